@@ -1,0 +1,42 @@
+# Two commands do all their own set-up: `make demo` and `make test`. They need Python 3.11+, a Rust toolchain and Maven.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/headrace
+# One warm target folder for every clone: wasmer is compiled once per machine, later builds take seconds.
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export UV_PYTHON_DOWNLOADS := never
+UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
+RUN := $(UV) run --no-sync
+
+.PHONY: help demo test lint env clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: env ## start OpenSearch and the proxy, show pipelines at work (ONCE=1: end by itself)
+	@$(RUN) python -m examples.demo $(if $(ONCE),--once)
+
+test: env ## the whole test suite, against a real OpenSearch node
+	@echo "== Rust tests"
+	@cd wasm-runtime && cargo test --release --quiet
+	@echo "== Python tests (the first run fetches and starts an OpenSearch node)"
+	@$(RUN) pytest $(ARGS)
+
+lint: env ## formatting, lints, types, import rules
+	@bash .ci/lint
+
+env: $(UV) ## the Python environment with the engine built into it
+	@command -v cargo >/dev/null || { echo "A Rust toolchain is needed (cargo was not found): https://rustup.rs"; exit 1; }
+	@[ -d "$(CARGO_TARGET_DIR)/release/deps" ] || echo "== First build on this machine: compiling the WebAssembly engine takes 4 to 8 minutes on two cores"
+	@mkdir -p "$(CARGO_TARGET_DIR)"
+	@echo "== Python environment and engine (cargo target: $(CARGO_TARGET_DIR))"
+	@$(UV) sync --quiet --locked || $(UV) sync --locked
+
+$(CACHE)/uv/bin/uv:
+	@echo "== Installing uv into $(CACHE)/uv"
+	@python3 -m venv "$(CACHE)/uv" || { echo "python3 -m venv failed: on Debian, install the package python3-venv"; exit 1; }
+	@"$(CACHE)/uv/bin/pip" install --quiet "uv==0.13.9"
+
+clean: ## remove the environment (caches stay)
+	rm -rf .venv pipelines/*.so

@@ -1,0 +1,532 @@
+//! Documents on their way through the stages of a pipeline, and what became of each.
+//!
+//! A batch is a whole `_bulk`, one document, one search body or one response. Python decides per stage (policy, deadline,
+//! statistics); the loops over documents are here and run without the GIL.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::exceptions::{PyIndexError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::PyBytes;
+
+use crate::error::Fault;
+use crate::host::Meta;
+use crate::instance::{Output, Sandbox};
+use crate::json;
+use crate::module::{Udf, UdfInner};
+use crate::native::Native;
+use crate::runtime::guard_signals;
+use crate::watchdog::{self, Ended, Guard, now_ns};
+
+/// Errors and log lines that one stage reports per batch; the rest is only counted.
+const SAMPLES: usize = 8;
+const LOG_LINES: usize = 64;
+
+/// What the documents of a batch are: it decides what `false` and lists mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Document,
+    Query,
+    Result,
+}
+
+/// The text of a document: a part of the body it came in, or new.
+#[derive(Debug, Clone)]
+pub enum Text {
+    Shared(Range<usize>),
+    Owned(Vec<u8>),
+}
+
+#[derive(Debug, Clone)]
+pub enum State {
+    Live,
+    Dropped,
+    /// A trial run ended with a value that is no document.
+    Finished,
+    Failed {
+        fault: Fault,
+        pipeline: String,
+        stage: String,
+    },
+}
+
+#[derive(Debug, Clone)]
+pub struct Doc {
+    pub text: Text,
+    pub meta: Meta,
+    pub state: State,
+    /// The bulk action it belongs to.
+    pub slot: usize,
+}
+
+/// What a stage does to one document.
+#[derive(Debug, PartialEq)]
+pub enum Effect {
+    Unchanged,
+    Replaced(Vec<u8>),
+    Dropped,
+    /// Trial runs only: the output is this value, and the pipeline ends.
+    Finished(Vec<u8>),
+}
+
+/// When a request's work has to end, and whether it was cancelled; shared by all its stages.
+#[pyclass(frozen, module = "pipelines._wasm")]
+pub struct Deadline {
+    pub inner: Arc<watchdog::Deadline>,
+}
+
+#[pymethods]
+impl Deadline {
+    /// `seconds` from now; `None` for no deadline.
+    #[new]
+    #[pyo3(signature = (seconds=None))]
+    fn new(seconds: Option<f64>) -> Self {
+        let at_ns = seconds.map_or(u64::MAX, |s| now_ns().saturating_add((s.max(0.0) * 1e9) as u64));
+        Self { inner: Arc::new(watchdog::Deadline { at_ns, cancelled: AtomicBool::new(false) }) }
+    }
+
+    /// Ends the work in progress, also a guest in an endless loop.
+    fn cancel(&self) {
+        self.inner.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether `cancel` was called.
+    #[getter]
+    fn cancelled(&self) -> bool {
+        self.inner.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Seconds left (0 when over); `None` without a deadline.
+    fn remaining(&self) -> Option<f64> {
+        (self.inner.at_ns != u64::MAX).then(|| self.inner.at_ns.saturating_sub(now_ns()) as f64 / 1e9)
+    }
+
+    /// Whether the time is over or the work was cancelled.
+    #[getter]
+    fn over(&self) -> bool {
+        self.cancelled() || now_ns() >= self.inner.at_ns
+    }
+}
+
+/// What one stage did to a batch. Times in nanoseconds, fuel in points, memory in bytes.
+#[pyclass(frozen, get_all, module = "pipelines._wasm")]
+#[derive(Debug, Default)]
+pub struct StageRun {
+    pub documents: usize,
+    pub changed: usize,
+    pub dropped: usize,
+    pub failures: usize,
+    pub duration_ns: u64,
+    pub fuel: u64,
+    pub memory: u64,
+    /// (position in the batch, error type, reason), the first few.
+    pub errors: Vec<(usize, String, String)>,
+    /// (position in the batch, level, text), the first few.
+    pub logs: Vec<(usize, i32, String)>,
+}
+
+#[pyclass(module = "pipelines._wasm")]
+pub struct Batch {
+    pub body: Arc<PyBackedBytes>,
+    pub docs: Vec<Doc>,
+    pub kind: Kind,
+    pub trial: bool,
+}
+
+/// How a stage runs: where its errors are filed, and whether they end the document's way.
+struct Terms<'a> {
+    abort: bool,
+    pipeline: &'a str,
+    stage: &'a str,
+}
+
+#[pymethods]
+impl Batch {
+    /// A batch of one document: `kind` is "document", "query" or "result".
+    #[staticmethod]
+    #[pyo3(signature = (kind, text, *, index=None, id=None, trial=false))]
+    fn of(kind: &str, text: PyBackedBytes, index: Option<String>, id: Option<String>, trial: bool) -> PyResult<Self> {
+        let kind = match kind {
+            "document" => Kind::Document,
+            "query" => Kind::Query,
+            "result" => Kind::Result,
+            _ => return Err(PyValueError::new_err(format!("no kind of batch: {kind}"))),
+        };
+        let doc = Doc {
+            text: Text::Shared(0..text.len()),
+            meta: Meta { index, id, score: 0.0 },
+            state: State::Live,
+            slot: 0,
+        };
+        Ok(Self { body: Arc::new(text), docs: vec![doc], kind, trial })
+    }
+
+    fn __len__(&self) -> usize {
+        self.docs.len()
+    }
+
+    /// Documents still on their way.
+    #[getter]
+    fn live(&self) -> usize {
+        self.docs.iter().filter(|d| matches!(d.state, State::Live)).count()
+    }
+
+    /// Bytes of the documents still on their way.
+    #[getter]
+    fn nbytes(&self) -> usize {
+        self.docs.iter().filter(|d| matches!(d.state, State::Live)).map(|d| self.text(d).len()).sum()
+    }
+
+    /// The text of document `i` as it now is.
+    fn document<'py>(&self, py: Python<'py>, i: usize) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, self.text(self.doc(i)?)))
+    }
+
+    /// What became of document `i`: ("live" | "dropped" | "finished", None), or ("failed", (status, type, reason, pipeline, stage)).
+    #[allow(clippy::type_complexity)]
+    fn outcome(&self, i: usize) -> PyResult<(&'static str, Option<(u16, String, String, String, String)>)> {
+        Ok(match &self.doc(i)?.state {
+            State::Live => ("live", None),
+            State::Dropped => ("dropped", None),
+            State::Finished => ("finished", None),
+            State::Failed { fault, pipeline, stage } => (
+                "failed",
+                Some((fault.status, fault.kind.to_string(), fault.reason.clone(), pipeline.clone(), stage.clone())),
+            ),
+        })
+    }
+
+    /// Fails every document that is not one JSON object in UTF-8 (nested at most 128 deep); returns how many.
+    fn check(&mut self, py: Python<'_>, pipeline: &str) -> usize {
+        py.detach(|| {
+            let mut bad = 0;
+            let body = Arc::clone(&self.body);
+            for doc in self.docs.iter_mut().filter(|d| matches!(d.state, State::Live)) {
+                if let Err(why) = json::check_object(text_of(&body, &doc.text)) {
+                    let fault = Fault::new(400, "document_parsing_exception", format!("failed to parse: {}", why.0));
+                    doc.state = State::Failed { fault, pipeline: pipeline.to_owned(), stage: String::new() };
+                    bad += 1;
+                }
+            }
+            bad
+        })
+    }
+
+    /// Fails every live document with the same error: a deadline that has passed, a stage that cannot run.
+    fn fail_all(&mut self, status: u16, kind: String, reason: &str, pipeline: &str, stage: &str) {
+        for doc in self.docs.iter_mut().filter(|d| matches!(d.state, State::Live)) {
+            doc.state = State::Failed {
+                fault: Fault { status, kind: kind.clone().into(), reason: reason.to_owned() },
+                pipeline: pipeline.to_owned(),
+                stage: stage.to_owned(),
+            };
+        }
+    }
+
+    /// Runs a UDF on every live document.
+    ///
+    /// `abort`: a failing document ends as an error, else it keeps its text and goes on. `timeout` (seconds) and
+    /// `deadline` bound the whole stage; the UDF's own limits bound each document.
+    #[pyo3(signature = (udf, deadline, *, abort, pipeline, stage, timeout=None, target_field=None, merge=false))]
+    #[allow(clippy::too_many_arguments)]
+    fn run_udf(
+        &mut self,
+        py: Python<'_>,
+        udf: &Bound<'_, Udf>,
+        deadline: &Bound<'_, Deadline>,
+        abort: bool,
+        pipeline: &str,
+        stage: &str,
+        timeout: Option<f64>,
+        target_field: Option<&str>,
+        merge: bool,
+    ) -> StageRun {
+        let udf = udf.get();
+        let contract = Contract {
+            kind: self.kind,
+            trial: self.trial,
+            merge: merge || udf.merge,
+            target_field: target_field.map(str::to_owned),
+        };
+        let start = now_ns();
+        let stage_at = timeout.map_or(u64::MAX, |s| start.saturating_add((s * 1e9) as u64));
+        let runner = Runner {
+            udf: Arc::clone(&udf.inner),
+            isolate: udf.isolate,
+            deadline: Arc::clone(&deadline.get().inner),
+            stage_at,
+            fuel: udf.inner.fuel(),
+        };
+        let terms = Terms { abort, pipeline, stage };
+        py.detach(|| {
+            guard_signals();
+            let mut run = StageRun::default();
+            let mut work = Work { runner: &runner, running: None, hopeless: None };
+            let body = Arc::clone(&self.body);
+            for (at, doc) in live(&mut self.docs) {
+                let text = text_of(&body, &doc.text);
+                let called = work.call(text, &doc.meta, at, &mut run);
+                let effect = called.and_then(|(output, edited)| contract.apply(text, output, edited));
+                settle(doc, at, effect, &terms, &mut run);
+            }
+            work.finish(&mut run);
+            run.duration_ns = now_ns() - start;
+            run
+        })
+    }
+
+    /// Runs a built-in on every live document.
+    #[pyo3(signature = (native, *, abort, pipeline, stage))]
+    fn run_native(
+        &mut self,
+        py: Python<'_>,
+        native: &Bound<'_, Native>,
+        abort: bool,
+        pipeline: &str,
+        stage: &str,
+    ) -> StageRun {
+        let native = native.get();
+        let terms = Terms { abort, pipeline, stage };
+        py.detach(|| {
+            let start = now_ns();
+            let mut run = StageRun::default();
+            let body = Arc::clone(&self.body);
+            for (at, doc) in live(&mut self.docs) {
+                let effect = native.apply(text_of(&body, &doc.text), &doc.meta);
+                settle(doc, at, effect, &terms, &mut run);
+            }
+            run.duration_ns = now_ns() - start;
+            run
+        })
+    }
+}
+
+impl Batch {
+    fn doc(&self, i: usize) -> PyResult<&Doc> {
+        self.docs
+            .get(i)
+            .ok_or_else(|| PyIndexError::new_err(format!("no document {i} in a batch of {}", self.docs.len())))
+    }
+
+    fn text<'a>(&'a self, doc: &'a Doc) -> &'a [u8] {
+        text_of(&self.body, &doc.text)
+    }
+}
+
+fn text_of<'a>(body: &'a [u8], text: &'a Text) -> &'a [u8] {
+    match text {
+        Text::Shared(range) => &body[range.clone()],
+        Text::Owned(bytes) => bytes,
+    }
+}
+
+fn live(docs: &mut [Doc]) -> impl Iterator<Item = (usize, &mut Doc)> {
+    docs.iter_mut().enumerate().filter(|(_, d)| matches!(d.state, State::Live))
+}
+
+/// Writes a stage's effect into the document and the counts.
+fn settle(doc: &mut Doc, at: usize, effect: Result<Effect, Fault>, terms: &Terms<'_>, run: &mut StageRun) {
+    run.documents += 1;
+    match effect {
+        Ok(Effect::Unchanged) => {}
+        Ok(Effect::Replaced(text)) => {
+            run.changed += 1;
+            doc.text = Text::Owned(text);
+        }
+        Ok(Effect::Dropped) => {
+            run.dropped += 1;
+            doc.state = State::Dropped;
+        }
+        Ok(Effect::Finished(value)) => {
+            run.changed += 1;
+            doc.text = Text::Owned(value);
+            doc.state = State::Finished;
+        }
+        Err(fault) => {
+            run.failures += 1;
+            if run.errors.len() < SAMPLES {
+                run.errors.push((at, fault.kind.to_string(), fault.reason.clone()));
+            }
+            if terms.abort {
+                doc.state = State::Failed { fault, pipeline: terms.pipeline.to_owned(), stage: terms.stage.to_owned() };
+            }
+        }
+    }
+}
+
+/// A UDF and the bounds of its stage.
+struct Runner {
+    udf: Arc<UdfInner>,
+    isolate: bool,
+    deadline: Arc<watchdog::Deadline>,
+    stage_at: u64,
+    fuel: u64,
+}
+
+/// A sandbox under watch. The guard goes first: it must not outlive the memory that it watches.
+struct Running {
+    guard: Guard,
+    sandbox: Sandbox,
+}
+
+struct Work<'r> {
+    runner: &'r Runner,
+    running: Option<Running>,
+    /// Why no sandbox can be made at all.
+    hopeless: Option<Fault>,
+}
+
+impl Work<'_> {
+    /// One document through the UDF; a sandbox that has served before is not trusted with the blame for a failure.
+    fn call(
+        &mut self,
+        text: &[u8],
+        meta: &Meta,
+        at: usize,
+        run: &mut StageRun,
+    ) -> Result<(Output, Option<Vec<u8>>), Fault> {
+        loop {
+            let mut running = self.running(run)?;
+            match running.guard.stop(now_ns()) {
+                Ended::Cancelled => {
+                    self.running = Some(running);
+                    return Err(Fault::timeout("the request was cancelled"));
+                }
+                Ended::Batch => {
+                    self.running = Some(running);
+                    return Err(Fault::timeout("the deadline of the stage or pipeline has passed"));
+                }
+                Ended::Call | Ended::No => {}
+            }
+            let start = now_ns();
+            let called = running.sandbox.call(text, meta, &running.guard, self.runner.fuel);
+            run.fuel += called.fuel;
+            let early = called.ended == Ended::Call && now_ns() - start < self.runner.udf.limits.timeout_ns;
+            let served_before = running.sandbox.calls > 1;
+            let broken = running.sandbox.broken;
+            if broken || self.runner.isolate {
+                self.retire(running, run);
+            } else {
+                self.running = Some(running);
+            }
+            for (level, line) in called.logs {
+                if run.logs.len() < LOG_LINES {
+                    run.logs.push((at, level, line));
+                }
+            }
+            if broken && (early || (served_before && called.ended == Ended::No)) {
+                continue;
+            }
+            return called.result.map(|output| (output, called.edited));
+        }
+    }
+
+    fn running(&mut self, _run: &mut StageRun) -> Result<Running, Fault> {
+        if let Some(running) = self.running.take() {
+            return Ok(running);
+        }
+        if let Some(fault) = &self.hopeless {
+            return Err(fault.clone());
+        }
+        let udf = &self.runner.udf;
+        let made = if self.runner.isolate { udf.fresh() } else { udf.take() };
+        let sandbox = made.inspect_err(|fault| self.hopeless = Some(fault.clone()))?;
+        // SAFETY: guard and sandbox travel together in `Running`, whose guard is dropped first.
+        let guard =
+            unsafe { Guard::new(sandbox.fuel_address(), Arc::clone(&self.runner.deadline), self.runner.stage_at) };
+        Ok(Running { guard, sandbox })
+    }
+
+    fn retire(&self, running: Running, run: &mut StageRun) {
+        run.memory = run.memory.max(running.sandbox.memory_bytes());
+        let Running { guard, sandbox } = running;
+        drop(guard);
+        if !self.runner.isolate {
+            self.runner.udf.give_back(sandbox);
+        }
+    }
+
+    fn finish(mut self, run: &mut StageRun) {
+        if let Some(running) = self.running.take() {
+            self.retire(running, run);
+        }
+    }
+}
+
+/// The UDF result contract (design: pipelines.md): what an answer means for the document.
+struct Contract {
+    kind: Kind,
+    trial: bool,
+    merge: bool,
+    target_field: Option<String>,
+}
+
+impl Contract {
+    fn apply(&self, text: &[u8], output: Output, edited: Option<Vec<u8>>) -> Result<Effect, Fault> {
+        let kept = || edited.clone().map_or(Effect::Unchanged, Effect::Replaced);
+        match output {
+            Output::Keep(true) | Output::Json(None) => Ok(kept()),
+            Output::Keep(false) => self.filtered(),
+            Output::Number(number) => self.number(edited.as_deref().unwrap_or(text), number.into_bytes()),
+            Output::Json(Some(answer)) => self.answer(edited.as_deref().unwrap_or(text), answer, kept),
+        }
+    }
+
+    fn answer(&self, text: &[u8], answer: Vec<u8>, kept: impl Fn() -> Effect) -> Result<Effect, Fault> {
+        json::check(&answer).map_err(|e| Fault::result(format!("the UDF's answer is {}", e.0)))?;
+        let answer = trim(answer);
+        match answer[0] {
+            b'n' => Ok(kept()),
+            b't' => Ok(kept()),
+            b'f' => self.filtered(),
+            b'{' if self.merge => Ok(Effect::Replaced(json::merge(text, &answer))),
+            b'{' => Ok(Effect::Replaced(answer)),
+            b'"' => self.string(text, answer),
+            b'[' => Err(Fault::result(
+                "the UDF answered a list: making several documents of one is not available in this version",
+            )),
+            _ => self.number(text, answer),
+        }
+    }
+
+    fn filtered(&self) -> Result<Effect, Fault> {
+        match self.kind {
+            _ if self.trial => Ok(Effect::Dropped),
+            Kind::Document => Ok(Effect::Dropped),
+            Kind::Query => Err(Fault::new(400, "filtered", "a stage of the query pipeline refused this request")),
+            Kind::Result => Err(Fault::new(400, "filtered", "a stage of the result pipeline refused this response")),
+        }
+    }
+
+    fn string(&self, text: &[u8], answer: Vec<u8>) -> Result<Effect, Fault> {
+        if let Some(inner) = json::string(&answer).filter(|s| json::check_object(s.as_bytes()).is_ok()) {
+            return Ok(Effect::Replaced(json::merge(text, inner.as_bytes())));
+        }
+        if self.trial {
+            return Ok(Effect::Finished(answer));
+        }
+        Err(Fault::result("the UDF answered a string that is not a JSON object"))
+    }
+
+    fn number(&self, text: &[u8], number: Vec<u8>) -> Result<Effect, Fault> {
+        match &self.target_field {
+            Some(field) => json::set(text, field, &number).map(Effect::Replaced).map_err(Fault::illegal),
+            None if self.trial => Ok(Effect::Finished(number)),
+            None => Err(Fault::result("the UDF answered a number, but the stage has no [target_field] for it")),
+        }
+    }
+}
+
+fn trim(text: Vec<u8>) -> Vec<u8> {
+    let trimmed = text.trim_ascii();
+    if trimmed.len() == text.len() { text } else { trimmed.to_vec() }
+}
+
+/// Why `text` is not one JSON object, or `None` if it is one.
+#[pyfunction]
+pub fn check_object(text: &[u8]) -> Option<String> {
+    json::check_object(text).err().map(|e| e.0)
+}

@@ -1,0 +1,72 @@
+//! What can go wrong with one document in one stage, and the only place that maps wasmer's traps.
+
+use std::borrow::Cow;
+
+use pyo3::exceptions::PyException;
+use wasmer::RuntimeError;
+use wasmer_types::TrapCode;
+
+pyo3::create_exception!(
+    _wasm,
+    ModuleError,
+    PyException,
+    "A UDF module that cannot be used: not WebAssembly, an import we do not have, an entry that fits no ABI."
+);
+pyo3::create_exception!(
+    _wasm,
+    BulkError,
+    PyException,
+    "A `_bulk` body that OpenSearch refuses as a whole; the text is OpenSearch's own."
+);
+
+/// Why a stage failed on a document. `kind` is the `type` of the error that the client sees.
+///
+/// A document's own fault is 400; what a retry may cure (deadline, memory limit) is 429, never a 5xx,
+/// because clients retry exactly the items with 429 (design: wire.md).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub status: u16,
+    pub kind: Cow<'static, str>,
+    pub reason: String,
+}
+
+impl Fault {
+    pub fn new(status: u16, kind: &'static str, reason: impl Into<String>) -> Self {
+        Self { status, kind: Cow::Borrowed(kind), reason: reason.into() }
+    }
+
+    /// An option or a field that a built-in cannot work with, in OpenSearch's own type.
+    pub fn illegal(reason: impl Into<String>) -> Self {
+        Self::new(400, "illegal_argument_exception", reason)
+    }
+
+    /// A UDF whose answer breaks the result contract.
+    pub fn result(reason: impl Into<String>) -> Self {
+        Self::new(400, "udf_result_exception", reason)
+    }
+
+    pub fn timeout(reason: impl Into<String>) -> Self {
+        Self::new(429, "udf_timeout_exception", reason)
+    }
+
+    pub fn memory(reason: impl Into<String>) -> Self {
+        Self::new(429, "udf_memory_limit_exception", reason)
+    }
+
+    pub fn trap(reason: impl Into<String>) -> Self {
+        Self::new(400, "udf_trap_exception", reason)
+    }
+
+    /// The fault behind an error that ended a guest call, metering aside (its trap says only "unreachable").
+    pub fn from_runtime(error: &RuntimeError) -> Self {
+        match error.clone().to_trap() {
+            Some(TrapCode::StackOverflow) => Self::trap("the UDF recursed too deep: call stack exhausted"),
+            Some(TrapCode::HeapAccessOutOfBounds) => Self::trap("the UDF read or wrote outside its memory"),
+            Some(TrapCode::UnreachableCodeReached) => {
+                Self::trap("the UDF trapped: unreachable instruction (abort, panic or failed assertion)")
+            }
+            Some(code) => Self::trap(format!("the UDF trapped: {}", code.message())),
+            None => Self::trap(format!("the UDF failed: {}", error.message())),
+        }
+    }
+}

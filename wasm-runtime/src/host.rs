@@ -1,0 +1,474 @@
+//! What a UDF can call: the field ABI (module `env`) and a fixed WASI stub set that grants nothing.
+//!
+//! Every address that a guest passes is checked against its memory; a wrong one is an error of that call (a trap with
+//! words), never of the host. Each call charges fuel for the bytes it walks, so that a guest cannot make the host work
+//! for free.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wasmer::{
+    AsStoreRef, ExternType, Function, FunctionEnv, FunctionEnvMut, Imports, Memory, Module, RuntimeError, Store,
+};
+
+use crate::json;
+
+/// What a stage knows of a document beside its body.
+#[derive(Debug, Clone, Default)]
+pub struct Meta {
+    pub index: Option<String>,
+    pub id: Option<String>,
+    pub score: f64,
+}
+
+/// One line that a UDF logged.
+pub type LogLine = (i32, String);
+
+/// The document in work, as the host functions see it.
+pub struct Host {
+    pub memory: Option<Memory>,
+    doc: *const [u8],
+    meta: *const Meta,
+    /// The document as the guest has changed it, if it has.
+    pub edited: Option<Vec<u8>>,
+    /// Parameters of the stage: one JSON object.
+    pub params: Arc<[u8]>,
+    pub fuel: *mut u64,
+    pub log: Vec<LogLine>,
+    pub log_budget: usize,
+    random: u64,
+    clock_ns: u64,
+}
+
+// SAFETY: the raw pointers are set for the time of one call by the thread that makes it, and cleared after it.
+unsafe impl Send for Host {}
+
+impl Host {
+    pub fn new(params: Arc<[u8]>) -> Self {
+        Self {
+            memory: None,
+            doc: std::ptr::slice_from_raw_parts(std::ptr::null(), 0),
+            meta: std::ptr::null(),
+            edited: None,
+            params,
+            fuel: std::ptr::null_mut(),
+            log: Vec::new(),
+            log_budget: 0,
+            random: 0x9e37_79b9_7f4a_7c15,
+            clock_ns: 1_000_000_000,
+        }
+    }
+
+    /// Shows `doc` to the guest until [`Host::leave`].
+    ///
+    /// # Safety
+    /// Both must outlive the call of `leave`.
+    pub unsafe fn enter(&mut self, doc: &[u8], meta: &Meta, log_budget: usize) {
+        self.doc = doc;
+        self.meta = meta;
+        self.edited = None;
+        self.log_budget = log_budget;
+    }
+
+    /// Ends what `enter` began; gives the document back if the guest changed it.
+    pub fn leave(&mut self) -> Option<Vec<u8>> {
+        self.doc = std::ptr::slice_from_raw_parts(std::ptr::null(), 0);
+        self.meta = std::ptr::null();
+        self.edited.take()
+    }
+
+    fn text(&self) -> &[u8] {
+        match &self.edited {
+            Some(edited) => edited,
+            None if self.doc.is_null() => b"{}",
+            // SAFETY: between `enter` and `leave` the document is alive.
+            None => unsafe { &*self.doc },
+        }
+    }
+
+    fn meta(&self) -> Option<&Meta> {
+        // SAFETY: as above.
+        unsafe { self.meta.as_ref() }
+    }
+
+    fn charge(&self, bytes: usize) {
+        if !self.fuel.is_null() {
+            // SAFETY: points at this instance's metering global, alive as long as the instance runs.
+            let fuel = unsafe { AtomicU64::from_ptr(self.fuel) };
+            let left = fuel.load(Ordering::Relaxed);
+            fuel.store(left.saturating_sub(32 + bytes as u64 / 8), Ordering::Relaxed);
+        }
+    }
+
+    fn note(&mut self, level: i32, text: &[u8]) {
+        if self.log_budget == 0 {
+            return;
+        }
+        let text = &text[..text.len().min(self.log_budget)];
+        self.log_budget -= text.len().max(1).min(self.log_budget);
+        self.log.push((level, String::from_utf8_lossy(text).trim_end().to_owned()));
+    }
+}
+
+type Env<'a> = FunctionEnvMut<'a, Host>;
+
+fn outside(ptr: i32, len: usize) -> RuntimeError {
+    RuntimeError::new(format!("the UDF passed {len} bytes at address {} that are outside its memory", ptr as u32))
+}
+
+fn read(env: &Env<'_>, ptr: i32, len: i32) -> Result<Vec<u8>, RuntimeError> {
+    let (at, len) = (ptr as u32 as usize, len as u32 as usize);
+    let memory = env.data().memory.as_ref().ok_or_else(|| outside(ptr, len))?;
+    let store = env.as_store_ref();
+    let view = memory.view(&store);
+    // SAFETY: the guest is suspended in this call and its memory is not shared.
+    let data = unsafe { view.data_unchecked() };
+    at.checked_add(len).and_then(|end| data.get(at..end)).map(<[u8]>::to_vec).ok_or_else(|| outside(ptr, len))
+}
+
+fn write(env: &Env<'_>, ptr: i32, bytes: &[u8]) -> Result<(), RuntimeError> {
+    let memory = env.data().memory.as_ref().ok_or_else(|| outside(ptr, bytes.len()))?;
+    let store = env.as_store_ref();
+    let view = memory.view(&store);
+    view.write(u64::from(ptr as u32), bytes).map_err(|_| outside(ptr, bytes.len()))
+}
+
+/// The text of a field path or a parameter name.
+fn name(env: &Env<'_>, ptr: i32, len: i32) -> Result<String, RuntimeError> {
+    if !(0..=4096).contains(&len) {
+        return Err(RuntimeError::new("the UDF passed a field name longer than 4096 bytes"));
+    }
+    String::from_utf8(read(env, ptr, len)?)
+        .map_err(|_| RuntimeError::new("the UDF passed a field name that is not UTF-8"))
+}
+
+/// Writes `text` for the guest; the i32 at `len_ptr` is the capacity on entry and the length on exit.
+/// False (nothing written but the needed length) if it does not fit.
+fn give_text(env: &Env<'_>, text: &[u8], out: i32, len_ptr: i32) -> Result<bool, RuntimeError> {
+    let capacity = read(env, len_ptr, 4)?;
+    let capacity = u32::from_le_bytes([capacity[0], capacity[1], capacity[2], capacity[3]]) as usize;
+    env.data().charge(text.len());
+    write(env, len_ptr, &(text.len() as u32).to_le_bytes())?;
+    if text.len() > capacity {
+        return Ok(false);
+    }
+    write(env, out, text)?;
+    Ok(true)
+}
+
+/// The raw value of a field of the document.
+fn field(env: &Env<'_>, ptr: i32, len: i32) -> Result<Option<Vec<u8>>, RuntimeError> {
+    let path = name(env, ptr, len)?;
+    let text = env.data().text();
+    env.data().charge(text.len());
+    Ok(json::find(text, &path).map(|range| text[range].to_vec()))
+}
+
+fn as_f64(raw: &[u8]) -> Option<f64> {
+    if !matches!(raw.first(), Some(b'-' | b'0'..=b'9')) {
+        return None;
+    }
+    std::str::from_utf8(raw).ok()?.parse().ok()
+}
+
+fn as_i64(raw: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(raw).ok()?;
+    text.parse().ok().or_else(|| {
+        let value = as_f64(raw)?;
+        (value.is_finite() && value.abs() < 9.2e18).then_some(value.trunc() as i64)
+    })
+}
+
+fn as_bool(raw: &[u8]) -> Option<bool> {
+    match raw {
+        b"true" => Some(true),
+        b"false" => Some(false),
+        _ => None,
+    }
+}
+
+fn has_field(env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<i32, RuntimeError> {
+    Ok(i32::from(field(&env, ptr, len)?.is_some()))
+}
+
+fn get_field_string(env: Env<'_>, _ctx: i64, ptr: i32, len: i32, out: i32, cap: i32) -> Result<i32, RuntimeError> {
+    let Some(raw) = field(&env, ptr, len)? else { return Ok(0) };
+    let Some(text) = json::string(&raw) else { return Ok(0) };
+    Ok(i32::from(give_text(&env, text.as_bytes(), out, cap)?))
+}
+
+fn get_field_i64(env: Env<'_>, _ctx: i64, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
+    let Some(value) = field(&env, ptr, len)?.as_deref().and_then(as_i64) else { return Ok(0) };
+    write(&env, out, &value.to_le_bytes()).map(|()| 1)
+}
+
+fn get_field_f64(env: Env<'_>, _ctx: i64, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
+    let Some(value) = field(&env, ptr, len)?.as_deref().and_then(as_f64) else { return Ok(0) };
+    write(&env, out, &value.to_le_bytes()).map(|()| 1)
+}
+
+fn get_field_bool(env: Env<'_>, _ctx: i64, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
+    let Some(value) = field(&env, ptr, len)?.as_deref().and_then(as_bool) else { return Ok(0) };
+    write(&env, out, &i32::from(value).to_le_bytes()).map(|()| 1)
+}
+
+fn get_field_int64(env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<i64, RuntimeError> {
+    Ok(field(&env, ptr, len)?.as_deref().and_then(as_i64).unwrap_or(0))
+}
+
+fn get_field_float64(env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<f64, RuntimeError> {
+    Ok(field(&env, ptr, len)?.as_deref().and_then(as_f64).unwrap_or(0.0))
+}
+
+fn get_document_id(env: Env<'_>, _ctx: i64, out: i32, cap: i32) -> Result<i32, RuntimeError> {
+    let id = env.data().meta().and_then(|m| m.id.clone());
+    let Some(id) = id else { return Ok(0) };
+    Ok(i32::from(give_text(&env, id.as_bytes(), out, cap)?))
+}
+
+fn get_score(env: Env<'_>, _ctx: i64) -> f64 {
+    env.data().meta().map_or(0.0, |m| m.score)
+}
+
+const OK: i32 = 0;
+const ABSENT: i32 = 1;
+const WRONG_TYPE: i32 = 2;
+const TOO_SMALL: i32 = 3;
+
+/// The raw value of a parameter of the stage.
+fn param(env: &Env<'_>, ptr: i32, len: i32) -> Result<Option<Vec<u8>>, RuntimeError> {
+    let key = name(env, ptr, len)?;
+    let params = &env.data().params;
+    env.data().charge(params.len());
+    Ok(json::get(params, json::skip_ws(params, 0), &key).map(|e| params[e.value].to_vec()))
+}
+
+fn get_param_string(env: Env<'_>, ptr: i32, len: i32, out: i32, cap: i32) -> Result<i32, RuntimeError> {
+    let Some(raw) = param(&env, ptr, len)? else { return Ok(ABSENT) };
+    let Some(text) = json::string(&raw) else { return Ok(WRONG_TYPE) };
+    Ok(if give_text(&env, text.as_bytes(), out, cap)? { OK } else { TOO_SMALL })
+}
+
+fn get_param_i64(env: Env<'_>, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
+    let Some(raw) = param(&env, ptr, len)? else { return Ok(ABSENT) };
+    let Some(value) = as_i64(&raw) else { return Ok(WRONG_TYPE) };
+    write(&env, out, &value.to_le_bytes()).map(|()| OK)
+}
+
+fn get_param_f64(env: Env<'_>, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
+    let Some(raw) = param(&env, ptr, len)? else { return Ok(ABSENT) };
+    let Some(value) = as_f64(&raw) else { return Ok(WRONG_TYPE) };
+    write(&env, out, &value.to_le_bytes()).map(|()| OK)
+}
+
+fn get_param_bool(env: Env<'_>, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
+    let Some(raw) = param(&env, ptr, len)? else { return Ok(ABSENT) };
+    let Some(value) = as_bool(&raw) else { return Ok(WRONG_TYPE) };
+    write(&env, out, &i32::from(value).to_le_bytes()).map(|()| OK)
+}
+
+fn log_level(mut env: Env<'_>, level: i32, ptr: i32, len: i32) -> Result<(), RuntimeError> {
+    let budget = env.data().log_budget as i32;
+    let text = read(&env, ptr, len.min(budget.max(0)))?;
+    env.data().charge(text.len());
+    env.data_mut().note(level, &text);
+    Ok(())
+}
+
+fn log_plain(env: Env<'_>, ptr: i32, len: i32) -> Result<(), RuntimeError> {
+    log_level(env, 2, ptr, len)
+}
+
+/// Replaces the field by the raw JSON `value`: 1 = written, 0 = the path leads through something else.
+fn put(env: &mut Env<'_>, ptr: i32, len: i32, value: &[u8]) -> Result<i32, RuntimeError> {
+    let path = name(env, ptr, len)?;
+    let text = env.data().text();
+    env.data().charge(text.len() + value.len());
+    let Ok(edited) = json::set(text, &path, value) else { return Ok(0) };
+    env.data_mut().edited = Some(edited);
+    Ok(1)
+}
+
+fn set_field_string(mut env: Env<'_>, _c: i64, p: i32, l: i32, vp: i32, vl: i32) -> Result<i32, RuntimeError> {
+    let value = read(&env, vp, vl)?;
+    let Ok(text) = std::str::from_utf8(&value) else { return Ok(0) };
+    put(&mut env, p, l, &json::quote(text))
+}
+
+fn set_field_i64(mut env: Env<'_>, _c: i64, p: i32, l: i32, value: i64) -> Result<i32, RuntimeError> {
+    put(&mut env, p, l, value.to_string().as_bytes())
+}
+
+fn set_field_f64(mut env: Env<'_>, _c: i64, p: i32, l: i32, value: f64) -> Result<i32, RuntimeError> {
+    let Some(number) = serde_json::Number::from_f64(value) else { return Ok(0) };
+    put(&mut env, p, l, number.to_string().as_bytes())
+}
+
+fn set_field_bool(mut env: Env<'_>, _c: i64, p: i32, l: i32, value: i32) -> Result<i32, RuntimeError> {
+    put(&mut env, p, l, if value == 0 { b"false" } else { b"true" })
+}
+
+fn set_field_json(mut env: Env<'_>, _c: i64, p: i32, l: i32, vp: i32, vl: i32) -> Result<i32, RuntimeError> {
+    let value = read(&env, vp, vl)?;
+    if json::check(&value).is_err() {
+        return Ok(0);
+    }
+    put(&mut env, p, l, &value)
+}
+
+fn remove_field(mut env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<i32, RuntimeError> {
+    let path = name(&env, ptr, len)?;
+    let text = env.data().text();
+    env.data().charge(text.len());
+    let Some(edited) = json::remove(text, &path) else { return Ok(0) };
+    env.data_mut().edited = Some(edited);
+    Ok(1)
+}
+
+/// AssemblyScript's `abort`.
+fn abort(_env: Env<'_>, _message: i32, _file: i32, line: i32, column: i32) -> Result<(), RuntimeError> {
+    Err(RuntimeError::new(format!("the UDF called abort at line {line}, column {column}")))
+}
+
+const BADF: i32 = 8;
+const NOSYS: i32 = 52;
+
+fn fd_write(mut env: Env<'_>, fd: i32, iovs: i32, count: i32, written: i32) -> Result<i32, RuntimeError> {
+    if fd != 1 && fd != 2 {
+        return Ok(BADF);
+    }
+    let mut text = Vec::new();
+    let mut total = 0u32;
+    for i in 0..count.clamp(0, 64) {
+        let iov = read(&env, iovs.wrapping_add(i * 8), 8)?;
+        let ptr = i32::from_le_bytes([iov[0], iov[1], iov[2], iov[3]]);
+        let len = i32::from_le_bytes([iov[4], iov[5], iov[6], iov[7]]);
+        total = total.wrapping_add(len as u32);
+        let room = env.data().log_budget.saturating_sub(text.len());
+        text.extend(read(&env, ptr, len.clamp(0, room as i32))?);
+    }
+    env.data().charge(text.len());
+    env.data_mut().note(if fd == 1 { 2 } else { 3 }, &text);
+    write(&env, written, &total.to_le_bytes()).map(|()| 0)
+}
+
+/// A clock that counts calls in milliseconds: never 0 (Go refuses that), no time of the host.
+fn clock_time_get(mut env: Env<'_>, _id: i32, _precision: i64, out: i32) -> Result<i32, RuntimeError> {
+    env.data_mut().clock_ns += 1_000_000;
+    let now = env.data().clock_ns;
+    write(&env, out, &now.to_le_bytes()).map(|()| 0)
+}
+
+/// Numbers from a fixed seed (splitmix64, Steele et al. 2014): the same UDF gives the same answers everywhere.
+fn random_get(mut env: Env<'_>, ptr: i32, len: i32) -> Result<i32, RuntimeError> {
+    let len = len as u32 as usize;
+    if len > 1 << 16 {
+        return Ok(NOSYS);
+    }
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        let host = env.data_mut();
+        host.random = host.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = host.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bytes.extend((z ^ (z >> 31)).to_le_bytes());
+    }
+    write(&env, ptr, &bytes[..len]).map(|()| 0)
+}
+
+fn sizes_get(env: Env<'_>, count: i32, size: i32) -> Result<i32, RuntimeError> {
+    write(&env, count, &[0; 4])?;
+    write(&env, size, &[0; 4]).map(|()| 0)
+}
+
+fn proc_exit(_env: Env<'_>, code: i32) -> Result<(), RuntimeError> {
+    Err(RuntimeError::new(format!("the UDF called exit({code})")))
+}
+
+/// Imports for `module`: only the functions it names, each checked against the type it declares.
+///
+/// # Errors
+/// The import that we do not have or that has another type, by name.
+pub fn link(store: &mut Store, env: &FunctionEnv<Host>, module: &Module) -> Result<Imports, String> {
+    let mut imports = Imports::new();
+    for import in module.imports() {
+        let (space, name) = (import.module(), import.name());
+        let ExternType::Function(wanted) = import.ty() else {
+            return Err(format!(
+                "import [{space}.{name}] is not a function: a UDF must define its own memory and tables"
+            ));
+        };
+        let Some(function) = host_function(store, env, space, name, wanted.params().len()) else {
+            return Err(format!("import [{space}.{name}] is not one that Headrace offers (see docs/udf-abi.md)"));
+        };
+        let ours = function.ty(store);
+        if ours != *wanted {
+            return Err(format!("import [{space}.{name}] is declared as {wanted}, but it is {ours}"));
+        }
+        imports.define(space, name, function);
+    }
+    Ok(imports)
+}
+
+fn host_function(
+    store: &mut Store,
+    env: &FunctionEnv<Host>,
+    space: &str,
+    name: &str,
+    arity: usize,
+) -> Option<Function> {
+    macro_rules! function {
+        ($f:expr) => {
+            Function::new_typed_with_env(store, env, $f)
+        };
+    }
+    if space == "env" {
+        return Some(match (name, arity) {
+            ("has_field", _) => function!(has_field),
+            ("get_field_string", _) => function!(get_field_string),
+            ("get_field_i64", _) => function!(get_field_i64),
+            ("get_field_f64", _) => function!(get_field_f64),
+            ("get_field_bool", _) => function!(get_field_bool),
+            ("get_field_int64", _) => function!(get_field_int64),
+            ("get_field_float64", _) => function!(get_field_float64),
+            ("get_document_id", _) => function!(get_document_id),
+            ("get_score", _) => function!(get_score),
+            ("get_param_string", _) => function!(get_param_string),
+            ("get_param_i64", _) => function!(get_param_i64),
+            ("get_param_f64", _) => function!(get_param_f64),
+            ("get_param_bool", _) => function!(get_param_bool),
+            ("log", 2) => function!(log_plain),
+            ("log", _) => function!(log_level),
+            ("set_field_string", _) => function!(set_field_string),
+            ("set_field_i64", _) => function!(set_field_i64),
+            ("set_field_f64", _) => function!(set_field_f64),
+            ("set_field_bool", _) => function!(set_field_bool),
+            ("set_field_json", _) => function!(set_field_json),
+            ("remove_field", _) => function!(remove_field),
+            ("abort", _) => function!(abort),
+            _ => return None,
+        });
+    }
+    if space != "wasi_snapshot_preview1" {
+        return None;
+    }
+    Some(match name {
+        "fd_write" => function!(fd_write),
+        "clock_time_get" => function!(clock_time_get),
+        "random_get" => function!(random_get),
+        "args_sizes_get" | "environ_sizes_get" => function!(sizes_get),
+        "args_get" | "environ_get" => function!(|_e: Env<'_>, _a: i32, _b: i32| 0i32),
+        "proc_exit" => function!(proc_exit),
+        "sched_yield" => function!(|_e: Env<'_>| 0i32),
+        "fd_close" => function!(|_e: Env<'_>, _fd: i32| BADF),
+        "fd_prestat_get" | "fd_fdstat_get" | "fd_fdstat_set_flags" => {
+            function!(|_e: Env<'_>, _fd: i32, _out: i32| BADF)
+        }
+        "fd_prestat_dir_name" => function!(|_e: Env<'_>, _fd: i32, _p: i32, _l: i32| BADF),
+        "fd_seek" => function!(|_e: Env<'_>, _fd: i32, _o: i64, _w: i32, _out: i32| BADF),
+        "fd_read" => function!(|_e: Env<'_>, _fd: i32, _i: i32, _n: i32, _out: i32| BADF),
+        "poll_oneoff" => function!(|_e: Env<'_>, _in: i32, _out: i32, _n: i32, _ev: i32| NOSYS),
+        _ => return None,
+    })
+}

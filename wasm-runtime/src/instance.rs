@@ -1,0 +1,357 @@
+//! One sandbox: a store with one instance in it, ready to be called for one document after another.
+//!
+//! Instances are freed only with their store, so each has its own; after a trap, a timeout or a refused growth the
+//! whole sandbox is thrown away (its memory may be in any state).
+
+use std::sync::Arc;
+
+use wasmer::{AsStoreMut, Engine, FunctionEnv, Instance, Memory, Module, Store, StoreObjects, TypedFunction, Value};
+
+use crate::error::Fault;
+use crate::host::{Host, LogLine, Meta, link};
+use crate::limits::{BOOT_FUEL, GROW_FAILED, Limits};
+use crate::watchdog::{Ended, Guard, now_ns};
+
+/// How a module wants to be called; found from its exports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Abi {
+    /// `process(ptr, len) -> i64` over JSON text.
+    Json,
+    /// `entry(ctx: i64) -> number` with host functions for the fields.
+    Field(Answer),
+}
+
+/// The result type of a field UDF's entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    I32,
+    I64,
+    F32,
+    F64,
+}
+
+enum Entry {
+    Json {
+        alloc: TypedFunction<i32, i32>,
+        process: TypedFunction<(i32, i32), i64>,
+        dealloc: Option<TypedFunction<(i32, i32), ()>>,
+        buffer: Option<(i32, i32)>,
+    },
+    I32(TypedFunction<i64, i32>),
+    I64(TypedFunction<i64, i64>),
+    F32(TypedFunction<i64, f32>),
+    F64(TypedFunction<i64, f64>),
+}
+
+/// What a call of a UDF gave, before the result contract is applied.
+#[derive(Debug, PartialEq)]
+pub enum Output {
+    /// JSON ABI: the answer's text; `None` = nothing returned.
+    Json(Option<Vec<u8>>),
+    /// Field ABI, entry `filter`: keep or drop.
+    Keep(bool),
+    /// Field ABI, any other entry: a number as JSON text.
+    Number(String),
+}
+
+/// A call's result and its costs.
+pub struct Called {
+    pub result: Result<Output, Fault>,
+    /// The document as host functions changed it.
+    pub edited: Option<Vec<u8>>,
+    pub fuel: u64,
+    pub logs: Vec<LogLine>,
+    pub ended: Ended,
+}
+
+pub struct Sandbox {
+    store: Store,
+    instance: Instance,
+    env: FunctionEnv<Host>,
+    memory: Memory,
+    entry: Entry,
+    fuel: *mut u64,
+    limits: Limits,
+    filter: bool,
+    /// Calls made so far.
+    pub calls: u64,
+    /// Whether the last call left the memory in an unknown state.
+    pub broken: bool,
+}
+
+// SAFETY: wasmer's Store is !Send because a store must not be used from two threads at once. A sandbox is owned by one
+// thread at a time: the pool hands it over by value under a lock.
+unsafe impl Send for Sandbox {}
+
+/// A value that no guest leaves in a global by chance: marks ours, to find its address.
+const MARK: u64 = 0x4865_6164_7261_6365;
+
+impl Sandbox {
+    /// Instantiates `module` and runs its start function, `_initialize` and `init(parameters)`.
+    ///
+    /// # Errors
+    /// The reason, as a fault of the UDF (it may differ per document only through the memory limit).
+    pub fn new(
+        engine: &Engine,
+        module: &Module,
+        abi: Abi,
+        entry: &str,
+        params: &Arc<[u8]>,
+        limits: Limits,
+    ) -> Result<Self, Fault> {
+        let mut store = Store::new(engine.clone());
+        let env = FunctionEnv::new(&mut store, Host::new(Arc::clone(params)));
+        let imports = link(&mut store, &env, module).map_err(Fault::trap)?;
+        let instance = Instance::new(&mut store, module, &imports).map_err(|e| match e {
+            wasmer::InstantiationError::Start(e) => Fault::from_runtime(&e),
+            other if other.to_string().contains("the limit is") => Fault::memory(other.to_string()),
+            other => Fault::trap(other.to_string()),
+        })?;
+        let memory = instance.exports.get_memory("memory").map_err(|e| Fault::trap(e.to_string()))?.clone();
+        env.as_mut(&mut store).memory = Some(memory.clone());
+        let fuel = find_fuel(&mut store, &instance)?;
+        let entry_point = bind_entry(&store, &instance, abi, entry).map_err(Fault::trap)?;
+        let mut sandbox = Self {
+            store,
+            instance,
+            env,
+            memory,
+            entry: entry_point,
+            fuel,
+            limits,
+            filter: entry == "filter",
+            calls: 0,
+            broken: false,
+        };
+        sandbox.boot(params)?;
+        sandbox.env.as_mut(&mut sandbox.store).fuel = fuel;
+        Ok(sandbox)
+    }
+
+    fn boot(&mut self, params: &Arc<[u8]>) -> Result<(), Fault> {
+        self.set_fuel(BOOT_FUEL);
+        if let Ok(initialize) = self.instance.exports.get_typed_function::<(), ()>(&self.store, "_initialize") {
+            initialize.call(&mut self.store).map_err(|e| self.blame(&e, Ended::No))?;
+        }
+        if let Ok(init) = self.instance.exports.get_typed_function::<(i32, i32), ()>(&self.store, "init") {
+            let Entry::Json { alloc, .. } = &self.entry else { return Ok(()) };
+            let len = i32::try_from(params.len()).map_err(|_| Fault::trap("parameters over 2 GiB"))?;
+            let at = alloc.clone().call(&mut self.store, len).map_err(|e| self.blame(&e, Ended::No))?;
+            self.write(at, params)?;
+            init.call(&mut self.store, at, len).map_err(|e| self.blame(&e, Ended::No))?;
+        }
+        Ok(())
+    }
+
+    fn set_fuel(&mut self, points: u64) {
+        // SAFETY: points into this store; found by `find_fuel`.
+        unsafe { std::sync::atomic::AtomicU64::from_ptr(self.fuel) }
+            .store(points, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn fuel_left(&self) -> u64 {
+        // SAFETY: as above.
+        unsafe { std::sync::atomic::AtomicU64::from_ptr(self.fuel) }.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// The address of the metering global, for the watchdog.
+    pub fn fuel_address(&self) -> *mut u64 {
+        self.fuel
+    }
+
+    /// Bytes of linear memory in use.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory.view(&self.store).data_size()
+    }
+
+    /// Runs the UDF on `doc`. The guard's watch is on for the time of the call.
+    pub fn call(&mut self, doc: &[u8], meta: &Meta, guard: &Guard, fuel: u64) -> Called {
+        self.calls += 1;
+        self.set_fuel(fuel);
+        let host = self.env.as_mut(&mut self.store);
+        // SAFETY: `leave` follows below, before `doc` and `meta` go.
+        unsafe { host.enter(doc, meta, self.limits.log) };
+        guard.begin(now_ns().saturating_add(self.limits.timeout_ns));
+        let raw = self.enter_guest(doc);
+        let ended = guard.end();
+        let host = self.env.as_mut(&mut self.store);
+        let edited = host.leave();
+        let logs = std::mem::take(&mut host.log);
+        let used = fuel.saturating_sub(self.fuel_left());
+        let result = raw.map_err(|failure| {
+            self.broken = true;
+            match failure {
+                Failure::Guest(error) => self.blame(&error, ended),
+                Failure::Answer(fault) => fault,
+            }
+        });
+        Called { result, edited, fuel: used, logs, ended }
+    }
+
+    fn enter_guest(&mut self, doc: &[u8]) -> Result<Output, Failure> {
+        let Self { store, .. } = self;
+        let number = match &self.entry {
+            Entry::Json { .. } => return self.call_json(doc).map(Output::Json),
+            Entry::I32(f) => {
+                let value = f.call(store, 0)?;
+                if self.filter {
+                    return Ok(Output::Keep(value != 0));
+                }
+                value.to_string()
+            }
+            Entry::I64(f) => f.call(store, 0)?.to_string(),
+            Entry::F32(f) => finite(f64::from(f.call(store, 0)?))?,
+            Entry::F64(f) => finite(f.call(store, 0)?)?,
+        };
+        Ok(Output::Number(number))
+    }
+
+    fn call_json(&mut self, doc: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        let Entry::Json { alloc, process, dealloc, buffer } = &self.entry else { return Ok(None) };
+        let (alloc, process, dealloc) = (alloc.clone(), process.clone(), dealloc.clone());
+        let len = i32::try_from(doc.len()).map_err(|_| Fault::memory("a document over 2 GiB"))?;
+        let at = match *buffer {
+            Some((at, capacity)) if capacity >= len => at,
+            old => {
+                if let (Some((at, capacity)), Some(dealloc)) = (old, &dealloc) {
+                    dealloc.call(&mut self.store, at, capacity)?;
+                }
+                let capacity = (len.max(512) as u32).next_power_of_two().min(i32::MAX as u32) as i32;
+                let at = alloc.call(&mut self.store, capacity)?;
+                if let Entry::Json { buffer, .. } = &mut self.entry {
+                    *buffer = Some((at, capacity));
+                }
+                at
+            }
+        };
+        self.write(at, doc)?;
+        let answer = process.call(&mut self.store, at, len)? as u64;
+        if answer == 0 {
+            return Ok(None);
+        }
+        let (ptr, len) = ((answer >> 32) as usize, (answer & 0xffff_ffff) as usize);
+        if len > self.limits.output {
+            return Err(
+                Fault::result(format!("the UDF answered {len} bytes, the limit is {}", self.limits.output)).into()
+            );
+        }
+        let text = {
+            let view = self.memory.view(&self.store);
+            // SAFETY: the guest is not running and its memory is not shared.
+            let data = unsafe { view.data_unchecked() };
+            ptr.checked_add(len).and_then(|end| data.get(ptr..end)).map(<[u8]>::to_vec)
+        };
+        let Some(text) = text else {
+            return Err(
+                Fault::result(format!("the UDF answered {len} bytes at address {ptr}, outside its memory")).into()
+            );
+        };
+        if let Some(dealloc) = dealloc {
+            dealloc.call(&mut self.store, ptr as i32, len as i32)?;
+        }
+        Ok(Some(text))
+    }
+
+    fn write(&mut self, at: i32, bytes: &[u8]) -> Result<(), Fault> {
+        let written = self.memory.view(&self.store).write(u64::from(at as u32), bytes);
+        match written {
+            Ok(()) => Ok(()),
+            Err(_) if self.growth_refused() => Err(self.memory_fault()),
+            Err(_) => {
+                Err(Fault::trap(format!("alloc({}) answered {}, outside the UDF's memory", bytes.len(), at as u32)))
+            }
+        }
+    }
+
+    fn flag(&mut self, name: &str) -> bool {
+        let Ok(global) = self.instance.exports.get_global(name) else { return false };
+        matches!(global.get(&mut self.store), Value::I32(1))
+    }
+
+    fn growth_refused(&mut self) -> bool {
+        self.flag(GROW_FAILED)
+    }
+
+    fn memory_fault(&self) -> Fault {
+        Fault::memory(format!(
+            "the UDF needs more memory than its limit of {} KiB",
+            u64::from(self.limits.memory_pages) * 64
+        ))
+    }
+
+    /// The fault behind an ended guest call: time, fuel, memory, else the trap itself.
+    fn blame(&mut self, error: &wasmer::RuntimeError, ended: Ended) -> Fault {
+        let exhausted = self.flag("wasmer_metering_points_exhausted");
+        match ended {
+            Ended::Call if exhausted => self.timeout_fault(),
+            Ended::Batch if exhausted => Fault::timeout("the deadline of the stage or pipeline has passed"),
+            Ended::Cancelled if exhausted => Fault::timeout("the request was cancelled"),
+            _ if exhausted && self.limits.fuel.is_none() => self.timeout_fault(),
+            _ if exhausted => {
+                Fault::timeout(format!("the UDF ran out of fuel: limit {} points", self.limits.fuel.unwrap_or(0)))
+            }
+            _ if self.growth_refused() => self.memory_fault(),
+            _ => Fault::from_runtime(error),
+        }
+    }
+
+    fn timeout_fault(&self) -> Fault {
+        Fault::timeout(format!("the UDF ran longer than its limit of {} ms", self.limits.timeout_ns / 1_000_000))
+    }
+}
+
+/// Why a guest call gave nothing: it ended early, or its answer cannot be used.
+enum Failure {
+    Guest(wasmer::RuntimeError),
+    Answer(Fault),
+}
+
+impl From<wasmer::RuntimeError> for Failure {
+    fn from(error: wasmer::RuntimeError) -> Self {
+        Self::Guest(error)
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Answer(fault)
+    }
+}
+
+fn finite(value: f64) -> Result<String, Fault> {
+    serde_json::Number::from_f64(value)
+        .map(|n| n.to_string())
+        .ok_or_else(|| Fault::result(format!("the UDF answered {value}, which JSON cannot hold")))
+}
+
+/// The address of the metering global: the one that shows a mark set through the export.
+fn find_fuel(store: &mut Store, instance: &Instance) -> Result<*mut u64, Fault> {
+    let lost = || Fault::trap("the module was compiled without metering");
+    let global = instance.exports.get_global("wasmer_metering_remaining_points").map_err(|_| lost())?.clone();
+    global.set(store, Value::I64(MARK as i64)).map_err(|_| lost())?;
+    let StoreObjects::Sys(objects) = store.objects_mut();
+    let address = objects
+        .iter_globals()
+        .map(|g| g.vmglobal().as_ptr().cast::<u64>())
+        // SAFETY: each points at the value of a live global.
+        .find(|&at| unsafe { *at } == MARK)
+        .ok_or_else(lost)?;
+    Ok(address)
+}
+
+fn bind_entry(store: &Store, instance: &Instance, abi: Abi, entry: &str) -> Result<Entry, String> {
+    let exports = &instance.exports;
+    let fail = |e: wasmer::ExportError| e.to_string();
+    Ok(match abi {
+        Abi::Json => Entry::Json {
+            alloc: exports.get_typed_function(store, "alloc").map_err(fail)?,
+            process: exports.get_typed_function(store, entry).map_err(fail)?,
+            dealloc: exports.get_typed_function(store, "dealloc").ok(),
+            buffer: None,
+        },
+        Abi::Field(Answer::I32) => Entry::I32(exports.get_typed_function(store, entry).map_err(fail)?),
+        Abi::Field(Answer::I64) => Entry::I64(exports.get_typed_function(store, entry).map_err(fail)?),
+        Abi::Field(Answer::F32) => Entry::F32(exports.get_typed_function(store, entry).map_err(fail)?),
+        Abi::Field(Answer::F64) => Entry::F64(exports.get_typed_function(store, entry).map_err(fail)?),
+    })
+}

@@ -1,0 +1,640 @@
+//! JSON without a tree: find, splice and check values in raw bytes.
+//!
+//! A document that nobody touches leaves as the bytes that came in, and a touched one keeps the raw
+//! text of every field that was not (number text, escapes, key order). So nothing here builds a DOM:
+//! values are byte ranges of the text. Of duplicate keys the last one counts, as in Jackson.
+//!
+//! Everything but [`check`] trusts its input to be one valid JSON value; callers run `check` once when
+//! a document enters a pipeline and again on what a UDF returns.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use memchr::memchr2;
+
+/// Deepest nesting of arrays and objects that a pipeline accepts (design: udf.md, "Limits").
+pub const MAX_DEPTH: usize = 128;
+
+/// Why a text is not a document we work on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid(pub String);
+
+/// First index at or after `i` that is not JSON white space.
+pub fn skip_ws(b: &[u8], mut i: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\n' | b'\r') = b.get(i) {
+        i += 1;
+    }
+    i
+}
+
+/// Index just behind the string whose opening quote is at `i`; `None` if it does not end.
+fn skip_string(b: &[u8], i: usize) -> Option<usize> {
+    let mut at = i + 1;
+    loop {
+        let hit = at + memchr2(b'"', b'\\', b.get(at..)?)?;
+        if b[hit] == b'"' {
+            return Some(hit + 1);
+        }
+        at = hit + 2;
+    }
+}
+
+/// Index just behind the value that starts at `i`; `None` if the text ends inside it.
+pub fn skip_value(b: &[u8], i: usize) -> Option<usize> {
+    match *b.get(i)? {
+        b'"' => skip_string(b, i),
+        b'{' | b'[' => {
+            let mut depth = 0usize;
+            let mut at = i;
+            loop {
+                match *b.get(at)? {
+                    b'"' => {
+                        at = skip_string(b, at)?;
+                        continue;
+                    }
+                    b'{' | b'[' => depth += 1,
+                    b'}' | b']' => {
+                        depth -= 1;
+                        if depth == 0 {
+                            return Some(at + 1);
+                        }
+                    }
+                    _ => {}
+                }
+                at += 1;
+            }
+        }
+        _ => {
+            let mut at = i;
+            while let Some(c) = b.get(at) {
+                if matches!(c, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r') {
+                    break;
+                }
+                at += 1;
+            }
+            (at > i).then_some(at)
+        }
+    }
+}
+
+/// The kind of the value that starts with byte `c`, in Java's class names (as OpenSearch's errors say).
+pub fn java_type(raw: &[u8]) -> &'static str {
+    match raw.first() {
+        Some(b'"') => "java.lang.String",
+        Some(b'{') => "java.util.HashMap",
+        Some(b'[') => "java.util.ArrayList",
+        Some(b't' | b'f') => "java.lang.Boolean",
+        Some(b'n') => "null",
+        _ if raw.iter().any(|c| matches!(c, b'.' | b'e' | b'E')) => "java.lang.Double",
+        _ if raw.len() > 10 => "java.lang.Long",
+        _ => "java.lang.Integer",
+    }
+}
+
+/// One `"key": value` pair of an object, as ranges of the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The key's raw text between its quotes.
+    pub key: Range<usize>,
+    /// The value's raw text.
+    pub value: Range<usize>,
+}
+
+/// The entries of the object that starts at `at` (its `{`).
+pub struct Entries<'a> {
+    text: &'a [u8],
+    at: usize,
+    done: bool,
+}
+
+impl<'a> Entries<'a> {
+    /// `None` unless an object starts at `start`.
+    pub fn new(text: &'a [u8], start: usize) -> Option<Self> {
+        (text.get(start) == Some(&b'{')).then_some(Self { text, at: start + 1, done: false })
+    }
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        if self.done {
+            return None;
+        }
+        let b = self.text;
+        let mut at = skip_ws(b, self.at);
+        if b.get(at) == Some(&b',') {
+            at = skip_ws(b, at + 1);
+        }
+        if b.get(at) != Some(&b'"') {
+            self.done = true;
+            return None;
+        }
+        let key_end = skip_string(b, at)?;
+        let key = at + 1..key_end - 1;
+        at = skip_ws(b, key_end);
+        if b.get(at) != Some(&b':') {
+            self.done = true;
+            return None;
+        }
+        let start = skip_ws(b, at + 1);
+        let end = skip_value(b, start)?;
+        self.at = end;
+        Some(Entry { key, value: start..end })
+    }
+}
+
+/// The elements of the array that starts at `start` (its `[`); empty if none does.
+pub fn elements(text: &[u8], start: usize) -> Vec<Range<usize>> {
+    let mut out = Vec::new();
+    if text.get(start) != Some(&b'[') {
+        return out;
+    }
+    let mut at = skip_ws(text, start + 1);
+    while let Some(&c) = text.get(at) {
+        match c {
+            b']' => break,
+            b',' => at = skip_ws(text, at + 1),
+            _ => {
+                let Some(end) = skip_value(text, at) else { break };
+                out.push(at..end);
+                at = skip_ws(text, end);
+            }
+        }
+    }
+    out
+}
+
+/// Whether a raw key (text between the quotes) spells `name`.
+pub fn key_is(raw: &[u8], name: &str) -> bool {
+    if memchr::memchr(b'\\', raw).is_none() {
+        return raw == name.as_bytes();
+    }
+    unescape(raw).is_some_and(|s| s == name)
+}
+
+/// The text of a raw string (without its quotes); `None` if an escape is not valid Unicode.
+pub fn unescape(raw: &[u8]) -> Option<Cow<'_, str>> {
+    if memchr::memchr(b'\\', raw).is_none() {
+        return std::str::from_utf8(raw).ok().map(Cow::Borrowed);
+    }
+    let mut quoted = Vec::with_capacity(raw.len() + 2);
+    quoted.push(b'"');
+    quoted.extend_from_slice(raw);
+    quoted.push(b'"');
+    serde_json::from_slice::<String>(&quoted).ok().map(Cow::Owned)
+}
+
+/// The text of a JSON string value (with its quotes); `None` if `raw` is no string.
+pub fn string(raw: &[u8]) -> Option<Cow<'_, str>> {
+    if raw.len() < 2 || raw[0] != b'"' {
+        return None;
+    }
+    unescape(&raw[1..raw.len() - 1])
+}
+
+/// `text` as a JSON string with quotes and escapes.
+pub fn quote(text: &str) -> Vec<u8> {
+    serde_json::to_vec(text).unwrap_or_else(|_| b"\"\"".to_vec())
+}
+
+/// The value of key `name` in the object that starts at `start`; the last one wins.
+pub fn get(text: &[u8], start: usize, name: &str) -> Option<Entry> {
+    Entries::new(text, start)?.filter(|e| key_is(&text[e.key.clone()], name)).last()
+}
+
+/// Where a dotted path leads; a number names an array's element, `tags[0]` is taken as `tags.0`.
+pub fn find(text: &[u8], path: &str) -> Option<Range<usize>> {
+    let start = skip_ws(text, 0);
+    let mut here = start..skip_value(text, start)?;
+    for part in segments(path) {
+        here = step(text, here.start, &part)?;
+    }
+    Some(here)
+}
+
+/// The parts of a dotted path; `a[0].b` gives `a`, `0`, `b`.
+pub fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let path: Cow<'_, str> =
+        if path.contains('[') { Cow::Owned(path.replace('[', ".").replace(']', "")) } else { Cow::Borrowed(path) };
+    let parts: Vec<Cow<'_, str>> = match path {
+        Cow::Borrowed(p) => p.split('.').map(Cow::Borrowed).collect(),
+        Cow::Owned(p) => p.split('.').map(|s| Cow::Owned(s.to_owned())).collect(),
+    };
+    parts.into_iter()
+}
+
+fn step(text: &[u8], start: usize, part: &str) -> Option<Range<usize>> {
+    match text.get(start)? {
+        b'{' => get(text, start, part).map(|e| e.value),
+        b'[' => {
+            let wanted: usize = part.parse().ok()?;
+            elements(text, start).into_iter().nth(wanted)
+        }
+        _ => None,
+    }
+}
+
+/// Why a path could not be written; the text is OpenSearch's own.
+pub type PathError = String;
+
+/// `text` with the value at the dotted `path` set to the raw JSON `value`; missing parents are made.
+///
+/// # Errors
+/// With OpenSearch's words when a parent of the path is neither an object nor an array.
+pub fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, PathError> {
+    let mut here = skip_ws(text, 0);
+    let parts: Vec<_> = segments(path).collect();
+    for (i, part) in parts.iter().enumerate() {
+        match text.get(here) {
+            Some(b'{') => match get(text, here, part) {
+                Some(entry) if i + 1 == parts.len() => return Ok(splice(text, entry.value, value)),
+                Some(entry) if text[entry.value.start] == b'n' => {
+                    // A null parent is replaced by an object, as IngestDocument.setFieldValue cannot go on either way.
+                    return Err(format!("cannot set [{}] with null parent as part of path [{path}]", parts[i + 1]));
+                }
+                Some(entry) => here = entry.value.start,
+                None => return Ok(insert_member(text, here, part, &nest(&parts[i + 1..], value))),
+            },
+            Some(b'[') => {
+                let list = elements(text, here);
+                let index: usize = part.parse().map_err(|_| {
+                    format!("[{part}] is not an integer, cannot be used as an index as part of path [{path}]")
+                })?;
+                let Some(range) = list.get(index).cloned() else {
+                    return Err(format!(
+                        "[{index}] is out of bounds for array with length [{}] as part of path [{path}]",
+                        list.len()
+                    ));
+                };
+                if i + 1 == parts.len() {
+                    return Ok(splice(text, range, value));
+                }
+                here = range.start;
+            }
+            _ => {
+                let end = skip_value(text, here).unwrap_or(text.len());
+                return Err(format!(
+                    "cannot set [{part}] with parent object of type [{}] as part of path [{path}]",
+                    java_type(&text[here..end])
+                ));
+            }
+        }
+    }
+    Ok(text.to_vec())
+}
+
+/// `{"a":{"b":value}}` for the parts `a`, `b`; just `value` without parts.
+fn nest(parts: &[Cow<'_, str>], value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for part in parts {
+        out.push(b'{');
+        out.extend(quote(part));
+        out.push(b':');
+    }
+    out.extend_from_slice(value);
+    out.extend(std::iter::repeat_n(b'}', parts.len()));
+    out
+}
+
+/// `text` with `range` replaced by `value`.
+pub fn splice(text: &[u8], range: Range<usize>, value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() - range.len() + value.len());
+    out.extend_from_slice(&text[..range.start]);
+    out.extend_from_slice(value);
+    out.extend_from_slice(&text[range.end..]);
+    out
+}
+
+/// `text` with a new last member in the object that starts at `start`.
+pub fn insert_member(text: &[u8], start: usize, key: &str, value: &[u8]) -> Vec<u8> {
+    let end = skip_value(text, start).unwrap_or(text.len());
+    let empty = text[skip_ws(text, start + 1)] == b'}';
+    let mut member = Vec::with_capacity(key.len() + value.len() + 4);
+    if !empty {
+        member.push(b',');
+    }
+    member.extend(quote(key));
+    member.push(b':');
+    member.extend_from_slice(value);
+    splice(text, end - 1..end - 1, &member)
+}
+
+/// `text` without the value at the dotted `path`; `None` if nothing is there.
+pub fn remove(text: &[u8], path: &str) -> Option<Vec<u8>> {
+    let parts: Vec<_> = segments(path).collect();
+    let (last, parents) = parts.split_last()?;
+    let mut here = skip_ws(text, 0);
+    for part in parents {
+        here = step(text, here, part)?.start;
+    }
+    match text.get(here)? {
+        b'{' => remove_member(text, here, last),
+        b'[' => {
+            let list = elements(text, here);
+            let range = list.get(last.parse::<usize>().ok()?)?.clone();
+            Some(splice(text, with_comma(text, range), b""))
+        }
+        _ => None,
+    }
+}
+
+/// `text` without any member `key` of the object that starts at `start` (duplicates go too); `None` if there is none.
+pub fn remove_member(text: &[u8], start: usize, key: &str) -> Option<Vec<u8>> {
+    let entry = get(text, start, key)?;
+    let out = splice(text, with_comma(text, entry.key.start - 1..entry.value.end), b"");
+    Some(remove_member(&out, start, key).unwrap_or(out))
+}
+
+/// `range` widened over the one comma that has to go with it.
+fn with_comma(text: &[u8], range: Range<usize>) -> Range<usize> {
+    let after = skip_ws(text, range.end);
+    if text.get(after) == Some(&b',') {
+        return range.start..skip_ws(text, after + 1);
+    }
+    let mut before = range.start;
+    while before > 0 && matches!(text[before - 1], b' ' | b'\t' | b'\n' | b'\r') {
+        before -= 1;
+    }
+    if before > 0 && text[before - 1] == b',' { before - 1..range.end } else { range }
+}
+
+/// The members of `patch` written over those of `text` (both objects); the rest of `text` stays as it is.
+pub fn merge(text: &[u8], patch: &[u8]) -> Vec<u8> {
+    let mut out = text.to_vec();
+    let Some(entries) = Entries::new(patch, skip_ws(patch, 0)) else { return out };
+    for entry in entries {
+        let Some(key) = unescape(&patch[entry.key]) else { continue };
+        let value = &patch[entry.value];
+        let start = skip_ws(&out, 0);
+        out = match get(&out, start, &key) {
+            Some(old) => splice(&out, old.value, value),
+            None => insert_member(&out, start, &key, value),
+        };
+    }
+    out
+}
+
+/// Checks that `text` is one JSON value in UTF-8, nested no deeper than [`MAX_DEPTH`].
+///
+/// # Errors
+/// [`Invalid`] with a reason and the place, fit for an item error.
+pub fn check(text: &[u8]) -> Result<(), Invalid> {
+    std::str::from_utf8(text).map_err(|e| Invalid(format!("invalid UTF-8 at byte {}", e.valid_up_to())))?;
+    if let Some(at) = too_deep(text) {
+        return Err(Invalid(format!("nested deeper than {MAX_DEPTH} levels at byte {at}")));
+    }
+    serde_json::from_slice::<serde::de::IgnoredAny>(text)
+        .map(|_| ())
+        .map_err(|e| Invalid(format!("not valid JSON: {e}")))
+}
+
+/// [`check`], and the value must be an object.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_object(text: &[u8]) -> Result<(), Invalid> {
+    check(text)?;
+    if text[skip_ws(text, 0)] == b'{' { Ok(()) } else { Err(Invalid("not a JSON object".to_owned())) }
+}
+
+fn too_deep(text: &[u8]) -> Option<usize> {
+    let mut depth = 0usize;
+    let mut at = 0;
+    while let Some(&c) = text.get(at) {
+        match c {
+            b'"' => {
+                at = skip_string(text, at)?;
+                continue;
+            }
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return Some(at);
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// `text` reduced by OpenSearch's `filter_path` patterns: dotted, `*` within a name, `**` for any depth, `-` excludes.
+///
+/// An empty result is `{}`, as the cluster answers.
+pub fn filter_path(text: &[u8], patterns: &[String]) -> Vec<u8> {
+    let split = |p: &str| p.split('.').map(str::to_owned).collect::<Vec<_>>();
+    let (excludes, includes): (Vec<_>, Vec<_>) =
+        patterns.iter().filter(|p| !p.is_empty()).partition(|p| p.starts_with('-'));
+    let includes: Vec<_> = includes.iter().map(|p| split(p)).collect();
+    let excludes: Vec<_> = excludes.iter().map(|p| split(&p[1..])).collect();
+    let include_refs: Option<Vec<&[String]>> =
+        (!includes.is_empty()).then(|| includes.iter().map(Vec::as_slice).collect());
+    let exclude_refs: Vec<&[String]> = excludes.iter().map(Vec::as_slice).collect();
+    let start = skip_ws(text, 0);
+    let mut out = Vec::with_capacity(text.len() / 2);
+    if !filter_value(text, start, include_refs.as_deref(), &exclude_refs, &mut out) {
+        out.clear();
+        out.extend_from_slice(b"{}");
+    }
+    out
+}
+
+/// Writes what is left of the value at `start`; false if nothing is. `includes == None`: all of it.
+fn filter_value(
+    text: &[u8],
+    start: usize,
+    includes: Option<&[&[String]]>,
+    excludes: &[&[String]],
+    out: &mut Vec<u8>,
+) -> bool {
+    let end = skip_value(text, start).unwrap_or(text.len());
+    let open = text[start];
+    if includes.is_none() && excludes.is_empty() {
+        out.extend_from_slice(&text[start..end]);
+        return true;
+    }
+    if open != b'{' && open != b'[' {
+        if includes.is_some() {
+            return false;
+        }
+        out.extend_from_slice(&text[start..end]);
+        return true;
+    }
+    out.push(open);
+    let before = out.len();
+    let separate = |out: &mut Vec<u8>| -> usize {
+        let mark = out.len();
+        if mark > before {
+            out.push(b',');
+        }
+        mark
+    };
+    if open == b'[' {
+        for element in elements(text, start) {
+            let mark = separate(out);
+            if !filter_value(text, element.start, includes, excludes, out) {
+                out.truncate(mark);
+            }
+        }
+    } else {
+        for entry in Entries::new(text, start).into_iter().flatten() {
+            let Some(key) = unescape(&text[entry.key.clone()]) else { continue };
+            let (excluded, deeper_excludes) = advance(excludes, &key);
+            if excluded {
+                continue;
+            }
+            let (included, deeper_includes) = includes.map_or((true, vec![]), |i| advance(i, &key));
+            if !included && deeper_includes.is_empty() {
+                continue;
+            }
+            let mark = separate(out);
+            out.extend_from_slice(&text[entry.key.start - 1..entry.key.end + 1]);
+            out.push(b':');
+            let next = (!included).then_some(deeper_includes.as_slice());
+            if !filter_value(text, entry.value.start, next, &deeper_excludes, out) {
+                out.truncate(mark);
+            }
+        }
+    }
+    if out.len() == before && includes.is_some() {
+        return false;
+    }
+    out.push(if open == b'{' { b'}' } else { b']' });
+    true
+}
+
+/// What is left of each pattern behind `key`, and whether one is fulfilled by it.
+fn advance<'p>(patterns: &[&'p [String]], key: &str) -> (bool, Vec<&'p [String]>) {
+    let mut full = false;
+    let mut rest = Vec::new();
+    for &pattern in patterns {
+        let Some((first, tail)) = pattern.split_first() else { continue };
+        if first == "**" {
+            rest.push(pattern);
+            let (f, mut r) = advance(&[tail], key);
+            full |= f || tail.is_empty();
+            rest.append(&mut r);
+        } else if wildcard(first, key) {
+            if tail.is_empty() {
+                full = true;
+            } else {
+                rest.push(tail);
+            }
+        }
+    }
+    (full, rest)
+}
+
+/// Whether `text` matches `pattern`, in which `*` stands for any run of characters; linear in practice, no recursion.
+pub fn wildcard(pattern: &str, text: &str) -> bool {
+    let (p, t) = (pattern.as_bytes(), text.as_bytes());
+    let (mut pi, mut ti) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while ti < t.len() {
+        if pi < p.len() && p[pi] == b'*' {
+            retry = Some((pi + 1, ti));
+            pi += 1;
+        } else if pi < p.len() && p[pi] == t[ti] {
+            pi += 1;
+            ti += 1;
+        } else if let Some((after_star, from)) = retry {
+            pi = after_star;
+            ti = from + 1;
+            retry = Some((after_star, ti));
+        } else {
+            return false;
+        }
+    }
+    p[pi..].iter().all(|&c| c == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(v: Vec<u8>) -> String {
+        String::from_utf8(v).expect("utf-8")
+    }
+
+    #[test]
+    fn finds_nested_values_and_array_elements() {
+        let doc = br#" {"a":{"b":[10,{"c":"x"}]},"a.b":1,"t":["u"]} "#;
+        assert_eq!(&doc[find(doc, "a.b.1.c").unwrap()], b"\"x\"");
+        assert_eq!(&doc[find(doc, "t[0]").unwrap()], b"\"u\"");
+        assert_eq!(find(doc, "a.x"), None);
+    }
+
+    #[test]
+    fn the_last_duplicate_key_counts_and_escaped_keys_match() {
+        let doc = br#"{"a":1,"\u0061":2}"#;
+        assert_eq!(&doc[find(doc, "a").unwrap()], b"2");
+        assert_eq!(text(remove(doc, "a").unwrap()), "{}");
+    }
+
+    #[test]
+    fn set_keeps_every_other_byte() {
+        let doc = br#"{ "n": 0.10, "big":12345678901234567890 , "s":"\u00e9" }"#;
+        assert_eq!(
+            text(set(doc, "n", b"true").unwrap()),
+            r#"{ "n": true, "big":12345678901234567890 , "s":"\u00e9" }"#
+        );
+        assert_eq!(text(set(b"{}", "a.b", b"1").unwrap()), r#"{"a":{"b":1}}"#);
+        assert_eq!(text(set(br#"{"a":{}}"#, "a.b", b"1").unwrap()), r#"{"a":{"b":1}}"#);
+    }
+
+    #[test]
+    fn set_under_a_scalar_says_what_opensearch_says() {
+        assert_eq!(
+            set(br#"{"a":"x"}"#, "a.b", b"1").unwrap_err(),
+            "cannot set [b] with parent object of type [java.lang.String] as part of path [a.b]"
+        );
+    }
+
+    #[test]
+    fn remove_takes_exactly_one_comma() {
+        for (doc, path, left) in [
+            (r#"{"a":1,"b":2}"#, "a", r#"{"b":2}"#),
+            (r#"{"a":1 , "b":2}"#, "b", r#"{"a":1 }"#),
+            (r#"{"a":1}"#, "a", "{}"),
+            (r#"{"l":[1,2,3]}"#, "l.1", r#"{"l":[1,3]}"#),
+        ] {
+            assert_eq!(text(remove(doc.as_bytes(), path).unwrap()), left, "{doc} - {path}");
+        }
+    }
+
+    #[test]
+    fn merge_replaces_and_adds() {
+        assert_eq!(text(merge(br#"{"a":1,"b":0.10}"#, br#"{"a":[2],"c":3}"#)), r#"{"a":[2],"b":0.10,"c":3}"#);
+    }
+
+    #[test]
+    fn check_refuses_what_a_cluster_would() {
+        for bad in ["", "{", "{\"a\":tru}", "{\"a\":01}", "{} x", "[1}"] {
+            assert!(check(bad.as_bytes()).is_err(), "{bad}");
+        }
+        assert!(check(b"{\"a\":\"\xff\"}").is_err());
+        assert!(check(("[".repeat(129) + &"]".repeat(129)).as_bytes()).is_err());
+        assert!(check(("[".repeat(128) + &"]".repeat(128)).as_bytes()).is_ok());
+        assert!(check(br#"{"a":"\ud800","n":1e400}"#).is_ok());
+    }
+
+    #[test]
+    fn filter_path_as_logstash_sends_it() {
+        let answer = br#"{"took":1,"errors":true,"items":[{"index":{"status":201}},{"index":{"error":{"type":"x"},"status":400}}]}"#;
+        let p = |s: &str| s.split(',').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(
+            text(filter_path(answer, &p("errors,items.*.error,items.*.status"))),
+            r#"{"errors":true,"items":[{"index":{"status":201}},{"index":{"error":{"type":"x"},"status":400}}]}"#
+        );
+        assert_eq!(
+            text(filter_path(answer, &p("items.*.error.type"))),
+            r#"{"items":[{"index":{"error":{"type":"x"}}}]}"#
+        );
+        assert_eq!(text(filter_path(answer, &p("**.type"))), r#"{"items":[{"index":{"error":{"type":"x"}}}]}"#);
+        assert_eq!(text(filter_path(answer, &p("-items"))), r#"{"took":1,"errors":true}"#);
+        assert_eq!(text(filter_path(answer, &p("nothing"))), "{}");
+    }
+}

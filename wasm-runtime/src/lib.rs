@@ -1,0 +1,37 @@
+//! Headrace's engine behind `pipelines._wasm`: WebAssembly UDFs and every loop over documents.
+//!
+//! This file is the module table only. A batch's way: `bulk` (framing) → `batch` (documents and outcomes) → `native` or
+//! `module`/`instance` (one stage) → `bulk` (the body to forward, the answer to send).
+
+pub mod batch;
+pub mod bulk;
+pub mod error;
+pub mod host;
+pub mod instance;
+pub mod json;
+pub mod limits;
+pub mod module;
+pub mod native;
+pub mod runtime;
+pub mod stats;
+pub mod watchdog;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<batch::Batch>()?;
+    m.add_class::<batch::Deadline>()?;
+    m.add_class::<batch::StageRun>()?;
+    m.add_class::<bulk::Bulk>()?;
+    m.add_class::<module::Module>()?;
+    m.add_class::<module::Udf>()?;
+    m.add_class::<native::Native>()?;
+    m.add_class::<stats::Histogram>()?;
+    m.add("ModuleError", m.py().get_type::<error::ModuleError>())?;
+    m.add("BulkError", m.py().get_type::<error::BulkError>())?;
+    m.add_function(wrap_pyfunction!(bulk::filter_path, m)?)?;
+    m.add_function(wrap_pyfunction!(batch::check_object, m)?)?;
+    m.add("DEBUG_BUILD", cfg!(debug_assertions))?;
+    Ok(())
+}

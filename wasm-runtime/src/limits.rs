@@ -1,0 +1,287 @@
+//! The limits of a UDF and the pieces of wasmer that enforce them: fuel, memory, table, stack.
+
+use std::ptr::NonNull;
+use std::sync::Mutex;
+
+use wasmer::sys::vm::{VMConfig, VMMemory, VMMemoryDefinition, VMTable, VMTableDefinition};
+use wasmer::sys::wasmparser::Operator;
+use wasmer::sys::{
+    BaseTunables, FunctionMiddleware, MiddlewareError, MiddlewareReaderState, ModuleMiddleware, Tunables,
+};
+use wasmer::{MemoryError, MemoryType, Pages, TableType};
+use wasmer_types::{
+    GlobalIndex, GlobalInit, GlobalType, LocalFunctionIndex, MemoryStyle, ModuleInfo, Mutability, TableStyle, Type,
+};
+
+/// Bytes of one WebAssembly page.
+pub const PAGE: u64 = 65_536;
+/// Most elements a table may have (design: udf.md, "Limits").
+pub const MAX_TABLE: u32 = 10_000;
+/// Fuel for instantiation: data segments, a start function, `_initialize`, `init`.
+pub const BOOT_FUEL: u64 = 200_000_000;
+
+/// Limits of one UDF in one stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Wall-clock nanoseconds for one document.
+    pub timeout_ns: u64,
+    /// Metering points for one document; `None` derives them from the timeout.
+    pub fuel: Option<u64>,
+    /// Linear memory, in pages of 64 KiB.
+    pub memory_pages: u32,
+    /// Bytes of one answer.
+    pub output: usize,
+    /// Bytes of log per call.
+    pub log: usize,
+    /// Bytes of the wasm stack.
+    pub stack: usize,
+}
+
+/// wasmer's tunables with our ceilings; one for every compiled module, because memories are made by the engine.
+pub struct CappedTunables {
+    base: BaseTunables,
+    pages: Pages,
+    vmconfig: VMConfig,
+}
+
+impl CappedTunables {
+    pub fn new(memory_pages: u32, stack: usize) -> Self {
+        Self {
+            base: BaseTunables::new(),
+            pages: Pages(memory_pages),
+            vmconfig: VMConfig { wasm_stack_size: Some(stack) },
+        }
+    }
+
+    fn cap_memory(&self, ty: &MemoryType) -> Result<MemoryType, MemoryError> {
+        if ty.minimum > self.pages {
+            return Err(MemoryError::Generic(format!(
+                "the module wants {} pages of 64 KiB, the limit is {}",
+                ty.minimum.0, self.pages.0
+            )));
+        }
+        let mut capped = *ty;
+        capped.maximum = Some(ty.maximum.map_or(self.pages, |m| m.min(self.pages)));
+        Ok(capped)
+    }
+
+    fn cap_table(ty: &TableType) -> Result<TableType, String> {
+        if ty.minimum > MAX_TABLE {
+            return Err(format!("the module wants a table of {}, the limit is {MAX_TABLE}", ty.minimum));
+        }
+        let mut capped = *ty;
+        capped.maximum = Some(ty.maximum.map_or(MAX_TABLE, |m| m.min(MAX_TABLE)));
+        Ok(capped)
+    }
+}
+
+impl Tunables for CappedTunables {
+    fn memory_style(&self, memory: &MemoryType) -> MemoryStyle {
+        self.base.memory_style(memory)
+    }
+
+    fn table_style(&self, table: &TableType) -> TableStyle {
+        self.base.table_style(table)
+    }
+
+    fn create_host_memory(&self, ty: &MemoryType, style: &MemoryStyle) -> Result<VMMemory, MemoryError> {
+        self.base.create_host_memory(&self.cap_memory(ty)?, style)
+    }
+
+    unsafe fn create_vm_memory(
+        &self,
+        ty: &MemoryType,
+        style: &MemoryStyle,
+        at: NonNull<VMMemoryDefinition>,
+    ) -> Result<VMMemory, MemoryError> {
+        let ty = self.cap_memory(ty)?;
+        // SAFETY: `at` is passed on as it came, under the caller's promise.
+        unsafe { self.base.create_vm_memory(&ty, style, at) }
+    }
+
+    fn create_host_table(&self, ty: &TableType, style: &TableStyle) -> Result<VMTable, String> {
+        self.base.create_host_table(&Self::cap_table(ty)?, style)
+    }
+
+    unsafe fn create_vm_table(
+        &self,
+        ty: &TableType,
+        style: &TableStyle,
+        at: NonNull<VMTableDefinition>,
+    ) -> Result<VMTable, String> {
+        let ty = Self::cap_table(ty)?;
+        // SAFETY: as above.
+        unsafe { self.base.create_vm_table(&ty, style, at) }
+    }
+
+    fn vmconfig(&self) -> &VMConfig {
+        &self.vmconfig
+    }
+}
+
+/// Points of one operator: one each, the structure free, memory growth dear (it maps pages).
+pub fn cost(operator: &Operator) -> u64 {
+    match operator {
+        Operator::Block { .. } | Operator::Nop | Operator::End => 0,
+        Operator::MemoryGrow { .. } | Operator::TableGrow { .. } => 1_000,
+        Operator::I32DivS
+        | Operator::I32DivU
+        | Operator::I32RemS
+        | Operator::I32RemU
+        | Operator::I64DivS
+        | Operator::I64DivU
+        | Operator::I64RemS
+        | Operator::I64RemU
+        | Operator::F32Sqrt
+        | Operator::F64Sqrt => 8,
+        _ => 1,
+    }
+}
+
+/// Charges bulk instructions (`memory.fill`, `memory.copy`, `table.fill`, …) by their size.
+///
+/// wasmer's own metering counts each of them as one operator, so that 5,000 points of 16 MiB fills run for a second.
+/// Their length is the top of the stack: it is parked in a private global, an eighth of it is charged, and it is put back.
+#[derive(Debug, Default)]
+pub struct BulkMeter {
+    globals: Mutex<Option<BulkGlobals>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct BulkGlobals {
+    length: GlobalIndex,
+    remaining: GlobalIndex,
+    exhausted: GlobalIndex,
+}
+
+const REMAINING: &str = "wasmer_metering_remaining_points";
+const EXHAUSTED: &str = "wasmer_metering_points_exhausted";
+
+impl ModuleMiddleware for BulkMeter {
+    fn generate_function_middleware<'a>(&self, _: LocalFunctionIndex) -> Box<dyn FunctionMiddleware<'a> + 'a> {
+        let globals = *self.globals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Box::new(FunctionBulkMeter { globals })
+    }
+
+    fn transform_module_info(&self, info: &mut ModuleInfo) -> Result<(), MiddlewareError> {
+        let exported = |name: &str| match info.exports.get(name) {
+            Some(wasmer_types::ExportIndex::Global(index)) => Ok(*index),
+            _ => Err(MiddlewareError::new("BulkMeter", "must be pushed after Metering")),
+        };
+        let (remaining, exhausted) = (exported(REMAINING)?, exported(EXHAUSTED)?);
+        let length = info.globals.push(GlobalType::new(Type::I32, Mutability::Var));
+        info.global_initializers.push(GlobalInit::I32Const(0));
+        *self.globals.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+            Some(BulkGlobals { length, remaining, exhausted });
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct FunctionBulkMeter {
+    globals: Option<BulkGlobals>,
+}
+
+impl<'a> FunctionMiddleware<'a> for FunctionBulkMeter {
+    fn feed(&mut self, operator: Operator<'a>, state: &mut MiddlewareReaderState<'a>) -> Result<(), MiddlewareError> {
+        let sized = matches!(
+            operator,
+            Operator::MemoryFill { .. }
+                | Operator::MemoryCopy { .. }
+                | Operator::MemoryInit { .. }
+                | Operator::TableFill { .. }
+                | Operator::TableCopy { .. }
+                | Operator::TableInit { .. }
+        );
+        if let (true, Some(g)) = (sized, self.globals) {
+            let length = g.length.as_u32();
+            let (remaining, exhausted) = (g.remaining.as_u32(), g.exhausted.as_u32());
+            let charge = || {
+                [
+                    Operator::GlobalGet { global_index: length },
+                    Operator::I64ExtendI32U,
+                    Operator::I64Const { value: 3 },
+                    Operator::I64ShrU,
+                ]
+            };
+            state.push_operator(Operator::GlobalSet { global_index: length });
+            state.push_operator(Operator::GlobalGet { global_index: remaining });
+            state.extend(&charge());
+            state.extend(&[
+                Operator::I64LtU,
+                Operator::If { blockty: wasmer::sys::wasmparser::BlockType::Empty },
+                Operator::I32Const { value: 1 },
+                Operator::GlobalSet { global_index: exhausted },
+                Operator::Unreachable,
+                Operator::End,
+                Operator::GlobalGet { global_index: remaining },
+            ]);
+            state.extend(&charge());
+            state.extend(&[
+                Operator::I64Sub,
+                Operator::GlobalSet { global_index: remaining },
+                Operator::GlobalGet { global_index: length },
+            ]);
+        }
+        state.push_operator(operator);
+        Ok(())
+    }
+}
+
+/// Notes in the exported global [`GROW_FAILED`] that a `memory.grow` was refused.
+///
+/// A guest's allocator answers a refused growth with a plain `unreachable`; the note tells an exhausted memory limit
+/// from any other trap.
+#[derive(Debug, Default)]
+pub struct GrowWatch {
+    globals: Mutex<Option<(GlobalIndex, GlobalIndex)>>,
+}
+
+/// The exported i32 global that is 1 once a growth was refused.
+pub const GROW_FAILED: &str = "headrace_grow_failed";
+
+impl ModuleMiddleware for GrowWatch {
+    fn generate_function_middleware<'a>(&self, _: LocalFunctionIndex) -> Box<dyn FunctionMiddleware<'a> + 'a> {
+        let globals = *self.globals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Box::new(FunctionGrowWatch { globals })
+    }
+
+    fn transform_module_info(&self, info: &mut ModuleInfo) -> Result<(), MiddlewareError> {
+        let mut private = || {
+            let index = info.globals.push(GlobalType::new(Type::I32, Mutability::Var));
+            info.global_initializers.push(GlobalInit::I32Const(0));
+            index
+        };
+        let (result, failed) = (private(), private());
+        info.exports.insert(GROW_FAILED.to_owned(), wasmer_types::ExportIndex::Global(failed));
+        *self.globals.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((result, failed));
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct FunctionGrowWatch {
+    globals: Option<(GlobalIndex, GlobalIndex)>,
+}
+
+impl<'a> FunctionMiddleware<'a> for FunctionGrowWatch {
+    fn feed(&mut self, operator: Operator<'a>, state: &mut MiddlewareReaderState<'a>) -> Result<(), MiddlewareError> {
+        let grows = matches!(operator, Operator::MemoryGrow { .. });
+        state.push_operator(operator);
+        if let (true, Some((result, failed))) = (grows, self.globals) {
+            let (result, failed) = (result.as_u32(), failed.as_u32());
+            state.extend(&[
+                Operator::GlobalSet { global_index: result },
+                Operator::GlobalGet { global_index: result },
+                Operator::I32Const { value: -1 },
+                Operator::I32Eq,
+                Operator::If { blockty: wasmer::sys::wasmparser::BlockType::Empty },
+                Operator::I32Const { value: 1 },
+                Operator::GlobalSet { global_index: failed },
+                Operator::End,
+                Operator::GlobalGet { global_index: result },
+            ]);
+        }
+        Ok(())
+    }
+}

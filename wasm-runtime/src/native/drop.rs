@@ -1,0 +1,20 @@
+//! `drop`: the document is not indexed; its bulk item says `noop`.
+
+use serde::Deserialize;
+
+use super::{Function, Parameters};
+use crate::batch::Effect;
+use crate::error::Fault;
+use crate::host::Meta;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drop {}
+
+impl Parameters for Drop {}
+
+impl Function for Drop {
+    fn apply(&self, _text: &[u8], _meta: &Meta) -> Result<Effect, Fault> {
+        Ok(Effect::Dropped)
+    }
+}

@@ -1,0 +1,31 @@
+//! `fail`: refuses the document with a message of the pipeline's author.
+
+use serde::Deserialize;
+
+use super::template::Template;
+use super::{Function, Parameters};
+use crate::batch::Effect;
+use crate::error::Fault;
+use crate::host::Meta;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fail {
+    message: String,
+    #[serde(skip)]
+    template: Option<Template>,
+}
+
+impl Parameters for Fail {
+    fn prepare(&mut self) -> Result<(), String> {
+        self.template = Some(Template::parse(&self.message)?);
+        Ok(())
+    }
+}
+
+impl Function for Fail {
+    fn apply(&self, text: &[u8], meta: &Meta) -> Result<Effect, Fault> {
+        let message = self.template.as_ref().map_or_else(String::new, |t| t.render(text, meta));
+        Err(Fault::new(400, "fail_processor_exception", message))
+    }
+}

@@ -1,0 +1,65 @@
+//! `lowercase`: a string, or every string of a list.
+
+use serde::Deserialize;
+
+use super::{Function, Parameters, field};
+use crate::batch::Effect;
+use crate::error::Fault;
+use crate::host::Meta;
+use crate::json;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lowercase {
+    field: String,
+    target_field: Option<String>,
+    #[serde(default)]
+    ignore_missing: bool,
+}
+
+impl Parameters for Lowercase {
+    fn prepare(&mut self) -> Result<(), String> {
+        self.field = field::checked("field", &self.field)?;
+        if let Some(target) = &self.target_field {
+            self.target_field = Some(field::checked("target_field", target)?);
+        }
+        Ok(())
+    }
+}
+
+impl Lowercase {
+    fn lower(&self, raw: &[u8]) -> Result<Vec<u8>, Fault> {
+        json::string(raw).map(|s| json::quote(&s.to_lowercase())).ok_or_else(|| {
+            Fault::illegal(format!(
+                "field [{}] of type [{}] cannot be cast to [java.lang.String]",
+                self.field,
+                json::java_type(raw)
+            ))
+        })
+    }
+}
+
+impl Function for Lowercase {
+    fn apply(&self, text: &[u8], _meta: &Meta) -> Result<Effect, Fault> {
+        let found = json::find(text, &self.field);
+        if self.ignore_missing && found.as_ref().is_none_or(|r| &text[r.clone()] == b"null") {
+            return Ok(Effect::Unchanged);
+        }
+        let range = found.map_or_else(|| field::require(text, &self.field), Ok)?;
+        let raw = &text[range.clone()];
+        if raw == b"null" {
+            return Err(Fault::illegal(format!("field [{}] is null, cannot process it.", self.field)));
+        }
+        let value = if raw[0] == b'[' {
+            let parts: Result<Vec<_>, _> =
+                json::elements(text, range.start).into_iter().map(|r| self.lower(&text[r])).collect();
+            let mut list = vec![b'['];
+            list.extend(parts?.join(&b','));
+            list.push(b']');
+            list
+        } else {
+            self.lower(raw)?
+        };
+        field::put(text, self.target_field.as_deref().unwrap_or(&self.field), &value).map(Effect::Replaced)
+    }
+}

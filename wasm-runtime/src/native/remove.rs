@@ -1,0 +1,100 @@
+//! `remove`: takes fields out of a document, or all but some.
+
+use serde::Deserialize;
+
+use super::template::Template;
+use super::{Function, Parameters, field};
+use crate::batch::Effect;
+use crate::error::Fault;
+use crate::host::Meta;
+use crate::json;
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Names {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Names {
+    fn list(&self) -> Vec<&str> {
+        match self {
+            Self::One(name) => vec![name],
+            Self::Many(names) => names.iter().map(String::as_str).collect(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remove {
+    field: Option<Names>,
+    exclude_field: Option<Names>,
+    #[serde(default)]
+    ignore_missing: bool,
+    #[serde(skip)]
+    names: Vec<Template>,
+    #[serde(skip)]
+    keep: Vec<String>,
+}
+
+impl Parameters for Remove {
+    fn prepare(&mut self) -> Result<(), String> {
+        match (&self.field, &self.exclude_field) {
+            (Some(names), None) => {
+                for name in names.list() {
+                    self.names.push(Template::parse(&field::checked("field", name)?)?);
+                }
+            }
+            (None, Some(names)) => {
+                for name in names.list() {
+                    self.keep.push(field::checked("exclude_field", name)?);
+                }
+            }
+            (Some(_), Some(_)) => return Err("[field] ether field or exclude_field must be set".to_owned()),
+            (None, None) => return Err("[field] required property is missing".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+impl Remove {
+    fn remove_named(&self, text: &[u8], meta: &Meta) -> Result<Effect, Fault> {
+        let mut out: Option<Vec<u8>> = None;
+        for template in &self.names {
+            let here = out.as_deref().unwrap_or(text);
+            let name = template.render(here, meta);
+            match json::remove(here, &name) {
+                Some(less) => out = Some(less),
+                None if self.ignore_missing => {}
+                None => return Err(Fault::illegal(field::absence(here, &name))),
+            }
+        }
+        Ok(out.map_or(Effect::Unchanged, Effect::Replaced))
+    }
+
+    /// Top-level fields that are not named and are no parent of a named one go.
+    fn remove_others(&self, text: &[u8]) -> Effect {
+        let start = json::skip_ws(text, 0);
+        let keys: Vec<_> = json::Entries::new(text, start)
+            .into_iter()
+            .flatten()
+            .filter_map(|e| json::unescape(&text[e.key]).map(std::borrow::Cow::into_owned))
+            .collect();
+        let kept =
+            |key: &str| self.keep.iter().any(|k| k == key || k.strip_prefix(key).is_some_and(|r| r.starts_with('.')));
+        let mut out = text.to_vec();
+        for key in keys.iter().filter(|k| !kept(k)) {
+            if let Some(less) = json::remove_member(&out, start, key) {
+                out = less;
+            }
+        }
+        Effect::Replaced(out)
+    }
+}
+
+impl Function for Remove {
+    fn apply(&self, text: &[u8], meta: &Meta) -> Result<Effect, Fault> {
+        if self.keep.is_empty() { self.remove_named(text, meta) } else { Ok(self.remove_others(text)) }
+    }
+}

@@ -1,0 +1,51 @@
+//! `rename`: moves a value to another field.
+
+use serde::Deserialize;
+
+use super::template::Template;
+use super::{Function, Parameters, field};
+use crate::batch::Effect;
+use crate::error::Fault;
+use crate::host::Meta;
+use crate::json;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rename {
+    field: String,
+    target_field: String,
+    #[serde(default)]
+    ignore_missing: bool,
+    #[serde(default)]
+    override_target: bool,
+    #[serde(skip)]
+    templates: Option<(Template, Template)>,
+}
+
+impl Parameters for Rename {
+    fn prepare(&mut self) -> Result<(), String> {
+        let from = Template::parse(&field::checked("field", &self.field)?)?;
+        let to = Template::parse(&field::checked("target_field", &self.target_field)?)?;
+        self.templates = Some((from, to));
+        Ok(())
+    }
+}
+
+impl Function for Rename {
+    fn apply(&self, text: &[u8], meta: &Meta) -> Result<Effect, Fault> {
+        let Some((from, to)) = &self.templates else { return Ok(Effect::Unchanged) };
+        let (from, to) = (from.render(text, meta), to.render(text, meta));
+        let Some(range) = json::find(text, &from) else {
+            if self.ignore_missing {
+                return Ok(Effect::Unchanged);
+            }
+            return Err(Fault::illegal(format!("field [{from}] doesn't exist")));
+        };
+        if !self.override_target && json::find(text, &to).is_some() {
+            return Err(Fault::illegal(format!("field [{to}] already exists")));
+        }
+        let value = text[range].to_vec();
+        let less = json::remove(text, &from).unwrap_or_else(|| text.to_vec());
+        field::put(&less, &to, &value).map(Effect::Replaced)
+    }
+}

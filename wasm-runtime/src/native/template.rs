@@ -1,0 +1,84 @@
+//! Texts with `{{field}}` in them: the part of Mustache that processors' options use.
+
+use std::fmt::Write;
+
+use crate::host::Meta;
+use crate::json;
+
+#[derive(Debug, Clone)]
+enum Piece {
+    Text(String),
+    Field(String),
+}
+
+/// A text whose `{{field}}` and `{{{field}}}` tags are replaced by the document's values.
+#[derive(Debug, Clone)]
+pub struct Template(Vec<Piece>);
+
+impl Template {
+    /// # Errors
+    /// For tags that do not end, and for sections, partials and comments, which are not available.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some(open) = rest.find("{{") {
+            if open > 0 {
+                pieces.push(Piece::Text(rest[..open].to_owned()));
+            }
+            let triple = rest[open..].starts_with("{{{");
+            let (start, end_mark) = if triple { (open + 3, "}}}") } else { (open + 2, "}}") };
+            let Some(len) = rest[start..].find(end_mark) else {
+                return Err(format!("template [{text}] has a tag that does not end"));
+            };
+            let tag = rest[start..start + len].trim();
+            let tag = tag.strip_prefix('&').map_or(tag, str::trim);
+            if tag.is_empty() || tag.starts_with(['#', '/', '^', '>', '!', '=']) {
+                return Err(format!("template [{text}]: only {{{{field}}}} tags are available"));
+            }
+            let tag = tag.strip_prefix("_source.").unwrap_or(tag);
+            pieces.push(Piece::Field(tag.to_owned()));
+            rest = &rest[start + len + end_mark.len()..];
+        }
+        if !rest.is_empty() || pieces.is_empty() {
+            pieces.push(Piece::Text(rest.to_owned()));
+        }
+        Ok(Self(pieces))
+    }
+
+    /// The text when it has no tags.
+    pub fn constant(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [Piece::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The text for one document; a field that is absent or null gives nothing.
+    pub fn render(&self, text: &[u8], meta: &Meta) -> String {
+        let mut out = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(text) => out.push_str(text),
+                Piece::Field(path) => render_field(&mut out, path, text, meta),
+            }
+        }
+        out
+    }
+}
+
+fn render_field(out: &mut String, path: &str, text: &[u8], meta: &Meta) {
+    match path {
+        "_index" => out.push_str(meta.index.as_deref().unwrap_or("")),
+        "_id" => out.push_str(meta.id.as_deref().unwrap_or("")),
+        _ => {
+            let Some(range) = json::find(text, path) else { return };
+            match &text[range] {
+                b"null" => {}
+                raw => match json::string(raw) {
+                    Some(string) => out.push_str(&string),
+                    None => drop(write!(out, "{}", String::from_utf8_lossy(raw))),
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Compilation: engine settings, the artefact cache on disk, calibration of fuel, and the signal guard.
+
+use std::fs;
+use std::io::Write;
+use std::mem::MaybeUninit;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use wasmer::sys::{CompilerConfig, Cranelift, EngineBuilder, Features, NativeEngineExt, Target};
+use wasmer::{Engine, Instance, Module, Store, imports};
+use wasmer_middlewares::Metering;
+use wasmer_middlewares::metering::{MeteringPoints, get_remaining_points, set_remaining_points};
+
+use crate::limits::{BOOT_FUEL, BulkMeter, CappedTunables, GrowWatch, cost};
+
+/// Part of every artefact's key: another engine, another set of middlewares or another cost table, another file.
+const ENGINE_VERSION: &str = "wasmer-7.4.2-cranelift-1";
+
+/// Largest module accepted, in bytes (design: udf.md, "Limits").
+pub const MAX_MODULE: usize = 32 << 20;
+
+fn features() -> Features {
+    let mut features = Features::new();
+    features
+        .threads(false)
+        .memory64(false)
+        .multi_memory(false)
+        .exceptions(false)
+        .tail_call(false)
+        .simd(true)
+        .bulk_memory(true)
+        .reference_types(true)
+        .multi_value(true);
+    features
+}
+
+/// An engine for exactly one module: wasmer's metering panics when it is shared.
+fn engine() -> Engine {
+    let mut config = Cranelift::new();
+    config.num_threads(std::num::NonZero::<usize>::MIN);
+    config.push_middleware(Arc::new(Metering::new(BOOT_FUEL, cost)));
+    config.push_middleware(Arc::new(BulkMeter::default()));
+    config.push_middleware(Arc::new(GrowWatch::default()));
+    EngineBuilder::new(config).set_features(Some(features())).engine().into()
+}
+
+/// The same engine with other ceilings for the memories and stacks that it makes.
+pub fn capped(engine: &Engine, memory_pages: u32, stack: usize) -> Engine {
+    let mut engine = engine.clone();
+    engine.set_tunables(CappedTunables::new(memory_pages, stack));
+    engine
+}
+
+/// A compiled module with its engine; `cached` says that it came from disk.
+pub struct Compiled {
+    pub engine: Engine,
+    pub module: Module,
+    pub cached: bool,
+}
+
+/// Compiles `wasm`, or loads what an earlier process compiled into `cache`.
+///
+/// Artefacts are native code, trusted like the program itself: only files that this user wrote (0600) into the local
+/// cache are loaded, never anything from the registry.
+///
+/// # Errors
+/// wasmer's words for a module that does not validate or compile.
+pub fn compile(wasm: &[u8], digest: &str, cache: Option<&Path>) -> Result<Compiled, String> {
+    let engine = engine();
+    let path = cache.map(|dir| artifact_path(dir, digest));
+    if let Some(path) = path.as_deref().filter(|p| p.is_file()) {
+        // SAFETY: written by `store_artifact` under a key of our own (see above).
+        match unsafe { Module::deserialize_from_file(&engine, path) } {
+            Ok(module) => return Ok(Compiled { engine, module, cached: true }),
+            Err(_) => drop(fs::remove_file(path)),
+        }
+    }
+    let module = Module::new(&engine, wasm).map_err(|e| e.to_string())?;
+    if let Some(path) = path {
+        // A full disk costs the next start a compilation, nothing else.
+        let _ = store_artifact(&module, &path);
+    }
+    Ok(Compiled { engine, module, cached: false })
+}
+
+fn artifact_path(dir: &Path, digest: &str) -> PathBuf {
+    static CPU: OnceLock<String> = OnceLock::new();
+    let cpu = CPU.get_or_init(|| {
+        use std::hash::{Hash, Hasher};
+        let target = Target::default();
+        let mut hasher = std::collections::hash_map::DefaultHasher::new();
+        format!("{:?}", target.cpu_features()).hash(&mut hasher);
+        format!("{}-{:016x}", target.triple(), hasher.finish())
+    });
+    dir.join(format!("{digest}-{ENGINE_VERSION}-{cpu}.bin"))
+}
+
+fn store_artifact(module: &Module, path: &Path) -> std::io::Result<()> {
+    let bytes = module.serialize().map_err(std::io::Error::other)?;
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(&bytes)?;
+    drop(file);
+    fs::rename(temporary, path)
+}
+
+/// Metering points that this machine runs in a nanosecond, at its best; measured once per process (about 2 ms).
+pub fn points_per_ns() -> f64 {
+    static RATE: OnceLock<f64> = OnceLock::new();
+    *RATE.get_or_init(|| measure_rate().unwrap_or(2.0).max(0.1))
+}
+
+fn measure_rate() -> Option<f64> {
+    const LOOP: &str = r#"(module (func (export "spin") (param i32) (local i32)
+        (loop (local.set 1 (i32.add (local.get 1) (i32.const 1))) (br_if 0 (i32.lt_u (local.get 1) (local.get 0))))))"#;
+    const POINTS: u64 = 1 << 40;
+    let engine = engine();
+    let module = Module::new(&engine, wat::parse_str(LOOP).ok()?).ok()?;
+    let mut store = Store::new(engine);
+    let instance = Instance::new(&mut store, &module, &imports! {}).ok()?;
+    let spin = instance.exports.get_typed_function::<i32, ()>(&store, "spin").ok()?;
+    let mut best = 0f64;
+    for _ in 0..3 {
+        set_remaining_points(&mut store, &instance, POINTS);
+        let start = Instant::now();
+        spin.call(&mut store, 200_000).ok()?;
+        let ns = start.elapsed().as_nanos() as f64;
+        if let MeteringPoints::Remaining(left) = get_remaining_points(&mut store, &instance) {
+            best = best.max((POINTS - left) as f64 / ns.max(1.0));
+        }
+    }
+    Some(best)
+}
+
+const GUARDED: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGBUS];
+
+/// Puts wasmer's trap handlers back if somebody (faulthandler, say) replaced them since the first store.
+///
+/// Out-of-bounds accesses of a guest arrive as SIGSEGV. A handler installed over wasmer's would end the process on the
+/// first one, so that the actions seen after the first store are compared before each batch: four system calls.
+pub fn guard_signals() {
+    static SAVED: OnceLock<Mutex<[libc::sigaction; 4]>> = OnceLock::new();
+    let read = |signal| {
+        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: a query; writes one struct.
+        unsafe {
+            libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+            action.assume_init()
+        }
+    };
+    let saved = SAVED.get_or_init(|| {
+        let engine = Engine::default();
+        drop(Store::new(engine));
+        Mutex::new(GUARDED.map(read))
+    });
+    let saved = saved.lock().unwrap_or_else(PoisonError::into_inner);
+    for (signal, ours) in GUARDED.into_iter().zip(saved.iter()) {
+        if read(signal).sa_sigaction != ours.sa_sigaction {
+            // SAFETY: restores an action that was in force in this process.
+            unsafe { libc::sigaction(signal, ours, std::ptr::null_mut()) };
+        }
+    }
+}

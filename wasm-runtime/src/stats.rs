@@ -1,0 +1,40 @@
+//! Duration histograms with true percentiles (HDR: three significant digits from 1 µs to 1 h).
+
+use hdrhistogram::Histogram as Hdr;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+/// Counts durations; nothing is lost to averaging.
+#[pyclass(module = "pipelines._wasm")]
+pub struct Histogram {
+    inner: Hdr<u64>,
+}
+
+#[pymethods]
+impl Histogram {
+    #[new]
+    fn new() -> PyResult<Self> {
+        let inner = Hdr::new_with_bounds(1, 3_600_000_000, 3).map_err(|e| PyRuntimeError::new_err(e.to_string()))?;
+        Ok(Self { inner })
+    }
+
+    /// Counts one duration in nanoseconds; longer than an hour counts as an hour.
+    fn record(&mut self, ns: u64) {
+        self.inner.saturating_record((ns / 1000).max(1));
+    }
+
+    fn __len__(&self) -> usize {
+        usize::try_from(self.inner.len()).unwrap_or(usize::MAX)
+    }
+
+    /// The duration in milliseconds that a share `q` (0 to 1) of the records does not exceed; 0 without records.
+    fn quantile_ms(&self, q: f64) -> f64 {
+        self.inner.value_at_quantile(q) as f64 / 1000.0
+    }
+
+    /// Mean duration in milliseconds; 0 without records.
+    #[getter]
+    fn mean_ms(&self) -> f64 {
+        self.inner.mean() / 1000.0
+    }
+}

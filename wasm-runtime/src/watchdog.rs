@@ -1,0 +1,177 @@
+//! The wall clock: one thread that ends guest calls whose time is over.
+//!
+//! Metering makes every basic block of a guest load, compare and store its remaining points, so a guest ends at its
+//! next branch once they are zero. The watchdog writes that zero from outside, again and again until the call has
+//! ended, because the guest's own store may overwrite a single one. Fuel alone would not do: a guest that waits for
+//! memory or calls slow host functions can overrun any calibration.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+const TICK: Duration = Duration::from_millis(1);
+const INSIST: Duration = Duration::from_micros(100);
+
+/// Why a call was ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Ended {
+    No = 0,
+    /// The document's own time limit.
+    Call = 1,
+    /// The deadline of the stage, the pipeline or the request.
+    Batch = 2,
+    /// The client is gone.
+    Cancelled = 3,
+}
+
+/// Nanoseconds since the first use of this clock in the process.
+pub fn now_ns() -> u64 {
+    static BASE: OnceLock<Instant> = OnceLock::new();
+    let elapsed = BASE.get_or_init(Instant::now).elapsed();
+    u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The deadline of a request, shared by all its stages; may be cancelled from any thread.
+#[derive(Debug)]
+pub struct Deadline {
+    /// By [`now_ns`]; `u64::MAX` for none.
+    pub at_ns: u64,
+    pub cancelled: AtomicBool,
+}
+
+/// One instance at work, as the watchdog sees it.
+struct Watch {
+    fuel: *mut u64,
+    deadline: Arc<Deadline>,
+    stage_at_ns: u64,
+    /// When the call in progress has to end; `u64::MAX` between calls.
+    call_at_ns: AtomicU64,
+    ended: AtomicU8,
+}
+
+// SAFETY: `fuel` points into an instance that outlives its `Guard`; it is only written under the registry's lock,
+// which the guard's drop takes, and then as an atomic.
+unsafe impl Send for Watch {}
+// SAFETY: as above.
+unsafe impl Sync for Watch {}
+
+struct Registry {
+    watches: Mutex<Vec<Arc<Watch>>>,
+    wake: Condvar,
+}
+
+fn registry() -> &'static Registry {
+    static REGISTRY: OnceLock<&'static Registry> = OnceLock::new();
+    static PID: AtomicU64 = AtomicU64::new(0);
+    let registry = REGISTRY
+        .get_or_init(|| Box::leak(Box::new(Registry { watches: Mutex::new(Vec::new()), wake: Condvar::new() })));
+    // A forked child has the registry but not the thread.
+    let pid = u64::from(std::process::id());
+    if PID.swap(pid, Ordering::AcqRel) != pid {
+        let _ = std::thread::Builder::new().name("headrace-watchdog".to_owned()).spawn(move || patrol(registry));
+    }
+    registry
+}
+
+fn patrol(registry: &'static Registry) {
+    let mut watches = registry.watches.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        if watches.is_empty() {
+            watches = registry.wake.wait(watches).unwrap_or_else(PoisonError::into_inner);
+            continue;
+        }
+        let now = now_ns();
+        let mut insisting = false;
+        for watch in watches.iter() {
+            let ended = watch.verdict(now);
+            if ended != Ended::No {
+                watch.ended.store(ended as u8, Ordering::Release);
+                // SAFETY: the guard of this watch is alive (it removes the watch under the lock we hold).
+                unsafe { AtomicU64::from_ptr(watch.fuel) }.store(0, Ordering::Relaxed);
+                insisting = true;
+            }
+        }
+        let pause = if insisting { INSIST } else { TICK };
+        watches = registry.wake.wait_timeout(watches, pause).unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
+
+impl Watch {
+    fn verdict(&self, now: u64) -> Ended {
+        let call_at = self.call_at_ns.load(Ordering::Acquire);
+        if call_at == u64::MAX {
+            Ended::No
+        } else if self.deadline.cancelled.load(Ordering::Relaxed) {
+            Ended::Cancelled
+        } else if now >= self.stage_at_ns.min(self.deadline.at_ns) {
+            Ended::Batch
+        } else if now >= call_at {
+            Ended::Call
+        } else {
+            Ended::No
+        }
+    }
+}
+
+/// Keeps an instance under watch; dropping it ends the watch.
+pub struct Guard {
+    watch: Arc<Watch>,
+}
+
+impl Guard {
+    /// # Safety
+    /// `fuel` must stay valid and aligned for eight bytes until the guard is dropped.
+    pub unsafe fn new(fuel: *mut u64, deadline: Arc<Deadline>, stage_at_ns: u64) -> Self {
+        let watch = Arc::new(Watch {
+            fuel,
+            deadline,
+            stage_at_ns,
+            call_at_ns: AtomicU64::new(u64::MAX),
+            ended: AtomicU8::new(0),
+        });
+        let registry = registry();
+        let mut watches = registry.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        watches.push(Arc::clone(&watch));
+        if watches.len() == 1 {
+            registry.wake.notify_one();
+        }
+        Self { watch }
+    }
+
+    /// Says that a call begins which must end by `at_ns`; to be called after the fuel is set.
+    pub fn begin(&self, at_ns: u64) {
+        self.watch.ended.store(0, Ordering::Relaxed);
+        self.watch.call_at_ns.store(at_ns.min(u64::MAX - 1), Ordering::Release);
+    }
+
+    /// Says that the call has ended, and how.
+    pub fn end(&self) -> Ended {
+        self.watch.call_at_ns.store(u64::MAX, Ordering::Release);
+        match self.watch.ended.load(Ordering::Acquire) {
+            1 => Ended::Call,
+            2 => Ended::Batch,
+            3 => Ended::Cancelled,
+            _ => Ended::No,
+        }
+    }
+
+    /// Whether work must not go on, seen between two documents.
+    pub fn stop(&self, now: u64) -> Ended {
+        let watch = &self.watch;
+        if watch.deadline.cancelled.load(Ordering::Relaxed) {
+            Ended::Cancelled
+        } else if now >= watch.stage_at_ns.min(watch.deadline.at_ns) {
+            Ended::Batch
+        } else {
+            Ended::No
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let mut watches = registry().watches.lock().unwrap_or_else(PoisonError::into_inner);
+        watches.retain(|w| !Arc::ptr_eq(w, &self.watch));
+    }
+}
