@@ -1,1 +1,32 @@
-"""x."""
+"""The data plane as values: what a pipeline is and how it runs. No HTTP, no event loop, no cluster client.
+
+Five nouns carry it:
+
+- a **definition** (`definition`) is what people write: a named, versioned list of stages;
+- a **batch** (`batch`) is the documents of one request on their way through the stages, held by the engine;
+- a **stage** (`stages`) does one thing to a batch: a UDF, a built-in, or a list of stages;
+- the **registry** (`registry`) is an immutable snapshot of all pipelines, UDFs and associations;
+- the **executor** (`executor`) runs a pipeline over a batch and keeps its statistics.
+
+The engine, `pipelines._wasm`, is the Rust crate `wasm-runtime`; every loop over documents is there.
+"""
+
+from pipelines.batch import Batch, Bulk, BulkError, Deadline, filter_path
+from pipelines.definition import PipelineDefinition, PipelineType
+from pipelines.errors import HeadraceError
+from pipelines.executor import Execution, execute
+from pipelines.registry import Snapshot
+
+__all__ = [
+    "Batch",
+    "Bulk",
+    "BulkError",
+    "Deadline",
+    "Execution",
+    "HeadraceError",
+    "PipelineDefinition",
+    "PipelineType",
+    "Snapshot",
+    "execute",
+    "filter_path",
+]

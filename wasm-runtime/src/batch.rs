@@ -174,6 +174,12 @@ impl Batch {
         self.docs.iter().filter(|d| matches!(d.state, State::Live)).count()
     }
 
+    /// Documents that ended as errors.
+    #[getter]
+    fn failed(&self) -> usize {
+        self.docs.iter().filter(|d| matches!(d.state, State::Failed { .. })).count()
+    }
+
     /// Bytes of the documents still on their way.
     #[getter]
     fn nbytes(&self) -> usize {
@@ -206,7 +212,7 @@ impl Batch {
             let body = Arc::clone(&self.body);
             for doc in self.docs.iter_mut().filter(|d| matches!(d.state, State::Live)) {
                 if let Err(why) = json::check_object(text_of(&body, &doc.text)) {
-                    let fault = Fault::new(400, "document_parsing_exception", format!("failed to parse: {}", why.0));
+                    let fault = Fault::new(400, "mapper_parsing_exception", format!("failed to parse: {}", why.0));
                     doc.state = State::Failed { fault, pipeline: pipeline.to_owned(), stage: String::new() };
                     bad += 1;
                 }

@@ -276,7 +276,7 @@ impl Bulk {
         for (slot, action) in self.actions.iter_mut().enumerate().filter(|(_, a)| keys.contains(&a.key)) {
             if action.op == Op::Update {
                 if let Err(why) = json::check_object(&self.body[action.source.clone()]) {
-                    let fault = Fault::new(400, "document_parsing_exception", format!("failed to parse: {}", why.0));
+                    let fault = Fault::new(400, "mapper_parsing_exception", format!("failed to parse: {}", why.0));
                     action.fate = Fate::Failed { fault, pipeline: String::new(), stage: String::new() };
                     continue;
                 }
@@ -362,8 +362,13 @@ impl Bulk {
         self.write_head(action, out);
         out.extend_from_slice(b",\"_id\":");
         out.extend(json::quote(action.id.as_deref().unwrap_or("auto-generated")));
-        out.extend_from_slice(
-            br#","_version":-3,"result":"noop","_shards":{"total":0,"successful":0,"failed":0},"status":200}}"#,
+        // Measured on 3.8.0: -4 (MATCH_DELETED) for creates, -3 (MATCH_ANY) for the rest.
+        let version = if action.op == Op::Create { -4 } else { -3 };
+        out.extend(
+            format!(
+                r#","_version":{version},"result":"noop","_shards":{{"total":0,"successful":0,"failed":0}},"status":200}}}}"#
+            )
+            .bytes(),
         );
     }
 
@@ -424,12 +429,12 @@ fn parse_action(line: &[u8], number: usize, index: Option<&str>) -> Result<(Op, 
         "delete" => Op::Delete,
         other => {
             return Err(malformed(&format!(
-                "expected field [create], [delete], [index] or [update] but found [{other}]"
+                "expected one of [create, delete, index, update] but found [{other}]"
             )));
         }
     };
     let meta = json::Entries::new(line, entry.value.start).ok_or_else(|| {
-        malformed(&format!("expected START_OBJECT but found [{}]", token_name(line.get(entry.value.start).copied())))
+        malformed(&format!("expected START_OBJECT or END_OBJECT but found [{}]", token_name(line.get(entry.value.start).copied())))
     })?;
     let mut target = Target { index: index.map(str::to_owned), pipeline: None, writes: op != Op::Delete };
     let mut id = None;
@@ -456,9 +461,6 @@ fn parse_action(line: &[u8], number: usize, index: Option<&str>) -> Result<(Op, 
             "op_type" if op == Op::Index && text().as_deref() == Some("create") => op = Op::Create,
             _ => {}
         }
-    }
-    if entries.next().is_some() {
-        return Err(malformed("expected END_OBJECT but found [FIELD_NAME]"));
     }
     Ok((op, target, id))
 }

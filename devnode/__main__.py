@@ -1,0 +1,43 @@
+"""`python -m devnode run` keeps a node up until Ctrl-C; `python -m devnode java` says whether a Java is there (exit 0 or 3)."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+
+from devnode import java
+from devnode.errors import NodeError
+from devnode.node import Node
+
+
+def main() -> int:
+    """Runs the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m devnode", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("java", help="print the Java runtime that a node would use")
+    run = commands.add_parser("run", help="run a node in the foreground")
+    run.add_argument("--port", type=int, default=9200)
+    run.add_argument("--full", action="store_true", help="all compiler tiers: for measuring, not for tests")
+    options = parser.parse_args()
+    if options.command == "java":
+        found = java.find()
+        print(found.path if found else "none")
+        return 0 if found else 3
+    node = Node(options.port, fast=not options.full)
+    try:
+        node.start()
+        print(node.url, flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    except NodeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        node.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

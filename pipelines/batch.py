@@ -1,0 +1,22 @@
+"""The engine's types that the rest of the data plane and the shell work with; the one door to `_wasm` beside `udf` and `stages`."""
+
+from __future__ import annotations
+
+import warnings
+
+from pipelines import _wasm
+from pipelines._wasm import Batch, Bulk, BulkError, Deadline, Histogram, StageRun, check_object, filter_path
+
+if _wasm.DEBUG_BUILD:
+    warnings.warn("the engine is a debug build: do not report timings from it", RuntimeWarning, stacklevel=2)
+
+__all__ = [
+    "Batch",
+    "Bulk",
+    "BulkError",
+    "Deadline",
+    "Histogram",
+    "StageRun",
+    "check_object",
+    "filter_path",
+]

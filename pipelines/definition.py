@@ -1,0 +1,240 @@
+"""What people write: pipelines and their stages, as frozen structs that refuse unknown fields.
+
+[`parse`] turns a request body into a [`PipelineDefinition`], or raises InvalidError whose `field` is the path of the first
+fault (`stages[1].config.udf_name`).
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Any, Literal
+
+import msgspec
+
+from pipelines import units
+from pipelines.errors import InvalidError, UnparsableError
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
+VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+DEEPEST_COMPOSITE = 10
+EMPTY = msgspec.Raw(b"{}")
+
+
+class PipelineType(Enum):
+    """Where a pipeline runs: before indexing, before a search, after a search."""
+
+    DOCUMENT = "document"
+    QUERY = "query"
+    RESULT = "result"
+
+
+class FailurePolicy(Enum):
+    """What a failing stage means for what it failed on."""
+
+    ABORT = "abort"
+    CONTINUE = "continue"
+
+
+class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of what people write: immutable, and a field that is not known is an error."""
+
+
+class UdfConfig(Strict, frozen=True, kw_only=True):
+    """A UDF by name; `parameters` is a JSON object; `merge` writes an answer over the input instead of replacing it."""
+
+    udf_name: str | None = None
+    udf_version: str | None = None
+    code: str | None = None
+    parameters: msgspec.Raw = EMPTY
+    scope: Literal["request", "response", "document"] | None = None
+    target_field: str | None = None
+    merge: bool = False
+
+
+class NativeConfig(Strict, frozen=True, kw_only=True):
+    """A built-in by the name of its function; `parameters` are those of OpenSearch's processor of that name."""
+
+    function: str
+    parameters: msgspec.Raw = EMPTY
+
+
+class CompositeConfig(Strict, frozen=True, kw_only=True):
+    """Nested stages, or another pipeline of the same type."""
+
+    stages: list[StageDefinition] | None = None
+    pipeline: str | None = None
+    version: str | None = None
+
+
+class _Stage(Strict, frozen=True, kw_only=True, tag_field="type"):
+    name: str
+    description: str = ""
+    enabled: bool = True
+    on_failure: FailurePolicy | None = None
+    timeout: str | None = None
+
+
+class UdfStage(_Stage, frozen=True, kw_only=True, tag="python"):
+    """A UDF in a sandbox, whatever language it was written in."""
+
+    config: UdfConfig
+
+
+class WasmStage(UdfStage, frozen=True, kw_only=True, tag="wasm"):
+    """The same under its other name."""
+
+
+class NativeStage(_Stage, frozen=True, kw_only=True, tag="native"):
+    """A built-in function."""
+
+    config: NativeConfig
+
+
+class CompositeStage(_Stage, frozen=True, kw_only=True, tag="composite"):
+    """A list of stages as one."""
+
+    config: CompositeConfig
+
+
+StageDefinition = UdfStage | WasmStage | NativeStage | CompositeStage
+
+
+class PipelineDefinition(Strict, frozen=True, kw_only=True):
+    """A pipeline. `version` may be absent in a request; the registry then counts on."""
+
+    name: str
+    type: PipelineType
+    stages: list[StageDefinition]
+    version: str = ""
+    description: str = ""
+    enabled: bool = True
+    on_failure: FailurePolicy | None = None
+    timeout: str | None = None
+    metadata: dict[str, Any] = {}
+
+    @property
+    def label(self) -> str:
+        """`name@version`, as headers and errors show it."""
+        return f"{self.name}@{self.version}"
+
+
+def parse(body: bytes, name: str) -> PipelineDefinition:
+    """The definition in a request body for the pipeline `name` of the path. Raises InvalidError."""
+    fields = members_of(body)
+    given = fields.setdefault("name", msgspec.Raw(msgspec.json.encode(name)))
+    if (sent := msgspec.json.decode(given)) != name:
+        raise InvalidError(f"is [{sent}], but the path names [{name}]", "name")
+    definition = decode(msgspec.json.encode(fields))
+    validate(definition)
+    return definition
+
+
+def members_of(body: bytes) -> dict[str, msgspec.Raw]:
+    """The members of the JSON object in `body`, each value's text as it was written. Raises UnparsableError."""
+    try:
+        return msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:
+        raise UnparsableError("the request body must be a JSON object") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnparsableError(f"the request body is not JSON: {error}") from None
+
+
+def object_of(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`. Raises UnparsableError."""
+    try:
+        fields = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnparsableError(f"the request body is not JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise UnparsableError("the request body must be a JSON object")
+    return fields
+
+
+def decode(body: bytes) -> PipelineDefinition:
+    """A stored or sent definition, its types checked. Raises InvalidError."""
+    try:
+        return msgspec.json.decode(body, type=PipelineDefinition)
+    except msgspec.ValidationError as error:
+        raise explained(error) from None
+
+
+def encode(definition: PipelineDefinition) -> bytes:
+    """The definition as JSON text."""
+    return msgspec.json.encode(definition)
+
+
+_LATER = {
+    "if": "conditions are not available in this version",
+    "retry": "retries are not available in this version: leave the field out, clients retry items that answer 429",
+}
+
+
+def explained(error: msgspec.ValidationError) -> InvalidError:
+    """A msgspec error as ours: what is wrong, and where as a path without msgspec's `$.`."""
+    text, _, path = str(error).partition(" - at `")
+    field = path.rstrip("`").removeprefix("$").removeprefix(".")
+    if match := re.search(r"(unknown|missing required) field `(\w+)`", text):
+        inner = match.group(2)
+        field = f"{field}.{inner}" if field else inner
+        if match.group(1) == "unknown" and inner in _LATER:
+            return InvalidError(_LATER[inner], field)
+    return InvalidError(text, field)
+
+
+def validate(definition: PipelineDefinition) -> None:
+    """Checks what types cannot say: names, versions, durations, unique stage names. Raises InvalidError."""
+    check_name(definition.name)
+    if definition.version and not VERSION.fullmatch(definition.version):
+        raise InvalidError(f"[{definition.version}] does not match {VERSION.pattern}", "version")
+    if definition.timeout is not None:
+        units.seconds(definition.timeout, "timeout")
+    if not definition.stages:
+        raise InvalidError("a pipeline needs at least one stage", "stages")
+    _check_stages(definition.stages, "stages", depth=1)
+
+
+def check_name(name: str) -> None:
+    """Raises InvalidError unless `name` is one that a pipeline or a UDF may have."""
+    if not NAME.fullmatch(name):
+        raise InvalidError(f"[{name}] does not match {NAME.pattern}", "name")
+
+
+def _check_stages(stages: list[StageDefinition], path: str, depth: int) -> None:
+    seen: set[str] = set()
+    for i, stage in enumerate(stages):
+        here = f"{path}[{i}]"
+        if not stage.name:
+            raise InvalidError("must not be empty", f"{here}.name")
+        if stage.name in seen:
+            raise InvalidError(f"stage name [{stage.name}] is used twice", f"{here}.name")
+        seen.add(stage.name)
+        if stage.timeout is not None:
+            units.seconds(stage.timeout, f"{here}.timeout")
+        match stage:
+            case UdfStage(config=config):
+                _check_udf(config, f"{here}.config")
+            case CompositeStage(config=config):
+                _check_composite(config, f"{here}.config", depth)
+
+
+def _check_udf(config: UdfConfig, path: str) -> None:
+    if config.code is not None:
+        raise InvalidError(
+            "inline Python is not available in this version: upload a WebAssembly UDF with PUT /_udf/{name} and name it "
+            "in udf_name",
+            f"{path}.code",
+        )
+    if not config.udf_name:
+        raise InvalidError("required: the name of an uploaded UDF", f"{path}.udf_name")
+
+
+def _check_composite(config: CompositeConfig, path: str, depth: int) -> None:
+    if (config.stages is None) == (config.pipeline is None):
+        raise InvalidError("exactly one of stages and pipeline is required", path)
+    if depth >= DEEPEST_COMPOSITE:
+        raise InvalidError(f"nested deeper than {DEEPEST_COMPOSITE}", path)
+    if config.stages is not None:
+        if not config.stages:
+            raise InvalidError("a composite needs at least one stage", f"{path}.stages")
+        _check_stages(config.stages, f"{path}.stages", depth + 1)

@@ -1,0 +1,341 @@
+"""All pipelines, UDFs and associations at one moment, as an immutable snapshot.
+
+A request takes the current snapshot once and works with it to its end, so that a change never mixes two versions inside
+one bulk. [`build`] makes a snapshot from the records of the store, taking over what has not changed: compiled stages keep
+their warm sandboxes and their statistics.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from pipelines import units
+from pipelines.definition import CompositeStage, PipelineDefinition, PipelineType, StageDefinition, UdfStage
+from pipelines.errors import HeadraceError, InvalidError, MissingError
+from pipelines.stages import CompiledStage, compile_stages
+from pipelines.stats import PipelineStats
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pipelines.udf.catalog import Catalog
+    from pipelines.udf.manifest import Manifest
+
+
+class PipelineRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored version of a pipeline; times in ISO 8601."""
+
+    definition: PipelineDefinition
+    created: str
+
+
+class UdfRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored version of a UDF; `digest` is the SHA-256 of its code."""
+
+    manifest: Manifest
+    digest: str
+    size: int
+    abi: str
+    entry: str
+    exports: list[str]
+    created: str
+
+
+class Association(msgspec.Struct, frozen=True, kw_only=True):
+    """The pipelines of one index, by the name of each type's slot."""
+
+    index: str
+    document: str | None = None
+    query: str | None = None
+    result: str | None = None
+
+    def name(self, kind: PipelineType) -> str | None:
+        """The pipeline of this type, if one is attached."""
+        name: str | None = getattr(self, kind.value)
+        return name
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is attached any more."""
+        return not (self.document or self.query or self.result)
+
+
+class Records(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store holds: every version of every pipeline and UDF, which one is active, and the associations."""
+
+    pipelines: list[PipelineRecord] = []
+    active: dict[str, str] = {}
+    udfs: list[UdfRecord] = []
+    associations: list[Association] = []
+
+
+class PipelineStore(Protocol):
+    """The port to where the registry is kept; the adapter is `proxy.store`."""
+
+    async def load(self) -> tuple[Records, str]:
+        """All records, and a fingerprint that changes with them."""
+        ...
+
+    async def fingerprint(self) -> str:
+        """The present fingerprint, cheap to ask for."""
+        ...
+
+    async def code(self, digest: str) -> bytes:
+        """The code of a UDF. Raises RegistryError if it is incomplete or altered."""
+        ...
+
+
+@dataclass
+class Pipeline:
+    """A version of a pipeline, compiled. `fault` says why it cannot run (a UDF that went missing)."""
+
+    definition: PipelineDefinition
+    created: str
+    stages: list[CompiledStage]
+    fault: HeadraceError | None
+    timeout: float | None
+    udfs: frozenset[str]
+    stats: PipelineStats = field(default_factory=PipelineStats)
+
+    @property
+    def label(self) -> str:
+        """`name@version`."""
+        return self.definition.label
+
+
+def key(kind: PipelineType, name: str) -> str:
+    """How the store names a pipeline: names are unique per type."""
+    return f"{kind.value}:{name}"
+
+
+def version_order(version: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key of version strings: numbers by value, a pre-release (`-rc1`) before its release, as semver orders them."""
+    release, _, pre = version.partition("-")
+    parts = [(1, int(p), "") if p.isdigit() else (0, 0, p) for p in re.split(r"[.+_]", release)]
+    tail = [(0, 0, pre)] if pre else [(1, 0, "")]
+    return tuple(parts) + tuple(tail)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The registry at one moment; all maps are complete and must not be changed."""
+
+    records: Records = field(default_factory=Records)
+    compiled: Mapping[tuple[str, str], Pipeline] = field(default_factory=dict)
+    codes: Mapping[str, bytes] = field(default_factory=dict)
+
+    @cached_property
+    def associations(self) -> dict[str, Association]:
+        """Associations by index name."""
+        return {association.index: association for association in self.records.associations}
+
+    @cached_property
+    def _versions(self) -> dict[str, list[PipelineRecord]]:
+        found: dict[str, list[PipelineRecord]] = {}
+        for record in self.records.pipelines:
+            found.setdefault(key(record.definition.type, record.definition.name), []).append(record)
+        for versions in found.values():
+            versions.sort(key=lambda r: (r.created, version_order(r.definition.version)))
+        return found
+
+    @cached_property
+    def _udfs(self) -> dict[str, list[UdfRecord]]:
+        found: dict[str, list[UdfRecord]] = {}
+        for record in self.records.udfs:
+            found.setdefault(record.manifest.name, []).append(record)
+        for versions in found.values():
+            versions.sort(key=lambda r: version_order(r.manifest.version))
+        return found
+
+    @cached_property
+    def types(self) -> frozenset[PipelineType]:
+        """Types of which there is any pipeline."""
+        return frozenset(record.definition.type for record in self.records.pipelines)
+
+    @cached_property
+    def bound_types(self) -> frozenset[PipelineType]:
+        """Types of which some index has a pipeline attached."""
+        bound = self.records.associations
+        return frozenset(kind for kind in PipelineType if any(a.name(kind) for a in bound))
+
+    def active(self, kind: PipelineType, name: str) -> Pipeline | None:
+        """The active version of a pipeline, if there is one of that name and type."""
+        version = self.records.active.get(key(kind, name))
+        return None if version is None else self.compiled.get((key(kind, name), version))
+
+    def find(self, name: str, version: str | None = None, kind: PipelineType | None = None) -> Pipeline:
+        """A pipeline by name; the type may be left out where only one has it. Raises MissingError, InvalidError."""
+        kinds = [k for k in PipelineType if key(k, name) in self._versions and kind in (None, k)]
+        if not kinds:
+            raise MissingError(f"pipeline [{name}] is missing")
+        if len(kinds) > 1:
+            names = ", ".join(k.value for k in kinds)
+            raise InvalidError(f"pipelines of several types are called [{name}]: add ?type= ({names})")
+        wanted = version or self.records.active.get(key(kinds[0], name), "")
+        found = self.compiled.get((key(kinds[0], name), wanted))
+        if found is None:
+            raise MissingError(f"pipeline [{name}] has no version [{wanted}]")
+        return found
+
+    def versions(self, kind: PipelineType, name: str) -> list[PipelineRecord]:
+        """All versions, oldest first."""
+        return self._versions.get(key(kind, name), [])
+
+    def pipelines(self) -> Iterator[Pipeline]:
+        """The active version of every pipeline, by name."""
+        for name in sorted(self.records.active):
+            pipeline = self.compiled.get((name, self.records.active[name]))
+            if pipeline is not None:
+                yield pipeline
+
+    def udf(self, name: str, version: str | None = None) -> UdfRecord:
+        """A UDF; without a version the latest. Raises MissingError."""
+        versions = self._udfs.get(name, [])
+        fitting = [r for r in versions if version in (None, r.manifest.version)]
+        if not fitting:
+            raise MissingError(f"UDF [{name}] has no version [{version}]" if versions else f"UDF [{name}] is missing")
+        return fitting[-1]
+
+    def udf_versions(self, name: str) -> list[UdfRecord]:
+        """All versions, lowest first."""
+        return self._udfs.get(name, [])
+
+    def udfs(self) -> Iterator[UdfRecord]:
+        """The latest version of every UDF, by name."""
+        for name in sorted(self._udfs):
+            yield self._udfs[name][-1]
+
+    def users_of_pipeline(self, kind: PipelineType, name: str) -> list[str]:
+        """Who would miss the pipeline: indexes and composite stages, in words."""
+        indexes = [f"index [{a.index}]" for a in self.records.associations if a.name(kind) == name]
+        others = [
+            f"pipeline [{record.definition.label}]"
+            for record in self.records.pipelines
+            if record.definition.type is kind and name in set(_references(record.definition.stages))
+        ]
+        return indexes + others
+
+    def users_of_udf(self, name: str, version: str | None) -> list[str]:
+        """Who would miss the UDF (or this version of it): pipelines, in words."""
+        return [
+            f"pipeline [{record.definition.label}]"
+            for record in self.records.pipelines
+            for config in _udf_configs(record.definition.stages)
+            if config.udf_name == name and self._needs(config.udf_version, name, version)
+        ]
+
+    def _needs(self, wanted: str | None, name: str, removed: str | None) -> bool:
+        if removed is None or wanted == removed:
+            return True
+        return wanted is None and len(self.udf_versions(name)) == 1
+
+
+def _walk(stages: Iterable[StageDefinition]) -> Iterator[StageDefinition]:
+    for stage in stages:
+        yield stage
+        if isinstance(stage, CompositeStage):
+            yield from _walk(stage.config.stages or [])
+
+
+def _references(stages: Iterable[StageDefinition]) -> Iterator[str]:
+    return (s.config.pipeline for s in _walk(stages) if isinstance(s, CompositeStage) and s.config.pipeline)
+
+
+def _udf_configs(stages: Iterable[StageDefinition]):  # type: ignore[no-untyped-def]
+    return (s.config for s in _walk(stages) if isinstance(s, UdfStage))
+
+
+@dataclass
+class _SnapshotResolver:
+    """Finds what a compiling pipeline names, and notes what it used."""
+
+    catalog: Catalog
+    snapshot: Snapshot
+    used: set[str] = field(default_factory=set)
+
+    def udf(self, name: str, version: str | None, field: str) -> tuple[Manifest, bytes]:
+        where = f"{field}.udf_version" if version and self.snapshot.udf_versions(name) else f"{field}.udf_name"
+        try:
+            record = self.snapshot.udf(name, version)
+        except MissingError as error:
+            raise InvalidError(error.reason, where) from None
+        self.used.add(f"udf:{record.manifest.label}:{record.digest}")
+        code = self.snapshot.codes.get(record.digest)
+        if code is None:
+            raise InvalidError(f"the code of UDF [{record.manifest.label}] is not at hand", where)
+        return record.manifest, code
+
+    def pipeline(self, kind: PipelineType, name: str, version: str | None, field: str) -> PipelineDefinition:
+        wanted = version or self.snapshot.records.active.get(key(kind, name))
+        for record in self.snapshot.versions(kind, name):
+            if record.definition.version == wanted:
+                self.used.add(f"pipeline:{key(kind, name)}@{wanted}")
+                return record.definition
+        raise InvalidError(
+            f"no {kind.value} pipeline is called [{name}]{f' in version [{version}]' if version else ''}",
+            field,
+        )
+
+
+def compile_pipeline(
+    definition: PipelineDefinition, snapshot: Snapshot, catalog: Catalog, created: str = ""
+) -> Pipeline:
+    """The pipeline ready to run against the UDFs of `snapshot`. Raises InvalidError that names the field at fault."""
+    resolver = _SnapshotResolver(catalog, snapshot)
+    stages = compile_stages(definition, resolver)
+    timeout = units.seconds(definition.timeout, "timeout") if definition.timeout else None
+    return Pipeline(definition, created, stages, None, timeout, frozenset(resolver.used))
+
+
+def build(records: Records, codes: Mapping[str, bytes], catalog: Catalog, before: Snapshot) -> Snapshot:
+    """The snapshot of `records`; `codes` holds the code of its UDFs by digest.
+
+    A version that no longer compiles becomes a pipeline with a `fault`: it fails under its stages' policy, and the rest of
+    the registry stays usable.
+    """
+    compiled: dict[tuple[str, str], Pipeline] = {}
+    snapshot = Snapshot(records, compiled, codes)
+    for record in records.pipelines:
+        definition = record.definition
+        place = (key(definition.type, definition.name), definition.version)
+        compiled[place] = _take_over(before.compiled.get(place), record, snapshot, catalog)
+    return snapshot
+
+
+def _take_over(old: Pipeline | None, record: PipelineRecord, snapshot: Snapshot, catalog: Catalog) -> Pipeline:
+    definition = record.definition
+    resolver = _SnapshotResolver(catalog, snapshot)
+    same = old is not None and old.fault is None and old.definition == definition
+    if same and old is not None and old.udfs == _needed(definition, resolver):
+        return old
+    try:
+        pipeline = compile_pipeline(definition, snapshot, catalog, record.created)
+    except HeadraceError as fault:
+        pipeline = Pipeline(definition, record.created, [], fault, None, frozenset())
+    if same and old is not None:
+        pipeline.stats = old.stats
+    return pipeline
+
+
+def _needed(definition: PipelineDefinition, resolver: _SnapshotResolver) -> frozenset[str] | None:
+    """What the pipeline would be compiled from now; `None` if something of it is missing."""
+    try:
+        _collect(definition, resolver, (definition.name,))
+    except InvalidError:
+        return None
+    return frozenset(resolver.used)
+
+
+def _collect(definition: PipelineDefinition, resolver: _SnapshotResolver, chain: tuple[str, ...]) -> None:
+    for stage in _walk(definition.stages):
+        match stage:
+            case UdfStage(config=udf):
+                resolver.udf(udf.udf_name or "", udf.udf_version, "")
+            case CompositeStage(config=config) if config.pipeline and config.pipeline not in chain:
+                other = resolver.pipeline(definition.type, config.pipeline, config.version, "")
+                _collect(other, resolver, (*chain, config.pipeline))

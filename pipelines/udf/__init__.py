@@ -1,0 +1,1 @@
+"""Uploaded UDFs: what their manifests say (`manifest`) and their compiled modules (`catalog`)."""

@@ -1,0 +1,186 @@
+"""What an upload says about its UDF: language, entry, parameters, limits.
+
+ABI and host functions are the engine's (`wasm-runtime/src/host.rs`); their contract is in docs/udf-abi.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any, Literal
+
+import msgspec
+
+from pipelines import units
+from pipelines.definition import EMPTY, VERSION, Strict, check_name, explained, object_of
+from pipelines.errors import InvalidError
+
+MODULE_LIMIT = 32 << 20
+LANGUAGES = ("wasm", "wat", "rust", "c", "go", "assemblyscript")
+_JSON_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "object": (dict,),
+    "array": (list,),
+}
+
+
+class Parameter(Strict, frozen=True, kw_only=True):
+    """A declared parameter: its JSON type, whether it must be given, and what it is when it is not."""
+
+    name: str
+    type: Literal["string", "integer", "number", "boolean", "object", "array"] = "string"
+    required: bool = False
+    default: Any = None
+    description: str = ""
+
+
+class LimitsConfig(Strict, frozen=True, kw_only=True):
+    """Limits per document: `timeout` and `memory` in OpenSearch's units, `fuel` in metering points."""
+
+    timeout: str | None = None
+    memory: str | None = None
+    fuel: int | None = None
+
+
+class Manifest(Strict, frozen=True, kw_only=True):
+    """A version of a UDF, without its code."""
+
+    name: str
+    version: str = ""
+    language: str = "wasm"
+    entry: str | None = None
+    description: str = ""
+    parameters: list[Parameter] = []
+    returns: str | None = None
+    merge: bool = False
+    isolation: Literal["document", "request", "instance"] = "instance"
+    limits: LimitsConfig = LimitsConfig()
+    tags: list[str] = []
+    category: str = ""
+    author: str = ""
+
+    @property
+    def label(self) -> str:
+        """`name@version`."""
+        return f"{self.name}@{self.version}"
+
+
+class _Upload(Manifest, frozen=True, kw_only=True):
+    source: str | None = None
+    wasm: str | None = None
+    abi: str | None = None
+
+
+def parse(body: bytes, name: str) -> tuple[Manifest, bytes, str | None]:
+    """Manifest, code and the ABI that the upload claims, from a JSON upload for the path's `name`. Raises InvalidError."""
+    fields = object_of(body)
+    if fields.setdefault("name", name) != name:
+        raise InvalidError(f"is [{fields['name']}], but the path names [{name}]", "name")
+    try:
+        upload = msgspec.convert(fields, _Upload)
+    except msgspec.ValidationError as error:
+        raise explained(error) from None
+    code = _code(upload)
+    kept = {key: getattr(upload, key) for key in Manifest.__struct_fields__}
+    manifest = Manifest(**kept)
+    validate(manifest)
+    return manifest, code, upload.abi
+
+
+def raw(body: bytes, name: str, version: str, language: str) -> Manifest:
+    """The manifest of an upload that is nothing but its code. Raises InvalidError."""
+    manifest = Manifest(name=name, version=version, language=language)
+    validate(manifest)
+    if not body:
+        raise InvalidError("the request body is empty; send the module's bytes")
+    return manifest
+
+
+def _code(upload: _Upload) -> bytes:
+    check_language(upload.language)
+    if (upload.source is None) == (upload.wasm is None):
+        raise InvalidError("exactly one of wasm (base64 of a module) and source (WAT text) is required")
+    if upload.source is not None:
+        if upload.language != "wat":
+            raise InvalidError(
+                f"source text is compiled only for language [wat]; compile your {upload.language} code and send the "
+                "module in [wasm]",
+                "source",
+            )
+        return upload.source.encode()
+    try:
+        return base64.b64decode(upload.wasm or "", validate=True)
+    except binascii.Error as error:
+        raise InvalidError(f"is not base64: {error}", "wasm") from None
+
+
+def check_language(language: str) -> None:
+    """Raises InvalidError for a language that cannot run here, and says what can."""
+    if language in ("python", "javascript"):
+        raise InvalidError(
+            f"{language} UDFs are not available in this version; use a WebAssembly module ({', '.join(LANGUAGES)})",
+            "language",
+        )
+    if language not in LANGUAGES:
+        raise InvalidError(f"[{language}] is not one of {', '.join(LANGUAGES)}", "language")
+
+
+def validate(manifest: Manifest) -> None:
+    """Checks names, versions, limits and defaults. Raises InvalidError."""
+    check_name(manifest.name)
+    check_language(manifest.language)
+    if manifest.version and not VERSION.fullmatch(manifest.version):
+        raise InvalidError(f"[{manifest.version}] does not match {VERSION.pattern}", "version")
+    limits = manifest.limits
+    if limits.timeout is not None:
+        units.seconds(limits.timeout, "limits.timeout")
+    if limits.memory is not None:
+        units.size(limits.memory, "limits.memory")
+    if limits.fuel is not None and limits.fuel <= 0:
+        raise InvalidError("must be more than zero", "limits.fuel")
+    for i, parameter in enumerate(manifest.parameters):
+        if parameter.default is not None:
+            _check_type(parameter, parameter.default, f"parameters[{i}].default")
+
+
+def bind_parameters(manifest: Manifest, given: msgspec.Raw, field: str) -> bytes:
+    """The parameters of one stage as a JSON object: what is given, checked against the declaration, and the defaults.
+
+    A UDF that declares no parameters takes any. Raises InvalidError that names the parameter's path.
+    """
+    try:
+        values = msgspec.json.decode(given or EMPTY, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:
+        raise InvalidError("must be an object", field) from None
+    if manifest.parameters:
+        _check_declared(manifest, values, field)
+    return msgspec.json.encode(values)
+
+
+def _check_declared(manifest: Manifest, values: dict[str, msgspec.Raw], field: str) -> None:
+    declared = {parameter.name: parameter for parameter in manifest.parameters}
+    for name, value in values.items():
+        if name not in declared:
+            raise InvalidError(
+                f"UDF [{manifest.name}] declares no such parameter; it has {', '.join(declared)}",
+                f"{field}.{name}",
+            )
+        _check_type(declared[name], msgspec.json.decode(value), f"{field}.{name}")
+    for name, parameter in declared.items():
+        if name in values:
+            continue
+        if parameter.default is not None:
+            values[name] = msgspec.Raw(msgspec.json.encode(parameter.default))
+        elif parameter.required:
+            raise InvalidError(f"required by UDF [{manifest.name}]", f"{field}.{name}")
+
+
+def _check_type(parameter: Parameter, value: object, field: str) -> None:
+    fits = isinstance(value, _JSON_TYPES[parameter.type])
+    if isinstance(value, bool) and parameter.type != "boolean":
+        fits = False
+    if not fits:
+        raise InvalidError(f"must be of type {parameter.type}", field)

@@ -1,0 +1,151 @@
+"""The composition root: the only place that wires concrete classes, and the outermost frame of every request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+
+from pipelines.errors import HeadraceError, InvalidError, MissingError, RefusedError
+from pipelines.udf.catalog import Catalog, Ceilings
+from proxy import routes
+from proxy.handlers.call import JSON, Call, Parts
+from proxy.index_resolver import IndexResolver
+from proxy.live_registry import LiveRegistry
+from proxy.protocol.errors import error_body
+from proxy.protocol.target import Target
+from proxy.runner import Runner
+from proxy.store import Store
+from proxy.upstream import Upstream, WholeResponse
+
+if TYPE_CHECKING:
+    from proxy.settings import Settings
+
+log = logging.getLogger("headrace.proxy")
+
+
+class MethodError(HeadraceError):
+    """A path of ours with a method that it does not have."""
+
+    status = 405
+    type = "method_not_allowed_exception"
+
+
+class Proxy:
+    """A running proxy. `start` binds the socket; `stop` takes no more requests and lets those in flight finish, bounded."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._parts: Parts | None = None
+        self._runner: web.ServerRunner | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        """Reads the registry and listens. Raises OSError if the address is taken."""
+        settings = self.settings
+        store = Store(settings)
+        ceilings = Ceilings(
+            timeout=settings.seconds("udf_timeout"),
+            max_timeout=settings.seconds("udf_max_timeout"),
+            memory=settings.size("udf_memory"),
+            max_memory=settings.size("udf_max_memory"),
+        )
+        catalog = Catalog(settings.state_folder / "compiled", ceilings)
+        registry = LiveRegistry(store, catalog, settings.state_folder, settings.seconds("registry_poll"))
+        self._parts = Parts(settings, Upstream(settings), registry, IndexResolver(store), Runner(settings))
+        await registry.start()
+        server = web.Server(
+            self.handle,
+            handler_cancellation=True,
+            auto_decompress=False,
+            max_line_size=16384,
+            max_field_size=32768,
+            access_log=None,
+            logger=logging.getLogger("headrace.http"),
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=settings.seconds("shutdown_grace"))
+        await self._runner.setup()
+        host, port = settings.host_port
+        site = web.TCPSite(self._runner, host, port, backlog=1024)
+        await site.start()
+        bound = self._runner.addresses[0]
+        self.url = f"http://{host}:{bound[1]}"
+        log.info(
+            "listening on %s, upstream %s, registry %s",
+            self.url,
+            settings.shown()["upstream"],
+            registry.state,
+        )
+
+    async def stop(self) -> None:
+        """Stops accepting, finishes what is in flight within `shutdown_grace`, closes everything."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._parts is not None:
+            await self._parts.registry.stop()
+            await self._parts.upstream.close()
+            await self._parts.registry.store.close()
+            self._parts.runner.close()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """One request: route it, and turn our errors into OpenSearch's shape."""
+        parts = self._parts
+        if parts is None:
+            raise RuntimeError("the proxy has not been started")
+        call = Call(request, parts, Target.parse(request.raw_path))
+        try:
+            return await self._dispatch(call)
+        except HeadraceError as error:
+            return await refuse(call, error)
+        except (ConnectionResetError, asyncio.CancelledError):
+            raise
+        except Exception:
+            log.exception("an unexpected error in %s %s", request.method, call.target.raw_path)
+            return await refuse(call, HeadraceError("an unexpected error in the proxy; its log has the details"))
+
+    async def _dispatch(self, call: Call) -> web.StreamResponse:
+        if not call.target.raw_path.startswith("/"):
+            raise InvalidError(f"the request target must begin with a slash, not [{call.target.raw_path[:100]}]")
+        refuse_registry_index(call)
+        handler, call.params = routes.match(call.method, call.target.segments)
+        if handler is routes.passthrough and call.target.segments[:1] and call.target.segments[0] in routes.OURS:
+            raise _no_such_endpoint(call)
+        return await handler(call)
+
+
+def _no_such_endpoint(call: Call) -> HeadraceError:
+    methods = routes.allowed(call.target.segments)
+    if methods:
+        return MethodError(f"[{call.method}] is not allowed on [{call.target.raw_path}]; allowed: {', '.join(methods)}")
+    return MissingError(f"no handler found for uri [{call.target.raw_path}] and method [{call.method}]")
+
+
+def refuse_registry_index(call: Call) -> None:
+    """Raises RefusedError for a path that names the registry index, or a wildcard that would expand to it.
+
+    Defence in depth only: whoever can reach the node directly needs to be kept out by its own security.
+    """
+    registry = call.parts.settings.registry_index
+    hidden = call.target.get("expand_wildcards") or ""
+    for name in call.target.segments[0].split(",") if call.target.segments else ():
+        wild = "*" in name and (name.startswith(".") or "hidden" in hidden or "all" in hidden)
+        if name == registry or (wild and fnmatchcase(registry, name)):
+            raise RefusedError(f"the index [{registry}] is Headrace's own; use /_pipeline and /_udf")
+
+
+async def refuse(call: Call, error: HeadraceError) -> web.StreamResponse:
+    """Answers an error in OpenSearch's shape; what the client still sends is not waited for."""
+    headers: CIMultiDict[str] = CIMultiDict({hdrs.CONTENT_TYPE: JSON})
+    if error.status in (429, 503):
+        headers[hdrs.RETRY_AFTER] = "1"
+    if isinstance(error, MethodError):
+        headers[hdrs.ALLOW] = ", ".join(routes.allowed(call.target.segments))
+    headers.extend(call.extra)
+    response = WholeResponse(error.status, "", headers, call.shaped(error_body(error)))
+    if not call.request.content.is_eof():
+        response.force_close()
+    return await response.send(call.request)

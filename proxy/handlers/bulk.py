@@ -1,0 +1,158 @@
+"""`POST|PUT /_bulk` and `/{index}/_bulk`: document pipelines on every action that writes a document.
+
+Each action's pipeline is its own name, else the URL's, else that of its index. Items come back in the order of the request:
+the cluster's for what was forwarded, `noop` for what was dropped, an error for what failed.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pipelines import Bulk, BulkError, PipelineType
+from pipelines.errors import HeadraceError, InvalidError, TooLargeError, UpstreamError
+from proxy.handlers import choice
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from pipelines import Execution, Snapshot
+    from pipelines.registry import Pipeline
+    from proxy.handlers.call import Call
+
+_OURS = ("document_pipeline",)
+
+
+class Refused(HeadraceError):
+    """A bulk that OpenSearch refuses as a whole; type and text are its own."""
+
+    status = 400
+
+    def __init__(self, reason: str, type_: str = "illegal_argument_exception") -> None:
+        super().__init__(reason)
+        self.type = type_
+
+
+async def bulk(call: Call) -> web.StreamResponse:
+    """Runs document pipelines over a bulk, forwards what is left, and puts the answer together."""
+    snapshot = call.snapshot
+    if PipelineType.DOCUMENT not in snapshot.types:
+        return await call.stream_on()
+    started = time.monotonic()
+    body = await call.text()
+    call.require_json()
+    parsed = parse(body, call.params.get("index"))
+    refuse_registry(call, parsed)
+    plan = await _plan(call, snapshot, parsed)
+    call.target = call.target.without(*_OURS, *(["pipeline"] if plan.url_name_is_ours else []))
+    runs = await _run(call, parsed, plan.groups)
+    if runs:
+        call.extra["X-Pipeline"] = choice.header([(PipelineType.DOCUMENT, run) for run in runs])
+    rendered = parsed.render()
+    if not runs and not parsed.counts()[2]:
+        return await call.send_on(body if rendered is None else rendered, changed=True)
+    return await _forward(call, parsed, body if rendered is None else rendered, started)
+
+
+def parse(body: bytes, index: str | None) -> Bulk:
+    """The actions of a body. Raises Refused with OpenSearch's type and text."""
+    if not body:
+        raise Refused("request body is required", "parse_exception")
+    try:
+        parsed = Bulk(body, index=index)
+    except BulkError as error:
+        raise Refused(str(error)) from None
+    if not len(parsed):
+        raise Refused("Validation Failed: 1: no requests added;", "action_request_validation_exception")
+    return parsed
+
+
+def refuse_registry(call: Call, parsed: Bulk) -> None:
+    """Fails the actions that name the registry index."""
+    registry = call.parts.settings.registry_index
+    for key, (index, _, _) in enumerate(parsed.targets()):
+        if index == registry:
+            parsed.fail(
+                key,
+                403,
+                "security_exception",
+                f"the index [{registry}] is Headrace's own; use /_pipeline and /_udf",
+            )
+
+
+class _Plan:
+    """Which targets run which pipeline."""
+
+    def __init__(self) -> None:
+        self.groups: dict[str, tuple[Pipeline, list[int]]] = {}
+        self.url_name_is_ours = False
+
+    def add(self, pipeline: Pipeline, key: int) -> None:
+        self.groups.setdefault(pipeline.label, (pipeline, []))[1].append(key)
+
+
+async def _plan(call: Call, snapshot: Snapshot, parsed: Bulk) -> _Plan:
+    plan = _Plan()
+    url_name = call.target.get("pipeline")
+    from_url = choice.override(call, snapshot, PipelineType.DOCUMENT)
+    if from_url is None and url_name is not None:
+        from_url = choice.named(snapshot, PipelineType.DOCUMENT, url_name)
+        plan.url_name_is_ours = from_url is not None and from_url.ours
+    for key, (index, item_name, writes) in enumerate(parsed.targets()):
+        if not writes:
+            continue
+        try:
+            chosen = _from_item(snapshot, item_name)
+        except InvalidError as error:
+            parsed.fail(key, error.status, error.type, error.reason)
+            continue
+        if chosen is not None and chosen.ours:
+            parsed.strip_pipeline(key)
+        chosen = chosen or from_url
+        if chosen is not None:
+            pipeline = chosen.pipeline
+        else:
+            pipeline = await choice.for_document(snapshot, call.parts.resolver, index)
+        if pipeline is not None:
+            plan.add(pipeline, key)
+    return plan
+
+
+def _from_item(snapshot: Snapshot, name: str | None) -> choice.Chosen | None:
+    return None if name is None else choice.named(snapshot, PipelineType.DOCUMENT, name)
+
+
+async def _run(call: Call, parsed: Bulk, groups: dict[str, tuple[Pipeline, list[int]]]) -> list[Execution]:
+    runs = []
+    for pipeline, keys in groups.values():
+        batch = parsed.batch(keys)
+        if len(batch):
+            runs.append(await call.parts.runner.run(pipeline, batch))
+            parsed.absorb(batch)
+    return runs
+
+
+async def _forward(call: Call, parsed: Bulk, body: bytes, started: float) -> web.StreamResponse:
+    """Sends on what is left, if anything, and answers with the cluster's items and ours."""
+
+    def took() -> int:
+        return int((time.monotonic() - started) * 1000)
+
+    if not body:
+        return await call.reply(200, parsed.merge(None, took()))
+    limit = call.parts.settings.size("max_body")
+    if len(body) > limit:
+        raise TooLargeError(
+            f"pipelines made this bulk {len(body)} bytes long, the limit is {limit}; nothing was indexed, send smaller bulks"
+        )
+    shaping = call.target
+    call.target = call.target.without("filter_path")
+    answer = await call.exchange(body)
+    call.target = shaping
+    if not answer.ok or not answer.json:
+        return await call.reply_answer(answer)
+    try:
+        merged = parsed.merge(answer.body, took())
+    except BulkError as error:
+        raise UpstreamError(str(error)) from None
+    return await call.reply_answer(answer, merged)

@@ -1,0 +1,184 @@
+"""A request in a handler's hands: target, body, and the ways to answer it."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import msgspec
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+
+from pipelines import filter_path
+from pipelines.errors import MediaTypeError, RefusedError, TooLargeError
+from proxy import upstream
+from proxy.protocol.encoding import inflate
+
+if TYPE_CHECKING:
+    from pipelines.registry import Snapshot
+    from proxy.index_resolver import IndexResolver
+    from proxy.live_registry import LiveRegistry
+    from proxy.protocol.target import Target
+    from proxy.runner import Runner
+    from proxy.settings import Settings
+    from proxy.upstream import Answer, Upstream
+
+JSON = "application/json; charset=UTF-8"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What handlers work with; put together in `app`."""
+
+    settings: Settings
+    upstream: Upstream
+    registry: LiveRegistry
+    resolver: IndexResolver
+    runner: Runner
+
+
+@dataclass
+class Call:
+    """One request. `params` are the variables of its path."""
+
+    request: web.BaseRequest
+    parts: Parts
+    target: Target
+    params: dict[str, str] = field(default_factory=dict)
+    extra: CIMultiDict[str] = field(default_factory=CIMultiDict)
+
+    @property
+    def method(self) -> str:
+        """GET, POST, …"""
+        return self.request.method
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The registry now; take it once in a request. Raises RegistryError."""
+        return self.parts.registry.snapshot
+
+    @property
+    def headers(self) -> CIMultiDict[str]:
+        """A copy of the headers to send on."""
+        peer = self.request.remote
+        return upstream.request_headers(self.request.raw_headers, peer)
+
+    async def body(self) -> bytes:
+        """The whole body as it was sent, under the cap. Raises TooLargeError."""
+        await self.expect()
+        limit = self.parts.settings.size("max_body")
+        declared = self.request.headers.get(hdrs.CONTENT_LENGTH, "")
+        if declared.isdigit() and int(declared) > limit:
+            raise TooLargeError(f"the body has {declared} bytes, the limit is {limit}; send smaller requests")
+        parts: list[bytes] = []
+        size = 0
+        while chunk := await self.request.content.readany():
+            size += len(chunk)
+            if size > limit:
+                raise TooLargeError(f"the body has more than {limit} bytes; send smaller requests")
+            parts.append(chunk)
+        return b"".join(parts) if len(parts) != 1 else parts[0]
+
+    async def text(self) -> bytes:
+        """The whole body, inflated. Raises TooLargeError, InvalidError, MediaTypeError."""
+        return self.inflated(await self.body())
+
+    @property
+    def encoding(self) -> str:
+        """The body's Content-Encoding, if it has one."""
+        return self.request.headers.get(hdrs.CONTENT_ENCODING, "")
+
+    def inflated(self, body: bytes) -> bytes:
+        """`body` without its Content-Encoding, under the cap. Raises as [`text`]."""
+        return inflate(body, self.encoding, self.parts.settings.size("max_body")) if self.encoding else body
+
+    async def expect(self) -> None:
+        """Answers `Expect: 100-continue`, so that the client sends its body."""
+        if self.request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and self.request.transport is not None:
+            self.request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def require_admin(self) -> None:
+        """Raises RefusedError unless this caller may change pipelines and UDFs, and run them by hand.
+
+        With an admin token set, the caller must send it; without one, only a loopback listener takes changes.
+        """
+        settings = self.parts.settings
+        if settings.admin_token:
+            sent = self.request.headers.get(upstream.ADMIN_HEADER, "")
+            if not hmac.compare_digest(sent.encode(), settings.admin_token.encode()):
+                raise RefusedError(f"changing or running pipelines needs the admin token in {upstream.ADMIN_HEADER}")
+        elif not settings.loopback:
+            raise RefusedError(
+                "pipelines and UDFs are read-only here: this proxy listens on more than loopback and has no admin_token"
+            )
+
+    def require_json(self) -> None:
+        """Raises MediaTypeError, in OpenSearch's words, for a body that no stage can read."""
+        content_type = self.request.headers.get(hdrs.CONTENT_TYPE, "")
+        media = content_type.partition(";")[0].strip().lower()
+        if media and not media.endswith(("json", "x-ndjson")) and media != "application/x-www-form-urlencoded":
+            raise MediaTypeError(f"Content-Type header [{content_type}] is not supported where a pipeline applies")
+
+    async def stream_on(self) -> web.StreamResponse:
+        """Forwards the request unread and streams the answer back."""
+        body: aiohttp.StreamReader | None = self.request.content if self.request.body_exists else None
+        headers = self.headers
+        if hdrs.EXPECT in self.request.headers:
+            await self.expect()
+        async with self.parts.upstream.send(self.method, self.target.raw, headers, body) as answer:
+            return await upstream.relay(self.request, answer, self.extra)
+
+    async def send_on(self, body: bytes, *, changed: bool) -> web.StreamResponse:
+        """Forwards the request with a body at hand and streams the answer back."""
+        headers = self.headers_for(body, changed=changed)
+        async with self.parts.upstream.send(self.method, self.target.raw, headers, body) as answer:
+            return await upstream.relay(self.request, answer, self.extra)
+
+    async def exchange(self, body: bytes, *, changed: bool = True) -> Answer:
+        """Forwards the request with a body at hand and reads the whole answer, asked for uncompressed."""
+        headers = self.headers_for(body, changed=changed)
+        headers.popall(hdrs.ACCEPT_ENCODING, None)
+        return await self.parts.upstream.read(self.method, self.target.raw, headers, body)
+
+    def headers_for(self, body: bytes, *, changed: bool) -> CIMultiDict[str]:
+        """Headers that fit `body`; `changed`: it is not the one that came, nor compressed as it was."""
+        headers = self.headers
+        if changed:
+            headers.popall(hdrs.CONTENT_ENCODING, None)
+            if body and hdrs.CONTENT_TYPE not in headers:
+                headers[hdrs.CONTENT_TYPE] = "application/json"
+        headers.popall(hdrs.CONTENT_LENGTH, None)
+        if body or self.method in ("POST", "PUT"):
+            headers[hdrs.CONTENT_LENGTH] = str(len(body))
+        return headers
+
+    async def reply(self, status: int, body: bytes, headers: CIMultiDict[str] | None = None) -> web.StreamResponse:
+        """Answers with JSON of ours, `filter_path` and `pretty` honoured."""
+        answer = CIMultiDict(headers or {})
+        answer.popall(hdrs.CONTENT_LENGTH, None)
+        answer.setdefault(hdrs.CONTENT_TYPE, JSON)
+        answer.extend(self.extra)
+        return await upstream.WholeResponse(status, "", answer, self.shaped(body)).send(self.request)
+
+    def shaped(self, body: bytes) -> bytes:
+        """`body` as `filter_path` and `pretty` ask for it."""
+        if patterns := self.target.get("filter_path"):
+            body = filter_path(body, [p.strip() for p in patterns.split(",")])
+        if self.target.flag("pretty"):
+            body = msgspec.json.format(body, indent=2) + b"\n"
+        return body
+
+    async def reply_json(self, status: int, value: Any) -> web.StreamResponse:
+        """Answers with a value as JSON."""
+        return await self.reply(status, msgspec.json.encode(value))
+
+    async def reply_answer(self, answer: Answer, body: bytes | None = None) -> web.StreamResponse:
+        """Sends a whole answer of the cluster on, with another body if given (then shaped)."""
+        if body is not None:
+            return await self.reply(answer.status, body, answer.headers)
+        headers = CIMultiDict(answer.headers)
+        headers.extend(self.extra)
+        response = upstream.WholeResponse(answer.status, answer.reason, headers, answer.body)
+        return await response.send(self.request)

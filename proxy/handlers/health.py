@@ -1,0 +1,44 @@
+"""`/_proxy/health/live` and `/_proxy/health/ready`; no index names, no document data."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from multidict import CIMultiDict
+
+from pipelines.errors import HeadraceError
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from proxy.handlers.call import Call
+
+ASK_SECONDS = 2.0
+
+
+async def live(call: Call) -> web.StreamResponse:
+    """The process answers."""
+    return await call.reply_json(200, {"status": "alive"})
+
+
+async def ready(call: Call) -> web.StreamResponse:
+    """200 when traffic can be served; says whether the registry is current or a copy, and whether the cluster answers."""
+    reachable = await _cluster_answers(call)
+    registry = call.parts.registry.state
+    good = reachable and registry != "none"
+    answer = {
+        "status": "ready" if good else "not ready",
+        "registry": registry,
+        "cluster": "reachable" if reachable else "unreachable",
+    }
+    return await call.reply_json(200 if good else 503, answer)
+
+
+async def _cluster_answers(call: Call) -> bool:
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            answer = await call.parts.upstream.read("HEAD", "/", CIMultiDict(), None)
+    except (HeadraceError, TimeoutError):
+        return False
+    return answer.status < 500

@@ -1,0 +1,299 @@
+"""`/_pipeline`: define, list, activate, delete and try pipelines (docs/rest-api.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pipelines import Batch, PipelineType
+from pipelines.definition import (
+    CompositeStage,
+    PipelineDefinition,
+    UdfStage,
+    check_name,
+    encode,
+    explained,
+    members_of,
+    parse,
+)
+from pipelines.errors import ConflictError, InUseError, InvalidError
+from pipelines.registry import PipelineRecord, Snapshot, compile_pipeline, version_order
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from pipelines.definition import StageDefinition
+    from pipelines.registry import Pipeline
+    from proxy.handlers.call import Call
+
+
+def now() -> str:
+    """The time of a change, in ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def kind_of(call: Call) -> PipelineType | None:
+    """The `type` parameter. Raises InvalidError for an unknown one."""
+    given = call.target.get("type")
+    if given is None:
+        return None
+    try:
+        return PipelineType(given)
+    except ValueError:
+        raise InvalidError(f"[{given}] is not one of {', '.join(k.value for k in PipelineType)}", "type") from None
+
+
+async def put(call: Call) -> web.StreamResponse:
+    """Creates a pipeline, or adds a version and makes it active: 201; the same content again: 200."""
+    call.require_admin()
+    check_name(call.params["name"])
+    definition = parse(await call.text(), call.params["name"])
+    registry, store = call.parts.registry, call.parts.registry.store
+    await store.ensure_index()
+    await registry.refresh()
+    snapshot = call.snapshot
+    definition, known = _versioned(definition, snapshot)
+    await compiled(call, definition, snapshot)
+    if not known:
+        await _refuse_cluster_name(call, definition)
+    before = await store.active(definition.type, definition.name)
+    if not known and not await store.add_pipeline(PipelineRecord(definition=definition, created=now())):
+        raise ConflictError(f"pipeline [{definition.label}] was created by another request at the same time")
+    if before.value != definition.version:
+        try:
+            await store.set_active(definition.type, definition.name, definition.version, before)
+        except ConflictError:
+            if not known:
+                await store.remove_pipeline(definition.type, definition.name, definition.version)
+            raise
+    await registry.refresh()
+    answer = {
+        "acknowledged": True,
+        "name": definition.name,
+        "version": definition.version,
+        "type": definition.type.value,
+    }
+    return await call.reply_json(200 if known else 201, answer)
+
+
+def _versioned(definition: PipelineDefinition, snapshot: Snapshot) -> tuple[PipelineDefinition, bool]:
+    """The definition with its version, and whether exactly this is stored already.
+
+    Without a version: that of the active one if the content is the same, else one more than the highest number. Raises
+    ConflictError for a version that exists with other content: versions never change.
+    """
+    versions = snapshot.versions(definition.type, definition.name)
+    if not definition.version:
+        active = snapshot.active(definition.type, definition.name)
+        if active is not None and _same(
+            msgspec.structs.replace(definition, version=active.definition.version), active.definition
+        ):
+            return active.definition, True
+        numbers = [int(v.definition.version) for v in versions if v.definition.version.isdigit()]
+        return msgspec.structs.replace(definition, version=str(max(numbers, default=0) + 1)), False
+    for record in versions:
+        if record.definition.version == definition.version:
+            if _same(record.definition, definition):
+                return record.definition, True
+            raise ConflictError(
+                f"pipeline [{definition.label}] exists with other content; versions never change, give it another version"
+            )
+    return definition, False
+
+
+def _same(one: PipelineDefinition, other: PipelineDefinition) -> bool:
+    return bool(msgspec.json.decode(encode(one)) == msgspec.json.decode(encode(other)))
+
+
+async def compiled(call: Call, definition: PipelineDefinition, snapshot: Snapshot) -> Pipeline:
+    """The definition compiled against the registry, off the loop. Raises InvalidError that names the field."""
+    return await asyncio.to_thread(compile_pipeline, definition, snapshot, call.parts.registry.catalog)
+
+
+async def _refuse_cluster_name(call: Call, definition: PipelineDefinition) -> None:
+    """Raises ConflictError if the cluster has a pipeline of this name: a request could not tell them apart."""
+    family = "_ingest" if definition.type is PipelineType.DOCUMENT else "_search"
+    if await call.parts.registry.store.cluster_has_pipeline(family, definition.name):
+        raise ConflictError(
+            f"the cluster has a pipeline [{definition.name}] of its own ({family}/pipeline); choose another name"
+        )
+
+
+def shown(pipeline: Pipeline, snapshot: Snapshot) -> dict[str, Any]:
+    """A pipeline as the API shows it: its definition, `created`, `updated`, `active`."""
+    definition = pipeline.definition
+    view: dict[str, Any] = {
+        "name": definition.name,
+        "version": definition.version,
+        "type": definition.type.value,
+    }
+    view |= {"description": definition.description, "enabled": definition.enabled}
+    view |= msgspec.json.decode(encode(definition), type=dict[str, msgspec.Raw])
+    versions = snapshot.versions(definition.type, definition.name)
+    view["created"] = versions[0].created
+    view["updated"] = pipeline.created
+    view["active"] = snapshot.active(definition.type, definition.name) is pipeline
+    if pipeline.fault is not None:
+        view["fault"] = pipeline.fault.reason
+    return view
+
+
+async def get(call: Call) -> web.StreamResponse:
+    """One pipeline, active or in `?version=`."""
+    snapshot = call.snapshot
+    pipeline = snapshot.find(call.params["name"], call.target.get("version"), kind_of(call))
+    return await call.reply_json(200, shown(pipeline, snapshot))
+
+
+async def listed(call: Call) -> web.StreamResponse:
+    """All pipelines, `?type=` and `?enabled=`."""
+    snapshot = call.snapshot
+    kind, enabled = kind_of(call), call.target.get("enabled")
+    found = [
+        shown(pipeline, snapshot)
+        for pipeline in snapshot.pipelines()
+        if kind in (None, pipeline.definition.type) and enabled in (None, str(pipeline.definition.enabled).lower())
+    ]
+    return await call.reply_json(200, {"total": len(found), "pipelines": found})
+
+
+async def versions(call: Call) -> web.StreamResponse:
+    """All versions of a pipeline, oldest first."""
+    snapshot = call.snapshot
+    definition = snapshot.find(call.params["name"], None, kind_of(call)).definition
+    records = snapshot.versions(definition.type, definition.name)
+    found = [
+        {
+            "version": r.definition.version,
+            "created": r.created,
+            "active": r.definition.version == definition.version,
+        }
+        for r in records
+    ]
+    return await call.reply_json(200, {"name": definition.name, "type": definition.type.value, "versions": found})
+
+
+async def activate(call: Call) -> web.StreamResponse:
+    """Makes the version in `?version=` the active one: back or forward."""
+    call.require_admin()
+    version = call.target.get("version")
+    if not version:
+        raise InvalidError("required: the version to make active", "version")
+    registry = call.parts.registry
+    await registry.refresh()
+    definition = call.snapshot.find(call.params["name"], version, kind_of(call)).definition
+    await compiled(call, definition, call.snapshot)
+    before = await registry.store.active(definition.type, definition.name)
+    await registry.store.set_active(definition.type, definition.name, version, before)
+    await registry.refresh()
+    return await call.reply_json(200, {"acknowledged": True, "name": definition.name, "version": version})
+
+
+async def delete(call: Call) -> web.StreamResponse:
+    """Deletes a pipeline, or one version of it; refused while something uses it."""
+    call.require_admin()
+    registry, store = call.parts.registry, call.parts.registry.store
+    await registry.refresh()
+    snapshot, version = call.snapshot, call.target.get("version")
+    definition = snapshot.find(call.params["name"], version, kind_of(call)).definition
+    kind, name = definition.type, definition.name
+    stored = [r.definition.version for r in snapshot.versions(kind, name)]
+    before = await store.active(kind, name)
+    if version is None or stored == [version]:
+        if users := snapshot.users_of_pipeline(kind, name):
+            raise InUseError(f"pipeline [{name}] is used by {', '.join(users)}; detach it first")
+        await store.set_active(kind, name, None, before)
+        for each in stored:
+            await store.remove_pipeline(kind, name, each)
+    else:
+        if before.value == version:
+            others = sorted((v for v in stored if v != version), key=version_order)
+            raise InUseError(f"version [{version}] is active; make another one active first: {', '.join(others)}")
+        await store.remove_pipeline(kind, name, version)
+    await registry.refresh()
+    return await call.reply_json(200, {"acknowledged": True})
+
+
+class _Execute(msgspec.Struct, forbid_unknown_fields=True):
+    input: msgspec.Raw
+    parameters: dict[str, msgspec.Raw] | None = None
+    verbose: bool = False
+
+
+async def execute(call: Call) -> web.StreamResponse:
+    """Tries a pipeline on an input; nothing is indexed or searched."""
+    call.require_admin()
+    snapshot = call.snapshot
+    pipeline = snapshot.find(call.params["name"], call.target.get("version"), kind_of(call))
+    body = await call.text()
+    members_of(body)
+    try:
+        asked = msgspec.json.decode(body, type=_Execute)
+    except msgspec.ValidationError as error:
+        raise explained(error) from None
+    if asked.parameters:
+        definition = _with_parameters(pipeline.definition, asked.parameters)
+        pipeline = await compiled(call, definition, snapshot)
+    return await call.reply_json(200, await tried(call, pipeline, bytes(asked.input), verbose=asked.verbose))
+
+
+async def tried(call: Call, pipeline: Pipeline, text: bytes, *, verbose: bool) -> dict[str, Any]:
+    """What a trial run gave: `output`, `success`, `duration_ms`, and on request each stage's own."""
+    batch = Batch.of(pipeline.definition.type.value, text, trial=True)
+    started = time.monotonic()
+    run = await call.parts.runner.run(pipeline, batch, trace=verbose)
+    state, failure = batch.outcome(0)
+    answer: dict[str, Any] = {
+        "output": msgspec.Raw(batch.document(0)) if state in ("live", "finished") else None,
+        "duration_ms": round((time.monotonic() - started) * 1000, 3),
+        "success": failure is None,
+    }
+    if state == "dropped":
+        answer["filtered"] = True
+    if failure is not None:
+        status, kind, reason, _, stage = failure
+        answer["error"] = {"type": kind, "reason": reason, "stage": stage, "status": status}
+    if run.trace is not None:
+        answer["stage_results"] = [
+            {**entry, "output": msgspec.Raw(entry["output"])} if "output" in entry else entry for entry in run.trace
+        ]
+    return answer
+
+
+def _with_parameters(definition: PipelineDefinition, given: dict[str, msgspec.Raw]) -> PipelineDefinition:
+    """The definition with the parameters of its UDF stages overridden for one call."""
+    stages = [_overridden(stage, given) for stage in definition.stages]
+    return msgspec.structs.replace(definition, stages=stages)
+
+
+def _overridden(stage: StageDefinition, given: dict[str, msgspec.Raw]) -> StageDefinition:
+    if isinstance(stage, CompositeStage) and stage.config.stages is not None:
+        inner = [_overridden(s, given) for s in stage.config.stages]
+        return msgspec.structs.replace(stage, config=msgspec.structs.replace(stage.config, stages=inner))
+    if isinstance(stage, UdfStage):
+        merged = msgspec.json.decode(stage.config.parameters, type=dict[str, msgspec.Raw]) | given
+        raw = msgspec.Raw(msgspec.json.encode(merged))
+        return msgspec.structs.replace(stage, config=msgspec.structs.replace(stage.config, parameters=raw))
+    return stage
+
+
+async def stats(call: Call) -> web.StreamResponse:
+    """Statistics of a pipeline's active version, or that in `?version=`."""
+    pipeline = call.snapshot.find(call.params["name"], call.target.get("version"), kind_of(call))
+    return await call.reply_json(200, _stats(pipeline))
+
+
+async def all_stats(call: Call) -> web.StreamResponse:
+    """Statistics of all active pipelines."""
+    found = [_stats(pipeline) for pipeline in call.snapshot.pipelines()]
+    return await call.reply_json(200, {"total": len(found), "pipelines": found})
+
+
+def _stats(pipeline: Pipeline) -> dict[str, Any]:
+    definition = pipeline.definition
+    head = {"name": definition.name, "version": definition.version, "type": definition.type.value}
+    return head | pipeline.stats.to_json()

@@ -1,0 +1,188 @@
+"""`GET|POST /_search` and `/{index}/_search`: the query pipeline on the request, the result pipeline on the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+from aiohttp import hdrs
+
+from pipelines import Batch, PipelineType
+from pipelines.definition import members_of
+from pipelines.errors import InvalidError, MediaTypeError, StageError, UnsupportedError
+from proxy.handlers import choice
+from proxy.protocol import search as codec
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from pipelines import Execution, Snapshot
+    from pipelines.registry import Pipeline
+    from proxy.handlers.call import Call
+    from proxy.handlers.choice import SearchChoice
+    from proxy.upstream import Answer
+
+QUERY, RESULT = PipelineType.QUERY, PipelineType.RESULT
+
+
+@dataclass
+class _Search:
+    """A search on its way: its body, whether that is still the one that came, and the runs so far."""
+
+    call: Call
+    body: bytes
+    changed: bool
+    runs: list[tuple[PipelineType, Execution]]
+
+    async def run(self, kind: PipelineType, pipeline: Pipeline, text: bytes) -> bytes:
+        """`text` after the pipeline. Raises StageError when the pipeline ends the request."""
+        batch = Batch.of(kind.value, text, index=self.call.params.get("index"))
+        run = await self.call.parts.runner.run(pipeline, batch)
+        self.runs.append((kind, run))
+        _, failure = batch.outcome(0)
+        if failure is not None:
+            raise StageError(*failure)
+        return batch.document(0)
+
+
+async def search(call: Call) -> web.StreamResponse:
+    """Runs the search with the pipelines that apply; without any it is streamed through."""
+    snapshot = call.snapshot
+    if not snapshot.types & {QUERY, RESULT}:
+        return await call.stream_on()
+    sent = await call.body()
+    chosen, work = await _choose(call, snapshot, sent)
+    if chosen.conflicts:
+        _warn(call, chosen)
+    if chosen.query is None and chosen.result is None:
+        return await call.send_on(work.body, changed=work.changed)
+    if chosen.result is not None:
+        _check_result_surface(call)
+    if chosen.query is not None:
+        _fold(call, work)
+        work.body = await work.run(QUERY, chosen.query, work.body or b"{}")
+        work.changed = True
+    if chosen.result is None:
+        call.extra["X-Pipeline"] = choice.header(work.runs)
+        return await call.send_on(work.body, changed=work.changed)
+    return await _with_result(call, work, chosen.result)
+
+
+async def _choose(call: Call, snapshot: Snapshot, sent: bytes) -> tuple[SearchChoice, _Search]:
+    """The pipelines, and the body without our names in it."""
+    work = _Search(call, sent, changed=False, runs=[])
+    url_name = call.target.get("search_pipeline")
+    given = {kind: choice.override(call, snapshot, kind) for kind in (QUERY, RESULT)}
+    named = url_name if url_name is not None else _body_name(call, work, snapshot)
+    chosen = await _attached_or_named(call, snapshot, named, work)
+    for kind, own in given.items():
+        if own is not None:
+            setattr(chosen, kind.value, own.pipeline)
+    call.target = call.target.without("query_pipeline", "result_pipeline")
+    if url_name is not None and _is_ours(snapshot, url_name):
+        call.target = call.target.without("search_pipeline")
+    return chosen, work
+
+
+def _is_ours(snapshot: Snapshot, name: str) -> bool:
+    return any(snapshot.active(kind, name) for kind in (QUERY, RESULT))
+
+
+async def _attached_or_named(call: Call, snapshot: Snapshot, named: str | None, work: _Search) -> SearchChoice:
+    if named is None:
+        if (
+            work.body
+            and b'"pit"' in work.body
+            and snapshot.bound_types & {QUERY, RESULT}
+            and "index" not in call.params
+        ):
+            raise UnsupportedError(
+                "a search over a point in time does not run pipelines in this version, and indexes of this cluster have some"
+            )
+        return await choice.attached(snapshot, call.parts.resolver, call.params.get("index", "_all"))
+    slots = {kind: choice.named(snapshot, kind, named) for kind in (QUERY, RESULT)}
+    pipelines = {kind: slot.pipeline if slot else None for kind, slot in slots.items()}
+    return choice.SearchChoice(query=pipelines[QUERY], result=pipelines[RESULT])
+
+
+def _body_name(call: Call, work: _Search, snapshot: Snapshot) -> str | None:
+    """The `search_pipeline` of the body; one of ours is taken out of it, an inline one counts as the cluster's."""
+    if b"search_pipeline" not in work.body and not call.encoding:
+        return None
+    _read_body(call, work)
+    members = members_of(work.body) if work.body else {}
+    if "search_pipeline" not in members:
+        return None
+    name = msgspec.json.decode(members["search_pipeline"])
+    if not isinstance(name, str):
+        return choice.NONE
+    if _is_ours(snapshot, name):
+        del members["search_pipeline"]
+        work.body, work.changed = msgspec.json.encode(members), True
+    return name
+
+
+def _read_body(call: Call, work: _Search) -> None:
+    """Makes the body one that stages can read: JSON, inflated. Raises MediaTypeError."""
+    call.require_json()
+    if call.encoding and not work.changed:
+        work.body, work.changed = call.inflated(work.body), True
+
+
+def _fold(call: Call, work: _Search) -> None:
+    """Puts what the URL says of the body into the body; the URL beats it."""
+    _read_body(call, work)
+    source = codec.source_parameter(call.target)
+    if source is not None and not work.body:
+        work.body = source
+        call.target = call.target.without("source", "source_content_type")
+    over = codec.folded(call.target)
+    if over:
+        members = members_of(work.body or b"{}")
+        members.update({name: msgspec.Raw(msgspec.json.encode(value)) for name, value in over.items()})
+        work.body = msgspec.json.encode(members)
+        call.target = call.target.without(*codec.FOLDED)
+    work.changed = True
+
+
+def _check_result_surface(call: Call) -> None:
+    """Refuses what a result pipeline would miss or could not read."""
+    if call.target.get("scroll") is not None:
+        raise UnsupportedError(
+            "result pipelines do not follow scrolls in this version: later pages would pass unprocessed. Search without "
+            "scroll, or with result_pipeline=_none"
+        )
+    wanted = call.target.get("format") or call.request.headers.get(hdrs.ACCEPT, "")
+    if any(word in wanted.lower() for word in ("yaml", "cbor", "smile")):
+        raise MediaTypeError(f"[{wanted}] is not supported where a result pipeline applies; ask for JSON")
+
+
+async def _with_result(call: Call, work: _Search, pipeline: Pipeline) -> web.StreamResponse:
+    """Sends the search and runs the result pipeline over a good answer; other answers pass as they are."""
+    shaping = call.target
+    call.target = call.target.without("filter_path")
+    answer = await call.exchange(work.body, changed=work.changed)
+    call.target = shaping
+    if not answer.ok or not _readable(answer):
+        call.extra["X-Pipeline"] = choice.header(work.runs)
+        return await call.reply_answer(answer)
+    body = await work.run(RESULT, pipeline, answer.body)
+    call.extra["X-Pipeline"] = choice.header(work.runs)
+    return await call.reply_answer(answer, body)
+
+
+def _readable(answer: Answer) -> bool:
+    if answer.json:
+        return True
+    raise InvalidError("the cluster's answer is not plain JSON, so the result pipeline cannot run; ask for JSON")
+
+
+def _warn(call: Call, chosen: SearchChoice) -> None:
+    """Says that pipelines of several indexes differ, so that none of them ran."""
+    conflicts = "; ".join(chosen.conflicts)
+    call.extra["X-Pipeline-Conflict"] = conflicts
+    call.extra.add(
+        "Warning",
+        f'299 Headrace "the indexes of this search have different pipelines, none of them ran: {conflicts}"',
+    )

@@ -1,0 +1,189 @@
+"""`/_udf`: upload, list, show, test and delete UDFs (docs/rest-api.md)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aiohttp import hdrs
+
+from pipelines import PipelineType
+from pipelines.definition import (
+    EMPTY,
+    PipelineDefinition,
+    UdfConfig,
+    UdfStage,
+    check_name,
+    explained,
+    members_of,
+)
+from pipelines.errors import ConflictError, InUseError, InvalidError
+from pipelines.registry import UdfRecord
+from pipelines.udf import manifest as manifests
+from pipelines.udf.catalog import digest as digest_of
+from proxy.handlers.pipeline_api import compiled, kind_of, now, tried
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from pipelines.registry import Snapshot
+    from pipelines.udf.manifest import Manifest
+    from proxy.handlers.call import Call
+
+_RAW = {
+    "application/wasm": "wasm",
+    "text/x-wat": "wat",
+    "text/x-python": "python",
+    "text/javascript": "javascript",
+    "application/javascript": "javascript",
+}
+
+
+async def put(call: Call) -> web.StreamResponse:
+    """Stores a version of a UDF: 201; the same again: 200. The module is compiled and tried before it is stored."""
+    call.require_admin()
+    name = call.params["name"]
+    check_name(name)
+    manifest, code, claimed = await _upload(call, name)
+    registry, store = call.parts.registry, call.parts.registry.store
+    await store.ensure_index()
+    await registry.refresh()
+    manifest, known = _versioned(manifest, code, call.snapshot)
+    record = await asyncio.to_thread(_checked, call, manifest, code, claimed)
+    if not known and not await store.add_udf(record, code):
+        raise ConflictError(f"UDF [{manifest.label}] was created by another request at the same time")
+    await registry.refresh()
+    return await call.reply_json(200 if known else 201, {"acknowledged": True, **shown(record)})
+
+
+async def _upload(call: Call, name: str) -> tuple[Manifest, bytes, str | None]:
+    body = await call.text()
+    media = call.request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
+    if media in _RAW:
+        return manifests.raw(body, name, call.target.get("version") or "", _RAW[media]), body, None
+    return manifests.parse(body, name)
+
+
+def _checked(call: Call, manifest: Manifest, code: bytes, claimed: str | None) -> UdfRecord:
+    """Compiles and tries the module. Raises InvalidError that says what does not fit."""
+    catalog = call.parts.registry.catalog
+    module = catalog.module(code, manifest.entry)
+    if claimed is not None and claimed != module.abi:
+        raise InvalidError(f"says [{claimed}], but the module's exports fit the {module.abi} ABI", "abi")
+    catalog.limits(manifest)
+    catalog.try_out(manifest, module)
+    return UdfRecord(
+        manifest=manifest,
+        digest=digest_of(code),
+        size=len(code),
+        abi=module.abi,
+        entry=module.entry,
+        exports=module.exports,
+        created=now(),
+    )
+
+
+def _versioned(manifest: Manifest, code: bytes, snapshot: Snapshot) -> tuple[Manifest, bool]:
+    """The manifest with its version, and whether exactly this is stored. Raises ConflictError as pipelines do."""
+    versions = snapshot.udf_versions(manifest.name)
+    if not manifest.version:
+        if versions:
+            latest = versions[-1]
+            same = msgspec.structs.replace(manifest, version=latest.manifest.version)
+            if same == latest.manifest and latest.digest == digest_of(code):
+                return latest.manifest, True
+        numbers = [int(r.manifest.version) for r in versions if r.manifest.version.isdigit()]
+        return msgspec.structs.replace(manifest, version=str(max(numbers, default=0) + 1)), False
+    for record in versions:
+        if record.manifest.version == manifest.version:
+            if record.manifest == manifest and record.digest == digest_of(code):
+                return manifest, True
+            raise ConflictError(
+                f"UDF [{manifest.label}] exists with other content; versions never change, give it another version"
+            )
+    return manifest, False
+
+
+def shown(record: UdfRecord) -> dict[str, Any]:
+    """A UDF as the API shows it: manifest, digest (SHA-256), size in bytes, ABI, exports."""
+    manifest = msgspec.to_builtins(record.manifest)
+    found = {"digest": record.digest, "size": record.size, "abi": record.abi, "entry": record.entry}
+    head = {
+        "name": record.manifest.name,
+        "version": record.manifest.version,
+        "language": record.manifest.language,
+    }
+    return head | manifest | found | {"exports": record.exports, "created": record.created}
+
+
+async def get(call: Call) -> web.StreamResponse:
+    """The latest version of a UDF, or that in `?version=`."""
+    return await call.reply_json(200, shown(call.snapshot.udf(call.params["name"], call.target.get("version"))))
+
+
+async def listed(call: Call) -> web.StreamResponse:
+    """All UDFs in their latest version; `?category=`, `?author=`, `?tag=`, `?language=`."""
+    asked = {name: call.target.get(name) for name in ("category", "author", "language")}
+    tag = call.target.get("tag")
+    found = [
+        shown(record)
+        for record in call.snapshot.udfs()
+        if all(value in (None, getattr(record.manifest, name)) for name, value in asked.items())
+        and (tag is None or tag in record.manifest.tags)
+    ]
+    return await call.reply_json(200, {"total": len(found), "udfs": found})
+
+
+async def versions(call: Call) -> web.StreamResponse:
+    """All versions of a UDF, lowest first."""
+    name = call.params["name"]
+    latest = call.snapshot.udf(name)
+    found = [
+        {"version": r.manifest.version, "digest": r.digest, "created": r.created, "latest": r is latest}
+        for r in call.snapshot.udf_versions(name)
+    ]
+    return await call.reply_json(200, {"name": name, "versions": found})
+
+
+async def delete(call: Call) -> web.StreamResponse:
+    """Deletes a UDF, or one version of it; refused while a pipeline uses it."""
+    call.require_admin()
+    registry = call.parts.registry
+    await registry.refresh()
+    snapshot, version = call.snapshot, call.target.get("version")
+    snapshot.udf(call.params["name"], version)
+    name = call.params["name"]
+    if users := snapshot.users_of_udf(name, version):
+        raise InUseError(f"UDF [{name}] is used by {', '.join(dict.fromkeys(users))}; change or delete them first")
+    for record in snapshot.udf_versions(name):
+        if version in (None, record.manifest.version):
+            others = [r for r in snapshot.records.udfs if r.digest == record.digest and r is not record]
+            kept = [r for r in others if not (r.manifest.name == name and version is None)]
+            await registry.store.remove_udf(record, code_too=not kept)
+    await registry.refresh()
+    return await call.reply_json(200, {"acknowledged": True})
+
+
+class _Test(msgspec.Struct, forbid_unknown_fields=True):
+    input: msgspec.Raw
+    parameters: msgspec.Raw = EMPTY
+    verbose: bool = False
+
+
+async def test(call: Call) -> web.StreamResponse:
+    """Runs a UDF on an input, alone; `?type=` says as what (default document)."""
+    call.require_admin()
+    record = call.snapshot.udf(call.params["name"], call.target.get("version"))
+    body = await call.text()
+    members_of(body)
+    try:
+        asked = msgspec.json.decode(body, type=_Test)
+    except msgspec.ValidationError as error:
+        raise explained(error) from None
+    config = UdfConfig(udf_name=record.manifest.name, udf_version=record.manifest.version, parameters=asked.parameters)
+    kind = kind_of(call) or PipelineType.DOCUMENT
+    stage = UdfStage(name=record.manifest.name, config=config)
+    alone = PipelineDefinition(name="_test", type=kind, version="0", stages=[stage])
+    pipeline = await compiled(call, alone, call.snapshot)
+    return await call.reply_json(200, await tried(call, pipeline, bytes(asked.input), verbose=asked.verbose))

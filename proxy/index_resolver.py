@@ -1,0 +1,141 @@
+"""From index expressions to the concrete names that associations are kept under, by cached cluster metadata.
+
+Rules: design "Which pipelines apply" (docs/pipelines.md). Expressions are only read here; what is forwarded stays as the
+client wrote it. The view is at most a second old, and read anew when a name is not in it, so that an alias made a moment
+ago is not taken for an index without a pipeline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipelines.errors import RegistryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FRESH_SECONDS = 1.0
+AGAIN_SECONDS = 0.05
+
+
+class Metadata(Protocol):
+    """Where the view comes from."""
+
+    async def resolve(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The answers of `GET /_alias` and `GET /_data_stream`."""
+        ...
+
+
+@dataclass(frozen=True)
+class View:
+    """Names of the cluster: indexes, aliases with their indexes and write index, data streams with their backing indexes."""
+
+    indexes: frozenset[str] = frozenset()
+    aliases: dict[str, list[str]] = field(default_factory=dict)
+    write_indexes: dict[str, str] = field(default_factory=dict)
+    streams: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, aliases: dict[str, Any], streams: list[dict[str, Any]]) -> View:
+        """From the cluster's answers."""
+        behind: dict[str, list[str]] = {}
+        write: dict[str, str] = {}
+        for index, shown in aliases.items():
+            for alias, options in shown["aliases"].items():
+                behind.setdefault(alias, []).append(index)
+                if options.get("is_write_index"):
+                    write[alias] = index
+        for alias, indexes in behind.items():
+            if len(indexes) == 1:
+                write.setdefault(alias, indexes[0])
+        backing = {s["name"]: [i["index_name"] for i in s["indices"]] for s in streams}
+        return cls(frozenset(aliases), behind, write, backing)
+
+    def knows(self, name: str) -> bool:
+        """Whether the name is an index, an alias or a data stream."""
+        return name in self.indexes or name in self.aliases or name in self.streams
+
+    def concrete(self, name: str) -> list[str]:
+        """The indexes behind a plain name; an unknown name stands for itself."""
+        if name in self.streams:
+            return [name, *self.streams[name]]
+        return sorted(self.aliases.get(name, [name]))
+
+    def matching(self, pattern: str) -> list[str]:
+        """The indexes behind a wildcard; dot names only for patterns that begin with a dot."""
+        found: list[str] = []
+        for name in (*self.indexes, *self.aliases, *self.streams):
+            if fnmatchcase(name, pattern) and (pattern.startswith(".") or not name.startswith(".")):
+                found += self.concrete(name)
+        return found
+
+
+class IndexResolver:
+    """Resolves expressions; asks the cluster only when an answer depends on it."""
+
+    def __init__(self, metadata: Metadata) -> None:
+        self._metadata = metadata
+        self._view = View()
+        self._read_at = float("-inf")
+        self._turn = asyncio.Lock()
+
+    def forget(self) -> None:
+        """To be called when a request may have changed indexes or aliases."""
+        self._read_at = float("-inf")
+
+    async def view(self, names: Iterable[str] = ()) -> View:
+        """A view no older than a second that knows `names`, if the cluster does. Raises RegistryError."""
+        age = time.monotonic() - self._read_at
+        unknown = any(not self._view.knows(name) for name in names)
+        if age > FRESH_SECONDS or (unknown and age > AGAIN_SECONDS):
+            before = self._read_at
+            async with self._turn:
+                if self._read_at == before:
+                    await self._read()
+        return self._view
+
+    async def _read(self) -> None:
+        try:
+            aliases, streams = await self._metadata.resolve()
+        except RegistryError:
+            if self._read_at == float("-inf") and not self._view.indexes:
+                raise
+            return
+        self._view = View.of(aliases, streams)
+        self._read_at = time.monotonic()
+
+    async def write_index(self, name: str) -> str:
+        """The index that a write to `name` goes to: of an alias its write index, of a data stream its own name."""
+        view = await self.view([name])
+        if name in view.streams:
+            return name
+        return view.write_indexes.get(name, name)
+
+    async def concrete(self, expression: str) -> list[str]:
+        """The indexes that a search over `expression` reads: lists, wildcards, exclusions, aliases, data streams.
+
+        Remote clusters and unknown names are left out or stand for themselves; no association reaches them by accident.
+        """
+        parts = [part for part in expression.split(",") if part] or ["_all"]
+        plain = [p for p in parts if "*" not in p and p != "_all" and not p.startswith(("-", "<"))]
+        view = await self.view(plain)
+        found: dict[str, None] = {}
+        for part in parts:
+            if part.startswith("-") and found:
+                for name in self._one(view, part[1:]):
+                    found.pop(name, None)
+            else:
+                found.update(dict.fromkeys(self._one(view, part)))
+        return list(found)
+
+    @staticmethod
+    def _one(view: View, part: str) -> list[str]:
+        if ":" in part:
+            return []
+        if part == "_all":
+            return view.matching("*")
+        return view.matching(part) if "*" in part else view.concrete(part)

@@ -1,0 +1,1 @@
+"""Sans-io codecs between bytes and values: targets (`target`), errors (`errors`), search bodies (`search`), index settings (`index_settings`), compressed bodies (`encoding`)."""

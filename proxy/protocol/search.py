@@ -1,0 +1,111 @@
+"""Search requests: URL parameters folded into the body, so that a query stage sees the whole request.
+
+OpenSearch lets the URL beat the body (`RestSearchAction.parseSearchSource`; measured for `size` and `q`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pipelines.errors import InvalidError
+
+if TYPE_CHECKING:
+    from proxy.protocol.target import Target
+
+_QUERY_STRING = ("q", "df", "analyzer", "analyze_wildcard", "default_operator", "lenient")
+_NUMBERS = ("from", "size", "terminate_after")
+_BOOLEANS = ("explain", "version", "seq_no_primary_term", "track_scores", "include_named_queries_score")
+_LISTS = ("stored_fields", "docvalue_fields")
+_SOURCE = ("_source", "_source_includes", "_source_excludes")
+_OTHERS = ("sort", "track_total_hits", "timeout", "stats")
+FOLDED = (*_QUERY_STRING, *_NUMBERS, *_BOOLEANS, *_LISTS, *_SOURCE, *_OTHERS)
+"""Parameters that leave the URL when the body takes them over."""
+
+
+def folded(target: Target) -> dict[str, Any]:
+    """What the URL says of the body: body keys and their values, to be written over those of the body."""
+    out: dict[str, Any] = {}
+    if target.get("q") is not None:
+        out["query"] = {"query_string": _query_string(target)}
+    for name in _NUMBERS:
+        if (value := target.get(name)) is not None:
+            out[name] = _number(name, value)
+    for name in _BOOLEANS:
+        if (value := target.get(name)) is not None:
+            out[name] = value != "false"
+    for name in _LISTS:
+        if (value := target.get(name)) is not None:
+            out[name] = value.split(",")
+    out.update(_source(target))
+    if (value := target.get("sort")) is not None:
+        out["sort"] = [_sort(part) for part in value.split(",")]
+    if (value := target.get("track_total_hits")) is not None:
+        flag = {"true": True, "false": False}.get(value)
+        out["track_total_hits"] = _number("track_total_hits", value) if flag is None else flag
+    if (value := target.get("timeout")) is not None:
+        out["timeout"] = value
+    if (value := target.get("stats")) is not None:
+        out["stats"] = value.split(",")
+    return out
+
+
+def _query_string(target: Target) -> dict[str, Any]:
+    query: dict[str, Any] = {"query": target.get("q")}
+    names = {"df": "default_field", "analyzer": "analyzer", "default_operator": "default_operator"}
+    for name, key in names.items():
+        if (value := target.get(name)) is not None:
+            query[key] = value
+    for name in ("analyze_wildcard", "lenient"):
+        if (value := target.get(name)) is not None:
+            query[name] = value != "false"
+    return query
+
+
+def _source(target: Target) -> dict[str, Any]:
+    given, includes, excludes = (target.get(name) for name in _SOURCE)
+    if given is None and includes is None and excludes is None:
+        return {}
+    if given in ("true", "false") and includes is None and excludes is None:
+        return {"_source": given == "true"}
+    listed = includes if includes is not None else given if given not in (None, "true", "false") else None
+    source: dict[str, Any] = {}
+    if listed:
+        source["includes"] = listed.split(",")
+    if excludes:
+        source["excludes"] = excludes.split(",")
+    return {"_source": source}
+
+
+def _sort(part: str) -> Any:
+    field, colon, order = part.rpartition(":")
+    return {field: {"order": order}} if colon and order in ("asc", "desc") else part
+
+
+def _number(name: str, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise InvalidError(f"Failed to parse int parameter [{name}] with value [{value}]") from None
+
+
+def msearch_indexes(body: bytes, default: str) -> list[str]:
+    """The index expressions that the header lines of an `_msearch` body name; `default` for those that name none."""
+    found = []
+    for header in body.split(b"\n")[0::2]:
+        if not header.strip():
+            found.append(default)
+            continue
+        try:
+            index = msgspec.json.decode(header).get("index")
+        except (msgspec.DecodeError, AttributeError):
+            raise InvalidError("the _msearch body has a header line that is not a JSON object") from None
+        found.append(",".join(index) if isinstance(index, list) else index or default)
+    return found
+
+
+def source_parameter(target: Target) -> bytes | None:
+    """The body that a `source=` parameter carries; JSON is assumed where `source_content_type` is missing."""
+    source = target.get("source")
+    return None if source is None else source.encode()

@@ -1,0 +1,61 @@
+"""A request target: path segments as OpenSearch decodes them, and a query string that can be narrowed without re-quoting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import unquote, unquote_plus
+
+
+@dataclass(frozen=True)
+class Target:
+    """`path?query` as it was sent; what is forwarded keeps its percent-encoding."""
+
+    raw_path: str
+    raw_query: str = ""
+
+    @classmethod
+    def parse(cls, raw: str) -> Target:
+        """From the target of a request line."""
+        path, _, query = raw.partition("?")
+        return cls(path, query.partition("#")[0])
+
+    @cached_property
+    def segments(self) -> tuple[str, ...]:
+        """Decoded path segments, empty ones left out (`//_bulk/` is `_bulk`); nothing else is normalised."""
+        return tuple(unquote(part) for part in self.raw_path.split("/") if part)
+
+    @cached_property
+    def _pairs(self) -> list[tuple[str, str, str]]:
+        pairs = []
+        for raw in self.raw_query.split("&"):
+            if raw:
+                name, _, value = raw.partition("=")
+                pairs.append((unquote_plus(name), unquote_plus(value), raw))
+        return pairs
+
+    def get(self, name: str) -> str | None:
+        """The value of a parameter, the last one where it is given twice; `None` if it is not given."""
+        found = [value for key, value, _ in self._pairs if key == name]
+        return found[-1] if found else None
+
+    def flag(self, name: str) -> bool:
+        """Whether a boolean parameter is on: given, and not `false`."""
+        value = self.get(name)
+        return value is not None and value != "false"
+
+    def names(self) -> set[str]:
+        """The parameters that are given."""
+        return {name for name, _, _ in self._pairs}
+
+    def without(self, *names: str) -> Target:
+        """The same target with some parameters taken out."""
+        if not self.names().intersection(names):
+            return self
+        kept = [raw for name, _, raw in self._pairs if name not in names]
+        return Target(self.raw_path, "&".join(kept))
+
+    @property
+    def raw(self) -> str:
+        """The target as it is sent on."""
+        return f"{self.raw_path}?{self.raw_query}" if self.raw_query else self.raw_path

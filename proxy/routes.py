@@ -1,0 +1,142 @@
+"""The one table from method and path to handler; what is not in it passes through.
+
+`{index}` matches a name or an expression, never an endpoint (which begin with `_`, `_all` excepted); other variables match
+anything, also ids that begin with `_`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipelines import PipelineType
+from proxy.handlers import (
+    bulk,
+    document,
+    health,
+    index_settings,
+    pipeline_api,
+    search,
+    udf_api,
+    unsupported,
+)
+from proxy.handlers.passthrough import passthrough
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp import web
+
+    from proxy.handlers.call import Call
+
+    Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+DOCUMENT, QUERY, RESULT = PipelineType.DOCUMENT, PipelineType.QUERY, PipelineType.RESULT
+
+TABLE: list[tuple[str, str, Handler]] = [
+    ("POST|PUT", "/_bulk", bulk.bulk),
+    ("POST|PUT", "/{index}/_bulk", bulk.bulk),
+    ("POST|PUT", "/_bulk/stream", unsupported.by_path(DOCUMENT)),
+    ("POST|PUT", "/{index}/_bulk/stream", unsupported.by_path(DOCUMENT)),
+    ("POST", "/{index}/_doc", document.document),
+    ("POST|PUT", "/{index}/_doc/{id}", document.document),
+    ("POST|PUT", "/{index}/_create/{id}", document.document),
+    ("POST", "/{index}/_update/{id}", unsupported.update),
+    ("POST", "/{index}/_update_by_query", unsupported.by_path(DOCUMENT, QUERY)),
+    ("POST", "/{index}/_delete_by_query", unsupported.by_path(QUERY)),
+    ("POST", "/_reindex", unsupported.reindex),
+    ("GET|POST", "/_search", search.search),
+    ("GET|POST", "/{index}/_search", search.search),
+    ("GET|POST", "/_msearch", unsupported.msearch),
+    ("GET|POST", "/{index}/_msearch", unsupported.msearch),
+    ("GET|POST", "/_msearch/template", unsupported.msearch),
+    ("GET|POST", "/{index}/_msearch/template", unsupported.msearch),
+    ("GET|POST", "/_search/template", unsupported.by_path(QUERY, RESULT)),
+    ("GET|POST", "/{index}/_search/template", unsupported.by_path(QUERY, RESULT)),
+    ("POST", "/{index}/_search/point_in_time", unsupported.by_path(QUERY, RESULT)),
+    ("GET|POST", "/_count", unsupported.by_path(QUERY)),
+    ("GET|POST", "/{index}/_count", unsupported.by_path(QUERY)),
+    ("GET|POST", "/{index}/_explain/{id}", unsupported.by_path(QUERY)),
+    ("GET|POST", "/_validate/query", unsupported.by_path(QUERY)),
+    ("GET|POST", "/{index}/_validate/query", unsupported.by_path(QUERY)),
+    ("GET|POST", "/_rank_eval", unsupported.by_path(QUERY)),
+    ("GET|POST", "/{index}/_rank_eval", unsupported.by_path(QUERY)),
+    ("POST", "/_plugins/_asynchronous_search", unsupported.by_path(QUERY, RESULT)),
+    ("POST", "/_plugins/_sql", unsupported.by_path(QUERY, RESULT)),
+    ("POST", "/_plugins/_ppl", unsupported.by_path(QUERY, RESULT)),
+    ("PUT", "/{index}", index_settings.create),
+    ("GET", "/{index}", index_settings.show),
+    ("DELETE", "/{index}", index_settings.delete),
+    ("PUT", "/_settings", index_settings.update),
+    ("PUT", "/{index}/_settings", index_settings.update),
+    ("GET", "/_settings", index_settings.show),
+    ("GET", "/_settings/{name}", index_settings.show),
+    ("GET", "/{index}/_settings", index_settings.show),
+    ("GET", "/{index}/_settings/{name}", index_settings.show),
+    ("GET", "/_pipeline", pipeline_api.listed),
+    ("GET", "/_pipeline/_stats", pipeline_api.all_stats),
+    ("POST|PUT", "/_pipeline/{name}", pipeline_api.put),
+    ("GET", "/_pipeline/{name}", pipeline_api.get),
+    ("DELETE", "/_pipeline/{name}", pipeline_api.delete),
+    ("GET", "/_pipeline/{name}/_versions", pipeline_api.versions),
+    ("POST", "/_pipeline/{name}/_activate", pipeline_api.activate),
+    ("POST", "/_pipeline/{name}/_execute", pipeline_api.execute),
+    ("GET", "/_pipeline/{name}/_stats", pipeline_api.stats),
+    ("GET", "/_udf", udf_api.listed),
+    ("POST|PUT", "/_udf/{name}", udf_api.put),
+    ("GET", "/_udf/{name}", udf_api.get),
+    ("DELETE", "/_udf/{name}", udf_api.delete),
+    ("GET", "/_udf/{name}/_versions", udf_api.versions),
+    ("POST", "/_udf/{name}/_test", udf_api.test),
+    ("GET", "/_proxy/health/live", health.live),
+    ("GET", "/_proxy/health/ready", health.ready),
+]
+
+OURS = ("_pipeline", "_udf", "_proxy")
+"""First path segments that never go to the cluster."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    methods: frozenset[str]
+    parts: tuple[str, ...]
+    handler: Handler
+
+    def match(self, segments: tuple[str, ...]) -> dict[str, str] | None:
+        params: dict[str, str] = {}
+        for part, segment in zip(self.parts, segments, strict=True):
+            if not part.startswith("{"):
+                if part != segment:
+                    return None
+            elif part == "{index}" and segment.startswith("_") and segment != "_all":
+                return None
+            else:
+                params[part[1:-1]] = segment
+        return params
+
+
+def _rows() -> dict[int, list[_Row]]:
+    by_length: dict[int, list[_Row]] = {}
+    for methods, path, handler in TABLE:
+        parts = tuple(part for part in path.split("/") if part)
+        by_length.setdefault(len(parts), []).append(_Row(frozenset(methods.split("|")), parts, handler))
+    return by_length
+
+
+_BY_LENGTH = _rows()
+
+
+def match(method: str, segments: tuple[str, ...]) -> tuple[Handler, dict[str, str]]:
+    """The handler for a request and the variables of its path; the last row is passthrough."""
+    for row in _BY_LENGTH.get(len(segments), ()):
+        if method in row.methods:
+            params = row.match(segments)
+            if params is not None:
+                return row.handler, params
+    return passthrough, {}
+
+
+def allowed(segments: tuple[str, ...]) -> list[str]:
+    """The methods that a path of ours has; empty for a path that is none."""
+    rows = (row for row in _BY_LENGTH.get(len(segments), ()) if row.match(segments) is not None)
+    return sorted({method for row in rows for method in row.methods})

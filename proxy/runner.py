@@ -1,0 +1,58 @@
+"""Runs pipelines off the event loop, bounded in number and time, and ends them when the client is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from pipelines import Deadline, execute
+from pipelines.errors import OverloadedError
+
+if TYPE_CHECKING:
+    from pipelines import Batch, Execution
+    from pipelines.registry import Pipeline
+    from proxy.settings import Settings
+
+INLINE_BYTES = 16 << 10
+
+
+class Runner:
+    """A pool of threads for batches; the GIL is free while the engine works."""
+
+    def __init__(self, settings: Settings) -> None:
+        workers = settings.threads or max(2, os.cpu_count() or 2)
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="headrace-run")
+        self._timeout = settings.seconds("pipeline_timeout")
+        self._room = workers + settings.queue
+        self._running = 0
+
+    async def run(self, pipeline: Pipeline, batch: Batch, *, trace: bool = False) -> Execution:
+        """Runs `pipeline` over `batch`; small batches of built-ins stay on the loop.
+
+        Raises OverloadedError when too many batches wait. Cancelling the call ends a running UDF.
+        """
+        deadline = Deadline(self._timeout)
+        if not pipeline.udfs and batch.nbytes <= INLINE_BYTES:
+            return execute(pipeline, batch, deadline, trace=trace)
+        if self._running >= self._room:
+            raise OverloadedError("too many requests wait for their pipelines; try again")
+        self._running += 1
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self._pool, lambda: execute(pipeline, batch, deadline, trace=trace))
+        work.add_done_callback(self._done)
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            deadline.cancel()
+            raise
+
+    def _done(self, work: asyncio.Future[Execution]) -> None:
+        self._running -= 1
+        if not work.cancelled():
+            work.exception()
+
+    def close(self) -> None:
+        """Ends the pool; running batches are not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,168 @@
+"""Settings: defaults, then a TOML file, then `HEADRACE_…` environment variables, then the command line.
+
+Every field of [`Settings`] is a key of the file (`upstream = "http://…"`), a variable (`HEADRACE_UPSTREAM`) and an option of
+`headrace serve` (`--upstream`). docs/operations.md has a heading for each; a test keeps it so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from pipelines import units
+from pipelines.errors import InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ENVIRONMENT = "HEADRACE_"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What an operator may set. Durations and sizes are texts in OpenSearch's units."""
+
+    upstream: str = "http://127.0.0.1:9200"
+    listen: str = "127.0.0.1:9280"
+    state_dir: str = ""
+    registry_index: str = ".headrace-registry"
+    registry_user: str = ""
+    registry_password: str = ""
+    registry_poll: str = "500ms"
+    admin_token: str = ""
+    max_body: str = "100mb"
+    upstream_connect_timeout: str = "10s"
+    upstream_timeout: str = "300s"
+    pipeline_timeout: str = "30s"
+    udf_timeout: str = "100ms"
+    udf_max_timeout: str = "5s"
+    udf_memory: str = "64mb"
+    udf_max_memory: str = "256mb"
+    threads: int = 0
+    queue: int = 256
+    shutdown_grace: str = "20s"
+    log_level: str = "info"
+
+    @property
+    def host_port(self) -> tuple[str, int]:
+        """Where to listen."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]") or "127.0.0.1", int(port)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        host = self.host_port[0]
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+    @property
+    def state_folder(self) -> Path:
+        """Where the last good registry and compiled UDFs are kept: one folder for each cluster."""
+        base = self.state_dir or os.path.join(
+            os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "headrace", "state"
+        )
+        name = hashlib.sha256(f"{self.upstream}|{self.registry_index}".encode()).hexdigest()[:16]
+        return Path(base, name)
+
+    def seconds(self, name: str) -> float:
+        """A duration setting in seconds. Raises InvalidError that names it."""
+        return units.seconds(getattr(self, name), name)
+
+    def size(self, name: str) -> int:
+        """A size setting in bytes. Raises InvalidError that names it."""
+        return units.size(getattr(self, name), name)
+
+    def shown(self) -> dict[str, Any]:
+        """All settings, secrets redacted, for `check-config` and the log."""
+        values = msgspec.structs.asdict(self)
+        for name in SECRETS:
+            values[name] = "(set)" if values[name] else ""
+        values["upstream"] = redacted(self.upstream)
+        return values
+
+
+SECRETS = ("registry_password", "admin_token")
+DURATIONS = (
+    "registry_poll",
+    "upstream_connect_timeout",
+    "upstream_timeout",
+    "pipeline_timeout",
+    "udf_timeout",
+    "udf_max_timeout",
+    "shutdown_grace",
+)
+SIZES = ("max_body", "udf_memory", "udf_max_memory")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+def load(file: Path | None, environment: Mapping[str, str], options: Mapping[str, Any]) -> Settings:
+    """The settings in force. Raises InvalidError that names the setting and where it came from."""
+    values: dict[str, Any] = {}
+    if file is not None:
+        values.update(_from_file(file))
+    values.update(_from_environment(environment))
+    values.update({name: value for name, value in options.items() if value is not None})
+    try:
+        settings = msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidError(f"bad setting: {error}") from None
+    validate(settings)
+    return settings
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text())
+    except OSError as error:
+        raise InvalidError(f"cannot read {file}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidError(f"{file} is not TOML: {error}") from None
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    known = Settings.__struct_fields__
+    found = {}
+    for variable, value in environment.items():
+        if not variable.startswith(ENVIRONMENT):
+            continue
+        name = variable.removeprefix(ENVIRONMENT).lower()
+        if name in known:
+            found[name] = value
+    return found
+
+
+def validate(settings: Settings) -> None:
+    """Raises InvalidError for values that cannot work."""
+    parts = urlsplit(settings.upstream)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidError(f"[{redacted(settings.upstream)}] is not an http:// or https:// URL", "upstream")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise InvalidError("must be scheme, host and port only", "upstream")
+    host, _, port = settings.listen.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise InvalidError(f"[{settings.listen}] is not host:port", "listen")
+    for name in DURATIONS:
+        settings.seconds(name)
+    for name in SIZES:
+        settings.size(name)
+    if settings.log_level not in LOG_LEVELS:
+        raise InvalidError(f"[{settings.log_level}] is not one of {', '.join(LOG_LEVELS)}", "log_level")
+    if not settings.registry_index.startswith("."):
+        raise InvalidError("must begin with a dot, so that wildcards do not reach it", "registry_index")
+
+
+def redacted(url: str) -> str:
+    """`url` without a password."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return url.replace(f":{parts.password}@", ":***@")

@@ -1,0 +1,352 @@
+"""The registry's home: a hidden index in the cluster, by opensearch-py (the adapter of `pipelines.registry.PipelineStore`).
+
+One document for each pipeline version, UDF version, chunk of code, active marker and association. Versions are created
+with `op_type=create` and never changed; markers and associations change by compare-and-set. The fingerprint of the whole is
+count, maximum and sum of `_seq_no`: every write, late or early in the log, changes at least one of them.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from opensearchpy import AsyncOpenSearch
+from opensearchpy.exceptions import (
+    ConflictError as OpenSearchConflict,
+)
+from opensearchpy.exceptions import (
+    NotFoundError,
+    OpenSearchException,
+    RequestError,
+)
+
+from pipelines.definition import decode, encode
+from pipelines.errors import ConflictError, RegistryError
+from pipelines.registry import Association, PipelineRecord, Records, UdfRecord, key
+from pipelines.udf.catalog import digest as digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from pipelines.definition import PipelineType
+    from proxy.settings import Settings
+
+CHUNK = 1 << 20
+PAGE = 500
+MAPPING = {
+    "settings": {
+        "index": {
+            "hidden": True,
+            "number_of_shards": 1,
+            "auto_expand_replicas": "0-1",
+            "refresh_interval": "1s",
+        }
+    },
+    "mappings": {"dynamic": False, "properties": {"kind": {"type": "keyword"}, "name": {"type": "keyword"}}},
+}
+
+
+class _Stored(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One document of the index; `body` is JSON text, so that what people wrote stays as they wrote it."""
+
+    kind: str
+    name: str
+    body: str
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A document that changes by compare-and-set, as it was read; `seq_no` is `None` when it is not there."""
+
+    value: Any
+    seq_no: int | None
+    primary_term: int | None
+
+
+class Store:
+    """Reads and writes the registry index. Every method raises RegistryError when the cluster does not answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.index = settings.registry_index
+        auth = (settings.registry_user, settings.registry_password) if settings.registry_user else None
+        self._client = AsyncOpenSearch(hosts=[settings.upstream], http_auth=auth, timeout=10, max_retries=0)
+
+    async def close(self) -> None:
+        """Closes the client."""
+        await self._client.close()
+
+    async def fingerprint(self) -> str:
+        """Changes with every write; empty while the index does not exist."""
+        body = {"size": 0, "track_total_hits": True, "aggs": {"s": {"stats": {"field": "_seq_no"}}}}
+        try:
+            answer = await self._client.search(index=self.index, body=body)
+        except NotFoundError:
+            return ""
+        except OpenSearchException as error:
+            raise unavailable(error) from None
+        if answer["_shards"]["failed"] or not answer["_shards"]["successful"]:
+            raise RegistryError(f"the registry index [{self.index}] has no shard that answers")
+        stats = answer["aggregations"]["s"]
+        return f"{stats['count']}:{stats['max']}:{stats['sum']}"
+
+    async def load(self) -> tuple[Records, str]:
+        """All records and the fingerprint that they had before they were read."""
+        fingerprint = await self.fingerprint()
+        if not fingerprint:
+            return Records(), ""
+        documents = [document async for document in self._documents()]
+        return records_of(documents), fingerprint
+
+    async def _documents(self) -> AsyncIterator[_Stored]:
+        """Everything but code, page by page in the order of ids."""
+        query: dict[str, Any] = {
+            "size": PAGE,
+            "sort": [{"_seq_no": "asc"}],
+            "query": {"bool": {"must_not": [{"term": {"kind": "code"}}]}},
+        }
+        while True:
+            try:
+                answer = await self._client.search(index=self.index, body=query)
+            except OpenSearchException as error:
+                raise unavailable(error) from None
+            hits = answer["hits"]["hits"]
+            for hit in hits:
+                yield msgspec.convert(hit["_source"], _Stored)
+            if len(hits) < PAGE:
+                return
+            query["search_after"] = hits[-1]["sort"]
+
+    async def code(self, digest: str) -> bytes:
+        """The code of a UDF, put together from its chunks. Raises RegistryError if it is incomplete or altered."""
+        parts = []
+        while True:
+            try:
+                answer = await self._client.get(index=self.index, id=f"code:{digest}:{len(parts)}")
+            except NotFoundError:
+                break
+            except OpenSearchException as error:
+                raise unavailable(error) from None
+            parts.append(base64.b64decode(answer["_source"]["body"]))
+        code = b"".join(parts)
+        if digest_of(code) != digest:
+            raise RegistryError(f"the stored code with digest [{digest}] is incomplete or was altered")
+        return code
+
+    async def add_pipeline(self, record: PipelineRecord) -> bool:
+        """Stores a version; false if that version is there already."""
+        definition = record.definition
+        name = key(definition.type, definition.name)
+        return await self._create(f"pipeline:{name}@{definition.version}", pipeline_document(record))
+
+    async def remove_pipeline(self, kind: PipelineType, name: str, version: str) -> None:
+        """Removes a version; nothing happens if it is gone."""
+        await self._delete(f"pipeline:{key(kind, name)}@{version}")
+
+    async def active(self, kind: PipelineType, name: str) -> Marked:
+        """Which version is active, as it stands now."""
+        return await self._read(f"active:{key(kind, name)}")
+
+    async def set_active(self, kind: PipelineType, name: str, version: str | None, before: Marked) -> None:
+        """Makes a version active, or none; raises ConflictError if somebody changed it since `before` was read."""
+        id_ = f"active:{key(kind, name)}"
+        if version is None:
+            await self._delete(id_, before)
+            return
+        await self._replace(id_, _Stored(kind="active", name=key(kind, name), body=_json(version)), before)
+
+    async def add_udf(self, record: UdfRecord, code: bytes) -> bool:
+        """Stores code and manifest of a version, the manifest last; false if that version is there already."""
+        for n in range(0, len(code), CHUNK):
+            text = base64.b64encode(code[n : n + CHUNK]).decode()
+            chunk = _Stored(kind="code", name=record.digest, body=text)
+            await self._create(f"code:{record.digest}:{n // CHUNK}", chunk, refresh=False)
+        return await self._create(f"udf:{record.manifest.label}", udf_document(record))
+
+    async def remove_udf(self, record: UdfRecord, *, code_too: bool) -> None:
+        """Removes a version, and its code where no other version has the same."""
+        await self._delete(f"udf:{record.manifest.label}")
+        if code_too:
+            for n in range(-(-record.size // CHUNK)):
+                await self._delete(f"code:{record.digest}:{n}")
+
+    async def association(self, index: str) -> Marked:
+        """What is attached to an index, as it stands now."""
+        return await self._read(f"association:{index}")
+
+    async def set_association(self, association: Association, before: Marked) -> None:
+        """Attaches pipelines to an index; an empty association is removed. Raises ConflictError as [`set_active`]."""
+        id_ = f"association:{association.index}"
+        if association.empty:
+            await self._delete(id_, before)
+            return
+        await self._replace(id_, association_document(association), before)
+
+    async def republish(self, records: Records, codes: dict[str, bytes]) -> None:
+        """Writes a whole registry into an index that was lost; what is there already stays."""
+        for udf in records.udfs:
+            if udf.digest in codes:
+                await self.add_udf(udf, codes[udf.digest])
+        for pipeline in records.pipelines:
+            await self.add_pipeline(pipeline)
+        for name, version in records.active.items():
+            await self._create(f"active:{name}", _Stored(kind="active", name=name, body=_json(version)))
+        for association in records.associations:
+            await self._create(f"association:{association.index}", association_document(association))
+
+    async def resolve(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The cluster's indexes with their aliases, and its data streams."""
+        try:
+            aliases = await self._client.indices.get_alias(params={"expand_wildcards": "all"})
+            streams = await self._client.transport.perform_request("GET", "/_data_stream")
+        except OpenSearchException as error:
+            raise unavailable(error) from None
+        return aliases, streams["data_streams"]
+
+    async def cluster_has_pipeline(self, family: str, name: str) -> bool:
+        """Whether the cluster itself has an `_ingest` or `_search` pipeline of this name."""
+        try:
+            await self._client.transport.perform_request("GET", f"/{family}/pipeline/{name}")
+        except NotFoundError:
+            return False
+        except OpenSearchException as error:
+            raise unavailable(error) from None
+        return True
+
+    async def _read(self, id_: str) -> Marked:
+        try:
+            found = await self._client.get(index=self.index, id=id_)
+        except NotFoundError:
+            return Marked(None, None, None)
+        except OpenSearchException as error:
+            raise unavailable(error) from None
+        value = msgspec.json.decode(found["_source"]["body"])
+        return Marked(value, found["_seq_no"], found["_primary_term"])
+
+    async def _create(self, id_: str, document: _Stored, *, refresh: bool = True) -> bool:
+        params: dict[str, Any] = {"op_type": "create", "refresh": "true" if refresh else "false"}
+        try:
+            await self._write(id_, document, params)
+        except OpenSearchConflict:
+            return False
+        return True
+
+    async def _replace(self, id_: str, document: _Stored, before: Marked) -> None:
+        params: dict[str, Any] = {"refresh": "true"}
+        if before.seq_no is None:
+            params["op_type"] = "create"
+        else:
+            params |= {"if_seq_no": before.seq_no, "if_primary_term": before.primary_term}
+        try:
+            await self._write(id_, document, params)
+        except OpenSearchConflict:
+            raise lost_race(document.name) from None
+
+    async def _write(self, id_: str, document: _Stored, params: dict[str, Any]) -> None:
+        body = msgspec.to_builtins(document)
+        try:
+            await self._client.index(index=self.index, id=id_, body=body, params={**params, "require_alias": "false"})
+        except OpenSearchConflict:
+            raise
+        except OpenSearchException as error:
+            raise unavailable(error) from None
+
+    async def _delete(self, id_: str, before: Marked | None = None) -> None:
+        params: dict[str, Any] = {"refresh": "true"}
+        if before is not None and before.seq_no is not None:
+            params |= {"if_seq_no": before.seq_no, "if_primary_term": before.primary_term}
+        try:
+            await self._client.delete(index=self.index, id=id_, params=params)
+        except NotFoundError:
+            return
+        except OpenSearchConflict:
+            raise lost_race(id_.partition(":")[2]) from None
+        except OpenSearchException as error:
+            raise unavailable(error) from None
+
+    async def ensure_index(self) -> None:
+        """Creates the index if it is not there."""
+        try:
+            if not await self._client.indices.exists(index=self.index):
+                await self._client.indices.create(index=self.index, body=MAPPING)
+        except RequestError as error:
+            if "already_exists" not in str(error.error):
+                raise unavailable(error) from None
+        except OpenSearchException as error:
+            raise unavailable(error) from None
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def pipeline_document(record: PipelineRecord) -> _Stored:
+    """A version as it is stored."""
+    name = key(record.definition.type, record.definition.name)
+    body = {"created": record.created, "definition": msgspec.Raw(encode(record.definition))}
+    return _Stored(kind="pipeline", name=name, body=_json(body))
+
+
+def udf_document(record: UdfRecord) -> _Stored:
+    """A UDF's manifest as it is stored."""
+    return _Stored(kind="udf", name=record.manifest.name, body=_json(record))
+
+
+def association_document(association: Association) -> _Stored:
+    """An association as it is stored."""
+    return _Stored(kind="association", name=association.index, body=_json(association))
+
+
+def records_of(documents: list[_Stored]) -> Records:
+    """The registry behind the documents of the index; what cannot be read is left out, so that one bad entry stops nothing."""
+    pipelines, udfs, associations = [], [], []
+    active: dict[str, str] = {}
+    for document in documents:
+        match document.kind:
+            case "pipeline":
+                stored = msgspec.json.decode(document.body, type=dict[str, msgspec.Raw])
+                created = msgspec.json.decode(stored["created"])
+                pipelines.append(PipelineRecord(definition=decode(bytes(stored["definition"])), created=created))
+            case "udf":
+                udfs.append(msgspec.json.decode(document.body, type=UdfRecord))
+            case "association":
+                associations.append(msgspec.json.decode(document.body, type=Association))
+            case "active":
+                active[document.name] = msgspec.json.decode(document.body, type=str)
+    return Records(pipelines=pipelines, active=active, udfs=udfs, associations=associations)
+
+
+def documents_of(records: Records) -> list[_Stored]:
+    """The opposite of [`records_of`], for the copy on disk."""
+    return [
+        *map(pipeline_document, records.pipelines),
+        *map(udf_document, records.udfs),
+        *map(association_document, records.associations),
+        *(_Stored(kind="active", name=name, body=_json(version)) for name, version in records.active.items()),
+    ]
+
+
+def pack(records: Records) -> bytes:
+    """Records as one JSON text, for the copy on disk."""
+    return msgspec.json.encode(documents_of(records))
+
+
+def unpack(text: bytes) -> Records:
+    """The opposite of [`pack`]."""
+    return records_of(msgspec.json.decode(text, type=list[_Stored]))
+
+
+def lost_race(name: str) -> ConflictError:
+    """Somebody else's write came first."""
+    return ConflictError(f"[{name}] was changed by another request at the same time; read it and try again")
+
+
+def unavailable(error: OpenSearchException) -> RegistryError:
+    """The cluster does not serve the registry now."""
+    status = getattr(error, "status_code", None)
+    detail = f"status {status}" if isinstance(status, int) else type(error).__name__
+    return RegistryError(f"the registry index cannot be reached ({detail}); data without pipelines still passes")
+
+
+__all__ = ["Marked", "Store", "pack", "unpack"]
