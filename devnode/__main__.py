@@ -1,4 +1,4 @@
-"""`python -m devnode run` keeps a node up until Ctrl-C; `python -m devnode java` says whether a Java is there (exit 0 or 3)."""
+"""`python -m devnode run` keeps a node up until Ctrl-C; `java` prints the Java it would use (exit 3: none)."""
 
 from __future__ import annotations
 

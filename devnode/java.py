@@ -44,8 +44,8 @@ def require() -> Java:
     java = find()
     if java is None:
         raise NodeError(
-            f"OpenSearch needs Java {OLDEST} or newer and none was found (JAVA_HOME, PATH, /usr/lib/jvm, /opt, ~/.jdks, "
-            "~/.sdkman). Install one, or let uv install PyPI's: uv sync --group java"
+            f"OpenSearch needs Java {OLDEST} or newer and none was found (JAVA_HOME, PATH, /usr/lib/jvm, /opt, "
+            "~/.jdks, ~/.sdkman). Install one, or let uv install PyPI's: uv sync --group java"
         )
     return java
 

@@ -1,4 +1,4 @@
-"""The engine's types that the rest of the data plane and the shell work with; the one door to `_wasm` beside `udf` and `stages`."""
+"""The engine's types that everything else works with; the one door to `_wasm` beside `udf` and `stages`."""
 
 from __future__ import annotations
 

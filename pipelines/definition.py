@@ -1,7 +1,7 @@
 """What people write: pipelines and their stages, as frozen structs that refuse unknown fields.
 
-[`parse`] turns a request body into a [`PipelineDefinition`], or raises InvalidError whose `field` is the path of the first
-fault (`stages[1].config.udf_name`).
+[`parse`] turns a request body into a [`PipelineDefinition`], or raises InvalidError whose `field` is the path of the
+first fault (`stages[1].config.udf_name`).
 """
 
 from __future__ import annotations
@@ -221,8 +221,8 @@ def _check_stages(stages: list[StageDefinition], path: str, depth: int) -> None:
 def _check_udf(config: UdfConfig, path: str) -> None:
     if config.code is not None:
         raise InvalidError(
-            "inline Python is not available in this version: upload a WebAssembly UDF with PUT /_udf/{name} and name it "
-            "in udf_name",
+            "inline Python is not available in this version: upload a WebAssembly UDF with PUT /_udf/{name} "
+            "and name it in udf_name",
             f"{path}.code",
         )
     if not config.udf_name:

@@ -47,6 +47,7 @@ class InvalidError(HeadraceError):
         self.field = field
 
     def extra(self) -> dict[str, str]:
+        """The field at fault."""
         return {"field": self.field} if self.field else {}
 
 
@@ -122,6 +123,7 @@ class StageError(HeadraceError):
         self.stage = stage
 
     def extra(self) -> dict[str, str]:
+        """Where it happened."""
         keys = {"pipeline": self.pipeline, "stage": self.stage}
         return {key: value for key, value in keys.items() if value}
 

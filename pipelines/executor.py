@@ -1,7 +1,7 @@
 """Runs a pipeline over a batch, stage by stage: deadline, failure policy, statistics, trace.
 
-Python decides here; the loops over documents are the engine's and run without the GIL. Call [`execute`] from a thread when
-a batch may take long: it blocks until the batch is done or its deadline has passed.
+Python decides here; the loops over documents are the engine's and run without the GIL. Call [`execute`] from a thread
+when a batch may take long: it blocks until the batch is done or its deadline has passed.
 """
 
 from __future__ import annotations

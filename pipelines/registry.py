@@ -1,8 +1,8 @@
 """All pipelines, UDFs and associations at one moment, as an immutable snapshot.
 
-A request takes the current snapshot once and works with it to its end, so that a change never mixes two versions inside
-one bulk. [`build`] makes a snapshot from the records of the store, taking over what has not changed: compiled stages keep
-their warm sandboxes and their statistics.
+A request takes the current snapshot once and works with it to its end, so that a change never mixes two versions
+inside one bulk. [`build`] makes a snapshot from the records of the store, taking over what has not changed: compiled
+stages keep their warm sandboxes and their statistics.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def key(kind: PipelineType, name: str) -> str:
 
 
 def version_order(version: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key of version strings: numbers by value, a pre-release (`-rc1`) before its release, as semver orders them."""
+    """Sort key of versions: numbers by value, a pre-release (`-rc1`) before its release, as semver orders them."""
     release, _, pre = version.partition("-")
     parts = [(1, int(p), "") if p.isdigit() else (0, 0, p) for p in re.split(r"[.+_]", release)]
     tail = [(0, 0, pre)] if pre else [(1, 0, "")]
@@ -295,8 +295,8 @@ def compile_pipeline(
 def build(records: Records, codes: Mapping[str, bytes], catalog: Catalog, before: Snapshot) -> Snapshot:
     """The snapshot of `records`; `codes` holds the code of its UDFs by digest.
 
-    A version that no longer compiles becomes a pipeline with a `fault`: it fails under its stages' policy, and the rest of
-    the registry stays usable.
+    A version that no longer compiles becomes a pipeline with a `fault`: it fails under its stages' policy, and the
+    rest of the registry stays usable.
     """
     compiled: dict[tuple[str, str], Pipeline] = {}
     snapshot = Snapshot(records, compiled, codes)

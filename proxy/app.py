@@ -36,7 +36,7 @@ class MethodError(HeadraceError):
 
 
 class Proxy:
-    """A running proxy. `start` binds the socket; `stop` takes no more requests and lets those in flight finish, bounded."""
+    """A running proxy. `start` binds the socket; `stop` takes no more requests and lets those in flight finish."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -112,7 +112,7 @@ class Proxy:
             raise InvalidError(f"the request target must begin with a slash, not [{call.target.raw_path[:100]}]")
         refuse_registry_index(call)
         handler, call.params = routes.match(call.method, call.target.segments)
-        if handler is routes.passthrough and call.target.segments[:1] and call.target.segments[0] in routes.OURS:
+        if handler is routes.PASSTHROUGH and call.target.segments[:1] and call.target.segments[0] in routes.OURS:
             raise _no_such_endpoint(call)
         return await handler(call)
 

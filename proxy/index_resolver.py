@@ -1,8 +1,8 @@
 """From index expressions to the concrete names that associations are kept under, by cached cluster metadata.
 
-Rules: design "Which pipelines apply" (docs/pipelines.md). Expressions are only read here; what is forwarded stays as the
-client wrote it. The view is at most a second old, and read anew when a name is not in it, so that an alias made a moment
-ago is not taken for an index without a pipeline.
+Rules: design "Which pipelines apply" (docs/pipelines.md). Expressions are only read here; what is forwarded stays as
+the client wrote it. The view is at most a second old, and read anew when a name is not in it, so that an alias made a
+moment ago is not taken for an index without a pipeline.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Metadata(Protocol):
 
 @dataclass(frozen=True)
 class View:
-    """Names of the cluster: indexes, aliases with their indexes and write index, data streams with their backing indexes."""
+    """Names of the cluster: indexes, aliases with indexes and write index, data streams with backing indexes."""
 
     indexes: frozenset[str] = frozenset()
     aliases: dict[str, list[str]] = field(default_factory=dict)

@@ -1,8 +1,8 @@
 """The current snapshot of the registry: polled from the store, kept on disk, swapped as a whole.
 
-A request reads [`LiveRegistry.snapshot`] once. Changes made through this process are there when its call returns; those of
-other replicas within the poll interval. When the cluster does not serve the registry, the last good state stays; at start
-it comes from disk. An index that was lost is written anew from it.
+A request reads [`LiveRegistry.snapshot`] once. Changes made through this process are there when its call returns;
+those of other replicas within the poll interval. When the cluster does not serve the registry, the last good state
+stays; at start it comes from disk. An index that was lost is written anew from it.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ class LiveRegistry:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The registry now. Raises RegistryError when nothing is known of it: paths with pipelines must not be bypassed."""
+        """The registry now. Raises RegistryError when nothing is known of it: no pipeline may be bypassed."""
         if self.state == "none":
             raise RegistryError(
-                "the registry of pipelines cannot be read and no copy is on disk, so this request might bypass a pipeline"
+                "the registry of pipelines cannot be read and no copy is on disk, "
+                "so this request might bypass a pipeline"
             )
         return self._snapshot
 
@@ -99,7 +100,7 @@ class LiveRegistry:
         log.info("registry: %d pipelines, %d UDFs", len(records.active), len(records.udfs))
 
     async def _codes(self, records: Records) -> dict[str, bytes]:
-        """The code of every UDF, from memory, disk or the store; one that cannot be had is left out and its pipelines fail."""
+        """The code of every UDF, from memory, disk or the store; without it the pipelines that use it fail."""
         codes: dict[str, bytes] = {}
         for digest in {record.digest for record in records.udfs}:
             known = self._snapshot.codes.get(digest) or self._code_on_disk(digest)

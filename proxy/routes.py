@@ -1,7 +1,7 @@
 """The one table from method and path to handler; what is not in it passes through.
 
-`{index}` matches a name or an expression, never an endpoint (which begin with `_`, `_all` excepted); other variables match
-anything, also ids that begin with `_`.
+`{index}` matches a name or an expression, never an endpoint (which begin with `_`, `_all` excepted); other variables
+match anything, also ids that begin with `_`.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ TABLE: list[tuple[str, str, Handler]] = [
 
 OURS = ("_pipeline", "_udf", "_proxy")
 """First path segments that never go to the cluster."""
+PASSTHROUGH = passthrough
 
 
 @dataclass(frozen=True)

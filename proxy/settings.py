@@ -1,7 +1,7 @@
 """Settings: defaults, then a TOML file, then `HEADRACE_…` environment variables, then the command line.
 
-Every field of [`Settings`] is a key of the file (`upstream = "http://…"`), a variable (`HEADRACE_UPSTREAM`) and an option of
-`headrace serve` (`--upstream`). docs/operations.md has a heading for each; a test keeps it so.
+Every field of [`Settings`] is a key of the file (`upstream = "http://…"`), a variable (`HEADRACE_UPSTREAM`) and an
+option of `headrace serve` (`--upstream`). docs/operations.md has a heading for each; a test keeps it so.
 """
 
 from __future__ import annotations
@@ -67,9 +67,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     @property
     def state_folder(self) -> Path:
         """Where the last good registry and compiled UDFs are kept: one folder for each cluster."""
-        base = self.state_dir or os.path.join(
-            os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "headrace", "state"
-        )
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        base = self.state_dir or Path(cache, "headrace", "state")
         name = hashlib.sha256(f"{self.upstream}|{self.registry_index}".encode()).hexdigest()[:16]
         return Path(base, name)
 

@@ -1,8 +1,9 @@
-"""The registry's home: a hidden index in the cluster, by opensearch-py (the adapter of `pipelines.registry.PipelineStore`).
+"""The registry's home: a hidden index in the cluster, by opensearch-py (adapter of `registry.PipelineStore`).
 
-One document for each pipeline version, UDF version, chunk of code, active marker and association. Versions are created
-with `op_type=create` and never changed; markers and associations change by compare-and-set. The fingerprint of the whole is
-count, maximum and sum of `_seq_no`: every write, late or early in the log, changes at least one of them.
+One document for each pipeline version, UDF version, chunk of code, active marker and association. Versions are
+created with `op_type=create` and never changed; markers and associations change by compare-and-set. The fingerprint
+of the whole is count, maximum and sum of `_seq_no`: every write, late or early in the log, changes at least one of
+them.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ class Store:
 
     async def code(self, digest: str) -> bytes:
         """The code of a UDF, put together from its chunks. Raises RegistryError if it is incomplete or altered."""
-        parts = []
+        parts: list[bytes] = []
         while True:
             try:
                 answer = await self._client.get(index=self.index, id=f"code:{digest}:{len(parts)}")
@@ -299,7 +300,7 @@ def association_document(association: Association) -> _Stored:
 
 
 def records_of(documents: list[_Stored]) -> Records:
-    """The registry behind the documents of the index; what cannot be read is left out, so that one bad entry stops nothing."""
+    """The registry behind the documents of the index."""
     pipelines, udfs, associations = [], [], []
     active: dict[str, str] = {}
     for document in documents:

@@ -1,7 +1,8 @@
 """The cluster as the proxy talks to it: one client session, raw targets, raw bodies, streamed both ways.
 
-Header rules: hop-by-hop headers end here (RFC 9110, section 7.6.1), everything else passes unchanged, duplicates included;
-`X-Forwarded-For` is appended to. Nothing is retried once a byte of a request has left, and nothing is decoded.
+Header rules: hop-by-hop headers end here (RFC 9110, section 7.6.1), everything else passes unchanged, duplicates
+included; `X-Forwarded-For` is appended to. Nothing is retried once a byte of a request has left, and nothing is
+decoded.
 """
 
 from __future__ import annotations
@@ -76,8 +77,8 @@ class Upstream:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One exchange with the cluster; the answer's body has not been read yet.
 
-        Raises UnreachableError when no connection is made, UpstreamTimeoutError and UpstreamError when the answer does not
-        come or breaks off.
+        Raises UnreachableError when no connection is made, UpstreamTimeoutError and UpstreamError when the answer
+        does not come or breaks off.
         """
         url = URL(self._base + target, encoded=True)
         try:
@@ -143,8 +144,8 @@ def _passed(raw: Iterable[tuple[bytes, bytes]], dropped: frozenset[str]) -> CIMu
             named.update(token.strip().lower() for token in text.split(","))
         if key.lower() not in dropped:
             headers.add(key, text)
-    for name in named - {"close", "keep-alive"}:
-        headers.popall(name, None)
+    for token in named - {"close", "keep-alive"}:
+        headers.popall(token, None)
     return headers
 
 

@@ -69,7 +69,7 @@ class Resolver(Protocol):
 
 @dataclass(frozen=True)
 class Scope:
-    """Where a stage stands: its pipeline's type, the policy it inherits, the names around it, the pipelines on the way."""
+    """Where a stage stands: its pipeline's type, the policy it inherits, the names and pipelines around it."""
 
     kind: PipelineType
     policy: FailurePolicy

@@ -77,7 +77,7 @@ class Catalog:
             raise InvalidError(str(error)) from None
 
     def limits(self, manifest: Manifest) -> tuple[float, int]:
-        """Timeout in seconds and memory in bytes for one document. Raises InvalidError for more than the operator allows."""
+        """Timeout in seconds and memory in bytes for one document. Raises InvalidError over the operator's."""
         ceilings, limits = self.ceilings, manifest.limits
         timeout, memory = ceilings.timeout, ceilings.memory
         if limits.timeout is not None:

@@ -75,7 +75,7 @@ class _Upload(Manifest, frozen=True, kw_only=True):
 
 
 def parse(body: bytes, name: str) -> tuple[Manifest, bytes, str | None]:
-    """Manifest, code and the ABI that the upload claims, from a JSON upload for the path's `name`. Raises InvalidError."""
+    """Manifest, code and claimed ABI of a JSON upload for the path's `name`. Raises InvalidError."""
     fields = object_of(body)
     if fields.setdefault("name", name) != name:
         raise InvalidError(f"is [{fields['name']}], but the path names [{name}]", "name")

@@ -1,7 +1,7 @@
 """`POST|PUT /_bulk` and `/{index}/_bulk`: document pipelines on every action that writes a document.
 
-Each action's pipeline is its own name, else the URL's, else that of its index. Items come back in the order of the request:
-the cluster's for what was forwarded, `noop` for what was dropped, an error for what failed.
+Each action's pipeline is its own name, else the URL's, else that of its index. Items come back in the order of the
+request: the cluster's for what was forwarded, `noop` for what was dropped, an error for what failed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _OURS = ("document_pipeline",)
 
 
-class Refused(HeadraceError):
+class BulkRefusedError(HeadraceError):
     """A bulk that OpenSearch refuses as a whole; type and text are its own."""
 
     status = 400
@@ -55,15 +55,15 @@ async def bulk(call: Call) -> web.StreamResponse:
 
 
 def parse(body: bytes, index: str | None) -> Bulk:
-    """The actions of a body. Raises Refused with OpenSearch's type and text."""
+    """The actions of a body. Raises BulkRefusedError with OpenSearch's type and text."""
     if not body:
-        raise Refused("request body is required", "parse_exception")
+        raise BulkRefusedError("request body is required", "parse_exception")
     try:
         parsed = Bulk(body, index=index)
     except BulkError as error:
-        raise Refused(str(error)) from None
+        raise BulkRefusedError(str(error)) from None
     if not len(parsed):
-        raise Refused("Validation Failed: 1: no requests added;", "action_request_validation_exception")
+        raise BulkRefusedError("Validation Failed: 1: no requests added;", "action_request_validation_exception")
     return parsed
 
 
@@ -143,7 +143,8 @@ async def _forward(call: Call, parsed: Bulk, body: bytes, started: float) -> web
     limit = call.parts.settings.size("max_body")
     if len(body) > limit:
         raise TooLargeError(
-            f"pipelines made this bulk {len(body)} bytes long, the limit is {limit}; nothing was indexed, send smaller bulks"
+            f"pipelines made this bulk {len(body)} bytes long, the limit is {limit}; "
+            "nothing was indexed, send smaller bulks"
         )
     shaping = call.target
     call.target = call.target.without("filter_path")

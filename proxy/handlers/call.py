@@ -51,7 +51,7 @@ class Call:
 
     @property
     def method(self) -> str:
-        """GET, POST, …"""
+        """The HTTP method."""
         return self.request.method
 
     @property

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MATCH_ANY = -3
 MATCH_DELETED = -4
-"""OpenSearch's versions for a document that was dropped on its way: of an index request, of a create (measured on 3.8.0)."""
+"""OpenSearch's versions for a dropped document: of an index request, of a create (measured on 3.8.0)."""
 
 
 async def document(call: Call) -> web.StreamResponse:

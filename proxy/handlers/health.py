@@ -23,7 +23,7 @@ async def live(call: Call) -> web.StreamResponse:
 
 
 async def ready(call: Call) -> web.StreamResponse:
-    """200 when traffic can be served; says whether the registry is current or a copy, and whether the cluster answers."""
+    """200 when traffic can be served; says whether the registry is a copy, and whether the cluster answers."""
     reachable = await _cluster_answers(call)
     registry = call.parts.registry.state
     good = reachable and registry != "none"

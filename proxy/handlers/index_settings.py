@@ -1,4 +1,4 @@
-"""Index creation, settings and deletion: our `index.{document,query,result}.default_pipeline` beside OpenSearch's own."""
+"""Index creation, settings and deletion: `index.{document,query,result}.default_pipeline` beside the cluster's own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ATTEMPTS = 3
 
 
 async def create(call: Call) -> web.StreamResponse:
-    """`PUT /{index}`: attaches first, then creates, so that no document can come between; undone if the cluster refuses."""
+    """`PUT /{index}`: attaches, then creates, so that no document comes between; undone if the cluster refuses."""
     body = await call.body()
     text = call.inflated(body)
     if not _mentions(call, text):

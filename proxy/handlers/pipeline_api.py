@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipelines import Batch, PipelineType
+from pipelines import PipelineType
 from pipelines.definition import (
     CompositeStage,
     PipelineDefinition,
@@ -21,7 +18,8 @@ from pipelines.definition import (
     parse,
 )
 from pipelines.errors import ConflictError, InUseError, InvalidError
-from pipelines.registry import PipelineRecord, Snapshot, compile_pipeline, version_order
+from pipelines.registry import PipelineRecord, Snapshot, version_order
+from proxy.handlers.trial import compiled, kind_of, now, tried
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -29,22 +27,6 @@ if TYPE_CHECKING:
     from pipelines.definition import StageDefinition
     from pipelines.registry import Pipeline
     from proxy.handlers.call import Call
-
-
-def now() -> str:
-    """The time of a change, in ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def kind_of(call: Call) -> PipelineType | None:
-    """The `type` parameter. Raises InvalidError for an unknown one."""
-    given = call.target.get("type")
-    if given is None:
-        return None
-    try:
-        return PipelineType(given)
-    except ValueError:
-        raise InvalidError(f"[{given}] is not one of {', '.join(k.value for k in PipelineType)}", "type") from None
 
 
 async def put(call: Call) -> web.StreamResponse:
@@ -100,18 +82,14 @@ def _versioned(definition: PipelineDefinition, snapshot: Snapshot) -> tuple[Pipe
             if _same(record.definition, definition):
                 return record.definition, True
             raise ConflictError(
-                f"pipeline [{definition.label}] exists with other content; versions never change, give it another version"
+                f"pipeline [{definition.label}] exists with other content; versions never change, "
+                "give it another version"
             )
     return definition, False
 
 
 def _same(one: PipelineDefinition, other: PipelineDefinition) -> bool:
     return bool(msgspec.json.decode(encode(one)) == msgspec.json.decode(encode(other)))
-
-
-async def compiled(call: Call, definition: PipelineDefinition, snapshot: Snapshot) -> Pipeline:
-    """The definition compiled against the registry, off the loop. Raises InvalidError that names the field."""
-    return await asyncio.to_thread(compile_pipeline, definition, snapshot, call.parts.registry.catalog)
 
 
 async def _refuse_cluster_name(call: Call, definition: PipelineDefinition) -> None:
@@ -239,29 +217,6 @@ async def execute(call: Call) -> web.StreamResponse:
         definition = _with_parameters(pipeline.definition, asked.parameters)
         pipeline = await compiled(call, definition, snapshot)
     return await call.reply_json(200, await tried(call, pipeline, bytes(asked.input), verbose=asked.verbose))
-
-
-async def tried(call: Call, pipeline: Pipeline, text: bytes, *, verbose: bool) -> dict[str, Any]:
-    """What a trial run gave: `output`, `success`, `duration_ms`, and on request each stage's own."""
-    batch = Batch.of(pipeline.definition.type.value, text, trial=True)
-    started = time.monotonic()
-    run = await call.parts.runner.run(pipeline, batch, trace=verbose)
-    state, failure = batch.outcome(0)
-    answer: dict[str, Any] = {
-        "output": msgspec.Raw(batch.document(0)) if state in ("live", "finished") else None,
-        "duration_ms": round((time.monotonic() - started) * 1000, 3),
-        "success": failure is None,
-    }
-    if state == "dropped":
-        answer["filtered"] = True
-    if failure is not None:
-        status, kind, reason, _, stage = failure
-        answer["error"] = {"type": kind, "reason": reason, "stage": stage, "status": status}
-    if run.trace is not None:
-        answer["stage_results"] = [
-            {**entry, "output": msgspec.Raw(entry["output"])} if "output" in entry else entry for entry in run.trace
-        ]
-    return answer
 
 
 def _with_parameters(definition: PipelineDefinition, given: dict[str, msgspec.Raw]) -> PipelineDefinition:

@@ -98,7 +98,8 @@ async def _attached_or_named(call: Call, snapshot: Snapshot, named: str | None, 
             and "index" not in call.params
         ):
             raise UnsupportedError(
-                "a search over a point in time does not run pipelines in this version, and indexes of this cluster have some"
+                "a search over a point in time does not run pipelines in this version, "
+                "and indexes of this cluster have some"
             )
         return await choice.attached(snapshot, call.parts.resolver, call.params.get("index", "_all"))
     slots = {kind: choice.named(snapshot, kind, named) for kind in (QUERY, RESULT)}
@@ -150,10 +151,10 @@ def _check_result_surface(call: Call) -> None:
     """Refuses what a result pipeline would miss or could not read."""
     if call.target.get("scroll") is not None:
         raise UnsupportedError(
-            "result pipelines do not follow scrolls in this version: later pages would pass unprocessed. Search without "
-            "scroll, or with result_pipeline=_none"
+            "result pipelines do not follow scrolls in this version: later pages would pass unprocessed. "
+            "Search without scroll, or with result_pipeline=_none"
         )
-    wanted = call.target.get("format") or call.request.headers.get(hdrs.ACCEPT, "")
+    wanted = call.target.get("format") or call.request.headers.get(hdrs.ACCEPT) or ""
     if any(word in wanted.lower() for word in ("yaml", "cbor", "smile")):
         raise MediaTypeError(f"[{wanted}] is not supported where a result pipeline applies; ask for JSON")
 

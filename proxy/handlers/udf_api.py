@@ -22,7 +22,7 @@ from pipelines.errors import ConflictError, InUseError, InvalidError
 from pipelines.registry import UdfRecord
 from pipelines.udf import manifest as manifests
 from pipelines.udf.catalog import digest as digest_of
-from proxy.handlers.pipeline_api import compiled, kind_of, now, tried
+from proxy.handlers.trial import compiled, kind_of, now, tried
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -107,7 +107,7 @@ def _versioned(manifest: Manifest, code: bytes, snapshot: Snapshot) -> tuple[Man
 
 def shown(record: UdfRecord) -> dict[str, Any]:
     """A UDF as the API shows it: manifest, digest (SHA-256), size in bytes, ABI, exports."""
-    manifest = msgspec.to_builtins(record.manifest)
+    manifest: dict[str, Any] = msgspec.to_builtins(record.manifest)
     found = {"digest": record.digest, "size": record.size, "abi": record.abi, "entry": record.entry}
     head = {
         "name": record.manifest.name,

@@ -1,4 +1,4 @@
-"""Surfaces on which pipelines do not run yet: refused when a pipeline would concern the request, never silently bypassed."""
+"""Surfaces on which pipelines do not run yet: refused when one would concern the request, never bypassed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def refuse(call: Call, found: list[str]) -> None:
     if found:
         surface = next((s for s in reversed(call.target.segments) if s.startswith("_")), call.target.raw_path)
         raise UnsupportedError(
-            f"pipelines do not run on [{surface}] in this version, and this request is concerned by {', '.join(found)}; "
+            f"pipelines do not run on [{surface}] in this version, and this request is concerned by "
+            f"{', '.join(found)}; "
             "send it to the cluster directly if it may pass unprocessed"
         )
 

@@ -1,1 +1,5 @@
-"""Sans-io codecs between bytes and values: targets (`target`), errors (`errors`), search bodies (`search`), index settings (`index_settings`), compressed bodies (`encoding`)."""
+"""Sans-io codecs between bytes and values.
+
+Targets (`target`), errors (`errors`), search bodies (`search`), index settings (`index_settings`), compressed bodies
+(`encoding`).
+"""

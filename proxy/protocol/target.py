@@ -1,4 +1,4 @@
-"""A request target: path segments as OpenSearch decodes them, and a query string that can be narrowed without re-quoting."""
+"""A request target: path segments as OpenSearch decodes them, a query string narrowed without re-quoting."""
 
 from __future__ import annotations
 
