@@ -9,15 +9,15 @@ export UV_PYTHON_DOWNLOADS := never
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
 RUN := $(UV) run --no-sync
 
-.PHONY: help demo test lint env clean
+.PHONY: help demo test lint env java clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: env ## start OpenSearch and the proxy, show pipelines at work (ONCE=1: end by itself)
+demo: env java ## start OpenSearch and the proxy, show pipelines at work (ONCE=1: end by itself)
 	@$(RUN) python -m examples.demo $(if $(ONCE),--once)
 
-test: env ## the whole test suite, against a real OpenSearch node
+test: env java ## the whole test suite, against a real OpenSearch node
 	@echo "== Rust tests"
 	@cd wasm-runtime && cargo test --release --quiet
 	@echo "== Python tests (the first run fetches and starts an OpenSearch node)"
@@ -31,7 +31,11 @@ env: $(UV) ## the Python environment with the engine built into it
 	@[ -d "$(CARGO_TARGET_DIR)/release/deps" ] || echo "== First build on this machine: compiling the WebAssembly engine takes 4 to 8 minutes on two cores"
 	@mkdir -p "$(CARGO_TARGET_DIR)"
 	@echo "== Python environment and engine (cargo target: $(CARGO_TARGET_DIR))"
-	@$(UV) sync --quiet --locked || $(UV) sync --locked
+	@$(UV) sync --quiet --locked --inexact || $(UV) sync --locked --inexact
+
+java: env
+	@[ -n "$(OPENSEARCH_URL)" ] || $(RUN) python -m devnode java >/dev/null || \
+		{ echo "== No Java 21+ on this machine: installing PyPI's"; $(UV) sync --quiet --locked --inexact --group java; }
 
 $(CACHE)/uv/bin/uv:
 	@echo "== Installing uv into $(CACHE)/uv"

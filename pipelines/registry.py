@@ -19,12 +19,12 @@ from pipelines.definition import CompositeStage, PipelineDefinition, PipelineTyp
 from pipelines.errors import HeadraceError, InvalidError, MissingError
 from pipelines.stages import CompiledStage, compile_stages
 from pipelines.stats import PipelineStats
+from pipelines.udf.manifest import Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from pipelines.udf.catalog import Catalog
-    from pipelines.udf.manifest import Manifest
 
 
 class PipelineRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,222 @@
+"""Shared fixtures: UDF modules, a real node for the session, proxies on it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from devnode import running_node
+from pipelines._wasm import Module
+from proxy.app import Proxy
+from proxy.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+ROOT = Path(__file__).parent.parent
+NDJSON = {"Content-Type": "application/x-ndjson"}
+
+
+@dataclass
+class Answer:
+    """A whole HTTP answer."""
+
+    status: int
+    headers: Any
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        error: dict[str, Any] = self.json["error"]
+        return error
+
+
+@dataclass
+class Http:
+    """A plain HTTP client for one base URL; targets are sent as they are."""
+
+    base: str
+    session: aiohttp.ClientSession
+    headers: dict[str, str] = field(default_factory=dict)
+
+    async def __call__(
+        self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        sent = {**self.headers, **(headers or {})}
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body).encode()
+        if isinstance(body, str):
+            body = body.encode()
+        if body is not None:
+            sent.setdefault("Content-Type", "application/json")
+        url = URL(self.base + target, encoded=True)
+        async with self.session.request(method, url, data=body, headers=sent, allow_redirects=False) as answer:
+            return Answer(answer.status, answer.headers, await answer.read())
+
+    async def get(self, target: str, **kw: Any) -> Answer:
+        return await self("GET", target, **kw)
+
+    async def put(self, target: str, body: Any = None, **kw: Any) -> Answer:
+        return await self("PUT", target, body, **kw)
+
+    async def post(self, target: str, body: Any = None, **kw: Any) -> Answer:
+        return await self("POST", target, body, **kw)
+
+    async def delete(self, target: str, **kw: Any) -> Answer:
+        return await self("DELETE", target, **kw)
+
+    async def bulk(self, *lines: Any, target: str = "/_bulk?refresh=true") -> Answer:
+        return await self.post(target, ndjson(*lines), headers=NDJSON)
+
+    async def pipeline(self, name: str, kind: str, *stages: dict[str, Any], **fields: Any) -> Answer:
+        made = await self.put(f"/_pipeline/{name}", {"type": kind, "stages": list(stages), **fields})
+        assert made.status in (200, 201), made.body
+        return made
+
+    async def udf(self, name: str, code: bytes | str, **fields: Any) -> Answer:
+        if isinstance(code, str):
+            upload = {"language": "wat", "source": code, **fields}
+        else:
+            upload = {"language": "wasm", "wasm": base64.b64encode(code).decode(), **fields}
+        made = await self.put(f"/_udf/{name}", upload)
+        assert made.status in (200, 201), made.body
+        return made
+
+    async def index(self, name: str, **pipelines: str) -> Answer:
+        settings: dict[str, Any] = {"number_of_shards": 1, "number_of_replicas": 0}
+        settings |= {f"index.{kind}.default_pipeline": pipeline for kind, pipeline in pipelines.items()}
+        made = await self.put(f"/{name}", {"settings": settings})
+        assert made.status == 200, made.body
+        return made
+
+
+def ndjson(*lines: Any) -> bytes:
+    """Lines of a bulk: texts as they are, everything else as JSON."""
+    return b"".join((line if isinstance(line, str) else json.dumps(line)).encode() + b"\n" for line in lines)
+
+
+def native(name: str, function: str, /, **parameters: Any) -> dict[str, Any]:
+    """A stage that runs a built-in."""
+    return {"name": name, "type": "native", "config": {"function": function, "parameters": parameters}}
+
+
+def wasm(name: str, udf: str, /, **parameters: Any) -> dict[str, Any]:
+    """A stage that runs a UDF."""
+    return {"name": name, "type": "wasm", "config": {"udf_name": udf, "parameters": parameters}}
+
+
+def compile_wat(text: str | bytes, **options: Any) -> Module:
+    """A compiled module, without a cache on disk."""
+    code = text.encode() if isinstance(text, str) else text
+    return Module(code, hashlib.sha256(code).hexdigest(), **options)
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[str]:
+    """The URL of a real OpenSearch node."""
+    with running_node() as url:
+        yield url
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()) as session:
+        yield session
+
+
+@pytest.fixture
+async def direct(node: str, session: aiohttp.ClientSession) -> Http:
+    """The node itself."""
+    return Http(node, session)
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other test uses."""
+    return f"t{uuid.uuid4().hex[:12]}"
+
+
+def settings_for(node: str, folder: Path, **changes: Any) -> Settings:
+    """Settings of a proxy on a port of its own, with a registry of its own."""
+    base = {
+        "upstream": node,
+        "listen": "127.0.0.1:0",
+        "state_dir": str(folder),
+        "registry_index": f".headrace-test-{uuid.uuid4().hex[:12]}",
+        "log_level": "warning",
+    }
+    return Settings(**{**base, **changes})
+
+
+@pytest.fixture
+def settings(node: str, tmp_path: Path) -> Settings:
+    return settings_for(node, tmp_path)
+
+
+@pytest.fixture
+async def through(settings: Settings, session: aiohttp.ClientSession) -> AsyncIterator[Http]:
+    """A proxy in this process, in front of the node."""
+    proxy = Proxy(settings)
+    await proxy.start()
+    try:
+        yield Http(proxy.url, session)
+    finally:
+        await proxy.stop()
+
+
+class ProxyProcess:
+    """`headrace serve` as a process of its own."""
+
+    def __init__(self, node: str, registry: str, folder: Path, port: int, **options: str) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        arguments = {
+            "upstream": node,
+            "listen": f"127.0.0.1:{port}",
+            "registry-index": registry,
+            "state-dir": str(folder),
+            **options,
+        }
+        flags = [part for name, value in arguments.items() for part in (f"--{name}", value)]
+        command = [sys.executable, "-m", "proxy", "serve", *flags]
+        self.log = (folder / f"proxy-{port}.log").open("wb")
+        self.process = subprocess.Popen(command, cwd=ROOT, stderr=self.log, env={**os.environ, "PYTHONWARNINGS": ""})
+
+    async def ready(self, http: Http) -> None:
+        for _ in range(200):
+            try:
+                if (await http.get("/_proxy/health/live")).status == 200:
+                    return
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.05)
+        raise AssertionError("the proxy did not start")
+
+    def rss(self) -> int:
+        """Resident memory in bytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+        return int(line.split()[1]) * 1024
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(30)
+        self.log.close()
+        return code
