@@ -138,7 +138,9 @@ def node() -> Iterator[str]:
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()) as session:
+    automatic = ("Accept", "Accept-Encoding", "User-Agent")
+    jar = aiohttp.DummyCookieJar()
+    async with aiohttp.ClientSession(auto_decompress=False, cookie_jar=jar, skip_auto_headers=automatic) as session:
         yield session
 
 

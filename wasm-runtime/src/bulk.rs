@@ -428,13 +428,14 @@ fn parse_action(line: &[u8], number: usize, index: Option<&str>) -> Result<(Op, 
         "update" => Op::Update,
         "delete" => Op::Delete,
         other => {
-            return Err(malformed(&format!(
-                "expected one of [create, delete, index, update] but found [{other}]"
-            )));
+            return Err(malformed(&format!("expected one of [create, delete, index, update] but found [{other}]")));
         }
     };
     let meta = json::Entries::new(line, entry.value.start).ok_or_else(|| {
-        malformed(&format!("expected START_OBJECT or END_OBJECT but found [{}]", token_name(line.get(entry.value.start).copied())))
+        malformed(&format!(
+            "expected START_OBJECT or END_OBJECT but found [{}]",
+            token_name(line.get(entry.value.start).copied())
+        ))
     })?;
     let mut target = Target { index: index.map(str::to_owned), pipeline: None, writes: op != Op::Delete };
     let mut id = None;

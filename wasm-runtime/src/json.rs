@@ -91,6 +91,29 @@ pub fn java_type(raw: &[u8]) -> &'static str {
     }
 }
 
+/// The text of a value as Java's `toString` gives it: strings bare, `{k=v, l=w}`, `[a, b]`.
+pub fn java_text(raw: &[u8]) -> String {
+    match raw.first() {
+        Some(b'"') => string(raw).map_or_else(|| String::from_utf8_lossy(raw).into_owned(), Cow::into_owned),
+        Some(b'{') => {
+            let members: Vec<String> = Entries::new(raw, 0)
+                .into_iter()
+                .flatten()
+                .map(|e| {
+                    let key = unescape(&raw[e.key]).unwrap_or_default();
+                    format!("{key}={}", java_text(&raw[e.value]))
+                })
+                .collect();
+            format!("{{{}}}", members.join(", "))
+        }
+        Some(b'[') => {
+            let parts: Vec<String> = elements(raw, 0).into_iter().map(|r| java_text(&raw[r])).collect();
+            format!("[{}]", parts.join(", "))
+        }
+        _ => String::from_utf8_lossy(raw).into_owned(),
+    }
+}
+
 /// One `"key": value` pair of an object, as ranges of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -243,6 +266,9 @@ pub type PathError = String;
 /// # Errors
 /// With OpenSearch's words when a parent of the path is neither an object nor an array.
 pub fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, PathError> {
+    if path.is_empty() {
+        return Err("path cannot be null nor empty".to_owned());
+    }
     let mut here = skip_ws(text, 0);
     let parts: Vec<_> = segments(path).collect();
     for (i, part) in parts.iter().enumerate() {
@@ -250,8 +276,12 @@ pub fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, PathError> 
             Some(b'{') => match get(text, here, part) {
                 Some(entry) if i + 1 == parts.len() => return Ok(splice(text, entry.value, value)),
                 Some(entry) if text[entry.value.start] == b'n' => {
-                    // A null parent is replaced by an object, as IngestDocument.setFieldValue cannot go on either way.
-                    return Err(format!("cannot set [{}] with null parent as part of path [{path}]", parts[i + 1]));
+                    let next = &parts[i + 1];
+                    return Err(if i + 2 == parts.len() {
+                        format!("cannot set [{next}] with null parent as part of path [{path}]")
+                    } else {
+                        format!("cannot resolve [{next}] from null as part of path [{path}]")
+                    });
                 }
                 Some(entry) => here = entry.value.start,
                 None => return Ok(insert_member(text, here, part, &nest(&parts[i + 1..], value))),
@@ -274,10 +304,12 @@ pub fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, PathError> 
             }
             _ => {
                 let end = skip_value(text, here).unwrap_or(text.len());
-                return Err(format!(
-                    "cannot set [{part}] with parent object of type [{}] as part of path [{path}]",
-                    java_type(&text[here..end])
-                ));
+                let found = java_type(&text[here..end]);
+                return Err(if i + 1 == parts.len() {
+                    format!("cannot set [{part}] with parent object of type [{found}] as part of path [{path}]")
+                } else {
+                    format!("cannot resolve [{part}] from object of type [{found}] as part of path [{path}]")
+                });
             }
         }
     }

@@ -42,11 +42,6 @@ impl Parameters for Convert {
     }
 }
 
-/// The text of a value as Java's `toString` gives it.
-fn plain(raw: &[u8]) -> String {
-    json::string(raw).map_or_else(|| String::from_utf8_lossy(raw).into_owned(), std::borrow::Cow::into_owned)
-}
-
 /// Integers as `Integer.decode` and `Long.decode` read them: sign, then decimal, `0x`, `#` or a leading 0 for octal.
 fn decode(text: &str) -> Option<i128> {
     let (negative, digits) = match text.strip_prefix('-') {
@@ -90,7 +85,7 @@ fn is_ip(text: &str) -> bool {
 
 impl Convert {
     fn one(&self, raw: &[u8]) -> Result<Vec<u8>, Fault> {
-        let text = plain(raw);
+        let text = json::java_text(raw);
         let unable = |name: &str| Fault::illegal(format!("unable to convert [{text}] to {name}"));
         Ok(match self.to {
             Type::Integer => decode(&text)

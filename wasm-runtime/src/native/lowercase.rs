@@ -28,6 +28,17 @@ impl Parameters for Lowercase {
 }
 
 impl Lowercase {
+    fn lower_element(&self, raw: &[u8]) -> Result<Vec<u8>, Fault> {
+        json::string(raw).map(|s| json::quote(&s.to_lowercase())).ok_or_else(|| {
+            Fault::illegal(format!(
+                "value [{}] of type [{}] in list field [{}] cannot be cast to [java.lang.String]",
+                json::java_text(raw),
+                json::java_type(raw),
+                self.field
+            ))
+        })
+    }
+
     fn lower(&self, raw: &[u8]) -> Result<Vec<u8>, Fault> {
         json::string(raw).map(|s| json::quote(&s.to_lowercase())).ok_or_else(|| {
             Fault::illegal(format!(
@@ -52,7 +63,7 @@ impl Function for Lowercase {
         }
         let value = if raw[0] == b'[' {
             let parts: Result<Vec<_>, _> =
-                json::elements(text, range.start).into_iter().map(|r| self.lower(&text[r])).collect();
+                json::elements(text, range.start).into_iter().map(|r| self.lower_element(&text[r])).collect();
             let mut list = vec![b'['];
             list.extend(parts?.join(&b','));
             list.push(b']');

@@ -67,7 +67,7 @@ impl Remove {
             match json::remove(here, &name) {
                 Some(less) => out = Some(less),
                 None if self.ignore_missing => {}
-                None => return Err(Fault::illegal(field::absence(here, &name))),
+                None => return Err(Fault::illegal(format!("field [{name}] doesn't exist"))),
             }
         }
         Ok(out.map_or(Effect::Unchanged, Effect::Replaced))

@@ -1,4 +1,4 @@
-//! `set`: writes a value, or a copy of another field.
+//! `set`: writes a value.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -15,7 +15,6 @@ use crate::json;
 pub struct Set {
     field: String,
     value: Option<Box<RawValue>>,
-    copy_from: Option<String>,
     #[serde(default = "yes", rename = "override")]
     replace: bool,
     #[serde(default)]
@@ -33,31 +32,20 @@ fn yes() -> bool {
 impl Parameters for Set {
     fn prepare(&mut self) -> Result<(), String> {
         self.name = Some(Template::parse(&field::checked("field", &self.field)?)?);
-        match (&self.value, &self.copy_from) {
-            (None, None) => return Err("[value] required property is missing".to_owned()),
-            (Some(_), Some(_)) => {
-                return Err("[copy_from] cannot set both `copy_from` and `value` in the same processor".to_owned());
-            }
-            (Some(value), None) => {
-                if let Some(text) = json::string(value.get().as_bytes()) {
-                    self.text = Some(Template::parse(&text)?);
-                }
-            }
-            (None, Some(from)) => self.copy_from = Some(field::checked("copy_from", from)?),
+        let Some(value) = &self.value else { return Err("[value] required property is missing".to_owned()) };
+        if let Some(text) = json::string(value.get().as_bytes()) {
+            self.text = Some(Template::parse(&text)?);
         }
         Ok(())
     }
 }
 
 impl Set {
-    fn value(&self, text: &[u8], meta: &Meta) -> Result<Vec<u8>, Fault> {
-        if let Some(from) = &self.copy_from {
-            return field::require(text, from).map(|range| text[range].to_vec());
-        }
+    fn value(&self, text: &[u8], meta: &Meta) -> Vec<u8> {
         if let Some(template) = self.text.as_ref().filter(|t| t.constant().is_none()) {
-            return Ok(json::quote(&template.render(text, meta)));
+            return json::quote(&template.render(text, meta));
         }
-        Ok(self.value.as_ref().map_or_else(|| b"null".to_vec(), |v| v.get().as_bytes().to_vec()))
+        self.value.as_ref().map_or_else(|| b"null".to_vec(), |v| v.get().as_bytes().to_vec())
     }
 }
 
@@ -69,7 +57,7 @@ impl Function for Set {
         if !self.replace && old.is_some_and(|range| &text[range] != b"null") {
             return Ok(Effect::Unchanged);
         }
-        let value = self.value(text, meta)?;
+        let value = self.value(text, meta);
         if self.ignore_empty_value && (value == b"null" || value == b"\"\"") {
             return Ok(Effect::Unchanged);
         }

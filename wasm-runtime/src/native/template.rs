@@ -1,7 +1,5 @@
 //! Texts with `{{field}}` in them: the part of Mustache that processors' options use.
 
-use std::fmt::Write;
-
 use crate::host::Meta;
 use crate::json;
 
@@ -74,10 +72,7 @@ fn render_field(out: &mut String, path: &str, text: &[u8], meta: &Meta) {
             let Some(range) = json::find(text, path) else { return };
             match &text[range] {
                 b"null" => {}
-                raw => match json::string(raw) {
-                    Some(string) => out.push_str(&string),
-                    None => drop(write!(out, "{}", String::from_utf8_lossy(raw))),
-                },
+                raw => out.push_str(&json::java_text(raw)),
             }
         }
     }

@@ -1,0 +1,169 @@
+"""ABI detection and the UDF result contract (docs/udf-abi.md)."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from examples import build
+from pipelines._wasm import ModuleError
+from pipelines.batch import Batch, Deadline
+from tests import wat
+from tests.conftest import compile_wat
+
+INPUT = b'{"a":1,"keep":0.10}'
+
+
+def run(code, kind="document", *, trial=False, document=INPUT, parameters=b"{}", target_field=None, **bind):
+    udf = compile_wat(code).bind(parameters, timeout_ms=200, memory=16 << 20, **bind)
+    batch = Batch.of(kind, document, trial=trial)
+    batch.run_udf(udf, Deadline(5), abort=True, pipeline="p", stage="s", target_field=target_field)
+    return batch
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "document"),
+    [
+        ('{"b":2}', "live", b'{"b":2}'),
+        (' {"b":2}\n', "live", b'{"b":2}'),
+        ("true", "live", INPUT),
+        ("null", "live", INPUT),
+        ("false", "dropped", INPUT),
+        (json.dumps('{"a":2,"n":[]}'), "live", b'{"a":2,"keep":0.10,"n":[]}'),
+    ],
+)
+def test_answers_of_a_document_udf(answer, state, document):
+    batch = run(wat.answering(answer))
+    assert batch.outcome(0)[0] == state
+    assert batch.document(0) == document
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ('"text"', "a string that is not a JSON object"),
+        ("5", "no [target_field]"),
+        ('[{"a":1}]', "a list"),
+        ("{} {}", "not valid JSON"),
+        ("\x00", "not valid JSON"),
+        ("[" * 200 + "]" * 200, "nested deeper than 128"),
+    ],
+)
+def test_answers_that_break_the_contract_are_stage_errors(answer, words):
+    state, failure = run(wat.answering(answer)).outcome(0)
+    assert state == "failed"
+    assert failure[:2] == (400, "udf_result_exception")
+    assert words in failure[2]
+
+
+@pytest.mark.parametrize("kind", ["query", "result"])
+def test_false_refuses_a_request_or_a_response(kind):
+    state, failure = run(wat.answering("false"), kind).outcome(0)
+    assert state == "failed"
+    assert failure[:2] == (400, "filtered")
+
+
+def test_in_a_trial_any_answer_is_the_output():
+    assert run(wat.answering('"text"'), trial=True).document(0) == b'"text"'
+    assert run(wat.answering("5"), trial=True).document(0) == b"5"
+    assert run(wat.answering("false"), "query", trial=True).outcome(0)[0] == "dropped"
+
+
+def test_merge_writes_a_partial_object_over_the_input():
+    assert run(wat.answering('{"a":{"x":1}}'), merge=True).document(0) == b'{"a":{"x":1},"keep":0.10}'
+
+
+def test_a_number_goes_into_the_target_field():
+    assert run(wat.answering("7"), target_field="m.n").document(0) == b'{"a":1,"keep":0.10,"m":{"n":7}}'
+
+
+def test_a_large_document_gets_a_larger_buffer():
+    document = b'{"t":"' + b"x" * 3_000_000 + b'"}'
+    assert run(wat.ECHO, document=document).document(0) == document
+
+
+def test_parameters_reach_init_once_per_sandbox():
+    text = f"""(module (memory (export "memory") 2) {wat.HEAP}
+      (global $p (mut i32) (i32.const 0)) (global $n (mut i32) (i32.const 0))
+      (func (export "init") (param i32 i32) (global.set $p (local.get 0)) (global.set $n (local.get 1)))
+      (func (export "process") (param i32 i32) (result i64)
+        (i64.or (i64.shl (i64.extend_i32_u (global.get $p)) (i64.const 32)) (i64.extend_i32_u (global.get $n)))))"""
+    assert run(text, parameters=b'{"k":[1,2]}').document(0) == b'{"k":[1,2]}'
+
+
+def test_the_abi_is_found_from_the_exports():
+    assert compile_wat(wat.ECHO).abi == "json"
+    assert compile_wat(wat.LOOP).abi == "field"
+    assert compile_wat(wat.LOOP).entry == "filter"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("(module)", "exports no [memory]"),
+        ('(module (memory (export "memory") 1))', "exports no function [filter]"),
+        (
+            '(module (memory (export "memory") 1) (func (export "filter") (param i32) (result i32) local.get 0))',
+            "fits no ABI",
+        ),
+        (
+            '(module (memory (export "memory") 1) (func (export "filter") (param i32 i32) (result i64) i64.const 0))',
+            "exports no [alloc",
+        ),
+        (
+            '(module (memory (export "memory") 1 2 shared) (func (export "filter") (param i64) (result i32) i32.const 1))',
+            "",
+        ),
+        (
+            '(module (memory (export "memory") 1) (global (export "headrace_abi") i32 (i32.const 9)) '
+            '(func (export "filter") (param i64) (result i32) i32.const 1))',
+            "ABI version",
+        ),
+        ("not a module", ""),
+    ],
+)
+def test_modules_that_fit_no_abi_are_refused(text, words):
+    with pytest.raises(ModuleError) as caught:
+        compile_wat(text)
+    assert words in str(caught.value)
+
+
+def test_compiled_code_is_cached_on_disk_and_a_damaged_file_is_compiled_anew(tmp_path):
+    assert not compile_wat(wat.ECHO, cache_dir=tmp_path).cached
+    assert compile_wat(wat.ECHO, cache_dir=tmp_path).cached
+    artifact = next(tmp_path.glob("*.bin"))
+    assert artifact.stat().st_mode & 0o777 == 0o600
+    artifact.write_bytes(b"damaged")
+    module = compile_wat(wat.ECHO, cache_dir=tmp_path)
+    assert not module.cached
+    assert compile_wat(wat.ECHO, cache_dir=tmp_path).cached
+
+
+def test_the_example_in_c_with_the_json_abi():
+    batch = run(build.module("mask_email.c"), document=b'{"m":"to ada.l@example.org, bob@x.y","at":"@"}')
+    assert batch.document(0) == b'{"m":"to ***@example.org, ***@x.y","at":"@"}'
+
+
+def test_the_example_in_c_with_the_field_abi():
+    states = {
+        document: run(build.module("drop_below.c"), document=document, parameters=b'{"field":"p","minimum":3}').outcome(
+            0
+        )[0]
+        for document in (b'{"p":3.0}', b'{"p":2}', b"{}")
+    }
+    assert states == {b'{"p":3.0}': "live", b'{"p":2}': "dropped", b"{}": "dropped"}
+
+
+def test_the_example_in_wat():
+    states = [
+        run(build.module("keep_level.wat"), document=document).outcome(0)[0]
+        for document in (b'{"level":"DeBuG"}', b'{"level":"INFO"}', b'{"level":"debugs"}', b"{}")
+    ]
+    assert states == ["dropped", "live", "live", "live"]
+
+
+@pytest.mark.skipif(not build.rust_target_installed(), reason="rustc has no wasm32-unknown-unknown here")
+def test_the_example_in_rust():
+    batch = run(build.module("shout.rs"), document=b'{"t":"abc","u":"x"}', parameters=b'{"field":"t"}')
+    assert batch.document(0) == b'{"t":"ABC","u":"x"}'

@@ -1,0 +1,168 @@
+"""The bulk codec: framing, what is copied untouched, what is answered. Texts are OpenSearch's (see tests/node)."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pipelines.batch import Bulk, BulkError, filter_path
+from tests.conftest import ndjson
+
+
+def test_targets_are_told_apart_by_index_and_pipeline():
+    bulk = Bulk(
+        ndjson(
+            {"index": {"_index": "a"}}, {"n": 1},
+            {"create": {"_index": "a", "_id": "1"}}, {"n": 2},
+            {"index": {"_index": "b", "pipeline": "p"}}, {"n": 3},
+            {"delete": {"_index": "a", "_id": "1"}},
+            {"index": {}}, {"n": 4},
+        ),
+        index="url",
+    )  # fmt: skip
+    assert len(bulk) == 5
+    assert bulk.targets() == [("a", None, True), ("b", "p", True), ("a", None, False), ("url", None, True)]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"index":{}}\n{"a":1}', "The bulk request must be terminated by a newline [\\n]"),
+        (
+            b'{"foo":{}}\n{}\n',
+            "Malformed action/metadata line [1], expected one of [create, delete, index, update] but found [foo]",
+        ),
+        (
+            b'{"index":{}}\n{}\n[1]\n{}\n',
+            "Malformed action/metadata line [3], expected START_OBJECT but found [START_ARRAY]",
+        ),
+        (
+            b'{"index":[1]}\n{}\n',
+            "Malformed action/metadata line [1], expected START_OBJECT or END_OBJECT but found [START_ARRAY]",
+        ),
+        (b"{}\n{}\n", "Malformed action/metadata line [1], expected FIELD_NAME but found [END_OBJECT]"),
+        (b'{"index":{"_foo":1}}\n{}\n', "Action/metadata line [1] contains an unknown parameter [_foo]"),
+        (
+            b'{"index":{"_id":{}}}\n{}\n',
+            "Malformed action/metadata line [1], expected a simple value for field [_id] but found [START_OBJECT]",
+        ),
+    ],
+)
+def test_what_opensearch_refuses_as_a_whole(body, reason):
+    with pytest.raises(BulkError) as caught:
+        Bulk(body, index="i")
+    assert str(caught.value) == reason
+
+
+def test_nothing_changed_means_nothing_is_copied():
+    bulk = Bulk(ndjson({"index": {}}, {"a": 1}), index="i")
+    bulk.absorb(bulk.batch([0]))
+    assert bulk.render() is None
+    assert bulk.counts() == (1, 0, 0)
+
+
+def test_untouched_lines_keep_their_bytes():
+    body = b'{ "index" : {"_index":"a"} }\r\n{ "n": 1e400, "s":"\\ud800" }\r\n\n{"index":{"_index":"b"}}\n{"x":1}\n'
+    bulk = Bulk(body)
+    bulk.fail(1, 400, "some_exception", "no")
+    assert bulk.render() == b'{ "index" : {"_index":"a"} }\n{ "n": 1e400, "s":"\\ud800" }\n'
+
+
+def test_our_pipeline_is_taken_out_of_the_action_line():
+    bulk = Bulk(ndjson({"index": {"_index": "a", "pipeline": "ours", "routing": "r"}}, {"n": 1}))
+    bulk.strip_pipeline(0)
+    assert bulk.render() == b'{"index": {"_index": "a", "routing": "r"}}\n{"n": 1}\n'
+
+
+def test_updates_give_their_upsert_or_their_doc_as_upsert():
+    bulk = Bulk(
+        ndjson(
+            {"update": {"_id": "1"}}, {"doc": {"a": 1}},
+            {"update": {"_id": "2"}}, {"doc": {"a": 2}, "doc_as_upsert": True},
+            {"update": {"_id": "3"}}, {"script": {"source": "x"}, "upsert": {"a": 3}},
+        ),
+        index="i",
+    )  # fmt: skip
+    batch = bulk.batch([0])
+    assert [batch.document(i) for i in range(len(batch))] == [b'{"a": 2}', b'{"a": 3}']
+
+
+def test_the_answer_has_one_item_for_each_action_in_order():
+    bulk = Bulk(
+        ndjson(
+            {"index": {"_index": "a", "_id": "1"}}, {"n": 1},
+            {"create": {"_index": "drop", "_id": "2"}}, {"n": 2},
+            {"index": {"_index": "bad"}}, {"n": 3},
+            {"delete": {"_index": "a", "_id": "4"}},
+        )
+    )  # fmt: skip
+    bulk.fail(2, 429, "udf_timeout_exception", "too slow")
+    batch = bulk.batch([1])
+    batch.run_native(drop(), abort=True, pipeline="p", stage="s")
+    bulk.absorb(batch)
+    theirs = {
+        "took": 3,
+        "ingest_took": 1,
+        "errors": False,
+        "items": [{"index": {"_id": "1"}}, {"delete": {"_id": "4"}}],
+    }
+    answer = json.loads(bulk.merge(json.dumps(theirs).encode(), 12))
+    assert answer["took"] == 12
+    assert answer["ingest_took"] == 1
+    assert answer["errors"] is True
+    assert answer["items"] == [
+        {"index": {"_id": "1"}},
+        {
+            "create": {
+                "_index": "drop",
+                "_id": "2",
+                "_version": -4,
+                "result": "noop",
+                "_shards": {"total": 0, "successful": 0, "failed": 0},
+                "status": 200,
+            }
+        },
+        {
+            "index": {
+                "_index": "bad",
+                "_id": None,
+                "status": 429,
+                "error": {"type": "udf_timeout_exception", "reason": "too slow"},
+            }
+        },
+        {"delete": {"_id": "4"}},
+    ]
+
+
+def drop():
+    from pipelines._wasm import Native
+
+    return Native("drop", b"{}")
+
+
+def test_another_number_of_items_than_actions_is_noticed():
+    bulk = Bulk(ndjson({"index": {}}, {"a": 1}, {"index": {}}, {"a": 2}), index="i")
+    with pytest.raises(BulkError, match="answered 1 items for 2 actions"):
+        bulk.merge(b'{"errors":false,"items":[{}]}', 1)
+
+
+def test_a_pretty_answer_of_a_udf_stays_on_one_line():
+    from pipelines.batch import Deadline
+    from tests import wat
+    from tests.conftest import compile_wat
+
+    bulk = Bulk(ndjson({"index": {}}, {"a": 1}), index="i")
+    batch = bulk.batch([0])
+    udf = compile_wat(wat.answering('{\n  "b": 1\r\n}')).bind(b"{}", timeout_ms=100, memory=1 << 20)
+    batch.run_udf(udf, Deadline(5), abort=True, pipeline="p", stage="s")
+    bulk.absorb(batch)
+    rendered = bulk.render()
+    assert rendered is not None
+    assert rendered.count(b"\n") == 2
+
+
+def test_filter_path():
+    answer = b'{"took":1,"errors":true,"items":[{"index":{"status":201,"_id":"1"}}]}'
+    assert filter_path(answer, ["errors", "items.*.status"]) == b'{"errors":true,"items":[{"index":{"status":201}}]}'
+    assert filter_path(answer, ["-items", "-took"]) == b'{"errors":true}'
