@@ -138,7 +138,7 @@ def node() -> Iterator[str]:
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    automatic = ("Accept", "Accept-Encoding", "User-Agent")
+    automatic = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(auto_decompress=False, cookie_jar=jar, skip_auto_headers=automatic) as session:
         yield session

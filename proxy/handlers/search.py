@@ -126,7 +126,8 @@ def _body_name(call: Call, work: _Search, snapshot: Snapshot) -> str | None:
 
 def _read_body(call: Call, work: _Search) -> None:
     """Makes the body one that stages can read: JSON, inflated. Raises MediaTypeError."""
-    call.require_json()
+    if work.body:
+        call.require_json()
     if call.encoding and not work.changed:
         work.body, work.changed = call.inflated(work.body), True
 

@@ -52,7 +52,7 @@ async def msearch(call: Call) -> web.StreamResponse:
     body = await call.body()
     if call.snapshot.bound_types & {QUERY, RESULT} or b"search_pipeline" in body:
         text = call.inflated(body)
-        for expression in set(msearch_indexes(text, call.params.get("index", "_all"))):
+        for expression in msearch_indexes(text, call.params.get("index", "_all")):
             refuse(call, await concerned(call, expression, QUERY, RESULT))
     return await call.send_on(body, changed=False)
 

@@ -90,18 +90,23 @@ def _number(name: str, value: str) -> int:
         raise InvalidError(f"Failed to parse int parameter [{name}] with value [{value}]") from None
 
 
-def msearch_indexes(body: bytes, default: str) -> list[str]:
-    """The index expressions that the header lines of an `_msearch` body name; `default` for those that name none."""
-    found = []
-    for header in body.split(b"\n")[0::2]:
-        if not header.strip():
-            found.append(default)
-            continue
+def msearch_indexes(body: bytes, default: str) -> set[str]:
+    """The index expressions that an `_msearch` body searches; `default` for headers that name none.
+
+    Every line is asked, not every second one: a blank line that shifts headers and bodies must not hide an index. Raises
+    InvalidError for a line that is not a JSON object.
+    """
+    found: set[str] = set()
+    for position, line in enumerate(body.removesuffix(b"\n").split(b"\n")):
         try:
-            index = msgspec.json.decode(header).get("index")
-        except (msgspec.DecodeError, AttributeError):
-            raise InvalidError("the _msearch body has a header line that is not a JSON object") from None
-        found.append(",".join(index) if isinstance(index, list) else index or default)
+            members = msgspec.json.decode(line, type=dict[str, Any]) if line.strip() else {}
+        except msgspec.DecodeError:
+            raise InvalidError(f"line {position + 1} of the _msearch body is not a JSON object") from None
+        index = members.get("index")
+        if index:
+            found.add(",".join(map(str, index)) if isinstance(index, list) else str(index))
+        elif position % 2 == 0:
+            found.add(default)
     return found
 
 

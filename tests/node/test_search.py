@@ -1,0 +1,211 @@
+"""Query and result pipelines on `_search`; refusals on surfaces where they do not run yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests import wat
+from tests.conftest import NDJSON, Http, native, wasm
+
+ONLY_A = native("tenant", "filter_query", query={"term": {"t": "a"}})
+TWO = native("two", "truncate_hits", target_size=2)
+
+
+@pytest.fixture
+async def filled(through: Http, name: str) -> str:
+    """An index of ten documents with a query and a result pipeline."""
+    await through.pipeline(f"{name}-q", "query", ONLY_A, on_failure="abort")
+    await through.pipeline(f"{name}-r", "result", TWO)
+    await fill(through, name, query=f"{name}-q", result=f"{name}-r")
+    return name
+
+
+async def fill(http: Http, index: str, **pipelines: str) -> None:
+    await http.index(index, **pipelines)
+    await http.put(f"/{index}/_mapping", {"properties": {"t": {"type": "keyword"}}})
+    lines: list[Any] = []
+    for i in range(10):
+        lines += [{"index": {"_index": index, "_id": str(i)}}, {"t": "ab"[i % 2], "n": i, "w": "word"}]
+    assert (await http.bulk(*lines)).json["errors"] is False
+
+
+def seen(answer: Any) -> tuple[int, list[str]]:
+    assert answer.status == 200, answer.body
+    hits = answer.json["hits"]
+    return hits["total"]["value"], [hit["_id"] for hit in hits["hits"]]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("body", [None, {}, {"query": {"match_all": {}}}, {"query": {"range": {"n": {"gte": 0}}}}])
+async def test_both_pipelines_run(through: Http, filled: str, method: str, body: Any):
+    answer = await through(method, f"/{filled}/_search?sort=n", body)
+    assert seen(answer) == (5, ["0", "2"])
+    assert answer.headers["X-Pipeline"] == f"query={filled}-q@1,result={filled}-r@1"
+
+
+async def test_the_url_is_folded_into_the_body(through: Http, filled: str):
+    none = "&result_pipeline=_none"
+    assert seen(await through.get(f"/{filled}/_search?q=n:%5B4%20TO%20*%5D&sort=n:desc&size=1{none}")) == (3, ["8"])
+    answer = await through.post(f"/{filled}/_search?size=3&from=1&sort=n{none}", {"size": 9, "query": {"match_all": {}}})
+    assert seen(answer) == (5, ["2", "4", "6"])
+    answer = await through.get(f"/{filled}/_search?_source_includes=n&size=1&sort=n")
+    assert answer.json["hits"]["hits"][0]["_source"] == {"n": 0}
+    answer = await through.get(f"/{filled}/_search?_source=false&size=1&track_total_hits=2&sort=n")
+    assert "_source" not in answer.json["hits"]["hits"][0]
+    assert answer.json["hits"]["total"] == {"value": 2, "relation": "gte"}
+    source = "%7B%22size%22%3A1%2C%22sort%22%3A%5B%22n%22%5D%7D"
+    assert seen(await through.get(f"/{filled}/_search?source={source}&source_content_type=application/json")) == (5, ["0"])
+
+
+async def test_names_in_the_request(through: Http, direct: Http, filled: str):
+    await through.pipeline(f"{filled}-one", "result", native("one", "truncate_hits", target_size=1))
+    theirs = {"response_processors": [{"truncate_hits": {"target_size": 3}}]}
+    await direct.put(f"/_search/pipeline/{filled}-theirs", theirs)
+    s = f"/{filled}/_search?sort=n"
+    assert len(seen(await through.get(f"{s}&search_pipeline=_none"))[1]) == 10
+    assert len(seen(await through.get(f"{s}&search_pipeline={filled}-one"))[1]) == 1
+    assert seen(await through.get(f"{s}&result_pipeline={filled}-one")) == (5, ["0"])
+    assert seen(await through.get(f"{s}&query_pipeline=_none&result_pipeline=_none"))[0] == 10
+    assert len(seen(await through.get(f"{s}&search_pipeline={filled}-theirs"))[1]) == 3
+    assert len(seen(await through.post(s, {"search_pipeline": f"{filled}-one"}))[1]) == 1
+    assert len(seen(await through.post(s, {"search_pipeline": theirs}))[1]) == 3
+    unknown = await through.get(f"{s}&search_pipeline={filled}-nowhere")
+    assert (unknown.status, unknown.error["reason"]) == (400, f"Pipeline {filled}-nowhere is not defined")
+    assert (await through.get(f"{s}&query_pipeline={filled}-nowhere")).status == 400
+
+
+async def test_a_query_pipeline_that_must_not_fail_fails_closed(through: Http, name: str):
+    await through.pipeline(name, "query", native("no", "fail", message="no tenant"), on_failure="abort")
+    await fill(through, name, query=name)
+    answer = await through.get(f"/{name}/_search")
+    assert (answer.status, answer.error["type"], answer.error["stage"]) == (400, "fail_processor_exception", "no")
+
+
+async def test_a_default_query_pipeline_that_fails_lets_the_search_go_on_and_says_so(through: Http, name: str):
+    await through.udf(name, wat.TRAP)
+    await through.pipeline(name, "query", wasm("trap", name))
+    await fill(through, name, query=name)
+    answer = await through.get(f"/{name}/_search")
+    assert seen(answer)[0] == 10
+    assert answer.headers["X-Pipeline"] == f"query={name}@1;skipped=trap"
+
+
+async def test_a_compiled_udf_rewrites_a_query_and_a_result(through: Http, name: str):
+    await through.udf(f"{name}-q", wat.answering('{"size":1,"query":{"term":{"t":"b"}}}'))
+    await through.udf(f"{name}-r", wat.answering('{"masked":true}'), merge=True)
+    await through.pipeline(f"{name}-q", "query", wasm("q", f"{name}-q"))
+    await through.pipeline(f"{name}-r", "result", wasm("r", f"{name}-r"))
+    await fill(through, name, query=f"{name}-q", result=f"{name}-r")
+    answer = await through.post(f"/{name}/_search", {"query": {"match_all": {}}})
+    assert seen(answer)[0] == 5
+    assert answer.json["masked"] is True
+    assert answer.json["timed_out"] is False
+
+
+async def test_filter_path_is_applied_after_the_result_pipeline(through: Http, filled: str):
+    answer = await through.get(f"/{filled}/_search?filter_path=hits.hits._id&sort=n")
+    assert answer.json == {"hits": {"hits": [{"_id": "0"}, {"_id": "2"}]}}
+
+
+async def test_an_error_of_the_cluster_passes_as_it_is(through: Http, direct: Http, filled: str):
+    body = {"query": {"no_such_query": {}}, "sort": []}
+    plain = "query_pipeline=_none"
+    ours = await through.post(f"/{filled}/_search?{plain}", body)
+    theirs = await direct.post(f"/{filled}/_search", body)
+    assert (ours.status, ours.json) == (theirs.status, theirs.json)
+
+
+async def test_many_indexes(through: Http, name: str, filled: str):
+    """The same pipeline everywhere: it runs. Different ones: none, and that is said. Without one: does not count."""
+    await through.pipeline(f"{name}-b", "query", native("b", "filter_query", query={"term": {"t": "b"}}))
+    await fill(through, f"{name}-same", query=f"{name}-q", result=f"{name}-r")
+    await fill(through, f"{name}-plain")
+    both = await through.get(f"/{filled},{name}-same/_search")
+    assert seen(both)[0] == 10
+    assert "X-Pipeline-Conflict" not in both.headers
+    assert seen(await through.get(f"/{filled},{name}-plain/_search"))[0] == 10
+    await through.post("/_aliases", {"actions": [{"add": {"index": f"{name}*", "alias": f"{name}-alias"}}]})
+    assert seen(await through.get(f"/{name}-alias/_search"))[0] == 15
+    await fill(through, f"{name}-other", query=f"{name}-b")
+    mixed = await through.get(f"/{name}*/_search")
+    assert seen(mixed)[0] == 40
+    assert mixed.headers["X-Pipeline-Conflict"] == f"query: {name}-b, {name}-q"
+    assert "299" in mixed.headers["Warning"]
+    assert seen(await through.get(f"/{name}*,-{name}-other/_search"))[0] == 15
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [
+        ("POST", "/{i}/_search?scroll=1m", {}),
+        ("POST", "/{i}/_count", {}),
+        ("GET", "/{i}/_count", None),
+        ("POST", "/{i}/_explain/1", {"query": {"match_all": {}}}),
+        ("POST", "/{i}/_validate/query", {}),
+        ("POST", "/{i}/_search/point_in_time?keep_alive=1m", None),
+        ("POST", "/{i}/_search/template", {"source": "{}"}),
+        ("POST", "/{i}/_msearch", b"{}\n{}\n"),
+        ("POST", "/_msearch", b'{"index":"{i}"}\n{}\n'),
+        ("POST", "/_msearch", b'{"index":["none","{i}"]}\n{}\n'),
+        ("POST", "/{i}/_update_by_query", {}),
+        ("POST", "/{i}/_delete_by_query", {"query": {"match_all": {}}}),
+        ("POST", "/_reindex", {"source": {"index": "{i}"}, "dest": {"index": "elsewhere"}}),
+        ("POST", "/{i}/%5fcount", {}),
+    ],
+)
+async def test_other_surfaces_refuse_what_a_pipeline_would_concern(
+    through: Http, filled: str, method: str, target: str, body: Any
+):
+    def here(value: Any) -> Any:
+        if isinstance(value, bytes):
+            return value.replace(b"{i}", filled.encode())
+        if isinstance(value, dict):
+            return {k: here(v) for k, v in value.items()}
+        return value.replace("{i}", filled) if isinstance(value, str) else value
+
+    answer = await through(method, here(target), here(body), headers=NDJSON if isinstance(body, bytes) else None)
+    assert answer.status == 501, answer.body
+    assert answer.error["type"] == "unsupported_operation_exception"
+    assert "in this version" in answer.error["reason"]
+
+
+async def test_other_surfaces_pass_where_no_pipeline_is_concerned(through: Http, name: str, filled: str):
+    await fill(through, f"{name}-plain")
+    assert (await through.post(f"/{name}-plain/_count", {})).json["count"] == 10
+    answer = await through.post("/_msearch", f'{{"index":"{name}-plain"}}\n{{}}\n', headers=NDJSON)
+    assert answer.status == 200, answer.body
+    assert answer.json["responses"][0]["hits"]["total"]["value"] == 10
+    scroll = await through.post(f"/{name}-plain/_search?scroll=1m&size=4", {})
+    page = await through.post("/_search/scroll", {"scroll": "1m", "scroll_id": scroll.json["_scroll_id"]})
+    assert len(page.json["hits"]["hits"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        ("/{i}/_update/1", {"doc": {"a": 1}, "doc_as_upsert": True}),
+        ("/{i}/_update/1", {"script": {"source": ""}, "upsert": {"a": 1}}),
+        ("/{i}/_update_by_query", {}),
+        ("/_reindex", {"source": {"index": "x"}, "dest": {"index": "{i}"}}),
+        ("/{i}/_bulk/stream", {}),
+    ],
+)
+async def test_writes_that_would_bypass_a_document_pipeline_are_refused(
+    through: Http, name: str, target: str, body: dict[str, Any]
+):
+    await through.pipeline(name, "document", native("s", "set", field="x", value=1))
+    await through.index(name, document=name)
+    if "dest" in body:
+        body = {**body, "dest": {"index": name}}
+    answer = await through.post(target.replace("{i}", name), body)
+    assert answer.status == 501, answer.body
+
+
+async def test_a_plain_update_passes(through: Http, direct: Http, name: str):
+    await through.pipeline(name, "document", native("s", "set", field="x", value=1))
+    await through.index(name, document=name)
+    await through.put(f"/{name}/_doc/1", {"a": 1})
+    assert (await through.post(f"/{name}/_update/1", {"doc": {"b": 2}})).status == 200
+    assert (await direct.get(f"/{name}/_doc/1")).json["_source"] == {"a": 1, "x": 1, "b": 2}
