@@ -8,6 +8,7 @@ them.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
     from pipelines.definition import PipelineType
     from proxy.settings import Settings
 
-CHUNK = 1 << 20
+CHUNK = 1 << 19
 PAGE = 500
+STARTING_ATTEMPTS = 20
+STARTING_PAUSE = 0.05
 MAPPING = {
     "settings": {
         "index": {
@@ -81,12 +84,17 @@ class Store:
     async def fingerprint(self) -> str:
         """Changes with every write; empty while the index does not exist."""
         body = {"size": 0, "track_total_hits": True, "aggs": {"s": {"stats": {"field": "_seq_no"}}}}
-        try:
-            answer = await self._client.search(index=self.index, body=body)
-        except NotFoundError:
-            return ""
-        except OpenSearchException as error:
-            raise unavailable(error) from None
+        for attempt in range(STARTING_ATTEMPTS):
+            try:
+                answer = await self._client.search(index=self.index, body=body)
+                break
+            except NotFoundError:
+                return ""
+            except OpenSearchException as error:
+                # A shard that another proxy has just created answers 503 for a moment.
+                if attempt == STARTING_ATTEMPTS - 1 or getattr(error, "status_code", None) != 503:
+                    raise unavailable(error) from None
+                await asyncio.sleep(STARTING_PAUSE)
         if answer["_shards"]["failed"] or not answer["_shards"]["successful"]:
             raise RegistryError(f"the registry index [{self.index}] has no shard that answers")
         stats = answer["aggregations"]["s"]
@@ -266,8 +274,14 @@ class Store:
         except OpenSearchException as error:
             raise unavailable(error) from None
 
+    async def _wait_for_index(self) -> None:
+        try:
+            await self._client.cluster.health(index=self.index, wait_for_status="yellow")
+        except OpenSearchException as error:
+            raise unavailable(error) from None
+
     async def ensure_index(self) -> None:
-        """Creates the index if it is not there."""
+        """Creates the index if it is not there, and waits until it can be written, whoever created it."""
         try:
             if not await self._client.indices.exists(index=self.index):
                 await self._client.indices.create(index=self.index, body=MAPPING)
@@ -276,6 +290,7 @@ class Store:
                 raise unavailable(error) from None
         except OpenSearchException as error:
             raise unavailable(error) from None
+        await self._wait_for_index()
 
 
 def _json(value: object) -> str:

@@ -81,10 +81,9 @@ class Upstream:
         does not come or breaks off.
         """
         url = URL(self._base + target, encoded=True)
+        data = _pieces(body) if isinstance(body, bytes) and len(body) > _CHUNK else body or None
         try:
-            async with self._session.request(
-                method, url, headers=headers, data=body or None, allow_redirects=False
-            ) as answer:
+            async with self._session.request(method, url, headers=headers, data=data, allow_redirects=False) as answer:
                 yield answer
         except (TimeoutError, aiohttp.ServerTimeoutError):
             raise UpstreamTimeoutError("the cluster did not answer in time; see upstream_timeout") from None
@@ -97,6 +96,13 @@ class Upstream:
         """One exchange with the answer read whole. Raises as [`send`]."""
         async with self.send(method, target, headers, body) as answer:
             return Answer(answer.status, answer.reason or "", response_headers(answer.raw_headers), await answer.read())
+
+
+async def _pieces(body: bytes) -> AsyncIterator[memoryview]:
+    """A large body in pieces, so that a slow cluster holds it back without holding the loop."""
+    view = memoryview(body)
+    for start in range(0, len(body), _CHUNK):
+        yield view[start : start + _CHUNK]
 
 
 class Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import io
 import json
 import os
 import signal
@@ -67,6 +68,8 @@ class Http:
             body = body.encode()
         if body is not None:
             sent.setdefault("Content-Type", "application/json")
+        if isinstance(body, bytes) and len(body) > 1 << 20:
+            body = io.BytesIO(body)
         url = URL(self.base + target, encoded=True)
         async with self.session.request(method, url, data=body, headers=sent, allow_redirects=False) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
@@ -151,9 +154,11 @@ async def direct(node: str, session: aiohttp.ClientSession) -> Http:
 
 
 @pytest.fixture
-def name() -> str:
-    """A name that no other test uses."""
-    return f"t{uuid.uuid4().hex[:12]}"
+async def name(direct: Http) -> AsyncIterator[str]:
+    """A name that no other test uses; indexes that begin with it are deleted after the test."""
+    name = f"t{uuid.uuid4().hex[:12]}"
+    yield name
+    await direct.delete(f"/{name}*")
 
 
 def settings_for(node: str, folder: Path, **changes: Any) -> Settings:
@@ -182,6 +187,7 @@ async def through(settings: Settings, session: aiohttp.ClientSession) -> AsyncIt
         yield Http(proxy.url, session)
     finally:
         await proxy.stop()
+        await Http(settings.upstream, session).delete(f"/{settings.registry_index}")
 
 
 class ProxyProcess:

@@ -48,7 +48,9 @@ async def test_both_pipelines_run(through: Http, filled: str, method: str, body:
 async def test_the_url_is_folded_into_the_body(through: Http, filled: str):
     none = "&result_pipeline=_none"
     assert seen(await through.get(f"/{filled}/_search?q=n:%5B4%20TO%20*%5D&sort=n:desc&size=1{none}")) == (3, ["8"])
-    answer = await through.post(f"/{filled}/_search?size=3&from=1&sort=n{none}", {"size": 9, "query": {"match_all": {}}})
+    answer = await through.post(
+        f"/{filled}/_search?size=3&from=1&sort=n{none}", {"size": 9, "query": {"match_all": {}}}
+    )
     assert seen(answer) == (5, ["2", "4", "6"])
     answer = await through.get(f"/{filled}/_search?_source_includes=n&size=1&sort=n")
     assert answer.json["hits"]["hits"][0]["_source"] == {"n": 0}
@@ -56,7 +58,10 @@ async def test_the_url_is_folded_into_the_body(through: Http, filled: str):
     assert "_source" not in answer.json["hits"]["hits"][0]
     assert answer.json["hits"]["total"] == {"value": 2, "relation": "gte"}
     source = "%7B%22size%22%3A1%2C%22sort%22%3A%5B%22n%22%5D%7D"
-    assert seen(await through.get(f"/{filled}/_search?source={source}&source_content_type=application/json")) == (5, ["0"])
+    assert seen(await through.get(f"/{filled}/_search?source={source}&source_content_type=application/json")) == (
+        5,
+        ["0"],
+    )
 
 
 async def test_names_in_the_request(through: Http, direct: Http, filled: str):
