@@ -93,8 +93,8 @@ def _number(name: str, value: str) -> int:
 def msearch_indexes(body: bytes, default: str) -> set[str]:
     """The index expressions that an `_msearch` body searches; `default` for headers that name none.
 
-    Every line is asked, not every second one: a blank line that shifts headers and bodies must not hide an index. Raises
-    InvalidError for a line that is not a JSON object.
+    Every line is asked, not every second one: a blank line that shifts headers and bodies must not hide an index.
+    Raises InvalidError for a line that is not a JSON object.
     """
     found: set[str] = set()
     for position, line in enumerate(body.removesuffix(b"\n").split(b"\n")):
