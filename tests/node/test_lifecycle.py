@@ -134,7 +134,9 @@ async def test_kill_9_loses_nothing_acknowledged_and_a_restart_keeps_everything(
     again, http = serve()
     await again.ready(http)
     assert (await http.get(f"/_pipeline/{name}")).json["version"] == "1"
-    assert (await http.get(f"/{name}/_settings")).json[name]["settings"]["index"]["document"]["default_pipeline"] == name
+    assert (await http.get(f"/{name}/_settings")).json[name]["settings"]["index"]["document"][
+        "default_pipeline"
+    ] == name
     await direct.post(f"/{name}/_refresh")
     found = await direct.post(f"/{name}/_search", {"size": 10_000, "track_total_hits": True})
     stored = {hit["_id"]: hit["_source"] for hit in found.json["hits"]["hits"]}

@@ -12,18 +12,19 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
+use crate::contract::Contract;
 use crate::error::Fault;
 use crate::host::Meta;
-use crate::instance::{Output, Sandbox};
 use crate::json;
-use crate::module::{Udf, UdfInner};
+use crate::module::Udf;
 use crate::native::Native;
 use crate::runtime::guard_signals;
-use crate::watchdog::{self, Ended, Guard, now_ns};
+use crate::watchdog::{self, now_ns};
+use crate::work::{Runner, Work};
 
 /// Errors and log lines that one stage reports per batch; the rest is only counted.
 const SAMPLES: usize = 8;
-const LOG_LINES: usize = 64;
+pub const LOG_LINES: usize = 64;
 
 /// What the documents of a batch are: it decides what `false` and lists mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -270,7 +271,7 @@ impl Batch {
         py.detach(|| {
             guard_signals();
             let mut run = StageRun::default();
-            let mut work = Work { runner: &runner, running: None, hopeless: None };
+            let mut work = Work::new(&runner);
             let body = Arc::clone(&self.body);
             for (at, doc) in live(&mut self.docs) {
                 let text = text_of(&body, &doc.text);
@@ -361,174 +362,6 @@ fn settle(doc: &mut Doc, at: usize, effect: Result<Effect, Fault>, terms: &Terms
             }
         }
     }
-}
-
-/// A UDF and the bounds of its stage.
-struct Runner {
-    udf: Arc<UdfInner>,
-    isolate: bool,
-    deadline: Arc<watchdog::Deadline>,
-    stage_at: u64,
-    fuel: u64,
-}
-
-/// A sandbox under watch. The guard goes first: it must not outlive the memory that it watches.
-struct Running {
-    guard: Guard,
-    sandbox: Sandbox,
-}
-
-struct Work<'r> {
-    runner: &'r Runner,
-    running: Option<Running>,
-    /// Why no sandbox can be made at all.
-    hopeless: Option<Fault>,
-}
-
-impl Work<'_> {
-    /// One document through the UDF; a sandbox that has served before is not trusted with the blame for a failure.
-    fn call(
-        &mut self,
-        text: &[u8],
-        meta: &Meta,
-        at: usize,
-        run: &mut StageRun,
-    ) -> Result<(Output, Option<Vec<u8>>), Fault> {
-        loop {
-            let mut running = self.running(run)?;
-            match running.guard.stop(now_ns()) {
-                Ended::Cancelled => {
-                    self.running = Some(running);
-                    return Err(Fault::timeout("the request was cancelled"));
-                }
-                Ended::Batch => {
-                    self.running = Some(running);
-                    return Err(Fault::timeout("the deadline of the stage or pipeline has passed"));
-                }
-                Ended::Call | Ended::No => {}
-            }
-            let start = now_ns();
-            let called = running.sandbox.call(text, meta, &running.guard, self.runner.fuel);
-            run.fuel += called.fuel;
-            let early = called.ended == Ended::Call && now_ns() - start < self.runner.udf.limits.timeout_ns;
-            let served_before = running.sandbox.calls > 1;
-            let broken = running.sandbox.broken;
-            if broken || self.runner.isolate {
-                self.retire(running, run);
-            } else {
-                self.running = Some(running);
-            }
-            for (level, line) in called.logs {
-                if run.logs.len() < LOG_LINES {
-                    run.logs.push((at, level, line));
-                }
-            }
-            if broken && (early || (served_before && called.ended == Ended::No)) {
-                continue;
-            }
-            return called.result.map(|output| (output, called.edited));
-        }
-    }
-
-    fn running(&mut self, _run: &mut StageRun) -> Result<Running, Fault> {
-        if let Some(running) = self.running.take() {
-            return Ok(running);
-        }
-        if let Some(fault) = &self.hopeless {
-            return Err(fault.clone());
-        }
-        let udf = &self.runner.udf;
-        let made = if self.runner.isolate { udf.fresh() } else { udf.take() };
-        let sandbox = made.inspect_err(|fault| self.hopeless = Some(fault.clone()))?;
-        // SAFETY: guard and sandbox travel together in `Running`, whose guard is dropped first.
-        let guard =
-            unsafe { Guard::new(sandbox.fuel_address(), Arc::clone(&self.runner.deadline), self.runner.stage_at) };
-        Ok(Running { guard, sandbox })
-    }
-
-    fn retire(&self, running: Running, run: &mut StageRun) {
-        run.memory = run.memory.max(running.sandbox.memory_bytes());
-        let Running { guard, sandbox } = running;
-        drop(guard);
-        if !self.runner.isolate {
-            self.runner.udf.give_back(sandbox);
-        }
-    }
-
-    fn finish(mut self, run: &mut StageRun) {
-        if let Some(running) = self.running.take() {
-            self.retire(running, run);
-        }
-    }
-}
-
-/// The UDF result contract (design: pipelines.md): what an answer means for the document.
-struct Contract {
-    kind: Kind,
-    trial: bool,
-    merge: bool,
-    target_field: Option<String>,
-}
-
-impl Contract {
-    fn apply(&self, text: &[u8], output: Output, edited: Option<Vec<u8>>) -> Result<Effect, Fault> {
-        let kept = || edited.clone().map_or(Effect::Unchanged, Effect::Replaced);
-        match output {
-            Output::Keep(true) | Output::Json(None) => Ok(kept()),
-            Output::Keep(false) => self.filtered(),
-            Output::Number(number) => self.number(edited.as_deref().unwrap_or(text), number.into_bytes()),
-            Output::Json(Some(answer)) => self.answer(edited.as_deref().unwrap_or(text), answer, kept),
-        }
-    }
-
-    fn answer(&self, text: &[u8], answer: Vec<u8>, kept: impl Fn() -> Effect) -> Result<Effect, Fault> {
-        json::check(&answer).map_err(|e| Fault::result(format!("the UDF's answer is {}", e.0)))?;
-        let answer = trim(answer);
-        match answer[0] {
-            b'n' => Ok(kept()),
-            b't' => Ok(kept()),
-            b'f' => self.filtered(),
-            b'{' if self.merge => Ok(Effect::Replaced(json::merge(text, &answer))),
-            b'{' => Ok(Effect::Replaced(answer)),
-            b'"' => self.string(text, answer),
-            b'[' => Err(Fault::result(
-                "the UDF answered a list: making several documents of one is not available in this version",
-            )),
-            _ => self.number(text, answer),
-        }
-    }
-
-    fn filtered(&self) -> Result<Effect, Fault> {
-        match self.kind {
-            _ if self.trial => Ok(Effect::Dropped),
-            Kind::Document => Ok(Effect::Dropped),
-            Kind::Query => Err(Fault::new(400, "filtered", "a stage of the query pipeline refused this request")),
-            Kind::Result => Err(Fault::new(400, "filtered", "a stage of the result pipeline refused this response")),
-        }
-    }
-
-    fn string(&self, text: &[u8], answer: Vec<u8>) -> Result<Effect, Fault> {
-        if let Some(inner) = json::string(&answer).filter(|s| json::check_object(s.as_bytes()).is_ok()) {
-            return Ok(Effect::Replaced(json::merge(text, inner.as_bytes())));
-        }
-        if self.trial {
-            return Ok(Effect::Finished(answer));
-        }
-        Err(Fault::result("the UDF answered a string that is not a JSON object"))
-    }
-
-    fn number(&self, text: &[u8], number: Vec<u8>) -> Result<Effect, Fault> {
-        match &self.target_field {
-            Some(field) => json::set(text, field, &number).map(Effect::Replaced).map_err(Fault::illegal),
-            None if self.trial => Ok(Effect::Finished(number)),
-            None => Err(Fault::result("the UDF answered a number, but the stage has no [target_field] for it")),
-        }
-    }
-}
-
-fn trim(text: Vec<u8>) -> Vec<u8> {
-    let trimmed = text.trim_ascii();
-    if trimmed.len() == text.len() { text } else { trimmed.to_vec() }
 }
 
 /// Why `text` is not one JSON object, or `None` if it is one.

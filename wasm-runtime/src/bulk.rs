@@ -274,12 +274,12 @@ impl Bulk {
     fn documents(&mut self, keys: &[usize]) -> Vec<Doc> {
         let mut docs = Vec::new();
         for (slot, action) in self.actions.iter_mut().enumerate().filter(|(_, a)| keys.contains(&a.key)) {
-            if action.op == Op::Update {
-                if let Err(why) = json::check_object(&self.body[action.source.clone()]) {
-                    let fault = Fault::new(400, "mapper_parsing_exception", format!("failed to parse: {}", why.0));
-                    action.fate = Fate::Failed { fault, pipeline: String::new(), stage: String::new() };
-                    continue;
-                }
+            if action.op == Op::Update
+                && let Err(why) = json::check_object(&self.body[action.source.clone()])
+            {
+                let fault = Fault::new(400, "mapper_parsing_exception", format!("failed to parse: {}", why.0));
+                action.fate = Fate::Failed { fault, pipeline: String::new(), stage: String::new() };
+                continue;
             }
             let Some(part) = writable_part(&self.body, action) else { continue };
             docs.push(Doc {
@@ -469,6 +469,6 @@ fn parse_action(line: &[u8], number: usize, index: Option<&str>) -> Result<(Op, 
 /// `text` (JSON) reduced by OpenSearch's `filter_path` patterns.
 #[pyfunction]
 pub fn filter_path<'py>(py: Python<'py>, text: &[u8], patterns: Vec<String>) -> Bound<'py, PyBytes> {
-    let out = py.detach(|| json::filter_path(text, &patterns));
+    let out = py.detach(|| crate::filter_path::filter_path(text, &patterns));
     PyBytes::new(py, &out)
 }

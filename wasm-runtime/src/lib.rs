@@ -1,11 +1,13 @@
 //! Headrace's engine behind `pipelines._wasm`: WebAssembly UDFs and every loop over documents.
 //!
 //! This file is the module table only. A batch's way: `bulk` (framing) → `batch` (documents and outcomes) → `native` or
-//! `module`/`instance` (one stage) → `bulk` (the body to forward, the answer to send).
+//! `work` > `instance` > `contract` (one stage) → `bulk` (the body to forward, the answer to send).
 
 pub mod batch;
 pub mod bulk;
+pub mod contract;
 pub mod error;
+pub mod filter_path;
 pub mod host;
 pub mod instance;
 pub mod json;
@@ -15,6 +17,7 @@ pub mod native;
 pub mod runtime;
 pub mod stats;
 pub mod watchdog;
+pub mod work;
 
 use pyo3::prelude::*;
 

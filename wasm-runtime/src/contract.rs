@@ -1,0 +1,77 @@
+//! The UDF result contract: what an answer means for the document.
+
+use crate::batch::{Effect, Kind};
+use crate::error::Fault;
+use crate::instance::Output;
+use crate::json;
+
+/// The UDF result contract (design: pipelines.md): what an answer means for the document.
+pub struct Contract {
+    pub kind: Kind,
+    pub trial: bool,
+    pub merge: bool,
+    pub target_field: Option<String>,
+}
+
+impl Contract {
+    /// # Errors
+    /// The fault of a UDF that broke the contract.
+    pub fn apply(&self, text: &[u8], output: Output, edited: Option<Vec<u8>>) -> Result<Effect, Fault> {
+        let kept = || edited.clone().map_or(Effect::Unchanged, Effect::Replaced);
+        match output {
+            Output::Keep(true) | Output::Json(None) => Ok(kept()),
+            Output::Keep(false) => self.filtered(),
+            Output::Number(number) => self.number(edited.as_deref().unwrap_or(text), number.into_bytes()),
+            Output::Json(Some(answer)) => self.answer(edited.as_deref().unwrap_or(text), answer, kept),
+        }
+    }
+
+    fn answer(&self, text: &[u8], answer: Vec<u8>, kept: impl Fn() -> Effect) -> Result<Effect, Fault> {
+        json::check(&answer).map_err(|e| Fault::result(format!("the UDF's answer is {}", e.0)))?;
+        let answer = trim(answer);
+        match answer[0] {
+            b'n' => Ok(kept()),
+            b't' => Ok(kept()),
+            b'f' => self.filtered(),
+            b'{' if self.merge => Ok(Effect::Replaced(json::merge(text, &answer))),
+            b'{' => Ok(Effect::Replaced(answer)),
+            b'"' => self.string(text, answer),
+            b'[' => Err(Fault::result(
+                "the UDF answered a list: making several documents of one is not available in this version",
+            )),
+            _ => self.number(text, answer),
+        }
+    }
+
+    fn filtered(&self) -> Result<Effect, Fault> {
+        match self.kind {
+            _ if self.trial => Ok(Effect::Dropped),
+            Kind::Document => Ok(Effect::Dropped),
+            Kind::Query => Err(Fault::new(400, "filtered", "a stage of the query pipeline refused this request")),
+            Kind::Result => Err(Fault::new(400, "filtered", "a stage of the result pipeline refused this response")),
+        }
+    }
+
+    fn string(&self, text: &[u8], answer: Vec<u8>) -> Result<Effect, Fault> {
+        if let Some(inner) = json::string(&answer).filter(|s| json::check_object(s.as_bytes()).is_ok()) {
+            return Ok(Effect::Replaced(json::merge(text, inner.as_bytes())));
+        }
+        if self.trial {
+            return Ok(Effect::Finished(answer));
+        }
+        Err(Fault::result("the UDF answered a string that is not a JSON object"))
+    }
+
+    fn number(&self, text: &[u8], number: Vec<u8>) -> Result<Effect, Fault> {
+        match &self.target_field {
+            Some(field) => json::set(text, field, &number).map(Effect::Replaced).map_err(Fault::illegal),
+            None if self.trial => Ok(Effect::Finished(number)),
+            None => Err(Fault::result("the UDF answered a number, but the stage has no [target_field] for it")),
+        }
+    }
+}
+
+fn trim(text: Vec<u8>) -> Vec<u8> {
+    let trimmed = text.trim_ascii();
+    if trimmed.len() == text.len() { text } else { trimmed.to_vec() }
+}

@@ -1,0 +1,120 @@
+//! A UDF over the documents of a batch: which sandbox, how long, and who is to blame.
+
+use std::sync::Arc;
+
+use crate::batch::{LOG_LINES, StageRun};
+use crate::error::Fault;
+use crate::host::Meta;
+use crate::instance::{Output, Sandbox};
+use crate::module::UdfInner;
+use crate::watchdog::{self, Ended, Guard, now_ns};
+
+/// A UDF and the bounds of its stage.
+pub struct Runner {
+    pub udf: Arc<UdfInner>,
+    pub isolate: bool,
+    pub deadline: Arc<watchdog::Deadline>,
+    /// By `now_ns`; `u64::MAX` for none.
+    pub stage_at: u64,
+    /// Points for one document.
+    pub fuel: u64,
+}
+
+/// A sandbox under watch. The guard goes first: it must not outlive the memory that it watches.
+struct Running {
+    guard: Guard,
+    sandbox: Sandbox,
+}
+
+/// A stage's UDF at work on one batch.
+pub struct Work<'r> {
+    runner: &'r Runner,
+    running: Option<Running>,
+    /// Why no sandbox can be made at all.
+    hopeless: Option<Fault>,
+}
+
+impl<'r> Work<'r> {
+    pub fn new(runner: &'r Runner) -> Self {
+        Self { runner, running: None, hopeless: None }
+    }
+
+    /// One document through the UDF; a sandbox that has served before is not trusted with the blame for a failure.
+    ///
+    /// # Errors
+    /// The fault of this document, or the reason why the stage goes no further.
+    pub fn call(
+        &mut self,
+        text: &[u8],
+        meta: &Meta,
+        at: usize,
+        run: &mut StageRun,
+    ) -> Result<(Output, Option<Vec<u8>>), Fault> {
+        loop {
+            let mut running = self.running()?;
+            match running.guard.stop(now_ns()) {
+                Ended::Cancelled => {
+                    self.running = Some(running);
+                    return Err(Fault::timeout("the request was cancelled"));
+                }
+                Ended::Batch => {
+                    self.running = Some(running);
+                    return Err(Fault::timeout("the deadline of the stage or pipeline has passed"));
+                }
+                Ended::Call | Ended::No => {}
+            }
+            let start = now_ns();
+            let called = running.sandbox.call(text, meta, &running.guard, self.runner.fuel);
+            run.fuel += called.fuel;
+            let early = called.ended == Ended::Call && now_ns() - start < self.runner.udf.limits.timeout_ns;
+            let served_before = running.sandbox.calls > 1;
+            let broken = running.sandbox.broken;
+            if broken || self.runner.isolate {
+                self.retire(running, run);
+            } else {
+                self.running = Some(running);
+            }
+            for (level, line) in called.logs {
+                if run.logs.len() < LOG_LINES {
+                    run.logs.push((at, level, line));
+                }
+            }
+            if broken && (early || (served_before && called.ended == Ended::No)) {
+                continue;
+            }
+            return called.result.map(|output| (output, called.edited));
+        }
+    }
+
+    fn running(&mut self) -> Result<Running, Fault> {
+        if let Some(running) = self.running.take() {
+            return Ok(running);
+        }
+        if let Some(fault) = &self.hopeless {
+            return Err(fault.clone());
+        }
+        let udf = &self.runner.udf;
+        let made = if self.runner.isolate { udf.fresh() } else { udf.take() };
+        let sandbox = made.inspect_err(|fault| self.hopeless = Some(fault.clone()))?;
+        // SAFETY: guard and sandbox travel together in `Running`, whose guard is dropped first.
+        let guard =
+            unsafe { Guard::new(sandbox.fuel_address(), Arc::clone(&self.runner.deadline), self.runner.stage_at) };
+        Ok(Running { guard, sandbox })
+    }
+
+    fn retire(&self, running: Running, run: &mut StageRun) {
+        run.memory = run.memory.max(running.sandbox.memory_bytes());
+        let Running { guard, sandbox } = running;
+        drop(guard);
+        if !self.runner.isolate {
+            self.runner.udf.give_back(sandbox);
+        }
+    }
+
+    /// Gives the sandbox back.
+    pub fn finish(mut self, run: &mut StageRun) {
+        if let Some(running) = self.running.take() {
+            self.retire(running, run);
+        }
+    }
+}
