@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import hypothesis
 import pytest
 from yarl import URL
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 ROOT = Path(__file__).parent.parent
+# CI runs the same examples each time; at a desk every run looks for new ones. Busy machines need no deadline per example.
+hypothesis.settings.register_profile("headrace", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("headrace")
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 

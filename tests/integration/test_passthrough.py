@@ -1,0 +1,290 @@
+"""Pass-through against a cluster of ours at the network's edge: what arrives there, and what comes back, byte for byte."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from proxy.app import Proxy
+from tests.conftest import settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@dataclass
+class Cluster:
+    """Speaks just enough HTTP to keep what was sent and to send back what it is told, raw."""
+
+    answers: dict[str, bytes] = field(default_factory=dict)
+    seen: list[bytes] = field(default_factory=list)
+    port: int = 0
+
+    async def start(self) -> asyncio.Server:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        return server
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                target = head.split(b" ", 2)[1].decode()
+                body = await self._body(reader, head)
+                registry = target.startswith("/.headrace")
+                if not registry and not target.startswith(("/_alias", "/_data_stream")):
+                    self.seen.append(head + body)
+                missing = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+                answer = missing if registry else self.answers.get(target.partition("?")[0], missing)
+                writer.write(answer)
+                await writer.drain()
+                if b"X-Cut: 1" in answer:
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        writer.close()
+
+    @staticmethod
+    async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
+        lower = head.lower()
+        if b"transfer-encoding: chunked" in lower:
+            body = b""
+            while True:
+                size = int(await reader.readline(), 16)
+                body += await reader.readexactly(size)
+                await reader.readexactly(2)
+                if size == 0:
+                    return body
+        for line in lower.split(b"\r\n"):
+            if line.startswith(b"content-length:"):
+                return await reader.readexactly(int(line.split(b":")[1]))
+        return b""
+
+
+@dataclass
+class Wired:
+    cluster: Cluster
+    port: int
+
+    async def __call__(self, request: bytes, *, keep: bool = False) -> bytes:
+        """Sends raw bytes to the proxy and reads until it closes (or half a second of silence with `keep`)."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(request)
+        out = b""
+        try:
+            async with asyncio.timeout(0.5 if keep else 5):
+                while chunk := await reader.read(1 << 16):
+                    out += chunk
+        except TimeoutError:
+            pass
+        writer.close()
+        return out
+
+    def sent_on(self) -> tuple[list[bytes], bytes]:
+        head, _, body = self.cluster.seen[-1].partition(b"\r\n\r\n")
+        return head.split(b"\r\n"), body
+
+
+@pytest.fixture
+async def wired(tmp_path: Any) -> AsyncIterator[Wired]:
+    cluster = Cluster()
+    server = await cluster.start()
+    proxy = Proxy(settings_for(f"http://127.0.0.1:{cluster.port}", tmp_path))
+    await proxy.start()
+    yield Wired(cluster, int(proxy.url.rpartition(":")[2]))
+    await proxy.stop()
+    server.close()
+
+
+def answer(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+GET = "GET {} HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n{}\r\n"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/a%2Fb/_doc/x%20y?q=%E2%82%AC&empty&a=1&a=2&b=%2F+%2B",
+        "/<logs-{now/d}>/_mapping",
+        "/%3Clogs-%7Bnow%2Fd%7D%3E/_mapping",
+        "/i/../_cluster/health",
+        "/i//_mapping",
+        "/i/_mapping/",
+        "/@127.0.0.1:99/",
+        "//127.0.0.1:99/x",
+        "/i;v=1/_mapping?x=a;b",
+        "/%",
+    ],
+)
+async def test_the_target_arrives_as_it_was_sent(wired: Wired, target: str):
+    await wired(GET.format(target, "").encode())
+    assert wired.sent_on()[0][0] == f"GET {target} HTTP/1.1".encode()
+
+
+async def test_headers_pass_and_hop_by_hop_ones_end_here(wired: Wired):
+    await wired(
+        b"GET /x HTTP/1.1\r\nHost: proxy\r\nAuthorization: Basic dTpw\r\nX-Opaque-Id: a\r\ntraceparent: 00-1-2-3\r\n"
+        b"Accept: a/b\r\nAccept: c/d\r\nX-Forwarded-For: 10.0.0.1\r\nKeep-Alive: 5\r\nTE: trailers\r\nUpgrade: h2c\r\n"
+        b"X-Hop: 1\r\nX-Headrace-Admin-Token: t\r\nProxy-Authorization: x\r\nConnection: close, X-Hop\r\n\r\n"
+    )
+    head, _ = wired.sent_on()
+    assert head[0] == b"GET /x HTTP/1.1"
+    assert sorted(head[1:]) == sorted(
+        [
+            f"Host: 127.0.0.1:{wired.cluster.port}".encode(),
+            b"Authorization: Basic dTpw",
+            b"X-Opaque-Id: a",
+            b"traceparent: 00-1-2-3",
+            b"Accept: a/b",
+            b"Accept: c/d",
+            b"X-Forwarded-For: 10.0.0.1, 127.0.0.1",
+        ]
+    )
+
+
+async def test_an_answer_comes_back_as_it_was_sent(wired: Wired):
+    body = gzip.compress(b"compressed")
+    wired.cluster.answers["/x"] = answer(
+        body,
+        "Content-Encoding: gzip",
+        "X-Two: 1",
+        "X-Two: 2",
+        "Warning: 299 x",
+        "Keep-Alive: 5",
+        status="299 Odd Reason",
+    )
+    head, _, got = (await wired(GET.format("/x", "Accept-Encoding: gzip\r\n").encode())).partition(b"\r\n\r\n")
+    assert got == body
+    assert head.split(b"\r\n")[0] == b"HTTP/1.1 299 Odd Reason"
+    assert sorted(head.split(b"\r\n")[1:]) == sorted(
+        [
+            f"Content-Length: {len(body)}".encode(),
+            b"Content-Encoding: gzip",
+            b"X-Two: 1",
+            b"X-Two: 2",
+            b"Warning: 299 x",
+            b"Connection: close",
+        ]
+    )
+
+
+async def test_bodies_keep_their_framing_and_bytes(wired: Wired):
+    body = gzip.compress(b"x" * 1000)
+    head = f"POST /x HTTP/1.1\r\nHost: p\r\nConnection: close\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+    await wired(head.encode() + body)
+    sent, got = wired.sent_on()
+    assert got == body
+    assert f"Content-Length: {len(body)}".encode() in sent
+    assert b"Content-Encoding: gzip" in sent
+    await wired(
+        b"POST /x HTTP/1.1\r\nHost: p\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    )
+    sent, got = wired.sent_on()
+    assert got == b"abcde"
+    assert b"Transfer-Encoding: chunked" in sent
+
+
+async def test_a_get_keeps_its_body(wired: Wired):
+    await wired(b"GET /x HTTP/1.1\r\nHost: p\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+    head, body = wired.sent_on()
+    assert (head[0], body) == (b"GET /x HTTP/1.1", b"{}")
+
+
+async def test_head_has_the_length_and_no_body(wired: Wired):
+    wired.cluster.answers["/x"] = b"HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n"
+    got = await wired(b"HEAD /x HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n")
+    assert b"Content-Length: 77\r\n" in got
+    assert got.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
+async def test_answers_without_a_body(wired: Wired, status: str):
+    wired.cluster.answers["/x"] = f"HTTP/1.1 {status}\r\n\r\n".encode()
+    got = await wired(GET.format("/x", "").encode())
+    assert got.startswith(f"HTTP/1.1 {status}\r\n".encode())
+    assert got.endswith(b"\r\n\r\n")
+
+
+async def test_chunked_answers_and_trailers(wired: Wired):
+    wired.cluster.answers["/x"] = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Trailer: 1\r\n\r\n"
+    )
+    got = await wired(GET.format("/x", "").encode())
+    assert b"abc" in got
+    assert got.endswith(b"0\r\n\r\n")
+    assert b"X-Trailer" not in got
+
+
+async def test_expect_is_answered_here_and_not_sent_on(wired: Wired):
+    wired.cluster.answers["/x"] = answer(b"ok")
+    got = await wired(
+        b"PUT /x HTTP/1.1\r\nHost: p\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi"
+    )
+    assert got.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+    head, body = wired.sent_on()
+    assert body == b"hi"
+    assert not any(line.lower().startswith(b"expect") for line in head)
+
+
+async def test_an_answer_that_breaks_off_does_not_look_complete(wired: Wired):
+    wired.cluster.answers["/x"] = b"HTTP/1.1 200 OK\r\nX-Cut: 1\r\nContent-Length: 100\r\n\r\nonly this"
+    got = await wired(GET.format("/x", "").encode())
+    assert b"Content-Length: 100" in got
+    assert len(got.partition(b"\r\n\r\n")[2]) < 100
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "POST"])
+async def test_a_write_is_never_sent_twice(wired: Wired, method: str):
+    """The kept connection is closed by the cluster as the request arrives: nobody can know whether it was carried out."""
+    wired.cluster.answers["/ok"] = answer(b"ok")
+    wired.cluster.answers["/x"] = b"X-Cut: 1"
+    await wired(GET.format("/ok", "").encode())
+    got = await wired(f"{method} /x HTTP/1.1\r\nHost: p\r\nConnection: close\r\nContent-Length: 1\r\n\r\na".encode())
+    assert got.startswith(b"HTTP/1.1 502 ")
+    assert b'"type":"upstream_exception"' in got
+    assert sum(b" /x " in seen for seen in wired.cluster.seen) == 1
+
+
+async def test_redirects_are_the_client_s_to_follow(wired: Wired):
+    wired.cluster.answers["/x"] = answer(b"", "Location: http://127.0.0.1:9/", status="302 Found")
+    got = await wired(GET.format("/x", "").encode())
+    assert got.startswith(b"HTTP/1.1 302 Found")
+    assert b"Location: http://127.0.0.1:9/" in got
+
+
+async def test_cookies_are_not_kept(wired: Wired):
+    wired.cluster.answers["/x"] = answer(b"", "Set-Cookie: a=1; Path=/")
+    await wired(GET.format("/x", "").encode())
+    await wired(GET.format("/x", "").encode())
+    assert not any(line.lower().startswith(b"cookie") for line in wired.sent_on()[0])
+
+
+async def test_an_absolute_target_goes_nowhere(wired: Wired):
+    got = await wired(b"GET http://127.0.0.1:9/x HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n")
+    assert got.startswith(b"HTTP/1.1 400 ")
+    assert wired.cluster.seen == []
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"POST / HTTP/1.1\r\nHost: p\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: p\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcde",
+        b"POST / HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: p\r\nBad Header: 1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: p\r\nX: a\x00b\r\n\r\n",
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: p\r\n\r\n",
+    ],
+    ids=["cl+te", "two-cl", "chunk-size", "header-name", "nul", "long-line"],
+)
+async def test_requests_that_could_smuggle_another_are_refused(wired: Wired, request_: bytes):
+    got = await wired(request_, keep=True)
+    assert got.split(b" ")[1] == b"400"
+    assert wired.cluster.seen == [] or b"zz" not in wired.cluster.seen[-1]
