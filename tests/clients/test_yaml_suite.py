@@ -1,0 +1,43 @@
+"""A third party's REST suite, direct and through the proxy: the pass lists are equal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from typing import TYPE_CHECKING
+
+from tests.clients.yaml_suite import Suite, cases, fetch
+
+if TYPE_CHECKING:
+    from tests.conftest import Http
+
+# Everything with HEADRACE_YAML_SUITE=.; by default the surfaces that Headrace reads or shapes.
+CHOSEN = os.environ.get(
+    "HEADRACE_YAML_SUITE",
+    r"^(bulk|create|index|update|delete|exists|get|mget|msearch|count|explain|scroll|search/(10|20|30|40|60|90)_|"
+    r"indices\.(create|delete|exists|get|put_settings|get_settings|put_alias|put_mapping|refresh)|ping|info|cat\.(count|indices))",
+)
+
+
+def compare(node: str, proxy: str) -> tuple[dict[str, tuple[str, str]], int]:
+    """Tests that end differently, twice in a row; and how many passed."""
+    folder = fetch()
+    direct, through = Suite(node, node, folder), Suite(proxy, node, folder)
+    different: dict[str, tuple[str, str]] = {}
+    passed = 0
+    for case in cases(folder, re.compile(CHOSEN)):
+        for _ in range(2):
+            ends = direct.run(case), through.run(case)
+            if ends[0].partition(":")[0] == ends[1].partition(":")[0]:
+                passed += ends[0] == "passed"
+                break
+        else:
+            different[case.name] = ends
+    return different, passed
+
+
+async def test_the_pass_lists_are_equal(node: str, through: Http):
+    different, passed = await asyncio.to_thread(compare, node, through.base)
+    assert different == {}
+    assert passed > 150
