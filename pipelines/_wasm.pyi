@@ -17,6 +17,7 @@ __all__ = [
     "Udf",
     "check_object",
     "filter_path",
+    "keep_buffers",
 ]
 
 DEBUG_BUILD: Final[bool]
@@ -156,4 +157,5 @@ class Histogram:
     def mean_ms(self) -> float: ...
 
 def check_object(text: bytes) -> str | None: ...
+def keep_buffers() -> None: ...
 def filter_path(text: bytes, patterns: list[str]) -> bytes: ...

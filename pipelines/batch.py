@@ -5,7 +5,17 @@ from __future__ import annotations
 import warnings
 
 from pipelines import _wasm
-from pipelines._wasm import Batch, Bulk, BulkError, Deadline, Histogram, StageRun, check_object, filter_path
+from pipelines._wasm import (
+    Batch,
+    Bulk,
+    BulkError,
+    Deadline,
+    Histogram,
+    StageRun,
+    check_object,
+    filter_path,
+    keep_buffers,
+)
 
 if _wasm.DEBUG_BUILD:
     warnings.warn("the engine is a debug build: do not report timings from it", RuntimeWarning, stacklevel=2)
@@ -19,4 +29,5 @@ __all__ = [
     "StageRun",
     "check_object",
     "filter_path",
+    "keep_buffers",
 ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import uvloop
 
+from pipelines import keep_buffers
 from pipelines.errors import InvalidError
 from proxy import logging as proxy_logging
 from proxy.app import Proxy
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(msgspec.json.format(msgspec.json.encode(settings.shown()), indent=2).decode())
         return 0
     proxy_logging.configure(settings.log_level)
+    keep_buffers()
     try:
         uvloop.run(serve(settings))
     except OSError as error:

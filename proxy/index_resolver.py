@@ -29,6 +29,10 @@ class Metadata(Protocol):
         """The answers of `GET /_alias` and `GET /_data_stream`."""
         ...
 
+    async def expand(self, expression: str) -> list[str]:
+        """What the cluster makes of a date-math name."""
+        ...
+
 
 @dataclass(frozen=True)
 class View:
@@ -110,6 +114,8 @@ class IndexResolver:
 
     async def write_index(self, name: str) -> str:
         """The index that a write to `name` goes to: of an alias its write index, of a data stream its own name."""
+        if name.startswith("<"):
+            name = (await self._metadata.expand(name))[0]
         view = await self.view([name])
         if name in view.streams:
             return name
@@ -120,7 +126,7 @@ class IndexResolver:
 
         Remote clusters and unknown names are left out or stand for themselves; no association reaches them by accident.
         """
-        parts = [part for part in expression.split(",") if part] or ["_all"]
+        parts = await self._without_date_math([part for part in expression.split(",") if part] or ["_all"])
         plain = [p for p in parts if "*" not in p and p != "_all" and not p.startswith(("-", "<"))]
         view = await self.view(plain)
         found: dict[str, None] = {}
@@ -131,6 +137,15 @@ class IndexResolver:
             else:
                 found.update(dict.fromkeys(self._one(view, part)))
         return list(found)
+
+    async def _without_date_math(self, parts: list[str]) -> list[str]:
+        """`<logs-{now/d}>` as the index that it stands for today, by the cluster's clock."""
+        out: list[str] = []
+        for part in parts:
+            mark = "-" if part.startswith("-<") else ""
+            dated = part.removeprefix(mark).startswith("<")
+            out += [mark + name for name in await self._metadata.expand(part.removeprefix(mark))] if dated else [part]
+        return out
 
     @staticmethod
     def _one(view: View, part: str) -> list[str]:

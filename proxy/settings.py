@@ -144,6 +144,12 @@ def validate(settings: Settings) -> None:
     parts = urlsplit(settings.upstream)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidError(f"[{redacted(settings.upstream)}] is not an http:// or https:// URL", "upstream")
+    if parts.username is not None:
+        raise InvalidError(
+            "must not carry credentials: clients send their own, and the registry's go into registry_user and "
+            "registry_password",
+            "upstream",
+        )
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise InvalidError("must be scheme, host and port only", "upstream")
     host, _, port = settings.listen.rpartition(":")

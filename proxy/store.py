@@ -12,6 +12,7 @@ import asyncio
 import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 from opensearchpy import AsyncOpenSearch
@@ -212,6 +213,18 @@ class Store:
         except OpenSearchException as error:
             raise unavailable(error) from None
         return aliases, streams["data_streams"]
+
+    async def expand(self, expression: str) -> list[str]:
+        """The concrete names that the cluster makes of a date-math name, whether the index exists or not."""
+        try:
+            path = f"/_resolve/index/{quote(expression, safe='')}"
+            answer = await self._client.transport.perform_request("GET", path)
+        except NotFoundError as error:
+            missing = error.info.get("error", {}).get("index") if isinstance(error.info, dict) else None
+            return [missing or expression]
+        except OpenSearchException as error:
+            raise unavailable(error) from None
+        return [found["name"] for kind in ("indices", "aliases", "data_streams") for found in answer[kind]]
 
     async def cluster_has_pipeline(self, family: str, name: str) -> bool:
         """Whether the cluster itself has an `_ingest` or `_search` pipeline of this name."""

@@ -40,6 +40,8 @@ ADMIN_HEADER = "X-Headrace-Admin-Token"
 _NOT_SENT_ON = HOP_BY_HOP | {"host", "expect", ADMIN_HEADER.lower()}
 _AUTOMATIC = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _CHUNK = 1 << 18
+SMALL = 1 << 20
+"""Bodies up to this many bytes are read whole and sent in one piece; larger ones are streamed."""
 
 Body = bytes | aiohttp.StreamReader | None
 
@@ -81,7 +83,7 @@ class Upstream:
         does not come or breaks off.
         """
         url = URL(self._base + target, encoded=True)
-        data = _pieces(body) if isinstance(body, bytes) and len(body) > _CHUNK else body or None
+        data = _pieces(body) if isinstance(body, bytes) and len(body) > SMALL else body or None
         try:
             async with self._session.request(method, url, headers=headers, data=data, allow_redirects=False) as answer:
                 yield answer
@@ -180,6 +182,8 @@ class WholeResponse(RawResponse):
         headers[hdrs.CONTENT_LENGTH] = str(len(body))
         super().__init__(status, reason, headers)
         self._whole = body
+        # Head and body leave in one write.
+        self._send_headers_immediately = False
 
     async def send(self, request: web.BaseRequest) -> web.StreamResponse:
         """Sends head and body."""
@@ -197,6 +201,8 @@ async def relay(
     """
     headers = response_headers(answer.raw_headers)
     headers.extend(extra or {})
+    if 0 < (answer.content_length or 0) <= SMALL and request.method != hdrs.METH_HEAD:
+        return await WholeResponse(answer.status, answer.reason or "", headers, await answer.read()).send(request)
     response = RawResponse(answer.status, answer.reason or "", headers)
     await response.prepare(request)
     try:

@@ -6,7 +6,6 @@ import hmac
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import msgspec
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
@@ -48,6 +47,7 @@ class Call:
     target: Target
     params: dict[str, str] = field(default_factory=dict)
     extra: CIMultiDict[str] = field(default_factory=CIMultiDict)
+    _continued: bool = False
 
     @property
     def method(self) -> str:
@@ -96,7 +96,9 @@ class Call:
 
     async def expect(self) -> None:
         """Answers `Expect: 100-continue`, so that the client sends its body."""
-        if self.request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and self.request.transport is not None:
+        waits = self.request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and not self._continued
+        if waits and self.request.transport is not None:
+            self._continued = True
             self.request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def require_admin(self) -> None:
@@ -123,12 +125,18 @@ class Call:
 
     async def stream_on(self) -> web.StreamResponse:
         """Forwards the request unread and streams the answer back."""
-        body: aiohttp.StreamReader | None = self.request.content if self.request.body_exists else None
+        body: upstream.Body = None
+        if self.request.body_exists:
+            body = await self.body() if self._small() else self.request.content
         headers = self.headers
-        if hdrs.EXPECT in self.request.headers:
-            await self.expect()
+        await self.expect()
         async with self.parts.upstream.send(self.method, self.target.raw, headers, body) as answer:
             return await upstream.relay(self.request, answer, self.extra)
+
+    def _small(self) -> bool:
+        """Whether the body is cheaper to read whole than to stream."""
+        declared = self.request.headers.get(hdrs.CONTENT_LENGTH, "")
+        return declared.isdigit() and int(declared) <= upstream.SMALL
 
     async def send_on(self, body: bytes, *, changed: bool) -> web.StreamResponse:
         """Forwards the request with a body at hand and streams the answer back."""

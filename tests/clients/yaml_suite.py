@@ -228,7 +228,10 @@ class _Run:
         if method == "HEAD":
             return status, got.status < 400
         text = got.data.decode()
-        return status, json.loads(text) if "json" in got.headers.get("content-type", "") else text
+        try:
+            return status, json.loads(text)
+        except json.JSONDecodeError:
+            return status, text
 
     @staticmethod
     def text(value: Any) -> str:

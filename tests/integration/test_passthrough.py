@@ -233,11 +233,18 @@ async def test_expect_is_answered_here_and_not_sent_on(wired: Wired):
     assert not any(line.lower().startswith(b"expect") for line in head)
 
 
-async def test_an_answer_that_breaks_off_does_not_look_complete(wired: Wired):
+async def test_a_small_answer_that_breaks_off_is_a_502(wired: Wired):
     wired.cluster.answers["/x"] = b"HTTP/1.1 200 OK\r\nX-Cut: 1\r\nContent-Length: 100\r\n\r\nonly this"
     got = await wired(GET.format("/x", "").encode())
-    assert b"Content-Length: 100" in got
-    assert len(got.partition(b"\r\n\r\n")[2]) < 100
+    assert got.startswith(b"HTTP/1.1 502 ")
+    assert b"only this" not in got
+
+
+async def test_a_large_answer_that_breaks_off_does_not_look_complete(wired: Wired):
+    wired.cluster.answers["/x"] = b"HTTP/1.1 200 OK\r\nX-Cut: 1\r\nContent-Length: 5000000\r\n\r\nonly this"
+    got = await wired(GET.format("/x", "").encode())
+    assert b"Content-Length: 5000000" in got or got == b""
+    assert len(got.partition(b"\r\n\r\n")[2]) < 5_000_000
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "POST"])

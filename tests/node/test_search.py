@@ -97,6 +97,19 @@ async def test_a_default_query_pipeline_that_fails_lets_the_search_go_on_and_say
     assert answer.headers["X-Pipeline"] == f"query={name}@1;skipped=trap"
 
 
+async def test_date_math_is_no_way_around(through: Http, name: str):
+    await through.pipeline(name, "query", ONLY_A, on_failure="abort")
+    await through.pipeline(f"{name}-d", "document", native("s", "set", field="x", value=1))
+    today = (await through.put(f"/%3C{name}-%7Bnow%2Fd%7D%3E", {})).json["index"]
+    await through.delete(f"/{today}")
+    await fill(through, today, query=name)
+    assert seen(await through.get(f"/%3C{name}-%7Bnow%2Fd%7D%3E/_search"))[0] == 5
+    assert (await through.get(f"/%3C{name}-%7Bnow%2Fd%7D%3E/_count")).status == 501
+    await through.put(f"/{today}/_settings", {"index.document.default_pipeline": f"{name}-d"})
+    written = await through.bulk({"index": {"_index": f"<{name}-{{now/d}}>", "_id": "z"}}, {"a": 1})
+    assert written.headers["X-Pipeline"] == f"document={name}-d@1"
+
+
 async def test_a_compiled_udf_rewrites_a_query_and_a_result(through: Http, name: str):
     await through.udf(f"{name}-q", wat.answering('{"size":1,"query":{"term":{"t":"b"}}}'))
     await through.udf(f"{name}-r", wat.answering('{"masked":true}'), merge=True)

@@ -369,3 +369,9 @@ fn settle(doc: &mut Doc, at: usize, effect: Result<Effect, Fault>, terms: &Terms
 pub fn check_object(text: &[u8]) -> Option<String> {
     json::check_object(text).err().map(|e| e.0)
 }
+
+/// Tells the allocator to keep buffers for the next request; for processes that serve traffic.
+#[pyfunction]
+pub fn keep_buffers() {
+    crate::runtime::keep_buffers();
+}

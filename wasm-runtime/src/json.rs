@@ -150,6 +150,7 @@ impl Iterator for Entries<'_> {
             at = skip_ws(b, at + 1);
         }
         if b.get(at) != Some(&b'"') {
+            self.at = at;
             self.done = true;
             return None;
         }
@@ -223,7 +224,19 @@ pub fn quote(text: &str) -> Vec<u8> {
 
 /// The value of key `name` in the object that starts at `start`; the last one wins.
 pub fn get(text: &[u8], start: usize, name: &str) -> Option<Entry> {
-    Entries::new(text, start)?.filter(|e| key_is(&text[e.key.clone()], name)).last()
+    locate(text, start, name).0
+}
+
+/// What [`get`] finds, and where the object's closing brace is: both from one pass.
+fn locate(text: &[u8], start: usize, name: &str) -> (Option<Entry>, usize) {
+    let Some(mut entries) = Entries::new(text, start) else { return (None, text.len()) };
+    let mut found = None;
+    for entry in entries.by_ref() {
+        if key_is(&text[entry.key.clone()], name) {
+            found = Some(entry);
+        }
+    }
+    (found, skip_ws(text, entries.at))
 }
 
 /// Where a dotted path leads; a number names an array's element, `tags[0]` is taken as `tags.0`.
@@ -273,9 +286,9 @@ pub fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, PathError> 
     let parts: Vec<_> = segments(path).collect();
     for (i, part) in parts.iter().enumerate() {
         match text.get(here) {
-            Some(b'{') => match get(text, here, part) {
-                Some(entry) if i + 1 == parts.len() => return Ok(splice(text, entry.value, value)),
-                Some(entry) if text[entry.value.start] == b'n' => {
+            Some(b'{') => match locate(text, here, part) {
+                (Some(entry), _) if i + 1 == parts.len() => return Ok(splice(text, entry.value, value)),
+                (Some(entry), _) if text[entry.value.start] == b'n' => {
                     let next = &parts[i + 1];
                     return Err(if i + 2 == parts.len() {
                         format!("cannot set [{next}] with null parent as part of path [{path}]")
@@ -283,8 +296,8 @@ pub fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, PathError> 
                         format!("cannot resolve [{next}] from null as part of path [{path}]")
                     });
                 }
-                Some(entry) => here = entry.value.start,
-                None => return Ok(insert_member(text, here, part, &nest(&parts[i + 1..], value))),
+                (Some(entry), _) => here = entry.value.start,
+                (None, end) => return Ok(insert_before(text, here, end, part, &nest(&parts[i + 1..], value))),
             },
             Some(b'[') => {
                 let list = elements(text, here);
@@ -341,15 +354,22 @@ pub fn splice(text: &[u8], range: Range<usize>, value: &[u8]) -> Vec<u8> {
 /// `text` with a new last member in the object that starts at `start`.
 pub fn insert_member(text: &[u8], start: usize, key: &str, value: &[u8]) -> Vec<u8> {
     let end = skip_value(text, start).unwrap_or(text.len());
-    let empty = text[skip_ws(text, start + 1)] == b'}';
-    let mut member = Vec::with_capacity(key.len() + value.len() + 4);
+    insert_before(text, start, end - 1, key, value)
+}
+
+/// [`insert_member`] for an object whose closing brace is at `end`.
+fn insert_before(text: &[u8], start: usize, end: usize, key: &str, value: &[u8]) -> Vec<u8> {
+    let empty = skip_ws(text, start + 1) == end;
+    let mut out = Vec::with_capacity(text.len() + key.len() + value.len() + 4);
+    out.extend_from_slice(&text[..end]);
     if !empty {
-        member.push(b',');
+        out.push(b',');
     }
-    member.extend(quote(key));
-    member.push(b':');
-    member.extend_from_slice(value);
-    splice(text, end - 1..end - 1, &member)
+    out.extend(quote(key));
+    out.push(b':');
+    out.extend_from_slice(value);
+    out.extend_from_slice(&text[end..]);
+    out
 }
 
 /// `text` without the value at the dotted `path`; `None` if nothing is there.

@@ -134,6 +134,20 @@ fn measure_rate() -> Option<f64> {
     Some(best)
 }
 
+/// Makes the allocator keep buffers of a bulk's size instead of giving each back to the system.
+///
+/// Every body is a few fresh allocations of its own size; by default glibc maps and unmaps each of them, and the page
+/// faults cost more than the work on the bytes. Up to 64 MiB of free memory stays with the process.
+pub fn keep_buffers() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets parameters of malloc, nothing else.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 64 << 20);
+        libc::mallopt(libc::M_TOP_PAD, 1 << 20);
+    }
+}
+
 const GUARDED: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGBUS];
 
 /// Puts wasmer's trap handlers back if somebody (faulthandler, say) replaced them since the first store.

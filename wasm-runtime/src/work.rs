@@ -29,7 +29,7 @@ struct Running {
 /// A stage's UDF at work on one batch.
 pub struct Work<'r> {
     runner: &'r Runner,
-    running: Option<Running>,
+    running: Option<Box<Running>>,
     /// Why no sandbox can be made at all.
     hopeless: Option<Fault>,
 }
@@ -86,7 +86,7 @@ impl<'r> Work<'r> {
         }
     }
 
-    fn running(&mut self) -> Result<Running, Fault> {
+    fn running(&mut self) -> Result<Box<Running>, Fault> {
         if let Some(running) = self.running.take() {
             return Ok(running);
         }
@@ -99,12 +99,12 @@ impl<'r> Work<'r> {
         // SAFETY: guard and sandbox travel together in `Running`, whose guard is dropped first.
         let guard =
             unsafe { Guard::new(sandbox.fuel_address(), Arc::clone(&self.runner.deadline), self.runner.stage_at) };
-        Ok(Running { guard, sandbox })
+        Ok(Box::new(Running { guard, sandbox }))
     }
 
-    fn retire(&self, running: Running, run: &mut StageRun) {
+    fn retire(&self, running: Box<Running>, run: &mut StageRun) {
         run.memory = run.memory.max(running.sandbox.memory_bytes());
-        let Running { guard, sandbox } = running;
+        let Running { guard, sandbox } = *running;
         drop(guard);
         if !self.runner.isolate {
             self.runner.udf.give_back(sandbox);

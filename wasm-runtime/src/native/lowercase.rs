@@ -71,6 +71,9 @@ impl Function for Lowercase {
         } else {
             self.lower(raw)?
         };
-        field::put(text, self.target_field.as_deref().unwrap_or(&self.field), &value).map(Effect::Replaced)
+        match &self.target_field {
+            None => Ok(Effect::Replaced(json::splice(text, range, &value))),
+            Some(target) => field::put(text, target, &value).map(Effect::Replaced),
+        }
     }
 }

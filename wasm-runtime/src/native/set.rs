@@ -53,8 +53,7 @@ impl Function for Set {
     fn apply(&self, text: &[u8], meta: &Meta) -> Result<Effect, Fault> {
         let rendered = self.name.as_ref().map(|t| t.constant().map_or_else(|| t.render(text, meta), str::to_owned));
         let name = rendered.unwrap_or_default();
-        let old = json::find(text, &name);
-        if !self.replace && old.is_some_and(|range| &text[range] != b"null") {
+        if !self.replace && json::find(text, &name).is_some_and(|range| &text[range] != b"null") {
             return Ok(Effect::Unchanged);
         }
         let value = self.value(text, meta);

@@ -1,0 +1,1 @@
+"""Measurements: `python -m benches`. Method and reading in README.md beside this file."""

@@ -1,0 +1,240 @@
+"""Runs the table: CPU time of each proxy's process tree per request, rounds interleaved, medians and spread."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devnode.node import free_port
+from examples import build
+from pipelines import _wasm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+TICK = os.sysconf("SC_CLK_TCK")
+CONNECTIONS = 16
+
+
+@dataclass
+class Contender:
+    """A process under measurement."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    port: int
+    rounds: dict[str, list[float]] = field(default_factory=dict)
+
+    def cpu(self) -> float:
+        """CPU seconds of the process and its children so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(int(fields[i]) for i in (11, 12, 13, 14)) / TICK
+
+
+@dataclass
+class Case:
+    """A request that is sent again and again; `weight` requests make a round of about half a second."""
+
+    name: str
+    request: bytes
+    weight: int
+    contenders: list[str]
+
+
+def http(method: str, target: str, body: bytes, kind: str = "application/json") -> bytes:
+    """A request as bytes."""
+    head = f"{method} {target} HTTP/1.1\r\nHost: b\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def bulk(count: int, *, size: int) -> bytes:
+    """Documents of about `size` bytes, one in ten of level DEBUG."""
+    lines = []
+    for i in range(count):
+        level = "DEBUG" if i % 10 == 0 else "INFO"
+        lines.append(b'{"index":{"_index":"i"}}')
+        lines.append(
+            json.dumps({"level": level, "n": i, "price": 0.5, "tags": ["a", "b"], "text": "x" * (size - 70)}).encode()
+        )
+    return b"\n".join(lines) + b"\n"
+
+
+async def load(port: int, case: Case) -> None:
+    """Sends the case's requests over several connections and reads every answer whole."""
+    left = iter(range(case.weight))
+
+    async def worker() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
+        for _ in left:
+            writer.write(case.request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            status = int(head.split(b" ", 2)[1])
+            lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+            body = await reader.readexactly(int(lengths[0][15:]))
+            if status != 200:
+                raise RuntimeError(f"{case.name}: {status} {body[:300]!r}")
+        writer.close()
+
+    await asyncio.gather(*(worker() for _ in range(CONNECTIONS)))
+
+
+def call(port: int, method: str, path: str, body: Any) -> None:
+    """One call of the API; raises on an error."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    kind = "application/wasm" if isinstance(body, bytes) else "application/json"
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, {"Content-Type": kind}, method=method)
+    urllib.request.urlopen(request, timeout=30).read()
+
+
+def stage(name: str, function: str, **parameters: Any) -> dict[str, Any]:
+    """A built-in stage."""
+    return {"name": name, "type": "native", "config": {"function": function, "parameters": parameters}}
+
+
+def udf(name: str) -> dict[str, Any]:
+    """A UDF stage."""
+    return {"name": name, "type": "wasm", "config": {"udf_name": name}}
+
+
+def register(port: int) -> None:
+    """The pipelines of the table."""
+    call(port, "PUT", "/_udf/keep_level", {"language": "wat", "source": build.module("keep_level.wat").decode()})
+    call(port, "PUT", "/_udf/mask_email", build.module("mask_email.c"))
+    shape = [stage("env", "set", field="env", value="prod"), stage("level", "lowercase", field="level")]
+    for name, kind, stages in (
+        ("shape", "document", [udf("keep_level"), *shape]),
+        ("mask", "document", [udf("mask_email")]),
+        ("mask-query", "query", [udf("mask_email")]),
+        ("mask-result", "result", [udf("mask_email")]),
+    ):
+        call(port, "PUT", f"/_pipeline/{name}", {"type": kind, "stages": stages})
+
+
+@contextlib.contextmanager
+def contenders() -> Iterator[dict[str, Contender]]:
+    """The stub cluster and every proxy in front of it."""
+    stub, started = free_port(), []
+    upstream = f"http://127.0.0.1:{stub}"
+    with tempfile.TemporaryDirectory() as state:
+
+        def start(name: str, *command: str) -> Contender:
+            port = free_port()
+            full = [sys.executable, "-m", *(part.format(port=port) for part in command)]
+            contender = Contender(name, subprocess.Popen(full, cwd=ROOT), port)
+            started.append(contender.process)
+            return contender
+
+        def headrace(name: str) -> Contender:
+            options = ["--upstream", upstream, "--state-dir", f"{state}/{name}", "--log-level", "warning"]
+            options += ["--registry-index", f".headrace-{name}"]
+            return start(name, "proxy", "serve", "--listen", "127.0.0.1:{port}", *options)
+
+        started.append(subprocess.Popen([sys.executable, "-m", "benches.stub", str(stub)], cwd=ROOT))
+        try:
+            found = {
+                "headrace": headrace("headrace"),
+                "headrace+pipelines": headrace("headrace+pipelines"),
+                "aiohttp": start("aiohttp", "benches.vanilla", upstream, "{port}", "plain"),
+                "aiohttp+msgspec": start("aiohttp+msgspec", "benches.vanilla", upstream, "{port}", "transform"),
+            }
+            asyncio.run(all_up([c.port for c in found.values()]))
+            register(found["headrace+pipelines"].port)
+            yield found
+        finally:
+            for process in started:
+                process.terminate()
+            for process in started:
+                process.wait(30)
+
+
+async def all_up(ports: list[int]) -> None:
+    """Waits until every port accepts."""
+    for port in ports:
+        for _ in range(200):
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+                continue
+            writer.close()
+            break
+
+
+def table() -> list[Case]:
+    """What is measured."""
+    query = json.dumps({"query": {"match": {"text": "x" * 120}}, "size": 10, "sort": ["n"]}).encode()
+    thousand, many = bulk(1000, size=540), bulk(19_000, size=540)
+    nd = "application/x-ndjson"
+    plain = ["headrace", "aiohttp"]
+    shaped = ["headrace+pipelines", "aiohttp+msgspec", "aiohttp"]
+    return [
+        Case("search, passed", http("POST", "/i/_search", query), 4000, plain),
+        Case("bulk of 1,000, passed", http("POST", "/_bulk", thousand, nd), 400, plain),
+        Case("bulk of 19,000, passed", http("POST", "/_bulk", many, nd), 30, plain),
+        Case(
+            "bulk of 1,000: filter UDF, set, lowercase",
+            http("POST", "/_bulk?pipeline=shape", thousand, nd),
+            200,
+            shaped,
+        ),
+        Case("bulk of 1,000: one JSON-ABI UDF", http("POST", "/_bulk?pipeline=mask", thousand, nd), 200, shaped),
+        Case(
+            "search with a query and a result UDF",
+            http("POST", "/i/_search?query_pipeline=mask-query&result_pipeline=mask-result", query),
+            2000,
+            ["headrace+pipelines"],
+        ),
+    ]
+
+
+def measure(case: Case, contender: Contender) -> None:
+    """One round: CPU milliseconds per request."""
+    before = contender.cpu()
+    asyncio.run(load(contender.port, case))
+    contender.rounds.setdefault(case.name, []).append((contender.cpu() - before) / case.weight * 1000)
+
+
+def main() -> None:
+    """Runs the table and prints it."""
+    parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    if _wasm.DEBUG_BUILD:
+        sys.exit("the engine is a debug build; its timings say nothing")
+    with contenders() as found:
+        for case in table():
+            for n in range(rounds + 1):
+                for name in case.contenders:
+                    measure(case, found[name])
+                    if n == 0:
+                        found[name].rounds[case.name].clear()
+            report(case, found)
+
+
+def report(case: Case, found: dict[str, Contender]) -> None:
+    """Medians, spread, and the ratio to each partner."""
+    print(case.name)
+    ours = found[case.contenders[0]].rounds[case.name]
+    for name in case.contenders:
+        values = found[name].rounds[case.name]
+        median = statistics.median(values)
+        line = f"   {name:<20} {median:8.3f} ms CPU  ({min(values):.3f} to {max(values):.3f})"
+        print(
+            line if name == case.contenders[0] else f"{line}   ratio {statistics.median(ours) / median:.2f}", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()

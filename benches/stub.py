@@ -1,0 +1,96 @@
+"""A cluster that costs next to nothing: canned answers to searches and bulks, the registry in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+import uvloop
+
+HIT = {"_index": "i", "_id": "1", "_score": 1.0, "_source": {"level": "INFO", "text": "x" * 440}}
+SEARCH = json.dumps(
+    {"took": 1, "timed_out": False, "hits": {"total": {"value": 10, "relation": "eq"}, "hits": [HIT] * 10}}
+).encode()
+ITEM = b'{"index":{"_index":"i","_id":"1","_version":1,"result":"created","status":201}}'
+
+
+class Stub(asyncio.Protocol):
+    """HTTP/1.1 with Content-Length bodies; enough of a registry for pipelines to be stored."""
+
+    documents: dict[str, dict[str, object]] = {}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begins with an empty buffer."""
+        self.transport = transport
+        self.data = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        """Answers every request that is whole."""
+        self.data += data
+        while (end := self.data.find(b"\r\n\r\n")) >= 0:
+            head = bytes(self.data[:end])
+            length = 0
+            for line in head.lower().split(b"\r\n")[1:]:
+                if line.startswith(b"content-length:"):
+                    length = int(line[15:])
+            if len(self.data) < end + 4 + length:
+                return
+            body = bytes(self.data[end + 4 : end + 4 + length])
+            del self.data[: end + 4 + length]
+            method, target = head.split(b" ", 2)[:2]
+            status, answer = self.answer(method.decode(), target.decode(), body)
+            self.transport.write(  # type: ignore[attr-defined]
+                b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
+                % (status, len(answer), answer)
+            )
+
+    def answer(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
+        """Status and body of an answer."""
+        path = target.partition("?")[0]
+        if method == "HEAD":
+            return 200, b""
+        if path.endswith("/_bulk"):
+            count = body.count(b'{"index"')
+            return 200, b'{"took":1,"errors":false,"items":[' + b",".join([ITEM] * count) + b"]}"
+        if path.startswith("/.headrace"):
+            return self.registry(method, path, body)
+        if path.endswith("/_search"):
+            return 200, SEARCH
+        if path.startswith("/_alias"):
+            return 200, b'{"i":{"aliases":{}}}'
+        if path.startswith("/_data_stream"):
+            return 200, b'{"data_streams":[]}'
+        if "/pipeline/" in path:
+            return 404, b"{}"
+        return 200, b"{}"
+
+    def registry(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        """The registry index: documents by id, their fingerprint, all of them."""
+        documents = self.documents
+        if path.endswith("/_search"):
+            if b"aggs" in body:
+                numbers = [int(str(d["_seq_no"])) for d in documents.values()]
+                stats = {"count": len(numbers), "max": max(numbers, default=0), "sum": sum(numbers)}
+                shards = {"failed": 0, "successful": 1}
+                return 200, json.dumps({"_shards": shards, "aggregations": {"s": stats}}).encode()
+            hits = [d for d in documents.values() if d["_source"]["kind"] != "code"]  # type: ignore[index]
+            return 200, json.dumps({"hits": {"hits": hits}}).encode()
+        if "/_doc/" not in path:
+            return 200, b"{}"
+        id_ = path.rpartition("/")[2]
+        if method == "GET":
+            return (200, json.dumps(documents[id_]).encode()) if id_ in documents else (404, b'{"found":false}')
+        documents[id_] = {"_id": id_, "_seq_no": len(documents), "_primary_term": 1, "_source": json.loads(body)}
+        documents[id_]["sort"] = [len(documents)]
+        return 201, b"{}"
+
+
+async def main(port: int) -> None:
+    """Serves until killed."""
+    server = await asyncio.get_running_loop().create_server(Stub, "127.0.0.1", port)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(main(int(sys.argv[1])))
