@@ -51,12 +51,17 @@ class LiveRegistry:
         return self._snapshot
 
     async def start(self) -> None:
-        """Reads the registry, or its copy on disk, and begins to poll."""
+        """Reads the copy on disk, then the registry itself, and begins to poll."""
+        copied = await self._from_disk()
         try:
             await self.refresh()
         except RegistryError as error:
             log.warning("%s", error.reason)
-            await self._from_disk()
+            if copied:
+                self.state = "cached"
+                log.warning("serving the copy of the registry in %s", self._folder)
+            else:
+                log.error("no copy of the registry in %s: what pipelines may concern is refused", self._folder)
         self._task = asyncio.create_task(self._keep_current(), name="registry poll")
 
     async def stop(self) -> None:
@@ -131,19 +136,19 @@ class LiveRegistry:
         except OSError as error:
             log.warning("the registry could not be copied to %s: %s", self._folder, error.strerror)
 
-    async def _from_disk(self) -> None:
+    async def _from_disk(self) -> bool:
+        """Installs the copy on disk; false if there is none that can be read."""
         path = self._folder / "registry.json"
         if not path.is_file():
-            log.error(
-                "no copy of the registry in %s: requests that a pipeline may concern are refused",
-                self._folder,
-            )
-            return
-        records = unpack(path.read_bytes())
+            return False
+        try:
+            records = unpack(path.read_bytes())
+        except (OSError, ValueError, HeadraceError) as error:
+            log.error("the copy of the registry in %s cannot be read: %s", path, error)
+            return False
         codes = {record.digest: self._code_on_disk(record.digest) for record in records.udfs}
         await self._install(records, {digest: code for digest, code in codes.items() if code is not None})
-        self.state = "cached"
-        log.warning("serving the copy of the registry in %s", self._folder)
+        return True
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -199,6 +199,7 @@ class ProxyProcess:
 
     def __init__(self, node: str, registry: str, folder: Path, port: int, **options: str) -> None:
         self.url = f"http://127.0.0.1:{port}"
+        self.registry = registry
         arguments = {
             "upstream": node,
             "listen": f"127.0.0.1:{port}",

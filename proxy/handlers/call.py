@@ -155,7 +155,7 @@ class Call:
         headers = self.headers
         if changed:
             headers.popall(hdrs.CONTENT_ENCODING, None)
-            if body and hdrs.CONTENT_TYPE not in headers:
+            if body and not self.request.body_exists and hdrs.CONTENT_TYPE not in headers:
                 headers[hdrs.CONTENT_TYPE] = "application/json"
         headers.popall(hdrs.CONTENT_LENGTH, None)
         if body or self.method in ("POST", "PUT"):

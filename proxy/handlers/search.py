@@ -72,6 +72,10 @@ async def search(call: Call) -> web.StreamResponse:
 async def _choose(call: Call, snapshot: Snapshot, sent: bytes) -> tuple[SearchChoice, _Search]:
     """The pipelines, and the body without our names in it."""
     work = _Search(call, sent, changed=False, runs=[])
+    source = codec.source_parameter(call.target)
+    if source is not None and not sent:
+        work.body, work.changed = source, True
+        call.target = call.target.without("source", "source_content_type")
     url_name = call.target.get("search_pipeline")
     given = {kind: choice.override(call, snapshot, kind) for kind in (QUERY, RESULT)}
     named = url_name if url_name is not None else _body_name(call, work, snapshot)
@@ -91,20 +95,22 @@ def _is_ours(snapshot: Snapshot, name: str) -> bool:
 
 async def _attached_or_named(call: Call, snapshot: Snapshot, named: str | None, work: _Search) -> SearchChoice:
     if named is None:
-        if (
-            work.body
-            and b'"pit"' in work.body
-            and snapshot.bound_types & {QUERY, RESULT}
-            and "index" not in call.params
-        ):
-            raise UnsupportedError(
-                "a search over a point in time does not run pipelines in this version, "
-                "and indexes of this cluster have some"
-            )
+        if "index" not in call.params and snapshot.bound_types & {QUERY, RESULT}:
+            _refuse_point_in_time(call, work)
         return await choice.attached(snapshot, call.parts.resolver, call.params.get("index", "_all"))
     slots = {kind: choice.named(snapshot, kind, named) for kind in (QUERY, RESULT)}
     pipelines = {kind: slot.pipeline if slot else None for kind, slot in slots.items()}
     return choice.SearchChoice(query=pipelines[QUERY], result=pipelines[RESULT])
+
+
+def _refuse_point_in_time(call: Call, work: _Search) -> None:
+    """Raises UnsupportedError for a search over a point in time: its indexes cannot be told from here."""
+    _read_body(call, work)
+    if work.body and "pit" in members_of(work.body):
+        raise UnsupportedError(
+            "a search over a point in time does not run pipelines in this version, "
+            "and indexes of this cluster have some"
+        )
 
 
 def _body_name(call: Call, work: _Search, snapshot: Snapshot) -> str | None:
@@ -135,10 +141,6 @@ def _read_body(call: Call, work: _Search) -> None:
 def _fold(call: Call, work: _Search) -> None:
     """Puts what the URL says of the body into the body; the URL beats it."""
     _read_body(call, work)
-    source = codec.source_parameter(call.target)
-    if source is not None and not work.body:
-        work.body = source
-        call.target = call.target.without("source", "source_content_type")
     over = codec.folded(call.target)
     if over:
         members = members_of(work.body or b"{}")

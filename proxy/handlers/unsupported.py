@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from pipelines import PipelineType
+from pipelines.definition import object_of
 from pipelines.errors import UnsupportedError
 from proxy.handlers.choice import concerned
 from proxy.handlers.passthrough import passthrough
@@ -63,7 +62,7 @@ async def reindex(call: Call) -> web.StreamResponse:
         return await passthrough(call)
     call.require_json()
     body = await call.body()
-    request = _lenient(call.inflated(body))
+    request = object_of(call.inflated(body)) if body else {}
     source, destination = request.get("source"), request.get("dest")
     if isinstance(source, dict) and "remote" not in source:
         refuse(call, await concerned(call, _expression(source.get("index")), QUERY))
@@ -81,19 +80,10 @@ async def update(call: Call) -> web.StreamResponse:
         return await passthrough(call)
     call.require_json()
     body = await call.body()
-    request = _lenient(call.inflated(body))
+    request = object_of(call.inflated(body)) if body else {}
     if "upsert" in request or request.get("doc_as_upsert") not in (None, False, "false"):
         refuse(call, await concerned(call, call.params["index"], DOCUMENT))
     return await call.send_on(body, changed=False)
-
-
-def _lenient(body: bytes) -> dict[str, Any]:
-    """The object in a body; what is none is left to the cluster to refuse."""
-    try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _expression(index: object) -> str:

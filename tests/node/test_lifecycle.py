@@ -194,6 +194,21 @@ async def test_with_the_cluster_away_the_copy_on_disk_serves_and_says_so(serve, 
         await wire.down()
 
 
+async def test_an_index_lost_while_no_proxy_ran_is_written_anew_at_start(serve, direct: Http, name: str):
+    process, http = serve()
+    await process.ready(http)
+    await http.udf(name, wat.answering('{"v":1}'))
+    await http.pipeline(name, "document", wasm("u", name))
+    await http.index(name, document=name)
+    process.end()
+    registry = process.registry
+    assert (await direct.delete(f"/{registry}")).status == 200
+    again, http = serve()
+    await again.ready(http)
+    assert (await http.put(f"/{name}/_doc/1", {"a": 1})).headers["X-Pipeline"] == f"document={name}@1"
+    assert (await direct.get(f"/{registry}/_doc/pipeline:document:{name}@1")).status == 200
+
+
 async def test_ready_says_what_is_wrong(serve, name: str):
     nowhere = f"http://127.0.0.1:{free_port()}"
     process, http = serve(upstream=nowhere)

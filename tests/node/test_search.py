@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -95,6 +96,26 @@ async def test_a_default_query_pipeline_that_fails_lets_the_search_go_on_and_say
     answer = await through.get(f"/{name}/_search")
     assert seen(answer)[0] == 10
     assert answer.headers["X-Pipeline"] == f"query={name}@1;skipped=trap"
+
+
+@pytest.mark.parametrize(
+    "body",
+    ['{"pit":{"id":"x"}}', '{"p\\u0069t":{"id":"x"}}', '/* c */ {"pit":{"id":"x"}}'],
+    ids=["plain", "escaped", "comment"],
+)
+async def test_a_point_in_time_is_no_way_around(through: Http, filled: str, body: str):
+    answer = await through.post("/_search", body)
+    assert answer.status in (400, 501), answer.body
+    assert answer.error["type"] in ("unsupported_operation_exception", "parse_exception")
+    by_source = await through.get(f"/_search?source={quote(body)}&source_content_type=application/json")
+    assert by_source.status == answer.status
+
+
+async def test_a_body_that_only_the_cluster_could_read_is_no_way_around(through: Http, filled: str):
+    """OpenSearch takes JSON with comments; we do not, and then must not guess."""
+    comment = '/* c */ {"source":{"index":"' + filled + '"},"dest":{"index":"elsewhere"}}'
+    assert (await through.post("/_reindex", comment)).status == 400
+    assert (await through.post(f"/{filled}/_search", '/* c */ {"size":1}')).status == 400
 
 
 async def test_date_math_is_no_way_around(through: Http, name: str):

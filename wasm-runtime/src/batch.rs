@@ -210,10 +210,11 @@ impl Batch {
     fn check(&mut self, py: Python<'_>, pipeline: &str) -> usize {
         py.detach(|| {
             let mut bad = 0;
-            let body = Arc::clone(&self.body);
+            let (body, kind) = (Arc::clone(&self.body), self.kind);
             for doc in self.docs.iter_mut().filter(|d| matches!(d.state, State::Live)) {
                 if let Err(why) = json::check_object(text_of(&body, &doc.text)) {
-                    let fault = Fault::new(400, "mapper_parsing_exception", format!("failed to parse: {}", why.0));
+                    let kind = if kind == Kind::Document { "mapper_parsing_exception" } else { "parse_exception" };
+                    let fault = Fault::new(400, kind, format!("failed to parse: {}", why.0));
                     doc.state = State::Failed { fault, pipeline: pipeline.to_owned(), stage: String::new() };
                     bad += 1;
                 }
