@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import pytest
+
+from pipelines.errors import InvalidError, MediaTypeError, TooLargeError
+from proxy.protocol.encoding import inflate
+
+TEXT = b"some text " * 100
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (TEXT, ""),
+        (TEXT, "identity"),
+        (gzip.compress(TEXT), "gzip"),
+        (gzip.compress(TEXT), " GZIP "),
+        (zlib.compress(TEXT), "deflate"),
+    ],
+)
+def test_encodings(body, encoding):
+    assert inflate(body, encoding, 10_000) == TEXT
+
+
+def test_several_members_count_together():
+    two = gzip.compress(TEXT) * 2
+    assert inflate(two, "gzip", 10_000) == TEXT * 2
+    with pytest.raises(TooLargeError):
+        inflate(two, "gzip", 1500)
+
+
+def test_what_is_refused():
+    with pytest.raises(TooLargeError):
+        inflate(gzip.compress(b"\0" * 10_000_000), "gzip", 1000)
+    with pytest.raises(InvalidError, match="cut off"):
+        inflate(gzip.compress(TEXT)[:-10], "gzip", 10_000)
+    with pytest.raises(InvalidError, match="not valid gzip"):
+        inflate(b"nothing of the kind", "gzip", 10_000)
+    with pytest.raises(MediaTypeError, match="zstd"):
+        inflate(TEXT, "zstd", 10_000)

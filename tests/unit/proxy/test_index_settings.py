@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pipelines.definition import PipelineType
+from pipelines.errors import InvalidError
+from pipelines.registry import Association
+from proxy.protocol.index_settings import put_back, take_from_create, take_from_update
+
+DOCUMENT, QUERY = PipelineType.DOCUMENT, PipelineType.QUERY
+
+
+def test_ours_are_taken_out_and_the_rest_keeps_its_text():
+    body = b'{"settings":{"index":{"number_of_shards":1,"x":0.10,"document":{"default_pipeline":"p"}}},"mappings":{}}'
+    rest, found = take_from_create(body)
+    assert rest == b'{"settings":{"index":{"number_of_shards":1,"x":0.10}},"mappings":{}}'
+    assert found == {DOCUMENT: "p"}
+
+
+def test_a_body_without_ours_is_not_touched():
+    body = b'{ "settings" : {"index":{"query":{"default_field":"x"}}} }'
+    assert take_from_create(body) == (body, {})
+    assert take_from_update(b"{}") == (b"{}", {})
+
+
+def test_null_and_none_clear():
+    _, found = take_from_update(b'{"index.query.default_pipeline":null,"index.document.default_pipeline":"_none"}')
+    assert found == {QUERY: None, DOCUMENT: None}
+
+
+@pytest.mark.parametrize("value", ["5", "[]", "{}", "true"])
+def test_a_name_must_be_a_string(value):
+    with pytest.raises(InvalidError, match="must be the name of a pipeline"):
+        take_from_update(b'{"index.query.default_pipeline":%s}' % value.encode())
+
+
+def test_settings_are_put_back():
+    answer = json.dumps({"a": {"settings": {"index": {"uuid": "u"}}}, "b": {"settings": {"index": {}}}}).encode()
+    bound = {"a": Association(index="a", document="p", query="q")}
+    shown = json.loads(put_back(answer, bound.get, flat=False))
+    assert shown["a"]["settings"]["index"] == {
+        "uuid": "u",
+        "query": {"default_pipeline": "q"},
+        "document": {"default_pipeline": "p"},
+    }
+    assert shown["b"] == {"settings": {"index": {}}}
+    flat = json.loads(put_back(answer, bound.get, flat=True, pattern="index.query.*"))
+    assert flat["a"]["settings"]["index.query.default_pipeline"] == "q"
+    assert "index.document.default_pipeline" not in flat["a"]["settings"]

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from pipelines.errors import InvalidError
+from proxy.protocol.search import folded, msearch_indexes
+from proxy.protocol.target import Target
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ("q=a:b&df=t&default_operator=AND&lenient=true", {"query": {"query_string": {
+            "query": "a:b", "default_field": "t", "default_operator": "AND", "lenient": True}}}),
+        ("size=3&from=1", {"size": 3, "from": 1}),
+        ("sort=a,b:desc,c:x", {"sort": ["a", {"b": {"order": "desc"}}, "c:x"]}),
+        ("_source=false", {"_source": False}),
+        ("_source=a,b&_source_excludes=c", {"_source": {"includes": ["a", "b"], "excludes": ["c"]}}),
+        ("track_total_hits=true", {"track_total_hits": True}),
+        ("track_total_hits=100", {"track_total_hits": 100}),
+        ("explain&version=false", {"explain": True, "version": False}),
+        ("timeout=1s&stats=a,b&stored_fields=x", {"stored_fields": ["x"], "timeout": "1s", "stats": ["a", "b"]}),
+        ("routing=x&preference=_local&scroll=1m", {}),
+    ],
+)  # fmt: skip
+def test_what_the_url_says_of_the_body(query, body):
+    assert folded(Target.parse(f"/i/_search?{query}")) == body
+
+
+def test_a_bad_number_is_refused():
+    with pytest.raises(InvalidError, match=r"int parameter \[size\] with value \[x\]"):
+        folded(Target.parse("/_search?size=x"))
+
+
+def test_indexes_of_an_msearch():
+    assert msearch_indexes(b'{"index":"a"}\n{}\n{"index":["b","c"]}\n{}\n{}\n{}\n', "d") == {"a", "b,c", "d"}
+    assert msearch_indexes(b"\n{}\n", "d") == {"d"}
+    assert "hidden" in msearch_indexes(b'{}\n{}\n\n{"index":"hidden"}\n{}\n', "d")
+    with pytest.raises(InvalidError, match="line 2"):
+        msearch_indexes(b"{}\n{oops\n", "d")
