@@ -59,15 +59,27 @@ def http(method: str, target: str, body: bytes, kind: str = "application/json") 
     return head.encode() + body
 
 
-def bulk(count: int, *, size: int) -> bytes:
-    """Documents of about `size` bytes, one in ten of level DEBUG."""
-    lines = []
-    for i in range(count):
-        level = "DEBUG" if i % 10 == 0 else "INFO"
-        lines.append(b'{"index":{"_index":"i"}}')
-        lines.append(
-            json.dumps({"level": level, "n": i, "price": 0.5, "tags": ["a", "b"], "text": "x" * (size - 70)}).encode()
-        )
+def document(i: int) -> dict[str, Any]:
+    """A log line as shippers send it: 24 values, nested objects, a list, about 550 bytes."""
+    return {
+        "@timestamp": f"2026-11-23T05:{i % 60:02}:{i % 59:02}.{i % 1000:03}Z",
+        "level": "DEBUG" if i % 10 == 0 else ("INFO", "WARN", "ERROR")[i % 3],
+        "message": f"GET /api/v1/orders/{i} took {i % 977} ms and returned {i % 13} items to the caller",
+        "service": {"name": "orders", "version": "4.17.2", "environment": "staging"},
+        "host": {"name": f"node-{i % 24}", "ip": f"10.1.{i % 200}.{i % 250}", "cpu": (i % 100) / 100},
+        "http": {"method": "GET", "status": 200 + i % 5, "bytes": i * 37 % 65536, "path": f"/api/v1/orders/{i}"},
+        "trace": {"id": f"{i:032x}", "span": f"{i:016x}"},
+        "tags": ["web", "eu-central", "canary"],
+        "user": f"user-{i % 1000}@example.org",
+        "duration_ms": (i % 977) + 0.25,
+        "cached": i % 2 == 0,
+        "retries": 0,
+    }
+
+
+def bulk(count: int) -> bytes:
+    """A `_bulk` body of log lines, one in ten of level DEBUG."""
+    lines = [part for i in range(count) for part in (b'{"index":{"_index":"i"}}', json.dumps(document(i)).encode())]
     return b"\n".join(lines) + b"\n"
 
 
@@ -175,7 +187,7 @@ async def all_up(ports: list[int]) -> None:
 def table() -> list[Case]:
     """What is measured."""
     query = json.dumps({"query": {"match": {"text": "x" * 120}}, "size": 10, "sort": ["n"]}).encode()
-    thousand, many = bulk(1000, size=540), bulk(19_000, size=540)
+    thousand, many = bulk(1000), bulk(19_000)
     nd = "application/x-ndjson"
     plain = ["headrace", "aiohttp"]
     shaped = ["headrace+pipelines", "aiohttp+msgspec", "aiohttp"]

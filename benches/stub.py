@@ -18,7 +18,7 @@ ITEM = b'{"index":{"_index":"i","_id":"1","_version":1,"result":"created","statu
 class Stub(asyncio.Protocol):
     """HTTP/1.1 with Content-Length bodies; enough of a registry for pipelines to be stored."""
 
-    documents: dict[str, dict[str, object]] = {}
+    indexes: dict[str, dict[str, dict[str, object]]] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begins with an empty buffer."""
@@ -67,7 +67,7 @@ class Stub(asyncio.Protocol):
 
     def registry(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         """The registry index: documents by id, their fingerprint, all of them."""
-        documents = self.documents
+        documents = self.indexes.setdefault(path.split("/")[1], {})
         if path.endswith("/_search"):
             if b"aggs" in body:
                 numbers = [int(str(d["_seq_no"])) for d in documents.values()]

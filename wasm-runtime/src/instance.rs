@@ -10,7 +10,7 @@ use wasmer::{AsStoreMut, Engine, FunctionEnv, Instance, Memory, Module, Store, S
 use crate::error::Fault;
 use crate::host::{Host, LogLine, Meta, link};
 use crate::limits::{BOOT_FUEL, GROW_FAILED, Limits};
-use crate::watchdog::{Ended, Guard, now_ns};
+use crate::watchdog::{Ended, Guard};
 
 /// How a module wants to be called; found from its exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,13 +165,14 @@ impl Sandbox {
     }
 
     /// Runs the UDF on `doc`. The guard's watch is on for the time of the call.
-    pub fn call(&mut self, doc: &[u8], meta: &Meta, guard: &Guard, fuel: u64) -> Called {
+    /// `now_ns` is the present, fuel in points.
+    pub fn call(&mut self, doc: &[u8], meta: &Meta, guard: &Guard, fuel: u64, now_ns: u64) -> Called {
         self.calls += 1;
         self.set_fuel(fuel);
         let host = self.env.as_mut(&mut self.store);
         // SAFETY: `leave` follows below, before `doc` and `meta` go.
         unsafe { host.enter(doc, meta, self.limits.log) };
-        guard.begin(now_ns().saturating_add(self.limits.timeout_ns));
+        guard.begin(now_ns.saturating_add(self.limits.timeout_ns));
         let raw = self.enter_guest(doc);
         let ended = guard.end();
         let host = self.env.as_mut(&mut self.store);

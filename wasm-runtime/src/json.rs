@@ -27,9 +27,20 @@ pub fn skip_ws(b: &[u8], mut i: usize) -> usize {
     i
 }
 
+/// Strings shorter than this are walked; beyond it memchr's start-up is worth its price.
+const SHORT: usize = 24;
+
 /// Index just behind the string whose opening quote is at `i`; `None` if it does not end.
 fn skip_string(b: &[u8], i: usize) -> Option<usize> {
     let mut at = i + 1;
+    let short_end = b.len().min(at + SHORT);
+    while at < short_end {
+        match b[at] {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
     loop {
         let hit = at + memchr2(b'"', b'\\', b.get(at..)?)?;
         if b[hit] == b'"' {
@@ -189,12 +200,10 @@ pub fn elements(text: &[u8], start: usize) -> Vec<Range<usize>> {
     out
 }
 
-/// Whether a raw key (text between the quotes) spells `name`.
+/// Whether a raw key (text between the quotes) spells `name`; escapes only ever make a key longer.
 pub fn key_is(raw: &[u8], name: &str) -> bool {
-    if memchr::memchr(b'\\', raw).is_none() {
-        return raw == name.as_bytes();
-    }
-    unescape(raw).is_some_and(|s| s == name)
+    raw == name.as_bytes()
+        || (raw.len() > name.len() && raw.contains(&b'\\') && unescape(raw).is_some_and(|s| s == name))
 }
 
 /// The text of a raw string (without its quotes); `None` if an escape is not valid Unicode.
@@ -450,7 +459,11 @@ pub fn check_object(text: &[u8]) -> Result<(), Invalid> {
     if text[skip_ws(text, 0)] == b'{' { Ok(()) } else { Err(Invalid("not a JSON object".to_owned())) }
 }
 
+/// Where the nesting first exceeds [`MAX_DEPTH`]; few documents have enough brackets to need the walk.
 fn too_deep(text: &[u8]) -> Option<usize> {
+    if memchr::memchr2_iter(b'{', b'[', text).nth(MAX_DEPTH).is_none() {
+        return None;
+    }
     let mut depth = 0usize;
     let mut at = 0;
     while let Some(&c) = text.get(at) {

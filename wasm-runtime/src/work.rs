@@ -52,7 +52,8 @@ impl<'r> Work<'r> {
     ) -> Result<(Output, Option<Vec<u8>>), Fault> {
         loop {
             let mut running = self.running()?;
-            match running.guard.stop(now_ns()) {
+            let start = now_ns();
+            match running.guard.stop(start) {
                 Ended::Cancelled => {
                     self.running = Some(running);
                     return Err(Fault::timeout("the request was cancelled"));
@@ -63,8 +64,7 @@ impl<'r> Work<'r> {
                 }
                 Ended::Call | Ended::No => {}
             }
-            let start = now_ns();
-            let called = running.sandbox.call(text, meta, &running.guard, self.runner.fuel);
+            let called = running.sandbox.call(text, meta, &running.guard, self.runner.fuel, start);
             run.fuel += called.fuel;
             let early = called.ended == Ended::Call && now_ns() - start < self.runner.udf.limits.timeout_ns;
             let served_before = running.sandbox.calls > 1;
