@@ -12,6 +12,8 @@ use std::ops::Range;
 
 use memchr::memchr2;
 
+use crate::java;
+
 /// Deepest nesting of arrays and objects that a pipeline accepts (design: udf.md, "Limits").
 pub const MAX_DEPTH: usize = 128;
 
@@ -85,43 +87,6 @@ pub fn skip_value(b: &[u8], i: usize) -> Option<usize> {
             }
             (at > i).then_some(at)
         }
-    }
-}
-
-/// The kind of the value that starts with byte `c`, in Java's class names (as OpenSearch's errors say).
-pub fn java_type(raw: &[u8]) -> &'static str {
-    match raw.first() {
-        Some(b'"') => "java.lang.String",
-        Some(b'{') => "java.util.HashMap",
-        Some(b'[') => "java.util.ArrayList",
-        Some(b't' | b'f') => "java.lang.Boolean",
-        Some(b'n') => "null",
-        _ if raw.iter().any(|c| matches!(c, b'.' | b'e' | b'E')) => "java.lang.Double",
-        _ if raw.len() > 10 => "java.lang.Long",
-        _ => "java.lang.Integer",
-    }
-}
-
-/// The text of a value as Java's `toString` gives it: strings bare, `{k=v, l=w}`, `[a, b]`.
-pub fn java_text(raw: &[u8]) -> String {
-    match raw.first() {
-        Some(b'"') => string(raw).map_or_else(|| String::from_utf8_lossy(raw).into_owned(), Cow::into_owned),
-        Some(b'{') => {
-            let members: Vec<String> = Entries::new(raw, 0)
-                .into_iter()
-                .flatten()
-                .map(|e| {
-                    let key = unescape(&raw[e.key]).unwrap_or_default();
-                    format!("{key}={}", java_text(&raw[e.value]))
-                })
-                .collect();
-            format!("{{{}}}", members.join(", "))
-        }
-        Some(b'[') => {
-            let parts: Vec<String> = elements(raw, 0).into_iter().map(|r| java_text(&raw[r])).collect();
-            format!("[{}]", parts.join(", "))
-        }
-        _ => String::from_utf8_lossy(raw).into_owned(),
     }
 }
 
@@ -326,7 +291,7 @@ pub fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, PathError> 
             }
             _ => {
                 let end = skip_value(text, here).unwrap_or(text.len());
-                let found = java_type(&text[here..end]);
+                let found = java::type_name(&text[here..end]);
                 return Err(if i + 1 == parts.len() {
                     format!("cannot set [{part}] with parent object of type [{found}] as part of path [{path}]")
                 } else {
@@ -461,9 +426,7 @@ pub fn check_object(text: &[u8]) -> Result<(), Invalid> {
 
 /// Where the nesting first exceeds [`MAX_DEPTH`]; few documents have enough brackets to need the walk.
 fn too_deep(text: &[u8]) -> Option<usize> {
-    if memchr::memchr2_iter(b'{', b'[', text).nth(MAX_DEPTH).is_none() {
-        return None;
-    }
+    memchr::memchr2_iter(b'{', b'[', text).nth(MAX_DEPTH)?;
     let mut depth = 0usize;
     let mut at = 0;
     while let Some(&c) = text.get(at) {

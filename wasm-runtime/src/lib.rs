@@ -10,6 +10,7 @@ pub mod error;
 pub mod filter_path;
 pub mod host;
 pub mod instance;
+pub mod java;
 pub mod json;
 pub mod limits;
 pub mod module;

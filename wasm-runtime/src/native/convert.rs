@@ -6,7 +6,7 @@ use super::{Function, Parameters, field};
 use crate::batch::Effect;
 use crate::error::Fault;
 use crate::host::Meta;
-use crate::json;
+use crate::{java, json};
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
@@ -85,7 +85,7 @@ fn is_ip(text: &str) -> bool {
 
 impl Convert {
     fn one(&self, raw: &[u8]) -> Result<Vec<u8>, Fault> {
-        let text = json::java_text(raw);
+        let text = java::text(raw);
         let unable = |name: &str| Fault::illegal(format!("unable to convert [{text}] to {name}"));
         Ok(match self.to {
             Type::Integer => decode(&text)

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::error::Fault;
-use crate::json;
+use crate::{java, json};
 
 /// Parts of a document's metadata that a built-in must not write.
 const METADATA: [&str; 8] =
@@ -64,7 +64,7 @@ pub fn absence(text: &[u8], path: &str) -> String {
             },
             Some(b"null") => format!("cannot resolve [{part}] from null as part of path [{path}]"),
             Some(p) => {
-                format!("cannot resolve [{part}] from object of type [{}] as part of path [{path}]", json::java_type(p))
+                format!("cannot resolve [{part}] from object of type [{}] as part of path [{path}]", java::type_name(p))
             }
             None => format!("field [{part}] not present as part of path [{path}]"),
         };

@@ -6,7 +6,7 @@ use super::{Function, Parameters, field};
 use crate::batch::Effect;
 use crate::error::Fault;
 use crate::host::Meta;
-use crate::json;
+use crate::{java, json};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,8 +32,8 @@ impl Lowercase {
         json::string(raw).map(|s| json::quote(&s.to_lowercase())).ok_or_else(|| {
             Fault::illegal(format!(
                 "value [{}] of type [{}] in list field [{}] cannot be cast to [java.lang.String]",
-                json::java_text(raw),
-                json::java_type(raw),
+                java::text(raw),
+                java::type_name(raw),
                 self.field
             ))
         })
@@ -44,7 +44,7 @@ impl Lowercase {
             Fault::illegal(format!(
                 "field [{}] of type [{}] cannot be cast to [java.lang.String]",
                 self.field,
-                json::java_type(raw)
+                java::type_name(raw)
             ))
         })
     }

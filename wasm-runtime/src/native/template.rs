@@ -1,7 +1,7 @@
 //! Texts with `{{field}}` in them: the part of Mustache that processors' options use.
 
 use crate::host::Meta;
-use crate::json;
+use crate::{java, json};
 
 #[derive(Debug, Clone)]
 enum Piece {
@@ -72,7 +72,7 @@ fn render_field(out: &mut String, path: &str, text: &[u8], meta: &Meta) {
             let Some(range) = json::find(text, path) else { return };
             match &text[range] {
                 b"null" => {}
-                raw => out.push_str(&json::java_text(raw)),
+                raw => out.push_str(&java::text(raw)),
             }
         }
     }

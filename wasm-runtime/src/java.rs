@@ -1,0 +1,42 @@
+//! How Java prints values and names their types: OpenSearch's error texts and templates are made of both.
+
+use std::borrow::Cow;
+
+use crate::json::{Entries, elements, string, unescape};
+
+/// The kind of the value that starts with byte `c`, in Java's class names (as OpenSearch's errors say).
+pub fn type_name(raw: &[u8]) -> &'static str {
+    match raw.first() {
+        Some(b'"') => "java.lang.String",
+        Some(b'{') => "java.util.HashMap",
+        Some(b'[') => "java.util.ArrayList",
+        Some(b't' | b'f') => "java.lang.Boolean",
+        Some(b'n') => "null",
+        _ if raw.iter().any(|c| matches!(c, b'.' | b'e' | b'E')) => "java.lang.Double",
+        _ if raw.len() > 10 => "java.lang.Long",
+        _ => "java.lang.Integer",
+    }
+}
+
+/// The text of a value as Java's `toString` gives it: strings bare, `{k=v, l=w}`, `[a, b]`.
+pub fn text(raw: &[u8]) -> String {
+    match raw.first() {
+        Some(b'"') => string(raw).map_or_else(|| String::from_utf8_lossy(raw).into_owned(), Cow::into_owned),
+        Some(b'{') => {
+            let members: Vec<String> = Entries::new(raw, 0)
+                .into_iter()
+                .flatten()
+                .map(|e| {
+                    let key = unescape(&raw[e.key]).unwrap_or_default();
+                    format!("{key}={}", text(&raw[e.value]))
+                })
+                .collect();
+            format!("{{{}}}", members.join(", "))
+        }
+        Some(b'[') => {
+            let parts: Vec<String> = elements(raw, 0).into_iter().map(|r| text(&raw[r])).collect();
+            format!("[{}]", parts.join(", "))
+        }
+        _ => String::from_utf8_lossy(raw).into_owned(),
+    }
+}
