@@ -1,4 +1,4 @@
-# Two commands do all their own set-up: `make demo` and `make test`. They need Python 3.11+, a Rust toolchain and Maven.
+# Two commands do all their own set-up: `make demo` and `make test`. They need Python 3.11+, Rust 1.95+ and Maven.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -28,8 +28,10 @@ lint: env ## formatting, lints, types, import rules
 
 env: $(UV) ## the Python environment with the engine built into it
 	@command -v cargo >/dev/null || { echo "A Rust toolchain is needed (cargo was not found): https://rustup.rs"; exit 1; }
-	@[ -d "$(CARGO_TARGET_DIR)/release/deps" ] || echo "== First build on this machine: compiling the WebAssembly engine takes 4 to 8 minutes on two cores"
 	@mkdir -p "$(CARGO_TARGET_DIR)"
+	@ls "$(CARGO_TARGET_DIR)"/release/deps/libwasmer-*.rlib >/dev/null 2>&1 || { \
+		echo "== First build on this machine: compiling the WebAssembly engine takes 4 to 8 minutes on two cores"; \
+		cd wasm-runtime && cargo build --release --locked --features pyo3/extension-module; }
 	@echo "== Python environment and engine (cargo target: $(CARGO_TARGET_DIR))"
 	@$(UV) sync --quiet --locked --inexact || $(UV) sync --locked --inexact
 

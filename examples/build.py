@@ -1,4 +1,4 @@
-"""Compiles the example UDFs: C by PyPI's `ziglang`, Rust where the wasm target is installed, WAT as it is."""
+"""Compiles the example UDFs: C by PyPI's `ziglang`, Rust and Go where they are installed, WAT as it is."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ def module(name: str) -> bytes:
             return compiled(source, compile_c)
         case ".rs":
             return compiled(source, compile_rust)
+        case ".go":
+            return compiled(source, compile_go)
     raise ValueError(f"no compiler for {name}")
 
 
@@ -58,6 +60,12 @@ def compile_rust(source: Path, made: Path) -> None:
     run(["rustc", f"--target={RUST_TARGET}", *options, "-o", str(made), str(source)])
 
 
+def compile_go(source: Path, made: Path) -> None:
+    """Go for WASI, as a library with exported functions (Go 1.24 or newer)."""
+    command = ["go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", str(made), str(source)]
+    run(command, {**os.environ, "GOOS": "wasip1", "GOARCH": "wasm", "GO111MODULE": "off"})
+
+
 def rust_target_installed() -> bool:
     """Whether this machine can compile Rust to WebAssembly."""
     if shutil.which("rustc") is None:
@@ -68,8 +76,8 @@ def rust_target_installed() -> bool:
     return asked.returncode == 0 and Path(asked.stdout.strip()).is_dir()
 
 
-def run(command: list[str]) -> None:
+def run(command: list[str], environment: dict[str, str] | None = None) -> None:
     """Runs a compiler; its words are the error."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")

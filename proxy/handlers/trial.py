@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import msgspec
 from pipelines import Batch, PipelineType
 from pipelines.errors import InvalidError
 from pipelines.registry import compile_pipeline
+from pipelines.stats import PipelineStats
 
 if TYPE_CHECKING:
     from pipelines import PipelineDefinition, Snapshot
@@ -41,7 +43,8 @@ async def compiled(call: Call, definition: PipelineDefinition, snapshot: Snapsho
 
 
 async def tried(call: Call, pipeline: Pipeline, text: bytes, *, verbose: bool) -> dict[str, Any]:
-    """What a trial run gave: `output`, `success`, `duration_ms`, and on request each stage's own."""
+    """What a trial run gave: `output`, `success`, `duration_ms`, and on request each stage's own; not counted."""
+    pipeline = replace(pipeline, stats=PipelineStats())
     batch = Batch.of(pipeline.definition.type.value, text, trial=True)
     started = time.monotonic()
     run = await call.parts.runner.run(pipeline, batch, trace=verbose)

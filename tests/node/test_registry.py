@@ -302,6 +302,7 @@ async def test_execute_shows_each_stage(through: Http, name: str):
 async def test_statistics(through: Http, name: str):
     await through.pipeline(name, "document", native("low", "lowercase", field="level"))
     await through.index(name, document=name)
+    await through.post(f"/_pipeline/{name}/_execute", {"input": {"level": "not counted"}})
     for level in ("A", "B", 3):
         await through.put(f"/{name}/_doc/1", {"level": level})
     stats = (await through.get(f"/_pipeline/{name}/_stats")).json

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -16,7 +17,7 @@ INPUT = b'{"a":1,"keep":0.10}'
 
 
 def run(code, kind="document", *, trial=False, document=INPUT, parameters=b"{}", target_field=None, **bind):
-    udf = compile_wat(code).bind(parameters, timeout_ms=200, memory=16 << 20, **bind)
+    udf = compile_wat(code).bind(parameters, **{"timeout_ms": 200, "memory": 16 << 20, **bind})
     batch = Batch.of(kind, document, trial=trial)
     batch.run_udf(udf, Deadline(5), abort=True, pipeline="p", stage="s", target_field=target_field)
     return batch
@@ -161,6 +162,12 @@ def test_the_example_in_wat():
         for document in (b'{"level":"DeBuG"}', b'{"level":"INFO"}', b'{"level":"debugs"}', b"{}")
     ]
     assert states == ["dropped", "live", "live", "live"]
+
+
+@pytest.mark.skipif(shutil.which("go") is None, reason="no Go toolchain here")
+def test_the_example_in_go():
+    batch = run(build.module("replace_word.go"), document=b'{"t":"colours"}', memory=64 << 20)
+    assert batch.document(0) == b'{"t":"colors"}'
 
 
 @pytest.mark.skipif(not build.rust_target_installed(), reason="rustc has no wasm32-unknown-unknown here")

@@ -204,6 +204,24 @@ def test_memory_returns_after_many_hostile_calls():
     assert resident() - before < 64 << 20, "one leaked sandbox alone would be 64 MiB"
 
 
+def test_address_space_returns_with_every_sandbox():
+    """Each memory reserves 8 GiB of addresses, freed only with its store: one store for each sandbox."""
+
+    def reserved() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * 4096
+
+    module = compile_wat(wat.COUNTER)
+    before = reserved()
+    held = [module.bind(b"{}", timeout_ms=100, memory=1 << 20) for _ in range(40)]
+    for udf in held:
+        udf.warm_up()
+    assert reserved() - before > 40 * 4 << 30
+    assert sum(udf.warm for udf in held) == 40
+    del udf
+    held.clear()
+    assert reserved() - before < 8 << 30
+
+
 def self_check(module) -> None:
     udf = module.bind(b"{}", timeout_ms=500, memory=64 << 20)
     batch = Batch.of("document", b"{}")
