@@ -7,6 +7,8 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.clients.yaml_suite import Suite, cases, fetch
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ def compare(node: str, proxy: str) -> tuple[dict[str, tuple[str, str]], int]:
     return different, passed
 
 
+@pytest.mark.timeout(1800)
 async def test_the_pass_lists_are_equal(node: str, through: Http):
     different, passed = await asyncio.to_thread(compare, node, through.base)
     assert different == {}
