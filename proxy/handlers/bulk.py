@@ -38,9 +38,11 @@ async def bulk(call: Call) -> web.StreamResponse:
     snapshot = call.snapshot
     if PipelineType.DOCUMENT not in snapshot.types:
         return await call.stream_on()
+    if not call.speaks_json and not _concerned(call, snapshot):
+        return await call.stream_on()
+    call.require_json()
     started = time.monotonic()
     body = await call.text()
-    call.require_json()
     parsed = parse(body, call.params.get("index"))
     refuse_registry(call, parsed)
     plan = await _plan(call, snapshot, parsed)
@@ -52,6 +54,17 @@ async def bulk(call: Call) -> web.StreamResponse:
     if not runs and not parsed.counts()[2]:
         return await call.send_on(body if rendered is None else rendered, changed=True)
     return await _forward(call, parsed, body if rendered is None else rendered, started)
+
+
+def _concerned(call: Call, snapshot: Snapshot) -> bool:
+    """Whether a bulk that cannot be read might need a pipeline: one is attached, or the URL names one of ours.
+
+    An action that names one of ours inside it is the cluster's error then: the cluster does not know the name.
+    """
+    names = (call.target.get("pipeline"), call.target.get("document_pipeline"))
+    return PipelineType.DOCUMENT in snapshot.bound_types or any(
+        name and snapshot.active(PipelineType.DOCUMENT, name) for name in names
+    )
 
 
 def parse(body: bytes, index: str | None) -> Bulk:

@@ -116,11 +116,16 @@ class Call:
                 "pipelines and UDFs are read-only here: this proxy listens on more than loopback and has no admin_token"
             )
 
+    @property
+    def speaks_json(self) -> bool:
+        """Whether stages can read the body, by its Content-Type (none, and curl's default, are left to the cluster)."""
+        media = self.request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
+        return not media or media.endswith("json") or media == "application/x-www-form-urlencoded"
+
     def require_json(self) -> None:
         """Raises MediaTypeError, in OpenSearch's words, for a body that no stage can read."""
         content_type = self.request.headers.get(hdrs.CONTENT_TYPE, "")
-        media = content_type.partition(";")[0].strip().lower()
-        if media and not media.endswith(("json", "x-ndjson")) and media != "application/x-www-form-urlencoded":
+        if not self.speaks_json:
             raise MediaTypeError(f"Content-Type header [{content_type}] is not supported where a pipeline applies")
 
     async def stream_on(self) -> web.StreamResponse:

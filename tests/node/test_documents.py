@@ -250,6 +250,14 @@ async def test_a_body_that_a_stage_cannot_read_is_refused(through: Http, name: s
     assert answer.status == 406
 
 
+async def test_what_cannot_be_read_passes_where_no_pipeline_is_attached(through: Http, direct: Http, name: str):
+    await through.pipeline(name, "document", SET)
+    cbor = {"Content-Type": "application/cbor"}
+    ours, theirs = [await http.post(f"/{name}/_bulk", b"\xbf\xff\xff", headers=cbor) for http in (through, direct)]
+    assert (ours.status, ours.body) == (theirs.status, theirs.body)
+    assert (await through.post(f"/{name}/_bulk?pipeline={name}", b"\xbf\xff\xff", headers=cbor)).status == 406
+
+
 @pytest.mark.parametrize(
     "body",
     [
