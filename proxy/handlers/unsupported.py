@@ -45,20 +45,18 @@ def by_path(*kinds: PipelineType) -> Callable[[Call], Awaitable[web.StreamRespon
 
 async def msearch(call: Call) -> web.StreamResponse:
     """`_msearch` and `_msearch/template`: indexes stand in the header lines."""
-    if not call.snapshot.types & {QUERY, RESULT}:
+    if not call.snapshot.bound_types & {QUERY, RESULT}:
         return await passthrough(call)
     call.require_json()
     body = await call.body()
-    if call.snapshot.bound_types & {QUERY, RESULT} or b"search_pipeline" in body:
-        text = call.inflated(body)
-        for expression in msearch_indexes(text, call.params.get("index", "_all")):
-            refuse(call, await concerned(call, expression, QUERY, RESULT))
+    for expression in msearch_indexes(call.inflated(body), call.params.get("index", "_all")):
+        refuse(call, await concerned(call, expression, QUERY, RESULT))
     return await call.send_on(body, changed=False)
 
 
 async def reindex(call: Call) -> web.StreamResponse:
     """`_reindex`: source and destination stand in the body."""
-    if not call.snapshot.types:
+    if not call.snapshot.bound_types & {QUERY, DOCUMENT}:
         return await passthrough(call)
     call.require_json()
     body = await call.body()
@@ -68,21 +66,19 @@ async def reindex(call: Call) -> web.StreamResponse:
         refuse(call, await concerned(call, _expression(source.get("index")), QUERY))
     if isinstance(destination, dict):
         refuse(call, await concerned(call, _expression(destination.get("index")), DOCUMENT))
-        name = destination.get("pipeline")
-        if isinstance(name, str) and call.snapshot.active(DOCUMENT, name):
-            refuse(call, [f"document [{name}]"])
     return await call.send_on(body, changed=False)
 
 
 async def update(call: Call) -> web.StreamResponse:
     """`_update/{id}`: concerns a document pipeline only when it may insert."""
-    if DOCUMENT not in call.snapshot.types:
+    found = await concerned(call, call.params["index"], DOCUMENT)
+    if not found:
         return await passthrough(call)
     call.require_json()
     body = await call.body()
     request = object_of(call.inflated(body)) if body else {}
     if "upsert" in request or request.get("doc_as_upsert") not in (None, False, "false"):
-        refuse(call, await concerned(call, call.params["index"], DOCUMENT))
+        refuse(call, found)
     return await call.send_on(body, changed=False)
 
 
