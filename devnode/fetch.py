@@ -37,30 +37,29 @@ def server() -> Path:
     return home
 
 
-def _install(home: Path) -> None:
+def artifact(coordinates: str, pattern: str) -> Path:
+    """A file of Maven Central in the downloads folder; `pattern` is its name as a glob. Raises NodeError."""
     maven = shutil.which("mvn")
     if maven is None:
         raise NodeError(
-            "Maven is needed to fetch OpenSearch and was not found: install the package `maven` "
+            f"Maven is needed to fetch {coordinates} and was not found: install the package `maven` "
             "(Debian: apt-get install maven), or set OPENSEARCH_URL to a running node."
         )
     downloads = cache_folder() / "downloads"
-    say(f"fetching OpenSearch {VERSION} from Maven Central (160 MB, once per machine)")
-    command = [
-        maven,
-        "--batch-mode",
-        "--quiet",
-        COPY_GOAL,
-        f"-Dartifact={ARTIFACT}",
-        f"-DoutputDirectory={downloads}",
-    ]
+    options = [f"-Dartifact={coordinates}", f"-DoutputDirectory={downloads}"]
+    command = [maven, "--batch-mode", "--quiet", COPY_GOAL, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise NodeError(f"Maven could not fetch {ARTIFACT}:\n{done.stdout[-2000:]}")
+        raise NodeError(f"Maven could not fetch {coordinates}:\n{done.stdout[-2000:]}")
+    return next(downloads.glob(pattern))
+
+
+def _install(home: Path) -> None:
+    say(f"fetching OpenSearch {VERSION} from Maven Central (160 MB, once per machine)")
+    archive = artifact(ARTIFACT, f"opensearch-{VERSION}*.zip")
     say("unpacking")
     unpacked = home.with_suffix(".new")
     shutil.rmtree(unpacked, ignore_errors=True)
-    archive = next(downloads.glob(f"opensearch-{VERSION}*.zip"))
     with zipfile.ZipFile(archive) as z:
         z.extractall(unpacked)
     roots = [path for path in unpacked.iterdir() if path.is_dir()]

@@ -13,13 +13,11 @@ from pipelines.definition import (
     UdfStage,
     check_name,
     encode,
-    explained,
-    members_of,
     parse,
 )
 from pipelines.errors import ConflictError, InUseError, InvalidError
 from pipelines.registry import PipelineRecord, Snapshot, version_order
-from proxy.handlers.trial import compiled, kind_of, now, tried
+from proxy.handlers.trial import asked, compiled, kind_of, now, tried
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -207,16 +205,11 @@ async def execute(call: Call) -> web.StreamResponse:
     call.require_admin()
     snapshot = call.snapshot
     pipeline = snapshot.find(call.params["name"], call.target.get("version"), kind_of(call))
-    body = await call.text()
-    members_of(body)
-    try:
-        asked = msgspec.json.decode(body, type=_Execute)
-    except msgspec.ValidationError as error:
-        raise explained(error) from None
-    if asked.parameters:
-        definition = _with_parameters(pipeline.definition, asked.parameters)
+    request = asked(await call.text(), _Execute)
+    if request.parameters:
+        definition = _with_parameters(pipeline.definition, request.parameters)
         pipeline = await compiled(call, definition, snapshot)
-    return await call.reply_json(200, await tried(call, pipeline, bytes(asked.input), verbose=asked.verbose))
+    return await call.reply_json(200, await tried(call, pipeline, bytes(request.input), verbose=request.verbose))
 
 
 def _with_parameters(definition: PipelineDefinition, given: dict[str, msgspec.Raw]) -> PipelineDefinition:

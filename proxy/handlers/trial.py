@@ -6,11 +6,12 @@ import asyncio
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from pipelines import Batch, PipelineType
+from pipelines.definition import explained, members_of
 from pipelines.errors import InvalidError
 from pipelines.registry import compile_pipeline
 from pipelines.stats import PipelineStats
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pipelines import PipelineDefinition, Snapshot
     from pipelines.registry import Pipeline
     from proxy.handlers.call import Call
+
+T = TypeVar("T")
 
 
 def now() -> str:
@@ -40,6 +43,15 @@ def kind_of(call: Call) -> PipelineType | None:
 async def compiled(call: Call, definition: PipelineDefinition, snapshot: Snapshot) -> Pipeline:
     """The definition compiled against the registry, off the loop. Raises InvalidError that names the field."""
     return await asyncio.to_thread(compile_pipeline, definition, snapshot, call.parts.registry.catalog)
+
+
+def asked(body: bytes, what: type[T]) -> T:
+    """A request body as a struct. Raises InvalidError that names the field."""
+    members_of(body)
+    try:
+        return msgspec.json.decode(body, type=what)
+    except msgspec.ValidationError as error:
+        raise explained(error) from None
 
 
 async def tried(call: Call, pipeline: Pipeline, text: bytes, *, verbose: bool) -> dict[str, Any]:

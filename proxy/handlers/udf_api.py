@@ -15,14 +15,12 @@ from pipelines.definition import (
     UdfConfig,
     UdfStage,
     check_name,
-    explained,
-    members_of,
 )
 from pipelines.errors import ConflictError, InUseError, InvalidError
 from pipelines.registry import UdfRecord
 from pipelines.udf import manifest as manifests
 from pipelines.udf.catalog import digest as digest_of
-from proxy.handlers.trial import compiled, kind_of, now, tried
+from proxy.handlers.trial import asked, compiled, kind_of, now, tried
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -175,15 +173,12 @@ async def test(call: Call) -> web.StreamResponse:
     """Runs a UDF on an input, alone; `?type=` says as what (default document)."""
     call.require_admin()
     record = call.snapshot.udf(call.params["name"], call.target.get("version"))
-    body = await call.text()
-    members_of(body)
-    try:
-        asked = msgspec.json.decode(body, type=_Test)
-    except msgspec.ValidationError as error:
-        raise explained(error) from None
-    config = UdfConfig(udf_name=record.manifest.name, udf_version=record.manifest.version, parameters=asked.parameters)
+    request = asked(await call.text(), _Test)
+    config = UdfConfig(
+        udf_name=record.manifest.name, udf_version=record.manifest.version, parameters=request.parameters
+    )
     kind = kind_of(call) or PipelineType.DOCUMENT
     stage = UdfStage(name=record.manifest.name, config=config)
     alone = PipelineDefinition(name="_test", type=kind, version="0", stages=[stage])
     pipeline = await compiled(call, alone, call.snapshot)
-    return await call.reply_json(200, await tried(call, pipeline, bytes(asked.input), verbose=asked.verbose))
+    return await call.reply_json(200, await tried(call, pipeline, bytes(request.input), verbose=request.verbose))

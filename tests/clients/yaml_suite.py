@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,7 @@ from urllib.parse import quote, urlencode
 import urllib3
 import yaml
 
-from devnode.fetch import COPY_GOAL, cache_folder
+from devnode.fetch import artifact, cache_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,20 +66,7 @@ def fetch() -> Path:
     """The unpacked suite."""
     folder = cache_folder() / "yaml-suite-7.10.2"
     if not folder.is_dir():
-        maven = shutil.which("mvn")
-        if maven is None:
-            raise RuntimeError("the YAML suite needs Maven: install the package `maven`")
-        downloads = cache_folder() / "downloads"
-        command = [
-            maven,
-            "--batch-mode",
-            "--quiet",
-            COPY_GOAL,
-            f"-Dartifact={ARTIFACT}",
-            f"-DoutputDirectory={downloads}",
-        ]
-        subprocess.run(command, check=True, capture_output=True)
-        with zipfile.ZipFile(next(downloads.glob("rest-api-spec-7.10.2*.jar"))) as jar:
+        with zipfile.ZipFile(artifact(ARTIFACT, "rest-api-spec-7.10.2*.jar")) as jar:
             names = [n for n in jar.namelist() if n.startswith("rest-api-spec/")]
             jar.extractall(folder.with_suffix(".new"), names)
         (folder.with_suffix(".new") / "rest-api-spec").rename(folder)

@@ -126,33 +126,13 @@ fn auto(raw: &[u8], text: &str) -> Vec<u8> {
 
 impl Function for Convert {
     fn apply(&self, text: &[u8], _meta: &Meta) -> Result<Effect, Fault> {
-        let found = json::find(text, &self.field);
-        if self.ignore_missing && found.as_ref().is_none_or(|r| &text[r.clone()] == b"null") {
-            return Ok(Effect::Unchanged);
-        }
-        let range = found.map_or_else(|| field::require(text, &self.field), Ok)?;
-        let raw = &text[range.clone()];
-        if raw == b"null" {
-            return Err(Fault::illegal(format!(
-                "Field [{}] is null, cannot be converted to type [{}]",
-                self.field,
-                self.name()
-            )));
-        }
-        let value = if raw[0] == b'[' {
-            let parts: Result<Vec<_>, _> =
-                json::elements(text, range.start).into_iter().map(|r| self.one(&text[r])).collect();
-            let mut list = vec![b'['];
-            list.extend(parts?.join(&b','));
-            list.push(b']');
-            list
-        } else {
-            self.one(raw)?
+        let rewrite = field::Rewrite {
+            field: &self.field,
+            target: self.target_field.as_deref(),
+            ignore_missing: self.ignore_missing,
         };
-        match &self.target_field {
-            None => Ok(Effect::Replaced(json::splice(text, range, &value))),
-            Some(target) => field::put(text, target, &value).map(Effect::Replaced),
-        }
+        let null = || format!("Field [{}] is null, cannot be converted to type [{}]", self.field, self.name());
+        rewrite.apply(text, null, |raw| self.one(raw), |raw| self.one(raw))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::batch::Effect;
 use crate::error::Fault;
 use crate::{java, json};
 
@@ -78,4 +79,44 @@ pub fn absence(text: &[u8], path: &str) -> String {
 /// OpenSearch's texts for a path that leads through something else.
 pub fn put(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, Fault> {
     json::set(text, path, value).map_err(Fault::illegal)
+}
+
+/// What `convert`, `lowercase` and their kin share: one field, rewritten in place or into another.
+pub struct Rewrite<'a> {
+    pub field: &'a str,
+    pub target: Option<&'a str>,
+    pub ignore_missing: bool,
+}
+
+impl Rewrite<'_> {
+    /// Applies `whole` to the field's value, or `element` to every element of a list; `null` is the words for a null.
+    ///
+    /// # Errors
+    /// For an absent or null field that may not be missing, and what the closures refuse.
+    pub fn apply(
+        &self,
+        text: &[u8],
+        null: impl Fn() -> String,
+        whole: impl Fn(&[u8]) -> Result<Vec<u8>, Fault>,
+        element: impl Fn(&[u8]) -> Result<Vec<u8>, Fault>,
+    ) -> Result<Effect, Fault> {
+        let found = json::find(text, self.field);
+        if self.ignore_missing && found.as_ref().is_none_or(|r| &text[r.clone()] == b"null") {
+            return Ok(Effect::Unchanged);
+        }
+        let range = found.map_or_else(|| require(text, self.field), Ok)?;
+        let value = match &text[range.clone()] {
+            b"null" => return Err(Fault::illegal(null())),
+            raw if raw[0] == b'[' => {
+                let parts: Result<Vec<_>, _> =
+                    json::elements(text, range.start).into_iter().map(|r| element(&text[r])).collect();
+                [b"[".as_slice(), &parts?.join(&b','), b"]"].concat()
+            }
+            raw => whole(raw)?,
+        };
+        match self.target {
+            None => Ok(Effect::Replaced(json::splice(text, range, &value))),
+            Some(target) => put(text, target, &value).map(Effect::Replaced),
+        }
+    }
 }
