@@ -10,12 +10,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from pipelines import units
-from pipelines.definition import CompositeStage, PipelineDefinition, PipelineType, StageDefinition, UdfStage
+from pipelines.definition import (
+    CompositeStage,
+    FailurePolicy,
+    PipelineDefinition,
+    PipelineType,
+    StageDefinition,
+    UdfStage,
+)
 from pipelines.errors import HeadraceError, InvalidError, MissingError
 from pipelines.stages import CompiledStage, compile_stages
 from pipelines.stats import PipelineStats
@@ -24,6 +31,7 @@ from pipelines.udf.manifest import Manifest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from pipelines.definition import UdfConfig
     from pipelines.udf.catalog import Catalog
 
 
@@ -72,22 +80,6 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
     active: dict[str, str] = {}
     udfs: list[UdfRecord] = []
     associations: list[Association] = []
-
-
-class PipelineStore(Protocol):
-    """The port to where the registry is kept; the adapter is `proxy.store`."""
-
-    async def load(self) -> tuple[Records, str]:
-        """All records, and a fingerprint that changes with them."""
-        ...
-
-    async def fingerprint(self) -> str:
-        """The present fingerprint, cheap to ask for."""
-        ...
-
-    async def code(self, digest: str) -> bytes:
-        """The code of a UDF. Raises RegistryError if it is incomplete or altered."""
-        ...
 
 
 @dataclass
@@ -168,6 +160,18 @@ class Snapshot:
         version = self.records.active.get(key(kind, name))
         return None if version is None else self.compiled.get((key(kind, name), version))
 
+    def attached(self, kind: PipelineType, name: str) -> Pipeline:
+        """The pipeline behind an association; one that is gone or cannot be read fails whatever it is attached to."""
+        found = self.active(kind, name)
+        if found is not None:
+            return found
+        version = self.records.active.get(key(kind, name), "none")
+        definition = PipelineDefinition(
+            name=name, type=kind, stages=[], version=version, on_failure=FailurePolicy.ABORT
+        )
+        fault = MissingError(f"{kind.value} pipeline [{name}] is attached here, but is not in the registry")
+        return Pipeline(definition, "", [], fault, None, frozenset())
+
     def find(self, name: str, version: str | None = None, kind: PipelineType | None = None) -> Pipeline:
         """A pipeline by name; the type may be left out where only one has it. Raises MissingError, InvalidError."""
         kinds = [k for k in PipelineType if key(k, name) in self._versions and kind in (None, k)]
@@ -246,7 +250,7 @@ def _references(stages: Iterable[StageDefinition]) -> Iterator[str]:
     return (s.config.pipeline for s in _walk(stages) if isinstance(s, CompositeStage) and s.config.pipeline)
 
 
-def _udf_configs(stages: Iterable[StageDefinition]):  # type: ignore[no-untyped-def]
+def _udf_configs(stages: Iterable[StageDefinition]) -> Iterator[UdfConfig]:
     return (s.config for s in _walk(stages) if isinstance(s, UdfStage))
 
 

@@ -1,4 +1,4 @@
-"""The registry's home: a hidden index in the cluster, by opensearch-py (adapter of `registry.PipelineStore`).
+"""The registry's home: a hidden index in the cluster, by opensearch-py.
 
 One document for each pipeline version, UDF version, chunk of code, active marker and association. Versions are
 created with `op_type=create` and never changed; markers and associations change by compare-and-set. The fingerprint
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -26,7 +27,7 @@ from opensearchpy.exceptions import (
 )
 
 from pipelines.definition import decode, encode
-from pipelines.errors import ConflictError, RegistryError
+from pipelines.errors import ConflictError, InvalidError, RegistryError
 from pipelines.registry import Association, PipelineRecord, Records, UdfRecord, key
 from pipelines.udf.catalog import digest as digest_of
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from pipelines.definition import PipelineType
     from proxy.settings import Settings
+
+log = logging.getLogger("headrace.registry")
 
 CHUNK = 1 << 19
 PAGE = 500
@@ -328,22 +331,36 @@ def association_document(association: Association) -> _Stored:
 
 
 def records_of(documents: list[_Stored]) -> Records:
-    """The registry behind the documents of the index."""
-    pipelines, udfs, associations = [], [], []
+    """The registry behind the documents of the index.
+
+    An entry that cannot be read (a newer Headrace wrote it, or somebody by hand) is left out and logged; what depends
+    on it fails, the rest of the registry works.
+    """
+    pipelines: list[PipelineRecord] = []
+    udfs: list[UdfRecord] = []
+    associations: list[Association] = []
     active: dict[str, str] = {}
     for document in documents:
-        match document.kind:
-            case "pipeline":
-                stored = msgspec.json.decode(document.body, type=dict[str, msgspec.Raw])
-                created = msgspec.json.decode(stored["created"])
-                pipelines.append(PipelineRecord(definition=decode(bytes(stored["definition"])), created=created))
-            case "udf":
-                udfs.append(msgspec.json.decode(document.body, type=UdfRecord))
-            case "association":
-                associations.append(msgspec.json.decode(document.body, type=Association))
-            case "active":
-                active[document.name] = msgspec.json.decode(document.body, type=str)
+        try:
+            match document.kind:
+                case "pipeline":
+                    pipelines.append(_pipeline_record(document.body))
+                case "udf":
+                    udfs.append(msgspec.json.decode(document.body, type=UdfRecord))
+                case "association":
+                    associations.append(msgspec.json.decode(document.body, type=Association))
+                case "active":
+                    active[document.name] = msgspec.json.decode(document.body, type=str)
+        except (msgspec.MsgspecError, InvalidError, KeyError) as error:
+            log.error("the %s [%s] in the registry cannot be read: %s", document.kind, document.name, error)
     return Records(pipelines=pipelines, active=active, udfs=udfs, associations=associations)
+
+
+def _pipeline_record(body: str) -> PipelineRecord:
+    stored = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    return PipelineRecord(
+        definition=decode(bytes(stored["definition"])), created=msgspec.json.decode(stored["created"])
+    )
 
 
 def documents_of(records: Records) -> list[_Stored]:

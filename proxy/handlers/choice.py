@@ -61,7 +61,7 @@ async def for_document(snapshot: Snapshot, resolver: IndexResolver, index: str |
         return None
     association = snapshot.associations.get(await resolver.write_index(index))
     name = association.document if association else None
-    return snapshot.active(PipelineType.DOCUMENT, name) if name else None
+    return snapshot.attached(PipelineType.DOCUMENT, name) if name else None
 
 
 @dataclass
@@ -89,7 +89,7 @@ async def attached(snapshot: Snapshot, resolver: IndexResolver, expression: str)
         if len(names) > 1:
             choice.conflicts.append(f"{kind.value}: {', '.join(names)}")
         elif names:
-            setattr(choice, kind.value, snapshot.active(kind, names[0]))
+            setattr(choice, kind.value, snapshot.attached(kind, names[0]))
     return choice
 
 

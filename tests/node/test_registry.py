@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -442,6 +443,34 @@ async def test_a_lost_registry_index_is_written_anew(through: Http, direct: Http
         while (await direct.get(f"/{settings.registry_index}/_doc/pipeline:document:{name}@1")).status != 200:
             await asyncio.sleep(0.1)
     assert (await through.put(f"/{name}/_doc/1", {"a": 1})).headers["X-Pipeline"] == f"document={name}@1"
+
+
+async def test_an_entry_that_cannot_be_read_fails_closed_and_stops_nothing_else(
+    through: Http, direct: Http, settings: Settings, tmp_path, name: str
+):
+    await through.pipeline(name, "document", SET)
+    await through.pipeline(f"{name}-q", "query", native("q", "filter_query", query={"match_all": {}}))
+    await through.pipeline(f"{name}-good", "document", SET)
+    await through.index(name, document=name, query=f"{name}-q")
+    await through.index(f"{name}-good", document=f"{name}-good")
+    definition = {"name": name, "type": "document", "stages": [], "from_the_future": 1}
+    newer = json.dumps({"created": "x", "definition": definition})
+    body = {"kind": "pipeline", "name": f"document:{name}", "body": newer}
+    registry = f"/{settings.registry_index}/_doc"
+    await direct.put(f"{registry}/pipeline:document:{name}@1?refresh=true", body)
+    await direct.delete(f"{registry}/active:query:{name}-q?refresh=true")
+    other = Proxy(settings_for(settings.upstream, tmp_path / "other", registry_index=settings.registry_index))
+    await other.start()
+    try:
+        http = Http(other.url, through.session)
+        answer = await http.bulk({"index": {"_index": name}}, {"a": 1}, {"index": {"_index": f"{name}-good"}}, {"a": 1})
+        failed, good = (item["index"] for item in answer.json["items"])
+        assert failed["status"] == 400
+        assert "is attached here, but is not in the registry" in failed["error"]["reason"]
+        assert good["status"] == 201
+        assert (await http.get(f"/{name}/_search")).status == 400
+    finally:
+        await other.stop()
 
 
 async def test_an_altered_module_is_not_run(through: Http, direct: Http, settings: Settings, tmp_path, name: str):
