@@ -60,7 +60,7 @@ FULL = ["-XX:+UseG1GC"]
 class Node:
     """One node. `start` returns when it answers; `stop` ends only the process that it started."""
 
-    def __init__(self, port: int | None = None, *, fast: bool = True, heap: str = "512m") -> None:
+    def __init__(self, port: int | None = None, *, fast: bool = True, heap: str = "1g") -> None:
         self.port = port or free_port()
         self.fast = fast
         self.heap = heap

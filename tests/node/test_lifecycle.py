@@ -156,7 +156,7 @@ async def test_a_clean_shutdown_finishes_what_is_in_flight(serve, direct: Http, 
     answer = await sending
     assert answer.json["errors"] is False
     assert len(answer.json["items"]) == 20_000
-    assert process.end() == 0
+    assert await asyncio.to_thread(process.process.wait, 30) == 0
     with pytest.raises(aiohttp.ClientError):
         await http.get("/_proxy/health/live")
     assert (await direct.get(f"/{name}/_count")).json["count"] == 20_000
