@@ -6,6 +6,6 @@ one instead.
 """
 
 from devnode.errors import NodeError
-from devnode.node import Node, running_node
+from devnode.node import Node, running_node, stop_on_sigterm
 
-__all__ = ["Node", "NodeError", "running_node"]
+__all__ = ["Node", "NodeError", "running_node", "stop_on_sigterm"]

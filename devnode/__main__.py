@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import signal
 import sys
 
 from devnode import java
 from devnode.errors import NodeError
-from devnode.node import Node
+from devnode.node import Node, stop_on_sigterm
 
 
 def main() -> int:
@@ -25,12 +24,14 @@ def main() -> int:
         found = java.find()
         print(found.path if found else "none")
         return 0 if found else 3
+    stop_on_sigterm()
     node = Node(options.port, fast=not options.full)
     try:
         node.start()
         print(node.url, flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        signal.pause()
+    except KeyboardInterrupt:
+        return 0
     except NodeError as error:
         print(error, file=sys.stderr)
         return 1

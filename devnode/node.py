@@ -159,6 +159,11 @@ def running_node(**options: bool | str) -> Iterator[str]:
         node.stop()
 
 
+def stop_on_sigterm() -> None:
+    """Makes SIGTERM what Ctrl-C is, a KeyboardInterrupt, so that context managers stop what they started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def free_port() -> int:
     """A loopback port that nobody listens on."""
     with socket.socket() as s:

@@ -16,13 +16,14 @@ from typing import Any
 from opensearchpy import OpenSearch
 from opensearchpy.helpers import bulk
 
-from devnode import NodeError, running_node
+from devnode import NodeError, running_node, stop_on_sigterm
 from examples.demo.data import MAPPING, tickets
 from examples.demo.pipelines import PIPELINES, SETTINGS, udfs
 
 INDEX = "headrace-demo"
 LISTEN = os.environ.get("HEADRACE_LISTEN", "127.0.0.1:9280")
 START_SECONDS = 30
+INTERRUPTED = 130
 
 
 def say(text: str = "") -> None:
@@ -131,15 +132,19 @@ def run(*, once: bool) -> None:
             say(f"   curl -s 'http://{LISTEN}/{INDEX}/_search?q=subject:invoice&pretty'")
             say(f"   curl -s 'http://{LISTEN}/_pipeline/tickets-in/_stats?pretty'")
             with contextlib.suppress(KeyboardInterrupt):
-                signal.sigwait({signal.SIGINT, signal.SIGTERM})
+                signal.pause()
 
 
 def main() -> int:
     """Runs the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m examples.demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end when the story is told")
+    once = parser.parse_args().once
+    stop_on_sigterm()
     try:
-        run(once=parser.parse_args().once)
+        run(once=once)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except NodeError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
