@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ from pipelines.errors import InvalidError, UnparsableError
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 DEEPEST_COMPOSITE = 10
+T = TypeVar("T")
 EMPTY = msgspec.Raw(b"{}")
 
 
@@ -132,23 +133,21 @@ def parse(body: bytes, name: str) -> PipelineDefinition:
 
 def members_of(body: bytes) -> dict[str, msgspec.Raw]:
     """The members of the JSON object in `body`, each value's text as it was written. Raises UnparsableError."""
-    try:
-        return msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except msgspec.ValidationError:
-        raise UnparsableError("the request body must be a JSON object") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UnparsableError(f"the request body is not JSON: {error}") from None
+    return _decoded(body, dict[str, msgspec.Raw])
 
 
 def object_of(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`. Raises UnparsableError."""
+    return _decoded(body, dict[str, Any])
+
+
+def _decoded(body: bytes, what: type[T]) -> T:
     try:
-        fields = msgspec.json.decode(body)
+        return msgspec.json.decode(body, type=what)
+    except msgspec.ValidationError:
+        raise UnparsableError("the request body must be a JSON object") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnparsableError(f"the request body is not JSON: {error}") from None
-    if not isinstance(fields, dict):
-        raise UnparsableError("the request body must be a JSON object")
-    return fields
 
 
 def decode(body: bytes) -> PipelineDefinition:

@@ -49,7 +49,7 @@ def execute(pipeline: Pipeline, batch: Batch, deadline: Deadline, *, trace: bool
     start = time.monotonic_ns()
     pipeline.stats.begin()
     try:
-        run.start(start)
+        run.start()
     finally:
         execution.duration_ns = time.monotonic_ns() - start
         failed = batch.failed
@@ -72,7 +72,7 @@ class _Run:
         policy = pipeline.definition.on_failure or default_policy(pipeline.definition.type)
         self.abort = policy is FailurePolicy.ABORT
 
-    def start(self, start_ns: int) -> None:
+    def start(self) -> None:
         self.batch.check(self.label)
         if self.pipeline.fault is not None:
             self._refuse(400, self.pipeline.fault.type, f"cannot run: {self.pipeline.fault.reason}")

@@ -56,7 +56,14 @@ class Proxy:
         )
         catalog = Catalog(settings.state_folder / "compiled", ceilings)
         registry = LiveRegistry(store, catalog, settings.state_folder, settings.seconds("registry_poll"))
-        self._parts = Parts(settings, Upstream(settings), registry, IndexResolver(store), Runner(settings))
+        self._parts = Parts(
+            settings,
+            Upstream(settings),
+            registry,
+            IndexResolver(store),
+            Runner(settings),
+            settings.size("max_body"),
+        )
         await registry.start()
         server = web.Server(
             self.handle,

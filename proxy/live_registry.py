@@ -112,7 +112,7 @@ class LiveRegistry:
             if known is None:
                 try:
                     known = await self.store.code(digest)
-                    write_private(self._folder / "udf" / f"{digest}.bin", known)
+                    self._keep(f"udf/{digest}.bin", known)
                 except RegistryError as error:
                     log.error("%s", error.reason)
                     continue
@@ -127,14 +127,18 @@ class LiveRegistry:
         return code if digest_of(code) == digest else None
 
     def _to_disk(self, records: Records) -> None:
+        self._keep("registry.json", pack(records))
+        kept = {f"{record.digest}.bin" for record in records.udfs}
+        for path in (self._folder / "udf").glob("*.bin"):
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
+
+    def _keep(self, name: str, data: bytes) -> None:
+        """Writes a file of the copy; a disk that does not take it costs the copy, not the registry."""
         try:
-            write_private(self._folder / "registry.json", pack(records))
-            kept = {f"{record.digest}.bin" for record in records.udfs}
-            for path in (self._folder / "udf").glob("*.bin"):
-                if path.name not in kept:
-                    path.unlink(missing_ok=True)
+            write_private(self._folder / name, data)
         except OSError as error:
-            log.warning("the registry could not be copied to %s: %s", self._folder, error.strerror)
+            log.warning("[%s] could not be copied to %s: %s", name, self._folder, error.strerror)
 
     async def _from_disk(self) -> bool:
         """Installs the copy on disk; false if there is none that can be read."""

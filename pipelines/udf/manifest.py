@@ -15,7 +15,6 @@ from pipelines import units
 from pipelines.definition import EMPTY, VERSION, Strict, check_name, explained, object_of
 from pipelines.errors import InvalidError
 
-MODULE_LIMIT = 32 << 20
 LANGUAGES = ("wasm", "wat", "rust", "c", "go", "assemblyscript")
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),

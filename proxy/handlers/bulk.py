@@ -110,7 +110,7 @@ async def _plan(call: Call, snapshot: Snapshot, parsed: Bulk) -> _Plan:
     from_url = choice.override(call, snapshot, PipelineType.DOCUMENT)
     if from_url is None and url_name is not None:
         from_url = choice.named(snapshot, PipelineType.DOCUMENT, url_name)
-        plan.url_name_is_ours = from_url is not None and from_url.ours
+        plan.url_name_is_ours = from_url.ours
     for key, (index, item_name, writes) in enumerate(parsed.targets()):
         if not writes:
             continue
@@ -153,7 +153,7 @@ async def _forward(call: Call, parsed: Bulk, body: bytes, started: float) -> web
 
     if not body:
         return await call.reply(200, parsed.merge(None, took()))
-    limit = call.parts.settings.size("max_body")
+    limit = call.parts.max_body
     if len(body) > limit:
         raise TooLargeError(
             f"pipelines made this bulk {len(body)} bytes long, the limit is {limit}; "

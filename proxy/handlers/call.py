@@ -36,6 +36,8 @@ class Parts:
     registry: LiveRegistry
     resolver: IndexResolver
     runner: Runner
+    max_body: int
+    """The setting in bytes, read once: every request asks for it."""
 
 
 @dataclass
@@ -68,7 +70,7 @@ class Call:
     async def body(self) -> bytes:
         """The whole body as it was sent, under the cap. Raises TooLargeError."""
         await self.expect()
-        limit = self.parts.settings.size("max_body")
+        limit = self.parts.max_body
         declared = self.request.headers.get(hdrs.CONTENT_LENGTH, "")
         if declared.isdigit() and int(declared) > limit:
             raise TooLargeError(f"the body has {declared} bytes, the limit is {limit}; send smaller requests")
@@ -92,7 +94,7 @@ class Call:
 
     def inflated(self, body: bytes) -> bytes:
         """`body` without its Content-Encoding, under the cap. Raises as [`text`]."""
-        return inflate(body, self.encoding, self.parts.settings.size("max_body")) if self.encoding else body
+        return inflate(body, self.encoding, self.parts.max_body) if self.encoding else body
 
     async def expect(self) -> None:
         """Answers `Expect: 100-continue`, so that the client sends its body."""

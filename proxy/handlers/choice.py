@@ -31,11 +31,8 @@ class Chosen:
     ours: bool = False
 
 
-def named(snapshot: Snapshot, kind: PipelineType, name: str) -> Chosen | None:
-    """What a name in the request means for our slot; `None` if it is not given for us to know.
-
-    Raises InvalidError for an empty name.
-    """
+def named(snapshot: Snapshot, kind: PipelineType, name: str) -> Chosen:
+    """What a name in the request means for our slot. Raises InvalidError for an empty name."""
     if name == "":
         raise InvalidError("the name of a pipeline must not be empty; use [_none] to run none")
     if name == NONE:
@@ -50,7 +47,7 @@ def override(call: Call, snapshot: Snapshot, kind: PipelineType) -> Chosen | Non
     if name is None:
         return None
     chosen = named(snapshot, kind, name)
-    if name != NONE and (chosen is None or chosen.pipeline is None):
+    if name != NONE and chosen.pipeline is None:
         raise InvalidError(f"{kind.value} pipeline with id [{name}] does not exist", OVERRIDES[kind])
     return chosen
 

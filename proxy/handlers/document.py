@@ -49,7 +49,7 @@ async def _choose(call: Call) -> Pipeline | None:
     name = call.target.get("pipeline")
     if chosen is None and name is not None:
         chosen = choice.named(snapshot, PipelineType.DOCUMENT, name)
-        if chosen is not None and chosen.ours:
+        if chosen.ours:
             call.target = call.target.without("pipeline")
     call.target = call.target.without("document_pipeline")
     if chosen is not None:

@@ -98,9 +98,8 @@ async def _attached_or_named(call: Call, snapshot: Snapshot, named: str | None, 
         if "index" not in call.params and snapshot.bound_types & {QUERY, RESULT}:
             _refuse_point_in_time(call, work)
         return await choice.attached(snapshot, call.parts.resolver, call.params.get("index", "_all"))
-    slots = {kind: choice.named(snapshot, kind, named) for kind in (QUERY, RESULT)}
-    pipelines = {kind: slot.pipeline if slot else None for kind, slot in slots.items()}
-    return choice.SearchChoice(query=pipelines[QUERY], result=pipelines[RESULT])
+    query, result = (choice.named(snapshot, kind, named).pipeline for kind in (QUERY, RESULT))
+    return choice.SearchChoice(query=query, result=result)
 
 
 def _refuse_point_in_time(call: Call, work: _Search) -> None:
