@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pipelines.registry import Pipeline
     from proxy.handlers.call import Call
     from proxy.handlers.choice import SearchChoice
-    from proxy.upstream import Answer
 
 QUERY, RESULT = PipelineType.QUERY, PipelineType.RESULT
 
@@ -167,18 +166,14 @@ async def _with_result(call: Call, work: _Search, pipeline: Pipeline) -> web.Str
     call.target = call.target.without("filter_path")
     answer = await call.exchange(work.body, changed=work.changed)
     call.target = shaping
-    if not answer.ok or not _readable(answer):
+    if answer.ok and not answer.json:
+        raise InvalidError("the cluster's answer is not plain JSON, so the result pipeline cannot run; ask for JSON")
+    if not answer.ok:
         call.extra["X-Pipeline"] = choice.header(work.runs)
         return await call.reply_answer(answer)
     body = await work.run(RESULT, pipeline, answer.body)
     call.extra["X-Pipeline"] = choice.header(work.runs)
     return await call.reply_answer(answer, body)
-
-
-def _readable(answer: Answer) -> bool:
-    if answer.json:
-        return True
-    raise InvalidError("the cluster's answer is not plain JSON, so the result pipeline cannot run; ask for JSON")
 
 
 def _warn(call: Call, chosen: SearchChoice) -> None:

@@ -176,12 +176,11 @@ fn check_version(compiled: &Compiled) -> Result<(), String> {
     let engine = capped(&compiled.engine, 1024, 1 << 20);
     let mut store = Store::new(engine);
     let env = FunctionEnv::new(&mut store, Host::new(Arc::from(&b"{}"[..])));
-    link(&mut store, &env, &compiled.module)?;
+    let imports = link(&mut store, &env, &compiled.module)?;
     let versioned = compiled.module.exports().any(|e| e.name() == "headrace_abi");
     if !versioned {
         return Ok(());
     }
-    let imports = link(&mut store, &env, &compiled.module)?;
     let instance =
         wasmer::Instance::new(&mut store, &compiled.module, &imports).map_err(|e| format!("cannot be started: {e}"))?;
     match instance.exports.get_global("headrace_abi").map(|g| g.clone().get(&mut store)) {
