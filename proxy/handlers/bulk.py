@@ -159,10 +159,7 @@ async def _forward(call: Call, parsed: Bulk, body: bytes, started: float) -> web
             f"pipelines made this bulk {len(body)} bytes long, the limit is {limit}; "
             "nothing was indexed, send smaller bulks"
         )
-    shaping = call.target
-    call.target = call.target.without("filter_path")
-    answer = await call.exchange(body)
-    call.target = shaping
+    answer = await call.exchange(body, unfiltered=True)
     if not answer.ok or not answer.json:
         return await call.reply_answer(answer)
     try:

@@ -151,11 +151,15 @@ class Call:
         async with self.parts.upstream.send(self.method, self.target.raw, headers, body) as answer:
             return await upstream.relay(self.request, answer, self.extra)
 
-    async def exchange(self, body: bytes, *, changed: bool = True) -> Answer:
-        """Forwards the request with a body at hand and reads the whole answer, asked for uncompressed."""
+    async def exchange(self, body: bytes, *, changed: bool = True, unfiltered: bool = False) -> Answer:
+        """Forwards the request with a body at hand and reads the whole answer, asked for uncompressed.
+
+        `unfiltered`: without the client's `filter_path`, for answers that are worked on; [`reply`] applies it last.
+        """
+        target = self.target.without("filter_path") if unfiltered else self.target
         headers = self.headers_for(body, changed=changed)
         headers.popall(hdrs.ACCEPT_ENCODING, None)
-        return await self.parts.upstream.read(self.method, self.target.raw, headers, body)
+        return await self.parts.upstream.read(self.method, target.raw, headers, body)
 
     def headers_for(self, body: bytes, *, changed: bool) -> CIMultiDict[str]:
         """Headers that fit `body`; `changed`: it is not the one that came, nor compressed as it was."""

@@ -138,10 +138,7 @@ async def show(call: Call) -> web.StreamResponse:
     """`GET /{index}` and `GET /{index}/_settings[/{name}]`: the cluster's answer with our settings in it."""
     if not call.snapshot.associations:
         return await passthrough(call)
-    shaping = call.target
-    call.target = call.target.without("filter_path")
-    answer = await call.exchange(await call.body(), changed=False)
-    call.target = shaping
+    answer = await call.exchange(await call.body(), changed=False, unfiltered=True)
     if not answer.ok or not answer.json:
         return await call.reply_answer(answer)
     merged = codec.put_back(

@@ -162,10 +162,7 @@ def _check_result_surface(call: Call) -> None:
 
 async def _with_result(call: Call, work: _Search, pipeline: Pipeline) -> web.StreamResponse:
     """Sends the search and runs the result pipeline over a good answer; other answers pass as they are."""
-    shaping = call.target
-    call.target = call.target.without("filter_path")
-    answer = await call.exchange(work.body, changed=work.changed)
-    call.target = shaping
+    answer = await call.exchange(work.body, changed=work.changed, unfiltered=True)
     if answer.ok and not answer.json:
         raise InvalidError("the cluster's answer is not plain JSON, so the result pipeline cannot run; ask for JSON")
     if not answer.ok:
