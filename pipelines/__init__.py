@@ -14,7 +14,7 @@ The engine, `pipelines._wasm`, is the Rust crate `wasm-runtime`; every loop over
 from pipelines.batch import Batch, Bulk, BulkError, Deadline, filter_path, keep_buffers
 from pipelines.definition import PipelineDefinition, PipelineType
 from pipelines.errors import HeadraceError
-from pipelines.executor import Execution, execute
+from pipelines.executor import Execution, Place, execute
 from pipelines.registry import Snapshot
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "HeadraceError",
     "PipelineDefinition",
     "PipelineType",
+    "Place",
     "Snapshot",
     "execute",
     "filter_path",

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 class StageContext:
     """One run of a pipeline over a batch.
 
-    `deadline` may be cancelled from another thread; `timeout` is what is left for the stage, in seconds.
+    `deadline` may be cancelled from another thread; `timeout` is what is left for the stage, in seconds. Runs that are
+    not `counted` are trials.
     """
 
     pipeline: str
     deadline: Deadline
     timeout: float | None = None
+    counted: bool = True

@@ -18,6 +18,7 @@ from pipelines.errors import InvalidError, UnparsableError
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 DEEPEST_COMPOSITE = 10
+MOST_ATTEMPTS = 100
 T = TypeVar("T")
 EMPTY = msgspec.Raw(b"{}")
 
@@ -30,25 +31,56 @@ class PipelineType(Enum):
     RESULT = "result"
 
 
+SCOPES: dict[PipelineType, tuple[str, ...]] = {
+    PipelineType.DOCUMENT: ("document",),
+    PipelineType.QUERY: ("request",),
+    PipelineType.RESULT: ("response", "hit"),
+}
+"""What a UDF stage may be run on, by the type of its pipeline; the first is the default."""
+
+
 class FailurePolicy(Enum):
     """What a failing stage means for what it failed on."""
 
     ABORT = "abort"
     CONTINUE = "continue"
+    RETRY = "retry"
 
 
 class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Base of what people write: immutable, and a field that is not known is an error."""
 
 
+RetryableError = Literal["timeout", "trap", "out_of_memory", "error"]
+RETRYABLE: tuple[RetryableError, ...] = ("timeout", "trap", "out_of_memory", "error")
+
+
+class RetryConfig(Strict, frozen=True, kw_only=True):
+    """How a failed document is tried again; delays grow from `initial_delay` by `multiplier` up to `max_delay`.
+
+    `max_attempts` counts the first one; `retryable_errors` are classes of failures, other failures are not tried again.
+    """
+
+    max_attempts: int = 3
+    initial_delay: str = "10ms"
+    max_delay: str = "1s"
+    multiplier: float = 2.0
+    retryable_errors: tuple[RetryableError, ...] = RETRYABLE
+
+
 class UdfConfig(Strict, frozen=True, kw_only=True):
-    """A UDF by name; `parameters` is a JSON object; `merge` writes an answer over the input instead of replacing it."""
+    """A UDF by name; `parameters` is a JSON object; `merge` writes an answer over the input, not in its place.
+
+    `scope`: the whole body, or in result pipelines `hit`: once for each hit; with `protect` also for those of inner
+    hits and `top_hits`.
+    """
 
     udf_name: str | None = None
     udf_version: str | None = None
     code: str | None = None
     parameters: msgspec.Raw = EMPTY
-    scope: Literal["request", "response", "document"] | None = None
+    scope: Literal["request", "response", "document", "hit"] | None = None
+    protect: bool = False
     target_field: str | None = None
     merge: bool = False
 
@@ -72,7 +104,9 @@ class _Stage(Strict, frozen=True, kw_only=True, tag_field="type"):
     name: str
     description: str = ""
     enabled: bool = True
-    on_failure: FailurePolicy | None = None
+    condition: str | None = msgspec.field(name="if", default=None)
+    on_failure: FailurePolicy | list[StageDefinition] | None = None
+    retry: RetryConfig | None = None
     timeout: str | None = None
 
 
@@ -110,7 +144,8 @@ class PipelineDefinition(Strict, frozen=True, kw_only=True):
     version: str = ""
     description: str = ""
     enabled: bool = True
-    on_failure: FailurePolicy | None = None
+    on_failure: FailurePolicy | list[StageDefinition] | None = None
+    retry: RetryConfig | None = None
     timeout: str | None = None
     metadata: dict[str, Any] = {}
 
@@ -163,21 +198,13 @@ def encode(definition: PipelineDefinition) -> bytes:
     return msgspec.json.encode(definition)
 
 
-_LATER = {
-    "if": "conditions are not available in this version",
-    "retry": "retries are not available in this version: leave the field out, clients retry items that answer 429",
-}
-
-
-def explained(error: msgspec.ValidationError) -> InvalidError:
-    """A msgspec error as ours: what is wrong, and where as a path without msgspec's `$.`."""
+def explained(error: msgspec.ValidationError, root: str = "") -> InvalidError:
+    """A msgspec error as ours: what is wrong, and where as a path from `root`, without msgspec's `$.`."""
     text, _, path = str(error).partition(" - at `")
-    field = path.rstrip("`").removeprefix("$").removeprefix(".")
+    field = (root + path.rstrip("`").removeprefix("$")).removeprefix(".")
     if match := re.search(r"(unknown|missing required) field `(\w+)`", text):
         inner = match.group(2)
         field = f"{field}.{inner}" if field else inner
-        if match.group(1) == "unknown" and inner in _LATER:
-            return InvalidError(_LATER[inner], field)
     return InvalidError(text, field)
 
 
@@ -190,7 +217,8 @@ def validate(definition: PipelineDefinition) -> None:
         units.seconds(definition.timeout, "timeout")
     if not definition.stages:
         raise InvalidError("a pipeline needs at least one stage", "stages")
-    _check_stages(definition.stages, "stages", depth=1)
+    _check_stages(definition.stages, "stages", definition.type, depth=1)
+    _check_policy(definition.on_failure, definition.retry, "", definition.type, depth=1)
 
 
 def check_name(name: str) -> None:
@@ -199,7 +227,7 @@ def check_name(name: str) -> None:
         raise InvalidError(f"[{name}] does not match {NAME.pattern}", "name")
 
 
-def _check_stages(stages: list[StageDefinition], path: str, depth: int) -> None:
+def _check_stages(stages: list[StageDefinition], path: str, kind: PipelineType, depth: int) -> None:
     seen: set[str] = set()
     for i, stage in enumerate(stages):
         here = f"{path}[{i}]"
@@ -210,14 +238,38 @@ def _check_stages(stages: list[StageDefinition], path: str, depth: int) -> None:
         seen.add(stage.name)
         if stage.timeout is not None:
             units.seconds(stage.timeout, f"{here}.timeout")
+        _check_policy(stage.on_failure, stage.retry, f"{here}.", kind, depth)
         match stage:
             case UdfStage(config=config):
-                _check_udf(config, f"{here}.config")
+                _check_udf(config, f"{here}.config", kind)
             case CompositeStage(config=config):
-                _check_composite(config, f"{here}.config", depth)
+                _check_composite(config, f"{here}.config", kind, depth)
 
 
-def _check_udf(config: UdfConfig, path: str) -> None:
+def _check_policy(
+    on_failure: FailurePolicy | list[StageDefinition] | None,
+    retry: RetryConfig | None,
+    path: str,
+    kind: PipelineType,
+    depth: int,
+) -> None:
+    if isinstance(on_failure, list):
+        if not on_failure:
+            raise InvalidError("a list of stages must not be empty; leave it out for the default", f"{path}on_failure")
+        if depth >= DEEPEST_COMPOSITE:
+            raise InvalidError(f"nested deeper than {DEEPEST_COMPOSITE}", f"{path}on_failure")
+        _check_stages(on_failure, f"{path}on_failure", kind, depth + 1)
+    if retry is None:
+        return
+    if not 1 <= retry.max_attempts <= MOST_ATTEMPTS:
+        raise InvalidError(f"must be between 1 and {MOST_ATTEMPTS}", f"{path}retry.max_attempts")
+    if not 1.0 <= retry.multiplier <= 100.0:
+        raise InvalidError("must be between 1 and 100", f"{path}retry.multiplier")
+    units.seconds(retry.initial_delay, f"{path}retry.initial_delay")
+    units.seconds(retry.max_delay, f"{path}retry.max_delay")
+
+
+def _check_udf(config: UdfConfig, path: str, kind: PipelineType) -> None:
     if config.code is not None:
         raise InvalidError(
             "inline Python is not available in this version: upload a WebAssembly UDF with PUT /_udf/{name} "
@@ -226,9 +278,16 @@ def _check_udf(config: UdfConfig, path: str) -> None:
         )
     if not config.udf_name:
         raise InvalidError("required: the name of an uploaded UDF", f"{path}.udf_name")
+    if config.scope not in (None, *SCOPES[kind]):
+        raise InvalidError(
+            f"[{config.scope}] is not a scope of {kind.value} pipelines; there are {', '.join(SCOPES[kind])}",
+            f"{path}.scope",
+        )
+    if config.protect and config.scope != "hit":
+        raise InvalidError("belongs to the scope [hit]", f"{path}.protect")
 
 
-def _check_composite(config: CompositeConfig, path: str, depth: int) -> None:
+def _check_composite(config: CompositeConfig, path: str, kind: PipelineType, depth: int) -> None:
     if (config.stages is None) == (config.pipeline is None):
         raise InvalidError("exactly one of stages and pipeline is required", path)
     if depth >= DEEPEST_COMPOSITE:
@@ -236,4 +295,4 @@ def _check_composite(config: CompositeConfig, path: str, depth: int) -> None:
     if config.stages is not None:
         if not config.stages:
             raise InvalidError("a composite needs at least one stage", f"{path}.stages")
-        _check_stages(config.stages, f"{path}.stages", depth + 1)
+        _check_stages(config.stages, f"{path}.stages", kind, depth + 1)

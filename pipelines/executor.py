@@ -1,7 +1,10 @@
-"""Runs a pipeline over a batch, stage by stage: deadline, failure policy, statistics, trace.
+"""Runs a pipeline over a batch, stage by stage: condition, deadline, failure policy, statistics, trace.
 
 Python decides here; the loops over documents are the engine's and run without the GIL. Call [`execute`] from a thread
 when a batch may take long: it blocks until the batch is done or its deadline has passed.
+
+Failures are per document: of a batch some documents may be retried, some handled by other stages, and the rest never
+notice. The engine narrows the batch for that, level by level (`wasm-runtime/src/levels.rs`).
 """
 
 from __future__ import annotations
@@ -12,9 +15,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipelines.context import StageContext
-from pipelines.definition import FailurePolicy
+from pipelines.definition import FailurePolicy, PipelineType
 from pipelines.stages import Composite
-from pipelines.stages.base import default_policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,9 +24,20 @@ if TYPE_CHECKING:
     from pipelines.batch import Batch, Deadline, StageRun
     from pipelines.registry import Pipeline
     from pipelines.stages import CompiledStage, Leaf
+    from pipelines.stages.policy import Retry
 
 udf_log = logging.getLogger("headrace.udf")
 LEVELS = {0: logging.DEBUG, 1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a pipeline runs. `final`: nothing may switch it off, and it fails closed; `indexes`: only hits of these."""
+
+    final: bool = False
+    indexes: list[str] | None = None
+    trace: bool = False
+    counted: bool = True
 
 
 @dataclass
@@ -38,39 +51,44 @@ class Execution:
     duration_ns: int = 0
 
 
-def execute(pipeline: Pipeline, batch: Batch, deadline: Deadline, *, trace: bool = False) -> Execution:
+def execute(pipeline: Pipeline, batch: Batch, deadline: Deadline, place: Place | None = None) -> Execution:
     """Runs `pipeline` over the live documents of `batch`, in place; a disabled pipeline lets them pass."""
-    execution = Execution(pipeline.label, trace=[] if trace else None)
+    place = place or Place()
+    execution = Execution(pipeline.label, trace=[] if place.trace else None)
     if not pipeline.definition.enabled:
         execution.skipped.append(pipeline.definition.name)
         return execution
-    run = _Run(pipeline, batch, deadline, execution)
-    before = batch.live
+    run = _Run(pipeline, batch, deadline, execution, place)
+    live, failed, dropped = batch.live, batch.failed, batch.dropped
     start = time.monotonic_ns()
     pipeline.stats.begin()
     try:
         run.start()
     finally:
         execution.duration_ns = time.monotonic_ns() - start
-        failed = batch.failed
-        dropped = before - batch.live - (failed - run.failed_before)
-        execution.failures = failed - run.failed_before
-        pipeline.stats.end(execution.duration_ns, before, max(dropped, 0), execution.failures)
+        execution.failures = batch.failed - failed
+        pipeline.stats.end(execution.duration_ns, live, batch.live, max(batch.dropped - dropped, 0), execution.failures)
     return execution
+
+
+def fails_closed(kind: PipelineType, place: Place) -> bool:
+    """Whether a failure ends the way by default: of documents and in final pipelines (design: wire.md, rule 14)."""
+    return kind is PipelineType.DOCUMENT or place.final
 
 
 class _Run:
     """One run in progress."""
 
-    def __init__(self, pipeline: Pipeline, batch: Batch, deadline: Deadline, execution: Execution) -> None:
+    def __init__(
+        self, pipeline: Pipeline, batch: Batch, deadline: Deadline, execution: Execution, place: Place
+    ) -> None:
         self.pipeline = pipeline
         self.batch = batch
         self.deadline = deadline
         self.execution = execution
+        self.place = place
         self.label = pipeline.label
-        self.failed_before = batch.failed
-        policy = pipeline.definition.on_failure or default_policy(pipeline.definition.type)
-        self.abort = policy is FailurePolicy.ABORT
+        self.closed = fails_closed(pipeline.definition.type, place)
 
     def start(self) -> None:
         self.batch.check(self.label)
@@ -79,50 +97,154 @@ class _Run:
             return
         timeout = self.pipeline.timeout
         end = time.monotonic() + timeout if timeout is not None else None
-        self._stages(self.pipeline.stages, end)
+        since = self.batch.runs + 1
+        self._stages(self.batch, self.pipeline.stages, end)
+        self._handle(self.batch, self.pipeline.handlers, since, end)
 
-    def _stages(self, stages: Iterable[CompiledStage], end: float | None) -> None:
+    def _refuse(self, status: int, kind: str, reason: str) -> None:
+        policy = self.pipeline.definition.on_failure
+        if policy is not FailurePolicy.CONTINUE and (policy is not None or self.closed):
+            self.batch.fail_all(status, kind, reason, self.label, "")
+        self.execution.skipped.append(self.pipeline.definition.name)
+
+    def _stages(self, batch: Batch, stages: Iterable[CompiledStage], end: float | None) -> None:
         for stage in stages:
-            if self.batch.live == 0:
+            if batch.live == 0:
                 return
             if not stage.enabled:
-                self._skip(stage.label, "disabled")
+                self._skip(batch, stage.label, "disabled")
             elif isinstance(stage, Composite):
-                self._stages(stage.stages, _sooner(end, stage.timeout))
+                self._composite(batch, stage, _sooner(end, stage.timeout))
             else:
-                self._leaf(stage, _sooner(end, stage.timeout))
+                self._leaf(batch, stage, _sooner(end, stage.timeout))
 
-    def _leaf(self, stage: Leaf, end: float | None) -> None:
-        left = None if end is None else end - time.monotonic()
-        if self.deadline.over or (left is not None and left <= 0):
-            self._too_late(stage)
+    def _composite(self, batch: Batch, stage: Composite, end: float | None) -> None:
+        since = batch.runs + 1
+        if stage.condition is not None:
+            held = stage.policy.aborts(self.closed) or bool(stage.handlers)
+            self._condition_run(stage, batch.enter_if(stage.condition, held, self.label, stage.label))
+        try:
+            self._stages(batch, stage.stages, end)
+        finally:
+            if stage.condition is not None:
+                batch.leave()
+        self._handle(batch, stage.handlers, since, end)
+
+    def _leaf(self, batch: Batch, stage: Leaf, end: float | None) -> None:
+        if not stage.runner.per_hit:
+            self._one_stage(batch, stage, end)
             return
-        context = StageContext(self.label, self.deadline, left)
-        live = self.batch.live
-        run = stage.runner.run(self.batch, context, abort=stage.abort, label=stage.label)
-        self.pipeline.stats.stage(stage.label, run)
-        self._log(stage, run)
-        if run.failures and not stage.abort and run.failures == live:
-            self.execution.skipped.append(stage.label)
-        self._trace(stage, run)
+        everywhere = stage.runner.everywhere or self.place.final
+        for depth in range(batch.hit_depth(everywhere), -1, -1):
+            hits = batch.hits(depth, everywhere=everywhere, indexes=self.place.indexes)
+            if len(hits):
+                self._one_stage(hits, stage, end)
+                batch.absorb_hits(hits, depth, everywhere=everywhere)
+            elif self.execution.trace is not None:
+                self.execution.trace.append({"stage": stage.label, "status": "skipped", "reason": "no hits"})
 
-    def _too_late(self, stage: Leaf) -> None:
+    def _one_stage(self, batch: Batch, stage: Leaf, end: float | None) -> None:
+        abort = stage.policy.aborts(self.closed)
+        if self._is_late(end):
+            self._too_late(batch, stage, abort)
+            return
+        held = abort or stage.policy.retry is not None or bool(stage.handlers)
+        live, since = batch.live, batch.runs + 1
+        ran = self._pass(batch, stage, end, held)
+        if not ran.failures:
+            return
+        if stage.policy.retry is not None:
+            # A condition that could not be evaluated is the first run after the mark; it is not tried again.
+            self._retry(batch, stage, stage.policy.retry, since + (stage.condition is not None), end)
+        if stage.handlers:
+            self._handle(batch, stage.handlers, since, end)
+        elif not abort:
+            if held:
+                batch.enter_failed(since)
+                batch.leave()
+            if ran.failures == live:
+                self.execution.skipped.append(stage.label)
+
+    def _pass(self, batch: Batch, stage: Leaf, end: float | None, held: bool) -> StageRun:
+        """The stage once over the documents that meet its condition; gives the run with the failures."""
+        if stage.condition is None:
+            return self._run(batch, stage, end, held)
+        asked = batch.enter_if(stage.condition, held, self.label, stage.label)
+        self._condition_run(stage, asked)
+        try:
+            if batch.live == 0:
+                if self.execution.trace is not None and not asked.failures:
+                    self.execution.trace.append({"stage": stage.label, "status": "skipped", "reason": "if is false"})
+                return asked
+            ran = self._run(batch, stage, end, held)
+            return ran if ran.failures else asked
+        finally:
+            batch.leave()
+
+    def _condition_run(self, stage: CompiledStage, asked: StageRun) -> None:
+        stats = self.pipeline.stats.stage(stage.label)
+        if asked.skipped:
+            stats.skip(asked.skipped)
+        if asked.failures:
+            self.pipeline.stats.errors(stage.label, asked)
+            self._trace_failure(stage.label, asked)
+
+    def _run(self, batch: Batch, stage: Leaf, end: float | None, held: bool) -> StageRun:
+        left = None if end is None else max(end - time.monotonic(), 0.0)
+        context = StageContext(self.label, self.deadline, left, self.place.counted)
+        run = stage.runner.run(batch, context, abort=held, label=stage.label)
+        self.pipeline.stats.stage(stage.label).add(run)
+        self.pipeline.stats.errors(stage.label, run)
+        self._log(stage, run)
+        self._trace(batch, stage, run)
+        return run
+
+    def _retry(self, batch: Batch, stage: Leaf, retry: Retry, since: int, end: float | None) -> None:
+        delay = retry.delay
+        for _ in range(retry.attempts - 1):
+            if not self._wait(min(delay, retry.longest), end):
+                return
+            again = batch.enter_failed(since, classes=retry.classes)
+            try:
+                if not again:
+                    return
+                self.pipeline.stats.stage(stage.label).retry(again)
+                self._run(batch, stage, end, held=True)
+            finally:
+                batch.leave()
+            delay *= retry.multiplier
+
+    def _wait(self, seconds: float, end: float | None) -> bool:
+        """Waits between two attempts; false if the time is over."""
+        left = seconds if end is None else min(seconds, end - time.monotonic())
+        return left > 0 and self.deadline.sleep(left) and not self._is_late(end)
+
+    def _handle(self, batch: Batch, handlers: tuple[CompiledStage, ...], since: int, end: float | None) -> None:
+        """Runs failure handlers over the documents that failed since a mark; those that come through go on."""
+        if not handlers or not batch.failed:
+            return
+        found = batch.enter_failed(since, handler=True)
+        try:
+            if found:
+                self._stages(batch, handlers, end)
+        finally:
+            batch.leave(handled=True)
+
+    def _is_late(self, end: float | None) -> bool:
+        return self.deadline.over or (end is not None and time.monotonic() >= end)
+
+    def _too_late(self, batch: Batch, stage: Leaf, abort: bool) -> None:
         reason = (
             "the request was cancelled"
             if self.deadline.cancelled
             else "the deadline of the stage or pipeline has passed"
         )
-        if stage.abort:
-            self.batch.fail_all(429, "udf_timeout_exception", reason, self.label, stage.label)
-        self._skip(stage.label, reason)
+        self._skip(batch, stage.label, reason)
+        if abort:
+            batch.fail_all(429, "udf_timeout_exception", reason, self.label, stage.label)
 
-    def _refuse(self, status: int, kind: str, reason: str) -> None:
-        if self.abort:
-            self.batch.fail_all(status, kind, reason, self.label, "")
-        self.execution.skipped.append(self.pipeline.definition.name)
-
-    def _skip(self, label: str, why: str) -> None:
-        self.pipeline.stats.skipped(label)
+    def _skip(self, batch: Batch, label: str, why: str) -> None:
+        self.pipeline.stats.stage(label).skip(batch.live)
         self.execution.skipped.append(label)
         if self.execution.trace is not None:
             self.execution.trace.append({"stage": label, "status": "skipped", "reason": why})
@@ -131,7 +253,7 @@ class _Run:
         for at, level, text in run.logs:
             udf_log.log(LEVELS.get(level, logging.INFO), "%s/%s [%d] %s", self.label, stage.label, at, text)
 
-    def _trace(self, stage: Leaf, run: StageRun) -> None:
+    def _trace(self, batch: Batch, stage: Leaf, run: StageRun) -> None:
         if self.execution.trace is None:
             return
         status = "error" if run.failures else "dropped" if run.dropped else "success"
@@ -143,11 +265,18 @@ class _Run:
             "memory": run.memory,
             "logs": [text for _, _, text in run.logs],
         }
-        if self.batch.outcome(0)[0] in ("live", "finished"):
-            entry["output"] = self.batch.document(0)
+        outputs = [batch.document(i) for i in range(len(batch)) if batch.outcome(i)[0] in ("live", "finished")]
+        if outputs:
+            many = len(batch) > 1 or stage.runner.per_hit
+            entry["output"] = b"[" + b",".join(outputs) + b"]" if many else outputs[0]
         if run.errors:
             entry["error"] = {"type": run.errors[0][1], "reason": run.errors[0][2]}
         self.execution.trace.append(entry)
+
+    def _trace_failure(self, label: str, run: StageRun) -> None:
+        if self.execution.trace is not None:
+            error = {"type": run.errors[0][1], "reason": run.errors[0][2]}
+            self.execution.trace.append({"stage": label, "status": "error", "error": error})
 
 
 def _sooner(end: float | None, timeout: float | None) -> float | None:

@@ -18,13 +18,15 @@ from pipelines import units
 from pipelines.definition import (
     CompositeStage,
     FailurePolicy,
+    NativeStage,
     PipelineDefinition,
     PipelineType,
     StageDefinition,
     UdfStage,
 )
 from pipelines.errors import HeadraceError, InvalidError, MissingError
-from pipelines.stages import CompiledStage, compile_stages
+from pipelines.stages import CompiledStage, Leaf, compile_stages
+from pipelines.stages.native import PIPELINE, reference
 from pipelines.stats import PipelineStats
 from pipelines.udf.manifest import Manifest
 
@@ -92,12 +94,37 @@ class Pipeline:
     fault: HeadraceError | None
     timeout: float | None
     udfs: frozenset[str]
+    handlers: tuple[CompiledStage, ...] = ()
     stats: PipelineStats = field(default_factory=PipelineStats)
 
     @property
     def label(self) -> str:
         """`name@version`."""
         return self.definition.label
+
+    @cached_property
+    def leaves(self) -> list[Leaf]:
+        """Its stages that do work, those of composites and failure handlers included."""
+        return list(_leaves([*self.stages, *self.handlers]))
+
+    @cached_property
+    def quick(self) -> bool:
+        """Whether a small batch may run on the event loop: no UDF, no regular expression, no waiting for retries."""
+        return not any(leaf.runner.slow or leaf.policy.retry for leaf in self.leaves)
+
+    @cached_property
+    def per_hit(self) -> bool:
+        """Whether it does nothing but work on hits, one by one."""
+        return all(leaf.runner.per_hit for leaf in self.leaves)
+
+
+def _leaves(stages: Iterable[CompiledStage]) -> Iterator[Leaf]:
+    for stage in stages:
+        if isinstance(stage, Leaf):
+            yield stage
+        else:
+            yield from _leaves(stage.stages)
+        yield from _leaves(stage.handlers)
 
 
 def key(kind: PipelineType, name: str) -> str:
@@ -220,7 +247,7 @@ class Snapshot:
         others = [
             f"pipeline [{record.definition.label}]"
             for record in self.records.pipelines
-            if record.definition.type is kind and name in set(_references(record.definition.stages))
+            if record.definition.type is kind and name in {used for used, _, _ in _references(record.definition)}
         ]
         return indexes + others
 
@@ -229,7 +256,7 @@ class Snapshot:
         return [
             f"pipeline [{record.definition.label}]"
             for record in self.records.pipelines
-            for config in _udf_configs(record.definition.stages)
+            for config in _udf_configs(record.definition)
             if config.udf_name == name and self._needs(config.udf_version, name, version)
         ]
 
@@ -239,19 +266,34 @@ class Snapshot:
         return wanted is None and len(self.udf_versions(name)) == 1
 
 
+def _all_stages(definition: PipelineDefinition) -> Iterator[StageDefinition]:
+    """Every stage, those of composites and failure handlers included."""
+    yield from _walk(definition.stages)
+    if isinstance(definition.on_failure, list):
+        yield from _walk(definition.on_failure)
+
+
 def _walk(stages: Iterable[StageDefinition]) -> Iterator[StageDefinition]:
     for stage in stages:
         yield stage
         if isinstance(stage, CompositeStage):
             yield from _walk(stage.config.stages or [])
+        if isinstance(stage.on_failure, list):
+            yield from _walk(stage.on_failure)
 
 
-def _references(stages: Iterable[StageDefinition]) -> Iterator[str]:
-    return (s.config.pipeline for s in _walk(stages) if isinstance(s, CompositeStage) and s.config.pipeline)
+def _references(definition: PipelineDefinition) -> Iterator[tuple[str, str | None, bool]]:
+    """The pipelines that one names: (name, version, whether it may be missing)."""
+    for stage in _all_stages(definition):
+        if isinstance(stage, CompositeStage) and stage.config.pipeline:
+            yield stage.config.pipeline, stage.config.version, False
+        elif isinstance(stage, NativeStage) and stage.config.function == PIPELINE:
+            name, may_lack = reference(stage.config, "")
+            yield name, None, may_lack
 
 
-def _udf_configs(stages: Iterable[StageDefinition]) -> Iterator[UdfConfig]:
-    return (s.config for s in _walk(stages) if isinstance(s, UdfStage))
+def _udf_configs(definition: PipelineDefinition) -> Iterator[UdfConfig]:
+    return (s.config for s in _all_stages(definition) if isinstance(s, UdfStage))
 
 
 @dataclass
@@ -274,6 +316,9 @@ class _SnapshotResolver:
             raise InvalidError(f"the code of UDF [{record.manifest.label}] is not at hand", where)
         return record.manifest, code
 
+    def knows(self, kind: PipelineType, name: str) -> bool:
+        return key(kind, name) in self.snapshot.records.active
+
     def pipeline(self, kind: PipelineType, name: str, version: str | None, field: str) -> PipelineDefinition:
         wanted = version or self.snapshot.records.active.get(key(kind, name))
         for record in self.snapshot.versions(kind, name):
@@ -291,9 +336,9 @@ def compile_pipeline(
 ) -> Pipeline:
     """The pipeline ready to run against the UDFs of `snapshot`. Raises InvalidError that names the field at fault."""
     resolver = _SnapshotResolver(catalog, snapshot)
-    stages = compile_stages(definition, resolver)
+    stages, handlers = compile_stages(definition, resolver)
     timeout = units.seconds(definition.timeout, "timeout") if definition.timeout else None
-    return Pipeline(definition, created, stages, None, timeout, frozenset(resolver.used))
+    return Pipeline(definition, created, stages, None, timeout, frozenset(resolver.used), handlers)
 
 
 def build(records: Records, codes: Mapping[str, bytes], catalog: Catalog, before: Snapshot) -> Snapshot:
@@ -336,10 +381,8 @@ def _needed(definition: PipelineDefinition, resolver: _SnapshotResolver) -> froz
 
 
 def _collect(definition: PipelineDefinition, resolver: _SnapshotResolver, chain: tuple[str, ...]) -> None:
-    for stage in _walk(definition.stages):
-        match stage:
-            case UdfStage(config=udf):
-                resolver.udf(udf.udf_name or "", udf.udf_version, "")
-            case CompositeStage(config=config) if config.pipeline and config.pipeline not in chain:
-                other = resolver.pipeline(definition.type, config.pipeline, config.version, "")
-                _collect(other, resolver, (*chain, config.pipeline))
+    for udf in _udf_configs(definition):
+        resolver.udf(udf.udf_name or "", udf.udf_version, "")
+    for name, version, may_lack in _references(definition):
+        if name not in chain and not (may_lack and not resolver.knows(definition.type, name)):
+            _collect(resolver.pipeline(definition.type, name, version, ""), resolver, (*chain, name))

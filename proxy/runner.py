@@ -11,7 +11,7 @@ from pipelines import Deadline, execute
 from pipelines.errors import OverloadedError
 
 if TYPE_CHECKING:
-    from pipelines import Batch, Execution
+    from pipelines import Batch, Execution, Place
     from pipelines.registry import Pipeline
     from proxy.settings import Settings
 
@@ -28,19 +28,19 @@ class Runner:
         self._room = workers + settings.queue
         self._running = 0
 
-    async def run(self, pipeline: Pipeline, batch: Batch, *, trace: bool = False) -> Execution:
-        """Runs `pipeline` over `batch`; small batches of built-ins stay on the loop.
+    async def run(self, pipeline: Pipeline, batch: Batch, place: Place | None = None) -> Execution:
+        """Runs `pipeline` over `batch`; small batches of quick built-ins stay on the loop.
 
         Raises OverloadedError when too many batches wait. Cancelling the call ends a running UDF.
         """
         deadline = Deadline(self._timeout)
-        if not pipeline.udfs and batch.nbytes <= INLINE_BYTES:
-            return execute(pipeline, batch, deadline, trace=trace)
+        if pipeline.quick and batch.nbytes <= INLINE_BYTES:
+            return execute(pipeline, batch, deadline, place)
         if self._running >= self._room:
             raise OverloadedError("too many requests wait for their pipelines; try again")
         self._running += 1
         loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._pool, lambda: execute(pipeline, batch, deadline, trace=trace))
+        work = loop.run_in_executor(self._pool, lambda: execute(pipeline, batch, deadline, place))
         work.add_done_callback(self._done)
         try:
             return await asyncio.shield(work)

@@ -6,19 +6,24 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from pipelines import units
+from pipelines.batch import Condition
 from pipelines.definition import (
     DEEPEST_COMPOSITE,
+    EMPTY,
+    CompositeConfig,
     CompositeStage,
     FailurePolicy,
     NativeStage,
     PipelineDefinition,
     PipelineType,
+    RetryConfig,
     StageDefinition,
     UdfStage,
 )
 from pipelines.errors import InvalidError
 from pipelines.stages.composite import Composite
-from pipelines.stages.native import NativeRunner
+from pipelines.stages.native import PIPELINE, NativeRunner, reference
+from pipelines.stages.policy import Policy, Retry
 from pipelines.stages.udf import UdfRunner
 
 if TYPE_CHECKING:
@@ -27,24 +32,44 @@ if TYPE_CHECKING:
     from pipelines.udf.catalog import Catalog
     from pipelines.udf.manifest import Manifest
 
+NAMES = {PipelineType.DOCUMENT: "document", PipelineType.QUERY: "request", PipelineType.RESULT: "response"}
+"""How a condition may call what it is about, beside `doc`; in the scope of hits it is `hit`."""
+
 
 class Runner(Protocol):
     """What the executor asks of a stage: one pass over a batch, without asyncio and without the GIL in its loops."""
 
+    @property
+    def per_hit(self) -> bool:
+        """Whether it works on the hits of a response, one by one."""
+        ...
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether that means inner hits and `top_hits`, too."""
+        ...
+
+    @property
+    def slow(self) -> bool:
+        """Whether it is kept off the event loop."""
+        ...
+
     def run(self, batch: Batch, context: StageContext, *, abort: bool, label: str) -> StageRun:
-        """Runs over every live document of the batch."""
+        """Runs over every active document of the batch."""
         ...
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """A stage that does work. `abort`: what it fails on ends as an error; `timeout` in seconds, for the whole batch."""
+    """A stage that does work. `timeout` in seconds, for the whole batch; `handlers` for documents that fail."""
 
     label: str
     runner: Runner
-    abort: bool
+    policy: Policy
     timeout: float | None
     enabled: bool
+    condition: Condition | None = None
+    handlers: tuple[CompiledStage, ...] = ()
 
 
 CompiledStage = Leaf | Composite
@@ -66,29 +91,63 @@ class Resolver(Protocol):
         """Another pipeline. Raises InvalidError that names `field`."""
         ...
 
+    def knows(self, kind: PipelineType, name: str) -> bool:
+        """Whether there is such a pipeline."""
+        ...
+
 
 @dataclass(frozen=True)
 class Scope:
     """Where a stage stands: its pipeline's type, the policy it inherits, the names and pipelines around it."""
 
     kind: PipelineType
-    policy: FailurePolicy
+    policy: Policy
     resolver: Resolver
     path: str = "stages"
     prefix: str = ""
     chain: tuple[str, ...] = ()
 
 
-def default_policy(kind: PipelineType) -> FailurePolicy:
-    """Documents fail closed; a search goes on without the stage (design: wire.md, rule 14)."""
-    return FailurePolicy.ABORT if kind is PipelineType.DOCUMENT else FailurePolicy.CONTINUE
+def compile_stages(
+    definition: PipelineDefinition, resolver: Resolver
+) -> tuple[list[CompiledStage], tuple[CompiledStage, ...]]:
+    """Stages and failure handlers of a pipeline, ready to run. Raises InvalidError that names the field at fault."""
+    scope = Scope(definition.type, Policy(), resolver, chain=(definition.name,))
+    return _pipeline_stages(definition, scope, "")
 
 
-def compile_stages(definition: PipelineDefinition, resolver: Resolver) -> list[CompiledStage]:
-    """The stages of a pipeline, ready to run. Raises InvalidError that names the field at fault."""
-    policy = definition.on_failure or default_policy(definition.type)
-    scope = Scope(definition.type, policy, resolver, chain=(definition.name,))
-    return _compile(definition.stages, scope)
+def _pipeline_stages(
+    definition: PipelineDefinition, scope: Scope, path: str
+) -> tuple[list[CompiledStage], tuple[CompiledStage, ...]]:
+    policy = _policy(definition.on_failure, definition.retry, scope.policy, path)
+    stages = _compile(definition.stages, replace(scope, policy=policy))
+    return stages, _handlers(definition.on_failure, scope, f"{path}on_failure")
+
+
+def _policy(
+    on_failure: FailurePolicy | list[StageDefinition] | None, retry: RetryConfig | None, outer: Policy, path: str
+) -> Policy:
+    """The policy in force, where `outer` holds around it. With a list of handlers a failure first ends the way."""
+    own = Retry.of(retry, f"{path}retry") if retry is not None else None
+    if on_failure is None:
+        return replace(outer, retry=own) if own else outer
+    if on_failure is FailurePolicy.RETRY:
+        default = Retry.of(RetryConfig(), f"{path}retry")
+        return Policy(FailurePolicy.ABORT, own or outer.retry or default)
+    if isinstance(on_failure, list):
+        return Policy(FailurePolicy.ABORT, own)
+    return Policy(on_failure, own)
+
+
+def _handlers(
+    on_failure: FailurePolicy | list[StageDefinition] | None, scope: Scope, path: str
+) -> tuple[CompiledStage, ...]:
+    if not isinstance(on_failure, list):
+        return ()
+    inner = replace(
+        scope, policy=Policy(FailurePolicy.ABORT), path=path, prefix=f"{scope.prefix}on_failure/", chain=scope.chain
+    )
+    return tuple(_compile(on_failure, inner))
 
 
 def _compile(stages: list[StageDefinition], scope: Scope) -> list[CompiledStage]:
@@ -97,34 +156,74 @@ def _compile(stages: list[StageDefinition], scope: Scope) -> list[CompiledStage]
 
 def _compile_one(stage: StageDefinition, scope: Scope) -> CompiledStage:
     label = scope.prefix + stage.name
-    policy = stage.on_failure or scope.policy
+    policy = _policy(stage.on_failure, stage.retry, scope.policy, f"{scope.path}.")
     timeout = units.seconds(stage.timeout, f"{scope.path}.timeout") if stage.timeout else None
+    handlers = _handlers(stage.on_failure, replace(scope, prefix=f"{label}/"), f"{scope.path}.on_failure")
     field = f"{scope.path}.config"
-    runner: Runner
+    nested = replace(scope, policy=policy, prefix=f"{label}/", path=f"{field}.stages")
     match stage:
-        case CompositeStage():
-            inner = replace(scope, policy=policy, prefix=f"{label}/", path=f"{field}.stages")
-            return Composite(label, _nested(stage, inner, field), timeout, stage.enabled)
+        case CompositeStage(config=composite):
+            return _composite(composite, stage, nested, label, timeout, handlers, scope.path, field)
+        case NativeStage(config=native) if native.function == PIPELINE and scope.kind is PipelineType.DOCUMENT:
+            name, may_lack = reference(native, field)
+            if may_lack and not scope.resolver.knows(scope.kind, name):
+                return Composite(label, [], policy, timeout, stage.enabled)
+            composite = CompositeConfig(pipeline=name)
+            named = f"{field}.parameters.name"
+            return _composite(composite, stage, nested, label, timeout, handlers, scope.path, named)
         case NativeStage(config=native):
-            runner = NativeRunner.build(native, scope.kind, field)
+            runner: Runner = NativeRunner.build(native, scope.kind, field)
+            parameters = bytes(native.parameters)
         case UdfStage(config=udf):
             manifest, code = scope.resolver.udf(udf.udf_name or "", udf.udf_version, field)
-            runner = UdfRunner.build(udf, manifest, code, scope.resolver.catalog, field)
-    return Leaf(label, runner, policy is FailurePolicy.ABORT, timeout, stage.enabled)
+            udf_runner = UdfRunner.build(udf, manifest, code, scope.resolver.catalog, field)
+            runner, parameters = udf_runner, udf_runner.parameters
+    condition = _condition(stage, scope, parameters, runner.per_hit)
+    return Leaf(label, runner, policy, timeout, stage.enabled, condition, handlers)
 
 
-def _nested(stage: CompositeStage, scope: Scope, field: str) -> list[CompiledStage]:
-    if stage.config.stages is not None:
-        return _compile(stage.config.stages, scope)
-    name = stage.config.pipeline or ""
+def _condition(stage: StageDefinition, scope: Scope, parameters: bytes, per_hit: bool) -> Condition | None:
+    if stage.condition is None:
+        return None
+    names = ["doc", "hit" if per_hit else NAMES[scope.kind]]
+    try:
+        return Condition(stage.condition, names, parameters)
+    except ValueError as error:
+        raise InvalidError(str(error), f"{scope.path}.if") from None
+
+
+def _composite(
+    config: CompositeConfig,
+    stage: StageDefinition,
+    scope: Scope,
+    label: str,
+    timeout: float | None,
+    handlers: tuple[CompiledStage, ...],
+    path: str,
+    field: str,
+) -> Composite:
+    condition = _condition(stage, replace(scope, path=path), bytes(EMPTY), per_hit=False)
+    policy = scope.policy
+    if config.stages is not None:
+        inner = _compile(config.stages, scope)
+        return Composite(label, inner, policy, timeout, stage.enabled, condition, handlers)
+    stages, own = _referenced(config, scope, field)
+    if own and handlers:
+        stages, own = [Composite(f"{label}/{config.pipeline}", stages, policy, handlers=own)], ()
+    return Composite(label, stages, policy, timeout, stage.enabled, condition, handlers or own)
+
+
+def _referenced(
+    config: CompositeConfig, scope: Scope, field: str
+) -> tuple[list[CompiledStage], tuple[CompiledStage, ...]]:
+    """The stages and handlers of the pipeline that a composite names."""
+    name = config.pipeline or ""
+    field = field if field.endswith(".name") else f"{field}.pipeline"
     if name in scope.chain:
-        raise InvalidError(
-            f"pipelines name each other in a circle: {' > '.join((*scope.chain, name))}", f"{field}.pipeline"
-        )
+        raise InvalidError(f"pipelines name each other in a circle: {' > '.join((*scope.chain, name))}", field)
     if len(scope.chain) >= DEEPEST_COMPOSITE:
-        raise InvalidError(f"pipelines nested deeper than {DEEPEST_COMPOSITE}", f"{field}.pipeline")
-    other = scope.resolver.pipeline(scope.kind, name, stage.config.version, f"{field}.pipeline")
+        raise InvalidError(f"pipelines nested deeper than {DEEPEST_COMPOSITE}", field)
+    other = scope.resolver.pipeline(scope.kind, name, config.version, field)
     if not other.enabled:
-        return []
-    policy = other.on_failure or scope.policy
-    return _compile(other.stages, replace(scope, policy=policy, chain=(*scope.chain, name)))
+        return [], ()
+    return _pipeline_stages(other, replace(scope, chain=(*scope.chain, name)), f"{field}.")

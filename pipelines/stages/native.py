@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pipelines._wasm import Native
+from pipelines.definition import Strict, explained
 from pipelines.errors import InvalidError
 
 if TYPE_CHECKING:
@@ -13,8 +16,26 @@ if TYPE_CHECKING:
     from pipelines.context import StageContext
     from pipelines.definition import NativeConfig, PipelineType
 
-FUNCTIONS: dict[str, list[str]] = dict(Native.functions())
+PIPELINE = "pipeline"
+"""The built-in that runs another pipeline: a reference, as `composite` makes them."""
+FUNCTIONS: dict[str, list[str]] = {**dict(Native.functions()), PIPELINE: ["document"]}
 """Every built-in and the types of pipeline that it belongs in."""
+
+
+class _Reference(Strict, frozen=True, kw_only=True):
+    name: str
+    ignore_missing_pipeline: bool = False
+
+
+def reference(config: NativeConfig, field: str) -> tuple[str, bool]:
+    """The pipeline that `pipeline` names, and whether it may be missing. Raises InvalidError."""
+    try:
+        wanted = msgspec.json.decode(config.parameters, type=_Reference)
+    except msgspec.ValidationError as error:
+        raise explained(error, f"{field}.parameters") from None
+    if "{{" in wanted.name:
+        raise InvalidError("the name of a pipeline cannot be a template here", f"{field}.parameters.name")
+    return wanted.name, wanted.ignore_missing_pipeline
 
 
 @dataclass(frozen=True)
@@ -36,10 +57,27 @@ class NativeRunner:
                 f"{field}.function",
             )
         try:
-            return cls(Native(config.function, bytes(config.parameters)))
+            return cls(Native(config.function, kind.value, bytes(config.parameters)))
         except ValueError as error:
             raise InvalidError(str(error), f"{field}.parameters") from None
 
+    @property
+    def per_hit(self) -> bool:
+        """Whether it works on the hits of a response, one by one."""
+        return self.native.per_hit
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether it works on inner hits and `top_hits`, too."""
+        return self.native.everywhere
+
+    @property
+    def slow(self) -> bool:
+        """Whether it is kept off the event loop."""
+        return self.native.slow
+
     def run(self, batch: Batch, context: StageContext, *, abort: bool, label: str) -> StageRun:
         """One pass over the batch."""
-        return batch.run_native(self.native, abort=abort, pipeline=context.pipeline, stage=label)
+        return batch.run_native(
+            self.native, context.deadline, abort=abort, pipeline=context.pipeline, stage=label, timeout=context.timeout
+        )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pipelines.batch import Batch, StageRun
     from pipelines.context import StageContext
     from pipelines.definition import UdfConfig
+    from pipelines.stats import StageStats
     from pipelines.udf.catalog import Catalog
     from pipelines.udf.manifest import Manifest
 
@@ -23,8 +24,13 @@ class UdfRunner:
 
     udf: Udf
     manifest: Manifest
+    parameters: bytes
     target_field: str | None
     merge: bool
+    per_hit: bool
+    everywhere: bool
+    stats: StageStats
+    slow: bool = True
 
     @classmethod
     def build(cls, config: UdfConfig, manifest: Manifest, code: bytes, catalog: Catalog, field: str) -> UdfRunner:
@@ -35,17 +41,31 @@ class UdfRunner:
             udf = catalog.bind(manifest, module, parameters)
         except InvalidError as error:
             raise InvalidError(f"UDF [{manifest.label}]: {error.reason}", f"{field}.udf_name") from None
-        return cls(udf, manifest, config.target_field, config.merge)
+        return cls(
+            udf,
+            manifest,
+            parameters,
+            config.target_field,
+            config.merge,
+            per_hit=config.scope == "hit",
+            everywhere=config.protect,
+            stats=catalog.stats(manifest),
+        )
 
     def run(self, batch: Batch, context: StageContext, *, abort: bool, label: str) -> StageRun:
         """One pass over the batch."""
-        return batch.run_udf(
+        run = batch.run_udf(
             self.udf,
             context.deadline,
             abort=abort,
             pipeline=context.pipeline,
             stage=label,
+            processor=self.manifest.name,
             timeout=context.timeout,
             target_field=self.target_field,
             merge=self.merge,
+            metadata=self.manifest.metadata,
         )
+        if context.counted:
+            self.stats.add(run)
+        return run

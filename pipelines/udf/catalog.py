@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pipelines import units
 from pipelines._wasm import Module, ModuleError, Udf
 from pipelines.errors import InvalidError
+from pipelines.stats import StageStats
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +37,7 @@ class Catalog:
         self._cache = cache
         self.ceilings = ceilings or Ceilings()
         self._modules: dict[tuple[str, str | None], Module] = {}
+        self._stats: dict[str, StageStats] = {}
         self._lock = threading.Lock()
         if cache is not None:
             cache.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -50,6 +52,11 @@ class Catalog:
                 except ModuleError as error:
                     raise InvalidError(str(error), field) from None
             return self._modules[key]
+
+    def stats(self, manifest: Manifest) -> StageStats:
+        """The counts of a version of a UDF over all the stages that run it."""
+        with self._lock:
+            return self._stats.setdefault(manifest.label, StageStats(manifest.label))
 
     def keep_only(self, digests: set[str]) -> None:
         """Forgets modules, and their artefacts on disk, that no UDF of the registry names any more."""

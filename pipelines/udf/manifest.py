@@ -45,7 +45,10 @@ class LimitsConfig(Strict, frozen=True, kw_only=True):
 
 
 class Manifest(Strict, frozen=True, kw_only=True):
-    """A version of a UDF, without its code."""
+    """A version of a UDF, without its code.
+
+    `metadata`: documents show `_index`, `_id`, `_routing` and `_ctx` as members, and the UDF may change them.
+    """
 
     name: str
     version: str = ""
@@ -55,6 +58,7 @@ class Manifest(Strict, frozen=True, kw_only=True):
     parameters: list[Parameter] = []
     returns: str | None = None
     merge: bool = False
+    metadata: bool = False
     isolation: Literal["document", "request", "instance"] = "instance"
     limits: LimitsConfig = LimitsConfig()
     tags: list[str] = []

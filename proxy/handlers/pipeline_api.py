@@ -17,6 +17,7 @@ from pipelines.definition import (
 )
 from pipelines.errors import ConflictError, InUseError, InvalidError
 from pipelines.registry import PipelineRecord, Snapshot, version_order
+from pipelines.stats import shown as shown_stats
 from proxy.handlers.trial import asked, compiled, kind_of, now, tried
 
 if TYPE_CHECKING:
@@ -244,4 +245,4 @@ async def all_stats(call: Call) -> web.StreamResponse:
 def _stats(pipeline: Pipeline) -> dict[str, Any]:
     definition = pipeline.definition
     head = {"name": definition.name, "version": definition.version, "type": definition.type.value}
-    return head | pipeline.stats.to_json()
+    return head | shown_stats(pipeline.stats.dump())

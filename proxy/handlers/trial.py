@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from pipelines import Batch, PipelineType
+from pipelines import Batch, PipelineType, Place
 from pipelines.definition import explained, members_of
 from pipelines.errors import InvalidError
 from pipelines.registry import compile_pipeline
@@ -59,7 +59,7 @@ async def tried(call: Call, pipeline: Pipeline, text: bytes, *, verbose: bool) -
     pipeline = replace(pipeline, stats=PipelineStats())
     batch = Batch.of(pipeline.definition.type.value, text, trial=True)
     started = time.monotonic()
-    run = await call.parts.runner.run(pipeline, batch, trace=verbose)
+    run = await call.parts.runner.run(pipeline, batch, Place(trace=verbose, counted=False))
     state, failure = batch.outcome(0)
     answer: dict[str, Any] = {
         "output": msgspec.Raw(batch.document(0)) if state in ("live", "finished") else None,

@@ -82,8 +82,36 @@ async def test_names_are_unique_per_type(through: Http, name: str):
         ({"type": "document", "stages": [SET], "timeout": "0s"}, "timeout", "more than zero"),
         ({"type": "document", "stages": [SET], "on_failure": "explode"}, "on_failure", "Invalid enum value"),
         ({"type": "document", "stages": [SET, SET]}, "stages[1].name", "used twice"),
-        ({"type": "document", "stages": [{**SET, "if": "x"}]}, "stages[0].if", "not available in this version"),
-        ({"type": "document", "stages": [{**SET, "retry": {}}]}, "stages[0].retry", "not available in this version"),
+        ({"type": "document", "stages": [{**SET, "if": "x"}]}, "stages[0].if", "[x] is not known here"),
+        ({"type": "document", "stages": [{**SET, "if": "doc.a =="}]}, "stages[0].if", "is not a CEL expression"),
+        ({"type": "document", "stages": [{**SET, "if": "hit.a == 1"}]}, "stages[0].if", "[hit] is not known here"),
+        (
+            {"type": "document", "stages": [{**SET, "retry": {"max_attempts": 0}}]},
+            "stages[0].retry.max_attempts",
+            "must be between 1 and 100",
+        ),
+        (
+            {"type": "document", "stages": [{**SET, "retry": {"initial_delay": "5"}}]},
+            "stages[0].retry.initial_delay",
+            "unit is missing",
+        ),
+        (
+            {"type": "document", "stages": [{**SET, "retry": {"retryable_errors": ["rain"]}}]},
+            "stages[0].retry.retryable_errors[0]",
+            "Invalid enum value 'rain'",
+        ),
+        ({"type": "document", "stages": [{**SET, "on_failure": []}]}, "stages[0].on_failure", "must not be empty"),
+        (
+            {"type": "document", "stages": [{**SET, "on_failure": [native("h", "nope")]}]},
+            "stages[0].on_failure[0].config.function",
+            "no built-in is called",
+        ),
+        ({"type": "document", "stages": [SET], "on_failure": [SET, SET]}, "on_failure[1].name", "used twice"),
+        (
+            {"type": "query", "stages": [{"name": "u", "type": "wasm", "config": {"udf_name": "u", "scope": "hit"}}]},
+            "stages[0].config.scope",
+            "not a scope of query pipelines",
+        ),
         ({"type": "document", "stages": [{**SET, "type": "magic"}]}, "stages[0].type", "Invalid value 'magic'"),
         ({"type": "document", "stages": [wasm("u", "nowhere")]}, "stages[0].config.udf_name", "is missing"),
         (

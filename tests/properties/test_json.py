@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines._wasm import Native
-from pipelines.batch import Batch, Bulk, check_object, filter_path
+from pipelines.batch import Batch, Bulk, Deadline, check_object, filter_path
 
 keys = st.text(min_size=1, max_size=6).filter(lambda s: not any(c in s for c in ".[]{}") and s.strip() == s)
 scalars = (
@@ -23,7 +23,8 @@ layouts = st.sampled_from([{}, {"indent": 2}, {"separators": (",", ":")}, {"ensu
 
 def run(function: str, parameters: dict[str, Any], text: bytes) -> tuple[str, Any]:
     batch = Batch.of("document", text)
-    batch.run_native(Native(function, json.dumps(parameters).encode()), abort=True, pipeline="", stage="")
+    native = Native(function, "document", json.dumps(parameters).encode())
+    batch.run_native(native, Deadline(), abort=True, pipeline="", stage="")
     state, failure = batch.outcome(0)
     return (state, failure[2]) if failure else (state, json.loads(batch.document(0)))
 

@@ -3,114 +3,30 @@
 //! A batch is a whole `_bulk`, one document, one search body or one response. Python decides per stage (policy, deadline,
 //! statistics); the loops over documents are here and run without the GIL.
 
-use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
+use crate::condition::Condition;
 use crate::contract::Contract;
+use crate::deadline::Deadline;
+use crate::document::{Doc, Kind, Meta, State, Text, text_of};
+use crate::effect::{Effect, Terms, settle, unfold};
 use crate::error::Fault;
-use crate::host::Meta;
-use crate::json;
+use crate::metadata::Wide;
 use crate::module::Udf;
 use crate::native::Native;
 use crate::runtime::guard_signals;
-use crate::watchdog::{self, now_ns};
+use crate::watchdog::now_ns;
 use crate::work::{Runner, Work};
+use crate::{hits, json, levels};
 
 /// Errors and log lines that one stage reports per batch; the rest is only counted.
-const SAMPLES: usize = 8;
+pub const SAMPLES: usize = 8;
 pub const LOG_LINES: usize = 64;
-
-/// What the documents of a batch are: it decides what `false` and lists mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Document,
-    Query,
-    Result,
-}
-
-/// The text of a document: a part of the body it came in, or new.
-#[derive(Debug, Clone)]
-pub enum Text {
-    Shared(Range<usize>),
-    Owned(Vec<u8>),
-}
-
-#[derive(Debug, Clone)]
-pub enum State {
-    Live,
-    Dropped,
-    /// A trial run ended with a value that is no document.
-    Finished,
-    Failed {
-        fault: Fault,
-        pipeline: String,
-        stage: String,
-    },
-}
-
-#[derive(Debug, Clone)]
-pub struct Doc {
-    pub text: Text,
-    pub meta: Meta,
-    pub state: State,
-    /// The bulk action it belongs to.
-    pub slot: usize,
-}
-
-/// What a stage does to one document.
-#[derive(Debug, PartialEq)]
-pub enum Effect {
-    Unchanged,
-    Replaced(Vec<u8>),
-    Dropped,
-    /// Trial runs only: the output is this value, and the pipeline ends.
-    Finished(Vec<u8>),
-}
-
-/// When a request's work has to end, and whether it was cancelled; shared by all its stages.
-#[pyclass(frozen, module = "pipelines._wasm")]
-pub struct Deadline {
-    pub inner: Arc<watchdog::Deadline>,
-}
-
-#[pymethods]
-impl Deadline {
-    /// `seconds` from now; `None` for no deadline.
-    #[new]
-    #[pyo3(signature = (seconds=None))]
-    fn new(seconds: Option<f64>) -> Self {
-        let at_ns = seconds.map_or(u64::MAX, |s| now_ns().saturating_add((s.max(0.0) * 1e9) as u64));
-        Self { inner: Arc::new(watchdog::Deadline { at_ns, cancelled: AtomicBool::new(false) }) }
-    }
-
-    /// Ends the work in progress, also a guest in an endless loop.
-    fn cancel(&self) {
-        self.inner.cancelled.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether `cancel` was called.
-    #[getter]
-    fn cancelled(&self) -> bool {
-        self.inner.cancelled.load(Ordering::Relaxed)
-    }
-
-    /// Seconds left (0 when over); `None` without a deadline.
-    fn remaining(&self) -> Option<f64> {
-        (self.inner.at_ns != u64::MAX).then(|| self.inner.at_ns.saturating_sub(now_ns()) as f64 / 1e9)
-    }
-
-    /// Whether the time is over or the work was cancelled.
-    #[getter]
-    fn over(&self) -> bool {
-        self.cancelled() || now_ns() >= self.inner.at_ns
-    }
-}
 
 /// What one stage did to a batch. Times in nanoseconds, fuel in points, memory in bytes.
 #[pyclass(frozen, get_all, module = "pipelines._wasm")]
@@ -119,12 +35,16 @@ pub struct StageRun {
     pub documents: usize,
     pub changed: usize,
     pub dropped: usize,
+    /// Documents that became several.
+    pub expanded: usize,
+    /// Documents whose condition was not met.
+    pub skipped: usize,
     pub failures: usize,
     pub duration_ns: u64,
     pub fuel: u64,
     pub memory: u64,
-    /// (position in the batch, error type, reason), the first few.
-    pub errors: Vec<(usize, String, String)>,
+    /// (position in the batch, error type, reason, the document's shape), the first few.
+    pub errors: Vec<(usize, String, String, String)>,
     /// (position in the batch, level, text), the first few.
     pub logs: Vec<(usize, i32, String)>,
 }
@@ -135,50 +55,61 @@ pub struct Batch {
     pub docs: Vec<Doc>,
     pub kind: Kind,
     pub trial: bool,
-}
-
-/// How a stage runs: where its errors are filed, and whether they end the document's way.
-struct Terms<'a> {
-    abort: bool,
-    pipeline: &'a str,
-    stage: &'a str,
+    /// Stage runs so far.
+    runs: u32,
 }
 
 #[pymethods]
 impl Batch {
-    /// A batch of one document: `kind` is "document", "query" or "result".
+    /// A batch of one document: `kind` is "document", "query" or "result"; `ctx` is a JSON object.
     #[staticmethod]
-    #[pyo3(signature = (kind, text, *, index=None, id=None, trial=false))]
-    fn of(kind: &str, text: PyBackedBytes, index: Option<String>, id: Option<String>, trial: bool) -> PyResult<Self> {
+    #[pyo3(signature = (kind, text, *, index=None, id=None, routing=None, ctx=None, trial=false))]
+    fn of(
+        kind: &str,
+        text: PyBackedBytes,
+        index: Option<String>,
+        id: Option<String>,
+        routing: Option<String>,
+        ctx: Option<Vec<u8>>,
+        trial: bool,
+    ) -> PyResult<Self> {
         let kind = match kind {
             "document" => Kind::Document,
             "query" => Kind::Query,
             "result" => Kind::Result,
             _ => return Err(PyValueError::new_err(format!("no kind of batch: {kind}"))),
         };
-        let doc = Doc {
-            text: Text::Shared(0..text.len()),
-            meta: Meta { index, id, score: 0.0 },
-            state: State::Live,
-            slot: 0,
-        };
-        Ok(Self { body: Arc::new(text), docs: vec![doc], kind, trial })
+        let meta = Meta { index, id, routing, score: 0.0, ctx };
+        let doc = Doc::new(Text::Shared(0..text.len()), meta, 0);
+        Ok(Self { trial, ..Self::new(Arc::new(text), vec![doc], kind) })
     }
 
     fn __len__(&self) -> usize {
         self.docs.len()
     }
 
-    /// Documents still on their way.
+    /// Documents that the next stage sees.
     #[getter]
     fn live(&self) -> usize {
-        self.docs.iter().filter(|d| matches!(d.state, State::Live)).count()
+        self.docs.iter().filter(|d| d.active()).count()
     }
 
     /// Documents that ended as errors.
     #[getter]
     fn failed(&self) -> usize {
-        self.docs.iter().filter(|d| matches!(d.state, State::Failed { .. })).count()
+        self.docs.iter().filter(|d| matches!(d.state, State::Failed(_))).count()
+    }
+
+    /// Documents that were dropped.
+    #[getter]
+    fn dropped(&self) -> usize {
+        self.docs.iter().filter(|d| matches!(d.state, State::Dropped)).count()
+    }
+
+    /// Stage runs so far: a mark for `enter_failed`.
+    #[getter]
+    fn runs(&self) -> u32 {
+        self.runs
     }
 
     /// Bytes of the documents still on their way.
@@ -192,6 +123,17 @@ impl Batch {
         Ok(PyBytes::new(py, self.text(self.doc(i)?)))
     }
 
+    /// The metadata of document `i` as it now is: (index, id, routing).
+    fn metadata(&self, i: usize) -> PyResult<(Option<String>, Option<String>, Option<String>)> {
+        let meta = &self.doc(i)?.meta;
+        Ok((meta.index.clone(), meta.id.clone(), meta.routing.clone()))
+    }
+
+    /// The context of document `i` (a JSON object), `None` while it is empty.
+    fn context<'py>(&self, py: Python<'py>, i: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        Ok(self.doc(i)?.meta.ctx.as_deref().map(|text| PyBytes::new(py, text)))
+    }
+
     /// What became of document `i`: ("live" | "dropped" | "finished", None), or ("failed", (status, type, reason, pipeline, stage)).
     #[allow(clippy::type_complexity)]
     fn outcome(&self, i: usize) -> PyResult<(&'static str, Option<(u16, String, String, String, String)>)> {
@@ -199,10 +141,10 @@ impl Batch {
             State::Live => ("live", None),
             State::Dropped => ("dropped", None),
             State::Finished => ("finished", None),
-            State::Failed { fault, pipeline, stage } => (
-                "failed",
-                Some((fault.status, fault.kind.to_string(), fault.reason.clone(), pipeline.clone(), stage.clone())),
-            ),
+            State::Failed(f) => {
+                let (kind, reason) = (f.fault.kind.to_string(), f.fault.reason.clone());
+                ("failed", Some((f.fault.status, kind, reason, f.pipeline.clone(), f.stage.clone())))
+            }
         })
     }
 
@@ -210,12 +152,12 @@ impl Batch {
     fn check(&mut self, py: Python<'_>, pipeline: &str) -> usize {
         py.detach(|| {
             let mut bad = 0;
+            let terms = Terms { abort: true, pipeline, stage: "", processor: "", run: self.runs };
             let (body, kind) = (Arc::clone(&self.body), self.kind);
-            for doc in self.docs.iter_mut().filter(|d| matches!(d.state, State::Live)) {
+            for doc in self.docs.iter_mut().filter(|d| d.active()) {
                 if let Err(why) = json::check_object(text_of(&body, &doc.text)) {
                     let kind = if kind == Kind::Document { "mapper_parsing_exception" } else { "parse_exception" };
-                    let fault = Fault::new(400, kind, format!("failed to parse: {}", why.0));
-                    doc.state = State::Failed { fault, pipeline: pipeline.to_owned(), stage: String::new() };
+                    doc.state = terms.failed(Fault::new(400, kind, format!("failed to parse: {}", why.0)));
                     bad += 1;
                 }
             }
@@ -223,22 +165,21 @@ impl Batch {
         })
     }
 
-    /// Fails every live document with the same error: a deadline that has passed, a stage that cannot run.
+    /// Fails every active document with the same error: a deadline that has passed, a stage that cannot run.
     fn fail_all(&mut self, status: u16, kind: String, reason: &str, pipeline: &str, stage: &str) {
-        for doc in self.docs.iter_mut().filter(|d| matches!(d.state, State::Live)) {
-            doc.state = State::Failed {
-                fault: Fault { status, kind: kind.clone().into(), reason: reason.to_owned() },
-                pipeline: pipeline.to_owned(),
-                stage: stage.to_owned(),
-            };
+        let terms = Terms { abort: true, pipeline, stage, processor: "", run: self.runs };
+        for doc in self.docs.iter_mut().filter(|d| d.active()) {
+            doc.state = terms.failed(Fault { status, kind: kind.clone().into(), reason: reason.to_owned() });
         }
     }
 
-    /// Runs a UDF on every live document.
+    /// Runs a UDF on every active document.
     ///
     /// `abort`: a failing document ends as an error, else it keeps its text and goes on. `timeout` (seconds) and
-    /// `deadline` bound the whole stage; the UDF's own limits bound each document.
-    #[pyo3(signature = (udf, deadline, *, abort, pipeline, stage, timeout=None, target_field=None, merge=false))]
+    /// `deadline` bound the whole stage; the UDF's own limits bound each document. `metadata`: the document shows its
+    /// `_index`, `_id`, `_routing` and `_ctx` as members that the UDF may change.
+    #[pyo3(signature = (udf, deadline, *, abort, pipeline, stage, processor="", timeout=None, target_field=None,
+                        merge=false, metadata=false))]
     #[allow(clippy::too_many_arguments)]
     fn run_udf(
         &mut self,
@@ -248,9 +189,11 @@ impl Batch {
         abort: bool,
         pipeline: &str,
         stage: &str,
+        processor: &str,
         timeout: Option<f64>,
         target_field: Option<&str>,
         merge: bool,
+        metadata: bool,
     ) -> StageRun {
         let udf = udf.get();
         let contract = Contract {
@@ -264,55 +207,182 @@ impl Batch {
         let runner = Runner {
             udf: Arc::clone(&udf.inner),
             isolate: udf.isolate,
+            hits: self.kind == Kind::Hit,
             deadline: Arc::clone(&deadline.get().inner),
             stage_at,
             fuel: udf.inner.fuel(),
         };
-        let terms = Terms { abort, pipeline, stage };
+        let terms = Terms { abort, pipeline, stage, processor, run: self.next_run() };
+        let wide = metadata.then_some(Wide::UDF);
         py.detach(|| {
             guard_signals();
-            let mut run = StageRun::default();
             let mut work = Work::new(&runner);
-            let body = Arc::clone(&self.body);
-            for (at, doc) in live(&mut self.docs) {
-                let text = text_of(&body, &doc.text);
-                let called = work.call(text, &doc.meta, at, &mut run);
-                let effect = called.and_then(|(output, edited)| contract.apply(text, output, edited));
-                settle(doc, at, effect, &terms, &mut run);
-            }
+            let mut run = self.each(
+                &terms,
+                |text, meta, at, run| {
+                    let given = work.call(text, meta, at, run)?;
+                    let effect = contract.apply(text, given.output, given.edited)?;
+                    if let Some(ctx) = given.ctx {
+                        meta.ctx = Some(ctx);
+                    }
+                    Ok(effect)
+                },
+                wide,
+            );
             work.finish(&mut run);
             run.duration_ns = now_ns() - start;
             run
         })
     }
 
-    /// Runs a built-in on every live document.
-    #[pyo3(signature = (native, *, abort, pipeline, stage))]
+    /// Runs a built-in on every active document; `deadline` and `timeout` (seconds) as for UDFs.
+    #[pyo3(signature = (native, deadline, *, abort, pipeline, stage, timeout=None))]
+    #[allow(clippy::too_many_arguments)]
     fn run_native(
         &mut self,
         py: Python<'_>,
         native: &Bound<'_, Native>,
+        deadline: &Bound<'_, Deadline>,
         abort: bool,
         pipeline: &str,
         stage: &str,
+        timeout: Option<f64>,
     ) -> StageRun {
         let native = native.get();
-        let terms = Terms { abort, pipeline, stage };
+        let deadline = Arc::clone(&deadline.get().inner);
+        let terms = Terms { abort, pipeline, stage, processor: native.function_name(), run: self.next_run() };
         py.detach(|| {
             let start = now_ns();
-            let mut run = StageRun::default();
-            let body = Arc::clone(&self.body);
-            for (at, doc) in live(&mut self.docs) {
-                let effect = native.apply(text_of(&body, &doc.text), &doc.meta);
-                settle(doc, at, effect, &terms, &mut run);
-            }
+            let end = timeout.map_or(u64::MAX, |s| start.saturating_add((s * 1e9) as u64));
+            let mut run = self.each(
+                &terms,
+                |text, meta, _, run| {
+                    if run.documents % native.check_every() == 0 && (deadline.is_over() || now_ns() >= end) {
+                        return Err(Fault::timeout("the deadline of the stage or pipeline has passed"));
+                    }
+                    native.apply(text, meta)
+                },
+                native.wide(),
+            );
             run.duration_ns = now_ns() - start;
             run
         })
     }
+
+    /// Enters a level of the documents that meet `condition`; every call needs its `leave`.
+    ///
+    /// A document for which it cannot be evaluated fails, or without `abort` sits the level out.
+    fn enter_if(
+        &mut self,
+        py: Python<'_>,
+        condition: &Bound<'_, Condition>,
+        abort: bool,
+        pipeline: &str,
+        stage: &str,
+    ) -> StageRun {
+        let condition = condition.get();
+        let terms = Terms { abort, pipeline, stage, processor: "if", run: self.next_run() };
+        py.detach(|| {
+            let mut run = StageRun::default();
+            let body = Arc::clone(&self.body);
+            let name = pipeline.split('@').next().unwrap_or(pipeline);
+            levels::enter(&mut self.docs, |at, doc| {
+                if !doc.active() {
+                    return false;
+                }
+                run.documents += 1;
+                match condition.holds(text_of(&body, &doc.text), &doc.meta, name) {
+                    Ok(true) => return true,
+                    Ok(false) => run.skipped += 1,
+                    Err(reason) => {
+                        let fault = Fault::new(400, "condition_exception", reason);
+                        levels::count(&mut run, at, &fault, text_of(&body, &doc.text));
+                        if terms.abort {
+                            doc.state = terms.failed(fault);
+                        }
+                    }
+                }
+                false
+            });
+            run
+        })
+    }
+
+    /// Enters a level of the documents that failed since stage run `since`, alive again with the text they had; says how
+    /// many. `classes`: only failures of these classes. `handler`: `ctx.on_failure` says why they failed.
+    #[pyo3(signature = (since, *, classes=None, handler=false))]
+    fn enter_failed(&mut self, since: u32, classes: Option<Vec<String>>, handler: bool) -> usize {
+        levels::enter_failed(&mut self.docs, since, classes.as_deref(), handler)
+    }
+
+    /// Parks the active documents until the level around this one is left, so that no stage of it sees them again.
+    fn park(&mut self) {
+        self.docs.iter_mut().filter(|d| d.active()).for_each(|d| d.parked = 1);
+    }
+
+    /// Leaves the level entered last. `handled`: its documents forget `ctx.on_failure`.
+    #[pyo3(signature = (*, handled=false))]
+    fn leave(&mut self, handled: bool) {
+        if handled {
+            levels::forget_failure(&mut self.docs);
+        }
+        levels::leave(&mut self.docs);
+    }
+
+    /// How deep the hits of the response are nested; `everywhere`: in aggregations and inner hits, too.
+    fn hit_depth(&self, everywhere: bool) -> usize {
+        self.docs.first().map_or(0, |doc| hits::deepest(self.text(doc), everywhere))
+    }
+
+    /// The hits of the response at `depth` as a batch of their own; `indexes`: only those of these indexes.
+    #[pyo3(signature = (depth=0, *, everywhere=false, indexes=None))]
+    fn hits(&self, py: Python<'_>, depth: usize, everywhere: bool, indexes: Option<Vec<String>>) -> Self {
+        let body = Arc::clone(&self.body);
+        let docs = py.detach(|| match self.docs.first() {
+            Some(doc) if doc.active() => {
+                let base = if let Text::Shared(range) = &doc.text { Some(range.start) } else { None };
+                hits::explode(self.text(doc), base, depth, everywhere, indexes.as_deref(), doc.meta.ctx.as_ref())
+            }
+            _ => Vec::new(),
+        });
+        Self { trial: self.trial, ..Self::new(body, docs, Kind::Hit) }
+    }
+
+    /// Takes over what became of the hits of `hits`; a hit that failed fails the response.
+    #[pyo3(signature = (hits, depth=0, *, everywhere=false))]
+    fn absorb_hits(&mut self, py: Python<'_>, hits: &Bound<'_, Self>, depth: usize, everywhere: bool) {
+        let hits = hits.borrow();
+        let (docs, body) = (&hits.docs, &hits.body);
+        let runs = self.next_run();
+        py.detach(|| {
+            let failed = docs.iter().find_map(|doc| match &doc.state {
+                State::Failed(failure) => Some(failure.clone()),
+                _ => None,
+            });
+            let Some(response) = self.docs.first_mut() else { return };
+            if let Some(mut failure) = failed {
+                failure.run = runs;
+                response.state = State::Failed(failure);
+                return;
+            }
+            let text = text_of(&self.body, &response.text);
+            if let Some(new) = hits::implode(text, body, docs, depth, everywhere) {
+                response.text = Text::Owned(new);
+            }
+        });
+    }
 }
 
 impl Batch {
+    pub fn new(body: Arc<PyBackedBytes>, docs: Vec<Doc>, kind: Kind) -> Self {
+        Self { body, docs, kind, trial: false, runs: 0 }
+    }
+
+    fn next_run(&mut self) -> u32 {
+        self.runs += 1;
+        self.runs
+    }
+
     fn doc(&self, i: usize) -> PyResult<&Doc> {
         self.docs
             .get(i)
@@ -322,44 +392,42 @@ impl Batch {
     fn text<'a>(&'a self, doc: &'a Doc) -> &'a [u8] {
         text_of(&self.body, &doc.text)
     }
-}
 
-fn text_of<'a>(body: &'a [u8], text: &'a Text) -> &'a [u8] {
-    match text {
-        Text::Shared(range) => &body[range.clone()],
-        Text::Owned(bytes) => bytes,
-    }
-}
-
-fn live(docs: &mut [Doc]) -> impl Iterator<Item = (usize, &mut Doc)> {
-    docs.iter_mut().enumerate().filter(|(_, d)| matches!(d.state, State::Live))
-}
-
-/// Writes a stage's effect into the document and the counts.
-fn settle(doc: &mut Doc, at: usize, effect: Result<Effect, Fault>, terms: &Terms<'_>, run: &mut StageRun) {
-    run.documents += 1;
-    match effect {
-        Ok(Effect::Unchanged) => {}
-        Ok(Effect::Replaced(text)) => {
-            run.changed += 1;
-            doc.text = Text::Owned(text);
-        }
-        Ok(Effect::Dropped) => {
-            run.dropped += 1;
-            doc.state = State::Dropped;
-        }
-        Ok(Effect::Finished(value)) => {
-            run.changed += 1;
-            doc.text = Text::Owned(value);
-            doc.state = State::Finished;
-        }
-        Err(fault) => {
-            run.failures += 1;
-            if run.errors.len() < SAMPLES {
-                run.errors.push((at, fault.kind.to_string(), fault.reason.clone()));
+    /// One stage over the active documents: `work` says what it does to each, `wide` whether it sees metadata.
+    fn each(
+        &mut self,
+        terms: &Terms<'_>,
+        mut work: impl FnMut(&[u8], &mut Meta, usize, &mut StageRun) -> Result<Effect, Fault>,
+        wide: Option<Wide>,
+    ) -> StageRun {
+        let mut run = StageRun::default();
+        let body = Arc::clone(&self.body);
+        let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
+        for (at, doc) in self.docs.iter_mut().enumerate().filter(|(_, d)| d.active()) {
+            let text = text_of(&body, &doc.text);
+            let effect = match wide {
+                None => work(text, &mut doc.meta, at, &mut run),
+                Some(wide) => wide.widened(text, &doc.meta).and_then(|text| work(&text, &mut doc.meta, at, &mut run)),
+            };
+            let effect = effect.and_then(|effect| unfold(doc, effect, wide));
+            if let Some(parts) = settle(&body, doc, at, effect, terms, &mut run) {
+                expanded.push((at, parts));
             }
-            if terms.abort {
-                doc.state = State::Failed { fault, pipeline: terms.pipeline.to_owned(), stage: terms.stage.to_owned() };
+        }
+        if !expanded.is_empty() {
+            self.insert(expanded);
+        }
+        run
+    }
+
+    /// Puts new documents in the places of those that they were made of.
+    fn insert(&mut self, expanded: Vec<(usize, Vec<Doc>)>) {
+        let mut expanded = expanded.into_iter().peekable();
+        let old = std::mem::take(&mut self.docs);
+        for (at, doc) in old.into_iter().enumerate() {
+            match expanded.next_if(|(place, _)| *place == at) {
+                Some((_, parts)) => self.docs.extend(parts),
+                None => self.docs.push(doc),
             }
         }
     }

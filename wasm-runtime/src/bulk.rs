@@ -3,6 +3,7 @@
 //! Follows OpenSearch's `BulkRequestParser` (its texts, measured on 3.8.0). Lines that no stage touched are copied byte
 //! for byte; a body in which nothing changed is not copied at all.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,93 +13,77 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-use crate::batch::{Batch, Doc, Kind, State, Text};
+use crate::action::{Named, Op, Target, parse_action, readdressed, without_pipeline};
+use crate::batch::Batch;
+use crate::document::{Doc, Failure, Kind, Meta, State, Text};
 use crate::error::{BulkError, Fault};
-use crate::host::Meta;
 use crate::json;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Op {
-    Index,
-    Create,
-    Update,
-    Delete,
+/// One document that an action writes.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// `None`: the one that came in.
+    text: Option<Vec<u8>>,
+    meta: Meta,
 }
 
-impl Op {
-    fn name(self) -> &'static str {
+#[derive(Debug)]
+pub enum Fate {
+    /// Forwarded as it came.
+    Untouched,
+    /// Forwarded with what pipelines made of its document: one or several.
+    Written(Vec<Part>),
+    Dropped,
+    Failed(Box<Failure>),
+}
+
+impl Fate {
+    fn failed(fault: Fault) -> Self {
+        Self::Failed(Box::new(Failure {
+            fault,
+            pipeline: String::new(),
+            stage: String::new(),
+            processor: String::new(),
+            run: 0,
+        }))
+    }
+
+    /// How many lines of the cluster's answer are this action's.
+    pub fn forwarded(&self) -> usize {
         match self {
-            Self::Index => "index",
-            Self::Create => "create",
-            Self::Update => "update",
-            Self::Delete => "delete",
+            Self::Untouched => 1,
+            Self::Written(parts) => parts.len(),
+            Self::Dropped | Self::Failed(_) => 0,
         }
     }
 }
 
 #[derive(Debug)]
-enum Fate {
-    /// Forwarded as it came.
-    Untouched,
-    /// Forwarded with a new document.
-    Replaced(Vec<u8>),
-    Dropped,
-    Failed {
-        fault: Fault,
-        pipeline: String,
-        stage: String,
-    },
-}
-
-#[derive(Debug)]
-struct Action {
-    op: Op,
+pub struct Action {
+    pub op: Op,
     /// The action line without its line end.
     line: Range<usize>,
     /// The source line without its line end; empty for `delete`.
     source: Range<usize>,
-    id: Option<String>,
-    key: usize,
-    fate: Fate,
-}
-
-/// Where an action goes: its own or the URL's index, and the `pipeline` that it names itself.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Target {
-    index: Option<String>,
-    pipeline: Option<String>,
-    /// Whether a document pipeline concerns it: not for `delete`.
-    writes: bool,
+    pub id: Option<String>,
+    routing: Option<String>,
+    /// Whether it is written only in one version (`version`, `if_seq_no`), which several documents cannot share.
+    versioned: bool,
+    pub key: usize,
+    pub fate: Fate,
 }
 
 /// A parsed `_bulk` body.
 #[pyclass(module = "pipelines._wasm")]
 pub struct Bulk {
     body: Arc<PyBackedBytes>,
-    actions: Vec<Action>,
-    targets: Vec<Target>,
+    pub actions: Vec<Action>,
+    pub targets: Vec<Target>,
     /// Per target: whether the `pipeline` in its action lines is ours and must not reach the cluster.
     strip: Vec<bool>,
+    /// The indexes whose documents `batch_at` gave out; other documents of the same action stay as they are.
+    given_out: Option<Vec<Option<String>>>,
 }
-
-const PARAMETERS: [&str; 16] = [
-    "_index",
-    "_id",
-    "routing",
-    "_routing",
-    "version",
-    "_version",
-    "version_type",
-    "_version_type",
-    "op_type",
-    "retry_on_conflict",
-    "_retry_on_conflict",
-    "pipeline",
-    "if_seq_no",
-    "if_primary_term",
-    "_source",
-    "require_alias",
-];
 
 fn line_at(body: &[u8], at: usize) -> (Range<usize>, usize) {
     let end = memchr(b'\n', &body[at..]).map_or(body.len(), |n| at + n);
@@ -132,32 +117,60 @@ impl Bulk {
     fn batch(&mut self, py: Python<'_>, keys: Vec<usize>) -> Batch {
         let body = Arc::clone(&self.body);
         let docs = py.detach(|| self.documents(&keys));
-        Batch { body, docs, kind: Kind::Document, trial: false }
+        Batch::new(body, docs, Kind::Document)
     }
 
-    /// Takes over what a pipeline made of the documents of `batch`.
-    fn absorb(&mut self, batch: &mut Batch) {
-        for doc in batch.docs.drain(..) {
-            let Some(action) = self.actions.get_mut(doc.slot) else { continue };
-            action.fate = match (doc.state, doc.text) {
-                (State::Dropped | State::Finished, _) => Fate::Dropped,
-                (State::Failed { fault, pipeline, stage }, _) => Fate::Failed { fault, pipeline, stage },
-                (State::Live, Text::Shared(_)) => Fate::Untouched,
-                (State::Live, Text::Owned(text)) => {
-                    let part = writable_part(&self.body, action).unwrap_or_else(|| action.source.clone());
-                    let before = &self.body[action.source.start..part.start];
-                    let after = &self.body[part.end..action.source.end];
-                    Fate::Replaced([before, &one_line(text), after].concat())
+    /// Where the documents that are still to be written go now: stages may have changed it.
+    fn indexes(&self) -> Vec<Option<String>> {
+        let mut found: Vec<Option<String>> = Vec::new();
+        for action in self.actions.iter().filter(|a| writable_part(&self.body, a).is_some()) {
+            let mut note = |index: &Option<String>| {
+                if !found.contains(index) {
+                    found.push(index.clone());
                 }
             };
+            match &action.fate {
+                Fate::Untouched => note(&self.targets[action.key].index),
+                Fate::Written(parts) => parts.iter().for_each(|part| note(&part.meta.index)),
+                Fate::Dropped | Fate::Failed(_) => {}
+            }
         }
+        found
+    }
+
+    /// The documents that go to one of these indexes, as a batch for a final pipeline.
+    fn batch_at(&mut self, py: Python<'_>, indexes: Vec<Option<String>>) -> Batch {
+        let body = Arc::clone(&self.body);
+        let keys: Vec<usize> = (0..self.targets.len()).filter(|k| self.targets[*k].writes).collect();
+        let mut docs = py.detach(|| self.documents(&keys));
+        docs.retain(|doc| indexes.contains(&doc.meta.index));
+        self.given_out = Some(indexes);
+        Batch::new(body, docs, Kind::Document)
+    }
+
+    /// Takes over what a pipeline made of the documents of `batch`. `pinned`: the name of a final pipeline, which must not
+    /// change a document's index.
+    #[pyo3(signature = (batch, *, pinned=None))]
+    fn absorb(&mut self, py: Python<'_>, batch: &mut Batch, pinned: Option<&str>) {
+        let docs = std::mem::take(&mut batch.docs);
+        py.detach(|| {
+            let mut docs = docs.into_iter().peekable();
+            while let Some(first) = docs.next() {
+                let slot = first.slot;
+                let mut group = vec![first];
+                while let Some(next) = docs.next_if(|doc| doc.slot == slot) {
+                    group.push(next);
+                }
+                self.take_over(slot, group, pinned);
+            }
+            self.given_out = None;
+        });
     }
 
     /// Fails every action at target `key`.
     fn fail(&mut self, key: usize, status: u16, kind: String, reason: &str) {
         for action in self.actions.iter_mut().filter(|a| a.key == key) {
-            let fault = Fault { status, kind: kind.clone().into(), reason: reason.to_owned() };
-            action.fate = Fate::Failed { fault, pipeline: String::new(), stage: String::new() };
+            action.fate = Fate::failed(Fault { status, kind: kind.clone().into(), reason: reason.to_owned() });
         }
     }
 
@@ -174,8 +187,8 @@ impl Bulk {
         for action in &self.actions {
             match action.fate {
                 Fate::Dropped => dropped += 1,
-                Fate::Failed { .. } => failed += 1,
-                Fate::Untouched | Fate::Replaced(_) => {}
+                Fate::Failed(_) => failed += 1,
+                Fate::Untouched | Fate::Written(_) => {}
             }
         }
         (self.actions.len() - dropped - failed, dropped, failed)
@@ -196,19 +209,20 @@ impl Bulk {
     /// Raises BulkError if the cluster answered another number of items than were forwarded.
     #[pyo3(signature = (answer, took))]
     fn merge<'py>(&self, py: Python<'py>, answer: Option<&[u8]>, took: u64) -> PyResult<Bound<'py, PyBytes>> {
-        let out = py.detach(|| self.merged(answer, took)).map_err(BulkError::new_err)?;
+        let out = py.detach(|| crate::bulk_answer::merged(self, answer, took)).map_err(BulkError::new_err)?;
         Ok(PyBytes::new(py, &out))
     }
 }
 
-/// A document on one line: a UDF may have answered pretty-printed JSON, whose line ends are white space.
-fn one_line(mut text: Vec<u8>) -> Vec<u8> {
-    if memchr(b'\n', &text).is_some() || memchr(b'\r', &text).is_some() {
-        for byte in text.iter_mut().filter(|b| matches!(**b, b'\n' | b'\r')) {
+/// Writes a document on one line: a UDF may have answered pretty-printed JSON, whose line ends are white space.
+fn write_one_line(text: &[u8], out: &mut Vec<u8>) {
+    let from = out.len();
+    out.extend_from_slice(text);
+    if memchr(b'\n', text).is_some() || memchr(b'\r', text).is_some() {
+        for byte in out[from..].iter_mut().filter(|b| matches!(**b, b'\n' | b'\r')) {
             *byte = b' ';
         }
     }
-    text
 }
 
 /// The part of an action's source that document pipelines see; `None` for updates that only patch.
@@ -234,7 +248,8 @@ fn writable_part(body: &[u8], action: &Action) -> Option<Range<usize>> {
 
 impl Bulk {
     fn parse(body: PyBackedBytes, index: Option<&str>) -> Result<Self, String> {
-        let mut bulk = Self { body: Arc::new(body), actions: Vec::new(), targets: Vec::new(), strip: Vec::new() };
+        let mut bulk =
+            Self { body: Arc::new(body), actions: Vec::new(), targets: Vec::new(), strip: Vec::new(), given_out: None };
         let body = Arc::clone(&bulk.body);
         let text: &[u8] = &body;
         if !text.is_empty() && text.last() != Some(&b'\n') {
@@ -249,9 +264,10 @@ impl Bulk {
             if text[line.clone()].trim_ascii().is_empty() {
                 continue;
             }
-            let (op, target, id) = parse_action(&text[line.clone()], number, index)?;
+            let named = parse_action(&text[line.clone()], number, index)?;
+            let target = &named.target;
             let mut source = next..next;
-            if op != Op::Delete {
+            if named.op != Op::Delete {
                 if next >= text.len() {
                     // OpenSearch ends here without this action; there is no document to lose.
                     break;
@@ -259,14 +275,15 @@ impl Bulk {
                 number += 1;
                 (source, at) = line_at(text, next);
             }
-            let key = keys.get(&target).copied().unwrap_or_else(|| {
+            let key = keys.get(target).copied().unwrap_or_else(|| {
                 let key = bulk.targets.len();
                 keys.insert(target.clone(), key);
-                bulk.targets.push(target);
+                bulk.targets.push(target.clone());
                 bulk.strip.push(false);
                 key
             });
-            bulk.actions.push(Action { op, line, source, id, key, fate: Fate::Untouched });
+            let Named { op, id, routing, versioned, .. } = named;
+            bulk.actions.push(Action { op, line, source, id, routing, versioned, key, fate: Fate::Untouched });
         }
         Ok(bulk)
     }
@@ -274,196 +291,125 @@ impl Bulk {
     fn documents(&mut self, keys: &[usize]) -> Vec<Doc> {
         let mut docs = Vec::new();
         for (slot, action) in self.actions.iter_mut().enumerate().filter(|(_, a)| keys.contains(&a.key)) {
-            if action.op == Op::Update
-                && let Err(why) = json::check_object(&self.body[action.source.clone()])
-            {
-                let fault = Fault::new(400, "mapper_parsing_exception", format!("failed to parse: {}", why.0));
-                action.fate = Fate::Failed { fault, pipeline: String::new(), stage: String::new() };
-                continue;
+            match &action.fate {
+                Fate::Dropped | Fate::Failed(_) => {}
+                Fate::Written(parts) => {
+                    let Some(range) = writable_part(&self.body, action) else { continue };
+                    docs.extend(parts.iter().map(|part| {
+                        let text = part.text.clone().map_or_else(|| Text::Shared(range.clone()), Text::Owned);
+                        Doc::new(text, part.meta.clone(), slot)
+                    }));
+                }
+                Fate::Untouched => {
+                    if action.op == Op::Update
+                        && let Err(why) = json::check_object(&self.body[action.source.clone()])
+                    {
+                        let fault = Fault::new(400, "mapper_parsing_exception", format!("failed to parse: {}", why.0));
+                        action.fate = Fate::failed(fault);
+                        continue;
+                    }
+                    let Some(range) = writable_part(&self.body, action) else { continue };
+                    docs.push(Doc::new(Text::Shared(range), self.targets[action.key].meta(action), slot));
+                }
             }
-            let Some(part) = writable_part(&self.body, action) else { continue };
-            docs.push(Doc {
-                text: Text::Shared(part),
-                meta: Meta { index: self.targets[action.key].index.clone(), id: action.id.clone(), score: 0.0 },
-                state: State::Live,
-                slot,
-            });
         }
         docs
+    }
+
+    /// What became of the documents of one action: they are written together or not at all.
+    fn take_over(&mut self, slot: usize, group: Vec<Doc>, pinned: Option<&str>) {
+        let Some(action) = self.actions.get_mut(slot) else { return };
+        let before = self.targets[action.key].meta(action);
+        let came_from: Vec<Option<String>> = match &action.fate {
+            Fate::Written(parts) => parts.iter().map(|p| p.meta.index.clone()).collect(),
+            _ => vec![before.index.clone()],
+        };
+        let mut parts = match (&action.fate, &self.given_out) {
+            (Fate::Written(parts), Some(out)) => {
+                parts.iter().filter(|p| !out.contains(&p.meta.index)).cloned().collect()
+            }
+            _ => Vec::with_capacity(group.len()),
+        };
+        for doc in group {
+            match (doc.state, doc.text) {
+                (State::Dropped | State::Finished, _) => {}
+                (State::Failed(failure), _) => {
+                    action.fate = Fate::Failed(failure);
+                    return;
+                }
+                (State::Live, _) if pinned.is_some() && !came_from.contains(&doc.meta.index) => {
+                    let name = pinned.unwrap_or_default();
+                    action.fate = Fate::failed(Fault::new(
+                        400,
+                        "illegal_state_exception",
+                        format!("final pipeline [{name}] can't change the target index"),
+                    ));
+                    return;
+                }
+                (State::Live, Text::Shared(_)) => parts.push(Part { text: None, meta: doc.meta }),
+                (State::Live, Text::Owned(text)) => parts.push(Part { text: Some(text), meta: doc.meta }),
+            }
+        }
+        let moved = |part: &Part| {
+            (&part.meta.index, &part.meta.id, &part.meta.routing) != (&before.index, &before.id, &before.routing)
+        };
+        if parts.len() > 1 && (action.op == Op::Update || action.versioned) {
+            action.fate = Fate::failed(Fault::illegal(
+                "a document that is updated, or written with a version or a sequence number, cannot become several",
+            ));
+        } else if action.op == Op::Update && parts.iter().any(moved) {
+            action.fate = Fate::failed(Fault::illegal("the metadata of an update cannot be changed"));
+        } else if parts.is_empty() {
+            action.fate = Fate::Dropped;
+        } else if parts.len() == 1 && parts[0].text.is_none() && parts[0].meta == before {
+            action.fate = Fate::Untouched;
+        } else {
+            action.fate = Fate::Written(parts);
+        }
     }
 
     fn rendered(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.body.len() + self.body.len() / 8);
         for action in &self.actions {
-            let source: &[u8] = match &action.fate {
-                Fate::Dropped | Fate::Failed { .. } => continue,
-                Fate::Untouched => &self.body[action.source.clone()],
-                Fate::Replaced(source) => source,
-            };
-            let line = &self.body[action.line.clone()];
-            if self.strip[action.key] {
-                out.extend(without_pipeline(line));
-            } else {
-                out.extend_from_slice(line);
-            }
-            out.push(b'\n');
-            if action.op != Op::Delete {
-                out.extend_from_slice(source);
-                out.push(b'\n');
+            match &action.fate {
+                Fate::Dropped | Fate::Failed(_) => {}
+                Fate::Untouched => self.write_lines(action, None, &mut out),
+                Fate::Written(parts) => parts.iter().for_each(|part| self.write_lines(action, Some(part), &mut out)),
             }
         }
         out
     }
 
-    fn merged(&self, answer: Option<&[u8]>, took: u64) -> Result<Vec<u8>, String> {
-        let text = answer.unwrap_or(b"{\"items\":[]}");
-        let start = json::skip_ws(text, 0);
-        let items = json::get(text, start, "items").ok_or("the cluster's bulk response has no items")?.value;
-        let theirs = json::elements(text, items.start);
-        let (forwarded, _, failed) = self.counts();
-        if theirs.len() != forwarded {
-            return Err(format!("the cluster answered {} items for {forwarded} actions", theirs.len()));
+    fn write_lines(&self, action: &Action, part: Option<&Part>, out: &mut Vec<u8>) {
+        let line = &self.body[action.line.clone()];
+        let target = &self.targets[action.key];
+        let line = if self.strip[action.key] { Cow::Owned(without_pipeline(line)) } else { Cow::Borrowed(line) };
+        match part {
+            Some(part) => out.extend_from_slice(&readdressed(line, &target.meta(action), &part.meta)),
+            None => out.extend_from_slice(&line),
         }
-        let errors = failed > 0 || json::get(text, start, "errors").is_some_and(|e| &text[e.value] == b"true");
-        let mut out = Vec::with_capacity(text.len() + self.actions.len() * 64);
-        out.extend(format!("{{\"took\":{took}").bytes());
-        if let Some(ingest) = json::get(text, start, "ingest_took") {
-            out.extend_from_slice(b",\"ingest_took\":");
-            out.extend_from_slice(&text[ingest.value]);
+        out.push(b'\n');
+        if action.op == Op::Delete {
+            return;
         }
-        out.extend(format!(",\"errors\":{errors},\"items\":[").bytes());
-        let mut theirs = theirs.into_iter();
-        for (i, action) in self.actions.iter().enumerate() {
-            if i > 0 {
-                out.push(b',');
+        match part.and_then(|part| part.text.as_ref()) {
+            Some(text) => {
+                let range = writable_part(&self.body, action).unwrap_or_else(|| action.source.clone());
+                out.extend_from_slice(&self.body[action.source.start..range.start]);
+                write_one_line(text, out);
+                out.extend_from_slice(&self.body[range.end..action.source.end]);
             }
-            match &action.fate {
-                Fate::Untouched | Fate::Replaced(_) => {
-                    if let Some(range) = theirs.next() {
-                        out.extend_from_slice(&text[range]);
-                    }
-                }
-                Fate::Dropped => self.write_noop(action, &mut out),
-                Fate::Failed { fault, pipeline, stage } => self.write_failure(action, fault, pipeline, stage, &mut out),
-            }
+            None => out.extend_from_slice(&self.body[action.source.clone()]),
         }
-        out.extend_from_slice(b"]}");
-        Ok(out)
-    }
-
-    fn write_head(&self, action: &Action, out: &mut Vec<u8>) {
-        let index = self.targets[action.key].index.as_deref().unwrap_or("");
-        out.extend(format!("{{\"{}\":{{\"_index\":", action.op.name()).bytes());
-        out.extend(json::quote(index));
-    }
-
-    /// A dropped document, as OpenSearch's own ingest answers it.
-    fn write_noop(&self, action: &Action, out: &mut Vec<u8>) {
-        self.write_head(action, out);
-        out.extend_from_slice(b",\"_id\":");
-        out.extend(json::quote(action.id.as_deref().unwrap_or("auto-generated")));
-        // Measured on 3.8.0: -4 (MATCH_DELETED) for creates, -3 (MATCH_ANY) for the rest.
-        let version = if action.op == Op::Create { -4 } else { -3 };
-        out.extend(
-            format!(
-                r#","_version":{version},"result":"noop","_shards":{{"total":0,"successful":0,"failed":0}},"status":200}}}}"#
-            )
-            .bytes(),
-        );
-    }
-
-    fn write_failure(&self, action: &Action, fault: &Fault, pipeline: &str, stage: &str, out: &mut Vec<u8>) {
-        self.write_head(action, out);
-        out.extend_from_slice(b",\"_id\":");
-        match &action.id {
-            Some(id) => out.extend(json::quote(id)),
-            None => out.extend_from_slice(b"null"),
-        }
-        out.extend(format!(",\"status\":{},\"error\":{{\"type\":", fault.status).bytes());
-        out.extend(json::quote(&fault.kind));
-        out.extend_from_slice(b",\"reason\":");
-        out.extend(json::quote(&fault.reason));
-        for (name, value) in [("pipeline", pipeline), ("stage", stage)] {
-            if !value.is_empty() {
-                out.extend(format!(",\"{name}\":").bytes());
-                out.extend(json::quote(value));
-            }
-        }
-        out.extend_from_slice(b"}}}");
+        out.push(b'\n');
     }
 }
 
-/// The action line without its `pipeline`.
-fn without_pipeline(line: &[u8]) -> Vec<u8> {
-    let start = json::skip_ws(line, 0);
-    let meta = json::Entries::new(line, start).and_then(|mut e| e.next());
-    meta.and_then(|entry| json::remove_member(line, entry.value.start, "pipeline")).unwrap_or_else(|| line.to_vec())
-}
-
-fn token_name(c: Option<u8>) -> &'static str {
-    match c {
-        Some(b'[') => "START_ARRAY",
-        Some(b'"') => "VALUE_STRING",
-        Some(b't' | b'f') => "VALUE_BOOLEAN",
-        Some(b'n') => "VALUE_NULL",
-        Some(b'{') => "START_OBJECT",
-        Some(_) => "VALUE_NUMBER",
-        None => "END_OBJECT",
+impl Target {
+    /// The metadata of the document that `action` writes here.
+    fn meta(&self, action: &Action) -> Meta {
+        Meta { index: self.index.clone(), id: action.id.clone(), routing: action.routing.clone(), ..Meta::default() }
     }
-}
-
-/// Reads an action line: what to do, where, with which id.
-fn parse_action(line: &[u8], number: usize, index: Option<&str>) -> Result<(Op, Target, Option<String>), String> {
-    let malformed = |what: &str| format!("Malformed action/metadata line [{number}], {what}");
-    json::check(line).map_err(|e| malformed(&e.0))?;
-    let start = json::skip_ws(line, 0);
-    let mut entries = json::Entries::new(line, start).ok_or_else(|| {
-        malformed(&format!("expected START_OBJECT but found [{}]", token_name(line.get(start).copied())))
-    })?;
-    let entry = entries.next().ok_or_else(|| malformed("expected FIELD_NAME but found [END_OBJECT]"))?;
-    let name = json::unescape(&line[entry.key.clone()]).unwrap_or_default();
-    let mut op = match name.as_ref() {
-        "index" => Op::Index,
-        "create" => Op::Create,
-        "update" => Op::Update,
-        "delete" => Op::Delete,
-        other => {
-            return Err(malformed(&format!("expected one of [create, delete, index, update] but found [{other}]")));
-        }
-    };
-    let meta = json::Entries::new(line, entry.value.start).ok_or_else(|| {
-        malformed(&format!(
-            "expected START_OBJECT or END_OBJECT but found [{}]",
-            token_name(line.get(entry.value.start).copied())
-        ))
-    })?;
-    let mut target = Target { index: index.map(str::to_owned), pipeline: None, writes: op != Op::Delete };
-    let mut id = None;
-    for field in meta {
-        let key = json::unescape(&line[field.key.clone()]).unwrap_or_default();
-        if !PARAMETERS.contains(&key.as_ref()) {
-            return Err(format!("Action/metadata line [{number}] contains an unknown parameter [{key}]"));
-        }
-        let raw = &line[field.value.clone()];
-        if key != "_source" && matches!(raw[0], b'[' | b'{') {
-            return Err(malformed(&format!(
-                "expected a simple value for field [{key}] but found [{}]",
-                token_name(raw.first().copied())
-            )));
-        }
-        let text = || match raw {
-            b"null" => None,
-            _ => Some(json::string(raw).map_or_else(|| String::from_utf8_lossy(raw).into_owned(), |s| s.into_owned())),
-        };
-        match key.as_ref() {
-            "_index" => target.index = text().or(target.index),
-            "_id" => id = text(),
-            "pipeline" => target.pipeline = text(),
-            "op_type" if op == Op::Index && text().as_deref() == Some("create") => op = Op::Create,
-            _ => {}
-        }
-    }
-    Ok((op, target, id))
 }
 
 /// `text` (JSON) reduced by OpenSearch's `filter_path` patterns.

@@ -1,6 +1,7 @@
 //! The UDF result contract: what an answer means for the document.
 
-use crate::batch::{Effect, Kind};
+use crate::document::Kind;
+use crate::effect::Effect;
 use crate::error::Fault;
 use crate::instance::Output;
 use crate::json;
@@ -36,9 +37,7 @@ impl Contract {
             b'{' if self.merge => Ok(Effect::Replaced(json::merge(text, &answer))),
             b'{' => Ok(Effect::Replaced(answer)),
             b'"' => self.string(text, answer),
-            b'[' => Err(Fault::result(
-                "the UDF answered a list: making several documents of one is not available in this version",
-            )),
+            b'[' => self.list(&answer),
             _ => self.number(text, answer),
         }
     }
@@ -46,10 +45,26 @@ impl Contract {
     fn filtered(&self) -> Result<Effect, Fault> {
         match self.kind {
             _ if self.trial => Ok(Effect::Dropped),
-            Kind::Document => Ok(Effect::Dropped),
+            Kind::Document | Kind::Hit => Ok(Effect::Dropped),
             Kind::Query => Err(Fault::new(400, "filtered", "a stage of the query pipeline refused this request")),
             Kind::Result => Err(Fault::new(400, "filtered", "a stage of the result pipeline refused this response")),
         }
+    }
+
+    /// One document becomes many; an empty list drops it.
+    fn list(&self, answer: &[u8]) -> Result<Effect, Fault> {
+        if self.kind != Kind::Document {
+            return Err(Fault::result("the UDF answered a list, which only document pipelines can take"));
+        }
+        let parts = json::elements(answer, 0);
+        if let Some(at) = parts.iter().position(|r| answer[r.start] != b'{') {
+            return Err(Fault::result(format!("the UDF answered a list whose element {at} is not an object")));
+        }
+        Ok(match parts.as_slice() {
+            [] => Effect::Dropped,
+            [one] => Effect::Replaced(answer[one.clone()].to_vec()),
+            many => Effect::Expanded(many.iter().map(|r| answer[r.clone()].to_vec()).collect()),
+        })
     }
 
     fn string(&self, text: &[u8], answer: Vec<u8>) -> Result<Effect, Fault> {
@@ -65,10 +80,23 @@ impl Contract {
     fn number(&self, text: &[u8], number: Vec<u8>) -> Result<Effect, Fault> {
         match &self.target_field {
             Some(field) => json::set(text, field, &number).map(Effect::Replaced).map_err(Fault::illegal),
+            None if self.kind == Kind::Hit => scored(text, &number),
             None if self.trial => Ok(Effect::Finished(number)),
             None => Err(Fault::result("the UDF answered a number, but the stage has no [target_field] for it")),
         }
     }
+}
+
+/// A hit with its new score.
+///
+/// # Errors
+/// For a number that no score can be.
+pub fn scored(hit: &[u8], number: &[u8]) -> Result<Effect, Fault> {
+    let value: f64 = std::str::from_utf8(number).ok().and_then(|t| t.parse().ok()).unwrap_or(f64::NAN);
+    if !value.is_finite() {
+        return Err(Fault::result(format!("[{}] cannot be the score of a hit", String::from_utf8_lossy(number))));
+    }
+    json::set(hit, "_score", number).map(|text| Effect::Scored(text, value)).map_err(Fault::illegal)
 }
 
 fn trim(text: Vec<u8>) -> Vec<u8> {

@@ -11,15 +11,8 @@ use wasmer::{
     AsStoreRef, ExternType, Function, FunctionEnv, FunctionEnvMut, Imports, Memory, Module, RuntimeError, Store,
 };
 
+use crate::document::Meta;
 use crate::json;
-
-/// What a stage knows of a document beside its body.
-#[derive(Debug, Clone, Default)]
-pub struct Meta {
-    pub index: Option<String>,
-    pub id: Option<String>,
-    pub score: f64,
-}
 
 /// One line that a UDF logged.
 pub type LogLine = (i32, String);
@@ -31,6 +24,10 @@ pub struct Host {
     meta: *const Meta,
     /// The document as the guest has changed it, if it has.
     pub edited: Option<Vec<u8>>,
+    /// The document's context as the guest has changed it, if it has.
+    pub ctx: Option<Vec<u8>>,
+    /// Whether the document is a hit, whose fields are those of its `_source`.
+    hit: bool,
     /// Parameters of the stage: one JSON object.
     pub params: Arc<[u8]>,
     pub fuel: *mut u64,
@@ -50,6 +47,8 @@ impl Host {
             doc: std::ptr::slice_from_raw_parts(std::ptr::null(), 0),
             meta: std::ptr::null(),
             edited: None,
+            ctx: None,
+            hit: false,
             params,
             fuel: std::ptr::null_mut(),
             log: Vec::new(),
@@ -63,18 +62,20 @@ impl Host {
     ///
     /// # Safety
     /// Both must outlive the call of `leave`.
-    pub unsafe fn enter(&mut self, doc: &[u8], meta: &Meta, log_budget: usize) {
+    pub unsafe fn enter(&mut self, doc: &[u8], meta: &Meta, hit: bool, log_budget: usize) {
         self.doc = doc;
         self.meta = meta;
+        self.hit = hit;
         self.edited = None;
+        self.ctx = None;
         self.log_budget = log_budget;
     }
 
-    /// Ends what `enter` began; gives the document back if the guest changed it.
-    pub fn leave(&mut self) -> Option<Vec<u8>> {
+    /// Ends what `enter` began; gives the document and its context back if the guest changed them.
+    pub fn leave(&mut self) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
         self.doc = std::ptr::slice_from_raw_parts(std::ptr::null(), 0);
         self.meta = std::ptr::null();
-        self.edited.take()
+        (self.edited.take(), self.ctx.take())
     }
 
     fn text(&self) -> &[u8] {
@@ -89,6 +90,10 @@ impl Host {
     fn meta(&self) -> Option<&Meta> {
         // SAFETY: as above.
         unsafe { self.meta.as_ref() }
+    }
+
+    fn ctx(&self) -> &[u8] {
+        self.ctx.as_deref().or_else(|| self.meta().map(Meta::ctx)).unwrap_or(b"{}")
     }
 
     fn charge(&self, bytes: usize) {
@@ -156,9 +161,20 @@ fn give_text(env: &Env<'_>, text: &[u8], out: i32, len_ptr: i32) -> Result<bool,
     Ok(true)
 }
 
+/// Members of a hit that a field path may begin with; any other path is one of the hit's `_source`.
+const OF_HIT: [&str; 4] = ["fields", "highlight", "sort", "matched_queries"];
+
+/// The path of a field: that of a hit's document begins in its `_source`.
+fn path(env: &Env<'_>, ptr: i32, len: i32) -> Result<String, RuntimeError> {
+    let path = name(env, ptr, len)?;
+    let head = path.split(['.', '[']).next().unwrap_or("");
+    let own = !env.data().hit || head.starts_with('_') || OF_HIT.contains(&head);
+    Ok(if own { path } else { format!("_source.{path}") })
+}
+
 /// The raw value of a field of the document.
 fn field(env: &Env<'_>, ptr: i32, len: i32) -> Result<Option<Vec<u8>>, RuntimeError> {
-    let path = name(env, ptr, len)?;
+    let path = path(env, ptr, len)?;
     let text = env.data().text();
     env.data().charge(text.len());
     Ok(json::find(text, &path).map(|range| text[range].to_vec()))
@@ -281,7 +297,7 @@ fn log_plain(env: Env<'_>, ptr: i32, len: i32) -> Result<(), RuntimeError> {
 
 /// Replaces the field by the raw JSON `value`: 1 = written, 0 = the path leads through something else.
 fn put(env: &mut Env<'_>, ptr: i32, len: i32, value: &[u8]) -> Result<i32, RuntimeError> {
-    let path = name(env, ptr, len)?;
+    let path = path(env, ptr, len)?;
     let text = env.data().text();
     env.data().charge(text.len() + value.len());
     let Ok(edited) = json::set(text, &path, value) else { return Ok(0) };
@@ -317,11 +333,38 @@ fn set_field_json(mut env: Env<'_>, _c: i64, p: i32, l: i32, vp: i32, vl: i32) -
 }
 
 fn remove_field(mut env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<i32, RuntimeError> {
-    let path = name(&env, ptr, len)?;
+    let path = path(&env, ptr, len)?;
     let text = env.data().text();
     env.data().charge(text.len());
     let Some(edited) = json::remove(text, &path) else { return Ok(0) };
     env.data_mut().edited = Some(edited);
+    Ok(1)
+}
+
+/// A member of the document's context as JSON text; the same codes as parameters.
+fn get_ctx_json(env: Env<'_>, ptr: i32, len: i32, out: i32, cap: i32) -> Result<i32, RuntimeError> {
+    let key = name(&env, ptr, len)?;
+    let ctx = env.data().ctx();
+    env.data().charge(ctx.len());
+    let Some(entry) = json::get(ctx, json::skip_ws(ctx, 0), &key) else { return Ok(ABSENT) };
+    let raw = ctx[entry.value].to_vec();
+    Ok(if give_text(&env, &raw, out, cap)? { OK } else { TOO_SMALL })
+}
+
+/// Largest context that UDFs may write for one document, in bytes.
+const MAX_CTX: usize = 64 << 10;
+
+/// Writes a member of the document's context: 1 = written, 0 = not JSON, or the context would grow over its limit.
+fn set_ctx_json(mut env: Env<'_>, ptr: i32, len: i32, vp: i32, vl: i32) -> Result<i32, RuntimeError> {
+    let key = name(&env, ptr, len)?;
+    let value = read(&env, vp, vl)?;
+    let mut meta = Meta { ctx: Some(env.data().ctx().to_vec()), ..Meta::default() };
+    env.data().charge(meta.ctx().len() + value.len());
+    if json::check(&value).is_err() || meta.ctx().len() + value.len() > MAX_CTX {
+        return Ok(0);
+    }
+    meta.put_ctx(&key, value.trim_ascii());
+    env.data_mut().ctx = meta.ctx;
     Ok(1)
 }
 
@@ -446,6 +489,8 @@ fn host_function(
             ("set_field_bool", _) => function!(set_field_bool),
             ("set_field_json", _) => function!(set_field_json),
             ("remove_field", _) => function!(remove_field),
+            ("get_ctx_json", _) => function!(get_ctx_json),
+            ("set_ctx_json", _) => function!(set_ctx_json),
             ("abort", _) => function!(abort),
             _ => return None,
         });

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use wasmer::{AsStoreMut, Engine, FunctionEnv, Instance, Memory, Module, Store, StoreObjects, TypedFunction, Value};
 
+use crate::document::Meta;
 use crate::error::Fault;
-use crate::host::{Host, LogLine, Meta, link};
+use crate::host::{Host, LogLine, link};
 use crate::limits::{BOOT_FUEL, GROW_FAILED, Limits};
 use crate::watchdog::{Ended, Guard};
 
@@ -59,6 +60,8 @@ pub struct Called {
     pub result: Result<Output, Fault>,
     /// The document as host functions changed it.
     pub edited: Option<Vec<u8>>,
+    /// The document's context as host functions changed it.
+    pub ctx: Option<Vec<u8>>,
     pub fuel: u64,
     pub logs: Vec<LogLine>,
     pub ended: Ended,
@@ -166,17 +169,17 @@ impl Sandbox {
 
     /// Runs the UDF on `doc`. The guard's watch is on for the time of the call.
     /// `now_ns` is the present, fuel in points.
-    pub fn call(&mut self, doc: &[u8], meta: &Meta, guard: &Guard, fuel: u64, now_ns: u64) -> Called {
+    pub fn call(&mut self, doc: &[u8], meta: &Meta, hit: bool, guard: &Guard, fuel: u64, now_ns: u64) -> Called {
         self.calls += 1;
         self.set_fuel(fuel);
         let host = self.env.as_mut(&mut self.store);
         // SAFETY: `leave` follows below, before `doc` and `meta` go.
-        unsafe { host.enter(doc, meta, self.limits.log) };
+        unsafe { host.enter(doc, meta, hit, self.limits.log) };
         guard.begin(now_ns.saturating_add(self.limits.timeout_ns));
         let raw = self.enter_guest(doc);
         let ended = guard.end();
         let host = self.env.as_mut(&mut self.store);
-        let edited = host.leave();
+        let (edited, ctx) = host.leave();
         let logs = std::mem::take(&mut host.log);
         let used = fuel.saturating_sub(self.fuel_left());
         let result = raw.map_err(|failure| {
@@ -186,7 +189,7 @@ impl Sandbox {
                 Failure::Answer(fault) => fault,
             }
         });
-        Called { result, edited, fuel: used, logs, ended }
+        Called { result, edited, ctx, fuel: used, logs, ended }
     }
 
     fn enter_guest(&mut self, doc: &[u8]) -> Result<Output, Failure> {

@@ -37,6 +37,20 @@ pub fn text(raw: &[u8]) -> String {
             let parts: Vec<String> = elements(raw, 0).into_iter().map(|r| text(&raw[r])).collect();
             format!("[{}]", parts.join(", "))
         }
+        Some(b'-' | b'0'..=b'9') if type_name(raw) == "java.lang.Double" => {
+            std::str::from_utf8(raw).ok().and_then(|t| t.parse().ok()).map_or_else(String::new, double)
+        }
         _ => String::from_utf8_lossy(raw).into_owned(),
     }
+}
+
+/// A number as `Double.toString` writes it: plain from 10^-3 to 10^7, else `1.0E10`.
+pub fn double(value: f64) -> String {
+    if value == 0.0 || (1e-3..1e7).contains(&value.abs()) {
+        return format!("{value:?}");
+    }
+    let text = format!("{value:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let point = if digits.contains('.') { "" } else { ".0" };
+    format!("{digits}{point}E{exponent}")
 }

@@ -401,6 +401,28 @@ pub fn merge(text: &[u8], patch: &[u8]) -> Vec<u8> {
     out
 }
 
+/// A key that an object in `text` (valid JSON) has twice, if one has.
+pub fn repeated_key(text: &[u8]) -> Option<String> {
+    let start = skip_ws(text, 0);
+    match text.get(start)? {
+        b'{' => {
+            let mut seen = std::collections::HashSet::new();
+            for entry in Entries::new(text, start)? {
+                let key = unescape(&text[entry.key]).unwrap_or_default().into_owned();
+                if let Some(inner) = repeated_key(&text[entry.value]) {
+                    return Some(inner);
+                }
+                if !seen.insert(key.clone()) {
+                    return Some(key);
+                }
+            }
+            None
+        }
+        b'[' => elements(text, start).into_iter().find_map(|range| repeated_key(&text[range])),
+        _ => None,
+    }
+}
+
 /// Checks that `text` is one JSON value in UTF-8, nested no deeper than [`MAX_DEPTH`].
 ///
 /// # Errors

@@ -1,18 +1,28 @@
 //! Headrace's engine behind `pipelines._wasm`: WebAssembly UDFs and every loop over documents.
 //!
 //! This file is the module table only. A batch's way: `bulk` (framing) → `batch` (documents and outcomes) → `native` or
-//! `work` > `instance` > `contract` (one stage) → `bulk` (the body to forward, the answer to send).
+//! `work` > `instance` > `contract` (one stage) → `bulk` (the body to forward) →
+//! `bulk_answer` (the answer to send).
 
+pub mod action;
 pub mod batch;
 pub mod bulk;
+pub mod bulk_answer;
+pub mod condition;
 pub mod contract;
+pub mod deadline;
+pub mod document;
+pub mod effect;
 pub mod error;
 pub mod filter_path;
+pub mod hits;
 pub mod host;
 pub mod instance;
 pub mod java;
 pub mod json;
+pub mod levels;
 pub mod limits;
+pub mod metadata;
 pub mod module;
 pub mod native;
 pub mod runtime;
@@ -25,7 +35,8 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<batch::Batch>()?;
-    m.add_class::<batch::Deadline>()?;
+    m.add_class::<deadline::Deadline>()?;
+    m.add_class::<condition::Condition>()?;
     m.add_class::<batch::StageRun>()?;
     m.add_class::<bulk::Bulk>()?;
     m.add_class::<module::Module>()?;

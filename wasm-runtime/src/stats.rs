@@ -23,6 +23,18 @@ impl Histogram {
         self.inner.saturating_record((ns / 1000).max(1));
     }
 
+    /// What was recorded: (duration in µs, how often).
+    fn counts(&self) -> Vec<(u64, u64)> {
+        self.inner.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect()
+    }
+
+    /// Adds what another histogram recorded.
+    fn add(&mut self, counts: Vec<(u64, u64)>) {
+        for (value, count) in counts {
+            self.inner.saturating_record_n(value.max(1), count);
+        }
+    }
+
     fn __len__(&self) -> usize {
         usize::try_from(self.inner.len()).unwrap_or(usize::MAX)
     }

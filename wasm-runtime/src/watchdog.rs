@@ -40,6 +40,13 @@ pub struct Deadline {
     pub cancelled: AtomicBool,
 }
 
+impl Deadline {
+    /// Whether the time is over or the work was cancelled.
+    pub fn is_over(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed) || now_ns() >= self.at_ns
+    }
+}
+
 /// One instance at work, as the watchdog sees it.
 struct Watch {
     fuel: *mut u64,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::batch::{LOG_LINES, StageRun};
+use crate::document::Meta;
 use crate::error::Fault;
-use crate::host::Meta;
 use crate::instance::{Output, Sandbox};
 use crate::module::UdfInner;
 use crate::watchdog::{self, Ended, Guard, now_ns};
@@ -13,11 +13,20 @@ use crate::watchdog::{self, Ended, Guard, now_ns};
 pub struct Runner {
     pub udf: Arc<UdfInner>,
     pub isolate: bool,
+    /// Whether the documents are hits.
+    pub hits: bool,
     pub deadline: Arc<watchdog::Deadline>,
     /// By `now_ns`; `u64::MAX` for none.
     pub stage_at: u64,
     /// Points for one document.
     pub fuel: u64,
+}
+
+/// What a UDF gave for one document: its answer, and the document and context as host functions changed them.
+pub struct Given {
+    pub output: Output,
+    pub edited: Option<Vec<u8>>,
+    pub ctx: Option<Vec<u8>>,
 }
 
 /// A sandbox under watch. The guard goes first: it must not outlive the memory that it watches.
@@ -43,13 +52,7 @@ impl<'r> Work<'r> {
     ///
     /// # Errors
     /// The fault of this document, or the reason why the stage goes no further.
-    pub fn call(
-        &mut self,
-        text: &[u8],
-        meta: &Meta,
-        at: usize,
-        run: &mut StageRun,
-    ) -> Result<(Output, Option<Vec<u8>>), Fault> {
+    pub fn call(&mut self, text: &[u8], meta: &Meta, at: usize, run: &mut StageRun) -> Result<Given, Fault> {
         loop {
             let mut running = self.running()?;
             let start = now_ns();
@@ -64,7 +67,7 @@ impl<'r> Work<'r> {
                 }
                 Ended::Call | Ended::No => {}
             }
-            let called = running.sandbox.call(text, meta, &running.guard, self.runner.fuel, start);
+            let called = running.sandbox.call(text, meta, self.runner.hits, &running.guard, self.runner.fuel, start);
             run.fuel += called.fuel;
             let early = called.ended == Ended::Call && now_ns() - start < self.runner.udf.limits.timeout_ns;
             let served_before = running.sandbox.calls > 1;
@@ -82,7 +85,7 @@ impl<'r> Work<'r> {
             if broken && (early || (served_before && called.ended == Ended::No)) {
                 continue;
             }
-            return called.result.map(|output| (output, called.edited));
+            return called.result.map(|output| Given { output, edited: called.edited, ctx: called.ctx });
         }
     }
 

@@ -16,6 +16,11 @@ from tests.conftest import compile_wat
 INPUT = b'{"a":1,"keep":0.10}'
 
 
+def run_wat(batch: Batch, code: str, **options):
+    udf = compile_wat(code).bind(b"{}", timeout_ms=200, memory=16 << 20)
+    return batch.run_udf(udf, Deadline(5), abort=True, pipeline="p", stage="s", **options)
+
+
 def run(code, kind="document", *, trial=False, document=INPUT, parameters=b"{}", target_field=None, **bind):
     udf = compile_wat(code).bind(parameters, **{"timeout_ms": 200, "memory": 16 << 20, **bind})
     batch = Batch.of(kind, document, trial=trial)
@@ -45,7 +50,7 @@ def test_answers_of_a_document_udf(answer, state, document):
     [
         ('"text"', "a string that is not a JSON object"),
         ("5", "no [target_field]"),
-        ('[{"a":1}]', "a list"),
+        ('[{"a":1},5]', "a list whose element 1 is not an object"),
         ("{} {}", "not valid JSON"),
         ("\x00", "not valid JSON"),
         ("[" * 200 + "]" * 200, "nested deeper than 128"),
@@ -174,3 +179,43 @@ def test_the_example_in_go():
 def test_the_example_in_rust():
     batch = run(build.module("shout.rs"), document=b'{"t":"abc","u":"x"}', parameters=b'{"field":"t"}')
     assert batch.document(0) == b'{"t":"ABC","u":"x"}'
+
+
+@pytest.mark.parametrize(
+    ("answer", "ids", "documents"),
+    [
+        ('[{"a":1},{"a":2},{"a":3}]', ["7", "7-1", "7-2"], [{"a": 1}, {"a": 2}, {"a": 3}]),
+        ('[{"a":1}]', ["7"], [{"a": 1}]),
+    ],
+)
+def test_a_list_makes_several_documents(answer: str, ids: list[str], documents: list[dict[str, int]]):
+    batch = Batch.of("document", b"{}", index="i", id="7")
+    run = run_wat(batch, wat.answering(answer))
+    assert [json.loads(batch.document(i)) for i in range(len(batch))] == documents
+    assert [batch.metadata(i)[1] for i in range(len(batch))] == ids
+    assert run.expanded == (len(ids) > 1)
+
+
+def test_an_empty_list_drops_the_document():
+    batch = Batch.of("document", b"{}")
+    run_wat(batch, wat.answering("[]"))
+    assert batch.outcome(0)[0] == "dropped"
+
+
+def test_metadata_is_shown_and_taken_back_only_when_asked_for():
+    batch = Batch.of("document", b'{"a":1}', index="i", id="7")
+    run_wat(batch, wat.answering('{"b":2,"_index":"other","_routing":"r","_ctx":{"seen":true}}'), metadata=True)
+    assert (batch.document(0), batch.metadata(0)) == (b'{"b":2}', ("other", "7", "r"))
+    assert batch.context(0) == b'{"seen":true}'
+    seen = Batch.of("document", b'{"a":1}', index="i", id="7", ctx=b'{"k":1}')
+    run_wat(seen, wat.ECHO, metadata=True)
+    assert (seen.document(0), seen.metadata(0), seen.context(0)) == (b'{"a":1}', ("i", "7", None), b'{"k":1}')
+    plain = Batch.of("document", b'{"a":1}', index="i", id="7")
+    run_wat(plain, wat.answering('{"b":2,"_index":"other"}'))
+    assert (plain.document(0), plain.metadata(0)) == (b'{"b":2,"_index":"other"}', ("i", "7", None))
+
+
+def test_a_document_with_metadata_inside_is_refused_where_metadata_is_shown():
+    batch = Batch.of("document", b'{"_index":"evil"}', index="i")
+    run_wat(batch, wat.ECHO, metadata=True)
+    assert "is a metadata field and cannot be added inside a document" in batch.outcome(0)[1][2]

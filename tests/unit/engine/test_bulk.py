@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pipelines.batch import Bulk, BulkError, filter_path
+from pipelines.batch import Bulk, BulkError, Deadline, filter_path
 from tests.conftest import ndjson
 
 
@@ -99,7 +99,7 @@ def test_the_answer_has_one_item_for_each_action_in_order():
     )  # fmt: skip
     bulk.fail(2, 429, "udf_timeout_exception", "too slow")
     batch = bulk.batch([1])
-    batch.run_native(drop(), abort=True, pipeline="p", stage="s")
+    batch.run_native(drop(), Deadline(), abort=True, pipeline="p", stage="s")
     bulk.absorb(batch)
     theirs = {
         "took": 3,
@@ -138,7 +138,7 @@ def test_the_answer_has_one_item_for_each_action_in_order():
 def drop():
     from pipelines._wasm import Native
 
-    return Native("drop", b"{}")
+    return Native("drop", "document", b"{}")
 
 
 def test_another_number_of_items_than_actions_is_noticed():

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use super::{Function, Parameters, field};
-use crate::batch::Effect;
+use crate::document::Meta;
+use crate::effect::Effect;
 use crate::error::Fault;
-use crate::host::Meta;
 use crate::{java, json};
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +125,7 @@ fn auto(raw: &[u8], text: &str) -> Vec<u8> {
 }
 
 impl Function for Convert {
-    fn apply(&self, text: &[u8], _meta: &Meta) -> Result<Effect, Fault> {
+    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
         let rewrite = field::Rewrite {
             field: &self.field,
             target: self.target_field.as_deref(),

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use super::{Function, Parameters};
-use crate::batch::Effect;
+use crate::document::Meta;
+use crate::effect::Effect;
 use crate::error::Fault;
-use crate::host::Meta;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -14,7 +14,7 @@ pub struct Drop {}
 impl Parameters for Drop {}
 
 impl Function for Drop {
-    fn apply(&self, _text: &[u8], _meta: &Meta) -> Result<Effect, Fault> {
+    fn apply(&self, _text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
         Ok(Effect::Dropped)
     }
 }

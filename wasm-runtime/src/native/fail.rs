@@ -4,9 +4,9 @@ use serde::Deserialize;
 
 use super::template::Template;
 use super::{Function, Parameters};
-use crate::batch::Effect;
+use crate::document::Meta;
+use crate::effect::Effect;
 use crate::error::Fault;
-use crate::host::Meta;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,7 +24,7 @@ impl Parameters for Fail {
 }
 
 impl Function for Fail {
-    fn apply(&self, text: &[u8], meta: &Meta) -> Result<Effect, Fault> {
+    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         let message = self.template.as_ref().map_or_else(String::new, |t| t.render(text, meta));
         Err(Fault::new(400, "fail_processor_exception", message))
     }

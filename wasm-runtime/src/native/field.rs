@@ -1,14 +1,16 @@
 //! Reading and writing a field the way OpenSearch's processors do it, with their error texts.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::batch::Effect;
+use serde::Deserialize;
+
+use crate::effect::Effect;
 use crate::error::Fault;
 use crate::{java, json};
 
-/// Parts of a document's metadata that a built-in must not write.
-const METADATA: [&str; 8] =
-    ["_index", "_id", "_routing", "_version", "_version_type", "_if_seq_no", "_if_primary_term", "_ingest"];
+/// Parts of a document's metadata that a built-in must not write; `_index`, `_id`, `_routing` and the context it may.
+const METADATA: [&str; 4] = ["_version", "_version_type", "_if_seq_no", "_if_primary_term"];
 
 /// A field's name without OpenSearch's optional `_source.` prefix.
 ///
@@ -27,6 +29,18 @@ pub fn checked(option: &str, name: &str) -> Result<String, String> {
         return Err(format!("[{option}] must not name the metadata field [{head}]"));
     }
     Ok(name.to_owned())
+}
+
+/// [`checked`] for the two names that most processors have.
+///
+/// # Errors
+/// As [`checked`].
+pub fn check_pair(field: &mut String, target: &mut Option<String>) -> Result<(), String> {
+    *field = checked("field", field)?;
+    if let Some(target) = target {
+        *target = checked("target_field", target)?;
+    }
+    Ok(())
 }
 
 /// Where `path` leads in `text`.
@@ -119,4 +133,130 @@ impl Rewrite<'_> {
             Some(target) => put(text, target, &value).map(Effect::Replaced),
         }
     }
+}
+
+/// One name or a list of names.
+#[derive(Deserialize, Default, Clone)]
+#[serde(untagged)]
+pub enum Names {
+    #[default]
+    None,
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Names {
+    pub fn list(&self) -> Vec<&str> {
+        match self {
+            Self::None => Vec::new(),
+            Self::One(name) => vec![name],
+            Self::Many(names) => names.iter().map(String::as_str).collect(),
+        }
+    }
+}
+
+/// `field`, `target_field` and `ignore_missing`, as most processors have them.
+pub struct Place<'a> {
+    pub field: &'a str,
+    pub target: Option<&'a str>,
+    pub ignore_missing: bool,
+}
+
+impl Place<'_> {
+    /// Rewrites a text, or every text of a list; `map` gives JSON.
+    ///
+    /// # Errors
+    /// For other values, and what `map` refuses.
+    pub fn map_text(&self, text: &[u8], map: impl Fn(&str) -> Result<Vec<u8>, Fault>) -> Result<Effect, Fault> {
+        let rewrite = Rewrite { field: self.field, target: self.target, ignore_missing: self.ignore_missing };
+        let null = || format!("field [{}] is null, cannot process it.", self.field);
+        let whole = |raw: &[u8]| {
+            let value = json::string(raw).ok_or_else(|| cannot_cast(self.field, raw, "java.lang.String"))?;
+            map(&value)
+        };
+        let element = |raw: &[u8]| {
+            let value = json::string(raw).ok_or_else(|| {
+                Fault::illegal(format!(
+                    "value [{}] of type [{}] in list field [{}] cannot be cast to [java.lang.String]",
+                    java::text(raw),
+                    java::type_name(raw),
+                    self.field
+                ))
+            })?;
+            map(&value)
+        };
+        rewrite.apply(text, null, whole, element)
+    }
+
+    /// The field's raw value; `None` if it is absent or null and may be missing. `null` is the words for a null.
+    ///
+    /// # Errors
+    /// For an absent or null field that may not be missing.
+    pub fn value<'t>(&self, text: &'t [u8], null: &str) -> Result<Option<&'t [u8]>, Fault> {
+        let found = json::find(text, self.field).map(|range| &text[range]);
+        match found {
+            None | Some(b"null") if self.ignore_missing => Ok(None),
+            None => Err(Fault::illegal(absence(text, self.field))),
+            Some(b"null") => Err(Fault::illegal(format!("field [{}] is null, {null}", self.field))),
+            Some(raw) => Ok(Some(raw)),
+        }
+    }
+
+    /// [`Self::value`] as a text.
+    ///
+    /// # Errors
+    /// As [`Self::value`], and for what is no text.
+    pub fn text<'t>(&self, text: &'t [u8], null: &str) -> Result<Option<Cow<'t, str>>, Fault> {
+        let Some(raw) = self.value(text, null)? else { return Ok(None) };
+        json::string(raw).map(Some).ok_or_else(|| cannot_cast(self.field, raw, "java.lang.String"))
+    }
+
+    /// [`Self::value`] as the elements of a list.
+    ///
+    /// # Errors
+    /// As [`Self::value`], and for what is no list.
+    pub fn list<'t>(&self, text: &'t [u8], null: &str) -> Result<Option<Vec<&'t [u8]>>, Fault> {
+        let Some(raw) = self.value(text, null)? else { return Ok(None) };
+        if raw[0] != b'[' {
+            return Err(cannot_cast(self.field, raw, "java.util.List"));
+        }
+        Ok(Some(json::elements(raw, 0).into_iter().map(|r| &raw[r]).collect()))
+    }
+
+    /// The document with `value` in the target, else in the field itself.
+    ///
+    /// # Errors
+    /// For a target that leads through something else.
+    pub fn put(&self, text: &[u8], value: &[u8]) -> Result<Effect, Fault> {
+        put(text, self.target.unwrap_or(self.field), value).map(Effect::Replaced)
+    }
+}
+
+/// OpenSearch's words for a value of the wrong type.
+pub fn cannot_cast(field: &str, raw: &[u8], to: &str) -> Fault {
+    Fault::illegal(format!("field [{field}] of type [{}] cannot be cast to [{to}]", java::type_name(raw)))
+}
+
+/// A JSON array of raw values.
+pub fn array(values: &[impl AsRef<[u8]>]) -> Vec<u8> {
+    let parts: Vec<&[u8]> = values.iter().map(AsRef::as_ref).collect();
+    [b"[".as_slice(), &parts.join(&b','), b"]"].concat()
+}
+
+/// `value` at `path`; where something is, a list of it and `value`.
+///
+/// # Errors
+/// For a path that leads through something else.
+pub fn append(text: &[u8], path: &str, values: &[Vec<u8>], allow_duplicates: bool) -> Result<Vec<u8>, Fault> {
+    let mut list: Vec<Vec<u8>> = match json::find(text, path).map(|range| &text[range]) {
+        None => Vec::new(),
+        Some(raw) if raw[0] == b'[' => json::elements(raw, 0).into_iter().map(|r| raw[r].to_vec()).collect(),
+        Some(raw) => vec![raw.to_vec()],
+    };
+    for value in values {
+        if allow_duplicates || !list.contains(value) {
+            list.push(value.clone());
+        }
+    }
+    put(text, path, &array(&list))
 }

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Function, Parameters};
-use crate::batch::Effect;
+use crate::document::Meta;
+use crate::effect::Effect;
 use crate::error::Fault;
-use crate::host::Meta;
 use crate::json;
 
 #[derive(Deserialize)]
@@ -25,7 +25,7 @@ impl Parameters for FilterQuery {
 }
 
 impl Function for FilterQuery {
-    fn apply(&self, text: &[u8], _meta: &Meta) -> Result<Effect, Fault> {
+    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
         let filter = self.query.get();
         let start = json::skip_ws(text, 0);
         let out = match json::get(text, start, "query") {

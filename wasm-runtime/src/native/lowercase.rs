@@ -1,12 +1,12 @@
-//! `lowercase`: a string, or every string of a list.
+//! `lowercase`: a string, or every string of a list, in small letters.
 
 use serde::Deserialize;
 
 use super::{Function, Parameters, field};
-use crate::batch::Effect;
+use crate::document::Meta;
+use crate::effect::Effect;
 use crate::error::Fault;
-use crate::host::Meta;
-use crate::{java, json};
+use crate::json;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,45 +19,17 @@ pub struct Lowercase {
 
 impl Parameters for Lowercase {
     fn prepare(&mut self) -> Result<(), String> {
-        self.field = field::checked("field", &self.field)?;
-        if let Some(target) = &self.target_field {
-            self.target_field = Some(field::checked("target_field", target)?);
-        }
-        Ok(())
-    }
-}
-
-impl Lowercase {
-    fn lower_element(&self, raw: &[u8]) -> Result<Vec<u8>, Fault> {
-        json::string(raw).map(|s| json::quote(&s.to_lowercase())).ok_or_else(|| {
-            Fault::illegal(format!(
-                "value [{}] of type [{}] in list field [{}] cannot be cast to [java.lang.String]",
-                java::text(raw),
-                java::type_name(raw),
-                self.field
-            ))
-        })
-    }
-
-    fn lower(&self, raw: &[u8]) -> Result<Vec<u8>, Fault> {
-        json::string(raw).map(|s| json::quote(&s.to_lowercase())).ok_or_else(|| {
-            Fault::illegal(format!(
-                "field [{}] of type [{}] cannot be cast to [java.lang.String]",
-                self.field,
-                java::type_name(raw)
-            ))
-        })
+        field::check_pair(&mut self.field, &mut self.target_field)
     }
 }
 
 impl Function for Lowercase {
-    fn apply(&self, text: &[u8], _meta: &Meta) -> Result<Effect, Fault> {
-        let rewrite = field::Rewrite {
+    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+        let place = field::Place {
             field: &self.field,
             target: self.target_field.as_deref(),
             ignore_missing: self.ignore_missing,
         };
-        let null = || format!("field [{}] is null, cannot process it.", self.field);
-        rewrite.apply(text, null, |raw| self.lower(raw), |raw| self.lower_element(raw))
+        place.map_text(text, |value| Ok(json::quote(&value.to_lowercase())))
     }
 }

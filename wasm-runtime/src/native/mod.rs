@@ -1,55 +1,145 @@
 //! Built-in functions, one file each, with the names, options and error texts of OpenSearch's own processors.
 
+mod append;
+mod bytes;
+mod collapse;
 mod convert;
+mod copy;
+mod csv;
+mod date;
+mod date_format;
+mod dissect;
+mod dot_expander;
 mod drop;
 mod fail;
 mod field;
 mod filter_query;
+mod fingerprint;
+mod foreach;
+mod grok;
+mod gsub;
+mod hit;
+mod html_strip;
+mod join;
+mod json;
+mod kv;
 mod lowercase;
+mod mask;
+mod oversample;
+mod regex;
 mod remove;
 mod rename;
+mod rename_field;
+mod rescore;
 mod set;
+mod sort;
+mod split;
+mod synonym;
 mod template;
+mod trim;
 mod truncate_hits;
+mod uppercase;
+mod urldecode;
+mod user_agent;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde::de::DeserializeOwned;
 
-use crate::batch::Effect;
+use crate::document::Meta;
+use crate::effect::Effect;
 use crate::error::Fault;
-use crate::host::Meta;
+use crate::metadata::Wide;
 
 /// What one built-in does to one document.
 pub trait Function: Send + Sync {
     /// # Errors
     /// The fault of this document.
-    fn apply(&self, text: &[u8], meta: &Meta) -> Result<Effect, Fault>;
+    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault>;
 }
 
 type Build = fn(&[u8]) -> Result<Box<dyn Function>, String>;
+
+/// How long one document may take.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Quick,
+    /// Regular expressions and the like.
+    Slow,
+}
 
 /// A built-in: its name, the pipelines it belongs in, and how it is made from its parameters.
 struct Entry {
     name: &'static str,
     kinds: &'static [&'static str],
     build: Build,
+    pace: Pace,
+    per_hit: bool,
+    everywhere: bool,
+}
+
+const fn quick(name: &'static str, kinds: &'static [&'static str], build: Build) -> Entry {
+    Entry { name, kinds, build, pace: Pace::Quick, per_hit: false, everywhere: false }
+}
+
+const fn slow(name: &'static str, kinds: &'static [&'static str], build: Build) -> Entry {
+    Entry { name, kinds, build, pace: Pace::Slow, per_hit: false, everywhere: false }
+}
+
+const fn per_hit(name: &'static str, build: Build) -> Entry {
+    Entry { name, kinds: RESULT, build, pace: Pace::Quick, per_hit: true, everywhere: false }
 }
 
 const DOCUMENT: &[&str] = &["document"];
 const BODY: &[&str] = &["document", "query", "result"];
+const QUERY: &[&str] = &["query"];
+const RESULT: &[&str] = &["result"];
 
 const FUNCTIONS: &[Entry] = &[
-    Entry { name: "set", kinds: BODY, build: make::<set::Set> },
-    Entry { name: "remove", kinds: BODY, build: make::<remove::Remove> },
-    Entry { name: "rename", kinds: BODY, build: make::<rename::Rename> },
-    Entry { name: "lowercase", kinds: BODY, build: make::<lowercase::Lowercase> },
-    Entry { name: "convert", kinds: BODY, build: make::<convert::Convert> },
-    Entry { name: "drop", kinds: DOCUMENT, build: make::<drop::Drop> },
-    Entry { name: "fail", kinds: BODY, build: make::<fail::Fail> },
-    Entry { name: "filter_query", kinds: &["query"], build: make::<filter_query::FilterQuery> },
-    Entry { name: "truncate_hits", kinds: &["result"], build: make::<truncate_hits::TruncateHits> },
+    quick("set", BODY, make::<set::Set>),
+    quick("remove", BODY, make::<remove::Remove>),
+    quick("rename", BODY, make::<rename::Rename>),
+    quick("copy", BODY, make::<copy::Copy>),
+    quick("convert", BODY, make::<convert::Convert>),
+    quick("lowercase", BODY, make::<lowercase::Lowercase>),
+    quick("uppercase", BODY, make::<uppercase::Uppercase>),
+    quick("trim", BODY, make::<trim::Trim>),
+    slow("split", DOCUMENT, make::<split::Split>),
+    quick("join", DOCUMENT, make::<join::Join>),
+    slow("gsub", BODY, make::<gsub::Gsub>),
+    quick("append", BODY, make::<append::Append>),
+    quick("date", DOCUMENT, make::<date::Date>),
+    quick("json", DOCUMENT, make::<json::Json>),
+    slow("kv", DOCUMENT, make::<kv::Kv>),
+    quick("dissect", DOCUMENT, make::<dissect::Dissect>),
+    slow("grok", DOCUMENT, make::<grok::Grok>),
+    quick("csv", DOCUMENT, make::<csv::Csv>),
+    quick("html_strip", DOCUMENT, make::<html_strip::HtmlStrip>),
+    quick("bytes", DOCUMENT, make::<bytes::Bytes>),
+    quick("urldecode", DOCUMENT, make::<urldecode::Urldecode>),
+    quick("fingerprint", DOCUMENT, make::<fingerprint::Fingerprint>),
+    quick("dot_expander", DOCUMENT, make::<dot_expander::DotExpander>),
+    quick("sort", DOCUMENT, make::<sort::Sort>),
+    quick("drop", DOCUMENT, make::<drop::Drop>),
+    quick("fail", BODY, make::<fail::Fail>),
+    slow("foreach", DOCUMENT, make::<foreach::Foreach>),
+    slow("user_agent", DOCUMENT, make::<user_agent::UserAgent>),
+    quick("filter_query", QUERY, make::<filter_query::FilterQuery>),
+    quick("oversample", QUERY, make::<oversample::Oversample>),
+    quick("synonym", QUERY, make::<synonym::Synonym>),
+    per_hit("rename_field", make::<rename_field::RenameField>),
+    quick("truncate_hits", RESULT, make::<truncate_hits::TruncateHits>),
+    per_hit("sort", make::<sort::SortHits>),
+    quick("collapse", RESULT, make::<collapse::Collapse>),
+    per_hit("split", make::<split::SplitHits>),
+    Entry { everywhere: true, ..per_hit("mask", make::<mask::Mask>) },
+    per_hit("rescore", make::<rescore::Rescore>),
 ];
+
+/// A default of serde.
+fn yes() -> bool {
+    true
+}
 
 /// A built-in made from JSON parameters; `prepare` is for what serde cannot say.
 trait Parameters: Function + DeserializeOwned + 'static {
@@ -73,42 +163,88 @@ fn make<T: Parameters>(parameters: &[u8]) -> Result<Box<dyn Function>, String> {
 #[pyclass(frozen, module = "pipelines._wasm")]
 pub struct Native {
     function: Box<dyn Function>,
-    name: &'static str,
+    entry: &'static Entry,
+    wide: Option<Wide>,
 }
 
 #[pymethods]
 impl Native {
-    /// `parameters` is a JSON object. Raises ValueError that says which option is wrong.
+    /// `kind` is the type of the pipeline, `parameters` a JSON object. Raises ValueError that says which option is wrong.
     #[new]
-    fn new(name: &str, parameters: &[u8]) -> PyResult<Self> {
-        let entry = FUNCTIONS.iter().find(|e| e.name == name).ok_or_else(|| {
-            PyValueError::new_err(format!("no built-in function [{name}]; there are {}", Self::names_text()))
-        })?;
-        let function = (entry.build)(parameters).map_err(PyValueError::new_err)?;
-        Ok(Self { function, name: entry.name })
+    fn new(name: &str, kind: &str, parameters: &[u8]) -> PyResult<Self> {
+        Self::build(name, kind, parameters).map_err(PyValueError::new_err)
     }
 
     /// The function's name.
     #[getter]
     fn name(&self) -> &'static str {
-        self.name
+        self.entry.name
+    }
+
+    /// Whether a document may take long, so that the function is kept off the event loop.
+    #[getter]
+    fn slow(&self) -> bool {
+        self.entry.pace == Pace::Slow
+    }
+
+    /// Whether it works on the hits of a response, one by one.
+    #[getter]
+    fn per_hit(&self) -> bool {
+        self.entry.per_hit
+    }
+
+    /// Whether that means the hits of `top_hits` and inner hits, too.
+    #[getter]
+    fn everywhere(&self) -> bool {
+        self.entry.everywhere
     }
 
     /// Every built-in with the pipeline types it belongs in.
     #[staticmethod]
     fn functions() -> Vec<(&'static str, Vec<&'static str>)> {
-        FUNCTIONS.iter().map(|e| (e.name, e.kinds.to_vec())).collect()
+        let mut all: Vec<(&'static str, Vec<&'static str>)> = Vec::new();
+        for entry in FUNCTIONS {
+            match all.iter_mut().find(|(name, _)| *name == entry.name) {
+                Some((_, kinds)) => kinds.extend(entry.kinds),
+                None => all.push((entry.name, entry.kinds.to_vec())),
+            }
+        }
+        all
     }
 }
 
 impl Native {
-    fn names_text() -> String {
-        FUNCTIONS.iter().map(|e| e.name).collect::<Vec<_>>().join(", ")
+    /// # Errors
+    /// Which option is wrong, and why.
+    pub fn build(name: &str, kind: &str, parameters: &[u8]) -> Result<Self, String> {
+        let mut entries = FUNCTIONS.iter().filter(|e| e.name == name);
+        let entry = entries
+            .find(|e| e.kinds.contains(&kind))
+            .ok_or_else(|| format!("no built-in [{name}] in pipelines of type [{kind}]"))?;
+        let wide = Wide::wanted(parameters)?;
+        if wide.is_some() && kind != "document" {
+            return Err("only document pipelines see _index, _id, _routing and _ctx as fields".to_owned());
+        }
+        Ok(Self { function: (entry.build)(parameters)?, entry, wide })
+    }
+
+    pub fn function_name(&self) -> &'static str {
+        self.entry.name
+    }
+
+    /// Whether the function sees metadata.
+    pub fn wide(&self) -> Option<Wide> {
+        self.wide
+    }
+
+    /// After how many documents the deadline is asked again.
+    pub fn check_every(&self) -> usize {
+        if self.entry.pace == Pace::Slow { 1 } else { 64 }
     }
 
     /// # Errors
     /// As [`Function::apply`].
-    pub fn apply(&self, text: &[u8], meta: &Meta) -> Result<Effect, Fault> {
+    pub fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         self.function.apply(text, meta)
     }
 }

@@ -4,32 +4,16 @@ use serde::Deserialize;
 
 use super::template::Template;
 use super::{Function, Parameters, field};
-use crate::batch::Effect;
+use crate::document::Meta;
+use crate::effect::Effect;
 use crate::error::Fault;
-use crate::host::Meta;
 use crate::json;
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Names {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl Names {
-    fn list(&self) -> Vec<&str> {
-        match self {
-            Self::One(name) => vec![name],
-            Self::Many(names) => names.iter().map(String::as_str).collect(),
-        }
-    }
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Remove {
-    field: Option<Names>,
-    exclude_field: Option<Names>,
+    field: Option<field::Names>,
+    exclude_field: Option<field::Names>,
     #[serde(default)]
     ignore_missing: bool,
     #[serde(skip)]
@@ -94,7 +78,7 @@ impl Remove {
 }
 
 impl Function for Remove {
-    fn apply(&self, text: &[u8], meta: &Meta) -> Result<Effect, Fault> {
+    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         if self.keep.is_empty() { self.remove_named(text, meta) } else { Ok(self.remove_others(text)) }
     }
 }

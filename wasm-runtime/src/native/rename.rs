@@ -4,9 +4,9 @@ use serde::Deserialize;
 
 use super::template::Template;
 use super::{Function, Parameters, field};
-use crate::batch::Effect;
+use crate::document::Meta;
+use crate::effect::Effect;
 use crate::error::Fault;
-use crate::host::Meta;
 use crate::json;
 
 #[derive(Deserialize)]
@@ -32,7 +32,7 @@ impl Parameters for Rename {
 }
 
 impl Function for Rename {
-    fn apply(&self, text: &[u8], meta: &Meta) -> Result<Effect, Fault> {
+    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         let Some((from, to)) = &self.templates else { return Ok(Effect::Unchanged) };
         let (from, to) = (from.render(text, meta), to.render(text, meta));
         let Some(range) = json::find(text, &from) else {

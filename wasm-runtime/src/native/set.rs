@@ -3,11 +3,11 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::template::Template;
+use super::template::{Template, Value};
 use super::{Function, Parameters, field};
-use crate::batch::Effect;
+use crate::document::Meta;
+use crate::effect::Effect;
 use crate::error::Fault;
-use crate::host::Meta;
 use crate::json;
 
 #[derive(Deserialize)]
@@ -15,48 +15,35 @@ use crate::json;
 pub struct Set {
     field: String,
     value: Option<Box<RawValue>>,
-    #[serde(default = "yes", rename = "override")]
+    #[serde(default = "super::yes", rename = "override")]
     replace: bool,
     #[serde(default)]
     ignore_empty_value: bool,
     #[serde(skip)]
     name: Option<Template>,
     #[serde(skip)]
-    text: Option<Template>,
-}
-
-fn yes() -> bool {
-    true
+    prepared: Option<Value>,
 }
 
 impl Parameters for Set {
     fn prepare(&mut self) -> Result<(), String> {
         self.name = Some(Template::parse(&field::checked("field", &self.field)?)?);
         let Some(value) = &self.value else { return Err("[value] required property is missing".to_owned()) };
-        if let Some(text) = json::string(value.get().as_bytes()) {
-            self.text = Some(Template::parse(&text)?);
-        }
+        self.prepared = Some(Value::parse(value.get().as_bytes())?);
         Ok(())
     }
 }
 
-impl Set {
-    fn value(&self, text: &[u8], meta: &Meta) -> Vec<u8> {
-        if let Some(template) = self.text.as_ref().filter(|t| t.constant().is_none()) {
-            return json::quote(&template.render(text, meta));
-        }
-        self.value.as_ref().map_or_else(|| b"null".to_vec(), |v| v.get().as_bytes().to_vec())
-    }
-}
-
 impl Function for Set {
-    fn apply(&self, text: &[u8], meta: &Meta) -> Result<Effect, Fault> {
+    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         let rendered = self.name.as_ref().map(|t| t.constant().map_or_else(|| t.render(text, meta), str::to_owned));
         let name = rendered.unwrap_or_default();
         if !self.replace && json::find(text, &name).is_some_and(|range| &text[range] != b"null") {
             return Ok(Effect::Unchanged);
         }
-        let value = self.value(text, meta);
+        let Some(value) = self.prepared.as_ref().map(|value| value.render(text, meta)) else {
+            return Ok(Effect::Unchanged);
+        };
         if self.ignore_empty_value && (value == b"null" || value == b"\"\"") {
             return Ok(Effect::Unchanged);
         }

@@ -1,6 +1,6 @@
 //! Texts with `{{field}}` in them: the part of Mustache that processors' options use.
 
-use crate::host::Meta;
+use crate::document::Meta;
 use crate::{java, json};
 
 #[derive(Debug, Clone)]
@@ -64,14 +64,71 @@ impl Template {
     }
 }
 
+/// A JSON value whose strings may be templates.
+#[derive(Debug, Clone)]
+pub enum Value {
+    Constant(Vec<u8>),
+    Text(Template),
+    List(Vec<Value>),
+    Object(Vec<(Template, Value)>),
+}
+
+impl Value {
+    /// # Errors
+    /// As [`Template::parse`].
+    pub fn parse(raw: &[u8]) -> Result<Self, String> {
+        if memchr::memmem::find(raw, b"{{").is_none() {
+            return Ok(Self::Constant(raw.to_vec()));
+        }
+        Ok(match raw[0] {
+            b'"' => Self::Text(Template::parse(&json::string(raw).unwrap_or_default())?),
+            b'[' => {
+                let items: Result<Vec<_>, _> =
+                    json::elements(raw, 0).into_iter().map(|r| Self::parse(&raw[r])).collect();
+                Self::List(items?)
+            }
+            b'{' => {
+                let mut members = Vec::new();
+                for entry in json::Entries::new(raw, 0).into_iter().flatten() {
+                    let key = json::unescape(&raw[entry.key]).unwrap_or_default();
+                    members.push((Template::parse(&key)?, Self::parse(&raw[entry.value])?));
+                }
+                Self::Object(members)
+            }
+            _ => Self::Constant(raw.to_vec()),
+        })
+    }
+
+    /// The value for one document, as JSON.
+    pub fn render(&self, text: &[u8], meta: &Meta) -> Vec<u8> {
+        match self {
+            Self::Constant(raw) => raw.clone(),
+            Self::Text(template) => json::quote(&template.render(text, meta)),
+            Self::List(items) => {
+                super::field::array(&items.iter().map(|item| item.render(text, meta)).collect::<Vec<_>>())
+            }
+            Self::Object(members) => members.iter().fold(b"{}".to_vec(), |out, (key, value)| {
+                json::insert_member(&out, 0, &key.render(text, meta), &value.render(text, meta))
+            }),
+        }
+    }
+}
+
 fn render_field(out: &mut String, path: &str, text: &[u8], meta: &Meta) {
     match path {
         "_index" => out.push_str(meta.index.as_deref().unwrap_or("")),
         "_id" => out.push_str(meta.id.as_deref().unwrap_or("")),
+        "_routing" => out.push_str(meta.routing.as_deref().unwrap_or("")),
         _ => {
             let Some(range) = json::find(text, path) else { return };
             match &text[range] {
                 b"null" => {}
+                // OpenSearch shows Mustache a list as a map of its positions.
+                raw if raw[0] == b'[' => {
+                    let items = json::elements(raw, 0).into_iter().enumerate();
+                    let items: Vec<_> = items.map(|(i, r)| format!("{i}={}", java::text(&raw[r]))).collect();
+                    out.push_str(&format!("{{{}}}", items.join(", ")));
+                }
                 raw => out.push_str(&java::text(raw)),
             }
         }

@@ -2,32 +2,54 @@
 
 use serde::Deserialize;
 
+use super::oversample::original_size;
 use super::{Function, Parameters};
-use crate::batch::Effect;
+use crate::document::Meta;
+use crate::effect::Effect;
 use crate::error::Fault;
-use crate::host::Meta;
 use crate::json;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TruncateHits {
-    target_size: i64,
+    target_size: Option<i64>,
+    context_prefix: Option<String>,
 }
 
 impl Parameters for TruncateHits {
     fn prepare(&mut self) -> Result<(), String> {
-        if self.target_size < 0 {
-            return Err(format!("[target_size] Value must be greater than or equal to 0, is {}", self.target_size));
+        match self.target_size {
+            Some(size) if size < 0 => Err(format!("[target_size] Value must be greater than or equal to 0, is {size}")),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+}
+
+impl TruncateHits {
+    /// How many hits stay: as told, else as many as the client asked for before an `oversample`.
+    fn size(&self, meta: &Meta) -> Result<usize, Fault> {
+        let size = self.target_size.or_else(|| {
+            let key = original_size(self.context_prefix.as_deref());
+            let ctx = meta.ctx();
+            let entry = json::get(ctx, json::skip_ws(ctx, 0), &key)?;
+            std::str::from_utf8(&ctx[entry.value]).ok()?.parse().ok()
+        });
+        let size = size.ok_or_else(|| {
+            Fault::new(
+                400,
+                "illegal_state_exception",
+                "Must specify target_size unless an earlier processor set original_size",
+            )
+        })?;
+        Ok(usize::try_from(size).unwrap_or(0))
     }
 }
 
 impl Function for TruncateHits {
-    fn apply(&self, text: &[u8], _meta: &Meta) -> Result<Effect, Fault> {
+    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+        let size = self.size(meta)?;
         let Some(hits) = json::find(text, "hits.hits") else { return Ok(Effect::Unchanged) };
         let list = json::elements(text, hits.start);
-        let size = usize::try_from(self.target_size).unwrap_or(usize::MAX);
         if list.len() <= size {
             return Ok(Effect::Unchanged);
         }

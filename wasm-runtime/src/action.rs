@@ -1,0 +1,165 @@
+//! The action lines of a `_bulk`: what they say, and how they are written anew.
+
+use std::borrow::Cow;
+
+use crate::document::Meta;
+use crate::json;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    Index,
+    Create,
+    Update,
+    Delete,
+}
+
+impl Op {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// Where an action goes: its own or the URL's index, and the `pipeline` that it names itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Target {
+    pub index: Option<String>,
+    pub pipeline: Option<String>,
+    /// Whether a document pipeline concerns it: not for `delete`.
+    pub writes: bool,
+}
+
+const PARAMETERS: [&str; 16] = [
+    "_index",
+    "_id",
+    "routing",
+    "_routing",
+    "version",
+    "_version",
+    "version_type",
+    "_version_type",
+    "op_type",
+    "retry_on_conflict",
+    "_retry_on_conflict",
+    "pipeline",
+    "if_seq_no",
+    "if_primary_term",
+    "_source",
+    "require_alias",
+];
+
+/// The action line with the metadata that differs from what it says.
+pub fn readdressed<'a>(line: Cow<'a, [u8]>, before: &Meta, now: &Meta) -> Cow<'a, [u8]> {
+    let changes = [
+        (["_index", "_index"], &before.index, &now.index),
+        (["_id", "_id"], &before.id, &now.id),
+        (["routing", "_routing"], &before.routing, &now.routing),
+    ];
+    let mut line = line;
+    for (names, _, value) in changes.into_iter().filter(|(_, before, now)| before != now) {
+        for name in names {
+            let Some(start) = meta_start(&line) else { return line };
+            if let Some(less) = json::remove_member(&line, start, name) {
+                line = Cow::Owned(less);
+            }
+        }
+        if let (Some(value), Some(start)) = (value, meta_start(&line)) {
+            line = Cow::Owned(json::insert_member(&line, start, names[0], &json::quote(value)));
+        }
+    }
+    line
+}
+
+/// Where the metadata object of an action line starts.
+fn meta_start(line: &[u8]) -> Option<usize> {
+    json::Entries::new(line, json::skip_ws(line, 0))?.next().map(|entry| entry.value.start)
+}
+
+/// The action line without its `pipeline`.
+pub fn without_pipeline(line: &[u8]) -> Vec<u8> {
+    meta_start(line).and_then(|at| json::remove_member(line, at, "pipeline")).unwrap_or_else(|| line.to_vec())
+}
+
+fn token_name(c: Option<u8>) -> &'static str {
+    match c {
+        Some(b'[') => "START_ARRAY",
+        Some(b'"') => "VALUE_STRING",
+        Some(b't' | b'f') => "VALUE_BOOLEAN",
+        Some(b'n') => "VALUE_NULL",
+        Some(b'{') => "START_OBJECT",
+        Some(_) => "VALUE_NUMBER",
+        None => "END_OBJECT",
+    }
+}
+
+/// What an action line says.
+pub struct Named {
+    pub op: Op,
+    pub target: Target,
+    pub id: Option<String>,
+    pub routing: Option<String>,
+    pub versioned: bool,
+}
+
+/// Reads an action line; `index` is the URL's.
+///
+/// # Errors
+/// OpenSearch's text for a line that it refuses.
+pub fn parse_action(line: &[u8], number: usize, index: Option<&str>) -> Result<Named, String> {
+    let malformed = |what: &str| format!("Malformed action/metadata line [{number}], {what}");
+    json::check(line).map_err(|e| malformed(&e.0))?;
+    let start = json::skip_ws(line, 0);
+    let mut entries = json::Entries::new(line, start).ok_or_else(|| {
+        malformed(&format!("expected START_OBJECT but found [{}]", token_name(line.get(start).copied())))
+    })?;
+    let entry = entries.next().ok_or_else(|| malformed("expected FIELD_NAME but found [END_OBJECT]"))?;
+    let name = json::unescape(&line[entry.key.clone()]).unwrap_or_default();
+    let mut op = match name.as_ref() {
+        "index" => Op::Index,
+        "create" => Op::Create,
+        "update" => Op::Update,
+        "delete" => Op::Delete,
+        other => {
+            return Err(malformed(&format!("expected one of [create, delete, index, update] but found [{other}]")));
+        }
+    };
+    let meta = json::Entries::new(line, entry.value.start).ok_or_else(|| {
+        malformed(&format!(
+            "expected START_OBJECT or END_OBJECT but found [{}]",
+            token_name(line.get(entry.value.start).copied())
+        ))
+    })?;
+    let mut target = Target { index: index.map(str::to_owned), pipeline: None, writes: op != Op::Delete };
+    let (mut id, mut routing, mut versioned) = (None, None, false);
+    for field in meta {
+        let key = json::unescape(&line[field.key.clone()]).unwrap_or_default();
+        if !PARAMETERS.contains(&key.as_ref()) {
+            return Err(format!("Action/metadata line [{number}] contains an unknown parameter [{key}]"));
+        }
+        let raw = &line[field.value.clone()];
+        if key != "_source" && matches!(raw[0], b'[' | b'{') {
+            return Err(malformed(&format!(
+                "expected a simple value for field [{key}] but found [{}]",
+                token_name(raw.first().copied())
+            )));
+        }
+        let text = || match raw {
+            b"null" => None,
+            _ => Some(json::string(raw).map_or_else(|| String::from_utf8_lossy(raw).into_owned(), |s| s.into_owned())),
+        };
+        match key.as_ref() {
+            "_index" => target.index = text().or(target.index),
+            "_id" => id = text(),
+            "pipeline" => target.pipeline = text(),
+            "routing" | "_routing" => routing = text(),
+            "version" | "_version" | "if_seq_no" | "if_primary_term" => versioned = true,
+            "op_type" if op == Op::Index && text().as_deref() == Some("create") => op = Op::Create,
+            _ => {}
+        }
+    }
+    Ok(Named { op, target, id, routing, versioned })
+}

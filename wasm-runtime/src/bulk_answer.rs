@@ -1,0 +1,98 @@
+//! The answer to a `_bulk`: the cluster's items and ours, one for each action, in the order of the request.
+
+use crate::action::Op;
+use crate::bulk::{Action, Bulk, Fate};
+use crate::document::Failure;
+use crate::json;
+
+/// The answer for the client; see `Bulk.merge`.
+///
+/// # Errors
+/// If the cluster answered another number of items than were forwarded.
+pub fn merged(bulk: &Bulk, answer: Option<&[u8]>, took: u64) -> Result<Vec<u8>, String> {
+    let text = answer.unwrap_or(b"{\"items\":[]}");
+    let start = json::skip_ws(text, 0);
+    let items = json::get(text, start, "items").ok_or("the cluster's bulk response has no items")?.value;
+    let theirs = json::elements(text, items.start);
+    let forwarded: usize = bulk.actions.iter().map(|a| a.fate.forwarded()).sum();
+    if theirs.len() != forwarded {
+        return Err(format!("the cluster answered {} items for {forwarded} actions", theirs.len()));
+    }
+    let failed = bulk.actions.iter().any(|a| matches!(a.fate, Fate::Failed(_)));
+    let errors = failed || json::get(text, start, "errors").is_some_and(|e| &text[e.value] == b"true");
+    let mut out = Vec::with_capacity(text.len() + bulk.actions.len() * 64);
+    out.extend(format!("{{\"took\":{took}").bytes());
+    if let Some(ingest) = json::get(text, start, "ingest_took") {
+        out.extend_from_slice(b",\"ingest_took\":");
+        out.extend_from_slice(&text[ingest.value]);
+    }
+    out.extend(format!(",\"errors\":{errors},\"items\":[").bytes());
+    let mut theirs = theirs.into_iter().map(|range| &text[range]);
+    for (i, action) in bulk.actions.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        let index = bulk.targets[action.key].index.as_deref().unwrap_or("");
+        match &action.fate {
+            Fate::Untouched | Fate::Written(_) => {
+                let mine: Vec<&[u8]> = theirs.by_ref().take(action.fate.forwarded()).collect();
+                out.extend_from_slice(&joined(&mine));
+            }
+            Fate::Dropped => write_noop(action, index, &mut out),
+            Fate::Failed(failure) => write_failure(action, index, failure, &mut out),
+        }
+    }
+    out.extend_from_slice(b"]}");
+    Ok(out)
+}
+
+/// One item for an action: of several documents the first that failed, else the first, with their number.
+fn joined(items: &[&[u8]]) -> Vec<u8> {
+    let inner = |item: &[u8]| json::Entries::new(item, json::skip_ws(item, 0))?.next().map(|e| e.value.start);
+    let failed = |item: &&&[u8]| inner(item).is_some_and(|at| json::get(item, at, "error").is_some());
+    let Some(shown) = items.iter().find(failed).or(items.first()) else { return Vec::new() };
+    match inner(shown) {
+        Some(at) if items.len() > 1 => json::insert_member(shown, at, "expanded", items.len().to_string().as_bytes()),
+        _ => shown.to_vec(),
+    }
+}
+
+fn write_head(action: &Action, index: &str, out: &mut Vec<u8>) {
+    out.extend(format!("{{\"{}\":{{\"_index\":", action.op.name()).bytes());
+    out.extend(json::quote(index));
+}
+
+/// A dropped document, as OpenSearch's own ingest answers it.
+fn write_noop(action: &Action, index: &str, out: &mut Vec<u8>) {
+    write_head(action, index, out);
+    out.extend_from_slice(b",\"_id\":");
+    out.extend(json::quote(action.id.as_deref().unwrap_or("auto-generated")));
+    // Measured on 3.8.0: -4 (MATCH_DELETED) for creates, -3 (MATCH_ANY) for the rest.
+    let version = if action.op == Op::Create { -4 } else { -3 };
+    out.extend(
+        format!(
+            r#","_version":{version},"result":"noop","_shards":{{"total":0,"successful":0,"failed":0}},"status":200}}}}"#
+        )
+        .bytes(),
+    );
+}
+
+fn write_failure(action: &Action, index: &str, failure: &Failure, out: &mut Vec<u8>) {
+    write_head(action, index, out);
+    out.extend_from_slice(b",\"_id\":");
+    match &action.id {
+        Some(id) => out.extend(json::quote(id)),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend(format!(",\"status\":{},\"error\":{{\"type\":", failure.fault.status).bytes());
+    out.extend(json::quote(&failure.fault.kind));
+    out.extend_from_slice(b",\"reason\":");
+    out.extend(json::quote(&failure.fault.reason));
+    for (name, value) in [("pipeline", &failure.pipeline), ("stage", &failure.stage)] {
+        if !value.is_empty() {
+            out.extend(format!(",\"{name}\":").bytes());
+            out.extend(json::quote(value));
+        }
+    }
+    out.extend_from_slice(b"}}}");
+}

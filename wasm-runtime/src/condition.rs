@@ -1,0 +1,374 @@
+//! `if`: conditions in CEL (crate `cel`) over documents that are never parsed as a whole.
+//!
+//! A JSON object of a document is a CEL map that looks its members up in the raw text when the expression asks for them.
+//! A field that is not there is `null`, as in OpenSearch's own conditions; only where the expression asks for a name with
+//! `has()` is a missing field of that name an error elsewhere in it, as CEL has it.
+
+use std::sync::{Arc, OnceLock};
+
+use cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use cel::common::traits::{Container, Indexer, Iterable, Iterator as CelIterator, Sizer};
+use cel::common::types::{self, CelBool, CelDouble, CelInt, CelList, CelNull, CelString, CelUInt, Type};
+use cel::common::value::{CowVal, StaticVal, Val};
+use cel::{Context, Env, ExecutionError, Program, Value};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::document::Meta;
+use crate::json;
+
+/// Longest expression that is compiled, in bytes.
+const LONGEST: usize = 8192;
+
+/// A compiled condition.
+#[pyclass(frozen, module = "pipelines._wasm")]
+pub struct Condition {
+    program: Program,
+    env: Arc<Env>,
+    /// Names that `has()` asks for.
+    tested: Vec<String>,
+    document: Vec<String>,
+    params: Vec<u8>,
+    uses_ctx: bool,
+}
+
+#[pymethods]
+impl Condition {
+    /// Compiles `expression`; `names` are those under which it may call the document, `params` the stage's parameters.
+    ///
+    /// Raises ValueError that says what is wrong and where.
+    #[new]
+    fn new(expression: &str, names: Vec<String>, params: Vec<u8>) -> PyResult<Self> {
+        Self::compile(expression, names, params).map_err(PyValueError::new_err)
+    }
+}
+
+impl Condition {
+    /// # Errors
+    /// What is wrong with the expression.
+    pub fn compile(expression: &str, names: Vec<String>, params: Vec<u8>) -> Result<Self, String> {
+        if expression.len() > LONGEST {
+            return Err(format!("the condition has {} bytes, the limit is {LONGEST}", expression.len()));
+        }
+        let env = Arc::new(Env::stdlib());
+        let program = env.compile(expression).map_err(|e| format!("is not a CEL expression: {e}"))?;
+        let references = program.references();
+        let known = |name: &str| names.iter().any(|n| n == name) || matches!(name, "params" | "ctx");
+        let variables = references.variables();
+        let types = ["int", "uint", "double", "bool", "string", "bytes", "list", "map", "null_type", "type"];
+        let macros = |name: &str| name.starts_with('@') || types.contains(&name);
+        let bound = bound_names(program.expression());
+        if let Some(unknown) = variables.iter().find(|n| !known(n) && !macros(n) && !bound.iter().any(|b| b == *n)) {
+            return Err(format!("[{unknown}] is not known here: there are {}, params and ctx", names.join(", ")));
+        }
+        let uses_ctx = variables.contains(&"ctx");
+        let mut tested = Vec::new();
+        walk(program.expression(), &mut |expr| {
+            if let Expr::Select(select) = expr
+                && select.test
+            {
+                tested.push(select.field.clone());
+            }
+        });
+        Ok(Self { program, env, tested, document: names, params, uses_ctx })
+    }
+
+    /// Whether the condition is met.
+    ///
+    /// # Errors
+    /// Why it cannot be evaluated, or that it is no yes or no.
+    pub fn holds(&self, text: &[u8], meta: &Meta, pipeline: &str) -> Result<bool, String> {
+        let ctx = if self.uses_ctx { context_text(meta, pipeline) } else { Vec::new() };
+        let mut context = Context::with_env(Arc::clone(&self.env));
+        for name in &self.document {
+            context.add_variable_as_val(name.as_str(), self.value(text.trim_ascii()));
+        }
+        context.add_variable_as_val("params", self.value(self.params.trim_ascii()));
+        if self.uses_ctx {
+            context.add_variable_as_val("ctx", self.value(&ctx));
+        }
+        match Value::resolve_val(self.program.expression(), &context) {
+            Ok(value) => match value.downcast_ref::<CelBool>() {
+                Some(flag) => Ok(*flag.inner()),
+                None => Err(format!("the condition gave a {}, not a bool", value.get_type().name())),
+            },
+            Err(error) => Err(format!("the condition cannot be evaluated: {error}")),
+        }
+    }
+
+    fn value<'v>(&'v self, raw: &'v [u8]) -> Box<dyn Val + 'v> {
+        value(raw, &self.tested)
+    }
+}
+
+/// The document's context with what Headrace itself knows: `index`, `id`, `routing`, `pipeline`.
+fn context_text(meta: &Meta, pipeline: &str) -> Vec<u8> {
+    let mut all = Meta { ctx: meta.ctx.clone(), ..Meta::default() };
+    for (name, value) in [
+        ("index", meta.index.as_deref()),
+        ("id", meta.id.as_deref()),
+        ("routing", meta.routing.as_deref()),
+        ("pipeline", Some(pipeline)),
+    ] {
+        if let Some(value) = value {
+            all.put_ctx(name, &json::quote(value));
+        }
+    }
+    all.ctx.unwrap_or_default()
+}
+
+/// Calls `see` for every node of the expression.
+fn walk(expr: &IdedExpr, see: &mut impl FnMut(&Expr)) {
+    see(&expr.expr);
+    match &expr.expr {
+        Expr::Call(call) => call.target.iter().map(|t| &**t).chain(&call.args).for_each(|e| walk(e, see)),
+        Expr::Comprehension(c) => {
+            [&c.iter_range, &c.accu_init, &c.loop_cond, &c.loop_step, &c.result].into_iter().for_each(|e| walk(e, see));
+        }
+        Expr::List(list) => list.elements.iter().for_each(|e| walk(e, see)),
+        Expr::Map(map) => map.entries.iter().for_each(|entry| match &entry.expr {
+            EntryExpr::MapEntry(entry) => {
+                walk(&entry.key, see);
+                walk(&entry.value, see);
+            }
+            EntryExpr::StructField(field) => walk(&field.value, see),
+        }),
+        Expr::Select(select) => walk(&select.operand, see),
+        Expr::Struct(s) => s.entries.iter().for_each(|entry| {
+            if let EntryExpr::StructField(field) = &entry.expr {
+                walk(&field.value, see);
+            }
+        }),
+        _ => {}
+    }
+}
+
+/// The names that comprehensions (`all`, `exists`, …) bind.
+fn bound_names(expr: &IdedExpr) -> Vec<String> {
+    let mut names = Vec::new();
+    walk(expr, &mut |expr| {
+        if let Expr::Comprehension(c) = expr {
+            names.push(c.iter_var.clone());
+            names.push(c.accu_var.clone());
+            names.extend(c.iter_var2.clone());
+        }
+    });
+    names
+}
+
+/// A JSON value as a CEL value.
+fn value<'v>(raw: &'v [u8], tested: &'v [String]) -> Box<dyn Val + 'v> {
+    match raw.first() {
+        Some(b'{') => Box::new(Object { raw, tested, keys: OnceLock::new() }),
+        Some(b'[') => {
+            let items: Vec<_> = json::elements(raw, 0).into_iter().map(|r| value(&raw[r], tested)).collect();
+            Box::new(CelList::from(items))
+        }
+        Some(b'"') => Box::new(json::string(raw).map_or_else(
+            || CelString::from(String::from_utf8_lossy(raw).into_owned()),
+            |text| match text {
+                std::borrow::Cow::Borrowed(text) => CelString::from(text),
+                std::borrow::Cow::Owned(text) => CelString::from(text),
+            },
+        )),
+        Some(b't') => Box::new(CelBool::from(true)),
+        Some(b'f') => Box::new(CelBool::from(false)),
+        Some(b'-' | b'0'..=b'9') => number(std::str::from_utf8(raw).unwrap_or("0")),
+        _ => Box::new(CelNull),
+    }
+}
+
+fn number<'v>(text: &str) -> Box<dyn Val + 'v> {
+    if let Ok(value) = text.parse::<i64>() {
+        Box::new(CelInt::from(value))
+    } else if let Ok(value) = text.parse::<u64>() {
+        Box::new(CelUInt::from(value))
+    } else {
+        Box::new(CelDouble::from(text.parse::<f64>().unwrap_or(f64::NAN)))
+    }
+}
+
+/// A JSON object whose members are found when they are asked for.
+#[derive(Debug, Clone)]
+struct Object<'v> {
+    raw: &'v [u8],
+    tested: &'v [String],
+    /// Filled when an expression walks over the members.
+    keys: OnceLock<Vec<CelString<'v>>>,
+}
+
+impl<'v> Object<'v> {
+    fn member(&self, key: &dyn Val) -> Option<&'v [u8]> {
+        let key = key.downcast_ref::<CelString>()?;
+        json::get(self.raw, 0, key.inner()).map(|entry| &self.raw[entry.value])
+    }
+
+    fn missing<'b, 'w>(&self, key: &dyn Val) -> Result<CowVal<'b, 'w>, ExecutionError> {
+        match key.downcast_ref::<CelString>() {
+            Some(name) if self.tested.iter().any(|t| t == name.inner()) => {
+                Err(ExecutionError::no_such_key(name.inner()))
+            }
+            Some(_) => Ok(CowVal::Owned(Box::new(Missing))),
+            None => {
+                Err(ExecutionError::UnexpectedType { got: key.get_type().name().to_owned(), want: "string".to_owned() })
+            }
+        }
+    }
+
+    fn read_keys(&self) -> Vec<CelString<'v>> {
+        let entries = json::Entries::new(self.raw, 0).into_iter().flatten();
+        entries.map(|e| CelString::from(json::unescape(&self.raw[e.key]).unwrap_or_default().into_owned())).collect()
+    }
+}
+
+impl Val for Object<'_> {
+    fn get_type(&self) -> &Type {
+        &types::MAP_TYPE
+    }
+
+    fn cel_type() -> &'static Type {
+        &types::MAP_TYPE
+    }
+
+    fn as_container(&self) -> Option<&dyn Container> {
+        Some(self)
+    }
+
+    fn as_indexer<'b, 'w>(&'b self) -> Option<&'b (dyn Indexer + 'w)>
+    where
+        Self: 'w,
+    {
+        Some(self)
+    }
+
+    fn as_iterable<'b, 'w>(&'b self) -> Option<&'b (dyn Iterable + 'w)>
+    where
+        Self: 'w,
+    {
+        Some(self)
+    }
+
+    fn as_sizer(&self) -> Option<&dyn Sizer> {
+        Some(self)
+    }
+
+    fn equals(&self, other: &dyn Val) -> bool {
+        let Some(there) = other.as_indexer() else { return false };
+        let same_size = other.as_sizer().is_some_and(|s| s.size().inner() == self.size().inner());
+        same_size
+            && json::Entries::new(self.raw, 0).into_iter().flatten().all(|e| {
+                let key = CelString::from(json::unescape(&self.raw[e.key]).unwrap_or_default().into_owned());
+                let mine = value(&self.raw[e.value], self.tested);
+                there.get(&key).is_ok_and(|theirs| mine.equals(theirs.as_ref()))
+            })
+    }
+
+    fn clone_as_boxed<'w>(&self) -> Box<dyn Val + 'w>
+    where
+        Self: 'w,
+    {
+        Box::new(self.clone())
+    }
+}
+
+impl Container for Object<'_> {
+    fn contains(&self, key: &dyn Val) -> Result<bool, ExecutionError> {
+        Ok(self.member(key).is_some())
+    }
+}
+
+impl Sizer for Object<'_> {
+    fn size(&self) -> CelInt {
+        CelInt::from(json::Entries::new(self.raw, 0).into_iter().flatten().count() as i64)
+    }
+}
+
+impl Indexer for Object<'_> {
+    fn get<'b, 'w>(&'b self, key: &dyn Val) -> Result<CowVal<'b, 'w>, ExecutionError>
+    where
+        Self: 'w,
+    {
+        match self.member(key) {
+            Some(raw) => Ok(CowVal::Owned(value(raw, self.tested))),
+            None => self.missing(key),
+        }
+    }
+
+    fn steal<'w>(self: Box<Self>, key: &dyn Val) -> Result<Box<dyn Val + 'w>, ExecutionError>
+    where
+        Self: 'w,
+    {
+        self.get(key).map(CowVal::into_owned)
+    }
+}
+
+impl Iterable for Object<'_> {
+    fn iter<'b, 'w>(&'b self) -> Box<dyn CelIterator<'b, 'w> + 'b>
+    where
+        Self: 'w,
+    {
+        Box::new(Keys(self.keys.get_or_init(|| self.read_keys()).iter()))
+    }
+}
+
+struct Keys<'b, 'k>(std::slice::Iter<'b, CelString<'k>>);
+
+impl<'b, 'k: 'v, 'v> CelIterator<'b, 'v> for Keys<'b, 'k> {
+    fn next(&mut self) -> Option<&'b (dyn Val + 'v)> {
+        self.0.next().map(|key| key as &(dyn Val + 'v))
+    }
+}
+
+/// A field that is not there: null, and so are its own fields.
+#[derive(Debug, Clone, Copy)]
+struct Missing;
+
+impl Val for Missing {
+    fn get_type(&self) -> &Type {
+        &types::NULL_TYPE
+    }
+
+    fn cel_type() -> &'static Type {
+        &types::NULL_TYPE
+    }
+
+    fn as_indexer<'b, 'v>(&'b self) -> Option<&'b (dyn Indexer + 'v)>
+    where
+        Self: 'v,
+    {
+        Some(self)
+    }
+
+    fn equals(&self, other: &dyn Val) -> bool {
+        other.get_type().name() == types::NULL_TYPE.name()
+    }
+
+    fn clone_as_boxed<'v>(&self) -> Box<dyn Val + 'v>
+    where
+        Self: 'v,
+    {
+        Box::new(*self)
+    }
+
+    fn as_any(&self) -> Option<&dyn std::any::Any> {
+        Some(self)
+    }
+}
+
+impl StaticVal for Missing {}
+
+impl Indexer for Missing {
+    fn get<'b, 'v>(&'b self, _key: &dyn Val) -> Result<CowVal<'b, 'v>, ExecutionError>
+    where
+        Self: 'v,
+    {
+        Ok(CowVal::Borrowed(self))
+    }
+
+    fn steal<'v>(self: Box<Self>, _key: &dyn Val) -> Result<Box<dyn Val + 'v>, ExecutionError>
+    where
+        Self: 'v,
+    {
+        Ok(self)
+    }
+}

@@ -1,0 +1,111 @@
+//! One document on its way: its text, what is known of it beside the text, and what became of it.
+
+use std::ops::Range;
+
+use crate::error::Fault;
+use crate::json;
+
+/// What the documents of a batch are: it decides what a UDF's answer means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Document,
+    Query,
+    Result,
+    /// One hit of a response.
+    Hit,
+}
+
+/// The text of a document: a part of the body it came in, or new.
+#[derive(Debug, Clone)]
+pub enum Text {
+    Shared(Range<usize>),
+    Owned(Vec<u8>),
+}
+
+/// What a stage knows of a document beside its body.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Meta {
+    pub index: Option<String>,
+    pub id: Option<String>,
+    pub routing: Option<String>,
+    pub score: f64,
+    /// What stages tell each other: a JSON object, absent while it is empty.
+    pub ctx: Option<Vec<u8>>,
+}
+
+impl Meta {
+    /// The context as JSON text.
+    pub fn ctx(&self) -> &[u8] {
+        self.ctx.as_deref().unwrap_or(b"{}")
+    }
+
+    /// Writes one member of the context.
+    pub fn put_ctx(&mut self, key: &str, value: &[u8]) {
+        let text = self.ctx();
+        let start = json::skip_ws(text, 0);
+        self.ctx = Some(match json::get(text, start, key) {
+            Some(old) => json::splice(text, old.value, value),
+            None => json::insert_member(text, start, key, value),
+        });
+    }
+
+    /// Removes one member of the context.
+    pub fn drop_ctx(&mut self, key: &str) {
+        if let Some(less) = self.ctx.as_deref().and_then(|text| json::remove_member(text, json::skip_ws(text, 0), key))
+        {
+            self.ctx = Some(less);
+        }
+    }
+}
+
+/// Where and why a document failed; `run` counts the batch's stage runs.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    pub fault: Fault,
+    pub pipeline: String,
+    pub stage: String,
+    /// What the stage ran: a built-in's or a UDF's name.
+    pub processor: String,
+    pub run: u32,
+}
+
+#[derive(Debug, Clone)]
+pub enum State {
+    Live,
+    Dropped,
+    /// A trial run ended with a value that is no document.
+    Finished,
+    Failed(Box<Failure>),
+}
+
+#[derive(Debug, Clone)]
+pub struct Doc {
+    pub text: Text,
+    pub meta: Meta,
+    pub state: State,
+    /// The bulk action, or the place in a response, that it belongs to.
+    pub slot: usize,
+    /// On how many levels (conditions, retries, failure handlers) it sits this stage out; 0: it takes part.
+    pub parked: u32,
+    /// A UDF gave it a new score.
+    pub scored: bool,
+}
+
+impl Doc {
+    pub fn new(text: Text, meta: Meta, slot: usize) -> Self {
+        Self { text, meta, state: State::Live, slot, parked: 0, scored: false }
+    }
+
+    /// Whether the next stage sees it.
+    pub fn active(&self) -> bool {
+        self.parked == 0 && matches!(self.state, State::Live)
+    }
+}
+
+/// The text behind `text` in `body`.
+pub fn text_of<'a>(body: &'a [u8], text: &'a Text) -> &'a [u8] {
+    match text {
+        Text::Shared(range) => &body[range.clone()],
+        Text::Owned(bytes) => bytes,
+    }
+}

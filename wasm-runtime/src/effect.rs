@@ -1,0 +1,129 @@
+//! What a stage does to a document, and how that is written into it.
+
+use crate::batch::StageRun;
+use crate::document::{Doc, Failure, Meta, State, Text, text_of};
+use crate::error::Fault;
+use crate::levels;
+use crate::metadata::Wide;
+
+/// What a stage does to one document.
+#[derive(Debug, PartialEq)]
+pub enum Effect {
+    Unchanged,
+    Replaced(Vec<u8>),
+    /// A hit with its new score.
+    Scored(Vec<u8>, f64),
+    /// Several documents in place of this one; at least two.
+    Expanded(Vec<Vec<u8>>),
+    Dropped,
+    /// Trial runs only: the output is this value, and the pipeline ends.
+    Finished(Vec<u8>),
+}
+
+/// How a stage runs: where its errors are filed, and whether they end the document's way.
+pub struct Terms<'a> {
+    pub abort: bool,
+    pub pipeline: &'a str,
+    pub stage: &'a str,
+    pub processor: &'a str,
+    pub run: u32,
+}
+
+impl Terms<'_> {
+    pub fn failed(&self, fault: Fault) -> State {
+        State::Failed(Box::new(Failure {
+            fault,
+            pipeline: self.pipeline.to_owned(),
+            stage: self.stage.to_owned(),
+            processor: self.processor.to_owned(),
+            run: self.run,
+        }))
+    }
+}
+
+/// What a stage made of a document: its new text, or the documents that take its place.
+pub enum Made {
+    Effect(Effect),
+    Moved(Vec<u8>, Meta),
+    Several(Vec<Doc>),
+}
+
+/// Takes metadata back out of what a stage made, and gives several documents their own ids.
+///
+/// # Errors
+/// For metadata that it cannot have.
+pub fn unfold(doc: &Doc, effect: Effect, wide: Option<Wide>) -> Result<Made, Fault> {
+    match (effect, wide) {
+        (Effect::Replaced(text), Some(wide)) => {
+            let (text, meta) = wide.narrowed(&text, &doc.meta)?;
+            Ok(Made::Moved(text, meta))
+        }
+        (Effect::Expanded(parts), _) => {
+            let mut docs = Vec::with_capacity(parts.len());
+            for (n, part) in parts.into_iter().enumerate() {
+                let derived = || doc.meta.id.as_ref().map(|id| if n == 0 { id.clone() } else { format!("{id}-{n}") });
+                let (text, mut meta) = match wide {
+                    None => (part, doc.meta.clone()),
+                    Some(_) => Wide::UDF.narrowed(&part, &doc.meta)?,
+                };
+                if meta.id == doc.meta.id {
+                    meta.id = derived();
+                }
+                docs.push(Doc { parked: doc.parked, ..Doc::new(Text::Owned(text), meta, doc.slot) });
+            }
+            Ok(Made::Several(docs))
+        }
+        (effect, _) => Ok(Made::Effect(effect)),
+    }
+}
+
+/// Writes what a stage made into the document and the counts; gives back the documents that take its place.
+pub fn settle(
+    body: &[u8],
+    doc: &mut Doc,
+    at: usize,
+    made: Result<Made, Fault>,
+    terms: &Terms<'_>,
+    run: &mut StageRun,
+) -> Option<Vec<Doc>> {
+    run.documents += 1;
+    match made {
+        Ok(Made::Several(parts)) => {
+            run.changed += 1;
+            run.expanded += 1;
+            return Some(parts);
+        }
+        Ok(Made::Moved(text, meta)) => {
+            run.changed += 1;
+            doc.text = Text::Owned(text);
+            doc.meta = meta;
+        }
+        Ok(Made::Effect(Effect::Unchanged | Effect::Expanded(_))) => {}
+        Ok(Made::Effect(Effect::Replaced(text))) => {
+            run.changed += 1;
+            doc.text = Text::Owned(text);
+        }
+        Ok(Made::Effect(Effect::Scored(text, score))) => {
+            run.changed += 1;
+            doc.text = Text::Owned(text);
+            doc.meta.score = score;
+            doc.scored = true;
+        }
+        Ok(Made::Effect(Effect::Dropped)) => {
+            run.dropped += 1;
+            doc.state = State::Dropped;
+        }
+        Ok(Made::Effect(Effect::Finished(value))) => {
+            run.changed += 1;
+            doc.text = Text::Owned(value);
+            doc.state = State::Finished;
+        }
+        Err(fault) => {
+            levels::count(run, at, &fault, text_of(body, &doc.text));
+            if terms.abort {
+                doc.state = terms.failed(fault);
+            }
+        }
+    }
+    None
+}

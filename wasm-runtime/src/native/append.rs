@@ -1,0 +1,43 @@
+//! `append`: values to a list; where a single value is, it becomes the first of one.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::template::{Template, Value};
+use super::{Function, Parameters, field};
+use crate::document::Meta;
+use crate::effect::Effect;
+use crate::error::Fault;
+use crate::json;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Append {
+    field: String,
+    value: Option<Box<RawValue>>,
+    #[serde(default = "super::yes")]
+    allow_duplicates: bool,
+    #[serde(skip)]
+    prepared: Option<(Template, Vec<Value>)>,
+}
+
+impl Parameters for Append {
+    fn prepare(&mut self) -> Result<(), String> {
+        let field = Template::parse(&field::checked("field", &self.field)?)?;
+        let Some(value) = &self.value else { return Err("[value] required property is missing".to_owned()) };
+        let raw = value.get().as_bytes();
+        let raws: Vec<&[u8]> =
+            if raw[0] == b'[' { json::elements(raw, 0).into_iter().map(|r| &raw[r]).collect() } else { vec![raw] };
+        let values: Result<Vec<_>, _> = raws.into_iter().map(Value::parse).collect();
+        self.prepared = Some((field, values?));
+        Ok(())
+    }
+}
+
+impl Function for Append {
+    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+        let Some((field, values)) = &self.prepared else { return Ok(Effect::Unchanged) };
+        let values: Vec<Vec<u8>> = values.iter().map(|value| value.render(text, meta)).collect();
+        field::append(text, &field.render(text, meta), &values, self.allow_duplicates).map(Effect::Replaced)
+    }
+}

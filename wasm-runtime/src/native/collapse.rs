@@ -1,0 +1,64 @@
+//! `collapse`: of the hits with the same value in a field only the first stays.
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+
+use super::{Function, Parameters};
+use crate::document::Meta;
+use crate::effect::Effect;
+use crate::error::Fault;
+use crate::json;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Collapse {
+    field: String,
+}
+
+impl Parameters for Collapse {
+    fn prepare(&mut self) -> Result<(), String> {
+        if self.field.is_empty() { Err("[field] required property is missing".to_owned()) } else { Ok(()) }
+    }
+}
+
+impl Collapse {
+    /// What a hit is collapsed by: its raw value, hits without one being alike.
+    fn key(&self, hit: &[u8]) -> Result<Vec<u8>, Fault> {
+        let listed = json::get(hit, 0, "fields").and_then(|e| json::get(hit, e.value.start, &self.field));
+        if let Some(entry) = listed {
+            let values = json::elements(hit, entry.value.start);
+            return match values.as_slice() {
+                [one] => Ok(hit[one.clone()].to_vec()),
+                [] => Ok(b"__missing__".to_vec()),
+                _ => Err(Fault::illegal(format!(
+                    "Failed to collapse {}: doc has multiple values for field {}",
+                    json::find(hit, "_id").and_then(|r| json::string(&hit[r])).unwrap_or_default(),
+                    self.field
+                ))),
+            };
+        }
+        let found = json::get(hit, 0, "_source")
+            .and_then(|e| json::find(&hit[e.value.clone()], &self.field).map(|r| hit[e.value][r].to_vec()));
+        Ok(found.unwrap_or_else(|| b"__missing__".to_vec()))
+    }
+}
+
+impl Function for Collapse {
+    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+        let Some(hits) = json::find(text, "hits.hits") else { return Ok(Effect::Unchanged) };
+        let list = json::elements(text, hits.start);
+        let mut seen = HashSet::new();
+        let mut kept = Vec::new();
+        for range in &list {
+            let hit = &text[range.clone()];
+            if seen.insert(self.key(hit)?) {
+                kept.push(hit);
+            }
+        }
+        if kept.len() == list.len() {
+            return Ok(Effect::Unchanged);
+        }
+        Ok(Effect::Replaced(json::splice(text, hits, &super::field::array(&kept))))
+    }
+}

@@ -1,0 +1,57 @@
+//! `copy`: a value to another field.
+
+use serde::Deserialize;
+
+use super::template::Template;
+use super::{Function, Parameters, field};
+use crate::document::Meta;
+use crate::effect::Effect;
+use crate::error::Fault;
+use crate::json;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Copy {
+    source_field: String,
+    target_field: String,
+    #[serde(default)]
+    ignore_missing: bool,
+    #[serde(default)]
+    remove_source: bool,
+    #[serde(default)]
+    override_target: bool,
+    #[serde(skip)]
+    templates: Option<(Template, Template)>,
+}
+
+impl Parameters for Copy {
+    fn prepare(&mut self) -> Result<(), String> {
+        let from = Template::parse(&field::checked("source_field", &self.source_field)?)?;
+        let to = Template::parse(&field::checked("target_field", &self.target_field)?)?;
+        self.templates = Some((from, to));
+        Ok(())
+    }
+}
+
+impl Function for Copy {
+    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+        let Some((from, to)) = &self.templates else { return Ok(Effect::Unchanged) };
+        let (from, to) = (from.render(text, meta), to.render(text, meta));
+        if from == to {
+            return Err(Fault::illegal("source field path and target field path cannot be same"));
+        }
+        let Some(range) = json::find(text, &from) else {
+            if self.ignore_missing {
+                return Ok(Effect::Unchanged);
+            }
+            return Err(Fault::illegal(format!("source field [{from}] doesn't exist")));
+        };
+        if !self.override_target && json::find(text, &to).is_some() {
+            return Err(Fault::illegal(format!("target field [{to}] already exists")));
+        }
+        let value = text[range].to_vec();
+        let copied = field::put(text, &to, &value)?;
+        let less = if self.remove_source { json::remove(&copied, &from) } else { None };
+        Ok(Effect::Replaced(less.unwrap_or(copied)))
+    }
+}

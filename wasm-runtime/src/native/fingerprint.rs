@@ -1,0 +1,135 @@
+//! `fingerprint`: a hash over fields, to find documents that say the same.
+
+use base64::Engine;
+use serde::Deserialize;
+use sha1::Digest;
+
+use super::{Function, Parameters, field};
+use crate::document::Meta;
+use crate::effect::Effect;
+use crate::error::Fault;
+use crate::{java, json};
+
+#[derive(Deserialize, Clone, Copy)]
+enum Method {
+    #[serde(rename = "MD5@2.16.0")]
+    Md5,
+    #[serde(rename = "SHA-1@2.16.0")]
+    Sha1,
+    #[serde(rename = "SHA-256@2.16.0")]
+    Sha256,
+    #[serde(rename = "SHA3-256@2.16.0")]
+    Sha3,
+}
+
+impl Method {
+    /// `method:base64`, as the target field holds it.
+    fn hashed(self, text: &str) -> String {
+        let encode = |digest: &[u8]| base64::engine::general_purpose::STANDARD.encode(digest);
+        let (name, digest) = match self {
+            Self::Md5 => ("MD5", encode(&md5::Md5::digest(text))),
+            Self::Sha1 => ("SHA-1", encode(&sha1::Sha1::digest(text))),
+            Self::Sha256 => ("SHA-256", encode(&sha2::Sha256::digest(text))),
+            Self::Sha3 => ("SHA3-256", encode(&sha3::Sha3_256::digest(text))),
+        };
+        format!("{name}@2.16.0:{digest}")
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fingerprint {
+    #[serde(default)]
+    fields: Vec<String>,
+    #[serde(default)]
+    exclude_fields: Vec<String>,
+    #[serde(default = "target")]
+    target_field: String,
+    #[serde(default = "method")]
+    hash_method: Method,
+    #[serde(default)]
+    ignore_missing: bool,
+}
+
+fn target() -> String {
+    "fingerprint".to_owned()
+}
+
+fn method() -> Method {
+    Method::Sha1
+}
+
+impl Parameters for Fingerprint {
+    fn prepare(&mut self) -> Result<(), String> {
+        if !self.fields.is_empty() && !self.exclude_fields.is_empty() {
+            return Err("either fields or exclude_fields can be set".to_owned());
+        }
+        if self.fields.iter().chain(&self.exclude_fields).any(String::is_empty) {
+            return Err("field name cannot be null nor empty".to_owned());
+        }
+        self.target_field = field::checked("target_field", &self.target_field)?;
+        Ok(())
+    }
+}
+
+impl Fingerprint {
+    fn names(&self, text: &[u8]) -> Vec<String> {
+        let mut names = if self.fields.is_empty() {
+            let entries = json::Entries::new(text, json::skip_ws(text, 0)).into_iter().flatten();
+            let keys = entries.filter_map(|e| json::unescape(&text[e.key]).map(std::borrow::Cow::into_owned));
+            keys.filter(|key| !self.exclude_fields.contains(key)).collect()
+        } else {
+            self.fields.clone()
+        };
+        names.sort_by(|a, b| a.encode_utf16().cmp(b.encode_utf16()));
+        names.dedup();
+        names
+    }
+}
+
+/// The leaves of an object by their dotted paths, lists being leaves.
+fn flattened(raw: &[u8], prefix: &str, out: &mut Vec<(String, String)>) {
+    for entry in json::Entries::new(raw, 0).into_iter().flatten() {
+        let key = json::unescape(&raw[entry.key]).unwrap_or_default();
+        let path = if prefix.is_empty() { key.into_owned() } else { format!("{prefix}.{key}") };
+        let value = &raw[entry.value];
+        if value[0] == b'{' {
+            flattened(value, &path, out);
+        } else {
+            out.push((path, java::text(value)));
+        }
+    }
+}
+
+impl Function for Fingerprint {
+    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+        let mut hashed = String::new();
+        let mut add = |path: &str, value: &str| {
+            let length = value.encode_utf16().count();
+            hashed.push_str(&format!("|{path}|{length}:{value}"));
+        };
+        for name in self.names(text) {
+            let Some(range) = json::find(text, &name) else {
+                if self.ignore_missing {
+                    continue;
+                }
+                return Err(Fault::illegal(format!("field [{name}] doesn't exist")));
+            };
+            let raw = &text[range];
+            if raw[0] == b'{' {
+                let mut leaves = Vec::new();
+                flattened(raw, "", &mut leaves);
+                leaves.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+                leaves.iter().for_each(|(path, value)| add(&format!("{name}.{path}"), value));
+            } else {
+                add(&name, &java::text(raw));
+            }
+        }
+        if hashed.is_empty() {
+            return Ok(Effect::Unchanged);
+        }
+        hashed.push('|');
+        let value = json::quote(&self.hash_method.hashed(&hashed));
+        field::put(text, &self.target_field, &value).map(Effect::Replaced)
+    }
+}

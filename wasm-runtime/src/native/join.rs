@@ -1,0 +1,35 @@
+//! `join`: a list into a string.
+
+use serde::Deserialize;
+
+use super::{Function, Parameters, field};
+use crate::document::Meta;
+use crate::effect::Effect;
+use crate::error::Fault;
+use crate::{java, json};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Join {
+    field: String,
+    separator: String,
+    target_field: Option<String>,
+}
+
+impl Parameters for Join {
+    fn prepare(&mut self) -> Result<(), String> {
+        field::check_pair(&mut self.field, &mut self.target_field)
+    }
+}
+
+impl Function for Join {
+    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+        let place = field::Place { field: &self.field, target: self.target_field.as_deref(), ignore_missing: false };
+        let Some(list) = place.list(text, "cannot join.")? else { return Ok(Effect::Unchanged) };
+        if list.contains(&b"null".as_slice()) {
+            return Err(Fault::illegal(format!("field [{}] holds a null, cannot join.", self.field)));
+        }
+        let joined = list.into_iter().map(java::text).collect::<Vec<_>>().join(&self.separator);
+        place.put(text, &json::quote(&joined))
+    }
+}

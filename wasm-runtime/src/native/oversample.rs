@@ -1,0 +1,51 @@
+//! `oversample`: asks for more hits than the client did, for result stages that drop or re-rank some.
+
+use serde::Deserialize;
+
+use super::{Function, Parameters};
+use crate::document::Meta;
+use crate::effect::Effect;
+use crate::error::Fault;
+use crate::json;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Oversample {
+    sample_factor: f64,
+    context_prefix: Option<String>,
+}
+
+impl Parameters for Oversample {
+    fn prepare(&mut self) -> Result<(), String> {
+        if self.sample_factor < 1.0 || !self.sample_factor.is_finite() {
+            return Err("[sample_factor] Value must be >= 1.0".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// The name under which the context keeps the size that the client asked for.
+pub fn original_size(prefix: Option<&str>) -> String {
+    prefix.map_or_else(|| "original_size".to_owned(), |prefix| format!("{prefix}.original_size"))
+}
+
+/// What a search without a size gets.
+const DEFAULT_SIZE: i64 = 10;
+
+impl Function for Oversample {
+    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+        let start = json::skip_ws(text, 0);
+        let asked = json::get(text, start, "size");
+        let size = asked
+            .as_ref()
+            .and_then(|e| std::str::from_utf8(&text[e.value.clone()]).ok()?.parse().ok())
+            .unwrap_or(DEFAULT_SIZE);
+        meta.put_ctx(&original_size(self.context_prefix.as_deref()), size.to_string().as_bytes());
+        let larger = ((size as f64) * self.sample_factor).ceil() as i64;
+        let larger = larger.to_string();
+        Ok(Effect::Replaced(match asked {
+            Some(entry) => json::splice(text, entry.value, larger.as_bytes()),
+            None => json::insert_member(text, start, "size", larger.as_bytes()),
+        }))
+    }
+}

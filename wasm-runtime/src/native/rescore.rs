@@ -1,0 +1,110 @@
+//! `rescore`: a new score for every hit out of its old one and a number in its document; the hits are sorted anew.
+//!
+//! The number is `factor * modifier(value)`, as `field_value_factor` of OpenSearch's `function_score` makes it, and the
+//! two are put together as its `rescore` does: `query_weight * score` and `rescore_query_weight * number` by `score_mode`.
+
+use serde::Deserialize;
+
+use super::{Function, Parameters};
+use crate::contract::scored;
+use crate::document::Meta;
+use crate::effect::Effect;
+use crate::error::Fault;
+use crate::json;
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum Modifier {
+    #[default]
+    None,
+    Log,
+    Log1p,
+    Log2p,
+    Ln,
+    Ln1p,
+    Ln2p,
+    Square,
+    Sqrt,
+    Reciprocal,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    #[default]
+    Total,
+    Multiply,
+    Avg,
+    Max,
+    Min,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rescore {
+    field: String,
+    #[serde(default = "one")]
+    factor: f64,
+    #[serde(default)]
+    modifier: Modifier,
+    missing: Option<f64>,
+    #[serde(default = "one")]
+    query_weight: f64,
+    #[serde(default = "one")]
+    rescore_query_weight: f64,
+    #[serde(default)]
+    score_mode: Mode,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl Parameters for Rescore {
+    fn prepare(&mut self) -> Result<(), String> {
+        if self.field.is_empty() { Err("[field] required property is missing".to_owned()) } else { Ok(()) }
+    }
+}
+
+impl Rescore {
+    fn number(&self, hit: &[u8]) -> Result<f64, Fault> {
+        let raw = json::find(hit, &format!("_source.{}", self.field)).map(|range| &hit[range]);
+        let value = match raw {
+            None | Some(b"null") => self.missing.ok_or_else(|| {
+                Fault::illegal(format!("Missing value for field [{}]; give one in [missing]", self.field))
+            })?,
+            Some(raw) => std::str::from_utf8(raw)
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .ok_or_else(|| Fault::illegal(format!("field [{}] is not a number, cannot rescore", self.field)))?,
+        };
+        let value: f64 = self.factor * value;
+        Ok(match self.modifier {
+            Modifier::None => value,
+            Modifier::Log => value.log10(),
+            Modifier::Log1p => (value + 1.0).log10(),
+            Modifier::Log2p => (value + 2.0).log10(),
+            Modifier::Ln => value.ln(),
+            Modifier::Ln1p => value.ln_1p(),
+            Modifier::Ln2p => (value + 1.0).ln_1p(),
+            Modifier::Square => value * value,
+            Modifier::Sqrt => value.sqrt(),
+            Modifier::Reciprocal => 1.0 / value,
+        })
+    }
+}
+
+impl Function for Rescore {
+    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+        let old = self.query_weight * meta.score;
+        let new = self.rescore_query_weight * self.number(text)?;
+        let score = match self.score_mode {
+            Mode::Total => old + new,
+            Mode::Multiply => old * new,
+            Mode::Avg => f64::midpoint(old, new),
+            Mode::Max => old.max(new),
+            Mode::Min => old.min(new),
+        };
+        scored(text, format!("{score:?}").as_bytes())
+    }
+}

@@ -1,0 +1,121 @@
+//! `sort`: the elements of a list.
+//!
+//! In result pipelines it works on the list in every hit, as OpenSearch's search processor of this name does.
+
+use std::cmp::Ordering;
+
+use serde::Deserialize;
+
+use super::{Function, Parameters, field, hit};
+use crate::document::Meta;
+use crate::effect::Effect;
+use crate::error::Fault;
+use crate::{java, json};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sort {
+    field: String,
+    order: Option<String>,
+    target_field: Option<String>,
+}
+
+impl Parameters for Sort {
+    fn prepare(&mut self) -> Result<(), String> {
+        match self.order.as_deref() {
+            None | Some("asc" | "desc") => {}
+            Some(other) => {
+                return Err(format!("[order] Sort direction [{other}] not recognized. Valid values are: [asc, desc]"));
+            }
+        }
+        field::check_pair(&mut self.field, &mut self.target_field)
+    }
+}
+
+/// What the elements of a list must all be to have an order.
+#[derive(PartialEq, PartialOrd)]
+enum Item {
+    Flag(bool),
+    Whole(i128),
+    Number(f64),
+    Text(Vec<u16>),
+}
+
+fn item(raw: &[u8]) -> Option<Item> {
+    Some(match raw[0] {
+        b't' | b'f' => Item::Flag(raw == b"true"),
+        b'"' => Item::Text(json::string(raw)?.encode_utf16().collect()),
+        b'-' | b'0'..=b'9' => {
+            let text = std::str::from_utf8(raw).ok()?;
+            match text.parse::<i128>() {
+                Ok(whole) => Item::Whole(whole),
+                Err(_) => Item::Number(text.parse().ok()?),
+            }
+        }
+        _ => return None,
+    })
+}
+
+impl Sort {
+    fn sorted(&self, list: &[&[u8]]) -> Result<Vec<u8>, Fault> {
+        if list.len() < 2 {
+            return Ok(field::array(list));
+        }
+        let kind = java::type_name(list[0]);
+        if let Some(other) = list.iter().find(|raw| java::type_name(raw) != kind || item(raw).is_none()) {
+            return Err(Fault::new(
+                400,
+                "class_cast_exception",
+                format!(
+                    "field [{}] holds values that have no order: {kind} and {}",
+                    self.field,
+                    java::type_name(other)
+                ),
+            ));
+        }
+        let mut items: Vec<(Option<Item>, &[u8])> = list.iter().map(|raw| (item(raw), *raw)).collect();
+        let descending = self.order.as_deref() == Some("desc");
+        items.sort_by(|(a, _), (b, _)| {
+            let order = a.partial_cmp(b).unwrap_or(Ordering::Equal);
+            if descending { order.reverse() } else { order }
+        });
+        Ok(field::array(&items.into_iter().map(|(_, raw)| raw).collect::<Vec<_>>()))
+    }
+}
+
+impl Function for Sort {
+    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+        let place = field::Place { field: &self.field, target: self.target_field.as_deref(), ignore_missing: false };
+        match place.list(text, "cannot sort.")? {
+            Some(list) => place.put(text, &self.sorted(&list)?),
+            None => Ok(Effect::Unchanged),
+        }
+    }
+}
+
+/// `sort` over the hits of a response.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct SortHits(Sort);
+
+impl Parameters for SortHits {
+    fn prepare(&mut self) -> Result<(), String> {
+        self.0.prepare()
+    }
+}
+
+impl Function for SortHits {
+    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+        let target = self.0.target_field.as_deref().unwrap_or(&self.0.field);
+        hit::rewrite(text, &self.0.field, target, "sort", |raw| {
+            if raw[0] != b'[' {
+                return Err(field::cannot_cast(&self.0.field, raw, "java.util.List"));
+            }
+            let list: Vec<&[u8]> = json::elements(raw, 0).into_iter().map(|r| &raw[r]).collect();
+            if list.contains(&b"null".as_slice()) {
+                return Err(Fault::illegal(format!("field [{}] contains a null value.]", self.0.field)));
+            }
+            self.0.sorted(&list)
+        })
+    }
+}

@@ -1,0 +1,98 @@
+//! `split`: a string into a list, at a regular expression.
+//!
+//! In result pipelines it works on the field of every hit, as OpenSearch's search processor of this name does.
+
+use serde::Deserialize;
+
+use super::hit;
+use super::regex::{self, Regex};
+use super::{Function, Parameters, field};
+use crate::document::Meta;
+use crate::effect::Effect;
+use crate::error::Fault;
+use crate::json;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Split {
+    field: String,
+    separator: String,
+    target_field: Option<String>,
+    #[serde(default)]
+    ignore_missing: bool,
+    #[serde(default)]
+    preserve_trailing: bool,
+    #[serde(skip)]
+    compiled: Option<Regex>,
+}
+
+impl Parameters for Split {
+    fn prepare(&mut self) -> Result<(), String> {
+        field::check_pair(&mut self.field, &mut self.target_field)?;
+        self.compiled = Some(regex::compile(&self.separator).map_err(|e| format!("[separator] {e}"))?);
+        Ok(())
+    }
+}
+
+impl Split {
+    fn parts(&self, value: &str) -> Result<Vec<u8>, Fault> {
+        let Some(pattern) = &self.compiled else { return Ok(json::quote(value)) };
+        let parts = regex::split(pattern, value, 0, self.preserve_trailing)?;
+        Ok(field::array(&parts.into_iter().map(json::quote).collect::<Vec<_>>()))
+    }
+}
+
+impl Function for Split {
+    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+        let place = field::Place {
+            field: &self.field,
+            target: self.target_field.as_deref(),
+            ignore_missing: self.ignore_missing,
+        };
+        match place.text(text, "cannot split.")? {
+            Some(value) => place.put(text, &self.parts(&value)?),
+            None => Ok(Effect::Unchanged),
+        }
+    }
+}
+
+/// `split` over the hits of a response.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitHits {
+    field: String,
+    separator: String,
+    target_field: Option<String>,
+    #[serde(default)]
+    preserve_trailing: bool,
+    #[serde(skip)]
+    inner: Option<Split>,
+}
+
+impl Parameters for SplitHits {
+    fn prepare(&mut self) -> Result<(), String> {
+        let mut inner = Split {
+            field: self.field.clone(),
+            separator: self.separator.clone(),
+            target_field: self.target_field.clone(),
+            ignore_missing: false,
+            preserve_trailing: self.preserve_trailing,
+            compiled: None,
+        };
+        inner.prepare()?;
+        self.inner = Some(inner);
+        Ok(())
+    }
+}
+
+impl Function for SplitHits {
+    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+        let Some(inner) = &self.inner else { return Ok(Effect::Unchanged) };
+        let target = self.target_field.as_deref().unwrap_or(&self.field);
+        hit::rewrite(text, &self.field, target, "split", |raw| {
+            let value = json::string(raw)
+                .ok_or_else(|| Fault::illegal(format!("field [{}] is not a string, cannot split", self.field)))?;
+            inner.parts(&value)
+        })
+    }
+}
