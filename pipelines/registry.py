@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipelines import units
+from pipelines.association import SLOTS, Association, Associations, Pattern, Slot, Slots, Template
 from pipelines.definition import (
     CompositeStage,
     FailurePolicy,
@@ -56,25 +57,6 @@ class UdfRecord(msgspec.Struct, frozen=True, kw_only=True):
     created: str
 
 
-class Association(msgspec.Struct, frozen=True, kw_only=True):
-    """The pipelines of one index, by the name of each type's slot."""
-
-    index: str
-    document: str | None = None
-    query: str | None = None
-    result: str | None = None
-
-    def name(self, kind: PipelineType) -> str | None:
-        """The pipeline of this type, if one is attached."""
-        name: str | None = getattr(self, kind.value)
-        return name
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing is attached any more."""
-        return not (self.document or self.query or self.result)
-
-
 class Records(msgspec.Struct, frozen=True, kw_only=True):
     """What the store holds: every version of every pipeline and UDF, which one is active, and the associations."""
 
@@ -82,6 +64,8 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
     active: dict[str, str] = {}
     udfs: list[UdfRecord] = []
     associations: list[Association] = []
+    patterns: list[Pattern] = []
+    templates: list[Template] = []
 
 
 @dataclass
@@ -147,11 +131,13 @@ class Snapshot:
     records: Records = field(default_factory=Records)
     compiled: Mapping[tuple[str, str], Pipeline] = field(default_factory=dict)
     codes: Mapping[str, bytes] = field(default_factory=dict)
+    defaults: Slots = field(default_factory=Slots)
 
     @cached_property
-    def associations(self) -> dict[str, Association]:
-        """Associations by index name."""
-        return {association.index: association for association in self.records.associations}
+    def associations(self) -> Associations:
+        """What is attached where."""
+        records = self.records
+        return Associations.of(records.associations, records.patterns, records.templates, self.defaults)
 
     @cached_property
     def _versions(self) -> dict[str, list[PipelineRecord]]:
@@ -173,14 +159,18 @@ class Snapshot:
 
     @cached_property
     def types(self) -> frozenset[PipelineType]:
-        """Types of which there is any pipeline."""
-        return frozenset(record.definition.type for record in self.records.pipelines)
+        """Types of which there is any pipeline, or one is attached that is not there."""
+        return frozenset(record.definition.type for record in self.records.pipelines) | self.bound_types
+
+    @cached_property
+    def bound(self) -> frozenset[Slot]:
+        """Slots in which something is attached somewhere."""
+        return frozenset(slot for slot in SLOTS if self.associations.bound(slot))
 
     @cached_property
     def bound_types(self) -> frozenset[PipelineType]:
-        """Types of which some index has a pipeline attached."""
-        bound = self.records.associations
-        return frozenset(kind for kind in PipelineType if any(a.name(kind) for a in bound))
+        """Types of which a pipeline is attached somewhere, default or final."""
+        return frozenset(slot.kind for slot in self.bound)
 
     def active(self, kind: PipelineType, name: str) -> Pipeline | None:
         """The active version of a pipeline, if there is one of that name and type."""
@@ -242,14 +232,13 @@ class Snapshot:
             yield self._udfs[name][-1]
 
     def users_of_pipeline(self, kind: PipelineType, name: str) -> list[str]:
-        """Who would miss the pipeline: indexes and composite stages, in words."""
-        indexes = [f"index [{a.index}]" for a in self.records.associations if a.name(kind) == name]
+        """Who would miss the pipeline: indexes, patterns, templates and composite stages, in words."""
         others = [
             f"pipeline [{record.definition.label}]"
             for record in self.records.pipelines
             if record.definition.type is kind and name in {used for used, _, _ in _references(record.definition)}
         ]
-        return indexes + others
+        return self.associations.users(kind, name) + others
 
     def users_of_udf(self, name: str, version: str | None) -> list[str]:
         """Who would miss the UDF (or this version of it): pipelines, in words."""
@@ -341,14 +330,16 @@ def compile_pipeline(
     return Pipeline(definition, created, stages, None, timeout, frozenset(resolver.used), handlers)
 
 
-def build(records: Records, codes: Mapping[str, bytes], catalog: Catalog, before: Snapshot) -> Snapshot:
-    """The snapshot of `records`; `codes` holds the code of its UDFs by digest.
+def build(
+    records: Records, codes: Mapping[str, bytes], catalog: Catalog, before: Snapshot, defaults: Slots | None = None
+) -> Snapshot:
+    """The snapshot of `records`; `codes` holds the code of its UDFs by digest, `defaults` the proxy's own slots.
 
     A version that no longer compiles becomes a pipeline with a `fault`: it fails under its stages' policy, and the
     rest of the registry stays usable.
     """
     compiled: dict[tuple[str, str], Pipeline] = {}
-    snapshot = Snapshot(records, compiled, codes)
+    snapshot = Snapshot(records, compiled, codes, defaults or before.defaults)
     for record in records.pipelines:
         definition = record.definition
         place = (key(definition.type, definition.name), definition.version)

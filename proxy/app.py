@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
+from pipelines.association import Slots
 from pipelines.errors import HeadraceError, InvalidError, MissingError, RefusedError
 from pipelines.udf.catalog import Catalog, Ceilings
 from proxy import routes
@@ -55,12 +56,17 @@ class Proxy:
             max_memory=settings.size("udf_max_memory"),
         )
         catalog = Catalog(settings.state_folder / "compiled", ceilings)
-        registry = LiveRegistry(store, catalog, settings.state_folder, settings.seconds("registry_poll"))
+        defaults = Slots(
+            document=settings.document_pipeline or None,
+            query=settings.query_pipeline or None,
+            result=settings.result_pipeline or None,
+        )
+        registry = LiveRegistry(store, catalog, settings.state_folder, settings.seconds("registry_poll"), defaults)
         self._parts = Parts(
             settings,
             Upstream(settings),
             registry,
-            IndexResolver(store),
+            IndexResolver(store, lambda: bool(registry.snapshot.records.templates)),
             Runner(settings),
             settings.size("max_body"),
         )

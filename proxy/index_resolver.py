@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pipelines.association import Target
 from pipelines.errors import RegistryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 FRESH_SECONDS = 1.0
 AGAIN_SECONDS = 0.05
@@ -29,9 +30,49 @@ class Metadata(Protocol):
         """The answers of `GET /_alias` and `GET /_data_stream`."""
         ...
 
+    async def templates(self) -> dict[str, Any]:
+        """The cluster's index templates (`index`), legacy ones (`legacy`), and when indexes were `created`."""
+        ...
+
     async def expand(self, expression: str) -> list[str]:
         """What the cluster makes of a date-math name."""
         ...
+
+
+@dataclass(frozen=True)
+class Templates:
+    """What the cluster's templates say of names: (patterns, priority, keys from weak to strong); creation dates."""
+
+    index: list[tuple[list[str], int, list[str]]] = field(default_factory=list)
+    legacy: list[tuple[list[str], int, list[str]]] = field(default_factory=list)
+    created: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, answer: dict[str, Any]) -> Templates:
+        """From the cluster's answers."""
+        index = []
+        for shown in answer["index"]:
+            template = shown["index_template"]
+            components = [f"component:{name}" for name in template.get("composed_of") or []]
+            keys = [*components, f"index:{shown['name']}"]
+            index.append((template["index_patterns"], int(template.get("priority") or 0), keys))
+        legacy = [
+            (template["index_patterns"], int(template.get("order") or 0), [f"legacy:{name}"])
+            for name, template in answer["legacy"].items()
+        ]
+        return cls(index, legacy, answer["created"])
+
+    def concerning(self, name: str) -> list[str]:
+        """Keys of the templates that an index of this name is created under, strongest first.
+
+        Of index templates that of the highest priority alone counts, with its components; where there is none, all
+        legacy ones that match, by their order.
+        """
+        fitting = [t for t in self.index if any(fnmatchcase(name, pattern) for pattern in t[0])]
+        if fitting:
+            return max(fitting, key=lambda t: t[1])[2][::-1]
+        old = [t for t in self.legacy if any(fnmatchcase(name, pattern) for pattern in t[0])]
+        return [key for t in sorted(old, key=lambda t: -t[1]) for key in t[2]]
 
 
 @dataclass(frozen=True)
@@ -42,9 +83,12 @@ class View:
     aliases: dict[str, list[str]] = field(default_factory=dict)
     write_indexes: dict[str, str] = field(default_factory=dict)
     streams: dict[str, list[str]] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+    """The data stream of each backing index."""
+    templates: Templates | None = None
 
     @classmethod
-    def of(cls, aliases: dict[str, Any], streams: list[dict[str, Any]]) -> View:
+    def of(cls, aliases: dict[str, Any], streams: list[dict[str, Any]], templates: Templates | None = None) -> View:
         """From the cluster's answers."""
         behind: dict[str, list[str]] = {}
         write: dict[str, str] = {}
@@ -57,7 +101,8 @@ class View:
             if len(indexes) == 1:
                 write.setdefault(alias, indexes[0])
         backing = {s["name"]: [i["index_name"] for i in s["indices"]] for s in streams}
-        return cls(frozenset(aliases), behind, write, backing)
+        owners = {index: stream for stream, indexes in backing.items() for index in indexes}
+        return cls(frozenset(aliases), behind, write, backing, owners, templates)
 
     def knows(self, name: str) -> bool:
         """Whether the name is an index, an alias or a data stream."""
@@ -68,6 +113,14 @@ class View:
         if name in self.streams:
             return [name, *self.streams[name]]
         return sorted(self.aliases.get(name, [name]))
+
+    def target(self, name: str) -> Target:
+        """An index or data stream, with what its associations depend on."""
+        if self.templates is None:
+            return Target(name)
+        writes = self.streams[name][-1] if self.streams.get(name) else name
+        created = self.templates.created.get(writes) if name in self.streams or name in self.indexes else None
+        return Target(name, created, self.templates.concerning(name))
 
     def matching(self, pattern: str) -> list[str]:
         """The indexes behind a wildcard; dot names only for patterns that begin with a dot."""
@@ -81,8 +134,9 @@ class View:
 class IndexResolver:
     """Resolves expressions; asks the cluster only when an answer depends on it."""
 
-    def __init__(self, metadata: Metadata) -> None:
+    def __init__(self, metadata: Metadata, wants_templates: Callable[[], bool] = lambda: False) -> None:
         self._metadata = metadata
+        self._wants_templates = wants_templates
         self._view = View()
         self._read_at = float("-inf")
         self._turn = asyncio.Lock()
@@ -95,6 +149,7 @@ class IndexResolver:
         """A view no older than a second that knows `names`, if the cluster does. Raises RegistryError."""
         age = time.monotonic() - self._read_at
         unknown = any(not self._view.knows(name) for name in names)
+        unknown = unknown or (self._view.templates is None and self._wants_templates())
         if age > FRESH_SECONDS or (unknown and age > AGAIN_SECONDS):
             before = self._read_at
             async with self._turn:
@@ -105,11 +160,12 @@ class IndexResolver:
     async def _read(self) -> None:
         try:
             aliases, streams = await self._metadata.resolve()
+            templates = Templates.of(await self._metadata.templates()) if self._wants_templates() else None
         except RegistryError:
             if self._read_at == float("-inf") and not self._view.indexes:
                 raise
             return
-        self._view = View.of(aliases, streams)
+        self._view = View.of(aliases, streams, templates)
         self._read_at = time.monotonic()
 
     async def write_index(self, name: str) -> str:
@@ -120,6 +176,24 @@ class IndexResolver:
         if name in view.streams:
             return name
         return view.write_indexes.get(name, name)
+
+    async def write_target(self, name: str) -> Target:
+        """The index or data stream that a write to `name` goes to, with what its associations depend on."""
+        index = await self.write_index(name)
+        view = await self.view([index])
+        return view.target(view.owners.get(index, index))
+
+    async def targets(self, expression: str) -> list[Target]:
+        """The indexes and data streams that a search over `expression` reads; backing indexes as their data stream."""
+        indexes = await self.concrete(expression)
+        view = self._view
+        names = dict.fromkeys(view.owners.get(index, index) for index in indexes)
+        return [view.target(name) for name in names]
+
+    async def members(self, name: str) -> list[str]:
+        """The names that the hits of an index or data stream carry."""
+        view = await self.view([name])
+        return view.streams.get(name) or [name]
 
     async def concrete(self, expression: str) -> list[str]:
         """The indexes that a search over `expression` reads: lists, wildcards, exclusions, aliases, data streams.

@@ -10,14 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from pipelines.errors import HeadraceError, RegistryError
+import msgspec
+
+from pipelines.association import Association, Pattern, Slots, Template
+from pipelines.errors import ConflictError, HeadraceError, RegistryError
 from pipelines.registry import Records, Snapshot, build
 from pipelines.udf.catalog import digest as digest_of
 from proxy.store import pack, unpack
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pipelines.udf.catalog import Catalog
@@ -25,16 +29,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("headrace.registry")
 
+ATTEMPTS = 5
+H = TypeVar("H", Association, Pattern, Template)
+
 
 class LiveRegistry:
     """Holds the snapshot and keeps it current. `state` is "current", "cached" (cluster unreachable) or "none"."""
 
-    def __init__(self, store: Store, catalog: Catalog, folder: Path, poll: float) -> None:
+    def __init__(
+        self, store: Store, catalog: Catalog, folder: Path, poll: float, defaults: Slots | None = None
+    ) -> None:
         self.store = store
         self.catalog = catalog
         self._folder = folder
         self._poll = poll
-        self._snapshot = Snapshot()
+        self._snapshot = Snapshot(defaults=defaults or Slots())
         self._fingerprint: str | None = None
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
@@ -97,6 +106,26 @@ class LiveRegistry:
             await self._install(records, await self._codes(records))
             self.state = "current"
             self._to_disk(records)
+
+    async def change(self, holder: type[H], name: str, change: Callable[[H | None], H | None]) -> H | None:
+        """Changes what is attached to an index, a pattern or a template, by compare-and-set; gives what was before.
+
+        Raises ConflictError when others keep changing it at the same time.
+        """
+        await self.store.ensure_index()
+        for attempt in range(ATTEMPTS):
+            before = await self.store.attached(holder, name)
+            old: H | None = msgspec.convert(before.value, holder) if before.value else None
+            new = change(old)
+            try:
+                if new != old:
+                    await self.store.attach(holder, name, new, before)
+                break
+            except ConflictError:
+                if attempt == ATTEMPTS - 1:
+                    raise
+        await self.refresh()
+        return old
 
     async def _install(self, records: Records, codes: dict[str, bytes]) -> None:
         before = self._snapshot

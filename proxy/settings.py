@@ -11,7 +11,7 @@ import ipaddress
 import os
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -36,6 +36,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     registry_password: str = ""
     registry_poll: str = "500ms"
     admin_token: str = ""
+    document_pipeline: str = ""
+    query_pipeline: str = ""
+    result_pipeline: str = ""
+    conflict: Literal["warn", "error"] = "warn"
     max_body: str = "100mb"
     upstream_connect_timeout: str = "10s"
     upstream_timeout: str = "300s"

@@ -26,9 +26,10 @@ from opensearchpy.exceptions import (
     RequestError,
 )
 
+from pipelines.association import Association, Pattern, Template
 from pipelines.definition import decode, encode
 from pipelines.errors import ConflictError, InvalidError, RegistryError
-from pipelines.registry import Association, PipelineRecord, Records, UdfRecord, key
+from pipelines.registry import PipelineRecord, Records, UdfRecord, key
 from pipelines.udf.catalog import digest as digest_of
 
 if TYPE_CHECKING:
@@ -184,17 +185,17 @@ class Store:
             for n in range(-(-record.size // CHUNK)):
                 await self._delete(f"code:{record.digest}:{n}")
 
-    async def association(self, index: str) -> Marked:
-        """What is attached to an index, as it stands now."""
-        return await self._read(f"association:{index}")
+    async def attached(self, holder: type[Holder], name: str) -> Marked:
+        """What is attached to an index, a pattern or a template, as it stands now."""
+        return await self._read(f"{HOLDERS[holder]}:{name}")
 
-    async def set_association(self, association: Association, before: Marked) -> None:
-        """Attaches pipelines to an index; an empty association is removed. Raises ConflictError as [`set_active`]."""
-        id_ = f"association:{association.index}"
-        if association.empty:
-            await self._delete(id_, before)
+    async def attach(self, holder: type[Holder], name: str, value: Holder | None, before: Marked) -> None:
+        """Changes what is attached; `None` removes it. Raises ConflictError as [`set_active`]."""
+        kind = HOLDERS[holder]
+        if value is None:
+            await self._delete(f"{kind}:{name}", before)
             return
-        await self._replace(id_, association_document(association), before)
+        await self._replace(f"{kind}:{name}", _Stored(kind=kind, name=name, body=_json(value)), before)
 
     async def republish(self, records: Records, codes: dict[str, bytes]) -> None:
         """Writes a whole registry into an index that was lost; what is there already stays."""
@@ -205,17 +206,35 @@ class Store:
             await self.add_pipeline(pipeline)
         for name, version in records.active.items():
             await self._create(f"active:{name}", _Stored(kind="active", name=name, body=_json(version)))
-        for association in records.associations:
-            await self._create(f"association:{association.index}", association_document(association))
+        for document in holder_documents(records):
+            await self._create(f"{document.kind}:{document.name}", document)
 
     async def resolve(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The cluster's indexes with their aliases, and its data streams."""
+        aliases = await self._ask("/_alias", {"expand_wildcards": "all"})
+        return aliases, (await self._ask("/_data_stream"))["data_streams"]
+
+    async def templates(self) -> dict[str, Any]:
+        """What the cluster's templates say of names, and when its indexes were created: by name."""
+        created = await self._ask(
+            "/_all/_settings/index.creation_date", {"expand_wildcards": "all", "flat_settings": "true"}
+        )
+        return {
+            "index": (await self._ask("/_index_template"))["index_templates"],
+            "legacy": await self._ask("/_template"),
+            "created": {n: int(i["settings"].get("index.creation_date", 0)) for n, i in created.items()},
+        }
+
+    async def now(self) -> int:
+        """The cluster's clock, in milliseconds since the epoch."""
+        stats = await self._ask("/_cluster/stats", {"filter_path": "timestamp"})
+        return int(stats["timestamp"])
+
+    async def _ask(self, path: str, params: dict[str, str] | None = None) -> Any:
         try:
-            aliases = await self._client.indices.get_alias(params={"expand_wildcards": "all"})
-            streams = await self._client.transport.perform_request("GET", "/_data_stream")
+            return await self._client.transport.perform_request("GET", path, params=params)
         except OpenSearchException as error:
             raise unavailable(error) from None
-        return aliases, streams["data_streams"]
 
     async def expand(self, expression: str) -> list[str]:
         """The concrete names that the cluster makes of a date-math name, whether the index exists or not."""
@@ -325,9 +344,17 @@ def udf_document(record: UdfRecord) -> _Stored:
     return _Stored(kind="udf", name=record.manifest.name, body=_json(record))
 
 
-def association_document(association: Association) -> _Stored:
-    """An association as it is stored."""
-    return _Stored(kind="association", name=association.index, body=_json(association))
+Holder = Association | Pattern | Template
+"""What pipelines are attached to."""
+HOLDERS: dict[type[Holder], str] = {Association: "association", Pattern: "pattern", Template: "template"}
+
+
+def holder_documents(records: Records) -> list[_Stored]:
+    """Associations as they are stored."""
+    named: list[tuple[str, Holder]] = [(a.index, a) for a in records.associations]
+    named += [(p.pattern, p) for p in records.patterns]
+    named += [(t.key, t) for t in records.templates]
+    return [_Stored(kind=HOLDERS[type(holder)], name=name, body=_json(holder)) for name, holder in named]
 
 
 def records_of(documents: list[_Stored]) -> Records:
@@ -339,6 +366,8 @@ def records_of(documents: list[_Stored]) -> Records:
     pipelines: list[PipelineRecord] = []
     udfs: list[UdfRecord] = []
     associations: list[Association] = []
+    patterns: list[Pattern] = []
+    templates: list[Template] = []
     active: dict[str, str] = {}
     for document in documents:
         try:
@@ -349,11 +378,22 @@ def records_of(documents: list[_Stored]) -> Records:
                     udfs.append(msgspec.json.decode(document.body, type=UdfRecord))
                 case "association":
                     associations.append(msgspec.json.decode(document.body, type=Association))
+                case "pattern":
+                    patterns.append(msgspec.json.decode(document.body, type=Pattern))
+                case "template":
+                    templates.append(msgspec.json.decode(document.body, type=Template))
                 case "active":
                     active[document.name] = msgspec.json.decode(document.body, type=str)
         except (msgspec.MsgspecError, InvalidError, KeyError) as error:
             log.error("the %s [%s] in the registry cannot be read: %s", document.kind, document.name, error)
-    return Records(pipelines=pipelines, active=active, udfs=udfs, associations=associations)
+    return Records(
+        pipelines=pipelines,
+        active=active,
+        udfs=udfs,
+        associations=associations,
+        patterns=patterns,
+        templates=templates,
+    )
 
 
 def _pipeline_record(body: str) -> PipelineRecord:
@@ -368,7 +408,7 @@ def documents_of(records: Records) -> list[_Stored]:
     return [
         *map(pipeline_document, records.pipelines),
         *map(udf_document, records.udfs),
-        *map(association_document, records.associations),
+        *holder_documents(records),
         *(_Stored(kind="active", name=name, body=_json(version)) for name, version in records.active.items()),
     ]
 

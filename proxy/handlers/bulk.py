@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from pipelines import Bulk, BulkError, PipelineType
 from pipelines.errors import HeadraceError, InvalidError, TooLargeError, UpstreamError
-from proxy.handlers import choice
+from proxy.handlers import choice, documents
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from pipelines import Execution, Snapshot
+    from pipelines import Snapshot
     from pipelines.registry import Pipeline
     from proxy.handlers.call import Call
 
@@ -47,9 +47,9 @@ async def bulk(call: Call) -> web.StreamResponse:
     refuse_registry(call, parsed)
     plan = await _plan(call, snapshot, parsed)
     call.target = call.target.without(*_OURS, *(["pipeline"] if plan.url_name_is_ours else []))
-    runs = await _run(call, parsed, plan.groups)
+    runs = await documents.run(call, snapshot, parsed, list(plan.groups.values()))
     if runs:
-        call.extra["X-Pipeline"] = choice.header([(PipelineType.DOCUMENT, run) for run in runs])
+        call.extra["X-Pipeline"] = choice.header(runs)
     rendered = parsed.render()
     if not runs and not parsed.counts()[2]:
         return await call.send_on(body if rendered is None else rendered, changed=True)
@@ -133,16 +133,6 @@ async def _plan(call: Call, snapshot: Snapshot, parsed: Bulk) -> _Plan:
 
 def _from_item(snapshot: Snapshot, name: str | None) -> choice.Chosen | None:
     return None if name is None else choice.named(snapshot, PipelineType.DOCUMENT, name)
-
-
-async def _run(call: Call, parsed: Bulk, groups: dict[str, tuple[Pipeline, list[int]]]) -> list[Execution]:
-    runs = []
-    for pipeline, keys in groups.values():
-        batch = parsed.batch(keys)
-        if len(batch):
-            runs.append(await call.parts.runner.run(pipeline, batch))
-            parsed.absorb(batch)
-    return runs
 
 
 async def _forward(call: Call, parsed: Bulk, body: bytes, started: float) -> web.StreamResponse:

@@ -1,7 +1,7 @@
 """Which pipelines apply to a request (design: "Which pipelines apply"): names in the request, then associations.
 
 A name found in our registry is ours and is taken off the request; any other goes on to the cluster. `_none` empties the
-default slot of both.
+default slot of both. Final pipelines run whatever a request says.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipelines import PipelineType
+from pipelines.association import NONE, SLOTS, Slot
 from pipelines.errors import InvalidError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pipelines import Execution, Snapshot
+    from pipelines.association import Target
     from pipelines.registry import Pipeline
     from proxy.handlers.call import Call
     from proxy.index_resolver import IndexResolver
 
-NONE = "_none"
 OVERRIDES = {kind: f"{kind.value}_pipeline" for kind in PipelineType}
 """URL parameters that always mean ours: `document_pipeline`, `query_pipeline`, `result_pipeline`."""
 
@@ -32,7 +35,7 @@ class Chosen:
 
 
 def named(snapshot: Snapshot, kind: PipelineType, name: str) -> Chosen:
-    """What a name in the request means for our slot. Raises InvalidError for an empty name."""
+    """What a name in the request means for our default slot. Raises InvalidError for an empty name."""
     if name == "":
         raise InvalidError("the name of a pipeline must not be empty; use [_none] to run none")
     if name == NONE:
@@ -52,42 +55,57 @@ def override(call: Call, snapshot: Snapshot, kind: PipelineType) -> Chosen | Non
     return chosen
 
 
-async def for_document(snapshot: Snapshot, resolver: IndexResolver, index: str | None) -> Pipeline | None:
-    """The pipeline attached to the index that a write to `index` goes to."""
-    if index is None or PipelineType.DOCUMENT not in snapshot.bound_types:
+async def for_document(
+    snapshot: Snapshot, resolver: IndexResolver, index: str | None, *, final: bool = False
+) -> Pipeline | None:
+    """The default or final pipeline of the index that a write to `index` goes to."""
+    slot = Slot(PipelineType.DOCUMENT, final)
+    if index is None or slot not in snapshot.bound:
         return None
-    association = snapshot.associations.get(await resolver.write_index(index))
-    name = association.document if association else None
-    return snapshot.attached(PipelineType.DOCUMENT, name) if name else None
+    found = snapshot.associations.find(slot, await resolver.write_target(index))
+    return snapshot.attached(PipelineType.DOCUMENT, found.name) if found else None
 
 
 @dataclass
-class SearchChoice:
-    """The pipelines of a search, and the indexes whose pipelines differ so that none of them runs."""
+class Part:
+    """A pipeline over a part of what a search reads; `indexes`: `None` for all of it."""
 
-    query: Pipeline | None = None
-    result: Pipeline | None = None
-    conflicts: list[str] = field(default_factory=list)
+    pipeline: Pipeline
+    indexes: list[str] | None = None
 
 
-async def attached(snapshot: Snapshot, resolver: IndexResolver, expression: str) -> SearchChoice:
-    """The pipelines attached to the indexes of `expression`.
+@dataclass
+class Held:
+    """What the indexes of a search hold in one slot: the pipelines by name, each with its indexes; `None` for none."""
 
-    Indexes without one do not count; if the others have different ones, none runs, and that is said.
-    """
-    choice = SearchChoice()
-    kinds = snapshot.bound_types & {PipelineType.QUERY, PipelineType.RESULT}
-    if not kinds:
-        return choice
-    indexes = await resolver.concrete(expression)
-    bound = [snapshot.associations[i] for i in indexes if i in snapshot.associations]
-    for kind in kinds:
-        names = sorted({name for association in bound if (name := association.name(kind))})
-        if len(names) > 1:
-            choice.conflicts.append(f"{kind.value}: {', '.join(names)}")
-        elif names:
-            setattr(choice, kind.value, snapshot.attached(kind, names[0]))
-    return choice
+    slot: Slot
+    parts: dict[str | None, list[Target]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of pipelines, those of indexes without one left out."""
+        return sorted(name for name in self.parts if name is not None)
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the indexes differ."""
+        return len(self.parts) > 1
+
+
+async def held(snapshot: Snapshot, resolver: IndexResolver, expression: str, slots: Iterable[Slot]) -> list[Held]:
+    """What the indexes of `expression` hold in each of these slots, where anything is attached at all."""
+    wanted = [Held(slot) for slot in slots if slot in snapshot.bound]
+    if wanted:
+        for target in await resolver.targets(expression):
+            for each in wanted:
+                found = snapshot.associations.find(each.slot, target)
+                each.parts.setdefault(found.name if found else None, []).append(target)
+    return wanted
+
+
+async def indexes_of(resolver: IndexResolver, targets: Iterable[Target]) -> list[str]:
+    """The names that hits of these indexes and data streams carry."""
+    return [name for target in targets for name in await resolver.members(target.name)]
 
 
 async def concerned(call: Call, expression: str, *kinds: PipelineType) -> list[str]:
@@ -102,16 +120,14 @@ async def concerned(call: Call, expression: str, *kinds: PipelineType) -> list[s
             name = call.target.get(parameter)
             if name and snapshot.active(kind, name):
                 found.add(f"{kind.value} [{name}]")
-    wanted = snapshot.bound_types.intersection(kinds)
-    if wanted:
-        for index in await call.parts.resolver.concrete(expression):
-            association = snapshot.associations.get(index)
-            found.update(f"{k.value} [{association.name(k)}]" for k in wanted if association and association.name(k))
+    slots = [slot for slot in SLOTS if slot.kind in kinds]
+    for each in await held(snapshot, call.parts.resolver, expression, slots):
+        found.update(f"{each.slot.kind.value} [{name}]" for name in each.names)
     return sorted(found)
 
 
-def header(runs: list[tuple[PipelineType, Execution]]) -> str:
-    """The `X-Pipeline` header: `document=pii@3,result=mask@1;skipped=a/b`."""
-    text = ",".join(f"{kind.value}={run.pipeline}" for kind, run in runs)
+def header(runs: list[tuple[Slot, Execution]]) -> str:
+    """The `X-Pipeline` header: `document=pii@3,document_final=audit@1;skipped=a/b`."""
+    text = ",".join(f"{slot.field}={run.pipeline}" for slot, run in runs)
     skipped = [label for _, run in runs for label in run.skipped]
     return f"{text};skipped={'+'.join(skipped)}" if skipped else text

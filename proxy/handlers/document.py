@@ -1,4 +1,8 @@
-"""`PUT|POST /{index}/_doc[/{id}]` and `_create/{id}`: one document through its document pipeline."""
+"""`PUT|POST /{index}/_doc[/{id}]` and `_create/{id}`: one document through its document pipelines, as a bulk of one.
+
+What stages leave in its place is forwarded where the client sent it; when they moved it to another index or made
+several documents of it, it goes on as a bulk, whose item is answered in the shape of a single write.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipelines import Batch, PipelineType
+from pipelines import Bulk, PipelineType
+from pipelines.association import Slot
 from pipelines.errors import StageError
-from proxy.handlers import choice
+from proxy.handlers import choice, documents
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -19,29 +24,49 @@ if TYPE_CHECKING:
 MATCH_ANY = -3
 MATCH_DELETED = -4
 """OpenSearch's versions for a dropped document: of an index request, of a create (measured on 3.8.0)."""
+_OF_THE_ACTION = ("routing", "version", "version_type", "if_seq_no", "if_primary_term")
+_OF_THE_BULK = ("refresh", "timeout", "wait_for_active_shards", "pipeline", "require_alias")
 
 
 async def document(call: Call) -> web.StreamResponse:
-    """Runs the document's pipeline and forwards what it made; a dropped document is answered as OpenSearch does."""
+    """Runs the document's pipelines and forwards what they made; a dropped document is answered as OpenSearch does."""
+    snapshot = call.snapshot
     pipeline = await _choose(call)
-    if pipeline is None:
+    if pipeline is None and not await _has_final(call):
         return await call.stream_on()
     body = await call.text()
     call.require_json()
-    index, id_ = call.params["index"], call.params.get("id")
-    batch = Batch.of("document", body, index=index, id=id_)
-    run = await call.parts.runner.run(pipeline, batch)
-    call.extra["X-Pipeline"] = choice.header([(PipelineType.DOCUMENT, run)])
-    state, failure = batch.outcome(0)
+    parsed = Bulk(_as_bulk(call, body))
+    groups: list[documents.Group] = [(pipeline, [0])] if pipeline is not None else []
+    runs = await documents.run(call, snapshot, parsed, groups)
+    if runs:
+        call.extra["X-Pipeline"] = choice.header(runs)
+    state, failure = parsed.outcome(0)
     if failure is not None:
         raise StageError(*failure)
     if state == "dropped":
-        return await call.reply_json(200, _noop(call, index, id_))
-    return await call.send_on(batch.document(0), changed=True)
+        return await call.reply_json(200, _noop(call, call.params["index"], call.params.get("id")))
+    if state == "elsewhere":
+        return await _as_item(call, parsed)
+    text = parsed.document(0)
+    return await call.send_on(body if text is None else text, changed=True)
+
+
+def _as_bulk(call: Call, body: bytes) -> bytes:
+    """The write as the two lines of a bulk."""
+    create = "_create" in call.target.segments or call.target.get("op_type") == "create"
+    meta = {"_index": call.params["index"]}
+    if "id" in call.params:
+        meta["_id"] = call.params["id"]
+    for name in _OF_THE_ACTION:
+        if (value := call.target.get(name)) is not None:
+            meta[name] = value
+    action = {"create" if create else "index": meta}
+    return b"%b\n%b\n" % (msgspec.json.encode(action), body.replace(b"\n", b" ").replace(b"\r", b" "))
 
 
 async def _choose(call: Call) -> Pipeline | None:
-    """The pipeline for this document; takes our names out of the target."""
+    """The default pipeline for this document; takes our names out of the target."""
     snapshot = call.snapshot
     if PipelineType.DOCUMENT not in snapshot.types:
         return None
@@ -55,6 +80,29 @@ async def _choose(call: Call) -> Pipeline | None:
     if chosen is not None:
         return chosen.pipeline
     return await choice.for_document(snapshot, call.parts.resolver, call.params["index"])
+
+
+async def _has_final(call: Call) -> bool:
+    """Whether a final pipeline may concern the document where it goes now."""
+    if Slot(PipelineType.DOCUMENT, final=True) not in call.snapshot.bound:
+        return False
+    index = call.params["index"]
+    return await choice.for_document(call.snapshot, call.parts.resolver, index, final=True) is not None
+
+
+async def _as_item(call: Call, parsed: Bulk) -> web.StreamResponse:
+    """Writes what the pipelines made as a bulk, and answers with its item."""
+    kept = {name: value for name in _OF_THE_BULK if (value := call.target.get(name)) is not None}
+    answer = await call.write_bulk(parsed.render() or b"", kept)
+    if not answer.ok or not answer.json:
+        return await call.reply_answer(answer)
+    merged = msgspec.json.decode(parsed.merge(answer.body, 0))
+    (item,) = merged["items"][0].values()
+    status = item.pop("status")
+    if "error" in item:
+        error = item["error"]
+        return await call.reply_json(status, {"error": {"root_cause": [error], **error}, "status": status})
+    return await call.reply_json(status, item)
 
 
 def _noop(call: Call, index: str, id_: str | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipelines import PipelineType
+from pipelines.association import SLOTS
 from pipelines.definition import (
     CompositeStage,
     PipelineDefinition,
@@ -181,7 +182,8 @@ async def delete(call: Call) -> web.StreamResponse:
     stored = [r.definition.version for r in snapshot.versions(kind, name)]
     before = await store.active(kind, name)
     if version is None or stored == [version]:
-        if users := snapshot.users_of_pipeline(kind, name):
+        users = snapshot.users_of_pipeline(kind, name) + await _created_with(call, snapshot, kind, name)
+        if users:
             raise InUseError(f"pipeline [{name}] is used by {', '.join(users)}; detach it first")
         await store.set_active(kind, name, None, before)
         for each in stored:
@@ -193,6 +195,19 @@ async def delete(call: Call) -> web.StreamResponse:
         await store.remove_pipeline(kind, name, version)
     await registry.refresh()
     return await call.reply_json(200, {"acknowledged": True})
+
+
+async def _created_with(call: Call, snapshot: Snapshot, kind: PipelineType, name: str) -> list[str]:
+    """Indexes that have the pipeline from the template under which they were created, in words."""
+    if not snapshot.records.templates:
+        return []
+    slots = [slot for slot in SLOTS if slot.kind is kind]
+    return [
+        f"index [{target.name}]"
+        for target in await call.parts.resolver.targets("_all")
+        for slot in slots
+        if (found := snapshot.associations.find(slot, target)) and (found.name, found.source) == (name, "template")
+    ]
 
 
 class _Execute(msgspec.Struct, forbid_unknown_fields=True):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import hdrs
 
-from pipelines import Batch, PipelineType
+from pipelines import Batch, PipelineType, Place
+from pipelines.association import NONE, Slot
 from pipelines.definition import members_of
 from pipelines.errors import InvalidError, MediaTypeError, StageError, UnsupportedError
 from proxy.handlers import choice
+from proxy.handlers.choice import Part
+from proxy.handlers.finals import attached
 from proxy.protocol import search as codec
 
 if TYPE_CHECKING:
@@ -20,28 +23,31 @@ if TYPE_CHECKING:
     from pipelines import Execution, Snapshot
     from pipelines.registry import Pipeline
     from proxy.handlers.call import Call
-    from proxy.handlers.choice import SearchChoice
+    from proxy.handlers.finals import SearchChoice
 
 QUERY, RESULT = PipelineType.QUERY, PipelineType.RESULT
 
 
 @dataclass
 class _Search:
-    """A search on its way: its body, whether that is still the one that came, and the runs so far."""
+    """A search on its way: its body, whether that is still the one that came, its context, and the runs so far."""
 
     call: Call
     body: bytes
     changed: bool
-    runs: list[tuple[PipelineType, Execution]]
+    ctx: bytes | None = None
+    runs: list[tuple[Slot, Execution]] = field(default_factory=list)
 
-    async def run(self, kind: PipelineType, pipeline: Pipeline, text: bytes) -> bytes:
+    async def run(self, slot: Slot, part: Part, text: bytes) -> bytes:
         """`text` after the pipeline. Raises StageError when the pipeline ends the request."""
-        batch = Batch.of(kind.value, text, index=self.call.params.get("index"))
-        run = await self.call.parts.runner.run(pipeline, batch)
-        self.runs.append((kind, run))
+        batch = Batch.of(slot.kind.value, text, index=self.call.params.get("index"), ctx=self.ctx)
+        place = Place(final=slot.final, indexes=part.indexes)
+        run = await self.call.parts.runner.run(part.pipeline, batch, place)
+        self.runs.append((slot, run))
         _, failure = batch.outcome(0)
         if failure is not None:
             raise StageError(*failure)
+        self.ctx = batch.context(0)
         return batch.document(0)
 
 
@@ -54,23 +60,23 @@ async def search(call: Call) -> web.StreamResponse:
     chosen, work = await _choose(call, snapshot, sent)
     if chosen.conflicts:
         _warn(call, chosen)
-    if chosen.query is None and chosen.result is None:
+    if chosen.empty:
         return await call.send_on(work.body, changed=work.changed)
-    if chosen.result is not None:
+    results = chosen.of(RESULT)
+    if results:
         _check_result_surface(call)
-    if chosen.query is not None:
+    for slot, part in chosen.of(QUERY):
         _fold(call, work)
-        work.body = await work.run(QUERY, chosen.query, work.body or b"{}")
-        work.changed = True
-    if chosen.result is None:
+        work.body = await work.run(slot, part, work.body or b"{}")
+    if not results:
         call.extra["X-Pipeline"] = choice.header(work.runs)
         return await call.send_on(work.body, changed=work.changed)
-    return await _with_result(call, work, chosen.result)
+    return await _with_results(call, work, results)
 
 
 async def _choose(call: Call, snapshot: Snapshot, sent: bytes) -> tuple[SearchChoice, _Search]:
     """The pipelines, and the body without our names in it."""
-    work = _Search(call, sent, changed=False, runs=[])
+    work = _Search(call, sent, changed=False)
     source = codec.source_parameter(call.target)
     if source is not None and not sent:
         work.body, work.changed = source, True
@@ -78,27 +84,32 @@ async def _choose(call: Call, snapshot: Snapshot, sent: bytes) -> tuple[SearchCh
     url_name = call.target.get("search_pipeline")
     given = {kind: choice.override(call, snapshot, kind) for kind in (QUERY, RESULT)}
     named = url_name if url_name is not None else _body_name(call, work, snapshot)
-    chosen = await _attached_or_named(call, snapshot, named, work)
+    bound = {slot for slot in snapshot.bound if slot.kind in (QUERY, RESULT) and (slot.final or named is None)}
+    if "index" not in call.params and bound:
+        _refuse_point_in_time(call, work)
+    expression = call.params.get("index", "_all")
+    chosen = await attached(call, snapshot, expression, defaults=named is None)
+    if named is not None:
+        for kind in (QUERY, RESULT):
+            _put(chosen, kind, choice.named(snapshot, kind, named).pipeline)
     for kind, own in given.items():
         if own is not None:
-            setattr(chosen, kind.value, own.pipeline)
+            _put(chosen, kind, own.pipeline)
     call.target = call.target.without("query_pipeline", "result_pipeline")
     if url_name is not None and _is_ours(snapshot, url_name):
+        if b"search_pipeline" in work.body and "search_pipeline" in members_of(work.body):
+            raise InvalidError("Both named and inline search pipeline were specified.")
         call.target = call.target.without("search_pipeline")
     return chosen, work
 
 
+def _put(chosen: SearchChoice, kind: PipelineType, pipeline: Pipeline | None) -> None:
+    """Puts what the request names into the default slot."""
+    chosen.parts[Slot(kind)] = [Part(pipeline)] if pipeline is not None else []
+
+
 def _is_ours(snapshot: Snapshot, name: str) -> bool:
     return any(snapshot.active(kind, name) for kind in (QUERY, RESULT))
-
-
-async def _attached_or_named(call: Call, snapshot: Snapshot, named: str | None, work: _Search) -> SearchChoice:
-    if named is None:
-        if "index" not in call.params and snapshot.bound_types & {QUERY, RESULT}:
-            _refuse_point_in_time(call, work)
-        return await choice.attached(snapshot, call.parts.resolver, call.params.get("index", "_all"))
-    query, result = (choice.named(snapshot, kind, named).pipeline for kind in (QUERY, RESULT))
-    return choice.SearchChoice(query=query, result=result)
 
 
 def _refuse_point_in_time(call: Call, work: _Search) -> None:
@@ -121,7 +132,7 @@ def _body_name(call: Call, work: _Search, snapshot: Snapshot) -> str | None:
         return None
     name = msgspec.json.decode(members["search_pipeline"])
     if not isinstance(name, str):
-        return choice.NONE
+        return NONE
     if _is_ours(snapshot, name):
         del members["search_pipeline"]
         work.body, work.changed = msgspec.json.encode(members), True
@@ -160,15 +171,17 @@ def _check_result_surface(call: Call) -> None:
         raise MediaTypeError(f"[{wanted}] is not supported where a result pipeline applies; ask for JSON")
 
 
-async def _with_result(call: Call, work: _Search, pipeline: Pipeline) -> web.StreamResponse:
-    """Sends the search and runs the result pipeline over a good answer; other answers pass as they are."""
+async def _with_results(call: Call, work: _Search, results: list[tuple[Slot, Part]]) -> web.StreamResponse:
+    """Sends the search and runs the result pipelines over a good answer; other answers pass as they are."""
     answer = await call.exchange(work.body, changed=work.changed, unfiltered=True)
     if answer.ok and not answer.json:
         raise InvalidError("the cluster's answer is not plain JSON, so the result pipeline cannot run; ask for JSON")
     if not answer.ok:
         call.extra["X-Pipeline"] = choice.header(work.runs)
         return await call.reply_answer(answer)
-    body = await work.run(RESULT, pipeline, answer.body)
+    body = answer.body
+    for slot, part in results:
+        body = await work.run(slot, part, body)
     call.extra["X-Pipeline"] = choice.header(work.runs)
     return await call.reply_answer(answer, body)
 

@@ -1,7 +1,7 @@
 """Our index settings inside OpenSearch's: taken out of what goes to the cluster, put back into what it answers.
 
-The settings are `index.{document,query,result}.default_pipeline`, nested, dotted or mixed, with or without `index.`, as
-OpenSearch reads its own.
+The settings are `index.{document,query,result}.{default,final}_pipeline`, nested, dotted or mixed, with or without
+`index.`, as OpenSearch reads its own.
 """
 
 from __future__ import annotations
@@ -12,22 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pipelines.association import SLOTS, Slot
 from pipelines.definition import PipelineType
 from pipelines.errors import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipelines.registry import Association
+    from pipelines.association import Slots
 
 _OURS = re.compile(r"(?:index\.)?(query|document|result)\.(default|final)_pipeline")
 _ON_THE_WAY = ("index", "query", "document", "result", "index.query", "index.document", "index.result")
 
-Found = dict[PipelineType, str | None]
+Found = dict[Slot, str | None]
 
 
 def take(settings: bytes) -> tuple[bytes, Found]:
-    """The settings object without ours, and ours by type (`None` clears). Raises InvalidError."""
+    """The settings object without ours, and ours by slot (`None` clears). Raises InvalidError."""
     found: Found = {}
     kept = _strip(_object(settings, "settings"), "", found)
     return msgspec.json.encode(kept), found
@@ -45,9 +46,7 @@ def _strip(members: dict[str, msgspec.Raw], prefix: str, found: Found) -> dict[s
     for name, value in members.items():
         path = f"{prefix}.{name}" if prefix else name
         if match := _OURS.fullmatch(path):
-            if match.group(2) == "final":
-                raise InvalidError("final pipelines are not available in this version", path)
-            found[PipelineType(match.group(1))] = _name(value, path)
+            found[Slot(PipelineType(match.group(1)), match.group(2) == "final")] = _name(value, path)
         elif path in _ON_THE_WAY and bytes(value).lstrip().startswith(b"{"):
             inner = _strip(_object(value, path), path, found)
             if inner or bytes(value).strip() == b"{}":
@@ -59,7 +58,7 @@ def _strip(members: dict[str, msgspec.Raw], prefix: str, found: Found) -> dict[s
 
 def _name(value: msgspec.Raw, path: str) -> str | None:
     name = msgspec.json.decode(value)
-    if name in (None, "_none", ""):
+    if name in (None, ""):
         return None
     if not isinstance(name, str):
         raise InvalidError("must be the name of a pipeline, or null", path)
@@ -88,23 +87,44 @@ def take_from_update(body: bytes) -> tuple[bytes, Found]:
     return (rest if found else body), found
 
 
-def put_back(
-    answer: bytes, association: Callable[[str], Association | None], *, flat: bool, pattern: str = "*"
-) -> bytes:
+def take_from_template(body: bytes, *, legacy: bool) -> tuple[bytes, Found]:
+    """As [`take`], for the body of a template, whose settings are in `template`, or in a legacy one at the top."""
+    if legacy:
+        return take_from_create(body)
+    members = _object(body, "body")
+    if "template" not in members or not bytes(members["template"]).lstrip().startswith(b"{"):
+        return body, {}
+    template, found = take_from_create(bytes(members["template"]))
+    if not found:
+        return body, {}
+    members["template"] = msgspec.Raw(template)
+    return msgspec.json.encode(members), found
+
+
+def put_back(answer: bytes, slots: Callable[[str], Slots | None], *, flat: bool, pattern: str = "*") -> bytes:
     """A `GET /{index}` or `_settings` answer with our settings in it; `pattern` is the setting name asked for."""
     indexes: dict[str, Any] = msgspec.json.decode(answer)
     for name, shown in indexes.items():
-        bound = association(name)
-        if bound is None or not isinstance(shown, dict):
-            continue
-        for kind in PipelineType:
-            full = f"index.{kind.value}.default_pipeline"
-            pipeline = bound.name(kind)
-            if pipeline is None or not any(fnmatchcase(full, p) for p in pattern.split(",")):
-                continue
-            settings = shown.setdefault("settings", {})
-            if flat:
-                settings[full] = pipeline
-            else:
-                settings.setdefault("index", {}).setdefault(kind.value, {})["default_pipeline"] = pipeline
+        bound = slots(name)
+        if bound is not None and isinstance(shown, dict):
+            show(shown, bound, flat=flat, pattern=pattern)
     return msgspec.json.encode(indexes)
+
+
+def show(shown: dict[str, Any], bound: Slots, *, flat: bool, pattern: str = "*") -> None:
+    """Writes the slots into the `settings` of an object."""
+    for slot in SLOTS:
+        name = bound.name(slot)
+        if name is None or not any(fnmatchcase(slot.setting, p) for p in pattern.split(",")):
+            continue
+        settings = shown.setdefault("settings", {})
+        if flat:
+            settings[slot.setting] = name
+        else:
+            kind = settings.setdefault("index", {}).setdefault(slot.kind.value, {})
+            kind["final_pipeline" if slot.final else "default_pipeline"] = name
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a name is meant by one of a URL's names, which may have wildcards."""
+    return fnmatchcase(name, pattern)

@@ -381,7 +381,7 @@ async def test_index_settings_that_cannot_be(through: Http, name: str):
         ({"index.document.default_pipeline": "nowhere"}, "does not exist"),
         ({"index.document.default_pipeline": name}, "is of type query, not document"),
         ({"index.query.default_pipeline": 5}, "must be the name of a pipeline"),
-        ({"index.query.final_pipeline": name}, "not available in this version"),
+        ({"index.query.final_pipeline": "nowhere"}, "does not exist"),
     ):
         answer = await through.put(f"/{name}", {"settings": settings})
         assert answer.status == 400, settings

@@ -141,10 +141,7 @@ impl Batch {
             State::Live => ("live", None),
             State::Dropped => ("dropped", None),
             State::Finished => ("finished", None),
-            State::Failed(f) => {
-                let (kind, reason) = (f.fault.kind.to_string(), f.fault.reason.clone());
-                ("failed", Some((f.fault.status, kind, reason, f.pipeline.clone(), f.stage.clone())))
-            }
+            State::Failed(failure) => ("failed", Some(failure.shown())),
         })
     }
 

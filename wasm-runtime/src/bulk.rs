@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use memchr::memchr;
+use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
@@ -174,11 +175,50 @@ impl Bulk {
         }
     }
 
+    /// Fails every action whose document goes to `index` now.
+    fn fail_at(&mut self, index: &str, status: u16, kind: String, reason: &str) {
+        for action in &mut self.actions {
+            let there = |place: &Option<String>| place.as_deref() == Some(index);
+            let goes = match &action.fate {
+                Fate::Untouched => self.targets[action.key].writes && there(&self.targets[action.key].index),
+                Fate::Written(parts) => parts.iter().any(|part| there(&part.meta.index)),
+                Fate::Dropped | Fate::Failed(_) => false,
+            };
+            if goes {
+                action.fate = Fate::failed(Fault { status, kind: kind.clone().into(), reason: reason.to_owned() });
+            }
+        }
+    }
+
     /// Takes `pipeline` out of the action lines at target `key`: it is ours, the cluster does not know it.
     fn strip_pipeline(&mut self, key: usize) {
         if let Some(strip) = self.strip.get_mut(key) {
             *strip = true;
         }
+    }
+
+    /// What became of the document of action `i`: ("here" | "elsewhere" | "dropped", None), or ("failed", its error).
+    ///
+    /// "here": one document, written where the client sent it; "elsewhere": moved, or several.
+    #[allow(clippy::type_complexity)]
+    fn outcome(&self, i: usize) -> PyResult<(&'static str, Option<(u16, String, String, String, String)>)> {
+        let action = self.action(i)?;
+        Ok(match &action.fate {
+            Fate::Untouched => ("here", None),
+            Fate::Written(parts) => {
+                let before = self.targets[action.key].meta(action);
+                let stays = parts.len() == 1 && parts[0].meta.place() == before.place();
+                (if stays { "here" } else { "elsewhere" }, None)
+            }
+            Fate::Dropped => ("dropped", None),
+            Fate::Failed(failure) => ("failed", Some(failure.shown())),
+        })
+    }
+
+    /// The new text of the one document of action `i`; `None` if it is the one that came in.
+    fn document<'py>(&self, py: Python<'py>, i: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let Fate::Written(parts) = &self.action(i)?.fate else { return Ok(None) };
+        Ok(parts.first().and_then(|part| part.text.as_deref()).map(|text| PyBytes::new(py, text)))
     }
 
     /// (forwarded, dropped, failed) actions.
@@ -288,6 +328,10 @@ impl Bulk {
         Ok(bulk)
     }
 
+    fn action(&self, i: usize) -> PyResult<&Action> {
+        self.actions.get(i).ok_or_else(|| PyIndexError::new_err(format!("no action {i}")))
+    }
+
     fn documents(&mut self, keys: &[usize]) -> Vec<Doc> {
         let mut docs = Vec::new();
         for (slot, action) in self.actions.iter_mut().enumerate().filter(|(_, a)| keys.contains(&a.key)) {
@@ -350,9 +394,7 @@ impl Bulk {
                 (State::Live, Text::Owned(text)) => parts.push(Part { text: Some(text), meta: doc.meta }),
             }
         }
-        let moved = |part: &Part| {
-            (&part.meta.index, &part.meta.id, &part.meta.routing) != (&before.index, &before.id, &before.routing)
-        };
+        let moved = |part: &Part| part.meta.place() != before.place();
         if parts.len() > 1 && (action.op == Op::Update || action.versioned) {
             action.fate = Fate::failed(Fault::illegal(
                 "a document that is updated, or written with a version or a sequence number, cannot become several",

@@ -34,6 +34,11 @@ pub struct Meta {
 }
 
 impl Meta {
+    /// Where the document is written: (index, id, routing).
+    pub fn place(&self) -> (&Option<String>, &Option<String>, &Option<String>) {
+        (&self.index, &self.id, &self.routing)
+    }
+
     /// The context as JSON text.
     pub fn ctx(&self) -> &[u8] {
         self.ctx.as_deref().unwrap_or(b"{}")
@@ -67,6 +72,14 @@ pub struct Failure {
     /// What the stage ran: a built-in's or a UDF's name.
     pub processor: String,
     pub run: u32,
+}
+
+impl Failure {
+    /// (status, type, reason, pipeline, stage), as Python sees it.
+    pub fn shown(&self) -> (u16, String, String, String, String) {
+        let Fault { status, kind, reason } = &self.fault;
+        (*status, kind.to_string(), reason.clone(), self.pipeline.clone(), self.stage.clone())
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -397,5 +397,5 @@ def test_metadata_of_a_stage_reaches_the_next_one():
     first = native("a", "set", field="_ctx.seen", value=["{{level}}"])
     second = {**SET, "if": "ctx.seen == ['X']"}
     batch, _ = run(compiled(first, second, native("c", "set", field="copy", value="{{_ctx.seen}}")))
-    assert batch.document(0) == b'{"level":"X","x":1,"copy":"[X]"}'
+    assert batch.document(0) == b'{"level":"X","x":1,"copy":"{0=X}"}'
     assert batch.context(0) == b'{"seen":["X"]}'

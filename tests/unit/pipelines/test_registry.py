@@ -5,9 +5,10 @@ import json
 
 import pytest
 
+from pipelines.association import Association
 from pipelines.definition import PipelineType, decode
 from pipelines.errors import InvalidError, MissingError
-from pipelines.registry import Association, PipelineRecord, Records, Snapshot, UdfRecord, build, key, version_order
+from pipelines.registry import PipelineRecord, Records, Snapshot, UdfRecord, build, key, version_order
 from pipelines.udf.catalog import Catalog
 from pipelines.udf.manifest import Manifest
 from proxy.store import pack, unpack

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from pipelines.association import Association, Slot
 from pipelines.definition import PipelineType
 from pipelines.errors import InvalidError
-from pipelines.registry import Association
-from proxy.protocol.index_settings import put_back, take_from_create, take_from_update
+from proxy.protocol.index_settings import put_back, take_from_create, take_from_template, take_from_update
 
 DOCUMENT, QUERY = PipelineType.DOCUMENT, PipelineType.QUERY
 
@@ -16,7 +16,7 @@ def test_ours_are_taken_out_and_the_rest_keeps_its_text():
     body = b'{"settings":{"index":{"number_of_shards":1,"x":0.10,"document":{"default_pipeline":"p"}}},"mappings":{}}'
     rest, found = take_from_create(body)
     assert rest == b'{"settings":{"index":{"number_of_shards":1,"x":0.10}},"mappings":{}}'
-    assert found == {DOCUMENT: "p"}
+    assert found == {Slot(DOCUMENT): "p"}
 
 
 def test_a_body_without_ours_is_not_touched():
@@ -25,9 +25,23 @@ def test_a_body_without_ours_is_not_touched():
     assert take_from_update(b"{}") == (b"{}", {})
 
 
-def test_null_and_none_clear():
-    _, found = take_from_update(b'{"index.query.default_pipeline":null,"index.document.default_pipeline":"_none"}')
-    assert found == {QUERY: None, DOCUMENT: None}
+def test_null_clears_and_none_says_none():
+    body = (
+        b'{"index.query.default_pipeline":null,"index":{"document":{"default_pipeline":"_none","final_pipeline":"f"}}}'
+    )
+    _, found = take_from_update(body)
+    assert found == {Slot(QUERY): None, Slot(DOCUMENT): "_none", Slot(DOCUMENT, final=True): "f"}
+
+
+def test_settings_of_templates():
+    body = b'{"index_patterns":["a*"],"template":{"settings":{"index.query.default_pipeline":"q","x":1}}}'
+    rest, found = take_from_template(body, legacy=False)
+    assert rest == b'{"index_patterns":["a*"],"template":{"settings":{"x":1}}}'
+    assert found == {Slot(QUERY): "q"}
+    rest, found = take_from_template(b'{"settings":{"index.query.final_pipeline":"q"}}', legacy=True)
+    assert (rest, found) == (b'{"settings":{}}', {Slot(QUERY, final=True): "q"})
+    plain = b'{ "template": {"settings":{"x":1}} }'
+    assert take_from_template(plain, legacy=False) == (plain, {})
 
 
 @pytest.mark.parametrize("value", ["5", "[]", "{}", "true"])

@@ -221,10 +221,7 @@ impl Native {
         let entry = entries
             .find(|e| e.kinds.contains(&kind))
             .ok_or_else(|| format!("no built-in [{name}] in pipelines of type [{kind}]"))?;
-        let wide = Wide::wanted(parameters)?;
-        if wide.is_some() && kind != "document" {
-            return Err("only document pipelines see _index, _id, _routing and _ctx as fields".to_owned());
-        }
+        let wide = if kind == "document" { Wide::wanted(parameters)? } else { None };
         Ok(Self { function: (entry.build)(parameters)?, entry, wide })
     }
 

@@ -1,0 +1,49 @@
+"""Document pipelines over the actions of a bulk: the default ones, then the finals of where documents now go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines import PipelineType, Place
+from pipelines.association import Slot
+from proxy.handlers import choice
+
+if TYPE_CHECKING:
+    from pipelines import Bulk, Execution, Snapshot
+    from pipelines.registry import Pipeline
+    from proxy.handlers.call import Call
+
+DEFAULT, FINAL = Slot(PipelineType.DOCUMENT), Slot(PipelineType.DOCUMENT, final=True)
+
+Group = tuple["Pipeline", list[int]]
+"""A pipeline and the positions of the bulk's targets that it runs on."""
+
+
+async def run(call: Call, snapshot: Snapshot, parsed: Bulk, groups: list[Group]) -> list[tuple[Slot, Execution]]:
+    """Runs the chosen default pipelines, then the finals; a final pipeline cannot change a document's index."""
+    runs: list[tuple[Slot, Execution]] = []
+    for pipeline, keys in groups:
+        batch = parsed.batch(keys)
+        if len(batch):
+            runs.append((DEFAULT, await call.parts.runner.run(pipeline, batch)))
+            parsed.absorb(batch)
+    if FINAL in snapshot.bound:
+        for pipeline, indexes in (await _finals(call, snapshot, parsed)).values():
+            batch = parsed.batch_at(indexes)
+            if len(batch):
+                runs.append((FINAL, await call.parts.runner.run(pipeline, batch, Place(final=True))))
+                parsed.absorb(batch, pinned=pipeline.definition.name)
+    registry = call.parts.settings.registry_index
+    if runs and registry in parsed.indexes():
+        parsed.fail_at(registry, 403, "security_exception", f"the index [{registry}] is Headrace's own")
+    return runs
+
+
+async def _finals(call: Call, snapshot: Snapshot, parsed: Bulk) -> dict[str, tuple[Pipeline, list[str | None]]]:
+    """The final pipelines of the indexes that documents go to now, each with these indexes."""
+    found: dict[str, tuple[Pipeline, list[str | None]]] = {}
+    for index in parsed.indexes():
+        pipeline = await choice.for_document(snapshot, call.parts.resolver, index, final=True)
+        if pipeline is not None:
+            found.setdefault(pipeline.label, (pipeline, []))[1].append(index)
+    return found
