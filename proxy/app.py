@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,12 @@ from multidict import CIMultiDict
 from pipelines.association import Slots
 from pipelines.errors import HeadraceError, InvalidError, MissingError, RefusedError
 from pipelines.udf.catalog import Catalog, Ceilings
-from proxy import routes
+from proxy import routes, workers
 from proxy.handlers.call import JSON, Call, Parts
 from proxy.index_resolver import IndexResolver
 from proxy.live_registry import LiveRegistry
+from proxy.metrics import Metrics
+from proxy.peers import Peers
 from proxy.protocol.errors import error_body
 from proxy.protocol.target import Target
 from proxy.runner import Runner
@@ -43,6 +46,7 @@ class Proxy:
         self.settings = settings
         self._parts: Parts | None = None
         self._runner: web.ServerRunner | None = None
+        self._peers: Peers | None = None
         self.url = ""
 
     async def start(self) -> None:
@@ -62,12 +66,14 @@ class Proxy:
             result=settings.result_pipeline or None,
         )
         registry = LiveRegistry(store, catalog, settings.state_folder, settings.seconds("registry_poll"), defaults)
+        metrics = Metrics(registry)
         self._parts = Parts(
             settings,
-            Upstream(settings),
+            Upstream(settings, metrics.upstream_error),
             registry,
             IndexResolver(store, lambda: bool(registry.snapshot.records.templates)),
             Runner(settings),
+            metrics,
             settings.size("max_body"),
         )
         await registry.start()
@@ -83,8 +89,13 @@ class Proxy:
         self._runner = web.ServerRunner(server, shutdown_timeout=settings.seconds("shutdown_grace"))
         await self._runner.setup()
         host, port = settings.host_port
-        site = web.TCPSite(self._runner, host, port, backlog=1024)
+        worker = workers.identity()
+        site = web.TCPSite(self._runner, host, port, backlog=1024, reuse_port=worker is not None)
         await site.start()
+        if worker is not None:
+            number, folder = worker
+            self._peers = Peers(folder, number, metrics, registry)
+            await self._peers.start()
         bound = self._runner.addresses[0]
         self.url = f"http://{host}:{bound[1]}"
         log.info(
@@ -98,6 +109,8 @@ class Proxy:
         """Stops accepting, finishes what is in flight within `shutdown_grace`, closes everything."""
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._peers is not None:
+            await self._peers.stop()
         if self._parts is not None:
             await self._parts.registry.stop()
             await self._parts.upstream.close()
@@ -110,6 +123,15 @@ class Proxy:
         if parts is None:
             raise RuntimeError("the proxy has not been started")
         call = Call(request, parts, Target.parse(request.raw_path))
+        started = time.monotonic()
+        with parts.metrics.in_flight():
+            response = await self._answered(call)
+        parts.metrics.count(call.surface, response.status, started)
+        return response
+
+    async def _answered(self, call: Call) -> web.StreamResponse:
+        """The answer, whatever happens on the way."""
+        request = call.request
         try:
             return await self._dispatch(call)
         except HeadraceError as error:
@@ -125,6 +147,7 @@ class Proxy:
             raise InvalidError(f"the request target must begin with a slash, not [{call.target.raw_path[:100]}]")
         refuse_registry_index(call)
         handler, call.params = routes.match(call.method, call.target.segments)
+        call.surface = handler.__module__.rpartition(".")[2]
         if handler is routes.PASSTHROUGH and call.target.segments[:1] and call.target.segments[0] in routes.OURS:
             raise _no_such_endpoint(call)
         return await handler(call)

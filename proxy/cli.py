@@ -16,6 +16,7 @@ import uvloop
 from pipelines import keep_buffers
 from pipelines.errors import InvalidError
 from proxy import logging as proxy_logging
+from proxy import workers
 from proxy.app import Proxy
 from proxy.settings import Settings, load
 
@@ -40,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     proxy_logging.configure(settings.log_level)
     keep_buffers()
     try:
+        if settings.workers > 1 and workers.identity() is None:
+            given_arguments = sys.argv[1:] if arguments is None else arguments
+            return uvloop.run(workers.supervise(settings.workers, given_arguments, settings.seconds("shutdown_grace")))
         uvloop.run(serve(settings))
     except OSError as error:
         print(f"headrace: cannot listen on {settings.listen}: {error.strerror}", file=sys.stderr)

@@ -21,7 +21,7 @@ from pipelines.udf.catalog import digest as digest_of
 from proxy.store import pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from pipelines.udf.catalog import Catalog
@@ -48,6 +48,7 @@ class LiveRegistry:
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self.state = "none"
+        self.tell_others: Callable[[], Awaitable[None]] | None = None
 
     @property
     def snapshot(self) -> Snapshot:
@@ -107,6 +108,12 @@ class LiveRegistry:
             self.state = "current"
             self._to_disk(records)
 
+    async def changed(self) -> None:
+        """To be called after a change: takes it over here and, before the caller is answered, in the other workers."""
+        await self.refresh()
+        if self.tell_others is not None:
+            await self.tell_others()
+
     async def change(self, holder: type[H], name: str, change: Callable[[H | None], H | None]) -> H | None:
         """Changes what is attached to an index, a pattern or a template, by compare-and-set; gives what was before.
 
@@ -124,7 +131,7 @@ class LiveRegistry:
             except ConflictError:
                 if attempt == ATTEMPTS - 1:
                     raise
-        await self.refresh()
+        await self.changed()
         return old
 
     async def _install(self, records: Records, codes: dict[str, bytes]) -> None:

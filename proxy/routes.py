@@ -16,6 +16,7 @@ from proxy.handlers import (
     document,
     health,
     index_settings,
+    metrics,
     pipeline_api,
     search,
     templates,
@@ -95,6 +96,8 @@ TABLE: list[tuple[str, str, Handler]] = [
     ("DELETE", "/_pipeline/_association/{pattern}", association_api.delete),
     ("GET", "/_pipeline", pipeline_api.listed),
     ("GET", "/_pipeline/_stats", pipeline_api.all_stats),
+    ("POST", "/_pipeline/_execute", pipeline_api.execute_unsaved),
+    ("POST", "/_pipeline/_import", pipeline_api.import_),
     ("POST|PUT", "/_pipeline/{name}", pipeline_api.put),
     ("GET", "/_pipeline/{name}", pipeline_api.get),
     ("DELETE", "/_pipeline/{name}", pipeline_api.delete),
@@ -107,9 +110,12 @@ TABLE: list[tuple[str, str, Handler]] = [
     ("GET", "/_udf/{name}", udf_api.get),
     ("DELETE", "/_udf/{name}", udf_api.delete),
     ("GET", "/_udf/{name}/_versions", udf_api.versions),
+    ("GET", "/_udf/{name}/_source", udf_api.source),
+    ("GET", "/_udf/{name}/_stats", udf_api.stats),
     ("POST", "/_udf/{name}/_test", udf_api.test),
     ("GET", "/_proxy/health/live", health.live),
     ("GET", "/_proxy/health/ready", health.ready),
+    ("GET", "/_proxy/metrics", metrics.metrics),
 ]
 
 OURS = ("_pipeline", "_udf", "_proxy")

@@ -48,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     udf_max_timeout: str = "5s"
     udf_memory: str = "64mb"
     udf_max_memory: str = "256mb"
+    workers: int = 1
     threads: int = 0
     queue: int = 256
     shutdown_grace: str = "20s"
@@ -93,6 +94,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return values
 
 
+MOST_WORKERS = 256
 SECRETS = ("registry_password", "admin_token")
 DURATIONS = (
     "registry_poll",
@@ -159,6 +161,10 @@ def validate(settings: Settings) -> None:
     host, _, port = settings.listen.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         raise InvalidError(f"[{settings.listen}] is not host:port", "listen")
+    if not 1 <= settings.workers <= MOST_WORKERS:
+        raise InvalidError(f"must be between 1 and {MOST_WORKERS}", "workers")
+    if settings.workers > 1 and port == "0":
+        raise InvalidError("several workers need a port to share, not 0", "listen")
     for name in DURATIONS:
         settings.seconds(name)
     for name in SIZES:

@@ -18,7 +18,7 @@ from yarl import URL
 from pipelines.errors import UnreachableError, UpstreamError, UpstreamTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from proxy.settings import Settings
 
@@ -49,8 +49,9 @@ Body = bytes | aiohttp.StreamReader | None
 class Upstream:
     """The cluster. `send` gives its answer as it arrives; `relay` streams one to the client."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, count: Callable[[str], None] = lambda kind: None) -> None:
         self._base = settings.upstream.rstrip("/")
+        self._count = count
         timeout = aiohttp.ClientTimeout(
             total=None,
             connect=settings.seconds("upstream_connect_timeout"),
@@ -88,10 +89,13 @@ class Upstream:
             async with self._session.request(method, url, headers=headers, data=data, allow_redirects=False) as answer:
                 yield answer
         except (TimeoutError, aiohttp.ServerTimeoutError):
+            self._count("timeout")
             raise UpstreamTimeoutError("the cluster did not answer in time; see upstream_timeout") from None
         except aiohttp.ClientConnectorError as error:
+            self._count("unreachable")
             raise UnreachableError(f"the cluster cannot be reached: {error.strerror or error}") from None
         except aiohttp.ClientError as error:
+            self._count("broken")
             raise UpstreamError(f"the exchange with the cluster broke off: {type(error).__name__}") from None
 
     async def read(self, method: str, target: str, headers: CIMultiDict[str], body: bytes | None) -> Answer:

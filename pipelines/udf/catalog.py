@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipelines import units
 from pipelines._wasm import Module, ModuleError, Udf
 from pipelines.errors import InvalidError
-from pipelines.stats import StageStats
+from pipelines.stats import StageCounts, StageStats
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +57,13 @@ class Catalog:
         """The counts of a version of a UDF over all the stages that run it."""
         with self._lock:
             return self._stats.setdefault(manifest.label, StageStats(manifest.label))
+
+    def dump(self) -> dict[str, StageCounts]:
+        """The counts of every UDF that has run, by `name@version`."""
+        with self._lock:
+            stats = list(self._stats.items())
+        dumped = {label: each.dump() for label, each in stats}
+        return {label: counts for label, counts in dumped.items() if counts.executions}
 
     def keep_only(self, digests: set[str]) -> None:
         """Forgets modules, and their artefacts on disk, that no UDF of the registry names any more."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipelines.registry import Snapshot
     from proxy.index_resolver import IndexResolver
     from proxy.live_registry import LiveRegistry
+    from proxy.metrics import Metrics
     from proxy.protocol.target import Target
     from proxy.runner import Runner
     from proxy.settings import Settings
@@ -37,6 +38,7 @@ class Parts:
     registry: LiveRegistry
     resolver: IndexResolver
     runner: Runner
+    metrics: Metrics
     max_body: int
     """The setting in bytes, read once: every request asks for it."""
 
@@ -50,6 +52,8 @@ class Call:
     target: Target
     params: dict[str, str] = field(default_factory=dict)
     extra: CIMultiDict[str] = field(default_factory=CIMultiDict)
+    surface: str = "refused"
+    """The handler's module, for the metrics."""
     _continued: bool = False
 
     @property
@@ -161,6 +165,13 @@ class Call:
         headers = self.headers_for(body, changed=changed)
         headers.popall(hdrs.ACCEPT_ENCODING, None)
         return await self.parts.upstream.read(self.method, target.raw, headers, body)
+
+    async def ask(self, method: str, path: str) -> Answer:
+        """A call of ours to the cluster with the caller's credentials."""
+        headers = self.headers_for(b"", changed=True)
+        for name in (hdrs.ACCEPT_ENCODING, hdrs.CONTENT_LENGTH, hdrs.CONTENT_TYPE):
+            headers.popall(name, None)
+        return await self.parts.upstream.read(method, path, headers, None)
 
     async def write_bulk(self, body: bytes, params: dict[str, str]) -> Answer:
         """Sends a `_bulk` in place of this request, with its credentials."""

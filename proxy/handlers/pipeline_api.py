@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -14,12 +15,15 @@ from pipelines.definition import (
     UdfStage,
     check_name,
     encode,
+    members_of,
     parse,
 )
-from pipelines.errors import ConflictError, InUseError, InvalidError
+from pipelines.errors import ConflictError, InUseError, InvalidError, MissingError, RefusedError
 from pipelines.registry import PipelineRecord, Snapshot, version_order
+from pipelines.stats import PipelineCounts
 from pipelines.stats import shown as shown_stats
-from proxy.handlers.trial import asked, compiled, kind_of, now, tried
+from proxy.handlers.trial import TrialDocument, asked, compiled, kind_of, now, tried, tried_document
+from proxy.protocol.importing import from_ingest, from_search
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -27,6 +31,9 @@ if TYPE_CHECKING:
     from pipelines.definition import StageDefinition
     from pipelines.registry import Pipeline
     from proxy.handlers.call import Call
+    from proxy.metrics import ProcessCounts
+
+UNSAVED = "unsaved"
 
 
 async def put(call: Call) -> web.StreamResponse:
@@ -34,6 +41,12 @@ async def put(call: Call) -> web.StreamResponse:
     call.require_admin()
     check_name(call.params["name"])
     definition = parse(await call.text(), call.params["name"])
+    known, answer = await _stored(call, definition)
+    return await call.reply_json(200 if known else 201, {"acknowledged": True, **answer})
+
+
+async def _stored(call: Call, definition: PipelineDefinition) -> tuple[bool, dict[str, Any]]:
+    """Stores a definition and makes it active; says whether it was known, and what it is now."""
     registry, store = call.parts.registry, call.parts.registry.store
     await store.ensure_index()
     await registry.refresh()
@@ -52,14 +65,50 @@ async def put(call: Call) -> web.StreamResponse:
             if not known:
                 await store.remove_pipeline(definition.type, definition.name, definition.version)
             raise
-    await registry.refresh()
-    answer = {
-        "acknowledged": True,
-        "name": definition.name,
-        "version": definition.version,
-        "type": definition.type.value,
-    }
-    return await call.reply_json(200 if known else 201, answer)
+    await registry.changed()
+    return known, {"name": definition.name, "version": definition.version, "type": definition.type.value}
+
+
+class _Import(msgspec.Struct, forbid_unknown_fields=True):
+    ingest: str | None = None
+    search: str | None = None
+    name: str | None = None
+    version: str | None = None
+
+
+async def import_(call: Call) -> web.StreamResponse:
+    """Makes pipelines of ours out of one of the cluster's, which is read with the caller's credentials."""
+    call.require_admin()
+    request = asked(await call.text(), _Import)
+    if (request.ingest is None) == (request.search is None):
+        raise InvalidError("exactly one of [ingest] and [search] is required: the name of a pipeline of the cluster")
+    family, source = ("_ingest", request.ingest) if request.ingest is not None else ("_search", request.search)
+    if not request.name:
+        raise InvalidError("required: the cluster's pipeline keeps its name, so ours needs another one", "name")
+    body = await _cluster_pipeline(call, family, source or "")
+    if family == "_ingest":
+        wanted = [from_ingest(body, request.name, request.version)]
+    else:
+        wanted = from_search(body, request.name, request.version)
+    definitions = [parse(msgspec.json.encode(each), request.name) for each in wanted]
+    for definition in definitions:
+        await compiled(call, definition, call.snapshot)
+    stored = [await _stored(call, definition) for definition in definitions]
+    answer = {"acknowledged": True, "pipelines": [shown for _, shown in stored]}
+    return await call.reply_json(200 if all(known for known, _ in stored) else 201, answer)
+
+
+async def _cluster_pipeline(call: Call, family: str, name: str) -> dict[str, Any]:
+    """A pipeline of the cluster. Raises MissingError, and RefusedError where the caller may not see it."""
+    answer = await call.ask("GET", f"/{family}/pipeline/{quote(name, safe='')}")
+    if answer.status == 404:
+        raise MissingError(f"the cluster has no pipeline [{name}] in {family}/pipeline")
+    if not answer.ok:
+        raise RefusedError(f"the cluster does not show {family}/pipeline/{name} to you: status {answer.status}")
+    found: dict[str, dict[str, Any]] = msgspec.json.decode(answer.body)
+    if name not in found:
+        raise MissingError(f"the cluster has no pipeline [{name}] in {family}/pipeline")
+    return found[name]
 
 
 def _versioned(definition: PipelineDefinition, snapshot: Snapshot) -> tuple[PipelineDefinition, bool]:
@@ -167,7 +216,7 @@ async def activate(call: Call) -> web.StreamResponse:
     await compiled(call, definition, call.snapshot)
     before = await registry.store.active(definition.type, definition.name)
     await registry.store.set_active(definition.type, definition.name, version, before)
-    await registry.refresh()
+    await registry.changed()
     return await call.reply_json(200, {"acknowledged": True, "name": definition.name, "version": version})
 
 
@@ -193,7 +242,7 @@ async def delete(call: Call) -> web.StreamResponse:
             others = sorted((v for v in stored if v != version), key=version_order)
             raise InUseError(f"version [{version}] is active; make another one active first: {', '.join(others)}")
         await store.remove_pipeline(kind, name, version)
-    await registry.refresh()
+    await registry.changed()
     return await call.reply_json(200, {"acknowledged": True})
 
 
@@ -211,21 +260,48 @@ async def _created_with(call: Call, snapshot: Snapshot, kind: PipelineType, name
 
 
 class _Execute(msgspec.Struct, forbid_unknown_fields=True):
-    input: msgspec.Raw
+    input: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    docs: list[TrialDocument] | msgspec.UnsetType = msgspec.UNSET
+    pipeline: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     parameters: dict[str, msgspec.Raw] | None = None
     verbose: bool = False
 
 
 async def execute(call: Call) -> web.StreamResponse:
-    """Tries a pipeline on an input; nothing is indexed or searched."""
+    """Tries a stored pipeline on an input; nothing is indexed or searched."""
     call.require_admin()
-    snapshot = call.snapshot
-    pipeline = snapshot.find(call.params["name"], call.target.get("version"), kind_of(call))
     request = asked(await call.text(), _Execute)
+    if request.pipeline is not msgspec.UNSET:
+        raise InvalidError("the path names the pipeline; send an unsaved one to /_pipeline/_execute", "pipeline")
+    definition = call.snapshot.find(call.params["name"], call.target.get("version"), kind_of(call)).definition
+    return await _execute(call, definition, request)
+
+
+async def execute_unsaved(call: Call) -> web.StreamResponse:
+    """Tries a definition that is not stored."""
+    call.require_admin()
+    request = asked(await call.text(), _Execute)
+    if request.pipeline is msgspec.UNSET:
+        raise InvalidError("required: the definition to try", "pipeline")
+    fields = members_of(bytes(request.pipeline))
+    name = msgspec.json.decode(fields["name"]) if "name" in fields else UNSAVED
+    definition = parse(bytes(request.pipeline), name if isinstance(name, str) else UNSAVED)
+    return await _execute(call, msgspec.structs.replace(definition, version=definition.version or "0"), request)
+
+
+async def _execute(call: Call, definition: PipelineDefinition, request: _Execute) -> web.StreamResponse:
+    if (request.input is msgspec.UNSET) == (request.docs is msgspec.UNSET):
+        raise InvalidError("exactly one of [input] and [docs] is required")
     if request.parameters:
-        definition = _with_parameters(pipeline.definition, request.parameters)
-        pipeline = await compiled(call, definition, snapshot)
-    return await call.reply_json(200, await tried(call, pipeline, bytes(request.input), verbose=request.verbose))
+        definition = _with_parameters(definition, request.parameters)
+    pipeline = await compiled(call, definition, call.snapshot)
+    if request.docs is not msgspec.UNSET:
+        if definition.type is not PipelineType.DOCUMENT:
+            raise InvalidError("are for document pipelines; send [input]", "docs")
+        docs = [await tried_document(call, pipeline, doc, verbose=request.verbose) for doc in request.docs]
+        return await call.reply_json(200, {"docs": docs})
+    text = bytes(request.input) if request.input is not msgspec.UNSET else b"{}"
+    return await call.reply_json(200, await tried(call, pipeline, text, verbose=request.verbose))
 
 
 def _with_parameters(definition: PipelineDefinition, given: dict[str, msgspec.Raw]) -> PipelineDefinition:
@@ -246,18 +322,21 @@ def _overridden(stage: StageDefinition, given: dict[str, msgspec.Raw]) -> StageD
 
 
 async def stats(call: Call) -> web.StreamResponse:
-    """Statistics of a pipeline's active version, or that in `?version=`."""
+    """Statistics of a pipeline's active version, or that in `?version=`, over all workers."""
     pipeline = call.snapshot.find(call.params["name"], call.target.get("version"), kind_of(call))
-    return await call.reply_json(200, _stats(pipeline))
+    counts = await call.parts.metrics.gathered()
+    return await call.reply_json(200, _stats(pipeline, counts))
 
 
 async def all_stats(call: Call) -> web.StreamResponse:
-    """Statistics of all active pipelines."""
-    found = [_stats(pipeline) for pipeline in call.snapshot.pipelines()]
+    """Statistics of all active pipelines, over all workers."""
+    counts = await call.parts.metrics.gathered()
+    found = [_stats(pipeline, counts) for pipeline in call.snapshot.pipelines()]
     return await call.reply_json(200, {"total": len(found), "pipelines": found})
 
 
-def _stats(pipeline: Pipeline) -> dict[str, Any]:
+def _stats(pipeline: Pipeline, counts: ProcessCounts) -> dict[str, Any]:
     definition = pipeline.definition
     head = {"name": definition.name, "version": definition.version, "type": definition.type.value}
-    return head | shown_stats(pipeline.stats.dump())
+    found = counts.pipelines.get(f"{definition.type.value}:{definition.label}")
+    return head | shown_stats(found or PipelineCounts())

@@ -17,7 +17,7 @@ from pipelines.registry import compile_pipeline
 from pipelines.stats import PipelineStats
 
 if TYPE_CHECKING:
-    from pipelines import PipelineDefinition, Snapshot
+    from pipelines import Execution, PipelineDefinition, Snapshot
     from pipelines.registry import Pipeline
     from proxy.handlers.call import Call
 
@@ -54,25 +54,80 @@ def asked(body: bytes, what: type[T]) -> T:
         raise explained(error) from None
 
 
+class TrialDocument(msgspec.Struct, forbid_unknown_fields=True):
+    """A document to try a pipeline on, as OpenSearch's `_simulate` takes it."""
+
+    source: msgspec.Raw = msgspec.field(name="_source")
+    index: str = msgspec.field(name="_index", default="_index")
+    id: str | None = msgspec.field(name="_id", default=None)
+    routing: str | None = msgspec.field(name="_routing", default=None)
+
+
 async def tried(call: Call, pipeline: Pipeline, text: bytes, *, verbose: bool) -> dict[str, Any]:
     """What a trial run gave: `output`, `success`, `duration_ms`, and on request each stage's own; not counted."""
-    pipeline = replace(pipeline, stats=PipelineStats())
     batch = Batch.of(pipeline.definition.type.value, text, trial=True)
     started = time.monotonic()
-    run = await call.parts.runner.run(pipeline, batch, Place(trace=verbose, counted=False))
-    state, failure = batch.outcome(0)
+    run = await _run(call, pipeline, batch, verbose=verbose)
+    outputs, failure = _outcome(batch)
     answer: dict[str, Any] = {
-        "output": msgspec.Raw(batch.document(0)) if state in ("live", "finished") else None,
+        "output": outputs[0] if len(outputs) == 1 else outputs or None,
         "duration_ms": round((time.monotonic() - started) * 1000, 3),
         "success": failure is None,
     }
-    if state == "dropped":
+    if len(outputs) > 1:
+        answer["expanded"] = len(outputs)
+    if not outputs and failure is None:
         answer["filtered"] = True
     if failure is not None:
-        status, kind, reason, _, stage = failure
-        answer["error"] = {"type": kind, "reason": reason, "stage": stage, "status": status}
-    if run.trace is not None:
-        answer["stage_results"] = [
+        answer["error"] = failure
+    return answer | _shown_trace(run)
+
+
+async def tried_document(call: Call, pipeline: Pipeline, document: TrialDocument, *, verbose: bool) -> dict[str, Any]:
+    """A trial run over a document with its metadata: `doc`, or `docs` when it became several, or `error`."""
+    batch = Batch.of("document", bytes(document.source), index=document.index, id=document.id, routing=document.routing)
+    run = await _run(call, pipeline, batch, verbose=verbose)
+    _, failure = _outcome(batch)
+    docs = []
+    for i in range(len(batch)):
+        if batch.outcome(i)[0] == "live":
+            index, id_, routing = batch.metadata(i)
+            meta = {"_index": index, "_id": id_, "_routing": routing}
+            shown: dict[str, Any] = {key: value for key, value in meta.items() if value is not None}
+            docs.append(shown | {"_source": msgspec.Raw(batch.document(i))})
+    answer: dict[str, Any]
+    if failure is not None:
+        answer = {"error": failure}
+    elif len(docs) > 1:
+        answer = {"docs": docs}
+    else:
+        answer = {"doc": docs[0]} if docs else {"doc": None, "filtered": True}
+    return answer | _shown_trace(run)
+
+
+async def _run(call: Call, pipeline: Pipeline, batch: Batch, *, verbose: bool) -> Execution:
+    uncounted = replace(pipeline, stats=PipelineStats())
+    return await call.parts.runner.run(uncounted, batch, Place(trace=verbose, counted=False))
+
+
+def _outcome(batch: Batch) -> tuple[list[msgspec.Raw], dict[str, Any] | None]:
+    """The outputs of a run, and its first failure."""
+    outputs: list[msgspec.Raw] = []
+    for i in range(len(batch)):
+        state, failure = batch.outcome(i)
+        if failure is not None:
+            status, kind, reason, _, stage = failure
+            return [], {"type": kind, "reason": reason, "stage": stage, "status": status}
+        if state in ("live", "finished"):
+            outputs.append(msgspec.Raw(batch.document(i)))
+    return outputs, None
+
+
+def _shown_trace(run: Execution) -> dict[str, Any]:
+    if run.trace is None:
+        return {}
+    return {
+        "stage_results": [
             {**entry, "output": msgspec.Raw(entry["output"])} if "output" in entry else entry for entry in run.trace
         ]
-    return answer
+    }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import hdrs
+from multidict import CIMultiDict
 
 from pipelines import PipelineType
 from pipelines.definition import (
@@ -16,11 +17,13 @@ from pipelines.definition import (
     UdfStage,
     check_name,
 )
-from pipelines.errors import ConflictError, InUseError, InvalidError
+from pipelines.errors import ConflictError, InUseError, InvalidError, RegistryError
 from pipelines.registry import UdfRecord
+from pipelines.stats import StageCounts, merged_stages, shown_stage
 from pipelines.udf import manifest as manifests
 from pipelines.udf.catalog import digest as digest_of
 from proxy.handlers.trial import asked, compiled, kind_of, now, tried
+from proxy.upstream import WholeResponse
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -51,7 +54,7 @@ async def put(call: Call) -> web.StreamResponse:
     record = await asyncio.to_thread(_checked, call, manifest, code, claimed)
     if not known and not await store.add_udf(record, code):
         raise ConflictError(f"UDF [{manifest.label}] was created by another request at the same time")
-    await registry.refresh()
+    await registry.changed()
     return await call.reply_json(200 if known else 201, {"acknowledged": True, **shown(record)})
 
 
@@ -159,8 +162,42 @@ async def delete(call: Call) -> web.StreamResponse:
             others = [r for r in snapshot.records.udfs if r.digest == record.digest and r is not record]
             kept = [r for r in others if not (r.manifest.name == name and version is None)]
             await registry.store.remove_udf(record, code_too=not kept)
-    await registry.refresh()
+    await registry.changed()
     return await call.reply_json(200, {"acknowledged": True})
+
+
+_SOURCE_TYPES = {"wat": "text/x-wat; charset=UTF-8"}
+
+
+async def source(call: Call) -> web.StreamResponse:
+    """The code of a UDF as it was sent: text, or the bytes of a module."""
+    record = call.snapshot.udf(call.params["name"], call.target.get("version"))
+    code = call.snapshot.codes.get(record.digest)
+    if code is None:
+        raise RegistryError(f"the code of UDF [{record.manifest.label}] is not at hand")
+    kind = "application/wasm" if code[:4] == b"\0asm" else _SOURCE_TYPES.get(record.manifest.language, "text/plain")
+    headers = CIMultiDict({hdrs.CONTENT_TYPE: kind, "ETag": f'"{record.digest}"'})
+    return await WholeResponse(200, "", headers, code).send(call.request)
+
+
+async def stats(call: Call) -> web.StreamResponse:
+    """Statistics of a UDF by version, over all the stages that run it and all workers."""
+    name, version = call.params["name"], call.target.get("version")
+    call.snapshot.udf(name, version)
+    counts = await call.parts.metrics.gathered()
+    records = [r for r in call.snapshot.udf_versions(name) if version in (None, r.manifest.version)]
+    found = [counts.udfs.get(r.manifest.label, StageCounts(r.manifest.label)) for r in records]
+    versions = [
+        {"version": r.manifest.version, "digest": r.digest, **_counted(each)}
+        for r, each in zip(records, found, strict=True)
+    ]
+    return await call.reply_json(200, {"name": name, **_counted(merged_stages(name, found)), "versions": versions})
+
+
+def _counted(counts: StageCounts) -> dict[str, Any]:
+    shown = shown_stage(counts)
+    del shown["name"], shown["skips"], shown["retries"]
+    return shown
 
 
 class _Test(msgspec.Struct, forbid_unknown_fields=True):

@@ -1,0 +1,90 @@
+"""The workers of one proxy to each other: counts on request, and word of a change in the registry.
+
+Each worker listens on a Unix socket in a folder that only this user can enter. A message is one word; the answer is
+everything up to the end of the connection. A worker that does not answer in time is left out, as one that is just
+starting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from pipelines.errors import HeadraceError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from proxy.live_registry import LiveRegistry
+    from proxy.metrics import Metrics
+
+log = logging.getLogger("headrace.workers")
+
+ANSWER_SECONDS = 2.0
+STATS, CHANGED = b"stats\n", b"changed\n"
+
+
+class Peers:
+    """The sockets of the other workers, and the one of this."""
+
+    def __init__(self, folder: Path, number: int, metrics: Metrics, registry: LiveRegistry) -> None:
+        self._folder = folder
+        self._own = folder / f"worker-{number}.sock"
+        self._metrics = metrics
+        self._registry = registry
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listens, and lets metrics and registry know of the others."""
+        self._own.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._answer, self._own)
+        self._metrics.peers = self
+        self._registry.tell_others = self.changed
+
+    async def stop(self) -> None:
+        """Stops listening."""
+        if self._server is not None:
+            self._server.close()
+        self._own.unlink(missing_ok=True)
+
+    async def dumps(self) -> list[bytes]:
+        """The counts of each other worker that answers."""
+        return await self._ask(STATS)
+
+    async def changed(self) -> None:
+        """Has each other worker read the registry, and waits for it."""
+        await self._ask(CHANGED)
+
+    async def _ask(self, message: bytes) -> list[bytes]:
+        others = [path for path in self._folder.glob("worker-*.sock") if path != self._own]
+        answers = await asyncio.gather(*(self._ask_one(path, message) for path in others))
+        return [answer for answer in answers if answer]
+
+    @staticmethod
+    async def _ask_one(path: Path, message: bytes) -> bytes:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                reader, writer = await asyncio.open_unix_connection(path)
+                try:
+                    writer.write(message)
+                    return await reader.read()
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError) as error:
+            log.warning("worker at %s does not answer: %s", path.name, type(error).__name__)
+            return b""
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            message = await reader.readline()
+            if message == STATS:
+                writer.write(self._metrics.dump())
+            elif message == CHANGED:
+                await self._registry.refresh()
+                writer.write(b"ok")
+            await writer.drain()
+        except (HeadraceError, OSError) as error:
+            log.warning("a question of another worker could not be answered: %s", error)
+        finally:
+            writer.close()
