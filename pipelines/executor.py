@@ -122,7 +122,7 @@ class _Run:
         since = batch.runs + 1
         if stage.condition is not None:
             held = stage.policy.aborts(self.closed) or bool(stage.handlers)
-            self._condition_run(stage, batch.enter_if(stage.condition, held, self.label, stage.label))
+            self._condition_run(stage, batch.enter_if(stage.condition, self.deadline, held, self.label, stage.label))
         try:
             self._stages(batch, stage.stages, end)
         finally:
@@ -169,7 +169,7 @@ class _Run:
         """The stage once over the documents that meet its condition; gives the run with the failures."""
         if stage.condition is None:
             return self._run(batch, stage, end, held)
-        asked = batch.enter_if(stage.condition, held, self.label, stage.label)
+        asked = batch.enter_if(stage.condition, self.deadline, held, self.label, stage.label)
         self._condition_run(stage, asked)
         try:
             if batch.live == 0:

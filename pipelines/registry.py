@@ -26,7 +26,7 @@ from pipelines.definition import (
     UdfStage,
 )
 from pipelines.errors import HeadraceError, InvalidError, MissingError
-from pipelines.stages import CompiledStage, Leaf, compile_stages
+from pipelines.stages import CompiledStage, Composite, Leaf, compile_stages
 from pipelines.stages.native import PIPELINE, reference
 from pipelines.stats import PipelineStats
 from pipelines.udf.manifest import Manifest
@@ -34,6 +34,7 @@ from pipelines.udf.manifest import Manifest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from pipelines.batch import Condition
     from pipelines.definition import UdfConfig
     from pipelines.udf.catalog import Catalog
 
@@ -94,12 +95,22 @@ class Pipeline:
     @cached_property
     def quick(self) -> bool:
         """Whether a small batch may run on the event loop: no UDF, no regular expression, no waiting for retries."""
-        return not any(leaf.runner.slow or leaf.policy.retry for leaf in self.leaves)
+        slow = any(leaf.runner.slow or leaf.policy.retry for leaf in self.leaves)
+        return not slow and not any(condition.slow for condition in _conditions([*self.stages, *self.handlers]))
 
     @cached_property
     def per_hit(self) -> bool:
         """Whether it does nothing but work on hits, one by one."""
         return all(leaf.runner.per_hit for leaf in self.leaves)
+
+
+def _conditions(stages: Iterable[CompiledStage]) -> Iterator[Condition]:
+    for stage in stages:
+        if stage.condition is not None:
+            yield stage.condition
+        if isinstance(stage, Composite):
+            yield from _conditions(stage.stages)
+        yield from _conditions(stage.handlers)
 
 
 def _leaves(stages: Iterable[CompiledStage]) -> Iterator[Leaf]:

@@ -92,7 +92,11 @@ async def _per_hit(resolver: IndexResolver, snapshot: Snapshot, each: Held) -> l
 
 async def _final(call: Call, snapshot: Snapshot, each: Held) -> list[Part]:
     kind, resolver = each.slot.kind, call.parts.resolver
+    for name in [n for n in each.names if not snapshot.attached(kind, n).definition.enabled]:
+        each.parts.setdefault(None, []).extend(each.parts.pop(name))
     pipelines = [snapshot.attached(kind, name) for name in each.names]
+    if not pipelines:
+        return []
     if not each.mixed:
         return [Part(pipelines[0])]
     if kind is RESULT and (parts := await _per_hit(resolver, snapshot, each)):

@@ -239,6 +239,11 @@ async def test_finals_of_several_indexes_are_composed_and_never_vanish(through: 
     assert await seen(f"{name}-*") == {"a/a", "b/b", "free/a", "free/b", "free/c"}
     assert await seen(f"{name}-a,{name}-b", {"query": {"terms": {"tenant": ["a", "c"]}}}) == {"a/a"}
     assert await seen(f"{name}-a,{name}-free", {"search_pipeline": "_none"}) == {"a/a", "free/a", "free/b", "free/c"}
+    off = {"stages": [native("f", "filter_query", query={"match_none": {}})], "type": "query", "enabled": False}
+    await through.put(f"/_pipeline/{name}-off", off)
+    await through.put(f"/{name}-free/_settings", {"index.query.final_pipeline": f"{name}-off"})
+    assert await seen(f"{name}-a,{name}-free") == {"a/a", "free/a", "free/b", "free/c"}, "a disabled one is none"
+    await through.put(f"/{name}-free/_settings", {"index.query.final_pipeline": None})
     await through.put(f"/{name}-b/_settings", {"index.query.final_pipeline": None})
     await through.udf(name, wat.ECHO)
     await through.pipeline(f"{name}-code", "query", wasm("w", name))

@@ -12,7 +12,7 @@ use pyo3::types::PyBytes;
 
 use crate::condition::Condition;
 use crate::contract::Contract;
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, tick, within};
 use crate::document::{Doc, Kind, Meta, State, Text, text_of};
 use crate::effect::{Effect, Terms, settle, unfold};
 use crate::error::Fault;
@@ -27,6 +27,8 @@ use crate::{hits, json, levels};
 /// Errors and log lines that one stage reports per batch; the rest is only counted.
 pub const SAMPLES: usize = 8;
 pub const LOG_LINES: usize = 64;
+/// Documents that one stage may make of the documents of a batch.
+const MOST_EXPANDED: usize = 100_000;
 
 /// What one stage did to a batch. Times in nanoseconds, fuel in points, memory in bytes.
 #[pyclass(frozen, get_all, module = "pipelines._wasm")]
@@ -251,16 +253,18 @@ impl Batch {
         py.detach(|| {
             let start = now_ns();
             let end = timeout.map_or(u64::MAX, |s| start.saturating_add((s * 1e9) as u64));
-            let mut run = self.each(
-                &terms,
-                |text, meta, _, run| {
-                    if run.documents % native.check_every() == 0 && (deadline.is_over() || now_ns() >= end) {
-                        return Err(Fault::timeout("the deadline of the stage or pipeline has passed"));
-                    }
-                    native.apply(text, meta)
-                },
-                native.wide(),
-            );
+            let mut run = within(&deadline, end, || {
+                self.each(
+                    &terms,
+                    |text, meta, _, run| {
+                        if run.documents % native.check_every() == 0 {
+                            tick()?;
+                        }
+                        native.apply(text, meta)
+                    },
+                    native.wide(),
+                )
+            });
             run.duration_ns = now_ns() - start;
             run
         })
@@ -273,11 +277,13 @@ impl Batch {
         &mut self,
         py: Python<'_>,
         condition: &Bound<'_, Condition>,
+        deadline: &Bound<'_, Deadline>,
         abort: bool,
         pipeline: &str,
         stage: &str,
     ) -> StageRun {
         let condition = condition.get();
+        let deadline = Arc::clone(&deadline.get().inner);
         let terms = Terms { abort, pipeline, stage, processor: "if", run: self.next_run() };
         py.detach(|| {
             let mut run = StageRun::default();
@@ -288,11 +294,13 @@ impl Batch {
                     return false;
                 }
                 run.documents += 1;
-                match condition.holds(text_of(&body, &doc.text), &doc.meta, name) {
+                let text = text_of(&body, &doc.text);
+                let asked =
+                    within(&deadline, u64::MAX, || tick().and_then(|()| condition.holds(text, &doc.meta, name)));
+                match asked {
                     Ok(true) => return true,
                     Ok(false) => run.skipped += 1,
-                    Err(reason) => {
-                        let fault = Fault::new(400, "condition_exception", reason);
+                    Err(fault) => {
                         levels::count(&mut run, at, &fault, text_of(&body, &doc.text));
                         if terms.abort {
                             doc.state = terms.failed(fault);
@@ -400,13 +408,14 @@ impl Batch {
         let mut run = StageRun::default();
         let body = Arc::clone(&self.body);
         let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
+        let mut room = MOST_EXPANDED;
         for (at, doc) in self.docs.iter_mut().enumerate().filter(|(_, d)| d.active()) {
             let text = text_of(&body, &doc.text);
             let effect = match wide {
                 None => work(text, &mut doc.meta, at, &mut run),
                 Some(wide) => wide.widened(text, &doc.meta).and_then(|text| work(&text, &mut doc.meta, at, &mut run)),
             };
-            let effect = effect.and_then(|effect| unfold(doc, effect, wide));
+            let effect = effect.and_then(|effect| unfold(doc, effect, wide, &mut room));
             if let Some(parts) = settle(&body, doc, at, effect, terms, &mut run) {
                 expanded.push((at, parts));
             }

@@ -15,10 +15,13 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::document::Meta;
+use crate::error::Fault;
 use crate::json;
 
 /// Longest expression that is compiled, in bytes.
 const LONGEST: usize = 8192;
+/// Loops within loops, over values whose number a document decides.
+const DEEPEST_LOOPS: usize = 2;
 
 /// A compiled condition.
 #[pyclass(frozen, module = "pipelines._wasm")]
@@ -30,6 +33,8 @@ pub struct Condition {
     document: Vec<String>,
     params: Vec<u8>,
     uses_ctx: bool,
+    /// Whether it loops over a document's values.
+    slow: bool,
 }
 
 #[pymethods]
@@ -40,6 +45,12 @@ impl Condition {
     #[new]
     fn new(expression: &str, names: Vec<String>, params: Vec<u8>) -> PyResult<Self> {
         Self::compile(expression, names, params).map_err(PyValueError::new_err)
+    }
+
+    /// Whether a document may take long, so that the condition is kept off the event loop.
+    #[getter]
+    fn slow(&self) -> bool {
+        self.slow
     }
 }
 
@@ -61,6 +72,10 @@ impl Condition {
         if let Some(unknown) = variables.iter().find(|n| !known(n) && !macros(n) && !bound.iter().any(|b| b == *n)) {
             return Err(format!("[{unknown}] is not known here: there are {}, params and ctx", names.join(", ")));
         }
+        let loops = loops(program.expression());
+        if loops > DEEPEST_LOOPS {
+            return Err(format!("loops ([all], [exists], [map], …) are nested deeper than {DEEPEST_LOOPS}"));
+        }
         let uses_ctx = variables.contains(&"ctx");
         let mut tested = Vec::new();
         walk(program.expression(), &mut |expr| {
@@ -70,14 +85,18 @@ impl Condition {
                 tested.push(select.field.clone());
             }
         });
-        Ok(Self { program, env, tested, document: names, params, uses_ctx })
+        Ok(Self { slow: loops > 0, program, env, tested, document: names, params, uses_ctx })
     }
 
     /// Whether the condition is met.
     ///
     /// # Errors
     /// Why it cannot be evaluated, or that it is no yes or no.
-    pub fn holds(&self, text: &[u8], meta: &Meta, pipeline: &str) -> Result<bool, String> {
+    pub fn holds(&self, text: &[u8], meta: &Meta, pipeline: &str) -> Result<bool, Fault> {
+        self.evaluated(text, meta, pipeline).map_err(|reason| Fault::new(400, "condition_exception", reason))
+    }
+
+    fn evaluated(&self, text: &[u8], meta: &Meta, pipeline: &str) -> Result<bool, String> {
         let ctx = if self.uses_ctx { context_text(meta, pipeline) } else { Vec::new() };
         let mut context = Context::with_env(Arc::clone(&self.env));
         for name in &self.document {
@@ -141,6 +160,29 @@ fn walk(expr: &IdedExpr, see: &mut impl FnMut(&Expr)) {
         }),
         _ => {}
     }
+}
+
+/// How deep comprehensions are nested.
+fn loops(expr: &IdedExpr) -> usize {
+    let mut inner = 0;
+    let mut see = |e: &IdedExpr| inner = inner.max(loops(e));
+    match &expr.expr {
+        Expr::Call(call) => call.target.iter().map(|t| &**t).chain(&call.args).for_each(see),
+        Expr::Comprehension(c) => {
+            [&c.iter_range, &c.accu_init, &c.loop_cond, &c.loop_step, &c.result].into_iter().for_each(see);
+            inner += 1;
+        }
+        Expr::List(list) => list.elements.iter().for_each(see),
+        Expr::Map(map) => map.entries.iter().for_each(|entry| {
+            if let EntryExpr::MapEntry(entry) = &entry.expr {
+                see(&entry.key);
+                see(&entry.value);
+            }
+        }),
+        Expr::Select(select) => see(&select.operand),
+        _ => {}
+    }
+    inner
 }
 
 /// The names that comprehensions (`all`, `exists`, …) bind.

@@ -6,6 +6,9 @@ use crate::error::Fault;
 use crate::instance::Output;
 use crate::json;
 
+/// Documents that one may become.
+const MOST_PARTS: usize = 10_000;
+
 /// The UDF result contract (design: pipelines.md): what an answer means for the document.
 pub struct Contract {
     pub kind: Kind,
@@ -59,6 +62,12 @@ impl Contract {
         let parts = json::elements(answer, 0);
         if let Some(at) = parts.iter().position(|r| answer[r.start] != b'{') {
             return Err(Fault::result(format!("the UDF answered a list whose element {at} is not an object")));
+        }
+        if parts.len() > MOST_PARTS {
+            return Err(Fault::result(format!(
+                "the UDF answered {} documents, the limit is {MOST_PARTS}",
+                parts.len()
+            )));
         }
         Ok(match parts.as_slice() {
             [] => Effect::Dropped,

@@ -1,10 +1,12 @@
 //! When a request's work has to end.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
 
+use crate::error::Fault;
 use crate::watchdog::{self, now_ns};
 
 /// When a request's work has to end, and whether it was cancelled; shared by all its stages.
@@ -59,4 +61,34 @@ impl Deadline {
     fn over(&self) -> bool {
         self.inner.is_over()
     }
+}
+
+/// When the built-in or condition at work on this thread has to end.
+#[derive(Clone)]
+struct Bound {
+    deadline: Arc<watchdog::Deadline>,
+    /// Of the stage, by `now_ns`.
+    end: u64,
+}
+
+thread_local! {
+    static BOUND: RefCell<Option<Bound>> = const { RefCell::new(None) };
+}
+
+/// Runs `work` with a deadline that [`tick`] asks; `end` is the stage's own, by `now_ns`.
+pub fn within<T>(deadline: &Arc<watchdog::Deadline>, end: u64, work: impl FnOnce() -> T) -> T {
+    let bound = Bound { deadline: Arc::clone(deadline), end };
+    let before = BOUND.with(|b| b.replace(Some(bound)));
+    let made = work();
+    BOUND.with(|b| *b.borrow_mut() = before);
+    made
+}
+
+/// To be asked in every loop of our own code whose length a document decides.
+///
+/// # Errors
+/// When the time of the stage or pipeline is over, or the request was cancelled.
+pub fn tick() -> Result<(), Fault> {
+    let over = BOUND.with(|b| b.borrow().as_ref().is_some_and(|b| b.deadline.is_over() || now_ns() >= b.end));
+    if over { Err(Fault::timeout("the deadline of the stage or pipeline has passed")) } else { Ok(()) }
 }

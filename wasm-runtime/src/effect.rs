@@ -50,15 +50,24 @@ pub enum Made {
 
 /// Takes metadata back out of what a stage made, and gives several documents their own ids.
 ///
+/// `room`: how many documents the batch may still grow by.
+///
 /// # Errors
-/// For metadata that it cannot have.
-pub fn unfold(doc: &Doc, effect: Effect, wide: Option<Wide>) -> Result<Made, Fault> {
+/// For metadata that it cannot have, and too many documents.
+pub fn unfold(doc: &Doc, effect: Effect, wide: Option<Wide>, room: &mut usize) -> Result<Made, Fault> {
     match (effect, wide) {
         (Effect::Replaced(text), Some(wide)) => {
             let (text, meta) = wide.narrowed(&text, &doc.meta)?;
             Ok(Made::Moved(text, meta))
         }
         (Effect::Expanded(parts), _) => {
+            *room = room.checked_sub(parts.len()).ok_or_else(|| {
+                Fault::new(
+                    429,
+                    "udf_result_exception",
+                    "the stage makes too many documents of this bulk; send smaller ones",
+                )
+            })?;
             let mut docs = Vec::with_capacity(parts.len());
             for (n, part) in parts.into_iter().enumerate() {
                 let derived = || doc.meta.id.as_ref().map(|id| if n == 0 { id.clone() } else { format!("{id}-{n}") });

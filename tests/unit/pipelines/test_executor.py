@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from pipelines import Batch, Bulk, Deadline, Place, Snapshot, execute
+from pipelines.errors import InvalidError
 from pipelines.registry import compile_pipeline
 from pipelines.stats import shown
 from pipelines.udf.catalog import Catalog
@@ -399,3 +400,35 @@ def test_metadata_of_a_stage_reaches_the_next_one():
     batch, _ = run(compiled(first, second, native("c", "set", field="copy", value="{{_ctx.seen}}")))
     assert batch.document(0) == b'{"level":"X","x":1,"copy":"{0=X}"}'
     assert batch.context(0) == b'{"seen":["X"]}'
+
+
+def test_a_timeout_ends_a_built_in_whose_work_a_document_decides():
+    document = {"a": "&".join(f"k{i}=v" for i in range(100_000))}
+    made = compiled({**native("kv", "kv", field="a", field_split="&", value_split="="), "timeout": "50ms"})
+    started = time.monotonic()
+    found, _ = through(made, document)
+    assert found == ["failed"]
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ("doc.l.all(a, doc.l.all(b, doc.l.all(c, c > 0)))", "nested deeper than 2"),
+        ("doc.a == 1 && " * 1000 + "true", "the limit is 8192"),
+    ],
+)
+def test_conditions_that_could_take_for_ever_are_refused(condition, words):
+    with pytest.raises(InvalidError, match=words):
+        compiled({**SET, "if": condition})
+
+
+def test_a_condition_that_loops_is_kept_off_the_event_loop():
+    assert compiled({**SET, "if": "doc.n > 1"}).quick
+    assert not compiled({**SET, "if": "doc.l.exists(x, x > 1)"}).quick
+
+
+def test_a_document_becomes_a_bounded_number_of_documents():
+    many = "[" + ",".join(["{}"] * 10_001) + "]"
+    batch, _ = run(compiled(wasm("w", "u"), udfs=[("u", wat.answering(many))]))
+    assert "the limit is 10000" in batch.outcome(0)[1][2]

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 use super::{Function, Native, Parameters, field};
+use crate::deadline::tick;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
@@ -21,6 +22,38 @@ pub struct Foreach {
     ignore_missing: bool,
     #[serde(skip)]
     inner: Option<Native>,
+    /// The processor sees nothing but the element, so that the document need not be carried along.
+    #[serde(skip)]
+    alone: bool,
+}
+
+/// Built-ins that read and write no other fields than those that their options name.
+const NAMED_FIELDS_ONLY: [&str; 13] = [
+    "append",
+    "bytes",
+    "convert",
+    "gsub",
+    "html_strip",
+    "join",
+    "lowercase",
+    "remove",
+    "set",
+    "sort",
+    "split",
+    "trim",
+    "uppercase",
+];
+
+/// Whether all fields that the options name are the element or parts of it.
+fn is_alone(function: &str, options: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(options);
+    let templates =
+        text.match_indices("{{").all(|(at, _)| text[at..].trim_start_matches(['{', '&', ' ']).starts_with(VALUE));
+    let fields = ["field", "target_field", "exclude_field"].into_iter().all(|key| {
+        let Some(entry) = json::get(options, json::skip_ws(options, 0), key) else { return true };
+        json::string(&options[entry.value]).is_some_and(|name| name.starts_with(VALUE))
+    });
+    NAMED_FIELDS_ONLY.contains(&function) && templates && fields
 }
 
 impl Parameters for Foreach {
@@ -30,6 +63,7 @@ impl Parameters for Foreach {
         let (Some((name, options)), None) = (processors.next(), processors.next()) else {
             return Err("[processor] Must specify exactly one processor type".to_owned());
         };
+        self.alone = is_alone(name, options.get().as_bytes());
         self.inner = Some(Native::build(name, "document", options.get().as_bytes())?);
         Ok(())
     }
@@ -53,19 +87,23 @@ impl Function for Foreach {
         if list[0] != b'[' {
             return Err(field::cannot_cast(&self.field, list, "java.util.List"));
         }
+        let elements: Vec<&[u8]> = json::elements(list, 0).into_iter().map(|range| &list[range]).collect();
+        if self.alone {
+            return self.each_alone(inner, text, &elements, meta);
+        }
         let had = json::get(text, json::skip_ws(text, 0), "_ingest").is_some();
         let before = json::find(text, VALUE).map(|range| text[range].to_vec());
         let mut out = text.to_vec();
-        let mut values = Vec::new();
-        for range in json::elements(list, 0) {
-            out = field::put(&out, VALUE, &list[range])?;
+        let mut values = Vec::with_capacity(elements.len());
+        for element in elements {
+            tick()?;
+            out = field::put(&out, VALUE, element)?;
             match inner.apply(&out, meta)? {
                 Effect::Replaced(new) => out = new,
                 Effect::Dropped => return Ok(Effect::Dropped),
                 _ => {}
             }
-            let value = json::find(&out, VALUE).map_or_else(|| b"null".to_vec(), |range| out[range].to_vec());
-            values.push(value);
+            values.push(value_of(&out));
         }
         out = match before {
             Some(value) => field::put(&out, VALUE, &value)?,
@@ -74,4 +112,23 @@ impl Function for Foreach {
         };
         field::put(&out, &self.field, &field::array(&values)).map(Effect::Replaced)
     }
+}
+
+impl Foreach {
+    fn each_alone(&self, inner: &Native, text: &[u8], elements: &[&[u8]], meta: &mut Meta) -> Result<Effect, Fault> {
+        let mut values = Vec::with_capacity(elements.len());
+        for element in elements {
+            tick()?;
+            let small = [br#"{"_ingest":{"_value":"#.as_slice(), element, b"}}"].concat();
+            match inner.apply(&small, meta)? {
+                Effect::Replaced(new) => values.push(value_of(&new)),
+                _ => values.push(element.to_vec()),
+            }
+        }
+        field::put(text, &self.field, &field::array(&values)).map(Effect::Replaced)
+    }
+}
+
+fn value_of(text: &[u8]) -> Vec<u8> {
+    json::find(text, VALUE).map_or_else(|| b"null".to_vec(), |range| text[range].to_vec())
 }

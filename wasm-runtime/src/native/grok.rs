@@ -7,6 +7,7 @@ use grok::{Grok as Bank, Pattern};
 use serde::Deserialize;
 
 use super::{Function, Parameters, field};
+use crate::deadline::tick;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
@@ -122,6 +123,7 @@ impl Function for Grok {
         let place = field::Place { field: &self.field, target: None, ignore_missing: self.ignore_missing };
         let Some(source) = place.text(text, "cannot process it.")? else { return Ok(Effect::Unchanged) };
         for (at, expression) in self.compiled.iter().enumerate() {
+            tick()?;
             let Some(found) = expression.pattern.match_against(&source) else { continue };
             let mut out = text.to_vec();
             for (name, captures, kind) in &expression.fields {

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::regex::{self, Regex};
 use super::{Function, Parameters, field};
+use crate::deadline::tick;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
@@ -85,6 +86,7 @@ impl Gsub {
         let mut out = String::with_capacity(value.len());
         let mut last = 0;
         for found in pattern.captures_iter(value) {
+            tick()?;
             let found = found.map_err(|e| regex::too_hard(&e))?;
             let Some(whole) = found.get(0) else { continue };
             out.push_str(&value[last..whole.start()]);

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::regex::{self, Regex};
 use super::{Function, Parameters, field};
+use crate::deadline::tick;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
@@ -69,6 +70,7 @@ impl Function for Kv {
         let Some(source) = place.text(text, "cannot extract key-value pairs. ")? else { return Ok(Effect::Unchanged) };
         let mut out = text.to_vec();
         for pair in regex::split(fields, &source, 0, false)? {
+            tick()?;
             let parts = regex::split(values, pair, 2, true)?;
             let [key, value] = parts.as_slice() else {
                 return Err(Fault::illegal(format!(

@@ -2,6 +2,7 @@
 
 pub use fancy_regex::Regex;
 
+use crate::deadline::tick;
 use crate::error::Fault;
 
 /// Steps after which a match is given up.
@@ -31,6 +32,7 @@ pub fn split<'t>(pattern: &Regex, text: &'t str, limit: usize, keep_trailing: bo
     let mut parts = Vec::new();
     let mut last = 0;
     for found in pattern.find_iter(text) {
+        tick()?;
         let found = found.map_err(|e| too_hard(&e))?;
         if limit > 0 && parts.len() + 1 == limit {
             break;
