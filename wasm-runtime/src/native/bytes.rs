@@ -1,35 +1,13 @@
 //! `bytes`: a size with a unit (`1kb`) as a number of bytes; lists element by element.
 
-use serde::Deserialize;
-
-use super::{Function, Parameters, field};
-use crate::document::Meta;
-use crate::effect::Effect;
+use super::texts::TextMap;
 use crate::error::Fault;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Bytes {
-    field: String,
-    target_field: Option<String>,
-    #[serde(default)]
-    ignore_missing: bool,
-}
+pub struct Bytes;
 
-impl Parameters for Bytes {
-    fn prepare(&mut self) -> Result<(), String> {
-        field::check_pair(&mut self.field, &mut self.target_field)
-    }
-}
-
-impl Function for Bytes {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place {
-            field: &self.field,
-            target: self.target_field.as_deref(),
-            ignore_missing: self.ignore_missing,
-        };
-        place.map_text(text, size)
+impl TextMap for Bytes {
+    fn map(text: &str) -> Result<Vec<u8>, Fault> {
+        size(text)
     }
 }
 

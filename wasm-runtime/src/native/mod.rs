@@ -36,6 +36,7 @@ mod sort;
 mod split;
 mod synonym;
 mod template;
+mod texts;
 mod trim;
 mod truncate_hits;
 mod uppercase;
@@ -46,6 +47,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde::de::DeserializeOwned;
 
+use self::texts::Texts;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
@@ -101,9 +103,9 @@ const FUNCTIONS: &[Entry] = &[
     quick("rename", BODY, make::<rename::Rename>),
     quick("copy", BODY, make::<copy::Copy>),
     quick("convert", BODY, make::<convert::Convert>),
-    quick("lowercase", BODY, make::<lowercase::Lowercase>),
-    quick("uppercase", BODY, make::<uppercase::Uppercase>),
-    quick("trim", BODY, make::<trim::Trim>),
+    quick("lowercase", BODY, make::<Texts<lowercase::Lowercase>>),
+    quick("uppercase", BODY, make::<Texts<uppercase::Uppercase>>),
+    quick("trim", BODY, make::<Texts<trim::Trim>>),
     slow("split", DOCUMENT, make::<split::Split>),
     quick("join", DOCUMENT, make::<join::Join>),
     slow("gsub", BODY, make::<gsub::Gsub>),
@@ -114,9 +116,9 @@ const FUNCTIONS: &[Entry] = &[
     quick("dissect", DOCUMENT, make::<dissect::Dissect>),
     slow("grok", DOCUMENT, make::<grok::Grok>),
     quick("csv", DOCUMENT, make::<csv::Csv>),
-    quick("html_strip", DOCUMENT, make::<html_strip::HtmlStrip>),
-    quick("bytes", DOCUMENT, make::<bytes::Bytes>),
-    quick("urldecode", DOCUMENT, make::<urldecode::Urldecode>),
+    quick("html_strip", DOCUMENT, make::<Texts<html_strip::HtmlStrip>>),
+    quick("bytes", DOCUMENT, make::<Texts<bytes::Bytes>>),
+    quick("urldecode", DOCUMENT, make::<Texts<urldecode::Urldecode>>),
     quick("fingerprint", DOCUMENT, make::<fingerprint::Fingerprint>),
     quick("dot_expander", DOCUMENT, make::<dot_expander::DotExpander>),
     quick("sort", DOCUMENT, make::<sort::Sort>),

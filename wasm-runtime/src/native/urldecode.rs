@@ -1,36 +1,14 @@
 //! `urldecode`: a string, or every string of a list, URL-decoded.
 
-use serde::Deserialize;
-
-use super::{Function, Parameters, field};
-use crate::document::Meta;
-use crate::effect::Effect;
+use super::texts::TextMap;
 use crate::error::Fault;
 use crate::json;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Urldecode {
-    field: String,
-    target_field: Option<String>,
-    #[serde(default)]
-    ignore_missing: bool,
-}
+pub struct Urldecode;
 
-impl Parameters for Urldecode {
-    fn prepare(&mut self) -> Result<(), String> {
-        field::check_pair(&mut self.field, &mut self.target_field)
-    }
-}
-
-impl Function for Urldecode {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place {
-            field: &self.field,
-            target: self.target_field.as_deref(),
-            ignore_missing: self.ignore_missing,
-        };
-        place.map_text(text, |value| decoded(value).map(|text| json::quote(&text)))
+impl TextMap for Urldecode {
+    fn map(text: &str) -> Result<Vec<u8>, Fault> {
+        decoded(text).map(|text| json::quote(&text))
     }
 }
 
