@@ -104,6 +104,9 @@ async def attached(call: Call) -> web.StreamResponse:
     """What is attached to every index of the expression, by name."""
     held = call.snapshot.associations.indexes
     targets = await _targets(call)
+    view = await call.parts.resolver.view()
+    if unknown := [t.name for t in targets if t.name not in held and not view.knows(t.name)]:
+        raise MissingError(f"no such index [{', '.join(unknown)}]")
     answer = {t.name: held[t.name].shown if t.name in held else {} for t in targets}
     return await call.reply_json(200, answer)
 

@@ -82,6 +82,7 @@ async def test_what_is_attached_and_what_would_run(through: Http, direct: Http, 
         "pipeline": name, "version": "1", "enabled": True, "source": "index", "by": f"{name}-x",
     }  # fmt: skip
     assert (found["query"]["final"]["source"], found["query"]["final"]["by"]) == ("pattern", f"{name}*")
+    assert (await through.get(f"/{name}-later/_pipeline")).status == 404
     future = (await through.get(f"/{name}-later/_pipeline/_resolve")).json
     assert future[f"{name}-later"]["query"]["final"]["pipeline"] == name
     assert (await through.get(f"/{name}*/_pipeline/_resolve")).json.keys() == {f"{name}-x"}
