@@ -3,7 +3,8 @@ FROM rust:1.95-bookworm AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends python3-venv && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-RUN python3 -m venv /build && /build/bin/pip install --quiet build \
+RUN python3 -m venv /build && /build/bin/pip install --quiet build ziglang \
+ && /build/bin/python python-guest/build.py \
  && /build/bin/python -m build --wheel --outdir /wheels .
 
 FROM python:3.11-slim-bookworm

@@ -270,14 +270,10 @@ def _check_policy(
 
 
 def _check_udf(config: UdfConfig, path: str, kind: PipelineType) -> None:
-    if config.code is not None:
-        raise InvalidError(
-            "inline Python is not available in this version: upload a WebAssembly UDF with PUT /_udf/{name} "
-            "and name it in udf_name",
-            f"{path}.code",
-        )
-    if not config.udf_name:
-        raise InvalidError("required: the name of an uploaded UDF", f"{path}.udf_name")
+    if config.code is not None and (config.udf_name or config.udf_version):
+        raise InvalidError("is the stage's own code; leave udf_name and udf_version out", f"{path}.code")
+    if config.code is None and not config.udf_name:
+        raise InvalidError("required: the name of an uploaded UDF, or Python in [code]", f"{path}.udf_name")
     if config.scope not in (None, *SCOPES[kind]):
         raise InvalidError(
             f"[{config.scope}] is not a scope of {kind.value} pipelines; there are {', '.join(SCOPES[kind])}",

@@ -293,7 +293,7 @@ def _references(definition: PipelineDefinition) -> Iterator[tuple[str, str | Non
 
 
 def _udf_configs(definition: PipelineDefinition) -> Iterator[UdfConfig]:
-    return (s.config for s in _all_stages(definition) if isinstance(s, UdfStage))
+    return (s.config for s in _all_stages(definition) if isinstance(s, UdfStage) and s.config.code is None)
 
 
 @dataclass

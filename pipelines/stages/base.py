@@ -174,6 +174,9 @@ def _compile_one(stage: StageDefinition, scope: Scope) -> CompiledStage:
         case NativeStage(config=native):
             runner: Runner = NativeRunner.build(native, scope.kind, field)
             parameters = bytes(native.parameters)
+        case UdfStage(config=udf) if udf.code is not None:
+            udf_runner = UdfRunner.inline(udf, scope.kind, label, scope.resolver.catalog, field)
+            runner, parameters = udf_runner, udf_runner.parameters
         case UdfStage(config=udf):
             manifest, code = scope.resolver.udf(udf.udf_name or "", udf.udf_version, field)
             udf_runner = UdfRunner.build(udf, manifest, code, scope.resolver.catalog, field)

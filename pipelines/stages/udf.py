@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipelines.definition import PipelineType
 from pipelines.errors import InvalidError
-from pipelines.udf.manifest import bind_parameters
+from pipelines.udf.catalog import started
+from pipelines.udf.manifest import PYTHON, Manifest, bind_parameters
 
 if TYPE_CHECKING:
     from pipelines._wasm import Udf
@@ -15,7 +17,10 @@ if TYPE_CHECKING:
     from pipelines.definition import UdfConfig
     from pipelines.stats import StageStats
     from pipelines.udf.catalog import Catalog
-    from pipelines.udf.manifest import Manifest
+
+INLINE = "inline"
+DOCUMENTS = {PipelineType.DOCUMENT: "document", PipelineType.QUERY: "request", PipelineType.RESULT: "result"}
+"""What a snippet calls the thing that it works on; in the scope of hits it is `hit`."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +41,26 @@ class UdfRunner:
     def build(cls, config: UdfConfig, manifest: Manifest, code: bytes, catalog: Catalog, field: str) -> UdfRunner:
         """Binds the UDF's module to the stage's parameters. Raises InvalidError."""
         parameters = bind_parameters(manifest, config.parameters, f"{field}.parameters")
-        module = catalog.module(code, manifest.entry, f"{field}.udf_name")
         try:
-            udf = catalog.bind(manifest, module, parameters)
+            udf = catalog.udf(manifest, code, parameters, f"{field}.udf_name")
         except InvalidError as error:
+            if error.field == f"{field}.udf_name":
+                raise
             raise InvalidError(f"UDF [{manifest.label}]: {error.reason}", f"{field}.udf_name") from None
+        return cls._of(config, udf, manifest, parameters, catalog)
+
+    @classmethod
+    def inline(cls, config: UdfConfig, kind: PipelineType, label: str, catalog: Catalog, field: str) -> UdfRunner:
+        """A snippet of Python in the stage itself. Raises InvalidError with line and column of what is wrong."""
+        manifest = Manifest(name=INLINE, version=label, language=PYTHON)
+        parameters = bind_parameters(manifest, config.parameters, f"{field}.parameters")
+        document = "hit" if config.scope == "hit" else DOCUMENTS[kind]
+        code = (config.code or "").encode()
+        udf = started(catalog.udf(manifest, code, parameters, f"{field}.code", inline=document), f"{field}.code")
+        return cls._of(config, udf, manifest, parameters, catalog)
+
+    @classmethod
+    def _of(cls, config: UdfConfig, udf: Udf, manifest: Manifest, parameters: bytes, catalog: Catalog) -> UdfRunner:
         return cls(
             udf,
             manifest,

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from pipelines import units
 from pipelines._wasm import Module, ModuleError, Udf
 from pipelines.errors import InvalidError
 from pipelines.stats import StageCounts, StageStats
+from pipelines.udf.manifest import PYTHON
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pipelines.udf.manifest import Manifest
+
+GUEST = Path(__file__).parent.parent / "python.wasm"
+"""The Python guest, made by python-guest/build.py; part of the wheel."""
+STACK, PYTHON_STACK = 1 << 20, 8 << 20
+"""Bytes of wasm stack; Python's own RecursionError must come first."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class Catalog:
         self._cache = cache
         self.ceilings = ceilings or Ceilings()
         self._modules: dict[tuple[str, str | None], Module] = {}
+        self._guest: Module | None = None
         self._stats: dict[str, StageStats] = {}
         self._lock = threading.Lock()
         if cache is not None:
@@ -65,6 +74,33 @@ class Catalog:
         dumped = {label: each.dump() for label, each in stats}
         return {label: counts for label, counts in dumped.items() if counts.executions}
 
+    def python(self, field: str = "language") -> Module:
+        """The Python guest, compiled once per machine. Raises InvalidError where this build has none."""
+        with self._lock:
+            if self._guest is None:
+                if not GUEST.is_file():
+                    raise InvalidError(
+                        "this Headrace was built without its Python guest (python-guest/build.py)", field
+                    )
+                code = GUEST.read_bytes()
+                folder = guest_cache()
+                self._guest = Module(code, digest(code), cache_dir=folder)
+            return self._guest
+
+    def udf(self, manifest: Manifest, code: bytes, parameters: bytes, field: str, *, inline: str | None = None) -> Udf:
+        """A UDF with the parameters of one stage. Raises InvalidError with the engine's words.
+
+        `inline`: the code is a snippet over a document of this name.
+        """
+        if manifest.language != PYTHON:
+            return self.bind(manifest, self.module(code, manifest.entry, field), parameters)
+        config: dict[str, Any] = {"source": code.decode(), "parameters": msgspec.Raw(parameters)}
+        if manifest.entry:
+            config["entry"] = manifest.entry
+        if inline:
+            config["inline"] = inline
+        return self.bind(manifest, self.python(field), msgspec.json.encode(config))
+
     def keep_only(self, digests: set[str]) -> None:
         """Forgets modules, and their artefacts on disk, that no UDF of the registry names any more."""
         with self._lock:
@@ -84,6 +120,7 @@ class Catalog:
                 fuel=manifest.limits.fuel,
                 output=self.ceilings.output,
                 log=self.ceilings.log,
+                stack=PYTHON_STACK if manifest.language == PYTHON else STACK,
                 merge=manifest.merge,
                 isolate=manifest.isolation == "document",
             )
@@ -104,14 +141,29 @@ class Catalog:
             raise InvalidError(f"more than this proxy allows: {ceilings.max_memory} bytes", "limits.memory")
         return timeout, memory
 
-    def try_out(self, manifest: Manifest, module: Module) -> None:
-        """Makes one sandbox, so that a start function that traps is seen at upload. Raises InvalidError."""
-        if any(parameter.required for parameter in manifest.parameters):
+    def try_out(self, manifest: Manifest, code: bytes) -> None:
+        """Makes one sandbox, so that code that cannot be started is seen at upload. Raises InvalidError."""
+        python = manifest.language == PYTHON
+        if not python and any(parameter.required for parameter in manifest.parameters):
             return
-        try:
-            self.bind(manifest, module, b"{}").warm_up()
-        except ModuleError as error:
-            raise InvalidError(f"cannot be started: {error}", "wasm") from None
+        field = "source" if python else "wasm"
+        started(self.udf(manifest, code, b"{}", field), field)
+
+
+def started(udf: Udf, field: str) -> Udf:
+    """The UDF with one sandbox made. Raises InvalidError with what went wrong, for Python with line and column."""
+    try:
+        udf.warm_up()
+    except ModuleError as error:
+        raise InvalidError(f"cannot be started: {error}", field) from None
+    return udf
+
+
+def guest_cache() -> Path:
+    """The user's cache folder for the compiled guest, which all proxies of this user share."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "headrace", "compiled")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 def digest(code: bytes) -> str:

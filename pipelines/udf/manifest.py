@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import Any, Literal
 
 import msgspec
@@ -15,7 +16,10 @@ from pipelines import units
 from pipelines.definition import EMPTY, VERSION, Strict, check_name, explained, object_of
 from pipelines.errors import InvalidError
 
-LANGUAGES = ("wasm", "wat", "rust", "c", "go", "assemblyscript")
+PYTHON = "python"
+LANGUAGES = ("wasm", "wat", "rust", "c", "go", "assemblyscript", PYTHON)
+FROM_SOURCE = ("wat", PYTHON)
+"""Languages whose source is uploaded; of the others the compiled module is."""
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -80,6 +84,8 @@ class _Upload(Manifest, frozen=True, kw_only=True):
 def parse(body: bytes, name: str) -> tuple[Manifest, bytes, str | None]:
     """Manifest, code and claimed ABI of a JSON upload for the path's `name`. Raises InvalidError."""
     fields = object_of(body)
+    if fields.get("language") == PYTHON and isinstance(fields.get("source"), str):
+        fields = headers(fields["source"]) | fields
     if fields.setdefault("name", name) != name:
         raise InvalidError(f"is [{fields['name']}], but the path names [{name}]", "name")
     try:
@@ -95,11 +101,49 @@ def parse(body: bytes, name: str) -> tuple[Manifest, bytes, str | None]:
 
 def raw(body: bytes, name: str, version: str, language: str) -> Manifest:
     """The manifest of an upload that is nothing but its code. Raises InvalidError."""
-    manifest = Manifest(name=name, version=version, language=language)
+    fields: dict[str, Any] = {}
+    if language == PYTHON:
+        try:
+            fields = headers(body.decode())
+        except UnicodeDecodeError as error:
+            raise InvalidError(f"the source is not UTF-8: {error}", "source") from None
+    if fields.setdefault("name", name) != name:
+        raise InvalidError(f"the code says [{fields['name']}], but the path names [{name}]", "name")
+    fields |= {"language": language, **({"version": version} if version else {})}
+    try:
+        manifest = msgspec.convert(fields, Manifest)
+    except msgspec.ValidationError as error:
+        raise explained(error) from None
     validate(manifest)
     if not body:
         raise InvalidError("the request body is empty; send the module's bytes")
     return manifest
+
+
+_HEADER = re.compile(r"^#\s*@udf:\s*([a-z_.]+)\s*=\s*(.*?)\s*$", re.MULTILINE)
+_HEADER_TEXTS = ("name", "version", "entry", "description", "returns", "category", "author")
+
+
+def headers(source: str) -> dict[str, Any]:
+    """What `# @udf: key=value` lines in a source say of the UDF. Raises InvalidError for a key that there is not.
+
+    Keys are `name`, `version`, `entry`, `description`, `returns`, `category`, `author`, `tags` (separated by commas),
+    `merge`, `metadata`, `isolation`, and `timeout`, `memory`, `fuel` of the limits.
+    """
+    found: dict[str, Any] = {}
+    for key, value in _HEADER.findall(source):
+        if key in _HEADER_TEXTS or key == "isolation":
+            found[key] = value
+        elif key == "tags":
+            found[key] = [tag.strip() for tag in value.split(",") if tag.strip()]
+        elif key in ("merge", "metadata"):
+            found[key] = value.lower() == "true"
+        elif key in ("timeout", "memory", "fuel"):
+            limit = int(value) if key == "fuel" and value.isdigit() else value
+            found.setdefault("limits", {})[key] = limit
+        else:
+            raise InvalidError(f"the code's header [@udf: {key}] is not known", "source")
+    return found
 
 
 def _code(upload: _Upload) -> bytes:
@@ -107,10 +151,10 @@ def _code(upload: _Upload) -> bytes:
     if (upload.source is None) == (upload.wasm is None):
         raise InvalidError("exactly one of wasm (base64 of a module) and source (WAT text) is required")
     if upload.source is not None:
-        if upload.language != "wat":
+        if upload.language not in FROM_SOURCE:
             raise InvalidError(
-                f"source text is compiled only for language [wat]; compile your {upload.language} code and send the "
-                "module in [wasm]",
+                f"source text is taken only for {' and '.join(FROM_SOURCE)}; compile your {upload.language} code "
+                "and send the module in [wasm]",
                 "source",
             )
         return upload.source.encode()
@@ -122,7 +166,7 @@ def _code(upload: _Upload) -> bytes:
 
 def check_language(language: str) -> None:
     """Raises InvalidError for a language that cannot run here, and says what can."""
-    if language in ("python", "javascript"):
+    if language == "javascript":
         raise InvalidError(
             f"{language} UDFs are not available in this version; use a WebAssembly module ({', '.join(LANGUAGES)})",
             "language",

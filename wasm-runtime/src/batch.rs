@@ -3,6 +3,7 @@
 //! A batch is a whole `_bulk`, one document, one search body or one response. Python decides per stage (policy, deadline,
 //! statistics); the loops over documents are here and run without the GIL.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyIndexError, PyValueError};
@@ -27,6 +28,9 @@ use crate::{hits, json, levels};
 /// Errors and log lines that one stage reports per batch; the rest is only counted.
 pub const SAMPLES: usize = 8;
 pub const LOG_LINES: usize = 64;
+/// Documents, and bytes of them, that go into a UDF in one call where it takes many.
+const CHUNK_DOCUMENTS: usize = 200;
+const CHUNK_BYTES: usize = 1 << 20;
 /// Documents that one stage may make of the documents of a batch.
 const MOST_EXPANDED: usize = 100_000;
 
@@ -216,6 +220,12 @@ impl Batch {
         py.detach(|| {
             guard_signals();
             let mut work = Work::new(&runner);
+            if runner.udf.batched() {
+                let mut run = self.each_chunk(&terms, &contract, &mut work, wide);
+                work.finish(&mut run);
+                run.duration_ns = now_ns() - start;
+                return run;
+            }
             let mut run = self.each(
                 &terms,
                 |text, meta, at, run| {
@@ -418,6 +428,70 @@ impl Batch {
             let effect = effect.and_then(|effect| unfold(doc, effect, wide, &mut room));
             if let Some(parts) = settle(&body, doc, at, effect, terms, &mut run) {
                 expanded.push((at, parts));
+            }
+        }
+        if !expanded.is_empty() {
+            self.insert(expanded);
+        }
+        run
+    }
+
+    /// One stage over the active documents, some hundred at a time.
+    fn each_chunk(
+        &mut self,
+        terms: &Terms<'_>,
+        contract: &Contract,
+        work: &mut Work<'_>,
+        wide: Option<Wide>,
+    ) -> StageRun {
+        let mut run = StageRun::default();
+        let body = Arc::clone(&self.body);
+        let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
+        let mut room = MOST_EXPANDED;
+        let mut active: Vec<usize> = (0..self.docs.len()).filter(|i| self.docs[*i].active()).collect();
+        while !active.is_empty() {
+            let mut size = 0;
+            let count = active.iter().take(CHUNK_DOCUMENTS).take_while(|i| {
+                size += self.text(&self.docs[**i]).len();
+                size <= CHUNK_BYTES
+            });
+            let chunk: Vec<usize> = active.drain(..count.count().max(1)).collect();
+            let widened: Vec<Result<Cow<'_, [u8]>, Fault>> = chunk
+                .iter()
+                .map(|i| {
+                    let doc = &self.docs[*i];
+                    let text = text_of(&body, &doc.text);
+                    wide.map_or(Ok(Cow::Borrowed(text)), |wide| wide.widened(text, &doc.meta).map(Cow::Owned))
+                })
+                .collect();
+            let given: Vec<(&[u8], &Meta)> = chunk
+                .iter()
+                .zip(&widened)
+                .filter_map(|(i, text)| text.as_ref().ok().map(|text| (text.as_ref(), &self.docs[*i].meta)))
+                .collect();
+            let mut results = work.call_many(&given, chunk[0], &mut run).into_iter();
+            let mut effects = Vec::with_capacity(chunk.len());
+            for text in &widened {
+                effects.push(match text {
+                    Err(fault) => Err(fault.clone()),
+                    Ok(text) => results
+                        .next()
+                        .unwrap_or_else(|| Err(Fault::result("the UDF gave no result")))
+                        .and_then(|g| contract.apply(text, g.output, g.edited).map(|effect| (effect, g.ctx))),
+                });
+            }
+            drop(widened);
+            for (at, effect) in chunk.into_iter().zip(effects) {
+                let doc = &mut self.docs[at];
+                let made = effect.and_then(|(effect, ctx)| {
+                    if ctx.is_some() {
+                        doc.meta.ctx = ctx;
+                    }
+                    unfold(doc, effect, wide, &mut room)
+                });
+                if let Some(parts) = settle(&body, doc, at, made, terms, &mut run) {
+                    expanded.push((at, parts));
+                }
             }
         }
         if !expanded.is_empty() {

@@ -33,8 +33,10 @@ pub struct Host {
     pub fuel: *mut u64,
     pub log: Vec<LogLine>,
     pub log_budget: usize,
-    random: u64,
-    clock_ns: u64,
+    pub random: u64,
+    pub clock_ns: u64,
+    /// Python sees the time (in whole milliseconds) and true randomness; other guests a count and a fixed seed.
+    pub real: bool,
 }
 
 // SAFETY: the raw pointers are set for the time of one call by the thread that makes it, and cleared after it.
@@ -55,6 +57,7 @@ impl Host {
             log_budget: 0,
             random: 0x9e37_79b9_7f4a_7c15,
             clock_ns: 1_000_000_000,
+            real: false,
         }
     }
 
@@ -96,7 +99,7 @@ impl Host {
         self.ctx.as_deref().or_else(|| self.meta().map(Meta::ctx)).unwrap_or(b"{}")
     }
 
-    fn charge(&self, bytes: usize) {
+    pub fn charge(&self, bytes: usize) {
         if !self.fuel.is_null() {
             // SAFETY: points at this instance's metering global, alive as long as the instance runs.
             let fuel = unsafe { AtomicU64::from_ptr(self.fuel) };
@@ -105,7 +108,7 @@ impl Host {
         }
     }
 
-    fn note(&mut self, level: i32, text: &[u8]) {
+    pub fn note(&mut self, level: i32, text: &[u8]) {
         if self.log_budget == 0 {
             return;
         }
@@ -115,13 +118,13 @@ impl Host {
     }
 }
 
-type Env<'a> = FunctionEnvMut<'a, Host>;
+pub type Env<'a> = FunctionEnvMut<'a, Host>;
 
 fn outside(ptr: i32, len: usize) -> RuntimeError {
     RuntimeError::new(format!("the UDF passed {len} bytes at address {} that are outside its memory", ptr as u32))
 }
 
-fn read(env: &Env<'_>, ptr: i32, len: i32) -> Result<Vec<u8>, RuntimeError> {
+pub fn read(env: &Env<'_>, ptr: i32, len: i32) -> Result<Vec<u8>, RuntimeError> {
     let (at, len) = (ptr as u32 as usize, len as u32 as usize);
     let memory = env.data().memory.as_ref().ok_or_else(|| outside(ptr, len))?;
     let store = env.as_store_ref();
@@ -131,7 +134,7 @@ fn read(env: &Env<'_>, ptr: i32, len: i32) -> Result<Vec<u8>, RuntimeError> {
     at.checked_add(len).and_then(|end| data.get(at..end)).map(<[u8]>::to_vec).ok_or_else(|| outside(ptr, len))
 }
 
-fn write(env: &Env<'_>, ptr: i32, bytes: &[u8]) -> Result<(), RuntimeError> {
+pub fn write(env: &Env<'_>, ptr: i32, bytes: &[u8]) -> Result<(), RuntimeError> {
     let memory = env.data().memory.as_ref().ok_or_else(|| outside(ptr, bytes.len()))?;
     let store = env.as_store_ref();
     let view = memory.view(&store);
@@ -373,62 +376,6 @@ fn abort(_env: Env<'_>, _message: i32, _file: i32, line: i32, column: i32) -> Re
     Err(RuntimeError::new(format!("the UDF called abort at line {line}, column {column}")))
 }
 
-const BADF: i32 = 8;
-const NOSYS: i32 = 52;
-
-fn fd_write(mut env: Env<'_>, fd: i32, iovs: i32, count: i32, written: i32) -> Result<i32, RuntimeError> {
-    if fd != 1 && fd != 2 {
-        return Ok(BADF);
-    }
-    let mut text = Vec::new();
-    let mut total = 0u32;
-    for i in 0..count.clamp(0, 64) {
-        let iov = read(&env, iovs.wrapping_add(i * 8), 8)?;
-        let ptr = i32::from_le_bytes([iov[0], iov[1], iov[2], iov[3]]);
-        let len = i32::from_le_bytes([iov[4], iov[5], iov[6], iov[7]]);
-        total = total.wrapping_add(len as u32);
-        let room = env.data().log_budget.saturating_sub(text.len());
-        text.extend(read(&env, ptr, len.clamp(0, room as i32))?);
-    }
-    env.data().charge(text.len());
-    env.data_mut().note(if fd == 1 { 2 } else { 3 }, &text);
-    write(&env, written, &total.to_le_bytes()).map(|()| 0)
-}
-
-/// A clock that counts calls in milliseconds: never 0 (Go refuses that), no time of the host.
-fn clock_time_get(mut env: Env<'_>, _id: i32, _precision: i64, out: i32) -> Result<i32, RuntimeError> {
-    env.data_mut().clock_ns += 1_000_000;
-    let now = env.data().clock_ns;
-    write(&env, out, &now.to_le_bytes()).map(|()| 0)
-}
-
-/// Numbers from a fixed seed (splitmix64, Steele et al. 2014): the same UDF gives the same answers everywhere.
-fn random_get(mut env: Env<'_>, ptr: i32, len: i32) -> Result<i32, RuntimeError> {
-    let len = len as u32 as usize;
-    if len > 1 << 16 {
-        return Ok(NOSYS);
-    }
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
-        let host = env.data_mut();
-        host.random = host.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = host.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bytes.extend((z ^ (z >> 31)).to_le_bytes());
-    }
-    write(&env, ptr, &bytes[..len]).map(|()| 0)
-}
-
-fn sizes_get(env: Env<'_>, count: i32, size: i32) -> Result<i32, RuntimeError> {
-    write(&env, count, &[0; 4])?;
-    write(&env, size, &[0; 4]).map(|()| 0)
-}
-
-fn proc_exit(_env: Env<'_>, code: i32) -> Result<(), RuntimeError> {
-    Err(RuntimeError::new(format!("the UDF called exit({code})")))
-}
-
 /// Imports for `module`: only the functions it names, each checked against the type it declares.
 ///
 /// # Errors
@@ -495,25 +442,5 @@ fn host_function(
             _ => return None,
         });
     }
-    if space != "wasi_snapshot_preview1" {
-        return None;
-    }
-    Some(match name {
-        "fd_write" => function!(fd_write),
-        "clock_time_get" => function!(clock_time_get),
-        "random_get" => function!(random_get),
-        "args_sizes_get" | "environ_sizes_get" => function!(sizes_get),
-        "args_get" | "environ_get" => function!(|_e: Env<'_>, _a: i32, _b: i32| 0i32),
-        "proc_exit" => function!(proc_exit),
-        "sched_yield" => function!(|_e: Env<'_>| 0i32),
-        "fd_close" => function!(|_e: Env<'_>, _fd: i32| BADF),
-        "fd_prestat_get" | "fd_fdstat_get" | "fd_fdstat_set_flags" => {
-            function!(|_e: Env<'_>, _fd: i32, _out: i32| BADF)
-        }
-        "fd_prestat_dir_name" => function!(|_e: Env<'_>, _fd: i32, _p: i32, _l: i32| BADF),
-        "fd_seek" => function!(|_e: Env<'_>, _fd: i32, _o: i64, _w: i32, _out: i32| BADF),
-        "fd_read" => function!(|_e: Env<'_>, _fd: i32, _i: i32, _n: i32, _out: i32| BADF),
-        "poll_oneoff" => function!(|_e: Env<'_>, _in: i32, _out: i32, _n: i32, _ev: i32| NOSYS),
-        _ => return None,
-    })
+    (space == "wasi_snapshot_preview1").then(|| crate::wasi::stub(store, env, name)).flatten()
 }

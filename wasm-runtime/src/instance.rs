@@ -20,6 +20,8 @@ pub enum Abi {
     Json,
     /// `entry(ctx: i64) -> number` with host functions for the fields.
     Field(Answer),
+    /// Our Python guest: `load(configuration)`, `run(documents)` (python-guest/guest.c).
+    Python,
 }
 
 /// The result type of a field UDF's entry.
@@ -31,12 +33,17 @@ pub enum Answer {
     F64,
 }
 
-enum Entry {
+pub(crate) enum Entry {
     Json {
         alloc: TypedFunction<i32, i32>,
         process: TypedFunction<(i32, i32), i64>,
         dealloc: Option<TypedFunction<(i32, i32), ()>>,
         buffer: Option<(i32, i32)>,
+    },
+    Python {
+        alloc: TypedFunction<i32, i32>,
+        dealloc: TypedFunction<(i32, i32), ()>,
+        run: TypedFunction<(i32, i32), i64>,
     },
     I32(TypedFunction<i64, i32>),
     I64(TypedFunction<i64, i64>),
@@ -68,13 +75,13 @@ pub struct Called {
 }
 
 pub struct Sandbox {
-    store: Store,
-    instance: Instance,
-    env: FunctionEnv<Host>,
+    pub(crate) store: Store,
+    pub(crate) instance: Instance,
+    pub(crate) env: FunctionEnv<Host>,
     memory: Memory,
-    entry: Entry,
+    pub(crate) entry: Entry,
     fuel: *mut u64,
-    limits: Limits,
+    pub(crate) limits: Limits,
     filter: bool,
     /// Calls made so far.
     pub calls: u64,
@@ -103,7 +110,9 @@ impl Sandbox {
         limits: Limits,
     ) -> Result<Self, Fault> {
         let mut store = Store::new(engine.clone());
-        let env = FunctionEnv::new(&mut store, Host::new(Arc::clone(params)));
+        let mut host = Host::new(Arc::clone(params));
+        host.real = abi == Abi::Python;
+        let env = FunctionEnv::new(&mut store, host);
         let imports = link(&mut store, &env, module).map_err(Fault::trap)?;
         let instance = Instance::new(&mut store, module, &imports).map_err(|e| match e {
             wasmer::InstantiationError::Start(e) => Fault::from_runtime(&e),
@@ -136,6 +145,9 @@ impl Sandbox {
         if let Ok(initialize) = self.instance.exports.get_typed_function::<(), ()>(&self.store, "_initialize") {
             initialize.call(&mut self.store).map_err(|e| self.blame(&e, Ended::No))?;
         }
+        if matches!(self.entry, Entry::Python { .. }) {
+            return self.boot_python(params);
+        }
         if let Ok(init) = self.instance.exports.get_typed_function::<(i32, i32), ()>(&self.store, "init") {
             let Entry::Json { alloc, .. } = &self.entry else { return Ok(()) };
             let len = i32::try_from(params.len()).map_err(|_| Fault::trap("parameters over 2 GiB"))?;
@@ -146,13 +158,13 @@ impl Sandbox {
         Ok(())
     }
 
-    fn set_fuel(&mut self, points: u64) {
+    pub(crate) fn set_fuel(&mut self, points: u64) {
         // SAFETY: points into this store; found by `find_fuel`.
         unsafe { std::sync::atomic::AtomicU64::from_ptr(self.fuel) }
             .store(points, std::sync::atomic::Ordering::Relaxed);
     }
 
-    fn fuel_left(&self) -> u64 {
+    pub(crate) fn fuel_left(&self) -> u64 {
         // SAFETY: as above.
         unsafe { std::sync::atomic::AtomicU64::from_ptr(self.fuel) }.load(std::sync::atomic::Ordering::Relaxed)
     }
@@ -196,6 +208,7 @@ impl Sandbox {
         let Self { store, .. } = self;
         let number = match &self.entry {
             Entry::Json { .. } => return self.call_json(doc).map(Output::Json),
+            Entry::Python { .. } => return Err(Fault::trap("Python takes documents in batches").into()),
             Entry::I32(f) => {
                 let value = f.call(store, 0)?;
                 if self.filter {
@@ -239,24 +252,22 @@ impl Sandbox {
                 Fault::result(format!("the UDF answered {len} bytes, the limit is {}", self.limits.output)).into()
             );
         }
-        let text = {
-            let view = self.memory.view(&self.store);
-            // SAFETY: the guest is not running and its memory is not shared.
-            let data = unsafe { view.data_unchecked() };
-            ptr.checked_add(len).and_then(|end| data.get(ptr..end)).map(<[u8]>::to_vec)
-        };
-        let Some(text) = text else {
-            return Err(
-                Fault::result(format!("the UDF answered {len} bytes at address {ptr}, outside its memory")).into()
-            );
-        };
+        let text = self.read(ptr, len)?;
         if let Some(dealloc) = dealloc {
             dealloc.call(&mut self.store, ptr as i32, len as i32)?;
         }
         Ok(Some(text))
     }
 
-    fn write(&mut self, at: i32, bytes: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn read(&self, ptr: usize, len: usize) -> Result<Vec<u8>, Fault> {
+        let view = self.memory.view(&self.store);
+        // SAFETY: the guest is not running and its memory is not shared.
+        let data = unsafe { view.data_unchecked() };
+        let text = ptr.checked_add(len).and_then(|end| data.get(ptr..end)).map(<[u8]>::to_vec);
+        text.ok_or_else(|| Fault::result(format!("the UDF answered {len} bytes at address {ptr}, outside its memory")))
+    }
+
+    pub(crate) fn write(&mut self, at: i32, bytes: &[u8]) -> Result<(), Fault> {
         let written = self.memory.view(&self.store).write(u64::from(at as u32), bytes);
         match written {
             Ok(()) => Ok(()),
@@ -284,7 +295,7 @@ impl Sandbox {
     }
 
     /// The fault behind an ended guest call: time, fuel, memory, else the trap itself.
-    fn blame(&mut self, error: &wasmer::RuntimeError, ended: Ended) -> Fault {
+    pub(crate) fn blame(&mut self, error: &wasmer::RuntimeError, ended: Ended) -> Fault {
         let exhausted = self.flag("wasmer_metering_points_exhausted");
         match ended {
             Ended::Call if exhausted => self.timeout_fault(),
@@ -305,7 +316,7 @@ impl Sandbox {
 }
 
 /// Why a guest call gave nothing: it ended early, or its answer cannot be used.
-enum Failure {
+pub(crate) enum Failure {
     Guest(wasmer::RuntimeError),
     Answer(Fault),
 }
@@ -352,6 +363,11 @@ fn bind_entry(store: &Store, instance: &Instance, abi: Abi, entry: &str) -> Resu
             process: exports.get_typed_function(store, entry).map_err(fail)?,
             dealloc: exports.get_typed_function(store, "dealloc").ok(),
             buffer: None,
+        },
+        Abi::Python => Entry::Python {
+            alloc: exports.get_typed_function(store, "alloc").map_err(fail)?,
+            dealloc: exports.get_typed_function(store, "dealloc").map_err(fail)?,
+            run: exports.get_typed_function(store, entry).map_err(fail)?,
         },
         Abi::Field(Answer::I32) => Entry::I32(exports.get_typed_function(store, entry).map_err(fail)?),
         Abi::Field(Answer::I64) => Entry::I64(exports.get_typed_function(store, entry).map_err(fail)?),

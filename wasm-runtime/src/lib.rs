@@ -25,8 +25,10 @@ pub mod limits;
 pub mod metadata;
 pub mod module;
 pub mod native;
+pub mod python;
 pub mod runtime;
 pub mod stats;
+pub mod wasi;
 pub mod watchdog;
 pub mod work;
 

@@ -20,6 +20,10 @@ pub const MAX_TABLE: u32 = 10_000;
 /// Fuel for instantiation: data segments, a start function, `_initialize`, `init`.
 pub const BOOT_FUEL: u64 = 200_000_000;
 
+/// Fuel for starting a Python interpreter, and for a UDF's module to run once (some seconds).
+pub const PYTHON_BOOT_FUEL: u64 = 20_000_000_000;
+pub const PYTHON_LOAD_FUEL: u64 = 5_000_000_000;
+
 /// Limits of one UDF in one stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

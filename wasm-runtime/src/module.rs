@@ -48,6 +48,7 @@ impl Module {
         match self.abi {
             Abi::Json => "json",
             Abi::Field(_) => "field",
+            Abi::Python => "python",
         }
     }
 
@@ -140,6 +141,10 @@ fn find_abi(module: &wasmer::Module, entry: Option<String>) -> Result<(Abi, Stri
         Some(ExternType::Function(ty)) => Some(ty),
         _ => None,
     };
+    let bytes_in = FunctionType::new([Type::I32, Type::I32], [Type::I64]);
+    if function("boot").is_some() && function("load") == Some(bytes_in.clone()) && function("run") == Some(bytes_in) {
+        return Ok((Abi::Python, "run".to_owned()));
+    }
     let has_alloc = function("alloc") == Some(FunctionType::new([Type::I32], [Type::I32]));
     let json = FunctionType::new([Type::I32, Type::I32], [Type::I64]);
     let name = entry.unwrap_or_else(|| {
@@ -223,6 +228,11 @@ impl UdfInner {
     /// A new sandbox: fresh memory, parameters given.
     pub fn fresh(&self) -> Result<Sandbox, Fault> {
         Sandbox::new(&self.engine, &self.module, self.abi, &self.entry, &self.params, self.limits)
+    }
+
+    /// Whether it takes many documents in one call.
+    pub fn batched(&self) -> bool {
+        self.abi == Abi::Python
     }
 
     /// Puts a sandbox back; a broken one is dropped.

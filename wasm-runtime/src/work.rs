@@ -89,6 +89,61 @@ impl<'r> Work<'r> {
         }
     }
 
+    /// Documents through a UDF that takes many in one call; one that ends the call is found by calling for each alone.
+    pub fn call_many(&mut self, docs: &[(&[u8], &Meta)], at: usize, run: &mut StageRun) -> Vec<Result<Given, Fault>> {
+        if docs.len() > 1 && !self.runner.isolate {
+            match self.call_together(docs, at, run) {
+                Ok(results) => return results,
+                Err(_) => return docs.iter().flat_map(|doc| self.call_many(&[*doc], at, run)).collect(),
+            }
+        }
+        docs.iter()
+            .map(|doc| match self.call_together(&[*doc], at, run) {
+                Ok(mut results) => results.pop().unwrap_or_else(|| Err(Fault::result("the UDF gave no result"))),
+                Err(fault) => Err(fault),
+            })
+            .collect()
+    }
+
+    fn call_together(
+        &mut self,
+        docs: &[(&[u8], &Meta)],
+        at: usize,
+        run: &mut StageRun,
+    ) -> Result<Vec<Result<Given, Fault>>, Fault> {
+        loop {
+            let mut running = self.running()?;
+            let start = now_ns();
+            let stop = running.guard.stop(start);
+            if matches!(stop, Ended::Cancelled | Ended::Batch) {
+                self.running = Some(running);
+                return Err(Fault::timeout(if stop == Ended::Cancelled {
+                    "the request was cancelled"
+                } else {
+                    "the deadline of the stage or pipeline has passed"
+                }));
+            }
+            let called = running.sandbox.call_many(docs, &running.guard, self.runner.fuel, start);
+            run.fuel += called.fuel;
+            let served_before = running.sandbox.calls > 1;
+            let broken = running.sandbox.broken;
+            if broken || self.runner.isolate {
+                self.retire(running, run);
+            } else {
+                self.running = Some(running);
+            }
+            for (level, line) in called.logs {
+                if run.logs.len() < LOG_LINES {
+                    run.logs.push((at, level, line));
+                }
+            }
+            if broken && docs.len() == 1 && served_before && called.ended == Ended::No {
+                continue;
+            }
+            return called.results;
+        }
+    }
+
     fn running(&mut self) -> Result<Box<Running>, Fault> {
         if let Some(running) = self.running.take() {
             return Ok(running);

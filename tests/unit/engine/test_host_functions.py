@@ -195,7 +195,7 @@ def test_addresses_outside_the_memory_are_an_error_of_that_call(text):
     ("imports", "words"),
     [
         ('(import "env" "open_socket" (func))', "import [env.open_socket] is not one that Headrace offers"),
-        ('(import "wasi_snapshot_preview1" "path_open" (func))', "path_open] is not one that Headrace offers"),
+        ('(import "wasi_snapshot_preview1" "sock_accept" (func))', "sock_accept] is not one that Headrace offers"),
         ('(import "env" "get_score" (func (param i32) (result f64)))', "import [env.get_score] is declared as"),
         ('(import "env" "table" (table 1 funcref))', "must define its own memory"),
     ],

@@ -1,0 +1,302 @@
+"""Inside the guest: imports from memory, the UDF's own module, and its calls.
+
+`load` takes the configuration of a stage and compiles its code; `run` takes documents and gives results. Both speak
+JSON text and let no exception out: what goes wrong is part of the answer.
+"""
+
+import marshal
+import sys
+from _frozen_importlib import ModuleSpec
+
+import _headrace
+
+
+class Library:
+    """Modules in a stored zip that lies in memory: finder and loader in one."""
+
+    def __init__(self, data, label):
+        self.data = data
+        self.label = label
+        self.files = dict(entries(data))
+
+    def find_spec(self, name, path=None, target=None):
+        base = name.replace(".", "/")
+        for suffix, package in (("/__init__.pyc", True), (".pyc", False), ("/__init__.py", True), (".py", False)):
+            if base + suffix in self.files:
+                origin = f"<{self.label}>/{base}{suffix.removesuffix('c')}"
+                spec = ModuleSpec(name, self, origin=origin, is_package=package)
+                if package:
+                    spec.submodule_search_locations = [f"<{self.label}>/{base}"]
+                spec.loader_state = base + suffix
+                spec.has_location = True
+                return spec
+        return None
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        spec = module.__spec__
+        code = self.code(spec.loader_state, spec.origin)
+        exec(code, module.__dict__)
+
+    def code(self, name, origin):
+        data = self.get_data(name)
+        if name.endswith(".pyc"):
+            return marshal.loads(data[16:])
+        return compile(data, origin, "exec", dont_inherit=True)
+
+    def get_data(self, name):
+        prefix = f"<{self.label}>/"
+        start, size = self.files[name.removeprefix(prefix)]
+        return bytes(self.data[start : start + size])
+
+    def is_package(self, name):
+        return self.find_spec(name).submodule_search_locations is not None
+
+    def get_source(self, name):
+        return None
+
+    def get_resource_reader(self, name):
+        return Resources(self, name.replace(".", "/"))
+
+
+class Resources:
+    """Files beside modules, for `importlib.resources`."""
+
+    def __init__(self, library, base):
+        self.library = library
+        self.base = base
+
+    def open_resource(self, name):
+        import io
+
+        try:
+            return io.BytesIO(self.library.get_data(f"{self.base}/{name}"))
+        except KeyError:
+            raise FileNotFoundError(name) from None
+
+    def resource_path(self, name):
+        raise FileNotFoundError(name)
+
+    def is_resource(self, name):
+        return f"{self.base}/{name}" in self.library.files
+
+    def contents(self):
+        prefix = self.base + "/"
+        return sorted({n[len(prefix) :].partition("/")[0] for n in self.library.files if n.startswith(prefix)})
+
+
+def entries(data):
+    """(name, (offset, size)) of the files in a stored zip (PKWARE's APPNOTE, 4.3)."""
+    end = bytes(data[-65557:]).rfind(b"PK\x05\x06")
+    if end < 0:
+        raise ValueError("not a zip")
+    end += max(len(data) - 65557, 0)
+    count, start = number(data, end + 10, 2), number(data, end + 16, 4)
+    at = start
+    for _ in range(count):
+        method, size = number(data, at + 10, 2), number(data, at + 24, 4)
+        lengths = [number(data, at + n, 2) for n in (28, 30, 32)]
+        local = number(data, at + 42, 4)
+        name = str(bytes(data[at + 46 : at + 46 + lengths[0]]), "utf-8")
+        if method != 0:
+            raise ValueError(f"{name} is compressed")
+        offset = local + 30 + number(data, local + 26, 2) + number(data, local + 28, 2)
+        yield name, (offset, size)
+        at += 46 + sum(lengths)
+
+
+def number(data, at, size):
+    return int.from_bytes(data[at : at + size], "little")
+
+
+sys.meta_path.append(Library(_headrace.stdlib(), "stdlib"))
+
+
+class Log:
+    """What `print` and `sys.stderr` write to: whole lines in the UDF's log."""
+
+    encoding = "utf-8"
+    errors = "replace"
+    closed = False
+
+    def __init__(self, level):
+        self.level = level
+        self.held = ""
+
+    def write(self, text):
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        *lines, self.held = (self.held + text).split("\n")
+        for line in lines:
+            _headrace.log(self.level, line)
+        if len(self.held) > 4096:
+            self.flush()
+        return len(text)
+
+    def flush(self):
+        if self.held:
+            held, self.held = self.held, ""
+            _headrace.log(self.level, held)
+
+    def isatty(self):
+        return False
+
+    def writable(self):
+        return True
+
+
+sys.stdout = sys.__stdout__ = Log(2)
+sys.stderr = sys.__stderr__ = Log(3)
+
+# What UDFs import most: there before the first of them is loaded.
+import inspect
+import logging
+import random
+import traceback
+import types
+
+import msgspec.json
+
+decode, encode = msgspec.json.decode, msgspec.json.encode
+Raw = msgspec.Raw
+LEVELS = ((logging.ERROR, 4), (logging.WARNING, 3), (logging.INFO, 2), (0, 1))
+
+
+class Handler(logging.Handler):
+    """`logging` into the UDF's log."""
+
+    def emit(self, record):
+        level = next(ours for theirs, ours in LEVELS if record.levelno >= theirs)
+        _headrace.log(level, self.format(record))
+
+
+logging.basicConfig(handlers=[Handler()], level=logging.INFO, format="%(name)s: %(message)s")
+logging.raiseExceptions = False
+
+FILE = "<udf>"
+ENTRIES = ("process", "udf_main")
+
+
+class Udf:
+    """The UDF of this sandbox."""
+
+    call = None
+    params = None
+    wants_ctx = False
+
+
+def load(config):
+    """Compiles the code of a UDF; gives an error as JSON `{"type", "reason", "line", "column"}`, or None."""
+    try:
+        config = decode(config)
+        random.seed(config.get("seed"))
+        if archive := config.get("packages"):
+            import base64
+
+            sys.meta_path.append(Library(memoryview(base64.b64decode(archive)), "packages"))
+        module = types.ModuleType("udf")
+        module.__file__ = FILE
+        sys.modules["udf"] = module
+        source = config["source"]
+        if config.get("inline"):
+            source = snippet(source, config["inline"])
+        exec(compile(source, FILE, "exec", dont_inherit=True), module.__dict__)
+        function = entry(module, config.get("entry"))
+        Udf.wants_ctx = positional(function) >= 3
+        Udf.params = config.get("parameters") or {}
+        Udf.call = adapted(function)
+    except SyntaxError as error:
+        return encode({"type": type(error).__name__, "reason": error.msg, "line": error.lineno, "column": error.offset})
+    except BaseException as error:
+        return failure(error)
+    return None
+
+
+def snippet(source, name):
+    """Statements over a document as the body of `process`; code that defines an entry itself is left as it is."""
+    import ast
+
+    tree = ast.parse(source, FILE)
+    if any(isinstance(node, ast.FunctionDef) and node.name in ENTRIES for node in tree.body):
+        return source
+    arguments = [ast.arg(arg=each) for each in (name, "params", "ctx")]
+    last = ast.Return(value=ast.Name(id=name, ctx=ast.Load()))
+    function = ast.parse("def process(): pass", FILE).body[0]
+    function.args.args = arguments
+    function.body = [*tree.body, last]
+    return ast.fix_missing_locations(ast.Module(body=[function], type_ignores=[]))
+
+
+def entry(module, name):
+    names = (name,) if name else ENTRIES
+    for each in names:
+        function = getattr(module, each, None)
+        if callable(function):
+            return function
+    wanted = " or ".join(f"{each}(doc, params)" for each in names)
+    raise LookupError(f"the code defines no function {wanted}")
+
+
+def positional(function):
+    """How many arguments the function takes: 1 (document), 2 (and parameters), 3 (and context)."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 1
+    kinds = [p.kind for p in parameters]
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        return 3
+    return sum(kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds)
+
+
+def adapted(function):
+    match positional(function):
+        case 0:
+            raise TypeError("the function takes no argument; it is given the document")
+        case 1:
+            return lambda doc, params, ctx: function(doc)
+        case 2:
+            return lambda doc, params, ctx: function(doc, params)
+        case _:
+            return function
+
+
+def failure(error):
+    """An exception as JSON: its type, message, and the line of the UDF that it came from."""
+    line = None
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename == FILE:
+            line = frame.lineno
+    try:
+        reason = str(error)
+    except BaseException:
+        reason = ""
+    return encode({"type": type(error).__name__, "reason": reason[:2000], "line": line, "column": None})
+
+
+def run(given):
+    """`[[documents], [contexts] or null]` → `[[results], {position: error}, [contexts] or null]`."""
+    documents, contexts = decode(given, type=tuple[list[Raw], list[Raw] | None])
+    params, call = Udf.params, Udf.call
+    results, errors, left = [], {}, [] if Udf.wants_ctx else None
+    for at, raw in enumerate(documents):
+        ctx = decode(contexts[at]) if contexts else {}
+        try:
+            results.append(Raw(encode(call(decode(raw), params, ctx))))
+        except BaseException as error:
+            results.append(None)
+            errors[str(at)] = Raw(failure(error))
+        if left is not None:
+            left.append(context(ctx))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return encode((results, errors, left))
+
+
+def context(ctx):
+    try:
+        return Raw(encode(ctx)) if ctx else None
+    except BaseException:
+        return None

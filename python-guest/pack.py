@@ -1,0 +1,62 @@
+"""Run by a Python of the guest's version: `frozen_guest.h` and `stdlib.zip`, the same bytes each time.
+
+Arguments: the folders of CPython's and msgspec's sources, and where to write.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import marshal
+import runpy
+import sys
+import zipfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+UNCHECKED_HASH = 1
+"""The flag of a .pyc that is never compared with its source (PEP 552)."""
+
+
+def main(cpython: Path, msgspec: Path, out: Path) -> None:
+    """Writes both files."""
+    build = runpy.run_path(str(HERE / "build.py"))
+    library = cpython / "Lib"
+    frozen = {name: (library / path, package) for name, (path, package) in build["FROZEN"].items()}
+    frozen["_headrace_boot"] = (HERE / "boot.py", False)
+    (out / "frozen_guest.h").write_text(header(frozen))
+    with zipfile.ZipFile(out / "stdlib.zip", "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(library.rglob("*.py")):
+            name = path.relative_to(library)
+            if build["FOLDERS_LEFT_OUT"].isdisjoint(name.parts) and str(name) not in build["FILES_LEFT_OUT"]:
+                add(archive, path, name)
+        for path in sorted((msgspec / "msgspec").glob("*.py")):
+            add(archive, path, path.relative_to(msgspec))
+
+
+def add(archive: zipfile.ZipFile, path: Path, name: Path) -> None:
+    """A module as a .pyc; what does not compile (templates of lib2to3 and the like) is left out."""
+    try:
+        code = compile(path.read_bytes(), f"<stdlib>/{name}", "exec", dont_inherit=True, optimize=2)
+    except SyntaxError:
+        return
+    head = importlib.util.MAGIC_NUMBER + UNCHECKED_HASH.to_bytes(4, "little") + bytes(8)
+    archive.writestr(zipfile.ZipInfo(str(name.with_suffix(".pyc"))), head + marshal.dumps(code))
+
+
+def header(frozen: dict[str, tuple[Path, bool]]) -> str:
+    """A C table of frozen modules."""
+    lines = ["/* Made by pack.py. */", "#include <stddef.h>"]
+    rows = []
+    for name, (path, package) in frozen.items():
+        data = marshal.dumps(compile(path.read_bytes(), f"<frozen {name}>", "exec", dont_inherit=True))
+        symbol = f"frozen_{name.replace('.', '_')}"
+        lines.append(f"static const unsigned char {symbol}[] = {{{','.join(map(str, data))}}};")
+        rows.append(f'    {{"{name}", {symbol}, sizeof {symbol}, {int(package)}}},')
+    return (
+        "\n".join([*lines, "static const struct _frozen frozen_guest[] = {", *rows, "    {NULL, NULL, 0, 0},", "};"])
+        + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

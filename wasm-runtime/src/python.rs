@@ -1,0 +1,173 @@
+//! Python UDFs: the calls of our guest (python-guest/), whole batches of documents at a time.
+//!
+//! Documents go in as one JSON array of their raw texts and come back as one JSON array of results, so that the host parses
+//! neither; an exception is the error of its own document.
+
+use crate::document::Meta;
+use crate::error::Fault;
+use crate::instance::{Entry, Failure, Output, Sandbox};
+use crate::json;
+use crate::limits::{PYTHON_BOOT_FUEL, PYTHON_LOAD_FUEL};
+use crate::watchdog::{Ended, Guard};
+use crate::work::Given;
+
+/// What a call over several documents gave.
+pub struct CalledMany {
+    /// One for each document, or why the call itself failed.
+    pub results: Result<Vec<Result<Given, Fault>>, Fault>,
+    pub fuel: u64,
+    pub logs: Vec<crate::host::LogLine>,
+    pub ended: Ended,
+}
+
+impl Sandbox {
+    /// Starts the interpreter and loads the UDF that `config` (JSON) holds.
+    ///
+    /// # Errors
+    /// What is wrong with the code, with its line and column.
+    pub(crate) fn boot_python(&mut self, config: &[u8]) -> Result<(), Fault> {
+        self.set_fuel(PYTHON_BOOT_FUEL);
+        let boot = self.instance.exports.get_typed_function::<(), ()>(&self.store, "boot");
+        let load = self.instance.exports.get_typed_function::<(i32, i32), i64>(&self.store, "load");
+        let (Ok(boot), Ok(load)) = (boot, load) else { return Err(Fault::trap("this is not the Python guest")) };
+        self.env.as_mut(&mut self.store).log_budget = 4096;
+        if let Err(error) = boot.call(&mut self.store) {
+            let fault = self.blame(&error, Ended::No);
+            let said: Vec<String> =
+                std::mem::take(&mut self.env.as_mut(&mut self.store).log).into_iter().map(|(_, line)| line).collect();
+            return Err(Fault {
+                reason: format!("the interpreter does not start: {} {}", fault.reason, said.join(" ")),
+                ..fault
+            });
+        }
+        self.set_fuel(PYTHON_LOAD_FUEL);
+        match self.exchange(&load, config) {
+            Ok(None) => Ok(()),
+            Ok(Some(error)) => Err(exception(&error)),
+            Err(Failure::Answer(fault)) => Err(fault),
+            Err(Failure::Guest(error)) => Err(match self.blame(&error, Ended::No) {
+                fault if fault.kind == "udf_timeout_exception" => Fault::timeout("the code takes too long to load"),
+                fault => fault,
+            }),
+        }
+    }
+
+    /// Runs the UDF on documents. `guard` watches the call, which has the time and fuel of one document.
+    pub fn call_many(&mut self, docs: &[(&[u8], &Meta)], guard: &Guard, fuel: u64, now_ns: u64) -> CalledMany {
+        self.calls += 1;
+        self.set_fuel(fuel);
+        let log = self.limits.log * docs.len();
+        let host = self.env.as_mut(&mut self.store);
+        host.log_budget = log;
+        guard.begin(now_ns.saturating_add(self.limits.timeout_ns));
+        let raw = self.run_documents(docs);
+        let ended = guard.end();
+        let logs = std::mem::take(&mut self.env.as_mut(&mut self.store).log);
+        let used = fuel.saturating_sub(self.fuel_left());
+        let results = raw.map_err(|failure| {
+            self.broken = true;
+            match failure {
+                Failure::Guest(error) => self.blame(&error, ended),
+                Failure::Answer(fault) => fault,
+            }
+        });
+        CalledMany { results, fuel: used, logs, ended }
+    }
+
+    fn run_documents(&mut self, docs: &[(&[u8], &Meta)]) -> Result<Vec<Result<Given, Fault>>, Failure> {
+        let Entry::Python { run, .. } = &self.entry else { return Err(Fault::trap("not a Python UDF").into()) };
+        let run = run.clone();
+        let payload = payload(docs);
+        let answer = self.exchange(&run, &payload)?.unwrap_or_default();
+        results(&answer, docs.len()).map_err(Failure::Answer)
+    }
+
+    /// Gives `bytes` to a function of the guest and reads its answer; `None` for 0.
+    fn exchange(
+        &mut self,
+        function: &wasmer::TypedFunction<(i32, i32), i64>,
+        bytes: &[u8],
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        let Entry::Python { alloc, dealloc, .. } = &self.entry else { return Ok(None) };
+        let (alloc, dealloc) = (alloc.clone(), dealloc.clone());
+        let len = i32::try_from(bytes.len()).map_err(|_| Fault::memory("documents over 2 GiB"))?;
+        let at = alloc.call(&mut self.store, len)?;
+        if at == 0 {
+            return Err(Fault::memory("the UDF has no memory for its documents").into());
+        }
+        self.write(at, bytes)?;
+        let answer = function.call(&mut self.store, at, len)? as u64;
+        dealloc.call(&mut self.store, at, len)?;
+        if answer == 0 {
+            return Ok(None);
+        }
+        let (ptr, len) = ((answer >> 32) as usize, (answer & 0xffff_ffff) as usize);
+        Ok(Some(self.read(ptr, len)?))
+    }
+}
+
+/// `[[documents], [contexts]]`; the contexts hold what Headrace knows of a document beside its body.
+fn payload(docs: &[(&[u8], &Meta)]) -> Vec<u8> {
+    let size: usize = docs.iter().map(|(text, _)| text.len() + 64).sum();
+    let mut out = Vec::with_capacity(size);
+    out.extend_from_slice(b"[[");
+    for (n, (text, _)) in docs.iter().enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(text);
+    }
+    out.extend_from_slice(b"],[");
+    for (n, (_, meta)) in docs.iter().enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(meta.ctx());
+    }
+    out.extend_from_slice(b"]]");
+    out
+}
+
+/// The parts of the guest's answer, `[[results], {position: error}, [contexts] or null]`.
+fn results(answer: &[u8], count: usize) -> Result<Vec<Result<Given, Fault>>, Fault> {
+    let parts = json::elements(answer, json::skip_ws(answer, 0));
+    let broken = || Fault::result("the Python guest's answer is not what it should be");
+    let [values, errors, contexts] = parts.as_slice() else { return Err(broken()) };
+    let values = json::elements(answer, values.start);
+    let contexts = json::elements(answer, contexts.start);
+    if values.len() != count {
+        return Err(broken());
+    }
+    let mut out: Vec<Result<Given, Fault>> = Vec::with_capacity(count);
+    for (n, value) in values.into_iter().enumerate() {
+        let raw = &answer[value];
+        let ctx = contexts.get(n).map(|r| &answer[r.clone()]).filter(|c| *c != b"null").map(<[u8]>::to_vec);
+        let output = Output::Json((raw != b"null").then(|| raw.to_vec()));
+        out.push(Ok(Given { output, edited: None, ctx }));
+    }
+    for entry in json::Entries::new(answer, errors.start).into_iter().flatten() {
+        let at = json::unescape(&answer[entry.key]).and_then(|key| key.parse::<usize>().ok());
+        if let Some(place) = at.and_then(|at| out.get_mut(at)) {
+            *place = Err(exception(&answer[entry.value]));
+        }
+    }
+    Ok(out)
+}
+
+/// An exception of the UDF, as `{"type", "reason", "line", "column"}`.
+fn exception(error: &[u8]) -> Fault {
+    let start = json::skip_ws(error, 0);
+    let text =
+        |name: &str| json::get(error, start, name).and_then(|e| json::string(&error[e.value])).unwrap_or_default();
+    let number = |name: &str| {
+        json::get(error, start, name).and_then(|e| std::str::from_utf8(&error[e.value]).ok()?.parse::<u32>().ok())
+    };
+    let place = match (number("line"), number("column")) {
+        (Some(line), Some(column)) => format!(" (line {line}, column {column})"),
+        (Some(line), None) => format!(" (line {line})"),
+        _ => String::new(),
+    };
+    let kind = text("type");
+    let reason = format!("{kind}: {}{place}", text("reason"));
+    if kind == "MemoryError" { Fault::memory(reason) } else { Fault::new(400, "udf_exception", reason) }
+}
