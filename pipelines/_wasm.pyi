@@ -157,7 +157,13 @@ class Bulk:
 @final
 class Module:
     def __new__(
-        cls, wasm: bytes, digest: str, *, entry: str | None = None, cache_dir: str | PathLike[str] | None = None
+        cls,
+        wasm: bytes,
+        digest: str,
+        *,
+        entry: str | None = None,
+        cache_dir: str | PathLike[str] | None = None,
+        metered: bool = True,
     ) -> Module: ...
     @property
     def abi(self) -> Literal["json", "field"]: ...

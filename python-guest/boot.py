@@ -159,8 +159,12 @@ import types
 
 import msgspec.json
 
-decode, encode = msgspec.json.decode, msgspec.json.encode
 Raw = msgspec.Raw
+# Bound once: a UDF that tampers with msgspec harms nobody, and a decoder for a type is dear to make.
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder().decode
+decode_all = msgspec.json.Decoder(tuple[list, list | None]).decode
+decode_raws = msgspec.json.Decoder(tuple[list[Raw], list[Raw] | None]).decode
 LEVELS = ((logging.ERROR, 4), (logging.WARNING, 3), (logging.INFO, 2), (0, 1))
 
 
@@ -184,7 +188,7 @@ class Udf:
 
     call = None
     params = None
-    wants_ctx = False
+    arity = 2
 
 
 def load(config):
@@ -204,9 +208,11 @@ def load(config):
             source = snippet(source, config["inline"])
         exec(compile(source, FILE, "exec", dont_inherit=True), module.__dict__)
         function = entry(module, config.get("entry"))
-        Udf.wants_ctx = positional(function) >= 3
         Udf.params = config.get("parameters") or {}
-        Udf.call = adapted(function)
+        Udf.arity = min(positional(function), 3)
+        Udf.call = function
+        if Udf.arity == 0:
+            raise TypeError("the function takes no argument; it is given the document")
     except SyntaxError as error:
         return encode({"type": type(error).__name__, "reason": error.msg, "line": error.lineno, "column": error.offset})
     except BaseException as error:
@@ -251,18 +257,6 @@ def positional(function):
     return sum(kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds)
 
 
-def adapted(function):
-    match positional(function):
-        case 0:
-            raise TypeError("the function takes no argument; it is given the document")
-        case 1:
-            return lambda doc, params, ctx: function(doc)
-        case 2:
-            return lambda doc, params, ctx: function(doc, params)
-        case _:
-            return function
-
-
 def failure(error):
     """An exception as JSON: its type, message, and the line of the UDF that it came from."""
     line = None
@@ -278,25 +272,58 @@ def failure(error):
 
 def run(given):
     """`[[documents], [contexts] or null]` → `[[results], {position: error}, [contexts] or null]`."""
-    documents, contexts = decode(given, type=tuple[list[Raw], list[Raw] | None])
-    params, call = Udf.params, Udf.call
-    results, errors, left = [], {}, [] if Udf.wants_ctx else None
-    for at, raw in enumerate(documents):
-        ctx = decode(contexts[at]) if contexts else {}
+    errors = {}
+    try:
+        documents, contexts = decode_all(given)
+    except msgspec.DecodeError:
+        documents, contexts = one_by_one(given, errors)
+    results, left = [], None
+    call, params, arity = Udf.call, Udf.params, Udf.arity
+    if arity == 3:
+        left = contexts if contexts is not None else [{} for _ in documents]
+    for at, doc in enumerate(documents):
         try:
-            results.append(Raw(encode(call(decode(raw), params, ctx))))
+            if arity == 2:
+                results.append(call(doc, params))
+            elif arity == 1:
+                results.append(call(doc))
+            else:
+                results.append(call(doc, params, left[at]))
         except BaseException as error:
             results.append(None)
-            errors[str(at)] = Raw(failure(error))
-        if left is not None:
-            left.append(context(ctx))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    return encode((results, errors, left))
-
-
-def context(ctx):
+            errors.setdefault(str(at), Raw(failure(error)))
+    if sys.stdout.held or sys.stderr.held:
+        sys.stdout.flush()
+        sys.stderr.flush()
     try:
-        return Raw(encode(ctx)) if ctx else None
+        return encode((results, errors, left))
     except BaseException:
+        return encode(
+            (
+                [encoded(result, at, errors) for at, result in enumerate(results)],
+                errors,
+                left and [encoded(ctx, at, errors) for at, ctx in enumerate(left)],
+            )
+        )
+
+
+def one_by_one(given, errors):
+    """The documents of a call in which one cannot be decoded: that one is an error of its own."""
+    raws, contexts = decode_raws(given)
+    documents = []
+    for at, raw in enumerate(raws):
+        try:
+            documents.append(decode(raw))
+        except msgspec.DecodeError as error:
+            documents.append({})
+            errors[str(at)] = Raw(failure(error))
+    return documents, contexts and [decode(ctx) for ctx in contexts]
+
+
+def encoded(value, at, errors):
+    """A result that is JSON, or an error in its place."""
+    try:
+        return Raw(encode(value))
+    except BaseException as error:
+        errors.setdefault(str(at), Raw(failure(error)))
         return None

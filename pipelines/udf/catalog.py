@@ -45,7 +45,7 @@ class Catalog:
         self._cache = cache
         self.ceilings = ceilings or Ceilings()
         self._modules: dict[tuple[str, str | None], Module] = {}
-        self._guest: Module | None = None
+        self._guests: dict[bool, Module] = {}
         self._stats: dict[str, StageStats] = {}
         self._lock = threading.Lock()
         if cache is not None:
@@ -74,18 +74,18 @@ class Catalog:
         dumped = {label: each.dump() for label, each in stats}
         return {label: counts for label, counts in dumped.items() if counts.executions}
 
-    def python(self, field: str = "language") -> Module:
-        """The Python guest, compiled once per machine. Raises InvalidError where this build has none."""
+    def python(self, field: str = "language", *, metered: bool = False) -> Module:
+        """The Python guest, compiled once per machine. Raises InvalidError where this build has none.
+
+        `metered`: its fuel is counted, for UDFs that declare a limit of it, at about twice the cost.
+        """
         with self._lock:
-            if self._guest is None:
+            if metered not in self._guests:
                 if not GUEST.is_file():
-                    raise InvalidError(
-                        "this Headrace was built without its Python guest (python-guest/build.py)", field
-                    )
+                    raise InvalidError("this Headrace was built without Python (python-guest/build.py)", field)
                 code = GUEST.read_bytes()
-                folder = guest_cache()
-                self._guest = Module(code, digest(code), cache_dir=folder)
-            return self._guest
+                self._guests[metered] = Module(code, digest(code), cache_dir=guest_cache(), metered=metered)
+            return self._guests[metered]
 
     def udf(self, manifest: Manifest, code: bytes, parameters: bytes, field: str, *, inline: str | None = None) -> Udf:
         """A UDF with the parameters of one stage. Raises InvalidError with the engine's words.
@@ -99,7 +99,8 @@ class Catalog:
             config["entry"] = manifest.entry
         if inline:
             config["inline"] = inline
-        return self.bind(manifest, self.python(field), msgspec.json.encode(config))
+        module = self.python(field, metered=manifest.limits.fuel is not None)
+        return self.bind(manifest, module, msgspec.json.encode(config))
 
     def keep_only(self, digests: set[str]) -> None:
         """Forgets modules, and their artefacts on disk, that no UDF of the registry names any more."""

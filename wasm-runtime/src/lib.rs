@@ -28,6 +28,7 @@ pub mod native;
 pub mod python;
 pub mod runtime;
 pub mod stats;
+pub mod stop;
 pub mod wasi;
 pub mod watchdog;
 pub mod work;

@@ -20,6 +20,7 @@ const WARM: usize = 8;
 #[pyclass(frozen, module = "pipelines._wasm")]
 pub struct Module {
     compiled: Compiled,
+    metered: bool,
     abi: Abi,
     entry: String,
 }
@@ -28,18 +29,20 @@ pub struct Module {
 impl Module {
     /// Compiles `wasm` (a binary, or WAT text), finds its ABI and tries one instance.
     ///
+    /// `metered`: false for the Python guest, which then has a stop flag in place of fuel.
     /// `entry` names the function to call; absent = `process` (JSON ABI), else `filter` (field ABI).
     #[new]
-    #[pyo3(signature = (wasm, digest, *, entry=None, cache_dir=None))]
+    #[pyo3(signature = (wasm, digest, *, entry=None, cache_dir=None, metered=true))]
     fn new(
         py: Python<'_>,
         wasm: &Bound<'_, PyBytes>,
         digest: &str,
         entry: Option<String>,
         cache_dir: Option<PathBuf>,
+        metered: bool,
     ) -> PyResult<Self> {
         let bytes = wasm.as_bytes();
-        py.detach(|| Self::build(bytes, digest, entry, cache_dir.as_deref())).map_err(ModuleError::new_err)
+        py.detach(|| Self::build(bytes, digest, entry, cache_dir.as_deref(), metered)).map_err(ModuleError::new_err)
     }
 
     /// `"json"` or `"field"`.
@@ -118,16 +121,20 @@ impl Module {
         digest: &str,
         entry: Option<String>,
         cache: Option<&std::path::Path>,
+        metered: bool,
     ) -> Result<Self, String> {
         if bytes.len() > MAX_MODULE {
             return Err(format!("the module has {} bytes, the limit is {MAX_MODULE}", bytes.len()));
         }
         let wasm = wat::parse_bytes(bytes).map_err(|e| e.to_string())?;
         runtime::guard_signals();
-        let compiled = runtime::compile(&wasm, digest, cache)?;
+        let compiled = runtime::compile(&wasm, digest, cache, metered)?;
         let (abi, entry) = find_abi(&compiled.module, entry)?;
         check_version(&compiled)?;
-        Ok(Self { compiled, abi, entry })
+        if !metered && abi != Abi::Python {
+            return Err("only the Python guest may run without metering".to_owned());
+        }
+        Ok(Self { compiled, metered, abi, entry })
     }
 }
 
@@ -200,6 +207,7 @@ pub struct UdfInner {
     engine: wasmer::Engine,
     module: wasmer::Module,
     abi: Abi,
+    pub metered: bool,
     entry: String,
     params: Arc<[u8]>,
     pub limits: Limits,
@@ -212,6 +220,7 @@ impl UdfInner {
             engine: capped(&module.compiled.engine, limits.memory_pages, limits.stack),
             module: module.compiled.module.clone(),
             abi: module.abi,
+            metered: module.metered,
             entry: module.entry.clone(),
             params,
             limits,

@@ -3,12 +3,14 @@
 //! Documents go in as one JSON array of their raw texts and come back as one JSON array of results, so that the host parses
 //! neither; an exception is the error of its own document.
 
+use std::sync::Arc;
+
 use crate::document::Meta;
 use crate::error::Fault;
 use crate::instance::{Entry, Failure, Output, Sandbox};
 use crate::json;
-use crate::limits::{PYTHON_BOOT_FUEL, PYTHON_LOAD_FUEL};
-use crate::watchdog::{Ended, Guard};
+use crate::limits::{PYTHON_BOOT_FUEL, PYTHON_LOAD_NS};
+use crate::watchdog::{Deadline, Ended, Guard, now_ns};
 use crate::work::Given;
 
 /// What a call over several documents gave.
@@ -40,8 +42,16 @@ impl Sandbox {
                 ..fault
             });
         }
-        self.set_fuel(PYTHON_LOAD_FUEL);
-        match self.exchange(&load, config) {
+        self.set_fuel(PYTHON_BOOT_FUEL);
+        let now = now_ns();
+        let deadline = Deadline { at_ns: now.saturating_add(PYTHON_LOAD_NS), cancelled: false.into() };
+        // SAFETY: the guard is dropped before this sandbox, whose memory it watches.
+        let guard = unsafe { Guard::new(self.fuel_address(), Arc::new(deadline), u64::MAX) };
+        guard.begin(u64::MAX);
+        let loaded = self.exchange(&load, config);
+        guard.end();
+        drop(guard);
+        match loaded {
             Ok(None) => Ok(()),
             Ok(Some(error)) => Err(exception(&error)),
             Err(Failure::Answer(fault)) => Err(fault),
@@ -106,7 +116,7 @@ impl Sandbox {
     }
 }
 
-/// `[[documents], [contexts]]`; the contexts hold what Headrace knows of a document beside its body.
+/// `[[documents], [contexts]]`, or `null` in place of contexts that are all empty.
 fn payload(docs: &[(&[u8], &Meta)]) -> Vec<u8> {
     let size: usize = docs.iter().map(|(text, _)| text.len() + 64).sum();
     let mut out = Vec::with_capacity(size);
@@ -116,6 +126,10 @@ fn payload(docs: &[(&[u8], &Meta)]) -> Vec<u8> {
             out.push(b',');
         }
         out.extend_from_slice(text);
+    }
+    if docs.iter().all(|(_, meta)| meta.ctx.is_none()) {
+        out.extend_from_slice(b"],null]");
+        return out;
     }
     out.extend_from_slice(b"],[");
     for (n, (_, meta)) in docs.iter().enumerate() {
@@ -141,7 +155,8 @@ fn results(answer: &[u8], count: usize) -> Result<Vec<Result<Given, Fault>>, Fau
     let mut out: Vec<Result<Given, Fault>> = Vec::with_capacity(count);
     for (n, value) in values.into_iter().enumerate() {
         let raw = &answer[value];
-        let ctx = contexts.get(n).map(|r| &answer[r.clone()]).filter(|c| *c != b"null").map(<[u8]>::to_vec);
+        let ctx = contexts.get(n).map(|r| &answer[r.clone()]);
+        let ctx = ctx.filter(|c| *c != b"null" && *c != b"{}").map(<[u8]>::to_vec);
         let output = Output::Json((raw != b"null").then(|| raw.to_vec()));
         out.push(Ok(Given { output, edited: None, ctx }));
     }

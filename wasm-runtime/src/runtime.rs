@@ -14,6 +14,7 @@ use wasmer_middlewares::Metering;
 use wasmer_middlewares::metering::{MeteringPoints, get_remaining_points, set_remaining_points};
 
 use crate::limits::{BOOT_FUEL, BulkMeter, CappedTunables, GrowWatch, cost};
+use crate::stop::StopFlag;
 
 /// Part of every artefact's key: another engine, another set of middlewares or another cost table, another file.
 const ENGINE_VERSION: &str = "wasmer-7.4.2-cranelift-1";
@@ -37,11 +38,15 @@ fn features() -> Features {
 }
 
 /// An engine for exactly one module: wasmer's metering panics when it is shared.
-fn engine() -> Engine {
+fn engine(metered: bool) -> Engine {
     let mut config = Cranelift::new();
     config.num_threads(std::num::NonZero::<usize>::MIN);
-    config.push_middleware(Arc::new(Metering::new(BOOT_FUEL, cost)));
-    config.push_middleware(Arc::new(BulkMeter::default()));
+    if metered {
+        config.push_middleware(Arc::new(Metering::new(BOOT_FUEL, cost)));
+        config.push_middleware(Arc::new(BulkMeter::default()));
+    } else {
+        config.push_middleware(Arc::new(StopFlag::default()));
+    }
     config.push_middleware(Arc::new(GrowWatch::default()));
     EngineBuilder::new(config).set_features(Some(features())).engine().into()
 }
@@ -60,16 +65,16 @@ pub struct Compiled {
     pub cached: bool,
 }
 
-/// Compiles `wasm`, or loads what an earlier process compiled into `cache`.
+/// Compiles `wasm`, or loads what an earlier process compiled into `cache`. Not `metered`: with a stop flag only.
 ///
 /// Artefacts are native code, trusted like the program itself: only files that this user wrote (0600) into the local
 /// cache are loaded, never anything from the registry.
 ///
 /// # Errors
 /// wasmer's words for a module that does not validate or compile.
-pub fn compile(wasm: &[u8], digest: &str, cache: Option<&Path>) -> Result<Compiled, String> {
-    let engine = engine();
-    let path = cache.map(|dir| artifact_path(dir, digest));
+pub fn compile(wasm: &[u8], digest: &str, cache: Option<&Path>, metered: bool) -> Result<Compiled, String> {
+    let engine = engine(metered);
+    let path = cache.map(|dir| artifact_path(dir, digest, metered));
     if let Some(path) = path.as_deref().filter(|p| p.is_file()) {
         // SAFETY: written by `store_artifact` under a key of our own (see above).
         match unsafe { Module::deserialize_from_file(&engine, path) } {
@@ -85,7 +90,7 @@ pub fn compile(wasm: &[u8], digest: &str, cache: Option<&Path>) -> Result<Compil
     Ok(Compiled { engine, module, cached: false })
 }
 
-fn artifact_path(dir: &Path, digest: &str) -> PathBuf {
+fn artifact_path(dir: &Path, digest: &str, metered: bool) -> PathBuf {
     static CPU: OnceLock<String> = OnceLock::new();
     let cpu = CPU.get_or_init(|| {
         use std::hash::{Hash, Hasher};
@@ -94,7 +99,8 @@ fn artifact_path(dir: &Path, digest: &str) -> PathBuf {
         format!("{:?}", target.cpu_features()).hash(&mut hasher);
         format!("{}-{:016x}", target.triple(), hasher.finish())
     });
-    dir.join(format!("{digest}-{ENGINE_VERSION}-{cpu}.bin"))
+    let kind = if metered { "" } else { "-stop" };
+    dir.join(format!("{digest}-{ENGINE_VERSION}{kind}-{cpu}.bin"))
 }
 
 fn store_artifact(module: &Module, path: &Path) -> std::io::Result<()> {
@@ -116,7 +122,7 @@ fn measure_rate() -> Option<f64> {
     const LOOP: &str = r#"(module (func (export "spin") (param i32) (local i32)
         (loop (local.set 1 (i32.add (local.get 1) (i32.const 1))) (br_if 0 (i32.lt_u (local.get 1) (local.get 0))))))"#;
     const POINTS: u64 = 1 << 40;
-    let engine = engine();
+    let engine = engine(true);
     let module = Module::new(&engine, wat::parse_str(LOOP).ok()?).ok()?;
     let mut store = Store::new(engine);
     let instance = Instance::new(&mut store, &module, &imports! {}).ok()?;

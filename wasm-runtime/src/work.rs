@@ -124,7 +124,7 @@ impl<'r> Work<'r> {
                 }));
             }
             let called = running.sandbox.call_many(docs, &running.guard, self.runner.fuel, start);
-            run.fuel += called.fuel;
+            run.fuel += if self.runner.udf.metered { called.fuel } else { 0 };
             let served_before = running.sandbox.calls > 1;
             let broken = running.sandbox.broken;
             if broken || self.runner.isolate {
