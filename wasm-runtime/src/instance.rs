@@ -11,6 +11,7 @@ use crate::document::Meta;
 use crate::error::Fault;
 use crate::host::{Host, LogLine, link};
 use crate::limits::{BOOT_FUEL, GROW_FAILED, Limits};
+use crate::snapshot::Snapshot;
 use crate::watchdog::{Ended, Guard};
 
 /// How a module wants to be called; found from its exports.
@@ -78,7 +79,7 @@ pub struct Sandbox {
     pub(crate) store: Store,
     pub(crate) instance: Instance,
     pub(crate) env: FunctionEnv<Host>,
-    memory: Memory,
+    pub(crate) memory: Memory,
     pub(crate) entry: Entry,
     fuel: *mut u64,
     pub(crate) limits: Limits,
@@ -97,11 +98,37 @@ unsafe impl Send for Sandbox {}
 const MARK: u64 = 0x4865_6164_7261_6365;
 
 impl Sandbox {
-    /// Instantiates `module` and runs its start function, `_initialize` and `init(parameters)`.
+    /// Instantiates `module` and runs its start function, `_initialize` and `init(parameters)`; a Python guest is taken from
+    /// its `snapshot` where there is one, and loads the UDF.
     ///
     /// # Errors
     /// The reason, as a fault of the UDF (it may differ per document only through the memory limit).
     pub fn new(
+        engine: &Engine,
+        module: &Module,
+        abi: Abi,
+        entry: &str,
+        params: &Arc<[u8]>,
+        limits: Limits,
+        snapshot: Option<&Snapshot>,
+    ) -> Result<Self, Fault> {
+        let mut sandbox = Self::instantiated(engine, module, abi, entry, params, limits)?;
+        match (abi, snapshot) {
+            (Abi::Python, Some(snapshot)) => {
+                snapshot.lay_over(&sandbox.memory, &mut sandbox.store).map_err(Fault::memory)?;
+                sandbox.load_python(params)?;
+            }
+            (Abi::Python, None) => {
+                sandbox.boot_python()?;
+                sandbox.load_python(params)?;
+            }
+            _ => sandbox.boot(params)?,
+        }
+        sandbox.env.as_mut(&mut sandbox.store).fuel = sandbox.fuel;
+        Ok(sandbox)
+    }
+
+    fn instantiated(
         engine: &Engine,
         module: &Module,
         abi: Abi,
@@ -123,7 +150,7 @@ impl Sandbox {
         env.as_mut(&mut store).memory = Some(memory.clone());
         let fuel = find_fuel(&mut store, &instance)?;
         let entry_point = bind_entry(&store, &instance, abi, entry).map_err(Fault::trap)?;
-        let mut sandbox = Self {
+        Ok(Self {
             store,
             instance,
             env,
@@ -134,9 +161,23 @@ impl Sandbox {
             filter: entry == "filter",
             calls: 0,
             broken: false,
-        };
-        sandbox.boot(params)?;
-        sandbox.env.as_mut(&mut sandbox.store).fuel = fuel;
+        })
+    }
+
+    /// A Python guest that has started and loaded nothing, for a snapshot.
+    ///
+    /// # Errors
+    /// As [`Sandbox::new`].
+    pub fn started(
+        engine: &Engine,
+        module: &Module,
+        abi: Abi,
+        entry: &str,
+        params: &Arc<[u8]>,
+        limits: Limits,
+    ) -> Result<Self, Fault> {
+        let mut sandbox = Self::instantiated(engine, module, abi, entry, params, limits)?;
+        sandbox.boot_python()?;
         Ok(sandbox)
     }
 
@@ -144,9 +185,6 @@ impl Sandbox {
         self.set_fuel(BOOT_FUEL);
         if let Ok(initialize) = self.instance.exports.get_typed_function::<(), ()>(&self.store, "_initialize") {
             initialize.call(&mut self.store).map_err(|e| self.blame(&e, Ended::No))?;
-        }
-        if matches!(self.entry, Entry::Python { .. }) {
-            return self.boot_python(params);
         }
         if let Ok(init) = self.instance.exports.get_typed_function::<(i32, i32), ()>(&self.store, "init") {
             let Entry::Json { alloc, .. } = &self.entry else { return Ok(()) };

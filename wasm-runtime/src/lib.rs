@@ -27,6 +27,7 @@ pub mod module;
 pub mod native;
 pub mod python;
 pub mod runtime;
+pub mod snapshot;
 pub mod stats;
 pub mod stop;
 pub mod wasi;

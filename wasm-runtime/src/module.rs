@@ -1,7 +1,7 @@
 //! `Module` (a compiled upload) and `Udf` (a module bound to the parameters and limits of one stage).
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -12,7 +12,11 @@ use crate::host::{Host, link};
 use crate::instance::{Abi, Answer, Sandbox};
 use crate::limits::Limits;
 use crate::runtime::{self, Compiled, MAX_MODULE, capped, points_per_ns};
+use crate::snapshot::{self, Snapshot};
 
+/// What a Python interpreter may take to start, in pages of 64 KiB and bytes of stack.
+const SNAPSHOT_PAGES: u32 = 1024;
+const SNAPSHOT_STACK: usize = 8 << 20;
 /// Sandboxes kept warm for one stage; more run at once, but only so many wait for the next batch.
 const WARM: usize = 8;
 
@@ -23,6 +27,13 @@ pub struct Module {
     metered: bool,
     abi: Abi,
     entry: String,
+    python: Option<Arc<Guest>>,
+}
+
+/// The Python guest without its data segments, and the image of a started one; made when the first sandbox is.
+struct Guest {
+    bare: Compiled,
+    snapshot: OnceLock<Option<Snapshot>>,
 }
 
 #[pymethods]
@@ -131,10 +142,17 @@ impl Module {
         let compiled = runtime::compile(&wasm, digest, cache, metered)?;
         let (abi, entry) = find_abi(&compiled.module, entry)?;
         check_version(&compiled)?;
+        let python = if abi == Abi::Python {
+            let bare = snapshot::without_data(&wasm).ok_or("the module's sections cannot be read")?;
+            let bare = runtime::compile(&bare, &format!("{digest}-bare"), cache, metered)?;
+            Some(Arc::new(Guest { bare, snapshot: OnceLock::new() }))
+        } else {
+            None
+        };
         if !metered && abi != Abi::Python {
             return Err("only the Python guest may run without metering".to_owned());
         }
-        Ok(Self { compiled, metered, abi, entry })
+        Ok(Self { compiled, metered, abi, entry, python })
     }
 }
 
@@ -211,6 +229,7 @@ pub struct UdfInner {
     entry: String,
     params: Arc<[u8]>,
     pub limits: Limits,
+    python: Option<(Arc<Guest>, wasmer::Engine)>,
     warm: Mutex<Vec<Sandbox>>,
 }
 
@@ -224,6 +243,10 @@ impl UdfInner {
             entry: module.entry.clone(),
             params,
             limits,
+            python: module
+                .python
+                .as_ref()
+                .map(|p| (Arc::clone(p), capped(&p.bare.engine, limits.memory_pages, limits.stack))),
             warm: Mutex::new(Vec::new()),
         }
     }
@@ -236,7 +259,22 @@ impl UdfInner {
 
     /// A new sandbox: fresh memory, parameters given.
     pub fn fresh(&self) -> Result<Sandbox, Fault> {
-        Sandbox::new(&self.engine, &self.module, self.abi, &self.entry, &self.params, self.limits)
+        if let Some((python, engine)) = &self.python
+            && let Some(snapshot) = python.snapshot.get_or_init(|| self.snapshot())
+        {
+            let module = &python.bare.module;
+            return Sandbox::new(engine, module, self.abi, &self.entry, &self.params, self.limits, Some(snapshot));
+        }
+        Sandbox::new(&self.engine, &self.module, self.abi, &self.entry, &self.params, self.limits, None)
+    }
+
+    /// The image of a started interpreter; `None` where the system gives no room for one: sandboxes then start their own.
+    fn snapshot(&self) -> Option<Snapshot> {
+        let nothing: Arc<[u8]> = Arc::from(&br#"{"source":"def process(doc): pass"}"#[..]);
+        let limits = Limits { memory_pages: SNAPSHOT_PAGES, stack: SNAPSHOT_STACK, ..self.limits };
+        let engine = capped(&self.engine, limits.memory_pages, limits.stack);
+        let started = Sandbox::started(&engine, &self.module, self.abi, &self.entry, &nothing, limits).ok()?;
+        Snapshot::take(&started.memory, &started.store).ok()
     }
 
     /// Whether it takes many documents in one call.

@@ -23,15 +23,22 @@ pub struct CalledMany {
 }
 
 impl Sandbox {
-    /// Starts the interpreter and loads the UDF that `config` (JSON) holds.
+    /// Starts the interpreter.
     ///
     /// # Errors
-    /// What is wrong with the code, with its line and column.
-    pub(crate) fn boot_python(&mut self, config: &[u8]) -> Result<(), Fault> {
+    /// Why it does not start: too little memory, say.
+    pub(crate) fn boot_python(&mut self) -> Result<(), Fault> {
         self.set_fuel(PYTHON_BOOT_FUEL);
-        let boot = self.instance.exports.get_typed_function::<(), ()>(&self.store, "boot");
-        let load = self.instance.exports.get_typed_function::<(i32, i32), i64>(&self.store, "load");
-        let (Ok(boot), Ok(load)) = (boot, load) else { return Err(Fault::trap("this is not the Python guest")) };
+        for name in ["_initialize", "boot"] {
+            let Ok(function) = self.instance.exports.get_typed_function::<(), ()>(&self.store, name) else {
+                return Err(Fault::trap(format!("the Python guest exports no {name}")));
+            };
+            self.start(&function)?;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, boot: &wasmer::TypedFunction<(), ()>) -> Result<(), Fault> {
         self.env.as_mut(&mut self.store).log_budget = 4096;
         if let Err(error) = boot.call(&mut self.store) {
             let fault = self.blame(&error, Ended::No);
@@ -42,6 +49,17 @@ impl Sandbox {
                 ..fault
             });
         }
+        Ok(())
+    }
+
+    /// Loads the UDF that `config` (JSON) holds into a started interpreter.
+    ///
+    /// # Errors
+    /// What is wrong with the code, with its line and column.
+    pub(crate) fn load_python(&mut self, config: &[u8]) -> Result<(), Fault> {
+        let Ok(load) = self.instance.exports.get_typed_function::<(i32, i32), i64>(&self.store, "load") else {
+            return Err(Fault::trap("the Python guest exports no load"));
+        };
         self.set_fuel(PYTHON_BOOT_FUEL);
         let now = now_ns();
         let deadline = Deadline { at_ns: now.saturating_add(PYTHON_LOAD_NS), cancelled: false.into() };
