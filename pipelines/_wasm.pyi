@@ -187,6 +187,7 @@ class Module:
         stack: int = ...,
         merge: bool = False,
         isolate: bool = False,
+        fresh: bool = False,
     ) -> Udf: ...
 
 @final

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ from pipelines import units
 from pipelines._wasm import Module, ModuleError, Udf
 from pipelines.errors import InvalidError
 from pipelines.stats import StageCounts, StageStats
+from pipelines.udf import archives
 from pipelines.udf.manifest import PYTHON
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 GUEST = Path(__file__).parent.parent / "python.wasm"
 """The Python guest, made by python-guest/build.py; part of the wheel."""
+KEPT_SECONDS = 30 * 86400
 STACK, PYTHON_STACK = 1 << 20, 8 << 20
 """Bytes of wasm stack; Python's own RecursionError must come first."""
 
@@ -84,7 +88,8 @@ class Catalog:
                 if not GUEST.is_file():
                     raise InvalidError("this Headrace was built without Python (python-guest/build.py)", field)
                 code = GUEST.read_bytes()
-                self._guests[metered] = Module(code, digest(code), cache_dir=guest_cache(), metered=metered)
+                found = digest(code)
+                self._guests[metered] = Module(code, found, cache_dir=guest_cache(found), metered=metered)
             return self._guests[metered]
 
     def udf(self, manifest: Manifest, code: bytes, parameters: bytes, field: str, *, inline: str | None = None) -> Udf:
@@ -94,7 +99,10 @@ class Catalog:
         """
         if manifest.language != PYTHON:
             return self.bind(manifest, self.module(code, manifest.entry, field), parameters)
-        config: dict[str, Any] = {"source": code.decode(), "parameters": msgspec.Raw(parameters)}
+        source, archive = archives.unpacked(code)
+        config: dict[str, Any] = {"source": source, "parameters": msgspec.Raw(parameters)}
+        if archive:
+            config["packages"] = archive
         if manifest.entry:
             config["entry"] = manifest.entry
         if inline:
@@ -124,6 +132,7 @@ class Catalog:
                 stack=PYTHON_STACK if manifest.language == PYTHON else STACK,
                 merge=manifest.merge,
                 isolate=manifest.isolation == "document",
+                fresh=manifest.isolation == "request",
             )
         except ModuleError as error:
             raise InvalidError(str(error)) from None
@@ -160,10 +169,17 @@ def started(udf: Udf, field: str) -> Udf:
     return udf
 
 
-def guest_cache() -> Path:
-    """The user's cache folder for the compiled guest, which all proxies of this user share."""
+def guest_cache(current: str) -> Path:
+    """The user's cache folder for the compiled guest, which all proxies of this user share.
+
+    What other guests than the `current` one (by digest) left there goes after a month.
+    """
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "headrace", "compiled")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in folder.glob("*.bin"):
+        with contextlib.suppress(OSError):
+            if not path.name.startswith(current) and time.time() - path.stat().st_mtime > KEPT_SECONDS:
+                path.unlink()
     return folder
 
 

@@ -15,6 +15,7 @@ import msgspec
 from pipelines import units
 from pipelines.definition import EMPTY, VERSION, Strict, check_name, explained, object_of
 from pipelines.errors import InvalidError
+from pipelines.udf import archives
 
 PYTHON = "python"
 LANGUAGES = ("wasm", "wat", "rust", "c", "go", "assemblyscript", PYTHON)
@@ -77,6 +78,7 @@ class Manifest(Strict, frozen=True, kw_only=True):
 
 class _Upload(Manifest, frozen=True, kw_only=True):
     source: str | None = None
+    packages: list[str] = []
     wasm: str | None = None
     abi: str | None = None
 
@@ -149,7 +151,9 @@ def headers(source: str) -> dict[str, Any]:
 def _code(upload: _Upload) -> bytes:
     check_language(upload.language)
     if (upload.source is None) == (upload.wasm is None):
-        raise InvalidError("exactly one of wasm (base64 of a module) and source (WAT text) is required")
+        raise InvalidError("exactly one of wasm (base64 of a module) and source (Python or WAT) is required")
+    if upload.packages and upload.language != PYTHON:
+        raise InvalidError("belong to Python UDFs", "packages")
     if upload.source is not None:
         if upload.language not in FROM_SOURCE:
             raise InvalidError(
@@ -157,6 +161,8 @@ def _code(upload: _Upload) -> bytes:
                 "and send the module in [wasm]",
                 "source",
             )
+        if upload.language == PYTHON:
+            return archives.packed(upload.source, upload.packages)
         return upload.source.encode()
     try:
         return base64.b64decode(upload.wasm or "", validate=True)

@@ -20,6 +20,7 @@ from pipelines.definition import (
 from pipelines.errors import ConflictError, InUseError, InvalidError, RegistryError
 from pipelines.registry import UdfRecord
 from pipelines.stats import StageCounts, merged_stages, shown_stage
+from pipelines.udf import archives
 from pipelines.udf import manifest as manifests
 from pipelines.udf.catalog import digest as digest_of
 from proxy.handlers.trial import asked, compiled, kind_of, now, tried
@@ -177,6 +178,8 @@ async def source(call: Call) -> web.StreamResponse:
     if code is None:
         raise RegistryError(f"the code of UDF [{record.manifest.label}] is not at hand")
     kind = "application/wasm" if code[:4] == b"\0asm" else _SOURCE_TYPES.get(record.manifest.language, "text/plain")
+    if record.manifest.language == manifests.PYTHON:
+        code = archives.unpacked(code)[0].encode()
     headers = CIMultiDict({hdrs.CONTENT_TYPE: kind, "ETag": f'"{record.digest}"'})
     return await WholeResponse(200, "", headers, code).send(call.request)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import zipfile
 from typing import Any
 
 import pytest
@@ -289,3 +292,68 @@ async def test_documents_of_a_megabyte_and_unicode(through: Http, name: str):
     answer = await through.post("/_pipeline/_execute", json.dumps(body).encode())
     assert answer.json["output"]["n"] == 500_000
     assert answer.json["output"]["e"] == body["input"]["e"]
+
+
+def wheel(files: dict[str, str]) -> str:
+    """A compressed zip in base64."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return base64.b64encode(out.getvalue()).decode()
+
+
+async def test_packages_come_with_the_udf(through: Http, name: str):
+    packages = [
+        wheel({"shapes/__init__.py": "from .sizes import LARGE\n", "shapes/sizes.py": "LARGE = 7\n", "x.dist-info/RECORD": ""}),
+        wheel({"single.py": "import importlib.resources\ndef twice(x):\n    return 2 * x\n"}),
+    ]  # fmt: skip
+    source = "import shapes, single\ndef process(doc):\n    return {'n': single.twice(shapes.LARGE)}\n"
+    made = await put(through, name, source, packages=packages)
+    assert made.status == 201, made.body
+    assert (await put(through, name, source, packages=packages)).status == 200, "the same again"
+    assert (await through.post(f"/_udf/{name}/_test", {"input": {}})).json["output"] == {"n": 14}
+    assert (await through.get(f"/_udf/{name}/_source")).body.decode() == source
+    alone = await put(through, f"{name}-b", source)
+    assert "No module named 'shapes'" in alone.error["reason"]
+
+
+@pytest.mark.parametrize(
+    ("package", "words"),
+    [
+        ("!", "is not base64"),
+        (base64.b64encode(b"no zip").decode(), "neither a zip nor a wheel"),
+        (wheel({"../evil.py": ""}), "leads out of the package"),
+        (wheel({"fast/_core.cpython-313-x86_64-linux-gnu.so": ""}), "is native code"),
+        (wheel({f"m{i}.py": "" for i in range(5001)}), "more than 5000 files"),
+    ],
+)
+async def test_packages_that_cannot_be(through: Http, name: str, package: str, words: str):
+    refused = await put(through, name, "def process(doc): pass", packages=[package])
+    assert (refused.status, refused.error["field"]) == (400, "packages[0]")
+    assert words in refused.error["reason"]
+
+
+@pytest.mark.parametrize(
+    ("isolation", "counts"), [("instance", [1, 2, 3, 4]), ("request", [1, 2, 1, 2]), ("document", [1, 1, 1, 1])]
+)
+async def test_how_long_module_globals_live(through: Http, name: str, isolation: str, counts: list[int]):
+    source = "n = 0\ndef process(doc):\n    global n\n    n += 1\n    doc['n'] = n\n    return doc\n"
+    await put(through, name, source, isolation=isolation)
+    await through.pipeline(name, "document", wasm("w", name))
+    await through.index(name, document=name)
+    for batch in (0, 1):
+        lines = [line for i in (0, 1) for line in ({"index": {"_index": name, "_id": str(2 * batch + i)}}, {})]
+        await through.bulk(*lines)
+    found = [(await through.get(f"/{name}/_doc/{i}")).json["_source"]["n"] for i in range(4)]
+    assert found == counts
+
+
+async def test_fuel_is_counted_for_a_udf_that_declares_it(through: Http, name: str):
+    source = "def process(doc):\n    for _ in range(doc['n']): pass\n    return doc\n"
+    await put(through, name, source, limits={"fuel": 3_000_000, "timeout": "5s"})
+    tried = [await through.post(f"/_udf/{name}/_test", {"input": {"n": n}, "verbose": True}) for n in (10, 10, 10**6)]
+    fuel = [answer.json["stage_results"][0]["fuel"] for answer in tried]
+    assert fuel[0] == fuel[1] > 1000, "the same work burns the same"
+    assert tried[2].json["error"]["type"] == "udf_timeout_exception"
+    assert "out of fuel" in tried[2].json["error"]["reason"]

@@ -210,6 +210,7 @@ impl Batch {
         let runner = Runner {
             udf: Arc::clone(&udf.inner),
             isolate: udf.isolate,
+            fresh: udf.fresh,
             hits: self.kind == Kind::Hit,
             deadline: Arc::clone(&deadline.get().inner),
             stage_at,

@@ -94,7 +94,7 @@ impl Module {
 
     /// The module with parameters (a JSON object) and limits, with a pool of sandboxes of its own.
     #[pyo3(signature = (parameters, *, timeout_ms, memory, fuel=None, output=8 << 20, log=4096, stack=1 << 20,
-                        merge=false, isolate=false))]
+                        merge=false, isolate=false, fresh=false))]
     #[allow(clippy::too_many_arguments)]
     fn bind(
         slf: &Bound<'_, Self>,
@@ -107,6 +107,7 @@ impl Module {
         stack: usize,
         merge: bool,
         isolate: bool,
+        fresh: bool,
     ) -> PyResult<Udf> {
         crate::json::check_object(parameters).map_err(|e| ModuleError::new_err(format!("parameters: {}", e.0)))?;
         let limits = Limits {
@@ -122,6 +123,7 @@ impl Module {
             inner: Arc::new(UdfInner::new(slf.get(), Arc::from(parameters), limits)),
             merge,
             isolate,
+            fresh,
         })
     }
 }
@@ -309,7 +311,10 @@ pub struct Udf {
     module: Py<Module>,
     pub inner: Arc<UdfInner>,
     pub merge: bool,
+    /// A new sandbox for every document.
     pub isolate: bool,
+    /// A new sandbox for every batch.
+    pub fresh: bool,
 }
 
 #[pymethods]

@@ -12,7 +12,9 @@ use crate::watchdog::{self, Ended, Guard, now_ns};
 /// A UDF and the bounds of its stage.
 pub struct Runner {
     pub udf: Arc<UdfInner>,
+    /// A new sandbox for every document, and for every batch.
     pub isolate: bool,
+    pub fresh: bool,
     /// Whether the documents are hits.
     pub hits: bool,
     pub deadline: Arc<watchdog::Deadline>,
@@ -152,7 +154,7 @@ impl<'r> Work<'r> {
             return Err(fault.clone());
         }
         let udf = &self.runner.udf;
-        let made = if self.runner.isolate { udf.fresh() } else { udf.take() };
+        let made = if self.runner.isolate || self.runner.fresh { udf.fresh() } else { udf.take() };
         let sandbox = made.inspect_err(|fault| self.hopeless = Some(fault.clone()))?;
         // SAFETY: guard and sandbox travel together in `Running`, whose guard is dropped first.
         let guard =
@@ -164,7 +166,7 @@ impl<'r> Work<'r> {
         run.memory = run.memory.max(running.sandbox.memory_bytes());
         let Running { guard, sandbox } = *running;
         drop(guard);
-        if !self.runner.isolate {
+        if !self.runner.isolate && !self.runner.fresh {
             self.runner.udf.give_back(sandbox);
         }
     }
