@@ -1,4 +1,4 @@
-"""The `headrace` command: `serve` runs a proxy, `check-config` shows the settings in force."""
+"""The `headrace` command: `serve` runs a proxy, `check-config` shows the settings in force, `udf` is for developers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import uvloop
 from pipelines import keep_buffers
 from pipelines.errors import InvalidError
 from proxy import logging as proxy_logging
-from proxy import workers
+from proxy import udf_cli, workers
 from proxy.app import Proxy
 from proxy.settings import Settings, load
 
@@ -29,6 +29,8 @@ USAGE_ERROR = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     options = parser().parse_args(arguments)
+    if options.command == "udf":
+        return udf_cli.main(options)
     given = {name: getattr(options, name) for name in Settings.__struct_fields__}
     try:
         settings = load(options.config, os.environ, given)
@@ -62,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--config", type=Path, help="TOML file with settings")
         for field in Settings.__struct_fields__:
             command.add_argument(f"--{field.replace('_', '-')}", dest=field, metavar="VALUE")
+    udf_cli.add_arguments(commands)
     return top
 
 

@@ -137,7 +137,7 @@ class LiveRegistry:
     async def _install(self, records: Records, codes: dict[str, bytes]) -> None:
         before = self._snapshot
         self._snapshot = await asyncio.to_thread(build, records, codes, self.catalog, before)
-        self.catalog.keep_only({record.digest for record in records.udfs})
+        self.catalog.keep_only({r.digest for r in records.udfs}, {r.manifest.label for r in records.udfs})
         log.info("registry: %d pipelines, %d UDFs", len(records.active), len(records.udfs))
 
     async def _codes(self, records: Records) -> dict[str, bytes]:

@@ -110,9 +110,10 @@ class Catalog:
         module = self.python(field, metered=manifest.limits.fuel is not None)
         return self.bind(manifest, module, msgspec.json.encode(config))
 
-    def keep_only(self, digests: set[str]) -> None:
-        """Forgets modules, and their artefacts on disk, that no UDF of the registry names any more."""
+    def keep_only(self, digests: set[str], labels: set[str]) -> None:
+        """Forgets modules, their artefacts on disk and counts of UDFs that the registry does not name any more."""
         with self._lock:
+            self._stats = {label: stats for label, stats in self._stats.items() if label in labels}
             self._modules = {key: module for key, module in self._modules.items() if key[0] in digests}
         for path in self._cache.glob("*.bin") if self._cache is not None else ():
             if path.name.partition("-")[0] not in digests:

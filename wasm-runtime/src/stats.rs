@@ -4,34 +4,39 @@ use hdrhistogram::Histogram as Hdr;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+/// One hour, in µs.
+const LONGEST: u64 = 3_600_000_000;
+
 /// Counts durations; nothing is lost to averaging.
 #[pyclass(module = "pipelines._wasm")]
 pub struct Histogram {
-    inner: Hdr<u64>,
+    inner: Hdr<u32>,
 }
 
 #[pymethods]
 impl Histogram {
     #[new]
     fn new() -> PyResult<Self> {
-        let inner = Hdr::new_with_bounds(1, 3_600_000_000, 3).map_err(|e| PyRuntimeError::new_err(e.to_string()))?;
+        // It grows with the longest duration: few stages ever see seconds, and there are many stages.
+        let mut inner = Hdr::new(3).map_err(|e| PyRuntimeError::new_err(e.to_string()))?;
+        inner.auto(true);
         Ok(Self { inner })
     }
 
     /// Counts one duration in nanoseconds; longer than an hour counts as an hour.
     fn record(&mut self, ns: u64) {
-        self.inner.saturating_record((ns / 1000).max(1));
+        self.inner.saturating_record((ns / 1000).clamp(1, LONGEST));
     }
 
     /// What was recorded: (duration in µs, how often).
-    fn counts(&self) -> Vec<(u64, u64)> {
+    fn counts(&self) -> Vec<(u64, u32)> {
         self.inner.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect()
     }
 
     /// Adds what another histogram recorded.
-    fn add(&mut self, counts: Vec<(u64, u64)>) {
+    fn add(&mut self, counts: Vec<(u64, u32)>) {
         for (value, count) in counts {
-            self.inner.saturating_record_n(value.max(1), count);
+            self.inner.saturating_record_n(value.clamp(1, LONGEST), count);
         }
     }
 
