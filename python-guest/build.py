@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 OUTPUT = HERE.parent / "pipelines" / "python.wasm"
+LICENCES = HERE.parent / "pipelines" / "python-licences.txt"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace" / "guest"
 
 CPYTHON = "3.13.5"
@@ -173,10 +174,11 @@ def main() -> int:
     except BuildError as error:
         print(f"The Python guest cannot be built: {error}", file=sys.stderr)
         return 1
-    if not OUTPUT.is_file() or digest(OUTPUT) != digest(guest):
-        temporary = OUTPUT.with_suffix(f".{os.getpid()}.tmp")
-        shutil.copyfile(guest, temporary)
-        temporary.replace(OUTPUT)
+    for made, output in ((guest, OUTPUT), (guest.with_suffix(".txt"), LICENCES)):
+        if not output.is_file() or digest(output) != digest(made):
+            temporary = output.with_suffix(f".{os.getpid()}.tmp")
+            shutil.copyfile(made, temporary)
+            temporary.replace(output)
     return 0
 
 
@@ -194,7 +196,7 @@ def built() -> Path:
     inputs = [Path(__file__), HERE / "pack.py", HERE / "guest.c", HERE / "boot.py"]
     key = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()[:16]
     guest = CACHE / f"python-{key}.wasm"
-    if guest.is_file():
+    if guest.is_file() and guest.with_suffix(".txt").is_file():
         return guest
     print(
         "== Python guest: CPython for WebAssembly (the first time 3 to 8 minutes, kept in your cache folder)",
@@ -203,10 +205,12 @@ def built() -> Path:
     started = time.monotonic()
     tools = compiler()
     python = library(tools)
+    guest.with_suffix(".txt").write_text(licences(python))
     link(tools, python, guest)
     say(f"done in {time.monotonic() - started:.0f} s: {guest.stat().st_size >> 20} MiB")
     for old in sorted(CACHE.glob("python-*.wasm"), key=lambda p: p.stat().st_mtime)[:-3]:
         old.unlink()
+        old.with_suffix(".txt").unlink(missing_ok=True)
     return guest
 
 
@@ -371,6 +375,37 @@ def msgspec_source() -> Path:
     run(*fetch, "--require-hashes", "-r", requirement, "-d", CACHE, folder=CACHE, log=log)
     unpack(CACHE / f"msgspec-{MSGSPEC}.tar.gz", folder)
     return folder
+
+
+def licences(python: Path) -> str:
+    """The licences of all that is linked into the guest, from the sources that it is built of."""
+    # A module of the build's own environment: the machine's Python may start this script to say what is missing.
+    import ziglang
+
+    zig = Path(ziglang.__file__).parent
+    libc = zig / "lib" / "libc"
+    parts = {
+        f"CPython {CPYTHON} and its standard library": python / "LICENSE",
+        "Software that CPython incorporates (expat, libmpdec, HACL*, dtoa, SipHash and others)": python
+        / "Doc"
+        / "license.rst",
+        "HACL* (the head of one file; all are under these terms)": python / "Modules" / "_hacl" / "Hacl_Hash_SHA2.c",
+        f"msgspec {MSGSPEC}": msgspec_source() / "LICENSE",
+        "wasi-libc": libc / "wasi" / "LICENSE",
+        "wasi-libc: Apache License with LLVM exceptions": libc / "wasi" / "LICENSE-APACHE-LLVM",
+        "wasi-libc: MIT License": libc / "wasi" / "LICENSE-MIT",
+        "wasi-libc: cloudlibc": libc / "wasi" / "libc-bottom-half" / "cloudlibc" / "LICENSE",
+        "musl (in wasi-libc)": libc / "musl" / "COPYRIGHT",
+        "Zig's compiler-rt": zig / "LICENSE",
+    }
+    rule = "=" * 100
+    texts = ["Licences of the parts of python.wasm, the guest that runs Python UDFs.\n"]
+    for name, path in parts.items():
+        text = path.read_text(errors="replace")
+        if path.suffix == ".c":
+            text = text[: text.index("*/") + 2]
+        texts.append(f"{rule}\n{name}\n{rule}\n\n{text.strip()}\n")
+    return "\n".join(texts)
 
 
 def link(tools: Path, python: Path, guest: Path) -> None:
