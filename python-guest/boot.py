@@ -183,6 +183,10 @@ FILE = "<udf>"
 ENTRIES = ("process", "udf_main")
 
 
+class Interrupted(BaseException):
+    """The time of the call is over: raised by the host, from outside."""
+
+
 class Udf:
     """The UDF of this sandbox."""
 
@@ -271,7 +275,10 @@ def failure(error):
 
 
 def run(given):
-    """`[[documents], [contexts] or null]` → `[[results], {position: error}, [contexts] or null]`."""
+    """`[[documents], [contexts] or null]` → `[[results], {position: error}, [contexts] or null]`.
+
+    An interrupted call has the results before that, and as a fourth part where the UDF was.
+    """
     errors = {}
     try:
         documents, contexts = decode_all(given)
@@ -281,17 +288,23 @@ def run(given):
     call, params, arity = Udf.call, Udf.params, Udf.arity
     if arity == 3:
         left = contexts if contexts is not None else [{} for _ in documents]
-    for at, doc in enumerate(documents):
-        try:
-            if arity == 2:
-                results.append(call(doc, params))
-            elif arity == 1:
-                results.append(call(doc))
-            else:
-                results.append(call(doc, params, left[at]))
-        except BaseException as error:
-            results.append(None)
-            errors.setdefault(str(at), Raw(failure(error)))
+    try:
+        for at, doc in enumerate(documents):
+            try:
+                if arity == 2:
+                    results.append(call(doc, params))
+                elif arity == 1:
+                    results.append(call(doc))
+                else:
+                    results.append(call(doc, params, left[at]))
+            except Interrupted:
+                raise
+            except BaseException as error:
+                errors.setdefault(str(at), Raw(failure(error)))
+                results.append(None)
+    except Interrupted as error:
+        stopped = Raw(failure(error))
+        return encode(([encoded(result, n, errors) for n, result in enumerate(results)], errors, left, stopped))
     if sys.stdout.held or sys.stderr.held:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -5,7 +5,10 @@
  * The standard library is a stored zip in the data segment; nothing is read from a file system.
  */
 #define PY_SSIZE_T_CLEAN
+#define Py_BUILD_CORE
 #include <Python.h>
+#include <internal/pycore_ceval.h>
+#include <internal/pycore_object.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -59,6 +62,13 @@ static PyObject *init_headrace(void) { return PyModule_Create(&module); }
 /* boot.py's functions, and the answer of the last call. */
 static PyObject *load_function, *run_function, *answer;
 
+/* How the host interrupts a call from outside (wasm-runtime/src/interrupt.rs). */
+static struct {
+    uintptr_t breaker, slot, exception, bit;
+} interrupt;
+
+EXPORT("interrupts") void *guest_interrupts(void) { return &interrupt; }
+
 EXPORT("alloc") void *guest_alloc(uint32_t len) { return malloc(len ? len : 1); }
 
 EXPORT("dealloc") void guest_dealloc(void *at, uint32_t len) { free(at); }
@@ -102,7 +112,16 @@ EXPORT("boot") void guest_boot(void) {
         load_function = PyObject_GetAttrString(boot, "load");
         run_function = PyObject_GetAttrString(boot, "run");
     }
-    if (load_function == NULL || run_function == NULL) {
+    PyObject *interrupted = boot != NULL ? PyObject_GetAttrString(boot, "Interrupted") : NULL;
+    if (interrupted != NULL) {
+        PyThreadState *thread = PyThreadState_Get();
+        _Py_SetImmortal(interrupted);
+        interrupt.breaker = (uintptr_t)&thread->eval_breaker;
+        interrupt.slot = (uintptr_t)&thread->async_exc;
+        interrupt.exception = (uintptr_t)interrupted;
+        interrupt.bit = _PY_ASYNC_EXCEPTION_BIT;
+    }
+    if (load_function == NULL || run_function == NULL || interrupted == NULL) {
         PyObject *type, *value, *trace;
         PyErr_Fetch(&type, &value, &trace);
         PyObject *text = value ? PyObject_Str(value) : NULL;

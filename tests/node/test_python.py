@@ -357,3 +357,53 @@ async def test_fuel_is_counted_for_a_udf_that_declares_it(through: Http, name: s
     assert fuel[0] == fuel[1] > 1000, "the same work burns the same"
     assert tried[2].json["error"]["type"] == "udf_timeout_exception"
     assert "out of fuel" in tried[2].json["error"]["reason"]
+
+
+async def test_an_interrupted_udf_keeps_its_globals_and_says_its_line(through: Http, name: str):
+    source = (
+        "CALLS = [0]\n"
+        "def process(doc):\n"
+        "    CALLS[0] += 1\n"
+        "    while doc.get('bad'):\n"
+        "        pass\n"
+        "    return {'n': CALLS[0]}\n"
+    )
+    await put(through, name, source, limits={"timeout": "50ms"})
+    await through.pipeline(name, "document", wasm("w", name))
+    await through.index(name, document=name)
+    found = []
+    for batch in (0, 1):
+        lines = [
+            line
+            for i, doc in enumerate(({}, {"bad": 1}, {}))
+            for line in ({"index": {"_index": name, "_id": f"{batch}{i}"}}, doc)
+        ]
+        items = [item["index"] for item in (await through.bulk(*lines)).json["items"]]
+        assert [item["status"] for item in items] == [201, 429, 201]
+        error = items[1]["error"]
+        assert error["type"] == "udf_timeout_exception"
+        assert error["reason"].startswith("the UDF ran longer than its limit of 50 ms (line ")
+        found += [(await through.get(f"/{name}/_doc/{batch}{i}")).json["_source"]["n"] for i in (0, 2)]
+    # The document that loops is called twice: with the others, then alone.
+    assert found == [1, 4, 5, 8]
+
+
+async def test_documents_that_are_long_together_go_on_where_the_call_was_interrupted(through: Http, name: str):
+    source = (
+        "import time\n"
+        "CALLS = [0]\n"
+        "def process(doc):\n"
+        "    CALLS[0] += 1\n"
+        "    end = time.perf_counter() + 0.02\n"
+        "    while time.perf_counter() < end: pass\n"
+        "    return {'calls': CALLS[0]}\n"
+    )
+    await put(through, name, source, limits={"timeout": "250ms"})
+    await through.pipeline(name, "document", wasm("w", name))
+    await through.index(name, document=name)
+    lines = [line for i in range(40) for line in ({"index": {"_index": name, "_id": str(i)}}, {})]
+    assert (await through.bulk(*lines)).json["errors"] is False
+    calls = [(await through.get(f"/{name}/_doc/{i}")).json["_source"]["calls"] for i in range(40)]
+    assert calls == sorted(calls)
+    # Each interruption makes one document run twice, and no other.
+    assert len(calls) < calls[-1] < len(calls) + 10

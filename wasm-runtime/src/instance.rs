@@ -10,6 +10,7 @@ use wasmer::{AsStoreMut, Engine, FunctionEnv, Instance, Memory, Module, Store, S
 use crate::document::Meta;
 use crate::error::Fault;
 use crate::host::{Host, LogLine, link};
+use crate::interrupt::Interrupt;
 use crate::limits::{BOOT_FUEL, GROW_FAILED, Limits};
 use crate::snapshot::Snapshot;
 use crate::watchdog::{Ended, Guard};
@@ -82,6 +83,8 @@ pub struct Sandbox {
     pub(crate) memory: Memory,
     pub(crate) entry: Entry,
     fuel: *mut u64,
+    /// How to end a call softly, where the guest knows.
+    pub(crate) interrupt: Option<Interrupt>,
     pub(crate) limits: Limits,
     filter: bool,
     /// Calls made so far.
@@ -116,10 +119,12 @@ impl Sandbox {
         match (abi, snapshot) {
             (Abi::Python, Some(snapshot)) => {
                 snapshot.lay_over(&sandbox.memory, &mut sandbox.store).map_err(Fault::memory)?;
+                sandbox.find_interrupt()?;
                 sandbox.load_python(params)?;
             }
             (Abi::Python, None) => {
                 sandbox.boot_python()?;
+                sandbox.find_interrupt()?;
                 sandbox.load_python(params)?;
             }
             _ => sandbox.boot(params)?,
@@ -157,6 +162,7 @@ impl Sandbox {
             memory,
             entry: entry_point,
             fuel,
+            interrupt: None,
             limits,
             filter: entry == "filter",
             calls: 0,
@@ -348,7 +354,7 @@ impl Sandbox {
         }
     }
 
-    fn timeout_fault(&self) -> Fault {
+    pub(crate) fn timeout_fault(&self) -> Fault {
         Fault::timeout(format!("the UDF ran longer than its limit of {} ms", self.limits.timeout_ns / 1_000_000))
     }
 }

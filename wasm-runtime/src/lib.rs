@@ -18,6 +18,7 @@ pub mod filter_path;
 pub mod hits;
 pub mod host;
 pub mod instance;
+mod interrupt;
 pub mod java;
 pub mod json;
 pub mod levels;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::document::Meta;
 use crate::error::Fault;
 use crate::instance::{Entry, Failure, Output, Sandbox};
+use crate::interrupt::Interrupt;
 use crate::json;
 use crate::limits::{PYTHON_BOOT_FUEL, PYTHON_LOAD_NS};
 use crate::watchdog::{Deadline, Ended, Guard, now_ns};
@@ -15,8 +16,10 @@ use crate::work::Given;
 
 /// What a call over several documents gave.
 pub struct CalledMany {
-    /// One for each document, or why the call itself failed.
+    /// One for each document, fewer if the call was interrupted; or why the call itself failed.
     pub results: Result<Vec<Result<Given, Fault>>, Fault>,
+    /// Why the document after the last one of `results` has none.
+    pub interrupted: Option<Fault>,
     pub fuel: u64,
     pub logs: Vec<crate::host::LogLine>,
     pub ended: Ended,
@@ -36,6 +39,22 @@ impl Sandbox {
             self.start(&function)?;
         }
         Ok(())
+    }
+
+    /// Learns how to end the calls of a started interpreter softly.
+    ///
+    /// # Errors
+    /// When the guest does not say it.
+    pub(crate) fn find_interrupt(&mut self) -> Result<(), Fault> {
+        let unknown = || Fault::trap("the Python guest does not say how to interrupt it");
+        let Ok(interrupts) = self.instance.exports.get_typed_function::<(), i32>(&self.store, "interrupts") else {
+            return Err(unknown());
+        };
+        let at = interrupts.call(&mut self.store).map_err(|error| self.blame(&error, Ended::No))?;
+        let view = self.memory.view(&self.store);
+        let len = usize::try_from(view.data_size()).unwrap_or(0);
+        self.interrupt = Interrupt::new(view.data_ptr(), len, at as u32 as usize);
+        if self.interrupt.is_none() { Err(unknown()) } else { Ok(()) }
     }
 
     fn start(&mut self, boot: &wasmer::TypedFunction<(), ()>) -> Result<(), Fault> {
@@ -64,7 +83,7 @@ impl Sandbox {
         let now = now_ns();
         let deadline = Deadline { at_ns: now.saturating_add(PYTHON_LOAD_NS), cancelled: false.into() };
         // SAFETY: the guard is dropped before this sandbox, whose memory it watches.
-        let guard = unsafe { Guard::new(self.fuel_address(), Arc::new(deadline), u64::MAX) };
+        let guard = unsafe { Guard::new(self.fuel_address(), None, Arc::new(deadline), u64::MAX) };
         guard.begin(u64::MAX);
         let loaded = self.exchange(&load, config);
         guard.end();
@@ -92,6 +111,7 @@ impl Sandbox {
         let ended = guard.end();
         let logs = std::mem::take(&mut self.env.as_mut(&mut self.store).log);
         let used = fuel.saturating_sub(self.fuel_left());
+        let mut interrupted = None;
         let results = raw.map_err(|failure| {
             self.broken = true;
             match failure {
@@ -99,10 +119,23 @@ impl Sandbox {
                 Failure::Answer(fault) => fault,
             }
         });
-        CalledMany { results, fuel: used, logs, ended }
+        let results = results.map(|answered| {
+            interrupted = answered.interrupted.map(|place| self.interruption(ended, &place));
+            answered.results
+        });
+        CalledMany { results, interrupted, fuel: used, logs, ended }
     }
 
-    fn run_documents(&mut self, docs: &[(&[u8], &Meta)]) -> Result<Vec<Result<Given, Fault>>, Failure> {
+    fn interruption(&self, ended: Ended, place: &str) -> Fault {
+        let fault = match ended {
+            Ended::Batch => Fault::timeout("the deadline of the stage or pipeline has passed"),
+            Ended::Cancelled => Fault::timeout("the request was cancelled"),
+            Ended::Call | Ended::No => self.timeout_fault(),
+        };
+        Fault { reason: format!("{}{place}", fault.reason), ..fault }
+    }
+
+    fn run_documents(&mut self, docs: &[(&[u8], &Meta)]) -> Result<Answered, Failure> {
         let Entry::Python { run, .. } = &self.entry else { return Err(Fault::trap("not a Python UDF").into()) };
         let run = run.clone();
         let payload = payload(docs);
@@ -160,14 +193,22 @@ fn payload(docs: &[(&[u8], &Meta)]) -> Vec<u8> {
     out
 }
 
-/// The parts of the guest's answer, `[[results], {position: error}, [contexts] or null]`.
-fn results(answer: &[u8], count: usize) -> Result<Vec<Result<Given, Fault>>, Fault> {
+/// What the guest answered.
+struct Answered {
+    results: Vec<Result<Given, Fault>>,
+    /// Where the UDF was when it was interrupted, as words; fewer results than documents then.
+    interrupted: Option<String>,
+}
+
+/// The parts of the guest's answer, `[[results], {position: error}, [contexts] or null]`, and where it was interrupted.
+fn results(answer: &[u8], count: usize) -> Result<Answered, Fault> {
     let parts = json::elements(answer, json::skip_ws(answer, 0));
     let broken = || Fault::result("the Python guest's answer is not what it should be");
-    let [values, errors, contexts] = parts.as_slice() else { return Err(broken()) };
+    let [values, errors, contexts, interrupted @ ..] = parts.as_slice() else { return Err(broken()) };
     let values = json::elements(answer, values.start);
     let contexts = json::elements(answer, contexts.start);
-    if values.len() != count {
+    let fits = if interrupted.is_empty() { values.len() == count } else { values.len() < count };
+    if !fits || interrupted.len() > 1 {
         return Err(broken());
     }
     let mut out: Vec<Result<Given, Fault>> = Vec::with_capacity(count);
@@ -184,7 +225,20 @@ fn results(answer: &[u8], count: usize) -> Result<Vec<Result<Given, Fault>>, Fau
             *place = Err(exception(&answer[entry.value]));
         }
     }
-    Ok(out)
+    Ok(Answered { results: out, interrupted: interrupted.first().map(|at| place(&answer[at.clone()])) })
+}
+
+/// ` (line 3, column 5)`, as far as `error` says it.
+fn place(error: &[u8]) -> String {
+    let start = json::skip_ws(error, 0);
+    let number = |name: &str| {
+        json::get(error, start, name).and_then(|e| std::str::from_utf8(&error[e.value]).ok()?.parse::<u32>().ok())
+    };
+    match (number("line"), number("column")) {
+        (Some(line), Some(column)) => format!(" (line {line}, column {column})"),
+        (Some(line), None) => format!(" (line {line})"),
+        _ => String::new(),
+    }
 }
 
 /// An exception of the UDF, as `{"type", "reason", "line", "column"}`.
@@ -192,15 +246,7 @@ fn exception(error: &[u8]) -> Fault {
     let start = json::skip_ws(error, 0);
     let text =
         |name: &str| json::get(error, start, name).and_then(|e| json::string(&error[e.value])).unwrap_or_default();
-    let number = |name: &str| {
-        json::get(error, start, name).and_then(|e| std::str::from_utf8(&error[e.value]).ok()?.parse::<u32>().ok())
-    };
-    let place = match (number("line"), number("column")) {
-        (Some(line), Some(column)) => format!(" (line {line}, column {column})"),
-        (Some(line), None) => format!(" (line {line})"),
-        _ => String::new(),
-    };
     let kind = text("type");
-    let reason = format!("{kind}: {}{place}", text("reason"));
+    let reason = format!("{kind}: {}{}", text("reason"), place(error));
     if kind == "MemoryError" { Fault::memory(reason) } else { Fault::new(400, "udf_exception", reason) }
 }

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::interrupt::{GRACE_NS, Interrupt};
+
 const TICK: Duration = Duration::from_millis(1);
 const INSIST: Duration = Duration::from_micros(100);
 
@@ -50,15 +52,18 @@ impl Deadline {
 /// One instance at work, as the watchdog sees it.
 struct Watch {
     fuel: *mut u64,
+    interrupt: Option<Interrupt>,
     deadline: Arc<Deadline>,
     stage_at_ns: u64,
     /// When the call in progress has to end; `u64::MAX` between calls.
     call_at_ns: AtomicU64,
     ended: AtomicU8,
+    /// When the call in progress was first asked to end; 0 before.
+    asked_at_ns: AtomicU64,
 }
 
-// SAFETY: `fuel` points into an instance that outlives its `Guard`; it is only written under the registry's lock,
-// which the guard's drop takes, and then as an atomic.
+// SAFETY: `fuel` and `interrupt` point into an instance that outlives its `Guard`; they are only written under the registry's lock,
+// which the guard's drop takes, and then as atomics.
 unsafe impl Send for Watch {}
 // SAFETY: as above.
 unsafe impl Sync for Watch {}
@@ -95,7 +100,7 @@ fn patrol(registry: &'static Registry) {
             if ended != Ended::No {
                 watch.ended.store(ended as u8, Ordering::Release);
                 // SAFETY: the guard of this watch is alive (it removes the watch under the lock we hold).
-                unsafe { AtomicU64::from_ptr(watch.fuel) }.store(0, Ordering::Relaxed);
+                unsafe { watch.end(now) };
                 insisting = true;
             }
         }
@@ -105,6 +110,26 @@ fn patrol(registry: &'static Registry) {
 }
 
 impl Watch {
+    /// Softly where the guest knows how, for a while; else, and then, by its fuel.
+    ///
+    /// # Safety
+    /// The guard of this watch must be alive.
+    unsafe fn end(&self, now: u64) {
+        if let Some(interrupt) = self.interrupt {
+            let asked_at = self.asked_at_ns.load(Ordering::Relaxed);
+            if asked_at == 0 || now < asked_at + GRACE_NS {
+                if asked_at == 0 {
+                    self.asked_at_ns.store(now, Ordering::Relaxed);
+                }
+                // SAFETY: as the caller says.
+                unsafe { interrupt.ask(asked_at != 0) };
+                return;
+            }
+        }
+        // SAFETY: as the caller says.
+        unsafe { AtomicU64::from_ptr(self.fuel) }.store(0, Ordering::Relaxed);
+    }
+
     fn verdict(&self, now: u64) -> Ended {
         let call_at = self.call_at_ns.load(Ordering::Acquire);
         if call_at == u64::MAX {
@@ -128,14 +153,16 @@ pub struct Guard {
 
 impl Guard {
     /// # Safety
-    /// `fuel` must stay valid and aligned for eight bytes until the guard is dropped.
-    pub unsafe fn new(fuel: *mut u64, deadline: Arc<Deadline>, stage_at_ns: u64) -> Self {
+    /// `fuel` must stay valid and aligned for eight bytes until the guard is dropped, and `interrupt`'s memory alive.
+    pub unsafe fn new(fuel: *mut u64, interrupt: Option<Interrupt>, deadline: Arc<Deadline>, stage_at_ns: u64) -> Self {
         let watch = Arc::new(Watch {
             fuel,
+            interrupt,
             deadline,
             stage_at_ns,
             call_at_ns: AtomicU64::new(u64::MAX),
             ended: AtomicU8::new(0),
+            asked_at_ns: AtomicU64::new(0),
         });
         let registry = registry();
         let mut watches = registry.watches.lock().unwrap_or_else(PoisonError::into_inner);
@@ -149,12 +176,17 @@ impl Guard {
     /// Says that a call begins which must end by `at_ns`; to be called after the fuel is set.
     pub fn begin(&self, at_ns: u64) {
         self.watch.ended.store(0, Ordering::Relaxed);
+        self.watch.asked_at_ns.store(0, Ordering::Relaxed);
         self.watch.call_at_ns.store(at_ns.min(u64::MAX - 1), Ordering::Release);
     }
 
     /// Says that the call has ended, and how.
     pub fn end(&self) -> Ended {
         self.watch.call_at_ns.store(u64::MAX, Ordering::Release);
+        if let (true, Some(interrupt)) = (self.watch.asked_at_ns.load(Ordering::Relaxed) != 0, self.watch.interrupt) {
+            // SAFETY: this guard's sandbox is alive.
+            unsafe { interrupt.withdraw() };
+        }
         match self.watch.ended.load(Ordering::Acquire) {
             1 => Ended::Call,
             2 => Ended::Batch,

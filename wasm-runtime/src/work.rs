@@ -93,26 +93,34 @@ impl<'r> Work<'r> {
 
     /// Documents through a UDF that takes many in one call; one that ends the call is found by calling for each alone.
     pub fn call_many(&mut self, docs: &[(&[u8], &Meta)], at: usize, run: &mut StageRun) -> Vec<Result<Given, Fault>> {
-        if docs.len() > 1 && !self.runner.isolate {
-            match self.call_together(docs, at, run) {
-                Ok(results) => return results,
-                Err(_) => return docs.iter().flat_map(|doc| self.call_many(&[*doc], at, run)).collect(),
+        let mut done: Vec<Result<Given, Fault>> = Vec::with_capacity(docs.len());
+        while docs.len() - done.len() > 1 && !self.runner.isolate {
+            let Ok(results) = self.call_together(&docs[done.len()..], at, run) else { break };
+            done.extend(results);
+            if let Some(interrupted) = docs.get(done.len()) {
+                // It may have had the rest of the time of all; alone it has its own.
+                done.push(self.call_alone(interrupted, at, run));
             }
         }
-        docs.iter()
-            .map(|doc| match self.call_together(&[*doc], at, run) {
-                Ok(mut results) => results.pop().unwrap_or_else(|| Err(Fault::result("the UDF gave no result"))),
-                Err(fault) => Err(fault),
-            })
-            .collect()
+        for doc in &docs[done.len()..] {
+            done.push(self.call_alone(doc, at, run));
+        }
+        done
     }
 
+    fn call_alone(&mut self, doc: &(&[u8], &Meta), at: usize, run: &mut StageRun) -> Result<Given, Fault> {
+        let mut results = self.call_together(&[*doc], at, run)?;
+        results.pop().unwrap_or_else(|| Err(Fault::result("the UDF gave no result")))
+    }
+
+    /// The results of the documents up to the one at which the call was interrupted; one alone has a result always.
     fn call_together(
         &mut self,
         docs: &[(&[u8], &Meta)],
         at: usize,
         run: &mut StageRun,
     ) -> Result<Vec<Result<Given, Fault>>, Fault> {
+        let mut again = false;
         loop {
             let mut running = self.running()?;
             let start = now_ns();
@@ -142,7 +150,15 @@ impl<'r> Work<'r> {
             if broken && docs.len() == 1 && served_before && called.ended == Ended::No {
                 continue;
             }
-            return called.results;
+            return match (called.results, called.interrupted) {
+                (Ok(_), Some(_)) if docs.len() == 1 && called.ended == Ended::No && !again => {
+                    // The watchdog meant the call before.
+                    again = true;
+                    continue;
+                }
+                (Ok(_), Some(fault)) if docs.len() == 1 => Err(fault),
+                (results, _) => results,
+            };
         }
     }
 
@@ -157,8 +173,14 @@ impl<'r> Work<'r> {
         let made = if self.runner.isolate || self.runner.fresh { udf.fresh() } else { udf.take() };
         let sandbox = made.inspect_err(|fault| self.hopeless = Some(fault.clone()))?;
         // SAFETY: guard and sandbox travel together in `Running`, whose guard is dropped first.
-        let guard =
-            unsafe { Guard::new(sandbox.fuel_address(), Arc::clone(&self.runner.deadline), self.runner.stage_at) };
+        let guard = unsafe {
+            Guard::new(
+                sandbox.fuel_address(),
+                sandbox.interrupt,
+                Arc::clone(&self.runner.deadline),
+                self.runner.stage_at,
+            )
+        };
         Ok(Box::new(Running { guard, sandbox }))
     }
 
