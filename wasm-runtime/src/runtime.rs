@@ -5,6 +5,7 @@ use std::io::Write;
 use std::mem::MaybeUninit;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use wasmer_middlewares::metering::{MeteringPoints, get_remaining_points, set_rem
 
 use crate::limits::{BOOT_FUEL, BulkMeter, CappedTunables, GrowWatch, cost};
 use crate::stop::StopFlag;
+use crate::watchdog::now_ns;
 
 /// Part of every artefact's key: another engine, another set of middlewares or another cost table, another file.
 const ENGINE_VERSION: &str = "wasmer-7.4.2-cranelift-1";
@@ -159,9 +161,11 @@ const GUARDED: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, li
 /// Puts wasmer's trap handlers back if somebody (faulthandler, say) replaced them since the first store.
 ///
 /// Out-of-bounds accesses of a guest arrive as SIGSEGV. A handler installed over wasmer's would end the process on the
-/// first one, so that the actions seen after the first store are compared before each batch: four system calls.
+/// first one, so that the actions seen after the first store are compared before each batch. Whoever installs handlers for
+/// crashes takes SIGSEGV, so that one is asked each time, and all of them once a millisecond: a system call each.
 pub fn guard_signals() {
     static SAVED: OnceLock<Mutex<[libc::sigaction; 4]>> = OnceLock::new();
+    static CHECKED_NS: AtomicU64 = AtomicU64::new(0);
     let read = |signal| {
         let mut action = MaybeUninit::<libc::sigaction>::zeroed();
         // SAFETY: a query; writes one struct.
@@ -176,6 +180,13 @@ pub fn guard_signals() {
         Mutex::new(GUARDED.map(read))
     });
     let saved = saved.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = now_ns();
+    let recent = now.saturating_sub(CHECKED_NS.load(Ordering::Relaxed)) < 1_000_000;
+    let unchanged = read(GUARDED[0]).sa_sigaction == saved[0].sa_sigaction;
+    if recent && unchanged {
+        return;
+    }
+    CHECKED_NS.store(now, Ordering::Relaxed);
     for (signal, ours) in GUARDED.into_iter().zip(saved.iter()) {
         if read(signal).sa_sigaction != ours.sa_sigaction {
             // SAFETY: restores an action that was in force in this process.

@@ -13,6 +13,9 @@ use crate::interrupt::{GRACE_NS, Interrupt};
 
 const TICK: Duration = Duration::from_millis(1);
 const INSIST: Duration = Duration::from_micros(100);
+/// Rounds without work before the thread sleeps until it is woken: between requests that follow closely nobody needs to,
+/// and waking a thread costs more than a small UDF.
+const IDLE_TICKS: u32 = 4;
 
 /// Why a call was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,19 +71,35 @@ unsafe impl Send for Watch {}
 // SAFETY: as above.
 unsafe impl Sync for Watch {}
 
+#[derive(Default)]
+struct Watches {
+    list: Vec<Arc<Watch>>,
+    /// Whether the thread waits to be woken.
+    asleep: bool,
+}
+
+#[derive(Default)]
 struct Registry {
-    watches: Mutex<Vec<Arc<Watch>>>,
+    watches: Mutex<Watches>,
     wake: Condvar,
 }
 
+/// Whether this process has the thread.
+static PATROLLED: AtomicBool = AtomicBool::new(false);
+
+/// A forked child has the registry but not the thread.
+extern "C" fn after_fork() {
+    PATROLLED.store(false, Ordering::Release);
+}
+
 fn registry() -> &'static Registry {
-    static REGISTRY: OnceLock<&'static Registry> = OnceLock::new();
-    static PID: AtomicU64 = AtomicU64::new(0);
-    let registry = REGISTRY
-        .get_or_init(|| Box::leak(Box::new(Registry { watches: Mutex::new(Vec::new()), wake: Condvar::new() })));
-    // A forked child has the registry but not the thread.
-    let pid = u64::from(std::process::id());
-    if PID.swap(pid, Ordering::AcqRel) != pid {
+    static REGISTRY: OnceLock<Registry> = OnceLock::new();
+    let registry = REGISTRY.get_or_init(|| {
+        // SAFETY: the handler only stores a flag.
+        unsafe { libc::pthread_atfork(None, None, Some(after_fork)) };
+        Registry::default()
+    });
+    if !PATROLLED.load(Ordering::Acquire) && !PATROLLED.swap(true, Ordering::AcqRel) {
         let _ = std::thread::Builder::new().name("headrace-watchdog".to_owned()).spawn(move || patrol(registry));
     }
     registry
@@ -88,14 +107,20 @@ fn registry() -> &'static Registry {
 
 fn patrol(registry: &'static Registry) {
     let mut watches = registry.watches.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut idle = 0;
     loop {
-        if watches.is_empty() {
+        idle = if watches.list.is_empty() { idle + 1 } else { 0 };
+        watches.asleep = idle > IDLE_TICKS;
+        if watches.asleep {
             watches = registry.wake.wait(watches).unwrap_or_else(PoisonError::into_inner);
+            if !watches.asleep {
+                idle = 0;
+            }
             continue;
         }
         let now = now_ns();
         let mut insisting = false;
-        for watch in watches.iter() {
+        for watch in &watches.list {
             let ended = watch.verdict(now);
             if ended != Ended::No {
                 watch.ended.store(ended as u8, Ordering::Release);
@@ -166,8 +191,8 @@ impl Guard {
         });
         let registry = registry();
         let mut watches = registry.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        watches.push(Arc::clone(&watch));
-        if watches.len() == 1 {
+        watches.list.push(Arc::clone(&watch));
+        if std::mem::take(&mut watches.asleep) {
             registry.wake.notify_one();
         }
         Self { watch }
@@ -211,6 +236,6 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         let mut watches = registry().watches.lock().unwrap_or_else(PoisonError::into_inner);
-        watches.retain(|w| !Arc::ptr_eq(w, &self.watch));
+        watches.list.retain(|w| !Arc::ptr_eq(w, &self.watch));
     }
 }
