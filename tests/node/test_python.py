@@ -95,6 +95,7 @@ async def test_raw_uploads_take_their_headers(through: Http, name: str):
         ("{'big': 2 ** 80, 'f': 0.1, 'u': 'é\\U0001f600'}", "live", {"big": 2**80, "f": 0.1, "u": "é\U0001f600"}),
         ("{1, 2}", "live", None),
         ("object()", "udf_exception", None),
+        ("{'s': 'x' * 9_000_000}", "udf_result_exception", None),
         ("float('nan')", "live", {"a": 1, "s": "x"}),
     ],
 )
@@ -407,3 +408,11 @@ async def test_documents_that_are_long_together_go_on_where_the_call_was_interru
     assert calls == sorted(calls)
     # Each interruption makes one document run twice, and no other.
     assert len(calls) < calls[-1] < len(calls) + 10
+
+
+@pytest.mark.parametrize(("size", "state"), [(60_000, None), (70_000, "udf_result_exception")])
+async def test_a_context_has_its_limit(through: Http, name: str, size: int, state: str | None):
+    await put(through, name, f"def process(doc, params, ctx):\n    ctx['note'] = 'x' * {size}\n    return doc\n")
+    await through.pipeline(name, "document", wasm("w", name))
+    answer = (await through.post(f"/_pipeline/{name}/_execute", {"docs": [{"_source": {"a": 1}}]})).json["docs"][0]
+    assert answer.get("error", {}).get("type") == state

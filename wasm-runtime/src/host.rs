@@ -355,7 +355,7 @@ fn get_ctx_json(env: Env<'_>, ptr: i32, len: i32, out: i32, cap: i32) -> Result<
 }
 
 /// Largest context that UDFs may write for one document, in bytes.
-const MAX_CTX: usize = 64 << 10;
+pub const MAX_CTX: usize = 64 << 10;
 
 /// Writes a member of the document's context: 1 = written, 0 = not JSON, or the context would grow over its limit.
 fn set_ctx_json(mut env: Env<'_>, ptr: i32, len: i32, vp: i32, vl: i32) -> Result<i32, RuntimeError> {

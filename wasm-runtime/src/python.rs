@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::document::Meta;
 use crate::error::Fault;
+use crate::host::MAX_CTX;
 use crate::instance::{Entry, Failure, Output, Sandbox};
 use crate::interrupt::Interrupt;
 use crate::json;
@@ -140,7 +141,7 @@ impl Sandbox {
         let run = run.clone();
         let payload = payload(docs);
         let answer = self.exchange(&run, &payload)?.unwrap_or_default();
-        results(&answer, docs.len()).map_err(Failure::Answer)
+        results(&answer, docs.len(), self.limits.output).map_err(Failure::Answer)
     }
 
     /// Gives `bytes` to a function of the guest and reads its answer; `None` for 0.
@@ -201,7 +202,7 @@ struct Answered {
 }
 
 /// The parts of the guest's answer, `[[results], {position: error}, [contexts] or null]`, and where it was interrupted.
-fn results(answer: &[u8], count: usize) -> Result<Answered, Fault> {
+fn results(answer: &[u8], count: usize, limit: usize) -> Result<Answered, Fault> {
     let parts = json::elements(answer, json::skip_ws(answer, 0));
     let broken = || Fault::result("the Python guest's answer is not what it should be");
     let [values, errors, contexts, interrupted @ ..] = parts.as_slice() else { return Err(broken()) };
@@ -216,6 +217,14 @@ fn results(answer: &[u8], count: usize) -> Result<Answered, Fault> {
         let raw = &answer[value];
         let ctx = contexts.get(n).map(|r| &answer[r.clone()]);
         let ctx = ctx.filter(|c| *c != b"null" && *c != b"{}").map(<[u8]>::to_vec);
+        if ctx.as_ref().is_some_and(|ctx| ctx.len() > MAX_CTX || json::check_object(ctx).is_err()) {
+            out.push(Err(Fault::result(format!("the context is over {MAX_CTX} bytes, or no JSON object"))));
+            continue;
+        }
+        if raw.len() > limit {
+            out.push(Err(Fault::result(format!("the UDF answered {} bytes, the limit is {limit}", raw.len()))));
+            continue;
+        }
         let output = Output::Json((raw != b"null").then(|| raw.to_vec()));
         out.push(Ok(Given { output, edited: None, ctx }));
     }
