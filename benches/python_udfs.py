@@ -151,7 +151,7 @@ def sandboxes(module: _wasm.Module) -> tuple[float, float]:
 
 
 def resident() -> float:
-    """Megabytes that are this process's own: of the interpreter's image, which all sandboxes share, what they wrote to."""
+    """Megabytes of this process alone: of the interpreter's image, which sandboxes share, what they wrote to."""
     rollup = Path("/proc/self/smaps_rollup").read_text()
     line = next(line for line in rollup.splitlines() if line.startswith("Private_Dirty:"))
     return int(line.split()[1]) * 1024 / 1e6
