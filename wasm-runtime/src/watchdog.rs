@@ -2,10 +2,12 @@
 //!
 //! Metering makes every basic block of a guest load, compare and store its remaining points, so a guest ends at its
 //! next branch once they are zero. The watchdog writes that zero from outside, again and again until the call has
-//! ended, because the guest's own store may overwrite a single one. Fuel alone would not do: a guest that waits for
+//! ended, because the guest's own store may overwrite a single one. A tight loop on another core reads its own stores before
+//! they reach memory, and sees a foreign one only after an interrupt that came before it; so after a few tries the watchdog
+//! writes without a pause, to be there at the next tick of that core's timer. Fuel alone would not do: a guest that waits for
 //! memory or calls slow host functions can overrun any calibration.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,10 @@ const INSIST: Duration = Duration::from_micros(100);
 /// Rounds without work before the thread sleeps until it is woken: between requests that follow closely nobody needs to,
 /// and waking a thread costs more than a small UDF.
 const IDLE_TICKS: u32 = 4;
+/// Writes with pauses before those without.
+const PATIENT_TRIES: u32 = 5;
+/// Nanoseconds of writing without a pause; longer would keep other calls from beginning.
+const BURST_NS: u64 = 1_000_000;
 
 /// Why a call was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +69,8 @@ struct Watch {
     ended: AtomicU8,
     /// When the call in progress was first asked to end; 0 before.
     asked_at_ns: AtomicU64,
+    /// How often the fuel of the call in progress was emptied.
+    tries: AtomicU32,
 }
 
 // SAFETY: `fuel` and `interrupt` point into an instance that outlives its `Guard`; they are only written under the registry's lock,
@@ -152,7 +160,14 @@ impl Watch {
             }
         }
         // SAFETY: as the caller says.
-        unsafe { AtomicU64::from_ptr(self.fuel) }.store(0, Ordering::Relaxed);
+        let fuel = unsafe { AtomicU64::from_ptr(self.fuel) };
+        fuel.store(0, Ordering::Relaxed);
+        if self.tries.fetch_add(1, Ordering::Relaxed) >= PATIENT_TRIES {
+            let (until, call) = (now_ns() + BURST_NS, self.call_at_ns.load(Ordering::Acquire));
+            while call != u64::MAX && self.call_at_ns.load(Ordering::Acquire) == call && now_ns() < until {
+                fuel.store(0, Ordering::Relaxed);
+            }
+        }
     }
 
     fn verdict(&self, now: u64) -> Ended {
@@ -188,6 +203,7 @@ impl Guard {
             call_at_ns: AtomicU64::new(u64::MAX),
             ended: AtomicU8::new(0),
             asked_at_ns: AtomicU64::new(0),
+            tries: AtomicU32::new(0),
         });
         let registry = registry();
         let mut watches = registry.watches.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,6 +218,7 @@ impl Guard {
     pub fn begin(&self, at_ns: u64) {
         self.watch.ended.store(0, Ordering::Relaxed);
         self.watch.asked_at_ns.store(0, Ordering::Relaxed);
+        self.watch.tries.store(0, Ordering::Relaxed);
         self.watch.call_at_ns.store(at_ns.min(u64::MAX - 1), Ordering::Release);
     }
 
