@@ -90,5 +90,5 @@ pub fn within<T>(deadline: &Arc<watchdog::Deadline>, end: u64, work: impl FnOnce
 /// When the time of the stage or pipeline is over, or the request was cancelled.
 pub fn tick() -> Result<(), Fault> {
     let over = BOUND.with(|b| b.borrow().as_ref().is_some_and(|b| b.deadline.is_over() || now_ns() >= b.end));
-    if over { Err(Fault::timeout("the deadline of the stage or pipeline has passed")) } else { Ok(()) }
+    if over { Err(Fault::deadline()) } else { Ok(()) }
 }

@@ -49,6 +49,14 @@ impl Fault {
         Self::new(429, "udf_timeout_exception", reason)
     }
 
+    pub fn deadline() -> Self {
+        Self::timeout("the deadline of the stage or pipeline has passed")
+    }
+
+    pub fn cancelled() -> Self {
+        Self::timeout("the request was cancelled")
+    }
+
     pub fn memory(reason: impl Into<String>) -> Self {
         Self::new(429, "udf_memory_limit_exception", reason)
     }

@@ -116,18 +116,15 @@ impl Sandbox {
         snapshot: Option<&Snapshot>,
     ) -> Result<Self, Fault> {
         let mut sandbox = Self::instantiated(engine, module, abi, entry, params, limits)?;
-        match (abi, snapshot) {
-            (Abi::Python, Some(snapshot)) => {
-                snapshot.lay_over(&sandbox.memory, &mut sandbox.store).map_err(Fault::memory)?;
-                sandbox.find_interrupt()?;
-                sandbox.load_python(params)?;
+        if abi == Abi::Python {
+            match snapshot {
+                Some(snapshot) => snapshot.lay_over(&sandbox.memory, &mut sandbox.store).map_err(Fault::memory)?,
+                None => sandbox.boot_python()?,
             }
-            (Abi::Python, None) => {
-                sandbox.boot_python()?;
-                sandbox.find_interrupt()?;
-                sandbox.load_python(params)?;
-            }
-            _ => sandbox.boot(params)?,
+            sandbox.find_interrupt()?;
+            sandbox.load_python(params)?;
+        } else {
+            sandbox.boot(params)?;
         }
         sandbox.env.as_mut(&mut sandbox.store).fuel = sandbox.fuel;
         Ok(sandbox)
@@ -343,8 +340,8 @@ impl Sandbox {
         let exhausted = self.flag("wasmer_metering_points_exhausted");
         match ended {
             Ended::Call if exhausted => self.timeout_fault(),
-            Ended::Batch if exhausted => Fault::timeout("the deadline of the stage or pipeline has passed"),
-            Ended::Cancelled if exhausted => Fault::timeout("the request was cancelled"),
+            Ended::Batch if exhausted => Fault::deadline(),
+            Ended::Cancelled if exhausted => Fault::cancelled(),
             _ if exhausted && self.limits.fuel.is_none() => self.timeout_fault(),
             _ if exhausted => {
                 Fault::timeout(format!("the UDF ran out of fuel: limit {} points", self.limits.fuel.unwrap_or(0)))

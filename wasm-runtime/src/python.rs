@@ -129,8 +129,8 @@ impl Sandbox {
 
     fn interruption(&self, ended: Ended, place: &str) -> Fault {
         let fault = match ended {
-            Ended::Batch => Fault::timeout("the deadline of the stage or pipeline has passed"),
-            Ended::Cancelled => Fault::timeout("the request was cancelled"),
+            Ended::Batch => Fault::deadline(),
+            Ended::Cancelled => Fault::cancelled(),
             Ended::Call | Ended::No => self.timeout_fault(),
         };
         Fault { reason: format!("{}{place}", fault.reason), ..fault }

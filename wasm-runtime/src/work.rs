@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::batch::{LOG_LINES, StageRun};
 use crate::document::Meta;
 use crate::error::Fault;
+use crate::host::LogLine;
 use crate::instance::{Output, Sandbox};
 use crate::module::UdfInner;
 use crate::watchdog::{self, Ended, Guard, now_ns};
@@ -56,34 +57,11 @@ impl<'r> Work<'r> {
     /// The fault of this document, or the reason why the stage goes no further.
     pub fn call(&mut self, text: &[u8], meta: &Meta, at: usize, run: &mut StageRun) -> Result<Given, Fault> {
         loop {
-            let mut running = self.running()?;
-            let start = now_ns();
-            match running.guard.stop(start) {
-                Ended::Cancelled => {
-                    self.running = Some(running);
-                    return Err(Fault::timeout("the request was cancelled"));
-                }
-                Ended::Batch => {
-                    self.running = Some(running);
-                    return Err(Fault::timeout("the deadline of the stage or pipeline has passed"));
-                }
-                Ended::Call | Ended::No => {}
-            }
+            let (mut running, start) = self.begin()?;
             let called = running.sandbox.call(text, meta, self.runner.hits, &running.guard, self.runner.fuel, start);
             run.fuel += called.fuel;
             let early = called.ended == Ended::Call && now_ns() - start < self.runner.udf.limits.timeout_ns;
-            let served_before = running.sandbox.calls > 1;
-            let broken = running.sandbox.broken;
-            if broken || self.runner.isolate {
-                self.retire(running, run);
-            } else {
-                self.running = Some(running);
-            }
-            for (level, line) in called.logs {
-                if run.logs.len() < LOG_LINES {
-                    run.logs.push((at, level, line));
-                }
-            }
+            let (broken, served_before) = self.end(running, called.logs, at, run);
             if broken && (early || (served_before && called.ended == Ended::No)) {
                 continue;
             }
@@ -122,31 +100,10 @@ impl<'r> Work<'r> {
     ) -> Result<Vec<Result<Given, Fault>>, Fault> {
         let mut again = false;
         loop {
-            let mut running = self.running()?;
-            let start = now_ns();
-            let stop = running.guard.stop(start);
-            if matches!(stop, Ended::Cancelled | Ended::Batch) {
-                self.running = Some(running);
-                return Err(Fault::timeout(if stop == Ended::Cancelled {
-                    "the request was cancelled"
-                } else {
-                    "the deadline of the stage or pipeline has passed"
-                }));
-            }
+            let (mut running, start) = self.begin()?;
             let called = running.sandbox.call_many(docs, &running.guard, self.runner.fuel, start);
             run.fuel += if self.runner.udf.metered { called.fuel } else { 0 };
-            let served_before = running.sandbox.calls > 1;
-            let broken = running.sandbox.broken;
-            if broken || self.runner.isolate {
-                self.retire(running, run);
-            } else {
-                self.running = Some(running);
-            }
-            for (level, line) in called.logs {
-                if run.logs.len() < LOG_LINES {
-                    run.logs.push((at, level, line));
-                }
-            }
+            let (broken, served_before) = self.end(running, called.logs, at, run);
             if broken && docs.len() == 1 && served_before && called.ended == Ended::No {
                 continue;
             }
@@ -160,6 +117,32 @@ impl<'r> Work<'r> {
                 (results, _) => results,
             };
         }
+    }
+
+    /// A sandbox to call, and the present (`now_ns`); or why the stage goes no further.
+    fn begin(&mut self) -> Result<(Box<Running>, u64), Fault> {
+        let running = self.running()?;
+        let now = now_ns();
+        let over = match running.guard.stop(now) {
+            Ended::Cancelled => Fault::cancelled(),
+            Ended::Batch => Fault::deadline(),
+            Ended::Call | Ended::No => return Ok((running, now)),
+        };
+        self.running = Some(running);
+        Err(over)
+    }
+
+    /// Keeps the sandbox of a call for the next one, or gives it up. (Whether the call broke it, whether it had served before.)
+    fn end(&mut self, running: Box<Running>, logs: Vec<LogLine>, at: usize, run: &mut StageRun) -> (bool, bool) {
+        let (broken, served_before) = (running.sandbox.broken, running.sandbox.calls > 1);
+        if broken || self.runner.isolate {
+            self.retire(running, run);
+        } else {
+            self.running = Some(running);
+        }
+        let room = LOG_LINES.saturating_sub(run.logs.len());
+        run.logs.extend(logs.into_iter().take(room).map(|(level, line)| (at, level, line)));
+        (broken, served_before)
     }
 
     fn running(&mut self) -> Result<Box<Running>, Fault> {
