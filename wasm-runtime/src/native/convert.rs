@@ -126,11 +126,7 @@ fn auto(raw: &[u8], text: &str) -> Vec<u8> {
 
 impl Function for Convert {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let rewrite = field::Rewrite {
-            field: &self.field,
-            target: self.target_field.as_deref(),
-            ignore_missing: self.ignore_missing,
-        };
+        let rewrite = field::Place::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
         let null = || format!("Field [{}] is null, cannot be converted to type [{}]", self.field, self.name());
         rewrite.apply(text, null, |raw| self.one(raw), |raw| self.one(raw))
     }

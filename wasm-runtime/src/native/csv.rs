@@ -123,7 +123,7 @@ impl Csv {
 
 impl Function for Csv {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place { field: &self.field, target: None, ignore_missing: self.ignore_missing };
+        let place = field::Place::new(&self.field, None, self.ignore_missing);
         let Some(line) = place.text(text, "cannot process it.")? else { return Ok(Effect::Unchanged) };
         if line.is_empty() {
             return Ok(Effect::Unchanged);

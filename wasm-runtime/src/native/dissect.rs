@@ -174,7 +174,7 @@ impl Parameters for Dissect {
 
 impl Function for Dissect {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place { field: &self.field, target: None, ignore_missing: self.ignore_missing };
+        let place = field::Place::new(&self.field, None, self.ignore_missing);
         let Some(source) = place.text(text, "cannot process it.")? else { return Ok(Effect::Unchanged) };
         let Some(fields) = self.parsed.fields(&source, &self.append_separator) else {
             return Err(Fault::new(

@@ -95,46 +95,6 @@ pub fn put(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, Fault> {
     json::set(text, path, value).map_err(Fault::illegal)
 }
 
-/// What `convert`, `lowercase` and their kin share: one field, rewritten in place or into another.
-pub struct Rewrite<'a> {
-    pub field: &'a str,
-    pub target: Option<&'a str>,
-    pub ignore_missing: bool,
-}
-
-impl Rewrite<'_> {
-    /// Applies `whole` to the field's value, or `element` to every element of a list; `null` is the words for a null.
-    ///
-    /// # Errors
-    /// For an absent or null field that may not be missing, and what the closures refuse.
-    pub fn apply(
-        &self,
-        text: &[u8],
-        null: impl Fn() -> String,
-        whole: impl Fn(&[u8]) -> Result<Vec<u8>, Fault>,
-        element: impl Fn(&[u8]) -> Result<Vec<u8>, Fault>,
-    ) -> Result<Effect, Fault> {
-        let found = json::find(text, self.field);
-        if self.ignore_missing && found.as_ref().is_none_or(|r| &text[r.clone()] == b"null") {
-            return Ok(Effect::Unchanged);
-        }
-        let range = found.map_or_else(|| require(text, self.field), Ok)?;
-        let value = match &text[range.clone()] {
-            b"null" => return Err(Fault::illegal(null())),
-            raw if raw[0] == b'[' => {
-                let parts: Result<Vec<_>, _> =
-                    json::elements(text, range.start).into_iter().map(|r| element(&text[r])).collect();
-                [b"[".as_slice(), &parts?.join(&b','), b"]"].concat()
-            }
-            raw => whole(raw)?,
-        };
-        match self.target {
-            None => Ok(Effect::Replaced(json::splice(text, range, &value))),
-            Some(target) => put(text, target, &value).map(Effect::Replaced),
-        }
-    }
-}
-
 /// One name or a list of names.
 #[derive(Deserialize, Default, Clone)]
 #[serde(untagged)]
@@ -162,13 +122,47 @@ pub struct Place<'a> {
     pub ignore_missing: bool,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    pub fn new(field: &'a str, target: Option<&'a str>, ignore_missing: bool) -> Self {
+        Self { field, target, ignore_missing }
+    }
+
+    /// Applies `whole` to the field's value, or `element` to every element of a list; `null` is the words for a null.
+    ///
+    /// # Errors
+    /// For an absent or null field that may not be missing, and what the closures refuse.
+    pub fn apply(
+        &self,
+        text: &[u8],
+        null: impl Fn() -> String,
+        whole: impl Fn(&[u8]) -> Result<Vec<u8>, Fault>,
+        element: impl Fn(&[u8]) -> Result<Vec<u8>, Fault>,
+    ) -> Result<Effect, Fault> {
+        let found = json::find(text, self.field);
+        if self.ignore_missing && found.as_ref().is_none_or(|r| &text[r.clone()] == b"null") {
+            return Ok(Effect::Unchanged);
+        }
+        let range = found.map_or_else(|| require(text, self.field), Ok)?;
+        let value = match &text[range.clone()] {
+            b"null" => return Err(Fault::illegal(null())),
+            raw if raw[0] == b'[' => {
+                let parts: Result<Vec<_>, _> =
+                    json::elements(text, range.start).into_iter().map(|r| element(&text[r])).collect();
+                array(&parts?)
+            }
+            raw => whole(raw)?,
+        };
+        match self.target {
+            None => Ok(Effect::Replaced(json::splice(text, range, &value))),
+            Some(target) => put(text, target, &value).map(Effect::Replaced),
+        }
+    }
+
     /// Rewrites a text, or every text of a list; `map` gives JSON.
     ///
     /// # Errors
     /// For other values, and what `map` refuses.
     pub fn map_text(&self, text: &[u8], map: impl Fn(&str) -> Result<Vec<u8>, Fault>) -> Result<Effect, Fault> {
-        let rewrite = Rewrite { field: self.field, target: self.target, ignore_missing: self.ignore_missing };
         let null = || format!("field [{}] is null, cannot process it.", self.field);
         let whole = |raw: &[u8]| {
             let value = json::string(raw).ok_or_else(|| cannot_cast(self.field, raw, "java.lang.String"))?;
@@ -185,7 +179,7 @@ impl Place<'_> {
             })?;
             map(&value)
         };
-        rewrite.apply(text, null, whole, element)
+        self.apply(text, null, whole, element)
     }
 
     /// The field's raw value; `None` if it is absent or null and may be missing. `null` is the words for a null.

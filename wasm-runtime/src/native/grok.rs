@@ -120,7 +120,7 @@ fn value(text: &str, kind: Kind) -> Result<Vec<u8>, Fault> {
 
 impl Function for Grok {
     fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place { field: &self.field, target: None, ignore_missing: self.ignore_missing };
+        let place = field::Place::new(&self.field, None, self.ignore_missing);
         let Some(source) = place.text(text, "cannot process it.")? else { return Ok(Effect::Unchanged) };
         for (at, expression) in self.compiled.iter().enumerate() {
             tick()?;

@@ -24,7 +24,7 @@ impl Parameters for Join {
 
 impl Function for Join {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place { field: &self.field, target: self.target_field.as_deref(), ignore_missing: false };
+        let place = field::Place::new(&self.field, self.target_field.as_deref(), false);
         let Some(list) = place.list(text, "cannot join.")? else { return Ok(Effect::Unchanged) };
         if list.contains(&b"null".as_slice()) {
             return Err(Fault::illegal(format!("field [{}] holds a null, cannot join.", self.field)));

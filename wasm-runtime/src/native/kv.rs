@@ -66,7 +66,7 @@ impl Function for Kv {
         if json::find(text, &self.field).is_none() && !self.ignore_missing {
             return Err(Fault::illegal(format!("field [{}] doesn't exist", self.field)));
         }
-        let place = field::Place { field: &self.field, target: None, ignore_missing: self.ignore_missing };
+        let place = field::Place::new(&self.field, None, self.ignore_missing);
         let Some(source) = place.text(text, "cannot extract key-value pairs. ")? else { return Ok(Effect::Unchanged) };
         let mut out = text.to_vec();
         for pair in regex::split(fields, &source, 0, false)? {

@@ -85,7 +85,7 @@ impl Sort {
 
 impl Function for Sort {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place { field: &self.field, target: self.target_field.as_deref(), ignore_missing: false };
+        let place = field::Place::new(&self.field, self.target_field.as_deref(), false);
         match place.list(text, "cannot sort.")? {
             Some(list) => place.put(text, &self.sorted(&list)?),
             None => Ok(Effect::Unchanged),

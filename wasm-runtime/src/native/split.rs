@@ -44,11 +44,7 @@ impl Split {
 
 impl Function for Split {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place {
-            field: &self.field,
-            target: self.target_field.as_deref(),
-            ignore_missing: self.ignore_missing,
-        };
+        let place = field::Place::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
         match place.text(text, "cannot split.")? {
             Some(value) => place.put(text, &self.parts(&value)?),
             None => Ok(Effect::Unchanged),

@@ -102,7 +102,7 @@ impl UserAgent {
 
 impl Function for UserAgent {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place { field: &self.field, target: None, ignore_missing: self.ignore_missing };
+        let place = field::Place::new(&self.field, None, self.ignore_missing);
         match place.text(text, "cannot parse user-agent.")? {
             Some(agent) => field::put(text, &self.target_field, &self.described(&agent)).map(Effect::Replaced),
             None => Ok(Effect::Unchanged),
