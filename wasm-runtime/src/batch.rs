@@ -206,7 +206,7 @@ impl Batch {
             target_field: target_field.map(str::to_owned),
         };
         let start = now_ns();
-        let stage_at = timeout.map_or(u64::MAX, |s| start.saturating_add((s * 1e9) as u64));
+        let stage_at = end_of(start, timeout);
         let runner = Runner {
             udf: Arc::clone(&udf.inner),
             isolate: udf.isolate,
@@ -221,24 +221,22 @@ impl Batch {
         py.detach(|| {
             guard_signals();
             let mut work = Work::new(&runner);
-            if runner.udf.batched() {
-                let mut run = self.each_chunk(&terms, &contract, &mut work, wide);
-                work.finish(&mut run);
-                run.duration_ns = now_ns() - start;
-                return run;
-            }
-            let mut run = self.each(
-                &terms,
-                |text, meta, at, run| {
-                    let given = work.call(text, meta, at, run)?;
-                    let effect = contract.apply(text, given.output, given.edited)?;
-                    if let Some(ctx) = given.ctx {
-                        meta.ctx = Some(ctx);
-                    }
-                    Ok(effect)
-                },
-                wide,
-            );
+            let mut run = if runner.udf.batched() {
+                self.each_chunk(&terms, &contract, &mut work, wide)
+            } else {
+                self.each(
+                    &terms,
+                    |text, meta, at, run| {
+                        let given = work.call(text, meta, at, run)?;
+                        let effect = contract.apply(text, given.output, given.edited)?;
+                        if let Some(ctx) = given.ctx {
+                            meta.ctx = Some(ctx);
+                        }
+                        Ok(effect)
+                    },
+                    wide,
+                )
+            };
             work.finish(&mut run);
             run.duration_ns = now_ns() - start;
             run
@@ -263,7 +261,7 @@ impl Batch {
         let terms = Terms { abort, pipeline, stage, processor: native.function_name(), run: self.next_run() };
         py.detach(|| {
             let start = now_ns();
-            let end = timeout.map_or(u64::MAX, |s| start.saturating_add((s * 1e9) as u64));
+            let end = end_of(start, timeout);
             let mut run = within(&deadline, end, || {
                 self.each(
                     &terms,
@@ -329,11 +327,6 @@ impl Batch {
     #[pyo3(signature = (since, *, classes=None, handler=false))]
     fn enter_failed(&mut self, since: u32, classes: Option<Vec<String>>, handler: bool) -> usize {
         levels::enter_failed(&mut self.docs, since, classes.as_deref(), handler)
-    }
-
-    /// Parks the active documents until the level around this one is left, so that no stage of it sees them again.
-    fn park(&mut self) {
-        self.docs.iter_mut().filter(|d| d.active()).for_each(|d| d.parked = 1);
     }
 
     /// Leaves the level entered last. `handled`: its documents forget `ctx.on_failure`.
@@ -512,6 +505,11 @@ impl Batch {
             }
         }
     }
+}
+
+/// When a stage that began at `start` has to end, by `now_ns`; `timeout` in seconds, `None` for never.
+fn end_of(start: u64, timeout: Option<f64>) -> u64 {
+    timeout.map_or(u64::MAX, |s| start.saturating_add((s * 1e9) as u64))
 }
 
 /// Why `text` is not one JSON object, or `None` if it is one.
