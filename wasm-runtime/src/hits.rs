@@ -98,7 +98,7 @@ pub fn explode(
             if indexes.is_some_and(|wanted| !index.as_ref().is_some_and(|i| wanted.contains(i))) {
                 continue;
             }
-            let score = member("_score").and_then(|raw| std::str::from_utf8(raw).ok()?.parse().ok()).unwrap_or(0.0);
+            let score = score_of(&text[hit.clone()]).unwrap_or(0.0);
             let meta = Meta { index, id: string("_id"), routing: string("_routing"), score, ctx: ctx.cloned() };
             let text = match base {
                 Some(base) => Text::Shared(hit.start + base..hit.end + base),

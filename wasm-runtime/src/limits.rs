@@ -182,6 +182,17 @@ impl ModuleMiddleware for BulkMeter {
     }
 }
 
+/// Ends the guest as wasmer's metering does if the condition on the stack holds.
+pub(crate) fn end_if<'a>(exhausted: GlobalIndex) -> [Operator<'a>; 5] {
+    [
+        Operator::If { blockty: wasmer::sys::wasmparser::BlockType::Empty },
+        Operator::I32Const { value: 1 },
+        Operator::GlobalSet { global_index: exhausted.as_u32() },
+        Operator::Unreachable,
+        Operator::End,
+    ]
+}
+
 #[derive(Debug)]
 struct FunctionBulkMeter {
     globals: Option<BulkGlobals>,
@@ -200,7 +211,7 @@ impl<'a> FunctionMiddleware<'a> for FunctionBulkMeter {
         );
         if let (true, Some(g)) = (sized, self.globals) {
             let length = g.length.as_u32();
-            let (remaining, exhausted) = (g.remaining.as_u32(), g.exhausted.as_u32());
+            let remaining = g.remaining.as_u32();
             let charge = || {
                 [
                     Operator::GlobalGet { global_index: length },
@@ -212,15 +223,9 @@ impl<'a> FunctionMiddleware<'a> for FunctionBulkMeter {
             state.push_operator(Operator::GlobalSet { global_index: length });
             state.push_operator(Operator::GlobalGet { global_index: remaining });
             state.extend(&charge());
-            state.extend(&[
-                Operator::I64LtU,
-                Operator::If { blockty: wasmer::sys::wasmparser::BlockType::Empty },
-                Operator::I32Const { value: 1 },
-                Operator::GlobalSet { global_index: exhausted },
-                Operator::Unreachable,
-                Operator::End,
-                Operator::GlobalGet { global_index: remaining },
-            ]);
+            state.push_operator(Operator::I64LtU);
+            state.extend(&end_if(g.exhausted));
+            state.push_operator(Operator::GlobalGet { global_index: remaining });
             state.extend(&charge());
             state.extend(&[
                 Operator::I64Sub,

@@ -6,7 +6,7 @@ use wasmer::sys::wasmparser::Operator;
 use wasmer::sys::{FunctionMiddleware, MiddlewareError, MiddlewareReaderState, ModuleMiddleware};
 use wasmer_types::{GlobalIndex, GlobalInit, GlobalType, LocalFunctionIndex, ModuleInfo, Mutability, Type};
 
-use crate::limits::{EXHAUSTED, REMAINING};
+use crate::limits::{EXHAUSTED, REMAINING, end_if};
 
 /// A stop flag in place of metering: every loop asks whether the fuel is zero, and nothing counts it down.
 ///
@@ -45,15 +45,8 @@ impl<'a> FunctionMiddleware<'a> for FunctionStopFlag {
         let loops = matches!(operator, Operator::Loop { .. });
         state.push_operator(operator);
         if let (true, Some((remaining, exhausted))) = (loops, self.globals) {
-            state.extend(&[
-                Operator::GlobalGet { global_index: remaining.as_u32() },
-                Operator::I64Eqz,
-                Operator::If { blockty: wasmer::sys::wasmparser::BlockType::Empty },
-                Operator::I32Const { value: 1 },
-                Operator::GlobalSet { global_index: exhausted.as_u32() },
-                Operator::Unreachable,
-                Operator::End,
-            ]);
+            state.extend(&[Operator::GlobalGet { global_index: remaining.as_u32() }, Operator::I64Eqz]);
+            state.extend(&end_if(exhausted));
         }
         Ok(())
     }
