@@ -175,14 +175,14 @@ def _run(loaded: tuple[Manifest, bytes, Catalog], case: dict[str, Any]) -> Any:
 
 def _put(file: Path, url: str, name: str) -> int:
     """Uploads the file; what the proxy says is shown."""
-    _loaded(file)
+    _, code, _ = _loaded(file)
     headers = {"Content-Type": "text/x-python"}
     if token := os.environ.get(ADMIN_VARIABLE):
         headers["X-Headrace-Admin-Token"] = token
     target = f"{url.rstrip('/')}/_udf/{name}"
     if not target.startswith(("http://", "https://")):
         raise InvalidError(f"[{url}] is not an http:// or https:// URL", "url")
-    request = urllib.request.Request(target, file.read_bytes(), headers, method="PUT")  # noqa: S310 - checked above
+    request = urllib.request.Request(target, code, headers, method="PUT")  # noqa: S310 - checked above
     try:
         with urllib.request.urlopen(request, timeout=PUT_SECONDS) as answer:  # noqa: S310
             shown = json.load(answer)

@@ -57,10 +57,9 @@ async def _keep(number: int, folder: Path, arguments: Sequence[str], over: async
         ended = asyncio.create_task(process.wait())
         asked = asyncio.create_task(over.wait())
         await asyncio.wait({ended, asked}, return_when=asyncio.FIRST_COMPLETED)
-        if over.is_set():
-            asked.cancel()
-            return await _end(process, ended, grace)
         asked.cancel()
+        if over.is_set():
+            return await _end(process, ended, grace)
         log.error("worker %d ended with status %s; it is started again", number, process.returncode)
         try:
             async with asyncio.timeout(PAUSE_SECONDS):

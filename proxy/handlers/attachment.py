@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-from aiohttp import hdrs
 
 from pipelines import PipelineType
 from pipelines.association import NONE, Slots
@@ -23,7 +22,7 @@ def mentions(call: Call, text: bytes) -> bool:
     """Whether the body may hold settings of ours. Raises MediaTypeError if it might, in a form we cannot read."""
     if MARK not in text:
         return False
-    media = call.request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
+    media = call.media
     if media and not media.endswith("json"):
         raise MediaTypeError(
             f"Content-Type header [{media}] is not supported for bodies with pipeline settings; send JSON"

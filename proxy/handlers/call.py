@@ -124,9 +124,14 @@ class Call:
             )
 
     @property
+    def media(self) -> str:
+        """The media type of the body, in lower case and without parameters; empty if the request names none."""
+        return self.request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
+
+    @property
     def speaks_json(self) -> bool:
         """Whether stages can read the body, by its Content-Type (none, and curl's default, are left to the cluster)."""
-        media = self.request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
+        media = self.media
         return not media or media.endswith("json") or media == "application/x-www-form-urlencoded"
 
     def require_json(self) -> None:

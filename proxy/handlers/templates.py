@@ -7,6 +7,7 @@ begins a period, by the cluster's clock. Unlike copies, that also holds for inde
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -72,7 +73,7 @@ def delete(kind: TemplateKind) -> Callable[[Call], Awaitable[web.StreamResponse]
         if answer.ok:
             names = call.params["name"].split(",")
             for template in held:
-                if any(codec.matches(template.name, pattern) for pattern in names):
+                if any(fnmatchcase(template.name, pattern) for pattern in names):
                     await _change(call, kind, template.name, Slots())
         call.parts.resolver.forget()
         return await call.reply_answer(answer)

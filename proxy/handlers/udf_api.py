@@ -61,9 +61,8 @@ async def put(call: Call) -> web.StreamResponse:
 
 async def _upload(call: Call, name: str) -> tuple[Manifest, bytes, str | None]:
     body = await call.text()
-    media = call.request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
-    if media in _RAW:
-        return manifests.raw(body, name, call.target.get("version") or "", _RAW[media]), body, None
+    if language := _RAW.get(call.media):
+        return manifests.raw(body, name, call.target.get("version") or "", language), body, None
     return manifests.parse(body, name)
 
 

@@ -123,8 +123,3 @@ def show(shown: dict[str, Any], bound: Slots, *, flat: bool, pattern: str = "*")
         else:
             kind = settings.setdefault("index", {}).setdefault(slot.kind.value, {})
             kind["final_pipeline" if slot.final else "default_pipeline"] = name
-
-
-def matches(name: str, pattern: str) -> bool:
-    """Whether a name is meant by one of a URL's names, which may have wildcards."""
-    return fnmatchcase(name, pattern)
