@@ -84,6 +84,21 @@ class PipelineCounts(msgspec.Struct):
     errors: list[ErrorSample] = []
 
 
+PIPELINE_SUMMED = (
+    "total",
+    "failed",
+    "current",
+    "documents",
+    "out",
+    "dropped",
+    "document_failures",
+    "retries",
+    "skips",
+)
+
+Summable = StageCounts | PipelineCounts
+
+
 class StageStats:
     """The counts of a stage or a UDF in this process; may be used from several threads."""
 
@@ -182,10 +197,7 @@ def merged(parts: Iterable[PipelineCounts]) -> PipelineCounts:
     total = PipelineCounts(durations=[], stages=[], errors=[])
     stages: dict[str, list[StageCounts]] = {}
     for part in parts:
-        for name in ("total", "failed", "current", "documents", "out", "dropped", "document_failures"):
-            setattr(total, name, getattr(total, name) + getattr(part, name))
-        total.retries += part.retries
-        total.skips += part.skips
+        _add(total, part, PIPELINE_SUMMED)
         total.last = max(total.last, part.last)
         total.durations = total.durations + part.durations
         total.errors = total.errors + part.errors
@@ -200,11 +212,15 @@ def merged_stages(name: str, parts: Iterable[StageCounts]) -> StageCounts:
     """The sum of what several processes (or versions) counted for the same stage or UDF."""
     total = StageCounts(name, durations=[])
     for part in parts:
-        for field in SUMMED:
-            setattr(total, field, getattr(total, field) + getattr(part, field))
+        _add(total, part, SUMMED)
         total.memory_peak = max(total.memory_peak, part.memory_peak)
         total.durations = total.durations + part.durations
     return total
+
+
+def _add(total: Summable, part: Summable, fields: Iterable[str]) -> None:
+    for field in fields:
+        setattr(total, field, getattr(total, field) + getattr(part, field))
 
 
 def shown(counts: PipelineCounts) -> dict[str, Any]:

@@ -144,9 +144,7 @@ def _handlers(
 ) -> tuple[CompiledStage, ...]:
     if not isinstance(on_failure, list):
         return ()
-    inner = replace(
-        scope, policy=Policy(FailurePolicy.ABORT), path=path, prefix=f"{scope.prefix}on_failure/", chain=scope.chain
-    )
+    inner = replace(scope, policy=Policy(FailurePolicy.ABORT), path=path, prefix=f"{scope.prefix}on_failure/")
     return tuple(_compile(on_failure, inner))
 
 
@@ -163,7 +161,8 @@ def _compile_one(stage: StageDefinition, scope: Scope) -> CompiledStage:
     nested = replace(scope, policy=policy, prefix=f"{label}/", path=f"{field}.stages")
     match stage:
         case CompositeStage(config=composite):
-            return _composite(composite, stage, nested, label, timeout, handlers, scope.path, field)
+            named = f"{field}.pipeline"
+            return _composite(composite, stage, nested, label, timeout, handlers, scope.path, named)
         case NativeStage(config=native) if native.function == PIPELINE and scope.kind is PipelineType.DOCUMENT:
             name, may_lack = reference(native, field)
             if may_lack and not scope.resolver.knows(scope.kind, name):
@@ -219,9 +218,8 @@ def _composite(
 def _referenced(
     config: CompositeConfig, scope: Scope, field: str
 ) -> tuple[list[CompiledStage], tuple[CompiledStage, ...]]:
-    """The stages and handlers of the pipeline that a composite names."""
+    """The stages and handlers of the pipeline that a composite names in `field`."""
     name = config.pipeline or ""
-    field = field if field.endswith(".name") else f"{field}.pipeline"
     if name in scope.chain:
         raise InvalidError(f"pipelines name each other in a circle: {' > '.join((*scope.chain, name))}", field)
     if len(scope.chain) >= DEEPEST_COMPOSITE:
