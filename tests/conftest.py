@@ -22,12 +22,13 @@ import pytest
 from yarl import URL
 
 from devnode import running_node
+from devnode.node import free_port
 from pipelines._wasm import Module
 from proxy.app import Proxy
 from proxy.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 ROOT = Path(__file__).parent.parent
 # CI runs the same examples each time; at a desk every run looks for new ones. Busy machines need no deadline per example.
@@ -233,3 +234,22 @@ class ProxyProcess:
         code = self.process.wait(30)
         self.log.close()
         return code
+
+
+@pytest.fixture
+async def serve(
+    node: str, session: aiohttp.ClientSession, tmp_path: Path
+) -> AsyncIterator[Callable[..., tuple[ProxyProcess, Http]]]:
+    """Starts proxies that share one registry; what is still running is ended after the test."""
+    registry = f".headrace-test-{uuid.uuid4().hex[:12]}"
+    started: list[ProxyProcess] = []
+
+    def start(**options: str) -> tuple[ProxyProcess, Http]:
+        process = ProxyProcess(options.pop("upstream", node), registry, tmp_path, free_port(), **options)
+        started.append(process)
+        return process, Http(process.url, session)
+
+    yield start
+    for process in started:
+        process.end()
+    await Http(node, session).delete(f"/{registry}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -17,8 +16,7 @@ from tests.conftest import NDJSON, Http, ProxyProcess, native, ndjson, wasm
 from tests.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
+    pass
 
 HOSTILE = {
     "loop": (wat.LOOP, 429, "udf_timeout_exception"),
@@ -30,25 +28,6 @@ HOSTILE = {
     "garbage": (wat.GARBAGE, 400, "udf_result_exception"),
     "huge": (wat.HUGE, 400, "udf_result_exception"),
 }
-
-
-@pytest.fixture
-async def serve(
-    node: str, session: aiohttp.ClientSession, tmp_path: Path
-) -> AsyncIterator[Callable[..., tuple[ProxyProcess, Http]]]:
-    """Starts proxies that share one registry; what is still running is ended after the test."""
-    registry = f".headrace-test-{uuid.uuid4().hex[:12]}"
-    started: list[ProxyProcess] = []
-
-    def start(**options: str) -> tuple[ProxyProcess, Http]:
-        process = ProxyProcess(options.pop("upstream", node), registry, tmp_path, free_port(), **options)
-        started.append(process)
-        return process, Http(process.url, session)
-
-    yield start
-    for process in started:
-        process.end()
-    await Http(node, session).delete(f"/{registry}")
 
 
 async def test_hostile_udfs_are_item_errors_and_memory_returns(serve, direct: Http, name: str):

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from tests.conftest import Http, ProxyProcess, wasm
-from tests.node.test_lifecycle import serve  # noqa: F401 (a fixture)
 
 VERSIONS = int(os.environ.get("HEADRACE_TEST_VERSIONS", "300"))
 """UDF versions that are put and deleted; more of them by hand."""
@@ -80,7 +79,7 @@ async def three(http: Http, name: str) -> Any:
     return (await http.post(f"/_pipeline/{name}/_execute", {"docs": docs})).json["docs"]
 
 
-async def test_hostile_code_costs_no_memory_and_no_other_udf(serve: Serve, name: str):  # noqa: F811
+async def test_hostile_code_costs_no_memory_and_no_other_udf(serve: Serve, name: str):
     process, http = serve()
     await process.ready(http)
     tampering = [t.format(answer=a) for t, a in itertools.product(TAMPERING, ANSWERS)]
@@ -126,7 +125,7 @@ async def test_no_answer_of_a_tampered_guest_gets_into_a_bulk(through: Http, dir
     assert (await direct.get(f"/{name}/_doc/victim")).json["_source"] == {"kept": True}
 
 
-async def test_versions_that_come_and_go_leave_no_memory(serve: Serve, name: str):  # noqa: F811
+async def test_versions_that_come_and_go_leave_no_memory(serve: Serve, name: str):
     process, http = serve()
     await process.ready(http)
     sizes = []
