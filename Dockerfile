@@ -4,7 +4,7 @@ RUN apt-get update && apt-get install --yes --no-install-recommends python3-venv
 WORKDIR /src
 COPY . .
 RUN python3 -m venv /build && /build/bin/pip install --quiet build ziglang \
- && /build/bin/python python-guest/build.py \
+ && /build/bin/python -m guests \
  && /build/bin/python -m build --wheel --outdir /wheels .
 
 FROM python:3.11-slim-bookworm

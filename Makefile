@@ -34,7 +34,7 @@ env: $(UV) ## the Python environment with the engine built into it
 		cd wasm-runtime && cargo build --release --locked --features pyo3/extension-module; }
 	@echo "== Python environment and engine (cargo target: $(CARGO_TARGET_DIR))"
 	@$(UV) sync --quiet --locked --inexact || $(UV) sync --locked --inexact
-	@$(RUN) python python-guest/build.py
+	@$(RUN) python -m guests
 
 java: env
 	@[ -n "$(OPENSEARCH_URL)" ] || $(RUN) python -m devnode java >/dev/null || \

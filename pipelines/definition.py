@@ -120,6 +120,10 @@ class WasmStage(UdfStage, frozen=True, kw_only=True, tag="wasm"):
     """The same under its other name."""
 
 
+class JavaScriptStage(UdfStage, frozen=True, kw_only=True, tag="javascript"):
+    """The same, and its own `code` is JavaScript."""
+
+
 class NativeStage(_Stage, frozen=True, kw_only=True, tag="native"):
     """A built-in function."""
 
@@ -132,7 +136,7 @@ class CompositeStage(_Stage, frozen=True, kw_only=True, tag="composite"):
     config: CompositeConfig
 
 
-StageDefinition = UdfStage | WasmStage | NativeStage | CompositeStage
+StageDefinition = UdfStage | WasmStage | JavaScriptStage | NativeStage | CompositeStage
 
 
 class PipelineDefinition(Strict, frozen=True, kw_only=True):
@@ -273,7 +277,7 @@ def _check_udf(config: UdfConfig, path: str, kind: PipelineType) -> None:
     if config.code is not None and (config.udf_name or config.udf_version):
         raise InvalidError("is the stage's own code; leave udf_name and udf_version out", f"{path}.code")
     if config.code is None and not config.udf_name:
-        raise InvalidError("required: the name of an uploaded UDF, or Python in [code]", f"{path}.udf_name")
+        raise InvalidError("required: the name of an uploaded UDF, or its code in [code]", f"{path}.udf_name")
     if config.scope not in (None, *SCOPES[kind]):
         raise InvalidError(
             f"[{config.scope}] is not a scope of {kind.value} pipelines; there are {', '.join(SCOPES[kind])}",

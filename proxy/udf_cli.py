@@ -1,8 +1,9 @@
-"""`headrace udf new|check|test|put`: a developer's loop for Python UDFs, in the same sandbox as the proxy, offline.
+"""`headrace udf new|check|test|put`: a developer's loop for UDFs in Python and JavaScript, in the proxy's sandbox.
 
-A UDF `name.py` has its cases beside it, in `name.cases.json`: a list of `{"name", "input", "parameters"?, "as"?,
-"expected"}`. `as` is `document` (default), `query`, `result` or `hit`; `expected` is the output, `{"filtered": true}`
-for a document that is dropped, or `{"error": "text that the reason must hold"}`.
+It needs no proxy but for `put`. A UDF `name.py` or `name.js` has its cases beside it, in `name.cases.json`: a list of
+`{"name", "input", "parameters"?, "as"?, "expected"}`. `as` is `document` (default), `query`, `result` or `hit`;
+`expected` is the output, `{"filtered": true}` for a document that is dropped, or `{"error": "text that the reason must
+hold"}`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from pipelines.udf.manifest import Manifest
 
-TEMPLATE = '''# @udf: description=What it does, in a line
+PYTHON_TEMPLATE = '''# @udf: description=What it does, in a line
 # @udf: timeout=100ms
 
 
@@ -37,6 +38,23 @@ def process(doc: dict, params: dict) -> dict | None:
     doc["seen"] = params.get("by", "headrace")
     return doc
 '''
+JAVASCRIPT_TEMPLATE = """// @udf: description=What it does, in a line
+// @udf: timeout=100ms
+
+/**
+ * Called for every document; what it returns replaces the document, null leaves it as it is.
+ *
+ * @param {Object<string, any>} doc
+ * @param {Object<string, any>} params
+ */
+export function process(doc, params) {
+  doc.seen = params.by ?? "headrace";
+  return doc;
+}
+"""
+TEMPLATES = {".py": PYTHON_TEMPLATE, ".js": JAVASCRIPT_TEMPLATE}
+LANGUAGES = {".py": manifests.PYTHON, ".js": manifests.JAVASCRIPT, ".mjs": manifests.JAVASCRIPT}
+MEDIA = {manifests.PYTHON: "text/x-python", manifests.JAVASCRIPT: "text/javascript"}
 CASES = [
     {"name": "marks what it has seen", "input": {"a": 1}, "expected": {"a": 1, "seen": "headrace"}},
     {"name": "takes a parameter", "input": {}, "parameters": {"by": "me"}, "expected": {"seen": "me"}},
@@ -48,10 +66,10 @@ PUT_SECONDS = 60
 
 def add_arguments(commands: Any) -> None:
     """The command `udf` and its own commands."""
-    udf = commands.add_parser("udf", help="write, check, test and upload Python UDFs")
+    udf = commands.add_parser("udf", help="write, check, test and upload UDFs in Python and JavaScript")
     parts = udf.add_subparsers(dest="udf_command", required=True)
     new = parts.add_parser("new", help="write a UDF and its cases to begin with")
-    new.add_argument("name")
+    new.add_argument("name", help="of the UDF; name.js for JavaScript")
     for name, text in (("check", "compile it as the proxy does"), ("test", "run its cases"), ("put", "upload it")):
         part = parts.add_parser(name, help=text)
         part.add_argument("file", type=Path)
@@ -84,8 +102,9 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _new(name: str) -> int:
-    check_name(name)
-    written = [(Path(f"{name}.py"), TEMPLATE), (_cases_of(Path(f"{name}.py")), json.dumps(CASES, indent=2) + "\n")]
+    file = Path(name if name.endswith(tuple(TEMPLATES)) else f"{name}.py")
+    check_name(file.stem)
+    written = [(file, TEMPLATES[file.suffix]), (_cases_of(file), json.dumps(CASES, indent=2) + "\n")]
     for path, _ in written:
         if path.exists():
             raise InvalidError(f"{path} is there already")
@@ -102,7 +121,7 @@ def _cases_of(file: Path) -> Path:
 def _loaded(file: Path) -> tuple[Manifest, bytes, Catalog]:
     """The UDF of a file, compiled. Raises InvalidError with line and column of what is wrong."""
     code = file.read_bytes()
-    manifest = manifests.raw(code, _name_of(file, code), "", manifests.PYTHON)
+    manifest = manifests.raw(code, _name_of(file, code), "", LANGUAGES.get(file.suffix, manifests.PYTHON))
     catalog = Catalog()
     started(catalog.udf(manifest, code, b"{}", "source"), "source")
     return manifest, code, catalog
@@ -175,8 +194,8 @@ def _run(loaded: tuple[Manifest, bytes, Catalog], case: dict[str, Any]) -> Any:
 
 def _put(file: Path, url: str, name: str) -> int:
     """Uploads the file; what the proxy says is shown."""
-    _, code, _ = _loaded(file)
-    headers = {"Content-Type": "text/x-python"}
+    manifest, code, _ = _loaded(file)
+    headers = {"Content-Type": MEDIA[manifest.language]}
     if token := os.environ.get(ADMIN_VARIABLE):
         headers["X-Headrace-Admin-Token"] = token
     target = f"{url.rstrip('/')}/_udf/{name}"

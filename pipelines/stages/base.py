@@ -13,6 +13,7 @@ from pipelines.definition import (
     CompositeConfig,
     CompositeStage,
     FailurePolicy,
+    JavaScriptStage,
     NativeStage,
     PipelineDefinition,
     PipelineType,
@@ -25,6 +26,7 @@ from pipelines.stages.composite import Composite
 from pipelines.stages.native import PIPELINE, NativeRunner, reference
 from pipelines.stages.policy import Policy, Retry
 from pipelines.stages.udf import UdfRunner
+from pipelines.udf.manifest import JAVASCRIPT, PYTHON
 
 if TYPE_CHECKING:
     from pipelines.batch import Batch, StageRun
@@ -174,7 +176,8 @@ def _compile_one(stage: StageDefinition, scope: Scope) -> CompiledStage:
             runner: Runner = NativeRunner.build(native, scope.kind, field)
             parameters = bytes(native.parameters)
         case UdfStage(config=udf) if udf.code is not None:
-            udf_runner = UdfRunner.inline(udf, scope.kind, label, scope.resolver.catalog, field)
+            language = JAVASCRIPT if isinstance(stage, JavaScriptStage) else PYTHON
+            udf_runner = UdfRunner.inline(udf, language, scope.kind, label, scope.resolver.catalog, field)
             runner, parameters = udf_runner, udf_runner.parameters
         case UdfStage(config=udf):
             manifest, code = scope.resolver.udf(udf.udf_name or "", udf.udf_version, field)

@@ -1,4 +1,4 @@
-"""`python` / `wasm`: an uploaded UDF in a sandbox of its own."""
+"""`python` / `javascript` / `wasm`: a UDF in a sandbox of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipelines.definition import PipelineType
 from pipelines.errors import InvalidError
 from pipelines.udf.catalog import started
-from pipelines.udf.manifest import PYTHON, Manifest, bind_parameters
+from pipelines.udf.manifest import Manifest, bind_parameters
 
 if TYPE_CHECKING:
     from pipelines._wasm import Udf
@@ -50,9 +50,11 @@ class UdfRunner:
         return cls._of(config, udf, manifest, parameters, catalog)
 
     @classmethod
-    def inline(cls, config: UdfConfig, kind: PipelineType, label: str, catalog: Catalog, field: str) -> UdfRunner:
-        """A snippet of Python in the stage itself. Raises InvalidError with line and column of what is wrong."""
-        manifest = Manifest(name=INLINE, version=label, language=PYTHON)
+    def inline(
+        cls, config: UdfConfig, language: str, kind: PipelineType, label: str, catalog: Catalog, field: str
+    ) -> UdfRunner:
+        """A snippet in the stage itself. Raises InvalidError with line and column of what is wrong."""
+        manifest = Manifest(name=INLINE, version=label, language=language)
         parameters = bind_parameters(manifest, config.parameters, f"{field}.parameters")
         document = "hit" if config.scope == "hit" else DOCUMENTS[kind]
         code = (config.code or "").encode()

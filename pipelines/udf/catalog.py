@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -18,16 +19,22 @@ from pipelines._wasm import Module, ModuleError, Udf
 from pipelines.errors import InvalidError
 from pipelines.stats import StageCounts, StageStats
 from pipelines.udf import archives
-from pipelines.udf.manifest import PYTHON
+from pipelines.udf.manifest import INTERPRETED, JAVASCRIPT
 
 if TYPE_CHECKING:
     from pipelines.udf.manifest import Manifest
 
-GUEST = Path(__file__).parent.parent / "python.wasm"
-"""The Python guest, made by python-guest/build.py; part of the wheel."""
+GUESTS = {language: Path(__file__).parent.parent / f"{language}.wasm" for language in INTERPRETED}
+"""The interpreters, made by `python -m guests`; part of the wheel."""
 KEPT_SECONDS = 30 * 86400
-STACK, PYTHON_STACK = 1 << 20, 8 << 20
-"""Bytes of wasm stack; Python's own RecursionError must come first."""
+STACK, INTERPRETER_STACK = 1 << 20, 8 << 20
+"""Bytes of wasm stack; an interpreter's own error for too deep a recursion must come first."""
+_ENTRY = re.compile(
+    r"^\s*(?:export\s+(?:default\s+)?)?(?:async\s+)?"
+    r"(?:function\s+(?:process|udf_main)\b|(?:const|let|var)\s+(?:process|udf_main)\s*=)",
+    re.MULTILINE,
+)
+"""JavaScript that defines an entry itself, and so is no snippet. (In Python the guest looks.)"""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Catalog:
         self._cache = cache
         self.ceilings = ceilings or Ceilings()
         self._modules: dict[tuple[str, str | None], Module] = {}
-        self._guests: dict[bool, Module] = {}
+        self._guests: dict[tuple[str, bool], Module] = {}
         self._stats: dict[str, StageStats] = {}
         self._lock = threading.Lock()
         if cache is not None:
@@ -78,26 +85,27 @@ class Catalog:
         dumped = {label: each.dump() for label, each in stats}
         return {label: counts for label, counts in dumped.items() if counts.executions}
 
-    def python(self, field: str = "language", *, metered: bool = False) -> Module:
-        """The Python guest, compiled once per machine. Raises InvalidError where this build has none.
+    def guest(self, language: str, field: str = "language", *, metered: bool = False) -> Module:
+        """The interpreter of a language, compiled once per machine. Raises InvalidError where this build has none.
 
         `metered`: its fuel is counted, for UDFs that declare a limit of it, at about twice the cost.
         """
         with self._lock:
-            if metered not in self._guests:
-                if not GUEST.is_file():
-                    raise InvalidError("this Headrace was built without Python (python-guest/build.py)", field)
-                code = GUEST.read_bytes()
-                found = digest(code)
-                self._guests[metered] = Module(code, found, cache_dir=guest_cache(found), metered=metered)
-            return self._guests[metered]
+            key = (language, metered)
+            if key not in self._guests:
+                path = GUESTS[language]
+                if not path.is_file():
+                    raise InvalidError(f"this Headrace was built without {language} (python -m guests)", field)
+                code = path.read_bytes()
+                self._guests[key] = Module(code, digest(code), cache_dir=guest_cache(), metered=metered)
+            return self._guests[key]
 
     def udf(self, manifest: Manifest, code: bytes, parameters: bytes, field: str, *, inline: str | None = None) -> Udf:
         """A UDF with the parameters of one stage. Raises InvalidError with the engine's words.
 
         `inline`: the code is a snippet over a document of this name.
         """
-        if manifest.language != PYTHON:
+        if not manifest.interpreted:
             return self.bind(manifest, self.module(code, manifest.entry, field), parameters)
         source, archive = archives.unpacked(code)
         config: dict[str, Any] = {"source": source, "parameters": msgspec.Raw(parameters)}
@@ -105,9 +113,9 @@ class Catalog:
             config["packages"] = archive
         if manifest.entry:
             config["entry"] = manifest.entry
-        if inline:
+        if inline and not (manifest.language == JAVASCRIPT and _ENTRY.search(source)):
             config["inline"] = inline
-        module = self.python(field, metered=manifest.limits.fuel is not None)
+        module = self.guest(manifest.language, field, metered=manifest.limits.fuel is not None)
         return self.bind(manifest, module, msgspec.json.encode(config))
 
     def keep_only(self, digests: set[str], labels: set[str]) -> None:
@@ -130,7 +138,7 @@ class Catalog:
                 fuel=manifest.limits.fuel,
                 output=self.ceilings.output,
                 log=self.ceilings.log,
-                stack=PYTHON_STACK if manifest.language == PYTHON else STACK,
+                stack=INTERPRETER_STACK if manifest.interpreted else STACK,
                 merge=manifest.merge,
                 isolate=manifest.isolation == "document",
                 fresh=manifest.isolation == "request",
@@ -154,15 +162,14 @@ class Catalog:
 
     def try_out(self, manifest: Manifest, code: bytes) -> None:
         """Makes one sandbox, so that code that cannot be started is seen at upload. Raises InvalidError."""
-        python = manifest.language == PYTHON
-        if not python and any(parameter.required for parameter in manifest.parameters):
+        if not manifest.interpreted and any(parameter.required for parameter in manifest.parameters):
             return
-        field = "source" if python else "wasm"
+        field = "source" if manifest.interpreted else "wasm"
         started(self.udf(manifest, code, b"{}", field), field)
 
 
 def started(udf: Udf, field: str) -> Udf:
-    """The UDF with one sandbox made. Raises InvalidError with what went wrong, for Python with line and column."""
+    """The UDF with one sandbox made. Raises InvalidError with what went wrong, for source with line and column."""
     try:
         udf.warm_up()
     except ModuleError as error:
@@ -170,11 +177,12 @@ def started(udf: Udf, field: str) -> Udf:
     return udf
 
 
-def guest_cache(current: str) -> Path:
-    """The user's cache folder for the compiled guest, which all proxies of this user share.
+def guest_cache() -> Path:
+    """The user's cache folder for the compiled guests, which all proxies of this user share.
 
-    What other guests than the `current` one (by digest) left there goes after a month.
+    What other guests than those of this build left there goes after a month.
     """
+    current = tuple(digest(path.read_bytes()) for path in GUESTS.values() if path.is_file())
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "headrace", "compiled")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for path in folder.glob("*.bin"):

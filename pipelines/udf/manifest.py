@@ -17,9 +17,11 @@ from pipelines.definition import EMPTY, VERSION, Strict, check_name, explained, 
 from pipelines.errors import InvalidError
 from pipelines.udf import archives
 
-PYTHON = "python"
-LANGUAGES = ("wasm", "wat", "rust", "c", "go", "assemblyscript", PYTHON)
-FROM_SOURCE = ("wat", PYTHON)
+PYTHON, JAVASCRIPT = "python", "javascript"
+INTERPRETED = (PYTHON, JAVASCRIPT)
+"""Languages that run in a guest of ours."""
+LANGUAGES = ("wasm", "wat", "rust", "c", "go", "assemblyscript", *INTERPRETED)
+FROM_SOURCE = ("wat", *INTERPRETED)
 """Languages whose source is uploaded; of the others the compiled module is."""
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -75,6 +77,11 @@ class Manifest(Strict, frozen=True, kw_only=True):
         """`name@version`."""
         return f"{self.name}@{self.version}"
 
+    @property
+    def interpreted(self) -> bool:
+        """Whether its code runs in a guest of ours."""
+        return self.language in INTERPRETED
+
 
 class _Upload(Manifest, frozen=True, kw_only=True):
     source: str | None = None
@@ -86,7 +93,7 @@ class _Upload(Manifest, frozen=True, kw_only=True):
 def parse(body: bytes, name: str) -> tuple[Manifest, bytes, str | None]:
     """Manifest, code and claimed ABI of a JSON upload for the path's `name`. Raises InvalidError."""
     fields = object_of(body)
-    if fields.get("language") == PYTHON and isinstance(fields.get("source"), str):
+    if fields.get("language") in INTERPRETED and isinstance(fields.get("source"), str):
         fields = headers(fields["source"]) | fields
     if fields.setdefault("name", name) != name:
         raise InvalidError(f"is [{fields['name']}], but the path names [{name}]", "name")
@@ -104,7 +111,7 @@ def parse(body: bytes, name: str) -> tuple[Manifest, bytes, str | None]:
 def raw(body: bytes, name: str, version: str, language: str) -> Manifest:
     """The manifest of an upload that is nothing but its code. Raises InvalidError."""
     fields: dict[str, Any] = {}
-    if language == PYTHON:
+    if language in INTERPRETED:
         try:
             fields = headers(body.decode())
         except UnicodeDecodeError as error:
@@ -122,12 +129,14 @@ def raw(body: bytes, name: str, version: str, language: str) -> Manifest:
     return manifest
 
 
-_HEADER = re.compile(r"^#\s*@udf:\s*([a-z_.]+)\s*=\s*(.*?)\s*$", re.MULTILINE)
+_HEADER = re.compile(r"^(?:#|//)\s*@udf:\s*([a-z_.]+)\s*=\s*(.*?)\s*$", re.MULTILINE)
 _HEADER_TEXTS = ("name", "version", "entry", "description", "returns", "category", "author")
 
 
 def headers(source: str) -> dict[str, Any]:
-    """What `# @udf: key=value` lines in a source say of the UDF. Raises InvalidError for a key that there is not.
+    """What lines `# @udf: key=value` (JavaScript: `// @udf: …`) in a source say of the UDF.
+
+    Raises InvalidError for a key that there is not.
 
     Keys are `name`, `version`, `entry`, `description`, `returns`, `category`, `author`, `tags` (separated by commas),
     `merge`, `metadata`, `isolation`, and `timeout`, `memory`, `fuel` of the limits.
@@ -151,13 +160,13 @@ def headers(source: str) -> dict[str, Any]:
 def _code(upload: _Upload) -> bytes:
     check_language(upload.language)
     if (upload.source is None) == (upload.wasm is None):
-        raise InvalidError("exactly one of wasm (base64 of a module) and source (Python or WAT) is required")
+        raise InvalidError("exactly one of wasm (base64 of a module) and source (the code of a UDF) is required")
     if upload.packages and upload.language != PYTHON:
-        raise InvalidError("belong to Python UDFs", "packages")
+        raise InvalidError("belong to Python UDFs; other code brings its own along, bundled", "packages")
     if upload.source is not None:
         if upload.language not in FROM_SOURCE:
             raise InvalidError(
-                f"source text is taken only for {' and '.join(FROM_SOURCE)}; compile your {upload.language} code "
+                f"source text is taken only for {', '.join(FROM_SOURCE)}; compile your {upload.language} code "
                 "and send the module in [wasm]",
                 "source",
             )
@@ -172,11 +181,6 @@ def _code(upload: _Upload) -> bytes:
 
 def check_language(language: str) -> None:
     """Raises InvalidError for a language that cannot run here, and says what can."""
-    if language == "javascript":
-        raise InvalidError(
-            f"{language} UDFs are not available in this version; use a WebAssembly module ({', '.join(LANGUAGES)})",
-            "language",
-        )
     if language not in LANGUAGES:
         raise InvalidError(f"[{language}] is not one of {', '.join(LANGUAGES)}", "language")
 

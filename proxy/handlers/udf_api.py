@@ -69,8 +69,8 @@ async def _upload(call: Call, name: str) -> tuple[Manifest, bytes, str | None]:
 def _checked(call: Call, manifest: Manifest, code: bytes, claimed: str | None) -> UdfRecord:
     """Compiles and tries the module. Raises InvalidError that says what does not fit."""
     catalog = call.parts.registry.catalog
-    python = manifest.language == manifests.PYTHON
-    module = catalog.python() if python else catalog.module(code, manifest.entry)
+    interpreted = manifest.interpreted
+    module = catalog.guest(manifest.language) if interpreted else catalog.module(code, manifest.entry)
     if claimed is not None and claimed != module.abi:
         raise InvalidError(f"says [{claimed}], but the module's exports fit the {module.abi} ABI", "abi")
     catalog.limits(manifest)
@@ -80,8 +80,8 @@ def _checked(call: Call, manifest: Manifest, code: bytes, claimed: str | None) -
         digest=digest_of(code),
         size=len(code),
         abi=module.abi,
-        entry=(manifest.entry or "process") if python else module.entry,
-        exports=[] if python else module.exports,
+        entry=(manifest.entry or "process") if interpreted else module.entry,
+        exports=[] if interpreted else module.exports,
         created=now(),
     )
 
@@ -167,7 +167,11 @@ async def delete(call: Call) -> web.StreamResponse:
     return await call.reply_json(200, {"acknowledged": True})
 
 
-_SOURCE_TYPES = {"wat": "text/x-wat; charset=UTF-8", manifests.PYTHON: "text/x-python; charset=UTF-8"}
+_SOURCE_TYPES = {
+    "wat": "text/x-wat; charset=UTF-8",
+    manifests.PYTHON: "text/x-python; charset=UTF-8",
+    manifests.JAVASCRIPT: "text/javascript; charset=UTF-8",
+}
 
 
 async def source(call: Call) -> web.StreamResponse:

@@ -236,7 +236,7 @@ async def test_a_large_module_is_stored_in_chunks(through: Http, settings: Setti
 @pytest.mark.parametrize(
     ("upload", "words"),
     [
-        ({"language": "javascript", "source": "x"}, "javascript UDFs are not available"),
+        ({"language": "javascript", "wasm": "AGFzbQEAAAA="}, "SyntaxError"),
         ({"language": "python", "wasm": "AGFzbQEAAAA="}, "SyntaxError"),
         ({"language": "cobol", "source": "x"}, "is not one of"),
         ({"language": "wat", "source": "(module"}, "expected"),

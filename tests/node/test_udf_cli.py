@@ -18,12 +18,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_from_the_template_to_green_cases(folder: Path, capsys: pytest.CaptureFixture[str]):
-    assert main(["udf", "new", "titles"]) == 0
-    assert main(["udf", "check", "titles.py"]) == 0
-    assert main(["udf", "test", "titles.py"]) == 0
+@pytest.mark.parametrize(("name", "file"), [("titles", "titles.py"), ("titles.js", "titles.js")])
+def test_from_the_template_to_green_cases(folder: Path, capsys: pytest.CaptureFixture[str], name: str, file: str):
+    assert main(["udf", "new", name]) == 0
+    assert main(["udf", "check", file]) == 0
+    assert main(["udf", "test", file]) == 0
     assert "2 passed, 0 failed" in capsys.readouterr().out
-    assert main(["udf", "new", "titles"]) == 1
+    assert main(["udf", "new", name]) == 1
     assert "is there already" in capsys.readouterr().err
 
 
@@ -64,9 +65,14 @@ def test_code_that_cannot_be(folder: Path, capsys: pytest.CaptureFixture[str], s
     assert "nowhere.py" in capsys.readouterr().err
 
 
-async def test_it_is_uploaded(through: Http, folder: Path, name: str, capsys: pytest.CaptureFixture[str]):
-    (folder / f"{name}.py").write_text("def process(doc): return {'n': 5}\n")
-    put = ["udf", "put", f"{name}.py", "--url", through.base]
+@pytest.mark.parametrize(
+    ("ending", "code"), [("py", "def process(doc): return {'n': 5}\n"), ("js", "export default doc => ({n: 5})\n")]
+)
+async def test_it_is_uploaded(
+    through: Http, folder: Path, name: str, capsys: pytest.CaptureFixture[str], ending: str, code: str
+):
+    (folder / f"{name}.{ending}").write_text(code)
+    put = ["udf", "put", f"{name}.{ending}", "--url", through.base]
     assert await asyncio.to_thread(main, put) == 0
     assert capsys.readouterr().out.startswith(f"{name}@1  ")
     assert (await through.post(f"/_udf/{name}/_test", {"input": {}})).json["output"] == {"n": 5}

@@ -35,7 +35,7 @@ pub struct Host {
     pub log_budget: usize,
     pub random: u64,
     pub clock_ns: u64,
-    /// Python sees the time (in whole milliseconds) and true randomness; other guests a count and a fixed seed.
+    /// An interpreter sees the time (in whole milliseconds) and true randomness; other guests a count and a fixed seed.
     pub real: bool,
 }
 

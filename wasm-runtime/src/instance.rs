@@ -22,8 +22,21 @@ pub enum Abi {
     Json,
     /// `entry(ctx: i64) -> number` with host functions for the fields.
     Field(Answer),
-    /// Our Python guest: `load(configuration)`, `run(documents)` (python-guest/guest.c).
+    /// An interpreter of ours: `load(configuration)`, `run(documents)` (guests/).
+    Interpreter(Language),
+}
+
+/// What an interpreter's UDFs are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
     Python,
+    JavaScript,
+}
+
+impl Abi {
+    pub fn interpreted(self) -> bool {
+        matches!(self, Self::Interpreter(_))
+    }
 }
 
 /// The result type of a field UDF's entry.
@@ -42,7 +55,8 @@ pub(crate) enum Entry {
         dealloc: Option<TypedFunction<(i32, i32), ()>>,
         buffer: Option<(i32, i32)>,
     },
-    Python {
+    Interpreter {
+        language: Language,
         alloc: TypedFunction<i32, i32>,
         dealloc: TypedFunction<(i32, i32), ()>,
         run: TypedFunction<(i32, i32), i64>,
@@ -101,7 +115,7 @@ unsafe impl Send for Sandbox {}
 const MARK: u64 = 0x4865_6164_7261_6365;
 
 impl Sandbox {
-    /// Instantiates `module` and runs its start function, `_initialize` and `init(parameters)`; a Python guest is taken from
+    /// Instantiates `module` and runs its start function, `_initialize` and `init(parameters)`; an interpreter is taken from
     /// its `snapshot` where there is one, and loads the UDF.
     ///
     /// # Errors
@@ -116,13 +130,13 @@ impl Sandbox {
         snapshot: Option<&Snapshot>,
     ) -> Result<Self, Fault> {
         let mut sandbox = Self::instantiated(engine, module, abi, entry, params, limits)?;
-        if abi == Abi::Python {
+        if abi.interpreted() {
             match snapshot {
                 Some(snapshot) => snapshot.lay_over(&sandbox.memory, &mut sandbox.store).map_err(Fault::memory)?,
-                None => sandbox.boot_python()?,
+                None => sandbox.boot_interpreter()?,
             }
             sandbox.find_interrupt()?;
-            sandbox.load_python(params)?;
+            sandbox.load_code(params)?;
         } else {
             sandbox.boot(params)?;
         }
@@ -140,7 +154,7 @@ impl Sandbox {
     ) -> Result<Self, Fault> {
         let mut store = Store::new(engine.clone());
         let mut host = Host::new(Arc::clone(params));
-        host.real = abi == Abi::Python;
+        host.real = abi.interpreted();
         let env = FunctionEnv::new(&mut store, host);
         let imports = link(&mut store, &env, module).map_err(Fault::trap)?;
         let instance = Instance::new(&mut store, module, &imports).map_err(|e| match e {
@@ -167,7 +181,7 @@ impl Sandbox {
         })
     }
 
-    /// A Python guest that has started and loaded nothing, for a snapshot.
+    /// An interpreter that has started and loaded nothing, for a snapshot.
     ///
     /// # Errors
     /// As [`Sandbox::new`].
@@ -180,7 +194,7 @@ impl Sandbox {
         limits: Limits,
     ) -> Result<Self, Fault> {
         let mut sandbox = Self::instantiated(engine, module, abi, entry, params, limits)?;
-        sandbox.boot_python()?;
+        sandbox.boot_interpreter()?;
         Ok(sandbox)
     }
 
@@ -249,7 +263,7 @@ impl Sandbox {
         let Self { store, .. } = self;
         let number = match &self.entry {
             Entry::Json { .. } => return self.call_json(doc).map(Output::Json),
-            Entry::Python { .. } => return Err(Fault::trap("Python takes documents in batches").into()),
+            Entry::Interpreter { .. } => return Err(Fault::trap("an interpreter takes documents in batches").into()),
             Entry::I32(f) => {
                 let value = f.call(store, 0)?;
                 if self.filter {
@@ -405,7 +419,8 @@ fn bind_entry(store: &Store, instance: &Instance, abi: Abi, entry: &str) -> Resu
             dealloc: exports.get_typed_function(store, "dealloc").ok(),
             buffer: None,
         },
-        Abi::Python => Entry::Python {
+        Abi::Interpreter(language) => Entry::Interpreter {
+            language,
             alloc: exports.get_typed_function(store, "alloc").map_err(fail)?,
             dealloc: exports.get_typed_function(store, "dealloc").map_err(fail)?,
             run: exports.get_typed_function(store, entry).map_err(fail)?,

@@ -9,12 +9,12 @@ use wasmer::{ExternType, FunctionEnv, FunctionType, Store, Type};
 
 use crate::error::{Fault, ModuleError};
 use crate::host::{Host, link};
-use crate::instance::{Abi, Answer, Sandbox};
+use crate::instance::{Abi, Answer, Language, Sandbox};
 use crate::limits::Limits;
 use crate::runtime::{self, Compiled, MAX_MODULE, capped, points_per_ns};
 use crate::snapshot::{self, Snapshot};
 
-/// What a Python interpreter may take to start, in pages of 64 KiB and bytes of stack.
+/// What an interpreter may take to start, in pages of 64 KiB and bytes of stack.
 const SNAPSHOT_PAGES: u32 = 1024;
 const SNAPSHOT_STACK: usize = 8 << 20;
 /// Sandboxes kept warm for one stage; more run at once, but only so many wait for the next batch.
@@ -27,10 +27,10 @@ pub struct Module {
     metered: bool,
     abi: Abi,
     entry: String,
-    python: Option<Arc<Guest>>,
+    guest: Option<Arc<Guest>>,
 }
 
-/// The Python guest without its data segments, and the image of a started one; made when the first sandbox is.
+/// An interpreter without its data segments, and the image of a started one; made when the first sandbox is.
 struct Guest {
     bare: Compiled,
     snapshot: OnceLock<Option<Snapshot>>,
@@ -40,7 +40,7 @@ struct Guest {
 impl Module {
     /// Compiles `wasm` (a binary, or WAT text), finds its ABI and tries one instance.
     ///
-    /// `metered`: false for the Python guest, which then has a stop flag in place of fuel.
+    /// `metered`: false for an interpreter of ours, which then has a stop flag in place of fuel.
     /// `entry` names the function to call; absent = `process` (JSON ABI), else `filter` (field ABI).
     #[new]
     #[pyo3(signature = (wasm, digest, *, entry=None, cache_dir=None, metered=true))]
@@ -56,13 +56,14 @@ impl Module {
         py.detach(|| Self::build(bytes, digest, entry, cache_dir.as_deref(), metered)).map_err(ModuleError::new_err)
     }
 
-    /// `"json"` or `"field"`.
+    /// `"json"` or `"field"`; of an interpreter its language.
     #[getter]
     fn abi(&self) -> &'static str {
         match self.abi {
             Abi::Json => "json",
             Abi::Field(_) => "field",
-            Abi::Python => "python",
+            Abi::Interpreter(Language::Python) => "python",
+            Abi::Interpreter(Language::JavaScript) => "javascript",
         }
     }
 
@@ -144,17 +145,17 @@ impl Module {
         let compiled = runtime::compile(&wasm, digest, cache, metered)?;
         let (abi, entry) = find_abi(&compiled.module, entry)?;
         check_version(&compiled)?;
-        let python = if abi == Abi::Python {
+        let guest = if abi.interpreted() {
             let bare = snapshot::without_data(&wasm).ok_or("the module's sections cannot be read")?;
             let bare = runtime::compile(&bare, &format!("{digest}-bare"), cache, metered)?;
             Some(Arc::new(Guest { bare, snapshot: OnceLock::new() }))
         } else {
             None
         };
-        if !metered && abi != Abi::Python {
-            return Err("only the Python guest may run without metering".to_owned());
+        if !metered && !abi.interpreted() {
+            return Err("only an interpreter may run without metering".to_owned());
         }
-        Ok(Self { compiled, metered, abi, entry, python })
+        Ok(Self { compiled, metered, abi, entry, guest })
     }
 }
 
@@ -170,7 +171,8 @@ fn find_abi(module: &wasmer::Module, entry: Option<String>) -> Result<(Abi, Stri
     };
     let bytes_in = FunctionType::new([Type::I32, Type::I32], [Type::I64]);
     if function("boot").is_some() && function("load") == Some(bytes_in.clone()) && function("run") == Some(bytes_in) {
-        return Ok((Abi::Python, "run".to_owned()));
+        let language = if function("javascript").is_some() { Language::JavaScript } else { Language::Python };
+        return Ok((Abi::Interpreter(language), "run".to_owned()));
     }
     let has_alloc = function("alloc") == Some(FunctionType::new([Type::I32], [Type::I32]));
     let json = FunctionType::new([Type::I32, Type::I32], [Type::I64]);
@@ -231,7 +233,7 @@ pub struct UdfInner {
     entry: String,
     params: Arc<[u8]>,
     pub limits: Limits,
-    python: Option<(Arc<Guest>, wasmer::Engine)>,
+    guest: Option<(Arc<Guest>, wasmer::Engine)>,
     warm: Mutex<Vec<Sandbox>>,
 }
 
@@ -245,8 +247,8 @@ impl UdfInner {
             entry: module.entry.clone(),
             params,
             limits,
-            python: module
-                .python
+            guest: module
+                .guest
                 .as_ref()
                 .map(|p| (Arc::clone(p), capped(&p.bare.engine, limits.memory_pages, limits.stack))),
             warm: Mutex::new(Vec::new()),
@@ -261,10 +263,10 @@ impl UdfInner {
 
     /// A new sandbox: fresh memory, parameters given.
     pub fn fresh(&self) -> Result<Sandbox, Fault> {
-        if let Some((python, engine)) = &self.python
-            && let Some(snapshot) = python.snapshot.get_or_init(|| self.snapshot())
+        if let Some((guest, engine)) = &self.guest
+            && let Some(snapshot) = guest.snapshot.get_or_init(|| self.snapshot())
         {
-            let module = &python.bare.module;
+            let module = &guest.bare.module;
             return Sandbox::new(engine, module, self.abi, &self.entry, &self.params, self.limits, Some(snapshot));
         }
         Sandbox::new(&self.engine, &self.module, self.abi, &self.entry, &self.params, self.limits, None)
@@ -281,7 +283,7 @@ impl UdfInner {
 
     /// Whether it takes many documents in one call.
     pub fn batched(&self) -> bool {
-        self.abi == Abi::Python
+        self.abi.interpreted()
     }
 
     /// Puts a sandbox back; a broken one is dropped.

@@ -1,4 +1,4 @@
-//! A started Python interpreter as a file in memory: new sandboxes map it, copy on write, instead of starting their own.
+//! A started interpreter as a file in memory: new sandboxes map it, copy on write, instead of starting their own.
 //!
 //! Between calls a guest's state is its linear memory alone: its one mutable global, the stack pointer, is back where it
 //! began, and its table never changes. So a new instance of the same module without its data segments, with the image
@@ -30,7 +30,7 @@ impl Snapshot {
     /// Of the system, which may have no memory left.
     pub fn take(memory: &Memory, store: &Store) -> io::Result<Self> {
         // SAFETY: a name and flags; the descriptor is owned below.
-        let descriptor = unsafe { libc::memfd_create(c"headrace-python".as_ptr(), libc::MFD_CLOEXEC) };
+        let descriptor = unsafe { libc::memfd_create(c"headrace-guest".as_ptr(), libc::MFD_CLOEXEC) };
         if descriptor < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -59,7 +59,7 @@ impl Snapshot {
             let pages = Pages(u32::try_from(missing).map_err(|e| e.to_string())?);
             memory
                 .grow(store, pages)
-                .map_err(|_| format!("a Python UDF needs at least {} MiB of memory", self.len >> 20))?;
+                .map_err(|_| format!("the interpreter needs at least {} MiB of memory", self.len >> 20))?;
         }
         let base = memory.view(&*store).data_ptr();
         // SAFETY: the range is this memory's own, readable and writable up to its size; a private mapping in its place holds

@@ -1,6 +1,7 @@
-"""What a Python UDF costs beside the same code in a native interpreter: CPU per document, rounds interleaved, medians.
+"""What UDFs in Python and JavaScript cost beside the same code outside: CPU per document, rounds interleaved, medians.
 
-`python -m benches.python_udfs [--python INTERPRETER]`; the interpreter (3.13 for a fair comparison) needs msgspec.
+`python -m benches.source_udfs [--python INTERPRETER] [--node NODE]`: the interpreter (3.13 for a fair comparison) needs
+msgspec; with `--node` JavaScript is measured, beside Node.js.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pipelines.udf.catalog import Catalog
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-UDFS = {
+PYTHON_UDFS = {
     "trivial": """
 def process(doc, params):
     doc["title"] = doc["title"].strip().lower()
@@ -44,6 +45,27 @@ def process(doc, params):
     return doc
 """,
 }
+JAVASCRIPT_UDFS = {
+    "trivial": """
+function process(doc, params) {
+  doc.title = doc.title.trim().toLowerCase();
+  return doc;
+}
+""",
+    "regular expression, counts, loop": """
+const WORD = /[a-z]+/g;
+function process(doc, params) {
+  const counts = {};
+  for (const word of doc.body.toLowerCase().match(WORD)) counts[word] = (counts[word] ?? 0) + 1;
+  const top = Object.entries(counts).sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).slice(0, 5);
+  let total = 0;
+  for (let i = 0; i < 100; i++) total += (i * i) % 7;
+  doc.top = top.map(([word]) => word);
+  doc.total = total;
+  return doc;
+}
+""",
+}
 DOCUMENT = {
     "title": "  Some Title Here ",
     "body": "the quick brown fox jumps over the lazy dog " * 6,
@@ -60,14 +82,14 @@ SANDBOXES = 50
 class Native:
     """The partner process."""
 
-    def __init__(self, python: str) -> None:
+    def __init__(self, interpreter: str, script: str, udfs: dict[str, str]) -> None:
         self.process = subprocess.Popen(
-            [python, str(Path(__file__).with_name("native.py"))],
+            [interpreter, str(Path(__file__).with_name(script))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.tell(json.dumps({"document": RAW.decode(), "udfs": UDFS}))
+        self.tell(json.dumps({"document": RAW.decode(), "udfs": udfs}))
 
     def tell(self, line: str) -> None:
         """Sends a line."""
@@ -86,27 +108,37 @@ class Native:
 
 def main() -> None:
     """Runs the table and prints it."""
-    parser = argparse.ArgumentParser(prog="python -m benches.python_udfs", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benches.source_udfs", description=__doc__)
     parser.add_argument("--python", default=sys.executable, help="the native interpreter")
+    parser.add_argument("--node", help="measure JavaScript too, beside this Node.js")
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
     if _wasm.DEBUG_BUILD:
         sys.exit("the engine is a debug build; its timings say nothing")
-    version = subprocess.run([options.python, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    native = Native(options.python)
     with tempfile.TemporaryDirectory() as folder:
-        module = Catalog(Path(folder)).python()
-        bound = {name: bind(module, source) for name, source in UDFS.items()}
-        print(f"document of {len(RAW)} bytes; native: {version}")
-        for name, udf in bound.items():
-            ways: dict[str, Callable[[], float]] = {
-                f"native {version.split()[-1]}": partial(native.round, name, 2000),
-                f"batches of {BATCH}": partial(batches, udf, 20),
-                "one document a call": partial(single, udf, 500),
-            }
-            rounds = [{way: run() for way, run in ways.items()} for _ in range(options.rounds + 1)]
-            report(name, {way: [each[way] for each in rounds[1:]] for way in ways})
-        print("a new sandbox, UDF loaded: {:.2f} ms, {:.1f} MB of memory of its own".format(*sandboxes(module)))
+        catalog = Catalog(Path(folder))
+        measure(catalog.guest("python"), Native(options.python, "native.py", PYTHON_UDFS), PYTHON_UDFS, options.rounds)
+        if options.node:
+            partner = Native(options.node, "native.js", JAVASCRIPT_UDFS)
+            measure(catalog.guest("javascript"), partner, JAVASCRIPT_UDFS, options.rounds)
+
+
+def measure(module: _wasm.Module, native: Native, udfs: dict[str, str], count: int) -> None:
+    """The rows of one language."""
+    command = [str(native.process.args[0]), "--version"]  # type: ignore[index]
+    version = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    print(f"{module.abi}; document of {len(RAW)} bytes; native: {version}")
+    for name, source in udfs.items():
+        udf = bind(module, source)
+        ways: dict[str, Callable[[], float]] = {
+            f"native {version.split()[-1]}": partial(native.round, name, 2000),
+            f"batches of {BATCH}": partial(batches, udf, 20),
+            "one document a call": partial(single, udf, 500),
+        }
+        rounds = [{way: run() for way, run in ways.items()} for _ in range(count + 1)]
+        report(name, {way: [each[way] for each in rounds[1:]] for way in ways})
+    made = sandboxes(module, udfs["trivial"])
+    print("a new sandbox, UDF loaded: {:.2f} ms, {:.1f} MB of memory of its own".format(*made))
     native.process.terminate()
 
 
@@ -140,10 +172,10 @@ def run(udf: _wasm.Udf, batch: _wasm.Batch) -> None:
         raise RuntimeError("the UDF failed")
 
 
-def sandboxes(module: _wasm.Module) -> tuple[float, float]:
+def sandboxes(module: _wasm.Module, source: str) -> tuple[float, float]:
     """Milliseconds of wall clock and resident megabytes for each of many."""
-    bind(module, UDFS["trivial"]).warm_up()  # The first one makes the image that the others map.
-    made = [bind(module, next(iter(UDFS.values()))) for _ in range(SANDBOXES)]
+    bind(module, source).warm_up()  # The first one makes the image that the others map.
+    made = [bind(module, source) for _ in range(SANDBOXES)]
     before, start = resident(), time.perf_counter()
     for udf in made:
         udf.warm_up()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import marshal
-import runpy
 import sys
 import zipfile
 from pathlib import Path
@@ -15,19 +14,94 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 UNCHECKED_HASH = 1
 """The flag of a .pyc that is never compared with its source (PEP 552)."""
+FOLDERS_LEFT_OUT = {
+    "test",
+    "tests",
+    "idlelib",
+    "tkinter",
+    "turtledemo",
+    "ensurepip",
+    "lib2to3",
+    "venv",
+    "curses",
+    "dbm",
+    "sqlite3",
+    "asyncio",
+    "multiprocessing",
+    "concurrent",
+    "ctypes",
+    "wsgiref",
+    "xmlrpc",
+    "unittest",
+    "pydoc_data",
+    "site-packages",
+    "__phello__",
+    "_pyrepl",
+}
+FILES_LEFT_OUT = {
+    f"{name}.py"
+    for name in [
+        "turtle",
+        "pydoc",
+        "webbrowser",
+        "antigravity",
+        "this",
+        "smtplib",
+        "imaplib",
+        "poplib",
+        "ftplib",
+        "socketserver",
+        "ssl",
+        "subprocess",
+        "pty",
+        "tty",
+        "cProfile",
+        "profile",
+        "pstats",
+        "trace",
+        "pdb",
+        "bdb",
+        "cmd",
+        "code",
+        "codeop",
+        "rlcompleter",
+        "doctest",
+        "sched",
+        "mailbox",
+        "getpass",
+        "netrc",
+        "gzip",
+        "bz2",
+        "lzma",
+        "zipapp",
+        "site",
+        "_aix_support",
+        "_android_support",
+        "_apple_support",
+        "_ios_support",
+        "_osx_support",
+        "nturl2path",
+        "ntpath",
+    ]
+}
+FROZEN = {
+    "encodings": ("encodings/__init__.py", True),
+    "encodings.aliases": ("encodings/aliases.py", False),
+    "encodings.utf_8": ("encodings/utf_8.py", False),
+}
+"""What the interpreter needs before boot.py can import from memory."""
 
 
 def main(cpython: Path, msgspec: Path, out: Path) -> None:
     """Writes both files."""
-    build = runpy.run_path(str(HERE / "build.py"))
     library = cpython / "Lib"
-    frozen = {name: (library / path, package) for name, (path, package) in build["FROZEN"].items()}
+    frozen = {name: (library / path, package) for name, (path, package) in FROZEN.items()}
     frozen["_headrace_boot"] = (HERE / "boot.py", False)
     (out / "frozen_guest.h").write_text(header(frozen))
     with zipfile.ZipFile(out / "stdlib.zip", "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(library.rglob("*.py")):
             name = path.relative_to(library)
-            if build["FOLDERS_LEFT_OUT"].isdisjoint(name.parts) and str(name) not in build["FILES_LEFT_OUT"]:
+            if FOLDERS_LEFT_OUT.isdisjoint(name.parts) and str(name) not in FILES_LEFT_OUT:
                 add(archive, path, name)
         for path in sorted((msgspec / "msgspec").glob("*.py")):
             add(archive, path, path.relative_to(msgspec))

@@ -1,4 +1,4 @@
-"""Python UDFs at length, on a proxy of its own process: memory stays flat, and tampering stays in its sandbox."""
+"""UDFs of interpreters at length, on a proxy of its own process: memory stays flat, and tampering stays in its sandbox."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ANSWERS = [
 VALID = "b'[[{\"tampered\":1}],{},null]'"
 """The guest that answers this has been tampered with, and the host cannot know."""
 ANSWERS.append(VALID)
-SNIPPETS = [
+PYTHON = [
     "while True: pass",
     "x = [0] * 10 ** 9",
     "x = []\nwhile True: x.append(bytearray(10 ** 6))",
@@ -65,9 +65,58 @@ SNIPPETS = [
     "x = {}\nx['x'] = x\nreturn x",
     "import marshal, types\nexec(marshal.loads(b'c' + bytes(64)))",
 ]
+JAVASCRIPT = [
+    "for (;;);",
+    "const x = []; for (;;) x.push(new Uint8Array(1e6))",
+    "let x = 'x'; for (;;) x += x",
+    "(function f() { f() })()",
+    "new Array(2 ** 32 - 1).fill(0)",
+    "import('fs')",
+    "console.log('y'.repeat(1e7))",
+    "for (let i = 0; i < 1e6; i++) console.log(i)",
+    "Object.freeze(globalThis); Object.freeze(Array.prototype); throw new Error",
+    "JSON.stringify = JSON.parse = console.log = undefined; throw new Error('x')",
+    "Array.prototype.toJSON = () => '[[1],{},null]'; return doc",
+    "Object.prototype.toJSON = () => ({}); return doc",
+    "Object.defineProperty(Array.prototype, '0', {set() { for (;;); }, get() { return 1 }}); return doc",
+    "Object.defineProperty(Object.prototype, 'line', {set() { throw 1 }, get() { return 1e300 }}); throw new Error",
+    "Error.prepareStackTrace = () => { for (;;); }; throw new Error",
+    "Error.stackTraceLimit = 1e9; (function f() { f() })()",
+    "const e = new Error; e.stack = '<udf>:99999999999999999999:1'; throw e",
+    "throw {toString() { throw 1 }}",
+    "throw Symbol('x')",
+    "throw undefined",
+    "throw '\\ud800'",
+    "return {a: Infinity, b: '\\ud800', c: Symbol('x'), d() {}}",
+    "doc.doc = doc; return doc",
+    "return new Proxy(doc, {ownKeys() { for (;;); }})",
+    "return new Proxy(doc, {get() { throw 1 }})",
+    "/(a+)+$/.test('a'.repeat(60) + 'b')",
+    "2n ** 100000000n",
+    "'x'.padEnd(2 ** 30).split('')",
+    "JSON.parse('['.repeat(1e6))",
+    "let a = []; for (let i = 0; i < 1e5; i++) a = [a]; return {a}",
+    "(async function f() { for (;;) await 0 })()",
+    "new Promise((yes, no) => no(1)); return doc",
+    "function* g() { for (;;) yield 1 } return {a: [...g()]}",
+    "eval('while (true) {}')",
+    "new Function('return this')().process = null",
+    "for (const k of Reflect.ownKeys(globalThis)) try { delete globalThis[k] } catch {}",
+    "Math.random = Date.now = () => { for (;;); }; Math.random()",
+    "new SharedArrayBuffer(1e9)",
+    "Atomics.wait(new Int32Array(new SharedArrayBuffer(8)), 0, 0)",
+    "new WeakRef(doc); new FinalizationRegistry(() => { for (;;); }).register(doc)",
+]
+SNIPPETS = {"python": PYTHON, "javascript": JAVASCRIPT}
+GOOD = {
+    "python": "import json\ndef process(doc):\n    return {'n': len(json.dumps(doc))}\n",
+    "javascript": "function process(doc) { return {n: JSON.stringify(doc).length + 1} }",
+}
 
 
-def source(code: str) -> str:
+def source(language: str, code: str) -> str:
+    if language == "javascript":
+        return f"function process(doc) {{ if (!('bad' in doc)) return {{fine: true}};\n{code}\n}}"
     return "def process(doc):\n    if 'bad' not in doc: return {'fine': True}\n" + "".join(
         f"    {line}\n" for line in code.split("\n")
     )
@@ -79,17 +128,23 @@ async def three(http: Http, name: str) -> Any:
     return (await http.post(f"/_pipeline/{name}/_execute", {"docs": docs})).json["docs"]
 
 
-async def test_hostile_code_costs_no_memory_and_no_other_udf(serve: Serve, name: str):
+@pytest.mark.parametrize("language", SNIPPETS)
+async def test_hostile_code_costs_no_memory_and_no_other_udf(serve: Serve, name: str, language: str):
     process, http = serve()
     await process.ready(http)
-    tampering = [t.format(answer=a) for t, a in itertools.product(TAMPERING, ANSWERS)]
-    codes = [*SNIPPETS, *tampering]
-    good = {"language": "python", "source": "import json\ndef process(doc):\n    return {'n': len(json.dumps(doc))}\n"}
-    await http.put(f"/_udf/{name}-good", good)
+    snippets = SNIPPETS[language]
+    codes = list(snippets)
+    if language == "python":
+        codes += [t.format(answer=a) for t, a in itertools.product(TAMPERING, ANSWERS)]
+    await http.put(f"/_udf/{name}-good", {"language": language, "source": GOOD[language]})
     await http.pipeline(f"{name}-good", "document", wasm("w", f"{name}-good"))
     for at, code in enumerate(codes):
-        limits = {"timeout": "50ms", "memory": "64mb"}
-        made = await http.put(f"/_udf/{name}-{at}", {"language": "python", "source": source(code), "limits": limits})
+        upload = {
+            "language": language,
+            "source": source(language, code),
+            "limits": {"timeout": "50ms", "memory": "64mb"},
+        }
+        made = await http.put(f"/_udf/{name}-{at}", upload)
         assert made.status == 201, (code, made.body)
         await http.pipeline(f"{name}-{at}", "document", wasm("w", f"{name}-{at}"))
     sizes = []
@@ -99,7 +154,7 @@ async def test_hostile_code_costs_no_memory_and_no_other_udf(serve: Serve, name:
             assert len(answer) == 3, (code, answer)
             for each in answer:
                 assert "error" in each or isinstance(each["doc"]["_source"], dict), (code, each)
-            if at < len(SNIPPETS):
+            if at < len(snippets):
                 fine = [answer[n].get("doc", {}).get("_source") for n in (0, 2)]
                 assert fine == [{"fine": True}] * 2, (code, answer)
         sizes.append(process.rss())

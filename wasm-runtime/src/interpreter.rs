@@ -1,4 +1,4 @@
-//! Python UDFs: the calls of our guest (python-guest/), whole batches of documents at a time.
+//! UDFs in Python and JavaScript: the calls of our guests (guests/), whole batches of documents at a time.
 //!
 //! Documents go in as one JSON array of their raw texts and come back as one JSON array of results, so that the host parses
 //! neither; an exception is the error of its own document.
@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use crate::document::Meta;
 use crate::error::Fault;
+use crate::exact;
 use crate::host::MAX_CTX;
-use crate::instance::{Entry, Failure, Output, Sandbox};
+use crate::instance::{Entry, Failure, Language, Output, Sandbox};
 use crate::interrupt::Interrupt;
 use crate::json;
-use crate::limits::{PYTHON_BOOT_FUEL, PYTHON_LOAD_NS};
+use crate::limits::{INTERPRETER_BOOT_FUEL, LOAD_NS};
 use crate::watchdog::{Deadline, Ended, Guard, now_ns};
 use crate::work::Given;
 
@@ -31,11 +32,11 @@ impl Sandbox {
     ///
     /// # Errors
     /// Why it does not start: too little memory, say.
-    pub(crate) fn boot_python(&mut self) -> Result<(), Fault> {
-        self.set_fuel(PYTHON_BOOT_FUEL);
+    pub(crate) fn boot_interpreter(&mut self) -> Result<(), Fault> {
+        self.set_fuel(INTERPRETER_BOOT_FUEL);
         for name in ["_initialize", "boot"] {
             let Ok(function) = self.instance.exports.get_typed_function::<(), ()>(&self.store, name) else {
-                return Err(Fault::trap(format!("the Python guest exports no {name}")));
+                return Err(Fault::trap(format!("the guest exports no {name}")));
             };
             self.start(&function)?;
         }
@@ -47,7 +48,7 @@ impl Sandbox {
     /// # Errors
     /// When the guest does not say it.
     pub(crate) fn find_interrupt(&mut self) -> Result<(), Fault> {
-        let unknown = || Fault::trap("the Python guest does not say how to interrupt it");
+        let unknown = || Fault::trap("the guest does not say how to interrupt it");
         let Ok(interrupts) = self.instance.exports.get_typed_function::<(), i32>(&self.store, "interrupts") else {
             return Err(unknown());
         };
@@ -76,13 +77,13 @@ impl Sandbox {
     ///
     /// # Errors
     /// What is wrong with the code, with its line and column.
-    pub(crate) fn load_python(&mut self, config: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn load_code(&mut self, config: &[u8]) -> Result<(), Fault> {
         let Ok(load) = self.instance.exports.get_typed_function::<(i32, i32), i64>(&self.store, "load") else {
-            return Err(Fault::trap("the Python guest exports no load"));
+            return Err(Fault::trap("the guest exports no load"));
         };
-        self.set_fuel(PYTHON_BOOT_FUEL);
+        self.set_fuel(INTERPRETER_BOOT_FUEL);
         let now = now_ns();
-        let deadline = Deadline { at_ns: now.saturating_add(PYTHON_LOAD_NS), cancelled: false.into() };
+        let deadline = Deadline { at_ns: now.saturating_add(LOAD_NS), cancelled: false.into() };
         // SAFETY: the guard is dropped before this sandbox, whose memory it watches.
         let guard = unsafe { Guard::new(self.fuel_address(), None, Arc::new(deadline), u64::MAX) };
         guard.begin(u64::MAX);
@@ -122,6 +123,7 @@ impl Sandbox {
         });
         let results = results.map(|answered| {
             interrupted = answered.interrupted.map(|place| self.interruption(ended, &place));
+            self.broken |= answered.spent;
             answered.results
         });
         CalledMany { results, interrupted, fuel: used, logs, ended }
@@ -137,11 +139,13 @@ impl Sandbox {
     }
 
     fn run_documents(&mut self, docs: &[(&[u8], &Meta)]) -> Result<Answered, Failure> {
-        let Entry::Python { run, .. } = &self.entry else { return Err(Fault::trap("not a Python UDF").into()) };
-        let run = run.clone();
+        let Entry::Interpreter { run, language, .. } = &self.entry else {
+            return Err(Fault::trap("not a UDF of an interpreter").into());
+        };
+        let (run, language) = (run.clone(), *language);
         let payload = payload(docs);
         let answer = self.exchange(&run, &payload)?.unwrap_or_default();
-        results(&answer, docs.len(), self.limits.output).map_err(Failure::Answer)
+        results(&answer, docs, language, self.limits.output).map_err(Failure::Answer)
     }
 
     /// Gives `bytes` to a function of the guest and reads its answer; `None` for 0.
@@ -150,7 +154,7 @@ impl Sandbox {
         function: &wasmer::TypedFunction<(i32, i32), i64>,
         bytes: &[u8],
     ) -> Result<Option<Vec<u8>>, Failure> {
-        let Entry::Python { alloc, dealloc, .. } = &self.entry else { return Ok(None) };
+        let Entry::Interpreter { alloc, dealloc, .. } = &self.entry else { return Ok(None) };
         let (alloc, dealloc) = (alloc.clone(), dealloc.clone());
         let len = i32::try_from(bytes.len()).map_err(|_| Fault::memory("documents over 2 GiB"))?;
         let at = alloc.call(&mut self.store, len)?;
@@ -199,12 +203,15 @@ struct Answered {
     results: Vec<Result<Given, Fault>>,
     /// Where the UDF was when it was interrupted, as words; fewer results than documents then.
     interrupted: Option<String>,
+    /// Whether the interpreter cannot serve the next call.
+    spent: bool,
 }
 
 /// The parts of the guest's answer, `[[results], {position: error}, [contexts] or null]`, and where it was interrupted.
-fn results(answer: &[u8], count: usize, limit: usize) -> Result<Answered, Fault> {
+fn results(answer: &[u8], docs: &[(&[u8], &Meta)], language: Language, limit: usize) -> Result<Answered, Fault> {
+    let count = docs.len();
     let parts = json::elements(answer, json::skip_ws(answer, 0));
-    let broken = || Fault::result("the Python guest's answer is not what it should be");
+    let broken = || Fault::result("the guest's answer is not what it should be");
     let [values, errors, contexts, interrupted @ ..] = parts.as_slice() else { return Err(broken()) };
     let values = json::elements(answer, values.start);
     let contexts = json::elements(answer, contexts.start);
@@ -225,7 +232,11 @@ fn results(answer: &[u8], count: usize, limit: usize) -> Result<Answered, Fault>
             out.push(Err(Fault::result(format!("the UDF answered {} bytes, the limit is {limit}", raw.len()))));
             continue;
         }
-        let output = Output::Json((raw != b"null").then(|| raw.to_vec()));
+        let text = (raw != b"null").then(|| match language {
+            Language::JavaScript => exact::restored(docs[n].0, raw.to_vec()),
+            Language::Python => raw.to_vec(),
+        });
+        let output = Output::Json(text);
         out.push(Ok(Given { output, edited: None, ctx }));
     }
     for entry in json::Entries::new(answer, errors.start).into_iter().flatten() {
@@ -234,7 +245,9 @@ fn results(answer: &[u8], count: usize, limit: usize) -> Result<Answered, Fault>
             *place = Err(exception(&answer[entry.value]));
         }
     }
-    Ok(Answered { results: out, interrupted: interrupted.first().map(|at| place(&answer[at.clone()])) })
+    let stopped = interrupted.first().map(|at| &answer[at.clone()]);
+    let spent = stopped.and_then(|at| Some(&at[json::get(at, json::skip_ws(at, 0), "spent")?.value] == b"true"));
+    Ok(Answered { results: out, interrupted: stopped.map(place), spent: spent.unwrap_or(false) })
 }
 
 /// ` (line 3, column 5)`, as far as `error` says it.
@@ -257,5 +270,6 @@ fn exception(error: &[u8]) -> Fault {
         |name: &str| json::get(error, start, name).and_then(|e| json::string(&error[e.value])).unwrap_or_default();
     let kind = text("type");
     let reason = format!("{kind}: {}{}", text("reason"), place(error));
-    if kind == "MemoryError" { Fault::memory(reason) } else { Fault::new(400, "udf_exception", reason) }
+    let memory = kind == "MemoryError" || (kind == "InternalError" && text("reason").starts_with("out of memory"));
+    if memory { Fault::memory(reason) } else { Fault::new(400, "udf_exception", reason) }
 }

@@ -1,4 +1,4 @@
-/* The Python guest: CPython as a WebAssembly reactor that runs UDFs for the engine (wasm-runtime/src/python.rs).
+/* The Python guest: CPython as a WebAssembly reactor that runs UDFs for the engine (wasm-runtime/src/interpreter.rs).
  *
  * Exports: alloc, dealloc; boot() starts the interpreter; load(config) compiles a UDF and answers an error as text, or 0;
  * run(documents) answers the results. Configuration, documents and results are JSON text; see boot.py, which does the work.

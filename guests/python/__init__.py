@@ -1,0 +1,1 @@
+"""CPython as a guest."""

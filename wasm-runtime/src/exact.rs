@@ -1,0 +1,141 @@
+//! Numbers that a UDF left alone, as they were written.
+//!
+//! JavaScript's numbers are doubles: a document's 9007199254740993 comes out of its JSON as 9007199254740992, and 1.0 as 1.
+//! Where a number of the answer is the double of what stood at the same place, the digits of the document are put back.
+
+use std::ops::Range;
+
+use crate::json;
+
+/// Digits that a double holds for sure.
+const SAFE_DIGITS: usize = 15;
+
+/// The answer with the document's own digits; unchanged where nothing is to be put back.
+pub fn restored(document: &[u8], answer: Vec<u8>) -> Vec<u8> {
+    if !at_risk(document) {
+        return answer;
+    }
+    let (from, to) = (json::skip_ws(document, 0), json::skip_ws(&answer, 0));
+    let mut found = Vec::new();
+    if answer.get(to) == Some(&b'[') && document.get(from) == Some(&b'{') {
+        // One document that became several.
+        json::elements(&answer, to).iter().for_each(|each| compare(document, from, &answer, each.start, &mut found));
+    } else {
+        compare(document, from, &answer, to, &mut found);
+    }
+    if found.is_empty() {
+        return answer;
+    }
+    let mut out = Vec::with_capacity(answer.len() + 16 * found.len());
+    let mut at = 0;
+    for (place, digits) in found {
+        out.extend_from_slice(&answer[at..place.start]);
+        out.extend_from_slice(&document[digits]);
+        at = place.end;
+    }
+    out.extend_from_slice(&answer[at..]);
+    out
+}
+
+/// Whether a number of `text` may come back with other digits: it has a fraction, an exponent, or many digits.
+fn at_risk(text: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(&c) = text.get(at) {
+        match c {
+            b'"' => match json::skip_value(text, at) {
+                Some(end) => at = end,
+                None => return false,
+            },
+            b'-' | b'0'..=b'9' => {
+                let end = number_end(text, at);
+                let number = &text[at..end];
+                if number.len() > SAFE_DIGITS
+                    || number == b"-0"
+                    || number.iter().any(|c| matches!(c, b'.' | b'e' | b'E'))
+                {
+                    return true;
+                }
+                at = end;
+            }
+            _ => at += 1,
+        }
+    }
+    false
+}
+
+fn number_end(text: &[u8], start: usize) -> usize {
+    let digits = text[start..].iter().take_while(|c| matches!(c, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'));
+    start + digits.count()
+}
+
+/// Notes the places in `after` (from `to`) of numbers that are the doubles of those of `before` (from `from`).
+fn compare(before: &[u8], from: usize, after: &[u8], to: usize, found: &mut Vec<(Range<usize>, Range<usize>)>) {
+    match (before.get(from), after.get(to)) {
+        (Some(b'{'), Some(b'{')) => {
+            let old: Vec<_> = json::Entries::new(before, from).into_iter().flatten().collect();
+            for (n, entry) in json::Entries::new(after, to).into_iter().flatten().enumerate() {
+                let same = |other: &&json::Entry| spell_alike(&before[other.key.clone()], &after[entry.key.clone()]);
+                // Members mostly stay in their order.
+                if let Some(other) = old.get(n).filter(same).or_else(|| old.iter().find(same)) {
+                    compare(before, other.value.start, after, entry.value.start, found);
+                }
+            }
+        }
+        (Some(b'['), Some(b'[')) => {
+            let pairs = json::elements(before, from).into_iter().zip(json::elements(after, to));
+            pairs.for_each(|(old, new)| compare(before, old.start, after, new.start, found));
+        }
+        (Some(b'-' | b'0'..=b'9'), Some(b'-' | b'0'..=b'9')) => {
+            let (old, new) = (from..number_end(before, from), to..number_end(after, to));
+            let double = |digits: &[u8]| std::str::from_utf8(digits).ok()?.parse::<f64>().ok();
+            let (was, is) = (&before[old.clone()], &after[new.clone()]);
+            if was != is && double(was).is_some_and(|was| Some(was) == double(is)) {
+                found.push((new, old));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn spell_alike(one: &[u8], other: &[u8]) -> bool {
+    let escaped = |raw: &[u8]| raw.contains(&b'\\');
+    one == other || ((escaped(one) || escaped(other)) && json::unescape(one) == json::unescape(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::restored;
+
+    fn check(document: &str, answer: &str, expected: &str) {
+        let out = restored(document.as_bytes(), answer.as_bytes().to_vec());
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn digits_of_numbers_left_alone_come_back() {
+        check(
+            r#"{"id":9007199254740993,"price":1.0,"list":[1e3,{"x":-0}],"s":"1.0"}"#,
+            r#"{"id":9007199254740992,"price":1,"list":[1000,{"x":0}],"s":"1.0","new":9007199254740992}"#,
+            r#"{"id":9007199254740993,"price":1.0,"list":[1e3,{"x":-0}],"s":"1.0","new":9007199254740992}"#,
+        );
+    }
+
+    #[test]
+    fn changed_and_moved_numbers_stay_as_answered() {
+        check(r#"{"a":1.0,"b":2.50}"#, r#"{"b":1,"a":2.5}"#, r#"{"b":1,"a":2.5}"#);
+        check(r#"{"a":1.0,"b":2.50}"#, r#"{"b":2.5,"c":1}"#, r#"{"b":2.50,"c":1}"#);
+        check(r#"{"a":[1.0,2.0]}"#, r#"{"a":[2]}"#, r#"{"a":[2]}"#);
+    }
+
+    #[test]
+    fn keys_may_be_spelled_in_two_ways_and_one_document_become_several() {
+        check(r#"{"\u00e4":1.0}"#, r#"{"ä":1}"#, r#"{"ä":1.0}"#);
+        check(r#"{"a":1.0}"#, r#"[{"a":1},{"a":2}]"#, r#"[{"a":1.0},{"a":2}]"#);
+    }
+
+    #[test]
+    fn what_is_no_json_is_left_alone() {
+        check(r#"{"a":1.0}"#, r#"{"a":"#, r#"{"a":"#);
+        check(r#"{"a":1.0"#, "", "");
+    }
+}
