@@ -46,14 +46,8 @@ EXPORT("javascript") void guest_javascript(void) {}
 
 EXPORT("interrupts") void *guest_interrupts(void) { return &interrupt; }
 
-/* The parser of JSON wants a zero behind the text. */
-EXPORT("alloc") void *guest_alloc(uint32_t len) {
-    char *at = len < UINT32_MAX ? malloc((size_t)len + 1) : NULL;
-    if (at != NULL) {
-        at[len] = 0;
-    }
-    return at;
-}
+/* One more byte: the parser of JSON wants a zero behind the text. */
+EXPORT("alloc") void *guest_alloc(uint32_t len) { return len < UINT32_MAX ? malloc((size_t)len + 1) : NULL; }
 
 EXPORT("dealloc") void guest_dealloc(void *at, uint32_t len) { free(at); }
 
@@ -280,6 +274,10 @@ static JSValue settled(JSValue value) {
 static uint64_t answered(JSValueConst value) {
     JS_FreeCString(context, answer);
     JSValue json = JS_JSONStringify(context, value, JS_UNDEFINED, JS_UNDEFINED);
+    if (JS_IsUndefined(json)) {
+        /* Of a function or a symbol. */
+        json = JS_NewString(context, "null");
+    }
     size_t len = 0;
     const char *text = JS_IsException(json) ? NULL : JS_ToCStringLen(context, &len, json);
     JS_FreeValue(context, json);
@@ -408,6 +406,7 @@ EXPORT("load") uint64_t guest_load(char *at, uint32_t len) {
     JS_FreeCString(context, answer);
     answer = NULL;
     JS_UpdateStackTop(runtime);
+    at[len] = 0;
     JSValue config = JS_ParseJSON(context, at, len, "<config>");
     function = JS_IsException(config) ? JS_EXCEPTION : load(config);
     JS_FreeValue(context, config);
@@ -425,6 +424,9 @@ EXPORT("load") uint64_t guest_load(char *at, uint32_t len) {
     JS_FreeValue(context, length);
     return 0;
 }
+
+/* A function that names no argument may take them all by `...rest`. */
+static int takes_context(void) { return arity >= 3 || arity == 0; }
 
 /* One document through the UDF. */
 static JSValue called(JSValueConst doc, JSValueConst ctx) {
@@ -455,57 +457,13 @@ static void checked(JSValueConst list, JSValueConst errors) {
     }
 }
 
-/* `[[documents], [contexts] or null]` -> `[[results], {position: error}, [contexts] or null]`; an interrupted call has the
- * results before that, and as a fourth part where the UDF was, and whether this interpreter is spent. */
-EXPORT("run") uint64_t guest_run(char *at, uint32_t len) {
-    JS_FreeCString(context, answer);
-    answer = NULL;
-    interrupted = 0;
-    JS_UpdateStackTop(runtime);
-    JSValue given = JS_ParseJSON(context, at, len, "<documents>");
-    if (JS_IsException(given)) {
-        __builtin_trap();
-    }
-    JSValue documents = JS_GetPropertyUint32(context, given, 0), contexts = JS_GetPropertyUint32(context, given, 1);
-    JSValue results = JS_NewArray(context), errors = JS_NewObject(context), stopped = JS_UNDEFINED;
-    int64_t count = 0;
-    JS_GetLength(context, documents, &count);
-    /* A function that names no argument may take them all by `...rest`. */
-    int takes_context = arity >= 3 || arity == 0;
-    if (takes_context && JS_IsNull(contexts)) {
-        contexts = JS_NewArray(context);
-        for (uint32_t i = 0; i < count; i++) {
-            set_at(contexts, i, JS_NewObject(context));
-        }
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        JSValue doc = JS_GetPropertyUint32(context, documents, i);
-        JSValue ctx = takes_context ? JS_GetPropertyUint32(context, contexts, i) : JS_UNDEFINED;
-        JSValue result = called(doc, ctx), error = JS_UNDEFINED;
-        JS_FreeValue(context, doc);
-        JS_FreeValue(context, ctx);
-        if (JS_IsException(result)) {
-            error = failure();
-            result = JS_NULL;
-        }
-        if (interrupted) {
-            JS_FreeValue(context, result);
-            stopped = JS_IsUndefined(error) ? JS_NewObject(context) : error;
-            /* What promises still wait for would be done at the cost of the next document. */
-            set_member(stopped, "spent", JS_NewBool(context, JS_IsJobPending(runtime)));
-            break;
-        }
-        if (!JS_IsUndefined(error)) {
-            set_at(errors, i, error);
-        }
-        set_at(results, i, JS_IsUndefined(result) ? JS_NULL : result);
-    }
-    JS_FreeValue(context, documents);
-    JS_FreeValue(context, given);
+/* What is answered of documents: `[[results], {position: error}, [contexts] or null]`, and of an interrupted call as a
+ * fourth part where the UDF was, and whether this interpreter is spent. */
+static uint64_t told(JSValueConst results, JSValueConst errors, JSValueConst contexts, JSValue stopped) {
     JSValue whole = JS_NewArray(context);
     set_at(whole, 0, JS_DupValue(context, results));
     set_at(whole, 1, JS_DupValue(context, errors));
-    set_at(whole, 2, takes_context ? JS_DupValue(context, contexts) : JS_NULL);
+    set_at(whole, 2, JS_DupValue(context, contexts));
     if (!JS_IsUndefined(stopped)) {
         set_at(whole, 3, stopped);
     }
@@ -517,11 +475,118 @@ EXPORT("run") uint64_t guest_run(char *at, uint32_t len) {
         text = answered(whole);
     }
     JS_FreeValue(context, whole);
-    JS_FreeValue(context, results);
-    JS_FreeValue(context, errors);
-    JS_FreeValue(context, contexts);
     if (text == 0) {
         __builtin_trap();
     }
+    return text;
+}
+
+/* Where the UDF was interrupted; consumes the error, if there is one. */
+static JSValue interruption(JSValue error) {
+    JSValue stopped = JS_IsUndefined(error) ? JS_NewObject(context) : error;
+    /* What promises still wait for would be done at the cost of the next document. */
+    set_member(stopped, "spent", JS_NewBool(context, JS_IsJobPending(runtime)));
+    return stopped;
+}
+
+static JSValue parsed(char *at, uint32_t len) {
+    JS_FreeCString(context, answer);
+    answer = NULL;
+    interrupted = 0;
+    JS_UpdateStackTop(runtime);
+    at[len] = 0;
+    return JS_ParseJSON(context, at, len, "<documents>");
+}
+
+/* `[[documents], [contexts] or null]` -> as `told` says it. */
+EXPORT("run") uint64_t guest_run(char *at, uint32_t len) {
+    JSValue given = parsed(at, len);
+    if (JS_IsException(given)) {
+        __builtin_trap();
+    }
+    JSValue documents = JS_GetPropertyUint32(context, given, 0), contexts = JS_GetPropertyUint32(context, given, 1);
+    JSValue results = JS_NewArray(context), errors = JS_NewObject(context), stopped = JS_UNDEFINED;
+    int64_t count = 0;
+    JS_GetLength(context, documents, &count);
+    if (takes_context() && JS_IsNull(contexts)) {
+        contexts = JS_NewArray(context);
+        for (uint32_t i = 0; i < count; i++) {
+            set_at(contexts, i, JS_NewObject(context));
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        JSValue doc = JS_GetPropertyUint32(context, documents, i);
+        JSValue ctx = takes_context() ? JS_GetPropertyUint32(context, contexts, i) : JS_UNDEFINED;
+        JSValue result = called(doc, ctx), error = JS_UNDEFINED;
+        JS_FreeValue(context, doc);
+        JS_FreeValue(context, ctx);
+        if (JS_IsException(result)) {
+            error = failure();
+            result = JS_NULL;
+        }
+        if (interrupted) {
+            JS_FreeValue(context, result);
+            stopped = interruption(error);
+            break;
+        }
+        if (!JS_IsUndefined(error)) {
+            set_at(errors, i, error);
+        }
+        set_at(results, i, JS_IsUndefined(result) ? JS_NULL : result);
+    }
+    uint64_t text = told(results, errors, takes_context() ? contexts : JS_NULL, stopped);
+    JS_FreeValue(context, documents);
+    JS_FreeValue(context, given);
+    JS_FreeValue(context, results);
+    JS_FreeValue(context, errors);
+    JS_FreeValue(context, contexts);
+    return text;
+}
+
+/* Marks the length of an answer that is a result and nothing else (wasm-runtime/src/interpreter.rs). */
+#define BARE (UINT64_C(1) << 31)
+
+/* One document without a context: its result alone, else as `told` says it. */
+EXPORT("one") uint64_t guest_one(char *at, uint32_t len) {
+    JSValue doc = parsed(at, len);
+    if (JS_IsException(doc)) {
+        __builtin_trap();
+    }
+    JSValue ctx = takes_context() ? JS_NewObject(context) : JS_UNDEFINED;
+    JSValue result = called(doc, ctx);
+    JS_FreeValue(context, doc);
+    uint64_t text = 0;
+    if (!interrupted && !JS_IsException(result) && JS_IsUndefined(ctx)) {
+        text = answered(JS_IsUndefined(result) ? JS_NULL : result);
+    }
+    if (text != 0) {
+        JS_FreeValue(context, result);
+        return text | BARE;
+    }
+    JSValue results = JS_NewArray(context), errors = JS_NewObject(context), contexts = JS_NULL, error = JS_UNDEFINED;
+    JSValue stopped = JS_UNDEFINED;
+    if (JS_HasException(context)) {
+        error = failure();
+        JS_FreeValue(context, result);
+        result = JS_NULL;
+    }
+    if (interrupted) {
+        stopped = interruption(error);
+        JS_FreeValue(context, result);
+    } else {
+        set_at(results, 0, JS_IsUndefined(result) ? JS_NULL : result);
+        if (!JS_IsUndefined(error)) {
+            set_at(errors, 0, error);
+        }
+        if (!JS_IsUndefined(ctx)) {
+            contexts = JS_NewArray(context);
+            set_at(contexts, 0, JS_DupValue(context, ctx));
+        }
+    }
+    text = told(results, errors, contexts, stopped);
+    JS_FreeValue(context, ctx);
+    JS_FreeValue(context, results);
+    JS_FreeValue(context, errors);
+    JS_FreeValue(context, contexts);
     return text;
 }

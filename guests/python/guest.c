@@ -60,7 +60,7 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_headrace", NULL, -1
 static PyObject *init_headrace(void) { return PyModule_Create(&module); }
 
 /* boot.py's functions, and the answer of the last call. */
-static PyObject *load_function, *run_function, *answer;
+static PyObject *load_function, *run_function, *one_function, *answer;
 
 /* How the host interrupts a call from outside (wasm-runtime/src/interrupt.rs). */
 static struct {
@@ -111,6 +111,7 @@ EXPORT("boot") void guest_boot(void) {
     if (boot != NULL) {
         load_function = PyObject_GetAttrString(boot, "load");
         run_function = PyObject_GetAttrString(boot, "run");
+        one_function = PyObject_GetAttrString(boot, "one");
     }
     PyObject *interrupted = boot != NULL ? PyObject_GetAttrString(boot, "Interrupted") : NULL;
     if (interrupted != NULL) {
@@ -121,7 +122,7 @@ EXPORT("boot") void guest_boot(void) {
         interrupt.exception = (uintptr_t)interrupted;
         interrupt.bit = _PY_ASYNC_EXCEPTION_BIT;
     }
-    if (load_function == NULL || run_function == NULL || interrupted == NULL) {
+    if (load_function == NULL || run_function == NULL || one_function == NULL || interrupted == NULL) {
         PyObject *type, *value, *trace;
         PyErr_Fetch(&type, &value, &trace);
         PyObject *text = value ? PyObject_Str(value) : NULL;
@@ -131,8 +132,8 @@ EXPORT("boot") void guest_boot(void) {
     }
 }
 
-/* Calls a function of boot.py with bytes; its answer is bytes, or None for 0. boot.py lets no exception out. */
-static uint64_t call(PyObject *function, const char *at, uint32_t len) {
+/* Calls a function of boot.py with bytes and keeps its answer. boot.py lets no exception out. */
+static void call(PyObject *function, const char *at, uint32_t len) {
     Py_CLEAR(answer);
     PyObject *given = PyBytes_FromStringAndSize(at, len);
     if (given != NULL) {
@@ -143,12 +144,30 @@ static uint64_t call(PyObject *function, const char *at, uint32_t len) {
         PyErr_Clear();
         __builtin_trap();
     }
-    if (answer == Py_None) {
-        return 0;
-    }
-    return ((uint64_t)(uintptr_t)PyBytes_AS_STRING(answer) << 32) | (uint64_t)PyBytes_GET_SIZE(answer);
 }
 
-EXPORT("load") uint64_t guest_load(const char *at, uint32_t len) { return call(load_function, at, len); }
+static uint64_t text_of(PyObject *bytes) {
+    return ((uint64_t)(uintptr_t)PyBytes_AS_STRING(bytes) << 32) | (uint64_t)PyBytes_GET_SIZE(bytes);
+}
 
-EXPORT("run") uint64_t guest_run(const char *at, uint32_t len) { return call(run_function, at, len); }
+EXPORT("load") uint64_t guest_load(const char *at, uint32_t len) {
+    call(load_function, at, len);
+    return answer == Py_None ? 0 : text_of(answer);
+}
+
+EXPORT("run") uint64_t guest_run(const char *at, uint32_t len) {
+    call(run_function, at, len);
+    return text_of(answer);
+}
+
+/* Marks the length of an answer that is a result and nothing else (wasm-runtime/src/interpreter.rs). */
+#define BARE (UINT64_C(1) << 31)
+
+/* One document without a context: its result alone, or, as a tuple, what run would answer. */
+EXPORT("one") uint64_t guest_one(const char *at, uint32_t len) {
+    call(one_function, at, len);
+    if (PyTuple_CheckExact(answer) && PyTuple_GET_SIZE(answer) == 1) {
+        return text_of(PyTuple_GET_ITEM(answer, 0));
+    }
+    return text_of(answer) | BARE;
+}

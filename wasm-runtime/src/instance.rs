@@ -60,6 +60,8 @@ pub(crate) enum Entry {
         alloc: TypedFunction<i32, i32>,
         dealloc: TypedFunction<(i32, i32), ()>,
         run: TypedFunction<(i32, i32), i64>,
+        /// The same for one document without a context.
+        one: TypedFunction<(i32, i32), i64>,
     },
     I32(TypedFunction<i64, i32>),
     I64(TypedFunction<i64, i64>),
@@ -97,6 +99,8 @@ pub struct Sandbox {
     pub(crate) memory: Memory,
     pub(crate) entry: Entry,
     fuel: *mut u64,
+    /// Address and capacity of the buffer for input that is kept in an interpreter.
+    pub(crate) buffer: Option<(i32, i32)>,
     /// How to end a call softly, where the guest knows.
     pub(crate) interrupt: Option<Interrupt>,
     pub(crate) limits: Limits,
@@ -173,6 +177,7 @@ impl Sandbox {
             memory,
             entry: entry_point,
             fuel,
+            buffer: None,
             interrupt: None,
             limits,
             filter: entry == "filter",
@@ -424,6 +429,7 @@ fn bind_entry(store: &Store, instance: &Instance, abi: Abi, entry: &str) -> Resu
             alloc: exports.get_typed_function(store, "alloc").map_err(fail)?,
             dealloc: exports.get_typed_function(store, "dealloc").map_err(fail)?,
             run: exports.get_typed_function(store, entry).map_err(fail)?,
+            one: exports.get_typed_function(store, "one").map_err(fail)?,
         },
         Abi::Field(Answer::I32) => Entry::I32(exports.get_typed_function(store, entry).map_err(fail)?),
         Abi::Field(Answer::I64) => Entry::I64(exports.get_typed_function(store, entry).map_err(fail)?),

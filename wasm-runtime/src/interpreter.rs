@@ -16,6 +16,11 @@ use crate::limits::{INTERPRETER_BOOT_FUEL, LOAD_NS};
 use crate::watchdog::{Deadline, Ended, Guard, now_ns};
 use crate::work::Given;
 
+/// Marks the length of an answer that is a result and nothing else.
+const BARE: u32 = 1 << 31;
+/// The longest input, in bytes, for which the guest keeps a buffer.
+const KEPT_BUFFER: i32 = 64 << 10;
+
 /// What a call over several documents gave.
 pub struct CalledMany {
     /// One for each document, fewer if the call was interrupted; or why the call itself failed.
@@ -91,8 +96,8 @@ impl Sandbox {
         guard.end();
         drop(guard);
         match loaded {
-            Ok(None) => Ok(()),
-            Ok(Some(error)) => Err(exception(&error)),
+            Ok((error, _)) if error.is_empty() => Ok(()),
+            Ok((error, _)) => Err(exception(&error)),
             Err(Failure::Answer(fault)) => Err(fault),
             Err(Failure::Guest(error)) => Err(match self.blame(&error, Ended::No) {
                 fault if fault.kind == "udf_timeout_exception" => Fault::timeout("the code takes too long to load"),
@@ -139,36 +144,70 @@ impl Sandbox {
     }
 
     fn run_documents(&mut self, docs: &[(&[u8], &Meta)]) -> Result<Answered, Failure> {
-        let Entry::Interpreter { run, language, .. } = &self.entry else {
+        let Entry::Interpreter { run, one, language, .. } = &self.entry else {
             return Err(Fault::trap("not a UDF of an interpreter").into());
         };
-        let (run, language) = (run.clone(), *language);
-        let payload = payload(docs);
-        let answer = self.exchange(&run, &payload)?.unwrap_or_default();
+        let (run, one, language) = (run.clone(), one.clone(), *language);
+        let (answer, bare) = match docs {
+            [(text, meta)] if meta.ctx.is_none() => self.exchange(&one, text)?,
+            _ => self.exchange(&run, &payload(docs))?,
+        };
+        if let (true, [(text, _)]) = (bare, docs) {
+            let result = given(&answer, text, language, self.limits.output);
+            return Ok(Answered { results: vec![result], interrupted: None, spent: false });
+        }
         results(&answer, docs, language, self.limits.output).map_err(Failure::Answer)
     }
 
-    /// Gives `bytes` to a function of the guest and reads its answer; `None` for 0.
+    /// Gives `bytes` to a function of the guest and reads its answer, empty for 0; whether that is a bare result.
     fn exchange(
         &mut self,
         function: &wasmer::TypedFunction<(i32, i32), i64>,
         bytes: &[u8],
-    ) -> Result<Option<Vec<u8>>, Failure> {
-        let Entry::Interpreter { alloc, dealloc, .. } = &self.entry else { return Ok(None) };
-        let (alloc, dealloc) = (alloc.clone(), dealloc.clone());
+    ) -> Result<(Vec<u8>, bool), Failure> {
         let len = i32::try_from(bytes.len()).map_err(|_| Fault::memory("documents over 2 GiB"))?;
-        let at = alloc.call(&mut self.store, len)?;
-        if at == 0 {
-            return Err(Fault::memory("the UDF has no memory for its documents").into());
-        }
+        let at = if len <= KEPT_BUFFER { self.kept_buffer(len)? } else { self.alloc(len)? };
         self.write(at, bytes)?;
         let answer = function.call(&mut self.store, at, len)? as u64;
-        dealloc.call(&mut self.store, at, len)?;
-        if answer == 0 {
-            return Ok(None);
+        if len > KEPT_BUFFER {
+            self.dealloc(at, len)?;
         }
-        let (ptr, len) = ((answer >> 32) as usize, (answer & 0xffff_ffff) as usize);
-        Ok(Some(self.read(ptr, len)?))
+        if answer == 0 {
+            return Ok((Vec::new(), false));
+        }
+        let (ptr, len) = ((answer >> 32) as usize, answer as u32);
+        Ok((self.read(ptr, (len & !BARE) as usize)?, len & BARE != 0))
+    }
+
+    /// A buffer in the guest that is kept from call to call, for small inputs.
+    fn kept_buffer(&mut self, len: i32) -> Result<i32, Failure> {
+        match self.buffer {
+            Some((at, capacity)) if capacity >= len => return Ok(at),
+            Some((at, capacity)) => {
+                self.buffer = None;
+                self.dealloc(at, capacity)?;
+            }
+            None => {}
+        }
+        let capacity = (len.max(512) as u32).next_power_of_two() as i32;
+        let at = self.alloc(capacity)?;
+        self.buffer = Some((at, capacity));
+        Ok(at)
+    }
+
+    fn alloc(&mut self, len: i32) -> Result<i32, Failure> {
+        let Entry::Interpreter { alloc, .. } = &self.entry else { return Ok(0) };
+        match alloc.clone().call(&mut self.store, len)? {
+            0 => Err(Fault::memory("the UDF has no memory for its documents").into()),
+            at => Ok(at),
+        }
+    }
+
+    fn dealloc(&mut self, at: i32, len: i32) -> Result<(), Failure> {
+        if let Entry::Interpreter { dealloc, .. } = &self.entry {
+            dealloc.clone().call(&mut self.store, at, len)?;
+        }
+        Ok(())
     }
 }
 
@@ -221,23 +260,13 @@ fn results(answer: &[u8], docs: &[(&[u8], &Meta)], language: Language, limit: us
     }
     let mut out: Vec<Result<Given, Fault>> = Vec::with_capacity(count);
     for (n, value) in values.into_iter().enumerate() {
-        let raw = &answer[value];
         let ctx = contexts.get(n).map(|r| &answer[r.clone()]);
         let ctx = ctx.filter(|c| *c != b"null" && *c != b"{}").map(<[u8]>::to_vec);
         if ctx.as_ref().is_some_and(|ctx| ctx.len() > MAX_CTX || json::check_object(ctx).is_err()) {
             out.push(Err(Fault::result(format!("the context is over {MAX_CTX} bytes, or no JSON object"))));
             continue;
         }
-        if raw.len() > limit {
-            out.push(Err(Fault::result(format!("the UDF answered {} bytes, the limit is {limit}", raw.len()))));
-            continue;
-        }
-        let text = (raw != b"null").then(|| match language {
-            Language::JavaScript => exact::restored(docs[n].0, raw.to_vec()),
-            Language::Python => raw.to_vec(),
-        });
-        let output = Output::Json(text);
-        out.push(Ok(Given { output, edited: None, ctx }));
+        out.push(given(&answer[value], docs[n].0, language, limit).map(|given| Given { ctx, ..given }));
     }
     for entry in json::Entries::new(answer, errors.start).into_iter().flatten() {
         let at = json::unescape(&answer[entry.key]).and_then(|key| key.parse::<usize>().ok());
@@ -248,6 +277,18 @@ fn results(answer: &[u8], docs: &[(&[u8], &Meta)], language: Language, limit: us
     let stopped = interrupted.first().map(|at| &answer[at.clone()]);
     let spent = stopped.and_then(|at| Some(&at[json::get(at, json::skip_ws(at, 0), "spent")?.value] == b"true"));
     Ok(Answered { results: out, interrupted: stopped.map(place), spent: spent.unwrap_or(false) })
+}
+
+/// The result for `document` in the guest's words.
+fn given(raw: &[u8], document: &[u8], language: Language, limit: usize) -> Result<Given, Fault> {
+    if raw.len() > limit {
+        return Err(Fault::result(format!("the UDF answered {} bytes, the limit is {limit}", raw.len())));
+    }
+    let text = (raw != b"null").then(|| match language {
+        Language::JavaScript => exact::restored(document, raw.to_vec()),
+        Language::Python => raw.to_vec(),
+    });
+    Ok(Given { output: Output::Json(text), edited: None, ctx: None })
 }
 
 /// ` (line 3, column 5)`, as far as `error` says it.
