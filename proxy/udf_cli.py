@@ -22,6 +22,7 @@ from pipelines import Batch, Deadline
 from pipelines.definition import check_name
 from pipelines.errors import HeadraceError, InvalidError
 from pipelines.udf import manifest as manifests
+from pipelines.udf import stubs
 from pipelines.udf.catalog import Catalog, started
 
 if TYPE_CHECKING:
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
 
 PYTHON_TEMPLATE = '''# @udf: description=What it does, in a line
 # @udf: timeout=100ms
+from headrace import Document, Params, Result
 
 
-def process(doc: dict, params: dict) -> dict | None:
+def process(doc: Document, params: Params) -> Result:
     """Called for every document; what it returns replaces the document, None leaves it as it is."""
     doc["seen"] = params.get("by", "headrace")
     return doc
@@ -44,8 +46,9 @@ JAVASCRIPT_TEMPLATE = """// @udf: description=What it does, in a line
 /**
  * Called for every document; what it returns replaces the document, null leaves it as it is.
  *
- * @param {Object<string, any>} doc
- * @param {Object<string, any>} params
+ * @param {import("./headrace").Document} doc
+ * @param {import("./headrace").Params} params
+ * @returns {import("./headrace").Result}
  */
 export function process(doc, params) {
   doc.seen = params.by ?? "headrace";
@@ -53,6 +56,8 @@ export function process(doc, params) {
 }
 """
 TEMPLATES = {".py": PYTHON_TEMPLATE, ".js": JAVASCRIPT_TEMPLATE}
+STUBS = {ending: stubs.FOLDER / f"headrace.{stub}" for ending, stub in ((".py", "pyi"), (".js", "d.ts"))}
+"""What editors complete by; written beside the UDF."""
 LANGUAGES = {".py": manifests.PYTHON, ".js": manifests.JAVASCRIPT, ".mjs": manifests.JAVASCRIPT}
 MEDIA = {manifests.PYTHON: "text/x-python", manifests.JAVASCRIPT: "text/javascript"}
 CASES = [
@@ -108,6 +113,9 @@ def _new(name: str) -> int:
     for path, _ in written:
         if path.exists():
             raise InvalidError(f"{path} is there already")
+    stub = STUBS[file.suffix]
+    if not Path(stub.name).exists():
+        written.append((Path(stub.name), stub.read_text()))
     for path, text in written:
         path.write_text(text)
         print(path)

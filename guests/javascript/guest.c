@@ -1,7 +1,7 @@
 /* The JavaScript guest: QuickJS as a WebAssembly reactor that runs UDFs for the engine (wasm-runtime/src/interpreter.rs).
  *
  * Exports as of the Python guest: alloc, dealloc; boot() starts the interpreter; load(config) compiles a UDF and answers an
- * error as text, or 0; run(documents) answers the results; interrupts() says how a call is ended softly. Configuration,
+ * error as text, else whether it takes contexts (0 or 1); run(documents) answers the results; interrupts() says how a call is ended softly. Configuration,
  * documents and results are JSON text. What a UDF changes of the language's own objects harms nobody but itself: this file
  * parses and writes JSON by the interpreter's C functions, and looks nothing up by name once a UDF is loaded.
  */
@@ -402,6 +402,9 @@ static JSValue load(JSValueConst config) {
     return found;
 }
 
+/* A function that names no argument may take them all by `...rest`. */
+static int takes_context(void) { return arity >= 3 || arity == 0; }
+
 EXPORT("load") uint64_t guest_load(char *at, uint32_t len) {
     JS_FreeCString(context, answer);
     answer = NULL;
@@ -422,11 +425,8 @@ EXPORT("load") uint64_t guest_load(char *at, uint32_t len) {
         JS_FreeValue(context, JS_GetException(context));
     }
     JS_FreeValue(context, length);
-    return 0;
+    return (uint64_t)takes_context();
 }
-
-/* A function that names no argument may take them all by `...rest`. */
-static int takes_context(void) { return arity >= 3 || arity == 0; }
 
 /* One document through the UDF. */
 static JSValue called(JSValueConst doc, JSValueConst ctx) {
@@ -508,12 +508,6 @@ EXPORT("run") uint64_t guest_run(char *at, uint32_t len) {
     JSValue results = JS_NewArray(context), errors = JS_NewObject(context), stopped = JS_UNDEFINED;
     int64_t count = 0;
     JS_GetLength(context, documents, &count);
-    if (takes_context() && JS_IsNull(contexts)) {
-        contexts = JS_NewArray(context);
-        for (uint32_t i = 0; i < count; i++) {
-            set_at(contexts, i, JS_NewObject(context));
-        }
-    }
     for (uint32_t i = 0; i < count; i++) {
         JSValue doc = JS_GetPropertyUint32(context, documents, i);
         JSValue ctx = takes_context() ? JS_GetPropertyUint32(context, contexts, i) : JS_UNDEFINED;
@@ -534,7 +528,7 @@ EXPORT("run") uint64_t guest_run(char *at, uint32_t len) {
         }
         set_at(results, i, JS_IsUndefined(result) ? JS_NULL : result);
     }
-    uint64_t text = told(results, errors, takes_context() ? contexts : JS_NULL, stopped);
+    uint64_t text = told(results, errors, contexts, stopped);
     JS_FreeValue(context, documents);
     JS_FreeValue(context, given);
     JS_FreeValue(context, results);
@@ -546,47 +540,34 @@ EXPORT("run") uint64_t guest_run(char *at, uint32_t len) {
 /* Marks the length of an answer that is a result and nothing else (wasm-runtime/src/interpreter.rs). */
 #define BARE (UINT64_C(1) << 31)
 
-/* One document without a context: its result alone, else as `told` says it. */
+/* One document of a UDF that takes no contexts: its result alone, else as `told` says it. */
 EXPORT("one") uint64_t guest_one(char *at, uint32_t len) {
     JSValue doc = parsed(at, len);
     if (JS_IsException(doc)) {
         __builtin_trap();
     }
-    JSValue ctx = takes_context() ? JS_NewObject(context) : JS_UNDEFINED;
-    JSValue result = called(doc, ctx);
+    JSValue result = called(doc, JS_UNDEFINED), error = JS_UNDEFINED, stopped = JS_UNDEFINED;
     JS_FreeValue(context, doc);
-    uint64_t text = 0;
-    if (!interrupted && !JS_IsException(result) && JS_IsUndefined(ctx)) {
-        text = answered(JS_IsUndefined(result) ? JS_NULL : result);
+    if (!interrupted && !JS_IsException(result)) {
+        uint64_t text = answered(JS_IsUndefined(result) ? JS_NULL : result);
+        if (text != 0) {
+            JS_FreeValue(context, result);
+            return text | BARE;
+        }
     }
-    if (text != 0) {
-        JS_FreeValue(context, result);
-        return text | BARE;
-    }
-    JSValue results = JS_NewArray(context), errors = JS_NewObject(context), contexts = JS_NULL, error = JS_UNDEFINED;
-    JSValue stopped = JS_UNDEFINED;
+    JS_FreeValue(context, result);
     if (JS_HasException(context)) {
         error = failure();
-        JS_FreeValue(context, result);
-        result = JS_NULL;
     }
+    JSValue results = JS_NewArray(context), errors = JS_NewObject(context);
     if (interrupted) {
         stopped = interruption(error);
-        JS_FreeValue(context, result);
     } else {
-        set_at(results, 0, JS_IsUndefined(result) ? JS_NULL : result);
-        if (!JS_IsUndefined(error)) {
-            set_at(errors, 0, error);
-        }
-        if (!JS_IsUndefined(ctx)) {
-            contexts = JS_NewArray(context);
-            set_at(contexts, 0, JS_DupValue(context, ctx));
-        }
+        set_at(results, 0, JS_NULL);
+        set_at(errors, 0, error);
     }
-    text = told(results, errors, contexts, stopped);
-    JS_FreeValue(context, ctx);
+    uint64_t text = told(results, errors, JS_NULL, stopped);
     JS_FreeValue(context, results);
     JS_FreeValue(context, errors);
-    JS_FreeValue(context, contexts);
     return text;
 }

@@ -179,6 +179,11 @@ class Handler(logging.Handler):
 logging.basicConfig(handlers=[Handler()], level=logging.INFO, format="%(name)s: %(message)s")
 logging.raiseExceptions = False
 
+# What stubs for editors speak of (pipelines/udf/stubs): in here a document is a dict, and a context is.
+names = types.ModuleType("headrace")
+names.Document = names.Params = names.Context = names.Result = dict
+sys.modules["headrace"] = names
+
 FILE = "<udf>"
 ENTRIES = ("process", "udf_main")
 
@@ -196,7 +201,10 @@ class Udf:
 
 
 def load(config):
-    """Compiles the code of a UDF; gives an error as JSON `{"type", "reason", "line", "column"}`, or None."""
+    """Compiles the code of a UDF; gives an error as JSON `{"type", "reason", "line", "column"}`.
+
+    Else it says whether the UDF takes the context of its documents.
+    """
     try:
         config = decode(config)
         random.seed(config.get("seed"))
@@ -221,7 +229,7 @@ def load(config):
         return encode({"type": type(error).__name__, "reason": error.msg, "line": error.lineno, "column": error.offset})
     except BaseException as error:
         return failure(error)
-    return None
+    return Udf.arity == 3
 
 
 def snippet(source, name):
@@ -284,10 +292,8 @@ def run(given):
         documents, contexts = decode_all(given)
     except msgspec.DecodeError:
         documents, contexts = one_by_one(given, errors)
-    results, left = [], None
+    results, left = [], contexts
     call, params, arity = Udf.call, Udf.params, Udf.arity
-    if arity == 3:
-        left = contexts if contexts is not None else [{} for _ in documents]
     try:
         for at, doc in enumerate(documents):
             try:
@@ -321,9 +327,7 @@ def run(given):
 
 
 def one(given):
-    """`run` for one document without a context: its result alone, or in a tuple what `run` would answer."""
-    if Udf.arity == 3:
-        return (run(b"[[" + given + b"],null]"),)
+    """`run` for one document where no context is asked for: its result alone, or in a tuple what `run` would answer."""
     try:
         answer = encode(Udf.call(decode(given), Udf.params) if Udf.arity == 2 else Udf.call(decode(given)))
     except Interrupted as error:

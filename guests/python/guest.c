@@ -1,7 +1,7 @@
 /* The Python guest: CPython as a WebAssembly reactor that runs UDFs for the engine (wasm-runtime/src/interpreter.rs).
  *
- * Exports: alloc, dealloc; boot() starts the interpreter; load(config) compiles a UDF and answers an error as text, or 0;
- * run(documents) answers the results. Configuration, documents and results are JSON text; see boot.py, which does the work.
+ * Exports: alloc, dealloc; boot() starts the interpreter; load(config) compiles a UDF and answers an error as text, else
+ * whether it takes contexts (0 or 1); run(documents) answers the results. Configuration, documents and results are JSON text; see boot.py, which does the work.
  * The standard library is a stored zip in the data segment; nothing is read from a file system.
  */
 #define PY_SSIZE_T_CLEAN
@@ -152,7 +152,7 @@ static uint64_t text_of(PyObject *bytes) {
 
 EXPORT("load") uint64_t guest_load(const char *at, uint32_t len) {
     call(load_function, at, len);
-    return answer == Py_None ? 0 : text_of(answer);
+    return PyBytes_CheckExact(answer) ? text_of(answer) : answer == Py_True;
 }
 
 EXPORT("run") uint64_t guest_run(const char *at, uint32_t len) {
@@ -163,7 +163,7 @@ EXPORT("run") uint64_t guest_run(const char *at, uint32_t len) {
 /* Marks the length of an answer that is a result and nothing else (wasm-runtime/src/interpreter.rs). */
 #define BARE (UINT64_C(1) << 31)
 
-/* One document without a context: its result alone, or, as a tuple, what run would answer. */
+/* One document of a UDF that takes no contexts: its result alone, or, as a tuple, what run would answer. */
 EXPORT("one") uint64_t guest_one(const char *at, uint32_t len) {
     call(one_function, at, len);
     if (PyTuple_CheckExact(answer) && PyTuple_GET_SIZE(answer) == 1) {

@@ -416,3 +416,36 @@ async def test_a_context_has_its_limit(through: Http, name: str, size: int, stat
     await through.pipeline(name, "document", wasm("w", name))
     answer = (await through.post(f"/_pipeline/{name}/_execute", {"docs": [{"_source": {"a": 1}}]})).json["docs"][0]
     assert answer.get("error", {}).get("type") == state
+
+
+CONTEXT = {
+    "python": (
+        "from headrace import Context, Document\n"
+        "def process(doc: Document, params, ctx: Context) -> Document:\n"
+        "    doc.setdefault('seen', []).append(dict(ctx))\n"
+        "    ctx['index'] = 'other'\n"
+        "    ctx['note'] = ctx.get('note', 0) + 1\n"
+        "    if ctx['note'] == 2: ctx.clear()\n"
+        "    return doc\n"
+    ),
+    "javascript": (
+        "function process(doc, params, ctx) {\n"
+        "  (doc.seen ??= []).push({...ctx}); ctx.index = 'other'; ctx.note = (ctx.note ?? 0) + 1\n"
+        "  if (ctx.note == 2) for (const name in ctx) delete ctx[name]\n"
+        "  return doc\n"
+        "}\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("language", CONTEXT)
+async def test_the_context_says_what_is_known_of_the_document(through: Http, name: str, language: str):
+    made = await through.put(f"/_udf/{name}", {"language": language, "source": CONTEXT[language]})
+    assert made.status == 201, made.body
+    await through.pipeline(name, "document", *(wasm(f"w{i}", name) for i in range(3)))
+    await through.index(name, document=name)
+    for i in (1, 2):
+        assert (await through.put(f"/{name}/_doc/{i}?routing=r", {})).status == 201
+        known = {"index": name, "id": str(i), "routing": "r", "pipeline": name}
+        stored = (await through.get(f"/{name}/_doc/{i}?routing=r")).json["_source"]
+        assert stored["seen"] == [known, {**known, "note": 1}, known]

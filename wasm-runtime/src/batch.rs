@@ -215,6 +215,7 @@ impl Batch {
             deadline: Arc::clone(&deadline.get().inner),
             stage_at,
             fuel: udf.inner.fuel(),
+            pipeline: pipeline.split('@').next().unwrap_or(pipeline).to_owned(),
         };
         let terms = Terms { abort, pipeline, stage, processor, run: self.next_run() };
         let wide = metadata.then_some(Wide::UDF);
@@ -478,8 +479,8 @@ impl Batch {
             for (at, effect) in chunk.into_iter().zip(effects) {
                 let doc = &mut self.docs[at];
                 let made = effect.and_then(|(effect, ctx)| {
-                    if ctx.is_some() {
-                        doc.meta.ctx = ctx;
+                    if let Some(ctx) = ctx {
+                        doc.meta.take_ctx(ctx);
                     }
                     unfold(doc, effect, wide, &mut room)
                 });

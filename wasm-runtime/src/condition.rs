@@ -97,7 +97,7 @@ impl Condition {
     }
 
     fn evaluated(&self, text: &[u8], meta: &Meta, pipeline: &str) -> Result<bool, String> {
-        let ctx = if self.uses_ctx { context_text(meta, pipeline) } else { Vec::new() };
+        let ctx = if self.uses_ctx { meta.full_ctx(pipeline) } else { Vec::new() };
         let mut context = Context::with_env(Arc::clone(&self.env));
         for name in &self.document {
             context.add_variable_as_val(name.as_str(), self.value(text.trim_ascii()));
@@ -118,22 +118,6 @@ impl Condition {
     fn value<'v>(&'v self, raw: &'v [u8]) -> Box<dyn Val + 'v> {
         value(raw, &self.tested)
     }
-}
-
-/// The document's context with what Headrace itself knows: `index`, `id`, `routing`, `pipeline`.
-fn context_text(meta: &Meta, pipeline: &str) -> Vec<u8> {
-    let mut all = Meta { ctx: meta.ctx.clone(), ..Meta::default() };
-    for (name, value) in [
-        ("index", meta.index.as_deref()),
-        ("id", meta.id.as_deref()),
-        ("routing", meta.routing.as_deref()),
-        ("pipeline", Some(pipeline)),
-    ] {
-        if let Some(value) = value {
-            all.put_ctx(name, &json::quote(value));
-        }
-    }
-    all.ctx.unwrap_or_default()
 }
 
 /// Calls `see` for every node of the expression.

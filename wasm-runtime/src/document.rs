@@ -22,6 +22,9 @@ pub enum Text {
     Owned(Vec<u8>),
 }
 
+/// Members of the context that are not the stages' own.
+const KNOWN: [&str; 4] = ["index", "id", "routing", "pipeline"];
+
 /// What a stage knows of a document beside its body.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Meta {
@@ -42,6 +45,32 @@ impl Meta {
     /// The context as JSON text.
     pub fn ctx(&self) -> &[u8] {
         self.ctx.as_deref().unwrap_or(b"{}")
+    }
+
+    /// The context with what Headrace itself knows of the document: [`KNOWN`].
+    pub fn full_ctx(&self, pipeline: &str) -> Vec<u8> {
+        let mut all = Self { ctx: self.ctx.clone(), ..Self::default() };
+        let values = [self.index.as_deref(), self.id.as_deref(), self.routing.as_deref(), Some(pipeline)];
+        for (name, value) in KNOWN.into_iter().zip(values) {
+            if let Some(value) = value {
+                all.put_ctx(name, &json::quote(value));
+            }
+        }
+        all.ctx.unwrap_or_default()
+    }
+
+    /// Takes over a context that a stage was given by [`Self::full_ctx`] and may have changed.
+    pub fn take_ctx(&mut self, ctx: Vec<u8>) {
+        self.ctx = Some(ctx);
+        KNOWN.into_iter().for_each(|name| self.drop_ctx(name));
+        self.forget_empty_ctx();
+    }
+
+    /// A context without members is none.
+    pub fn forget_empty_ctx(&mut self) {
+        if self.ctx.as_deref() == Some(b"{}") {
+            self.ctx = None;
+        }
     }
 
     /// Writes one member of the context.

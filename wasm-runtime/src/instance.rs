@@ -60,7 +60,7 @@ pub(crate) enum Entry {
         alloc: TypedFunction<i32, i32>,
         dealloc: TypedFunction<(i32, i32), ()>,
         run: TypedFunction<(i32, i32), i64>,
-        /// The same for one document without a context.
+        /// The same for one document, where the UDF asks for no context.
         one: TypedFunction<(i32, i32), i64>,
     },
     I32(TypedFunction<i64, i32>),
@@ -101,6 +101,8 @@ pub struct Sandbox {
     fuel: *mut u64,
     /// Address and capacity of the buffer for input that is kept in an interpreter.
     pub(crate) buffer: Option<(i32, i32)>,
+    /// Whether the UDF of an interpreter takes the context of its documents.
+    pub(crate) takes_context: bool,
     /// How to end a call softly, where the guest knows.
     pub(crate) interrupt: Option<Interrupt>,
     pub(crate) limits: Limits,
@@ -178,6 +180,7 @@ impl Sandbox {
             entry: entry_point,
             fuel,
             buffer: None,
+            takes_context: false,
             interrupt: None,
             limits,
             filter: entry == "filter",

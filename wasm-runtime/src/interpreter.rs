@@ -92,12 +92,17 @@ impl Sandbox {
         // SAFETY: the guard is dropped before this sandbox, whose memory it watches.
         let guard = unsafe { Guard::new(self.fuel_address(), None, Arc::new(deadline), u64::MAX) };
         guard.begin(u64::MAX);
-        let loaded = self.exchange(&load, config);
+        let loaded = self.ask(&load, config).and_then(|answer| match answer {
+            0 | 1 => Ok(answer == 1),
+            text => Err(exception(&self.answer(text)?.0).into()),
+        });
         guard.end();
         drop(guard);
         match loaded {
-            Ok((error, _)) if error.is_empty() => Ok(()),
-            Ok((error, _)) => Err(exception(&error)),
+            Ok(takes_context) => {
+                self.takes_context = takes_context;
+                Ok(())
+            }
             Err(Failure::Answer(fault)) => Err(fault),
             Err(Failure::Guest(error)) => Err(match self.blame(&error, Ended::No) {
                 fault if fault.kind == "udf_timeout_exception" => Fault::timeout("the code takes too long to load"),
@@ -107,14 +112,21 @@ impl Sandbox {
     }
 
     /// Runs the UDF on documents. `guard` watches the call, which has the time and fuel of one document.
-    pub fn call_many(&mut self, docs: &[(&[u8], &Meta)], guard: &Guard, fuel: u64, now_ns: u64) -> CalledMany {
+    pub fn call_many(
+        &mut self,
+        docs: &[(&[u8], &Meta)],
+        pipeline: &str,
+        guard: &Guard,
+        fuel: u64,
+        now_ns: u64,
+    ) -> CalledMany {
         self.calls += 1;
         self.set_fuel(fuel);
         let log = self.limits.log * docs.len();
         let host = self.env.as_mut(&mut self.store);
         host.log_budget = log;
         guard.begin(now_ns.saturating_add(self.limits.timeout_ns));
-        let raw = self.run_documents(docs);
+        let raw = self.run_documents(docs, pipeline);
         let ended = guard.end();
         let logs = std::mem::take(&mut self.env.as_mut(&mut self.store).log);
         let used = fuel.saturating_sub(self.fuel_left());
@@ -143,15 +155,16 @@ impl Sandbox {
         Fault { reason: format!("{}{place}", fault.reason), ..fault }
     }
 
-    fn run_documents(&mut self, docs: &[(&[u8], &Meta)]) -> Result<Answered, Failure> {
+    fn run_documents(&mut self, docs: &[(&[u8], &Meta)], pipeline: &str) -> Result<Answered, Failure> {
         let Entry::Interpreter { run, one, language, .. } = &self.entry else {
             return Err(Fault::trap("not a UDF of an interpreter").into());
         };
         let (run, one, language) = (run.clone(), one.clone(), *language);
-        let (answer, bare) = match docs {
-            [(text, meta)] if meta.ctx.is_none() => self.exchange(&one, text)?,
-            _ => self.exchange(&run, &payload(docs))?,
+        let answer = match docs {
+            [(text, _)] if !self.takes_context => self.ask(&one, text)?,
+            _ => self.ask(&run, &payload(docs, self.takes_context.then_some(pipeline)))?,
         };
+        let (answer, bare) = self.answer(answer)?;
         if let (true, [(text, _)]) = (bare, docs) {
             let result = given(&answer, text, language, self.limits.output);
             return Ok(Answered { results: vec![result], interrupted: None, spent: false });
@@ -159,12 +172,8 @@ impl Sandbox {
         results(&answer, docs, language, self.limits.output).map_err(Failure::Answer)
     }
 
-    /// Gives `bytes` to a function of the guest and reads its answer, empty for 0; whether that is a bare result.
-    fn exchange(
-        &mut self,
-        function: &wasmer::TypedFunction<(i32, i32), i64>,
-        bytes: &[u8],
-    ) -> Result<(Vec<u8>, bool), Failure> {
+    /// Gives `bytes` to a function of the guest; its answer in its words.
+    fn ask(&mut self, function: &wasmer::TypedFunction<(i32, i32), i64>, bytes: &[u8]) -> Result<u64, Failure> {
         let len = i32::try_from(bytes.len()).map_err(|_| Fault::memory("documents over 2 GiB"))?;
         let at = if len <= KEPT_BUFFER { self.kept_buffer(len)? } else { self.alloc(len)? };
         self.write(at, bytes)?;
@@ -172,9 +181,11 @@ impl Sandbox {
         if len > KEPT_BUFFER {
             self.dealloc(at, len)?;
         }
-        if answer == 0 {
-            return Ok((Vec::new(), false));
-        }
+        Ok(answer)
+    }
+
+    /// The text that an answer says the place of, and whether it is a bare result.
+    fn answer(&self, answer: u64) -> Result<(Vec<u8>, bool), Fault> {
         let (ptr, len) = ((answer >> 32) as usize, answer as u32);
         Ok((self.read(ptr, (len & !BARE) as usize)?, len & BARE != 0))
     }
@@ -211,8 +222,8 @@ impl Sandbox {
     }
 }
 
-/// `[[documents], [contexts]]`, or `null` in place of contexts that are all empty.
-fn payload(docs: &[(&[u8], &Meta)]) -> Vec<u8> {
+/// `[[documents], [contexts]]`, or `null` in place of the contexts; `pipeline`: what they say of themselves.
+fn payload(docs: &[(&[u8], &Meta)], pipeline: Option<&str>) -> Vec<u8> {
     let size: usize = docs.iter().map(|(text, _)| text.len() + 64).sum();
     let mut out = Vec::with_capacity(size);
     out.extend_from_slice(b"[[");
@@ -222,16 +233,16 @@ fn payload(docs: &[(&[u8], &Meta)]) -> Vec<u8> {
         }
         out.extend_from_slice(text);
     }
-    if docs.iter().all(|(_, meta)| meta.ctx.is_none()) {
+    let Some(pipeline) = pipeline else {
         out.extend_from_slice(b"],null]");
         return out;
-    }
+    };
     out.extend_from_slice(b"],[");
     for (n, (_, meta)) in docs.iter().enumerate() {
         if n > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(meta.ctx());
+        out.extend_from_slice(&meta.full_ctx(pipeline));
     }
     out.extend_from_slice(b"]]");
     out
@@ -261,7 +272,7 @@ fn results(answer: &[u8], docs: &[(&[u8], &Meta)], language: Language, limit: us
     let mut out: Vec<Result<Given, Fault>> = Vec::with_capacity(count);
     for (n, value) in values.into_iter().enumerate() {
         let ctx = contexts.get(n).map(|r| &answer[r.clone()]);
-        let ctx = ctx.filter(|c| *c != b"null" && *c != b"{}").map(<[u8]>::to_vec);
+        let ctx = ctx.filter(|c| *c != b"null").map(<[u8]>::to_vec);
         if ctx.as_ref().is_some_and(|ctx| ctx.len() > MAX_CTX || json::check_object(ctx).is_err()) {
             out.push(Err(Fault::result(format!("the context is over {MAX_CTX} bytes, or no JSON object"))));
             continue;

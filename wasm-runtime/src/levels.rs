@@ -73,9 +73,7 @@ pub fn enter_failed(docs: &mut [Doc], since: u32, classes: Option<&[String]>, ha
 pub fn forget_failure(docs: &mut [Doc]) {
     for doc in docs.iter_mut().filter(|d| d.parked == 0 && d.meta.ctx.is_some()) {
         doc.meta.drop_ctx("on_failure");
-        if doc.meta.ctx.as_deref() == Some(b"{}") {
-            doc.meta.ctx = None;
-        }
+        doc.meta.forget_empty_ctx();
     }
 }
 

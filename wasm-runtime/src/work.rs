@@ -23,6 +23,8 @@ pub struct Runner {
     pub stage_at: u64,
     /// Points for one document.
     pub fuel: u64,
+    /// Its name, for the contexts of documents.
+    pub pipeline: String,
 }
 
 /// What a UDF gave for one document: its answer, and the document and context as host functions changed them.
@@ -101,7 +103,8 @@ impl<'r> Work<'r> {
         let mut again = false;
         loop {
             let (mut running, start) = self.begin()?;
-            let called = running.sandbox.call_many(docs, &running.guard, self.runner.fuel, start);
+            let called =
+                running.sandbox.call_many(docs, &self.runner.pipeline, &running.guard, self.runner.fuel, start);
             run.fuel += if self.runner.udf.metered { called.fuel } else { 0 };
             let (broken, served_before) = self.end(running, called.logs, at, run);
             if broken && docs.len() == 1 && served_before && called.ended == Ended::No {
