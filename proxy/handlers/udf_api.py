@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 from pipelines import PipelineType
 from pipelines.definition import (
     EMPTY,
+    FailurePolicy,
     PipelineDefinition,
     UdfConfig,
     UdfStage,
@@ -214,15 +215,41 @@ class _Test(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def test(call: Call) -> web.StreamResponse:
-    """Runs a UDF on an input, alone; `?type=` says as what (default document)."""
+    """Runs a UDF on an input, alone; `?type=` says as what (default document; `hit` for one hit of a response)."""
     call.require_admin()
     record = call.snapshot.udf(call.params["name"], call.target.get("version"))
     request = asked(await call.text(), _Test)
+    as_hit = call.target.get("type") == "hit"
     config = UdfConfig(
-        udf_name=record.manifest.name, udf_version=record.manifest.version, parameters=request.parameters
+        udf_name=record.manifest.name,
+        udf_version=record.manifest.version,
+        parameters=request.parameters,
+        scope="hit" if as_hit else None,
     )
-    kind = kind_of(call) or PipelineType.DOCUMENT
+    kind = PipelineType.RESULT if as_hit else kind_of(call) or PipelineType.DOCUMENT
     stage = UdfStage(name=record.manifest.name, config=config)
-    alone = PipelineDefinition(name="_test", type=kind, version="0", stages=[stage])
+    alone = PipelineDefinition(
+        name="_test", type=kind, version="0", stages=[stage], on_failure=FailurePolicy.ABORT if as_hit else None
+    )
     pipeline = await compiled(call, alone, call.snapshot)
-    return await call.reply_json(200, await tried(call, pipeline, bytes(request.input), verbose=request.verbose))
+    text = bytes(request.input)
+    if as_hit:
+        text = b'{"hits":{"hits":[' + text + b"]}}"
+    answer = await tried(call, pipeline, text, verbose=request.verbose)
+    return await call.reply_json(200, _of_one_hit(answer) if as_hit else answer)
+
+
+def _of_one_hit(answer: dict[str, Any]) -> dict[str, Any]:
+    """The trial of a response with one hit, as one of that hit."""
+    if answer["output"] is None:
+        return answer
+    hits = msgspec.json.decode(answer["output"], type=_Response).hits.hits
+    return answer | ({"output": hits[0]} if hits else {"output": None, "filtered": True})
+
+
+class _Hits(msgspec.Struct):
+    hits: list[msgspec.Raw]
+
+
+class _Response(msgspec.Struct):
+    hits: _Hits

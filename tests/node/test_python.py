@@ -449,3 +449,13 @@ async def test_the_context_says_what_is_known_of_the_document(through: Http, nam
         known = {"index": name, "id": str(i), "routing": "r", "pipeline": name}
         stored = (await through.get(f"/{name}/_doc/{i}?routing=r")).json["_source"]
         assert stored["seen"] == [known, {**known, "note": 1}, known]
+
+
+async def test_a_udf_is_tried_as_a_hit(through: Http, name: str):
+    await put(through, name, "def process(hit):\n    n = hit['_source']['n']\n    return n if n else False\n")
+    hits = [{"_id": "1", "_score": 1.0, "_source": source} for source in ({"n": 4}, {"n": 0}, {})]
+    tried = [(await through.post(f"/_udf/{name}/_test?type=hit", {"input": hit})).json for hit in hits]
+    assert tried[0]["output"] == {"_id": "1", "_score": 4, "_source": {"n": 4}}
+    assert (tried[1]["output"], tried[1]["filtered"]) == (None, True)
+    assert (tried[2]["success"], tried[2]["error"]["reason"]) == (False, "KeyError: 'n' (line 2)")
+    assert (await through.post(f"/_udf/{name}/_test?type=hits", {"input": hits[0]})).status == 400
