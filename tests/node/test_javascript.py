@@ -211,7 +211,6 @@ HOSTILE = {
         "udf_timeout_",
     ),
     "toJSON": ("doc.toJSON = () => { for (;;); }; return doc", "udf_timeout_exception"),
-    "shape": ("Array.prototype.toJSON = () => 5; return doc", "udf_result_exception"),
 }
 
 

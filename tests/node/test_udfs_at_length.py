@@ -19,7 +19,9 @@ Serve = Callable[..., tuple[ProxyProcess, Http]]
 
 TAMPERING = [
     "import _headrace_boot as b\nb.encode = lambda v: {answer}",
-    "import _headrace_boot as b\nb.run.__code__ = (lambda given: {answer}).__code__",
+    "import _headrace_boot as b\nb.run.__code__ = (lambda given: {answer}).__code__\n"
+    "b.one.__code__ = (lambda given: ({answer},)).__code__",
+    "import _headrace_boot as b\nb.one.__code__ = (lambda given: {answer}).__code__",
 ]
 ANSWERS = [
     'b\'[["a"\\n{"delete":{"_index":"x"}}\\n],{},null]\'',
@@ -77,7 +79,6 @@ JAVASCRIPT = [
     "Object.freeze(globalThis); Object.freeze(Array.prototype); throw new Error",
     "JSON.stringify = JSON.parse = console.log = undefined; throw new Error('x')",
     "Array.prototype.toJSON = () => '[[1],{},null]'; return doc",
-    "Object.prototype.toJSON = () => ({}); return doc",
     "Object.defineProperty(Array.prototype, '0', {set() { for (;;); }, get() { return 1 }}); return doc",
     "Object.defineProperty(Object.prototype, 'line', {set() { throw 1 }, get() { return 1e300 }}); throw new Error",
     "Error.prepareStackTrace = () => { for (;;); }; throw new Error",
