@@ -15,6 +15,7 @@ from pipelines.association import Slots
 from pipelines.errors import HeadraceError, InvalidError, MissingError, RefusedError
 from pipelines.udf.catalog import Catalog, Ceilings
 from proxy import routes, workers
+from proxy.cursors import Cursors, secret_of
 from proxy.handlers.call import JSON, Call, Parts
 from proxy.index_resolver import IndexResolver
 from proxy.live_registry import LiveRegistry
@@ -24,7 +25,7 @@ from proxy.protocol.errors import error_body
 from proxy.protocol.target import Target
 from proxy.runner import Runner
 from proxy.store import Store
-from proxy.upstream import Upstream, WholeResponse
+from proxy.upstream import ClusterRefusedError, Upstream, WholeResponse
 
 if TYPE_CHECKING:
     from proxy.settings import Settings
@@ -74,6 +75,7 @@ class Proxy:
             IndexResolver(store, lambda: bool(registry.snapshot.records.templates)),
             Runner(settings),
             metrics,
+            Cursors(secret_of(settings.cursor_secret, settings.state_folder)),
             settings.size("max_body"),
         )
         await registry.start()
@@ -134,6 +136,8 @@ class Proxy:
         request = call.request
         try:
             return await self._dispatch(call)
+        except ClusterRefusedError as error:
+            return await call.reply_answer(error.answer)
         except HeadraceError as error:
             return await refuse(call, error)
         except (ConnectionResetError, asyncio.CancelledError):

@@ -36,10 +36,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     registry_password: str = ""
     registry_poll: str = "500ms"
     admin_token: str = ""
+    cursor_secret: str = ""
     document_pipeline: str = ""
     query_pipeline: str = ""
     result_pipeline: str = ""
     conflict: Literal["warn", "error"] = "warn"
+    by_query: Literal["warn", "refuse"] = "warn"
     max_body: str = "100mb"
     upstream_connect_timeout: str = "10s"
     upstream_timeout: str = "300s"
@@ -95,7 +97,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 MOST_WORKERS = 256
-SECRETS = ("registry_password", "admin_token")
+SECRETS = ("registry_password", "admin_token", "cursor_secret")
 DURATIONS = (
     "registry_poll",
     "upstream_connect_timeout",

@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 from yarl import URL
 
-from pipelines.errors import UnreachableError, UpstreamError, UpstreamTimeoutError
+from pipelines.errors import HeadraceError, UnreachableError, UpstreamError, UpstreamTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -125,11 +125,25 @@ class Answer:
         """Whether the status is 2xx."""
         return 200 <= self.status < 300
 
+    def require_ok(self) -> None:
+        """Raises ClusterRefusedError unless the status is 2xx."""
+        if not self.ok:
+            raise ClusterRefusedError(self)
+
     @property
     def json(self) -> bool:
         """Whether the body is plain JSON."""
         media = self.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip()
         return hdrs.CONTENT_ENCODING not in self.headers and media.endswith("json")
+
+
+class ClusterRefusedError(HeadraceError):
+    """The cluster refused a call that a request needed: its own answer is the answer of the request."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"the cluster answered {answer.status}")
+        self.status = answer.status
+        self.answer = answer
 
 
 def request_headers(raw: Iterable[tuple[bytes, bytes]], peer: str | None) -> CIMultiDict[str]:

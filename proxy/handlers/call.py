@@ -18,6 +18,7 @@ from proxy.protocol.encoding import inflate
 
 if TYPE_CHECKING:
     from pipelines.registry import Snapshot
+    from proxy.cursors import Cursors
     from proxy.index_resolver import IndexResolver
     from proxy.live_registry import LiveRegistry
     from proxy.metrics import Metrics
@@ -39,6 +40,7 @@ class Parts:
     resolver: IndexResolver
     runner: Runner
     metrics: Metrics
+    cursors: Cursors
     max_body: int
     """The setting in bytes, read once: every request asks for it."""
 
@@ -171,12 +173,15 @@ class Call:
         headers.popall(hdrs.ACCEPT_ENCODING, None)
         return await self.parts.upstream.read(self.method, target.raw, headers, body)
 
-    async def ask(self, method: str, path: str) -> Answer:
-        """A call of ours to the cluster with the caller's credentials."""
+    async def ask(self, method: str, path: str, body: bytes | None = None) -> Answer:
+        """A call of ours to the cluster with the caller's credentials; `body` is JSON."""
         headers = self.headers_for(b"", changed=True)
-        for name in (hdrs.ACCEPT_ENCODING, hdrs.CONTENT_LENGTH, hdrs.CONTENT_TYPE):
+        for name in (hdrs.ACCEPT_ENCODING, hdrs.CONTENT_LENGTH, hdrs.CONTENT_TYPE, hdrs.ACCEPT):
             headers.popall(name, None)
-        return await self.parts.upstream.read(method, path, headers, None)
+        if body is not None:
+            headers[hdrs.CONTENT_TYPE] = "application/json"
+            headers[hdrs.CONTENT_LENGTH] = str(len(body))
+        return await self.parts.upstream.read(method, path, headers, body)
 
     async def write_bulk(self, body: bytes, params: dict[str, str]) -> Answer:
         """Sends a `_bulk` in place of this request, with its credentials."""

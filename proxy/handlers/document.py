@@ -1,4 +1,4 @@
-"""`PUT|POST /{index}/_doc[/{id}]` and `_create/{id}`: one document through its document pipelines, as a bulk of one.
+"""`/{index}/_doc[/{id}]`, `_create/{id}`, `_update/{id}`: one document through document pipelines, as a bulk of one.
 
 What stages leave in its place is forwarded where the client sent it; when they moved it to another index or made
 several documents of it, it goes on as a bulk, whose item is answered in the shape of a single write.
@@ -14,6 +14,7 @@ from pipelines import Bulk, PipelineType
 from pipelines.association import Slot
 from pipelines.errors import StageError
 from proxy.handlers import choice, documents
+from proxy.handlers.passthrough import passthrough
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 MATCH_ANY = -3
 MATCH_DELETED = -4
 """OpenSearch's versions for a dropped document: of an index request, of a create (measured on 3.8.0)."""
-_OF_THE_ACTION = ("routing", "version", "version_type", "if_seq_no", "if_primary_term")
+_OF_THE_ACTION = ("routing", "version", "version_type", "if_seq_no", "if_primary_term", "retry_on_conflict")
 _OF_THE_BULK = ("refresh", "timeout", "wait_for_active_shards", "pipeline", "require_alias")
 
 
@@ -36,11 +37,35 @@ async def document(call: Call) -> web.StreamResponse:
         return await call.stream_on()
     body = await call.text()
     call.require_json()
-    parsed = Bulk(_as_bulk(call, body))
+    action = _action(call, "create" if _creates(call) else "index")
+    parsed = Bulk(b"%b\n%b\n" % (action, _one_line(body)))
     groups: list[documents.Group] = [(pipeline, [0])] if pipeline is not None else []
     runs = await documents.run(call, snapshot, parsed, groups)
     if runs:
         call.extra["X-Pipeline"] = choice.header(runs)
+    text = parsed.document(0)
+    return await _forward(call, parsed, body if text is None else text)
+
+
+async def update(call: Call) -> web.StreamResponse:
+    """`_update/{id}`: document pipelines on what it may insert, its `upsert` or its `doc` with `doc_as_upsert`."""
+    snapshot = call.snapshot
+    # OpenSearch refuses `pipeline=` here; so it is left to the cluster.
+    pipeline = await _choose(call, names=False)
+    if pipeline is None and not await _has_final(call):
+        return await passthrough(call)
+    body = await call.text()
+    call.require_json()
+    parsed = Bulk(b"%b\n%b\n" % (_action(call, "update"), _one_line(body)))
+    runs = await documents.run(call, snapshot, parsed, [(pipeline, [0])] if pipeline is not None else [])
+    if runs:
+        call.extra["X-Pipeline"] = choice.header(runs)
+    lines = parsed.render()
+    return await _forward(call, parsed, lines.split(b"\n")[1] if lines else body)
+
+
+async def _forward(call: Call, parsed: Bulk, body: bytes) -> web.StreamResponse:
+    """Sends on what stages made of the one document. Raises StageError."""
     state, failure = parsed.outcome(0)
     if failure is not None:
         raise StageError(*failure)
@@ -48,30 +73,35 @@ async def document(call: Call) -> web.StreamResponse:
         return await call.reply_json(200, _noop(call, call.params["index"], call.params.get("id")))
     if state == "elsewhere":
         return await _as_item(call, parsed)
-    text = parsed.document(0)
-    return await call.send_on(body if text is None else text, changed=True)
+    return await call.send_on(body, changed=True)
 
 
-def _as_bulk(call: Call, body: bytes) -> bytes:
-    """The write as the two lines of a bulk."""
-    create = "_create" in call.target.segments or call.target.get("op_type") == "create"
+def _action(call: Call, name: str) -> bytes:
+    """The write as the action line of a bulk."""
     meta = {"_index": call.params["index"]}
     if "id" in call.params:
         meta["_id"] = call.params["id"]
-    for name in _OF_THE_ACTION:
-        if (value := call.target.get(name)) is not None:
-            meta[name] = value
-    action = {"create" if create else "index": meta}
-    return b"%b\n%b\n" % (msgspec.json.encode(action), body.replace(b"\n", b" ").replace(b"\r", b" "))
+    for parameter in _OF_THE_ACTION:
+        if (value := call.target.get(parameter)) is not None:
+            meta[parameter] = value
+    return msgspec.json.encode({name: meta})
 
 
-async def _choose(call: Call) -> Pipeline | None:
-    """The default pipeline for this document; takes our names out of the target."""
+def _one_line(body: bytes) -> bytes:
+    return body.replace(b"\n", b" ").replace(b"\r", b" ")
+
+
+def _creates(call: Call) -> bool:
+    return "_create" in call.target.segments or call.target.get("op_type") == "create"
+
+
+async def _choose(call: Call, *, names: bool = True) -> Pipeline | None:
+    """The default pipeline for this document; takes our names out of the target. `names`: `pipeline=` is one."""
     snapshot = call.snapshot
     if PipelineType.DOCUMENT not in snapshot.types:
         return None
     chosen = choice.override(call, snapshot, PipelineType.DOCUMENT)
-    name = call.target.get("pipeline")
+    name = call.target.get("pipeline") if names else None
     if chosen is None and name is not None:
         chosen = choice.named(snapshot, PipelineType.DOCUMENT, name)
         if chosen.ours:
@@ -106,7 +136,7 @@ async def _as_item(call: Call, parsed: Bulk) -> web.StreamResponse:
 
 
 def _noop(call: Call, index: str, id_: str | None) -> dict[str, Any]:
-    create = id_ is None or call.target.get("op_type") == "create" or "_create" in call.target.segments
+    create = id_ is None or _creates(call)
     given = call.target.get("version")
     version = int(given) if given and given.isdigit() else MATCH_DELETED if create else MATCH_ANY
     return {

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipelines import PipelineType
-from pipelines.definition import object_of
-from pipelines.errors import UnsupportedError
+from pipelines.errors import InvalidError, UnsupportedError
 from proxy.handlers.choice import concerned
 from proxy.handlers.passthrough import passthrough
-from proxy.protocol.search import msearch_indexes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from proxy.handlers.call import Call
-
-DOCUMENT, QUERY, RESULT = PipelineType.DOCUMENT, PipelineType.QUERY, PipelineType.RESULT
 
 
 def refuse(call: Call, found: list[str]) -> None:
@@ -43,44 +39,8 @@ def by_path(*kinds: PipelineType) -> Callable[[Call], Awaitable[web.StreamRespon
     return handler
 
 
-async def msearch(call: Call) -> web.StreamResponse:
-    """`_msearch` and `_msearch/template`: indexes stand in the header lines."""
-    if not call.snapshot.bound_types & {QUERY, RESULT}:
-        return await passthrough(call)
-    call.require_json()
-    body = await call.body()
-    for expression in msearch_indexes(call.inflated(body), call.params.get("index", "_all")):
-        refuse(call, await concerned(call, expression, QUERY, RESULT))
-    return await call.send_on(body, changed=False)
-
-
-async def reindex(call: Call) -> web.StreamResponse:
-    """`_reindex`: source and destination stand in the body."""
-    if not call.snapshot.bound_types & {QUERY, DOCUMENT}:
-        return await passthrough(call)
-    call.require_json()
-    body = await call.body()
-    request = object_of(call.inflated(body)) if body else {}
-    source, destination = request.get("source"), request.get("dest")
-    if isinstance(source, dict) and "remote" not in source:
-        refuse(call, await concerned(call, _expression(source.get("index")), QUERY))
-    if isinstance(destination, dict):
-        refuse(call, await concerned(call, _expression(destination.get("index")), DOCUMENT))
-    return await call.send_on(body, changed=False)
-
-
-async def update(call: Call) -> web.StreamResponse:
-    """`_update/{id}`: concerns a document pipeline only when it may insert."""
-    found = await concerned(call, call.params["index"], DOCUMENT)
-    if not found:
-        return await passthrough(call)
-    call.require_json()
-    body = await call.body()
-    request = object_of(call.inflated(body)) if body else {}
-    if "upsert" in request or request.get("doc_as_upsert") not in (None, False, "false"):
-        refuse(call, found)
-    return await call.send_on(body, changed=False)
-
-
-def _expression(index: object) -> str:
-    return ",".join(map(str, index)) if isinstance(index, list) else str(index or "_all")
+async def bulk_stream(call: Call) -> web.StreamResponse:
+    """`_bulk/stream`: refused where a document pipeline is attached, never passed by one. Raises InvalidError."""
+    if found := await concerned(call, call.params.get("index", "_all"), PipelineType.DOCUMENT):
+        raise InvalidError(f"_bulk/stream does not run pipelines, and {', '.join(found)} would have to run; use _bulk")
+    return await passthrough(call)

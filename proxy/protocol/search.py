@@ -7,28 +7,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from pipelines.errors import InvalidError
 
 if TYPE_CHECKING:
     from proxy.protocol.target import Target
 
-_QUERY_STRING = ("q", "df", "analyzer", "analyze_wildcard", "default_operator", "lenient")
+QUERY_STRING = ("q", "df", "analyzer", "analyze_wildcard", "default_operator", "lenient")
 _NUMBERS = ("from", "size", "terminate_after")
 _BOOLEANS = ("explain", "version", "seq_no_primary_term", "track_scores", "include_named_queries_score")
 _LISTS = ("stored_fields", "docvalue_fields")
 _SOURCE = ("_source", "_source_includes", "_source_excludes")
 _OTHERS = ("sort", "track_total_hits", "timeout", "stats")
-FOLDED = (*_QUERY_STRING, *_NUMBERS, *_BOOLEANS, *_LISTS, *_SOURCE, *_OTHERS)
+FOLDED = (*QUERY_STRING, *_NUMBERS, *_BOOLEANS, *_LISTS, *_SOURCE, *_OTHERS)
 """Parameters that leave the URL when the body takes them over."""
 
 
 def folded(target: Target) -> dict[str, Any]:
     """What the URL says of the body: body keys and their values, to be written over those of the body."""
     out: dict[str, Any] = {}
-    if target.get("q") is not None:
-        out["query"] = {"query_string": _query_string(target)}
+    if (query := folded_query(target)) is not None:
+        out["query"] = query
     for name in _NUMBERS:
         if (value := target.get(name)) is not None:
             out[name] = _number(name, value)
@@ -49,6 +47,11 @@ def folded(target: Target) -> dict[str, Any]:
     if (value := target.get("stats")) is not None:
         out["stats"] = value.split(",")
     return out
+
+
+def folded_query(target: Target) -> dict[str, Any] | None:
+    """The query that `q` is, with its parameters; `None` without one."""
+    return {"query_string": _query_string(target)} if target.get("q") is not None else None
 
 
 def _query_string(target: Target) -> dict[str, Any]:
@@ -90,24 +93,16 @@ def _number(name: str, value: str) -> int:
         raise InvalidError(f"Failed to parse int parameter [{name}] with value [{value}]") from None
 
 
-def msearch_indexes(body: bytes, default: str) -> set[str]:
-    """The index expressions that an `_msearch` body searches; `default` for headers that name none.
+def msearch_items(body: bytes) -> list[tuple[bytes, bytes]]:
+    """The searches of an `_msearch` body, each a header line (which may be empty) and a body line.
 
-    Every line is asked, not every second one: a blank line that shifts headers and bodies must not hide an index.
-    Raises InvalidError for a line that is not a JSON object.
+    Read as OpenSearch reads it (`MultiSearchRequest.readMultiLineFormat`): an empty first line does not count, a header
+    without a body is left out. Raises InvalidError, in its words, for a body that does not end with a newline.
     """
-    found: set[str] = set()
-    for position, line in enumerate(body.removesuffix(b"\n").split(b"\n")):
-        try:
-            members = msgspec.json.decode(line, type=dict[str, Any]) if line.strip() else {}
-        except msgspec.DecodeError:
-            raise InvalidError(f"line {position + 1} of the _msearch body is not a JSON object") from None
-        index = members.get("index")
-        if index:
-            found.add(",".join(map(str, index)) if isinstance(index, list) else str(index))
-        elif position % 2 == 0:
-            found.add(default)
-    return found
+    if body and not body.endswith(b"\n"):
+        raise InvalidError("The msearch request must be terminated by a newline [\n]")
+    lines = body.removeprefix(b"\n").split(b"\n")[:-1]
+    return list(zip(lines[::2], lines[1::2], strict=False))
 
 
 def source_parameter(target: Target) -> bytes | None:

@@ -48,6 +48,10 @@ class Target:
         """The parameters that are given."""
         return {name for name, _, _ in self._pairs}
 
+    def at(self, raw_path: str) -> Target:
+        """The same parameters on another path."""
+        return Target(raw_path, self.raw_query)
+
     def without(self, *names: str) -> Target:
         """The same target with some parameters taken out."""
         if not self.names().intersection(names):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.errors import InvalidError
-from proxy.protocol.search import folded, msearch_indexes
+from proxy.protocol.search import folded, msearch_items
 from proxy.protocol.target import Target
 
 
@@ -32,9 +32,20 @@ def test_a_bad_number_is_refused():
         folded(Target.parse("/_search?size=x"))
 
 
-def test_indexes_of_an_msearch():
-    assert msearch_indexes(b'{"index":"a"}\n{}\n{"index":["b","c"]}\n{}\n{}\n{}\n', "d") == {"a", "b,c", "d"}
-    assert msearch_indexes(b"\n{}\n", "d") == {"d"}
-    assert "hidden" in msearch_indexes(b'{}\n{}\n\n{"index":"hidden"}\n{}\n', "d")
-    with pytest.raises(InvalidError, match="line 2"):
-        msearch_indexes(b"{}\n{oops\n", "d")
+@pytest.mark.parametrize(
+    ("body", "items"),
+    [
+        (b'{"index":"a"}\n{}\n{}\n{"size":1}\n', [(b'{"index":"a"}', b"{}"), (b"{}", b'{"size":1}')]),
+        (b"\n{}\n{}\n", [(b"{}", b"{}")]),
+        (b"{}\n{}\n\n{}\n", [(b"{}", b"{}"), (b"", b"{}")]),
+        (b"{}\n{}\n{}\n", [(b"{}", b"{}")]),
+        (b"", []),
+    ],
+)
+def test_searches_of_an_msearch(body, items):
+    assert msearch_items(body) == items
+
+
+def test_an_msearch_ends_with_a_newline():
+    with pytest.raises(InvalidError, match="must be terminated by a newline"):
+        msearch_items(b"{}\n{}")

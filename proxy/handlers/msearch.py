@@ -1,0 +1,185 @@
+"""`_msearch` and `_msearch/template`: each search with its own pipelines; one that fails is its own error."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pipelines.definition import members_of
+from pipelines.errors import HeadraceError, InvalidError
+from proxy.cursors import Cursor
+from proxy.handlers import choice
+from proxy.handlers.search import render
+from proxy.handlers.searching import QUERY, RESULT, Searching, is_ours, replaced, strip_names, warn_of_conflicts
+from proxy.protocol.errors import error_body
+from proxy.protocol.search import msearch_items
+from proxy.upstream import ClusterRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiohttp import web
+
+    from pipelines import Execution, Snapshot
+    from pipelines.association import Slot
+    from proxy.handlers.call import Call
+    from proxy.handlers.choice import Part
+
+_HEADER_NAME = "search_pipeline"
+
+
+@dataclass
+class _Item:
+    """One search: its header line, and what became of it so far; `error` is its answer in place of the cluster's."""
+
+    header: bytes
+    work: Searching
+    queries: list[tuple[Slot, Part]] = field(default_factory=list)
+    results: list[tuple[Slot, Part]] = field(default_factory=list)
+    error: bytes | None = None
+
+    @property
+    def concerned(self) -> bool:
+        """Whether anything of ours is to be done for it."""
+        work = self.work
+        return bool(self.queries or self.results or work.changed or work.pit is not None or self.error is not None)
+
+
+async def msearch(call: Call) -> web.StreamResponse:
+    """Runs each search with its pipelines; without any the request is passed on as it came."""
+    return await _serve(call, templates=False)
+
+
+async def template(call: Call) -> web.StreamResponse:
+    """The same for searches that are templates: where one is concerned, all are rendered first, by the cluster."""
+    return await _serve(call, templates=True)
+
+
+async def _serve(call: Call, *, templates: bool) -> web.StreamResponse:
+    snapshot, started = call.snapshot, time.monotonic()
+    if not snapshot.types & {QUERY, RESULT}:
+        return await call.stream_on()
+    if not call.speaks_json and not snapshot.bound_types & {QUERY, RESULT}:
+        return await call.stream_on()
+    call.require_json()
+    sent = await call.body()
+    text = call.inflated(sent)
+    url_name, conflicts = call.target.get("search_pipeline"), dict[str, None]()
+    items = [_Item(header, Searching(call, "", body)) for header, body in msearch_items(text)]
+    for item in items:
+        try:
+            await _prepare(item, snapshot, url_name, conflicts, templates=templates)
+        except HeadraceError as error:
+            item.error = _error(error)
+    if not any(item.concerned for item in items):
+        return await call.send_on(sent, changed=False)
+    warn_of_conflicts(call, list(conflicts))
+    strip_names(call, snapshot)
+    if templates:
+        call.target = call.target.at(call.target.raw_path.rstrip("/").removesuffix("/template"))
+    for item in items:
+        await _ask(item)
+    return await _answer(call, items, started)
+
+
+async def _prepare(
+    item: _Item, snapshot: Snapshot, url_name: str | None, conflicts: dict[str, None], *, templates: bool
+) -> None:
+    """Finds what concerns a search. Raises HeadraceError."""
+    work, call = item.work, item.work.call
+    header = members_of(item.header) if item.header.strip() else {}
+    work.expression = _expression(header) or call.params.get("index", "_all")
+    named = url_name
+    if _HEADER_NAME in header:
+        named = str(msgspec.json.decode(header[_HEADER_NAME]))
+        if is_ours(snapshot, named):
+            del header[_HEADER_NAME]
+            item.header, work.changed = msgspec.json.encode(header), True
+    if templates:
+        if not await choice.concerned(call, work.expression, QUERY, RESULT) and named is None:
+            return
+        work.body, work.changed = await render(call, work.body), True
+    if named is None:
+        named = work.take_name(snapshot)
+    if "index" not in header and "index" not in call.params:
+        work.open_point_in_time(snapshot)
+    chosen = await work.choose(snapshot, named)
+    item.queries, item.results = chosen.of(QUERY), chosen.of(RESULT)
+    conflicts.update(dict.fromkeys(chosen.conflicts))
+
+
+def _expression(header: dict[str, msgspec.Raw]) -> str:
+    """The indexes that a header names, as OpenSearch reads them. Raises InvalidError."""
+    for name in ("index", "indices"):
+        if name in header:
+            value = msgspec.json.decode(header[name])
+            if isinstance(value, str):
+                return value
+            if isinstance(value, list) and all(isinstance(each, str) for each in value):
+                return ",".join(value)
+            if value is not None:
+                raise InvalidError(f"[{name}] of a search in _msearch is a name or a list of names")
+    return ""
+
+
+async def _ask(item: _Item) -> None:
+    """Runs the query pipelines of a search."""
+    if item.error is not None:
+        return
+    try:
+        for slot, part in item.queries:
+            item.work.body = await item.work.run(slot, part, item.work.body.strip() or b"{}")
+    except HeadraceError as error:
+        item.error = _error(error)
+
+
+async def _answer(call: Call, items: list[_Item], started: float) -> web.StreamResponse:
+    """Sends on what is left, and answers with the cluster's responses and ours, in the order of the request."""
+    left = [item for item in items if item.error is None]
+    members: dict[str, msgspec.Raw] = {"took": msgspec.Raw(str(int((time.monotonic() - started) * 1000)).encode())}
+    answer = None
+    theirs: Iterator[msgspec.Raw] = iter(())
+    if left:
+        body = b"".join(b"%b\n%b\n" % (item.header, _one_line(item.work.body)) for item in left)
+        answer = await call.exchange(body, unfiltered=True)
+        if not answer.ok or not answer.json:
+            return await call.reply_answer(answer)
+        members = members_of(answer.body)
+        theirs = iter(msgspec.json.decode(members["responses"], type=list[msgspec.Raw]))
+    responses = [item.error if item.error is not None else await _result(item, bytes(next(theirs))) for item in items]
+    members["responses"] = msgspec.Raw(b"[" + b",".join(responses) + b"]")
+    runs: dict[tuple[Slot, str], tuple[Slot, Execution]] = {}
+    for item in items:
+        for slot, run in item.work.runs:
+            runs.setdefault((slot, run.pipeline), (slot, run))
+    if runs:
+        call.extra["X-Pipeline"] = choice.header(list(runs.values()))
+    text = msgspec.json.encode(members)
+    return await (call.reply(200, text) if answer is None else call.reply_answer(answer, text))
+
+
+async def _result(item: _Item, response: bytes) -> bytes:
+    """The cluster's response to a search after its result pipelines; an error as it is."""
+    if "error" in members_of(response):
+        return response
+    try:
+        response = await item.work.results(item.results, response)
+    except HeadraceError as error:
+        return _error(error)
+    pit, cursors = item.work.pit, item.work.call.parts.cursors
+    if pit is not None:
+        response = replaced(response, "pit_id", lambda id_: cursors.seal(Cursor("pit", id_, expression=pit.expression)))
+    return response
+
+
+def _one_line(body: bytes) -> bytes:
+    return body.replace(b"\r", b" ").replace(b"\n", b" ")
+
+
+def _error(error: HeadraceError) -> bytes:
+    if isinstance(error, ClusterRefusedError) and error.answer.json:
+        return error.answer.body
+    return error_body(error)

@@ -1,0 +1,96 @@
+"""`_count`, `_explain`, `_validate/query`, `_rank_eval`: query pipelines, so that a query means what in a search.
+
+Of what a stage makes of the request only its `query` goes on: these surfaces know nothing else of a search.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pipelines.definition import members_of
+from pipelines.errors import InvalidError, UnsupportedError
+from proxy.handlers import choice
+from proxy.handlers.searching import QUERY, Searching, strip_names, warn_of_conflicts
+from proxy.protocol import search as codec
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from pipelines import Snapshot
+    from proxy.handlers.call import Call
+    from proxy.handlers.finals import SearchChoice
+
+
+async def query_only(call: Call) -> web.StreamResponse:
+    """Runs the query pipelines over the request's query."""
+    snapshot = call.snapshot
+    if QUERY not in snapshot.types:
+        return await call.stream_on()
+    sent = await call.body()
+    work = Searching(call, call.params.get("index", "_all"), sent)
+    chosen = await _chosen(work, snapshot)
+    if not chosen.of(QUERY):
+        return await call.send_on(sent, changed=False)
+    if work.body:
+        call.require_json()
+    work.body = call.inflated(sent)
+    if not work.body and (source := codec.source_parameter(call.target)) is not None:
+        work.body = source
+    call.target = call.target.without("source", "source_content_type")
+    members = work.members
+    over = codec.folded_query(call.target)
+    if over is not None:
+        members["query"] = msgspec.Raw(msgspec.json.encode(over))
+        call.target = call.target.without(*codec.QUERY_STRING)
+    await run_on(work, chosen, members)
+    call.extra["X-Pipeline"] = choice.header(work.runs)
+    return await call.send_on(work.body, changed=True)
+
+
+async def run_on(work: Searching, chosen: SearchChoice, members: dict[str, msgspec.Raw]) -> None:
+    """Runs query pipelines over the `query` of a request with these members, which `work` gets. Raises StageError."""
+    asked = {"query": members["query"]} if "query" in members else {}
+    text = msgspec.json.encode(asked)
+    for slot, part in chosen.of(QUERY):
+        text = await work.run(slot, part, text)
+    made = members_of(text)
+    rest = {name: value for name, value in members.items() if name != "query"}
+    work.put(rest | ({"query": made["query"]} if "query" in made else {}))
+
+
+async def rank_eval(call: Call) -> web.StreamResponse:
+    """`_rank_eval`: each of its searches goes through the query pipelines."""
+    snapshot = call.snapshot
+    if QUERY not in snapshot.types:
+        return await call.stream_on()
+    sent = await call.body()
+    work = Searching(call, call.params.get("index", "_all"), sent)
+    chosen = await _chosen(work, snapshot)
+    if not chosen.of(QUERY):
+        return await call.send_on(sent, changed=False)
+    call.require_json()
+    members = members_of(call.inflated(sent))
+    try:
+        requests = msgspec.json.decode(members.get("requests", msgspec.Raw(b"[]")), type=list[dict[str, msgspec.Raw]])
+    except msgspec.ValidationError as error:
+        raise InvalidError(f"[requests] of _rank_eval: {error}") from None
+    for each in requests:
+        if "template_id" in each:
+            raise UnsupportedError("_rank_eval with templates hides its queries from the pipelines that concern them")
+        text = bytes(each.get("request", msgspec.Raw(b"{}")))
+        for slot, part in chosen.of(QUERY):
+            text = await work.run(slot, part, text)
+        each["request"] = msgspec.Raw(text)
+    members["requests"] = msgspec.Raw(msgspec.json.encode(requests))
+    call.extra["X-Pipeline"] = choice.header(work.runs[: len(chosen.of(QUERY))])
+    return await call.send_on(msgspec.json.encode(members), changed=True)
+
+
+async def _chosen(work: Searching, snapshot: Snapshot) -> SearchChoice:
+    named = work.call.target.get("search_pipeline")
+    chosen = await work.choose(snapshot, named)
+    warn_of_conflicts(work.call, chosen.conflicts)
+    strip_names(work.call, snapshot)
+    return chosen

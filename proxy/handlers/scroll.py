@@ -1,0 +1,88 @@
+"""Scrolls: later pages go through the result pipelines of the search that began them, in the same versions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pipelines import PipelineType
+from pipelines.definition import object_of
+from pipelines.errors import InvalidError
+from proxy.cursors import Cursor
+from proxy.handlers import choice
+from proxy.handlers.searching import RESULT_FINAL, Searching, replaced, unpinned
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from proxy.handlers.call import Call
+
+PATH = "/_search/scroll"
+
+
+async def page(call: Call) -> web.StreamResponse:
+    """The next page of a scroll; its id stands in the body, in the URL or in the path."""
+    snapshot = call.snapshot
+    if PipelineType.RESULT not in snapshot.types:
+        return await call.stream_on()
+    request = await _request(call)
+    text = request.get("scroll_id")
+    cursor = call.parts.cursors.open("scroll", text) if isinstance(text, str) else None
+    if cursor is None and RESULT_FINAL in snapshot.bound:
+        raise InvalidError(
+            "this scroll was begun past this proxy, or before there were final result pipelines; begin it again"
+        )
+    if cursor is None:
+        return await _send(call, request)
+    parts = unpinned(snapshot, cursor.results)
+    request["scroll_id"] = cursor.id
+    ctx = cursor.ctx.encode() if cursor.ctx is not None else None
+    work = Searching(call, "_all", b"", ctx=ctx)
+    _point_to(call)
+    answer = await call.exchange(msgspec.json.encode(request), unfiltered=True)
+    if not answer.ok or not answer.json:
+        return await call.reply_answer(answer)
+    body = await work.results(parts, answer.body)
+    if work.runs:
+        call.extra["X-Pipeline"] = choice.header(work.runs)
+    sealed = Cursor("scroll", "", results=cursor.results, ctx=cursor.ctx)
+    body = replaced(body, "_scroll_id", lambda id_: call.parts.cursors.seal(msgspec.structs.replace(sealed, id=id_)))
+    return await call.reply_answer(answer, body)
+
+
+async def clear(call: Call) -> web.StreamResponse:
+    """Ends scrolls: one id, several, or `_all`."""
+    if PipelineType.RESULT not in call.snapshot.types:
+        return await call.stream_on()
+    request = await _request(call)
+    given = request.get("scroll_id")
+    ids = given if isinstance(given, list) else str(given).split(",") if given is not None else []
+    request["scroll_id"] = [_opened(call, str(each)) for each in ids]
+    if request["scroll_id"] in ([], ["_all"]):
+        return await call.send_on(await call.body(), changed=False)
+    return await _send(call, request)
+
+
+def _opened(call: Call, text: str) -> str:
+    cursor = call.parts.cursors.open("scroll", text)
+    return text if cursor is None else cursor.id
+
+
+async def _request(call: Call) -> dict[str, object]:
+    """The request's body, with what path and URL say."""
+    body = await call.text()
+    if body:
+        call.require_json()
+    request: dict[str, object] = dict(object_of(body)) if body else {}
+    given = {"scroll_id": call.params.get("id") or call.target.get("scroll_id"), "scroll": call.target.get("scroll")}
+    return request | {name: value for name, value in given.items() if value is not None}
+
+
+def _point_to(call: Call) -> None:
+    call.target = call.target.at(PATH).without("scroll_id", "scroll")
+
+
+async def _send(call: Call, request: dict[str, object]) -> web.StreamResponse:
+    _point_to(call)
+    return await call.send_on(msgspec.json.encode(request), changed=True)

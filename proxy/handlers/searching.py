@@ -1,0 +1,182 @@
+"""A search on its way, whatever surface it came by: its body, the pipelines that concern it, and what they did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pipelines import Batch, PipelineType, Place
+from pipelines.association import NONE, Slot
+from pipelines.definition import members_of
+from pipelines.errors import InvalidError, StageError
+from proxy.cursors import Cursor, PinnedPart
+from proxy.handlers import choice
+from proxy.handlers.choice import Part
+from proxy.handlers.finals import attached
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipelines import Execution, Snapshot
+    from pipelines.registry import Pipeline
+    from proxy.handlers.call import Call
+    from proxy.handlers.finals import SearchChoice
+
+QUERY, RESULT = PipelineType.QUERY, PipelineType.RESULT
+RESULT_FINAL = Slot(RESULT, final=True)
+
+
+@dataclass
+class Searching:
+    """A search: what it is over, its body (JSON, or nothing), its context, and the runs so far.
+
+    `changed`: the body is no longer the one that came. `pit`: the sealed point in time that it is over.
+    """
+
+    call: Call
+    expression: str
+    body: bytes
+    changed: bool = False
+    pit: Cursor | None = None
+    ctx: bytes | None = None
+    runs: list[tuple[Slot, Execution]] = field(default_factory=list)
+
+    @property
+    def members(self) -> dict[str, msgspec.Raw]:
+        """The members of the body. Raises UnparsableError."""
+        return members_of(self.body) if self.body else {}
+
+    def put(self, members: dict[str, msgspec.Raw]) -> None:
+        """Another body."""
+        self.body, self.changed = msgspec.json.encode(members), True
+
+    async def run(self, slot: Slot, part: Part, text: bytes) -> bytes:
+        """`text` after the pipeline. Raises StageError when the pipeline ends the request."""
+        batch = Batch.of(slot.kind.value, text, index=self.call.params.get("index"), ctx=self.ctx)
+        place = Place(final=slot.final, indexes=part.indexes)
+        run = await self.call.parts.runner.run(part.pipeline, batch, place)
+        self.runs.append((slot, run))
+        _, failure = batch.outcome(0)
+        if failure is not None:
+            raise StageError(*failure)
+        self.ctx = batch.context(0)
+        return batch.document(0)
+
+    async def results(self, parts: list[tuple[Slot, Part]], text: bytes) -> bytes:
+        """A response after result pipelines. Raises StageError."""
+        for slot, part in parts:
+            text = await self.run(slot, part, text)
+        return text
+
+    async def choose(self, snapshot: Snapshot, named: str | None) -> SearchChoice:
+        """The pipelines of this search; `named`: what the request itself names, in place of the defaults.
+
+        Raises InvalidError where finals cannot be put together, or a name of the URL is none.
+        """
+        given = {kind: choice.override(self.call, snapshot, kind) for kind in (QUERY, RESULT)}
+        chosen = await attached(self.call, snapshot, self.expression, defaults=named is None)
+        if named is not None:
+            for kind in (QUERY, RESULT):
+                _put(chosen, kind, choice.named(snapshot, kind, named).pipeline)
+        for kind, own in given.items():
+            if own is not None:
+                _put(chosen, kind, own.pipeline)
+        return chosen
+
+    def take_name(self, snapshot: Snapshot) -> str | None:
+        """The `search_pipeline` of the body; one of ours is taken out of it, an inline one counts as the cluster's."""
+        if b"search_pipeline" not in self.body:
+            return None
+        members = self.members
+        if "search_pipeline" not in members:
+            return None
+        name = msgspec.json.decode(members["search_pipeline"])
+        if not isinstance(name, str):
+            return NONE
+        if is_ours(snapshot, name):
+            del members["search_pipeline"]
+            self.put(members)
+        return name
+
+    def open_point_in_time(self, snapshot: Snapshot) -> None:
+        """Puts the cluster's own point in time into the body, and its indexes in place of the expression.
+
+        Raises InvalidError for one whose indexes cannot be told, where pipelines are attached.
+        """
+        bound = bool(snapshot.bound_types & {QUERY, RESULT})
+        if not self.body or not (bound or b'"pit"' in self.body):
+            return
+        members = self.members
+        if "pit" not in members:
+            return
+        pit = members_of(bytes(members["pit"]))
+        text = msgspec.json.decode(pit.get("id", msgspec.Raw(b"null")))
+        cursor = self.call.parts.cursors.open("pit", text) if isinstance(text, str) else None
+        if cursor is None:
+            if bound:
+                raise InvalidError(
+                    "the indexes of this point in time cannot be told: it was made past this proxy, or before there "
+                    "were any pipelines; make it again"
+                )
+            return
+        self.pit, self.expression = cursor, cursor.expression
+        pit["id"] = msgspec.Raw(msgspec.json.encode(cursor.id))
+        members["pit"] = msgspec.Raw(msgspec.json.encode(pit))
+        self.put(members)
+
+
+def _put(chosen: SearchChoice, kind: PipelineType, pipeline: Pipeline | None) -> None:
+    """Puts what the request names into the default slot."""
+    chosen.parts[Slot(kind)] = [Part(pipeline)] if pipeline is not None else []
+
+
+def is_ours(snapshot: Snapshot, name: str) -> bool:
+    """Whether a pipeline of searches in our registry is called so."""
+    return any(snapshot.active(kind, name) for kind in (QUERY, RESULT))
+
+
+def strip_names(call: Call, snapshot: Snapshot) -> str | None:
+    """Takes our names out of the URL, and gives the `search_pipeline` that stood there."""
+    name = call.target.get("search_pipeline")
+    call.target = call.target.without("query_pipeline", "result_pipeline")
+    if name is not None and is_ours(snapshot, name):
+        call.target = call.target.without("search_pipeline")
+    return name
+
+
+def warn_of_conflicts(call: Call, conflicts: list[str]) -> None:
+    """Says that pipelines of several indexes differ, so that none of them ran."""
+    if conflicts:
+        shown = "; ".join(conflicts)
+        call.extra["X-Pipeline-Conflict"] = shown
+        call.extra.add(
+            "Warning",
+            f'299 Headrace "the indexes of this search have different pipelines, none of them ran: {shown}"',
+        )
+
+
+def pinned(parts: list[tuple[Slot, Part]]) -> list[PinnedPart]:
+    """Result pipelines as a cursor carries them."""
+    return [
+        PinnedPart(slot.final, part.pipeline.definition.name, part.pipeline.definition.version, part.indexes)
+        for slot, part in parts
+    ]
+
+
+def unpinned(snapshot: Snapshot, parts: list[PinnedPart]) -> list[tuple[Slot, Part]]:
+    """The result pipelines of a cursor. Raises MissingError for a version that is gone."""
+    return [
+        (Slot(RESULT, part.final), Part(snapshot.find(part.name, part.version, RESULT), part.indexes)) for part in parts
+    ]
+
+
+def replaced(body: bytes, member: str, new: Callable[[str], str]) -> bytes:
+    """`body` with another text in a member that holds one."""
+    members = members_of(body)
+    if member not in members:
+        return body
+    old = msgspec.json.decode(members[member], type=str)
+    members[member] = msgspec.Raw(msgspec.json.encode(new(old)))
+    return msgspec.json.encode(members)
