@@ -70,13 +70,13 @@ def _opened(call: Call, text: str) -> str:
 
 
 async def _request(call: Call) -> dict[str, object]:
-    """The request's body, with what path and URL say."""
+    """The request's body, with what path and URL say where it says nothing (as OpenSearch reads it)."""
     body = await call.text()
     if body:
         call.require_json()
     request: dict[str, object] = dict(object_of(body)) if body else {}
     given = {"scroll_id": call.params.get("id") or call.target.get("scroll_id"), "scroll": call.target.get("scroll")}
-    return request | {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in given.items() if value is not None} | request
 
 
 def _point_to(call: Call) -> None:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.clients.yaml_suite import Suite, cases, fetch
-
-if TYPE_CHECKING:
-    from tests.conftest import Http
+from tests.conftest import Http, wasm
 
 # Everything with HEADRACE_YAML_SUITE=.; by default the surfaces that Headrace reads or shapes.
 CHOSEN = os.environ.get(
@@ -39,8 +36,19 @@ def compare(node: str, proxy: str) -> tuple[dict[str, tuple[str, str]], int]:
     return different, passed
 
 
+IDENTITY = "def process(doc):\n    return doc\n"
+
+
 @pytest.mark.timeout(1800)
-async def test_the_pass_lists_are_equal(node: str, through: Http):
+@pytest.mark.parametrize("identity", [False, True], ids=["no-pipelines", "identity-pipelines"])
+async def test_the_pass_lists_are_equal(node: str, through: Http, name: str, identity: bool):
+    if identity:
+        await through.put(f"/_udf/{name}", {"language": "python", "source": IDENTITY})
+        for kind in ("document", "query", "result"):
+            await through.pipeline(name, kind, wasm("identity", name))
+        attached = {kind: name for kind in ("document", "query", "result")}
+        made = await through.put("/_pipeline/_association/*", attached)
+        assert made.status in (200, 201), made.body
     different, passed = await asyncio.to_thread(compare, node, through.base)
     assert different == {}
     assert passed > 150
