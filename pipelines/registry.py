@@ -103,6 +103,11 @@ class Pipeline:
         """Whether it does nothing but work on hits, one by one."""
         return all(leaf.runner.per_hit for leaf in self.leaves)
 
+    @cached_property
+    def protects(self) -> bool:
+        """Whether a stage of it must see a document wherever it is shown."""
+        return any(leaf.runner.everywhere for leaf in self.leaves)
+
 
 def _conditions(stages: Iterable[CompiledStage]) -> Iterator[Condition]:
     for stage in stages:

@@ -12,6 +12,7 @@ import msgspec
 from pipelines.definition import members_of
 from pipelines.errors import InvalidError, UnsupportedError
 from proxy.handlers import choice
+from proxy.handlers.reads import refuse_protected
 from proxy.handlers.searching import QUERY, Searching, strip_names, warn_of_conflicts
 from proxy.protocol import search as codec
 
@@ -23,9 +24,15 @@ if TYPE_CHECKING:
     from proxy.handlers.finals import SearchChoice
 
 
+_SHOWS = {"_source", "_source_includes", "_source_excludes", "stored_fields"}
+"""Parameters of `_explain` by which it shows the document."""
+
+
 async def query_only(call: Call) -> web.StreamResponse:
     """Runs the query pipelines over the request's query."""
     snapshot = call.snapshot
+    if "_explain" in call.target.segments and call.target.names() & _SHOWS:
+        await refuse_protected(call)
     if QUERY not in snapshot.types:
         return await call.stream_on()
     sent = await call.body()

@@ -46,7 +46,7 @@ async def test_the_pass_lists_are_equal(node: str, through: Http, name: str, ide
         await through.put(f"/_udf/{name}", {"language": "python", "source": IDENTITY})
         for kind in ("document", "query", "result"):
             await through.pipeline(name, kind, wasm("identity", name))
-        attached = {kind: name for kind in ("document", "query", "result")}
+        attached = dict.fromkeys(("document", "query", "result"), name)
         made = await through.put("/_pipeline/_association/*", attached)
         assert made.status in (200, 201), made.body
     different, passed = await asyncio.to_thread(compare, node, through.base)

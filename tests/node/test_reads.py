@@ -1,0 +1,82 @@
+"""Documents read by id from protected indexes: a mask that a search sees, everybody sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import Http
+
+CODE = "hit['_source']['w'] = '***'\nif hit['_source'].get('gone'): return False\nif hit['_source'].get('bad'): 1 / 0"
+
+
+@pytest.fixture(params=["final", "protect"])
+async def protected(through: Http, direct: Http, name: str, request: pytest.FixtureRequest) -> str:
+    config = {"code": CODE, "scope": "hit", **({"protect": True} if request.param == "protect" else {})}
+    await through.pipeline(name, "result", {"name": "mask", "type": "python", "config": config}, on_failure="abort")
+    slot = "final_pipeline" if request.param == "final" else "default_pipeline"
+    await through.put(f"/{name}", {"settings": {f"index.result.{slot}": name}})
+    for i, more in enumerate([{}, {"gone": True}, {"bad": True}]):
+        await direct.put(f"/{name}/_doc/{i}", {"w": "secret", "n": i, **more})
+    return name
+
+
+async def test_a_document_by_its_id(through: Http, protected: str):
+    got = await through.get(f"/{protected}/_doc/0")
+    assert (got.status, got.json["found"], got.json["_source"]) == (200, True, {"w": "***", "n": 0})
+    assert got.headers["X-Pipeline"].endswith(f"={protected}@1")
+    assert (await through.get(f"/{protected}/_source/0")).json == {"w": "***", "n": 0}
+    assert (await through.get(f"/{protected}/_doc/0?_source=n")).json["_source"] == {"w": "***", "n": 0}
+    assert (await through("HEAD", f"/{protected}/_doc/0")).status == 200
+    short = await through.get(f"/{protected}/_doc/0?filter_path=_source.w")
+    assert short.json == {"_source": {"w": "***"}}
+
+
+async def test_a_document_that_is_removed_or_fails(through: Http, protected: str):
+    gone = await through.get(f"/{protected}/_doc/1")
+    assert (gone.status, gone.json) == (404, {"_index": protected, "_id": "1", "found": False})
+    source = await through.get(f"/{protected}/_source/1")
+    assert (source.status, source.error["type"]) == (404, "resource_not_found_exception")
+    bad = await through.get(f"/{protected}/_doc/2")
+    assert (bad.status, bad.error["type"]) == (400, "udf_exception")
+    missing = await through.get(f"/{protected}/_doc/none")
+    assert (missing.status, missing.json["found"]) == (404, False)
+    missing = await through.get(f"/{protected}/_source/none")
+    assert (missing.status, missing.error["type"]) == (404, "resource_not_found_exception")
+
+
+@pytest.mark.parametrize("by", ["ids", "docs"])
+async def test_several_documents(through: Http, direct: Http, protected: str, by: str):
+    await direct.put(f"/{protected}-plain/_doc/p", {"w": "open"})
+    ids = ["0", "1", "2", "none"]
+    body: dict[str, Any] = {"ids": ids}
+    if by == "docs":
+        body = {"docs": [{"_index": protected, "_id": i} for i in ids] + [{"_index": f"{protected}-plain", "_id": "p"}]}
+    answer = await through.post("/_mget" if by == "docs" else f"/{protected}/_mget", body)
+    assert answer.status == 200, answer.body
+    docs = answer.json["docs"]
+    assert docs[0]["_source"] == {"w": "***", "n": 0}
+    assert docs[1] == {"_index": protected, "_id": "1", "found": False}
+    assert docs[2]["error"]["type"] == "udf_exception"
+    assert "secret" not in answer.body.decode()
+    assert docs[3]["found"] is False
+    if by == "docs":
+        assert docs[4]["_source"] == {"w": "open"}
+
+
+async def test_term_vectors_are_refused(through: Http, protected: str):
+    assert (await through.get(f"/{protected}/_termvectors/0?fields=w")).status == 501
+    assert (await through.post("/_mtermvectors", {"docs": [{"_index": protected, "_id": "0"}]})).status == 501
+    everything = {"query": {"match_all": {}}}
+    assert (await through.post(f"/{protected}/_explain/0?_source=true", everything)).status == 501
+    assert (await through.post(f"/{protected}/_explain/0", everything)).json["matched"] is True
+
+
+async def test_what_no_pipeline_protects_passes(through: Http, direct: Http, name: str):
+    stage = {"name": "mask", "type": "python", "config": {"code": CODE, "scope": "hit"}}
+    await through.pipeline(name, "result", stage)
+    await through.put(f"/{name}", {"settings": {"index.result.default_pipeline": name}})
+    await direct.put(f"/{name}/_doc/0", {"w": "open"})
+    assert (await through.get(f"/{name}/_doc/0")).json["_source"] == {"w": "open"}
+    assert (await through.post(f"/{name}/_mget", {"ids": ["0"]})).json["docs"][0]["_source"] == {"w": "open"}
