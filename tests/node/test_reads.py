@@ -65,7 +65,8 @@ async def test_several_documents(through: Http, direct: Http, protected: str, by
         assert docs[4]["_source"] == {"w": "open"}
 
 
-async def test_term_vectors_are_refused(through: Http, protected: str):
+async def test_term_vectors_are_refused(through: Http, direct: Http, protected: str):
+    await direct.post(f"/{protected}/_refresh")
     assert (await through.get(f"/{protected}/_termvectors/0?fields=w")).status == 501
     assert (await through.post("/_mtermvectors", {"docs": [{"_index": protected, "_id": "0"}]})).status == 501
     everything = {"query": {"match_all": {}}}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from proxy import routes
-from proxy.handlers import bulk, document, index_settings, pipeline_api, search
+from proxy.handlers import bulk, document, index_settings, pipeline_api, reads, search
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,8 @@ from proxy.handlers import bulk, document, index_settings, pipeline_api, search
         ("PUT", ("i", "_bulk"), bulk.bulk, {"index": "i"}),
         ("GET", ("_bulk",), routes.PASSTHROUGH, {}),
         ("PUT", ("i", "_doc", "_id"), document.document, {"index": "i", "id": "_id"}),
-        ("GET", ("i", "_doc", "1"), routes.PASSTHROUGH, {}),
+        ("GET", ("i", "_doc", "1"), reads.document, {"index": "i", "id": "1"}),
+        ("HEAD", ("i", "_doc", "1"), routes.PASSTHROUGH, {}),
         ("GET", ("_all", "_search"), search.search, {"index": "_all"}),
         ("GET", ("_cat", "_search"), routes.PASSTHROUGH, {}),
         ("PUT", ("i",), index_settings.create, {"index": "i"}),
