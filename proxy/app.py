@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from pipelines.association import Slots
 from pipelines.errors import HeadraceError, InvalidError, MissingError, RefusedError
 from pipelines.udf.catalog import Catalog, Ceilings
-from proxy import routes, workers
+from proxy import routes, tls, workers
 from proxy.cursors import Cursors, secret_of
 from proxy.handlers.call import JSON, Call, Parts
 from proxy.index_resolver import IndexResolver
@@ -51,8 +51,9 @@ class Proxy:
         self.url = ""
 
     async def start(self) -> None:
-        """Reads the registry and listens. Raises OSError if the address is taken."""
+        """Reads the registry and listens. Raises OSError if the address is taken, InvalidError for bad certificates."""
         settings = self.settings
+        context = tls.for_clients(settings)
         store = Store(settings)
         ceilings = Ceilings(
             timeout=settings.seconds("udf_timeout"),
@@ -92,14 +93,15 @@ class Proxy:
         await self._runner.setup()
         host, port = settings.host_port
         worker = workers.identity()
-        site = web.TCPSite(self._runner, host, port, backlog=1024, reuse_port=worker is not None)
+        site = web.TCPSite(self._runner, host, port, backlog=1024, reuse_port=worker is not None, ssl_context=context)
         await site.start()
+        self._parts.upstream.start()
         if worker is not None:
             number, folder = worker
             self._peers = Peers(folder, number, metrics, registry)
             await self._peers.start()
         bound = self._runner.addresses[0]
-        self.url = f"http://{host}:{bound[1]}"
+        self.url = f"{'https' if context else 'http'}://{host}:{bound[1]}"
         log.info(
             "listening on %s, upstream %s, registry %s",
             self.url,

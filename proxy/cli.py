@@ -16,7 +16,7 @@ import uvloop
 from pipelines import keep_buffers
 from pipelines.errors import InvalidError
 from proxy import logging as proxy_logging
-from proxy import udf_cli, workers
+from proxy import tls, udf_cli, workers
 from proxy.app import Proxy
 from proxy.settings import Settings, load
 
@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = {name: getattr(options, name) for name in Settings.__struct_fields__}
     try:
         settings = load(options.config, os.environ, given)
+        tls.check(settings)
     except InvalidError as error:
         print(f"headrace: {error.reason}", file=sys.stderr)
         return USAGE_ERROR

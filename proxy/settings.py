@@ -30,6 +30,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     upstream: str = "http://127.0.0.1:9200"
     listen: str = "127.0.0.1:9280"
+    advertise: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
     state_dir: str = ""
     registry_index: str = ".headrace-registry"
     registry_user: str = ""
@@ -43,6 +47,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     conflict: Literal["warn", "error"] = "warn"
     by_query: Literal["warn", "refuse"] = "warn"
     max_body: str = "100mb"
+    upstream_ca: str = ""
+    upstream_cert: str = ""
+    upstream_key: str = ""
+    upstream_verify: bool = True
+    upstream_health_interval: str = "5s"
     upstream_connect_timeout: str = "10s"
     upstream_timeout: str = "300s"
     pipeline_timeout: str = "30s"
@@ -55,6 +64,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     queue: int = 256
     shutdown_grace: str = "20s"
     log_level: str = "info"
+
+    @property
+    def nodes(self) -> list[str]:
+        """The URLs of the cluster's nodes."""
+        return [url.strip() for url in self.upstream.split(",") if url.strip()]
 
     @property
     def host_port(self) -> tuple[str, int]:
@@ -92,7 +106,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         values = msgspec.structs.asdict(self)
         for name in SECRETS:
             values[name] = "(set)" if values[name] else ""
-        values["upstream"] = redacted(self.upstream)
+        values["upstream"] = ",".join(redacted(url) for url in self.nodes)
         return values
 
 
@@ -100,6 +114,7 @@ MOST_WORKERS = 256
 SECRETS = ("registry_password", "admin_token", "cursor_secret")
 DURATIONS = (
     "registry_poll",
+    "upstream_health_interval",
     "upstream_connect_timeout",
     "upstream_timeout",
     "pipeline_timeout",
@@ -149,17 +164,12 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 def validate(settings: Settings) -> None:
     """Raises InvalidError for values that cannot work."""
-    parts = urlsplit(settings.upstream)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidError(f"[{redacted(settings.upstream)}] is not an http:// or https:// URL", "upstream")
-    if parts.username is not None:
-        raise InvalidError(
-            "must not carry credentials: clients send their own, and the registry's go into registry_user and "
-            "registry_password",
-            "upstream",
-        )
-    if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise InvalidError("must be scheme, host and port only", "upstream")
+    for url in settings.nodes or [""]:
+        _check_node(url)
+    if len({urlsplit(url).scheme for url in settings.nodes}) > 1:
+        raise InvalidError("all nodes speak http, or all speak https", "upstream")
+    if settings.tls_client_ca and not settings.tls_cert:
+        raise InvalidError("needs tls_cert: clients show certificates only to a server that has one", "tls_client_ca")
     host, _, port = settings.listen.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         raise InvalidError(f"[{settings.listen}] is not host:port", "listen")
@@ -175,6 +185,20 @@ def validate(settings: Settings) -> None:
         raise InvalidError(f"[{settings.log_level}] is not one of {', '.join(LOG_LEVELS)}", "log_level")
     if not settings.registry_index.startswith("."):
         raise InvalidError("must begin with a dot, so that wildcards do not reach it", "registry_index")
+
+
+def _check_node(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidError(f"[{redacted(url)}] is not an http:// or https:// URL", "upstream")
+    if parts.username is not None:
+        raise InvalidError(
+            "must not carry credentials: clients send their own, and the registry's go into registry_user and "
+            "registry_password",
+            "upstream",
+        )
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise InvalidError("must be scheme, host and port only", "upstream")
 
 
 def redacted(url: str) -> str:

@@ -31,6 +31,7 @@ from pipelines.definition import decode, encode
 from pipelines.errors import ConflictError, InvalidError, RegistryError
 from pipelines.registry import PipelineRecord, Records, UdfRecord, key
 from pipelines.udf.catalog import digest as digest_of
+from proxy import tls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -79,11 +80,21 @@ class Store:
 
     def __init__(self, settings: Settings) -> None:
         self.index = settings.registry_index
+        self._nodes = len(settings.nodes)
         auth = (settings.registry_user, settings.registry_password) if settings.registry_user else None
-        self._client = AsyncOpenSearch(hosts=[settings.upstream], http_auth=auth, timeout=10, max_retries=0)
+        self._client = AsyncOpenSearch(
+            hosts=settings.nodes,
+            http_auth=auth,
+            timeout=10,
+            max_retries=len(settings.nodes) - 1,
+            ssl_context=tls.to_upstream(settings),
+        )
 
     async def close(self) -> None:
-        """Closes the client."""
+        """Closes the client. Its pool closes no connections that it took for dead; so they are taken for alive first."""
+        pool: Any = self._client.transport.connection_pool
+        for _ in range(self._nodes):
+            pool.resurrect(True)
         await self._client.close()
 
     async def fingerprint(self) -> str:

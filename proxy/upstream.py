@@ -1,7 +1,7 @@
 """The cluster as the proxy talks to it: one client session, raw targets, raw bodies, streamed both ways.
 
 Header rules: hop-by-hop headers end here (RFC 9110, section 7.6.1), everything else passes unchanged, duplicates
-included; `X-Forwarded-For` is appended to. Nothing is retried once a byte of a request has left, and nothing is
+included; `X-Forwarded-For` is appended to. A write is never sent again once a byte of it has left, and nothing is
 decoded.
 """
 
@@ -16,10 +16,13 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from pipelines.errors import HeadraceError, UnreachableError, UpstreamError, UpstreamTimeoutError
+from proxy import tls
+from proxy.nodes import Nodes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
+    from proxy.nodes import Node
     from proxy.settings import Settings
 
 HOP_BY_HOP = frozenset(
@@ -50,16 +53,14 @@ class Upstream:
     """The cluster. `send` gives its answer as it arrives; `relay` streams one to the client."""
 
     def __init__(self, settings: Settings, count: Callable[[str], None] = lambda kind: None) -> None:
-        self._base = settings.upstream.rstrip("/")
+        self._nodes = Nodes(settings.nodes)
         self._count = count
-        timeout = aiohttp.ClientTimeout(
-            total=None,
-            connect=settings.seconds("upstream_connect_timeout"),
-            sock_read=settings.seconds("upstream_timeout"),
-        )
+        self._health_seconds = settings.seconds("upstream_health_interval")
+        connect = settings.seconds("upstream_connect_timeout")
+        self._asking = aiohttp.ClientTimeout(total=connect)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
-            timeout=timeout,
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, ssl=tls.to_upstream(settings) or True),
+            timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_read=settings.seconds("upstream_timeout")),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=_AUTOMATIC,
@@ -70,37 +71,69 @@ class Upstream:
         # aiohttp would send PUT and DELETE a second time when a kept connection turns out to be closed.
         self._session._retry_connection = False
 
+    def start(self) -> None:
+        """Begins to watch the nodes."""
+        self._nodes.watch(self._healthy, self._health_seconds)
+
+    async def _healthy(self, node: Node) -> bool:
+        """Whether a node answers at all: a 401 is an answer, too."""
+        try:
+            async with self._session.get(URL(node.url + "/"), timeout=self._asking) as answer:
+                return answer.status not in (502, 503, 504)
+        except (TimeoutError, aiohttp.ClientError):
+            return False
+
     async def close(self) -> None:
         """Closes all connections."""
+        await self._nodes.stop()
         await self._session.close()
 
     @asynccontextmanager
     async def send(
-        self, method: str, target: str, headers: CIMultiDict[str], body: Body
+        self, method: str, target: str, headers: CIMultiDict[str], body: Body, *, safe: bool = False
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One exchange with the cluster; the answer's body has not been read yet.
+
+        Another node is tried when no connection is made: not a byte has left then. `safe`: the request changes nothing,
+        so that it may be sent once more also when its connection breaks before the answer.
 
         Raises UnreachableError when no connection is made, UpstreamTimeoutError and UpstreamError when the answer
         does not come or breaks off.
         """
-        url = URL(self._base + target, encoded=True)
-        data = _pieces(body) if isinstance(body, bytes) and len(body) > SMALL else body or None
-        try:
-            async with self._session.request(method, url, headers=headers, data=data, allow_redirects=False) as answer:
-                yield answer
-        except (TimeoutError, aiohttp.ServerTimeoutError):
-            self._count("timeout")
-            raise UpstreamTimeoutError("the cluster did not answer in time; see upstream_timeout") from None
-        except aiohttp.ClientConnectorError as error:
-            self._count("unreachable")
-            raise UnreachableError(f"the cluster cannot be reached: {error.strerror or error}") from None
-        except aiohttp.ClientError as error:
-            self._count("broken")
-            raise UpstreamError(f"the exchange with the cluster broke off: {type(error).__name__}") from None
+        repeatable = safe and not isinstance(body, aiohttp.StreamReader)
+        tried: list[Node] = []
+        answered = False
+        while True:
+            node = self._nodes.pick(tried)
+            tried.append(node)
+            url = URL(node.url + target, encoded=True)
+            data = _pieces(body) if isinstance(body, bytes) and len(body) > SMALL else body or None
+            try:
+                async with self._session.request(
+                    method, url, headers=headers, data=data, allow_redirects=False
+                ) as answer:
+                    answered = True
+                    self._nodes.answered(node)
+                    yield answer
+                    return
+            except (TimeoutError, aiohttp.ServerTimeoutError):
+                self._count("timeout")
+                raise UpstreamTimeoutError("the cluster did not answer in time; see upstream_timeout") from None
+            except aiohttp.ClientConnectorError as error:
+                self._count("unreachable")
+                self._nodes.failed(node)
+                if len(tried) >= len(self._nodes):
+                    raise UnreachableError(f"the cluster cannot be reached: {error.strerror or error}") from None
+            except aiohttp.ClientError as error:
+                self._count("broken")
+                if answered or not repeatable or len(tried) > 1:
+                    raise UpstreamError(f"the exchange with the cluster broke off: {type(error).__name__}") from None
 
-    async def read(self, method: str, target: str, headers: CIMultiDict[str], body: bytes | None) -> Answer:
+    async def read(
+        self, method: str, target: str, headers: CIMultiDict[str], body: bytes | None, *, safe: bool = False
+    ) -> Answer:
         """One exchange with the answer read whole. Raises as [`send`]."""
-        async with self.send(method, target, headers, body) as answer:
+        async with self.send(method, target, headers, body, safe=safe) as answer:
             return Answer(answer.status, answer.reason or "", response_headers(answer.raw_headers), await answer.read())
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from proxy.upstream import Answer, Upstream
 
 JSON = "application/json; charset=UTF-8"
+_READS = ("search", "msearch", "query_only", "reads")
+"""Surfaces that only read, also by POST."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Call:
     def method(self) -> str:
         """The HTTP method."""
         return self.request.method
+
+    @property
+    def safe(self) -> bool:
+        """Whether the request changes nothing in the cluster, so that it may be sent twice."""
+        return self.method in ("GET", "HEAD") or self.surface in _READS
 
     @property
     def snapshot(self) -> Snapshot:
@@ -149,7 +156,7 @@ class Call:
             body = await self.body() if self._small() else self.request.content
         headers = self.headers
         await self.expect()
-        async with self.parts.upstream.send(self.method, self.target.raw, headers, body) as answer:
+        async with self.parts.upstream.send(self.method, self.target.raw, headers, body, safe=self.safe) as answer:
             return await upstream.relay(self.request, answer, self.extra)
 
     def _small(self) -> bool:
@@ -160,7 +167,7 @@ class Call:
     async def send_on(self, body: bytes, *, changed: bool) -> web.StreamResponse:
         """Forwards the request with a body at hand and streams the answer back."""
         headers = self.headers_for(body, changed=changed)
-        async with self.parts.upstream.send(self.method, self.target.raw, headers, body) as answer:
+        async with self.parts.upstream.send(self.method, self.target.raw, headers, body, safe=self.safe) as answer:
             return await upstream.relay(self.request, answer, self.extra)
 
     async def exchange(self, body: bytes, *, changed: bool = True, unfiltered: bool = False) -> Answer:
@@ -171,7 +178,7 @@ class Call:
         target = self.target.without("filter_path") if unfiltered else self.target
         headers = self.headers_for(body, changed=changed)
         headers.popall(hdrs.ACCEPT_ENCODING, None)
-        return await self.parts.upstream.read(self.method, target.raw, headers, body)
+        return await self.parts.upstream.read(self.method, target.raw, headers, body, safe=self.safe)
 
     async def ask(self, method: str, path: str, body: bytes | None = None) -> Answer:
         """A call of ours to the cluster with the caller's credentials; `body` is JSON."""

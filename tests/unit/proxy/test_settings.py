@@ -70,3 +70,13 @@ def test_check_config(capsys, monkeypatch):
     assert "s3cret" not in out
     assert cli.main(["check-config", "--listen", "nowhere"]) == 2
     assert "[listen]" in capsys.readouterr().err
+
+
+def test_certificates_are_checked_at_the_start(capsys):
+    assert cli.main(["check-config", "--tls-cert", "/not/there.pem"]) == 2
+    assert "[tls_cert] cannot be used" in capsys.readouterr().err
+    assert cli.main(["check-config", "--tls-client-ca", "/x"]) == 2
+    assert "needs tls_cert" in capsys.readouterr().err
+    assert cli.main(["check-config", "--upstream", "http://a:1, https://b:2"]) == 2
+    assert "all nodes speak http" in capsys.readouterr().err
+    assert cli.main(["check-config", "--upstream", "http://a:1,http://b:2", "--upstream-verify", "false"]) == 0
