@@ -91,7 +91,7 @@ class Store:
         )
 
     async def close(self) -> None:
-        """Closes the client. Its pool closes no connections that it took for dead; so they are taken for alive first."""
+        """Closes the client. Its pool closes no connections that it takes for dead, so they are called alive first."""
         pool: Any = self._client.transport.connection_pool
         for _ in range(self._nodes):
             pool.resurrect(True)
