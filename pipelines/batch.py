@@ -16,6 +16,7 @@ from pipelines._wasm import (
     check_object,
     filter_path,
     keep_buffers,
+    without_types,
 )
 
 if _wasm.DEBUG_BUILD:
@@ -32,4 +33,5 @@ __all__ = [
     "check_object",
     "filter_path",
     "keep_buffers",
+    "without_types",
 ]

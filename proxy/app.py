@@ -21,11 +21,12 @@ from proxy.index_resolver import IndexResolver
 from proxy.live_registry import LiveRegistry
 from proxy.metrics import Metrics
 from proxy.peers import Peers
+from proxy.protocol import media
 from proxy.protocol.errors import error_body
 from proxy.protocol.target import Target
 from proxy.runner import Runner
 from proxy.store import Store
-from proxy.upstream import ClusterRefusedError, Upstream, WholeResponse
+from proxy.upstream import VENDOR_MEDIA, ClusterRefusedError, Upstream, WholeResponse
 
 if TYPE_CHECKING:
     from proxy.settings import Settings
@@ -127,6 +128,9 @@ class Proxy:
         if parts is None:
             raise RuntimeError("the proxy has not been started")
         call = Call(request, parts, Target.parse(request.raw_path))
+        if parts.settings.elasticsearch_compat:
+            call.extra.add(*media.PRODUCT)
+            request[VENDOR_MEDIA] = media.vendor_media(request.headers.get(hdrs.ACCEPT, ""))
         started = time.monotonic()
         with parts.metrics.in_flight():
             response = await self._answered(call)

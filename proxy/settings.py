@@ -45,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     query_pipeline: str = ""
     result_pipeline: str = ""
     conflict: Literal["warn", "error"] = "warn"
+    elasticsearch_compat: bool = False
     by_query: Literal["warn", "refuse"] = "warn"
     max_body: str = "100mb"
     upstream_ca: str = ""

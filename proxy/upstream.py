@@ -40,6 +40,8 @@ HOP_BY_HOP = frozenset(
 )
 ADMIN_HEADER = "X-Headrace-Admin-Token"
 """Carries the admin token; never sent on."""
+VENDOR_MEDIA = "headrace.vendor_media"
+"""What a request notes of its client: the media type of its own that it wants JSON called."""
 _NOT_SENT_ON = HOP_BY_HOP | {"host", "expect", ADMIN_HEADER.lower()}
 _AUTOMATIC = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _CHUNK = 1 << 18
@@ -221,6 +223,9 @@ class RawResponse(web.StreamResponse):
         for added in (hdrs.CONTENT_TYPE, hdrs.DATE, hdrs.SERVER):
             if added.lower() not in self._given:
                 self._headers.popall(added, None)
+        vendor = self._req.get(VENDOR_MEDIA) if self._req is not None else ""
+        if vendor and self._headers.get(hdrs.CONTENT_TYPE, "").startswith("application/json"):
+            self._headers[hdrs.CONTENT_TYPE] = vendor
         head = self._req is not None and self._req.method == hdrs.METH_HEAD
         if head and length is not None:
             self._headers[hdrs.CONTENT_LENGTH] = length

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,6 +187,13 @@ def settings(node: str, tmp_path: Path) -> Settings:
 @pytest.fixture
 async def through(settings: Settings, session: aiohttp.ClientSession) -> AsyncIterator[Http]:
     """A proxy in this process, in front of the node."""
+    async with running_proxy(settings, session) as http:
+        yield http
+
+
+@asynccontextmanager
+async def running_proxy(settings: Settings, session: aiohttp.ClientSession) -> AsyncIterator[Http]:
+    """A proxy in this process; its registry goes with it."""
     proxy = Proxy(settings)
     await proxy.start()
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pipelines import Bulk, BulkError, PipelineType
 from pipelines.errors import HeadraceError, InvalidError, TooLargeError, UpstreamError
 from proxy.handlers import choice, documents
+from proxy.handlers.elasticsearch import untyped
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -35,14 +36,13 @@ class BulkRefusedError(HeadraceError):
 
 async def bulk(call: Call) -> web.StreamResponse:
     """Runs document pipelines over a bulk, forwards what is left, and puts the answer together."""
-    snapshot = call.snapshot
-    if PipelineType.DOCUMENT not in snapshot.types:
-        return await call.stream_on()
-    if not call.speaks_json and not _concerned(call, snapshot):
-        return await call.stream_on()
+    snapshot, started = call.snapshot, time.monotonic()
+    body = await untyped(call)
+    if PipelineType.DOCUMENT not in snapshot.types or (not call.speaks_json and not _concerned(call, snapshot)):
+        return await (call.stream_on() if body is None else call.send_on(body, changed=True))
     call.require_json()
-    started = time.monotonic()
-    body = await call.text()
+    if body is None:
+        body = await call.text()
     parsed = parse(body, call.params.get("index"))
     refuse_registry(call, parsed)
     plan = await _plan(call, snapshot, parsed)

@@ -15,6 +15,7 @@ from pipelines import filter_path
 from pipelines.errors import MediaTypeError, RefusedError, TooLargeError
 from proxy import upstream
 from proxy.protocol.encoding import inflate
+from proxy.protocol.media import plain_media
 
 if TYPE_CHECKING:
     from pipelines.registry import Snapshot
@@ -78,8 +79,10 @@ class Call:
     @property
     def headers(self) -> CIMultiDict[str]:
         """A copy of the headers to send on."""
-        peer = self.request.remote
-        return upstream.request_headers(self.request.raw_headers, peer)
+        headers = upstream.request_headers(self.request.raw_headers, self.request.remote)
+        if self.parts.settings.elasticsearch_compat:
+            plain_media(headers)
+        return headers
 
     async def body(self) -> bytes:
         """The whole body as it was sent, under the cap. Raises TooLargeError."""

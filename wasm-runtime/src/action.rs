@@ -84,6 +84,28 @@ pub fn without_pipeline(line: &[u8]) -> Vec<u8> {
     meta_start(line).and_then(|at| json::remove_member(line, at, "pipeline")).unwrap_or_else(|| line.to_vec())
 }
 
+/// A bulk's body with no `_type` in its action lines.
+pub fn without_types(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len());
+    let mut source = false;
+    for line in body.split_inclusive(|c| *c == b'\n') {
+        let blank = line.trim_ascii().is_empty();
+        if source || blank {
+            source = false;
+            out.extend_from_slice(line);
+            continue;
+        }
+        let start = json::skip_ws(line, 0);
+        let action = json::Entries::new(line, start).and_then(|mut entries| entries.next());
+        source = action.as_ref().is_some_and(|entry| &line[entry.key.clone()] != b"delete");
+        match meta_start(line).and_then(|at| json::remove_member(line, at, "_type")) {
+            Some(less) => out.extend_from_slice(&less),
+            None => out.extend_from_slice(line),
+        }
+    }
+    out
+}
+
 fn token_name(c: Option<u8>) -> &'static str {
     match c {
         Some(b'[') => "START_ARRAY",

@@ -460,3 +460,10 @@ pub fn filter_path<'py>(py: Python<'py>, text: &[u8], patterns: Vec<String>) -> 
     let out = py.detach(|| crate::filter_path::filter_path(text, &patterns));
     PyBytes::new(py, &out)
 }
+
+/// A bulk without the `_type` that clients of Elasticsearch 7 write into action lines; what is no bulk stays as it is.
+#[pyfunction]
+pub fn without_types<'py>(py: Python<'py>, body: &[u8]) -> Bound<'py, PyBytes> {
+    let out = py.detach(|| crate::action::without_types(body));
+    PyBytes::new(py, &out)
+}

@@ -52,6 +52,7 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("ModuleError", m.py().get_type::<error::ModuleError>())?;
     m.add("BulkError", m.py().get_type::<error::BulkError>())?;
     m.add_function(wrap_pyfunction!(bulk::filter_path, m)?)?;
+    m.add_function(wrap_pyfunction!(bulk::without_types, m)?)?;
     m.add_function(wrap_pyfunction!(batch::check_object, m)?)?;
     m.add_function(wrap_pyfunction!(batch::keep_buffers, m)?)?;
     m.add("DEBUG_BUILD", cfg!(debug_assertions))?;

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from proxy import routes
-from proxy.handlers import bulk, document, index_settings, pipeline_api, reads, search
+from proxy.handlers import bulk, document, elasticsearch, index_settings, pipeline_api, reads, search
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,8 @@ from proxy.handlers import bulk, document, index_settings, pipeline_api, reads, 
         ("PUT", ("_x",), routes.PASSTHROUGH, {}),
         ("GET", ("_pipeline", "_stats"), pipeline_api.all_stats, {}),
         ("GET", ("_pipeline", "x"), pipeline_api.get, {"name": "x"}),
-        ("GET", (), routes.PASSTHROUGH, {}),
+        ("GET", (), elasticsearch.info, {}),
+        ("HEAD", (), routes.PASSTHROUGH, {}),
         ("GET", ("a", "b", "c", "d", "e"), routes.PASSTHROUGH, {}),
     ],
 )
