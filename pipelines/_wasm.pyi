@@ -18,6 +18,7 @@ __all__ = [
     "Udf",
     "check_object",
     "filter_path",
+    "without_types",
     "keep_buffers",
 ]
 
