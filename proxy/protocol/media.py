@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from aiohttp import hdrs
-
 if TYPE_CHECKING:
     from multidict import CIMultiDict
 
@@ -19,7 +17,7 @@ _VENDOR = re.compile(
 
 def plain_media(headers: CIMultiDict[str]) -> None:
     """Elasticsearch's media types in a request's headers as the plain ones behind them."""
-    for name in (hdrs.CONTENT_TYPE, hdrs.ACCEPT):
+    for name in ("Content-Type", "Accept"):
         if (value := headers.get(name)) is not None:
             headers[name] = _VENDOR.sub(lambda match: f"application/{match.group(1).lower()}", value)
 
