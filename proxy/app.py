@@ -14,13 +14,14 @@ from multidict import CIMultiDict
 from pipelines.association import Slots
 from pipelines.errors import HeadraceError, InvalidError, MissingError, RefusedError
 from pipelines.udf.catalog import Catalog, Ceilings
-from proxy import routes, tls, workers
+from proxy import audit, routes, tls, workers
 from proxy.cursors import Cursors, secret_of
 from proxy.handlers.call import JSON, Call, Parts
 from proxy.index_resolver import IndexResolver
 from proxy.live_registry import LiveRegistry
 from proxy.metrics import Metrics
 from proxy.peers import Peers
+from proxy.permissions import Permissions
 from proxy.protocol import media
 from proxy.protocol.errors import error_body
 from proxy.protocol.target import Target
@@ -78,6 +79,7 @@ class Proxy:
             Runner(settings),
             metrics,
             Cursors(secret_of(settings.cursor_secret, settings.state_folder)),
+            Permissions(),
             settings.size("max_body"),
         )
         await registry.start()
@@ -135,6 +137,7 @@ class Proxy:
         with parts.metrics.in_flight():
             response = await self._answered(call)
         parts.metrics.count(call.surface, response.status, started)
+        audit.record(call, response.status)
         return response
 
     async def _answered(self, call: Call) -> web.StreamResponse:

@@ -31,7 +31,7 @@ _KEYS = {
 
 async def put(call: Call) -> web.StreamResponse:
     """Attaches pipelines to all indexes whose names match: 201, or 200 where the pattern was there."""
-    call.require_admin()
+    await call.require_admin()
     pattern = call.params["pattern"]
     if not NAME.fullmatch(pattern) or pattern.startswith((".", "_", "-", "+")):
         raise InvalidError(
@@ -39,6 +39,7 @@ async def put(call: Call) -> web.StreamResponse:
             "that does not begin with a dot (hidden indexes are attached by name)",
             "pattern",
         )
+    await call.require_attaching(pattern)
     found, priority = _read(await call.text())
     await call.parts.registry.refresh()
     check(call, found)
@@ -93,7 +94,7 @@ async def listed(call: Call) -> web.StreamResponse:
 
 async def delete(call: Call) -> web.StreamResponse:
     """Removes an association."""
-    call.require_admin()
+    await call.require_admin()
     wanted = call.params["pattern"]
     if await call.parts.registry.change(Pattern, wanted, lambda _: None) is None:
         raise MissingError(f"no association has the pattern [{wanted}]")

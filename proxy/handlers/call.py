@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from proxy.index_resolver import IndexResolver
     from proxy.live_registry import LiveRegistry
     from proxy.metrics import Metrics
+    from proxy.permissions import Permissions
     from proxy.protocol.target import Target
     from proxy.runner import Runner
     from proxy.settings import Settings
@@ -44,6 +45,7 @@ class Parts:
     runner: Runner
     metrics: Metrics
     cursors: Cursors
+    permissions: Permissions
     max_body: int
     """The setting in bytes, read once: every request asks for it."""
 
@@ -59,6 +61,8 @@ class Call:
     extra: CIMultiDict[str] = field(default_factory=CIMultiDict)
     surface: str = "refused"
     """The handler's module, for the metrics."""
+    audit: dict[str, str] | None = None
+    """Facts for the audit log, where the request asks for a change."""
     _continued: bool = False
 
     @property
@@ -120,20 +124,39 @@ class Call:
             self._continued = True
             self.request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def require_admin(self) -> None:
+    async def require_admin(self) -> None:
         """Raises RefusedError unless this caller may change pipelines and UDFs, and run them by hand.
 
-        With an admin token set, the caller must send it; without one, only a loopback listener takes changes.
+        With an admin token set, the caller must send it. Without one the cluster is asked with the caller's
+        credentials, and where it cannot be asked, only a loopback listener takes changes.
         """
+        self.audit = self.audit or {}
         settings = self.parts.settings
         if settings.admin_token:
             sent = self.request.headers.get(upstream.ADMIN_HEADER, "")
             if not hmac.compare_digest(sent.encode(), settings.admin_token.encode()):
                 raise RefusedError(f"changing or running pipelines needs the admin token in {upstream.ADMIN_HEADER}")
-        elif not settings.loopback:
+            return
+        verdict = await self.parts.permissions.manage(self)
+        if verdict.allowed is False:
             raise RefusedError(
-                "pipelines and UDFs are read-only here: this proxy listens on more than loopback and has no admin_token"
+                "changing or running pipelines needs the rights to change those of the cluster: "
+                f"{', '.join(verdict.missing) or 'cluster:admin/ingest/pipeline/put'}"
             )
+        if verdict.allowed is None and not settings.loopback:
+            raise RefusedError(
+                "pipelines and UDFs are read-only here: the cluster cannot be asked who may change them, and this "
+                "proxy listens on more than loopback and has no admin_token"
+            )
+
+    async def require_attaching(self, index: str) -> None:
+        """Raises RefusedError unless this caller may attach pipelines to `index`; a holder of the admin token may."""
+        if not self.parts.settings.admin_token:
+            await self.parts.permissions.attach(self, index)
+
+    def note(self, **facts: str) -> None:
+        """Facts for the line of the audit log."""
+        self.audit = (self.audit or {}) | facts
 
     @property
     def media(self) -> str:

@@ -30,13 +30,14 @@ async def create(call: Call) -> web.StreamResponse:
     if not found:
         call.parts.resolver.forget()
         return await call.send_on(body, changed=False)
-    call.require_admin()
+    await call.require_admin()
     index = call.params["index"]
     call.parts.resolver.forget()
     view = await call.parts.resolver.view([index])
     if view.knows(index):
         return await call.send_on(rest, changed=True)
     check(call, found)
+    _note(call, found)
     before = await attach(call, index, found)
     answer = await call.exchange(rest)
     if not answer.ok:
@@ -54,9 +55,12 @@ async def update(call: Call) -> web.StreamResponse:
     rest, found = codec.take_from_update(text)
     if not found:
         return await call.send_on(body, changed=False)
-    call.require_admin()
+    await call.require_admin()
     check(call, found)
     indexes = await _concrete(call, call.params.get("index", "_all"))
+    for index in indexes:
+        await call.require_attaching(index)
+    _note(call, found)
     if _has_settings(rest):
         answer = await call.exchange(rest)
         if not answer.ok:
@@ -64,6 +68,10 @@ async def update(call: Call) -> web.StreamResponse:
     for index in indexes:
         await attach(call, index, found)
     return await call.reply_json(200, {"acknowledged": True})
+
+
+def _note(call: Call, found: Found) -> None:
+    call.note(**{slot.setting: name or "" for slot, name in found.items()})
 
 
 def _has_settings(rest: bytes) -> bool:

@@ -22,6 +22,7 @@ from pipelines.errors import ConflictError, InUseError, InvalidError, MissingErr
 from pipelines.registry import PipelineRecord, Snapshot, version_order
 from pipelines.stats import PipelineCounts
 from pipelines.stats import shown as shown_stats
+from pipelines.udf.catalog import digest as digest_of
 from proxy.handlers.trial import TrialDocument, asked, compiled, kind_of, now, tried, tried_document
 from proxy.protocol.importing import from_ingest, from_search
 
@@ -38,7 +39,7 @@ UNSAVED = "unsaved"
 
 async def put(call: Call) -> web.StreamResponse:
     """Creates a pipeline, or adds a version and makes it active: 201; the same content again: 200."""
-    call.require_admin()
+    await call.require_admin()
     check_name(call.params["name"])
     definition = parse(await call.text(), call.params["name"])
     known, answer = await _stored(call, definition)
@@ -56,6 +57,7 @@ async def _stored(call: Call, definition: PipelineDefinition) -> tuple[bool, dic
     if not known:
         await _refuse_cluster_name(call, definition)
     before = await store.active(definition.type, definition.name)
+    call.note(version=definition.version, before=str(before.value or ""), sha256=digest_of(encode(definition)))
     if not known and not await store.add_pipeline(PipelineRecord(definition=definition, created=now())):
         raise ConflictError(f"pipeline [{definition.label}] was created by another request at the same time")
     if before.value != definition.version:
@@ -78,7 +80,7 @@ class _Import(msgspec.Struct, forbid_unknown_fields=True):
 
 async def import_(call: Call) -> web.StreamResponse:
     """Makes pipelines of ours out of one of the cluster's, which is read with the caller's credentials."""
-    call.require_admin()
+    await call.require_admin()
     request = asked(await call.text(), _Import)
     if (request.ingest is None) == (request.search is None):
         raise InvalidError("exactly one of [ingest] and [search] is required: the name of a pipeline of the cluster")
@@ -206,7 +208,7 @@ async def versions(call: Call) -> web.StreamResponse:
 
 async def activate(call: Call) -> web.StreamResponse:
     """Makes the version in `?version=` the active one: back or forward."""
-    call.require_admin()
+    await call.require_admin()
     version = call.target.get("version")
     if not version:
         raise InvalidError("required: the version to make active", "version")
@@ -222,7 +224,7 @@ async def activate(call: Call) -> web.StreamResponse:
 
 async def delete(call: Call) -> web.StreamResponse:
     """Deletes a pipeline, or one version of it; refused while something uses it."""
-    call.require_admin()
+    await call.require_admin()
     registry, store = call.parts.registry, call.parts.registry.store
     await registry.refresh()
     snapshot, version = call.snapshot, call.target.get("version")
@@ -269,7 +271,7 @@ class _Execute(msgspec.Struct, forbid_unknown_fields=True):
 
 async def execute(call: Call) -> web.StreamResponse:
     """Tries a stored pipeline on an input; nothing is indexed or searched."""
-    call.require_admin()
+    await call.require_admin()
     request = asked(await call.text(), _Execute)
     if request.pipeline is not msgspec.UNSET:
         raise InvalidError("the path names the pipeline; send an unsaved one to /_pipeline/_execute", "pipeline")
@@ -279,7 +281,7 @@ async def execute(call: Call) -> web.StreamResponse:
 
 async def execute_unsaved(call: Call) -> web.StreamResponse:
     """Tries a definition that is not stored."""
-    call.require_admin()
+    await call.require_admin()
     request = asked(await call.text(), _Execute)
     if request.pipeline is msgspec.UNSET:
         raise InvalidError("required: the definition to try", "pipeline")

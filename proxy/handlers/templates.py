@@ -40,7 +40,7 @@ def put(kind: TemplateKind) -> Callable[[Call], Awaitable[web.StreamResponse]]:
         known = f"{kind}:{name}" in call.snapshot.associations.templates
         if not found and not known:
             return await call.send_on(body, changed=False)
-        call.require_admin()
+        await call.require_admin()
         check(call, found)
         before = await _change(call, kind, name, with_slots(Slots(), found))
         answer = await call.exchange(rest, changed=True)

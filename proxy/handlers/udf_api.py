@@ -45,7 +45,7 @@ _RAW = {
 
 async def put(call: Call) -> web.StreamResponse:
     """Stores a version of a UDF: 201; the same again: 200. The module is compiled and tried before it is stored."""
-    call.require_admin()
+    await call.require_admin()
     name = call.params["name"]
     check_name(name)
     manifest, code, claimed = await _upload(call, name)
@@ -53,6 +53,7 @@ async def put(call: Call) -> web.StreamResponse:
     await store.ensure_index()
     await registry.refresh()
     manifest, known = _versioned(manifest, code, call.snapshot)
+    call.note(version=manifest.version, sha256=digest_of(code))
     record = await asyncio.to_thread(_checked, call, manifest, code, claimed)
     if not known and not await store.add_udf(record, code):
         raise ConflictError(f"UDF [{manifest.label}] was created by another request at the same time")
@@ -151,7 +152,7 @@ async def versions(call: Call) -> web.StreamResponse:
 
 async def delete(call: Call) -> web.StreamResponse:
     """Deletes a UDF, or one version of it; refused while a pipeline uses it."""
-    call.require_admin()
+    await call.require_admin()
     registry = call.parts.registry
     await registry.refresh()
     snapshot, version = call.snapshot, call.target.get("version")
@@ -216,7 +217,7 @@ class _Test(msgspec.Struct, forbid_unknown_fields=True):
 
 async def test(call: Call) -> web.StreamResponse:
     """Runs a UDF on an input, alone; `?type=` says as what (default document; `hit` for one hit of a response)."""
-    call.require_admin()
+    await call.require_admin()
     record = call.snapshot.udf(call.params["name"], call.target.get("version"))
     request = asked(await call.text(), _Test)
     as_hit = call.target.get("type") == "hit"

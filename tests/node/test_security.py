@@ -1,9 +1,15 @@
-"""Who may change pipelines: loopback listeners and holders of the admin token."""
+"""Who may change pipelines: holders of the admin token, whom the cluster says, else loopback listeners; the audit log."""
 
 from __future__ import annotations
 
+import json
+
+import aiohttp
+from aiohttp import web
+
 from proxy.app import Proxy
-from tests.conftest import Http, native, settings_for
+from proxy.audit import user_of
+from tests.conftest import Http, native, running_proxy, settings_for
 
 BODY = {"type": "document", "stages": [native("s", "set", field="x", value=1)]}
 
@@ -49,3 +55,85 @@ async def test_without_a_token_only_loopback_takes_changes(node, session, tmp_pa
         assert (await http.get("/_pipeline")).status == 200
     finally:
         await proxy.stop()
+
+
+async def test_changes_are_audited_refused_ones_too(node, session, tmp_path, name, caplog):
+    caplog.set_level("INFO", "headrace.audit")
+    async with running_proxy(settings_for(node, tmp_path, admin_token="let-me-in"), session) as http:
+        token = {"X-Headrace-Admin-Token": "let-me-in", "X-Opaque-Id": "op-1"}
+        basic = {"Authorization": aiohttp.encode_basic_auth("alice", "s3cret")}
+        await http.put(f"/_pipeline/{name}", BODY, headers=basic)
+        await http.put(f"/_pipeline/{name}", BODY, headers=token | basic)
+        await http.put(f"/_pipeline/{name}", {**BODY, "description": "new"}, headers=token)
+        await http.put(f"/_udf/{name}", {"language": "python", "source": "def process(d): pass"}, headers=token)
+        await http.put(f"/{name}", {"settings": {"index.document.default_pipeline": name}}, headers=token)
+        await http.get(f"/_pipeline/{name}", headers=token)
+        await http("DELETE", f"/{name}", headers=token)
+    lines = [json.loads(r.message) for r in caplog.records if r.name == "headrace.audit"]
+    assert [(line["action"].split(" ")[0], line["status"]) for line in lines] == [
+        ("PUT", 403), ("PUT", 201), ("PUT", 201), ("PUT", 201), ("PUT", 200),
+    ]  # fmt: skip
+    assert (lines[0]["user"], lines[0]["source"]) == ("alice", "127.0.0.1")
+    assert (lines[1]["version"], lines[1]["before"], lines[1]["x_opaque_id"]) == ("1", "", "op-1")
+    assert (lines[2]["version"], lines[2]["before"]) == ("2", "1")
+    assert len(lines[1]["sha256"]) == len(lines[3]["sha256"]) == 64
+    assert lines[4]["index.document.default_pipeline"] == name
+    assert "s3cret" not in caplog.text
+    assert "let-me-in" not in caplog.text
+
+
+class Plugin:
+    """A cluster with the security plugin's answers to permission checks, and nothing else; by user and path."""
+
+    def __init__(self) -> None:
+        self.checks: list[tuple[str, str]] = []
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        user = user_of(request.headers.get("Authorization", ""))
+        if request.query.get("perform_permission_check") == "true":
+            self.checks.append((user, request.path))
+            if not user:
+                return web.json_response({}, status=401, headers={"WWW-Authenticate": "Basic"})
+            allowed = user == "admin" or (user == "writer" and request.path.startswith("/_ingest/"))
+            return web.json_response({"accessAllowed": allowed, "missingPrivileges": [] if allowed else ["a:b/c"]})
+        if request.path in ("/_alias", "/mine", "/other"):
+            return web.json_response({"mine": {"aliases": {}}, "other": {"aliases": {}}})
+        if request.path == "/_data_stream":
+            return web.json_response({"data_streams": []})
+        if request.path.startswith("/.headrace"):
+            return web.json_response({"error": "index_not_found_exception", "status": 404}, status=404)
+        return web.json_response({}, status=404)
+
+
+async def test_the_cluster_says_who_may(session, tmp_path, name):
+    plugin = Plugin()
+    runner = web.ServerRunner(web.Server(plugin))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    proxy = Proxy(settings_for(f"http://127.0.0.1:{runner.addresses[0][1]}", tmp_path, listen="0.0.0.0:0"))
+    await proxy.start()
+    http = Http(proxy.url.replace("0.0.0.0", "127.0.0.1"), session)
+
+    def user(name: str) -> dict[str, str]:
+        return {"Authorization": aiohttp.encode_basic_auth(name, "x")}
+
+    try:
+        nobody = await http.put(f"/_pipeline/{name}", BODY)
+        assert (nobody.status, nobody.headers["WWW-Authenticate"]) == (401, "Basic")
+        refused = await http.put(f"/_pipeline/{name}", BODY, headers=user("reader"))
+        assert (refused.status, "a:b/c" in refused.error["reason"]) == (403, True)
+        trial = {"pipeline": BODY, "input": {"a": 1}}
+        assert (await http.post("/_pipeline/_execute", trial, headers=user("reader"))).status == 403
+        for _ in range(3):
+            answer = await http.post("/_pipeline/_execute", trial, headers=user("writer"))
+            assert (answer.status, answer.json.get("output")) == (200, {"a": 1, "x": 1}), answer.body
+        assert plugin.checks.count(("writer", "/_ingest/pipeline/headrace")) == 1, "a yes is kept"
+        attached = await http.put("/_pipeline/_association/m*", {"document": "_none"}, headers=user("writer"))
+        assert (attached.status, "right to change its settings" in attached.error["reason"]) == (403, True)
+        assert ("writer", "/m*/_settings") in plugin.checks
+        allowed = await http.put("/_pipeline/_association/m*", {"document": "_none"}, headers=user("admin"))
+        assert allowed.status != 403, allowed.body
+    finally:
+        await proxy.stop()
+        await runner.cleanup()
