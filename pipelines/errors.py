@@ -98,6 +98,13 @@ class MediaTypeError(HeadraceError):
     type = "media_type_header_exception"
 
 
+class SlowClientError(HeadraceError):
+    """A body that does not arrive in time."""
+
+    status = 408
+    type = "timeout_exception"
+
+
 class TooLargeError(HeadraceError):
     """A body over the limit, counted after inflating."""
 

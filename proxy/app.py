@@ -15,6 +15,7 @@ from pipelines.association import Slots
 from pipelines.errors import HeadraceError, InvalidError, MissingError, RefusedError
 from pipelines.udf.catalog import Catalog, Ceilings
 from proxy import audit, routes, tls, workers
+from proxy.budget import Budget
 from proxy.cursors import Cursors, secret_of
 from proxy.handlers.call import JSON, Call, Parts
 from proxy.index_resolver import IndexResolver
@@ -80,6 +81,8 @@ class Proxy:
             metrics,
             Cursors(secret_of(settings.cursor_secret, settings.state_folder)),
             Permissions(),
+            Budget(settings.size("body_memory")),
+            settings.seconds("client_timeout"),
             settings.size("max_body"),
         )
         await registry.start()
@@ -134,8 +137,11 @@ class Proxy:
             call.extra.add(*media.PRODUCT)
             request[VENDOR_MEDIA] = media.vendor_media(request.headers.get(hdrs.ACCEPT, ""))
         started = time.monotonic()
-        with parts.metrics.in_flight():
-            response = await self._answered(call)
+        try:
+            with parts.metrics.in_flight():
+                response = await self._answered(call)
+        finally:
+            parts.budget.give(call.held)
         parts.metrics.count(call.surface, response.status, started)
         audit.record(call, response.status)
         return response

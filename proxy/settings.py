@@ -48,6 +48,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     elasticsearch_compat: bool = False
     by_query: Literal["warn", "refuse"] = "warn"
     max_body: str = "100mb"
+    body_memory: str = "512mb"
+    client_timeout: str = "60s"
     upstream_ca: str = ""
     upstream_cert: str = ""
     upstream_key: str = ""
@@ -118,12 +120,13 @@ DURATIONS = (
     "upstream_health_interval",
     "upstream_connect_timeout",
     "upstream_timeout",
+    "client_timeout",
     "pipeline_timeout",
     "udf_timeout",
     "udf_max_timeout",
     "shutdown_grace",
 )
-SIZES = ("max_body", "udf_memory", "udf_max_memory")
+SIZES = ("max_body", "body_memory", "udf_memory", "udf_max_memory")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,14 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from pipelines import filter_path
-from pipelines.errors import MediaTypeError, RefusedError, TooLargeError
+from pipelines.errors import MediaTypeError, RefusedError, SlowClientError, TooLargeError
 from proxy import upstream
 from proxy.protocol.encoding import inflate
 from proxy.protocol.media import plain_media
 
 if TYPE_CHECKING:
     from pipelines.registry import Snapshot
+    from proxy.budget import Budget
     from proxy.cursors import Cursors
     from proxy.index_resolver import IndexResolver
     from proxy.live_registry import LiveRegistry
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from proxy.upstream import Answer, Upstream
 
 JSON = "application/json; charset=UTF-8"
+_UNCOUNTED = 64 << 10
+"""Bodies up to so many bytes wait for no room: connections bound them."""
+_SLOWEST = 64 << 10
+"""Bytes a second that a client must send on average, once `client_timeout` has passed."""
 _READS = ("search", "msearch", "query_only", "reads")
 """Surfaces that only read, also by POST."""
 
@@ -46,6 +52,8 @@ class Parts:
     metrics: Metrics
     cursors: Cursors
     permissions: Permissions
+    budget: Budget
+    client_seconds: float
     max_body: int
     """The setting in bytes, read once: every request asks for it."""
 
@@ -63,6 +71,8 @@ class Call:
     """The handler's module, for the metrics."""
     audit: dict[str, str] | None = None
     """Facts for the audit log, where the request asks for a change."""
+    held: int = 0
+    """Bytes of the budget for bodies."""
     _continued: bool = False
 
     @property
@@ -89,12 +99,32 @@ class Call:
         return headers
 
     async def body(self) -> bytes:
-        """The whole body as it was sent, under the cap. Raises TooLargeError."""
+        """The whole body as it was sent, under the cap, once there is room for it.
+
+        Raises TooLargeError, SlowClientError.
+        """
         await self.expect()
         limit = self.parts.max_body
-        declared = self.request.headers.get(hdrs.CONTENT_LENGTH, "")
-        if declared.isdigit() and int(declared) > limit:
+        text = self.request.headers.get(hdrs.CONTENT_LENGTH, "")
+        declared = int(text) if text.isdigit() else None
+        if declared is not None and declared > limit:
             raise TooLargeError(f"the body has {declared} bytes, the limit is {limit}; send smaller requests")
+        if declared is not None and declared <= _UNCOUNTED and not self.encoding:
+            return await self._read(limit)
+        expected = limit if declared is None or self.encoding else declared
+        self.held += await self.parts.budget.take(expected)
+        try:
+            async with asyncio.timeout(self.parts.client_seconds + expected / _SLOWEST):
+                body = await self._read(limit)
+        except TimeoutError:
+            raise SlowClientError("the body did not arrive in time; see client_timeout") from None
+        if declared is None and not self.encoding:
+            spare = max(self.held - len(body), 0)
+            self.held -= spare
+            self.parts.budget.give(spare)
+        return body
+
+    async def _read(self, limit: int) -> bytes:
         parts: list[bytes] = []
         size = 0
         while chunk := await self.request.content.readany():

@@ -26,7 +26,7 @@ async def page(call: Call) -> web.StreamResponse:
     snapshot = call.snapshot
     if PipelineType.RESULT not in snapshot.types:
         return await call.stream_on()
-    request = await _request(call)
+    _, request = await _request(call)
     text = request.get("scroll_id")
     cursor = call.parts.cursors.open("scroll", text) if isinstance(text, str) else None
     if cursor is None and RESULT_FINAL in snapshot.bound:
@@ -55,12 +55,12 @@ async def clear(call: Call) -> web.StreamResponse:
     """Ends scrolls: one id, several, or `_all`."""
     if PipelineType.RESULT not in call.snapshot.types:
         return await call.stream_on()
-    request = await _request(call)
+    body, request = await _request(call)
     given = request.get("scroll_id")
     ids = given if isinstance(given, list) else str(given).split(",") if given is not None else []
     request["scroll_id"] = [_opened(call, str(each)) for each in ids]
     if request["scroll_id"] in ([], ["_all"]):
-        return await call.send_on(await call.body(), changed=False)
+        return await call.send_on(body, changed=True)
     return await _send(call, request)
 
 
@@ -69,14 +69,14 @@ def _opened(call: Call, text: str) -> str:
     return text if cursor is None else cursor.id
 
 
-async def _request(call: Call) -> dict[str, object]:
-    """The request's body, with what path and URL say where it says nothing (as OpenSearch reads it)."""
+async def _request(call: Call) -> tuple[bytes, dict[str, object]]:
+    """The request's body; and with what path and URL say where it says nothing (as OpenSearch reads it)."""
     body = await call.text()
     if body:
         call.require_json()
     request: dict[str, object] = dict(object_of(body)) if body else {}
     given = {"scroll_id": call.params.get("id") or call.target.get("scroll_id"), "scroll": call.target.get("scroll")}
-    return {name: value for name, value in given.items() if value is not None} | request
+    return body, {name: value for name, value in given.items() if value is not None} | request
 
 
 def _point_to(call: Call) -> None:

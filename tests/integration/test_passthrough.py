@@ -295,3 +295,20 @@ async def test_requests_that_could_smuggle_another_are_refused(wired: Wired, req
     got = await wired(request_, keep=True)
     assert got.split(b" ")[1] == b"400"
     assert wired.cluster.seen == [] or b"zz" not in wired.cluster.seen[-1]
+
+
+async def test_a_client_that_does_not_go_on_is_let_go(tmp_path: Any):
+    cluster = Cluster()
+    server = await cluster.start()
+    settings = settings_for(f"http://127.0.0.1:{cluster.port}", tmp_path, client_timeout="100ms")
+    proxy = Proxy(settings)
+    await proxy.start()
+    try:
+        wired = Wired(cluster, int(proxy.url.rpartition(":")[2]))
+        got = await wired(b"POST /x HTTP/1.1\r\nHost: p\r\nContent-Length: 70000\r\n\r\nonly this")
+        assert got.startswith(b"HTTP/1.1 408 ")
+        assert b"timeout_exception" in got
+        assert cluster.seen == []
+    finally:
+        await proxy.stop()
+        server.close()

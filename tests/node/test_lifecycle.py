@@ -162,7 +162,7 @@ async def test_with_the_cluster_away_the_copy_on_disk_serves_and_says_so(serve, 
         answer = await http.bulk({"index": {"_id": "1"}}, {"a": 1}, target=f"/{name}/_bulk?pipeline={name}-drop")
         assert answer.json["items"][0]["index"]["result"] == "noop"
         changed = await http.put(f"/_pipeline/{name}", {"type": "document", "stages": [native("d", "drop")]})
-        assert (changed.status, changed.error["type"]) == (503, "registry_unavailable_exception")
+        assert (changed.status, changed.error["type"]) == (503, "upstream_unavailable_exception")
         await wire.up()
         async with asyncio.timeout(10):
             while (await http.get("/_proxy/health/ready")).json["registry"] != "current":
@@ -226,3 +226,25 @@ async def watch(process: ProxyProcess, peaks: list[int]) -> None:
     while True:
         peaks.append(process.rss())
         await asyncio.sleep(0.005)
+
+
+async def test_many_large_bulks_at_once_wait_for_room_and_none_fails(serve, direct: Http, name: str):
+    process, http = serve(**{"body-memory": "16mb"})
+    await process.ready(http)
+    await http.pipeline(name, "document", native("s", "set", field="x", value=1))
+    await http.index(name, document=name)
+    action = ndjson({"index": {"_index": name}}, {"text": "word " * 200})
+    body = action * (6_000_000 // len(action))
+
+    async def one() -> int:
+        return (await http.post("/_bulk?filter_path=errors", body, headers=NDJSON)).status
+
+    assert await one() == 200
+    before = process.rss()
+    peak = 0
+    tasks = [asyncio.create_task(one()) for _ in range(16)]
+    while not all(task.done() for task in tasks):
+        peak = max(peak, process.rss())
+        await asyncio.sleep(0.02)
+    assert [task.result() for task in tasks] == [200] * 16
+    assert peak - before < 100 << 20, f"{(peak - before) >> 20} MiB for 96 MB of bulks"
