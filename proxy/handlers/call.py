@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from pipelines import filter_path
 from pipelines.errors import MediaTypeError, RefusedError, SlowClientError, TooLargeError
 from proxy import upstream
-from proxy.protocol.encoding import inflate
+from proxy.protocol.encoding import accepts_gzip, deflate, inflate
 from proxy.protocol.media import plain_media
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from proxy.upstream import Answer, Upstream
 
 JSON = "application/json; charset=UTF-8"
+_COMPRESSED = 1 << 10
+"""Bytes from which on answers of ours are compressed for clients that take it."""
 _UNCOUNTED = 64 << 10
 """Bodies up to so many bytes wait for no room: connections bound them."""
 _SLOWEST = 64 << 10
@@ -272,7 +274,11 @@ class Call:
         answer.popall(hdrs.CONTENT_LENGTH, None)
         answer.setdefault(hdrs.CONTENT_TYPE, JSON)
         answer.extend(self.extra)
-        return await upstream.WholeResponse(status, "", answer, self.shaped(body)).send(self.request)
+        body = self.shaped(body)
+        if len(body) >= _COMPRESSED and accepts_gzip(self.request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+            body = await asyncio.to_thread(deflate, body) if len(body) > upstream.SMALL >> 2 else deflate(body)
+            answer[hdrs.CONTENT_ENCODING] = "gzip"
+        return await upstream.WholeResponse(status, "", answer, body).send(self.request)
 
     def shaped(self, body: bytes) -> bytes:
         """`body` as `filter_path` and `pretty` ask for it."""

@@ -1,4 +1,4 @@
-"""Compressed request bodies, inflated under a cap."""
+"""Compressed bodies: requests inflated under a cap, answers as the client takes them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import zlib
 
 from pipelines.errors import InvalidError, MediaTypeError, TooLargeError
 
+_LEVEL = 3
 _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
@@ -35,3 +36,18 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
     except zlib.error as error:
         raise InvalidError(f"the body is not valid {name}: {error}") from None
     return bytes(out)
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether a client takes gzip, by its `Accept-Encoding` (RFC 9110, section 12.5.3)."""
+    for part in accept_encoding.lower().split(","):
+        name, _, parameters = part.strip().partition(";")
+        if name.strip() in ("gzip", "x-gzip", "*"):
+            return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
+
+
+def deflate(body: bytes) -> bytes:
+    """`body` as gzip, at OpenSearch's own default level (`http.compression_level`)."""
+    stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW["gzip"])
+    return stream.compress(body) + stream.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -247,3 +248,13 @@ async def test_what_would_skip_a_final_pipeline_is_refused(through: Http, name: 
     answer = await through.post(target.replace("{i}", name), text)
     assert answer.status in (400, 501), answer.body
     assert (await through.post(f"/{name}-3/_count")).status == 404
+
+
+async def test_answers_that_pipelines_made_are_compressed_for_who_takes_it(through: Http, filled: str):
+    plain = await through.get(f"/{filled}/_search?size=10&sort=n&explain=true", headers={"Accept-Encoding": "identity"})
+    assert "Content-Encoding" not in plain.headers
+    packed = await through.get(f"/{filled}/_search?size=10&sort=n&explain=true", headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert int(packed.headers["Content-Length"]) < len(plain.body)
+    hits = [json.loads(gzip.decompress(packed.body) if packed.body[:2] == b"\x1f\x8b" else packed.body), plain.json]
+    assert hits[0]["hits"] == hits[1]["hits"]

@@ -6,7 +6,7 @@ import zlib
 import pytest
 
 from pipelines.errors import InvalidError, MediaTypeError, TooLargeError
-from proxy.protocol.encoding import inflate
+from proxy.protocol.encoding import accepts_gzip, deflate, inflate
 
 TEXT = b"some text " * 100
 
@@ -41,3 +41,23 @@ def test_what_is_refused():
         inflate(b"nothing of the kind", "gzip", 10_000)
     with pytest.raises(MediaTypeError, match="zstd"):
         inflate(TEXT, "zstd", 10_000)
+
+
+@pytest.mark.parametrize(
+    ("header", "taken"),
+    [
+        ("gzip", True),
+        ("gzip, deflate", True),
+        ("deflate, GZIP;q=0.5", True),
+        ("*", True),
+        ("gzip;q=0", False),
+        ("identity", False),
+        ("", False),
+    ],
+)
+def test_who_takes_gzip(header, taken):
+    assert accepts_gzip(header) is taken
+
+
+def test_what_is_compressed_can_be_read():
+    assert gzip.decompress(deflate(b"x" * 5000)) == b"x" * 5000
