@@ -47,8 +47,8 @@ async def query_only(call: Call) -> web.StreamResponse:
         work.body = source
     call.target = call.target.without("source", "source_content_type")
     members = work.members
-    over = codec.folded_query(call.target)
-    if over is not None:
+    # Beside a body these surfaces do not know `q`, and the cluster says so.
+    if not work.body and (over := codec.folded_query(call.target)) is not None:
         members["query"] = msgspec.Raw(msgspec.json.encode(over))
         call.target = call.target.without(*codec.QUERY_STRING)
     await run_on(work, chosen, members)

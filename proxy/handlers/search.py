@@ -57,8 +57,10 @@ async def template(call: Call) -> web.StreamResponse:
         return await passthrough(call)
     call.require_json()
     rendered = await render(call, await call.text())
+    # Beside a template the URL has no other effect on the body (measured on 3.8.0).
+    call.target = call.target.without(*(name for name in codec.FOLDED if name != "track_total_hits"))
     call.target = call.target.at(call.target.raw_path.rstrip("/").removesuffix("/template"))
-    return await serve(Searching(call, expression, rendered, changed=True), snapshot)
+    return await serve(Searching(call, expression, rendered, changed=True, rendered=True), snapshot)
 
 
 async def render(call: Call, body: bytes) -> bytes:
@@ -78,14 +80,14 @@ async def serve(work: Searching, snapshot: Snapshot) -> web.StreamResponse:
     warn_of_conflicts(call, chosen.conflicts)
     results = chosen.of(RESULT)
     cursors = _makes_cursor(work, snapshot, results)
-    if chosen.empty and not cursors:
+    if chosen.empty and not cursors and not work.rendered:
         return await call.send_on(work.body, changed=work.changed)
     if results or cursors:
         _check_result_surface(call)
     for slot, part in chosen.of(QUERY):
         _fold(work)
         work.body = await work.run(slot, part, work.body or b"{}")
-    if not results and not cursors:
+    if not results and not cursors and not work.rendered:
         call.extra["X-Pipeline"] = choice.header(work.runs)
         return await call.send_on(work.body, changed=work.changed)
     return await _with_results(work, results)
@@ -127,7 +129,11 @@ def _fold(work: Searching) -> None:
     _read_body(work)
     over = codec.folded(call.target)
     if over:
-        work.put(work.members | {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in over.items()})
+        members = work.members
+        for name in codec.ADDED & over.keys() & members.keys():
+            before = msgspec.json.decode(members[name])
+            over[name] = [*(before if isinstance(before, list) else [before]), *over[name]]
+        work.put(members | {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in over.items()})
         call.target = call.target.without(*codec.FOLDED)
     work.changed = True
 
@@ -156,6 +162,9 @@ async def _with_results(work: Searching, results: list[tuple[Slot, Part]]) -> we
             call.extra["X-Pipeline"] = choice.header(work.runs)
         return await call.reply_answer(answer)
     body = _sealed(work, results, await work.results(results, answer.body))
+    if work.rendered:
+        # The answer to a template says its status too; that to a search does not.
+        body = msgspec.json.encode(members_of(body) | {"status": answer.status})
     if work.runs:
         call.extra["X-Pipeline"] = choice.header(work.runs)
     return await call.reply_answer(answer, body)

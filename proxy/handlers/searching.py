@@ -32,7 +32,8 @@ RESULT_FINAL = Slot(RESULT, final=True)
 class Searching:
     """A search: what it is over, its body (JSON, or nothing), its context, and the runs so far.
 
-    `changed`: the body is no longer the one that came. `pit`: the sealed point in time that it is over.
+    `changed`: the body is no longer the one that came. `pit`: the sealed point in time that it is over. `rendered`: it
+    came as a template.
     """
 
     call: Call
@@ -41,6 +42,7 @@ class Searching:
     changed: bool = False
     pit: Cursor | None = None
     ctx: bytes | None = None
+    rendered: bool = False
     runs: list[tuple[Slot, Execution]] = field(default_factory=list)
 
     @property

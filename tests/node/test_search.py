@@ -53,6 +53,8 @@ async def test_the_url_is_folded_into_the_body(through: Http, filled: str):
         f"/{filled}/_search?size=3&from=1&sort=n{none}", {"size": 9, "query": {"match_all": {}}}
     )
     assert seen(answer) == (5, ["2", "4", "6"])
+    answer = await through.post(f"/{filled}/_search?sort=n:desc{none}", {"sort": ["t"], "size": 2})
+    assert [hit["sort"] for hit in answer.json["hits"]["hits"]] == [["a", 8], ["a", 6]], "the URL's sort comes behind"
     answer = await through.get(f"/{filled}/_search?_source_includes=n&size=1&sort=n")
     assert answer.json["hits"]["hits"][0]["_source"] == {"n": 0}
     answer = await through.get(f"/{filled}/_search?_source=false&size=1&track_total_hits=2&sort=n")

@@ -80,7 +80,8 @@ fn filter_value(
             }
         }
     }
-    if out.len() == before && includes.is_some() {
+    if out.len() == before {
+        // What patterns reach into and leave nothing of is left out, also where nothing was (measured on 3.8.0).
         return false;
     }
     out.push(if open == b'{' { b'}' } else { b']' });
@@ -155,5 +156,15 @@ mod tests {
         assert_eq!(text(filter_path(answer, &p("**.type"))), r#"{"items":[{"index":{"error":{"type":"x"}}}]}"#);
         assert_eq!(text(filter_path(answer, &p("-items"))), r#"{"took":1,"errors":true}"#);
         assert_eq!(text(filter_path(answer, &p("nothing"))), "{}");
+    }
+
+    #[test]
+    fn what_is_empty_stays_only_where_no_pattern_reaches() {
+        let answer = br#"{"a":[],"b":{},"c":{"x":[],"z":1},"d":[{"z":1}]}"#;
+        let p = |s: &str| s.split(',').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(text(filter_path(answer, &p("-**.z"))), "{}");
+        assert_eq!(text(filter_path(answer, &p("-c.z"))), r#"{"a":[],"b":{},"c":{"x":[]},"d":[{"z":1}]}"#);
+        assert_eq!(text(filter_path(answer, &p("-d.z"))), r#"{"a":[],"b":{},"c":{"x":[],"z":1}}"#);
+        assert_eq!(text(filter_path(answer, &p("a,c.x"))), r#"{"a":[],"c":{"x":[]}}"#);
     }
 }

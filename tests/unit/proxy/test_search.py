@@ -15,6 +15,7 @@ from proxy.protocol.target import Target
         ("size=3&from=1", {"size": 3, "from": 1}),
         ("sort=a,b:desc,c:x", {"sort": ["a", {"b": {"order": "desc"}}, "c:x"]}),
         ("_source=false", {"_source": False}),
+        ("_source=false&_source_includes=a", {"_source": False}),
         ("_source=a,b&_source_excludes=c", {"_source": {"includes": ["a", "b"], "excludes": ["c"]}}),
         ("track_total_hits=true", {"track_total_hits": True}),
         ("track_total_hits=100", {"track_total_hits": 100}),
