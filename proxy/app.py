@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from pipelines.association import Slots
-from pipelines.errors import HeadraceError, InvalidError, MissingError, RefusedError
+from pipelines.errors import HeadraceError, InvalidError, MissingError
 from pipelines.udf.catalog import Catalog, Ceilings
 from proxy import audit, routes, tls, workers
 from proxy.budget import Budget
 from proxy.cursors import Cursors, secret_of
+from proxy.handlers import registry_guard
 from proxy.handlers.call import JSON, Call, Parts
 from proxy.index_resolver import IndexResolver
 from proxy.live_registry import LiveRegistry
@@ -164,11 +164,12 @@ class Proxy:
     async def _dispatch(self, call: Call) -> web.StreamResponse:
         if not call.target.raw_path.startswith("/"):
             raise InvalidError(f"the request target must begin with a slash, not [{call.target.raw_path[:100]}]")
-        refuse_registry_index(call)
+        registry_guard.refuse_in_path(call)
         handler, call.params = routes.match(call.method, call.target.segments)
         call.surface = handler.__module__.rpartition(".")[2]
         if handler is routes.PASSTHROUGH and call.target.segments[:1] and call.target.segments[0] in routes.OURS:
             raise _no_such_endpoint(call)
+        await registry_guard.refuse_in_body(call)
         return await handler(call)
 
 
@@ -177,19 +178,6 @@ def _no_such_endpoint(call: Call) -> HeadraceError:
     if methods:
         return MethodError(f"[{call.method}] is not allowed on [{call.target.raw_path}]; allowed: {', '.join(methods)}")
     return MissingError(f"no handler found for uri [{call.target.raw_path}] and method [{call.method}]")
-
-
-def refuse_registry_index(call: Call) -> None:
-    """Raises RefusedError for a path that names the registry index, or a wildcard that would expand to it.
-
-    Defence in depth only: whoever can reach the node directly needs to be kept out by its own security.
-    """
-    registry = call.parts.settings.registry_index
-    hidden = call.target.get("expand_wildcards") or ""
-    for name in call.target.segments[0].split(",") if call.target.segments else ():
-        wild = "*" in name and (name.startswith(".") or "hidden" in hidden or "all" in hidden)
-        if name == registry or (wild and fnmatchcase(registry, name)):
-            raise RefusedError(f"the index [{registry}] is Headrace's own; use /_pipeline and /_udf")
 
 
 async def refuse(call: Call, error: HeadraceError) -> web.StreamResponse:

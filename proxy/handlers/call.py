@@ -76,6 +76,7 @@ class Call:
     held: int = 0
     """Bytes of the budget for bodies."""
     _continued: bool = False
+    _body: bytes | None = None
 
     @property
     def method(self) -> str:
@@ -105,6 +106,11 @@ class Call:
 
         Raises TooLargeError, SlowClientError.
         """
+        if self._body is None:
+            self._body = await self._arrived()
+        return self._body
+
+    async def _arrived(self) -> bytes:
         await self.expect()
         limit = self.parts.max_body
         text = self.request.headers.get(hdrs.CONTENT_LENGTH, "")
@@ -211,7 +217,7 @@ class Call:
         """Forwards the request unread and streams the answer back."""
         body: upstream.Body = None
         if self.request.body_exists:
-            body = await self.body() if self._small() else self.request.content
+            body = await self.body() if self._small() or self._body is not None else self.request.content
         headers = self.headers
         await self.expect()
         async with self.parts.upstream.send(self.method, self.target.raw, headers, body, safe=self.safe) as answer:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import aiohttp
+import pytest
 from aiohttp import web
 
 from proxy.app import Proxy
 from proxy.audit import user_of
-from tests.conftest import Http, native, running_proxy, settings_for
+from proxy.settings import Settings
+from tests.conftest import NDJSON, Http, native, running_proxy, settings_for
 
 BODY = {"type": "document", "stages": [native("s", "set", field="x", value=1)]}
 
@@ -137,3 +140,42 @@ async def test_the_cluster_says_who_may(session, tmp_path, name):
     finally:
         await proxy.stop()
         await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [
+        ("GET", "/{r}/_search", None),
+        ("GET", "/.*/_search", None),
+        ("GET", "/*/_search?expand_wildcards=all", None),
+        ("POST", "/_mget", {"docs": [{"_index": "{r}", "_id": "1"}]}),
+        ("POST", "/x/_mget", {"docs": [{"_index": "{r}", "_id": "1"}]}),
+        ("POST", "/_msearch", '{"index":"{r}"}\n{}\n'),
+        ("POST", "/_msearch", '{"index":["x","{e}"]}\n{}\n'),
+        ("POST", "/_msearch", '{"index":".head*"}\n{}\n'),
+        ("POST", "/_msearch/template", '{"index":"{r}"}\n{"source":"{}"}\n'),
+        ("POST", "/_reindex", {"source": {"index": "{r}"}, "dest": {"index": "x"}}),
+        ("POST", "/_reindex", {"source": {"index": ["x"]}, "dest": {"index": "{r}"}}),
+        ("POST", "/_aliases", {"actions": [{"add": {"index": "{r}", "alias": "mine"}}]}),
+        ("POST", "/_aliases", {"actions": [{"remove_index": {"indices": ["{r}"]}}]}),
+        ("POST", "/_mtermvectors", {"docs": [{"_index": "{r}", "_id": "1"}]}),
+    ],
+)
+async def test_the_registry_index_is_refused_by_name(
+    through: Http, settings: Settings, method: str, target: str, body: Any
+):
+    registry = settings.registry_index
+    text = body if isinstance(body, str) or body is None else json.dumps(body)
+    escaped = "".join(f"\\u{ord(c):04x}" for c in registry)
+    text = None if text is None else text.replace("{r}", registry).replace("{e}", escaped)
+    headers = NDJSON if "_msearch" in target else None
+    answer = await through(method, target.replace("{r}", registry), text, headers=headers)
+    assert (answer.status, answer.error["type"]) == (403, "security_exception"), answer.body
+
+
+async def test_what_only_mentions_the_registry_index_passes(through: Http, settings: Settings, name: str):
+    await through.put(f"/{name}/_doc/1?refresh=true", {"about": settings.registry_index})
+    lines = f'{{"index":"{name}"}}\n{{"query":{{"match":{{"about":"{settings.registry_index}"}}}}}}\n'
+    found = await through.post("/_msearch", lines, headers=NDJSON)
+    assert found.json["responses"][0]["hits"]["total"]["value"] == 1
+    assert (await through.post("/_mget", {"docs": [{"_index": name, "_id": "1"}]})).json["docs"][0]["found"] is True

@@ -1,0 +1,80 @@
+"""The registry index is refused by name, in paths and in the bodies that name indexes (design: wire.md, rule 5).
+
+Defence in depth only: whoever can reach a node directly needs to be kept out by the cluster's own security.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pipelines.errors import InvalidError, RefusedError
+from proxy.protocol.search import msearch_items
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proxy.handlers.call import Call
+
+_BODIES = frozenset({"_mget", "_msearch", "_mtermvectors", "_reindex", "_aliases"})
+
+
+def refuse_in_path(call: Call) -> None:
+    """Raises RefusedError for a path that names the registry index, or a wildcard that would expand to it."""
+    _refuse(call, call.target.segments[0] if call.target.segments else "")
+
+
+async def refuse_in_body(call: Call) -> None:
+    """The same for the bodies of surfaces that name indexes there; one that is not JSON is left to the cluster."""
+    surface = next((part for part in call.target.segments if part in _BODIES), None)
+    if surface is None or not call.request.body_exists or not call.speaks_json:
+        return
+    body = await call.text()
+    registry = call.parts.settings.registry_index.encode()
+    # An escape may hide the name, a wildcard may reach it.
+    if registry not in body and b"\\" not in body and b"*" not in body:
+        return
+    try:
+        names = list(_named(surface, body))
+    except (msgspec.DecodeError, InvalidError):
+        return
+    for name in names:
+        _refuse(call, name)
+
+
+def _refuse(call: Call, expression: str) -> None:
+    registry = call.parts.settings.registry_index
+    hidden = call.target.get("expand_wildcards") or ""
+    for name in expression.split(","):
+        wild = "*" in name and (name.startswith(".") or "hidden" in hidden or "all" in hidden)
+        if name == registry or (wild and fnmatchcase(registry, name)):
+            raise RefusedError(f"the index [{registry}] is Headrace's own; use /_pipeline and /_udf")
+
+
+def _named(surface: str, body: bytes) -> Iterator[str]:
+    """The index expressions that a body names. Raises DecodeError, InvalidError for one that the cluster refuses."""
+    if surface == "_msearch":
+        for header, _ in msearch_items(body):
+            if header.strip():
+                yield from _of(msgspec.json.decode(header), "index", "indices")
+        return
+    request = msgspec.json.decode(body)
+    if not isinstance(request, dict):
+        return
+    for name in ("source", "dest"):
+        yield from _of(request.get(name), "index")
+    for each in request.get("docs") or []:
+        yield from _of(each, "_index")
+    for action in request.get("actions") or []:
+        for change in action.values() if isinstance(action, dict) else ():
+            yield from _of(change, "index", "indices", "alias", "aliases")
+
+
+def _of(value: Any, *members: str) -> Iterator[str]:
+    """The texts of members, which may be lists of them."""
+    if isinstance(value, dict):
+        for member in members:
+            found = value.get(member)
+            yield from (str(each) for each in (found if isinstance(found, list) else [found]) if each is not None)
