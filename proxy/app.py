@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from multidict import CIMultiDict
 
 from pipelines.association import Slots
 from pipelines.errors import HeadraceError, InvalidError, MissingError
+from pipelines.secrets import Secrets
 from pipelines.udf.catalog import Catalog, Ceilings
 from proxy import audit, routes, tls, workers
 from proxy.budget import Budget
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from proxy.settings import Settings
 
 log = logging.getLogger("headrace.proxy")
+REFERENCED = "HEADRACE_SECRET_"
+"""Environment variables that begin so hold secrets that parameters may name."""
 
 
 class MethodError(HeadraceError):
@@ -64,7 +68,10 @@ class Proxy:
             memory=settings.size("udf_memory"),
             max_memory=settings.size("udf_max_memory"),
         )
-        catalog = Catalog(settings.state_folder / "compiled", ceilings)
+        secrets = {
+            name.removeprefix(REFERENCED): value for name, value in os.environ.items() if name.startswith(REFERENCED)
+        }
+        catalog = Catalog(settings.state_folder / "compiled", ceilings, Secrets(secrets))
         defaults = Slots(
             document=settings.document_pipeline or None,
             query=settings.query_pipeline or None,

@@ -173,8 +173,9 @@ def _compile_one(stage: StageDefinition, scope: Scope) -> CompiledStage:
             named = f"{field}.parameters.name"
             return _composite(composite, stage, nested, label, timeout, handlers, scope.path, named)
         case NativeStage(config=native):
-            runner: Runner = NativeRunner.build(native, scope.kind, field)
-            parameters = bytes(native.parameters)
+            secrets = scope.resolver.catalog.secrets
+            parameters = secrets.resolved(bytes(native.parameters), f"{field}.parameters")
+            runner: Runner = NativeRunner.build(native, scope.kind, field, parameters, secrets)
         case UdfStage(config=udf) if udf.code is not None:
             language = JAVASCRIPT if isinstance(stage, JavaScriptStage) else PYTHON
             udf_runner = UdfRunner.inline(udf, language, scope.kind, label, scope.resolver.catalog, field)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipelines.batch import Batch, StageRun
     from pipelines.context import StageContext
     from pipelines.definition import NativeConfig, PipelineType
+    from pipelines.secrets import Secrets
 
 PIPELINE = "pipeline"
 """The built-in that runs another pipeline: a reference, as `composite` makes them."""
@@ -45,8 +46,10 @@ class NativeRunner:
     native: Native
 
     @classmethod
-    def build(cls, config: NativeConfig, kind: PipelineType, field: str) -> NativeRunner:
-        """Checks function and parameters. Raises InvalidError."""
+    def build(
+        cls, config: NativeConfig, kind: PipelineType, field: str, parameters: bytes, secrets: Secrets
+    ) -> NativeRunner:
+        """Checks function and parameters, in which the secrets stand already. Raises InvalidError without them."""
         kinds = FUNCTIONS.get(config.function)
         if kinds is None:
             fitting = ", ".join(name for name, there in FUNCTIONS.items() if kind.value in there)
@@ -57,9 +60,9 @@ class NativeRunner:
                 f"{field}.function",
             )
         try:
-            return cls(Native(config.function, kind.value, bytes(config.parameters)))
+            return cls(Native(config.function, kind.value, parameters))
         except ValueError as error:
-            raise InvalidError(str(error), f"{field}.parameters") from None
+            raise InvalidError(secrets.hidden(str(error)), f"{field}.parameters") from None
 
     @property
     def per_hit(self) -> bool:

@@ -41,6 +41,7 @@ class UdfRunner:
     def build(cls, config: UdfConfig, manifest: Manifest, code: bytes, catalog: Catalog, field: str) -> UdfRunner:
         """Binds the UDF's module to the stage's parameters. Raises InvalidError."""
         parameters = bind_parameters(manifest, config.parameters, f"{field}.parameters")
+        parameters = catalog.secrets.resolved(parameters, f"{field}.parameters")
         try:
             udf = catalog.udf(manifest, code, parameters, f"{field}.udf_name")
         except InvalidError as error:
@@ -56,6 +57,7 @@ class UdfRunner:
         """A snippet in the stage itself. Raises InvalidError with line and column of what is wrong."""
         manifest = Manifest(name=INLINE, version=label, language=language)
         parameters = bind_parameters(manifest, config.parameters, f"{field}.parameters")
+        parameters = catalog.secrets.resolved(parameters, f"{field}.parameters")
         document = "hit" if config.scope == "hit" else DOCUMENTS[kind]
         code = (config.code or "").encode()
         udf = started(catalog.udf(manifest, code, parameters, f"{field}.code", inline=document), f"{field}.code")

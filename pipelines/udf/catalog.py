@@ -17,6 +17,7 @@ import msgspec
 from pipelines import units
 from pipelines._wasm import Module, ModuleError, Udf
 from pipelines.errors import InvalidError
+from pipelines.secrets import Secrets
 from pipelines.stats import StageCounts, StageStats
 from pipelines.udf import archives
 from pipelines.udf.manifest import INTERPRETED, JAVASCRIPT
@@ -52,8 +53,11 @@ class Ceilings:
 class Catalog:
     """Compiles each module once per process, and once per machine with a cache folder. Safe to use from threads."""
 
-    def __init__(self, cache: Path | None = None, ceilings: Ceilings | None = None) -> None:
+    def __init__(
+        self, cache: Path | None = None, ceilings: Ceilings | None = None, secrets: Secrets | None = None
+    ) -> None:
         self._cache = cache
+        self.secrets = secrets or Secrets()
         self.ceilings = ceilings or Ceilings()
         self._modules: dict[tuple[str, str | None], Module] = {}
         self._guests: dict[tuple[str, bool], Module] = {}
