@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _REFERENCE = re.compile(r"\$\{secret:([A-Za-z0-9_]+)\}")
 _MARK = b"${secret:"
+_VARIABLE = "HEADRACE_SECRET_"
 
 
 class Secrets:
@@ -21,6 +22,11 @@ class Secrets:
 
     def __init__(self, values: Mapping[str, str] | None = None) -> None:
         self._values = dict(values or {})
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Secrets:
+        """Those of variables that are called `HEADRACE_SECRET_…`."""
+        return cls({n.removeprefix(_VARIABLE): value for n, value in environment.items() if n.startswith(_VARIABLE)})
 
     def resolved(self, parameters: bytes, field: str) -> bytes:
         """Parameters (a JSON object) with values in place of references. Raises InvalidError for an unknown name."""
@@ -40,7 +46,7 @@ class Secrets:
     def _value(self, name: str, field: str) -> str:
         if name not in self._values:
             raise InvalidError(
-                f"this proxy knows no secret [{name}]; give it the environment variable HEADRACE_SECRET_{name}", field
+                f"this proxy knows no secret [{name}]; give it the environment variable {_VARIABLE}{name}", field
             )
         return self._values[name]
 

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from proxy.settings import Settings
 
 log = logging.getLogger("headrace.proxy")
-REFERENCED = "HEADRACE_SECRET_"
-"""Environment variables that begin so hold secrets that parameters may name."""
 
 
 class MethodError(HeadraceError):
@@ -68,10 +66,7 @@ class Proxy:
             memory=settings.size("udf_memory"),
             max_memory=settings.size("udf_max_memory"),
         )
-        secrets = {
-            name.removeprefix(REFERENCED): value for name, value in os.environ.items() if name.startswith(REFERENCED)
-        }
-        catalog = Catalog(settings.state_folder / "compiled", ceilings, Secrets(secrets))
+        catalog = Catalog(settings.state_folder / "compiled", ceilings, Secrets.of(os.environ))
         defaults = Slots(
             document=settings.document_pipeline or None,
             query=settings.query_pipeline or None,
