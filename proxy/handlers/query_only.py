@@ -17,6 +17,8 @@ from proxy.handlers.searching import QUERY, Searching, strip_names, warn_of_conf
 from proxy.protocol import search as codec
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from aiohttp import web
 
     from pipelines import Snapshot
@@ -28,21 +30,34 @@ _SHOWS = {"_source", "_source_includes", "_source_excludes", "stored_fields"}
 """Parameters of `_explain` by which it shows the document."""
 
 
-async def query_only(call: Call) -> web.StreamResponse:
-    """Runs the query pipelines over the request's query."""
-    snapshot = call.snapshot
-    if "_explain" in call.target.segments and call.target.names() & _SHOWS:
-        await refuse_protected(call)
-    if QUERY not in snapshot.types:
-        return await call.stream_on()
-    sent = await call.body()
-    work = Searching(call, call.params.get("index", "_all"), sent)
-    chosen = await _chosen(work, snapshot)
-    if not chosen.of(QUERY):
-        return await call.send_on(sent, changed=False)
-    if work.body:
-        call.require_json()
-    work.body = call.inflated(sent)
+def _surface(
+    write: Callable[[Searching, SearchChoice], Awaitable[None]],
+) -> Callable[[Call], Awaitable[web.StreamResponse]]:
+    """A handler that has `write` put what query pipelines make of the request into its body."""
+
+    async def handler(call: Call) -> web.StreamResponse:
+        if "_explain" in call.target.segments and call.target.names() & _SHOWS:
+            await refuse_protected(call)
+        if QUERY not in call.snapshot.types:
+            return await call.stream_on()
+        sent = await call.body()
+        work = Searching(call, call.params.get("index", "_all"), sent)
+        chosen = await _chosen(work, call.snapshot)
+        if not chosen.of(QUERY):
+            return await call.send_on(sent, changed=False)
+        if sent:
+            call.require_json()
+        work.body = call.inflated(sent)
+        await write(work, chosen)
+        call.extra["X-Pipeline"] = choice.header(work.runs[: len(chosen.of(QUERY))])
+        return await call.send_on(work.body, changed=True)
+
+    return handler
+
+
+async def _write_query(work: Searching, chosen: SearchChoice) -> None:
+    """One query, in the body or in the URL."""
+    call = work.call
     if not work.body and (source := codec.source_parameter(call.target)) is not None:
         work.body = source
     call.target = call.target.without("source", "source_content_type")
@@ -52,8 +67,6 @@ async def query_only(call: Call) -> web.StreamResponse:
         members["query"] = msgspec.Raw(msgspec.json.encode(over))
         call.target = call.target.without(*codec.QUERY_STRING)
     await run_on(work, chosen, members)
-    call.extra["X-Pipeline"] = choice.header(work.runs)
-    return await call.send_on(work.body, changed=True)
 
 
 async def run_on(work: Searching, chosen: SearchChoice, members: dict[str, msgspec.Raw]) -> None:
@@ -67,18 +80,9 @@ async def run_on(work: Searching, chosen: SearchChoice, members: dict[str, msgsp
     work.put(rest | ({"query": made["query"]} if "query" in made else {}))
 
 
-async def rank_eval(call: Call) -> web.StreamResponse:
-    """`_rank_eval`: each of its searches goes through the query pipelines."""
-    snapshot = call.snapshot
-    if QUERY not in snapshot.types:
-        return await call.stream_on()
-    sent = await call.body()
-    work = Searching(call, call.params.get("index", "_all"), sent)
-    chosen = await _chosen(work, snapshot)
-    if not chosen.of(QUERY):
-        return await call.send_on(sent, changed=False)
-    call.require_json()
-    members = members_of(call.inflated(sent))
+async def _write_requests(work: Searching, chosen: SearchChoice) -> None:
+    """The searches of a `_rank_eval`."""
+    members = work.members
     try:
         requests = msgspec.json.decode(members.get("requests", msgspec.Raw(b"[]")), type=list[dict[str, msgspec.Raw]])
     except msgspec.ValidationError as error:
@@ -91,8 +95,7 @@ async def rank_eval(call: Call) -> web.StreamResponse:
             text = await work.run(slot, part, text)
         each["request"] = msgspec.Raw(text)
     members["requests"] = msgspec.Raw(msgspec.json.encode(requests))
-    call.extra["X-Pipeline"] = choice.header(work.runs[: len(chosen.of(QUERY))])
-    return await call.send_on(msgspec.json.encode(members), changed=True)
+    work.put(members)
 
 
 async def _chosen(work: Searching, snapshot: Snapshot) -> SearchChoice:
@@ -101,3 +104,9 @@ async def _chosen(work: Searching, snapshot: Snapshot) -> SearchChoice:
     warn_of_conflicts(work.call, chosen.conflicts)
     strip_names(work.call, snapshot)
     return chosen
+
+
+query_only = _surface(_write_query)
+"""`_count`, `_explain`, `_validate/query`."""
+rank_eval = _surface(_write_requests)
+"""`_rank_eval`."""
