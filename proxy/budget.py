@@ -35,6 +35,10 @@ class Budget:
             raise
         return size
 
+    def owe(self, size: int) -> None:
+        """Takes without waiting what is held already; others wait until it is given back."""
+        self.free -= size
+
     def give(self, size: int) -> None:
         """Gives room back."""
         self.free += size

@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from pipelines import filter_path
 from pipelines.errors import MediaTypeError, RefusedError, SlowClientError, TooLargeError
 from proxy import upstream
-from proxy.protocol.encoding import accepts_gzip, deflate, inflate
+from proxy.protocol.encoding import accepts_gzip, claimed_size, deflate, inflate
 from proxy.protocol.media import plain_media
 
 if TYPE_CHECKING:
@@ -117,28 +117,41 @@ class Call:
         declared = int(text) if text.isdigit() else None
         if declared is not None and declared > limit:
             raise TooLargeError(f"the body has {declared} bytes, the limit is {limit}; send smaller requests")
-        if declared is not None and declared <= _UNCOUNTED and not self.encoding:
+        if self.request.content.is_eof() and (declared or 0) <= _UNCOUNTED and not self.encoding:
             return await self._read(limit)
-        expected = limit if declared is None or self.encoding else declared
-        self.held += await self.parts.budget.take(expected)
+        expected = limit if declared is None else declared
+        if declared is not None and expected > _UNCOUNTED:
+            self.held += await self.parts.budget.take(expected)
         try:
-            async with asyncio.timeout(self.parts.client_seconds + expected / _SLOWEST):
-                body = await self._read(limit)
+            async with asyncio.timeout(self.parts.client_seconds + expected / _SLOWEST) as clock:
+                body = await self._read(limit, None if declared is not None else clock)
         except TimeoutError:
             raise SlowClientError("the body did not arrive in time; see client_timeout") from None
-        if declared is None and not self.encoding:
-            spare = max(self.held - len(body), 0)
-            self.held -= spare
-            self.parts.budget.give(spare)
+        await self._hold(min(claimed_size(body, self.encoding), limit))
         return body
 
-    async def _read(self, limit: int) -> bytes:
+    async def _hold(self, size: int) -> None:
+        """Holds room for `size` bytes in place of what is held; for more it holds nothing while it waits."""
+        if size > max(self.held, _UNCOUNTED):
+            self.parts.budget.give(self.held)
+            self.held = 0
+            self.held = await self.parts.budget.take(size)
+        elif size < self.held:
+            self.parts.budget.give(self.held - size)
+            self.held = size
+
+    async def _read(self, limit: int, clock: asyncio.Timeout | None = None) -> bytes:
+        """The body. With a clock its length is unknown: once it is long, it waits for the most there may be."""
         parts: list[bytes] = []
         size = 0
         while chunk := await self.request.content.readany():
             size += len(chunk)
             if size > limit:
                 raise TooLargeError(f"the body has more than {limit} bytes; send smaller requests")
+            if clock is not None and size > _UNCOUNTED and not self.held:
+                clock.reschedule(None)
+                self.held += await self.parts.budget.take(limit)
+                clock.reschedule(asyncio.get_running_loop().time() + self.parts.client_seconds + limit / _SLOWEST)
             parts.append(chunk)
         return b"".join(parts) if len(parts) != 1 else parts[0]
 
@@ -153,7 +166,14 @@ class Call:
 
     def inflated(self, body: bytes) -> bytes:
         """`body` without its Content-Encoding, under the cap. Raises as [`text`]."""
-        return inflate(body, self.encoding, self.parts.max_body) if self.encoding else body
+        if not self.encoding:
+            return body
+        text = inflate(body, self.encoding, self.parts.max_body)
+        if len(text) > max(self.held, _UNCOUNTED):
+            # More than its size let expect: it is here already, so that others wait for it.
+            self.parts.budget.owe(len(text) - self.held)
+            self.held = len(text)
+        return text
 
     async def expect(self) -> None:
         """Answers `Expect: 100-continue`, so that the client sends its body."""

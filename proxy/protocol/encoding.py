@@ -7,6 +7,8 @@ import zlib
 from pipelines.errors import InvalidError, MediaTypeError, TooLargeError
 
 _LEVEL = 3
+_GUESS = 8
+"""How many times its size a compressed body has that does not say."""
 _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
@@ -36,6 +38,14 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
     except zlib.error as error:
         raise InvalidError(f"the body is not valid {name}: {error}") from None
     return bytes(out)
+
+
+def claimed_size(body: bytes, encoding: str) -> int:
+    """Bytes that a body has without its Content-Encoding, as far as it says: gzip does (RFC 1952, ISIZE)."""
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return len(body)
+    return int.from_bytes(body[-4:], "little") if name in ("gzip", "x-gzip") else _GUESS * len(body)
 
 
 def accepts_gzip(accept_encoding: str) -> bool:

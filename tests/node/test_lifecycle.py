@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import signal
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from tests.conftest import NDJSON, Http, ProxyProcess, native, ndjson, wasm
 from tests.wire import Wire
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import AsyncIterator
 
 HOSTILE = {
     "loop": (wat.LOOP, 429, "udf_timeout_exception"),
@@ -228,15 +229,27 @@ async def watch(process: ProxyProcess, peaks: list[int]) -> None:
         await asyncio.sleep(0.005)
 
 
-async def test_many_large_bulks_at_once_wait_for_room_and_none_fails(serve, direct: Http, name: str):
-    process, http = serve(**{"body-memory": "16mb"})
+@pytest.mark.parametrize("form", ["plain", "chunked", "gzip"])
+async def test_many_large_bulks_at_once_wait_for_room_and_none_fails(serve, direct: Http, name: str, form: str):
+    process, http = serve(**{"body-memory": "16mb", "max-body": "10mb"})
     await process.ready(http)
     await http.pipeline(name, "document", native("s", "set", field="x", value=1))
     await http.index(name, document=name)
     action = ndjson({"index": {"_index": name}}, {"text": "word " * 200})
     body = action * (6_000_000 // len(action))
 
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 1 << 18):
+            yield body[start : start + (1 << 18)]
+
     async def one() -> int:
+        if form == "chunked":
+            return (await http.post("/_bulk?filter_path=errors", pieces(), headers=NDJSON)).status
+        if form == "gzip":
+            packed = gzip.compress(body, 1)
+            return (
+                await http.post("/_bulk?filter_path=errors", packed, headers=NDJSON | {"Content-Encoding": "gzip"})
+            ).status
         return (await http.post("/_bulk?filter_path=errors", body, headers=NDJSON)).status
 
     assert await one() == 200

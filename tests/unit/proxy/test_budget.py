@@ -47,3 +47,15 @@ async def test_one_that_goes_away_leaves_nothing_behind(granted: bool):
         budget.give(8)
     budget.give(2)
     assert budget.free == 10
+
+
+async def test_what_is_owed_holds_others_back():
+    budget = Budget(10)
+    await budget.take(4)
+    budget.owe(9)
+    waiting = asyncio.create_task(budget.take(1))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    budget.give(13)
+    assert await waiting == 1
+    assert budget.free == 9

@@ -6,7 +6,7 @@ import zlib
 import pytest
 
 from pipelines.errors import InvalidError, MediaTypeError, TooLargeError
-from proxy.protocol.encoding import accepts_gzip, deflate, inflate
+from proxy.protocol.encoding import accepts_gzip, claimed_size, deflate, inflate
 
 TEXT = b"some text " * 100
 
@@ -61,3 +61,10 @@ def test_who_takes_gzip(header, taken):
 
 def test_what_is_compressed_can_be_read():
     assert gzip.decompress(deflate(b"x" * 5000)) == b"x" * 5000
+
+
+def test_gzip_says_its_size():
+    assert claimed_size(gzip.compress(b"x" * 5000), "gzip") == 5000
+    assert claimed_size(b"abc", "") == 3
+    assert claimed_size(b"", "gzip") == 0
+    assert claimed_size(b"abcd", "deflate") == 32
