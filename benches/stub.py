@@ -61,6 +61,8 @@ class Stub(asyncio.Protocol):
             return 200, b'{"i":{"aliases":{}}}'
         if path.startswith("/_data_stream"):
             return 200, b'{"data_streams":[]}'
+        if "perform_permission_check" in target:
+            return 400, b'{"error":"unrecognized parameter: [perform_permission_check]","status":400}'
         if "/pipeline/" in path:
             return 404, b"{}"
         return 200, b"{}"
