@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 from yarl import URL
 
-from pipelines.errors import HeadraceError, UnreachableError, UpstreamError, UpstreamTimeoutError
+from pipelines.errors import HeadraceError, MediaTypeError, UnreachableError, UpstreamError, UpstreamTimeoutError
 from proxy import tls
 from proxy.nodes import Nodes
 
@@ -164,6 +164,13 @@ class Answer:
         """Raises ClusterRefusedError unless the status is 2xx."""
         if not self.ok:
             raise ClusterRefusedError(self)
+
+    def require_json(self) -> None:
+        """Raises MediaTypeError for a good answer that pipelines which have to run cannot read."""
+        if self.ok and not self.json:
+            raise MediaTypeError(
+                "the cluster's answer is not plain JSON, which a result pipeline has to read; ask for JSON"
+            )
 
     @property
     def json(self) -> bool:

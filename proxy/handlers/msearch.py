@@ -145,6 +145,8 @@ async def _answer(call: Call, items: list[_Item], started: float) -> web.StreamR
     if left:
         body = b"".join(b"%b\n%b\n" % (item.header, _one_line(item.work.body)) for item in left)
         answer = await call.exchange(body, unfiltered=True)
+        if any(item.results or item.work.pit is not None for item in left):
+            answer.require_json()
         if not answer.ok or not answer.json:
             return await call.reply_answer(answer)
         members = members_of(answer.body)

@@ -46,7 +46,8 @@ async def document(call: Call) -> web.StreamResponse:
     if source_only:
         call.target = sent.at(sent.raw_path.replace("/_source/", "/_doc/", 1))
     answer = await call.exchange(b"", changed=False, unfiltered=True)
-    if not answer.ok or not answer.json:
+    answer.require_json()
+    if not answer.ok:
         if not source_only:
             return await call.reply_answer(answer)
         call.target = sent
@@ -71,6 +72,8 @@ async def mget(call: Call) -> web.StreamResponse:
     if RESULT not in call.snapshot.bound_types:
         return await call.stream_on()
     answer = await call.exchange(await call.body(), changed=False, unfiltered=True)
+    if await protecting(call, "_all"):
+        answer.require_json()
     if not answer.ok or not answer.json:
         return await call.reply_answer(answer)
     members = members_of(answer.body)

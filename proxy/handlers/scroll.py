@@ -41,7 +41,8 @@ async def page(call: Call) -> web.StreamResponse:
     work = Searching(call, "_all", b"", ctx=ctx)
     _point_to(call)
     answer = await call.exchange(msgspec.json.encode(request), unfiltered=True)
-    if not answer.ok or not answer.json:
+    answer.require_json()
+    if not answer.ok:
         return await call.reply_answer(answer)
     body = await work.results(parts, answer.body)
     if work.runs:

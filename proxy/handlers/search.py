@@ -155,8 +155,7 @@ async def _with_results(work: Searching, results: list[tuple[Slot, Part]]) -> we
     """Sends the search and runs the result pipelines over a good answer; other answers pass as they are."""
     call = work.call
     answer = await call.exchange(work.body, changed=work.changed, unfiltered=True)
-    if answer.ok and not answer.json:
-        raise InvalidError("the cluster's answer is not plain JSON, so the result pipeline cannot run; ask for JSON")
+    answer.require_json()
     if not answer.ok:
         if work.runs:
             call.extra["X-Pipeline"] = choice.header(work.runs)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Http
+from tests.conftest import NDJSON, Http
 
 CODE = "hit['_source']['w'] = '***'\nif hit['_source'].get('gone'): return False\nif hit['_source'].get('bad'): 1 / 0"
 
@@ -81,3 +81,25 @@ async def test_what_no_pipeline_protects_passes(through: Http, direct: Http, nam
     await direct.put(f"/{name}/_doc/0", {"w": "open"})
     assert (await through.get(f"/{name}/_doc/0")).json["_source"] == {"w": "open"}
     assert (await through.post(f"/{name}/_mget", {"ids": ["0"]})).json["docs"][0]["_source"] == {"w": "open"}
+
+
+@pytest.mark.parametrize("form", ["yaml", "cbor", "smile"])
+async def test_another_format_is_no_way_around(through: Http, direct: Http, protected: str, form: str):
+    ids = {"ids": ["0"]}
+    await direct.post(f"/{protected}/_refresh")
+    answers = [
+        await through.get(f"/{protected}/_doc/0?format={form}"),
+        await through.get(f"/{protected}/_source/0?format={form}"),
+        await through.get(f"/{protected}/_doc/0", headers={"Accept": f"application/{form}"}),
+        await through.post(f"/{protected}/_mget?format={form}", ids),
+        await through.post(
+            "/_mget", {"docs": [{"_index": protected, "_id": "0"}]}, headers={"Accept": f"application/{form}"}
+        ),
+        await through.post(f"/{protected}/_msearch?format={form}", '{}\n{"query":{"term":{"n":0}}}\n', headers=NDJSON),
+        await through.get(f"/{protected}/_search?format={form}"),
+    ]
+    scroll = (await through.post(f"/{protected}/_search?scroll=1m&size=1&q=n:0")).json["_scroll_id"]
+    answers.append(await through.post(f"/_search/scroll?format={form}", {"scroll_id": scroll}))
+    for answer in answers:
+        assert answer.status == 406, answer.body
+        assert b"secret" not in answer.body
