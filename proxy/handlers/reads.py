@@ -72,7 +72,7 @@ async def mget(call: Call) -> web.StreamResponse:
     if RESULT not in call.snapshot.bound_types:
         return await call.stream_on()
     answer = await call.exchange(await call.body(), changed=False, unfiltered=True)
-    if await protecting(call, "_all"):
+    if not answer.json and await protecting(call, "_all"):
         answer.require_json()
     if not answer.ok or not answer.json:
         return await call.reply_answer(answer)
