@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipelines.definition import members_of
-from pipelines.errors import HeadraceError, InvalidError
+from pipelines.errors import HeadraceError, InvalidError, UnparsableError
 from proxy.cursors import Cursor
 from proxy.handlers import choice
 from proxy.handlers.search import render
@@ -42,6 +42,16 @@ class _Item:
     error: bytes | None = None
 
     @property
+    def members(self) -> dict[str, msgspec.Raw]:
+        """The members of the header line. Raises UnparsableError."""
+        return members_of(self.header) if self.header.strip() else {}
+
+    @property
+    def expression(self) -> str:
+        """The indexes that it searches. Raises InvalidError."""
+        return _expression(self.members) or self.work.call.params.get("index", "_all")
+
+    @property
     def concerned(self) -> bool:
         """Whether anything of ours is to be done for it."""
         work = self.work
@@ -69,11 +79,21 @@ async def _serve(call: Call, *, templates: bool) -> web.StreamResponse:
     text = call.inflated(sent)
     url_name, conflicts = call.target.get("search_pipeline"), dict[str, None]()
     items = [_Item(header, Searching(call, "", body)) for header, body in msearch_items(text)]
-    for item in items:
-        try:
-            await _prepare(item, snapshot, url_name, conflicts, templates=templates)
-        except HeadraceError as error:
-            item.error = _error(error)
+    try:
+        if templates and not await _any_concerned(items):
+            return await call.send_on(sent, changed=False)
+        for item in items:
+            try:
+                await _prepare(item, snapshot, url_name, conflicts, templates=templates)
+            except UnparsableError:
+                raise
+            except HeadraceError as error:
+                item.error = _error(error)
+    except UnparsableError:
+        # The cluster refuses such a body as a whole.
+        if snapshot.bound_types & {QUERY, RESULT}:
+            raise
+        return await call.send_on(sent, changed=False)
     if not any(item.concerned for item in items):
         return await call.send_on(sent, changed=False)
     warn_of_conflicts(call, list(conflicts))
@@ -85,13 +105,21 @@ async def _serve(call: Call, *, templates: bool) -> web.StreamResponse:
     return await _answer(call, items, started)
 
 
+async def _any_concerned(items: list[_Item]) -> bool:
+    """Whether one of these templates is over indexes with pipelines, or names one. Raises InvalidError."""
+    for item in items:
+        header, call = item.members, item.work.call
+        if _HEADER_NAME in header or await choice.concerned(call, item.expression, QUERY, RESULT):
+            return True
+    return False
+
+
 async def _prepare(
     item: _Item, snapshot: Snapshot, url_name: str | None, conflicts: dict[str, None], *, templates: bool
 ) -> None:
     """Finds what concerns a search. Raises HeadraceError."""
-    work, call = item.work, item.work.call
-    header = members_of(item.header) if item.header.strip() else {}
-    work.expression = _expression(header) or call.params.get("index", "_all")
+    work, call, header = item.work, item.work.call, item.members
+    work.expression = item.expression
     named = url_name
     if _HEADER_NAME in header:
         named = str(msgspec.json.decode(header[_HEADER_NAME]))
@@ -99,8 +127,6 @@ async def _prepare(
             del header[_HEADER_NAME]
             item.header, work.changed = msgspec.json.encode(header), True
     if templates:
-        if not await choice.concerned(call, work.expression, QUERY, RESULT) and named is None:
-            return
         work.body, work.changed = await render(call, work.body), True
     if named is None:
         named = work.take_name(snapshot)

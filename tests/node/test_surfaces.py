@@ -258,3 +258,20 @@ async def test_answers_that_pipelines_made_are_compressed_for_who_takes_it(throu
     assert int(packed.headers["Content-Length"]) < len(plain.body)
     hits = [json.loads(gzip.decompress(packed.body) if packed.body[:2] == b"\x1f\x8b" else packed.body), plain.json]
     assert hits[0]["hits"] == hits[1]["hits"]
+
+
+async def test_templates_beside_each_other_are_all_rendered(through: Http, name: str, filled: str):
+    await fill(through, f"{name}-plain")
+    template = json.dumps({"source": '{"size":"{{n}}"}', "params": {"n": 3}})
+    lines = f'{{"index":"{name}-plain"}}\n{template}\n{{"index":"{filled}"}}\n{template}\n{{"index":"{name}-none"}}\n{template}\n'
+    plain, mine, missing = (await through.post("/_msearch/template", lines, headers=NDJSON)).json["responses"]
+    assert (len(plain["hits"]["hits"]), plain["hits"]["total"]["value"]) == (3, 10)
+    assert (len(mine["hits"]["hits"]), mine["hits"]["total"]["value"]) == (3, 5)
+    assert missing["status"] == 404
+
+
+@pytest.mark.parametrize("header", ["{oops", "[1]", '/* c */ {"index":"{i}"}'])
+async def test_an_msearch_that_cannot_be_read_is_refused_as_a_whole(through: Http, filled: str, header: str):
+    lines = header.replace("{i}", filled) + "\n{}\n{}\n{}\n"
+    answer = await through.post(f"/{filled}/_msearch", lines, headers=NDJSON)
+    assert (answer.status, "responses" in answer.json) == (400, False), answer.body
