@@ -65,11 +65,15 @@ def _named(surface: str, body: bytes) -> Iterator[str]:
         return
     for name in ("source", "dest"):
         yield from _of(request.get(name), "index")
-    for each in request.get("docs") or []:
+    for each in _list(request.get("docs")):
         yield from _of(each, "_index")
-    for action in request.get("actions") or []:
+    for action in _list(request.get("actions")):
         for change in action.values() if isinstance(action, dict) else ():
             yield from _of(change, "index", "indices", "alias", "aliases")
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _of(value: Any, *members: str) -> Iterator[str]:

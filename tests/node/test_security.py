@@ -179,3 +179,11 @@ async def test_what_only_mentions_the_registry_index_passes(through: Http, setti
     found = await through.post("/_msearch", lines, headers=NDJSON)
     assert found.json["responses"][0]["hits"]["total"]["value"] == 1
     assert (await through.post("/_mget", {"docs": [{"_index": name, "_id": "1"}]})).json["docs"][0]["found"] is True
+
+
+@pytest.mark.parametrize("target", ["/_mget", "/_aliases", "/_reindex", "/_mtermvectors"])
+@pytest.mark.parametrize(
+    "body", [{"docs": 5, "actions": 5, "source": 5, "x": "*"}, ["*"], {"docs": [5, "*"], "actions": ["*"]}]
+)
+async def test_bodies_of_another_shape_are_the_clusters_error(through: Http, target: str, body: Any):
+    assert (await through.post(target, body)).status == 400
