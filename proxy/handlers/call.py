@@ -77,6 +77,7 @@ class Call:
     """Bytes of the budget for bodies."""
     _continued: bool = False
     _body: bytes | None = None
+    _text: bytes | None = None
 
     @property
     def method(self) -> str:
@@ -168,7 +169,11 @@ class Call:
         """`body` without its Content-Encoding, under the cap. Raises as [`text`]."""
         if not self.encoding:
             return body
+        if body is self._body and self._text is not None:
+            return self._text
         text = inflate(body, self.encoding, self.parts.max_body)
+        if body is self._body:
+            self._text = text
         if len(text) > max(self.held, _UNCOUNTED):
             # More than its size let expect: it is here already, so that others wait for it.
             self.parts.budget.owe(len(text) - self.held)
