@@ -58,8 +58,7 @@ async def update(call: Call) -> web.StreamResponse:
     await call.require_admin()
     check(call, found)
     indexes = await _concrete(call, call.params.get("index", "_all"))
-    for index in indexes:
-        await call.require_attaching(index)
+    await call.require_attaching(call.params.get("index", "_all"))
     _note(call, found)
     if _has_settings(rest):
         answer = await call.exchange(rest)
