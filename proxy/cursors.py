@@ -21,6 +21,7 @@ import msgspec
 from pipelines.errors import InvalidError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 MARK = "hr1-"
@@ -41,7 +42,7 @@ class Cursor(msgspec.Struct, omit_defaults=True):
     """A cursor of the cluster. `kind` is `scroll` or `pit`; `expression` is what a point in time is of."""
 
     kind: str
-    id: str
+    id: str = ""
     results: list[PinnedPart] = []
     expression: str = ""
     ctx: str | None = None
@@ -57,6 +58,10 @@ class Cursors:
         """The text that a client gets."""
         text = msgspec.json.encode(cursor)
         return MARK + base64.urlsafe_b64encode(self._tag(text) + text).decode().rstrip("=")
+
+    def sealer(self, cursor: Cursor) -> Callable[[str], str]:
+        """What seals an id of the cluster with the facts of `cursor`."""
+        return lambda id_: self.seal(msgspec.structs.replace(cursor, id=id_))
 
     def open(self, kind: str, text: str) -> Cursor | None:
         """What was sealed; `None` for a cursor that is the cluster's own. Raises InvalidError for a broken seal."""

@@ -15,6 +15,7 @@ from pipelines.association import Slot
 from pipelines.errors import StageError
 from proxy.handlers import choice, documents
 from proxy.handlers.passthrough import passthrough
+from proxy.protocol.encoding import one_line
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -38,7 +39,7 @@ async def document(call: Call) -> web.StreamResponse:
     body = await call.text()
     call.require_json()
     action = _action(call, "create" if _creates(call) else "index")
-    parsed = Bulk(b"%b\n%b\n" % (action, _one_line(body)))
+    parsed = Bulk(b"%b\n%b\n" % (action, one_line(body)))
     groups: list[documents.Group] = [(pipeline, [0])] if pipeline is not None else []
     runs = await documents.run(call, snapshot, parsed, groups)
     if runs:
@@ -56,7 +57,7 @@ async def update(call: Call) -> web.StreamResponse:
         return await passthrough(call)
     body = await call.text()
     call.require_json()
-    parsed = Bulk(b"%b\n%b\n" % (_action(call, "update"), _one_line(body)))
+    parsed = Bulk(b"%b\n%b\n" % (_action(call, "update"), one_line(body)))
     runs = await documents.run(call, snapshot, parsed, [(pipeline, [0])] if pipeline is not None else [])
     if runs:
         call.extra["X-Pipeline"] = choice.header(runs)
@@ -85,10 +86,6 @@ def _action(call: Call, name: str) -> bytes:
         if (value := call.target.get(parameter)) is not None:
             meta[parameter] = value
     return msgspec.json.encode({name: meta})
-
-
-def _one_line(body: bytes) -> bytes:
-    return body.replace(b"\n", b" ").replace(b"\r", b" ")
 
 
 def _creates(call: Call) -> bool:

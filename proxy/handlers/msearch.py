@@ -10,10 +10,10 @@ import msgspec
 
 from pipelines.definition import members_of
 from pipelines.errors import HeadraceError, InvalidError, UnparsableError
-from proxy.cursors import Cursor
 from proxy.handlers import choice
 from proxy.handlers.search import render
-from proxy.handlers.searching import QUERY, RESULT, Searching, is_ours, replaced, strip_names, warn_of_conflicts
+from proxy.handlers.searching import QUERY, RESULT, Searching, is_ours, strip_names, warn_of_conflicts
+from proxy.protocol.encoding import one_line
 from proxy.protocol.errors import error_body
 from proxy.protocol.search import msearch_items
 from proxy.upstream import ClusterRefusedError
@@ -169,7 +169,7 @@ async def _answer(call: Call, items: list[_Item], started: float) -> web.StreamR
     answer = None
     theirs: Iterator[msgspec.Raw] = iter(())
     if left:
-        body = b"".join(b"%b\n%b\n" % (item.header, _one_line(item.work.body)) for item in left)
+        body = b"".join(b"%b\n%b\n" % (item.header, one_line(item.work.body)) for item in left)
         answer = await call.exchange(body, unfiltered=True)
         if any(item.results or item.work.pit is not None for item in left):
             answer.require_json()
@@ -197,14 +197,7 @@ async def _result(item: _Item, response: bytes) -> bytes:
         response = await item.work.results(item.results, response)
     except HeadraceError as error:
         return _error(error)
-    pit, cursors = item.work.pit, item.work.call.parts.cursors
-    if pit is not None:
-        response = replaced(response, "pit_id", lambda id_: cursors.seal(Cursor("pit", id_, expression=pit.expression)))
-    return response
-
-
-def _one_line(body: bytes) -> bytes:
-    return body.replace(b"\r", b" ").replace(b"\n", b" ")
+    return item.work.seal_point_in_time(response)
 
 
 def _error(error: HeadraceError) -> bytes:

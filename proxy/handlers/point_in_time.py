@@ -27,10 +27,8 @@ async def create(call: Call) -> web.StreamResponse:
     answer = await call.exchange(await call.body(), changed=False, unfiltered=True)
     if not answer.ok or not answer.json:
         return await call.reply_answer(answer)
-    cursor = Cursor("pit", "", expression=",".join(indexes) or call.params["index"])
-    seal = call.parts.cursors.seal
-    body = replaced(answer.body, "pit_id", lambda id_: seal(msgspec.structs.replace(cursor, id=id_)))
-    return await call.reply_answer(answer, body)
+    cursor = Cursor("pit", expression=",".join(indexes) or call.params["index"])
+    return await call.reply_answer(answer, replaced(answer.body, "pit_id", call.parts.cursors.sealer(cursor)))
 
 
 async def delete(call: Call) -> web.StreamResponse:

@@ -9,7 +9,6 @@ import msgspec
 from pipelines import PipelineType
 from pipelines.definition import object_of
 from pipelines.errors import InvalidError
-from proxy.cursors import Cursor
 from proxy.handlers import choice
 from proxy.handlers.searching import RESULT_FINAL, Searching, replaced, unpinned
 
@@ -47,9 +46,7 @@ async def page(call: Call) -> web.StreamResponse:
     body = await work.results(parts, answer.body)
     if work.runs:
         call.extra["X-Pipeline"] = choice.header(work.runs)
-    sealed = Cursor("scroll", "", results=cursor.results, ctx=cursor.ctx)
-    body = replaced(body, "_scroll_id", lambda id_: call.parts.cursors.seal(msgspec.structs.replace(sealed, id=id_)))
-    return await call.reply_answer(answer, body)
+    return await call.reply_answer(answer, replaced(body, "_scroll_id", call.parts.cursors.sealer(cursor)))
 
 
 async def clear(call: Call) -> web.StreamResponse:

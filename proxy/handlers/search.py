@@ -171,13 +171,8 @@ async def _with_results(work: Searching, results: list[tuple[Slot, Part]]) -> we
 
 def _sealed(work: Searching, results: list[tuple[Slot, Part]], body: bytes) -> bytes:
     """The response with its cursors sealed: the scroll that it begins, the point in time that it was over."""
-    cursors = work.call.parts.cursors
     if work.call.target.get("scroll") is not None:
         ctx = work.ctx.decode() if work.ctx is not None else None
-        body = replaced(
-            body, "_scroll_id", lambda id_: cursors.seal(Cursor("scroll", id_, results=pinned(results), ctx=ctx))
-        )
-    if work.pit is not None:
-        expression = work.pit.expression
-        body = replaced(body, "pit_id", lambda id_: cursors.seal(Cursor("pit", id_, expression=expression)))
-    return body
+        cursor = Cursor("scroll", results=pinned(results), ctx=ctx)
+        body = replaced(body, "_scroll_id", work.call.parts.cursors.sealer(cursor))
+    return work.seal_point_in_time(body)

@@ -128,6 +128,12 @@ class Searching:
         members["pit"] = msgspec.Raw(msgspec.json.encode(pit))
         self.put(members)
 
+    def seal_point_in_time(self, response: bytes) -> bytes:
+        """A response with its point in time sealed as the request's was."""
+        if self.pit is None:
+            return response
+        return replaced(response, "pit_id", self.call.parts.cursors.sealer(self.pit))
+
 
 def _put(chosen: SearchChoice, kind: PipelineType, pipeline: Pipeline | None) -> None:
     """Puts what the request names into the default slot."""

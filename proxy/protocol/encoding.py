@@ -1,4 +1,4 @@
-"""Compressed bodies: requests inflated under a cap, answers as the client takes them."""
+"""Compressed bodies: requests inflated under a cap, answers as the client takes them; lines of NDJSON."""
 
 from __future__ import annotations
 
@@ -61,3 +61,8 @@ def deflate(body: bytes) -> bytes:
     """`body` as gzip, at OpenSearch's own default level (`http.compression_level`)."""
     stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW["gzip"])
     return stream.compress(body) + stream.flush()
+
+
+def one_line(body: bytes) -> bytes:
+    """JSON as a line of NDJSON: what breaks lines can only stand between its tokens."""
+    return body.replace(b"\n", b" ").replace(b"\r", b" ")
