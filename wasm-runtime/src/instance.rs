@@ -92,6 +92,16 @@ pub struct Called {
     pub ended: Ended,
 }
 
+/// What a sandbox is made of.
+pub struct Plan<'a> {
+    pub engine: &'a Engine,
+    pub module: &'a Module,
+    pub abi: Abi,
+    pub entry: &'a str,
+    pub params: &'a Arc<[u8]>,
+    pub limits: Limits,
+}
+
 pub struct Sandbox {
     pub(crate) store: Store,
     pub(crate) instance: Instance,
@@ -126,38 +136,24 @@ impl Sandbox {
     ///
     /// # Errors
     /// The reason, as a fault of the UDF (it may differ per document only through the memory limit).
-    pub fn new(
-        engine: &Engine,
-        module: &Module,
-        abi: Abi,
-        entry: &str,
-        params: &Arc<[u8]>,
-        limits: Limits,
-        snapshot: Option<&Snapshot>,
-    ) -> Result<Self, Fault> {
-        let mut sandbox = Self::instantiated(engine, module, abi, entry, params, limits)?;
-        if abi.interpreted() {
+    pub fn new(plan: &Plan<'_>, snapshot: Option<&Snapshot>) -> Result<Self, Fault> {
+        let mut sandbox = Self::instantiated(plan)?;
+        if plan.abi.interpreted() {
             match snapshot {
                 Some(snapshot) => snapshot.lay_over(&sandbox.memory, &mut sandbox.store).map_err(Fault::memory)?,
                 None => sandbox.boot_interpreter()?,
             }
             sandbox.find_interrupt()?;
-            sandbox.load_code(params)?;
+            sandbox.load_code(plan.params)?;
         } else {
-            sandbox.boot(params)?;
+            sandbox.boot(plan.params)?;
         }
         sandbox.env.as_mut(&mut sandbox.store).fuel = sandbox.fuel;
         Ok(sandbox)
     }
 
-    fn instantiated(
-        engine: &Engine,
-        module: &Module,
-        abi: Abi,
-        entry: &str,
-        params: &Arc<[u8]>,
-        limits: Limits,
-    ) -> Result<Self, Fault> {
+    fn instantiated(plan: &Plan<'_>) -> Result<Self, Fault> {
+        let Plan { engine, module, abi, entry, params, limits } = *plan;
         let mut store = Store::new(engine.clone());
         let mut host = Host::new(Arc::clone(params));
         host.real = abi.interpreted();
@@ -193,15 +189,8 @@ impl Sandbox {
     ///
     /// # Errors
     /// As [`Sandbox::new`].
-    pub fn started(
-        engine: &Engine,
-        module: &Module,
-        abi: Abi,
-        entry: &str,
-        params: &Arc<[u8]>,
-        limits: Limits,
-    ) -> Result<Self, Fault> {
-        let mut sandbox = Self::instantiated(engine, module, abi, entry, params, limits)?;
+    pub fn started(plan: &Plan<'_>) -> Result<Self, Fault> {
+        let mut sandbox = Self::instantiated(plan)?;
         sandbox.boot_interpreter()?;
         Ok(sandbox)
     }

@@ -9,7 +9,7 @@ use wasmer::{ExternType, FunctionEnv, FunctionType, Store, Type};
 
 use crate::error::{Fault, ModuleError};
 use crate::host::{Host, link};
-use crate::instance::{Abi, Answer, Language, Sandbox};
+use crate::instance::{Abi, Answer, Language, Plan, Sandbox};
 use crate::limits::Limits;
 use crate::runtime::{self, Compiled, MAX_MODULE, capped, points_per_ns};
 use crate::snapshot::{self, Snapshot};
@@ -266,10 +266,20 @@ impl UdfInner {
         if let Some((guest, engine)) = &self.guest
             && let Some(snapshot) = guest.snapshot.get_or_init(|| self.snapshot())
         {
-            let module = &guest.bare.module;
-            return Sandbox::new(engine, module, self.abi, &self.entry, &self.params, self.limits, Some(snapshot));
+            return Sandbox::new(&Plan { engine, module: &guest.bare.module, ..self.plan() }, Some(snapshot));
         }
-        Sandbox::new(&self.engine, &self.module, self.abi, &self.entry, &self.params, self.limits, None)
+        Sandbox::new(&self.plan(), None)
+    }
+
+    fn plan(&self) -> Plan<'_> {
+        Plan {
+            engine: &self.engine,
+            module: &self.module,
+            abi: self.abi,
+            entry: &self.entry,
+            params: &self.params,
+            limits: self.limits,
+        }
     }
 
     /// The image of a started interpreter; `None` where the system gives no room for one: sandboxes then start their own.
@@ -277,7 +287,8 @@ impl UdfInner {
         let nothing: Arc<[u8]> = Arc::from(&br#"{"source":"def process(doc): pass"}"#[..]);
         let limits = Limits { memory_pages: SNAPSHOT_PAGES, stack: SNAPSHOT_STACK, ..self.limits };
         let engine = capped(&self.engine, limits.memory_pages, limits.stack);
-        let started = Sandbox::started(&engine, &self.module, self.abi, &self.entry, &nothing, limits).ok()?;
+        let plan = Plan { engine: &engine, params: &nothing, limits, ..self.plan() };
+        let started = Sandbox::started(&plan).ok()?;
         Snapshot::take(&started.memory, &started.store).ok()
     }
 
