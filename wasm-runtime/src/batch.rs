@@ -15,7 +15,7 @@ use crate::condition::Condition;
 use crate::contract::Contract;
 use crate::deadline::{Deadline, tick, within};
 use crate::document::{Doc, Kind, Meta, State, Text, text_of};
-use crate::effect::{Effect, Terms, settle, unfold};
+use crate::effect::{Effect, Pass, Terms};
 use crate::error::Fault;
 use crate::metadata::Wide;
 use crate::module::Udf;
@@ -31,8 +31,6 @@ pub const LOG_LINES: usize = 64;
 /// Documents, and bytes of them, that go into a UDF in one call where it takes many.
 const CHUNK_DOCUMENTS: usize = 200;
 const CHUNK_BYTES: usize = 1 << 20;
-/// Documents that one stage may make of the documents of a batch.
-const MOST_EXPANDED: usize = 100_000;
 
 /// What one stage did to a batch. Times in nanoseconds, fuel in points, memory in bytes.
 #[pyclass(frozen, get_all, module = "pipelines._wasm")]
@@ -410,25 +408,19 @@ impl Batch {
         mut work: impl FnMut(&[u8], &mut Meta, usize, &mut StageRun) -> Result<Effect, Fault>,
         wide: Option<Wide>,
     ) -> StageRun {
-        let mut run = StageRun::default();
+        let mut pass = Pass::new(terms, wide);
         let body = Arc::clone(&self.body);
-        let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
-        let mut room = MOST_EXPANDED;
         for (at, doc) in self.docs.iter_mut().enumerate().filter(|(_, d)| d.active()) {
             let text = text_of(&body, &doc.text);
             let effect = match wide {
-                None => work(text, &mut doc.meta, at, &mut run),
-                Some(wide) => wide.widened(text, &doc.meta).and_then(|text| work(&text, &mut doc.meta, at, &mut run)),
+                None => work(text, &mut doc.meta, at, &mut pass.run),
+                Some(wide) => {
+                    wide.widened(text, &doc.meta).and_then(|text| work(&text, &mut doc.meta, at, &mut pass.run))
+                }
             };
-            let effect = effect.and_then(|effect| unfold(doc, effect, wide, &mut room));
-            if let Some(parts) = settle(&body, doc, at, effect, terms, &mut run) {
-                expanded.push((at, parts));
-            }
+            pass.settle(&body, doc, at, effect);
         }
-        if !expanded.is_empty() {
-            self.insert(expanded);
-        }
-        run
+        pass.finish(&mut self.docs)
     }
 
     /// One stage over the active documents, some hundred at a time.
@@ -439,10 +431,8 @@ impl Batch {
         work: &mut Work<'_>,
         wide: Option<Wide>,
     ) -> StageRun {
-        let mut run = StageRun::default();
+        let mut pass = Pass::new(terms, wide);
         let body = Arc::clone(&self.body);
-        let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
-        let mut room = MOST_EXPANDED;
         let mut active: Vec<usize> = (0..self.docs.len()).filter(|i| self.docs[*i].active()).collect();
         while !active.is_empty() {
             let mut size = 0;
@@ -464,7 +454,7 @@ impl Batch {
                 .zip(&widened)
                 .filter_map(|(i, text)| text.as_ref().ok().map(|text| (text.as_ref(), &self.docs[*i].meta)))
                 .collect();
-            let mut results = work.call_many(&given, chunk[0], &mut run).into_iter();
+            let mut results = work.call_many(&given, chunk[0], &mut pass.run).into_iter();
             let mut effects = Vec::with_capacity(chunk.len());
             for text in &widened {
                 effects.push(match text {
@@ -478,33 +468,16 @@ impl Batch {
             drop(widened);
             for (at, effect) in chunk.into_iter().zip(effects) {
                 let doc = &mut self.docs[at];
-                let made = effect.and_then(|(effect, ctx)| {
+                let effect = effect.map(|(effect, ctx)| {
                     if let Some(ctx) = ctx {
                         doc.meta.take_ctx(ctx);
                     }
-                    unfold(doc, effect, wide, &mut room)
+                    effect
                 });
-                if let Some(parts) = settle(&body, doc, at, made, terms, &mut run) {
-                    expanded.push((at, parts));
-                }
+                pass.settle(&body, doc, at, effect);
             }
         }
-        if !expanded.is_empty() {
-            self.insert(expanded);
-        }
-        run
-    }
-
-    /// Puts new documents in the places of those that they were made of.
-    fn insert(&mut self, expanded: Vec<(usize, Vec<Doc>)>) {
-        let mut expanded = expanded.into_iter().peekable();
-        let old = std::mem::take(&mut self.docs);
-        for (at, doc) in old.into_iter().enumerate() {
-            match expanded.next_if(|(place, _)| *place == at) {
-                Some((_, parts)) => self.docs.extend(parts),
-                None => self.docs.push(doc),
-            }
-        }
+        pass.finish(&mut self.docs)
     }
 }
 

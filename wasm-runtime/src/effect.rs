@@ -6,6 +6,9 @@ use crate::error::Fault;
 use crate::levels;
 use crate::metadata::Wide;
 
+/// Documents that one stage may make of the documents of a batch.
+const MOST_EXPANDED: usize = 100_000;
+
 /// What a stage does to one document.
 #[derive(Debug, PartialEq)]
 pub enum Effect {
@@ -42,7 +45,7 @@ impl Terms<'_> {
 }
 
 /// What a stage made of a document: its new text, or the documents that take its place.
-pub enum Made {
+enum Made {
     Effect(Effect),
     Moved(Vec<u8>, Meta),
     Several(Vec<Doc>),
@@ -54,7 +57,7 @@ pub enum Made {
 ///
 /// # Errors
 /// For metadata that it cannot have, and too many documents.
-pub fn unfold(doc: &Doc, effect: Effect, wide: Option<Wide>, room: &mut usize) -> Result<Made, Fault> {
+fn unfold(doc: &Doc, effect: Effect, wide: Option<Wide>, room: &mut usize) -> Result<Made, Fault> {
     match (effect, wide) {
         (Effect::Replaced(text), Some(wide)) => {
             let (text, meta) = wide.narrowed(&text, &doc.meta)?;
@@ -87,7 +90,7 @@ pub fn unfold(doc: &Doc, effect: Effect, wide: Option<Wide>, room: &mut usize) -
 }
 
 /// Writes what a stage made into the document and the counts; gives back the documents that take its place.
-pub fn settle(
+fn settle(
     body: &[u8],
     doc: &mut Doc,
     at: usize,
@@ -135,4 +138,42 @@ pub fn settle(
         }
     }
     None
+}
+
+/// One stage over the documents of a batch: what it did so far, and the documents that are to take the places of others.
+pub struct Pass<'t> {
+    terms: &'t Terms<'t>,
+    wide: Option<Wide>,
+    room: usize,
+    expanded: Vec<(usize, Vec<Doc>)>,
+    pub run: StageRun,
+}
+
+impl<'t> Pass<'t> {
+    /// `wide`: whether the stage sees metadata, and takes it back out of what it made.
+    pub fn new(terms: &'t Terms<'t>, wide: Option<Wide>) -> Self {
+        Self { terms, wide, room: MOST_EXPANDED, expanded: Vec::new(), run: StageRun::default() }
+    }
+
+    /// Writes what the stage did to the document at `at` into it and into the counts.
+    pub fn settle(&mut self, body: &[u8], doc: &mut Doc, at: usize, effect: Result<Effect, Fault>) {
+        let made = effect.and_then(|effect| unfold(doc, effect, self.wide, &mut self.room));
+        if let Some(parts) = settle(body, doc, at, made, self.terms, &mut self.run) {
+            self.expanded.push((at, parts));
+        }
+    }
+
+    /// Puts new documents in the places of those that they were made of.
+    pub fn finish(self, docs: &mut Vec<Doc>) -> StageRun {
+        if !self.expanded.is_empty() {
+            let mut expanded = self.expanded.into_iter().peekable();
+            for (at, doc) in std::mem::take(docs).into_iter().enumerate() {
+                match expanded.next_if(|(place, _)| *place == at) {
+                    Some((_, parts)) => docs.extend(parts),
+                    None => docs.push(doc),
+                }
+            }
+        }
+        self.run
+    }
 }
