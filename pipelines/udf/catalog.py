@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import re
@@ -97,11 +98,11 @@ class Catalog:
         with self._lock:
             key = (language, metered)
             if key not in self._guests:
-                path = GUESTS[language]
-                if not path.is_file():
+                found = guest_digests()
+                if language not in found:
                     raise InvalidError(f"this Headrace was built without {language} (python -m guests)", field)
-                code = path.read_bytes()
-                self._guests[key] = Module(code, digest(code), cache_dir=guest_cache(), metered=metered)
+                code = GUESTS[language].read_bytes()
+                self._guests[key] = Module(code, found[language], cache_dir=guest_cache(), metered=metered)
             return self._guests[key]
 
     def udf(self, manifest: Manifest, code: bytes, parameters: bytes, field: str, *, inline: str | None = None) -> Udf:
@@ -181,12 +182,18 @@ def started(udf: Udf, field: str) -> Udf:
     return udf
 
 
+@functools.cache
+def guest_digests() -> dict[str, str]:
+    """The digests of the interpreters that this build has, by language."""
+    return {language: digest(path.read_bytes()) for language, path in GUESTS.items() if path.is_file()}
+
+
 def guest_cache() -> Path:
     """The user's cache folder for the compiled guests, which all proxies of this user share.
 
     What other guests than those of this build left there goes after a month.
     """
-    current = tuple(digest(path.read_bytes()) for path in GUESTS.values() if path.is_file())
+    current = tuple(guest_digests().values())
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "headrace", "compiled")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for path in folder.glob("*.bin"):
