@@ -261,3 +261,15 @@ async def serve(
     for process in started:
         process.end()
     await Http(node, session).delete(f"/{registry}")
+
+
+async def outcome(http: Http, udf: str) -> tuple[str, Any]:
+    """What a UDF makes of `{"a": 1, "s": "x"}`: ("live" | "several" | "dropped" | the type of its error, what is left)."""
+    await http.pipeline(udf, "document", wasm("w", udf))
+    docs = [{"_id": "1", "_source": {"a": 1, "s": "x"}}]
+    answer = (await http.post(f"/_pipeline/{udf}/_execute", {"docs": docs})).json["docs"][0]
+    if "error" in answer:
+        return answer["error"]["type"], None
+    if "docs" in answer:
+        return "several", [each["_source"] for each in answer["docs"]]
+    return ("dropped", None) if answer.get("filtered") else ("live", answer["doc"]["_source"])

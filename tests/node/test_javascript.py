@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Http, wasm
+from tests.conftest import Http, outcome, wasm
 
 
 def javascript(name: str, code: str, **more: Any) -> dict[str, Any]:
@@ -133,18 +133,7 @@ async def test_packages_and_raw_uploads(through: Http, name: str):
 )
 async def test_the_result_contract(through: Http, name: str, returned: str, state: str, document: Any):
     await put(through, name, f"function process(doc) {{ return {returned} }}")
-    await through.pipeline(name, "document", wasm("w", name))
-    answer = (
-        await through.post(f"/_pipeline/{name}/_execute", {"docs": [{"_id": "1", "_source": {"a": 1, "s": "x"}}]})
-    ).json["docs"][0]
-    if state == "several":
-        assert [d["_source"] for d in answer["docs"]] == document
-    elif state == "dropped":
-        assert answer["filtered"] is True
-    elif state == "live":
-        assert answer["doc"]["_source"] == document
-    else:
-        assert answer["error"]["type"] == state
+    assert await outcome(through, name) == (state, document)
 
 
 async def test_numbers_that_a_udf_leaves_alone_keep_their_digits(through: Http, direct: Http, name: str):
