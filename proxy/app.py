@@ -29,6 +29,7 @@ from proxy.protocol import media
 from proxy.protocol.errors import error_body
 from proxy.protocol.target import Target
 from proxy.runner import Runner
+from proxy.server import Server
 from proxy.store import Store
 from proxy.upstream import VENDOR_MEDIA, ClusterRefusedError, Upstream, WholeResponse
 
@@ -88,7 +89,7 @@ class Proxy:
             settings.size("max_body"),
         )
         await registry.start()
-        server = web.Server(
+        server = Server(
             self.handle,
             handler_cancellation=True,
             auto_decompress=False,
