@@ -1,8 +1,8 @@
-"""Cursors of the cluster (scrolls, points in time) as clients get them: sealed, with what pipelines must be told later.
+"""Cursors of the cluster as clients get them: sealed, with what pipelines must be told later.
 
-A scroll's later pages and searches over a point in time name no index. What was decided at their beginning travels in
-the cursor itself, so that any proxy with the same secret goes on with it; a seal keeps clients from leaving it out
-where a final pipeline would be skipped. Nothing in a cursor is secret.
+Later pages of a scroll, searches over a point in time and the answers of asynchronous searches name no index. What was
+decided at their beginning travels in the cursor itself, so that any proxy with the same secret goes on with it; a seal
+keeps clients from leaving it out where a final pipeline would be skipped. Nothing in a cursor is secret.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class PinnedPart(msgspec.Struct, array_like=True):
 
 
 class Cursor(msgspec.Struct, omit_defaults=True):
-    """A cursor of the cluster. `kind` is `scroll` or `pit`; `expression` is what a point in time is of."""
+    """A cursor of the cluster. `kind` is `scroll`, `pit` or `async`; `expression` is what a point in time is of."""
 
     kind: str
     id: str = ""
@@ -81,7 +81,7 @@ class Cursors:
 
 
 def _broken(kind: str) -> InvalidError:
-    name = {"scroll": "scroll_id", "pit": "pit id"}.get(kind, kind)
+    name = {"scroll": "scroll_id", "pit": "pit id", "async": "id of an asynchronous search"}.get(kind, kind)
     return InvalidError(
         f"this {name} was not made by this proxy, or by one with another cursor_secret; begin the search again"
     )

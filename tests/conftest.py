@@ -89,8 +89,8 @@ class Http:
     async def post(self, target: str, body: Any = None, **kw: Any) -> Answer:
         return await self("POST", target, body, **kw)
 
-    async def delete(self, target: str, **kw: Any) -> Answer:
-        return await self("DELETE", target, **kw)
+    async def delete(self, target: str, body: Any = None, **kw: Any) -> Answer:
+        return await self("DELETE", target, body, **kw)
 
     async def bulk(self, *lines: Any, target: str = "/_bulk?refresh=true") -> Answer:
         return await self.post(target, ndjson(*lines), headers=NDJSON)

@@ -1,4 +1,8 @@
-"""Points in time: what they are of travels in their id, so that searches over them find their pipelines."""
+"""Points in time: what they are of travels in their id, so that searches over them find their pipelines.
+
+OpenSearch's form is `_search/point_in_time`, Elasticsearch's `_pit`. With `elasticsearch_compat` the second is
+translated into the first: OpenSearch does not know it.
+"""
 
 from __future__ import annotations
 
@@ -7,45 +11,60 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipelines import PipelineType
-from pipelines.definition import object_of
+from pipelines.definition import members_of, object_of
 from proxy.cursors import Cursor
-from proxy.handlers.searching import replaced
+from proxy.handlers.searching import sealed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiohttp import web
 
     from proxy.handlers.call import Call
 
 _KINDS = {PipelineType.QUERY, PipelineType.RESULT}
+_PATH = "/_search/point_in_time"
 
 
 async def create(call: Call) -> web.StreamResponse:
     """Makes a point in time; the client gets its id with the indexes in it."""
-    if not call.snapshot.types & _KINDS:
+    translated = _translated(call)
+    watched = bool(call.snapshot.types & _KINDS)
+    if not watched and not translated:
         return await call.stream_on()
-    indexes = await call.parts.resolver.concrete(call.params["index"])
+    member = "pit_id" if translated or "_pit" not in call.target.segments else "id"
+    indexes = await call.parts.resolver.concrete(call.params["index"]) if watched else []
+    if translated:
+        call.target = call.target.at(call.target.raw_path.rstrip("/").removesuffix("/_pit") + _PATH)
     answer = await call.exchange(await call.body(), changed=False, unfiltered=True)
     if not answer.ok or not answer.json:
         return await call.reply_answer(answer)
-    cursor = Cursor("pit", expression=",".join(indexes) or call.params["index"])
-    return await call.reply_answer(answer, replaced(answer.body, "pit_id", call.parts.cursors.sealer(cursor)))
+    body = answer.body
+    if watched:
+        cursor = Cursor("pit", expression=",".join(indexes) or call.params["index"])
+        body = sealed(body, member, call.parts.cursors.sealer(cursor))
+    if translated:
+        body = msgspec.json.encode({"id": members_of(body)["pit_id"]})
+    return await call.reply_answer(answer, body)
 
 
 async def delete(call: Call) -> web.StreamResponse:
     """Deletes points in time; the answer names them as the client did."""
+    if _translated(call):
+        return await _delete_translated(call)
     if not call.snapshot.types & _KINDS:
         return await call.stream_on()
     body = await call.text()
     if body:
         call.require_json()
     request = object_of(body) if body else {}
-    given = request.get("pit_id", [])
-    ids = [str(each) for each in (given if isinstance(given, list) else [given])]
-    opened = {each: call.parts.cursors.open("pit", each) for each in ids}
-    if not any(opened.values()):
+    member = "id" if "_pit" in call.target.segments else "pit_id"
+    given = request.get(member, [])
+    opener = _opener(call)
+    theirs = {opener(each): each for each in map(str, given if isinstance(given, list) else [given])}
+    if all(id_ == text for id_, text in theirs.items()):
         return await call.send_on(body, changed=True)
-    theirs = {cursor.id if cursor else text: text for text, cursor in opened.items()}
-    request["pit_id"] = list(theirs)
+    request[member] = list(theirs) if member == "pit_id" else next(iter(theirs))
     answer = await call.exchange(msgspec.json.encode(request), unfiltered=True)
     if not answer.ok or not answer.json:
         return await call.reply_answer(answer)
@@ -53,3 +72,29 @@ async def delete(call: Call) -> web.StreamResponse:
     for pit in told.get("pits", []):
         pit["pit_id"] = theirs.get(pit.get("pit_id"), pit.get("pit_id"))
     return await call.reply_answer(answer, msgspec.json.encode(told))
+
+
+async def _delete_translated(call: Call) -> web.StreamResponse:
+    """`DELETE /_pit` in OpenSearch's words, and its answer in Elasticsearch's."""
+    request = object_of(await call.text())
+    call.target = call.target.at(_PATH)
+    wanted = {"pit_id": [_opener(call)(str(request.get("id")))]}
+    answer = await call.exchange(msgspec.json.encode(wanted), unfiltered=True)
+    if not answer.ok or not answer.json:
+        return await call.reply_answer(answer)
+    ended = [pit["successful"] for pit in msgspec.json.decode(answer.body)["pits"]]
+    return await call.reply_json(200, {"succeeded": all(ended), "num_freed": sum(ended)})
+
+
+def _translated(call: Call) -> bool:
+    return call.parts.settings.elasticsearch_compat and "_pit" in call.target.segments
+
+
+def _opener(call: Call) -> Callable[[str], str]:
+    """What gives the cluster's own id for a sealed one; any other stays."""
+
+    def opener(text: str) -> str:
+        cursor = call.parts.cursors.open("pit", text)
+        return cursor.id if cursor else text
+
+    return opener

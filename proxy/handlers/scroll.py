@@ -10,7 +10,7 @@ from pipelines import PipelineType
 from pipelines.definition import object_of
 from pipelines.errors import InvalidError
 from proxy.handlers import choice
-from proxy.handlers.searching import RESULT_FINAL, Searching, replaced, unpinned
+from proxy.handlers.searching import RESULT_FINAL, Searching, sealed, unpinned
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -46,7 +46,7 @@ async def page(call: Call) -> web.StreamResponse:
     body = await work.results(parts, answer.body)
     if work.runs:
         call.extra["X-Pipeline"] = choice.header(work.runs)
-    return await call.reply_answer(answer, replaced(body, "_scroll_id", call.parts.cursors.sealer(cursor)))
+    return await call.reply_answer(answer, sealed(body, "_scroll_id", call.parts.cursors.sealer(cursor)))
 
 
 async def clear(call: Call) -> web.StreamResponse:

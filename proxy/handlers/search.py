@@ -19,7 +19,7 @@ from proxy.handlers.searching import (
     Searching,
     is_ours,
     pinned,
-    replaced,
+    sealed,
     strip_names,
     warn_of_conflicts,
 )
@@ -140,8 +140,8 @@ def _fold(work: Searching) -> None:
 
 def _makes_cursor(work: Searching, snapshot: Snapshot, results: list[tuple[Slot, Part]]) -> bool:
     """Whether the answer holds a cursor that must be sealed: later pages need the pipelines of this one."""
-    scrolls = work.call.target.get("scroll") is not None and (bool(results) or RESULT_FINAL in snapshot.bound)
-    return scrolls or work.pit is not None
+    begins = work.asynchronous or work.call.target.get("scroll") is not None
+    return (begins and (bool(results) or RESULT_FINAL in snapshot.bound)) or work.pit is not None
 
 
 def _check_result_surface(call: Call) -> None:
@@ -170,9 +170,10 @@ async def _with_results(work: Searching, results: list[tuple[Slot, Part]]) -> we
 
 
 def _sealed(work: Searching, results: list[tuple[Slot, Part]], body: bytes) -> bytes:
-    """The response with its cursors sealed: the scroll that it begins, the point in time that it was over."""
-    if work.call.target.get("scroll") is not None:
+    """The answer with its cursors sealed: the scroll or asynchronous search that it begins, its point in time."""
+    kind, member = ("async", "id") if work.asynchronous else ("scroll", "_scroll_id")
+    if work.asynchronous or work.call.target.get("scroll") is not None:
         ctx = work.ctx.decode() if work.ctx is not None else None
-        cursor = Cursor("scroll", results=pinned(results), ctx=ctx)
-        body = replaced(body, "_scroll_id", work.call.parts.cursors.sealer(cursor))
+        cursor = Cursor(kind, results=pinned(results), ctx=ctx)
+        body = sealed(body, member, work.call.parts.cursors.sealer(cursor))
     return work.seal_point_in_time(body)

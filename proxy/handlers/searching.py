@@ -33,7 +33,7 @@ class Searching:
     """A search: what it is over, its body (JSON, or nothing), its context, and the runs so far.
 
     `changed`: the body is no longer the one that came. `pit`: the sealed point in time that it is over. `rendered`: it
-    came as a template.
+    came as a template. `asynchronous`: the response comes as a member of the answer, and perhaps not yet.
     """
 
     call: Call
@@ -43,6 +43,7 @@ class Searching:
     pit: Cursor | None = None
     ctx: bytes | None = None
     rendered: bool = False
+    asynchronous: bool = False
     runs: list[tuple[Slot, Execution]] = field(default_factory=list)
 
     @property
@@ -67,10 +68,20 @@ class Searching:
         return batch.document(0)
 
     async def results(self, parts: list[tuple[Slot, Part]], text: bytes) -> bytes:
-        """A response after result pipelines. Raises StageError."""
+        """An answer with its response after result pipelines. Raises StageError."""
+        if self.asynchronous:
+            members = members_of(text)
+            response = bytes(members.get("response", b"null"))
+            if response == b"null":
+                return text
+            members["response"] = msgspec.Raw(await self._through(parts, response))
+            return msgspec.json.encode(members)
+        return await self._through(parts, text)
+
+    async def _through(self, parts: list[tuple[Slot, Part]], response: bytes) -> bytes:
         for slot, part in parts:
-            text = await self.run(slot, part, text)
-        return text
+            response = await self.run(slot, part, response)
+        return response
 
     async def choose(self, snapshot: Snapshot, named: str | None) -> SearchChoice:
         """The pipelines of this search; `named`: what the request itself names, in place of the defaults.
@@ -132,7 +143,7 @@ class Searching:
         """A response with its point in time sealed as the request's was."""
         if self.pit is None:
             return response
-        return replaced(response, "pit_id", self.call.parts.cursors.sealer(self.pit))
+        return sealed(response, "pit_id", self.call.parts.cursors.sealer(self.pit))
 
 
 def _put(chosen: SearchChoice, kind: PipelineType, pipeline: Pipeline | None) -> None:
@@ -180,11 +191,11 @@ def unpinned(snapshot: Snapshot, parts: list[PinnedPart]) -> list[tuple[Slot, Pa
     ]
 
 
-def replaced(body: bytes, member: str, new: Callable[[str], str]) -> bytes:
-    """`body` with another text in a member that holds one."""
+def sealed(body: bytes, member: str, sealer: Callable[[str], str]) -> bytes:
+    """`body` with its cursor, the text of `member`, sealed; one without a cursor as it is."""
     members = members_of(body)
-    if member not in members:
+    cursor = msgspec.json.decode(members.get(member, b"null"))
+    if not isinstance(cursor, str):
         return body
-    old = msgspec.json.decode(members[member], type=str)
-    members[member] = msgspec.Raw(msgspec.json.encode(new(old)))
+    members[member] = msgspec.Raw(msgspec.json.encode(sealer(cursor)))
     return msgspec.json.encode(members)

@@ -47,12 +47,18 @@ async def test_an_application_of_elasticsearch(compatible: Http, direct: Http, n
             client.get(index=name, id="none")
         except module.NotFoundError:
             out.append("missing")
+        if major > 7:
+            pit = client.open_point_in_time(index=name, keep_alive="1m")["id"]
+            pages = client.search(pit={"id": pit, "keep_alive": "1m"}, sort=["n"], size=1)
+            out.append([hit["_id"] for hit in pages["hits"]["hits"]])
+            out.append(dict(client.close_point_in_time(id=pages["pit_id"])))
         client.close()
         return out
 
     found = await asyncio.to_thread(story)
     sources = [{"n": n, "x": 1} for n in (2, 3, 4)]
-    assert found == ["7.10.2", True, (6, []), sources, 3, ["2", "3", "4"], {"n": 1, "x": 1}, "missing"]
+    over_pit: list[Any] = [["2"], {"succeeded": True, "num_freed": 1}] if major > 7 else []
+    assert found == ["7.10.2", True, (6, []), sources, 3, ["2", "3", "4"], {"n": 1, "x": 1}, "missing", *over_pit]
 
 
 async def test_media_types_come_back_as_they_were_asked_for(compatible: Http, name: str):
@@ -66,6 +72,14 @@ async def test_media_types_come_back_as_they_were_asked_for(compatible: Http, na
     assert (bulk.status, bulk.json["errors"]) == (200, False), bulk.body
     missing = await compatible.get("/_pipeline/none", headers={"Accept": vendor})
     assert (missing.status, missing.headers["X-Elastic-Product"]) == (404, "Elasticsearch")
+
+
+async def test_points_in_time_of_elasticsearch_without_any_pipeline(compatible: Http, name: str):
+    await compatible.index(name)
+    pit = (await compatible.post(f"/{name}/_pit?keep_alive=1m")).json["id"]
+    assert (await compatible.post("/_search", {"pit": {"id": pit}})).status == 200
+    assert (await compatible.delete("/_pit", body={"id": pit})).json == {"succeeded": True, "num_freed": 1}
+    assert (await compatible.post(f"/{name}-none/_pit?keep_alive=1m")).status == 404
 
 
 async def test_without_the_setting_nothing_is_pretended(through: Http):
