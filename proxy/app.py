@@ -83,7 +83,7 @@ class Proxy:
             Runner(settings),
             metrics,
             Cursors(secret_of(settings.cursor_secret, settings.state_folder)),
-            Permissions(),
+            Permissions([role.strip() for role in settings.admin_roles.split(",") if role.strip()]),
             Budget(settings.size("body_memory")),
             settings.seconds("client_timeout"),
             settings.size("max_body"),

@@ -40,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     registry_password: str = ""
     registry_poll: str = "500ms"
     admin_token: str = ""
+    admin_roles: str = "all_access"
     cursor_secret: str = ""
     document_pipeline: str = ""
     query_pipeline: str = ""

@@ -14,7 +14,7 @@ from pipelines.association import Slot
 from pipelines.definition import members_of
 from pipelines.errors import StageError, UnsupportedError
 from proxy.handlers import choice
-from proxy.handlers.choice import Part
+from proxy.handlers.choice import Chosen, Part
 from proxy.handlers.searching import RESULT, RESULT_FINAL, Searching
 from proxy.protocol.errors import error_object
 
@@ -39,7 +39,7 @@ class _Response(msgspec.Struct):
 
 async def document(call: Call) -> web.StreamResponse:
     """`GET /{index}/_doc/{id}` and `_source/{id}`."""
-    parts = await protecting(call, call.params["index"])
+    parts = await protecting(call, call.params["index"], _taken(call))
     if not parts:
         return await call.stream_on()
     sent, source_only = call.target, call.target.segments[-2] == "_source"
@@ -69,10 +69,11 @@ async def document(call: Call) -> web.StreamResponse:
 
 async def mget(call: Call) -> web.StreamResponse:
     """`_mget`: each document by its own index; one that fails in its pipeline is its own error."""
-    if RESULT not in call.snapshot.bound_types:
+    given = _taken(call)
+    if given is None and RESULT not in call.snapshot.bound_types:
         return await call.stream_on()
     answer = await call.exchange(await call.body(), changed=False, unfiltered=True)
-    if not answer.json and await protecting(call, "_all"):
+    if not answer.json and await protecting(call, "_all", given):
         answer.require_json()
     if not answer.ok or not answer.json:
         return await call.reply_answer(answer)
@@ -84,7 +85,7 @@ async def mget(call: Call) -> web.StreamResponse:
         about = members_of(bytes(doc))
         index = msgspec.json.decode(about["_index"], type=str)
         if index not in found:
-            found[index] = await protecting(call, index)
+            found[index] = await protecting(call, index, given)
         there = bytes(about.get("found", msgspec.Raw(b"false"))) == b"true"
         made.append(await _one(call, bytes(doc), found[index]) if found[index] and there else bytes(doc))
     members["docs"] = msgspec.Raw(b"[" + b",".join(made) + b"]")
@@ -110,19 +111,31 @@ async def term_vectors(call: Call) -> web.StreamResponse:
 
 async def refuse_protected(call: Call) -> None:
     """Raises UnsupportedError where the request would show documents of a protected index in a form of its own."""
-    if await protecting(call, call.params.get("index", "_all")):
+    if await protecting(call, call.params.get("index", "_all"), _taken(call)):
         raise UnsupportedError(
             "this would show documents that result pipelines protect, in a form that they cannot read"
         )
 
 
-async def protecting(call: Call, expression: str) -> list[tuple[Slot, Part]]:
-    """The result pipelines that protect an index of `expression`."""
+def _taken(call: Call) -> Chosen | None:
+    """The request's own `result_pipeline`, taken out of the URL. Raises InvalidError for one that is not there."""
+    if RESULT not in call.snapshot.types:
+        return None
+    given = choice.override(call, call.snapshot, RESULT)
+    call.target = call.target.without(choice.OVERRIDES[RESULT])
+    return given
+
+
+async def protecting(call: Call, expression: str, given: Chosen | None) -> list[tuple[Slot, Part]]:
+    """The result pipelines that protect an index of `expression`; `given` is in place of the default ones."""
     snapshot = call.snapshot
-    if RESULT not in snapshot.bound_types:
-        return []
-    parts = []
-    for held in await choice.held(snapshot, call.parts.resolver, expression, (Slot(RESULT), RESULT_FINAL)):
+    parts: list[tuple[Slot, Part]] = []
+    slots = [RESULT_FINAL]
+    if given is None:
+        slots.insert(0, Slot(RESULT))
+    elif given.pipeline is not None:
+        parts.append((Slot(RESULT), Part(given.pipeline)))
+    for held in await choice.held(snapshot, call.parts.resolver, expression, slots):
         for name in held.names:
             pipeline = snapshot.attached(RESULT, name)
             if pipeline.definition.enabled and (held.slot.final or pipeline.protects):

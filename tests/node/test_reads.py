@@ -33,6 +33,24 @@ async def test_a_document_by_its_id(through: Http, protected: str):
     assert short.json == {"_source": {"w": "***"}}
 
 
+async def test_the_request_s_own_pipeline_is_in_place_of_the_default_one(through: Http, protected: str, name: str):
+    note = {"name": "n", "type": "python", "config": {"code": "hit['_source']['x'] = 1", "scope": "hit"}}
+    await through.pipeline(f"{name}-x", "result", note)
+    final = (await through.get(f"/{name}/_settings")).json[name]["settings"]["index"]["result"].get("final_pipeline")
+    w = "***" if final else "secret"
+    for target in ("_doc/0", "_source/0", "_mget"):
+        for value, more in (("_none", {}), (f"{name}-x", {"x": 1})):
+            body = {"ids": ["0"]} if target == "_mget" else None
+            answer = await through("GET", f"/{name}/{target}?result_pipeline={value}", body)
+            assert answer.status == 200, answer.body
+            told = answer.json["docs"][0] if body else answer.json
+            assert told.get("_source", told) == {"w": w, "n": 0, **more}
+    unknown = await through.get(f"/{name}/_doc/0?result_pipeline=not-there")
+    assert (unknown.status, "does not exist" in unknown.error["reason"]) == (400, True)
+    vectors = await through.get(f"/{name}/_termvectors/0?fields=w&result_pipeline=_none")
+    assert vectors.status == (501 if final else 200), vectors.body
+
+
 async def test_a_document_that_is_removed_or_fails(through: Http, protected: str):
     gone = await through.get(f"/{protected}/_doc/1")
     assert (gone.status, gone.json) == (404, {"_index": protected, "_id": "1", "found": False})

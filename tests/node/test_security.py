@@ -88,11 +88,20 @@ async def test_changes_are_audited_refused_ones_too(node, session, tmp_path, nam
 class Plugin:
     """A cluster with the security plugin's answers to permission checks, and nothing else; by user and path."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, old: bool = False) -> None:
         self.checks: list[tuple[str, str]] = []
+        self.old = old
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         user = user_of(request.headers.get("Authorization", ""))
+        if self.old and (user or request.path.startswith("/.headrace")):
+            if request.path == "/_plugins/_security/authinfo":
+                self.checks.append((user, request.path))
+                roles = {"admin": ["own_index", "all_access"], "operator": ["pipelines"]}.get(user, ["own_index"])
+                return web.json_response({"user_name": user, "backend_roles": ["all_access"], "roles": roles})
+            if "perform_permission_check" in request.query:
+                reason = f"request [{request.path}] contains unrecognized parameter: [perform_permission_check]"
+                return web.json_response({"error": {"type": "x", "reason": reason}, "status": 400}, status=400)
         if request.query.get("perform_permission_check") == "true":
             self.checks.append((user, request.path))
             if not user:
@@ -139,6 +148,35 @@ async def test_the_cluster_says_who_may(session, tmp_path, name):
         assert allowed.status != 403, allowed.body
     finally:
         await proxy.stop()
+        await runner.cleanup()
+
+
+async def test_with_the_plugin_of_opensearch_2_roles_decide(session, tmp_path, name):
+    plugin = Plugin(old=True)
+    runner = web.ServerRunner(web.Server(plugin))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    upstream = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    settings = settings_for(upstream, tmp_path, listen="0.0.0.0:0", admin_roles="all_access, pipelines")
+    trial = {"pipeline": BODY, "input": {"a": 1}}
+    try:
+        async with running_proxy(settings, session) as http:
+            http.base = http.base.replace("0.0.0.0", "127.0.0.1")
+            for user, status in (("reader", 403), ("operator", 200), ("admin", 200), ("operator", 200)):
+                headers = {"Authorization": aiohttp.encode_basic_auth(user, "x")}
+                answer = await http.post("/_pipeline/_execute", trial, headers=headers)
+                assert answer.status == status, answer.body
+                if status == 403:
+                    assert "the role all_access or pipelines" in answer.error["reason"]
+            assert plugin.checks.count(("operator", "/_plugins/_security/authinfo")) == 1, "a yes is kept"
+            refused = await http.put(
+                "/_pipeline/_association/m*",
+                {"document": "_none"},
+                headers={"Authorization": aiohttp.encode_basic_auth("reader", "x")},
+            )
+            assert refused.status == 403, refused.body
+            assert (await http.post("/_pipeline/_execute", trial)).status == 401
+    finally:
         await runner.cleanup()
 
 
