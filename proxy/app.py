@@ -91,6 +91,7 @@ class Proxy:
         await registry.start()
         server = Server(
             self.handle,
+            head_seconds=settings.seconds("client_timeout"),
             handler_cancellation=True,
             auto_decompress=False,
             max_line_size=16384,

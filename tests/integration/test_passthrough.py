@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import socket
+import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,10 @@ class Cluster:
 
     answers: dict[str, bytes] = field(default_factory=dict)
     seen: list[bytes] = field(default_factory=list)
+    broken: int = 0
+    """Requests whose bodies are not whole."""
+    gone: int = 0
+    """Connections that have ended."""
     port: int = 0
 
     async def start(self) -> asyncio.Server:
@@ -35,7 +41,9 @@ class Cluster:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 target = head.split(b" ", 2)[1].decode()
+                self.broken += 1
                 body = await self._body(reader, head)
+                self.broken -= 1
                 registry = target.startswith("/.headrace")
                 if not registry and not target.startswith(("/_alias", "/_data_stream")):
                     self.seen.append(head + body)
@@ -47,6 +55,7 @@ class Cluster:
                     break
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
+        self.gone += 1
         writer.close()
 
     @staticmethod
@@ -55,7 +64,7 @@ class Cluster:
         if b"transfer-encoding: chunked" in lower:
             body = b""
             while True:
-                size = int(await reader.readline(), 16)
+                size = int((await reader.readuntil(b"\r\n")), 16)
                 body += await reader.readexactly(size)
                 await reader.readexactly(2)
                 if size == 0:
@@ -276,6 +285,28 @@ async def test_a_large_answer_that_breaks_off_does_not_look_complete(wired: Wire
     assert len(got.partition(b"\r\n\r\n")[2]) < 5_000_000
 
 
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 3000000", b"Transfer-Encoding: chunked"], ids=["length", "chunked"]
+)
+@pytest.mark.parametrize("reset", [True, False], ids=["reset", "closed"])
+async def test_a_body_that_breaks_off_is_never_whole_to_the_cluster(wired: Wired, framing: bytes, reset: bool):
+    _, writer = await asyncio.open_connection("127.0.0.1", wired.port)
+    piece = b"x" * 2_000_000
+    sent = b"%x\r\n%b\r\n" % (len(piece), piece) if b"chunked" in framing else piece
+    wired.cluster.gone = 0
+    writer.write(b"POST /x HTTP/1.1\r\nHost: p\r\n" + framing + b"\r\n\r\n" + sent)
+    await writer.drain()
+    await asyncio.sleep(0.1)
+    if reset:
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.close()
+    for _ in range(100):
+        if wired.cluster.gone:
+            break
+        await asyncio.sleep(0.02)
+    assert (wired.cluster.gone, wired.cluster.broken, wired.cluster.seen) == (1, 1, [])
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "POST"])
 async def test_a_write_is_never_sent_twice(wired: Wired, method: str):
     """The kept connection is closed by the cluster as the request arrives: nobody can know whether it was carried out."""
@@ -365,6 +396,7 @@ async def test_a_client_that_does_not_go_on_is_let_go(tmp_path: Any):
         got = await wired(b"POST /x HTTP/1.1\r\nHost: p\r\nContent-Length: 70000\r\n\r\nonly this")
         assert got.startswith(b"HTTP/1.1 408 ")
         assert b"timeout_exception" in got
+        assert await wired(b"POST /x HTTP/1.1\r\nHost: p\r\nX: the head does not end") == b""
         assert cluster.seen == []
     finally:
         await proxy.stop()
