@@ -8,8 +8,9 @@ import re
 
 import pytest
 
+from tests.clients.identity import attach_identity
 from tests.clients.yaml_suite import Suite, cases, fetch
-from tests.conftest import Http, wasm
+from tests.conftest import Http
 
 # Everything with HEADRACE_YAML_SUITE=.; by default the surfaces that Headrace reads or shapes.
 CHOSEN = os.environ.get(
@@ -36,19 +37,11 @@ def compare(node: str, proxy: str) -> tuple[dict[str, tuple[str, str]], int]:
     return different, passed
 
 
-IDENTITY = "def process(doc):\n    return doc\n"
-
-
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("identity", [False, True], ids=["no-pipelines", "identity-pipelines"])
 async def test_the_pass_lists_are_equal(node: str, through: Http, name: str, identity: bool):
     if identity:
-        await through.put(f"/_udf/{name}", {"language": "python", "source": IDENTITY})
-        for kind in ("document", "query", "result"):
-            await through.pipeline(name, kind, wasm("identity", name))
-        attached = dict.fromkeys(("document", "query", "result"), name)
-        made = await through.put("/_pipeline/_association/*", attached)
-        assert made.status in (200, 201), made.body
+        await attach_identity(through, name)
     different, passed = await asyncio.to_thread(compare, node, through.base)
     assert different == {}
     assert passed > 150

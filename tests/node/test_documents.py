@@ -281,6 +281,18 @@ async def test_a_malformed_bulk_is_answered_in_the_cluster_s_words(through: Http
     assert (ours.status, ours.json) == (theirs.status, theirs.json)
 
 
+@pytest.mark.parametrize("target", ["PUT {}/_doc/1", "POST {}/_doc", "PUT {}/_create/1", "POST {}/_update/1"])
+async def test_a_write_without_a_body_is_refused_in_the_cluster_s_words(
+    through: Http, direct: Http, name: str, target: str
+):
+    await through.pipeline(name, "document", native("s", "set", field="x", value=1))
+    await through.index(name, document=name)
+    method, _, path = target.format(f"/{name}").partition(" ")
+    mine, theirs = [await http(method, path) for http in (through, direct)]
+    assert (mine.status, mine.json) == (theirs.status, theirs.json)
+    assert mine.status == 400
+
+
 async def test_a_policy_of_continue_keeps_the_input(through: Http, direct: Http, name: str):
     await through.pipeline(name, "document", LOWER, SET, on_failure="continue")
     await through.index(name, document=name)

@@ -1,0 +1,21 @@
+"""Pipelines that change nothing, on every index: what runs through them must look as if it had not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.conftest import wasm
+
+if TYPE_CHECKING:
+    from tests.conftest import Http
+
+CODE = "def process(doc):\n    return doc\n"
+
+
+async def attach_identity(through: Http, name: str) -> None:
+    """Attaches a pipeline of each type, with one Python UDF that returns what it gets, to all indexes."""
+    await through.put(f"/_udf/{name}", {"language": "python", "source": CODE})
+    for kind in ("document", "query", "result"):
+        await through.pipeline(name, kind, wasm("identity", name))
+    made = await through.put("/_pipeline/_association/*", dict.fromkeys(("document", "query", "result"), name))
+    assert made.status in (200, 201), made.body
