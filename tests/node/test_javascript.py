@@ -133,7 +133,7 @@ async def test_packages_and_raw_uploads(through: Http, name: str):
 )
 async def test_the_result_contract(through: Http, name: str, returned: str, state: str, document: Any):
     # The contract is under test, not the speed of a busy machine.
-    await put(through, name, f"function process(doc) {{ return {returned} }}", timeout="2s")
+    await put(through, name, f"function process(doc) {{ return {returned} }}", limits={"timeout": "2s"})
     assert await outcome(through, name) == (state, document)
 
 

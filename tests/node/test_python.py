@@ -101,7 +101,7 @@ async def test_raw_uploads_take_their_headers(through: Http, name: str):
 )
 async def test_the_result_contract(through: Http, name: str, returned: str, state: str, document: Any):
     # The contract is under test, not the speed of a busy machine.
-    await put(through, name, f"def process(doc):\n    return {returned}\n", timeout="2s")
+    await put(through, name, f"def process(doc):\n    return {returned}\n", limits={"timeout": "2s"})
     assert await outcome(through, name) == (state, document)
 
 
