@@ -12,12 +12,24 @@ from hypothesis import strategies as st
 from pipelines._wasm import Native
 from pipelines.batch import Batch, Bulk, Deadline, check_object, filter_path
 
+METADATA = {
+    "_index",
+    "_id",
+    "_routing",
+    "_version",
+    "_version_type",
+    "_if_seq_no",
+    "_if_primary_term",
+    "_ingest",
+    "_source",
+}
+"""Names that no document of the cluster has at its top."""
 keys = st.text(min_size=1, max_size=6).filter(lambda s: not any(c in s for c in ".[]{}") and s.strip() == s)
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8)
 )
 values = st.recursive(scalars, lambda v: st.lists(v, max_size=3) | st.dictionaries(keys, v, max_size=3), max_leaves=12)
-documents = st.dictionaries(keys, values, max_size=5)
+documents = st.dictionaries(keys.filter(lambda k: k not in METADATA), values, max_size=5)
 layouts = st.sampled_from([{}, {"indent": 2}, {"separators": (",", ":")}, {"ensure_ascii": False}])
 
 
@@ -31,19 +43,6 @@ def run(function: str, parameters: dict[str, Any], text: bytes) -> tuple[str, An
 
 def dump(value: Any, layout: dict[str, Any]) -> bytes:
     return json.dumps(value, **layout).encode("utf-8", "surrogatepass")
-
-
-METADATA = {
-    "_index",
-    "_id",
-    "_routing",
-    "_version",
-    "_version_type",
-    "_if_seq_no",
-    "_if_primary_term",
-    "_ingest",
-    "_source",
-}
 
 
 @given(documents, keys.filter(lambda k: k not in METADATA), values.filter(lambda v: v is not None), layouts)
