@@ -31,7 +31,7 @@ from proxy.protocol.target import Target
 from proxy.runner import Runner
 from proxy.server import Server
 from proxy.store import Store
-from proxy.upstream import VENDOR_MEDIA, ClusterRefusedError, Upstream, WholeResponse
+from proxy.upstream import VENDOR_MEDIA, ClusterRefusedError, Upstream, send_whole
 
 if TYPE_CHECKING:
     from proxy.settings import Settings
@@ -192,7 +192,5 @@ async def refuse(call: Call, error: HeadraceError) -> web.StreamResponse:
     if isinstance(error, MethodError):
         headers[hdrs.ALLOW] = ", ".join(routes.allowed(call.target.segments))
     headers.extend(call.extra)
-    response = WholeResponse(error.status, "", headers, call.shaped(error_body(error)))
-    if not call.request.content.is_eof():
-        response.force_close()
-    return await response.send(call.request)
+    body, close = call.shaped(error_body(error)), not call.request.content.is_eof()
+    return await send_whole(call.request, error.status, "", headers, body, close=close)

@@ -1,77 +1,69 @@
-"""The cluster as the proxy talks to it: one client session, raw targets, raw bodies, streamed both ways.
+"""The cluster as the proxy talks to it: raw targets, raw headers, raw bodies, streamed both ways.
 
-Header rules: hop-by-hop headers end here (RFC 9110, section 7.6.1), everything else passes unchanged, duplicates
-included; `X-Forwarded-For` is appended to. A write is never sent again once a byte of it has left, and nothing is
-decoded.
+Header rules: hop-by-hop headers end here (RFC 9110, section 7.6.1), everything else passes unchanged, byte for byte,
+duplicates included; `X-Forwarded-For` is appended to. A write is never sent again once a byte of it has left, and
+nothing is decoded. Connections are `connections.py`.
 """
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import asyncio
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
-from yarl import URL
 
 from pipelines.errors import HeadraceError, MediaTypeError, UnreachableError, UpstreamError, UpstreamTimeoutError
-from proxy import tls
+from proxy import connections, tls
+from proxy.connections import SMALL
 from proxy.nodes import Nodes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import Callable, Iterable
 
+    from proxy.connections import Body, Exchange
     from proxy.nodes import Node
     from proxy.settings import Settings
 
+    RawHeaders = Iterable[tuple[bytes, bytes]]
+
 HOP_BY_HOP = frozenset(
     {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
     }
 )
 ADMIN_HEADER = "X-Headrace-Admin-Token"
 """Carries the admin token; never sent on."""
 VENDOR_MEDIA = "headrace.vendor_media"
 """What a request notes of its client: the media type of its own that it wants JSON called."""
-_NOT_SENT_ON = HOP_BY_HOP | {"host", "expect", ADMIN_HEADER.lower()}
-_AUTOMATIC = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
-_CHUNK = 1 << 18
-SMALL = 1 << 20
-"""Bodies up to this many bytes are read whole and sent in one piece; larger ones are streamed."""
-
-Body = bytes | aiohttp.StreamReader | None
+_NOT_SENT_ON = HOP_BY_HOP | {b"host", b"expect", b"content-length", ADMIN_HEADER.lower().encode()}
+_NOT_SENT_BACK = HOP_BY_HOP | {b"content-length"}
+_JOINED = 1 << 16
+"""Head and body up to so many bytes leave as one."""
+_WITHOUT_BODY = (204, 304)
 
 
 class Upstream:
-    """The cluster. `send` gives its answer as it arrives; `relay` streams one to the client."""
+    """The cluster. `send` gives its answer as it arrives, `read` whole; `relay` streams one to the client."""
 
     def __init__(self, settings: Settings, count: Callable[[str], None] = lambda kind: None) -> None:
         self._nodes = Nodes(settings.nodes)
         self._count = count
         self._health_seconds = settings.seconds("upstream_health_interval")
-        connect = settings.seconds("upstream_connect_timeout")
-        self._asking = aiohttp.ClientTimeout(total=connect)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, ssl=tls.to_upstream(settings) or True),
-            timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_read=settings.seconds("upstream_timeout")),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=_AUTOMATIC,
-            read_bufsize=_CHUNK,
-            max_line_size=16384,
-            max_field_size=32768,
+        self._connect_seconds = settings.seconds("upstream_connect_timeout")
+        self._exchanges = connections.make(
+            tls.to_upstream(settings) or True, self._connect_seconds, settings.seconds("upstream_timeout")
         )
-        # aiohttp would send PUT and DELETE a second time when a kept connection turns out to be closed.
-        self._session._retry_connection = False
 
     def start(self) -> None:
         """Begins to watch the nodes."""
@@ -80,70 +72,109 @@ class Upstream:
     async def _healthy(self, node: Node) -> bool:
         """Whether a node answers at all: a 401 is an answer, too."""
         try:
-            async with self._session.get(URL(node.url + "/"), timeout=self._asking) as answer:
-                return answer.status not in (502, 503, 504)
+            async with asyncio.timeout(self._connect_seconds):
+                exchange = await self._exchanges.begin(node.url, hdrs.METH_GET, "/", b"", None, None)
+                try:
+                    await exchange.read()
+                finally:
+                    exchange.release()
         except (TimeoutError, aiohttp.ClientError):
             return False
+        return exchange.status not in (502, 503, 504)
 
     async def close(self) -> None:
         """Closes all connections."""
         await self._nodes.stop()
-        await self._session.close()
+        await self._exchanges.close()
 
-    @asynccontextmanager
     async def send(
-        self, method: str, target: str, headers: CIMultiDict[str], body: Body, *, safe: bool = False
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """One exchange with the cluster; the answer's body has not been read yet.
+        self, method: str, target: str, head: bytes, body: Body, *, length: int | None = None, safe: bool = False
+    ) -> Exchange:
+        """Begins an exchange with the cluster: the answer's body has not been read yet, the caller must `release` it.
 
-        Another node is tried when no connection is made: not a byte has left then. `safe`: the request changes nothing,
-        so that it may be sent once more also when its connection breaks before the answer.
+        `head`: header lines as [`request_lines`] gives them; `length`: of a streamed body, if it is known. Another node
+        is tried when no connection is made: not a byte has left then. `safe`: the request changes nothing, so that it
+        may be sent once more also when its connection breaks before the answer.
 
         Raises UnreachableError when no connection is made, UpstreamTimeoutError and UpstreamError when the answer
-        does not come or breaks off.
+        does not come.
         """
-        repeatable = safe and not isinstance(body, aiohttp.StreamReader)
         tried: list[Node] = []
-        answered = False
         while True:
             node = self._nodes.pick(tried)
             tried.append(node)
-            url = URL(node.url + target, encoded=True)
-            data = _pieces(body) if isinstance(body, bytes) and len(body) > SMALL else body or None
             try:
-                async with self._session.request(
-                    method, url, headers=headers, data=data, allow_redirects=False
-                ) as answer:
-                    answered = True
-                    self._nodes.answered(node)
-                    yield answer
-                    return
-            except (TimeoutError, aiohttp.ServerTimeoutError):
-                self._count("timeout")
-                raise UpstreamTimeoutError("the cluster did not answer in time; see upstream_timeout") from None
+                exchange = await self._exchanges.begin(node.url, method, target, head, body, length)
+            except TimeoutError:
+                raise self._late() from None
             except aiohttp.ClientConnectorError as error:
                 self._count("unreachable")
                 self._nodes.failed(node)
                 if len(tried) >= len(self._nodes):
                     raise UnreachableError(f"the cluster cannot be reached: {error.strerror or error}") from None
             except aiohttp.ClientError as error:
+                repeatable = safe and not isinstance(body, aiohttp.StreamReader)
+                if not repeatable or len(tried) > 1:
+                    raise self._broken(error) from None
                 self._count("broken")
-                if answered or not repeatable or len(tried) > 1:
-                    raise UpstreamError(f"the exchange with the cluster broke off: {type(error).__name__}") from None
+            else:
+                self._nodes.answered(node)
+                return exchange
+
+    async def whole(self, exchange: Exchange) -> bytes:
+        """The body of an answer. Raises UpstreamTimeoutError, UpstreamError when it breaks off."""
+        try:
+            return await exchange.read()
+        except TimeoutError:
+            raise self._late() from None
+        except aiohttp.ClientError as error:
+            raise self._broken(error) from None
 
     async def read(
         self, method: str, target: str, headers: CIMultiDict[str], body: bytes | None, *, safe: bool = False
     ) -> Answer:
         """One exchange with the answer read whole. Raises as [`send`]."""
-        async with self.send(method, target, headers, body, safe=safe) as answer:
-            return Answer(answer.status, answer.reason or "", response_headers(answer.raw_headers), await answer.read())
+        exchange = await self.send(method, target, lines_of(headers), body, safe=safe)
+        try:
+            text = await self.whole(exchange)
+        finally:
+            exchange.release()
+        return Answer(exchange.status, exchange.reason, response_headers(exchange.raw_headers), text)
 
+    async def relay(
+        self, request: web.BaseRequest, exchange: Exchange, extra: CIMultiDict[str] | None = None
+    ) -> web.StreamResponse:
+        """Streams the cluster's answer to the client.
 
-async def _pieces(body: bytes) -> AsyncIterator[memoryview]:
-    """A large body in pieces, so that a slow cluster holds it back without holding the loop."""
-    view = memoryview(body)
-    for start in range(0, len(body), _CHUNK):
-        yield view[start : start + _CHUNK]
+        An answer that breaks off ends the client's connection: it must not look complete, and nothing more can be said.
+        """
+        if 0 < (exchange.length or 0) <= SMALL and request.method != hdrs.METH_HEAD:
+            body = await self.whole(exchange)
+            lines = _lines(exchange.raw_headers, _NOT_SENT_BACK, request.get(VENDOR_MEDIA) or "")
+            if extra:
+                lines += lines_of(extra)
+            return await _write(request, exchange.status, exchange.reason, lines, body)
+        headers = response_headers(exchange.raw_headers)
+        headers.extend(extra or {})
+        response = RawResponse(exchange.status, exchange.reason, headers)
+        await response.prepare(request)
+        try:
+            while piece := await exchange.piece():
+                await response.write(piece)
+        except (TimeoutError, aiohttp.ClientError):
+            if request.transport is not None:
+                request.transport.abort()
+            return response
+        await response.write_eof()
+        return response
+
+    def _late(self) -> UpstreamTimeoutError:
+        self._count("timeout")
+        return UpstreamTimeoutError("the cluster did not answer in time; see upstream_timeout")
+
+    def _broken(self, error: aiohttp.ClientError) -> UpstreamError:
+        self._count("broken")
+        return UpstreamError(f"the exchange with the cluster broke off: {type(error).__name__}")
 
 
 class Answer:
@@ -188,8 +219,8 @@ class ClusterRefusedError(HeadraceError):
         self.answer = answer
 
 
-def request_headers(raw: Iterable[tuple[bytes, bytes]], peer: str | None) -> CIMultiDict[str]:
-    """The client's headers as they are sent on."""
+def request_headers(raw: RawHeaders, peer: str | None) -> CIMultiDict[str]:
+    """The client's headers as they are sent on, for who changes them; [`lines_of`] makes a head of them."""
     headers = _passed(raw, _NOT_SENT_ON)
     if peer:
         known = headers.get("X-Forwarded-For")
@@ -197,24 +228,119 @@ def request_headers(raw: Iterable[tuple[bytes, bytes]], peer: str | None) -> CIM
     return headers
 
 
-def response_headers(raw: Iterable[tuple[bytes, bytes]]) -> CIMultiDict[str]:
+def response_headers(raw: RawHeaders) -> CIMultiDict[str]:
     """The cluster's headers as they are sent back."""
     return _passed(raw, HOP_BY_HOP)
 
 
-def _passed(raw: Iterable[tuple[bytes, bytes]], dropped: frozenset[str]) -> CIMultiDict[str]:
+def request_lines(raw: RawHeaders, peer: str | None) -> bytes:
+    """The client's header lines as they are sent on, but for those about framing and the host."""
+    if not peer:
+        return _lines(raw, _NOT_SENT_ON)
+    known = [value for name, value in raw if len(name) == 15 and name.lower() == b"x-forwarded-for"]
+    lines = _lines(raw, _NOT_SENT_ON | {b"x-forwarded-for"} if known else _NOT_SENT_ON)
+    return b"%bX-Forwarded-For: %b\r\n" % (lines, b", ".join([*known, peer.encode()]))
+
+
+def lines_of(headers: CIMultiDict[str]) -> bytes:
+    """Header lines of headers; framing is not theirs to say. Raises ValueError for a line end in one."""
+    lines = []
+    for name, value in headers.items():
+        if "\n" in value or "\r" in value or "\0" in value:
+            raise ValueError(f"a line end in the header {name}")
+        if name.lower() != "content-length":
+            lines.append(f"{name}: {value}\r\n")
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _lines(raw: RawHeaders, dropped: frozenset[bytes], vendor: str = "") -> bytes:
+    """Header lines without those that are dropped; `vendor` is what `application/json` is called."""
+    kept = []
+    named: set[bytes] = set()
+    for name, value in raw:
+        key = name.lower()
+        if key not in dropped:
+            if vendor and key == b"content-type" and value.startswith(b"application/json"):
+                value = vendor.encode()
+            kept.append((key, name, value))
+        elif key == b"connection":
+            named.update(token.strip().lower() for token in value.split(b","))
+    named -= {b"close", b"keep-alive"}
+    return b"".join([b"%b: %b\r\n" % (name, value) for key, name, value in kept if key not in named])
+
+
+def _passed(raw: RawHeaders, dropped: frozenset[bytes]) -> CIMultiDict[str]:
     headers: CIMultiDict[str] = CIMultiDict()
     named: set[str] = set()
     for name, value in raw:
-        key = name.decode("ascii", "replace")
-        text = value.decode("utf-8", "surrogateescape")
-        if key.lower() == "connection":
-            named.update(token.strip().lower() for token in text.split(","))
-        if key.lower() not in dropped:
-            headers.add(key, text)
+        if name.lower() == b"connection":
+            named.update(token.strip().lower().decode("ascii", "replace") for token in value.split(b","))
+        if name.lower() not in dropped:
+            headers.add(name.decode("ascii", "replace"), value.decode("utf-8", "surrogateescape"))
     for token in named - {"close", "keep-alive"}:
         headers.popall(token, None)
     return headers
+
+
+class Sent(web.StreamResponse):
+    """An answer that has been written whole: what aiohttp's server still asks of it."""
+
+    def __init__(self, status: int, *, keep_alive: bool) -> None:
+        # Not aiohttp's own: nothing of a response that is yet to be written is needed.
+        self._status = status
+        self._keep_alive = keep_alive
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """It has been written."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """It has been written."""
+
+
+async def send_whole(
+    request: web.BaseRequest, status: int, reason: str, headers: CIMultiDict[str], body: bytes, *, close: bool = False
+) -> web.StreamResponse:
+    """Answers with a body at hand; to `HEAD` only with its length. `close`: the connection is not used again."""
+    vendor = request.get(VENDOR_MEDIA)
+    if vendor and headers.get(hdrs.CONTENT_TYPE, "").startswith("application/json"):
+        headers[hdrs.CONTENT_TYPE] = vendor
+    return await _write(request, status, reason, lines_of(headers), body, close=close)
+
+
+async def _write(
+    request: web.BaseRequest, status: int, reason: str, lines: bytes, body: bytes, *, close: bool = False
+) -> web.StreamResponse:
+    """Writes an answer in one go, and waits for a slow client."""
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError("the client is gone")
+    keep_alive = request.keep_alive and not close
+    if request.version >= (1, 1):
+        version, connection = b"1.1", b"" if keep_alive else b"Connection: close\r\n"
+    else:
+        version, connection = b"1.0", b"Connection: keep-alive\r\n" if keep_alive else b""
+    length = b"" if status in _WITHOUT_BODY else b"Content-Length: %d\r\n" % len(body)
+    phrase = (reason or web_reason(status)).encode("utf-8", "surrogateescape")
+    head = b"HTTP/%b %d %b\r\n%b%b%b\r\n" % (version, status, phrase, lines, length, connection)
+    if request.method == hdrs.METH_HEAD or status in _WITHOUT_BODY:
+        body = b""
+    if len(body) <= _JOINED:
+        transport.write(head + body)
+    else:
+        transport.writelines((head, body))
+    # So that aiohttp does not write an error behind it, should anything still fail.
+    request.writer.output_size += len(head)
+    if request.protocol.writing_paused:
+        await request.writer.drain()
+    return Sent(status, keep_alive=keep_alive)
+
+
+def web_reason(status: int) -> str:
+    """The usual reason phrase of a status."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
 
 
 class RawResponse(web.StreamResponse):
@@ -236,44 +362,3 @@ class RawResponse(web.StreamResponse):
         head = self._req is not None and self._req.method == hdrs.METH_HEAD
         if head and length is not None:
             self._headers[hdrs.CONTENT_LENGTH] = length
-
-
-class WholeResponse(RawResponse):
-    """A response whose body is at hand."""
-
-    def __init__(self, status: int, reason: str, headers: CIMultiDict[str], body: bytes) -> None:
-        headers[hdrs.CONTENT_LENGTH] = str(len(body))
-        super().__init__(status, reason, headers)
-        self._whole = body
-        # Head and body leave in one write.
-        self._send_headers_immediately = False
-
-    async def send(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Sends head and body."""
-        await self.prepare(request)
-        await self.write_eof(b"" if request.method == hdrs.METH_HEAD else self._whole)
-        return self
-
-
-async def relay(
-    request: web.BaseRequest, answer: aiohttp.ClientResponse, extra: CIMultiDict[str] | None = None
-) -> web.StreamResponse:
-    """Streams the cluster's answer to the client.
-
-    An answer that breaks off ends the client's connection: it must not look complete, and nothing more can be said.
-    """
-    headers = response_headers(answer.raw_headers)
-    headers.extend(extra or {})
-    if 0 < (answer.content_length or 0) <= SMALL and request.method != hdrs.METH_HEAD:
-        return await WholeResponse(answer.status, answer.reason or "", headers, await answer.read()).send(request)
-    response = RawResponse(answer.status, answer.reason or "", headers)
-    await response.prepare(request)
-    try:
-        async for chunk in answer.content.iter_any():
-            await response.write(chunk)
-    except (TimeoutError, aiohttp.ClientError):
-        if request.transport is not None:
-            request.transport.abort()
-        return response
-    await response.write_eof()
-    return response

@@ -15,12 +15,14 @@ from multidict import CIMultiDict
 from pipelines import filter_path
 from pipelines.errors import MediaTypeError, RefusedError, SlowClientError, TooLargeError
 from proxy import upstream
+from proxy.connections import SMALL, declared_length
 from proxy.protocol.encoding import accepts_gzip, claimed_size, deflate, inflate
 from proxy.protocol.media import plain_media
 
 if TYPE_CHECKING:
     from pipelines.registry import Snapshot
     from proxy.budget import Budget
+    from proxy.connections import Body
     from proxy.cursors import Cursors
     from proxy.index_resolver import IndexResolver
     from proxy.live_registry import LiveRegistry
@@ -101,6 +103,13 @@ class Call:
         if self.parts.settings.elasticsearch_compat:
             plain_media(headers)
         return headers
+
+    @property
+    def lines(self) -> bytes:
+        """The header lines to send on where nothing of them changes."""
+        if self.parts.settings.elasticsearch_compat:
+            return upstream.lines_of(self.headers)
+        return upstream.request_lines(self.request.raw_headers, self.request.remote)
 
     async def body(self) -> bytes:
         """The whole body as it was sent, under the cap, once there is room for it.
@@ -240,24 +249,29 @@ class Call:
 
     async def stream_on(self) -> web.StreamResponse:
         """Forwards the request unread and streams the answer back."""
-        body: upstream.Body = None
-        if self.request.body_exists:
-            body = await self.body() if self._small() or self._body is not None else self.request.content
-        headers = self.headers
+        request = self.request
+        body: Body = None
+        declared = None
+        if request.body_exists:
+            declared = declared_length(request.raw_headers)
+            small = declared is not None and declared <= SMALL
+            body = await self.body() if small or self._body is not None else request.content
         await self.expect()
-        async with self.parts.upstream.send(self.method, self.target.raw, headers, body, safe=self.safe) as answer:
-            return await upstream.relay(self.request, answer, self.extra)
+        return await self._pass_on(self.lines, body, declared)
 
-    def _small(self) -> bool:
-        """Whether the body is cheaper to read whole than to stream."""
-        declared = self.request.headers.get(hdrs.CONTENT_LENGTH, "")
-        return declared.isdigit() and int(declared) <= upstream.SMALL
+    async def _pass_on(self, head: bytes, body: Body, length: int | None = None) -> web.StreamResponse:
+        """Sends the request with this head and body, and streams the answer back."""
+        cluster = self.parts.upstream
+        exchange = await cluster.send(self.method, self.target.raw, head, body, length=length, safe=self.safe)
+        try:
+            return await cluster.relay(self.request, exchange, self.extra)
+        finally:
+            exchange.release()
 
     async def send_on(self, body: bytes, *, changed: bool) -> web.StreamResponse:
         """Forwards the request with a body at hand and streams the answer back."""
-        headers = self.headers_for(body, changed=changed)
-        async with self.parts.upstream.send(self.method, self.target.raw, headers, body, safe=self.safe) as answer:
-            return await upstream.relay(self.request, answer, self.extra)
+        head = upstream.lines_of(self.headers_for(body, changed=changed)) if changed else self.lines
+        return await self._pass_on(head, body)
 
     async def exchange(self, body: bytes, *, changed: bool = True, unfiltered: bool = False) -> Answer:
         """Forwards the request with a body at hand and reads the whole answer, asked for uncompressed.
@@ -272,11 +286,10 @@ class Call:
     async def ask(self, method: str, path: str, body: bytes | None = None) -> Answer:
         """A call of ours to the cluster with the caller's credentials; `body` is JSON."""
         headers = self.headers_for(b"", changed=True)
-        for name in (hdrs.ACCEPT_ENCODING, hdrs.CONTENT_LENGTH, hdrs.CONTENT_TYPE, hdrs.ACCEPT):
+        for name in (hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE, hdrs.ACCEPT):
             headers.popall(name, None)
         if body is not None:
             headers[hdrs.CONTENT_TYPE] = "application/json"
-            headers[hdrs.CONTENT_LENGTH] = str(len(body))
         return await self.parts.upstream.read(method, path, headers, body)
 
     async def write_bulk(self, body: bytes, params: dict[str, str]) -> Answer:
@@ -294,9 +307,6 @@ class Call:
             headers.popall(hdrs.CONTENT_ENCODING, None)
             if body and not self.request.body_exists and hdrs.CONTENT_TYPE not in headers:
                 headers[hdrs.CONTENT_TYPE] = "application/json"
-        headers.popall(hdrs.CONTENT_LENGTH, None)
-        if body or self.method in ("POST", "PUT"):
-            headers[hdrs.CONTENT_LENGTH] = str(len(body))
         return headers
 
     async def reply(self, status: int, body: bytes, headers: CIMultiDict[str] | None = None) -> web.StreamResponse:
@@ -307,9 +317,9 @@ class Call:
         answer.extend(self.extra)
         body = self.shaped(body)
         if len(body) >= _COMPRESSED and accepts_gzip(self.request.headers.get(hdrs.ACCEPT_ENCODING, "")):
-            body = await asyncio.to_thread(deflate, body) if len(body) > upstream.SMALL >> 2 else deflate(body)
+            body = await asyncio.to_thread(deflate, body) if len(body) > SMALL >> 2 else deflate(body)
             answer[hdrs.CONTENT_ENCODING] = "gzip"
-        return await upstream.WholeResponse(status, "", answer, body).send(self.request)
+        return await upstream.send_whole(self.request, status, "", answer, body)
 
     def shaped(self, body: bytes) -> bytes:
         """`body` as `filter_path` and `pretty` ask for it."""
@@ -329,5 +339,4 @@ class Call:
             return await self.reply(answer.status, body, answer.headers)
         headers = CIMultiDict(answer.headers)
         headers.extend(self.extra)
-        response = upstream.WholeResponse(answer.status, answer.reason, headers, answer.body)
-        return await response.send(self.request)
+        return await upstream.send_whole(self.request, answer.status, answer.reason, headers, answer.body)

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from proxy.upstream import WholeResponse
+from proxy.upstream import send_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ async def metrics(call: Call) -> web.StreamResponse:
     prometheus = CollectorRegistry()
     prometheus.register(collector)
     headers = CIMultiDict({hdrs.CONTENT_TYPE: CONTENT_TYPE_PLAIN_0_0_4})
-    return await WholeResponse(200, "", headers, generate_latest(prometheus)).send(call.request)
+    return await send_whole(call.request, 200, "", headers, generate_latest(prometheus))
 
 
 class _Collector:

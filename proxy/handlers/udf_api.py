@@ -25,7 +25,7 @@ from pipelines.udf import archives
 from pipelines.udf import manifest as manifests
 from pipelines.udf.catalog import digest as digest_of
 from proxy.handlers.trial import asked, compiled, kind_of, now, tried
-from proxy.upstream import WholeResponse
+from proxy.upstream import send_whole
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -186,7 +186,7 @@ async def source(call: Call) -> web.StreamResponse:
     if record.manifest.language == manifests.PYTHON:
         code = archives.unpacked(code)[0].encode()
     headers = CIMultiDict({hdrs.CONTENT_TYPE: kind, "ETag": f'"{record.digest}"'})
-    return await WholeResponse(200, "", headers, code).send(call.request)
+    return await send_whole(call.request, 200, "", headers, code)
 
 
 async def stats(call: Call) -> web.StreamResponse:

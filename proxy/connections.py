@@ -1,0 +1,315 @@
+"""Exchanges with the cluster's nodes over aiohttp's connections, without its `ClientSession`.
+
+A `ClientSession` is two thirds of what a small request costs in an aiohttp proxy. Pool, DNS, TLS, framing of large
+bodies and the parser stay aiohttp's; what is left out builds requests and answers that a proxy has as bytes already.
+That is internal API of aiohttp (`TCPConnector.connect`, `ResponseHandler`): it is pinned to one minor version, used in
+this file only, and with any other version [`SessionExchanges`] does the same by the public API
+(docs/decisions/021-exchanges-without-a-session.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Protocol
+
+import aiohttp
+from aiohttp import hdrs
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.http import HttpProcessingError, StreamWriter
+from multidict import CIMultiDict
+from yarl import URL
+
+if TYPE_CHECKING:
+    import ssl
+
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.connector import Connection
+
+PINNED = "3.14."
+"""The aiohttp whose internals are known."""
+SMALL = 1 << 20
+"""Bodies up to this many bytes leave in one piece, and answers are read whole; larger ones are streamed."""
+_CHUNK = 1 << 18
+_JOINED = 1 << 16
+"""Head and body up to so many bytes are joined, which is cheaper than two writes."""
+_LIMITS: dict[str, Any] = {"max_line_size": 16384, "max_field_size": 32768}
+_WITH_LENGTH = (hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH)
+"""Methods whose requests say that they have no body."""
+
+Headers = tuple[tuple[bytes, bytes], ...]
+Body = bytes | aiohttp.StreamReader | None
+
+
+class Exchange(Protocol):
+    """An answer whose head has arrived. Whoever has it must `release` it."""
+
+    status: int
+    reason: str
+    raw_headers: Headers
+
+    @property
+    def length(self) -> int | None:
+        """The length that the answer declares, in bytes."""
+        ...
+
+    async def read(self) -> bytes:
+        """What is left of the body. Raises ClientError, TimeoutError if it breaks off."""
+        ...
+
+    async def piece(self) -> bytes:
+        """The next piece of the body; empty at its end. Raises as [`read`]."""
+        ...
+
+    def release(self) -> None:
+        """Gives the connection back, or closes it when the exchange was not whole."""
+        ...
+
+
+class Exchanges(Protocol):
+    """Makes exchanges."""
+
+    async def begin(self, node: str, method: str, target: str, head: bytes, body: Body, length: int | None) -> Exchange:
+        """Sends a request to a node (its URL without a path) and waits for the head of the answer.
+
+        `head`: header lines, each with its line end, none about framing or the host. `length`: of a streamed body,
+        where it is known. Raises ClientConnectorError when no connection is made, TimeoutError, other ClientErrors.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        ...
+
+
+def make(ssl_context: ssl.SSLContext | bool, connect: float, read: float) -> Exchanges:
+    """The faster exchanges, or those by the public API where aiohttp is not the one that is known; times in seconds."""
+    kind = PooledExchanges if aiohttp.__version__.startswith(PINNED) else SessionExchanges
+    return kind(ssl_context, connect, read)
+
+
+class PooledExchanges:
+    """Exchanges by aiohttp's connector and protocol."""
+
+    def __init__(self, ssl_context: ssl.SSLContext | bool, connect: float, read: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, ssl=ssl_context)
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=connect)
+        self._read_seconds = read
+        self._nodes: dict[str, tuple[ClientRequest, bytes]] = {}
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._connector.close()
+
+    def _node(self, node: str) -> tuple[ClientRequest, bytes]:
+        """What the connector has to know of a node, and its `Host` line."""
+        known = self._nodes.get(node)
+        if known is None:
+            request = ClientRequest(hdrs.METH_GET, URL(node), loop=self._loop)
+            known = self._nodes[node] = (request, b"Host: %b\r\n" % request.headers[hdrs.HOST].encode())
+        return known
+
+    async def begin(self, node: str, method: str, target: str, head: bytes, body: Body, length: int | None) -> Exchange:
+        """See [`Exchanges.begin`]."""
+        about, host = self._node(node)
+        first = b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (
+            method.encode(),
+            target.encode("utf-8", "surrogateescape"),
+            host,
+            head,
+            _framing(method, body, length),
+        )
+        connection = await self._connector.connect(about, [], self._timeout)
+        sending: asyncio.Task[None] | None = None
+        try:
+            protocol = connection.protocol
+            if protocol is None or protocol.transport is None:
+                raise aiohttp.ServerDisconnectedError
+            self._expect(protocol, method)
+            sending = self._send(protocol, first, body, length)
+            if sending is None:
+                protocol.start_timeout()
+            while True:
+                message, payload = await protocol.read()
+                if message.code >= 200 or message.code == 101:
+                    break
+        except HttpProcessingError as error:
+            _close(connection, sending)
+            raise aiohttp.ClientPayloadError(f"the answer is not well-formed HTTP: {type(error).__name__}") from None
+        except BaseException:
+            _close(connection, sending)
+            raise
+        return _PooledExchange(message, payload, connection, sending)
+
+    def _expect(self, protocol: ResponseHandler, method: str) -> None:
+        """Prepares the protocol for an answer; a parser that fits is kept."""
+        without_body = method == hdrs.METH_HEAD
+        if protocol.__dict__.get("headrace_without_body") is without_body and protocol._parser is not None:
+            return
+        protocol.__dict__["headrace_without_body"] = without_body
+        protocol.set_response_params(
+            skip_payload=without_body,
+            read_until_eof=True,
+            auto_decompress=False,
+            read_timeout=self._read_seconds,
+            read_bufsize=_CHUNK,
+            **_LIMITS,
+        )
+
+    def _send(
+        self, protocol: ResponseHandler, first: bytes, body: Body, length: int | None
+    ) -> asyncio.Task[None] | None:
+        """Writes what can be written at once; the task that writes a longer body."""
+        transport = protocol.transport
+        if transport is None:
+            raise aiohttp.ServerDisconnectedError
+        if body is None:
+            transport.write(first)
+        elif not isinstance(body, bytes) or len(body) > SMALL:
+            transport.write(first)
+            return self._loop.create_task(self._stream(protocol, body, length))
+        elif len(body) <= _JOINED:
+            transport.write(first + body)
+        else:
+            transport.writelines((first, body))
+        return None
+
+    async def _stream(self, protocol: ResponseHandler, body: bytes | aiohttp.StreamReader, length: int | None) -> None:
+        """Writes a body as fast as the node takes it; one that breaks off ends the exchange, never the request."""
+        writer = StreamWriter(protocol, self._loop)
+        try:
+            if isinstance(body, bytes):
+                view = memoryview(body)
+                for start in range(0, len(body), _CHUNK):
+                    await writer.write(view[start : start + _CHUNK])
+            else:
+                if length is None:
+                    writer.enable_chunking()
+                while piece := await body.readany():
+                    await writer.write(piece)
+                await writer.write_eof()
+            protocol.start_timeout()
+        except Exception as error:  # noqa: BLE001 - whatever breaks the body off, the node must not take it for whole
+            if protocol.transport is not None:
+                protocol.transport.abort()
+            if protocol.exception() is None:
+                protocol.set_exception(aiohttp.ClientOSError(f"the body broke off: {type(error).__name__}"), error)
+
+
+class _PooledExchange:
+    __slots__ = ("_connection", "_payload", "_sending", "raw_headers", "reason", "status")
+
+    def __init__(
+        self, message: Any, payload: aiohttp.StreamReader, connection: Connection, sending: asyncio.Task[None] | None
+    ) -> None:
+        self.status: int = message.code
+        self.reason: str = message.reason
+        self.raw_headers: Headers = message.raw_headers
+        self._payload = payload
+        self._connection = connection
+        self._sending = sending
+
+    @property
+    def length(self) -> int | None:
+        return declared_length(self.raw_headers)
+
+    async def read(self) -> bytes:
+        return await self._payload.read()
+
+    async def piece(self) -> bytes:
+        return await self._payload.readany()
+
+    def release(self) -> None:
+        if self._sending is None or self._sending.done():
+            # The connector closes it when the body was not read to its end.
+            self._connection.release()
+        else:
+            _close(self._connection, self._sending)
+
+
+class SessionExchanges:
+    """Exchanges by aiohttp's public `ClientSession`."""
+
+    def __init__(self, ssl_context: ssl.SSLContext | bool, connect: float, read: float) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, ssl=ssl_context),
+            timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_read=read),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            read_bufsize=_CHUNK,
+            **_LIMITS,
+        )
+        # aiohttp would send PUT and DELETE a second time when a kept connection turns out to be closed.
+        self._session._retry_connection = False
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._session.close()
+
+    async def begin(self, node: str, method: str, target: str, head: bytes, body: Body, length: int | None) -> Exchange:
+        """See [`Exchanges.begin`]."""
+        headers: CIMultiDict[str] = CIMultiDict()
+        for line in (head + _framing(method, body, length)).split(b"\r\n"):
+            name, _, value = line.partition(b": ")
+            if name and name.lower() != b"transfer-encoding":
+                headers.add(name.decode(), value.decode("utf-8", "surrogateescape"))
+        data = _pieces(body) if isinstance(body, bytes) and len(body) > SMALL else body or None
+        url = URL(node + target, encoded=True)
+        return _SessionExchange(
+            await self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
+        )
+
+
+class _SessionExchange:
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._answer = answer
+        self.status = answer.status
+        self.reason = answer.reason or ""
+        self.raw_headers: Headers = answer.raw_headers
+
+    @property
+    def length(self) -> int | None:
+        return declared_length(self.raw_headers)
+
+    async def read(self) -> bytes:
+        return await self._answer.read()
+
+    async def piece(self) -> bytes:
+        return await self._answer.content.readany()
+
+    def release(self) -> None:
+        self._answer.release()
+
+
+async def _pieces(body: bytes) -> Any:
+    """A large body in pieces, so that a slow cluster holds it back without holding the loop."""
+    view = memoryview(body)
+    for start in range(0, len(body), _CHUNK):
+        yield view[start : start + _CHUNK]
+
+
+def _framing(method: str, body: Body, length: int | None) -> bytes:
+    """The header line that says how long the body is."""
+    if body is None:
+        return b"Content-Length: 0\r\n" if method in _WITH_LENGTH else b""
+    if isinstance(body, bytes):
+        return b"Content-Length: %d\r\n" % len(body)
+    return b"Transfer-Encoding: chunked\r\n" if length is None else b"Content-Length: %d\r\n" % length
+
+
+def declared_length(raw_headers: Headers) -> int | None:
+    """The `Content-Length` of a head, if it has one."""
+    for name, value in raw_headers:
+        if len(name) == 14 and name.lower() == b"content-length":
+            with contextlib.suppress(ValueError):
+                return int(value)
+    return None
+
+
+def _close(connection: Connection, sending: asyncio.Task[None] | None) -> None:
+    """Ends an exchange that is not whole."""
+    if sending is not None:
+        sending.cancel()
+    connection.close()
