@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
@@ -140,12 +139,13 @@ class Proxy:
         if parts.settings.elasticsearch_compat:
             call.extra.add(*media.PRODUCT)
             request[VENDOR_MEDIA] = media.vendor_media(request.headers.get(hdrs.ACCEPT, ""))
-        started = time.monotonic()
+        started = parts.metrics.begin()
         try:
-            with parts.metrics.in_flight():
-                response = await self._answered(call)
+            response = await self._answered(call)
         finally:
-            parts.budget.give(call.held)
+            parts.metrics.end()
+            if call.held:
+                parts.budget.give(call.held)
         parts.metrics.count(call.surface, response.status, started)
         audit.record(call, response.status)
         return response

@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp import hdrs
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.http import HttpProcessingError, StreamWriter
+from aiohttp.streams import EMPTY_PAYLOAD
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 PINNED = "3.14."
 """The aiohttp whose internals are known."""
+_KNOWN = aiohttp.__version__.startswith(PINNED)
 SMALL = 1 << 20
 """Bodies up to this many bytes leave in one piece, and answers are read whole; larger ones are streamed."""
 _CHUNK = 1 << 18
@@ -84,7 +86,7 @@ class Exchanges(Protocol):
 
 def make(ssl_context: ssl.SSLContext | bool, connect: float, read: float) -> Exchanges:
     """The faster exchanges, or those by the public API where aiohttp is not the one that is known; times in seconds."""
-    kind = PooledExchanges if aiohttp.__version__.startswith(PINNED) else SessionExchanges
+    kind = PooledExchanges if _KNOWN else SessionExchanges
     return kind(ssl_context, connect, read)
 
 
@@ -215,7 +217,7 @@ class _PooledExchange:
         return declared_length(self.raw_headers)
 
     async def read(self) -> bytes:
-        return await self._payload.read()
+        return arrived(self._payload) or await self._payload.read()
 
     async def piece(self) -> bytes:
         return await self._payload.readany()
@@ -297,6 +299,20 @@ def _framing(method: str, body: Body, length: int | None) -> bytes:
     if isinstance(body, bytes):
         return b"Content-Length: %d\r\n" % len(body)
     return b"Transfer-Encoding: chunked\r\n" if length is None else b"Content-Length: %d\r\n" % length
+
+
+def arrived(stream: aiohttp.StreamReader) -> bytes:
+    """What is left of a body that has arrived whole; empty for any other.
+
+    aiohttp's own reading wakes the connection's parser for each piece, which a body that is there does not need.
+    """
+    if not _KNOWN or not stream.is_eof() or stream is EMPTY_PAYLOAD or stream.exception() or stream._buffer_offset:
+        return b""
+    pieces = stream._buffer
+    whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    pieces.clear()
+    stream._size = 0
+    return whole
 
 
 def declared_length(raw_headers: Headers) -> int | None:

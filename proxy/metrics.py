@@ -8,7 +8,6 @@ for all of them.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -17,7 +16,7 @@ from pipelines.batch import Histogram
 from pipelines.stats import Counts, PipelineCounts, StageCounts, merged, merged_stages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from proxy.live_registry import LiveRegistry
 
@@ -53,14 +52,14 @@ class Metrics:
         self._in_flight = 0
         self.peers: Peers | None = None
 
-    @contextmanager
-    def in_flight(self) -> Iterator[None]:
-        """Counts a request in progress."""
+    def begin(self) -> float:
+        """Counts a request in progress; gives when it began, for [`end`]."""
         self._in_flight += 1
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
+        return time.monotonic()
+
+    def end(self) -> None:
+        """The request is no longer in progress."""
+        self._in_flight -= 1
 
     def count(self, surface: str, status: int, started: float) -> None:
         """Counts a finished request that began at `started` (by `time.monotonic`)."""

@@ -165,6 +165,7 @@ PASSTHROUGH = passthrough
 
 @dataclass(frozen=True)
 class _Row:
+    order: int
     methods: frozenset[str]
     parts: tuple[str, ...]
     handler: Handler
@@ -182,20 +183,34 @@ class _Row:
         return params
 
 
-def _rows() -> dict[int, list[_Row]]:
-    by_length: dict[int, list[_Row]] = {}
-    for methods, path, handler in TABLE:
+def _rows() -> dict[tuple[int, int, str], list[_Row]]:
+    """The rows by their number of segments, and by place and text of their last literal one (-1: they have none)."""
+    found: dict[tuple[int, int, str], list[_Row]] = {}
+    for order, (methods, path, handler) in enumerate(TABLE):
         parts = tuple(part for part in path.split("/") if part)
-        by_length.setdefault(len(parts), []).append(_Row(frozenset(methods.split("|")), parts, handler))
-    return by_length
+        literal = max((i for i, part in enumerate(parts) if not part.startswith("{")), default=-1)
+        key = (len(parts), literal, parts[literal] if literal >= 0 else "")
+        found.setdefault(key, []).append(_Row(order, frozenset(methods.split("|")), parts, handler))
+    return found
 
 
-_BY_LENGTH = _rows()
+_ROWS = _rows()
+
+
+def _candidates(segments: tuple[str, ...]) -> list[_Row]:
+    """The rows that may match, in the order of the table."""
+    count = len(segments)
+    found = list(_ROWS.get((count, -1, ""), ()))
+    for place, segment in enumerate(segments):
+        found += _ROWS.get((count, place, segment), ())
+    if len(found) > 1:
+        found.sort(key=lambda row: row.order)
+    return found
 
 
 def match(method: str, segments: tuple[str, ...]) -> tuple[Handler, dict[str, str]]:
     """The handler for a request and the variables of its path; the last row is passthrough."""
-    for row in _BY_LENGTH.get(len(segments), ()):
+    for row in _candidates(segments):
         if method in row.methods:
             params = row.match(segments)
             if params is not None:
@@ -205,5 +220,5 @@ def match(method: str, segments: tuple[str, ...]) -> tuple[Handler, dict[str, st
 
 def allowed(segments: tuple[str, ...]) -> list[str]:
     """The methods that a path of ours has; empty for a path that is none."""
-    rows = (row for row in _BY_LENGTH.get(len(segments), ()) if row.match(segments) is not None)
+    rows = (row for row in _candidates(segments) if row.match(segments) is not None)
     return sorted({method for row in rows for method in row.methods})

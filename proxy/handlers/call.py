@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from pipelines import filter_path
 from pipelines.errors import MediaTypeError, RefusedError, SlowClientError, TooLargeError
 from proxy import upstream
-from proxy.connections import SMALL, declared_length
+from proxy.connections import SMALL, arrived, declared_length
 from proxy.protocol.encoding import accepts_gzip, claimed_size, deflate, inflate
 from proxy.protocol.media import plain_media
 
@@ -128,7 +128,8 @@ class Call:
         if declared is not None and declared > limit:
             raise TooLargeError(f"the body has {declared} bytes, the limit is {limit}; send smaller requests")
         if self.request.content.is_eof() and (declared or 0) <= _UNCOUNTED and not self.encoding:
-            return await self._read(limit)
+            whole = arrived(self.request.content)
+            return whole if whole and len(whole) <= limit else await self._read(limit, given=whole)
         expected = limit if declared is None else declared
         if declared is not None and expected > _UNCOUNTED:
             self.held += await self.parts.budget.take(expected)
@@ -150,10 +151,15 @@ class Call:
             self.parts.budget.give(self.held - size)
             self.held = size
 
-    async def _read(self, limit: int, clock: asyncio.Timeout | None = None) -> bytes:
-        """The body. With a clock its length is unknown: once it is long, it waits for the most there may be."""
-        parts: list[bytes] = []
-        size = 0
+    async def _read(self, limit: int, clock: asyncio.Timeout | None = None, given: bytes = b"") -> bytes:
+        """The body, which begins with what is `given`. Raises TooLargeError.
+
+        With a clock its length is unknown: once it is long, it waits for the most there may be.
+        """
+        if len(given) > limit:
+            raise TooLargeError(f"the body has more than {limit} bytes; send smaller requests")
+        parts = [given] if given else []
+        size = len(given)
         while chunk := await self.request.content.readany():
             size += len(chunk)
             if size > limit:

@@ -23,13 +23,16 @@ _BODIES = frozenset({"_mget", "_msearch", "_mtermvectors", "_reindex", "_aliases
 
 def refuse_in_path(call: Call) -> None:
     """Raises RefusedError for a path that names the registry index, or a wildcard that would expand to it."""
-    _refuse(call, call.target.segments[0] if call.target.segments else "")
+    if call.target.segments:
+        _refuse(call, call.target.segments[0])
 
 
 async def refuse_in_body(call: Call) -> None:
     """The same for the bodies of surfaces that name indexes there; one that is not JSON is left to the cluster."""
-    surface = next((part for part in call.target.segments if part in _BODIES), None)
-    if surface is None or not call.request.body_exists or not call.speaks_json:
+    if _BODIES.isdisjoint(call.target.segments):
+        return
+    surface = next(part for part in call.target.segments if part in _BODIES)
+    if not call.request.body_exists or not call.speaks_json:
         return
     body = await call.text()
     registry = call.parts.settings.registry_index.encode()
@@ -46,6 +49,8 @@ async def refuse_in_body(call: Call) -> None:
 
 def _refuse(call: Call, expression: str) -> None:
     registry = call.parts.settings.registry_index
+    if "*" not in expression and registry not in expression:
+        return
     hidden = call.target.get("expand_wildcards") or ""
     for name in expression.split(","):
         wild = "*" in name and (name.startswith(".") or "hidden" in hidden or "all" in hidden)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from urllib.parse import unquote, unquote_plus
 
 
-@dataclass(frozen=True)
 class Target:
-    """`path?query` as it was sent; what is forwarded keeps its percent-encoding."""
+    """`path?query` as it was sent; what is forwarded keeps its percent-encoding. It does not change."""
 
-    raw_path: str
-    raw_query: str = ""
+    __slots__ = ("_known", "_parts", "raw_path", "raw_query")
+
+    def __init__(self, raw_path: str, raw_query: str = "") -> None:
+        self.raw_path = raw_path
+        self.raw_query = raw_query
+        self._parts: tuple[str, ...] | None = None
+        self._known: list[tuple[str, str, str]] | None = None
 
     @classmethod
     def parse(cls, raw: str) -> Target:
@@ -20,22 +22,28 @@ class Target:
         path, _, query = raw.partition("?")
         return cls(path, query.partition("#")[0])
 
-    @cached_property
+    @property
     def segments(self) -> tuple[str, ...]:
         """Decoded path segments, empty ones left out (`//_bulk/` is `_bulk`); nothing else is normalised."""
-        return tuple(unquote(part) for part in self.raw_path.split("/") if part)
+        if self._parts is None:
+            parts = [part for part in self.raw_path.split("/") if part]
+            self._parts = tuple(map(unquote, parts) if "%" in self.raw_path else parts)
+        return self._parts
 
-    @cached_property
+    @property
     def _pairs(self) -> list[tuple[str, str, str]]:
-        pairs = []
-        for raw in self.raw_query.split("&"):
-            if raw:
-                name, _, value = raw.partition("=")
-                pairs.append((unquote_plus(name), unquote_plus(value), raw))
-        return pairs
+        if self._known is None:
+            self._known = []
+            for raw in self.raw_query.split("&"):
+                if raw:
+                    name, _, value = raw.partition("=")
+                    self._known.append((unquote_plus(name), unquote_plus(value), raw))
+        return self._known
 
     def get(self, name: str) -> str | None:
         """The value of a parameter, the last one where it is given twice; `None` if it is not given."""
+        if not self.raw_query:
+            return None
         found = [value for key, value, _ in self._pairs if key == name]
         return found[-1] if found else None
 
@@ -54,7 +62,7 @@ class Target:
 
     def without(self, *names: str) -> Target:
         """The same target with some parameters taken out."""
-        if not self.names().intersection(names):
+        if not self.raw_query or not self.names().intersection(names):
             return self
         kept = [raw for name, _, raw in self._pairs if name not in names]
         return Target(self.raw_path, "&".join(kept))
