@@ -23,7 +23,7 @@ use crate::native::Native;
 use crate::runtime::guard_signals;
 use crate::watchdog::now_ns;
 use crate::work::{Runner, Work};
-use crate::{hits, json, levels};
+use crate::{hits, json, levels, outline};
 
 /// Errors and log lines that one stage reports per batch; the rest is only counted.
 pub const SAMPLES: usize = 8;
@@ -303,8 +303,10 @@ impl Batch {
                 }
                 run.documents += 1;
                 let text = text_of(&body, &doc.text);
-                let asked =
-                    within(&deadline, u64::MAX, || tick().and_then(|()| condition.holds(text, &doc.meta, name)));
+                let (asked, outline) = outline::within(text, doc.outline.take(), || {
+                    within(&deadline, u64::MAX, || tick().and_then(|()| condition.holds(text, &doc.meta, name)))
+                });
+                doc.outline = outline;
                 match asked {
                     Ok(true) => return true,
                     Ok(false) => run.skipped += 1,
@@ -376,6 +378,7 @@ impl Batch {
             let text = text_of(&self.body, &response.text);
             if let Some(new) = hits::implode(text, body, docs, depth, everywhere) {
                 response.text = Text::Owned(new);
+                response.outline = None;
             }
         });
     }
@@ -413,7 +416,13 @@ impl Batch {
         for (at, doc) in self.docs.iter_mut().enumerate().filter(|(_, d)| d.active()) {
             let text = text_of(&body, &doc.text);
             let effect = match wide {
-                None => work(text, &mut doc.meta, at, &mut pass.run),
+                None => {
+                    let known = doc.outline.take();
+                    let (effect, outline) =
+                        outline::within(text, known, || work(text, &mut doc.meta, at, &mut pass.run));
+                    doc.outline = outline;
+                    effect
+                }
                 Some(wide) => {
                     wide.widened(text, &doc.meta).and_then(|text| work(&text, &mut doc.meta, at, &mut pass.run))
                 }

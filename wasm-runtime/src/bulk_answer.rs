@@ -3,7 +3,7 @@
 use crate::action::Op;
 use crate::bulk::{Action, Bulk, Fate};
 use crate::document::Failure;
-use crate::json;
+use crate::{json, outline};
 
 /// The answer for the client; see `Bulk.merge`.
 ///
@@ -12,17 +12,19 @@ use crate::json;
 pub fn merged(bulk: &Bulk, answer: Option<&[u8]>, took: u64) -> Result<Vec<u8>, String> {
     let text = answer.unwrap_or(b"{\"items\":[]}");
     let start = json::skip_ws(text, 0);
-    let items = json::get(text, start, "items").ok_or("the cluster's bulk response has no items")?.value;
+    let ([items, errors, ingest], _) =
+        outline::within(text, None, || ["items", "errors", "ingest_took"].map(|name| json::get(text, start, name)));
+    let items = items.ok_or("the cluster's bulk response has no items")?.value;
     let theirs = json::elements(text, items.start);
     let forwarded: usize = bulk.actions.iter().map(|a| a.fate.forwarded()).sum();
     if theirs.len() != forwarded {
         return Err(format!("the cluster answered {} items for {forwarded} actions", theirs.len()));
     }
     let failed = bulk.actions.iter().any(|a| matches!(a.fate, Fate::Failed(_)));
-    let errors = failed || json::get(text, start, "errors").is_some_and(|e| &text[e.value] == b"true");
+    let errors = failed || errors.is_some_and(|e| &text[e.value] == b"true");
     let mut out = Vec::with_capacity(text.len() + bulk.actions.len() * 64);
     out.extend(format!("{{\"took\":{took}").bytes());
-    if let Some(ingest) = json::get(text, start, "ingest_took") {
+    if let Some(ingest) = ingest {
         out.extend_from_slice(b",\"ingest_took\":");
         out.extend_from_slice(&text[ingest.value]);
     }
@@ -35,8 +37,12 @@ pub fn merged(bulk: &Bulk, answer: Option<&[u8]>, took: u64) -> Result<Vec<u8>, 
         let index = bulk.targets[action.key].index.as_deref().unwrap_or("");
         match &action.fate {
             Fate::Untouched | Fate::Written(_) => {
-                let mine: Vec<&[u8]> = theirs.by_ref().take(action.fate.forwarded()).collect();
-                out.extend_from_slice(&joined(&mine));
+                if action.fate.forwarded() == 1 {
+                    out.extend_from_slice(theirs.next().unwrap_or_default());
+                } else {
+                    let mine: Vec<&[u8]> = theirs.by_ref().take(action.fate.forwarded()).collect();
+                    out.extend_from_slice(&joined(&mine));
+                }
             }
             Fate::Dropped => write_noop(action, index, &mut out),
             Fate::Failed(failure) => write_failure(action, index, failure, &mut out),

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::error::Fault;
 use crate::json;
+use crate::outline::Outline;
 
 /// What the documents of a batch are: it decides what a UDF's answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,11 +132,13 @@ pub struct Doc {
     pub parked: u32,
     /// A UDF gave it a new score.
     pub scored: bool,
+    /// Where its members are, if a stage has asked.
+    pub outline: Option<Outline>,
 }
 
 impl Doc {
     pub fn new(text: Text, meta: Meta, slot: usize) -> Self {
-        Self { text, meta, state: State::Live, slot, parked: 0, scored: false }
+        Self { text, meta, state: State::Live, slot, parked: 0, scored: false, outline: None }
     }
 
     /// Whether the next stage sees it.

@@ -107,16 +107,19 @@ fn settle(
         }
         Ok(Made::Moved(text, meta)) => {
             run.changed += 1;
+            doc.outline = None;
             doc.text = Text::Owned(text);
             doc.meta = meta;
         }
         Ok(Made::Effect(Effect::Unchanged | Effect::Expanded(_))) => {}
         Ok(Made::Effect(Effect::Replaced(text))) => {
             run.changed += 1;
+            doc.outline = doc.outline.take().and_then(|known| known.follow(text_of(body, &doc.text), &text));
             doc.text = Text::Owned(text);
         }
         Ok(Made::Effect(Effect::Scored(text, score))) => {
             run.changed += 1;
+            doc.outline = None;
             doc.text = Text::Owned(text);
             doc.meta.score = score;
             doc.scored = true;
@@ -127,6 +130,7 @@ fn settle(
         }
         Ok(Made::Effect(Effect::Finished(value))) => {
             run.changed += 1;
+            doc.outline = None;
             doc.text = Text::Owned(value);
             doc.state = State::Finished;
         }

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use memchr::memchr2;
 
-use crate::java;
+use crate::{java, outline, valid};
 
 /// Deepest nesting of arrays and objects that a pipeline accepts (design: udf.md, "Limits").
 pub const MAX_DEPTH: usize = 128;
@@ -146,23 +146,7 @@ impl Iterator for Entries<'_> {
 
 /// The elements of the array that starts at `start` (its `[`); empty if none does.
 pub fn elements(text: &[u8], start: usize) -> Vec<Range<usize>> {
-    let mut out = Vec::new();
-    if text.get(start) != Some(&b'[') {
-        return out;
-    }
-    let mut at = skip_ws(text, start + 1);
-    while let Some(&c) = text.get(at) {
-        match c {
-            b']' => break,
-            b',' => at = skip_ws(text, at + 1),
-            _ => {
-                let Some(end) = skip_value(text, at) else { break };
-                out.push(at..end);
-                at = skip_ws(text, end);
-            }
-        }
-    }
-    out
+    if text.get(start) == Some(&b'[') { outline::elements(text, start) } else { Vec::new() }
 }
 
 /// Whether a raw key (text between the quotes) spells `name`; escapes only ever make a key longer.
@@ -203,6 +187,9 @@ pub fn get(text: &[u8], start: usize, name: &str) -> Option<Entry> {
 
 /// What [`get`] finds, and where the object's closing brace is: both from one pass.
 fn locate(text: &[u8], start: usize, name: &str) -> (Option<Entry>, usize) {
+    if let Some(known) = outline::ask(text, start, name) {
+        return known;
+    }
     let Some(mut entries) = Entries::new(text, start) else { return (None, text.len()) };
     let mut found = None;
     for entry in entries.by_ref() {
@@ -216,11 +203,12 @@ fn locate(text: &[u8], start: usize, name: &str) -> (Option<Entry>, usize) {
 /// Where a dotted path leads; a number names an array's element, `tags[0]` is taken as `tags.0`.
 pub fn find(text: &[u8], path: &str) -> Option<Range<usize>> {
     let start = skip_ws(text, 0);
-    let mut here = start..skip_value(text, start)?;
-    for part in segments(path) {
-        here = step(text, here.start, &part)?;
+    if !path.contains(['.', '[']) {
+        return step(text, start, path);
     }
-    Some(here)
+    let mut parts = segments(path);
+    let first = step(text, start, &parts.next()?)?;
+    parts.try_fold(first, |here, part| step(text, here.start, &part))
 }
 
 /// The parts of a dotted path; `a[0].b` gives `a`, `0`, `b`.
@@ -429,6 +417,9 @@ pub fn repeated_key(text: &[u8]) -> Option<String> {
 /// [`Invalid`] with a reason and the place, fit for an item error.
 pub fn check(text: &[u8]) -> Result<(), Invalid> {
     std::str::from_utf8(text).map_err(|e| Invalid(format!("invalid UTF-8 at byte {}", e.valid_up_to())))?;
+    if valid::surely(text) {
+        return Ok(());
+    }
     if let Some(at) = too_deep(text) {
         return Err(Invalid(format!("nested deeper than {MAX_DEPTH} levels at byte {at}")));
     }

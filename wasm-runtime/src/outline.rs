@@ -1,0 +1,432 @@
+//! Where the members of a document are: found in one pass, asked by every stage.
+//!
+//! Each stage that reads or writes a field would else walk the whole document, since of equal keys the last one counts. The
+//! pass works on 64 bytes at a time (quotes, escapes and brackets as bits of a word, after Langdale and Lemire, "Parsing
+//! gigabytes of JSON per second", 2019); what is asked of the document in work finds its outline by the thread.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use crate::json::{self, Entry, skip_ws};
+
+/// One member, by its bytes: its key without quotes, and its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Member {
+    key: u32,
+    key_end: u32,
+    value: u32,
+    value_end: u32,
+}
+
+/// The members of an object at the top of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outline {
+    start: u32,
+    /// Where its closing brace is.
+    end: u32,
+    members: Vec<Member>,
+}
+
+impl Outline {
+    /// The outline of a valid text; `None` for one that is no object, or too long.
+    pub fn of(text: &[u8]) -> Option<Self> {
+        u32::try_from(text.len()).ok()?;
+        let start = skip_ws(text, 0);
+        if text.get(start) != Some(&b'{') {
+            return None;
+        }
+        let mut members = Vec::with_capacity(24);
+        let end = members_of(text, start, &mut members)?;
+        Some(Self { start: start as u32, end: end as u32, members })
+    }
+
+    /// The last member of this name.
+    pub fn get(&self, text: &[u8], name: &str) -> Option<Entry> {
+        let found =
+            self.members.iter().rev().find(|m| json::key_is(&text[m.key as usize..m.key_end as usize], name))?;
+        Some(Entry {
+            key: found.key as usize..found.key_end as usize,
+            value: found.value as usize..found.value_end as usize,
+        })
+    }
+
+    /// The outline of `new`, a valid text that `old` became, where they differ in one value or by members at the end.
+    pub fn follow(mut self, old: &[u8], new: &[u8]) -> Option<Self> {
+        let prefix = common_prefix(old, new);
+        let suffix = common_suffix(&old[prefix..], &new[prefix..]);
+        let (from, to) = (prefix, old.len() - suffix);
+        let grown = new.len() as i64 - old.len() as i64;
+        let moved = |at: u32| u32::try_from(i64::from(at) + grown).ok();
+        if from == to && from == self.end as usize && new.get(from) == Some(&b',') {
+            // Where the closing brace was a comma is: members were added.
+            let mut more = Vec::with_capacity(1);
+            let end = members_of(new, from, &mut more)?;
+            if end as u32 != moved(self.end)? {
+                return None;
+            }
+            self.members.append(&mut more);
+            self.end = end as u32;
+            return Some(self);
+        }
+        let at = self.members.iter().position(|m| m.value as usize <= from && to <= m.value_end as usize)?;
+        let (start, end) = (self.members[at].value as usize, moved(self.members[at].value_end)?);
+        if json::skip_value(new, start) != Some(end as usize) {
+            return None;
+        }
+        self.members[at].value_end = end;
+        for member in &mut self.members[at + 1..] {
+            for place in [&mut member.key, &mut member.key_end, &mut member.value, &mut member.value_end] {
+                *place = moved(*place)?;
+            }
+        }
+        self.end = moved(self.end)?;
+        Some(self)
+    }
+}
+
+/// Bytes that are compared at once.
+const STEP: usize = 32;
+
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    let whole = a.chunks_exact(STEP).zip(b.chunks_exact(STEP)).take_while(|(a, b)| a == b).count() * STEP;
+    whole + a[whole..].iter().zip(&b[whole..]).take_while(|(a, b)| a == b).count()
+}
+
+fn common_suffix(a: &[u8], b: &[u8]) -> usize {
+    let whole = a.rchunks_exact(STEP).zip(b.rchunks_exact(STEP)).take_while(|(a, b)| a == b).count() * STEP;
+    let (a, b) = (&a[..a.len() - whole], &b[..b.len() - whole]);
+    whole + a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count()
+}
+
+/// The members between the brace or comma at `start` and the closing brace of that object, whose place is the result.
+fn members_of(text: &[u8], start: usize, members: &mut Vec<Member>) -> Option<usize> {
+    let mut depth = 1usize;
+    let mut key_from = start + 1;
+    let mut colon = None;
+    let mut blocks = Blocks::new(text, start + 1);
+    while let Some((base, mut bits)) = blocks.next() {
+        while bits != 0 {
+            let at = base + bits.trailing_zeros() as usize;
+            bits &= bits - 1;
+            match text[at] {
+                b'{' | b'[' => depth += 1,
+                b':' if depth == 1 => colon = Some(at),
+                b',' if depth > 1 => {}
+                b':' => {}
+                closing => {
+                    if closing != b',' {
+                        depth -= 1;
+                        if depth > 0 {
+                            continue;
+                        }
+                    }
+                    if let Some(colon) = colon.take() {
+                        members.push(Member {
+                            key: skip_ws(text, key_from) as u32 + 1,
+                            key_end: trimmed(text, colon) as u32 - 1,
+                            value: skip_ws(text, colon + 1) as u32,
+                            value_end: trimmed(text, at) as u32,
+                        });
+                    }
+                    if depth == 0 {
+                        return Some(at);
+                    }
+                    key_from = at + 1;
+                }
+            }
+        }
+    }
+    None
+}
+
+/// The elements of the array that starts at `start` (its `[`), as far as it goes.
+pub fn elements(text: &[u8], start: usize) -> Vec<Range<usize>> {
+    let mut out = Vec::new();
+    let mut depth = 1usize;
+    let mut from = start + 1;
+    let mut blocks = Blocks::new(text, start + 1);
+    while let Some((base, mut bits)) = blocks.next() {
+        while bits != 0 {
+            let at = base + bits.trailing_zeros() as usize;
+            bits &= bits - 1;
+            match text[at] {
+                b'{' | b'[' => depth += 1,
+                b',' if depth == 1 => {
+                    out.push(skip_ws(text, from)..trimmed(text, at));
+                    from = at + 1;
+                }
+                b'}' | b']' => {
+                    depth -= 1;
+                    if depth == 0 {
+                        let first = skip_ws(text, from);
+                        if first < at {
+                            out.push(first..trimmed(text, at));
+                        }
+                        return out;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    out
+}
+
+/// `end` without the white space before it.
+fn trimmed(text: &[u8], mut end: usize) -> usize {
+    while end > 0 && matches!(text[end - 1], b' ' | b'\t' | b'\n' | b'\r') {
+        end -= 1;
+    }
+    end
+}
+
+/// Brackets, colons and commas outside strings, 64 bytes at a time.
+struct Blocks<'t> {
+    text: &'t [u8],
+    at: usize,
+    /// All ones while a string goes on from the block before.
+    in_string: u64,
+    /// The first byte of the next block is escaped.
+    escaped: bool,
+}
+
+impl<'t> Blocks<'t> {
+    fn new(text: &'t [u8], at: usize) -> Self {
+        Self { text, at, in_string: 0, escaped: false }
+    }
+
+    /// The place of the next block, and a bit for each byte in it that counts.
+    fn next(&mut self) -> Option<(usize, u64)> {
+        let left = self.text.get(self.at..).filter(|left| !left.is_empty())?;
+        let masks = match left.first_chunk::<64>() {
+            Some(block) => masks(block),
+            None => {
+                let mut block = [b' '; 64];
+                block[..left.len()].copy_from_slice(left);
+                masks(&block)
+            }
+        };
+        let quotes = masks.quotes & !self.escapes(masks.backslashes);
+        let mut inside = quotes;
+        for shift in [1, 2, 4, 8, 16, 32] {
+            inside ^= inside << shift;
+        }
+        inside ^= self.in_string;
+        self.in_string = 0u64.wrapping_sub(inside >> 63);
+        let base = self.at;
+        self.at += 64;
+        Some((base, masks.others & !inside))
+    }
+
+    /// The bytes behind a backslash that is none behind another.
+    fn escapes(&mut self, mut backslashes: u64) -> u64 {
+        let mut escaped = u64::from(self.escaped);
+        backslashes &= !escaped;
+        self.escaped = false;
+        while backslashes != 0 {
+            let at = backslashes.trailing_zeros();
+            if at == 63 {
+                self.escaped = true;
+                break;
+            }
+            let next = 1u64 << (at + 1);
+            escaped |= next;
+            backslashes &= !(next | (1 << at));
+        }
+        escaped
+    }
+}
+
+#[derive(Default)]
+struct Masks {
+    quotes: u64,
+    backslashes: u64,
+    others: u64,
+}
+
+#[cfg(target_arch = "x86_64")]
+fn masks(block: &[u8; 64]) -> Masks {
+    use std::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8};
+    let mut out = Masks::default();
+    for part in 0..4 {
+        // SAFETY: SSE2 is part of x86_64, and 16 bytes are there.
+        let (quotes, backslashes, others) = unsafe {
+            let is = |v: __m128i, c: u8| _mm_cmpeq_epi8(v, _mm_set1_epi8(c as i8));
+            let v = _mm_loadu_si128(block.as_ptr().add(part * 16).cast());
+            // `[` and `]` differ from `{` and `}` in this bit alone.
+            let lower = _mm_or_si128(v, _mm_set1_epi8(0x20));
+            let brackets = _mm_or_si128(is(lower, b'{'), is(lower, b'}'));
+            let others = _mm_or_si128(brackets, _mm_or_si128(is(v, b':'), is(v, b',')));
+            (_mm_movemask_epi8(is(v, b'"')), _mm_movemask_epi8(is(v, b'\\')), _mm_movemask_epi8(others))
+        };
+        out.quotes |= (quotes as u64 & 0xffff) << (part * 16);
+        out.backslashes |= (backslashes as u64 & 0xffff) << (part * 16);
+        out.others |= (others as u64 & 0xffff) << (part * 16);
+    }
+    out
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn masks(block: &[u8; 64]) -> Masks {
+    let mut out = Masks::default();
+    for (i, c) in block.iter().enumerate() {
+        out.quotes |= u64::from(*c == b'"') << i;
+        out.backslashes |= u64::from(*c == b'\\') << i;
+        out.others |= u64::from(matches!(c, b'{' | b'}' | b'[' | b']' | b':' | b',')) << i;
+    }
+    out
+}
+
+/// The document in work on this thread.
+struct Current {
+    text: *const u8,
+    len: usize,
+    /// Not made yet, made, or not to be had.
+    outline: Option<Option<Outline>>,
+}
+
+thread_local! {
+    static CURRENT: Cell<*mut Current> = const { Cell::new(std::ptr::null_mut()) };
+}
+
+/// Runs `work` on a document whose outline is `known`, or is made when it is first asked for; gives it back.
+pub fn within<R>(text: &[u8], known: Option<Outline>, work: impl FnOnce() -> R) -> (R, Option<Outline>) {
+    struct Restore(*mut Current);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CURRENT.set(self.0);
+        }
+    }
+    let mut current = Current { text: text.as_ptr(), len: text.len(), outline: known.map(Some) };
+    let restore = Restore(CURRENT.replace(&raw mut current));
+    let result = work();
+    drop(restore);
+    (result, current.outline.flatten())
+}
+
+/// What the outline of the document in work says of one of its members, and where its closing brace is; `None` if `text`
+/// is another, or `start` not its beginning.
+pub fn ask(text: &[u8], start: usize, name: &str) -> Option<(Option<Entry>, usize)> {
+    let current = CURRENT.get();
+    if current.is_null() {
+        return None;
+    }
+    // SAFETY: `within` keeps it alive and restores the one before; it is used by this thread only, and not kept.
+    let current = unsafe { &mut *current };
+    if current.text != text.as_ptr() || current.len != text.len() {
+        return None;
+    }
+    let outline = current.outline.get_or_insert_with(|| Outline::of(text)).as_ref()?;
+    (outline.start as usize == start).then(|| (outline.get(text, name), outline.end as usize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(text: &[u8]) -> Vec<(String, String)> {
+        let outline = Outline::of(text).expect("an object");
+        assert_eq!(text[outline.end as usize], b'}');
+        outline
+            .members
+            .iter()
+            .map(|m| {
+                let part = |a: u32, b: u32| String::from_utf8(text[a as usize..b as usize].to_vec()).unwrap();
+                (part(m.key, m.key_end), part(m.value, m.value_end))
+            })
+            .collect()
+    }
+
+    fn walked(text: &[u8]) -> Vec<(String, String)> {
+        json::Entries::new(text, skip_ws(text, 0))
+            .expect("an object")
+            .map(|e| {
+                let part = |r: std::ops::Range<usize>| String::from_utf8(text[r].to_vec()).unwrap();
+                (part(e.key), part(e.value))
+            })
+            .collect()
+    }
+
+    /// Documents with strings, escapes and brackets around the edges of blocks.
+    fn texts() -> Vec<Vec<u8>> {
+        let mut out: Vec<Vec<u8>> = [
+            "{}",
+            " { } ",
+            r#"{"a":1}"#,
+            " {\n \"a\" : [1, {\"b\": \"]},:\"}] ,\t\"c\" : \"x\\\"y\\\\\" , \"d\":null }\n",
+            r#"{"":"","a\"b":{"c":{}}}"#,
+        ]
+        .map(|s| s.as_bytes().to_vec())
+        .to_vec();
+        for pad in 0..140 {
+            let filler = "x".repeat(pad);
+            out.push(format!(r#"{{"k":"{filler}\\","l":[{{"m":"\"{filler},"}}],"n":{pad}}}"#).into_bytes());
+            out.push(format!(r#"{{"{filler}\\\\\"":{{"a":["{{",":"]}},"z":"\\{filler}\\\\"}}"#).into_bytes());
+        }
+        out
+    }
+
+    #[test]
+    fn it_says_what_a_walk_says() {
+        for text in texts() {
+            assert_eq!(entries(&text), walked(&text), "{}", String::from_utf8_lossy(&text));
+        }
+    }
+
+    #[test]
+    fn elements_are_told_apart() {
+        for (text, expected) in [
+            ("[]", vec![]),
+            ("[ ]", vec![]),
+            ("[1]", vec!["1"]),
+            (" [ 1 , \"a,]\\\"\" ,[2,{\"b\":[]}] , null\n] , 3", vec!["1", "\"a,]\\\"\"", "[2,{\"b\":[]}]", "null"]),
+        ] {
+            let start = skip_ws(text.as_bytes(), 0);
+            let found: Vec<&str> = elements(text.as_bytes(), start).into_iter().map(|range| &text[range]).collect();
+            assert_eq!(found, expected);
+        }
+        let many = format!("[{}]", (0..200).map(|n| format!("{{\"n\":\"{n},\"}}")).collect::<Vec<_>>().join(", "));
+        assert_eq!(elements(many.as_bytes(), 0).len(), 200);
+        assert_eq!(elements(b"[1,2", 0).len(), 1);
+    }
+
+    #[test]
+    fn it_follows_a_change_or_gives_up() {
+        for text in texts() {
+            let members = walked(&text);
+            let outline = Outline::of(&text).unwrap();
+            let mut names: Vec<String> =
+                members.iter().map(|(key, _)| key.clone()).filter(|k| !k.contains('\\')).collect();
+            names.push("new".to_owned());
+            for name in names.iter().filter(|n| !n.is_empty()) {
+                for value in ["1", "123", "\"x\"", "{\"a\":[1]}", "null", "\"\""] {
+                    let new = json::set(&text, name, value.as_bytes()).unwrap();
+                    if let Some(followed) = outline.clone().follow(&text, &new) {
+                        assert_eq!(followed, Outline::of(&new).unwrap(), "{}", String::from_utf8_lossy(&new));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_change_of_one_value_is_not_followed() {
+        let (old, new) = (br#"{"a":1,"z":2}"#, br#"{"a":1,"b":1,"z":2}"#);
+        assert_eq!(Outline::of(old).unwrap().follow(old, new), None);
+        let (old, new) = (br#"{"a":"x"}"#, br#"{"a":"x","b":"x"}"#);
+        let followed = Outline::of(old).unwrap().follow(old, new);
+        assert!(followed.is_none_or(|o| o == Outline::of(new).unwrap()));
+    }
+
+    #[test]
+    fn it_is_asked_of_the_document_in_work_only() {
+        let (text, other) = (br#"{"a":1}"#.to_vec(), br#"{"a":2}"#.to_vec());
+        let (found, outline) = within(&text, None, || {
+            assert!(ask(&other, 0, "a").is_none());
+            ask(&text, 0, "a").and_then(|(entry, _)| entry).map(|e| e.value)
+        });
+        assert_eq!(found, Some(5..6));
+        assert!(outline.is_some());
+        assert!(ask(&text, 0, "a").is_none());
+    }
+}
