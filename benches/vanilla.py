@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 import aiohttp
@@ -9,7 +10,8 @@ import msgspec
 import uvloop
 from aiohttp import web
 
-PASSED = {"content-type", "accept"}
+HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+NOT_PASSED = HOP_BY_HOP | {"host", "content-length", "content-encoding"}
 
 
 async def forward(request: web.Request) -> web.Response:
@@ -17,12 +19,13 @@ async def forward(request: web.Request) -> web.Response:
     body = await request.read()
     if request.app["transform"] and request.path.endswith("/_bulk"):
         body = transform(body)
-    headers = {k: v for k, v in request.headers.items() if k.lower() in PASSED}
+    headers = {k: v for k, v in request.headers.items() if k.lower() not in NOT_PASSED}
     session: aiohttp.ClientSession = request.app["session"]
     async with session.request(
         request.method, request.app["upstream"] + request.path_qs, data=body, headers=headers
     ) as answer:
-        return web.Response(body=await answer.read(), status=answer.status, content_type=answer.content_type)
+        back = {k: v for k, v in answer.headers.items() if k.lower() not in NOT_PASSED}
+        return web.Response(body=await answer.read(), status=answer.status, headers=back)
 
 
 def transform(body: bytes) -> bytes:
@@ -48,10 +51,8 @@ async def make(upstream: str, *, with_transform: bool) -> web.Application:
     return app
 
 
-async def main(upstream: str, port: int, with_transform: bool) -> None:
+async def main(upstream: str, port: int, *, with_transform: bool) -> None:
     """Serves until killed."""
-    import asyncio
-
     runner = web.AppRunner(await make(upstream, with_transform=with_transform), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -59,4 +60,8 @@ async def main(upstream: str, port: int, with_transform: bool) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3] == "transform"))
+    work = main(sys.argv[1], int(sys.argv[2]), with_transform="transform" in sys.argv[3:])
+    if "uvloop" in sys.argv[3:]:
+        uvloop.run(work)
+    else:
+        asyncio.run(work)

@@ -297,27 +297,29 @@ impl Batch {
             let mut run = StageRun::default();
             let body = Arc::clone(&self.body);
             let name = pipeline.split('@').next().unwrap_or(pipeline);
-            levels::enter(&mut self.docs, |at, doc| {
-                if !doc.active() {
-                    return false;
-                }
-                run.documents += 1;
-                let text = text_of(&body, &doc.text);
-                let (asked, outline) = outline::within(text, doc.outline.take(), || {
-                    within(&deadline, u64::MAX, || tick().and_then(|()| condition.holds(text, &doc.meta, name)))
-                });
-                doc.outline = outline;
-                match asked {
-                    Ok(true) => return true,
-                    Ok(false) => run.skipped += 1,
-                    Err(fault) => {
-                        levels::count(&mut run, at, &fault, text_of(&body, &doc.text));
-                        if terms.abort {
-                            doc.state = terms.failed(fault);
+            within(&deadline, u64::MAX, || {
+                levels::enter(&mut self.docs, |at, doc| {
+                    if !doc.active() {
+                        return false;
+                    }
+                    run.documents += 1;
+                    let text = text_of(&body, &doc.text);
+                    let (asked, outline) = outline::within(text, doc.outline.take(), || {
+                        tick().and_then(|()| condition.holds(text, &doc.meta, name))
+                    });
+                    doc.outline = outline;
+                    match asked {
+                        Ok(true) => return true,
+                        Ok(false) => run.skipped += 1,
+                        Err(fault) => {
+                            levels::count(&mut run, at, &fault, text_of(&body, &doc.text));
+                            if terms.abort {
+                                doc.state = terms.failed(fault);
+                            }
                         }
                     }
-                }
-                false
+                    false
+                })
             });
             run
         })

@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 use crate::document::Meta;
 use crate::error::Fault;
 use crate::json;
+use crate::quick::Quick;
 
 /// Longest expression that is compiled, in bytes.
 const LONGEST: usize = 8192;
@@ -33,6 +34,8 @@ pub struct Condition {
     document: Vec<String>,
     params: Vec<u8>,
     uses_ctx: bool,
+    /// The same without the interpreter, if it is that plain.
+    quick: Option<Quick>,
     /// Whether it loops over a document's values.
     slow: bool,
 }
@@ -85,7 +88,8 @@ impl Condition {
                 tested.push(select.field.clone());
             }
         });
-        Ok(Self { slow: loops > 0, program, env, tested, document: names, params, uses_ctx })
+        let quick = Quick::of(program.expression(), &names, &tested);
+        Ok(Self { slow: loops > 0, program, env, tested, document: names, params, uses_ctx, quick })
     }
 
     /// Whether the condition is met.
@@ -93,6 +97,9 @@ impl Condition {
     /// # Errors
     /// Why it cannot be evaluated, or that it is no yes or no.
     pub fn holds(&self, text: &[u8], meta: &Meta, pipeline: &str) -> Result<bool, Fault> {
+        if let Some(met) = self.quick.as_ref().and_then(|quick| quick.holds(text.trim_ascii())) {
+            return Ok(met);
+        }
         self.evaluated(text, meta, pipeline).map_err(|reason| Fault::new(400, "condition_exception", reason))
     }
 
@@ -396,5 +403,53 @@ impl Indexer for Missing {
         Self: 'v,
     {
         Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The short cut and the interpreter say the same, of every expression and document here.
+    #[test]
+    fn what_is_quick_is_what_cel_says() {
+        let fields = ["doc.a == 'x'", "'x' != doc.a", "doc.a.b == 'x'", "doc.a.b != 'x'", "has(doc.a)", "doc.b == ''"];
+        let mut expressions: Vec<String> = fields.map(str::to_owned).to_vec();
+        for left in fields {
+            expressions.push(format!("!({left})"));
+            for right in fields {
+                expressions.push(format!("{left} && {right}"));
+                expressions.push(format!("{left} || !({right})"));
+            }
+        }
+        let values = [
+            "\"x\"",
+            "\"y\"",
+            "\"\"",
+            "\"\\u0078\"",
+            "1",
+            "null",
+            "true",
+            "[\"x\"]",
+            "{}",
+            "{\"b\":\"x\"}",
+            "{\"b\":1}",
+        ];
+        let mut documents = vec!["{}".to_owned(), "{\"b\":\"\"}".to_owned(), " { \"a\" : \"x\" } ".to_owned()];
+        documents.extend(values.iter().map(|v| format!("{{\"a\":{v}}}")));
+        documents.extend(values.iter().map(|v| format!("{{\"a\":1,\"b\":{v},\"a\":\"x\"}}")));
+        let mut asked = 0;
+        for expression in &expressions {
+            let condition = Condition::compile(expression, vec!["doc".to_owned()], b"{}".to_vec()).unwrap();
+            let quick = condition.quick.as_ref().expect("it is plain");
+            for document in &documents {
+                if let Some(met) = quick.holds(document.as_bytes().trim_ascii()) {
+                    let said = condition.evaluated(document.as_bytes(), &Meta::default(), "p");
+                    assert_eq!(said, Ok(met), "{expression} of {document}");
+                    asked += 1;
+                }
+            }
+        }
+        assert!(asked > 800, "{asked}");
     }
 }

@@ -89,6 +89,6 @@ pub fn within<T>(deadline: &Arc<watchdog::Deadline>, end: u64, work: impl FnOnce
 /// # Errors
 /// When the time of the stage or pipeline is over, or the request was cancelled.
 pub fn tick() -> Result<(), Fault> {
-    let over = BOUND.with(|b| b.borrow().as_ref().is_some_and(|b| b.deadline.is_over() || now_ns() >= b.end));
+    let over = BOUND.with(|b| b.borrow().as_ref().is_some_and(|b| b.deadline.is_over_by(b.end)));
     if over { Err(Fault::deadline()) } else { Ok(()) }
 }

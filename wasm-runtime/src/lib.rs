@@ -29,6 +29,7 @@ pub mod metadata;
 pub mod module;
 pub mod native;
 pub mod outline;
+pub mod quick;
 pub mod runtime;
 pub mod snapshot;
 pub mod stats;

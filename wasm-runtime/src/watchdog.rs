@@ -54,7 +54,12 @@ pub struct Deadline {
 impl Deadline {
     /// Whether the time is over or the work was cancelled.
     pub fn is_over(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed) || now_ns() >= self.at_ns
+        self.is_over_by(u64::MAX)
+    }
+
+    /// The same for work that has to end by `end`, too.
+    pub fn is_over_by(&self, end: u64) -> bool {
+        self.cancelled.load(Ordering::Relaxed) || now_ns() >= self.at_ns.min(end)
     }
 }
 

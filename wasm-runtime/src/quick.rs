@@ -1,0 +1,91 @@
+//! Conditions of the plainest kind without the interpreter: a field that is, or is not, a text; whether one is there.
+//!
+//! Most conditions are `doc.level == 'DEBUG'`, joined by `&&`, `||` and `!`. What is not surely the same as in CEL (a value
+//! of another type, an escape, a field that is not there deeper down) is left to CEL.
+
+use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
+
+use crate::json;
+
+/// A condition, or a part of one.
+#[derive(Debug)]
+pub enum Quick {
+    Equal { path: String, text: String, absent: Option<bool>, negated: bool },
+    Has(String),
+    All(Vec<Quick>),
+    Any(Vec<Quick>),
+    Not(Box<Quick>),
+}
+
+impl Quick {
+    /// The expression, if it is of this kind; `names` are those of the document, `tested` those that `has()` asks for.
+    pub fn of(expr: &IdedExpr, names: &[String], tested: &[String]) -> Option<Self> {
+        match &expr.expr {
+            Expr::Select(select) if select.test && is_document(&select.operand, names) => {
+                Some(Self::Has(select.field.clone()))
+            }
+            Expr::Call(call) if call.target.is_none() => {
+                let parts = || call.args.iter().map(|part| Self::of(part, names, tested)).collect::<Option<Vec<_>>>();
+                match (call.func_name.as_str(), call.args.as_slice()) {
+                    (operators::LOGICAL_AND, _) => parts().map(Self::All),
+                    (operators::LOGICAL_OR, _) => parts().map(Self::Any),
+                    (operators::LOGICAL_NOT, [part]) => {
+                        Self::of(part, names, tested).map(|part| Self::Not(Box::new(part)))
+                    }
+                    (name @ (operators::EQUALS | operators::NOT_EQUALS), [left, right]) => {
+                        let (field, text) = match (&left.expr, &right.expr) {
+                            (_, Expr::Literal(LiteralValue::String(text))) => (left, text),
+                            (Expr::Literal(LiteralValue::String(text)), _) => (right, text),
+                            _ => return None,
+                        };
+                        let path = path(field, names)?;
+                        let negated = name == operators::NOT_EQUALS;
+                        // One that `has()` asks for, or whose parent is absent, is CEL's to judge.
+                        let absent = (!path.contains('.') && !tested.contains(&path)).then_some(negated);
+                        Some(Self::Equal { path, text: text.inner().to_owned(), absent, negated })
+                    }
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether `text` (an object, nothing around it) meets it; `None` where CEL has to say.
+    pub fn holds(&self, text: &[u8]) -> Option<bool> {
+        match self {
+            Self::Has(name) => (text.first() == Some(&b'{')).then(|| json::get(text, 0, name).is_some()),
+            Self::Equal { path, text: wanted, absent, negated } => {
+                if text.first() != Some(&b'{') {
+                    return None;
+                }
+                match json::find(text, path).map(|range| &text[range]) {
+                    None => *absent,
+                    Some([b'"', inner @ .., b'"']) if !inner.contains(&b'\\') => {
+                        Some((inner == wanted.as_bytes()) != *negated)
+                    }
+                    Some(_) => None,
+                }
+            }
+            Self::All(parts) => parts.iter().try_fold(true, |all, part| Some(all && part.holds(text)?)),
+            Self::Any(parts) => parts.iter().try_fold(false, |any, part| Some(any || part.holds(text)?)),
+            Self::Not(part) => part.holds(text).map(|met| !met),
+        }
+    }
+}
+
+fn is_document(expr: &IdedExpr, names: &[String]) -> bool {
+    matches!(&expr.expr, Expr::Ident(name) if names.contains(name))
+}
+
+/// `doc.a.b` as `a.b`.
+fn path(expr: &IdedExpr, names: &[String]) -> Option<String> {
+    let Expr::Select(select) = &expr.expr else { return None };
+    if select.test || select.field.contains(['.', '[']) {
+        return None;
+    }
+    if is_document(&select.operand, names) {
+        return Some(select.field.clone());
+    }
+    path(&select.operand, names).map(|parent| format!("{parent}.{}", select.field))
+}
