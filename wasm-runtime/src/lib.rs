@@ -10,6 +10,8 @@ pub mod bulk;
 pub mod bulk_answer;
 pub mod condition;
 pub mod contract;
+#[cfg(test)]
+mod counted;
 pub mod deadline;
 pub mod document;
 pub mod effect;

@@ -1,0 +1,78 @@
+"""What one call of a UDF costs, and what one parameter, one field read and one field written add: CPU in one thread.
+
+Small documents go through `Batch.run_udf`, so that every figure is per document and includes what the engine does
+around the call: the deadline, the watch, the fuel, what became of the document. Figures of one run may be compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from pipelines import _wasm
+from pipelines._wasm import Module
+from pipelines.batch import Bulk, Deadline
+
+if TYPE_CHECKING:
+    from pipelines._wasm import Udf
+
+DOCUMENTS = 2000
+ROUNDS = 61
+BODY = b'{"index":{"_index":"i"}}\n{"n":1,"s":"abc"}\n' * DOCUMENTS
+WAT = """(module {imports} (memory (export "memory") 1) (data (i32.const 16) "nabc")
+  (func (export "filter") (param $ctx i64) (result i32) {body} (i32.const 1)))"""
+CASES = {
+    "a call": ("", ""),
+    "and reads a parameter": (
+        '(import "env" "get_param_i64" (func $get (param i32 i32 i32) (result i32)))',
+        "(drop (call $get (i32.const 16) (i32.const 1) (i32.const 32)))",
+    ),
+    "and reads a field": (
+        '(import "env" "get_field_i64" (func $get (param i64 i32 i32 i32) (result i32)))',
+        "(drop (call $get (local.get $ctx) (i32.const 16) (i32.const 1) (i32.const 32)))",
+    ),
+    "and writes a field": (
+        '(import "env" "set_field_i64" (func $set (param i64 i32 i32 i64) (result i32)))',
+        "(drop (call $set (local.get $ctx) (i32.const 16) (i32.const 1) (i64.const 2)))",
+    ),
+}
+
+
+def udf(imports: str, body: str) -> Udf:
+    """The compiled UDF, metered as every one is."""
+    code = WAT.format(imports=imports, body=body).encode()
+    return Module(code, hashlib.sha256(code).hexdigest()).bind(b'{"n":5}', timeout_ms=100, memory=64 << 20)
+
+
+def measure(of: Udf) -> float:
+    """Nanoseconds of this thread for one document."""
+    batch = Bulk(BODY).batch([0])
+    before = time.thread_time_ns()
+    batch.run_udf(of, Deadline(), abort=True, pipeline="p", stage="s")
+    return (time.thread_time_ns() - before) / DOCUMENTS
+
+
+def main() -> None:
+    """Runs the cases in turn and prints medians."""
+    if _wasm.DEBUG_BUILD:
+        sys.exit("the engine is a debug build; its timings say nothing")
+    _wasm.keep_buffers()
+    udfs = {name: udf(*parts) for name, parts in CASES.items()}
+    rounds: dict[str, list[float]] = {name: [] for name in CASES}
+    for n in range(ROUNDS):
+        for name, each in udfs.items():
+            took = measure(each)
+            if n:
+                rounds[name].append(took)
+    base = statistics.median(rounds["a call"])
+    for name, values in rounds.items():
+        median = statistics.median(values)
+        more = "" if name == "a call" else f"   {median - base:+5.0f} ns"
+        print(f"{name:<24} {median:5.0f} ns  ({min(values):.0f} to {max(values):.0f}){more}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""How often a body is copied, counted: Python's allocations of at least half a body, on the way through."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.base_protocol import BaseProtocol
+
+from pipelines._wasm import Native
+from pipelines.batch import Bulk, Deadline
+from proxy.connections import arrived
+
+DOCUMENT = json.dumps({"level": "INFO", "text": "x" * 500})
+BODY = b"".join(b'{"index":{"_index":"i"}}\n' + DOCUMENT.encode() + b"\n" for _ in range(2000))
+ANSWER = b'{"took":1,"errors":false,"items":[' + b",".join([b'{"index":{"_id":"1","status":201}}'] * 2000) + b"]}"
+
+
+def peak(work: Callable[[], Any]) -> float:
+    """The most that Python had allocated for `work` at once, in bodies."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1] / len(BODY)
+    finally:
+        tracemalloc.stop()
+
+
+def through(function: str, parameters: bytes) -> Bulk:
+    bulk = Bulk(BODY)
+    batch = bulk.batch([0])
+    batch.check("p")
+    native = Native(function, "document", parameters)
+    batch.run_native(native, Deadline(), abort=True, pipeline="p", stage="s")
+    bulk.absorb(batch)
+    return bulk
+
+
+def test_a_bulk_that_stages_change_is_written_once():
+    assert 0.9 < peak(lambda: through("set", b'{"field":"env","value":"prod"}').render()) < 1.2
+
+
+def test_a_bulk_that_nothing_changes_is_not_copied():
+    def work() -> None:
+        bulk = Bulk(BODY)
+        batch = bulk.batch([0])
+        batch.check("p")
+        bulk.absorb(batch)
+        assert bulk.render() is None
+
+    assert peak(work) < 0.05
+
+
+def test_the_answer_is_written_once():
+    bulk = through("set", b'{"field":"env","value":"prod"}')
+    assert 0.9 < peak(lambda: bulk.merge(ANSWER, 1)) * len(BODY) / len(ANSWER) < 1.2
+
+
+@pytest.mark.parametrize("size", [100_000, 900_000])
+def test_a_body_that_arrived_whole_is_taken_as_it_is(size: int):
+    async def work() -> None:
+        stream = aiohttp.StreamReader(BaseProtocol(asyncio.get_running_loop()), 1 << 20)
+        body = bytes(size)
+        stream.feed_data(body)
+        assert arrived(stream) == b"", "it may go on"
+        stream.feed_eof()
+        assert arrived(stream) is body
+        assert arrived(stream) == b""
+
+    asyncio.run(work())
