@@ -11,6 +11,8 @@ from pipelines import Deadline, execute
 from pipelines.errors import OverloadedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipelines import Batch, Execution, Place
     from pipelines.registry import Pipeline
     from proxy.settings import Settings
@@ -28,30 +30,44 @@ class Runner:
         self._room = workers + settings.queue
         self._running = 0
 
-    async def run(self, pipeline: Pipeline, batch: Batch, place: Place | None = None) -> Execution:
+    async def run(
+        self,
+        pipeline: Pipeline,
+        batch: Batch,
+        place: Place | None = None,
+        then: Callable[[Batch], object] | None = None,
+    ) -> Execution:
         """Runs `pipeline` over `batch`; small batches of quick built-ins stay on the loop.
 
-        Raises OverloadedError when too many batches wait. Cancelling the call ends a running UDF.
+        `then` gets the batch on the same thread, whose caches and memory it is in. Raises OverloadedError when too many
+        batches wait. Cancelling the call ends a running UDF.
         """
         deadline = Deadline(self._timeout)
+
+        def work() -> Execution:
+            run = execute(pipeline, batch, deadline, place)
+            if then is not None:
+                then(batch)
+            return run
+
         if pipeline.quick and batch.nbytes <= INLINE_BYTES:
-            return execute(pipeline, batch, deadline, place)
+            return work()
         if self._running >= self._room:
             raise OverloadedError("too many requests wait for their pipelines; try again")
         self._running += 1
         loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._pool, lambda: execute(pipeline, batch, deadline, place))
-        work.add_done_callback(self._done)
+        running = loop.run_in_executor(self._pool, work)
+        running.add_done_callback(self._done)
         try:
-            return await asyncio.shield(work)
+            return await asyncio.shield(running)
         except asyncio.CancelledError:
             deadline.cancel()
             raise
 
-    def _done(self, work: asyncio.Future[Execution]) -> None:
+    def _done(self, run: asyncio.Future[Execution]) -> None:
         self._running -= 1
-        if not work.cancelled():
-            work.exception()
+        if not run.cancelled():
+            run.exception()
 
     def close(self) -> None:
         """Ends the pool; running batches are not waited for."""

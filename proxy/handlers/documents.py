@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pipelines import PipelineType, Place
@@ -25,14 +26,13 @@ async def run(call: Call, snapshot: Snapshot, parsed: Bulk, groups: list[Group])
     for pipeline, keys in groups:
         batch = parsed.batch(keys)
         if len(batch):
-            runs.append((DEFAULT, await call.parts.runner.run(pipeline, batch)))
-            parsed.absorb(batch)
+            runs.append((DEFAULT, await call.parts.runner.run(pipeline, batch, then=parsed.absorb)))
     if FINAL in snapshot.bound:
         for pipeline, indexes in (await _finals(call, snapshot, parsed)).values():
             batch = parsed.batch_at(indexes)
             if len(batch):
-                runs.append((FINAL, await call.parts.runner.run(pipeline, batch, Place(final=True))))
-                parsed.absorb(batch, pinned=pipeline.definition.name)
+                absorb = partial(parsed.absorb, pinned=pipeline.definition.name)
+                runs.append((FINAL, await call.parts.runner.run(pipeline, batch, Place(final=True), absorb)))
     registry = call.parts.settings.registry_index
     if runs and registry in parsed.indexes():
         parsed.fail_at(registry, 403, "security_exception", f"the index [{registry}] is Headrace's own")

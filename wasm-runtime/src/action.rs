@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::document::Meta;
-use crate::json;
+use crate::{json, valid};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
@@ -133,7 +133,7 @@ pub struct Named {
 /// OpenSearch's text for a line that it refuses.
 pub fn parse_action(line: &[u8], number: usize, index: Option<&str>) -> Result<Named, String> {
     let malformed = |what: &str| format!("Malformed action/metadata line [{number}], {what}");
-    json::check(line).map_err(|e| malformed(&e.0))?;
+    valid::check(line).map_err(|e| malformed(&e.0))?;
     let start = json::skip_ws(line, 0);
     let mut entries = json::Entries::new(line, start).ok_or_else(|| {
         malformed(&format!("expected START_OBJECT but found [{}]", token_name(line.get(start).copied())))

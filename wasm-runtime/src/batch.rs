@@ -23,7 +23,7 @@ use crate::native::Native;
 use crate::runtime::guard_signals;
 use crate::watchdog::now_ns;
 use crate::work::{Runner, Work};
-use crate::{hits, json, levels, outline};
+use crate::{hits, levels, outline, valid};
 
 /// Errors and log lines that one stage reports per batch; the rest is only counted.
 pub const SAMPLES: usize = 8;
@@ -156,7 +156,7 @@ impl Batch {
             let terms = Terms { abort: true, pipeline, stage: "", processor: "", run: self.runs };
             let (body, kind) = (Arc::clone(&self.body), self.kind);
             for doc in self.docs.iter_mut().filter(|d| d.active()) {
-                if let Err(why) = json::check_object(text_of(&body, &doc.text)) {
+                if let Err(why) = valid::check_object(text_of(&body, &doc.text)) {
                     let kind = if kind == Kind::Document { "mapper_parsing_exception" } else { "parse_exception" };
                     doc.state = terms.failed(Fault::new(400, kind, format!("failed to parse: {}", why.0)));
                     bad += 1;
@@ -500,7 +500,7 @@ fn end_of(start: u64, timeout: Option<f64>) -> u64 {
 /// Why `text` is not one JSON object, or `None` if it is one.
 #[pyfunction]
 pub fn check_object(text: &[u8]) -> Option<String> {
-    json::check_object(text).err().map(|e| e.0)
+    valid::check_object(text).err().map(|e| e.0)
 }
 
 /// Tells the allocator to keep buffers for the next request; for processes that serve traffic.

@@ -18,7 +18,7 @@ use crate::action::{Named, Op, Target, parse_action, readdressed, without_pipeli
 use crate::batch::Batch;
 use crate::document::{Doc, Failure, Kind, Meta, State, Text};
 use crate::error::{BulkError, Fault};
-use crate::json;
+use crate::{json, valid};
 
 /// One document that an action writes.
 #[derive(Debug, Clone)]
@@ -158,6 +158,11 @@ impl Bulk {
             let mut docs = docs.into_iter().peekable();
             while let Some(first) = docs.next() {
                 let slot = first.slot;
+                let alone = pinned.is_none() && docs.peek().is_none_or(|next| next.slot != slot);
+                let first = match if alone { self.take_over_one(first) } else { Some(first) } {
+                    None => continue,
+                    Some(first) => first,
+                };
                 let mut group = vec![first];
                 while let Some(next) = docs.next_if(|doc| doc.slot == slot) {
                     group.push(next);
@@ -346,7 +351,7 @@ impl Bulk {
                 }
                 Fate::Untouched => {
                     if action.op == Op::Update
-                        && let Err(why) = json::check_object(&self.body[action.source.clone()])
+                        && let Err(why) = valid::check_object(&self.body[action.source.clone()])
                     {
                         let fault = Fault::new(400, "mapper_parsing_exception", format!("failed to parse: {}", why.0));
                         action.fate = Fate::failed(fault);
@@ -361,6 +366,24 @@ impl Bulk {
     }
 
     /// What became of the documents of one action: they are written together or not at all.
+    /// [`Self::take_over`] for the plain case, which makes nothing but what is kept: one live document of a write that
+    /// nothing has touched yet. Gives it back if it is another.
+    fn take_over_one(&mut self, doc: Doc) -> Option<Doc> {
+        let Some(action) = self.actions.get_mut(doc.slot) else { return Some(doc) };
+        let plain =
+            matches!((&action.fate, action.op, &doc.state), (Fate::Untouched, Op::Index | Op::Create, State::Live));
+        if !plain || self.given_out.is_some() {
+            return Some(doc);
+        }
+        let text = match doc.text {
+            Text::Owned(text) => Some(text),
+            Text::Shared(_) if self.targets[action.key].is_of(action, &doc.meta) => return None,
+            Text::Shared(_) => None,
+        };
+        action.fate = Fate::Written(vec![Part { text, meta: doc.meta }]);
+        None
+    }
+
     fn take_over(&mut self, slot: usize, group: Vec<Doc>, pinned: Option<&str>) {
         let Some(action) = self.actions.get_mut(slot) else { return };
         let before = self.targets[action.key].meta(action);
@@ -451,6 +474,11 @@ impl Target {
     /// The metadata of the document that `action` writes here.
     fn meta(&self, action: &Action) -> Meta {
         Meta { index: self.index.clone(), id: action.id.clone(), routing: action.routing.clone(), ..Meta::default() }
+    }
+
+    /// Whether `meta` is still that of [`Self::meta`].
+    fn is_of(&self, action: &Action, meta: &Meta) -> bool {
+        meta.place() == (&self.index, &action.id, &action.routing) && meta.score == 0.0 && meta.ctx.is_none()
     }
 }
 

@@ -4,7 +4,7 @@ use crate::document::Kind;
 use crate::effect::Effect;
 use crate::error::Fault;
 use crate::instance::Output;
-use crate::json;
+use crate::{json, valid};
 
 /// Documents that one may become.
 const MOST_PARTS: usize = 10_000;
@@ -31,7 +31,7 @@ impl Contract {
     }
 
     fn answer(&self, text: &[u8], answer: Vec<u8>, kept: impl Fn() -> Effect) -> Result<Effect, Fault> {
-        json::check(&answer).map_err(|e| Fault::result(format!("the UDF's answer is {}", e.0)))?;
+        valid::check(&answer).map_err(|e| Fault::result(format!("the UDF's answer is {}", e.0)))?;
         let answer = trim(answer);
         match answer[0] {
             b'n' => Ok(kept()),
@@ -77,7 +77,7 @@ impl Contract {
     }
 
     fn string(&self, text: &[u8], answer: Vec<u8>) -> Result<Effect, Fault> {
-        if let Some(inner) = json::string(&answer).filter(|s| json::check_object(s.as_bytes()).is_ok()) {
+        if let Some(inner) = json::string(&answer).filter(|s| valid::check_object(s.as_bytes()).is_ok()) {
             return Ok(Effect::Replaced(json::merge(text, inner.as_bytes())));
         }
         if self.trial {

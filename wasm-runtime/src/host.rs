@@ -12,7 +12,7 @@ use wasmer::{
 };
 
 use crate::document::Meta;
-use crate::json;
+use crate::{json, valid};
 
 /// One line that a UDF logged.
 pub type LogLine = (i32, String);
@@ -329,7 +329,7 @@ fn set_field_bool(mut env: Env<'_>, _c: i64, p: i32, l: i32, value: i32) -> Resu
 
 fn set_field_json(mut env: Env<'_>, _c: i64, p: i32, l: i32, vp: i32, vl: i32) -> Result<i32, RuntimeError> {
     let value = read(&env, vp, vl)?;
-    if json::check(&value).is_err() {
+    if valid::check(&value).is_err() {
         return Ok(0);
     }
     put(&mut env, p, l, &value)
@@ -363,7 +363,7 @@ fn set_ctx_json(mut env: Env<'_>, ptr: i32, len: i32, vp: i32, vl: i32) -> Resul
     let value = read(&env, vp, vl)?;
     let mut meta = Meta { ctx: Some(env.data().ctx().to_vec()), ..Meta::default() };
     env.data().charge(meta.ctx().len() + value.len());
-    if json::check(&value).is_err() || meta.ctx().len() + value.len() > MAX_CTX {
+    if valid::check(&value).is_err() || meta.ctx().len() + value.len() > MAX_CTX {
         return Ok(0);
     }
     meta.put_ctx(&key, value.trim_ascii());

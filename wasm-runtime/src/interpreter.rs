@@ -11,10 +11,10 @@ use crate::exact;
 use crate::host::MAX_CTX;
 use crate::instance::{Entry, Failure, Language, Output, Sandbox};
 use crate::interrupt::Interrupt;
-use crate::json;
 use crate::limits::{INTERPRETER_BOOT_FUEL, LOAD_NS};
 use crate::watchdog::{Deadline, Ended, Guard, now_ns};
 use crate::work::Given;
+use crate::{json, valid};
 
 /// Marks the length of an answer that is a result and nothing else.
 const BARE: u32 = 1 << 31;
@@ -273,7 +273,7 @@ fn results(answer: &[u8], docs: &[(&[u8], &Meta)], language: Language, limit: us
     for (n, value) in values.into_iter().enumerate() {
         let ctx = contexts.get(n).map(|r| &answer[r.clone()]);
         let ctx = ctx.filter(|c| *c != b"null").map(<[u8]>::to_vec);
-        if ctx.as_ref().is_some_and(|ctx| ctx.len() > MAX_CTX || json::check_object(ctx).is_err()) {
+        if ctx.as_ref().is_some_and(|ctx| ctx.len() > MAX_CTX || valid::check_object(ctx).is_err()) {
             out.push(Err(Fault::result(format!("the context is over {MAX_CTX} bytes, or no JSON object"))));
             continue;
         }

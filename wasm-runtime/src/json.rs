@@ -4,22 +4,15 @@
 //! text of every field that was not (number text, escapes, key order). So nothing here builds a DOM:
 //! values are byte ranges of the text. Of duplicate keys the last one counts, as in Jackson.
 //!
-//! Everything but [`check`] trusts its input to be one valid JSON value; callers run `check` once when
-//! a document enters a pipeline and again on what a UDF returns.
+//! Everything here trusts its input to be one valid JSON value: `valid::check` runs once when a document enters a
+//! pipeline, and again on what a UDF returns.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use memchr::memchr2;
 
-use crate::{java, outline, valid};
-
-/// Deepest nesting of arrays and objects that a pipeline accepts (design: udf.md, "Limits").
-pub const MAX_DEPTH: usize = 128;
-
-/// Why a text is not a document we work on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invalid(pub String);
+use crate::{java, outline};
 
 /// First index at or after `i` that is not JSON white space.
 pub fn skip_ws(b: &[u8], mut i: usize) -> usize {
@@ -33,7 +26,7 @@ pub fn skip_ws(b: &[u8], mut i: usize) -> usize {
 const SHORT: usize = 24;
 
 /// Index just behind the string whose opening quote is at `i`; `None` if it does not end.
-fn skip_string(b: &[u8], i: usize) -> Option<usize> {
+pub fn skip_string(b: &[u8], i: usize) -> Option<usize> {
     let mut at = i + 1;
     let short_end = b.len().min(at + SHORT);
     while at < short_end {
@@ -428,57 +421,6 @@ pub fn repeated_key(text: &[u8]) -> Option<String> {
     }
 }
 
-/// Checks that `text` is one JSON value in UTF-8, nested no deeper than [`MAX_DEPTH`].
-///
-/// # Errors
-/// [`Invalid`] with a reason and the place, fit for an item error.
-pub fn check(text: &[u8]) -> Result<(), Invalid> {
-    std::str::from_utf8(text).map_err(|e| Invalid(format!("invalid UTF-8 at byte {}", e.valid_up_to())))?;
-    if valid::surely(text) {
-        return Ok(());
-    }
-    if let Some(at) = too_deep(text) {
-        return Err(Invalid(format!("nested deeper than {MAX_DEPTH} levels at byte {at}")));
-    }
-    serde_json::from_slice::<serde::de::IgnoredAny>(text)
-        .map(|_| ())
-        .map_err(|e| Invalid(format!("not valid JSON: {e}")))
-}
-
-/// [`check`], and the value must be an object.
-///
-/// # Errors
-/// As [`check`].
-pub fn check_object(text: &[u8]) -> Result<(), Invalid> {
-    check(text)?;
-    if text[skip_ws(text, 0)] == b'{' { Ok(()) } else { Err(Invalid("not a JSON object".to_owned())) }
-}
-
-/// Where the nesting first exceeds [`MAX_DEPTH`]; few documents have enough brackets to need the walk.
-fn too_deep(text: &[u8]) -> Option<usize> {
-    memchr::memchr2_iter(b'{', b'[', text).nth(MAX_DEPTH)?;
-    let mut depth = 0usize;
-    let mut at = 0;
-    while let Some(&c) = text.get(at) {
-        match c {
-            b'"' => {
-                at = skip_string(text, at)?;
-                continue;
-            }
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return Some(at);
-                }
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        at += 1;
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -536,16 +478,5 @@ mod tests {
     #[test]
     fn merge_replaces_and_adds() {
         assert_eq!(text(merge(br#"{"a":1,"b":0.10}"#, br#"{"a":[2],"c":3}"#)), r#"{"a":[2],"b":0.10,"c":3}"#);
-    }
-
-    #[test]
-    fn check_refuses_what_a_cluster_would() {
-        for bad in ["", "{", "{\"a\":tru}", "{\"a\":01}", "{} x", "[1}"] {
-            assert!(check(bad.as_bytes()).is_err(), "{bad}");
-        }
-        assert!(check(b"{\"a\":\"\xff\"}").is_err());
-        assert!(check(("[".repeat(129) + &"]".repeat(129)).as_bytes()).is_err());
-        assert!(check(("[".repeat(128) + &"]".repeat(128)).as_bytes()).is_ok());
-        assert!(check(br#"{"a":"\ud800","n":1e400}"#).is_ok());
     }
 }

@@ -110,7 +110,7 @@ impl Module {
         isolate: bool,
         fresh: bool,
     ) -> PyResult<Udf> {
-        crate::json::check_object(parameters).map_err(|e| ModuleError::new_err(format!("parameters: {}", e.0)))?;
+        crate::valid::check_object(parameters).map_err(|e| ModuleError::new_err(format!("parameters: {}", e.0)))?;
         let limits = Limits {
             timeout_ns: (timeout_ms.max(0.001) * 1e6) as u64,
             fuel,

@@ -2,7 +2,65 @@
 //!
 //! What it accepts `serde_json` accepts (tested); what it refuses is put to `serde_json`, whose words the error is.
 
-use crate::json::{MAX_DEPTH, skip_ws};
+use crate::json::{skip_string, skip_ws};
+
+/// Deepest nesting of arrays and objects that a pipeline accepts (design: udf.md, "Limits").
+pub const MAX_DEPTH: usize = 128;
+
+/// Why a text is not a document we work on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid(pub String);
+
+/// Checks that `text` is one JSON value in UTF-8, nested no deeper than [`MAX_DEPTH`].
+///
+/// # Errors
+/// [`Invalid`] with a reason and the place, fit for an item error.
+pub fn check(text: &[u8]) -> Result<(), Invalid> {
+    std::str::from_utf8(text).map_err(|e| Invalid(format!("invalid UTF-8 at byte {}", e.valid_up_to())))?;
+    if surely(text) {
+        return Ok(());
+    }
+    if let Some(at) = too_deep(text) {
+        return Err(Invalid(format!("nested deeper than {MAX_DEPTH} levels at byte {at}")));
+    }
+    serde_json::from_slice::<serde::de::IgnoredAny>(text)
+        .map(|_| ())
+        .map_err(|e| Invalid(format!("not valid JSON: {e}")))
+}
+
+/// [`check`], and the value must be an object.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_object(text: &[u8]) -> Result<(), Invalid> {
+    check(text)?;
+    if text[skip_ws(text, 0)] == b'{' { Ok(()) } else { Err(Invalid("not a JSON object".to_owned())) }
+}
+
+/// Where the nesting first exceeds [`MAX_DEPTH`]; few documents have enough brackets to need the walk.
+fn too_deep(text: &[u8]) -> Option<usize> {
+    memchr::memchr2_iter(b'{', b'[', text).nth(MAX_DEPTH)?;
+    let mut depth = 0usize;
+    let mut at = 0;
+    while let Some(&c) = text.get(at) {
+        match c {
+            b'"' => {
+                at = skip_string(text, at)?;
+                continue;
+            }
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return Some(at);
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
 
 /// Whether `text` (UTF-8) is surely one JSON value, nested no deeper than [`MAX_DEPTH`].
 pub fn surely(text: &[u8]) -> bool {
@@ -187,5 +245,16 @@ mod tests {
                 assert_eq!(surely(text.as_bytes()), depth <= MAX_DEPTH, "{depth}");
             }
         }
+    }
+
+    #[test]
+    fn check_refuses_what_a_cluster_would() {
+        for bad in ["", "{", "{\"a\":tru}", "{\"a\":01}", "{} x", "[1}"] {
+            assert!(check(bad.as_bytes()).is_err(), "{bad}");
+        }
+        assert!(check(b"{\"a\":\"\xff\"}").is_err());
+        assert!(check(("[".repeat(129) + &"]".repeat(129)).as_bytes()).is_err());
+        assert!(check(("[".repeat(128) + &"]".repeat(128)).as_bytes()).is_ok());
+        assert!(check(br#"{"a":"\ud800","n":1e400}"#).is_ok());
     }
 }

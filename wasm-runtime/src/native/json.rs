@@ -6,7 +6,7 @@ use super::{Function, Parameters, field};
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
-use crate::{java, json};
+use crate::{java, json, valid};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,7 +35,7 @@ fn spelled(text: &str) -> Result<Vec<u8>, Fault> {
     }
     let end = json::skip_value(bytes, start).unwrap_or(bytes.len());
     let value = &bytes[start..end];
-    json::check(value).map_err(|e| Fault::illegal(format!("the text is {}", e.0)))?;
+    valid::check(value).map_err(|e| Fault::illegal(format!("the text is {}", e.0)))?;
     if let Some(key) = json::repeated_key(value) {
         return Err(Fault::illegal(format!("Duplicate Object property \"{key}\"")));
     }
