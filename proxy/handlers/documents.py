@@ -34,7 +34,7 @@ async def run(call: Call, snapshot: Snapshot, parsed: Bulk, groups: list[Group])
                 absorb = partial(parsed.absorb, pinned=pipeline.definition.name)
                 runs.append((FINAL, await call.parts.runner.run(pipeline, batch, Place(final=True), absorb)))
     registry = call.parts.settings.registry_index
-    if runs and registry in parsed.indexes():
+    if runs and parsed.goes_to(registry):
         parsed.fail_at(registry, 403, "security_exception", f"the index [{registry}] is Headrace's own")
     return runs
 

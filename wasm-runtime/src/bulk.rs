@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -23,8 +23,8 @@ use crate::{json, valid};
 /// One document that an action writes.
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// `None`: the one that came in.
-    text: Option<Vec<u8>>,
+    /// A part of [`Bulk::made`]; `None`: the one that came in.
+    text: Option<Range<usize>>,
     meta: Meta,
 }
 
@@ -84,6 +84,8 @@ pub struct Bulk {
     strip: Vec<bool>,
     /// The indexes whose documents `batch_at` gave out; other documents of the same action stay as they are.
     given_out: Option<Vec<Option<String>>>,
+    /// The texts that stages made, one behind the other: freed as one, and read in order.
+    made: Vec<u8>,
 }
 
 fn line_at(body: &[u8], at: usize) -> (Range<usize>, usize) {
@@ -139,6 +141,16 @@ impl Bulk {
         found
     }
 
+    /// Whether a document that is still to be written goes to `index` now.
+    fn goes_to(&self, index: &str) -> bool {
+        let there = |place: &Option<String>| place.as_deref() == Some(index);
+        self.actions.iter().any(|action| match &action.fate {
+            Fate::Untouched => there(&self.targets[action.key].index) && writable_part(&self.body, action).is_some(),
+            Fate::Written(parts) => parts.iter().any(|part| there(&part.meta.index)),
+            Fate::Dropped | Fate::Failed(_) => false,
+        })
+    }
+
     /// The documents that go to one of these indexes, as a batch for a final pipeline.
     fn batch_at(&mut self, py: Python<'_>, indexes: Vec<Option<String>>) -> Batch {
         let body = Arc::clone(&self.body);
@@ -155,6 +167,8 @@ impl Bulk {
     fn absorb(&mut self, py: Python<'_>, batch: &mut Batch, pinned: Option<&str>) {
         let docs = std::mem::take(&mut batch.docs);
         py.detach(|| {
+            let made = |doc: &Doc| if let Text::Owned(text) = &doc.text { text.len() } else { 0 };
+            self.made.reserve(docs.iter().map(made).sum());
             let mut docs = docs.into_iter().peekable();
             while let Some(first) = docs.next() {
                 let slot = first.slot;
@@ -211,8 +225,7 @@ impl Bulk {
         Ok(match &action.fate {
             Fate::Untouched => ("here", None),
             Fate::Written(parts) => {
-                let before = self.targets[action.key].meta(action);
-                let stays = parts.len() == 1 && parts[0].meta.place() == before.place();
+                let stays = parts.len() == 1 && self.targets[action.key].is_place(action, &parts[0].meta);
                 (if stays { "here" } else { "elsewhere" }, None)
             }
             Fate::Dropped => ("dropped", None),
@@ -223,7 +236,7 @@ impl Bulk {
     /// The new text of the one document of action `i`; `None` if it is the one that came in.
     fn document<'py>(&self, py: Python<'py>, i: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let Fate::Written(parts) = &self.action(i)?.fate else { return Ok(None) };
-        Ok(parts.first().and_then(|part| part.text.as_deref()).map(|text| PyBytes::new(py, text)))
+        Ok(parts.first().and_then(|part| part.text.clone()).map(|range| PyBytes::new(py, &self.made[range])))
     }
 
     /// (forwarded, dropped, failed) actions.
@@ -240,12 +253,22 @@ impl Bulk {
     }
 
     /// The body to forward: `None` if it is the one that came in, empty if nothing is left to forward.
-    fn render<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+    fn render<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let changed = self.strip.iter().any(|s| *s) || self.actions.iter().any(|a| !matches!(a.fate, Fate::Untouched));
-        changed.then(|| {
-            let out = py.detach(|| self.rendered());
-            PyBytes::new(py, &out)
+        if !changed {
+            return Ok(None);
+        }
+        let pieces = py.detach(|| self.rendered());
+        let length = pieces.iter().map(|piece| piece.len()).sum();
+        PyBytes::new_with(py, length, |mut out| {
+            for piece in &pieces {
+                let (here, rest) = out.split_at_mut(piece.len());
+                here.copy_from_slice(piece);
+                out = rest;
+            }
+            Ok(())
         })
+        .map(Some)
     }
 
     /// The answer for the client: the cluster's items and ours, in the order of the request.
@@ -259,15 +282,17 @@ impl Bulk {
     }
 }
 
-/// Writes a document on one line: a UDF may have answered pretty-printed JSON, whose line ends are white space.
-fn write_one_line(text: &[u8], out: &mut Vec<u8>) {
-    let from = out.len();
-    out.extend_from_slice(text);
-    if memchr(b'\n', text).is_some() || memchr(b'\r', text).is_some() {
-        for byte in out[from..].iter_mut().filter(|b| matches!(**b, b'\n' | b'\r')) {
+/// Keeps a document that a stage made, on one line: a UDF may have answered pretty-printed JSON, whose line ends are white
+/// space. Gives its place.
+fn kept(made: &mut Vec<u8>, text: &[u8]) -> Range<usize> {
+    let from = made.len();
+    made.extend_from_slice(text);
+    if memchr2(b'\n', b'\r', text).is_some() {
+        for byte in made[from..].iter_mut().filter(|b| matches!(**b, b'\n' | b'\r')) {
             *byte = b' ';
         }
     }
+    from..made.len()
 }
 
 /// The part of an action's source that document pipelines see; `None` for updates that only patch.
@@ -293,8 +318,14 @@ fn writable_part(body: &[u8], action: &Action) -> Option<Range<usize>> {
 
 impl Bulk {
     fn parse(body: PyBackedBytes, index: Option<&str>) -> Result<Self, String> {
-        let mut bulk =
-            Self { body: Arc::new(body), actions: Vec::new(), targets: Vec::new(), strip: Vec::new(), given_out: None };
+        let mut bulk = Self {
+            body: Arc::new(body),
+            actions: Vec::new(),
+            targets: Vec::new(),
+            strip: Vec::new(),
+            given_out: None,
+            made: Vec::new(),
+        };
         let body = Arc::clone(&bulk.body);
         let text: &[u8] = &body;
         if !text.is_empty() && text.last() != Some(&b'\n') {
@@ -345,8 +376,8 @@ impl Bulk {
                 Fate::Written(parts) => {
                     let Some(range) = writable_part(&self.body, action) else { continue };
                     docs.extend(parts.iter().map(|part| {
-                        let text = part.text.clone().map_or_else(|| Text::Shared(range.clone()), Text::Owned);
-                        Doc::new(text, part.meta.clone(), slot)
+                        let made = part.text.clone().map(|made| Text::Owned(self.made[made].to_vec()));
+                        Doc::new(made.unwrap_or_else(|| Text::Shared(range.clone())), part.meta.clone(), slot)
                     }));
                 }
                 Fate::Untouched => {
@@ -365,7 +396,6 @@ impl Bulk {
         docs
     }
 
-    /// What became of the documents of one action: they are written together or not at all.
     /// [`Self::take_over`] for the plain case, which makes nothing but what is kept: one live document of a write that
     /// nothing has touched yet. Gives it back if it is another.
     fn take_over_one(&mut self, doc: Doc) -> Option<Doc> {
@@ -376,7 +406,7 @@ impl Bulk {
             return Some(doc);
         }
         let text = match doc.text {
-            Text::Owned(text) => Some(text),
+            Text::Owned(text) => Some(kept(&mut self.made, &text)),
             Text::Shared(_) if self.targets[action.key].is_of(action, &doc.meta) => return None,
             Text::Shared(_) => None,
         };
@@ -384,6 +414,7 @@ impl Bulk {
         None
     }
 
+    /// What became of the documents of one action: they are written together or not at all.
     fn take_over(&mut self, slot: usize, group: Vec<Doc>, pinned: Option<&str>) {
         let Some(action) = self.actions.get_mut(slot) else { return };
         let before = self.targets[action.key].meta(action);
@@ -414,7 +445,9 @@ impl Bulk {
                     return;
                 }
                 (State::Live, Text::Shared(_)) => parts.push(Part { text: None, meta: doc.meta }),
-                (State::Live, Text::Owned(text)) => parts.push(Part { text: Some(text), meta: doc.meta }),
+                (State::Live, Text::Owned(text)) => {
+                    parts.push(Part { text: Some(kept(&mut self.made, &text)), meta: doc.meta });
+                }
             }
         }
         let moved = |part: &Part| part.meta.place() != before.place();
@@ -433,8 +466,9 @@ impl Bulk {
         }
     }
 
-    fn rendered(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.body.len() + self.body.len() / 8);
+    /// The body to forward, in pieces.
+    fn rendered(&self) -> Vec<Cow<'_, [u8]>> {
+        let mut out = Vec::with_capacity(self.actions.len() * 4);
         for action in &self.actions {
             match &action.fate {
                 Fate::Dropped | Fate::Failed(_) => {}
@@ -445,28 +479,35 @@ impl Bulk {
         out
     }
 
-    fn write_lines(&self, action: &Action, part: Option<&Part>, out: &mut Vec<u8>) {
+    fn write_lines<'b>(&'b self, action: &Action, part: Option<&Part>, out: &mut Vec<Cow<'b, [u8]>>) {
+        const LINE_END: Cow<'static, [u8]> = Cow::Borrowed(b"\n");
         let line = &self.body[action.line.clone()];
         let target = &self.targets[action.key];
         let line = if self.strip[action.key] { Cow::Owned(without_pipeline(line)) } else { Cow::Borrowed(line) };
-        match part {
-            Some(part) => out.extend_from_slice(&readdressed(line, &target.meta(action), &part.meta)),
-            None => out.extend_from_slice(&line),
-        }
-        out.push(b'\n');
+        out.push(match part {
+            Some(part) if !target.is_place(action, &part.meta) => readdressed(line, &target.meta(action), &part.meta),
+            _ => line,
+        });
+        out.push(LINE_END);
         if action.op == Op::Delete {
             return;
         }
-        match part.and_then(|part| part.text.as_ref()) {
-            Some(text) => {
+        match part.and_then(|part| part.text.clone()) {
+            Some(made) => {
                 let range = writable_part(&self.body, action).unwrap_or_else(|| action.source.clone());
-                out.extend_from_slice(&self.body[action.source.start..range.start]);
-                write_one_line(text, out);
-                out.extend_from_slice(&self.body[range.end..action.source.end]);
+                for piece in [
+                    &self.body[action.source.start..range.start],
+                    &self.made[made],
+                    &self.body[range.end..action.source.end],
+                ] {
+                    if !piece.is_empty() {
+                        out.push(Cow::Borrowed(piece));
+                    }
+                }
             }
-            None => out.extend_from_slice(&self.body[action.source.clone()]),
+            None => out.push(Cow::Borrowed(&self.body[action.source.clone()])),
         }
-        out.push(b'\n');
+        out.push(LINE_END);
     }
 }
 
@@ -478,7 +519,12 @@ impl Target {
 
     /// Whether `meta` is still that of [`Self::meta`].
     fn is_of(&self, action: &Action, meta: &Meta) -> bool {
-        meta.place() == (&self.index, &action.id, &action.routing) && meta.score == 0.0 && meta.ctx.is_none()
+        self.is_place(action, meta) && meta.score == 0.0 && meta.ctx.is_none()
+    }
+
+    /// Whether its document is still written where `action` says.
+    fn is_place(&self, action: &Action, meta: &Meta) -> bool {
+        meta.place() == (&self.index, &action.id, &action.routing)
     }
 }
 
