@@ -254,7 +254,10 @@ def lines_of(headers: CIMultiDict[str]) -> bytes:
 
 
 def _lines(raw: RawHeaders, dropped: frozenset[bytes], vendor: str = "") -> bytes:
-    """Header lines without those that are dropped; `vendor` is what `application/json` is called."""
+    """Header lines without those that are dropped; `vendor` is what `application/json` is called.
+
+    Raises UpstreamError for a line end in one: aiohttp's parser lets an answer have it.
+    """
     kept = []
     named: set[bytes] = set()
     for name, value in raw:
@@ -262,6 +265,8 @@ def _lines(raw: RawHeaders, dropped: frozenset[bytes], vendor: str = "") -> byte
         if key not in dropped:
             if vendor and key == b"content-type" and value.startswith(b"application/json"):
                 value = vendor.encode()
+            if b"\r" in value or b"\n" in value or b"\0" in value:
+                raise UpstreamError(f"a line end in the header {name.decode('ascii', 'replace')}")
             kept.append((key, name, value))
         elif key == b"connection":
             named.update(token.strip().lower() for token in value.split(b","))

@@ -80,6 +80,7 @@ class Cluster:
 class Wired:
     cluster: Cluster
     port: int
+    pooled: bool = True
 
     async def __call__(self, request: bytes, *, keep: bool = False) -> bytes:
         """Sends raw bytes to the proxy and reads until it closes (or half a second of silence with `keep`)."""
@@ -108,7 +109,7 @@ async def wired(tmp_path: Any, request: pytest.FixtureRequest, monkeypatch: pyte
     server = await cluster.start()
     proxy = Proxy(settings_for(f"http://127.0.0.1:{cluster.port}", tmp_path))
     await proxy.start()
-    yield Wired(cluster, int(proxy.url.rpartition(":")[2]))
+    yield Wired(cluster, int(proxy.url.rpartition(":")[2]), request.param == "pooled")
     await proxy.stop()
     server.close()
 
@@ -320,6 +321,23 @@ async def test_a_write_is_never_sent_twice(wired: Wired, method: str):
     assert got.startswith(b"HTTP/1.1 502 ")
     assert b'"type":"upstream_exception"' in got
     assert sum(b" /x " in seen for seen in wired.cluster.seen) == 1
+
+
+@pytest.mark.parametrize("value", ["a\rInjected: 1", "a\x00b", "a\n Injected: 1"])
+async def test_an_answer_cannot_add_lines_to_the_head(wired: Wired, value: str):
+    wired.cluster.answers["/x"] = answer(b"ok", f"X-Odd: {value}")
+    got = await wired(GET.format("/x", "").encode())
+    assert got.startswith((b"HTTP/1.1 502 ", b"HTTP/1.1 200 OK")), got
+    head = got.partition(b"\r\n\r\n")[0]
+    assert not any(line.strip().startswith(b"Injected") for line in head.replace(b"\r", b"\n").split(b"\n"))
+
+
+async def test_bytes_that_are_no_text_pass_in_headers(wired: Wired):
+    wired.cluster.answers["/x"] = b"HTTP/1.1 200 OK\r\nX-Odd: caf\xe9\r\nContent-Length: 2\r\n\r\nok"
+    got = await wired(b"GET /x HTTP/1.1\r\nHost: p\r\nX-Mine: \xe9\xff\r\nConnection: close\r\n\r\n")
+    assert b"X-Odd: caf\xe9\r\n" in got
+    if wired.pooled:
+        assert b"X-Mine: \xe9\xff" in wired.sent_on()[0]
 
 
 async def test_redirects_are_the_client_s_to_follow(wired: Wired):
