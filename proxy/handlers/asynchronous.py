@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from pipelines.errors import InvalidError
-from proxy.handlers import choice, search
-from proxy.handlers.searching import QUERY, RESULT, RESULT_FINAL, Searching, sealed, unpinned
+from proxy.handlers import search
+from proxy.handlers.searching import QUERY, RESULT, RESULT_FINAL, Searching, later_answer, sealed
 from proxy.protocol import search as codec
 
 if TYPE_CHECKING:
@@ -49,18 +49,8 @@ async def fetch(call: Call) -> web.StreamResponse:
                 "submit it again"
             )
         return await call.stream_on()
-    parts = unpinned(snapshot, cursor.results)
-    ctx = cursor.ctx.encode() if cursor.ctx is not None else None
-    work = Searching(call, "_all", b"", ctx=ctx, asynchronous=True)
     _point_to(call, text, cursor.id)
-    answer = await call.exchange(b"", changed=False, unfiltered=True)
-    answer.require_json()
-    if not answer.ok:
-        return await call.reply_answer(answer)
-    body = await work.results(parts, answer.body)
-    if work.runs:
-        call.extra["X-Pipeline"] = choice.header(work.runs)
-    return await call.reply_answer(answer, sealed(body, "id", call.parts.cursors.sealer(cursor)))
+    return await later_answer(call, cursor, b"", "id", asynchronous=True)
 
 
 async def manage(call: Call) -> web.StreamResponse:

@@ -9,8 +9,7 @@ import msgspec
 from pipelines import PipelineType
 from pipelines.definition import object_of
 from pipelines.errors import InvalidError
-from proxy.handlers import choice
-from proxy.handlers.searching import RESULT_FINAL, Searching, sealed, unpinned
+from proxy.handlers.searching import RESULT_FINAL, later_answer
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -34,19 +33,9 @@ async def page(call: Call) -> web.StreamResponse:
         )
     if cursor is None:
         return await _send(call, request)
-    parts = unpinned(snapshot, cursor.results)
     request["scroll_id"] = cursor.id
-    ctx = cursor.ctx.encode() if cursor.ctx is not None else None
-    work = Searching(call, "_all", b"", ctx=ctx)
     _point_to(call)
-    answer = await call.exchange(msgspec.json.encode(request), unfiltered=True)
-    answer.require_json()
-    if not answer.ok:
-        return await call.reply_answer(answer)
-    body = await work.results(parts, answer.body)
-    if work.runs:
-        call.extra["X-Pipeline"] = choice.header(work.runs)
-    return await call.reply_answer(answer, sealed(body, "_scroll_id", call.parts.cursors.sealer(cursor)))
+    return await later_answer(call, cursor, msgspec.json.encode(request), "_scroll_id")
 
 
 async def clear(call: Call) -> web.StreamResponse:

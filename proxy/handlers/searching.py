@@ -19,6 +19,8 @@ from proxy.handlers.finals import attached
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aiohttp import web
+
     from pipelines import Execution, Snapshot
     from pipelines.registry import Pipeline
     from proxy.handlers.call import Call
@@ -144,6 +146,26 @@ class Searching:
         if self.pit is None:
             return response
         return sealed(response, "pit_id", self.call.parts.cursors.sealer(self.pit))
+
+
+async def later_answer(
+    call: Call, cursor: Cursor, body: bytes, member: str, *, asynchronous: bool = False
+) -> web.StreamResponse:
+    """Answers a later request for a search that has begun: by its result pipelines, its cursor (`member`) sealed again.
+
+    Raises MissingError for a pipeline's version that is gone, StageError, MediaTypeError.
+    """
+    parts = unpinned(call.snapshot, cursor.results)
+    ctx = cursor.ctx.encode() if cursor.ctx is not None else None
+    work = Searching(call, "_all", b"", ctx=ctx, asynchronous=asynchronous)
+    answer = await call.exchange(body, changed=bool(body), unfiltered=True)
+    answer.require_json()
+    if not answer.ok:
+        return await call.reply_answer(answer)
+    text = await work.results(parts, answer.body)
+    if work.runs:
+        call.extra["X-Pipeline"] = choice.header(work.runs)
+    return await call.reply_answer(answer, sealed(text, member, call.parts.cursors.sealer(cursor)))
 
 
 def _put(chosen: SearchChoice, kind: PipelineType, pipeline: Pipeline | None) -> None:

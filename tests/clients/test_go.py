@@ -13,6 +13,7 @@ import pytest
 
 from devnode.fetch import cache_folder
 from tests.clients.identity import attach_identity
+from tests.clients.programs import output
 from tests.conftest import Http
 
 pytestmark = pytest.mark.skipif(shutil.which("go") is None, reason="Go is not on this machine")
@@ -30,12 +31,7 @@ def story() -> str:
 
 async def told(*command: str) -> list[str]:
     """What the story tells."""
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "OPENSEARCH_GO_ROUTER": "false"}
-    )
-    out, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
-    return out.decode().splitlines()
+    return (await output(*command, OPENSEARCH_GO_ROUTER="false")).splitlines()
 
 
 async def test_opensearch_go_gets_the_same_answers(story: str, through: Http, direct: Http, name: str):

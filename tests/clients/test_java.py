@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from devnode.fetch import cache_folder
+from tests.clients.programs import output
 from tests.conftest import Http
 
 STORY = Path(__file__).with_name("java")
@@ -43,10 +43,7 @@ def program() -> str:
 async def told(program: str, *arguments: str) -> list[str]:
     """What the story tells."""
     command = ["java", "-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8", "-cp", program, "Story", *arguments]
-    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    out, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
-    return out.decode().splitlines()
+    return (await output(*command)).splitlines()
 
 
 async def test_java_clients_get_the_same_answers(program: str, through: Http, direct: Http, name: str):

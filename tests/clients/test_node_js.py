@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from devnode.fetch import cache_folder
+from tests.clients.programs import output
 from tests.conftest import Http, native
 
 PACKAGES = {"@opensearch-project/opensearch": "3.9.0", "elasticdump": "6.125.1"}
@@ -37,13 +37,7 @@ def modules() -> Path:
 
 async def run(modules: Path, *command: str) -> str:
     """Output of a program of Node.js."""
-    process = await asyncio.create_subprocess_exec(
-        "node", *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "NODE_PATH": str(modules), "NODE_NO_WARNINGS": "1"},
-    )  # fmt: skip
-    out, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
-    return out.decode()
+    return await output("node", *command, NODE_PATH=str(modules), NODE_NO_WARNINGS="1")
 
 
 async def test_opensearch_js_gets_the_same_answers(modules: Path, through: Http, direct: Http, name: str):

@@ -103,36 +103,37 @@ fn members_of(text: &[u8], start: usize, members: &mut Vec<Member>) -> Option<us
     let mut depth = 1usize;
     let mut key_from = start + 1;
     let mut colon = None;
-    let mut blocks = Blocks::new(text, start + 1);
-    while let Some((base, mut bits)) = blocks.next() {
-        while bits != 0 {
-            let at = base + bits.trailing_zeros() as usize;
-            bits &= bits - 1;
-            match text[at] {
-                b'{' | b'[' => depth += 1,
-                b':' if depth == 1 => colon = Some(at),
-                b',' if depth > 1 => {}
-                b':' => {}
-                closing => {
-                    if closing != b',' {
-                        depth -= 1;
-                        if depth > 0 {
-                            continue;
-                        }
+    for at in Places::new(text, start + 1) {
+        match text[at] {
+            b'{' | b'[' => depth += 1,
+            b':' if depth == 1 => colon = Some(at),
+            b',' if depth > 1 => {}
+            b':' => {}
+            closing => {
+                if closing != b',' {
+                    depth -= 1;
+                    if depth > 0 {
+                        continue;
                     }
-                    if let Some(colon) = colon.take() {
-                        members.push(Member {
-                            key: skip_ws(text, key_from) as u32 + 1,
-                            key_end: trimmed(text, colon) as u32 - 1,
-                            value: skip_ws(text, colon + 1) as u32,
-                            value_end: trimmed(text, at) as u32,
-                        });
-                    }
-                    if depth == 0 {
-                        return Some(at);
-                    }
-                    key_from = at + 1;
                 }
+                if let Some(colon) = colon.take() {
+                    let key = skip_ws(text, key_from) + 1..trimmed(text, colon) - 1;
+                    let value = skip_ws(text, colon + 1)..trimmed(text, at);
+                    if key.start > key.end || value.start > value.end {
+                        // The text is no JSON.
+                        return None;
+                    }
+                    members.push(Member {
+                        key: key.start as u32,
+                        key_end: key.end as u32,
+                        value: value.start as u32,
+                        value_end: value.end as u32,
+                    });
+                }
+                if depth == 0 {
+                    return Some(at);
+                }
+                key_from = at + 1;
             }
         }
     }
@@ -144,29 +145,25 @@ pub fn elements(text: &[u8], start: usize) -> Vec<Range<usize>> {
     let mut out = Vec::new();
     let mut depth = 1usize;
     let mut from = start + 1;
-    let mut blocks = Blocks::new(text, start + 1);
-    while let Some((base, mut bits)) = blocks.next() {
-        while bits != 0 {
-            let at = base + bits.trailing_zeros() as usize;
-            bits &= bits - 1;
-            match text[at] {
-                b'{' | b'[' => depth += 1,
-                b',' if depth == 1 => {
-                    out.push(skip_ws(text, from)..trimmed(text, at));
-                    from = at + 1;
-                }
-                b'}' | b']' => {
-                    depth -= 1;
-                    if depth == 0 {
-                        let first = skip_ws(text, from);
-                        if first < at {
-                            out.push(first..trimmed(text, at));
-                        }
-                        return out;
-                    }
-                }
-                _ => {}
+    for at in Places::new(text, start + 1) {
+        match text[at] {
+            b'{' | b'[' => depth += 1,
+            b',' if depth == 1 => {
+                let first = skip_ws(text, from);
+                out.push(first..trimmed(text, at).max(first));
+                from = at + 1;
             }
+            b'}' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    let first = skip_ws(text, from);
+                    if first < at {
+                        out.push(first..trimmed(text, at));
+                    }
+                    return out;
+                }
+            }
+            _ => {}
         }
     }
     out
@@ -180,9 +177,13 @@ fn trimmed(text: &[u8], mut end: usize) -> usize {
     end
 }
 
-/// Brackets, colons and commas outside strings, 64 bytes at a time.
-struct Blocks<'t> {
+/// The places of brackets, colons and commas outside strings, found 64 bytes at a time.
+struct Places<'t> {
     text: &'t [u8],
+    /// The block in work, and a bit for each place in it that is left.
+    base: usize,
+    bits: u64,
+    /// The next block.
     at: usize,
     /// All ones while a string goes on from the block before.
     in_string: u64,
@@ -190,13 +191,13 @@ struct Blocks<'t> {
     escaped: bool,
 }
 
-impl<'t> Blocks<'t> {
+impl<'t> Places<'t> {
     fn new(text: &'t [u8], at: usize) -> Self {
-        Self { text, at, in_string: 0, escaped: false }
+        Self { text, base: at, bits: 0, at, in_string: 0, escaped: false }
     }
 
-    /// The place of the next block, and a bit for each byte in it that counts.
-    fn next(&mut self) -> Option<(usize, u64)> {
+    /// Looks at the next block; `None` at the end of the text.
+    fn step(&mut self) -> Option<()> {
         let left = self.text.get(self.at..).filter(|left| !left.is_empty())?;
         let masks = match left.first_chunk::<64>() {
             Some(block) => masks(block),
@@ -213,9 +214,10 @@ impl<'t> Blocks<'t> {
         }
         inside ^= self.in_string;
         self.in_string = 0u64.wrapping_sub(inside >> 63);
-        let base = self.at;
+        self.base = self.at;
         self.at += 64;
-        Some((base, masks.others & !inside))
+        self.bits = masks.others & !inside;
+        Some(())
     }
 
     /// The bytes behind a backslash that is none behind another.
@@ -234,6 +236,19 @@ impl<'t> Blocks<'t> {
             backslashes &= !(next | (1 << at));
         }
         escaped
+    }
+}
+
+impl Iterator for Places<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        while self.bits == 0 {
+            self.step()?;
+        }
+        let at = self.base + self.bits.trailing_zeros() as usize;
+        self.bits &= self.bits - 1;
+        Some(at)
     }
 }
 
@@ -388,6 +403,27 @@ mod tests {
         let many = format!("[{}]", (0..200).map(|n| format!("{{\"n\":\"{n},\"}}")).collect::<Vec<_>>().join(", "));
         assert_eq!(elements(many.as_bytes(), 0).len(), 200);
         assert_eq!(elements(b"[1,2", 0).len(), 1);
+    }
+
+    /// The cluster's answer is read without a check: what is no JSON may say anything, but must not end the process.
+    #[test]
+    fn what_is_no_json_is_no_panic() {
+        let text = br#"{ "a" : [ 1 , { "b" : "x,\"]" } ] , "c" : null }"#;
+        for at in 0..text.len() {
+            for byte in b"{}[]:,\"\\ x" {
+                let mut odd = text.to_vec();
+                odd[at] = *byte;
+                for odd in [&odd[..], &odd[..at], &odd[at..]] {
+                    if let Some(outline) = Outline::of(odd) {
+                        for name in ["a", "b", "c"] {
+                            assert!(outline.get(odd, name).is_none_or(|found| odd.get(found.value).is_some()));
+                        }
+                    }
+                    elements(odd, 0).into_iter().for_each(|range| assert!(odd.get(range).is_some()));
+                }
+            }
+        }
+        elements(b"[ , ]", 0).into_iter().for_each(|range| assert!(range.start <= range.end));
     }
 
     #[test]
