@@ -197,6 +197,7 @@ impl<'t> Places<'t> {
     }
 
     /// Looks at the next block; `None` at the end of the text.
+    #[inline]
     fn step(&mut self) -> Option<()> {
         let left = self.text.get(self.at..).filter(|left| !left.is_empty())?;
         let masks = match left.first_chunk::<64>() {
@@ -242,6 +243,7 @@ impl<'t> Places<'t> {
 impl Iterator for Places<'_> {
     type Item = usize;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<usize> {
         while self.bits == 0 {
             self.step()?;
