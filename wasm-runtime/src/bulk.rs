@@ -141,16 +141,6 @@ impl Bulk {
         found
     }
 
-    /// Whether a document that is still to be written goes to `index` now.
-    fn goes_to(&self, index: &str) -> bool {
-        let there = |place: &Option<String>| place.as_deref() == Some(index);
-        self.actions.iter().any(|action| match &action.fate {
-            Fate::Untouched => there(&self.targets[action.key].index) && writable_part(&self.body, action).is_some(),
-            Fate::Written(parts) => parts.iter().any(|part| there(&part.meta.index)),
-            Fate::Dropped | Fate::Failed(_) => false,
-        })
-    }
-
     /// The documents that go to one of these indexes, as a batch for a final pipeline.
     fn batch_at(&mut self, py: Python<'_>, indexes: Vec<Option<String>>) -> Batch {
         let body = Arc::clone(&self.body);
@@ -173,10 +163,7 @@ impl Bulk {
             while let Some(first) = docs.next() {
                 let slot = first.slot;
                 let alone = pinned.is_none() && docs.peek().is_none_or(|next| next.slot != slot);
-                let first = match if alone { self.take_over_one(first) } else { Some(first) } {
-                    None => continue,
-                    Some(first) => first,
-                };
+                let Some(first) = (if alone { self.take_over_one(first) } else { Some(first) }) else { continue };
                 let mut group = vec![first];
                 while let Some(next) = docs.next_if(|doc| doc.slot == slot) {
                     group.push(next);

@@ -207,9 +207,6 @@ fn locate(text: &[u8], start: usize, name: &str) -> (Option<Entry>, usize) {
 /// Where a dotted path leads; a number names an array's element, `tags[0]` is taken as `tags.0`.
 pub fn find(text: &[u8], path: &str) -> Option<Range<usize>> {
     let start = skip_ws(text, 0);
-    if !path.contains(['.', '[']) {
-        return step(text, start, path);
-    }
     let mut parts = segments(path);
     let first = step(text, start, &parts.next()?)?;
     parts.try_fold(first, |here, part| step(text, here.start, &part))
@@ -217,13 +214,11 @@ pub fn find(text: &[u8], path: &str) -> Option<Range<usize>> {
 
 /// The parts of a dotted path; `a[0].b` gives `a`, `0`, `b`.
 pub fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    let path: Cow<'_, str> =
-        if path.contains('[') { Cow::Owned(path.replace('[', ".").replace(']', "")) } else { Cow::Borrowed(path) };
-    let parts: Vec<Cow<'_, str>> = match path {
-        Cow::Borrowed(p) => p.split('.').map(Cow::Borrowed).collect(),
-        Cow::Owned(p) => p.split('.').map(|s| Cow::Owned(s.to_owned())).collect(),
-    };
-    parts.into_iter()
+    let bracketed = path.contains('[');
+    path.split(['.', '[']).map(move |part| match part.contains(']') {
+        true if bracketed => Cow::Owned(part.replace(']', "")),
+        _ => Cow::Borrowed(part),
+    })
 }
 
 fn step(text: &[u8], start: usize, part: &str) -> Option<Range<usize>> {
