@@ -171,10 +171,8 @@ class PooledExchanges:
         elif not isinstance(body, bytes) or len(body) > SMALL:
             transport.write(first)
             return self._loop.create_task(self._stream(protocol, body, length))
-        elif len(body) <= _JOINED:
-            transport.write(first + body)
         else:
-            transport.writelines((first, body))
+            write(transport, first, body)
         return None
 
     async def _stream(self, protocol: ResponseHandler, body: bytes | aiohttp.StreamReader, length: int | None) -> None:
@@ -182,9 +180,8 @@ class PooledExchanges:
         writer = StreamWriter(protocol, self._loop)
         try:
             if isinstance(body, bytes):
-                view = memoryview(body)
-                for start in range(0, len(body), _CHUNK):
-                    await writer.write(view[start : start + _CHUNK])
+                async for piece in _pieces(body):
+                    await writer.write(piece)
             else:
                 if length is None:
                     writer.enable_chunking()
@@ -290,6 +287,14 @@ async def _pieces(body: bytes) -> Any:
     view = memoryview(body)
     for start in range(0, len(body), _CHUNK):
         yield view[start : start + _CHUNK]
+
+
+def write(transport: asyncio.Transport, head: bytes, body: bytes) -> None:
+    """Writes head and body in one go."""
+    if len(body) <= _JOINED:
+        transport.write(head + body)
+    else:
+        transport.writelines((head, body))
 
 
 def _framing(method: str, body: Body, length: int | None) -> bytes:

@@ -8,7 +8,7 @@ nothing is decoded. Connections are `connections.py`.
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
+from http.client import responses
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -48,8 +48,6 @@ VENDOR_MEDIA = "headrace.vendor_media"
 """What a request notes of its client: the media type of its own that it wants JSON called."""
 _NOT_SENT_ON = HOP_BY_HOP | {b"host", b"expect", b"content-length", ADMIN_HEADER.lower().encode()}
 _NOT_SENT_BACK = HOP_BY_HOP | {b"content-length"}
-_JOINED = 1 << 16
-"""Head and body up to so many bytes leave as one."""
 _WITHOUT_BODY = (204, 304)
 
 
@@ -258,33 +256,35 @@ def _lines(raw: RawHeaders, dropped: frozenset[bytes], vendor: str = "") -> byte
 
     Raises UpstreamError for a line end in one: aiohttp's parser lets an answer have it.
     """
+    lines = []
+    for name, value in _kept(raw, dropped):
+        if b"\r" in value or b"\n" in value or b"\0" in value:
+            raise UpstreamError(f"a line end in the header {name.decode('ascii', 'replace')}")
+        if vendor and value.startswith(b"application/json") and name.lower() == b"content-type":
+            value = vendor.encode()
+        lines.append(b"%b: %b\r\n" % (name, value))
+    return b"".join(lines)
+
+
+def _passed(raw: RawHeaders, dropped: frozenset[bytes]) -> CIMultiDict[str]:
+    return CIMultiDict(
+        (name.decode("ascii", "replace"), value.decode("utf-8", "surrogateescape"))
+        for name, value in _kept(raw, dropped)
+    )
+
+
+def _kept(raw: RawHeaders, dropped: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+    """Headers without those that are dropped, and without those that `Connection` names."""
     kept = []
     named: set[bytes] = set()
     for name, value in raw:
         key = name.lower()
         if key not in dropped:
-            if vendor and key == b"content-type" and value.startswith(b"application/json"):
-                value = vendor.encode()
-            if b"\r" in value or b"\n" in value or b"\0" in value:
-                raise UpstreamError(f"a line end in the header {name.decode('ascii', 'replace')}")
-            kept.append((key, name, value))
+            kept.append((name, value))
         elif key == b"connection":
             named.update(token.strip().lower() for token in value.split(b","))
     named -= {b"close", b"keep-alive"}
-    return b"".join([b"%b: %b\r\n" % (name, value) for key, name, value in kept if key not in named])
-
-
-def _passed(raw: RawHeaders, dropped: frozenset[bytes]) -> CIMultiDict[str]:
-    headers: CIMultiDict[str] = CIMultiDict()
-    named: set[str] = set()
-    for name, value in raw:
-        if name.lower() == b"connection":
-            named.update(token.strip().lower().decode("ascii", "replace") for token in value.split(b","))
-        if name.lower() not in dropped:
-            headers.add(name.decode("ascii", "replace"), value.decode("utf-8", "surrogateescape"))
-    for token in named - {"close", "keep-alive"}:
-        headers.popall(token, None)
-    return headers
+    return [(name, value) for name, value in kept if name.lower() not in named] if named else kept
 
 
 class Sent(web.StreamResponse):
@@ -325,27 +325,16 @@ async def _write(
     else:
         version, connection = b"1.0", b"Connection: keep-alive\r\n" if keep_alive else b""
     length = b"" if status in _WITHOUT_BODY else b"Content-Length: %d\r\n" % len(body)
-    phrase = (reason or web_reason(status)).encode("utf-8", "surrogateescape")
+    phrase = (reason or responses.get(status, "")).encode("utf-8", "surrogateescape")
     head = b"HTTP/%b %d %b\r\n%b%b%b\r\n" % (version, status, phrase, lines, length, connection)
     if request.method == hdrs.METH_HEAD or status in _WITHOUT_BODY:
         body = b""
-    if len(body) <= _JOINED:
-        transport.write(head + body)
-    else:
-        transport.writelines((head, body))
+    connections.write(transport, head, body)
     # So that aiohttp does not write an error behind it, should anything still fail.
     request.writer.output_size += len(head)
     if request.protocol.writing_paused:
         await request.writer.drain()
     return Sent(status, keep_alive=keep_alive)
-
-
-def web_reason(status: int) -> str:
-    """The usual reason phrase of a status."""
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""
 
 
 class RawResponse(web.StreamResponse):

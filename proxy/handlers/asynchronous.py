@@ -11,8 +11,7 @@ from urllib.parse import quote
 
 from pipelines.errors import InvalidError
 from proxy.handlers import search
-from proxy.handlers.searching import QUERY, RESULT, RESULT_FINAL, Searching, later_answer, sealed
-from proxy.protocol import search as codec
+from proxy.handlers.searching import RESULT_FINAL, later_answer, sealed
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -22,28 +21,18 @@ if TYPE_CHECKING:
 
 async def submit(call: Call) -> web.StreamResponse:
     """Begins a search; its answer, or the first part of it, is under `response`."""
-    snapshot = call.snapshot
-    if not snapshot.types & {QUERY, RESULT}:
-        return await call.stream_on()
     # The plugin takes the indexes as a parameter.
     if index := call.target.get("index"):
         call.params.setdefault("index", index)
-    sent = await call.body()
-    work = Searching(call, call.params.get("index", "_all"), sent, asynchronous=True)
-    source = codec.source_parameter(call.target)
-    if source is not None and not sent:
-        work.body, work.changed = source, True
-        call.target = call.target.without("source", "source_content_type")
-    return await search.serve(work, snapshot)
+    return await search.search(call, asynchronous=True)
 
 
 async def fetch(call: Call) -> web.StreamResponse:
     """What there is of the answer by now, through the result pipelines of the beginning."""
-    snapshot = call.snapshot
     text = call.params["id"]
     cursor = call.parts.cursors.open("async", text)
     if cursor is None:
-        if RESULT_FINAL in snapshot.bound:
+        if RESULT_FINAL in call.snapshot.bound:
             raise InvalidError(
                 "this asynchronous search was submitted past this proxy, or before there were final result pipelines; "
                 "submit it again"

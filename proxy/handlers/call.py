@@ -123,8 +123,7 @@ class Call:
     async def _arrived(self) -> bytes:
         await self.expect()
         limit = self.parts.max_body
-        text = self.request.headers.get(hdrs.CONTENT_LENGTH, "")
-        declared = int(text) if text.isdigit() else None
+        declared = declared_length(self.request.raw_headers)
         if declared is not None and declared > limit:
             raise TooLargeError(f"the body has {declared} bytes, the limit is {limit}; send smaller requests")
         if self.request.content.is_eof() and (declared or 0) <= _UNCOUNTED and not self.encoding:

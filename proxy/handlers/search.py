@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from proxy.handlers.finals import SearchChoice
 
 
-async def search(call: Call) -> web.StreamResponse:
+async def search(call: Call, *, asynchronous: bool = False) -> web.StreamResponse:
     """Runs the search with the pipelines that apply; without any it is streamed through."""
     snapshot = call.snapshot
     if not snapshot.types & {QUERY, RESULT}:
         return await call.stream_on()
     sent = await call.body()
-    work = Searching(call, call.params.get("index", "_all"), sent)
+    work = Searching(call, call.params.get("index", "_all"), sent, asynchronous=asynchronous)
     source = codec.source_parameter(call.target)
     if source is not None and not sent:
         work.body, work.changed = source, True
