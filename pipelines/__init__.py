@@ -14,7 +14,7 @@ The engine, `pipelines._wasm`, is the Rust crate `wasm-runtime`; every loop over
 from pipelines.batch import Batch, Bulk, BulkError, Deadline, filter_path, keep_buffers, without_types
 from pipelines.definition import PipelineDefinition, PipelineType
 from pipelines.errors import HeadraceError
-from pipelines.executor import Execution, Place, execute
+from pipelines.executor import Execution, Place, attempt, execute
 from pipelines.registry import Snapshot
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "PipelineType",
     "Place",
     "Snapshot",
+    "attempt",
     "execute",
     "filter_path",
     "keep_buffers",

@@ -13,11 +13,9 @@ if TYPE_CHECKING:
 class StageContext:
     """One run of a pipeline over a batch.
 
-    `deadline` may be cancelled from another thread; `timeout` is what is left for the stage, in seconds. Runs that are
-    not `counted` are trials.
+    `deadline` may be cancelled from another thread; `timeout` is what is left for the stage, in seconds.
     """
 
     pipeline: str
     deadline: Deadline
     timeout: float | None = None
-    counted: bool = True

@@ -1,7 +1,8 @@
 """Runs a pipeline over a batch, stage by stage: condition, deadline, failure policy, statistics, trace.
 
 Python decides here; the loops over documents are the engine's and run without the GIL. Call [`execute`] from a thread
-when a batch may take long: it blocks until the batch is done or its deadline has passed.
+when a batch may take long: it blocks until the batch is done or its deadline has passed. Statistics and log lines are
+written at the end, so that an [`attempt`] that was too slow leaves none.
 
 Failures are per document: of a batch some documents may be retried, some handled by other stages, and the rest never
 notice. The engine narrows the batch for that, level by level (`wasm-runtime/src/levels.rs`).
@@ -12,6 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipelines.context import StageContext
@@ -19,7 +21,7 @@ from pipelines.definition import FailurePolicy, PipelineType
 from pipelines.stages import Composite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from pipelines.batch import Batch, Deadline, StageRun
     from pipelines.registry import Pipeline
@@ -53,22 +55,39 @@ class Execution:
 
 def execute(pipeline: Pipeline, batch: Batch, deadline: Deadline, place: Place | None = None) -> Execution:
     """Runs `pipeline` over the live documents of `batch`, in place; a disabled pipeline lets them pass."""
-    place = place or Place()
-    execution = Execution(pipeline.label, trace=[] if place.trace else None)
+    run = _Run(pipeline, batch, deadline, place or Place())
     if not pipeline.definition.enabled:
-        execution.skipped.append(pipeline.definition.name)
-        return execution
-    run = _Run(pipeline, batch, deadline, execution, place)
-    live, failed, dropped = batch.live, batch.failed, batch.dropped
-    start = time.monotonic_ns()
-    pipeline.stats.begin()
+        return run.disabled()
+    run.begin()
     try:
         run.start()
     finally:
-        execution.duration_ns = time.monotonic_ns() - start
-        execution.failures = batch.failed - failed
-        pipeline.stats.end(execution.duration_ns, live, batch.live, max(batch.dropped - dropped, 0), execution.failures)
-    return execution
+        run.count()
+    return run.execution
+
+
+def attempt(pipeline: Pipeline, batch: Batch, deadline: Deadline, place: Place | None = None) -> Execution | None:
+    """[`execute`], unless the deadline passes meanwhile: then nothing is counted or logged, and `batch` is as it was.
+
+    For a first try in a place where there is no time to wait; what a UDF remembers between documents it keeps.
+    """
+    run = _Run(pipeline, batch, deadline, place or Place())
+    if not pipeline.definition.enabled:
+        return run.disabled()
+    batch.mark()
+    run.begin()
+    try:
+        run.start()
+    finally:
+        late = deadline.over
+        if late:
+            run.forget()
+        else:
+            run.count()
+    if not late:
+        return run.execution
+    batch.undo()
+    return None
 
 
 def fails_closed(kind: PipelineType, place: Place) -> bool:
@@ -79,16 +98,25 @@ def fails_closed(kind: PipelineType, place: Place) -> bool:
 class _Run:
     """One run in progress."""
 
-    def __init__(
-        self, pipeline: Pipeline, batch: Batch, deadline: Deadline, execution: Execution, place: Place
-    ) -> None:
+    def __init__(self, pipeline: Pipeline, batch: Batch, deadline: Deadline, place: Place) -> None:
         self.pipeline = pipeline
         self.batch = batch
         self.deadline = deadline
-        self.execution = execution
         self.place = place
         self.label = pipeline.label
+        self.execution = Execution(self.label, trace=[] if place.trace else None)
         self.closed = fails_closed(pipeline.definition.type, place)
+        # None of them may hold this run, whose batch would then live until the garbage collector comes.
+        self.notes: list[Callable[[], None]] = []
+
+    def disabled(self) -> Execution:
+        self.execution.skipped.append(self.pipeline.definition.name)
+        return self.execution
+
+    def begin(self) -> None:
+        self.before = (self.batch.live, self.batch.failed, self.batch.dropped)
+        self.begun = time.monotonic_ns()
+        self.pipeline.stats.begin()
 
     def start(self) -> None:
         self.batch.check(self.label)
@@ -100,6 +128,20 @@ class _Run:
         since = self.batch.runs + 1
         self._stages(self.batch, self.pipeline.stages, end)
         self._handle(self.batch, self.pipeline.handlers, since, end)
+
+    def count(self) -> None:
+        """Puts what happened into statistics and log."""
+        self.execution.duration_ns = time.monotonic_ns() - self.begun
+        live, failed, dropped = self.before
+        failures = self.execution.failures = self.batch.failed - failed
+        for note in self.notes:
+            note()
+        gone = max(self.batch.dropped - dropped, 0)
+        self.pipeline.stats.end(self.execution.duration_ns, live, self.batch.live, gone, failures)
+
+    def forget(self) -> None:
+        """Lets nobody know that there was a run."""
+        self.pipeline.stats.forget()
 
     def _refuse(self, status: int, kind: str, reason: str) -> None:
         policy = self.pipeline.definition.on_failure
@@ -182,20 +224,17 @@ class _Run:
             batch.leave()
 
     def _condition_run(self, stage: CompiledStage, asked: StageRun) -> None:
-        stats = self.pipeline.stats.stage(stage.label)
         if asked.skipped:
-            stats.skip(asked.skipped)
+            self.notes.append(partial(_count_skips, self.pipeline, stage.label, asked.skipped))
         if asked.failures:
-            self.pipeline.stats.errors(stage.label, asked)
+            self.notes.append(partial(self.pipeline.stats.errors, stage.label, asked))
             self._trace_failure(stage.label, asked)
 
     def _run(self, batch: Batch, stage: Leaf, end: float | None, held: bool) -> StageRun:
         left = None if end is None else max(end - time.monotonic(), 0.0)
-        context = StageContext(self.label, self.deadline, left, self.place.counted)
+        context = StageContext(self.label, self.deadline, left)
         run = stage.runner.run(batch, context, abort=held, label=stage.label)
-        self.pipeline.stats.stage(stage.label).add(run)
-        self.pipeline.stats.errors(stage.label, run)
-        self._log(stage, run)
+        self.notes.append(partial(_count_stage, self.pipeline, stage, run, counted=self.place.counted))
         self._trace(batch, stage, run)
         return run
 
@@ -208,7 +247,7 @@ class _Run:
             try:
                 if not again:
                     return
-                self.pipeline.stats.stage(stage.label).retry(again)
+                self.notes.append(partial(_count_retries, self.pipeline, stage.label, again))
                 self._run(batch, stage, end, held=True)
             finally:
                 batch.leave()
@@ -244,14 +283,10 @@ class _Run:
             batch.fail_all(429, "udf_timeout_exception", reason, self.label, stage.label)
 
     def _skip(self, batch: Batch, label: str, why: str) -> None:
-        self.pipeline.stats.stage(label).skip(batch.live)
+        self.notes.append(partial(_count_skips, self.pipeline, label, batch.live))
         self.execution.skipped.append(label)
         if self.execution.trace is not None:
             self.execution.trace.append({"stage": label, "status": "skipped", "reason": why})
-
-    def _log(self, stage: Leaf, run: StageRun) -> None:
-        for at, level, text in run.logs:
-            udf_log.log(LEVELS.get(level, logging.INFO), "%s/%s [%d] %s", self.label, stage.label, at, text)
 
     def _trace(self, batch: Batch, stage: Leaf, run: StageRun) -> None:
         if self.execution.trace is None:
@@ -284,3 +319,21 @@ def _sooner(end: float | None, timeout: float | None) -> float | None:
         return end
     mine = time.monotonic() + timeout
     return mine if end is None else min(end, mine)
+
+
+def _count_skips(pipeline: Pipeline, label: str, documents: int) -> None:
+    pipeline.stats.stage(label).skip(documents)
+
+
+def _count_retries(pipeline: Pipeline, label: str, documents: int) -> None:
+    pipeline.stats.stage(label).retry(documents)
+
+
+def _count_stage(pipeline: Pipeline, stage: Leaf, run: StageRun, *, counted: bool) -> None:
+    pipeline.stats.stage(stage.label).add(run)
+    if counted and stage.runner.stats is not None:
+        stage.runner.stats.add(run)
+    if run.errors:
+        pipeline.stats.errors(stage.label, run)
+    for at, level, text in run.logs:
+        udf_log.log(LEVELS.get(level, logging.INFO), "%s/%s [%d] %s", pipeline.label, stage.label, at, text)

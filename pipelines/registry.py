@@ -26,6 +26,7 @@ from pipelines.definition import (
     UdfStage,
 )
 from pipelines.errors import HeadraceError, InvalidError, MissingError
+from pipelines.pace import Pace
 from pipelines.stages import CompiledStage, Composite, Leaf, compile_stages
 from pipelines.stages.native import PIPELINE, reference
 from pipelines.stats import PipelineStats
@@ -81,6 +82,7 @@ class Pipeline:
     udfs: frozenset[str]
     handlers: tuple[CompiledStage, ...] = ()
     stats: PipelineStats = field(default_factory=PipelineStats)
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def label(self) -> str:
@@ -94,9 +96,14 @@ class Pipeline:
 
     @cached_property
     def quick(self) -> bool:
-        """Whether a small batch may run on the event loop: no UDF, no regular expression, no waiting for retries."""
-        slow = any(leaf.runner.slow or leaf.policy.retry for leaf in self.leaves)
+        """Whether a small batch takes little time for sure: no UDF, no regular expression, no waiting for retries."""
+        slow = self.waits or any(leaf.runner.slow for leaf in self.leaves)
         return not slow and not any(condition.slow for condition in _conditions([*self.stages, *self.handlers]))
+
+    @cached_property
+    def waits(self) -> bool:
+        """Whether a run may do nothing for a while: between retries."""
+        return any(leaf.policy.retry is not None for leaf in self.leaves)
 
     @cached_property
     def per_hit(self) -> bool:

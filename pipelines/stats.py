@@ -152,6 +152,11 @@ class PipelineStats:
         with self._lock:
             self._counts.current += 1
 
+    def forget(self) -> None:
+        """Takes back a [`begin`]: the run is tried again elsewhere."""
+        with self._lock:
+            self._counts.current -= 1
+
     def end(self, duration_ns: int, documents: int, out: int, dropped: int, failures: int) -> None:
         """Counts a finished run; it failed if any of its documents ended as an error."""
         with self._lock:

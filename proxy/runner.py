@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from pipelines import Deadline, execute
+from pipelines import Deadline, attempt, execute
 from pipelines.errors import OverloadedError
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 INLINE_WORK = 3 << 20
 """Bytes of documents, times the stages over them and one for the rest, that quick built-ins work on in about a
 millisecond: up to so much the event loop waits for them, which is cheaper than a thread's turn."""
+INLINE_NS = 1_000_000
+"""How long other pipelines may be expected to take for the same; nanoseconds."""
+INLINE_BYTES = 1 << 20
+INLINE_SECONDS = 0.005
+"""When a run on the event loop that takes longer than expected is ended, and begins again on a thread."""
 
 
 class Runner:
@@ -39,21 +45,27 @@ class Runner:
         place: Place | None = None,
         then: Callable[[Batch], object] | None = None,
     ) -> Execution:
-        """Runs `pipeline` over `batch`; small batches of quick built-ins stay on the loop.
+        """Runs `pipeline` over `batch`: on the event loop where that is quickly done, else on a thread.
 
         `then` gets the batch on the same thread, whose caches and memory it is in. Raises OverloadedError when too many
         batches wait. Cancelling the call ends a running UDF.
         """
+        nbytes = batch.nbytes
+        done = self._inline(pipeline, batch, nbytes, place)
+        if done is not None:
+            if then is not None:
+                then(batch)
+            return done
         deadline = Deadline(self._timeout)
 
         def work() -> Execution:
+            start = time.thread_time_ns()
             run = execute(pipeline, batch, deadline, place)
+            pipeline.pace.learn(nbytes, time.thread_time_ns() - start)
             if then is not None:
                 then(batch)
             return run
 
-        if pipeline.quick and batch.nbytes * (len(pipeline.leaves) + 1) <= INLINE_WORK:
-            return work()
         if self._running >= self._room:
             raise OverloadedError("too many requests wait for their pipelines; try again")
         self._running += 1
@@ -65,6 +77,19 @@ class Runner:
         except asyncio.CancelledError:
             deadline.cancel()
             raise
+
+    def _inline(self, pipeline: Pipeline, batch: Batch, nbytes: int, place: Place | None) -> Execution | None:
+        """The run on the event loop; `None` (and nothing happened) where it belongs on a thread, or took too long."""
+        if pipeline.quick:
+            if nbytes * (len(pipeline.leaves) + 1) > INLINE_WORK:
+                return None
+            return execute(pipeline, batch, Deadline(self._timeout), place)
+        if pipeline.waits or nbytes > INLINE_BYTES or pipeline.pace.expect(nbytes) > INLINE_NS:
+            return None
+        start = time.thread_time_ns()
+        done = attempt(pipeline, batch, Deadline(min(self._timeout, INLINE_SECONDS)), place)
+        pipeline.pace.learn(nbytes, time.thread_time_ns() - start)
+        return done
 
     def _done(self, run: asyncio.Future[Execution]) -> None:
         self._running -= 1

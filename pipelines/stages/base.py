@@ -31,6 +31,7 @@ from pipelines.udf.manifest import JAVASCRIPT, PYTHON
 if TYPE_CHECKING:
     from pipelines.batch import Batch, StageRun
     from pipelines.context import StageContext
+    from pipelines.stats import StageStats
     from pipelines.udf.catalog import Catalog
     from pipelines.udf.manifest import Manifest
 
@@ -54,6 +55,11 @@ class Runner(Protocol):
     @property
     def slow(self) -> bool:
         """Whether it is kept off the event loop."""
+        ...
+
+    @property
+    def stats(self) -> StageStats | None:
+        """Where its runs are counted beside the pipeline's own statistics."""
         ...
 
     def run(self, batch: Batch, context: StageContext, *, abort: bool, label: str) -> StageRun:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipelines.context import StageContext
     from pipelines.definition import NativeConfig, PipelineType
     from pipelines.secrets import Secrets
+    from pipelines.stats import StageStats
 
 PIPELINE = "pipeline"
 """The built-in that runs another pipeline: a reference, as `composite` makes them."""
@@ -44,6 +45,7 @@ class NativeRunner:
     """A built-in with its parameters."""
 
     native: Native
+    stats: StageStats | None = None
 
     @classmethod
     def build(

@@ -78,7 +78,7 @@ class UdfRunner:
 
     def run(self, batch: Batch, context: StageContext, *, abort: bool, label: str) -> StageRun:
         """One pass over the batch."""
-        run = batch.run_udf(
+        return batch.run_udf(
             self.udf,
             context.deadline,
             abort=abort,
@@ -90,6 +90,3 @@ class UdfRunner:
             merge=self.merge,
             metadata=self.manifest.metadata,
         )
-        if context.counted:
-            self.stats.add(run)
-        return run

@@ -61,6 +61,8 @@ pub struct Batch {
     pub trial: bool,
     /// Stage runs so far.
     runs: u32,
+    /// The documents as they were at the mark.
+    marked: Option<Vec<Doc>>,
 }
 
 #[pymethods]
@@ -114,6 +116,19 @@ impl Batch {
     #[getter]
     fn runs(&self) -> u32 {
         self.runs
+    }
+
+    /// Keeps the documents as they are, for `undo`.
+    fn mark(&mut self) {
+        self.marked = Some(self.docs.clone());
+    }
+
+    /// Puts the documents back as they were at the mark, if there is one; stage runs begin anew.
+    fn undo(&mut self) {
+        if let Some(docs) = self.marked.take() {
+            self.docs = docs;
+            self.runs = 0;
+        }
     }
 
     /// Bytes of the documents still on their way.
@@ -388,7 +403,7 @@ impl Batch {
 
 impl Batch {
     pub fn new(body: Arc<PyBackedBytes>, docs: Vec<Doc>, kind: Kind) -> Self {
-        Self { body, docs, kind, trial: false, runs: 0 }
+        Self { body, docs, kind, trial: false, runs: 0, marked: None }
     }
 
     fn next_run(&mut self) -> u32 {

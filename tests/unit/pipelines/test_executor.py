@@ -7,7 +7,7 @@ import time
 import msgspec
 import pytest
 
-from pipelines import Batch, Bulk, Deadline, Place, Snapshot, execute
+from pipelines import Batch, Bulk, Deadline, Place, Snapshot, attempt, execute
 from pipelines.errors import InvalidError
 from pipelines.registry import compile_pipeline
 from pipelines.stats import shown
@@ -287,6 +287,20 @@ def test_a_pipeline_that_has_to_wait_is_kept_off_the_event_loop():
     assert not compiled({**SET, "retry": {}}).quick
     assert not compiled(native("g", "grok", field="a", patterns=["%{WORD:w}"])).quick
     assert not compiled(SET, on_failure=[wasm("w", "u")], udfs=[("u", wat.ECHO)]).quick
+
+
+def test_an_attempt_that_was_too_slow_leaves_nothing_behind():
+    made = compiled(SET, LOW, on_failure="continue")
+    batch = bulk_of({"level": "X"}, {"level": 5})
+    before = [batch.document(i) for i in range(2)]
+    assert attempt(made, batch, Deadline(0)) is None
+    assert [batch.document(i) for i in range(2)] == before
+    stats = shown(made.stats.dump())
+    assert (stats["total_executions"], stats["current"], stats["last_errors"], stats["stage_stats"]) == (0, 0, [], [])
+    done = attempt(made, batch, Deadline(30))
+    assert done is not None
+    assert (done.failures, batch.document(0)) == (0, b'{"level": "x","x":1}')
+    assert shown(made.stats.dump())["total_executions"] == 1
 
 
 def test_final_pipelines_fail_closed_by_default():
