@@ -15,6 +15,7 @@ __all__ = [
     "ModuleError",
     "Native",
     "StageRun",
+    "Step",
     "Udf",
     "check_object",
     "filter_path",
@@ -68,6 +69,25 @@ class StageRun:
     def errors(self) -> list[tuple[int, str, str, str]]: ...
     @property
     def logs(self) -> list[tuple[int, int, str]]: ...
+
+@final
+class Step:
+    @staticmethod
+    def native(
+        label: str, native: Native, *, condition: Condition | None = None, aborts: bool | None = None
+    ) -> Step: ...
+    @staticmethod
+    def udf(
+        label: str,
+        udf: Udf,
+        *,
+        condition: Condition | None = None,
+        aborts: bool | None = None,
+        processor: str = "",
+        target_field: str | None = None,
+        merge: bool = False,
+        metadata: bool = False,
+    ) -> Step | None: ...
 
 @final
 class Batch:
@@ -127,6 +147,15 @@ class Batch:
         stage: str,
         timeout: float | None = None,
     ) -> StageRun: ...
+    def run_steps(
+        self,
+        steps: list[Step],
+        deadline: Deadline,
+        *,
+        closed: bool,
+        pipeline: str,
+        timeout: float | None = None,
+    ) -> list[tuple[int, StageRun | None, StageRun | None]]: ...
     def enter_if(
         self, condition: Condition, deadline: Deadline, abort: bool, pipeline: str, stage: str
     ) -> StageRun: ...

@@ -14,18 +14,19 @@ import logging
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, cast
 
 from pipelines.context import StageContext
 from pipelines.definition import FailurePolicy, PipelineType
-from pipelines.stages import Composite
+from pipelines.stages import Composite, Leaf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pipelines.batch import Batch, Deadline, StageRun
     from pipelines.registry import Pipeline
-    from pipelines.stages import CompiledStage, Leaf
+    from pipelines.stages import CompiledStage
     from pipelines.stages.policy import Retry
 
 udf_log = logging.getLogger("headrace.udf")
@@ -119,14 +120,16 @@ class _Run:
         self.pipeline.stats.begin()
 
     def start(self) -> None:
-        self.batch.check(self.label)
         if self.pipeline.fault is not None:
+            self.batch.check(self.label)
             self._refuse(400, self.pipeline.fault.type, f"cannot run: {self.pipeline.fault.reason}")
             return
         timeout = self.pipeline.timeout
         end = time.monotonic() + timeout if timeout is not None else None
         since = self.batch.runs + 1
         self._stages(self.batch, self.pipeline.stages, end)
+        if not self.pipeline.stages:
+            self.batch.check(self.label)
         self._handle(self.batch, self.pipeline.handlers, since, end)
 
     def count(self) -> None:
@@ -150,15 +153,39 @@ class _Run:
         self.execution.skipped.append(self.pipeline.definition.name)
 
     def _stages(self, batch: Batch, stages: Iterable[CompiledStage], end: float | None) -> None:
-        for stage in stages:
-            if batch.live == 0:
-                return
-            if not stage.enabled:
-                self._skip(batch, stage.label, "disabled")
-            elif isinstance(stage, Composite):
-                self._composite(batch, stage, _sooner(end, stage.timeout))
-            else:
-                self._leaf(batch, stage, _sooner(end, stage.timeout))
+        for together, group in groupby(stages, self._runs_together):
+            if together and not self._is_late(end):
+                if batch.live:
+                    self._together(batch, cast("list[Leaf]", list(group)), end)
+                continue
+            batch.check(self.label)
+            for stage in group:
+                if batch.live == 0:
+                    return
+                if not stage.enabled:
+                    self._skip(batch, stage.label, "disabled")
+                elif isinstance(stage, Composite):
+                    self._composite(batch, stage, _sooner(end, stage.timeout))
+                else:
+                    self._leaf(batch, stage, _sooner(end, stage.timeout))
+
+    def _runs_together(self, stage: CompiledStage) -> bool:
+        """Whether it may take turns with its neighbours, document by document; a trace shows stage after stage."""
+        return isinstance(stage, Leaf) and stage.step is not None and self.execution.trace is None
+
+    def _together(self, batch: Batch, stages: list[Leaf], end: float | None) -> None:
+        """Stages without time limit, retries or handlers of their own, in one pass."""
+        steps = [stage.step for stage in stages if stage.step is not None]
+        left = None if end is None else max(end - time.monotonic(), 0.0)
+        counts = batch.run_steps(steps, self.deadline, closed=self.closed, pipeline=self.label, timeout=left)
+        for stage, (reached, asked, ran) in zip(stages, counts, strict=True):
+            if asked is not None:
+                self._condition_run(stage, asked)
+            if ran is not None:
+                self.notes.append(partial(_count_stage, self.pipeline, stage, ran, counted=self.place.counted))
+            failures = (ran.failures if ran is not None else 0) or (asked.failures if asked is not None else 0)
+            if failures and failures == reached and not stage.policy.aborts(self.closed):
+                self.execution.skipped.append(stage.label)
 
     def _composite(self, batch: Batch, stage: Composite, end: float | None) -> None:
         since = batch.runs + 1

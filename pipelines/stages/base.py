@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from pipelines import units
@@ -29,7 +30,7 @@ from pipelines.stages.udf import UdfRunner
 from pipelines.udf.manifest import JAVASCRIPT, PYTHON
 
 if TYPE_CHECKING:
-    from pipelines.batch import Batch, StageRun
+    from pipelines.batch import Batch, StageRun, Step
     from pipelines.context import StageContext
     from pipelines.stats import StageStats
     from pipelines.udf.catalog import Catalog
@@ -66,6 +67,10 @@ class Runner(Protocol):
         """Runs over every active document of the batch."""
         ...
 
+    def step(self, label: str, condition: Condition | None, aborts: bool | None) -> Step | None:
+        """The same for one document between its neighbours; `None` where it needs a batch of its own."""
+        ...
+
 
 @dataclass(frozen=True)
 class Leaf:
@@ -78,6 +83,15 @@ class Leaf:
     enabled: bool
     condition: Condition | None = None
     handlers: tuple[CompiledStage, ...] = ()
+
+    @cached_property
+    def step(self) -> Step | None:
+        """The stage for one document between its neighbours; `None` where it has to be run over the batch alone."""
+        own = self.timeout is not None or self.policy.retry is not None or bool(self.handlers)
+        if own or not self.enabled or self.runner.per_hit:
+            return None
+        aborts = None if self.policy.action is None else self.policy.aborts(default=False)
+        return self.runner.step(self.label, self.condition, aborts)
 
 
 CompiledStage = Leaf | Composite

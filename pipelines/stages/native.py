@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipelines._wasm import Native
+from pipelines.batch import Step
 from pipelines.definition import Strict, explained
 from pipelines.errors import InvalidError
 
 if TYPE_CHECKING:
-    from pipelines.batch import Batch, StageRun
+    from pipelines.batch import Batch, Condition, StageRun
     from pipelines.context import StageContext
     from pipelines.definition import NativeConfig, PipelineType
     from pipelines.secrets import Secrets
@@ -86,3 +87,7 @@ class NativeRunner:
         return batch.run_native(
             self.native, context.deadline, abort=abort, pipeline=context.pipeline, stage=label, timeout=context.timeout
         )
+
+    def step(self, label: str, condition: Condition | None, aborts: bool | None) -> Step:
+        """The same for one document between its neighbours."""
+        return Step.native(label, self.native, condition=condition, aborts=aborts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipelines.batch import Step
 from pipelines.definition import PipelineType
 from pipelines.errors import InvalidError
 from pipelines.udf.catalog import started
@@ -12,7 +13,7 @@ from pipelines.udf.manifest import Manifest, bind_parameters
 
 if TYPE_CHECKING:
     from pipelines._wasm import Udf
-    from pipelines.batch import Batch, StageRun
+    from pipelines.batch import Batch, Condition, StageRun
     from pipelines.context import StageContext
     from pipelines.definition import UdfConfig
     from pipelines.stats import StageStats
@@ -86,6 +87,19 @@ class UdfRunner:
             stage=label,
             processor=self.manifest.name,
             timeout=context.timeout,
+            target_field=self.target_field,
+            merge=self.merge,
+            metadata=self.manifest.metadata,
+        )
+
+    def step(self, label: str, condition: Condition | None, aborts: bool | None) -> Step | None:
+        """The same for one document between its neighbours; `None` for an interpreter, which takes many in a call."""
+        return Step.udf(
+            label,
+            self.udf,
+            condition=condition,
+            aborts=aborts,
+            processor=self.manifest.name,
             target_field=self.target_field,
             merge=self.merge,
             metadata=self.manifest.metadata,

@@ -13,17 +13,18 @@ use pyo3::types::PyBytes;
 
 use crate::condition::Condition;
 use crate::contract::Contract;
-use crate::deadline::{Deadline, tick, within};
+use crate::deadline::{Deadline, within};
 use crate::document::{Doc, Kind, Meta, State, Text, text_of};
-use crate::effect::{Effect, Pass, Terms};
+use crate::effect::{Pass, Terms};
 use crate::error::Fault;
+use crate::lane::{self, Counts, Job, Labour, Lane, Question, Step};
 use crate::metadata::Wide;
 use crate::module::Udf;
 use crate::native::Native;
 use crate::runtime::guard_signals;
 use crate::watchdog::now_ns;
 use crate::work::{Runner, Work};
-use crate::{hits, levels, outline, valid};
+use crate::{hits, levels, valid};
 
 /// Errors and log lines that one stage reports per batch; the rest is only counted.
 pub const SAMPLES: usize = 8;
@@ -164,17 +165,20 @@ impl Batch {
         })
     }
 
-    /// Fails every document that is not one JSON object in UTF-8 (nested at most 128 deep); returns how many.
+    /// Fails every document that is not one JSON object in UTF-8 (nested at most 128 deep); returns how many. What has been
+    /// checked is not checked again.
     fn check(&mut self, py: Python<'_>, pipeline: &str) -> usize {
         py.detach(|| {
             let mut bad = 0;
             let terms = Terms { abort: true, pipeline, stage: "", processor: "", run: self.runs };
             let (body, kind) = (Arc::clone(&self.body), self.kind);
-            for doc in self.docs.iter_mut().filter(|d| d.active()) {
-                if let Err(why) = valid::check_object(text_of(&body, &doc.text)) {
-                    let kind = if kind == Kind::Document { "mapper_parsing_exception" } else { "parse_exception" };
-                    doc.state = terms.failed(Fault::new(400, kind, format!("failed to parse: {}", why.0)));
-                    bad += 1;
+            for doc in self.docs.iter_mut().filter(|d| d.active() && !d.checked) {
+                match valid::check_object(text_of(&body, &doc.text)) {
+                    Ok(()) => doc.checked = true,
+                    Err(why) => {
+                        doc.state = terms.failed(why.fault(kind));
+                        bad += 1;
+                    }
                 }
             }
             bad
@@ -212,45 +216,19 @@ impl Batch {
         metadata: bool,
     ) -> StageRun {
         let udf = udf.get();
-        let contract = Contract {
-            kind: self.kind,
-            trial: self.trial,
-            merge: merge || udf.merge,
-            target_field: target_field.map(str::to_owned),
-        };
+        let contract = self.contract(udf, merge, target_field);
         let start = now_ns();
-        let stage_at = end_of(start, timeout);
-        let runner = Runner {
-            udf: Arc::clone(&udf.inner),
-            isolate: udf.isolate,
-            fresh: udf.fresh,
-            hits: self.kind == Kind::Hit,
-            deadline: Arc::clone(&deadline.get().inner),
-            stage_at,
-            fuel: udf.inner.fuel(),
-            pipeline: pipeline.split('@').next().unwrap_or(pipeline).to_owned(),
-        };
+        let runner = self.runner(udf, deadline, end_of(start, timeout), pipeline);
         let terms = Terms { abort, pipeline, stage, processor, run: self.next_run() };
-        let wide = metadata.then_some(Wide::UDF);
         py.detach(|| {
             guard_signals();
+            let body = Arc::clone(&self.body);
             let mut work = Work::new(&runner);
-            let mut run = if runner.udf.batched() {
-                self.each_chunk(&terms, &contract, &mut work, wide)
-            } else {
-                self.each(
-                    &terms,
-                    |text, meta, at, run| {
-                        let given = work.call(text, meta, at, run)?;
-                        let effect = contract.apply(text, given.output, given.edited)?;
-                        if let Some(ctx) = given.ctx {
-                            meta.ctx = Some(ctx);
-                        }
-                        Ok(effect)
-                    },
-                    wide,
-                )
-            };
+            if !runner.udf.batched() {
+                let lane = Lane::new(terms, None, Labour::Udf { work, contract }, metadata);
+                return lane::alone(lane, &body, &mut self.docs);
+            }
+            let mut run = self.each_chunk(terms, &contract, &mut work, metadata.then_some(Wide::UDF));
             work.finish(&mut run);
             run.duration_ns = now_ns() - start;
             run
@@ -274,22 +252,58 @@ impl Batch {
         let deadline = Arc::clone(&deadline.get().inner);
         let terms = Terms { abort, pipeline, stage, processor: native.function_name(), run: self.next_run() };
         py.detach(|| {
-            let start = now_ns();
-            let end = end_of(start, timeout);
-            let mut run = within(&deadline, end, || {
-                self.each(
-                    &terms,
-                    |text, meta, _, run| {
-                        if run.documents % native.check_every() == 0 {
-                            tick()?;
-                        }
-                        native.apply(text, meta)
-                    },
-                    native.wide(),
-                )
+            let body = Arc::clone(&self.body);
+            let lane = Lane::new(terms, None, Labour::Native(native), false);
+            within(&deadline, end_of(now_ns(), timeout), || lane::alone(lane, &body, &mut self.docs))
+        })
+    }
+
+    /// Runs stages that stand one behind the other, one document after the other; checks those that have not been checked.
+    ///
+    /// `closed`: whether a failure ends a document's way where a stage does not say. `timeout` (seconds) and `deadline` bound
+    /// all of them together. Gives for each stage: how many documents came so far; what its condition said, if it has one; and
+    /// what it did, if a document met that.
+    #[pyo3(signature = (steps, deadline, *, closed, pipeline, timeout=None))]
+    fn run_steps(
+        &mut self,
+        py: Python<'_>,
+        steps: Vec<Py<Step>>,
+        deadline: &Bound<'_, Deadline>,
+        closed: bool,
+        pipeline: &str,
+        timeout: Option<f64>,
+    ) -> Vec<Counts> {
+        let end = end_of(now_ns(), timeout);
+        let check = Terms { abort: true, pipeline, stage: "", processor: "", run: self.runs };
+        let runner = |step: &Py<Step>| match &step.get().job {
+            Job::Udf { udf, .. } => Some(self.runner(udf.get(), deadline, end, pipeline)),
+            Job::Native(_) => None,
+        };
+        let runners: Vec<Option<Runner>> = steps.iter().map(runner).collect();
+        let mut lanes = Vec::with_capacity(steps.len());
+        for (step, runner) in steps.iter().map(Py::get).zip(&runners) {
+            let mut terms = |processor| {
+                let abort = step.aborts.unwrap_or(closed);
+                Terms { abort, pipeline, stage: &step.label, processor, run: self.next_run() }
+            };
+            let question = step.condition.as_ref().map(|condition| Question::new(condition.get(), terms("if")));
+            let terms = terms(step.processor());
+            lanes.push(match (&step.job, runner) {
+                (Job::Udf { udf, target_field, merge, metadata, .. }, Some(runner)) => {
+                    let contract = self.contract(udf.get(), *merge, target_field.as_deref());
+                    Lane::new(terms, question, Labour::Udf { work: Work::new(runner), contract }, *metadata)
+                }
+                (Job::Udf { .. }, None) => continue,
+                (Job::Native(native), _) => Lane::new(terms, question, Labour::Native(native.get()), false),
             });
-            run.duration_ns = now_ns() - start;
-            run
+        }
+        let deadline = Arc::clone(&deadline.get().inner);
+        py.detach(|| {
+            if runners.iter().any(Option::is_some) {
+                guard_signals();
+            }
+            let body = Arc::clone(&self.body);
+            within(&deadline, end, || lane::together(lanes, &body, &mut self.docs, self.kind, &check))
         })
     }
 
@@ -309,34 +323,12 @@ impl Batch {
         let deadline = Arc::clone(&deadline.get().inner);
         let terms = Terms { abort, pipeline, stage, processor: "if", run: self.next_run() };
         py.detach(|| {
-            let mut run = StageRun::default();
             let body = Arc::clone(&self.body);
-            let name = pipeline.split('@').next().unwrap_or(pipeline);
+            let mut question = Question::new(condition, terms);
             within(&deadline, u64::MAX, || {
-                levels::enter(&mut self.docs, |at, doc| {
-                    if !doc.active() {
-                        return false;
-                    }
-                    run.documents += 1;
-                    let text = text_of(&body, &doc.text);
-                    let (asked, outline) = outline::within(text, doc.outline.take(), || {
-                        tick().and_then(|()| condition.holds(text, &doc.meta, name))
-                    });
-                    doc.outline = outline;
-                    match asked {
-                        Ok(true) => return true,
-                        Ok(false) => run.skipped += 1,
-                        Err(fault) => {
-                            levels::count(&mut run, at, &fault, text_of(&body, &doc.text));
-                            if terms.abort {
-                                doc.state = terms.failed(fault);
-                            }
-                        }
-                    }
-                    false
-                })
+                levels::enter(&mut self.docs, |at, doc| doc.active() && question.put(&body, doc, at))
             });
-            run
+            question.run
         })
     }
 
@@ -421,44 +413,37 @@ impl Batch {
         text_of(&self.body, &doc.text)
     }
 
-    /// One stage over the active documents: `work` says what it does to each, `wide` whether it sees metadata.
-    fn each(
-        &mut self,
-        terms: &Terms<'_>,
-        mut work: impl FnMut(&[u8], &mut Meta, usize, &mut StageRun) -> Result<Effect, Fault>,
-        wide: Option<Wide>,
-    ) -> StageRun {
-        let mut pass = Pass::new(terms, wide);
-        let body = Arc::clone(&self.body);
-        for (at, doc) in self.docs.iter_mut().enumerate().filter(|(_, d)| d.active()) {
-            let text = text_of(&body, &doc.text);
-            let effect = match wide {
-                None => {
-                    let known = doc.outline.take();
-                    let (effect, outline) =
-                        outline::within(text, known, || work(text, &mut doc.meta, at, &mut pass.run));
-                    doc.outline = outline;
-                    effect
-                }
-                Some(wide) => {
-                    wide.widened(text, &doc.meta).and_then(|text| work(&text, &mut doc.meta, at, &mut pass.run))
-                }
-            };
-            pass.settle(&body, doc, at, effect);
+    /// What an answer of `udf` means here.
+    fn contract(&self, udf: &Udf, merge: bool, target_field: Option<&str>) -> Contract {
+        let target_field = target_field.map(str::to_owned);
+        Contract { kind: self.kind, trial: self.trial, merge: merge || udf.merge, target_field }
+    }
+
+    /// `udf` with the bounds of a stage that ends at `stage_at`.
+    fn runner(&self, udf: &Udf, deadline: &Bound<'_, Deadline>, stage_at: u64, pipeline: &str) -> Runner {
+        Runner {
+            udf: Arc::clone(&udf.inner),
+            isolate: udf.isolate,
+            fresh: udf.fresh,
+            hits: self.kind == Kind::Hit,
+            deadline: Arc::clone(&deadline.get().inner),
+            stage_at,
+            fuel: udf.inner.fuel(),
+            pipeline: pipeline.split('@').next().unwrap_or(pipeline).to_owned(),
         }
-        pass.finish(&mut self.docs)
     }
 
     /// One stage over the active documents, some hundred at a time.
     fn each_chunk(
         &mut self,
-        terms: &Terms<'_>,
+        terms: Terms<'_>,
         contract: &Contract,
         work: &mut Work<'_>,
         wide: Option<Wide>,
     ) -> StageRun {
         let mut pass = Pass::new(terms, wide);
         let body = Arc::clone(&self.body);
+        let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
         let mut active: Vec<usize> = (0..self.docs.len()).filter(|i| self.docs[*i].active()).collect();
         while !active.is_empty() {
             let mut size = 0;
@@ -500,10 +485,13 @@ impl Batch {
                     }
                     effect
                 });
-                pass.settle(&body, doc, at, effect);
+                if let Some(parts) = pass.settle(&body, doc, at, effect) {
+                    expanded.push((at, parts));
+                }
             }
         }
-        pass.finish(&mut self.docs)
+        lane::put_in_place(&mut self.docs, expanded);
+        pass.run
     }
 }
 

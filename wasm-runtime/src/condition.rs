@@ -35,7 +35,7 @@ pub struct Condition {
     params: Vec<u8>,
     uses_ctx: bool,
     /// The same without the interpreter, if it is that plain.
-    quick: Option<Quick>,
+    quick: Option<Box<Quick>>,
     /// Whether it loops over a document's values.
     slow: bool,
 }
@@ -88,8 +88,18 @@ impl Condition {
                 tested.push(select.field.clone());
             }
         });
-        let quick = Quick::of(program.expression(), &names, &tested);
+        let quick = Quick::of(program.expression(), &names, &tested).map(Box::new);
         Ok(Self { slow: loops > 0, program, env, tested, document: names, params, uses_ctx, quick })
+    }
+
+    /// Whether a document may take long.
+    pub fn is_slow(&self) -> bool {
+        self.slow
+    }
+
+    /// Whether the bytes of a document that nobody has checked show that it does not meet the condition.
+    pub fn surely_not(&self, text: &[u8]) -> bool {
+        self.quick.as_ref().is_some_and(|quick| quick.surely_not(text))
     }
 
     /// Whether the condition is met.

@@ -132,13 +132,15 @@ pub struct Doc {
     pub parked: u32,
     /// A UDF gave it a new score.
     pub scored: bool,
+    /// Whether its text is known to be one JSON object.
+    pub checked: bool,
     /// Where its members are, if a stage has asked.
     pub outline: Option<Outline>,
 }
 
 impl Doc {
     pub fn new(text: Text, meta: Meta, slot: usize) -> Self {
-        Self { text, meta, state: State::Live, slot, parked: 0, scored: false, outline: None }
+        Self { text, meta, state: State::Live, slot, parked: 0, scored: false, checked: false, outline: None }
     }
 
     /// Whether the next stage sees it.

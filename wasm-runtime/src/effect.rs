@@ -24,6 +24,7 @@ pub enum Effect {
 }
 
 /// How a stage runs: where its errors are filed, and whether they end the document's way.
+#[derive(Clone, Copy)]
 pub struct Terms<'a> {
     pub abort: bool,
     pub pipeline: &'a str,
@@ -33,6 +34,11 @@ pub struct Terms<'a> {
 }
 
 impl Terms<'_> {
+    /// The pipeline's name, without its version.
+    pub fn pipeline_name(&self) -> &str {
+        self.pipeline.split('@').next().unwrap_or(self.pipeline)
+    }
+
     pub fn failed(&self, fault: Fault) -> State {
         State::Failed(Box::new(Failure {
             fault,
@@ -81,7 +87,7 @@ fn unfold(doc: &Doc, effect: Effect, wide: Option<Wide>, room: &mut usize) -> Re
                 if meta.id == doc.meta.id {
                     meta.id = derived();
                 }
-                docs.push(Doc { parked: doc.parked, ..Doc::new(Text::Owned(text), meta, doc.slot) });
+                docs.push(Doc { parked: doc.parked, checked: true, ..Doc::new(Text::Owned(text), meta, doc.slot) });
             }
             Ok(Made::Several(docs))
         }
@@ -144,40 +150,24 @@ fn settle(
     None
 }
 
-/// One stage over the documents of a batch: what it did so far, and the documents that are to take the places of others.
+/// One stage over the documents of a batch: what it did so far.
 pub struct Pass<'t> {
-    terms: &'t Terms<'t>,
+    terms: Terms<'t>,
     wide: Option<Wide>,
     room: usize,
-    expanded: Vec<(usize, Vec<Doc>)>,
     pub run: StageRun,
 }
 
 impl<'t> Pass<'t> {
     /// `wide`: whether the stage sees metadata, and takes it back out of what it made.
-    pub fn new(terms: &'t Terms<'t>, wide: Option<Wide>) -> Self {
-        Self { terms, wide, room: MOST_EXPANDED, expanded: Vec::new(), run: StageRun::default() }
+    pub fn new(terms: Terms<'t>, wide: Option<Wide>) -> Self {
+        Self { terms, wide, room: MOST_EXPANDED, run: StageRun::default() }
     }
 
-    /// Writes what the stage did to the document at `at` into it and into the counts.
-    pub fn settle(&mut self, body: &[u8], doc: &mut Doc, at: usize, effect: Result<Effect, Fault>) {
+    /// Writes what the stage did to the document at `at` into it and into the counts; gives the documents that take its
+    /// place, if it becomes several.
+    pub fn settle(&mut self, body: &[u8], doc: &mut Doc, at: usize, effect: Result<Effect, Fault>) -> Option<Vec<Doc>> {
         let made = effect.and_then(|effect| unfold(doc, effect, self.wide, &mut self.room));
-        if let Some(parts) = settle(body, doc, at, made, self.terms, &mut self.run) {
-            self.expanded.push((at, parts));
-        }
-    }
-
-    /// Puts new documents in the places of those that they were made of.
-    pub fn finish(self, docs: &mut Vec<Doc>) -> StageRun {
-        if !self.expanded.is_empty() {
-            let mut expanded = self.expanded.into_iter().peekable();
-            for (at, doc) in std::mem::take(docs).into_iter().enumerate() {
-                match expanded.next_if(|(place, _)| *place == at) {
-                    Some((_, parts)) => docs.extend(parts),
-                    None => docs.push(doc),
-                }
-            }
-        }
-        self.run
+        settle(body, doc, at, made, &self.terms, &mut self.run)
     }
 }

@@ -1,7 +1,7 @@
 //! Headrace's engine behind `pipelines._wasm`: WebAssembly UDFs and every loop over documents.
 //!
-//! This file is the module table only. A batch's way: `bulk` (framing) → `batch` (documents and outcomes) → `native` or
-//! `work` > `instance` > `contract` (one stage) → `bulk` (the body to forward) →
+//! This file is the module table only. A batch's way: `bulk` (framing) → `batch` (documents and outcomes) → `lane` (a stage over
+//! a document) > `native` or `work` > `instance` > `contract` → `bulk` (the body to forward) →
 //! `bulk_answer` (the answer to send).
 
 pub mod action;
@@ -25,6 +25,7 @@ pub mod interpreter;
 mod interrupt;
 pub mod java;
 pub mod json;
+pub mod lane;
 pub mod levels;
 pub mod limits;
 pub mod metadata;
@@ -43,12 +44,30 @@ pub mod work;
 
 use pyo3::prelude::*;
 
+/// Python's allocator aligns to 16 bytes, whatever a class asks for: one that holds vectors has to box them.
+macro_rules! fit_for_python {
+    ($($class:ty),*) => { $(const _: () = assert!(align_of::<$class>() <= 16);)* };
+}
+fit_for_python!(
+    batch::Batch,
+    batch::StageRun,
+    bulk::Bulk,
+    condition::Condition,
+    deadline::Deadline,
+    lane::Step,
+    module::Module,
+    module::Udf,
+    native::Native,
+    stats::Histogram
+);
+
 #[pymodule]
 fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<batch::Batch>()?;
     m.add_class::<deadline::Deadline>()?;
     m.add_class::<condition::Condition>()?;
     m.add_class::<batch::StageRun>()?;
+    m.add_class::<lane::Step>()?;
     m.add_class::<bulk::Bulk>()?;
     m.add_class::<module::Module>()?;
     m.add_class::<module::Udf>()?;

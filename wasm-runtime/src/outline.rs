@@ -11,11 +11,11 @@ use crate::json::{self, Entry, skip_ws};
 
 /// One member, by its bytes: its key without quotes, and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Member {
-    key: u32,
-    key_end: u32,
-    value: u32,
-    value_end: u32,
+pub struct Member {
+    pub key: u32,
+    pub key_end: u32,
+    pub value: u32,
+    pub value_end: u32,
 }
 
 /// The members of an object at the top of a text.
@@ -38,6 +38,16 @@ impl Outline {
         let mut members = Vec::with_capacity(24);
         let end = members_of(text, start, &mut members)?;
         Some(Self { start: start as u32, end: end as u32, members })
+    }
+
+    /// The outline of a text whose object begins at `start`, has its closing brace at `end`, and these members.
+    pub fn with(start: u32, end: u32, members: Vec<Member>) -> Self {
+        Self { start, end, members }
+    }
+
+    /// The memory of the members, to be used again.
+    pub fn into_members(self) -> Vec<Member> {
+        self.members
     }
 
     /// The last member of this name.

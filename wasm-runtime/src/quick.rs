@@ -4,14 +4,25 @@
 //! of another type, an escape, a field that is not there deeper down) is left to CEL.
 
 use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
+use memchr::memmem::{self, Finder};
 
 use crate::json;
 
 /// A condition, or a part of one.
 #[derive(Debug)]
 pub enum Quick {
-    Equal { path: String, text: String, absent: Option<bool>, negated: bool },
-    Has(String),
+    /// `absent`: what is to be said where the field is not there; `None`: CEL's to say.
+    Equal {
+        path: String,
+        text: String,
+        absent: Option<bool>,
+        negated: bool,
+        trace: Option<Finder<'static>>,
+    },
+    Has {
+        name: String,
+        trace: Option<Finder<'static>>,
+    },
     All(Vec<Quick>),
     Any(Vec<Quick>),
     Not(Box<Quick>),
@@ -22,7 +33,7 @@ impl Quick {
     pub fn of(expr: &IdedExpr, names: &[String], tested: &[String]) -> Option<Self> {
         match &expr.expr {
             Expr::Select(select) if select.test && is_document(&select.operand, names) => {
-                Some(Self::Has(select.field.clone()))
+                Some(Self::Has { name: select.field.clone(), trace: trace(&select.field) })
             }
             Expr::Call(call) if call.target.is_none() => {
                 let parts = || call.args.iter().map(|part| Self::of(part, names, tested)).collect::<Option<Vec<_>>>();
@@ -42,7 +53,8 @@ impl Quick {
                         let negated = name == operators::NOT_EQUALS;
                         // One that `has()` asks for, or whose parent is absent, is CEL's to judge.
                         let absent = (!path.contains('.') && !tested.contains(&path)).then_some(negated);
-                        Some(Self::Equal { path, text: text.inner().to_owned(), absent, negated })
+                        let text = text.inner().to_owned();
+                        Some(Self::Equal { path, trace: trace(&text), text, absent, negated })
                     }
                     _ => None,
                 }
@@ -54,8 +66,8 @@ impl Quick {
     /// Whether `text` (an object, nothing around it) meets it; `None` where CEL has to say.
     pub fn holds(&self, text: &[u8]) -> Option<bool> {
         match self {
-            Self::Has(name) => (text.first() == Some(&b'{')).then(|| json::get(text, 0, name).is_some()),
-            Self::Equal { path, text: wanted, absent, negated } => {
+            Self::Has { name, .. } => (text.first() == Some(&b'{')).then(|| json::get(text, 0, name).is_some()),
+            Self::Equal { path, text: wanted, absent, negated, .. } => {
                 if text.first() != Some(&b'{') {
                     return None;
                 }
@@ -72,6 +84,33 @@ impl Quick {
             Self::Not(part) => part.holds(text).map(|met| !met),
         }
     }
+}
+
+impl Quick {
+    /// Whether the bytes of `text`, which nobody has checked, show that it does not meet the condition, however a cluster reads
+    /// it: a word that would have to be there is not, nor an escape that could spell it.
+    ///
+    /// Only for a text that begins like an object in UTF-8: a cluster takes other encodings, too.
+    pub fn surely_not(&self, text: &[u8]) -> bool {
+        matches!(text, [b'{', second, ..] if *second != 0) && self.without_trace(text)
+    }
+
+    fn without_trace(&self, text: &[u8]) -> bool {
+        match self {
+            Self::Has { trace, .. } | Self::Equal { absent: Some(false), negated: false, trace, .. } => {
+                trace.as_ref().is_some_and(|trace| trace.find(text).is_none() && memmem::find(text, b"\\u").is_none())
+            }
+            Self::All(parts) => parts.iter().any(|part| part.without_trace(text)),
+            Self::Any(parts) => parts.iter().all(|part| part.without_trace(text)),
+            Self::Equal { .. } | Self::Not(_) => false,
+        }
+    }
+}
+
+/// What a text leaves in every document that has it; `None` for one that can be written with other escapes than `\u`.
+fn trace(text: &str) -> Option<Finder<'static>> {
+    let plain = !text.is_empty() && !text.contains(|c: char| c.is_control() || matches!(c, '"' | '\\' | '/'));
+    plain.then(|| Finder::new(text.as_bytes()).into_owned())
 }
 
 fn is_document(expr: &IdedExpr, names: &[String]) -> bool {

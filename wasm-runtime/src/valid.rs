@@ -2,7 +2,10 @@
 //!
 //! What it accepts `serde_json` accepts (tested); what it refuses is put to `serde_json`, whose words the error is.
 
+use crate::document::Kind;
+use crate::error::Fault;
 use crate::json::{skip_string, skip_ws};
+use crate::outline::{Member, Outline};
 
 /// Deepest nesting of arrays and objects that a pipeline accepts (design: udf.md, "Limits").
 pub const MAX_DEPTH: usize = 128;
@@ -10,6 +13,14 @@ pub const MAX_DEPTH: usize = 128;
 /// Why a text is not a document we work on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid(pub String);
+
+impl Invalid {
+    /// The error of a document of this kind.
+    pub fn fault(&self, kind: Kind) -> Fault {
+        let kind = if kind == Kind::Document { "mapper_parsing_exception" } else { "parse_exception" };
+        Fault::new(400, kind, format!("failed to parse: {}", self.0))
+    }
+}
 
 /// Checks that `text` is one JSON value in UTF-8, nested no deeper than [`MAX_DEPTH`].
 ///
@@ -35,6 +46,25 @@ pub fn check(text: &[u8]) -> Result<(), Invalid> {
 pub fn check_object(text: &[u8]) -> Result<(), Invalid> {
     check(text)?;
     if text[skip_ws(text, 0)] == b'{' { Ok(()) } else { Err(Invalid("not a JSON object".to_owned())) }
+}
+
+/// [`check_object`], and where the object's members are (in the memory of `members`); `None` for a text that is too long.
+///
+/// # Errors
+/// As [`check`].
+pub fn outlined(text: &[u8], mut members: Vec<Member>) -> Result<Option<Outline>, Invalid> {
+    members.clear();
+    let start = skip_ws(text, 0);
+    if text.get(start) == Some(&b'{')
+        && let (Ok(from), Ok(_)) = (u32::try_from(start), u32::try_from(text.len()))
+        && std::str::from_utf8(text).is_ok()
+        && let Some(end) = walk::<true>(text, &mut members)
+        && skip_ws(text, end) == text.len()
+    {
+        return Ok(Some(Outline::with(from, end as u32 - 1, members)));
+    }
+    check_object(text)?;
+    Ok(Outline::of(text))
 }
 
 /// Where the nesting first exceeds [`MAX_DEPTH`]; few documents have enough brackets to need the walk.
@@ -64,11 +94,11 @@ fn too_deep(text: &[u8]) -> Option<usize> {
 
 /// Whether `text` (UTF-8) is surely one JSON value, nested no deeper than [`MAX_DEPTH`].
 pub fn surely(text: &[u8]) -> bool {
-    walk(text).is_some_and(|end| skip_ws(text, end) == text.len())
+    walk::<false>(text, &mut Vec::new()).is_some_and(|end| skip_ws(text, end) == text.len())
 }
 
-/// Index behind the value at the beginning of `b`.
-fn walk(b: &[u8]) -> Option<usize> {
+/// Index behind the value at the beginning of `b`; with `OUTLINED` the members of an object there go into `members`.
+fn walk<const OUTLINED: bool>(b: &[u8], members: &mut Vec<Member>) -> Option<usize> {
     const { assert!(MAX_DEPTH == 128, "a level is a bit of a u128") };
     // One bit for each open level, the innermost lowest: 1 for an object.
     let (mut levels, mut depth) = (0u128, 0usize);
@@ -89,7 +119,7 @@ fn walk(b: &[u8]) -> Option<usize> {
                 } else {
                     depth += 1;
                     levels = levels << 1 | u128::from(object);
-                    at = if object { key(b, inner)? } else { inner };
+                    at = if object { key::<OUTLINED>(b, inner, depth, members)? } else { inner };
                     continue;
                 }
             }
@@ -105,12 +135,19 @@ fn walk(b: &[u8]) -> Option<usize> {
                 return Some(at);
             }
             let object = levels & 1 == 1;
+            if OUTLINED
+                && depth == 1
+                && object
+                && let Some(member) = members.last_mut()
+            {
+                member.value_end = at as u32;
+            }
             at = skip_ws(b, at);
             match *b.get(at)? {
                 b',' => {
                     at = skip_ws(b, at + 1);
                     if object {
-                        at = key(b, at)?;
+                        at = key::<OUTLINED>(b, at, depth, members)?;
                     }
                     break;
                 }
@@ -125,13 +162,19 @@ fn walk(b: &[u8]) -> Option<usize> {
     }
 }
 
-/// Where the value of the member whose key is at `at` begins.
-fn key(b: &[u8], at: usize) -> Option<usize> {
+/// Where the value of the member whose key is at `at` begins; a member of the outermost object goes into `members`.
+#[inline(always)]
+fn key<const OUTLINED: bool>(b: &[u8], at: usize, depth: usize, members: &mut Vec<Member>) -> Option<usize> {
     if *b.get(at)? != b'"' {
         return None;
     }
-    let colon = skip_ws(b, string(b, at + 1)?);
-    (*b.get(colon)? == b':').then(|| skip_ws(b, colon + 1))
+    let end = string(b, at + 1)?;
+    let colon = skip_ws(b, end);
+    let value = (*b.get(colon)? == b':').then(|| skip_ws(b, colon + 1))?;
+    if OUTLINED && depth == 1 {
+        members.push(Member { key: at as u32 + 1, key_end: end as u32 - 1, value: value as u32, value_end: 0 });
+    }
+    Some(value)
 }
 
 fn word(b: &[u8], at: usize, word: &[u8]) -> Option<usize> {
@@ -234,6 +277,27 @@ mod tests {
             }
             assert_eq!(surely(&document.as_bytes()[..at]), serde_takes(&document.as_bytes()[..at]));
         }
+    }
+
+    #[test]
+    fn the_members_it_notes_are_those_of_the_outline() {
+        let pieces = ["{", "}", "[", "]", ",", ":", "\"a\"", "\"b\" ", "1", "null", " "];
+        let mut texts: Vec<String> = vec!["{".to_owned(), " {".to_owned()];
+        let mut objects = 0;
+        for _ in 0..5 {
+            texts = texts.iter().flat_map(|text| pieces.iter().map(move |piece| format!("{text}{piece}"))).collect();
+            for text in texts.iter().map(String::as_bytes) {
+                let known = outlined(text, Vec::new());
+                assert_eq!(known.is_ok(), check_object(text).is_ok());
+                if let Ok(known) = known {
+                    assert_eq!(known, Outline::of(text), "{}", String::from_utf8_lossy(text));
+                    objects += 1;
+                }
+            }
+        }
+        assert!(objects > 20);
+        let text = br#" {"a" : {"x":[1,{"y":2}]} , "b":"c\"d", "a": 1.5 } "#;
+        assert_eq!(outlined(text, vec![Member { key: 9, key_end: 9, value: 9, value_end: 9 }]), Ok(Outline::of(text)));
     }
 
     #[test]

@@ -1,0 +1,319 @@
+//! Stages over one document at a time: each stage is a lane with its condition, its work and its counts.
+//!
+//! A document goes through all the lanes while it is in the processor's cache, and the memory of one is used for the next.
+//! What each stage does, counts and blames is the same as if the stages went over the whole batch one by one.
+
+use pyo3::prelude::*;
+
+use crate::batch::StageRun;
+use crate::condition::Condition;
+use crate::contract::Contract;
+use crate::deadline::tick;
+use crate::document::{Doc, Kind, Meta, State, text_of};
+use crate::effect::{Effect, Pass, Terms};
+use crate::error::Fault;
+use crate::metadata::Wide;
+use crate::module::Udf;
+use crate::native::Native;
+use crate::outline;
+use crate::watchdog::now_ns;
+use crate::work::Work;
+use crate::{levels, valid};
+
+/// Of so many documents the time of one is measured, lane by lane; the whole is shared out by that.
+const MEASURED: usize = 32;
+/// After so many documents quick work asks for the deadline.
+const TICK_EVERY: usize = 64;
+
+/// A stage that can run together with its neighbours: no time limit, retries or handlers of its own.
+#[pyclass(frozen, module = "pipelines._wasm")]
+pub struct Step {
+    pub label: String,
+    pub job: Job,
+    pub condition: Option<Py<Condition>>,
+    /// Whether a failure ends a document's way; `None`: as the pipeline's place has it.
+    pub aborts: Option<bool>,
+}
+
+/// What a step does.
+pub enum Job {
+    Native(Py<Native>),
+    Udf { udf: Py<Udf>, processor: String, target_field: Option<String>, merge: bool, metadata: bool },
+}
+
+#[pymethods]
+impl Step {
+    /// A built-in.
+    #[staticmethod]
+    #[pyo3(signature = (label, native, *, condition=None, aborts=None))]
+    fn native(label: String, native: Py<Native>, condition: Option<Py<Condition>>, aborts: Option<bool>) -> Self {
+        Self { label, job: Job::Native(native), condition, aborts }
+    }
+
+    /// A UDF; options as those of `Batch.run_udf`. `None` for one that takes many documents in a call.
+    #[staticmethod]
+    #[pyo3(signature = (label, udf, *, condition=None, aborts=None, processor="", target_field=None, merge=false,
+                        metadata=false))]
+    #[allow(clippy::too_many_arguments)]
+    fn udf(
+        label: String,
+        udf: Py<Udf>,
+        condition: Option<Py<Condition>>,
+        aborts: Option<bool>,
+        processor: &str,
+        target_field: Option<String>,
+        merge: bool,
+        metadata: bool,
+    ) -> Option<Self> {
+        if udf.get().inner.batched() {
+            return None;
+        }
+        let job = Job::Udf { udf, processor: processor.to_owned(), target_field, merge, metadata };
+        Some(Self { label, job, condition, aborts })
+    }
+}
+
+impl Step {
+    /// The name of what it runs.
+    pub fn processor(&self) -> &str {
+        match &self.job {
+            Job::Native(native) => native.get().function_name(),
+            Job::Udf { processor, .. } => processor,
+        }
+    }
+}
+
+/// What a lane does to a document.
+pub enum Labour<'s> {
+    Native(&'s Native),
+    Udf { work: Work<'s>, contract: Contract },
+}
+
+impl Labour<'_> {
+    fn wide(&self, metadata: bool) -> Option<Wide> {
+        match self {
+            Self::Native(native) => native.wide(),
+            Self::Udf { .. } => metadata.then_some(Wide::UDF),
+        }
+    }
+
+    fn apply(&mut self, text: &[u8], meta: &mut Meta, at: usize, run: &mut StageRun) -> Result<Effect, Fault> {
+        match self {
+            Self::Native(native) => {
+                if run.documents.is_multiple_of(native.check_every()) {
+                    tick()?;
+                }
+                native.apply(text, meta)
+            }
+            Self::Udf { work, contract } => {
+                let given = work.call(text, meta, at, run)?;
+                let effect = contract.apply(text, given.output, given.edited)?;
+                if let Some(ctx) = given.ctx {
+                    meta.ctx = Some(ctx);
+                }
+                Ok(effect)
+            }
+        }
+    }
+}
+
+/// A condition that is put to one document after another.
+pub struct Question<'s> {
+    pub condition: &'s Condition,
+    pub terms: Terms<'s>,
+    pub run: StageRun,
+}
+
+impl<'s> Question<'s> {
+    pub fn new(condition: &'s Condition, terms: Terms<'s>) -> Self {
+        Self { condition, terms, run: StageRun::default() }
+    }
+
+    /// Whether the document meets it; one for which it cannot be evaluated does not, and fails if the terms say so.
+    pub fn put(&mut self, body: &[u8], doc: &mut Doc, at: usize) -> bool {
+        let Self { condition, terms, run } = self;
+        let due = condition.is_slow() || run.documents.is_multiple_of(TICK_EVERY);
+        run.documents += 1;
+        let text = text_of(body, &doc.text);
+        let (asked, outline) = outline::within(text, doc.outline.take(), || {
+            if due {
+                tick()?;
+            }
+            condition.holds(text, &doc.meta, terms.pipeline_name())
+        });
+        doc.outline = outline;
+        match asked {
+            Ok(true) => return true,
+            Ok(false) => run.skipped += 1,
+            Err(fault) => {
+                levels::count(run, at, &fault, text);
+                if terms.abort {
+                    doc.state = terms.failed(fault);
+                }
+            }
+        }
+        false
+    }
+}
+
+/// One stage at work.
+pub struct Lane<'s> {
+    question: Option<Question<'s>>,
+    labour: Labour<'s>,
+    wide: Option<Wide>,
+    pass: Pass<'s>,
+    /// Documents that came this far.
+    reached: usize,
+    /// Nanoseconds for the documents that were measured.
+    spent: u64,
+}
+
+impl<'s> Lane<'s> {
+    /// `metadata`: a UDF sees a document's metadata as members.
+    pub fn new(terms: Terms<'s>, question: Option<Question<'s>>, labour: Labour<'s>, metadata: bool) -> Self {
+        let wide = labour.wide(metadata);
+        Self { question, labour, wide, pass: Pass::new(terms, wide), reached: 0, spent: 0 }
+    }
+
+    /// One document through the stage; gives the documents that take its place, if it becomes several.
+    fn one(&mut self, body: &[u8], doc: &mut Doc, at: usize) -> Option<Vec<Doc>> {
+        self.reached += 1;
+        if self.question.as_mut().is_some_and(|question| !question.put(body, doc, at)) {
+            return None;
+        }
+        let Self { labour, wide, pass, .. } = self;
+        let text = text_of(body, &doc.text);
+        let effect = match wide {
+            None => {
+                let (effect, outline) =
+                    outline::within(text, doc.outline.take(), || labour.apply(text, &mut doc.meta, at, &mut pass.run));
+                doc.outline = outline;
+                effect
+            }
+            Some(wide) => {
+                wide.widened(text, &doc.meta).and_then(|text| labour.apply(&text, &mut doc.meta, at, &mut pass.run))
+            }
+        };
+        pass.settle(body, doc, at, effect)
+    }
+
+    /// Whether the document surely does not meet the stage's condition, by its bytes alone.
+    fn rules_out(&self, text: &[u8]) -> bool {
+        self.question.as_ref().is_some_and(|question| question.condition.surely_not(text))
+    }
+
+    fn pass_by(&mut self) {
+        self.reached += 1;
+        if let Some(question) = &mut self.question {
+            question.run.documents += 1;
+            question.run.skipped += 1;
+        }
+    }
+
+    /// (documents that came this far, the condition's counts, the stage's own if a document met it). `share`: of the
+    /// time, in nanoseconds.
+    fn finish(self, share: u64) -> Counts {
+        let mut run = self.pass.run;
+        if let Labour::Udf { work, .. } = self.labour {
+            work.finish(&mut run);
+        }
+        run.duration_ns = share;
+        let worked = run.documents > 0;
+        (self.reached, self.question.filter(|_| self.reached > 0).map(|question| question.run), worked.then_some(run))
+    }
+}
+
+/// What one stage came to: see [`Lane::finish`].
+pub type Counts = (usize, Option<StageRun>, Option<StageRun>);
+
+/// Every active document through all lanes, one document after the other. What has not been checked is checked before, by
+/// `check`'s terms, unless its bytes show that it meets no condition: then it stays what it was.
+pub fn together(
+    mut lanes: Vec<Lane<'_>>,
+    body: &[u8],
+    docs: &mut Vec<Doc>,
+    kind: Kind,
+    check: &Terms<'_>,
+) -> Vec<Counts> {
+    let start = now_ns();
+    let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
+    let mut spare = Vec::new();
+    for (at, doc) in docs.iter_mut().enumerate().filter(|(_, doc)| doc.active()) {
+        if !doc.checked {
+            let text = text_of(body, &doc.text);
+            if lanes.iter().all(|lane| lane.rules_out(text)) {
+                lanes.iter_mut().for_each(Lane::pass_by);
+                continue;
+            }
+            match valid::outlined(text, std::mem::take(&mut spare)) {
+                Ok(outline) => (doc.checked, doc.outline) = (true, outline),
+                Err(why) => {
+                    doc.state = check.failed(why.fault(kind));
+                    continue;
+                }
+            }
+        }
+        if let Some(parts) = through(&mut lanes, body, doc, at, at % MEASURED == 0) {
+            expanded.push((at, parts));
+        }
+        spare = doc.outline.take().map_or_else(Vec::new, outline::Outline::into_members);
+    }
+    put_in_place(docs, expanded);
+    let (taken, measured) = (now_ns() - start, lanes.iter().map(|lane| lane.spent).sum::<u64>().max(1));
+    let share = |spent: u64| (u128::from(taken) * u128::from(spent) / u128::from(measured)) as u64;
+    lanes.into_iter().map(|lane| (share(lane.spent), lane)).map(|(share, lane)| lane.finish(share)).collect()
+}
+
+/// Every active document through one lane.
+pub fn alone(mut lane: Lane<'_>, body: &[u8], docs: &mut Vec<Doc>) -> StageRun {
+    let start = now_ns();
+    let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
+    for (at, doc) in docs.iter_mut().enumerate().filter(|(_, doc)| doc.active()) {
+        if let Some(parts) = lane.one(body, doc, at) {
+            expanded.push((at, parts));
+        }
+    }
+    put_in_place(docs, expanded);
+    let (_, _, run) = lane.finish(now_ns() - start);
+    run.unwrap_or_default()
+}
+
+/// One document through the lanes that are left; gives the documents that take its place.
+fn through(lanes: &mut [Lane<'_>], body: &[u8], doc: &mut Doc, at: usize, measured: bool) -> Option<Vec<Doc>> {
+    for n in 0..lanes.len() {
+        if !matches!(doc.state, State::Live) {
+            return None;
+        }
+        let lane = &mut lanes[n];
+        let begun = if measured { now_ns() } else { 0 };
+        let several = lane.one(body, doc, at);
+        if measured {
+            lane.spent += now_ns() - begun;
+        }
+        if let Some(parts) = several {
+            let mut all = Vec::with_capacity(parts.len());
+            for mut part in parts {
+                match through(&mut lanes[n + 1..], body, &mut part, at, false) {
+                    Some(more) => all.extend(more),
+                    None => all.push(part),
+                }
+            }
+            return Some(all);
+        }
+    }
+    None
+}
+
+/// Puts new documents in the places of those that they were made of.
+pub fn put_in_place(docs: &mut Vec<Doc>, expanded: Vec<(usize, Vec<Doc>)>) {
+    if expanded.is_empty() {
+        return;
+    }
+    let mut expanded = expanded.into_iter().peekable();
+    for (at, doc) in std::mem::take(docs).into_iter().enumerate() {
+        match expanded.next_if(|(place, _)| *place == at) {
+            Some((_, parts)) => docs.extend(parts),
+            None => docs.push(doc),
+        }
+    }
+}
