@@ -327,10 +327,21 @@ impl Bulk {
             if text[line.clone()].trim_ascii().is_empty() {
                 continue;
             }
-            let named = parse_action(&text[line.clone()], number, index)?;
-            let target = &named.target;
+            // Most lines say the same as the one before, and most others go to the same place.
+            let last = bulk.actions.last();
+            let (op, id, routing, versioned, place) = match last {
+                Some(last) if text[last.line.clone()] == text[line.clone()] => {
+                    (last.op, last.id.clone(), last.routing.clone(), last.versioned, Ok(last.key))
+                }
+                _ => {
+                    let Named { op, target, id, routing, versioned } =
+                        parse_action(&text[line.clone()], number, index)?;
+                    let same = last.map(|last| last.key).filter(|key| bulk.targets[*key] == target);
+                    (op, id, routing, versioned, same.ok_or(target))
+                }
+            };
             let mut source = next..next;
-            if named.op != Op::Delete {
+            if op != Op::Delete {
                 if next >= text.len() {
                     // OpenSearch ends here without this action; there is no document to lose.
                     break;
@@ -338,14 +349,13 @@ impl Bulk {
                 number += 1;
                 (source, at) = line_at(text, next);
             }
-            let key = keys.get(target).copied().unwrap_or_else(|| {
-                let key = bulk.targets.len();
-                keys.insert(target.clone(), key);
-                bulk.targets.push(target.clone());
-                bulk.strip.push(false);
-                key
+            let key = place.unwrap_or_else(|target| {
+                *keys.entry(target).or_insert_with_key(|target| {
+                    bulk.targets.push(target.clone());
+                    bulk.strip.push(false);
+                    bulk.targets.len() - 1
+                })
             });
-            let Named { op, id, routing, versioned, .. } = named;
             bulk.actions.push(Action { op, line, source, id, routing, versioned, key, fate: Fate::Untouched });
         }
         Ok(bulk)

@@ -3,6 +3,7 @@
 use crate::batch::StageRun;
 use crate::document::{Doc, Failure, Meta, State, Text, text_of};
 use crate::error::Fault;
+use crate::json::Edit;
 use crate::levels;
 use crate::metadata::Wide;
 
@@ -14,6 +15,8 @@ const MOST_EXPANDED: usize = 100_000;
 pub enum Effect {
     Unchanged,
     Replaced(Vec<u8>),
+    /// One change of the text.
+    Edited(Edit),
     /// A hit with its new score.
     Scored(Vec<u8>, f64),
     /// Several documents in place of this one; at least two.
@@ -22,6 +25,19 @@ pub enum Effect {
     /// Trial runs only: the output is this value, and the pipeline ends.
     Finished(Vec<u8>),
 }
+
+impl Effect {
+    /// The same on `text` with a change done: its whole new text.
+    pub fn whole(self, text: &[u8]) -> Self {
+        match self {
+            Self::Edited(edit) => Self::Replaced(edit.applied(text, 0)),
+            other => other,
+        }
+    }
+}
+
+/// Room that a document gets when a stage changes it first, for what later stages add.
+const ROOM: usize = 64;
 
 /// How a stage runs: where its errors are filed, and whether they end the document's way.
 #[derive(Clone, Copy)]
@@ -122,6 +138,16 @@ fn settle(
             run.changed += 1;
             doc.outline = doc.outline.take().and_then(|known| known.follow(text_of(body, &doc.text), &text));
             doc.text = Text::Owned(text);
+        }
+        Ok(Made::Effect(Effect::Edited(edit))) => {
+            run.changed += 1;
+            let outline = doc.outline.take();
+            if let Text::Owned(text) = &mut doc.text {
+                edit.apply_to(text);
+            } else {
+                doc.text = Text::Owned(edit.applied(text_of(body, &doc.text), ROOM));
+            }
+            doc.outline = outline.and_then(|known| known.edited(&edit, text_of(body, &doc.text)));
         }
         Ok(Made::Effect(Effect::Scored(text, score))) => {
             run.changed += 1;

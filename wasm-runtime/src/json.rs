@@ -174,7 +174,7 @@ pub fn quote(text: &str) -> Vec<u8> {
 }
 
 /// [`quote`] at the end of `out`.
-fn write_quoted(text: &str, out: &mut Vec<u8>) {
+pub fn write_quoted(text: &str, out: &mut Vec<u8>) {
     if text.bytes().all(|c| c >= 0x20 && c != b'"' && c != b'\\') {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
@@ -235,26 +235,70 @@ fn step(text: &[u8], start: usize, part: &str) -> Option<Range<usize>> {
 /// Why a path could not be written; the text is OpenSearch's own.
 pub type PathError = String;
 
-/// `text` with the value at the dotted `path` set to the raw JSON `value`; missing parents are made.
+/// One change of a text: what is at `range` becomes `with`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    pub range: Range<usize>,
+    pub with: Vec<u8>,
+}
+
+impl Edit {
+    fn new(range: Range<usize>, with: &[u8]) -> Self {
+        Self { range, with: with.to_vec() }
+    }
+
+    /// The text after the change, with room for `more` bytes.
+    pub fn applied(&self, text: &[u8], more: usize) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len() - self.range.len() + self.with.len() + more);
+        out.extend_from_slice(&text[..self.range.start]);
+        out.extend_from_slice(&self.with);
+        out.extend_from_slice(&text[self.range.end..]);
+        out
+    }
+
+    /// Changes `text` itself.
+    pub fn apply_to(&self, text: &mut Vec<u8>) {
+        let (Range { start, end }, len) = (self.range.clone(), text.len());
+        let new_end = start + self.with.len();
+        if new_end > end {
+            text.resize(len + new_end - end, 0);
+        }
+        if new_end != end {
+            text.copy_within(end..len, new_end);
+            text.truncate(len - end + new_end);
+        }
+        text[start..new_end].copy_from_slice(&self.with);
+    }
+}
+
+/// [`change`], done.
+///
+/// # Errors
+/// As [`change`].
+pub fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, PathError> {
+    change(text, path, value).map(|edit| edit.applied(text, 0))
+}
+
+/// The change that sets the value at the dotted `path` to the raw JSON `value`; missing parents are made.
 ///
 /// # Errors
 /// With OpenSearch's words when a parent of the path is neither an object nor an array.
-pub fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, PathError> {
+pub fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Edit, PathError> {
     if path.is_empty() {
         return Err("path cannot be null nor empty".to_owned());
     }
     let mut here = skip_ws(text, 0);
     if !path.contains(['.', '[']) && text.get(here) == Some(&b'{') {
         return Ok(match locate(text, here, path) {
-            (Some(entry), _) => splice(text, entry.value, value),
-            (None, end) => insert_before(text, here, end, path, value),
+            (Some(entry), _) => Edit::new(entry.value, value),
+            (None, end) => insertion(text, here, end, path, value),
         });
     }
     let parts: Vec<_> = segments(path).collect();
     for (i, part) in parts.iter().enumerate() {
         match text.get(here) {
             Some(b'{') => match locate(text, here, part) {
-                (Some(entry), _) if i + 1 == parts.len() => return Ok(splice(text, entry.value, value)),
+                (Some(entry), _) if i + 1 == parts.len() => return Ok(Edit::new(entry.value, value)),
                 (Some(entry), _) if text[entry.value.start] == b'n' => {
                     let next = &parts[i + 1];
                     return Err(if i + 2 == parts.len() {
@@ -264,7 +308,7 @@ pub fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, PathError> 
                     });
                 }
                 (Some(entry), _) => here = entry.value.start,
-                (None, end) => return Ok(insert_before(text, here, end, part, &nest(&parts[i + 1..], value))),
+                (None, end) => return Ok(insertion(text, here, end, part, &nest(&parts[i + 1..], value))),
             },
             Some(b'[') => {
                 let list = elements(text, here);
@@ -278,7 +322,7 @@ pub fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, PathError> 
                     ));
                 };
                 if i + 1 == parts.len() {
-                    return Ok(splice(text, range, value));
+                    return Ok(Edit::new(range, value));
                 }
                 here = range.start;
             }
@@ -293,7 +337,7 @@ pub fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, PathError> 
             }
         }
     }
-    Ok(text.to_vec())
+    Ok(Edit::new(0..0, b""))
 }
 
 /// `{"a":{"b":value}}` for the parts `a`, `b`; just `value` without parts.
@@ -321,22 +365,19 @@ pub fn splice(text: &[u8], range: Range<usize>, value: &[u8]) -> Vec<u8> {
 /// `text` with a new last member in the object that starts at `start`.
 pub fn insert_member(text: &[u8], start: usize, key: &str, value: &[u8]) -> Vec<u8> {
     let end = skip_value(text, start).unwrap_or(text.len());
-    insert_before(text, start, end - 1, key, value)
+    insertion(text, start, end - 1, key, value).applied(text, 0)
 }
 
-/// [`insert_member`] for an object whose closing brace is at `end`.
-fn insert_before(text: &[u8], start: usize, end: usize, key: &str, value: &[u8]) -> Vec<u8> {
-    let empty = skip_ws(text, start + 1) == end;
-    let mut out = Vec::with_capacity(text.len() + key.len() + value.len() + 4);
-    out.extend_from_slice(&text[..end]);
-    if !empty {
-        out.push(b',');
+/// The same as a change, for an object whose closing brace is at `end`.
+fn insertion(text: &[u8], start: usize, end: usize, key: &str, value: &[u8]) -> Edit {
+    let mut with = Vec::with_capacity(key.len() + value.len() + 4);
+    if skip_ws(text, start + 1) != end {
+        with.push(b',');
     }
-    write_quoted(key, &mut out);
-    out.push(b':');
-    out.extend_from_slice(value);
-    out.extend_from_slice(&text[end..]);
-    out
+    write_quoted(key, &mut with);
+    with.push(b':');
+    with.extend_from_slice(value);
+    Edit { range: end..end, with }
 }
 
 /// `text` without the value at the dotted `path`; `None` if nothing is there.

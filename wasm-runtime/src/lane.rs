@@ -190,9 +190,9 @@ impl<'s> Lane<'s> {
                 doc.outline = outline;
                 effect
             }
-            Some(wide) => {
-                wide.widened(text, &doc.meta).and_then(|text| labour.apply(&text, &mut doc.meta, at, &mut pass.run))
-            }
+            Some(wide) => wide.widened(text, &doc.meta).and_then(|text| {
+                labour.apply(&text, &mut doc.meta, at, &mut pass.run).map(|effect| effect.whole(&text))
+            }),
         };
         pass.settle(body, doc, at, effect)
     }

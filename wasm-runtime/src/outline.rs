@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use crate::json::{self, Entry, skip_ws};
+use crate::json::{self, Edit, Entry, skip_ws};
 
 /// One member, by its bytes: its key without quotes, and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,12 +18,24 @@ pub struct Member {
     pub value_end: u32,
 }
 
+impl Member {
+    fn key<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        &text[self.key as usize..self.key_end as usize]
+    }
+
+    fn escaped(&self, text: &[u8]) -> bool {
+        self.key(text).contains(&b'\\')
+    }
+}
+
 /// The members of an object at the top of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outline {
     start: u32,
     /// Where its closing brace is.
     end: u32,
+    /// Whether a key has an escape.
+    escapes: bool,
     members: Vec<Member>,
 }
 
@@ -37,12 +49,13 @@ impl Outline {
         }
         let mut members = Vec::with_capacity(24);
         let end = members_of(text, start, &mut members)?;
-        Some(Self { start: start as u32, end: end as u32, members })
+        Some(Self::with(text, start as u32, end as u32, members))
     }
 
     /// The outline of a text whose object begins at `start`, has its closing brace at `end`, and these members.
-    pub fn with(start: u32, end: u32, members: Vec<Member>) -> Self {
-        Self { start, end, members }
+    pub fn with(text: &[u8], start: u32, end: u32, members: Vec<Member>) -> Self {
+        let escapes = members.iter().any(|member| member.escaped(text));
+        Self { start, end, escapes, members }
     }
 
     /// The memory of the members, to be used again.
@@ -52,12 +65,48 @@ impl Outline {
 
     /// The last member of this name.
     pub fn get(&self, text: &[u8], name: &str) -> Option<Entry> {
-        let found =
-            self.members.iter().rev().find(|m| json::key_is(&text[m.key as usize..m.key_end as usize], name))?;
+        let members = || self.members.iter().rev();
+        let found = if self.escapes {
+            members().find(|m| json::key_is(m.key(text), name))?
+        } else {
+            members().find(|m| m.key(text) == name.as_bytes())?
+        };
         Some(Entry {
             key: found.key as usize..found.key_end as usize,
             value: found.value as usize..found.value_end as usize,
         })
+    }
+
+    /// The outline of `new`, which the text became by `edit`: a value in one of the members that is another, or a member
+    /// that was added at the end; `None` for any other.
+    pub fn edited(mut self, edit: &Edit, new: &[u8]) -> Option<Self> {
+        let (from, to) = (edit.range.start, edit.range.end);
+        if from == to && from == self.end as usize {
+            let before = if self.members.is_empty() { self.start as usize } else { from };
+            let known = self.members.len();
+            self.end = members_of(new, before, &mut self.members)? as u32;
+            self.escapes |= self.members[known..].iter().any(|member| member.escaped(new));
+            return Some(self);
+        }
+        let at = self.members.iter().position(|m| m.value as usize <= from && to <= m.value_end as usize)?;
+        let grown = edit.with.len() as i64 - (to - from) as i64;
+        self.moved_from(at, grown)
+    }
+
+    /// With the value of member `at` grown by `grown` bytes.
+    fn moved_from(mut self, at: usize, grown: i64) -> Option<Self> {
+        if grown == 0 {
+            return Some(self);
+        }
+        let moved = |at: u32| u32::try_from(i64::from(at) + grown).ok();
+        self.end = moved(self.end)?;
+        self.members[at].value_end = moved(self.members[at].value_end)?;
+        for member in &mut self.members[at + 1..] {
+            for place in [&mut member.key, &mut member.key_end, &mut member.value, &mut member.value_end] {
+                *place = moved(*place)?;
+            }
+        }
+        Some(self)
     }
 
     /// The outline of `new`, a valid text that `old` became, where they differ in one value or by members at the end.
@@ -74,6 +123,7 @@ impl Outline {
             if end as u32 != moved(self.end)? {
                 return None;
             }
+            self.escapes |= more.iter().any(|member| member.escaped(new));
             self.members.append(&mut more);
             self.end = end as u32;
             return Some(self);
@@ -83,14 +133,7 @@ impl Outline {
         if json::skip_value(new, start) != Some(end as usize) {
             return None;
         }
-        self.members[at].value_end = end;
-        for member in &mut self.members[at + 1..] {
-            for place in [&mut member.key, &mut member.key_end, &mut member.value, &mut member.value_end] {
-                *place = moved(*place)?;
-            }
-        }
-        self.end = moved(self.end)?;
-        Some(self)
+        self.moved_from(at, grown)
     }
 }
 
@@ -448,7 +491,12 @@ mod tests {
             names.push("new".to_owned());
             for name in names.iter().filter(|n| !n.is_empty()) {
                 for value in ["1", "123", "\"x\"", "{\"a\":[1]}", "null", "\"\""] {
-                    let new = json::set(&text, name, value.as_bytes()).unwrap();
+                    let edit = json::change(&text, name, value.as_bytes()).unwrap();
+                    let new = edit.applied(&text, 0);
+                    let mut changed = text.clone();
+                    edit.apply_to(&mut changed);
+                    assert_eq!(changed, new);
+                    assert_eq!(outline.clone().edited(&edit, &new), Outline::of(&new));
                     if let Some(followed) = outline.clone().follow(&text, &new) {
                         assert_eq!(followed, Outline::of(&new).unwrap(), "{}", String::from_utf8_lossy(&new));
                     }

@@ -61,7 +61,7 @@ pub fn outlined(text: &[u8], mut members: Vec<Member>) -> Result<Option<Outline>
         && let Some(end) = walk::<true>(text, &mut members)
         && skip_ws(text, end) == text.len()
     {
-        return Ok(Some(Outline::with(from, end as u32 - 1, members)));
+        return Ok(Some(Outline::with(text, from, end as u32 - 1, members)));
     }
     check_object(text)?;
     Ok(Outline::of(text))

@@ -37,7 +37,7 @@ impl Parameters for Append {
 impl Function for Append {
     fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         let Some((field, values)) = &self.prepared else { return Ok(Effect::Unchanged) };
-        let values: Vec<Vec<u8>> = values.iter().map(|value| value.render(text, meta)).collect();
+        let values: Vec<Vec<u8>> = values.iter().map(|value| value.render(text, meta).into_owned()).collect();
         field::append(text, &field.render(text, meta), &values, self.allow_duplicates).map(Effect::Replaced)
     }
 }

@@ -120,6 +120,6 @@ impl Function for Date {
             return Err(Fault::illegal(format!("unable to parse date [{value}]")));
         };
         let written = prepared.output.write(&moment.with_time_zone(zone));
-        field::put(text, &self.target_field, &json::quote(&written)).map(Effect::Replaced)
+        field::change(text, &self.target_field, &json::quote(&written))
     }
 }

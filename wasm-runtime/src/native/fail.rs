@@ -25,7 +25,7 @@ impl Parameters for Fail {
 
 impl Function for Fail {
     fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
-        let message = self.template.as_ref().map_or_else(String::new, |t| t.render(text, meta));
+        let message = self.template.as_ref().map(|t| t.render(text, meta)).unwrap_or_default();
         Err(Fault::new(400, "fail_processor_exception", message))
     }
 }

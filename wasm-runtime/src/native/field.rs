@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::effect::Effect;
 use crate::error::Fault;
+use crate::json::Edit;
 use crate::{java, json};
 
 /// Parts of a document's metadata that a built-in must not write; `_index`, `_id`, `_routing` and the context it may.
@@ -95,6 +96,14 @@ pub fn put(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, Fault> {
     json::set(text, path, value).map_err(Fault::illegal)
 }
 
+/// [`put`] as what a stage does to `text`.
+///
+/// # Errors
+/// As [`put`].
+pub fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Effect, Fault> {
+    json::change(text, path, value).map(Effect::Edited).map_err(Fault::illegal)
+}
+
 /// One name or a list of names.
 #[derive(Deserialize, Default, Clone)]
 #[serde(untagged)]
@@ -153,8 +162,9 @@ impl<'a> Place<'a> {
             raw => whole(raw)?,
         };
         match self.target {
-            None => Ok(Effect::Replaced(json::splice(text, range, &value))),
-            Some(target) => put(text, target, &value).map(Effect::Replaced),
+            None if text[range.clone()] == value => Ok(Effect::Unchanged),
+            None => Ok(Effect::Edited(Edit { range, with: value })),
+            Some(target) => change(text, target, &value),
         }
     }
 
@@ -222,7 +232,7 @@ impl<'a> Place<'a> {
     /// # Errors
     /// For a target that leads through something else.
     pub fn put(&self, text: &[u8], value: &[u8]) -> Result<Effect, Fault> {
-        put(text, self.target.unwrap_or(self.field), value).map(Effect::Replaced)
+        change(text, self.target.unwrap_or(self.field), value)
     }
 }
 

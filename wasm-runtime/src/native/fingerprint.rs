@@ -130,6 +130,6 @@ impl Function for Fingerprint {
         }
         hashed.push('|');
         let value = json::quote(&self.hash_method.hashed(&hashed));
-        field::put(text, &self.target_field, &value).map(Effect::Replaced)
+        field::change(text, &self.target_field, &value)
     }
 }

@@ -98,7 +98,7 @@ impl Function for Foreach {
         for element in elements {
             tick()?;
             out = field::put(&out, VALUE, element)?;
-            match inner.apply(&out, meta)? {
+            match inner.apply(&out, meta)?.whole(&out) {
                 Effect::Replaced(new) => out = new,
                 Effect::Dropped => return Ok(Effect::Dropped),
                 _ => {}
@@ -120,12 +120,12 @@ impl Foreach {
         for element in elements {
             tick()?;
             let small = [br#"{"_ingest":{"_value":"#.as_slice(), element, b"}}"].concat();
-            match inner.apply(&small, meta)? {
+            match inner.apply(&small, meta)?.whole(&small) {
                 Effect::Replaced(new) => values.push(value_of(&new)),
                 _ => values.push(element.to_vec()),
             }
         }
-        field::put(text, &self.field, &field::array(&values)).map(Effect::Replaced)
+        field::change(text, &self.field, &field::array(&values))
     }
 }
 

@@ -48,7 +48,7 @@ impl Function for Json {
         let value = spelled(&java::text(&text[range]))?;
         if !self.add_to_root {
             let target = self.target_field.as_deref().unwrap_or(&self.field);
-            return field::put(text, target, &value).map(Effect::Replaced);
+            return field::change(text, target, &value);
         }
         if value[0] != b'{' {
             return Err(Fault::illegal("cannot add non-map fields to root of document"));

@@ -36,17 +36,16 @@ impl Parameters for Set {
 
 impl Function for Set {
     fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
-        let rendered = self.name.as_ref().map(|t| t.constant().map_or_else(|| t.render(text, meta), str::to_owned));
-        let name = rendered.unwrap_or_default();
+        let name = self.name.as_ref().map(|name| name.render(text, meta)).unwrap_or_default();
         if !self.replace && json::find(text, &name).is_some_and(|range| &text[range] != b"null") {
             return Ok(Effect::Unchanged);
         }
         let Some(value) = self.prepared.as_ref().map(|value| value.render(text, meta)) else {
             return Ok(Effect::Unchanged);
         };
-        if self.ignore_empty_value && (value == b"null" || value == b"\"\"") {
+        if self.ignore_empty_value && matches!(value.as_ref(), b"null" | b"\"\"") {
             return Ok(Effect::Unchanged);
         }
-        field::put(text, &name, &value).map(Effect::Replaced)
+        field::change(text, &name, &value)
     }
 }

@@ -1,5 +1,7 @@
 //! Texts with `{{field}}` in them: the part of Mustache that processors' options use.
 
+use std::borrow::Cow;
+
 use crate::document::Meta;
 use crate::{java, json};
 
@@ -52,7 +54,10 @@ impl Template {
     }
 
     /// The text for one document; a field that is absent or null gives nothing.
-    pub fn render(&self, text: &[u8], meta: &Meta) -> String {
+    pub fn render(&self, text: &[u8], meta: &Meta) -> Cow<'_, str> {
+        if let Some(constant) = self.constant() {
+            return Cow::Borrowed(constant);
+        }
         let mut out = String::new();
         for piece in &self.0 {
             match piece {
@@ -60,7 +65,7 @@ impl Template {
                 Piece::Field(path) => render_field(&mut out, path, text, meta),
             }
         }
-        out
+        Cow::Owned(out)
     }
 }
 
@@ -100,9 +105,9 @@ impl Value {
     }
 
     /// The value for one document, as JSON.
-    pub fn render(&self, text: &[u8], meta: &Meta) -> Vec<u8> {
-        match self {
-            Self::Constant(raw) => raw.clone(),
+    pub fn render(&self, text: &[u8], meta: &Meta) -> Cow<'_, [u8]> {
+        Cow::Owned(match self {
+            Self::Constant(raw) => return Cow::Borrowed(raw),
             Self::Text(template) => json::quote(&template.render(text, meta)),
             Self::List(items) => {
                 super::field::array(&items.iter().map(|item| item.render(text, meta)).collect::<Vec<_>>())
@@ -110,7 +115,7 @@ impl Value {
             Self::Object(members) => members.iter().fold(b"{}".to_vec(), |out, (key, value)| {
                 json::insert_member(&out, 0, &key.render(text, meta), &value.render(text, meta))
             }),
-        }
+        })
     }
 }
 

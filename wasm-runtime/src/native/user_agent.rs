@@ -104,7 +104,7 @@ impl Function for UserAgent {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
         let place = field::Place::new(&self.field, None, self.ignore_missing);
         match place.text(text, "cannot parse user-agent.")? {
-            Some(agent) => field::put(text, &self.target_field, &self.described(&agent)).map(Effect::Replaced),
+            Some(agent) => field::change(text, &self.target_field, &self.described(&agent)),
             None => Ok(Effect::Unchanged),
         }
     }
