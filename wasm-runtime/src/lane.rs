@@ -238,10 +238,11 @@ pub fn together(
     let start = now_ns();
     let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
     let mut spare = Vec::new();
+    let conditional = lanes.iter().all(|lane| lane.question.is_some());
     for (at, doc) in docs.iter_mut().enumerate().filter(|(_, doc)| doc.active()) {
         if !doc.checked {
             let text = text_of(body, &doc.text);
-            if lanes.iter().all(|lane| lane.rules_out(text)) {
+            if conditional && lanes.iter().all(|lane| lane.rules_out(text)) {
                 lanes.iter_mut().for_each(Lane::pass_by);
                 continue;
             }

@@ -49,12 +49,13 @@ impl Outline {
         }
         let mut members = Vec::with_capacity(24);
         let end = members_of(text, start, &mut members)?;
-        Some(Self::with(text, start as u32, end as u32, members))
+        let escapes = members.iter().any(|member| member.escaped(text));
+        Some(Self::with(start as u32, end as u32, escapes, members))
     }
 
-    /// The outline of a text whose object begins at `start`, has its closing brace at `end`, and these members.
-    pub fn with(text: &[u8], start: u32, end: u32, members: Vec<Member>) -> Self {
-        let escapes = members.iter().any(|member| member.escaped(text));
+    /// The outline of a text whose object begins at `start`, has its closing brace at `end`, and these members; `escapes`:
+    /// whether a key has one.
+    pub fn with(start: u32, end: u32, escapes: bool, members: Vec<Member>) -> Self {
         Self { start, end, escapes, members }
     }
 

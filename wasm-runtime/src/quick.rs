@@ -4,7 +4,8 @@
 //! of another type, an escape, a field that is not there deeper down) is left to CEL.
 
 use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
-use memchr::memmem::{self, Finder};
+use memchr::memchr_iter;
+use memchr::memmem::Finder;
 
 use crate::json;
 
@@ -98,7 +99,8 @@ impl Quick {
     fn without_trace(&self, text: &[u8]) -> bool {
         match self {
             Self::Has { trace, .. } | Self::Equal { absent: Some(false), negated: false, trace, .. } => {
-                trace.as_ref().is_some_and(|trace| trace.find(text).is_none() && memmem::find(text, b"\\u").is_none())
+                let escapes = || memchr_iter(b'\\', text).any(|at| text.get(at + 1) == Some(&b'u'));
+                trace.as_ref().is_some_and(|trace| trace.find(text).is_none() && !escapes())
             }
             Self::All(parts) => parts.iter().any(|part| part.without_trace(text)),
             Self::Any(parts) => parts.iter().all(|part| part.without_trace(text)),

@@ -54,14 +54,15 @@ pub fn check_object(text: &[u8]) -> Result<(), Invalid> {
 /// As [`check`].
 pub fn outlined(text: &[u8], mut members: Vec<Member>) -> Result<Option<Outline>, Invalid> {
     members.clear();
+    let mut escapes = false;
     let start = skip_ws(text, 0);
     if text.get(start) == Some(&b'{')
         && let (Ok(from), Ok(_)) = (u32::try_from(start), u32::try_from(text.len()))
         && std::str::from_utf8(text).is_ok()
-        && let Some(end) = walk::<true>(text, &mut members)
+        && let Some(end) = walk::<true>(text, &mut members, &mut escapes)
         && skip_ws(text, end) == text.len()
     {
-        return Ok(Some(Outline::with(text, from, end as u32 - 1, members)));
+        return Ok(Some(Outline::with(from, end as u32 - 1, escapes, members)));
     }
     check_object(text)?;
     Ok(Outline::of(text))
@@ -94,11 +95,12 @@ fn too_deep(text: &[u8]) -> Option<usize> {
 
 /// Whether `text` (UTF-8) is surely one JSON value, nested no deeper than [`MAX_DEPTH`].
 pub fn surely(text: &[u8]) -> bool {
-    walk::<false>(text, &mut Vec::new()).is_some_and(|end| skip_ws(text, end) == text.len())
+    walk::<false>(text, &mut Vec::new(), &mut false).is_some_and(|end| skip_ws(text, end) == text.len())
 }
 
-/// Index behind the value at the beginning of `b`; with `OUTLINED` the members of an object there go into `members`.
-fn walk<const OUTLINED: bool>(b: &[u8], members: &mut Vec<Member>) -> Option<usize> {
+/// Index behind the value at the beginning of `b`; with `OUTLINED` the members of an object there go into `members`, and
+/// `escapes` becomes true if the key of one has an escape.
+fn walk<const OUTLINED: bool>(b: &[u8], members: &mut Vec<Member>, escapes: &mut bool) -> Option<usize> {
     const { assert!(MAX_DEPTH == 128, "a level is a bit of a u128") };
     // One bit for each open level, the innermost lowest: 1 for an object.
     let (mut levels, mut depth) = (0u128, 0usize);
@@ -106,7 +108,7 @@ fn walk<const OUTLINED: bool>(b: &[u8], members: &mut Vec<Member>) -> Option<usi
     loop {
         // A value begins at `at`.
         at = match *b.get(at)? {
-            b'"' => string(b, at + 1)?,
+            b'"' => string(b, at + 1, &mut false)?,
             open @ (b'{' | b'[') => {
                 if depth == MAX_DEPTH {
                     return None;
@@ -119,7 +121,7 @@ fn walk<const OUTLINED: bool>(b: &[u8], members: &mut Vec<Member>) -> Option<usi
                 } else {
                     depth += 1;
                     levels = levels << 1 | u128::from(object);
-                    at = if object { key::<OUTLINED>(b, inner, depth, members)? } else { inner };
+                    at = if object { key::<OUTLINED>(b, inner, depth, members, escapes)? } else { inner };
                     continue;
                 }
             }
@@ -147,7 +149,7 @@ fn walk<const OUTLINED: bool>(b: &[u8], members: &mut Vec<Member>) -> Option<usi
                 b',' => {
                     at = skip_ws(b, at + 1);
                     if object {
-                        at = key::<OUTLINED>(b, at, depth, members)?;
+                        at = key::<OUTLINED>(b, at, depth, members, escapes)?;
                     }
                     break;
                 }
@@ -164,14 +166,22 @@ fn walk<const OUTLINED: bool>(b: &[u8], members: &mut Vec<Member>) -> Option<usi
 
 /// Where the value of the member whose key is at `at` begins; a member of the outermost object goes into `members`.
 #[inline(always)]
-fn key<const OUTLINED: bool>(b: &[u8], at: usize, depth: usize, members: &mut Vec<Member>) -> Option<usize> {
+fn key<const OUTLINED: bool>(
+    b: &[u8],
+    at: usize,
+    depth: usize,
+    members: &mut Vec<Member>,
+    escapes: &mut bool,
+) -> Option<usize> {
     if *b.get(at)? != b'"' {
         return None;
     }
-    let end = string(b, at + 1)?;
+    let mut own = false;
+    let end = string(b, at + 1, &mut own)?;
     let colon = skip_ws(b, end);
     let value = (*b.get(colon)? == b':').then(|| skip_ws(b, colon + 1))?;
     if OUTLINED && depth == 1 {
+        *escapes |= own;
         members.push(Member { key: at as u32 + 1, key_end: end as u32 - 1, value: value as u32, value_end: 0 });
     }
     Some(value)
@@ -207,10 +217,20 @@ fn number(b: &[u8], mut at: usize) -> Option<usize> {
     Some(at)
 }
 
-/// Index behind the string whose first character is at `at`.
-fn string(b: &[u8], mut at: usize) -> Option<usize> {
+/// Index behind the string whose first character is at `at`; `escapes` becomes true if it has one.
+#[inline(always)]
+fn string(b: &[u8], at: usize, escapes: &mut bool) -> Option<usize> {
+    let at = special(b, at)?;
+    if b[at] == b'"' {
+        return Some(at + 1);
+    }
+    *escapes = true;
+    escaped(b, at)
+}
+
+/// The same from the first character that is not plain.
+fn escaped(b: &[u8], mut at: usize) -> Option<usize> {
     loop {
-        at = special(b, at)?;
         match b[at] {
             b'"' => return Some(at + 1),
             b'\\' => match *b.get(at + 1)? {
@@ -220,6 +240,7 @@ fn string(b: &[u8], mut at: usize) -> Option<usize> {
             },
             _ => return None,
         }
+        at = special(b, at)?;
     }
 }
 
