@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 INLINE_WORK = 3 << 20
 """Bytes of documents, times the stages over them and one for the rest, that quick built-ins work on in about a
 millisecond: up to so much the event loop waits for them, which is cheaper than a thread's turn."""
-INLINE_NS = 1_000_000
+INLINE_NS = 2_000_000
 """How long other pipelines may be expected to take for the same; nanoseconds."""
 INLINE_BYTES = 1 << 20
 INLINE_SECONDS = 0.005
@@ -80,9 +80,7 @@ class Runner:
 
     def _inline(self, pipeline: Pipeline, batch: Batch, nbytes: int, place: Place | None) -> Execution | None:
         """The run on the event loop; `None` (and nothing happened) where it belongs on a thread, or took too long."""
-        if pipeline.quick:
-            if nbytes * (len(pipeline.leaves) + 1) > INLINE_WORK:
-                return None
+        if pipeline.quick and nbytes * (len(pipeline.leaves) + 1) <= INLINE_WORK:
             return execute(pipeline, batch, Deadline(self._timeout), place)
         if pipeline.waits or nbytes > INLINE_BYTES or pipeline.pace.expect(nbytes) > INLINE_NS:
             return None

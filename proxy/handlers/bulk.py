@@ -51,7 +51,8 @@ async def bulk(call: Call) -> web.StreamResponse:
     if runs:
         call.extra["X-Pipeline"] = choice.header(runs)
     rendered = parsed.render()
-    if not runs and not parsed.counts()[2]:
+    if rendered is None or (not runs and not parsed.counts()[2]):
+        # The cluster's items are the answer.
         return await call.send_on(body if rendered is None else rendered, changed=True)
     return await _forward(call, parsed, body if rendered is None else rendered, started)
 

@@ -1,6 +1,7 @@
 //! The action lines of a `_bulk`: what they say, and how they are written anew.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::document::Meta;
 use crate::{json, valid};
@@ -27,7 +28,7 @@ impl Op {
 /// Where an action goes: its own or the URL's index, and the `pipeline` that it names itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Target {
-    pub index: Option<String>,
+    pub index: Option<Arc<str>>,
     pub pipeline: Option<String>,
     /// Whether a document pipeline concerns it: not for `delete`.
     pub writes: bool,
@@ -55,9 +56,9 @@ const PARAMETERS: [&str; 16] = [
 /// The action line with the metadata that differs from what it says.
 pub fn readdressed<'a>(line: Cow<'a, [u8]>, before: &Meta, now: &Meta) -> Cow<'a, [u8]> {
     let changes = [
-        (["_index", "_index"], &before.index, &now.index),
-        (["_id", "_id"], &before.id, &now.id),
-        (["routing", "_routing"], &before.routing, &now.routing),
+        (["_index", "_index"], before.index.as_deref(), now.index.as_deref()),
+        (["_id", "_id"], before.id.as_deref(), now.id.as_deref()),
+        (["routing", "_routing"], before.routing.as_deref(), now.routing.as_deref()),
     ];
     let mut line = line;
     for (names, _, value) in changes.into_iter().filter(|(_, before, now)| before != now) {
@@ -155,7 +156,7 @@ pub fn parse_action(line: &[u8], number: usize, index: Option<&str>) -> Result<N
             token_name(line.get(entry.value.start).copied())
         ))
     })?;
-    let mut target = Target { index: index.map(str::to_owned), pipeline: None, writes: op != Op::Delete };
+    let mut target = Target { index: index.map(Arc::from), pipeline: None, writes: op != Op::Delete };
     let (mut id, mut routing, mut versioned) = (None, None, false);
     for field in meta {
         let key = json::unescape(&line[field.key.clone()]).unwrap_or_default();
@@ -174,7 +175,7 @@ pub fn parse_action(line: &[u8], number: usize, index: Option<&str>) -> Result<N
             _ => Some(json::string(raw).map_or_else(|| String::from_utf8_lossy(raw).into_owned(), |s| s.into_owned())),
         };
         match key.as_ref() {
-            "_index" => target.index = text().or(target.index),
+            "_index" => target.index = text().map(Arc::from).or(target.index),
             "_id" => id = text(),
             "pipeline" => target.pipeline = text(),
             "routing" | "_routing" => routing = text(),

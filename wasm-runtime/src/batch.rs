@@ -14,7 +14,7 @@ use pyo3::types::PyBytes;
 use crate::condition::Condition;
 use crate::contract::Contract;
 use crate::deadline::{Deadline, within};
-use crate::document::{Doc, Kind, Meta, State, Text, text_of};
+use crate::document::{Desk, Doc, Kind, Meta, State, Text, text_of};
 use crate::effect::{Pass, Terms};
 use crate::error::Fault;
 use crate::lane::{self, Counts, Job, Labour, Lane, Question, Step};
@@ -62,6 +62,8 @@ pub struct Batch {
     pub trial: bool,
     /// Stage runs so far.
     runs: u32,
+    /// The texts that stages made of many documents, one behind the other.
+    pub made: Vec<u8>,
     /// The documents as they were at the mark.
     marked: Option<Vec<Doc>>,
 }
@@ -86,7 +88,7 @@ impl Batch {
             "result" => Kind::Result,
             _ => return Err(PyValueError::new_err(format!("no kind of batch: {kind}"))),
         };
-        let meta = Meta { index, id, routing, score: 0.0, ctx };
+        let meta = Meta { index: index.map(Arc::from), id, routing, score: 0.0, ctx };
         let doc = Doc::new(Text::Shared(0..text.len()), meta, 0);
         Ok(Self { trial, ..Self::new(Arc::new(text), vec![doc], kind) })
     }
@@ -146,7 +148,7 @@ impl Batch {
     /// The metadata of document `i` as it now is: (index, id, routing).
     fn metadata(&self, i: usize) -> PyResult<(Option<String>, Option<String>, Option<String>)> {
         let meta = &self.doc(i)?.meta;
-        Ok((meta.index.clone(), meta.id.clone(), meta.routing.clone()))
+        Ok((meta.index.as_deref().map(str::to_owned), meta.id.clone(), meta.routing.clone()))
     }
 
     /// The context of document `i` (a JSON object), `None` while it is empty.
@@ -173,6 +175,7 @@ impl Batch {
             let terms = Terms { abort: true, pipeline, stage: "", processor: "", run: self.runs };
             let (body, kind) = (Arc::clone(&self.body), self.kind);
             for doc in self.docs.iter_mut().filter(|d| d.active() && !d.checked) {
+                doc.own_text(&self.made);
                 match valid::check_object(text_of(&body, &doc.text)) {
                     Ok(()) => doc.checked = true,
                     Err(why) => {
@@ -222,6 +225,7 @@ impl Batch {
         let terms = Terms { abort, pipeline, stage, processor, run: self.next_run() };
         py.detach(|| {
             guard_signals();
+            self.own_texts();
             let body = Arc::clone(&self.body);
             let mut work = Work::new(&runner);
             if !runner.udf.batched() {
@@ -252,6 +256,7 @@ impl Batch {
         let deadline = Arc::clone(&deadline.get().inner);
         let terms = Terms { abort, pipeline, stage, processor: native.function_name(), run: self.next_run() };
         py.detach(|| {
+            self.own_texts();
             let body = Arc::clone(&self.body);
             let lane = Lane::new(terms, None, Labour::Native(native), false);
             within(&deadline, end_of(now_ns(), timeout), || lane::alone(lane, &body, &mut self.docs))
@@ -303,7 +308,7 @@ impl Batch {
                 guard_signals();
             }
             let body = Arc::clone(&self.body);
-            within(&deadline, end, || lane::together(lanes, &body, &mut self.docs, self.kind, &check))
+            within(&deadline, end, || lane::together(lanes, &body, &mut self.made, &mut self.docs, self.kind, &check))
         })
     }
 
@@ -323,10 +328,12 @@ impl Batch {
         let deadline = Arc::clone(&deadline.get().inner);
         let terms = Terms { abort, pipeline, stage, processor: "if", run: self.next_run() };
         py.detach(|| {
+            self.own_texts();
             let body = Arc::clone(&self.body);
+            let desk = Desk::new(&body);
             let mut question = Question::new(condition, terms);
             within(&deadline, u64::MAX, || {
-                levels::enter(&mut self.docs, |at, doc| doc.active() && question.put(&body, doc, at))
+                levels::enter(&mut self.docs, |at, doc| doc.active() && question.put(&desk, doc, at))
             });
             question.run
         })
@@ -355,7 +362,8 @@ impl Batch {
 
     /// The hits of the response at `depth` as a batch of their own; `indexes`: only those of these indexes.
     #[pyo3(signature = (depth=0, *, everywhere=false, indexes=None))]
-    fn hits(&self, py: Python<'_>, depth: usize, everywhere: bool, indexes: Option<Vec<String>>) -> Self {
+    fn hits(&mut self, py: Python<'_>, depth: usize, everywhere: bool, indexes: Option<Vec<String>>) -> Self {
+        self.own_texts();
         let body = Arc::clone(&self.body);
         let docs = py.detach(|| match self.docs.first() {
             Some(doc) if doc.active() => {
@@ -370,7 +378,9 @@ impl Batch {
     /// Takes over what became of the hits of `hits`; a hit that failed fails the response.
     #[pyo3(signature = (hits, depth=0, *, everywhere=false))]
     fn absorb_hits(&mut self, py: Python<'_>, hits: &Bound<'_, Self>, depth: usize, everywhere: bool) {
-        let hits = hits.borrow();
+        let mut hits = hits.borrow_mut();
+        hits.own_texts();
+        self.own_texts();
         let (docs, body) = (&hits.docs, &hits.body);
         let runs = self.next_run();
         py.detach(|| {
@@ -395,7 +405,7 @@ impl Batch {
 
 impl Batch {
     pub fn new(body: Arc<PyBackedBytes>, docs: Vec<Doc>, kind: Kind) -> Self {
-        Self { body, docs, kind, trial: false, runs: 0, marked: None }
+        Self { body, docs, kind, trial: false, runs: 0, made: Vec::new(), marked: None }
     }
 
     fn next_run(&mut self) -> u32 {
@@ -410,7 +420,15 @@ impl Batch {
     }
 
     fn text<'a>(&'a self, doc: &'a Doc) -> &'a [u8] {
-        text_of(&self.body, &doc.text)
+        match &doc.text {
+            Text::Made(range) => &self.made[range.clone()],
+            text => text_of(&self.body, text),
+        }
+    }
+
+    /// Gives documents whose texts are in `made` their own, for stages that take the batch as a whole.
+    fn own_texts(&mut self) {
+        self.docs.iter_mut().for_each(|doc| doc.own_text(&self.made));
     }
 
     /// What an answer of `udf` means here.
@@ -443,6 +461,7 @@ impl Batch {
     ) -> StageRun {
         let mut pass = Pass::new(terms, wide);
         let body = Arc::clone(&self.body);
+        let mut desk = Desk::new(&body);
         let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
         let mut active: Vec<usize> = (0..self.docs.len()).filter(|i| self.docs[*i].active()).collect();
         while !active.is_empty() {
@@ -485,7 +504,7 @@ impl Batch {
                     }
                     effect
                 });
-                if let Some(parts) = pass.settle(&body, doc, at, effect) {
+                if let Some(parts) = pass.settle(&mut desk, doc, at, effect) {
                     expanded.push((at, parts));
                 }
             }

@@ -3,7 +3,6 @@
 //! Follows OpenSearch's `BulkRequestParser` (its texts, measured on 3.8.0). Lines that no stage touched are copied byte
 //! for byte; a body in which nothing changed is not copied at all.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,24 +13,26 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-use crate::action::{Named, Op, Target, parse_action, readdressed, without_pipeline};
+use crate::action::{Named, Op, Target, parse_action};
 use crate::batch::Batch;
 use crate::document::{Doc, Failure, Kind, Meta, State, Text};
 use crate::error::{BulkError, Fault};
-use crate::{json, valid};
+use crate::{bulk_body, json, valid};
 
 /// One document that an action writes.
 #[derive(Debug, Clone)]
 pub struct Part {
     /// A part of [`Bulk::made`]; `None`: the one that came in.
-    text: Option<Range<usize>>,
-    meta: Meta,
+    pub text: Option<Range<usize>>,
+    pub meta: Meta,
 }
 
 #[derive(Debug)]
 pub enum Fate {
     /// Forwarded as it came.
     Untouched,
+    /// Forwarded to where it was sent, with this part of [`Bulk::made`] as its document.
+    Changed(Range<usize>),
     /// Forwarded with what pipelines made of its document: one or several.
     Written(Vec<Part>),
     Dropped,
@@ -52,7 +53,7 @@ impl Fate {
     /// How many lines of the cluster's answer are this action's.
     pub fn forwarded(&self) -> usize {
         match self {
-            Self::Untouched => 1,
+            Self::Untouched | Self::Changed(_) => 1,
             Self::Written(parts) => parts.len(),
             Self::Dropped | Self::Failed(_) => 0,
         }
@@ -63,9 +64,9 @@ impl Fate {
 pub struct Action {
     pub op: Op,
     /// The action line without its line end.
-    line: Range<usize>,
+    pub line: Range<usize>,
     /// The source line without its line end; empty for `delete`.
-    source: Range<usize>,
+    pub source: Range<usize>,
     pub id: Option<String>,
     routing: Option<String>,
     /// Whether it is written only in one version (`version`, `if_seq_no`), which several documents cannot share.
@@ -77,15 +78,15 @@ pub struct Action {
 /// A parsed `_bulk` body.
 #[pyclass(module = "pipelines._wasm")]
 pub struct Bulk {
-    body: Arc<PyBackedBytes>,
+    pub body: Arc<PyBackedBytes>,
     pub actions: Vec<Action>,
     pub targets: Vec<Target>,
     /// Per target: whether the `pipeline` in its action lines is ours and must not reach the cluster.
-    strip: Vec<bool>,
+    pub strip: Vec<bool>,
     /// The indexes whose documents `batch_at` gave out; other documents of the same action stay as they are.
-    given_out: Option<Vec<Option<String>>>,
+    given_out: Option<Vec<Option<Arc<str>>>>,
     /// The texts that stages made, one behind the other: freed as one, and read in order.
-    made: Vec<u8>,
+    pub made: Vec<u8>,
 }
 
 fn line_at(body: &[u8], at: usize) -> (Range<usize>, usize) {
@@ -111,7 +112,8 @@ impl Bulk {
 
     /// The distinct targets: (index or None, the `pipeline` named by the action or None, whether documents are written).
     fn targets(&self) -> Vec<(Option<String>, Option<String>, bool)> {
-        self.targets.iter().map(|t| (t.index.clone(), t.pipeline.clone(), t.writes)).collect()
+        let index = |target: &Target| target.index.as_deref().map(str::to_owned);
+        self.targets.iter().map(|t| (index(t), t.pipeline.clone(), t.writes)).collect()
     }
 
     /// The documents of the actions at these targets (by position in `targets`), as a batch for a document pipeline.
@@ -125,20 +127,20 @@ impl Bulk {
 
     /// Where the documents that are still to be written go now: stages may have changed it.
     fn indexes(&self) -> Vec<Option<String>> {
-        let mut found: Vec<Option<String>> = Vec::new();
+        let mut found: Vec<Option<Arc<str>>> = Vec::new();
         for action in self.actions.iter().filter(|a| writable_part(&self.body, a).is_some()) {
-            let mut note = |index: &Option<String>| {
+            let mut note = |index: &Option<Arc<str>>| {
                 if !found.contains(index) {
                     found.push(index.clone());
                 }
             };
             match &action.fate {
-                Fate::Untouched => note(&self.targets[action.key].index),
+                Fate::Untouched | Fate::Changed(_) => note(&self.targets[action.key].index),
                 Fate::Written(parts) => parts.iter().for_each(|part| note(&part.meta.index)),
                 Fate::Dropped | Fate::Failed(_) => {}
             }
         }
-        found
+        found.into_iter().map(|index| index.as_deref().map(str::to_owned)).collect()
     }
 
     /// The documents that go to one of these indexes, as a batch for a final pipeline.
@@ -146,6 +148,7 @@ impl Bulk {
         let body = Arc::clone(&self.body);
         let keys: Vec<usize> = (0..self.targets.len()).filter(|k| self.targets[*k].writes).collect();
         let mut docs = py.detach(|| self.documents(&keys));
+        let indexes: Vec<Option<Arc<str>>> = indexes.into_iter().map(|index| index.map(Arc::from)).collect();
         docs.retain(|doc| indexes.contains(&doc.meta.index));
         self.given_out = Some(indexes);
         Batch::new(body, docs, Kind::Document)
@@ -157,18 +160,25 @@ impl Bulk {
     fn absorb(&mut self, py: Python<'_>, batch: &mut Batch, pinned: Option<&str>) {
         let docs = std::mem::take(&mut batch.docs);
         py.detach(|| {
-            let made = |doc: &Doc| if let Text::Owned(text) = &doc.text { text.len() } else { 0 };
-            self.made.reserve(docs.iter().map(made).sum());
+            let before = self.made.len();
+            if before == 0 {
+                self.made = std::mem::take(&mut batch.made);
+            } else {
+                self.made.append(&mut batch.made);
+            }
+            on_one_line(&mut self.made[before..]);
             let mut docs = docs.into_iter().peekable();
             while let Some(first) = docs.next() {
                 let slot = first.slot;
                 let alone = pinned.is_none() && docs.peek().is_none_or(|next| next.slot != slot);
-                let Some(first) = (if alone { self.take_over_one(first) } else { Some(first) }) else { continue };
+                let Some(first) = (if alone { self.take_over_one(first, before) } else { Some(first) }) else {
+                    continue;
+                };
                 let mut group = vec![first];
                 while let Some(next) = docs.next_if(|doc| doc.slot == slot) {
                     group.push(next);
                 }
-                self.take_over(slot, group, pinned);
+                self.take_over(slot, group, pinned, before);
             }
             self.given_out = None;
         });
@@ -184,9 +194,11 @@ impl Bulk {
     /// Fails every action whose document goes to `index` now.
     fn fail_at(&mut self, index: &str, status: u16, kind: String, reason: &str) {
         for action in &mut self.actions {
-            let there = |place: &Option<String>| place.as_deref() == Some(index);
+            let there = |place: &Option<Arc<str>>| place.as_deref() == Some(index);
             let goes = match &action.fate {
-                Fate::Untouched => self.targets[action.key].writes && there(&self.targets[action.key].index),
+                Fate::Untouched | Fate::Changed(_) => {
+                    self.targets[action.key].writes && there(&self.targets[action.key].index)
+                }
                 Fate::Written(parts) => parts.iter().any(|part| there(&part.meta.index)),
                 Fate::Dropped | Fate::Failed(_) => false,
             };
@@ -210,7 +222,7 @@ impl Bulk {
     fn outcome(&self, i: usize) -> PyResult<(&'static str, Option<(u16, String, String, String, String)>)> {
         let action = self.action(i)?;
         Ok(match &action.fate {
-            Fate::Untouched => ("here", None),
+            Fate::Untouched | Fate::Changed(_) => ("here", None),
             Fate::Written(parts) => {
                 let stays = parts.len() == 1 && self.targets[action.key].is_place(action, &parts[0].meta);
                 (if stays { "here" } else { "elsewhere" }, None)
@@ -222,8 +234,12 @@ impl Bulk {
 
     /// The new text of the one document of action `i`; `None` if it is the one that came in.
     fn document<'py>(&self, py: Python<'py>, i: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let Fate::Written(parts) = &self.action(i)?.fate else { return Ok(None) };
-        Ok(parts.first().and_then(|part| part.text.clone()).map(|range| PyBytes::new(py, &self.made[range])))
+        let made = match &self.action(i)?.fate {
+            Fate::Changed(range) => Some(range.clone()),
+            Fate::Written(parts) => parts.first().and_then(|part| part.text.clone()),
+            _ => None,
+        };
+        Ok(made.map(|range| PyBytes::new(py, &self.made[range])))
     }
 
     /// (forwarded, dropped, failed) actions.
@@ -233,7 +249,7 @@ impl Bulk {
             match action.fate {
                 Fate::Dropped => dropped += 1,
                 Fate::Failed(_) => failed += 1,
-                Fate::Untouched | Fate::Written(_) => {}
+                Fate::Untouched | Fate::Changed(_) | Fate::Written(_) => {}
             }
         }
         (self.actions.len() - dropped - failed, dropped, failed)
@@ -245,12 +261,12 @@ impl Bulk {
         if !changed {
             return Ok(None);
         }
-        let pieces = py.detach(|| self.rendered());
-        let length = pieces.iter().map(|piece| piece.len()).sum();
+        let pieces = py.detach(|| bulk_body::pieces(self));
+        let length = pieces.iter().map(bulk_body::Piece::len).sum();
         PyBytes::new_with(py, length, |mut out| {
             for piece in &pieces {
                 let (here, rest) = out.split_at_mut(piece.len());
-                here.copy_from_slice(piece);
+                here.copy_from_slice(piece.bytes(self));
                 out = rest;
             }
             Ok(())
@@ -269,21 +285,30 @@ impl Bulk {
     }
 }
 
-/// Keeps a document that a stage made, on one line: a UDF may have answered pretty-printed JSON, whose line ends are white
-/// space. Gives its place.
-fn kept(made: &mut Vec<u8>, text: &[u8]) -> Range<usize> {
-    let from = made.len();
-    made.extend_from_slice(text);
-    if memchr2(b'\n', b'\r', text).is_some() {
-        for byte in made[from..].iter_mut().filter(|b| matches!(**b, b'\n' | b'\r')) {
-            *byte = b' ';
+/// Keeps a document that a stage made, on one line. Gives its place, `None` for one that came in; those of the batch are in
+/// `made` already, from `before` on.
+fn kept(made: &mut Vec<u8>, text: Text, before: usize) -> Option<Range<usize>> {
+    match text {
+        Text::Shared(_) => None,
+        Text::Made(range) => Some(range.start + before..range.end + before),
+        Text::Owned(text) => {
+            let from = made.len();
+            made.extend_from_slice(&text);
+            on_one_line(&mut made[from..]);
+            Some(from..made.len())
         }
     }
-    from..made.len()
+}
+
+/// A UDF may have answered pretty-printed JSON, whose line ends are white space.
+fn on_one_line(text: &mut [u8]) {
+    if memchr2(b'\n', b'\r', text).is_some() {
+        text.iter_mut().filter(|byte| matches!(**byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
+    }
 }
 
 /// The part of an action's source that document pipelines see; `None` for updates that only patch.
-fn writable_part(body: &[u8], action: &Action) -> Option<Range<usize>> {
+pub fn writable_part(body: &[u8], action: &Action) -> Option<Range<usize>> {
     let source = &body[action.source.clone()];
     match action.op {
         Op::Index | Op::Create => Some(action.source.clone()),
@@ -377,6 +402,10 @@ impl Bulk {
                         Doc::new(made.unwrap_or_else(|| Text::Shared(range.clone())), part.meta.clone(), slot)
                     }));
                 }
+                Fate::Changed(range) => {
+                    let text = Text::Owned(self.made[range.clone()].to_vec());
+                    docs.push(Doc::new(text, self.targets[action.key].meta(action), slot));
+                }
                 Fate::Untouched => {
                     if action.op == Op::Update
                         && let Err(why) = valid::check_object(&self.body[action.source.clone()])
@@ -395,27 +424,27 @@ impl Bulk {
 
     /// [`Self::take_over`] for the plain case, which makes nothing but what is kept: one live document of a write that
     /// nothing has touched yet. Gives it back if it is another.
-    fn take_over_one(&mut self, doc: Doc) -> Option<Doc> {
+    fn take_over_one(&mut self, doc: Doc, made: usize) -> Option<Doc> {
         let Some(action) = self.actions.get_mut(doc.slot) else { return Some(doc) };
         let plain =
             matches!((&action.fate, action.op, &doc.state), (Fate::Untouched, Op::Index | Op::Create, State::Live));
         if !plain || self.given_out.is_some() {
             return Some(doc);
         }
-        let text = match doc.text {
-            Text::Owned(text) => Some(kept(&mut self.made, &text)),
-            Text::Shared(_) if self.targets[action.key].is_of(action, &doc.meta) => return None,
-            Text::Shared(_) => None,
+        let text = kept(&mut self.made, doc.text, made);
+        action.fate = match text {
+            None if self.targets[action.key].is_of(action, &doc.meta) => return None,
+            Some(text) if self.targets[action.key].is_of(action, &doc.meta) => Fate::Changed(text),
+            text => Fate::Written(vec![Part { text, meta: doc.meta }]),
         };
-        action.fate = Fate::Written(vec![Part { text, meta: doc.meta }]);
         None
     }
 
     /// What became of the documents of one action: they are written together or not at all.
-    fn take_over(&mut self, slot: usize, group: Vec<Doc>, pinned: Option<&str>) {
+    fn take_over(&mut self, slot: usize, group: Vec<Doc>, pinned: Option<&str>, made: usize) {
         let Some(action) = self.actions.get_mut(slot) else { return };
         let before = self.targets[action.key].meta(action);
-        let came_from: Vec<Option<String>> = match &action.fate {
+        let came_from: Vec<Option<Arc<str>>> = match &action.fate {
             Fate::Written(parts) => parts.iter().map(|p| p.meta.index.clone()).collect(),
             _ => vec![before.index.clone()],
         };
@@ -441,10 +470,7 @@ impl Bulk {
                     ));
                     return;
                 }
-                (State::Live, Text::Shared(_)) => parts.push(Part { text: None, meta: doc.meta }),
-                (State::Live, Text::Owned(text)) => {
-                    parts.push(Part { text: Some(kept(&mut self.made, &text)), meta: doc.meta });
-                }
+                (State::Live, text) => parts.push(Part { text: kept(&mut self.made, text, made), meta: doc.meta }),
             }
         }
         let moved = |part: &Part| part.meta.place() != before.place();
@@ -462,55 +488,11 @@ impl Bulk {
             action.fate = Fate::Written(parts);
         }
     }
-
-    /// The body to forward, in pieces.
-    fn rendered(&self) -> Vec<Cow<'_, [u8]>> {
-        let mut out = Vec::with_capacity(self.actions.len() * 4);
-        for action in &self.actions {
-            match &action.fate {
-                Fate::Dropped | Fate::Failed(_) => {}
-                Fate::Untouched => self.write_lines(action, None, &mut out),
-                Fate::Written(parts) => parts.iter().for_each(|part| self.write_lines(action, Some(part), &mut out)),
-            }
-        }
-        out
-    }
-
-    fn write_lines<'b>(&'b self, action: &Action, part: Option<&Part>, out: &mut Vec<Cow<'b, [u8]>>) {
-        const LINE_END: Cow<'static, [u8]> = Cow::Borrowed(b"\n");
-        let line = &self.body[action.line.clone()];
-        let target = &self.targets[action.key];
-        let line = if self.strip[action.key] { Cow::Owned(without_pipeline(line)) } else { Cow::Borrowed(line) };
-        out.push(match part {
-            Some(part) if !target.is_place(action, &part.meta) => readdressed(line, &target.meta(action), &part.meta),
-            _ => line,
-        });
-        out.push(LINE_END);
-        if action.op == Op::Delete {
-            return;
-        }
-        match part.and_then(|part| part.text.clone()) {
-            Some(made) => {
-                let range = writable_part(&self.body, action).unwrap_or_else(|| action.source.clone());
-                for piece in [
-                    &self.body[action.source.start..range.start],
-                    &self.made[made],
-                    &self.body[range.end..action.source.end],
-                ] {
-                    if !piece.is_empty() {
-                        out.push(Cow::Borrowed(piece));
-                    }
-                }
-            }
-            None => out.push(Cow::Borrowed(&self.body[action.source.clone()])),
-        }
-        out.push(LINE_END);
-    }
 }
 
 impl Target {
     /// The metadata of the document that `action` writes here.
-    fn meta(&self, action: &Action) -> Meta {
+    pub fn meta(&self, action: &Action) -> Meta {
         Meta { index: self.index.clone(), id: action.id.clone(), routing: action.routing.clone(), ..Meta::default() }
     }
 
@@ -520,8 +502,8 @@ impl Target {
     }
 
     /// Whether its document is still written where `action` says.
-    fn is_place(&self, action: &Action, meta: &Meta) -> bool {
-        meta.place() == (&self.index, &action.id, &action.routing)
+    pub fn is_place(&self, action: &Action, meta: &Meta) -> bool {
+        meta.place() == [self.index.as_deref(), action.id.as_deref(), action.routing.as_deref()]
     }
 }
 

@@ -1,6 +1,7 @@
 //! One document on its way: its text, what is known of it beside the text, and what became of it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::error::Fault;
 use crate::json;
@@ -16,11 +17,12 @@ pub enum Kind {
     Hit,
 }
 
-/// The text of a document: a part of the body it came in, or new.
+/// The text of a document: a part of the body it came in, or new; of many new ones each is a part of the batch's `made`.
 #[derive(Debug, Clone)]
 pub enum Text {
     Shared(Range<usize>),
     Owned(Vec<u8>),
+    Made(Range<usize>),
 }
 
 /// Members of the context that are not the stages' own.
@@ -29,7 +31,7 @@ const KNOWN: [&str; 4] = ["index", "id", "routing", "pipeline"];
 /// What a stage knows of a document beside its body.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Meta {
-    pub index: Option<String>,
+    pub index: Option<Arc<str>>,
     pub id: Option<String>,
     pub routing: Option<String>,
     pub score: f64,
@@ -39,8 +41,8 @@ pub struct Meta {
 
 impl Meta {
     /// Where the document is written: (index, id, routing).
-    pub fn place(&self) -> (&Option<String>, &Option<String>, &Option<String>) {
-        (&self.index, &self.id, &self.routing)
+    pub fn place(&self) -> [Option<&str>; 3] {
+        [self.index.as_deref(), self.id.as_deref(), self.routing.as_deref()]
     }
 
     /// The context as JSON text.
@@ -143,16 +145,45 @@ impl Doc {
         Self { text, meta, state: State::Live, slot, parked: 0, scored: false, checked: false, outline: None }
     }
 
+    /// Takes a text that is in the batch's `made` out of it, so that a stage can work on it.
+    pub fn own_text(&mut self, made: &[u8]) {
+        if let Text::Made(range) = &self.text {
+            self.text = Text::Owned(made[range.clone()].to_vec());
+        }
+    }
+
     /// Whether the next stage sees it.
     pub fn active(&self) -> bool {
         self.parked == 0 && matches!(self.state, State::Live)
     }
 }
 
-/// The text behind `text` in `body`.
+/// The text behind `text` in `body`, for a stage at work: none of its documents is [`Text::Made`].
 pub fn text_of<'a>(body: &'a [u8], text: &'a Text) -> &'a [u8] {
     match text {
         Text::Shared(range) => &body[range.clone()],
         Text::Owned(bytes) => bytes,
+        Text::Made(_) => unreachable!("what was made is the document's own while a stage works"),
+    }
+}
+
+/// What the stages of a batch work with, beside the documents.
+pub struct Desk<'b> {
+    /// What the documents came in.
+    pub body: &'b [u8],
+    /// Memory for the next document that is changed.
+    pub spare: Vec<u8>,
+}
+
+impl<'b> Desk<'b> {
+    pub fn new(body: &'b [u8]) -> Self {
+        Self { body, spare: Vec::new() }
+    }
+
+    pub fn text<'a>(&self, doc: &'a Doc) -> &'a [u8]
+    where
+        'b: 'a,
+    {
+        text_of(self.body, &doc.text)
     }
 }

@@ -1,7 +1,7 @@
 //! What a stage does to a document, and how that is written into it.
 
 use crate::batch::StageRun;
-use crate::document::{Doc, Failure, Meta, State, Text, text_of};
+use crate::document::{Desk, Doc, Failure, Meta, State, Text};
 use crate::error::Fault;
 use crate::json::Edit;
 use crate::levels;
@@ -30,7 +30,7 @@ impl Effect {
     /// The same on `text` with a change done: its whole new text.
     pub fn whole(self, text: &[u8]) -> Self {
         match self {
-            Self::Edited(edit) => Self::Replaced(edit.applied(text, 0)),
+            Self::Edited(edit) => Self::Replaced(edit.applied(text)),
             other => other,
         }
     }
@@ -113,7 +113,7 @@ fn unfold(doc: &Doc, effect: Effect, wide: Option<Wide>, room: &mut usize) -> Re
 
 /// Writes what a stage made into the document and the counts; gives back the documents that take its place.
 fn settle(
-    body: &[u8],
+    desk: &mut Desk<'_>,
     doc: &mut Doc,
     at: usize,
     made: Result<Made, Fault>,
@@ -136,7 +136,8 @@ fn settle(
         Ok(Made::Effect(Effect::Unchanged | Effect::Expanded(_))) => {}
         Ok(Made::Effect(Effect::Replaced(text))) => {
             run.changed += 1;
-            doc.outline = doc.outline.take().and_then(|known| known.follow(text_of(body, &doc.text), &text));
+            let outline = doc.outline.take();
+            doc.outline = outline.and_then(|known| known.follow(desk.text(doc), &text));
             doc.text = Text::Owned(text);
         }
         Ok(Made::Effect(Effect::Edited(edit))) => {
@@ -145,9 +146,10 @@ fn settle(
             if let Text::Owned(text) = &mut doc.text {
                 edit.apply_to(text);
             } else {
-                doc.text = Text::Owned(edit.applied(text_of(body, &doc.text), ROOM));
+                let spare = std::mem::take(&mut desk.spare);
+                doc.text = Text::Owned(edit.applied_in(desk.text(doc), spare, ROOM));
             }
-            doc.outline = outline.and_then(|known| known.edited(&edit, text_of(body, &doc.text)));
+            doc.outline = outline.and_then(|known| known.edited(&edit, desk.text(doc)));
         }
         Ok(Made::Effect(Effect::Scored(text, score))) => {
             run.changed += 1;
@@ -167,7 +169,7 @@ fn settle(
             doc.state = State::Finished;
         }
         Err(fault) => {
-            levels::count(run, at, &fault, text_of(body, &doc.text));
+            levels::count(run, at, &fault, desk.text(doc));
             if terms.abort {
                 doc.state = terms.failed(fault);
             }
@@ -192,8 +194,14 @@ impl<'t> Pass<'t> {
 
     /// Writes what the stage did to the document at `at` into it and into the counts; gives the documents that take its
     /// place, if it becomes several.
-    pub fn settle(&mut self, body: &[u8], doc: &mut Doc, at: usize, effect: Result<Effect, Fault>) -> Option<Vec<Doc>> {
+    pub fn settle(
+        &mut self,
+        desk: &mut Desk<'_>,
+        doc: &mut Doc,
+        at: usize,
+        effect: Result<Effect, Fault>,
+    ) -> Option<Vec<Doc>> {
         let made = effect.and_then(|effect| unfold(doc, effect, self.wide, &mut self.room));
-        settle(body, doc, at, made, &self.terms, &mut self.run)
+        settle(desk, doc, at, made, &self.terms, &mut self.run)
     }
 }

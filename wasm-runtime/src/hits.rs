@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::document::{Doc, Meta, State, Text, text_of};
 use crate::json;
@@ -99,7 +100,13 @@ pub fn explode(
                 continue;
             }
             let score = score_of(&text[hit.clone()]).unwrap_or(0.0);
-            let meta = Meta { index, id: string("_id"), routing: string("_routing"), score, ctx: ctx.cloned() };
+            let meta = Meta {
+                index: index.map(Arc::from),
+                id: string("_id"),
+                routing: string("_routing"),
+                score,
+                ctx: ctx.cloned(),
+            };
             let text = match base {
                 Some(base) => Text::Shared(hit.start + base..hit.end + base),
                 None => Text::Owned(text[hit].to_vec()),

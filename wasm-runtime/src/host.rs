@@ -4,6 +4,7 @@
 //! words), never of the host. Each call charges fuel for the bytes it walks, so that a guest cannot make the host work
 //! for free.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -124,14 +125,24 @@ fn outside(ptr: i32, len: usize) -> RuntimeError {
     RuntimeError::new(format!("the UDF passed {len} bytes at address {} that are outside its memory", ptr as u32))
 }
 
-pub fn read(env: &Env<'_>, ptr: i32, len: i32) -> Result<Vec<u8>, RuntimeError> {
-    let (at, len) = (ptr as u32 as usize, len as u32 as usize);
+/// The guest's memory. Whoever holds a part of it must not write into it, nor let the guest run.
+fn memory<'e>(env: &'e Env<'_>, ptr: i32, len: usize) -> Result<&'e [u8], RuntimeError> {
     let memory = env.data().memory.as_ref().ok_or_else(|| outside(ptr, len))?;
     let store = env.as_store_ref();
     let view = memory.view(&store);
-    // SAFETY: the guest is suspended in this call and its memory is not shared.
-    let data = unsafe { view.data_unchecked() };
-    at.checked_add(len).and_then(|end| data.get(at..end)).map(<[u8]>::to_vec).ok_or_else(|| outside(ptr, len))
+    // SAFETY: the guest is suspended in this call, and its memory is not shared and neither grows nor goes meanwhile.
+    Ok(unsafe { std::slice::from_raw_parts(view.data_ptr(), view.data_size() as usize) })
+}
+
+/// A part of the guest's memory: see [`memory`].
+fn seen<'e>(env: &'e Env<'_>, ptr: i32, len: i32) -> Result<&'e [u8], RuntimeError> {
+    let (at, len) = (ptr as u32 as usize, len as u32 as usize);
+    let memory = memory(env, ptr, len)?;
+    at.checked_add(len).and_then(|end| memory.get(at..end)).ok_or_else(|| outside(ptr, len))
+}
+
+pub fn read(env: &Env<'_>, ptr: i32, len: i32) -> Result<Vec<u8>, RuntimeError> {
+    seen(env, ptr, len).map(<[u8]>::to_vec)
 }
 
 pub fn write(env: &Env<'_>, ptr: i32, bytes: &[u8]) -> Result<(), RuntimeError> {
@@ -141,20 +152,19 @@ pub fn write(env: &Env<'_>, ptr: i32, bytes: &[u8]) -> Result<(), RuntimeError> 
     view.write(u64::from(ptr as u32), bytes).map_err(|_| outside(ptr, bytes.len()))
 }
 
-/// The text of a field path or a parameter name.
-fn name(env: &Env<'_>, ptr: i32, len: i32) -> Result<String, RuntimeError> {
+/// The text of a field path or a parameter name, in the guest's memory: see [`memory`].
+fn name<'e>(env: &'e Env<'_>, ptr: i32, len: i32) -> Result<&'e str, RuntimeError> {
     if !(0..=4096).contains(&len) {
         return Err(RuntimeError::new("the UDF passed a field name longer than 4096 bytes"));
     }
-    String::from_utf8(read(env, ptr, len)?)
+    std::str::from_utf8(seen(env, ptr, len)?)
         .map_err(|_| RuntimeError::new("the UDF passed a field name that is not UTF-8"))
 }
 
 /// Writes `text` for the guest; the i32 at `len_ptr` is the capacity on entry and the length on exit.
 /// False (nothing written but the needed length) if it does not fit.
 fn give_text(env: &Env<'_>, text: &[u8], out: i32, len_ptr: i32) -> Result<bool, RuntimeError> {
-    let capacity = read(env, len_ptr, 4)?;
-    let capacity = u32::from_le_bytes([capacity[0], capacity[1], capacity[2], capacity[3]]) as usize;
+    let capacity = seen(env, len_ptr, 4)?.first_chunk().map_or(0, |four| u32::from_le_bytes(*four)) as usize;
     env.data().charge(text.len());
     write(env, len_ptr, &(text.len() as u32).to_le_bytes())?;
     if text.len() > capacity {
@@ -168,19 +178,22 @@ fn give_text(env: &Env<'_>, text: &[u8], out: i32, len_ptr: i32) -> Result<bool,
 const OF_HIT: [&str; 4] = ["fields", "highlight", "sort", "matched_queries"];
 
 /// The path of a field: that of a hit's document begins in its `_source`.
-fn path(env: &Env<'_>, ptr: i32, len: i32) -> Result<String, RuntimeError> {
+fn path<'e>(env: &'e Env<'_>, ptr: i32, len: i32) -> Result<Cow<'e, str>, RuntimeError> {
     let path = name(env, ptr, len)?;
+    if !env.data().hit {
+        return Ok(Cow::Borrowed(path));
+    }
     let head = path.split(['.', '[']).next().unwrap_or("");
-    let own = !env.data().hit || head.starts_with('_') || OF_HIT.contains(&head);
-    Ok(if own { path } else { format!("_source.{path}") })
+    let own = head.starts_with('_') || OF_HIT.contains(&head);
+    Ok(if own { Cow::Borrowed(path) } else { Cow::Owned(format!("_source.{path}")) })
 }
 
 /// The raw value of a field of the document.
-fn field(env: &Env<'_>, ptr: i32, len: i32) -> Result<Option<Vec<u8>>, RuntimeError> {
+fn field<'e>(env: &'e Env<'_>, ptr: i32, len: i32) -> Result<Option<&'e [u8]>, RuntimeError> {
     let path = path(env, ptr, len)?;
     let text = env.data().text();
     env.data().charge(text.len());
-    Ok(json::find(text, &path).map(|range| text[range].to_vec()))
+    Ok(json::find(text, &path).map(|range| &text[range]))
 }
 
 fn as_f64(raw: &[u8]) -> Option<f64> {
@@ -212,36 +225,35 @@ fn has_field(env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<i32, Runtime
 
 fn get_field_string(env: Env<'_>, _ctx: i64, ptr: i32, len: i32, out: i32, cap: i32) -> Result<i32, RuntimeError> {
     let Some(raw) = field(&env, ptr, len)? else { return Ok(0) };
-    let Some(text) = json::string(&raw) else { return Ok(0) };
+    let Some(text) = json::string(raw) else { return Ok(0) };
     Ok(i32::from(give_text(&env, text.as_bytes(), out, cap)?))
 }
 
 fn get_field_i64(env: Env<'_>, _ctx: i64, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
-    let Some(value) = field(&env, ptr, len)?.as_deref().and_then(as_i64) else { return Ok(0) };
+    let Some(value) = field(&env, ptr, len)?.and_then(as_i64) else { return Ok(0) };
     write(&env, out, &value.to_le_bytes()).map(|()| 1)
 }
 
 fn get_field_f64(env: Env<'_>, _ctx: i64, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
-    let Some(value) = field(&env, ptr, len)?.as_deref().and_then(as_f64) else { return Ok(0) };
+    let Some(value) = field(&env, ptr, len)?.and_then(as_f64) else { return Ok(0) };
     write(&env, out, &value.to_le_bytes()).map(|()| 1)
 }
 
 fn get_field_bool(env: Env<'_>, _ctx: i64, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
-    let Some(value) = field(&env, ptr, len)?.as_deref().and_then(as_bool) else { return Ok(0) };
+    let Some(value) = field(&env, ptr, len)?.and_then(as_bool) else { return Ok(0) };
     write(&env, out, &i32::from(value).to_le_bytes()).map(|()| 1)
 }
 
 fn get_field_int64(env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<i64, RuntimeError> {
-    Ok(field(&env, ptr, len)?.as_deref().and_then(as_i64).unwrap_or(0))
+    Ok(field(&env, ptr, len)?.and_then(as_i64).unwrap_or(0))
 }
 
 fn get_field_float64(env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<f64, RuntimeError> {
-    Ok(field(&env, ptr, len)?.as_deref().and_then(as_f64).unwrap_or(0.0))
+    Ok(field(&env, ptr, len)?.and_then(as_f64).unwrap_or(0.0))
 }
 
 fn get_document_id(env: Env<'_>, _ctx: i64, out: i32, cap: i32) -> Result<i32, RuntimeError> {
-    let id = env.data().meta().and_then(|m| m.id.clone());
-    let Some(id) = id else { return Ok(0) };
+    let Some(id) = env.data().meta().and_then(|m| m.id.as_deref()) else { return Ok(0) };
     Ok(i32::from(give_text(&env, id.as_bytes(), out, cap)?))
 }
 
@@ -255,34 +267,34 @@ const WRONG_TYPE: i32 = 2;
 const TOO_SMALL: i32 = 3;
 
 /// The raw value of a parameter of the stage.
-fn param(env: &Env<'_>, ptr: i32, len: i32) -> Result<Option<Vec<u8>>, RuntimeError> {
+fn param<'e>(env: &'e Env<'_>, ptr: i32, len: i32) -> Result<Option<&'e [u8]>, RuntimeError> {
     let key = name(env, ptr, len)?;
     let params = &env.data().params;
     env.data().charge(params.len());
-    Ok(json::get(params, json::skip_ws(params, 0), &key).map(|e| params[e.value].to_vec()))
+    Ok(json::get(params, json::skip_ws(params, 0), key).map(|e| &params[e.value]))
 }
 
 fn get_param_string(env: Env<'_>, ptr: i32, len: i32, out: i32, cap: i32) -> Result<i32, RuntimeError> {
     let Some(raw) = param(&env, ptr, len)? else { return Ok(ABSENT) };
-    let Some(text) = json::string(&raw) else { return Ok(WRONG_TYPE) };
+    let Some(text) = json::string(raw) else { return Ok(WRONG_TYPE) };
     Ok(if give_text(&env, text.as_bytes(), out, cap)? { OK } else { TOO_SMALL })
 }
 
 fn get_param_i64(env: Env<'_>, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
     let Some(raw) = param(&env, ptr, len)? else { return Ok(ABSENT) };
-    let Some(value) = as_i64(&raw) else { return Ok(WRONG_TYPE) };
+    let Some(value) = as_i64(raw) else { return Ok(WRONG_TYPE) };
     write(&env, out, &value.to_le_bytes()).map(|()| OK)
 }
 
 fn get_param_f64(env: Env<'_>, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
     let Some(raw) = param(&env, ptr, len)? else { return Ok(ABSENT) };
-    let Some(value) = as_f64(&raw) else { return Ok(WRONG_TYPE) };
+    let Some(value) = as_f64(raw) else { return Ok(WRONG_TYPE) };
     write(&env, out, &value.to_le_bytes()).map(|()| OK)
 }
 
 fn get_param_bool(env: Env<'_>, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
     let Some(raw) = param(&env, ptr, len)? else { return Ok(ABSENT) };
-    let Some(value) = as_bool(&raw) else { return Ok(WRONG_TYPE) };
+    let Some(value) = as_bool(raw) else { return Ok(WRONG_TYPE) };
     write(&env, out, &i32::from(value).to_le_bytes()).map(|()| OK)
 }
 
@@ -298,13 +310,20 @@ fn log_plain(env: Env<'_>, ptr: i32, len: i32) -> Result<(), RuntimeError> {
     log_level(env, 2, ptr, len)
 }
 
+/// Room that a document gets when a UDF changes it first, for what it adds later.
+const ROOM: usize = 128;
+
 /// Replaces the field by the raw JSON `value`: 1 = written, 0 = the path leads through something else.
 fn put(env: &mut Env<'_>, ptr: i32, len: i32, value: &[u8]) -> Result<i32, RuntimeError> {
     let path = path(env, ptr, len)?;
     let text = env.data().text();
     env.data().charge(text.len() + value.len());
-    let Ok(edited) = json::set(text, &path, value) else { return Ok(0) };
-    env.data_mut().edited = Some(edited);
+    let Ok(edit) = json::change(text, &path, value) else { return Ok(0) };
+    let host = env.data_mut();
+    match &mut host.edited {
+        Some(edited) => edit.apply_to(edited),
+        None => host.edited = Some(edit.applied_in(host.text(), Vec::new(), ROOM)),
+    }
     Ok(1)
 }
 
@@ -349,9 +368,8 @@ fn get_ctx_json(env: Env<'_>, ptr: i32, len: i32, out: i32, cap: i32) -> Result<
     let key = name(&env, ptr, len)?;
     let ctx = env.data().ctx();
     env.data().charge(ctx.len());
-    let Some(entry) = json::get(ctx, json::skip_ws(ctx, 0), &key) else { return Ok(ABSENT) };
-    let raw = ctx[entry.value].to_vec();
-    Ok(if give_text(&env, &raw, out, cap)? { OK } else { TOO_SMALL })
+    let Some(entry) = json::get(ctx, json::skip_ws(ctx, 0), key) else { return Ok(ABSENT) };
+    Ok(if give_text(&env, &ctx[entry.value], out, cap)? { OK } else { TOO_SMALL })
 }
 
 /// Largest context that UDFs may write for one document, in bytes.
@@ -359,7 +377,7 @@ pub const MAX_CTX: usize = 64 << 10;
 
 /// Writes a member of the document's context: 1 = written, 0 = not JSON, or the context would grow over its limit.
 fn set_ctx_json(mut env: Env<'_>, ptr: i32, len: i32, vp: i32, vl: i32) -> Result<i32, RuntimeError> {
-    let key = name(&env, ptr, len)?;
+    let key = name(&env, ptr, len)?.to_owned();
     let value = read(&env, vp, vl)?;
     let mut meta = Meta { ctx: Some(env.data().ctx().to_vec()), ..Meta::default() };
     env.data().charge(meta.ctx().len() + value.len());

@@ -247,9 +247,15 @@ impl Edit {
         Self { range, with: with.to_vec() }
     }
 
-    /// The text after the change, with room for `more` bytes.
-    pub fn applied(&self, text: &[u8], more: usize) -> Vec<u8> {
-        let mut out = Vec::with_capacity(text.len() - self.range.len() + self.with.len() + more);
+    /// The text after the change.
+    pub fn applied(&self, text: &[u8]) -> Vec<u8> {
+        self.applied_in(text, Vec::new(), 0)
+    }
+
+    /// The same in the memory of `out`, with room for `more` bytes.
+    pub fn applied_in(&self, text: &[u8], mut out: Vec<u8>, more: usize) -> Vec<u8> {
+        out.clear();
+        out.reserve(text.len() - self.range.len() + self.with.len() + more);
         out.extend_from_slice(&text[..self.range.start]);
         out.extend_from_slice(&self.with);
         out.extend_from_slice(&text[self.range.end..]);
@@ -276,7 +282,7 @@ impl Edit {
 /// # Errors
 /// As [`change`].
 pub fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, PathError> {
-    change(text, path, value).map(|edit| edit.applied(text, 0))
+    change(text, path, value).map(|edit| edit.applied(text))
 }
 
 /// The change that sets the value at the dotted `path` to the raw JSON `value`; missing parents are made.
@@ -365,7 +371,7 @@ pub fn splice(text: &[u8], range: Range<usize>, value: &[u8]) -> Vec<u8> {
 /// `text` with a new last member in the object that starts at `start`.
 pub fn insert_member(text: &[u8], start: usize, key: &str, value: &[u8]) -> Vec<u8> {
     let end = skip_value(text, start).unwrap_or(text.len());
-    insertion(text, start, end - 1, key, value).applied(text, 0)
+    insertion(text, start, end - 1, key, value).applied(text)
 }
 
 /// The same as a change, for an object whose closing brace is at `end`.

@@ -9,7 +9,7 @@ use crate::batch::StageRun;
 use crate::condition::Condition;
 use crate::contract::Contract;
 use crate::deadline::tick;
-use crate::document::{Doc, Kind, Meta, State, text_of};
+use crate::document::{Desk, Doc, Kind, Meta, State, Text, text_of};
 use crate::effect::{Effect, Pass, Terms};
 use crate::error::Fault;
 use crate::metadata::Wide;
@@ -130,11 +130,11 @@ impl<'s> Question<'s> {
     }
 
     /// Whether the document meets it; one for which it cannot be evaluated does not, and fails if the terms say so.
-    pub fn put(&mut self, body: &[u8], doc: &mut Doc, at: usize) -> bool {
+    pub fn put(&mut self, desk: &Desk<'_>, doc: &mut Doc, at: usize) -> bool {
         let Self { condition, terms, run } = self;
         let due = condition.is_slow() || run.documents.is_multiple_of(TICK_EVERY);
         run.documents += 1;
-        let text = text_of(body, &doc.text);
+        let text = text_of(desk.body, &doc.text);
         let (asked, outline) = outline::within(text, doc.outline.take(), || {
             if due {
                 tick()?;
@@ -176,13 +176,13 @@ impl<'s> Lane<'s> {
     }
 
     /// One document through the stage; gives the documents that take its place, if it becomes several.
-    fn one(&mut self, body: &[u8], doc: &mut Doc, at: usize) -> Option<Vec<Doc>> {
+    fn one(&mut self, desk: &mut Desk<'_>, doc: &mut Doc, at: usize) -> Option<Vec<Doc>> {
         self.reached += 1;
-        if self.question.as_mut().is_some_and(|question| !question.put(body, doc, at)) {
+        if self.question.as_mut().is_some_and(|question| !question.put(desk, doc, at)) {
             return None;
         }
         let Self { labour, wide, pass, .. } = self;
-        let text = text_of(body, &doc.text);
+        let text = text_of(desk.body, &doc.text);
         let effect = match wide {
             None => {
                 let (effect, outline) =
@@ -194,7 +194,7 @@ impl<'s> Lane<'s> {
                 labour.apply(&text, &mut doc.meta, at, &mut pass.run).map(|effect| effect.whole(&text))
             }),
         };
-        pass.settle(body, doc, at, effect)
+        pass.settle(desk, doc, at, effect)
     }
 
     /// Whether the document surely does not meet the stage's condition, by its bytes alone.
@@ -226,27 +226,36 @@ impl<'s> Lane<'s> {
 /// What one stage came to: see [`Lane::finish`].
 pub type Counts = (usize, Option<StageRun>, Option<StageRun>);
 
+/// A batch of so many documents keeps what was made of them in one piece of memory.
+const MANY: usize = 16;
+
 /// Every active document through all lanes, one document after the other. What has not been checked is checked before, by
 /// `check`'s terms, unless its bytes show that it meets no condition: then it stays what it was.
+///
+/// `made`: where [`Text::Made`] is, and new texts go.
 pub fn together(
     mut lanes: Vec<Lane<'_>>,
     body: &[u8],
+    made: &mut Vec<u8>,
     docs: &mut Vec<Doc>,
     kind: Kind,
     check: &Terms<'_>,
 ) -> Vec<Counts> {
     let start = now_ns();
+    let mut desk = Desk::new(body);
     let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
-    let mut spare = Vec::new();
+    let mut members = Vec::new();
     let conditional = lanes.iter().all(|lane| lane.question.is_some());
+    let many = docs.len() >= MANY;
     for (at, doc) in docs.iter_mut().enumerate().filter(|(_, doc)| doc.active()) {
+        doc.own_text(made);
         if !doc.checked {
-            let text = text_of(body, &doc.text);
+            let text = desk.text(doc);
             if conditional && lanes.iter().all(|lane| lane.rules_out(text)) {
                 lanes.iter_mut().for_each(Lane::pass_by);
                 continue;
             }
-            match valid::outlined(text, std::mem::take(&mut spare)) {
+            match valid::outlined(text, std::mem::take(&mut members)) {
                 Ok(outline) => (doc.checked, doc.outline) = (true, outline),
                 Err(why) => {
                     doc.state = check.failed(why.fault(kind));
@@ -254,10 +263,18 @@ pub fn together(
                 }
             }
         }
-        if let Some(parts) = through(&mut lanes, body, doc, at, at % MEASURED == 0) {
+        if let Some(parts) = through(&mut lanes, &mut desk, doc, at, at % MEASURED == 0) {
             expanded.push((at, parts));
+        } else if many && let Text::Owned(text) = &mut doc.text {
+            let text = std::mem::take(text);
+            if made.is_empty() {
+                made.reserve(body.len() + body.len() / 8);
+            }
+            doc.text = Text::Made(made.len()..made.len() + text.len());
+            made.extend_from_slice(&text);
+            desk.spare = text;
         }
-        spare = doc.outline.take().map_or_else(Vec::new, outline::Outline::into_members);
+        members = doc.outline.take().map_or_else(Vec::new, outline::Outline::into_members);
     }
     put_in_place(docs, expanded);
     let (taken, measured) = (now_ns() - start, lanes.iter().map(|lane| lane.spent).sum::<u64>().max(1));
@@ -268,9 +285,10 @@ pub fn together(
 /// Every active document through one lane.
 pub fn alone(mut lane: Lane<'_>, body: &[u8], docs: &mut Vec<Doc>) -> StageRun {
     let start = now_ns();
+    let mut desk = Desk::new(body);
     let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
     for (at, doc) in docs.iter_mut().enumerate().filter(|(_, doc)| doc.active()) {
-        if let Some(parts) = lane.one(body, doc, at) {
+        if let Some(parts) = lane.one(&mut desk, doc, at) {
             expanded.push((at, parts));
         }
     }
@@ -280,21 +298,21 @@ pub fn alone(mut lane: Lane<'_>, body: &[u8], docs: &mut Vec<Doc>) -> StageRun {
 }
 
 /// One document through the lanes that are left; gives the documents that take its place.
-fn through(lanes: &mut [Lane<'_>], body: &[u8], doc: &mut Doc, at: usize, measured: bool) -> Option<Vec<Doc>> {
+fn through(lanes: &mut [Lane<'_>], desk: &mut Desk<'_>, doc: &mut Doc, at: usize, measured: bool) -> Option<Vec<Doc>> {
     for n in 0..lanes.len() {
         if !matches!(doc.state, State::Live) {
             return None;
         }
         let lane = &mut lanes[n];
         let begun = if measured { now_ns() } else { 0 };
-        let several = lane.one(body, doc, at);
+        let several = lane.one(desk, doc, at);
         if measured {
             lane.spent += now_ns() - begun;
         }
         if let Some(parts) = several {
             let mut all = Vec::with_capacity(parts.len());
             for mut part in parts {
-                match through(&mut lanes[n + 1..], body, &mut part, at, false) {
+                match through(&mut lanes[n + 1..], desk, &mut part, at, false) {
                     Some(more) => all.extend(more),
                     None => all.push(part),
                 }

@@ -1,13 +1,14 @@
 //! Headrace's engine behind `pipelines._wasm`: WebAssembly UDFs and every loop over documents.
 //!
 //! This file is the module table only. A batch's way: `bulk` (framing) → `batch` (documents and outcomes) → `lane` (a stage over
-//! a document) > `native` or `work` > `instance` > `contract` → `bulk` (the body to forward) →
-//! `bulk_answer` (the answer to send).
+//! a document) > `native` or `work` > `instance` > `contract` → `bulk_body`
+//! (the body to forward) → `bulk_answer` (the answer to send).
 
 pub mod action;
 pub mod batch;
 pub mod bulk;
 pub mod bulk_answer;
+pub mod bulk_body;
 pub mod condition;
 pub mod contract;
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! Such a stage sees its document with these members behind its own, and what it leaves in them counts. Every other stage
 //! sees the plain document and can change no metadata.
 
+use std::sync::Arc;
+
 use crate::document::Meta;
 use crate::error::Fault;
 use crate::json;
@@ -107,12 +109,16 @@ impl Wide {
     pub fn narrowed(self, wide: &[u8], before: &Meta) -> Result<(Vec<u8>, Meta), Fault> {
         let mut text = wide.to_vec();
         let mut meta = before.clone();
-        for (name, place) in [("_index", &mut meta.index), ("_id", &mut meta.id), ("_routing", &mut meta.routing)] {
+        let mut index = before.index.as_deref().map(str::to_owned);
+        for (name, place) in [("_index", &mut index), ("_id", &mut meta.id), ("_routing", &mut meta.routing)] {
             match take(&mut text, name) {
                 Some(raw) => *place = as_text(name, &raw)?,
                 None if self.inherit => {}
                 None => *place = None,
             }
+        }
+        if index.as_deref() != before.index.as_deref() {
+            meta.index = index.map(Arc::from);
         }
         if meta.index.is_none() && before.index.is_some() {
             return Err(Fault::illegal("cannot remove metadata field [_index]"));

@@ -493,7 +493,7 @@ mod tests {
             for name in names.iter().filter(|n| !n.is_empty()) {
                 for value in ["1", "123", "\"x\"", "{\"a\":[1]}", "null", "\"\""] {
                     let edit = json::change(&text, name, value.as_bytes()).unwrap();
-                    let new = edit.applied(&text, 0);
+                    let new = edit.applied(&text);
                     let mut changed = text.clone();
                     edit.apply_to(&mut changed);
                     assert_eq!(changed, new);

@@ -1,0 +1,111 @@
+//! The body of a `_bulk` to forward: what came in, what stages made, and action lines that say something else now.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::action::{Op, readdressed, without_pipeline};
+use crate::bulk::{Action, Bulk, Fate, writable_part};
+use crate::document::Meta;
+
+/// A part of the body to forward.
+pub enum Piece {
+    /// Of the body that came in.
+    Body(Range<usize>),
+    /// Of [`Bulk::made`].
+    Made(Range<usize>),
+    New(Vec<u8>),
+}
+
+impl Piece {
+    /// Its length in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Body(range) | Self::Made(range) => range.len(),
+            Self::New(text) => text.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn bytes<'b>(&'b self, bulk: &'b Bulk) -> &'b [u8] {
+        match self {
+            Self::Body(range) => &bulk.body[range.clone()],
+            Self::Made(range) => &bulk.made[range.clone()],
+            Self::New(text) => text,
+        }
+    }
+}
+
+/// The body to forward, in pieces: one for what stands together in the body that came in.
+pub fn pieces(bulk: &Bulk) -> Vec<Piece> {
+    let mut out = Pieces { bulk, list: Vec::with_capacity(bulk.actions.len() * 2) };
+    for action in &bulk.actions {
+        match &action.fate {
+            Fate::Dropped | Fate::Failed(_) => {}
+            Fate::Untouched => out.lines(action, None, None),
+            Fate::Changed(text) => out.lines(action, None, Some(text)),
+            Fate::Written(parts) => {
+                parts.iter().for_each(|part| out.lines(action, Some(&part.meta), part.text.as_ref()));
+            }
+        }
+    }
+    out.list
+}
+
+struct Pieces<'b> {
+    bulk: &'b Bulk,
+    list: Vec<Piece>,
+}
+
+impl Pieces<'_> {
+    fn body(&mut self, range: Range<usize>) {
+        match self.list.last_mut() {
+            Some(Piece::Body(last)) if last.end == range.start => last.end = range.end,
+            _ if range.is_empty() => {}
+            _ => self.list.push(Piece::Body(range)),
+        }
+    }
+
+    /// A line end: that of the body, where the line ends with one alone.
+    fn end(&mut self, line_end: usize) {
+        if self.bulk.body.get(line_end) == Some(&b'\n') {
+            self.body(line_end..line_end + 1);
+        } else {
+            self.list.push(Piece::New(b"\n".to_vec()));
+        }
+    }
+
+    /// The lines of an action, with other metadata or another document (a part of `made`).
+    fn lines(&mut self, action: &Action, meta: Option<&Meta>, made: Option<&Range<usize>>) {
+        let Bulk { body, targets, strip, .. } = self.bulk;
+        let target = &targets[action.key];
+        let moved = meta.filter(|meta| !target.is_place(action, meta));
+        if strip[action.key] || moved.is_some() {
+            let line = Cow::Borrowed(&body[action.line.clone()]);
+            let line = if strip[action.key] { Cow::Owned(without_pipeline(&line)) } else { line };
+            let line = match moved {
+                Some(meta) => readdressed(line, &target.meta(action), meta),
+                None => line,
+            };
+            self.list.push(Piece::New(line.into_owned()));
+        } else {
+            self.body(action.line.clone());
+        }
+        self.end(action.line.end);
+        if action.op == Op::Delete {
+            return;
+        }
+        match made {
+            Some(made) => {
+                let range = writable_part(body, action).unwrap_or_else(|| action.source.clone());
+                self.body(action.source.start..range.start);
+                self.list.push(Piece::Made(made.clone()));
+                self.body(range.end..action.source.end);
+            }
+            None => self.body(action.source.clone()),
+        }
+        self.end(action.source.end);
+    }
+}
