@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Fault;
 use crate::json;
-use crate::outline::Outline;
+use crate::outline::{Member, Outline};
 
 /// What the documents of a batch are: it decides what a UDF's answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,13 +171,23 @@ pub fn text_of<'a>(body: &'a [u8], text: &'a Text) -> &'a [u8] {
 pub struct Desk<'b> {
     /// What the documents came in.
     pub body: &'b [u8],
-    /// Memory for the next document that is changed.
+    /// Memory for the next document that is changed, and for the next outline.
     pub spare: Vec<u8>,
+    pub members: Vec<Member>,
+    /// Whether the last stage is at work, after which nobody asks for outlines.
+    pub last: bool,
 }
 
 impl<'b> Desk<'b> {
     pub fn new(body: &'b [u8]) -> Self {
-        Self { body, spare: Vec::new() }
+        Self { body, spare: Vec::new(), members: Vec::new(), last: false }
+    }
+
+    /// Takes an outline that is no longer needed out of the document, for its memory.
+    pub fn take_outline(&mut self, doc: &mut Doc) {
+        if let Some(outline) = doc.outline.take() {
+            self.members = outline.into_members();
+        }
     }
 
     pub fn text<'a>(&self, doc: &'a Doc) -> &'a [u8]

@@ -121,6 +121,9 @@ fn settle(
     run: &mut StageRun,
 ) -> Option<Vec<Doc>> {
     run.documents += 1;
+    if desk.last {
+        desk.take_outline(doc);
+    }
     match made {
         Ok(Made::Several(parts)) => {
             run.changed += 1;

@@ -244,7 +244,6 @@ pub fn together(
     let start = now_ns();
     let mut desk = Desk::new(body);
     let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
-    let mut members = Vec::new();
     let conditional = lanes.iter().all(|lane| lane.question.is_some());
     let many = docs.len() >= MANY;
     for (at, doc) in docs.iter_mut().enumerate().filter(|(_, doc)| doc.active()) {
@@ -255,7 +254,7 @@ pub fn together(
                 lanes.iter_mut().for_each(Lane::pass_by);
                 continue;
             }
-            match valid::outlined(text, std::mem::take(&mut members)) {
+            match valid::outlined(text, std::mem::take(&mut desk.members)) {
                 Ok(outline) => (doc.checked, doc.outline) = (true, outline),
                 Err(why) => {
                     doc.state = check.failed(why.fault(kind));
@@ -274,7 +273,7 @@ pub fn together(
             made.extend_from_slice(&text);
             desk.spare = text;
         }
-        members = doc.outline.take().map_or_else(Vec::new, outline::Outline::into_members);
+        desk.take_outline(doc);
     }
     put_in_place(docs, expanded);
     let (taken, measured) = (now_ns() - start, lanes.iter().map(|lane| lane.spent).sum::<u64>().max(1));
@@ -303,6 +302,7 @@ fn through(lanes: &mut [Lane<'_>], desk: &mut Desk<'_>, doc: &mut Doc, at: usize
         if !matches!(doc.state, State::Live) {
             return None;
         }
+        desk.last = n + 1 == lanes.len();
         let lane = &mut lanes[n];
         let begun = if measured { now_ns() } else { 0 };
         let several = lane.one(desk, doc, at);
