@@ -51,6 +51,7 @@ ENVOY = """
 static_resources:
   listeners:
   - address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
+    per_connection_buffer_limit_bytes: 33554432
     filter_chains:
     - filters:
       - name: envoy.filters.network.http_connection_manager
@@ -60,7 +61,7 @@ static_resources:
           route_config:
             virtual_hosts:
             - {{name: a, domains: ["*"], routes: [{{match: {{prefix: "/"}}, route: {{cluster: c, timeout: 0s}}}}]}}
-          http_filters:
+          http_filters:{filter}
           - name: envoy.filters.http.router
             typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
   clusters:
@@ -71,6 +72,17 @@ static_resources:
       endpoints:
       - lb_endpoints:
         - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {upstream_port}}}}}}}
+"""
+ENVOY_FILTER = """
+          - name: envoy.filters.http.wasm
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
+              config:
+                name: shape
+                allow_on_headers_stop_iteration: true
+                vm_config:
+                  runtime: envoy.wasm.runtime.v8
+                  code: {{local: {{filename: "{module}"}}}}
 """
 ENVOY_MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
@@ -177,16 +189,22 @@ def udf(name: str) -> dict[str, Any]:
     return {"name": name, "type": "wasm", "config": {"udf_name": name}}
 
 
+def shaping(name: str) -> bytes:
+    """The transform of the table, compiled: `udf.c` for Headrace, `envoy.c` for Envoy."""
+    return build.compiled(ROOT / "benches" / "shape" / name, build.compile_c)
+
+
 def register(port: int) -> None:
     """The pipelines of the table."""
     call(port, "PUT", "/_udf/keep_level", {"language": "wat", "source": build.module("keep_level.wat").decode()})
     call(port, "PUT", "/_udf/mask_email", build.module("mask_email.c"))
+    call(port, "PUT", "/_udf/shape", shaping("udf.c"))
     shape = [stage("env", "set", field="env", value="prod"), stage("level", "lowercase", field="level")]
     for name, kind, stages in (
         ("shape", "document", [udf("keep_level"), *shape]),
         ("native", "document", [stage("debug", "drop") | {"if": "doc.level == 'DEBUG'"}, *shape]),
         ("idle", "document", [each | {"if": "doc.level == 'NONE'"} for each in shape]),
-        ("mask", "document", [udf("mask_email")]),
+        ("compiled", "document", [udf("shape")]),
         ("mask-query", "query", [udf("mask_email")]),
         ("mask-result", "result", [udf("mask_email")]),
     ):
@@ -212,10 +230,11 @@ def contenders() -> Iterator[dict[str, Contender]]:
             options += ["--registry-index", f".headrace-{name}", *more]
             return start(name, "proxy", "serve", "--listen", "127.0.0.1:{port}", *options)
 
-        def other(name: str, program: str, template: str, arguments: list[str]) -> Contender:
+        def other(name: str, program: str, template: str, arguments: list[str], more: str = "") -> Contender:
             port, folder = free_port(), Path(state, name)
             folder.mkdir()
             facts = {"folder": folder, "port": port, "upstream": f"127.0.0.1:{stub}", "upstream_port": stub}
+            facts["filter"] = more
             file = folder / "config.yaml"
             file.write_text(template.format(**facts, manager=ENVOY_MANAGER))
             command = [program, *(str(file) if part == "FILE" else part for part in arguments)]
@@ -238,7 +257,11 @@ def contenders() -> Iterator[dict[str, Contender]]:
             if nginx := shutil.which("nginx"):
                 found["nginx"] = other("nginx", nginx, NGINX, ["-c", "FILE"])
             if envoy := envoy_program():
-                found["envoy"] = other("envoy", envoy, ENVOY, ["-c", "FILE", "--concurrency", "1", "-l", "off"])
+                options = ["-c", "FILE", "--concurrency", "1", "-l", "off"]
+                module = Path(state, "shape.wasm")
+                module.write_bytes(shaping("envoy.c"))
+                found["envoy"] = other("envoy", envoy, ENVOY, options)
+                found["envoy+wasm"] = other("envoy+wasm", envoy, ENVOY, options, ENVOY_FILTER.format(module=module))
             asyncio.run(all_up([c.port for c in found.values()]))
             register(found["headrace+pipelines"].port)
             yield found
@@ -282,7 +305,7 @@ def table() -> list[Case]:
     thousand, many = bulk(1000), bulk(19_000)
     nd = "application/x-ndjson"
     plain = ["headrace", "aiohttp", "aiohttp, uvloop", "nginx", "envoy"]
-    shaped = ["headrace+pipelines", "aiohttp+msgspec"]
+    shaped = ["headrace+pipelines", "aiohttp+msgspec", "envoy+wasm"]
     return [
         Case("search, passed", http("POST", "/i/_search", query), 4000, plain),
         Case(
@@ -309,14 +332,14 @@ def table() -> list[Case]:
             "bulk of 1,000: conditions that are false",
             http("POST", "/_bulk?pipeline=idle", thousand, nd),
             200,
-            ["headrace+pipelines", "aiohttp, uvloop"],
+            ["headrace+pipelines", "headrace", "aiohttp, uvloop"],
         ),
-        Case("bulk of 1,000: one JSON-ABI UDF", http("POST", "/_bulk?pipeline=mask", thousand, nd), 200, shaped),
+        Case("bulk of 1,000: one JSON-ABI UDF", http("POST", "/_bulk?pipeline=compiled", thousand, nd), 200, shaped),
         Case(
             "search with a query and a result UDF",
             http("POST", "/i/_search?query_pipeline=mask-query&result_pipeline=mask-result", query),
             2000,
-            ["headrace+pipelines"],
+            ["headrace+pipelines", "headrace"],
         ),
     ]
 

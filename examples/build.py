@@ -38,7 +38,8 @@ def module(name: str) -> bytes:
 
 def compiled(source: Path, compiler: object) -> bytes:
     """The compiled source, from the cache if it has been compiled before."""
-    text = source.read_bytes() + (UDFS / "headrace.h").read_bytes()
+    headers = sorted({UDFS / "headrace.h", *source.parent.glob("*.h")})
+    text = source.read_bytes() + b"".join(header.read_bytes() for header in headers)
     made = cache_folder() / f"{source.stem}-{hashlib.sha256(text).hexdigest()[:16]}.wasm"
     if not made.is_file():
         temporary = made.with_name(f"{made.name}.{os.getpid()}")
