@@ -9,16 +9,21 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import Bulk, Deadline, Snapshot, execute
+from pipelines import Batch, Bulk, Deadline, Place, Snapshot, execute
 from pipelines.definition import decode
 from pipelines.registry import compile_pipeline
+from pipelines.stats import shown
 from pipelines.udf.catalog import Catalog
 from tests.conftest import native, ndjson
 
 documents = st.fixed_dictionaries(
     {}, optional={"a": st.sampled_from(["X", "y", 5, None]), "n": st.integers(0, 3), "t": st.just("T")}
 )
-conditions = st.sampled_from(["doc.n == 1", "doc.a == null", "has(doc.t)", "doc.n > 1", "ctx.on_failure != null"])
+conditions = st.sampled_from(
+    ["doc.n == 1", "doc.a == null", "doc.a == 'X'", "has(doc.t)", "doc.n > 1", "ctx.on_failure != null"]
+)
+batches = st.one_of(st.lists(documents, min_size=1, max_size=6), st.lists(documents, min_size=16, max_size=24))
+"""What is made of many documents is kept otherwise than what is made of few."""
 
 
 def evaluate(condition: str, document: dict[str, Any], failure: Any) -> bool:
@@ -28,6 +33,8 @@ def evaluate(condition: str, document: dict[str, Any], failure: Any) -> bool:
             return document.get("n") == 1
         case "doc.a == null":
             return document.get("a") is None
+        case "doc.a == 'X'":
+            return document.get("a") == "X"
         case "has(doc.t)":
             return "t" in document
         case "doc.n > 1":
@@ -165,13 +172,37 @@ class Reference:
                 raise Failed
 
 
-@given(pipelines(), st.lists(documents, min_size=1, max_size=6))
-def test_every_document_goes_the_way_it_would_go_alone(pipeline: dict[str, Any], batch: list[dict[str, Any]]):
+def run(pipeline: dict[str, Any], batch: list[dict[str, Any]], *, trace: bool = False) -> tuple[Batch, dict[str, Any]]:
+    """The documents after the pipeline, and its statistics without times."""
     made = compile_pipeline(decode(json.dumps(pipeline).encode()), Snapshot(), Catalog())
     lines = [line for document in batch for line in ({"index": {"_index": "i"}}, document)]
-    together = Bulk(ndjson(*lines)).batch([0])
-    execute(made, together, Deadline(30))
+    done = Bulk(ndjson(*lines)).batch([0])
+    execute(made, done, Deadline(30), Place(trace=trace))
+    return done, without_times(shown(made.stats.dump()))
+
+
+def without_times(stats: Any) -> Any:
+    if isinstance(stats, dict):
+        return {
+            k: without_times(v) for k, v in stats.items() if "duration" not in k and k not in ("time", "last_executed")
+        }
+    return [without_times(each) for each in stats] if isinstance(stats, list) else stats
+
+
+@given(pipelines(), batches)
+def test_every_document_goes_the_way_it_would_go_alone(pipeline: dict[str, Any], batch: list[dict[str, Any]]):
+    together, _ = run(pipeline, batch)
     for i, document in enumerate(batch):
         state, failure = together.outcome(i)
         found = json.loads(together.document(i)) if state == "live" else state
         assert found == Reference(json.loads(json.dumps(document))).run(pipeline), failure
+
+
+@given(pipelines(), batches)
+def test_stages_that_run_together_do_and_count_what_they_do_one_by_one(
+    pipeline: dict[str, Any], batch: list[dict[str, Any]]
+):
+    (together, counted), (traced, expected) = run(pipeline, batch), run(pipeline, batch, trace=True)
+    assert [together.outcome(i) for i in range(len(batch))] == [traced.outcome(i) for i in range(len(batch))]
+    assert [together.document(i) for i in range(len(batch))] == [traced.document(i) for i in range(len(batch))]
+    assert counted == expected

@@ -37,10 +37,13 @@ fn counted<R>(work: impl FnOnce() -> R) -> (usize, R) {
 }
 
 mod tests {
+    use std::sync::Arc;
+
     use super::counted;
     use crate::condition::Condition;
-    use crate::document::Meta;
-    use crate::effect::Effect;
+    use crate::document::{Doc, Kind, Meta, Text};
+    use crate::effect::{Effect, Terms};
+    use crate::lane::{self, Labour, Lane, Question};
     use crate::native::Native;
     use crate::outline::{self, Outline};
     use crate::{json, valid};
@@ -91,5 +94,37 @@ mod tests {
         assert_eq!(of_native("set", r#"{"field":"env","value":"prod"}"#), 1, "what is written, not the document");
         assert_eq!(of_native("lowercase", r#"{"field":"level"}"#), 1);
         assert_eq!(of_native("remove", r#"{"field":"user"}"#), 2);
+    }
+
+    /// Allocations of a run of three stages (drop by `condition`, set, lowercase) over so many log lines.
+    fn of_run(documents: usize, condition: &str) -> usize {
+        let body = LINE.repeat(documents);
+        let meta = Meta { index: Some(Arc::from("logs")), ..Meta::default() };
+        let text = |n: usize| Text::Shared(n * LINE.len()..(n + 1) * LINE.len());
+        let mut docs: Vec<Doc> = (0..documents).map(|n| Doc::new(text(n), meta.clone(), n)).collect();
+        let condition = Condition::compile(condition, vec!["doc".to_owned()], b"{}".to_vec()).unwrap();
+        let natives =
+            [("drop", "{}"), ("set", r#"{"field":"env","value":"prod"}"#), ("lowercase", r#"{"field":"level"}"#)]
+                .map(|(name, parameters)| Native::build(name, "document", parameters.as_bytes()).unwrap());
+        let terms = Terms { abort: true, pipeline: "p", stage: "s", processor: "", run: 1 };
+        let lanes = natives.iter().enumerate().map(|(n, native)| {
+            let question = (n == 0).then(|| Question::new(&condition, terms));
+            Lane::new(terms, question, Labour::Native(native), false)
+        });
+        let lanes = lanes.collect();
+        let mut made = Vec::with_capacity(2 * body.len());
+        let run = || lane::together(lanes, &body, &mut made, &mut docs, Kind::Document, &terms);
+        let (count, counts) = counted(run);
+        let changed = counts.last().and_then(|(_, _, run)| run.as_ref()).map_or(0, |run| run.changed);
+        assert!(changed == 0 || changed == documents, "{changed}");
+        count
+    }
+
+    #[test]
+    fn a_document_in_a_run_of_stages_costs_what_they_write() {
+        let (some, more) = (of_run(100, "doc.level == 'DEBUG'"), of_run(200, "doc.level == 'DEBUG'"));
+        assert_eq!(more - some, 200, "two changes for each of a hundred documents more");
+        let (some, more) = (of_run(100, "doc.level == 'WARN'"), of_run(200, "doc.level == 'WARN'"));
+        assert_eq!(more - some, 0, "a dropped document costs nothing");
     }
 }

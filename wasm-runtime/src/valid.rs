@@ -27,7 +27,9 @@ impl Invalid {
 /// # Errors
 /// [`Invalid`] with a reason and the place, fit for an item error.
 pub fn check(text: &[u8]) -> Result<(), Invalid> {
-    std::str::from_utf8(text).map_err(|e| Invalid(format!("invalid UTF-8 at byte {}", e.valid_up_to())))?;
+    if !text.is_ascii() {
+        std::str::from_utf8(text).map_err(|e| Invalid(format!("invalid UTF-8 at byte {}", e.valid_up_to())))?;
+    }
     if surely(text) {
         return Ok(());
     }
@@ -58,7 +60,7 @@ pub fn outlined(text: &[u8], mut members: Vec<Member>) -> Result<Option<Outline>
     let start = skip_ws(text, 0);
     if text.get(start) == Some(&b'{')
         && let (Ok(from), Ok(_)) = (u32::try_from(start), u32::try_from(text.len()))
-        && std::str::from_utf8(text).is_ok()
+        && (text.is_ascii() || std::str::from_utf8(text).is_ok())
         && let Some(end) = walk::<true>(text, &mut members, &mut escapes)
         && skip_ws(text, end) == text.len()
     {
@@ -104,7 +106,7 @@ fn walk<const OUTLINED: bool>(b: &[u8], members: &mut Vec<Member>, escapes: &mut
     const { assert!(MAX_DEPTH == 128, "a level is a bit of a u128") };
     // One bit for each open level, the innermost lowest: 1 for an object.
     let (mut levels, mut depth) = (0u128, 0usize);
-    let mut at = skip_ws(b, 0);
+    let mut at = past_space(b, 0);
     loop {
         // A value begins at `at`.
         at = match *b.get(at)? {
@@ -114,7 +116,7 @@ fn walk<const OUTLINED: bool>(b: &[u8], members: &mut Vec<Member>, escapes: &mut
                     return None;
                 }
                 let object = open == b'{';
-                let inner = skip_ws(b, at + 1);
+                let inner = past_space(b, at + 1);
                 let close = if object { b'}' } else { b']' };
                 if *b.get(inner)? == close {
                     inner + 1
@@ -144,10 +146,10 @@ fn walk<const OUTLINED: bool>(b: &[u8], members: &mut Vec<Member>, escapes: &mut
             {
                 member.value_end = at as u32;
             }
-            at = skip_ws(b, at);
+            at = past_space(b, at);
             match *b.get(at)? {
                 b',' => {
-                    at = skip_ws(b, at + 1);
+                    at = past_space(b, at + 1);
                     if object {
                         at = key::<OUTLINED>(b, at, depth, members, escapes)?;
                     }
@@ -178,8 +180,8 @@ fn key<const OUTLINED: bool>(
     }
     let mut own = false;
     let end = string(b, at + 1, &mut own)?;
-    let colon = skip_ws(b, end);
-    let value = (*b.get(colon)? == b':').then(|| skip_ws(b, colon + 1))?;
+    let colon = past_space(b, end);
+    let value = (*b.get(colon)? == b':').then(|| past_space(b, colon + 1))?;
     if OUTLINED && depth == 1 {
         *escapes |= own;
         members.push(Member { key: at as u32 + 1, key_end: end as u32 - 1, value: value as u32, value_end: 0 });
@@ -244,28 +246,55 @@ fn escaped(b: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// The first quote, backslash or control character at or after `at`.
-fn special(b: &[u8], mut at: usize) -> Option<usize> {
+/// The first quote, backslash or control character at or after `at`: mostly within sixteen bytes.
+#[inline(always)]
+fn special(b: &[u8], at: usize) -> Option<usize> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(block) = b.get(at..).and_then(<[u8]>::first_chunk::<16>) {
+        let found = specials(block);
+        return if found != 0 { Some(at + found.trailing_zeros() as usize) } else { special_far(b, at + 16) };
+    }
+    special_far(b, at)
+}
+
+/// A bit for each quote, backslash and control character.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn specials(block: &[u8; 16]) -> i32 {
+    use std::arch::x86_64::{
+        _mm_cmpeq_epi8, _mm_loadu_si128, _mm_max_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
+    };
+    // SAFETY: SSE2 is part of x86_64, and 16 bytes are there.
+    unsafe {
+        let v = _mm_loadu_si128(block.as_ptr().cast());
+        let control = _mm_set1_epi8(0x1f);
+        let low = _mm_cmpeq_epi8(_mm_max_epu8(v, control), control);
+        let quote = _mm_cmpeq_epi8(v, _mm_set1_epi8(b'"' as i8));
+        let escape = _mm_cmpeq_epi8(v, _mm_set1_epi8(b'\\' as i8));
+        _mm_movemask_epi8(_mm_or_si128(low, _mm_or_si128(quote, escape)))
+    }
+}
+
+fn special_far(b: &[u8], mut at: usize) -> Option<usize> {
     #[cfg(target_arch = "x86_64")]
     while let Some(block) = b.get(at..).and_then(<[u8]>::first_chunk::<16>) {
-        use std::arch::x86_64::{
-            _mm_cmpeq_epi8, _mm_loadu_si128, _mm_max_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
-        };
-        // SAFETY: SSE2 is part of x86_64, and 16 bytes are there.
-        let found = unsafe {
-            let v = _mm_loadu_si128(block.as_ptr().cast());
-            let control = _mm_set1_epi8(0x1f);
-            let low = _mm_cmpeq_epi8(_mm_max_epu8(v, control), control);
-            let quote = _mm_cmpeq_epi8(v, _mm_set1_epi8(b'"' as i8));
-            let escape = _mm_cmpeq_epi8(v, _mm_set1_epi8(b'\\' as i8));
-            _mm_movemask_epi8(_mm_or_si128(low, _mm_or_si128(quote, escape)))
-        };
+        let found = specials(block);
         if found != 0 {
             return Some(at + found.trailing_zeros() as usize);
         }
         at += 16;
     }
     b.get(at..)?.iter().position(|c| matches!(c, b'"' | b'\\' | 0..=0x1f)).map(|n| at + n)
+}
+
+/// [`skip_ws`] for what is mostly none, or one space.
+#[inline(always)]
+fn past_space(b: &[u8], at: usize) -> usize {
+    match b.get(at) {
+        Some(c) if *c > b' ' => at,
+        Some(b' ') if b.get(at + 1).is_some_and(|c| *c > b' ') => at + 1,
+        _ => skip_ws(b, at),
+    }
 }
 
 #[cfg(test)]
