@@ -281,6 +281,47 @@ async def test_a_malformed_bulk_is_answered_in_the_cluster_s_words(through: Http
     assert (ours.status, ours.json) == (theirs.status, theirs.json)
 
 
+ODD = [
+    b'{"level":',
+    b"{level:1}",
+    b"[1]",
+    b"5",
+    b'{"a":"\xff"}',
+    b"{} {}",
+    b"",
+    b'{"level":"\\u0058\\u0058"}',
+    b'{"level":"XX"}',
+    b'{"level":"X\\u0058"} ',
+    b'/* a comment */{"level":"XX"}',
+    b'\xef\xbb\xbf{"level":"XX"}',
+    '{"level":"XX"}'.encode("utf-16-le"),
+    '{"level":"XX"}'.encode("utf-16-be"),
+    '{"level":"XX"}'.encode("utf-32-be"),
+]
+
+
+@pytest.mark.parametrize("text", ODD)
+async def test_no_spelling_of_a_document_passes_by_its_condition(through: Http, direct: Http, name: str, text: bytes):
+    await through.pipeline(name, "document", native("out", "drop") | {"if": "doc.level == 'XX'"})
+    await through.index(name, document=name)
+    body = b'{"index":{"_index":"%b","_id":"1"}}\n%b\n' % (name.encode(), text)
+    (item,) = (await through.post("/_bulk?refresh=true", body, headers=NDJSON)).json["items"]
+    found = await direct.get(f"/{name}/_search?q=level:XX")
+    assert found.json["hits"]["hits"] == [], "it is in the index although the pipeline drops such documents"
+    assert item["index"]["status"] in (200, 400)
+
+
+async def test_what_meets_no_condition_is_the_cluster_s_to_judge(through: Http, direct: Http, name: str):
+    await through.pipeline(name, "document", native("out", "drop") | {"if": "doc.level == 'XX'"})
+    await through.index(name, document=name)
+    lines = [{"index": {"_index": name, "_id": "1"}}, '{"level":', {"create": {"_index": name, "_id": "2"}}, {"n": 1}]
+    ours, theirs = [(await http.bulk(*lines)).json for http in (through, direct)]
+    assert ours["items"][0]["index"]["error"] == theirs["items"][0]["index"]["error"]
+    assert ours["items"][1]["create"]["status"] == 201
+    stats = (await through.get(f"/_pipeline/{name}/_stats")).json
+    assert stats["skips"] == 2
+
+
 @pytest.mark.parametrize("target", ["PUT {}/_doc/1", "POST {}/_doc", "PUT {}/_create/1", "POST {}/_update/1"])
 async def test_a_write_without_a_body_is_refused_in_the_cluster_s_words(
     through: Http, direct: Http, name: str, target: str
