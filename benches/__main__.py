@@ -257,7 +257,7 @@ def contenders() -> Iterator[dict[str, Contender]]:
             if nginx := shutil.which("nginx"):
                 found["nginx"] = other("nginx", nginx, NGINX, ["-c", "FILE"])
             if envoy := envoy_program():
-                options = ["-c", "FILE", "--concurrency", "1", "-l", "off"]
+                options = ["-c", "FILE", "--concurrency", "1", "-l", "off", "--use-dynamic-base-id"]
                 module = Path(state, "shape.wasm")
                 module.write_bytes(shaping("envoy.c"))
                 found["envoy"] = other("envoy", envoy, ENVOY, options)
@@ -297,6 +297,8 @@ async def all_up(ports: list[int]) -> None:
                 continue
             writer.close()
             break
+        else:
+            raise RuntimeError(f"a contender does not listen on its port {port}")
 
 
 def table() -> list[Case]:
@@ -372,16 +374,16 @@ def main() -> None:
 
 
 def report(case: Case, found: dict[str, Contender]) -> None:
-    """Medians, spread, and the ratio to each partner."""
+    """Medians and spread, and the ratio to each partner: the median of the rounds' ratios."""
     print(case.name)
     ours = found[case.contenders[0]].rounds[case.name]
     for name in case.contenders:
         values = found[name].rounds[case.name]
-        median = statistics.median(values)
-        line = f"   {name:<20} {median:8.3f} ms CPU  ({min(values):.3f} to {max(values):.3f})"
-        print(
-            line if name == case.contenders[0] else f"{line}   ratio {statistics.median(ours) / median:.2f}", flush=True
-        )
+        line = f"   {name:<20} {statistics.median(values):8.3f} ms CPU  ({min(values):.3f} to {max(values):.3f})"
+        if name != case.contenders[0]:
+            ratios = sorted(mine / theirs for mine, theirs in zip(ours, values, strict=True))
+            line += f"   ratio {statistics.median(ratios):.2f}  ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        print(line, flush=True)
 
 
 if __name__ == "__main__":
