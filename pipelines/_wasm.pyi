@@ -155,6 +155,7 @@ class Batch:
         closed: bool,
         pipeline: str,
         timeout: float | None = None,
+        threads: int = 1,
     ) -> list[tuple[int, StageRun | None, StageRun | None]]: ...
     def enter_if(
         self, condition: Condition, deadline: Deadline, abort: bool, pipeline: str, stage: str

@@ -35,12 +35,17 @@ LEVELS = {0: logging.DEBUG, 1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNIN
 
 @dataclass(frozen=True)
 class Place:
-    """Where a pipeline runs. `final`: nothing may switch it off, and it fails closed; `indexes`: only hits of these."""
+    """Where a pipeline runs.
+
+    `final`: nothing may switch it off, and it fails closed; `indexes`: only hits of these; `threads`: how many may
+    share a large batch.
+    """
 
     final: bool = False
     indexes: list[str] | None = None
     trace: bool = False
     counted: bool = True
+    threads: int = 1
 
 
 @dataclass
@@ -177,7 +182,9 @@ class _Run:
         """Stages without time limit, retries or handlers of their own, in one pass."""
         steps = [stage.step for stage in stages if stage.step is not None]
         left = None if end is None else max(end - time.monotonic(), 0.0)
-        counts = batch.run_steps(steps, self.deadline, closed=self.closed, pipeline=self.label, timeout=left)
+        counts = batch.run_steps(
+            steps, self.deadline, closed=self.closed, pipeline=self.label, timeout=left, threads=self.place.threads
+        )
         for stage, (reached, asked, ran) in zip(stages, counts, strict=True):
             if asked is not None:
                 self._condition_run(stage, asked)

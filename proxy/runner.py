@@ -6,15 +6,16 @@ import asyncio
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipelines import Deadline, attempt, execute
+from pipelines import Deadline, Place, attempt, execute
 from pipelines.errors import OverloadedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipelines import Batch, Execution, Place
+    from pipelines import Batch, Execution
     from pipelines.registry import Pipeline
     from proxy.settings import Settings
 
@@ -24,6 +25,7 @@ millisecond: up to so much the event loop waits for them, which is cheaper than 
 INLINE_NS = 2_000_000
 """How long other pipelines may be expected to take for the same; nanoseconds."""
 INLINE_BYTES = 1 << 20
+"""Larger batches are never theirs."""
 INLINE_SECONDS = 0.005
 """When a run on the event loop that takes longer than expected is ended, and begins again on a thread."""
 
@@ -33,6 +35,7 @@ class Runner:
 
     def __init__(self, settings: Settings) -> None:
         workers = settings.threads or max(2, os.cpu_count() or 2)
+        self._workers = workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="headrace-run")
         self._timeout = settings.seconds("pipeline_timeout")
         self._room = workers + settings.queue
@@ -47,6 +50,8 @@ class Runner:
     ) -> Execution:
         """Runs `pipeline` over `batch`: on the event loop where that is quickly done, else on a thread.
 
+        Two threads share a large batch where no other is at work.
+
         `then` gets the batch on the same thread, whose caches and memory it is in. Raises OverloadedError when too many
         batches wait. Cancelling the call ends a running UDF.
         """
@@ -57,11 +62,13 @@ class Runner:
                 then(batch)
             return done
         deadline = Deadline(self._timeout)
+        threads = 2 if nbytes > INLINE_BYTES and self._running == 0 and self._workers > 1 else 1
+        place = replace(place or Place(), threads=threads)
 
         def work() -> Execution:
             start = time.thread_time_ns()
             run = execute(pipeline, batch, deadline, place)
-            pipeline.pace.learn(nbytes, time.thread_time_ns() - start)
+            pipeline.pace.learn(nbytes, threads * (time.thread_time_ns() - start))
             if then is not None:
                 then(batch)
             return run

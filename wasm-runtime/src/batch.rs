@@ -17,7 +17,7 @@ use crate::deadline::{Deadline, within};
 use crate::document::{Desk, Doc, Kind, Meta, State, Text, text_of};
 use crate::effect::{Pass, Terms};
 use crate::error::Fault;
-use crate::lane::{self, Counts, Job, Labour, Lane, Question, Step};
+use crate::lane::{self, Counts, Job, Labour, Lane, Planned, Question, Step};
 use crate::metadata::Wide;
 use crate::module::Udf;
 use crate::native::Native;
@@ -52,6 +52,23 @@ pub struct StageRun {
     pub errors: Vec<(usize, String, String, String)>,
     /// (position in the batch, level, text), the first few.
     pub logs: Vec<(usize, i32, String)>,
+}
+
+impl StageRun {
+    /// Adds what another thread counted at the same time.
+    pub fn add(&mut self, more: Self) {
+        self.documents += more.documents;
+        self.changed += more.changed;
+        self.dropped += more.dropped;
+        self.expanded += more.expanded;
+        self.skipped += more.skipped;
+        self.failures += more.failures;
+        self.duration_ns = self.duration_ns.max(more.duration_ns);
+        self.fuel += more.fuel;
+        self.memory = self.memory.max(more.memory);
+        self.errors.extend(more.errors.into_iter().take(SAMPLES.saturating_sub(self.errors.len())));
+        self.logs.extend(more.logs.into_iter().take(LOG_LINES.saturating_sub(self.logs.len())));
+    }
 }
 
 #[pyclass(module = "pipelines._wasm")]
@@ -219,7 +236,7 @@ impl Batch {
         metadata: bool,
     ) -> StageRun {
         let udf = udf.get();
-        let contract = self.contract(udf, merge, target_field);
+        let contract = contract(self.kind, self.trial, udf, merge, target_field);
         let start = now_ns();
         let runner = self.runner(udf, deadline, end_of(start, timeout), pipeline);
         let terms = Terms { abort, pipeline, stage, processor, run: self.next_run() };
@@ -229,7 +246,7 @@ impl Batch {
             let body = Arc::clone(&self.body);
             let mut work = Work::new(&runner);
             if !runner.udf.batched() {
-                let lane = Lane::new(terms, None, Labour::Udf { work, contract }, metadata);
+                let lane = Lane::new(terms, None, Labour::Udf { work, contract: &contract }, metadata);
                 return lane::alone(lane, &body, &mut self.docs);
             }
             let mut run = self.each_chunk(terms, &contract, &mut work, metadata.then_some(Wide::UDF));
@@ -266,9 +283,10 @@ impl Batch {
     /// Runs stages that stand one behind the other, one document after the other; checks those that have not been checked.
     ///
     /// `closed`: whether a failure ends a document's way where a stage does not say. `timeout` (seconds) and `deadline` bound
-    /// all of them together. Gives for each stage: how many documents came so far; what its condition said, if it has one; and
+    /// all of them together; large batches are shared by two `threads`, if there are. Gives for each stage: how many documents came so far; what its condition said, if it has one; and
     /// what it did, if a document met that.
-    #[pyo3(signature = (steps, deadline, *, closed, pipeline, timeout=None))]
+    #[pyo3(signature = (steps, deadline, *, closed, pipeline, timeout=None, threads=1))]
+    #[allow(clippy::too_many_arguments)]
     fn run_steps(
         &mut self,
         py: Python<'_>,
@@ -277,38 +295,37 @@ impl Batch {
         closed: bool,
         pipeline: &str,
         timeout: Option<f64>,
+        threads: usize,
     ) -> Vec<Counts> {
         let end = end_of(now_ns(), timeout);
         let check = Terms { abort: true, pipeline, stage: "", processor: "", run: self.runs };
-        let runner = |step: &Py<Step>| match &step.get().job {
-            Job::Udf { udf, .. } => Some(self.runner(udf.get(), deadline, end, pipeline)),
-            Job::Native(_) => None,
-        };
-        let runners: Vec<Option<Runner>> = steps.iter().map(runner).collect();
-        let mut lanes = Vec::with_capacity(steps.len());
-        for (step, runner) in steps.iter().map(Py::get).zip(&runners) {
-            let mut terms = |processor| {
-                let abort = step.aborts.unwrap_or(closed);
-                Terms { abort, pipeline, stage: &step.label, processor, run: self.next_run() }
-            };
-            let question = step.condition.as_ref().map(|condition| Question::new(condition.get(), terms("if")));
+        let mut planned = Vec::with_capacity(steps.len());
+        for step in steps.iter().map(Py::get) {
+            let abort = step.aborts.unwrap_or(closed);
+            let mut terms = |processor| Terms { abort, pipeline, stage: &step.label, processor, run: self.next_run() };
+            let asking = step.condition.as_ref().map(|_| terms("if"));
             let terms = terms(step.processor());
-            lanes.push(match (&step.job, runner) {
-                (Job::Udf { udf, target_field, merge, metadata, .. }, Some(runner)) => {
-                    let contract = self.contract(udf.get(), *merge, target_field.as_deref());
-                    Lane::new(terms, question, Labour::Udf { work: Work::new(runner), contract }, *metadata)
-                }
-                (Job::Udf { .. }, None) => continue,
-                (Job::Native(native), _) => Lane::new(terms, question, Labour::Native(native.get()), false),
-            });
+            let udf = match &step.job {
+                Job::Udf { udf, target_field, merge, .. } => Some((
+                    self.runner(udf.get(), deadline, end, pipeline),
+                    contract(self.kind, self.trial, udf.get(), *merge, target_field.as_deref()),
+                )),
+                Job::Native(_) => None,
+            };
+            planned.push(Planned { step, udf, terms, asking });
         }
+        // A sandbox that is made for one batch sees all of its documents.
+        let alone = planned.iter().filter_map(|plan| plan.udf.as_ref()).any(|(runner, _)| runner.fresh);
+        let threads = if alone { 1 } else { threads };
         let deadline = Arc::clone(&deadline.get().inner);
         py.detach(|| {
-            if runners.iter().any(Option::is_some) {
+            if planned.iter().any(|plan| plan.udf.is_some()) {
                 guard_signals();
             }
             let body = Arc::clone(&self.body);
-            within(&deadline, end, || lane::together(lanes, &body, &mut self.made, &mut self.docs, self.kind, &check))
+            let run = lane::Run { body: &body, kind: self.kind, check, deadline: &deadline, end };
+            let lanes = || planned.iter().map(Planned::lane).collect();
+            lane::together(&run, &lanes, &mut self.made, &mut self.docs, threads)
         })
     }
 
@@ -431,12 +448,6 @@ impl Batch {
         self.docs.iter_mut().for_each(|doc| doc.own_text(&self.made));
     }
 
-    /// What an answer of `udf` means here.
-    fn contract(&self, udf: &Udf, merge: bool, target_field: Option<&str>) -> Contract {
-        let target_field = target_field.map(str::to_owned);
-        Contract { kind: self.kind, trial: self.trial, merge: merge || udf.merge, target_field }
-    }
-
     /// `udf` with the bounds of a stage that ends at `stage_at`.
     fn runner(&self, udf: &Udf, deadline: &Bound<'_, Deadline>, stage_at: u64, pipeline: &str) -> Runner {
         Runner {
@@ -512,6 +523,11 @@ impl Batch {
         lane::put_in_place(&mut self.docs, expanded);
         pass.run
     }
+}
+
+/// What an answer of `udf` means for the documents of a batch.
+fn contract(kind: Kind, trial: bool, udf: &Udf, merge: bool, target_field: Option<&str>) -> Contract {
+    Contract { kind, trial, merge: merge || udf.merge, target_field: target_field.map(str::to_owned) }
 }
 
 /// When a stage that began at `start` has to end, by `now_ns`; `timeout` in seconds, `None` for never.

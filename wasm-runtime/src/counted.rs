@@ -38,15 +38,16 @@ fn counted<R>(work: impl FnOnce() -> R) -> (usize, R) {
 
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
 
     use super::counted;
     use crate::condition::Condition;
     use crate::document::{Doc, Kind, Meta, Text};
     use crate::effect::{Effect, Terms};
-    use crate::lane::{self, Labour, Lane, Question};
+    use crate::lane::{self, Labour, Lane, Question, Run};
     use crate::native::Native;
     use crate::outline::{self, Outline};
-    use crate::{json, valid};
+    use crate::{json, valid, watchdog};
 
     const LINE: &[u8] = br#"{"@timestamp": "2026-11-23T05:07:07.007Z", "level": "WARN", "message": "GET /api/v1/orders/7 took 7 ms and returned 7 items to the caller", "service": {"name": "orders", "version": "4.17.2", "environment": "staging"}, "host": {"name": "node-7", "ip": "10.1.7.7", "cpu": 0.07}, "http": {"method": "GET", "status": 202, "bytes": 259, "path": "/api/v1/orders/7"}, "tags": ["web", "eu-central", "canary"], "user": "user-7@example.org", "duration_ms": 7.25, "cached": false, "retries": 0}"#;
 
@@ -107,14 +108,17 @@ mod tests {
             [("drop", "{}"), ("set", r#"{"field":"env","value":"prod"}"#), ("lowercase", r#"{"field":"level"}"#)]
                 .map(|(name, parameters)| Native::build(name, "document", parameters.as_bytes()).unwrap());
         let terms = Terms { abort: true, pipeline: "p", stage: "s", processor: "", run: 1 };
-        let lanes = natives.iter().enumerate().map(|(n, native)| {
-            let question = (n == 0).then(|| Question::new(&condition, terms));
-            Lane::new(terms, question, Labour::Native(native), false)
-        });
-        let lanes = lanes.collect();
+        let lanes = || {
+            let lane = |(n, native)| {
+                let question = (n == 0).then(|| Question::new(&condition, terms));
+                Lane::new(terms, question, Labour::Native(native), false)
+            };
+            natives.iter().enumerate().map(lane).collect()
+        };
         let mut made = Vec::with_capacity(2 * body.len());
-        let run = || lane::together(lanes, &body, &mut made, &mut docs, Kind::Document, &terms);
-        let (count, counts) = counted(run);
+        let deadline = Arc::new(watchdog::Deadline { at_ns: u64::MAX, cancelled: AtomicBool::new(false) });
+        let run = Run { body: &body, kind: Kind::Document, check: terms, deadline: &deadline, end: u64::MAX };
+        let (count, counts) = counted(|| lane::together(&run, &lanes, &mut made, &mut docs, 1));
         let changed = counts.last().and_then(|(_, _, run)| run.as_ref()).map_or(0, |run| run.changed);
         assert!(changed == 0 || changed == documents, "{changed}");
         count

@@ -183,6 +183,14 @@ impl<'b> Desk<'b> {
         Self { body, spare: Vec::new(), members: Vec::new(), last: false }
     }
 
+    /// The length of a document's text, wherever it is.
+    pub fn text_len(&self, doc: &Doc) -> usize {
+        match &doc.text {
+            Text::Shared(range) | Text::Made(range) => range.len(),
+            Text::Owned(text) => text.len(),
+        }
+    }
+
     /// Takes an outline that is no longer needed out of the document, for its memory.
     pub fn take_outline(&mut self, doc: &mut Doc) {
         if let Some(outline) = doc.outline.take() {

@@ -3,12 +3,14 @@
 //! A document goes through all the lanes while it is in the processor's cache, and the memory of one is used for the next.
 //! What each stage does, counts and blames is the same as if the stages went over the whole batch one by one.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 
 use crate::batch::StageRun;
 use crate::condition::Condition;
 use crate::contract::Contract;
-use crate::deadline::tick;
+use crate::deadline::{tick, within};
 use crate::document::{Desk, Doc, Kind, Meta, State, Text, text_of};
 use crate::effect::{Effect, Pass, Terms};
 use crate::error::Fault;
@@ -16,8 +18,8 @@ use crate::metadata::Wide;
 use crate::module::Udf;
 use crate::native::Native;
 use crate::outline;
-use crate::watchdog::now_ns;
-use crate::work::Work;
+use crate::watchdog::{self, now_ns};
+use crate::work::{Runner, Work};
 use crate::{levels, valid};
 
 /// Of so many documents the time of one is measured, lane by lane; the whole is shared out by that.
@@ -83,10 +85,35 @@ impl Step {
     }
 }
 
+/// A step of one run, of which every thread makes its own lane.
+pub struct Planned<'s> {
+    pub step: &'s Step,
+    /// Of a UDF.
+    pub udf: Option<(Runner, Contract)>,
+    pub terms: Terms<'s>,
+    /// Of its condition.
+    pub asking: Option<Terms<'s>>,
+}
+
+impl Planned<'_> {
+    pub fn lane(&self) -> Lane<'_> {
+        let question =
+            self.step.condition.as_ref().zip(self.asking).map(|(asked, terms)| Question::new(asked.get(), terms));
+        let (labour, metadata) = match (&self.step.job, &self.udf) {
+            (Job::Udf { metadata, .. }, Some((runner, contract))) => {
+                (Labour::Udf { work: Work::new(runner), contract }, *metadata)
+            }
+            (Job::Native(native), _) => (Labour::Native(native.get()), false),
+            (Job::Udf { .. }, None) => unreachable!("a UDF is planned with its bounds"),
+        };
+        Lane::new(self.terms, question, labour, metadata)
+    }
+}
+
 /// What a lane does to a document.
 pub enum Labour<'s> {
     Native(&'s Native),
-    Udf { work: Work<'s>, contract: Contract },
+    Udf { work: Work<'s>, contract: &'s Contract },
 }
 
 impl Labour<'_> {
@@ -164,15 +191,47 @@ pub struct Lane<'s> {
     pass: Pass<'s>,
     /// Documents that came this far.
     reached: usize,
-    /// Nanoseconds for the documents that were measured.
-    spent: u64,
+    clock: Clock,
+}
+
+/// Nanoseconds of a lane: its first document, which may have made a sandbox, and one of [`MEASURED`] after it.
+#[derive(Default)]
+struct Clock {
+    first: u64,
+    others: u64,
+    measured: u64,
+}
+
+impl Clock {
+    /// What so many documents took in all, by those that were measured.
+    fn estimate(&self, documents: usize) -> u64 {
+        let others = (documents as u64).saturating_sub(1);
+        self.first + (u128::from(self.others) * u128::from(others) / u128::from(self.measured.max(1))) as u64
+    }
 }
 
 impl<'s> Lane<'s> {
     /// `metadata`: a UDF sees a document's metadata as members.
     pub fn new(terms: Terms<'s>, question: Option<Question<'s>>, labour: Labour<'s>, metadata: bool) -> Self {
         let wide = labour.wide(metadata);
-        Self { question, labour, wide, pass: Pass::new(terms, wide), reached: 0, spent: 0 }
+        Self { question, labour, wide, pass: Pass::new(terms, wide), reached: 0, clock: Clock::default() }
+    }
+
+    /// [`Self::one`], for some documents with a look at the clock.
+    fn timed(&mut self, desk: &mut Desk<'_>, doc: &mut Doc, at: usize) -> Option<Vec<Doc>> {
+        if !self.reached.is_multiple_of(MEASURED) {
+            return self.one(desk, doc, at);
+        }
+        let begun = now_ns();
+        let several = self.one(desk, doc, at);
+        let taken = now_ns() - begun;
+        if self.reached == 1 {
+            self.clock.first = taken;
+        } else {
+            self.clock.others += taken;
+            self.clock.measured += 1;
+        }
+        several
     }
 
     /// One document through the stage; gives the documents that take its place, if it becomes several.
@@ -228,57 +287,125 @@ pub type Counts = (usize, Option<StageRun>, Option<StageRun>);
 
 /// A batch of so many documents keeps what was made of them in one piece of memory.
 const MANY: usize = 16;
+/// A batch of so many documents is worth a second thread.
+pub const SHARED: usize = 2000;
 
-/// Every active document through all lanes, one document after the other. What has not been checked is checked before, by
-/// `check`'s terms, unless its bytes show that it meets no condition: then it stays what it was.
+/// What all documents of a run have in common.
+pub struct Run<'r> {
+    pub body: &'r [u8],
+    pub kind: Kind,
+    /// By which terms a document fails that is no JSON object.
+    pub check: Terms<'r>,
+    pub deadline: &'r Arc<watchdog::Deadline>,
+    /// When it has to end, by `now_ns`.
+    pub end: u64,
+}
+
+/// Documents that one thread has taken through all lanes.
+struct Taken {
+    /// Positions, and the documents that take the places of those.
+    expanded: Vec<(usize, Vec<Doc>)>,
+    counts: Vec<Counts>,
+}
+
+/// Every active document through all lanes, one document after the other. What has not been checked is checked before, unless
+/// its bytes show that it meets no condition: then it stays what it was.
 ///
-/// `made`: where [`Text::Made`] is, and new texts go.
-pub fn together(
-    mut lanes: Vec<Lane<'_>>,
-    body: &[u8],
+/// `made`: where [`Text::Made`] is, and new texts go. With `threads` the batch is halved where it is large: each half has its own
+/// `lanes`.
+pub fn together<'s>(
+    run: &Run<'_>,
+    lanes: &(impl Fn() -> Vec<Lane<'s>> + Sync),
     made: &mut Vec<u8>,
     docs: &mut Vec<Doc>,
-    kind: Kind,
-    check: &Terms<'_>,
+    threads: usize,
 ) -> Vec<Counts> {
+    let halved = threads > 1 && docs.len() >= SHARED;
+    let Taken { expanded, counts } = if halved {
+        docs.iter_mut().for_each(|doc| doc.own_text(made));
+        let middle = docs.len() / 2;
+        let (front, back) = docs.split_at_mut(middle);
+        let mut others = Vec::new();
+        let (mut mine, theirs) = std::thread::scope(|scope| {
+            let helper = scope.spawn(|| through_all(run, lanes(), &mut others, back, middle));
+            let mine = through_all(run, lanes(), made, front, 0);
+            (mine, helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let shift = made.len();
+        made.append(&mut others);
+        for doc in back {
+            if let Text::Made(range) = &mut doc.text {
+                *range = range.start + shift..range.end + shift;
+            }
+        }
+        mine.expanded.extend(theirs.expanded);
+        for (count, more) in mine.counts.iter_mut().zip(theirs.counts) {
+            add(count, more);
+        }
+        mine
+    } else {
+        through_all(run, lanes(), made, docs, 0)
+    };
+    put_in_place(docs, expanded);
+    counts
+}
+
+/// The documents of one thread through all lanes; `first` is the position of the first of them in the batch.
+fn through_all(run: &Run<'_>, mut lanes: Vec<Lane<'_>>, made: &mut Vec<u8>, docs: &mut [Doc], first: usize) -> Taken {
     let start = now_ns();
-    let mut desk = Desk::new(body);
+    let mut desk = Desk::new(run.body);
     let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
     let conditional = lanes.iter().all(|lane| lane.question.is_some());
     let many = docs.len() >= MANY;
-    for (at, doc) in docs.iter_mut().enumerate().filter(|(_, doc)| doc.active()) {
-        doc.own_text(made);
-        if !doc.checked {
-            let text = desk.text(doc);
-            if conditional && lanes.iter().all(|lane| lane.rules_out(text)) {
-                lanes.iter_mut().for_each(Lane::pass_by);
-                continue;
-            }
-            match valid::outlined(text, std::mem::take(&mut desk.members)) {
-                Ok(outline) => (doc.checked, doc.outline) = (true, outline),
-                Err(why) => {
-                    doc.state = check.failed(why.fault(kind));
+    let size: usize = if many { docs.iter().map(|doc| desk.text_len(doc)).sum() } else { 0 };
+    within(run.deadline, run.end, || {
+        for (at, doc) in docs.iter_mut().enumerate().filter(|(_, doc)| doc.active()) {
+            doc.own_text(made);
+            if !doc.checked {
+                let text = desk.text(doc);
+                if conditional && lanes.iter().all(|lane| lane.rules_out(text)) {
+                    lanes.iter_mut().for_each(Lane::pass_by);
                     continue;
                 }
+                match valid::outlined(text, std::mem::take(&mut desk.members)) {
+                    Ok(outline) => (doc.checked, doc.outline) = (true, outline),
+                    Err(why) => {
+                        doc.state = run.check.failed(why.fault(run.kind));
+                        continue;
+                    }
+                }
             }
-        }
-        if let Some(parts) = through(&mut lanes, &mut desk, doc, at, at % MEASURED == 0) {
-            expanded.push((at, parts));
-        } else if many && let Text::Owned(text) = &mut doc.text {
-            let text = std::mem::take(text);
-            if made.is_empty() {
-                made.reserve(body.len() + body.len() / 8);
+            if let Some(parts) = through(&mut lanes, &mut desk, doc, first + at) {
+                expanded.push((first + at, parts));
+            } else if many && let Text::Owned(text) = &mut doc.text {
+                let text = std::mem::take(text);
+                if made.capacity() == 0 {
+                    made.reserve(size + size / 8);
+                }
+                doc.text = Text::Made(made.len()..made.len() + text.len());
+                made.extend_from_slice(&text);
+                desk.spare = text;
             }
-            doc.text = Text::Made(made.len()..made.len() + text.len());
-            made.extend_from_slice(&text);
-            desk.spare = text;
+            desk.take_outline(doc);
         }
-        desk.take_outline(doc);
-    }
-    put_in_place(docs, expanded);
-    let (taken, measured) = (now_ns() - start, lanes.iter().map(|lane| lane.spent).sum::<u64>().max(1));
-    let share = |spent: u64| (u128::from(taken) * u128::from(spent) / u128::from(measured)) as u64;
-    lanes.into_iter().map(|lane| (share(lane.spent), lane)).map(|(share, lane)| lane.finish(share)).collect()
+    });
+    let estimates: Vec<u64> = lanes.iter().map(|lane| lane.clock.estimate(lane.reached)).collect();
+    let (taken, all) = (now_ns() - start, estimates.iter().sum::<u64>().max(1));
+    let share = |part: u64| (u128::from(taken) * u128::from(part) / u128::from(all)) as u64;
+    let counts = lanes.into_iter().zip(estimates).map(|(lane, part)| lane.finish(share(part))).collect();
+    Taken { expanded, counts }
+}
+
+/// Adds what another thread counted for the same stage.
+fn add(to: &mut Counts, more: Counts) {
+    let merge = |to: &mut Option<StageRun>, more: Option<StageRun>| match (to.as_mut(), more) {
+        (Some(to), Some(more)) => to.add(more),
+        (None, more) => *to = more,
+        (Some(_), None) => {}
+    };
+    to.0 += more.0;
+    merge(&mut to.1, more.1);
+    merge(&mut to.2, more.2);
 }
 
 /// Every active document through one lane.
@@ -297,22 +424,16 @@ pub fn alone(mut lane: Lane<'_>, body: &[u8], docs: &mut Vec<Doc>) -> StageRun {
 }
 
 /// One document through the lanes that are left; gives the documents that take its place.
-fn through(lanes: &mut [Lane<'_>], desk: &mut Desk<'_>, doc: &mut Doc, at: usize, measured: bool) -> Option<Vec<Doc>> {
+fn through(lanes: &mut [Lane<'_>], desk: &mut Desk<'_>, doc: &mut Doc, at: usize) -> Option<Vec<Doc>> {
     for n in 0..lanes.len() {
         if !matches!(doc.state, State::Live) {
             return None;
         }
         desk.last = n + 1 == lanes.len();
-        let lane = &mut lanes[n];
-        let begun = if measured { now_ns() } else { 0 };
-        let several = lane.one(desk, doc, at);
-        if measured {
-            lane.spent += now_ns() - begun;
-        }
-        if let Some(parts) = several {
+        if let Some(parts) = lanes[n].timed(desk, doc, at) {
             let mut all = Vec::with_capacity(parts.len());
             for mut part in parts {
-                match through(&mut lanes[n + 1..], desk, &mut part, at, false) {
+                match through(&mut lanes[n + 1..], desk, &mut part, at) {
                     Some(more) => all.extend(more),
                     None => all.push(part),
                 }
