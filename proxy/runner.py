@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 INLINE_WORK = 3 << 20
 """Bytes of documents, times the stages over them and one for the rest, that quick built-ins work on in about a
 millisecond: up to so much the event loop waits for them, which is cheaper than a thread's turn."""
-INLINE_NS = 2_000_000
-"""How long other pipelines may be expected to take for the same; nanoseconds."""
+INLINE_NS = 500_000
+"""How long other pipelines may be expected to take for the same, in nanoseconds."""
+INLINE_NS_ON_FEW_CORES = 2_000_000
+"""The same where a worker has two cores or fewer: a thread would take more from the loop than it gives."""
 INLINE_BYTES = 1 << 20
 """Larger batches are never theirs."""
 INLINE_SECONDS = 0.005
@@ -34,7 +36,9 @@ class Runner:
     """A pool of threads for batches; the GIL is free while the engine works."""
 
     def __init__(self, settings: Settings) -> None:
-        workers = settings.threads or max(2, os.cpu_count() or 2)
+        cores = os.cpu_count() or 2
+        workers = settings.threads or max(2, cores)
+        self._patience = INLINE_NS if cores > 2 * settings.workers else INLINE_NS_ON_FEW_CORES
         self._workers = workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="headrace-run")
         self._timeout = settings.seconds("pipeline_timeout")
@@ -89,7 +93,7 @@ class Runner:
         """The run on the event loop; `None` (and nothing happened) where it belongs on a thread, or took too long."""
         if pipeline.quick and nbytes * (len(pipeline.leaves) + 1) <= INLINE_WORK:
             return execute(pipeline, batch, Deadline(self._timeout), place)
-        if pipeline.waits or nbytes > INLINE_BYTES or pipeline.pace.expect(nbytes) > INLINE_NS:
+        if pipeline.waits or nbytes > INLINE_BYTES or pipeline.pace.expect(nbytes) > self._patience:
             return None
         start = time.thread_time_ns()
         done = attempt(pipeline, batch, Deadline(min(self._timeout, INLINE_SECONDS)), place)

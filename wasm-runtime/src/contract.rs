@@ -21,21 +21,21 @@ impl Contract {
     /// # Errors
     /// The fault of a UDF that broke the contract.
     pub fn apply(&self, text: &[u8], output: Output, edited: Option<Vec<u8>>) -> Result<Effect, Fault> {
-        let kept = || edited.clone().map_or(Effect::Unchanged, Effect::Replaced);
         match output {
-            Output::Keep(true) | Output::Json(None) => Ok(kept()),
+            Output::Keep(true) | Output::Json(None) => Ok(kept(edited)),
             Output::Keep(false) => self.filtered(),
             Output::Number(number) => self.number(edited.as_deref().unwrap_or(text), number.into_bytes()),
-            Output::Json(Some(answer)) => self.answer(edited.as_deref().unwrap_or(text), answer, kept),
+            Output::Json(Some(answer)) => self.answer(text, answer, edited),
         }
     }
 
-    fn answer(&self, text: &[u8], answer: Vec<u8>, kept: impl Fn() -> Effect) -> Result<Effect, Fault> {
+    /// `edited`: the document as host functions changed it.
+    fn answer(&self, text: &[u8], answer: Vec<u8>, edited: Option<Vec<u8>>) -> Result<Effect, Fault> {
         valid::check(&answer).map_err(|e| Fault::result(format!("the UDF's answer is {}", e.0)))?;
         let answer = trim(answer);
+        let text = edited.as_deref().unwrap_or(text);
         match answer[0] {
-            b'n' => Ok(kept()),
-            b't' => Ok(kept()),
+            b'n' | b't' => Ok(kept(edited)),
             b'f' => self.filtered(),
             b'{' if self.merge => Ok(Effect::Replaced(json::merge(text, &answer))),
             b'{' => Ok(Effect::Replaced(answer)),
@@ -94,6 +94,11 @@ impl Contract {
             None => Err(Fault::result("the UDF answered a number, but the stage has no [target_field] for it")),
         }
     }
+}
+
+/// The document as it came to the UDF, or as host functions changed it.
+fn kept(edited: Option<Vec<u8>>) -> Effect {
+    edited.map_or(Effect::Unchanged, Effect::Replaced)
 }
 
 /// A hit with its new score.

@@ -130,6 +130,9 @@ fn memory<'e>(env: &'e Env<'_>, ptr: i32, len: usize) -> Result<&'e [u8], Runtim
     let memory = env.data().memory.as_ref().ok_or_else(|| outside(ptr, len))?;
     let store = env.as_store_ref();
     let view = memory.view(&store);
+    if view.data_size() == 0 {
+        return Ok(&[]);
+    }
     // SAFETY: the guest is suspended in this call, and its memory is not shared and neither grows nor goes meanwhile.
     Ok(unsafe { std::slice::from_raw_parts(view.data_ptr(), view.data_size() as usize) })
 }

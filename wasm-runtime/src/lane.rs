@@ -327,10 +327,13 @@ pub fn together<'s>(
         let (front, back) = docs.split_at_mut(middle);
         let mut others = Vec::new();
         let (mut mine, theirs) = std::thread::scope(|scope| {
-            let helper = scope.spawn(|| through_all(run, lanes(), &mut others, back, middle));
+            let helper = std::thread::Builder::new().name("headrace-half".to_owned());
+            let helper = helper.spawn_scoped(scope, || through_all(run, lanes(), &mut others, back, middle));
             let mine = through_all(run, lanes(), made, front, 0);
-            (mine, helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            (mine, helper.map(|h| h.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))))
         });
+        // Where the system gives no more threads this one does it all.
+        let theirs = theirs.unwrap_or_else(|_| through_all(run, lanes(), &mut others, back, middle));
         let shift = made.len();
         made.append(&mut others);
         for doc in back {

@@ -29,6 +29,13 @@ STAGES = {
         ],
         (("split", SPLIT),),
     ),
+    "a UDF that traps on some": (
+        [
+            wasm("trap", "trap") | {"if": "doc.n % 500 == 3", "on_failure": "continue"},
+            native("set", "set", field="x", value="y"),
+        ],
+        (("trap", wat.OUT_OF_BOUNDS),),
+    ),
     "runs between stages that take the batch as a whole": (
         [
             native("set", "set", field="x", value=1),

@@ -9,7 +9,7 @@ import pytest
 from pipelines import Batch
 from pipelines.pace import FIXED, Pace
 from pipelines.stats import shown
-from proxy.runner import INLINE_NS, INLINE_WORK, Runner
+from proxy.runner import INLINE_NS_ON_FEW_CORES, INLINE_WORK, Runner
 from proxy.settings import Settings
 from tests import wat
 from tests.conftest import native, wasm
@@ -55,7 +55,7 @@ async def test_a_udf_stays_on_the_loop_once_it_is_known_to_be_quick(runner: Runn
     made.pace.learn(2, 20_000)
     batch, stayed = await ran(runner, made, b"{}")
     assert (stayed, batch.document(0)) == (True, b'{"x":1}')
-    made.pace.learn(2, INLINE_NS + 1)
+    made.pace.learn(2, INLINE_NS_ON_FEW_CORES + 1)
     assert not (await ran(runner, made, b"{}"))[1]
 
 
@@ -73,7 +73,7 @@ async def test_what_takes_too_long_on_the_loop_begins_again_on_a_thread(runner: 
     stats = shown(made.stats.dump())
     assert (stats["total_executions"], stats["current"], stats["documents_failed"]) == (3, 0, 1)
     assert [s["executions"] for s in stats["stage_stats"]] == [3, 3]
-    assert made.pace.expect(2) > INLINE_NS, "the next one goes to a thread at once"
+    assert made.pace.expect(2) > INLINE_NS_ON_FEW_CORES, "the next one goes to a thread at once"
 
 
 async def test_a_pipeline_that_waits_between_retries_never_waits_on_the_loop(runner: Runner):
