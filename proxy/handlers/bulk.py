@@ -53,7 +53,8 @@ async def bulk(call: Call) -> web.StreamResponse:
     rendered = parsed.render()
     if rendered is None or (not runs and not parsed.counts()[2]):
         # The cluster's items are the answer.
-        return await call.send_on(body if rendered is None else rendered, changed=True)
+        changed = rendered is not None or bool(call.encoding)
+        return await call.send_on(body if rendered is None else rendered, changed=changed)
     return await _forward(call, parsed, body if rendered is None else rendered, started)
 
 
