@@ -22,54 +22,14 @@ use crate::metadata::Wide;
 use crate::module::Udf;
 use crate::native::Native;
 use crate::runtime::guard_signals;
+use crate::stats::StageRun;
 use crate::watchdog::now_ns;
 use crate::work::{Runner, Work};
 use crate::{hits, levels, valid};
 
-/// Errors and log lines that one stage reports per batch; the rest is only counted.
-pub const SAMPLES: usize = 8;
-pub const LOG_LINES: usize = 64;
 /// Documents, and bytes of them, that go into a UDF in one call where it takes many.
 const CHUNK_DOCUMENTS: usize = 200;
 const CHUNK_BYTES: usize = 1 << 20;
-
-/// What one stage did to a batch. Times in nanoseconds, fuel in points, memory in bytes.
-#[pyclass(frozen, get_all, module = "pipelines._wasm")]
-#[derive(Debug, Default)]
-pub struct StageRun {
-    pub documents: usize,
-    pub changed: usize,
-    pub dropped: usize,
-    /// Documents that became several.
-    pub expanded: usize,
-    /// Documents whose condition was not met.
-    pub skipped: usize,
-    pub failures: usize,
-    pub duration_ns: u64,
-    pub fuel: u64,
-    pub memory: u64,
-    /// (position in the batch, error type, reason, the document's shape), the first few.
-    pub errors: Vec<(usize, String, String, String)>,
-    /// (position in the batch, level, text), the first few.
-    pub logs: Vec<(usize, i32, String)>,
-}
-
-impl StageRun {
-    /// Adds what another thread counted at the same time.
-    pub fn add(&mut self, more: Self) {
-        self.documents += more.documents;
-        self.changed += more.changed;
-        self.dropped += more.dropped;
-        self.expanded += more.expanded;
-        self.skipped += more.skipped;
-        self.failures += more.failures;
-        self.duration_ns = self.duration_ns.max(more.duration_ns);
-        self.fuel += more.fuel;
-        self.memory = self.memory.max(more.memory);
-        self.errors.extend(more.errors.into_iter().take(SAMPLES.saturating_sub(self.errors.len())));
-        self.logs.extend(more.logs.into_iter().take(LOG_LINES.saturating_sub(self.logs.len())));
-    }
-}
 
 #[pyclass(module = "pipelines._wasm")]
 pub struct Batch {
@@ -189,7 +149,7 @@ impl Batch {
     fn check(&mut self, py: Python<'_>, pipeline: &str) -> usize {
         py.detach(|| {
             let mut bad = 0;
-            let terms = Terms { abort: true, pipeline, stage: "", processor: "", run: self.runs };
+            let terms = Terms::of_check(pipeline);
             let (body, kind) = (Arc::clone(&self.body), self.kind);
             for doc in self.docs.iter_mut().filter(|d| d.active() && !d.checked) {
                 doc.own_text(&self.made);
@@ -298,7 +258,7 @@ impl Batch {
         threads: usize,
     ) -> Vec<Counts> {
         let end = end_of(now_ns(), timeout);
-        let check = Terms { abort: true, pipeline, stage: "", processor: "", run: self.runs };
+        let check = Terms::of_check(pipeline);
         let mut planned = Vec::with_capacity(steps.len());
         for step in steps.iter().map(Py::get) {
             let abort = step.aborts.unwrap_or(closed);

@@ -1,11 +1,11 @@
 //! What a stage does to a document, and how that is written into it.
 
-use crate::batch::StageRun;
 use crate::document::{Desk, Doc, Failure, Meta, State, Text};
 use crate::error::Fault;
 use crate::json::Edit;
 use crate::levels;
 use crate::metadata::Wide;
+use crate::stats::StageRun;
 
 /// Documents that one stage may make of the documents of a batch.
 const MOST_EXPANDED: usize = 100_000;
@@ -49,7 +49,12 @@ pub struct Terms<'a> {
     pub run: u32,
 }
 
-impl Terms<'_> {
+impl<'a> Terms<'a> {
+    /// Those of the check before the first stage. No failure handler is for what it fails: a run of its own, before all others.
+    pub fn of_check(pipeline: &'a str) -> Self {
+        Self { abort: true, pipeline, stage: "", processor: "", run: 0 }
+    }
+
     /// The pipeline's name, without its version.
     pub fn pipeline_name(&self) -> &str {
         self.pipeline.split('@').next().unwrap_or(self.pipeline)

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use crate::batch::StageRun;
 use crate::condition::Condition;
 use crate::contract::Contract;
 use crate::deadline::{tick, within};
@@ -18,6 +17,7 @@ use crate::metadata::Wide;
 use crate::module::Udf;
 use crate::native::Native;
 use crate::outline;
+use crate::stats::StageRun;
 use crate::watchdog::{self, now_ns};
 use crate::work::{Runner, Work};
 use crate::{levels, valid};

@@ -3,10 +3,10 @@
 //! A level parks the documents that sit it out; every document that is parked already counts one level more, so that
 //! leaving the level (`leave`) restores exactly what was before.
 
-use crate::batch::{SAMPLES, StageRun};
 use crate::document::{Doc, State};
 use crate::error::Fault;
 use crate::json;
+use crate::stats::{SAMPLES, StageRun};
 
 /// The classes of faults that a retry policy can name.
 pub fn class(kind: &str) -> &'static str {

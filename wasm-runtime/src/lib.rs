@@ -51,7 +51,6 @@ macro_rules! fit_for_python {
 }
 fit_for_python!(
     batch::Batch,
-    batch::StageRun,
     bulk::Bulk,
     condition::Condition,
     deadline::Deadline,
@@ -59,7 +58,8 @@ fit_for_python!(
     module::Module,
     module::Udf,
     native::Native,
-    stats::Histogram
+    stats::Histogram,
+    stats::StageRun
 );
 
 #[pymodule]
@@ -67,7 +67,7 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<batch::Batch>()?;
     m.add_class::<deadline::Deadline>()?;
     m.add_class::<condition::Condition>()?;
-    m.add_class::<batch::StageRun>()?;
+    m.add_class::<stats::StageRun>()?;
     m.add_class::<lane::Step>()?;
     m.add_class::<bulk::Bulk>()?;
     m.add_class::<module::Module>()?;

@@ -1,8 +1,50 @@
-//! Duration histograms with true percentiles (HDR: three significant digits from 1 µs to 1 h).
+//! What a stage did to a batch, and durations with true percentiles (HDR: three significant digits from 1 µs to 1 h).
 
 use hdrhistogram::Histogram as Hdr;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+
+/// Errors and log lines that one stage reports per batch; the rest is only counted.
+pub const SAMPLES: usize = 8;
+pub const LOG_LINES: usize = 64;
+
+/// What one stage did to a batch. Times in nanoseconds, fuel in points, memory in bytes.
+#[pyclass(frozen, get_all, module = "pipelines._wasm")]
+#[derive(Debug, Default)]
+pub struct StageRun {
+    pub documents: usize,
+    pub changed: usize,
+    pub dropped: usize,
+    /// Documents that became several.
+    pub expanded: usize,
+    /// Documents whose condition was not met.
+    pub skipped: usize,
+    pub failures: usize,
+    pub duration_ns: u64,
+    pub fuel: u64,
+    pub memory: u64,
+    /// (position in the batch, error type, reason, the document's shape), the first few.
+    pub errors: Vec<(usize, String, String, String)>,
+    /// (position in the batch, level, text), the first few.
+    pub logs: Vec<(usize, i32, String)>,
+}
+
+impl StageRun {
+    /// Adds what another thread counted at the same time.
+    pub fn add(&mut self, more: Self) {
+        self.documents += more.documents;
+        self.changed += more.changed;
+        self.dropped += more.dropped;
+        self.expanded += more.expanded;
+        self.skipped += more.skipped;
+        self.failures += more.failures;
+        self.duration_ns = self.duration_ns.max(more.duration_ns);
+        self.fuel += more.fuel;
+        self.memory = self.memory.max(more.memory);
+        self.errors.extend(more.errors.into_iter().take(SAMPLES.saturating_sub(self.errors.len())));
+        self.logs.extend(more.logs.into_iter().take(LOG_LINES.saturating_sub(self.logs.len())));
+    }
+}
 
 /// One hour, in µs.
 const LONGEST: u64 = 3_600_000_000;

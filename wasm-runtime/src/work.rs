@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::batch::{LOG_LINES, StageRun};
 use crate::document::Meta;
 use crate::error::Fault;
 use crate::host::LogLine;
 use crate::instance::{Output, Sandbox};
 use crate::module::UdfInner;
+use crate::stats::{LOG_LINES, StageRun};
 use crate::watchdog::{self, Ended, Guard, now_ns};
 
 /// A UDF and the bounds of its stage.

@@ -303,6 +303,20 @@ def test_an_attempt_that_was_too_slow_leaves_nothing_behind():
     assert shown(made.stats.dump())["total_executions"] == 1
 
 
+@pytest.mark.parametrize("first", ["doc.a == 'XX'", "doc.n > 1"])
+def test_what_is_no_json_fails_before_a_stage_sees_it_and_is_not_handled(first):
+    handler = native("h", "set", field="handled", value=True)
+    own = {**LOW, "on_failure": [native("own", "set", field="level", value="")]}
+    made = compiled(native("out", "drop") | {"if": first}, own, on_failure=[handler])
+    batch = Bulk(b'{"index":{"_index":"i"}}\n{"a":\n{"index":{"_index":"i"}}\n{"level":5,"n":1}\n').batch([0])
+    execute(made, batch, Deadline(30))
+    state, failure = batch.outcome(0)
+    assert (state, failure[1], failure[4]) == ("failed", "mapper_parsing_exception", "")
+    assert batch.document(0) == b'{"a":'
+    assert json.loads(batch.document(1)) == {"level": "", "n": 1}
+    assert "on_failure/h" not in [s["name"] for s in shown(made.stats.dump())["stage_stats"]]
+
+
 def test_final_pipelines_fail_closed_by_default():
     made = compiled(LOW, kind="query")
     for final, state in ((False, "live"), (True, "failed")):
