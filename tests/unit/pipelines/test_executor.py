@@ -303,6 +303,35 @@ def test_an_attempt_that_was_too_slow_leaves_nothing_behind():
     assert shown(made.stats.dump())["total_executions"] == 1
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "doc.level == 'DEBUG'",
+        "doc.level != 'DEBUG'",
+        "doc.a.b == 'x' && doc.level == 'DEBUG'",
+        "doc.level == 'DEBUG' && doc.a.b == 'x'",
+        "doc.a.b == 'x' || doc.level == 'DEBUG'",
+        "has(doc.zz) || doc.level == 'DEBUG'",
+        "doc.zz == 'DEBUG' && has(doc.zz)",
+        "!has(doc.zz) && doc.level == 'a/b'",
+        "!(doc.level == 'DEBUG')",
+    ],
+)
+def test_what_the_bytes_of_a_document_rule_out_the_condition_rules_out(condition):
+    texts = [
+        b'{"a":"s","level":"INFO"}', b'{"a":{"b":"x"},"level":"DEBUG"}', b'{"level":null}', b'{"level":["DEBUG"]}', b"{}",
+        b'{"level":5,"zz":1}', b'{"level":"\\u0044EBUG"}', b'{"le\\u0076el":"DEBUG"}', b'{"zz":"DEBUG"}', b'{"level":"a\\/b"}',
+        b' {"level":"DEBUG"}', b'{"level":"DEBUG","level":"INFO"}', b'{"level":"INFO","level":"DEBUG"}',
+    ]  # fmt: skip
+    outcomes = []
+    for trace in (False, True):  # with a trace every condition is evaluated
+        made = compiled(native("out", "drop") | {"if": condition}, on_failure="abort")
+        batch = Bulk(b"".join(b'{"index":{"_index":"i"}}\n%b\n' % text for text in texts)).batch([0])
+        execute(made, batch, Deadline(30), Place(trace=trace))
+        outcomes.append([batch.outcome(i) for i in range(len(texts))])
+    assert outcomes[0] == outcomes[1]
+
+
 @pytest.mark.parametrize("first", ["doc.a == 'XX'", "doc.n > 1"])
 def test_what_is_no_json_fails_before_a_stage_sees_it_and_is_not_handled(first):
     handler = native("h", "set", field="handled", value=True)
