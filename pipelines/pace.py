@@ -9,7 +9,7 @@ FORGET = 0.1
 
 
 class Pace:
-    """CPU time per byte of documents, in nanoseconds: the slowest run, slowly forgotten. `None` before the first."""
+    """CPU time per byte of documents, in nanoseconds: the slowest run, slowly forgotten."""
 
     def __init__(self) -> None:
         self._ns: float | None = None

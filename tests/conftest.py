@@ -132,6 +132,14 @@ def wasm(name: str, udf: str, /, **parameters: Any) -> dict[str, Any]:
     return {"name": name, "type": "wasm", "config": {"udf_name": udf, "parameters": parameters}}
 
 
+def without(stats: Any, *words: str) -> Any:
+    """Statistics without the members in whose names one of these words is."""
+    if isinstance(stats, dict):
+        kept = {name: value for name, value in stats.items() if not any(word in name for word in words)}
+        return {name: without(value, *words) for name, value in kept.items()}
+    return [without(each, *words) for each in stats] if isinstance(stats, list) else stats
+
+
 def compile_wat(text: str | bytes, **options: Any) -> Module:
     """A compiled module, without a cache on disk."""
     code = text.encode() if isinstance(text, str) else text

@@ -1,37 +1,24 @@
 /* The transform as a filter of Envoy (proxy-wasm ABI 0.2.1), over whole bodies of `_bulk`: pairs of lines. */
+#define HEADRACE_JSON
+#include "headrace.h"
 #include "shape.h"
-
-#define EXPORT(name) __attribute__((export_name(name)))
-#define IMPORT(name) __attribute__((import_module("env"), import_name(name)))
 
 enum { CONTINUE = 0, PAUSE = 1, REQUEST_BODY = 0, REQUEST_HEADERS = 0 };
 
-IMPORT("proxy_get_buffer_bytes") int get_buffer(int type, int start, int length, char **data, int *size);
-IMPORT("proxy_set_buffer_bytes") int set_buffer(int type, int start, int length, const char *data, int size);
-IMPORT("proxy_replace_header_map_value")
+HEADRACE_IMPORT("proxy_get_buffer_bytes") int get_buffer(int type, int start, int length, char **data, int *size);
+HEADRACE_IMPORT("proxy_set_buffer_bytes") int set_buffer(int type, int start, int length, const char *data, int size);
+HEADRACE_IMPORT("proxy_replace_header_map_value")
 int replace_header(int map, const char *key, int key_len, const char *value, int value_len);
 
-extern unsigned char __heap_base;
-static unsigned long heap_end;
+HEADRACE_EXPORT("malloc") void *allocate(int len) { return alloc(len); }
 
-/* Memory that is given back as a whole when a body is done. */
-EXPORT("malloc") void *allocate(int len) {
-    if (heap_end == 0) heap_end = (unsigned long)&__heap_base;
-    unsigned long start = (heap_end + 15) & ~15ul, end = start + (unsigned long)len;
-    unsigned long have = __builtin_wasm_memory_size(0) << 16;
-    if (end > have && __builtin_wasm_memory_grow(0, (end - have + 65535) >> 16) == (unsigned long)-1)
-        __builtin_trap();
-    heap_end = end;
-    return (void *)start;
-}
-
-EXPORT("proxy_abi_version_0_2_1") void abi_version(void) {}
-EXPORT("proxy_on_context_create") void on_context_create(int context, int root) { (void)context, (void)root; }
-EXPORT("proxy_on_vm_start") int on_vm_start(int context, int size) { return (void)context, (void)size, 1; }
-EXPORT("proxy_on_configure") int on_configure(int context, int size) { return (void)context, (void)size, 1; }
+HEADRACE_EXPORT("proxy_abi_version_0_2_1") void abi_version(void) {}
+HEADRACE_EXPORT("proxy_on_context_create") void on_context_create(int context, int root) { (void)context, (void)root; }
+HEADRACE_EXPORT("proxy_on_vm_start") int on_vm_start(int context, int size) { return (void)context, (void)size, 1; }
+HEADRACE_EXPORT("proxy_on_configure") int on_configure(int context, int size) { return (void)context, (void)size, 1; }
 
 /* The length is another one afterwards, so that the head waits for the body. */
-EXPORT("proxy_on_request_headers") int on_request_headers(int context, int count, int end) {
+HEADRACE_EXPORT("proxy_on_request_headers") int on_request_headers(int context, int count, int end) {
     return (void)context, (void)count, end ? CONTINUE : PAUSE;
 }
 
@@ -40,13 +27,13 @@ static int line_end(const char *text, int len, int i) {
     return i;
 }
 
-EXPORT("proxy_on_request_body") int on_request_body(int context, int size, int end) {
+HEADRACE_EXPORT("proxy_on_request_body") int on_request_body(int context, int size, int end) {
     (void)context;
     if (!end) return PAUSE;
     char *body = 0, digits[12];
     int len = 0, written = 0, at = sizeof digits;
     get_buffer(REQUEST_BODY, 0, size, &body, &len);
-    char *out = allocate(2 * len + 64);
+    char *out = alloc(2 * len + 64);
     for (int i = 0; i < len;) {
         int action = line_end(body, len, i) + 1, source = line_end(body, len, action);
         int made = shape(body + action, source - action, out + written + action - i);
@@ -61,6 +48,6 @@ EXPORT("proxy_on_request_body") int on_request_body(int context, int size, int e
     do digits[--at] = (char)('0' + written % 10);
     while (written /= 10);
     replace_header(REQUEST_HEADERS, "content-length", 14, digits + at, (int)sizeof digits - at);
-    heap_end = 0;
+    heap_end = 0; /* All memory is given back: the body is done. */
     return CONTINUE;
 }

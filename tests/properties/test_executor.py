@@ -14,7 +14,7 @@ from pipelines.definition import decode
 from pipelines.registry import compile_pipeline
 from pipelines.stats import shown
 from pipelines.udf.catalog import Catalog
-from tests.conftest import native, ndjson
+from tests.conftest import native, ndjson, without
 
 documents = st.fixed_dictionaries(
     {}, optional={"a": st.sampled_from(["X", "y", 5, None]), "n": st.integers(0, 3), "t": st.just("T")}
@@ -178,15 +178,7 @@ def run(pipeline: dict[str, Any], batch: list[dict[str, Any]], *, trace: bool = 
     lines = [line for document in batch for line in ({"index": {"_index": "i"}}, document)]
     done = Bulk(ndjson(*lines)).batch([0])
     execute(made, done, Deadline(30), Place(trace=trace))
-    return done, without_times(shown(made.stats.dump()))
-
-
-def without_times(stats: Any) -> Any:
-    if isinstance(stats, dict):
-        return {
-            k: without_times(v) for k, v in stats.items() if "duration" not in k and k not in ("time", "last_executed")
-        }
-    return [without_times(each) for each in stats] if isinstance(stats, list) else stats
+    return done, without(shown(made.stats.dump()), "duration", "time", "last_executed")
 
 
 @given(pipelines(), batches)

@@ -15,9 +15,9 @@ use crate::condition::Condition;
 use crate::contract::Contract;
 use crate::deadline::{Deadline, within};
 use crate::document::{Desk, Doc, Kind, Meta, State, Text, text_of};
-use crate::effect::{Pass, Terms};
+use crate::effect::{Pass, Terms, name_of};
 use crate::error::Fault;
-use crate::lane::{self, Counts, Job, Labour, Lane, Planned, Question, Step};
+use crate::lane::{self, Counts, Job, Labour, Lane, Planned, Question, Step, Task};
 use crate::metadata::Wide;
 use crate::module::Udf;
 use crate::native::Native;
@@ -123,9 +123,8 @@ impl Batch {
     }
 
     /// The metadata of document `i` as it now is: (index, id, routing).
-    fn metadata(&self, i: usize) -> PyResult<(Option<String>, Option<String>, Option<String>)> {
-        let meta = &self.doc(i)?.meta;
-        Ok((meta.index.as_deref().map(str::to_owned), meta.id.clone(), meta.routing.clone()))
+    fn metadata(&self, i: usize) -> PyResult<(Option<&str>, Option<&str>, Option<&str>)> {
+        Ok(self.doc(i)?.meta.place().into())
     }
 
     /// The context of document `i` (a JSON object), `None` while it is empty.
@@ -204,12 +203,12 @@ impl Batch {
             guard_signals();
             self.own_texts();
             let body = Arc::clone(&self.body);
-            let mut work = Work::new(&runner);
+            let (mut work, wide) = (Work::new(&runner), metadata.then_some(Wide::UDF));
             if !runner.udf.batched() {
-                let lane = Lane::new(terms, None, Labour::Udf { work, contract: &contract }, metadata);
+                let lane = Lane::new(terms, None, Labour::Udf { work, contract: &contract, wide });
                 return lane::alone(lane, &body, &mut self.docs);
             }
-            let mut run = self.each_chunk(terms, &contract, &mut work, metadata.then_some(Wide::UDF));
+            let mut run = self.each_chunk(terms, &contract, &mut work, wide);
             work.finish(&mut run);
             run.duration_ns = now_ns() - start;
             run
@@ -235,7 +234,7 @@ impl Batch {
         py.detach(|| {
             self.own_texts();
             let body = Arc::clone(&self.body);
-            let lane = Lane::new(terms, None, Labour::Native(native), false);
+            let lane = Lane::new(terms, None, Labour::Native(native));
             within(&deadline, end_of(now_ns(), timeout), || lane::alone(lane, &body, &mut self.docs))
         })
     }
@@ -243,8 +242,8 @@ impl Batch {
     /// Runs stages that stand one behind the other, one document after the other; checks those that have not been checked.
     ///
     /// `closed`: whether a failure ends a document's way where a stage does not say. `timeout` (seconds) and `deadline` bound
-    /// all of them together; large batches are shared by two `threads`, if there are. Gives for each stage: how many documents came so far; what its condition said, if it has one; and
-    /// what it did, if a document met that.
+    /// all of them together; large batches are shared by two `threads`, if there are. Gives for each stage: how many documents
+    /// came so far; what its condition said, if it has one; and what it did, if a document met that.
     #[pyo3(signature = (steps, deadline, *, closed, pipeline, timeout=None, threads=1))]
     #[allow(clippy::too_many_arguments)]
     fn run_steps(
@@ -263,23 +262,24 @@ impl Batch {
         for step in steps.iter().map(Py::get) {
             let abort = step.aborts.unwrap_or(closed);
             let mut terms = |processor| Terms { abort, pipeline, stage: &step.label, processor, run: self.next_run() };
-            let asking = step.condition.as_ref().map(|_| terms("if"));
+            let condition = step.condition.as_ref().map(|condition| (condition.get(), terms("if")));
             let terms = terms(step.processor());
-            let udf = match &step.job {
-                Job::Udf { udf, target_field, merge, .. } => Some((
-                    self.runner(udf.get(), deadline, end, pipeline),
-                    contract(self.kind, self.trial, udf.get(), *merge, target_field.as_deref()),
-                )),
-                Job::Native(_) => None,
+            let task = match &step.job {
+                Job::Native(native) => Task::Native(native.get()),
+                Job::Udf { udf, target_field, merge, metadata, .. } => Task::Udf {
+                    runner: self.runner(udf.get(), deadline, end, pipeline),
+                    contract: contract(self.kind, self.trial, udf.get(), *merge, target_field.as_deref()),
+                    wide: metadata.then_some(Wide::UDF),
+                },
             };
-            planned.push(Planned { step, udf, terms, asking });
+            planned.push(Planned { terms, condition, task });
         }
         // A sandbox that is made for one batch sees all of its documents.
-        let alone = planned.iter().filter_map(|plan| plan.udf.as_ref()).any(|(runner, _)| runner.fresh);
+        let alone = planned.iter().any(|plan| matches!(&plan.task, Task::Udf { runner, .. } if runner.fresh));
         let threads = if alone { 1 } else { threads };
         let deadline = Arc::clone(&deadline.get().inner);
         py.detach(|| {
-            if planned.iter().any(|plan| plan.udf.is_some()) {
+            if planned.iter().any(|plan| matches!(plan.task, Task::Udf { .. })) {
                 guard_signals();
             }
             let body = Arc::clone(&self.body);
@@ -418,7 +418,7 @@ impl Batch {
             deadline: Arc::clone(&deadline.get().inner),
             stage_at,
             fuel: udf.inner.fuel(),
-            pipeline: pipeline.split('@').next().unwrap_or(pipeline).to_owned(),
+            pipeline: name_of(pipeline).to_owned(),
         }
     }
 

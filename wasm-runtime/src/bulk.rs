@@ -111,9 +111,8 @@ impl Bulk {
     }
 
     /// The distinct targets: (index or None, the `pipeline` named by the action or None, whether documents are written).
-    fn targets(&self) -> Vec<(Option<String>, Option<String>, bool)> {
-        let index = |target: &Target| target.index.as_deref().map(str::to_owned);
-        self.targets.iter().map(|t| (index(t), t.pipeline.clone(), t.writes)).collect()
+    fn targets(&self) -> Vec<(Option<&str>, Option<&str>, bool)> {
+        self.targets.iter().map(|t| (t.index.as_deref(), t.pipeline.as_deref(), t.writes)).collect()
     }
 
     /// The documents of the actions at these targets (by position in `targets`), as a batch for a document pipeline.
@@ -126,21 +125,21 @@ impl Bulk {
     }
 
     /// Where the documents that are still to be written go now: stages may have changed it.
-    fn indexes(&self) -> Vec<Option<String>> {
-        let mut found: Vec<Option<Arc<str>>> = Vec::new();
+    fn indexes(&self) -> Vec<Option<&str>> {
+        let mut found = Vec::new();
         for action in self.actions.iter().filter(|a| writable_part(&self.body, a).is_some()) {
-            let mut note = |index: &Option<Arc<str>>| {
-                if !found.contains(index) {
-                    found.push(index.clone());
+            let mut note = |index| {
+                if !found.contains(&index) {
+                    found.push(index);
                 }
             };
             match &action.fate {
-                Fate::Untouched | Fate::Changed(_) => note(&self.targets[action.key].index),
-                Fate::Written(parts) => parts.iter().for_each(|part| note(&part.meta.index)),
+                Fate::Untouched | Fate::Changed(_) => note(self.targets[action.key].index.as_deref()),
+                Fate::Written(parts) => parts.iter().for_each(|part| note(part.meta.index.as_deref())),
                 Fate::Dropped | Fate::Failed(_) => {}
             }
         }
-        found.into_iter().map(|index| index.as_deref().map(str::to_owned)).collect()
+        found
     }
 
     /// The documents that go to one of these indexes, as a batch for a final pipeline.
@@ -410,8 +409,7 @@ impl Bulk {
                     if action.op == Op::Update
                         && let Err(why) = valid::check_object(&self.body[action.source.clone()])
                     {
-                        let fault = Fault::new(400, "mapper_parsing_exception", format!("failed to parse: {}", why.0));
-                        action.fate = Fate::failed(fault);
+                        action.fate = Fate::failed(why.fault(Kind::Document));
                         continue;
                     }
                     let Some(range) = writable_part(&self.body, action) else { continue };

@@ -111,7 +111,7 @@ mod tests {
         let lanes = || {
             let lane = |(n, native)| {
                 let question = (n == 0).then(|| Question::new(&condition, terms));
-                Lane::new(terms, question, Labour::Native(native), false)
+                Lane::new(terms, question, Labour::Native(native))
             };
             natives.iter().enumerate().map(lane).collect()
         };

@@ -39,6 +39,11 @@ impl Effect {
 /// Room that a document gets when a stage changes it first, for what later stages add.
 const ROOM: usize = 64;
 
+/// A pipeline's name out of its label, `name@version`.
+pub fn name_of(label: &str) -> &str {
+    label.split('@').next().unwrap_or(label)
+}
+
 /// How a stage runs: where its errors are filed, and whether they end the document's way.
 #[derive(Clone, Copy)]
 pub struct Terms<'a> {
@@ -57,7 +62,7 @@ impl<'a> Terms<'a> {
 
     /// The pipeline's name, without its version.
     pub fn pipeline_name(&self) -> &str {
-        self.pipeline.split('@').next().unwrap_or(self.pipeline)
+        name_of(self.pipeline)
     }
 
     pub fn failed(&self, fault: Fault) -> State {
@@ -189,7 +194,7 @@ fn settle(
 /// One stage over the documents of a batch: what it did so far.
 pub struct Pass<'t> {
     terms: Terms<'t>,
-    wide: Option<Wide>,
+    pub wide: Option<Wide>,
     room: usize,
     pub run: StageRun,
 }

@@ -249,17 +249,12 @@ impl Edit {
 
     /// The text after the change.
     pub fn applied(&self, text: &[u8]) -> Vec<u8> {
-        self.applied_in(text, Vec::new(), 0)
+        splice(text, self.range.clone(), &self.with)
     }
 
     /// The same in the memory of `out`, with room for `more` bytes.
-    pub fn applied_in(&self, text: &[u8], mut out: Vec<u8>, more: usize) -> Vec<u8> {
-        out.clear();
-        out.reserve(text.len() - self.range.len() + self.with.len() + more);
-        out.extend_from_slice(&text[..self.range.start]);
-        out.extend_from_slice(&self.with);
-        out.extend_from_slice(&text[self.range.end..]);
-        out
+    pub fn applied_in(&self, text: &[u8], out: Vec<u8>, more: usize) -> Vec<u8> {
+        splice_in(out, text, self.range.clone(), &self.with, more)
     }
 
     /// Changes `text` itself.
@@ -361,7 +356,13 @@ fn nest(parts: &[Cow<'_, str>], value: &[u8]) -> Vec<u8> {
 
 /// `text` with `range` replaced by `value`.
 pub fn splice(text: &[u8], range: Range<usize>, value: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len() - range.len() + value.len());
+    splice_in(Vec::new(), text, range, value, 0)
+}
+
+/// The same in the memory of `out`, with room for `more` bytes.
+fn splice_in(mut out: Vec<u8>, text: &[u8], range: Range<usize>, value: &[u8], more: usize) -> Vec<u8> {
+    out.clear();
+    out.reserve(text.len() - range.len() + value.len() + more);
     out.extend_from_slice(&text[..range.start]);
     out.extend_from_slice(value);
     out.extend_from_slice(&text[range.end..]);

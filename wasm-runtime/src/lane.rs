@@ -87,40 +87,44 @@ impl Step {
 
 /// A step of one run, of which every thread makes its own lane.
 pub struct Planned<'s> {
-    pub step: &'s Step,
-    /// Of a UDF.
-    pub udf: Option<(Runner, Contract)>,
     pub terms: Terms<'s>,
-    /// Of its condition.
-    pub asking: Option<Terms<'s>>,
+    pub condition: Option<(&'s Condition, Terms<'s>)>,
+    pub task: Task<'s>,
+}
+
+/// What a planned step does, with the bounds of the run.
+pub enum Task<'s> {
+    Native(&'s Native),
+    Udf { runner: Runner, contract: Contract, wide: Option<Wide> },
 }
 
 impl Planned<'_> {
     pub fn lane(&self) -> Lane<'_> {
-        let question =
-            self.step.condition.as_ref().zip(self.asking).map(|(asked, terms)| Question::new(asked.get(), terms));
-        let (labour, metadata) = match (&self.step.job, &self.udf) {
-            (Job::Udf { metadata, .. }, Some((runner, contract))) => {
-                (Labour::Udf { work: Work::new(runner), contract }, *metadata)
-            }
-            (Job::Native(native), _) => (Labour::Native(native.get()), false),
-            (Job::Udf { .. }, None) => unreachable!("a UDF is planned with its bounds"),
+        let question = self.condition.map(|(condition, terms)| Question::new(condition, terms));
+        let labour = match &self.task {
+            Task::Native(native) => Labour::Native(native),
+            Task::Udf { runner, contract, wide } => Labour::Udf { work: Work::new(runner), contract, wide: *wide },
         };
-        Lane::new(self.terms, question, labour, metadata)
+        Lane::new(self.terms, question, labour)
     }
 }
 
 /// What a lane does to a document.
 pub enum Labour<'s> {
     Native(&'s Native),
-    Udf { work: Work<'s>, contract: &'s Contract },
+    /// `wide`: the UDF sees metadata as members.
+    Udf {
+        work: Work<'s>,
+        contract: &'s Contract,
+        wide: Option<Wide>,
+    },
 }
 
 impl Labour<'_> {
-    fn wide(&self, metadata: bool) -> Option<Wide> {
+    fn wide(&self) -> Option<Wide> {
         match self {
             Self::Native(native) => native.wide(),
-            Self::Udf { .. } => metadata.then_some(Wide::UDF),
+            Self::Udf { wide, .. } => *wide,
         }
     }
 
@@ -132,7 +136,7 @@ impl Labour<'_> {
                 }
                 native.apply(text, meta)
             }
-            Self::Udf { work, contract } => {
+            Self::Udf { work, contract, .. } => {
                 let given = work.call(text, meta, at, run)?;
                 let effect = contract.apply(text, given.output, given.edited)?;
                 if let Some(ctx) = given.ctx {
@@ -187,7 +191,6 @@ impl<'s> Question<'s> {
 pub struct Lane<'s> {
     question: Option<Question<'s>>,
     labour: Labour<'s>,
-    wide: Option<Wide>,
     pass: Pass<'s>,
     /// Documents that came this far.
     reached: usize,
@@ -211,10 +214,9 @@ impl Clock {
 }
 
 impl<'s> Lane<'s> {
-    /// `metadata`: a UDF sees a document's metadata as members.
-    pub fn new(terms: Terms<'s>, question: Option<Question<'s>>, labour: Labour<'s>, metadata: bool) -> Self {
-        let wide = labour.wide(metadata);
-        Self { question, labour, wide, pass: Pass::new(terms, wide), reached: 0, clock: Clock::default() }
+    pub fn new(terms: Terms<'s>, question: Option<Question<'s>>, labour: Labour<'s>) -> Self {
+        let pass = Pass::new(terms, labour.wide());
+        Self { question, labour, pass, reached: 0, clock: Clock::default() }
     }
 
     /// [`Self::one`], for some documents with a look at the clock.
@@ -240,9 +242,9 @@ impl<'s> Lane<'s> {
         if self.question.as_mut().is_some_and(|question| !question.put(desk, doc, at)) {
             return None;
         }
-        let Self { labour, wide, pass, .. } = self;
+        let Self { labour, pass, .. } = self;
         let text = text_of(desk.body, &doc.text);
-        let effect = match wide {
+        let effect = match pass.wide {
             None => {
                 let (effect, outline) =
                     outline::within(text, doc.outline.take(), || labour.apply(text, &mut doc.meta, at, &mut pass.run));

@@ -4,6 +4,7 @@
 //! leaving the level (`leave`) restores exactly what was before.
 
 use crate::document::{Doc, State};
+use crate::effect::name_of;
 use crate::error::Fault;
 use crate::json;
 use crate::stats::{SAMPLES, StageRun};
@@ -57,7 +58,7 @@ pub fn enter_failed(docs: &mut [Doc], since: u32, classes: Option<&[String]>, ha
                 ("stage", stage),
                 ("type", kind),
                 ("reason", &failure.fault.reason),
-                ("pipeline", failure.pipeline.split('@').next().unwrap_or("")),
+                ("pipeline", name_of(&failure.pipeline)),
                 ("processor", &failure.processor),
             ] {
                 why = json::insert_member(&why, 0, name, &json::quote(value));

@@ -80,18 +80,46 @@ impl Outline {
 
     /// The outline of `new`, which the text became by `edit`: a value in one of the members that is another, or a member
     /// that was added at the end; `None` for any other.
-    pub fn edited(mut self, edit: &Edit, new: &[u8]) -> Option<Self> {
+    pub fn edited(self, edit: &Edit, new: &[u8]) -> Option<Self> {
         let (from, to) = (edit.range.start, edit.range.end);
         if from == to && from == self.end as usize {
-            let before = if self.members.is_empty() { self.start as usize } else { from };
-            let known = self.members.len();
-            self.end = members_of(new, before, &mut self.members)? as u32;
-            self.escapes |= self.members[known..].iter().any(|member| member.escaped(new));
-            return Some(self);
+            return self.with_more(new);
         }
-        let at = self.members.iter().position(|m| m.value as usize <= from && to <= m.value_end as usize)?;
-        let grown = edit.with.len() as i64 - (to - from) as i64;
+        let at = self.around(from, to)?;
+        self.moved_from(at, edit.with.len() as i64 - (to - from) as i64)
+    }
+
+    /// The outline of `new`, a valid text that `old` became, where they differ in one value or by members at the end.
+    pub fn follow(self, old: &[u8], new: &[u8]) -> Option<Self> {
+        let prefix = common_prefix(old, new);
+        let suffix = common_suffix(&old[prefix..], &new[prefix..]);
+        let (from, to) = (prefix, old.len() - suffix);
+        let grown = new.len() as i64 - old.len() as i64;
+        if from == to && from == self.end as usize && new.get(from) == Some(&b',') {
+            // Where the closing brace was a comma is: members were added.
+            let end = moved(self.end, grown)?;
+            return self.with_more(new).filter(|outline| outline.end == end);
+        }
+        let at = self.around(from, to)?;
+        let (start, end) = (self.members[at].value as usize, moved(self.members[at].value_end, grown)?);
+        if json::skip_value(new, start) != Some(end as usize) {
+            return None;
+        }
         self.moved_from(at, grown)
+    }
+
+    /// The member in whose value these bytes are.
+    fn around(&self, from: usize, to: usize) -> Option<usize> {
+        self.members.iter().position(|m| m.value as usize <= from && to <= m.value_end as usize)
+    }
+
+    /// With the members that `new` has where the closing brace was.
+    fn with_more(mut self, new: &[u8]) -> Option<Self> {
+        let known = self.members.len();
+        let before = if known == 0 { self.start } else { self.end };
+        self.end = members_of(new, before as usize, &mut self.members)? as u32;
+        self.escapes |= self.members[known..].iter().any(|member| member.escaped(new));
+        Some(self)
     }
 
     /// With the value of member `at` grown by `grown` bytes.
@@ -99,43 +127,20 @@ impl Outline {
         if grown == 0 {
             return Some(self);
         }
-        let moved = |at: u32| u32::try_from(i64::from(at) + grown).ok();
-        self.end = moved(self.end)?;
-        self.members[at].value_end = moved(self.members[at].value_end)?;
+        self.end = moved(self.end, grown)?;
+        self.members[at].value_end = moved(self.members[at].value_end, grown)?;
         for member in &mut self.members[at + 1..] {
             for place in [&mut member.key, &mut member.key_end, &mut member.value, &mut member.value_end] {
-                *place = moved(*place)?;
+                *place = moved(*place, grown)?;
             }
         }
         Some(self)
     }
+}
 
-    /// The outline of `new`, a valid text that `old` became, where they differ in one value or by members at the end.
-    pub fn follow(mut self, old: &[u8], new: &[u8]) -> Option<Self> {
-        let prefix = common_prefix(old, new);
-        let suffix = common_suffix(&old[prefix..], &new[prefix..]);
-        let (from, to) = (prefix, old.len() - suffix);
-        let grown = new.len() as i64 - old.len() as i64;
-        let moved = |at: u32| u32::try_from(i64::from(at) + grown).ok();
-        if from == to && from == self.end as usize && new.get(from) == Some(&b',') {
-            // Where the closing brace was a comma is: members were added.
-            let mut more = Vec::with_capacity(1);
-            let end = members_of(new, from, &mut more)?;
-            if end as u32 != moved(self.end)? {
-                return None;
-            }
-            self.escapes |= more.iter().any(|member| member.escaped(new));
-            self.members.append(&mut more);
-            self.end = end as u32;
-            return Some(self);
-        }
-        let at = self.members.iter().position(|m| m.value as usize <= from && to <= m.value_end as usize)?;
-        let (start, end) = (self.members[at].value as usize, moved(self.members[at].value_end)?);
-        if json::skip_value(new, start) != Some(end as usize) {
-            return None;
-        }
-        self.moved_from(at, grown)
-    }
+/// A place behind one that grew by `grown` bytes.
+fn moved(at: u32, grown: i64) -> Option<u32> {
+    u32::try_from(i64::from(at) + grown).ok()
 }
 
 /// Bytes that are compared at once.

@@ -27,9 +27,7 @@ impl Invalid {
 /// # Errors
 /// [`Invalid`] with a reason and the place, fit for an item error.
 pub fn check(text: &[u8]) -> Result<(), Invalid> {
-    if !text.is_ascii() {
-        std::str::from_utf8(text).map_err(|e| Invalid(format!("invalid UTF-8 at byte {}", e.valid_up_to())))?;
-    }
+    check_utf8(text)?;
     if surely(text) {
         return Ok(());
     }
@@ -39,6 +37,14 @@ pub fn check(text: &[u8]) -> Result<(), Invalid> {
     serde_json::from_slice::<serde::de::IgnoredAny>(text)
         .map(|_| ())
         .map_err(|e| Invalid(format!("not valid JSON: {e}")))
+}
+
+fn check_utf8(text: &[u8]) -> Result<(), Invalid> {
+    if text.is_ascii() {
+        return Ok(());
+    }
+    let wrong = |e: std::str::Utf8Error| Invalid(format!("invalid UTF-8 at byte {}", e.valid_up_to()));
+    std::str::from_utf8(text).map(|_| ()).map_err(wrong)
 }
 
 /// [`check`], and the value must be an object.
@@ -55,12 +61,12 @@ pub fn check_object(text: &[u8]) -> Result<(), Invalid> {
 /// # Errors
 /// As [`check`].
 pub fn outlined(text: &[u8], mut members: Vec<Member>) -> Result<Option<Outline>, Invalid> {
+    check_utf8(text)?;
     members.clear();
     let mut escapes = false;
     let start = skip_ws(text, 0);
     if text.get(start) == Some(&b'{')
         && let (Ok(from), Ok(_)) = (u32::try_from(start), u32::try_from(text.len()))
-        && (text.is_ascii() || std::str::from_utf8(text).is_ok())
         && let Some(end) = walk::<true>(text, &mut members, &mut escapes)
         && skip_ws(text, end) == text.len()
     {
