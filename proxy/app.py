@@ -169,11 +169,12 @@ class Proxy:
         if not call.target.raw_path.startswith("/"):
             raise InvalidError(f"the request target must begin with a slash, not [{call.target.raw_path[:100]}]")
         registry_guard.refuse_in_path(call)
-        handler, call.params = routes.match(call.method, call.target.segments)
-        call.surface = handler.__module__.rpartition(".")[2]
+        handler, call.surface, params = routes.match(call.method, call.target.segments)
+        call.params = params.copy()
         if handler is routes.PASSTHROUGH and call.target.segments[:1] and call.target.segments[0] in routes.OURS:
             raise _no_such_endpoint(call)
-        await registry_guard.refuse_in_body(call)
+        if not registry_guard.BODIES.isdisjoint(call.target.segments):
+            await registry_guard.refuse_in_body(call)
         return await handler(call)
 
 

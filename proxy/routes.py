@@ -6,8 +6,10 @@ match anything, also ids that begin with `_`.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipelines import PipelineType
 from proxy.handlers import (
@@ -35,13 +37,11 @@ from proxy.handlers import (
 from proxy.handlers.passthrough import passthrough
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from aiohttp import web
 
     from proxy.handlers.call import Call
 
-    Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+Handler = Callable[["Call"], Awaitable["web.StreamResponse"]]
 
 QUERY, RESULT = PipelineType.QUERY, PipelineType.RESULT
 
@@ -208,14 +208,27 @@ def _candidates(segments: tuple[str, ...]) -> list[_Row]:
     return found
 
 
-def match(method: str, segments: tuple[str, ...]) -> tuple[Handler, dict[str, str]]:
+class Route(NamedTuple):
+    """Where a request goes; `surface` is the handler's module, for the metrics, and `params` are not to be changed."""
+
+    handler: Handler
+    surface: str
+    params: dict[str, str]
+
+
+@lru_cache(maxsize=1024)
+def match(method: str, segments: tuple[str, ...]) -> Route:
     """The handler for a request and the variables of its path; the last row is passthrough."""
     for row in _candidates(segments):
         if method in row.methods:
             params = row.match(segments)
             if params is not None:
-                return row.handler, params
-    return passthrough, {}
+                return _route(row.handler, params)
+    return _route(passthrough, {})
+
+
+def _route(handler: Handler, params: dict[str, str]) -> Route:
+    return Route(handler, handler.__module__.rpartition(".")[2], params)
 
 
 def allowed(segments: tuple[str, ...]) -> list[str]:

@@ -21,13 +21,13 @@ from proxy.connections import SMALL
 from proxy.nodes import Nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from proxy.connections import Body, Exchange
     from proxy.nodes import Node
     from proxy.settings import Settings
 
-    RawHeaders = Iterable[tuple[bytes, bytes]]
+    RawHeaders = Sequence[tuple[bytes, bytes]]
 
 HOP_BY_HOP = frozenset(
     {
@@ -49,6 +49,8 @@ VENDOR_MEDIA = "headrace.vendor_media"
 _NOT_SENT_ON = HOP_BY_HOP | {b"host", b"expect", b"content-length", ADMIN_HEADER.lower().encode()}
 _NOT_SENT_BACK = HOP_BY_HOP | {b"content-length"}
 _WITHOUT_BODY = (204, 304)
+_ALWAYS_NAMED = frozenset({b"close", b"keep-alive"})
+_LINE_ENDS = frozenset(b"\r\n\0")
 
 
 class Upstream:
@@ -256,14 +258,19 @@ def _lines(raw: RawHeaders, dropped: frozenset[bytes], vendor: str = "") -> byte
 
     Raises UpstreamError for a line end in one: aiohttp's parser lets an answer have it.
     """
-    lines = []
-    for name, value in _kept(raw, dropped):
-        if b"\r" in value or b"\n" in value or b"\0" in value:
-            raise UpstreamError(f"a line end in the header {name.decode('ascii', 'replace')}")
-        if vendor and value.startswith(b"application/json") and name.lower() == b"content-type":
-            value = vendor.encode()
-        lines.append(b"%b: %b\r\n" % (name, value))
-    return b"".join(lines)
+    kept = _kept(raw, dropped)
+    if vendor:
+        kept = [(name, _vendors(name, value, vendor)) for name, value in kept]
+    lines = b"".join([b"%b: %b\r\n" % pair for pair in kept])
+    if lines.count(b"\n") != len(kept) or lines.count(b"\r") != len(kept) or b"\0" in lines:
+        found = next(name for name, value in kept if not _LINE_ENDS.isdisjoint(name + value))
+        raise UpstreamError(f"a line end in the header {found.decode('ascii', 'replace')}")
+    return lines
+
+
+def _vendors(name: bytes, value: bytes, vendor: str) -> bytes:
+    json = value.startswith(b"application/json") and name.lower() == b"content-type"
+    return vendor.encode() if json else value
 
 
 def _passed(raw: RawHeaders, dropped: frozenset[bytes]) -> CIMultiDict[str]:
@@ -275,16 +282,14 @@ def _passed(raw: RawHeaders, dropped: frozenset[bytes]) -> CIMultiDict[str]:
 
 def _kept(raw: RawHeaders, dropped: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
     """Headers without those that are dropped, and without those that `Connection` names."""
-    kept = []
-    named: set[bytes] = set()
-    for name, value in raw:
-        key = name.lower()
-        if key not in dropped:
-            kept.append((name, value))
-        elif key == b"connection":
-            named.update(token.strip().lower() for token in value.split(b","))
-    named -= {b"close", b"keep-alive"}
-    return [(name, value) for name, value in kept if name.lower() not in named] if named else kept
+    kept = [pair for pair in raw if pair[0].lower() not in dropped]
+    named = {
+        token.strip().lower()
+        for name, value in raw
+        if len(name) == 10 and name.lower() == b"connection"
+        for token in value.split(b",")
+    } - _ALWAYS_NAMED
+    return [pair for pair in kept if pair[0].lower() not in named] if named else kept
 
 
 class Sent(web.StreamResponse):

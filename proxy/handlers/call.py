@@ -121,7 +121,7 @@ class Call:
         return self._body
 
     async def _arrived(self) -> bytes:
-        await self.expect()
+        self.expect()
         limit = self.parts.max_body
         declared = declared_length(self.request.raw_headers)
         if declared is not None and declared > limit:
@@ -194,10 +194,11 @@ class Call:
             self.held = len(text)
         return text
 
-    async def expect(self) -> None:
+    def expect(self) -> None:
         """Answers `Expect: 100-continue`, so that the client sends its body."""
-        waits = self.request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and not self._continued
-        if waits and self.request.transport is not None:
+        if hdrs.EXPECT not in self.request.headers or self._continued or self.request.transport is None:
+            return
+        if self.request.headers[hdrs.EXPECT].lower() == "100-continue":
             self._continued = True
             self.request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -261,7 +262,7 @@ class Call:
             declared = declared_length(request.raw_headers)
             small = declared is not None and declared <= SMALL
             body = await self.body() if small or self._body is not None else request.content
-        await self.expect()
+        self.expect()
         return await self._pass_on(self.lines, body, declared)
 
     async def _pass_on(self, head: bytes, body: Body, length: int | None = None) -> web.StreamResponse:

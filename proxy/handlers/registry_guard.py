@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from proxy.handlers.call import Call
 
-_BODIES = frozenset({"_mget", "_msearch", "_mtermvectors", "_reindex", "_aliases"})
+BODIES = frozenset({"_mget", "_msearch", "_mtermvectors", "_reindex", "_aliases"})
+"""Surfaces whose bodies name indexes."""
 
 
 def refuse_in_path(call: Call) -> None:
@@ -28,10 +29,8 @@ def refuse_in_path(call: Call) -> None:
 
 
 async def refuse_in_body(call: Call) -> None:
-    """The same for the bodies of surfaces that name indexes there; one that is not JSON is left to the cluster."""
-    if _BODIES.isdisjoint(call.target.segments):
-        return
-    surface = next(part for part in call.target.segments if part in _BODIES)
+    """The same for the body of one of [`BODIES`]; one that is not JSON is left to the cluster."""
+    surface = next(part for part in call.target.segments if part in BODIES)
     if not call.request.body_exists or not call.speaks_json:
         return
     body = await call.text()

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import unquote, unquote_plus
+
+
+@lru_cache(maxsize=1024)
+def segments_of(raw_path: str) -> tuple[str, ...]:
+    """Decoded segments of a path, empty ones left out (`//_bulk/` is `_bulk`); nothing else is normalised."""
+    parts = [part for part in raw_path.split("/") if part]
+    return tuple(map(unquote, parts) if "%" in raw_path else parts)
 
 
 class Target:
     """`path?query` as it was sent; what is forwarded keeps its percent-encoding. It does not change."""
 
-    __slots__ = ("_known", "_parts", "raw_path", "raw_query")
+    __slots__ = ("_known", "raw_path", "raw_query", "segments")
 
     def __init__(self, raw_path: str, raw_query: str = "") -> None:
         self.raw_path = raw_path
         self.raw_query = raw_query
-        self._parts: tuple[str, ...] | None = None
+        self.segments = segments_of(raw_path)
         self._known: list[tuple[str, str, str]] | None = None
 
     @classmethod
@@ -21,14 +29,6 @@ class Target:
         """From the target of a request line."""
         path, _, query = raw.partition("?")
         return cls(path, query.partition("#")[0])
-
-    @property
-    def segments(self) -> tuple[str, ...]:
-        """Decoded path segments, empty ones left out (`//_bulk/` is `_bulk`); nothing else is normalised."""
-        if self._parts is None:
-            parts = [part for part in self.raw_path.split("/") if part]
-            self._parts = tuple(map(unquote, parts) if "%" in self.raw_path else parts)
-        return self._parts
 
     @property
     def _pairs(self) -> list[tuple[str, str, str]]:

@@ -27,7 +27,9 @@ from proxy.handlers import bulk, document, elasticsearch, index_settings, pipeli
     ],
 )
 def test_the_table(method, segments, handler, params):
-    assert routes.match(method, segments) == (handler, params)
+    route = routes.match(method, segments)
+    assert (route.handler, route.params) == (handler, params)
+    assert f"proxy.handlers.{route.surface}" == handler.__module__
 
 
 def test_allowed_methods_of_a_path():
