@@ -10,11 +10,13 @@ this file only, and with any other version [`SessionExchanges`] does the same by
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from typing import TYPE_CHECKING, Any, Protocol
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import aiohttp
 from aiohttp import hdrs
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.http import HttpProcessingError, StreamWriter
 from aiohttp.streams import EMPTY_PAYLOAD
@@ -24,7 +26,6 @@ from yarl import URL
 if TYPE_CHECKING:
     import ssl
 
-    from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
 
 PINNED = "3.14."
@@ -33,6 +34,8 @@ _KNOWN = aiohttp.__version__.startswith(PINNED)
 SMALL = 1 << 20
 """Bodies up to this many bytes leave in one piece, and answers are read whole; larger ones are streamed."""
 _CHUNK = 1 << 18
+IDLE_SECONDS = 15.0
+"""How long a connection is kept that nobody uses: as long as aiohttp keeps one."""
 _JOINED = 1 << 16
 """Head and body up to so many bytes are joined, which is cheaper than two writes."""
 _LIMITS: dict[str, Any] = {"max_line_size": 16384, "max_field_size": 32768}
@@ -96,25 +99,28 @@ class PooledExchanges:
     def __init__(self, ssl_context: ssl.SSLContext | bool, connect: float, read: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, ssl=ssl_context)
+        self._connector._factory = partial(_protocol, self._loop)
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect)
         self._read_seconds = read
-        self._nodes: dict[str, tuple[ClientRequest, bytes]] = {}
+        self._nodes: dict[str, _Known] = {}
 
     async def close(self) -> None:
         """Closes all connections."""
+        for known in self._nodes.values():
+            known.idle.end()
         await self._connector.close()
 
-    def _node(self, node: str) -> tuple[ClientRequest, bytes]:
-        """What the connector has to know of a node, and its `Host` line."""
+    def _node(self, node: str) -> _Known:
         known = self._nodes.get(node)
         if known is None:
             request = ClientRequest(hdrs.METH_GET, URL(node), loop=self._loop)
-            known = self._nodes[node] = (request, b"Host: %b\r\n" % request.headers[hdrs.HOST].encode())
+            host = b"Host: %b\r\n" % request.headers[hdrs.HOST].encode()
+            known = self._nodes[node] = _Known(request, host, Idle(self._loop))
         return known
 
     async def begin(self, node: str, method: str, target: str, head: bytes, body: Body, length: int | None) -> Exchange:
         """See [`Exchanges.begin`]."""
-        about, host = self._node(node)
+        about, host, idle = self._node(node)
         first = b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (
             method.encode(),
             target.encode("utf-8", "surrogateescape"),
@@ -122,7 +128,7 @@ class PooledExchanges:
             head,
             _framing(method, body, length),
         )
-        connection = await self._connector.connect(about, [], self._timeout)
+        connection = idle.take() or await self._connector.connect(about, [], self._timeout)
         sending: asyncio.Task[None] | None = None
         try:
             protocol = connection.protocol
@@ -142,7 +148,7 @@ class PooledExchanges:
         except BaseException:
             _close(connection, sending)
             raise
-        return _PooledExchange(message, payload, connection, sending)
+        return _PooledExchange(message, payload, connection, sending, idle)
 
     def _expect(self, protocol: ResponseHandler, method: str) -> None:
         """Prepares the protocol for an answer; a parser that fits is kept."""
@@ -196,18 +202,119 @@ class PooledExchanges:
                 protocol.set_exception(aiohttp.ClientOSError(f"the body broke off: {type(error).__name__}"), error)
 
 
+class _Protocol(ResponseHandler):
+    """aiohttp's, with one timer that looks now and then whether the node is late, instead of one for each piece."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._late_at: float | None = None
+
+    def _reschedule_timeout(self) -> None:
+        timeout = self._read_timeout
+        if not timeout:
+            self._drop_timeout()
+            return
+        self._late_at = self._loop.time() + timeout
+        if self._read_timeout_handle is None:
+            self._read_timeout_handle = self._loop.call_at(self._late_at, self._look)
+
+    def _drop_timeout(self) -> None:
+        self._late_at = None
+
+    def _look(self) -> None:
+        self._read_timeout_handle = None
+        if self._late_at is None:
+            return
+        if self._loop.time() < self._late_at:
+            self._read_timeout_handle = self._loop.call_at(self._late_at, self._look)
+        else:
+            self._on_read_timeout()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if self._read_timeout_handle is not None:
+            self._read_timeout_handle.cancel()
+            self._read_timeout_handle = None
+
+
+def _protocol(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
+    return _Protocol(loop)
+
+
+class _Known(NamedTuple):
+    """What is known of a node: as the connector wants it, its `Host` line, and the connections that nobody uses."""
+
+    about: ClientRequest
+    host: bytes
+    idle: Idle
+
+
+class Idle:
+    """Connections to a node that wait for the next exchange; the one that was used last goes first.
+
+    The connector counts them as in use: taking one from it and giving it back costs more than all that is done here.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[tuple[Connection, float]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def take(self) -> Connection | None:
+        """One that can be used, if there is any."""
+        while self._waiting:
+            connection, since = self._waiting.pop()
+            protocol = connection.protocol
+            fresh = self._loop.time() - since < IDLE_SECONDS
+            if fresh and protocol is not None and protocol.is_connected() and not protocol.should_close:
+                return connection
+            connection.close()
+        return None
+
+    def give(self, connection: Connection) -> None:
+        """Takes back one whose exchange is over, or closes it where that was not whole."""
+        protocol = connection.protocol
+        if protocol is None or protocol.should_close or not protocol.is_connected():
+            connection.close()
+            return
+        self._waiting.append((connection, self._loop.time()))
+        if self._timer is None:
+            self._timer = self._loop.call_later(IDLE_SECONDS, self._close_old)
+
+    def _close_old(self) -> None:
+        self._timer = None
+        oldest = self._loop.time() - IDLE_SECONDS
+        while self._waiting and self._waiting[0][1] <= oldest:
+            self._waiting.popleft()[0].close()
+        if self._waiting:
+            self._timer = self._loop.call_at(self._waiting[0][1] + IDLE_SECONDS, self._close_old)
+
+    def end(self) -> None:
+        """Closes all of them."""
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._waiting:
+            self._waiting.pop()[0].close()
+
+
 class _PooledExchange:
-    __slots__ = ("_connection", "_payload", "_sending", "raw_headers", "reason", "status")
+    __slots__ = ("_connection", "_idle", "_payload", "_sending", "raw_headers", "reason", "status")
 
     def __init__(
-        self, message: Any, payload: aiohttp.StreamReader, connection: Connection, sending: asyncio.Task[None] | None
+        self,
+        message: Any,
+        payload: aiohttp.StreamReader,
+        connection: Connection,
+        sending: asyncio.Task[None] | None,
+        idle: Idle,
     ) -> None:
         self.status: int = message.code
         self.reason: str = message.reason
         self.raw_headers: Headers = message.raw_headers
         self._payload = payload
-        self._connection = connection
+        self._connection: Connection | None = connection
         self._sending = sending
+        self._idle = idle
 
     @property
     def length(self) -> int | None:
@@ -220,11 +327,13 @@ class _PooledExchange:
         return await self._payload.readany()
 
     def release(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
         if self._sending is None or self._sending.done():
-            # The connector closes it when the body was not read to its end.
-            self._connection.release()
+            self._idle.give(connection)
         else:
-            _close(self._connection, self._sending)
+            _close(connection, self._sending)
 
 
 class SessionExchanges:
@@ -323,9 +432,8 @@ def arrived(stream: aiohttp.StreamReader) -> bytes:
 def declared_length(raw_headers: Headers) -> int | None:
     """The `Content-Length` of a head, if it has one."""
     for name, value in raw_headers:
-        if len(name) == 14 and name.lower() == b"content-length":
-            with contextlib.suppress(ValueError):
-                return int(value)
+        if len(name) == 14 and name.lower() == b"content-length" and value.isdigit():
+            return int(value)
     return None
 
 

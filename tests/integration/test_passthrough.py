@@ -30,6 +30,7 @@ class Cluster:
     """Requests whose bodies are not whole."""
     gone: int = 0
     """Connections that have ended."""
+    connections: int = 0
     port: int = 0
 
     async def start(self) -> asyncio.Server:
@@ -38,6 +39,7 @@ class Cluster:
         return server
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")

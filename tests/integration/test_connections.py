@@ -1,0 +1,141 @@
+"""Connections to the cluster are kept and used again, and never while, or after, an exchange was not whole."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proxy import connections
+from proxy.connections import PooledExchanges
+from tests.integration.test_passthrough import Cluster, answer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from proxy.connections import Exchange
+
+LATE = 0.2
+"""Seconds after which a node is late."""
+
+
+class Node:
+    """A cluster of one node, and our connections to it."""
+
+    def __init__(self, cluster: Cluster, exchanges: PooledExchanges) -> None:
+        self.cluster = cluster
+        self._exchanges = exchanges
+        cluster.answers |= {"/whole": answer(b"ok"), "/part": answer(b"ok").replace(b": 2", b": 3")}
+
+    async def begin(self, target: str = "/whole") -> Exchange:
+        node = f"http://127.0.0.1:{self.cluster.port}"
+        return await self._exchanges.begin(node, "GET", target, b"", None, None)
+
+    async def exchange(self) -> None:
+        exchange = await self.begin()
+        assert await exchange.read() == b"ok"
+        exchange.release()
+
+    async def gone(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while self.cluster.gone < count:
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def node() -> AsyncIterator[Node]:
+    cluster = Cluster()
+    server = await cluster.start()
+    exchanges = PooledExchanges(True, connect=5, read=LATE)
+    node = Node(cluster, exchanges)
+    yield node
+    await exchanges.close()
+    await node.gone(cluster.connections)
+    server.close()
+
+
+async def test_one_connection_serves_one_exchange_after_the_other(node: Node):
+    for _ in range(5):
+        await node.exchange()
+    assert node.cluster.connections == 1
+    both = [await node.begin(), await node.begin()]
+    assert node.cluster.connections == 2
+    for exchange in both:
+        assert await exchange.read() == b"ok"
+        exchange.release()
+    await node.exchange()
+    assert node.cluster.connections == 2
+
+
+async def test_an_exchange_gives_its_connection_back_once(node: Node):
+    exchange = await node.begin()
+    await exchange.read()
+    exchange.release()
+    exchange.release()
+    both = [await node.begin(), await node.begin()]
+    assert node.cluster.connections == 2
+    for exchange in both:
+        exchange.release()
+
+
+async def test_an_exchange_that_is_not_whole_takes_its_connection_along(node: Node):
+    exchange = await node.begin("/part")
+    exchange.release()
+    await node.gone(1)
+    await node.exchange()
+    assert node.cluster.connections == 2
+
+
+async def test_a_connection_that_the_node_has_closed_is_not_used(node: Node):
+    node.cluster.answers["/whole"] = answer(b"ok", "X-Cut: 1")
+    await node.exchange()
+    await node.gone(1)
+    await asyncio.sleep(0.01)
+    await node.exchange()
+    assert node.cluster.connections == 2
+
+
+async def test_what_comes_between_two_exchanges_belongs_to_none(node: Node):
+    node.cluster.answers["/whole"] = answer(b"ok") + answer(b"never asked for")
+    await node.exchange()
+    await asyncio.sleep(0.01)
+    await node.exchange()
+    assert node.cluster.connections == 2
+
+
+async def test_connections_that_nobody_uses_are_closed(node: Node, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.1)
+    both = [await node.begin(), await node.begin()]
+    for exchange in both:
+        await exchange.read()
+        exchange.release()
+    await node.exchange()
+    assert node.cluster.gone == 0
+    await node.gone(2)
+    await node.exchange()
+    assert node.cluster.connections == 3
+
+
+async def test_a_node_is_late_by_the_clock_of_the_exchange(node: Node):
+    await node.exchange()
+    await asyncio.sleep(LATE * 0.75)
+    await node.exchange()
+    # Nobody waits now: the node cannot be late.
+    await asyncio.sleep(LATE * 1.5)
+    await node.exchange()
+    assert node.cluster.connections == 1
+    exchange, begun = await node.begin("/part"), asyncio.get_running_loop().time()
+    with pytest.raises(TimeoutError):
+        await exchange.read()
+    assert LATE * 0.9 < asyncio.get_running_loop().time() - begun < LATE * 5
+    exchange.release()
+    assert node.cluster.connections == 1
+    await node.exchange()
+    assert node.cluster.connections == 2
+
+
+async def test_a_node_that_says_nothing_is_late(node: Node):
+    node.cluster.answers["/silent"] = b""
+    with pytest.raises(TimeoutError):
+        await node.begin("/silent")
