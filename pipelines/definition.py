@@ -30,6 +30,9 @@ class PipelineType(Enum):
     QUERY = "query"
     RESULT = "result"
 
+    # Enum's own is written in Python, and every request asks for a few; a member equals itself only.
+    __hash__ = object.__hash__
+
 
 SCOPES: dict[PipelineType, tuple[str, ...]] = {
     PipelineType.DOCUMENT: ("document",),

@@ -197,8 +197,9 @@ class Snapshot:
 
     def active(self, kind: PipelineType, name: str) -> Pipeline | None:
         """The active version of a pipeline, if there is one of that name and type."""
-        version = self.records.active.get(key(kind, name))
-        return None if version is None else self.compiled.get((key(kind, name), version))
+        known = key(kind, name)
+        version = self.records.active.get(known)
+        return None if version is None else self.compiled.get((known, version))
 
     def attached(self, kind: PipelineType, name: str) -> Pipeline:
         """The pipeline behind an association; one that is gone or cannot be read fails whatever it is attached to."""

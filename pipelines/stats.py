@@ -174,7 +174,10 @@ class PipelineStats:
     def stage(self, name: str) -> StageStats:
         """The counts of one stage."""
         with self._lock:
-            return self._stages.setdefault(name, StageStats(name))
+            found = self._stages.get(name)
+            if found is None:
+                found = self._stages[name] = StageStats(name)
+            return found
 
     def errors(self, stage: str, run: StageRun) -> None:
         """Keeps the last errors of a stage's run."""

@@ -27,6 +27,8 @@ ADDED = frozenset({"sort", "docvalue_fields"})
 def folded(target: Target) -> dict[str, Any]:
     """What the URL says of the body: body keys and their values, to be written over those of the body."""
     out: dict[str, Any] = {}
+    if target.values.keys().isdisjoint(FOLDED):
+        return out
     if (query := folded_query(target)) is not None:
         out["query"] = query
     for name in _NUMBERS:

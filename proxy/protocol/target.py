@@ -16,13 +16,14 @@ def segments_of(raw_path: str) -> tuple[str, ...]:
 class Target:
     """`path?query` as it was sent; what is forwarded keeps its percent-encoding. It does not change."""
 
-    __slots__ = ("_known", "raw_path", "raw_query", "segments")
+    __slots__ = ("_known", "_values", "raw_path", "raw_query", "segments")
 
     def __init__(self, raw_path: str, raw_query: str = "") -> None:
         self.raw_path = raw_path
         self.raw_query = raw_query
         self.segments = segments_of(raw_path)
         self._known: list[tuple[str, str, str]] | None = None
+        self._values: dict[str, str] | None = None if raw_query else {}
 
     @classmethod
     def parse(cls, raw: str) -> Target:
@@ -40,21 +41,22 @@ class Target:
                     self._known.append((unquote_plus(name), unquote_plus(value), raw))
         return self._known
 
+    @property
+    def values(self) -> dict[str, str]:
+        """The parameters; of one that is given twice the last value."""
+        if self._values is None:
+            self._values = {name: value for name, value, _ in self._pairs}
+        return self._values
+
     def get(self, name: str) -> str | None:
         """The value of a parameter, the last one where it is given twice; `None` if it is not given."""
-        if not self.raw_query:
-            return None
-        found = [value for key, value, _ in self._pairs if key == name]
-        return found[-1] if found else None
+        known = self._values
+        return (self.values if known is None else known).get(name)
 
     def flag(self, name: str) -> bool:
         """Whether a boolean parameter is on: given, and not `false`."""
         value = self.get(name)
         return value is not None and value != "false"
-
-    def names(self) -> set[str]:
-        """The parameters that are given."""
-        return {name for name, _, _ in self._pairs}
 
     def at(self, raw_path: str) -> Target:
         """The same parameters on another path."""
@@ -62,7 +64,7 @@ class Target:
 
     def without(self, *names: str) -> Target:
         """The same target with some parameters taken out."""
-        if not self.raw_query or not self.names().intersection(names):
+        if self.values.keys().isdisjoint(names):
             return self
         kept = [raw for name, _, raw in self._pairs if name not in names]
         return Target(self.raw_path, "&".join(kept))
