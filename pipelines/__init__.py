@@ -11,7 +11,7 @@ Five nouns carry it:
 The engine, `pipelines._wasm`, is the Rust crate `wasm-runtime`; every loop over documents is there.
 """
 
-from pipelines.batch import Batch, Bulk, BulkError, Deadline, filter_path, keep_buffers, without_types
+from pipelines.batch import Batch, Bulk, BulkError, Deadline, filter_path, keep_buffers, release_buffers, without_types
 from pipelines.definition import PipelineDefinition, PipelineType
 from pipelines.errors import HeadraceError
 from pipelines.executor import Execution, Place, attempt, execute
@@ -32,5 +32,6 @@ __all__ = [
     "execute",
     "filter_path",
     "keep_buffers",
+    "release_buffers",
     "without_types",
 ]

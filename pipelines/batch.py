@@ -17,6 +17,7 @@ from pipelines._wasm import (
     check_object,
     filter_path,
     keep_buffers,
+    release_buffers,
     without_types,
 )
 
@@ -35,5 +36,6 @@ __all__ = [
     "check_object",
     "filter_path",
     "keep_buffers",
+    "release_buffers",
     "without_types",
 ]

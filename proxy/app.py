@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
+from pipelines import release_buffers
 from pipelines.association import Slots
 from pipelines.errors import HeadraceError, InvalidError, MissingError
 from pipelines.secrets import Secrets
@@ -83,7 +84,7 @@ class Proxy:
             metrics,
             Cursors(secret_of(settings.cursor_secret, settings.state_folder)),
             Permissions([role.strip() for role in settings.admin_roles.split(",") if role.strip()]),
-            Budget(settings.size("body_memory")),
+            Budget(settings.size("body_memory"), release_buffers),
             settings.seconds("client_timeout"),
             settings.size("max_body"),
         )

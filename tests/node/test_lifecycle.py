@@ -261,3 +261,26 @@ async def test_many_large_bulks_at_once_wait_for_room_and_none_fails(serve, dire
         await asyncio.sleep(0.02)
     assert [task.result() for task in tasks] == [200] * 16
     assert peak - before < 100 << 20, f"{(peak - before) >> 20} MiB for 96 MB of bulks"
+
+
+async def test_the_memory_of_a_burst_goes_back(serve, direct: Http, name: str):
+    """RSS after twenty bulks of 10 MB at once, which a pipeline works on: once it is quiet, it is about what it was."""
+    process, http = serve()
+    await process.ready(http)
+    await http.pipeline(name, "document", native("s", "set", field="x", value=1), native("d", "drop"))
+    action = ndjson({"index": {"_index": name}}, {"text": "word " * 200})
+    body = action * (10_000_000 // len(action))
+
+    async def one() -> int:
+        return (await http.post(f"/_bulk?pipeline={name}&filter_path=errors", body, headers=NDJSON)).status
+
+    assert await one() == 200
+    before, peaks = process.rss(), list[int]()
+    watching = asyncio.create_task(watch(process, peaks))
+    assert await asyncio.gather(*(one() for _ in range(20))) == [200] * 20
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert max(peaks) - before > 100 << 20, "the burst was none"
+    async with asyncio.timeout(30):
+        while process.rss() - before > 32 << 20:
+            await asyncio.sleep(0.2)

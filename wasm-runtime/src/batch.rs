@@ -501,6 +501,12 @@ pub fn check_object(text: &[u8]) -> Option<String> {
     valid::check_object(text).err().map(|e| e.0)
 }
 
+/// Tells the allocator to give back what it has kept and nobody uses.
+#[pyfunction]
+pub fn release_buffers(py: Python<'_>) {
+    py.detach(crate::runtime::release_buffers);
+}
+
 /// Tells the allocator to keep buffers for the next request; for processes that serve traffic.
 #[pyfunction]
 pub fn keep_buffers() {

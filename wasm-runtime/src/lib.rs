@@ -80,6 +80,7 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(bulk::without_types, m)?)?;
     m.add_function(wrap_pyfunction!(batch::check_object, m)?)?;
     m.add_function(wrap_pyfunction!(batch::keep_buffers, m)?)?;
+    m.add_function(wrap_pyfunction!(batch::release_buffers, m)?)?;
     m.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     Ok(())
 }

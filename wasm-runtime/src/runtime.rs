@@ -145,7 +145,7 @@ fn measure_rate() -> Option<f64> {
 /// Makes the allocator keep buffers of a bulk's size instead of giving each back to the system.
 ///
 /// Every body is a few fresh allocations of its own size; by default glibc maps and unmaps each of them, and the page
-/// faults cost more than the work on the bytes. Up to 64 MiB of free memory stays with the process.
+/// faults cost more than the work on the bytes. What stays with the process is given back by [`release_buffers`].
 pub fn keep_buffers() {
     #[cfg(target_env = "gnu")]
     // SAFETY: sets parameters of malloc, nothing else.
@@ -153,6 +153,15 @@ pub fn keep_buffers() {
         libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
         libc::mallopt(libc::M_TRIM_THRESHOLD, 64 << 20);
         libc::mallopt(libc::M_TOP_PAD, 1 << 20);
+    }
+}
+
+/// Gives memory that nobody uses back to the system: milliseconds for each hundred megabytes.
+pub fn release_buffers() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: may be called at any time, from any thread.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

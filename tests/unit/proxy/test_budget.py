@@ -4,11 +4,16 @@ import asyncio
 
 import pytest
 
+from proxy import budget as module
 from proxy.budget import Budget
 
 
+def never() -> None:
+    raise AssertionError("so few bytes leave nothing to give back")
+
+
 async def test_who_does_not_fit_waits_for_their_turn():
-    budget = Budget(10)
+    budget = Budget(10, release=never)
     order: list[str] = []
 
     async def take(name: str, size: int) -> int:
@@ -33,7 +38,7 @@ async def test_who_does_not_fit_waits_for_their_turn():
 
 @pytest.mark.parametrize("granted", [False, True])
 async def test_one_that_goes_away_leaves_nothing_behind(granted: bool):
-    budget = Budget(10)
+    budget = Budget(10, release=never)
     await budget.take(8)
     gone, after = asyncio.create_task(budget.take(8)), asyncio.create_task(budget.take(2))
     await asyncio.sleep(0)
@@ -50,7 +55,7 @@ async def test_one_that_goes_away_leaves_nothing_behind(granted: bool):
 
 
 async def test_what_is_owed_holds_others_back():
-    budget = Budget(10)
+    budget = Budget(10, release=never)
     await budget.take(4)
     budget.owe(9)
     waiting = asyncio.create_task(budget.take(1))
@@ -59,3 +64,36 @@ async def test_what_is_owed_holds_others_back():
     budget.give(13)
     assert await waiting == 1
     assert budget.free == 9
+
+
+async def test_memory_goes_back_once_many_bodies_are_gone_and_none_comes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "MANY", 6)
+    monkeypatch.setattr(module, "QUIET_SECONDS", 0.1)
+    released: list[float] = []
+    loop = asyncio.get_running_loop()
+    budget = Budget(10, release=lambda: released.append(loop.time()))
+    await budget.take(5)
+    budget.give(5)
+    await asyncio.sleep(0.2)
+    assert not released, "they were too few"
+    await budget.take(4)
+    await budget.take(4)
+    budget.give(4)
+    budget.give(4)
+    # Others that come and go put it off, and so does one that stays.
+    for _ in range(3):
+        await asyncio.sleep(0.06)
+        await budget.take(1)
+        budget.give(1)
+    last = loop.time()
+    await budget.take(1)
+    await asyncio.sleep(0.2)
+    assert not released
+    budget.give(1)
+    assert loop.time() - last >= 0.2
+    await asyncio.sleep(0.3)
+    assert len(released) == 1
+    await budget.take(5)
+    budget.give(5)
+    await asyncio.sleep(0.2)
+    assert len(released) == 1, "there have been no many since"
