@@ -1,18 +1,15 @@
 //! What a UDF can call: the field ABI (module `env`) and a fixed WASI stub set that grants nothing.
 //!
-//! Every address that a guest passes is checked against its memory; a wrong one is an error of that call (a trap with
-//! words), never of the host. Each call charges fuel for the bytes it walks, so that a guest cannot make the host work
-//! for free.
+//! Each call charges fuel for the bytes it walks, so that a guest cannot make the host work for free.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use wasmer::{
-    AsStoreRef, ExternType, Function, FunctionEnv, FunctionEnvMut, Imports, Memory, Module, RuntimeError, Store,
-};
+use wasmer::{ExternType, Function, FunctionEnv, Imports, Memory, Module, RuntimeError, Store};
 
 use crate::document::Meta;
+use crate::guest::{Env, Guest, read};
+use crate::outline::Outline;
 use crate::{json, valid};
 
 /// One line that a UDF logged.
@@ -28,9 +25,10 @@ pub struct Host {
     /// The document's context as the guest has changed it, if it has.
     pub ctx: Option<Vec<u8>>,
     /// Whether the document is a hit, whose fields are those of its `_source`.
-    hit: bool,
-    /// Parameters of the stage: one JSON object.
-    pub params: Arc<[u8]>,
+    pub hit: bool,
+    /// Parameters of the stage: one JSON object, and where its members are.
+    params: Arc<[u8]>,
+    members: Option<Outline>,
     pub fuel: *mut u64,
     pub log: Vec<LogLine>,
     pub log_budget: usize,
@@ -52,6 +50,7 @@ impl Host {
             edited: None,
             ctx: None,
             hit: false,
+            members: Outline::of(&params),
             params,
             fuel: std::ptr::null_mut(),
             log: Vec::new(),
@@ -82,7 +81,15 @@ impl Host {
         (self.edited.take(), self.ctx.take())
     }
 
-    fn text(&self) -> &[u8] {
+    /// The raw value of a parameter.
+    pub fn param(&self, name: &str) -> Option<&[u8]> {
+        self.charge(self.params.len());
+        let found = self.members.as_ref()?.get(&self.params, name)?;
+        Some(&self.params[found.value])
+    }
+
+    /// The document as the guest sees it now.
+    pub fn text(&self) -> &[u8] {
         match &self.edited {
             Some(edited) => edited,
             None if self.doc.is_null() => b"{}",
@@ -91,12 +98,12 @@ impl Host {
         }
     }
 
-    fn meta(&self) -> Option<&Meta> {
+    pub fn meta(&self) -> Option<&Meta> {
         // SAFETY: as above.
         unsafe { self.meta.as_ref() }
     }
 
-    fn ctx(&self) -> &[u8] {
+    pub fn ctx(&self) -> &[u8] {
         self.ctx.as_deref().or_else(|| self.meta().map(Meta::ctx)).unwrap_or(b"{}")
     }
 
@@ -117,86 +124,6 @@ impl Host {
         self.log_budget -= text.len().max(1).min(self.log_budget);
         self.log.push((level, String::from_utf8_lossy(text).trim_end().to_owned()));
     }
-}
-
-pub type Env<'a> = FunctionEnvMut<'a, Host>;
-
-fn outside(ptr: i32, len: usize) -> RuntimeError {
-    RuntimeError::new(format!("the UDF passed {len} bytes at address {} that are outside its memory", ptr as u32))
-}
-
-/// The guest's memory. Whoever holds a part of it must not write into it, nor let the guest run.
-fn memory<'e>(env: &'e Env<'_>, ptr: i32, len: usize) -> Result<&'e [u8], RuntimeError> {
-    let memory = env.data().memory.as_ref().ok_or_else(|| outside(ptr, len))?;
-    let store = env.as_store_ref();
-    let view = memory.view(&store);
-    if view.data_size() == 0 {
-        return Ok(&[]);
-    }
-    // SAFETY: the guest is suspended in this call, and its memory is not shared and neither grows nor goes meanwhile.
-    Ok(unsafe { std::slice::from_raw_parts(view.data_ptr(), view.data_size() as usize) })
-}
-
-/// A part of the guest's memory: see [`memory`].
-fn seen<'e>(env: &'e Env<'_>, ptr: i32, len: i32) -> Result<&'e [u8], RuntimeError> {
-    let (at, len) = (ptr as u32 as usize, len as u32 as usize);
-    let memory = memory(env, ptr, len)?;
-    at.checked_add(len).and_then(|end| memory.get(at..end)).ok_or_else(|| outside(ptr, len))
-}
-
-pub fn read(env: &Env<'_>, ptr: i32, len: i32) -> Result<Vec<u8>, RuntimeError> {
-    seen(env, ptr, len).map(<[u8]>::to_vec)
-}
-
-pub fn write(env: &Env<'_>, ptr: i32, bytes: &[u8]) -> Result<(), RuntimeError> {
-    let memory = env.data().memory.as_ref().ok_or_else(|| outside(ptr, bytes.len()))?;
-    let store = env.as_store_ref();
-    let view = memory.view(&store);
-    view.write(u64::from(ptr as u32), bytes).map_err(|_| outside(ptr, bytes.len()))
-}
-
-/// The text of a field path or a parameter name, in the guest's memory: see [`memory`].
-fn name<'e>(env: &'e Env<'_>, ptr: i32, len: i32) -> Result<&'e str, RuntimeError> {
-    if !(0..=4096).contains(&len) {
-        return Err(RuntimeError::new("the UDF passed a field name longer than 4096 bytes"));
-    }
-    std::str::from_utf8(seen(env, ptr, len)?)
-        .map_err(|_| RuntimeError::new("the UDF passed a field name that is not UTF-8"))
-}
-
-/// Writes `text` for the guest; the i32 at `len_ptr` is the capacity on entry and the length on exit.
-/// False (nothing written but the needed length) if it does not fit.
-fn give_text(env: &Env<'_>, text: &[u8], out: i32, len_ptr: i32) -> Result<bool, RuntimeError> {
-    let capacity = seen(env, len_ptr, 4)?.first_chunk().map_or(0, |four| u32::from_le_bytes(*four)) as usize;
-    env.data().charge(text.len());
-    write(env, len_ptr, &(text.len() as u32).to_le_bytes())?;
-    if text.len() > capacity {
-        return Ok(false);
-    }
-    write(env, out, text)?;
-    Ok(true)
-}
-
-/// Members of a hit that a field path may begin with; any other path is one of the hit's `_source`.
-const OF_HIT: [&str; 4] = ["fields", "highlight", "sort", "matched_queries"];
-
-/// The path of a field: that of a hit's document begins in its `_source`.
-fn path<'e>(env: &'e Env<'_>, ptr: i32, len: i32) -> Result<Cow<'e, str>, RuntimeError> {
-    let path = name(env, ptr, len)?;
-    if !env.data().hit {
-        return Ok(Cow::Borrowed(path));
-    }
-    let head = path.split(['.', '[']).next().unwrap_or("");
-    let own = head.starts_with('_') || OF_HIT.contains(&head);
-    Ok(if own { Cow::Borrowed(path) } else { Cow::Owned(format!("_source.{path}")) })
-}
-
-/// The raw value of a field of the document.
-fn field<'e>(env: &'e Env<'_>, ptr: i32, len: i32) -> Result<Option<&'e [u8]>, RuntimeError> {
-    let path = path(env, ptr, len)?;
-    let text = env.data().text();
-    env.data().charge(text.len());
-    Ok(json::find(text, &path).map(|range| &text[range]))
 }
 
 fn as_f64(raw: &[u8]) -> Option<f64> {
@@ -223,41 +150,45 @@ fn as_bool(raw: &[u8]) -> Option<bool> {
 }
 
 fn has_field(env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<i32, RuntimeError> {
-    Ok(i32::from(field(&env, ptr, len)?.is_some()))
+    Ok(i32::from(Guest::of(&env).field(ptr, len)?.is_some()))
 }
 
 fn get_field_string(env: Env<'_>, _ctx: i64, ptr: i32, len: i32, out: i32, cap: i32) -> Result<i32, RuntimeError> {
-    let Some(raw) = field(&env, ptr, len)? else { return Ok(0) };
-    let Some(text) = json::string(raw) else { return Ok(0) };
-    Ok(i32::from(give_text(&env, text.as_bytes(), out, cap)?))
+    let mut guest = Guest::of(&env);
+    let Some(text) = guest.field(ptr, len)?.and_then(json::string) else { return Ok(0) };
+    Ok(i32::from(guest.give_text(text.as_bytes(), out, cap)?))
 }
 
 fn get_field_i64(env: Env<'_>, _ctx: i64, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
-    let Some(value) = field(&env, ptr, len)?.and_then(as_i64) else { return Ok(0) };
-    write(&env, out, &value.to_le_bytes()).map(|()| 1)
+    let mut guest = Guest::of(&env);
+    let Some(value) = guest.field(ptr, len)?.and_then(as_i64) else { return Ok(0) };
+    guest.write(out, &value.to_le_bytes()).map(|()| 1)
 }
 
 fn get_field_f64(env: Env<'_>, _ctx: i64, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
-    let Some(value) = field(&env, ptr, len)?.and_then(as_f64) else { return Ok(0) };
-    write(&env, out, &value.to_le_bytes()).map(|()| 1)
+    let mut guest = Guest::of(&env);
+    let Some(value) = guest.field(ptr, len)?.and_then(as_f64) else { return Ok(0) };
+    guest.write(out, &value.to_le_bytes()).map(|()| 1)
 }
 
 fn get_field_bool(env: Env<'_>, _ctx: i64, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
-    let Some(value) = field(&env, ptr, len)?.and_then(as_bool) else { return Ok(0) };
-    write(&env, out, &i32::from(value).to_le_bytes()).map(|()| 1)
+    let mut guest = Guest::of(&env);
+    let Some(value) = guest.field(ptr, len)?.and_then(as_bool) else { return Ok(0) };
+    guest.write(out, &i32::from(value).to_le_bytes()).map(|()| 1)
 }
 
 fn get_field_int64(env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<i64, RuntimeError> {
-    Ok(field(&env, ptr, len)?.and_then(as_i64).unwrap_or(0))
+    Ok(Guest::of(&env).field(ptr, len)?.and_then(as_i64).unwrap_or(0))
 }
 
 fn get_field_float64(env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<f64, RuntimeError> {
-    Ok(field(&env, ptr, len)?.and_then(as_f64).unwrap_or(0.0))
+    Ok(Guest::of(&env).field(ptr, len)?.and_then(as_f64).unwrap_or(0.0))
 }
 
 fn get_document_id(env: Env<'_>, _ctx: i64, out: i32, cap: i32) -> Result<i32, RuntimeError> {
-    let Some(id) = env.data().meta().and_then(|m| m.id.as_deref()) else { return Ok(0) };
-    Ok(i32::from(give_text(&env, id.as_bytes(), out, cap)?))
+    let mut guest = Guest::of(&env);
+    let Some(id) = guest.host.meta().and_then(|m| m.id.as_deref()) else { return Ok(0) };
+    Ok(i32::from(guest.give_text(id.as_bytes(), out, cap)?))
 }
 
 fn get_score(env: Env<'_>, _ctx: i64) -> f64 {
@@ -269,36 +200,32 @@ const ABSENT: i32 = 1;
 const WRONG_TYPE: i32 = 2;
 const TOO_SMALL: i32 = 3;
 
-/// The raw value of a parameter of the stage.
-fn param<'e>(env: &'e Env<'_>, ptr: i32, len: i32) -> Result<Option<&'e [u8]>, RuntimeError> {
-    let key = name(env, ptr, len)?;
-    let params = &env.data().params;
-    env.data().charge(params.len());
-    Ok(json::get(params, json::skip_ws(params, 0), key).map(|e| &params[e.value]))
-}
-
 fn get_param_string(env: Env<'_>, ptr: i32, len: i32, out: i32, cap: i32) -> Result<i32, RuntimeError> {
-    let Some(raw) = param(&env, ptr, len)? else { return Ok(ABSENT) };
+    let mut guest = Guest::of(&env);
+    let Some(raw) = guest.param(ptr, len)? else { return Ok(ABSENT) };
     let Some(text) = json::string(raw) else { return Ok(WRONG_TYPE) };
-    Ok(if give_text(&env, text.as_bytes(), out, cap)? { OK } else { TOO_SMALL })
+    Ok(if guest.give_text(text.as_bytes(), out, cap)? { OK } else { TOO_SMALL })
 }
 
 fn get_param_i64(env: Env<'_>, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
-    let Some(raw) = param(&env, ptr, len)? else { return Ok(ABSENT) };
+    let mut guest = Guest::of(&env);
+    let Some(raw) = guest.param(ptr, len)? else { return Ok(ABSENT) };
     let Some(value) = as_i64(raw) else { return Ok(WRONG_TYPE) };
-    write(&env, out, &value.to_le_bytes()).map(|()| OK)
+    guest.write(out, &value.to_le_bytes()).map(|()| OK)
 }
 
 fn get_param_f64(env: Env<'_>, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
-    let Some(raw) = param(&env, ptr, len)? else { return Ok(ABSENT) };
+    let mut guest = Guest::of(&env);
+    let Some(raw) = guest.param(ptr, len)? else { return Ok(ABSENT) };
     let Some(value) = as_f64(raw) else { return Ok(WRONG_TYPE) };
-    write(&env, out, &value.to_le_bytes()).map(|()| OK)
+    guest.write(out, &value.to_le_bytes()).map(|()| OK)
 }
 
 fn get_param_bool(env: Env<'_>, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
-    let Some(raw) = param(&env, ptr, len)? else { return Ok(ABSENT) };
+    let mut guest = Guest::of(&env);
+    let Some(raw) = guest.param(ptr, len)? else { return Ok(ABSENT) };
     let Some(value) = as_bool(raw) else { return Ok(WRONG_TYPE) };
-    write(&env, out, &i32::from(value).to_le_bytes()).map(|()| OK)
+    guest.write(out, &i32::from(value).to_le_bytes()).map(|()| OK)
 }
 
 fn log_level(mut env: Env<'_>, level: i32, ptr: i32, len: i32) -> Result<(), RuntimeError> {
@@ -318,9 +245,10 @@ const ROOM: usize = 128;
 
 /// Replaces the field by the raw JSON `value`: 1 = written, 0 = the path leads through something else.
 fn put(env: &mut Env<'_>, ptr: i32, len: i32, value: &[u8]) -> Result<i32, RuntimeError> {
-    let path = path(env, ptr, len)?;
-    let text = env.data().text();
-    env.data().charge(text.len() + value.len());
+    let guest = Guest::of(env);
+    let path = guest.path(ptr, len)?;
+    let text = guest.host.text();
+    guest.host.charge(text.len() + value.len());
     let Ok(edit) = json::change(text, &path, value) else { return Ok(0) };
     let host = env.data_mut();
     match &mut host.edited {
@@ -358,21 +286,21 @@ fn set_field_json(mut env: Env<'_>, _c: i64, p: i32, l: i32, vp: i32, vl: i32) -
 }
 
 fn remove_field(mut env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<i32, RuntimeError> {
-    let path = path(&env, ptr, len)?;
-    let text = env.data().text();
-    env.data().charge(text.len());
-    let Some(edited) = json::remove(text, &path) else { return Ok(0) };
+    let guest = Guest::of(&env);
+    let text = guest.host.text();
+    guest.host.charge(text.len());
+    let Some(edited) = json::remove(text, &guest.path(ptr, len)?) else { return Ok(0) };
     env.data_mut().edited = Some(edited);
     Ok(1)
 }
 
 /// A member of the document's context as JSON text; the same codes as parameters.
 fn get_ctx_json(env: Env<'_>, ptr: i32, len: i32, out: i32, cap: i32) -> Result<i32, RuntimeError> {
-    let key = name(&env, ptr, len)?;
-    let ctx = env.data().ctx();
-    env.data().charge(ctx.len());
-    let Some(entry) = json::get(ctx, json::skip_ws(ctx, 0), key) else { return Ok(ABSENT) };
-    Ok(if give_text(&env, &ctx[entry.value], out, cap)? { OK } else { TOO_SMALL })
+    let mut guest = Guest::of(&env);
+    let ctx = guest.host.ctx();
+    guest.host.charge(ctx.len());
+    let Some(entry) = json::get(ctx, json::skip_ws(ctx, 0), guest.name(ptr, len)?) else { return Ok(ABSENT) };
+    Ok(if guest.give_text(&ctx[entry.value], out, cap)? { OK } else { TOO_SMALL })
 }
 
 /// Largest context that UDFs may write for one document, in bytes.
@@ -380,7 +308,7 @@ pub const MAX_CTX: usize = 64 << 10;
 
 /// Writes a member of the document's context: 1 = written, 0 = not JSON, or the context would grow over its limit.
 fn set_ctx_json(mut env: Env<'_>, ptr: i32, len: i32, vp: i32, vl: i32) -> Result<i32, RuntimeError> {
-    let key = name(&env, ptr, len)?.to_owned();
+    let key = Guest::of(&env).name(ptr, len)?.to_owned();
     let value = read(&env, vp, vl)?;
     let mut meta = Meta { ctx: Some(env.data().ctx().to_vec()), ..Meta::default() };
     env.data().charge(meta.ctx().len() + value.len());

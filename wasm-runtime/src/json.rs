@@ -207,6 +207,9 @@ fn locate(text: &[u8], start: usize, name: &str) -> (Option<Entry>, usize) {
 /// Where a dotted path leads; a number names an array's element, `tags[0]` is taken as `tags.0`.
 pub fn find(text: &[u8], path: &str) -> Option<Range<usize>> {
     let start = skip_ws(text, 0);
+    if !path.bytes().any(|c| c == b'.' || c == b'[') {
+        return step(text, start, path);
+    }
     let mut parts = segments(path);
     let first = step(text, start, &parts.next()?)?;
     parts.try_fold(first, |here, part| step(text, here.start, &part))

@@ -19,6 +19,7 @@ pub mod effect;
 pub mod error;
 pub mod exact;
 pub mod filter_path;
+pub mod guest;
 pub mod hits;
 pub mod host;
 pub mod instance;

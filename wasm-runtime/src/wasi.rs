@@ -4,7 +4,8 @@
 
 use wasmer::{Function, FunctionEnv, RuntimeError, Store};
 
-use crate::host::{Env, Host, read, write};
+use crate::guest::{Env, read, write};
+use crate::host::Host;
 
 const BADF: i32 = 8;
 const NOSYS: i32 = 52;
