@@ -56,11 +56,25 @@ async def template(call: Call) -> web.StreamResponse:
     if not await choice.concerned(call, expression, QUERY, RESULT):
         return await passthrough(call)
     call.require_json()
+    await _check_url(call)
     rendered = await render(call, await call.text())
     # Beside a template the URL has no other effect on the body (measured on 3.8.0).
     call.target = call.target.without(*(name for name in codec.FOLDED if name != "track_total_hits"))
     call.target = call.target.at(call.target.raw_path.rstrip("/").removesuffix("/template"))
     return await serve(Searching(call, expression, rendered, changed=True, rendered=True), snapshot)
+
+
+async def _check_url(call: Call) -> None:
+    """Has the cluster read what the URL says beside a template: it has no effect, but may be wrong.
+
+    Raises ClusterRefusedError.
+    """
+    if call.target.values.keys().isdisjoint(codec.FOLDED):
+        return
+    nothing = b'{"source":{"size":0,"query":{"match_none":{}}}}'
+    target = call.target.without("scroll", "filter_path", "search_pipeline", "query_pipeline", "result_pipeline")
+    answer = await call.ask("POST", target.raw, nothing)
+    answer.require_ok()
 
 
 async def render(call: Call, body: bytes) -> bytes:

@@ -144,13 +144,18 @@ async def test_a_search_that_fails_in_its_pipeline_is_its_own_error(through: Htt
     assert alone["responses"][0]["error"]["type"] == "udf_trap_exception"
 
 
-async def test_templates_are_rendered_first(through: Http, filled: str):
+async def test_templates_are_rendered_first(through: Http, direct: Http, filled: str):
     template = {"source": '{"query":{"range":{"n":{"gte":"{{from}}"}}},"size":10}', "params": {"from": 3}}
     answer = await through.post(f"/{filled}/_search/template?sort=n", template)
     masked(answer, 3)
     lines = f"{{}}\n{json.dumps(template)}\n"
     several = (await through.post(f"/{filled}/_msearch/template", lines, headers=NDJSON)).json["responses"][0]
     assert [hit["_source"]["w"] for hit in several["hits"]["hits"]] == ["***"] * 3
+    for wrong in ("size=-1", "from=x", "terminate_after=-1", "explain=perhaps", "timeout=soon"):
+        told = await through.post(f"/{filled}/_search/template?{wrong}", template)
+        same = await direct.post(f"/{filled}/_search/template?{wrong}", template)
+        assert (told.status, told.error["reason"]) == (same.status, same.error["reason"]), wrong
+        assert told.status == 400
     broken = await through.post(f"/{filled}/_search/template", {"id": "not-there"})
     assert broken.status == 404, broken.body
 
