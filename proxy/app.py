@@ -174,8 +174,7 @@ class Proxy:
         call.params = params.copy()
         if handler is routes.PASSTHROUGH and call.target.segments[:1] and call.target.segments[0] in routes.OURS:
             raise _no_such_endpoint(call)
-        if not registry_guard.BODIES.isdisjoint(call.target.segments):
-            await registry_guard.refuse_in_body(call)
+        await registry_guard.refuse_in_body(call)
         return await handler(call)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import aiohttp
 from aiohttp import hdrs
@@ -99,7 +99,7 @@ class PooledExchanges:
     def __init__(self, ssl_context: ssl.SSLContext | bool, connect: float, read: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, ssl=ssl_context)
-        self._connector._factory = partial(_protocol, self._loop)
+        self._connector._factory = cast("partial[ResponseHandler]", partial(_Protocol, self._loop))
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect)
         self._read_seconds = read
         self._nodes: dict[str, _Known] = {}
@@ -237,10 +237,6 @@ class _Protocol(ResponseHandler):
             self._read_timeout_handle = None
 
 
-def _protocol(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
-    return _Protocol(loop)
-
-
 class _Known(NamedTuple):
     """What is known of a node: as the connector wants it, its `Host` line, and the connections that nobody uses."""
 
@@ -260,21 +256,23 @@ class Idle:
         self._waiting: deque[tuple[Connection, float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
+    @staticmethod
+    def _usable(connection: Connection) -> bool:
+        protocol = connection.protocol
+        return protocol is not None and protocol.is_connected() and not protocol.should_close
+
     def take(self) -> Connection | None:
         """One that can be used, if there is any."""
         while self._waiting:
             connection, since = self._waiting.pop()
-            protocol = connection.protocol
-            fresh = self._loop.time() - since < IDLE_SECONDS
-            if fresh and protocol is not None and protocol.is_connected() and not protocol.should_close:
+            if self._loop.time() - since < IDLE_SECONDS and self._usable(connection):
                 return connection
             connection.close()
         return None
 
     def give(self, connection: Connection) -> None:
         """Takes back one whose exchange is over, or closes it where that was not whole."""
-        protocol = connection.protocol
-        if protocol is None or protocol.should_close or not protocol.is_connected():
+        if not self._usable(connection):
             connection.close()
             return
         self._waiting.append((connection, self._loop.time()))

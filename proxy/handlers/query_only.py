@@ -36,7 +36,7 @@ def _surface(
     """A handler that has `write` put what query pipelines make of the request into its body."""
 
     async def handler(call: Call) -> web.StreamResponse:
-        if "_explain" in call.target.segments and call.target.values.keys() & _SHOWS:
+        if "_explain" in call.target.segments and call.target.has_any(_SHOWS):
             await refuse_protected(call)
         if QUERY not in call.snapshot.types:
             return await call.stream_on()

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from proxy.handlers.call import Call
 
-BODIES = frozenset({"_mget", "_msearch", "_mtermvectors", "_reindex", "_aliases"})
-"""Surfaces whose bodies name indexes."""
+_BODIES = frozenset({"_mget", "_msearch", "_mtermvectors", "_reindex", "_aliases"})
 
 
 def refuse_in_path(call: Call) -> None:
@@ -29,8 +28,10 @@ def refuse_in_path(call: Call) -> None:
 
 
 async def refuse_in_body(call: Call) -> None:
-    """The same for the body of one of [`BODIES`]; one that is not JSON is left to the cluster."""
-    surface = next(part for part in call.target.segments if part in BODIES)
+    """The same for the bodies of surfaces that name indexes there; one that is not JSON is left to the cluster."""
+    if _BODIES.isdisjoint(call.target.segments):
+        return
+    surface = next(part for part in call.target.segments if part in _BODIES)
     if not call.request.body_exists or not call.speaks_json:
         return
     body = await call.text()

@@ -69,7 +69,7 @@ async def _check_url(call: Call) -> None:
 
     Raises ClusterRefusedError.
     """
-    if call.target.values.keys().isdisjoint(codec.FOLDED):
+    if not call.target.has_any(codec.FOLDED):
         return
     nothing = b'{"source":{"size":0,"query":{"match_none":{}}}}'
     target = call.target.without("scroll", "filter_path", "search_pipeline", "query_pipeline", "result_pipeline")

@@ -27,7 +27,7 @@ ADDED = frozenset({"sort", "docvalue_fields"})
 def folded(target: Target) -> dict[str, Any]:
     """What the URL says of the body: body keys and their values, to be written over those of the body."""
     out: dict[str, Any] = {}
-    if target.values.keys().isdisjoint(FOLDED):
+    if not target.has_any(FOLDED):
         return out
     if (query := folded_query(target)) is not None:
         out["query"] = query

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_plus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @lru_cache(maxsize=1024)
@@ -50,8 +54,11 @@ class Target:
 
     def get(self, name: str) -> str | None:
         """The value of a parameter, the last one where it is given twice; `None` if it is not given."""
-        known = self._values
-        return (self.values if known is None else known).get(name)
+        return self.values.get(name)
+
+    def has_any(self, names: Iterable[str]) -> bool:
+        """Whether one of these parameters is given."""
+        return not self.values.keys().isdisjoint(names)
 
     def flag(self, name: str) -> bool:
         """Whether a boolean parameter is on: given, and not `false`."""
@@ -64,7 +71,7 @@ class Target:
 
     def without(self, *names: str) -> Target:
         """The same target with some parameters taken out."""
-        if self.values.keys().isdisjoint(names):
+        if not self.has_any(names):
             return self
         kept = [raw for name, _, raw in self._pairs if name not in names]
         return Target(self.raw_path, "&".join(kept))

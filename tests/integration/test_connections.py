@@ -9,7 +9,7 @@ import pytest
 
 from proxy import connections
 from proxy.connections import PooledExchanges
-from tests.integration.test_passthrough import Cluster, answer
+from tests.cluster import Cluster, answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

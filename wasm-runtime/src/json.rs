@@ -207,12 +207,17 @@ fn locate(text: &[u8], start: usize, name: &str) -> (Option<Entry>, usize) {
 /// Where a dotted path leads; a number names an array's element, `tags[0]` is taken as `tags.0`.
 pub fn find(text: &[u8], path: &str) -> Option<Range<usize>> {
     let start = skip_ws(text, 0);
-    if !path.bytes().any(|c| c == b'.' || c == b'[') {
+    if is_plain(path) {
         return step(text, start, path);
     }
     let mut parts = segments(path);
     let first = step(text, start, &parts.next()?)?;
     parts.try_fold(first, |here, part| step(text, here.start, &part))
+}
+
+/// Whether a path has one part only.
+pub fn is_plain(path: &str) -> bool {
+    !path.bytes().any(|c| matches!(c, b'.' | b'['))
 }
 
 /// The parts of a dotted path; `a[0].b` gives `a`, `0`, `b`.
@@ -292,7 +297,7 @@ pub fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Edit, PathError> 
         return Err("path cannot be null nor empty".to_owned());
     }
     let mut here = skip_ws(text, 0);
-    if !path.contains(['.', '[']) && text.get(here) == Some(&b'{') {
+    if is_plain(path) && text.get(here) == Some(&b'{') {
         return Ok(match locate(text, here, path) {
             (Some(entry), _) => Edit::new(entry.value, value),
             (None, end) => insertion(text, here, end, path, value),

@@ -34,6 +34,7 @@ pub mod metadata;
 pub mod module;
 pub mod native;
 pub mod outline;
+pub mod places;
 pub mod quick;
 pub mod runtime;
 pub mod snapshot;

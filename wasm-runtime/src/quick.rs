@@ -122,7 +122,7 @@ fn is_document(expr: &IdedExpr, names: &[String]) -> bool {
 /// `doc.a.b` as `a.b`.
 fn path(expr: &IdedExpr, names: &[String]) -> Option<String> {
     let Expr::Select(select) = &expr.expr else { return None };
-    if select.test || select.field.contains(['.', '[']) {
+    if select.test || !json::is_plain(&select.field) {
         return None;
     }
     if is_document(&select.operand, names) {
