@@ -463,7 +463,7 @@ impl Batch {
                     Ok(text) => results
                         .next()
                         .unwrap_or_else(|| Err(Fault::result("the UDF gave no result")))
-                        .and_then(|g| contract.apply(text, g.output, g.edited).map(|effect| (effect, g.ctx))),
+                        .and_then(|g| contract.apply(text, g.output, g.changed).map(|effect| (effect, g.ctx))),
                 });
             }
             drop(widened);

@@ -8,7 +8,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use memchr::{memchr, memchr2};
-use pyo3::exceptions::PyIndexError;
+use pyo3::exceptions::{PyIndexError, PyMemoryError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
@@ -261,16 +262,8 @@ impl Bulk {
             return Ok(None);
         }
         let pieces = py.detach(|| bulk_body::pieces(self));
-        let length = pieces.iter().map(bulk_body::Piece::len).sum();
-        PyBytes::new_with(py, length, |mut out| {
-            for piece in &pieces {
-                let (here, rest) = out.split_at_mut(piece.len());
-                here.copy_from_slice(piece.bytes(self));
-                out = rest;
-            }
-            Ok(())
-        })
-        .map(Some)
+        let parts: Vec<&[u8]> = pieces.iter().map(|piece| piece.bytes(self)).collect();
+        joined(py, &parts).map(Some)
     }
 
     /// The answer for the client: the cluster's items and ours, in the order of the request.
@@ -296,6 +289,22 @@ fn kept(made: &mut Vec<u8>, text: Text, before: usize) -> Option<Range<usize>> {
             on_one_line(&mut made[from..]);
             Some(from..made.len())
         }
+    }
+}
+
+/// Parts as one; [`PyBytes::new_with`] would write zeros over it all first.
+fn joined<'py>(py: Python<'py>, parts: &[&[u8]]) -> PyResult<Bound<'py, PyBytes>> {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let size = isize::try_from(length).map_err(|_| PyMemoryError::new_err("a bulk longer than the memory"))?;
+    // SAFETY: a new object of `length` bytes that nobody else knows yet; the parts fill all of them.
+    unsafe {
+        let bytes = Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), size))?;
+        let mut to = ffi::PyBytes_AsString(bytes.as_ptr()).cast::<u8>();
+        for part in parts {
+            std::ptr::copy_nonoverlapping(part.as_ptr(), to, part.len());
+            to = to.add(part.len());
+        }
+        Ok(bytes.cast_into_unchecked())
     }
 }
 

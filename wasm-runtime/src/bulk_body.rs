@@ -17,18 +17,7 @@ pub enum Piece {
 }
 
 impl Piece {
-    /// Its length in bytes.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Body(range) | Self::Made(range) => range.len(),
-            Self::New(text) => text.len(),
-        }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
+    /// Its text.
     pub fn bytes<'b>(&'b self, bulk: &'b Bulk) -> &'b [u8] {
         match self {
             Self::Body(range) => &bulk.body[range.clone()],

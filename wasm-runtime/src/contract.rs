@@ -3,8 +3,9 @@
 use crate::document::Kind;
 use crate::effect::Effect;
 use crate::error::Fault;
+use crate::host::Changed;
 use crate::instance::Output;
-use crate::{json, valid};
+use crate::{json, outline, valid};
 
 /// Documents that one may become.
 const MOST_PARTS: usize = 10_000;
@@ -18,24 +19,27 @@ pub struct Contract {
 }
 
 impl Contract {
+    /// `changed`: what host functions did to the document.
+    ///
     /// # Errors
     /// The fault of a UDF that broke the contract.
-    pub fn apply(&self, text: &[u8], output: Output, edited: Option<Vec<u8>>) -> Result<Effect, Fault> {
+    pub fn apply(&self, text: &[u8], output: Output, changed: Option<Changed>) -> Result<Effect, Fault> {
         match output {
-            Output::Keep(true) | Output::Json(None) => Ok(kept(edited)),
+            Output::Keep(true) | Output::Json(None) => Ok(kept(changed)),
             Output::Keep(false) => self.filtered(),
-            Output::Number(number) => self.number(edited.as_deref().unwrap_or(text), number.into_bytes()),
-            Output::Json(Some(answer)) => self.answer(text, answer, edited),
+            Output::Number(number) => self.number(now(text, &changed), number.into_bytes()),
+            Output::Json(Some(answer)) => self.answer(text, answer, changed),
         }
     }
 
-    /// `edited`: the document as host functions changed it.
-    fn answer(&self, text: &[u8], answer: Vec<u8>, edited: Option<Vec<u8>>) -> Result<Effect, Fault> {
-        valid::check(&answer).map_err(|e| Fault::result(format!("the UDF's answer is {}", e.0)))?;
+    fn answer(&self, text: &[u8], answer: Vec<u8>, changed: Option<Changed>) -> Result<Effect, Fault> {
+        if outline::known(text, |known| valid::still_valid(known, text, &answer)) != Some(true) {
+            valid::check(&answer).map_err(|e| Fault::result(format!("the UDF's answer is {}", e.0)))?;
+        }
         let answer = trim(answer);
-        let text = edited.as_deref().unwrap_or(text);
+        let text = now(text, &changed);
         match answer[0] {
-            b'n' | b't' => Ok(kept(edited)),
+            b'n' | b't' => Ok(kept(changed)),
             b'f' => self.filtered(),
             b'{' if self.merge => Ok(Effect::Replaced(json::merge(text, &answer))),
             b'{' => Ok(Effect::Replaced(answer)),
@@ -97,8 +101,17 @@ impl Contract {
 }
 
 /// The document as it came to the UDF, or as host functions changed it.
-fn kept(edited: Option<Vec<u8>>) -> Effect {
-    edited.map_or(Effect::Unchanged, Effect::Replaced)
+fn now<'t>(text: &'t [u8], changed: &'t Option<Changed>) -> &'t [u8] {
+    changed.as_ref().map_or(text, |changed| changed.of(text))
+}
+
+/// The same as what the stage does to the document.
+fn kept(changed: Option<Changed>) -> Effect {
+    match changed {
+        None => Effect::Unchanged,
+        Some(Changed::Once(edit, _)) => Effect::Edited(edit),
+        Some(Changed::Text(text)) => Effect::Replaced(text),
+    }
 }
 
 /// A hit with its new score.

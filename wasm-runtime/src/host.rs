@@ -2,6 +2,7 @@
 //!
 //! Each call charges fuel for the bytes it walks, so that a guest cannot make the host work for free.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,19 +10,38 @@ use wasmer::{ExternType, Function, FunctionEnv, Imports, Memory, Module, Runtime
 
 use crate::document::Meta;
 use crate::guest::{Env, Guest, read};
+use crate::json::Edit;
 use crate::outline::Outline;
 use crate::{json, valid};
 
 /// One line that a UDF logged.
 pub type LogLine = (i32, String);
 
+/// What a guest did to the document.
+#[derive(Debug)]
+pub enum Changed {
+    /// One change. Its text is made where the guest asks for it; most guests write one field last of all.
+    Once(Edit, OnceCell<Vec<u8>>),
+    Text(Vec<u8>),
+}
+
+impl Changed {
+    /// The new text of `text`.
+    pub fn of(&self, text: &[u8]) -> &[u8] {
+        match self {
+            Self::Once(edit, made) => made.get_or_init(|| edit.applied_in(text, Vec::new(), ROOM)),
+            Self::Text(text) => text,
+        }
+    }
+}
+
 /// The document in work, as the host functions see it.
 pub struct Host {
     pub memory: Option<Memory>,
     doc: *const [u8],
     meta: *const Meta,
-    /// The document as the guest has changed it, if it has.
-    pub edited: Option<Vec<u8>>,
+    /// What the guest did to the document, if it did.
+    changed: Option<Changed>,
     /// The document's context as the guest has changed it, if it has.
     pub ctx: Option<Vec<u8>>,
     /// Whether the document is a hit, whose fields are those of its `_source`.
@@ -47,7 +67,7 @@ impl Host {
             memory: None,
             doc: std::ptr::slice_from_raw_parts(std::ptr::null(), 0),
             meta: std::ptr::null(),
-            edited: None,
+            changed: None,
             ctx: None,
             hit: false,
             members: Outline::of(&params),
@@ -69,16 +89,16 @@ impl Host {
         self.doc = doc;
         self.meta = meta;
         self.hit = hit;
-        self.edited = None;
+        self.changed = None;
         self.ctx = None;
         self.log_budget = log_budget;
     }
 
-    /// Ends what `enter` began; gives the document and its context back if the guest changed them.
-    pub fn leave(&mut self) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
+    /// Ends what `enter` began; gives what the guest did to the document, and the document's context if it changed that.
+    pub fn leave(&mut self) -> (Option<Changed>, Option<Vec<u8>>) {
         self.doc = std::ptr::slice_from_raw_parts(std::ptr::null(), 0);
         self.meta = std::ptr::null();
-        (self.edited.take(), self.ctx.take())
+        (self.changed.take(), self.ctx.take())
     }
 
     /// The raw value of a parameter.
@@ -90,12 +110,29 @@ impl Host {
 
     /// The document as the guest sees it now.
     pub fn text(&self) -> &[u8] {
-        match &self.edited {
-            Some(edited) => edited,
-            None if self.doc.is_null() => b"{}",
+        let came = if self.doc.is_null() {
+            b"{}"
+        } else {
             // SAFETY: between `enter` and `leave` the document is alive.
-            None => unsafe { &*self.doc },
-        }
+            unsafe { &*self.doc }
+        };
+        self.changed.as_ref().map_or(came, |changed| changed.of(came))
+    }
+
+    /// Changes the document as the guest sees it now: `edit` is of [`Self::text`].
+    fn change(&mut self, edit: Edit) {
+        let before = match self.changed.take() {
+            Some(Changed::Text(text)) => Some(text),
+            Some(Changed::Once(_, made)) => made.into_inner(),
+            None => None,
+        };
+        self.changed = Some(match before {
+            Some(mut text) => {
+                edit.apply_to(&mut text);
+                Changed::Text(text)
+            }
+            None => Changed::Once(edit, OnceCell::new()),
+        });
     }
 
     pub fn meta(&self) -> Option<&Meta> {
@@ -250,11 +287,7 @@ fn put(env: &mut Env<'_>, ptr: i32, len: i32, value: &[u8]) -> Result<i32, Runti
     let text = guest.host.text();
     guest.host.charge(text.len() + value.len());
     let Ok(edit) = json::change(text, &path, value) else { return Ok(0) };
-    let host = env.data_mut();
-    match &mut host.edited {
-        Some(edited) => edit.apply_to(edited),
-        None => host.edited = Some(edit.applied_in(host.text(), Vec::new(), ROOM)),
-    }
+    env.data_mut().change(edit);
     Ok(1)
 }
 
@@ -289,8 +322,8 @@ fn remove_field(mut env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<i32, 
     let guest = Guest::of(&env);
     let text = guest.host.text();
     guest.host.charge(text.len());
-    let Some(edited) = json::remove(text, &guest.path(ptr, len)?) else { return Ok(0) };
-    env.data_mut().edited = Some(edited);
+    let Some(less) = json::remove(text, &guest.path(ptr, len)?) else { return Ok(0) };
+    env.data_mut().changed = Some(Changed::Text(less));
     Ok(1)
 }
 

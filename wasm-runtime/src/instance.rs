@@ -9,7 +9,7 @@ use wasmer::{AsStoreMut, Engine, FunctionEnv, Instance, Memory, Module, Store, S
 
 use crate::document::Meta;
 use crate::error::Fault;
-use crate::host::{Host, LogLine, link};
+use crate::host::{Changed, Host, LogLine, link};
 use crate::interrupt::Interrupt;
 use crate::limits::{BOOT_FUEL, GROW_FAILED, Limits};
 use crate::snapshot::Snapshot;
@@ -83,8 +83,8 @@ pub enum Output {
 /// A call's result and its costs.
 pub struct Called {
     pub result: Result<Output, Fault>,
-    /// The document as host functions changed it.
-    pub edited: Option<Vec<u8>>,
+    /// What host functions did to the document.
+    pub changed: Option<Changed>,
     /// The document's context as host functions changed it.
     pub ctx: Option<Vec<u8>>,
     pub fuel: u64,
@@ -243,7 +243,7 @@ impl Sandbox {
         let raw = self.enter_guest(doc);
         let ended = guard.end();
         let host = self.env.as_mut(&mut self.store);
-        let (edited, ctx) = host.leave();
+        let (changed, ctx) = host.leave();
         let logs = std::mem::take(&mut host.log);
         let used = fuel.saturating_sub(self.fuel_left());
         let result = raw.map_err(|failure| {
@@ -253,7 +253,7 @@ impl Sandbox {
                 Failure::Answer(fault) => fault,
             }
         });
-        Called { result, edited, ctx, fuel: used, logs, ended }
+        Called { result, changed, ctx, fuel: used, logs, ended }
     }
 
     fn enter_guest(&mut self, doc: &[u8]) -> Result<Output, Failure> {

@@ -248,11 +248,19 @@ pub type PathError = String;
 pub struct Edit {
     pub range: Range<usize>,
     pub with: Vec<u8>,
+    /// Where in `with` the key (without quotes) of the one member is that it adds to the end of an object; the value is what
+    /// is behind the colon.
+    pub added: Option<Range<usize>>,
 }
 
 impl Edit {
+    /// What is at `range` becomes `with`, which adds no member.
+    pub fn of(range: Range<usize>, with: Vec<u8>) -> Self {
+        Self { range, with, added: None }
+    }
+
     fn new(range: Range<usize>, with: &[u8]) -> Self {
-        Self { range, with: with.to_vec() }
+        Self::of(range, with.to_vec())
     }
 
     /// The text after the change.
@@ -389,10 +397,13 @@ fn insertion(text: &[u8], start: usize, end: usize, key: &str, value: &[u8]) -> 
     if skip_ws(text, start + 1) != end {
         with.push(b',');
     }
+    let from = with.len() + 1;
     write_quoted(key, &mut with);
+    let added = from..with.len() - 1;
     with.push(b':');
     with.extend_from_slice(value);
-    Edit { range: end..end, with }
+    let trimmed = value.trim_ascii().len() == value.len();
+    Edit { range: end..end, with, added: trimmed.then_some(added) }
 }
 
 /// `text` without the value at the dotted `path`; `None` if nothing is there.

@@ -138,7 +138,7 @@ impl Labour<'_> {
             }
             Self::Udf { work, contract, .. } => {
                 let given = work.call(text, meta, at, run)?;
-                let effect = contract.apply(text, given.output, given.edited)?;
+                let effect = contract.apply(text, given.output, given.changed)?;
                 if let Some(ctx) = given.ctx {
                     meta.ctx = Some(ctx);
                 }

@@ -19,8 +19,16 @@ pub struct Member {
 }
 
 impl Member {
+    #[inline]
     fn key<'t>(&self, text: &'t [u8]) -> &'t [u8] {
         &text[self.key as usize..self.key_end as usize]
+    }
+
+    /// Whether the key is `name`; most that are not differ in their length or first byte.
+    #[inline]
+    fn is(&self, text: &[u8], name: &[u8]) -> bool {
+        let key = self.key(text);
+        key.len() == name.len() && key.first() == name.first() && key == name
     }
 
     fn escaped(&self, text: &[u8]) -> bool {
@@ -59,6 +67,16 @@ impl Outline {
         Self { start, end, escapes, members }
     }
 
+    /// The members, in the order of the text.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Where the closing brace is.
+    pub fn end(&self) -> usize {
+        self.end as usize
+    }
+
     /// The memory of the members, to be used again.
     pub fn into_members(self) -> Vec<Member> {
         self.members
@@ -70,7 +88,7 @@ impl Outline {
         let found = if self.escapes {
             members().find(|m| json::key_is(m.key(text), name))?
         } else {
-            members().find(|m| m.key(text) == name.as_bytes())?
+            members().find(|m| m.is(text, name.as_bytes()))?
         };
         Some(Entry {
             key: found.key as usize..found.key_end as usize,
@@ -83,7 +101,10 @@ impl Outline {
     pub fn edited(self, edit: &Edit, new: &[u8]) -> Option<Self> {
         let (from, to) = (edit.range.start, edit.range.end);
         if from == to && from == self.end as usize {
-            return self.with_more(new);
+            return match &edit.added {
+                Some(key) => self.with_one_more(edit, key),
+                None => self.with_more(new),
+            };
         }
         let at = self.around(from, to)?;
         self.moved_from(at, edit.with.len() as i64 - (to - from) as i64)
@@ -122,6 +143,16 @@ impl Outline {
         Some(self)
     }
 
+    /// With the member that `edit` adds where the closing brace was; its key is there in what the edit writes.
+    fn with_one_more(mut self, edit: &Edit, key: &Range<usize>) -> Option<Self> {
+        let place = |at: usize| u32::try_from(edit.range.start + at).ok();
+        let (key_from, key_end) = (place(key.start)?, place(key.end)?);
+        self.end = place(edit.with.len())?;
+        self.escapes |= edit.with[key.clone()].contains(&b'\\');
+        self.members.push(Member { key: key_from, key_end, value: place(key.end + 2)?, value_end: self.end });
+        Some(self)
+    }
+
     /// With the value of member `at` grown by `grown` bytes.
     fn moved_from(mut self, at: usize, grown: i64) -> Option<Self> {
         if grown == 0 {
@@ -146,7 +177,8 @@ fn moved(at: u32, grown: i64) -> Option<u32> {
 /// Bytes that are compared at once.
 const STEP: usize = 32;
 
-fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+/// How many bytes two texts have in common before they differ.
+pub fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let whole = a.chunks_exact(STEP).zip(b.chunks_exact(STEP)).take_while(|(a, b)| a == b).count() * STEP;
     whole + a[whole..].iter().zip(&b[whole..]).take_while(|(a, b)| a == b).count()
 }
@@ -263,6 +295,18 @@ pub fn within<R>(text: &[u8], known: Option<Outline>, work: impl FnOnce() -> R) 
     (result, current.outline.flatten())
 }
 
+/// What `question` says of the outline of the document in work, where that is known; `None` if `text` is another.
+pub fn known<R>(text: &[u8], question: impl FnOnce(&Outline) -> R) -> Option<R> {
+    let current = CURRENT.get();
+    if current.is_null() {
+        return None;
+    }
+    // SAFETY: as in [`ask`].
+    let current = unsafe { &*current };
+    let same = current.text == text.as_ptr() && current.len == text.len();
+    current.outline.as_ref().filter(|_| same)?.as_ref().map(question)
+}
+
 /// What the outline of the document in work says of one of its members, and where its closing brace is; `None` if `text`
 /// is another, or `start` not its beginning.
 pub fn ask(text: &[u8], start: usize, name: &str) -> Option<(Option<Entry>, usize)> {
@@ -377,7 +421,7 @@ mod tests {
             let outline = Outline::of(&text).unwrap();
             let mut names: Vec<String> =
                 members.iter().map(|(key, _)| key.clone()).filter(|k| !k.contains('\\')).collect();
-            names.push("new".to_owned());
+            names.extend(["new".to_owned(), "q\"u\\o".to_owned()]);
             for name in names.iter().filter(|n| !n.is_empty()) {
                 for value in ["1", "123", "\"x\"", "{\"a\":[1]}", "null", "\"\""] {
                     let edit = json::change(&text, name, value.as_bytes()).unwrap();

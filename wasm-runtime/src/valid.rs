@@ -5,7 +5,7 @@
 use crate::document::Kind;
 use crate::error::Fault;
 use crate::json::{skip_string, skip_ws};
-use crate::outline::{Member, Outline};
+use crate::outline::{self, Member, Outline};
 
 /// Deepest nesting of arrays and objects that a pipeline accepts (design: udf.md, "Limits").
 pub const MAX_DEPTH: usize = 128;
@@ -74,6 +74,66 @@ pub fn outlined(text: &[u8], mut members: Vec<Member>) -> Result<Option<Outline>
     }
     check_object(text)?;
     Ok(Outline::of(text))
+}
+
+/// Whether `new` is surely one JSON value, since it is `old`, a valid text with this outline, with other texts, numbers or words
+/// in place of some of its members' values, or such members more at its end.
+///
+/// It looks at the places where the two differ: a UDF that answers the document as it came, but for a few values, is spared
+/// most of the check.
+pub fn still_valid(known: &Outline, old: &[u8], new: &[u8]) -> bool {
+    still(known, old, new).is_some()
+}
+
+fn still(known: &Outline, old: &[u8], new: &[u8]) -> Option<()> {
+    let mut members = known.members().iter();
+    let last = known.members().last()?.value_end as usize;
+    // So far the two mean the same.
+    let (mut in_old, mut in_new) = (0, 0);
+    loop {
+        let differ = in_old + outline::common_prefix(&old[in_old..], new.get(in_new..)?);
+        let Some(member) = members.find(|member| differ <= member.value_end as usize) else { break };
+        let value = member.value as usize;
+        if differ < value {
+            return None;
+        }
+        in_new = scalar(new, in_new + value - in_old)?;
+        in_old = member.value_end as usize;
+    }
+    let mut at = in_new + last - in_old;
+    loop {
+        at = past_space(new, at);
+        if *new.get(at)? == b'}' {
+            return (new[at..] == old[known.end()..]).then_some(());
+        }
+        if new[at] != b',' {
+            return None;
+        }
+        let key = past_space(new, at + 1);
+        if *new.get(key)? != b'"' {
+            return None;
+        }
+        let colon = past_space(new, scalar(new, key)?);
+        if *new.get(colon)? != b':' {
+            return None;
+        }
+        at = scalar(new, past_space(new, colon + 1))?;
+    }
+}
+
+/// Index behind the text, number or word at `at`.
+fn scalar(b: &[u8], at: usize) -> Option<usize> {
+    match *b.get(at)? {
+        b'"' => {
+            let end = string(b, at + 1, &mut false)?;
+            check_utf8(&b[at..end]).is_ok().then_some(end)
+        }
+        b'-' | b'0'..=b'9' => number(b, at),
+        b't' => word(b, at, b"true"),
+        b'f' => word(b, at, b"false"),
+        b'n' => word(b, at, b"null"),
+        _ => None,
+    }
 }
 
 /// Where the nesting first exceeds [`MAX_DEPTH`]; few documents have enough brackets to need the walk.
@@ -354,6 +414,76 @@ mod tests {
         assert!(objects > 20);
         let text = br#" {"a" : {"x":[1,{"y":2}]} , "b":"c\"d", "a": 1.5 } "#;
         assert_eq!(outlined(text, vec![Member { key: 9, key_end: 9, value: 9, value_end: 9 }]), Ok(Outline::of(text)));
+    }
+
+    #[test]
+    fn what_is_still_valid_is_valid() {
+        let old = " {\"a\" : \"x\\\"y\", \"b\":{\"c\":[1,\"d\"]},\"n\":-1.5e3,\"é\":\"ü\",\"w\":null } \n".as_bytes();
+        let known = Outline::of(old).unwrap();
+        let still = |new: &[u8]| still_valid(&known, old, new);
+        let with =
+            |range: std::ops::Range<usize>, piece: &[u8]| [&old[..range.start], piece, &old[range.end..]].concat();
+        let mut found = 0;
+        let mut look = |new: &[u8]| {
+            if still(new) {
+                found += 1;
+                assert!(serde_takes(new) && check_object(new).is_ok(), "{}", String::from_utf8_lossy(new));
+            }
+        };
+        let pieces: [&[u8]; 21] = [
+            b"",
+            b"{",
+            b"}",
+            b"[",
+            b"]",
+            b",",
+            b":",
+            b"\"",
+            b"\\",
+            b"1",
+            b"-",
+            b".",
+            b"true",
+            b" ",
+            b"\n",
+            b"\xff",
+            b"\"z\"",
+            b",\"z\":1",
+            b",\"z\":",
+            b"{}",
+            "ö".as_bytes(),
+        ];
+        for from in 0..=old.len() {
+            for to in from..=old.len() {
+                for piece in pieces {
+                    look(&with(from..to, piece));
+                }
+            }
+        }
+        // Two places at once.
+        for first in 0..old.len() {
+            for second in first + 1..old.len() {
+                for (a, b) in [(b"1", b"2"), (b"\"", b"\""), (b"}", b"{"), (b",", b" ")] {
+                    let mut new = with(first..first + 1, a);
+                    new[second] = b[0];
+                    look(&new);
+                }
+            }
+        }
+        assert!(found > 100);
+        let place = |text: &str| {
+            let at = old.windows(text.len()).position(|part| part == text.as_bytes()).unwrap();
+            at..at + text.len()
+        };
+        for (value, new) in
+            [("-1.5e3", "-1.5e30"), ("-1.5e3", "\"x\""), ("\"ü\"", "\"\""), ("null ", "true,\"m\": 1, \"o\":\"p\"")]
+        {
+            assert!(still(&with(place(value), new.as_bytes())), "{new}");
+        }
+        let both = with(place("-1.5e3"), b"7");
+        assert!(still(&both) && still(old));
+        assert!(!still(&with(place("\"a\""), b"\"q\"")), "another key is for the whole check");
+        assert!(!still_valid(&Outline::of(b"{}").unwrap(), b"{}", b"{\"a\":1}"));
     }
 
     #[test]

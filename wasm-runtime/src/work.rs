@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::document::Meta;
 use crate::error::Fault;
-use crate::host::LogLine;
+use crate::host::{Changed, LogLine};
 use crate::instance::{Output, Sandbox};
 use crate::module::UdfInner;
 use crate::stats::{LOG_LINES, StageRun};
@@ -27,10 +27,10 @@ pub struct Runner {
     pub pipeline: String,
 }
 
-/// What a UDF gave for one document: its answer, and the document and context as host functions changed them.
+/// What a UDF gave for one document: its answer, what host functions did to the document, and the context if they changed it.
 pub struct Given {
     pub output: Output,
-    pub edited: Option<Vec<u8>>,
+    pub changed: Option<Changed>,
     pub ctx: Option<Vec<u8>>,
 }
 
@@ -67,7 +67,7 @@ impl<'r> Work<'r> {
             if broken && (early || (served_before && called.ended == Ended::No)) {
                 continue;
             }
-            return called.result.map(|output| Given { output, edited: called.edited, ctx: called.ctx });
+            return called.result.map(|output| Given { output, changed: called.changed, ctx: called.ctx });
         }
     }
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from pipelines._wasm import ModuleError
-from pipelines.batch import Batch, Deadline
+from pipelines._wasm import ModuleError, Native
+from pipelines.batch import Batch, Bulk, Deadline, Step
 from tests import wat
 from tests.conftest import compile_wat
 
@@ -171,6 +173,60 @@ def test_fields_can_be_written(function, arguments, params, changed):
         data='(data (i32.const 0) "k") (data (i32.const 8) "[1,2]")',
     )
     assert run(text, b"{}")[0].document(0) == changed
+
+
+READ = '(import "env" "get_field_int64" (func $read (param i64 i32 i32) (result i64)))'
+REMOVE = '(import "env" "remove_field" (func $remove (param i64 i32 i32) (result i32)))'
+
+
+def write(name: int, value: str) -> str:
+    return f"(drop (call $puti (local.get $ctx) (i32.const {name}) (i32.const 1) {value}))"
+
+
+def read(name: int) -> str:
+    return f"(call $read (local.get $ctx) (i32.const {name}) (i32.const 1))"
+
+
+@pytest.mark.parametrize(
+    ("body", "changed"),
+    [
+        (write(0, "(i64.const 7)") + write(1, read(0)), b'{"n":7,"o":{},"k":7}'),
+        (write(0, "(i64.const 7)") + f"(drop {read(0)})", b'{"n":7,"o":{}}'),
+        (write(1, "(i64.const 8)") + write(1, "(i64.add (i64.const 1) " + read(1) + ")"), b'{"n":1,"o":{},"k":9}'),
+        (
+            write(0, "(i64.const 7)") + "(drop (call $remove (local.get $ctx) (i32.const 1) (i32.const 1)))",
+            b'{"n":7,"o":{}}',
+        ),
+        (
+            write(1, "(i64.const 7)") + "(drop (call $remove (local.get $ctx) (i32.const 0) (i32.const 1)))",
+            b'{"o":{},"k":7}',
+        ),
+        (
+            "(drop (call $remove (local.get $ctx) (i32.const 0) (i32.const 1)))" + write(0, "(i64.const 7)"),
+            b'{"o":{},"n":7}',
+        ),
+    ],
+)
+def test_a_udf_sees_what_it_wrote(body, changed):
+    text = wat.field_udf(body + "(i32.const 1)", imports=PUT_I64 + READ + REMOVE, data='(data (i32.const 0) "nk")')
+    assert run(text, b'{"n":1,"o":{}}')[0].document(0) == changed
+
+
+@pytest.mark.parametrize("field", ["n", "k", "o.k"])
+def test_later_stages_see_what_a_udf_wrote(field):
+    body = f"(call $puti (local.get $ctx) (i32.const 0) (i32.const {len(field)}) (i64.const 12345))"
+    text = wat.field_udf(body, imports=PUT_I64, data=f'(data (i32.const 0) "{field}")')
+    udf = compile_wat(text).bind(b"{}", timeout_ms=200, memory=1 << 20)
+    copy = Native("set", "document", b'{"field":"copy","value":"{{{%s}}}"}' % field.encode())
+    lower = Native("lowercase", "document", b'{"field":"s"}')
+    document = b'{"n":1, "o":{"a":2}, "s":"ABC"}'
+    for more in (b"", b' "t":1,'):
+        batch = Bulk(b'{"index":{"_index":"i"}}\n{' + more + document[1:] + b"\n").batch([0])
+        steps = [Step.udf("w", udf), Step.native("l", lower), Step.native("c", copy)]
+        batch.run_steps(steps, Deadline(5), closed=True, pipeline="p")
+        expected = json.loads(b"{" + more + document[1:])
+        (expected["o"] if "." in field else expected)[field[-1]] = 12345
+        assert json.loads(batch.document(0)) == expected | {"s": "abc", "copy": "12345"}
 
 
 @pytest.mark.parametrize(

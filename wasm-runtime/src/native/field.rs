@@ -163,7 +163,7 @@ impl<'a> Place<'a> {
         };
         match self.target {
             None if text[range.clone()] == value => Ok(Effect::Unchanged),
-            None => Ok(Effect::Edited(Edit { range, with: value })),
+            None => Ok(Effect::Edited(Edit::of(range, value))),
             Some(target) => change(text, target, &value),
         }
     }
