@@ -18,7 +18,7 @@ use crate::action::{Named, Op, Target, parse_action};
 use crate::batch::Batch;
 use crate::document::{Doc, Failure, Kind, Meta, State, Text};
 use crate::error::{BulkError, Fault};
-use crate::{bulk_body, json, valid};
+use crate::{bulk_answer, bulk_body, json, valid};
 
 /// One document that an action writes.
 #[derive(Debug, Clone)]
@@ -266,13 +266,17 @@ impl Bulk {
         joined(py, &parts).map(Some)
     }
 
-    /// The answer for the client: the cluster's items and ours, in the order of the request.
+    /// The answer for the client: the cluster's items and ours, in the order of the request; the cluster's own but for `took`
+    /// where each action was forwarded as one.
     ///
     /// `answer` is the cluster's response to the rendered body, `None` if nothing was forwarded; `took` in ms.
-    /// Raises BulkError if the cluster answered another number of items than were forwarded.
+    /// Raises BulkError if the cluster answered another number of items than were forwarded, where items are put together.
     #[pyo3(signature = (answer, took))]
     fn merge<'py>(&self, py: Python<'py>, answer: Option<&[u8]>, took: u64) -> PyResult<Bound<'py, PyBytes>> {
-        let out = py.detach(|| crate::bulk_answer::merged(self, answer, took)).map_err(BulkError::new_err)?;
+        if let Some(rest) = answer.and_then(|answer| bulk_answer::all_but_took(self, answer)) {
+            return joined(py, &[format!("{{\"took\":{took}").as_bytes(), rest]);
+        }
+        let out = py.detach(|| bulk_answer::merged(self, answer, took)).map_err(BulkError::new_err)?;
         Ok(PyBytes::new(py, &out))
     }
 }

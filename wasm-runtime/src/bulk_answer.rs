@@ -5,6 +5,15 @@ use crate::bulk::{Action, Bulk, Fate};
 use crate::document::Failure;
 use crate::{json, outline};
 
+/// The cluster's answer behind its `took`, where that is all of it that the client is not to see as it is: each action was
+/// forwarded, as one. `None` also for an answer that does not begin as OpenSearch's do.
+pub fn all_but_took<'a>(bulk: &Bulk, answer: &'a [u8]) -> Option<&'a [u8]> {
+    let behind = answer.strip_prefix(b"{\"took\":")?;
+    let digits = behind.iter().take_while(|c| c.is_ascii_digit()).count();
+    let rest = behind[digits..].strip_prefix(b",").map(|_| &behind[digits..])?;
+    bulk.actions.iter().all(|action| action.fate.forwarded() == 1).then_some(rest)
+}
+
 /// The answer for the client; see `Bulk.merge`.
 ///
 /// # Errors

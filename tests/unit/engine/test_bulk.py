@@ -142,9 +142,32 @@ def drop():
 
 
 def test_another_number_of_items_than_actions_is_noticed():
-    bulk = Bulk(ndjson({"index": {}}, {"a": 1}, {"index": {}}, {"a": 2}), index="i")
+    bulk = Bulk(
+        ndjson({"index": {}}, {"a": 1}, {"index": {}}, {"a": 2}, {"index": {"_index": "bad"}}, {"a": 3}), index="i"
+    )
+    bulk.fail(1, 400, "bad", "bad")
     with pytest.raises(BulkError, match="answered 1 items for 2 actions"):
-        bulk.merge(b'{"errors":false,"items":[{}]}', 1)
+        bulk.merge(b'{"took":3,"errors":false,"items":[{}]}', 1)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (
+            b'{"took":3, "errors" : true,"more":{},"items":[ {"index":{"error":{}}},{"index":{}} ]} ',
+            b'{"took":1234, "errors" : true,"more":{},"items":[ {"index":{"error":{}}},{"index":{}} ]} ',
+        ),
+        (
+            b'{"errors":false,"took":3,"ingest_took":5,"items":[ {"index":{}}, {}]}',
+            b'{"took":1234,"ingest_took":5,"errors":false,"items":[{"index":{}},{}]}',
+        ),
+        (b'{ "took":3,"errors":false,"items":[{},{}]}', b'{"took":1234,"errors":false,"items":[{},{}]}'),
+        (b'{"took":"3","errors":false,"items":[{},{}]}', b'{"took":1234,"errors":false,"items":[{},{}]}'),
+    ],
+)
+def test_an_answer_with_an_item_for_every_action_stays_as_it_is_but_for_took(theirs, ours):
+    bulk = Bulk(ndjson({"index": {}}, {"a": 1}, {"index": {}}, {"a": 2}), index="i")
+    assert bulk.merge(theirs, 1234) == ours
 
 
 def test_a_pretty_answer_of_a_udf_stays_on_one_line():
