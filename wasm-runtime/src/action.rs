@@ -1,10 +1,14 @@
 //! The action lines of a `_bulk`: what they say, and how they are written anew.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
+use crate::alike::Texts;
 use crate::document::Meta;
-use crate::{json, valid};
+use crate::outline::{Member, Outline};
+use crate::valid::{self, Invalid};
+use crate::{json, outline};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
@@ -125,14 +129,22 @@ pub struct Named {
     pub target: Target,
     pub id: Option<String>,
     pub routing: Option<String>,
+    /// Where the last two are.
+    pub texts: Texts,
     pub versioned: bool,
+}
+
+/// The text at `range` of a line, if it is one and has no escapes: inside its quotes.
+fn plain(line: &[u8], range: Range<usize>) -> Option<Range<usize>> {
+    let inside = range.start + 1..range.end - 1;
+    (line[range.start] == b'"' && !line[inside.clone()].contains(&b'\\')).then_some(inside)
 }
 
 /// Reads an action line; `index` is the URL's.
 ///
 /// # Errors
 /// OpenSearch's text for a line that it refuses.
-pub fn parse_action(line: &[u8], number: usize, index: Option<&str>) -> Result<Named, String> {
+pub fn parse_action(line: &[u8], number: usize, index: Option<&Arc<str>>) -> Result<Named, String> {
     let malformed = |what: &str| format!("Malformed action/metadata line [{number}], {what}");
     valid::check(line).map_err(|e| malformed(&e.0))?;
     let start = json::skip_ws(line, 0);
@@ -156,8 +168,8 @@ pub fn parse_action(line: &[u8], number: usize, index: Option<&str>) -> Result<N
             token_name(line.get(entry.value.start).copied())
         ))
     })?;
-    let mut target = Target { index: index.map(Arc::from), pipeline: None, writes: op != Op::Delete };
-    let (mut id, mut routing, mut versioned) = (None, None, false);
+    let mut target = Target { index: index.cloned(), pipeline: None, writes: op != Op::Delete };
+    let (mut id, mut routing, mut texts, mut versioned) = (None, None, Texts::default(), false);
     for field in meta {
         let key = json::unescape(&line[field.key.clone()]).unwrap_or_default();
         if !PARAMETERS.contains(&key.as_ref()) {
@@ -176,13 +188,56 @@ pub fn parse_action(line: &[u8], number: usize, index: Option<&str>) -> Result<N
         };
         match key.as_ref() {
             "_index" => target.index = text().map(Arc::from).or(target.index),
-            "_id" => id = text(),
+            "_id" => (id, texts.id) = (text(), plain(line, field.value.clone())),
             "pipeline" => target.pipeline = text(),
-            "routing" | "_routing" => routing = text(),
+            "routing" | "_routing" => (routing, texts.routing) = (text(), plain(line, field.value.clone())),
             "version" | "_version" | "if_seq_no" | "if_primary_term" => versioned = true,
             "op_type" if op == Op::Index && text().as_deref() == Some("create") => op = Op::Create,
             _ => {}
         }
     }
-    Ok(Named { op, target, id, routing, versioned })
+    Ok(Named { op, target, id, routing, texts, versioned })
+}
+
+/// The part of an action's `source` line that document pipelines see; `None` for updates that only patch.
+#[inline]
+pub fn writable_part(body: &[u8], op: Op, source: &Range<usize>) -> Option<Range<usize>> {
+    match op {
+        Op::Index | Op::Create => Some(source.clone()),
+        Op::Delete => None,
+        Op::Update => {
+            let part = upserted(&body[source.clone()])?;
+            Some(part.start + source.start..part.end + source.start)
+        }
+    }
+}
+
+/// The document that the source of an update writes where there is none yet.
+fn upserted(source: &[u8]) -> Option<Range<usize>> {
+    let start = json::skip_ws(source, 0);
+    if let Some(upsert) = json::get(source, start, "upsert") {
+        return Some(upsert.value);
+    }
+    let as_upsert = json::get(source, start, "doc_as_upsert")?;
+    if !matches!(&source[as_upsert.value], b"true" | b"\"true\"") {
+        return None;
+    }
+    json::get(source, start, "doc").map(|entry| entry.value)
+}
+
+/// [`writable_part`] for an update whose `source` line has not been checked; with the memory of `members`.
+///
+/// # Errors
+/// Why the source is not a JSON object.
+#[inline(never)]
+pub fn part_of_update(
+    body: &[u8],
+    source: &Range<usize>,
+    members: &mut Vec<Member>,
+) -> Result<Option<Range<usize>>, Invalid> {
+    let text = &body[source.clone()];
+    let outline = valid::outlined(text, std::mem::take(members))?;
+    let (part, outline) = outline::within(text, outline, || writable_part(body, Op::Update, source));
+    *members = outline.map(Outline::into_members).unwrap_or_default();
+    Ok(part)
 }

@@ -14,11 +14,12 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-use crate::action::{Named, Op, Target, parse_action};
+use crate::action::{Named, Op, Target, parse_action, part_of_update, writable_part};
+use crate::alike::Lines;
 use crate::batch::Batch;
 use crate::document::{Doc, Failure, Kind, Meta, State, Text};
 use crate::error::{BulkError, Fault};
-use crate::{bulk_answer, bulk_body, json, valid};
+use crate::{bulk_answer, bulk_body};
 
 /// One document that an action writes.
 #[derive(Debug, Clone)]
@@ -128,7 +129,7 @@ impl Bulk {
     /// Where the documents that are still to be written go now: stages may have changed it.
     fn indexes(&self) -> Vec<Option<&str>> {
         let mut found = Vec::new();
-        for action in self.actions.iter().filter(|a| writable_part(&self.body, a).is_some()) {
+        for action in self.actions.iter().filter(|a| writable_part(&self.body, a.op, &a.source).is_some()) {
             let mut note = |index| {
                 if !found.contains(&index) {
                     found.push(index);
@@ -319,27 +320,6 @@ fn on_one_line(text: &mut [u8]) {
     }
 }
 
-/// The part of an action's source that document pipelines see; `None` for updates that only patch.
-pub fn writable_part(body: &[u8], action: &Action) -> Option<Range<usize>> {
-    let source = &body[action.source.clone()];
-    match action.op {
-        Op::Index | Op::Create => Some(action.source.clone()),
-        Op::Delete => None,
-        Op::Update => {
-            let start = json::skip_ws(source, 0);
-            let shift = |r: Range<usize>| r.start + action.source.start..r.end + action.source.start;
-            if let Some(upsert) = json::get(source, start, "upsert") {
-                return Some(shift(upsert.value));
-            }
-            let as_upsert = json::get(source, start, "doc_as_upsert")?;
-            if !matches!(&source[as_upsert.value], b"true" | b"\"true\"") {
-                return None;
-            }
-            json::get(source, start, "doc").map(|e| shift(e.value))
-        }
-    }
-}
-
 impl Bulk {
     fn parse(body: PyBackedBytes, index: Option<&str>) -> Result<Self, String> {
         let mut bulk = Self {
@@ -355,7 +335,8 @@ impl Bulk {
         if !text.is_empty() && text.last() != Some(&b'\n') {
             return Err("The bulk request must be terminated by a newline [\\n]".to_owned());
         }
-        let mut keys: HashMap<Target, usize> = HashMap::new();
+        let index: Option<Arc<str>> = index.map(Arc::from);
+        let (mut keys, mut lines): (HashMap<Target, usize>, _) = (HashMap::new(), Lines::default());
         let (mut at, mut number) = (0, 0);
         while at < text.len() {
             let (line, next) = line_at(text, at);
@@ -364,17 +345,21 @@ impl Bulk {
             if text[line.clone()].trim_ascii().is_empty() {
                 continue;
             }
-            // Most lines say the same as the one before, and most others go to the same place.
-            let last = bulk.actions.last();
-            let (op, id, routing, versioned, place) = match last {
-                Some(last) if text[last.line.clone()] == text[line.clone()] => {
-                    (last.op, last.id.clone(), last.routing.clone(), last.versioned, Ok(last.key))
+            let mut read = None;
+            let (op, id, routing, versioned, place) = match lines.find(&text[line.clone()]) {
+                Some(like) => {
+                    let known = &bulk.actions[like.action];
+                    let own =
+                        |text: Option<&str>, same: &Option<String>| text.map(str::to_owned).or_else(|| same.clone());
+                    let (id, routing) = (own(like.id, &known.id), own(like.routing, &known.routing));
+                    (known.op, id, routing, known.versioned, Ok(known.key))
                 }
-                _ => {
-                    let Named { op, target, id, routing, versioned } =
-                        parse_action(&text[line.clone()], number, index)?;
-                    let same = last.map(|last| last.key).filter(|key| bulk.targets[*key] == target);
-                    (op, id, routing, versioned, same.ok_or(target))
+                None => {
+                    let Named { op, target, id, routing, texts, versioned } =
+                        parse_action(&text[line.clone()], number, index.as_ref())?;
+                    let last = bulk.actions.last().map(|last| last.key);
+                    read = Some(texts);
+                    (op, id, routing, versioned, last.filter(|key| bulk.targets[*key] == target).ok_or(target))
                 }
             };
             let mut source = next..next;
@@ -393,6 +378,9 @@ impl Bulk {
                     bulk.targets.len() - 1
                 })
             });
+            if let Some(texts) = read {
+                lines.remember(&text[line.clone()], texts, bulk.actions.len());
+            }
             bulk.actions.push(Action { op, line, source, id, routing, versioned, key, fate: Fate::Untouched });
         }
         Ok(bulk)
@@ -403,12 +391,12 @@ impl Bulk {
     }
 
     fn documents(&mut self, keys: &[usize]) -> Vec<Doc> {
-        let mut docs = Vec::new();
+        let (mut docs, mut members) = (Vec::with_capacity(self.actions.len()), Vec::new());
         for (slot, action) in self.actions.iter_mut().enumerate().filter(|(_, a)| keys.contains(&a.key)) {
             match &action.fate {
                 Fate::Dropped | Fate::Failed(_) => {}
                 Fate::Written(parts) => {
-                    let Some(range) = writable_part(&self.body, action) else { continue };
+                    let Some(range) = writable_part(&self.body, action.op, &action.source) else { continue };
                     docs.extend(parts.iter().map(|part| {
                         let made = part.text.clone().map(|made| Text::Owned(self.made[made].to_vec()));
                         Doc::new(made.unwrap_or_else(|| Text::Shared(range.clone())), part.meta.clone(), slot)
@@ -419,13 +407,18 @@ impl Bulk {
                     docs.push(Doc::new(text, self.targets[action.key].meta(action), slot));
                 }
                 Fate::Untouched => {
-                    if action.op == Op::Update
-                        && let Err(why) = valid::check_object(&self.body[action.source.clone()])
-                    {
-                        action.fate = Fate::failed(why.fault(Kind::Document));
-                        continue;
-                    }
-                    let Some(range) = writable_part(&self.body, action) else { continue };
+                    let range = if action.op == Op::Update {
+                        match part_of_update(&self.body, &action.source, &mut members) {
+                            Ok(part) => part,
+                            Err(why) => {
+                                action.fate = Fate::failed(why.fault(Kind::Document));
+                                continue;
+                            }
+                        }
+                    } else {
+                        writable_part(&self.body, action.op, &action.source)
+                    };
+                    let Some(range) = range else { continue };
                     docs.push(Doc::new(Text::Shared(range), self.targets[action.key].meta(action), slot));
                 }
             }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::action::{Op, readdressed, without_pipeline};
-use crate::bulk::{Action, Bulk, Fate, writable_part};
+use crate::action::{Op, readdressed, without_pipeline, writable_part};
+use crate::bulk::{Action, Bulk, Fate};
 use crate::document::Meta;
 
 /// A part of the body to forward.
@@ -88,7 +88,7 @@ impl Pieces<'_> {
         }
         match made {
             Some(made) => {
-                let range = writable_part(body, action).unwrap_or_else(|| action.source.clone());
+                let range = writable_part(body, action.op, &action.source).unwrap_or_else(|| action.source.clone());
                 self.body(action.source.start..range.start);
                 self.list.push(Piece::Made(made.clone()));
                 self.body(range.end..action.source.end);

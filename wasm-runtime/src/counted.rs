@@ -41,6 +41,8 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::counted;
+    use crate::action::parse_action;
+    use crate::alike::Lines;
     use crate::condition::Condition;
     use crate::document::{Doc, Kind, Meta, Text};
     use crate::effect::{Effect, Terms};
@@ -78,6 +80,15 @@ mod tests {
         let ask = || condition.holds(LINE, &meta, "p").unwrap();
         let (count, (met, _)) = counted(|| outline::within(LINE, Outline::of(LINE), ask));
         assert_eq!((count, met), (1, false), "the outline alone");
+    }
+
+    #[test]
+    fn an_action_line_like_the_one_before_allocates_nothing() {
+        let line = br#"{"index":{"_index":"logs","_id":"1"}}"#;
+        let mut lines = Lines::default();
+        lines.remember(line, parse_action(line, 1, None).unwrap().texts, 0);
+        let (count, like) = counted(|| lines.find(br#"{"index":{"_index":"logs","_id":"20"}}"#));
+        assert_eq!((count, like.and_then(|like| like.id)), (0, Some("20")));
     }
 
     /// Allocations of a built-in for one document whose outline is known.

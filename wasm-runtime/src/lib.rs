@@ -5,6 +5,7 @@
 //! (the body to forward) → `bulk_answer` (the answer to send).
 
 pub mod action;
+pub mod alike;
 pub mod batch;
 pub mod bulk;
 pub mod bulk_answer;

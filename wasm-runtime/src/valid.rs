@@ -314,7 +314,7 @@ fn escaped(b: &[u8], mut at: usize) -> Option<usize> {
 
 /// The first quote, backslash or control character at or after `at`: mostly within sixteen bytes.
 #[inline(always)]
-fn special(b: &[u8], at: usize) -> Option<usize> {
+pub fn special(b: &[u8], at: usize) -> Option<usize> {
     #[cfg(target_arch = "x86_64")]
     if let Some(block) = b.get(at..).and_then(<[u8]>::first_chunk::<16>) {
         let found = specials(block);
