@@ -3,7 +3,7 @@
 //! Follows OpenSearch's `BulkRequestParser` (its texts, measured on 3.8.0). Lines that no stage touched are copied byte
 //! for byte; a body in which nothing changed is not copied at all.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -86,7 +86,9 @@ pub struct Bulk {
     /// Per target: whether the `pipeline` in its action lines is ours and must not reach the cluster.
     pub strip: Vec<bool>,
     /// The indexes whose documents `batch_at` gave out; other documents of the same action stay as they are.
-    given_out: Option<Vec<Option<Arc<str>>>>,
+    given_out: Option<HashSet<Option<Arc<str>>>>,
+    /// Per target: its actions, once one has failed. A body may have as many targets as actions.
+    of_target: Vec<Vec<usize>>,
     /// The texts that stages made, one behind the other: freed as one, and read in order.
     pub made: Vec<u8>,
 }
@@ -128,10 +130,10 @@ impl Bulk {
 
     /// Where the documents that are still to be written go now: stages may have changed it.
     fn indexes(&self) -> Vec<Option<&str>> {
-        let mut found = Vec::new();
+        let (mut found, mut seen) = (Vec::new(), HashSet::new());
         for action in self.actions.iter().filter(|a| writable_part(&self.body, a.op, &a.source).is_some()) {
             let mut note = |index| {
-                if !found.contains(&index) {
+                if seen.insert(index) {
                     found.push(index);
                 }
             };
@@ -149,7 +151,7 @@ impl Bulk {
         let body = Arc::clone(&self.body);
         let keys: Vec<usize> = (0..self.targets.len()).filter(|k| self.targets[*k].writes).collect();
         let mut docs = py.detach(|| self.documents(&keys));
-        let indexes: Vec<Option<Arc<str>>> = indexes.into_iter().map(|index| index.map(Arc::from)).collect();
+        let indexes: HashSet<Option<Arc<str>>> = indexes.into_iter().map(|index| index.map(Arc::from)).collect();
         docs.retain(|doc| indexes.contains(&doc.meta.index));
         self.given_out = Some(indexes);
         Batch::new(body, docs, Kind::Document)
@@ -187,8 +189,15 @@ impl Bulk {
 
     /// Fails every action at target `key`.
     fn fail(&mut self, key: usize, status: u16, kind: String, reason: &str) {
-        for action in self.actions.iter_mut().filter(|a| a.key == key) {
-            action.fate = Fate::failed(Fault { status, kind: kind.clone().into(), reason: reason.to_owned() });
+        if self.of_target.is_empty() {
+            self.of_target.resize(self.targets.len(), Vec::new());
+            for (n, action) in self.actions.iter().enumerate() {
+                self.of_target[action.key].push(n);
+            }
+        }
+        for n in self.of_target.get(key).into_iter().flatten() {
+            self.actions[*n].fate =
+                Fate::failed(Fault { status, kind: kind.clone().into(), reason: reason.to_owned() });
         }
     }
 
@@ -328,6 +337,7 @@ impl Bulk {
             targets: Vec::new(),
             strip: Vec::new(),
             given_out: None,
+            of_target: Vec::new(),
             made: Vec::new(),
         };
         let body = Arc::clone(&bulk.body);
@@ -392,7 +402,11 @@ impl Bulk {
 
     fn documents(&mut self, keys: &[usize]) -> Vec<Doc> {
         let (mut docs, mut members) = (Vec::with_capacity(self.actions.len()), Vec::new());
-        for (slot, action) in self.actions.iter_mut().enumerate().filter(|(_, a)| keys.contains(&a.key)) {
+        let mut wanted = vec![false; self.targets.len()];
+        for key in keys {
+            wanted.get_mut(*key).into_iter().for_each(|wanted| *wanted = true);
+        }
+        for (slot, action) in self.actions.iter_mut().enumerate().filter(|(_, action)| wanted[action.key]) {
             match &action.fate {
                 Fate::Dropped | Fate::Failed(_) => {}
                 Fate::Written(parts) => {

@@ -141,6 +141,25 @@ def drop():
     return Native("drop", "document", b"{}")
 
 
+def test_a_body_may_have_as_many_targets_as_actions():
+    count = 3000
+    lines = [each for n in range(count) for each in ({"index": {"_index": f"i{n}"}}, {"n": n})]
+    bulk = Bulk(ndjson(*lines, {"index": {"_index": "i1"}}, {"n": -1}))
+    assert [index for index, _, _ in bulk.targets()] == [f"i{n}" for n in range(count)]
+    for key in range(0, count, 3):
+        bulk.fail(key, 400, "bad", f"no {key}")
+    assert bulk.outcome(999)[1][2] == "no 999"
+    assert bulk.counts() == (count - count // 3 + 1, 0, count // 3)
+    batch = bulk.batch([0, 1, 2, 4])
+    assert [batch.document(i) for i in range(len(batch))] == [b'{"n": 1}', b'{"n": 2}', b'{"n": 4}', b'{"n": -1}']
+    bulk.absorb(batch)
+    assert bulk.indexes() == [f"i{n}" for n in range(count) if n % 3]
+    batch = bulk.batch_at(["i4", "i1", "i0"])
+    assert [batch.document(i) for i in range(len(batch))] == [b'{"n": 1}', b'{"n": 4}', b'{"n": -1}']
+    bulk.fail(1, 400, "bad", "both")
+    assert bulk.outcome(1)[1][2] == bulk.outcome(count)[1][2] == "both"
+
+
 def test_another_number_of_items_than_actions_is_noticed():
     bulk = Bulk(
         ndjson({"index": {}}, {"a": 1}, {"index": {}}, {"a": 2}, {"index": {"_index": "bad"}}, {"a": 3}), index="i"
