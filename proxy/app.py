@@ -18,6 +18,7 @@ from pipelines.udf.catalog import Catalog, Ceilings
 from proxy import audit, routes, tls, workers
 from proxy.budget import Budget
 from proxy.cursors import Cursors, secret_of
+from proxy.fast_path import FastPath
 from proxy.handlers import registry_guard
 from proxy.handlers.call import JSON, Call, Parts
 from proxy.index_resolver import IndexResolver
@@ -29,11 +30,12 @@ from proxy.protocol import media
 from proxy.protocol.errors import error_body
 from proxy.protocol.target import Target
 from proxy.runner import Runner
-from proxy.server import Server
+from proxy.server import Connection, Server
 from proxy.store import Store
 from proxy.upstream import VENDOR_MEDIA, ClusterRefusedError, Upstream, send_whole
 
 if TYPE_CHECKING:
+    from proxy.fast_path import Passing
     from proxy.settings import Settings
 
 log = logging.getLogger("headrace.proxy")
@@ -92,6 +94,7 @@ class Proxy:
         server = Server(
             self.handle,
             head_seconds=settings.seconds("client_timeout"),
+            fast=FastPath.of(self._parts),
             handler_cancellation=True,
             auto_decompress=False,
             max_line_size=16384,
@@ -140,9 +143,11 @@ class Proxy:
         if parts.settings.elasticsearch_compat:
             call.extra.add(*media.PRODUCT)
             request[VENDOR_MEDIA] = media.vendor_media(request.headers.get(hdrs.ACCEPT, ""))
-        started = parts.metrics.begin()
+        begun, started = _taken_over(request), parts.metrics.begin()
+        if begun is not None:
+            call.surface, started = begun.surface, begun.started
         try:
-            response = await self._answered(call)
+            response = await self._answered(call, begun)
         finally:
             parts.metrics.end()
             if call.held:
@@ -151,11 +156,11 @@ class Proxy:
         audit.record(call, response.status)
         return response
 
-    async def _answered(self, call: Call) -> web.StreamResponse:
+    async def _answered(self, call: Call, begun: Passing | None) -> web.StreamResponse:
         """The answer, whatever happens on the way."""
         request = call.request
         try:
-            return await self._dispatch(call)
+            return await (self._dispatch(call) if begun is None else call.go_on(begun))
         except ClusterRefusedError as error:
             return await call.reply_answer(error.answer)
         except HeadraceError as error:
@@ -176,6 +181,15 @@ class Proxy:
             raise _no_such_endpoint(call)
         await registry_guard.refuse_in_body(call)
         return await handler(call)
+
+
+def _taken_over(request: web.BaseRequest) -> Passing | None:
+    """What the fast path has begun of a request."""
+    client = request.protocol
+    if not isinstance(client, Connection):
+        return None
+    begun, client.begun = client.begun, None
+    return begun
 
 
 def _no_such_endpoint(call: Call) -> HeadraceError:

@@ -3,14 +3,14 @@
 A `ClientSession` is two thirds of what a small request costs in an aiohttp proxy. Pool, DNS, TLS, framing of large
 bodies and the parser stay aiohttp's; what is left out builds requests and answers that a proxy has as bytes already.
 That is internal API of aiohttp (`TCPConnector.connect`, `ResponseHandler`): it is pinned to one minor version, used in
-this file only, and with any other version [`SessionExchanges`] does the same by the public API
+this file (and `idle.py`) only, and with any other version [`SessionExchanges`] does the same by the public API
 (docs/decisions/021-exchanges-without-a-session.md).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
@@ -23,8 +23,11 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from multidict import CIMultiDict
 from yarl import URL
 
+from proxy.idle import Idle
+
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     from aiohttp.connector import Connection
 
@@ -34,13 +37,14 @@ _KNOWN = aiohttp.__version__.startswith(PINNED)
 SMALL = 1 << 20
 """Bodies up to this many bytes leave in one piece, and answers are read whole; larger ones are streamed."""
 _CHUNK = 1 << 18
-IDLE_SECONDS = 15.0
-"""How long a connection is kept that nobody uses: as long as aiohttp keeps one."""
 _JOINED = 1 << 16
 """Head and body up to so many bytes are joined, which is cheaper than two writes."""
 _LIMITS: dict[str, Any] = {"max_line_size": 16384, "max_field_size": 32768}
 _WITH_LENGTH = (hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH)
 """Methods whose requests say that they have no body."""
+
+_WITHOUT_BODY = (204, 304)
+"""Answers that never have one."""
 
 Headers = tuple[tuple[bytes, bytes], ...]
 Body = bytes | aiohttp.StreamReader | None
@@ -82,6 +86,15 @@ class Exchanges(Protocol):
         """
         ...
 
+    def begin_now(
+        self, node: str, method: str, target: str, head: bytes, stream: aiohttp.StreamReader, most: int
+    ) -> Begun | None:
+        """Sends a request whose body has arrived whole in `stream`, with at most `most` bytes, without waiting.
+
+        `None`, with nothing taken or sent, where no connection is open or the body is not such a one.
+        """
+        ...
+
     async def close(self) -> None:
         """Closes all connections."""
         ...
@@ -115,47 +128,59 @@ class PooledExchanges:
         if known is None:
             request = ClientRequest(hdrs.METH_GET, URL(node), loop=self._loop)
             host = b"Host: %b\r\n" % request.headers[hdrs.HOST].encode()
-            known = self._nodes[node] = _Known(request, host, Idle(self._loop))
+            known = self._nodes[node] = _Known(node, request, host, Idle(self._loop))
         return known
 
     async def begin(self, node: str, method: str, target: str, head: bytes, body: Body, length: int | None) -> Exchange:
         """See [`Exchanges.begin`]."""
-        about, host, idle = self._node(node)
-        first = b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (
-            method.encode(),
-            target.encode("utf-8", "surrogateescape"),
-            host,
-            head,
-            _framing(method, body, length),
-        )
-        connection = idle.take() or await self._connector.connect(about, [], self._timeout)
+        known = self._node(node)
+        first = _first(known, method, target, head, _framing(method, body, length))
+        connection = known.idle.take() or await self._connector.connect(known.about, [], self._timeout)
+        return await self._start(known, connection, method, first, body, length).exchange()
+
+    def begin_now(
+        self, node: str, method: str, target: str, head: bytes, stream: aiohttp.StreamReader, most: int
+    ) -> Begun | None:
+        """See [`Exchanges.begin_now`]."""
+        known = self._node(node)
+        connection = known.idle.take()
+        if connection is None:
+            return None
+        protocol = cast("_Protocol", connection.protocol)
+        body = None if stream is EMPTY_PAYLOAD else arrived(stream, most)
+        if body == b"" or protocol.transport is None:
+            known.idle.give(connection)
+            return None
+        self._expect(protocol, method)
+        first = _first(known, method, target, head, _framing(method, body, None))
+        write(protocol.transport, first, body or b"")
+        protocol.start_timeout()
+        return Begun(protocol, connection, None, known, body)
+
+    def _start(
+        self, known: _Known, connection: Connection, method: str, first: bytes, body: Body, length: int | None
+    ) -> Begun:
+        """Sends a request over a connection, or begins to; `first`: its head."""
         sending: asyncio.Task[None] | None = None
         try:
-            protocol = connection.protocol
+            protocol = cast("_Protocol | None", connection.protocol)
             if protocol is None or protocol.transport is None:
                 raise aiohttp.ServerDisconnectedError
             self._expect(protocol, method)
             sending = self._send(protocol, first, body, length)
             if sending is None:
                 protocol.start_timeout()
-            while True:
-                message, payload = await protocol.read()
-                if message.code >= 200 or message.code == 101:
-                    break
-        except HttpProcessingError as error:
-            _close(connection, sending)
-            raise aiohttp.ClientPayloadError(f"the answer is not well-formed HTTP: {type(error).__name__}") from None
         except BaseException:
             _close(connection, sending)
             raise
-        return _PooledExchange(message, payload, connection, sending, idle)
+        return Begun(protocol, connection, sending, known, body)
 
-    def _expect(self, protocol: ResponseHandler, method: str) -> None:
+    def _expect(self, protocol: _Protocol, method: str) -> None:
         """Prepares the protocol for an answer; a parser that fits is kept."""
         without_body = method == hdrs.METH_HEAD
-        if protocol.__dict__.get("headrace_without_body") is without_body and protocol._parser is not None:
+        if protocol.without_body is without_body and protocol._parser is not None:
             return
-        protocol.__dict__["headrace_without_body"] = without_body
+        protocol.without_body = without_body
         protocol.set_response_params(
             skip_payload=without_body,
             read_until_eof=True,
@@ -203,11 +228,32 @@ class PooledExchanges:
 
 
 class _Protocol(ResponseHandler):
-    """aiohttp's, with one timer that looks now and then whether the node is late, instead of one for each piece."""
+    """aiohttp's, with one timer that looks now and then whether the node is late, instead of one for each piece.
+
+    `listener`, where there is one, is called when something of an answer has arrived, or none will.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._late_at: float | None = None
+        self.listener: Callable[[], None] | None = None
+        self.without_body: bool | None = None
+        """Whether its parser is for answers to `HEAD`; `None` before the first request."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.listener is not None and self._buffer:
+            self.listener()
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        super().set_exception(exc, *cause)
+        if self.listener is not None:
+            self.listener()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        # Asked for at the end of every body, also where nothing was paused.
+        if resume_parser or self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
 
     def _reschedule_timeout(self) -> None:
         timeout = self._read_timeout
@@ -238,61 +284,92 @@ class _Protocol(ResponseHandler):
 
 
 class _Known(NamedTuple):
-    """What is known of a node: as the connector wants it, its `Host` line, and the connections that nobody uses."""
+    """A node: its URL, what the connector wants of it, its `Host` line, and the connections that nobody uses."""
 
+    url: str
     about: ClientRequest
     host: bytes
     idle: Idle
 
 
-class Idle:
-    """Connections to a node that wait for the next exchange; the one that was used last goes first.
+class Whole(NamedTuple):
+    """An answer that has arrived whole."""
 
-    The connector counts them as in use: taking one from it and giving it back costs more than all that is done here.
-    """
+    status: int
+    reason: str
+    raw_headers: Headers
+    body: bytes
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._waiting: deque[tuple[Connection, float]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
 
-    @staticmethod
-    def _usable(connection: Connection) -> bool:
-        protocol = connection.protocol
-        return protocol is not None and protocol.is_connected() and not protocol.should_close
+class Begun:
+    """A request that has left: its answer is waited for with [`exchange`], or [`listen`]ed for and taken as `whole`."""
 
-    def take(self) -> Connection | None:
-        """One that can be used, if there is any."""
-        while self._waiting:
-            connection, since = self._waiting.pop()
-            if self._loop.time() - since < IDLE_SECONDS and self._usable(connection):
-                return connection
-            connection.close()
-        return None
+    __slots__ = ("_connection", "_idle", "_protocol", "_sending", "body", "node")
 
-    def give(self, connection: Connection) -> None:
-        """Takes back one whose exchange is over, or closes it where that was not whole."""
-        if not self._usable(connection):
-            connection.close()
-            return
-        self._waiting.append((connection, self._loop.time()))
-        if self._timer is None:
-            self._timer = self._loop.call_later(IDLE_SECONDS, self._close_old)
+    def __init__(
+        self, protocol: _Protocol, connection: Connection, sending: asyncio.Task[None] | None, known: _Known, body: Body
+    ) -> None:
+        self.node = known.url
+        self.body = body
+        self._protocol = protocol
+        self._connection: Connection | None = connection
+        self._sending = sending
+        self._idle = known.idle
 
-    def _close_old(self) -> None:
-        self._timer = None
-        oldest = self._loop.time() - IDLE_SECONDS
-        while self._waiting and self._waiting[0][1] <= oldest:
-            self._waiting.popleft()[0].close()
-        if self._waiting:
-            self._timer = self._loop.call_at(self._waiting[0][1] + IDLE_SECONDS, self._close_old)
+    async def exchange(self) -> Exchange:
+        """The exchange, once the head of the answer has arrived. Raises as [`Exchanges.begin`] does."""
+        connection = self._connection
+        if connection is None:
+            raise aiohttp.ServerDisconnectedError
+        try:
+            while True:
+                message, payload = await self._protocol.read()
+                if message.code >= 200 or message.code == 101:
+                    break
+        except HttpProcessingError as error:
+            self.close()
+            raise aiohttp.ClientPayloadError(f"the answer is not well-formed HTTP: {type(error).__name__}") from None
+        except BaseException:
+            self.close()
+            raise
+        return _PooledExchange(message, payload, connection, self._sending, self._idle)
 
-    def end(self) -> None:
-        """Closes all of them."""
-        if self._timer is not None:
-            self._timer.cancel()
-        while self._waiting:
-            self._waiting.pop()[0].close()
+    def listen(self, listener: Callable[[], None] | None) -> None:
+        """Has `listener` called for whatever arrives, and when nothing will any more."""
+        self._protocol.listener = listener
+
+    def whole(self) -> Whole | None:
+        """The final answer, once it is here with a body of known length; the connection is free then."""
+        connection = self._connection
+        if connection is None or not self._protocol._buffer:
+            return None
+        message, payload = self._protocol._buffer[0][0]
+        if message.chunked or message.code < 200 or message.code in _WITHOUT_BODY or not (body := arrived(payload)):
+            return None
+        self._protocol._buffer.popleft()
+        self._protocol.listener = self._connection = None
+        self._idle.give(connection)
+        return Whole(message.code, message.reason, message.raw_headers, body)
+
+    @property
+    def soon(self) -> bool:
+        """Whether [`whole`] can be expected to have an answer when more has arrived."""
+        if self._protocol.exception() is not None:
+            return False
+        if not self._protocol._buffer:
+            return True
+        message, payload = self._protocol._buffer[0][0]
+        if message.chunked or message.code < 200 or message.code in _WITHOUT_BODY or payload.is_eof():
+            return False
+        length = declared_length(message.raw_headers)
+        return length is not None and length <= _CHUNK
+
+    def close(self) -> None:
+        """Ends it, unless it has ended; the answer is not wanted."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._protocol.listener = None
+            _close(connection, self._sending)
 
 
 class _PooledExchange:
@@ -367,6 +444,12 @@ class SessionExchanges:
             await self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
         )
 
+    def begin_now(
+        self, node: str, method: str, target: str, head: bytes, stream: aiohttp.StreamReader, most: int
+    ) -> Begun | None:
+        """See [`Exchanges.begin_now`]: a session has no such way."""
+        return None
+
 
 class _SessionExchange:
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
@@ -404,6 +487,12 @@ def write(transport: asyncio.Transport, head: bytes, body: bytes) -> None:
         transport.writelines((head, body))
 
 
+def _first(known: _Known, method: str, target: str, head: bytes, framing: bytes) -> bytes:
+    """Request line and header lines."""
+    line = target.encode("utf-8", "surrogateescape")
+    return b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method.encode(), line, known.host, head, framing)
+
+
 def _framing(method: str, body: Body, length: int | None) -> bytes:
     """The header line that says how long the body is."""
     if body is None:
@@ -413,12 +502,14 @@ def _framing(method: str, body: Body, length: int | None) -> bytes:
     return b"Transfer-Encoding: chunked\r\n" if length is None else b"Content-Length: %d\r\n" % length
 
 
-def arrived(stream: aiohttp.StreamReader) -> bytes:
-    """What is left of a body that has arrived whole; empty for any other.
+def arrived(stream: aiohttp.StreamReader, most: int = sys.maxsize) -> bytes:
+    """What is left of a body that has arrived whole, with at most `most` bytes; empty for any other.
 
     aiohttp's own reading wakes the connection's parser for each piece, which a body that is there does not need.
     """
-    if not _KNOWN or not stream.is_eof() or stream is EMPTY_PAYLOAD or stream.exception() or stream._buffer_offset:
+    if not _KNOWN or stream is EMPTY_PAYLOAD or not stream._eof or stream._exception is not None:
+        return b""
+    if stream._buffer_offset or stream._size > most:
         return b""
     pieces = stream._buffer
     whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import time
 from dataclasses import dataclass
@@ -39,20 +38,28 @@ class Nodes:
 
     def __init__(self, urls: Sequence[str]) -> None:
         self._nodes = [Node(url.rstrip("/")) for url in urls]
-        self._turn = itertools.count()
+        self._turn = 0
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         return len(self._nodes)
 
+    def at(self, url: str) -> Node:
+        """The node at a URL that [`pick`] gave."""
+        return next(node for node in self._nodes if node.url == url)
+
     def pick(self, tried: Sequence[Node] = ()) -> Node:
         """The next node: one that answers and was not tried yet, else the one that is out the shortest."""
         if len(self._nodes) == 1:
             return self._nodes[0]
-        start = next(self._turn)
+        start, self._turn = self._turn, self._turn + 1
         order = [self._nodes[(start + i) % len(self._nodes)] for i in range(len(self._nodes))]
         fresh = [node for node in order if node not in tried] or order
         return next((node for node in fresh if not node.out), None) or min(fresh, key=lambda node: node.out_until)
+
+    def put_back(self) -> None:
+        """The last pick came to nothing: the same node is next."""
+        self._turn -= len(self._nodes) > 1
 
     def failed(self, node: Node) -> None:
         """Leaves a node out that could not be reached."""

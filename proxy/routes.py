@@ -34,7 +34,7 @@ from proxy.handlers import (
     udf_api,
     unsupported,
 )
-from proxy.handlers.passthrough import passthrough
+from proxy.handlers.passthrough import READS, passthrough
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -162,6 +162,17 @@ OURS = ("_pipeline", "_udf", "_proxy")
 """First path segments that never go to the cluster."""
 PASSTHROUGH = passthrough
 
+PASSED_WITHOUT: dict[Handler, frozenset[PipelineType]] = {
+    search.search: frozenset({QUERY, RESULT}),
+    query_only.query_only: frozenset({QUERY, RESULT}),
+    bulk.bulk: frozenset({PipelineType.DOCUMENT}),
+    document.document: frozenset({PipelineType.DOCUMENT}),
+    reads.document: frozenset({RESULT}),
+    scroll.page: frozenset({RESULT}),
+    scroll.clear: frozenset({RESULT}),
+}
+"""Handlers that stream on every request that names no pipeline, as long as there is none of these types."""
+
 
 @dataclass(frozen=True)
 class _Row:
@@ -235,3 +246,14 @@ def allowed(segments: tuple[str, ...]) -> list[str]:
     """The methods that a path of ours has; empty for a path that is none."""
     rows = (row for row in _candidates(segments) if row.match(segments) is not None)
     return sorted({method for row in rows for method in row.methods})
+
+
+def passes(route: Route, method: str, segments: tuple[str, ...], types: frozenset[PipelineType]) -> bool:
+    """Whether a request that names no pipeline only passes, where there are pipelines of these types.
+
+    Writes that pass through are left out: after them the resolver has to look again.
+    """
+    if route.handler is PASSTHROUGH:
+        return method in READS and not (segments and segments[0] in OURS)
+    kinds = PASSED_WITHOUT.get(route.handler)
+    return kinds is not None and types.isdisjoint(kinds)

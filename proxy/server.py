@@ -21,27 +21,59 @@ if TYPE_CHECKING:
 
     from aiohttp.streams import StreamReader
 
+    from proxy.fast_path import FastPath, Passing
+
 _BARE_TARGET = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS) (?!/|https?://|\* HTTP/)(?=[^\s])")
+_HOLD_SECONDS = 0.1
+"""How long a body may come behind its head for both to go on by the fast path."""
 
 
 class Connection(web_protocol.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_between", "_head_seconds", "_head_timer", "_last_body")
+    __slots__ = (
+        "_between",
+        "_fast",
+        "_head_seconds",
+        "_head_timer",
+        "_held_since",
+        "_hold_timer",
+        "_last_body",
+        "_parked",
+        "_passing",
+        "begun",
+        "remote",
+    )
 
-    def __init__(self, server: Server, *, head_seconds: float, **options: Any) -> None:
+    def __init__(self, server: Server, *, head_seconds: float, fast: FastPath | None, **options: Any) -> None:
         super().__init__(server, **options)
         self._between = True
         self._last_body: StreamReader | None = None
         self._head_seconds = head_seconds
         self._head_timer: asyncio.TimerHandle | None = None
+        self._fast = fast
+        self._passing: Passing | None = None
+        self._parked: asyncio.Future[None] | None = None
+        self._held_since: float | None = None
+        self._hold_timer: asyncio.TimerHandle | None = None
+        self.begun: Passing | None = None
+        """What the fast path has begun of the request that is next."""
+        self.remote: str | None = None
+        """The client's address, as a request has it."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The client is here."""
+        super().connection_made(transport)
+        self.remote = self.peername[0] if isinstance(self.peername, tuple) else self.peername
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
         in_body = self._last_body is not None and not self._last_body.is_eof()
-        if self._between and not in_body and (found := _BARE_TARGET.match(data)):
+        if self._between and not in_body and b" /" not in data[:9] and (found := _BARE_TARGET.match(data)):
             data = data[: found.end()] + b"/" + data[found.end() :]
         waiting = len(self._messages)
+        if self._fast is not None and not waiting:
+            self._park()
         super().data_received(data)
         if len(self._messages) > waiting:
             self._last_body = self._messages[-1][1]
@@ -52,10 +84,103 @@ class Connection(web_protocol.RequestHandler):
             self._between = in_body
             if not in_body and self._head_timer is None:
                 self._head_timer = self._loop.call_later(self._head_seconds, self.force_close)
+        if self._parked is not None and self._passing is None:
+            self._go_on()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Goes on reading after a pause."""
+        # Asked for at the end of every body, also where nothing was paused.
+        if resume_parser or self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
+    def _park(self) -> None:
+        """Keeps aiohttp's task asleep, if it waits for the next request, until it is known who is to have it."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            self._parked, self._waiter = waiter, None
+
+    def _unpark(self) -> None:
+        """Gives aiohttp's task what waits, now or when it comes."""
+        waiter, self._parked, self._held_since = self._parked, None, None
+        if waiter is not None:
+            self._waiter = waiter
+            if self._messages and not waiter.done():
+                waiter.set_result(None)
+
+    def _go_on(self) -> None:
+        """Passes the next request on, if it is one for the fast path; waits a moment for its body."""
+        if self._messages and self._fast is not None and not self._paused and not self._force_close:
+            message, payload = self._messages[0]
+            self._passing = self._fast.begin(message, payload, self)
+            if self._passing is not None:
+                self._messages.popleft()
+                self._held_since = None
+                return
+            if not payload.is_eof() and (self._held_since is not None or self._fast.waits_for(message)):
+                self._hold()
+                return
+        self._unpark()
+
+    def _hold(self) -> None:
+        if self._held_since is None:
+            self._held_since = self._loop.time()
+            if self._hold_timer is None:
+                self._hold_timer = self._loop.call_later(_HOLD_SECONDS, self._let_go)
+
+    def _let_go(self) -> None:
+        """Wakes aiohttp's task for a request whose body takes longer. One timer serves many requests."""
+        self._hold_timer = None
+        if self._held_since is None:
+            return
+        due = self._held_since + _HOLD_SECONDS
+        if self._loop.time() < due:
+            self._hold_timer = self._loop.call_at(due, self._let_go)
+        else:
+            self._unpark()
+
+    def passed(self) -> None:
+        """The request on the fast path has been answered."""
+        if self._manager is not None:
+            self._manager.requests_count += 1
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+        self._passing = None
+        if self._close or self._force_close:
+            # The proxy stops: aiohttp's `shutdown` waits for its task, which ends with this.
+            self.force_close()
+            return
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        self._go_on()
+
+    def take_over(self, passing: Passing) -> None:
+        """The request on the fast path goes on the way of the others."""
+        self.begun, self._passing = passing, None
+        self._messages.appendleft(passing.message)
+        self._unpark()
+
+    def force_close(self) -> None:
+        """Closes the connection at once."""
+        if self._parked is not None:
+            self._waiter, self._parked = self._parked, None
+        super().force_close()
+
+    def _process_keepalive(self) -> None:
+        if self._passing is not None:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client is gone."""
         self._stop_timer()
+        if self._hold_timer is not None:
+            self._hold_timer.cancel()
+            self._hold_timer = None
+        for passing in (self._passing, self.begun):
+            if passing is not None:
+                passing.abandon()
+        self._passing = self.begun = None
         super().connection_lost(exc)
 
     def _stop_timer(self) -> None:
@@ -90,11 +215,13 @@ class Server(web.Server):
         handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
         *,
         head_seconds: float,
+        fast: FastPath | None = None,
         **options: Any,
     ) -> None:
         super().__init__(handler, **options)
         self._head_seconds = head_seconds
+        self._fast = fast
 
     def __call__(self) -> Connection:
         """A connection that has just been accepted."""
-        return Connection(self, head_seconds=self._head_seconds, loop=self._loop, **self._kwargs)
+        return Connection(self, head_seconds=self._head_seconds, fast=self._fast, loop=self._loop, **self._kwargs)

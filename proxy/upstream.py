@@ -8,6 +8,7 @@ nothing is decoded. Connections are `connections.py`.
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from http.client import responses
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from proxy.nodes import Nodes
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from proxy.connections import Body, Exchange
+    from proxy.connections import Begun, Body, Exchange, Whole
     from proxy.nodes import Node
     from proxy.settings import Settings
 
@@ -65,6 +66,11 @@ class Upstream:
             tls.to_upstream(settings) or True, self._connect_seconds, settings.seconds("upstream_timeout")
         )
 
+    @property
+    def sends_now(self) -> bool:
+        """Whether [`send_now`] ever sends anything."""
+        return isinstance(self._exchanges, connections.PooledExchanges)
+
     def start(self) -> None:
         """Begins to watch the nodes."""
         self._nodes.watch(self._healthy, self._health_seconds)
@@ -88,23 +94,36 @@ class Upstream:
         await self._exchanges.close()
 
     async def send(
-        self, method: str, target: str, head: bytes, body: Body, *, length: int | None = None, safe: bool = False
+        self,
+        method: str,
+        target: str,
+        head: bytes,
+        body: Body,
+        *,
+        length: int | None = None,
+        safe: bool = False,
+        sent: Begun | None = None,
     ) -> Exchange:
         """Begins an exchange with the cluster: the answer's body has not been read yet, the caller must `release` it.
 
         `head`: header lines as [`request_lines`] gives them; `length`: of a streamed body, if it is known. Another node
         is tried when no connection is made: not a byte has left then. `safe`: the request changes nothing, so that it
-        may be sent once more also when its connection breaks before the answer.
+        may be sent once more also when its connection breaks before the answer. `sent`: it has left already, by
+        [`send_now`].
 
         Raises UnreachableError when no connection is made, UpstreamTimeoutError and UpstreamError when the answer
         does not come.
         """
         tried: list[Node] = []
         while True:
-            node = self._nodes.pick(tried)
+            node = self._nodes.pick(tried) if sent is None else self._nodes.at(sent.node)
             tried.append(node)
             try:
-                exchange = await self._exchanges.begin(node.url, method, target, head, body, length)
+                if sent is None:
+                    exchange = await self._exchanges.begin(node.url, method, target, head, body, length)
+                else:
+                    begun, sent = sent, None
+                    exchange = await begun.exchange()
             except TimeoutError:
                 raise self._late() from None
             except aiohttp.ClientConnectorError as error:
@@ -120,6 +139,14 @@ class Upstream:
             else:
                 self._nodes.answered(node)
                 return exchange
+
+    def send_now(self, method: str, target: str, head: bytes, stream: aiohttp.StreamReader, most: int) -> Begun | None:
+        """Sends a request whose body has arrived, over a connection that is open; see [`Exchanges.begin_now`]."""
+        node = self._nodes.pick()
+        begun = None if node.failures else self._exchanges.begin_now(node.url, method, target, head, stream, most)
+        if begun is None:
+            self._nodes.put_back()
+        return begun
 
     async def whole(self, exchange: Exchange) -> bytes:
         """The body of an answer. Raises UpstreamTimeoutError, UpstreamError when it breaks off."""
@@ -150,7 +177,9 @@ class Upstream:
         """
         if 0 < (exchange.length or 0) <= SMALL and request.method != hdrs.METH_HEAD:
             body = await self.whole(exchange)
-            lines = _lines(exchange.raw_headers, _NOT_SENT_BACK, request.get(VENDOR_MEDIA) or "")
+            vendor = request.get(VENDOR_MEDIA)
+            raw = exchange.raw_headers
+            lines = _lines(raw, _NOT_SENT_BACK, vendor) if vendor else answer_lines(raw)
             if extra:
                 lines += lines_of(extra)
             return await _write(request, exchange.status, exchange.reason, lines, body)
@@ -235,11 +264,45 @@ def response_headers(raw: RawHeaders) -> CIMultiDict[str]:
 
 def request_lines(raw: RawHeaders, peer: str | None) -> bytes:
     """The client's header lines as they are sent on, but for those about framing and the host."""
-    if not peer:
-        return _lines(raw, _NOT_SENT_ON)
-    known = [value for name, value in raw if len(name) == 15 and name.lower() == b"x-forwarded-for"]
-    lines = _lines(raw, _NOT_SENT_ON | {b"x-forwarded-for"} if known else _NOT_SENT_ON)
-    return b"%bX-Forwarded-For: %b\r\n" % (lines, b", ".join([*known, peer.encode()]))
+    known: list[bytes] = []
+    try:
+        lines = b"".join(map(_line_on, raw))
+    except _OnItsOwnError:
+        known = [value for name, value in raw if peer and name.lower() == b"x-forwarded-for"]
+        lines = _lines(raw, _NOT_SENT_ON | {b"x-forwarded-for"} if known else _NOT_SENT_ON)
+    return b"%bX-Forwarded-For: %b\r\n" % (lines, b", ".join([*known, peer.encode()])) if peer else lines
+
+
+def answer_lines(raw: RawHeaders) -> bytes:
+    """The cluster's header lines as they are sent back, but for those about framing. Raises UpstreamError."""
+    try:
+        return b"".join(map(_line_back, raw))
+    except _OnItsOwnError:
+        return _lines(raw, _NOT_SENT_BACK)
+
+
+class _OnItsOwnError(Exception):
+    """A header that says something of the others."""
+
+
+@lru_cache(maxsize=512)
+def _line_on(pair: tuple[bytes, bytes]) -> bytes:
+    """The line of a client's header as it is sent on: most are the same in the next request. Raises _OnItsOwnError."""
+    if pair[0].lower() == b"x-forwarded-for":
+        raise _OnItsOwnError
+    return _line(pair, _NOT_SENT_ON)
+
+
+@lru_cache(maxsize=512)
+def _line_back(pair: tuple[bytes, bytes]) -> bytes:
+    """The line of a header of the cluster as it is sent back. Raises _OnItsOwnError, UpstreamError."""
+    return _line(pair, _NOT_SENT_BACK)
+
+
+def _line(pair: tuple[bytes, bytes], dropped: frozenset[bytes]) -> bytes:
+    if pair[0].lower() == b"connection" and pair[1].lower() not in _ALWAYS_NAMED:
+        raise _OnItsOwnError
+    return _lines((pair,), dropped)
 
 
 def lines_of(headers: CIMultiDict[str]) -> bytes:
@@ -261,7 +324,7 @@ def _lines(raw: RawHeaders, dropped: frozenset[bytes], vendor: str = "") -> byte
     kept = _kept(raw, dropped)
     if vendor:
         kept = [(name, _vendors(name, value, vendor)) for name, value in kept]
-    lines = b"".join([b"%b: %b\r\n" % pair for pair in kept])
+    lines = b"\r\n".join([b": ".join(pair) for pair in kept] + [b""])
     if lines.count(b"\n") != len(kept) or lines.count(b"\r") != len(kept) or b"\0" in lines:
         found = next(name for name, value in kept if not _LINE_ENDS.isdisjoint(name + value))
         raise UpstreamError(f"a line end in the header {found.decode('ascii', 'replace')}")
@@ -281,14 +344,16 @@ def _passed(raw: RawHeaders, dropped: frozenset[bytes]) -> CIMultiDict[str]:
 
 
 def _kept(raw: RawHeaders, dropped: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
-    """Headers without those that are dropped, and without those that `Connection` names."""
-    kept = [pair for pair in raw if pair[0].lower() not in dropped]
-    named = {
-        token.strip().lower()
-        for name, value in raw
-        if len(name) == 10 and name.lower() == b"connection"
-        for token in value.split(b",")
-    } - _ALWAYS_NAMED
+    """Headers without those that are dropped (`Connection` is), and without those that `Connection` names."""
+    kept: list[tuple[bytes, bytes]] = []
+    named: set[bytes] = set()
+    for pair in raw:
+        name = pair[0].lower()
+        if name not in dropped:
+            kept.append(pair)
+        elif name == b"connection":
+            named.update(token.strip().lower() for token in pair[1].split(b","))
+    named -= _ALWAYS_NAMED
     return [pair for pair in kept if pair[0].lower() not in named] if named else kept
 
 
@@ -317,6 +382,18 @@ async def send_whole(
     return await _write(request, status, reason, lines_of(headers), body, close=close)
 
 
+def write_whole(transport: asyncio.Transport, answer: Whole) -> None:
+    """Writes an answer of the cluster to a client that speaks HTTP/1.1 and stays. Raises UpstreamError."""
+    lines = answer_lines(answer.raw_headers)
+    phrase, size = _phrase(answer.status, answer.reason), len(answer.body)
+    head = b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n\r\n" % (answer.status, phrase, lines, size)
+    connections.write(transport, head, answer.body)
+
+
+def _phrase(status: int, reason: str) -> bytes:
+    return (reason or responses.get(status, "")).encode("utf-8", "surrogateescape")
+
+
 async def _write(
     request: web.BaseRequest, status: int, reason: str, lines: bytes, body: bytes, *, close: bool = False
 ) -> web.StreamResponse:
@@ -330,8 +407,7 @@ async def _write(
     else:
         version, connection = b"1.0", b"Connection: keep-alive\r\n" if keep_alive else b""
     length = b"" if status in _WITHOUT_BODY else b"Content-Length: %d\r\n" % len(body)
-    phrase = (reason or responses.get(status, "")).encode("utf-8", "surrogateescape")
-    head = b"HTTP/%b %d %b\r\n%b%b%b\r\n" % (version, status, phrase, lines, length, connection)
+    head = b"HTTP/%b %d %b\r\n%b%b%b\r\n" % (version, status, _phrase(status, reason), lines, length, connection)
     if request.method == hdrs.METH_HEAD or status in _WITHOUT_BODY:
         body = b""
     connections.write(transport, head, body)

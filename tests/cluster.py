@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 class Cluster:
     """Speaks just enough HTTP to keep what was sent and to send back what it is told, raw."""
 
-    answers: dict[str, bytes] = field(default_factory=dict)
+    answers: dict[str, bytes | list[bytes]] = field(default_factory=dict)
+    """By path; one in pieces comes in pieces, `pause` seconds apart."""
+    pause: float = 0.02
     seen: list[bytes] = field(default_factory=list)
     broken: int = 0
     """Requests whose bodies are not whole."""
@@ -38,9 +40,13 @@ class Cluster:
                     self.seen.append(head + body)
                 missing = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
                 answer = missing if registry else self.answers.get(target.partition("?")[0], missing)
-                writer.write(answer)
-                await writer.drain()
-                if b"X-Cut: 1" in answer:
+                pieces = [answer] if isinstance(answer, bytes) else answer
+                for piece in pieces:
+                    writer.write(piece)
+                    await writer.drain()
+                    if len(pieces) > 1:
+                        await asyncio.sleep(self.pause)
+                if any(b"X-Cut: 1" in piece for piece in pieces):
                     break
         except (asyncio.IncompleteReadError, ConnectionError):
             pass

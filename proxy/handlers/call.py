@@ -22,8 +22,9 @@ from proxy.protocol.media import plain_media
 if TYPE_CHECKING:
     from pipelines.registry import Snapshot
     from proxy.budget import Budget
-    from proxy.connections import Body
+    from proxy.connections import Begun, Body
     from proxy.cursors import Cursors
+    from proxy.fast_path import Passing
     from proxy.index_resolver import IndexResolver
     from proxy.live_registry import LiveRegistry
     from proxy.metrics import Metrics
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 JSON = "application/json; charset=UTF-8"
 _COMPRESSED = 1 << 10
 """Bytes from which on answers of ours are compressed for clients that take it."""
-_UNCOUNTED = 64 << 10
+UNCOUNTED = 64 << 10
 """Bodies up to so many bytes wait for no room: connections bound them."""
 _SLOWEST = 64 << 10
 """Bytes a second that a client must send on average, once `client_timeout` has passed."""
@@ -126,11 +127,11 @@ class Call:
         declared = declared_length(self.request.raw_headers)
         if declared is not None and declared > limit:
             raise TooLargeError(f"the body has {declared} bytes, the limit is {limit}; send smaller requests")
-        if self.request.content.is_eof() and (declared or 0) <= _UNCOUNTED and not self.encoding:
+        if self.request.content.is_eof() and (declared or 0) <= UNCOUNTED and not self.encoding:
             whole = arrived(self.request.content)
             return whole if whole and len(whole) <= limit else await self._read(limit, given=whole)
         expected = limit if declared is None else declared
-        if declared is not None and expected > _UNCOUNTED:
+        if declared is not None and expected > UNCOUNTED:
             self.held += await self.parts.budget.take(expected)
         try:
             async with asyncio.timeout(self.parts.client_seconds + expected / _SLOWEST) as clock:
@@ -142,7 +143,7 @@ class Call:
 
     async def _hold(self, size: int) -> None:
         """Holds room for `size` bytes in place of what is held; for more it holds nothing while it waits."""
-        if size > max(self.held, _UNCOUNTED):
+        if size > max(self.held, UNCOUNTED):
             self.parts.budget.give(self.held)
             self.held = 0
             self.held = await self.parts.budget.take(size)
@@ -163,7 +164,7 @@ class Call:
             size += len(chunk)
             if size > limit:
                 raise TooLargeError(f"the body has more than {limit} bytes; send smaller requests")
-            if clock is not None and size > _UNCOUNTED and not self.held:
+            if clock is not None and size > UNCOUNTED and not self.held:
                 clock.reschedule(None)
                 self.held += await self.parts.budget.take(limit)
                 clock.reschedule(asyncio.get_running_loop().time() + self.parts.client_seconds + limit / _SLOWEST)
@@ -188,7 +189,7 @@ class Call:
         text = inflate(body, self.encoding, self.parts.max_body)
         if body is self._body:
             self._text = text
-        if len(text) > max(self.held, _UNCOUNTED):
+        if len(text) > max(self.held, UNCOUNTED):
             # More than its size let expect: it is here already, so that others wait for it.
             self.parts.budget.owe(len(text) - self.held)
             self.held = len(text)
@@ -265,14 +266,24 @@ class Call:
         self.expect()
         return await self._pass_on(self.lines, body, declared)
 
-    async def _pass_on(self, head: bytes, body: Body, length: int | None = None) -> web.StreamResponse:
-        """Sends the request with this head and body, and streams the answer back."""
+    async def _pass_on(
+        self, head: bytes, body: Body, length: int | None = None, sent: Begun | None = None
+    ) -> web.StreamResponse:
+        """Sends the request with this head and body, unless it is `sent`, and streams the answer back."""
         cluster = self.parts.upstream
-        exchange = await cluster.send(self.method, self.target.raw, head, body, length=length, safe=self.safe)
+        exchange = await cluster.send(
+            self.method, self.target.raw, head, body, length=length, safe=self.safe, sent=sent
+        )
         try:
             return await cluster.relay(self.request, exchange, self.extra)
         finally:
             exchange.release()
+
+    async def go_on(self, passing: Passing) -> web.StreamResponse:
+        """Takes over from the fast path: the request has left, its answer is to be waited for. Raises its failure."""
+        if passing.failure is not None:
+            raise passing.failure
+        return await self._pass_on(self.lines, passing.sent.body, sent=passing.sent)
 
     async def send_on(self, body: bytes, *, changed: bool) -> web.StreamResponse:
         """Forwards the request with a body at hand and streams the answer back."""

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
 
     from proxy.handlers.call import Call
 
-_READS = ("GET", "HEAD", "OPTIONS")
+READS = ("GET", "HEAD", "OPTIONS")
+"""Methods that change nothing in the cluster."""
 
 
 async def passthrough(call: Call) -> web.StreamResponse:
@@ -17,5 +18,5 @@ async def passthrough(call: Call) -> web.StreamResponse:
     try:
         return await call.stream_on()
     finally:
-        if call.method not in _READS:
+        if call.method not in READS:
             call.parts.resolver.forget()

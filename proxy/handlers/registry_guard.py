@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from proxy.handlers.call import Call
+    from proxy.protocol.target import Target
 
 _BODIES = frozenset({"_mget", "_msearch", "_mtermvectors", "_reindex", "_aliases"})
 
@@ -25,6 +26,12 @@ def refuse_in_path(call: Call) -> None:
     """Raises RefusedError for a path that names the registry index, or a wildcard that would expand to it."""
     if call.target.segments:
         _refuse(call, call.target.segments[0])
+
+
+def might_name(target: Target, registry: str) -> bool:
+    """Whether a request might be refused here; one that is certainly not needs no more than its target for that."""
+    first = target.segments[0] if target.segments else ""
+    return "*" in first or registry in first or not _BODIES.isdisjoint(target.segments)
 
 
 async def refuse_in_body(call: Call) -> None:

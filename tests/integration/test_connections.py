@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy import connections
+from proxy import idle
 from proxy.connections import PooledExchanges
 from tests.cluster import Cluster, answer
 
@@ -105,7 +105,7 @@ async def test_what_comes_between_two_exchanges_belongs_to_none(node: Node):
 
 
 async def test_connections_that_nobody_uses_are_closed(node: Node, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(idle, "IDLE_SECONDS", 0.1)
     both = [await node.begin(), await node.begin()]
     for exchange in both:
         await exchange.read()

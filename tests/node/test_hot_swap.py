@@ -8,7 +8,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from proxy.app import Proxy
+from proxy.fast_path import FastPath
 from tests.conftest import Http, native, ndjson, settings_for
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -92,3 +95,51 @@ async def test_a_hundred_writers_through_two_proxies_while_bulks_run(
         for proxy in proxies:
             await proxy.stop()
         await direct.delete(f"/{settings.registry_index}")
+
+
+async def test_what_passed_a_moment_ago_goes_through_a_pipeline_that_is_there_now(
+    through: Http, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    taken: list[str] = []
+    begin = FastPath.begin
+
+    def spied(self: FastPath, message: Any, payload: Any, client: Any) -> Any:
+        passing = begin(self, message, payload, client)
+        if passing is not None:
+            taken.append(message.path)
+        return passing
+
+    monkeypatch.setattr(FastPath, "begin", spied)
+    await through.index(name)
+    seen = f"/{name}/_search", f"/{name}/_doc/1", f"/{name}/_count", f"/{name}/_doc/1?refresh=true"
+
+    async def look() -> tuple[Any, Any, Any]:
+        await through.put(seen[3], {"a": 1, "t": "x"})
+        hits = (await through.post(seen[0], {"query": {"match_all": {}}})).json["hits"]["hits"]
+        count = (await through.post(seen[2], {"query": {"match_all": {}}})).json["count"]
+        return [hit["_source"] for hit in hits], (await through.get(seen[1])).json["_source"], count
+
+    plain, masked = {"a": 1, "t": "x"}, {"a": 1, "hidden": "x", "d": 2}
+    for _ in range(2):
+        assert await look() == ([plain], plain, 1)
+    assert set(taken) >= set(seen)
+    taken.clear()
+    await through.pipeline(f"{name}-d", "document", native("d", "set", field="d", value=2))
+    await through.pipeline(f"{name}-q", "query", native("q", "filter_query", query={"term": {"a": 9}}))
+    hidden = native("r", "rename_field", field="t", target_field="hidden")
+    await through.pipeline(f"{name}-r", "result", hidden)
+    for kind, expected in (
+        ("document", ([plain | {"d": 2}], plain | {"d": 2}, 1)),
+        ("result", ([masked], masked, 1)),
+        ("query", ([], masked, 0)),
+    ):
+        setting = f"index.{kind}.{'final' if kind == 'result' else 'default'}_pipeline"
+        assert (await through.put(f"/{name}/_settings", {setting: f"{name}-{kind[0]}"})).status == 200
+        assert await look() == expected
+    assert taken == []
+    for kind in ("query", "result", "document"):
+        setting = f"index.{kind}.{'final' if kind == 'result' else 'default'}_pipeline"
+        await through.put(f"/{name}/_settings", {setting: "_none"})
+        assert (await through.delete(f"/_pipeline/{name}-{kind[0]}?type={kind}")).status == 200
+    assert await look() == ([plain], plain, 1)
+    assert set(taken) >= set(seen)
