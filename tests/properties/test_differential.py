@@ -211,7 +211,7 @@ def told(answer: Any, index: str) -> tuple[Any, ...]:
         body = normal(json.loads(answer.body), index)
     except ValueError:
         text = normal(answer.body.decode(errors="replace"), index)
-        body = re.sub(r"(took|creation_date|uuid)(\W+)[\w.-]+", r"\1\2", text)
+        body = re.sub(r"(took|creation_date|uuid)([^\w.-]+)[\w.-]+", r"\1\2", text)
     return answer.status, headers, body
 
 
