@@ -177,7 +177,7 @@ class Proxy:
         registry_guard.refuse_in_path(call)
         handler, call.surface, params = routes.match(call.method, call.target.segments)
         call.params = params.copy()
-        if handler is routes.PASSTHROUGH and call.target.segments[:1] and call.target.segments[0] in routes.OURS:
+        if handler is routes.PASSTHROUGH and routes.is_ours(call.target.segments):
             raise _no_such_endpoint(call)
         await registry_guard.refuse_in_body(call)
         return await handler(call)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import aiohttp
 from aiohttp import hdrs
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.http import HttpProcessingError, StreamWriter
@@ -42,8 +43,7 @@ _JOINED = 1 << 16
 _LIMITS: dict[str, Any] = {"max_line_size": 16384, "max_field_size": 32768}
 _WITH_LENGTH = (hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH)
 """Methods whose requests say that they have no body."""
-
-_WITHOUT_BODY = (204, 304)
+WITHOUT_BODY = (204, 304)
 """Answers that never have one."""
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -146,16 +146,12 @@ class PooledExchanges:
         connection = known.idle.take()
         if connection is None:
             return None
-        protocol = cast("_Protocol", connection.protocol)
         body = None if stream is EMPTY_PAYLOAD else arrived(stream, most)
-        if body == b"" or protocol.transport is None:
+        if body == b"":
             known.idle.give(connection)
             return None
-        self._expect(protocol, method)
         first = _first(known, method, target, head, _framing(method, body, None))
-        write(protocol.transport, first, body or b"")
-        protocol.start_timeout()
-        return Begun(protocol, connection, None, known, body)
+        return self._start(known, connection, method, first, body, None)
 
     def _start(
         self, known: _Known, connection: Connection, method: str, first: bytes, body: Body, length: int | None
@@ -227,7 +223,18 @@ class PooledExchanges:
                 protocol.set_exception(aiohttp.ClientOSError(f"the body broke off: {type(error).__name__}"), error)
 
 
-class _Protocol(ResponseHandler):
+class Sparing(BaseProtocol):
+    """What both sides' protocols do less often than aiohttp's."""
+
+    __slots__ = ()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Goes on reading after a pause; asked for at the end of every body, also where nothing was paused."""
+        if resume_parser or self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
+
+class _Protocol(Sparing, ResponseHandler):
     """aiohttp's, with one timer that looks now and then whether the node is late, instead of one for each piece.
 
     `listener`, where there is one, is called when something of an answer has arrived, or none will.
@@ -249,11 +256,6 @@ class _Protocol(ResponseHandler):
         super().set_exception(exc, *cause)
         if self.listener is not None:
             self.listener()
-
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        # Asked for at the end of every body, also where nothing was paused.
-        if resume_parser or self._reading_paused or self._buffer_paused:
-            super().resume_reading(resume_parser)
 
     def _reschedule_timeout(self) -> None:
         timeout = self._read_timeout
@@ -344,7 +346,7 @@ class Begun:
         if connection is None or not self._protocol._buffer:
             return None
         message, payload = self._protocol._buffer[0][0]
-        if message.chunked or message.code < 200 or message.code in _WITHOUT_BODY or not (body := arrived(payload)):
+        if not _has_length(message) or not (body := arrived(payload)):
             return None
         self._protocol._buffer.popleft()
         self._protocol.listener = self._connection = None
@@ -359,7 +361,7 @@ class Begun:
         if not self._protocol._buffer:
             return True
         message, payload = self._protocol._buffer[0][0]
-        if message.chunked or message.code < 200 or message.code in _WITHOUT_BODY or payload.is_eof():
+        if not _has_length(message) or payload.is_eof():
             return False
         length = declared_length(message.raw_headers)
         return length is not None and length <= _CHUNK
@@ -370,6 +372,11 @@ class Begun:
         if connection is not None:
             self._protocol.listener = None
             _close(connection, self._sending)
+
+
+def _has_length(message: Any) -> bool:
+    """Whether an answer is a final one with a body that is not chunked."""
+    return not message.chunked and message.code >= 200 and message.code not in WITHOUT_BODY
 
 
 class _PooledExchange:

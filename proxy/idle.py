@@ -43,8 +43,7 @@ class Idle:
 
     def give(self, connection: Connection) -> None:
         """Takes back one whose exchange is over, or closes it where that was not whole."""
-        protocol = connection.protocol
-        if protocol is None or protocol.should_close:
+        if not self._usable(connection):
             connection.close()
             return
         self._waiting.append((connection, self._loop.time()))

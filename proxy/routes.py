@@ -248,12 +248,17 @@ def allowed(segments: tuple[str, ...]) -> list[str]:
     return sorted({method for row in rows for method in row.methods})
 
 
+def is_ours(segments: tuple[str, ...]) -> bool:
+    """Whether a path is one of those that never go to the cluster."""
+    return bool(segments) and segments[0] in OURS
+
+
 def passes(route: Route, method: str, segments: tuple[str, ...], types: frozenset[PipelineType]) -> bool:
     """Whether a request that names no pipeline only passes, where there are pipelines of these types.
 
     Writes that pass through are left out: after them the resolver has to look again.
     """
     if route.handler is PASSTHROUGH:
-        return method in READS and not (segments and segments[0] in OURS)
+        return method in READS and not is_ours(segments)
     kinds = PASSED_WITHOUT.get(route.handler)
     return kinds is not None and types.isdisjoint(kinds)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web, web_protocol
 
 from pipelines.errors import HeadraceError, InvalidError
+from proxy.connections import Sparing
 from proxy.protocol.errors import error_body
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _HOLD_SECONDS = 0.1
 """How long a body may come behind its head for both to go on by the fast path."""
 
 
-class Connection(web_protocol.RequestHandler):
+class Connection(Sparing, web_protocol.RequestHandler):
     """One client's connection."""
 
     __slots__ = (
@@ -86,12 +87,6 @@ class Connection(web_protocol.RequestHandler):
                 self._head_timer = self._loop.call_later(self._head_seconds, self.force_close)
         if self._parked is not None and self._passing is None:
             self._go_on()
-
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        """Goes on reading after a pause."""
-        # Asked for at the end of every body, also where nothing was paused.
-        if resume_parser or self._reading_paused or self._buffer_paused:
-            super().resume_reading(resume_parser)
 
     def _park(self) -> None:
         """Keeps aiohttp's task asleep, if it waits for the next request, until it is known who is to have it."""

@@ -26,6 +26,7 @@ from devnode import running_node
 from devnode.node import free_port
 from pipelines._wasm import Module
 from proxy.app import Proxy
+from proxy.fast_path import FastPath
 from proxy.settings import Settings
 
 if TYPE_CHECKING:
@@ -269,6 +270,19 @@ async def serve(
     for process in started:
         process.end()
     await Http(node, session).delete(f"/{registry}")
+
+
+def watch_fast_path(monkeypatch: pytest.MonkeyPatch, note: Callable[[FastPath, str], None]) -> None:
+    """Has `note` told of every target that a fast path takes."""
+    begin = FastPath.begin
+
+    def watched(self: FastPath, message: Any, payload: Any, client: Any) -> Any:
+        passing = begin(self, message, payload, client)
+        if passing is not None:
+            note(self, message.path)
+        return passing
+
+    monkeypatch.setattr(FastPath, "begin", watched)
 
 
 async def outcome(http: Http, udf: str) -> tuple[str, Any]:

@@ -15,7 +15,7 @@ from proxy.app import Proxy
 from proxy.fast_path import FastPath
 from proxy.server import Connection, Server
 from tests.cluster import Cluster, answer
-from tests.conftest import settings_for
+from tests.conftest import settings_for, watch_fast_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -77,8 +77,12 @@ class Way:
 @pytest.fixture
 async def start(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Any]]:
     """Starts proxies, with the fast path or without it."""
-    started = []
-    begin = FastPath.begin
+    started: list[tuple[Way, asyncio.Server]] = []
+
+    def note(path: FastPath, target: str) -> None:
+        next(way for way, _ in started if way.proxy._parts is path._parts).taken.append(target)
+
+    watch_fast_path(monkeypatch, note)
 
     async def start(*, fast: bool = True, keepalive: float = 3630, other: int = 0, **settings: Any) -> Way:
         cluster = Cluster(answers={"/warm": answer(b"ok")})
@@ -93,15 +97,6 @@ async def start(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
             await proxy.start()
         way = Way(cluster, proxy)
         started.append((way, server))
-
-        def spied(self: FastPath, message: Any, payload: Any, client: Any) -> Any:
-            passing = begin(self, message, payload, client)
-            for each, _ in started:
-                if passing is not None and each.proxy._parts is self._parts:
-                    each.taken.append(message.path)
-            return passing
-
-        monkeypatch.setattr(FastPath, "begin", spied)
         return way
 
     yield start

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from proxy.app import Proxy
-from proxy.fast_path import FastPath
-from tests.conftest import Http, native, ndjson, settings_for
+from tests.conftest import Http, native, ndjson, settings_for, watch_fast_path
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 DOCUMENTS = 60
@@ -101,15 +100,7 @@ async def test_what_passed_a_moment_ago_goes_through_a_pipeline_that_is_there_no
     through: Http, name: str, monkeypatch: pytest.MonkeyPatch
 ):
     taken: list[str] = []
-    begin = FastPath.begin
-
-    def spied(self: FastPath, message: Any, payload: Any, client: Any) -> Any:
-        passing = begin(self, message, payload, client)
-        if passing is not None:
-            taken.append(message.path)
-        return passing
-
-    monkeypatch.setattr(FastPath, "begin", spied)
+    watch_fast_path(monkeypatch, lambda _, target: taken.append(target))
     await through.index(name)
     seen = f"/{name}/_search", f"/{name}/_doc/1", f"/{name}/_count", f"/{name}/_doc/1?refresh=true"
 
