@@ -18,7 +18,7 @@ from multidict import CIMultiDict
 
 from pipelines.errors import HeadraceError, MediaTypeError, UnreachableError, UpstreamError, UpstreamTimeoutError
 from proxy import connections, tls
-from proxy.connections import SMALL
+from proxy.connections import SMALL, WITHOUT_BODY
 from proxy.nodes import Nodes
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ VENDOR_MEDIA = "headrace.vendor_media"
 """What a request notes of its client: the media type of its own that it wants JSON called."""
 _NOT_SENT_ON = HOP_BY_HOP | {b"host", b"expect", b"content-length", ADMIN_HEADER.lower().encode()}
 _NOT_SENT_BACK = HOP_BY_HOP | {b"content-length"}
-_WITHOUT_BODY = (204, 304)
 _ALWAYS_NAMED = frozenset({b"close", b"keep-alive"})
 _LINE_ENDS = frozenset(b"\r\n\0")
 
@@ -264,10 +263,8 @@ def response_headers(raw: RawHeaders) -> CIMultiDict[str]:
 
 def request_lines(raw: RawHeaders, peer: str | None) -> bytes:
     """The client's header lines as they are sent on, but for those about framing and the host."""
-    known: list[bytes] = []
-    try:
-        lines = b"".join(map(_line_on, raw))
-    except _OnItsOwnError:
+    lines, known = _plain_lines(raw, _begins_on), []
+    if lines is None:
         known = [value for name, value in raw if peer and name.lower() == b"x-forwarded-for"]
         lines = _lines(raw, _NOT_SENT_ON | {b"x-forwarded-for"} if known else _NOT_SENT_ON)
     return b"%bX-Forwarded-For: %b\r\n" % (lines, b", ".join([*known, peer.encode()])) if peer else lines
@@ -275,34 +272,41 @@ def request_lines(raw: RawHeaders, peer: str | None) -> bytes:
 
 def answer_lines(raw: RawHeaders) -> bytes:
     """The cluster's header lines as they are sent back, but for those about framing. Raises UpstreamError."""
-    try:
-        return b"".join(map(_line_back, raw))
-    except _OnItsOwnError:
-        return _lines(raw, _NOT_SENT_BACK)
+    lines = _plain_lines(raw, _begins_back)
+    return _lines(raw, _NOT_SENT_BACK) if lines is None else lines
 
 
-class _OnItsOwnError(Exception):
-    """A header that says something of the others."""
+def _plain_lines(raw: RawHeaders, begins: Callable[[bytes], bytes | None]) -> bytes | None:
+    """What [`_lines`] gives, where no header says anything of the others; else `None`."""
+    parts: list[bytes] = []
+    for name, value in raw:
+        start = begins(name)
+        if start:
+            parts += start, value, b"\r\n"
+        elif start is None and not (name.lower() == b"connection" and value.lower() in _ALWAYS_NAMED):
+            return None
+    lines, count = b"".join(parts), len(parts) // 3
+    plain = lines.count(b"\n") == lines.count(b"\r") == count and b"\0" not in lines
+    return lines if plain else None
 
 
 @lru_cache(maxsize=512)
-def _line_on(pair: tuple[bytes, bytes]) -> bytes:
-    """The line of a client's header as it is sent on: most are the same in the next request. Raises _OnItsOwnError."""
-    if pair[0].lower() == b"x-forwarded-for":
-        raise _OnItsOwnError
-    return _line(pair, _NOT_SENT_ON)
+def _begins_on(name: bytes) -> bytes | None:
+    """How the line of a client's header begins that is sent on: empty for none, `None` where its value decides."""
+    return None if name.lower() == b"x-forwarded-for" else _begins(name, _NOT_SENT_ON)
 
 
 @lru_cache(maxsize=512)
-def _line_back(pair: tuple[bytes, bytes]) -> bytes:
-    """The line of a header of the cluster as it is sent back. Raises _OnItsOwnError, UpstreamError."""
-    return _line(pair, _NOT_SENT_BACK)
+def _begins_back(name: bytes) -> bytes | None:
+    """The same for a header of the cluster that is sent back."""
+    return _begins(name, _NOT_SENT_BACK)
 
 
-def _line(pair: tuple[bytes, bytes], dropped: frozenset[bytes]) -> bytes:
-    if pair[0].lower() == b"connection" and pair[1].lower() not in _ALWAYS_NAMED:
-        raise _OnItsOwnError
-    return _lines((pair,), dropped)
+def _begins(name: bytes, dropped: frozenset[bytes]) -> bytes | None:
+    lower = name.lower()
+    if lower == b"connection":
+        return None
+    return b"" if lower in dropped else name + b": "
 
 
 def lines_of(headers: CIMultiDict[str]) -> bytes:
@@ -406,9 +410,9 @@ async def _write(
         version, connection = b"1.1", b"" if keep_alive else b"Connection: close\r\n"
     else:
         version, connection = b"1.0", b"Connection: keep-alive\r\n" if keep_alive else b""
-    length = b"" if status in _WITHOUT_BODY else b"Content-Length: %d\r\n" % len(body)
+    length = b"" if status in WITHOUT_BODY else b"Content-Length: %d\r\n" % len(body)
     head = b"HTTP/%b %d %b\r\n%b%b%b\r\n" % (version, status, _phrase(status, reason), lines, length, connection)
-    if request.method == hdrs.METH_HEAD or status in _WITHOUT_BODY:
+    if request.method == hdrs.METH_HEAD or status in WITHOUT_BODY:
         body = b""
     connections.write(transport, head, body)
     # So that aiohttp does not write an error behind it, should anything still fail.
