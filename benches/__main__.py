@@ -208,6 +208,8 @@ def register(port: int) -> None:
         ("mask-result", "result", [udf("mask_email")]),
     ):
         call(port, "PUT", f"/_pipeline/{name}", {"type": kind, "stages": stages})
+    attached = {"query": {"default_pipeline": "mask-query"}, "result": {"default_pipeline": "mask-result"}}
+    call(port, "PUT", "/_pipeline/_association/masked-*", attached)
 
 
 @contextlib.contextmanager
@@ -314,6 +316,12 @@ def table() -> list[Case]:
             http("POST", "/i/_search", query),
             4000,
             ["headrace, 2 workers", "headrace"],
+        ),
+        Case(
+            "search, passed beside pipelines of other indexes",
+            http("POST", "/i/_search", query),
+            4000,
+            ["headrace+pipelines", "headrace"],
         ),
         Case("bulk of 1,000, passed", http("POST", "/_bulk", thousand, nd), 400, plain),
         Case("bulk of 19,000, passed", http("POST", "/_bulk", many, nd), 30, plain),

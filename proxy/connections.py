@@ -525,6 +525,14 @@ def arrived(stream: aiohttp.StreamReader, most: int = sys.maxsize) -> bytes:
     return whole
 
 
+def mentions(stream: aiohttp.StreamReader, word: bytes) -> bool:
+    """Whether a word is in what has arrived of a body and is yet to be read, which stays there."""
+    if stream is EMPTY_PAYLOAD:
+        return False
+    pieces = stream._buffer
+    return word in (pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+
 def declared_length(raw_headers: Headers) -> int | None:
     """The `Content-Length` of a head, if it has one."""
     for name, value in raw_headers:

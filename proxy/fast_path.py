@@ -2,7 +2,7 @@
 
 aiohttp's server makes a task, a request and several futures for each request, and as much again waits for the answer:
 more than everything else that a small one costs (docs/decisions/025-a-fast-path-for-what-passes.md). Here a request
-goes on at once if it has arrived whole, its route passes it while there are no pipelines of certain types, and a
+goes on at once if it has arrived whole, there are no pipelines that its route or its index would need, and a
 connection to the node is open. Whatever is not as plain as that goes, or goes on, the way of all requests:
 [`Passing`] is handed over with its request on the way, so that nothing is sent twice and every error has one shape.
 """
@@ -16,9 +16,10 @@ from aiohttp.http import RawRequestMessage
 
 from pipelines.errors import HeadraceError, RegistryError
 from proxy import routes, upstream
-from proxy.connections import declared_length
+from proxy.connections import declared_length, mentions
 from proxy.handlers import registry_guard
 from proxy.handlers.call import UNCOUNTED
+from proxy.index_resolver import View
 from proxy.protocol.target import Target
 
 if TYPE_CHECKING:
@@ -34,10 +35,26 @@ _KNOWN = 1024
 
 
 class _Way(NamedTuple):
-    """What is known of a method and target: the surface that counts it, and the target as it is sent on."""
+    """What is known of a method and target: the surface that counts it, and the target as it is sent on.
+
+    `word`: by this its body may name a pipeline, if it is not empty.
+    """
 
     surface: str
     target: str
+    word: bytes = b""
+
+
+class _Found(NamedTuple):
+    """A way, or that there is none. `view`: of the cluster's names, if only that one says so."""
+
+    way: _Way | None
+    view: View | None = None
+
+
+_NONE = _Found(None)
+_STALE = View()
+"""In place of a view that is not there yet."""
 
 
 class FastPath:
@@ -47,7 +64,7 @@ class FastPath:
         self._parts = parts
         self._most = min(UNCOUNTED, parts.max_body)
         self._snapshot: Snapshot | None = None
-        self._ways: dict[tuple[str, str], _Way | None] = {}
+        self._ways: dict[tuple[str, str], _Found] = {}
 
     @classmethod
     def of(cls, parts: Parts) -> FastPath | None:
@@ -60,6 +77,8 @@ class FastPath:
         `message`, `payload`: as aiohttp's parser gives them. `client` is told how it ends.
         """
         if not payload.is_eof() or (way := self._fitting(message)) is None:
+            return None
+        if way.word and (hdrs.CONTENT_ENCODING in message.headers or mentions(payload, way.word)):
             return None
         lines = upstream.request_lines(message.raw_headers, client.remote)
         parts = self._parts
@@ -94,24 +113,40 @@ class FastPath:
             self._ways.clear()
             self._snapshot = snapshot
         key = (method, target)
-        if key in self._ways:
-            return self._ways[key]
-        if len(self._ways) >= _KNOWN:
-            self._ways.clear()
-        way = self._ways[key] = self._found(snapshot, method, Target.parse(target))
-        return way
+        found = self._ways.get(key)
+        if found is None or (found.view is not None and found.view is not self._parts.resolver.fresh):
+            if len(self._ways) >= _KNOWN:
+                self._ways.clear()
+            found = self._ways[key] = self._find(snapshot, method, Target.parse(target))
+        return found.way
 
-    def _found(self, snapshot: Snapshot, method: str, target: Target) -> _Way | None:
+    def _find(self, snapshot: Snapshot, method: str, target: Target) -> _Found:
         registry = self._parts.settings.registry_index
         # Names of pipelines in a request are for its handler to judge, and so is whatever might mean the registry.
-        if not target.raw_path.startswith("/") or "pipeline" in target.raw or method == hdrs.METH_HEAD:
-            return None
+        named = "pipeline" in target.raw_path or any("pipeline" in name for name in target.values)
+        if named or not target.raw_path.startswith("/") or method == hdrs.METH_HEAD:
+            return _NONE
         if registry_guard.might_name(target, registry):
-            return None
+            return _NONE
         route = routes.match(method, target.segments)
-        if not routes.passes(route, method, target.segments, snapshot.types):
-            return None
-        return _Way(route.surface, target.raw)
+        if routes.passes(route, method, target.segments, snapshot.types):
+            return _Found(_Way(route.surface, target.raw))
+        concern = routes.CONCERNS.get(route.handler)
+        if concern is None or concern.reach is None or "index" not in route.params or target.has_any(concern.unless):
+            return _NONE
+        way = _Way(route.surface, target.raw, concern.word)
+        slots = [slot for slot in snapshot.bound if slot.kind in concern.kinds]
+        if not slots:
+            return _Found(way)
+        view = self._parts.resolver.fresh
+        if view is None:
+            # Its handler has the cluster asked.
+            return _Found(None, _STALE)
+        reached = view.read_by if concern.reach == "read" else view.written_by
+        targets = reached(route.params["index"])
+        if targets is None or any(snapshot.associations.find(slot, each) for slot in slots for each in targets):
+            return _Found(None, view)
+        return _Found(way, view)
 
 
 class Passing:

@@ -130,6 +130,58 @@ class View:
                 found += self.concrete(name)
         return found
 
+    def behind(self, parts: Iterable[str]) -> list[str]:
+        """The indexes behind the parts of an expression, date math resolved: names, wildcards, exclusions."""
+        found: dict[str, None] = {}
+        for part in parts:
+            if part.startswith("-") and found:
+                for name in self._one(part[1:]):
+                    found.pop(name, None)
+            else:
+                found.update(dict.fromkeys(self._one(part)))
+        return list(found)
+
+    def _one(self, part: str) -> list[str]:
+        if ":" in part:
+            return []
+        if part == "_all":
+            return self.matching("*")
+        return self.matching(part) if "*" in part else self.concrete(part)
+
+    def write_index(self, name: str) -> str:
+        """The index that a write to `name` goes to; the name of a data stream stays."""
+        return name if name in self.streams else self.write_indexes.get(name, name)
+
+    def owner(self, index: str) -> Target:
+        """An index, or the data stream that it is of."""
+        return self.target(self.owners.get(index, index))
+
+    def owners_of(self, indexes: Iterable[str]) -> list[Target]:
+        """Each index, or the data stream that it is of, once."""
+        return [self.target(name) for name in dict.fromkeys(self.owners.get(index, index) for index in indexes)]
+
+    def read_by(self, expression: str) -> list[Target] | None:
+        """What a search over `expression` reads; `None` where this view does not know all of its names."""
+        parts = parts_of(expression)
+        dated = any(part.startswith(("<", "-<")) for part in parts)
+        if dated or not all(map(self.knows, plain_names(parts))):
+            return None
+        return self.owners_of(self.behind(parts))
+
+    def written_by(self, name: str) -> list[Target] | None:
+        """The same for a write to `name`."""
+        return [self.owner(self.write_index(name))] if self.knows(name) else None
+
+
+def parts_of(expression: str) -> list[str]:
+    """An index expression at its commas; an empty one means all indexes."""
+    return [part for part in expression.split(",") if part] or ["_all"]
+
+
+def plain_names(parts: Iterable[str]) -> list[str]:
+    """Those parts of an expression that are names of indexes, aliases or data streams."""
+    return [p for p in parts if "*" not in p and p != "_all" and not p.startswith(("-", "<"))]
+
 
 class IndexResolver:
     """Resolves expressions; asks the cluster only when an answer depends on it."""
@@ -144,6 +196,12 @@ class IndexResolver:
     def forget(self) -> None:
         """To be called when a request may have changed indexes or aliases."""
         self._read_at = float("-inf")
+
+    @property
+    def fresh(self) -> View | None:
+        """The view at hand, while it is no older than a second and complete."""
+        old = time.monotonic() - self._read_at > FRESH_SECONDS
+        return None if old or (self._view.templates is None and self._wants_templates()) else self._view
 
     async def view(self, names: Iterable[str] = ()) -> View:
         """A view no older than a second that knows `names`, if the cluster does. Raises RegistryError."""
@@ -172,23 +230,17 @@ class IndexResolver:
         """The index that a write to `name` goes to: of an alias its write index, of a data stream its own name."""
         if name.startswith("<"):
             name = (await self._metadata.expand(name))[0]
-        view = await self.view([name])
-        if name in view.streams:
-            return name
-        return view.write_indexes.get(name, name)
+        return (await self.view([name])).write_index(name)
 
     async def write_target(self, name: str) -> Target:
         """The index or data stream that a write to `name` goes to, with what its associations depend on."""
         index = await self.write_index(name)
-        view = await self.view([index])
-        return view.target(view.owners.get(index, index))
+        return (await self.view([index])).owner(index)
 
     async def targets(self, expression: str) -> list[Target]:
         """The indexes and data streams that a search over `expression` reads; backing indexes as their data stream."""
         indexes = await self.concrete(expression)
-        view = self._view
-        names = dict.fromkeys(view.owners.get(index, index) for index in indexes)
-        return [view.target(name) for name in names]
+        return self._view.owners_of(indexes)
 
     async def members(self, name: str) -> list[str]:
         """The names that the hits of an index or data stream carry."""
@@ -200,17 +252,8 @@ class IndexResolver:
 
         Remote clusters and unknown names are left out or stand for themselves; no association reaches them by accident.
         """
-        parts = await self._without_date_math([part for part in expression.split(",") if part] or ["_all"])
-        plain = [p for p in parts if "*" not in p and p != "_all" and not p.startswith(("-", "<"))]
-        view = await self.view(plain)
-        found: dict[str, None] = {}
-        for part in parts:
-            if part.startswith("-") and found:
-                for name in self._one(view, part[1:]):
-                    found.pop(name, None)
-            else:
-                found.update(dict.fromkeys(self._one(view, part)))
-        return list(found)
+        parts = await self._without_date_math(parts_of(expression))
+        return (await self.view(plain_names(parts))).behind(parts)
 
     async def _without_date_math(self, parts: list[str]) -> list[str]:
         """`<logs-{now/d}>` as the index that it stands for today, by the cluster's clock."""
@@ -220,11 +263,3 @@ class IndexResolver:
             dated = part.removeprefix(mark).startswith("<")
             out += [mark + name for name in await self._metadata.expand(part.removeprefix(mark))] if dated else [part]
         return out
-
-    @staticmethod
-    def _one(view: View, part: str) -> list[str]:
-        if ":" in part:
-            return []
-        if part == "_all":
-            return view.matching("*")
-        return view.matching(part) if "*" in part else view.concrete(part)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pipelines import PipelineType
 from proxy.handlers import (
@@ -162,16 +162,33 @@ OURS = ("_pipeline", "_udf", "_proxy")
 """First path segments that never go to the cluster."""
 PASSTHROUGH = passthrough
 
-PASSED_WITHOUT: dict[Handler, frozenset[PipelineType]] = {
-    search.search: frozenset({QUERY, RESULT}),
-    query_only.query_only: frozenset({QUERY, RESULT}),
-    bulk.bulk: frozenset({PipelineType.DOCUMENT}),
-    document.document: frozenset({PipelineType.DOCUMENT}),
-    reads.document: frozenset({RESULT}),
-    scroll.page: frozenset({RESULT}),
-    scroll.clear: frozenset({RESULT}),
+
+class Concern(NamedTuple):
+    """Which pipelines might concern the requests of a handler that name none in their URL: those of types `kinds`.
+
+    `reach`: of these only what is attached to the indexes that `{index}` reads, or those that it writes; `None` where
+    that alone does not tell. `word`: unless it is in the body, or the body is compressed. `unless`: nor with any of
+    these parameters.
+    """
+
+    kinds: frozenset[PipelineType]
+    reach: Literal["read", "written"] | None = None
+    word: bytes = b""
+    unless: frozenset[str] = frozenset()
+
+
+SEARCHES, DOCUMENTS = frozenset({QUERY, RESULT}), frozenset({PipelineType.DOCUMENT})
+
+CONCERNS: dict[Handler, Concern] = {
+    search.search: Concern(SEARCHES, "read", b"search_pipeline", frozenset({"scroll", "source"})),
+    query_only.query_only: Concern(SEARCHES, "read"),
+    bulk.bulk: Concern(DOCUMENTS),
+    document.document: Concern(DOCUMENTS, "written"),
+    reads.document: Concern(frozenset({RESULT}), "read"),
+    scroll.page: Concern(frozenset({RESULT})),
+    scroll.clear: Concern(frozenset({RESULT})),
 }
-"""Handlers that stream on every request that names no pipeline, as long as there is none of these types."""
+"""Handlers that stream every request on that no pipeline concerns."""
 
 
 @dataclass(frozen=True)
@@ -260,5 +277,5 @@ def passes(route: Route, method: str, segments: tuple[str, ...], types: frozense
     """
     if route.handler is PASSTHROUGH:
         return method in READS and not is_ours(segments)
-    kinds = PASSED_WITHOUT.get(route.handler)
-    return kinds is not None and types.isdisjoint(kinds)
+    concern = CONCERNS.get(route.handler)
+    return concern is not None and types.isdisjoint(concern.kinds)

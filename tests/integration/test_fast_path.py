@@ -198,7 +198,7 @@ async def test_pipelined_requests_are_answered_in_order(start: Callable[..., Any
         way.cluster.answers[f"/i/_doc/{n}"] = answer(b"%d" % n)
     client = await way.client()
     # Once one has to go the other way, those that wait behind it do as well.
-    for other, taken in (("", 8), ("?routing=pipeline", 2)):
+    for other, taken in (("", 8), ("?pipeline_=x", 2)):
         client.writer.write(b"".join(get(f"/i/_doc/{n}{'' if n % 3 else other}") for n in range(1, 9)))
         assert [(await client.answer())[-1:] for _ in range(8)] == [b"%d" % n for n in range(1, 9)]
         assert way.taken == [f"/i/_doc/{n}" for n in range(1, taken + 1)]

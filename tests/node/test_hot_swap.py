@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 import random
 import uuid
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -119,18 +122,107 @@ async def test_what_passed_a_moment_ago_goes_through_a_pipeline_that_is_there_no
     await through.pipeline(f"{name}-q", "query", native("q", "filter_query", query={"term": {"a": 9}}))
     hidden = native("r", "rename_field", field="t", target_field="hidden")
     await through.pipeline(f"{name}-r", "result", hidden)
-    for kind, expected in (
-        ("document", ([plain | {"d": 2}], plain | {"d": 2}, 1)),
-        ("result", ([masked], masked, 1)),
-        ("query", ([], masked, 0)),
+    for kind, concerned, expected in (
+        ("document", {seen[3]}, ([plain | {"d": 2}], plain | {"d": 2}, 1)),
+        ("result", set(seen), ([masked], masked, 1)),
+        ("query", set(seen), ([], masked, 0)),
     ):
         setting = f"index.{kind}.{'final' if kind == 'result' else 'default'}_pipeline"
         assert (await through.put(f"/{name}/_settings", {setting: f"{name}-{kind[0]}"})).status == 200
+        taken.clear()
         assert await look() == expected
-    assert taken == []
+        assert concerned.isdisjoint(taken)
     for kind in ("query", "result", "document"):
         setting = f"index.{kind}.{'final' if kind == 'result' else 'default'}_pipeline"
         await through.put(f"/{name}/_settings", {setting: "_none"})
         assert (await through.delete(f"/_pipeline/{name}-{kind[0]}?type={kind}")).status == 200
     assert await look() == ([plain], plain, 1)
     assert set(taken) >= set(seen)
+
+
+class Passed:
+    """Whether requests go by the fast path; the view of the cluster's names that it may need is made fresh before."""
+
+    def __init__(self, http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.http = http
+        self.taken: list[str] = []
+        watch_fast_path(monkeypatch, lambda _, target: self.taken.append(target))
+
+    async def __call__(self, target: str, body: Any = None, *, method: str = "POST", **kw: Any) -> bool:
+        for _ in range(5):
+            self.taken.clear()
+            for _ in range(2):
+                answer = await self.http(method, target, body, **kw)
+                assert answer.status in (200, 201), answer.body
+            if target in self.taken:
+                return True
+        return False
+
+
+async def test_beside_pipelines_of_other_indexes_the_rest_passes(
+    through: Http, direct: Http, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    passes = Passed(through, monkeypatch)
+    free, bound, both = f"{name}-free", f"{name}-bound", f"{name}-both"
+    every, document = {"query": {"match_all": {}}}, {"a": 1}
+    for kind in ("document", "query", "result"):
+        functions = {
+            "query": native("q", "oversample", sample_factor=2),
+            "result": native("r", "truncate_hits", target_size=5),
+        }
+        stage = functions.get(kind) or native("d", "set", field="d", value=2)
+        await through.pipeline(f"{name}-{kind}", kind, stage | {"if": "true"})
+    for index in (free, bound):
+        await through.index(index)
+
+    async def seen() -> set[str]:
+        """The surfaces on which the free index passes."""
+        requests = {
+            "search": await passes(f"/{free}/_search", every),
+            "count": await passes(f"/{free}/_count", every),
+            "read": await passes(f"/{free}/_doc/1", method="GET"),
+            "write": await passes(f"/{free}/_doc/1", document, method="PUT"),
+        }
+        return {surface for surface, passed in requests.items() if passed}
+
+    await through.put(f"/{free}/_doc/1?refresh=true", document)
+    await through.put(f"/{bound}/_doc/1?refresh=true", document)
+    everywhere = {"search", "count", "read", "write"}
+    assert await seen() == everywhere, "nothing is attached"
+    for kind in ("document", "query", "result"):
+        place = "final" if kind == "result" else "default"
+        await through.put(f"/{bound}/_settings", {f"index.{kind}.{place}_pipeline": f"{name}-{kind}"})
+    assert await seen() == everywhere
+    # Another index, one among others, all that there are; a name in the request; what later pages need.
+    for target, body in (
+        (f"/{bound}/_search", every),
+        (f"/{free},{bound}/_search", every),
+        ("/_all/_search?size=0", every),
+        (f"/{bound}/_count", every),
+        (f"/{free}/_search", every | {"search_pipeline": "_none"}),
+        (f"/{free}/_search?search_pipeline=_none", every),
+        (f"/{free}/_search?search_pip%65line=_none", every),
+        (f"/{free}/_search?result_pipeline={name}-result", every),
+        (f"/{free}/_search?result_pip%65line={name}-result", every),
+        (f"/{free}/_search?scroll=1m", every),
+        ("/_search?size=0", every),
+    ):
+        assert not await passes(target, body), target
+    named = quote(json.dumps(every | {"search_pipeline": f"{name}-result"}))
+    target = f"/{free}/_search?source_content_type=application/json&source={named}"
+    assert not await passes(target, method="GET")
+    assert not await passes(f"/{bound}/_doc/1", document, method="PUT")
+    assert not await passes(f"/{bound}/_doc/1", method="GET")
+    squeezed = gzip.compress(json.dumps(every | {"search_pipeline": f"{name}-result"}).encode())
+    assert not await passes(f"/{free}/_search", squeezed, headers={"Content-Encoding": "gzip"})
+    # An alias that the proxy did not see made is known within a second, and what it leads to concerns it.
+    await direct.put(f"/{free}/_alias/{both}")
+    assert await passes(f"/{both}/_search", every)
+    await direct.put(f"/{bound}/_alias/{both}")
+    await asyncio.sleep(1.1)
+    assert not await passes(f"/{both}/_search", every)
+    # And a pattern that is attached now concerns it now.
+    await through.put(f"/_pipeline/_association/{name}-fr*", {"query": {"default_pipeline": f"{name}-query"}})
+    assert await seen() == {"read", "write"}
+    await through.delete(f"/_pipeline/_association/{name}-fr*")
+    assert await seen() == everywhere

@@ -33,41 +33,68 @@ class Cluster:
         return {"<logs-{now}>": ["logs-2"]}[expression]
 
 
-@pytest.mark.parametrize(
-    ("expression", "found"),
-    [
-        ("logs-1", {"logs-1"}),
-        ("logs", {"logs-1", "logs-2"}),
-        ("logs-1,other", {"logs-1", "other"}),
-        ("log*", {"logs-1", "logs-2"}),
-        ("_all", {"logs-1", "logs-2", "other", "s", ".ds-s-1"}),
-        ("", {"logs-1", "logs-2", "other", "s", ".ds-s-1"}),
-        ("*,-logs-*", {"other", "s", ".ds-s-1"}),
-        (".h*", {".hidden"}),
-        ("s", {"s", ".ds-s-1"}),
-        ("nowhere", {"nowhere"}),
-        ("remote:logs", set()),
-        ("<logs-{now}>", {"logs-2"}),
-        ("*,-<logs-{now}>", {"logs-1", "other", "s", ".ds-s-1"}),
-    ],
-)
+EXPRESSIONS: list[tuple[str, set[str]]] = [
+    ("logs-1", {"logs-1"}),
+    ("logs", {"logs-1", "logs-2"}),
+    ("logs-1,other", {"logs-1", "other"}),
+    ("log*", {"logs-1", "logs-2"}),
+    ("_all", {"logs-1", "logs-2", "other", "s", ".ds-s-1"}),
+    ("", {"logs-1", "logs-2", "other", "s", ".ds-s-1"}),
+    ("*,-logs-*", {"other", "s", ".ds-s-1"}),
+    (".h*", {".hidden"}),
+    ("s", {"s", ".ds-s-1"}),
+    ("nowhere", {"nowhere"}),
+    ("remote:logs", set()),
+    ("<logs-{now}>", {"logs-2"}),
+    ("*,-<logs-{now}>", {"logs-1", "other", "s", ".ds-s-1"}),
+]
+WRITES = [
+    ("logs-1", "logs-1"),
+    ("logs", "logs-2"),
+    ("two", "logs-2"),
+    ("s", "s"),
+    ("new", "new"),
+    ("<logs-{now}>", "logs-2"),
+]
+NEED_THE_CLUSTER = {"nowhere", "remote:logs", "new", "<logs-{now}>", "*,-<logs-{now}>"}
+
+
+@pytest.mark.parametrize(("expression", "found"), EXPRESSIONS)
 async def test_expressions(expression, found):
     assert set(await IndexResolver(Cluster()).concrete(expression)) == found
 
 
-@pytest.mark.parametrize(
-    ("name", "index"),
-    [
-        ("logs-1", "logs-1"),
-        ("logs", "logs-2"),
-        ("two", "logs-2"),
-        ("s", "s"),
-        ("new", "new"),
-        ("<logs-{now}>", "logs-2"),
-    ],
-)
+@pytest.mark.parametrize(("name", "index"), WRITES)
 async def test_writes(name, index):
     assert await IndexResolver(Cluster()).write_index(name) == index
+
+
+async def test_a_view_at_hand_says_the_same_or_nothing():
+    resolver = IndexResolver(Cluster())
+    for expression, _ in EXPRESSIONS:
+        targets = await resolver.targets(expression)
+        assert resolver.fresh is not None
+        assert resolver.fresh.read_by(expression) == (None if expression in NEED_THE_CLUSTER else targets)
+    for name, _ in WRITES:
+        target = await resolver.write_target(name)
+        assert resolver.fresh is not None
+        assert resolver.fresh.written_by(name) == (None if name in NEED_THE_CLUSTER else [target])
+
+
+async def test_a_view_is_fresh_while_it_is_young_and_complete(monkeypatch):
+    wants: list[bool] = []
+    resolver = IndexResolver(Cluster(), lambda: bool(wants))
+    assert resolver.fresh is None
+    view = await resolver.view()
+    assert resolver.fresh is view
+    wants.append(True)
+    assert resolver.fresh is None, "it was read without templates"
+    wants.clear()
+    resolver.forget()
+    assert resolver.fresh is None
+    assert await resolver.view() is resolver.fresh is not view
+    monkeypatch.setattr("proxy.index_resolver.FRESH_SECONDS", -1)
+    assert resolver.fresh is None
 
 
 async def test_the_view_is_read_anew_for_unknown_names_and_after_changes(monkeypatch):
