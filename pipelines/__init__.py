@@ -14,7 +14,7 @@ The engine, `pipelines._wasm`, is the Rust crate `wasm-runtime`; every loop over
 from pipelines.batch import Batch, Bulk, BulkError, Deadline, filter_path, keep_buffers, release_buffers, without_types
 from pipelines.definition import PipelineDefinition, PipelineType
 from pipelines.errors import HeadraceError
-from pipelines.executor import Execution, Place, attempt, execute
+from pipelines.executor import Execution, Place, attempt, execute, pass_by
 from pipelines.registry import Snapshot
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "execute",
     "filter_path",
     "keep_buffers",
+    "pass_by",
     "release_buffers",
     "without_types",
 ]

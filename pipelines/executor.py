@@ -96,6 +96,17 @@ def attempt(pipeline: Pipeline, batch: Batch, deadline: Deadline, place: Place |
     return None
 
 
+def pass_by(pipeline: Pipeline, documents: int) -> Execution:
+    """Counts a run over so many documents none of which meets any of the pipeline's `conditions`."""
+    begun = time.monotonic_ns()
+    pipeline.stats.begin()
+    for stage in pipeline.stages:
+        _count_skips(pipeline, stage.label, documents)
+    duration = time.monotonic_ns() - begun
+    pipeline.stats.end(duration, documents, documents, 0, 0)
+    return Execution(pipeline.label, duration_ns=duration)
+
+
 def fails_closed(kind: PipelineType, place: Place) -> bool:
     """Whether a failure ends the way by default: of documents and in final pipelines (design: wire.md, rule 14)."""
     return kind is PipelineType.DOCUMENT or place.final

@@ -101,6 +101,15 @@ class Pipeline:
         return not slow and not any(condition.slow for condition in _conditions([*self.stages, *self.handlers]))
 
     @cached_property
+    def conditions(self) -> list[Condition]:
+        """Those of its stages, where it does nothing to a document that meets none of them; else empty."""
+        runs = self.fault is None and self.definition.enabled
+        if not runs or any(isinstance(s, Composite) or s.step is None or s.condition is None for s in self.stages):
+            return []
+        texts = zip(self.definition.stages, self.stages, strict=True)
+        return list({text.condition: stage.condition for text, stage in texts if stage.condition is not None}.values())
+
+    @cached_property
     def waits(self) -> bool:
         """Whether a run may do nothing for a while: between retries."""
         return any(leaf.policy.retry is not None for leaf in self.leaves)

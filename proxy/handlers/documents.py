@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pipelines import PipelineType, Place
+from pipelines import PipelineType, Place, pass_by
 from pipelines.association import Slot
 from proxy.handlers import choice
+from proxy.runner import INLINE_BYTES
 
 if TYPE_CHECKING:
     from pipelines import Bulk, Execution, Snapshot
@@ -24,6 +25,10 @@ async def run(call: Call, snapshot: Snapshot, parsed: Bulk, groups: list[Group])
     """Runs the chosen default pipelines, then the finals; a final pipeline cannot change a document's index."""
     runs: list[tuple[Slot, Execution]] = []
     for pipeline, keys in groups:
+        idle = _ruled_out(parsed, pipeline, keys)
+        if idle is not None:
+            runs += [(DEFAULT, pass_by(pipeline, idle))] if idle else []
+            continue
         batch = parsed.batch(keys)
         if len(batch):
             runs.append((DEFAULT, await call.parts.runner.run(pipeline, batch, then=parsed.absorb)))
@@ -38,6 +43,13 @@ async def run(call: Call, snapshot: Snapshot, parsed: Bulk, groups: list[Group])
         registry = call.parts.settings.registry_index
         parsed.fail_at(registry, 403, "security_exception", f"the index [{registry}] is Headrace's own")
     return runs
+
+
+def _ruled_out(parsed: Bulk, pipeline: Pipeline, keys: list[int]) -> int | None:
+    """How many documents there are for a pipeline, none of which it concerns; `None` where it has to look at them."""
+    if not pipeline.conditions or parsed.nbytes > INLINE_BYTES:
+        return None
+    return parsed.ruled_out(keys, pipeline.conditions)
 
 
 async def _finals(call: Call, snapshot: Snapshot, parsed: Bulk) -> dict[str, tuple[Pipeline, list[str | None]]]:

@@ -401,3 +401,20 @@ async def test_pretty_is_honoured(through: Http, name: str):
     answer = await through.bulk({"index": {"_index": name}}, {"a": 1}, target="/_bulk?pretty")
     assert b"\n  " in answer.body
     assert json.loads(answer.body)["items"][0]["index"]["result"] == "noop"
+
+
+async def test_a_bulk_that_no_condition_concerns_is_counted_and_goes_on_as_it_came(through: Http, name: str):
+    await through.pipeline(name, "document", *(each | {"if": "doc.level == 'NONE'"} for each in (SET, LOWER)))
+    await through.index(name, document=name)
+    lines = [line for i in range(3) for line in ({"index": {"_index": name, "_id": str(i)}}, {"level": "INFO"})]
+    answer = await through.bulk(*lines)
+    assert (answer.json["errors"], answer.headers["X-Pipeline"]) == (False, f"document={name}@1")
+    assert await source(through, name, "2") == {"level": "INFO"}
+    stats = (await through.get(f"/_pipeline/{name}/_stats")).json
+    (found,) = stats["pipelines"].values() if "pipelines" in stats else (stats,)
+    assert (found["documents_in"], found["documents_out"]) == (3, 3), found
+    assert [(stage["name"], stage["skips"]) for stage in found["stage_stats"]] == [("env", 3), ("level", 3)]
+    # One that is concerned has all of them looked at.
+    changed = await through.bulk(*lines, {"index": {"_index": name, "_id": "3"}}, {"level": "NONE"})
+    assert changed.json["errors"] is False
+    assert await source(through, name, "3") == {"level": "none", "env": "prod"}

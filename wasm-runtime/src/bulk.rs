@@ -8,8 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use memchr::{memchr, memchr2};
-use pyo3::exceptions::{PyIndexError, PyMemoryError};
-use pyo3::ffi;
+use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
@@ -17,9 +16,11 @@ use pyo3::types::PyBytes;
 use crate::action::{Named, Op, Target, parse_action, part_of_update, writable_part};
 use crate::alike::Lines;
 use crate::batch::Batch;
+use crate::bulk_body::{self, joined};
+use crate::condition::Condition;
 use crate::document::{Doc, Failure, Kind, Meta, State, Text};
 use crate::error::{BulkError, Fault};
-use crate::{bulk_answer, bulk_body};
+use crate::{bulk_answer, ruled_out};
 
 /// One document that an action writes.
 #[derive(Debug, Clone)]
@@ -117,6 +118,18 @@ impl Bulk {
     /// The distinct targets: (index or None, the `pipeline` named by the action or None, whether documents are written).
     fn targets(&self) -> Vec<(Option<&str>, Option<&str>, bool)> {
         self.targets.iter().map(|t| (t.index.as_deref(), t.pipeline.as_deref(), t.writes)).collect()
+    }
+
+    /// Bytes of the body that came in.
+    #[getter]
+    fn nbytes(&self) -> usize {
+        self.body.len()
+    }
+
+    /// How many documents the actions at these targets write, if the body shows that no document in it meets any of
+    /// `conditions`; `None` where it does not.
+    fn ruled_out(&self, py: Python<'_>, keys: Vec<usize>, conditions: Vec<Py<Condition>>) -> Option<usize> {
+        py.detach(|| ruled_out::documents(self, &self.wanted(&keys), &conditions))
     }
 
     /// The documents of the actions at these targets (by position in `targets`), as a batch for a document pipeline.
@@ -306,22 +319,6 @@ fn kept(made: &mut Vec<u8>, text: Text, before: usize) -> Option<Range<usize>> {
     }
 }
 
-/// Parts as one; [`PyBytes::new_with`] would write zeros over it all first.
-fn joined<'py>(py: Python<'py>, parts: &[&[u8]]) -> PyResult<Bound<'py, PyBytes>> {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    let size = isize::try_from(length).map_err(|_| PyMemoryError::new_err("a bulk longer than the memory"))?;
-    // SAFETY: a new object of `length` bytes that nobody else knows yet; the parts fill all of them.
-    unsafe {
-        let bytes = Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), size))?;
-        let mut to = ffi::PyBytes_AsString(bytes.as_ptr()).cast::<u8>();
-        for part in parts {
-            std::ptr::copy_nonoverlapping(part.as_ptr(), to, part.len());
-            to = to.add(part.len());
-        }
-        Ok(bytes.cast_into_unchecked())
-    }
-}
-
 /// A UDF may have answered pretty-printed JSON, whose line ends are white space.
 fn on_one_line(text: &mut [u8]) {
     if memchr2(b'\n', b'\r', text).is_some() {
@@ -400,12 +397,18 @@ impl Bulk {
         self.actions.get(i).ok_or_else(|| PyIndexError::new_err(format!("no action {i}")))
     }
 
-    fn documents(&mut self, keys: &[usize]) -> Vec<Doc> {
-        let (mut docs, mut members) = (Vec::with_capacity(self.actions.len()), Vec::new());
+    /// Of each target, whether it is among these.
+    fn wanted(&self, keys: &[usize]) -> Vec<bool> {
         let mut wanted = vec![false; self.targets.len()];
         for key in keys {
             wanted.get_mut(*key).into_iter().for_each(|wanted| *wanted = true);
         }
+        wanted
+    }
+
+    fn documents(&mut self, keys: &[usize]) -> Vec<Doc> {
+        let (mut docs, mut members) = (Vec::with_capacity(self.actions.len()), Vec::new());
+        let wanted = self.wanted(keys);
         for (slot, action) in self.actions.iter_mut().enumerate().filter(|(_, action)| wanted[action.key]) {
             match &action.fate {
                 Fate::Dropped | Fate::Failed(_) => {}

@@ -3,6 +3,11 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use pyo3::exceptions::PyMemoryError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
 use crate::action::{Op, readdressed, without_pipeline, writable_part};
 use crate::bulk::{Action, Bulk, Fate};
 use crate::document::Meta;
@@ -96,5 +101,21 @@ impl Pieces<'_> {
             None => self.body(action.source.clone()),
         }
         self.end(action.source.end);
+    }
+}
+
+/// Parts as one; [`PyBytes::new_with`] would write zeros over it all first.
+pub fn joined<'py>(py: Python<'py>, parts: &[&[u8]]) -> PyResult<Bound<'py, PyBytes>> {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let size = isize::try_from(length).map_err(|_| PyMemoryError::new_err("a bulk longer than the memory"))?;
+    // SAFETY: a new object of `length` bytes that nobody else knows yet; the parts fill all of them.
+    unsafe {
+        let bytes = Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), size))?;
+        let mut to = ffi::PyBytes_AsString(bytes.as_ptr()).cast::<u8>();
+        for part in parts {
+            std::ptr::copy_nonoverlapping(part.as_ptr(), to, part.len());
+            to = to.add(part.len());
+        }
+        Ok(bytes.cast_into_unchecked())
     }
 }

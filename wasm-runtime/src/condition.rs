@@ -102,6 +102,11 @@ impl Condition {
         self.quick.as_ref().is_some_and(|quick| quick.surely_not(text))
     }
 
+    /// [`Self::surely_not`] of each document in `text`, if each is [`crate::quick::like_object`].
+    pub fn without_trace(&self, text: &[u8]) -> bool {
+        self.quick.as_ref().is_some_and(|quick| quick.without_trace(text))
+    }
+
     /// Whether the condition is met.
     ///
     /// # Errors

@@ -37,6 +37,7 @@ pub mod native;
 pub mod outline;
 pub mod places;
 pub mod quick;
+mod ruled_out;
 pub mod runtime;
 pub mod snapshot;
 pub mod stats;

@@ -91,12 +91,13 @@ impl Quick {
     /// Whether the bytes of `text`, which nobody has checked, show that it does not meet the condition, however a cluster reads
     /// it: a word that would have to be there is not, nor an escape that could spell it.
     ///
-    /// Only for a text that begins like an object in UTF-8: a cluster takes other encodings, too.
+    /// Only for a text that is [`like_object`].
     pub fn surely_not(&self, text: &[u8]) -> bool {
-        matches!(text, [b'{', second, ..] if *second != 0) && self.without_trace(text)
+        like_object(text) && self.without_trace(text)
     }
 
-    fn without_trace(&self, text: &[u8]) -> bool {
+    /// [`Self::surely_not`] of each document in `text`, if each is [`like_object`].
+    pub fn without_trace(&self, text: &[u8]) -> bool {
         match self {
             Self::Has { trace, .. } | Self::Equal { absent: Some(false), negated: false, trace, .. } => {
                 let escapes = || memchr_iter(b'\\', text).any(|at| text.get(at + 1) == Some(&b'u'));
@@ -107,6 +108,11 @@ impl Quick {
             Self::Equal { .. } | Self::Not(_) => false,
         }
     }
+}
+
+/// Whether a text begins like an object in UTF-8: a cluster takes other encodings, too.
+pub fn like_object(text: &[u8]) -> bool {
+    matches!(text, [b'{', second, ..] if *second != 0)
 }
 
 /// What a text leaves in every document that has it; `None` for one that can be written with other escapes than `\u`.
