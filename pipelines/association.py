@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 NONE = "_none"
 """In a slot: no pipeline here, whatever patterns and defaults say."""
 MOST_PERIODS = 20
+REMEMBERED = 4096
+"""So many answers are remembered."""
 
 
 class Slot(NamedTuple):
@@ -157,6 +159,8 @@ class Associations:
     patterns: list[Pattern] = field(default_factory=list)
     templates: dict[str, Template] = field(default_factory=dict)
     defaults: Slots = field(default_factory=Slots)
+    _found: dict[tuple[Slot, str], tuple[Attached | None]] = field(default_factory=dict, compare=False)
+    """What [`find`] has said of indexes that no template concerns."""
 
     @classmethod
     def of(
@@ -178,6 +182,16 @@ class Associations:
 
     def find(self, slot: Slot, target: Target) -> Attached | None:
         """The pipeline of a slot of an index, the nearest holder first. Names with a dot first obey no pattern."""
+        if target.templates:
+            return self._nearest(slot, target)
+        known = self._found.get((slot, target.name))
+        if known is None:
+            if len(self._found) >= REMEMBERED:
+                self._found.clear()
+            known = self._found[slot, target.name] = (self._nearest(slot, target),)
+        return known[0]
+
+    def _nearest(self, slot: Slot, target: Target) -> Attached | None:
         for name, source, by in self._candidates(slot, target):
             if name is not None:
                 return None if name == NONE else Attached(name, source, by)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FRESH_SECONDS = 1.0
 AGAIN_SECONDS = 0.05
+REMEMBERED = 1024
+"""So many expressions are remembered for as long as a view lives."""
 
 
 class Metadata(Protocol):
@@ -86,6 +88,8 @@ class View:
     owners: dict[str, str] = field(default_factory=dict)
     """The data stream of each backing index."""
     templates: Templates | None = None
+    _read: dict[str, list[Target] | None] = field(default_factory=dict, compare=False)
+    """What [`read_by`] has said."""
 
     @classmethod
     def of(cls, aliases: dict[str, Any], streams: list[dict[str, Any]], templates: Templates | None = None) -> View:
@@ -162,11 +166,14 @@ class View:
 
     def read_by(self, expression: str) -> list[Target] | None:
         """What a search over `expression` reads; `None` where this view does not know all of its names."""
-        parts = parts_of(expression)
-        dated = any(part.startswith(("<", "-<")) for part in parts)
-        if dated or not all(map(self.knows, plain_names(parts))):
-            return None
-        return self.owners_of(self.behind(parts))
+        if expression not in self._read:
+            if len(self._read) >= REMEMBERED:
+                self._read.clear()
+            parts = parts_of(expression)
+            dated = any(part.startswith(("<", "-<")) for part in parts)
+            known = not dated and all(map(self.knows, plain_names(parts)))
+            self._read[expression] = self.owners_of(self.behind(parts)) if known else None
+        return self._read[expression]
 
     def written_by(self, name: str) -> list[Target] | None:
         """The same for a write to `name`."""
@@ -234,11 +241,19 @@ class IndexResolver:
 
     async def write_target(self, name: str) -> Target:
         """The index or data stream that a write to `name` goes to, with what its associations depend on."""
+        view = self.fresh
+        known = view.written_by(name) if view is not None else None
+        if known is not None:
+            return known[0]
         index = await self.write_index(name)
         return (await self.view([index])).owner(index)
 
     async def targets(self, expression: str) -> list[Target]:
         """The indexes and data streams that a search over `expression` reads; backing indexes as their data stream."""
+        view = self.fresh
+        known = view.read_by(expression) if view is not None else None
+        if known is not None:
+            return known
         indexes = await self.concrete(expression)
         return self._view.owners_of(indexes)
 

@@ -156,11 +156,9 @@ class Upstream:
         except aiohttp.ClientError as error:
             raise self._broken(error) from None
 
-    async def read(
-        self, method: str, target: str, headers: CIMultiDict[str], body: bytes | None, *, safe: bool = False
-    ) -> Answer:
-        """One exchange with the answer read whole. Raises as [`send`]."""
-        exchange = await self.send(method, target, lines_of(headers), body, safe=safe)
+    async def read(self, method: str, target: str, head: bytes, body: bytes | None, *, safe: bool = False) -> Answer:
+        """One exchange with the answer read whole; `head` as [`send`] takes it. Raises as [`send`]."""
+        exchange = await self.send(method, target, head, body, safe=safe)
         try:
             text = await self.whole(exchange)
         finally:
@@ -261,8 +259,10 @@ def response_headers(raw: RawHeaders) -> CIMultiDict[str]:
     return _passed(raw, HOP_BY_HOP)
 
 
-def request_lines(raw: RawHeaders, peer: str | None) -> bytes:
-    """The client's header lines as they are sent on, but for those about framing and the host."""
+def request_lines(raw: RawHeaders, peer: str | None, without: frozenset[bytes] = frozenset()) -> bytes:
+    """The client's header lines as they are sent on, but for those about framing and the host, and some names."""
+    if without:
+        raw = [pair for pair in raw if pair[0].lower() not in without]
     lines, known = _plain_lines(raw, _begins_on), []
     if lines is None:
         known = [value for name, value in raw if peer and name.lower() == b"x-forwarded-for"]

@@ -43,6 +43,12 @@ _SLOWEST = 64 << 10
 """Bytes a second that a client must send on average, once `client_timeout` has passed."""
 _READS = ("search", "msearch", "query_only", "reads")
 """Surfaces that only read, also by POST."""
+_DROPPED = {
+    (changed, plain): frozenset([b"content-encoding"] * changed + [b"accept-encoding"] * plain)
+    for changed in (False, True)
+    for plain in (False, True)
+}
+"""Headers that are not sent on beside a body that is not as it came, and where the answer has to be plain."""
 
 
 @dataclass(frozen=True)
@@ -287,8 +293,7 @@ class Call:
 
     async def send_on(self, body: bytes, *, changed: bool) -> web.StreamResponse:
         """Forwards the request with a body at hand and streams the answer back."""
-        head = upstream.lines_of(self.headers_for(body, changed=changed)) if changed else self.lines
-        return await self._pass_on(head, body)
+        return await self._pass_on(self._lines_for(body, changed=changed), body)
 
     async def exchange(self, body: bytes, *, changed: bool = True, unfiltered: bool = False) -> Answer:
         """Forwards the request with a body at hand and reads the whole answer, asked for uncompressed.
@@ -296,9 +301,8 @@ class Call:
         `unfiltered`: without the client's `filter_path`, for answers that are worked on; [`reply`] applies it last.
         """
         target = self.target.without("filter_path") if unfiltered else self.target
-        headers = self.headers_for(body, changed=changed)
-        headers.popall(hdrs.ACCEPT_ENCODING, None)
-        return await self.parts.upstream.read(self.method, target.raw, headers, body, safe=self.safe)
+        head = self._lines_for(body, changed=changed, plain=True)
+        return await self.parts.upstream.read(self.method, target.raw, head, body, safe=self.safe)
 
     async def ask(self, method: str, path: str, body: bytes | None = None) -> Answer:
         """A call of ours to the cluster with the caller's credentials; `body` is JSON."""
@@ -307,7 +311,7 @@ class Call:
             headers.popall(name, None)
         if body is not None:
             headers[hdrs.CONTENT_TYPE] = "application/json"
-        return await self.parts.upstream.read(method, path, headers, body)
+        return await self.parts.upstream.read(method, path, upstream.lines_of(headers), body)
 
     async def write_bulk(self, body: bytes, params: dict[str, str]) -> Answer:
         """Sends a `_bulk` in place of this request, with its credentials."""
@@ -315,7 +319,16 @@ class Call:
         headers.popall(hdrs.ACCEPT_ENCODING, None)
         headers[hdrs.CONTENT_TYPE] = "application/x-ndjson"
         query = f"?{urlencode(params)}" if params else ""
-        return await self.parts.upstream.read("POST", f"/_bulk{query}", headers, body)
+        return await self.parts.upstream.read("POST", f"/_bulk{query}", upstream.lines_of(headers), body)
+
+    def _lines_for(self, body: bytes, *, changed: bool, plain: bool = False) -> bytes:
+        """[`headers_for`] as lines; `plain`: the answer is asked for uncompressed."""
+        if self.parts.settings.elasticsearch_compat or (changed and body and not self.request.body_exists):
+            headers = self.headers_for(body, changed=changed)
+            if plain:
+                headers.popall(hdrs.ACCEPT_ENCODING, None)
+            return upstream.lines_of(headers)
+        return upstream.request_lines(self.request.raw_headers, self.request.remote, _DROPPED[changed, plain])
 
     def headers_for(self, body: bytes, *, changed: bool) -> CIMultiDict[str]:
         """Headers that fit `body`; `changed`: it is not the one that came, nor compressed as it was."""

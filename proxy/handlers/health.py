@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from multidict import CIMultiDict
-
 from pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ async def ready(call: Call) -> web.StreamResponse:
 async def _cluster_answers(call: Call) -> bool:
     try:
         async with asyncio.timeout(ASK_SECONDS):
-            answer = await call.parts.upstream.read("HEAD", "/", CIMultiDict(), None)
+            answer = await call.parts.upstream.read("HEAD", "/", b"", None)
     except (HeadraceError, TimeoutError):
         return False
     return answer.status < 500

@@ -71,14 +71,15 @@ async def test_writes(name, index):
 
 async def test_a_view_at_hand_says_the_same_or_nothing():
     resolver = IndexResolver(Cluster())
-    for expression, _ in EXPRESSIONS:
-        targets = await resolver.targets(expression)
-        assert resolver.fresh is not None
-        assert resolver.fresh.read_by(expression) == (None if expression in NEED_THE_CLUSTER else targets)
-    for name, _ in WRITES:
-        target = await resolver.write_target(name)
-        assert resolver.fresh is not None
-        assert resolver.fresh.written_by(name) == (None if name in NEED_THE_CLUSTER else [target])
+    view = await resolver.view()
+    for expression, _ in EXPRESSIONS * 2:
+        asked = view.owners_of(await resolver.concrete(expression))
+        assert view.read_by(expression) == (None if expression in NEED_THE_CLUSTER else asked)
+        assert await resolver.targets(expression) == asked
+    for name, _ in WRITES * 2:
+        written = view.owner(await resolver.write_index(name))
+        assert view.written_by(name) == (None if name in NEED_THE_CLUSTER else [written])
+        assert await resolver.write_target(name) == written
 
 
 async def test_a_view_is_fresh_while_it_is_young_and_complete(monkeypatch):
