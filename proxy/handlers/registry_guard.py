@@ -31,7 +31,7 @@ def refuse_in_path(call: Call) -> None:
 def might_name(target: Target, registry: str) -> bool:
     """Whether a request might be refused here; one that is certainly not needs no more than its target for that."""
     first = target.segments[0] if target.segments else ""
-    return _may_name(first, registry) or not _BODIES.isdisjoint(target.segments)
+    return _reaches(target, first, registry) or not _BODIES.isdisjoint(target.segments)
 
 
 async def refuse_in_body(call: Call) -> None:
@@ -56,17 +56,20 @@ async def refuse_in_body(call: Call) -> None:
 
 def _refuse(call: Call, expression: str) -> None:
     registry = call.parts.settings.registry_index
-    if not _may_name(expression, registry):
-        return
-    hidden = call.target.get("expand_wildcards") or ""
+    if _reaches(call.target, expression, registry):
+        raise RefusedError(f"the index [{registry}] is Headrace's own; use /_pipeline and /_udf")
+
+
+def _reaches(target: Target, expression: str, registry: str) -> bool:
+    """Whether an expression names the registry index, or has a wildcard that would expand to it."""
+    if "*" not in expression and registry not in expression:
+        return False
+    hidden = target.get("expand_wildcards") or ""
     for name in expression.split(","):
         wild = "*" in name and (name.startswith(".") or "hidden" in hidden or "all" in hidden)
         if name == registry or (wild and fnmatchcase(registry, name)):
-            raise RefusedError(f"the index [{registry}] is Headrace's own; use /_pipeline and /_udf")
-
-
-def _may_name(expression: str, registry: str) -> bool:
-    return "*" in expression or registry in expression
+            return True
+    return False
 
 
 def _named(surface: str, body: bytes) -> Iterator[str]:

@@ -125,6 +125,7 @@ SAME = {
     "bulk": post("/_bulk", b'{"delete":{"_index":"i","_id":"1"}}\n', b"Content-Type: application/x-ndjson"),
     "count": get("/i/_count?q=a%20b"),
     "document": get("/i/_doc/a%2Fb?_source=x"),
+    "a wildcard": get("/logs-*,-logs-1/_search?expand_wildcards=open"),
     "write": post("/i/_doc/1", b'{"a":1}'),
     "passed": get("/_cat/indices?v"),
     "options": b"OPTIONS / HTTP/1.1\r\nHost: p\r\n\r\n",
@@ -187,7 +188,15 @@ async def test_what_is_not_plain_goes_the_way_of_all_requests(start: Callable[..
 async def test_the_registry_index_stays_out_of_reach(start: Callable[..., Any]):
     way = await start(registry_index=".headrace")
     client = await way.client()
-    for target in ("/.headrace/_search", "/a,.headrace/_doc/1", "/.head*/_search", "/%2Eheadrace/_count"):
+    for target in (
+        "/.headrace/_search",
+        "/a,.headrace/_doc/1",
+        "/.head*/_search",
+        "/%2Eheadrace/_count",
+        "/*race/_search?expand_wildcards=all",
+        "/*/_search?expand%5Fwildcards=open,hidden",
+        "/.headrac%2A/_search",
+    ):
         assert (await client(get(target))).startswith(b"HTTP/1.1 403"), target
     assert way.taken == way.cluster.seen == []
 

@@ -215,6 +215,8 @@ async def test_beside_pipelines_of_other_indexes_the_rest_passes(
     assert not await passes(f"/{bound}/_doc/1", method="GET")
     squeezed = gzip.compress(json.dumps(every | {"search_pipeline": f"{name}-result"}).encode())
     assert not await passes(f"/{free}/_search", squeezed, headers={"Content-Encoding": "gzip"})
+    assert not await passes(f"/{name}*/_search", every)
+    assert await passes(f"/{name}*,-{bound}/_search", every)
     # An alias that the proxy did not see made is known within a second, and what it leads to concerns it.
     await direct.put(f"/{free}/_alias/{both}")
     assert await passes(f"/{both}/_search", every)
