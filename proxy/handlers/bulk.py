@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipelines import Bulk, BulkError, PipelineType
 from pipelines.errors import HeadraceError, InvalidError, TooLargeError, UpstreamError
-from proxy.handlers import choice, documents
+from proxy.handlers import choice, documents, registry_guard
 from proxy.handlers.elasticsearch import untyped
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def refuse_registry(call: Call, parsed: Bulk) -> None:
     """Fails the actions that name the registry index."""
     registry = call.parts.settings.registry_index
     for key, (index, _, _) in enumerate(parsed.targets()):
-        if index == registry:
+        if index is not None and registry_guard.means(index, registry):
             parsed.fail(
                 key,
                 403,

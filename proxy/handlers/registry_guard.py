@@ -43,8 +43,8 @@ async def refuse_in_body(call: Call) -> None:
         return
     body = await call.text()
     registry = call.parts.settings.registry_index.encode()
-    # An escape may hide the name, a wildcard may reach it.
-    if registry not in body and b"\\" not in body and b"*" not in body:
+    # An escape or date math may hide the name, a wildcard may reach it.
+    if registry not in body and not any(sign in body for sign in (b"\\", b"*", b"<")):
         return
     try:
         names = list(_named(surface, body))
@@ -62,14 +62,22 @@ def _refuse(call: Call, expression: str) -> None:
 
 def _reaches(target: Target, expression: str, registry: str) -> bool:
     """Whether an expression names the registry index, or has a wildcard that would expand to it."""
-    if "*" not in expression and registry not in expression:
+    if "*" not in expression and "<" not in expression and registry not in expression:
         return False
     hidden = target.get("expand_wildcards") or ""
     for name in expression.split(","):
         wild = "*" in name and (name.startswith(".") or "hidden" in hidden or "all" in hidden)
-        if name == registry or (wild and fnmatchcase(registry, name)):
+        if means(name, registry) or (wild and fnmatchcase(registry, name)):
             return True
     return False
+
+
+def means(name: str, registry: str) -> bool:
+    """Whether a name is that of the registry index, also as date math, which can spell it: `<.head{now{'race'}}>`."""
+    if not name.startswith("<"):
+        return name == registry
+    static, dated, rest = name[1:].removesuffix(">").replace("\\", "").partition("{")
+    return registry.startswith(static) and (bool(static) or "'" in rest) if dated else static == registry
 
 
 def _named(surface: str, body: bytes) -> Iterator[str]:

@@ -196,6 +196,9 @@ async def test_the_registry_index_stays_out_of_reach(start: Callable[..., Any]):
         "/*race/_search?expand_wildcards=all",
         "/*/_search?expand%5Fwildcards=open,hidden",
         "/.headrac%2A/_search",
+        "/a,%3C.headrace%3E/_search",
+        "/%3C.head%7Bnow%7B'race'%7D%7D%3E/_doc/1",
+        "/%3C%7Bnow%7B'.headrace'%7D%7D%3E/_doc/1",
     ):
         assert (await client(get(target))).startswith(b"HTTP/1.1 403"), target
     assert way.taken == way.cluster.seen == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -197,6 +198,10 @@ async def test_with_the_plugin_of_opensearch_2_roles_decide(session, tmp_path, n
         ("POST", "/_aliases", {"actions": [{"add": {"index": "{r}", "alias": "mine"}}]}),
         ("POST", "/_aliases", {"actions": [{"remove_index": {"indices": ["{r}"]}}]}),
         ("POST", "/_mtermvectors", {"docs": [{"_index": "{r}", "_id": "1"}]}),
+        ("GET", "/%3C{r}%3E/_search", None),
+        ("GET", "/%3C.head%7Bnow%7B'race'%7D%7D%3E/_count", None),
+        ("POST", "/_mget", {"docs": [{"_index": "<{r}>", "_id": "1"}]}),
+        ("POST", "/_msearch", """{"index":"<.head{now{'race'}}>"}\n{}\n"""),
     ],
 )
 async def test_the_registry_index_is_refused_by_name(
@@ -209,6 +214,21 @@ async def test_the_registry_index_is_refused_by_name(
     headers = NDJSON if "_msearch" in target else None
     answer = await through(method, target.replace("{r}", registry), text, headers=headers)
     assert (answer.status, answer.error["type"]) == (403, "security_exception"), answer.body
+
+
+async def test_date_math_spells_the_registry_index_no_more_than_its_name(
+    through: Http, direct: Http, settings: Settings, name: str
+):
+    await through.pipeline(name, "document", native("set", "set", field="a", value=1))
+    registry = settings.registry_index
+    half = len(registry) // 2
+    for spelt in (f"<{registry}>", f"<{registry[:half]}{{now{{'{registry[half:]}'}}}}>"):
+        # The node itself reads it as that name.
+        assert (await direct.get(f"/{quote(spelt)}/_count")).json["count"] > 0
+        assert (await through.get(f"/{quote(spelt)}/_count")).status == 403
+        answer = await through.bulk({"index": {"_index": spelt, "_id": "mine"}}, {"a": 1})
+        assert answer.json["items"][0]["index"]["error"]["type"] == "security_exception"
+    assert (await through.put(f"/{quote(f'<{name}-{{now/d}}>', safe='')}/_doc/1", {"a": 1})).status == 201
 
 
 async def test_what_only_mentions_the_registry_index_passes(through: Http, settings: Settings, name: str):
