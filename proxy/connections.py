@@ -3,16 +3,15 @@
 A `ClientSession` is two thirds of what a small request costs in an aiohttp proxy. Pool, DNS, TLS, framing of large
 bodies and the parser stay aiohttp's; what is left out builds requests and answers that a proxy has as bytes already.
 That is internal API of aiohttp (`TCPConnector.connect`, `ResponseHandler`): it is pinned to one minor version, used in
-this file (and `idle.py`) only, and with any other version [`SessionExchanges`] does the same by the public API
-(docs/decisions/021-exchanges-without-a-session.md).
+this file (and `idle.py`, `bodies.py`) only, and with any other version `exchanges.SessionExchanges` does the same
+by the public API (docs/decisions/021-exchanges-without-a-session.md).
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import aiohttp
 from aiohttp import hdrs
@@ -21,10 +20,13 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.http import HttpProcessingError, StreamWriter
 from aiohttp.streams import EMPTY_PAYLOAD
-from multidict import CIMultiDict
 from yarl import URL
 
+from proxy import splicing
+from proxy.bodies import arrived, declared_length
+from proxy.exchanges import CHUNK, LIMITS, SMALL, WITHOUT_BODY, SlowBodyError, framing, pieces
 from proxy.idle import Idle
+from proxy.splicing import Lender, Patience, Pipes, Splice
 
 if TYPE_CHECKING:
     import ssl
@@ -32,93 +34,40 @@ if TYPE_CHECKING:
 
     from aiohttp.connector import Connection
 
-PINNED = "3.14."
-"""The aiohttp whose internals are known."""
-_KNOWN = aiohttp.__version__.startswith(PINNED)
-SMALL = 1 << 20
-"""Bodies up to this many bytes leave in one piece, and answers are read whole; larger ones are streamed."""
-_CHUNK = 1 << 18
+    from proxy.bodies import Headers
+    from proxy.exchanges import Body, Exchange
+
 _JOINED = 1 << 16
 """Head and body up to so many bytes are joined, which is cheaper than two writes."""
-_LIMITS: dict[str, Any] = {"max_line_size": 16384, "max_field_size": 32768}
-_WITH_LENGTH = (hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH)
-"""Methods whose requests say that they have no body."""
-WITHOUT_BODY = (204, 304)
-"""Answers that never have one."""
 
-Headers = tuple[tuple[bytes, bytes], ...]
-Body = bytes | aiohttp.StreamReader | None
-
-
-class Exchange(Protocol):
-    """An answer whose head has arrived. Whoever has it must `release` it."""
-
-    status: int
-    reason: str
-    raw_headers: Headers
-
-    @property
-    def length(self) -> int | None:
-        """The length that the answer declares, in bytes."""
-        ...
-
-    async def read(self) -> bytes:
-        """What is left of the body. Raises ClientError, TimeoutError if it breaks off."""
-        ...
-
-    async def piece(self) -> bytes:
-        """The next piece of the body; empty at its end. Raises as [`read`]."""
-        ...
-
-    def release(self) -> None:
-        """Gives the connection back, or closes it when the exchange was not whole."""
-        ...
-
-
-class Exchanges(Protocol):
-    """Makes exchanges."""
-
-    async def begin(self, node: str, method: str, target: str, head: bytes, body: Body, length: int | None) -> Exchange:
-        """Sends a request to a node (its URL without a path) and waits for the head of the answer.
-
-        `head`: header lines, each with its line end, none about framing or the host. `length`: of a streamed body,
-        where it is known. Raises ClientConnectorError when no connection is made, TimeoutError, other ClientErrors.
-        """
-        ...
-
-    def begin_now(
-        self, node: str, method: str, target: str, head: bytes, stream: aiohttp.StreamReader, most: int
-    ) -> Begun | None:
-        """Sends a request whose body has arrived whole in `stream`, with at most `most` bytes, without waiting.
-
-        `None`, with nothing taken or sent, where no connection is open or the body is not such a one.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Closes all connections."""
-        ...
-
-
-def make(ssl_context: ssl.SSLContext | bool, connect: float, read: float) -> Exchanges:
-    """The faster exchanges, or those by the public API where aiohttp is not the one that is known; times in seconds."""
-    kind = PooledExchanges if _KNOWN else SessionExchanges
-    return kind(ssl_context, connect, read)
+_BROKEN: dict[type[Exception], type[aiohttp.ClientError]] = {
+    splicing.SilentError: SlowBodyError,
+    splicing.StuckError: aiohttp.SocketTimeoutError,
+}
+"""What an exchange fails with whose body was given up."""
+Sending = asyncio.Task[None] | Splice
+"""A body that is on its way still."""
 
 
 class PooledExchanges:
     """Exchanges by aiohttp's connector and protocol."""
 
-    def __init__(self, ssl_context: ssl.SSLContext | bool, connect: float, read: float) -> None:
+    def __init__(
+        self, ssl_context: ssl.SSLContext | bool, connect: float, read: float, client: float | None = None
+    ) -> None:
+        self._patience = Patience(client, read)
+        """With the two sides of a long body."""
         self._loop = asyncio.get_running_loop()
         self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, ssl=ssl_context)
         self._connector._factory = cast("partial[ResponseHandler]", partial(_Protocol, self._loop))
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect)
         self._read_seconds = read
         self._nodes: dict[str, _Known] = {}
+        self._pipes = Pipes()
 
     async def close(self) -> None:
         """Closes all connections."""
+        self._pipes.close()
         for known in self._nodes.values():
             known.idle.end()
         await self._connector.close()
@@ -128,36 +77,49 @@ class PooledExchanges:
         if known is None:
             request = ClientRequest(hdrs.METH_GET, URL(node), loop=self._loop)
             host = b"Host: %b\r\n" % request.headers[hdrs.HOST].encode()
-            known = self._nodes[node] = _Known(node, request, host, Idle(self._loop))
+            known = self._nodes[node] = _Known(node, request, host, Idle(self._loop), self._pipes)
         return known
 
     async def begin(self, node: str, method: str, target: str, head: bytes, body: Body, length: int | None) -> Exchange:
         """See [`Exchanges.begin`]."""
         known = self._node(node)
-        first = _first(known, method, target, head, _framing(method, body, length))
+        first = _first(known, method, target, head, framing(method, body, length))
         connection = known.idle.take() or await self._connector.connect(known.about, [], self._timeout)
         return await self._start(known, connection, method, first, body, length).exchange()
 
     def begin_now(
-        self, node: str, method: str, target: str, head: bytes, stream: aiohttp.StreamReader, most: int
+        self,
+        node: str,
+        method: str,
+        target: str,
+        head: bytes,
+        stream: aiohttp.StreamReader,
+        most: int,
+        length: int | None,
     ) -> Begun | None:
         """See [`Exchanges.begin_now`]."""
         known = self._node(node)
         connection = known.idle.take()
         if connection is None:
             return None
-        body = None if stream is EMPTY_PAYLOAD else arrived(stream, most)
-        if body == b"":
+        body: Body
+        if length is None:
+            body = None if stream is EMPTY_PAYLOAD else arrived(stream, most)
+            usable = body != b""
+        else:
+            body, protocol = stream, connection.protocol
+            usable = protocol is not None and splicing.possible(stream._protocol.transport, protocol.transport)
+        if not usable:
             known.idle.give(connection)
             return None
-        first = _first(known, method, target, head, _framing(method, body, None))
-        return self._start(known, connection, method, first, body, None)
+        first = _first(known, method, target, head, framing(method, body, length))
+        return self._start(known, connection, method, first, body, length)
 
     def _start(
         self, known: _Known, connection: Connection, method: str, first: bytes, body: Body, length: int | None
     ) -> Begun:
         """Sends a request over a connection, or begins to; `first`: its head."""
-        sending: asyncio.Task[None] | None = None
+        sending: Sending | None = None
         try:
             protocol = cast("_Protocol | None", connection.protocol)
             if protocol is None or protocol.transport is None:
@@ -182,13 +144,11 @@ class PooledExchanges:
             read_until_eof=True,
             auto_decompress=False,
             read_timeout=self._read_seconds,
-            read_bufsize=_CHUNK,
-            **_LIMITS,
+            read_bufsize=CHUNK,
+            **LIMITS,
         )
 
-    def _send(
-        self, protocol: ResponseHandler, first: bytes, body: Body, length: int | None
-    ) -> asyncio.Task[None] | None:
+    def _send(self, protocol: ResponseHandler, first: bytes, body: Body, length: int | None) -> Sending | None:
         """Writes what can be written at once; the task that writes a longer body."""
         transport = protocol.transport
         if transport is None:
@@ -197,6 +157,8 @@ class PooledExchanges:
             transport.write(first)
         elif not isinstance(body, bytes) or len(body) > SMALL:
             transport.write(first)
+            if not isinstance(body, bytes) and length is not None and (splice := self._splice(protocol, body, length)):
+                return splice
             return self._loop.create_task(self._stream(protocol, body, length))
         else:
             write(transport, first, body)
@@ -207,7 +169,7 @@ class PooledExchanges:
         writer = StreamWriter(protocol, self._loop)
         try:
             if isinstance(body, bytes):
-                async for piece in _pieces(body):
+                async for piece in pieces(body):
                     await writer.write(piece)
             else:
                 if length is None:
@@ -215,12 +177,39 @@ class PooledExchanges:
                 while piece := await body.readany():
                     await writer.write(piece)
                 await writer.write_eof()
+        except Exception as error:  # noqa: BLE001 - whatever breaks the body off, the exchange ends with it
+            self._sent(protocol, error)
+        else:
+            self._sent(protocol, None)
+
+    def _splice(self, protocol: ResponseHandler, body: aiohttp.StreamReader, length: int) -> Splice | None:
+        """Has a body of `length` bytes sent past the process, if that can be."""
+        client, sink = body._protocol, protocol.transport
+        if not isinstance(client, Lender) or sink is None or not splicing.possible(client.transport, sink):
+            return None
+        if body.exception() is not None:
+            return None
+        while piece := body.read_nowait():
+            sink.write(piece)
+        left = length - body.total_bytes
+        if left <= 0:
+            return None
+        try:
+            return Splice(self._pipes, client, body, sink, left, partial(self._sent, protocol), self._patience)
+        except OSError:
+            # No more file numbers.
+            return None
+
+    def _sent(self, protocol: ResponseHandler, error: Exception | None) -> None:
+        """A long body has left, or broken off: then the node must not take it for whole."""
+        if error is None:
             protocol.start_timeout()
-        except Exception as error:  # noqa: BLE001 - whatever breaks the body off, the node must not take it for whole
-            if protocol.transport is not None:
-                protocol.transport.abort()
-            if protocol.exception() is None:
-                protocol.set_exception(aiohttp.ClientOSError(f"the body broke off: {type(error).__name__}"), error)
+            return
+        if protocol.transport is not None:
+            protocol.transport.abort()
+        if protocol.exception() is None:
+            kind = _BROKEN.get(type(error), aiohttp.ClientOSError)
+            protocol.set_exception(kind(f"the body broke off: {type(error).__name__}"), error)
 
 
 class Sparing(BaseProtocol):
@@ -234,7 +223,7 @@ class Sparing(BaseProtocol):
             super().resume_reading(resume_parser)
 
 
-class _Protocol(Sparing, ResponseHandler):
+class _Protocol(Sparing, Lender, ResponseHandler):
     """aiohttp's, with one timer that looks now and then whether the node is late, instead of one for each piece.
 
     `listener`, where there is one, is called when something of an answer has arrived, or none will.
@@ -256,6 +245,18 @@ class _Protocol(Sparing, ResponseHandler):
         super().set_exception(exc, *cause)
         if self.listener is not None:
             self.listener()
+
+    def lend(self, body: aiohttp.StreamReader) -> None:
+        self._drop_timeout()
+        self._pause_transport_reading()
+
+    def take_back(self, body: aiohttp.StreamReader, left: int) -> None:
+        # An exchange whose body has no end is not whole, and closes the connection.
+        if not left:
+            # The parser is in the middle of the body still.
+            self._parser = None
+            body.feed_eof()
+            self._resume_transport_reading()
 
     def _reschedule_timeout(self) -> None:
         timeout = self._read_timeout
@@ -286,12 +287,13 @@ class _Protocol(Sparing, ResponseHandler):
 
 
 class _Known(NamedTuple):
-    """A node: its URL, what the connector wants of it, its `Host` line, and the connections that nobody uses."""
+    """A node: its URL, what the connector wants of it, its `Host` line, the connections that nobody uses, and pipes."""
 
     url: str
     about: ClientRequest
     host: bytes
     idle: Idle
+    pipes: Pipes
 
 
 class Whole(NamedTuple):
@@ -306,17 +308,17 @@ class Whole(NamedTuple):
 class Begun:
     """A request that has left: its answer is waited for with [`exchange`], or [`listen`]ed for and taken as `whole`."""
 
-    __slots__ = ("_connection", "_idle", "_protocol", "_sending", "body", "node")
+    __slots__ = ("_connection", "_known", "_protocol", "_sending", "body", "node")
 
     def __init__(
-        self, protocol: _Protocol, connection: Connection, sending: asyncio.Task[None] | None, known: _Known, body: Body
+        self, protocol: _Protocol, connection: Connection, sending: Sending | None, known: _Known, body: Body
     ) -> None:
         self.node = known.url
         self.body = body
         self._protocol = protocol
         self._connection: Connection | None = connection
         self._sending = sending
-        self._idle = known.idle
+        self._known = known
 
     async def exchange(self) -> Exchange:
         """The exchange, once the head of the answer has arrived. Raises as [`Exchanges.begin`] does."""
@@ -334,7 +336,7 @@ class Begun:
         except BaseException:
             self.close()
             raise
-        return _PooledExchange(message, payload, connection, self._sending, self._idle)
+        return _PooledExchange(message, payload, connection, self._sending, self._known)
 
     def listen(self, listener: Callable[[], None] | None) -> None:
         """Has `listener` called for whatever arrives, and when nothing will any more."""
@@ -343,14 +345,14 @@ class Begun:
     def whole(self) -> Whole | None:
         """The final answer, once it is here with a body of known length; the connection is free then."""
         connection = self._connection
-        if connection is None or not self._protocol._buffer:
+        if connection is None or not self._protocol._buffer or not self._sent:
             return None
         message, payload = self._protocol._buffer[0][0]
         if not _has_length(message) or not (body := arrived(payload)):
             return None
         self._protocol._buffer.popleft()
         self._protocol.listener = self._connection = None
-        self._idle.give(connection)
+        self._known.idle.give(connection)
         return Whole(message.code, message.reason, message.raw_headers, body)
 
     @property
@@ -364,7 +366,12 @@ class Begun:
         if not _has_length(message) or payload.is_eof():
             return False
         length = declared_length(message.raw_headers)
-        return length is not None and length <= _CHUNK
+        return length is not None and length <= CHUNK
+
+    @property
+    def _sent(self) -> bool:
+        """Whether the request has left whole."""
+        return self._sending is None or self._sending.done()
 
     def close(self) -> None:
         """Ends it, unless it has ended; the answer is not wanted."""
@@ -380,15 +387,15 @@ def _has_length(message: Any) -> bool:
 
 
 class _PooledExchange:
-    __slots__ = ("_connection", "_idle", "_payload", "_sending", "raw_headers", "reason", "status")
+    __slots__ = ("_chunked", "_connection", "_known", "_payload", "_sending", "raw_headers", "reason", "status")
 
     def __init__(
         self,
         message: Any,
         payload: aiohttp.StreamReader,
         connection: Connection,
-        sending: asyncio.Task[None] | None,
-        idle: Idle,
+        sending: Sending | None,
+        known: _Known,
     ) -> None:
         self.status: int = message.code
         self.reason: str = message.reason
@@ -396,7 +403,8 @@ class _PooledExchange:
         self._payload = payload
         self._connection: Connection | None = connection
         self._sending = sending
-        self._idle = idle
+        self._known = known
+        self._chunked: bool = message.chunked
 
     @property
     def length(self) -> int | None:
@@ -408,82 +416,31 @@ class _PooledExchange:
     async def piece(self) -> bytes:
         return await self._payload.readany()
 
+    def pours(self, sink: asyncio.Transport) -> bool:
+        length, connection = self.length, self._connection
+        if length is None or self._chunked or self._payload is EMPTY_PAYLOAD or connection is None:
+            return False
+        protocol = connection.protocol
+        return protocol is not None and splicing.possible(protocol.transport, sink)
+
+    async def pour(self, sink: asyncio.Transport) -> bool:
+        while piece := self._payload.read_nowait():
+            sink.write(piece)
+        left = (self.length or 0) - self._payload.total_bytes
+        protocol = self._connection.protocol if self._connection is not None else None
+        if not left or not isinstance(protocol, _Protocol):
+            return False
+        patience = Patience(protocol.read_timeout, None)
+        return await splicing.move(self._known.pipes, protocol, self._payload, sink, left, patience)
+
     def release(self) -> None:
         connection, self._connection = self._connection, None
         if connection is None:
             return
         if self._sending is None or self._sending.done():
-            self._idle.give(connection)
+            self._known.idle.give(connection)
         else:
             _close(connection, self._sending)
-
-
-class SessionExchanges:
-    """Exchanges by aiohttp's public `ClientSession`."""
-
-    def __init__(self, ssl_context: ssl.SSLContext | bool, connect: float, read: float) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, ssl=ssl_context),
-            timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_read=read),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            read_bufsize=_CHUNK,
-            **_LIMITS,
-        )
-        # aiohttp would send PUT and DELETE a second time when a kept connection turns out to be closed.
-        self._session._retry_connection = False
-
-    async def close(self) -> None:
-        """Closes all connections."""
-        await self._session.close()
-
-    async def begin(self, node: str, method: str, target: str, head: bytes, body: Body, length: int | None) -> Exchange:
-        """See [`Exchanges.begin`]."""
-        headers: CIMultiDict[str] = CIMultiDict()
-        for line in (head + _framing(method, body, length)).split(b"\r\n"):
-            name, _, value = line.partition(b": ")
-            if name and name.lower() != b"transfer-encoding":
-                headers.add(name.decode(), value.decode("utf-8", "surrogateescape"))
-        data = _pieces(body) if isinstance(body, bytes) and len(body) > SMALL else body or None
-        url = URL(node + target, encoded=True)
-        return _SessionExchange(
-            await self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
-        )
-
-    def begin_now(
-        self, node: str, method: str, target: str, head: bytes, stream: aiohttp.StreamReader, most: int
-    ) -> Begun | None:
-        """See [`Exchanges.begin_now`]: a session has no such way."""
-        return None
-
-
-class _SessionExchange:
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
-        self._answer = answer
-        self.status = answer.status
-        self.reason = answer.reason or ""
-        self.raw_headers: Headers = answer.raw_headers
-
-    @property
-    def length(self) -> int | None:
-        return declared_length(self.raw_headers)
-
-    async def read(self) -> bytes:
-        return await self._answer.read()
-
-    async def piece(self) -> bytes:
-        return await self._answer.content.readany()
-
-    def release(self) -> None:
-        self._answer.release()
-
-
-async def _pieces(body: bytes) -> Any:
-    """A large body in pieces, so that a slow cluster holds it back without holding the loop."""
-    view = memoryview(body)
-    for start in range(0, len(body), _CHUNK):
-        yield view[start : start + _CHUNK]
 
 
 def write(transport: asyncio.Transport, head: bytes, body: bytes) -> None:
@@ -500,48 +457,7 @@ def _first(known: _Known, method: str, target: str, head: bytes, framing: bytes)
     return b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method.encode(), line, known.host, head, framing)
 
 
-def _framing(method: str, body: Body, length: int | None) -> bytes:
-    """The header line that says how long the body is."""
-    if body is None:
-        return b"Content-Length: 0\r\n" if method in _WITH_LENGTH else b""
-    if isinstance(body, bytes):
-        return b"Content-Length: %d\r\n" % len(body)
-    return b"Transfer-Encoding: chunked\r\n" if length is None else b"Content-Length: %d\r\n" % length
-
-
-def arrived(stream: aiohttp.StreamReader, most: int = sys.maxsize) -> bytes:
-    """What is left of a body that has arrived whole, with at most `most` bytes; empty for any other.
-
-    aiohttp's own reading wakes the connection's parser for each piece, which a body that is there does not need.
-    """
-    if not _KNOWN or stream is EMPTY_PAYLOAD or not stream._eof or stream._exception is not None:
-        return b""
-    if stream._buffer_offset or stream._size > most:
-        return b""
-    pieces = stream._buffer
-    whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-    pieces.clear()
-    stream._size = 0
-    return whole
-
-
-def mentions(stream: aiohttp.StreamReader, word: bytes) -> bool:
-    """Whether a word is in what has arrived of a body and is yet to be read, which stays there."""
-    if stream is EMPTY_PAYLOAD:
-        return False
-    pieces = stream._buffer
-    return word in (pieces[0] if len(pieces) == 1 else b"".join(pieces))
-
-
-def declared_length(raw_headers: Headers) -> int | None:
-    """The `Content-Length` of a head, if it has one."""
-    for name, value in raw_headers:
-        if len(name) == 14 and name.lower() == b"content-length" and value.isdigit():
-            return int(value)
-    return None
-
-
-def _close(connection: Connection, sending: asyncio.Task[None] | None) -> None:
+def _close(connection: Connection, sending: Sending | None) -> None:
     """Ends an exchange that is not whole."""
     if sending is not None:
         sending.cancel()

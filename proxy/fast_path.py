@@ -16,7 +16,8 @@ from aiohttp.http import RawRequestMessage
 
 from pipelines.errors import HeadraceError, RegistryError
 from proxy import routes, upstream
-from proxy.connections import declared_length, mentions
+from proxy.bodies import declared_length, mentions
+from proxy.exchanges import CHUNK
 from proxy.handlers import registry_guard
 from proxy.handlers.call import UNCOUNTED
 from proxy.index_resolver import View
@@ -62,7 +63,7 @@ class FastPath:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._most = min(UNCOUNTED, parts.max_body)
+        self._most = min(CHUNK, parts.max_body)
         self._snapshot: Snapshot | None = None
         self._ways: dict[tuple[str, str], _Found] = {}
 
@@ -76,13 +77,20 @@ class FastPath:
 
         `message`, `payload`: as aiohttp's parser gives them. `client` is told how it ends.
         """
-        if not payload.is_eof() or (way := self._fitting(message)) is None:
+        length = None
+        if not payload.is_eof():
+            # A long one goes past the process, as it comes.
+            length = declared_length(message.raw_headers)
+            if length is None or length <= UNCOUNTED:
+                return None
+        way = self._fitting(message)
+        if way is None or (way.word and length is not None):
             return None
         if way.word and (hdrs.CONTENT_ENCODING in message.headers or mentions(payload, way.word)):
             return None
         lines = upstream.request_lines(message.raw_headers, client.remote)
         parts = self._parts
-        sent = parts.upstream.send_now(message.method, way.target, lines, payload, self._most)
+        sent = parts.upstream.send_now(message.method, way.target, lines, payload, self._most, length)
         return Passing(parts, sent, way.surface, client, (message, payload)) if sent is not None else None
 
     def waits_for(self, message: Any) -> bool:
@@ -90,7 +98,7 @@ class FastPath:
         if self._fitting(message) is None:
             return False
         length = declared_length(message.raw_headers)
-        return length is not None and length <= self._most
+        return length is not None and length <= UNCOUNTED
 
     def _fitting(self, message: Any) -> _Way | None:
         if (

@@ -11,10 +11,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web, web_protocol
+from aiohttp.http_parser import HttpRequestParser
 
 from pipelines.errors import HeadraceError, InvalidError
 from proxy.connections import Sparing
 from proxy.protocol.errors import error_body
+from proxy.splicing import Lender
 
 if TYPE_CHECKING:
     import asyncio
@@ -29,7 +31,7 @@ _HOLD_SECONDS = 0.1
 """How long a body may come behind its head for both to go on by the fast path."""
 
 
-class Connection(Sparing, web_protocol.RequestHandler):
+class Connection(Sparing, Lender, web_protocol.RequestHandler):
     """One client's connection."""
 
     __slots__ = (
@@ -42,6 +44,8 @@ class Connection(Sparing, web_protocol.RequestHandler):
         "_last_body",
         "_parked",
         "_passing",
+        "_skipped",
+        "_to_skip",
         "begun",
         "remote",
     )
@@ -57,6 +61,8 @@ class Connection(Sparing, web_protocol.RequestHandler):
         self._parked: asyncio.Future[None] | None = None
         self._held_since: float | None = None
         self._hold_timer: asyncio.TimerHandle | None = None
+        self._to_skip = 0
+        self._skipped: StreamReader | None = None
         self.begun: Passing | None = None
         """What the fast path has begun of the request that is next."""
         self.remote: str | None = None
@@ -69,6 +75,10 @@ class Connection(Sparing, web_protocol.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
+        if self._skipped is not None:
+            data = self._skip(data)
+            if not data:
+                return
         in_body = self._last_body is not None and not self._last_body.is_eof()
         if self._between and not in_body and b" /" not in data[:9] and (found := _BARE_TARGET.match(data)):
             data = data[: found.end()] + b"/" + data[found.end() :]
@@ -85,8 +95,41 @@ class Connection(Sparing, web_protocol.RequestHandler):
             self._between = in_body
             if not in_body and self._head_timer is None:
                 self._head_timer = self._loop.call_later(self._head_seconds, self.force_close)
-        if self._parked is not None and self._passing is None:
+        if data and self._parked is not None and self._passing is None:
             self._go_on()
+
+    def lend(self, body: StreamReader) -> None:
+        """See [`Lender.lend`]."""
+        self._pause_transport_reading()
+        # What comes behind the body is not for a parser that still waits for its end.
+        self._parser = HttpRequestParser(
+            self,
+            self._loop,
+            self._read_bufsize,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=web.RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=self._max_msg_queue_size,
+        )
+
+    def take_back(self, body: StreamReader, left: int) -> None:
+        """See [`Lender.take_back`]. What is left is read and thrown away, as of any body that nobody reads."""
+        if left:
+            self._skipped, self._to_skip = body, left
+        else:
+            body.feed_eof()
+        self._resume_transport_reading()
+
+    def _skip(self, data: bytes) -> bytes:
+        """Takes off what belongs to a body that nobody reads."""
+        skipped = min(len(data), self._to_skip)
+        self._to_skip -= skipped
+        if not self._to_skip and self._skipped is not None:
+            self._skipped.feed_eof()
+            self._skipped = None
+        return data[skipped:]
 
     def _park(self) -> None:
         """Keeps aiohttp's task asleep, if it waits for the next request, until it is known who is to have it."""

@@ -16,15 +16,23 @@ import aiohttp
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
-from pipelines.errors import HeadraceError, MediaTypeError, UnreachableError, UpstreamError, UpstreamTimeoutError
-from proxy import connections, tls
-from proxy.connections import SMALL, WITHOUT_BODY
+from pipelines.errors import (
+    HeadraceError,
+    MediaTypeError,
+    SlowClientError,
+    UnreachableError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+from proxy import bodies, connections, tls
+from proxy.exchanges import SMALL, WITHOUT_BODY, SessionExchanges, SlowBodyError
 from proxy.nodes import Nodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from proxy.connections import Begun, Body, Exchange, Whole
+    from proxy.connections import Begun, Whole
+    from proxy.exchanges import Body, Exchange, Exchanges
     from proxy.nodes import Node
     from proxy.settings import Settings
 
@@ -61,9 +69,14 @@ class Upstream:
         self._count = count
         self._health_seconds = settings.seconds("upstream_health_interval")
         self._connect_seconds = settings.seconds("upstream_connect_timeout")
-        self._exchanges = connections.make(
-            tls.to_upstream(settings) or True, self._connect_seconds, settings.seconds("upstream_timeout")
-        )
+        self._exchanges = self._make(settings)
+
+    def _make(self, settings: Settings) -> Exchanges:
+        """The faster exchanges, or those by the public API where aiohttp is not the one that is known."""
+        ssl_context, read = tls.to_upstream(settings) or True, settings.seconds("upstream_timeout")
+        if not bodies.KNOWN:
+            return SessionExchanges(ssl_context, self._connect_seconds, read)
+        return connections.PooledExchanges(ssl_context, self._connect_seconds, read, settings.seconds("client_timeout"))
 
     @property
     def sends_now(self) -> bool:
@@ -130,6 +143,8 @@ class Upstream:
                 self._nodes.failed(node)
                 if len(tried) >= len(self._nodes):
                     raise UnreachableError(f"the cluster cannot be reached: {error.strerror or error}") from None
+            except SlowBodyError:
+                raise SlowClientError("the body did not arrive in time; see client_timeout") from None
             except aiohttp.ClientError as error:
                 repeatable = safe and not isinstance(body, aiohttp.StreamReader)
                 if not repeatable or len(tried) > 1:
@@ -139,10 +154,14 @@ class Upstream:
                 self._nodes.answered(node)
                 return exchange
 
-    def send_now(self, method: str, target: str, head: bytes, stream: aiohttp.StreamReader, most: int) -> Begun | None:
-        """Sends a request whose body has arrived, over a connection that is open; see [`Exchanges.begin_now`]."""
+    def send_now(
+        self, method: str, target: str, head: bytes, stream: aiohttp.StreamReader, most: int, length: int | None = None
+    ) -> Begun | None:
+        """Sends a request over a connection that is open, without waiting; see [`Exchanges.begin_now`]."""
         node = self._nodes.pick()
-        begun = None if node.failures else self._exchanges.begin_now(node.url, method, target, head, stream, most)
+        begun = (
+            None if node.failures else self._exchanges.begin_now(node.url, method, target, head, stream, most, length)
+        )
         if begun is None:
             self._nodes.put_back()
         return begun
@@ -174,12 +193,10 @@ class Upstream:
         """
         if 0 < (exchange.length or 0) <= SMALL and request.method != hdrs.METH_HEAD:
             body = await self.whole(exchange)
-            vendor = request.get(VENDOR_MEDIA)
-            raw = exchange.raw_headers
-            lines = _lines(raw, _NOT_SENT_BACK, vendor) if vendor else answer_lines(raw)
-            if extra:
-                lines += lines_of(extra)
+            lines = _lines_back(request, exchange, extra)
             return await _write(request, exchange.status, exchange.reason, lines, body)
+        if request.transport is not None and request.method != hdrs.METH_HEAD and exchange.pours(request.transport):
+            return await self._pour(request, exchange, extra)
         headers = response_headers(exchange.raw_headers)
         headers.extend(extra or {})
         response = RawResponse(exchange.status, exchange.reason, headers)
@@ -193,6 +210,26 @@ class Upstream:
             return response
         await response.write_eof()
         return response
+
+    async def _pour(
+        self, request: web.BaseRequest, exchange: Exchange, extra: CIMultiDict[str] | None
+    ) -> web.StreamResponse:
+        """[`relay`] for a long answer that need not pass the process."""
+        transport = _transport(request)
+        lines = _lines_back(request, exchange, extra)
+        head, keep_alive = _head(request, exchange.status, exchange.reason, lines, exchange.length or 0)
+        transport.write(head)
+        request.writer.output_size += len(head)
+        try:
+            if not await exchange.pour(transport):
+                while piece := await exchange.piece():
+                    transport.write(piece)
+                    await request.writer.drain()
+        except (OSError, aiohttp.ClientError):
+            # A late node (TimeoutError) is an OSError.
+            transport.abort()
+            keep_alive = False
+        return Sent(exchange.status, keep_alive=keep_alive)
 
     def _late(self) -> UpstreamTimeoutError:
         self._count("timeout")
@@ -268,6 +305,13 @@ def request_lines(raw: RawHeaders, peer: str | None, without: frozenset[bytes] =
         known = [value for name, value in raw if peer and name.lower() == b"x-forwarded-for"]
         lines = _lines(raw, _NOT_SENT_ON | {b"x-forwarded-for"} if known else _NOT_SENT_ON)
     return b"%bX-Forwarded-For: %b\r\n" % (lines, b", ".join([*known, peer.encode()])) if peer else lines
+
+
+def _lines_back(request: web.BaseRequest, exchange: Exchange, extra: CIMultiDict[str] | None) -> bytes:
+    """An answer's header lines as they are sent back, with those that are `extra`. Raises UpstreamError."""
+    vendor, raw = request.get(VENDOR_MEDIA), exchange.raw_headers
+    lines = _lines(raw, _NOT_SENT_BACK, vendor) if vendor else answer_lines(raw)
+    return lines + lines_of(extra) if extra else lines
 
 
 def answer_lines(raw: RawHeaders) -> bytes:
@@ -402,16 +446,8 @@ async def _write(
     request: web.BaseRequest, status: int, reason: str, lines: bytes, body: bytes, *, close: bool = False
 ) -> web.StreamResponse:
     """Writes an answer in one go, and waits for a slow client."""
-    transport = request.transport
-    if transport is None or transport.is_closing():
-        raise ConnectionResetError("the client is gone")
-    keep_alive = request.keep_alive and not close
-    if request.version >= (1, 1):
-        version, connection = b"1.1", b"" if keep_alive else b"Connection: close\r\n"
-    else:
-        version, connection = b"1.0", b"Connection: keep-alive\r\n" if keep_alive else b""
-    length = b"" if status in WITHOUT_BODY else b"Content-Length: %d\r\n" % len(body)
-    head = b"HTTP/%b %d %b\r\n%b%b%b\r\n" % (version, status, _phrase(status, reason), lines, length, connection)
+    transport = _transport(request)
+    head, keep_alive = _head(request, status, reason, lines, len(body), close=close)
     if request.method == hdrs.METH_HEAD or status in WITHOUT_BODY:
         body = b""
     connections.write(transport, head, body)
@@ -420,6 +456,27 @@ async def _write(
     if request.protocol.writing_paused:
         await request.writer.drain()
     return Sent(status, keep_alive=keep_alive)
+
+
+def _transport(request: web.BaseRequest) -> asyncio.Transport:
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError("the client is gone")
+    return transport
+
+
+def _head(
+    request: web.BaseRequest, status: int, reason: str, lines: bytes, length: int, *, close: bool = False
+) -> tuple[bytes, bool]:
+    """The head of an answer with a body of `length` bytes, and whether the connection stays open behind it."""
+    keep_alive = request.keep_alive and not close
+    if request.version >= (1, 1):
+        version, connection = b"1.1", b"" if keep_alive else b"Connection: close\r\n"
+    else:
+        version, connection = b"1.0", b"Connection: keep-alive\r\n" if keep_alive else b""
+    size = b"" if status in WITHOUT_BODY else b"Content-Length: %d\r\n" % length
+    head = b"HTTP/%b %d %b\r\n%b%b%b\r\n" % (version, status, _phrase(status, reason), lines, size, connection)
+    return head, keep_alive
 
 
 class RawResponse(web.StreamResponse):

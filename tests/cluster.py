@@ -12,6 +12,10 @@ class Cluster:
 
     answers: dict[str, bytes | list[bytes]] = field(default_factory=dict)
     """By path; one in pieces comes in pieces, `pause` seconds apart."""
+    early: dict[str, bytes] = field(default_factory=dict)
+    """By path: what is said once a megabyte of the body is here; nothing: the connection is cut."""
+    deaf: set[str] = field(default_factory=set)
+    """Paths whose bodies nobody reads."""
     pause: float = 0.02
     seen: list[bytes] = field(default_factory=list)
     broken: int = 0
@@ -32,6 +36,18 @@ class Cluster:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 target = head.split(b" ", 2)[1].decode()
+                if target in self.deaf:
+                    await asyncio.sleep(5)
+                    break
+                if target in self.early:
+                    await reader.readexactly(1 << 20)
+                    writer.write(self.early[target])
+                    if not self.early[target]:
+                        writer.transport.abort()
+                        break
+                    while await reader.read(1 << 16):
+                        pass
+                    break
                 self.broken += 1
                 body = await self._body(reader, head)
                 self.broken -= 1
@@ -48,7 +64,8 @@ class Cluster:
                         await asyncio.sleep(self.pause)
                 if any(b"X-Cut: 1" in piece for piece in pieces):
                     break
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, RuntimeError):
+            # RuntimeError: uvloop's for a transport that has been closed.
             pass
         self.gone += 1
         writer.close()

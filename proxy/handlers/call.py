@@ -15,15 +15,17 @@ from multidict import CIMultiDict
 from pipelines import filter_path
 from pipelines.errors import MediaTypeError, RefusedError, SlowClientError, TooLargeError
 from proxy import upstream
-from proxy.connections import SMALL, arrived, declared_length
+from proxy.bodies import arrived, declared_length
+from proxy.exchanges import SMALL
 from proxy.protocol.encoding import accepts_gzip, claimed_size, deflate, inflate
 from proxy.protocol.media import plain_media
 
 if TYPE_CHECKING:
     from pipelines.registry import Snapshot
     from proxy.budget import Budget
-    from proxy.connections import Begun, Body
+    from proxy.connections import Begun
     from proxy.cursors import Cursors
+    from proxy.exchanges import Body
     from proxy.fast_path import Passing
     from proxy.index_resolver import IndexResolver
     from proxy.live_registry import LiveRegistry
@@ -267,7 +269,7 @@ class Call:
         declared = None
         if request.body_exists:
             declared = declared_length(request.raw_headers)
-            small = declared is not None and declared <= SMALL
+            small = declared is not None and declared <= min(SMALL, self.parts.max_body)
             body = await self.body() if small or self._body is not None else request.content
         self.expect()
         return await self._pass_on(self.lines, body, declared)

@@ -14,7 +14,7 @@ from tests.cluster import Cluster, answer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from proxy.connections import Exchange
+    from proxy.exchanges import Exchange
 
 LATE = 0.2
 """Seconds after which a node is late."""

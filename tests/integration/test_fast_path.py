@@ -3,122 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pipelines.errors import UpstreamError
-from proxy import app, upstream
-from proxy.app import Proxy
-from proxy.fast_path import FastPath
-from proxy.server import Connection, Server
+from proxy import upstream
+from proxy.server import Connection
 from tests.cluster import Cluster, answer
-from tests.conftest import settings_for, watch_fast_path
+from tests.integration.ways import get, post
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
 LATE = "300ms"
-
-
-class Client:
-    """A connection that is kept."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    async def __call__(self, *pieces: bytes, pause: float = 0.02) -> bytes:
-        """Sends a request in pieces, and reads the answer to it."""
-        for piece in pieces:
-            self.writer.write(piece)
-            if len(pieces) > 1:
-                await asyncio.sleep(pause)
-        return await self.answer()
-
-    async def answer(self) -> bytes:
-        """The next answer, by its Content-Length."""
-        async with asyncio.timeout(5):
-            head = await self.reader.readuntil(b"\r\n\r\n")
-            lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-            return head + (await self.reader.readexactly(int(lengths[0][15:])) if lengths else b"")
-
-
-@dataclass
-class Way:
-    """A proxy in front of a cluster; `taken`: what requests that reached the fast path went by it."""
-
-    cluster: Cluster
-    proxy: Proxy
-    taken: list[str] = field(default_factory=list)
-    clients: list[Client] = field(default_factory=list)
-
-    async def client(self) -> Client:
-        """A connection to the proxy, which has one to the cluster that nobody uses."""
-        client = Client(*await asyncio.open_connection("127.0.0.1", int(self.proxy.url.rpartition(":")[2])))
-        self.clients.append(client)
-        await client(b"GET /warm HTTP/1.1\r\nHost: p\r\n\r\n")
-        await asyncio.sleep(0.01)
-        self.taken.clear()
-        self.cluster.seen.clear()
-        return client
-
-    def sent_on(self) -> list[bytes]:
-        """What arrived at the cluster, but for the port that it is called by."""
-        return [request.replace(b":%d" % self.cluster.port, b"") for request in self.cluster.seen]
-
-    async def in_flight(self) -> int:
-        assert self.proxy._parts is not None
-        return self.proxy._parts.metrics.counts().in_flight
-
-
-@pytest.fixture
-async def start(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Any]]:
-    """Starts proxies, with the fast path or without it."""
-    started: list[tuple[Way, asyncio.Server]] = []
-
-    def note(path: FastPath, target: str) -> None:
-        next(way for way, _ in started if way.proxy._parts is path._parts).taken.append(target)
-
-    watch_fast_path(monkeypatch, note)
-
-    async def start(*, fast: bool = True, keepalive: float = 3630, other: int = 0, **settings: Any) -> Way:
-        cluster = Cluster(answers={"/warm": answer(b"ok")})
-        server = await cluster.start()
-        monkeypatch.setattr(app, "Server", partial(Server, keepalive_timeout=keepalive))
-        with monkeypatch.context() as patched:
-            if not fast:
-                patched.setattr(FastPath, "of", lambda _: None)
-            folder = tmp_path / str(len(started))
-            nodes = ",".join(f"http://127.0.0.1:{port}" for port in (cluster.port, other) if port)
-            proxy = Proxy(settings_for(nodes, folder, **settings))
-            await proxy.start()
-        way = Way(cluster, proxy)
-        started.append((way, server))
-        return way
-
-    yield start
-    for way, server in started:
-        for client in way.clients:
-            client.writer.close()
-        await way.proxy.stop()
-        server.close()
-        async with asyncio.timeout(5):
-            while way.cluster.gone < way.cluster.connections:
-                await asyncio.sleep(0.01)
-
-
-def post(target: str, body: bytes = b"{}", *headers: bytes) -> bytes:
-    lines = b"".join(header + b"\r\n" for header in headers)
-    head = b"POST %b HTTP/1.1\r\nHost: p\r\nContent-Length: %d\r\n%b\r\n" % (target.encode(), len(body), lines)
-    return head + body
-
-
-def get(target: str, *headers: bytes) -> bytes:
-    return b"GET %b HTTP/1.1\r\nHost: p\r\n%b\r\n" % (target.encode(), b"".join(h + b"\r\n" for h in headers))
-
 
 SAME = {
     "search": post("/i/_search", b'{"query":{}}', b"Content-Type: application/json"),
@@ -137,6 +35,7 @@ SAME = {
     "encoded": post("/i/_search", b"\x1f\x8b\x08", b"Content-Encoding: gzip"),
     "a bare target": b"GET _cat/nodes HTTP/1.1\r\nHost: p\r\n\r\n",
     "an empty body": post("/i/_search", b""),
+    "a long body": post("/i/_search", b"{" + b" " * 400_000 + b"}", b"Content-Type: application/json"),
 }
 
 
@@ -171,7 +70,6 @@ NOT_TAKEN = {
     "a pipeline by name": post("/i/_search?search_pipeline=x"),
     "ours": get("/_udf"),
     "several searches": post("/_msearch", b"{}\n{}\n"),
-    "long": post("/i/_search", b" " * 70_000),
 }
 
 

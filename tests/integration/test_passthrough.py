@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy import connections
+from proxy import bodies
 from proxy.app import Proxy
 from tests.cluster import Cluster, answer
 from tests.conftest import settings_for
@@ -49,7 +49,7 @@ class Wired:
 @pytest.fixture(params=["pooled", "session"])
 async def wired(tmp_path: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Wired]:
     """The proxy before the cluster, with each kind of exchanges: aiohttp's connector, and its public session."""
-    monkeypatch.setattr(connections, "_KNOWN", request.param == "pooled")
+    monkeypatch.setattr(bodies, "KNOWN", request.param == "pooled")
     cluster = Cluster()
     server = await cluster.start()
     proxy = Proxy(settings_for(f"http://127.0.0.1:{cluster.port}", tmp_path))

@@ -200,6 +200,7 @@ async def test_beside_pipelines_of_other_indexes_the_rest_passes(
         ("/_all/_search?size=0", every),
         (f"/{bound}/_count", every),
         (f"/{free}/_search", every | {"search_pipeline": "_none"}),
+        (f"/{free}/_search", {"_source": ["x" * 900_000], "search_pipeline": "_none"}),
         (f"/{free}/_search?search_pipeline=_none", every),
         (f"/{free}/_search?search_pip%65line=_none", every),
         (f"/{free}/_search?result_pipeline={name}-result", every),

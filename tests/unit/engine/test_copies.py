@@ -14,7 +14,7 @@ from aiohttp.base_protocol import BaseProtocol
 
 from pipelines._wasm import Native
 from pipelines.batch import Bulk, Deadline
-from proxy.connections import arrived
+from proxy.bodies import arrived
 
 DOCUMENT = json.dumps({"level": "INFO", "text": "x" * 500})
 BODY = b"".join(b'{"index":{"_index":"i"}}\n' + DOCUMENT.encode() + b"\n" for _ in range(2000))

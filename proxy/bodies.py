@@ -1,0 +1,46 @@
+"""Bodies as they arrive, in aiohttp's streams."""
+
+from __future__ import annotations
+
+import sys
+
+import aiohttp
+from aiohttp.streams import EMPTY_PAYLOAD
+
+PINNED = "3.14."
+"""The aiohttp whose internals are known."""
+KNOWN = aiohttp.__version__.startswith(PINNED)
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+def arrived(stream: aiohttp.StreamReader, most: int = sys.maxsize) -> bytes:
+    """What is left of a body that has arrived whole, with at most `most` bytes; empty for any other.
+
+    aiohttp's own reading wakes the connection's parser for each piece, which a body that is there does not need.
+    """
+    if not KNOWN or stream is EMPTY_PAYLOAD or not stream._eof or stream._exception is not None:
+        return b""
+    if stream._buffer_offset or stream._size > most:
+        return b""
+    pieces = stream._buffer
+    whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    pieces.clear()
+    stream._size = 0
+    return whole
+
+
+def mentions(stream: aiohttp.StreamReader, word: bytes) -> bool:
+    """Whether a word is in what has arrived of a body and is yet to be read, which stays there."""
+    if stream is EMPTY_PAYLOAD:
+        return False
+    pieces = stream._buffer
+    return word in (pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+
+def declared_length(raw_headers: Headers) -> int | None:
+    """The `Content-Length` of a head, if it has one."""
+    for name, value in raw_headers:
+        if len(name) == 14 and name.lower() == b"content-length" and value.isdigit():
+            return int(value)
+    return None

@@ -1,0 +1,270 @@
+"""Long bodies from one socket to another inside the kernel, by Linux's `splice`, unseen by the process.
+
+Between two unencrypted connections the bytes of a body that nobody looks at need not be copied into the process and
+out again: that, and the pieces they would be cut into, are most of what a long body costs
+(docs/decisions/026-long-bodies-stay-in-the-kernel.md). The protocol that has read the beginning of such a body lends
+its socket for the rest ([`Lender`]).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import socket
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from aiohttp.base_protocol import BaseProtocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp.streams import StreamReader
+
+_PIPE_BYTES = 1 << 20
+"""What a pipe should hold: what an unprivileged process may ask for; it is smaller where the kernel refuses."""
+_KEPT = 16
+"""So many pipes are kept for the next body."""
+_HAS_SPLICE = sys.platform == "linux" and hasattr(os, "splice")
+
+
+class SilentError(TimeoutError):
+    """Nothing came from the source for too long."""
+
+
+class StuckError(TimeoutError):
+    """The sink has not taken anything for too long."""
+
+
+class Patience(NamedTuple):
+    """Seconds without a byte from the source, and without one that the sink takes, after which a body is given up."""
+
+    source: float | None
+    sink: float | None
+
+
+class Lender(BaseProtocol):
+    """A protocol whose socket somebody else may read while a body is arriving."""
+
+    __slots__ = ()
+
+    def lend(self, body: StreamReader) -> None:
+        """Stops reading in the middle of a body of which all that has arrived has been taken."""
+        raise NotImplementedError
+
+    def take_back(self, body: StreamReader, left: int) -> None:
+        """Goes on reading behind the body, of which `left` bytes have not been read; whoever lent it ends it here."""
+        raise NotImplementedError
+
+
+def possible(source: asyncio.BaseTransport | None, sink: asyncio.BaseTransport | None) -> bool:
+    """Whether bytes can go from one connection to the other that way."""
+    return _HAS_SPLICE and _plain(source) and _plain(sink)
+
+
+def _plain(transport: asyncio.BaseTransport | None) -> bool:
+    """Whether what the connection's socket carries is what the other side reads and writes."""
+    if transport is None or transport.is_closing() or transport.get_extra_info("sslcontext") is not None:
+        return False
+    found = transport.get_extra_info("socket")
+    return found is not None and found.family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+
+
+class Pipes:
+    """Pipes that bytes go through, kept for the next body."""
+
+    def __init__(self) -> None:
+        self._free: list[tuple[int, int]] = []
+
+    def take(self) -> tuple[int, int]:
+        """An empty pipe: its end to read and its end to write. Raises OSError where there can be no more."""
+        if self._free:
+            return self._free.pop()
+        pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # What one user may have in all has an end; a smaller one works too.
+        with suppress(OSError):
+            fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        return pipe
+
+    def give(self, pipe: tuple[int, int], *, empty: bool) -> None:
+        """Takes a pipe back; one that is not empty is of no use any more."""
+        if empty and len(self._free) < _KEPT:
+            self._free.append(pipe)
+        else:
+            _close(*pipe)
+
+    def close(self) -> None:
+        """Closes those that are kept."""
+        while self._free:
+            _close(*self._free.pop())
+
+
+async def move(
+    pipes: Pipes, lender: Lender, body: StreamReader, sink: asyncio.Transport, count: int, patience: Patience
+) -> bool:
+    """Moves the rest of a body, as [`Splice`] does, and waits for its end; whether it could. Raises OSError."""
+    ended: asyncio.Future[OSError | None] = asyncio.get_running_loop().create_future()
+
+    def end(error: OSError | None) -> None:
+        if not ended.done():
+            ended.set_result(error)
+
+    try:
+        splice = Splice(pipes, lender, body, sink, count, end, patience)
+    except OSError:
+        return False
+    try:
+        error = await ended
+    finally:
+        splice.cancel()
+    if error is not None:
+        raise error
+    return True
+
+
+class Splice:
+    """The rest of a body on its way from one connection to another, from now until [`done`].
+
+    Nothing else may read the one or write the other meanwhile. `count`: bytes to come, at least one. `then` is told
+    how it ended: nothing, or OSError when one of the two broke off (SilentError, StuckError when it lost its
+    `patience`). Raises OSError where there are no more file numbers: then nothing has happened.
+    """
+
+    def __init__(
+        self,
+        pipes: Pipes,
+        lender: Lender,
+        body: StreamReader,
+        sink: asyncio.Transport,
+        count: int,
+        then: Callable[[OSError | None], object],
+        patience: Patience,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._pipes, self._lender, self._body, self._sink, self._then = pipes, lender, body, sink, then
+        self._left = count
+        """Bytes that have not been read from the source."""
+        self._held = 0
+        """Bytes in the pipe."""
+        self._full = True
+        """Whether it is the sink that is waited for: with what its transport was given before, to begin with."""
+        self._patience = patience
+        self._since = self._loop.time()
+        """When a byte was last read or written."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._done = False
+        if lender.transport is None:
+            raise ConnectionResetError("the sender is gone")
+        # The loop has the transports' own numbers for the transports. These two keep the connections open, too: they
+        # must not outlive this.
+        self._from = os.dup(lender.transport.get_extra_info("socket").fileno())
+        try:
+            self._to = os.dup(sink.get_extra_info("socket").fileno())
+            try:
+                self._out, self._in = pipes.take()
+            except OSError:
+                os.close(self._to)
+                raise
+        except OSError:
+            os.close(self._from)
+            raise
+        lender.lend(body)
+        self._look()
+        self._loop.add_writer(self._to, self._flush)
+
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._done
+
+    def cancel(self) -> None:
+        """Ends it where it is; nobody is told."""
+        if self._done:
+            return
+        self._done = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop.remove_reader(self._from)
+        self._loop.remove_writer(self._to)
+        _close(self._from, self._to)
+        self._pipes.give((self._out, self._in), empty=not self._held)
+        self._lender.take_back(self._body, self._left)
+
+    def _end(self, error: OSError | None) -> None:
+        self.cancel()
+        self._then(error)
+
+    def _flush(self) -> None:
+        """Begins once all that the transport was given before has left."""
+        if self._sink.is_closing():
+            self._end(ConnectionResetError("the receiver is gone"))
+        elif not self._sink.get_write_buffer_size():
+            self._take_turns()
+
+    def _take_turns(self) -> None:
+        """Waits for the other one of the two."""
+        self._full = not self._full
+        self._since = self._loop.time()
+        if self._full:
+            self._loop.remove_reader(self._from)
+            self._loop.add_writer(self._to, self._go_on)
+        else:
+            self._loop.remove_writer(self._to)
+            self._loop.add_reader(self._from, self._fill)
+
+    def _fill(self) -> None:
+        """Takes what the source has."""
+        try:
+            count = os.splice(self._from, self._in, min(self._left, _PIPE_BYTES), flags=os.SPLICE_F_NONBLOCK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._end(error)
+            return
+        if not count:
+            self._end(ConnectionResetError("the sender is gone"))
+            return
+        self._since = self._loop.time()
+        self._left -= count
+        self._held = count
+        if not self._pass_on() and not self._done:
+            self._take_turns()
+
+    def _go_on(self) -> None:
+        """Goes on after the other side took no more."""
+        if self._pass_on() and not self._done:
+            self._take_turns()
+
+    def _pass_on(self) -> bool:
+        """Gives the sink what is in the pipe; whether it took it all."""
+        try:
+            while self._held:
+                self._held -= os.splice(self._out, self._to, self._held, flags=os.SPLICE_F_NONBLOCK)
+                self._since = self._loop.time()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._end(error)
+            return False
+        if not self._left:
+            self._end(None)
+        return True
+
+    def _look(self) -> None:
+        """Gives up after too long a time without a byte; one timer looks again instead of being set for each."""
+        now, (limit, other) = self._loop.time(), self._patience
+        if self._full:
+            limit, other = other, limit
+        if limit is not None and now >= self._since + limit:
+            self._end(StuckError("nothing is taken") if self._full else SilentError("nothing comes"))
+            return
+        # By then the other side may have become the one that is waited for.
+        times = [*([] if limit is None else [self._since + limit]), *([] if other is None else [now + other])]
+        if times:
+            self._timer = self._loop.call_at(min(times), self._look)
+
+
+def _close(*numbers: int) -> None:
+    for number in numbers:
+        os.close(number)
