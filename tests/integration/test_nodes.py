@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import random
 import ssl
 import subprocess
 from pathlib import Path
@@ -21,7 +23,7 @@ MISSING = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-
 
 
 class Fake:
-    """A node that answers its own name, and counts; `breaks`: it closes the connection in place of so many answers."""
+    """A node that answers what it is sent, or its own name, and counts; `breaks`: it closes the connection in place of so many answers."""
 
     def __init__(self, port: int = 0) -> None:
         self.port = port
@@ -46,13 +48,14 @@ class Fake:
                 break
             method, target, _ = head.split(" ", 2)
             length = [line for line in head.split("\r\n") if line.startswith("content-length:")]
-            await reader.readexactly(int(length[0].split(":")[1]) if length else 0)
+            body = await reader.readexactly(int(length[0].split(":")[1]) if length else 0)
             if target.startswith("/x"):
                 self.seen.append(method)
                 if self.breaks:
                     self.breaks -= 1
                     break
-            writer.write(HEAD % (4, b"%04d" % (self.port % 10000)) if target.startswith(("/x", "/?")) else MISSING)
+            said = body or b"%04d" % (self.port % 10000)
+            writer.write(HEAD % (len(said), said) if target.startswith(("/x", "/?")) else MISSING)
         writer.close()
 
 
@@ -209,6 +212,32 @@ async def test_tls_on_both_sides(tmp_path: Path, certificates: Path, session: ai
         await bare.start()
         assert (await asked(session, bare))[0] == 503, "the node's certificate is not of a known authority"
         await bare.stop()
+    finally:
+        await proxy.stop()
+        node.stop()
+
+
+@pytest.mark.parametrize("clients", [True, False], ids=["client over TLS", "client in the clear"])
+@pytest.mark.parametrize("nodes", [True, False], ids=["node over TLS", "node in the clear"])
+async def test_long_bodies_with_and_without_tls(
+    tmp_path: Path, certificates: Path, session: aiohttp.ClientSession, clients: bool, nodes: bool
+):
+    """What is encrypted on one side cannot go from socket to socket."""
+    authority, cert, key = (str(certificates / name) for name in ("ca.pem", "server.pem", "server.key"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    node = await Fake().start(context if nodes else None)
+    options = ({"upstream_ca": authority} if nodes else {}) | ({"tls_cert": cert, "tls_key": key} if clients else {})
+    proxy = Proxy(settings_for(f"http{'s' * nodes}://127.0.0.1:{node.port}", tmp_path, **options))
+    await proxy.start()
+    trusting = ssl.create_default_context(cafile=authority)
+    try:
+        for length in (90_000, 400_000, 3_000_000) * 2:
+            body = random.Random(length).randbytes(length)
+            async with asyncio.timeout(5):
+                answer = await session.post(f"{proxy.url}/x/_bulk", data=io.BytesIO(body), ssl=trusting)
+                assert answer.status == 200
+                assert await answer.read() == body
     finally:
         await proxy.stop()
         node.stop()
