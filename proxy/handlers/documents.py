@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipelines import PipelineType, Place, pass_by
 from pipelines.association import Slot
-from proxy.handlers import choice
+from proxy.handlers import choice, registry_guard
 from proxy.runner import INLINE_BYTES
 
 if TYPE_CHECKING:
@@ -39,9 +39,11 @@ async def run(call: Call, snapshot: Snapshot, parsed: Bulk, groups: list[Group])
                 absorb = partial(parsed.absorb, pinned=pipeline.definition.name)
                 runs.append((FINAL, await call.parts.runner.run(pipeline, batch, Place(final=True), absorb)))
     if runs:
-        # A stage may have sent a document there.
+        # A stage may have sent a document there, by whatever means the name.
         registry = call.parts.settings.registry_index
-        parsed.fail_at(registry, 403, "security_exception", f"the index [{registry}] is Headrace's own")
+        spelt = {index for index in parsed.indexes(moved=True) if index and registry_guard.means(index, registry)}
+        for index in {registry} | spelt:
+            parsed.fail_at(index, 403, "security_exception", f"the index [{registry}] is Headrace's own")
     return runs
 
 

@@ -231,6 +231,21 @@ async def test_date_math_spells_the_registry_index_no_more_than_its_name(
     assert (await through.put(f"/{quote(f'<{name}-{{now/d}}>', safe='')}/_doc/1", {"a": 1})).status == 201
 
 
+async def test_no_stage_sends_a_document_to_the_registry_index(through: Http, settings: Settings, name: str):
+    registry = settings.registry_index
+    half = len(registry) // 2
+    spellings = (registry, f"<{registry}>", f"<{registry[:half]}{{now{{'{registry[half:]}'}}}}>")
+    for n, spelt in enumerate(spellings):
+        await through.pipeline(f"{name}-{n}", "document", native("move", "set", field="_index", value=spelt))
+        answer = await through.bulk({"index": {"_index": name, "pipeline": f"{name}-{n}"}}, {"a": 1})
+        item = answer.json["items"][0]["index"]
+        assert (item["status"], item["error"]["type"]) == (403, "security_exception"), spelt
+        written = await through.put(f"/{name}/_doc/1?pipeline={name}-{n}", {"a": 1})
+        assert (written.status, written.error["type"]) == (403, "security_exception"), spelt
+    await through.pipeline(name, "document", native("move", "set", field="_index", value=f"<{name}-{{now/d}}>"))
+    assert (await through.put(f"/{name}/_doc/1?pipeline={name}", {"a": 1})).status == 201
+
+
 async def test_what_only_mentions_the_registry_index_passes(through: Http, settings: Settings, name: str):
     await through.put(f"/{name}/_doc/1?refresh=true", {"about": settings.registry_index})
     lines = f'{{"index":"{name}"}}\n{{"query":{{"match":{{"about":"{settings.registry_index}"}}}}}}\n'

@@ -141,10 +141,15 @@ impl Bulk {
         Batch::new(body, docs, Kind::Document)
     }
 
-    /// Where the documents that are still to be written go now: stages may have changed it.
-    fn indexes(&self) -> Vec<Option<&str>> {
+    /// Where the documents that are still to be written go now, or only those that stages have sent elsewhere.
+    #[pyo3(signature = (*, moved = false))]
+    fn indexes(&self, moved: bool) -> Vec<Option<&str>> {
         let (mut found, mut seen) = (Vec::new(), HashSet::new());
-        for action in self.actions.iter().filter(|a| writable_part(&self.body, a.op, &a.source).is_some()) {
+        for action in &self.actions {
+            let elsewhere = matches!(action.fate, Fate::Written(_));
+            if !(elsewhere || !moved && writable_part(&self.body, action.op, &action.source).is_some()) {
+                continue;
+            }
             let mut note = |index| {
                 if seen.insert(index) {
                     found.push(index);
