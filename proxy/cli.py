@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import resource
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     proxy_logging.configure(settings.log_level)
     keep_buffers()
+    _take_file_numbers()
     try:
         if settings.workers > 1 and workers.identity() is None:
             given_arguments = sys.argv[1:] if arguments is None else arguments
@@ -52,6 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"headrace: cannot listen on {settings.listen}: {error.strerror}", file=sys.stderr)
         return 1
     return 0
+
+
+def _take_file_numbers() -> None:
+    """Takes as many file numbers as the system allows: each connection needs one, and a shell's default is 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def parser() -> argparse.ArgumentParser:

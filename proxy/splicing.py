@@ -9,8 +9,10 @@ its socket for the rest ([`Lender`]).
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
+import resource
 import socket
 import sys
 from contextlib import suppress
@@ -27,6 +29,8 @@ _PIPE_BYTES = 1 << 20
 """What a pipe should hold: what an unprivileged process may ask for; it is smaller where the kernel refuses."""
 _KEPT = 16
 """So many pipes are kept for the next body."""
+_NUMBERS = 4
+"""File numbers that a body takes: two of a pipe, two of the sockets' duplicates."""
 _HAS_SPLICE = sys.platform == "linux" and hasattr(os, "splice")
 
 
@@ -73,15 +77,28 @@ def _plain(transport: asyncio.BaseTransport | None) -> bool:
 
 
 class Pipes:
-    """Pipes that bytes go through, kept for the next body."""
+    """Pipes that bytes go through, kept for the next body.
 
-    def __init__(self) -> None:
+    `most`: so many may be in use at once; without it bodies take no more than a quarter of the process's file numbers,
+    so that there are always some for new connections.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = (sys.maxsize if limit < 0 else limit // 4 // _NUMBERS) if most is None else most
+        self._used = 0
         self._free: list[tuple[int, int]] = []
 
     def take(self) -> tuple[int, int]:
         """An empty pipe: its end to read and its end to write. Raises OSError where there can be no more."""
-        if self._free:
-            return self._free.pop()
+        if self._used >= self._most:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        pipe = self._free.pop() if self._free else self._new()
+        self._used += 1
+        return pipe
+
+    @staticmethod
+    def _new() -> tuple[int, int]:
         pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         # What one user may have in all has an end; a smaller one works too.
         with suppress(OSError):
@@ -90,6 +107,7 @@ class Pipes:
 
     def give(self, pipe: tuple[int, int], *, empty: bool) -> None:
         """Takes a pipe back; one that is not empty is of no use any more."""
+        self._used -= 1
         if empty and len(self._free) < _KEPT:
             self._free.append(pipe)
         else:

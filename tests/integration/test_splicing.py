@@ -349,6 +349,18 @@ async def test_a_pipe_with_something_in_it_is_not_used_again():
         os.write(second[1], b"x")
 
 
+async def test_bodies_leave_file_numbers_for_connections():
+    pipes = splicing.Pipes(most=2)
+    taken = [pipes.take(), pipes.take()]
+    with pytest.raises(OSError, match="Too many open files"):
+        pipes.take()
+    pipes.give(taken.pop(), empty=False)
+    taken.append(pipes.take())
+    for pipe in taken:
+        pipes.give(pipe, empty=True)
+    pipes.close()
+
+
 async def test_only_sockets_that_carry_what_the_other_side_reads(start: Any):
     class Transport(asyncio.Transport):
         def is_closing(self) -> bool:
