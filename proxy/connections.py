@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import aiohttp
 from aiohttp import hdrs
@@ -30,7 +30,7 @@ from proxy.splicing import Lender, Patience, Pipes, Splice
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from aiohttp.connector import Connection
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _JOINED = 1 << 16
 """Head and body up to so many bytes are joined, which is cheaper than two writes."""
 
+_T = TypeVar("_T")
 _BROKEN: dict[type[Exception], type[aiohttp.ClientError]] = {
     splicing.SilentError: SlowBodyError,
     splicing.StuckError: aiohttp.SocketTimeoutError,
@@ -170,12 +171,12 @@ class PooledExchanges:
         try:
             if isinstance(body, bytes):
                 async for piece in pieces(body):
-                    await writer.write(piece)
+                    await _within(self._patience.sink, writer.write(piece), splicing.StuckError)
             else:
                 if length is None:
                     writer.enable_chunking()
-                while piece := await body.readany():
-                    await writer.write(piece)
+                while piece := await _within(self._patience.source, body.readany(), splicing.SilentError):
+                    await _within(self._patience.sink, writer.write(piece), splicing.StuckError)
                 await writer.write_eof()
         except Exception as error:  # noqa: BLE001 - whatever breaks the body off, the exchange ends with it
             self._sent(protocol, error)
@@ -455,6 +456,15 @@ def _first(known: _Known, method: str, target: str, head: bytes, framing: bytes)
     """Request line and header lines."""
     line = target.encode("utf-8", "surrogateescape")
     return b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method.encode(), line, known.host, head, framing)
+
+
+async def _within(seconds: float | None, step: Awaitable[_T], error: type[TimeoutError]) -> _T:
+    """A step that has so many seconds. Raises the error after them."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await step
+    except TimeoutError:
+        raise error from None
 
 
 def _close(connection: Connection, sending: Sending | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 
 from proxy import idle
@@ -28,9 +29,9 @@ class Node:
         self._exchanges = exchanges
         cluster.answers |= {"/whole": answer(b"ok"), "/part": answer(b"ok").replace(b": 2", b": 3")}
 
-    async def begin(self, target: str = "/whole") -> Exchange:
+    async def begin(self, target: str = "/whole", body: bytes | None = None) -> Exchange:
         node = f"http://127.0.0.1:{self.cluster.port}"
-        return await self._exchanges.begin(node, "GET", target, b"", None, None)
+        return await self._exchanges.begin(node, "GET" if body is None else "POST", target, b"", body, None)
 
     async def exchange(self) -> None:
         exchange = await self.begin()
@@ -139,3 +140,11 @@ async def test_a_node_that_says_nothing_is_late(node: Node):
     node.cluster.answers["/silent"] = b""
     with pytest.raises(TimeoutError):
         await node.begin("/silent")
+
+
+async def test_a_node_that_does_not_take_a_long_body_is_late(node: Node):
+    node.cluster.deaf.add("/deaf")
+    async with asyncio.timeout(4):
+        with pytest.raises(aiohttp.SocketTimeoutError):
+            await node.begin("/deaf", bytes(40 << 20))
+    await node.exchange()

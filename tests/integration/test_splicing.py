@@ -67,6 +67,12 @@ def bulk(length: int, body: bytes = b"") -> bytes:
     return post("/_bulk", b"").replace(b"Content-Length: 0", b"Content-Length: %d" % length) + body
 
 
+def in_chunks(length: int) -> bytes:
+    """A bulk of one long chunk, and no end."""
+    head = b"POST /_bulk HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return b"%b%x\r\n%b\r\n" % (head, length, body_of(length))
+
+
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
 async def test_a_long_body_arrives_as_it_was_sent(start: Any, moved: Moved, fast: bool, length: int):
@@ -175,26 +181,28 @@ async def test_a_body_that_breaks_off_is_not_taken_for_whole(start: Any, moved: 
     await until(lambda: way.proxy._parts is not None and way.proxy._parts.metrics.counts().in_flight == 0)
 
 
-async def test_a_body_that_does_not_go_on_is_given_up(start: Any, moved: Moved):
+@pytest.mark.parametrize("chunked", [False, True], ids=["of known length", "in chunks"])
+async def test_a_body_that_does_not_go_on_is_given_up(start: Any, moved: Moved, chunked: bool):
     way: Way = await start(client_timeout="300ms")
     client = await way.client()
-    got = await client(bulk(5 * MIB, body_of(2 * MIB)))
+    got = await client(in_chunks(2 * MIB) if chunked else bulk(5 * MIB, body_of(2 * MIB)))
     assert got.startswith(b"HTTP/1.1 408 ")
     assert b"client_timeout" in got
-    assert moved.bytes > MIB
+    assert chunked or moved.bytes > MIB
     await until(lambda: way.cluster.gone == 1)
 
 
-async def test_a_node_that_does_not_read_is_late(start: Any, moved: Moved):
+@pytest.mark.parametrize("chunked", [False, True], ids=["of known length", "in chunks"])
+async def test_a_node_that_does_not_read_is_late(start: Any, moved: Moved, chunked: bool):
     """Also for a client that has more patience."""
     way: Way = await start(upstream_timeout="300ms", client_timeout="10s")
     way.cluster.deaf.add("/_bulk")
     client = await way.client()
-    client.writer.write(post("/_bulk", body_of(40 * MIB)))
+    client.writer.write(in_chunks(40 * MIB) if chunked else post("/_bulk", body_of(40 * MIB)))
     got = await client.answer()
     assert got.startswith(b"HTTP/1.1 504 ")
     assert b"upstream_timeout" in got
-    assert moved.bytes > 0
+    assert chunked or moved.bytes > 0
     assert await way.in_flight() == 0
     # What was left of that body between the two is not in the next one.
     way.cluster.answers["/i/_bulk"] = answer(b"{}")
