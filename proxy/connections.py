@@ -65,6 +65,8 @@ class PooledExchanges:
         self._read_seconds = read
         self._nodes: dict[str, _Known] = {}
         self._pipes = Pipes()
+        # Found out while there are file numbers.
+        splicing.works()
 
     async def close(self) -> None:
         """Closes all connections."""

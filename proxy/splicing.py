@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
+import logging
 import os
 import resource
 import socket
 import sys
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp.base_protocol import BaseProtocol
@@ -25,13 +27,14 @@ if TYPE_CHECKING:
 
     from aiohttp.streams import StreamReader
 
+log = logging.getLogger("headrace.splicing")
+
 _PIPE_BYTES = 1 << 20
 """What a pipe should hold: what an unprivileged process may ask for; it is smaller where the kernel refuses."""
 _KEPT = 16
 """So many pipes are kept for the next body."""
 _NUMBERS = 4
 """File numbers that a body takes: two of a pipe, two of the sockets' duplicates."""
-_HAS_SPLICE = sys.platform == "linux" and hasattr(os, "splice")
 
 
 class SilentError(TimeoutError):
@@ -63,9 +66,33 @@ class Lender(BaseProtocol):
         raise NotImplementedError
 
 
+@cache
+def works() -> bool:
+    """Whether this system lets us: some sandboxes know no `splice`, or forbid it. Tried once, with one byte."""
+    try:
+        _try()
+    except (OSError, AttributeError) as error:
+        log.info("long bodies go through the process here: no splice (%s)", error)
+        return False
+    return True
+
+
+def _try() -> None:
+    """Moves a byte. Raises OSError, and AttributeError where Python has no `splice`."""
+    here, there = socket.socketpair()
+    with here, there:
+        pipe = os.pipe()
+        try:
+            here.send(b"x")
+            os.splice(there.fileno(), pipe[1], 1)
+            os.splice(pipe[0], there.fileno(), 1)
+        finally:
+            _close(*pipe)
+
+
 def possible(source: asyncio.BaseTransport | None, sink: asyncio.BaseTransport | None) -> bool:
     """Whether bytes can go from one connection to the other that way."""
-    return _HAS_SPLICE and _plain(source) and _plain(sink)
+    return works() and _plain(source) and _plain(sink)
 
 
 def _plain(transport: asyncio.BaseTransport | None) -> bool:

@@ -37,7 +37,7 @@ class Moved:
         self._splice = os.splice
         monkeypatch.setattr(os, "splice", self)
 
-    def __call__(self, source: int, sink: int, count: int, *, flags: int) -> int:
+    def __call__(self, source: int, sink: int, count: int, *, flags: int = 0) -> int:
         moved = self._splice(source, sink, count, flags=flags)
         self.bytes += moved
         return moved
@@ -357,6 +357,24 @@ async def test_a_pipe_with_something_in_it_is_not_used_again():
         os.write(second[1], b"x")
 
 
+async def test_where_the_system_forbids_it_bodies_go_in_pieces(start: Any, monkeypatch: pytest.MonkeyPatch):
+    def forbidden(*_: Any, **__: Any) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "splice", forbidden)
+    splicing.works.cache_clear()
+    try:
+        way: Way = await start()
+        way.cluster.answers |= {"/_bulk": answer(b"{}"), "/i/_search": answer(body_of(2 * MIB))}
+        client = await way.client()
+        assert (await client(post("/_bulk", body_of(3 * MIB)))).endswith(b"{}")
+        assert way.cluster.seen.pop().endswith(body_of(3 * MIB))
+        assert (await client(get("/i/_search"))).endswith(body_of(2 * MIB))
+        assert not splicing.works()
+    finally:
+        splicing.works.cache_clear()
+
+
 async def test_bodies_leave_file_numbers_for_connections():
     pipes = splicing.Pipes(most=2)
     taken = [pipes.take(), pipes.take()]
@@ -376,7 +394,7 @@ async def test_only_sockets_that_carry_what_the_other_side_reads(start: Any):
 
     left, right = socket.socketpair()
     plain = Transport({"socket": left})
-    assert splicing.possible(plain, plain) == hasattr(os, "splice")
+    assert splicing.possible(plain, plain)
     assert not splicing.possible(plain, Transport({"socket": left, "sslcontext": object()}))
     assert not splicing.possible(Transport({}), plain)
     assert not splicing.possible(None, plain)
