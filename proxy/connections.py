@@ -100,7 +100,11 @@ class PooledExchanges:
         most: int,
         length: int | None,
     ) -> Begun | None:
-        """See [`Exchanges.begin_now`]."""
+        """Sends a request without waiting.
+
+        Its body has arrived whole in `stream`, with at most `most` bytes, or has a known `length` and can go past the
+        process. `None`, with nothing taken or sent, where no connection is open or the body is not such a one.
+        """
         known = self._node(node)
         connection = known.idle.take()
         if connection is None:
@@ -181,9 +185,9 @@ class PooledExchanges:
                     await _within(self._patience.sink, writer.write(piece), splicing.StuckError)
                 await writer.write_eof()
         except Exception as error:  # noqa: BLE001 - whatever breaks the body off, the exchange ends with it
-            self._sent(protocol, error)
+            self._ended(protocol, error)
         else:
-            self._sent(protocol, None)
+            self._ended(protocol, None)
 
     def _splice(self, protocol: ResponseHandler, body: aiohttp.StreamReader, length: int) -> Splice | None:
         """Has a body of `length` bytes sent past the process, if that can be."""
@@ -198,12 +202,12 @@ class PooledExchanges:
         if left <= 0:
             return None
         try:
-            return Splice(self._pipes, client, body, sink, left, partial(self._sent, protocol), self._patience)
+            return Splice(self._pipes, client, body, sink, left, partial(self._ended, protocol), self._patience)
         except OSError:
             # No more file numbers.
             return None
 
-    def _sent(self, protocol: ResponseHandler, error: Exception | None) -> None:
+    def _ended(self, protocol: ResponseHandler, error: Exception | None) -> None:
         """A long body has left, or broken off: then the node must not take it for whole."""
         if error is None:
             protocol.start_timeout()
@@ -390,7 +394,7 @@ def _has_length(message: Any) -> bool:
 
 
 class _PooledExchange:
-    __slots__ = ("_chunked", "_connection", "_known", "_payload", "_sending", "raw_headers", "reason", "status")
+    __slots__ = ("_connection", "_known", "_payload", "_sending", "_sized", "raw_headers", "reason", "status")
 
     def __init__(
         self,
@@ -407,7 +411,7 @@ class _PooledExchange:
         self._connection: Connection | None = connection
         self._sending = sending
         self._known = known
-        self._chunked: bool = message.chunked
+        self._sized = _has_length(message)
 
     @property
     def length(self) -> int | None:
@@ -420,11 +424,10 @@ class _PooledExchange:
         return await self._payload.readany()
 
     def pours(self, sink: asyncio.Transport) -> bool:
-        length, connection = self.length, self._connection
-        if length is None or self._chunked or self._payload is EMPTY_PAYLOAD or connection is None:
+        protocol = self._connection.protocol if self._connection is not None else None
+        if not self._sized or self.length is None or self._payload is EMPTY_PAYLOAD or protocol is None:
             return False
-        protocol = connection.protocol
-        return protocol is not None and splicing.possible(protocol.transport, sink)
+        return splicing.possible(protocol.transport, sink)
 
     async def pour(self, sink: asyncio.Transport) -> bool:
         while piece := self._payload.read_nowait():

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import ssl
 
     from proxy.bodies import Headers
-    from proxy.connections import Begun
 
 SMALL = 1 << 20
 """Bodies up to this many bytes leave in one piece, and answers are read whole; larger ones are streamed."""
@@ -80,30 +79,13 @@ class Exchanges(Protocol):
         """
         ...
 
-    def begin_now(
-        self,
-        node: str,
-        method: str,
-        target: str,
-        head: bytes,
-        stream: aiohttp.StreamReader,
-        most: int,
-        length: int | None,
-    ) -> Begun | None:
-        """Sends a request without waiting.
-
-        Its body has arrived whole in `stream`, with at most `most` bytes, or has a known `length` and can go past the
-        process. `None`, with nothing taken or sent, where no connection is open or the body is not such a one.
-        """
-        ...
-
     async def close(self) -> None:
         """Closes all connections."""
         ...
 
 
 class SlowBodyError(aiohttp.ClientError):
-    """A body that goes past the process does not come."""
+    """What the client still has to send of a body does not come."""
 
 
 class SessionExchanges:
@@ -138,19 +120,6 @@ class SessionExchanges:
         return _SessionExchange(
             await self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
         )
-
-    def begin_now(
-        self,
-        node: str,
-        method: str,
-        target: str,
-        head: bytes,
-        stream: aiohttp.StreamReader,
-        most: int,
-        length: int | None,
-    ) -> Begun | None:
-        """See [`Exchanges.begin_now`]: a session has no such way."""
-        return None
 
 
 class _SessionExchange:

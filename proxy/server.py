@@ -44,7 +44,6 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         "_last_body",
         "_parked",
         "_passing",
-        "_skipped",
         "_to_skip",
         "begun",
         "remote",
@@ -62,7 +61,6 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         self._held_since: float | None = None
         self._hold_timer: asyncio.TimerHandle | None = None
         self._to_skip = 0
-        self._skipped: StreamReader | None = None
         self.begun: Passing | None = None
         """What the fast path has begun of the request that is next."""
         self.remote: str | None = None
@@ -75,7 +73,7 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
-        if self._skipped is not None:
+        if self._to_skip:
             data = self._skip(data)
             if not data:
                 return
@@ -117,7 +115,7 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
     def take_back(self, body: StreamReader, left: int) -> None:
         """See [`Lender.take_back`]. What is left is read and thrown away, as of any body that nobody reads."""
         if left:
-            self._skipped, self._to_skip = body, left
+            self._to_skip = left
         else:
             body.feed_eof()
         self._resume_transport_reading()
@@ -126,9 +124,8 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         """Takes off what belongs to a body that nobody reads."""
         skipped = min(len(data), self._to_skip)
         self._to_skip -= skipped
-        if not self._to_skip and self._skipped is not None:
-            self._skipped.feed_eof()
-            self._skipped = None
+        if not self._to_skip and self._last_body is not None:
+            self._last_body.feed_eof()
         return data[skipped:]
 
     def _park(self) -> None:

@@ -16,7 +16,7 @@ import os
 import resource
 import socket
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -197,24 +197,20 @@ class Splice:
         """Whether it is the sink that is waited for: with what its transport was given before, to begin with."""
         self._patience = patience
         self._since = self._loop.time()
-        """When a byte was last read or written."""
+        """When the sink last took something, or its turn began or ended."""
         self._timer: asyncio.TimerHandle | None = None
         self._done = False
         if lender.transport is None:
             raise ConnectionResetError("the sender is gone")
         # The loop has the transports' own numbers for the transports. These two keep the connections open, too: they
         # must not outlive this.
-        self._from = os.dup(lender.transport.get_extra_info("socket").fileno())
-        try:
+        with ExitStack() as undo:
+            self._from = os.dup(lender.transport.get_extra_info("socket").fileno())
+            undo.callback(os.close, self._from)
             self._to = os.dup(sink.get_extra_info("socket").fileno())
-            try:
-                self._out, self._in = pipes.take()
-            except OSError:
-                os.close(self._to)
-                raise
-        except OSError:
-            os.close(self._from)
-            raise
+            undo.callback(os.close, self._to)
+            self._out, self._in = pipes.take()
+            undo.pop_all()
         lender.lend(body)
         self._look()
         self._loop.add_writer(self._to, self._flush)
@@ -270,7 +266,6 @@ class Splice:
         if not count:
             self._end(ConnectionResetError("the sender is gone"))
             return
-        self._since = self._loop.time()
         self._left -= count
         self._held = count
         if not self._pass_on() and not self._done:

@@ -25,6 +25,7 @@ from pipelines.errors import (
     UpstreamTimeoutError,
 )
 from proxy import bodies, connections, tls
+from proxy.connections import PooledExchanges
 from proxy.exchanges import SMALL, WITHOUT_BODY, SessionExchanges, SlowBodyError
 from proxy.nodes import Nodes
 
@@ -76,12 +77,12 @@ class Upstream:
         ssl_context, read = tls.to_upstream(settings) or True, settings.seconds("upstream_timeout")
         if not bodies.KNOWN:
             return SessionExchanges(ssl_context, self._connect_seconds, read)
-        return connections.PooledExchanges(ssl_context, self._connect_seconds, read, settings.seconds("client_timeout"))
+        return PooledExchanges(ssl_context, self._connect_seconds, read, settings.seconds("client_timeout"))
 
     @property
     def sends_now(self) -> bool:
         """Whether [`send_now`] ever sends anything."""
-        return isinstance(self._exchanges, connections.PooledExchanges)
+        return isinstance(self._exchanges, PooledExchanges)
 
     def start(self) -> None:
         """Begins to watch the nodes."""
@@ -157,11 +158,11 @@ class Upstream:
     def send_now(
         self, method: str, target: str, head: bytes, stream: aiohttp.StreamReader, most: int, length: int | None = None
     ) -> Begun | None:
-        """Sends a request over a connection that is open, without waiting; see [`Exchanges.begin_now`]."""
+        """Sends a request over a connection that is open, without waiting; see [`PooledExchanges.begin_now`]."""
         node = self._nodes.pick()
-        begun = (
-            None if node.failures else self._exchanges.begin_now(node.url, method, target, head, stream, most, length)
-        )
+        begun = None
+        if not node.failures and isinstance(self._exchanges, PooledExchanges):
+            begun = self._exchanges.begin_now(node.url, method, target, head, stream, most, length)
         if begun is None:
             self._nodes.put_back()
         return begun

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import random
 import socket
@@ -342,7 +341,7 @@ def _no_more(_: splicing.Pipes) -> Any:
     raise OSError(24, "Too many open files")
 
 
-async def test_a_pipe_with_something_in_it_is_not_used_again():
+def test_a_pipe_with_something_in_it_is_not_used_again():
     pipes = splicing.Pipes()
     first = pipes.take()
     pipes.give(first, empty=True)
@@ -375,7 +374,7 @@ async def test_where_the_system_forbids_it_bodies_go_in_pieces(start: Any, monke
         splicing.works.cache_clear()
 
 
-async def test_bodies_leave_file_numbers_for_connections():
+def test_bodies_leave_file_numbers_for_connections():
     pipes = splicing.Pipes(most=2)
     taken = [pipes.take(), pipes.take()]
     with pytest.raises(OSError, match="Too many open files"):
@@ -387,19 +386,18 @@ async def test_bodies_leave_file_numbers_for_connections():
     pipes.close()
 
 
-async def test_only_sockets_that_carry_what_the_other_side_reads(start: Any):
+def test_only_sockets_that_carry_what_the_other_side_reads():
     class Transport(asyncio.Transport):
         def is_closing(self) -> bool:
             return False
 
     left, right = socket.socketpair()
-    plain = Transport({"socket": left})
-    assert splicing.possible(plain, plain)
-    assert not splicing.possible(plain, Transport({"socket": left, "sslcontext": object()}))
-    assert not splicing.possible(Transport({}), plain)
-    assert not splicing.possible(None, plain)
-    with contextlib.closing(left), contextlib.closing(right):
-        pass
+    with left, right:
+        plain = Transport({"socket": left})
+        assert splicing.possible(plain, plain)
+        assert not splicing.possible(plain, Transport({"socket": left, "sslcontext": object()}))
+        assert not splicing.possible(Transport({}), plain)
+        assert not splicing.possible(None, plain)
 
 
 @pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
