@@ -21,6 +21,7 @@ from proxy.cursors import Cursors, secret_of
 from proxy.fast_path import FastPath
 from proxy.handlers import registry_guard
 from proxy.handlers.call import JSON, Call, Parts
+from proxy.handlers.finals import Choices
 from proxy.index_resolver import IndexResolver
 from proxy.live_registry import LiveRegistry
 from proxy.metrics import Metrics
@@ -82,6 +83,7 @@ class Proxy:
             Upstream(settings, metrics.upstream_error),
             registry,
             IndexResolver(store, lambda: bool(registry.snapshot.records.templates)),
+            Choices(),
             Runner(settings),
             metrics,
             Cursors(secret_of(settings.cursor_secret, settings.state_folder)),

@@ -230,7 +230,10 @@ class IndexResolver:
             if self._read_at == float("-inf") and not self._view.indexes:
                 raise
             return
-        self._view = View.of(aliases, streams, templates)
+        view = View.of(aliases, streams, templates)
+        if view != self._view:
+            # Else what has been made of it stays known.
+            self._view = view
         self._read_at = time.monotonic()
 
     async def write_index(self, name: str) -> str:

@@ -183,7 +183,7 @@ class Upstream:
             text = await self.whole(exchange)
         finally:
             exchange.release()
-        return Answer(exchange.status, exchange.reason, response_headers(exchange.raw_headers), text)
+        return Answer(exchange.status, exchange.reason, exchange.raw_headers, text)
 
     async def relay(
         self, request: web.BaseRequest, exchange: Exchange, extra: CIMultiDict[str] | None = None
@@ -194,8 +194,8 @@ class Upstream:
         """
         if 0 < (exchange.length or 0) <= SMALL and request.method != hdrs.METH_HEAD:
             body = await self.whole(exchange)
-            lines = _lines_back(request, exchange, extra)
-            return await _write(request, exchange.status, exchange.reason, lines, body)
+            lines = lines_back(request, exchange.raw_headers, extra)
+            return await send_lines(request, exchange.status, exchange.reason, lines, body)
         if request.transport is not None and request.method != hdrs.METH_HEAD and exchange.pours(request.transport):
             return await self._pour(request, exchange, extra)
         headers = response_headers(exchange.raw_headers)
@@ -217,7 +217,7 @@ class Upstream:
     ) -> web.StreamResponse:
         """[`relay`] for a long answer that need not pass the process."""
         transport = _transport(request)
-        lines = _lines_back(request, exchange, extra)
+        lines = lines_back(request, exchange.raw_headers, extra)
         head, keep_alive = _head(request, exchange.status, exchange.reason, lines, exchange.length or 0)
         transport.write(head)
         request.writer.output_size += len(head)
@@ -244,10 +244,10 @@ class Upstream:
 class Answer:
     """A whole answer of the cluster."""
 
-    def __init__(self, status: int, reason: str, headers: CIMultiDict[str], body: bytes) -> None:
+    def __init__(self, status: int, reason: str, raw_headers: RawHeaders, body: bytes) -> None:
         self.status = status
         self.reason = reason
-        self.headers = headers
+        self.raw_headers = raw_headers
         self.body = body
 
     @property
@@ -270,8 +270,18 @@ class Answer:
     @property
     def json(self) -> bool:
         """Whether the body is plain JSON."""
-        media = self.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip()
-        return hdrs.CONTENT_ENCODING not in self.headers and media.endswith("json")
+        if self._first(b"content-encoding") is not None:
+            return False
+        return (self._first(b"content-type") or b"").partition(b";")[0].strip().endswith(b"json")
+
+    @property
+    def typed(self) -> bool:
+        """Whether it says what its body is."""
+        return self._first(b"content-type") is not None
+
+    def _first(self, wanted: bytes) -> bytes | None:
+        """The value of a header, named in lower case."""
+        return next((value for name, value in self.raw_headers if name.lower() == wanted), None)
 
 
 class ClusterRefusedError(HeadraceError):
@@ -308,9 +318,9 @@ def request_lines(raw: RawHeaders, peer: str | None, without: frozenset[bytes] =
     return b"%bX-Forwarded-For: %b\r\n" % (lines, b", ".join([*known, peer.encode()])) if peer else lines
 
 
-def _lines_back(request: web.BaseRequest, exchange: Exchange, extra: CIMultiDict[str] | None) -> bytes:
+def lines_back(request: web.BaseRequest, raw: RawHeaders, extra: CIMultiDict[str] | None) -> bytes:
     """An answer's header lines as they are sent back, with those that are `extra`. Raises UpstreamError."""
-    vendor, raw = request.get(VENDOR_MEDIA), exchange.raw_headers
+    vendor = request.get(VENDOR_MEDIA)
     lines = _lines(raw, _NOT_SENT_BACK, vendor) if vendor else answer_lines(raw)
     return lines + lines_of(extra) if extra else lines
 
@@ -428,7 +438,7 @@ async def send_whole(
     vendor = request.get(VENDOR_MEDIA)
     if vendor and headers.get(hdrs.CONTENT_TYPE, "").startswith("application/json"):
         headers[hdrs.CONTENT_TYPE] = vendor
-    return await _write(request, status, reason, lines_of(headers), body, close=close)
+    return await send_lines(request, status, reason, lines_of(headers), body, close=close)
 
 
 def write_whole(transport: asyncio.Transport, answer: Whole) -> None:
@@ -443,10 +453,10 @@ def _phrase(status: int, reason: str) -> bytes:
     return (reason or responses.get(status, "")).encode("utf-8", "surrogateescape")
 
 
-async def _write(
+async def send_lines(
     request: web.BaseRequest, status: int, reason: str, lines: bytes, body: bytes, *, close: bool = False
 ) -> web.StreamResponse:
-    """Writes an answer in one go, and waits for a slow client."""
+    """[`send_whole`] with header lines as [`lines_back`] gives them, in one go; waits for a slow client."""
     transport = _transport(request)
     head, keep_alive = _head(request, status, reason, lines, len(body), close=close)
     if request.method == hdrs.METH_HEAD or status in WITHOUT_BODY:

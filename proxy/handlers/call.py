@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from proxy.cursors import Cursors
     from proxy.exchanges import Body
     from proxy.fast_path import Passing
+    from proxy.handlers.finals import Choices
     from proxy.index_resolver import IndexResolver
     from proxy.live_registry import LiveRegistry
     from proxy.metrics import Metrics
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from proxy.upstream import Answer, Upstream
 
 JSON = "application/json; charset=UTF-8"
+_IS_JSON = (b"Content-Type", JSON.encode())
 _COMPRESSED = 1 << 10
 """Bytes from which on answers of ours are compressed for clients that take it."""
 UNCOUNTED = 64 << 10
@@ -61,6 +63,7 @@ class Parts:
     upstream: Upstream
     registry: LiveRegistry
     resolver: IndexResolver
+    choices: Choices
     runner: Runner
     metrics: Metrics
     cursors: Cursors
@@ -341,17 +344,16 @@ class Call:
                 headers[hdrs.CONTENT_TYPE] = "application/json"
         return headers
 
-    async def reply(self, status: int, body: bytes, headers: CIMultiDict[str] | None = None) -> web.StreamResponse:
+    async def reply(self, status: int, body: bytes) -> web.StreamResponse:
         """Answers with JSON of ours, `filter_path` and `pretty` honoured."""
-        answer = CIMultiDict(headers or {})
-        answer.popall(hdrs.CONTENT_LENGTH, None)
-        answer.setdefault(hdrs.CONTENT_TYPE, JSON)
-        answer.extend(self.extra)
+        return await self._reply(status, upstream.lines_back(self.request, [_IS_JSON], self.extra), body)
+
+    async def _reply(self, status: int, lines: bytes, body: bytes) -> web.StreamResponse:
         body = self.shaped(body)
         if len(body) >= _COMPRESSED and accepts_gzip(self.request.headers.get(hdrs.ACCEPT_ENCODING, "")):
             body = await asyncio.to_thread(deflate, body) if len(body) > SMALL >> 2 else deflate(body)
-            answer[hdrs.CONTENT_ENCODING] = "gzip"
-        return await upstream.send_whole(self.request, status, "", answer, body)
+            lines += b"Content-Encoding: gzip\r\n"
+        return await upstream.send_lines(self.request, status, "", lines, body)
 
     def shaped(self, body: bytes) -> bytes:
         """`body` as `filter_path` and `pretty` ask for it."""
@@ -367,8 +369,8 @@ class Call:
 
     async def reply_answer(self, answer: Answer, body: bytes | None = None) -> web.StreamResponse:
         """Sends a whole answer of the cluster on, with another body if given (then shaped)."""
+        raw = answer.raw_headers if body is None or answer.typed else [*answer.raw_headers, _IS_JSON]
+        lines = upstream.lines_back(self.request, raw, self.extra)
         if body is not None:
-            return await self.reply(answer.status, body, answer.headers)
-        headers = CIMultiDict(answer.headers)
-        headers.extend(self.extra)
-        return await upstream.send_whole(self.request, answer.status, answer.reason, headers, answer.body)
+            return await self._reply(answer.status, lines, body)
+        return await upstream.send_lines(self.request, answer.status, answer.reason, lines, answer.body)

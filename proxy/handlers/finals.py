@@ -18,14 +18,17 @@ from pipelines.definition import NativeConfig, NativeStage, PipelineDefinition
 from pipelines.errors import InvalidError
 from pipelines.registry import compile_pipeline
 from proxy.handlers.choice import Held, Part, held, indexes_of
+from proxy.index_resolver import REMEMBERED
 
 if TYPE_CHECKING:
     from pipelines import Snapshot
     from pipelines.registry import Pipeline
     from proxy.handlers.call import Call
-    from proxy.index_resolver import IndexResolver
+    from proxy.index_resolver import IndexResolver, View
 
 QUERY, RESULT = PipelineType.QUERY, PipelineType.RESULT
+_SLOTS = {kind: (Slot(kind), Slot(kind, final=True)) for kind in (QUERY, RESULT)}
+"""Defaults, then finals."""
 FILTER = "filter_query"
 COMPOSING_SECONDS = 5.0
 
@@ -39,24 +42,50 @@ class SearchChoice:
 
     def of(self, kind: PipelineType) -> list[tuple[Slot, Part]]:
         """Defaults, then finals."""
-        return [
-            (slot, part)
-            for final in (False, True)
-            for slot in (Slot(kind, final),)
-            for part in self.parts.get(slot, [])
-        ]
+        return [(slot, part) for slot in _SLOTS[kind] if slot in self.parts for part in self.parts[slot]]
 
     @property
     def empty(self) -> bool:
         """Whether nothing runs."""
         return not any(self.parts.values())
 
+    def copy(self) -> SearchChoice:
+        """One whose slots can be given other parts."""
+        return SearchChoice(self.parts.copy(), self.conflicts)
+
+
+class Choices:
+    """What is attached to the indexes of searches, for as long as registry and names are what they are."""
+
+    def __init__(self) -> None:
+        self._of: tuple[Snapshot, View] | None = None
+        self._found: dict[tuple[str, bool], SearchChoice] = {}
+
+    def of(self, snapshot: Snapshot, view: View) -> dict[tuple[str, bool], SearchChoice]:
+        """Those known, by expression and whether defaults count: to be looked up and added to."""
+        if self._of is None or self._of[0] is not snapshot or self._of[1] is not view:
+            self._of, self._found = (snapshot, view), {}
+        if len(self._found) >= REMEMBERED:
+            self._found.clear()
+        return self._found
+
 
 async def attached(call: Call, snapshot: Snapshot, expression: str, *, defaults: bool) -> SearchChoice:
     """What is attached to the indexes of `expression`; without `defaults` only finals. Raises InvalidError."""
+    view = call.parts.resolver.fresh
+    known = call.parts.choices.of(snapshot, view) if view is not None else {}
+    found = known.get((expression, defaults))
+    if found is None:
+        found = await _look_up(call, snapshot, expression, defaults=defaults)
+        if view is not None and view is call.parts.resolver.fresh and view.read_by(expression) is not None:
+            known[expression, defaults] = found
+    return found.copy()
+
+
+async def _look_up(call: Call, snapshot: Snapshot, expression: str, *, defaults: bool) -> SearchChoice:
     resolver = call.parts.resolver
     choice = SearchChoice()
-    slots = [Slot(kind, final) for kind in (QUERY, RESULT) for final in (False, True) if final or defaults]
+    slots = [slot for kind in (QUERY, RESULT) for slot in _SLOTS[kind] if slot.final or defaults]
     for each in await held(snapshot, resolver, expression, slots):
         if not each.names:
             continue

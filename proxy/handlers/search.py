@@ -115,10 +115,11 @@ async def _choose(work: Searching, snapshot: Snapshot) -> SearchChoice:
     if named is None and (b"search_pipeline" in work.body or call.encoding):
         _read_body(work)
         named = work.take_name(snapshot)
-    bound = {slot for slot in snapshot.bound if slot.kind in (QUERY, RESULT) and (slot.final or named is None)}
-    if "index" not in call.params and (bound or call.speaks_json):
-        _read_body(work)
-        work.open_point_in_time(snapshot)
+    if "index" not in call.params:
+        bound = any(slot.kind in (QUERY, RESULT) and (slot.final or named is None) for slot in snapshot.bound)
+        if bound or call.speaks_json:
+            _read_body(work)
+            work.open_point_in_time(snapshot)
     chosen = await work.choose(snapshot, named)
     if url_name is not None and is_ours(snapshot, url_name):
         _read_body(work)

@@ -10,7 +10,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-@lru_cache(maxsize=1024)
+_KNOWN = 1024
+"""So many targets are remembered, which are the same again and again."""
+_LONGEST = 512
+"""Longer ones are not: they hold what one request says."""
+
+
+@lru_cache(maxsize=_KNOWN)
 def segments_of(raw_path: str) -> tuple[str, ...]:
     """Decoded segments of a path, empty ones left out (`//_bulk/` is `_bulk`); nothing else is normalised."""
     parts = [part for part in raw_path.split("/") if part]
@@ -20,20 +26,22 @@ def segments_of(raw_path: str) -> tuple[str, ...]:
 class Target:
     """`path?query` as it was sent; what is forwarded keeps its percent-encoding. It does not change."""
 
-    __slots__ = ("_known", "_values", "raw_path", "raw_query", "segments")
+    __slots__ = ("_known", "_narrowed", "_values", "raw", "raw_path", "raw_query", "segments")
 
     def __init__(self, raw_path: str, raw_query: str = "") -> None:
         self.raw_path = raw_path
         self.raw_query = raw_query
+        self.raw = f"{raw_path}?{raw_query}" if raw_query else raw_path
+        """The target as it is sent on."""
         self.segments = segments_of(raw_path)
         self._known: list[tuple[str, str, str]] | None = None
         self._values: dict[str, str] | None = None if raw_query else {}
+        self._narrowed: dict[tuple[str, ...], Target] = {}
 
-    @classmethod
-    def parse(cls, raw: str) -> Target:
+    @staticmethod
+    def parse(raw: str) -> Target:
         """From the target of a request line."""
-        path, _, query = raw.partition("?")
-        return cls(path, query.partition("#")[0])
+        return _parsed_once(raw) if len(raw) <= _LONGEST else _parsed(raw)
 
     @property
     def _pairs(self) -> list[tuple[str, str, str]]:
@@ -73,10 +81,16 @@ class Target:
         """The same target with some parameters taken out."""
         if not self.has_any(names):
             return self
-        kept = [raw for name, _, raw in self._pairs if name not in names]
-        return Target(self.raw_path, "&".join(kept))
+        narrowed = self._narrowed.get(names)
+        if narrowed is None:
+            kept = [raw for name, _, raw in self._pairs if name not in names]
+            narrowed = self._narrowed[names] = Target(self.raw_path, "&".join(kept))
+        return narrowed
 
-    @property
-    def raw(self) -> str:
-        """The target as it is sent on."""
-        return f"{self.raw_path}?{self.raw_query}" if self.raw_query else self.raw_path
+
+def _parsed(raw: str) -> Target:
+    path, _, query = raw.partition("?")
+    return Target(path, query.partition("#")[0])
+
+
+_parsed_once = lru_cache(maxsize=_KNOWN)(_parsed)
