@@ -14,19 +14,18 @@ import logging
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pipelines.context import StageContext
 from pipelines.definition import FailurePolicy, PipelineType
-from pipelines.stages import Composite, Leaf
+from pipelines.stages import Composite, Together, courses_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pipelines.batch import Batch, Deadline, StageRun
     from pipelines.registry import Pipeline
-    from pipelines.stages import CompiledStage
+    from pipelines.stages import CompiledStage, Course, Leaf
     from pipelines.stages.policy import Retry
 
 udf_log = logging.getLogger("headrace.udf")
@@ -73,14 +72,13 @@ def execute(pipeline: Pipeline, batch: Batch, deadline: Deadline, place: Place |
 
 
 def attempt(pipeline: Pipeline, batch: Batch, deadline: Deadline, place: Place | None = None) -> Execution | None:
-    """[`execute`], unless the deadline passes meanwhile: then nothing is counted or logged, and `batch` is as it was.
+    """[`execute`], unless the deadline passes meanwhile: then nothing is counted or logged, and `batch` is spent.
 
     For a first try in a place where there is no time to wait; what a UDF remembers between documents it keeps.
     """
     run = _Run(pipeline, batch, deadline, place or Place())
     if not pipeline.definition.enabled:
         return run.disabled()
-    batch.mark()
     run.begin()
     try:
         run.start()
@@ -90,10 +88,7 @@ def attempt(pipeline: Pipeline, batch: Batch, deadline: Deadline, place: Place |
             run.forget()
         else:
             run.count()
-    if not late:
-        return run.execution
-    batch.undo()
-    return None
+    return None if late else run.execution
 
 
 def pass_by(pipeline: Pipeline, documents: int) -> Execution:
@@ -131,7 +126,7 @@ class _Run:
         return self.execution
 
     def begin(self) -> None:
-        self.before = (self.batch.live, self.batch.failed, self.batch.dropped)
+        self.before = self.batch.counts
         self.begun = time.monotonic_ns()
         self.pipeline.stats.begin()
 
@@ -143,7 +138,7 @@ class _Run:
         timeout = self.pipeline.timeout
         end = time.monotonic() + timeout if timeout is not None else None
         since = self.batch.runs + 1
-        self._stages(self.batch, self.pipeline.stages, end)
+        self._stages(self.batch, self.pipeline.courses, end)
         if not self.pipeline.stages:
             self.batch.check(self.label)
         self._handle(self.batch, self.pipeline.handlers, since, end)
@@ -151,12 +146,11 @@ class _Run:
     def count(self) -> None:
         """Puts what happened into statistics and log."""
         self.execution.duration_ns = time.monotonic_ns() - self.begun
-        live, failed, dropped = self.before
-        failures = self.execution.failures = self.batch.failed - failed
+        (live, failed, dropped), (left, failed_now, dropped_now) = self.before, self.batch.counts
+        failures = self.execution.failures = failed_now - failed
         for note in self.notes:
             note()
-        gone = max(self.batch.dropped - dropped, 0)
-        self.pipeline.stats.end(self.execution.duration_ns, live, self.batch.live, gone, failures)
+        self.pipeline.stats.end(self.execution.duration_ns, live, left, max(dropped_now - dropped, 0), failures)
 
     def forget(self) -> None:
         """Lets nobody know that there was a run."""
@@ -168,35 +162,36 @@ class _Run:
             self.batch.fail_all(status, kind, reason, self.label, "")
         self.execution.skipped.append(self.pipeline.definition.name)
 
-    def _stages(self, batch: Batch, stages: Iterable[CompiledStage], end: float | None) -> None:
-        for together, group in groupby(stages, self._runs_together):
-            if together and not self._is_late(end):
-                if batch.live:
-                    self._together(batch, cast("list[Leaf]", list(group)), end)
-                continue
-            batch.check(self.label)
-            for stage in group:
-                if batch.live == 0:
-                    return
-                if not stage.enabled:
-                    self._skip(batch, stage.label, "disabled")
-                elif isinstance(stage, Composite):
-                    self._composite(batch, stage, _sooner(end, stage.timeout))
-                else:
-                    self._leaf(batch, stage, _sooner(end, stage.timeout))
+    def _stages(self, batch: Batch, courses: Iterable[Course], end: float | None) -> None:
+        for course in courses:
+            if not isinstance(course, Together):
+                self._alone(batch, course, end)
+            elif self.execution.trace is None and not self._is_late(end):
+                self._together(batch, course, end)
+            else:
+                # A trace shows stage after stage.
+                for stage in course.leaves:
+                    self._alone(batch, stage, end)
 
-    def _runs_together(self, stage: CompiledStage) -> bool:
-        """Whether it may take turns with its neighbours, document by document; a trace shows stage after stage."""
-        return isinstance(stage, Leaf) and stage.step is not None and self.execution.trace is None
+    def _alone(self, batch: Batch, stage: CompiledStage, end: float | None) -> None:
+        batch.check(self.label)
+        if batch.live == 0:
+            return
+        if not stage.enabled:
+            self._skip(batch, stage.label, "disabled")
+        elif isinstance(stage, Composite):
+            self._composite(batch, stage, _sooner(end, stage.timeout))
+        else:
+            self._leaf(batch, stage, _sooner(end, stage.timeout))
 
-    def _together(self, batch: Batch, stages: list[Leaf], end: float | None) -> None:
+    def _together(self, batch: Batch, course: Together, end: float | None) -> None:
         """Stages without time limit, retries or handlers of their own, in one pass."""
-        steps = [stage.step for stage in stages if stage.step is not None]
         left = None if end is None else max(end - time.monotonic(), 0.0)
+        threads = self.place.threads
         counts = batch.run_steps(
-            steps, self.deadline, closed=self.closed, pipeline=self.label, timeout=left, threads=self.place.threads
+            course.steps, self.deadline, closed=self.closed, pipeline=self.label, timeout=left, threads=threads
         )
-        for stage, (reached, asked, ran) in zip(stages, counts, strict=True):
+        for stage, (reached, asked, ran) in zip(course.leaves, counts, strict=True):
             if asked is not None:
                 self._condition_run(stage, asked)
             if ran is not None:
@@ -211,7 +206,7 @@ class _Run:
             held = stage.policy.aborts(self.closed) or bool(stage.handlers)
             self._condition_run(stage, batch.enter_if(stage.condition, self.deadline, held, self.label, stage.label))
         try:
-            self._stages(batch, stage.stages, end)
+            self._stages(batch, courses_of(stage.stages), end)
         finally:
             if stage.condition is not None:
                 batch.leave()
@@ -310,7 +305,7 @@ class _Run:
         found = batch.enter_failed(since, handler=True)
         try:
             if found:
-                self._stages(batch, handlers, end)
+                self._stages(batch, courses_of(handlers), end)
         finally:
             batch.leave(handled=True)
 

@@ -27,7 +27,7 @@ from pipelines.definition import (
 )
 from pipelines.errors import HeadraceError, InvalidError, MissingError
 from pipelines.pace import Pace
-from pipelines.stages import CompiledStage, Composite, Leaf, compile_stages
+from pipelines.stages import CompiledStage, Composite, Course, Leaf, compile_stages, courses_of
 from pipelines.stages.native import PIPELINE, reference
 from pipelines.stats import PipelineStats
 from pipelines.udf.manifest import Manifest
@@ -84,10 +84,15 @@ class Pipeline:
     stats: PipelineStats = field(default_factory=PipelineStats)
     pace: Pace = field(default_factory=Pace)
 
-    @property
+    @cached_property
     def label(self) -> str:
         """`name@version`."""
         return self.definition.label
+
+    @cached_property
+    def courses(self) -> tuple[Course, ...]:
+        """Its stages, those together that can be."""
+        return courses_of(self.stages)
 
     @cached_property
     def leaves(self) -> list[Leaf]:

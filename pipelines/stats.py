@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipelines.batch import Histogram
+from pipelines.batch import Histogram, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -103,38 +103,26 @@ class StageStats:
     """The counts of a stage or a UDF in this process; may be used from several threads."""
 
     def __init__(self, name: str) -> None:
-        self._counts = StageCounts(name)
-        self._durations = Histogram()
-        self._lock = threading.Lock()
+        self._name = name
+        # Each call of a tally is one step under the GIL.
+        self._tally = Tally()
 
     def add(self, run: StageRun) -> None:
         """Counts one batch."""
-        with self._lock:
-            counts = self._counts
-            counts.executions += 1
-            counts.failures += run.failures
-            counts.documents += run.documents
-            counts.dropped += run.dropped
-            counts.changed += run.changed
-            counts.expanded += run.expanded
-            counts.fuel += run.fuel
-            counts.memory_peak = max(counts.memory_peak, run.memory)
-            self._durations.record(run.duration_ns)
+        self._tally.add(run)
 
     def skip(self, documents: int) -> None:
         """Counts documents that the stage did not see: condition not met, disabled, past the deadline."""
-        with self._lock:
-            self._counts.skips += documents
+        self._tally.skip(documents)
 
     def retry(self, documents: int) -> None:
         """Counts documents that are tried again."""
-        with self._lock:
-            self._counts.retries += documents
+        self._tally.retry(documents)
 
     def dump(self) -> StageCounts:
         """The counts now."""
-        with self._lock:
-            return msgspec.structs.replace(self._counts, durations=self._durations.counts())
+        runs, documents, costs, durations = self._tally.dump()
+        return StageCounts(self._name, *runs, *documents, *costs, durations)
 
 
 class PipelineStats:
@@ -173,11 +161,11 @@ class PipelineStats:
 
     def stage(self, name: str) -> StageStats:
         """The counts of one stage."""
-        with self._lock:
-            found = self._stages.get(name)
-            if found is None:
-                found = self._stages[name] = StageStats(name)
-            return found
+        found = self._stages.get(name)
+        if found is None:
+            with self._lock:
+                found = self._stages.setdefault(name, StageStats(name))
+        return found
 
     def errors(self, stage: str, run: StageRun) -> None:
         """Keeps the last errors of a stage's run."""

@@ -49,10 +49,13 @@ class Runner:
         self,
         pipeline: Pipeline,
         batch: Batch,
+        again: Callable[[], Batch],
         place: Place | None = None,
         then: Callable[[Batch], object] | None = None,
     ) -> Execution:
         """Runs `pipeline` over `batch`: on the event loop where that is quickly done, else on a thread.
+
+        `again` makes the same batch once more, for a second beginning where the first took too long.
 
         Two threads share a large batch where no other is at work.
 
@@ -60,7 +63,7 @@ class Runner:
         batches wait. Cancelling the call ends a running UDF.
         """
         nbytes = batch.nbytes
-        done = self._inline(pipeline, batch, nbytes, place)
+        done = self._inline(pipeline, batch, again, nbytes, place)
         if done is not None:
             if then is not None:
                 then(batch)
@@ -89,7 +92,9 @@ class Runner:
             deadline.cancel()
             raise
 
-    def _inline(self, pipeline: Pipeline, batch: Batch, nbytes: int, place: Place | None) -> Execution | None:
+    def _inline(
+        self, pipeline: Pipeline, batch: Batch, again: Callable[[], Batch], nbytes: int, place: Place | None
+    ) -> Execution | None:
         """The run on the event loop; `None` (and nothing happened) where it belongs on a thread, or took too long."""
         if pipeline.quick and nbytes * (len(pipeline.leaves) + 1) <= INLINE_WORK:
             return execute(pipeline, batch, Deadline(self._timeout), place)
@@ -98,6 +103,8 @@ class Runner:
         start = time.thread_time_ns()
         done = attempt(pipeline, batch, Deadline(min(self._timeout, INLINE_SECONDS)), place)
         pipeline.pace.learn(nbytes, time.thread_time_ns() - start)
+        if done is None:
+            batch.restart(again())
         return done
 
     def _done(self, run: asyncio.Future[Execution]) -> None:

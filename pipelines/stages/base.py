@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
 from pipelines import units
@@ -30,6 +31,8 @@ from pipelines.stages.udf import UdfRunner
 from pipelines.udf.manifest import JAVASCRIPT, PYTHON
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pipelines.batch import Batch, StageRun, Step
     from pipelines.context import StageContext
     from pipelines.stats import StageStats
@@ -95,6 +98,30 @@ class Leaf:
 
 
 CompiledStage = Leaf | Composite
+
+
+@dataclass(frozen=True)
+class Together:
+    """Neighbours that work on one document after the other, each with its `steps` in the engine."""
+
+    leaves: tuple[Leaf, ...]
+    steps: list[Step]
+
+
+Course = Together | CompiledStage
+"""What runs over a batch before the next does."""
+
+
+def courses_of(stages: Iterable[CompiledStage]) -> tuple[Course, ...]:
+    """Stages in their order, those together that can be."""
+    found: list[Course] = []
+    for together, group in groupby(stages, lambda stage: isinstance(stage, Leaf) and stage.step is not None):
+        if together:
+            leaves = tuple(stage for stage in group if isinstance(stage, Leaf))
+            found.append(Together(leaves, [leaf.step for leaf in leaves if leaf.step is not None]))
+        else:
+            found += group
+    return tuple(found)
 
 
 class Resolver(Protocol):

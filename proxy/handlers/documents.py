@@ -29,15 +29,17 @@ async def run(call: Call, snapshot: Snapshot, parsed: Bulk, groups: list[Group])
         if idle is not None:
             runs += [(DEFAULT, pass_by(pipeline, idle))] if idle else []
             continue
-        batch = parsed.batch(keys)
+        make = partial(parsed.batch, keys)
+        batch = make()
         if len(batch):
-            runs.append((DEFAULT, await call.parts.runner.run(pipeline, batch, then=parsed.absorb)))
+            runs.append((DEFAULT, await call.parts.runner.run(pipeline, batch, make, then=parsed.absorb)))
     if FINAL in snapshot.bound:
         for pipeline, indexes in (await _finals(call, snapshot, parsed)).values():
-            batch = parsed.batch_at(indexes)
+            make = partial(parsed.batch_at, indexes)
+            batch = make()
             if len(batch):
                 absorb = partial(parsed.absorb, pinned=pipeline.definition.name)
-                runs.append((FINAL, await call.parts.runner.run(pipeline, batch, Place(final=True), absorb)))
+                runs.append((FINAL, await call.parts.runner.run(pipeline, batch, make, Place(final=True), absorb)))
     if runs:
         # A stage may have sent a document there, by whatever means the name.
         registry = call.parts.settings.registry_index

@@ -72,20 +72,23 @@ class Choices:
 
 async def attached(call: Call, snapshot: Snapshot, expression: str, *, defaults: bool) -> SearchChoice:
     """What is attached to the indexes of `expression`; without `defaults` only finals. Raises InvalidError."""
-    view = call.parts.resolver.fresh
-    known = call.parts.choices.of(snapshot, view) if view is not None else {}
+    slots = [slot for kind in (QUERY, RESULT) for slot in _SLOTS[kind] if slot.final or defaults]
+    if snapshot.bound.isdisjoint(slots):
+        return SearchChoice()
+    resolver = call.parts.resolver
+    view = resolver.fresh or await resolver.view()
+    known = call.parts.choices.of(snapshot, view)
     found = known.get((expression, defaults))
     if found is None:
-        found = await _look_up(call, snapshot, expression, defaults=defaults)
-        if view is not None and view is call.parts.resolver.fresh and view.read_by(expression) is not None:
+        found = await _look_up(call, snapshot, expression, slots)
+        if view is resolver.fresh and view.read_by(expression) is not None:
             known[expression, defaults] = found
     return found.copy()
 
 
-async def _look_up(call: Call, snapshot: Snapshot, expression: str, *, defaults: bool) -> SearchChoice:
+async def _look_up(call: Call, snapshot: Snapshot, expression: str, slots: list[Slot]) -> SearchChoice:
     resolver = call.parts.resolver
     choice = SearchChoice()
-    slots = [slot for kind in (QUERY, RESULT) for slot in _SLOTS[kind] if slot.final or defaults]
     for each in await held(snapshot, resolver, expression, slots):
         if not each.names:
             continue

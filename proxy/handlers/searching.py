@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -59,9 +60,9 @@ class Searching:
 
     async def run(self, slot: Slot, part: Part, text: bytes) -> bytes:
         """`text` after the pipeline. Raises StageError when the pipeline ends the request."""
-        batch = Batch.of(slot.kind.value, text, index=self.call.params.get("index"), ctx=self.ctx)
-        place = Place(final=slot.final, indexes=part.indexes)
-        run = await self.call.parts.runner.run(part.pipeline, batch, place)
+        make = partial(Batch.of, slot.kind.value, text, index=self.call.params.get("index"), ctx=self.ctx)
+        batch, place = make(), Place(final=slot.final, indexes=part.indexes)
+        run = await self.call.parts.runner.run(part.pipeline, batch, make, place)
         self.runs.append((slot, run))
         _, failure = batch.outcome(0)
         if failure is not None:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -17,6 +18,8 @@ from pipelines.registry import compile_pipeline
 from pipelines.stats import PipelineStats
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipelines import Execution, PipelineDefinition, Snapshot
     from pipelines.registry import Pipeline
     from proxy.handlers.call import Call
@@ -65,9 +68,10 @@ class TrialDocument(msgspec.Struct, forbid_unknown_fields=True):
 
 async def tried(call: Call, pipeline: Pipeline, text: bytes, *, verbose: bool) -> dict[str, Any]:
     """What a trial run gave: `output`, `success`, `duration_ms`, and on request each stage's own; not counted."""
-    batch = Batch.of(pipeline.definition.type.value, text, trial=True)
     started = time.monotonic()
-    run = await _run(call, pipeline, batch, verbose=verbose)
+    batch, run = await _run(
+        call, pipeline, partial(Batch.of, pipeline.definition.type.value, text, trial=True), verbose=verbose
+    )
     outputs, failure = _outcome(batch)
     answer: dict[str, Any] = {
         "output": outputs[0] if len(outputs) == 1 else outputs or None,
@@ -85,8 +89,15 @@ async def tried(call: Call, pipeline: Pipeline, text: bytes, *, verbose: bool) -
 
 async def tried_document(call: Call, pipeline: Pipeline, document: TrialDocument, *, verbose: bool) -> dict[str, Any]:
     """A trial run over a document with its metadata: `doc`, or `docs` when it became several, or `error`."""
-    batch = Batch.of("document", bytes(document.source), index=document.index, id=document.id, routing=document.routing)
-    run = await _run(call, pipeline, batch, verbose=verbose)
+    make = partial(
+        Batch.of,
+        "document",
+        bytes(document.source),
+        index=document.index,
+        id=document.id,
+        routing=document.routing,
+    )
+    batch, run = await _run(call, pipeline, make, verbose=verbose)
     _, failure = _outcome(batch)
     docs = []
     for i in range(len(batch)):
@@ -105,9 +116,9 @@ async def tried_document(call: Call, pipeline: Pipeline, document: TrialDocument
     return answer | _shown_trace(run)
 
 
-async def _run(call: Call, pipeline: Pipeline, batch: Batch, *, verbose: bool) -> Execution:
-    uncounted = replace(pipeline, stats=PipelineStats())
-    return await call.parts.runner.run(uncounted, batch, Place(trace=verbose, counted=False))
+async def _run(call: Call, pipeline: Pipeline, make: Callable[[], Batch], *, verbose: bool) -> tuple[Batch, Execution]:
+    uncounted, batch = replace(pipeline, stats=PipelineStats()), make()
+    return batch, await call.parts.runner.run(uncounted, batch, make, Place(trace=verbose, counted=False))
 
 
 def _outcome(batch: Batch) -> tuple[list[msgspec.Raw], dict[str, Any] | None]:

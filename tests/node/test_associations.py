@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
+from pipelines.registry import compile_pipeline
 from proxy.app import Proxy
+from proxy.handlers import finals
+from proxy.index_resolver import FRESH_SECONDS
 from proxy.settings import Settings
 from tests import wat
 from tests.conftest import Http, native, wasm
@@ -253,6 +257,44 @@ async def test_finals_of_several_indexes_are_composed_and_never_vanish(through: 
     assert refused.status == 400
     assert f"{name}-a@1, {name}-code@1" in refused.error["reason"]
     assert (await through.post(f"/{name}-b,{name}-free/_search", {})).status == 200
+
+
+async def test_what_is_attached_is_looked_up_again_when_names_or_pipelines_change(
+    through: Http, direct: Http, name: str, monkeypatch
+):
+    composed: list[str] = []
+
+    def counted(definition, *rest):
+        composed.append(definition.name)
+        return compile_pipeline(definition, *rest)
+
+    monkeypatch.setattr(finals, "compile_pipeline", counted)
+    for tenant in ("a", "b"):
+        await through.pipeline(f"{name}-{tenant}", "query", native("f", "filter_query", query={"term": {"t": tenant}}))
+        await through.put(f"/{name}-{tenant}", {
+            "mappings": {"properties": {"t": {"type": "keyword"}}},
+            "settings": {"index.query.final_pipeline": f"{name}-{tenant}"},
+        })  # fmt: skip
+        await direct.put(f"/{name}-{tenant}/_doc/1?refresh=true", {"t": tenant})
+    await direct.put(f"/{name}-b/_doc/2?refresh=true", {"t": "a"})
+
+    async def seen() -> set[str]:
+        found = await through.post(f"/{name}-*/_search", {})
+        assert found.status == 200, found.body
+        return {f"{hit['_index'][-1]}/{hit['_id']}" for hit in found.json["hits"]["hits"]}
+
+    for _ in range(5):
+        assert await seen() == {"a/1", "b/1"}
+    assert composed == [f"{name}-a+{name}-b"]
+    await asyncio.sleep(FRESH_SECONDS)
+    assert await seen() == {"a/1", "b/1"}
+    assert len(composed) == 1, "the names were read again and are the same"
+    await direct.put(f"/{name}-c/_doc/1?refresh=true", {"t": "a"})
+    await asyncio.sleep(FRESH_SECONDS)
+    assert await seen() == {"a/1", "b/1", "c/1"}
+    assert len(composed) == 2
+    await through.put(f"/{name}-b/_settings", {"index.query.final_pipeline": f"{name}-a"})
+    assert await seen() == {"a/1", "b/2", "c/1"}, "at once"
 
 
 async def test_result_pipelines_of_hits_work_on_the_hits_of_their_own_index(through: Http, direct: Http, name: str):

@@ -41,8 +41,6 @@ pub struct Batch {
     runs: u32,
     /// The texts that stages made of many documents, one behind the other.
     pub made: Vec<u8>,
-    /// The documents as they were at the mark.
-    marked: Option<Vec<Doc>>,
 }
 
 #[pymethods]
@@ -86,29 +84,27 @@ impl Batch {
         self.docs.iter().filter(|d| matches!(d.state, State::Failed(_))).count()
     }
 
-    /// Documents that were dropped.
-    #[getter]
-    fn dropped(&self) -> usize {
-        self.docs.iter().filter(|d| matches!(d.state, State::Dropped)).count()
-    }
-
     /// Stage runs so far: a mark for `enter_failed`.
     #[getter]
     fn runs(&self) -> u32 {
         self.runs
     }
 
-    /// Keeps the documents as they are, for `undo`.
-    fn mark(&mut self) {
-        self.marked = Some(self.docs.clone());
+    /// The documents that the next stage sees, those that ended as errors, and those that were dropped.
+    #[getter]
+    fn counts(&self) -> (usize, usize, usize) {
+        self.docs.iter().fold((0, 0, 0), |(live, failed, dropped), doc| match doc.state {
+            State::Live => (live + usize::from(doc.parked == 0), failed, dropped),
+            State::Failed(_) => (live, failed + 1, dropped),
+            State::Dropped => (live, failed, dropped + 1),
+            State::Finished => (live, failed, dropped),
+        })
     }
 
-    /// Puts the documents back as they were at the mark, if there is one; stage runs begin anew.
-    fn undo(&mut self) {
-        if let Some(docs) = self.marked.take() {
-            self.docs = docs;
-            self.runs = 0;
-        }
+    /// Becomes the same as a batch that has just been made, which is empty then.
+    fn restart(&mut self, mut fresh: PyRefMut<'_, Self>) {
+        let empty = Self::new(Arc::clone(&fresh.body), Vec::new(), fresh.kind);
+        *self = std::mem::replace(&mut *fresh, empty);
     }
 
     /// Bytes of the documents still on their way.
@@ -382,7 +378,7 @@ impl Batch {
 
 impl Batch {
     pub fn new(body: Arc<PyBackedBytes>, docs: Vec<Doc>, kind: Kind) -> Self {
-        Self { body, docs, kind, trial: false, runs: 0, made: Vec::new(), marked: None }
+        Self { body, docs, kind, trial: false, runs: 0, made: Vec::new() }
     }
 
     fn next_run(&mut self) -> u32 {

@@ -63,7 +63,8 @@ fit_for_python!(
     module::Udf,
     native::Native,
     stats::Histogram,
-    stats::StageRun
+    stats::StageRun,
+    stats::Tally
 );
 
 #[pymodule]
@@ -78,6 +79,7 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<module::Udf>()?;
     m.add_class::<native::Native>()?;
     m.add_class::<stats::Histogram>()?;
+    m.add_class::<stats::Tally>()?;
     m.add("ModuleError", m.py().get_type::<error::ModuleError>())?;
     m.add("BulkError", m.py().get_type::<error::BulkError>())?;
     m.add_function(wrap_pyfunction!(bulk::filter_path, m)?)?;

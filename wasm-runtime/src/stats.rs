@@ -30,19 +30,73 @@ pub struct StageRun {
 }
 
 impl StageRun {
-    /// Adds what another thread counted at the same time.
-    pub fn add(&mut self, more: Self) {
+    /// Adds the counts of another run.
+    fn count(&mut self, more: &Self) {
         self.documents += more.documents;
         self.changed += more.changed;
         self.dropped += more.dropped;
         self.expanded += more.expanded;
         self.skipped += more.skipped;
         self.failures += more.failures;
-        self.duration_ns = self.duration_ns.max(more.duration_ns);
         self.fuel += more.fuel;
         self.memory = self.memory.max(more.memory);
+    }
+
+    /// Adds what another thread counted at the same time.
+    pub fn add(&mut self, more: Self) {
+        self.count(&more);
+        self.duration_ns = self.duration_ns.max(more.duration_ns);
         self.errors.extend(more.errors.into_iter().take(SAMPLES.saturating_sub(self.errors.len())));
         self.logs.extend(more.logs.into_iter().take(LOG_LINES.saturating_sub(self.logs.len())));
+    }
+}
+
+/// What a stage did to all batches so far, and how long that took.
+#[pyclass(module = "pipelines._wasm")]
+pub struct Tally {
+    sum: StageRun,
+    runs: u64,
+    skipped: u64,
+    retried: u64,
+    durations: Histogram,
+}
+
+/// What a tally holds: (runs, failures, skips, retries), (documents, dropped, changed, expanded), (fuel, memory), durations.
+type Tallied = ((u64, usize, u64, u64), (usize, usize, usize, usize), (u64, u64), Vec<(u64, u32)>);
+
+#[pymethods]
+impl Tally {
+    #[new]
+    fn new() -> PyResult<Self> {
+        Ok(Self { sum: StageRun::default(), runs: 0, skipped: 0, retried: 0, durations: Histogram::new()? })
+    }
+
+    /// Counts one batch.
+    fn add(&mut self, run: &StageRun) {
+        self.runs += 1;
+        self.sum.count(run);
+        self.durations.record(run.duration_ns);
+    }
+
+    /// Counts documents that the stage did not see.
+    fn skip(&mut self, documents: u64) {
+        self.skipped += documents;
+    }
+
+    /// Counts documents that are tried again.
+    fn retry(&mut self, documents: u64) {
+        self.retried += documents;
+    }
+
+    /// What was counted.
+    fn dump(&self) -> Tallied {
+        let StageRun { failures, documents, dropped, changed, expanded, fuel, memory, .. } = self.sum;
+        (
+            (self.runs, failures, self.skipped, self.retried),
+            (documents, dropped, changed, expanded),
+            (fuel, memory),
+            self.durations.counts(),
+        )
     }
 }
 

@@ -291,10 +291,11 @@ def test_a_pipeline_that_has_to_wait_is_kept_off_the_event_loop():
 
 def test_an_attempt_that_was_too_slow_leaves_nothing_behind():
     made = compiled(SET, LOW, on_failure="continue")
-    batch = bulk_of({"level": "X"}, {"level": 5})
-    before = [batch.document(i) for i in range(2)]
+    batch, fresh = (bulk_of({"level": "X"}, {"level": 5}) for _ in range(2))
+    texts = [fresh.document(i) for i in range(2)]
     assert attempt(made, batch, Deadline(0)) is None
-    assert [batch.document(i) for i in range(2)] == before
+    batch.restart(fresh)
+    assert ([batch.document(i) for i in range(2)], len(fresh)) == (texts, 0)
     stats = shown(made.stats.dump())
     assert (stats["total_executions"], stats["current"], stats["last_errors"], stats["stage_stats"]) == (0, 0, [], [])
     done = attempt(made, batch, Deadline(30))

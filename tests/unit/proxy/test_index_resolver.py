@@ -84,7 +84,8 @@ async def test_a_view_at_hand_says_the_same_or_nothing():
 
 async def test_a_view_is_fresh_while_it_is_young_and_complete(monkeypatch):
     wants: list[bool] = []
-    resolver = IndexResolver(Cluster(), lambda: bool(wants))
+    cluster = Cluster()
+    resolver = IndexResolver(cluster, lambda: bool(wants))
     assert resolver.fresh is None
     view = await resolver.view()
     assert resolver.fresh is view
@@ -93,6 +94,10 @@ async def test_a_view_is_fresh_while_it_is_young_and_complete(monkeypatch):
     wants.clear()
     resolver.forget()
     assert resolver.fresh is None
+    assert await resolver.view() is resolver.fresh is view, "it says the same as before"
+    assert cluster.asked == 2
+    cluster.aliases["other"]["aliases"]["new"] = {}
+    resolver.forget()
     assert await resolver.view() is resolver.fresh is not view
     monkeypatch.setattr("proxy.index_resolver.FRESH_SECONDS", -1)
     assert resolver.fresh is None

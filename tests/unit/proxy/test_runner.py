@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -33,8 +34,10 @@ def runner():
 
 async def ran(runner: Runner, pipeline, text: bytes) -> tuple[Batch, bool]:
     """The batch, and whether it stayed on the event loop."""
-    batch, places = Batch.of("document", text), []
-    await runner.run(pipeline, batch, then=lambda _: places.append(threading.get_ident() == loop))
+    places = []
+    make = partial(Batch.of, "document", text)
+    batch = make()
+    await runner.run(pipeline, batch, make, then=lambda _: places.append(threading.get_ident() == loop))
     return batch, places[0]
 
 
