@@ -231,15 +231,14 @@ impl Sandbox {
         self.memory.view(&self.store).data_size()
     }
 
-    /// Runs the UDF on `doc`. The guard's watch is on for the time of the call.
-    /// `now_ns` is the present, fuel in points.
-    pub fn call(&mut self, doc: &[u8], meta: &Meta, hit: bool, guard: &Guard, fuel: u64, now_ns: u64) -> Called {
+    /// Runs the UDF on `doc`. The guard's watch is on for the time of the call; fuel in points.
+    pub fn call(&mut self, doc: &[u8], meta: &Meta, hit: bool, guard: &Guard, fuel: u64) -> Called {
         self.calls += 1;
         self.set_fuel(fuel);
         let host = self.env.as_mut(&mut self.store);
         // SAFETY: `leave` follows below, before `doc` and `meta` go.
         unsafe { host.enter(doc, meta, hit, self.limits.log) };
-        guard.begin(now_ns.saturating_add(self.limits.timeout_ns));
+        guard.begin();
         let raw = self.enter_guest(doc);
         let ended = guard.end();
         let host = self.env.as_mut(&mut self.store);

@@ -90,8 +90,8 @@ impl Sandbox {
         let now = now_ns();
         let deadline = Deadline { at_ns: now.saturating_add(LOAD_NS), cancelled: false.into() };
         // SAFETY: the guard is dropped before this sandbox, whose memory it watches.
-        let guard = unsafe { Guard::new(self.fuel_address(), None, Arc::new(deadline), u64::MAX) };
-        guard.begin(u64::MAX);
+        let guard = unsafe { Guard::new(self.fuel_address(), None, Arc::new(deadline), u64::MAX, u64::MAX) };
+        guard.begin();
         let loaded = self.ask(&load, config).and_then(|answer| match answer {
             0 | 1 => Ok(answer == 1),
             text => Err(exception(&self.answer(text)?.0).into()),
@@ -112,20 +112,13 @@ impl Sandbox {
     }
 
     /// Runs the UDF on documents. `guard` watches the call, which has the time and fuel of one document.
-    pub fn call_many(
-        &mut self,
-        docs: &[(&[u8], &Meta)],
-        pipeline: &str,
-        guard: &Guard,
-        fuel: u64,
-        now_ns: u64,
-    ) -> CalledMany {
+    pub fn call_many(&mut self, docs: &[(&[u8], &Meta)], pipeline: &str, guard: &Guard, fuel: u64) -> CalledMany {
         self.calls += 1;
         self.set_fuel(fuel);
         let log = self.limits.log * docs.len();
         let host = self.env.as_mut(&mut self.store);
         host.log_budget = log;
-        guard.begin(now_ns.saturating_add(self.limits.timeout_ns));
+        guard.begin();
         let raw = self.run_documents(docs, pipeline);
         let ended = guard.end();
         let logs = std::mem::take(&mut self.env.as_mut(&mut self.store).log);

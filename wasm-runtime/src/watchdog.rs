@@ -7,7 +7,7 @@
 //! writes without a pause, to be there at the next tick of that core's timer. Fuel alone would not do: a guest that waits for
 //! memory or calls slow host functions can overrun any calibration.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ const BURST_NS: u64 = 1_000_000;
 
 /// Why a call was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(u64)]
 pub enum Ended {
     No = 0,
     /// The document's own time limit.
@@ -63,19 +63,23 @@ impl Deadline {
     }
 }
 
-/// One instance at work, as the watchdog sees it.
+/// One instance at work, as its thread and the watchdog see it.
+///
+/// A call has a number in place of a time at which it began: a look at the clock is a tenth of what a small call costs. The
+/// watchdog counts the time of a call from when it first sees its number.
 struct Watch {
     fuel: *mut u64,
     interrupt: Option<Interrupt>,
     deadline: Arc<Deadline>,
     stage_at_ns: u64,
-    /// When the call in progress has to end; `u64::MAX` between calls.
-    call_at_ns: AtomicU64,
-    ended: AtomicU8,
-    /// When the call in progress was first asked to end; 0 before.
-    asked_at_ns: AtomicU64,
-    /// How often the fuel of the call in progress was emptied.
-    tries: AtomicU32,
+    /// How long a call may take.
+    call_ns: u64,
+    /// The number of the call in progress, which is odd; between calls it is even. Every begin and end adds one.
+    call: AtomicU64,
+    /// The number of the call that the watchdog ended last, times four, plus why ([`Ended`]).
+    ended: AtomicU64,
+    /// The watchdog has seen the deadline pass.
+    over: AtomicBool,
 }
 
 // SAFETY: `fuel` and `interrupt` point into an instance that outlives its `Guard`; they are only written under the registry's lock,
@@ -84,9 +88,21 @@ unsafe impl Send for Watch {}
 // SAFETY: as above.
 unsafe impl Sync for Watch {}
 
+/// What the watchdog has seen of an instance.
+struct Sight {
+    watch: Arc<Watch>,
+    /// The number of the last call that it saw in progress, and when it saw it first.
+    call: u64,
+    since_ns: u64,
+    /// When that call was first asked to end; 0 before.
+    asked_at_ns: u64,
+    /// How often the fuel of that call was emptied.
+    tries: u32,
+}
+
 #[derive(Default)]
 struct Watches {
-    list: Vec<Arc<Watch>>,
+    list: Vec<Sight>,
     /// Whether the thread waits to be woken.
     asleep: bool,
 }
@@ -133,14 +149,9 @@ fn patrol(registry: &'static Registry) {
         }
         let now = now_ns();
         let mut insisting = false;
-        for watch in &watches.list {
-            let ended = watch.verdict(now);
-            if ended != Ended::No {
-                watch.ended.store(ended as u8, Ordering::Release);
-                // SAFETY: the guard of this watch is alive (it removes the watch under the lock we hold).
-                unsafe { watch.end(now) };
-                insisting = true;
-            }
+        for sight in &mut watches.list {
+            // SAFETY: the guard of this watch is alive (it removes the watch under the lock we hold).
+            insisting |= unsafe { sight.look(now) };
         }
         let pause = if insisting { INSIST } else { TICK };
         watches = registry.wake.wait_timeout(watches, pause).unwrap_or_else(PoisonError::into_inner).0;
@@ -148,45 +159,74 @@ fn patrol(registry: &'static Registry) {
 }
 
 impl Watch {
-    /// Softly where the guest knows how, for a while; else, and then, by its fuel.
-    ///
-    /// # Safety
-    /// The guard of this watch must be alive.
-    unsafe fn end(&self, now: u64) {
-        if let Some(interrupt) = self.interrupt {
-            let asked_at = self.asked_at_ns.load(Ordering::Relaxed);
-            if asked_at == 0 || now < asked_at + GRACE_NS {
-                if asked_at == 0 {
-                    self.asked_at_ns.store(now, Ordering::Relaxed);
-                }
-                // SAFETY: as the caller says.
-                unsafe { interrupt.ask(asked_at != 0) };
-                return;
-            }
-        }
-        // SAFETY: as the caller says.
-        let fuel = unsafe { AtomicU64::from_ptr(self.fuel) };
-        fuel.store(0, Ordering::Relaxed);
-        if self.tries.fetch_add(1, Ordering::Relaxed) >= PATIENT_TRIES {
-            let (until, call) = (now_ns() + BURST_NS, self.call_at_ns.load(Ordering::Acquire));
-            while call != u64::MAX && self.call_at_ns.load(Ordering::Acquire) == call && now_ns() < until {
-                fuel.store(0, Ordering::Relaxed);
-            }
-        }
-    }
-
-    fn verdict(&self, now: u64) -> Ended {
-        let call_at = self.call_at_ns.load(Ordering::Acquire);
-        if call_at == u64::MAX {
-            Ended::No
-        } else if self.deadline.cancelled.load(Ordering::Relaxed) {
+    /// Why no more work may be done at `now`, whatever a call would take.
+    fn stop(&self, now: u64) -> Ended {
+        if self.deadline.cancelled.load(Ordering::Relaxed) {
             Ended::Cancelled
         } else if now >= self.stage_at_ns.min(self.deadline.at_ns) {
             Ended::Batch
-        } else if now >= call_at {
-            Ended::Call
         } else {
             Ended::No
+        }
+    }
+}
+
+impl Sight {
+    fn of(watch: Arc<Watch>) -> Self {
+        Self { watch, call: 0, since_ns: 0, asked_at_ns: 0, tries: 0 }
+    }
+
+    /// Ends the call in progress if its time is over; says whether it did, or tried to.
+    ///
+    /// # Safety
+    /// The guard of the watch must be alive.
+    unsafe fn look(&mut self, now: u64) -> bool {
+        let stop = self.watch.stop(now);
+        if stop == Ended::Batch {
+            self.watch.over.store(true, Ordering::Relaxed);
+        }
+        let call = self.watch.call.load(Ordering::Acquire);
+        if call.is_multiple_of(2) {
+            return false;
+        }
+        if call != self.call {
+            (self.call, self.since_ns, self.asked_at_ns, self.tries) = (call, now, 0, 0);
+        }
+        let why = match stop {
+            Ended::No if now - self.since_ns < self.watch.call_ns => return false,
+            Ended::No => Ended::Call,
+            stop => stop,
+        };
+        self.watch.ended.store(call << 2 | why as u64, Ordering::Release);
+        // SAFETY: as the caller says.
+        unsafe { self.end(now) };
+        true
+    }
+
+    /// Softly where the guest knows how, for a while; else, and then, by its fuel.
+    ///
+    /// # Safety
+    /// As [`Self::look`].
+    unsafe fn end(&mut self, now: u64) {
+        if let Some(interrupt) = self.watch.interrupt
+            && (self.asked_at_ns == 0 || now < self.asked_at_ns + GRACE_NS)
+        {
+            // SAFETY: as the caller says.
+            unsafe { interrupt.ask(self.asked_at_ns != 0) };
+            if self.asked_at_ns == 0 {
+                self.asked_at_ns = now;
+            }
+            return;
+        }
+        // SAFETY: as the caller says.
+        let fuel = unsafe { AtomicU64::from_ptr(self.watch.fuel) };
+        fuel.store(0, Ordering::Relaxed);
+        self.tries += 1;
+        if self.tries > PATIENT_TRIES {
+            let until = now_ns() + BURST_NS;
+            while self.watch.call.load(Ordering::Acquire) == self.call && now_ns() < until {
+                fuel.store(0, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -197,44 +237,53 @@ pub struct Guard {
 }
 
 impl Guard {
+    /// `call_ns`: how long each call may take; the watchdog sees it begin up to a millisecond late.
+    ///
     /// # Safety
     /// `fuel` must stay valid and aligned for eight bytes until the guard is dropped, and `interrupt`'s memory alive.
-    pub unsafe fn new(fuel: *mut u64, interrupt: Option<Interrupt>, deadline: Arc<Deadline>, stage_at_ns: u64) -> Self {
+    pub unsafe fn new(
+        fuel: *mut u64,
+        interrupt: Option<Interrupt>,
+        deadline: Arc<Deadline>,
+        stage_at_ns: u64,
+        call_ns: u64,
+    ) -> Self {
         let watch = Arc::new(Watch {
             fuel,
             interrupt,
             deadline,
             stage_at_ns,
-            call_at_ns: AtomicU64::new(u64::MAX),
-            ended: AtomicU8::new(0),
-            asked_at_ns: AtomicU64::new(0),
-            tries: AtomicU32::new(0),
+            call_ns,
+            call: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            over: AtomicBool::new(false),
         });
         let registry = registry();
         let mut watches = registry.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        watches.list.push(Arc::clone(&watch));
+        watches.list.push(Sight::of(Arc::clone(&watch)));
         if std::mem::take(&mut watches.asleep) {
             registry.wake.notify_one();
         }
         Self { watch }
     }
 
-    /// Says that a call begins which must end by `at_ns`; to be called after the fuel is set.
-    pub fn begin(&self, at_ns: u64) {
-        self.watch.ended.store(0, Ordering::Relaxed);
-        self.watch.asked_at_ns.store(0, Ordering::Relaxed);
-        self.watch.tries.store(0, Ordering::Relaxed);
-        self.watch.call_at_ns.store(at_ns.min(u64::MAX - 1), Ordering::Release);
+    /// Says that a call begins; to be called after the fuel is set.
+    pub fn begin(&self) {
+        self.step();
     }
 
     /// Says that the call has ended, and how.
     pub fn end(&self) -> Ended {
-        self.watch.call_at_ns.store(u64::MAX, Ordering::Release);
-        if let (true, Some(interrupt)) = (self.watch.asked_at_ns.load(Ordering::Relaxed) != 0, self.watch.interrupt) {
+        let call = self.step();
+        let ended = self.watch.ended.load(Ordering::Acquire);
+        if ended >> 2 != call {
+            return Ended::No;
+        }
+        if let Some(interrupt) = self.watch.interrupt {
             // SAFETY: this guard's sandbox is alive.
             unsafe { interrupt.withdraw() };
         }
-        match self.watch.ended.load(Ordering::Acquire) {
+        match ended & 3 {
             1 => Ended::Call,
             2 => Ended::Batch,
             3 => Ended::Cancelled,
@@ -242,22 +291,27 @@ impl Guard {
         }
     }
 
-    /// Whether work must not go on, seen between two documents.
-    pub fn stop(&self, now: u64) -> Ended {
-        let watch = &self.watch;
-        if watch.deadline.cancelled.load(Ordering::Relaxed) {
-            Ended::Cancelled
-        } else if now >= watch.stage_at_ns.min(watch.deadline.at_ns) {
-            Ended::Batch
-        } else {
-            Ended::No
-        }
+    /// Goes on to the next number; gives the one before.
+    fn step(&self) -> u64 {
+        let call = self.watch.call.load(Ordering::Relaxed);
+        self.watch.call.store(call + 1, Ordering::Release);
+        call
+    }
+
+    /// Whether work must not go on, seen between two documents by the clock.
+    pub fn stop(&self) -> Ended {
+        self.watch.stop(now_ns())
+    }
+
+    /// The same by what the watchdog has seen, at most a millisecond ago.
+    pub fn stop_seen(&self) -> Ended {
+        self.watch.stop(if self.watch.over.load(Ordering::Relaxed) { u64::MAX } else { 0 })
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         let mut watches = registry().watches.lock().unwrap_or_else(PoisonError::into_inner);
-        watches.list.retain(|w| !Arc::ptr_eq(w, &self.watch));
+        watches.list.retain(|sight| !Arc::ptr_eq(&sight.watch, &self.watch));
     }
 }

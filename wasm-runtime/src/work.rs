@@ -8,7 +8,10 @@ use crate::host::{Changed, LogLine};
 use crate::instance::{Output, Sandbox};
 use crate::module::UdfInner;
 use crate::stats::{LOG_LINES, StageRun};
-use crate::watchdog::{self, Ended, Guard, now_ns};
+use crate::watchdog::{self, Ended, Guard};
+
+/// Every so many calls the deadline is asked of the clock; of the others the watchdog knows.
+const CLOCK_EVERY: usize = 64;
 
 /// A UDF and the bounds of its stage.
 pub struct Runner {
@@ -44,13 +47,15 @@ struct Running {
 pub struct Work<'r> {
     runner: &'r Runner,
     running: Option<Box<Running>>,
+    /// Calls so far.
+    calls: usize,
     /// Why no sandbox can be made at all.
     hopeless: Option<Fault>,
 }
 
 impl<'r> Work<'r> {
     pub fn new(runner: &'r Runner) -> Self {
-        Self { runner, running: None, hopeless: None }
+        Self { runner, running: None, calls: 0, hopeless: None }
     }
 
     /// One document through the UDF; a sandbox that has served before is not trusted with the blame for a failure.
@@ -59,12 +64,11 @@ impl<'r> Work<'r> {
     /// The fault of this document, or the reason why the stage goes no further.
     pub fn call(&mut self, text: &[u8], meta: &Meta, at: usize, run: &mut StageRun) -> Result<Given, Fault> {
         loop {
-            let (mut running, start) = self.begin()?;
-            let called = running.sandbox.call(text, meta, self.runner.hits, &running.guard, self.runner.fuel, start);
+            let mut running = self.begin()?;
+            let called = running.sandbox.call(text, meta, self.runner.hits, &running.guard, self.runner.fuel);
             run.fuel += called.fuel;
-            let early = called.ended == Ended::Call && now_ns() - start < self.runner.udf.limits.timeout_ns;
             let (broken, served_before) = self.end(running, called.logs, at, run);
-            if broken && (early || (served_before && called.ended == Ended::No)) {
+            if broken && served_before && called.ended == Ended::No {
                 continue;
             }
             return called.result.map(|output| Given { output, changed: called.changed, ctx: called.ctx });
@@ -102,9 +106,8 @@ impl<'r> Work<'r> {
     ) -> Result<Vec<Result<Given, Fault>>, Fault> {
         let mut again = false;
         loop {
-            let (mut running, start) = self.begin()?;
-            let called =
-                running.sandbox.call_many(docs, &self.runner.pipeline, &running.guard, self.runner.fuel, start);
+            let mut running = self.begin()?;
+            let called = running.sandbox.call_many(docs, &self.runner.pipeline, &running.guard, self.runner.fuel);
             run.fuel += if self.runner.udf.metered { called.fuel } else { 0 };
             let (broken, served_before) = self.end(running, called.logs, at, run);
             if broken && docs.len() == 1 && served_before && called.ended == Ended::No {
@@ -122,14 +125,15 @@ impl<'r> Work<'r> {
         }
     }
 
-    /// A sandbox to call, and the present (`now_ns`); or why the stage goes no further.
-    fn begin(&mut self) -> Result<(Box<Running>, u64), Fault> {
+    /// A sandbox to call; or why the stage goes no further.
+    fn begin(&mut self) -> Result<Box<Running>, Fault> {
         let running = self.running()?;
-        let now = now_ns();
-        let over = match running.guard.stop(now) {
+        let by_clock = self.calls.is_multiple_of(CLOCK_EVERY);
+        self.calls += 1;
+        let over = match if by_clock { running.guard.stop() } else { running.guard.stop_seen() } {
             Ended::Cancelled => Fault::cancelled(),
             Ended::Batch => Fault::deadline(),
-            Ended::Call | Ended::No => return Ok((running, now)),
+            Ended::Call | Ended::No => return Ok(running),
         };
         self.running = Some(running);
         Err(over)
@@ -165,6 +169,7 @@ impl<'r> Work<'r> {
                 sandbox.interrupt,
                 Arc::clone(&self.runner.deadline),
                 self.runner.stage_at,
+                udf.limits.timeout_ns,
             )
         };
         Ok(Box::new(Running { guard, sandbox }))
