@@ -236,8 +236,8 @@ pub fn part_of_update(
     members: &mut Vec<Member>,
 ) -> Result<Option<Range<usize>>, Invalid> {
     let text = &body[source.clone()];
-    let outline = valid::outlined(text, std::mem::take(members))?;
-    let (part, outline) = outline::within(text, outline, || writable_part(body, Op::Update, source));
+    let mut outline = valid::outlined(text, std::mem::take(members))?;
+    let part = outline::within(text, &mut outline, || writable_part(body, Op::Update, source));
     *members = outline.map(Outline::into_members).unwrap_or_default();
     Ok(part)
 }

@@ -459,7 +459,7 @@ impl Batch {
                     Ok(text) => results
                         .next()
                         .unwrap_or_else(|| Err(Fault::result("the UDF gave no result")))
-                        .and_then(|g| contract.apply(text, g.output, g.changed).map(|effect| (effect, g.ctx))),
+                        .and_then(|g| contract.apply(text, g.output, None).map(|effect| (effect, g.ctx))),
                 });
             }
             drop(widened);

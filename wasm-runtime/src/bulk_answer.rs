@@ -21,8 +21,9 @@ pub fn all_but_took<'a>(bulk: &Bulk, answer: &'a [u8]) -> Option<&'a [u8]> {
 pub fn merged(bulk: &Bulk, answer: Option<&[u8]>, took: u64) -> Result<Vec<u8>, String> {
     let text = answer.unwrap_or(b"{\"items\":[]}");
     let start = json::skip_ws(text, 0);
-    let ([items, errors, ingest], _) =
-        outline::within(text, None, || ["items", "errors", "ingest_took"].map(|name| json::get(text, start, name)));
+    let [items, errors, ingest] = outline::within(text, &mut None, || {
+        ["items", "errors", "ingest_took"].map(|name| json::get(text, start, name))
+    });
     let items = items.ok_or("the cluster's bulk response has no items")?.value;
     let theirs = json::elements(text, items.start);
     let forwarded: usize = bulk.actions.iter().map(|a| a.fate.forwarded()).sum();

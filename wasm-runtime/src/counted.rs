@@ -61,10 +61,10 @@ mod tests {
 
     #[test]
     fn an_outline_is_one_allocation_and_is_asked_for_free() {
-        let (made, outline) = counted(|| Outline::of(LINE));
+        let (made, mut outline) = counted(|| Outline::of(LINE));
         assert_eq!(made, 1);
-        let (asked, (found, outline)) =
-            counted(|| outline::within(LINE, outline, || json::find(LINE, "retries").map(|range| range.len())));
+        let (asked, found) =
+            counted(|| outline::within(LINE, &mut outline, || json::find(LINE, "retries").map(|range| range.len())));
         assert_eq!((asked, found), (0, Some(1)));
         let new = json::set(LINE, "level", b"\"warn\"").unwrap();
         let (followed, outline) = counted(|| outline.and_then(|outline| outline.follow(LINE, &new)));
@@ -78,7 +78,7 @@ mod tests {
         let condition = Condition::compile(condition, vec!["doc".to_owned()], b"{}".to_vec()).unwrap();
         let meta = Meta::default();
         let ask = || condition.holds(LINE, &meta, "p").unwrap();
-        let (count, (met, _)) = counted(|| outline::within(LINE, Outline::of(LINE), ask));
+        let (count, met) = counted(|| outline::within(LINE, &mut Outline::of(LINE), ask));
         assert_eq!((count, met), (1, false), "the outline alone");
     }
 
@@ -94,9 +94,9 @@ mod tests {
     /// Allocations of a built-in for one document whose outline is known.
     fn of_native(name: &str, parameters: &str) -> usize {
         let native = Native::build(name, "document", parameters.as_bytes()).unwrap();
-        let (mut meta, outline) = (Meta::default(), Outline::of(LINE));
+        let (mut meta, mut outline) = (Meta::default(), Outline::of(LINE));
         let work = || native.apply(LINE, &mut meta);
-        let (count, (effect, _)) = counted(|| outline::within(LINE, outline, work));
+        let (count, effect) = counted(|| outline::within(LINE, &mut outline, work));
         assert!(matches!(effect, Ok(Effect::Edited(_) | Effect::Replaced(_))), "{effect:?}");
         count
     }

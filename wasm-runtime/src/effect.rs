@@ -1,6 +1,6 @@
 //! What a stage does to a document, and how that is written into it.
 
-use crate::document::{Desk, Doc, Failure, Meta, State, Text};
+use crate::document::{Desk, Doc, Failure, State, Text};
 use crate::error::Fault;
 use crate::json::Edit;
 use crate::levels;
@@ -76,119 +76,26 @@ impl<'a> Terms<'a> {
     }
 }
 
-/// What a stage made of a document: its new text, or the documents that take its place.
-enum Made {
-    Effect(Effect),
-    Moved(Vec<u8>, Meta),
-    Several(Vec<Doc>),
-}
-
-/// Takes metadata back out of what a stage made, and gives several documents their own ids.
+/// The documents that `parts` are in place of `doc`, each with an id of its own.
 ///
-/// `room`: how many documents the batch may still grow by.
+/// `wide`: whether they show metadata; `room`: how many documents the batch may still grow by.
 ///
 /// # Errors
-/// For metadata that it cannot have, and too many documents.
-fn unfold(doc: &Doc, effect: Effect, wide: Option<Wide>, room: &mut usize) -> Result<Made, Fault> {
-    match (effect, wide) {
-        (Effect::Replaced(text), Some(wide)) => {
-            let (text, meta) = wide.narrowed(&text, &doc.meta)?;
-            Ok(Made::Moved(text, meta))
+/// For metadata that a document cannot have, and too many documents.
+fn several(doc: &Doc, parts: Vec<Vec<u8>>, wide: bool, room: &mut usize) -> Result<Vec<Doc>, Fault> {
+    *room = room.checked_sub(parts.len()).ok_or_else(|| {
+        Fault::new(429, "udf_result_exception", "the stage makes too many documents of this bulk; send smaller ones")
+    })?;
+    let mut docs = Vec::with_capacity(parts.len());
+    for (n, part) in parts.into_iter().enumerate() {
+        let derived = || doc.meta.id.as_ref().map(|id| if n == 0 { id.clone() } else { format!("{id}-{n}") });
+        let (text, mut meta) = if wide { Wide::UDF.narrowed(&part, &doc.meta)? } else { (part, doc.meta.clone()) };
+        if meta.id == doc.meta.id {
+            meta.id = derived();
         }
-        (Effect::Expanded(parts), _) => {
-            *room = room.checked_sub(parts.len()).ok_or_else(|| {
-                Fault::new(
-                    429,
-                    "udf_result_exception",
-                    "the stage makes too many documents of this bulk; send smaller ones",
-                )
-            })?;
-            let mut docs = Vec::with_capacity(parts.len());
-            for (n, part) in parts.into_iter().enumerate() {
-                let derived = || doc.meta.id.as_ref().map(|id| if n == 0 { id.clone() } else { format!("{id}-{n}") });
-                let (text, mut meta) = match wide {
-                    None => (part, doc.meta.clone()),
-                    Some(_) => Wide::UDF.narrowed(&part, &doc.meta)?,
-                };
-                if meta.id == doc.meta.id {
-                    meta.id = derived();
-                }
-                docs.push(Doc { parked: doc.parked, checked: true, ..Doc::new(Text::Owned(text), meta, doc.slot) });
-            }
-            Ok(Made::Several(docs))
-        }
-        (effect, _) => Ok(Made::Effect(effect)),
+        docs.push(Doc { parked: doc.parked, checked: true, ..Doc::new(Text::Owned(text), meta, doc.slot) });
     }
-}
-
-/// Writes what a stage made into the document and the counts; gives back the documents that take its place.
-fn settle(
-    desk: &mut Desk<'_>,
-    doc: &mut Doc,
-    at: usize,
-    made: Result<Made, Fault>,
-    terms: &Terms<'_>,
-    run: &mut StageRun,
-) -> Option<Vec<Doc>> {
-    run.documents += 1;
-    if desk.last {
-        desk.take_outline(doc);
-    }
-    match made {
-        Ok(Made::Several(parts)) => {
-            run.changed += 1;
-            run.expanded += 1;
-            return Some(parts);
-        }
-        Ok(Made::Moved(text, meta)) => {
-            run.changed += 1;
-            doc.outline = None;
-            doc.text = Text::Owned(text);
-            doc.meta = meta;
-        }
-        Ok(Made::Effect(Effect::Unchanged | Effect::Expanded(_))) => {}
-        Ok(Made::Effect(Effect::Replaced(text))) => {
-            run.changed += 1;
-            let outline = doc.outline.take();
-            doc.outline = outline.and_then(|known| known.follow(desk.text(doc), &text));
-            doc.text = Text::Owned(text);
-        }
-        Ok(Made::Effect(Effect::Edited(edit))) => {
-            run.changed += 1;
-            let outline = doc.outline.take();
-            if let Text::Owned(text) = &mut doc.text {
-                edit.apply_to(text);
-            } else {
-                let spare = std::mem::take(&mut desk.spare);
-                doc.text = Text::Owned(edit.applied_in(desk.text(doc), spare, ROOM));
-            }
-            doc.outline = outline.and_then(|known| known.edited(&edit, desk.text(doc)));
-        }
-        Ok(Made::Effect(Effect::Scored(text, score))) => {
-            run.changed += 1;
-            doc.outline = None;
-            doc.text = Text::Owned(text);
-            doc.meta.score = score;
-            doc.scored = true;
-        }
-        Ok(Made::Effect(Effect::Dropped)) => {
-            run.dropped += 1;
-            doc.state = State::Dropped;
-        }
-        Ok(Made::Effect(Effect::Finished(value))) => {
-            run.changed += 1;
-            doc.outline = None;
-            doc.text = Text::Owned(value);
-            doc.state = State::Finished;
-        }
-        Err(fault) => {
-            levels::count(run, at, &fault, desk.text(doc));
-            if terms.abort {
-                doc.state = terms.failed(fault);
-            }
-        }
-    }
-    None
+    Ok(docs)
 }
 
 /// One stage over the documents of a batch: what it did so far.
@@ -214,7 +121,81 @@ impl<'t> Pass<'t> {
         at: usize,
         effect: Result<Effect, Fault>,
     ) -> Option<Vec<Doc>> {
-        let made = effect.and_then(|effect| unfold(doc, effect, self.wide, &mut self.room));
-        settle(desk, doc, at, made, &self.terms, &mut self.run)
+        self.run.documents += 1;
+        if desk.last {
+            desk.take_outline(doc);
+        }
+        let fault = match effect {
+            Ok(Effect::Expanded(parts)) => match several(doc, parts, self.wide.is_some(), &mut self.room) {
+                Ok(docs) => {
+                    self.run.changed += 1;
+                    self.run.expanded += 1;
+                    return Some(docs);
+                }
+                Err(fault) => fault,
+            },
+            Ok(effect) => match self.write(desk, doc, effect) {
+                Ok(()) => return None,
+                Err(fault) => fault,
+            },
+            Err(fault) => fault,
+        };
+        levels::count(&mut self.run, at, &fault, desk.text(doc));
+        if self.terms.abort {
+            doc.state = self.terms.failed(fault);
+        }
+        None
+    }
+
+    /// What a stage made of a document that stays one.
+    ///
+    /// # Errors
+    /// For metadata that it cannot have.
+    #[inline(always)]
+    fn write(&mut self, desk: &mut Desk<'_>, doc: &mut Doc, effect: Effect) -> Result<(), Fault> {
+        match effect {
+            Effect::Unchanged | Effect::Expanded(_) => return Ok(()),
+            Effect::Dropped => {
+                self.run.dropped += 1;
+                doc.state = State::Dropped;
+                return Ok(());
+            }
+            Effect::Edited(edit) => {
+                let outline = doc.outline.take();
+                if let Text::Owned(text) = &mut doc.text {
+                    edit.apply_to(text);
+                } else {
+                    let spare = std::mem::take(&mut desk.spare);
+                    doc.text = Text::Owned(edit.applied_in(desk.text(doc), spare, ROOM));
+                }
+                doc.outline = outline.and_then(|known| known.edited(&edit, desk.text(doc)));
+            }
+            Effect::Replaced(text) => match self.wide {
+                None => {
+                    let outline = doc.outline.take();
+                    doc.outline = outline.and_then(|known| known.follow(desk.text(doc), &text));
+                    doc.text = Text::Owned(text);
+                }
+                Some(wide) => {
+                    let (text, meta) = wide.narrowed(&text, &doc.meta)?;
+                    doc.outline = None;
+                    doc.text = Text::Owned(text);
+                    doc.meta = meta;
+                }
+            },
+            Effect::Scored(text, score) => {
+                doc.outline = None;
+                doc.text = Text::Owned(text);
+                doc.meta.score = score;
+                doc.scored = true;
+            }
+            Effect::Finished(value) => {
+                doc.outline = None;
+                doc.text = Text::Owned(value);
+                doc.state = State::Finished;
+            }
+        }
+        self.run.changed += 1;
+        Ok(())
     }
 }

@@ -94,10 +94,15 @@ impl Host {
         self.log_budget = log_budget;
     }
 
-    /// Ends what `enter` began; gives what the guest did to the document, and the document's context if it changed that.
-    pub fn leave(&mut self) -> (Option<Changed>, Option<Vec<u8>>) {
+    /// Ends what `enter` began.
+    pub fn leave(&mut self) {
         self.doc = std::ptr::slice_from_raw_parts(std::ptr::null(), 0);
         self.meta = std::ptr::null();
+    }
+
+    /// Takes what the guest did to the document, and the document's context if it changed that.
+    #[inline(always)]
+    pub fn changes(&mut self) -> (Option<Changed>, Option<Vec<u8>>) {
         (self.changed.take(), self.ctx.take())
     }
 
@@ -298,7 +303,7 @@ fn set_field_string(mut env: Env<'_>, _c: i64, p: i32, l: i32, vp: i32, vl: i32)
 }
 
 fn set_field_i64(mut env: Env<'_>, _c: i64, p: i32, l: i32, value: i64) -> Result<i32, RuntimeError> {
-    put(&mut env, p, l, value.to_string().as_bytes())
+    put(&mut env, p, l, itoa::Buffer::new().format(value).as_bytes())
 }
 
 fn set_field_f64(mut env: Env<'_>, _c: i64, p: i32, l: i32, value: f64) -> Result<i32, RuntimeError> {

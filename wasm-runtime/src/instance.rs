@@ -83,10 +83,6 @@ pub enum Output {
 /// A call's result and its costs.
 pub struct Called {
     pub result: Result<Output, Fault>,
-    /// What host functions did to the document.
-    pub changed: Option<Changed>,
-    /// The document's context as host functions changed it.
-    pub ctx: Option<Vec<u8>>,
     pub fuel: u64,
     pub logs: Vec<LogLine>,
     pub ended: Ended,
@@ -231,7 +227,9 @@ impl Sandbox {
         self.memory.view(&self.store).data_size()
     }
 
-    /// Runs the UDF on `doc`. The guard's watch is on for the time of the call; fuel in points.
+    /// Runs the UDF on `doc`, which may leave [`Self::changes`] behind. The guard's watch is on for the time of the call; fuel
+    /// in points.
+    #[inline(always)]
     pub fn call(&mut self, doc: &[u8], meta: &Meta, hit: bool, guard: &Guard, fuel: u64) -> Called {
         self.calls += 1;
         self.set_fuel(fuel);
@@ -242,7 +240,7 @@ impl Sandbox {
         let raw = self.enter_guest(doc);
         let ended = guard.end();
         let host = self.env.as_mut(&mut self.store);
-        let (changed, ctx) = host.leave();
+        host.leave();
         let logs = std::mem::take(&mut host.log);
         let used = fuel.saturating_sub(self.fuel_left());
         let result = raw.map_err(|failure| {
@@ -252,9 +250,16 @@ impl Sandbox {
                 Failure::Answer(fault) => fault,
             }
         });
-        Called { result, changed, ctx, fuel: used, logs, ended }
+        Called { result, fuel: used, logs, ended }
     }
 
+    /// Takes what host functions did to the document of the last call, and its context if they changed that.
+    #[inline(always)]
+    pub fn changes(&mut self) -> (Option<Changed>, Option<Vec<u8>>) {
+        self.env.as_mut(&mut self.store).changes()
+    }
+
+    #[inline(always)]
     fn enter_guest(&mut self, doc: &[u8]) -> Result<Output, Failure> {
         let Self { store, .. } = self;
         let number = match &self.entry {

@@ -292,7 +292,7 @@ fn given(raw: &[u8], document: &[u8], language: Language, limit: usize) -> Resul
         Language::JavaScript => exact::restored(document, raw.to_vec()),
         Language::Python => raw.to_vec(),
     });
-    Ok(Given { output: Output::Json(text), changed: None, ctx: None })
+    Ok(Given { output: Output::Json(text), ctx: None })
 }
 
 /// ` (line 3, column 5)`, as far as `error` says it.

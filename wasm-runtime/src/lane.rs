@@ -136,14 +136,7 @@ impl Labour<'_> {
                 }
                 native.apply(text, meta)
             }
-            Self::Udf { work, contract, .. } => {
-                let given = work.call(text, meta, at, run)?;
-                let effect = contract.apply(text, given.output, given.changed)?;
-                if let Some(ctx) = given.ctx {
-                    meta.ctx = Some(ctx);
-                }
-                Ok(effect)
-            }
+            Self::Udf { work, contract, .. } => work.call(contract, text, meta, at, run),
         }
     }
 }
@@ -166,13 +159,12 @@ impl<'s> Question<'s> {
         let due = condition.is_slow() || run.documents.is_multiple_of(TICK_EVERY);
         run.documents += 1;
         let text = text_of(desk.body, &doc.text);
-        let (asked, outline) = outline::within(text, doc.outline.take(), || {
+        let asked = outline::within(text, &mut doc.outline, || {
             if due {
                 tick()?;
             }
             condition.holds(text, &doc.meta, terms.pipeline_name())
         });
-        doc.outline = outline;
         match asked {
             Ok(true) => return true,
             Ok(false) => run.skipped += 1,
@@ -245,12 +237,7 @@ impl<'s> Lane<'s> {
         let Self { labour, pass, .. } = self;
         let text = text_of(desk.body, &doc.text);
         let effect = match pass.wide {
-            None => {
-                let (effect, outline) =
-                    outline::within(text, doc.outline.take(), || labour.apply(text, &mut doc.meta, at, &mut pass.run));
-                doc.outline = outline;
-                effect
-            }
+            None => outline::within(text, &mut doc.outline, || labour.apply(text, &mut doc.meta, at, &mut pass.run)),
             Some(wide) => wide.widened(text, &doc.meta).and_then(|text| {
                 labour.apply(&text, &mut doc.meta, at, &mut pass.run).map(|effect| effect.whole(&text))
             }),

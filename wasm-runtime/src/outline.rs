@@ -272,27 +272,28 @@ fn trimmed(text: &[u8], mut end: usize) -> usize {
 struct Current {
     text: *const u8,
     len: usize,
-    /// Not made yet, made, or not to be had.
-    outline: Option<Option<Outline>>,
+    /// Its outline, once it is made.
+    outline: *mut Option<Outline>,
+    /// It has none.
+    none: bool,
 }
 
 thread_local! {
     static CURRENT: Cell<*mut Current> = const { Cell::new(std::ptr::null_mut()) };
 }
 
-/// Runs `work` on a document whose outline is `known`, or is made when it is first asked for; gives it back.
-pub fn within<R>(text: &[u8], known: Option<Outline>, work: impl FnOnce() -> R) -> (R, Option<Outline>) {
+/// Runs `work` on a document whose outline is `known`, or is made there when it is first asked for.
+#[inline(always)]
+pub fn within<R>(text: &[u8], known: &mut Option<Outline>, work: impl FnOnce() -> R) -> R {
     struct Restore(*mut Current);
     impl Drop for Restore {
         fn drop(&mut self) {
             CURRENT.set(self.0);
         }
     }
-    let mut current = Current { text: text.as_ptr(), len: text.len(), outline: known.map(Some) };
-    let restore = Restore(CURRENT.replace(&raw mut current));
-    let result = work();
-    drop(restore);
-    (result, current.outline.flatten())
+    let mut current = Current { text: text.as_ptr(), len: text.len(), outline: known, none: false };
+    let _restore = Restore(CURRENT.replace(&raw mut current));
+    work()
 }
 
 /// What `question` says of the outline of the document in work, where that is known; `None` if `text` is another.
@@ -304,7 +305,8 @@ pub fn known<R>(text: &[u8], question: impl FnOnce(&Outline) -> R) -> Option<R> 
     // SAFETY: as in [`ask`].
     let current = unsafe { &*current };
     let same = current.text == text.as_ptr() && current.len == text.len();
-    current.outline.as_ref().filter(|_| same)?.as_ref().map(question)
+    // SAFETY: as in [`ask`].
+    unsafe { &*current.outline }.as_ref().filter(|_| same).map(question)
 }
 
 /// What the outline of the document in work says of one of its members, and where its closing brace is; `None` if `text`
@@ -314,12 +316,19 @@ pub fn ask(text: &[u8], start: usize, name: &str) -> Option<(Option<Entry>, usiz
     if current.is_null() {
         return None;
     }
-    // SAFETY: `within` keeps it alive and restores the one before; it is used by this thread only, and not kept.
+    // SAFETY: `within` keeps both alive, and the outline its own, and restores those before; they are used by this thread
+    // only, and not kept.
     let current = unsafe { &mut *current };
-    if current.text != text.as_ptr() || current.len != text.len() {
+    if current.text != text.as_ptr() || current.len != text.len() || current.none {
         return None;
     }
-    let outline = current.outline.get_or_insert_with(|| Outline::of(text)).as_ref()?;
+    // SAFETY: as above.
+    let outline = unsafe { &mut *current.outline };
+    if outline.is_none() {
+        *outline = Outline::of(text);
+        current.none = outline.is_none();
+    }
+    let outline = outline.as_ref()?;
     (outline.start as usize == start).then(|| (outline.get(text, name), outline.end as usize))
 }
 
@@ -450,7 +459,8 @@ mod tests {
     #[test]
     fn it_is_asked_of_the_document_in_work_only() {
         let (text, other) = (br#"{"a":1}"#.to_vec(), br#"{"a":2}"#.to_vec());
-        let (found, outline) = within(&text, None, || {
+        let mut outline = None;
+        let found = within(&text, &mut outline, || {
             assert!(ask(&other, 0, "a").is_none());
             ask(&text, 0, "a").and_then(|(entry, _)| entry).map(|e| e.value)
         });

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::contract::Contract;
 use crate::document::Meta;
+use crate::effect::Effect;
 use crate::error::Fault;
-use crate::host::{Changed, LogLine};
+use crate::host::LogLine;
 use crate::instance::{Output, Sandbox};
 use crate::module::UdfInner;
 use crate::stats::{LOG_LINES, StageRun};
@@ -30,10 +32,9 @@ pub struct Runner {
     pub pipeline: String,
 }
 
-/// What a UDF gave for one document: its answer, what host functions did to the document, and the context if they changed it.
+/// What a UDF that takes many documents gave for one: its answer, and the context if it changed that.
 pub struct Given {
     pub output: Output,
-    pub changed: Option<Changed>,
     pub ctx: Option<Vec<u8>>,
 }
 
@@ -58,20 +59,37 @@ impl<'r> Work<'r> {
         Self { runner, running: None, calls: 0, hopeless: None }
     }
 
-    /// One document through the UDF; a sandbox that has served before is not trusted with the blame for a failure.
+    /// One document through the UDF, and what its answer means by the `contract`; a sandbox that has served before is not
+    /// trusted with the blame for a failure.
     ///
     /// # Errors
     /// The fault of this document, or the reason why the stage goes no further.
-    pub fn call(&mut self, text: &[u8], meta: &Meta, at: usize, run: &mut StageRun) -> Result<Given, Fault> {
+    #[inline(always)]
+    pub fn call(
+        &mut self,
+        contract: &Contract,
+        text: &[u8],
+        meta: &mut Meta,
+        at: usize,
+        run: &mut StageRun,
+    ) -> Result<Effect, Fault> {
         loop {
             let mut running = self.begin()?;
             let called = running.sandbox.call(text, meta, self.runner.hits, &running.guard, self.runner.fuel);
             run.fuel += called.fuel;
+            let effect = called.result.and_then(|output| {
+                let (changed, ctx) = running.sandbox.changes();
+                let effect = contract.apply(text, output, changed)?;
+                if ctx.is_some() {
+                    meta.ctx = ctx;
+                }
+                Ok(effect)
+            });
             let (broken, served_before) = self.end(running, called.logs, at, run);
             if broken && served_before && called.ended == Ended::No {
                 continue;
             }
-            return called.result.map(|output| Given { output, changed: called.changed, ctx: called.ctx });
+            return effect;
         }
     }
 
@@ -126,6 +144,7 @@ impl<'r> Work<'r> {
     }
 
     /// A sandbox to call; or why the stage goes no further.
+    #[inline(always)]
     fn begin(&mut self) -> Result<Box<Running>, Fault> {
         let running = self.running()?;
         let by_clock = self.calls.is_multiple_of(CLOCK_EVERY);
@@ -140,6 +159,7 @@ impl<'r> Work<'r> {
     }
 
     /// Keeps the sandbox of a call for the next one, or gives it up. (Whether the call broke it, whether it had served before.)
+    #[inline(always)]
     fn end(&mut self, running: Box<Running>, logs: Vec<LogLine>, at: usize, run: &mut StageRun) -> (bool, bool) {
         let (broken, served_before) = (running.sandbox.broken, running.sandbox.calls > 1);
         if broken || self.runner.isolate {
@@ -147,11 +167,15 @@ impl<'r> Work<'r> {
         } else {
             self.running = Some(running);
         }
+        if logs.is_empty() {
+            return (broken, served_before);
+        }
         let room = LOG_LINES.saturating_sub(run.logs.len());
         run.logs.extend(logs.into_iter().take(room).map(|(level, line)| (at, level, line)));
         (broken, served_before)
     }
 
+    #[inline(always)]
     fn running(&mut self) -> Result<Box<Running>, Fault> {
         if let Some(running) = self.running.take() {
             return Ok(running);
