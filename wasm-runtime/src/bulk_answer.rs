@@ -1,5 +1,7 @@
 //! The answer to a `_bulk`: the cluster's items and ours, one for each action, in the order of the request.
 
+use std::ops::Range;
+
 use crate::action::Op;
 use crate::bulk::{Action, Bulk, Fate};
 use crate::document::Failure;
@@ -20,23 +22,19 @@ pub fn all_but_took<'a>(bulk: &Bulk, answer: &'a [u8]) -> Option<&'a [u8]> {
 /// If the cluster answered another number of items than were forwarded.
 pub fn merged(bulk: &Bulk, answer: Option<&[u8]>, took: u64) -> Result<Vec<u8>, String> {
     let text = answer.unwrap_or(b"{\"items\":[]}");
-    let start = json::skip_ws(text, 0);
-    let [items, errors, ingest] = outline::within(text, &mut None, || {
-        ["items", "errors", "ingest_took"].map(|name| json::get(text, start, name))
-    });
-    let items = items.ok_or("the cluster's bulk response has no items")?.value;
-    let theirs = json::elements(text, items.start);
+    let Read { items: theirs, errors, ingest } =
+        items_last(text).or_else(|| anywhere(text)).ok_or("the cluster's bulk response has no items")?;
     let forwarded: usize = bulk.actions.iter().map(|a| a.fate.forwarded()).sum();
     if theirs.len() != forwarded {
         return Err(format!("the cluster answered {} items for {forwarded} actions", theirs.len()));
     }
     let failed = bulk.actions.iter().any(|a| matches!(a.fate, Fate::Failed(_)));
-    let errors = failed || errors.is_some_and(|e| &text[e.value] == b"true");
+    let errors = failed || errors;
     let mut out = Vec::with_capacity(text.len() + bulk.actions.len() * 64);
     out.extend(format!("{{\"took\":{took}").bytes());
     if let Some(ingest) = ingest {
         out.extend_from_slice(b",\"ingest_took\":");
-        out.extend_from_slice(&text[ingest.value]);
+        out.extend_from_slice(&ingest);
     }
     out.extend(format!(",\"errors\":{errors},\"items\":[").bytes());
     let mut theirs = theirs.into_iter().map(|range| &text[range]);
@@ -60,6 +58,43 @@ pub fn merged(bulk: &Bulk, answer: Option<&[u8]>, took: u64) -> Result<Vec<u8>, 
     }
     out.extend_from_slice(b"]}");
     Ok(out)
+}
+
+/// What an answer says: where its items are, whether one failed, and its `ingest_took`.
+struct Read {
+    items: Vec<Range<usize>>,
+    errors: bool,
+    ingest: Option<Vec<u8>>,
+}
+
+impl Read {
+    /// `about`: an object with the members beside the items.
+    fn new(items: Vec<Range<usize>>, about: &[u8]) -> Self {
+        let [errors, ingest] = ["errors", "ingest_took"].map(|name| json::find(about, name).map(|range| &about[range]));
+        Self { items, errors: errors == Some(b"true"), ingest: ingest.map(<[u8]>::to_vec) }
+    }
+}
+
+/// An answer as OpenSearch sends it: plain members, then the items, which are gone over only once.
+fn items_last(text: &[u8]) -> Option<Read> {
+    const KEY: &[u8] = b"\"items\":";
+    let key = memchr::memmem::find(text, KEY)?;
+    let head = text[..key].trim_ascii();
+    // Where nothing is escaped the key is in no text; with one brace behind the items it is of the outermost object.
+    if head.first() != Some(&b'{') || head.contains(&b'\\') || text.get(key + KEY.len()) != Some(&b'[') {
+        return None;
+    }
+    let (items, end) = outline::elements_to_end(text, key + KEY.len());
+    let about = [head.strip_suffix(b",").unwrap_or(head), b"}"].concat();
+    (text[end? + 1..].trim_ascii() == b"}").then(|| Read::new(items, &about))
+}
+
+/// Any other answer.
+fn anywhere(text: &[u8]) -> Option<Read> {
+    outline::within(text, &mut None, || {
+        let items = json::get(text, json::skip_ws(text, 0), "items")?.value;
+        Some(Read::new(json::elements(text, items.start), text))
+    })
 }
 
 /// One item for an action: of several documents the first that failed, else the first, with their number.
@@ -111,4 +146,46 @@ fn write_failure(action: &Action, index: &str, failure: &Failure, out: &mut Vec<
         }
     }
     out.extend_from_slice(b"}}}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an answer says must not depend on which way it is read.
+    #[test]
+    fn an_answer_says_the_same_either_way() {
+        let shown = |read: Option<Read>| read.map(|read| (read.items, read.errors, read.ingest));
+        let mut quick = 0;
+        for text in [
+            r#"{"took":3,"errors":false,"items":[{"index":{"a":[1]}},{}]}"#,
+            r#"{"took":3,"ingest_took":7,"errors":true,"items":[]}"#,
+            r#" { "took" : 3, "errors" : true , "items":[ {} , {} ] } "#,
+            r#"{"items":[{}]}"#,
+            r#"{"items":[{}],"errors":true}"#,
+            r#"{"errors":true,"items":[{"items":[1,2]}]}"#,
+            r#"{"more":{"items":[1]},"items":[2,3]}"#,
+            r#"{"more":[""items":[1]"],"items":[2,3]}"#,
+            r#"{"more":""items":[1]","items":[2,3]}"#,
+            r#"{"a":"items","b":" ,"items":[","items":[4]}"#,
+            r#"{"a\"items":[1]}"#,
+            r#"{"items":[1],"items":[2,3]}"#,
+            r#"{"items":5,"items":[2,3]}"#,
+            r#"{"items" : [1] , "errors":true}"#,
+            r#"{"more":{"x":[1]},"errors":true,"items":[2]}"#,
+            r#""items":[1]}"#,
+            r#"{"errors":true}"#,
+            r#"{"a":{"items":[1]}}"#,
+            r#"[{"items":[1]}]"#,
+            r#"{"items":7}"#,
+            r#"{"items":[1,2"#,
+            r#"{"took":3,"items":[1]"#,
+        ] {
+            if let Some(read) = items_last(text.as_bytes()) {
+                quick += 1;
+                assert_eq!(shown(Some(read)), shown(anywhere(text.as_bytes())), "{text}");
+            }
+        }
+        assert_eq!(quick, 6);
+    }
 }

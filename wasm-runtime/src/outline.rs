@@ -233,6 +233,11 @@ fn members_of(text: &[u8], start: usize, members: &mut Vec<Member>) -> Option<us
 
 /// The elements of the array that starts at `start` (its `[`), as far as it goes.
 pub fn elements(text: &[u8], start: usize) -> Vec<Range<usize>> {
+    elements_to_end(text, start).0
+}
+
+/// The same, and where the closing bracket is, if it is there.
+pub fn elements_to_end(text: &[u8], start: usize) -> (Vec<Range<usize>>, Option<usize>) {
     let mut out = Vec::new();
     let mut depth = 1usize;
     let mut from = start + 1;
@@ -251,13 +256,13 @@ pub fn elements(text: &[u8], start: usize) -> Vec<Range<usize>> {
                     if first < at {
                         out.push(first..trimmed(text, at));
                     }
-                    return out;
+                    return (out, Some(at));
                 }
             }
             _ => {}
         }
     }
-    out
+    (out, None)
 }
 
 /// `end` without the white space before it.
