@@ -1,8 +1,8 @@
 //! Where the structure of a JSON text is: 64 bytes at a time, with quotes, escapes and brackets as bits of a word (after
 //! Langdale and Lemire, "Parsing gigabytes of JSON per second", 2019).
 
-/// The places of brackets, colons and commas outside strings, found 64 bytes at a time.
-pub struct Places<'t> {
+/// The places of brackets outside strings, and with `SEPARATORS` those of colons and commas, found 64 bytes at a time.
+pub struct Places<'t, const SEPARATORS: bool> {
     text: &'t [u8],
     /// The block in work, and a bit for each place in it that is left.
     base: usize,
@@ -15,7 +15,7 @@ pub struct Places<'t> {
     escaped: bool,
 }
 
-impl<'t> Places<'t> {
+impl<'t, const SEPARATORS: bool> Places<'t, SEPARATORS> {
     pub fn new(text: &'t [u8], at: usize) -> Self {
         Self { text, base: at, bits: 0, at, in_string: 0, escaped: false }
     }
@@ -25,11 +25,11 @@ impl<'t> Places<'t> {
     fn step(&mut self) -> Option<()> {
         let left = self.text.get(self.at..).filter(|left| !left.is_empty())?;
         let masks = match left.first_chunk::<64>() {
-            Some(block) => masks(block),
+            Some(block) => masks::<SEPARATORS>(block),
             None => {
                 let mut block = [b' '; 64];
                 block[..left.len()].copy_from_slice(left);
-                masks(&block)
+                masks::<SEPARATORS>(&block)
             }
         };
         let quotes = masks.quotes & !self.escapes(masks.backslashes);
@@ -64,7 +64,7 @@ impl<'t> Places<'t> {
     }
 }
 
-impl Iterator for Places<'_> {
+impl<const SEPARATORS: bool> Iterator for Places<'_, SEPARATORS> {
     type Item = usize;
 
     #[inline(always)]
@@ -87,7 +87,7 @@ struct Masks {
 
 #[cfg(target_arch = "x86_64")]
 #[inline]
-fn masks(block: &[u8; 64]) -> Masks {
+fn masks<const SEPARATORS: bool>(block: &[u8; 64]) -> Masks {
     use std::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8};
     let mut out = Masks::default();
     for part in 0..4 {
@@ -98,7 +98,8 @@ fn masks(block: &[u8; 64]) -> Masks {
             // `[` and `]` differ from `{` and `}` in this bit alone.
             let lower = _mm_or_si128(v, _mm_set1_epi8(0x20));
             let brackets = _mm_or_si128(is(lower, b'{'), is(lower, b'}'));
-            let others = _mm_or_si128(brackets, _mm_or_si128(is(v, b':'), is(v, b',')));
+            let others =
+                if SEPARATORS { _mm_or_si128(brackets, _mm_or_si128(is(v, b':'), is(v, b','))) } else { brackets };
             (_mm_movemask_epi8(is(v, b'"')), _mm_movemask_epi8(is(v, b'\\')), _mm_movemask_epi8(others))
         };
         out.quotes |= (quotes as u64 & 0xffff) << (part * 16);
@@ -110,12 +111,13 @@ fn masks(block: &[u8; 64]) -> Masks {
 
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
-fn masks(block: &[u8; 64]) -> Masks {
+fn masks<const SEPARATORS: bool>(block: &[u8; 64]) -> Masks {
     let mut out = Masks::default();
     for (i, c) in block.iter().enumerate() {
         out.quotes |= u64::from(*c == b'"') << i;
         out.backslashes |= u64::from(*c == b'\\') << i;
-        out.others |= u64::from(matches!(c, b'{' | b'}' | b'[' | b']' | b':' | b',')) << i;
+        let separates = SEPARATORS && matches!(c, b':' | b',');
+        out.others |= u64::from(separates || matches!(c, b'{' | b'}' | b'[' | b']')) << i;
     }
     out
 }
