@@ -43,6 +43,24 @@ def test_stages_run_in_order_and_are_counted():
     assert [s["name"] for s in stats["stage_stats"]] == ["s", "low"]
 
 
+def test_stages_that_no_document_reaches_did_not_run():
+    own_time = {**LOW, "timeout": "1s"}
+    made = compiled(native("d", "drop"), {**SET, "enabled": False}, own_time, SET)
+    _, execution = run(made)
+    assert execution.skipped == []
+    assert [(s["name"], s["executions"]) for s in shown(made.stats.dump())["stage_stats"]] == [("d", 1)]
+
+
+def test_what_a_udf_costs_is_counted():
+    made = compiled(wasm("w", "u"), udfs=[("u", wat.ECHO)])
+    for _ in range(2):
+        run(made)
+    (stage,) = shown(made.stats.dump())["stage_stats"]
+    assert (stage["executions"], stage["documents_in"], stage["failures"]) == (2, 2, 0)
+    assert stage["fuel"] >= 2
+    assert stage["memory_peak_bytes"] >= 1 << 16
+
+
 @pytest.mark.parametrize(
     ("own", "inherited", "state"),
     [(None, None, "failed"), ("continue", None, "live"), (None, "continue", "live"), ("abort", "continue", "failed")],

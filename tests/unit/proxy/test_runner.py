@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from pipelines import Batch
+from pipelines import Batch, Bulk
 from pipelines.pace import FIXED, Pace
 from pipelines.stats import shown
 from proxy.runner import INLINE_NS_ON_FEW_CORES, INLINE_WORK, Runner
@@ -77,6 +77,26 @@ async def test_what_takes_too_long_on_the_loop_begins_again_on_a_thread(runner: 
     assert (stats["total_executions"], stats["current"], stats["documents_failed"]) == (3, 0, 1)
     assert [s["executions"] for s in stats["stage_stats"]] == [3, 3]
     assert made.pace.expect(2) > INLINE_NS_ON_FEW_CORES, "the next one goes to a thread at once"
+
+
+async def test_a_bulk_that_takes_too_long_on_the_loop_is_whole_when_it_begins_again(runner: Runner):
+    made = compiled(SET, wasm("w", "u"), udfs=[("u", LOOP_ON_A)])
+    await ran(runner, made, b"{}")
+    made.pace = Pace()
+    made.pace.learn(2, 20_000)
+    bulk = Bulk(b"".join(b'{"index":{"_index":"i"}}\n%b\n' % text for text in (b'{"b":1}', b'{"a":1}', b'{"b":2}')))
+    make, threads = partial(bulk.batch, [0]), []
+
+    def take_over(batch: Batch) -> None:
+        threads.append(threading.get_ident())
+        bulk.absorb(batch)
+
+    run = await runner.run(made, make(), make, then=take_over)
+    assert (run.failures, bulk.counts(), threads == [loop]) == (1, (2, 0, 1), False)
+    lines = (bulk.render() or b"").splitlines()
+    assert lines[1::2] == [b'{"b":1,"x":1}', b'{"b":2,"x":1}']
+    stats = shown(made.stats.dump())
+    assert [s["documents_in"] for s in stats["stage_stats"]] == [4, 4], "one before, three now"
 
 
 async def test_a_pipeline_that_waits_between_retries_never_waits_on_the_loop(runner: Runner):

@@ -32,3 +32,15 @@ def test_parameters_keep_their_text():
     assert target.without("none") is target
     assert Target.parse("/i?a=1").without("a").raw == "/i"
     assert Target.parse("/i?%61=1").without("a").raw == "/i"
+
+
+def test_what_comes_again_is_read_once_but_not_what_is_long():
+    short, long = "/i/_search?pretty&a=1", f"/i/_search?q={'x' * 600}&a=1"
+    assert Target.parse(short) is Target.parse(short)
+    assert Target.parse(short).without("a") is Target.parse(short).without("a")
+    assert Target.parse(long) is not Target.parse(long)
+    for raw in (short, long):
+        target = Target.parse(raw)
+        assert target.without("b") is target
+        assert (target.raw, target.without("a").raw) == (raw, raw.removesuffix("&a=1"))
+        assert target.without("a", "pretty", "q").raw == "/i/_search"
