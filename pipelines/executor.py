@@ -206,7 +206,7 @@ class _Run:
             held = stage.policy.aborts(self.closed) or bool(stage.handlers)
             self._condition_run(stage, batch.enter_if(stage.condition, self.deadline, held, self.label, stage.label))
         try:
-            self._stages(batch, courses_of(stage.stages), end)
+            self._stages(batch, stage.courses, end)
         finally:
             if stage.condition is not None:
                 batch.leave()

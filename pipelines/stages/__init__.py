@@ -1,7 +1,8 @@
-"""What a stage can be: a UDF (`udf`), a built-in (`native`), other stages (`composite`); `base` makes them."""
+"""What a stage can be: a `leaf` at work (by `udf` or `native`), or other stages (`composite`); `base` makes them."""
 
-from pipelines.stages.base import CompiledStage, Course, Leaf, Resolver, Together, compile_stages, courses_of
-from pipelines.stages.composite import Composite
+from pipelines.stages.base import Resolver, compile_stages
+from pipelines.stages.composite import CompiledStage, Composite, Course, Together, courses_of
+from pipelines.stages.leaf import Leaf
 
 __all__ = [
     "CompiledStage",

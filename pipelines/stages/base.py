@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
 from pipelines import units
@@ -24,104 +22,19 @@ from pipelines.definition import (
     UdfStage,
 )
 from pipelines.errors import InvalidError
-from pipelines.stages.composite import Composite
+from pipelines.stages.composite import CompiledStage, Composite
+from pipelines.stages.leaf import Leaf, Runner
 from pipelines.stages.native import PIPELINE, NativeRunner, reference
 from pipelines.stages.policy import Policy, Retry
 from pipelines.stages.udf import UdfRunner
 from pipelines.udf.manifest import JAVASCRIPT, PYTHON
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from pipelines.batch import Batch, StageRun, Step
-    from pipelines.context import StageContext
-    from pipelines.stats import StageStats
     from pipelines.udf.catalog import Catalog
     from pipelines.udf.manifest import Manifest
 
 NAMES = {PipelineType.DOCUMENT: "document", PipelineType.QUERY: "request", PipelineType.RESULT: "response"}
 """How a condition may call what it is about, beside `doc`; in the scope of hits it is `hit`."""
-
-
-class Runner(Protocol):
-    """What the executor asks of a stage: one pass over a batch, without asyncio and without the GIL in its loops."""
-
-    @property
-    def per_hit(self) -> bool:
-        """Whether it works on the hits of a response, one by one."""
-        ...
-
-    @property
-    def everywhere(self) -> bool:
-        """Whether that means inner hits and `top_hits`, too."""
-        ...
-
-    @property
-    def slow(self) -> bool:
-        """Whether it is kept off the event loop."""
-        ...
-
-    @property
-    def stats(self) -> StageStats | None:
-        """Where its runs are counted beside the pipeline's own statistics."""
-        ...
-
-    def run(self, batch: Batch, context: StageContext, *, abort: bool, label: str) -> StageRun:
-        """Runs over every active document of the batch."""
-        ...
-
-    def step(self, label: str, condition: Condition | None, aborts: bool | None) -> Step | None:
-        """The same for one document between its neighbours; `None` where it needs a batch of its own."""
-        ...
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """A stage that does work. `timeout` in seconds, for the whole batch; `handlers` for documents that fail."""
-
-    label: str
-    runner: Runner
-    policy: Policy
-    timeout: float | None
-    enabled: bool
-    condition: Condition | None = None
-    handlers: tuple[CompiledStage, ...] = ()
-
-    @cached_property
-    def step(self) -> Step | None:
-        """The stage for one document between its neighbours; `None` where it has to be run over the batch alone."""
-        own = self.timeout is not None or self.policy.retry is not None or bool(self.handlers)
-        if own or not self.enabled or self.runner.per_hit:
-            return None
-        aborts = None if self.policy.action is None else self.policy.aborts(default=False)
-        return self.runner.step(self.label, self.condition, aborts)
-
-
-CompiledStage = Leaf | Composite
-
-
-@dataclass(frozen=True)
-class Together:
-    """Neighbours that work on one document after the other, each with its `steps` in the engine."""
-
-    leaves: tuple[Leaf, ...]
-    steps: list[Step]
-
-
-Course = Together | CompiledStage
-"""What runs over a batch before the next does."""
-
-
-def courses_of(stages: Iterable[CompiledStage]) -> tuple[Course, ...]:
-    """Stages in their order, those together that can be."""
-    found: list[Course] = []
-    for together, group in groupby(stages, lambda stage: isinstance(stage, Leaf) and stage.step is not None):
-        if together:
-            leaves = tuple(stage for stage in group if isinstance(stage, Leaf))
-            found.append(Together(leaves, [leaf.step for leaf in leaves if leaf.step is not None]))
-        else:
-            found += group
-    return tuple(found)
 
 
 class Resolver(Protocol):
