@@ -26,8 +26,9 @@ ROUNDS = 61
 BODY = b'{"index":{"_index":"i"}}\n{"n":1,"s":"abc"}\n' * DOCUMENTS
 WAT = """(module {imports} (memory (export "memory") 1) (data (i32.const 16) "nabc")
   (func (export "filter") (param $ctx i64) (result i32) {body} (i32.const 1)))"""
+IDLE, CALL = "no call, but a built-in", "a call"
 CASES = {
-    "a call": ("", ""),
+    CALL: ("", ""),
     "and reads a parameter": (
         '(import "env" "get_param_i64" (func $get (param i32 i32 i32) (result i32)))',
         "(drop (call $get (i32.const 16) (i32.const 1) (i32.const 32)))",
@@ -71,7 +72,7 @@ def main() -> None:
         sys.exit("the engine is a debug build; its timings say nothing")
     _wasm.keep_buffers()
     idle = Native("lowercase", "document", b'{"field":"absent","ignore_missing":true}')
-    steps = {"no call, but a built-in": Step.native("s", idle)}
+    steps = {IDLE: Step.native("s", idle)}
     steps |= {name: step_of(udf(*parts)) for name, parts in CASES.items()}
     rounds: dict[str, list[float]] = {name: [] for name in steps}
     for n in range(ROUNDS):
@@ -79,10 +80,10 @@ def main() -> None:
             took = measure(each)
             if n:
                 rounds[name].append(took)
-    base = statistics.median(rounds["a call"])
+    base = statistics.median(rounds[CALL])
     for name, values in rounds.items():
         median = statistics.median(values)
-        more = f"   {median - base:+5.0f} ns" if name in CASES and median != base else ""
+        more = "" if name in (IDLE, CALL) else f"   {median - base:+5.0f} ns"
         print(f"{name:<24} {median:5.0f} ns  ({min(values):.0f} to {max(values):.0f}){more}")
 
 

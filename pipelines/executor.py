@@ -169,7 +169,7 @@ class _Run:
             elif self.execution.trace is None and not self._is_late(end):
                 self._together(batch, course, end)
             else:
-                # A trace shows stage after stage.
+                # A trace shows stage after stage, and which of them came too late is said of each.
                 for stage in course.leaves:
                     self._alone(batch, stage, end)
 

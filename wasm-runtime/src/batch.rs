@@ -75,13 +75,13 @@ impl Batch {
     /// Documents that the next stage sees.
     #[getter]
     fn live(&self) -> usize {
-        self.docs.iter().filter(|d| d.active()).count()
+        self.counts().0
     }
 
     /// Documents that ended as errors.
     #[getter]
     fn failed(&self) -> usize {
-        self.docs.iter().filter(|d| matches!(d.state, State::Failed(_))).count()
+        self.counts().1
     }
 
     /// Stage runs so far: a mark for `enter_failed`.

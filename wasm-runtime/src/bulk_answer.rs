@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::action::Op;
 use crate::bulk::{Action, Bulk, Fate};
 use crate::document::Failure;
-use crate::{json, outline};
+use crate::{elements, json, outline};
 
 /// The cluster's answer behind its `took`, where that is all of it that the client is not to see as it is: each action was
 /// forwarded, as one. `None` also for an answer that does not begin as OpenSearch's do.
@@ -84,7 +84,7 @@ fn items_last(text: &[u8]) -> Option<Read> {
     if head.first() != Some(&b'{') || head.contains(&b'\\') || text.get(key + KEY.len()) != Some(&b'[') {
         return None;
     }
-    let (items, end) = outline::elements_to_end(text, key + KEY.len());
+    let (items, end) = elements::elements_to_end(text, key + KEY.len());
     let about = [head.strip_suffix(b",").unwrap_or(head), b"}"].concat();
     (text[end? + 1..].trim_ascii() == b"}").then(|| Read::new(items, &about))
 }
@@ -165,9 +165,9 @@ mod tests {
             r#"{"items":[{}],"errors":true}"#,
             r#"{"errors":true,"items":[{"items":[1,2]}]}"#,
             r#"{"more":{"items":[1]},"items":[2,3]}"#,
-            r#"{"more":[""items":[1]"],"items":[2,3]}"#,
-            r#"{"more":""items":[1]","items":[2,3]}"#,
-            r#"{"a":"items","b":" ,"items":[","items":[4]}"#,
+            r#"{"more":["\"items\":[1]"],"items":[2,3]}"#,
+            r#"{"more":"\"items\":[1]","items":[2,3]}"#,
+            r#"{"a":"items","b":" ,\"items\":[","items":[4]}"#,
             r#"{"a\"items":[1]}"#,
             r#"{"items":[1],"items":[2,3]}"#,
             r#"{"items":5,"items":[2,3]}"#,

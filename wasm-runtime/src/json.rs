@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use memchr::memchr2;
 
-use crate::{java, outline};
+use crate::{elements, java, outline};
 
 /// First index at or after `i` that is not JSON white space.
 pub fn skip_ws(b: &[u8], mut i: usize) -> usize {
@@ -139,7 +139,7 @@ impl Iterator for Entries<'_> {
 
 /// The elements of the array that starts at `start` (its `[`); empty if none does.
 pub fn elements(text: &[u8], start: usize) -> Vec<Range<usize>> {
-    if text.get(start) == Some(&b'[') { outline::elements(text, start) } else { Vec::new() }
+    if text.get(start) == Some(&b'[') { elements::elements(text, start) } else { Vec::new() }
 }
 
 /// Whether a raw key (text between the quotes) spells `name`; escapes only ever make a key longer.

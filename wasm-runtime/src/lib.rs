@@ -17,6 +17,7 @@ mod counted;
 pub mod deadline;
 pub mod document;
 pub mod effect;
+mod elements;
 pub mod error;
 pub mod exact;
 pub mod filter_path;
