@@ -2,8 +2,9 @@
 
 Small documents go through `Batch.run_steps`, as through most pipelines, so that every figure is per document and
 includes what the engine does around the call: the check of the JSON, the deadline, the watch, the fuel, what became of
-the document. What of it is the document's own, a built-in shows that looks for a field which is not there. Figures of
-one run may be compared.
+the document. What of it is the document's own, a built-in shows that looks for a field which is not there. Two rows go
+another way (`Batch.run_udf`, documents checked before): JSON-ABI UDFs, one document a call and many. Figures of one run
+may be compared.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ BODY = b'{"index":{"_index":"i"}}\n{"n":1,"s":"abc"}\n' * DOCUMENTS
 WAT = """(module {imports} (memory (export "memory") 1) (data (i32.const 16) "nabc")
   (func (export "filter") (param $ctx i64) (result i32) {body} (i32.const 1)))"""
 IDLE, CALL = "no call, but a built-in", "a call"
+JSON = """(module (memory (export "memory") 1) (func (export "alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "process") (param i32 i32) (result i64) (i64.const 0)) {many})"""
+BATCH = '(func (export "process_batch") (param i32 i32) (result i64) (i64.const 0))'
+STAGES = {"process alone": "", "process_batch alone": BATCH}
 CASES = {
     CALL: ("", ""),
     "and reads a parameter": (
@@ -45,8 +50,13 @@ CASES = {
 
 
 def udf(imports: str, body: str) -> Udf:
-    """The compiled UDF, metered as every one is."""
-    code = WAT.format(imports=imports, body=body).encode()
+    """The compiled UDF of the field ABI."""
+    return compiled(WAT.format(imports=imports, body=body))
+
+
+def compiled(text: str) -> Udf:
+    """The UDF, metered as every one is."""
+    code = text.encode()
     return Module(code, hashlib.sha256(code).hexdigest()).bind(b'{"n":5}', timeout_ms=100, memory=64 << 20)
 
 
@@ -66,6 +76,15 @@ def measure(step: Step) -> float:
     return (time.thread_time_ns() - before) / DOCUMENTS
 
 
+def measure_stage(of: Udf) -> float:
+    """The same for a UDF that goes over the batch by itself, without the check of the documents."""
+    batch = Bulk(BODY).batch([0])
+    batch.check("p")
+    before = time.thread_time_ns()
+    batch.run_udf(of, Deadline(), abort=True, pipeline="p", stage="s")
+    return (time.thread_time_ns() - before) / DOCUMENTS
+
+
 def main() -> None:
     """Runs the cases in turn and prints medians."""
     if _wasm.DEBUG_BUILD:
@@ -74,16 +93,18 @@ def main() -> None:
     idle = Native("lowercase", "document", b'{"field":"absent","ignore_missing":true}')
     steps = {IDLE: Step.native("s", idle)}
     steps |= {name: step_of(udf(*parts)) for name, parts in CASES.items()}
-    rounds: dict[str, list[float]] = {name: [] for name in steps}
+    stages = {name: compiled(JSON.format(many=many)) for name, many in STAGES.items()}
+    rounds: dict[str, list[float]] = {name: [] for name in (*steps, *stages)}
     for n in range(ROUNDS):
-        for name, each in steps.items():
-            took = measure(each)
-            if n:
-                rounds[name].append(took)
+        took = {name: measure(each) for name, each in steps.items()}
+        took |= {name: measure_stage(each) for name, each in stages.items()}
+        if n:
+            for name, each in took.items():
+                rounds[name].append(each)
     base = statistics.median(rounds[CALL])
     for name, values in rounds.items():
         median = statistics.median(values)
-        more = "" if name in (IDLE, CALL) else f"   {median - base:+5.0f} ns"
+        more = "" if name in (IDLE, CALL, *STAGES) else f"   {median - base:+5.0f} ns"
         print(f"{name:<24} {median:5.0f} ns  ({min(values):.0f} to {max(values):.0f}){more}")
 
 

@@ -2,6 +2,7 @@
  *
  * Field ABI:  HEADRACE_EXPORT("filter") int filter(long long ctx) { ... }        keep (1) or drop (0) a document
  * JSON ABI:   HEADRACE_EXPORT("process") long long process(char *doc, int len)   return answer(text, len), or 0 = unchanged
+ *             HEADRACE_EXPORT("process_batch"): optional, the same for many documents, each behind its length
  */
 #ifndef HEADRACE_H
 #define HEADRACE_H
@@ -48,5 +49,14 @@ HEADRACE_EXPORT("alloc") void *alloc(int len) {
 }
 
 static inline i64 answer(const void *text, int len) { return ((i64)(unsigned long)text << 32) | (unsigned int)len; }
+
+/* Texts of process_batch: four bytes of length, lowest first and anywhere in memory, then the text. */
+enum { PREFIX = 4 };
+static inline int text_length(const char *at) {
+    int len;
+    __builtin_memcpy(&len, at, PREFIX);
+    return len;
+}
+static inline void put_length(char *at, int len) { __builtin_memcpy(at, &len, PREFIX); }
 #endif
 #endif

@@ -3,7 +3,6 @@
 //! A batch is a whole `_bulk`, one document, one search body or one response. Python decides per stage (policy, deadline,
 //! statistics); the loops over documents are here and run without the GIL.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyIndexError, PyValueError};
@@ -15,7 +14,7 @@ use crate::condition::Condition;
 use crate::contract::Contract;
 use crate::deadline::{Deadline, within};
 use crate::document::{Desk, Doc, Kind, Meta, State, Text, text_of};
-use crate::effect::{Pass, Terms, name_of};
+use crate::effect::{Effect, Pass, Terms, name_of};
 use crate::error::Fault;
 use crate::lane::{self, Counts, Job, Labour, Lane, Planned, Question, Step, Task};
 use crate::metadata::Wide;
@@ -24,7 +23,7 @@ use crate::native::Native;
 use crate::runtime::guard_signals;
 use crate::stats::StageRun;
 use crate::watchdog::now_ns;
-use crate::work::{Runner, Work};
+use crate::work::{Given, Runner, Work};
 use crate::{hits, levels, valid};
 
 /// Documents, and bytes of them, that go into a UDF in one call where it takes many.
@@ -200,7 +199,8 @@ impl Batch {
             self.own_texts();
             let body = Arc::clone(&self.body);
             let (mut work, wide) = (Work::new(&runner), metadata.then_some(Wide::UDF));
-            if !runner.udf.batched() {
+            let several = || self.docs.iter().filter(|doc| doc.active()).nth(1).is_some();
+            if !(runner.udf.interpreted() || udf.batched() && several()) {
                 let lane = Lane::new(terms, None, Labour::Udf { work, contract: &contract, wide });
                 return lane::alone(lane, &body, &mut self.docs);
             }
@@ -430,55 +430,70 @@ impl Batch {
         let body = Arc::clone(&self.body);
         let mut desk = Desk::new(&body);
         let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
-        let mut active: Vec<usize> = (0..self.docs.len()).filter(|i| self.docs[*i].active()).collect();
-        while !active.is_empty() {
-            let mut size = 0;
-            let count = active.iter().take(CHUNK_DOCUMENTS).take_while(|i| {
-                size += self.text(&self.docs[**i]).len();
-                size <= CHUNK_BYTES
-            });
-            let chunk: Vec<usize> = active.drain(..count.count().max(1)).collect();
-            let widened: Vec<Result<Cow<'_, [u8]>, Fault>> = chunk
-                .iter()
-                .map(|i| {
-                    let doc = &self.docs[*i];
-                    let text = text_of(&body, &doc.text);
-                    wide.map_or(Ok(Cow::Borrowed(text)), |wide| wide.widened(text, &doc.meta).map(Cow::Owned))
-                })
-                .collect();
-            let given: Vec<(&[u8], &Meta)> = chunk
-                .iter()
-                .zip(&widened)
-                .filter_map(|(i, text)| text.as_ref().ok().map(|text| (text.as_ref(), &self.docs[*i].meta)))
-                .collect();
-            let mut results = work.call_many(&given, chunk[0], &mut pass.run).into_iter();
-            let mut effects = Vec::with_capacity(chunk.len());
-            for text in &widened {
-                effects.push(match text {
-                    Err(fault) => Err(fault.clone()),
-                    Ok(text) => results
-                        .next()
-                        .unwrap_or_else(|| Err(Fault::result("the UDF gave no result")))
-                        .and_then(|g| contract.apply(text, g.output, None).map(|effect| (effect, g.ctx))),
-                });
-            }
-            drop(widened);
-            for (at, effect) in chunk.into_iter().zip(effects) {
-                let doc = &mut self.docs[at];
-                let effect = effect.map(|(effect, ctx)| {
-                    if let Some(ctx) = ctx {
-                        doc.meta.take_ctx(ctx);
+        let mut chunk: Vec<usize> = Vec::with_capacity(CHUNK_DOCUMENTS);
+        let (mut next, mut size) = (0, 0);
+        loop {
+            while let Some(doc) = self.docs.get(next).filter(|_| chunk.len() < CHUNK_DOCUMENTS) {
+                if doc.active() {
+                    size += desk.text_len(doc);
+                    if size > CHUNK_BYTES && !chunk.is_empty() {
+                        break;
                     }
-                    effect
-                });
+                    chunk.push(next);
+                }
+                next += 1;
+            }
+            if chunk.is_empty() {
+                break;
+            }
+            let text = |i: usize| text_of(&body, &self.docs[i].text);
+            // With metadata as members, where they are to be seen.
+            let shown: Option<Vec<Result<Vec<u8>, Fault>>> =
+                wide.map(|wide| chunk.iter().map(|i| wide.widened(text(*i), &self.docs[*i].meta)).collect());
+            let given: Vec<(&[u8], &Meta)> = match &shown {
+                None => chunk.iter().map(|i| (text(*i), &self.docs[*i].meta)).collect(),
+                Some(shown) => {
+                    let shown = chunk.iter().zip(shown);
+                    shown.filter_map(|(i, text)| Some((text.as_deref().ok()?, &self.docs[*i].meta))).collect()
+                }
+            };
+            let mut results = work.call_many(&given, chunk[0], &mut pass.run).into_iter();
+            let mut shown = shown.map(Vec::into_iter);
+            for at in chunk.drain(..) {
+                let doc = &mut self.docs[at];
+                let mut result = || results.next().unwrap_or_else(|| Err(Fault::result("the UDF gave no result")));
+                let effect = match shown.as_mut().and_then(Iterator::next) {
+                    Some(text) => text.and_then(|text| taken_over(contract, result()?, &text, &mut doc.meta)),
+                    None => match result() {
+                        Ok(given) if given.is_nothing() => {
+                            pass.run.documents += 1;
+                            continue;
+                        }
+                        Ok(given) => taken_over(contract, given, text_of(&body, &doc.text), &mut doc.meta),
+                        Err(fault) => Err(fault),
+                    },
+                };
                 if let Some(parts) = pass.settle(&mut desk, doc, at, effect) {
                     expanded.push((at, parts));
                 }
             }
+            size = 0;
         }
         lane::put_in_place(&mut self.docs, expanded);
         pass.run
     }
+}
+
+/// What the answer of a UDF that takes many documents means for one of them; its context is written at once.
+///
+/// # Errors
+/// As [`Contract::apply`].
+fn taken_over(contract: &Contract, given: Given, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    let effect = contract.apply(text, given.output, None)?;
+    if let Some(ctx) = given.ctx {
+        meta.take_ctx(ctx);
+    }
+    Ok(effect)
 }
 
 /// What an answer of `udf` means for the documents of a batch.

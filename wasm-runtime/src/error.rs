@@ -49,6 +49,11 @@ impl Fault {
         Self::new(429, "udf_timeout_exception", reason)
     }
 
+    /// Whether time or fuel ran out.
+    pub fn is_timeout(&self) -> bool {
+        self.kind == "udf_timeout_exception"
+    }
+
     pub fn deadline() -> Self {
         Self::timeout("the deadline of the stage or pipeline has passed")
     }

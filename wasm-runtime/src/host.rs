@@ -140,6 +140,11 @@ impl Host {
         });
     }
 
+    /// Whether a document is in work: not while a sandbox starts, nor in a call that many share.
+    fn in_work(&self) -> bool {
+        !self.doc.is_null()
+    }
+
     pub fn meta(&self) -> Option<&Meta> {
         // SAFETY: as above.
         unsafe { self.meta.as_ref() }
@@ -285,12 +290,15 @@ fn log_plain(env: Env<'_>, ptr: i32, len: i32) -> Result<(), RuntimeError> {
 /// Room that a document gets when a UDF changes it first, for what it adds later.
 const ROOM: usize = 128;
 
-/// Replaces the field by the raw JSON `value`: 1 = written, 0 = the path leads through something else.
+/// Replaces the field by the raw JSON `value`: 1 = written, 0 = the path leads through something else, or no document is in work.
 fn put(env: &mut Env<'_>, ptr: i32, len: i32, value: &[u8]) -> Result<i32, RuntimeError> {
     let guest = Guest::of(env);
     let path = guest.path(ptr, len)?;
     let text = guest.host.text();
     guest.host.charge(text.len() + value.len());
+    if !guest.host.in_work() {
+        return Ok(0);
+    }
     let Ok(edit) = json::change(text, &path, value) else { return Ok(0) };
     env.data_mut().change(edit);
     Ok(1)
@@ -344,13 +352,14 @@ fn get_ctx_json(env: Env<'_>, ptr: i32, len: i32, out: i32, cap: i32) -> Result<
 /// Largest context that UDFs may write for one document, in bytes.
 pub const MAX_CTX: usize = 64 << 10;
 
-/// Writes a member of the document's context: 1 = written, 0 = not JSON, or the context would grow over its limit.
+/// Writes a member of the document's context: 1 = written, 0 = not JSON, the context would grow over its limit, or no document
+/// is in work.
 fn set_ctx_json(mut env: Env<'_>, ptr: i32, len: i32, vp: i32, vl: i32) -> Result<i32, RuntimeError> {
     let key = Guest::of(&env).name(ptr, len)?.to_owned();
     let value = read(&env, vp, vl)?;
     let mut meta = Meta { ctx: Some(env.data().ctx().to_vec()), ..Meta::default() };
     env.data().charge(meta.ctx().len() + value.len());
-    if valid::check(&value).is_err() || meta.ctx().len() + value.len() > MAX_CTX {
+    if !env.data().in_work() || valid::check(&value).is_err() || meta.ctx().len() + value.len() > MAX_CTX {
         return Ok(0);
     }
     meta.put_ctx(&key, value.trim_ascii());

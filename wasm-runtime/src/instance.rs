@@ -18,8 +18,8 @@ use crate::watchdog::{Ended, Guard};
 /// How a module wants to be called; found from its exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Abi {
-    /// `process(ptr, len) -> i64` over JSON text.
-    Json,
+    /// `process(ptr, len) -> i64` over JSON text; `many`: and `process_batch`, over many texts.
+    Json { many: bool },
     /// `entry(ctx: i64) -> number` with host functions for the fields.
     Field(Answer),
     /// An interpreter of ours: `load(configuration)`, `run(documents)` (guests/).
@@ -52,6 +52,8 @@ pub(crate) enum Entry {
     Json {
         alloc: TypedFunction<i32, i32>,
         process: TypedFunction<(i32, i32), i64>,
+        /// The same for many documents in one call.
+        many: Option<TypedFunction<(i32, i32), i64>>,
         dealloc: Option<TypedFunction<(i32, i32), ()>>,
         buffer: Option<(i32, i32)>,
     },
@@ -280,23 +282,10 @@ impl Sandbox {
     }
 
     fn call_json(&mut self, doc: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
-        let Entry::Json { alloc, process, dealloc, buffer } = &self.entry else { return Ok(None) };
-        let (alloc, process, dealloc) = (alloc.clone(), process.clone(), dealloc.clone());
+        let Entry::Json { process, .. } = &self.entry else { return Ok(None) };
+        let process = process.clone();
         let len = i32::try_from(doc.len()).map_err(|_| Fault::memory("a document over 2 GiB"))?;
-        let at = match *buffer {
-            Some((at, capacity)) if capacity >= len => at,
-            old => {
-                if let (Some((at, capacity)), Some(dealloc)) = (old, &dealloc) {
-                    dealloc.call(&mut self.store, at, capacity)?;
-                }
-                let capacity = (len.max(512) as u32).next_power_of_two().min(i32::MAX as u32) as i32;
-                let at = alloc.call(&mut self.store, capacity)?;
-                if let Entry::Json { buffer, .. } = &mut self.entry {
-                    *buffer = Some((at, capacity));
-                }
-                at
-            }
-        };
+        let at = self.input_buffer(len)?;
         self.write(at, doc)?;
         let answer = process.call(&mut self.store, at, len)? as u64;
         if answer == 0 {
@@ -309,10 +298,37 @@ impl Sandbox {
             );
         }
         let text = self.read(ptr, len)?;
-        if let Some(dealloc) = dealloc {
+        self.forget_answer(ptr, len)?;
+        Ok(Some(text))
+    }
+
+    /// The buffer for the input of a JSON UDF, kept from call to call, with room for `len` bytes.
+    #[inline(always)]
+    pub(crate) fn input_buffer(&mut self, len: i32) -> Result<i32, Failure> {
+        match &self.entry {
+            Entry::Json { buffer: Some((at, capacity)), .. } if *capacity >= len => Ok(*at),
+            _ => self.larger_buffer(len),
+        }
+    }
+
+    fn larger_buffer(&mut self, len: i32) -> Result<i32, Failure> {
+        let Entry::Json { alloc, dealloc, buffer, .. } = &mut self.entry else { return Ok(0) };
+        if let (Some((at, capacity)), Some(dealloc)) = (buffer.take(), dealloc) {
+            dealloc.call(&mut self.store, at, capacity)?;
+        }
+        let capacity = (len.max(512) as u32).next_power_of_two().min(i32::MAX as u32) as i32;
+        let at = alloc.call(&mut self.store, capacity)?;
+        *buffer = Some((at, capacity));
+        Ok(at)
+    }
+
+    /// Tells a JSON UDF that its answer has been read.
+    #[inline(always)]
+    pub(crate) fn forget_answer(&mut self, ptr: usize, len: usize) -> Result<(), Failure> {
+        if let Entry::Json { dealloc: Some(dealloc), .. } = &self.entry {
             dealloc.call(&mut self.store, ptr as i32, len as i32)?;
         }
-        Ok(Some(text))
+        Ok(())
     }
 
     pub(crate) fn read(&self, ptr: usize, len: usize) -> Result<Vec<u8>, Fault> {
@@ -325,13 +341,15 @@ impl Sandbox {
 
     pub(crate) fn write(&mut self, at: i32, bytes: &[u8]) -> Result<(), Fault> {
         let written = self.memory.view(&self.store).write(u64::from(at as u32), bytes);
-        match written {
-            Ok(()) => Ok(()),
-            Err(_) if self.growth_refused() => Err(self.memory_fault()),
-            Err(_) => {
-                Err(Fault::trap(format!("alloc({}) answered {}, outside the UDF's memory", bytes.len(), at as u32)))
-            }
+        written.map_err(|_| self.lost(at, bytes.len()))
+    }
+
+    /// Why so many bytes cannot be written where `alloc` said.
+    pub(crate) fn lost(&mut self, at: i32, len: usize) -> Fault {
+        if self.growth_refused() {
+            return self.memory_fault();
         }
+        Fault::trap(format!("alloc({len}) answered {}, outside the UDF's memory", at as u32))
     }
 
     fn flag(&mut self, name: &str) -> bool {
@@ -410,13 +428,19 @@ fn find_fuel(store: &mut Store, instance: &Instance) -> Result<*mut u64, Fault> 
     Ok(address)
 }
 
+/// The function that does what `entry` does, for many documents.
+pub fn of_many(entry: &str) -> String {
+    format!("{entry}_batch")
+}
+
 fn bind_entry(store: &Store, instance: &Instance, abi: Abi, entry: &str) -> Result<Entry, String> {
     let exports = &instance.exports;
     let fail = |e: wasmer::ExportError| e.to_string();
     Ok(match abi {
-        Abi::Json => Entry::Json {
+        Abi::Json { many } => Entry::Json {
             alloc: exports.get_typed_function(store, "alloc").map_err(fail)?,
             process: exports.get_typed_function(store, entry).map_err(fail)?,
+            many: many.then(|| exports.get_typed_function(store, &of_many(entry))).transpose().map_err(fail)?,
             dealloc: exports.get_typed_function(store, "dealloc").ok(),
             buffer: None,
         },

@@ -12,6 +12,7 @@ use crate::host::MAX_CTX;
 use crate::instance::{Entry, Failure, Language, Output, Sandbox};
 use crate::interrupt::Interrupt;
 use crate::limits::{INTERPRETER_BOOT_FUEL, LOAD_NS};
+use crate::many::Answered;
 use crate::watchdog::{Deadline, Ended, Guard, now_ns};
 use crate::work::Given;
 use crate::{json, valid};
@@ -20,17 +21,6 @@ use crate::{json, valid};
 const BARE: u32 = 1 << 31;
 /// The longest input, in bytes, for which the guest keeps a buffer.
 const KEPT_BUFFER: i32 = 64 << 10;
-
-/// What a call over several documents gave.
-pub struct CalledMany {
-    /// One for each document, fewer if the call was interrupted; or why the call itself failed.
-    pub results: Result<Vec<Result<Given, Fault>>, Fault>,
-    /// Why the document after the last one of `results` has none.
-    pub interrupted: Option<Fault>,
-    pub fuel: u64,
-    pub logs: Vec<crate::host::LogLine>,
-    pub ended: Ended,
-}
 
 impl Sandbox {
     /// Starts the interpreter.
@@ -105,50 +95,13 @@ impl Sandbox {
             }
             Err(Failure::Answer(fault)) => Err(fault),
             Err(Failure::Guest(error)) => Err(match self.blame(&error, Ended::No) {
-                fault if fault.kind == "udf_timeout_exception" => Fault::timeout("the code takes too long to load"),
+                fault if fault.is_timeout() => Fault::timeout("the code takes too long to load"),
                 fault => fault,
             }),
         }
     }
 
-    /// Runs the UDF on documents. `guard` watches the call, which has the time and fuel of one document.
-    pub fn call_many(&mut self, docs: &[(&[u8], &Meta)], pipeline: &str, guard: &Guard, fuel: u64) -> CalledMany {
-        self.calls += 1;
-        self.set_fuel(fuel);
-        let log = self.limits.log * docs.len();
-        let host = self.env.as_mut(&mut self.store);
-        host.log_budget = log;
-        guard.begin();
-        let raw = self.run_documents(docs, pipeline);
-        let ended = guard.end();
-        let logs = std::mem::take(&mut self.env.as_mut(&mut self.store).log);
-        let used = fuel.saturating_sub(self.fuel_left());
-        let mut interrupted = None;
-        let results = raw.map_err(|failure| {
-            self.broken = true;
-            match failure {
-                Failure::Guest(error) => self.blame(&error, ended),
-                Failure::Answer(fault) => fault,
-            }
-        });
-        let results = results.map(|answered| {
-            interrupted = answered.interrupted.map(|place| self.interruption(ended, &place));
-            self.broken |= answered.spent;
-            answered.results
-        });
-        CalledMany { results, interrupted, fuel: used, logs, ended }
-    }
-
-    fn interruption(&self, ended: Ended, place: &str) -> Fault {
-        let fault = match ended {
-            Ended::Batch => Fault::deadline(),
-            Ended::Cancelled => Fault::cancelled(),
-            Ended::Call | Ended::No => self.timeout_fault(),
-        };
-        Fault { reason: format!("{}{place}", fault.reason), ..fault }
-    }
-
-    fn run_documents(&mut self, docs: &[(&[u8], &Meta)], pipeline: &str) -> Result<Answered, Failure> {
+    pub(crate) fn run_documents(&mut self, docs: &[(&[u8], &Meta)], pipeline: &str) -> Result<Answered, Failure> {
         let Entry::Interpreter { run, one, language, .. } = &self.entry else {
             return Err(Fault::trap("not a UDF of an interpreter").into());
         };
@@ -239,15 +192,6 @@ fn payload(docs: &[(&[u8], &Meta)], pipeline: Option<&str>) -> Vec<u8> {
     }
     out.extend_from_slice(b"]]");
     out
-}
-
-/// What the guest answered.
-struct Answered {
-    results: Vec<Result<Given, Fault>>,
-    /// Where the UDF was when it was interrupted, as words; fewer results than documents then.
-    interrupted: Option<String>,
-    /// Whether the interpreter cannot serve the next call.
-    spent: bool,
 }
 
 /// The parts of the guest's answer, `[[results], {position: error}, [contexts] or null]`, and where it was interrupted.

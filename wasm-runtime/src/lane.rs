@@ -67,7 +67,7 @@ impl Step {
         merge: bool,
         metadata: bool,
     ) -> Option<Self> {
-        if udf.get().inner.batched() {
+        if udf.get().batched() {
             return None;
         }
         let job = Job::Udf { udf, processor: processor.to_owned(), target_field, merge, metadata };

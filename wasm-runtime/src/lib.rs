@@ -32,6 +32,7 @@ pub mod json;
 pub mod lane;
 pub mod levels;
 pub mod limits;
+pub mod many;
 pub mod metadata;
 pub mod module;
 pub mod native;

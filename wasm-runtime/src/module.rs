@@ -9,7 +9,7 @@ use wasmer::{ExternType, FunctionEnv, FunctionType, Store, Type};
 
 use crate::error::{Fault, ModuleError};
 use crate::host::{Host, link};
-use crate::instance::{Abi, Answer, Language, Plan, Sandbox};
+use crate::instance::{Abi, Answer, Language, Plan, Sandbox, of_many};
 use crate::limits::Limits;
 use crate::runtime::{self, Compiled, MAX_MODULE, capped, points_per_ns};
 use crate::snapshot::{self, Snapshot};
@@ -60,7 +60,7 @@ impl Module {
     #[getter]
     fn abi(&self) -> &'static str {
         match self.abi {
-            Abi::Json => "json",
+            Abi::Json { .. } => "json",
             Abi::Field(_) => "field",
             Abi::Interpreter(Language::Python) => "python",
             Abi::Interpreter(Language::JavaScript) => "javascript",
@@ -187,7 +187,13 @@ fn find_abi(module: &wasmer::Module, entry: Option<String>) -> Result<(Abi, Stri
     };
     if ty == json {
         if has_alloc {
-            return Ok((Abi::Json, name));
+            let many = of_many(&name);
+            return match function(&many) {
+                Some(ty) if ty != json => Err(format!(
+                    "function [{many}] is {ty}: what takes many documents in a call is (i32, i32) -> i64 (docs/udf-abi.md)"
+                )),
+                found => Ok((Abi::Json { many: found.is_some() }, name)),
+            };
         }
         return Err("the module exports no [alloc(i32) -> i32], which the JSON ABI needs".to_owned());
     }
@@ -292,8 +298,8 @@ impl UdfInner {
         Snapshot::take(&started.memory, &started.store).ok()
     }
 
-    /// Whether it takes many documents in one call.
-    pub fn batched(&self) -> bool {
+    /// Whether it is in a language that an interpreter of ours runs.
+    pub fn interpreted(&self) -> bool {
         self.abi.interpreted()
     }
 
@@ -328,6 +334,17 @@ pub struct Udf {
     pub isolate: bool,
     /// A new sandbox for every batch.
     pub fresh: bool,
+}
+
+impl Udf {
+    /// Whether it takes many documents in one call.
+    pub fn batched(&self) -> bool {
+        match self.inner.abi {
+            Abi::Interpreter(_) => true,
+            Abi::Json { many } => many && !self.isolate,
+            Abi::Field(_) => false,
+        }
+    }
 }
 
 #[pymethods]

@@ -8,12 +8,21 @@ use crate::effect::Effect;
 use crate::error::Fault;
 use crate::host::LogLine;
 use crate::instance::{Output, Sandbox};
+use crate::limits::PAGE;
+use crate::many::PREFIX;
 use crate::module::UdfInner;
 use crate::stats::{LOG_LINES, StageRun};
-use crate::watchdog::{self, Ended, Guard};
+use crate::watchdog::{self, Ended, Guard, now_ns};
 
 /// Every so many calls under one guard, and before the first, the deadline is asked of the clock; else of the watchdog.
 const CLOCK_EVERY: usize = 64;
+
+/// Documents in the first call of `process_batch`, and by how much the next one may be larger.
+const FIRST_TOGETHER: usize = 16;
+const GROWTH: usize = 4;
+/// What part of the time of one document a call of `process_batch` should take, and its input of the sandbox's memory.
+const SHARE_OF_TIME: u64 = 4;
+const SHARE_OF_MEMORY: usize = 16;
 
 /// A UDF and the bounds of its stage.
 pub struct Runner {
@@ -38,6 +47,18 @@ pub struct Given {
     pub ctx: Option<Vec<u8>>,
 }
 
+impl Given {
+    /// What leaves the document as it is.
+    pub fn unchanged() -> Self {
+        Self { output: Output::Json(None), ctx: None }
+    }
+
+    /// Whether it leaves the document as it is.
+    pub fn is_nothing(&self) -> bool {
+        matches!(self, Self { output: Output::Json(None), ctx: None })
+    }
+}
+
 /// A sandbox under watch. The guard goes first: it must not outlive the memory that it watches.
 struct Running {
     guard: Guard,
@@ -52,11 +73,13 @@ pub struct Work<'r> {
     running: Option<Box<Running>>,
     /// Why no sandbox can be made at all.
     hopeless: Option<Fault>,
+    /// How many documents one call of `process_batch` takes at most.
+    together: usize,
 }
 
 impl<'r> Work<'r> {
     pub fn new(runner: &'r Runner) -> Self {
-        Self { runner, running: None, hopeless: None }
+        Self { runner, running: None, hopeless: None, together: FIRST_TOGETHER }
     }
 
     /// One document through the UDF, and what its answer means by the `contract`; a sandbox that has served before is not
@@ -97,18 +120,63 @@ impl<'r> Work<'r> {
     /// Documents through a UDF that takes many in one call; one that ends the call is found by calling for each alone.
     pub fn call_many(&mut self, docs: &[(&[u8], &Meta)], at: usize, run: &mut StageRun) -> Vec<Result<Given, Fault>> {
         let mut done: Vec<Result<Given, Fault>> = Vec::with_capacity(docs.len());
-        while docs.len() - done.len() > 1 && !self.runner.isolate {
-            let Ok(results) = self.call_together(&docs[done.len()..], at, run) else { break };
+        while done.len() < docs.len() {
+            let left = &docs[done.len()..];
+            let docs = &left[..self.fitting(left)];
+            // Alone goes the one at which a call was interrupted, which may have had the rest of the time of all, and each of
+            // those whose call failed.
+            let (results, alone) = match docs {
+                [_] => (Vec::new(), 1),
+                _ => self.call_paced(docs, at, run).map_or_else(|_| (Vec::new(), docs.len()), |results| (results, 1)),
+            };
+            let rest = &docs[results.len()..];
             done.extend(results);
-            if let Some(interrupted) = docs.get(done.len()) {
-                // It may have had the rest of the time of all; alone it has its own.
-                done.push(self.call_alone(interrupted, at, run));
+            for doc in rest.iter().take(alone) {
+                done.push(self.call_alone(doc, at, run));
             }
         }
-        for doc in &docs[done.len()..] {
-            done.push(self.call_alone(doc, at, run));
-        }
         done
+    }
+
+    /// How many of the documents the next call takes. A compiled UDF cannot be interrupted so that what it has done is kept: its
+    /// calls begin small, and grow as far as the time of one document allows ([`Self::call_paced`]).
+    fn fitting(&self, docs: &[(&[u8], &Meta)]) -> usize {
+        let udf = &self.runner.udf;
+        if self.runner.isolate {
+            return 1;
+        }
+        if udf.interpreted() {
+            return docs.len();
+        }
+        let room = udf.limits.memory_pages as usize * PAGE as usize / SHARE_OF_MEMORY;
+        let mut size = 0;
+        let fitting = docs.iter().take(self.together).take_while(|(text, _)| {
+            size += PREFIX + text.len();
+            size <= room
+        });
+        fitting.count().max(1)
+    }
+
+    /// [`Self::call_together`]; by its time the next call takes more documents, or fewer. After one that ran out of time all
+    /// others of this batch go alone.
+    fn call_paced(
+        &mut self,
+        docs: &[(&[u8], &Meta)],
+        at: usize,
+        run: &mut StageRun,
+    ) -> Result<Vec<Result<Given, Fault>>, Fault> {
+        let begun = now_ns();
+        let results = self.call_together(docs, at, run);
+        let (taken, share) = ((now_ns() - begun).max(1), self.runner.udf.limits.timeout_ns / SHARE_OF_TIME);
+        self.together = match &results {
+            Ok(_) => {
+                let affordable = u128::from(share) * docs.len() as u128 / u128::from(taken);
+                usize::try_from(affordable).unwrap_or(usize::MAX).clamp(2, self.together.saturating_mul(GROWTH))
+            }
+            Err(fault) if fault.is_timeout() => 1,
+            Err(_) => self.together,
+        };
+        results
     }
 
     fn call_alone(&mut self, doc: &(&[u8], &Meta), at: usize, run: &mut StageRun) -> Result<Given, Fault> {
@@ -123,10 +191,11 @@ impl<'r> Work<'r> {
         at: usize,
         run: &mut StageRun,
     ) -> Result<Vec<Result<Given, Fault>>, Fault> {
+        let fuel = self.runner.fuel.saturating_mul(docs.len() as u64);
         let mut again = false;
         loop {
             let mut running = self.begin()?;
-            let called = running.sandbox.call_many(docs, &self.runner.pipeline, &running.guard, self.runner.fuel);
+            let called = running.sandbox.call_many(docs, &self.runner.pipeline, &running.guard, fuel);
             run.fuel += if self.runner.udf.metered { called.fuel } else { 0 };
             let (broken, served_before) = self.end(running, called.logs, at, run);
             if broken && docs.len() == 1 && served_before && called.ended == Ended::No {
