@@ -224,6 +224,8 @@ class Module:
         merge: bool = False,
         isolate: bool = False,
         fresh: bool = False,
+        real_clock: bool = False,
+        real_random: bool = False,
     ) -> Udf: ...
 
 @final

@@ -83,3 +83,16 @@ PARAMETER = field_udf(
     data='(data (i32.const 0) "tag") (data (i32.const 8) "p")',
 )
 """Writes its parameter `tag` into the field `p`; drops the document without one."""
+
+_WASI = """(import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+  (import "env" "set_field_i64" (func $set (param i64 i32 i32 i64) (result i32)))"""
+LOOKS = field_udf(
+    """(if (call $clock (i32.const 0) (i64.const 0) (i32.const 64)) (then (unreachable)))
+    (if (call $random (i32.const 72) (i32.const 8)) (then (unreachable)))
+    (drop (call $set (local.get $ctx) (i32.const 0) (i32.const 1) (i64.load (i32.const 64))))
+    (call $set (local.get $ctx) (i32.const 1) (i32.const 1) (i64.load (i32.const 72)))""",
+    imports=_WASI,
+    data='(data (i32.const 0) "tr")',
+)
+"""Writes the time into `t` and eight random bytes into `r`."""

@@ -147,6 +147,8 @@ class Catalog:
                 merge=manifest.merge,
                 isolate=manifest.isolation == "document",
                 fresh=manifest.isolation == "request",
+                real_clock=manifest.clock == "real",
+                real_random=manifest.random == "real",
             )
         except ModuleError as error:
             raise InvalidError(str(error)) from None

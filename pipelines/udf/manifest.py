@@ -55,6 +55,8 @@ class Manifest(Strict, frozen=True, kw_only=True):
     """A version of a UDF, without its code.
 
     `metadata`: documents show `_index`, `_id`, `_routing` and `_ctx` as members, and the UDF may change them.
+    `clock`, `random`: what a compiled UDF gets by WASI; absent = `counted`, `seeded`, the same in every sandbox.
+    Interpreted ones always have the real ones.
     """
 
     name: str
@@ -67,6 +69,8 @@ class Manifest(Strict, frozen=True, kw_only=True):
     merge: bool = False
     metadata: bool = False
     isolation: Literal["document", "request", "instance"] = "instance"
+    clock: Literal["counted", "real"] | None = None
+    random: Literal["seeded", "real"] | None = None
     limits: LimitsConfig = LimitsConfig()
     tags: list[str] = []
     category: str = ""
@@ -191,6 +195,9 @@ def validate(manifest: Manifest) -> None:
     check_language(manifest.language)
     if manifest.version and not VERSION.fullmatch(manifest.version):
         raise InvalidError(f"[{manifest.version}] does not match {VERSION.pattern}", "version")
+    for field, value in (("clock", manifest.clock), ("random", manifest.random)):
+        if manifest.interpreted and value not in (None, "real"):
+            raise InvalidError(f"a UDF in {manifest.language} always has the real one; leave [{field}] out", field)
     limits = manifest.limits
     if limits.timeout is not None:
         units.seconds(limits.timeout, "limits.timeout")

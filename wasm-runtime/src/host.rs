@@ -12,6 +12,7 @@ use crate::document::Meta;
 use crate::guest::{Env, Guest, read};
 use crate::json::Edit;
 use crate::outline::Outline;
+use crate::wasi::Real;
 use crate::{json, valid};
 
 /// One line that a UDF logged.
@@ -54,8 +55,7 @@ pub struct Host {
     pub log_budget: usize,
     pub random: u64,
     pub clock_ns: u64,
-    /// An interpreter sees the time (in whole milliseconds) and true randomness; other guests a count and a fixed seed.
-    pub real: bool,
+    pub real: Real,
 }
 
 // SAFETY: the raw pointers are set for the time of one call by the thread that makes it, and cleared after it.
@@ -77,7 +77,7 @@ impl Host {
             log_budget: 0,
             random: 0x9e37_79b9_7f4a_7c15,
             clock_ns: 1_000_000_000,
-            real: false,
+            real: Real::default(),
         }
     }
 

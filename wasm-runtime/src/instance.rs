@@ -13,6 +13,7 @@ use crate::host::{Changed, Host, LogLine, link};
 use crate::interrupt::Interrupt;
 use crate::limits::{BOOT_FUEL, GROW_FAILED, Limits};
 use crate::snapshot::Snapshot;
+use crate::wasi::Real;
 use crate::watchdog::{Ended, Guard};
 
 /// How a module wants to be called; found from its exports.
@@ -98,6 +99,7 @@ pub struct Plan<'a> {
     pub entry: &'a str,
     pub params: &'a Arc<[u8]>,
     pub limits: Limits,
+    pub real: Real,
 }
 
 pub struct Sandbox {
@@ -151,10 +153,10 @@ impl Sandbox {
     }
 
     fn instantiated(plan: &Plan<'_>) -> Result<Self, Fault> {
-        let Plan { engine, module, abi, entry, params, limits } = *plan;
+        let Plan { engine, module, abi, entry, params, limits, real } = *plan;
         let mut store = Store::new(engine.clone());
         let mut host = Host::new(Arc::clone(params));
-        host.real = abi.interpreted();
+        host.real = real;
         let env = FunctionEnv::new(&mut store, host);
         let imports = link(&mut store, &env, module).map_err(Fault::trap)?;
         let instance = Instance::new(&mut store, module, &imports).map_err(|e| match e {

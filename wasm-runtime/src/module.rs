@@ -13,6 +13,7 @@ use crate::instance::{Abi, Answer, Language, Plan, Sandbox, of_many};
 use crate::limits::Limits;
 use crate::runtime::{self, Compiled, MAX_MODULE, capped, points_per_ns};
 use crate::snapshot::{self, Snapshot};
+use crate::wasi::Real;
 
 /// What an interpreter may take to start, in pages of 64 KiB and bytes of stack.
 const SNAPSHOT_PAGES: u32 = 1024;
@@ -95,7 +96,7 @@ impl Module {
 
     /// The module with parameters (a JSON object) and limits, with a pool of sandboxes of its own.
     #[pyo3(signature = (parameters, *, timeout_ms, memory, fuel=None, output=8 << 20, log=4096, stack=1 << 20,
-                        merge=false, isolate=false, fresh=false))]
+                        merge=false, isolate=false, fresh=false, real_clock=false, real_random=false))]
     #[allow(clippy::too_many_arguments)]
     fn bind(
         slf: &Bound<'_, Self>,
@@ -109,6 +110,8 @@ impl Module {
         merge: bool,
         isolate: bool,
         fresh: bool,
+        real_clock: bool,
+        real_random: bool,
     ) -> PyResult<Udf> {
         crate::valid::check_object(parameters).map_err(|e| ModuleError::new_err(format!("parameters: {}", e.0)))?;
         let limits = Limits {
@@ -119,9 +122,12 @@ impl Module {
             log,
             stack,
         };
+        // The guests of interpreters are made for the real ones.
+        let always = slf.get().abi.interpreted();
+        let real = Real { clock: real_clock || always, random: real_random || always };
         Ok(Udf {
             module: slf.clone().unbind(),
-            inner: Arc::new(UdfInner::new(slf.get(), Arc::from(parameters), limits)),
+            inner: Arc::new(UdfInner::new(slf.get(), Arc::from(parameters), limits, real)),
             merge,
             isolate,
             fresh,
@@ -239,12 +245,13 @@ pub struct UdfInner {
     entry: String,
     params: Arc<[u8]>,
     pub limits: Limits,
+    real: Real,
     guest: Option<(Arc<Guest>, wasmer::Engine)>,
     warm: Mutex<Vec<Sandbox>>,
 }
 
 impl UdfInner {
-    fn new(module: &Module, params: Arc<[u8]>, limits: Limits) -> Self {
+    fn new(module: &Module, params: Arc<[u8]>, limits: Limits, real: Real) -> Self {
         Self {
             engine: capped(&module.compiled.engine, limits.memory_pages, limits.stack),
             module: module.compiled.module.clone(),
@@ -253,6 +260,7 @@ impl UdfInner {
             entry: module.entry.clone(),
             params,
             limits,
+            real,
             guest: module
                 .guest
                 .as_ref()
@@ -285,6 +293,7 @@ impl UdfInner {
             entry: &self.entry,
             params: &self.params,
             limits: self.limits,
+            real: self.real,
         }
     }
 

@@ -7,6 +7,15 @@ use wasmer::{Function, FunctionEnv, RuntimeError, Store};
 use crate::guest::{Env, read, write};
 use crate::host::Host;
 
+/// What a guest gets of the real world, instead of what is the same in every sandbox.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Real {
+    /// The time, in whole milliseconds, instead of a count.
+    pub clock: bool,
+    /// Randomness of the system, instead of numbers from a fixed seed.
+    pub random: bool,
+}
+
 const BADF: i32 = 8;
 const NOSYS: i32 = 52;
 
@@ -29,9 +38,9 @@ fn fd_write(mut env: Env<'_>, fd: i32, iovs: i32, count: i32, written: i32) -> R
     write(&env, written, &total.to_le_bytes()).map(|()| 0)
 }
 
-/// A clock that counts calls in milliseconds: never 0 (Go refuses that), no time of the host.
+/// The time, or a clock that counts calls in milliseconds: never 0 (Go refuses that).
 fn clock_time_get(mut env: Env<'_>, id: i32, _precision: i64, out: i32) -> Result<i32, RuntimeError> {
-    if env.data().real {
+    if env.data().real.clock {
         let now = if id == 0 {
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
         } else {
@@ -44,14 +53,14 @@ fn clock_time_get(mut env: Env<'_>, id: i32, _precision: i64, out: i32) -> Resul
     write(&env, out, &now.to_le_bytes()).map(|()| 0)
 }
 
-/// Numbers from a fixed seed (splitmix64, Steele et al. 2014): the same UDF gives the same answers everywhere.
+/// Numbers of the system, or from a fixed seed (splitmix64, Steele et al. 2014): the same UDF gives the same answers everywhere.
 fn random_get(mut env: Env<'_>, ptr: i32, len: i32) -> Result<i32, RuntimeError> {
     let len = len as u32 as usize;
     if len > 1 << 16 {
         return Ok(NOSYS);
     }
     let mut bytes = Vec::with_capacity(len + 8);
-    if env.data().real {
+    if env.data().real.random {
         bytes.resize(len, 0);
         // SAFETY: writes `len` bytes into a buffer of that size.
         if unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), len, 0) } != len as isize {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -262,3 +263,27 @@ def test_imports_that_we_do_not_have_are_refused_by_name(imports, words):
             f'(module {imports} (memory (export "memory") 1) (func (export "filter") (param i64) (result i32) unreachable))'
         )
     assert words in str(caught.value)
+
+
+def looked(**bind) -> dict[str, int]:
+    """What it wrote, in a new sandbox."""
+    batch = Batch.of("document", b"{}")
+    udf = compile_wat(wat.LOOKS).bind(b"{}", timeout_ms=200, memory=1 << 20, **bind)
+    batch.run_udf(udf, Deadline(5), abort=True, pipeline="p", stage="s")
+    return json.loads(batch.document(0))
+
+
+def test_clock_and_randomness_are_the_same_in_every_sandbox():
+    assert looked() == looked()
+    assert looked()["t"] == 1_001_000_000
+
+
+def test_each_of_the_two_can_be_the_real_one():
+    before = time.time_ns() // 1_000_000
+    seen = looked(real_clock=True)
+    assert before <= seen["t"] // 1_000_000 <= time.time_ns() // 1_000_000
+    assert seen["t"] % 1_000_000 == 0, "whole milliseconds"
+    assert seen["r"] == looked()["r"]
+    first, second = looked(real_random=True), looked(real_random=True)
+    assert first["t"] == second["t"] == looked()["t"]
+    assert len({first["r"], second["r"], looked()["r"]}) == 3
