@@ -418,6 +418,23 @@ impl Batch {
         }
     }
 
+    /// The active documents from `next` on, up to some hundred or a megabyte, at least one if there is one; `next` goes behind them.
+    fn next_chunk(&self, next: &mut usize) -> Vec<usize> {
+        let mut chunk = Vec::with_capacity(CHUNK_DOCUMENTS.min(self.docs.len() - *next));
+        let mut size = 0;
+        while let Some(doc) = self.docs.get(*next).filter(|_| chunk.len() < CHUNK_DOCUMENTS) {
+            if doc.active() {
+                size += self.text(doc).len();
+                if size > CHUNK_BYTES && !chunk.is_empty() {
+                    break;
+                }
+                chunk.push(*next);
+            }
+            *next += 1;
+        }
+        chunk
+    }
+
     /// One stage over the active documents, some hundred at a time.
     fn each_chunk(
         &mut self,
@@ -430,19 +447,9 @@ impl Batch {
         let body = Arc::clone(&self.body);
         let mut desk = Desk::new(&body);
         let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
-        let mut chunk: Vec<usize> = Vec::with_capacity(CHUNK_DOCUMENTS);
-        let (mut next, mut size) = (0, 0);
+        let mut next = 0;
         loop {
-            while let Some(doc) = self.docs.get(next).filter(|_| chunk.len() < CHUNK_DOCUMENTS) {
-                if doc.active() {
-                    size += desk.text_len(doc);
-                    if size > CHUNK_BYTES && !chunk.is_empty() {
-                        break;
-                    }
-                    chunk.push(next);
-                }
-                next += 1;
-            }
+            let chunk = self.next_chunk(&mut next);
             if chunk.is_empty() {
                 break;
             }
@@ -459,7 +466,7 @@ impl Batch {
             };
             let mut results = work.call_many(&given, chunk[0], &mut pass.run).into_iter();
             let mut shown = shown.map(Vec::into_iter);
-            for at in chunk.drain(..) {
+            for at in chunk {
                 let doc = &mut self.docs[at];
                 let mut result = || results.next().unwrap_or_else(|| Err(Fault::result("the UDF gave no result")));
                 let effect = match shown.as_mut().and_then(Iterator::next) {
@@ -477,7 +484,6 @@ impl Batch {
                     expanded.push((at, parts));
                 }
             }
-            size = 0;
         }
         lane::put_in_place(&mut self.docs, expanded);
         pass.run
