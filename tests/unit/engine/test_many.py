@@ -166,8 +166,9 @@ def test_calls_are_small_where_memory_is():
 
 
 def test_fuel_is_for_each_document():
-    needed = 3_100_000 * 4
-    assert outcomes(run("w" * 10, fuel=needed * 2, timeout_ms=5000)) == "l" * 10
+    batch = run("wwwwc", timeout_ms=5000, fuel=3_000_000 * 8)
+    assert batch.document(4) == b'{"call":1}', "one call had fuel for four slow documents"
+    assert "out of fuel" in reason(run("wu", timeout_ms=5000, fuel=3_000_000), 0)
 
 
 def test_the_document_is_not_there_for_host_functions():
