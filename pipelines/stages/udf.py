@@ -93,7 +93,7 @@ class UdfRunner:
         )
 
     def step(self, label: str, condition: Condition | None, aborts: bool | None) -> Step | None:
-        """The same for one document between its neighbours; `None` for an interpreter, which takes many in a call."""
+        """The same for one document between its neighbours; `None` for a UDF that takes many in a call."""
         return Step.udf(
             label,
             self.udf,

@@ -10,11 +10,12 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
+use crate::chunks::in_chunks;
 use crate::condition::Condition;
 use crate::contract::Contract;
 use crate::deadline::{Deadline, within};
 use crate::document::{Desk, Doc, Kind, Meta, State, Text, text_of};
-use crate::effect::{Effect, Pass, Terms, name_of};
+use crate::effect::{Pass, Terms, name_of};
 use crate::error::Fault;
 use crate::lane::{self, Counts, Job, Labour, Lane, Planned, Question, Step, Task};
 use crate::metadata::Wide;
@@ -23,12 +24,8 @@ use crate::native::Native;
 use crate::runtime::guard_signals;
 use crate::stats::StageRun;
 use crate::watchdog::now_ns;
-use crate::work::{Given, Runner, Work};
+use crate::work::{Runner, Work};
 use crate::{hits, levels, valid};
-
-/// Documents, and bytes of them, that go into a UDF in one call where it takes many.
-const CHUNK_DOCUMENTS: usize = 200;
-const CHUNK_BYTES: usize = 1 << 20;
 
 #[pyclass(module = "pipelines._wasm")]
 pub struct Batch {
@@ -198,16 +195,12 @@ impl Batch {
             guard_signals();
             self.own_texts();
             let body = Arc::clone(&self.body);
-            let (mut work, wide) = (Work::new(&runner), metadata.then_some(Wide::UDF));
+            let (work, wide) = (Work::new(&runner), metadata.then_some(Wide::UDF));
             let several = || self.docs.iter().filter(|doc| doc.active()).nth(1).is_some();
-            if !(runner.udf.interpreted() || udf.batched() && several()) {
-                let lane = Lane::new(terms, None, Labour::Udf { work, contract: &contract, wide });
-                return lane::alone(lane, &body, &mut self.docs);
+            if runner.udf.interpreted() || udf.batched() && several() {
+                return in_chunks(work, &contract, Pass::new(terms, wide), &body, &mut self.docs);
             }
-            let mut run = self.each_chunk(terms, &contract, &mut work, wide);
-            work.finish(&mut run);
-            run.duration_ns = now_ns() - start;
-            run
+            lane::alone(Lane::new(terms, None, Labour::Udf { work, contract: &contract, wide }), &body, &mut self.docs)
         })
     }
 
@@ -417,89 +410,6 @@ impl Batch {
             pipeline: name_of(pipeline).to_owned(),
         }
     }
-
-    /// The active documents from `next` on, up to some hundred or a megabyte, at least one if there is one; `next` goes behind them.
-    fn next_chunk(&self, next: &mut usize) -> Vec<usize> {
-        let mut chunk = Vec::with_capacity(CHUNK_DOCUMENTS.min(self.docs.len() - *next));
-        let mut size = 0;
-        while let Some(doc) = self.docs.get(*next).filter(|_| chunk.len() < CHUNK_DOCUMENTS) {
-            if doc.active() {
-                size += self.text(doc).len();
-                if size > CHUNK_BYTES && !chunk.is_empty() {
-                    break;
-                }
-                chunk.push(*next);
-            }
-            *next += 1;
-        }
-        chunk
-    }
-
-    /// One stage over the active documents, some hundred at a time.
-    fn each_chunk(
-        &mut self,
-        terms: Terms<'_>,
-        contract: &Contract,
-        work: &mut Work<'_>,
-        wide: Option<Wide>,
-    ) -> StageRun {
-        let mut pass = Pass::new(terms, wide);
-        let body = Arc::clone(&self.body);
-        let mut desk = Desk::new(&body);
-        let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
-        let mut next = 0;
-        loop {
-            let chunk = self.next_chunk(&mut next);
-            if chunk.is_empty() {
-                break;
-            }
-            let text = |i: usize| text_of(&body, &self.docs[i].text);
-            // With metadata as members, where they are to be seen.
-            let shown: Option<Vec<Result<Vec<u8>, Fault>>> =
-                wide.map(|wide| chunk.iter().map(|i| wide.widened(text(*i), &self.docs[*i].meta)).collect());
-            let given: Vec<(&[u8], &Meta)> = match &shown {
-                None => chunk.iter().map(|i| (text(*i), &self.docs[*i].meta)).collect(),
-                Some(shown) => {
-                    let shown = chunk.iter().zip(shown);
-                    shown.filter_map(|(i, text)| Some((text.as_deref().ok()?, &self.docs[*i].meta))).collect()
-                }
-            };
-            let mut results = work.call_many(&given, chunk[0], &mut pass.run).into_iter();
-            let mut shown = shown.map(Vec::into_iter);
-            for at in chunk {
-                let doc = &mut self.docs[at];
-                let mut result = || results.next().unwrap_or_else(|| Err(Fault::result("the UDF gave no result")));
-                let effect = match shown.as_mut().and_then(Iterator::next) {
-                    Some(text) => text.and_then(|text| taken_over(contract, result()?, &text, &mut doc.meta)),
-                    None => match result() {
-                        Ok(given) if given.is_nothing() => {
-                            pass.run.documents += 1;
-                            continue;
-                        }
-                        Ok(given) => taken_over(contract, given, text_of(&body, &doc.text), &mut doc.meta),
-                        Err(fault) => Err(fault),
-                    },
-                };
-                if let Some(parts) = pass.settle(&mut desk, doc, at, effect) {
-                    expanded.push((at, parts));
-                }
-            }
-        }
-        lane::put_in_place(&mut self.docs, expanded);
-        pass.run
-    }
-}
-
-/// What the answer of a UDF that takes many documents means for one of them; its context is written at once.
-///
-/// # Errors
-/// As [`Contract::apply`].
-fn taken_over(contract: &Contract, given: Given, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
-    let effect = contract.apply(text, given.output, None)?;
-    if let Some(ctx) = given.ctx {
-        meta.take_ctx(ctx);
-    }
-    Ok(effect)
 }
 
 /// What an answer of `udf` means for the documents of a batch.

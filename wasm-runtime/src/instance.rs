@@ -247,13 +247,7 @@ impl Sandbox {
         host.leave();
         let logs = std::mem::take(&mut host.log);
         let used = fuel.saturating_sub(self.fuel_left());
-        let result = raw.map_err(|failure| {
-            self.broken = true;
-            match failure {
-                Failure::Guest(error) => self.blame(&error, ended),
-                Failure::Answer(fault) => fault,
-            }
-        });
+        let result = raw.map_err(|failure| self.given_up(failure, ended));
         Called { result, fuel: used, logs, ended }
     }
 
@@ -293,13 +287,9 @@ impl Sandbox {
         if answer == 0 {
             return Ok(None);
         }
-        let (ptr, len) = ((answer >> 32) as usize, (answer & 0xffff_ffff) as usize);
-        if len > self.limits.output {
-            return Err(
-                Fault::result(format!("the UDF answered {len} bytes, the limit is {}", self.limits.output)).into()
-            );
-        }
-        let text = self.read(ptr, len)?;
+        let (ptr, len) = place_of(answer);
+        self.limits.check_output(len)?;
+        let text = self.seen(ptr, len)?.to_vec();
         self.forget_answer(ptr, len)?;
         Ok(Some(text))
     }
@@ -333,25 +323,45 @@ impl Sandbox {
         Ok(())
     }
 
-    pub(crate) fn read(&self, ptr: usize, len: usize) -> Result<Vec<u8>, Fault> {
+    /// Where so many bytes at `ptr` are, if the guest's memory has them.
+    fn place(&self, ptr: usize, len: usize) -> Option<*mut u8> {
         let view = self.memory.view(&self.store);
-        // SAFETY: the guest is not running and its memory is not shared.
-        let data = unsafe { view.data_unchecked() };
-        let text = ptr.checked_add(len).and_then(|end| data.get(ptr..end)).map(<[u8]>::to_vec);
-        text.ok_or_else(|| Fault::result(format!("the UDF answered {len} bytes at address {ptr}, outside its memory")))
+        let inside = ptr.checked_add(len).is_some_and(|end| end as u64 <= view.data_size());
+        // SAFETY: inside the memory, or right behind it.
+        inside.then(|| unsafe { view.data_ptr().add(ptr) })
+    }
+
+    /// A part of the guest's memory, which it answered.
+    pub(crate) fn seen(&self, ptr: usize, len: usize) -> Result<&[u8], Fault> {
+        let place = self.place(ptr, len).ok_or_else(|| {
+            Fault::result(format!("the UDF answered {len} bytes at address {ptr}, outside its memory"))
+        })?;
+        // SAFETY: inside the memory, which is not shared; what writes to it, and the guest, want all of `self`.
+        Ok(unsafe { std::slice::from_raw_parts(place, len) })
+    }
+
+    /// The part of the guest's memory that its `alloc` gave.
+    pub(crate) fn room(&mut self, at: i32, len: usize) -> Result<&mut [u8], Fault> {
+        match self.place(at as u32 as usize, len) {
+            // SAFETY: as in `seen`, and all of `self` is borrowed.
+            Some(place) => Ok(unsafe { std::slice::from_raw_parts_mut(place, len) }),
+            None if self.growth_refused() => Err(self.memory_fault()),
+            None => Err(Fault::trap(format!("alloc({len}) answered {}, outside the UDF's memory", at as u32))),
+        }
     }
 
     pub(crate) fn write(&mut self, at: i32, bytes: &[u8]) -> Result<(), Fault> {
-        let written = self.memory.view(&self.store).write(u64::from(at as u32), bytes);
-        written.map_err(|_| self.lost(at, bytes.len()))
+        self.room(at, bytes.len())?.copy_from_slice(bytes);
+        Ok(())
     }
 
-    /// Why so many bytes cannot be written where `alloc` said.
-    pub(crate) fn lost(&mut self, at: i32, len: usize) -> Fault {
-        if self.growth_refused() {
-            return self.memory_fault();
+    /// Why a call gave nothing; the sandbox is not to be used again.
+    pub(crate) fn given_up(&mut self, failure: Failure, ended: Ended) -> Fault {
+        self.broken = true;
+        match failure {
+            Failure::Guest(error) => self.blame(&error, ended),
+            Failure::Answer(fault) => fault,
         }
-        Fault::trap(format!("alloc({len}) answered {}, outside the UDF's memory", at as u32))
     }
 
     fn flag(&mut self, name: &str) -> bool {
@@ -428,6 +438,12 @@ fn find_fuel(store: &mut Store, instance: &Instance) -> Result<*mut u64, Fault> 
         .find(|&at| unsafe { *at } == MARK)
         .ok_or_else(lost)?;
     Ok(address)
+}
+
+/// Address and length that an answer in the JSON ABI packs into one number.
+#[inline(always)]
+pub(crate) fn place_of(answer: u64) -> (usize, usize) {
+    ((answer >> 32) as usize, (answer & 0xffff_ffff) as usize)
 }
 
 /// The function that does what `entry` does, for many documents.

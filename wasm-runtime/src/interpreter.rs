@@ -11,7 +11,7 @@ use crate::exact;
 use crate::host::MAX_CTX;
 use crate::instance::{Entry, Failure, Language, Output, Sandbox};
 use crate::interrupt::Interrupt;
-use crate::limits::{INTERPRETER_BOOT_FUEL, LOAD_NS};
+use crate::limits::{INTERPRETER_BOOT_FUEL, LOAD_NS, Limits};
 use crate::many::Answered;
 use crate::watchdog::{Deadline, Ended, Guard, now_ns};
 use crate::work::Given;
@@ -112,10 +112,10 @@ impl Sandbox {
         };
         let (answer, bare) = self.answer(answer)?;
         if let (true, [(text, _)]) = (bare, docs) {
-            let result = given(&answer, text, language, self.limits.output);
+            let result = given(&answer, text, language, &self.limits);
             return Ok(Answered { results: vec![result], interrupted: None, spent: false });
         }
-        results(&answer, docs, language, self.limits.output).map_err(Failure::Answer)
+        results(&answer, docs, language, &self.limits).map_err(Failure::Answer)
     }
 
     /// Gives `bytes` to a function of the guest; its answer in its words.
@@ -133,7 +133,7 @@ impl Sandbox {
     /// The text that an answer says the place of, and whether it is a bare result.
     fn answer(&self, answer: u64) -> Result<(Vec<u8>, bool), Fault> {
         let (ptr, len) = ((answer >> 32) as usize, answer as u32);
-        Ok((self.read(ptr, (len & !BARE) as usize)?, len & BARE != 0))
+        Ok((self.seen(ptr, (len & !BARE) as usize)?.to_vec(), len & BARE != 0))
     }
 
     /// A buffer in the guest that is kept from call to call, for small inputs.
@@ -195,7 +195,7 @@ fn payload(docs: &[(&[u8], &Meta)], pipeline: Option<&str>) -> Vec<u8> {
 }
 
 /// The parts of the guest's answer, `[[results], {position: error}, [contexts] or null]`, and where it was interrupted.
-fn results(answer: &[u8], docs: &[(&[u8], &Meta)], language: Language, limit: usize) -> Result<Answered, Fault> {
+fn results(answer: &[u8], docs: &[(&[u8], &Meta)], language: Language, limits: &Limits) -> Result<Answered, Fault> {
     let count = docs.len();
     let parts = json::elements(answer, json::skip_ws(answer, 0));
     let broken = || Fault::result("the guest's answer is not what it should be");
@@ -214,7 +214,7 @@ fn results(answer: &[u8], docs: &[(&[u8], &Meta)], language: Language, limit: us
             out.push(Err(Fault::result(format!("the context is over {MAX_CTX} bytes, or no JSON object"))));
             continue;
         }
-        out.push(given(&answer[value], docs[n].0, language, limit).map(|given| Given { ctx, ..given }));
+        out.push(given(&answer[value], docs[n].0, language, limits).map(|given| Given { ctx, ..given }));
     }
     for entry in json::Entries::new(answer, errors.start).into_iter().flatten() {
         let at = json::unescape(&answer[entry.key]).and_then(|key| key.parse::<usize>().ok());
@@ -228,10 +228,8 @@ fn results(answer: &[u8], docs: &[(&[u8], &Meta)], language: Language, limit: us
 }
 
 /// The result for `document` in the guest's words.
-fn given(raw: &[u8], document: &[u8], language: Language, limit: usize) -> Result<Given, Fault> {
-    if raw.len() > limit {
-        return Err(Fault::result(format!("the UDF answered {} bytes, the limit is {limit}", raw.len())));
-    }
+fn given(raw: &[u8], document: &[u8], language: Language, limits: &Limits) -> Result<Given, Fault> {
+    limits.check_output(raw.len())?;
     let text = (raw != b"null").then(|| match language {
         Language::JavaScript => exact::restored(document, raw.to_vec()),
         Language::Python => raw.to_vec(),

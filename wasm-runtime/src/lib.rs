@@ -10,6 +10,7 @@ pub mod batch;
 pub mod bulk;
 pub mod bulk_answer;
 pub mod bulk_body;
+pub mod chunks;
 pub mod condition;
 pub mod contract;
 #[cfg(test)]

@@ -13,6 +13,8 @@ use wasmer_types::{
     GlobalIndex, GlobalInit, GlobalType, LocalFunctionIndex, MemoryStyle, ModuleInfo, Mutability, TableStyle, Type,
 };
 
+use crate::error::Fault;
+
 /// Bytes of one WebAssembly page.
 pub const PAGE: u64 = 65_536;
 /// Most elements a table may have (design: udf.md, "Limits").
@@ -40,6 +42,18 @@ pub struct Limits {
     pub log: usize,
     /// Bytes of the wasm stack.
     pub stack: usize,
+}
+
+impl Limits {
+    /// # Errors
+    /// For an answer of more bytes than one may have.
+    #[inline(always)]
+    pub fn check_output(&self, len: usize) -> Result<(), Fault> {
+        if len <= self.output {
+            return Ok(());
+        }
+        Err(Fault::result(format!("the UDF answered {len} bytes, the limit is {}", self.output)))
+    }
 }
 
 /// wasmer's tunables with our ceilings; one for every compiled module, because memories are made by the engine.

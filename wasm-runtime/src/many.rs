@@ -4,7 +4,8 @@
 use crate::document::Meta;
 use crate::error::Fault;
 use crate::host::LogLine;
-use crate::instance::{Entry, Failure, Output, Sandbox};
+use crate::instance::{Entry, Failure, Output, Sandbox, place_of};
+use crate::limits::Limits;
 use crate::watchdog::{Ended, Guard};
 use crate::work::Given;
 
@@ -38,13 +39,7 @@ impl Sandbox {
         let logs = std::mem::take(&mut self.env.as_mut(&mut self.store).log);
         let used = fuel.saturating_sub(self.fuel_left());
         let mut interrupted = None;
-        let results = raw.map_err(|failure| {
-            self.broken = true;
-            match failure {
-                Failure::Guest(error) => self.blame(&error, ended),
-                Failure::Answer(fault) => fault,
-            }
-        });
+        let results = raw.map_err(|failure| self.given_up(failure, ended));
         let results = results.map(|answered| {
             interrupted = answered.interrupted.map(|place| self.interruption(ended, &place));
             self.broken |= answered.spent;
@@ -71,71 +66,51 @@ impl Sandbox {
         let size: usize = docs.iter().map(|(text, _)| PREFIX + text.len()).sum();
         let len = i32::try_from(size).map_err(|_| Fault::memory("documents over 2 GiB"))?;
         let at = self.input_buffer(len)?;
-        self.lay_out(at, size, docs)?;
+        lay_out(docs, self.room(at, size)?);
         let answer = many.call(&mut self.store, at, len)? as u64;
         if answer == 0 {
-            let results = docs.iter().map(|_| Ok(Given::unchanged())).collect();
+            let results = docs.iter().map(|_| Ok(Given { output: Output::Json(None), ctx: None })).collect();
             return Ok(Answered { results, interrupted: None, spent: false });
         }
-        let (ptr, len) = ((answer >> 32) as usize, (answer & 0xffff_ffff) as usize);
-        let results = {
-            let view = self.memory.view(&self.store);
-            // SAFETY: the guest is not running and its memory is not shared.
-            let data = unsafe { view.data_unchecked() };
-            let texts = ptr.checked_add(len).and_then(|end| data.get(ptr..end)).ok_or_else(|| {
-                Fault::result(format!("the UDF answered {len} bytes at address {ptr}, outside its memory"))
-            })?;
-            self.answers(texts, docs.len())
-        };
+        let (ptr, len) = place_of(answer);
+        let results = answers(self.seen(ptr, len)?, docs.len(), &self.limits);
         self.forget_answer(ptr, len)?;
         Ok(Answered { results, interrupted: None, spent: false })
     }
+}
 
-    /// Writes the documents into the guest, `size` bytes in all.
-    fn lay_out(&mut self, at: i32, size: usize, docs: &[(&[u8], &Meta)]) -> Result<(), Fault> {
-        let from = at as u32 as usize;
-        let view = self.memory.view(&self.store);
-        // SAFETY: the guest is not running and its memory is not shared.
-        let data = unsafe { view.data_unchecked_mut() };
-        let Some(mut room) = from.checked_add(size).and_then(|end| data.get_mut(from..end)) else {
-            return Err(self.lost(at, size));
-        };
-        for (text, _) in docs {
-            let (prefix, rest) = room.split_at_mut(PREFIX);
-            prefix.copy_from_slice(&(text.len() as u32).to_le_bytes());
-            let (place, rest) = rest.split_at_mut(text.len());
-            place.copy_from_slice(text);
-            room = rest;
-        }
-        Ok(())
+/// Writes the documents into `room`, which is as large as they are with their lengths.
+fn lay_out(docs: &[(&[u8], &Meta)], mut room: &mut [u8]) {
+    for (text, _) in docs {
+        let (prefix, rest) = room.split_at_mut(PREFIX);
+        prefix.copy_from_slice(&(text.len() as u32).to_le_bytes());
+        let (place, rest) = rest.split_at_mut(text.len());
+        place.copy_from_slice(text);
+        room = rest;
     }
+}
 
-    /// What the UDF gave for each of `count` documents.
-    fn answers(&self, mut texts: &[u8], count: usize) -> Vec<Result<Given, Fault>> {
-        let limit = self.limits.output;
-        let mut results = Vec::with_capacity(count);
-        while let Some((prefix, rest)) = texts.split_first_chunk::<PREFIX>()
-            && let Some((text, rest)) = rest.split_at_checked(u32::from_le_bytes(*prefix) as usize)
-            && results.len() < count
-        {
-            texts = rest;
-            results.push(match text.len() {
-                0 => Ok(Given::unchanged()),
-                len if len > limit => Err(Fault::result(format!("the UDF answered {len} bytes, the limit is {limit}"))),
-                _ => Ok(Given { output: Output::Json(Some(text.to_vec())), ctx: None }),
-            });
-        }
-        if texts.is_empty() && results.len() == count {
-            return results;
-        }
-        let reason = format!(
-            "the UDF took {count} documents in a call and answered {} texts and {} bytes more; it has to answer one text \
-             for each, behind its length",
-            results.len(),
-            texts.len()
-        );
-        (0..count).map(|_| Err(Fault::result(reason.clone()))).collect()
+/// What the UDF gave for each of `count` documents.
+fn answers(mut texts: &[u8], count: usize, limits: &Limits) -> Vec<Result<Given, Fault>> {
+    let mut results = Vec::with_capacity(count);
+    while let Some((prefix, rest)) = texts.split_first_chunk::<PREFIX>()
+        && let Some((text, rest)) = rest.split_at_checked(u32::from_le_bytes(*prefix) as usize)
+        && results.len() < count
+    {
+        texts = rest;
+        let output = || Output::Json((!text.is_empty()).then(|| text.to_vec()));
+        results.push(limits.check_output(text.len()).map(|()| Given { output: output(), ctx: None }));
     }
+    if texts.is_empty() && results.len() == count {
+        return results;
+    }
+    let reason = format!(
+        "the UDF took {count} documents in a call and answered {} texts and {} bytes more; it has to answer one text for \
+         each, behind its length",
+        results.len(),
+        texts.len()
+    );
+    (0..count).map(|_| Err(Fault::result(reason.clone()))).collect()
 }
 
 /// What the guest answered.

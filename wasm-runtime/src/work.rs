@@ -48,11 +48,6 @@ pub struct Given {
 }
 
 impl Given {
-    /// What leaves the document as it is.
-    pub fn unchanged() -> Self {
-        Self { output: Output::Json(None), ctx: None }
-    }
-
     /// Whether it leaves the document as it is.
     pub fn is_nothing(&self) -> bool {
         matches!(self, Self { output: Output::Json(None), ctx: None })
