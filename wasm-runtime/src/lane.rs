@@ -14,13 +14,14 @@ use crate::document::{Desk, Doc, Kind, Meta, State, Text, text_of};
 use crate::effect::{Effect, Pass, Terms};
 use crate::error::Fault;
 use crate::metadata::Wide;
+use crate::model::Models;
 use crate::module::Udf;
 use crate::native::Native;
 use crate::outline;
 use crate::stats::StageRun;
 use crate::watchdog::{self, now_ns};
 use crate::work::{Runner, Work};
-use crate::{levels, valid};
+use crate::levels;
 
 /// Of so many documents the time of one is measured, lane by lane; the whole is shared out by that.
 const MEASURED: usize = 32;
@@ -346,6 +347,7 @@ pub fn together<'s>(
 fn through_all(run: &Run<'_>, mut lanes: Vec<Lane<'_>>, made: &mut Vec<u8>, docs: &mut [Doc], first: usize) -> Taken {
     let start = now_ns();
     let mut desk = Desk::new(run.body);
+    let mut models = Models::new(run.body, docs.len());
     let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
     let conditional = lanes.iter().all(|lane| lane.question.is_some());
     let many = docs.len() >= MANY;
@@ -359,7 +361,7 @@ fn through_all(run: &Run<'_>, mut lanes: Vec<Lane<'_>>, made: &mut Vec<u8>, docs
                     lanes.iter_mut().for_each(Lane::pass_by);
                     continue;
                 }
-                match valid::outlined(text, std::mem::take(&mut desk.members)) {
+                match models.outlined(doc, text, std::mem::take(&mut desk.members)) {
                     Ok(outline) => (doc.checked, doc.outline) = (true, outline),
                     Err(why) => {
                         doc.state = run.check.failed(why.fault(run.kind));

@@ -35,6 +35,7 @@ pub mod levels;
 pub mod limits;
 pub mod many;
 pub mod metadata;
+mod model;
 pub mod module;
 pub mod native;
 pub mod outline;

@@ -34,6 +34,14 @@ impl Member {
     fn escaped(&self, text: &[u8]) -> bool {
         self.key(text).contains(&b'\\')
     }
+
+    /// The same so many bytes further on; backwards where the sum wraps.
+    #[inline]
+    pub fn moved(&self, shift: u32) -> Self {
+        let [key, key_end, value, value_end] =
+            [self.key, self.key_end, self.value, self.value_end].map(|place| place.wrapping_add(shift));
+        Self { key, key_end, value, value_end }
+    }
 }
 
 /// The members of an object at the top of a text.
@@ -75,6 +83,11 @@ impl Outline {
     /// Where the closing brace is.
     pub fn end(&self) -> usize {
         self.end as usize
+    }
+
+    /// What [`Self::with`] takes beside the members, for a text whose closing brace is so many bytes further on.
+    pub fn frame(&self, shift: u32) -> (u32, u32, bool) {
+        (self.start, self.end.wrapping_add(shift), self.escapes)
     }
 
     /// The memory of the members, to be used again.
@@ -174,16 +187,27 @@ fn moved(at: u32, grown: i64) -> Option<u32> {
     u32::try_from(i64::from(at) + grown).ok()
 }
 
-/// Bytes that are compared at once.
-const STEP: usize = 32;
-
 /// How many bytes two texts have in common before they differ.
+#[inline]
 pub fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    let whole = a.chunks_exact(STEP).zip(b.chunks_exact(STEP)).take_while(|(a, b)| a == b).count() * STEP;
-    whole + a[whole..].iter().zip(&b[whole..]).take_while(|(a, b)| a == b).count()
+    const STEP: usize = 16;
+    let mut at = 0;
+    while let (Some(left), Some(right)) = (block::<STEP>(a, at), block::<STEP>(b, at)) {
+        let differ = u128::from_le_bytes(*left) ^ u128::from_le_bytes(*right);
+        if differ != 0 {
+            return at + differ.trailing_zeros() as usize / 8;
+        }
+        at += STEP;
+    }
+    at + a[at..].iter().zip(&b[at..]).take_while(|(a, b)| a == b).count()
+}
+
+fn block<const N: usize>(text: &[u8], at: usize) -> Option<&[u8; N]> {
+    text.get(at..)?.first_chunk()
 }
 
 fn common_suffix(a: &[u8], b: &[u8]) -> usize {
+    const STEP: usize = 32;
     let whole = a.rchunks_exact(STEP).zip(b.rchunks_exact(STEP)).take_while(|(a, b)| a == b).count() * STEP;
     let (a, b) = (&a[..a.len() - whole], &b[..b.len() - whole]);
     whole + a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count()

@@ -97,7 +97,7 @@ fn still(known: &Outline, old: &[u8], new: &[u8]) -> Option<()> {
         if differ < value {
             return None;
         }
-        in_new = scalar(new, in_new + value - in_old)?;
+        in_new = scalar(new, in_new + value - in_old, false)?;
         in_old = member.value_end as usize;
     }
     let mut at = in_new + last - in_old;
@@ -113,20 +113,21 @@ fn still(known: &Outline, old: &[u8], new: &[u8]) -> Option<()> {
         if *new.get(key)? != b'"' {
             return None;
         }
-        let colon = past_space(new, scalar(new, key)?);
+        let colon = past_space(new, scalar(new, key, false)?);
         if *new.get(colon)? != b':' {
             return None;
         }
-        at = scalar(new, past_space(new, colon + 1))?;
+        at = scalar(new, past_space(new, colon + 1), false)?;
     }
 }
 
-/// Index behind the text, number or word at `at`.
-fn scalar(b: &[u8], at: usize) -> Option<usize> {
+/// Index behind the text, number or word at `at`; `ascii`: all of `b` is known to be.
+#[inline(always)]
+pub fn scalar(b: &[u8], at: usize, ascii: bool) -> Option<usize> {
     match *b.get(at)? {
         b'"' => {
             let end = string(b, at + 1, &mut false)?;
-            check_utf8(&b[at..end]).is_ok().then_some(end)
+            (ascii || check_utf8(&b[at..end]).is_ok()).then_some(end)
         }
         b'-' | b'0'..=b'9' => number(b, at),
         b't' => word(b, at, b"true"),
