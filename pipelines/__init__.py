@@ -11,7 +11,17 @@ Five nouns carry it:
 The engine, `pipelines._wasm`, is the Rust crate `wasm-runtime`; every loop over documents is there.
 """
 
-from pipelines.batch import Batch, Bulk, BulkError, Deadline, filter_path, keep_buffers, release_buffers, without_types
+from pipelines.batch import (
+    Batch,
+    Bulk,
+    BulkError,
+    Deadline,
+    Intake,
+    filter_path,
+    keep_buffers,
+    release_buffers,
+    without_types,
+)
 from pipelines.definition import PipelineDefinition, PipelineType
 from pipelines.errors import HeadraceError
 from pipelines.executor import Execution, Place, attempt, execute, pass_by
@@ -24,6 +34,7 @@ __all__ = [
     "Deadline",
     "Execution",
     "HeadraceError",
+    "Intake",
     "PipelineDefinition",
     "PipelineType",
     "Place",

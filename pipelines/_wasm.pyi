@@ -11,6 +11,7 @@ __all__ = [
     "Condition",
     "Deadline",
     "Histogram",
+    "Intake",
     "Module",
     "ModuleError",
     "Native",
@@ -249,6 +250,14 @@ class Native:
     def everywhere(self) -> bool: ...
     @staticmethod
     def functions() -> list[tuple[str, list[str]]]: ...
+
+@final
+class Intake:
+    def __new__(cls, size: int, begun: list[bytes]) -> Intake: ...
+    @property
+    def left(self) -> int: ...
+    def receive(self, socket: int) -> bool: ...
+    def whole(self) -> bytes: ...
 
 @final
 class Histogram:

@@ -30,6 +30,14 @@ def arrived(stream: aiohttp.StreamReader, most: int = sys.maxsize) -> bytes:
     return whole
 
 
+def pieces_here(stream: aiohttp.StreamReader) -> list[bytes]:
+    """Takes what has arrived of a body, as it came."""
+    pieces = []
+    while stream._buffer:
+        pieces.append(stream._read_nowait_chunk(-1))
+    return pieces
+
+
 def mentions(stream: aiohttp.StreamReader, word: bytes) -> bool:
     """Whether a word is in what has arrived of a body and is yet to be read, which stays there."""
     if stream is EMPTY_PAYLOAD:

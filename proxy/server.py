@@ -14,6 +14,7 @@ from aiohttp import web, web_protocol
 from aiohttp.http_parser import HttpRequestParser
 
 from pipelines.errors import HeadraceError, InvalidError
+from proxy import gathering
 from proxy.connections import Sparing
 from proxy.protocol.errors import error_body
 from proxy.splicing import Lender
@@ -84,8 +85,9 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         if self._fast is not None and not waiting:
             self._park()
         super().data_received(data)
-        if len(self._messages) > waiting:
-            self._last_body = self._messages[-1][1]
+        begins = len(self._messages) > waiting
+        if begins:
+            message, self._last_body = self._messages[-1]
             self._between = True
             self._stop_timer()
         elif data:
@@ -95,6 +97,8 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
                 self._head_timer = self._loop.call_later(self._head_seconds, self.force_close)
         if data and self._parked is not None and self._passing is None:
             self._go_on()
+        if begins and self._passing is None and self._last_body is not None and not self._last_body.is_eof():
+            gathering.hold_back(self, message, self._last_body)
 
     def lend(self, body: StreamReader) -> None:
         """See [`Lender.lend`]."""

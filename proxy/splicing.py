@@ -92,10 +92,10 @@ def _try() -> None:
 
 def possible(source: asyncio.BaseTransport | None, sink: asyncio.BaseTransport | None) -> bool:
     """Whether bytes can go from one connection to the other that way."""
-    return works() and _plain(source) and _plain(sink)
+    return works() and plain(source) and plain(sink)
 
 
-def _plain(transport: asyncio.BaseTransport | None) -> bool:
+def plain(transport: asyncio.BaseTransport | None) -> bool:
     """Whether what the connection's socket carries is what the other side reads and writes."""
     if transport is None or transport.is_closing() or transport.get_extra_info("sslcontext") is not None:
         return False

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -18,7 +18,7 @@ use crate::alike::Lines;
 use crate::batch::Batch;
 use crate::bulk_body::{self, joined};
 use crate::condition::Condition;
-use crate::document::{Doc, Failure, Kind, Meta, State, Text};
+use crate::document::{Doc, Failure, Kind, Meta, State, Text, on_one_line};
 use crate::error::{BulkError, Fault};
 use crate::{bulk_answer, ruled_out};
 
@@ -34,8 +34,12 @@ pub struct Part {
 pub enum Fate {
     /// Forwarded as it came.
     Untouched,
-    /// Forwarded to where it was sent, with this part of [`Bulk::made`] as its document.
-    Changed(Range<usize>),
+    /// Forwarded to where it was sent, with `text`, a part of [`Bulk::made`], as its document. `framed`: its action line stands
+    /// before it there, and its line end behind it.
+    Changed {
+        text: Range<usize>,
+        framed: bool,
+    },
     /// Forwarded with what pipelines made of its document: one or several.
     Written(Vec<Part>),
     Dropped,
@@ -56,7 +60,7 @@ impl Fate {
     /// How many lines of the cluster's answer are this action's.
     pub fn forwarded(&self) -> usize {
         match self {
-            Self::Untouched | Self::Changed(_) => 1,
+            Self::Untouched | Self::Changed { .. } => 1,
             Self::Written(parts) => parts.len(),
             Self::Dropped | Self::Failed(_) => 0,
         }
@@ -76,6 +80,20 @@ pub struct Action {
     versioned: bool,
     pub key: usize,
     pub fate: Fate,
+}
+
+impl Action {
+    /// See [`Doc::lead`].
+    #[inline]
+    fn lead(&self, body: &[u8]) -> Range<u32> {
+        let Range { start, end } = self.line;
+        let whole = matches!(self.op, Op::Index | Op::Create) && end + 1 == self.source.start;
+        let ended = body.get(end) == Some(&b'\n') && body.get(self.source.end) == Some(&b'\n');
+        match (u32::try_from(start), u32::try_from(end + 1)) {
+            (Ok(from), Ok(to)) if whole && ended => from..to,
+            _ => 0..0,
+        }
+    }
 }
 
 /// A parsed `_bulk` body.
@@ -156,7 +174,7 @@ impl Bulk {
                 }
             };
             match &action.fate {
-                Fate::Untouched | Fate::Changed(_) => note(self.targets[action.key].index.as_deref()),
+                Fate::Untouched | Fate::Changed { .. } => note(self.targets[action.key].index.as_deref()),
                 Fate::Written(parts) => parts.iter().for_each(|part| note(part.meta.index.as_deref())),
                 Fate::Dropped | Fate::Failed(_) => {}
             }
@@ -187,7 +205,6 @@ impl Bulk {
             } else {
                 self.made.append(&mut batch.made);
             }
-            on_one_line(&mut self.made[before..]);
             let mut docs = docs.into_iter().peekable();
             while let Some(first) = docs.next() {
                 let slot = first.slot;
@@ -224,7 +241,7 @@ impl Bulk {
         for action in &mut self.actions {
             let there = |place: &Option<Arc<str>>| place.as_deref() == Some(index);
             let goes = match &action.fate {
-                Fate::Untouched | Fate::Changed(_) => {
+                Fate::Untouched | Fate::Changed { .. } => {
                     self.targets[action.key].writes && there(&self.targets[action.key].index)
                 }
                 Fate::Written(parts) => parts.iter().any(|part| there(&part.meta.index)),
@@ -250,7 +267,7 @@ impl Bulk {
     fn outcome(&self, i: usize) -> PyResult<(&'static str, Option<(u16, String, String, String, String)>)> {
         let action = self.action(i)?;
         Ok(match &action.fate {
-            Fate::Untouched | Fate::Changed(_) => ("here", None),
+            Fate::Untouched | Fate::Changed { .. } => ("here", None),
             Fate::Written(parts) => {
                 let stays = parts.len() == 1 && self.targets[action.key].is_place(action, &parts[0].meta);
                 (if stays { "here" } else { "elsewhere" }, None)
@@ -263,7 +280,7 @@ impl Bulk {
     /// The new text of the one document of action `i`; `None` if it is the one that came in.
     fn document<'py>(&self, py: Python<'py>, i: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let made = match &self.action(i)?.fate {
-            Fate::Changed(range) => Some(range.clone()),
+            Fate::Changed { text, .. } => Some(text.clone()),
             Fate::Written(parts) => parts.first().and_then(|part| part.text.clone()),
             _ => None,
         };
@@ -277,7 +294,7 @@ impl Bulk {
             match action.fate {
                 Fate::Dropped => dropped += 1,
                 Fate::Failed(_) => failed += 1,
-                Fate::Untouched | Fate::Changed(_) | Fate::Written(_) => {}
+                Fate::Untouched | Fate::Changed { .. } | Fate::Written(_) => {}
             }
         }
         (self.actions.len() - dropped - failed, dropped, failed)
@@ -321,13 +338,6 @@ fn kept(made: &mut Vec<u8>, text: Text, before: usize) -> Option<Range<usize>> {
             on_one_line(&mut made[from..]);
             Some(from..made.len())
         }
-    }
-}
-
-/// A UDF may have answered pretty-printed JSON, whose line ends are white space.
-fn on_one_line(text: &mut [u8]) {
-    if memchr2(b'\n', b'\r', text).is_some() {
-        text.iter_mut().filter(|byte| matches!(**byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
     }
 }
 
@@ -424,9 +434,10 @@ impl Bulk {
                         Doc::new(made.unwrap_or_else(|| Text::Shared(range.clone())), part.meta.clone(), slot)
                     }));
                 }
-                Fate::Changed(range) => {
-                    let text = Text::Owned(self.made[range.clone()].to_vec());
-                    docs.push(Doc::new(text, self.targets[action.key].meta(action), slot));
+                Fate::Changed { text, .. } => {
+                    let text = Text::Owned(self.made[text.clone()].to_vec());
+                    let meta = self.targets[action.key].meta(action);
+                    docs.push(Doc { lead: action.lead(&self.body), ..Doc::new(text, meta, slot) });
                 }
                 Fate::Untouched => {
                     let range = if action.op == Op::Update {
@@ -441,7 +452,8 @@ impl Bulk {
                         writable_part(&self.body, action.op, &action.source)
                     };
                     let Some(range) = range else { continue };
-                    docs.push(Doc::new(Text::Shared(range), self.targets[action.key].meta(action), slot));
+                    let meta = self.targets[action.key].meta(action);
+                    docs.push(Doc { lead: action.lead(&self.body), ..Doc::new(Text::Shared(range), meta, slot) });
                 }
             }
         }
@@ -457,10 +469,11 @@ impl Bulk {
         if !plain || self.given_out.is_some() {
             return Some(doc);
         }
+        let framed = matches!(doc.text, Text::Made(_)) && !doc.lead.is_empty();
         let text = kept(&mut self.made, doc.text, made);
         action.fate = match text {
             None if self.targets[action.key].is_of(action, &doc.meta) => return None,
-            Some(text) if self.targets[action.key].is_of(action, &doc.meta) => Fate::Changed(text),
+            Some(text) if self.targets[action.key].is_of(action, &doc.meta) => Fate::Changed { text, framed },
             text => Fate::Written(vec![Part { text, meta: doc.meta }]),
         };
         None

@@ -44,7 +44,7 @@ pub fn merged(bulk: &Bulk, answer: Option<&[u8]>, took: u64) -> Result<Vec<u8>, 
         }
         let index = bulk.targets[action.key].index.as_deref().unwrap_or("");
         match &action.fate {
-            Fate::Untouched | Fate::Changed(_) | Fate::Written(_) => {
+            Fate::Untouched | Fate::Changed { .. } | Fate::Written(_) => {
                 if action.fate.forwarded() == 1 {
                     out.extend_from_slice(theirs.next().unwrap_or_default());
                 } else {

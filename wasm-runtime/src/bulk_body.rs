@@ -34,12 +34,15 @@ impl Piece {
 
 /// The body to forward, in pieces: one for what stands together in the body that came in.
 pub fn pieces(bulk: &Bulk) -> Vec<Piece> {
-    let mut out = Pieces { bulk, list: Vec::with_capacity(bulk.actions.len() * 2) };
+    let mut out = Pieces { bulk, list: Vec::new() };
     for action in &bulk.actions {
         match &action.fate {
             Fate::Dropped | Fate::Failed(_) => {}
             Fate::Untouched => out.lines(action, None, None),
-            Fate::Changed(text) => out.lines(action, None, Some(text)),
+            Fate::Changed { text, framed: true } if !bulk.strip[action.key] => {
+                out.made(text.start - action.line.len() - 1..text.end + 1);
+            }
+            Fate::Changed { text, .. } => out.lines(action, None, Some(text)),
             Fate::Written(parts) => {
                 parts.iter().for_each(|part| out.lines(action, Some(&part.meta), part.text.as_ref()));
             }
@@ -59,6 +62,13 @@ impl Pieces<'_> {
             Some(Piece::Body(last)) if last.end == range.start => last.end = range.end,
             _ if range.is_empty() => {}
             _ => self.list.push(Piece::Body(range)),
+        }
+    }
+
+    fn made(&mut self, range: Range<usize>) {
+        match self.list.last_mut() {
+            Some(Piece::Made(last)) if last.end == range.start => last.end = range.end,
+            _ => self.list.push(Piece::Made(range)),
         }
     }
 
@@ -95,7 +105,7 @@ impl Pieces<'_> {
             Some(made) => {
                 let range = writable_part(body, action.op, &action.source).unwrap_or_else(|| action.source.clone());
                 self.body(action.source.start..range.start);
-                self.list.push(Piece::Made(made.clone()));
+                self.made(made.clone());
                 self.body(range.end..action.source.end);
             }
             None => self.body(action.source.clone()),

@@ -3,8 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use memchr::memchr2;
+
 use crate::error::Fault;
-use crate::json;
+use crate::json::{self, Edit};
 use crate::outline::{Member, Outline};
 
 /// What the documents of a batch are: it decides what a UDF's answer means.
@@ -24,6 +26,9 @@ pub enum Text {
     Owned(Vec<u8>),
     Made(Range<usize>),
 }
+
+/// Room that a document gets when a stage changes it first, for what later stages add.
+pub const ROOM: usize = 64;
 
 /// Members of the context that are not the stages' own.
 const KNOWN: [&str; 4] = ["index", "id", "routing", "pipeline"];
@@ -130,6 +135,9 @@ pub struct Doc {
     pub state: State,
     /// The bulk action, or the place in a response, that it belongs to.
     pub slot: usize,
+    /// Its action line with the line end, in the body that it came in, if there is nothing else before it nor behind its own
+    /// line; empty if there is.
+    pub lead: Range<u32>,
     /// On how many levels (conditions, retries, failure handlers) it sits this stage out; 0: it takes part.
     pub parked: u32,
     /// A UDF gave it a new score.
@@ -142,7 +150,8 @@ pub struct Doc {
 
 impl Doc {
     pub fn new(text: Text, meta: Meta, slot: usize) -> Self {
-        Self { text, meta, state: State::Live, slot, parked: 0, scored: false, checked: false, outline: None }
+        let (state, lead) = (State::Live, 0..0);
+        Self { text, meta, state, slot, lead, parked: 0, scored: false, checked: false, outline: None }
     }
 
     /// Takes a text that is in the batch's `made` out of it, so that a stage can work on it.
@@ -170,9 +179,12 @@ pub fn text_of<'a>(body: &'a [u8], text: &'a Text) -> &'a [u8] {
 /// What the stages of a batch work with, beside the documents.
 pub struct Desk<'b> {
     /// What the documents came in.
-    pub body: &'b [u8],
-    /// Memory for the next document that is changed, and for the next outline.
-    pub spare: Vec<u8>,
+    body: &'b [u8],
+    /// Where [`Text::Made`] is. Of a document in work it is the end, where it is changed in place.
+    pub made: Vec<u8>,
+    /// Whether new texts go there: of many documents they do, each behind its [`Doc::lead`] and before a line end.
+    gathers: bool,
+    /// Memory for the next outline.
     pub members: Vec<Member>,
     /// Whether the last stage is at work, after which nobody asks for outlines.
     pub last: bool,
@@ -180,7 +192,17 @@ pub struct Desk<'b> {
 
 impl<'b> Desk<'b> {
     pub fn new(body: &'b [u8]) -> Self {
-        Self { body, spare: Vec::new(), members: Vec::new(), last: false }
+        Self { body, made: Vec::new(), gathers: false, members: Vec::new(), last: false }
+    }
+
+    /// One that gathers what is made of `docs`, behind what has been `made`.
+    pub fn gathering(body: &'b [u8], made: Vec<u8>, docs: &[Doc]) -> Self {
+        let mut desk = Self { made, gathers: true, ..Self::new(body) };
+        if desk.made.capacity() == 0 {
+            let size: usize = docs.iter().map(|doc| desk.text_len(doc) + doc.lead.len() + 1).sum();
+            desk.made.reserve(size + size / 8);
+        }
+        desk
     }
 
     /// The length of a document's text, wherever it is.
@@ -198,10 +220,71 @@ impl<'b> Desk<'b> {
         }
     }
 
-    pub fn text<'a>(&self, doc: &'a Doc) -> &'a [u8]
-    where
-        'b: 'a,
-    {
-        text_of(self.body, &doc.text)
+    pub fn text<'a>(&'a self, doc: &'a Doc) -> &'a [u8] {
+        self.text_of(&doc.text)
+    }
+
+    #[inline]
+    pub fn text_of<'a>(&'a self, text: &'a Text) -> &'a [u8] {
+        match text {
+            Text::Made(range) => &self.made[range.clone()],
+            text => text_of(self.body, text),
+        }
+    }
+
+    /// Changes the text of the document in work.
+    #[inline]
+    pub fn edit(&mut self, doc: &mut Doc, edit: &Edit) {
+        match &mut doc.text {
+            Text::Owned(text) => edit.apply_to(text, 0),
+            Text::Made(range) => {
+                edit.apply_to(&mut self.made, range.start);
+                range.end = self.made.len();
+            }
+            Text::Shared(range) if self.gathers => {
+                self.made.extend_from_slice(&self.body[doc.lead.start as usize..doc.lead.end as usize]);
+                let from = self.made.len();
+                edit.append_to(&mut self.made, &self.body[range.clone()]);
+                doc.text = Text::Made(from..self.made.len());
+            }
+            Text::Shared(range) => doc.text = Text::Owned(edit.applied_in(&self.body[range.clone()], ROOM)),
+        }
+    }
+
+    /// Gives the document in work another text.
+    pub fn replace(&mut self, doc: &mut Doc, text: Vec<u8>) {
+        match &mut doc.text {
+            Text::Made(range) => {
+                self.made.truncate(range.start);
+                self.made.extend_from_slice(&text);
+                range.end = self.made.len();
+            }
+            Text::Shared(_) if self.gathers => {
+                self.made.extend_from_slice(&self.body[doc.lead.start as usize..doc.lead.end as usize]);
+                let from = self.made.len();
+                self.made.extend_from_slice(&text);
+                doc.text = Text::Made(from..self.made.len());
+            }
+            _ => doc.text = Text::Owned(text),
+        }
+    }
+
+    /// Ends the work on a document: what was made of it is one line.
+    #[inline]
+    pub fn finish(&mut self, doc: &mut Doc) {
+        self.take_outline(doc);
+        if let Text::Made(range) = &doc.text {
+            on_one_line(&mut self.made[range.clone()]);
+            if !doc.lead.is_empty() {
+                self.made.push(b'\n');
+            }
+        }
+    }
+}
+
+/// A UDF may have answered pretty-printed JSON, whose line ends are white space.
+pub fn on_one_line(text: &mut [u8]) {
+    if memchr2(b'\n', b'\r', text).is_some() {
+        text.iter_mut().filter(|byte| matches!(**byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
     }
 }

@@ -36,9 +36,6 @@ impl Effect {
     }
 }
 
-/// Room that a document gets when a stage changes it first, for what later stages add.
-const ROOM: usize = 64;
-
 /// A pipeline's name out of its label, `name@version`.
 pub fn name_of(label: &str) -> &str {
     label.split('@').next().unwrap_or(label)
@@ -162,36 +159,31 @@ impl<'t> Pass<'t> {
             }
             Effect::Edited(edit) => {
                 let outline = doc.outline.take();
-                if let Text::Owned(text) = &mut doc.text {
-                    edit.apply_to(text);
-                } else {
-                    let spare = std::mem::take(&mut desk.spare);
-                    doc.text = Text::Owned(edit.applied_in(desk.text(doc), spare, ROOM));
-                }
+                desk.edit(doc, &edit);
                 doc.outline = outline.and_then(|known| known.edited(&edit, desk.text(doc)));
             }
             Effect::Replaced(text) => match self.wide {
                 None => {
                     let outline = doc.outline.take();
                     doc.outline = outline.and_then(|known| known.follow(desk.text(doc), &text));
-                    doc.text = Text::Owned(text);
+                    desk.replace(doc, text);
                 }
                 Some(wide) => {
                     let (text, meta) = wide.narrowed(&text, &doc.meta)?;
                     doc.outline = None;
-                    doc.text = Text::Owned(text);
+                    desk.replace(doc, text);
                     doc.meta = meta;
                 }
             },
             Effect::Scored(text, score) => {
                 doc.outline = None;
-                doc.text = Text::Owned(text);
+                desk.replace(doc, text);
                 doc.meta.score = score;
                 doc.scored = true;
             }
             Effect::Finished(value) => {
                 doc.outline = None;
-                doc.text = Text::Owned(value);
+                desk.replace(doc, value);
                 doc.state = State::Finished;
             }
         }

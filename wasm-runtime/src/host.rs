@@ -30,7 +30,7 @@ impl Changed {
     /// The new text of `text`.
     pub fn of(&self, text: &[u8]) -> &[u8] {
         match self {
-            Self::Once(edit, made) => made.get_or_init(|| edit.applied_in(text, Vec::new(), ROOM)),
+            Self::Once(edit, made) => made.get_or_init(|| edit.applied_in(text, ROOM)),
             Self::Text(text) => text,
         }
     }
@@ -133,7 +133,7 @@ impl Host {
         };
         self.changed = Some(match before {
             Some(mut text) => {
-                edit.apply_to(&mut text);
+                edit.apply_to(&mut text, 0);
                 Changed::Text(text)
             }
             None => Changed::Once(edit, OnceCell::new()),

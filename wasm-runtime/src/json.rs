@@ -268,14 +268,21 @@ impl Edit {
         splice(text, self.range.clone(), &self.with)
     }
 
-    /// The same in the memory of `out`, with room for `more` bytes.
-    pub fn applied_in(&self, text: &[u8], out: Vec<u8>, more: usize) -> Vec<u8> {
-        splice_in(out, text, self.range.clone(), &self.with, more)
+    /// The same with room for `more` bytes.
+    pub fn applied_in(&self, text: &[u8], more: usize) -> Vec<u8> {
+        splice_in(text, self.range.clone(), &self.with, more)
     }
 
-    /// Changes `text` itself.
-    pub fn apply_to(&self, text: &mut Vec<u8>) {
-        let (Range { start, end }, len) = (self.range.clone(), text.len());
+    /// The same at the end of `out`.
+    pub fn append_to(&self, out: &mut Vec<u8>, text: &[u8]) {
+        out.extend_from_slice(&text[..self.range.start]);
+        out.extend_from_slice(&self.with);
+        out.extend_from_slice(&text[self.range.end..]);
+    }
+
+    /// Changes the text itself that is in `text` from `from` to its end.
+    pub fn apply_to(&self, text: &mut Vec<u8>, from: usize) {
+        let (start, end, len) = (from + self.range.start, from + self.range.end, text.len());
         let new_end = start + self.with.len();
         if new_end > end {
             text.resize(len + new_end - end, 0);
@@ -372,13 +379,12 @@ fn nest(parts: &[Cow<'_, str>], value: &[u8]) -> Vec<u8> {
 
 /// `text` with `range` replaced by `value`.
 pub fn splice(text: &[u8], range: Range<usize>, value: &[u8]) -> Vec<u8> {
-    splice_in(Vec::new(), text, range, value, 0)
+    splice_in(text, range, value, 0)
 }
 
-/// The same in the memory of `out`, with room for `more` bytes.
-fn splice_in(mut out: Vec<u8>, text: &[u8], range: Range<usize>, value: &[u8], more: usize) -> Vec<u8> {
-    out.clear();
-    out.reserve(text.len() - range.len() + value.len() + more);
+/// The same with room for `more` bytes.
+fn splice_in(text: &[u8], range: Range<usize>, value: &[u8], more: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() - range.len() + value.len() + more);
     out.extend_from_slice(&text[..range.start]);
     out.extend_from_slice(value);
     out.extend_from_slice(&text[range.end..]);

@@ -159,7 +159,7 @@ impl<'s> Question<'s> {
         let Self { condition, terms, run } = self;
         let due = condition.is_slow() || run.documents.is_multiple_of(TICK_EVERY);
         run.documents += 1;
-        let text = text_of(desk.body, &doc.text);
+        let text = desk.text_of(&doc.text);
         let asked = outline::within(text, &mut doc.outline, || {
             if due {
                 tick()?;
@@ -236,7 +236,7 @@ impl<'s> Lane<'s> {
             return None;
         }
         let Self { labour, pass, .. } = self;
-        let text = text_of(desk.body, &doc.text);
+        let text = desk.text_of(&doc.text);
         let effect = match pass.wide {
             None => outline::within(text, &mut doc.outline, || labour.apply(text, &mut doc.meta, at, &mut pass.run)),
             Some(wide) => wide.widened(text, &doc.meta).and_then(|text| {
@@ -346,17 +346,16 @@ pub fn together<'s>(
 /// The documents of one thread through all lanes; `first` is the position of the first of them in the batch.
 fn through_all(run: &Run<'_>, mut lanes: Vec<Lane<'_>>, made: &mut Vec<u8>, docs: &mut [Doc], first: usize) -> Taken {
     let start = now_ns();
-    let mut desk = Desk::new(run.body);
+    let gathers = docs.len() >= MANY;
+    let mut desk = if gathers { Desk::gathering(run.body, std::mem::take(made), docs) } else { Desk::new(run.body) };
     let mut models = Models::new(run.body, docs.len());
     let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
     let conditional = lanes.iter().all(|lane| lane.question.is_some());
-    let many = docs.len() >= MANY;
-    let size: usize = if many { docs.iter().map(|doc| desk.text_len(doc)).sum() } else { 0 };
     within(run.deadline, run.end, || {
         for (at, doc) in docs.iter_mut().enumerate().filter(|(_, doc)| doc.active()) {
-            doc.own_text(made);
+            doc.own_text(&desk.made);
             if !doc.checked {
-                let text = desk.text(doc);
+                let text = text_of(run.body, &doc.text);
                 if conditional && lanes.iter().all(|lane| lane.rules_out(text)) {
                     lanes.iter_mut().for_each(Lane::pass_by);
                     continue;
@@ -371,18 +370,13 @@ fn through_all(run: &Run<'_>, mut lanes: Vec<Lane<'_>>, made: &mut Vec<u8>, docs
             }
             if let Some(parts) = through(&mut lanes, &mut desk, doc, first + at) {
                 expanded.push((first + at, parts));
-            } else if many && let Text::Owned(text) = &mut doc.text {
-                let text = std::mem::take(text);
-                if made.capacity() == 0 {
-                    made.reserve(size + size / 8);
-                }
-                doc.text = Text::Made(made.len()..made.len() + text.len());
-                made.extend_from_slice(&text);
-                desk.spare = text;
             }
-            desk.take_outline(doc);
+            desk.finish(doc);
         }
     });
+    if gathers {
+        *made = desk.made;
+    }
     let estimates: Vec<u64> = lanes.iter().map(|lane| lane.clock.estimate(lane.reached)).collect();
     let (taken, all) = (now_ns() - start, estimates.iter().sum::<u64>().max(1));
     let share = |part: u64| (u128::from(taken) * u128::from(part) / u128::from(all)) as u64;

@@ -26,6 +26,7 @@ pub mod guest;
 pub mod hits;
 pub mod host;
 pub mod instance;
+pub mod intake;
 pub mod interpreter;
 mod interrupt;
 pub mod java;
@@ -62,6 +63,7 @@ fit_for_python!(
     bulk::Bulk,
     condition::Condition,
     deadline::Deadline,
+    intake::Intake,
     lane::Step,
     module::Module,
     module::Udf,
@@ -79,6 +81,7 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<stats::StageRun>()?;
     m.add_class::<lane::Step>()?;
     m.add_class::<bulk::Bulk>()?;
+    m.add_class::<intake::Intake>()?;
     m.add_class::<module::Module>()?;
     m.add_class::<module::Udf>()?;
     m.add_class::<native::Native>()?;

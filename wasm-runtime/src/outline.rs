@@ -415,7 +415,7 @@ mod tests {
                     let edit = json::change(&text, name, value.as_bytes()).unwrap();
                     let new = edit.applied(&text);
                     let mut changed = text.clone();
-                    edit.apply_to(&mut changed);
+                    edit.apply_to(&mut changed, 0);
                     assert_eq!(changed, new);
                     assert_eq!(outline.clone().edited(&edit, &new), Outline::of(&new));
                     if let Some(followed) = outline.clone().follow(&text, &new) {
