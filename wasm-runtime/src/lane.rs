@@ -13,6 +13,7 @@ use crate::deadline::{tick, within};
 use crate::document::{Desk, Doc, Kind, Meta, State, Text, text_of};
 use crate::effect::{Effect, Pass, Terms};
 use crate::error::Fault;
+use crate::levels;
 use crate::metadata::Wide;
 use crate::model::Models;
 use crate::module::Udf;
@@ -21,7 +22,6 @@ use crate::outline;
 use crate::stats::StageRun;
 use crate::watchdog::{self, now_ns};
 use crate::work::{Runner, Work};
-use crate::levels;
 
 /// Of so many documents the time of one is measured, lane by lane; the whole is shared out by that.
 const MEASURED: usize = 32;

@@ -26,7 +26,14 @@ pub struct Models<'b> {
 struct Model<'b> {
     text: &'b [u8],
     outline: Outline,
-    values: Vec<(u32, u32)>,
+    values: Vec<Value>,
+}
+
+/// A text, number or word, and how many members have begun with it.
+struct Value {
+    start: u32,
+    end: u32,
+    members: usize,
 }
 
 impl<'b> Models<'b> {
@@ -56,7 +63,7 @@ impl<'b> Models<'b> {
         let outline = valid::outlined(text, members)?;
         if let (Some(outline), Text::Shared(range)) = (&outline, &doc.text)
             && range.len() <= LONGEST
-            && let Some(values) = values(text)
+            && let Some(values) = values(text, outline)
         {
             self.kept.truncate(KEPT - 1);
             self.kept.insert(0, Model { text: &self.body[range.clone()], outline: outline.clone(), values });
@@ -69,55 +76,57 @@ impl Model<'_> {
     /// Where the object in `new` begins and has its closing brace, and whether a key has an escape, with its members in `members`:
     /// if `new` is this text with other texts, numbers or words in places of such.
     fn followed(&self, new: &[u8], members: &mut Vec<Member>) -> Option<(u32, u32, bool)> {
-        let old = self.text;
+        let (old, known) = (self.text, self.outline.members());
         u32::try_from(new.len()).ok()?;
         let ascii = new.is_ascii();
         members.clear();
-        let mut known = self.outline.members().iter();
-        let (mut next, mut values) = (known.next(), self.values.iter());
+        members.reserve(known.len());
         // So far the two are alike.
         let (mut in_old, mut in_new) = (0, 0);
+        let mut values = self.values.iter();
         loop {
             let shift = (in_new as u32).wrapping_sub(in_old as u32);
             let differ = in_old + common_prefix(&old[in_old..], new.get(in_new..)?);
-            let value = values.find(|(_, end)| differ <= *end as usize);
-            while let Some(member) = next.filter(|member| value.is_none_or(|(start, _)| member.value <= *start)) {
-                members.push(member.moved(shift));
-                next = known.next();
-            }
-            let Some((start, end)) = value.map(|(start, end)| (*start as usize, *end as usize)) else {
+            let Some(value) = values.find(|value| differ <= value.end as usize) else {
+                members.extend(known[members.len()..].iter().map(|member| member.moved(shift)));
                 let alike = differ == old.len() && new.len() - in_new == old.len() - in_old;
                 return alike.then(|| self.outline.frame(shift));
             };
-            if differ < start {
+            if differ < value.start as usize {
                 return None;
             }
-            let from = in_new + (start - in_old);
-            let to = valid::scalar(new, from, ascii)?;
-            // The value is the last member's, or in it.
+            let to = valid::scalar(new, (value.start.wrapping_add(shift)) as usize, ascii)?;
+            members.extend(known[members.len()..value.members].iter().map(|member| member.moved(shift)));
+            // The value is that of the last member so far, or in it.
+            let grown = (to as u32).wrapping_sub(value.end.wrapping_add(shift));
             let last = members.last_mut()?;
-            last.value_end = last.value_end.wrapping_add((to as u32).wrapping_sub(end as u32).wrapping_sub(shift));
-            (in_old, in_new) = (end, to);
+            last.value_end = last.value_end.wrapping_add(grown);
+            (in_old, in_new) = (value.end as usize, to);
         }
     }
 }
 
-/// Where the texts, numbers and words in a valid text are, keys excepted.
-fn values(text: &[u8]) -> Option<Vec<(u32, u32)>> {
-    let (mut found, mut at) = (Vec::new(), 0);
+/// The texts, numbers and words in a valid text with this outline, keys excepted.
+fn values(text: &[u8], outline: &Outline) -> Option<Vec<Value>> {
+    let (mut found, mut at, mut members) = (Vec::new(), 0, 0);
+    let mut note = |start: usize, end: usize| {
+        let begun = outline.members()[members..].iter().take_while(|member| member.value as usize <= start);
+        members += begun.count();
+        found.push(Value { start: start as u32, end: end as u32, members });
+    };
     while let Some(first) = text.get(at) {
         at = match first {
             b'{' | b'}' | b'[' | b']' | b',' | b':' | b' ' | b'\t' | b'\n' | b'\r' => at + 1,
             b'"' => {
                 let end = skip_string(text, at)?;
                 if text.get(skip_ws(text, end)) != Some(&b':') {
-                    found.push((at as u32, end as u32));
+                    note(at, end);
                 }
                 end
             }
             _ => {
                 let end = skip_value(text, at)?;
-                found.push((at as u32, end as u32));
+                note(at, end);
                 end
             }
         };
@@ -131,7 +140,8 @@ mod tests {
     use crate::document::Meta;
 
     fn model(text: &[u8]) -> Model<'_> {
-        Model { text, outline: Outline::of(text).unwrap(), values: values(text).unwrap() }
+        let outline = Outline::of(text).unwrap();
+        Model { text, values: values(text, &outline).unwrap(), outline }
     }
 
     fn followed(old: &[u8], new: &[u8]) -> Option<Outline> {
@@ -143,9 +153,13 @@ mod tests {
     #[test]
     fn the_values_are_all_but_keys() {
         let text = br#" {"a" : "x\"y", "b":{"c":[1,"d",true ,{}]}, "e":-1.5e3,"f":null} "#;
-        let found: Vec<&[u8]> =
-            values(text).unwrap().iter().map(|(from, to)| &text[*from as usize..*to as usize]).collect();
-        assert_eq!(found, [&br#""x\"y""#[..], b"1", b"\"d\"", b"true", b"-1.5e3", b"null"]);
+        let found: Vec<(&[u8], usize)> = model(text)
+            .values
+            .iter()
+            .map(|value| (&text[value.start as usize..value.end as usize], value.members))
+            .collect();
+        let values: [&[u8]; 6] = [br#""x\"y""#, b"1", b"\"d\"", b"true", b"-1.5e3", b"null"];
+        assert_eq!(found, values.into_iter().zip([1, 2, 2, 2, 3, 4]).collect::<Vec<_>>());
     }
 
     /// Whatever is found says what the whole check says.
@@ -158,8 +172,29 @@ mod tests {
             r#"{"a":{}}"#,
         ];
         let pieces = [
-            "", "{", "}", "[", "]", ",", ":", "\"", "\\", "1", "-", ".", "0", "true", " ", "\n", "\"z\"", "\"\\u00e9\"", "ö",
-            ",\"z\":1", "{}", "\"a text of more than sixteen bytes, too\"", "\u{1}",
+            "",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"",
+            "\\",
+            "1",
+            "-",
+            ".",
+            "0",
+            "true",
+            " ",
+            "\n",
+            "\"z\"",
+            "\"\\u00e9\"",
+            "ö",
+            ",\"z\":1",
+            "{}",
+            "\"a text of more than sixteen bytes, too\"",
+            "\u{1}",
         ];
         for old in olds.map(str::as_bytes) {
             let (mut alike, mut other) = (0, 0);
@@ -182,8 +217,11 @@ mod tests {
             // Two places at once.
             for first in 0..old.len() {
                 for second in first + 1..old.len() {
-                    for (a, b) in [("1", "2"), ("\"", "\""), ("22", ""), ("", "22"), ("}", "{"), (",", " "), ("y", "zz")] {
-                        let parts = [&old[..first], a.as_bytes(), &old[first + 1..second], b.as_bytes(), &old[second + 1..]];
+                    for (a, b) in
+                        [("1", "2"), ("\"", "\""), ("22", ""), ("", "22"), ("}", "{"), (",", " "), ("y", "zz")]
+                    {
+                        let parts =
+                            [&old[..first], a.as_bytes(), &old[first + 1..second], b.as_bytes(), &old[second + 1..]];
                         look(&parts.concat());
                     }
                 }

@@ -27,8 +27,10 @@ impl Member {
     /// Whether the key is `name`; most that are not differ in their length or first byte.
     #[inline]
     fn is(&self, text: &[u8], name: &[u8]) -> bool {
-        let key = self.key(text);
-        key.len() == name.len() && key.first() == name.first() && key == name
+        (self.key_end - self.key) as usize == name.len() && {
+            let key = self.key(text);
+            key.first() == name.first() && key == name
+        }
     }
 
     fn escaped(&self, text: &[u8]) -> bool {
@@ -190,20 +192,22 @@ fn moved(at: u32, grown: i64) -> Option<u32> {
 /// How many bytes two texts have in common before they differ.
 #[inline]
 pub fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    const STEP: usize = 16;
+    let both = a.len().min(b.len());
     let mut at = 0;
-    while let (Some(left), Some(right)) = (block::<STEP>(a, at), block::<STEP>(b, at)) {
-        let differ = u128::from_le_bytes(*left) ^ u128::from_le_bytes(*right);
-        if differ != 0 {
-            return at + differ.trailing_zeros() as usize / 8;
+    #[cfg(target_arch = "x86_64")]
+    while at + 16 <= both {
+        use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8};
+        // SAFETY: SSE2 is part of x86_64, and both have 16 bytes at `at`.
+        let same = unsafe {
+            let [left, right] = [a, b].map(|text| _mm_loadu_si128(text.as_ptr().add(at).cast()));
+            _mm_movemask_epi8(_mm_cmpeq_epi8(left, right))
+        };
+        if same != 0xffff {
+            return at + (!same).trailing_zeros() as usize;
         }
-        at += STEP;
+        at += 16;
     }
-    at + a[at..].iter().zip(&b[at..]).take_while(|(a, b)| a == b).count()
-}
-
-fn block<const N: usize>(text: &[u8], at: usize) -> Option<&[u8; N]> {
-    text.get(at..)?.first_chunk()
+    at + a[at..both].iter().zip(&b[at..both]).take_while(|(a, b)| a == b).count()
 }
 
 fn common_suffix(a: &[u8], b: &[u8]) -> usize {
