@@ -9,20 +9,44 @@ body whose length is known, and which is not encrypted, needs none of that: its 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from typing import TYPE_CHECKING
 
+from aiohttp.http import RawRequestMessage
+
 from pipelines import Intake
 from proxy.bodies import KNOWN, declared_length, pieces_here
-from proxy.splicing import Lender, plain
+from proxy.splicing import Lender, file_numbers, plain
 
 if TYPE_CHECKING:
     from aiohttp.base_protocol import BaseProtocol
-    from aiohttp.http import RawRequestMessage
     from aiohttp.streams import StreamReader
 
 _LEAST = 32 << 10
 """A rest of fewer bytes is not worth the system calls."""
+
+
+class _Numbers:
+    """Second file numbers of sockets: the loop has the transports' own for the transports."""
+
+    def __init__(self) -> None:
+        self.used = 0
+
+    def take(self, transport: asyncio.Transport) -> int:
+        """One more number of a transport's socket. Raises OSError where there can be no more."""
+        if self.used >= file_numbers():
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        number = os.dup(transport.get_extra_info("socket").fileno())
+        self.used += 1
+        return number
+
+    def give(self, number: int) -> None:
+        os.close(number)
+        self.used -= 1
+
+
+_numbers = _Numbers()
 
 
 def possible(body: StreamReader) -> bool:
@@ -31,20 +55,22 @@ def possible(body: StreamReader) -> bool:
     return KNOWN and isinstance(client, Lender) and plain(client.transport)
 
 
-def hold_back(client: BaseProtocol, message: RawRequestMessage, body: StreamReader) -> None:
+def hold_back(client: BaseProtocol, message: object, body: StreamReader | None) -> None:
     """Leaves the rest of a body where it is until somebody reads its beginning, so that [`whole`] finds it there.
 
-    Of a body of which nothing has arrived nobody would say so.
+    Not of one of which nothing has arrived: reading goes on when its beginning is taken.
     """
+    if body is None or body.is_eof() or not body._size or not isinstance(message, RawRequestMessage):
+        return
     length = declared_length(message.raw_headers)
-    if body._size and length is not None and length - body.total_bytes >= _LEAST and possible(body):
+    if length is not None and length - body.total_bytes >= _LEAST:
         client.pause_reading()
 
 
-async def whole(body: StreamReader, length: int) -> bytes | list[bytes]:
+async def whole(body: StreamReader, length: int, seconds: float) -> bytes | list[bytes]:
     """A body of `length` bytes, of which nothing has been read; what has arrived of it, where little is to come.
 
-    Raises OSError when it breaks off.
+    Raises OSError when it breaks off: TimeoutError if it is not here in so many `seconds`.
     """
     begun = pieces_here(body)
     lender = body._protocol
@@ -52,27 +78,33 @@ async def whole(body: StreamReader, length: int) -> bytes | list[bytes]:
         return begun
     if lender.transport is None:
         raise ConnectionResetError("the sender is gone")
+    try:
+        number = _numbers.take(lender.transport)
+    except OSError:
+        return begun
     loop, intake = asyncio.get_running_loop(), Intake(length, begun)
     arrived: asyncio.Future[None] = loop.create_future()
-    # The loop has the transport's own number for the transport.
-    number = os.dup(lender.transport.get_extra_info("socket").fileno())
+
+    def end(error: OSError | None = None) -> None:
+        loop.remove_reader(number)
+        if not arrived.done():
+            arrived.set_result(None) if error is None else arrived.set_exception(error)
 
     def receive() -> None:
         try:
-            if not intake.receive(number):
-                return
+            if intake.receive(number):
+                end()
         except OSError as error:
-            arrived.set_exception(error)
-        else:
-            arrived.set_result(None)
-        loop.remove_reader(number)
+            end(ConnectionResetError(f"the sender is gone: {error}"))
 
     lender.lend(body)
     loop.add_reader(number, receive)
+    late = loop.call_later(seconds, end, TimeoutError())
     try:
         await arrived
     finally:
+        late.cancel()
         loop.remove_reader(number)
-        os.close(number)
+        _numbers.give(number)
         lender.take_back(body, intake.left)
     return intake.whole()

@@ -85,8 +85,7 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         if self._fast is not None and not waiting:
             self._park()
         super().data_received(data)
-        begins = len(self._messages) > waiting
-        if begins:
+        if begins := len(self._messages) > waiting:
             message, self._last_body = self._messages[-1]
             self._between = True
             self._stop_timer()
@@ -97,7 +96,8 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
                 self._head_timer = self._loop.call_later(self._head_seconds, self.force_close)
         if data and self._parked is not None and self._passing is None:
             self._go_on()
-        if begins and self._passing is None and self._last_body is not None and not self._last_body.is_eof():
+        # While another request is in work, reading goes on: else nobody would see its client go.
+        if begins and self._passing is None and self._current_request is None:
             gathering.hold_back(self, message, self._last_body)
 
     def lend(self, body: StreamReader) -> None:

@@ -103,6 +103,12 @@ def plain(transport: asyncio.BaseTransport | None) -> bool:
     return found is not None and found.family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 
 
+def file_numbers() -> int:
+    """How many the long bodies on their way may take: a quarter, so that there are always some for connections."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if limit < 0 else limit // 4
+
+
 class Pipes:
     """Pipes that bytes go through, kept for the next body.
 
@@ -111,8 +117,7 @@ class Pipes:
     """
 
     def __init__(self, most: int | None = None) -> None:
-        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._most = (sys.maxsize if limit < 0 else limit // 4 // _NUMBERS) if most is None else most
+        self._most = file_numbers() // _NUMBERS if most is None else most
         self._used = 0
         self._free: list[tuple[int, int]] = []
 

@@ -144,21 +144,20 @@ class Call:
         expected = limit if declared is None else declared
         if declared is not None and expected > UNCOUNTED:
             self.held += await self.parts.budget.take(expected)
+        given: bytes | list[bytes] = []
+        seconds = self.parts.client_seconds + expected / _SLOWEST
         try:
-            async with asyncio.timeout(self.parts.client_seconds + expected / _SLOWEST) as clock:
-                if declared is not None and gathering.possible(self.request.content):
-                    body = await self._gathered(declared)
-                else:
-                    body = await self._read(limit, None if declared is not None else clock)
+            if declared is not None and declared > UNCOUNTED and gathering.possible(self.request.content):
+                given = await gathering.whole(self.request.content, declared, seconds)
+            if isinstance(given, bytes):
+                body = given
+            else:
+                async with asyncio.timeout(seconds) as clock:
+                    body = await self._read(limit, None if declared is not None else clock, b"".join(given))
         except TimeoutError:
             raise SlowClientError("the body did not arrive in time; see client_timeout") from None
         await self._hold(min(claimed_size(body, self.encoding), limit))
         return body
-
-    async def _gathered(self, declared: int) -> bytes:
-        """A body of known length, past aiohttp's parser where it is long."""
-        found = await gathering.whole(self.request.content, declared)
-        return found if isinstance(found, bytes) else await self._read(declared, given=b"".join(found))
 
     async def _hold(self, size: int) -> None:
         """Holds room for `size` bytes in place of what is held; for more it holds nothing while it waits."""

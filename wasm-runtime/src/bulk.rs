@@ -18,54 +18,10 @@ use crate::alike::Lines;
 use crate::batch::Batch;
 use crate::bulk_body::{self, joined};
 use crate::condition::Condition;
-use crate::document::{Doc, Failure, Kind, Meta, State, Text, on_one_line};
+use crate::document::{Doc, Kind, Meta, State, Text, on_one_line};
 use crate::error::{BulkError, Fault};
+use crate::fate::{Fate, Part};
 use crate::{bulk_answer, ruled_out};
-
-/// One document that an action writes.
-#[derive(Debug, Clone)]
-pub struct Part {
-    /// A part of [`Bulk::made`]; `None`: the one that came in.
-    pub text: Option<Range<usize>>,
-    pub meta: Meta,
-}
-
-#[derive(Debug)]
-pub enum Fate {
-    /// Forwarded as it came.
-    Untouched,
-    /// Forwarded to where it was sent, with `text`, a part of [`Bulk::made`], as its document. `framed`: its action line stands
-    /// before it there, and its line end behind it.
-    Changed {
-        text: Range<usize>,
-        framed: bool,
-    },
-    /// Forwarded with what pipelines made of its document: one or several.
-    Written(Vec<Part>),
-    Dropped,
-    Failed(Box<Failure>),
-}
-
-impl Fate {
-    fn failed(fault: Fault) -> Self {
-        Self::Failed(Box::new(Failure {
-            fault,
-            pipeline: String::new(),
-            stage: String::new(),
-            processor: String::new(),
-            run: 0,
-        }))
-    }
-
-    /// How many lines of the cluster's answer are this action's.
-    pub fn forwarded(&self) -> usize {
-        match self {
-            Self::Untouched | Self::Changed { .. } => 1,
-            Self::Written(parts) => parts.len(),
-            Self::Dropped | Self::Failed(_) => 0,
-        }
-    }
-}
 
 #[derive(Debug)]
 pub struct Action {

@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use crate::action::Op;
-use crate::bulk::{Action, Bulk, Fate};
+use crate::bulk::{Action, Bulk};
 use crate::document::Failure;
+use crate::fate::Fate;
 use crate::{elements, json, outline};
 
 /// The cluster's answer behind its `took`, where that is all of it that the client is not to see as it is: each action was

@@ -9,8 +9,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::action::{Op, readdressed, without_pipeline, writable_part};
-use crate::bulk::{Action, Bulk, Fate};
+use crate::bulk::{Action, Bulk};
 use crate::document::Meta;
+use crate::fate::Fate;
 
 /// A part of the body to forward.
 pub enum Piece {

@@ -21,6 +21,7 @@ pub mod effect;
 mod elements;
 pub mod error;
 pub mod exact;
+pub mod fate;
 pub mod filter_path;
 pub mod guest;
 pub mod hits;

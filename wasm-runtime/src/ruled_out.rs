@@ -3,8 +3,9 @@
 use pyo3::Py;
 
 use crate::action::Op;
-use crate::bulk::{Action, Bulk, Fate};
+use crate::bulk::{Action, Bulk};
 use crate::condition::Condition;
+use crate::fate::Fate;
 use crate::quick::like_object;
 
 /// How many documents go to the targets that are `wanted`, if none of them meets any of the conditions, whatever the cluster
