@@ -263,11 +263,12 @@ async def test_many_large_bulks_at_once_wait_for_room_and_none_fails(serve, dire
     assert peak - before < 100 << 20, f"{(peak - before) >> 20} MiB for 96 MB of bulks"
 
 
-async def test_the_memory_of_a_burst_goes_back(serve, direct: Http, name: str):
+@pytest.mark.parametrize("last", [native("d", "drop"), native("f", "fail", message="no")], ids=["dropped", "failed"])
+async def test_the_memory_of_a_burst_goes_back(serve, direct: Http, name: str, last: dict[str, Any]):
     """RSS after twenty bulks of 10 MB at once, which a pipeline works on: once it is quiet, it is about what it was."""
     process, http = serve()
     await process.ready(http)
-    await http.pipeline(name, "document", native("s", "set", field="x", value=1), native("d", "drop"))
+    await http.pipeline(name, "document", native("s", "set", field="x", value=1), last)
     action = ndjson({"index": {"_index": name}}, {"text": "word " * 200})
     body = action * (10_000_000 // len(action))
 

@@ -19,8 +19,10 @@ use crate::effect::{Pass, Terms, name_of};
 use crate::error::Fault;
 use crate::lane::{self, Counts, Job, Labour, Lane, Planned, Question, Step, Task};
 use crate::metadata::Wide;
+use crate::model::Models;
 use crate::module::Udf;
 use crate::native::Native;
+use crate::outline::Outline;
 use crate::runtime::guard_signals;
 use crate::stats::StageRun;
 use crate::watchdog::now_ns;
@@ -142,10 +144,14 @@ impl Batch {
             let mut bad = 0;
             let terms = Terms::of_check(pipeline);
             let (body, kind) = (Arc::clone(&self.body), self.kind);
+            let (mut models, mut members) = (Models::new(&body, self.docs.len()), Vec::new());
             for doc in self.docs.iter_mut().filter(|d| d.active() && !d.checked) {
                 doc.own_text(&self.made);
-                match valid::check_object(text_of(&body, &doc.text)) {
-                    Ok(()) => doc.checked = true,
+                match models.outlined(doc, text_of(&body, &doc.text), std::mem::take(&mut members)) {
+                    Ok(outline) => {
+                        doc.checked = true;
+                        members = outline.map(Outline::into_members).unwrap_or_default();
+                    }
                     Err(why) => {
                         doc.state = terms.failed(why.fault(kind));
                         bad += 1;

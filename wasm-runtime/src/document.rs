@@ -269,11 +269,16 @@ impl<'b> Desk<'b> {
         }
     }
 
-    /// Ends the work on a document: what was made of it is one line.
+    /// Ends the work on a document: what was made of it is one line, or nothing where it was dropped.
     #[inline]
     pub fn finish(&mut self, doc: &mut Doc) {
         self.take_outline(doc);
         if let Text::Made(range) = &doc.text {
+            if matches!(doc.state, State::Dropped) {
+                self.made.truncate(range.start - doc.lead.len());
+                doc.text = Text::Owned(Vec::new());
+                return;
+            }
             on_one_line(&mut self.made[range.clone()]);
             if !doc.lead.is_empty() {
                 self.made.push(b'\n');

@@ -8,6 +8,9 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
+/// So many bytes are taken at a time: whoever calls has others to look after.
+const MOST: usize = 1 << 20;
+
 /// A body of known length, of which some has arrived.
 #[pyclass(module = "pipelines._wasm")]
 pub struct Intake {
@@ -46,12 +49,13 @@ impl Intake {
         self.size - self.at
     }
 
-    /// Takes what is there at a socket, by its number, without waiting; says whether the body is whole.
+    /// Takes what is there at a socket, by its number, without waiting, up to a mebibyte; says whether the body is whole.
     ///
     /// Raises OSError where nothing more will come.
     fn receive(&mut self, py: Python<'_>, socket: i32) -> PyResult<bool> {
-        while self.left() > 0 {
-            let (to, room) = (self.next() as usize, self.left());
+        let enough = self.left().saturating_sub(MOST);
+        while self.left() > enough {
+            let (to, room) = (self.next() as usize, self.left() - enough);
             // SAFETY: so much room is behind `to`, which nobody else sees, and `self` keeps it alive.
             let count = py.detach(|| unsafe { libc::recv(socket, to as *mut libc::c_void, room, libc::MSG_DONTWAIT) });
             let Ok(count) = usize::try_from(count) else {
@@ -67,7 +71,7 @@ impl Intake {
             }
             self.at += count;
         }
-        Ok(true)
+        Ok(self.left() == 0)
     }
 
     /// The body, once. Raises ValueError as long as it is not whole.
