@@ -41,12 +41,12 @@ pub struct Action {
 impl Action {
     /// See [`Doc::lead`].
     #[inline]
-    fn lead(&self, body: &[u8]) -> Range<u32> {
+    fn lead(&self) -> Range<u32> {
         let Range { start, end } = self.line;
+        // Between them is one line end, and no carriage return.
         let whole = matches!(self.op, Op::Index | Op::Create) && end + 1 == self.source.start;
-        let ended = body.get(end) == Some(&b'\n') && body.get(self.source.end) == Some(&b'\n');
         match (u32::try_from(start), u32::try_from(end + 1)) {
-            (Ok(from), Ok(to)) if whole && ended => from..to,
+            (Ok(from), Ok(to)) if whole => from..to,
             _ => 0..0,
         }
     }
@@ -393,7 +393,7 @@ impl Bulk {
                 Fate::Changed { text, .. } => {
                     let text = Text::Owned(self.made[text.clone()].to_vec());
                     let meta = self.targets[action.key].meta(action);
-                    docs.push(Doc { lead: action.lead(&self.body), ..Doc::new(text, meta, slot) });
+                    docs.push(Doc { lead: action.lead(), ..Doc::new(text, meta, slot) });
                 }
                 Fate::Untouched => {
                     let range = if action.op == Op::Update {
@@ -409,7 +409,7 @@ impl Bulk {
                     };
                     let Some(range) = range else { continue };
                     let meta = self.targets[action.key].meta(action);
-                    docs.push(Doc { lead: action.lead(&self.body), ..Doc::new(Text::Shared(range), meta, slot) });
+                    docs.push(Doc { lead: action.lead(), ..Doc::new(Text::Shared(range), meta, slot) });
                 }
             }
         }

@@ -135,8 +135,7 @@ pub struct Doc {
     pub state: State,
     /// The bulk action, or the place in a response, that it belongs to.
     pub slot: usize,
-    /// Its action line with the line end, in the body that it came in, if there is nothing else before it nor behind its own
-    /// line; empty if there is.
+    /// Its action line with the line end, in the body that it came in, if the document is all of the next line; empty if not.
     pub lead: Range<u32>,
     /// On how many levels (conditions, retries, failure handlers) it sits this stage out; 0: it takes part.
     pub parked: u32,

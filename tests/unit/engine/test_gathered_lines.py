@@ -13,7 +13,7 @@ from pipelines.batch import Bulk, Condition, Deadline, Step
 
 
 def step(function: str, condition: str | None = None, **parameters: Any) -> Step:
-    native = Native(function, "document", json.dumps(parameters).encode())
+    native = Native(function, "document", json.dumps(parameters, indent=1).encode())
     return Step.native(
         function, native, condition=Condition(condition, ["doc"], b"{}") if condition else None, aborts=True
     )
@@ -25,7 +25,7 @@ SHAPE = [
     step("lowercase", field="level", ignore_missing=True),
     step("fail", "doc.level == 'bad'", message="no"),
     step("set", "doc.level == 'move'", field="_index", value="elsewhere"),
-    step("set", "doc.level == 'long'", field="text", value={"a": ["x" * 90, "\n"]}),
+    step("set", "doc.level == 'long'", field="text", value={"a": ["x" * 90, "on lines of its own"]}),
     step("remove", "doc.level == 'less'", field="env"),
 ]
 AGAIN = [step("set", "doc.level == 'long' || doc.level == 'less'", field="again", value=1)]
