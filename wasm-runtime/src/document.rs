@@ -183,6 +183,8 @@ pub struct Desk<'b> {
     pub made: Vec<u8>,
     /// Whether new texts go there: of many documents they do, each behind its [`Doc::lead`] and before a line end.
     gathers: bool,
+    /// Bytes that they will take, about; asked for by the first of them.
+    room: usize,
     /// Memory for the next outline.
     pub members: Vec<Member>,
     /// Whether the last stage is at work, after which nobody asks for outlines.
@@ -191,17 +193,25 @@ pub struct Desk<'b> {
 
 impl<'b> Desk<'b> {
     pub fn new(body: &'b [u8]) -> Self {
-        Self { body, made: Vec::new(), gathers: false, members: Vec::new(), last: false }
+        Self { body, made: Vec::new(), gathers: false, room: 0, members: Vec::new(), last: false }
     }
 
     /// One that gathers what is made of `docs`, behind what has been `made`.
     pub fn gathering(body: &'b [u8], made: Vec<u8>, docs: &[Doc]) -> Self {
         let mut desk = Self { made, gathers: true, ..Self::new(body) };
-        if desk.made.capacity() == 0 {
-            let size: usize = docs.iter().map(|doc| desk.text_len(doc) + doc.lead.len() + 1).sum();
-            desk.made.reserve(size + size / 8);
-        }
+        let size: usize = docs.iter().map(|doc| desk.text_len(doc) + doc.lead.len() + 1).sum();
+        desk.room = size + size / 8;
         desk
+    }
+
+    /// Makes room for the new text of a document behind its lead; gives where it begins.
+    #[inline]
+    fn begin(&mut self, lead: &Range<u32>) -> usize {
+        if self.made.capacity() == 0 {
+            self.made.reserve(self.room);
+        }
+        self.made.extend_from_slice(&self.body[lead.start as usize..lead.end as usize]);
+        self.made.len()
     }
 
     /// The length of a document's text, wherever it is.
@@ -241,8 +251,7 @@ impl<'b> Desk<'b> {
                 range.end = self.made.len();
             }
             Text::Shared(range) if self.gathers => {
-                self.made.extend_from_slice(&self.body[doc.lead.start as usize..doc.lead.end as usize]);
-                let from = self.made.len();
+                let from = self.begin(&doc.lead);
                 edit.append_to(&mut self.made, &self.body[range.clone()]);
                 doc.text = Text::Made(from..self.made.len());
             }
@@ -259,8 +268,7 @@ impl<'b> Desk<'b> {
                 range.end = self.made.len();
             }
             Text::Shared(_) if self.gathers => {
-                self.made.extend_from_slice(&self.body[doc.lead.start as usize..doc.lead.end as usize]);
-                let from = self.made.len();
+                let from = self.begin(&doc.lead);
                 self.made.extend_from_slice(&text);
                 doc.text = Text::Made(from..self.made.len());
             }
