@@ -68,6 +68,9 @@ pub struct Bulk {
     pub made: Vec<u8>,
 }
 
+/// For more actions there is no room before they are there.
+const MOST_EXPECTED: usize = 1 << 14;
+
 fn line_at(body: &[u8], at: usize) -> (Range<usize>, usize) {
     let end = memchr(b'\n', &body[at..]).map_or(body.len(), |n| at + n);
     let text_end = if end > at && body[end - 1] == b'\r' { end - 1 } else { end };
@@ -153,7 +156,7 @@ impl Bulk {
     /// change a document's index.
     #[pyo3(signature = (batch, *, pinned=None))]
     fn absorb(&mut self, py: Python<'_>, batch: &mut Batch, pinned: Option<&str>) {
-        let docs = std::mem::take(&mut batch.docs);
+        let mut docs = std::mem::take(&mut batch.docs);
         py.detach(|| {
             let before = self.made.len();
             if before == 0 {
@@ -161,18 +164,14 @@ impl Bulk {
             } else {
                 self.made.append(&mut batch.made);
             }
-            let mut docs = docs.into_iter().peekable();
-            while let Some(first) = docs.next() {
-                let slot = first.slot;
-                let alone = pinned.is_none() && docs.peek().is_none_or(|next| next.slot != slot);
-                let Some(first) = (if alone { self.take_over_one(first, before) } else { Some(first) }) else {
+            for group in docs.chunk_by_mut(|one, next| one.slot == next.slot) {
+                if let [doc] = &mut *group
+                    && pinned.is_none()
+                    && self.take_over_one(doc, before)
+                {
                     continue;
-                };
-                let mut group = vec![first];
-                while let Some(next) = docs.next_if(|doc| doc.slot == slot) {
-                    group.push(next);
                 }
-                self.take_over(slot, group, pinned, before);
+                self.take_over(group, pinned, before);
             }
             self.given_out = None;
         });
@@ -284,13 +283,13 @@ impl Bulk {
 
 /// Keeps a document that a stage made, on one line. Gives its place, `None` for one that came in; those of the batch are in
 /// `made` already, from `before` on.
-fn kept(made: &mut Vec<u8>, text: Text, before: usize) -> Option<Range<usize>> {
+fn kept(made: &mut Vec<u8>, text: &Text, before: usize) -> Option<Range<usize>> {
     match text {
         Text::Shared(_) => None,
         Text::Made(range) => Some(range.start + before..range.end + before),
         Text::Owned(text) => {
             let from = made.len();
-            made.extend_from_slice(&text);
+            made.extend_from_slice(text);
             on_one_line(&mut made[from..]);
             Some(from..made.len())
         }
@@ -359,6 +358,10 @@ impl Bulk {
             if let Some(texts) = read {
                 lines.remember(&text[line.clone()], texts, bulk.actions.len());
             }
+            if bulk.actions.is_empty() {
+                // As many as there are if all are as long as this one.
+                bulk.actions.reserve((text.len() / at).min(MOST_EXPECTED));
+            }
             bulk.actions.push(Action { op, line, source, id, routing, versioned, key, fate: Fate::Untouched });
         }
         Ok(bulk)
@@ -417,27 +420,28 @@ impl Bulk {
     }
 
     /// [`Self::take_over`] for the plain case, which makes nothing but what is kept: one live document of a write that
-    /// nothing has touched yet. Gives it back if it is another.
-    fn take_over_one(&mut self, doc: Doc, made: usize) -> Option<Doc> {
-        let Some(action) = self.actions.get_mut(doc.slot) else { return Some(doc) };
+    /// nothing has touched yet. False (and nothing happened) if it is another.
+    fn take_over_one(&mut self, doc: &mut Doc, made: usize) -> bool {
+        let Some(action) = self.actions.get_mut(doc.slot) else { return false };
         let plain =
             matches!((&action.fate, action.op, &doc.state), (Fate::Untouched, Op::Index | Op::Create, State::Live));
         if !plain || self.given_out.is_some() {
-            return Some(doc);
+            return false;
         }
         let framed = matches!(doc.text, Text::Made(_)) && !doc.lead.is_empty();
-        let text = kept(&mut self.made, doc.text, made);
-        action.fate = match text {
-            None if self.targets[action.key].is_of(action, &doc.meta) => return None,
-            Some(text) if self.targets[action.key].is_of(action, &doc.meta) => Fate::Changed { text, framed },
-            text => Fate::Written(vec![Part { text, meta: doc.meta }]),
-        };
-        None
+        let text = kept(&mut self.made, &doc.text, made);
+        let stays = self.targets[action.key].is_of(action, &doc.meta);
+        match text {
+            None if stays => {}
+            Some(text) if stays => action.fate = Fate::Changed { text, framed },
+            text => action.fate = Fate::Written(vec![Part { text, meta: std::mem::take(&mut doc.meta) }]),
+        }
+        true
     }
 
     /// What became of the documents of one action: they are written together or not at all.
-    fn take_over(&mut self, slot: usize, group: Vec<Doc>, pinned: Option<&str>, made: usize) {
-        let Some(action) = self.actions.get_mut(slot) else { return };
+    fn take_over(&mut self, group: &mut [Doc], pinned: Option<&str>, made: usize) {
+        let Some(action) = group.first().and_then(|doc| self.actions.get_mut(doc.slot)) else { return };
         let before = self.targets[action.key].meta(action);
         let came_from: Vec<Option<Arc<str>>> = match &action.fate {
             Fate::Written(parts) => parts.iter().map(|p| p.meta.index.clone()).collect(),
@@ -450,13 +454,13 @@ impl Bulk {
             _ => Vec::with_capacity(group.len()),
         };
         for doc in group {
-            match (doc.state, doc.text) {
-                (State::Dropped | State::Finished, _) => {}
-                (State::Failed(failure), _) => {
+            match std::mem::replace(&mut doc.state, State::Dropped) {
+                State::Dropped | State::Finished => {}
+                State::Failed(failure) => {
                     action.fate = Fate::Failed(failure);
                     return;
                 }
-                (State::Live, _) if pinned.is_some() && !came_from.contains(&doc.meta.index) => {
+                State::Live if pinned.is_some() && !came_from.contains(&doc.meta.index) => {
                     let name = pinned.unwrap_or_default();
                     action.fate = Fate::failed(Fault::new(
                         400,
@@ -465,7 +469,10 @@ impl Bulk {
                     ));
                     return;
                 }
-                (State::Live, text) => parts.push(Part { text: kept(&mut self.made, text, made), meta: doc.meta }),
+                State::Live => {
+                    let text = kept(&mut self.made, &doc.text, made);
+                    parts.push(Part { text, meta: std::mem::take(&mut doc.meta) });
+                }
             }
         }
         let moved = |part: &Part| part.meta.place() != before.place();
@@ -498,7 +505,11 @@ impl Target {
 
     /// Whether its document is still written where `action` says.
     pub fn is_place(&self, action: &Action, meta: &Meta) -> bool {
-        meta.place() == [self.index.as_deref(), action.id.as_deref(), action.routing.as_deref()]
+        let same_index = match (&self.index, &meta.index) {
+            (Some(here), Some(there)) => Arc::ptr_eq(here, there) || here == there,
+            (here, there) => here.is_none() && there.is_none(),
+        };
+        same_index && meta.id == action.id && meta.routing == action.routing
     }
 }
 

@@ -80,29 +80,39 @@ impl Model<'_> {
         u32::try_from(new.len()).ok()?;
         let ascii = new.is_ascii();
         members.clear();
-        members.reserve(known.len());
-        // So far the two are alike.
-        let (mut in_old, mut in_new) = (0, 0);
+        members.extend_from_slice(known);
+        // So far the two are alike, and so many members stand where `new` has them, which is `shift` further on.
+        let (mut in_old, mut in_new, mut done, mut shift) = (0, 0, 0, 0u32);
         let mut values = self.values.iter();
         loop {
-            let shift = (in_new as u32).wrapping_sub(in_old as u32);
             let differ = in_old + common_prefix(&old[in_old..], new.get(in_new..)?);
             let Some(value) = values.find(|value| differ <= value.end as usize) else {
-                members.extend(known[members.len()..].iter().map(|member| member.moved(shift)));
                 let alike = differ == old.len() && new.len() - in_new == old.len() - in_old;
+                move_on(&mut members[done..], shift);
                 return alike.then(|| self.outline.frame(shift));
             };
             if differ < value.start as usize {
                 return None;
             }
-            let to = valid::scalar(new, (value.start.wrapping_add(shift)) as usize, ascii)?;
-            members.extend(known[members.len()..value.members].iter().map(|member| member.moved(shift)));
-            // The value is that of the last member so far, or in it.
-            let grown = (to as u32).wrapping_sub(value.end.wrapping_add(shift));
-            let last = members.last_mut()?;
+            in_old = value.end as usize;
+            in_new = valid::scalar(new, value.start.wrapping_add(shift) as usize, ascii)?;
+            // The value is that of the last of these members, or in it.
+            let begun = members.get_mut(done..value.members)?;
+            move_on(begun, shift);
+            done = value.members;
+            let grown = (in_new as u32).wrapping_sub(value.end.wrapping_add(shift));
+            let last = members[..done].last_mut()?;
             last.value_end = last.value_end.wrapping_add(grown);
-            (in_old, in_new) = (value.end as usize, to);
+            shift = shift.wrapping_add(grown);
         }
+    }
+}
+
+/// Moves members to where they are `shift` bytes further on.
+#[inline]
+fn move_on(members: &mut [Member], shift: u32) {
+    if shift != 0 {
+        members.iter_mut().for_each(|member| *member = member.moved(shift));
     }
 }
 

@@ -195,17 +195,27 @@ pub fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let both = a.len().min(b.len());
     let mut at = 0;
     #[cfg(target_arch = "x86_64")]
-    while at + 16 <= both {
-        use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8};
-        // SAFETY: SSE2 is part of x86_64, and both have 16 bytes at `at`.
-        let same = unsafe {
-            let [left, right] = [a, b].map(|text| _mm_loadu_si128(text.as_ptr().add(at).cast()));
-            _mm_movemask_epi8(_mm_cmpeq_epi8(left, right))
+    {
+        let differ = |at: usize| {
+            use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8};
+            // SAFETY: SSE2 is part of x86_64, and both have 16 bytes at `at`.
+            let same = unsafe {
+                let [left, right] = [a, b].map(|text| _mm_loadu_si128(text.as_ptr().add(at).cast()));
+                _mm_movemask_epi8(_mm_cmpeq_epi8(left, right))
+            };
+            at + (!same | 0x1_0000).trailing_zeros() as usize
         };
-        if same != 0xffff {
-            return at + (!same).trailing_zeros() as usize;
+        while at + 16 <= both {
+            let found = differ(at);
+            if found != at + 16 {
+                return found;
+            }
+            at = found;
         }
-        at += 16;
+        if both >= 16 {
+            // What is left, with bytes before it that are known to be the same.
+            return differ(both - 16);
+        }
     }
     at + a[at..both].iter().zip(&b[at..both]).take_while(|(a, b)| a == b).count()
 }
@@ -437,6 +447,19 @@ mod tests {
         let (old, new) = (br#"{"a":"x"}"#, br#"{"a":"x","b":"x"}"#);
         let followed = Outline::of(old).unwrap().follow(old, new);
         assert!(followed.is_none_or(|o| o == Outline::of(new).unwrap()));
+    }
+
+    #[test]
+    fn texts_are_alike_up_to_the_first_byte_that_differs() {
+        let text: Vec<u8> = (0..100).collect();
+        for len in 0..text.len() {
+            assert_eq!(common_prefix(&text, &text[..len]), len);
+            for at in 0..len {
+                let mut other = text[..len].to_vec();
+                other[at] ^= 1;
+                assert_eq!((common_prefix(&text, &other), common_prefix(&other, &text[..len])), (at, at));
+            }
+        }
     }
 
     #[test]

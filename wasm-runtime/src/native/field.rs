@@ -168,13 +168,24 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Rewrites a text, or every text of a list; `map` gives JSON.
+    /// Rewrites a text, or every text of a list; `map` gives JSON. `plain` may spare it a text of ASCII without escapes, which
+    /// it gets with its quotes.
     ///
     /// # Errors
     /// For other values, and what `map` refuses.
-    pub fn map_text(&self, text: &[u8], map: impl Fn(&str) -> Result<Vec<u8>, Fault>) -> Result<Effect, Fault> {
+    pub fn map_text(
+        &self,
+        text: &[u8],
+        plain: impl Fn(&[u8]) -> Option<Vec<u8>>,
+        map: impl Fn(&str) -> Result<Vec<u8>, Fault>,
+    ) -> Result<Effect, Fault> {
         let null = || format!("field [{}] is null, cannot process it.", self.field);
         let whole = |raw: &[u8]| {
+            if is_plain_text(raw)
+                && let Some(value) = plain(raw)
+            {
+                return Ok(value);
+            }
             let value = json::string(raw).ok_or_else(|| cannot_cast(self.field, raw, "java.lang.String"))?;
             map(&value)
         };
@@ -234,6 +245,11 @@ impl<'a> Place<'a> {
     pub fn put(&self, text: &[u8], value: &[u8]) -> Result<Effect, Fault> {
         change(text, self.target.unwrap_or(self.field), value)
     }
+}
+
+/// Whether a raw value is a text of ASCII without escapes.
+fn is_plain_text(raw: &[u8]) -> bool {
+    raw.first() == Some(&b'"') && !raw.iter().fold(false, |other, c| other | !c.is_ascii() | (*c == b'\\'))
 }
 
 /// OpenSearch's words for a value of the wrong type.

@@ -107,6 +107,6 @@ impl Gsub {
 impl Function for Gsub {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
         let place = field::Place::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
-        place.map_text(text, |value| self.replaced(value))
+        place.map_text(text, |_| None, |value| self.replaced(value))
     }
 }

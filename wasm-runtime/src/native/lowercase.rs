@@ -8,13 +8,10 @@ pub struct Lowercase;
 
 impl TextMap for Lowercase {
     fn map(text: &str) -> Result<Vec<u8>, Fault> {
-        if !text.is_ascii() {
-            return Ok(json::quote(&text.to_lowercase()));
-        }
-        let mut out = Vec::with_capacity(text.len() + 2);
-        json::write_quoted(text, &mut out);
-        // No escape that may be in it has a capital letter, nor one that means another in small letters.
-        out.make_ascii_lowercase();
-        Ok(out)
+        Ok(json::quote(&text.to_lowercase()))
+    }
+
+    fn map_plain(raw: &[u8]) -> Option<Vec<u8>> {
+        Some(raw.to_ascii_lowercase())
     }
 }

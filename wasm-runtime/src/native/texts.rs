@@ -16,6 +16,11 @@ pub trait TextMap: Send + Sync + 'static {
     /// # Errors
     /// For a text that it cannot work with.
     fn map(text: &str) -> Result<Vec<u8>, Fault>;
+
+    /// The same for a text of ASCII without escapes, as JSON; `None`: as [`Self::map`] does it.
+    fn map_plain(_raw: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// A built-in that maps texts.
@@ -39,6 +44,6 @@ impl<M: TextMap> Parameters for Texts<M> {
 impl<M: TextMap> Function for Texts<M> {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
         let place = field::Place::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
-        place.map_text(text, M::map)
+        place.map_text(text, M::map_plain, M::map)
     }
 }

@@ -10,4 +10,8 @@ impl TextMap for Uppercase {
     fn map(text: &str) -> Result<Vec<u8>, Fault> {
         Ok(json::quote(&text.to_uppercase()))
     }
+
+    fn map_plain(raw: &[u8]) -> Option<Vec<u8>> {
+        Some(raw.to_ascii_uppercase())
+    }
 }
