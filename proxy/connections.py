@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
     from proxy.bodies import Headers
-    from proxy.exchanges import Body, Exchange
+    from proxy.exchanges import Body, Exchange, Text
 
 _JOINED = 1 << 16
 """Head and body up to so many bytes are joined, which is cheaper than two writes."""
@@ -162,20 +162,22 @@ class PooledExchanges:
             raise aiohttp.ServerDisconnectedError
         if body is None:
             transport.write(first)
-        elif not isinstance(body, bytes) or len(body) > SMALL:
+        elif isinstance(body, aiohttp.StreamReader):
             transport.write(first)
-            if not isinstance(body, bytes) and length is not None and (splice := self._splice(protocol, body, length)):
-                return splice
-            return self._loop.create_task(self._stream(protocol, body, length))
+            splice = self._splice(protocol, body, length) if length is not None else None
+            return splice or self._loop.create_task(self._stream(protocol, body, length))
+        elif len(body) > SMALL:
+            transport.write(first)
+            return self._loop.create_task(self._stream(protocol, body, None))
         else:
             write(transport, first, body)
         return None
 
-    async def _stream(self, protocol: ResponseHandler, body: bytes | aiohttp.StreamReader, length: int | None) -> None:
+    async def _stream(self, protocol: ResponseHandler, body: Text | aiohttp.StreamReader, length: int | None) -> None:
         """Writes a body as fast as the node takes it; one that breaks off ends the exchange, never the request."""
         writer = StreamWriter(protocol, self._loop)
         try:
-            if isinstance(body, bytes):
+            if not isinstance(body, aiohttp.StreamReader):
                 async for piece in pieces(body):
                     await _within(self._patience.sink, writer.write(piece), splicing.StuckError)
             else:
@@ -449,7 +451,7 @@ class _PooledExchange:
             _close(connection, self._sending)
 
 
-def write(transport: asyncio.Transport, head: bytes, body: bytes) -> None:
+def write(transport: asyncio.Transport, head: bytes, body: Text) -> None:
     """Writes head and body in one go."""
     if len(body) <= _JOINED:
         transport.write(head + body)

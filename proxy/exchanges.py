@@ -29,7 +29,9 @@ _WITH_LENGTH = (hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH)
 """Methods whose requests say that they have no body."""
 WITHOUT_BODY = (204, 304)
 """Answers that never have one."""
-Body = bytes | aiohttp.StreamReader | None
+Text = bytes | memoryview
+"""A body at hand; a view is of bytes."""
+Body = Text | aiohttp.StreamReader | None
 
 
 class Exchange(Protocol):
@@ -115,7 +117,7 @@ class SessionExchanges:
             name, _, value = line.partition(b": ")
             if name and name.lower() != b"transfer-encoding":
                 headers.add(name.decode(), value.decode("utf-8", "surrogateescape"))
-        data = pieces(body) if isinstance(body, bytes) and len(body) > SMALL else body or None
+        data = pieces(body) if isinstance(body, Text) and len(body) > SMALL else body or None
         url = URL(node + target, encoded=True)
         return _SessionExchange(
             await self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
@@ -149,7 +151,7 @@ class _SessionExchange:
         self._answer.release()
 
 
-async def pieces(body: bytes) -> Any:
+async def pieces(body: Text) -> Any:
     """A large body in pieces, so that a slow cluster holds it back without holding the loop."""
     view = memoryview(body)
     for start in range(0, len(body), CHUNK):
@@ -160,6 +162,6 @@ def framing(method: str, body: Body, length: int | None) -> bytes:
     """The header line that says how long the body is."""
     if body is None:
         return b"Content-Length: 0\r\n" if method in _WITH_LENGTH else b""
-    if isinstance(body, bytes):
+    if isinstance(body, Text):
         return b"Content-Length: %d\r\n" % len(body)
     return b"Transfer-Encoding: chunked\r\n" if length is None else b"Content-Length: %d\r\n" % length

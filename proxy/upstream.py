@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from proxy.connections import Begun, Whole
-    from proxy.exchanges import Body, Exchange, Exchanges
+    from proxy.exchanges import Body, Exchange, Exchanges, Text
     from proxy.nodes import Node
     from proxy.settings import Settings
 
@@ -176,7 +176,7 @@ class Upstream:
         except aiohttp.ClientError as error:
             raise self._broken(error) from None
 
-    async def read(self, method: str, target: str, head: bytes, body: bytes | None, *, safe: bool = False) -> Answer:
+    async def read(self, method: str, target: str, head: bytes, body: Text | None, *, safe: bool = False) -> Answer:
         """One exchange with the answer read whole; `head` as [`send`] takes it. Raises as [`send`]."""
         exchange = await self.send(method, target, head, body, safe=safe)
         try:

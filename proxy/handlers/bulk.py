@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pipelines import Snapshot
     from pipelines.registry import Pipeline
+    from proxy.exchanges import Text
     from proxy.handlers.call import Call
 
 _OURS = ("document_pipeline",)
@@ -137,7 +138,7 @@ def _from_item(snapshot: Snapshot, name: str | None) -> choice.Chosen | None:
     return None if name is None else choice.named(snapshot, PipelineType.DOCUMENT, name)
 
 
-async def _forward(call: Call, parsed: Bulk, body: bytes, started: float) -> web.StreamResponse:
+async def _forward(call: Call, parsed: Bulk, body: Text, started: float) -> web.StreamResponse:
     """Sends on what is left, if anything, and answers with the cluster's items and ours."""
 
     def took() -> int:

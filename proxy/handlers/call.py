@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from proxy.budget import Budget
     from proxy.connections import Begun
     from proxy.cursors import Cursors
-    from proxy.exchanges import Body
+    from proxy.exchanges import Body, Text
     from proxy.fast_path import Passing
     from proxy.handlers.finals import Choices
     from proxy.index_resolver import IndexResolver
@@ -303,11 +303,11 @@ class Call:
             raise passing.failure
         return await self._pass_on(self.lines, passing.sent.body, sent=passing.sent)
 
-    async def send_on(self, body: bytes, *, changed: bool) -> web.StreamResponse:
+    async def send_on(self, body: Text, *, changed: bool) -> web.StreamResponse:
         """Forwards the request with a body at hand and streams the answer back."""
         return await self._pass_on(self._lines_for(body, changed=changed), body)
 
-    async def exchange(self, body: bytes, *, changed: bool = True, unfiltered: bool = False) -> Answer:
+    async def exchange(self, body: Text, *, changed: bool = True, unfiltered: bool = False) -> Answer:
         """Forwards the request with a body at hand and reads the whole answer, asked for uncompressed.
 
         `unfiltered`: without the client's `filter_path`, for answers that are worked on; [`reply`] applies it last.
@@ -325,7 +325,7 @@ class Call:
             headers[hdrs.CONTENT_TYPE] = "application/json"
         return await self.parts.upstream.read(method, path, upstream.lines_of(headers), body)
 
-    async def write_bulk(self, body: bytes, params: dict[str, str]) -> Answer:
+    async def write_bulk(self, body: Text, params: dict[str, str]) -> Answer:
         """Sends a `_bulk` in place of this request, with its credentials."""
         headers = self.headers_for(body, changed=True)
         headers.popall(hdrs.ACCEPT_ENCODING, None)
@@ -333,7 +333,7 @@ class Call:
         query = f"?{urlencode(params)}" if params else ""
         return await self.parts.upstream.read("POST", f"/_bulk{query}", upstream.lines_of(headers), body)
 
-    def _lines_for(self, body: bytes, *, changed: bool, plain: bool = False) -> bytes:
+    def _lines_for(self, body: Text, *, changed: bool, plain: bool = False) -> bytes:
         """[`headers_for`] as lines; `plain`: the answer is asked for uncompressed."""
         if self.parts.settings.elasticsearch_compat or (changed and body and not self.request.body_exists):
             headers = self.headers_for(body, changed=changed)
@@ -342,7 +342,7 @@ class Call:
             return upstream.lines_of(headers)
         return upstream.request_lines(self.request.raw_headers, self.request.remote, _DROPPED[changed, plain])
 
-    def headers_for(self, body: bytes, *, changed: bool) -> CIMultiDict[str]:
+    def headers_for(self, body: Text, *, changed: bool) -> CIMultiDict[str]:
         """Headers that fit `body`; `changed`: it is not the one that came, nor compressed as it was."""
         headers = self.headers
         if changed:

@@ -68,7 +68,7 @@ async def update(call: Call) -> web.StreamResponse:
     if runs:
         call.extra["X-Pipeline"] = choice.header(runs)
     lines = parsed.render()
-    return await _forward(call, parsed, lines.split(b"\n")[1] if lines else body)
+    return await _forward(call, parsed, bytes(lines).split(b"\n")[1] if lines else body)
 
 
 async def _forward(call: Call, parsed: Bulk, body: bytes) -> web.StreamResponse:

@@ -16,12 +16,12 @@ use pyo3::types::PyBytes;
 use crate::action::{Named, Op, Target, parse_action, part_of_update, writable_part};
 use crate::alike::Lines;
 use crate::batch::Batch;
-use crate::bulk_body::{self, joined};
+use crate::bulk_body::{self, Piece, joined};
 use crate::condition::Condition;
 use crate::document::{Doc, Kind, Meta, State, Text, on_one_line};
 use crate::error::{BulkError, Fault};
 use crate::fate::{Fate, Part};
-use crate::{bulk_answer, ruled_out};
+use crate::{bulk_answer, made, ruled_out};
 
 #[derive(Debug)]
 pub struct Action {
@@ -64,8 +64,8 @@ pub struct Bulk {
     given_out: Option<HashSet<Option<Arc<str>>>>,
     /// Per target: its actions, once one has failed. A body may have as many targets as actions.
     of_target: Vec<Vec<usize>>,
-    /// The texts that stages made, one behind the other: freed as one, and read in order.
-    pub made: Vec<u8>,
+    /// The texts that stages made, one behind the other: freed as one, and read in order. Shared with the body to forward.
+    pub made: Arc<Vec<u8>>,
 }
 
 /// For more actions there is no room before they are there.
@@ -160,9 +160,9 @@ impl Bulk {
         py.detach(|| {
             let before = self.made.len();
             if before == 0 {
-                self.made = std::mem::take(&mut batch.made);
+                self.made = Arc::new(std::mem::take(&mut batch.made));
             } else {
-                self.made.append(&mut batch.made);
+                Arc::make_mut(&mut self.made).append(&mut batch.made);
             }
             for group in docs.chunk_by_mut(|one, next| one.slot == next.slot) {
                 if let [doc] = &mut *group
@@ -255,15 +255,19 @@ impl Bulk {
         (self.actions.len() - dropped - failed, dropped, failed)
     }
 
-    /// The body to forward: `None` if it is the one that came in, empty if nothing is left to forward.
-    fn render<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    /// The body to forward: `None` if it is the one that came in, empty if nothing is left to forward; a view of what stages made
+    /// where that is all of it.
+    fn render<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let changed = self.strip.iter().any(|s| *s) || self.actions.iter().any(|a| !matches!(a.fate, Fate::Untouched));
         if !changed {
             return Ok(None);
         }
         let pieces = py.detach(|| bulk_body::pieces(self));
+        if let [Piece::Made(range)] = &pieces[..] {
+            return made::view(py, &self.made, range.clone()).map(|view| Some(view.into_any()));
+        }
         let parts: Vec<&[u8]> = pieces.iter().map(|piece| piece.bytes(self)).collect();
-        joined(py, &parts).map(Some)
+        joined(py, &parts).map(|whole| Some(whole.into_any()))
     }
 
     /// The answer for the client: the cluster's items and ours, in the order of the request; the cluster's own but for `took`
@@ -283,11 +287,12 @@ impl Bulk {
 
 /// Keeps a document that a stage made, on one line. Gives its place, `None` for one that came in; those of the batch are in
 /// `made` already, from `before` on.
-fn kept(made: &mut Vec<u8>, text: &Text, before: usize) -> Option<Range<usize>> {
+fn kept(made: &mut Arc<Vec<u8>>, text: &Text, before: usize) -> Option<Range<usize>> {
     match text {
         Text::Shared(_) => None,
         Text::Made(range) => Some(range.start + before..range.end + before),
         Text::Owned(text) => {
+            let made = Arc::make_mut(made);
             let from = made.len();
             made.extend_from_slice(text);
             on_one_line(&mut made[from..]);
@@ -305,7 +310,7 @@ impl Bulk {
             strip: Vec::new(),
             given_out: None,
             of_target: Vec::new(),
-            made: Vec::new(),
+            made: Arc::default(),
         };
         let body = Arc::clone(&bulk.body);
         let text: &[u8] = &body;

@@ -35,6 +35,7 @@ pub mod json;
 pub mod lane;
 pub mod levels;
 pub mod limits;
+pub mod made;
 pub mod many;
 pub mod metadata;
 mod model;
@@ -66,6 +67,7 @@ fit_for_python!(
     deadline::Deadline,
     intake::Intake,
     lane::Step,
+    made::Made,
     module::Module,
     module::Udf,
     native::Native,

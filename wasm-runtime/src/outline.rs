@@ -196,25 +196,26 @@ pub fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let mut at = 0;
     #[cfg(target_arch = "x86_64")]
     {
+        // A bit for each of sixteen bytes that are not the same.
         let differ = |at: usize| {
             use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8};
             // SAFETY: SSE2 is part of x86_64, and both have 16 bytes at `at`.
-            let same = unsafe {
+            unsafe {
                 let [left, right] = [a, b].map(|text| _mm_loadu_si128(text.as_ptr().add(at).cast()));
-                _mm_movemask_epi8(_mm_cmpeq_epi8(left, right))
-            };
-            at + (!same | 0x1_0000).trailing_zeros() as usize
+                _mm_movemask_epi8(_mm_cmpeq_epi8(left, right)) ^ 0xffff
+            }
         };
         while at + 16 <= both {
             let found = differ(at);
-            if found != at + 16 {
-                return found;
+            if found != 0 {
+                return at + found.trailing_zeros() as usize;
             }
-            at = found;
+            at += 16;
         }
         if both >= 16 {
             // What is left, with bytes before it that are known to be the same.
-            return differ(both - 16);
+            let last = both - 16;
+            return last + (differ(last) | 0x1_0000).trailing_zeros() as usize;
         }
     }
     at + a[at..both].iter().zip(&b[at..both]).take_while(|(a, b)| a == b).count()

@@ -13,7 +13,7 @@ import pytest
 from aiohttp.base_protocol import BaseProtocol
 
 from pipelines._wasm import Native
-from pipelines.batch import Bulk, Deadline
+from pipelines.batch import Bulk, Deadline, Step
 from proxy.bodies import arrived
 
 DOCUMENT = json.dumps({"level": "INFO", "text": "x" * 500})
@@ -39,6 +39,40 @@ def through(function: str, parameters: bytes) -> Bulk:
     batch.run_native(native, Deadline(), abort=True, pipeline="p", stage="s")
     bulk.absorb(batch)
     return bulk
+
+
+def together(function: str, parameters: bytes) -> Bulk:
+    """The same by the way that most stages take."""
+    bulk = Bulk(BODY)
+    batch = bulk.batch([0])
+    step = Step.native("s", Native(function, "document", parameters))
+    batch.run_steps([step], Deadline(), closed=True, pipeline="p")
+    bulk.absorb(batch)
+    return bulk
+
+
+def test_a_bulk_that_is_all_made_by_stages_is_seen_where_it_is():
+    bulks: list[Bulk] = []
+    rendered: list[bytes | memoryview | None] = []
+
+    def work() -> None:
+        bulks.append(together("set", b'{"field":"env","value":"prod"}'))
+        rendered.append(bulks[0].render())
+
+    assert peak(work) < 0.05
+    (view,) = rendered
+    assert isinstance(view, memoryview)
+    assert view.readonly
+    assert view == through("set", b'{"field":"env","value":"prod"}').render()
+    before = bytes(view)
+    # Another pipeline makes others; what has been shown stays, also when nobody has the bulk any more.
+    batch = bulks[0].batch([0])
+    step = Step.native("s", Native("set", "document", b'{"field":"env","value":"other"}'))
+    batch.run_steps([step], Deadline(), closed=True, pipeline="p")
+    bulks[0].absorb(batch)
+    assert bulks[0].render() == before.replace(b'"prod"', b'"other"')
+    bulks.clear()
+    assert view == before
 
 
 def test_a_bulk_that_stages_change_is_written_once():
