@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::valid;
+use crate::scan;
 
 /// Lines that are remembered: the actions of several indexes take turns.
 const REMEMBERED: usize = 4;
@@ -66,7 +66,7 @@ impl<'b> Known<'b> {
             if line.get(at..begin)? != &known[from..text.start] {
                 return None;
             }
-            let end = valid::special(line, begin).filter(|end| line[*end] == b'"')?;
+            let end = scan::special(line, begin).filter(|end| line[*end] == b'"')?;
             (at, from) = (end, text.end);
             std::str::from_utf8(&line[begin..end]).ok().map(Some)
         };

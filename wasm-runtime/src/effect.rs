@@ -58,7 +58,7 @@ impl<'a> Terms<'a> {
     }
 
     /// The pipeline's name, without its version.
-    pub fn pipeline_name(&self) -> &str {
+    pub fn pipeline_name(&self) -> &'a str {
         name_of(self.pipeline)
     }
 

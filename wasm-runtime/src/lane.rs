@@ -144,19 +144,21 @@ impl Labour<'_> {
 
 /// A condition that is put to one document after another.
 pub struct Question<'s> {
-    pub condition: &'s Condition,
-    pub terms: Terms<'s>,
+    condition: &'s Condition,
+    terms: Terms<'s>,
+    /// That of the terms, without its version.
+    pipeline: &'s str,
     pub run: StageRun,
 }
 
 impl<'s> Question<'s> {
     pub fn new(condition: &'s Condition, terms: Terms<'s>) -> Self {
-        Self { condition, terms, run: StageRun::default() }
+        Self { condition, terms, pipeline: terms.pipeline_name(), run: StageRun::default() }
     }
 
     /// Whether the document meets it; one for which it cannot be evaluated does not, and fails if the terms say so.
     pub fn put(&mut self, desk: &Desk<'_>, doc: &mut Doc, at: usize) -> bool {
-        let Self { condition, terms, run } = self;
+        let Self { condition, terms, pipeline, run } = self;
         let due = condition.is_slow() || run.documents.is_multiple_of(TICK_EVERY);
         run.documents += 1;
         let text = desk.text_of(&doc.text);
@@ -164,7 +166,7 @@ impl<'s> Question<'s> {
             if due {
                 tick()?;
             }
-            condition.holds(text, &doc.meta, terms.pipeline_name())
+            condition.holds(text, &doc.meta, pipeline)
         });
         match asked {
             Ok(true) => return true,

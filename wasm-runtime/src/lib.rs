@@ -46,6 +46,7 @@ pub mod places;
 pub mod quick;
 mod ruled_out;
 pub mod runtime;
+mod scan;
 pub mod snapshot;
 pub mod stats;
 pub mod stop;

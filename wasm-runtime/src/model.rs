@@ -78,7 +78,6 @@ impl Model<'_> {
     fn followed(&self, new: &[u8], members: &mut Vec<Member>) -> Option<(u32, u32, bool)> {
         let (old, known) = (self.text, self.outline.members());
         u32::try_from(new.len()).ok()?;
-        let ascii = new.is_ascii();
         members.clear();
         members.extend_from_slice(known);
         // So far the two are alike, and so many members stand where `new` has them, which is `shift` further on.
@@ -95,7 +94,7 @@ impl Model<'_> {
                 return None;
             }
             in_old = value.end as usize;
-            in_new = valid::scalar(new, value.start.wrapping_add(shift) as usize, ascii)?;
+            in_new = valid::scalar(new, value.start.wrapping_add(shift) as usize)?;
             // The value is that of the last of these members, or in it.
             let begun = members.get_mut(done..value.members)?;
             move_on(begun, shift);

@@ -6,6 +6,7 @@ use crate::document::Kind;
 use crate::error::Fault;
 use crate::json::{skip_string, skip_ws};
 use crate::outline::{self, Member, Outline};
+use crate::scan::{self, special};
 
 /// Deepest nesting of arrays and objects that a pipeline accepts (design: udf.md, "Limits").
 pub const MAX_DEPTH: usize = 128;
@@ -97,7 +98,7 @@ fn still(known: &Outline, old: &[u8], new: &[u8]) -> Option<()> {
         if differ < value {
             return None;
         }
-        in_new = scalar(new, in_new + value - in_old, false)?;
+        in_new = scalar(new, in_new + value - in_old)?;
         in_old = member.value_end as usize;
     }
     let mut at = in_new + last - in_old;
@@ -113,21 +114,25 @@ fn still(known: &Outline, old: &[u8], new: &[u8]) -> Option<()> {
         if *new.get(key)? != b'"' {
             return None;
         }
-        let colon = past_space(new, scalar(new, key, false)?);
+        let colon = past_space(new, scalar(new, key)?);
         if *new.get(colon)? != b':' {
             return None;
         }
-        at = scalar(new, past_space(new, colon + 1), false)?;
+        at = scalar(new, past_space(new, colon + 1))?;
     }
 }
 
-/// Index behind the text, number or word at `at`; `ascii`: all of `b` is known to be.
+/// Index behind the text (in UTF-8), number or word at `at`.
 #[inline(always)]
-pub fn scalar(b: &[u8], at: usize, ascii: bool) -> Option<usize> {
+pub fn scalar(b: &[u8], at: usize) -> Option<usize> {
     match *b.get(at)? {
         b'"' => {
-            let end = string(b, at + 1, &mut false)?;
-            (ascii || check_utf8(&b[at..end]).is_ok()).then_some(end)
+            let (stop, ascii) = scan::special_and_ascii(b, at + 1)?;
+            if b[stop] == b'"' && ascii {
+                return Some(stop + 1);
+            }
+            let end = escaped(b, stop)?;
+            check_utf8(&b[at..end]).is_ok().then_some(end)
         }
         b'-' | b'0'..=b'9' => number(b, at),
         b't' => word(b, at, b"true"),
@@ -260,12 +265,10 @@ fn word(b: &[u8], at: usize, word: &[u8]) -> Option<usize> {
     b.get(at..)?.starts_with(word).then_some(at + word.len())
 }
 
-fn digits(b: &[u8], mut at: usize) -> Option<usize> {
-    let from = at;
-    while b.get(at).is_some_and(u8::is_ascii_digit) {
-        at += 1;
-    }
-    (at > from).then_some(at)
+#[inline(always)]
+fn digits(b: &[u8], at: usize) -> Option<usize> {
+    let end = scan::behind_digits(b, at);
+    (end > at).then_some(end)
 }
 
 fn number(b: &[u8], mut at: usize) -> Option<usize> {
@@ -311,47 +314,6 @@ fn escaped(b: &[u8], mut at: usize) -> Option<usize> {
         }
         at = special(b, at)?;
     }
-}
-
-/// The first quote, backslash or control character at or after `at`: mostly within sixteen bytes.
-#[inline(always)]
-pub fn special(b: &[u8], at: usize) -> Option<usize> {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(block) = b.get(at..).and_then(<[u8]>::first_chunk::<16>) {
-        let found = specials(block);
-        return if found != 0 { Some(at + found.trailing_zeros() as usize) } else { special_far(b, at + 16) };
-    }
-    special_far(b, at)
-}
-
-/// A bit for each quote, backslash and control character.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn specials(block: &[u8; 16]) -> i32 {
-    use std::arch::x86_64::{
-        _mm_cmpeq_epi8, _mm_loadu_si128, _mm_max_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
-    };
-    // SAFETY: SSE2 is part of x86_64, and 16 bytes are there.
-    unsafe {
-        let v = _mm_loadu_si128(block.as_ptr().cast());
-        let control = _mm_set1_epi8(0x1f);
-        let low = _mm_cmpeq_epi8(_mm_max_epu8(v, control), control);
-        let quote = _mm_cmpeq_epi8(v, _mm_set1_epi8(b'"' as i8));
-        let escape = _mm_cmpeq_epi8(v, _mm_set1_epi8(b'\\' as i8));
-        _mm_movemask_epi8(_mm_or_si128(low, _mm_or_si128(quote, escape)))
-    }
-}
-
-fn special_far(b: &[u8], mut at: usize) -> Option<usize> {
-    #[cfg(target_arch = "x86_64")]
-    while let Some(block) = b.get(at..).and_then(<[u8]>::first_chunk::<16>) {
-        let found = specials(block);
-        if found != 0 {
-            return Some(at + found.trailing_zeros() as usize);
-        }
-        at += 16;
-    }
-    b.get(at..)?.iter().position(|c| matches!(c, b'"' | b'\\' | 0..=0x1f)).map(|n| at + n)
 }
 
 /// [`skip_ws`] for what is mostly none, or one space.
