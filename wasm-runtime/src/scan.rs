@@ -85,6 +85,28 @@ pub fn behind_digits(b: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// Index behind the number without a sign and an exponent whose first digit is at `at`, if it surely is one: most are, and shorter
+/// than sixteen bytes.
+#[inline(always)]
+pub fn short_number(b: &[u8], at: usize) -> Option<usize> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(block) = block(b, at) {
+        let others = others(block);
+        let whole = others.trailing_zeros() as usize;
+        let mut end = whole;
+        if block.get(end) == Some(&b'.') {
+            end = (others & (others - 1)).trailing_zeros() as usize;
+        }
+        let plain = match block.get(end)? {
+            b'e' | b'E' => false,
+            _ if whole == 0 || end == whole + 1 => false,
+            _ => block[0] != b'0' || whole == 1,
+        };
+        return plain.then_some(at + end);
+    }
+    None
+}
+
 /// A bit for each quote, backslash and control character.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
@@ -141,6 +163,9 @@ mod tests {
                             assert_eq!(special_and_ascii(&text, from), both);
                             let digits = rest.iter().take_while(|c| c.is_ascii_digit()).count();
                             assert_eq!(behind_digits(&text, from), from + digits);
+                            if let Some(end) = short_number(&text, from) {
+                                assert!(serde_json::from_slice::<f64>(&text[from..end]).is_ok());
+                            }
                         }
                     }
                 }

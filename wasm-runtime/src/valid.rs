@@ -271,10 +271,17 @@ fn digits(b: &[u8], at: usize) -> Option<usize> {
     (end > at).then_some(end)
 }
 
-fn number(b: &[u8], mut at: usize) -> Option<usize> {
-    if b[at] == b'-' {
-        at += 1;
+#[inline(always)]
+fn number(b: &[u8], at: usize) -> Option<usize> {
+    let from = at + usize::from(b[at] == b'-');
+    match scan::short_number(b, from) {
+        Some(end) => Some(end),
+        None => long_number(b, from),
     }
+}
+
+/// Index behind the number whose first digit is at `at`.
+fn long_number(b: &[u8], mut at: usize) -> Option<usize> {
     at = if *b.get(at)? == b'0' { at + 1 } else { digits(b, at)? };
     if b.get(at) == Some(&b'.') {
         at = digits(b, at + 1)?;
