@@ -46,7 +46,26 @@ class _Numbers:
         self.used -= 1
 
 
+class _Turn:
+    """Taken from when a body is whole until whoever waits for it has worked on it: until then others stay in the kernel.
+
+    Else many bodies would arrive, and drive each other out of the processor's cache, before the first is worked on.
+    """
+
+    def __init__(self) -> None:
+        self.taken = False
+
+    def take(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Takes it until those have run who have been woken so far."""
+        self.taken = True
+        loop.call_soon(self._give)
+
+    def _give(self) -> None:
+        self.taken = False
+
+
 _numbers = _Numbers()
+_turn = _Turn()
 
 
 def possible(body: StreamReader) -> bool:
@@ -82,7 +101,29 @@ async def whole(body: StreamReader, length: int, seconds: float) -> bytes | list
         number = _numbers.take(lender.transport)
     except OSError:
         return begun
-    loop, intake = asyncio.get_running_loop(), Intake(length, begun)
+    intake = Intake(length, begun)
+    lender.lend(body)
+    try:
+        # Mostly the rest is there, while what is here of it is in the processor's cache.
+        if not _receive(intake, number):
+            await _rest(intake, number, seconds)
+    finally:
+        _numbers.give(number)
+        lender.take_back(body, intake.left)
+    return intake.whole()
+
+
+def _receive(intake: Intake, number: int) -> bool:
+    """Takes what is there; whether the body is whole. Raises ConnectionResetError."""
+    try:
+        return intake.receive(number)
+    except OSError as error:
+        raise ConnectionResetError(f"the sender is gone: {error}") from None
+
+
+async def _rest(intake: Intake, number: int, seconds: float) -> None:
+    """Waits until the body is whole. Raises as [`whole`]."""
+    loop = asyncio.get_running_loop()
     arrived: asyncio.Future[None] = loop.create_future()
 
     def end(error: OSError | None = None) -> None:
@@ -91,13 +132,15 @@ async def whole(body: StreamReader, length: int, seconds: float) -> bytes | list
             arrived.set_result(None) if error is None else arrived.set_exception(error)
 
     def receive() -> None:
+        if _turn.taken:
+            return
         try:
-            if intake.receive(number):
+            if _receive(intake, number):
                 end()
+                _turn.take(loop)
         except OSError as error:
-            end(ConnectionResetError(f"the sender is gone: {error}"))
+            end(error)
 
-    lender.lend(body)
     loop.add_reader(number, receive)
     late = loop.call_later(seconds, end, TimeoutError())
     try:
@@ -105,6 +148,3 @@ async def whole(body: StreamReader, length: int, seconds: float) -> bytes | list
     finally:
         late.cancel()
         loop.remove_reader(number)
-        _numbers.give(number)
-        lender.take_back(body, intake.left)
-    return intake.whole()
