@@ -46,26 +46,7 @@ class _Numbers:
         self.used -= 1
 
 
-class _Turn:
-    """Taken from when a body is whole until whoever waits for it has worked on it: until then others stay in the kernel.
-
-    Else many bodies would arrive, and drive each other out of the processor's cache, before the first is worked on.
-    """
-
-    def __init__(self) -> None:
-        self.taken = False
-
-    def take(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Takes it until those have run who have been woken so far."""
-        self.taken = True
-        loop.call_soon(self._give)
-
-    def _give(self) -> None:
-        self.taken = False
-
-
 _numbers = _Numbers()
-_turn = _Turn()
 
 
 def possible(body: StreamReader) -> bool:
@@ -132,12 +113,9 @@ async def _rest(intake: Intake, number: int, seconds: float) -> None:
             arrived.set_result(None) if error is None else arrived.set_exception(error)
 
     def receive() -> None:
-        if _turn.taken:
-            return
         try:
             if _receive(intake, number):
                 end()
-                _turn.take(loop)
         except OSError as error:
             end(error)
 
