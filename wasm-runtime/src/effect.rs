@@ -158,14 +158,18 @@ impl<'t> Pass<'t> {
                 return Ok(());
             }
             Effect::Edited(edit) => {
-                let outline = doc.outline.take();
                 desk.edit(doc, &edit);
-                doc.outline = outline.and_then(|known| known.edited(&edit, desk.text(doc)));
+                let text = desk.text_of(&doc.text);
+                if doc.outline.as_mut().is_some_and(|known| !known.edited(&edit, text)) {
+                    doc.outline = None;
+                }
             }
             Effect::Replaced(text) => match self.wide {
                 None => {
-                    let outline = doc.outline.take();
-                    doc.outline = outline.and_then(|known| known.follow(desk.text(doc), &text));
+                    let old = desk.text_of(&doc.text);
+                    if doc.outline.as_mut().is_some_and(|known| !known.follow(old, &text)) {
+                        doc.outline = None;
+                    }
                     desk.replace(doc, text);
                 }
                 Some(wide) => {

@@ -190,17 +190,13 @@ pub fn get(text: &[u8], start: usize, name: &str) -> Option<Entry> {
 }
 
 /// What [`get`] finds, and where the object's closing brace is: both from one pass.
+#[inline(always)]
 fn locate(text: &[u8], start: usize, name: &str) -> (Option<Entry>, usize) {
     if let Some(known) = outline::ask(text, start, name) {
         return known;
     }
     let Some(mut entries) = Entries::new(text, start) else { return (None, text.len()) };
-    let mut found = None;
-    for entry in entries.by_ref() {
-        if key_is(&text[entry.key.clone()], name) {
-            found = Some(entry);
-        }
-    }
+    let found = entries.by_ref().filter(|entry| key_is(&text[entry.key.clone()], name)).last();
     (found, skip_ws(text, entries.at))
 }
 

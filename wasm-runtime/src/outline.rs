@@ -111,37 +111,37 @@ impl Outline {
         })
     }
 
-    /// The outline of `new`, which the text became by `edit`: a value in one of the members that is another, or a member
-    /// that was added at the end; `None` for any other.
-    pub fn edited(self, edit: &Edit, new: &[u8]) -> Option<Self> {
+    /// Becomes that of `new`, which the text became by `edit`: a value in one of the members that is another, or a member
+    /// that was added at the end. False for any other: it is of no use any more.
+    // In place: moved about in pieces, an outline cost more than what it is asked.
+    pub fn edited(&mut self, edit: &Edit, new: &[u8]) -> bool {
         let (from, to) = (edit.range.start, edit.range.end);
         if from == to && from == self.end as usize {
             return match &edit.added {
-                Some(key) => self.with_one_more(edit, key),
-                None => self.with_more(new),
+                Some(key) => self.with_one_more(edit, key).is_some(),
+                None => self.with_more(new).is_some(),
             };
         }
-        let at = self.around(from, to)?;
-        self.moved_from(at, edit.with.len() as i64 - (to - from) as i64)
+        let grown = edit.with.len() as i64 - (to - from) as i64;
+        self.around(from, to).and_then(|at| self.moved_from(at, grown)).is_some()
     }
 
-    /// The outline of `new`, a valid text that `old` became, where they differ in one value or by members at the end.
-    pub fn follow(self, old: &[u8], new: &[u8]) -> Option<Self> {
+    /// Becomes that of `new`, a valid text that `old` became, where they differ in one value or by members at the end. False
+    /// for any other, as [`Self::edited`].
+    pub fn follow(&mut self, old: &[u8], new: &[u8]) -> bool {
         let prefix = common_prefix(old, new);
         let suffix = common_suffix(&old[prefix..], &new[prefix..]);
         let (from, to) = (prefix, old.len() - suffix);
         let grown = new.len() as i64 - old.len() as i64;
         if from == to && from == self.end as usize && new.get(from) == Some(&b',') {
             // Where the closing brace was a comma is: members were added.
-            let end = moved(self.end, grown)?;
-            return self.with_more(new).filter(|outline| outline.end == end);
+            let end = moved(self.end, grown);
+            return self.with_more(new).is_some() && Some(self.end) == end;
         }
-        let at = self.around(from, to)?;
-        let (start, end) = (self.members[at].value as usize, moved(self.members[at].value_end, grown)?);
-        if json::skip_value(new, start) != Some(end as usize) {
-            return None;
-        }
-        self.moved_from(at, grown)
+        let Some(at) = self.around(from, to) else { return false };
+        let (start, end) = (self.members[at].value as usize, moved(self.members[at].value_end, grown));
+        let same = end.is_some_and(|end| json::skip_value(new, start) == Some(end as usize));
+        same && self.moved_from(at, grown).is_some()
     }
 
     /// The member in whose value these bytes are.
@@ -149,29 +149,29 @@ impl Outline {
         self.members.iter().position(|m| m.value as usize <= from && to <= m.value_end as usize)
     }
 
-    /// With the members that `new` has where the closing brace was.
-    fn with_more(mut self, new: &[u8]) -> Option<Self> {
+    /// Takes in the members that `new` has where the closing brace was.
+    fn with_more(&mut self, new: &[u8]) -> Option<()> {
         let known = self.members.len();
         let before = if known == 0 { self.start } else { self.end };
         self.end = members_of(new, before as usize, &mut self.members)? as u32;
         self.escapes |= self.members[known..].iter().any(|member| member.escaped(new));
-        Some(self)
+        Some(())
     }
 
-    /// With the member that `edit` adds where the closing brace was; its key is there in what the edit writes.
-    fn with_one_more(mut self, edit: &Edit, key: &Range<usize>) -> Option<Self> {
+    /// Takes in the member that `edit` adds where the closing brace was; its key is there in what the edit writes.
+    fn with_one_more(&mut self, edit: &Edit, key: &Range<usize>) -> Option<()> {
         let place = |at: usize| u32::try_from(edit.range.start + at).ok();
         let (key_from, key_end) = (place(key.start)?, place(key.end)?);
         self.end = place(edit.with.len())?;
         self.escapes |= edit.with[key.clone()].contains(&b'\\');
         self.members.push(Member { key: key_from, key_end, value: place(key.end + 2)?, value_end: self.end });
-        Some(self)
+        Some(())
     }
 
-    /// With the value of member `at` grown by `grown` bytes.
-    fn moved_from(mut self, at: usize, grown: i64) -> Option<Self> {
+    /// Has the value of member `at` grow by `grown` bytes.
+    fn moved_from(&mut self, at: usize, grown: i64) -> Option<()> {
         if grown == 0 {
-            return Some(self);
+            return Some(());
         }
         self.end = moved(self.end, grown)?;
         self.members[at].value_end = moved(self.members[at].value_end, grown)?;
@@ -180,7 +180,7 @@ impl Outline {
                 *place = moved(*place, grown)?;
             }
         }
-        Some(self)
+        Some(())
     }
 }
 
@@ -432,9 +432,11 @@ mod tests {
                     let mut changed = text.clone();
                     edit.apply_to(&mut changed, 0);
                     assert_eq!(changed, new);
-                    assert_eq!(outline.clone().edited(&edit, &new), Outline::of(&new));
-                    if let Some(followed) = outline.clone().follow(&text, &new) {
-                        assert_eq!(followed, Outline::of(&new).unwrap(), "{}", String::from_utf8_lossy(&new));
+                    let (mut edited, mut followed) = (outline.clone(), outline.clone());
+                    assert!(edited.edited(&edit, &new));
+                    assert_eq!(Some(edited), Outline::of(&new));
+                    if followed.follow(&text, &new) {
+                        assert_eq!(Some(followed), Outline::of(&new), "{}", String::from_utf8_lossy(&new));
                     }
                 }
             }
@@ -444,10 +446,10 @@ mod tests {
     #[test]
     fn what_only_looks_like_a_change_of_one_value_is_not_followed() {
         let (old, new) = (br#"{"a":1,"z":2}"#, br#"{"a":1,"b":1,"z":2}"#);
-        assert_eq!(Outline::of(old).unwrap().follow(old, new), None);
+        assert!(!Outline::of(old).unwrap().follow(old, new));
         let (old, new) = (br#"{"a":"x"}"#, br#"{"a":"x","b":"x"}"#);
-        let followed = Outline::of(old).unwrap().follow(old, new);
-        assert!(followed.is_none_or(|o| o == Outline::of(new).unwrap()));
+        let mut outline = Outline::of(old).unwrap();
+        assert!(!outline.follow(old, new) || Some(outline) == Outline::of(new));
     }
 
     #[test]
