@@ -23,6 +23,14 @@ pub struct Guest<'e> {
     size: usize,
 }
 
+/// The text of a raw JSON value, as bytes; `None` if it is none.
+pub fn text_of(raw: &[u8]) -> Option<Cow<'_, [u8]>> {
+    match raw {
+        [b'"', plain @ .., b'"'] if !plain.contains(&b'\\') => Some(Cow::Borrowed(plain)),
+        _ => json::string(raw).map(|text| Cow::Owned(text.into_owned().into_bytes())),
+    }
+}
+
 /// Members of a hit that a field path may begin with; any other path is one of the hit's `_source`.
 const OF_HIT: [&str; 4] = ["fields", "highlight", "sort", "matched_queries"];
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wasmer::{ExternType, Function, FunctionEnv, Imports, Memory, Module, RuntimeError, Store};
 
 use crate::document::Meta;
-use crate::guest::{Env, Guest, read};
+use crate::guest::{Env, Guest, read, text_of};
 use crate::json::Edit;
 use crate::outline::Outline;
 use crate::wasi::Real;
@@ -208,8 +208,8 @@ fn has_field(env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<i32, Runtime
 
 fn get_field_string(env: Env<'_>, _ctx: i64, ptr: i32, len: i32, out: i32, cap: i32) -> Result<i32, RuntimeError> {
     let mut guest = Guest::of(&env);
-    let Some(text) = guest.field(ptr, len)?.and_then(json::string) else { return Ok(0) };
-    Ok(i32::from(guest.give_text(text.as_bytes(), out, cap)?))
+    let Some(text) = guest.field(ptr, len)?.and_then(text_of) else { return Ok(0) };
+    Ok(i32::from(guest.give_text(&text, out, cap)?))
 }
 
 fn get_field_i64(env: Env<'_>, _ctx: i64, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
@@ -256,8 +256,8 @@ const TOO_SMALL: i32 = 3;
 fn get_param_string(env: Env<'_>, ptr: i32, len: i32, out: i32, cap: i32) -> Result<i32, RuntimeError> {
     let mut guest = Guest::of(&env);
     let Some(raw) = guest.param(ptr, len)? else { return Ok(ABSENT) };
-    let Some(text) = json::string(raw) else { return Ok(WRONG_TYPE) };
-    Ok(if guest.give_text(text.as_bytes(), out, cap)? { OK } else { TOO_SMALL })
+    let Some(text) = text_of(raw) else { return Ok(WRONG_TYPE) };
+    Ok(if guest.give_text(&text, out, cap)? { OK } else { TOO_SMALL })
 }
 
 fn get_param_i64(env: Env<'_>, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
