@@ -10,6 +10,7 @@ by the public API (docs/decisions/021-exchanges-without-a-session.md).
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
@@ -171,6 +172,8 @@ class PooledExchanges:
             return self._loop.create_task(self._stream(protocol, body, None))
         else:
             write(transport, first, body)
+            if not transport.get_write_buffer_size():
+                _let_go(body)
         return None
 
     async def _stream(self, protocol: ResponseHandler, body: Text | aiohttp.StreamReader, length: int | None) -> None:
@@ -180,6 +183,7 @@ class PooledExchanges:
             if not isinstance(body, aiohttp.StreamReader):
                 async for piece in pieces(body):
                     await _within(self._patience.sink, writer.write(piece), splicing.StuckError)
+                _let_go(body)
             else:
                 if length is None:
                     writer.enable_chunking()
@@ -457,6 +461,13 @@ def write(transport: asyncio.Transport, head: bytes, body: Text) -> None:
         transport.write(head + body)
     else:
         transport.writelines((head, body))
+
+
+def _let_go(body: Text) -> None:
+    """Ends a view of a body that has left, and is not sent again: others can have its memory while the node works."""
+    if isinstance(body, memoryview):
+        with suppress(BufferError):
+            body.release()
 
 
 def _first(known: _Known, method: str, target: str, head: bytes, framing: bytes) -> bytes:

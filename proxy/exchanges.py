@@ -30,7 +30,7 @@ _WITH_LENGTH = (hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH)
 WITHOUT_BODY = (204, 304)
 """Answers that never have one."""
 Text = bytes | memoryview
-"""A body at hand; a view is of bytes."""
+"""A body at hand. A view is of bytes, is not sent twice, and may have ended when the answer comes."""
 Body = Text | aiohttp.StreamReader | None
 
 

@@ -121,8 +121,8 @@ class Upstream:
 
         `head`: header lines as [`request_lines`] gives them; `length`: of a streamed body, if it is known. Another node
         is tried when no connection is made: not a byte has left then. `safe`: the request changes nothing, so that it
-        may be sent once more also when its connection breaks before the answer. `sent`: it has left already, by
-        [`send_now`].
+        may be sent once more also when its connection breaks before the answer, unless its body cannot. `sent`: it has
+        left already, by [`send_now`].
 
         Raises UnreachableError when no connection is made, UpstreamTimeoutError and UpstreamError when the answer
         does not come.
@@ -147,7 +147,7 @@ class Upstream:
             except SlowBodyError:
                 raise SlowClientError("the body did not arrive in time; see client_timeout") from None
             except aiohttp.ClientError as error:
-                repeatable = safe and not isinstance(body, aiohttp.StreamReader)
+                repeatable = safe and not isinstance(body, aiohttp.StreamReader | memoryview)
                 if not repeatable or len(tried) > 1:
                     raise self._broken(error) from None
                 self._count("broken")

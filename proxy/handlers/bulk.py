@@ -56,7 +56,13 @@ async def bulk(call: Call) -> web.StreamResponse:
         # The cluster's items are the answer.
         changed = rendered is not None or bool(call.encoding)
         return await call.send_on(body if rendered is None else rendered, changed=changed)
-    return await _forward(call, parsed, body if rendered is None else rendered, started)
+    if rendered is not None:
+        # What came in is not needed any more: while the cluster works, other bodies can have its memory.
+        parsed.let_go()
+        call.let_go()
+        body = rendered
+        del rendered
+    return await _forward(call, parsed, body, started)
 
 
 def _concerned(call: Call, snapshot: Snapshot) -> bool:

@@ -189,6 +189,10 @@ class Call:
             parts.append(chunk)
         return b"".join(parts) if len(parts) != 1 else parts[0]
 
+    def let_go(self) -> None:
+        """Keeps the body no longer, which nobody may ask for any more."""
+        self._body = self._text = b""
+
     async def text(self) -> bytes:
         """The whole body, inflated. Raises TooLargeError, InvalidError, MediaTypeError."""
         return self.inflated(await self.body())

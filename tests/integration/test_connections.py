@@ -29,7 +29,7 @@ class Node:
         self._exchanges = exchanges
         cluster.answers |= {"/whole": answer(b"ok"), "/part": answer(b"ok").replace(b": 2", b": 3")}
 
-    async def begin(self, target: str = "/whole", body: bytes | None = None) -> Exchange:
+    async def begin(self, target: str = "/whole", body: bytes | memoryview | None = None) -> Exchange:
         node = f"http://127.0.0.1:{self.cluster.port}"
         return await self._exchanges.begin(node, "GET" if body is None else "POST", target, b"", body, None)
 
@@ -67,6 +67,20 @@ async def test_one_connection_serves_one_exchange_after_the_other(node: Node):
         exchange.release()
     await node.exchange()
     assert node.cluster.connections == 2
+
+
+@pytest.mark.parametrize("length", [900_000, 3_000_000])
+async def test_a_view_that_has_left_keeps_nothing(node: Node, length: int):
+    body = bytearray(length)
+    view = memoryview(body)
+    exchange = await node.begin(body=view)
+    assert await exchange.read() == b"ok"
+    exchange.release()
+    assert node.cluster.seen[-1].endswith(bytes(length))
+    # It could not grow while there is a view of it.
+    body.append(0)
+    with pytest.raises(ValueError, match="released"):
+        len(view)
 
 
 async def test_an_exchange_gives_its_connection_back_once(node: Node):

@@ -270,6 +270,12 @@ impl Bulk {
         joined(py, &parts).map(|whole| Some(whole.into_any()))
     }
 
+    /// Lets go of all texts, which others may need their memory for: only [`Self::merge`] and [`Self::counts`] may be asked from now on.
+    fn let_go(&mut self, py: Python<'_>) {
+        self.body = Arc::new(PyBytes::new(py, b"").into());
+        self.made = Arc::default();
+    }
+
     /// The answer for the client: the cluster's items and ours, in the order of the request; the cluster's own but for `took`
     /// where each action was forwarded as one.
     ///

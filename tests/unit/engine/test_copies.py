@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -73,6 +74,19 @@ def test_a_bulk_that_is_all_made_by_stages_is_seen_where_it_is():
     assert bulks[0].render() == before.replace(b'"prod"', b'"other"')
     bulks.clear()
     assert view == before
+
+
+def test_a_bulk_lets_go_of_its_texts_and_knows_its_answer():
+    bulk = together("set", b'{"field":"env","value":"prod"}')
+    view, others = bulk.render(), sys.getrefcount(BODY)
+    assert view is not None
+    expected = bulk.merge(ANSWER, 7)
+    text = bytes(view)
+    bulk.let_go()
+    assert sys.getrefcount(BODY) == others - 1
+    assert view == text, "which has it still"
+    assert bulk.merge(ANSWER, 7) == expected
+    assert bulk.counts() == (2000, 0, 0)
 
 
 def test_a_bulk_that_stages_change_is_written_once():
