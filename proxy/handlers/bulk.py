@@ -52,17 +52,16 @@ async def bulk(call: Call) -> web.StreamResponse:
     if runs:
         call.extra["X-Pipeline"] = choice.header(runs)
     rendered = parsed.render()
-    if rendered is None or (not runs and not parsed.counts()[2]):
+    changed = rendered is not None
+    left = memoryview(body if rendered is None else rendered)
+    # What came in is not needed any more, and what is left only until it has left: others can have the memory then.
+    del body, rendered
+    parsed.let_go()
+    call.let_go()
+    if not changed or (not runs and not parsed.counts()[2]):
         # The cluster's items are the answer.
-        changed = rendered is not None or bool(call.encoding)
-        return await call.send_on(body if rendered is None else rendered, changed=changed)
-    if rendered is not None:
-        # What came in is not needed any more: while the cluster works, other bodies can have its memory.
-        parsed.let_go()
-        call.let_go()
-        body = rendered
-        del rendered
-    return await _forward(call, parsed, body, started)
+        return await call.send_on(left, changed=changed or bool(call.encoding))
+    return await _forward(call, parsed, left, started)
 
 
 def _concerned(call: Call, snapshot: Snapshot) -> bool:
