@@ -163,6 +163,8 @@ class PooledExchanges:
             raise aiohttp.ServerDisconnectedError
         if body is None:
             transport.write(first)
+        elif isinstance(body, bytes) and len(body) <= SMALL:
+            write(transport, first, body)
         elif isinstance(body, aiohttp.StreamReader):
             transport.write(first)
             splice = self._splice(protocol, body, length) if length is not None else None

@@ -162,6 +162,6 @@ def framing(method: str, body: Body, length: int | None) -> bytes:
     """The header line that says how long the body is."""
     if body is None:
         return b"Content-Length: 0\r\n" if method in _WITH_LENGTH else b""
-    if isinstance(body, Text):
-        return b"Content-Length: %d\r\n" % len(body)
-    return b"Transfer-Encoding: chunked\r\n" if length is None else b"Content-Length: %d\r\n" % length
+    if isinstance(body, aiohttp.StreamReader):
+        return b"Transfer-Encoding: chunked\r\n" if length is None else b"Content-Length: %d\r\n" % length
+    return b"Content-Length: %d\r\n" % len(body)
