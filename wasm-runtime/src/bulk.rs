@@ -270,7 +270,7 @@ impl Bulk {
         joined(py, &parts).map(|whole| Some(whole.into_any()))
     }
 
-    /// Lets go of all texts, which others may need their memory for: only [`Self::merge`] and [`Self::counts`] may be asked from now on.
+    /// Lets go of all texts, so that others can have their memory: only `merge` and `counts` may be asked from now on.
     fn let_go(&mut self, py: Python<'_>) {
         self.body = Arc::new(PyBytes::new(py, b"").into());
         self.made = Arc::default();

@@ -72,7 +72,7 @@ impl<'b> Models<'b> {
     }
 
     /// The same for a text that is like none before.
-    #[cold]
+    #[inline(never)]
     fn checked(
         &mut self,
         has: &Text,
