@@ -163,18 +163,15 @@ class PooledExchanges:
             raise aiohttp.ServerDisconnectedError
         if body is None:
             transport.write(first)
-        elif isinstance(body, bytes) and len(body) <= SMALL:
-            write(transport, first, body)
-        elif isinstance(body, aiohttp.StreamReader):
+        elif isinstance(body, aiohttp.StreamReader) or len(body) > SMALL:
             transport.write(first)
-            splice = self._splice(protocol, body, length) if length is not None else None
+            splice = None
+            if isinstance(body, aiohttp.StreamReader) and length is not None:
+                splice = self._splice(protocol, body, length)
             return splice or self._loop.create_task(self._stream(protocol, body, length))
-        elif len(body) > SMALL:
-            transport.write(first)
-            return self._loop.create_task(self._stream(protocol, body, None))
         else:
             write(transport, first, body)
-            if not transport.get_write_buffer_size():
+            if isinstance(body, memoryview) and not transport.get_write_buffer_size():
                 _let_go(body)
         return None
 

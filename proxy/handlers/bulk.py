@@ -53,15 +53,15 @@ async def bulk(call: Call) -> web.StreamResponse:
         call.extra["X-Pipeline"] = choice.header(runs)
     rendered = parsed.render()
     changed = rendered is not None
-    left = memoryview(body if rendered is None else rendered)
-    # What came in is not needed any more, and what is left only until it has left: others can have the memory then.
+    outgoing = memoryview(body if rendered is None else rendered)
+    # From here on nobody keeps what came in, nor what goes out once it has been sent: others can have the memory.
     del body, rendered
     parsed.let_go()
     call.let_go()
     if not changed or (not runs and not parsed.counts()[2]):
         # The cluster's items are the answer.
-        return await call.send_on(left, changed=changed or bool(call.encoding))
-    return await _forward(call, parsed, left, started)
+        return await call.send_on(outgoing, changed=changed or bool(call.encoding))
+    return await _forward(call, parsed, outgoing, started)
 
 
 def _concerned(call: Call, snapshot: Snapshot) -> bool:

@@ -147,10 +147,8 @@ impl Batch {
             let (mut models, mut members) = (Models::new(&body, self.docs.len()), Vec::new());
             for doc in self.docs.iter_mut().filter(|d| d.active() && !d.checked) {
                 doc.own_text(&self.made);
-                let mut outline = None;
-                match models.outlined(&doc.text, text_of(&body, &doc.text), std::mem::take(&mut members), &mut outline)
-                {
-                    Ok(()) => {
+                match models.outlined(doc, text_of(&body, &doc.text), std::mem::take(&mut members)) {
+                    Ok(outline) => {
                         doc.checked = true;
                         members = outline.map(Outline::into_members).unwrap_or_default();
                     }

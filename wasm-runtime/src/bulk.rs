@@ -516,11 +516,7 @@ impl Target {
 
     /// Whether its document is still written where `action` says.
     pub fn is_place(&self, action: &Action, meta: &Meta) -> bool {
-        let same_index = match (&self.index, &meta.index) {
-            (Some(here), Some(there)) => Arc::ptr_eq(here, there) || here == there,
-            (here, there) => here.is_none() && there.is_none(),
-        };
-        same_index && meta.id == action.id && meta.routing == action.routing
+        self.index == meta.index && meta.id == action.id && meta.routing == action.routing
     }
 }
 

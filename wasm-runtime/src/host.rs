@@ -100,12 +100,6 @@ impl Host {
         self.meta = std::ptr::null();
     }
 
-    /// Whether the guest did nothing to the document, nor to its context.
-    #[inline(always)]
-    pub fn left_alone(&self) -> bool {
-        self.changed.is_none() && self.ctx.is_none()
-    }
-
     /// Takes what the guest did to the document, and the document's context if it changed that.
     #[inline(always)]
     pub fn changes(&mut self) -> (Option<Changed>, Option<Vec<u8>>) {

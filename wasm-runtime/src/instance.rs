@@ -251,12 +251,6 @@ impl Sandbox {
         Called { result, fuel: used, logs, ended }
     }
 
-    /// Whether host functions did nothing to the document of the last call, nor to its context.
-    #[inline(always)]
-    pub fn left_alone(&self) -> bool {
-        self.env.as_ref(&self.store).left_alone()
-    }
-
     /// Takes what host functions did to the document of the last call, and its context if they changed that.
     #[inline(always)]
     pub fn changes(&mut self) -> (Option<Changed>, Option<Vec<u8>>) {

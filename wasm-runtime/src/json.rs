@@ -190,7 +190,6 @@ pub fn get(text: &[u8], start: usize, name: &str) -> Option<Entry> {
 }
 
 /// What [`get`] finds, and where the object's closing brace is: both from one pass.
-#[inline(always)]
 fn locate(text: &[u8], start: usize, name: &str) -> (Option<Entry>, usize) {
     if let Some(known) = outline::ask(text, start, name) {
         return known;

@@ -362,9 +362,8 @@ fn through_all(run: &Run<'_>, mut lanes: Vec<Lane<'_>>, made: &mut Vec<u8>, docs
                     lanes.iter_mut().for_each(Lane::pass_by);
                     continue;
                 }
-                let members = std::mem::take(&mut desk.members);
-                match models.outlined(&doc.text, text, members, &mut doc.outline) {
-                    Ok(()) => doc.checked = true,
+                match models.outlined(doc, text, std::mem::take(&mut desk.members)) {
+                    Ok(outline) => (doc.checked, doc.outline) = (true, outline),
                     Err(why) => {
                         doc.state = run.check.failed(why.fault(run.kind));
                         continue;

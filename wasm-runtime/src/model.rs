@@ -2,7 +2,7 @@
 //!
 //! Of such a document only the values that differ from the model's are read, all else is compared; what was valid stays so.
 
-use crate::document::Text;
+use crate::document::{Doc, Text};
 use crate::json::{skip_string, skip_value, skip_ws};
 use crate::outline::{Member, Outline, common_prefix};
 use crate::valid::{self, Invalid};
@@ -43,53 +43,32 @@ impl<'b> Models<'b> {
         Self { body, kept: Vec::new(), patience }
     }
 
-    /// [`valid::outlined`] of `text`, which is what a document `has`; the outline goes `into` its place.
+    /// [`valid::outlined`] of a document's text, which is `text`.
     ///
     /// # Errors
     /// As [`valid::check`].
-    #[inline(always)]
-    pub fn outlined(
-        &mut self,
-        has: &Text,
-        text: &[u8],
-        mut members: Vec<Member>,
-        into: &mut Option<Outline>,
-    ) -> Result<(), Invalid> {
-        if self.patience > 0 {
-            let found =
-                self.kept.iter().enumerate().find_map(|(n, model)| Some((n, model.followed(text, &mut members)?)));
-            if let Some((n, (start, end, escapes))) = found {
-                if n > 0 {
-                    self.kept.swap(0, n);
-                }
-                self.patience = (self.patience + 1).min(PATIENCE);
-                *into = Some(Outline::with(start, end, escapes, members));
-                return Ok(());
-            }
-            self.patience -= 1;
+    pub fn outlined(&mut self, doc: &Doc, text: &[u8], mut members: Vec<Member>) -> Result<Option<Outline>, Invalid> {
+        if self.patience == 0 {
+            return valid::outlined(text, members);
         }
-        self.checked(has, text, members, into)
-    }
-
-    /// The same for a text that is like none before.
-    #[inline(never)]
-    fn checked(
-        &mut self,
-        has: &Text,
-        text: &[u8],
-        members: Vec<Member>,
-        into: &mut Option<Outline>,
-    ) -> Result<(), Invalid> {
-        *into = valid::outlined(text, members)?;
-        if self.patience > 0
-            && let (Some(outline), Text::Shared(range)) = (&*into, has)
+        let found = self.kept.iter().enumerate().find_map(|(n, model)| Some((n, model.followed(text, &mut members)?)));
+        if let Some((n, (start, end, escapes))) = found {
+            if n > 0 {
+                self.kept.swap(0, n);
+            }
+            self.patience = (self.patience + 1).min(PATIENCE);
+            return Ok(Some(Outline::with(start, end, escapes, members)));
+        }
+        self.patience -= 1;
+        let outline = valid::outlined(text, members)?;
+        if let (Some(outline), Text::Shared(range)) = (&outline, &doc.text)
             && range.len() <= LONGEST
             && let Some(values) = values(text, outline)
         {
             self.kept.truncate(KEPT - 1);
             self.kept.insert(0, Model { text: &self.body[range.clone()], outline: outline.clone(), values });
         }
-        Ok(())
+        Ok(outline)
     }
 }
 
@@ -167,6 +146,7 @@ fn values(text: &[u8], outline: &Outline) -> Option<Vec<Value>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::Meta;
 
     fn model(text: &[u8]) -> Model<'_> {
         let outline = Outline::of(text).unwrap();
@@ -280,10 +260,9 @@ mod tests {
         let mut models = Models::new(&body, texts.len());
         let mut at = 0;
         for text in texts {
-            let has = Text::Shared(at..at + text.len());
+            let doc = Doc::new(Text::Shared(at..at + text.len()), Meta::default(), 0);
             at += text.len();
-            let mut outline = None;
-            let known = models.outlined(&has, text.as_bytes(), Vec::new(), &mut outline).map(|()| outline);
+            let known = models.outlined(&doc, text.as_bytes(), Vec::new());
             assert_eq!(known, valid::outlined(text.as_bytes(), Vec::new()));
         }
         (models.kept.len(), models.patience)

@@ -68,23 +68,6 @@ fn is_ascii(text: &[u8]) -> bool {
     text.iter().fold(0, |all, c| all | c) < 0x80
 }
 
-/// The first byte at or after `at` that is no digit, or the end.
-#[inline(always)]
-pub fn behind_digits(b: &[u8], mut at: usize) -> usize {
-    #[cfg(target_arch = "x86_64")]
-    while let Some(block) = block(b, at) {
-        let count = others(block).trailing_zeros() as usize;
-        if count < 16 {
-            return at + count;
-        }
-        at += 16;
-    }
-    while b.get(at).is_some_and(u8::is_ascii_digit) {
-        at += 1;
-    }
-    at
-}
-
 /// Index behind the number without a sign and an exponent whose first digit is at `at`, if it surely is one: most are, and shorter
 /// than sixteen bytes.
 #[inline(always)]
@@ -148,10 +131,11 @@ mod tests {
     /// Texts of up to 40 bytes, each with one byte that is another, at each place, read from each place.
     #[test]
     fn it_says_what_a_look_at_each_byte_says() {
+        let mut numbers = 0;
         for fill in [b'x', b'7'] {
             for len in 0..40 {
                 for at in 0..len {
-                    for odd in [b'"', b'\\', 0x1f, 0, b' ', b'/', b':', b'0', b'9', 0x7f, 0x80, 0xff] {
+                    for odd in [b'"', b'\\', 0x1f, 0, b' ', b'/', b':', b'0', b'9', b'.', b'e', 0x7f, 0x80, 0xff] {
                         let mut text = vec![fill; len];
                         text[at] = odd;
                         for from in 0..=len {
@@ -161,16 +145,17 @@ mod tests {
                             assert_eq!(special(&text, from), stop);
                             let both = stop.map(|stop| (stop, text[from..stop].is_ascii()));
                             assert_eq!(special_and_ascii(&text, from), both);
-                            let digits = rest.iter().take_while(|c| c.is_ascii_digit()).count();
-                            assert_eq!(behind_digits(&text, from), from + digits);
                             if let Some(end) = short_number(&text, from) {
+                                numbers += 1;
                                 assert!(serde_json::from_slice::<f64>(&text[from..end]).is_ok());
+                                assert!(!matches!(text.get(end), Some(b'0'..=b'9' | b'.' | b'e' | b'E')));
                             }
                         }
                     }
                 }
             }
         }
-        assert_eq!((special(b"", 1), special_and_ascii(b"", 1), behind_digits(b"", 1)), (None, None, 1));
+        assert!(numbers > 0 || !cfg!(target_arch = "x86_64"));
+        assert_eq!((special(b"", 1), special_and_ascii(b"", 1), short_number(b"", 1)), (None, None, None));
     }
 }

@@ -265,10 +265,12 @@ fn word(b: &[u8], at: usize, word: &[u8]) -> Option<usize> {
     b.get(at..)?.starts_with(word).then_some(at + word.len())
 }
 
-#[inline(always)]
-fn digits(b: &[u8], at: usize) -> Option<usize> {
-    let end = scan::behind_digits(b, at);
-    (end > at).then_some(end)
+fn digits(b: &[u8], mut at: usize) -> Option<usize> {
+    let from = at;
+    while b.get(at).is_some_and(u8::is_ascii_digit) {
+        at += 1;
+    }
+    (at > from).then_some(at)
 }
 
 #[inline(always)]
