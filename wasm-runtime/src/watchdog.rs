@@ -7,14 +7,18 @@
 //! writes without a pause, to be there at the next tick of that core's timer. Fuel alone would not do: a guest that waits for
 //! memory or calls slow host functions can overrun any calibration.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::interrupt::{GRACE_NS, Interrupt};
 
-const TICK: Duration = Duration::from_millis(1);
-const INSIST: Duration = Duration::from_micros(100);
+/// How often the thread looks: a sixteenth of the shortest limit of a call at work, within these nanoseconds. Each look is a
+/// switch to another thread and back, which took 3 % of a core when there was one a millisecond.
+const SHARE_OF_LIMIT: u64 = 16;
+const TICK_NS: RangeInclusive<u64> = 1_000_000..=8_000_000;
+const INSIST_NS: u64 = 100_000;
 /// Rounds without work before the thread sleeps until it is woken: between requests that follow closely nobody needs to,
 /// and waking a thread costs more than a small UDF.
 const IDLE_TICKS: u32 = 4;
@@ -105,6 +109,9 @@ struct Watches {
     list: Vec<Sight>,
     /// Whether the thread waits to be woken.
     asleep: bool,
+    /// How long it pauses between two looks if nothing ends sooner, and when it looks next (by [`now_ns`]).
+    tick_ns: u64,
+    next_ns: u64,
 }
 
 #[derive(Default)]
@@ -147,23 +154,44 @@ fn patrol(registry: &'static Registry) {
             }
             continue;
         }
-        let now = now_ns();
-        let mut insisting = false;
-        for sight in &mut watches.list {
-            // SAFETY: the guard of this watch is alive (it removes the watch under the lock we hold).
-            insisting |= unsafe { sight.look(now) };
-        }
-        let pause = if insisting { INSIST } else { TICK };
-        watches = registry.wake.wait_timeout(watches, pause).unwrap_or_else(PoisonError::into_inner).0;
+        let pause = watches.look(now_ns());
+        watches = registry.wake.wait_timeout(watches, Duration::from_nanos(pause)).unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
+
+/// How late the beginning of a call may be seen that may take `call_ns`.
+fn tick_of(call_ns: u64) -> u64 {
+    (call_ns / SHARE_OF_LIMIT).clamp(*TICK_NS.start(), *TICK_NS.end())
+}
+
+impl Watches {
+    /// Ends the calls whose time is over; gives the nanoseconds until the next look.
+    fn look(&mut self, now: u64) -> u64 {
+        let Some(tick) = self.list.iter().map(|sight| tick_of(sight.watch.call_ns)).min() else {
+            // Nobody at work: who comes with a shorter limit, or ends sooner, says so.
+            self.next_ns = now + self.tick_ns;
+            return self.tick_ns;
+        };
+        self.tick_ns = tick;
+        // SAFETY: the guard of each watch is alive (it removes the watch under the lock we hold).
+        let ends = self.list.iter_mut().map(|sight| unsafe { sight.look(now) }).min().unwrap_or(u64::MAX);
+        let pause = ends.saturating_sub(now).clamp(INSIST_NS, tick);
+        self.next_ns = now + pause;
+        pause
     }
 }
 
 impl Watch {
+    /// When all work has to end.
+    fn end_ns(&self) -> u64 {
+        self.stage_at_ns.min(self.deadline.at_ns)
+    }
+
     /// Why no more work may be done at `now`, whatever a call would take.
     fn stop(&self, now: u64) -> Ended {
         if self.deadline.cancelled.load(Ordering::Relaxed) {
             Ended::Cancelled
-        } else if now >= self.stage_at_ns.min(self.deadline.at_ns) {
+        } else if now >= self.end_ns() {
             Ended::Batch
         } else {
             Ended::No
@@ -176,31 +204,34 @@ impl Sight {
         Self { watch, call: 0, since_ns: 0, asked_at_ns: 0, tries: 0 }
     }
 
-    /// Ends the call in progress if its time is over; says whether it did, or tried to.
+    /// Ends the call in progress if its time is over; says when the next one will be that can be foreseen.
     ///
     /// # Safety
     /// The guard of the watch must be alive.
-    unsafe fn look(&mut self, now: u64) -> bool {
+    unsafe fn look(&mut self, now: u64) -> u64 {
         let stop = self.watch.stop(now);
         if stop == Ended::Batch {
             self.watch.over.store(true, Ordering::Relaxed);
         }
+        let end = if stop == Ended::No { self.watch.end_ns() } else { u64::MAX };
         let call = self.watch.call.load(Ordering::Acquire);
         if call.is_multiple_of(2) {
-            return false;
+            return end;
         }
         if call != self.call {
             (self.call, self.since_ns, self.asked_at_ns, self.tries) = (call, now, 0, 0);
         }
         let why = match stop {
-            Ended::No if now - self.since_ns < self.watch.call_ns => return false,
+            Ended::No if now - self.since_ns < self.watch.call_ns => {
+                return end.min(self.since_ns.saturating_add(self.watch.call_ns));
+            }
             Ended::No => Ended::Call,
             stop => stop,
         };
         self.watch.ended.store(call << 2 | why as u64, Ordering::Release);
         // SAFETY: as the caller says.
         unsafe { self.end(now) };
-        true
+        now
     }
 
     /// Softly where the guest knows how, for a while; else, and then, by its fuel.
@@ -237,7 +268,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// `call_ns`: how long each call may take; the watchdog sees it begin up to a millisecond late.
+    /// `call_ns`: how long each call may take; the watchdog sees it begin up to [`tick_of`] it late.
     ///
     /// # Safety
     /// `fuel` must stay valid and aligned for eight bytes until the guard is dropped, and `interrupt`'s memory alive.
@@ -261,7 +292,8 @@ impl Guard {
         let registry = registry();
         let mut watches = registry.watches.lock().unwrap_or_else(PoisonError::into_inner);
         watches.list.push(Sight::of(Arc::clone(&watch)));
-        if std::mem::take(&mut watches.asleep) {
+        let sooner = tick_of(call_ns) < watches.tick_ns || watch.end_ns() < watches.next_ns;
+        if std::mem::take(&mut watches.asleep) || sooner {
             registry.wake.notify_one();
         }
         Self { watch }
@@ -303,7 +335,7 @@ impl Guard {
         self.watch.stop(now_ns())
     }
 
-    /// The same by what the watchdog has seen, at most a millisecond ago.
+    /// The same by what the watchdog has seen, which looks when the deadline passes.
     pub fn stop_seen(&self) -> Ended {
         self.watch.stop(if self.watch.over.load(Ordering::Relaxed) { u64::MAX } else { 0 })
     }
@@ -313,5 +345,68 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let mut watches = registry().watches.lock().unwrap_or_else(PoisonError::into_inner);
         watches.list.retain(|sight| !Arc::ptr_eq(&sight.watch, &self.watch));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+    /// When the first look is.
+    const NOW: u64 = 500 * MS;
+
+    /// One at work that may take `limit` milliseconds a call, and has to end at `ends_at`.
+    fn at_work(fuel: &AtomicU64, limit: u64, ends_at: u64) -> Sight {
+        Sight::of(Arc::new(Watch {
+            fuel: fuel.as_ptr(),
+            interrupt: None,
+            deadline: Arc::new(Deadline { at_ns: ends_at, cancelled: AtomicBool::new(false) }),
+            stage_at_ns: u64::MAX,
+            call_ns: limit * MS,
+            call: AtomicU64::new(1),
+            ended: AtomicU64::new(0),
+            over: AtomicBool::new(false),
+        }))
+    }
+
+    fn watching(list: Vec<Sight>) -> Watches {
+        Watches { list, ..Watches::default() }
+    }
+
+    #[test]
+    fn it_looks_as_often_as_the_shortest_limit_needs() {
+        let fuel = AtomicU64::new(9);
+        for (limit, tick) in [(1, MS), (16, MS), (48, 3 * MS), (100, 6_250_000), (128, 8 * MS), (60_000, 8 * MS)] {
+            assert_eq!(watching(vec![at_work(&fuel, limit, u64::MAX)]).look(NOW), tick, "{limit} ms");
+        }
+        let both = vec![at_work(&fuel, 60_000, u64::MAX), at_work(&fuel, 32, u64::MAX)];
+        assert_eq!(watching(both).look(NOW), 2 * MS);
+        assert_eq!(fuel.load(Ordering::Relaxed), 9);
+    }
+
+    #[test]
+    fn it_looks_when_the_deadline_passes() {
+        let fuel = AtomicU64::new(9);
+        let mut watches = watching(vec![at_work(&fuel, 1000, NOW + 3 * MS)]);
+        assert_eq!(watches.look(NOW), 3 * MS);
+        assert_eq!(watches.look(NOW + 3 * MS), INSIST_NS, "until the call has ended");
+        let watch = Arc::clone(&watches.list[0].watch);
+        assert!(watch.over.load(Ordering::Relaxed));
+        watch.call.store(2, Ordering::Release);
+        assert_eq!(watches.look(NOW + 4 * MS), 8 * MS, "no call, nothing to end");
+        assert_eq!(fuel.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_call_is_ended_when_its_time_is_over_since_it_was_seen() {
+        let fuel = AtomicU64::new(9);
+        let mut watches = watching(vec![at_work(&fuel, 20, u64::MAX)]);
+        assert_eq!(watches.look(NOW), 1_250_000);
+        assert_eq!(watches.look(NOW + 19_500_000), 500_000);
+        assert_eq!(fuel.load(Ordering::Relaxed), 9);
+        assert_eq!(watches.look(NOW + 20 * MS), INSIST_NS);
+        assert_eq!(watches.list[0].watch.ended.load(Ordering::Acquire), 1 << 2 | Ended::Call as u64);
+        assert_eq!(fuel.load(Ordering::Relaxed), 0);
     }
 }
