@@ -2,9 +2,12 @@
 //!
 //! Of such a document only the values that differ from the model's are read, all else is compared; what was valid stays so.
 
+use std::ops::Range;
+
 use crate::document::{Doc, Text};
-use crate::json::{skip_string, skip_value, skip_ws};
-use crate::outline::{Member, Outline, common_prefix};
+use crate::json::{skip_value, skip_ws};
+use crate::outline::{Member, Outline};
+use crate::scan::{self, common_prefix};
 use crate::valid::{self, Invalid};
 
 /// Models that are kept: documents of several kinds take turns.
@@ -13,6 +16,8 @@ const KEPT: usize = 4;
 const PATIENCE: usize = 8;
 /// Longer documents are no models.
 const LONGEST: usize = 64 << 10;
+/// Values of a model that vary: documents with more are like no other.
+const MOST_VARYING: usize = 1000;
 
 /// The checked documents of a batch that others are compared with.
 pub struct Models<'b> {
@@ -26,14 +31,13 @@ pub struct Models<'b> {
 struct Model<'b> {
     text: &'b [u8],
     outline: Outline,
-    values: Vec<Value>,
-}
-
-/// A text, number or word, and how many members have begun with it.
-struct Value {
-    start: u32,
-    end: u32,
-    members: usize,
+    values: Vec<Range<u32>>,
+    /// Those of the values that were another in a document that was compared.
+    varying: Vec<Range<u32>>,
+    /// How much further on a document has what is behind so many of these.
+    shifts: Vec<u32>,
+    /// How many of them are before the value of each member, and before its end.
+    passed: Vec<(u16, u16)>,
 }
 
 impl<'b> Models<'b> {
@@ -51,7 +55,8 @@ impl<'b> Models<'b> {
         if self.patience == 0 {
             return valid::outlined(text, members);
         }
-        let found = self.kept.iter().enumerate().find_map(|(n, model)| Some((n, model.followed(text, &mut members)?)));
+        let found =
+            self.kept.iter_mut().enumerate().find_map(|(n, model)| Some((n, model.followed(text, &mut members)?)));
         if let Some((n, (start, end, escapes))) = found {
             if n > 0 {
                 self.kept.swap(0, n);
@@ -63,79 +68,90 @@ impl<'b> Models<'b> {
         let outline = valid::outlined(text, members)?;
         if let (Some(outline), Text::Shared(range)) = (&outline, &doc.text)
             && range.len() <= LONGEST
-            && let Some(values) = values(text, outline)
+            && let Some(model) = Model::of(&self.body[range.clone()], outline.clone())
         {
             self.kept.truncate(KEPT - 1);
-            self.kept.insert(0, Model { text: &self.body[range.clone()], outline: outline.clone(), values });
+            self.kept.insert(0, model);
         }
         Ok(outline)
     }
 }
 
-impl Model<'_> {
+impl<'b> Model<'b> {
+    /// The model that `text` is, which has this outline.
+    fn of(text: &'b [u8], outline: Outline) -> Option<Self> {
+        let values = values(text)?;
+        let passed = vec![(0, 0); outline.members().len()];
+        Some(Self { text, values, outline, varying: Vec::new(), shifts: vec![0], passed })
+    }
+
     /// Where the object in `new` begins and has its closing brace, and whether a key has an escape, with its members in `members`:
     /// if `new` is this text with other texts, numbers or words in places of such.
-    fn followed(&self, new: &[u8], members: &mut Vec<Member>) -> Option<(u32, u32, bool)> {
-        let (old, known) = (self.text, self.outline.members());
+    fn followed(&mut self, new: &[u8], members: &mut Vec<Member>) -> Option<(u32, u32, bool)> {
         u32::try_from(new.len()).ok()?;
-        members.clear();
-        members.extend_from_slice(known);
-        // So far the two are alike, and so many members stand where `new` has them, which is `shift` further on.
-        let (mut in_old, mut in_new, mut done, mut shift) = (0, 0, 0, 0u32);
-        let mut values = self.values.iter();
-        loop {
-            let differ = in_old + common_prefix(&old[in_old..], new.get(in_new..)?);
-            let Some(value) = values.find(|value| differ <= value.end as usize) else {
-                let alike = differ == old.len() && new.len() - in_new == old.len() - in_old;
-                move_on(&mut members[done..], shift);
-                return alike.then(|| self.outline.frame(shift));
-            };
-            if differ < value.start as usize {
-                return None;
-            }
-            in_old = value.end as usize;
-            in_new = valid::scalar(new, value.start.wrapping_add(shift) as usize)?;
-            // The value is that of the last of these members, or in it.
-            let begun = members.get_mut(done..value.members)?;
-            move_on(begun, shift);
-            done = value.members;
-            let grown = (in_new as u32).wrapping_sub(value.end.wrapping_add(shift));
-            let last = members[..done].last_mut()?;
-            last.value_end = last.value_end.wrapping_add(grown);
-            shift = shift.wrapping_add(grown);
+        while let Some(at) = self.parted(new)? {
+            self.varies(at)?;
         }
+        members.clear();
+        members.extend(self.outline.members().iter().zip(&self.passed).map(|(member, (before, within))| {
+            let shift = self.shifts[usize::from(*before)];
+            Member {
+                value_end: member.value_end.wrapping_add(self.shifts[usize::from(*within)]),
+                ..member.moved(shift)
+            }
+        }));
+        self.shifts.last().map(|shift| self.outline.frame(*shift))
+    }
+
+    /// Compares what is between the varying values and reads those, with their `shifts`. Gives where the model has something
+    /// else; `None` where one of the values is none in `new`.
+    #[inline(never)]
+    fn parted(&mut self, new: &[u8]) -> Option<Option<usize>> {
+        let old = self.text;
+        let (mut in_old, mut in_new) = (0, 0);
+        for (value, shift) in self.varying.iter().zip(&mut self.shifts[1..]) {
+            let len = value.start as usize - in_old;
+            if !scan::same(old, in_old, new, in_new, len) {
+                return Some(Some(in_old + common_prefix(&old[in_old..], new.get(in_new..)?)));
+            }
+            in_new = valid::scalar(new, in_new + len)?;
+            in_old = value.end as usize;
+            *shift = (in_new as u32).wrapping_sub(value.end);
+        }
+        let (old, new) = (&old[in_old..], new.get(in_new..)?);
+        Some(if old == new { None } else { Some(in_old + common_prefix(old, new)) })
+    }
+
+    /// Takes note that the value at this place varies; `None` if there is none of which that is news.
+    #[cold]
+    fn varies(&mut self, at: usize) -> Option<()> {
+        let value = self.values.iter().find(|value| at <= value.end as usize)?;
+        let place = self.varying.partition_point(|varying| varying.start < value.start);
+        if at < value.start as usize || self.varying.get(place) == Some(value) || self.varying.len() == MOST_VARYING {
+            return None;
+        }
+        self.varying.insert(place, value.clone());
+        self.shifts.push(0);
+        for (member, passed) in self.outline.members().iter().zip(&mut self.passed) {
+            let before = |end| self.varying.partition_point(|varying| varying.start < end) as u16;
+            *passed = (before(member.value), before(member.value_end));
+        }
+        Some(())
     }
 }
 
-/// Moves members to where they are `shift` bytes further on.
-#[inline]
-fn move_on(members: &mut [Member], shift: u32) {
-    if shift != 0 {
-        members.iter_mut().for_each(|member| *member = member.moved(shift));
-    }
-}
-
-/// The texts, numbers and words in a valid text with this outline, keys excepted.
-fn values(text: &[u8], outline: &Outline) -> Option<Vec<Value>> {
-    let (mut found, mut at, mut members) = (Vec::new(), 0, 0);
-    let mut note = |start: usize, end: usize| {
-        let begun = outline.members()[members..].iter().take_while(|member| member.value as usize <= start);
-        members += begun.count();
-        found.push(Value { start: start as u32, end: end as u32, members });
-    };
+/// The texts, numbers and words in a valid text, keys excepted.
+fn values(text: &[u8]) -> Option<Vec<Range<u32>>> {
+    let (mut found, mut at) = (Vec::new(), 0);
     while let Some(first) = text.get(at) {
+        let start = at;
         at = match first {
             b'{' | b'}' | b'[' | b']' | b',' | b':' | b' ' | b'\t' | b'\n' | b'\r' => at + 1,
-            b'"' => {
-                let end = skip_string(text, at)?;
-                if text.get(skip_ws(text, end)) != Some(&b':') {
-                    note(at, end);
-                }
-                end
-            }
             _ => {
                 let end = skip_value(text, at)?;
-                note(at, end);
+                if *first != b'"' || text.get(skip_ws(text, end)) != Some(&b':') {
+                    found.push(start as u32..end as u32);
+                }
                 end
             }
         };
@@ -149,26 +165,37 @@ mod tests {
     use crate::document::Meta;
 
     fn model(text: &[u8]) -> Model<'_> {
-        let outline = Outline::of(text).unwrap();
-        Model { text, values: values(text, &outline).unwrap(), outline }
+        Model::of(text, Outline::of(text).unwrap()).unwrap()
     }
 
-    fn followed(old: &[u8], new: &[u8]) -> Option<Outline> {
+    fn followed(model: &mut Model<'_>, new: &[u8]) -> Option<Outline> {
         let mut members = vec![Member { key: 9, key_end: 9, value: 9, value_end: 9 }];
-        let (start, end, escapes) = model(old).followed(new, &mut members)?;
+        let (start, end, escapes) = model.followed(new, &mut members)?;
         Some(Outline::with(start, end, escapes, members))
     }
 
     #[test]
     fn the_values_are_all_but_keys() {
         let text = br#" {"a" : "x\"y", "b":{"c":[1,"d",true ,{}]}, "e":-1.5e3,"f":null} "#;
-        let found: Vec<(&[u8], usize)> = model(text)
-            .values
-            .iter()
-            .map(|value| (&text[value.start as usize..value.end as usize], value.members))
-            .collect();
+        let found = values(text).unwrap();
+        let found: Vec<&[u8]> = found.iter().map(|value| &text[value.start as usize..value.end as usize]).collect();
         let values: [&[u8]; 6] = [br#""x\"y""#, b"1", b"\"d\"", b"true", b"-1.5e3", b"null"];
-        assert_eq!(found, values.into_iter().zip([1, 2, 2, 2, 3, 4]).collect::<Vec<_>>());
+        assert_eq!(found, values);
+    }
+
+    /// What has been the same in all documents is compared in one piece until one has something else there.
+    #[test]
+    fn a_model_learns_what_varies() {
+        let mut model = model(br#"{"a":"x","b":{"c":[1,"d"]},"e":1,"f":2}"#);
+        let mut varying = |new: &str| {
+            assert_eq!(followed(&mut model, new.as_bytes()), Outline::of(new.as_bytes()), "{new}");
+            model.varying.iter().map(|value| value.start).collect::<Vec<_>>()
+        };
+        assert_eq!(varying(r#"{"a":"x","b":{"c":[1,"d"]},"e":1,"f":2}"#), Vec::<u32>::new());
+        assert_eq!(varying(r#"{"a":"x","b":{"c":[1,"dd"]},"e":1,"f":2}"#), [21]);
+        assert_eq!(varying(r#"{"a":"x","b":{"c":[1,"d"]},"e":1,"f":22}"#), [21, 37]);
+        assert_eq!(varying(r#"{"a":null,"b":{"c":[11,"d"]},"e":1,"f":2}"#), [5, 19, 21, 37]);
+        assert_eq!(varying(r#"{"a":"x","b":{"c":[1,"d"]},"e":1,"f":2}"#), [5, 19, 21, 37]);
     }
 
     /// Whatever is found says what the whole check says.
@@ -207,12 +234,23 @@ mod tests {
         ];
         for old in olds.map(str::as_bytes) {
             let (mut alike, mut other) = (0, 0);
-            let mut look = |new: &[u8]| match followed(old, new) {
-                Some(outline) => {
-                    alike += 1;
-                    assert_eq!(valid::outlined(new, Vec::new()), Ok(Some(outline)), "{}", String::from_utf8_lossy(new));
+            // One that has learned what varies from all texts before, and one that has seen none.
+            let mut learned = model(old);
+            let mut look = |new: &[u8]| {
+                let found = followed(&mut model(old), new);
+                assert_eq!(found, followed(&mut learned, new), "{}", String::from_utf8_lossy(new));
+                match found {
+                    Some(outline) => {
+                        alike += 1;
+                        assert_eq!(
+                            valid::outlined(new, Vec::new()),
+                            Ok(Some(outline)),
+                            "{}",
+                            String::from_utf8_lossy(new)
+                        );
+                    }
+                    None => other += 1,
                 }
-                None => other += 1,
             };
             look(old);
             for from in 0..=old.len() {
@@ -247,10 +285,10 @@ mod tests {
             r#"{"a":"","b":{"c":[1,"d"]},"e":1,"f":22}"#,
             r#"{"a":"\u00e9\\","b":{"c":["ü",3]},"e":111,"f":"2"}"#,
         ] {
-            assert_eq!(followed(old, new.as_bytes()), Outline::of(new.as_bytes()), "{new}");
+            assert_eq!(followed(&mut model(old), new.as_bytes()), Outline::of(new.as_bytes()), "{new}");
         }
         for new in [r#"{"a":"x","b":{"c":[1]},"e":1,"f":2}"#, r#"{"a":[],"b":{"c":[1,"d"]},"e":1,"f":2}"#] {
-            assert_eq!(followed(old, new.as_bytes()), None, "{new}");
+            assert_eq!(followed(&mut model(old), new.as_bytes()), None, "{new}");
         }
     }
 

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use crate::json::{self, Edit, Entry, skip_ws};
 use crate::places::Places;
+use crate::scan::common_prefix;
 
 /// One member, by its bytes: its key without quotes, and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,38 +188,6 @@ impl Outline {
 /// A place behind one that grew by `grown` bytes.
 fn moved(at: u32, grown: i64) -> Option<u32> {
     u32::try_from(i64::from(at) + grown).ok()
-}
-
-/// How many bytes two texts have in common before they differ.
-#[inline]
-pub fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    let both = a.len().min(b.len());
-    let mut at = 0;
-    #[cfg(target_arch = "x86_64")]
-    {
-        // A bit for each of sixteen bytes that are not the same.
-        let differ = |at: usize| {
-            use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8};
-            // SAFETY: SSE2 is part of x86_64, and both have 16 bytes at `at`.
-            unsafe {
-                let [left, right] = [a, b].map(|text| _mm_loadu_si128(text.as_ptr().add(at).cast()));
-                _mm_movemask_epi8(_mm_cmpeq_epi8(left, right)) ^ 0xffff
-            }
-        };
-        while at + 16 <= both {
-            let found = differ(at);
-            if found != 0 {
-                return at + found.trailing_zeros() as usize;
-            }
-            at += 16;
-        }
-        if both >= 16 {
-            // What is left, with bytes before it that are known to be the same.
-            let last = both - 16;
-            return last + (differ(last) | 0x1_0000).trailing_zeros() as usize;
-        }
-    }
-    at + a[at..both].iter().zip(&b[at..both]).take_while(|(a, b)| a == b).count()
 }
 
 fn common_suffix(a: &[u8], b: &[u8]) -> usize {
@@ -450,19 +419,6 @@ mod tests {
         let (old, new) = (br#"{"a":"x"}"#, br#"{"a":"x","b":"x"}"#);
         let mut outline = Outline::of(old).unwrap();
         assert!(!outline.follow(old, new) || Some(outline) == Outline::of(new));
-    }
-
-    #[test]
-    fn texts_are_alike_up_to_the_first_byte_that_differs() {
-        let text: Vec<u8> = (0..100).collect();
-        for len in 0..text.len() {
-            assert_eq!(common_prefix(&text, &text[..len]), len);
-            for at in 0..len {
-                let mut other = text[..len].to_vec();
-                other[at] ^= 1;
-                assert_eq!((common_prefix(&text, &other), common_prefix(&other, &text[..len])), (at, at));
-            }
-        }
     }
 
     #[test]

@@ -34,16 +34,34 @@ pub fn special(b: &[u8], at: usize) -> Option<usize> {
     special_far(b, at)
 }
 
-fn special_far(b: &[u8], mut at: usize) -> Option<usize> {
+fn special_far(b: &[u8], at: usize) -> Option<usize> {
+    special_from::<false>(b, at).map(|(end, _)| end)
+}
+
+/// [`special`], and with `ASCII` whether all before it is.
+fn special_from<const ASCII: bool>(b: &[u8], mut at: usize) -> Option<(usize, bool)> {
+    let mut high = 0;
     #[cfg(target_arch = "x86_64")]
     while let Some(block) = block(b, at) {
         let found = specials(block);
+        let highs = if ASCII { highs(block) } else { 0 };
         if found != 0 {
-            return Some(at + found.trailing_zeros() as usize);
+            high |= highs & before(found);
+            return Some((at + found.trailing_zeros() as usize, high == 0));
         }
+        high |= highs;
         at += 16;
     }
-    b.get(at..)?.iter().position(|c| matches!(c, b'"' | b'\\' | 0..=0x1f)).map(|n| at + n)
+    let rest = b.get(at..)?;
+    let end = rest.iter().position(|c| matches!(c, b'"' | b'\\' | 0..=0x1f))?;
+    Some((at + end, high == 0 && (!ASCII || rest[..end].is_ascii())))
+}
+
+/// The bits below the lowest one that is set.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn before(found: u32) -> u32 {
+    !found & found.wrapping_sub(1)
 }
 
 /// [`special`], and whether all before it is ASCII.
@@ -52,20 +70,12 @@ pub fn special_and_ascii(b: &[u8], at: usize) -> Option<(usize, bool)> {
     #[cfg(target_arch = "x86_64")]
     if let Some(block) = block(b, at) {
         let (found, high) = (specials(block), highs(block));
-        if found == 0 {
-            let end = special_far(b, at + 16)?;
-            return Some((end, high == 0 && is_ascii(&b[at + 16..end])));
+        if found != 0 {
+            return Some((at + found.trailing_zeros() as usize, high & before(found) == 0));
         }
-        let before = (found - 1) & !found;
-        return Some((at + found.trailing_zeros() as usize, high & before == 0));
+        return special_from::<true>(b, at + 16).map(|(end, ascii)| (end, ascii && high == 0));
     }
-    let end = special_far(b, at)?;
-    Some((end, is_ascii(&b[at..end])))
-}
-
-/// `is_ascii` for what is mostly less than a hundred bytes.
-fn is_ascii(text: &[u8]) -> bool {
-    text.iter().fold(0, |all, c| all | c) < 0x80
+    special_from::<true>(b, at)
 }
 
 /// Index behind the number without a sign and an exponent whose first digit is at `at`, if it surely is one: most are, and shorter
@@ -77,23 +87,88 @@ pub fn short_number(b: &[u8], at: usize) -> Option<usize> {
         let others = others(block);
         let whole = others.trailing_zeros() as usize;
         let mut end = whole;
-        if block.get(end) == Some(&b'.') {
+        if b.get(at + whole) == Some(&b'.') {
             end = (others & (others - 1)).trailing_zeros() as usize;
         }
-        let plain = match block.get(end)? {
-            b'e' | b'E' => false,
-            _ if whole == 0 || end == whole + 1 => false,
-            _ => block[0] != b'0' || whole == 1,
-        };
+        let plain = whole != 0
+            && end != whole + 1
+            && end < 16
+            && !matches!(b.get(at + end), Some(b'e' | b'E'))
+            && (whole == 1 || b[at] != b'0');
         return plain.then_some(at + end);
     }
     None
 }
 
+/// Whether so many bytes at `in_a` of one text and at `in_b` of the other are the same; false where one has not so many.
+#[inline(always)]
+pub fn same(a: &[u8], in_a: usize, b: &[u8], in_b: usize, len: usize) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let whole = (len + 15) & !15;
+        if in_a + whole <= a.len() && in_b + whole <= b.len() {
+            let mut at = 0;
+            loop {
+                // SAFETY: both texts have the blocks in which these bytes are.
+                let differ = unsafe { differing(a, b, in_a + at, in_b + at) };
+                let left = len - at;
+                if left <= 16 {
+                    return differ & ((1 << left) - 1) == 0;
+                }
+                if differ != 0 {
+                    return false;
+                }
+                at += 16;
+            }
+        }
+    }
+    matches!((a.get(in_a..in_a + len), b.get(in_b..in_b + len)), (Some(a), Some(b)) if a == b)
+}
+
+/// How many bytes two texts have in common before they differ.
+#[inline]
+pub fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    let both = a.len().min(b.len());
+    let mut at = 0;
+    #[cfg(target_arch = "x86_64")]
+    {
+        while at + 16 <= both {
+            // SAFETY: both have 16 bytes at `at`.
+            let found = unsafe { differing(a, b, at, at) };
+            if found != 0 {
+                return at + found.trailing_zeros() as usize;
+            }
+            at += 16;
+        }
+        if both >= 16 {
+            // What is left, with bytes before it that are known to be the same.
+            let last = both - 16;
+            // SAFETY: as above.
+            return last + (unsafe { differing(a, b, last, last) } | 0x1_0000).trailing_zeros() as usize;
+        }
+    }
+    at + a[at..both].iter().zip(&b[at..both]).take_while(|(a, b)| a == b).count()
+}
+
+/// A bit for each of sixteen bytes, from `in_a` and `in_b` on, that are not the same.
+///
+/// # Safety
+/// Both texts must have so many there.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn differing(a: &[u8], b: &[u8], in_a: usize, in_b: usize) -> u32 {
+    // SAFETY: SSE2 is part of x86_64, and for the bytes as the caller says.
+    unsafe {
+        let left = _mm_loadu_si128(a.as_ptr().add(in_a).cast());
+        let right = _mm_loadu_si128(b.as_ptr().add(in_b).cast());
+        _mm_movemask_epi8(_mm_cmpeq_epi8(left, right)) as u32 ^ 0xffff
+    }
+}
+
 /// A bit for each quote, backslash and control character.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn specials(block: &Block) -> i32 {
+fn specials(block: &Block) -> u32 {
     let v = loaded(block);
     // SAFETY: SSE2 is part of x86_64.
     unsafe {
@@ -101,26 +176,26 @@ fn specials(block: &Block) -> i32 {
         let low = _mm_cmpeq_epi8(_mm_max_epu8(v, control), control);
         let quote = _mm_cmpeq_epi8(v, _mm_set1_epi8(b'"' as i8));
         let escape = _mm_cmpeq_epi8(v, _mm_set1_epi8(b'\\' as i8));
-        _mm_movemask_epi8(_mm_or_si128(low, _mm_or_si128(quote, escape)))
+        _mm_movemask_epi8(_mm_or_si128(low, _mm_or_si128(quote, escape))) as u32
     }
 }
 
 /// A bit for each byte that is not ASCII.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn highs(block: &Block) -> i32 {
+fn highs(block: &Block) -> u32 {
     // SAFETY: SSE2 is part of x86_64.
-    unsafe { _mm_movemask_epi8(loaded(block)) }
+    unsafe { _mm_movemask_epi8(loaded(block)) as u32 }
 }
 
 /// A bit for each byte that is no digit, and one behind them.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn others(block: &Block) -> i32 {
+fn others(block: &Block) -> u32 {
     // SAFETY: SSE2 is part of x86_64.
     unsafe {
         let value = _mm_sub_epi8(loaded(block), _mm_set1_epi8(b'0' as i8));
-        !_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(value, _mm_set1_epi8(9)), value))
+        !_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(value, _mm_set1_epi8(9)), value)) as u32
     }
 }
 
@@ -157,5 +232,36 @@ mod tests {
         }
         assert!(numbers > 0 || !cfg!(target_arch = "x86_64"));
         assert_eq!((special(b"", 1), special_and_ascii(b"", 1), short_number(b"", 1)), (None, None, None));
+    }
+
+    #[test]
+    fn texts_are_alike_up_to_the_first_byte_that_differs() {
+        let text: Vec<u8> = (0..100).collect();
+        for len in 0..text.len() {
+            assert_eq!(common_prefix(&text, &text[..len]), len);
+            for at in 0..len {
+                let mut other = text[..len].to_vec();
+                other[at] ^= 1;
+                assert_eq!((common_prefix(&text, &other), common_prefix(&other, &text[..len])), (at, at));
+            }
+        }
+    }
+
+    /// Parts of two texts of which one byte differs, or none, of all lengths up to the ends.
+    #[test]
+    fn parts_are_the_same_if_all_of_their_bytes_are() {
+        let text: Vec<u8> = (0..50).collect();
+        for odd in 0..=50 {
+            let mut other: Vec<u8> = [&b"more"[..], &text].concat();
+            if let Some(byte) = other.get_mut(4 + odd) {
+                *byte ^= 0x80;
+            }
+            for at in 0..=50 {
+                for len in 0..60 {
+                    let wanted = at + len <= 50 && !(at..at + len).contains(&odd);
+                    assert_eq!(same(&text, at, &other, 4 + at, len), wanted, "{odd} {at} {len}");
+                }
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@
 use crate::document::Kind;
 use crate::error::Fault;
 use crate::json::{skip_string, skip_ws};
-use crate::outline::{self, Member, Outline};
+use crate::outline::{Member, Outline};
 use crate::scan::{self, special};
 
 /// Deepest nesting of arrays and objects that a pipeline accepts (design: udf.md, "Limits").
@@ -92,7 +92,7 @@ fn still(known: &Outline, old: &[u8], new: &[u8]) -> Option<()> {
     // So far the two mean the same.
     let (mut in_old, mut in_new) = (0, 0);
     loop {
-        let differ = in_old + outline::common_prefix(&old[in_old..], new.get(in_new..)?);
+        let differ = in_old + scan::common_prefix(&old[in_old..], new.get(in_new..)?);
         let Some(member) = members.find(|member| differ <= member.value_end as usize) else { break };
         let value = member.value as usize;
         if differ < value {
@@ -125,15 +125,30 @@ fn still(known: &Outline, old: &[u8], new: &[u8]) -> Option<()> {
 /// Index behind the text (in UTF-8), number or word at `at`.
 #[inline(always)]
 pub fn scalar(b: &[u8], at: usize) -> Option<usize> {
-    match *b.get(at)? {
-        b'"' => {
-            let (stop, ascii) = scan::special_and_ascii(b, at + 1)?;
-            if b[stop] == b'"' && ascii {
-                return Some(stop + 1);
-            }
-            let end = escaped(b, stop)?;
-            check_utf8(&b[at..end]).is_ok().then_some(end)
+    let first = *b.get(at)?;
+    if first == b'"' {
+        let (stop, ascii) = scan::special_and_ascii(b, at + 1)?;
+        if b[stop] == b'"' && ascii {
+            return Some(stop + 1);
         }
+        return long_text(b, at, stop);
+    }
+    if first.is_ascii_digit()
+        && let Some(end) = scan::short_number(b, at)
+    {
+        return Some(end);
+    }
+    other_scalar(b, at)
+}
+
+/// Index behind the text at `at` whose first character that is not plain is at `stop`.
+fn long_text(b: &[u8], at: usize, stop: usize) -> Option<usize> {
+    let end = escaped(b, stop)?;
+    check_utf8(&b[at..end]).is_ok().then_some(end)
+}
+
+fn other_scalar(b: &[u8], at: usize) -> Option<usize> {
+    match b[at] {
         b'-' | b'0'..=b'9' => number(b, at),
         b't' => word(b, at, b"true"),
         b'f' => word(b, at, b"false"),

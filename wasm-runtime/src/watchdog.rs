@@ -155,7 +155,8 @@ fn patrol(registry: &'static Registry) {
             continue;
         }
         let pause = watches.look(now_ns());
-        watches = registry.wake.wait_timeout(watches, Duration::from_nanos(pause)).unwrap_or_else(PoisonError::into_inner).0;
+        watches =
+            registry.wake.wait_timeout(watches, Duration::from_nanos(pause)).unwrap_or_else(PoisonError::into_inner).0;
     }
 }
 
