@@ -201,6 +201,9 @@ fn locate(text: &[u8], start: usize, name: &str) -> (Option<Entry>, usize) {
 
 /// Where a dotted path leads; a number names an array's element, `tags[0]` is taken as `tags.0`.
 pub fn find(text: &[u8], path: &str) -> Option<Range<usize>> {
+    if let Some((found, _)) = outline::recall(text, path) {
+        return found.map(|entry| entry.value);
+    }
     let start = skip_ws(text, 0);
     if is_plain(path) {
         return step(text, start, path);
@@ -307,8 +310,9 @@ pub fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Edit, PathError> 
         return Err("path cannot be null nor empty".to_owned());
     }
     let mut here = skip_ws(text, 0);
-    if is_plain(path) && text.get(here) == Some(&b'{') {
-        return Ok(match locate(text, here, path) {
+    let known = outline::recall(text, path);
+    if known.is_some() || is_plain(path) && text.get(here) == Some(&b'{') {
+        return Ok(match known.unwrap_or_else(|| locate(text, here, path)) {
             (Some(entry), _) => Edit::new(entry.value, value),
             (None, end) => insertion(text, here, end, path, value),
         });

@@ -47,6 +47,7 @@ pub mod quick;
 mod ruled_out;
 pub mod runtime;
 mod scan;
+mod shape;
 pub mod snapshot;
 pub mod stats;
 pub mod stop;

@@ -57,12 +57,10 @@ impl<'b> Models<'b> {
         }
         let found =
             self.kept.iter_mut().enumerate().find_map(|(n, model)| Some((n, model.followed(text, &mut members)?)));
-        if let Some((n, (start, end, escapes))) = found {
-            if n > 0 {
-                self.kept.swap(0, n);
-            }
+        if let Some((n, shift)) = found {
+            self.kept.swap(0, n);
             self.patience = (self.patience + 1).min(PATIENCE);
-            return Ok(Some(Outline::with(start, end, escapes, members)));
+            return Ok(Some(self.kept[0].outline.like(shift, members)));
         }
         self.patience -= 1;
         let outline = valid::outlined(text, members)?;
@@ -79,15 +77,16 @@ impl<'b> Models<'b> {
 
 impl<'b> Model<'b> {
     /// The model that `text` is, which has this outline.
-    fn of(text: &'b [u8], outline: Outline) -> Option<Self> {
+    fn of(text: &'b [u8], mut outline: Outline) -> Option<Self> {
+        outline.shape();
         let values = values(text)?;
         let passed = vec![(0, 0); outline.members().len()];
         Some(Self { text, values, outline, varying: Vec::new(), shifts: vec![0], passed })
     }
 
-    /// Where the object in `new` begins and has its closing brace, and whether a key has an escape, with its members in `members`:
-    /// if `new` is this text with other texts, numbers or words in places of such.
-    fn followed(&mut self, new: &[u8], members: &mut Vec<Member>) -> Option<(u32, u32, bool)> {
+    /// How much further on the closing brace of `new` is, with its members in `members`: if it is this text with other texts,
+    /// numbers or words in places of such.
+    fn followed(&mut self, new: &[u8], members: &mut Vec<Member>) -> Option<u32> {
         u32::try_from(new.len()).ok()?;
         while let Some(at) = self.parted(new)? {
             self.varies(at)?;
@@ -100,7 +99,7 @@ impl<'b> Model<'b> {
                 ..member.moved(shift)
             }
         }));
-        self.shifts.last().map(|shift| self.outline.frame(*shift))
+        self.shifts.last().copied()
     }
 
     /// Compares what is between the varying values and reads those, with their `shifts`. Gives where the model has something
@@ -170,8 +169,8 @@ mod tests {
 
     fn followed(model: &mut Model<'_>, new: &[u8]) -> Option<Outline> {
         let mut members = vec![Member { key: 9, key_end: 9, value: 9, value_end: 9 }];
-        let (start, end, escapes) = model.followed(new, &mut members)?;
-        Some(Outline::with(start, end, escapes, members))
+        let shift = model.followed(new, &mut members)?;
+        Some(model.outline.like(shift, members))
     }
 
     #[test]

@@ -3,12 +3,13 @@
 //! Each stage that reads or writes a field would else walk the whole document, since of equal keys the last one counts. What
 //! is asked of the document in work finds its outline by the thread.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 use crate::json::{self, Edit, Entry, skip_ws};
 use crate::places::Places;
 use crate::scan::common_prefix;
+use crate::shape::{Shape, Shapes};
 
 /// One member, by its bytes: its key without quotes, and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,13 +49,14 @@ impl Member {
 }
 
 /// The members of an object at the top of a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Outline {
     start: u32,
     /// Where its closing brace is.
     end: u32,
     /// Whether a key has an escape.
     escapes: bool,
+    shape: Shape,
     members: Vec<Member>,
 }
 
@@ -75,7 +77,17 @@ impl Outline {
     /// The outline of a text whose object begins at `start`, has its closing brace at `end`, and these members; `escapes`:
     /// whether a key has one.
     pub fn with(start: u32, end: u32, escapes: bool, members: Vec<Member>) -> Self {
-        Self { start, end, escapes, members }
+        Self { start, end, escapes, shape: Shape::UNKNOWN, members }
+    }
+
+    /// Gives it a shape of its own: others that are [`Self::like`] it have the same.
+    pub fn shape(&mut self) {
+        self.shape = Shape::new();
+    }
+
+    /// That of a text with the same keys, whose closing brace is so many bytes further on, and whose members these are.
+    pub fn like(&self, shift: u32, members: Vec<Member>) -> Self {
+        Self { start: self.start, end: self.end.wrapping_add(shift), escapes: self.escapes, shape: self.shape, members }
     }
 
     /// The members, in the order of the text.
@@ -88,11 +100,6 @@ impl Outline {
         self.end as usize
     }
 
-    /// What [`Self::with`] takes beside the members, for a text whose closing brace is so many bytes further on.
-    pub fn frame(&self, shift: u32) -> (u32, u32, bool) {
-        (self.start, self.end.wrapping_add(shift), self.escapes)
-    }
-
     /// The memory of the members, to be used again.
     pub fn into_members(self) -> Vec<Member> {
         self.members
@@ -100,12 +107,24 @@ impl Outline {
 
     /// The last member of this name.
     pub fn get(&self, text: &[u8], name: &str) -> Option<Entry> {
-        let members = || self.members.iter().rev();
+        self.place(text, name).and_then(|place| self.entry(place))
+    }
+
+    /// Which member that is.
+    fn place(&self, text: &[u8], name: &str) -> Option<u32> {
+        let mut members = self.members.iter();
         let found = if self.escapes {
-            members().find(|m| json::key_is(m.key(text), name))?
+            members.rposition(|m| json::key_is(m.key(text), name))?
         } else {
-            members().find(|m| m.is(text, name.as_bytes()))?
+            members.rposition(|m| m.is(text, name.as_bytes()))?
         };
+        Some(found as u32)
+    }
+
+    /// The member at this place.
+    #[inline(always)]
+    fn entry(&self, place: u32) -> Option<Entry> {
+        let found = self.members.get(place as usize)?;
         Some(Entry {
             key: found.key as usize..found.key_end as usize,
             value: found.value as usize..found.value_end as usize,
@@ -156,6 +175,7 @@ impl Outline {
         let before = if known == 0 { self.start } else { self.end };
         self.end = members_of(new, before as usize, &mut self.members)? as u32;
         self.escapes |= self.members[known..].iter().any(|member| member.escaped(new));
+        self.shape = Shape::UNKNOWN;
         Some(())
     }
 
@@ -164,7 +184,9 @@ impl Outline {
         let place = |at: usize| u32::try_from(edit.range.start + at).ok();
         let (key_from, key_end) = (place(key.start)?, place(key.end)?);
         self.end = place(edit.with.len())?;
-        self.escapes |= edit.with[key.clone()].contains(&b'\\');
+        let name = &edit.with[key.clone()];
+        self.escapes |= name.contains(&b'\\');
+        self.shape = HERE.with(|here| here.shapes.borrow_mut().grown(self.shape, name));
         self.members.push(Member { key: key_from, key_end, value: place(key.end + 2)?, value_end: self.end });
         Some(())
     }
@@ -257,8 +279,14 @@ struct Current {
     none: bool,
 }
 
+/// What a thread has at hand.
+struct Here {
+    current: Cell<*mut Current>,
+    shapes: RefCell<Shapes>,
+}
+
 thread_local! {
-    static CURRENT: Cell<*mut Current> = const { Cell::new(std::ptr::null_mut()) };
+    static HERE: Here = const { Here { current: Cell::new(std::ptr::null_mut()), shapes: RefCell::new(Shapes::new()) } };
 }
 
 /// Runs `work` on a document whose outline is `known`, or is made there when it is first asked for.
@@ -267,17 +295,17 @@ pub fn within<R>(text: &[u8], known: &mut Option<Outline>, work: impl FnOnce() -
     struct Restore(*mut Current);
     impl Drop for Restore {
         fn drop(&mut self) {
-            CURRENT.set(self.0);
+            HERE.with(|here| here.current.set(self.0));
         }
     }
     let mut current = Current { text: text.as_ptr(), len: text.len(), outline: known, none: false };
-    let _restore = Restore(CURRENT.replace(&raw mut current));
+    let _restore = Restore(HERE.with(|here| here.current.replace(&raw mut current)));
     work()
 }
 
 /// What `question` says of the outline of the document in work, where that is known; `None` if `text` is another.
 pub fn known<R>(text: &[u8], question: impl FnOnce(&Outline) -> R) -> Option<R> {
-    let current = CURRENT.get();
+    let current = HERE.with(|here| here.current.get());
     if current.is_null() {
         return None;
     }
@@ -288,27 +316,65 @@ pub fn known<R>(text: &[u8], question: impl FnOnce(&Outline) -> R) -> Option<R> 
     unsafe { &*current.outline }.as_ref().filter(|_| same).map(question)
 }
 
-/// What the outline of the document in work says of one of its members, and where its closing brace is; `None` if `text`
-/// is another, or `start` not its beginning.
-pub fn ask(text: &[u8], start: usize, name: &str) -> Option<(Option<Entry>, usize)> {
-    let current = CURRENT.get();
-    if current.is_null() {
-        return None;
+/// A member, if it is there, and where the closing brace of its object is.
+pub type Located = (Option<Entry>, usize);
+
+/// What the outline of the document in work says of one of its members; `None` if `text` is another, or `start` not its
+/// beginning.
+pub fn ask(text: &[u8], start: usize, name: &str) -> Option<Located> {
+    HERE.with(|here| {
+        let current = here.current.get();
+        if current.is_null() {
+            return None;
+        }
+        // SAFETY: `within` keeps both alive, and the outline its own, and restores those before; they are used by this thread
+        // only, and not kept.
+        let current = unsafe { &mut *current };
+        if current.text != text.as_ptr() || current.len != text.len() || current.none {
+            return None;
+        }
+        // SAFETY: as above.
+        let outline = unsafe { &mut *current.outline };
+        if outline.is_none() {
+            *outline = Outline::of(text);
+            current.none = outline.is_none();
+        }
+        let outline = outline.as_ref().filter(|outline| outline.start as usize == start)?;
+        let place = outline.place(text, name);
+        if json::is_plain(name) {
+            here.shapes.borrow_mut().note_place(outline.shape, name.as_bytes(), place);
+        }
+        Some((place.and_then(|place| outline.entry(place)), outline.end as usize))
+    })
+}
+
+/// The same, at once, for the member that a path of one part names: if it was asked for in a document of the same shape.
+#[inline(always)]
+pub fn recall(text: &[u8], path: &str) -> Option<Located> {
+    HERE.with(|here| {
+        let current = here.current.get();
+        if current.is_null() {
+            return None;
+        }
+        // SAFETY: as in [`ask`].
+        let current = unsafe { &*current };
+        if current.text != text.as_ptr() || current.len != text.len() {
+            return None;
+        }
+        // SAFETY: as in [`ask`].
+        let outline = unsafe { &*current.outline }.as_ref()?;
+        let place = here.shapes.borrow().place(outline.shape, path.as_bytes())?;
+        Some((place.and_then(|place| outline.entry(place)), outline.end as usize))
+    })
+}
+
+/// Whatever is known of others like it.
+#[cfg(test)]
+impl PartialEq for Outline {
+    fn eq(&self, other: &Self) -> bool {
+        let all = |outline: &Self| (outline.start, outline.end, outline.escapes, outline.members.clone());
+        all(self) == all(other)
     }
-    // SAFETY: `within` keeps both alive, and the outline its own, and restores those before; they are used by this thread
-    // only, and not kept.
-    let current = unsafe { &mut *current };
-    if current.text != text.as_ptr() || current.len != text.len() || current.none {
-        return None;
-    }
-    // SAFETY: as above.
-    let outline = unsafe { &mut *current.outline };
-    if outline.is_none() {
-        *outline = Outline::of(text);
-        current.none = outline.is_none();
-    }
-    let outline = outline.as_ref()?;
-    (outline.start as usize == start).then(|| (outline.get(text, name), outline.end as usize))
 }
 
 #[cfg(test)]

@@ -1,0 +1,178 @@
+//! Where members are, remembered for documents that have the same keys in the same order.
+//!
+//! A lookup goes over all keys of a document, since of equal ones the last counts. Most documents of a batch have the same keys,
+//! and stages ask for the same names: what was found in one is so in the next.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The keys of a document at the top, in their order: two that have the same shape have the same. Shapes are never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape(u64);
+
+impl Shape {
+    /// That of a document of which nobody knows another like it.
+    pub const UNKNOWN: Self = Self(0);
+
+    /// One that no document has had so far.
+    pub fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Longer names are looked up each time.
+const LONGEST: usize = 24;
+/// Names that are remembered, in pairs of which either may hold one.
+const PLACES: usize = 64;
+/// Shapes by which others grew that are remembered.
+const GROWN: usize = 8;
+
+/// Something known of a shape and a name.
+#[derive(Clone, Copy)]
+struct Known<T> {
+    shape: Shape,
+    len: u8,
+    name: [u8; LONGEST],
+    what: T,
+}
+
+impl<T: Copy> Known<T> {
+    const fn nothing(what: T) -> Self {
+        Self { shape: Shape::UNKNOWN, len: 0, name: [0; LONGEST], what }
+    }
+
+    fn of(shape: Shape, name: &[u8], what: T) -> Self {
+        let mut copy = [0; LONGEST];
+        copy[..name.len()].copy_from_slice(name);
+        Self { shape, len: name.len() as u8, name: copy, what }
+    }
+
+    #[inline(always)]
+    fn is(&self, shape: Shape, name: &[u8]) -> bool {
+        self.shape == shape && usize::from(self.len) == name.len() && same(&self.name, name)
+    }
+}
+
+/// Whether a short name begins so.
+#[inline(always)]
+fn same(known: &[u8; LONGEST], name: &[u8]) -> bool {
+    #[inline(always)]
+    fn ends<const N: usize>(known: &[u8], name: &[u8]) -> Option<bool> {
+        Some(
+            known.first_chunk::<N>()? == name.first_chunk::<N>()?
+                && known.last_chunk::<N>()? == name.last_chunk::<N>()?,
+        )
+    }
+    let Some(known) = known.get(..name.len()) else { return false };
+    match name.len() {
+        0..4 => known.iter().zip(name).all(|(a, b)| a == b),
+        4..8 => ends::<4>(known, name) == Some(true),
+        8..=16 => ends::<8>(known, name) == Some(true),
+        _ => known == name,
+    }
+}
+
+/// What one thread remembers.
+pub struct Shapes {
+    /// Which member a name is, the last of its kind; `None` for one that is not there.
+    places: [Known<Option<u32>>; PLACES],
+    /// What becomes of a shape when a member of this name is added at the end.
+    grown: [Known<Shape>; GROWN],
+}
+
+impl Shapes {
+    pub const fn new() -> Self {
+        Self { places: [Known::nothing(None); PLACES], grown: [Known::nothing(Shape::UNKNOWN); GROWN] }
+    }
+
+    /// Which member `name` is in documents of this shape, if that is remembered.
+    #[inline(always)]
+    pub fn place(&self, shape: Shape, name: &[u8]) -> Option<Option<u32>> {
+        if shape == Shape::UNKNOWN {
+            return None;
+        }
+        let at = slot(shape, name) % PLACES;
+        let known = [&self.places[at], &self.places[at ^ 1]];
+        known.into_iter().find(|known| known.is(shape, name)).map(|known| known.what)
+    }
+
+    /// Remembers that.
+    pub fn note_place(&mut self, shape: Shape, name: &[u8], place: Option<u32>) {
+        if shape == Shape::UNKNOWN || name.len() > LONGEST {
+            return;
+        }
+        let at = slot(shape, name) % PLACES;
+        // What is known of the same shape is of more use than what is known of others.
+        let free = if self.places[at].shape == shape { at ^ 1 } else { at };
+        self.places[free] = Known::of(shape, name, place);
+    }
+
+    /// The shape of documents of this shape when a member of this name was added at the end.
+    #[inline(always)]
+    pub fn grown(&mut self, shape: Shape, name: &[u8]) -> Shape {
+        if shape == Shape::UNKNOWN || name.len() > LONGEST {
+            return Shape::UNKNOWN;
+        }
+        let known = &mut self.grown[slot(shape, name) % GROWN];
+        if !known.is(shape, name) {
+            *known = Known::of(shape, name, Shape::new());
+        }
+        known.what
+    }
+}
+
+/// Where to look for something of this shape and name.
+#[inline(always)]
+fn slot(shape: Shape, name: &[u8]) -> usize {
+    let (first, last) = (name.first().copied().unwrap_or(0), name.last().copied().unwrap_or(0));
+    (usize::from(first) * 7 + usize::from(last) * 3 + name.len()) ^ shape.0 as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_is_of_the_same_shape_and_name() {
+        let mut shapes = Shapes::new();
+        let (one, other) = (Shape::new(), Shape::new());
+        let names: Vec<Vec<u8>> = (0..=LONGEST + 1).map(|len| b"abcdefghijklmnopqrstuvwxyz"[..len].to_vec()).collect();
+        for (n, name) in names.iter().enumerate() {
+            assert_eq!(shapes.place(one, name), None);
+            shapes.note_place(one, name, Some(n as u32));
+            let remembered = (n <= LONGEST).then_some(Some(n as u32));
+            assert_eq!((shapes.place(one, name), shapes.place(other, name)), (remembered, None));
+            for at in 0..n {
+                let mut like = name.clone();
+                like[at] ^= 1;
+                assert_eq!(shapes.place(one, &like), None, "{n} {at}");
+            }
+        }
+        shapes.note_place(one, b"absent", None);
+        assert_eq!(shapes.place(one, b"absent"), Some(None));
+        shapes.note_place(Shape::UNKNOWN, b"absent", None);
+        assert_eq!(shapes.place(Shape::UNKNOWN, b"absent"), None);
+    }
+
+    #[test]
+    fn two_names_of_one_slot_are_both_remembered() {
+        let mut shapes = Shapes::new();
+        let shape = Shape::new();
+        assert_eq!(slot(shape, b"axb"), slot(shape, b"ayb"));
+        shapes.note_place(shape, b"axb", Some(1));
+        shapes.note_place(shape, b"ayb", Some(2));
+        assert_eq!((shapes.place(shape, b"axb"), shapes.place(shape, b"ayb")), (Some(Some(1)), Some(Some(2))));
+    }
+
+    #[test]
+    fn a_shape_grows_by_a_name_in_one_way() {
+        let mut shapes = Shapes::new();
+        let shape = Shape::new();
+        let (a, b) = (shapes.grown(shape, b"a"), shapes.grown(shape, b"b"));
+        assert_ne!(a, b);
+        assert_ne!(a, shape);
+        assert_eq!((shapes.grown(shape, b"a"), shapes.grown(shape, b"b")), (a, b));
+        assert_ne!(shapes.grown(a, b"a"), a);
+        assert_eq!(shapes.grown(Shape::UNKNOWN, b"a"), Shape::UNKNOWN);
+    }
+}
