@@ -8,6 +8,7 @@ use memchr::memchr2;
 use crate::error::Fault;
 use crate::json::{self, Edit};
 use crate::outline::{Member, Outline};
+use crate::scan::has_control;
 
 /// What the documents of a batch are: it decides what a UDF's answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,7 +182,7 @@ pub struct Desk<'b> {
     body: &'b [u8],
     /// Where [`Text::Made`] is. Of a document in work it is the end, where it is changed in place.
     pub made: Vec<u8>,
-    /// Whether new texts go there: of many documents they do, each behind its [`Doc::lead`] and before a line end.
+    /// Whether new texts go there: of many documents they do, each one line, behind its [`Doc::lead`] and before a line end.
     gathers: bool,
     /// Bytes that they will take, about; asked for by the first of them.
     room: usize,
@@ -244,36 +245,44 @@ impl<'b> Desk<'b> {
     /// Changes the text of the document in work.
     #[inline]
     pub fn edit(&mut self, doc: &mut Doc, edit: &Edit) {
-        match &mut doc.text {
-            Text::Owned(text) => edit.apply_to(text, 0),
+        let from = match &mut doc.text {
+            Text::Owned(text) => return edit.apply_to(text, 0),
             Text::Made(range) => {
                 edit.apply_to(&mut self.made, range.start);
-                range.end = self.made.len();
+                range.start
             }
             Text::Shared(range) if self.gathers => {
                 let from = self.begin(&doc.lead);
                 edit.append_to(&mut self.made, &self.body[range.clone()]);
-                doc.text = Text::Made(from..self.made.len());
+                from
             }
-            Text::Shared(range) => doc.text = Text::Owned(edit.applied_in(&self.body[range.clone()], ROOM)),
+            Text::Shared(range) => {
+                doc.text = Text::Owned(edit.applied_in(&self.body[range.clone()], ROOM));
+                return;
+            }
+        };
+        doc.text = Text::Made(from..self.made.len());
+        if has_control(&edit.with) {
+            on_one_line(&mut self.made[from..]);
         }
     }
 
     /// Gives the document in work another text.
     pub fn replace(&mut self, doc: &mut Doc, text: Vec<u8>) {
-        match &mut doc.text {
+        let from = match &mut doc.text {
             Text::Made(range) => {
                 self.made.truncate(range.start);
-                self.made.extend_from_slice(&text);
-                range.end = self.made.len();
+                range.start
             }
-            Text::Shared(_) if self.gathers => {
-                let from = self.begin(&doc.lead);
-                self.made.extend_from_slice(&text);
-                doc.text = Text::Made(from..self.made.len());
+            Text::Shared(_) if self.gathers => self.begin(&doc.lead),
+            _ => {
+                doc.text = Text::Owned(text);
+                return;
             }
-            _ => doc.text = Text::Owned(text),
-        }
+        };
+        self.made.extend_from_slice(&text);
+        on_one_line(&mut self.made[from..]);
+        doc.text = Text::Made(from..self.made.len());
     }
 
     /// Ends the work on a document: what was made of it is one line, or nothing where it was dropped.
@@ -286,7 +295,6 @@ impl<'b> Desk<'b> {
                 doc.text = Text::Owned(Vec::new());
                 return;
             }
-            on_one_line(&mut self.made[range.clone()]);
             if !doc.lead.is_empty() {
                 self.made.push(b'\n');
             }

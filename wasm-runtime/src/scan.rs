@@ -2,8 +2,8 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_max_epu8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128,
-    _mm_set1_epi8, _mm_sub_epi8,
+    __m128i, _mm_and_si128, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_max_epu8, _mm_min_epu8, _mm_movemask_epi8,
+    _mm_or_si128, _mm_set1_epi8, _mm_sub_epi8,
 };
 
 #[cfg(target_arch = "x86_64")]
@@ -132,6 +132,10 @@ pub fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let mut at = 0;
     #[cfg(target_arch = "x86_64")]
     {
+        // SAFETY: both have 64 bytes at `at`.
+        while at + 64 <= both && unsafe { alike(a, b, at) } {
+            at += 64;
+        }
         while at + 16 <= both {
             // SAFETY: both have 16 bytes at `at`.
             let found = unsafe { differing(a, b, at, at) };
@@ -162,6 +166,38 @@ unsafe fn differing(a: &[u8], b: &[u8], in_a: usize, in_b: usize) -> u32 {
         let left = _mm_loadu_si128(a.as_ptr().add(in_a).cast());
         let right = _mm_loadu_si128(b.as_ptr().add(in_b).cast());
         _mm_movemask_epi8(_mm_cmpeq_epi8(left, right)) as u32 ^ 0xffff
+    }
+}
+
+/// Whether 64 bytes of both texts are the same.
+///
+/// # Safety
+/// Both must have so many at `at`.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn alike(a: &[u8], b: &[u8], at: usize) -> bool {
+    // SAFETY: SSE2 is part of x86_64, and for the bytes as the caller says.
+    unsafe {
+        let same = |block: usize| {
+            let [left, right] = [a, b].map(|text| _mm_loadu_si128(text.as_ptr().add(at + block).cast()));
+            _mm_cmpeq_epi8(left, right)
+        };
+        _mm_movemask_epi8(_mm_and_si128(_mm_and_si128(same(0), same(16)), _mm_and_si128(same(32), same(48)))) == 0xffff
+    }
+}
+
+/// Whether one of the bytes is a control character; for what is mostly short.
+#[inline(always)]
+pub fn has_control(text: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // A byte below 0x20 borrows from its highest bit, which was not set; the lowest such byte is told for sure.
+    let within = |eight: &[u8; 8]| {
+        let eight = u64::from_le_bytes(*eight);
+        eight.wrapping_sub(ONES * 0x20) & !eight & (ONES * 0x80) != 0
+    };
+    match text.last_chunk::<8>() {
+        Some(last) => text.as_chunks::<8>().0.iter().any(within) || within(last),
+        None => text.iter().any(|byte| *byte < 0x20),
     }
 }
 
@@ -260,6 +296,23 @@ mod tests {
                 for len in 0..60 {
                     let wanted = at + len <= 50 && !(at..at + len).contains(&odd);
                     assert_eq!(same(&text, at, &other, 4 + at, len), wanted, "{odd} {at} {len}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_control_character_is_found_wherever_it_is() {
+        for fill in [b' ', b'x', 0x7f, 0x80, 0x9f, 0xff] {
+            for len in 0..40 {
+                let mut text = vec![fill; len];
+                assert!(!has_control(&text), "{fill} {len}");
+                for at in 0..len {
+                    for control in [0, b'\n', b'\r', 0x1f] {
+                        text[at] = control;
+                        assert!(has_control(&text), "{fill} {len} {at}");
+                    }
+                    text[at] = fill;
                 }
             }
         }

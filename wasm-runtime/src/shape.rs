@@ -92,8 +92,11 @@ impl Shapes {
             return None;
         }
         let at = slot(shape, name) % PLACES;
-        let known = [&self.places[at], &self.places[at ^ 1]];
-        known.into_iter().find(|known| known.is(shape, name)).map(|known| known.what)
+        let (known, other) = (&self.places[at], &self.places[at ^ 1]);
+        if known.is(shape, name) {
+            return Some(known.what);
+        }
+        other.is(shape, name).then_some(other.what)
     }
 
     /// Remembers that.
