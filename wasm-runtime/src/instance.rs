@@ -4,6 +4,7 @@
 //! whole sandbox is thrown away (its memory may be in any state).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmer::{AsStoreMut, Engine, FunctionEnv, Instance, Memory, Module, Store, StoreObjects, TypedFunction, Value};
 
@@ -12,6 +13,7 @@ use crate::error::Fault;
 use crate::host::{Changed, Host, LogLine, link};
 use crate::interrupt::Interrupt;
 use crate::limits::{BOOT_FUEL, GROW_FAILED, Limits};
+use crate::meter;
 use crate::snapshot::Snapshot;
 use crate::wasi::Real;
 use crate::watchdog::{Ended, Guard};
@@ -109,6 +111,7 @@ pub struct Sandbox {
     pub(crate) memory: Memory,
     pub(crate) entry: Entry,
     fuel: *mut u64,
+    end: *mut u64,
     /// Address and capacity of the buffer for input that is kept in an interpreter.
     pub(crate) buffer: Option<(i32, i32)>,
     /// Whether the UDF of an interpreter takes the context of its documents.
@@ -166,7 +169,8 @@ impl Sandbox {
         })?;
         let memory = instance.exports.get_memory("memory").map_err(|e| Fault::trap(e.to_string()))?.clone();
         env.as_mut(&mut store).memory = Some(memory.clone());
-        let fuel = find_fuel(&mut store, &instance)?;
+        let fuel = find_global(&mut store, &instance, meter::REMAINING)?;
+        let end = find_global(&mut store, &instance, meter::END)?;
         let entry_point = bind_entry(&store, &instance, abi, entry).map_err(Fault::trap)?;
         Ok(Self {
             store,
@@ -175,6 +179,7 @@ impl Sandbox {
             memory,
             entry: entry_point,
             fuel,
+            end,
             buffer: None,
             takes_context: false,
             interrupt: None,
@@ -210,20 +215,25 @@ impl Sandbox {
         Ok(())
     }
 
+    /// Fills the fuel, and lets the guest run.
+    #[inline(always)]
     pub(crate) fn set_fuel(&mut self, points: u64) {
-        // SAFETY: points into this store; found by `find_fuel`.
-        unsafe { std::sync::atomic::AtomicU64::from_ptr(self.fuel) }
-            .store(points, std::sync::atomic::Ordering::Relaxed);
+        // SAFETY: both point into this store; found by `find_global`.
+        let [fuel, end] = [self.fuel, self.end].map(|at| unsafe { AtomicU64::from_ptr(at) });
+        fuel.store(points.min(i64::MAX as u64), Ordering::Relaxed);
+        end.store(0, Ordering::Relaxed);
     }
 
     pub(crate) fn fuel_left(&self) -> u64 {
         // SAFETY: as above.
-        unsafe { std::sync::atomic::AtomicU64::from_ptr(self.fuel) }.load(std::sync::atomic::Ordering::Relaxed)
+        let left = unsafe { AtomicU64::from_ptr(self.fuel) }.load(Ordering::Relaxed);
+        // Negative where it was overdrawn.
+        (left as i64).max(0) as u64
     }
 
-    /// The address of the metering global, for the watchdog.
-    pub fn fuel_address(&self) -> *mut u64 {
-        self.fuel
+    /// The address of the flag that tells the guest to end, for the watchdog.
+    pub fn end_address(&self) -> *mut u64 {
+        self.end
     }
 
     /// Bytes of linear memory in use.
@@ -382,7 +392,7 @@ impl Sandbox {
 
     /// The fault behind an ended guest call: time, fuel, memory, else the trap itself.
     pub(crate) fn blame(&mut self, error: &wasmer::RuntimeError, ended: Ended) -> Fault {
-        let exhausted = self.flag("wasmer_metering_points_exhausted");
+        let exhausted = self.flag(meter::EXHAUSTED);
         match ended {
             Ended::Call if exhausted => self.timeout_fault(),
             Ended::Batch if exhausted => Fault::deadline(),
@@ -425,10 +435,11 @@ fn finite(value: f64) -> Result<String, Fault> {
         .ok_or_else(|| Fault::result(format!("the UDF answered {value}, which JSON cannot hold")))
 }
 
-/// The address of the metering global: the one that shows a mark set through the export.
-fn find_fuel(store: &mut Store, instance: &Instance) -> Result<*mut u64, Fault> {
+/// The address of one of our globals of 64 bits: the one that shows a mark set through the export.
+fn find_global(store: &mut Store, instance: &Instance, name: &str) -> Result<*mut u64, Fault> {
     let lost = || Fault::trap("the module was compiled without metering");
-    let global = instance.exports.get_global("wasmer_metering_remaining_points").map_err(|_| lost())?.clone();
+    let global = instance.exports.get_global(name).map_err(|_| lost())?.clone();
+    let before = global.get(store);
     global.set(store, Value::I64(MARK as i64)).map_err(|_| lost())?;
     let StoreObjects::Sys(objects) = store.objects_mut();
     let address = objects
@@ -437,6 +448,7 @@ fn find_fuel(store: &mut Store, instance: &Instance) -> Result<*mut u64, Fault> 
         // SAFETY: each points at the value of a live global.
         .find(|&at| unsafe { *at } == MARK)
         .ok_or_else(lost)?;
+    global.set(store, before).map_err(|_| lost())?;
     Ok(address)
 }
 

@@ -38,6 +38,7 @@ pub mod limits;
 pub mod made;
 pub mod many;
 pub mod metadata;
+mod meter;
 mod model;
 pub mod module;
 pub mod native;

@@ -11,6 +11,7 @@ use crate::error::{Fault, ModuleError};
 use crate::host::{Host, link};
 use crate::instance::{Abi, Answer, Language, Plan, Sandbox, of_many};
 use crate::limits::Limits;
+use crate::meter;
 use crate::runtime::{self, Compiled, MAX_MODULE, capped, points_per_ns};
 use crate::snapshot::{self, Snapshot};
 use crate::wasi::Real;
@@ -83,7 +84,7 @@ impl Module {
     /// Names of the module's exports, in its order.
     #[getter]
     fn exports(&self) -> Vec<String> {
-        let ours = ["wasmer_metering_remaining_points", "wasmer_metering_points_exhausted", crate::limits::GROW_FAILED];
+        let ours = [meter::REMAINING, meter::EXHAUSTED, meter::END, crate::limits::GROW_FAILED];
         let exports = self.compiled.module.exports();
         exports.map(|e| e.name().to_owned()).filter(|n| !ours.contains(&n.as_str())).collect()
     }

@@ -10,16 +10,15 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use wasmer::sys::{CompilerConfig, Cranelift, EngineBuilder, Features, NativeEngineExt, Target};
-use wasmer::{Engine, Instance, Module, Store, imports};
-use wasmer_middlewares::Metering;
-use wasmer_middlewares::metering::{MeteringPoints, get_remaining_points, set_remaining_points};
+use wasmer::{Engine, Instance, Module, Store, Value, imports};
 
-use crate::limits::{BOOT_FUEL, BulkMeter, CappedTunables, GrowWatch, cost};
+use crate::limits::{CappedTunables, GrowWatch};
+use crate::meter::{self, REMAINING};
 use crate::stop::StopFlag;
 use crate::watchdog::now_ns;
 
-/// Part of every artefact's key: another engine, another set of middlewares or another cost table, another file.
-const ENGINE_VERSION: &str = "wasmer-7.4.2-cranelift-1";
+/// Part of every artefact's key: another engine, another way of metering or another cost table, another file.
+const ENGINE_VERSION: &str = "wasmer-7.4.2-cranelift-2";
 
 /// Largest module accepted, in bytes (design: udf.md, "Limits").
 pub const MAX_MODULE: usize = 32 << 20;
@@ -39,14 +38,11 @@ fn features() -> Features {
     features
 }
 
-/// An engine for exactly one module: wasmer's metering panics when it is shared.
+/// An engine for exactly one module: the middlewares know the places of its globals.
 fn engine(metered: bool) -> Engine {
     let mut config = Cranelift::new();
     config.num_threads(std::num::NonZero::<usize>::MIN);
-    if metered {
-        config.push_middleware(Arc::new(Metering::new(BOOT_FUEL, cost)));
-        config.push_middleware(Arc::new(BulkMeter::default()));
-    } else {
+    if !metered {
         config.push_middleware(Arc::new(StopFlag::default()));
     }
     config.push_middleware(Arc::new(GrowWatch::default()));
@@ -84,7 +80,14 @@ pub fn compile(wasm: &[u8], digest: &str, cache: Option<&Path>, metered: bool) -
             Err(_) => drop(fs::remove_file(path)),
         }
     }
-    let module = Module::new(&engine, wasm).map_err(|e| e.to_string())?;
+    let module = if metered {
+        // As it came: it must not know of what is added.
+        Module::validate(&engine, wasm).map_err(|e| e.to_string())?;
+        Module::new(&engine, meter::metered(wasm)?)
+    } else {
+        Module::new(&engine, wasm)
+    };
+    let module = module.map_err(|e| e.to_string())?;
     if let Some(path) = path {
         // A full disk costs the next start a compilation, nothing else.
         let _ = store_artifact(&module, &path);
@@ -123,19 +126,20 @@ pub fn points_per_ns() -> f64 {
 fn measure_rate() -> Option<f64> {
     const LOOP: &str = r#"(module (func (export "spin") (param i32) (local i32)
         (loop (local.set 1 (i32.add (local.get 1) (i32.const 1))) (br_if 0 (i32.lt_u (local.get 1) (local.get 0))))))"#;
-    const POINTS: u64 = 1 << 40;
+    const POINTS: i64 = 1 << 40;
     let engine = engine(true);
-    let module = Module::new(&engine, wat::parse_str(LOOP).ok()?).ok()?;
+    let module = Module::new(&engine, meter::metered(&wat::parse_str(LOOP).ok()?).ok()?).ok()?;
     let mut store = Store::new(engine);
     let instance = Instance::new(&mut store, &module, &imports! {}).ok()?;
+    let fuel = instance.exports.get_global(REMAINING).ok()?.clone();
     let spin = instance.exports.get_typed_function::<i32, ()>(&store, "spin").ok()?;
     let mut best = 0f64;
     for _ in 0..3 {
-        set_remaining_points(&mut store, &instance, POINTS);
+        fuel.set(&mut store, Value::I64(POINTS)).ok()?;
         let start = Instant::now();
         spin.call(&mut store, 200_000).ok()?;
         let ns = start.elapsed().as_nanos() as f64;
-        if let MeteringPoints::Remaining(left) = get_remaining_points(&mut store, &instance) {
+        if let Value::I64(left) = fuel.get(&mut store) {
             best = best.max((POINTS - left) as f64 / ns.max(1.0));
         }
     }

@@ -6,12 +6,12 @@ use wasmer::sys::wasmparser::Operator;
 use wasmer::sys::{FunctionMiddleware, MiddlewareError, MiddlewareReaderState, ModuleMiddleware};
 use wasmer_types::{GlobalIndex, GlobalInit, GlobalType, LocalFunctionIndex, ModuleInfo, Mutability, Type};
 
-use crate::limits::{EXHAUSTED, REMAINING, end_if};
+use crate::meter::{END, EXHAUSTED, REMAINING};
 
-/// A stop flag in place of metering: every loop asks whether the fuel is zero, and nothing counts it down.
+/// A stop flag in place of metering: every loop asks whether it is to end, and nothing is counted.
 ///
-/// The watchdog's way to end a guest, emptying its fuel from outside, stays as it is; an interpreter runs at about half the
-/// cost. Recursion ends at the limit of the stack, and bulk instructions at that of the memory.
+/// The watchdog's way to end a guest stays as it is; an interpreter runs at about half the cost. Recursion ends at the limit
+/// of the stack, and bulk instructions at that of the memory.
 #[derive(Debug, Default)]
 pub struct StopFlag {
     globals: Mutex<Option<(GlobalIndex, GlobalIndex)>>,
@@ -24,13 +24,16 @@ impl ModuleMiddleware for StopFlag {
     }
 
     fn transform_module_info(&self, info: &mut ModuleInfo) -> Result<(), MiddlewareError> {
-        let remaining = info.globals.push(GlobalType::new(Type::I64, Mutability::Var));
-        info.global_initializers.push(GlobalInit::I64Const(i64::MAX));
-        let exhausted = info.globals.push(GlobalType::new(Type::I32, Mutability::Var));
-        info.global_initializers.push(GlobalInit::I32Const(0));
-        info.exports.insert(REMAINING.to_owned(), wasmer_types::ExportIndex::Global(remaining));
-        info.exports.insert(EXHAUSTED.to_owned(), wasmer_types::ExportIndex::Global(exhausted));
-        *self.globals.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((remaining, exhausted));
+        let mut add = |name: &str, ty, init| {
+            let global = info.globals.push(GlobalType::new(ty, Mutability::Var));
+            info.global_initializers.push(init);
+            info.exports.insert(name.to_owned(), wasmer_types::ExportIndex::Global(global));
+            global
+        };
+        add(REMAINING, Type::I64, GlobalInit::I64Const(i64::MAX));
+        let exhausted = add(EXHAUSTED, Type::I32, GlobalInit::I32Const(0));
+        let end = add(END, Type::I64, GlobalInit::I64Const(0));
+        *self.globals.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((end, exhausted));
         Ok(())
     }
 }
@@ -44,9 +47,16 @@ impl<'a> FunctionMiddleware<'a> for FunctionStopFlag {
     fn feed(&mut self, operator: Operator<'a>, state: &mut MiddlewareReaderState<'a>) -> Result<(), MiddlewareError> {
         let loops = matches!(operator, Operator::Loop { .. });
         state.push_operator(operator);
-        if let (true, Some((remaining, exhausted))) = (loops, self.globals) {
-            state.extend(&[Operator::GlobalGet { global_index: remaining.as_u32() }, Operator::I64Eqz]);
-            state.extend(&end_if(exhausted));
+        if let (true, Some((end, exhausted))) = (loops, self.globals) {
+            state.extend(&[
+                Operator::GlobalGet { global_index: end.as_u32() },
+                Operator::I32WrapI64,
+                Operator::If { blockty: wasmer::sys::wasmparser::BlockType::Empty },
+                Operator::I32Const { value: 1 },
+                Operator::GlobalSet { global_index: exhausted.as_u32() },
+                Operator::Unreachable,
+                Operator::End,
+            ]);
         }
         Ok(())
     }

@@ -1,11 +1,8 @@
 //! The wall clock: one thread that ends guest calls whose time is over.
 //!
-//! Metering makes every basic block of a guest load, compare and store its remaining points, so a guest ends at its
-//! next branch once they are zero. The watchdog writes that zero from outside, again and again until the call has
-//! ended, because the guest's own store may overwrite a single one. A tight loop on another core reads its own stores before
-//! they reach memory, and sees a foreign one only after an interrupt that came before it; so after a few tries the watchdog
-//! writes without a pause, to be there at the next tick of that core's timer. Fuel alone would not do: a guest that waits for
-//! memory or calls slow host functions can overrun any calibration.
+//! A guest asks at the head of each loop and before each call whether it is to end ([`crate::meter`]). The watchdog answers from
+//! outside, by a flag that the guest never writes. Fuel alone would not do: a guest that waits for memory or calls slow host
+//! functions can overrun any calibration.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::interrupt::{GRACE_NS, Interrupt};
+use crate::meter::ENDS;
 
 /// How often the thread looks: a sixteenth of the shortest limit of a call at work, within these nanoseconds. Each look is a
 /// switch to another thread and back, which took 3 % of a core when there was one a millisecond.
@@ -22,10 +20,6 @@ const INSIST_NS: u64 = 100_000;
 /// Rounds without work before the thread sleeps until it is woken: between requests that follow closely nobody needs to,
 /// and waking a thread costs more than a small UDF.
 const IDLE_TICKS: u32 = 4;
-/// Writes with pauses before those without.
-const PATIENT_TRIES: u32 = 5;
-/// Nanoseconds of writing without a pause; longer would keep other calls from beginning.
-const BURST_NS: u64 = 1_000_000;
 
 /// Why a call was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +66,8 @@ impl Deadline {
 /// A call has a number in place of a time at which it began: a look at the clock is a tenth of what a small call costs. The
 /// watchdog counts the time of a call from when it first sees its number.
 struct Watch {
-    fuel: *mut u64,
+    /// The guest's flag to end.
+    end: *mut u64,
     interrupt: Option<Interrupt>,
     deadline: Arc<Deadline>,
     stage_at_ns: u64,
@@ -86,7 +81,7 @@ struct Watch {
     over: AtomicBool,
 }
 
-// SAFETY: `fuel` and `interrupt` point into an instance that outlives its `Guard`; they are only written under the registry's lock,
+// SAFETY: `end` and `interrupt` point into an instance that outlives its `Guard`; they are only written under the registry's lock,
 // which the guard's drop takes, and then as atomics.
 unsafe impl Send for Watch {}
 // SAFETY: as above.
@@ -100,8 +95,6 @@ struct Sight {
     since_ns: u64,
     /// When that call was first asked to end; 0 before.
     asked_at_ns: u64,
-    /// How often the fuel of that call was emptied.
-    tries: u32,
 }
 
 #[derive(Default)]
@@ -202,7 +195,7 @@ impl Watch {
 
 impl Sight {
     fn of(watch: Arc<Watch>) -> Self {
-        Self { watch, call: 0, since_ns: 0, asked_at_ns: 0, tries: 0 }
+        Self { watch, call: 0, since_ns: 0, asked_at_ns: 0 }
     }
 
     /// Ends the call in progress if its time is over; says when the next one will be that can be foreseen.
@@ -220,7 +213,7 @@ impl Sight {
             return end;
         }
         if call != self.call {
-            (self.call, self.since_ns, self.asked_at_ns, self.tries) = (call, now, 0, 0);
+            (self.call, self.since_ns, self.asked_at_ns) = (call, now, 0);
         }
         let why = match stop {
             Ended::No if now - self.since_ns < self.watch.call_ns => {
@@ -235,7 +228,7 @@ impl Sight {
         now
     }
 
-    /// Softly where the guest knows how, for a while; else, and then, by its fuel.
+    /// Softly where the guest knows how, for a while; else, and then, by its flag.
     ///
     /// # Safety
     /// As [`Self::look`].
@@ -251,15 +244,7 @@ impl Sight {
             return;
         }
         // SAFETY: as the caller says.
-        let fuel = unsafe { AtomicU64::from_ptr(self.watch.fuel) };
-        fuel.store(0, Ordering::Relaxed);
-        self.tries += 1;
-        if self.tries > PATIENT_TRIES {
-            let until = now_ns() + BURST_NS;
-            while self.watch.call.load(Ordering::Acquire) == self.call && now_ns() < until {
-                fuel.store(0, Ordering::Relaxed);
-            }
-        }
+        unsafe { AtomicU64::from_ptr(self.watch.end) }.store(ENDS, Ordering::Relaxed);
     }
 }
 
@@ -272,16 +257,16 @@ impl Guard {
     /// `call_ns`: how long each call may take; the watchdog sees it begin up to [`tick_of`] it late.
     ///
     /// # Safety
-    /// `fuel` must stay valid and aligned for eight bytes until the guard is dropped, and `interrupt`'s memory alive.
+    /// `end` must stay valid and aligned for eight bytes until the guard is dropped, and `interrupt`'s memory alive.
     pub unsafe fn new(
-        fuel: *mut u64,
+        end: *mut u64,
         interrupt: Option<Interrupt>,
         deadline: Arc<Deadline>,
         stage_at_ns: u64,
         call_ns: u64,
     ) -> Self {
         let watch = Arc::new(Watch {
-            fuel,
+            end,
             interrupt,
             deadline,
             stage_at_ns,
@@ -300,7 +285,7 @@ impl Guard {
         Self { watch }
     }
 
-    /// Says that a call begins; to be called after the fuel is set.
+    /// Says that a call begins; to be called after the flag is taken down.
     pub fn begin(&self) {
         self.step();
     }
@@ -358,9 +343,9 @@ mod tests {
     const NOW: u64 = 500 * MS;
 
     /// One at work that may take `limit` milliseconds a call, and has to end at `ends_at`.
-    fn at_work(fuel: &AtomicU64, limit: u64, ends_at: u64) -> Sight {
+    fn at_work(end: &AtomicU64, limit: u64, ends_at: u64) -> Sight {
         Sight::of(Arc::new(Watch {
-            fuel: fuel.as_ptr(),
+            end: end.as_ptr(),
             interrupt: None,
             deadline: Arc::new(Deadline { at_ns: ends_at, cancelled: AtomicBool::new(false) }),
             stage_at_ns: u64::MAX,
@@ -377,37 +362,37 @@ mod tests {
 
     #[test]
     fn it_looks_as_often_as_the_shortest_limit_needs() {
-        let fuel = AtomicU64::new(9);
+        let end = AtomicU64::new(0);
         for (limit, tick) in [(1, MS), (16, MS), (48, 3 * MS), (100, 6_250_000), (128, 8 * MS), (60_000, 8 * MS)] {
-            assert_eq!(watching(vec![at_work(&fuel, limit, u64::MAX)]).look(NOW), tick, "{limit} ms");
+            assert_eq!(watching(vec![at_work(&end, limit, u64::MAX)]).look(NOW), tick, "{limit} ms");
         }
-        let both = vec![at_work(&fuel, 60_000, u64::MAX), at_work(&fuel, 32, u64::MAX)];
+        let both = vec![at_work(&end, 60_000, u64::MAX), at_work(&end, 32, u64::MAX)];
         assert_eq!(watching(both).look(NOW), 2 * MS);
-        assert_eq!(fuel.load(Ordering::Relaxed), 9);
+        assert_eq!(end.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn it_looks_when_the_deadline_passes() {
-        let fuel = AtomicU64::new(9);
-        let mut watches = watching(vec![at_work(&fuel, 1000, NOW + 3 * MS)]);
+        let end = AtomicU64::new(0);
+        let mut watches = watching(vec![at_work(&end, 1000, NOW + 3 * MS)]);
         assert_eq!(watches.look(NOW), 3 * MS);
         assert_eq!(watches.look(NOW + 3 * MS), INSIST_NS, "until the call has ended");
         let watch = Arc::clone(&watches.list[0].watch);
         assert!(watch.over.load(Ordering::Relaxed));
         watch.call.store(2, Ordering::Release);
         assert_eq!(watches.look(NOW + 4 * MS), 8 * MS, "no call, nothing to end");
-        assert_eq!(fuel.load(Ordering::Relaxed), 0);
+        assert_eq!(end.load(Ordering::Relaxed), ENDS);
     }
 
     #[test]
     fn a_call_is_ended_when_its_time_is_over_since_it_was_seen() {
-        let fuel = AtomicU64::new(9);
-        let mut watches = watching(vec![at_work(&fuel, 20, u64::MAX)]);
+        let end = AtomicU64::new(0);
+        let mut watches = watching(vec![at_work(&end, 20, u64::MAX)]);
         assert_eq!(watches.look(NOW), 1_250_000);
         assert_eq!(watches.look(NOW + 19_500_000), 500_000);
-        assert_eq!(fuel.load(Ordering::Relaxed), 9);
+        assert_eq!(end.load(Ordering::Relaxed), 0);
         assert_eq!(watches.look(NOW + 20 * MS), INSIST_NS);
         assert_eq!(watches.list[0].watch.ended.load(Ordering::Acquire), 1 << 2 | Ended::Call as u64);
-        assert_eq!(fuel.load(Ordering::Relaxed), 0);
+        assert_eq!(end.load(Ordering::Relaxed), ENDS);
     }
 }

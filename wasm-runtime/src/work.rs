@@ -254,7 +254,7 @@ impl<'r> Work<'r> {
         // SAFETY: guard and sandbox travel together in `Running`, whose guard is dropped first.
         let guard = unsafe {
             Guard::new(
-                sandbox.fuel_address(),
+                sandbox.end_address(),
                 sandbox.interrupt,
                 Arc::clone(&self.runner.deadline),
                 self.runner.stage_at,
