@@ -280,9 +280,13 @@ impl<'b> Desk<'b> {
                 return;
             }
         };
+        // Looked through before it is copied: what has just been written is slower to read.
+        let one_line = memchr2(b'\n', b'\r', &text).is_none();
         self.made.extend_from_slice(&text);
-        on_one_line(&mut self.made[from..]);
         doc.text = Text::Made(from..self.made.len());
+        if !one_line {
+            on_one_line(&mut self.made[from..]);
+        }
     }
 
     /// Ends the work on a document: what was made of it is one line, or nothing where it was dropped.
