@@ -5,6 +5,7 @@ use crate::error::Fault;
 use crate::json::Edit;
 use crate::levels;
 use crate::metadata::Wide;
+use crate::scratch;
 use crate::stats::StageRun;
 
 /// Documents that one stage may make of the documents of a batch.
@@ -163,6 +164,7 @@ impl<'t> Pass<'t> {
                 if doc.outline.as_mut().is_some_and(|known| !known.edited(&edit, text)) {
                     doc.outline = None;
                 }
+                scratch::leave(edit.with);
             }
             Effect::Replaced(text) => match self.wide {
                 None => {

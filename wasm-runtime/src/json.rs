@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use memchr::memchr2;
 
-use crate::{elements, java, outline};
+use crate::{elements, java, outline, scratch};
 
 /// First index at or after `i` that is not JSON white space.
 pub fn skip_ws(b: &[u8], mut i: usize) -> usize {
@@ -258,7 +258,7 @@ impl Edit {
     }
 
     fn new(range: Range<usize>, with: &[u8]) -> Self {
-        Self::of(range, with.to_vec())
+        Self::of(range, scratch::copy(with))
     }
 
     /// The text after the change.
@@ -398,7 +398,7 @@ pub fn insert_member(text: &[u8], start: usize, key: &str, value: &[u8]) -> Vec<
 
 /// The same as a change, for an object whose closing brace is at `end`.
 fn insertion(text: &[u8], start: usize, end: usize, key: &str, value: &[u8]) -> Edit {
-    let mut with = Vec::with_capacity(key.len() + value.len() + 4);
+    let mut with = scratch::text(key.len() + value.len() + 4);
     if skip_ws(text, start + 1) != end {
         with.push(b',');
     }

@@ -48,6 +48,7 @@ pub mod quick;
 mod ruled_out;
 pub mod runtime;
 mod scan;
+mod scratch;
 mod shape;
 pub mod snapshot;
 pub mod stats;

@@ -2,7 +2,7 @@
 
 use super::texts::TextMap;
 use crate::error::Fault;
-use crate::json;
+use crate::{json, scratch};
 
 pub struct Lowercase;
 
@@ -12,6 +12,8 @@ impl TextMap for Lowercase {
     }
 
     fn map_plain(raw: &[u8]) -> Option<Vec<u8>> {
-        Some(raw.to_ascii_lowercase())
+        let mut lower = scratch::copy(raw);
+        lower.make_ascii_lowercase();
+        Some(lower)
     }
 }

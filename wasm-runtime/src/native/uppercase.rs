@@ -2,7 +2,7 @@
 
 use super::texts::TextMap;
 use crate::error::Fault;
-use crate::json;
+use crate::{json, scratch};
 
 pub struct Uppercase;
 
@@ -12,6 +12,8 @@ impl TextMap for Uppercase {
     }
 
     fn map_plain(raw: &[u8]) -> Option<Vec<u8>> {
-        Some(raw.to_ascii_uppercase())
+        let mut upper = scratch::copy(raw);
+        upper.make_ascii_uppercase();
+        Some(upper)
     }
 }
