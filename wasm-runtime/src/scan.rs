@@ -53,6 +53,14 @@ fn special_from<const ASCII: bool>(b: &[u8], mut at: usize) -> Option<(usize, bo
         at += 16;
     }
     let rest = b.get(at..)?;
+    #[cfg(target_arch = "x86_64")]
+    if let Some(last) = b.last_chunk() {
+        // The last sixteen bytes, without those that have been looked at.
+        let [found, highs] =
+            [specials(last), if ASCII { highs(last) } else { 0 }].map(|bits| bits >> (16 - rest.len()));
+        high |= highs & before(found);
+        return (found != 0).then(|| (at + found.trailing_zeros() as usize, high == 0));
+    }
     let end = rest.iter().position(|c| matches!(c, b'"' | b'\\' | 0..=0x1f))?;
     Some((at + end, high == 0 && (!ASCII || rest[..end].is_ascii())))
 }
