@@ -288,12 +288,11 @@ impl Sandbox {
     }
 
     fn call_json(&mut self, doc: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
-        let Entry::Json { process, .. } = &self.entry else { return Ok(None) };
-        let process = process.clone();
         let len = i32::try_from(doc.len()).map_err(|_| Fault::memory("a document over 2 GiB"))?;
         let at = self.input_buffer(len)?;
         self.write(at, doc)?;
-        let answer = process.call(&mut self.store, at, len)? as u64;
+        let Self { entry: Entry::Json { process, .. }, store, .. } = self else { return Ok(None) };
+        let answer = process.call(store, at, len)? as u64;
         if answer == 0 {
             return Ok(None);
         }
