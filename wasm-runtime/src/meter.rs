@@ -6,8 +6,6 @@
 //! is overdrawn until then is less than one way through one function without its loops. A flag beside the fuel, which the
 //! guest never writes, is the watchdog's.
 
-use std::sync::Arc;
-
 use wasm_encoder::reencode::{self, Reencode, RoundtripReencoder};
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, ExportKind, ExportSection, Function, GlobalSection, GlobalType, Instruction,
@@ -106,9 +104,9 @@ pub fn metered(wasm: &[u8]) -> Result<Vec<u8>, String> {
 /// What rewrites one module.
 struct Meter {
     /// How many parameters each type of function takes.
-    parameters: Arc<[u32]>,
+    parameters: Vec<u32>,
     /// The type of each function with a body.
-    types: Arc<[u32]>,
+    types: Vec<u32>,
     /// The body that comes next.
     body: usize,
     /// Our first global, behind all of the module's own.
@@ -146,7 +144,6 @@ impl Meter {
                 _ => {}
             }
         }
-        let (parameters, types) = (parameters.into(), types.into());
         Ok(Self { parameters, types, body: 0, global, globals_done: false })
     }
 

@@ -14,10 +14,8 @@ use crate::valid::{self, Invalid};
 const KEPT: usize = 4;
 /// How many more documents may be like no model than are like one, before nobody looks any more.
 const PATIENCE: usize = 8;
-/// Longer documents are no models.
+/// Longer documents are no models; the values of these can be counted in 16 bits.
 const LONGEST: usize = 64 << 10;
-/// Values of a model that vary: documents with more are like no other.
-const MOST_VARYING: usize = 1000;
 
 /// The checked documents of a batch that others are compared with.
 pub struct Models<'b> {
@@ -88,8 +86,9 @@ impl<'b> Model<'b> {
     /// numbers or words in places of such.
     fn followed(&mut self, new: &[u8], members: &mut Vec<Member>) -> Option<u32> {
         u32::try_from(new.len()).ok()?;
-        while let Some(at) = self.parted(new)? {
-            self.varies(at)?;
+        if self.compared(new).is_none() {
+            self.learn(new)?;
+            self.compared(new)?;
         }
         members.clear();
         members.extend(self.outline.members().iter().zip(&self.passed).map(|(member, (before, within))| {
@@ -102,38 +101,56 @@ impl<'b> Model<'b> {
         self.shifts.last().copied()
     }
 
-    /// Compares what is between the varying values and reads those, with their `shifts`. Gives where the model has something
-    /// else; `None` where one of the values is none in `new`.
+    /// Compares what is between the varying values and reads those, with their `shifts`; `None` where something is not as it
+    /// is here.
     #[inline(never)]
-    fn parted(&mut self, new: &[u8]) -> Option<Option<usize>> {
+    fn compared(&mut self, new: &[u8]) -> Option<()> {
         let old = self.text;
         let (mut in_old, mut in_new) = (0, 0);
         for (value, shift) in self.varying.iter().zip(&mut self.shifts[1..]) {
             let len = value.start as usize - in_old;
             if !scan::same(old, in_old, new, in_new, len) {
-                return Some(Some(in_old + common_prefix(&old[in_old..], new.get(in_new..)?)));
+                return None;
             }
             in_new = valid::scalar(new, in_new + len)?;
             in_old = value.end as usize;
             *shift = (in_new as u32).wrapping_sub(value.end);
         }
-        let (old, new) = (&old[in_old..], new.get(in_new..)?);
-        Some(if old == new { None } else { Some(in_old + common_prefix(old, new)) })
+        (old[in_old..] == *new.get(in_new..)?).then_some(())
     }
 
-    /// Takes note that the value at this place varies; `None` if there is none of which that is news.
+    /// Takes note of all values that are others in `new`; `None` where more than values is.
     #[cold]
-    fn varies(&mut self, at: usize) -> Option<()> {
-        let value = self.values.iter().find(|value| at <= value.end as usize)?;
-        let place = self.varying.partition_point(|varying| varying.start < value.start);
-        if at < value.start as usize || self.varying.get(place) == Some(value) || self.varying.len() == MOST_VARYING {
-            return None;
+    fn learn(&mut self, new: &[u8]) -> Option<()> {
+        let old = self.text;
+        let (mut others, mut values) = (Vec::new(), self.values.iter());
+        let (mut in_old, mut in_new) = (0, 0);
+        loop {
+            let differ = in_old + common_prefix(&old[in_old..], new.get(in_new..)?);
+            let Some(value) = values.find(|value| differ <= value.end as usize) else {
+                if differ < old.len() || new.len() - in_new != old.len() - in_old {
+                    return None;
+                }
+                break;
+            };
+            if differ < value.start as usize {
+                return None;
+            }
+            in_new = valid::scalar(new, in_new + value.start as usize - in_old)?;
+            in_old = value.end as usize;
+            others.push(value.clone());
         }
-        self.varying.insert(place, value.clone());
-        self.shifts.push(0);
-        for (member, passed) in self.outline.members().iter().zip(&mut self.passed) {
-            let before = |end| self.varying.partition_point(|varying| varying.start < end) as u16;
-            *passed = (before(member.value), before(member.value_end));
+        self.varying.append(&mut others);
+        self.varying.sort_unstable_by_key(|value| value.start);
+        self.varying.dedup();
+        self.shifts.resize(1 + self.varying.len(), 0);
+        let mut passed = 0;
+        for (member, (before, within)) in self.outline.members().iter().zip(&mut self.passed) {
+            let mut until = |end| {
+                passed += self.varying[passed..].iter().take_while(|value| value.start < end).count();
+                passed as u16
+            };
+            (*before, *within) = (until(member.value), until(member.value_end));
         }
         Some(())
     }
@@ -195,6 +212,24 @@ mod tests {
         assert_eq!(varying(r#"{"a":"x","b":{"c":[1,"d"]},"e":1,"f":22}"#), [21, 37]);
         assert_eq!(varying(r#"{"a":null,"b":{"c":[11,"d"]},"e":1,"f":2}"#), [5, 19, 21, 37]);
         assert_eq!(varying(r#"{"a":"x","b":{"c":[1,"d"]},"e":1,"f":2}"#), [5, 19, 21, 37]);
+    }
+
+    /// Many values vary at once, in lists and in members.
+    #[test]
+    fn a_model_learns_all_that_varies_at_once() {
+        let text = |of: usize| {
+            let vector: Vec<String> = (0..2000).map(|n| (n * of).to_string()).collect();
+            let members: Vec<String> = (0..500).map(|n| format!("\"k{n}\":{}", n % of)).collect();
+            format!("{{\"v\":[{}],{},\"last\":\"{of}\"}}", vector.join(","), members.join(",")).into_bytes()
+        };
+        let (old, new) = (text(3), text(7));
+        let mut model = model(&old);
+        assert_eq!(followed(&mut model, &new), Outline::of(&new));
+        let known = model.varying.len();
+        assert!(known > 2000);
+        assert_eq!(followed(&mut model, &old), Outline::of(&old));
+        assert_eq!(followed(&mut model, &new), Outline::of(&new));
+        assert_eq!(model.varying.len(), known);
     }
 
     /// Whatever is found says what the whole check says.
