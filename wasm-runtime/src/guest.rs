@@ -5,10 +5,11 @@
 
 use std::borrow::Cow;
 
-use wasmer::{AsStoreRef, FunctionEnvMut, RuntimeError};
+use wasmer::{FunctionEnvMut, RuntimeError};
 
 use crate::host::Host;
 use crate::json;
+use crate::linear::Linear;
 
 pub type Env<'a> = FunctionEnvMut<'a, Host>;
 
@@ -38,11 +39,7 @@ impl<'e> Guest<'e> {
     /// The guest behind a call; one without a memory has one of no bytes.
     pub fn of(env: &'e Env<'_>) -> Self {
         let host = env.data();
-        let store = env.as_store_ref();
-        let (memory, size) = host.memory.as_ref().map_or((std::ptr::null_mut(), 0), |memory| {
-            let view = memory.view(&store);
-            (view.data_ptr(), view.data_size() as usize)
-        });
+        let (memory, size) = host.memory.map_or((std::ptr::null_mut(), 0), Linear::whole);
         Self { host, memory, size }
     }
 

@@ -6,11 +6,12 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use wasmer::{ExternType, Function, FunctionEnv, Imports, Memory, Module, RuntimeError, Store};
+use wasmer::{ExternType, Function, FunctionEnv, Imports, Module, RuntimeError, Store};
 
 use crate::document::Meta;
 use crate::guest::{Env, Guest, read, text_of};
 use crate::json::Edit;
+use crate::linear::Linear;
 use crate::outline::Outline;
 use crate::wasi::Real;
 use crate::{json, valid};
@@ -38,7 +39,7 @@ impl Changed {
 
 /// The document in work, as the host functions see it.
 pub struct Host {
-    pub memory: Option<Memory>,
+    pub memory: Option<Linear>,
     doc: *const [u8],
     meta: *const Meta,
     /// What the guest did to the document, if it did.

@@ -13,6 +13,7 @@ use crate::error::Fault;
 use crate::host::{Changed, Host, LogLine, link};
 use crate::interrupt::Interrupt;
 use crate::limits::{BOOT_FUEL, GROW_FAILED, Limits};
+use crate::linear::{self, Linear};
 use crate::meter;
 use crate::snapshot::Snapshot;
 use crate::wasi::Real;
@@ -109,6 +110,7 @@ pub struct Sandbox {
     pub(crate) instance: Instance,
     pub(crate) env: FunctionEnv<Host>,
     pub(crate) memory: Memory,
+    pub(crate) linear: Linear,
     pub(crate) entry: Entry,
     fuel: *mut u64,
     end: *mut u64,
@@ -162,13 +164,17 @@ impl Sandbox {
         host.real = real;
         let env = FunctionEnv::new(&mut store, host);
         let imports = link(&mut store, &env, module).map_err(Fault::trap)?;
+        linear::forget();
         let instance = Instance::new(&mut store, module, &imports).map_err(|e| match e {
             wasmer::InstantiationError::Start(e) => Fault::from_runtime(&e),
             other if other.to_string().contains("the limit is") => Fault::memory(other.to_string()),
             other => Fault::trap(other.to_string()),
         })?;
         let memory = instance.exports.get_memory("memory").map_err(|e| Fault::trap(e.to_string()))?.clone();
-        env.as_mut(&mut store).memory = Some(memory.clone());
+        // SAFETY: the instance goes with the sandbox, and the guest runs within its calls only.
+        let linear =
+            unsafe { Linear::made_last() }.ok_or_else(|| Fault::trap("the module has no memory of its own"))?;
+        env.as_mut(&mut store).memory = Some(linear);
         let fuel = find_global(&mut store, &instance, meter::REMAINING)?;
         let end = find_global(&mut store, &instance, meter::END)?;
         let entry_point = bind_entry(&store, &instance, abi, entry).map_err(Fault::trap)?;
@@ -177,6 +183,7 @@ impl Sandbox {
             instance,
             env,
             memory,
+            linear,
             entry: entry_point,
             fuel,
             end,
@@ -238,7 +245,7 @@ impl Sandbox {
 
     /// Bytes of linear memory in use.
     pub fn memory_bytes(&self) -> u64 {
-        self.memory.view(&self.store).data_size()
+        self.linear.whole().1 as u64
     }
 
     /// Runs the UDF on `doc`, which may leave [`Self::changes`] behind. The guard's watch is on for the time of the call; fuel
@@ -332,17 +339,9 @@ impl Sandbox {
         Ok(())
     }
 
-    /// Where so many bytes at `ptr` are, if the guest's memory has them.
-    fn place(&self, ptr: usize, len: usize) -> Option<*mut u8> {
-        let view = self.memory.view(&self.store);
-        let inside = ptr.checked_add(len).is_some_and(|end| end as u64 <= view.data_size());
-        // SAFETY: inside the memory, or right behind it.
-        inside.then(|| unsafe { view.data_ptr().add(ptr) })
-    }
-
     /// A part of the guest's memory, which it answered.
     pub(crate) fn seen(&self, ptr: usize, len: usize) -> Result<&[u8], Fault> {
-        let place = self.place(ptr, len).ok_or_else(|| {
+        let place = self.linear.place(ptr, len).ok_or_else(|| {
             Fault::result(format!("the UDF answered {len} bytes at address {ptr}, outside its memory"))
         })?;
         // SAFETY: inside the memory, which is not shared; what writes to it, and the guest, want all of `self`.
@@ -351,7 +350,7 @@ impl Sandbox {
 
     /// The part of the guest's memory that its `alloc` gave.
     pub(crate) fn room(&mut self, at: i32, len: usize) -> Result<&mut [u8], Fault> {
-        match self.place(at as u32 as usize, len) {
+        match self.linear.place(at as u32 as usize, len) {
             // SAFETY: as in `seen`, and all of `self` is borrowed.
             Some(place) => Ok(unsafe { std::slice::from_raw_parts_mut(place, len) }),
             None if self.growth_refused() => Err(self.memory_fault()),

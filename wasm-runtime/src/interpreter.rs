@@ -48,9 +48,8 @@ impl Sandbox {
             return Err(unknown());
         };
         let at = interrupts.call(&mut self.store).map_err(|error| self.blame(&error, Ended::No))?;
-        let view = self.memory.view(&self.store);
-        let len = usize::try_from(view.data_size()).unwrap_or(0);
-        self.interrupt = Interrupt::new(view.data_ptr(), len, at as u32 as usize);
+        let (base, len) = self.linear.whole();
+        self.interrupt = Interrupt::new(base, len, at as u32 as usize);
         if self.interrupt.is_none() { Err(unknown()) } else { Ok(()) }
     }
 

@@ -35,6 +35,7 @@ pub mod json;
 pub mod lane;
 pub mod levels;
 pub mod limits;
+mod linear;
 pub mod made;
 pub mod many;
 pub mod metadata;

@@ -14,6 +14,7 @@ use wasmer_types::{
 };
 
 use crate::error::Fault;
+use crate::linear;
 
 /// Bytes of one WebAssembly page.
 pub const PAGE: u64 = 65_536;
@@ -114,6 +115,7 @@ impl Tunables for CappedTunables {
         at: NonNull<VMMemoryDefinition>,
     ) -> Result<VMMemory, MemoryError> {
         let ty = self.cap_memory(ty)?;
+        linear::note(at);
         // SAFETY: `at` is passed on as it came, under the caller's promise.
         unsafe { self.base.create_vm_memory(&ty, style, at) }
     }
