@@ -111,10 +111,18 @@ class Store:
                 if attempt == STARTING_ATTEMPTS - 1 or getattr(error, "status_code", None) != 503:
                     raise unavailable(error) from None
                 await asyncio.sleep(STARTING_PAUSE)
-        if answer["_shards"]["failed"] or not answer["_shards"]["successful"]:
+        try:
+            shards, stats = answer["_shards"], answer["aggregations"]["s"]
+            answers = shards["successful"] and not shards["failed"]
+            seen = f"{stats['count']}:{stats['max']}:{stats['sum']}"
+        except (KeyError, TypeError):
+            raise RegistryError(
+                f"the upstream answered a search of the registry index [{self.index}] with something else than a "
+                "search's result; is it OpenSearch or Elasticsearch?"
+            ) from None
+        if not answers:
             raise RegistryError(f"the registry index [{self.index}] has no shard that answers")
-        stats = answer["aggregations"]["s"]
-        return f"{stats['count']}:{stats['max']}:{stats['sum']}"
+        return seen
 
     async def load(self) -> tuple[Records, str]:
         """All records and the fingerprint that they had before they were read."""
