@@ -9,7 +9,6 @@ use wasmer::{FunctionEnvMut, RuntimeError};
 
 use crate::host::Host;
 use crate::json;
-use crate::linear::Linear;
 
 pub type Env<'a> = FunctionEnvMut<'a, Host>;
 
@@ -20,8 +19,6 @@ fn outside(ptr: i32, len: usize) -> RuntimeError {
 /// A guest while it waits for a host function: its memory neither grows nor goes meanwhile.
 pub struct Guest<'e> {
     pub host: &'e Host,
-    memory: *mut u8,
-    size: usize,
 }
 
 /// The text of a raw JSON value, as bytes; `None` if it is none.
@@ -38,18 +35,12 @@ const OF_HIT: [&str; 4] = ["fields", "highlight", "sort", "matched_queries"];
 impl<'e> Guest<'e> {
     /// The guest behind a call; one without a memory has one of no bytes.
     pub fn of(env: &'e Env<'_>) -> Self {
-        let host = env.data();
-        let (memory, size) = host.memory.map_or((std::ptr::null_mut(), 0), Linear::whole);
-        Self { host, memory, size }
+        Self { host: env.data() }
     }
 
     fn place(&self, ptr: i32, len: usize) -> Result<*mut u8, RuntimeError> {
-        let at = ptr as u32 as usize;
-        if self.memory.is_null() || at.checked_add(len).is_none_or(|end| end > self.size) {
-            return Err(outside(ptr, len));
-        }
-        // SAFETY: `at` is inside the memory, or right behind it.
-        Ok(unsafe { self.memory.add(at) })
+        let memory = self.host.memory.ok_or_else(|| outside(ptr, len))?;
+        memory.place(ptr as u32 as usize, len).ok_or_else(|| outside(ptr, len))
     }
 
     /// A part of its memory.

@@ -26,20 +26,31 @@ fn loaded(block: &Block) -> __m128i {
 /// The first quote, backslash or control character at or after `at`: mostly within sixteen bytes.
 #[inline(always)]
 pub fn special(b: &[u8], at: usize) -> Option<usize> {
+    special_near::<false>(b, at).map(|(end, _)| end)
+}
+
+/// [`special`], and whether all before it is ASCII.
+#[inline(always)]
+pub fn special_and_ascii(b: &[u8], at: usize) -> Option<(usize, bool)> {
+    special_near::<true>(b, at)
+}
+
+/// [`special`], and with `ASCII` whether all before it is; what is not within sixteen bytes is looked for by a call.
+#[inline(always)]
+fn special_near<const ASCII: bool>(b: &[u8], at: usize) -> Option<(usize, bool)> {
     #[cfg(target_arch = "x86_64")]
     if let Some(block) = block(b, at) {
-        let found = specials(block);
-        return if found != 0 { Some(at + found.trailing_zeros() as usize) } else { special_far(b, at + 16) };
+        let (found, high) = (specials(block), if ASCII { highs(block) } else { 0 });
+        if found != 0 {
+            return Some((at + found.trailing_zeros() as usize, high & before(found) == 0));
+        }
+        return special_far::<ASCII>(b, at + 16).map(|(end, ascii)| (end, ascii && high == 0));
     }
-    special_far(b, at)
+    special_far::<ASCII>(b, at)
 }
 
-fn special_far(b: &[u8], at: usize) -> Option<usize> {
-    special_from::<false>(b, at).map(|(end, _)| end)
-}
-
-/// [`special`], and with `ASCII` whether all before it is.
-fn special_from<const ASCII: bool>(b: &[u8], mut at: usize) -> Option<(usize, bool)> {
+/// The same of what is farther away.
+fn special_far<const ASCII: bool>(b: &[u8], mut at: usize) -> Option<(usize, bool)> {
     let mut high = 0;
     #[cfg(target_arch = "x86_64")]
     while let Some(block) = block(b, at) {
@@ -70,20 +81,6 @@ fn special_from<const ASCII: bool>(b: &[u8], mut at: usize) -> Option<(usize, bo
 #[inline(always)]
 fn before(found: u32) -> u32 {
     !found & found.wrapping_sub(1)
-}
-
-/// [`special`], and whether all before it is ASCII.
-#[inline(always)]
-pub fn special_and_ascii(b: &[u8], at: usize) -> Option<(usize, bool)> {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(block) = block(b, at) {
-        let (found, high) = (specials(block), highs(block));
-        if found != 0 {
-            return Some((at + found.trailing_zeros() as usize, high & before(found) == 0));
-        }
-        return special_from::<true>(b, at + 16).map(|(end, ascii)| (end, ascii && high == 0));
-    }
-    special_from::<true>(b, at)
 }
 
 /// Index behind the number without a sign and an exponent whose first digit is at `at`, if it surely is one: most are, and shorter
