@@ -22,6 +22,7 @@ from proxy.fast_path import FastPath
 from proxy.handlers import registry_guard
 from proxy.handlers.call import JSON, Call, Parts
 from proxy.handlers.finals import Choices
+from proxy.header_lines import VENDOR_MEDIA
 from proxy.index_resolver import IndexResolver
 from proxy.live_registry import LiveRegistry
 from proxy.metrics import Metrics
@@ -33,7 +34,7 @@ from proxy.protocol.target import Target
 from proxy.runner import Runner
 from proxy.server import Connection, Server
 from proxy.store import Store
-from proxy.upstream import VENDOR_MEDIA, ClusterRefusedError, Upstream, send_whole
+from proxy.upstream import ClusterRefusedError, Upstream, send_whole
 
 if TYPE_CHECKING:
     from proxy.fast_path import Passing

@@ -3,8 +3,8 @@
 A `ClientSession` is two thirds of what a small request costs in an aiohttp proxy. Pool, DNS, TLS, framing of large
 bodies and the parser stay aiohttp's; what is left out builds requests and answers that a proxy has as bytes already.
 That is internal API of aiohttp (`TCPConnector.connect`, `ResponseHandler`): it is pinned to one minor version, used in
-this file (and `idle.py`, `bodies.py`) only, and with any other version `exchanges.SessionExchanges` does the same
-by the public API (docs/decisions/021-exchanges-without-a-session.md).
+this file (and `protocols.py`, `idle.py`, `bodies.py`) only, and with any other version `exchanges.SessionExchanges`
+does the same by the public API (docs/decisions/021-exchanges-without-a-session.md).
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import aiohttp
 from aiohttp import hdrs
-from aiohttp.base_protocol import BaseProtocol
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.http import HttpProcessingError, StreamWriter
 from aiohttp.streams import EMPTY_PAYLOAD
@@ -27,12 +25,14 @@ from proxy import splicing
 from proxy.bodies import arrived, declared_length
 from proxy.exchanges import CHUNK, LIMITS, SMALL, WITHOUT_BODY, SlowBodyError, framing, pieces
 from proxy.idle import Idle
+from proxy.protocols import NodeProtocol, Whole
 from proxy.splicing import Lender, Patience, Pipes, Splice
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable
 
+    from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
 
     from proxy.bodies import Headers
@@ -61,7 +61,7 @@ class PooledExchanges:
         """With the two sides of a long body."""
         self._loop = asyncio.get_running_loop()
         self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, ssl=ssl_context)
-        self._connector._factory = cast("partial[ResponseHandler]", partial(_Protocol, self._loop))
+        self._connector._factory = cast("partial[ResponseHandler]", partial(NodeProtocol, self._loop))
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect)
         self._read_seconds = read
         self._nodes: dict[str, _Known] = {}
@@ -97,29 +97,30 @@ class PooledExchanges:
         method: str,
         target: str,
         head: bytes,
-        stream: aiohttp.StreamReader,
+        body: Body,
         most: int,
         length: int | None,
     ) -> Begun | None:
         """Sends a request without waiting.
 
-        Its body has arrived whole in `stream`, with at most `most` bytes, or has a known `length` and can go past the
-        process. `None`, with nothing taken or sent, where no connection is open or the body is not such a one.
+        Its body is at hand, or has arrived whole in a stream, with at most `most` bytes, or has a known `length` and
+        can go past the process. `None`, with nothing taken or sent, where no connection is open or the body is not
+        such a one.
         """
         known = self._node(node)
         connection = known.idle.take()
         if connection is None:
             return None
-        body: Body
-        if length is None:
-            body = None if stream is EMPTY_PAYLOAD else arrived(stream, most)
-            usable = body != b""
-        else:
-            body, protocol = stream, connection.protocol
-            usable = protocol is not None and splicing.possible(stream._protocol.transport, protocol.transport)
-        if not usable:
-            known.idle.give(connection)
-            return None
+        if isinstance(body, aiohttp.StreamReader):
+            if length is None:
+                body = None if body is EMPTY_PAYLOAD else arrived(body, most)
+                usable = body != b""
+            else:
+                protocol = connection.protocol
+                usable = protocol is not None and splicing.possible(body._protocol.transport, protocol.transport)
+            if not usable:
+                known.idle.give(connection)
+                return None
         first = _first(known, method, target, head, framing(method, body, length))
         return self._start(known, connection, method, first, body, length)
 
@@ -129,7 +130,7 @@ class PooledExchanges:
         """Sends a request over a connection, or begins to; `first`: its head."""
         sending: Sending | None = None
         try:
-            protocol = cast("_Protocol | None", connection.protocol)
+            protocol = cast("NodeProtocol | None", connection.protocol)
             if protocol is None or protocol.transport is None:
                 raise aiohttp.ServerDisconnectedError
             self._expect(protocol, method)
@@ -141,12 +142,13 @@ class PooledExchanges:
             raise
         return Begun(protocol, connection, sending, known, body)
 
-    def _expect(self, protocol: _Protocol, method: str) -> None:
-        """Prepares the protocol for an answer; a parser that fits is kept."""
+    def _expect(self, protocol: NodeProtocol, method: str) -> None:
+        """Prepares the protocol for an answer; a parser that fits, and has nothing left in it, is kept."""
         without_body = method == hdrs.METH_HEAD
-        if protocol.without_body is without_body and protocol._parser is not None:
+        if protocol.without_body is without_body and protocol._parser is not None and protocol.place.left == 0:
             return
         protocol.without_body = without_body
+        protocol.place.reset()
         protocol.set_response_params(
             skip_payload=without_body,
             read_until_eof=True,
@@ -224,80 +226,6 @@ class PooledExchanges:
             protocol.set_exception(kind(f"the body broke off: {type(error).__name__}"), error)
 
 
-class Sparing(BaseProtocol):
-    """What both sides' protocols do less often than aiohttp's."""
-
-    __slots__ = ()
-
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        """Goes on reading after a pause; asked for at the end of every body, also where nothing was paused."""
-        if resume_parser or self._reading_paused or self._buffer_paused:
-            super().resume_reading(resume_parser)
-
-
-class _Protocol(Sparing, Lender, ResponseHandler):
-    """aiohttp's, with one timer that looks now and then whether the node is late, instead of one for each piece.
-
-    `listener`, where there is one, is called when something of an answer has arrived, or none will.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
-        self._late_at: float | None = None
-        self.listener: Callable[[], None] | None = None
-        self.without_body: bool | None = None
-        """Whether its parser is for answers to `HEAD`; `None` before the first request."""
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.listener is not None and self._buffer:
-            self.listener()
-
-    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        super().set_exception(exc, *cause)
-        if self.listener is not None:
-            self.listener()
-
-    def lend(self, body: aiohttp.StreamReader) -> None:
-        self._drop_timeout()
-        self._pause_transport_reading()
-
-    def take_back(self, body: aiohttp.StreamReader, left: int) -> None:
-        # An exchange whose body has no end is not whole, and closes the connection.
-        if not left:
-            # The parser is in the middle of the body still.
-            self._parser = None
-            body.feed_eof()
-            self._resume_transport_reading()
-
-    def _reschedule_timeout(self) -> None:
-        timeout = self._read_timeout
-        if not timeout:
-            self._drop_timeout()
-            return
-        self._late_at = self._loop.time() + timeout
-        if self._read_timeout_handle is None:
-            self._read_timeout_handle = self._loop.call_at(self._late_at, self._look)
-
-    def _drop_timeout(self) -> None:
-        self._late_at = None
-
-    def _look(self) -> None:
-        self._read_timeout_handle = None
-        if self._late_at is None:
-            return
-        if self._loop.time() < self._late_at:
-            self._read_timeout_handle = self._loop.call_at(self._late_at, self._look)
-        else:
-            self._on_read_timeout()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        super().connection_lost(exc)
-        if self._read_timeout_handle is not None:
-            self._read_timeout_handle.cancel()
-            self._read_timeout_handle = None
-
-
 class _Known(NamedTuple):
     """A node: its URL, what the connector wants of it, its `Host` line, the connections that nobody uses, and pipes."""
 
@@ -308,22 +236,13 @@ class _Known(NamedTuple):
     pipes: Pipes
 
 
-class Whole(NamedTuple):
-    """An answer that has arrived whole."""
-
-    status: int
-    reason: str
-    raw_headers: Headers
-    body: bytes
-
-
 class Begun:
     """A request that has left: its answer is waited for with [`exchange`], or [`listen`]ed for and taken as `whole`."""
 
     __slots__ = ("_connection", "_known", "_protocol", "_sending", "body", "node")
 
     def __init__(
-        self, protocol: _Protocol, connection: Connection, sending: Sending | None, known: _Known, body: Body
+        self, protocol: NodeProtocol, connection: Connection, sending: Sending | None, known: _Known, body: Body
     ) -> None:
         self.node = known.url
         self.body = body
@@ -353,19 +272,27 @@ class Begun:
     def listen(self, listener: Callable[[], None] | None) -> None:
         """Has `listener` called for whatever arrives, and when nothing will any more."""
         self._protocol.listener = listener
+        self._protocol.compares = listener is not None and self._sending is None
 
     def whole(self) -> Whole | None:
         """The final answer, once it is here with a body of known length; the connection is free then."""
-        connection = self._connection
-        if connection is None or not self._protocol._buffer or not self._sent:
+        connection, protocol = self._connection, self._protocol
+        if connection is None:
             return None
-        message, payload = self._protocol._buffer[0][0]
-        if not _has_length(message) or not (body := arrived(payload)):
-            return None
-        self._protocol._buffer.popleft()
-        self._protocol.listener = self._connection = None
+        whole, protocol.whole = protocol.whole, None
+        if whole is None:
+            if not protocol._buffer or not self._sent:
+                return None
+            message, payload = protocol._buffer[0][0]
+            if not _has_length(message) or not (body := arrived(payload)):
+                return None
+            protocol._buffer.popleft()
+            whole = Whole(message.code, message.reason, message.raw_headers, body)
+            protocol.learn(whole)
+        protocol.listener = self._connection = None
+        protocol.compares = False
         self._known.idle.give(connection)
-        return Whole(message.code, message.reason, message.raw_headers, body)
+        return whole
 
     @property
     def soon(self) -> bool:
@@ -389,7 +316,7 @@ class Begun:
         """Ends it, unless it has ended; the answer is not wanted."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._protocol.listener = None
+            self.listen(None)
             _close(connection, self._sending)
 
 
@@ -439,7 +366,7 @@ class _PooledExchange:
             sink.write(piece)
         left = (self.length or 0) - self._payload.total_bytes
         protocol = self._connection.protocol if self._connection is not None else None
-        if not left or not isinstance(protocol, _Protocol):
+        if not left or not isinstance(protocol, NodeProtocol):
             return False
         patience = Patience(protocol.read_timeout, None)
         return await splicing.move(self._known.pipes, protocol, self._payload, sink, left, patience)

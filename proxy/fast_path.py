@@ -15,7 +15,7 @@ from aiohttp import hdrs
 from aiohttp.http import RawRequestMessage
 
 from pipelines.errors import HeadraceError, RegistryError
-from proxy import routes, upstream
+from proxy import header_lines, routes, upstream
 from proxy.bodies import declared_length, mentions
 from proxy.exchanges import CHUNK
 from proxy.handlers import registry_guard
@@ -53,6 +53,14 @@ class _Found(NamedTuple):
     view: View | None = None
 
 
+class Known(NamedTuple):
+    """What is remembered with the head of a request: what it asks for, and its header lines as they are sent on."""
+
+    method: str
+    target: str
+    lines: bytes
+
+
 _NONE = _Found(None)
 _STALE = View()
 """In place of a view that is not there yet."""
@@ -88,10 +96,27 @@ class FastPath:
             return None
         if way.word and (hdrs.CONTENT_ENCODING in message.headers or mentions(payload, way.word)):
             return None
-        lines = upstream.request_lines(message.raw_headers, client.remote)
+        lines = header_lines.request_lines(message.raw_headers, client.remote)
         parts = self._parts
         sent = parts.upstream.send_now(message.method, way.target, lines, payload, self._most, length)
-        return Passing(parts, sent, way.surface, client, (message, payload)) if sent is not None else None
+        if sent is None:
+            return None
+        if True:
+            client.learn(message.raw_headers, Known(message.method, message.path, lines))
+        return Passing(parts, sent, way.surface, client, (message, payload))
+
+    def begin_known(self, known: Known, data: bytes, start: int, client: Connection) -> Passing | None:
+        """[`begin`] for a request whose head is known, and whose body begins at `start` and is whole."""
+        way = self._way(known.method, known.target)
+        if way is None or (way.word and way.word in data):
+            return None
+        parts = self._parts
+        sent = parts.upstream.send_now(known.method, way.target, known.lines, data[start:] or None, self._most)
+        return Passing(parts, sent, way.surface, client, None, data) if sent is not None else None
+
+    def knows(self, known: Known) -> bool:
+        """Whether a request like that is one for this path."""
+        return self._way(known.method, known.target) is not None
 
     def waits_for(self, message: Any) -> bool:
         """Whether the request is one for this path once its body is here, which many clients send behind the head."""
@@ -158,18 +183,29 @@ class FastPath:
 
 
 class Passing:
-    """A request on the fast path. `failure`: the answer that came cannot be sent back."""
+    """A request on the fast path.
 
-    __slots__ = ("_client", "_in_flight", "_parts", "failure", "message", "sent", "started", "surface")
+    `message`: as aiohttp's parser gives it, or `None` as long as it has not seen it; then `data` is the request as it
+    came. `failure`: the answer that came cannot be sent back.
+    """
+
+    __slots__ = ("_client", "_in_flight", "_parts", "data", "failure", "message", "sent", "started", "surface")
 
     def __init__(
-        self, parts: Parts, sent: Begun, surface: str, client: Connection, message: tuple[Any, StreamReader]
+        self,
+        parts: Parts,
+        sent: Begun,
+        surface: str,
+        client: Connection,
+        message: tuple[Any, StreamReader] | None,
+        data: bytes = b"",
     ) -> None:
         self._parts = parts
         self._client = client
         self.sent = sent
         self.surface = surface
         self.message = message
+        self.data = data
         self.failure: HeadraceError | None = None
         self.started = parts.metrics.begin()
         self._in_flight = True

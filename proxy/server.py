@@ -8,6 +8,7 @@ be parsed is answered in OpenSearch's shape, and is one line in the log, not a t
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web, web_protocol
@@ -15,17 +16,20 @@ from aiohttp.http_parser import HttpRequestParser
 
 from pipelines.errors import HeadraceError, InvalidError
 from proxy import gathering
-from proxy.connections import Sparing
+from proxy.handlers.call import UNCOUNTED
+from proxy.heads import Heads, Place
 from proxy.protocol.errors import error_body
+from proxy.protocols import Sparing
 from proxy.splicing import Lender
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from aiohttp.streams import StreamReader
 
-    from proxy.fast_path import FastPath, Passing
+    from proxy.bodies import Headers
+    from proxy.fast_path import FastPath, Known, Passing
 
 _BARE_TARGET = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS) (?!/|https?://|\* HTTP/)(?=[^\s])")
 _HOLD_SECONDS = 0.1
@@ -40,11 +44,14 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         "_fast",
         "_head_seconds",
         "_head_timer",
+        "_heads",
         "_held_since",
         "_hold_timer",
+        "_kept",
         "_last_body",
         "_parked",
         "_passing",
+        "_place",
         "_to_skip",
         "begun",
         "remote",
@@ -62,6 +69,9 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         self._held_since: float | None = None
         self._hold_timer: asyncio.TimerHandle | None = None
         self._to_skip = 0
+        self._heads: Heads[Known] = Heads()
+        self._place = Place()
+        self._kept = b""
         self.begun: Passing | None = None
         """What the fast path has begun of the request that is next."""
         self.remote: str | None = None
@@ -78,15 +88,26 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
             data = self._skip(data)
             if not data:
                 return
+        if self._passing is not None and self._passing.message is None:
+            self._parse(self._passing)
+        if self._kept:
+            data, self._kept = self._kept + data, b""
         in_body = self._last_body is not None and not self._last_body.is_eof()
         if self._between and not in_body and b" /" not in data[:9] and (found := _BARE_TARGET.match(data)):
             data = data[: found.end()] + b"/" + data[found.end() :]
+        if self._fast is None or self._place.left != 0 or not self._pass_known(data, self._fast):
+            self._feed(data, in_body=in_body)
+
+    def _feed(self, data: bytes, *, in_body: bool) -> None:
+        """Has aiohttp's parser read what came."""
         waiting = len(self._messages)
         if self._fast is not None and not waiting:
             self._park()
         super().data_received(data)
-        if begins := len(self._messages) > waiting:
-            message, self._last_body = self._messages[-1]
+        begun: Sequence[Any] = ()
+        if len(self._messages) > waiting:
+            begun = [message for message, _ in islice(self._messages, waiting, None)]
+            self._last_body = self._messages[-1][1]
             self._between = True
             self._stop_timer()
         elif data:
@@ -94,11 +115,47 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
             self._between = in_body
             if not in_body and self._head_timer is None:
                 self._head_timer = self._loop.call_later(self._head_seconds, self.force_close)
+        self._place.fed(data, begun, over=self._last_body is None or self._last_body.is_eof())
         if data and self._parked is not None and self._passing is None:
             self._go_on()
         # While another request is in work, reading goes on: else nobody would see its client go.
-        if begins and self._passing is None and self._current_request is None:
-            gathering.hold_back(self, message, self._last_body)
+        if begun and self._passing is None and self._current_request is None:
+            gathering.hold_back(self, begun[-1], self._last_body)
+        if self._place.odd:
+            # The request is answered, nothing behind it is.
+            self.close()
+
+    def _pass_known(self, data: bytes, fast: FastPath) -> bool:
+        """Passes a request on whose head is like one before; keeps it a moment if its body is not here yet."""
+        found, waiter = self._heads.find(data), self._waiter
+        # Who waits is aiohttp's task, for the next request: so none is in work, and the connection stays open.
+        if found is None or waiter is None or waiter.done() or self._paused:
+            return False
+        missing = found.length - len(data) + found.start
+        if missing > 0:
+            if found.length > UNCOUNTED or not fast.knows(found.meaning):
+                return False
+            self._kept = data
+            self._hold()
+            return True
+        if missing < 0 or (passing := fast.begin_known(found.meaning, data, found.start, self)) is None:
+            return False
+        self._passing, self._held_since = passing, None
+        self._park()
+        return True
+
+    def learn(self, raw_headers: Headers, known: Known) -> None:
+        """Remembers the head of the request that was parsed last."""
+        if self._place.left == 0 and self._heads.learning:
+            self._heads.learn(self._place.head, raw_headers, known)
+
+    def _parse(self, passing: Passing) -> None:
+        """Has aiohttp's parser read a request that has been passed on without it."""
+        if self._parser is None:
+            return
+        self._request_count += 1
+        passing.message = self._parser.feed_data(passing.data)[0][0]
+        self._last_body = passing.message[1]
 
     def lend(self, body: StreamReader) -> None:
         """See [`Lender.lend`]."""
@@ -115,6 +172,7 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
             auto_decompress=False,
             max_msg_queue_size=self._max_msg_queue_size,
         )
+        self._place.reset()
 
     def take_back(self, body: StreamReader, left: int) -> None:
         """See [`Lender.take_back`]. What is left is read and thrown away, as of any body that nobody reads."""
@@ -174,17 +232,21 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         due = self._held_since + _HOLD_SECONDS
         if self._loop.time() < due:
             self._hold_timer = self._loop.call_at(due, self._let_go)
-        else:
-            self._unpark()
+            return
+        if self._kept:
+            data, self._kept = self._kept, b""
+            self._feed(data, in_body=False)
+        self._unpark()
 
     def passed(self) -> None:
         """The request on the fast path has been answered."""
         if self._manager is not None:
             self._manager.requests_count += 1
-        if self._parser is not None:
-            self._parser.message_consumed()
-        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-            self._resume_reading_if_drained()
+        if self._passing is not None and self._passing.message is not None:
+            if self._parser is not None:
+                self._parser.message_consumed()
+            if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+                self._resume_reading_if_drained()
         self._passing = None
         if self._close or self._force_close:
             # The proxy stops: aiohttp's `shutdown` waits for its task, which ends with this.
@@ -195,8 +257,11 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
 
     def take_over(self, passing: Passing) -> None:
         """The request on the fast path goes on the way of the others."""
+        if passing.message is None:
+            self._parse(passing)
         self.begun, self._passing = passing, None
-        self._messages.appendleft(passing.message)
+        if passing.message is not None:
+            self._messages.appendleft(passing.message)
         self._unpark()
 
     def force_close(self) -> None:
@@ -206,7 +271,7 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         super().force_close()
 
     def _process_keepalive(self) -> None:
-        if self._passing is not None:
+        if self._passing is not None or self._kept:
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super()._process_keepalive()
 

@@ -1,20 +1,16 @@
 """The cluster as the proxy talks to it: raw targets, raw headers, raw bodies, streamed both ways.
 
-Header rules: hop-by-hop headers end here (RFC 9110, section 7.6.1), everything else passes unchanged, byte for byte,
-duplicates included; `X-Forwarded-For` is appended to. A write is never sent again once a byte of it has left, and
-nothing is decoded. Connections are `connections.py`.
+A write is never sent again once a byte of it has left, and nothing is decoded. What becomes of headers is
+`header_lines.py`, connections are `connections.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
-from http.client import responses
 from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp import hdrs, web
-from multidict import CIMultiDict
 
 from pipelines.errors import (
     HeadraceError,
@@ -27,39 +23,20 @@ from pipelines.errors import (
 from proxy import bodies, connections, tls
 from proxy.connections import PooledExchanges
 from proxy.exchanges import SMALL, WITHOUT_BODY, SessionExchanges, SlowBodyError
+from proxy.header_lines import VENDOR_MEDIA, first_back, lines_back, lines_of, phrase, response_headers
 from proxy.nodes import Nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from proxy.connections import Begun, Whole
+    from multidict import CIMultiDict
+
+    from proxy.connections import Begun
     from proxy.exchanges import Body, Exchange, Exchanges, Text
+    from proxy.header_lines import RawHeaders
     from proxy.nodes import Node
+    from proxy.protocols import Whole
     from proxy.settings import Settings
-
-    RawHeaders = Sequence[tuple[bytes, bytes]]
-
-HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-ADMIN_HEADER = "X-Headrace-Admin-Token"
-"""Carries the admin token; never sent on."""
-VENDOR_MEDIA = "headrace.vendor_media"
-"""What a request notes of its client: the media type of its own that it wants JSON called."""
-_NOT_SENT_ON = HOP_BY_HOP | {b"host", b"expect", b"content-length", ADMIN_HEADER.lower().encode()}
-_NOT_SENT_BACK = HOP_BY_HOP | {b"content-length"}
-_ALWAYS_NAMED = frozenset({b"close", b"keep-alive"})
-_LINE_ENDS = frozenset(b"\r\n\0")
 
 
 class Upstream:
@@ -156,13 +133,13 @@ class Upstream:
                 return exchange
 
     def send_now(
-        self, method: str, target: str, head: bytes, stream: aiohttp.StreamReader, most: int, length: int | None = None
+        self, method: str, target: str, head: bytes, body: Body, most: int, length: int | None = None
     ) -> Begun | None:
         """Sends a request over a connection that is open, without waiting; see [`PooledExchanges.begin_now`]."""
         node = self._nodes.pick()
         begun = None
         if not node.failures and isinstance(self._exchanges, PooledExchanges):
-            begun = self._exchanges.begin_now(node.url, method, target, head, stream, most, length)
+            begun = self._exchanges.begin_now(node.url, method, target, head, body, most, length)
         if begun is None:
             self._nodes.put_back()
         return begun
@@ -293,129 +270,6 @@ class ClusterRefusedError(HeadraceError):
         self.answer = answer
 
 
-def request_headers(raw: RawHeaders, peer: str | None) -> CIMultiDict[str]:
-    """The client's headers as they are sent on, for who changes them; [`lines_of`] makes a head of them."""
-    headers = _passed(raw, _NOT_SENT_ON)
-    if peer:
-        known = headers.get("X-Forwarded-For")
-        headers["X-Forwarded-For"] = f"{known}, {peer}" if known else peer
-    return headers
-
-
-def response_headers(raw: RawHeaders) -> CIMultiDict[str]:
-    """The cluster's headers as they are sent back."""
-    return _passed(raw, HOP_BY_HOP)
-
-
-def request_lines(raw: RawHeaders, peer: str | None, without: frozenset[bytes] = frozenset()) -> bytes:
-    """The client's header lines as they are sent on, but for those about framing and the host, and some names."""
-    if without:
-        raw = [pair for pair in raw if pair[0].lower() not in without]
-    lines, known = _plain_lines(raw, _begins_on), []
-    if lines is None:
-        known = [value for name, value in raw if peer and name.lower() == b"x-forwarded-for"]
-        lines = _lines(raw, _NOT_SENT_ON | {b"x-forwarded-for"} if known else _NOT_SENT_ON)
-    return b"%bX-Forwarded-For: %b\r\n" % (lines, b", ".join([*known, peer.encode()])) if peer else lines
-
-
-def lines_back(request: web.BaseRequest, raw: RawHeaders, extra: CIMultiDict[str] | None) -> bytes:
-    """An answer's header lines as they are sent back, with those that are `extra`. Raises UpstreamError."""
-    vendor = request.get(VENDOR_MEDIA)
-    lines = _lines(raw, _NOT_SENT_BACK, vendor) if vendor else answer_lines(raw)
-    return lines + lines_of(extra) if extra else lines
-
-
-def answer_lines(raw: RawHeaders) -> bytes:
-    """The cluster's header lines as they are sent back, but for those about framing. Raises UpstreamError."""
-    lines = _plain_lines(raw, _begins_back)
-    return _lines(raw, _NOT_SENT_BACK) if lines is None else lines
-
-
-def _plain_lines(raw: RawHeaders, begins: Callable[[bytes], bytes | None]) -> bytes | None:
-    """What [`_lines`] gives, where no header says anything of the others; else `None`."""
-    parts: list[bytes] = []
-    for name, value in raw:
-        start = begins(name)
-        if start:
-            parts += start, value, b"\r\n"
-        elif start is None and not (name.lower() == b"connection" and value.lower() in _ALWAYS_NAMED):
-            return None
-    lines, count = b"".join(parts), len(parts) // 3
-    plain = lines.count(b"\n") == lines.count(b"\r") == count and b"\0" not in lines
-    return lines if plain else None
-
-
-@lru_cache(maxsize=512)
-def _begins_on(name: bytes) -> bytes | None:
-    """How the line of a client's header begins that is sent on: empty for none, `None` where its value decides."""
-    return None if name.lower() == b"x-forwarded-for" else _begins(name, _NOT_SENT_ON)
-
-
-@lru_cache(maxsize=512)
-def _begins_back(name: bytes) -> bytes | None:
-    """The same for a header of the cluster that is sent back."""
-    return _begins(name, _NOT_SENT_BACK)
-
-
-def _begins(name: bytes, dropped: frozenset[bytes]) -> bytes | None:
-    lower = name.lower()
-    if lower == b"connection":
-        return None
-    return b"" if lower in dropped else name + b": "
-
-
-def lines_of(headers: CIMultiDict[str]) -> bytes:
-    """Header lines of headers; framing is not theirs to say. Raises ValueError for a line end in one."""
-    lines = []
-    for name, value in headers.items():
-        if "\n" in value or "\r" in value or "\0" in value:
-            raise ValueError(f"a line end in the header {name}")
-        if name.lower() != "content-length":
-            lines.append(f"{name}: {value}\r\n")
-    return "".join(lines).encode("utf-8", "surrogateescape")
-
-
-def _lines(raw: RawHeaders, dropped: frozenset[bytes], vendor: str = "") -> bytes:
-    """Header lines without those that are dropped; `vendor` is what `application/json` is called.
-
-    Raises UpstreamError for a line end in one: aiohttp's parser lets an answer have it.
-    """
-    kept = _kept(raw, dropped)
-    if vendor:
-        kept = [(name, _vendors(name, value, vendor)) for name, value in kept]
-    lines = b"\r\n".join([b": ".join(pair) for pair in kept] + [b""])
-    if lines.count(b"\n") != len(kept) or lines.count(b"\r") != len(kept) or b"\0" in lines:
-        found = next(name for name, value in kept if not _LINE_ENDS.isdisjoint(name + value))
-        raise UpstreamError(f"a line end in the header {found.decode('ascii', 'replace')}")
-    return lines
-
-
-def _vendors(name: bytes, value: bytes, vendor: str) -> bytes:
-    json = value.startswith(b"application/json") and name.lower() == b"content-type"
-    return vendor.encode() if json else value
-
-
-def _passed(raw: RawHeaders, dropped: frozenset[bytes]) -> CIMultiDict[str]:
-    return CIMultiDict(
-        (name.decode("ascii", "replace"), value.decode("utf-8", "surrogateescape"))
-        for name, value in _kept(raw, dropped)
-    )
-
-
-def _kept(raw: RawHeaders, dropped: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
-    """Headers without those that are dropped (`Connection` is), and without those that `Connection` names."""
-    kept: list[tuple[bytes, bytes]] = []
-    named: set[bytes] = set()
-    for pair in raw:
-        name = pair[0].lower()
-        if name not in dropped:
-            kept.append(pair)
-        elif name == b"connection":
-            named.update(token.strip().lower() for token in pair[1].split(b","))
-    named -= _ALWAYS_NAMED
-    return [pair for pair in kept if pair[0].lower() not in named] if named else kept
-
-
 class Sent(web.StreamResponse):
     """An answer that has been written whole: what aiohttp's server still asks of it."""
 
@@ -443,14 +297,8 @@ async def send_whole(
 
 def write_whole(transport: asyncio.Transport, answer: Whole) -> None:
     """Writes an answer of the cluster to a client that speaks HTTP/1.1 and stays. Raises UpstreamError."""
-    lines = answer_lines(answer.raw_headers)
-    phrase, size = _phrase(answer.status, answer.reason), len(answer.body)
-    head = b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n\r\n" % (answer.status, phrase, lines, size)
-    connections.write(transport, head, answer.body)
-
-
-def _phrase(status: int, reason: str) -> bytes:
-    return (reason or responses.get(status, "")).encode("utf-8", "surrogateescape")
+    first = answer.first or first_back(answer.status, answer.reason, answer.raw_headers)
+    connections.write(transport, b"%bContent-Length: %d\r\n\r\n" % (first, len(answer.body)), answer.body)
 
 
 async def send_lines(
@@ -486,7 +334,7 @@ def _head(
     else:
         version, connection = b"1.0", b"Connection: keep-alive\r\n" if keep_alive else b""
     size = b"" if status in WITHOUT_BODY else b"Content-Length: %d\r\n" % length
-    head = b"HTTP/%b %d %b\r\n%b%b%b\r\n" % (version, status, _phrase(status, reason), lines, size, connection)
+    head = b"HTTP/%b %d %b\r\n%b%b%b\r\n" % (version, status, phrase(status, reason), lines, size, connection)
     return head, keep_alive
 
 

@@ -272,17 +272,24 @@ async def serve(
     await Http(node, session).delete(f"/{registry}")
 
 
-def watch_fast_path(monkeypatch: pytest.MonkeyPatch, note: Callable[[FastPath, str], None]) -> None:
-    """Has `note` told of every target that a fast path takes."""
-    begin = FastPath.begin
+def watch_fast_path(monkeypatch: pytest.MonkeyPatch, note: Callable[[FastPath, str, bool], None]) -> None:
+    """Has `note` told of every target that a fast path takes, and whether the head was like one before."""
+    begin, begin_known = FastPath.begin, FastPath.begin_known
 
     def watched(self: FastPath, message: Any, payload: Any, client: Any) -> Any:
         passing = begin(self, message, payload, client)
         if passing is not None:
-            note(self, message.path)
+            note(self, message.path, False)
+        return passing
+
+    def watched_known(self: FastPath, known: Any, data: bytes, start: int, client: Any) -> Any:
+        passing = begin_known(self, known, data, start, client)
+        if passing is not None:
+            note(self, known.target, True)
         return passing
 
     monkeypatch.setattr(FastPath, "begin", watched)
+    monkeypatch.setattr(FastPath, "begin_known", watched_known)
 
 
 async def outcome(http: Http, udf: str) -> tuple[str, Any]:

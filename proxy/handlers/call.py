@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 
 from pipelines import filter_path
 from pipelines.errors import MediaTypeError, RefusedError, SlowClientError, TooLargeError
-from proxy import gathering, upstream
+from proxy import gathering, header_lines, upstream
 from proxy.bodies import arrived, declared_length
 from proxy.exchanges import SMALL
 from proxy.protocol.encoding import accepts_gzip, claimed_size, deflate, inflate
@@ -111,7 +111,7 @@ class Call:
     @property
     def headers(self) -> CIMultiDict[str]:
         """A copy of the headers to send on."""
-        headers = upstream.request_headers(self.request.raw_headers, self.request.remote)
+        headers = header_lines.request_headers(self.request.raw_headers, self.request.remote)
         if self.parts.settings.elasticsearch_compat:
             plain_media(headers)
         return headers
@@ -120,8 +120,8 @@ class Call:
     def lines(self) -> bytes:
         """The header lines to send on where nothing of them changes."""
         if self.parts.settings.elasticsearch_compat:
-            return upstream.lines_of(self.headers)
-        return upstream.request_lines(self.request.raw_headers, self.request.remote)
+            return header_lines.lines_of(self.headers)
+        return header_lines.request_lines(self.request.raw_headers, self.request.remote)
 
     async def body(self) -> bytes:
         """The whole body as it was sent, under the cap, once there is room for it.
@@ -234,9 +234,11 @@ class Call:
         self.audit = self.audit or {}
         settings = self.parts.settings
         if settings.admin_token:
-            sent = self.request.headers.get(upstream.ADMIN_HEADER, "")
+            sent = self.request.headers.get(header_lines.ADMIN_HEADER, "")
             if not hmac.compare_digest(sent.encode(), settings.admin_token.encode()):
-                raise RefusedError(f"changing or running pipelines needs the admin token in {upstream.ADMIN_HEADER}")
+                raise RefusedError(
+                    f"changing or running pipelines needs the admin token in {header_lines.ADMIN_HEADER}"
+                )
             return
         verdict = await self.parts.permissions.manage(self)
         if verdict.allowed is False:
@@ -327,7 +329,7 @@ class Call:
             headers.popall(name, None)
         if body is not None:
             headers[hdrs.CONTENT_TYPE] = "application/json"
-        return await self.parts.upstream.read(method, path, upstream.lines_of(headers), body)
+        return await self.parts.upstream.read(method, path, header_lines.lines_of(headers), body)
 
     async def write_bulk(self, body: Text, params: dict[str, str]) -> Answer:
         """Sends a `_bulk` in place of this request, with its credentials."""
@@ -335,7 +337,7 @@ class Call:
         headers.popall(hdrs.ACCEPT_ENCODING, None)
         headers[hdrs.CONTENT_TYPE] = "application/x-ndjson"
         query = f"?{urlencode(params)}" if params else ""
-        return await self.parts.upstream.read("POST", f"/_bulk{query}", upstream.lines_of(headers), body)
+        return await self.parts.upstream.read("POST", f"/_bulk{query}", header_lines.lines_of(headers), body)
 
     def _lines_for(self, body: Text, *, changed: bool, plain: bool = False) -> bytes:
         """[`headers_for`] as lines; `plain`: the answer is asked for uncompressed."""
@@ -343,8 +345,8 @@ class Call:
             headers = self.headers_for(body, changed=changed)
             if plain:
                 headers.popall(hdrs.ACCEPT_ENCODING, None)
-            return upstream.lines_of(headers)
-        return upstream.request_lines(self.request.raw_headers, self.request.remote, _DROPPED[changed, plain])
+            return header_lines.lines_of(headers)
+        return header_lines.request_lines(self.request.raw_headers, self.request.remote, _DROPPED[changed, plain])
 
     def headers_for(self, body: Text, *, changed: bool) -> CIMultiDict[str]:
         """Headers that fit `body`; `changed`: it is not the one that came, nor compressed as it was."""
@@ -357,7 +359,7 @@ class Call:
 
     async def reply(self, status: int, body: bytes) -> web.StreamResponse:
         """Answers with JSON of ours, `filter_path` and `pretty` honoured."""
-        return await self._reply(status, upstream.lines_back(self.request, [_IS_JSON], self.extra), body)
+        return await self._reply(status, header_lines.lines_back(self.request, [_IS_JSON], self.extra), body)
 
     async def _reply(self, status: int, lines: bytes, body: bytes) -> web.StreamResponse:
         body = self.shaped(body)
@@ -381,7 +383,7 @@ class Call:
     async def reply_answer(self, answer: Answer, body: bytes | None = None) -> web.StreamResponse:
         """Sends a whole answer of the cluster on, with another body if given (then shaped)."""
         raw = answer.raw_headers if body is None or answer.typed else [*answer.raw_headers, _IS_JSON]
-        lines = upstream.lines_back(self.request, raw, self.extra)
+        lines = header_lines.lines_back(self.request, raw, self.extra)
         if body is not None:
             return await self._reply(answer.status, lines, body)
         return await upstream.send_lines(self.request, answer.status, answer.reason, lines, answer.body)

@@ -34,8 +34,11 @@ async def start(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     """Starts proxies, with the fast path or without it."""
     started: list[tuple[Way, asyncio.Server]] = []
 
-    def note(path: FastPath, target: str) -> None:
-        next(way for way, _ in started if way.proxy._parts is path._parts).taken.append(target)
+    def note(path: FastPath, target: str, known: bool) -> None:
+        way = next(way for way, _ in started if way.proxy._parts is path._parts)
+        way.taken.append(target)
+        if known:
+            way.known.append(target)
 
     watch_fast_path(monkeypatch, note)
 

@@ -36,11 +36,12 @@ class Client:
 
 @dataclass
 class Way:
-    """A proxy in front of a cluster; `taken`: what requests that reached the fast path went by it."""
+    """A proxy in front of a cluster; `taken`: what went by the fast path, `known`: of that, with a head like one before."""
 
     cluster: Cluster
     proxy: Proxy
     taken: list[str] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
 
     async def client(self) -> Client:
@@ -50,6 +51,7 @@ class Way:
         await client(b"GET /warm HTTP/1.1\r\nHost: p\r\n\r\n")
         await asyncio.sleep(0.01)
         self.taken.clear()
+        self.known.clear()
         self.cluster.seen.clear()
         return client
 

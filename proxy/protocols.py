@@ -1,0 +1,156 @@
+"""The two sides' connections, as protocols of the loop: aiohttp's, which do less.
+
+Internal API of aiohttp, as in `connections.py`, under the same pin.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.client_proto import ResponseHandler
+
+from pipelines.errors import UpstreamError
+from proxy.header_lines import first_back
+from proxy.heads import Heads, Place
+from proxy.splicing import Lender
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    import aiohttp
+
+    from proxy.bodies import Headers
+
+
+class Sparing(BaseProtocol):
+    """What both sides' protocols do less often than aiohttp's."""
+
+    __slots__ = ()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Goes on reading after a pause; asked for at the end of every body, also where nothing was paused."""
+        if resume_parser or self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
+
+class Whole(NamedTuple):
+    """An answer that has arrived whole. `first`: what [`first_back`] gives of it, if that is known."""
+
+    status: int
+    reason: str
+    raw_headers: Headers
+    body: bytes
+    first: bytes = b""
+
+
+class _Answered(NamedTuple):
+    """What is remembered with the head of an answer: all of it but the body."""
+
+    status: int
+    reason: str
+    raw_headers: Headers
+    first: bytes
+
+
+class NodeProtocol(Sparing, Lender, ResponseHandler):
+    """A connection to a node.
+
+    One timer looks now and then whether the node is late, instead of one for each piece, as aiohttp has them.
+    `listener`, where there is one, is called when something of an answer has arrived, or none will.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._late_at: float | None = None
+        self.listener: Callable[[], None] | None = None
+        self.without_body: bool | None = None
+        """Whether its parser is for answers to `HEAD`; `None` before the first request."""
+        self.place = Place(answers=True)
+        self._heads: Heads[_Answered] = Heads()
+        self.compares = False
+        """Whether an answer that comes whole, with a head like one before, may go to the listener as `whole`."""
+        self.whole: Whole | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the node."""
+        if self.compares and self.place.left == 0 and self._like_one_before(data):
+            return
+        before = len(self._buffer)
+        super().data_received(data)
+        begun = [item[0] for item, _ in islice(self._buffer, before, None)] if len(self._buffer) > before else ()
+        self.place.fed(data, begun, over=self._payload is None or self._payload.is_eof())
+        if self.place.odd:
+            self.force_close()
+        if self.listener is not None and self._buffer:
+            self.listener()
+
+    def _like_one_before(self, data: bytes) -> bool:
+        """Takes an answer that is whole if its head is like one before."""
+        found = self._heads.find(data)
+        if found is None or len(data) - found.start != found.length or self.listener is None:
+            return False
+        self._drop_timeout()
+        status, reason, raw_headers, first = found.meaning
+        self.whole = Whole(status, reason, raw_headers, data[found.start :], first)
+        self.listener()
+        return True
+
+    def learn(self, whole: Whole) -> None:
+        """Remembers the head of an answer that has been parsed."""
+        if self.place.left == 0 and self._heads.learning:
+            with suppress(UpstreamError):
+                first = first_back(whole.status, whole.reason, whole.raw_headers)
+                meaning = _Answered(whole.status, whole.reason, whole.raw_headers, first)
+                self._heads.learn(self.place.head, whole.raw_headers, meaning)
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        """The connection cannot be used any more."""
+        super().set_exception(exc, *cause)
+        if self.listener is not None:
+            self.listener()
+
+    def lend(self, body: aiohttp.StreamReader) -> None:
+        """See [`Lender.lend`]."""
+        self._drop_timeout()
+        self._pause_transport_reading()
+
+    def take_back(self, body: aiohttp.StreamReader, left: int) -> None:
+        """See [`Lender.take_back`]."""
+        # An exchange whose body has no end is not whole, and closes the connection.
+        if not left:
+            # The parser is in the middle of the body still.
+            self._parser = None
+            body.feed_eof()
+            self._resume_transport_reading()
+
+    def _reschedule_timeout(self) -> None:
+        timeout = self._read_timeout
+        if not timeout:
+            self._drop_timeout()
+            return
+        self._late_at = self._loop.time() + timeout
+        if self._read_timeout_handle is None:
+            self._read_timeout_handle = self._loop.call_at(self._late_at, self._look)
+
+    def _drop_timeout(self) -> None:
+        self._late_at = None
+
+    def _look(self) -> None:
+        self._read_timeout_handle = None
+        if self._late_at is None:
+            return
+        if self._loop.time() < self._late_at:
+            self._read_timeout_handle = self._loop.call_at(self._late_at, self._look)
+        else:
+            self._on_read_timeout()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The node is gone."""
+        super().connection_lost(exc)
+        if self._read_timeout_handle is not None:
+            self._read_timeout_handle.cancel()
+            self._read_timeout_handle = None

@@ -1,0 +1,414 @@
+"""Requests and answers whose heads are like one before: not parsed, and yet nothing is different."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from proxy import fast_path
+from proxy.fast_path import FastPath
+from proxy.protocols import NodeProtocol
+from tests.cluster import answer
+from tests.integration.ways import get, post
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.integration.ways import Client, Way
+
+SEARCH = "/i/_search"
+
+
+async def ready(start: Callable[..., Any], **settings: Any) -> tuple[Way, Client]:
+    """A proxy and a client of it that has searched before."""
+    way = await start(**settings)
+    way.cluster.answers[SEARCH] = answer(b"{}")
+    client = await way.client()
+    await client(post(SEARCH))
+    assert way.taken == [SEARCH]
+    assert way.known == []
+    way.cluster.seen.clear()
+    way.taken.clear()
+    return way, client
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each answer that was looked at, whether it was taken without its head being parsed."""
+    found: list[bool] = []
+    like = NodeProtocol._like_one_before
+
+    def watched(self: Any, data: bytes) -> bool:
+        found.append(like(self, data))
+        return found[-1]
+
+    monkeypatch.setattr(NodeProtocol, "_like_one_before", watched)
+    return found
+
+
+async def test_bodies_of_other_lengths(start: Callable[..., Any], compared: list[bool]):
+    way, client = await ready(start)
+    compared.clear()
+    lengths = (1, 9, 10, 4_000, 60_000, 2)
+    for length in lengths:
+        way.cluster.answers[SEARCH] = answer(b"a" * length)
+        assert (await client(post(SEARCH, b"q" * length))).partition(b"\r\n\r\n")[2] == b"a" * length
+    assert [request.partition(b"\r\n\r\n")[2] for request in way.cluster.seen] == [b"q" * n for n in lengths]
+    assert all(b"\r\nContent-Length: %d\r\n" % n in r for n, r in zip(lengths, way.cluster.seen, strict=True))
+    assert way.known == [SEARCH] * len(lengths)
+    assert compared == [True] * len(lengths)
+
+
+async def test_an_answer_without_a_body(start: Callable[..., Any], compared: list[bool]):
+    way, client = await ready(start)
+    for _ in range(2):
+        way.cluster.answers[SEARCH] = answer(b"")
+        assert (await client(post(SEARCH))).endswith(b"Content-Length: 0\r\n\r\n")
+    assert compared[-1]
+
+
+async def test_statuses_and_headers_of_answers_are_their_own(start: Callable[..., Any], compared: list[bool]):
+    way, client = await ready(start)
+    others = [answer(b"{}", status="429 Too Many"), answer(b"[]", "X-A: 1"), answer(b"{}", "X-A: 2"), answer(b"..")]
+    compared.clear()
+    for _ in range(2):
+        for each in others:
+            way.cluster.answers[SEARCH] = each
+            came = await client(post(SEARCH))
+            assert sorted(came.split(b"\r\n")) == sorted(each.split(b"\r\n"))
+    assert compared == [False] * 3 + [True] * 5
+    counts = way.proxy._parts.metrics.counts().requests
+    assert (counts["search|2xx"], counts["search|4xx"]) == (7, 2)
+
+
+async def test_an_answer_has_nothing_of_another_clients(start: Callable[..., Any]):
+    way, client = await ready(start)
+    other = await way.client()
+    await client(post(SEARCH, b"{}", b"Authorization: Basic bWU6"))
+    await other(post(SEARCH))
+    await other(post(SEARCH))
+    await client(post(SEARCH))
+    await client(post(SEARCH, b"{}", b"Authorization: Basic bWU6"))
+    assert [b"Authorization" in request for request in way.cluster.seen] == [True, False, False, False, True]
+    assert len(way.known) == 3
+
+
+async def test_a_body_that_names_a_pipeline_is_for_its_handler(
+    start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    # As where there are pipelines of other indexes.
+    monkeypatch.setattr(FastPath, "_way", lambda *_: fast_path._Way("search", SEARCH, b"search_pipeline"))
+    way, client = await ready(start)
+    assert (await client(post(SEARCH, b'{"search_pipeline":"none"}'))).endswith(b"{}")
+    assert way.taken == way.known == []
+    await client(post(SEARCH))
+    assert way.known == [SEARCH]
+
+
+async def test_what_waits_behind_one_is_read_by_the_parser(start: Callable[..., Any]):
+    way, client = await ready(start)
+    way.cluster.pause = 0.1
+    way.cluster.answers |= {SEARCH: [b"", answer(b"{}")], "/i/_doc/1": answer(b"1")}
+    client.writer.write(post(SEARCH))
+    await asyncio.sleep(0.03)
+    client.writer.write(get("/i/_doc/1")[:9])
+    await asyncio.sleep(0.03)
+    client.writer.write(get("/i/_doc/1")[9:] + post(SEARCH, b"[]"))
+    assert [(await client.answer())[-1:] for _ in range(3)] == [b"}", b"1", b"}"]
+    assert way.known == [SEARCH]
+    assert [request[-2:] for request in way.cluster.seen] == [b"{}", b"\r\n", b"[]"]
+    # Where a head came in pieces, nothing is compared any more.
+    assert (await client(post(SEARCH))).endswith(b"{}")
+    assert way.known == [SEARCH]
+
+
+async def test_one_waits_for_a_request_that_its_handler_has(start: Callable[..., Any]):
+    way, client = await ready(start)
+    way.cluster.pause = 0.1
+    way.cluster.answers |= {"/i/_close": [b"", answer(b"1")]}
+    client.writer.write(post("/i/_close"))
+    await asyncio.sleep(0.03)
+    client.writer.write(post(SEARCH))
+    assert [(await client.answer())[-1:] for _ in range(2)] == [b"1", b"}"]
+    # It is one for the handlers' way, then.
+    assert way.taken == []
+
+
+async def test_several_at_once_are_read_by_the_parser(start: Callable[..., Any]):
+    way, client = await ready(start)
+    client.writer.write(post(SEARCH, b"1") + post(SEARCH, b"2") + post(SEARCH, b"3")[:-1])
+    await asyncio.sleep(0.02)
+    client.writer.write(b"3")
+    for _ in range(3):
+        assert (await client.answer()).endswith(b"{}")
+    assert [request[-1:] for request in way.cluster.seen] == [b"1", b"2", b"3"]
+    assert way.known == []
+
+
+LATER = {
+    "in pieces": [answer(b"abcdef")[:30], answer(b"abcdef")[30:-3], b"def"],
+    "head first": [answer(b"abcdef")[:-6], b"abcdef"],
+    "an early hint": [b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n", answer(b"abcdef")],
+    "long": answer(b"a" * 300_000 + b"abcdef"),
+    "longer": answer(b"a" * 3_000_000 + b"abcdef"),
+    "closing": answer(b"abcdef", "Connection: close", "X-Cut: 1"),
+    "one in another": [answer(answer(b"abcdef"))[: -len(answer(b"abcdef"))], answer(b"abcdef")],
+    "nothing": b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", list(LATER))
+async def test_answers_arrive_however_they_come(start: Callable[..., Any], compared: list[bool], name: str):
+    way, client = await ready(start)
+    usual = way.cluster.answers[SEARCH]
+    for n in range(1, 4):
+        way.cluster.answers[SEARCH] = LATER[name]
+        came = await client(post(SEARCH))
+        assert came.endswith(b"abcdef" if name != "nothing" else b"\r\n\r\n")
+        assert came.count(b"HTTP/1.1") == 1 + (name == "one in another")
+        assert await way.in_flight() == 0
+        way.cluster.answers[SEARCH] = usual
+        assert (await client(post(SEARCH, b"..."))).endswith(b"\r\n\r\n{}")
+        assert len(way.cluster.seen) == 2 * n
+    assert way.known[0] == SEARCH
+    # Whatever there was, answers are compared again.
+    for _ in range(2):
+        await client(post(SEARCH))
+    assert compared[-1]
+
+
+async def test_what_waits_behind_one_whose_answer_goes_another_way(start: Callable[..., Any]):
+    way, client = await ready(start)
+    way.cluster.pause = 0.1
+    way.cluster.answers |= {SEARCH: [b"", answer(b"a" * 300_000 + b"f")], "/i/_doc/1": answer(b"1")}
+    client.writer.write(post(SEARCH, b'{"a":1}'))
+    await asyncio.sleep(0.03)
+    client.writer.write(get("/i/_doc/1")[:-9])
+    assert (await client.answer()).endswith(b"f")
+    client.writer.write(get("/i/_doc/1")[-9:])
+    assert (await client.answer()).endswith(b"1")
+    assert way.known == [SEARCH]
+    assert len(way.cluster.seen) == 2
+
+
+async def test_an_answer_that_comes_before_the_request_has_left(start: Callable[..., Any]):
+    way, client = await ready(start)
+    way.cluster.early["/i/_doc"] = answer(b"[]")
+    for _ in range(2):
+        before = way.cluster.connections
+        client.writer.write(post("/i/_doc", b" " * 8_000_000))
+        assert (await client.answer()).endswith(b"[]")
+        # The rest of that body has nowhere to go.
+        client = await way.client()
+        assert way.cluster.connections > before
+        assert (await client(post(SEARCH))).endswith(b"{}")
+
+
+async def test_a_node_that_closes_is_not_asked_over_the_same_connection(start: Callable[..., Any]):
+    way, client = await ready(start)
+    way.cluster.answers[SEARCH] = answer(b"{}", "Connection: close")
+    for _ in range(3):
+        before = way.cluster.connections
+        assert (await client(post(SEARCH))).endswith(b"{}")
+        await client(get("/warm"))
+        assert way.cluster.connections == before + 1
+
+
+async def test_a_node_that_has_answered_is_not_late(start: Callable[..., Any]):
+    way, client = await ready(start, upstream_timeout="200ms")
+    before = way.cluster.connections
+    for _ in range(3):
+        await client(post(SEARCH))
+        await asyncio.sleep(0.3)
+    assert way.known == [SEARCH] * 3
+    assert way.cluster.connections == before
+
+
+async def test_an_answer_that_is_longer_than_it_says_is_not_whole(start: Callable[..., Any]):
+    way, client = await ready(start)
+    way.cluster.answers[SEARCH] = answer(b"{}") + b"HTTP/1.1 "
+    assert (await client(post(SEARCH))).endswith(b"\r\n\r\n{}")
+    way.cluster.answers[SEARCH] = answer(b"[]")
+    # Its connection is not used again.
+    before = way.cluster.connections
+    assert (await client(post(SEARCH))).endswith(b"\r\n\r\n[]")
+    assert way.cluster.connections == before + 1
+
+
+async def test_an_answer_in_chunks(start: Callable[..., Any]):
+    way, client = await ready(start)
+    usual = way.cluster.answers[SEARCH]
+    way.cluster.answers[SEARCH] = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Trailer: 1\r\n\r\n"
+    )
+    client.writer.write(post(SEARCH))
+    async with asyncio.timeout(5):
+        assert (await client.reader.readuntil(b"\r\n0\r\n\r\n")).endswith(b"3\r\nabc\r\n0\r\n\r\n")
+    way.cluster.answers[SEARCH] = usual
+    for _ in range(3):
+        # What came behind the chunks is no header of the next answer.
+        assert b"X-Trailer" not in await client(post(SEARCH))
+
+
+BETWEEN = {
+    "chunks": b"POST /i/_doc HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "a long body": post("/i/_doc", b" " * 900_000),
+    "a long body that is refused": post("/_udf/x", b" " * 900_000),
+    "expectation": post("/i/_doc", b"{}", b"Expect: 100-continue"),
+    "head": b"HEAD /i/_doc HTTP/1.1\r\nHost: p\r\n\r\n",
+    "a write of ours": post("/_pipeline/_execute", b"{"),
+    "compressed": post("/i/_doc", b"\x1f\x8b\x08", b"Content-Encoding: gzip"),
+}
+
+
+@pytest.mark.parametrize("name", list(BETWEEN))
+async def test_whatever_goes_between(start: Callable[..., Any], name: str):
+    way, client = await ready(start)
+    way.cluster.answers["/i/_doc"] = answer(b"" if name == "head" else b"ok")
+    for n in range(1, 4):
+        came = await client(BETWEEN[name])
+        if name == "expectation":
+            assert came.startswith(b"HTTP/1.1 100")
+            came = await client.answer()
+        assert came.startswith(b"HTTP/1.1 ")
+        if b"connection: close" in came.lower():
+            client = await way.client()
+            await client(post(SEARCH))
+            way.known.extend([SEARCH] * (n - 1))
+        assert (await client(post(SEARCH, b"[1]"))).endswith(b"{}")
+        assert way.known.count(SEARCH) == n
+        assert way.cluster.seen[-1].endswith(b"\r\n\r\n[1]")
+
+
+@pytest.mark.parametrize("cut", [0, 3])
+async def test_a_client_that_goes(start: Callable[..., Any], cut: int):
+    way, client = await ready(start)
+    way.cluster.pause = 0.5
+    way.cluster.answers[SEARCH] = [b"", answer(b"{}")]
+    gone, whole = way.cluster.gone, post(SEARCH, b'{"a":1}')
+    client.writer.write(whole[: len(whole) - cut])
+    await asyncio.sleep(0.05)
+    assert await way.in_flight() == (not cut)
+    client.writer.close()
+    async with asyncio.timeout(5):
+        while not cut and way.cluster.gone == gone:
+            await asyncio.sleep(0.01)
+    assert await way.in_flight() == 0
+    await asyncio.sleep(0.12)
+    assert len(way.cluster.seen) == (not cut)
+
+
+async def test_only_what_may_go_on_at_once_is_kept_for_its_body(
+    start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    way, client = await ready(start)
+    client.writer.write(post(SEARCH, b" " * 100_000)[:90_000])
+    await asyncio.sleep(0.05)
+    # A long one is sent on as it comes.
+    assert way.cluster.broken == 1
+    client.writer.write(b" " * 20_000)
+    way, client = await ready(start)
+    monkeypatch.setattr(FastPath, "_way", lambda *_: None)
+    client.writer.write(post(SEARCH)[:-1])
+    await asyncio.sleep(0.05)
+    assert await way.in_flight() == 1
+
+
+async def test_a_body_that_never_comes(start: Callable[..., Any]):
+    way, client = await ready(start, client_timeout="200ms")
+    client.writer.write(post(SEARCH, b'{"size":1}')[:-3])
+    assert b"408" in (await client.answer()).split(b"\r\n")[0]
+    assert await way.in_flight() == 0
+    assert way.known == []
+
+
+@pytest.mark.parametrize("answers", [[b"", answer(b"abcdef")], [answer(b"a" * 300_000)[:-1], b"f"]])
+async def test_one_in_progress_is_answered_before_the_proxy_stops(start: Callable[..., Any], answers: list[bytes]):
+    way, client = await ready(start)
+    way.cluster.pause = 0.3
+    way.cluster.answers[SEARCH] = answers
+    client.writer.write(post(SEARCH))
+    await asyncio.sleep(0.05)
+    assert way.known
+    _, came = await asyncio.gather(way.proxy.stop(), client.answer())
+    assert came.endswith(b"f")
+    assert await client.reader.read() == b""
+
+
+async def test_a_proxy_that_stops_does_not_wait_for_a_body(start: Callable[..., Any]):
+    way, client = await ready(start)
+    client.writer.write(post(SEARCH)[:-1])
+    await asyncio.sleep(0.03)
+    async with asyncio.timeout(3):
+        await way.proxy.stop()
+        assert await client.reader.read() == b""
+
+
+async def test_a_connection_is_closed_when_nobody_uses_it_not_before(start: Callable[..., Any]):
+    way, client = await ready(start, keepalive=0.2)
+    way.cluster.pause = 0.5
+    way.cluster.answers[SEARCH] = [b"", answer(b"{}")]
+    assert (await client(post(SEARCH))).endswith(b"{}")
+    assert way.known == [SEARCH]
+    await asyncio.sleep(0.12)
+    # Its body is waited for while the time would be over.
+    assert (await client(post(SEARCH)[:-2], b"{}", pause=0.09)).endswith(b"{}")
+    assert way.known == [SEARCH] * 2
+    async with asyncio.timeout(5):
+        assert await client.reader.read() == b""
+
+
+async def test_a_late_node_is_a_504_and_a_broken_exchange_a_502(start: Callable[..., Any]):
+    way, client = await ready(start, upstream_timeout="300ms")
+    way.cluster.pause = 1
+    for answers, status in (([b"", answer(b"{}")], b"504"), (answer(b"abc", "X-Cut: 1")[:-1], b"502")):
+        way.cluster.answers[SEARCH] = answers
+        way.cluster.seen.clear()
+        assert status in (await client(post(SEARCH))).split(b"\r\n")[0]
+        assert len(way.cluster.seen) == 1
+        assert await way.in_flight() == 0
+        # That exchange's connection is gone: for the next request to go there must be one again.
+        way.cluster.answers["/warm"] = answer(b"ok")
+        await client(get("/warm"))
+        await asyncio.sleep(0.01)
+    assert way.known == [SEARCH] * 2
+
+
+async def test_a_client_that_does_not_read_is_not_written_to_without_end(start: Callable[..., Any]):
+    way, client = await ready(start)
+    way.cluster.answers[SEARCH] = answer(b"a" * 200_000)
+    sent = 0
+    with suppress(TimeoutError):
+        while True:
+            client.writer.write(post(SEARCH))
+            sent += 1
+            async with asyncio.timeout(0.5):
+                while len(way.cluster.seen) < sent:
+                    await asyncio.sleep(0.001)
+    # What the sockets' buffers take, and no more.
+    assert 2 < sent < 150
+    for _ in range(sent):
+        assert len(await client.answer()) > 200_000
+    assert 0 < len(way.known) < sent
+
+
+async def test_a_trailer_is_no_header_of_the_next_request(start: Callable[..., Any]):
+    way, _ = await ready(start)
+    way.cluster.answers["/i/_doc"] = answer(b"ok")
+    chunked = b"POST /i/_doc HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+    for end in (b"0\r\nX-Secret: 1\r\n\r\n", b"0\r\nX-Secret: 1\r\n\r\n" + get("/i/_doc/1")):
+        for cut in (0, 5, len(end) - 1):
+            client = await way.client()
+            client.writer.write(chunked + end[:cut])
+            await asyncio.sleep(0.01)
+            client.writer.write(end[cut:])
+            assert (await client.answer()).endswith(b"ok")
+            client.writer.write(get("/i/_doc/1"))
+            async with asyncio.timeout(5):
+                with suppress(ConnectionResetError):
+                    assert await client.reader.read() == b""
+            assert all(b"X-Secret" not in request for request in way.cluster.seen)
+            assert len(way.cluster.seen) == 1
