@@ -135,6 +135,7 @@ class PooledExchanges:
                 raise aiohttp.ServerDisconnectedError
             self._expect(protocol, method)
             sending = self._send(protocol, first, body, length)
+            protocol.compares = sending is None and not protocol.without_body
             if sending is None:
                 protocol.start_timeout()
         except BaseException:
@@ -253,12 +254,15 @@ class Begun:
 
     async def exchange(self) -> Exchange:
         """The exchange, once the head of the answer has arrived. Raises as [`Exchanges.begin`] does."""
-        connection = self._connection
+        connection, protocol = self._connection, self._protocol
         if connection is None:
             raise aiohttp.ServerDisconnectedError
         try:
             while True:
-                message, payload = await self._protocol.read()
+                message, payload = cast("tuple[Any, Any]", await protocol.read())
+                if message is None:
+                    self._known.idle.give(connection)
+                    return _WholeExchange(payload)
                 if message.code >= 200 or message.code == 101:
                     break
         except HttpProcessingError as error:
@@ -267,30 +271,29 @@ class Begun:
         except BaseException:
             self.close()
             raise
+        protocol.compares = False
         return _PooledExchange(message, payload, connection, self._sending, self._known)
 
     def listen(self, listener: Callable[[], None] | None) -> None:
         """Has `listener` called for whatever arrives, and when nothing will any more."""
         self._protocol.listener = listener
-        self._protocol.compares = listener is not None and self._sending is None
 
     def whole(self) -> Whole | None:
         """The final answer, once it is here with a body of known length; the connection is free then."""
         connection, protocol = self._connection, self._protocol
-        if connection is None:
+        if connection is None or not protocol._buffer or not self._sent:
             return None
-        whole, protocol.whole = protocol.whole, None
-        if whole is None:
-            if not protocol._buffer or not self._sent:
-                return None
-            message, payload = protocol._buffer[0][0]
-            if not _has_length(message) or not (body := arrived(payload)):
-                return None
-            protocol._buffer.popleft()
+        message, payload = cast("tuple[Any, Any]", protocol._buffer[0][0])
+        if message is None:
+            whole: Whole = payload
+        elif _has_length(message) and (body := arrived(payload)):
             whole = Whole(message.code, message.reason, message.raw_headers, body)
-            protocol.learn(whole)
+            protocol.learn(message)
+            protocol.compares = False
+        else:
+            return None
+        protocol._buffer.popleft()
         protocol.listener = self._connection = None
-        protocol.compares = False
         self._known.idle.give(connection)
         return whole
 
@@ -316,7 +319,7 @@ class Begun:
         """Ends it, unless it has ended; the answer is not wanted."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            self.listen(None)
+            self._protocol.listener = None
             _close(connection, self._sending)
 
 
@@ -325,8 +328,49 @@ def _has_length(message: Any) -> bool:
     return not message.chunked and message.code >= 200 and message.code not in WITHOUT_BODY
 
 
+class _WholeExchange:
+    """An exchange whose answer has arrived whole, by a connection that others have by now."""
+
+    __slots__ = ("_body", "lines", "raw_headers", "reason", "status")
+
+    def __init__(self, whole: Whole) -> None:
+        self.status, self.reason, self.raw_headers, self._body, self.lines = whole
+
+    @property
+    def length(self) -> int:
+        return len(self._body)
+
+    async def read(self) -> bytes:
+        return await self.piece()
+
+    async def piece(self) -> bytes:
+        piece, self._body = self._body, b""
+        return piece
+
+    def pours(self, sink: asyncio.Transport) -> bool:
+        return False
+
+    async def pour(self, sink: asyncio.Transport) -> bool:
+        return False
+
+    def release(self) -> None:
+        pass
+
+
 class _PooledExchange:
-    __slots__ = ("_connection", "_known", "_payload", "_sending", "_sized", "raw_headers", "reason", "status")
+    __slots__ = (
+        "_connection",
+        "_known",
+        "_message",
+        "_payload",
+        "_sending",
+        "_sized",
+        "raw_headers",
+        "reason",
+        "status",
+    )
+
+    lines: bytes | None = None
 
     def __init__(
         self,
@@ -339,6 +383,7 @@ class _PooledExchange:
         self.status: int = message.code
         self.reason: str = message.reason
         self.raw_headers: Headers = message.raw_headers
+        self._message = message
         self._payload = payload
         self._connection: Connection | None = connection
         self._sending = sending
@@ -376,6 +421,8 @@ class _PooledExchange:
         if connection is None:
             return
         if self._sending is None or self._sending.done():
+            if self._sized and isinstance(connection.protocol, NodeProtocol):
+                connection.protocol.learn(self._message)
             self._known.idle.give(connection)
         else:
             _close(connection, self._sending)

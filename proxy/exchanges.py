@@ -40,6 +40,8 @@ class Exchange(Protocol):
     status: int
     reason: str
     raw_headers: Headers
+    lines: bytes | None
+    """Its header lines as they are sent back, if they are known."""
 
     @property
     def length(self) -> int | None:
@@ -125,6 +127,8 @@ class SessionExchanges:
 
 
 class _SessionExchange:
+    lines: bytes | None = None
+
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._answer = answer
         self.status = answer.status

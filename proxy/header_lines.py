@@ -7,7 +7,6 @@ included; `X-Forwarded-For` is appended to.
 from __future__ import annotations
 
 from functools import lru_cache
-from http.client import responses
 from typing import TYPE_CHECKING
 
 from multidict import CIMultiDict
@@ -69,10 +68,15 @@ def request_lines(raw: RawHeaders, peer: str | None, without: frozenset[bytes] =
     return b"%bX-Forwarded-For: %b\r\n" % (lines, b", ".join([*known, peer.encode()])) if peer else lines
 
 
-def lines_back(request: web.BaseRequest, raw: RawHeaders, extra: CIMultiDict[str] | None) -> bytes:
-    """An answer's header lines as they are sent back, with those that are `extra`. Raises UpstreamError."""
+def lines_back(
+    request: web.BaseRequest, raw: RawHeaders, extra: CIMultiDict[str] | None, known: bytes | None = None
+) -> bytes:
+    """An answer's header lines as they are sent back, with those that are `extra`. Raises UpstreamError.
+
+    `known`: what [`answer_lines`] has given of it.
+    """
     vendor = request.get(VENDOR_MEDIA)
-    lines = _lines(raw, _NOT_SENT_BACK, vendor) if vendor else answer_lines(raw)
+    lines = _lines(raw, _NOT_SENT_BACK, vendor) if vendor else answer_lines(raw) if known is None else known
     return lines + lines_of(extra) if extra else lines
 
 
@@ -80,17 +84,6 @@ def answer_lines(raw: RawHeaders) -> bytes:
     """The cluster's header lines as they are sent back, but for those about framing. Raises UpstreamError."""
     lines = _plain_lines(raw, _begins_back)
     return _lines(raw, _NOT_SENT_BACK) if lines is None else lines
-
-
-def first_back(status: int, reason: str, raw: RawHeaders) -> bytes:
-    """An answer's status line, and its header lines as [`answer_lines`] gives them. Raises UpstreamError."""
-    lines = answer_lines(raw)
-    return b"HTTP/1.1 %d %b\r\n%b" % (status, phrase(status, reason), lines)
-
-
-def phrase(status: int, reason: str) -> bytes:
-    """What a status line says beside the status."""
-    return (reason or responses.get(status, "")).encode("utf-8", "surrogateescape")
 
 
 def _plain_lines(raw: RawHeaders, begins: Callable[[bytes], bytes | None]) -> bytes | None:

@@ -90,8 +90,10 @@ class Heads(Generic[T]):
 
         `head`: as it came, with the empty line behind it, as [`Place`] gives it.
         """
+        if not head or self.find(head) is not None:
+            return
         self._misses += 1
-        if not head or len(head) > _LONGEST:
+        if len(head) > _LONGEST:
             return
         names = [name.lower() for name, _ in raw_headers]
         if not _UNLIKE.isdisjoint(names):

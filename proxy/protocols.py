@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_proto import ResponseHandler
 
 from pipelines.errors import UpstreamError
-from proxy.header_lines import first_back
+from proxy.exchanges import CHUNK
+from proxy.header_lines import answer_lines
 from proxy.heads import Heads, Place
 from proxy.splicing import Lender
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import aiohttp
+    from aiohttp.http import RawResponseMessage
 
     from proxy.bodies import Headers
 
@@ -38,13 +40,13 @@ class Sparing(BaseProtocol):
 
 
 class Whole(NamedTuple):
-    """An answer that has arrived whole. `first`: what [`first_back`] gives of it, if that is known."""
+    """An answer that has arrived whole. `lines`: what [`answer_lines`] gives of it, if that is known."""
 
     status: int
     reason: str
     raw_headers: Headers
     body: bytes
-    first: bytes = b""
+    lines: bytes | None = None
 
 
 class _Answered(NamedTuple):
@@ -53,7 +55,15 @@ class _Answered(NamedTuple):
     status: int
     reason: str
     raw_headers: Headers
-    first: bytes
+    lines: bytes
+
+
+class _Arriving(NamedTuple):
+    """An answer with a known head, of whose body some is here."""
+
+    known: _Answered
+    pieces: list[bytes]
+    length: int
 
 
 class NodeProtocol(Sparing, Lender, ResponseHandler):
@@ -71,12 +81,15 @@ class NodeProtocol(Sparing, Lender, ResponseHandler):
         """Whether its parser is for answers to `HEAD`; `None` before the first request."""
         self.place = Place(answers=True)
         self._heads: Heads[_Answered] = Heads()
+        self._arriving: _Arriving | None = None
         self.compares = False
-        """Whether an answer that comes whole, with a head like one before, may go to the listener as `whole`."""
-        self.whole: Whole | None = None
+        """Whether an answer with a head like one before, and no long body, may come as a [`Whole`] with no message."""
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the node."""
+        if self._arriving is not None:
+            self._arrive(self._arriving, data)
+            return
         if self.compares and self.place.left == 0 and self._like_one_before(data):
             return
         before = len(self._buffer)
@@ -89,26 +102,53 @@ class NodeProtocol(Sparing, Lender, ResponseHandler):
             self.listener()
 
     def _like_one_before(self, data: bytes) -> bool:
-        """Takes an answer that is whole if its head is like one before."""
+        """Takes what begins with a head like one before, and is to have no long body."""
         found = self._heads.find(data)
-        if found is None or len(data) - found.start != found.length or self.listener is None:
+        if found is None:
             return False
-        self._drop_timeout()
-        status, reason, raw_headers, first = found.meaning
-        self.whole = Whole(status, reason, raw_headers, data[found.start :], first)
-        self.listener()
+        known, start, length = found
+        here = len(data) - start
+        if here == length:
+            self._whole(known, data[start:])
+        elif here < length <= CHUNK:
+            self._arriving = _Arriving(known, [data[start:]], length - here)
+            self._reschedule_timeout()
+        else:
+            return False
         return True
 
-    def learn(self, whole: Whole) -> None:
-        """Remembers the head of an answer that has been parsed."""
+    def _arrive(self, arriving: _Arriving, data: bytes) -> None:
+        """Takes more of a body."""
+        known, pieces, length = arriving
+        pieces.append(data[:length])
+        if len(data) < length:
+            self._arriving = _Arriving(known, pieces, length - len(data))
+            self._reschedule_timeout()
+            return
+        if len(data) > length:
+            self.force_close()
+        self._arriving = None
+        self._whole(known, b"".join(pieces))
+
+    def _whole(self, known: _Answered, body: bytes) -> None:
+        self._drop_timeout()
+        self.compares = False
+        whole: Any = Whole(known.status, known.reason, known.raw_headers, body, known.lines)
+        self.feed_data((None, whole), 0)  # type: ignore[arg-type]
+        if self.listener is not None:
+            self.listener()
+
+    def learn(self, message: RawResponseMessage) -> None:
+        """Remembers the head of an answer that has been parsed last."""
         if self.place.left == 0 and self._heads.learning:
             with suppress(UpstreamError):
-                first = first_back(whole.status, whole.reason, whole.raw_headers)
-                meaning = _Answered(whole.status, whole.reason, whole.raw_headers, first)
-                self._heads.learn(self.place.head, whole.raw_headers, meaning)
+                lines = answer_lines(message.raw_headers)
+                known = _Answered(message.code, message.reason, message.raw_headers, lines)
+                self._heads.learn(self.place.head, message.raw_headers, known)
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
         """The connection cannot be used any more."""
+        self._arriving = None
         super().set_exception(exc, *cause)
         if self.listener is not None:
             self.listener()

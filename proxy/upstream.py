@@ -7,6 +7,7 @@ A write is never sent again once a byte of it has left, and nothing is decoded. 
 from __future__ import annotations
 
 import asyncio
+from http.client import responses
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -23,7 +24,7 @@ from pipelines.errors import (
 from proxy import bodies, connections, tls
 from proxy.connections import PooledExchanges
 from proxy.exchanges import SMALL, WITHOUT_BODY, SessionExchanges, SlowBodyError
-from proxy.header_lines import VENDOR_MEDIA, first_back, lines_back, lines_of, phrase, response_headers
+from proxy.header_lines import VENDOR_MEDIA, answer_lines, lines_back, lines_of, response_headers
 from proxy.nodes import Nodes
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ class Upstream:
             text = await self.whole(exchange)
         finally:
             exchange.release()
-        return Answer(exchange.status, exchange.reason, exchange.raw_headers, text)
+        return Answer(exchange.status, exchange.reason, exchange.raw_headers, text, exchange.lines)
 
     async def relay(
         self, request: web.BaseRequest, exchange: Exchange, extra: CIMultiDict[str] | None = None
@@ -171,7 +172,7 @@ class Upstream:
         """
         if 0 < (exchange.length or 0) <= SMALL and request.method != hdrs.METH_HEAD:
             body = await self.whole(exchange)
-            lines = lines_back(request, exchange.raw_headers, extra)
+            lines = lines_back(request, exchange.raw_headers, extra, exchange.lines)
             return await send_lines(request, exchange.status, exchange.reason, lines, body)
         if request.transport is not None and request.method != hdrs.METH_HEAD and exchange.pours(request.transport):
             return await self._pour(request, exchange, extra)
@@ -221,7 +222,11 @@ class Upstream:
 class Answer:
     """A whole answer of the cluster."""
 
-    def __init__(self, status: int, reason: str, raw_headers: RawHeaders, body: bytes) -> None:
+    def __init__(
+        self, status: int, reason: str, raw_headers: RawHeaders, body: bytes, lines: bytes | None = None
+    ) -> None:
+        self.lines = lines
+        """Its header lines as they are sent back, if they are known."""
         self.status = status
         self.reason = reason
         self.raw_headers = raw_headers
@@ -297,8 +302,14 @@ async def send_whole(
 
 def write_whole(transport: asyncio.Transport, answer: Whole) -> None:
     """Writes an answer of the cluster to a client that speaks HTTP/1.1 and stays. Raises UpstreamError."""
-    first = answer.first or first_back(answer.status, answer.reason, answer.raw_headers)
-    connections.write(transport, b"%bContent-Length: %d\r\n\r\n" % (first, len(answer.body)), answer.body)
+    lines = answer_lines(answer.raw_headers) if answer.lines is None else answer.lines
+    phrase, size = _phrase(answer.status, answer.reason), len(answer.body)
+    head = b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n\r\n" % (answer.status, phrase, lines, size)
+    connections.write(transport, head, answer.body)
+
+
+def _phrase(status: int, reason: str) -> bytes:
+    return (reason or responses.get(status, "")).encode("utf-8", "surrogateescape")
 
 
 async def send_lines(
@@ -334,7 +345,7 @@ def _head(
     else:
         version, connection = b"1.0", b"Connection: keep-alive\r\n" if keep_alive else b""
     size = b"" if status in WITHOUT_BODY else b"Content-Length: %d\r\n" % length
-    head = b"HTTP/%b %d %b\r\n%b%b%b\r\n" % (version, status, phrase(status, reason), lines, size, connection)
+    head = b"HTTP/%b %d %b\r\n%b%b%b\r\n" % (version, status, _phrase(status, reason), lines, size, connection)
     return head, keep_alive
 
 

@@ -383,7 +383,8 @@ class Call:
     async def reply_answer(self, answer: Answer, body: bytes | None = None) -> web.StreamResponse:
         """Sends a whole answer of the cluster on, with another body if given (then shaped)."""
         raw = answer.raw_headers if body is None or answer.typed else [*answer.raw_headers, _IS_JSON]
-        lines = header_lines.lines_back(self.request, raw, self.extra)
+        known = answer.lines if raw is answer.raw_headers else None
+        lines = header_lines.lines_back(self.request, raw, self.extra, known)
         if body is not None:
             return await self._reply(answer.status, lines, body)
         return await upstream.send_lines(self.request, answer.status, answer.reason, lines, answer.body)

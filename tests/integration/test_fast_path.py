@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipelines.errors import UpstreamError
-from proxy import header_lines
+from proxy import protocols, upstream
 from proxy.server import Connection
 from tests.cluster import Cluster, answer
 from tests.integration.ways import get, post
@@ -232,9 +232,10 @@ async def test_an_answer_that_cannot_be_sent_back_is_a_502(start: Callable[..., 
         raise UpstreamError("a line end in the header X-Odd")
 
     way = await start()
-    way.cluster.answers |= {"/_bulk": answer(b"{}"), "/i/_search": answer(b"{}")}
+    way.cluster.answers |= {"/_bulk": answer(b"{}", "X-Odd: 1"), "/i/_search": answer(b"{}", "X-Odd: 1")}
     client = await way.client()
-    monkeypatch.setattr(header_lines, "answer_lines", refused)
+    for module in (upstream, protocols):
+        monkeypatch.setattr(module, "answer_lines", refused)
     for target in ("/_bulk", "/i/_search"):
         came = await client(post(target, b"{}\n"))
         assert came.startswith(b"HTTP/1.1 502")
@@ -329,11 +330,12 @@ async def test_a_client_that_goes_while_its_request_changes_hands(
         self.connection_lost(None)
 
     way = await start()
-    way.cluster.answers["/i/_search"] = answer(b"{}") if answered else answer(b"a" * 300_000)[:-1]
+    way.cluster.answers["/i/_search"] = answer(b"{}", "X-Odd: 1") if answered else answer(b"a" * 300_000)[:-1]
     client = await way.client()
     monkeypatch.setattr(Connection, "take_over", taken_over)
     if answered:
-        monkeypatch.setattr(header_lines, "answer_lines", refused)
+        for module in (upstream, protocols):
+            monkeypatch.setattr(module, "answer_lines", refused)
     client.writer.write(post("/i/_search"))
     async with asyncio.timeout(5):
         assert await client.reader.read() == b""
