@@ -21,29 +21,39 @@ def arrived(stream: aiohttp.StreamReader, most: int = sys.maxsize) -> bytes:
     """
     if not KNOWN or stream is EMPTY_PAYLOAD or not stream._eof or stream._exception is not None:
         return b""
-    if stream._buffer_offset or stream._size > most:
+    if stream._size > most:
         return b""
-    pieces = stream._buffer
-    whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-    pieces.clear()
-    stream._size = 0
+    whole = _joined(stream)
+    stream._buffer.clear()
+    stream._size = stream._buffer_offset = 0
     return whole
 
 
-def pieces_here(stream: aiohttp.StreamReader) -> list[bytes]:
-    """Takes what has arrived of a body, as it came."""
-    pieces = []
+def begin(stream: aiohttp.StreamReader, data: bytes, start: int) -> None:
+    """Has a body begin at `start` in what has arrived, which is not copied."""
+    stream._buffer.append(data)
+    stream._buffer_offset = start
+    stream._size = stream.total_bytes = len(data) - start
+
+
+def pieces_here(stream: aiohttp.StreamReader) -> tuple[list[bytes], int]:
+    """Takes what has arrived of a body, as it came, and where in the first piece it begins."""
+    pieces, offset = [], stream._buffer_offset
+    stream._buffer_offset = 0
     while stream._buffer:
         pieces.append(stream._read_nowait_chunk(-1))
-    return pieces
+    return pieces, offset
+
+
+def _joined(stream: aiohttp.StreamReader) -> bytes:
+    pieces, offset = stream._buffer, stream._buffer_offset
+    whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return whole[offset:] if offset else whole
 
 
 def mentions(stream: aiohttp.StreamReader, word: bytes) -> bool:
     """Whether a word is in what has arrived of a body and is yet to be read, which stays there."""
-    if stream is EMPTY_PAYLOAD:
-        return False
-    pieces = stream._buffer
-    return word in (pieces[0] if len(pieces) == 1 else b"".join(pieces))
+    return stream is not EMPTY_PAYLOAD and word in _joined(stream)
 
 
 def declared_length(raw_headers: Headers) -> int | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiohttp import hdrs
 from aiohttp.http import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from pipelines.errors import HeadraceError, RegistryError
 from proxy import header_lines, routes, upstream
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pipelines import Snapshot
     from proxy.connections import Begun
     from proxy.handlers.call import Parts
+    from proxy.known import Known
     from proxy.server import Connection
 
 _KNOWN = 1024
@@ -51,14 +53,6 @@ class _Found(NamedTuple):
 
     way: _Way | None
     view: View | None = None
-
-
-class Known(NamedTuple):
-    """What is remembered with the head of a request: what it asks for, and its header lines as they are sent on."""
-
-    method: str
-    target: str
-    lines: bytes
 
 
 _NONE = _Found(None)
@@ -99,24 +93,19 @@ class FastPath:
         lines = header_lines.request_lines(message.raw_headers, client.remote)
         parts = self._parts
         sent = parts.upstream.send_now(message.method, way.target, lines, payload, self._most, length)
-        if sent is None:
-            return None
-        if True:
-            client.learn(message.raw_headers, Known(message.method, message.path, lines))
-        return Passing(parts, sent, way.surface, client, (message, payload))
+        return Passing(parts, sent, way.surface, client, (message, payload)) if sent is not None else None
 
-    def begin_known(self, known: Known, data: bytes, start: int, client: Connection) -> Passing | None:
+    def way_of(self, known: Known) -> _Way | None:
+        """What [`begin_known`] has to be told of a request; `None` for one that is not for this path."""
+        return self._way(known.method, known.target)
+
+    def begin_known(self, known: Known, way: _Way, data: bytes, start: int, client: Connection) -> Passing | None:
         """[`begin`] for a request whose head is known, and whose body begins at `start` and is whole."""
-        way = self._way(known.method, known.target)
-        if way is None or (way.word and way.word in data):
+        if way.word and (known.encoded or way.word in data):
             return None
         parts = self._parts
-        sent = parts.upstream.send_now(known.method, way.target, known.lines, data[start:] or None, self._most)
-        return Passing(parts, sent, way.surface, client, None, data) if sent is not None else None
-
-    def knows(self, known: Known) -> bool:
-        """Whether a request like that is one for this path."""
-        return self._way(known.method, known.target) is not None
+        sent = parts.upstream.send_now(known.method, way.target, known.lines(), data[start:] or None, self._most)
+        return Passing(parts, sent, way.surface, client, None, (known, len(data) - start)) if sent is not None else None
 
     def waits_for(self, message: Any) -> bool:
         """Whether the request is one for this path once its body is here, which many clients send behind the head."""
@@ -185,11 +174,11 @@ class FastPath:
 class Passing:
     """A request on the fast path.
 
-    `message`: as aiohttp's parser gives it, or `None` as long as it has not seen it; then `data` is the request as it
-    came. `failure`: the answer that came cannot be sent back.
+    `message`: as aiohttp's parser gives it, or `None` for one that it has not seen; then `known` is its head, and the
+    length of its body. `failure`: the answer that came cannot be sent back.
     """
 
-    __slots__ = ("_client", "_in_flight", "_parts", "data", "failure", "message", "sent", "started", "surface")
+    __slots__ = ("_client", "_in_flight", "_known", "_parts", "failure", "message", "sent", "started", "surface")
 
     def __init__(
         self,
@@ -198,14 +187,14 @@ class Passing:
         surface: str,
         client: Connection,
         message: tuple[Any, StreamReader] | None,
-        data: bytes = b"",
+        known: tuple[Known, int] | None = None,
     ) -> None:
         self._parts = parts
         self._client = client
         self.sent = sent
         self.surface = surface
         self.message = message
-        self.data = data
+        self._known = known
         self.failure: HeadraceError | None = None
         self.started = parts.metrics.begin()
         self._in_flight = True
@@ -236,6 +225,13 @@ class Passing:
         self.sent.listen(None)
         self._end()
         self._client.take_over(self)
+
+    def unparsed(self) -> tuple[Any, StreamReader]:
+        """The message of one that aiohttp's parser has not seen; its body has left."""
+        if self._known is None:
+            raise TypeError("it has been parsed")
+        known, length = self._known
+        return known.message(length), EMPTY_PAYLOAD
 
     def abandon(self) -> None:
         """The client is gone: so is its exchange."""

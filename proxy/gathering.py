@@ -72,17 +72,17 @@ async def whole(body: StreamReader, length: int, seconds: float) -> bytes | list
 
     Raises OSError when it breaks off: TimeoutError if it is not here in so many `seconds`.
     """
-    begun = pieces_here(body)
+    begun, offset = pieces_here(body)
     lender = body._protocol
     if length - body.total_bytes < _LEAST or body.exception() is not None or not isinstance(lender, Lender):
-        return begun
+        return _cut(begun, offset)
     if lender.transport is None:
         raise ConnectionResetError("the sender is gone")
     try:
         number = _numbers.take(lender.transport)
     except OSError:
-        return begun
-    intake = Intake(length, begun)
+        return _cut(begun, offset)
+    intake = Intake(length, begun, offset)
     lender.lend(body)
     try:
         # Mostly the rest is there, while what is here of it is in the processor's cache.
@@ -92,6 +92,11 @@ async def whole(body: StreamReader, length: int, seconds: float) -> bytes | list
         _numbers.give(number)
         lender.take_back(body, intake.left)
     return intake.whole()
+
+
+def _cut(begun: list[bytes], offset: int) -> list[bytes]:
+    """Pieces without what is before the body in the first one."""
+    return [begun[0][offset:], *begun[1:]] if offset else begun
 
 
 def _receive(intake: Intake, number: int) -> bool:

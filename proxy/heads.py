@@ -27,7 +27,7 @@ _MISSES = 16
 """After so many heads in a row that were like none before, no more are kept: the client writes each anew."""
 _DIGITS = 9
 """A length that is compared has at most so many."""
-_UNLIKE = frozenset({b"transfer-encoding", b"upgrade", b"expect", b"content-encoding"})
+_UNLIKE = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
 """Headers of messages that are always parsed."""
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 _NAME = b"\r\ncontent-length:"

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web, web_protocol
 from aiohttp.http_parser import HttpRequestParser
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from pipelines.errors import HeadraceError, InvalidError
-from proxy import gathering
+from proxy import bodies, gathering
 from proxy.handlers.call import UNCOUNTED
 from proxy.heads import Heads, Place
+from proxy.known import Known, plain
 from proxy.protocol.errors import error_body
 from proxy.protocols import Sparing
 from proxy.splicing import Lender
@@ -26,10 +28,9 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Sequence
 
-    from aiohttp.streams import StreamReader
+    from aiohttp.http import RawRequestMessage
 
-    from proxy.bodies import Headers
-    from proxy.fast_path import FastPath, Known, Passing
+    from proxy.fast_path import FastPath, Passing
 
 _BARE_TARGET = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS) (?!/|https?://|\* HTTP/)(?=[^\s])")
 _HOLD_SECONDS = 0.1
@@ -41,6 +42,7 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
 
     __slots__ = (
         "_between",
+        "_body_left",
         "_fast",
         "_head_seconds",
         "_head_timer",
@@ -52,6 +54,7 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         "_parked",
         "_passing",
         "_place",
+        "_taken",
         "_to_skip",
         "begun",
         "remote",
@@ -72,6 +75,8 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         self._heads: Heads[Known] = Heads()
         self._place = Place()
         self._kept = b""
+        self._body_left = 0
+        self._taken: tuple[RawRequestMessage, Known] | None = None
         self.begun: Passing | None = None
         """What the fast path has begun of the request that is next."""
         self.remote: str | None = None
@@ -88,8 +93,10 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
             data = self._skip(data)
             if not data:
                 return
-        if self._passing is not None and self._passing.message is None:
-            self._parse(self._passing)
+        if self._body_left:
+            data = self._feed_body(data)
+            if not data:
+                return
         if self._kept:
             data, self._kept = self._kept + data, b""
         in_body = self._last_body is not None and not self._last_body.is_eof()
@@ -116,50 +123,106 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
             if not in_body and self._head_timer is None:
                 self._head_timer = self._loop.call_later(self._head_seconds, self.force_close)
         self._place.fed(data, begun, over=self._last_body is None or self._last_body.is_eof())
+        if begun and self._fast is not None and self._place.left is not None and self._heads.learning:
+            message = plain(begun)
+            if message is not None:
+                self._heads.learn(self._place.head, message.raw_headers, Known(message, self.remote))
         if data and self._parked is not None and self._passing is None:
             self._go_on()
-        # While another request is in work, reading goes on: else nobody would see its client go.
-        if begun and self._passing is None and self._current_request is None:
-            gathering.hold_back(self, begun[-1], self._last_body)
+        if begun:
+            self._hold_back(begun[-1])
         if self._place.odd:
             # The request is answered, nothing behind it is.
             self.close()
 
+    def _hold_back(self, message: object) -> None:
+        # While another request is in work, reading goes on: else nobody would see its client go.
+        if self._passing is None and self._current_request is None:
+            gathering.hold_back(self, message, self._last_body)
+
     def _pass_known(self, data: bytes, fast: FastPath) -> bool:
-        """Passes a request on whose head is like one before; keeps it a moment if its body is not here yet."""
-        found, waiter = self._heads.find(data), self._waiter
-        # Who waits is aiohttp's task, for the next request: so none is in work, and the connection stays open.
-        if found is None or waiter is None or waiter.done() or self._paused:
+        """Takes a request whose head is like one before: aiohttp's parser does not see it.
+
+        It is passed on, kept for its body, or handed to aiohttp's task.
+        """
+        found = self._heads.find(data)
+        # The parser knows how many requests may wait; one may without it.
+        if found is None or self._messages or self._close or self._force_close:
             return False
-        missing = found.length - len(data) + found.start
-        if missing > 0:
-            if found.length > UNCOUNTED or not fast.knows(found.meaning):
-                return False
+        known, start, length = found
+        missing = length - len(data) + start
+        if missing < 0:
+            return False
+        waiter = self._waiter
+        # Who waits is aiohttp's task, for the next request: so none is in work.
+        idle = waiter is not None and not waiter.done()
+        way = fast.way_of(known) if idle and not self._paused else None
+        if way is not None and not missing:
+            self._passing = fast.begin_known(known, way, data, start, self)
+            if self._passing is not None:
+                self._held_since = None
+                self._park()
+                return True
+        elif way is not None and length <= UNCOUNTED:
             self._kept = data
             self._hold()
             return True
-        if missing < 0 or (passing := fast.begin_known(found.meaning, data, found.start, self)) is None:
-            return False
-        self._passing, self._held_since = passing, None
-        self._park()
+        message = self._take(known, data, start, length)
+        if idle:
+            self._park()
+            if way is not None and missing:
+                # A long one may go on past the process.
+                self._go_on()
+            else:
+                self._unpark()
+        self._hold_back(message)
         return True
 
-    def learn(self, raw_headers: Headers, known: Known) -> None:
-        """Remembers the head of the request that was parsed last."""
-        if self._place.left == 0 and self._heads.learning:
-            self._heads.learn(self._place.head, raw_headers, known)
-
-    def _parse(self, passing: Passing) -> None:
-        """Has aiohttp's parser read a request that has been passed on without it."""
-        if self._parser is None:
-            return
+    def _take(self, known: Known, data: bytes, start: int, length: int) -> RawRequestMessage:
+        """Makes of a request what aiohttp's parser would."""
+        message = known.message(length)
+        self._taken = message, known
+        if length:
+            self._last_body = StreamReader(self, self._read_bufsize, loop=self._loop)
+            bodies.begin(self._last_body, data, start)
+            self._body_left = start + length - len(data)
+            if not self._body_left:
+                self._last_body.feed_eof()
+        else:
+            self._last_body = EMPTY_PAYLOAD
         self._request_count += 1
-        passing.message = self._parser.feed_data(passing.data)[0][0]
-        self._last_body = passing.message[1]
+        self._messages.append((message, self._last_body))
+        return message
+
+    def _feed_body(self, data: bytes) -> bytes:
+        """Has what belongs to a body of which the parser does not know go there; gives what comes behind it."""
+        body, piece = self._last_body, data[: self._body_left]
+        if body is not None:
+            body.feed_data(piece)
+            self._body_left -= len(piece)
+            if not self._body_left:
+                body.feed_eof()
+        return data[len(piece) :]
+
+    def known(self, message: object) -> Known | None:
+        """What is known of the head of a request, if it was like one before."""
+        taken, known = self._taken or (None, None)
+        return known if taken is message else None
+
+    def pause_reading(self) -> None:
+        """Leaves what comes of a body where it is for a while."""
+        if self._body_left:
+            self._reading_paused = True
+            self._pause_transport_reading()
+        else:
+            super().pause_reading()
 
     def lend(self, body: StreamReader) -> None:
         """See [`Lender.lend`]."""
         self._pause_transport_reading()
+        if self._body_left:
+            self._body_left = 0
+            return
         # What comes behind the body is not for a parser that still waits for its end.
         self._parser = HttpRequestParser(
             self,
@@ -257,11 +320,8 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
 
     def take_over(self, passing: Passing) -> None:
         """The request on the fast path goes on the way of the others."""
-        if passing.message is None:
-            self._parse(passing)
         self.begun, self._passing = passing, None
-        if passing.message is not None:
-            self._messages.appendleft(passing.message)
+        self._messages.appendleft(passing.message or passing.unparsed())
         self._unpark()
 
     def force_close(self) -> None:

@@ -282,8 +282,8 @@ def watch_fast_path(monkeypatch: pytest.MonkeyPatch, note: Callable[[FastPath, s
             note(self, message.path, False)
         return passing
 
-    def watched_known(self: FastPath, known: Any, data: bytes, start: int, client: Any) -> Any:
-        passing = begin_known(self, known, data, start, client)
+    def watched_known(self: FastPath, known: Any, *others: Any) -> Any:
+        passing = begin_known(self, known, *others)
         if passing is not None:
             note(self, known.target, True)
         return passing

@@ -28,8 +28,8 @@ READ = "/_mget"
 class Gathered:
     """Counts what comes past aiohttp's parser, in bytes and bodies."""
 
-    def __init__(self, size: int, begun: list[bytes]) -> None:
-        self._intake = Intake(size, begun)
+    def __init__(self, size: int, begun: list[bytes], skipped: int = 0) -> None:
+        self._intake = Intake(size, begun, skipped)
         Gathered.bodies += 1
 
     bodies = bytes = 0

@@ -22,9 +22,11 @@ pub struct Intake {
 
 #[pymethods]
 impl Intake {
-    /// Room for `size` bytes, the first of which are `begun`. Raises ValueError if these are more.
+    /// Room for `size` bytes, the first of which are `begun`, but for so many that are `skipped`. Raises ValueError if
+    /// these are more.
     #[new]
-    fn new(py: Python<'_>, size: usize, begun: Vec<PyBackedBytes>) -> PyResult<Self> {
+    #[pyo3(signature = (size, begun, skipped = 0))]
+    fn new(py: Python<'_>, size: usize, begun: Vec<PyBackedBytes>, skipped: usize) -> PyResult<Self> {
         let length = isize::try_from(size).map_err(|_| PyMemoryError::new_err("a body longer than the memory"))?;
         // SAFETY: a new object of `size` bytes, which are written before anybody sees them.
         let bytes = unsafe {
@@ -32,7 +34,8 @@ impl Intake {
                 .cast_into_unchecked::<PyBytes>()
         };
         let mut intake = Self { bytes: Some(bytes.unbind()), at: 0, size };
-        for piece in begun {
+        for (piece, skipped) in begun.iter().zip(std::iter::once(skipped).chain(std::iter::repeat(0))) {
+            let piece = piece.get(skipped..).unwrap_or_default();
             if piece.len() > intake.left() {
                 return Err(PyValueError::new_err("more has arrived than there is room for"));
             }

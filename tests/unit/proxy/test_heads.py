@@ -93,7 +93,6 @@ NOT_KEPT = {
     "chunks": b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
     "an upgrade": b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
     "expectation": b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n",
-    "compressed": b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\ncontent-encoding: gzip\r\n\r\n",
     "long": b"POST / HTTP/1.1\r\nHost: h\r\nX: %b\r\nContent-Length: 1\r\n\r\n" % (b"a" * 4096),
 }
 

@@ -1,0 +1,63 @@
+"""What is made of the head of a request once, and is so for every request with that head."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import hdrs
+from aiohttp.http import RawRequestMessage
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from proxy.bodies import declared_length
+from proxy.header_lines import request_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_NOTHING: frozenset[bytes] = frozenset()
+
+
+class Known:
+    """The head of a request that aiohttp's parser has read. `message`: as it gives it; `peer`: the client's address."""
+
+    __slots__ = ("_lines", "_message", "_peer", "encoded", "length", "method", "target")
+
+    def __init__(self, message: RawRequestMessage, peer: str | None) -> None:
+        self.method: str = message.method
+        self.target: str = message.path
+        self.encoded = hdrs.CONTENT_ENCODING in message.headers
+        """Whether its body is compressed."""
+        self.length = declared_length(message.raw_headers) or 0
+        """Of the body of the last request with this head, in bytes."""
+        self._message = message
+        self._peer = peer
+        self._lines: dict[frozenset[bytes], bytes] = {}
+
+    def lines(self, without: frozenset[bytes] = _NOTHING) -> bytes:
+        """What [`request_lines`] gives of it."""
+        lines = self._lines.get(without)
+        if lines is None:
+            lines = self._lines[without] = request_lines(self._message.raw_headers, self._peer, without)
+        return lines
+
+    def message(self, length: int) -> RawRequestMessage:
+        """The head with a body of so many bytes."""
+        if length != self.length:
+            self._message, self.length = _with_length(self._message, b"%d" % length), length
+        return self._message
+
+
+def plain(begun: Iterable[Any]) -> RawRequestMessage | None:
+    """The one request that has begun, if its head says nothing of the connection, and all of its body's length."""
+    match begun:
+        case [RawRequestMessage() as message]:
+            unplain = message.should_close or message.chunked or message.upgrade or hdrs.EXPECT in message.headers
+            return None if unplain else message
+    return None
+
+
+def _with_length(message: RawRequestMessage, length: bytes) -> RawRequestMessage:
+    headers = CIMultiDict(message.headers)
+    headers[hdrs.CONTENT_LENGTH] = length.decode()
+    raw = tuple((name, length if name.lower() == b"content-length" else value) for name, value in message.raw_headers)
+    return message._replace(headers=CIMultiDictProxy(headers), raw_headers=raw)
