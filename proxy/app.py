@@ -146,7 +146,10 @@ class Proxy:
         if parts.settings.elasticsearch_compat:
             call.extra.add(*media.PRODUCT)
             request[VENDOR_MEDIA] = media.vendor_media(request.headers.get(hdrs.ACCEPT, ""))
-        begun, started = _taken_over(request), parts.metrics.begin()
+        begun, started = None, parts.metrics.begin()
+        if isinstance(request.protocol, Connection):
+            call.known = request.protocol.known(request._message)
+            begun, request.protocol.begun = request.protocol.begun, None
         if begun is not None:
             call.surface, started = begun.surface, begun.started
         try:
@@ -184,15 +187,6 @@ class Proxy:
             raise _no_such_endpoint(call)
         await registry_guard.refuse_in_body(call)
         return await handler(call)
-
-
-def _taken_over(request: web.BaseRequest) -> Passing | None:
-    """What the fast path has begun of a request."""
-    client = request.protocol
-    if not isinstance(client, Connection):
-        return None
-    begun, client.begun = client.begun, None
-    return begun
 
 
 def _no_such_endpoint(call: Call) -> HeadraceError:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from proxy.fast_path import Passing
     from proxy.handlers.finals import Choices
     from proxy.index_resolver import IndexResolver
+    from proxy.known import Known
     from proxy.live_registry import LiveRegistry
     from proxy.metrics import Metrics
     from proxy.permissions import Permissions
@@ -87,6 +88,8 @@ class Call:
     """The handler's module, for the metrics."""
     audit: dict[str, str] | None = None
     """Facts for the audit log, where the request asks for a change."""
+    known: Known | None = None
+    """What is known of the request's head, where it is like one before on its connection."""
     held: int = 0
     """Bytes of the budget for bodies."""
     _continued: bool = False
@@ -121,7 +124,7 @@ class Call:
         """The header lines to send on where nothing of them changes."""
         if self.parts.settings.elasticsearch_compat:
             return header_lines.lines_of(self.headers)
-        return header_lines.request_lines(self.request.raw_headers, self.request.remote)
+        return self._lines_without(frozenset())
 
     async def body(self) -> bytes:
         """The whole body as it was sent, under the cap, once there is room for it.
@@ -346,7 +349,12 @@ class Call:
             if plain:
                 headers.popall(hdrs.ACCEPT_ENCODING, None)
             return header_lines.lines_of(headers)
-        return header_lines.request_lines(self.request.raw_headers, self.request.remote, _DROPPED[changed, plain])
+        return self._lines_without(_DROPPED[changed, plain])
+
+    def _lines_without(self, dropped: frozenset[bytes]) -> bytes:
+        if self.known is not None:
+            return self.known.lines(dropped)
+        return header_lines.request_lines(self.request.raw_headers, self.request.remote, dropped)
 
     def headers_for(self, body: Text, *, changed: bool) -> CIMultiDict[str]:
         """Headers that fit `body`; `changed`: it is not the one that came, nor compressed as it was."""
