@@ -31,9 +31,11 @@ def arrived(stream: aiohttp.StreamReader, most: int = sys.maxsize) -> bytes:
 
 def begin(stream: aiohttp.StreamReader, data: bytes, start: int) -> None:
     """Has a body begin at `start` in what has arrived, which is not copied."""
-    stream._buffer.append(data)
-    stream._buffer_offset = start
-    stream._size = stream.total_bytes = len(data) - start
+    # An empty piece would be taken for the body's end.
+    if start < len(data):
+        stream._buffer.append(data)
+        stream._buffer_offset = start
+        stream._size = stream.total_bytes = len(data) - start
 
 
 def pieces_here(stream: aiohttp.StreamReader) -> tuple[list[bytes], int]:
@@ -42,6 +44,7 @@ def pieces_here(stream: aiohttp.StreamReader) -> tuple[list[bytes], int]:
     stream._buffer_offset = 0
     while stream._buffer:
         pieces.append(stream._read_nowait_chunk(-1))
+    stream._size = 0
     return pieces, offset
 
 
