@@ -118,6 +118,16 @@ class Case:
     request: bytes
     weight: int
     contenders: list[str]
+    unlike: bool = False
+    """Whether each request has a header of its own, as clients that are traced send it."""
+
+    def sent(self, number: int) -> bytes:
+        """The request, as it is sent for the so many-th time."""
+        return (
+            self.request.replace(b"\r\n\r\n", b"\r\nX-Opaque-Id: %d\r\n\r\n" % number, 1)
+            if self.unlike
+            else self.request
+        )
 
 
 def http(method: str, target: str, body: bytes, kind: str = "application/json") -> bytes:
@@ -156,8 +166,8 @@ async def load(port: int, case: Case) -> None:
 
     async def worker() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
-        for _ in left:
-            writer.write(case.request)
+        for number in left:
+            writer.write(case.sent(number))
             head = await reader.readuntil(b"\r\n\r\n")
             status = int(head.split(b" ", 2)[1])
             lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
@@ -322,6 +332,13 @@ def table() -> list[Case]:
             http("POST", "/i/_search", query),
             4000,
             ["headrace+pipelines", "headrace"],
+        ),
+        Case(
+            "search, passed, each with a header of its own",
+            http("POST", "/i/_search", query),
+            4000,
+            ["headrace", "aiohttp", "envoy"],
+            unlike=True,
         ),
         Case("bulk of 1,000, passed", http("POST", "/_bulk", thousand, nd), 400, plain),
         Case("bulk of 19,000, passed", http("POST", "/_bulk", many, nd), 30, plain),

@@ -271,7 +271,6 @@ class Begun:
         except BaseException:
             self.close()
             raise
-        protocol.compares = False
         return _PooledExchange(message, payload, connection, self._sending, self._known)
 
     def listen(self, listener: Callable[[], None] | None) -> None:
@@ -289,7 +288,6 @@ class Begun:
         elif _has_length(message) and (body := arrived(payload)):
             whole = Whole(message.code, message.reason, message.raw_headers, body)
             protocol.learn(message)
-            protocol.compares = False
         else:
             return None
         protocol._buffer.popleft()

@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiohttp import hdrs
-from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from pipelines.errors import HeadraceError, RegistryError
@@ -22,6 +21,7 @@ from proxy.exchanges import CHUNK
 from proxy.handlers import registry_guard
 from proxy.handlers.call import UNCOUNTED
 from proxy.index_resolver import View
+from proxy.known import plain
 from proxy.protocol.target import Target
 
 if TYPE_CHECKING:
@@ -115,15 +115,7 @@ class FastPath:
         return length is not None and length <= UNCOUNTED
 
     def _fitting(self, message: Any) -> _Way | None:
-        if (
-            not isinstance(message, RawRequestMessage)
-            or message.should_close
-            or message.chunked
-            or message.upgrade
-            or hdrs.EXPECT in message.headers
-        ):
-            return None
-        return self._way(message.method, message.path)
+        return self._way(message.method, message.path) if plain(message) else None
 
     def _way(self, method: str, target: str) -> _Way | None:
         """What is known of a target as long as the registry is what it is; `None` for one that is not passed."""

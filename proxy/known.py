@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TypeGuard
 
 from aiohttp import hdrs
-from aiohttp.http import RawRequestMessage
+from aiohttp.http import HttpVersion11, RawRequestMessage
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.bodies import declared_length
 from proxy.header_lines import request_lines
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _NOTHING: frozenset[bytes] = frozenset()
 
@@ -47,13 +44,15 @@ class Known:
         return self._message
 
 
-def plain(begun: Iterable[Any]) -> RawRequestMessage | None:
-    """The one request that has begun, if its head says nothing of the connection, and all of its body's length."""
-    match begun:
-        case [RawRequestMessage() as message]:
-            unplain = message.should_close or message.chunked or message.upgrade or hdrs.EXPECT in message.headers
-            return None if unplain else message
-    return None
+def plain(message: object) -> TypeGuard[RawRequestMessage]:
+    """Whether a request says nothing of its connection but that it stays, and of its body no more than its length."""
+    return isinstance(message, RawRequestMessage) and not (
+        message.should_close
+        or message.chunked
+        or message.upgrade
+        or hdrs.EXPECT in message.headers
+        or message.version != HttpVersion11
+    )
 
 
 def _with_length(message: RawRequestMessage, length: bytes) -> RawRequestMessage:

@@ -132,7 +132,6 @@ class NodeProtocol(Sparing, Lender, ResponseHandler):
 
     def _whole(self, known: _Answered, body: bytes) -> None:
         self._drop_timeout()
-        self.compares = False
         whole: Any = Whole(known.status, known.reason, known.raw_headers, body, known.lines)
         self.feed_data((None, whole), 0)  # type: ignore[arg-type]
         if self.listener is not None:

@@ -123,9 +123,9 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
             if not in_body and self._head_timer is None:
                 self._head_timer = self._loop.call_later(self._head_seconds, self.force_close)
         self._place.fed(data, begun, over=self._last_body is None or self._last_body.is_eof())
-        if begun and self._fast is not None and self._place.left is not None and self._heads.learning:
-            message = plain(begun)
-            if message is not None:
+        if len(begun) == 1 and self._fast is not None and self._place.left is not None and self._heads.learning:
+            message = begun[0]
+            if plain(message):
                 self._heads.learn(self._place.head, message.raw_headers, Known(message, self.remote))
         if data and self._parked is not None and self._passing is None:
             self._go_on()
@@ -147,7 +147,7 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         """
         found = self._heads.find(data)
         # The parser knows how many requests may wait; one may without it.
-        if found is None or self._messages or self._close or self._force_close:
+        if found is None or self._messages:
             return False
         known, start, length = found
         missing = length - len(data) + start

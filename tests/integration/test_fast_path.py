@@ -65,6 +65,7 @@ NOT_TAKEN = {
     "head": b"HEAD /_cat/none HTTP/1.1\r\nHost: p\r\n\r\n",
     "close": get("/i/_search", b"Connection: close"),
     "old": b"GET /i/_search HTTP/1.0\r\nHost: p\r\n\r\n",
+    "old, kept": b"GET /i/_search HTTP/1.0\r\nHost: p\r\nConnection: keep-alive\r\n\r\n",
     "chunked": b"POST /i/_search HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
     "upgrade": get("/i/_search", b"Connection: upgrade", b"Upgrade: websocket"),
     "expect": post("/i/_search", b"{}", b"Expect: 100-continue"),

@@ -129,6 +129,8 @@ async def test_one_waits_for_a_request_that_its_handler_has(start: Callable[...,
     way, client = await ready(start)
     way.cluster.pause = 0.1
     way.cluster.answers |= {"/i/_close": [b"", answer(b"1")]}
+    # There are connections for both.
+    await asyncio.gather(client(post("/i/_close")), (await way.client())(post("/i/_close")))
     client.writer.write(post("/i/_close"))
     await asyncio.sleep(0.03)
     client.writer.write(post(SEARCH))
@@ -217,6 +219,19 @@ async def test_a_node_that_closes_is_not_asked_over_the_same_connection(start: C
         assert way.cluster.connections == before + 1
 
 
+async def test_a_node_is_late_by_the_pause_it_makes(start: Callable[..., Any]):
+    way, client = await ready(start, upstream_timeout="400ms")
+    whole = answer(b"abcdef")
+    way.cluster.answers[SEARCH] = [whole[:-4], *(whole[n : n + 1] for n in range(len(whole) - 4, len(whole)))]
+    way.cluster.pause = 0.2
+    assert (await client(post(SEARCH))).endswith(b"abcdef")
+    way.cluster.pause = 0.6
+    way.cluster.answers[SEARCH] = [whole[:-4], whole[-4:]]
+    assert (await client(post(SEARCH))).startswith(b"HTTP/1.1 504")
+    assert way.known == [SEARCH] * 2
+    assert await way.in_flight() == 0
+
+
 async def test_a_node_that_has_answered_is_not_late(start: Callable[..., Any]):
     way, client = await ready(start, upstream_timeout="200ms")
     before = way.cluster.connections
@@ -236,6 +251,29 @@ async def test_an_answer_that_is_longer_than_it_says_is_not_whole(start: Callabl
     before = way.cluster.connections
     assert (await client(post(SEARCH))).endswith(b"\r\n\r\n[]")
     assert way.cluster.connections == before + 1
+
+
+async def test_an_answer_in_pieces_that_is_longer_than_it_says(start: Callable[..., Any]):
+    way, client = await ready(start)
+    way.cluster.answers[SEARCH] = [answer(b"{1}")[:-2], b"1}HTTP/1.1 200"]
+    assert (await client(post(SEARCH))).endswith(b"\r\n\r\n{1}")
+    way.cluster.answers[SEARCH] = answer(b"[]")
+    before = way.cluster.connections
+    assert (await client(post(SEARCH))).endswith(b"\r\n\r\n[]")
+    assert way.cluster.connections == before + 1
+
+
+async def test_a_long_answer_is_streamed(start: Callable[..., Any]):
+    way, client = await ready(start)
+    way.cluster.pause = 0.6
+    whole = answer(b"a" * 2_000_000)
+    way.cluster.answers[SEARCH] = [whole[:1_000_000], whole[1_000_000:]]
+    client.writer.write(post(SEARCH))
+    async with asyncio.timeout(0.4):
+        await client.reader.readexactly(500_000)
+    async with asyncio.timeout(5):
+        await client.reader.readexactly(len(whole) - 500_000)
+    assert way.known == [SEARCH]
 
 
 async def test_an_answer_in_chunks(start: Callable[..., Any]):

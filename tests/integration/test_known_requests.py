@@ -78,10 +78,25 @@ async def test_a_length_does_not_outlive_its_request(start: Callable[..., Any], 
     assert taken == [0, 13, 0, 11]
 
 
+async def test_what_is_known_of_one_head_is_not_said_of_another(start: Callable[..., Any], taken: list[int]):
+    way, client = await ready(start)
+    for n in (1, 1, 2, 1, 3):
+        await client(post(READ, b"{}", b"X-A: %d" % n))
+        assert b"\r\nX-A: %d\r\n" % n in way.cluster.seen.pop()
+        await client(post(READ))
+        assert b"X-A" not in way.cluster.seen.pop()
+    assert len(taken) == 7
+
+
 async def test_requests_are_answered_in_their_order(start: Callable[..., Any], taken: list[int]):
     way, client = await ready(start)
     way.cluster.pause = 0.1
     way.cluster.answers[READ] = [b"", answer(b"1")]
+    # There are connections for all.
+    other = await way.client()
+    await asyncio.gather(client(post(READ)), other(post(READ)))
+    way.cluster.seen.clear()
+    taken.clear()
     client.writer.write(post(READ, b"[1]"))
     for body in (b"[22]", b"[333]", b"[4444]"):
         await asyncio.sleep(0.02)
