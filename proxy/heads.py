@@ -23,12 +23,16 @@ _KEPT = 8
 """So many heads are known of a connection."""
 _LONGEST = 4096
 """Bytes of the longest head that is kept."""
+_ROOM = 2 * _LONGEST
+"""Bytes of all heads that are kept of a connection."""
 _MISSES = 16
-"""After so many heads in a row that were like none before, no more are kept: the client writes each anew."""
+"""After so many heads in a row that were like none before, only one of so many is kept: the client writes each anew."""
 _DIGITS = 9
 """A length that is compared has at most so many."""
 _UNLIKE = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
 """Headers of messages that are always parsed."""
+IN_CHUNKS, IN_HEAD = -1, -2
+"""In place of the bytes to the end of a message, where they are not known."""
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 _NAME = b"\r\ncontent-length:"
 
@@ -78,22 +82,22 @@ class Heads(Generic[T]):
                 self._known.remove(known)
                 self._known.insert(0, known)
             return Found(meaning, start, length)
+        self._misses += 1
         return None
 
     @property
     def learning(self) -> bool:
-        """Whether more heads are kept."""
-        return self._misses < _MISSES
+        """Whether a head that was not found is worth to be kept."""
+        return self._misses <= _MISSES or not self._misses % _MISSES
 
     def learn(self, head: bytes, raw_headers: Headers, meaning: T) -> None:
         """Keeps a head that has been parsed, unless it has to be parsed each time.
 
         `head`: as it came, with the empty line behind it, as [`Place`] gives it.
         """
-        if not head or self.find(head) is not None:
+        if not head or len(head) > _LONGEST:
             return
-        self._misses += 1
-        if len(head) > _LONGEST:
+        if any(head.startswith(known.before) and head.endswith(known.after) for known in self._known):
             return
         names = [name.lower() for name, _ in raw_headers]
         if not _UNLIKE.isdisjoint(names):
@@ -109,20 +113,21 @@ class Heads(Generic[T]):
                 return
             before, after = head[:start], head[end:]
         self._known.insert(0, _Known(before, len(before), after, meaning))
-        del self._known[_KEPT:]
+        while len(self._known) > _KEPT or sum(known.size + len(known.after) for known in self._known) > _ROOM:
+            self._known.pop()
 
 
 class Place:
     """Where a parser is in what it has been fed.
 
-    `left`: the bytes that it still needs to the end of a message (0: it is between two messages), -1 in a body of
-    chunks, `None` once that is not beyond doubt. `head`: that of the last message, as it came; empty for one that was
-    not plain. `odd`: behind the last chunk of a body came more than its end. If that is a trailer, aiohttp's parser
-    takes it for a header of the next message, which therefore is not to be read by it. With `answers`, which nobody
-    sends unasked, also: anything came behind a message.
+    `left`: the bytes that it still needs to the end of a message (0: it is between two messages), [`IN_CHUNKS`],
+    [`IN_HEAD`], or `None` once that is not beyond doubt. `head`: that of the last message, as it came; empty for one
+    that was not plain. `odd`: behind the last chunk of a body came more than its end. If that is a trailer, aiohttp's
+    parser takes it for a header of the next message, which therefore is not to be read by it. With `answers`, which
+    nobody sends unasked, also: anything came behind a message.
     """
 
-    __slots__ = ("_answers", "_chunks", "_tail", "head", "left", "odd")
+    __slots__ = ("_answers", "_chunks", "_pieces", "_tail", "head", "left", "odd")
 
     def __init__(self, *, answers: bool = False) -> None:
         self._answers = answers
@@ -135,6 +140,7 @@ class Place:
         self.odd = False
         self._chunks = False
         self._tail = b""
+        self._pieces = b""
 
     def fed(self, data: bytes, begun: Sequence[Any] = (), *, over: bool = False) -> None:
         """The parser has been fed, whereupon these messages began; `over`: the last body has ended."""
@@ -145,14 +151,24 @@ class Place:
             self._look_for_chunks(data, begun, over=over)
         if left is None:
             return
-        if left == 0:
-            self.left = self._begun(data, begun[0]) if len(begun) == 1 else None
+        if left in (0, IN_HEAD):
+            self.left = self._at_head(self._pieces + data, begun)
         elif begun:
             self.left = None
         elif left > 0:
             self.left = self._still(left - len(data))
-        if self.left == -1 and over:
+        if self.left == IN_CHUNKS and over:
             self.left = None if self.odd else 0
+
+    def _at_head(self, data: bytes, begun: Sequence[Any]) -> int | None:
+        """What is left where `data` is all since the end of the last message."""
+        self._pieces = b""
+        if begun:
+            return self._begun(data, begun[0]) if len(begun) == 1 else None
+        if len(data) > _LONGEST:
+            return None
+        self._pieces = data
+        return IN_HEAD
 
     def _look_for_chunks(self, data: bytes, begun: Sequence[Any], *, over: bool) -> None:
         if self._chunks:
@@ -177,7 +193,7 @@ class Place:
             return None
         self.head = data[:end]
         if message.chunked:
-            return -1
+            return IN_CHUNKS
         length = declared_length(raw_headers)
         if length is None:
             if isinstance(message, RawResponseMessage):

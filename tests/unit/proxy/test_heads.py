@@ -12,7 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser, HttpResponseParser
 from aiohttp.streams import EMPTY_PAYLOAD
 
-from proxy.heads import Heads, Place
+from proxy.heads import IN_CHUNKS, IN_HEAD, Heads, Place
 
 POST = b"POST /i/_search HTTP/1.1\r\nHost: h\r\nContent-Length: %b\r\nAccept: */*\r\n\r\n"
 GET = b"GET /i/_doc/1 HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -131,12 +131,30 @@ def test_the_last_eight_are_known():
 
 
 def test_who_never_sends_the_same_head_is_not_listened_to_for_long():
-    heads = [GET.replace(b"/1 ", b"/%d " % n) for n in range(17)]
-    assert learned(*heads[:15]).learning
-    assert not learned(*heads[:16]).learning
-    known = learned(*heads[:15])
-    assert known.find(heads[14])
+    known, kept = learned(), []
+    for n in range(70):
+        head = GET.replace(b"/1 ", b"/%d " % n)
+        assert known.find(head) is None
+        if known.learning:
+            kept.append(n)
+            known.learn(head, ((b"Host", b"h"),), head)
+    assert kept == [*range(16), 31, 47, 63]
+    # Once there is one that was there before, all are again.
+    assert known.find(GET.replace(b"/1 ", b"/63 "))
+    assert known.find(GET.replace(b"/1 ", b"/70 ")) is None
     assert known.learning
+
+
+def test_heads_take_no_more_room_than_they_may():
+    heads = [b"GET /%d HTTP/1.1\r\nHost: h\r\nX: %b\r\n\r\n" % (n, b"a" * 2_500) for n in range(5)]
+    known = learned(*heads)
+    assert [n for n, head in enumerate(heads) if known.find(head)] == [2, 3, 4]
+
+
+def test_a_head_is_kept_once():
+    heads = [GET.replace(b"/1 ", b"/%d " % n) for n in range(7)]
+    known = learned(*heads, POST % b"1", POST % b"22", POST % b"1")
+    assert all(known.find(head) for head in heads)
 
 
 REQUESTS = [
@@ -225,8 +243,13 @@ def test_places():
         assert fed(*pieces).left == 0, pieces
     assert fed(post).left == 4
     assert fed(post + b"{", b"}").left == 2
-    # What cannot be told: two at once, and a head in pieces.
-    for pieces in ((GET + GET,), (GET[:9], GET[9:]), (post + b"{} \nGE", b"T"), (post, b"{} \nGE")):
+    # A head in pieces, too.
+    assert fed(GET[:9]).left == fed(GET, GET[:9], GET[9:20]).left == IN_HEAD
+    assert fed(GET[:9], GET[9:]).left == fed(GET[:9], GET[9:20], GET[20:], b"").left == 0
+    assert fed(post[:9], post[9:] + b"{}").left == 2
+    assert fed(b"GET / HTTP/1.1\r\nX: %b" % (b"a" * 4_090), b"aa").left is None
+    # What cannot be told: two at once.
+    for pieces in ((GET + GET,), (GET[:9], GET[9:] + GET), (post + b"{} \nGE", b"T"), (post, b"{} \nGE")):
         assert fed(*pieces).left is None, pieces
 
 
@@ -242,7 +265,7 @@ def test_places_in_answers():
 
 
 def test_places_in_chunks():
-    assert fed(CHUNKED).left == fed(CHUNKED, b"2\r\n{}\r\n").left == -1
+    assert fed(CHUNKED).left == fed(CHUNKED, b"2\r\n{}\r\n").left == IN_CHUNKS
     whole = CHUNKED + b"1\r\n\n\r\n" + END
     for cut in range(1, 9):
         place = fed(whole[:-cut], whole[-cut:], GET)
