@@ -97,8 +97,6 @@ class Heads(Generic[T]):
         """
         if not head or len(head) > _LONGEST:
             return
-        if any(head.startswith(known.before) and head.endswith(known.after) for known in self._known):
-            return
         names = [name.lower() for name, _ in raw_headers]
         if not _UNLIKE.isdisjoint(names):
             return
@@ -112,6 +110,8 @@ class Heads(Generic[T]):
             if names.count(b"content-length") > 1 or not digits.isdigit() or int(digits) != value:
                 return
             before, after = head[:start], head[end:]
+        if any(known.before == before and known.after == after for known in self._known):
+            return
         self._known.insert(0, _Known(before, len(before), after, meaning))
         while len(self._known) > _KEPT or sum(known.size + len(known.after) for known in self._known) > _ROOM:
             self._known.pop()
