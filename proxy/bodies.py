@@ -39,12 +39,13 @@ def begin(stream: aiohttp.StreamReader, data: bytes, start: int) -> None:
 
 
 def pieces_here(stream: aiohttp.StreamReader) -> tuple[list[bytes], int]:
-    """Takes what has arrived of a body, as it came, and where in the first piece it begins."""
-    pieces, offset = [], stream._buffer_offset
-    stream._buffer_offset = 0
-    while stream._buffer:
-        pieces.append(stream._read_nowait_chunk(-1))
-    stream._size = 0
+    """Takes what has arrived of a body, as it came, and where in the first piece it begins.
+
+    Reading goes on with who asks for more.
+    """
+    pieces, offset = list(stream._buffer), stream._buffer_offset
+    stream._buffer.clear()
+    stream._size = stream._buffer_offset = 0
     return pieces, offset
 
 

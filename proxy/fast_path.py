@@ -21,7 +21,7 @@ from proxy.exchanges import CHUNK
 from proxy.handlers import registry_guard
 from proxy.handlers.call import UNCOUNTED
 from proxy.index_resolver import View
-from proxy.known import plain
+from proxy.known import comparable
 from proxy.protocol.target import Target
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class FastPath:
         return length is not None and length <= UNCOUNTED
 
     def _fitting(self, message: Any) -> _Way | None:
-        return self._way(message.method, message.path) if plain(message) else None
+        return self._way(message.method, message.path) if comparable(message) else None
 
     def _way(self, method: str, target: str) -> _Way | None:
         """What is known of a target as long as the registry is what it is; `None` for one that is not passed."""

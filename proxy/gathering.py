@@ -17,7 +17,7 @@ from aiohttp.http import RawRequestMessage
 
 from pipelines import Intake
 from proxy.bodies import KNOWN, declared_length, pieces_here
-from proxy.splicing import Lender, file_numbers, plain
+from proxy.splicing import Lender, file_numbers
 
 if TYPE_CHECKING:
     from aiohttp.base_protocol import BaseProtocol
@@ -32,10 +32,13 @@ class _Numbers:
 
     def __init__(self) -> None:
         self.used = 0
+        self._most: int | None = None
 
     def take(self, transport: asyncio.Transport) -> int:
         """One more number of a transport's socket. Raises OSError where there can be no more."""
-        if self.used >= file_numbers():
+        if self._most is None:
+            self._most = file_numbers()
+        if self.used >= self._most:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         number = os.dup(transport.get_extra_info("socket").fileno())
         self.used += 1
@@ -52,7 +55,7 @@ _numbers = _Numbers()
 def possible(body: StreamReader) -> bool:
     """Whether the rest of a body can come that way: over a plain connection that can be lent."""
     client = body._protocol
-    return KNOWN and isinstance(client, Lender) and plain(client.transport)
+    return KNOWN and isinstance(client, Lender) and client.plain()
 
 
 def hold_back(client: BaseProtocol, message: object, body: StreamReader | None) -> None:
@@ -75,12 +78,14 @@ async def whole(body: StreamReader, length: int, seconds: float) -> bytes | list
     begun, offset = pieces_here(body)
     lender = body._protocol
     if length - body.total_bytes < _LEAST or body.exception() is not None or not isinstance(lender, Lender):
+        lender.resume_reading()
         return _cut(begun, offset)
     if lender.transport is None:
         raise ConnectionResetError("the sender is gone")
     try:
         number = _numbers.take(lender.transport)
     except OSError:
+        lender.resume_reading()
         return _cut(begun, offset)
     intake = Intake(length, begun, offset)
     lender.lend(body)

@@ -44,7 +44,7 @@ class Known:
         return self._message
 
 
-def plain(message: object) -> TypeGuard[RawRequestMessage]:
+def comparable(message: object) -> TypeGuard[RawRequestMessage]:
     """Whether a request says nothing of its connection but that it stays, and of its body no more than its length."""
     return isinstance(message, RawRequestMessage) and not (
         message.should_close

@@ -19,7 +19,7 @@ from pipelines.errors import HeadraceError, InvalidError
 from proxy import bodies, gathering
 from proxy.handlers.call import UNCOUNTED
 from proxy.heads import Heads, Place
-from proxy.known import Known, plain
+from proxy.known import Known, comparable
 from proxy.protocol.errors import error_body
 from proxy.protocols import Sparing
 from proxy.splicing import Lender
@@ -54,6 +54,7 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         "_parked",
         "_passing",
         "_place",
+        "_plain",
         "_taken",
         "_to_skip",
         "begun",
@@ -76,6 +77,7 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         self._place = Place()
         self._kept = b""
         self._body_left = 0
+        self._plain: bool | None = None
         self._taken: tuple[RawRequestMessage, Known] | None = None
         self.begun: Passing | None = None
         """What the fast path has begun of the request that is next."""
@@ -125,7 +127,7 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         self._place.fed(data, begun, over=self._last_body is None or self._last_body.is_eof())
         if len(begun) == 1 and self._fast is not None and self._place.left is not None and self._heads.learning:
             message = begun[0]
-            if plain(message):
+            if comparable(message):
                 self._heads.learn(self._place.head, message.raw_headers, Known(message, self.remote))
         if data and self._parked is not None and self._passing is None:
             self._go_on()
@@ -216,6 +218,12 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
             self._pause_transport_reading()
         else:
             super().pause_reading()
+
+    def plain(self) -> bool:
+        """See [`Lender.plain`]; a connection does not change in that."""
+        if self._plain is None:
+            self._plain = super().plain()
+        return self._plain and self.transport is not None and not self.transport.is_closing()
 
     def lend(self, body: StreamReader) -> None:
         """See [`Lender.lend`]."""

@@ -57,6 +57,10 @@ class Lender(BaseProtocol):
 
     __slots__ = ()
 
+    def plain(self) -> bool:
+        """Whether what its socket carries is what it reads and writes."""
+        return plain(self.transport)
+
     def lend(self, body: StreamReader) -> None:
         """Stops reading in the middle of a body of which all that has arrived has been taken."""
         raise NotImplementedError

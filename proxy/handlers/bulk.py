@@ -39,9 +39,11 @@ async def bulk(call: Call) -> web.StreamResponse:
     """Runs document pipelines over a bulk, forwards what is left, and puts the answer together."""
     snapshot, started = call.snapshot, time.monotonic()
     body = await untyped(call)
-    if PipelineType.DOCUMENT not in snapshot.types or (not call.speaks_json and not _concerned(call, snapshot)):
+    readable = call.speaks_json
+    if PipelineType.DOCUMENT not in snapshot.types or (not readable and not _concerned(call, snapshot)):
         return await (call.stream_on() if body is None else call.send_on(body, changed=True))
-    call.require_json()
+    if not readable:
+        call.require_json()
     if body is None:
         body = await call.text()
     parsed = parse(body, call.params.get("index"))

@@ -24,6 +24,7 @@ Group = tuple["Pipeline", list[int]]
 async def run(call: Call, snapshot: Snapshot, parsed: Bulk, groups: list[Group]) -> list[tuple[Slot, Execution]]:
     """Runs the chosen default pipelines, then the finals; a final pipeline cannot change a document's index."""
     runs: list[tuple[Slot, Execution]] = []
+    touched = False
     for pipeline, keys in groups:
         idle = _ruled_out(parsed, pipeline, keys)
         if idle is not None:
@@ -32,15 +33,17 @@ async def run(call: Call, snapshot: Snapshot, parsed: Bulk, groups: list[Group])
         make = partial(parsed.batch, keys)
         batch = make()
         if len(batch):
+            touched = True
             runs.append((DEFAULT, await call.parts.runner.run(pipeline, batch, make, then=parsed.absorb)))
     if FINAL in snapshot.bound:
         for pipeline, indexes in (await _finals(call, snapshot, parsed)).values():
             make = partial(parsed.batch_at, indexes)
             batch = make()
             if len(batch):
+                touched = True
                 absorb = partial(parsed.absorb, pinned=pipeline.definition.name)
                 runs.append((FINAL, await call.parts.runner.run(pipeline, batch, make, Place(final=True), absorb)))
-    if runs:
+    if touched:
         # A stage may have sent a document there, by whatever means the name.
         registry = call.parts.settings.registry_index
         spelt = {index for index in parsed.indexes(moved=True) if index and registry_guard.means(index, registry)}

@@ -169,7 +169,7 @@ async def test_without_file_numbers_a_body_goes_through_the_parser(
         if why == "the system has none":
             patched.setattr(os, "dup", no_more)
         else:
-            patched.setattr(gathering, "file_numbers", lambda: 0)
+            patched.setattr(gathering._numbers, "_most", 0)
         assert (await client(post(READ, body))).endswith(b"read")
         assert way.cluster.seen.pop().endswith(body)
     assert gathered.bodies == 0
