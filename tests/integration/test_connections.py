@@ -33,10 +33,12 @@ class Node:
         node = f"http://127.0.0.1:{self.cluster.port}"
         return await self._exchanges.begin(node, "GET" if body is None else "POST", target, b"", body, None)
 
-    async def exchange(self) -> None:
-        exchange = await self.begin()
-        assert await exchange.read() == b"ok"
-        exchange.release()
+    async def exchange(self, target: str = "/whole") -> None:
+        exchange = await self.begin(target)
+        try:
+            assert await exchange.read() == b"ok"
+        finally:
+            exchange.release()
 
     async def gone(self, count: int) -> None:
         async with asyncio.timeout(5):
@@ -60,7 +62,10 @@ async def test_one_connection_serves_one_exchange_after_the_other(node: Node):
     for _ in range(5):
         await node.exchange()
     assert node.cluster.connections == 1
+    # One whose answer is here has left its connection to the next.
     both = [await node.begin(), await node.begin()]
+    assert node.cluster.connections == 1
+    both += await asyncio.gather(node.begin(), node.begin())
     assert node.cluster.connections == 2
     for exchange in both:
         assert await exchange.read() == b"ok"
@@ -88,10 +93,12 @@ async def test_an_exchange_gives_its_connection_back_once(node: Node):
     await exchange.read()
     exchange.release()
     exchange.release()
-    both = [await node.begin(), await node.begin()]
-    assert node.cluster.connections == 2
-    for exchange in both:
-        exchange.release()
+    for _ in range(2):
+        both = await asyncio.gather(node.begin(), node.begin())
+        assert node.cluster.connections == 2
+        for exchange in both:
+            exchange.release()
+            exchange.release()
 
 
 async def test_an_exchange_that_is_not_whole_takes_its_connection_along(node: Node):
@@ -140,14 +147,16 @@ async def test_a_node_is_late_by_the_clock_of_the_exchange(node: Node):
     await asyncio.sleep(LATE * 1.5)
     await node.exchange()
     assert node.cluster.connections == 1
-    exchange, begun = await node.begin("/part"), asyncio.get_running_loop().time()
-    with pytest.raises(TimeoutError):
-        await exchange.read()
-    assert LATE * 0.9 < asyncio.get_running_loop().time() - begun < LATE * 5
-    exchange.release()
-    assert node.cluster.connections == 1
-    await node.exchange()
-    assert node.cluster.connections == 2
+    # By a head like one before, and by one that is new.
+    for n, lines in enumerate((b"", b"X-New: 1\r\n")):
+        node.cluster.answers["/part"] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n%b\r\nok" % lines
+        begun = asyncio.get_running_loop().time()
+        with pytest.raises(TimeoutError):
+            await node.exchange("/part")
+        assert LATE * 0.9 < asyncio.get_running_loop().time() - begun < LATE * 5
+        assert node.cluster.connections == n + 1
+        await node.exchange()
+        assert node.cluster.connections == n + 2
 
 
 async def test_a_node_that_says_nothing_is_late(node: Node):
