@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from proxy.known import Known
     from proxy.server import Connection
 
+_GATHERED = range(128 << 10, 768 << 10)
+"""Bodies of so many bytes that have not arrived whole are cheaper received into one piece of memory, by their handler,
+and sent at once, than moved past the process (docs/decisions/026-long-bodies-stay-in-the-kernel.md)."""
 _KNOWN = 1024
 """So many targets are remembered."""
 
@@ -83,7 +86,7 @@ class FastPath:
         if not payload.is_eof():
             # A long one goes past the process, as it comes.
             length = declared_length(message.raw_headers)
-            if length is None or length <= UNCOUNTED:
+            if length is None or length <= UNCOUNTED or length in _GATHERED:
                 return None
         way = self._fitting(message)
         if way is None or (way.word and length is not None):

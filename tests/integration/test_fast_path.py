@@ -35,7 +35,7 @@ SAME = {
     "encoded": post("/i/_search", b"\x1f\x8b\x08", b"Content-Encoding: gzip"),
     "a bare target": b"GET _cat/nodes HTTP/1.1\r\nHost: p\r\n\r\n",
     "an empty body": post("/i/_search", b""),
-    "a long body": post("/i/_search", b"{" + b" " * 400_000 + b"}", b"Content-Type: application/json"),
+    "a long body": post("/i/_search", b"{" + b" " * 900_000 + b"}", b"Content-Type: application/json"),
 }
 
 
