@@ -94,10 +94,12 @@ class NodeProtocol(Sparing, Lender, ResponseHandler):
             return
         before = len(self._buffer)
         super().data_received(data)
-        begun = [item[0] for item, _ in islice(self._buffer, before, None)] if len(self._buffer) > before else ()
-        self.place.fed(data, begun, over=self._payload is None or self._payload.is_eof())
-        if self.place.odd:
-            self.force_close()
+        # What an answer to `HEAD` says of its body does not come.
+        if not self.without_body:
+            begun = [item[0] for item, _ in islice(self._buffer, before, None)] if len(self._buffer) > before else ()
+            self.place.fed(data, begun, over=self._payload is None or self._payload.is_eof())
+            if self.place.odd:
+                self.force_close()
         if self.listener is not None and self._buffer:
             self.listener()
 

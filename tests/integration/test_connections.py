@@ -109,6 +109,22 @@ async def test_an_exchange_that_is_not_whole_takes_its_connection_along(node: No
     assert node.cluster.connections == 2
 
 
+async def test_answers_to_head_leave_their_connection_as_it_was(node: Node):
+    node.cluster.answers |= {
+        "/sized": b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n",
+        "/chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    }
+    url = f"http://127.0.0.1:{node.cluster.port}"
+    for target in ("/sized", "/sized", "/chunked", "/chunked", "/sized"):
+        exchange = await node._exchanges.begin(url, "HEAD", target, b"", None, None)
+        assert exchange.status == 200
+        assert await exchange.read() == b""
+        exchange.release()
+        for _ in range(2):
+            await node.exchange()
+    assert node.cluster.connections == 1
+
+
 async def test_a_connection_that_the_node_has_closed_is_not_used(node: Node):
     node.cluster.answers["/whole"] = answer(b"ok", "X-Cut: 1")
     await node.exchange()
