@@ -112,6 +112,9 @@ class Heads(Generic[T]):
             before, after = head[:start], head[end:]
         if any(known.before == before and known.after == after for known in self._known):
             return
+        if self._misses > _MISSES:
+            # None of them has come again, and each is looked at for every head.
+            self._known.clear()
         self._known.insert(0, _Known(before, len(before), after, meaning))
         while len(self._known) > _KEPT or sum(known.size + len(known.after) for known in self._known) > _ROOM:
             self._known.pop()
@@ -147,7 +150,7 @@ class Place:
         left = self.left
         if not data:
             return
-        if self._chunks or begun:
+        if self._chunks or len(begun) > 1 or (begun and getattr(begun[0], "chunked", False)):
             self._look_for_chunks(data, begun, over=over)
         if left is None:
             return
