@@ -146,7 +146,7 @@ class PooledExchanges:
     def _expect(self, protocol: NodeProtocol, method: str) -> None:
         """Prepares the protocol for an answer; a parser that fits, and has nothing left in it, is kept."""
         without_body = method == hdrs.METH_HEAD
-        if protocol.without_body is without_body and protocol._parser is not None and protocol.place.left == 0:
+        if protocol.without_body is without_body and protocol._parser is not None and protocol.parser_fits:
             return
         protocol.without_body = without_body
         protocol.place.reset()

@@ -25,8 +25,8 @@ _LONGEST = 4096
 """Bytes of the longest head that is kept."""
 _ROOM = 2 * _LONGEST
 """Bytes of all heads that are kept of a connection."""
-_MISSES = 16
-"""After so many heads in a row that were like none before, only one of so many is kept: the client writes each anew."""
+_MISSES = 32
+"""After so many heads in a row that were like none before, nobody looks any more: each is written anew."""
 _DIGITS = 9
 """A length that is compared has at most so many."""
 _UNLIKE = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
@@ -83,12 +83,14 @@ class Heads(Generic[T]):
                 self._known.insert(0, known)
             return Found(meaning, start, length)
         self._misses += 1
+        if not self.learning:
+            self._known.clear()
         return None
 
     @property
     def learning(self) -> bool:
-        """Whether a head that was not found is worth to be kept."""
-        return self._misses <= _MISSES or not self._misses % _MISSES
+        """Whether there is hope that heads come again."""
+        return self._misses < _MISSES
 
     def learn(self, head: bytes, raw_headers: Headers, meaning: T) -> None:
         """Keeps a head that has been parsed, unless it has to be parsed each time.
@@ -112,9 +114,6 @@ class Heads(Generic[T]):
             before, after = head[:start], head[end:]
         if any(known.before == before and known.after == after for known in self._known):
             return
-        if self._misses > _MISSES:
-            # None of them has come again, and each is looked at for every head.
-            self._known.clear()
         self._known.insert(0, _Known(before, len(before), after, meaning))
         while len(self._known) > _KEPT or sum(known.size + len(known.after) for known in self._known) > _ROOM:
             self._known.pop()
@@ -144,6 +143,10 @@ class Place:
         self._chunks = False
         self._tail = b""
         self._pieces = b""
+
+    def give_up(self) -> None:
+        """Nobody asks any more where it is, only whether something is odd."""
+        self.left = None
 
     def fed(self, data: bytes, begun: Sequence[Any] = (), *, over: bool = False) -> None:
         """The parser has been fed, whereupon these messages began; `over`: the last body has ended."""

@@ -107,6 +107,8 @@ class NodeProtocol(Sparing, Lender, ResponseHandler):
         """Takes what begins with a head like one before, and is to have no long body."""
         found = self._heads.find(data)
         if found is None:
+            if not self._heads.learning:
+                self.place.give_up()
             return False
         known, start, length = found
         here = len(data) - start
@@ -138,6 +140,11 @@ class NodeProtocol(Sparing, Lender, ResponseHandler):
         self.feed_data((None, whole), 0)  # type: ignore[arg-type]
         if self.listener is not None:
             self.listener()
+
+    @property
+    def parser_fits(self) -> bool:
+        """Whether its parser has nothing left in it, as far as that has to be known."""
+        return self.place.left == 0 or not self._heads.learning
 
     def learn(self, message: RawResponseMessage) -> None:
         """Remembers the head of an answer that has been parsed last."""

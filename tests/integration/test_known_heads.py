@@ -453,3 +453,24 @@ async def test_a_trailer_is_no_header_of_the_next_request(start: Callable[..., A
                     assert await client.reader.read() == b""
             assert all(b"X-Secret" not in request for request in way.cluster.seen)
             assert len(way.cluster.seen) == 1
+
+
+async def test_a_client_whose_heads_never_come_again(start: Callable[..., Any], compared: list[bool]):
+    way, client = await ready(start)
+    compared.clear()
+    connections = way.cluster.connections
+    for n in range(40):
+        way.cluster.answers[SEARCH] = answer(b"{}", f"X-Opaque-Id: {n}")
+        assert b"\r\nX-Opaque-Id: %d\r\n" % n in await client(post(SEARCH, b"{}", b"X-Opaque-Id: %d" % n))
+    # Nobody looks any more, on either side.
+    way.cluster.answers[SEARCH] = answer(b"{}")
+    for _ in range(3):
+        assert (await client(post(SEARCH))).endswith(b"{}")
+    assert way.known == []
+    assert len(way.taken) == 43
+    assert len(compared) < 40
+    assert way.cluster.connections == connections
+    other = await way.client()
+    await other(post(SEARCH))
+    await other(post(SEARCH))
+    assert way.known == [SEARCH]
