@@ -25,8 +25,10 @@ _LONGEST = 4096
 """Bytes of the longest head that is kept."""
 _ROOM = 2 * _LONGEST
 """Bytes of all heads that are kept of a connection."""
-_MISSES = 32
-"""After so many heads in a row that were like none before, nobody looks any more: each is written anew."""
+_AT_ONCE = 4
+"""Of heads in a row that were like none before, so many are kept, and then one of so many."""
+_MISSES = 16
+"""After so many of them nobody looks any more: each is written anew."""
 _DIGITS = 9
 """A length that is compared has at most so many."""
 _UNLIKE = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
@@ -83,14 +85,19 @@ class Heads(Generic[T]):
                 self._known.insert(0, known)
             return Found(meaning, start, length)
         self._misses += 1
-        if not self.learning:
+        if not self.hopeful:
             self._known.clear()
         return None
 
     @property
-    def learning(self) -> bool:
-        """Whether there is hope that heads come again."""
+    def hopeful(self) -> bool:
+        """Whether heads may still come again."""
         return self._misses < _MISSES
+
+    @property
+    def learning(self) -> bool:
+        """Whether the head that was not found is worth to be kept."""
+        return self.hopeful and (self._misses <= _AT_ONCE or not self._misses % _AT_ONCE)
 
     def learn(self, head: bytes, raw_headers: Headers, meaning: T) -> None:
         """Keeps a head that has been parsed, unless it has to be parsed each time.

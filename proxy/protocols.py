@@ -107,7 +107,7 @@ class NodeProtocol(Sparing, Lender, ResponseHandler):
         """Takes what begins with a head like one before, and is to have no long body."""
         found = self._heads.find(data)
         if found is None:
-            if not self._heads.learning:
+            if not self._heads.hopeful:
                 self.place.give_up()
             return False
         known, start, length = found
@@ -144,7 +144,7 @@ class NodeProtocol(Sparing, Lender, ResponseHandler):
     @property
     def parser_fits(self) -> bool:
         """Whether its parser has nothing left in it, as far as that has to be known."""
-        return self.place.left == 0 or not self._heads.learning
+        return self.place.left == 0 or not self._heads.hopeful
 
     def learn(self, message: RawResponseMessage) -> None:
         """Remembers the head of an answer that has been parsed last."""

@@ -148,7 +148,7 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         It is passed on, kept for its body, or handed to aiohttp's task.
         """
         found = self._heads.find(data)
-        if found is None and not self._heads.learning:
+        if found is None and not self._heads.hopeful:
             self._place.give_up()
         # The parser knows how many requests may wait; one may without it.
         if found is None or self._messages:

@@ -43,7 +43,7 @@ async def ready(start: Callable[..., Any], **settings: Any) -> tuple[Way, Client
     way = await start(**settings)
     way.cluster.answers |= {READ: answer(b"{}"), STREAMED: answer(b"{}"), "/i/_search": answer(b"{}")}
     client = await way.client()
-    for target in (READ, STREAMED, "/i/_search"):
+    for target in (READ, STREAMED, "/i/_search", "/i/_search"):
         await client(post(target))
     way.cluster.seen.clear()
     return way, client
