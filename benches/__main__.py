@@ -123,11 +123,9 @@ class Case:
 
     def sent(self, number: int) -> bytes:
         """The request, as it is sent for the so many-th time."""
-        return (
-            self.request.replace(b"\r\n\r\n", b"\r\nX-Opaque-Id: %d\r\n\r\n" % number, 1)
-            if self.unlike
-            else self.request
-        )
+        if not self.unlike:
+            return self.request
+        return self.request.replace(b"\r\n\r\n", b"\r\nX-Opaque-Id: %d\r\n\r\n" % number, 1)
 
 
 def http(method: str, target: str, body: bytes, kind: str = "application/json") -> bytes:

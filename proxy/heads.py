@@ -96,8 +96,9 @@ class Heads(Generic[T]):
 
     @property
     def learning(self) -> bool:
-        """Whether the head that was not found is worth to be kept."""
-        return self.hopeful and (self._misses <= _AT_ONCE or not self._misses % _AT_ONCE)
+        """Whether the last head was not found, and is worth to be kept."""
+        kept = self._misses <= _AT_ONCE or not self._misses % _AT_ONCE
+        return kept and 0 < self._misses < _MISSES
 
     def learn(self, head: bytes, raw_headers: Headers, meaning: T) -> None:
         """Keeps a head that has been parsed, unless it has to be parsed each time.

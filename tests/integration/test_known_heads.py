@@ -245,20 +245,12 @@ async def test_a_node_that_has_answered_is_not_late(start: Callable[..., Any]):
     assert way.cluster.connections == before
 
 
-async def test_an_answer_that_is_longer_than_it_says_is_not_whole(start: Callable[..., Any]):
+@pytest.mark.parametrize(
+    "sent", [answer(b"{1}") + b"HTTP/1.1 ", [answer(b"{1}")[:-2], b"1}HTTP/1.1 200"]], ids=["at once", "in pieces"]
+)
+async def test_what_a_node_sends_behind_its_answer_ends_its_connection(start: Callable[..., Any], sent: Any):
     way, client = await ready(start)
-    way.cluster.answers[SEARCH] = answer(b"{}") + b"HTTP/1.1 "
-    assert (await client(post(SEARCH))).endswith(b"\r\n\r\n{}")
-    way.cluster.answers[SEARCH] = answer(b"[]")
-    # Its connection is not used again.
-    before = way.cluster.connections
-    assert (await client(post(SEARCH))).endswith(b"\r\n\r\n[]")
-    assert way.cluster.connections == before + 1
-
-
-async def test_an_answer_in_pieces_that_is_longer_than_it_says(start: Callable[..., Any]):
-    way, client = await ready(start)
-    way.cluster.answers[SEARCH] = [answer(b"{1}")[:-2], b"1}HTTP/1.1 200"]
+    way.cluster.answers[SEARCH] = sent
     assert (await client(post(SEARCH))).endswith(b"\r\n\r\n{1}")
     way.cluster.answers[SEARCH] = answer(b"[]")
     before = way.cluster.connections
@@ -374,9 +366,7 @@ async def test_one_in_progress_is_answered_before_the_proxy_stops(start: Callabl
     client.writer.write(post(SEARCH))
     await asyncio.sleep(0.05)
     assert way.known
-    _, came = await asyncio.gather(way.proxy.stop(), client.answer())
-    assert came.endswith(b"f")
-    assert await client.reader.read() == b""
+    assert (await way.stop_before(client)).endswith(b"f")
 
 
 async def test_a_proxy_that_stops_does_not_wait_for_a_body(start: Callable[..., Any]):

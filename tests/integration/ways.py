@@ -59,6 +59,12 @@ class Way:
         """What arrived at the cluster, but for the port that it is called by."""
         return [request.replace(b":%d" % self.cluster.port, b"") for request in self.cluster.seen]
 
+    async def stop_before(self, client: Client) -> bytes:
+        """Stops the proxy while a client waits for an answer: what it gets, and nothing behind it."""
+        _, came = await asyncio.gather(self.proxy.stop(), client.answer())
+        assert await client.reader.read() == b""
+        return came
+
     async def in_flight(self) -> int:
         assert self.proxy._parts is not None
         return self.proxy._parts.metrics.counts().in_flight

@@ -163,6 +163,9 @@ def test_a_head_is_kept_once():
     heads = [GET.replace(b"/1 ", b"/%d " % n) for n in range(7)]
     known = learned(*heads, POST % b"1", POST % b"22", POST % b"1")
     assert all(known.find(head) for head in heads)
+    assert not known.learning
+    assert known.find(GET.replace(b"/1 ", b"/9 ")) is None
+    assert known.learning
 
 
 REQUESTS = [
