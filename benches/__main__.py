@@ -97,12 +97,13 @@ class Contender:
 
     def cpu(self) -> float:
         """CPU seconds of the process and all below it so far."""
-        return sum(_cpu_ns(pid) for pid in _tree(self.process.pid)) / 1e9
+        return sum(_cpu_ns(pid) for pid in tree(self.process.pid)) / 1e9
 
 
-def _tree(pid: int) -> list[int]:
+def tree(pid: int) -> list[int]:
+    """A process and all below it."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(each for child in children for each in _tree(int(child)))]
+    return [pid, *(each for child in children for each in tree(int(child)))]
 
 
 def _cpu_ns(pid: int) -> int:
