@@ -209,11 +209,20 @@ class Snapshot:
         """Types of which a pipeline is attached somewhere, default or final."""
         return frozenset(slot.kind for slot in self.bound)
 
+    @cached_property
+    def _asked_for(self) -> dict[tuple[PipelineType, str], Pipeline]:
+        return {}
+
     def active(self, kind: PipelineType, name: str) -> Pipeline | None:
         """The active version of a pipeline, if there is one of that name and type."""
-        known = key(kind, name)
-        version = self.records.active.get(known)
-        return None if version is None else self.compiled.get((known, version))
+        found = self._asked_for.get((kind, name))
+        if found is None:
+            known = key(kind, name)
+            version = self.records.active.get(known)
+            found = None if version is None else self.compiled.get((known, version))
+            if found is not None:
+                self._asked_for[kind, name] = found
+        return found
 
     def attached(self, kind: PipelineType, name: str) -> Pipeline:
         """The pipeline behind an association; one that is gone or cannot be read fails whatever it is attached to."""

@@ -10,7 +10,6 @@ does the same by the public API (docs/decisions/021-exchanges-without-a-session.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
@@ -437,8 +436,11 @@ def write(transport: asyncio.Transport, head: bytes, body: Text) -> None:
 def _let_go(body: Text) -> None:
     """Ends a view of a body that has left, and is not sent again: others can have its memory while the node works."""
     if isinstance(body, memoryview):
-        with suppress(BufferError):
+        try:
             body.release()
+        except BufferError:
+            # Somebody looks at it still.
+            return
 
 
 def _first(known: _Known, method: str, target: str, head: bytes, framing: bytes) -> bytes:

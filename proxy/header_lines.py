@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from pipelines.errors import UpstreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from aiohttp import web
 
@@ -77,7 +77,7 @@ def lines_back(
     """
     vendor = request.get(VENDOR_MEDIA)
     lines = _lines(raw, _NOT_SENT_BACK, vendor) if vendor else answer_lines(raw) if known is None else known
-    return lines + lines_of(extra) if extra else lines
+    return lines + _of_pairs_once(tuple(extra.items())) if extra else lines
 
 
 def answer_lines(raw: RawHeaders) -> bytes:
@@ -121,13 +121,21 @@ def _begins(name: bytes, dropped: frozenset[bytes]) -> bytes | None:
 
 def lines_of(headers: CIMultiDict[str]) -> bytes:
     """Header lines of headers; framing is not theirs to say. Raises ValueError for a line end in one."""
+    return _of_pairs(headers.items())
+
+
+def _of_pairs(headers: Iterable[tuple[str, str]]) -> bytes:
     lines = []
-    for name, value in headers.items():
+    for name, value in headers:
         if "\n" in value or "\r" in value or "\0" in value:
             raise ValueError(f"a line end in the header {name}")
         if name.lower() != "content-length":
             lines.append(f"{name}: {value}\r\n")
     return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+_of_pairs_once = lru_cache(maxsize=512)(_of_pairs)
+"""For headers of ours, which are the same again and again, and no secrets."""
 
 
 def _lines(raw: RawHeaders, dropped: frozenset[bytes], vendor: str = "") -> bytes:

@@ -47,7 +47,6 @@ async def bulk(call: Call) -> web.StreamResponse:
     if body is None:
         body = await call.text()
     parsed = parse(body, call.params.get("index"))
-    refuse_registry(call, parsed)
     plan = await _plan(call, snapshot, parsed)
     call.target = call.target.without(*_OURS, *(["pipeline"] if plan.url_name_is_ours else []))
     runs = await documents.run(call, snapshot, parsed, list(plan.groups.values()))
@@ -62,6 +61,7 @@ async def bulk(call: Call) -> web.StreamResponse:
     call.let_go()
     if not changed or (not runs and not parsed.counts()[2]):
         # The cluster's items are the answer.
+        del parsed
         return await call.send_on(outgoing, changed=changed or bool(call.encoding))
     return await _forward(call, parsed, outgoing, started)
 
@@ -90,19 +90,6 @@ def parse(body: bytes, index: str | None) -> Bulk:
     return parsed
 
 
-def refuse_registry(call: Call, parsed: Bulk) -> None:
-    """Fails the actions that name the registry index."""
-    registry = call.parts.settings.registry_index
-    for key, (index, _, _) in enumerate(parsed.targets()):
-        if index is not None and registry_guard.means(index, registry):
-            parsed.fail(
-                key,
-                403,
-                "security_exception",
-                f"the index [{registry}] is Headrace's own; use /_pipeline and /_udf",
-            )
-
-
 class _Plan:
     """Which targets run which pipeline."""
 
@@ -115,13 +102,18 @@ class _Plan:
 
 
 async def _plan(call: Call, snapshot: Snapshot, parsed: Bulk) -> _Plan:
-    plan = _Plan()
+    """Also fails the actions that name the registry index, or an empty pipeline."""
+    plan, registry = _Plan(), call.parts.settings.registry_index
     url_name = call.target.get("pipeline")
     from_url = choice.override(call, snapshot, PipelineType.DOCUMENT)
     if from_url is None and url_name is not None:
         from_url = choice.named(snapshot, PipelineType.DOCUMENT, url_name)
         plan.url_name_is_ours = from_url.ours
     for key, (index, item_name, writes) in enumerate(parsed.targets()):
+        if index is not None and registry_guard.means(index, registry):
+            why = f"the index [{registry}] is Headrace's own; use /_pipeline and /_udf"
+            parsed.fail(key, 403, "security_exception", why)
+            continue
         if not writes:
             continue
         try:

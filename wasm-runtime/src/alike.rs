@@ -47,6 +47,18 @@ impl<'b> Lines<'b> {
         Some(like)
     }
 
+    /// What is known of the line that `text` begins with, and the length of that line; `None` unless it and its line end are the
+    /// same as those of one before.
+    #[inline]
+    pub fn again(&mut self, text: &[u8]) -> Option<(usize, Like<'b>)> {
+        let [first, others @ ..] = &mut self.known[..] else { return None };
+        if !first.begins(text) {
+            let taken = others.iter_mut().find(|known| known.begins(text))?;
+            std::mem::swap(first, taken);
+        }
+        Some((first.line.len(), Like { action: first.action, id: None, routing: None }))
+    }
+
     /// Remembers a line that has been read: it says what `action` does, with these `texts`.
     pub fn remember(&mut self, line: &'b [u8], texts: Texts, action: usize) {
         self.known.truncate(REMEMBERED - 1);
@@ -55,6 +67,14 @@ impl<'b> Lines<'b> {
 }
 
 impl<'b> Known<'b> {
+    /// Whether a text begins with this line, as a line.
+    #[inline]
+    fn begins(&self, text: &[u8]) -> bool {
+        let behind = text.strip_prefix(self.line).and_then(<[u8]>::first);
+        // One that ends with a carriage return would lose it.
+        behind == Some(&b'\n') && self.line.last() != Some(&b'\r')
+    }
+
     fn like(&self, line: &'b [u8]) -> Option<Like<'b>> {
         let Self { line: known, texts: Texts { id, routing }, action } = self;
         let mut like = Like { action: *action, id: None, routing: None };

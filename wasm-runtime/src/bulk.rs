@@ -1,63 +1,36 @@
-//! `_bulk`: framing of the body, what each action is about, the body to forward and the answer to send.
+//! `_bulk`: what pipelines make of the documents of a body, the body to forward and the answer to send.
 //!
-//! Follows OpenSearch's `BulkRequestParser` (its texts, measured on 3.8.0). Lines that no stage touched are copied byte
-//! for byte; a body in which nothing changed is not copied at all.
+//! Lines that no stage touched are copied byte for byte; a body in which nothing changed is not copied at all.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use memchr::memchr;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-use crate::action::{Named, Op, Target, parse_action, part_of_update, writable_part};
-use crate::alike::Lines;
+use crate::action::{Op, Target, part_of_update, writable_part};
 use crate::batch::Batch;
 use crate::bulk_body::{self, Piece, joined};
 use crate::condition::Condition;
 use crate::document::{Doc, Kind, Meta, State, Text, on_one_line};
 use crate::error::{BulkError, Fault};
 use crate::fate::{Fate, Part};
+use crate::framing::{Action, Actions, Framed, Names, framed};
 use crate::{bulk_answer, made, ruled_out};
-
-#[derive(Debug)]
-pub struct Action {
-    pub op: Op,
-    /// The action line without its line end.
-    pub line: Range<usize>,
-    /// The source line without its line end; empty for `delete`.
-    pub source: Range<usize>,
-    pub id: Option<String>,
-    routing: Option<String>,
-    /// Whether it is written only in one version (`version`, `if_seq_no`), which several documents cannot share.
-    versioned: bool,
-    pub key: usize,
-    pub fate: Fate,
-}
-
-impl Action {
-    /// See [`Doc::lead`].
-    #[inline]
-    fn lead(&self) -> Range<u32> {
-        let Range { start, end } = self.line;
-        // Between them is one line end, and no carriage return.
-        let whole = matches!(self.op, Op::Index | Op::Create) && end + 1 == self.source.start;
-        match (u32::try_from(start), u32::try_from(end + 1)) {
-            (Ok(from), Ok(to)) if whole => from..to,
-            _ => 0..0,
-        }
-    }
-}
 
 /// A parsed `_bulk` body.
 #[pyclass(module = "pipelines._wasm")]
 pub struct Bulk {
     pub body: Arc<PyBackedBytes>,
-    pub actions: Vec<Action>,
+    pub actions: Actions,
     pub targets: Vec<Target>,
+    /// See [`Framed::documents`](crate::framing::Framed::documents).
+    pub documents: bool,
+    /// See [`Framed::spelt`](crate::framing::Framed::spelt).
+    pub spelt: Option<bool>,
     /// Per target: whether the `pipeline` in its action lines is ours and must not reach the cluster.
     pub strip: Vec<bool>,
     /// The indexes whose documents `batch_at` gave out; other documents of the same action stay as they are.
@@ -66,15 +39,6 @@ pub struct Bulk {
     of_target: Vec<Vec<usize>>,
     /// The texts that stages made, one behind the other: freed as one, and read in order. Shared with the body to forward.
     pub made: Arc<Vec<u8>>,
-}
-
-/// For more actions there is no room before they are there.
-const MOST_EXPECTED: usize = 1 << 14;
-
-fn line_at(body: &[u8], at: usize) -> (Range<usize>, usize) {
-    let end = memchr(b'\n', &body[at..]).map_or(body.len(), |n| at + n);
-    let text_end = if end > at && body[end - 1] == b'\r' { end - 1 } else { end };
-    (at..text_end, (end + 1).min(body.len()))
 }
 
 #[pymethods]
@@ -89,7 +53,7 @@ impl Bulk {
     }
 
     fn __len__(&self) -> usize {
-        self.actions.len()
+        self.actions.list.len()
     }
 
     /// The distinct targets: (index or None, the `pipeline` named by the action or None, whether documents are written).
@@ -122,8 +86,8 @@ impl Bulk {
     #[pyo3(signature = (*, moved = false))]
     fn indexes(&self, moved: bool) -> Vec<Option<&str>> {
         let (mut found, mut seen) = (Vec::new(), HashSet::new());
-        for action in &self.actions {
-            let elsewhere = matches!(action.fate, Fate::Written(_));
+        for (_, action, fate) in self.actions.with_fates() {
+            let elsewhere = matches!(fate, Fate::Written(_));
             if !(elsewhere || !moved && writable_part(&self.body, action.op, &action.source).is_some()) {
                 continue;
             }
@@ -132,7 +96,7 @@ impl Bulk {
                     found.push(index);
                 }
             };
-            match &action.fate {
+            match fate {
                 Fate::Untouched | Fate::Changed { .. } => note(self.targets[action.key].index.as_deref()),
                 Fate::Written(parts) => parts.iter().for_each(|part| note(part.meta.index.as_deref())),
                 Fate::Dropped | Fate::Failed(_) => {}
@@ -181,29 +145,29 @@ impl Bulk {
     fn fail(&mut self, key: usize, status: u16, kind: String, reason: &str) {
         if self.of_target.is_empty() {
             self.of_target.resize(self.targets.len(), Vec::new());
-            for (n, action) in self.actions.iter().enumerate() {
+            for (n, action) in self.actions.list.iter().enumerate() {
                 self.of_target[action.key].push(n);
             }
         }
         for n in self.of_target.get(key).into_iter().flatten() {
-            self.actions[*n].fate =
+            *self.actions.fate_mut(*n) =
                 Fate::failed(Fault { status, kind: kind.clone().into(), reason: reason.to_owned() });
         }
     }
 
     /// Fails every action whose document goes to `index` now.
     fn fail_at(&mut self, index: &str, status: u16, kind: String, reason: &str) {
-        for action in &mut self.actions {
-            let there = |place: &Option<Arc<str>>| place.as_deref() == Some(index);
-            let goes = match &action.fate {
-                Fate::Untouched | Fate::Changed { .. } => {
-                    self.targets[action.key].writes && there(&self.targets[action.key].index)
-                }
+        let there = |place: &Option<Arc<str>>| place.as_deref() == Some(index);
+        for n in 0..self.actions.list.len() {
+            let target = &self.targets[self.actions.list[n].key];
+            let goes = match self.actions.fate(n) {
+                Fate::Untouched | Fate::Changed { .. } => target.writes && there(&target.index),
                 Fate::Written(parts) => parts.iter().any(|part| there(&part.meta.index)),
                 Fate::Dropped | Fate::Failed(_) => false,
             };
             if goes {
-                action.fate = Fate::failed(Fault { status, kind: kind.clone().into(), reason: reason.to_owned() });
+                *self.actions.fate_mut(n) =
+                    Fate::failed(Fault { status, kind: kind.clone().into(), reason: reason.to_owned() });
             }
         }
     }
@@ -221,10 +185,11 @@ impl Bulk {
     #[allow(clippy::type_complexity)]
     fn outcome(&self, i: usize) -> PyResult<(&'static str, Option<(u16, String, String, String, String)>)> {
         let action = self.action(i)?;
-        Ok(match &action.fate {
+        Ok(match self.actions.fate(i) {
             Fate::Untouched | Fate::Changed { .. } => ("here", None),
             Fate::Written(parts) => {
-                let stays = parts.len() == 1 && self.targets[action.key].is_place(action, &parts[0].meta);
+                let stays =
+                    parts.len() == 1 && self.targets[action.key].is_place(self.actions.names(i), &parts[0].meta);
                 (if stays { "here" } else { "elsewhere" }, None)
             }
             Fate::Dropped => ("dropped", None),
@@ -234,7 +199,8 @@ impl Bulk {
 
     /// The new text of the one document of action `i`; `None` if it is the one that came in.
     fn document<'py>(&self, py: Python<'py>, i: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let made = match &self.action(i)?.fate {
+        self.action(i)?;
+        let made = match self.actions.fate(i) {
             Fate::Changed { text, .. } => Some(text.clone()),
             Fate::Written(parts) => parts.first().and_then(|part| part.text.clone()),
             _ => None,
@@ -245,21 +211,20 @@ impl Bulk {
     /// (forwarded, dropped, failed) actions.
     fn counts(&self) -> (usize, usize, usize) {
         let (mut dropped, mut failed) = (0, 0);
-        for action in &self.actions {
-            match action.fate {
+        for (_, _, fate) in self.actions.with_fates() {
+            match fate {
                 Fate::Dropped => dropped += 1,
                 Fate::Failed(_) => failed += 1,
                 Fate::Untouched | Fate::Changed { .. } | Fate::Written(_) => {}
             }
         }
-        (self.actions.len() - dropped - failed, dropped, failed)
+        (self.actions.list.len() - dropped - failed, dropped, failed)
     }
 
     /// The body to forward: `None` if it is the one that came in, empty if nothing is left to forward; a view of what stages made
     /// where that is all of it.
     fn render<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let changed = self.strip.iter().any(|s| *s) || self.actions.iter().any(|a| !matches!(a.fate, Fate::Untouched));
-        if !changed {
+        if self.actions.untouched() && !self.strip.contains(&true) {
             return Ok(None);
         }
         let pieces = py.detach(|| bulk_body::pieces(self));
@@ -309,77 +274,22 @@ fn kept(made: &mut Arc<Vec<u8>>, text: &Text, before: usize) -> Option<Range<usi
 
 impl Bulk {
     fn parse(body: PyBackedBytes, index: Option<&str>) -> Result<Self, String> {
-        let mut bulk = Self {
+        let Framed { actions, targets, documents, spelt } = framed(&body, index)?;
+        Ok(Self {
             body: Arc::new(body),
-            actions: Vec::new(),
-            targets: Vec::new(),
-            strip: Vec::new(),
+            strip: vec![false; targets.len()],
+            actions,
+            targets,
+            documents,
+            spelt,
             given_out: None,
             of_target: Vec::new(),
             made: Arc::default(),
-        };
-        let body = Arc::clone(&bulk.body);
-        let text: &[u8] = &body;
-        if !text.is_empty() && text.last() != Some(&b'\n') {
-            return Err("The bulk request must be terminated by a newline [\\n]".to_owned());
-        }
-        let index: Option<Arc<str>> = index.map(Arc::from);
-        let (mut keys, mut lines): (HashMap<Target, usize>, _) = (HashMap::new(), Lines::default());
-        let (mut at, mut number) = (0, 0);
-        while at < text.len() {
-            let (line, next) = line_at(text, at);
-            number += 1;
-            at = next;
-            if text[line.clone()].trim_ascii().is_empty() {
-                continue;
-            }
-            let mut read = None;
-            let (op, id, routing, versioned, place) = match lines.find(&text[line.clone()]) {
-                Some(like) => {
-                    let known = &bulk.actions[like.action];
-                    let own =
-                        |text: Option<&str>, same: &Option<String>| text.map(str::to_owned).or_else(|| same.clone());
-                    let (id, routing) = (own(like.id, &known.id), own(like.routing, &known.routing));
-                    (known.op, id, routing, known.versioned, Ok(known.key))
-                }
-                None => {
-                    let Named { op, target, id, routing, texts, versioned } =
-                        parse_action(&text[line.clone()], number, index.as_ref())?;
-                    let last = bulk.actions.last().map(|last| last.key);
-                    read = Some(texts);
-                    (op, id, routing, versioned, last.filter(|key| bulk.targets[*key] == target).ok_or(target))
-                }
-            };
-            let mut source = next..next;
-            if op != Op::Delete {
-                if next >= text.len() {
-                    // OpenSearch ends here without this action; there is no document to lose.
-                    break;
-                }
-                number += 1;
-                (source, at) = line_at(text, next);
-            }
-            let key = place.unwrap_or_else(|target| {
-                *keys.entry(target).or_insert_with_key(|target| {
-                    bulk.targets.push(target.clone());
-                    bulk.strip.push(false);
-                    bulk.targets.len() - 1
-                })
-            });
-            if let Some(texts) = read {
-                lines.remember(&text[line.clone()], texts, bulk.actions.len());
-            }
-            if bulk.actions.is_empty() {
-                // As many as there are if all are as long as this one.
-                bulk.actions.reserve((text.len() / at).min(MOST_EXPECTED));
-            }
-            bulk.actions.push(Action { op, line, source, id, routing, versioned, key, fate: Fate::Untouched });
-        }
-        Ok(bulk)
+        })
     }
 
     fn action(&self, i: usize) -> PyResult<&Action> {
-        self.actions.get(i).ok_or_else(|| PyIndexError::new_err(format!("no action {i}")))
+        self.actions.list.get(i).ok_or_else(|| PyIndexError::new_err(format!("no action {i}")))
     }
 
     /// Of each target, whether it is among these.
@@ -392,10 +302,14 @@ impl Bulk {
     }
 
     fn documents(&mut self, keys: &[usize]) -> Vec<Doc> {
-        let (mut docs, mut members) = (Vec::with_capacity(self.actions.len()), Vec::new());
+        let (mut docs, mut members) = (Vec::with_capacity(self.actions.list.len()), Vec::new());
         let wanted = self.wanted(keys);
-        for (slot, action) in self.actions.iter_mut().enumerate().filter(|(_, action)| wanted[action.key]) {
-            match &action.fate {
+        for slot in 0..self.actions.list.len() {
+            let action = &self.actions.list[slot];
+            if !wanted[action.key] {
+                continue;
+            }
+            match self.actions.fate(slot) {
                 Fate::Dropped | Fate::Failed(_) => {}
                 Fate::Written(parts) => {
                     let Some(range) = writable_part(&self.body, action.op, &action.source) else { continue };
@@ -406,7 +320,7 @@ impl Bulk {
                 }
                 Fate::Changed { text, .. } => {
                     let text = Text::Owned(self.made[text.clone()].to_vec());
-                    let meta = self.targets[action.key].meta(action);
+                    let meta = self.targets[action.key].meta(self.actions.names(slot));
                     docs.push(Doc { lead: action.lead(), ..Doc::new(text, meta, slot) });
                 }
                 Fate::Untouched => {
@@ -414,7 +328,7 @@ impl Bulk {
                         match part_of_update(&self.body, &action.source, &mut members) {
                             Ok(part) => part,
                             Err(why) => {
-                                action.fate = Fate::failed(why.fault(Kind::Document));
+                                *self.actions.fate_mut(slot) = Fate::failed(why.fault(Kind::Document));
                                 continue;
                             }
                         }
@@ -422,7 +336,7 @@ impl Bulk {
                         writable_part(&self.body, action.op, &action.source)
                     };
                     let Some(range) = range else { continue };
-                    let meta = self.targets[action.key].meta(action);
+                    let meta = self.targets[action.key].meta(self.actions.names(slot));
                     docs.push(Doc { lead: action.lead(), ..Doc::new(Text::Shared(range), meta, slot) });
                 }
             }
@@ -433,32 +347,38 @@ impl Bulk {
     /// [`Self::take_over`] for the plain case, which makes nothing but what is kept: one live document of a write that
     /// nothing has touched yet. False (and nothing happened) if it is another.
     fn take_over_one(&mut self, doc: &mut Doc, made: usize) -> bool {
-        let Some(action) = self.actions.get_mut(doc.slot) else { return false };
-        let plain =
-            matches!((&action.fate, action.op, &doc.state), (Fate::Untouched, Op::Index | Op::Create, State::Live));
+        let Some(action) = self.actions.list.get(doc.slot) else { return false };
+        let fate = self.actions.fate(doc.slot);
+        let plain = matches!((fate, action.op, &doc.state), (Fate::Untouched, Op::Index | Op::Create, State::Live));
         if !plain || self.given_out.is_some() {
             return false;
         }
         let framed = matches!(doc.text, Text::Made(_)) && !doc.lead.is_empty();
         let text = kept(&mut self.made, &doc.text, made);
-        let stays = self.targets[action.key].is_of(action, &doc.meta);
+        let stays = self.targets[action.key].is_of(self.actions.names(doc.slot), &doc.meta);
         match text {
             None if stays => {}
-            Some(text) if stays => action.fate = Fate::Changed { text, framed },
-            text => action.fate = Fate::Written(vec![Part { text, meta: std::mem::take(&mut doc.meta) }]),
+            Some(text) if stays => *self.actions.fate_mut(doc.slot) = Fate::Changed { text, framed },
+            text => {
+                *self.actions.fate_mut(doc.slot) =
+                    Fate::Written(vec![Part { text, meta: std::mem::take(&mut doc.meta) }])
+            }
         }
         true
     }
 
     /// What became of the documents of one action: they are written together or not at all.
     fn take_over(&mut self, group: &mut [Doc], pinned: Option<&str>, made: usize) {
-        let Some(action) = group.first().and_then(|doc| self.actions.get_mut(doc.slot)) else { return };
-        let before = self.targets[action.key].meta(action);
-        let came_from: Vec<Option<Arc<str>>> = match &action.fate {
+        let Some(slot) = group.first().map(|doc| doc.slot).filter(|slot| *slot < self.actions.list.len()) else {
+            return;
+        };
+        let Action { key, op, versioned, .. } = self.actions.list[slot];
+        let before = self.targets[key].meta(self.actions.names(slot));
+        let came_from: Vec<Option<Arc<str>>> = match self.actions.fate(slot) {
             Fate::Written(parts) => parts.iter().map(|p| p.meta.index.clone()).collect(),
             _ => vec![before.index.clone()],
         };
-        let mut parts = match (&action.fate, &self.given_out) {
+        let mut parts = match (self.actions.fate(slot), &self.given_out) {
             (Fate::Written(parts), Some(out)) => {
                 parts.iter().filter(|p| !out.contains(&p.meta.index)).cloned().collect()
             }
@@ -468,12 +388,12 @@ impl Bulk {
             match std::mem::replace(&mut doc.state, State::Dropped) {
                 State::Dropped | State::Finished => {}
                 State::Failed(failure) => {
-                    action.fate = Fate::Failed(failure);
+                    *self.actions.fate_mut(slot) = Fate::Failed(failure);
                     return;
                 }
                 State::Live if pinned.is_some() && !came_from.contains(&doc.meta.index) => {
                     let name = pinned.unwrap_or_default();
-                    action.fate = Fate::failed(Fault::new(
+                    *self.actions.fate_mut(slot) = Fate::failed(Fault::new(
                         400,
                         "illegal_state_exception",
                         format!("final pipeline [{name}] can't change the target index"),
@@ -487,36 +407,37 @@ impl Bulk {
             }
         }
         let moved = |part: &Part| part.meta.place() != before.place();
-        if parts.len() > 1 && (action.op == Op::Update || action.versioned) {
-            action.fate = Fate::failed(Fault::illegal(
+        if parts.len() > 1 && (op == Op::Update || versioned) {
+            *self.actions.fate_mut(slot) = Fate::failed(Fault::illegal(
                 "a document that is updated, or written with a version or a sequence number, cannot become several",
             ));
-        } else if action.op == Op::Update && parts.iter().any(moved) {
-            action.fate = Fate::failed(Fault::illegal("the metadata of an update cannot be changed"));
+        } else if op == Op::Update && parts.iter().any(moved) {
+            *self.actions.fate_mut(slot) = Fate::failed(Fault::illegal("the metadata of an update cannot be changed"));
         } else if parts.is_empty() {
-            action.fate = Fate::Dropped;
+            *self.actions.fate_mut(slot) = Fate::Dropped;
         } else if parts.len() == 1 && parts[0].text.is_none() && parts[0].meta == before {
-            action.fate = Fate::Untouched;
+            *self.actions.fate_mut(slot) = Fate::Untouched;
         } else {
-            action.fate = Fate::Written(parts);
+            *self.actions.fate_mut(slot) = Fate::Written(parts);
         }
     }
 }
 
 impl Target {
-    /// The metadata of the document that `action` writes here.
-    pub fn meta(&self, action: &Action) -> Meta {
-        Meta { index: self.index.clone(), id: action.id.clone(), routing: action.routing.clone(), ..Meta::default() }
+    /// The metadata of the document that an action with these names writes here.
+    pub fn meta(&self, names: &Names) -> Meta {
+        let Names { id, routing } = names.clone();
+        Meta { index: self.index.clone(), id, routing, ..Meta::default() }
     }
 
     /// Whether `meta` is still that of [`Self::meta`].
-    fn is_of(&self, action: &Action, meta: &Meta) -> bool {
-        self.is_place(action, meta) && meta.score == 0.0 && meta.ctx.is_none()
+    fn is_of(&self, names: &Names, meta: &Meta) -> bool {
+        self.is_place(names, meta) && meta.score == 0.0 && meta.ctx.is_none()
     }
 
-    /// Whether its document is still written where `action` says.
-    pub fn is_place(&self, action: &Action, meta: &Meta) -> bool {
-        self.index == meta.index && meta.id == action.id && meta.routing == action.routing
+    /// Whether its document is still written where the action with these names says.
+    pub fn is_place(&self, names: &Names, meta: &Meta) -> bool {
+        self.index == meta.index && meta.id == names.id && meta.routing == names.routing
     }
 }
 

@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use crate::action::Op;
-use crate::bulk::{Action, Bulk};
+use crate::bulk::Bulk;
 use crate::document::Failure;
 use crate::fate::Fate;
+use crate::framing::Action;
 use crate::{elements, json, outline};
 
 /// The cluster's answer behind its `took`, where that is all of it that the client is not to see as it is: each action was
@@ -14,7 +15,7 @@ pub fn all_but_took<'a>(bulk: &Bulk, answer: &'a [u8]) -> Option<&'a [u8]> {
     let behind = answer.strip_prefix(b"{\"took\":")?;
     let digits = behind.iter().take_while(|c| c.is_ascii_digit()).count();
     let rest = behind[digits..].strip_prefix(b",").map(|_| &behind[digits..])?;
-    bulk.actions.iter().all(|action| action.fate.forwarded() == 1).then_some(rest)
+    bulk.actions.each_forwarded().then_some(rest)
 }
 
 /// The answer for the client; see `Bulk.merge`.
@@ -25,13 +26,13 @@ pub fn merged(bulk: &Bulk, answer: Option<&[u8]>, took: u64) -> Result<Vec<u8>, 
     let text = answer.unwrap_or(b"{\"items\":[]}");
     let Read { items: theirs, errors, ingest } =
         items_last(text).or_else(|| anywhere(text)).ok_or("the cluster's bulk response has no items")?;
-    let forwarded: usize = bulk.actions.iter().map(|a| a.fate.forwarded()).sum();
+    let forwarded: usize = bulk.actions.with_fates().map(|(_, _, fate)| fate.forwarded()).sum();
     if theirs.len() != forwarded {
         return Err(format!("the cluster answered {} items for {forwarded} actions", theirs.len()));
     }
-    let failed = bulk.actions.iter().any(|a| matches!(a.fate, Fate::Failed(_)));
+    let failed = bulk.actions.with_fates().any(|(_, _, fate)| matches!(fate, Fate::Failed(_)));
     let errors = failed || errors;
-    let mut out = Vec::with_capacity(text.len() + bulk.actions.len() * 64);
+    let mut out = Vec::with_capacity(text.len() + bulk.actions.list.len() * 64);
     out.extend(format!("{{\"took\":{took}").bytes());
     if let Some(ingest) = ingest {
         out.extend_from_slice(b",\"ingest_took\":");
@@ -39,22 +40,23 @@ pub fn merged(bulk: &Bulk, answer: Option<&[u8]>, took: u64) -> Result<Vec<u8>, 
     }
     out.extend(format!(",\"errors\":{errors},\"items\":[").bytes());
     let mut theirs = theirs.into_iter().map(|range| &text[range]);
-    for (i, action) in bulk.actions.iter().enumerate() {
+    for (i, action, fate) in bulk.actions.with_fates() {
         if i > 0 {
             out.push(b',');
         }
         let index = bulk.targets[action.key].index.as_deref().unwrap_or("");
-        match &action.fate {
+        let id = bulk.actions.names(i).id.as_deref();
+        match fate {
             Fate::Untouched | Fate::Changed { .. } | Fate::Written(_) => {
-                if action.fate.forwarded() == 1 {
+                if fate.forwarded() == 1 {
                     out.extend_from_slice(theirs.next().unwrap_or_default());
                 } else {
-                    let mine: Vec<&[u8]> = theirs.by_ref().take(action.fate.forwarded()).collect();
+                    let mine: Vec<&[u8]> = theirs.by_ref().take(fate.forwarded()).collect();
                     out.extend_from_slice(&joined(&mine));
                 }
             }
-            Fate::Dropped => write_noop(action, index, &mut out),
-            Fate::Failed(failure) => write_failure(action, index, failure, &mut out),
+            Fate::Dropped => write_noop(action, index, id, &mut out),
+            Fate::Failed(failure) => write_failure(action, index, id, failure, &mut out),
         }
     }
     out.extend_from_slice(b"]}");
@@ -117,19 +119,19 @@ fn write_head(action: &Action, index: &str, out: &mut Vec<u8>) {
 }
 
 /// A dropped document, as OpenSearch's own ingest answers it.
-fn write_noop(action: &Action, index: &str, out: &mut Vec<u8>) {
+fn write_noop(action: &Action, index: &str, id: Option<&str>, out: &mut Vec<u8>) {
     write_head(action, index, out);
     out.extend_from_slice(b",\"_id\":");
-    json::write_quoted(action.id.as_deref().unwrap_or("auto-generated"), out);
+    json::write_quoted(id.unwrap_or("auto-generated"), out);
     // Measured on 3.8.0: -4 (MATCH_DELETED) for creates, -3 (MATCH_ANY) for the rest.
     out.extend_from_slice(if action.op == Op::Create { b",\"_version\":-4" } else { b",\"_version\":-3" });
     out.extend_from_slice(br#","result":"noop","_shards":{"total":0,"successful":0,"failed":0},"status":200}}"#);
 }
 
-fn write_failure(action: &Action, index: &str, failure: &Failure, out: &mut Vec<u8>) {
+fn write_failure(action: &Action, index: &str, id: Option<&str>, failure: &Failure, out: &mut Vec<u8>) {
     write_head(action, index, out);
     out.extend_from_slice(b",\"_id\":");
-    match &action.id {
+    match id {
         Some(id) => json::write_quoted(id, out),
         None => out.extend_from_slice(b"null"),
     }

@@ -9,9 +9,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::action::{Op, readdressed, without_pipeline, writable_part};
-use crate::bulk::{Action, Bulk};
+use crate::bulk::Bulk;
 use crate::document::Meta;
 use crate::fate::Fate;
+use crate::framing::Action;
 
 /// A part of the body to forward.
 pub enum Piece {
@@ -36,16 +37,16 @@ impl Piece {
 /// The body to forward, in pieces: one for what stands together in the body that came in.
 pub fn pieces(bulk: &Bulk) -> Vec<Piece> {
     let mut out = Pieces { bulk, list: Vec::new() };
-    for action in &bulk.actions {
-        match &action.fate {
+    for (n, action, fate) in bulk.actions.with_fates() {
+        match fate {
             Fate::Dropped | Fate::Failed(_) => {}
-            Fate::Untouched => out.lines(action, None, None),
+            Fate::Untouched => out.lines(n, action, None, None),
             Fate::Changed { text, framed: true } if !bulk.strip[action.key] => {
                 out.made(text.start - action.line.len() - 1..text.end + 1);
             }
-            Fate::Changed { text, .. } => out.lines(action, None, Some(text)),
+            Fate::Changed { text, .. } => out.lines(n, action, None, Some(text)),
             Fate::Written(parts) => {
-                parts.iter().for_each(|part| out.lines(action, Some(&part.meta), part.text.as_ref()));
+                parts.iter().for_each(|part| out.lines(n, action, Some(&part.meta), part.text.as_ref()));
             }
         }
     }
@@ -82,16 +83,16 @@ impl Pieces<'_> {
         }
     }
 
-    /// The lines of an action, with other metadata or another document (a part of `made`).
-    fn lines(&mut self, action: &Action, meta: Option<&Meta>, made: Option<&Range<usize>>) {
+    /// The lines of the `n`th action, with other metadata or another document (a part of `made`).
+    fn lines(&mut self, n: usize, action: &Action, meta: Option<&Meta>, made: Option<&Range<usize>>) {
         let Bulk { body, targets, strip, .. } = self.bulk;
-        let target = &targets[action.key];
-        let moved = meta.filter(|meta| !target.is_place(action, meta));
+        let (target, names) = (&targets[action.key], self.bulk.actions.names(n));
+        let moved = meta.filter(|meta| !target.is_place(names, meta));
         if strip[action.key] || moved.is_some() {
             let line = Cow::Borrowed(&body[action.line.clone()]);
             let line = if strip[action.key] { Cow::Owned(without_pipeline(&line)) } else { line };
             let line = match moved {
-                Some(meta) => readdressed(line, &target.meta(action), meta),
+                Some(meta) => readdressed(line, &target.meta(names), meta),
                 None => line,
             };
             self.list.push(Piece::New(line.into_owned()));

@@ -103,8 +103,8 @@ impl Condition {
     }
 
     /// [`Self::surely_not`] of each document in `text`, if each is [`crate::quick::like_object`].
-    pub fn without_trace(&self, text: &[u8]) -> bool {
-        self.quick.as_ref().is_some_and(|quick| quick.without_trace(text))
+    pub fn without_trace(&self, text: &[u8], spelt: Option<bool>) -> bool {
+        self.quick.as_ref().is_some_and(|quick| quick.without_trace(text, spelt))
     }
 
     /// Whether the condition is met.

@@ -1,6 +1,6 @@
 //! Headrace's engine behind `pipelines._wasm`: WebAssembly UDFs and every loop over documents.
 //!
-//! This file is the module table only. A batch's way: `bulk` (framing) → `batch` (documents and outcomes) → `lane` (a stage over
+//! This file is the module table only. A batch's way: `framing` → `bulk` → `batch` (documents and outcomes) → `lane` (a stage over
 //! a document) > `native` or `work` > `instance` > `contract` → `bulk_body`
 //! (the body to forward) → `bulk_answer` (the answer to send).
 
@@ -23,6 +23,7 @@ pub mod error;
 pub mod exact;
 pub mod fate;
 pub mod filter_path;
+pub mod framing;
 pub mod guest;
 pub mod hits;
 pub mod host;

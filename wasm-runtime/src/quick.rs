@@ -93,18 +93,19 @@ impl Quick {
     ///
     /// Only for a text that is [`like_object`].
     pub fn surely_not(&self, text: &[u8]) -> bool {
-        like_object(text) && self.without_trace(text)
+        like_object(text) && self.without_trace(text, None)
     }
 
-    /// [`Self::surely_not`] of each document in `text`, if each is [`like_object`].
-    pub fn without_trace(&self, text: &[u8]) -> bool {
+    /// [`Self::surely_not`] of each document in `text`, if each is [`like_object`]; `spelt`: whether one has a `\u`, if that is known.
+    pub fn without_trace(&self, text: &[u8], spelt: Option<bool>) -> bool {
         match self {
             Self::Has { trace, .. } | Self::Equal { absent: Some(false), negated: false, trace, .. } => {
                 let escapes = || memchr_iter(b'\\', text).any(|at| text.get(at + 1) == Some(&b'u'));
-                trace.as_ref().is_some_and(|trace| trace.find(text).is_none() && !escapes())
+                let absent = |word: &Finder<'_>| spelt != Some(true) && word.find(text).is_none();
+                trace.as_ref().is_some_and(|word| absent(word) && !spelt.unwrap_or_else(escapes))
             }
-            Self::All(parts) => parts.iter().any(|part| part.without_trace(text)),
-            Self::Any(parts) => parts.iter().all(|part| part.without_trace(text)),
+            Self::All(parts) => parts.iter().any(|part| part.without_trace(text, spelt)),
+            Self::Any(parts) => parts.iter().all(|part| part.without_trace(text, spelt)),
             Self::Equal { .. } | Self::Not(_) => false,
         }
     }
