@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from proxy.exchanges import Text
     from proxy.handlers.call import Call
 
-_OURS = ("document_pipeline",)
+_OURS = {False: ("document_pipeline",), True: ("document_pipeline", "pipeline")}
+"""Parameters that the cluster is not to see; by whether the URL's `pipeline` is ours."""
 
 
 class BulkRefusedError(HeadraceError):
@@ -48,7 +49,7 @@ async def bulk(call: Call) -> web.StreamResponse:
         body = await call.text()
     parsed = parse(body, call.params.get("index"))
     plan = await _plan(call, snapshot, parsed)
-    call.target = call.target.without(*_OURS, *(["pipeline"] if plan.url_name_is_ours else []))
+    call.target = call.target.without(*_OURS[plan.url_name_is_ours])
     runs = await documents.run(call, snapshot, parsed, list(plan.groups.values()))
     if runs:
         call.extra["X-Pipeline"] = choice.header(runs)

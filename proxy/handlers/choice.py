@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipelines import PipelineType
 from pipelines.association import NONE, SLOTS, Slot
@@ -27,8 +27,7 @@ OVERRIDES = {kind: f"{kind.value}_pipeline" for kind in PipelineType}
 """URL parameters that always mean ours: `document_pipeline`, `query_pipeline`, `result_pipeline`."""
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(NamedTuple):
     """A slot's pipeline. `ours`: the request's own name is one of ours and must not reach the cluster."""
 
     pipeline: Pipeline | None = None
