@@ -1,4 +1,4 @@
-"""What one call of a UDF costs, and what one parameter, one field read and one field written add: CPU in one thread.
+"""What one call of a UDF costs, and what a parameter, a field read or written, and a result add: CPU in one thread.
 
 Small documents go through `Batch.run_steps`, as through most pipelines, so that every figure is per document and
 includes what the engine does around the call: the check of the JSON, the deadline, the watch, the fuel, what became of
@@ -26,8 +26,9 @@ DOCUMENTS = 2000
 ROUNDS = 61
 BODY = b'{"index":{"_index":"i"}}\n{"n":1,"s":"abc"}\n' * DOCUMENTS
 WAT = """(module {imports} (memory (export "memory") 1) (data (i32.const 16) "nabc")
-  (func (export "filter") (param $ctx i64) (result i32) {body} (i32.const 1)))"""
-IDLE, CALL = "no call, but a built-in", "a call"
+  (func (export "filter") (param $ctx i64) (result i32) {body} (i32.const 1))
+  (func (export "five") (param $ctx i64) (result i64) (i64.const 5)))"""
+IDLE, CALL, RESULT = "no call, but a built-in", "a call", "and gives a result"
 JSON = """(module (memory (export "memory") 1) (func (export "alloc") (param i32) (result i32) (i32.const 1024))
   (func (export "process") (param i32 i32) (result i64) (i64.const 0)) {many})"""
 BATCH = '(func (export "process_batch") (param i32 i32) (result i64) (i64.const 0))'
@@ -54,15 +55,16 @@ def udf(imports: str, body: str) -> Udf:
     return compiled(WAT.format(imports=imports, body=body))
 
 
-def compiled(text: str) -> Udf:
+def compiled(text: str, entry: str | None = None) -> Udf:
     """The UDF, metered as every one is."""
     code = text.encode()
-    return Module(code, hashlib.sha256(code).hexdigest()).bind(b'{"n":5}', timeout_ms=100, memory=64 << 20)
+    module = Module(code, hashlib.sha256(code).hexdigest(), entry=entry)
+    return module.bind(b'{"n":5}', timeout_ms=100, memory=64 << 20)
 
 
-def step_of(of: Udf) -> Step:
+def step_of(of: Udf, target_field: str | None = None) -> Step:
     """The UDF as a stage."""
-    step = Step.udf("s", of)
+    step = Step.udf("s", of, target_field=target_field)
     if step is None:
         raise RuntimeError("the UDF takes many documents in a call, not one after the other")
     return step
@@ -93,6 +95,7 @@ def main() -> None:
     idle = Native("lowercase", "document", b'{"field":"absent","ignore_missing":true}')
     steps = {IDLE: Step.native("s", idle)}
     steps |= {name: step_of(udf(*parts)) for name, parts in CASES.items()}
+    steps[RESULT] = step_of(compiled(WAT.format(imports="", body=""), "five"), "n")
     stages = {name: compiled(JSON.format(many=many)) for name, many in STAGES.items()}
     rounds: dict[str, list[float]] = {name: [] for name in (*steps, *stages)}
     for n in range(ROUNDS):

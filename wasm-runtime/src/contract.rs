@@ -5,6 +5,7 @@ use crate::effect::Effect;
 use crate::error::Fault;
 use crate::host::Changed;
 use crate::instance::Output;
+use crate::number::Room;
 use crate::{json, outline, valid};
 
 /// Documents that one may become.
@@ -27,7 +28,7 @@ impl Contract {
         match output {
             Output::Keep(true) | Output::Json(None) => Ok(kept(changed)),
             Output::Keep(false) => self.filtered(),
-            Output::Number(number) => self.number(now(text, &changed), number.into_bytes()),
+            Output::Number(number) => self.number(text, changed, number.text(&mut Room::default())),
             Output::Json(Some(answer)) => self.answer(text, answer, changed),
         }
     }
@@ -37,7 +38,7 @@ impl Contract {
             valid::check(&answer).map_err(|e| Fault::result(format!("the UDF's answer is {}", e.0)))?;
         }
         let answer = trim(answer);
-        let text = now(text, &changed);
+        let (came, text) = (text, now(text, &changed));
         match answer[0] {
             b'n' | b't' => Ok(kept(changed)),
             b'f' => self.filtered(),
@@ -45,7 +46,7 @@ impl Contract {
             b'{' => Ok(Effect::Replaced(answer)),
             b'"' => self.string(text, answer),
             b'[' => self.list(&answer),
-            _ => self.number(text, answer),
+            _ => self.number(came, changed, &answer),
         }
     }
 
@@ -90,11 +91,15 @@ impl Contract {
         Err(Fault::result("the UDF answered a string that is not a JSON object"))
     }
 
-    fn number(&self, text: &[u8], number: Vec<u8>) -> Result<Effect, Fault> {
+    fn number(&self, text: &[u8], changed: Option<Changed>, number: &[u8]) -> Result<Effect, Fault> {
+        let now = now(text, &changed);
         match &self.target_field {
-            Some(field) => json::set(text, field, &number).map(Effect::Replaced).map_err(Fault::illegal),
-            None if self.kind == Kind::Hit => scored(text, &number),
-            None if self.trial => Ok(Effect::Finished(number)),
+            Some(field) if changed.is_none() => {
+                json::change(text, field, number).map(Effect::Edited).map_err(Fault::illegal)
+            }
+            Some(field) => json::set(now, field, number).map(Effect::Replaced).map_err(Fault::illegal),
+            None if self.kind == Kind::Hit => scored(now, number),
+            None if self.trial => Ok(Effect::Finished(number.to_vec())),
             None => Err(Fault::result("the UDF answered a number, but the stage has no [target_field] for it")),
         }
     }

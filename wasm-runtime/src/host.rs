@@ -12,6 +12,7 @@ use crate::document::Meta;
 use crate::guest::{Env, Guest, read, text_of};
 use crate::json::Edit;
 use crate::linear::Linear;
+use crate::number::{Number, Room};
 use crate::outline::Outline;
 use crate::wasi::Real;
 use crate::{json, valid};
@@ -312,12 +313,12 @@ fn set_field_string(mut env: Env<'_>, _c: i64, p: i32, l: i32, vp: i32, vl: i32)
 }
 
 fn set_field_i64(mut env: Env<'_>, _c: i64, p: i32, l: i32, value: i64) -> Result<i32, RuntimeError> {
-    put(&mut env, p, l, itoa::Buffer::new().format(value).as_bytes())
+    put(&mut env, p, l, Number::Integer(value).text(&mut Room::default()))
 }
 
 fn set_field_f64(mut env: Env<'_>, _c: i64, p: i32, l: i32, value: f64) -> Result<i32, RuntimeError> {
-    let Some(number) = serde_json::Number::from_f64(value) else { return Ok(0) };
-    put(&mut env, p, l, number.to_string().as_bytes())
+    let Some(number) = Number::real(value) else { return Ok(0) };
+    put(&mut env, p, l, number.text(&mut Room::default()))
 }
 
 fn set_field_bool(mut env: Env<'_>, _c: i64, p: i32, l: i32, value: i32) -> Result<i32, RuntimeError> {

@@ -15,6 +15,7 @@ use crate::interrupt::Interrupt;
 use crate::limits::{BOOT_FUEL, GROW_FAILED, Limits};
 use crate::linear::{self, Linear};
 use crate::meter;
+use crate::number::Number;
 use crate::snapshot::Snapshot;
 use crate::wasi::Real;
 use crate::watchdog::{Ended, Guard};
@@ -82,8 +83,8 @@ pub enum Output {
     Json(Option<Vec<u8>>),
     /// Field ABI, entry `filter`: keep or drop.
     Keep(bool),
-    /// Field ABI, any other entry: a number as JSON text.
-    Number(String),
+    /// Field ABI, any other entry.
+    Number(Number),
 }
 
 /// A call's result and its costs.
@@ -285,9 +286,9 @@ impl Sandbox {
                 if self.filter {
                     return Ok(Output::Keep(value != 0));
                 }
-                value.to_string()
+                Number::Integer(value.into())
             }
-            Entry::I64(f) => f.call(store, 0)?.to_string(),
+            Entry::I64(f) => Number::Integer(f.call(store, 0)?),
             Entry::F32(f) => finite(f64::from(f.call(store, 0)?))?,
             Entry::F64(f) => finite(f.call(store, 0)?)?,
         };
@@ -427,10 +428,8 @@ impl From<Fault> for Failure {
     }
 }
 
-fn finite(value: f64) -> Result<String, Fault> {
-    serde_json::Number::from_f64(value)
-        .map(|n| n.to_string())
-        .ok_or_else(|| Fault::result(format!("the UDF answered {value}, which JSON cannot hold")))
+fn finite(value: f64) -> Result<Number, Fault> {
+    Number::real(value).ok_or_else(|| Fault::result(format!("the UDF answered {value}, which JSON cannot hold")))
 }
 
 /// The address of one of our globals of 64 bits: the one that shows a mark set through the export.

@@ -44,6 +44,7 @@ mod meter;
 mod model;
 pub mod module;
 pub mod native;
+pub mod number;
 pub mod outline;
 pub mod places;
 pub mod quick;

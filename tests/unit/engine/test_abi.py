@@ -84,6 +84,57 @@ def test_a_number_goes_into_the_target_field():
     assert run(wat.answering("7"), target_field="m.n").document(0) == b'{"a":1,"keep":0.10,"m":{"n":7}}'
 
 
+@pytest.mark.parametrize(
+    ("result", "body", "text"),
+    [
+        ("i64", "(i64.const -9223372036854775808)", b"-9223372036854775808"),
+        ("f32", "(f32.const 0.5)", b"0.5"),
+        ("f64", "(f64.const 1)", b"1.0"),
+        ("f64", "(f64.const -1.7976931348623157e308)", b"-1.7976931348623157e+308"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("field", "document"), [("a", b'{"a":%b,"keep":0.10}'), ("m.n", b'{"a":1,"keep":0.10,"m":{"n":%b}}')]
+)
+def test_a_result_goes_into_the_target_field(result, body, text, field, document):
+    assert run(wat.field_udf(body, result=result), target_field=field).document(0) == document % text
+
+
+def test_a_result_of_32_bits_is_a_number_where_the_entry_is_not_filter():
+    code = wat.field_udf("(i32.const -3)").replace('export "filter"', 'export "rank"')
+    udf = compile_wat(code, entry="rank").bind(b"{}", timeout_ms=200, memory=16 << 20)
+    batch = Batch.of("document", INPUT)
+    batch.run_udf(udf, Deadline(5), abort=True, pipeline="p", stage="s", target_field="a")
+    assert batch.document(0) == b'{"a":-3,"keep":0.10}'
+
+
+@pytest.mark.parametrize("field", ["a", "keep", "b"])
+def test_a_result_goes_into_what_host_functions_made_of_the_document(field):
+    code = wat.field_udf(
+        "(drop (call $set (local.get $ctx) (i32.const 16) (i32.const 1) (i64.const 77))) (f64.const 0.5)",
+        imports='(import "env" "set_field_i64" (func $set (param i64 i32 i32 i64) (result i32)))',
+        data='(data (i32.const 16) "a")',
+        result="f64",
+    )
+    made = json.loads(run(code, target_field=field).document(0))
+    assert made == {"a": 77, "keep": 0.1, field: 0.5}
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "words"),
+    [
+        ("(f64.const nan)", "a", "JSON cannot hold"),
+        ("(f64.const -inf)", "a", "JSON cannot hold"),
+        ("(f64.const 1)", "a.b", "cannot set [b] with parent object"),
+        ("(f64.const 1)", None, "no [target_field]"),
+    ],
+)
+def test_a_result_that_has_no_place_fails_the_document(body, field, words):
+    state, failure = run(wat.field_udf(body, result="f64"), target_field=field).outcome(0)
+    assert state == "failed"
+    assert words in failure[2]
+
+
 def test_a_large_document_gets_a_larger_buffer():
     document = b'{"t":"' + b"x" * 3_000_000 + b'"}'
     assert run(wat.ECHO, document=document).document(0) == document
