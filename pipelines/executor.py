@@ -94,10 +94,11 @@ def attempt(pipeline: Pipeline, batch: Batch, deadline: Deadline, place: Place |
 def pass_by(pipeline: Pipeline, documents: int) -> Execution:
     """Counts a run over so many documents none of which meets any of the pipeline's `conditions`."""
     begun = time.monotonic_ns()
+    stats = pipeline.stats
     for stage in pipeline.stages:
-        _count_skips(pipeline, stage.label, documents)
+        stats.stage(stage.label).skip(documents)
     duration = time.monotonic_ns() - begun
-    pipeline.stats.passed(duration, documents)
+    stats.passed(duration, documents)
     return Execution(pipeline.label, duration_ns=duration)
 
 

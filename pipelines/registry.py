@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -33,7 +33,7 @@ from pipelines.stats import PipelineStats
 from pipelines.udf.manifest import Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Hashable, Iterable, Iterator, Mapping
 
     from pipelines.batch import Condition
     from pipelines.definition import UdfConfig
@@ -208,6 +208,11 @@ class Snapshot:
     def bound_types(self) -> frozenset[PipelineType]:
         """Types of which a pipeline is attached somewhere, default or final."""
         return frozenset(slot.kind for slot in self.bound)
+
+    @cached_property
+    def memo(self) -> dict[Hashable, Any]:
+        """What others have found out from this snapshot alone, to be asked for again; they see to it that it ends."""
+        return {}
 
     @cached_property
     def _asked_for(self) -> dict[tuple[PipelineType, str], Pipeline]:

@@ -7,6 +7,7 @@ request: the cluster's for what was forwarded, `noop` for what was dropped, an e
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipelines import Bulk, BulkError, PipelineType
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
     from pipelines.registry import Pipeline
     from proxy.exchanges import Text
     from proxy.handlers.call import Call
+    from proxy.protocol.target import Target
 
-_OURS = {False: ("document_pipeline",), True: ("document_pipeline", "pipeline")}
-"""Parameters that the cluster is not to see; by whether the URL's `pipeline` is ours."""
+_OURS: tuple[str, ...] = ("document_pipeline",)
+_FEW = 8
+"""More targets in one bulk are not remembered."""
+_REMEMBERED, _SHORT = 1024, 2048
+"""So many plans are, of so many characters."""
 
 
 class BulkRefusedError(HeadraceError):
@@ -49,7 +54,7 @@ async def bulk(call: Call) -> web.StreamResponse:
         body = await call.text()
     parsed = parse(body, call.params.get("index"))
     plan = await _plan(call, snapshot, parsed)
-    call.target = call.target.without(*_OURS[plan.url_name_is_ours])
+    call.target = plan.target
     runs = await documents.run(call, snapshot, parsed, list(plan.groups.values()))
     if runs:
         call.extra["X-Pipeline"] = choice.header(runs)
@@ -91,43 +96,69 @@ def parse(body: bytes, index: str | None) -> Bulk:
     return parsed
 
 
+@dataclass
 class _Plan:
-    """Which targets run which pipeline."""
+    """What is to become of the targets of a bulk, by position."""
 
-    def __init__(self) -> None:
-        self.groups: dict[str, tuple[Pipeline, list[int]]] = {}
-        self.url_name_is_ours = False
+    target: Target
+    """Where the bulk goes: without the parameters that are ours."""
+    groups: dict[str, documents.Group] = field(default_factory=dict)
+    stripped: list[int] = field(default_factory=list)
+    """Those whose actions name one of our pipelines."""
+    failed: list[tuple[int, int, str, str]] = field(default_factory=list)
+    """Those that must not be written: position, status, type and reason."""
+    lasting: bool = True
+    """Whether it follows from the registry and the request alone, not from what the cluster says of its indexes."""
 
     def add(self, pipeline: Pipeline, key: int) -> None:
         self.groups.setdefault(pipeline.label, (pipeline, []))[1].append(key)
 
 
 async def _plan(call: Call, snapshot: Snapshot, parsed: Bulk) -> _Plan:
-    """Also fails the actions that name the registry index, or an empty pipeline."""
-    plan, registry = _Plan(), call.parts.settings.registry_index
-    url_name = call.target.get("pipeline")
+    """The plan for a bulk, which is the same for the next one that says the same of its targets."""
+    targets = parsed.targets()
+    key = (_Plan, call.target.raw, *targets) if len(targets) <= _FEW else None
+    plan: _Plan | None = snapshot.memo.get(key)
+    if plan is None:
+        plan = await _planned(call, snapshot, targets)
+        if plan.lasting and key is not None and len(repr(key)) <= _SHORT:
+            if len(snapshot.memo) >= _REMEMBERED:
+                snapshot.memo.clear()
+            snapshot.memo[key] = plan
+    for position in plan.stripped:
+        parsed.strip_pipeline(position)
+    for failure in plan.failed:
+        parsed.fail(*failure)
+    return plan
+
+
+async def _planned(call: Call, snapshot: Snapshot, targets: list[tuple[str | None, str | None, bool]]) -> _Plan:
+    url_name, registry = call.target.get("pipeline"), call.parts.settings.registry_index
     from_url = choice.override(call, snapshot, PipelineType.DOCUMENT)
+    ours = _OURS
     if from_url is None and url_name is not None:
         from_url = choice.named(snapshot, PipelineType.DOCUMENT, url_name)
-        plan.url_name_is_ours = from_url.ours
-    for key, (index, item_name, writes) in enumerate(parsed.targets()):
+        ours += ("pipeline",) if from_url.ours else ()
+    plan = _Plan(call.target.without(*ours))
+    for key, (index, item_name, writes) in enumerate(targets):
         if index is not None and registry_guard.means(index, registry):
             why = f"the index [{registry}] is Headrace's own; use /_pipeline and /_udf"
-            parsed.fail(key, 403, "security_exception", why)
+            plan.failed.append((key, 403, "security_exception", why))
             continue
         if not writes:
             continue
         try:
             chosen = _from_item(snapshot, item_name)
         except InvalidError as error:
-            parsed.fail(key, error.status, error.type, error.reason)
+            plan.failed.append((key, error.status, error.type, error.reason))
             continue
         if chosen is not None and chosen.ours:
-            parsed.strip_pipeline(key)
+            plan.stripped.append(key)
         chosen = chosen or from_url
         if chosen is not None:
             pipeline = chosen.pipeline
         else:
+            plan.lasting = False
             pipeline = await choice.for_document(snapshot, call.parts.resolver, index)
         if pipeline is not None:
             plan.add(pipeline, key)

@@ -174,6 +174,54 @@ async def test_names_in_the_request(through: Http, direct: Http, name: str):
     assert "must not be empty" in await by("", pipeline="")
 
 
+async def test_the_same_bulk_again_has_the_same_plan_until_something_changes(
+    through: Http, direct: Http, settings, name: str
+):
+    async def define(value: str) -> None:
+        await through.pipeline(name, "document", native("s", "set", field="by", value=value))
+
+    await define("first")
+    lines = [
+        {"index": {"_index": name, "_id": "1"}}, {"a": 1},
+        {"index": {"_index": name, "_id": "2", "pipeline": "_none"}}, {"a": 1},
+        {"index": {"_index": name, "_id": "3", "pipeline": name}}, {"a": 1},
+        {"index": {"_index": name, "_id": "4", "pipeline": ""}}, {"a": 1},
+        {"index": {"_index": settings.registry_index, "pipeline": ""}}, {"a": 1},
+        {"delete": {"_index": name, "_id": "5"}},
+    ]  # fmt: skip
+
+    async def outcomes() -> Any:
+        answer = await through.bulk(*lines, target=f"/_bulk?pipeline={name}")
+        stored = [(await source(direct, name, id_)).get("by") for id_ in "123"]
+        return [item["status"] for entry in answer.json["items"] for item in entry.values()], stored
+
+    statuses, stored = await outcomes()
+    assert (statuses, stored) == ([201, 201, 201, 400, 403, 404], ["first", None, "first"])
+    for _ in range(3):
+        assert await outcomes() == ([200, 200, 200, 400, 403, 404], stored)
+    await define("second")
+    for _ in range(2):
+        assert await outcomes() == ([200, 200, 200, 400, 403, 404], ["second", None, "second"])
+
+
+async def test_the_same_bulk_again_goes_where_the_alias_leads_now(through: Http, direct: Http, name: str):
+    await through.pipeline(name, "document", SET)
+    await through.index(f"{name}-old")
+    await through.index(f"{name}-new", document=name)
+    await through.post("/_aliases", {"actions": [{"add": {"index": f"{name}-old", "alias": f"{name}-alias"}}]})
+    for _ in range(2):
+        await through.bulk({"index": {"_index": f"{name}-alias", "_id": "1"}}, {"a": 1})
+        assert await source(direct, f"{name}-old", "1") == {"a": 1}
+    moved = [
+        {"remove": {"index": f"{name}-old", "alias": f"{name}-alias"}},
+        {"add": {"index": f"{name}-new", "alias": f"{name}-alias"}},
+    ]
+    assert (await through.post("/_aliases", {"actions": moved})).status == 200
+    for _ in range(2):
+        await through.bulk({"index": {"_index": f"{name}-alias", "_id": "1"}}, {"a": 1})
+        assert await source(direct, f"{name}-new", "1") == {"a": 1, "env": "prod"}
+
+
 async def test_the_cluster_s_own_pipelines_run_after_ours(through: Http, direct: Http, name: str):
     await through.pipeline(name, "document", native("s", "set", field="x", value="ours"))
     processors = [{"set": {"field": "seen", "value": "{{x}}"}}]
