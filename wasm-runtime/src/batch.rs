@@ -166,7 +166,7 @@ impl Batch {
     fn fail_all(&mut self, status: u16, kind: String, reason: &str, pipeline: &str, stage: &str) {
         let terms = Terms { abort: true, pipeline, stage, processor: "", run: self.runs };
         for doc in self.docs.iter_mut().filter(|d| d.active()) {
-            doc.state = terms.failed(Fault { status, kind: kind.clone().into(), reason: reason.to_owned() });
+            doc.state = terms.failed(Fault::new(status, kind.clone(), reason));
         }
     }
 

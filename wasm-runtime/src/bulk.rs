@@ -150,8 +150,7 @@ impl Bulk {
             }
         }
         for n in self.of_target.get(key).into_iter().flatten() {
-            *self.actions.fate_mut(*n) =
-                Fate::failed(Fault { status, kind: kind.clone().into(), reason: reason.to_owned() });
+            *self.actions.fate_mut(*n) = Fate::failed(Fault::new(status, kind.clone(), reason));
         }
     }
 
@@ -166,8 +165,7 @@ impl Bulk {
                 Fate::Dropped | Fate::Failed(_) => false,
             };
             if goes {
-                *self.actions.fate_mut(n) =
-                    Fate::failed(Fault { status, kind: kind.clone().into(), reason: reason.to_owned() });
+                *self.actions.fate_mut(n) = Fate::failed(Fault::new(status, kind.clone(), reason));
             }
         }
     }

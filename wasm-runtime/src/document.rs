@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use memchr::memchr2;
 
-use crate::error::Fault;
+use crate::error::{Facts, Fault};
 use crate::json::{self, Edit};
 use crate::outline::{Member, Outline};
 use crate::scan::has_control;
@@ -115,7 +115,7 @@ pub struct Failure {
 impl Failure {
     /// (status, type, reason, pipeline, stage), as Python sees it.
     pub fn shown(&self) -> (u16, String, String, String, String) {
-        let Fault { status, kind, reason } = &self.fault;
+        let Facts { status, kind, reason } = &*self.fault;
         (*status, kind.to_string(), reason.clone(), self.pipeline.clone(), self.stage.clone())
     }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong with one document in one stage, and the only place that maps wasmer's traps.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 
 use pyo3::exceptions::PyException;
 use wasmer::RuntimeError;
@@ -23,16 +24,36 @@ pyo3::create_exception!(
 ///
 /// A document's own fault is 400; what a retry may cure (deadline, memory limit) is 429, never a 5xx,
 /// because clients retry exactly the items with 429 (design: wire.md).
+///
+/// One word: what may be one is handed from frame to frame for every document, and hardly ever is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct Fault(Box<Facts>);
+
+/// What a fault says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
     pub status: u16,
     pub kind: Cow<'static, str>,
     pub reason: String,
 }
 
+impl Deref for Fault {
+    type Target = Facts;
+
+    fn deref(&self) -> &Facts {
+        &self.0
+    }
+}
+
 impl Fault {
-    pub fn new(status: u16, kind: &'static str, reason: impl Into<String>) -> Self {
-        Self { status, kind: Cow::Borrowed(kind), reason: reason.into() }
+    pub fn new(status: u16, kind: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Self {
+        Self(Box::new(Facts { status, kind: kind.into(), reason: reason.into() }))
+    }
+
+    /// The same for another reason.
+    pub fn because(mut self, reason: String) -> Self {
+        self.0.reason = reason;
+        self
     }
 
     /// An option or a field that a built-in cannot work with, in OpenSearch's own type.

@@ -59,10 +59,8 @@ impl Sandbox {
             let fault = self.blame(&error, Ended::No);
             let said: Vec<String> =
                 std::mem::take(&mut self.env.as_mut(&mut self.store).log).into_iter().map(|(_, line)| line).collect();
-            return Err(Fault {
-                reason: format!("the interpreter does not start: {} {}", fault.reason, said.join(" ")),
-                ..fault
-            });
+            let reason = format!("the interpreter does not start: {} {}", fault.reason, said.join(" "));
+            return Err(fault.because(reason));
         }
         Ok(())
     }

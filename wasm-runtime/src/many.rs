@@ -54,7 +54,8 @@ impl Sandbox {
             Ended::Cancelled => Fault::cancelled(),
             Ended::Call | Ended::No => self.timeout_fault(),
         };
-        Fault { reason: format!("{}{place}", fault.reason), ..fault }
+        let reason = format!("{}{place}", fault.reason);
+        fault.because(reason)
     }
 
     /// Documents through `process_batch`.

@@ -381,7 +381,7 @@ impl Udf {
                 self.inner.give_back(sandbox);
                 Ok(())
             }
-            Err(fault) => Err(ModuleError::new_err(fault.reason)),
+            Err(fault) => Err(ModuleError::new_err(fault.reason.clone())),
         }
     }
 }
