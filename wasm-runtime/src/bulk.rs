@@ -150,7 +150,7 @@ impl Bulk {
             }
         }
         for n in self.of_target.get(key).into_iter().flatten() {
-            *self.actions.fate_mut(*n) = Fate::failed(Fault::new(status, kind.clone(), reason));
+            self.actions.set_fate(*n, Fate::failed(Fault::new(status, kind.clone(), reason)));
         }
     }
 
@@ -165,7 +165,7 @@ impl Bulk {
                 Fate::Dropped | Fate::Failed(_) => false,
             };
             if goes {
-                *self.actions.fate_mut(n) = Fate::failed(Fault::new(status, kind.clone(), reason));
+                self.actions.set_fate(n, Fate::failed(Fault::new(status, kind.clone(), reason)));
             }
         }
     }
@@ -326,7 +326,7 @@ impl Bulk {
                         match part_of_update(&self.body, &action.source, &mut members) {
                             Ok(part) => part,
                             Err(why) => {
-                                *self.actions.fate_mut(slot) = Fate::failed(why.fault(Kind::Document));
+                                self.actions.set_fate(slot, Fate::failed(why.fault(Kind::Document)));
                                 continue;
                             }
                         }
@@ -356,10 +356,9 @@ impl Bulk {
         let stays = self.targets[action.key].is_of(self.actions.names(doc.slot), &doc.meta);
         match text {
             None if stays => {}
-            Some(text) if stays => *self.actions.fate_mut(doc.slot) = Fate::Changed { text, framed },
+            Some(text) if stays => self.actions.set_fate(doc.slot, Fate::Changed { text, framed }),
             text => {
-                *self.actions.fate_mut(doc.slot) =
-                    Fate::Written(vec![Part { text, meta: std::mem::take(&mut doc.meta) }])
+                self.actions.set_fate(doc.slot, Fate::Written(vec![Part { text, meta: std::mem::take(&mut doc.meta) }]))
             }
         }
         true
@@ -386,16 +385,19 @@ impl Bulk {
             match std::mem::replace(&mut doc.state, State::Dropped) {
                 State::Dropped | State::Finished => {}
                 State::Failed(failure) => {
-                    *self.actions.fate_mut(slot) = Fate::Failed(failure);
+                    self.actions.set_fate(slot, Fate::Failed(failure));
                     return;
                 }
                 State::Live if pinned.is_some() && !came_from.contains(&doc.meta.index) => {
                     let name = pinned.unwrap_or_default();
-                    *self.actions.fate_mut(slot) = Fate::failed(Fault::new(
-                        400,
-                        "illegal_state_exception",
-                        format!("final pipeline [{name}] can't change the target index"),
-                    ));
+                    self.actions.set_fate(
+                        slot,
+                        Fate::failed(Fault::new(
+                            400,
+                            "illegal_state_exception",
+                            format!("final pipeline [{name}] can't change the target index"),
+                        )),
+                    );
                     return;
                 }
                 State::Live => {
@@ -406,17 +408,20 @@ impl Bulk {
         }
         let moved = |part: &Part| part.meta.place() != before.place();
         if parts.len() > 1 && (op == Op::Update || versioned) {
-            *self.actions.fate_mut(slot) = Fate::failed(Fault::illegal(
-                "a document that is updated, or written with a version or a sequence number, cannot become several",
-            ));
+            self.actions.set_fate(
+                slot,
+                Fate::failed(Fault::illegal(
+                    "a document that is updated, or written with a version or a sequence number, cannot become several",
+                )),
+            );
         } else if op == Op::Update && parts.iter().any(moved) {
-            *self.actions.fate_mut(slot) = Fate::failed(Fault::illegal("the metadata of an update cannot be changed"));
+            self.actions.set_fate(slot, Fate::failed(Fault::illegal("the metadata of an update cannot be changed")));
         } else if parts.is_empty() {
-            *self.actions.fate_mut(slot) = Fate::Dropped;
+            self.actions.set_fate(slot, Fate::Dropped);
         } else if parts.len() == 1 && parts[0].text.is_none() && parts[0].meta == before {
-            *self.actions.fate_mut(slot) = Fate::Untouched;
+            self.actions.set_fate(slot, Fate::Untouched);
         } else {
-            *self.actions.fate_mut(slot) = Fate::Written(parts);
+            self.actions.set_fate(slot, Fate::Written(parts));
         }
     }
 }

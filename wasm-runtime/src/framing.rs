@@ -66,7 +66,7 @@ pub struct Actions {
     pub list: Vec<Action>,
     /// Of each action up to the last one that has any.
     names: Vec<Names>,
-    /// Of each action, or none as long as all are untouched.
+    /// Of each action up to the last one that is not untouched.
     fates: Vec<Fate>,
 }
 
@@ -79,12 +79,17 @@ impl Actions {
         self.fates.get(n).unwrap_or(&UNTOUCHED)
     }
 
-    /// The fate of an action that is there, to be changed.
-    pub fn fate_mut(&mut self, n: usize) -> &mut Fate {
-        if self.fates.is_empty() {
-            self.fates.resize_with(self.list.len(), || Fate::Untouched);
+    /// What becomes of an action that is there.
+    #[inline(always)]
+    pub fn set_fate(&mut self, n: usize, fate: Fate) {
+        if n < self.fates.len() {
+            self.fates[n] = fate;
+            return;
         }
-        &mut self.fates[n]
+        // Mostly of one action after the other, each of which is written where it stays.
+        self.fates.reserve(self.list.len() - self.fates.len());
+        self.fates.resize_with(n, || Fate::Untouched);
+        self.fates.push(fate);
     }
 
     /// Whether nothing has happened to any of them.
@@ -344,10 +349,10 @@ mod tests {
     fn fates_are_there_once_one_is_told() {
         let mut actions = framed(b"{\"delete\":{}}\n{\"delete\":{}}\n", None).unwrap().actions;
         assert!(actions.untouched() && actions.each_forwarded() && matches!(actions.fate(1), Fate::Untouched));
-        *actions.fate_mut(1) = Fate::Dropped;
+        actions.set_fate(1, Fate::Dropped);
         assert!(!actions.untouched() && !actions.each_forwarded());
         assert!(matches!((actions.fate(0), actions.fate(1)), (Fate::Untouched, Fate::Dropped)));
-        *actions.fate_mut(1) = Fate::Changed { text: 0..0, framed: false };
+        actions.set_fate(1, Fate::Changed { text: 0..0, framed: false });
         assert!(!actions.untouched() && actions.each_forwarded());
     }
 }

@@ -102,6 +102,12 @@ impl Host {
         self.meta = std::ptr::null();
     }
 
+    /// Whether [`Self::changes`] has anything.
+    #[inline(always)]
+    pub fn has_changes(&self) -> bool {
+        self.changed.is_some() || self.ctx.is_some()
+    }
+
     /// Takes what the guest did to the document, and the document's context if it changed that.
     #[inline(always)]
     pub fn changes(&mut self) -> (Option<Changed>, Option<Vec<u8>>) {

@@ -269,6 +269,12 @@ impl Sandbox {
         Called { result, fuel: used, logs, ended }
     }
 
+    /// Whether [`Self::changes`] has anything: it is large, and mostly nothing.
+    #[inline(always)]
+    pub fn has_changes(&mut self) -> bool {
+        self.env.as_mut(&mut self.store).has_changes()
+    }
+
     /// Takes what host functions did to the document of the last call, and its context if they changed that.
     #[inline(always)]
     pub fn changes(&mut self) -> (Option<Changed>, Option<Vec<u8>>) {
@@ -295,6 +301,7 @@ impl Sandbox {
         Ok(Output::Number(number))
     }
 
+    #[inline(always)]
     fn call_json(&mut self, doc: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         let len = i32::try_from(doc.len()).map_err(|_| Fault::memory("a document over 2 GiB"))?;
         let at = self.input_buffer(len)?;
