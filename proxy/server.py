@@ -42,7 +42,6 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
 
     __slots__ = (
         "_between",
-        "_body_left",
         "_fast",
         "_head_seconds",
         "_head_timer",
@@ -56,7 +55,8 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         "_place",
         "_plain",
         "_taken",
-        "_to_skip",
+        "_thrown_away",
+        "_unparsed",
         "begun",
         "remote",
     )
@@ -72,11 +72,12 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         self._parked: asyncio.Future[None] | None = None
         self._held_since: float | None = None
         self._hold_timer: asyncio.TimerHandle | None = None
-        self._to_skip = 0
         self._heads: Heads[Known] = Heads()
         self._place = Place()
         self._kept = b""
-        self._body_left = 0
+        # Bytes that are still to come of the last body and not for the parser to see, and whether nobody reads them.
+        self._unparsed = 0
+        self._thrown_away = False
         self._plain: bool | None = None
         self._taken: tuple[RawRequestMessage, Known] | None = None
         self.begun: Passing | None = None
@@ -91,12 +92,8 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
-        if self._to_skip:
-            data = self._skip(data)
-            if not data:
-                return
-        if self._body_left:
-            data = self._feed_body(data)
+        if self._unparsed:
+            data = self._take_off(data)
             if not data:
                 return
         if self._kept:
@@ -189,8 +186,8 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         if length:
             self._last_body = StreamReader(self, self._read_bufsize, loop=self._loop)
             bodies.begin(self._last_body, data, start)
-            self._body_left = start + length - len(data)
-            if not self._body_left:
+            self._unparsed, self._thrown_away = start + length - len(data), False
+            if not self._unparsed:
                 self._last_body.feed_eof()
         else:
             self._last_body = EMPTY_PAYLOAD
@@ -198,13 +195,14 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
         self._messages.append((message, self._last_body))
         return message
 
-    def _feed_body(self, data: bytes) -> bytes:
+    def _take_off(self, data: bytes) -> bytes:
         """Has what belongs to a body of which the parser does not know go there; gives what comes behind it."""
-        body, piece = self._last_body, data[: self._body_left]
+        body, piece = self._last_body, data[: self._unparsed]
+        self._unparsed -= len(piece)
         if body is not None:
-            body.feed_data(piece)
-            self._body_left -= len(piece)
-            if not self._body_left:
+            if not self._thrown_away:
+                body.feed_data(piece)
+            if not self._unparsed:
                 body.feed_eof()
         return data[len(piece) :]
 
@@ -215,7 +213,7 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
 
     def pause_reading(self) -> None:
         """Leaves what comes of a body where it is for a while."""
-        if self._body_left:
+        if self._unparsed and not self._thrown_away:
             self._reading_paused = True
             self._pause_transport_reading()
         else:
@@ -230,8 +228,8 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
     def lend(self, body: StreamReader) -> None:
         """See [`Lender.lend`]."""
         self._pause_transport_reading()
-        if self._body_left:
-            self._body_left = 0
+        if self._unparsed:
+            self._unparsed = 0
             return
         # What comes behind the body is not for a parser that still waits for its end.
         self._parser = HttpRequestParser(
@@ -250,18 +248,10 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
     def take_back(self, body: StreamReader, left: int) -> None:
         """See [`Lender.take_back`]. What is left is read and thrown away, as of any body that nobody reads."""
         if left:
-            self._to_skip = left
+            self._unparsed, self._thrown_away = left, True
         else:
             body.feed_eof()
         self._resume_transport_reading()
-
-    def _skip(self, data: bytes) -> bytes:
-        """Takes off what belongs to a body that nobody reads."""
-        skipped = min(len(data), self._to_skip)
-        self._to_skip -= skipped
-        if not self._to_skip and self._last_body is not None:
-            self._last_body.feed_eof()
-        return data[skipped:]
 
     def _park(self) -> None:
         """Keeps aiohttp's task asleep, if it waits for the next request, until it is known who is to have it."""
