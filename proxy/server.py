@@ -198,12 +198,12 @@ class Connection(Sparing, Lender, web_protocol.RequestHandler):
     def _take_off(self, data: bytes) -> bytes:
         """Has what belongs to a body of which the parser does not know go there; gives what comes behind it."""
         body, piece = self._last_body, data[: self._unparsed]
+        if body is not None and not self._thrown_away:
+            # Which may pause reading, as long as the piece is still to come.
+            body.feed_data(piece)
         self._unparsed -= len(piece)
-        if body is not None:
-            if not self._thrown_away:
-                body.feed_data(piece)
-            if not self._unparsed:
-                body.feed_eof()
+        if body is not None and not self._unparsed:
+            body.feed_eof()
         return data[len(piece) :]
 
     def known(self, message: object) -> Known | None:
