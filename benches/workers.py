@@ -51,7 +51,7 @@ def limits(share: float) -> dict[str, str]:
 
 @contextlib.contextmanager
 def shares(workers: list[int], share: float) -> Iterator[None]:
-    """Holds each of the processes at a share of a core; they have to be over before this ends."""
+    """Holds each of the processes at a share of a core until this ends."""
     files = limits(share)
     top = GROUPS if "cpu.max" in files else GROUPS / "cpu"
     groups = [top / f"headrace-bench-{pid}" for pid in workers]

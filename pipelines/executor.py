@@ -94,11 +94,11 @@ def attempt(pipeline: Pipeline, batch: Batch, deadline: Deadline, place: Place |
 def pass_by(pipeline: Pipeline, documents: int) -> Execution:
     """Counts a run over so many documents none of which meets any of the pipeline's `conditions`."""
     begun = time.monotonic_ns()
-    stats = pipeline.stats
+    pipeline.stats.begin()
     for stage in pipeline.stages:
-        stats.stage(stage.label).skip(documents)
+        _count_skips(pipeline, stage.label, documents)
     duration = time.monotonic_ns() - begun
-    stats.passed(duration, documents)
+    pipeline.stats.end(duration, documents, documents, 0, 0)
     return Execution(pipeline.label, duration_ns=duration)
 
 

@@ -216,6 +216,7 @@ class Snapshot:
 
     @cached_property
     def _asked_for(self) -> dict[tuple[PipelineType, str], Pipeline]:
+        """The active pipelines that have been asked for: requests name the same few again and again."""
         return {}
 
     def active(self, kind: PipelineType, name: str) -> Pipeline | None:

@@ -159,16 +159,6 @@ class PipelineStats:
             counts.last = time.time()
             self._durations.record(duration_ns)
 
-    def passed(self, duration_ns: int, documents: int) -> None:
-        """Counts a run, begun and finished, that left its documents as they were."""
-        with self._lock:
-            counts = self._counts
-            counts.total += 1
-            counts.documents += documents
-            counts.out += documents
-            counts.last = time.time()
-            self._durations.record(duration_ns)
-
     def stage(self, name: str) -> StageStats:
         """The counts of one stage."""
         found = self._stages.get(name)

@@ -7,7 +7,6 @@ default slot of both. Final pipelines run whatever a request says.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipelines import PipelineType
@@ -126,13 +125,8 @@ async def concerned(call: Call, expression: str, *kinds: PipelineType) -> list[s
     return sorted(found)
 
 
-@lru_cache(maxsize=512)
-def _ran(slot: Slot, label: str) -> str:
-    return f"{slot.field}={label}"
-
-
 def header(runs: list[tuple[Slot, Execution]]) -> str:
     """The `X-Pipeline` header: `document=pii@3,document_final=audit@1;skipped=a/b`."""
-    text = ",".join([_ran(slot, run.pipeline) for slot, run in runs])
+    text = ",".join(f"{slot.field}={run.pipeline}" for slot, run in runs)
     skipped = [label for _, run in runs for label in run.skipped]
     return f"{text};skipped={'+'.join(skipped)}" if skipped else text

@@ -29,6 +29,12 @@ pub struct Action {
 }
 
 impl Action {
+    /// Whether it writes just its source line, and that line is one whose bytes show what is in it.
+    #[inline]
+    pub fn shows_itself(&self, text: &[u8]) -> bool {
+        matches!(self.op, Op::Index | Op::Create) && like_object(&text[self.source.clone()])
+    }
+
     /// See [`Doc::lead`](crate::document::Doc::lead).
     #[inline]
     pub fn lead(&self) -> Range<u32> {
@@ -86,7 +92,7 @@ impl Actions {
             self.fates[n] = fate;
             return;
         }
-        // Mostly of one action after the other, each of which is written where it stays.
+        // Mostly of one action after the other.
         self.fates.reserve(self.list.len() - self.fates.len());
         self.fates.resize_with(n, || Fate::Untouched);
         self.fates.push(fate);
@@ -126,7 +132,7 @@ const MOST_BACKSLASHES: u32 = 64;
 pub struct Framed {
     pub actions: Actions,
     pub targets: Vec<Target>,
-    /// Whether each source is a whole document that is [`like_object`].
+    /// Whether each source is of an action that [`Action::shows_itself`].
     pub documents: bool,
     /// Whether a source has a `\u`, which can spell what its bytes do not show; `None` where not all have been searched for it.
     pub spelt: Option<bool>,
@@ -176,7 +182,7 @@ pub fn framed(text: &[u8], index: Option<&str>) -> Result<Framed, String> {
             }
             number += 1;
             (action.source, at) = sources.line_at(next);
-            documents &= matches!(action.op, Op::Index | Op::Create) && like_object(&text[action.source.clone()]);
+            documents &= action.shows_itself(text);
         }
         if let Some((target, texts)) = read {
             let last = actions.list.last().map(|last| last.key);

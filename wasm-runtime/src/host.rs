@@ -102,16 +102,11 @@ impl Host {
         self.meta = std::ptr::null();
     }
 
-    /// Whether [`Self::changes`] has anything.
+    /// Takes what the guest did to the document, and the document's context if it changed that; `None` if it did nothing, as
+    /// mostly: what it takes is large.
     #[inline(always)]
-    pub fn has_changes(&self) -> bool {
-        self.changed.is_some() || self.ctx.is_some()
-    }
-
-    /// Takes what the guest did to the document, and the document's context if it changed that.
-    #[inline(always)]
-    pub fn changes(&mut self) -> (Option<Changed>, Option<Vec<u8>>) {
-        (self.changed.take(), self.ctx.take())
+    pub fn changes(&mut self) -> Option<(Option<Changed>, Option<Vec<u8>>)> {
+        (self.changed.is_some() || self.ctx.is_some()).then(|| (self.changed.take(), self.ctx.take()))
     }
 
     /// The raw value of a parameter.

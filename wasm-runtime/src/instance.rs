@@ -269,15 +269,9 @@ impl Sandbox {
         Called { result, fuel: used, logs, ended }
     }
 
-    /// Whether [`Self::changes`] has anything: it is large, and mostly nothing.
+    /// Takes what host functions did in the last call: see [`Host::changes`].
     #[inline(always)]
-    pub fn has_changes(&mut self) -> bool {
-        self.env.as_mut(&mut self.store).has_changes()
-    }
-
-    /// Takes what host functions did to the document of the last call, and its context if they changed that.
-    #[inline(always)]
-    pub fn changes(&mut self) -> (Option<Changed>, Option<Vec<u8>>) {
+    pub fn changes(&mut self) -> Option<(Option<Changed>, Option<Vec<u8>>)> {
         self.env.as_mut(&mut self.store).changes()
     }
 

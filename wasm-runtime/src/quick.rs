@@ -101,8 +101,9 @@ impl Quick {
         match self {
             Self::Has { trace, .. } | Self::Equal { absent: Some(false), negated: false, trace, .. } => {
                 let escapes = || memchr_iter(b'\\', text).any(|at| text.get(at + 1) == Some(&b'u'));
-                let absent = |word: &Finder<'_>| spelt != Some(true) && word.find(text).is_none();
-                trace.as_ref().is_some_and(|word| absent(word) && !spelt.unwrap_or_else(escapes))
+                spelt != Some(true)
+                    && trace.as_ref().is_some_and(|word| word.find(text).is_none())
+                    && !spelt.unwrap_or_else(escapes)
             }
             Self::All(parts) => parts.iter().any(|part| part.without_trace(text, spelt)),
             Self::Any(parts) => parts.iter().all(|part| part.without_trace(text, spelt)),

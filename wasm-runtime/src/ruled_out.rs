@@ -2,11 +2,9 @@
 
 use pyo3::Py;
 
-use crate::action::Op;
 use crate::bulk::Bulk;
 use crate::condition::Condition;
 use crate::fate::Fate;
-use crate::quick::like_object;
 
 /// How many documents go to the targets that are `wanted`, if none of them meets any of the conditions, whatever the cluster
 /// makes of its bytes; `None` where they do not show that.
@@ -15,11 +13,7 @@ pub fn documents(bulk: &Bulk, wanted: &[bool], conditions: &[Py<Condition>]) -> 
         return None;
     }
     let actions = || bulk.actions.with_fates().filter(|(_, action, _)| wanted[action.key]);
-    // Each has to write just its source line, and that line to be one whose bytes show what is in it.
     let shown = bulk.documents && bulk.actions.untouched()
-        || actions().all(|(_, action, fate)| {
-            let plain = matches!((fate, action.op), (Fate::Untouched, Op::Index | Op::Create));
-            plain && like_object(&bulk.body[action.source.clone()])
-        });
+        || actions().all(|(_, action, fate)| matches!(fate, Fate::Untouched) && action.shows_itself(&bulk.body));
     shown.then(|| actions().count())
 }

@@ -97,10 +97,9 @@ impl<'r> Work<'r> {
             let called = running.sandbox.call(text, meta, self.runner.hits, &running.guard, self.runner.fuel);
             run.fuel += called.fuel;
             let effect = called.result.and_then(|output| {
-                if !running.sandbox.has_changes() {
+                let Some((changed, ctx)) = running.sandbox.changes() else {
                     return contract.apply(text, output, None);
-                }
-                let (changed, ctx) = running.sandbox.changes();
+                };
                 let effect = contract.apply(text, output, changed)?;
                 if ctx.is_some() {
                     meta.ctx = ctx;
