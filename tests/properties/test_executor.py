@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipelines import Batch, Bulk, Deadline, Place, Snapshot, execute
@@ -190,6 +190,18 @@ def test_every_document_goes_the_way_it_would_go_alone(pipeline: dict[str, Any],
         assert found == Reference(json.loads(json.dumps(document))).run(pipeline), failure
 
 
+CHANGED_THEN_DROPPED = {
+    "name": "p",
+    "version": "1",
+    "type": "document",
+    "stages": [
+        {"name": "s0", "type": "native", "config": {"function": "lowercase", "parameters": {"field": "a"}}},
+        {"name": "s1", "type": "native", "config": {"function": "drop", "parameters": {}}, "if": "has(doc.t)"},
+    ],
+}
+
+
+@example(CHANGED_THEN_DROPPED, [{}] * 15 + [{"a": "X", "t": "T"}])
 @given(pipelines(), batches)
 def test_stages_that_run_together_do_and_count_what_they_do_one_by_one(
     pipeline: dict[str, Any], batch: list[dict[str, Any]]

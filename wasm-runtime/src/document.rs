@@ -289,14 +289,15 @@ impl<'b> Desk<'b> {
         }
     }
 
-    /// Ends the work on a document: what was made of it is one line, or nothing where it was dropped.
+    /// Ends the work on a document: what was made of it is one line, or its own where it was dropped.
     #[inline]
     pub fn finish(&mut self, doc: &mut Doc) {
         self.take_outline(doc);
         if let Text::Made(range) = &doc.text {
             if matches!(doc.state, State::Dropped) {
-                self.made.truncate(range.start - doc.lead.len());
-                doc.text = Text::Owned(Vec::new());
+                let begin = range.start - doc.lead.len();
+                doc.own_text(&self.made);
+                self.made.truncate(begin);
                 return;
             }
             if !doc.lead.is_empty() {
