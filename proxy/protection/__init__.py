@@ -1,0 +1,7 @@
+"""Searches over protected indexes by allow-list: only what is known to obey a filter or a mask is forwarded."""
+
+from proxy.protection.hidden import HiddenFields, hidden_fields
+from proxy.protection.review import Review
+from proxy.protection.scope import Refuse, Scope
+
+__all__ = ["HiddenFields", "Refuse", "Review", "Scope", "hidden_fields"]
