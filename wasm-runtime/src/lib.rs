@@ -56,6 +56,7 @@ mod shape;
 pub mod snapshot;
 pub mod stats;
 pub mod stop;
+pub mod strict;
 pub mod valid;
 pub mod wasi;
 pub mod watchdog;
@@ -102,6 +103,7 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(bulk::filter_path, m)?)?;
     m.add_function(wrap_pyfunction!(bulk::without_types, m)?)?;
     m.add_function(wrap_pyfunction!(batch::check_object, m)?)?;
+    m.add_function(wrap_pyfunction!(strict::canonical_json, m)?)?;
     m.add_function(wrap_pyfunction!(batch::keep_buffers, m)?)?;
     m.add_function(wrap_pyfunction!(batch::release_buffers, m)?)?;
     m.add("DEBUG_BUILD", cfg!(debug_assertions))?;

@@ -289,7 +289,7 @@ fn digits(b: &[u8], mut at: usize) -> Option<usize> {
 }
 
 #[inline(always)]
-fn number(b: &[u8], at: usize) -> Option<usize> {
+pub fn number(b: &[u8], at: usize) -> Option<usize> {
     let from = at + usize::from(b[at] == b'-');
     match scan::short_number(b, from) {
         Some(end) => Some(end),
