@@ -129,6 +129,17 @@ class Pipeline:
         """Whether a stage of it must see a document wherever it is shown."""
         return any(leaf.runner.everywhere for leaf in self.leaves)
 
+    @cached_property
+    def hides(self) -> frozenset[str]:
+        """The fields of hits that its stages hide: dotted names, patterns too."""
+        return frozenset().union(*(leaf.runner.hides for leaf in self.leaves))
+
+    @cached_property
+    def hides_conditionally(self) -> bool:
+        """Whether what it hides of a hit may depend on other fields of the hit."""
+        conditions = any(True for _ in _conditions([*self.stages, *self.handlers]))
+        return conditions or any(leaf.runner.hides and leaf.runner.slow for leaf in self.leaves)
+
 
 def _conditions(stages: Iterable[CompiledStage]) -> Iterator[Condition]:
     for stage in stages:
@@ -208,6 +219,14 @@ class Snapshot:
     def bound_types(self) -> frozenset[PipelineType]:
         """Types of which a pipeline is attached somewhere, default or final."""
         return frozenset(slot.kind for slot in self.bound)
+
+    @cached_property
+    def protects(self) -> bool:
+        """Whether anything is protected somewhere: a final pipeline is attached, or one that masks wherever it shows."""
+        results = {name for slot, name in self.associations.held() if slot.kind is PipelineType.RESULT}
+        return any(slot.final for slot in self.bound) or any(
+            self.attached(PipelineType.RESULT, name).protects for name in results
+        )
 
     @cached_property
     def memo(self) -> dict[Hashable, Any]:

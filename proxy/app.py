@@ -28,7 +28,7 @@ from proxy.live_registry import LiveRegistry
 from proxy.metrics import Metrics
 from proxy.peers import Peers
 from proxy.permissions import Permissions
-from proxy.protocol import media
+from proxy.protocol import media, parameters
 from proxy.protocol.errors import error_body
 from proxy.protocol.target import Target
 from proxy.runner import Runner
@@ -83,7 +83,7 @@ class Proxy:
             settings,
             Upstream(settings, metrics.upstream_error),
             registry,
-            IndexResolver(store, lambda: bool(registry.snapshot.records.templates)),
+            IndexResolver(store, lambda: bool(registry.snapshot.records.templates), settings.registry_index),
             Choices(),
             Runner(settings),
             metrics,
@@ -180,17 +180,23 @@ class Proxy:
     async def _dispatch(self, call: Call) -> web.StreamResponse:
         if not call.target.raw_path.startswith("/"):
             raise InvalidError(f"the request target must begin with a slash, not [{call.target.raw_path[:100]}]")
-        registry_guard.refuse_in_path(call)
-        handler, call.surface, params = routes.match(call.method, call.target.segments)
-        call.params = params.copy()
-        if handler is routes.PASSTHROUGH and routes.is_ours(call.target.segments):
+        if not call.target.plain and call.parts.registry.holds:
+            # Where nothing is protected it passes as it came.
+            call.target = call.target.canonical
+        await registry_guard.keep_out(call)
+        route, call.target = routes.match_target(call.method, call.target)
+        handler, call.surface = route.handler, route.surface
+        call.params = route.params.copy()
+        if handler is routes.PASSTHROUGH and routes.is_ours(call.target.raw_segments):
             raise _no_such_endpoint(call)
+        if route.parameters and call.parts.registry.protects:
+            parameters.check(route.parameters, call.target)
         await registry_guard.refuse_in_body(call)
         return await handler(call)
 
 
 def _no_such_endpoint(call: Call) -> HeadraceError:
-    methods = routes.allowed(call.target.segments)
+    methods = routes.allowed(call.target.raw_segments)
     if methods:
         return MethodError(f"[{call.method}] is not allowed on [{call.target.raw_path}]; allowed: {', '.join(methods)}")
     return MissingError(f"no handler found for uri [{call.target.raw_path}] and method [{call.method}]")
@@ -202,7 +208,7 @@ async def refuse(call: Call, error: HeadraceError) -> web.StreamResponse:
     if error.status in (429, 503):
         headers[hdrs.RETRY_AFTER] = "1"
     if isinstance(error, MethodError):
-        headers[hdrs.ALLOW] = ", ".join(routes.allowed(call.target.segments))
+        headers[hdrs.ALLOW] = ", ".join(routes.allowed(call.target.raw_segments))
     headers.extend(call.extra)
     body, close = call.shaped(error_body(error)), not call.request.content.is_eof()
     return await send_whole(call.request, error.status, "", headers, body, close=close)

@@ -60,6 +60,16 @@ class LiveRegistry:
             )
         return self._snapshot
 
+    @property
+    def protects(self) -> bool:
+        """Whether anything may be protected: it is, or nothing is known of the registry."""
+        return self.state == "none" or self._snapshot.protects
+
+    @property
+    def holds(self) -> bool:
+        """Whether there may be anything in the registry."""
+        return self.state == "none" or self._snapshot.records != Records()
+
     async def start(self) -> None:
         """Reads the copy on disk, then the registry itself, and begins to poll."""
         copied = await self._from_disk()

@@ -228,10 +228,20 @@ class Store:
         for document in holder_documents(records):
             await self._create(f"{document.kind}:{document.name}", document)
 
-    async def resolve(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """The cluster's indexes with their aliases, and its data streams."""
+    async def resolve(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The cluster's indexes with their aliases; and all names, with states and data streams."""
         aliases = await self._ask("/_alias", {"expand_wildcards": "all"})
-        return aliases, (await self._ask("/_data_stream"))["data_streams"]
+        return aliases, await self._ask("/_resolve/index/*", {"expand_wildcards": "all"})
+
+    async def mappings(self, names: str) -> dict[str, Any]:
+        """The mappings of indexes, by name; of one that is not there nothing."""
+        found: dict[str, Any] = await self._ask(f"/{quote(names, safe=',')}/_mapping", {"ignore_unavailable": "true"})
+        return found
+
+    async def version(self) -> str:
+        """The version of the cluster's state: it changes with every index, alias and data stream."""
+        state = await self._ask("/_cluster/state/version")
+        return f"{state['state_uuid']}:{state['version']}"
 
     async def templates(self) -> dict[str, Any]:
         """What the cluster's templates say of names, and when its indexes were created: by name."""

@@ -55,6 +55,7 @@ class Manifest(Strict, frozen=True, kw_only=True):
     """A version of a UDF, without its code.
 
     `metadata`: documents show `_index`, `_id`, `_routing` and `_ctx` as members, and the UDF may change them.
+    `fields`: those of hits that it hides, dotted; a final result pipeline with it keeps every other way to them shut.
     `clock`, `random`: what a compiled UDF gets by WASI; absent = `counted`, `seeded`, the same in every sandbox.
     Interpreted ones always have the real ones.
     """
@@ -72,6 +73,7 @@ class Manifest(Strict, frozen=True, kw_only=True):
     clock: Literal["counted", "real"] | None = None
     random: Literal["seeded", "real"] | None = None
     limits: LimitsConfig = LimitsConfig()
+    fields: list[str] = []
     tags: list[str] = []
     category: str = ""
     author: str = ""
