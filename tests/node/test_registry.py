@@ -309,15 +309,53 @@ async def test_a_udf_in_use_cannot_be_deleted(through: Http, name: str):
     assert (await through.get(f"/_udf/{name}")).status == 404
 
 
-async def test_a_new_version_of_a_udf_is_taken_up_at_once(through: Http, name: str):
+async def output(http: Http, pipeline: str) -> Any:
+    return (await http.post(f"/_pipeline/{pipeline}/_execute", {"input": {}})).json["output"]
+
+
+async def test_a_pipeline_keeps_the_udf_that_it_was_stored_with(through: Http, name: str):
+    floats = {**wasm("u", name), "config": {"udf_name": name, "udf_version": "latest"}}
+    inner = {"name": "c", "type": "composite", "config": {"pipeline": name}}
+    await through.udf(name, wat.answering('{"v":1}'))
+    for pipeline, stage in ((name, wasm("u", name)), (f"{name}-floats", floats), (f"{name}-outer", inner)):
+        await through.pipeline(pipeline, "document", stage)
+    assert (await through.get(f"/_pipeline/{name}")).json["stages"][0]["config"]["udf_version"] == "1"
+    assert (await through.get(f"/_pipeline/{name}-outer")).json["stages"][0]["config"]["version"] == "1"
+    await through.udf(name, wat.answering('{"v":2}'))
+    names = (name, f"{name}-floats", f"{name}-outer")
+    assert [(await output(through, n))["v"] for n in names] == [1, 2, 1]
+
+    again = await through.put(f"/_pipeline/{name}", {"type": "document", "stages": [wasm("u", name)]})
+    assert (again.status, again.json["version"]) == (201, "2"), "the same text means the newer code"
+    assert [(await output(through, n))["v"] for n in names] == [2, 2, 1]
+    same = await through.put(f"/_pipeline/{name}", {"type": "document", "version": "1", "stages": [wasm("u", name)]})
+    assert (same.status, same.json["version"]) == (200, "1"), "a version that is there stays as it is"
+    assert [(await output(through, n))["v"] for n in names] == [1, 2, 1]
+    await through.post(f"/_pipeline/{name}/_activate?version=2")
+    await through.post(f"/_pipeline/{name}/_activate?version=1")
+    assert await output(through, name) == {"v": 1}, "the old version runs the old code"
+    unsaved = {"pipeline": {"type": "document", "stages": [wasm("u", name)]}, "input": {}}
+    assert (await through.post("/_pipeline/_execute", unsaved)).json["output"] == {"v": 2}
+
+
+async def test_versions_that_are_pinned_cannot_be_deleted(through: Http, name: str):
     await through.udf(name, wat.answering('{"v":1}'))
     await through.pipeline(name, "document", wasm("u", name))
     await through.pipeline(
-        f"{name}-pinned", "document", {**wasm("u", name), "config": {"udf_name": name, "udf_version": "1"}}
+        f"{name}-outer", "document", {"name": "c", "type": "composite", "config": {"pipeline": name}}
     )
     await through.udf(name, wat.answering('{"v":2}'))
-    assert (await through.post(f"/_pipeline/{name}/_execute", {"input": {}})).json["output"] == {"v": 2}
-    assert (await through.post(f"/_pipeline/{name}-pinned/_execute", {"input": {}})).json["output"] == {"v": 1}
+    await through.pipeline(name, "document", wasm("u", name))
+    refused = await through.delete(f"/_pipeline/{name}?version=1")
+    assert refused.status == 409
+    assert f"pipeline [{name}-outer@1]" in refused.error["reason"]
+    refused = await through.delete(f"/_udf/{name}?version=1")
+    assert refused.status == 409
+    assert f"pipeline [{name}@1]" in refused.error["reason"]
+    await through.delete(f"/_pipeline/{name}-outer")
+    assert (await through.delete(f"/_pipeline/{name}?version=1")).status == 200
+    assert (await through.delete(f"/_udf/{name}?version=1")).status == 200
+    assert await output(through, name) == {"v": 2}
 
 
 async def test_execute_shows_each_stage(through: Http, name: str):
