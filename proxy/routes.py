@@ -39,11 +39,16 @@ from proxy.handlers.passthrough import READS, passthrough
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from pipelines.association import TemplateKind
     from proxy.handlers.call import Call
 
 Handler = Callable[["Call"], Awaitable["web.StreamResponse"]]
 
 QUERY, RESULT = PipelineType.QUERY, PipelineType.RESULT
+
+_KINDS: tuple[TemplateKind, ...] = ("index", "component", "legacy")
+_PUT_TEMPLATE: dict[TemplateKind, Handler] = {kind: templates.put(kind) for kind in _KINDS}
+_DELETE_TEMPLATE: dict[TemplateKind, Handler] = {kind: templates.delete(kind) for kind in _KINDS}
 
 TABLE: list[tuple[str, str, Handler]] = [
     ("POST|PUT", "/_bulk", bulk.bulk),
@@ -116,18 +121,18 @@ TABLE: list[tuple[str, str, Handler]] = [
     ("GET", "/_settings/{name}", index_settings.show),
     ("GET", "/{index}/_settings", index_settings.show),
     ("GET", "/{index}/_settings/{name}", index_settings.show),
-    ("PUT|POST", "/_index_template/{name}", templates.put("index")),
+    ("PUT|POST", "/_index_template/{name}", _PUT_TEMPLATE["index"]),
     ("GET", "/_index_template", templates.show("index")),
     ("GET", "/_index_template/{name}", templates.show("index")),
-    ("DELETE", "/_index_template/{name}", templates.delete("index")),
-    ("PUT|POST", "/_component_template/{name}", templates.put("component")),
+    ("DELETE", "/_index_template/{name}", _DELETE_TEMPLATE["index"]),
+    ("PUT|POST", "/_component_template/{name}", _PUT_TEMPLATE["component"]),
     ("GET", "/_component_template", templates.show("component")),
     ("GET", "/_component_template/{name}", templates.show("component")),
-    ("DELETE", "/_component_template/{name}", templates.delete("component")),
-    ("PUT|POST", "/_template/{name}", templates.put("legacy")),
+    ("DELETE", "/_component_template/{name}", _DELETE_TEMPLATE["component"]),
+    ("PUT|POST", "/_template/{name}", _PUT_TEMPLATE["legacy"]),
     ("GET", "/_template", templates.show("legacy")),
     ("GET", "/_template/{name}", templates.show("legacy")),
-    ("DELETE", "/_template/{name}", templates.delete("legacy")),
+    ("DELETE", "/_template/{name}", _DELETE_TEMPLATE["legacy"]),
     ("GET", "/{index}/_pipeline", association_api.attached),
     ("GET", "/{index}/_pipeline/_resolve", association_api.resolve),
     ("GET", "/_pipeline/_association", association_api.listed),
@@ -161,6 +166,25 @@ TABLE: list[tuple[str, str, Handler]] = [
 OURS = ("_pipeline", "_udf", "_proxy")
 """First path segments that never go to the cluster."""
 PASSTHROUGH = passthrough
+
+CHANGES: frozenset[Handler] = frozenset(
+    {
+        pipeline_api.put,
+        pipeline_api.import_,
+        pipeline_api.activate,
+        pipeline_api.delete,
+        udf_api.put,
+        udf_api.delete,
+        association_api.put,
+        association_api.delete,
+        index_settings.create,
+        index_settings.update,
+        index_settings.delete,
+        *_PUT_TEMPLATE.values(),
+        *_DELETE_TEMPLATE.values(),
+    }
+)
+"""Handlers that may change the registry: they go on to their end when the client hangs up."""
 
 
 class Concern(NamedTuple):
