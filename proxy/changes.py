@@ -25,8 +25,14 @@ class Changes:
         """Runs a coroutine to its end, even if the caller is cancelled meanwhile."""
         task = asyncio.create_task(change)
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._over)
         return await asyncio.shield(task)
+
+    def _over(self, task: asyncio.Task[object]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            # Whoever waits is told; where nobody does, it is in the log already.
+            task.exception()
 
     async def finish(self, seconds: float) -> None:
         """Waits until all have ended, so long at most."""

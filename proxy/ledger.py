@@ -193,10 +193,10 @@ class Ledger:
         repairs.last = monotonic()
         return repairs.count
 
-    def manifest(self) -> Document | None:
-        """The manifest that is to be written; `None` if the one that is known has everything."""
+    def manifest(self, found: Entry | None = None) -> Document | None:
+        """The manifest that is to be written; `None` if the one that is known, or was found, has everything."""
         wanted = {id_: entry.revision for id_, entry in sorted(self.entries.items()) if id_ != MANIFEST}
-        known = self.entries.get(MANIFEST)
+        known = self.newest(MANIFEST, found)
         listed = listed_in(known) if known is not None else {}
         if not wanted or all(listed.get(id_, 0) >= revision for id_, revision in wanted.items()):
             return None

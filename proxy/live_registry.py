@@ -17,6 +17,7 @@ import msgspec
 from pipelines.association import Association, Pattern, Slots, Template
 from pipelines.errors import ConflictError, HeadraceError, RegistryError
 from pipelines.registry import Records, Snapshot, build
+from proxy.changes import Changes
 from proxy.mending import Mender
 from proxy.registry_copy import Copy
 from proxy.store import UnfitError
@@ -35,6 +36,8 @@ log = logging.getLogger("headrace.registry")
 ATTEMPTS = 5
 WHOLE_SECONDS = 60.0
 """So often everything is read, even where the fingerprint is the same: an index made anew may have the old one's."""
+STOPPING_SECONDS = 20.0
+"""So long a refresh that has begun may take to end before the process does."""
 PAUSE_SECONDS = 1.0
 """Between two attempts at repairing an index that cannot be written."""
 H = TypeVar("H", Association, Pattern, Template)
@@ -58,6 +61,7 @@ class LiveRegistry:
         self._copied: list[str] | None = None
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
+        self._refreshes = Changes()
         self.state = "none"
         self.why = "the registry of pipelines cannot be read"
         self.tell_others: Callable[[], Awaitable[None]] | None = None
@@ -89,8 +93,7 @@ class LiveRegistry:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        async with self._turn:
-            """What was begun is whole."""
+        await self._refreshes.finish(STOPPING_SECONDS)
 
     async def _keep_current(self) -> None:
         while True:
@@ -108,7 +111,7 @@ class LiveRegistry:
 
     async def refresh(self) -> None:
         """Takes over what has changed in the store, in a task of its own: who waits may go. Raises RegistryError."""
-        await asyncio.shield(asyncio.create_task(self._in_turn(), name="registry refresh"))
+        await self._refreshes.run(self._in_turn())
 
     async def _in_turn(self) -> None:
         async with self._turn:

@@ -258,9 +258,8 @@ class Store(Cluster):
         """Writes the manifest after a change; what of it is lost to others is written by the next one."""
         for _ in range(ATTEMPTS if self.ledger.manifest() is not None else 0):
             before = await self._read(MANIFEST)
-            if before.entry is not None:
-                self.ledger.take(before.entry)
-            document = self.ledger.manifest()
+            # Not taken into the ledger: a search need not see yet what another proxy has just written.
+            document = self.ledger.manifest(before.entry)
             if document is None:
                 return
             try:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -80,6 +81,15 @@ async def whole(direct: Http, settings: Settings) -> dict[str, Any]:
     return {hit["_id"]: hit.get("_source") for hit in answer.json["hits"]["hits"]} if answer.status == 200 else {}
 
 
+async def stands(direct: Http, settings: Settings, wanted: dict[str, Any]) -> bool:
+    there = await whole(direct, settings)
+    return all(there.get(id_) == source for id_, source in wanted.items())
+
+
+async def shows(http: Http, name: str, wanted: dict[str, Any]) -> bool:
+    return await in_force(http, name) == wanted
+
+
 async def until(check: Callable[[], Any], seconds: float = SECONDS) -> None:
     async with asyncio.timeout(seconds):
         while not await check():
@@ -151,13 +161,6 @@ async def test_junk_stops_no_start_no_change_and_no_refresh(
         assert await in_force(http, name) == before
 
 
-Tamper = "Callable[[Http, Settings, str, dict[str, Any], dict[str, Any]], Any]"
-
-
-def sent(http: Http, settings: Settings, id_: str, source: Any) -> Any:
-    return http.put(f"{path_of(settings, id_)}?refresh=true", source)
-
-
 def signed(id_: str, kind: str, body: Any, settings: Settings, secret: bytes = b"guessed", revision: int = 99) -> Any:
     """A document as a proxy with another secret would write it."""
     name = id_.partition(":")[2]
@@ -214,8 +217,9 @@ def ways(
 
 
 async def test_tampering_changes_nothing_that_is_in_force(
-    through: Http, direct: Http, settings: Settings, tmp_path: Path, name: str
+    through: Http, direct: Http, settings: Settings, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr("proxy.ledger.LONGEST_PAUSE", 0.2)
     await through.pipeline(f"{name}-gone", "document", native("s", "set", field="gone", value=1))
     for value in (1, 2):
         body = {"type": "document", "version": str(value), "stages": [native("s", "set", field="x", value=value)]}
@@ -237,11 +241,7 @@ async def test_tampering_changes_nothing_that_is_in_force(
                 assert answer.status in (200, 201), (way, answer.body)
             assert await in_force(through, name) == before, way
 
-            async def mended() -> bool:
-                there = await whole(direct, settings)
-                return all(there.get(id_) == source for id_, source in now.items())
-
-            await until(mended, 90)
+            await until(partial(stands, direct, settings, now), 90)
             assert await in_force(through, name) == before, way
             assert await in_force(http, name) == before, way
             change = await through.put(f"/_pipeline/{name}-x", {**body, "version": f"v{len(now)}"})
@@ -250,11 +250,7 @@ async def test_tampering_changes_nothing_that_is_in_force(
             assert (await through.delete(f"/_pipeline/{name}-x?version=v{len(now)}")).status == 200
             now = await whole(direct, settings)
             before = await in_force(through, name)
-
-            async def followed() -> bool:
-                return await in_force(http, name) == before
-
-            await until(followed)
+            await until(partial(shows, http, name, before))
     async with another(settings, tmp_path / "third", through.session) as http:
         assert await in_force(http, name) == before, "one that knows nothing yet sees the same"
 
@@ -335,3 +331,148 @@ async def test_an_index_that_is_harmed_while_it_is_changed(
         await until(takes_changes, 90)
         for one in (through, http):
             assert await in_force(one, name) | {"/_pipeline": 0} == before | {"/_pipeline": 0}
+
+
+def unsigned(source: Any) -> Any:
+    """A document as Headrace wrote it before signatures; `None` for what there was not."""
+    kept = {name: source[name] for name in ("kind", "name", "body")}
+    return kept if source["kind"] not in ("deleted", "manifest") else None
+
+
+async def test_a_registry_of_an_older_version_is_adopted_once(
+    through: Http, direct: Http, settings: Settings, tmp_path: Path, name: str
+):
+    await protected(through, name)
+    before = await in_force(through, name)
+    old = {id_: unsigned(source) for id_, source in (await whole(direct, settings)).items()}
+    older = settings_for(settings.upstream, tmp_path / "new")
+    for id_, source in old.items():
+        if source is not None:
+            assert (await direct.put(path_of(older, id_), source)).status == 201
+    await direct.post(f"/{older.registry_index}/_refresh")
+    try:
+        async with another(older, tmp_path / "one", through.session) as http:
+            refused = await http.get(f"/{name}/_search")
+            assert refused.status == 503
+            assert "registry_adopt_unsigned=true" in refused.error["reason"]
+            shown = await http.get("/_proxy/health/ready")
+            assert (shown.status, shown.json["registry"]) == (503, "none")
+        adopting = {"registry_adopt_unsigned": True}
+        async with another(older, tmp_path / "two", through.session, **adopting) as http:
+            assert await in_force(http, name) == before
+            await until(lambda: sealed(direct, older))
+            # The others find it signed, and adopt nothing more.
+            stranger = {"kind": "association", "name": "*", "body": json.dumps({"index": f"{name}-1"})}
+            await direct.put(f"{path_of(older, 'association:more')}?refresh=true", stranger)
+            async with another(older, tmp_path / "three", through.session, **adopting) as third:
+                assert await in_force(third, name) == before
+                assert (await third.get("/_proxy/health/ready")).json["registry_ignored"] == 1
+        async with another(older, tmp_path / "one", through.session) as http:
+            assert await in_force(http, name) == before
+            assert (await http.delete(f"/_pipeline/_association/{name}-x*")).status == 200
+    finally:
+        await direct.delete(f"/{older.registry_index}")
+
+
+async def sealed(direct: Http, settings: Settings) -> bool:
+    there = await whole(direct, settings)
+    return "manifest" in there and all("signature" in s for s in there.values() if s["kind"] != "code")
+
+
+async def test_a_proxy_with_another_secret_says_so_and_changes_nothing(
+    through: Http, direct: Http, settings: Settings, tmp_path: Path, name: str
+):
+    await protected(through, name)
+    before = await whole(direct, settings)
+    async with another(settings, tmp_path / "other", through.session, registry_secret="a typing error") as http:
+        for _ in range(3):
+            refused = await http.get(f"/{name}/_search")
+            assert refused.status == 503
+            assert "signed with another registry_secret; give this proxy the one" in refused.error["reason"]
+            change = await http.put(f"/_pipeline/{name}", {"type": "document", "stages": [native("d", "drop")]})
+            assert change.status == 503, change.body
+            await asyncio.sleep(0.6)
+    assert await whole(direct, settings) == before
+
+
+async def test_the_secret_is_changed_in_three_steps(
+    session: aiohttp.ClientSession, direct: Http, node: str, tmp_path: Path, name: str
+):
+    settings = settings_for(node, tmp_path / "own")
+    one, two = tmp_path / "one", tmp_path / "two"
+    try:
+        async with another(settings, one, session, registry_secret="old") as http:
+            await protected(http, name)
+            before = await in_force(http, name)
+        for pair in (("old,new", "old"), ("old,new", "old,new"), ("old,new", "new,old"), ("new,old", "new,old")):
+            async with (
+                another(settings, one, session, registry_secret=pair[0]) as first,
+                another(settings, two, session, registry_secret=pair[1]) as second,
+            ):
+                await asyncio.sleep(1.2)
+                for http in (first, second):
+                    assert await in_force(http, name) == before, pair
+                    assert (await http.get("/_proxy/health/ready")).json["registry_ignored"] == 0, pair
+        async with another(settings, tmp_path / "three", session, registry_secret="new") as http:
+            assert await in_force(http, name) == before
+    finally:
+        await direct.delete(f"/{settings.registry_index}")
+
+
+async def test_a_registry_set_back_while_no_proxy_runs(
+    session: aiohttp.ClientSession, direct: Http, node: str, tmp_path: Path, name: str
+):
+    settings = settings_for(node, tmp_path / "own")
+    try:
+        async with another(settings, tmp_path / "own", session) as http:
+            await http.pipeline(f"{name}-q", "query", FILTER)
+            old = await whole(direct, settings)
+            await protected(http, name)
+            before = await in_force(http, name)
+        await direct.delete(f"/{settings.registry_index}")
+        for id_, source in old.items():
+            await direct.put(path_of(settings, id_), source)
+        await direct.post(f"/{settings.registry_index}/_refresh")
+        async with another(settings, tmp_path / "own", session) as http:
+            assert await in_force(http, name) == before
+        async with another(settings, tmp_path / "fresh", session) as http:
+            assert await in_force(http, name) == before
+    finally:
+        await direct.delete(f"/{settings.registry_index}")
+
+
+async def test_code_that_could_not_be_fetched_is_fetched_at_the_next_poll(
+    through: Http, direct: Http, settings: Settings, tmp_path: Path, name: str
+):
+    """Nobody changes the registry meanwhile: that the code is back is all."""
+    made = await through.udf(name, wat.answering('{"v":1}'))
+    await through.pipeline(name, "document", wasm("u", name))
+    index = settings.registry_index
+    chunk = f"code:{made.json['digest']}:0"
+    source = (await whole(direct, settings))[chunk]
+    registry = settings_for(settings.upstream, tmp_path / "x").registry_index
+    try:
+        there = await whole(direct, settings)
+        for id_, each in there.items():
+            moved = Signer([settings.registry_secret.encode()], registry)
+            if each["kind"] != "code":
+                document = Document(kind=each["kind"], name=each["name"], body=each["body"])
+                each = moved.sign(id_, document, each["revision"]).source
+                await direct.put(f"/{registry}/_doc/{quote(id_, safe='')}", each)
+        await direct.post(f"/{registry}/_refresh")
+        own = settings_for(settings.upstream, tmp_path / "y", registry_index=registry)
+        async with another(own, tmp_path / "z", through.session) as http:
+            assert "not at hand" in (await http.get(f"/_pipeline/{name}")).json["fault"]
+            # Without a refresh: the index's fingerprint stays as it was.
+            await direct.put(f"/{registry}/_settings", {"index.refresh_interval": "-1"})
+            await direct.put(f"/{registry}/_doc/{quote(chunk, safe='')}", source)
+
+            async def runs() -> bool:
+                return "fault" not in (await http.get(f"/_pipeline/{name}")).json
+
+            await until(runs, 5)
+            tried = await http.post(f"/_pipeline/{name}/_execute", {"input": {}})
+            assert tried.json["output"] == {"v": 1}
+    finally:
+        await direct.delete(f"/{registry}")
+    assert index != registry
