@@ -17,13 +17,15 @@ from pipelines.secrets import Secrets
 from pipelines.udf.catalog import Catalog, Ceilings
 from proxy import audit, routes, tls, workers
 from proxy.budget import Budget
-from proxy.cursors import Cursors, secret_of
+from proxy.changes import Changes
+from proxy.cursors import Cursors
 from proxy.fast_path import FastPath
 from proxy.handlers import registry_guard
 from proxy.handlers.call import JSON, Call, Parts
 from proxy.handlers.finals import Choices
 from proxy.header_lines import VENDOR_MEDIA
 from proxy.index_resolver import IndexResolver
+from proxy.ledger import Ledger
 from proxy.live_registry import LiveRegistry
 from proxy.metrics import Metrics
 from proxy.peers import Peers
@@ -33,14 +35,20 @@ from proxy.protocol.errors import error_body
 from proxy.protocol.target import Target
 from proxy.runner import Runner
 from proxy.server import Connection, Server
+from proxy.signatures import Signer, secrets_of
+from proxy.state_files import secret_of
 from proxy.store import Store
-from proxy.upstream import ClusterRefusedError, Upstream, send_whole
+from proxy.upstream import ClientGoneError, ClusterRefusedError, Upstream, send_whole
 
 if TYPE_CHECKING:
     from proxy.fast_path import Passing
     from proxy.settings import Settings
 
 log = logging.getLogger("headrace.proxy")
+
+
+CLIENT_GONE = 499
+"""The status under which requests are counted whose client has hung up before there was an answer."""
 
 
 class MethodError(HeadraceError):
@@ -58,13 +66,16 @@ class Proxy:
         self._parts: Parts | None = None
         self._runner: web.ServerRunner | None = None
         self._peers: Peers | None = None
+        self._changes = Changes()
         self.url = ""
 
     async def start(self) -> None:
         """Reads the registry and listens. Raises OSError if the address is taken, InvalidError for bad certificates."""
         settings = self.settings
         context = tls.for_clients(settings)
-        store = Store(settings)
+        registry_secret = secret_of(settings.registry_secret, settings.state_folder, "registry")
+        signer = Signer(secrets_of(registry_secret, settings.registry_secret), settings.registry_index)
+        store = Store(settings, Ledger(signer, adopt=settings.registry_adopt_unsigned))
         ceilings = Ceilings(
             timeout=settings.seconds("udf_timeout"),
             max_timeout=settings.seconds("udf_max_timeout"),
@@ -87,7 +98,7 @@ class Proxy:
             Choices(),
             Runner(settings),
             metrics,
-            Cursors(secret_of(settings.cursor_secret, settings.state_folder)),
+            Cursors(secret_of(settings.cursor_secret, settings.state_folder, "cursor")),
             Permissions([role.strip() for role in settings.admin_roles.split(",") if role.strip()]),
             Budget(settings.size("body_memory"), release_buffers),
             settings.seconds("client_timeout"),
@@ -129,6 +140,7 @@ class Proxy:
         """Stops accepting, finishes what is in flight within `shutdown_grace`, closes everything."""
         if self._runner is not None:
             await self._runner.cleanup()
+        await self._changes.finish(self.settings.seconds("shutdown_grace"))
         if self._peers is not None:
             await self._peers.stop()
         if self._parts is not None:
@@ -152,15 +164,32 @@ class Proxy:
             begun, request.protocol.begun = request.protocol.begun, None
         if begun is not None:
             call.surface, started = begun.surface, begun.started
+        whole = self._whole(call, begun, started)
+        if begun is None and routes.match(call.method, call.target.segments).handler in routes.CHANGES:
+            return await self._changes.run(whole)
+        return await whole
+
+    async def _whole(self, call: Call, begun: Passing | None, started: float) -> web.StreamResponse:
+        """The answer, counted and in the audit log whatever happens on the way, also where nobody waits for it."""
+        parts, status, gone = call.parts, CLIENT_GONE, True
         try:
             response = await self._answered(call, begun)
+            status, gone = response.status, False
+            return response
+        except ClientGoneError as error:
+            status = error.status
+            raise
+        except (ConnectionResetError, asyncio.CancelledError):
+            raise
+        except BaseException:
+            status, gone = 500, False
+            raise
         finally:
             parts.metrics.end()
             if call.held:
                 parts.budget.give(call.held)
-        parts.metrics.count(call.surface, response.status, started)
-        audit.record(call, response.status)
-        return response
+            parts.metrics.count(call.surface, status, started)
+            audit.record(call, status, gone=gone)
 
     async def _answered(self, call: Call, begun: Passing | None) -> web.StreamResponse:
         """The answer, whatever happens on the way."""

@@ -43,12 +43,17 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from pipelines import Snapshot
+    from pipelines.association import TemplateKind
     from proxy.handlers.call import Call
     from proxy.protocol.target import Target
 
 Handler = Callable[["Call"], Awaitable["web.StreamResponse"]]
 
 QUERY, RESULT = PipelineType.QUERY, PipelineType.RESULT
+
+_KINDS: tuple[TemplateKind, ...] = ("index", "component", "legacy")
+_PUT_TEMPLATE: dict[TemplateKind, Handler] = {kind: templates.put(kind) for kind in _KINDS}
+_DELETE_TEMPLATE: dict[TemplateKind, Handler] = {kind: templates.delete(kind) for kind in _KINDS}
 
 
 class Row(NamedTuple):
@@ -136,18 +141,18 @@ TABLE: list[Row] = [
     Row("GET", "/_settings/{name}", index_settings.show),
     Row("GET", "/{index}/_settings", index_settings.show),
     Row("GET", "/{index}/_settings/{name}", index_settings.show),
-    Row("PUT|POST", "/_index_template/{name}", templates.put("index")),
+    Row("PUT|POST", "/_index_template/{name}", _PUT_TEMPLATE["index"]),
     Row("GET", "/_index_template", templates.show("index")),
     Row("GET", "/_index_template/{name}", templates.show("index")),
-    Row("DELETE", "/_index_template/{name}", templates.delete("index")),
-    Row("PUT|POST", "/_component_template/{name}", templates.put("component")),
+    Row("DELETE", "/_index_template/{name}", _DELETE_TEMPLATE["index"]),
+    Row("PUT|POST", "/_component_template/{name}", _PUT_TEMPLATE["component"]),
     Row("GET", "/_component_template", templates.show("component")),
     Row("GET", "/_component_template/{name}", templates.show("component")),
-    Row("DELETE", "/_component_template/{name}", templates.delete("component")),
-    Row("PUT|POST", "/_template/{name}", templates.put("legacy")),
+    Row("DELETE", "/_component_template/{name}", _DELETE_TEMPLATE["component"]),
+    Row("PUT|POST", "/_template/{name}", _PUT_TEMPLATE["legacy"]),
     Row("GET", "/_template", templates.show("legacy")),
     Row("GET", "/_template/{name}", templates.show("legacy")),
-    Row("DELETE", "/_template/{name}", templates.delete("legacy")),
+    Row("DELETE", "/_template/{name}", _DELETE_TEMPLATE["legacy"]),
     Row("GET", "/{index}/_pipeline", association_api.attached),
     Row("GET", "/{index}/_pipeline/_resolve", association_api.resolve),
     Row("GET", "/_pipeline/_association", association_api.listed),
@@ -182,6 +187,25 @@ OURS = ("_pipeline", "_udf", "_proxy")
 """First path segments that never go to the cluster."""
 PASSTHROUGH = unread.unread
 BULK = bulk.bulk
+
+CHANGES: frozenset[Handler] = frozenset(
+    {
+        pipeline_api.put,
+        pipeline_api.import_,
+        pipeline_api.activate,
+        pipeline_api.delete,
+        udf_api.put,
+        udf_api.delete,
+        association_api.put,
+        association_api.delete,
+        index_settings.create,
+        index_settings.update,
+        index_settings.delete,
+        *_PUT_TEMPLATE.values(),
+        *_DELETE_TEMPLATE.values(),
+    }
+)
+"""Handlers that may change the registry: they go on to their end when the client hangs up."""
 
 
 class Concern(NamedTuple):

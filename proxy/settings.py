@@ -39,6 +39,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     registry_user: str = ""
     registry_password: str = ""
     registry_poll: str = "500ms"
+    registry_secret: str = ""
+    registry_adopt_unsigned: bool = False
     admin_token: str = ""
     admin_roles: str = "all_access"
     cursor_secret: str = ""
@@ -118,7 +120,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 MOST_WORKERS = 256
-SECRETS = ("registry_password", "admin_token", "cursor_secret")
+SECRETS = ("registry_password", "registry_secret", "admin_token", "cursor_secret")
 DURATIONS = (
     "registry_poll",
     "upstream_health_interval",
@@ -191,6 +193,10 @@ def validate(settings: Settings) -> None:
         settings.size(name)
     if settings.log_level not in LOG_LEVELS:
         raise InvalidError(f"[{settings.log_level}] is not one of {', '.join(LOG_LEVELS)}", "log_level")
+    if settings.registry_secret and not settings.registry_secret.replace(",", "").strip():
+        raise InvalidError(
+            "must be a secret, or several with commas between them, of which the first one signs", "registry_secret"
+        )
     if not settings.registry_index.startswith("."):
         raise InvalidError("must begin with a dot, so that wildcards do not reach it", "registry_index")
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from pipelines import units
-from pipelines.definition import EMPTY, VERSION, Strict, check_name, explained, object_of
+from pipelines.definition import EMPTY, VERSION, Strict, check_name, check_version, explained, object_of
 from pipelines.errors import InvalidError
 from pipelines.udf import archives
 
@@ -197,6 +197,7 @@ def validate(manifest: Manifest) -> None:
     check_language(manifest.language)
     if manifest.version and not VERSION.fullmatch(manifest.version):
         raise InvalidError(f"[{manifest.version}] does not match {VERSION.pattern}", "version")
+    check_version(manifest.version)
     for field, value in (("clock", manifest.clock), ("random", manifest.random)):
         if manifest.interpreted and value not in (None, "real"):
             raise InvalidError(f"a UDF in {manifest.language} always has the real one; leave [{field}] out", field)

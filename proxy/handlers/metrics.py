@@ -49,7 +49,7 @@ STAGE = {
 async def metrics(call: Call) -> web.StreamResponse:
     """All metrics; no index names, no document data."""
     registry = call.parts.registry
-    collector = _Collector(await call.parts.metrics.gathered(), registry.state)
+    collector = _Collector(await call.parts.metrics.gathered(), registry.state, len(registry.ledger.ignored))
     prometheus = CollectorRegistry()
     prometheus.register(collector)
     headers = CIMultiDict({hdrs.CONTENT_TYPE: CONTENT_TYPE_PLAIN_0_0_4})
@@ -57,9 +57,10 @@ async def metrics(call: Call) -> web.StreamResponse:
 
 
 class _Collector:
-    def __init__(self, counts: ProcessCounts, state: str) -> None:
+    def __init__(self, counts: ProcessCounts, state: str, ignored: int) -> None:
         self._counts = counts
         self._state = state
+        self._ignored = ignored
 
     def describe(self) -> list[Metric]:
         """Nothing: names are not checked against each other."""
@@ -74,6 +75,11 @@ class _Collector:
         for name in ("current", "cached", "none"):
             state.add_metric([name], float(name == self._state))
         yield state
+        text = "Documents in the registry index whose signature does not hold, or that are older than what is in force"
+        yield GaugeMetricFamily("headrace_registry_ignored", text, value=self._ignored)
+        repairs = CounterMetricFamily("headrace_registry_repairs", "Documents of the registry index written anew")
+        repairs.add_metric([], counts.registry_repairs)
+        yield repairs
         requests = CounterMetricFamily("headrace_requests", "Requests by surface", labels=["surface", "status"])
         for key, count in sorted(counts.requests.items()):
             requests.add_metric(key.split("|"), count)
