@@ -138,7 +138,7 @@ def _derived(walk: Walk, value: Any) -> Any:
 @handles(Kind.SOURCE)
 def _source(walk: Walk, value: Any) -> Any:
     """Where what is hidden depends on other fields, a narrowed document goes without what may be hidden."""
-    if walk.masked and walk.scope.conditional and value not in (None, False, True, "false", "true"):
+    if walk.masked and walk.scope.conditional and type(value) is not bool and value is not None:
         return excluding(walk, value)
     return value
 
@@ -146,9 +146,9 @@ def _source(walk: Walk, value: Any) -> Any:
 def excluding(walk: Walk, source: Any) -> Any:
     """A `_source` that leaves the hidden fields out."""
     hidden = walk.hidden.sources
-    if source is False or source == "false":
+    if source is False:
         return source
-    if source is None or source is True or source == "true":
+    if source is None or source is True:
         return {"excludes": hidden}
     if type(source) is not dict:
         walk.scalars(source)
