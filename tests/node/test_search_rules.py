@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipelines.errors import HeadraceError
-from proxy.protection import HiddenFields, Review, Scope, hidden_fields
+from proxy.protection import HiddenFields, Review, Scope, hidden_fields, without_quotes
 from tests.node.hostile_searches import FOR_FILTER, FOR_MASK
 from tests.node.two_tenants import (
     HIDDEN_NAMES,
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.node
 HIDDEN = hidden_fields(HIDDEN_NAMES, [MAPPING])
-FILTERED = Scope(filtered=True, hidden=HiddenFields())
+FILTERED = Scope(filtered=True, hidden=HiddenFields(), errors_withheld=True)
 MASKED = Scope(filtered=False, hidden=HIDDEN)
-BOTH = Scope(filtered=True, hidden=HIDDEN)
+BOTH = Scope(filtered=True, hidden=HIDDEN, errors_withheld=True)
 SEARCHES = searches()
 NAMES = [f"{table}: {name}" for table, name, _, _ in SEARCHES]
 NO_LEAK = frozenset(
@@ -158,3 +158,14 @@ def test_no_hostile_search_shows_a_hidden_field(tenants: Tenants, name: str):
     status, text = tenants.search(tenants.both, new)
     shown = masked(text) if status == 200 else text
     assert not [each for each in SECRETS if each in shown], shown
+
+
+def test_what_a_failing_script_says_of_another_tenant_is_kept_back(tenants: Tenants):
+    source = "if (doc['tenant'].size() > 0 && doc['tenant'].value == 'b') throw new Exception(doc['mark'].value); true"
+    request = {"query": {"bool": {"should": [{"script": {"script": source}}, {"term": {"tag": "x"}}]}}}
+    visible = {"bool": {"must_not": [{"term": {"tenant": "b"}}]}}
+    status, text = tenants.search(tenants.both, filtered(request, visible))
+    assert status == 400
+    assert "zebra" in text, "the node does not run it there any more"
+    assert Review.of(request, FILTERED).scripted
+    assert "zebra" not in json.dumps(without_quotes(json.loads(text)))

@@ -168,7 +168,8 @@ def filtered(body: dict[str, Any], visible: Any = VISIBLE) -> dict[str, Any]:
 
 
 UNSTABLE = frozenset(
-    "took terminated_early _score max_score _index _seq_no _version _primary_term _shards pit_id score bg_count profile".split()
+    {"took", "terminated_early", "_shards", "pit_id", "profile", "_index", "_seq_no", "_version", "_primary_term"}
+    | {"_score", "max_score", "score", "bg_count"}
 )
 """Members that differ between indexes with other documents in them: times, scores, statistics."""
 
