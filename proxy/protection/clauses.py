@@ -148,6 +148,8 @@ def _look_up(walk: Walk, value: dict[str, Any]) -> dict[str, Any]:
     index, inner = value.get("index"), value.get("query")
     if type(index) is not str:
         walk.malformed("a look-up of terms names its index")
+    if inner is not None and value.get("id") is not None:
+        walk.malformed("a look-up of terms has an id or a query")
     if inner is not None:
         inner = _in_index(walk, index, inner)
     visible = walk.looked_into(index)

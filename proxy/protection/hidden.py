@@ -125,7 +125,7 @@ def hidden_fields(names: Iterable[str], mappings: Iterable[Mapping[str, Any]]) -
 
 def _plain(name: str) -> str:
     """A name without positions in lists (`people.0.ssn`, `people[0].ssn`), which the mapping does not know."""
-    parts = name.replace("[", ".").replace("]", "").split(".")
+    parts = name.replace("[*]", "").replace("[", ".").replace("]", "").split(".")
     return ".".join(part for part in parts if part and not part.isdigit())
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from pipelines.errors import HeadraceError
 from proxy.protection import HiddenFields, Review, Scope, hidden_fields, without_quotes
-from tests.node.hostile_searches import FOR_FILTER, FOR_MASK
+from tests.node.hostile_masked import FOR_MASK
+from tests.node.hostile_searches import FOR_FILTER
 from tests.node.two_tenants import (
     HIDDEN_NAMES,
     MAPPING,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import HeadraceError, InvalidError, RefusedError
-from proxy.protection import HiddenFields, Refuse, Review, Scope, without_quotes
+from proxy.protection import HiddenFields, Review, Scope, without_quotes
 from proxy.protection.walk import MAX_DEPTH
 
 VISIBLE = {"term": {"tenant": "a"}}
@@ -66,6 +66,7 @@ MALFORMED: list[Any] = [
     {"query": {"bool": []}},
     {"query": {"wrapper": {"query": 1}}},
     {"query": {"terms": {"a": {"id": "1", "path": "p"}}}},
+    {"query": {"terms": {"a": {"index": "i", "path": "p", "id": "1", "query": {"match_all": {}}}}}},
     {"aggs": {"x": []}},
     {"aggs": []},
     {"query": {"nested": {"path": "p", "query": {"match_all": {}}, "inner_hits": True}}},
@@ -219,82 +220,6 @@ def test_terms_without_documents_are_refused(least: Any):
         with pytest.raises(HeadraceError):
             Review.of({"aggs": {"x": {kind: {"field": "a", "min_doc_count": least}}}}, FILTERED)
     assert rewritten({"aggs": {"x": {"histogram": {"field": "a", "interval": 1, "min_doc_count": 0}}}})
-
-
-def test_a_look_up_of_terms_gets_the_filter_of_its_index():
-    request = {"query": {"terms": {"f": {"index": "other", "id": "1", "path": "p", "routing": "r"}, "boost": 2}}}
-    for scope in (FILTERED, MASKED, OPEN):
-        review = Review.of(request, scope)
-        assert review.lookups == {"other"}
-        assert not review.needs_filter
-        assert review.rewritten(None, {"other": None}) == request
-        made = review.rewritten(None, {"other": {"term": {"t": 1}}})["query"]["terms"]
-        query = {"bool": {"filter": [{"ids": {"values": ["1"]}}, {"term": {"t": 1}}]}}
-        assert made == {"f": {"index": "other", "path": "p", "routing": "r", "query": query}, "boost": 2}
-        for answers in ({"other": Refuse("it is masked")}, {}):
-            with pytest.raises(RefusedError, match=r"\[query\.terms\.f\] this reads a document of \[other\]"):
-                review.rewritten(None, answers)
-
-
-def test_a_query_in_a_look_up_obeys_that_index():
-    inner = {"has_child": {"type": "c", "query": {"match_all": {}}}}
-    request = {"query": {"terms": {"f": {"index": "other", "path": "p", "query": inner}}}}
-    own = {"term": {"t": 1}}
-    for scope in (FILTERED, OPEN):
-        made = Review.of(request, scope).rewritten(VISIBLE, {"other": own})["query"]["terms"]["f"]["query"]
-        joined = {"bool": {"must": [{"match_all": {}}], "filter": [own]}}
-        assert made == {"bool": {"filter": [{"has_child": {"type": "c", "query": joined}}, own]}}
-        assert Review.of(request, scope).rewritten(VISIBLE, {"other": None}) == request
-
-
-WHOLE: list[tuple[str, dict[str, Any]]] = [
-    ("other", {"more_like_this": {"like": [{"_index": "other", "_id": "1"}]}}),
-    ("other", {"more_like_this": {"like": "x", "unlike": {"_index": "other", "_id": "1"}}}),
-    ("other", {"geo_shape": {"a": {"indexed_shape": {"index": "other", "id": "1", "path": "p"}}}}),
-    ("shapes", {"geo_shape": {"a": {"indexed_shape": {"id": "1"}}}}),
-    ("other", {"percolate": {"field": "q", "index": "other", "id": "1"}}),
-    (
-        "other",
-        {"bool": {"filter": [{"nested": {"path": "p", "query": {"percolate": {"field": "q", "index": "other"}}}}]}},
-    ),
-]
-
-
-@pytest.mark.parametrize(("index", "query"), WHOLE)
-def test_documents_that_are_read_whole_are_of_unprotected_indexes(index: str, query: dict[str, Any]):
-    for scope in (FILTERED, MASKED, OPEN):
-        review = Review.of({"query": query}, scope)
-        assert review.lookups == {index}
-        assert review.rewritten(VISIBLE, {index: None}) == {"query": query}
-        for answer in (VISIBLE, Refuse()):
-            with pytest.raises(RefusedError, match=rf"of \[{index}\]"):
-                review.rewritten(VISIBLE, {index: answer})
-
-
-def test_documents_of_the_index_itself_are_not_read_whole():
-    like = {"more_like_this": {"like": [{"_id": "1"}]}}
-    for scope in (FILTERED, MASKED):
-        with pytest.raises(RefusedError):
-            Review.of({"query": like}, scope)
-    named = {"more_like_this": {"fields": ["text"], "like": [{"_id": "1"}]}}
-    assert rewritten({"query": named}, MASKED) == {"query": named}
-    for fields in (["text", "secret"], ["*"]):
-        with pytest.raises(RefusedError):
-            Review.of({"query": {"more_like_this": {"fields": fields, "like": {"_id": "1"}}}}, MASKED)
-    assert rewritten({"query": like}, OPEN)
-
-
-def test_where_nothing_is_protected_only_look_ups_matter():
-    unknown = {"query": {"plugin": {"query": {"terms": {"f": {"index": "other", "id": "1"}}}}}, "newer": {"a": [1]}}
-    review = Review.of(unknown, OPEN)
-    assert review.lookups == {"other"}
-    assert review.rewritten(None, {"other": None}) == unknown
-    with pytest.raises(RefusedError):
-        review.rewritten(None, {"other": VISIBLE})
-    for request in (
-        {"explain": True, "profile": True, "ext": {"a": {}}, "suggest": {"s": {"completion": {"field": "c"}}}},
-    ):
-        assert rewritten(request, OPEN) is request
 
 
 SOURCES: list[tuple[Any, Any]] = [
