@@ -134,7 +134,7 @@ class Tenants:
 
     def search(self, index: str, body: dict[str, Any]) -> tuple[int, str]:
         """An answer to a search; `{index}` and `{pit}` in the body are those of the index."""
-        text = json.dumps(_unwrapped(body, index)).replace("{index}", index)
+        text = json.dumps(_unwrapped(body, index), default=float).replace("{index}", index)
         if "{pit}" not in text:
             return self("POST", f"/{index}/_search", text.encode())
         pit = json.loads(self("POST", f"/{index}/_search/point_in_time?keep_alive=1m")[1])["pit_id"]
