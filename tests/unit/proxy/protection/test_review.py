@@ -68,6 +68,7 @@ MALFORMED: list[Any] = [
     {"query": {"terms": {"a": {"id": "1", "path": "p"}}}},
     {"query": {"terms": {"a": {"index": "i", "path": "p", "id": "1", "query": {"match_all": {}}}}}},
     {"aggs": {"x": []}},
+    {"aggs": {"x": {"global": {}, "filter": {"match_all": {}}}}},
     {"aggs": []},
     {"query": {"nested": {"path": "p", "query": {"match_all": {}}, "inner_hits": True}}},
     {"query": {"intervals": {"f": []}}},
