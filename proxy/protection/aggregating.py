@@ -10,6 +10,8 @@ from proxy.protection.rules.row import Kind
 from proxy.protection.walk import Walk, acts, handles
 
 SUB = ("aggs", "aggregations")
+BESIDE = frozenset({*SUB, "meta"})
+"""Members of an aggregation beside its type."""
 EMPTY_BUCKETS = "terms without documents come from documents that the filter leaves out; `min_doc_count` is at least 1"
 
 
@@ -34,6 +36,8 @@ def _aggregation(walk: Walk, value: Any) -> Any:
     """One: its type, aggregations in it, data of the caller's. The type first: it says what those in it are over."""
     if type(value) is not dict:
         walk.malformed("an aggregation is an object")
+    if len(value.keys() - BESIDE) > 1:
+        walk.malformed("an aggregation has one type")
     nested = walk.nested
     made: dict[str, Any] = {}
     same = True

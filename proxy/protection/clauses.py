@@ -148,6 +148,8 @@ def _look_up(walk: Walk, value: dict[str, Any]) -> dict[str, Any]:
     index, inner = value.get("index"), value.get("query")
     if type(index) is not str:
         walk.malformed("a look-up of terms names its index")
+    if inner is not None and value.get("id") is not None:
+        walk.malformed("a look-up of terms has an id or a query")
     if inner is not None:
         inner = _in_index(walk, index, inner)
     visible = walk.looked_into(index)
@@ -204,9 +206,29 @@ def _like_one(walk: Walk, value: Any) -> Any:
     walk.members(value, LIKE)
     if "_index" in value:
         _whole(walk, value["_index"])
-    elif "doc" not in value and walk.strict:
-        walk.refuse_protected("it reads a document of this index whole; give its text")
     return value
+
+
+@acts
+def like_what_may_be_read(walk: Walk, body: Any, new: Any) -> Any:
+    """`more_like_this`: a document of the index at hand is read whole, or only by the fields that are named."""
+    name_the_fields(walk, body, new)
+    if not walk.strict or type(new) is not dict:
+        return new
+    given = [each for name in ("like", "unlike") for each in _listed(new.get(name))]
+    if any(type(each) is dict and "doc" not in each and "_index" not in each for each in given):
+        if walk.filtered:
+            walk.refuse("it reads a document of this index whole; give its text")
+        fields = _listed(new.get("fields"))
+        if not fields:
+            walk.refuse_masked("it reads every field of a document; name the fields")
+        for field in fields:
+            walk.read(field)
+    return new
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if type(value) is list else [] if value is None else [value]
 
 
 @acts

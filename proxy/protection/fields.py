@@ -88,6 +88,22 @@ def script(walk: Walk, value: Any) -> Any:
     return _known(walk, value)
 
 
+@handles(Kind.QUERY_SCRIPT)
+def query_script(walk: Walk, value: Any) -> Any:
+    """One in a query: the node runs it also on documents that the filter leaves out, and its errors quote them."""
+    if walk.filtered:
+        _withhold(walk)
+    return script(walk, value)
+
+
+def _withhold(walk: Walk) -> None:
+    walk.scripted = True
+    if not walk.scope.errors_withheld:
+        walk.refuse(
+            "the node runs a script in a query on documents that the filter leaves out, and its errors quote them"
+        )
+
+
 @handles(Kind.VALUE_SCRIPT)
 @handles(Kind.HEURISTIC_SCRIPT)
 def value_script(walk: Walk, value: Any) -> Any:
@@ -113,7 +129,7 @@ def score_script(walk: Walk, value: Any) -> Any:
     """One that makes a score: it must be seen, and may not count terms of every document."""
     if type(value) is dict and "script" in value:
         return walk.members(value, {"script": Kind.SCORE_SCRIPT})
-    script(walk, value)
+    query_script(walk, value)
     if walk.filtered:
         source = value if type(value) is str else (value.get("source") or value.get("inline")) if value else None
         if type(source) is not str:
@@ -132,13 +148,15 @@ def _script_fields(walk: Walk, value: Any) -> Any:
 def _derived(walk: Walk, value: Any) -> Any:
     if value and walk.masked:
         walk.refuse_masked(SEES_ALL)
+    if value and walk.filtered:
+        _withhold(walk)
     return value
 
 
 @handles(Kind.SOURCE)
 def _source(walk: Walk, value: Any) -> Any:
     """Where what is hidden depends on other fields, a narrowed document goes without what may be hidden."""
-    if walk.masked and walk.scope.conditional and value not in (None, False, True, "false", "true"):
+    if walk.masked and walk.scope.conditional and type(value) is not bool and value is not None:
         return excluding(walk, value)
     return value
 
@@ -146,9 +164,9 @@ def _source(walk: Walk, value: Any) -> Any:
 def excluding(walk: Walk, source: Any) -> Any:
     """A `_source` that leaves the hidden fields out."""
     hidden = walk.hidden.sources
-    if source is False or source == "false":
+    if source is False:
         return source
-    if source is None or source is True or source == "true":
+    if source is None or source is True:
         return {"excludes": hidden}
     if type(source) is not dict:
         walk.scalars(source)

@@ -65,8 +65,9 @@ class HiddenFields:
 
 
 def _above(name: str) -> Iterator[str]:
+    """The objects that hold a field; of a pattern, those that it names."""
     at = name.find(".")
-    while at >= 0:
+    while at >= 0 and "*" not in name[:at]:
         yield name[:at]
         at = name.find(".", at + 1)
 
@@ -111,6 +112,8 @@ def hidden_fields(names: Iterable[str], mappings: Iterable[Mapping[str, Any]]) -
     if not found:
         return HiddenFields()
     fields = [each for mapping in mappings for each in _fields(mapping)]
+    patterns = [name for name in found if "*" in name]
+    found |= {path for path, _ in fields if any(meet(path, pattern) for pattern in patterns)}
     found |= {path for path, field in fields if field.get("type") == "derived"}
     while True:
         covered = HiddenFields.of(found)
@@ -122,7 +125,7 @@ def hidden_fields(names: Iterable[str], mappings: Iterable[Mapping[str, Any]]) -
 
 def _plain(name: str) -> str:
     """A name without positions in lists (`people.0.ssn`, `people[0].ssn`), which the mapping does not know."""
-    parts = name.replace("[", ".").replace("]", "").split(".")
+    parts = name.replace("[*]", "").replace("[", ".").replace("]", "").split(".")
     return ".".join(part for part in parts if part and not part.isdigit())
 
 

@@ -24,13 +24,15 @@ class Review:
     """A request that may be forwarded, once it is rewritten.
 
     `lookups`: the other indexes (expressions, as the request names them) from which it reads documents. `needs_filter`:
-    the filter itself is needed to rewrite it.
+    the filter itself is needed to rewrite it. `scripted`: its scripts run on documents that the filter leaves out, so
+    that an answer with errors goes through `without_quotes`.
     """
 
     request: dict[str, Any]
     scope: Scope
     lookups: frozenset[str]
     needs_filter: bool
+    scripted: bool
     _reviewed: dict[str, Any]
 
     @classmethod
@@ -41,7 +43,7 @@ class Review:
         """
         walk = Walk(scope, everything=_everything(request))
         reviewed = options(walk, request, OPTIONS)
-        return cls(request, scope, frozenset(walk.looked_up), walk.needs_filter, reviewed)
+        return cls(request, scope, frozenset(walk.looked_up), walk.needs_filter, walk.scripted, reviewed)
 
     def rewritten(self, visible: Any, lookups: Mapping[str, Any | Refuse | None]) -> dict[str, Any]:
         """The request in the form that obeys; the same object if that is how it came.

@@ -19,7 +19,9 @@ class Scope:
     protecting result pipeline hides. `conditional`: what is hidden depends on other fields of the document (a stage
     with a condition, a UDF), so that a narrowed `_source` could make the mask miss. `masked_aggregations`: whether
     aggregations may read hidden fields. `masked_queries`: whether queries may ask for values of hidden fields.
-    `search_processors`: whether the body may name or bring a search pipeline of the cluster.
+    `search_processors`: whether the body may name or bring a search pipeline of the cluster. `errors_withheld`: what
+    scripts of queries say when they fail is taken out of answers (`without_quotes`); the node runs them on documents
+    that the filter leaves out, too.
     """
 
     filtered: bool
@@ -28,6 +30,7 @@ class Scope:
     masked_aggregations: Choice = "refuse"
     masked_queries: Choice = "allow"
     search_processors: bool = False
+    errors_withheld: bool = False
 
 
 @dataclass(frozen=True, slots=True)

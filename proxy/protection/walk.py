@@ -50,7 +50,7 @@ class Walk:
     `filtered`: the documents that the clause at hand reads are restricted. `everything`: nothing but the filter
     restricts the search. `foreign`: the other index that the clause at hand reads. `looked_up`: those of look-ups.
     `answers`: what protects those, None while the request is only reviewed. `strict`: what is not known is refused;
-    else only look-ups matter.
+    else only look-ups matter. `scripted`: scripts run on documents that the filter leaves out.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Walk:
         self.asks_hidden = self.masked and scope.masked_queries == "refuse"
         self.everything = everything
         self.needs_filter = False
+        self.scripted = False
         self.looked_up: set[str] = set()
         self.foreign: str | None = None
         self.nested = False

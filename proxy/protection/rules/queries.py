@@ -31,6 +31,11 @@ FUNCTION = DECAYS | {
 """What makes a score, in `function_score` and in each of its functions."""
 
 OWN = "it looks at one document at a time"
+SCRIPTED = (
+    "it sees one document at a time, but the node also runs it on documents that the filter leaves out, and its errors "
+    "quote them: only where `errors_withheld`"
+)
+NO_HIDDEN_SCORE = "under a mask its score may not be made of a hidden field"
 PARTS = "the clauses in it are reviewed"
 ASKED = "under a mask it may ask about a hidden field, unless `masked_queries` is refuse"
 
@@ -63,7 +68,7 @@ QUERIES: dict[str, Row] = {
         masked=Rule.REWRITE,
     ),
     "function_score": Row(
-        why="functions see one document; under a mask they may not read hidden fields, nor be scripts",
+        why=f"as a clause its scripts are those of `script_score`; {NO_HIDDEN_SCORE}",
         members=BASE
         | FUNCTION
         | {"query": Kind.QUERY, "functions": Kind.FUNCTIONS}
@@ -72,12 +77,14 @@ QUERIES: dict[str, Row] = {
         masked=Rule.DEPENDS,
     ),
     "script_score": Row(
-        why="the script sees one document, but may not ask for statistics of terms, which count every document",
+        why=f"{SCRIPTED}; it may not ask for statistics of terms, which count every document",
         members=BASE | {"query": Kind.QUERY, "script": Kind.SCORE_SCRIPT, "min_score": Kind.VALUE},
         filtered=Rule.DEPENDS,
         masked=Rule.REFUSE,
     ),
-    "script": Row(why="the script sees one document", members=BASE | {"script": Kind.SCRIPT}, masked=Rule.REFUSE),
+    "script": Row(
+        why=SCRIPTED, members=BASE | {"script": Kind.QUERY_SCRIPT}, filtered=Rule.DEPENDS, masked=Rule.REFUSE
+    ),
     "wrapper": Row(
         why="the query in it is decoded, reviewed, and forwarded decoded",
         members={"query": Kind.WRAPPED},
@@ -111,12 +118,13 @@ QUERIES: dict[str, Row] = {
         act="look_up_terms",
     ),
     "terms_set": Row(
-        why="it looks at one document at a time; under a mask no script, and no hidden field as the minimum",
+        why=f"with a script: {SCRIPTED}; under a mask neither that nor a hidden field as the minimum",
         members=BASE,
         others=Kind.PER_FIELD,
         fields=BASE
         | values("terms", "minimum_should_match")
-        | {"minimum_should_match_field": Kind.SCORED_FIELD, "minimum_should_match_script": Kind.SCRIPT},
+        | {"minimum_should_match_field": Kind.SCORED_FIELD, "minimum_should_match_script": Kind.QUERY_SCRIPT},
+        filtered=Rule.DEPENDS,
         masked=Rule.DEPENDS,
     ),
     "exists": _leaf(members=BASE | {"field": Kind.FIELD}),
@@ -169,6 +177,7 @@ QUERIES: dict[str, Row] = {
         | values("fail_on_unsupported_field"),
         filtered=Rule.DEPENDS,
         masked=Rule.DEPENDS,
+        act="like_what_may_be_read",
     ),
     "geo_bounding_box": _leaf(members=GEO, others=Kind.DATA),
     "geo_distance": _leaf(members=GEO | values("distance", "distance_type", "unit"), others=Kind.DATA),
@@ -182,12 +191,12 @@ QUERIES: dict[str, Row] = {
         masked=Rule.DEPENDS,
     ),
     "distance_feature": Row(
-        why="it looks at one document at a time; under a mask the score would show a hidden value",
+        why=f"{OWN}; {NO_HIDDEN_SCORE}",
         members=BASE | values("origin", "pivot") | data("origin") | {"field": Kind.SCORED_FIELD},
         masked=Rule.DEPENDS,
     ),
     "rank_feature": Row(
-        why="it looks at one document at a time; under a mask the score would show a hidden value",
+        why=f"{OWN}; {NO_HIDDEN_SCORE}",
         members=BASE | data("log", "saturation", "sigmoid", "linear") | {"field": Kind.SCORED_FIELD},
         masked=Rule.DEPENDS,
     ),
@@ -217,7 +226,7 @@ QUERIES: dict[str, Row] = {
         act="percolate",
     ),
     "knn": Row(
-        why="it looks at one document at a time; under a mask the score would show a hidden vector",
+        why=f"{OWN}; {NO_HIDDEN_SCORE}",
         members=BASE,
         others=Kind.PER_FIELD,
         fields=BASE
@@ -234,7 +243,7 @@ QUERIES: dict[str, Row] = {
         plugin="neural-search",
     ),
     "neural": Row(
-        why="it looks at one document at a time; under a mask the score would show a hidden vector",
+        why=f"{OWN}; {NO_HIDDEN_SCORE}",
         members=BASE,
         others=Kind.PER_FIELD,
         fields=BASE
@@ -246,7 +255,7 @@ QUERIES: dict[str, Row] = {
         plugin="neural-search",
     ),
     "neural_sparse": Row(
-        why="it looks at one document at a time; under a mask the score would show a hidden vector",
+        why=f"{OWN}; {NO_HIDDEN_SCORE}",
         members=BASE,
         others=Kind.PER_FIELD,
         fields=BASE

@@ -61,7 +61,7 @@ OPTIONS: dict[str, Row] = {
         masked=Rule.DEPENDS,
     ),
     "suggest": _row(Kind.SUGGEST, "each suggester has a row of its own", Rule.DEPENDS, Rule.DEPENDS),
-    "derived": _row(Kind.DERIVED, "the script sees one document", masked=Rule.REFUSE),
+    "derived": _row(Kind.DERIVED, "as a `script` query, which a query over it is", Rule.DEPENDS, Rule.REFUSE),
     "profile": _row(
         Kind.OFF_ONLY,
         "it shows how the filter is made, and terms of other documents",

@@ -53,10 +53,10 @@ QUERIES: dict[str, Any] = {
     "wildcard": {"tag": {"value": "x*", "rewrite": "constant_score"}},
     "regexp": {"tag": {"value": "[x-z]", "flags": "ALL"}},
     "range": {"n": {"gte": 1, "lt": 1000000, "boost": 2}},
-    "terms": {"tag": {"index": "{index}", "id": "a1", "path": "tag"}},
+    "terms": {"tag": {"index": "{index}", "id": "a-1", "path": "tag"}},
     "terms_set": {"tag": {"terms": ["x", "y"], "minimum_should_match_field": "one"}},
     "exists": {"field": "text"},
-    "ids": {"values": ["a1", "b1"]},
+    "ids": {"values": ["a-1", "b-1"]},
     "match": {"text": {"query": "common words", "operator": "and", "fuzziness": "AUTO"}},
     "match_phrase": {"text": "common words"},
     "match_phrase_prefix": {"text": {"query": "common wor", "max_expansions": 10}},
@@ -97,7 +97,7 @@ QUERIES: dict[str, Any] = {
     "rank_feature": {"field": "rank", "saturation": {"pivot": 8}},
     "has_child": {"type": "answer", "query": {"match": {"text": "common"}}, "inner_hits": {}, "score_mode": "max"},
     "has_parent": {"parent_type": "question", "query": {"match": {"text": "common"}}, "inner_hits": {}, "score": True},
-    "parent_id": {"type": "answer", "id": "a1"},
+    "parent_id": {"type": "answer", "id": "a-1"},
     "percolate": {"field": "query", "document": {"text": "common words"}},
     "knn": {"vector": {"vector": [1, 2], "k": 3, "filter": ALL}},
     "hybrid": {"queries": [ALL, {"term": {"tag": "x"}}]},
@@ -128,7 +128,7 @@ MASKED_QUERIES: dict[str, Any] = {
 }
 
 BY_N = {"terms": {"field": "tag"}}
-DAYS = {"date_histogram": {"field": "day", "calendar_interval": "year", "min_doc_count": 1}}
+DAYS = {"date_histogram": {"field": "day", "calendar_interval": "month", "min_doc_count": 0}}
 SUM = {"s": {"sum": {"field": "n"}}}
 
 AGGREGATIONS: dict[str, Any] = {
@@ -170,12 +170,12 @@ AGGREGATIONS: dict[str, Any] = {
     "children": {"type": "answer"},
     "parent": {"type": "answer"},
     "sampler": {"shard_size": 100},
-    "diversified_sampler": {"field": "tag", "shard_size": 100, "max_docs_per_value": 10},
+    "diversified_sampler": {"field": "mark", "shard_size": 100, "max_docs_per_value": 10},
     "terms": {"field": "mark", "size": 50, "order": {"_key": "asc"}},
     "multi_terms": {"terms": [{"field": "tag"}, {"field": "mark"}], "size": 50, "order": {"_key": "asc"}},
     "rare_terms": {"field": "mark", "max_doc_count": 5},
-    "significant_terms": {"field": "mark", "min_doc_count": 1, "jlh": {}},
-    "significant_text": {"field": "text", "min_doc_count": 1, "filter_duplicate_text": False},
+    "significant_terms": {"field": "mark", "min_doc_count": 1, "percentage": {}},
+    "significant_text": {"field": "text", "min_doc_count": 1, "filter_duplicate_text": False, "percentage": {}},
     "range": {"field": "n", "ranges": [{"to": 100}, {"from": 100, "key": "rest"}]},
     "date_range": {"field": "day", "ranges": [{"to": "2024-06-01"}, {"from": "2024-06-01"}], "time_zone": "UTC"},
     "ip_range": {"field": "ip", "ranges": [{"mask": "10.0.0.0/8"}, {"from": "11.0.0.0"}]},
@@ -264,7 +264,7 @@ OPTIONS: dict[str, Any] = {
 }
 WHOLE_OPTIONS: dict[str, Any] = {
     "search_after": {"sort": [{"n": "asc"}], "search_after": [0]},
-    "slice": {"slice": {"id": 0, "max": 2, "field": "n"}},
+    "slice": {"slice": {"id": 0, "max": 2, "field": "n"}, "pit": {"id": "{pit}"}},
     "pit": {"pit": {"id": "{pit}", "keep_alive": "1m"}},
     "derived": {
         "derived": {"twice": {"type": "keyword", "script": {"source": "emit(doc['mark'].value)"}}},
@@ -293,8 +293,11 @@ INNER_OPTIONS: dict[str, Any] = {
     "collapse": None,
 }
 WHOLE_INNER_OPTIONS: dict[str, Any] = {
+    "seq_no_primary_term": {
+        "collapse": {"field": "mark", "inner_hits": {"name": "same", "seq_no_primary_term": True}},
+    },
     "collapse": {
-        "collapse": {"field": "tag", "inner_hits": {"name": "same", "collapse": {"field": "mark"}, "size": 5}},
+        "collapse": {"field": "mark", "inner_hits": {"name": "same", "collapse": {"field": "n"}, "size": 5}},
     },
 }
 
@@ -330,6 +333,8 @@ def searches() -> list[tuple[str, str, dict[str, Any], dict[str, Any]]]:
         }
         if name not in WHOLE_AGGREGATIONS and name not in BUCKETS:
             whole = {"size": 0, "aggs": {"x": {name: AGGREGATIONS[name]}}}
+        if name.startswith("significant"):
+            whole["query"] = {"term": {"tag": "y"}}
         masked = {"size": 0, "aggs": {"x": {name: MASKED_AGGREGATIONS[name]}}} if name in MASKED_AGGREGATIONS else None
         add("aggregations", name, whole, masked)
     for name, body in OPTIONS.items():
@@ -347,5 +352,5 @@ def searches() -> list[tuple[str, str, dict[str, Any], dict[str, Any]]]:
     return found
 
 
-BUCKETS = frozenset(BUCKET_RULES) - {"reverse_nested"}
+BUCKETS = frozenset(BUCKET_RULES) - {"reverse_nested", "significant_text"}
 """Aggregations that take others in them."""

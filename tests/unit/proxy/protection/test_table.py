@@ -11,7 +11,7 @@ from proxy.protection import HiddenFields, Review, Scope
 from proxy.protection.rules import aggregations, queries, search
 from proxy.protection.rules.row import Kind, Row, Rule
 from proxy.protection.walk import ACTIONS, HANDLERS
-from tests.unit.proxy.protection import examples
+from tests.unit.proxy.protection import examples, page
 
 TABLES: dict[str, dict[str, Row]] = {
     "queries": queries.QUERIES,
@@ -23,7 +23,7 @@ TABLES: dict[str, dict[str, Row]] = {
 }
 ROWS = [(table, name, row) for table, rows in TABLES.items() for name, row in rows.items()]
 HIDDEN = HiddenFields.of(["secret", "people.ssn"])
-FILTERED = Scope(filtered=True, hidden=HiddenFields())
+FILTERED = Scope(filtered=True, hidden=HiddenFields(), errors_withheld=True)
 MASKED = Scope(filtered=False, hidden=HIDDEN)
 OPEN = Scope(filtered=False, hidden=HiddenFields())
 VISIBLE = {"term": {"tenant": "a"}}
@@ -64,3 +64,7 @@ def test_an_example_is_judged_as_its_row_says(table: str, name: str, row: Row):
     if row.plugin or name in ("terms",):
         return
     assert outcome(plain, OPEN) in ("obeys", "rewrite")
+
+
+def test_the_page_has_the_tables():
+    assert page.PAGE.read_text().split(page.BEGIN)[1] == page.tables()
