@@ -21,6 +21,7 @@ from pipelines._wasm import (
     filter_path,
     keep_buffers,
     release_buffers,
+    unambiguous_json,
     without_types,
 )
 
@@ -43,5 +44,6 @@ __all__ = [
     "filter_path",
     "keep_buffers",
     "release_buffers",
+    "unambiguous_json",
     "without_types",
 ]
