@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from proxy.protocol.target import Target
 
 _OURS: tuple[str, ...] = ("document_pipeline",)
-UPDATES = (b"update", b"\\u")
-"""One of these is in every bulk with an update, whose answer may show a document."""
+UPDATES = (b"update", b"\\u", b"\0")
+"""One of these is in every bulk with an update, whose answer may show a document: the word, or what hides it."""
 _FEW = 8
 """More targets in one bulk are not remembered."""
 _REMEMBERED, _SHORT = 1024, 2048

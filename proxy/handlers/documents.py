@@ -74,7 +74,9 @@ async def _settle(parsed: Bulk, indexes: list[str | None]) -> None:
 async def refuse_shown(call: Call, parsed: Bulk) -> None:
     """Fails the updates that would show documents which final pipelines hide, or see them by a script."""
     if call.snapshot.protects:
-        guarded = [index for index in parsed.indexes_of_updates() if index and await hides(call, index)]
+        guarded: list[str | None] = [
+            index for index in parsed.indexes_of_updates() if index and await hides(call, index)
+        ]
         if guarded:
             parsed.refuse_shown(guarded, call.target.has_any(SHOWS))
 
@@ -111,8 +113,8 @@ def names_of_cluster(call: Call, snapshot: Snapshot, name: str | None) -> bool:
 def of_cluster(name: str | None) -> RefusedError:
     """The refusal of such a write."""
     return RefusedError(
-        f"[{name}] is no pipeline of Headrace: a pipeline of the cluster may move documents past final document pipelines. "
-        "Leave [pipeline] out, or see the setting cluster_ingest_pipelines"
+        f"[{name}] is no pipeline of Headrace: a pipeline of the cluster may move documents past final document "
+        "pipelines. Leave [pipeline] out, or see the setting cluster_ingest_pipelines"
     )
 
 

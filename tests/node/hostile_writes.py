@@ -103,7 +103,12 @@ def _of_text(title: str, text: bytes, n: str) -> Iterator[Way]:
     yield _bulk(f"bulk update: {title}", b'{"update":{"_id":"%s"}}' % SEED.encode(), partial)
     yield Way(f"update: {title}", "POST", f"/{{i}}/_update/{SEED}", partial)
     yield Way(f"update, doc_as_upsert in the URL: {title}", "POST", f"/{{i}}/_update/{i}url?doc_as_upsert", partial)
-    for method, path in (("PUT", f"_doc/{i}1"), ("POST", "_doc"), ("PUT", f"_create/{i}2"), ("POST", f"_doc/{i}3?op_type=create")):
+    for method, path in (
+        ("PUT", f"_doc/{i}1"),
+        ("POST", "_doc"),
+        ("PUT", f"_create/{i}2"),
+        ("POST", f"_doc/{i}3?op_type=create"),
+    ):
         yield Way(f"{method} {path}: {title}", method, f"/{{i}}/{path}", text)
 
 
@@ -137,9 +142,16 @@ def updates() -> Iterator[Way]:
     for n, source in enumerate(sources):
         yield _bulk(f"bulk update {source}", b'{"update":{"_id":"u%d"}}' % n, source.encode())
         yield Way(f"update {source}", "POST", f"/{{i}}/_update/u{n}s", source.encode())
-    scripts = ["ctx._source = ['level':'secret','mark':'none']", "ctx._source.level = 'secret'; ctx._source.mark = 'none'"]
+    scripts = [
+        "ctx._source = ['level':'secret','mark':'none']",
+        "ctx._source.level = 'secret'; ctx._source.mark = 'none'",
+    ]
     for script in scripts:
-        for source in (json.dumps({"script": script}), json.dumps({"script": {"source": script}}), '/**/' + json.dumps({"script": script})):
+        for source in (
+            json.dumps({"script": script}),
+            json.dumps({"script": {"source": script}}),
+            "/**/" + json.dumps({"script": script}),
+        ):
             yield _bulk(f"bulk update {source}", b'{"update":{"_id":"%s"}}' % SEED.encode(), source.encode())
             yield Way(f"update {source}", "POST", f"/{{i}}/_update/{SEED}", source.encode())
 
@@ -221,7 +233,12 @@ def targets() -> Iterator[Way]:
         "application/vnd.opensearch+smile", "application/vnd.opensearch+yaml", "application/vnd.elasticsearch+json;compatible-with=8",
     ]  # fmt: skip
     cbor = b"\xa2elevelfsecretdmarkdnone"
-    bodies = {"JSON": _PLAIN, "YAML": b"---\nlevel: secret\nmark: none\n", "CBOR": cbor, "SMILE": b":)\n\x05\xfa\x84levelEsecret\x83markCnone\xfb"}
+    bodies = {
+        "JSON": _PLAIN,
+        "YAML": b"---\nlevel: secret\nmark: none\n",
+        "CBOR": cbor,
+        "SMILE": b":)\n\x05\xfa\x84levelEsecret\x83markCnone\xfb",
+    }
     for n, kind in enumerate(media):
         yield _bulk(f"bulk as {kind}", *lines, media=kind)
         for name, body in bodies.items():
@@ -230,7 +247,13 @@ def targets() -> Iterator[Way]:
         yield Way(f"{name} as JSON", "PUT", f"/{{i}}/_doc/j{name}", body)
         yield _bulk(f"bulk of {name} as JSON", b'{"index":{}}', body)
     for encoding in ("gzip", "deflate", "identity", "br"):
-        yield Way(f"said to be {encoding}", "PUT", f"/{{i}}/_doc/e{encoding}", _PLAIN, {"Content-Type": JSON, "Content-Encoding": encoding})
+        yield Way(
+            f"said to be {encoding}",
+            "PUT",
+            f"/{{i}}/_doc/e{encoding}",
+            _PLAIN,
+            {"Content-Type": JSON, "Content-Encoding": encoding},
+        )
 
 
 def copies() -> Iterator[Way]:
@@ -244,14 +267,19 @@ def copies() -> Iterator[Way]:
         f'{{{source},"dest":{{"index":"\0i-free2"}},"script":{{"source":"ctx._index = \'\0i\'"}}}}',
         f'{{{source},"dest":{{"index":"\0i-free2"}},"scr\\u0069pt":{{"source":"ctx._index = \'\0i\'"}}}}',
         f'{{{source},"dest":{{"index":"\0i-free2"}},"script":"ctx._index = \'\0i\'"}}',
-        f'{{"source":{{"remote":null,"index":"\0i-free"}},"dest":{{"index":"\0i"}}}}', f'{{{source},"dest":{{"index":"\0i","version_type":"external"}}}}',
+        '{"source":{"remote":null,"index":"\0i-free"},"dest":{"index":"\0i"}}', f'{{{source},"dest":{{"index":"\0i","version_type":"external"}}}}',
     ]  # fmt: skip
     for body in bodies:
         yield Way(f"reindex {body!r}", "POST", "/_reindex?refresh=true", body.encode())
     yaml = "source: {index: \0i-free}\ndest: {index: \0i}\n"
     yield Way("reindex in YAML", "POST", "/_reindex?refresh=true", yaml.encode(), {"Content-Type": "application/yaml"})
     yield Way("reindex in UTF-16", "POST", "/_reindex?refresh=true", bodies[0].encode("utf-16"))
-    yield Way("reindex from the URL", "POST", "/_reindex?refresh=true&source=" + "%7B%7D&source_content_type=application/json", b"")
+    yield Way(
+        "reindex from the URL",
+        "POST",
+        "/_reindex?refresh=true&source=" + "%7B%7D&source_content_type=application/json",
+        b"",
+    )
     script = "ctx._source.level = 'secret'; ctx._source.mark = 'none'"
     for expression in ("{i}", "{i}-alias", "{i}*", "*{i},-{i}-free", "%3C{i}%3E", "{i}-free,{i}", "_all"):
         body = json.dumps({"script": {"source": script}, "query": {"prefix": {"_index": "\0i"}}})
