@@ -21,7 +21,7 @@ from proxy.exchanges import CHUNK
 from proxy.handlers import registry_guard
 from proxy.handlers.call import UNCOUNTED
 from proxy.handlers.expressions import expansion, forwardable
-from proxy.handlers.protected import LOOKUP_WORDS
+from proxy.protection.lookups import SIGNS
 from proxy.indices.expressions import NOTHING
 from proxy.indices.view import View
 from proxy.known import comparable, says_json
@@ -203,7 +203,7 @@ class FastPath:
         if names is None or reading.resolution.forwarded == NOTHING:
             return None
         sent = target if names == expression else target.at_indexes(names, instead=True)
-        return _Way(route.surface, sent.raw, (*concern.words, *LOOKUP_WORDS))
+        return _Way(route.surface, sent.raw, (*concern.words, *SIGNS))
 
 
 class Passing:

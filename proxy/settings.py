@@ -60,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     upstream_health_interval: str = "5s"
     upstream_connect_timeout: str = "10s"
     upstream_timeout: str = "300s"
+    masked_queries: Literal["refuse", "allow"] = "allow"
     masked_aggregations: Literal["refuse", "allow"] = "refuse"
     search_processors: Literal["refuse", "allow"] = "refuse"
     unknown_requests: Literal["refuse", "allow"] = "refuse"

@@ -12,10 +12,11 @@ from pipelines.definition import members_of
 from pipelines.errors import HeadraceError, InvalidError, UnparsableError
 from proxy.handlers import choice
 from proxy.handlers.expressions import expansion, options_of
-from proxy.handlers.protected import UNPROTECTED, canonical, looks_up, protection_of
+from proxy.handlers.protected import UNPROTECTED, canonical, protection_of, withheld
 from proxy.handlers.search import render
 from proxy.handlers.searching import QUERY, RESULT, Searching, is_ours, strip_names, warn_of_conflicts
 from proxy.indices.expressions import NOTHING
+from proxy.protection import may_look_up
 from proxy.protocol.encoding import one_line
 from proxy.protocol.errors import error_body
 from proxy.protocol.search import msearch_items
@@ -179,8 +180,9 @@ async def _prepare(
     item.queries, item.results = chosen.of(QUERY), chosen.of(RESULT)
     if chosen.reading is not None:
         item.narrow()
-        item.protection = await protection_of(call, chosen)
-        if item.protection is None and (work.unnamed or looks_up(work.body)):
+        protection = await protection_of(call, chosen)
+        item.protection = protection.withholding() if protection is not None else None
+        if item.protection is None and (work.unnamed or may_look_up(work.body)):
             item.protection = UNPROTECTED
     conflicts.update(dict.fromkeys(chosen.conflicts))
 
@@ -238,6 +240,8 @@ async def _answer(call: Call, items: list[_Item], started: float) -> web.StreamR
 
 async def _result(item: _Item, response: bytes) -> bytes:
     """The cluster's response to a search after its result pipelines; an error as it is."""
+    if item.work.scripted:
+        response = withheld(response)
     if "error" in members_of(response):
         return response
     try:

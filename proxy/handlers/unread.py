@@ -34,8 +34,8 @@ async def unread(call: Call) -> web.StreamResponse:
     elif call.parts.settings.unknown_requests == "refuse":
         raise RefusedError(
             f"[{call.method} {call.target.raw_path[:200]}] is not known to this proxy: it might show or write "
-            "documents past the final pipelines that are attached. Send it to the cluster directly, or allow such requests by "
-            "the setting unknown_requests"
+            "documents past the final pipelines that are attached. Send it to the cluster directly, or allow such "
+            "requests by the setting unknown_requests"
         )
     return await passthrough(call)
 
