@@ -7,9 +7,6 @@ from typing import Any
 
 import pytest
 
-from pipelines import PipelineType
-from proxy.app import Proxy
-from proxy.settings import Settings
 from tests import wat
 from tests.conftest import Http, native, wasm
 
@@ -217,21 +214,3 @@ async def test_metrics_in_prometheus_format(through: Http, name: str):
     assert found[("headrace_workers", ())] == 1
     inf = found[("headrace_request_duration_seconds_bucket", (("le", "+Inf"), ("surface", "document")))]
     assert inf == found[("headrace_request_duration_seconds_count", (("surface", "document"),))] == 3
-
-
-async def test_a_trial_does_not_say_how_long_live_runs_take(settings: Settings, session, direct: Http, name: str):
-    proxy = Proxy(settings)
-    await proxy.start()
-    try:
-        http = Http(proxy.url, session)
-        await http.pipeline(name, "document", LOW)
-        assert proxy._parts is not None
-        live = proxy._parts.registry.snapshot.active(PipelineType.DOCUMENT, name)
-        tried = await http.post(f"/_pipeline/{name}/_execute", {"input": {"level": "X" * 100_000}})
-        assert tried.json["success"]
-        assert live.pace.expect(1) == float("inf"), "nothing live has run yet"
-        await http.put(f"/{name}/_doc/1?pipeline={name}", {"level": "X"})
-        assert live.pace.expect(1) < float("inf")
-    finally:
-        await proxy.stop()
-        await direct.delete(f"/{settings.registry_index}")
