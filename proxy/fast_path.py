@@ -21,10 +21,10 @@ from proxy.exchanges import CHUNK
 from proxy.handlers import registry_guard
 from proxy.handlers.call import UNCOUNTED
 from proxy.handlers.expressions import expansion, forwardable
-from proxy.protection.lookups import SIGNS
 from proxy.indices.expressions import NOTHING
 from proxy.indices.view import View
 from proxy.known import comparable, says_json
+from proxy.protection.lookups import SIGNS
 from proxy.protocol import parameters
 from proxy.protocol.target import Target
 

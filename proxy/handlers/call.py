@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -13,10 +12,11 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from pipelines import filter_path
-from pipelines.errors import MediaTypeError, RefusedError, SlowClientError, TooLargeError
+from pipelines.errors import MediaTypeError, SlowClientError, TooLargeError
 from proxy import gathering, header_lines, upstream
 from proxy.bodies import arrived, declared_length
 from proxy.exchanges import SMALL
+from proxy.handlers import rights
 from proxy.protocol.encoding import accepts_gzip, claimed_size, deflate, inflate
 from proxy.protocol.media import plain_media
 
@@ -229,31 +229,8 @@ class Call:
             self.request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     async def require_admin(self) -> None:
-        """Raises RefusedError unless this caller may change pipelines and UDFs, and run them by hand.
-
-        With an admin token set, the caller must send it. Without one the cluster is asked with the caller's
-        credentials, and where it cannot be asked, only a loopback listener takes changes.
-        """
-        self.audit = self.audit or {}
-        settings = self.parts.settings
-        if settings.admin_token:
-            sent = self.request.headers.get(header_lines.ADMIN_HEADER, "")
-            if not hmac.compare_digest(sent.encode(), settings.admin_token.encode()):
-                raise RefusedError(
-                    f"changing or running pipelines needs the admin token in {header_lines.ADMIN_HEADER}"
-                )
-            return
-        verdict = await self.parts.permissions.manage(self)
-        if verdict.allowed is False:
-            raise RefusedError(
-                "changing or running pipelines needs the rights to change those of the cluster: "
-                f"{', '.join(verdict.missing) or 'cluster:admin/ingest/pipeline/put'}"
-            )
-        if verdict.allowed is None and not settings.loopback:
-            raise RefusedError(
-                "pipelines and UDFs are read-only here: the cluster cannot be asked who may change them, and this "
-                "proxy listens on more than loopback and has no admin_token"
-            )
+        """Raises RefusedError unless this caller may change pipelines and UDFs; see `rights`."""
+        await rights.require_admin(self)
 
     async def require_attaching(self, index: str) -> None:
         """Raises RefusedError unless this caller may attach pipelines to `index`; a holder of the admin token may."""
