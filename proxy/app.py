@@ -21,7 +21,7 @@ from proxy.changes import Changes
 from proxy.cursors import Cursors
 from proxy.fast_path import FastPath
 from proxy.handlers import registry_guard, rights
-from proxy.handlers.call import JSON, Call, Parts
+from proxy.handlers.call import JSON, Call, Parts, StaleNamesError
 from proxy.handlers.finals import Choices
 from proxy.header_lines import VENDOR_MEDIA
 from proxy.index_resolver import IndexResolver
@@ -203,6 +203,10 @@ class Proxy:
         request = call.request
         try:
             return await (self._dispatch(call) if begun is None else call.go_on(begun))
+        except StaleNamesError:
+            call.parts.resolver.forget()
+            call.begin_again()
+            return await self._answered(call, None)
         except ClusterRefusedError as error:
             return await call.reply_answer(error.answer)
         except HeadraceError as error:

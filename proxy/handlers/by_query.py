@@ -61,7 +61,7 @@ async def _filtered(call: Call, expression: str) -> web.StreamResponse:
     work = Searching(call, expression, b"", options=options_of(call))
     chosen = await attached(call, call.snapshot, expression, defaults=False, options=work.options)
     work.reading = chosen.reading
-    if chosen.reading is None:
+    if chosen.reading is None or not call.snapshot.protects:
         return await passthrough(call)
     work.body = await call.text()
     if work.body:
@@ -127,7 +127,7 @@ async def _filter_source(work: Searching, source: dict[str, msgspec.Raw], snapsh
             "the documents of _reindex never leave the cluster, so the final result pipelines of the source would "
             "be skipped; read it by searches"
         )
-    if chosen.reading is None:
+    if chosen.reading is None or not snapshot.protects:
         return
     work.reading = chosen.reading
     names = chosen.reading.resolution.forwarded

@@ -178,7 +178,7 @@ async def _prepare(
     work.options = expansion(said, options_of(call))
     chosen = await work.choose(snapshot, named)
     item.queries, item.results = chosen.of(QUERY), chosen.of(RESULT)
-    if chosen.reading is not None:
+    if chosen.reading is not None and snapshot.protects:
         item.narrow()
         protection = await protection_of(call, chosen)
         item.protection = protection.withholding() if protection is not None else None

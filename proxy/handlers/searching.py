@@ -194,7 +194,7 @@ async def protect(work: Searching, chosen: SearchChoice, *, withholds: bool = Fa
     Raises HeadraceError.
     """
     call = work.call
-    if chosen.reading is None:
+    if chosen.reading is None or not call.snapshot.protects:
         return None
     if work.pit is None:
         work.unnamed = not narrow(call, chosen.reading)

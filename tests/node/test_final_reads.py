@@ -70,7 +70,7 @@ async def tenants(through: Http, direct: Http, name: str) -> AsyncIterator[str]:
         body = {"index.query.final_pipeline": f"{name}-f", "index.result.final_pipeline": f"{name}-m"}
         assert (await through.put(f"/{index}/_settings", body)).status == 200
     yield name
-    await direct.put("/_cluster/settings", {"transient": {}})
+    await direct.delete(f"/{name}-hid")
 
 
 def shows(body: bytes) -> bool:
