@@ -3,10 +3,13 @@
 //! It runs on the hits of `top_hits` and inner hits, too. Aggregations over a masked field still show its values: keep the
 //! field out of them by the query pipeline.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use sha1::Digest;
 
 use super::{Function, Parameters, field::Names};
+use crate::deadline::glance;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
@@ -25,6 +28,9 @@ enum Mode {
     /// The field is not there.
     Remove,
 }
+
+/// Characters that the mask and the salt may have: they are written, or hashed, for every value.
+const LONGEST: usize = 1024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +56,9 @@ impl Parameters for Mask {
         if names.is_empty() || names.iter().any(|name| name.is_empty() || name.split('.').any(str::is_empty)) {
             return Err("[fields] needs the names of fields".to_owned());
         }
+        if self.mask.len() > LONGEST || self.salt.len() > LONGEST {
+            return Err(format!("[mask] and [salt] may have {LONGEST} characters each"));
+        }
         if self.mode == Mode::Hash && self.salt.is_empty() {
             return Err("[salt] is needed for mode [hash]: without one, values can be guessed".to_owned());
         }
@@ -59,6 +68,7 @@ impl Parameters for Mask {
 
 impl Mask {
     fn hidden(&self, raw: &[u8]) -> Vec<u8> {
+        glance();
         if raw[0] == b'[' {
             let items: Vec<Vec<u8>> = json::elements(raw, 0).into_iter().map(|r| self.hidden(&raw[r])).collect();
             return super::field::array(&items);
@@ -98,8 +108,10 @@ impl Mask {
         if text[0] != b'{' {
             return None;
         }
-        let mut out: Option<Vec<u8>> = None;
+        let mut out: Option<Vec<u8>> = single(text, path);
         let direct = |here: &[u8]| json::get(here, 0, path).map(|e| e.value);
+        let text = out.clone().map_or(Cow::Borrowed(text), Cow::Owned);
+        let text = &*text;
         if let Some(value) = direct(text) {
             out = Some(if self.mode == Mode::Remove {
                 json::remove_member(text, 0, path)?
@@ -116,6 +128,20 @@ impl Mask {
         }
         out
     }
+}
+
+/// `text`, an object, with the last of the members by which `path` begins, where there are several of a name.
+fn single(text: &[u8], path: &str) -> Option<Vec<u8>> {
+    let heads = path.match_indices('.').map(|(dot, _)| &path[..dot]).chain([path]);
+    heads.fold(None, |out, name| {
+        let here = out.as_deref().unwrap_or(text);
+        let entries = json::Entries::new(here, 0)?;
+        if entries.filter(|entry| json::key_is(&here[entry.key.clone()], name)).nth(1).is_none() {
+            return out;
+        }
+        let last = here[json::get(here, 0, name)?.value].to_vec();
+        Some(json::insert_member(&json::remove_member(here, 0, name)?, 0, name, &last))
+    })
 }
 
 impl Function for Mask {

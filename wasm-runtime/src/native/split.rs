@@ -50,6 +50,10 @@ impl Function for Split {
             None => Ok(Effect::Unchanged),
         }
     }
+
+    fn longest(&self) -> usize {
+        self.compiled.as_ref().map_or(usize::MAX, |pattern| pattern.longest)
+    }
 }
 
 /// `split` over the hits of a response.
@@ -90,5 +94,9 @@ impl Function for SplitHits {
                 .ok_or_else(|| Fault::illegal(format!("field [{}] is not a string, cannot split", self.field)))?;
             inner.parts(&value)
         })
+    }
+
+    fn longest(&self) -> usize {
+        self.inner.as_ref().map_or(usize::MAX, |inner| inner.longest())
     }
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::field::Names;
 use super::{Function, Parameters};
+use crate::deadline::glance;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
@@ -84,6 +85,7 @@ impl Synonym {
         let mut out: Vec<String> = Vec::new();
         for (from, to) in &self.rules {
             for at in 0..lower.len() {
+                glance();
                 if !lower[at..].starts_with(from) {
                     continue;
                 }
