@@ -53,8 +53,8 @@ class Place:
 class Execution:
     """What a run came to. `skipped` names stages that did not do their work; `trace` is filled on request.
 
-    Of a response: `hits_dropped` are hits that cannot be read and were taken out of the answer, since nothing may pass a
-    final or protecting pipeline unseen; `hits_passed` are those that other pipelines let by as they are.
+    Of a response: `hits_dropped` are hits that cannot be read and were taken out of the answer, since nothing may pass
+    a final or protecting pipeline unseen; `hits_passed` are those that other pipelines let by as they are.
     """
 
     pipeline: str

@@ -97,9 +97,7 @@ class Runner:
     ) -> Execution | None:
         """The run on the event loop; `None` (and nothing happened) where it belongs on a thread, or took too long."""
         quick = pipeline.quick and nbytes * (len(pipeline.leaves) + 1) <= INLINE_WORK
-        if not quick and (
-            pipeline.waits or nbytes > INLINE_BYTES or pipeline.pace.expect(nbytes) > self._patience
-        ):
+        if not quick and (pipeline.waits or nbytes > INLINE_BYTES or pipeline.pace.expect(nbytes) > self._patience):
             return None
         start = 0 if quick else time.thread_time_ns()
         done = attempt(pipeline, batch, Deadline(min(self._timeout, INLINE_SECONDS)), place)

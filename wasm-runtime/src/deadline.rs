@@ -98,6 +98,8 @@ impl Bound {
 thread_local! {
     static BOUND: RefCell<Option<Bound>> = const { RefCell::new(None) };
     /// Calls of [`glance`] before the next look at the clock.
+    /// Whether the work on this thread is in [`guarded`].
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
     static GLANCES: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -128,7 +130,7 @@ pub fn tick() -> Result<(), Fault> {
 
 /// [`tick`] for code that cannot hand an error on: ends the work by unwinding to [`guarded`].
 pub fn look() {
-    if is_over() {
+    if GUARDED.get() && is_over() {
         give_up(Fault::deadline());
     }
 }
@@ -156,8 +158,11 @@ pub fn glance() {
 /// Those of `work`, the deadline's, and that of a defect.
 #[inline]
 pub fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    let before = GUARDED.replace(true);
     // What `work` leaves behind when it unwinds is dropped with it, or restored by guards.
-    match std::panic::catch_unwind(AssertUnwindSafe(work)) {
+    let done = std::panic::catch_unwind(AssertUnwindSafe(work));
+    GUARDED.set(before);
+    match done {
         Ok(done) => done,
         Err(payload) => Err(payload.downcast::<Fault>().map_or_else(|_| Fault::defect(), |fault| *fault)),
     }

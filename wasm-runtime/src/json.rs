@@ -12,6 +12,7 @@ use std::ops::Range;
 
 use memchr::memchr2;
 
+use crate::deadline::glance;
 use crate::{elements, java, outline, scratch};
 
 mod members;
@@ -473,6 +474,7 @@ fn with_comma(text: &[u8], range: Range<usize>) -> Range<usize> {
 
 /// A key that an object in `text` (valid JSON) has twice, if one has.
 pub fn repeated_key(text: &[u8]) -> Option<String> {
+    glance();
     let start = skip_ws(text, 0);
     match text.get(start)? {
         b'{' => {

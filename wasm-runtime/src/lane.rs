@@ -29,6 +29,9 @@ const MEASURED: usize = 32;
 /// After so many documents quick work asks for the deadline.
 const TICK_EVERY: usize = 64;
 
+/// Before longer documents it is asked for, too, whatever their number.
+const LONG: usize = 16 << 10;
+
 /// A stage that can run together with its neighbours: no time limit, retries or handlers of its own.
 #[pyclass(frozen, module = "pipelines._wasm")]
 pub struct Step {
@@ -133,7 +136,7 @@ impl Labour<'_> {
     fn apply(&mut self, text: &[u8], meta: &mut Meta, at: usize, run: &mut StageRun) -> Result<Effect, Fault> {
         match self {
             Self::Native(native) => {
-                if run.documents.is_multiple_of(native.check_every()) {
+                if text.len() > LONG || run.documents.is_multiple_of(native.check_every()) {
                     tick()?;
                 }
                 native.apply(text, meta)

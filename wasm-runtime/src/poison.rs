@@ -177,12 +177,16 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 fn value_at(b: &[u8], at: usize) -> Option<Range<usize>> {
     let start = skip_ws(b, at);
     let first = if b[start..].starts_with(BOM) { skip_ws(b, start + BOM.len()) } else { start };
-    let width = match b.get(first..first + 4) {
+    Some(start..value_end(b, first, width_at(b, first))?)
+}
+
+/// Bytes of a character of the value at `at`: objects in UTF-16 and UTF-32 show themselves.
+fn width_at(b: &[u8], at: usize) -> usize {
+    match b.get(at..at + 4) {
         Some([b'{', 0, 0, 0]) => 4,
         Some([b'{', 0, ..]) => 2,
         _ => 1,
-    };
-    Some(start..value_end(b, first, width)?)
+    }
 }
 
 /// Index behind the value at `at`, of characters of `width` bytes.
@@ -217,6 +221,10 @@ fn value_end(b: &[u8], mut at: usize, width: usize) -> Option<usize> {
                 }
                 at += if block { width } else { 0 };
                 at += width;
+                continue;
+            }
+            b'{' if width == 1 && width_at(b, at) > 1 => {
+                at = value_end(b, at, width_at(b, at))?;
                 continue;
             }
             b'{' | b'[' => depth += 1,
@@ -256,6 +264,7 @@ mod tests {
         .to_vec();
         all.push(format!("{{\"a\":{}{}}}", "[".repeat(900), "]".repeat(900)).into_bytes());
         for width in [2, 4] {
+            all.push(wide(r#"{"a":"x\"y"}"#, width));
             all.push(wide(r#"{"a":"x\"y","b":[1,{}]/* ] */}"#, width));
         }
         let mut mixed = wide(r#"{"a":"x"#, 2);
@@ -289,6 +298,8 @@ mod tests {
             let back = put_back(&sifted.text, &sifted.taken).unwrap();
             assert_eq!(items(&back, hits_of(&back).start).unwrap().len(), 3);
             assert!(back.windows(bad.len()).any(|part| part == bad));
+            let last = [br#"{"hits":{"hits":[{"_source":"#.as_slice(), &bad, b"},{\"_source\":{}}]}}"].concat();
+            assert_eq!(sift(&last).unwrap().text, br#"{"hits":{"hits":[{"_source":{}}]}}"#);
         }
         assert!(sift(&response(&[good, good])).is_none());
         assert!(sift(&response(&[])).is_none());

@@ -15,6 +15,9 @@ const MOST_STEPS: usize = 100_000;
 /// Longer documents are matched by regular expressions aside.
 const MATCHED: usize = 16 << 10;
 
+/// The same for conditions that loop or add.
+const LOOPED: usize = 128 << 10;
+
 /// What a condition may cost, whatever the document.
 pub struct Costs {
     /// By how much the texts and lists that it adds up may be longer than the document: so many times.
@@ -63,6 +66,8 @@ impl Costs {
             _ if loops > 0 => 1 << adds,
             _ => adds + 1,
         };
+        // Lists are copied as a whole where they are added up or made anew.
+        let longest = if loops > 0 || adds > 0 { longest.min(LOOPED) } else { longest };
         Ok(Self { growth, longest })
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
-use crate::deadline::glance;
+use crate::deadline::{glance, look};
 use crate::effect::Effect;
 use crate::error::Fault;
 use crate::json::Edit;
@@ -107,6 +107,7 @@ pub fn put(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, Fault> {
 /// # Errors
 /// As [`put`], and where that is too much work or too long a document.
 pub fn put_all(text: &[u8], fields: &[(String, Vec<u8>)]) -> Result<Vec<u8>, Fault> {
+    look();
     check_made(text.len(), text.len() + fields.iter().map(|(path, value)| path.len() + value.len()).sum::<usize>())?;
     let start = json::skip_ws(text, 0);
     if text.get(start) == Some(&b'{') && fields.iter().all(|(path, _)| json::is_plain(path) && !path.is_empty()) {

@@ -99,6 +99,7 @@ impl Mask {
             let items: Vec<Vec<u8>> = json::elements(text, 0)
                 .into_iter()
                 .map(|r| {
+                    glance();
                     let item = &text[r];
                     self.hide(item, path).inspect(|_| changed = true).unwrap_or_else(|| item.to_vec())
                 })

@@ -44,7 +44,10 @@ pub fn compile(pattern: &str) -> Result<Regex, String> {
         .delegate_size_limit(MOST_COMPILED)
         .delegate_dfa_size_limit(MOST_COMPILED)
         .build()
-        .map_err(|e| e.to_string())?;
+        .map_err(|e| match e.to_string() {
+            text if text.contains("NFA") => format!("{text}: it is too large"),
+            text => text,
+        })?;
     Ok(Regex { longest: AT_ONCE / states(pattern).max(1), inner })
 }
 

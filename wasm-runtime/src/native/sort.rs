@@ -43,6 +43,7 @@ enum Item {
 }
 
 fn item(raw: &[u8]) -> Option<Item> {
+    glance();
     Some(match raw[0] {
         b't' | b'f' => Item::Flag(raw == b"true"),
         b'"' => Item::Text(json::string(raw)?.encode_utf16().collect()),

@@ -110,6 +110,7 @@ impl Synonym {
 
     /// A query with everything in it expanded; `None` if nothing is.
     fn query(&self, raw: &[u8]) -> Option<Vec<u8>> {
+        glance();
         match raw[0] {
             b'[' => {
                 let mut changed = false;

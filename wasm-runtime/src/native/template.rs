@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::deadline::look;
 use crate::document::Meta;
 use crate::limits::MOST_MADE;
 use crate::{java, json};
@@ -66,6 +67,7 @@ impl Template {
             if out.len() > room {
                 break;
             }
+            look();
             match piece {
                 Piece::Text(text) => out.push_str(text),
                 Piece::Field(path) => render_field(&mut out, path, text, meta),
