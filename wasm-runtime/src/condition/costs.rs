@@ -11,7 +11,7 @@ pub const MOST_ADDED: usize = 64 << 20;
 const MOST_DOUBLED: usize = 8;
 const MOST_TERMS: usize = 256;
 /// Steps that the loops over lists written in a condition may take.
-const MOST_STEPS: usize = 100_000;
+const MOST_STEPS: usize = 20_000;
 /// Longer documents are matched by regular expressions aside.
 const MATCHED: usize = 16 << 10;
 

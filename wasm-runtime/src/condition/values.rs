@@ -13,6 +13,8 @@ use crate::json;
 
 /// Objects and lists of so many bytes or elements are worth a look at the clock each time.
 const LONG: usize = 4096;
+/// In the loop over a list of no more elements a look now and then will do.
+const SHORT: usize = 32;
 /// Elements of the longest list of a document that conditions look at.
 const MOST_ELEMENTS: usize = 1_000_000;
 
@@ -51,7 +53,11 @@ struct List<'v>(CelList<'v>);
 
 impl<'v> List<'v> {
     fn of(raw: &'v [u8], tested: &'v [String]) -> Self {
-        look();
+        if raw.len() > LONG {
+            look()
+        } else {
+            glance()
+        }
         let elements = json::elements(raw, 0);
         if elements.len() > MOST_ELEMENTS {
             give_up(Fault::too_much(&format!("the condition looks at a list of more than {MOST_ELEMENTS} elements")));
@@ -149,17 +155,25 @@ impl Iterable for List<'_> {
     where
         Self: 'w,
     {
-        Box::new(Looking(self.0.inner().iter()))
+        let items = self.0.inner();
+        Box::new(Looking { often: items.len() > SHORT, items: items.iter() })
     }
 }
 
 /// What comes next of a list, or an object's keys, unless the time is over.
-struct Looking<'b, 'v>(std::slice::Iter<'b, Box<dyn Val + 'v>>);
+struct Looking<'b, 'v> {
+    items: std::slice::Iter<'b, Box<dyn Val + 'v>>,
+    often: bool,
+}
 
 impl<'b, 'v: 'w, 'w> CelIterator<'b, 'w> for Looking<'b, 'v> {
     fn next(&mut self) -> Option<&'b (dyn Val + 'w)> {
-        look();
-        self.0.next().map(|item| item.as_ref() as &(dyn Val + 'w))
+        if self.often {
+            look()
+        } else {
+            glance()
+        }
+        self.items.next().map(|item| item.as_ref() as &(dyn Val + 'w))
     }
 }
 

@@ -142,7 +142,7 @@ impl Function for Csv {
             glance();
             made += raw.len();
             check_made(text.len(), made)?;
-            fields.push((name.clone(), raw));
+            fields.push((name, raw));
         }
         field::put_all(text, &fields).map(Effect::Replaced)
     }

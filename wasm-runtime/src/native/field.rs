@@ -106,23 +106,30 @@ pub fn put(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, Fault> {
 ///
 /// # Errors
 /// As [`put`], and where that is too much work or too long a document.
-pub fn put_all(text: &[u8], fields: &[(String, Vec<u8>)]) -> Result<Vec<u8>, Fault> {
-    look();
-    check_made(text.len(), text.len() + fields.iter().map(|(path, value)| path.len() + value.len()).sum::<usize>())?;
-    let start = json::skip_ws(text, 0);
-    if text.get(start) == Some(&b'{') && fields.iter().all(|(path, _)| json::is_plain(path) && !path.is_empty()) {
-        let members: Vec<_> =
-            fields.iter().map(|(path, value)| (Cow::Borrowed(path.as_str()), value.as_slice())).collect();
-        return Ok(json::put_members(text, start, &members));
+pub fn put_all(text: &[u8], fields: &[(impl AsRef<str>, Vec<u8>)]) -> Result<Vec<u8>, Fault> {
+    if fields.len() > FEW {
+        look();
+        let bytes = fields.iter().map(|(path, value)| path.as_ref().len() + value.len()).sum::<usize>();
+        check_made(text.len(), text.len() + bytes)?;
+        let start = json::skip_ws(text, 0);
+        let plain = |path: &str| json::is_plain(path) && !path.is_empty();
+        if text.get(start) == Some(&b'{') && fields.iter().all(|(path, _)| plain(path.as_ref())) {
+            let members: Vec<_> =
+                fields.iter().map(|(path, value)| (Cow::Borrowed(path.as_ref()), value.as_slice())).collect();
+            return Ok(json::put_members(text, start, &members));
+        }
     }
     let mut out = text.to_vec();
     let mut copied = Copied::default();
     for (path, value) in fields {
         copied.more(out.len())?;
-        out = put(&out, path, value)?;
+        out = put(&out, path.as_ref(), value)?;
     }
     Ok(out)
 }
+
+/// So few fields are put one by one.
+const FEW: usize = 8;
 
 /// [`put`] as what a stage does to `text`.
 ///

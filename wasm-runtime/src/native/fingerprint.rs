@@ -82,7 +82,7 @@ impl Fingerprint {
             let entries = json::Entries::new(text, json::skip_ws(text, 0)).into_iter().flatten();
             let keys = entries.filter_map(|e| json::unescape(&text[e.key]).map(std::borrow::Cow::into_owned));
             let excluded: HashSet<&str> = self.exclude_fields.iter().map(String::as_str).collect();
-            keys.filter(|key| !excluded.contains(key.as_str())).collect()
+            keys.filter(|key| excluded.is_empty() || !excluded.contains(key.as_str())).collect()
         } else {
             self.fields.clone()
         };
@@ -92,6 +92,8 @@ impl Fingerprint {
     }
 }
 
+/// So few fields are looked up one by one.
+const FEW: usize = 16;
 /// Bytes that the paths of all leaves may have together.
 const MOST_PATHS: usize = 64 << 20;
 
@@ -123,14 +125,21 @@ impl Function for Fingerprint {
             let length = value.encode_utf16().count();
             hashed.push_str(&format!("|{path}|{length}:{value}"));
         };
-        let start = json::skip_ws(text, 0);
-        let entries = json::Entries::new(text, start).into_iter().flatten();
-        let members: HashMap<_, _> =
-            entries.filter_map(|entry| Some((json::unescape(&text[entry.key])?, entry.value))).collect();
-        for name in self.names(text) {
+        let names = self.names(text);
+        let entries = (names.len() > FEW).then(|| json::Entries::new(text, json::skip_ws(text, 0))).flatten();
+        let members: HashMap<_, _> = entries
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some((json::unescape(&text[entry.key])?, entry.value)))
+            .collect();
+        let many = names.len() > FEW;
+        for name in names {
             glance();
-            let found =
-                if json::is_plain(&name) { members.get(name.as_str()).cloned() } else { json::find(text, &name) };
+            let found = if many && json::is_plain(&name) {
+                members.get(name.as_str()).cloned()
+            } else {
+                json::find(text, &name)
+            };
             let Some(range) = found else {
                 if self.ignore_missing {
                     continue;

@@ -215,9 +215,9 @@ impl Function for Grok {
                 match values.as_slice() {
                     [] => {}
                     [first, ..] if values.len() == 1 || !self.capture_all_matches => {
-                        fields.push((name.clone(), first.clone()));
+                        fields.push((name, first.clone()));
                     }
-                    all => fields.push((name.clone(), field::array(all))),
+                    all => fields.push((name, field::array(all))),
                 }
             }
             let out = field::put_all(text, &fields)?;

@@ -95,11 +95,15 @@ impl Function for Kv {
     }
 }
 
+/// So few names are looked for one by one, and written so.
+const FEW: usize = 8;
+
 /// The pairs of a text, those of one name together.
 #[derive(Default)]
 struct Pairs {
-    names: Vec<String>,
-    values: HashMap<String, Vec<Vec<u8>>>,
+    all: Vec<(String, Vec<Vec<u8>>)>,
+    /// Where a name is, once there are many.
+    places: HashMap<String, usize>,
     /// Of names and values.
     bytes: usize,
 }
@@ -107,17 +111,29 @@ struct Pairs {
 impl Pairs {
     fn add(&mut self, name: String, value: Vec<u8>) {
         self.bytes += name.len() + value.len();
-        if let Some(values) = self.values.get_mut(&name) {
-            values.push(value);
+        let place = match self.all.len() {
+            0..=FEW => self.all.iter().position(|(known, _)| *known == name),
+            _ => self.places.get(&name).copied(),
+        };
+        if let Some(place) = place {
+            self.all[place].1.push(value);
             return;
         }
-        self.names.push(name.clone());
-        self.values.insert(name, vec![value]);
+        if self.all.len() == FEW {
+            self.places = self.all.iter().enumerate().map(|(n, (name, _))| (name.clone(), n)).collect();
+        }
+        if self.all.len() >= FEW {
+            self.places.insert(name.clone(), self.all.len());
+        }
+        self.all.push((name, vec![value]));
     }
 
     /// The document with the pairs in it; of one name there is a list, with what was there before.
     fn written(&self, text: &[u8], target: Option<&str>) -> Result<Vec<u8>, Fault> {
-        let plain = self.names.iter().all(|name| json::is_plain(name) && !name.is_empty());
+        if self.all.len() <= FEW {
+            return self.written_one_by_one(text, target);
+        }
+        let plain = self.all.iter().all(|(name, _)| json::is_plain(name) && !name.is_empty());
         let start = match target {
             None => Some(json::skip_ws(text, 0)),
             Some(target) => json::find(text, target).map(|range| range.start),
@@ -126,7 +142,7 @@ impl Pairs {
             Some(start) if plain && text.get(start) == Some(&b'{') => {
                 Ok(json::put_members(text, start, &self.members(&text[start..])))
             }
-            None if plain && !self.names.is_empty() => {
+            None if plain => {
                 let object = json::put_members(b"{}", 0, &self.members(b"{}"));
                 field::put(text, target.unwrap_or_default(), &object)
             }
@@ -137,18 +153,18 @@ impl Pairs {
     fn members(&self, object: &[u8]) -> Vec<(Cow<'_, str>, Vec<u8>)> {
         let mut before: HashMap<Cow<'_, str>, &[u8]> = HashMap::new();
         for entry in json::Entries::new(object, 0).into_iter().flatten() {
-            if let Some(name) = json::unescape(&object[entry.key]).filter(|name| self.values.contains_key(&**name)) {
+            if let Some(name) = json::unescape(&object[entry.key]).filter(|name| self.places.contains_key(&**name)) {
                 before.insert(name, &object[entry.value]);
             }
         }
-        let all = self.names.iter().map(|name| (name, before.get(name.as_str()).copied()));
-        all.map(|(name, old)| (Cow::Borrowed(name.as_str()), listed(old, &self.values[name]))).collect()
+        let listed = |name: &str, values: &[Vec<u8>]| listed(before.get(name).copied(), values);
+        self.all.iter().map(|(name, values)| (Cow::Borrowed(name.as_str()), listed(name, values))).collect()
     }
 
     fn written_one_by_one(&self, text: &[u8], target: Option<&str>) -> Result<Vec<u8>, Fault> {
         let mut out = text.to_vec();
         let mut copied = Copied::default();
-        for name in &self.names {
+        for (name, values) in &self.all {
             let path = match target {
                 Some(target) if name.is_empty() => target.to_owned(),
                 Some(target) => format!("{target}.{name}"),
@@ -156,7 +172,7 @@ impl Pairs {
             };
             copied.more(2 * out.len())?;
             let old = json::find(&out, &path);
-            let value = listed(old.map(|range| &out[range]), &self.values[name]);
+            let value = listed(old.map(|range| &out[range]), values);
             out = field::put(&out, &path, &value)?;
         }
         Ok(out)

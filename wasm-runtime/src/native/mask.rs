@@ -3,7 +3,7 @@
 //! It runs on the hits of `top_hits` and inner hits, too. Aggregations over a masked field still show its values: keep the
 //! field out of them by the query pipeline.
 
-use std::borrow::Cow;
+use std::ops::Range;
 
 use serde::Deserialize;
 use sha1::Digest;
@@ -109,20 +109,18 @@ impl Mask {
         if text[0] != b'{' {
             return None;
         }
-        let mut out: Option<Vec<u8>> = single(text, path);
-        let direct = |here: &[u8]| json::get(here, 0, path).map(|e| e.value);
-        let text = out.clone().map_or(Cow::Borrowed(text), Cow::Owned);
-        let text = &*text;
-        if let Some(value) = direct(text) {
+        let mut out: Option<Vec<u8>> = None;
+        if let Some(value) = last(text, path, &mut out) {
+            let here = out.as_deref().unwrap_or(text);
             out = Some(if self.mode == Mode::Remove {
-                json::remove_member(text, 0, path)?
+                json::remove_member(here, 0, path)?
             } else {
-                json::splice(text, value.clone(), &self.hidden(&text[value]))
+                json::splice(here, value.clone(), &self.hidden(&here[value]))
             });
         }
         for (dot, _) in path.match_indices('.') {
+            let Some(value) = last(text, &path[..dot], &mut out) else { continue };
             let here = out.as_deref().unwrap_or(text);
-            let Some(value) = json::get(here, 0, &path[..dot]).map(|e| e.value) else { continue };
             if let Some(inner) = self.hide(&here[value.clone()], &path[dot + 1..]) {
                 out = Some(json::splice(here, value, &inner));
             }
@@ -131,18 +129,18 @@ impl Mask {
     }
 }
 
-/// `text`, an object, with the last of the members by which `path` begins, where there are several of a name.
-fn single(text: &[u8], path: &str) -> Option<Vec<u8>> {
-    let heads = path.match_indices('.').map(|(dot, _)| &path[..dot]).chain([path]);
-    heads.fold(None, |out, name| {
-        let here = out.as_deref().unwrap_or(text);
-        let entries = json::Entries::new(here, 0)?;
-        if entries.filter(|entry| json::key_is(&here[entry.key.clone()], name)).nth(1).is_none() {
-            return out;
-        }
-        let last = here[json::get(here, 0, name)?.value].to_vec();
-        Some(json::insert_member(&json::remove_member(here, 0, name)?, 0, name, &last))
-    })
+/// The value of the member `name` of the object that `out` is, or else `text`. Where there are several of the name, `out` is the
+/// object with the last of them only.
+fn last(text: &[u8], name: &str, out: &mut Option<Vec<u8>>) -> Option<Range<usize>> {
+    let here = out.as_deref().unwrap_or(text);
+    let mut all = json::Entries::new(here, 0)?.filter(|entry| json::key_is(&here[entry.key.clone()], name));
+    let first = all.next()?;
+    let Some(last) = all.last() else { return Some(first.value) };
+    let value = here[last.value].to_vec();
+    let alone = json::insert_member(&json::remove_member(here, 0, name)?, 0, name, &value);
+    let found = json::get(&alone, 0, name).map(|entry| entry.value);
+    *out = Some(alone);
+    found
 }
 
 impl Function for Mask {

@@ -55,7 +55,7 @@ use crate::deadline::guarded;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
-use crate::limits::check_made;
+use crate::limits::{MOST_MADE, check_made};
 use crate::metadata::Wide;
 
 /// What one built-in does to one document.
@@ -149,6 +149,9 @@ const FUNCTIONS: &[Entry] = &[
     per_hit("rescore", make::<rescore::Rescore>),
 ];
 
+/// Bytes of a document that needs no looks at the clock while a built-in without regular expressions is at work on it.
+const SMALL: usize = 4096;
+
 /// A default of serde.
 fn yes() -> bool {
     true
@@ -177,6 +180,8 @@ fn make<T: Parameters>(parameters: &[u8]) -> Result<Arc<dyn Function>, String> {
 pub struct Native {
     function: Arc<dyn Function>,
     longest: usize,
+    /// Bytes of the longest document that needs no watch over the work on it.
+    unwatched: usize,
     entry: &'static Entry,
     wide: Option<Wide>,
 }
@@ -237,7 +242,9 @@ impl Native {
             .ok_or_else(|| format!("no built-in [{name}] in pipelines of type [{kind}]"))?;
         let wide = if kind == "document" { Wide::wanted(parameters)? } else { None };
         let function = (entry.build)(parameters)?;
-        Ok(Self { longest: function.longest(), function, entry, wide })
+        let longest = function.longest();
+        let unwatched = if longest == usize::MAX { SMALL } else { 0 };
+        Ok(Self { longest, unwatched, function, entry, wide })
     }
 
     pub fn function_name(&self) -> &'static str {
@@ -251,7 +258,7 @@ impl Native {
 
     /// After how many documents the deadline is asked again.
     pub fn check_every(&self) -> usize {
-        if self.entry.pace == Pace::Slow { 1 } else { 64 }
+        if self.entry.pace == Pace::Slow { 8 } else { 64 }
     }
 
     /// See [`Function::longest`].
@@ -263,17 +270,20 @@ impl Native {
     /// As [`Function::apply`], for a document that becomes too long, and when the time is over meanwhile.
     #[inline]
     pub fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
-        let effect = if text.len() > self.longest {
-            self.apply_aside(text, meta)?
+        let done = if text.len() <= self.unwatched {
+            self.function.apply(text, meta)
+        } else if text.len() <= self.longest {
+            guarded(|| self.function.apply(text, meta))
         } else {
-            guarded(|| self.function.apply(text, meta))?
+            self.apply_aside(text, meta)
         };
-        match &effect {
-            Effect::Replaced(new) | Effect::Scored(new, _) => check_made(text.len(), new.len())?,
-            Effect::Edited(edit) => check_made(text.len(), text.len() - edit.range.len() + edit.with.len())?,
-            _ => {}
+        if let Ok(effect) = &done {
+            let len = effect.made(text.len());
+            if len > MOST_MADE {
+                check_made(text.len(), len)?;
+            }
         }
-        Ok(effect)
+        done
     }
 
     #[cold]

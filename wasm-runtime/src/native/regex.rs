@@ -21,6 +21,9 @@ pub const LONGEST_PATTERN: usize = 64 << 10;
 const MOST_COMPILED: usize = 2 << 20;
 /// States of an expression, times bytes of a text, up to which a search is surely done within some milliseconds.
 const AT_ONCE: usize = 4 << 20;
+/// So short a document is always searched on the thread that asks: of large expressions, which are alternatives of many kinds,
+/// few states are ever in use.
+const SHORT: usize = 4096;
 /// The same for an expression whose states cannot be counted since it backtracks, for each of its characters.
 const STATES_PER_CHARACTER: usize = 8;
 /// Bytes of text for which the clock is looked at once, as each step may go over all of it.
@@ -48,7 +51,7 @@ pub fn compile(pattern: &str) -> Result<Regex, String> {
             text if text.contains("NFA") => format!("{text}: it is too large"),
             text => text,
         })?;
-    Ok(Regex { longest: AT_ONCE / states(pattern).max(1), inner })
+    Ok(Regex { longest: (AT_ONCE / states(pattern).max(1)).max(SHORT), inner })
 }
 
 /// How many states the search for a pattern may be in at once.
