@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from pipelines import Execution, Snapshot
+    from pipelines import Snapshot
     from pipelines.association import Slot
     from proxy.handlers.call import Call
     from proxy.handlers.choice import Part
@@ -228,12 +228,9 @@ async def _answer(call: Call, items: list[_Item], started: float) -> web.StreamR
         theirs = iter(msgspec.json.decode(members["responses"], type=list[msgspec.Raw]))
     responses = [item.error if item.error is not None else await _result(item, bytes(next(theirs))) for item in items]
     members["responses"] = msgspec.Raw(b"[" + b",".join(responses) + b"]")
-    runs: dict[tuple[Slot, str], tuple[Slot, Execution]] = {}
-    for item in items:
-        for slot, run in item.work.runs:
-            runs.setdefault((slot, run.pipeline), (slot, run))
+    runs = [run for item in items for run in item.work.runs]
     if runs:
-        call.extra["X-Pipeline"] = choice.header(list(runs.values()))
+        call.extra["X-Pipeline"] = choice.header(runs)
     text = msgspec.json.encode(members)
     return await (call.reply(200, text) if answer is None else call.reply_answer(answer, text))
 
