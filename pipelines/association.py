@@ -174,11 +174,16 @@ class Associations:
         ordered = sorted(patterns, key=lambda p: (-p.priority, p.pattern))
         return cls({a.index: a for a in indexes}, ordered, {t.key: t for t in templates}, defaults)
 
-    def bound(self, slot: Slot) -> bool:
-        """Whether anything is attached in this slot, anywhere."""
+    def held(self) -> set[tuple[Slot, str]]:
+        """Every slot in which something is attached anywhere, with each name that it holds."""
         holders: list[Slots] = [*self.indexes.values(), *self.patterns, self.defaults]
         holders += [period for template in self.templates.values() for period in template.periods]
-        return any(holder.name(slot) not in (None, NONE) for holder in holders)
+        named = ((slot, holder.name(slot)) for holder in holders for slot in SLOTS)
+        return {(slot, name) for slot, name in named if name is not None and name != NONE}
+
+    def bound(self, slot: Slot) -> bool:
+        """Whether anything is attached in this slot, anywhere."""
+        return any(held == slot for held, _ in self.held())
 
     def find(self, slot: Slot, target: Target) -> Attached | None:
         """The pipeline of a slot of an index, the nearest holder first. Names with a dot first obey no pattern."""

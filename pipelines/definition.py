@@ -17,6 +17,8 @@ from pipelines.errors import InvalidError, UnparsableError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+LATEST = "latest"
+"""In place of a version: the latest UDF, or the active version of a pipeline, at every moment anew."""
 DEEPEST_COMPOSITE = 10
 MOST_ATTEMPTS = 100
 T = TypeVar("T")
@@ -73,6 +75,8 @@ class RetryConfig(Strict, frozen=True, kw_only=True):
 
 class UdfConfig(Strict, frozen=True, kw_only=True):
     """A UDF by name; `parameters` is a JSON object; `merge` writes an answer over the input, not in its place.
+
+    `udf_version`: left out, it is given that of the moment when the pipeline is stored ([`pipelines.pins`]).
 
     `scope`: the whole body, or in result pipelines `hit`: once for each hit; with `protect` also for those of inner
     hits and `top_hits`.
@@ -220,6 +224,7 @@ def validate(definition: PipelineDefinition) -> None:
     check_name(definition.name)
     if definition.version and not VERSION.fullmatch(definition.version):
         raise InvalidError(f"[{definition.version}] does not match {VERSION.pattern}", "version")
+    check_version(definition.version)
     if definition.timeout is not None:
         units.seconds(definition.timeout, "timeout")
     if not definition.stages:
@@ -232,6 +237,12 @@ def check_name(name: str) -> None:
     """Raises InvalidError unless `name` is one that a pipeline or a UDF may have."""
     if not NAME.fullmatch(name):
         raise InvalidError(f"[{name}] does not match {NAME.pattern}", "name")
+
+
+def check_version(version: str) -> None:
+    """Raises InvalidError for the word that stands for a version where one is named."""
+    if version == LATEST:
+        raise InvalidError(f"[{LATEST}] is no version: where one is named, it stands for the latest", "version")
 
 
 def _check_stages(stages: list[StageDefinition], path: str, kind: PipelineType, depth: int) -> None:

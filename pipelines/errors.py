@@ -4,6 +4,7 @@ HeadraceError                 500 headrace_exception
 ├── InvalidError              400 illegal_argument_exception        what somebody sent is wrong; names the field
 │   └── UnparsableError       400 parse_exception                   not JSON at all
 ├── MissingError              404 resource_not_found_exception
+│   └── MissingIndexError     404 index_not_found_exception         an expression without an index; the cluster's words
 ├── ConflictError             409 version_conflict_engine_exception somebody was faster, or a version exists
 │   └── InUseError            409 resource_in_use_exception         names who uses it
 ├── RefusedError              403 security_exception
@@ -63,6 +64,25 @@ class MissingError(HeadraceError):
 
     status = 404
     type = "resource_not_found_exception"
+
+
+class MissingIndexError(MissingError):
+    """An index expression that the cluster would not find an index for. `name` is its part at fault."""
+
+    type = "index_not_found_exception"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no such index [{name}]")
+        self.name = name
+
+    def extra(self) -> dict[str, str]:
+        """The keys that the cluster's own error has."""
+        return {
+            "index": self.name,
+            "resource.id": self.name,
+            "resource.type": "index_or_alias",
+            "index_uuid": "_na_",
+        }
 
 
 class ConflictError(HeadraceError):

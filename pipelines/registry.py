@@ -17,6 +17,7 @@ import msgspec
 from pipelines import units
 from pipelines.association import SLOTS, Association, Associations, Pattern, Slot, Slots, Template
 from pipelines.definition import (
+    LATEST,
     CompositeStage,
     FailurePolicy,
     NativeStage,
@@ -129,6 +130,17 @@ class Pipeline:
         """Whether a stage of it must see a document wherever it is shown."""
         return any(leaf.runner.everywhere for leaf in self.leaves)
 
+    @cached_property
+    def hides(self) -> frozenset[str]:
+        """The fields of hits that its stages hide: dotted names, patterns too."""
+        return frozenset().union(*(leaf.runner.hides for leaf in self.leaves))
+
+    @cached_property
+    def hides_conditionally(self) -> bool:
+        """Whether what it hides of a hit may depend on other fields of the hit."""
+        conditions = any(True for _ in _conditions([*self.stages, *self.handlers]))
+        return conditions or any(leaf.runner.hides and leaf.runner.slow for leaf in self.leaves)
+
 
 def _conditions(stages: Iterable[CompiledStage]) -> Iterator[Condition]:
     for stage in stages:
@@ -210,6 +222,14 @@ class Snapshot:
         return frozenset(slot.kind for slot in self.bound)
 
     @cached_property
+    def protects(self) -> bool:
+        """Whether anything is protected: a final pipeline is attached, or one that masks wherever a hit shows."""
+        results = {name for slot, name in self.associations.held() if slot.kind is PipelineType.RESULT}
+        return any(slot.final for slot in self.bound) or any(
+            self.attached(PipelineType.RESULT, name).protects for name in results
+        )
+
+    @cached_property
     def memo(self) -> dict[Hashable, Any]:
         """What others have found out from this snapshot alone, to be asked for again; they see to it that it ends."""
         return {}
@@ -268,9 +288,9 @@ class Snapshot:
                 yield pipeline
 
     def udf(self, name: str, version: str | None = None) -> UdfRecord:
-        """A UDF; without a version the latest. Raises MissingError."""
+        """A UDF; without a version, or as `latest`, the latest. Raises MissingError."""
         versions = self._udfs.get(name, [])
-        fitting = [r for r in versions if version in (None, r.manifest.version)]
+        fitting = [r for r in versions if version in (None, LATEST, r.manifest.version)]
         if not fitting:
             raise MissingError(f"UDF [{name}] has no version [{version}]" if versions else f"UDF [{name}] is missing")
         return fitting[-1]
@@ -286,12 +306,19 @@ class Snapshot:
 
     def users_of_pipeline(self, kind: PipelineType, name: str) -> list[str]:
         """Who would miss the pipeline: indexes, patterns, templates and composite stages, in words."""
-        others = [
+        return self.associations.users(kind, name) + self._composites_of(kind, name, None)
+
+    def users_of_version(self, kind: PipelineType, name: str, version: str) -> list[str]:
+        """Who names this version of the pipeline, in words."""
+        return self._composites_of(kind, name, version)
+
+    def _composites_of(self, kind: PipelineType, name: str, version: str | None) -> list[str]:
+        return [
             f"pipeline [{record.definition.label}]"
             for record in self.records.pipelines
-            if record.definition.type is kind and name in {used for used, _, _ in _references(record.definition)}
+            if record.definition.type is kind
+            and any(used == name and version in (None, wanted) for used, wanted, _ in _references(record.definition))
         ]
-        return self.associations.users(kind, name) + others
 
     def users_of_udf(self, name: str, version: str | None) -> list[str]:
         """Who would miss the UDF (or this version of it): pipelines, in words."""
@@ -305,7 +332,7 @@ class Snapshot:
     def _needs(self, wanted: str | None, name: str, removed: str | None) -> bool:
         if removed is None or wanted == removed:
             return True
-        return wanted is None and len(self.udf_versions(name)) == 1
+        return wanted in (None, LATEST) and len(self.udf_versions(name)) == 1
 
 
 def _all_stages(definition: PipelineDefinition) -> Iterator[StageDefinition]:
@@ -362,7 +389,7 @@ class _SnapshotResolver:
         return key(kind, name) in self.snapshot.records.active
 
     def pipeline(self, kind: PipelineType, name: str, version: str | None, field: str) -> PipelineDefinition:
-        wanted = version or self.snapshot.records.active.get(key(kind, name))
+        wanted = self.snapshot.records.active.get(key(kind, name)) if version in (None, "", LATEST) else version
         for record in self.snapshot.versions(kind, name):
             if record.definition.version == wanted:
                 self.used.add(f"pipeline:{key(kind, name)}@{wanted}")

@@ -17,30 +17,39 @@ from pipelines.secrets import Secrets
 from pipelines.udf.catalog import Catalog, Ceilings
 from proxy import audit, routes, tls, workers
 from proxy.budget import Budget
-from proxy.cursors import Cursors, secret_of
+from proxy.changes import Changes
+from proxy.cursors import Cursors
 from proxy.fast_path import FastPath
-from proxy.handlers import registry_guard
-from proxy.handlers.call import JSON, Call, Parts
+from proxy.handlers import registry_guard, rights
+from proxy.handlers.call import JSON, Call, Parts, StaleNamesError
 from proxy.handlers.finals import Choices
 from proxy.header_lines import VENDOR_MEDIA
 from proxy.index_resolver import IndexResolver
+from proxy.ledger import Ledger
 from proxy.live_registry import LiveRegistry
 from proxy.metrics import Metrics
+from proxy.metrics_listener import MetricsListener
 from proxy.peers import Peers
 from proxy.permissions import Permissions
-from proxy.protocol import media
+from proxy.protocol import media, parameters
 from proxy.protocol.errors import error_body
 from proxy.protocol.target import Target
 from proxy.runner import Runner
 from proxy.server import Connection, Server
+from proxy.signatures import Signer, secrets_of
+from proxy.state_files import secret_of
 from proxy.store import Store
-from proxy.upstream import ClusterRefusedError, Upstream, send_whole
+from proxy.upstream import ClientGoneError, ClusterRefusedError, Upstream, send_whole
 
 if TYPE_CHECKING:
     from proxy.fast_path import Passing
     from proxy.settings import Settings
 
 log = logging.getLogger("headrace.proxy")
+
+
+CLIENT_GONE = 499
+"""The status under which requests are counted whose client has hung up before there was an answer."""
 
 
 class MethodError(HeadraceError):
@@ -58,13 +67,17 @@ class Proxy:
         self._parts: Parts | None = None
         self._runner: web.ServerRunner | None = None
         self._peers: Peers | None = None
+        self._changes = Changes()
+        self._metrics: MetricsListener | None = None
         self.url = ""
 
     async def start(self) -> None:
         """Reads the registry and listens. Raises OSError if the address is taken, InvalidError for bad certificates."""
         settings = self.settings
         context = tls.for_clients(settings)
-        store = Store(settings)
+        registry_secret = secret_of(settings.registry_secret, settings.state_folder, "registry")
+        signer = Signer(secrets_of(registry_secret, settings.registry_secret), settings.registry_index)
+        store = Store(settings, Ledger(signer, adopt=settings.registry_adopt_unsigned))
         ceilings = Ceilings(
             timeout=settings.seconds("udf_timeout"),
             max_timeout=settings.seconds("udf_max_timeout"),
@@ -83,11 +96,11 @@ class Proxy:
             settings,
             Upstream(settings, metrics.upstream_error),
             registry,
-            IndexResolver(store, lambda: bool(registry.snapshot.records.templates)),
+            IndexResolver(store, lambda: bool(registry.snapshot.records.templates), settings.registry_index),
             Choices(),
             Runner(settings),
             metrics,
-            Cursors(secret_of(settings.cursor_secret, settings.state_folder)),
+            Cursors(secret_of(settings.cursor_secret, settings.state_folder, "cursor")),
             Permissions([role.strip() for role in settings.admin_roles.split(",") if role.strip()]),
             Budget(settings.size("body_memory"), release_buffers),
             settings.seconds("client_timeout"),
@@ -116,6 +129,9 @@ class Proxy:
             number, folder = worker
             self._peers = Peers(folder, number, metrics, registry)
             await self._peers.start()
+        if settings.metrics_listen:
+            self._metrics = MetricsListener(registry, metrics, shared=worker is not None)
+            await self._metrics.start(*settings.address("metrics_listen"))
         bound = self._runner.addresses[0]
         self.url = f"{'https' if context else 'http'}://{host}:{bound[1]}"
         log.info(
@@ -129,6 +145,9 @@ class Proxy:
         """Stops accepting, finishes what is in flight within `shutdown_grace`, closes everything."""
         if self._runner is not None:
             await self._runner.cleanup()
+        await self._changes.finish(self.settings.seconds("shutdown_grace"))
+        if self._metrics is not None:
+            await self._metrics.stop()
         if self._peers is not None:
             await self._peers.stop()
         if self._parts is not None:
@@ -152,21 +171,42 @@ class Proxy:
             begun, request.protocol.begun = request.protocol.begun, None
         if begun is not None:
             call.surface, started = begun.surface, begun.started
+        whole = self._whole(call, begun, started)
+        if begun is None and routes.match(call.method, call.target.segments).handler in routes.CHANGES:
+            return await self._changes.run(whole)
+        return await whole
+
+    async def _whole(self, call: Call, begun: Passing | None, started: float) -> web.StreamResponse:
+        """The answer, counted and in the audit log whatever happens on the way, also where nobody waits for it."""
+        parts, status, gone = call.parts, CLIENT_GONE, True
         try:
             response = await self._answered(call, begun)
+            status, gone = response.status, False
+            return response
+        except ClientGoneError as error:
+            status = error.status
+            raise
+        except (ConnectionResetError, asyncio.CancelledError):
+            raise
+        except BaseException:
+            status, gone = 500, False
+            raise
         finally:
             parts.metrics.end()
             if call.held:
                 parts.budget.give(call.held)
-        parts.metrics.count(call.surface, response.status, started)
-        audit.record(call, response.status)
-        return response
+            parts.metrics.count(call.surface, status, started)
+            audit.record(call, status, gone=gone)
 
     async def _answered(self, call: Call, begun: Passing | None) -> web.StreamResponse:
         """The answer, whatever happens on the way."""
         request = call.request
         try:
             return await (self._dispatch(call) if begun is None else call.go_on(begun))
+        except StaleNamesError:
+            call.parts.resolver.forget()
+            call.begin_again()
+            return await self._answered(call, None)
         except ClusterRefusedError as error:
             return await call.reply_answer(error.answer)
         except HeadraceError as error:
@@ -180,17 +220,25 @@ class Proxy:
     async def _dispatch(self, call: Call) -> web.StreamResponse:
         if not call.target.raw_path.startswith("/"):
             raise InvalidError(f"the request target must begin with a slash, not [{call.target.raw_path[:100]}]")
-        registry_guard.refuse_in_path(call)
-        handler, call.surface, params = routes.match(call.method, call.target.segments)
-        call.params = params.copy()
-        if handler is routes.PASSTHROUGH and routes.is_ours(call.target.segments):
+        if not call.target.plain and call.parts.registry.holds:
+            # Where nothing is protected it passes as it came.
+            call.target = call.target.canonical
+        await registry_guard.keep_out(call)
+        route, call.target = routes.match_target(call.method, call.target)
+        handler, call.surface = route.handler, route.surface
+        call.params = route.params.copy()
+        if handler is routes.PASSTHROUGH and routes.is_ours(call.target.raw_segments):
             raise _no_such_endpoint(call)
+        if route.parameters and call.parts.registry.protects:
+            parameters.check(route.parameters, call.target)
+        if handler in routes.READERS:
+            await rights.require_reader(call)
         await registry_guard.refuse_in_body(call)
         return await handler(call)
 
 
 def _no_such_endpoint(call: Call) -> HeadraceError:
-    methods = routes.allowed(call.target.segments)
+    methods = routes.allowed(call.target.raw_segments)
     if methods:
         return MethodError(f"[{call.method}] is not allowed on [{call.target.raw_path}]; allowed: {', '.join(methods)}")
     return MissingError(f"no handler found for uri [{call.target.raw_path}] and method [{call.method}]")
@@ -202,7 +250,7 @@ async def refuse(call: Call, error: HeadraceError) -> web.StreamResponse:
     if error.status in (429, 503):
         headers[hdrs.RETRY_AFTER] = "1"
     if isinstance(error, MethodError):
-        headers[hdrs.ALLOW] = ", ".join(routes.allowed(call.target.segments))
+        headers[hdrs.ALLOW] = ", ".join(routes.allowed(call.target.raw_segments))
     headers.extend(call.extra)
     body, close = call.shaped(error_body(error)), not call.request.content.is_eof()
     return await send_whole(call.request, error.status, "", headers, body, close=close)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("headrace.audit")
 
 
-def record(call: Call, status: int) -> None:
-    """Writes the line of a request that asked for a change."""
+def record(call: Call, status: int, *, gone: bool = False) -> None:
+    """Writes the line of a request that asked for a change; `gone`: its client did not wait for the answer."""
     if call.audit is None:
         return
     headers = call.request.headers
@@ -31,6 +31,8 @@ def record(call: Call, status: int) -> None:
         "source": call.request.remote or "",
         **call.audit,
     }
+    if gone:
+        entry["client"] = "gone"
     if opaque := headers.get("X-Opaque-Id"):
         entry["x_opaque_id"] = opaque
     log.info("%s", msgspec.json.encode(entry).decode())

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import hashlib
 import hmac
-import os
-import secrets
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,7 +19,6 @@ from pipelines.errors import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 MARK = "hr1-"
 _SEAL = 16
@@ -85,20 +81,3 @@ def _broken(kind: str) -> InvalidError:
     return InvalidError(
         f"this {name} was not made by this proxy, or by one with another cursor_secret; begin the search again"
     )
-
-
-def secret_of(given: str, folder: Path) -> bytes:
-    """The setting, else a secret of this proxy's own that outlives restarts, in its state folder."""
-    if given:
-        return given.encode()
-    path = folder / "cursor.key"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        made = folder / f"cursor.{os.getpid()}.tmp"
-        made.touch(mode=0o600)
-        made.write_bytes(secrets.token_bytes(32))
-        # Of several processes that start together one wins.
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(made)
-        made.unlink()
-    return path.read_bytes()

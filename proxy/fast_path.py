@@ -20,14 +20,19 @@ from proxy.bodies import declared_length, mentions
 from proxy.exchanges import CHUNK
 from proxy.handlers import registry_guard
 from proxy.handlers.call import UNCOUNTED
-from proxy.index_resolver import View
-from proxy.known import comparable
+from proxy.handlers.expressions import expansion, forwardable
+from proxy.indices.expressions import NOTHING
+from proxy.indices.view import View
+from proxy.known import comparable, says_json
+from proxy.protection.lookups import SIGNS
+from proxy.protocol import parameters
 from proxy.protocol.target import Target
 
 if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
 
     from pipelines import Snapshot
+    from pipelines.association import Slot
     from proxy.connections import Begun
     from proxy.handlers.call import Parts
     from proxy.known import Known
@@ -43,12 +48,13 @@ _KNOWN = 1024
 class _Way(NamedTuple):
     """What is known of a method and target: the surface that counts it, and the target as it is sent on.
 
-    `word`: by this its body may name a pipeline, if it is not empty.
+    `words`: one of these is in a body that its handler has to read. `creates`: it may make an index.
     """
 
     surface: str
     target: str
-    word: bytes = b""
+    words: tuple[bytes, ...] = ()
+    creates: bool = False
 
 
 class _Found(NamedTuple):
@@ -89,14 +95,20 @@ class FastPath:
             if length is None or length <= UNCOUNTED or length in _GATHERED:
                 return None
         way = self._fitting(message)
-        if way is None or (way.word and length is not None):
+        if way is None or (way.words and length is not None):
             return None
-        if way.word and (hdrs.CONTENT_ENCODING in message.headers or mentions(payload, way.word)):
+        if way.words and not self._readable(message, payload, way.words):
             return None
         lines = header_lines.request_lines(message.raw_headers, client.remote)
         parts = self._parts
         sent = parts.upstream.send_now(message.method, way.target, lines, payload, self._most, length)
-        return Passing(parts, sent, way.surface, client, (message, payload)) if sent is not None else None
+        return Passing(parts, sent, way, client, (message, payload)) if sent is not None else None
+
+    def _readable(self, message: Any, payload: StreamReader, words: tuple[bytes, ...]) -> bool:
+        """Whether a body is plain enough to say that none of these words is in it."""
+        if hdrs.CONTENT_ENCODING in message.headers or any(mentions(payload, word) for word in words):
+            return False
+        return len(words) == 1 or says_json(message)
 
     def way_of(self, known: Known) -> _Way | None:
         """What [`begin_known`] has to be told of a request; `None` for one that is not for this path."""
@@ -104,11 +116,13 @@ class FastPath:
 
     def begin_known(self, known: Known, way: _Way, data: bytes, start: int, client: Connection) -> Passing | None:
         """[`begin`] for a request whose head is known, and whose body begins at `start` and is whole."""
-        if way.word and (known.encoded or way.word in data):
+        if way.words and (known.encoded or any(data.find(word, start) >= 0 for word in way.words)):
+            return None
+        if len(way.words) > 1 and not known.json:
             return None
         parts = self._parts
         sent = parts.upstream.send_now(known.method, way.target, known.lines(), data[start:] or None, self._most)
-        return Passing(parts, sent, way.surface, client, None, (known, len(data) - start)) if sent is not None else None
+        return Passing(parts, sent, way, client, None, (known, len(data) - start)) if sent is not None else None
 
     def waits_for(self, message: Any) -> bool:
         """Whether the request is one for this path once its body is here, which many clients send behind the head."""
@@ -141,29 +155,55 @@ class FastPath:
         registry = self._parts.settings.registry_index
         # Names of pipelines in a request are for its handler to judge, and so is whatever might mean the registry.
         named = "pipeline" in target.raw_path or any("pipeline" in name for name in target.values)
-        if named or not target.raw_path.startswith("/") or method == hdrs.METH_HEAD:
+        if named or not target.plain or "index" in target.values or method == hdrs.METH_HEAD:
             return _NONE
         if registry_guard.might_name(target, registry):
             return _NONE
-        route = routes.match(method, target.segments)
-        if routes.passes(route, method, target.segments, snapshot.types):
-            return _Found(_Way(route.surface, target.raw))
+        route = routes.match(method, target.raw_segments)
+        if routes.passes(route, method, target.raw_segments, snapshot):
+            creates = snapshot.protects and route.handler is routes.BULK
+            return _Found(_Way(route.surface, target.raw, creates=creates))
         concern = routes.CONCERNS.get(route.handler)
         if concern is None or concern.reach is None or "index" not in route.params or target.has_any(concern.unless):
             return _NONE
-        way = _Way(route.surface, target.raw, concern.word)
         slots = [slot for slot in snapshot.bound if slot.kind in concern.kinds]
-        if not slots:
-            return _Found(way)
+        if not slots and not snapshot.protects:
+            return _Found(_Way(route.surface, target.raw, concern.words))
         view = self._parts.resolver.fresh
         if view is None:
             # Its handler has the cluster asked.
             return _Found(None, _STALE)
-        reached = view.read_by if concern.reach == "read" else view.written_by
-        targets = reached(route.params["index"])
-        if targets is None or any(snapshot.associations.find(slot, each) for slot in slots for each in targets):
-            return _Found(None, view)
+        way = self._over_indexes(snapshot, route, concern, target, slots)
         return _Found(way, view)
+
+    def _over_indexes(
+        self, snapshot: Snapshot, route: routes.Route, concern: routes.Concern, target: Target, slots: list[Slot]
+    ) -> _Way | None:
+        """The way of a request over indexes none of which has a pipeline that concerns it, by the view at hand."""
+        expression, resolver = route.params["index"], self._parts.resolver
+        try:
+            if snapshot.protects:
+                parameters.check(route.parameters, target)
+            if concern.reach == "written":
+                view = resolver.fresh
+                written = view.written_by(expression) if view is not None else None
+                if written is None or any(snapshot.associations.find(slot, written) for slot in slots):
+                    return None
+                return _Way(route.surface, target.raw, concern.words)
+            reading = resolver.current(expression, expansion(target.values))
+        except HeadraceError:
+            return None
+        if reading is None or reading.registry or (snapshot.protects and reading.remote):
+            return None
+        if any(snapshot.associations.find(slot, each) for slot in slots for each in reading.targets):
+            return None
+        if not snapshot.protects:
+            return _Way(route.surface, target.raw, concern.words)
+        names = forwardable(reading)
+        if names is None or reading.resolution.forwarded == NOTHING:
+            return None
+        sent = target if names == expression else target.at_indexes(names, instead=True)
+        return _Way(route.surface, sent.raw, (*concern.words, *SIGNS))
 
 
 class Passing:
@@ -173,13 +213,24 @@ class Passing:
     length of its body. `failure`: the answer that came cannot be sent back.
     """
 
-    __slots__ = ("_client", "_in_flight", "_known", "_parts", "failure", "message", "sent", "started", "surface")
+    __slots__ = (
+        "_client",
+        "_creates",
+        "_in_flight",
+        "_known",
+        "_parts",
+        "failure",
+        "message",
+        "sent",
+        "started",
+        "surface",
+    )
 
     def __init__(
         self,
         parts: Parts,
         sent: Begun,
-        surface: str,
+        way: _Way,
         client: Connection,
         message: tuple[Any, StreamReader] | None,
         known: tuple[Known, int] | None = None,
@@ -187,7 +238,8 @@ class Passing:
         self._parts = parts
         self._client = client
         self.sent = sent
-        self.surface = surface
+        self.surface = way.surface
+        self._creates = way.creates
         self.message = message
         self._known = known
         self.failure: HeadraceError | None = None
@@ -236,4 +288,6 @@ class Passing:
     def _end(self) -> None:
         if self._in_flight:
             self._in_flight = False
+            if self._creates:
+                self._parts.resolver.suspect()
             self._parts.metrics.end()

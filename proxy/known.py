@@ -17,13 +17,14 @@ _NOTHING: frozenset[bytes] = frozenset()
 class Known:
     """The head of a request that aiohttp's parser has read. `message`: as it gives it; `peer`: the client's address."""
 
-    __slots__ = ("_lines", "_message", "_peer", "encoded", "length", "method", "target")
+    __slots__ = ("_lines", "_message", "_peer", "encoded", "json", "length", "method", "target")
 
     def __init__(self, message: RawRequestMessage, peer: str | None) -> None:
         self.method: str = message.method
         self.target: str = message.path
         self.encoded = hdrs.CONTENT_ENCODING in message.headers
         """Whether its body is compressed."""
+        self.json = says_json(message)
         self.length = declared_length(message.raw_headers) or 0
         """Of the body of the last request with this head, in bytes."""
         self._message = message
@@ -42,6 +43,12 @@ class Known:
         if length != self.length:
             self._message, self.length = _with_length(self._message, b"%d" % length), length
         return self._message
+
+
+def says_json(message: RawRequestMessage) -> bool:
+    """Whether the head says that its body is JSON, or does not say what it is."""
+    kind = message.headers.get(hdrs.CONTENT_TYPE, "")
+    return not kind or "json" in kind
 
 
 def comparable(message: object) -> TypeGuard[RawRequestMessage]:

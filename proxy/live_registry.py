@@ -2,14 +2,14 @@
 
 A request reads [`LiveRegistry.snapshot`] once. Changes made through this process are there when its call returns;
 those of other replicas within the poll interval. When the cluster does not serve the registry, the last good state
-stays; at start it comes from disk. An index that was lost is written anew from it.
+stays; at start it comes from disk. What the index has lost is written anew from it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -17,19 +17,29 @@ import msgspec
 from pipelines.association import Association, Pattern, Slots, Template
 from pipelines.errors import ConflictError, HeadraceError, RegistryError
 from pipelines.registry import Records, Snapshot, build
-from pipelines.udf.catalog import digest as digest_of
-from proxy.store import pack, unpack
+from proxy.changes import Changes
+from proxy.mending import Mender
+from proxy.registry_copy import Copy
+from proxy.store import UnfitError
+from proxy.stored import records_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from pipelines.udf.catalog import Catalog
+    from proxy.ledger import Found
     from proxy.store import Store
 
 log = logging.getLogger("headrace.registry")
 
 ATTEMPTS = 5
+WHOLE_SECONDS = 60.0
+"""So often everything is read, even where the fingerprint is the same: an index made anew may have the old one's."""
+STOPPING_SECONDS = 20.0
+"""So long a refresh that has begun may take to end before the process does."""
+PAUSE_SECONDS = 1.0
+"""Between two attempts at repairing an index that cannot be written."""
 H = TypeVar("H", Association, Pattern, Template)
 
 
@@ -40,25 +50,38 @@ class LiveRegistry:
         self, store: Store, catalog: Catalog, folder: Path, poll: float, defaults: Slots | None = None
     ) -> None:
         self.store = store
+        self.ledger = store.ledger
         self.catalog = catalog
-        self._folder = folder
+        self._copy = Copy(folder, store.ledger.signer)
+        self._mender = Mender(store)
         self._poll = poll
         self._snapshot = Snapshot(defaults=defaults or Slots())
         self._fingerprint: str | None = None
+        self._again = 0.0
+        self._copied: list[str] | None = None
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
+        self._refreshes = Changes()
         self.state = "none"
+        self.why = "the registry of pipelines cannot be read"
         self.tell_others: Callable[[], Awaitable[None]] | None = None
 
     @property
     def snapshot(self) -> Snapshot:
         """The registry now. Raises RegistryError when nothing is known of it: no pipeline may be bypassed."""
         if self.state == "none":
-            raise RegistryError(
-                "the registry of pipelines cannot be read and no copy is on disk, "
-                "so this request might bypass a pipeline"
-            )
+            raise RegistryError(f"{self.why}, and no copy is on disk, so this request might bypass a pipeline")
         return self._snapshot
+
+    @property
+    def protects(self) -> bool:
+        """Whether anything may be protected: it is, or nothing is known of the registry."""
+        return self.state == "none" or self._snapshot.protects
+
+    @property
+    def holds(self) -> bool:
+        """Whether there may be anything in the registry."""
+        return self.state == "none" or self._snapshot.records != Records()
 
     async def start(self) -> None:
         """Reads the copy on disk, then the registry itself, and begins to poll."""
@@ -69,9 +92,10 @@ class LiveRegistry:
             log.warning("%s", error.reason)
             if copied:
                 self.state = "cached"
-                log.warning("serving the copy of the registry in %s", self._folder)
+                log.warning("serving the copy of the registry in %s", self._copy.folder)
             else:
-                log.error("no copy of the registry in %s: what pipelines may concern is refused", self._folder)
+                self.why = error.reason
+                log.error("no copy of the registry in %s: what pipelines may concern is refused", self._copy.folder)
         self._task = asyncio.create_task(self._keep_current(), name="registry poll")
 
     async def stop(self) -> None:
@@ -79,6 +103,7 @@ class LiveRegistry:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self._refreshes.finish(STOPPING_SECONDS)
 
     async def _keep_current(self) -> None:
         while True:
@@ -86,33 +111,74 @@ class LiveRegistry:
             try:
                 await self.refresh()
             except HeadraceError as error:
-                if self.state == "current":
+                if self.state == "none":
+                    self.why = error.reason
+                elif self.state == "current":
                     log.warning("%s; the last good registry stays in force", error.reason)
                     self.state = "cached"
             except Exception:
                 log.exception("the registry could not be refreshed; the last good one stays in force")
 
     async def refresh(self) -> None:
-        """Takes over what has changed in the store. Raises RegistryError."""
+        """Takes over what has changed in the store, in a task of its own: who waits may go. Raises RegistryError."""
+        await self._refreshes.run(self._in_turn())
+
+    async def _in_turn(self) -> None:
         async with self._turn:
             fingerprint = await self.store.fingerprint()
-            if fingerprint == self._fingerprint:
-                self.state = "current"
-                return
-            if not fingerprint and self._snapshot.records != Records():
-                log.warning("the registry index is gone; writing it anew from the last good state")
-                await self.store.ensure_index()
-                await self.store.republish(self._snapshot.records, dict(self._snapshot.codes))
-            records, self._fingerprint = await self.store.load()
-            await self._install(records, await self._codes(records))
+            if fingerprint != self._fingerprint or monotonic() >= self._again:
+                self._again = await self._read(fingerprint)
+                self._fingerprint = fingerprint
             self.state = "current"
-            self._to_disk(records)
+
+    async def _read(self, fingerprint: str) -> float:
+        """Reads everything, installs it, and then repairs; gives when (by `time.monotonic`) to do so again."""
+        ledger = self.ledger
+        ledger.begin()
+        try:
+            found = await self.store.documents() if fingerprint else []
+        except UnfitError as error:
+            await self._mender.make_anew(error.reason)
+            found = []
+        wrong = ledger.merge(await asyncio.to_thread(ledger.verified, found))
+        records = await asyncio.to_thread(records_of, ledger.live)
+        codes = await self._codes(records)
+        if records != self._snapshot.records or codes.keys() != self._snapshot.codes.keys() or self.state == "none":
+            await self._install(records, codes)
+        await self._to_disk(records)
+        again = monotonic() + WHOLE_SECONDS
+        if len(codes) < len({record.digest for record in records.udfs}):
+            again = monotonic()
+        return min(again, await self._mended(wrong, records, exists=bool(fingerprint)))
+
+    async def _mended(self, wrong: dict[str, Found | None], records: Records, *, exists: bool) -> float:
+        """Repairs the index, if it lets itself be repaired; gives when to look again."""
+        try:
+            await self._mender.documents(wrong, exists=exists)
+            if exists:
+                await self._mender.code(records.udfs, self._snapshot.codes)
+            if not wrong:
+                await self.store.seal()
+        except HeadraceError as error:
+            log.warning("the registry index could not be repaired; the last good state is in force: %s", error.reason)
+            return monotonic() + PAUSE_SECONDS
+        return self._mender.again
+
+    async def _seal(self) -> None:
+        """Writes the manifest; a change that is written is one without it, too, and the next poll writes it."""
+        try:
+            await self.store.seal()
+        except HeadraceError as error:
+            log.warning("the manifest of the registry could not be written: %s", error.reason)
 
     async def changed(self) -> None:
         """To be called after a change: takes it over here and, before the caller is answered, in the other workers."""
-        await self.refresh()
-        if self.tell_others is not None:
-            await self.tell_others()
+        try:
+            await self._seal()
+            await self.refresh()
+        finally:
+            if self.tell_others is not None:
+                await self.tell_others()
 
     async def change(self, holder: type[H], name: str, change: Callable[[H | None], H | None]) -> H | None:
         """Changes what is attached to an index, a pattern or a template, by compare-and-set; gives what was before.
@@ -144,58 +210,33 @@ class LiveRegistry:
         """The code of every UDF, from memory, disk or the store; without it the pipelines that use it fail."""
         codes: dict[str, bytes] = {}
         for digest in {record.digest for record in records.udfs}:
-            known = self._snapshot.codes.get(digest) or self._code_on_disk(digest)
+            known = self._snapshot.codes.get(digest) or await asyncio.to_thread(self._copy.code, digest)
             if known is None:
                 try:
                     known = await self.store.code(digest)
-                    self._keep(f"udf/{digest}.bin", known)
+                    await asyncio.to_thread(self._copy.write_code, digest, known)
                 except RegistryError as error:
                     log.error("%s", error.reason)
                     continue
             codes[digest] = known
         return codes
 
-    def _code_on_disk(self, digest: str) -> bytes | None:
-        path = self._folder / "udf" / f"{digest}.bin"
-        if not path.is_file():
-            return None
-        code = path.read_bytes()
-        return code if digest_of(code) == digest else None
-
-    def _to_disk(self, records: Records) -> None:
-        self._keep("registry.json", pack(records))
-        kept = {f"{record.digest}.bin" for record in records.udfs}
-        for path in (self._folder / "udf").glob("*.bin"):
-            if path.name not in kept:
-                path.unlink(missing_ok=True)
-
-    def _keep(self, name: str, data: bytes) -> None:
-        """Writes a file of the copy; a disk that does not take it costs the copy, not the registry."""
-        try:
-            write_private(self._folder / name, data)
-        except OSError as error:
-            log.warning("[%s] could not be copied to %s: %s", name, self._folder, error.strerror)
+    async def _to_disk(self, records: Records) -> None:
+        """Copies what has changed since the last time."""
+        entries = sorted(self.ledger.entries.values(), key=lambda entry: entry.id)
+        signatures = [entry.signature for entry in entries]
+        if signatures != self._copied:
+            await asyncio.to_thread(self._copy.write, entries)
+            await asyncio.to_thread(self._copy.keep_only, {record.digest for record in records.udfs})
+            self._copied = signatures
 
     async def _from_disk(self) -> bool:
         """Installs the copy on disk; false if there is none that can be read."""
-        path = self._folder / "registry.json"
-        if not path.is_file():
+        entries = await asyncio.to_thread(self._copy.read)
+        if entries is None:
             return False
-        try:
-            records = unpack(path.read_bytes())
-        except (OSError, ValueError, HeadraceError) as error:
-            log.error("the copy of the registry in %s cannot be read: %s", path, error)
-            return False
-        codes = {record.digest: self._code_on_disk(record.digest) for record in records.udfs}
+        self.ledger.restore(entries)
+        records = await asyncio.to_thread(records_of, self.ledger.live)
+        codes = {record.digest: await asyncio.to_thread(self._copy.code, record.digest) for record in records.udfs}
         await self._install(records, {digest: code for digest, code in codes.items() if code is not None})
         return True
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Writes a file that only this user can read, at once or not at all."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-    temporary.replace(path)

@@ -28,6 +28,7 @@ class ProcessCounts(msgspec.Struct):
     durations: dict[str, Counts] = {}
     in_flight: int = 0
     upstream_errors: dict[str, int] = {}
+    registry_repairs: int = 0
     workers: int = 1
     pipelines: dict[str, PipelineCounts] = {}
     udfs: dict[str, StageCounts] = {}
@@ -88,6 +89,7 @@ class Metrics:
             durations={name: histogram.counts() for name, histogram in self._durations.items()},
             in_flight=self._in_flight,
             upstream_errors=dict(self._upstream_errors),
+            registry_repairs=registry.ledger.repaired,
             pipelines=pipelines,
             udfs=registry.catalog.dump(),
         )
@@ -112,6 +114,7 @@ def added(parts: Iterable[ProcessCounts]) -> ProcessCounts:
     for part in parts:
         total.workers += part.workers
         total.in_flight += part.in_flight
+        total.registry_repairs += part.registry_repairs
         for mine, theirs in ((total.requests, part.requests), (total.upstream_errors, part.upstream_errors)):
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
+from urllib.parse import unquote
 
 from pipelines import PipelineType
 from proxy.handlers import (
@@ -32,159 +33,224 @@ from proxy.handlers import (
     search,
     templates,
     udf_api,
+    unread,
     unsupported,
 )
 from proxy.handlers.passthrough import READS, passthrough
+from proxy.protocol import endpoints
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from pipelines import Snapshot
+    from pipelines.association import TemplateKind
     from proxy.handlers.call import Call
+    from proxy.protocol.target import Target
 
 Handler = Callable[["Call"], Awaitable["web.StreamResponse"]]
 
 QUERY, RESULT = PipelineType.QUERY, PipelineType.RESULT
 
-TABLE: list[tuple[str, str, Handler]] = [
-    ("POST|PUT", "/_bulk", bulk.bulk),
-    ("POST|PUT", "/{index}/_bulk", bulk.bulk),
-    ("POST|PUT", "/_bulk/stream", unsupported.bulk_stream),
-    ("POST|PUT", "/{index}/_bulk/stream", unsupported.bulk_stream),
-    ("POST", "/{index}/_doc", document.document),
-    ("POST|PUT", "/{index}/_doc/{id}", document.document),
-    ("POST|PUT", "/{index}/_create/{id}", document.document),
-    ("POST", "/{index}/_update/{id}", document.update),
-    ("POST", "/{index}/_update_by_query", by_query.update),
-    ("POST", "/{index}/_delete_by_query", by_query.delete),
-    ("POST", "/_reindex", by_query.reindex),
-    ("GET", "/{index}/_doc/{id}", reads.document),
-    ("GET", "/{index}/_source/{id}", reads.document),
-    ("GET|POST", "/_mget", reads.mget),
-    ("GET|POST", "/{index}/_mget", reads.mget),
-    ("GET|POST", "/{index}/_termvectors", reads.term_vectors),
-    ("GET|POST", "/{index}/_termvectors/{id}", reads.term_vectors),
-    ("GET|POST", "/_mtermvectors", reads.term_vectors),
-    ("GET|POST", "/{index}/_mtermvectors", reads.term_vectors),
-    ("GET|POST", "/_search", search.search),
-    ("GET|POST", "/{index}/_search", search.search),
-    ("GET|POST", "/_search/template", search.template),
-    ("GET|POST", "/{index}/_search/template", search.template),
-    ("GET|POST", "/_msearch", msearch.msearch),
-    ("GET|POST", "/{index}/_msearch", msearch.msearch),
-    ("GET|POST", "/_msearch/template", msearch.template),
-    ("GET|POST", "/{index}/_msearch/template", msearch.template),
-    ("GET|POST", "/_search/scroll", scroll.page),
-    ("GET|POST", "/_search/scroll/{id}", scroll.page),
-    ("DELETE", "/_search/scroll", scroll.clear),
-    ("DELETE", "/_search/scroll/{id}", scroll.clear),
-    ("POST", "/{index}/_search/point_in_time", point_in_time.create),
-    ("DELETE", "/_search/point_in_time", point_in_time.delete),
-    ("POST", "/{index}/_pit", point_in_time.create),
-    ("DELETE", "/_pit", point_in_time.delete),
-    ("GET|POST", "/_count", query_only.query_only),
-    ("GET|POST", "/{index}/_count", query_only.query_only),
-    ("GET|POST", "/{index}/_explain/{id}", query_only.query_only),
-    ("GET|POST", "/_validate/query", query_only.query_only),
-    ("GET|POST", "/{index}/_validate/query", query_only.query_only),
-    ("GET|POST", "/_rank_eval", query_only.rank_eval),
-    ("GET|POST", "/{index}/_rank_eval", query_only.rank_eval),
-    ("POST", "/_plugins/_asynchronous_search", asynchronous.submit),
-    ("GET", "/_plugins/_asynchronous_search/stats", passthrough),
-    ("GET", "/_plugins/_asynchronous_search/{id}", asynchronous.fetch),
-    ("DELETE", "/_plugins/_asynchronous_search/{id}", asynchronous.manage),
-    ("POST", "/_opendistro/_asynchronous_search", asynchronous.submit),
-    ("GET", "/_opendistro/_asynchronous_search/stats", passthrough),
-    ("GET", "/_opendistro/_asynchronous_search/{id}", asynchronous.fetch),
-    ("DELETE", "/_opendistro/_asynchronous_search/{id}", asynchronous.manage),
-    ("POST", "/_async_search", asynchronous.submit),
-    ("POST", "/{index}/_async_search", asynchronous.submit),
-    ("GET", "/_async_search/status/{id}", asynchronous.manage),
-    ("GET", "/_async_search/{id}", asynchronous.fetch),
-    ("DELETE", "/_async_search/{id}", asynchronous.manage),
-    ("POST", "/_plugins/_sql", unsupported.by_path(QUERY, RESULT)),
-    ("POST", "/_plugins/_ppl", unsupported.by_path(QUERY, RESULT)),
-    ("GET", "/", elasticsearch.info),
-    ("GET", "/_nodes", nodes_info.nodes),
-    ("GET", "/_nodes/{what}", nodes_info.nodes),
-    ("GET", "/_nodes/{node}/{what}", nodes_info.nodes),
-    ("PUT", "/{index}", index_settings.create),
-    ("GET", "/{index}", index_settings.show),
-    ("DELETE", "/{index}", index_settings.delete),
-    ("PUT", "/_settings", index_settings.update),
-    ("PUT", "/{index}/_settings", index_settings.update),
-    ("GET", "/_settings", index_settings.show),
-    ("GET", "/_settings/{name}", index_settings.show),
-    ("GET", "/{index}/_settings", index_settings.show),
-    ("GET", "/{index}/_settings/{name}", index_settings.show),
-    ("PUT|POST", "/_index_template/{name}", templates.put("index")),
-    ("GET", "/_index_template", templates.show("index")),
-    ("GET", "/_index_template/{name}", templates.show("index")),
-    ("DELETE", "/_index_template/{name}", templates.delete("index")),
-    ("PUT|POST", "/_component_template/{name}", templates.put("component")),
-    ("GET", "/_component_template", templates.show("component")),
-    ("GET", "/_component_template/{name}", templates.show("component")),
-    ("DELETE", "/_component_template/{name}", templates.delete("component")),
-    ("PUT|POST", "/_template/{name}", templates.put("legacy")),
-    ("GET", "/_template", templates.show("legacy")),
-    ("GET", "/_template/{name}", templates.show("legacy")),
-    ("DELETE", "/_template/{name}", templates.delete("legacy")),
-    ("GET", "/{index}/_pipeline", association_api.attached),
-    ("GET", "/{index}/_pipeline/_resolve", association_api.resolve),
-    ("GET", "/_pipeline/_association", association_api.listed),
-    ("PUT|POST", "/_pipeline/_association/{pattern}", association_api.put),
-    ("GET", "/_pipeline/_association/{pattern}", association_api.get),
-    ("DELETE", "/_pipeline/_association/{pattern}", association_api.delete),
-    ("GET", "/_pipeline", pipeline_api.listed),
-    ("GET", "/_pipeline/_stats", pipeline_api.all_stats),
-    ("POST", "/_pipeline/_execute", pipeline_api.execute_unsaved),
-    ("POST", "/_pipeline/_import", pipeline_api.import_),
-    ("POST|PUT", "/_pipeline/{name}", pipeline_api.put),
-    ("GET", "/_pipeline/{name}", pipeline_api.get),
-    ("DELETE", "/_pipeline/{name}", pipeline_api.delete),
-    ("GET", "/_pipeline/{name}/_versions", pipeline_api.versions),
-    ("POST", "/_pipeline/{name}/_activate", pipeline_api.activate),
-    ("POST", "/_pipeline/{name}/_execute", pipeline_api.execute),
-    ("GET", "/_pipeline/{name}/_stats", pipeline_api.stats),
-    ("GET", "/_udf", udf_api.listed),
-    ("POST|PUT", "/_udf/{name}", udf_api.put),
-    ("GET", "/_udf/{name}", udf_api.get),
-    ("DELETE", "/_udf/{name}", udf_api.delete),
-    ("GET", "/_udf/{name}/_versions", udf_api.versions),
-    ("GET", "/_udf/{name}/_source", udf_api.source),
-    ("GET", "/_udf/{name}/_stats", udf_api.stats),
-    ("POST", "/_udf/{name}/_test", udf_api.test),
-    ("GET", "/_proxy/health/live", health.live),
-    ("GET", "/_proxy/health/ready", health.ready),
-    ("GET", "/_proxy/metrics", metrics.metrics),
+_KINDS: tuple[TemplateKind, ...] = ("index", "component", "legacy")
+_PUT_TEMPLATE: dict[TemplateKind, Handler] = {kind: templates.put(kind) for kind in _KINDS}
+_DELETE_TEMPLATE: dict[TemplateKind, Handler] = {kind: templates.delete(kind) for kind in _KINDS}
+
+
+class Row(NamedTuple):
+    """A row of the table: methods, path, handler; and the surface whose parameters it takes where it is protected."""
+
+    methods: str
+    path: str
+    handler: Handler
+    parameters: str = ""
+
+
+TABLE: list[Row] = [
+    Row("POST|PUT", "/_bulk", bulk.bulk, "bulk"),
+    Row("POST|PUT", "/{index}/_bulk", bulk.bulk, "bulk"),
+    Row("POST|PUT", "/_bulk/stream", unsupported.bulk_stream),
+    Row("POST|PUT", "/{index}/_bulk/stream", unsupported.bulk_stream),
+    Row("POST", "/{index}/_doc", document.document, "index"),
+    Row("POST|PUT", "/{index}/_doc/{id}", document.document, "index"),
+    Row("POST|PUT", "/{index}/_create/{id}", document.document, "index"),
+    Row("POST", "/{index}/_update/{id}", document.update, "update"),
+    Row("POST", "/{index}/_update_by_query", by_query.update, "by_query"),
+    Row("POST", "/{index}/_delete_by_query", by_query.delete, "by_query"),
+    Row("POST", "/_reindex", by_query.reindex, "reindex"),
+    Row("GET|HEAD", "/{index}/_doc/{id}", reads.document, "get"),
+    Row("GET|HEAD", "/{index}/_source/{id}", reads.document, "get_source"),
+    Row("GET|POST", "/_mget", reads.mget, "mget"),
+    Row("GET|POST", "/{index}/_mget", reads.mget, "mget"),
+    Row("GET|POST", "/{index}/_termvectors", reads.term_vectors, "termvectors"),
+    Row("GET|POST", "/{index}/_termvectors/{id}", reads.term_vectors, "termvectors"),
+    Row("GET|POST", "/_mtermvectors", reads.term_vectors, "termvectors"),
+    Row("GET|POST", "/{index}/_mtermvectors", reads.term_vectors, "termvectors"),
+    Row("GET|POST", "/_search", search.search, "search"),
+    Row("GET|POST", "/{index}/_search", search.search, "search"),
+    Row("GET|POST", "/_search/template", search.template, "search"),
+    Row("GET|POST", "/{index}/_search/template", search.template, "search"),
+    Row("GET|POST", "/_msearch", msearch.msearch, "msearch"),
+    Row("GET|POST", "/{index}/_msearch", msearch.msearch, "msearch"),
+    Row("GET|POST", "/_msearch/template", msearch.template, "msearch_template"),
+    Row("GET|POST", "/{index}/_msearch/template", msearch.template, "msearch_template"),
+    Row("GET|POST", "/_search/scroll", scroll.page, "scroll"),
+    Row("GET|POST", "/_search/scroll/{id}", scroll.page, "scroll"),
+    Row("DELETE", "/_search/scroll", scroll.clear, "clear_scroll"),
+    Row("DELETE", "/_search/scroll/{id}", scroll.clear, "clear_scroll"),
+    Row("POST", "/{index}/_search/point_in_time", point_in_time.create, "point_in_time"),
+    Row("DELETE", "/_search/point_in_time", point_in_time.delete, "delete_point_in_time"),
+    Row("POST", "/{index}/_pit", point_in_time.create),
+    Row("DELETE", "/_pit", point_in_time.delete),
+    Row("GET|POST", "/_count", query_only.query_only, "count"),
+    Row("GET|POST", "/{index}/_count", query_only.query_only, "count"),
+    Row("GET|POST", "/{index}/_explain/{id}", query_only.query_only, "explain"),
+    Row("GET|POST", "/_validate/query", query_only.query_only, "validate_query"),
+    Row("GET|POST", "/{index}/_validate/query", query_only.query_only, "validate_query"),
+    Row("GET|POST", "/_rank_eval", query_only.rank_eval, "rank_eval"),
+    Row("GET|POST", "/{index}/_rank_eval", query_only.rank_eval, "rank_eval"),
+    Row("POST", "/_plugins/_asynchronous_search", asynchronous.submit, "async_search"),
+    Row("GET", "/_plugins/_asynchronous_search/stats", passthrough),
+    Row("GET", "/_plugins/_asynchronous_search/{id}", asynchronous.fetch),
+    Row("DELETE", "/_plugins/_asynchronous_search/{id}", asynchronous.manage),
+    Row("POST", "/_opendistro/_asynchronous_search", asynchronous.submit, "async_search"),
+    Row("GET", "/_opendistro/_asynchronous_search/stats", passthrough),
+    Row("GET", "/_opendistro/_asynchronous_search/{id}", asynchronous.fetch),
+    Row("DELETE", "/_opendistro/_asynchronous_search/{id}", asynchronous.manage),
+    Row("POST", "/_async_search", asynchronous.submit, "async_search"),
+    Row("POST", "/{index}/_async_search", asynchronous.submit, "async_search"),
+    Row("GET", "/_async_search/status/{id}", asynchronous.manage),
+    Row("GET", "/_async_search/{id}", asynchronous.fetch),
+    Row("DELETE", "/_async_search/{id}", asynchronous.manage),
+    Row("POST", "/_snapshot/{repository}/{snapshot}/_restore", unread.restore),
+    Row("GET|POST", "/_field_caps", unread.field_capabilities),
+    Row("GET|POST", "/{index}/_field_caps", unread.field_capabilities),
+    Row("GET", "/_cat/count", unread.count),
+    Row("GET", "/_cat/count/{index}", unread.count),
+    Row("POST", "/_plugins/_sql", unsupported.by_path(QUERY, RESULT)),
+    Row("POST", "/_plugins/_ppl", unsupported.by_path(QUERY, RESULT)),
+    Row("GET", "/", elasticsearch.info),
+    Row("GET", "/_nodes", nodes_info.nodes),
+    Row("GET", "/_nodes/{what}", nodes_info.nodes),
+    Row("GET", "/_nodes/{node}/{what}", nodes_info.nodes),
+    Row("PUT", "/{index}", index_settings.create),
+    Row("GET", "/{index}", index_settings.show),
+    Row("DELETE", "/{index}", index_settings.delete),
+    Row("PUT", "/_settings", index_settings.update),
+    Row("PUT", "/{index}/_settings", index_settings.update),
+    Row("GET", "/_settings", index_settings.show),
+    Row("GET", "/_settings/{name}", index_settings.show),
+    Row("GET", "/{index}/_settings", index_settings.show),
+    Row("GET", "/{index}/_settings/{name}", index_settings.show),
+    Row("PUT|POST", "/_index_template/{name}", _PUT_TEMPLATE["index"]),
+    Row("GET", "/_index_template", templates.show("index")),
+    Row("GET", "/_index_template/{name}", templates.show("index")),
+    Row("DELETE", "/_index_template/{name}", _DELETE_TEMPLATE["index"]),
+    Row("PUT|POST", "/_component_template/{name}", _PUT_TEMPLATE["component"]),
+    Row("GET", "/_component_template", templates.show("component")),
+    Row("GET", "/_component_template/{name}", templates.show("component")),
+    Row("DELETE", "/_component_template/{name}", _DELETE_TEMPLATE["component"]),
+    Row("PUT|POST", "/_template/{name}", _PUT_TEMPLATE["legacy"]),
+    Row("GET", "/_template", templates.show("legacy")),
+    Row("GET", "/_template/{name}", templates.show("legacy")),
+    Row("DELETE", "/_template/{name}", _DELETE_TEMPLATE["legacy"]),
+    Row("GET", "/{index}/_pipeline", association_api.attached),
+    Row("GET", "/{index}/_pipeline/_resolve", association_api.resolve),
+    Row("GET", "/_pipeline/_association", association_api.listed),
+    Row("PUT|POST", "/_pipeline/_association/{pattern}", association_api.put),
+    Row("GET", "/_pipeline/_association/{pattern}", association_api.get),
+    Row("DELETE", "/_pipeline/_association/{pattern}", association_api.delete),
+    Row("GET", "/_pipeline", pipeline_api.listed),
+    Row("GET", "/_pipeline/_stats", pipeline_api.all_stats),
+    Row("POST", "/_pipeline/_execute", pipeline_api.execute_unsaved),
+    Row("POST", "/_pipeline/_import", pipeline_api.import_),
+    Row("POST|PUT", "/_pipeline/{name}", pipeline_api.put),
+    Row("GET", "/_pipeline/{name}", pipeline_api.get),
+    Row("DELETE", "/_pipeline/{name}", pipeline_api.delete),
+    Row("GET", "/_pipeline/{name}/_versions", pipeline_api.versions),
+    Row("POST", "/_pipeline/{name}/_activate", pipeline_api.activate),
+    Row("POST", "/_pipeline/{name}/_execute", pipeline_api.execute),
+    Row("GET", "/_pipeline/{name}/_stats", pipeline_api.stats),
+    Row("GET", "/_udf", udf_api.listed),
+    Row("POST|PUT", "/_udf/{name}", udf_api.put),
+    Row("GET", "/_udf/{name}", udf_api.get),
+    Row("DELETE", "/_udf/{name}", udf_api.delete),
+    Row("GET", "/_udf/{name}/_versions", udf_api.versions),
+    Row("GET", "/_udf/{name}/_source", udf_api.source),
+    Row("GET", "/_udf/{name}/_stats", udf_api.stats),
+    Row("POST", "/_udf/{name}/_test", udf_api.test),
+    Row("GET", "/_proxy/health/live", health.live),
+    Row("GET", "/_proxy/health/ready", health.ready),
+    Row("GET", "/_proxy/metrics", metrics.metrics),
 ]
 
 OURS = ("_pipeline", "_udf", "_proxy")
 """First path segments that never go to the cluster."""
-PASSTHROUGH = passthrough
+PASSTHROUGH = unread.unread
+BULK = bulk.bulk
+
+READERS: frozenset[Handler] = frozenset(
+    {
+        association_api.attached,
+        association_api.resolve,
+        association_api.listed,
+        association_api.get,
+        pipeline_api.listed,
+        pipeline_api.get,
+        pipeline_api.versions,
+        pipeline_api.stats,
+        pipeline_api.all_stats,
+        udf_api.listed,
+        udf_api.get,
+        udf_api.versions,
+        udf_api.source,
+        udf_api.stats,
+        metrics.metrics,
+    }
+)
+"""Handlers that show what is in the registry, or what was counted: for those who may read the cluster's pipelines."""
+
+CHANGES: frozenset[Handler] = frozenset(
+    {
+        pipeline_api.put,
+        pipeline_api.import_,
+        pipeline_api.activate,
+        pipeline_api.delete,
+        udf_api.put,
+        udf_api.delete,
+        association_api.put,
+        association_api.delete,
+        index_settings.create,
+        index_settings.update,
+        index_settings.delete,
+        *_PUT_TEMPLATE.values(),
+        *_DELETE_TEMPLATE.values(),
+    }
+)
+"""Handlers that may change the registry: they go on to their end when the client hangs up."""
 
 
 class Concern(NamedTuple):
     """Which pipelines might concern the requests of a handler that name none in their URL: those of types `kinds`.
 
     `reach`: of these only what is attached to the indexes that `{index}` reads, or those that it writes; `None` where
-    that alone does not tell. `word`: unless it is in the body, or the body is compressed. `unless`: nor with any of
-    these parameters.
+    that alone does not tell. `words`: unless one of them is in the body, or the body is compressed. `unless`: nor with
+    any of these parameters.
     """
 
     kinds: frozenset[PipelineType]
     reach: Literal["read", "written"] | None = None
-    word: bytes = b""
+    words: tuple[bytes, ...] = ()
     unless: frozenset[str] = frozenset()
 
 
 SEARCHES, DOCUMENTS = frozenset({QUERY, RESULT}), frozenset({PipelineType.DOCUMENT})
 
 CONCERNS: dict[Handler, Concern] = {
-    search.search: Concern(SEARCHES, "read", b"search_pipeline", frozenset({"scroll", "source"})),
+    search.search: Concern(SEARCHES, "read", (b"search_pipeline",), frozenset({"scroll", "source"})),
     query_only.query_only: Concern(SEARCHES, "read"),
     bulk.bulk: Concern(DOCUMENTS),
     document.document: Concern(DOCUMENTS, "written"),
-    reads.document: Concern(frozenset({RESULT}), "read"),
+    reads.document: Concern(SEARCHES, "read"),
     scroll.page: Concern(frozenset({RESULT})),
     scroll.clear: Concern(frozenset({RESULT})),
 }
@@ -197,28 +263,32 @@ class _Row:
     methods: frozenset[str]
     parts: tuple[str, ...]
     handler: Handler
+    parameters: str
 
     def match(self, segments: tuple[str, ...]) -> dict[str, str] | None:
+        """The variables of a path; literal segments are compared as they are written, as the node does."""
         params: dict[str, str] = {}
         for part, segment in zip(self.parts, segments, strict=True):
             if not part.startswith("{"):
                 if part != segment:
                     return None
-            elif part == "{index}" and segment.startswith("_") and segment != "_all":
+                continue
+            text = unquote(segment) if "%" in segment else segment
+            if part == "{index}" and text.startswith("_") and text != "_all":
                 return None
-            else:
-                params[part[1:-1]] = segment
+            params[part[1:-1]] = text
         return params
 
 
 def _rows() -> dict[tuple[int, int, str], list[_Row]]:
     """The rows by their number of segments, and by place and text of their last literal one (-1: they have none)."""
     found: dict[tuple[int, int, str], list[_Row]] = {}
-    for order, (methods, path, handler) in enumerate(TABLE):
-        parts = tuple(part for part in path.split("/") if part)
+    for order, row in enumerate(TABLE):
+        parts = tuple(part for part in row.path.split("/") if part)
         literal = max((i for i, part in enumerate(parts) if not part.startswith("{")), default=-1)
         key = (len(parts), literal, parts[literal] if literal >= 0 else "")
-        found.setdefault(key, []).append(_Row(order, frozenset(methods.split("|")), parts, handler))
+        made = _Row(order, frozenset(row.methods.split("|")), parts, row.handler, row.parameters)
+        found.setdefault(key, []).append(made)
     return found
 
 
@@ -237,26 +307,52 @@ def _candidates(segments: tuple[str, ...]) -> list[_Row]:
 
 
 class Route(NamedTuple):
-    """Where a request goes; `surface` is the handler's module, for the metrics, and `params` are not to be changed."""
+    """Where a request goes; `surface` is the handler's module, for the metrics, and `params` are not to be changed.
+
+    `parameters`: the surface whose URL parameters it takes where something is protected.
+    """
 
     handler: Handler
     surface: str
     params: dict[str, str]
+    parameters: str = ""
 
 
 @lru_cache(maxsize=1024)
 def match(method: str, segments: tuple[str, ...]) -> Route:
-    """The handler for a request and the variables of its path; the last row is passthrough."""
+    """The handler for a request and the variables of its path; the last row is passthrough.
+
+    `segments` as they are written.
+    """
     for row in _candidates(segments):
         if method in row.methods:
             params = row.match(segments)
             if params is not None:
-                return _route(row.handler, params)
-    return _route(passthrough, {})
+                return _route(row.handler, params, row.parameters)
+    return _route(PASSTHROUGH, {})
 
 
-def _route(handler: Handler, params: dict[str, str]) -> Route:
-    return Route(handler, handler.__module__.rpartition(".")[2], params)
+def match_target(method: str, target: Target) -> tuple[Route, Target]:
+    """The route of a target, and the target with its indexes in the path.
+
+    The node takes `?index=` for the indexes of a path that has none, and passes it by beside those of a path.
+    """
+    route = match(method, target.raw_segments)
+    index = target.get("index")
+    if index is None or route.handler is PASSTHROUGH:
+        return route, target
+    if "index" in route.params:
+        return route, target.without("index")
+    wider = match(method, ("any", *target.raw_segments))
+    if wider.handler is not route.handler or "index" not in wider.params:
+        return route, target
+    target = target.at_indexes(index, instead=False)
+    return match(method, target.raw_segments), target
+
+
+def _route(handler: Handler, params: dict[str, str], parameters: str = "") -> Route:
+    surface = "passthrough" if handler.__module__ == unread.__name__ else handler.__module__.rpartition(".")[2]
+    return Route(handler, surface, params, parameters)
 
 
 def allowed(segments: tuple[str, ...]) -> list[str]:
@@ -270,12 +366,14 @@ def is_ours(segments: tuple[str, ...]) -> bool:
     return bool(segments) and segments[0] in OURS
 
 
-def passes(route: Route, method: str, segments: tuple[str, ...], types: frozenset[PipelineType]) -> bool:
-    """Whether a request that names no pipeline only passes, where there are pipelines of these types.
+def passes(route: Route, method: str, segments: tuple[str, ...], snapshot: Snapshot) -> bool:
+    """Whether a request that names no pipeline only passes, whatever index it is about.
 
     Writes that pass through are left out: after them the resolver has to look again.
     """
     if route.handler is PASSTHROUGH:
-        return method in READS and not is_ours(segments)
+        known = not snapshot.protects or endpoints.harmless(method, segments)
+        return method in READS and not is_ours(segments) and known
+    types = snapshot.types | SEARCHES if snapshot.protects else snapshot.types
     concern = CONCERNS.get(route.handler)
     return concern is not None and types.isdisjoint(concern.kinds)

@@ -1,22 +1,21 @@
 """The registry's home: a hidden index in the cluster, by opensearch-py.
 
-One document for each pipeline version, UDF version, chunk of code, active marker and association. Versions are
-created with `op_type=create` and never changed; markers and associations change by compare-and-set. The fingerprint
-of the whole is count, maximum and sum of `_seq_no`: every write, late or early in the log, changes at least one of
-them.
+One document for each pipeline version, UDF version, active marker and association, signed and with a revision; a
+deletion is a document, too. Whoever can write the index so changes nothing of the registry ([`proxy.ledger`]). Every
+write is compare-and-set on what stands there, whatever it is. Code stands beside them, in chunks under its digest. The
+fingerprint of the whole is count, maximum and sum of `_seq_no`: every write, late or early in the log, changes at least
+one of them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import logging
+import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import msgspec
-from opensearchpy import AsyncOpenSearch
 from opensearchpy.exceptions import (
     ConflictError as OpenSearchConflict,
 )
@@ -26,25 +25,32 @@ from opensearchpy.exceptions import (
     RequestError,
 )
 
-from pipelines.association import Association, Pattern, Template
-from pipelines.definition import decode, encode
-from pipelines.errors import ConflictError, InvalidError, RegistryError
-from pipelines.registry import PipelineRecord, Records, UdfRecord, key
+from pipelines.errors import ConflictError, RegistryError
+from pipelines.registry import key
 from pipelines.udf.catalog import digest as digest_of
-from proxy import tls
+from proxy.cluster import Cluster, unavailable
+from proxy.ledger import Found
+from proxy.signatures import DELETED, FIELDS, MANIFEST, Entry
+from proxy.stored import HOLDERS, Document, pipeline_document, text_of, udf_document
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from pipelines.definition import PipelineType
+    from pipelines.registry import PipelineRecord, UdfRecord
+    from proxy.ledger import Ledger
     from proxy.settings import Settings
-
-log = logging.getLogger("headrace.registry")
+    from proxy.stored import Holder
 
 CHUNK = 1 << 19
+"""Bytes of code in a document."""
 PAGE = 500
+"""Documents that a search for them answers."""
 STARTING_ATTEMPTS = 20
 STARTING_PAUSE = 0.05
+ATTEMPTS = 5
+"""So often a write that may go over any state is tried, each time on what stands there then."""
+_PLAIN = {"type": "object", "enabled": False}
 MAPPING = {
     "settings": {
         "index": {
@@ -54,48 +60,48 @@ MAPPING = {
             "refresh_interval": "1s",
         }
     },
-    "mappings": {"dynamic": False, "properties": {"kind": {"type": "keyword"}, "name": {"type": "keyword"}}},
+    # Every field is there, so that none can be mapped as something that refuses our values.
+    "mappings": {
+        "dynamic": False,
+        "properties": {
+            "kind": {"type": "keyword"},
+            "name": {"type": "keyword"},
+            "body": _PLAIN,
+            "revision": _PLAIN,
+            "signature": _PLAIN,
+        },
+    },
 }
-
-
-class _Stored(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One document of the index; `body` is JSON text, so that what people wrote stays as they wrote it."""
-
-    kind: str
-    name: str
-    body: str
+_ALONE = {"pipeline": "_none"}
+"""Writes of ours pass no pipeline of the cluster."""
 
 
 @dataclass(frozen=True)
 class Marked:
-    """A document that changes by compare-and-set, as it was read; `seq_no` is `None` when it is not there."""
+    """A document as it stands now, to be changed by compare-and-set; `seq_no` is `None` when it is not there."""
 
-    value: Any
+    id: str
+    entry: Entry | None
     seq_no: int | None
     primary_term: int | None
 
+    @property
+    def value(self) -> Any:
+        """What its body says; `None` when it is not there, or was deleted."""
+        return msgspec.json.decode(self.entry.body) if self.entry is not None and self.entry.live else None
 
-class Store:
+
+class Unreadable:
+    """In place of a source that cannot be decoded."""
+
+
+class Store(Cluster):
     """Reads and writes the registry index. Every method raises RegistryError when the cluster does not answer."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+        super().__init__(settings)
         self.index = settings.registry_index
-        self._nodes = len(settings.nodes)
-        auth = (settings.registry_user, settings.registry_password) if settings.registry_user else None
-        self._client = AsyncOpenSearch(
-            hosts=settings.nodes,
-            http_auth=auth,
-            timeout=10,
-            max_retries=len(settings.nodes) - 1,
-            ssl_context=tls.to_upstream(settings),
-        )
-
-    async def close(self) -> None:
-        """Closes the client. Its pool closes no connections that it takes for dead, so they are called alive first."""
-        pool: Any = self._client.transport.connection_pool
-        for _ in range(self._nodes):
-            pool.resurrect(True)
-        await self._client.close()
+        self.ledger = ledger
 
     async def fingerprint(self) -> str:
         """Changes with every write; empty while the index does not exist."""
@@ -124,32 +130,66 @@ class Store:
             raise RegistryError(f"the registry index [{self.index}] has no shard that answers")
         return seen
 
-    async def load(self) -> tuple[Records, str]:
-        """All records and the fingerprint that they had before they were read."""
-        fingerprint = await self.fingerprint()
-        if not fingerprint:
-            return Records(), ""
-        documents = [document async for document in self._documents()]
-        return records_of(documents), fingerprint
+    async def documents(self) -> list[Found]:
+        """Everything but code, whatever it is. Raises RegistryError unless all of it could be read."""
+        query = {"bool": {"must_not": [_CODE]}}
+        return [
+            Found(hit["_id"], hit.get("_source"), hit["_seq_no"], hit["_primary_term"])
+            async for hit in self._hits(query, list(FIELDS))
+        ]
 
-    async def _documents(self) -> AsyncIterator[_Stored]:
-        """Everything but code, page by page in the order of ids."""
-        query: dict[str, Any] = {
+    async def chunks(self) -> dict[str, int]:
+        """The ids of the chunks of code, each with the number of its last write."""
+        return {hit["_id"]: hit["_seq_no"] async for hit in self._hits(_CODE, False)}
+
+    async def _hits(self, query: dict[str, Any], source: list[str] | bool) -> AsyncIterator[dict[str, Any]]:
+        """All hits, page by page in the order of the log."""
+        body: dict[str, Any] = {
             "size": PAGE,
             "sort": [{"_seq_no": "asc"}],
-            "query": {"bool": {"must_not": [{"term": {"kind": "code"}}]}},
+            "query": query,
+            "seq_no_primary_term": True,
         }
         while True:
             try:
-                answer = await self._client.search(index=self.index, body=query)
-            except OpenSearchException as error:
-                raise unavailable(error) from None
-            hits = answer["hits"]["hits"]
+                hits = await self._page(body | {"_source": source})
+            except UnfitError:
+                raise
+            except (RecursionError, RegistryError):
+                # One source that cannot be decoded would hide all others.
+                if source is False:
+                    raise
+                hits = [await self._one(hit) for hit in await self._page(body | {"_source": False})]
             for hit in hits:
-                yield msgspec.convert(hit["_source"], _Stored)
+                yield hit
             if len(hits) < PAGE:
                 return
-            query["search_after"] = hits[-1]["sort"]
+            body["search_after"] = hits[-1]["sort"]
+
+    async def _page(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        try:
+            answer = await self._client.search(index=self.index, body=body)
+            if answer["_shards"]["failed"] or answer["timed_out"]:
+                raise RegistryError(f"the registry index [{self.index}] could not be read whole")
+            hits: list[dict[str, Any]] = answer["hits"]["hits"]
+        except OpenSearchException as error:
+            raise refused(error) from None
+        except (KeyError, TypeError):
+            raise RegistryError(f"the search of the registry index [{self.index}] has no readable answer") from None
+        return hits
+
+    async def _one(self, hit: dict[str, Any]) -> dict[str, Any]:
+        """A hit that was read without its source, with it."""
+        try:
+            answer = await self._client.get(index=self.index, id=hit["_id"], params=_SOURCE)
+            source = answer.get("_source") if answer["_seq_no"] == hit["_seq_no"] else Unreadable
+        except NotFoundError:
+            source = Unreadable
+        except (RecursionError, OpenSearchException) as error:
+            if isinstance(getattr(error, "status_code", None), int):
+                raise unavailable(error) from None  # type: ignore[arg-type]
+            source = Unreadable
+        return hit | {"_source": source}
 
     async def code(self, digest: str) -> bytes:
         """The code of a UDF, put together from its chunks. Raises RegistryError if it is incomplete or altered."""
@@ -157,13 +197,15 @@ class Store:
         while True:
             try:
                 answer = await self._client.get(index=self.index, id=f"code:{digest}:{len(parts)}")
+                parts.append(base64.b64decode(answer["_source"]["body"]))
             except NotFoundError:
                 break
             except OpenSearchException as error:
                 raise unavailable(error) from None
-            parts.append(base64.b64decode(answer["_source"]["body"]))
+            except (RecursionError, KeyError, TypeError, ValueError, binascii.Error):
+                break
         code = b"".join(parts)
-        if digest_of(code) != digest:
+        if await asyncio.to_thread(digest_of, code) != digest:
             raise RegistryError(f"the stored code with digest [{digest}] is incomplete or was altered")
         return code
 
@@ -175,7 +217,7 @@ class Store:
 
     async def remove_pipeline(self, kind: PipelineType, name: str, version: str) -> None:
         """Removes a version; nothing happens if it is gone."""
-        await self._delete(f"pipeline:{key(kind, name)}@{version}")
+        await self._remove(f"pipeline:{key(kind, name)}@{version}")
 
     async def active(self, kind: PipelineType, name: str) -> Marked:
         """Which version is active, as it stands now."""
@@ -183,26 +225,26 @@ class Store:
 
     async def set_active(self, kind: PipelineType, name: str, version: str | None, before: Marked) -> None:
         """Makes a version active, or none; raises ConflictError if somebody changed it since `before` was read."""
-        id_ = f"active:{key(kind, name)}"
-        if version is None:
-            await self._delete(id_, before)
-            return
-        await self._replace(id_, _Stored(kind="active", name=key(kind, name), body=_json(version)), before)
+        await self._set("active", key(kind, name), version, before)
 
     async def add_udf(self, record: UdfRecord, code: bytes) -> bool:
         """Stores code and manifest of a version, the manifest last; false if that version is there already."""
+        await self.write_code(record.digest, code)
+        return await self._create(f"udf:{record.manifest.label}", udf_document(record))
+
+    async def write_code(self, digest: str, code: bytes) -> None:
+        """Stores code under its digest, over whatever stands there."""
         for n in range(0, len(code), CHUNK):
             text = base64.b64encode(code[n : n + CHUNK]).decode()
-            chunk = _Stored(kind="code", name=record.digest, body=text)
-            await self._create(f"code:{record.digest}:{n // CHUNK}", chunk, refresh=False)
-        return await self._create(f"udf:{record.manifest.label}", udf_document(record))
+            body = {"kind": "code", "name": digest, "body": text}
+            await self._index(f"code:{digest}:{n // CHUNK}", body, {"refresh": "false"})
 
     async def remove_udf(self, record: UdfRecord, *, code_too: bool) -> None:
         """Removes a version, and its code where no other version has the same."""
-        await self._delete(f"udf:{record.manifest.label}")
+        await self._remove(f"udf:{record.manifest.label}")
         if code_too:
             for n in range(-(-record.size // CHUNK)):
-                await self._delete(f"code:{record.digest}:{n}")
+                await self._delete_chunk(f"code:{record.digest}:{n}")
 
     async def attached(self, holder: type[Holder], name: str) -> Marked:
         """What is attached to an index, a pattern or a template, as it stands now."""
@@ -210,127 +252,135 @@ class Store:
 
     async def attach(self, holder: type[Holder], name: str, value: Holder | None, before: Marked) -> None:
         """Changes what is attached; `None` removes it. Raises ConflictError as [`set_active`]."""
-        kind = HOLDERS[holder]
-        if value is None:
-            await self._delete(f"{kind}:{name}", before)
+        await self._set(HOLDERS[holder], name, value, before)
+
+    async def seal(self) -> None:
+        """Writes the manifest after a change; what of it is lost to others is written by the next one."""
+        for _ in range(ATTEMPTS if self.ledger.manifest() is not None else 0):
+            before = await self._read(MANIFEST)
+            # Not taken into the ledger: a search need not see yet what another proxy has just written.
+            document = self.ledger.manifest(before.entry)
+            if document is None:
+                return
+            try:
+                await self._put(before, document)
+            except ConflictError:
+                continue
             return
-        await self._replace(f"{kind}:{name}", _Stored(kind=kind, name=name, body=_json(value)), before)
 
-    async def republish(self, records: Records, codes: dict[str, bytes]) -> None:
-        """Writes a whole registry into an index that was lost; what is there already stays."""
-        for udf in records.udfs:
-            if udf.digest in codes:
-                await self.add_udf(udf, codes[udf.digest])
-        for pipeline in records.pipelines:
-            await self.add_pipeline(pipeline)
-        for name, version in records.active.items():
-            await self._create(f"active:{name}", _Stored(kind="active", name=name, body=_json(version)))
-        for document in holder_documents(records):
-            await self._create(f"{document.kind}:{document.name}", document)
-
-    async def resolve(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """The cluster's indexes with their aliases, and its data streams."""
-        aliases = await self._ask("/_alias", {"expand_wildcards": "all"})
-        return aliases, (await self._ask("/_data_stream"))["data_streams"]
-
-    async def templates(self) -> dict[str, Any]:
-        """What the cluster's templates say of names, and when its indexes were created: by name."""
-        created = await self._ask(
-            "/_all/_settings/index.creation_date", {"expand_wildcards": "all", "flat_settings": "true"}
-        )
-        return {
-            "index": (await self._ask("/_index_template"))["index_templates"],
-            "legacy": await self._ask("/_template"),
-            "created": {n: int(i["settings"].get("index.creation_date", 0)) for n, i in created.items()},
-        }
-
-    async def now(self) -> int:
-        """The cluster's clock, in milliseconds since the epoch."""
-        stats = await self._ask("/_cluster/stats", {"filter_path": "timestamp"})
-        return int(stats["timestamp"])
-
-    async def _ask(self, path: str, params: dict[str, str] | None = None) -> Any:
+    async def repair(self, id_: str, stands: Found | None) -> bool:
+        """Writes the document that is in force over what stands in its place; false if others were there first."""
+        entry = self.ledger.entries[id_]
+        before = Marked(id_, None, None, None)
+        if stands is not None:
+            before = Marked(id_, None, stands.seq_no, stands.primary_term)
         try:
-            return await self._client.transport.perform_request("GET", path, params=params)
-        except OpenSearchException as error:
-            raise unavailable(error) from None
-
-    async def expand(self, expression: str) -> list[str]:
-        """The concrete names that the cluster makes of a date-math name, whether the index exists or not."""
-        try:
-            path = f"/_resolve/index/{quote(expression, safe='')}"
-            answer = await self._client.transport.perform_request("GET", path)
-        except NotFoundError as error:
-            missing = error.info.get("error", {}).get("index") if isinstance(error.info, dict) else None
-            return [missing or expression]
-        except OpenSearchException as error:
-            raise unavailable(error) from None
-        return [found["name"] for kind in ("indices", "aliases", "data_streams") for found in answer[kind]]
-
-    async def cluster_has_pipeline(self, family: str, name: str) -> bool:
-        """Whether the cluster itself has an `_ingest` or `_search` pipeline of this name."""
-        try:
-            await self._client.transport.perform_request("GET", f"/{family}/pipeline/{name}")
-        except NotFoundError:
-            return False
-        except OpenSearchException as error:
-            raise unavailable(error) from None
-        return True
-
-    async def _read(self, id_: str) -> Marked:
-        try:
-            found = await self._client.get(index=self.index, id=id_)
-        except NotFoundError:
-            return Marked(None, None, None)
-        except OpenSearchException as error:
-            raise unavailable(error) from None
-        value = msgspec.json.decode(found["_source"]["body"])
-        return Marked(value, found["_seq_no"], found["_primary_term"])
-
-    async def _create(self, id_: str, document: _Stored, *, refresh: bool = True) -> bool:
-        params: dict[str, Any] = {"op_type": "create", "refresh": "true" if refresh else "false"}
-        try:
-            await self._write(id_, document, params)
+            await self._write(entry, before, refresh=False)
         except OpenSearchConflict:
             return False
         return True
 
-    async def _replace(self, id_: str, document: _Stored, before: Marked) -> None:
-        params: dict[str, Any] = {"refresh": "true"}
+    async def holds(self, id_: str) -> bool:
+        """Whether what stands under an id is what is in force."""
+        found = await self._get(id_)
+        return found is not None and self.ledger.signer.verified(id_, found.source) == self.ledger.entries[id_]
+
+    async def refresh(self) -> None:
+        """Lets searches see what was written."""
+        try:
+            await self._client.indices.refresh(index=self.index)
+        except OpenSearchException as error:
+            raise unavailable(error) from None
+
+    async def _read(self, id_: str) -> Marked:
+        found = await self._get(id_)
+        if found is None:
+            return Marked(id_, self.ledger.newest(id_), None, None)
+        entry = self.ledger.signer.verified(id_, found.source)
+        newest = self.ledger.newest(id_, entry if isinstance(entry, Entry) else None)
+        return Marked(id_, newest, found.seq_no, found.primary_term)
+
+    async def _get(self, id_: str) -> Found | None:
+        """What stands under an id, whatever it is."""
+        try:
+            answer = await self._client.get(index=self.index, id=id_, params=_SOURCE)
+        except NotFoundError:
+            return None
+        except (RecursionError, OpenSearchException) as error:
+            if isinstance(error, OpenSearchException) and isinstance(getattr(error, "status_code", None), int):
+                raise unavailable(error) from None
+            answer = await self._place(id_)
+        return Found(id_, answer.get("_source"), answer["_seq_no"], answer["_primary_term"])
+
+    async def _place(self, id_: str) -> Any:
+        """What [`_get`] reads, without a source that cannot be decoded."""
+        try:
+            return await self._client.get(index=self.index, id=id_, params={"_source": "false"})
+        except OpenSearchException as error:
+            raise unavailable(error) from None
+
+    async def _create(self, id_: str, document: Document) -> bool:
+        before = await self._read(id_)
+        if before.value is not None:
+            return False
+        try:
+            await self._put(before, document)
+        except ConflictError:
+            return False
+        return True
+
+    async def _set(self, kind: str, name: str, value: object, before: Marked) -> None:
+        if value is None:
+            if before.value is not None:
+                await self._put(before, Document(kind=DELETED, name=name, body="null"))
+            return
+        await self._put(before, Document(kind=kind, name=name, body=text_of(value)))
+
+    async def _remove(self, id_: str) -> None:
+        for attempt in range(ATTEMPTS):
+            before = await self._read(id_)
+            if before.entry is None or not before.entry.live:
+                return
+            try:
+                await self._put(before, Document(kind=DELETED, name=before.entry.name, body="null"))
+                break
+            except ConflictError:
+                if attempt == ATTEMPTS - 1:
+                    raise
+
+    async def _put(self, before: Marked, document: Document) -> None:
+        """Writes the next revision of a document. Raises ConflictError if somebody was there first."""
+        newest = self.ledger.newest(before.id, before.entry)
+        entry = self.ledger.signer.sign(before.id, document, newest.revision + 1 if newest is not None else 1)
+        try:
+            await self._write(entry, before)
+        except OpenSearchConflict:
+            raise lost_race(document.name) from None
+        self.ledger.take(entry)
+
+    async def _write(self, entry: Entry, before: Marked, *, refresh: bool = True) -> None:
+        params: dict[str, Any] = {"refresh": "true" if refresh else "false"}
         if before.seq_no is None:
             params["op_type"] = "create"
         else:
             params |= {"if_seq_no": before.seq_no, "if_primary_term": before.primary_term}
-        try:
-            await self._write(id_, document, params)
-        except OpenSearchConflict:
-            raise lost_race(document.name) from None
+        await self._index(entry.id, entry.source, params)
 
-    async def _write(self, id_: str, document: _Stored, params: dict[str, Any]) -> None:
-        body = msgspec.to_builtins(document)
+    async def _index(self, id_: str, body: dict[str, Any], params: dict[str, Any]) -> None:
+        """Writes a document. Raises OpenSearch's ConflictError, UnfitError, RegistryError."""
+        sent = {**params, **_ALONE, "require_alias": "false"}
         try:
-            await self._client.index(index=self.index, id=id_, body=body, params={**params, "require_alias": "false"})
+            await self._client.index(index=self.index, id=id_, body=body, params=sent)
         except OpenSearchConflict:
             raise
         except OpenSearchException as error:
-            raise unavailable(error) from None
+            raise refused(error) from None
 
-    async def _delete(self, id_: str, before: Marked | None = None) -> None:
-        params: dict[str, Any] = {"refresh": "true"}
-        if before is not None and before.seq_no is not None:
-            params |= {"if_seq_no": before.seq_no, "if_primary_term": before.primary_term}
+    async def _delete_chunk(self, id_: str) -> None:
         try:
-            await self._client.delete(index=self.index, id=id_, params=params)
+            await self._client.delete(index=self.index, id=id_, params={"refresh": "false"})
         except NotFoundError:
             return
-        except OpenSearchConflict:
-            raise lost_race(id_.partition(":")[2]) from None
-        except OpenSearchException as error:
-            raise unavailable(error) from None
-
-    async def _wait_for_index(self) -> None:
-        try:
-            await self._client.cluster.health(index=self.index, wait_for_status="yellow")
         except OpenSearchException as error:
             raise unavailable(error) from None
 
@@ -344,114 +394,38 @@ class Store:
                 raise unavailable(error) from None
         except OpenSearchException as error:
             raise unavailable(error) from None
-        await self._wait_for_index()
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def pipeline_document(record: PipelineRecord) -> _Stored:
-    """A version as it is stored."""
-    name = key(record.definition.type, record.definition.name)
-    body = {"created": record.created, "definition": msgspec.Raw(encode(record.definition))}
-    return _Stored(kind="pipeline", name=name, body=_json(body))
-
-
-def udf_document(record: UdfRecord) -> _Stored:
-    """A UDF's manifest as it is stored."""
-    return _Stored(kind="udf", name=record.manifest.name, body=_json(record))
-
-
-Holder = Association | Pattern | Template
-"""What pipelines are attached to."""
-HOLDERS: dict[type[Holder], str] = {Association: "association", Pattern: "pattern", Template: "template"}
-
-
-def holder_documents(records: Records) -> list[_Stored]:
-    """Associations as they are stored."""
-    named: list[tuple[str, Holder]] = [(a.index, a) for a in records.associations]
-    named += [(p.pattern, p) for p in records.patterns]
-    named += [(t.key, t) for t in records.templates]
-    return [_Stored(kind=HOLDERS[type(holder)], name=name, body=_json(holder)) for name, holder in named]
-
-
-def records_of(documents: list[_Stored]) -> Records:
-    """The registry behind the documents of the index.
-
-    An entry that cannot be read (a newer Headrace wrote it, or somebody by hand) is left out and logged; what depends
-    on it fails, the rest of the registry works.
-    """
-    pipelines: list[PipelineRecord] = []
-    udfs: list[UdfRecord] = []
-    associations: list[Association] = []
-    patterns: list[Pattern] = []
-    templates: list[Template] = []
-    active: dict[str, str] = {}
-    for document in documents:
         try:
-            match document.kind:
-                case "pipeline":
-                    pipelines.append(_pipeline_record(document.body))
-                case "udf":
-                    udfs.append(msgspec.json.decode(document.body, type=UdfRecord))
-                case "association":
-                    associations.append(msgspec.json.decode(document.body, type=Association))
-                case "pattern":
-                    patterns.append(msgspec.json.decode(document.body, type=Pattern))
-                case "template":
-                    templates.append(msgspec.json.decode(document.body, type=Template))
-                case "active":
-                    active[document.name] = msgspec.json.decode(document.body, type=str)
-        except (msgspec.MsgspecError, InvalidError, KeyError) as error:
-            log.error("the %s [%s] in the registry cannot be read: %s", document.kind, document.name, error)
-    return Records(
-        pipelines=pipelines,
-        active=active,
-        udfs=udfs,
-        associations=associations,
-        patterns=patterns,
-        templates=templates,
-    )
+            await self._client.cluster.health(index=self.index, wait_for_status="yellow")
+        except OpenSearchException as error:
+            raise unavailable(error) from None
+
+    async def make_anew(self) -> None:
+        """Replaces an index that does not take or give back our documents by an empty one."""
+        try:
+            await self._client.indices.delete(index=self.index)
+        except NotFoundError:
+            pass
+        except OpenSearchException as error:
+            raise unavailable(error) from None
+        await self.ensure_index()
 
 
-def _pipeline_record(body: str) -> PipelineRecord:
-    stored = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    return PipelineRecord(
-        definition=decode(bytes(stored["definition"])), created=msgspec.json.decode(stored["created"])
-    )
+class UnfitError(RegistryError):
+    """The index does not take our documents, or our searches for them: somebody else has made or set it."""
 
 
-def documents_of(records: Records) -> list[_Stored]:
-    """The opposite of [`records_of`], for the copy on disk."""
-    return [
-        *map(pipeline_document, records.pipelines),
-        *map(udf_document, records.udfs),
-        *holder_documents(records),
-        *(_Stored(kind="active", name=name, body=_json(version)) for name, version in records.active.items()),
-    ]
+def refused(error: OpenSearchException) -> RegistryError:
+    """What a write or a search that is right in an index of ours is refused for."""
+    reason = unavailable(error)
+    if isinstance(error, RequestError) and "closed" not in str(error.error):
+        return UnfitError(reason.reason)
+    return reason
 
 
-def pack(records: Records) -> bytes:
-    """Records as one JSON text, for the copy on disk."""
-    return msgspec.json.encode(documents_of(records))
-
-
-def unpack(text: bytes) -> Records:
-    """The opposite of [`pack`]."""
-    return records_of(msgspec.json.decode(text, type=list[_Stored]))
+_CODE = {"match": {"kind": {"query": "code", "lenient": True}}}
+_SOURCE = {"_source_includes": ",".join(FIELDS)}
 
 
 def lost_race(name: str) -> ConflictError:
     """Somebody else's write came first."""
     return ConflictError(f"[{name}] was changed by another request at the same time; read it and try again")
-
-
-def unavailable(error: OpenSearchException) -> RegistryError:
-    """The cluster does not serve the registry now."""
-    status = getattr(error, "status_code", None)
-    detail = f"status {status}" if isinstance(status, int) else type(error).__name__
-    return RegistryError(f"the registry index cannot be reached ({detail}); data without pipelines still passes")
-
-
-__all__ = ["Marked", "Store", "pack", "unpack"]

@@ -194,7 +194,7 @@ class Upstream:
         self, request: web.BaseRequest, exchange: Exchange, extra: CIMultiDict[str] | None
     ) -> web.StreamResponse:
         """[`relay`] for a long answer that need not pass the process."""
-        transport = _transport(request)
+        transport = _transport(request, exchange.status)
         lines = lines_back(request, exchange.raw_headers, extra)
         head, keep_alive = _head(request, exchange.status, exchange.reason, lines, exchange.length or 0)
         transport.write(head)
@@ -316,7 +316,7 @@ async def send_lines(
     request: web.BaseRequest, status: int, reason: str, lines: bytes, body: bytes, *, close: bool = False
 ) -> web.StreamResponse:
     """[`send_whole`] with header lines as [`lines_back`] gives them, in one go; waits for a slow client."""
-    transport = _transport(request)
+    transport = _transport(request, status)
     head, keep_alive = _head(request, status, reason, lines, len(body), close=close)
     if request.method == hdrs.METH_HEAD or status in WITHOUT_BODY:
         body = b""
@@ -328,10 +328,18 @@ async def send_lines(
     return Sent(status, keep_alive=keep_alive)
 
 
-def _transport(request: web.BaseRequest) -> asyncio.Transport:
+class ClientGoneError(ConnectionResetError):
+    """There is nobody to answer; `status` is what the answer would have been."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__("the client is gone")
+        self.status = status
+
+
+def _transport(request: web.BaseRequest, status: int) -> asyncio.Transport:
     transport = request.transport
     if transport is None or transport.is_closing():
-        raise ConnectionResetError("the client is gone")
+        raise ClientGoneError(status)
     return transport
 
 

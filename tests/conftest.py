@@ -36,6 +36,7 @@ ROOT = Path(__file__).parent.parent
 # CI runs the same examples each time; at a desk every run looks for new ones. Busy machines need no deadline per example.
 hypothesis.settings.register_profile("headrace", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("headrace")
+SECRET = "what the proxies of a test share"
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
@@ -183,6 +184,7 @@ def settings_for(node: str, folder: Path, **changes: Any) -> Settings:
         "listen": "127.0.0.1:0",
         "state_dir": str(folder),
         "registry_index": f".headrace-test-{uuid.uuid4().hex[:12]}",
+        "registry_secret": SECRET,
         "log_level": "warning",
     }
     return Settings(**{**base, **changes})
@@ -222,6 +224,7 @@ class ProxyProcess:
             "upstream": node,
             "listen": f"127.0.0.1:{port}",
             "registry-index": registry,
+            "registry-secret": SECRET,
             "state-dir": str(folder),
             **options,
         }

@@ -28,6 +28,11 @@ class Runner(Protocol):
         ...
 
     @property
+    def hides(self) -> frozenset[str]:
+        """The fields of hits that it hides: dotted names."""
+        ...
+
+    @property
     def slow(self) -> bool:
         """Whether it is kept off the event loop."""
         ...

@@ -41,12 +41,28 @@ def reference(config: NativeConfig, field: str) -> tuple[str, bool]:
     return wanted.name, wanted.ignore_missing_pipeline
 
 
+_HIDING = {"mask": "fields", "remove": "field"}
+"""The built-ins that hide fields, and the parameter that names them: one name or a list."""
+
+
+def _hidden_by(function: str, parameters: bytes) -> frozenset[str]:
+    if function not in _HIDING:
+        return frozenset()
+    names = msgspec.json.decode(parameters).get(_HIDING[function], [])
+    listed = [names] if isinstance(names, str) else names
+    if function == "remove":
+        # It works on the whole response: what it takes out of hits stands behind their `_source`.
+        listed = [name.partition("._source.")[2] for name in listed]
+    return frozenset(name for name in listed if name)
+
+
 @dataclass(frozen=True)
 class NativeRunner:
     """A built-in with its parameters."""
 
     native: Native
     stats: StageStats | None = None
+    hides: frozenset[str] = frozenset()
 
     @classmethod
     def build(
@@ -63,7 +79,7 @@ class NativeRunner:
                 f"{field}.function",
             )
         try:
-            return cls(Native(config.function, kind.value, parameters))
+            return cls(Native(config.function, kind.value, parameters), hides=_hidden_by(config.function, parameters))
         except ValueError as error:
             raise InvalidError(secrets.hidden(str(error)), f"{field}.parameters") from None
 

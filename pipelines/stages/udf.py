@@ -37,6 +37,7 @@ class UdfRunner:
     everywhere: bool
     stats: StageStats
     slow: bool = True
+    hides: frozenset[str] = frozenset()
 
     @classmethod
     def build(cls, config: UdfConfig, manifest: Manifest, code: bytes, catalog: Catalog, field: str) -> UdfRunner:
@@ -75,6 +76,7 @@ class UdfRunner:
             per_hit=config.scope == "hit",
             everywhere=config.protect,
             stats=catalog.stats(manifest),
+            hides=frozenset(manifest.fields),
         )
 
     def run(self, batch: Batch, context: StageContext, *, abort: bool, label: str) -> StageRun:

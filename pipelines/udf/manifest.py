@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from pipelines import units
-from pipelines.definition import EMPTY, VERSION, Strict, check_name, explained, object_of
+from pipelines.definition import EMPTY, VERSION, Strict, check_name, check_version, explained, object_of
 from pipelines.errors import InvalidError
 from pipelines.udf import archives
 
@@ -55,6 +55,7 @@ class Manifest(Strict, frozen=True, kw_only=True):
     """A version of a UDF, without its code.
 
     `metadata`: documents show `_index`, `_id`, `_routing` and `_ctx` as members, and the UDF may change them.
+    `fields`: those of hits that it hides, dotted; a final result pipeline with it keeps every other way to them shut.
     `clock`, `random`: what a compiled UDF gets by WASI; absent = `counted`, `seeded`, the same in every sandbox.
     Interpreted ones always have the real ones.
     """
@@ -72,6 +73,7 @@ class Manifest(Strict, frozen=True, kw_only=True):
     clock: Literal["counted", "real"] | None = None
     random: Literal["seeded", "real"] | None = None
     limits: LimitsConfig = LimitsConfig()
+    fields: list[str] = []
     tags: list[str] = []
     category: str = ""
     author: str = ""
@@ -195,6 +197,7 @@ def validate(manifest: Manifest) -> None:
     check_language(manifest.language)
     if manifest.version and not VERSION.fullmatch(manifest.version):
         raise InvalidError(f"[{manifest.version}] does not match {VERSION.pattern}", "version")
+    check_version(manifest.version)
     for field, value in (("clock", manifest.clock), ("random", manifest.random)):
         if manifest.interpreted and value not in (None, "real"):
             raise InvalidError(f"a UDF in {manifest.language} always has the real one; leave [{field}] out", field)

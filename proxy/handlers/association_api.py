@@ -14,6 +14,8 @@ from pipelines.errors import InvalidError, MissingError
 from proxy.handlers.attachment import check, with_slots
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiohttp import web
 
     from pipelines.association import Target
@@ -137,7 +139,7 @@ async def resolve(call: Call) -> web.StreamResponse:
     return await call.reply_json(200, answer)
 
 
-async def _targets(call: Call) -> list[Target]:
+async def _targets(call: Call) -> Sequence[Target]:
     """The indexes of the path. Raises MissingError for a name that is none, and no template's either."""
     expression = call.params["index"]
     targets = await call.parts.resolver.targets(expression)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from pipelines.errors import InvalidError
 from proxy.handlers import search
-from proxy.handlers.searching import RESULT_FINAL, later_answer, sealed
+from proxy.handlers.searching import later_answer, sealed
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -32,9 +32,9 @@ async def fetch(call: Call) -> web.StreamResponse:
     text = call.params["id"]
     cursor = call.parts.cursors.open("async", text)
     if cursor is None:
-        if RESULT_FINAL in call.snapshot.bound:
+        if call.snapshot.protects:
             raise InvalidError(
-                "this asynchronous search was submitted past this proxy, or before there were final result pipelines; "
+                "this asynchronous search was submitted past this proxy, or before there were final pipelines; "
                 "submit it again"
             )
         return await call.stream_on()

@@ -14,18 +14,23 @@ import msgspec
 from pipelines import PipelineType
 from pipelines.association import Slot
 from pipelines.definition import members_of
-from pipelines.errors import InvalidError, UnsupportedError
+from pipelines.errors import InvalidError, RefusedError, UnsupportedError
 from proxy.handlers import choice
+from proxy.handlers.expressions import options_of, read_by
 from proxy.handlers.finals import attached
 from proxy.handlers.passthrough import passthrough
+from proxy.handlers.protected import UNPROTECTED, canonical, masks_of, protection_of
 from proxy.handlers.query_only import run_on
-from proxy.handlers.searching import QUERY, RESULT_FINAL, Searching
+from proxy.handlers.searching import Searching, protect
+from proxy.protection import may_look_up
 from proxy.protocol import search as codec
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from pipelines import Snapshot
     from proxy.handlers.call import Call
+    from proxy.handlers.finals import SearchChoice
 
 DOCUMENT = PipelineType.DOCUMENT
 _SLOTS = (Slot(DOCUMENT), Slot(DOCUMENT, final=True))
@@ -33,39 +38,55 @@ _SLOTS = (Slot(DOCUMENT), Slot(DOCUMENT, final=True))
 
 async def update(call: Call) -> web.StreamResponse:
     """`_update_by_query`."""
-    if not call.snapshot.types & {DOCUMENT, QUERY}:
+    if not call.snapshot.types:
         return await passthrough(call)
     expression = call.params["index"]
     _refuse_named(call, call.target.get("pipeline"))
-    for held in await choice.held(call.snapshot, call.parts.resolver, expression, _SLOTS):
-        _skip(call, held.names, final=held.slot.final)
+    if not call.snapshot.bound.isdisjoint(_SLOTS):
+        reading = await read_by(call, expression, options_of(call))
+        for held in choice.held(call.snapshot, reading.targets, _SLOTS):
+            _skip(call, held.names, final=held.slot.final)
     return await _filtered(call, expression)
 
 
 async def delete(call: Call) -> web.StreamResponse:
     """`_delete_by_query`."""
-    if QUERY not in call.snapshot.types:
+    if not call.snapshot.types:
         return await passthrough(call)
     return await _filtered(call, call.params["index"])
 
 
 async def _filtered(call: Call, expression: str) -> web.StreamResponse:
     """Sends the request on with the final query pipelines over its query."""
-    chosen = await attached(call, call.snapshot, expression, defaults=False)
-    if not chosen.of(QUERY):
+    work = Searching(call, expression, b"", options=options_of(call))
+    chosen = await attached(call, call.snapshot, expression, defaults=False, options=work.options)
+    work.reading = chosen.reading
+    if chosen.reading is None or not call.snapshot.protects:
         return await passthrough(call)
-    body = await call.text()
-    if body:
+    work.body = await call.text()
+    if work.body:
         call.require_json()
-    work = Searching(call, expression, body)
+        work.body = canonical(work.body)
+    protection = await protect(work, chosen)
+    _refuse_shown_scripts(call, chosen, work.body)
     members = work.members
     over = codec.folded_query(call.target)
     if over is not None:
         members["query"] = msgspec.Raw(msgspec.json.encode(over))
         call.target = call.target.without(*codec.QUERY_STRING)
-    await run_on(work, chosen, members)
-    call.extra["X-Pipeline"] = choice.header(work.runs)
-    return await call.send_on(work.body, changed=True)
+    await run_on(work, chosen, members, protection)
+    if work.runs:
+        call.extra["X-Pipeline"] = choice.header(work.runs)
+    try:
+        return await call.send_on(work.body, changed=True)
+    finally:
+        call.parts.resolver.forget()
+
+
+def _refuse_shown_scripts(call: Call, chosen: SearchChoice, body: bytes) -> None:
+    """Raises RefusedError for a script over documents that are masked: its error text would show their values."""
+    if masks_of(chosen) and b'"script"' in body:
+        raise RefusedError("[script] would see fields that final result pipelines hide, and can show them in its error")
 
 
 async def reindex(call: Call) -> web.StreamResponse:
@@ -76,25 +97,49 @@ async def reindex(call: Call) -> web.StreamResponse:
     if not snapshot.bound and not call.speaks_json:
         return await passthrough(call)
     call.require_json()
-    body = await call.text()
-    work = Searching(call, "", body)
+    work = Searching(call, "", canonical(await call.text()))
     members = work.members
     source, destination = (members_of(bytes(members.get(name, msgspec.Raw(b"{}")))) for name in ("source", "dest"))
     await _check_destination(call, destination)
-    if "remote" not in source:
-        work.expression = _expression(source.get("index"))
-        chosen = await attached(call, snapshot, work.expression, defaults=False)
-        if chosen.parts.get(RESULT_FINAL):
-            raise UnsupportedError(
-                "the documents of _reindex never leave the cluster, so the final result pipelines of the source would "
-                "be skipped; read it by searches"
-            )
-        if chosen.of(QUERY):
-            await run_on(work, chosen, source)
-            members["source"] = msgspec.Raw(work.body)
-            call.extra["X-Pipeline"] = choice.header(work.runs)
-            return await call.send_on(msgspec.json.encode(members), changed=True)
-    return await call.send_on(body, changed=True)
+    if "script" in members and Slot(DOCUMENT, final=True) in snapshot.bound:
+        raise UnsupportedError(
+            "[script] of _reindex may send documents to any index, and there are final document pipelines that would "
+            "be skipped; read the source by searches and index it with _bulk"
+        )
+    if bytes(source.get("remote", msgspec.Raw(b"null"))) == b"null":
+        source.pop("remote", None)
+        await _filter_source(work, source, snapshot)
+        members["source"] = msgspec.Raw(work.body)
+    return await call.send_on(msgspec.json.encode(members), changed=True)
+
+
+async def _filter_source(work: Searching, source: dict[str, msgspec.Raw], snapshot: Snapshot) -> None:
+    """Puts the source of a `_reindex`, as the final query pipelines of its indexes leave it, into the body of `work`.
+
+    Raises UnsupportedError where final result pipelines would be skipped.
+    """
+    call = work.call
+    work.expression = _expression(source.get("index"))
+    work.put(source)
+    chosen = await attached(call, snapshot, work.expression, defaults=False)
+    if masks_of(chosen):
+        raise UnsupportedError(
+            "the documents of _reindex never leave the cluster, so the final result pipelines of the source would "
+            "be skipped; read it by searches"
+        )
+    if chosen.reading is None or not snapshot.protects:
+        return
+    work.reading = chosen.reading
+    names = chosen.reading.resolution.forwarded
+    work.unnamed = names is None
+    if names is not None:
+        source["index"] = msgspec.Raw(msgspec.json.encode(names))
+    protection = await protection_of(call, chosen)
+    if protection is None and (work.unnamed or may_look_up(work.body)):
+        protection = UNPROTECTED
+    await run_on(work, chosen, source, protection)
+    if work.runs:
+        call.extra["X-Pipeline"] = choice.header(work.runs)
 
 
 async def _check_destination(call: Call, destination: dict[str, msgspec.Raw]) -> None:

@@ -7,11 +7,12 @@ default slot of both. Final pipelines run whatever a request says.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines import PipelineType
 from pipelines.association import NONE, SLOTS, Slot
 from pipelines.errors import InvalidError
+from proxy.handlers.expressions import options_of, read_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,12 +66,20 @@ async def for_document(
     return snapshot.attached(PipelineType.DOCUMENT, found.name) if found else None
 
 
+class Visible(NamedTuple):
+    """The documents that may be seen: those that a query finds, or all where it is `None`."""
+
+    query: Any
+
+
 @dataclass
 class Part:
     """A pipeline over a part of what a search reads; `indexes`: `None` for all of it."""
 
     pipeline: Pipeline
     indexes: list[str] | None = None
+    visible: Visible | None = None
+    """For a final query pipeline that only filters: which documents may be seen, whatever the request is."""
 
 
 @dataclass
@@ -91,11 +100,11 @@ class Held:
         return len(self.parts) > 1
 
 
-async def held(snapshot: Snapshot, resolver: IndexResolver, expression: str, slots: Iterable[Slot]) -> list[Held]:
-    """What the indexes of `expression` hold in each of these slots, where anything is attached at all."""
+def held(snapshot: Snapshot, targets: Iterable[Target], slots: Iterable[Slot]) -> list[Held]:
+    """What these indexes hold in each of these slots, where anything is attached at all."""
     wanted = [Held(slot) for slot in slots if slot in snapshot.bound]
     if wanted:
-        for target in await resolver.targets(expression):
+        for target in targets:
             for each in wanted:
                 found = snapshot.associations.find(each.slot, target)
                 each.parts.setdefault(found.name if found else None, []).append(target)
@@ -119,9 +128,11 @@ async def concerned(call: Call, expression: str, *kinds: PipelineType) -> list[s
             name = call.target.get(parameter)
             if name and snapshot.active(kind, name):
                 found.add(f"{kind.value} [{name}]")
-    slots = [slot for slot in SLOTS if slot.kind in kinds]
-    for each in await held(snapshot, call.parts.resolver, expression, slots):
-        found.update(f"{each.slot.kind.value} [{name}]" for name in each.names)
+    slots = [slot for slot in SLOTS if slot.kind in kinds and slot in snapshot.bound]
+    if slots:
+        reading = await read_by(call, expression, options_of(call))
+        for each in held(snapshot, reading.targets, slots):
+            found.update(f"{each.slot.kind.value} [{name}]" for name in each.names)
     return sorted(found)
 
 

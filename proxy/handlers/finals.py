@@ -17,14 +17,18 @@ from pipelines.association import Slot
 from pipelines.definition import NativeConfig, NativeStage, PipelineDefinition
 from pipelines.errors import InvalidError
 from pipelines.registry import compile_pipeline
-from proxy.handlers.choice import Held, Part, held, indexes_of
-from proxy.index_resolver import REMEMBERED
+from proxy.handlers.choice import Held, Part, Visible, held, indexes_of
+from proxy.handlers.expressions import read_by
+from proxy.indices.options import READ
+from proxy.indices.view import MAX_KEY, MAX_RESOLUTIONS
 
 if TYPE_CHECKING:
     from pipelines import Snapshot
     from pipelines.registry import Pipeline
     from proxy.handlers.call import Call
-    from proxy.index_resolver import IndexResolver, View
+    from proxy.index_resolver import IndexResolver
+    from proxy.indices.options import IndicesOptions
+    from proxy.indices.view import Reading, View
 
 QUERY, RESULT = PipelineType.QUERY, PipelineType.RESULT
 _SLOTS = {kind: (Slot(kind), Slot(kind, final=True)) for kind in (QUERY, RESULT)}
@@ -39,6 +43,8 @@ class SearchChoice:
 
     parts: dict[Slot, list[Part]] = field(default_factory=dict)
     conflicts: list[str] = field(default_factory=list)
+    reading: Reading | None = None
+    """What the search reads, where that had to be found out."""
 
     def of(self, kind: PipelineType) -> list[tuple[Slot, Part]]:
         """Defaults, then finals."""
@@ -51,7 +57,7 @@ class SearchChoice:
 
     def copy(self) -> SearchChoice:
         """One whose slots can be given other parts."""
-        return SearchChoice(self.parts.copy(), self.conflicts)
+        return SearchChoice(self.parts.copy(), self.conflicts, self.reading)
 
 
 class Choices:
@@ -59,37 +65,42 @@ class Choices:
 
     def __init__(self) -> None:
         self._of: tuple[Snapshot, View] | None = None
-        self._found: dict[tuple[str, bool], SearchChoice] = {}
+        self._found: dict[tuple[str, IndicesOptions, bool], SearchChoice] = {}
 
-    def of(self, snapshot: Snapshot, view: View) -> dict[tuple[str, bool], SearchChoice]:
-        """Those known, by expression and whether defaults count: to be looked up and added to."""
+    def of(self, snapshot: Snapshot, view: View) -> dict[tuple[str, IndicesOptions, bool], SearchChoice]:
+        """Those known, by expression, its options and whether defaults count: to be looked up and added to."""
         if self._of is None or self._of[0] is not snapshot or self._of[1] is not view:
             self._of, self._found = (snapshot, view), {}
-        if len(self._found) >= REMEMBERED:
+        if len(self._found) >= MAX_RESOLUTIONS:
             self._found.clear()
         return self._found
 
 
-async def attached(call: Call, snapshot: Snapshot, expression: str, *, defaults: bool) -> SearchChoice:
-    """What is attached to the indexes of `expression`; without `defaults` only finals. Raises InvalidError."""
+async def attached(
+    call: Call, snapshot: Snapshot, expression: str, *, defaults: bool, options: IndicesOptions = READ
+) -> SearchChoice:
+    """What is attached to the indexes of `expression`; without `defaults` only finals.
+
+    Raises InvalidError, MissingIndexError, RefusedError.
+    """
     slots = [slot for kind in (QUERY, RESULT) for slot in _SLOTS[kind] if slot.final or defaults]
-    if snapshot.bound.isdisjoint(slots):
+    if snapshot.bound.isdisjoint(slots) and not snapshot.protects:
         return SearchChoice()
-    resolver = call.parts.resolver
-    view = resolver.fresh or await resolver.view()
-    known = call.parts.choices.of(snapshot, view)
-    found = known.get((expression, defaults))
-    if found is None:
-        found = await _look_up(call, snapshot, expression, slots)
-        if view is resolver.fresh and view.read_by(expression) is not None:
-            known[expression, defaults] = found
+    reading = await read_by(call, expression, options)
+    view = call.parts.resolver.fresh
+    known = call.parts.choices.of(snapshot, view) if view is not None else {}
+    key = (expression, options, defaults)
+    found = known.get(key)
+    if found is None or found.reading is not reading:
+        found = await _look_up(call, snapshot, reading, slots)
+        if len(expression) <= MAX_KEY:
+            known[key] = found
     return found.copy()
 
 
-async def _look_up(call: Call, snapshot: Snapshot, expression: str, slots: list[Slot]) -> SearchChoice:
-    resolver = call.parts.resolver
-    choice = SearchChoice()
-    for each in await held(snapshot, resolver, expression, slots):
+async def _look_up(call: Call, snapshot: Snapshot, reading: Reading, slots: list[Slot]) -> SearchChoice:
+    choice = SearchChoice(reading=reading)
+    for each in held(snapshot, reading.targets, slots):
         if not each.names:
             continue
         if each.slot.final:
@@ -130,11 +141,11 @@ async def _final(call: Call, snapshot: Snapshot, each: Held) -> list[Part]:
     if not pipelines:
         return []
     if not each.mixed:
-        return [Part(pipelines[0])]
+        return [Part(pipelines[0], visible=_visible(pipelines[0]))]
     if kind is RESULT and (parts := await _per_hit(resolver, snapshot, each)):
         return parts
     if kind is QUERY and all(is_filter(p) for p in pipelines):
-        return [Part(await _composed(call, snapshot, each))]
+        return [await _composed(call, snapshot, each)]
     if len(pipelines) == 1:
         return [Part(pipelines[0])]
     raise InvalidError(
@@ -156,7 +167,29 @@ def is_filter(pipeline: Pipeline) -> bool:
     )
 
 
-async def _composed(call: Call, snapshot: Snapshot, each: Held) -> Pipeline:
+def _visible(pipeline: Pipeline) -> Visible | None:
+    if pipeline.definition.type is not QUERY or not is_filter(pipeline):
+        return None
+    query = filter_of(pipeline)
+    return Visible(None if is_everything(query) else query)
+
+
+def is_everything(query: Any) -> bool:
+    """Whether a query finds every document: there is none, or it is made of `match_all` alone."""
+    if query is None or query == {}:
+        return True
+    if not isinstance(query, dict) or len(query) != 1:
+        return False
+    kind, body = next(iter(query.items()))
+    if kind == "match_all":
+        return True
+    if kind != "bool" or not isinstance(body, dict) or not body.keys() <= {"filter", "must"}:
+        return False
+    clauses = [each for part in body.values() for each in (part if isinstance(part, list) else [part])]
+    return all(map(is_everything, clauses))
+
+
+async def _composed(call: Call, snapshot: Snapshot, each: Held) -> Part:
     """One pipeline that filters the documents of every index by that index's own final pipeline."""
     clauses: list[dict[str, Any]] = []
     covered: list[str] = []
@@ -172,7 +205,9 @@ async def _composed(call: Call, snapshot: Snapshot, each: Held) -> Pipeline:
         config=NativeConfig(function=FILTER, parameters=msgspec.Raw(msgspec.json.encode({"query": query}))),
     )
     definition = PipelineDefinition(name="+".join(each.names), type=QUERY, version="composed", stages=[stage])
-    return compile_pipeline(definition, snapshot, call.parts.registry.catalog)
+    pipeline = compile_pipeline(definition, snapshot, call.parts.registry.catalog)
+    everything = all(is_everything(filter_of(snapshot.attached(QUERY, name))) for name in each.names)
+    return Part(pipeline, visible=Visible(None if everything else query))
 
 
 def filter_of(pipeline: Pipeline) -> Any:

@@ -21,16 +21,18 @@ async def live(call: Call) -> web.StreamResponse:
 
 
 async def ready(call: Call) -> web.StreamResponse:
-    """200 when traffic can be served; says whether the registry is a copy, and whether the cluster answers."""
+    """200 when traffic can be served; says whether the registry is a copy, and what of its index does not count."""
     reachable = await _cluster_answers(call)
-    registry = call.parts.registry.state
+    registry, ledger = call.parts.registry.state, call.parts.registry.ledger
     good = reachable and registry != "none"
-    answer = {
+    answer: dict[str, str | int] = {
         "status": "ready" if good else "not ready",
         "registry": registry,
         "cluster": "reachable" if reachable else "unreachable",
     }
-    return await call.reply_json(200 if good else 503, answer)
+    # Only where there is something to say: most of the time there is not.
+    noted = {"registry_ignored": len(ledger.ignored), "registry_repaired": ledger.repaired}
+    return await call.reply_json(200 if good else 503, answer | {name: n for name, n in noted.items() if n})
 
 
 async def _cluster_answers(call: Call) -> bool:

@@ -9,7 +9,9 @@ import msgspec
 from pipelines.association import SLOTS, Association
 from pipelines.errors import InvalidError
 from proxy.handlers.attachment import check, mentions, with_slots
+from proxy.handlers.expressions import options_of, read_by
 from proxy.handlers.passthrough import passthrough
+from proxy.indices.options import MANAGED
 from proxy.protocol import index_settings as codec
 
 if TYPE_CHECKING:
@@ -84,9 +86,10 @@ async def _concrete(call: Call, expression: str) -> list[str]:
     view = await call.parts.resolver.view([p for p in expression.split(",") if "*" not in p])
     for name in expression.split(","):
         if name in view.aliases:
-            behind = ", ".join(view.concrete(name))
+            behind = ", ".join(sorted(view.behind(name)))
             raise InvalidError(f"[{name}] is an alias and carries no pipelines; attach them to its indexes: {behind}")
-    indexes = [i for i in await call.parts.resolver.concrete(expression) if i in view.indexes or i in view.streams]
+    reading = await read_by(call, expression, options_of(call, MANAGED))
+    indexes = [t.name for t in reading.targets if t.name in view.indexes or t.name in view.streams]
     if not indexes:
         raise InvalidError(
             f"no such index [{expression}]; create it first, with or without the pipeline settings", "index"
@@ -127,7 +130,8 @@ async def delete(call: Call) -> web.StreamResponse:
     bound: list[str] = []
     held = snapshot.associations.indexes
     if held:
-        bound = [i for i in await call.parts.resolver.concrete(call.params["index"]) if i in held]
+        reading = await read_by(call, call.params["index"], options_of(call, MANAGED))
+        bound = [target.name for target in reading.targets if target.name in held]
     if not bound:
         return await passthrough(call)
     answer = await call.exchange(await call.body(), changed=False)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from pipelines.stats import Counts
     from proxy.handlers.call import Call
-    from proxy.metrics import ProcessCounts
+    from proxy.live_registry import LiveRegistry
+    from proxy.metrics import Metrics, ProcessCounts
 
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """Upper bounds of the histograms' buckets, in seconds."""
@@ -48,18 +49,23 @@ STAGE = {
 
 async def metrics(call: Call) -> web.StreamResponse:
     """All metrics; no index names, no document data."""
-    registry = call.parts.registry
-    collector = _Collector(await call.parts.metrics.gathered(), registry.state)
+    headers = CIMultiDict({hdrs.CONTENT_TYPE: CONTENT_TYPE_PLAIN_0_0_4})
+    return await send_whole(call.request, 200, "", headers, await exposition(call.parts.registry, call.parts.metrics))
+
+
+async def exposition(registry: LiveRegistry, counts: Metrics) -> bytes:
+    """All metrics in Prometheus' text format."""
+    collector = _Collector(await counts.gathered(), registry.state, len(registry.ledger.ignored))
     prometheus = CollectorRegistry()
     prometheus.register(collector)
-    headers = CIMultiDict({hdrs.CONTENT_TYPE: CONTENT_TYPE_PLAIN_0_0_4})
-    return await send_whole(call.request, 200, "", headers, generate_latest(prometheus))
+    return generate_latest(prometheus)
 
 
 class _Collector:
-    def __init__(self, counts: ProcessCounts, state: str) -> None:
+    def __init__(self, counts: ProcessCounts, state: str, ignored: int) -> None:
         self._counts = counts
         self._state = state
+        self._ignored = ignored
 
     def describe(self) -> list[Metric]:
         """Nothing: names are not checked against each other."""
@@ -74,6 +80,11 @@ class _Collector:
         for name in ("current", "cached", "none"):
             state.add_metric([name], float(name == self._state))
         yield state
+        text = "Documents in the registry index whose signature does not hold, or that are older than what is in force"
+        yield GaugeMetricFamily("headrace_registry_ignored", text, value=self._ignored)
+        repairs = CounterMetricFamily("headrace_registry_repairs", "Documents of the registry index written anew")
+        repairs.add_metric([], counts.registry_repairs)
+        yield repairs
         requests = CounterMetricFamily("headrace_requests", "Requests by surface", labels=["surface", "status"])
         for key, count in sorted(counts.requests.items()):
             requests.add_metric(key.split("|"), count)

@@ -11,8 +11,12 @@ import msgspec
 from pipelines.definition import members_of
 from pipelines.errors import HeadraceError, InvalidError, UnparsableError
 from proxy.handlers import choice
+from proxy.handlers.expressions import expansion, options_of
+from proxy.handlers.protected import UNPROTECTED, canonical, protection_of, withheld
 from proxy.handlers.search import render
 from proxy.handlers.searching import QUERY, RESULT, Searching, is_ours, strip_names, warn_of_conflicts
+from proxy.indices.expressions import NOTHING
+from proxy.protection import may_look_up
 from proxy.protocol.encoding import one_line
 from proxy.protocol.errors import error_body
 from proxy.protocol.search import msearch_items
@@ -27,8 +31,18 @@ if TYPE_CHECKING:
     from pipelines.association import Slot
     from proxy.handlers.call import Call
     from proxy.handlers.choice import Part
+    from proxy.handlers.protected import Protection
 
 _HEADER_NAME = "search_pipeline"
+HEADER_MEMBERS = frozenset(
+    {
+        *("index", "indices", "search_type", "request_cache", "requestCache", "preference", "routing"),
+        *("allow_partial_search_results", "expand_wildcards", "expandWildcards", "ignore_unavailable"),
+        *("ignoreUnavailable", "allow_no_indices", "allowNoIndices", "ignore_throttled", "ignoreThrottled"),
+        *("cancel_after_time_interval", "max_concurrent_shard_requests", "search_pipeline"),
+    }
+)
+"""Members of a header line (`MultiSearchRequest.readMultiLineFormat`, OpenSearch 3.8); others are refused."""
 
 
 @dataclass
@@ -40,11 +54,36 @@ class _Item:
     queries: list[tuple[Slot, Part]] = field(default_factory=list)
     results: list[tuple[Slot, Part]] = field(default_factory=list)
     error: bytes | None = None
+    protection: Protection | None = None
 
     @property
     def members(self) -> dict[str, msgspec.Raw]:
         """The members of the header line. Raises UnparsableError."""
         return members_of(self.header) if self.header.strip() else {}
+
+    def read_strictly(self) -> None:
+        """Writes both lines anew as one strict reader reads them. Raises UnparsableError, InvalidError."""
+        self.header = canonical(self.header) if self.header.strip() else b""
+        self.work.body = canonical(self.work.body) if self.work.body.strip() else b"{}"
+        self.work.changed = True
+        if unknown := self.members.keys() - HEADER_MEMBERS:
+            raise InvalidError(f"key [{min(unknown)}] is not supported in the metadata section")
+
+    def narrow(self) -> None:
+        """Puts the indexes that were judged into the header line."""
+        reading = self.work.reading
+        if reading is None or self.work.pit is not None:
+            return
+        members = {n: v for n, v in self.members.items() if n not in ("index", "indices")}
+        names = reading.resolution.forwarded
+        if names is None:
+            self.work.unnamed = True
+            members["index"] = msgspec.Raw(msgspec.json.encode(self.work.expression))
+        else:
+            members["index"] = msgspec.Raw(msgspec.json.encode(names))
+        if names == NOTHING:
+            members = {n: v for n, v in members.items() if n not in ("expand_wildcards", "expandWildcards")}
+        self.header, self.work.changed = msgspec.json.encode(members), True
 
     @property
     def expression(self) -> str:
@@ -79,6 +118,9 @@ async def _serve(call: Call, *, templates: bool) -> web.StreamResponse:
     text = call.inflated(sent)
     url_name, conflicts = call.target.get("search_pipeline"), dict[str, None]()
     items = [_Item(header, Searching(call, "", body)) for header, body in msearch_items(text)]
+    if snapshot.protects:
+        for item in items:
+            item.read_strictly()
     try:
         if templates and not await _any_concerned(items):
             return await call.send_on(sent, changed=False)
@@ -132,8 +174,16 @@ async def _prepare(
         named = work.take_name(snapshot)
     if "index" not in header and "index" not in call.params:
         work.open_point_in_time(snapshot)
+    said = {n: msgspec.json.decode(value) for n, value in header.items() if n in HEADER_MEMBERS}
+    work.options = expansion(said, options_of(call))
     chosen = await work.choose(snapshot, named)
     item.queries, item.results = chosen.of(QUERY), chosen.of(RESULT)
+    if chosen.reading is not None and snapshot.protects:
+        item.narrow()
+        protection = await protection_of(call, chosen)
+        item.protection = protection.withholding() if protection is not None else None
+        if item.protection is None and (work.unnamed or may_look_up(work.body)):
+            item.protection = UNPROTECTED
     conflicts.update(dict.fromkeys(chosen.conflicts))
 
 
@@ -156,8 +206,7 @@ async def _ask(item: _Item) -> None:
     if item.error is not None:
         return
     try:
-        for slot, part in item.queries:
-            item.work.body = await item.work.run(slot, part, item.work.body.strip() or b"{}")
+        await item.work.queries(item.queries, item.protection)
     except HeadraceError as error:
         item.error = _error(error)
 
@@ -191,6 +240,8 @@ async def _answer(call: Call, items: list[_Item], started: float) -> web.StreamR
 
 async def _result(item: _Item, response: bytes) -> bytes:
     """The cluster's response to a search after its result pipelines; an error as it is."""
+    if item.work.scripted:
+        response = withheld(response)
     if "error" in members_of(response):
         return response
     try:

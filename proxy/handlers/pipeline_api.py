@@ -19,10 +19,12 @@ from pipelines.definition import (
     parse,
 )
 from pipelines.errors import ConflictError, InUseError, InvalidError, MissingError, RefusedError
+from pipelines.pins import Now, pinned, pinned_as
 from pipelines.registry import PipelineRecord, Snapshot, version_order
 from pipelines.stats import PipelineCounts
 from pipelines.stats import shown as shown_stats
 from pipelines.udf.catalog import digest as digest_of
+from proxy.handlers.rights import shown_to
 from proxy.handlers.trial import TrialDocument, asked, compiled, kind_of, now, tried, tried_document
 from proxy.protocol.importing import from_ingest, from_search
 
@@ -113,12 +115,14 @@ async def _cluster_pipeline(call: Call, family: str, name: str) -> dict[str, Any
     return found[name]
 
 
-def _versioned(definition: PipelineDefinition, snapshot: Snapshot) -> tuple[PipelineDefinition, bool]:
-    """The definition with its version, and whether exactly this is stored already.
+def _versioned(given: PipelineDefinition, snapshot: Snapshot) -> tuple[PipelineDefinition, bool]:
+    """The definition as it is to be stored, its version and its pins in it, and whether exactly this is stored.
 
     Without a version: that of the active one if the content is the same, else one more than the highest number. Raises
-    ConflictError for a version that exists with other content: versions never change.
+    ConflictError for a version that exists with other content: versions never change. What exists in the version that
+    is given is the same also where only its pins are newer.
     """
+    definition = pinned(given, Now(snapshot))
     versions = snapshot.versions(definition.type, definition.name)
     if not definition.version:
         active = snapshot.active(definition.type, definition.name)
@@ -129,9 +133,10 @@ def _versioned(definition: PipelineDefinition, snapshot: Snapshot) -> tuple[Pipe
         numbers = [int(v.definition.version) for v in versions if v.definition.version.isdigit()]
         return msgspec.structs.replace(definition, version=str(max(numbers, default=0) + 1)), False
     for record in versions:
-        if record.definition.version == definition.version:
-            if _same(record.definition, definition):
-                return record.definition, True
+        stored = record.definition
+        if stored.version == definition.version:
+            if _same(stored, given) or _same(stored, pinned_as(given, stored)):
+                return stored, True
             raise ConflictError(
                 f"pipeline [{definition.label}] exists with other content; versions never change, "
                 "give it another version"
@@ -243,6 +248,8 @@ async def delete(call: Call) -> web.StreamResponse:
         if before.value == version:
             others = sorted((v for v in stored if v != version), key=version_order)
             raise InUseError(f"version [{version}] is active; make another one active first: {', '.join(others)}")
+        if users := snapshot.users_of_version(kind, name, version):
+            raise InUseError(f"version [{version}] is used by {', '.join(users)}; change or delete them first")
         await store.remove_pipeline(kind, name, version)
     await registry.changed()
     return await call.reply_json(200, {"acknowledged": True})
@@ -327,14 +334,14 @@ async def stats(call: Call) -> web.StreamResponse:
     """Statistics of a pipeline's active version, or that in `?version=`, over all workers."""
     pipeline = call.snapshot.find(call.params["name"], call.target.get("version"), kind_of(call))
     counts = await call.parts.metrics.gathered()
-    return await call.reply_json(200, _stats(pipeline, counts))
+    return await call.reply_json(200, await shown_to(call, _stats(pipeline, counts)))
 
 
 async def all_stats(call: Call) -> web.StreamResponse:
     """Statistics of all active pipelines, over all workers."""
     counts = await call.parts.metrics.gathered()
     found = [_stats(pipeline, counts) for pipeline in call.snapshot.pipelines()]
-    return await call.reply_json(200, {"total": len(found), "pipelines": found})
+    return await call.reply_json(200, await shown_to(call, {"total": len(found), "pipelines": found}))
 
 
 def _stats(pipeline: Pipeline, counts: ProcessCounts) -> dict[str, Any]:

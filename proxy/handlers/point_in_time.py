@@ -12,7 +12,9 @@ import msgspec
 
 from pipelines import PipelineType
 from pipelines.definition import members_of, object_of
+from pipelines.errors import RefusedError
 from proxy.cursors import Cursor
+from proxy.handlers.expressions import narrow, options_of, read_by
 from proxy.handlers.searching import sealed
 
 if TYPE_CHECKING:
@@ -33,7 +35,15 @@ async def create(call: Call) -> web.StreamResponse:
     if not watched and not translated:
         return await call.stream_on()
     member = "pit_id" if translated or "_pit" not in call.target.segments else "id"
-    indexes = await call.parts.resolver.concrete(call.params["index"]) if watched else []
+    indexes: tuple[str, ...] = ()
+    if watched:
+        reading = await read_by(call, call.params["index"], options_of(call))
+        indexes = reading.resolution.indexes
+        if call.snapshot.protects and not narrow(call, reading):
+            raise RefusedError(
+                "a point in time over so many indexes, or over hidden ones behind filtering aliases, cannot be made "
+                "where final pipelines are attached; name fewer indexes"
+            )
     if translated:
         call.target = call.target.at(call.target.raw_path.rstrip("/").removesuffix("/_pit") + _PATH)
     answer = await call.exchange(await call.body(), changed=False, unfiltered=True)

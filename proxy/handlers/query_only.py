@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipelines.definition import members_of
 from pipelines.errors import InvalidError, UnsupportedError
 from proxy.handlers import choice
+from proxy.handlers.expressions import options_of
+from proxy.handlers.protected import canonical
 from proxy.handlers.reads import refuse_protected
-from proxy.handlers.searching import QUERY, Searching, strip_names, warn_of_conflicts
+from proxy.handlers.searching import QUERY, Searching, protect, strip_names, warn_of_conflicts
 from proxy.protocol import search as codec
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pipelines import Snapshot
     from proxy.handlers.call import Call
     from proxy.handlers.finals import SearchChoice
+    from proxy.handlers.protected import Protection
 
 
 _SHOWS = {"_source", "_source_includes", "_source_excludes", "stored_fields"}
@@ -31,31 +33,35 @@ _SHOWS = {"_source", "_source_includes", "_source_excludes", "stored_fields"}
 
 
 def _surface(
-    write: Callable[[Searching, SearchChoice], Awaitable[None]],
+    write: Callable[[Searching, SearchChoice, Protection | None], Awaitable[None]],
 ) -> Callable[[Call], Awaitable[web.StreamResponse]]:
     """A handler that has `write` put what query pipelines make of the request into its body."""
 
     async def handler(call: Call) -> web.StreamResponse:
         if "_explain" in call.target.segments and call.target.has_any(_SHOWS):
             await refuse_protected(call)
-        if QUERY not in call.snapshot.types:
+        if QUERY not in call.snapshot.types and not call.snapshot.protects:
             return await call.stream_on()
         sent = await call.body()
-        work = Searching(call, call.params.get("index", "_all"), sent)
+        work = Searching(call, call.params.get("index", "_all"), sent, options=options_of(call))
         chosen = await _chosen(work, call.snapshot)
-        if not chosen.of(QUERY):
+        protection = await protect(work, chosen)
+        if not chosen.of(QUERY) and protection is None:
             return await call.send_on(sent, changed=False)
         if sent:
             call.require_json()
         work.body = call.inflated(sent)
-        await write(work, chosen)
-        call.extra["X-Pipeline"] = choice.header(work.runs[: len(chosen.of(QUERY))])
+        if protection is not None and work.body:
+            work.body = canonical(work.body)
+        await write(work, chosen, protection)
+        if work.runs:
+            call.extra["X-Pipeline"] = choice.header(work.runs[: len(chosen.of(QUERY))])
         return await call.send_on(work.body, changed=True)
 
     return handler
 
 
-async def _write_query(work: Searching, chosen: SearchChoice) -> None:
+async def _write_query(work: Searching, chosen: SearchChoice, protection: Protection | None) -> None:
     """One query, in the body or in the URL."""
     call = work.call
     if not work.body and (source := codec.source_parameter(call.target)) is not None:
@@ -66,21 +72,25 @@ async def _write_query(work: Searching, chosen: SearchChoice) -> None:
     if not work.body and (over := codec.folded_query(call.target)) is not None:
         members["query"] = msgspec.Raw(msgspec.json.encode(over))
         call.target = call.target.without(*codec.QUERY_STRING)
-    await run_on(work, chosen, members)
+    await run_on(work, chosen, members, protection)
 
 
-async def run_on(work: Searching, chosen: SearchChoice, members: dict[str, msgspec.Raw]) -> None:
-    """Runs query pipelines over the `query` of a request with these members, which `work` gets. Raises StageError."""
+async def run_on(
+    work: Searching, chosen: SearchChoice, members: dict[str, msgspec.Raw], protection: Protection | None
+) -> None:
+    """Runs query pipelines over the `query` of a request with these members, which `work` gets.
+
+    Raises RefusedError for what cannot obey finals, StageError.
+    """
     asked = {"query": members["query"]} if "query" in members else {}
-    text = msgspec.json.encode(asked)
-    for slot, part in chosen.of(QUERY):
-        text = await work.run(slot, part, text)
-    made = members_of(text)
+    work.body = msgspec.json.encode(asked)
+    await work.queries(chosen.of(QUERY), protection)
+    made = work.members
     rest = {name: value for name, value in members.items() if name != "query"}
     work.put(rest | ({"query": made["query"]} if "query" in made else {}))
 
 
-async def _write_requests(work: Searching, chosen: SearchChoice) -> None:
+async def _write_requests(work: Searching, chosen: SearchChoice, protection: Protection | None) -> None:
     """The searches of a `_rank_eval`."""
     members = work.members
     try:
@@ -90,10 +100,9 @@ async def _write_requests(work: Searching, chosen: SearchChoice) -> None:
     for each in requests:
         if "template_id" in each:
             raise UnsupportedError("_rank_eval with templates hides its queries from the pipelines that concern them")
-        text = bytes(each.get("request", msgspec.Raw(b"{}")))
-        for slot, part in chosen.of(QUERY):
-            text = await work.run(slot, part, text)
-        each["request"] = msgspec.Raw(text)
+        work.body = bytes(each.get("request", msgspec.Raw(b"{}")))
+        await work.queries(chosen.of(QUERY), protection)
+        each["request"] = msgspec.Raw(work.body)
     members["requests"] = msgspec.Raw(msgspec.json.encode(requests))
     work.put(members)
 

@@ -6,27 +6,46 @@ through that pipeline as a response with one hit, else a mask would leak to whoe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pipelines.association import Slot
-from pipelines.definition import members_of
-from pipelines.errors import StageError, UnsupportedError
+from pipelines.definition import members_of, object_of
+from pipelines.errors import RefusedError, StageError, UnsupportedError
 from proxy.handlers import choice
 from proxy.handlers.choice import Chosen, Part
+from proxy.handlers.expressions import read_by
+from proxy.handlers.finals import attached
+from proxy.handlers.protected import UNPROTECTED, canonical, protection_of
 from proxy.handlers.searching import RESULT, RESULT_FINAL, Searching
+from proxy.handlers.visibility import Read, visible
 from proxy.protocol.errors import error_object
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiohttp import web
 
     from proxy.handlers.call import Call
+    from proxy.protection import Scope
+    from proxy.protocol.target import Target
 
 _BEFORE = (
     b'{"took":0,"timed_out":false,"_shards":{"total":1,"successful":1,"skipped":0,"failed":0},'
     b'"hits":{"total":{"value":1,"relation":"eq"},"max_score":null,"hits":['
 )
+
+
+class _About(msgspec.Struct):
+    """What the answer to a read by id says of the document."""
+
+    index: str = msgspec.field(name="_index")
+    id: str = msgspec.field(name="_id")
+    routing: str | None = msgspec.field(name="_routing", default=None)
+    seq_no: int = msgspec.field(name="_seq_no", default=-1)
+    found: bool = False
 
 
 class _Hits(msgspec.Struct):
@@ -37,14 +56,56 @@ class _Response(msgspec.Struct):
     hits: _Hits
 
 
+@dataclass
+class Guard:
+    """What protects the documents of an index: pipelines that they go through, and a query that they have to meet."""
+
+    parts: list[tuple[Slot, Part]]
+    visible: Any
+    scope: Scope
+    indexes: frozenset[str] | None
+    """The indexes that were judged; `None` where no final pipeline is attached anywhere."""
+
+    def check(self, call: Call) -> None:
+        """Raises RefusedError for parameters that show hidden fields past the pipelines."""
+        for name in ("stored_fields", "fields", "docvalue_fields"):
+            for field in (call.target.get(name) or "").split(","):
+                if field and self.scope.hidden.covers(field):
+                    raise RefusedError(f"[{name}] asks for [{field}], which a final result pipeline hides")
+
+    async def lets_see(self, call: Call, document: bytes) -> bool:
+        """Whether the final query pipelines let a document that was found be seen."""
+        return (await seen(call, [(self, document)]))[0]
+
+
+async def seen(call: Call, documents: Sequence[tuple[Guard, bytes]]) -> list[bool]:
+    """The same for several documents, which are all found."""
+    answers = [True] * len(documents)
+    asked: list[tuple[int, Read, Any]] = []
+    for at, (guard, document) in enumerate(documents):
+        about = msgspec.json.decode(document, type=_About)
+        if guard.indexes is not None and about.index not in guard.indexes:
+            answers[at] = False
+        elif guard.visible is not None:
+            asked.append((at, Read(about.index, about.id, about.routing, about.seq_no), guard.visible))
+    if asked:
+        found = await visible(call, [(read, query) for _, read, query in asked])
+        for (at, _, _), good in zip(asked, found, strict=True):
+            answers[at] = good
+    return answers
+
+
 async def document(call: Call) -> web.StreamResponse:
-    """`GET /{index}/_doc/{id}` and `_source/{id}`."""
-    parts = await protecting(call, call.params["index"], _taken(call))
-    if not parts:
+    """`GET` and `HEAD` of `/{index}/_doc/{id}` and `/{index}/_source/{id}`."""
+    guard = await guard_of(call, call.params["index"], _taken(call))
+    if guard is None:
         return await call.stream_on()
-    sent, source_only = call.target, call.target.segments[-2] == "_source"
+    guard.check(call)
+    sent, source_only = call.target, call.target.raw_segments[1] == "_source"
     if source_only:
-        call.target = sent.at(sent.raw_path.replace("/_source/", "/_doc/", 1))
+        call.target = sent.at("/".join(["", sent.raw_segments[0], "_doc", *sent.raw_segments[2:]]))
+    if call.method == "HEAD":
+        return await _head(call, guard, sent)
     answer = await call.exchange(b"", changed=False, unfiltered=True)
     answer.require_json()
     if not answer.ok:
@@ -52,47 +113,95 @@ async def document(call: Call) -> web.StreamResponse:
             return await call.reply_answer(answer)
         call.target = sent
         return await call.stream_on()
+    if not await guard.lets_see(call, answer.body):
+        return await (_no_source(call) if source_only else call.reply(404, _missing(answer.body)))
     work = Searching(call, call.params["index"], b"")
-    hit = await _as_hit(work, parts, answer.body)
-    call.extra["X-Pipeline"] = choice.header(work.runs)
+    hit = await _as_hit(work, guard.parts, answer.body)
+    if work.runs:
+        call.extra["X-Pipeline"] = choice.header(work.runs)
     if source_only:
         source = members_of(hit).get("_source") if hit is not None else None
-        if source is not None:
-            return await call.reply_answer(answer, bytes(source))
-        reason = f"Document not found [{call.params['index']}]/[{call.params['id']}]"
-        cause = {"type": "resource_not_found_exception", "reason": reason}
-        return await call.reply_json(404, {"error": {"root_cause": [cause], **cause}, "status": 404})
+        return await (_no_source(call) if source is None else call.reply_answer(answer, bytes(source)))
     if hit is None:
         return await call.reply(404, _missing(answer.body))
     return await call.reply_answer(answer, hit)
 
 
+async def _head(call: Call, guard: Guard, sent: Target) -> web.StreamResponse:
+    """The head of a document's answer; of one that may not be seen that of a missing one."""
+    if guard.visible is not None:
+        answer = await call.ask("GET", call.target.without("filter_path", "_source").raw)
+        if answer.ok and not await guard.lets_see(call, answer.body):
+            return await call.reply(404, b"")
+    call.target = sent
+    return await call.stream_on()
+
+
+async def _no_source(call: Call) -> web.StreamResponse:
+    reason = f"Document not found [{call.params['index']}]/[{call.params['id']}]"
+    cause = {"type": "resource_not_found_exception", "reason": reason}
+    return await call.reply_json(404, {"error": {"root_cause": [cause], **cause}, "status": 404})
+
+
 async def mget(call: Call) -> web.StreamResponse:
     """`_mget`: each document by its own index; one that fails in its pipeline is its own error."""
     given = _taken(call)
-    if given is None and RESULT not in call.snapshot.bound_types:
+    snapshot = call.snapshot
+    if given is None and RESULT not in snapshot.bound_types and not snapshot.protects:
         return await call.stream_on()
-    answer = await call.exchange(await call.body(), changed=False, unfiltered=True)
+    body = await call.text()
+    if snapshot.protects and body:
+        call.require_json()
+        body = canonical(body)
+    answer = await call.exchange(body, changed=True, unfiltered=True)
     if not answer.json and await protecting(call, "_all", given):
         answer.require_json()
     if not answer.ok or not answer.json:
         return await call.reply_answer(answer)
     members = members_of(answer.body)
-    docs = msgspec.json.decode(members["docs"], type=list[msgspec.Raw])
-    found: dict[str, list[tuple[Slot, Part]]] = {}
-    made: list[bytes] = []
+    docs = [bytes(doc) for doc in msgspec.json.decode(members["docs"], type=list[msgspec.Raw])]
+    guards: dict[str, Guard | None] = {}
+    held: list[Guard | None] = []
     for doc in docs:
-        about = members_of(bytes(doc))
-        index = msgspec.json.decode(about["_index"], type=str)
-        if index not in found:
-            found[index] = await protecting(call, index, given)
-        there = bytes(about.get("found", msgspec.Raw(b"false"))) == b"true"
-        made.append(await _one(call, bytes(doc), found[index]) if found[index] and there else bytes(doc))
+        about = msgspec.json.decode(doc, type=_About)
+        if about.index not in guards:
+            guards[about.index] = await guard_of(call, about.index, given)
+        held.append(guards[about.index] if about.found else None)
+    for guard in filter(None, guards.values()):
+        _check_mget(call, guard, body)
+    made = await _several(call, docs, held)
     members["docs"] = msgspec.Raw(b"[" + b",".join(made) + b"]")
     return await call.reply_answer(answer, msgspec.json.encode(members))
 
 
+def _check_mget(call: Call, guard: Guard, body: bytes) -> None:
+    """Raises RefusedError for stored fields, of the URL or of one document, that a pipeline hides."""
+    guard.check(call)
+    if not guard.scope.hidden or not body:
+        return
+    for doc in object_of(body).get("docs") or []:
+        fields = doc.get("stored_fields", doc.get("_stored_fields")) if isinstance(doc, dict) else None
+        for field in [fields] if isinstance(fields, str) else fields or []:
+            if guard.scope.hidden.covers(str(field)):
+                raise RefusedError(f"[stored_fields] asks for [{field}], which a final result pipeline hides")
+
+
+async def _several(call: Call, docs: list[bytes], guards: list[Guard | None]) -> list[bytes]:
+    """Documents as they may be shown, each by the guard beside it."""
+    checked = [(guard, doc) for guard, doc in zip(guards, docs, strict=True) if guard is not None]
+    good = iter(await seen(call, checked))
+    made: list[bytes] = []
+    for guard, doc in zip(guards, docs, strict=True):
+        if guard is None:
+            made.append(doc)
+        else:
+            made.append(await _one(call, doc, guard.parts) if next(good) else _missing(doc))
+    return made
+
+
 async def _one(call: Call, doc: bytes, parts: list[tuple[Slot, Part]]) -> bytes:
+    if not parts:
+        return doc
     try:
         hit = await _as_hit(Searching(call, "", b""), parts, doc)
     except StageError as error:
@@ -110,11 +219,22 @@ async def term_vectors(call: Call) -> web.StreamResponse:
 
 
 async def refuse_protected(call: Call) -> None:
-    """Raises UnsupportedError where the request would show documents of a protected index in a form of its own."""
-    if await protecting(call, call.params.get("index", "_all"), _taken(call)):
-        raise UnsupportedError(
-            "this would show documents that result pipelines protect, in a form that they cannot read"
-        )
+    """Raises UnsupportedError where the request would show documents of a protected index in a form of its own.
+
+    The indexes that a body names count, too.
+    """
+    expressions = [call.params.get("index", "_all")]
+    given = _taken(call)
+    if call.snapshot.protects and call.request.body_exists:
+        call.require_json()
+        body = object_of(canonical(await call.text() or b"{}"))
+        docs = [doc for doc in body.get("docs") or [] if isinstance(doc, dict)]
+        expressions += [str(each["_index"]) for each in [body, *docs] if each.get("_index")]
+    for expression in expressions:
+        if await guard_of(call, expression, given) is not None:
+            raise UnsupportedError(
+                "this would show documents that final pipelines protect, in a form that they cannot read"
+            )
 
 
 def _taken(call: Call) -> Chosen | None:
@@ -126,6 +246,21 @@ def _taken(call: Call) -> Chosen | None:
     return given
 
 
+async def guard_of(call: Call, expression: str, given: Chosen | None) -> Guard | None:
+    """What protects the documents of the indexes of `expression`; `None` where nothing does. Raises HeadraceError."""
+    snapshot = call.snapshot
+    parts = await protecting(call, expression, given)
+    if not parts and not snapshot.protects:
+        return None
+    chosen = await attached(call, snapshot, expression, defaults=False)
+    if chosen.reading is None:
+        return Guard(parts, None, UNPROTECTED.scope, None) if parts else None
+    protection = await protection_of(call, chosen) or UNPROTECTED
+    if not parts and protection.visible is None:
+        return None
+    return Guard(parts, protection.visible, protection.scope, frozenset(chosen.reading.resolution.indexes))
+
+
 async def protecting(call: Call, expression: str, given: Chosen | None) -> list[tuple[Slot, Part]]:
     """The result pipelines that protect an index of `expression`; `given` is in place of the default ones."""
     snapshot = call.snapshot
@@ -135,7 +270,10 @@ async def protecting(call: Call, expression: str, given: Chosen | None) -> list[
         slots.insert(0, Slot(RESULT))
     elif given.pipeline is not None:
         parts.append((Slot(RESULT), Part(given.pipeline)))
-    for held in await choice.held(snapshot, call.parts.resolver, expression, slots):
+    if snapshot.bound.isdisjoint(slots):
+        return parts
+    reading = await read_by(call, expression)
+    for held in choice.held(snapshot, reading.targets, slots):
         for name in held.names:
             pipeline = snapshot.attached(RESULT, name)
             if pipeline.definition.enabled and (held.slot.final or pipeline.protects):

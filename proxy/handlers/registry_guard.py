@@ -1,6 +1,7 @@
-"""The registry index is refused by name, in paths and in the bodies that name indexes (design: wire.md, rule 5).
+"""The registry index is refused by name, in paths, parameters and bodies, and left out of wildcards that reach it.
 
-Defence in depth only: whoever can reach a node directly needs to be kept out by the cluster's own security.
+Entries of the registry are signed, so that what is written past this guard is ignored. The guard keeps requests from
+breaking the index, and says so to whoever names it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipelines.errors import InvalidError, RefusedError
+from proxy.handlers.passthrough import READS
+from proxy.handlers.protected import canonical
 from proxy.protocol.search import msearch_items
 
 if TYPE_CHECKING:
@@ -19,55 +22,98 @@ if TYPE_CHECKING:
     from proxy.handlers.call import Call
     from proxy.protocol.target import Target
 
-_BODIES = frozenset({"_mget", "_msearch", "_mtermvectors", "_reindex", "_aliases"})
+_BODIES = frozenset({"_mget", "_msearch", "_mtermvectors", "_reindex", "_aliases", "_alias", "_restore"})
+"""Segments of the surfaces whose bodies name indexes."""
 
 
-def refuse_in_path(call: Call) -> None:
-    """Raises RefusedError for a path that names the registry index, or a wildcard that would expand to it."""
-    if call.target.segments:
-        _refuse(call, call.target.segments[0])
+async def keep_out(call: Call) -> None:
+    """Raises RefusedError for a target that names the registry index; a wildcard that reaches it passes it by."""
+    target = call.target
+    if not might_name(target, call.parts.settings.registry_index):
+        return
+    for expression in _expressions(target, reads=call.method in READS):
+        _refuse(call, expression)
+    first = target.segments[0] if target.segments else ""
+    if first and _reaches(target, first, call.parts.settings.registry_index):
+        registry = call.parts.settings.registry_index
+        view = await call.parts.resolver.view([registry])
+        if view.knows(registry):
+            # The node takes [_all] beside other names for the name of an index.
+            expression = ",".join("*" if part == "_all" else part for part in first.split(","))
+            call.target = target.at_indexes(f"{expression},-{registry}", instead=True)
+    if (given := target.get("index")) and _reaches(target, given, call.parts.settings.registry_index):
+        raise _refusal(call.parts.settings.registry_index)
 
 
 def might_name(target: Target, registry: str) -> bool:
-    """Whether a request might be refused here; one that is certainly not needs no more than its target for that."""
-    first = target.segments[0] if target.segments else ""
-    return _reaches(target, first, registry) or not _BODIES.isdisjoint(target.segments)
+    """Whether a request might name the registry; one that certainly does not needs no more than its target for that."""
+    if not _BODIES.isdisjoint(target.segments):
+        return True
+    texts = (*target.segments, *target.values.values())
+    return any(registry in text or "<" in text for text in texts) or any(
+        _reaches(target, text, registry) for text in (*target.segments[:1], target.get("index") or "") if text
+    )
+
+
+def _expressions(target: Target, *, reads: bool) -> Iterator[str]:
+    """The texts of a target that may name an index; of one that only reads its expression alone."""
+    yield from target.segments[:1]
+    if (index := target.get("index")) is not None:
+        yield index
+    if not reads:
+        yield from target.segments[1:]
+        yield from target.values.values()
 
 
 async def refuse_in_body(call: Call) -> None:
-    """The same for the bodies of surfaces that name indexes there; one that is not JSON is left to the cluster."""
-    if _BODIES.isdisjoint(call.target.segments):
+    """The same for the bodies of surfaces that name indexes there. Raises UnparsableError, MediaTypeError.
+
+    While the registry is empty, a body that cannot be read is left to the cluster.
+    """
+    if _BODIES.isdisjoint(call.target.segments) or not call.request.body_exists:
         return
     surface = next(part for part in call.target.segments if part in _BODIES)
-    if not call.request.body_exists or not call.speaks_json:
+    strict = call.parts.registry.holds
+    if strict:
+        call.require_json()
+    elif not call.speaks_json:
         return
     body = await call.text()
     registry = call.parts.settings.registry_index.encode()
     # An escape or date math may hide the name, a wildcard may reach it.
-    if registry not in body and not any(sign in body for sign in (b"\\", b"*", b"<")):
+    if registry not in body and not any(sign in body for sign in (b"\\", b"*", b"<", b"_all", b"\0", b"/")):
         return
     try:
         names = list(_named(surface, body))
-    except (msgspec.DecodeError, InvalidError):
+    except InvalidError:
+        if strict:
+            raise
         return
     for name in names:
         _refuse(call, name)
+        if _reaches(call.target, name, call.parts.settings.registry_index):
+            raise _refusal(call.parts.settings.registry_index)
 
 
 def _refuse(call: Call, expression: str) -> None:
     registry = call.parts.settings.registry_index
-    if _reaches(call.target, expression, registry):
-        raise RefusedError(f"the index [{registry}] is Headrace's own; use /_pipeline and /_udf")
+    if any(means(name, registry) for name in expression.split(",")):
+        raise _refusal(registry)
+
+
+def _refusal(registry: str) -> RefusedError:
+    return RefusedError(f"the index [{registry}] is Headrace's own; use /_pipeline and /_udf")
 
 
 def _reaches(target: Target, expression: str, registry: str) -> bool:
-    """Whether an expression names the registry index, or has a wildcard that would expand to it."""
-    if "*" not in expression and "<" not in expression and registry not in expression:
+    """Whether an expression has a wildcard that would expand to the registry index, which is hidden."""
+    if "*" not in expression and expression != "_all":
         return False
-    hidden = target.get("expand_wildcards") or ""
+    states = target.get("expand_wildcards") or ""
+    hidden = "hidden" in states or "all" in states
     for name in expression.split(","):
-        wild = "*" in name and (name.startswith(".") or "hidden" in hidden or "all" in hidden)
-        if means(name, registry) or (wild and fnmatchcase(registry, name)):
+        pattern = "*" if name == "_all" else name
+        if "*" in pattern and (pattern.startswith(".") or hidden) and fnmatchcase(registry, pattern):
             return True
     return False
 
@@ -81,15 +127,16 @@ def means(name: str, registry: str) -> bool:
 
 
 def _named(surface: str, body: bytes) -> Iterator[str]:
-    """The index expressions that a body names. Raises DecodeError, InvalidError for one that the cluster refuses."""
+    """The index expressions that a body names. Raises UnparsableError, InvalidError for one that cannot be read."""
     if surface == "_msearch":
         for header, _ in msearch_items(body):
             if header.strip():
-                yield from _of(msgspec.json.decode(header), "index", "indices")
+                yield from _of(msgspec.json.decode(canonical(header)), "index", "indices")
         return
-    request = msgspec.json.decode(body)
+    request = msgspec.json.decode(canonical(body)) if body.strip() else None
     if not isinstance(request, dict):
         return
+    yield from _of(request, "index", "indices", "_index")
     for name in ("source", "dest"):
         yield from _of(request.get(name), "index")
     for each in _list(request.get("docs")):

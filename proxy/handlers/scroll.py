@@ -9,7 +9,7 @@ import msgspec
 from pipelines import PipelineType
 from pipelines.definition import object_of
 from pipelines.errors import InvalidError
-from proxy.handlers.searching import RESULT_FINAL, later_answer
+from proxy.handlers.searching import later_answer
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -22,14 +22,14 @@ PATH = "/_search/scroll"
 async def page(call: Call) -> web.StreamResponse:
     """The next page of a scroll; its id stands in the body, in the URL or in the path."""
     snapshot = call.snapshot
-    if PipelineType.RESULT not in snapshot.types:
+    if PipelineType.RESULT not in snapshot.types and not snapshot.protects:
         return await call.stream_on()
     _, request = await _request(call)
     text = request.get("scroll_id")
     cursor = call.parts.cursors.open("scroll", text) if isinstance(text, str) else None
-    if cursor is None and RESULT_FINAL in snapshot.bound:
+    if cursor is None and snapshot.protects:
         raise InvalidError(
-            "this scroll was begun past this proxy, or before there were final result pipelines; begin it again"
+            "this scroll was begun past this proxy, or before there were final pipelines; begin it again"
         )
     if cursor is None:
         return await _send(call, request)
@@ -40,7 +40,7 @@ async def page(call: Call) -> web.StreamResponse:
 
 async def clear(call: Call) -> web.StreamResponse:
     """Ends scrolls: one id, several, or `_all`."""
-    if PipelineType.RESULT not in call.snapshot.types:
+    if PipelineType.RESULT not in call.snapshot.types and not call.snapshot.protects:
         return await call.stream_on()
     body, request = await _request(call)
     given = request.get("scroll_id")

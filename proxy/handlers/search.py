@@ -11,14 +11,16 @@ from pipelines.definition import members_of
 from pipelines.errors import InvalidError, MediaTypeError
 from proxy.cursors import Cursor
 from proxy.handlers import choice
+from proxy.handlers.expressions import options_of
 from proxy.handlers.passthrough import passthrough
+from proxy.handlers.protected import canonical, withheld
 from proxy.handlers.searching import (
     QUERY,
     RESULT,
-    RESULT_FINAL,
     Searching,
     is_ours,
     pinned,
+    protect,
     sealed,
     strip_names,
     warn_of_conflicts,
@@ -41,7 +43,8 @@ async def search(call: Call, *, asynchronous: bool = False) -> web.StreamRespons
     if not snapshot.types & {QUERY, RESULT}:
         return await call.stream_on()
     sent = await call.body()
-    work = Searching(call, call.params.get("index", "_all"), sent, asynchronous=asynchronous)
+    expression = call.params.get("index", "_all")
+    work = Searching(call, expression, sent, asynchronous=asynchronous, options=options_of(call))
     source = codec.source_parameter(call.target)
     if source is not None and not sent:
         work.body, work.changed = source, True
@@ -61,7 +64,8 @@ async def template(call: Call) -> web.StreamResponse:
     # Beside a template the URL has no other effect on the body (measured on 3.8.0).
     call.target = call.target.without(*(name for name in codec.FOLDED if name != "track_total_hits"))
     call.target = call.target.at(call.target.raw_path.rstrip("/").removesuffix("/template"))
-    return await serve(Searching(call, expression, rendered, changed=True, rendered=True), snapshot)
+    work = Searching(call, expression, rendered, changed=True, rendered=True, options=options_of(call))
+    return await serve(work, snapshot)
 
 
 async def _check_url(call: Call) -> None:
@@ -94,15 +98,19 @@ async def serve(work: Searching, snapshot: Snapshot) -> web.StreamResponse:
     warn_of_conflicts(call, chosen.conflicts)
     results = chosen.of(RESULT)
     cursors = _makes_cursor(work, snapshot, results)
-    if chosen.empty and not cursors and not work.rendered:
+    protection = await protect(work, chosen, withholds=not cursors)
+    if chosen.empty and protection is None and not cursors and not work.rendered:
         return await call.send_on(work.body, changed=work.changed)
     if results or cursors:
         _check_result_surface(call)
-    for slot, part in chosen.of(QUERY):
+    if chosen.of(QUERY) or protection is not None:
         _fold(work)
-        work.body = await work.run(slot, part, work.body or b"{}")
-    if not results and not cursors and not work.rendered:
-        call.extra["X-Pipeline"] = choice.header(work.runs)
+        if protection is not None:
+            work.body = canonical(work.body or b"{}")
+        await work.queries(chosen.of(QUERY), protection)
+    if not results and not cursors and not work.rendered and not work.scripted:
+        if work.runs:
+            call.extra["X-Pipeline"] = choice.header(work.runs)
         return await call.send_on(work.body, changed=work.changed)
     return await _with_results(work, results)
 
@@ -156,7 +164,7 @@ def _fold(work: Searching) -> None:
 def _makes_cursor(work: Searching, snapshot: Snapshot, results: list[tuple[Slot, Part]]) -> bool:
     """Whether the answer holds a cursor that must be sealed: later pages need the pipelines of this one."""
     begins = work.asynchronous or work.call.target.get("scroll") is not None
-    return (begins and (bool(results) or RESULT_FINAL in snapshot.bound)) or work.pit is not None
+    return (begins and (bool(results) or snapshot.protects)) or work.pit is not None
 
 
 def _check_result_surface(call: Call) -> None:
@@ -171,11 +179,12 @@ async def _with_results(work: Searching, results: list[tuple[Slot, Part]]) -> we
     call = work.call
     answer = await call.exchange(work.body, changed=work.changed, unfiltered=True)
     answer.require_json()
+    told = withheld(answer.body) if work.scripted else answer.body
     if not answer.ok:
         if work.runs:
             call.extra["X-Pipeline"] = choice.header(work.runs)
-        return await call.reply_answer(answer)
-    body = _sealed(work, results, await work.results(results, answer.body))
+        return await call.reply_answer(answer, told if work.scripted else None)
+    body = _sealed(work, results, await work.results(results, told))
     if work.rendered:
         # The answer to a template says its status too; that to a search does not.
         body = msgspec.json.encode(members_of(body) | {"status": answer.status})

@@ -11,11 +11,15 @@ import msgspec
 from pipelines import Batch, PipelineType, Place
 from pipelines.association import NONE, Slot
 from pipelines.definition import members_of
-from pipelines.errors import InvalidError, StageError
+from pipelines.errors import InvalidError, RefusedError, StageError
 from proxy.cursors import Cursor, PinnedPart
 from proxy.handlers import choice
 from proxy.handlers.choice import Part
+from proxy.handlers.expressions import narrow
 from proxy.handlers.finals import attached
+from proxy.handlers.protected import UNPROTECTED, decode, encode, guarded, protection_of, reviewed
+from proxy.indices.options import READ
+from proxy.protection import may_look_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     from pipelines.registry import Pipeline
     from proxy.handlers.call import Call
     from proxy.handlers.finals import SearchChoice
+    from proxy.handlers.protected import Protection
+    from proxy.indices.options import IndicesOptions
+    from proxy.indices.view import Reading
 
 QUERY, RESULT = PipelineType.QUERY, PipelineType.RESULT
 RESULT_FINAL = Slot(RESULT, final=True)
@@ -47,6 +54,14 @@ class Searching:
     ctx: bytes | None = None
     rendered: bool = False
     asynchronous: bool = False
+    options: IndicesOptions = READ
+    """How the expression is expanded."""
+    reading: Reading | None = None
+    """What the search reads, where finals or masks may concern it."""
+    scripted: bool = False
+    """Whether errors of the request's scripts may quote documents that it must not see."""
+    unnamed: bool = False
+    """Whether what is sent on cannot name what was judged, so that the query has to."""
     runs: list[tuple[Slot, Execution]] = field(default_factory=list)
 
     @property
@@ -70,6 +85,28 @@ class Searching:
         self.ctx = batch.context(0)
         return batch.document(0)
 
+    async def queries(self, parts: list[tuple[Slot, Part]], protection: Protection | None) -> None:
+        """Runs query pipelines over the body: the default ones, then the review, then the final ones.
+
+        Raises RefusedError for what cannot obey finals and masks, StageError.
+        """
+        for slot, part in parts:
+            if slot.final and protection is not None:
+                await self.review(protection)
+                protection = None
+            self.body = await self.run(slot, part, self.body.strip() or b"{}")
+        if protection is not None:
+            await self.review(protection)
+
+    async def review(self, protection: Protection) -> None:
+        """Puts the request into the form that obeys finals and masks. Raises RefusedError."""
+        members = decode(self.body or b"{}")
+        if protection.scope.filtered or protection.scope.hidden or protection.lookups:
+            members, self.scripted = await reviewed(self.call, members, protection)
+        if self.unnamed and self.reading is not None:
+            members = members | {"query": guarded(members.get("query"), self.reading)}
+        self.body, self.changed = encode(members), True
+
     async def results(self, parts: list[tuple[Slot, Part]], text: bytes) -> bytes:
         """An answer with its response after result pipelines. Raises StageError."""
         if self.asynchronous:
@@ -92,7 +129,8 @@ class Searching:
         Raises InvalidError where finals cannot be put together, or a name of the URL is none.
         """
         given = {kind: choice.override(self.call, snapshot, kind) for kind in (QUERY, RESULT)}
-        chosen = await attached(self.call, snapshot, self.expression, defaults=named is None)
+        chosen = await attached(self.call, snapshot, self.expression, defaults=named is None, options=self.options)
+        self.reading = chosen.reading
         if named is not None:
             for kind in (QUERY, RESULT):
                 _put(chosen, kind, choice.named(snapshot, kind, named).pipeline)
@@ -147,6 +185,26 @@ class Searching:
         if self.pit is None:
             return response
         return sealed(response, "pit_id", self.call.parts.cursors.sealer(self.pit))
+
+
+async def protect(work: Searching, chosen: SearchChoice, *, withholds: bool = False) -> Protection | None:
+    """Sends the search to the indexes that were judged, and says what it has to obey; `None` where that is nothing.
+
+    `withholds`: the answer goes through [`withheld`] if a script of the request may quote documents in its errors.
+    Raises HeadraceError.
+    """
+    call = work.call
+    if chosen.reading is None or not call.snapshot.protects:
+        return None
+    if work.pit is None:
+        work.unnamed = not narrow(call, chosen.reading)
+    protection = await protection_of(call, chosen)
+    if protection is None:
+        body = call.inflated(work.body) if call.encoding and not work.changed else work.body
+        return UNPROTECTED if work.unnamed or may_look_up(body) or (body and not call.speaks_json) else None
+    if work.call.target.flag("verbose_pipeline"):
+        raise RefusedError("[verbose_pipeline] shows what final pipelines hide of this search; leave it out")
+    return protection.withholding() if withholds else protection
 
 
 async def later_answer(

@@ -1,64 +1,99 @@
-"""A request target: path segments as OpenSearch decodes them, a query string narrowed without re-quoting."""
+"""A request target, read as OpenSearch reads it, and written anew where it says things in an unusual way.
+
+Sources: `RestUtils.decodeQueryString` and `decodeComponent`, `PathTrie` (OpenSearch 3.8): `;` separates parameters as
+`&` does, of a parameter that is given twice the last value counts, `=` in front of a name is passed over, literal
+segments of a path are compared as they are written and the others decoded.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
+import re
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import quote, unquote
+
+from pipelines.errors import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-_KNOWN = 1024
-"""So many targets are remembered, which are the same again and again."""
-_LONGEST = 512
-"""Longer ones are not: they hold what one request says."""
+MAX_CACHED = 1024
+"""Maximum number of targets that are kept parsed: the same ones come again and again."""
+MAX_LENGTH = 512
+"""Maximum length in characters of a target that is kept: longer ones hold what one request says."""
+_PLAIN_PATH = re.compile(r'(?:/(?:[^\x00-\x20"#%/?\\\x7f-\U0010ffff]|%[0-9a-fA-F]{2})+)+|/')
+_PLAIN_PAIR = re.compile(r'[A-Za-z0-9_.]+(?:=(?:[^\x00-\x20"#%&;\\\x7f-\U0010ffff]|%[0-9a-fA-F]{2})*)?')
+_BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
+_SAFE_IN_PATH = "!$'()*+,:@=~-._"
+_SAFE_IN_QUERY = "!$'()*,:@~/?-._"
 
 
-@lru_cache(maxsize=_KNOWN)
-def segments_of(raw_path: str) -> tuple[str, ...]:
-    """Decoded segments of a path, empty ones left out (`//_bulk/` is `_bulk`); nothing else is normalised."""
-    parts = [part for part in raw_path.split("/") if part]
-    return tuple(map(unquote, parts) if "%" in raw_path else parts)
+class BadTargetError(InvalidError):
+    """A target that OpenSearch refuses."""
+
+    type = "bad_parameter_exception"
+
+
+@lru_cache(maxsize=MAX_CACHED)
+def segments_of(raw_path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The segments of a path as they are written, and decoded; empty ones are left out."""
+    parts = tuple(part for part in raw_path.split("/") if part)
+    return parts, tuple(map(unquote, parts)) if "%" in raw_path else parts
 
 
 class Target:
-    """`path?query` as it was sent; what is forwarded keeps its percent-encoding. It does not change."""
+    """`path?query` as it was sent, or as it was written anew. It does not change.
 
-    __slots__ = ("_known", "_narrowed", "_values", "raw", "raw_path", "raw_query", "segments")
+    `segments` are decoded, `raw_segments` as they are written.
+    """
 
     def __init__(self, raw_path: str, raw_query: str = "") -> None:
         self.raw_path = raw_path
         self.raw_query = raw_query
         self.raw = f"{raw_path}?{raw_query}" if raw_query else raw_path
-        """The target as it is sent on."""
-        self.segments = segments_of(raw_path)
-        self._known: list[tuple[str, str, str]] | None = None
-        self._values: dict[str, str] | None = None if raw_query else {}
+        self.raw_segments, self.segments = segments_of(raw_path)
         self._narrowed: dict[tuple[str, ...], Target] = {}
 
     @staticmethod
     def parse(raw: str) -> Target:
         """From the target of a request line."""
-        return _parsed_once(raw) if len(raw) <= _LONGEST else _parsed(raw)
+        return _parsed_once(raw) if len(raw) <= MAX_LENGTH else _parsed(raw)
 
-    @property
+    @cached_property
+    def plain(self) -> bool:
+        """Whether every reader takes it for the same: no `;`, no name twice or escaped, no malformed escape."""
+        if "#" in self.raw or not _PLAIN_PATH.fullmatch(self.raw_path):
+            return False
+        if not self.raw_query:
+            return True
+        pairs = self.raw_query.split("&")
+        return len(self.values) == len(pairs) and all(map(_PLAIN_PAIR.fullmatch, pairs))
+
+    @cached_property
+    def canonical(self) -> Target:
+        """The same target written in the plainest way. Raises BadTargetError for one that OpenSearch refuses."""
+        if "#" in self.raw:
+            raise BadTargetError("a request target has no fragment: write [#] as [%23]")
+        for text in (self.raw_path, self.raw_query):
+            if match := _BAD_ESCAPE.search(text):
+                raise BadTargetError(f"invalid escape sequence at index {match.start()} of: {text[:200]}")
+        try:
+            path = "/".join(["", *(quote(segment, safe=_SAFE_IN_PATH) for segment in self.segments)])
+            return Target(path or "/", encoded(self.values))
+        except UnicodeEncodeError:
+            raise BadTargetError(
+                "a request target is ASCII: write other characters as the escapes of their UTF-8"
+            ) from None
+
+    @cached_property
     def _pairs(self) -> list[tuple[str, str, str]]:
-        if self._known is None:
-            self._known = []
-            for raw in self.raw_query.split("&"):
-                if raw:
-                    name, _, value = raw.partition("=")
-                    self._known.append((unquote_plus(name), unquote_plus(value), raw))
-        return self._known
+        return list(_split_query(self.raw_query))
 
-    @property
+    @cached_property
     def values(self) -> dict[str, str]:
         """The parameters; of one that is given twice the last value."""
-        if self._values is None:
-            self._values = {name: value for name, value, _ in self._pairs}
-        return self._values
+        return {name: value for name, value, _ in self._pairs} if self.raw_query else {}
 
     def get(self, name: str) -> str | None:
         """The value of a parameter, the last one where it is given twice; `None` if it is not given."""
@@ -77,6 +112,12 @@ class Target:
         """The same parameters on another path."""
         return Target(raw_path, self.raw_query)
 
+    def at_indexes(self, expression: str, *, instead: bool) -> Target:
+        """The same target over these indexes; `instead`: its first segment is the expression so far."""
+        rest = self.raw_segments[1:] if instead else self.raw_segments
+        path = "/".join(["", quote(expression, safe=_SAFE_IN_PATH), *rest])
+        return Target(path, self.without("index").raw_query)
+
     def without(self, *names: str) -> Target:
         """The same target with some parameters taken out."""
         if not self.has_any(names):
@@ -88,9 +129,24 @@ class Target:
         return narrowed
 
 
+def encoded(values: dict[str, str]) -> str:
+    """Parameters as a query string that every reader takes for the same."""
+    pairs = ((quote(name, safe=_SAFE_IN_QUERY), quote(value, safe=_SAFE_IN_QUERY)) for name, value in values.items())
+    return "&".join(f"{name}={value}" if value else name for name, value in pairs)
+
+
+def _split_query(query: str) -> Iterable[tuple[str, str, str]]:
+    """Name, value and text of each parameter: `&` and `;` end one, `=` before a name is passed over."""
+    for raw in re.split("[&;]", query):
+        text = raw.lstrip("=")
+        if text:
+            name, _, value = text.partition("=")
+            yield unquote(name.replace("+", " ")), unquote(value.replace("+", " ")), text
+
+
 def _parsed(raw: str) -> Target:
     path, _, query = raw.partition("?")
-    return Target(path, query.partition("#")[0])
+    return Target(path, query)
 
 
-_parsed_once = lru_cache(maxsize=_KNOWN)(_parsed)
+_parsed_once = lru_cache(maxsize=MAX_CACHED)(_parsed)

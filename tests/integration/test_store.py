@@ -8,7 +8,9 @@ import pytest
 from aiohttp import web
 
 from pipelines.errors import RegistryError
+from proxy.ledger import Ledger
 from proxy.settings import Settings
+from proxy.signatures import Signer
 from proxy.store import Store
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ async def test_an_upstream_that_is_no_search_engine_is_named_as_such(aiohttp_ser
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", anything)
     server = await aiohttp_server(app)
-    store = Store(Settings(upstream=str(server.make_url("/")).rstrip("/")))
+    settings = Settings(upstream=str(server.make_url("/")).rstrip("/"))
+    store = Store(settings, Ledger(Signer([b"secret"], settings.registry_index)))
     try:
         with pytest.raises(RegistryError, match=r"something else than a search's result; is it OpenSearch"):
             await store.fingerprint()

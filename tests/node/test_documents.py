@@ -428,7 +428,9 @@ async def test_parameters_are_each_stage_s_own(through: Http, direct: Http, name
         assert len(hits) == 100
 
 
-async def test_the_registry_index_is_not_written_through_the_data_paths(through: Http, settings, name: str):
+async def test_the_registry_index_is_not_written_through_the_data_paths(
+    through: Http, direct: Http, settings, name: str
+):
     await through.pipeline(name, "document", SET)
     await through.index(name, document=name)
     answer = await through.bulk(
@@ -439,7 +441,12 @@ async def test_the_registry_index_is_not_written_through_the_data_paths(through:
         refused = await through(method, f"/{settings.registry_index}/{target}".rstrip("/"), {"a": 1})
         assert refused.status == 403, (method, target)
         assert refused.error["type"] == "security_exception"
-    assert (await through.delete("/.*?expand_wildcards=all")).status == 403
+    registry = settings.registry_index
+    for wildcard in (f"{registry[:-3]}*", f"{registry[:-3]}*,{name}-none*"):
+        assert (await through.delete(f"/{wildcard}?expand_wildcards=all")).status == 200
+        assert (await through.post(f"/{wildcard}/_close?expand_wildcards=all")).status == 200
+    assert (await direct("HEAD", f"/{registry}")).status == 200, "a wildcard passes it by"
+    assert (await direct.get(f"/{registry}/_search")).json["hits"]["total"]["value"] > 1
     assert (await through.delete("/*?expand_wildcards=all")).status == 403
 
 

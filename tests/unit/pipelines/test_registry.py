@@ -11,7 +11,7 @@ from pipelines.errors import InvalidError, MissingError
 from pipelines.registry import PipelineRecord, Records, Snapshot, UdfRecord, build, key, version_order
 from pipelines.udf.catalog import Catalog
 from pipelines.udf.manifest import Manifest
-from proxy.store import pack, unpack
+from proxy.stored import documents_of, records_of
 from tests import wat
 from tests.conftest import native, wasm
 
@@ -119,4 +119,4 @@ def test_the_copy_on_disk_gives_everything_back():
         udfs=[one],
         associations=[Association(index="i", document="a")],
     )
-    assert unpack(pack(all_)) == all_
+    assert records_of(documents_of(all_)) == all_

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.protocol.target import Target
+from proxy.protocol.target import BadTargetError, Target
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_segments(raw, segments):
 
 
 def test_parameters_keep_their_text():
-    target = Target.parse("/i?a=1&b=%2F+x&a=2&flag&c=#frag")
+    target = Target.parse("/i?a=1&b=%2F+x&a=2&flag&c=")
     assert (target.get("a"), target.get("b"), target.get("flag"), target.get("none")) == ("2", "/ x", "", None)
     assert target.flag("flag")
     assert not target.flag("none")
@@ -44,3 +44,43 @@ def test_what_comes_again_is_read_once_but_not_what_is_long():
         assert target.without("b") is target
         assert (target.raw, target.without("a").raw) == (raw, raw.removesuffix("&a=1"))
         assert target.without("a", "pretty", "q").raw == "/i/_search"
+
+
+@pytest.mark.parametrize(
+    ("raw", "canonical"),
+    [
+        ("/i/_search?pretty=false;q=*:*", "/i/_search?pretty=false&q=*:*"),
+        ("/i/_search?=size=0", "/i/_search?size=0"),
+        ("/i/_search?a=1&a=2", "/i/_search?a=2"),
+        ("/i/_search?si%7ae=0", "/i/_search?size=0"),
+        ("/i/_search?a=b=c&&;d", "/i/_search?a=b%3Dc&d"),
+        ("/i/_search?size=0&=5", "/i/_search?size=0&5"),
+        ("//i//_search/", "/i/_search"),
+        ("/%69/_doc/a%2Fb?q=%ff", "/i/_doc/a%2Fb?q=%EF%BF%BD"),
+        ("/i/_search?q=a+b%2Bc", "/i/_search?q=a%20b%2Bc"),
+        ("/?;", "/"),
+    ],
+)
+def test_an_unusual_target_is_written_anew(raw, canonical):
+    target = Target.parse(raw)
+    assert target.canonical.raw == canonical
+    assert target.canonical.values == target.values
+    assert target.canonical.plain
+    assert target.canonical.canonical.raw == canonical
+
+
+@pytest.mark.parametrize("raw", ["/i?a=%", "/i?a%zz=1", "/i%4", "/i?a=1#b", "/i#x", "/i?a=%4g"])
+def test_a_malformed_target_is_refused(raw):
+    assert not Target.parse(raw).plain
+    with pytest.raises(BadTargetError):
+        _ = Target.parse(raw).canonical
+
+
+@pytest.mark.parametrize("raw", ["/", "/i/_search", "/i/_search?q=a+b", "/a,b*/_doc/x%20y?a=1&b", "/i?x=/y:*"])
+def test_a_plain_target_stays_as_it_is(raw):
+    assert Target.parse(raw).plain
+
+
+@pytest.mark.parametrize("raw", ["/i?a;b", "/i?a=1&a=1", "/i?%61=1", "/i?=a", "/i/", "//i", "/i?a=1&", "/i?a=\u00e9"])
+def test_an_unusual_target_is_not_plain(raw):
+    assert not Target.parse(raw).plain

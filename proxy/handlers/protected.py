@@ -1,0 +1,166 @@
+"""What final pipelines and masks of the searched indexes allow of a request: reviewed, rewritten or refused.
+
+A final query pipeline says which documents may be seen: what it makes of an empty search is the filter that every part
+of a request has to obey. A final or protecting result pipeline says which fields are hidden: every other way to their
+values is shut. The rules are in `proxy.protection`; here they meet the registry, the cluster's names and its mappings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pipelines import Batch, PipelineType, Place, canonical_json
+from pipelines.association import Slot
+from pipelines.errors import StageError, UnparsableError
+from proxy.handlers.finals import attached, is_everything
+from proxy.protection import HiddenFields, Refuse, Review, Scope, hidden_fields, without_quotes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pipelines.registry import Pipeline
+    from proxy.handlers.call import Call
+    from proxy.handlers.choice import Part
+    from proxy.handlers.finals import SearchChoice
+    from proxy.indices.view import Reading
+
+QUERY, RESULT = PipelineType.QUERY, PipelineType.RESULT
+QUERY_FINAL, RESULT_DEFAULT, RESULT_FINAL = Slot(QUERY, final=True), Slot(RESULT), Slot(RESULT, final=True)
+_NOTHING_HIDDEN = HiddenFields()
+_decoder = msgspec.json.Decoder(float_hook=Decimal)
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+@dataclass(frozen=True)
+class Protection:
+    """What holds for one search. `visible` is a query: the documents that may be seen, all where it is `None`."""
+
+    scope: Scope
+    visible: Any = None
+    lookups: bool = False
+    """Whether only look-ups of other indexes are to be reviewed."""
+
+    def withholding(self) -> Protection:
+        """The same where the errors of scripts are withheld, so that queries may have scripts."""
+        return replace(self, scope=replace(self.scope, errors_withheld=True))
+
+
+UNPROTECTED = Protection(Scope(False, HiddenFields()), lookups=True)
+"""A search of indexes that nothing protects, which may look into others."""
+
+
+def canonical(body: bytes) -> bytes:
+    """A body as one strict reader reads it, written anew. Raises UnparsableError for what other readers may misread."""
+    try:
+        return canonical_json(body)
+    except ValueError as error:
+        raise UnparsableError(f"the request body is not JSON that every reader takes for the same: {error}") from None
+
+
+def decode(body: bytes) -> dict[str, Any]:
+    """The object of a canonical body; numbers keep their exact value."""
+    value = _decoder.decode(body)
+    if not isinstance(value, dict):
+        raise UnparsableError("the request body must be a JSON object")
+    return value
+
+
+def encode(value: Any) -> bytes:
+    """The opposite of [`decode`]."""
+    return _encoder.encode(value)
+
+
+async def protection_of(call: Call, chosen: SearchChoice) -> Protection | None:
+    """What holds for a search with these pipelines; `None` where it may contain anything. Raises HeadraceError."""
+    if chosen.reading is None:
+        return None
+    visible = await visible_documents(call, chosen.parts.get(QUERY_FINAL, ()))
+    scope = await _scope(call, chosen, filtered=visible is not None)
+    return Protection(scope, visible) if scope.filtered or scope.hidden else None
+
+
+async def visible_documents(call: Call, parts: Iterable[Part]) -> Any:
+    """The query that final query pipelines make of an empty search; `None` if that is every document.
+
+    Raises StageError where one of them fails.
+    """
+    text = b"{}"
+    for part in parts:
+        if part.visible is not None:
+            return part.visible.query
+        text = await _applied(call, part.pipeline, text)
+    query = msgspec.json.decode(text).get("query")
+    return None if is_everything(query) else query
+
+
+async def _applied(call: Call, pipeline: Pipeline, text: bytes) -> bytes:
+    make = partial(Batch.of, QUERY.value, text)
+    batch = make()
+    await call.parts.runner.run(pipeline, batch, make, Place(final=True, counted=False))
+    _, failure = batch.outcome(0)
+    if failure is not None:
+        raise StageError(*failure)
+    return batch.document(0)
+
+
+def masks_of(chosen: SearchChoice) -> list[Pipeline]:
+    """The result pipelines that hide something: final ones, and default ones that protect."""
+    return [part.pipeline for slot, part in chosen.of(RESULT) if slot.final or part.pipeline.protects]
+
+
+async def _scope(call: Call, chosen: SearchChoice, *, filtered: bool) -> Scope:
+    settings, masks = call.parts.settings, masks_of(chosen)
+    names = frozenset[str]().union(*(mask.hides for mask in masks))
+    hidden = _NOTHING_HIDDEN
+    if names and chosen.reading is not None:
+        hidden = hidden_fields(names, await call.parts.resolver.mappings(chosen.reading.resolution.indexes))
+    return Scope(
+        filtered,
+        hidden,
+        conditional=any(mask.hides_conditionally for mask in masks),
+        masked_aggregations=settings.masked_aggregations,
+        masked_queries=settings.masked_queries,
+        search_processors=settings.search_processors == "allow",
+    )
+
+
+async def reviewed(call: Call, request: dict[str, Any], protection: Protection) -> tuple[dict[str, Any], bool]:
+    """The request as it may be sent on, and whether its scripts may quote other documents in their errors.
+
+    Raises RefusedError for what cannot obey, by its path in the request.
+    """
+    review = Review.of(request, protection.scope)
+    lookups = {index: await _lookup(call, index) for index in review.lookups}
+    return review.rewritten(protection.visible, lookups), review.scripted
+
+
+async def _lookup(call: Call, index: str) -> Any:
+    """What a look-up of documents in another index has to obey: a query, `None` for nothing, or that it is refused."""
+    chosen = await attached(call, call.snapshot, index, defaults=False)
+    masks = masks_of(chosen) or [p for p in await _defaults(call, index) if p.protects]
+    if masks:
+        return Refuse()
+    return await visible_documents(call, chosen.parts.get(QUERY_FINAL, ()))
+
+
+async def _defaults(call: Call, index: str) -> list[Pipeline]:
+    chosen = await attached(call, call.snapshot, index, defaults=True)
+    return [part.pipeline for part in chosen.parts.get(RESULT_DEFAULT, ())]
+
+
+def guarded(query: Any, reading: Reading) -> dict[str, Any]:
+    """A query that finds only documents of the indexes that were judged, whatever the expression stands for by now."""
+    judged = {"terms": {"_index": list(reading.resolution.indexes)}}
+    return {"bool": {"must": [query], "filter": [judged]}} if query else {"bool": {"filter": [judged]}}
+
+
+def withheld(body: bytes) -> bytes:
+    """An answer whose errors of scripts quote no document."""
+    told = decode(body)
+    shown = without_quotes(told)
+    return body if shown is told else encode(shown)
