@@ -91,10 +91,17 @@ mod tests {
         within(&Arc::new(Deadline { at_ns, cancelled: AtomicBool::new(false) }), u64::MAX, work)
     }
 
+    fn sleeping(ms: u64) -> impl FnOnce() -> Result<(), Fault> + Send {
+        move || {
+            std::thread::sleep(Duration::from_millis(ms));
+            Ok(())
+        }
+    }
+
     #[test]
     fn who_waits_goes_on_in_time() {
         let begun = Instant::now();
-        let late = with_ms(20, || aside(|| Ok(std::thread::sleep(Duration::from_millis(500)))));
+        let late = with_ms(20, || aside(sleeping(500)));
         assert_eq!(late, Err(Fault::deadline()));
         assert!(begun.elapsed() < Duration::from_millis(400));
         assert_eq!(with_ms(10_000, || aside(|| Ok(7))), Ok(7));
@@ -103,7 +110,7 @@ mod tests {
 
     #[test]
     fn there_are_never_more_than_some() {
-        let slow = || with_ms(30, || aside(|| Ok(std::thread::sleep(Duration::from_millis(300)))));
+        let slow = || with_ms(30, || aside(sleeping(300)));
         std::thread::scope(|scope| {
             for _ in 0..3 * MOST {
                 scope.spawn(slow);

@@ -15,7 +15,7 @@ const MOST_STEPS: usize = 20_000;
 /// Longer documents are matched by regular expressions aside.
 const MATCHED: usize = 16 << 10;
 
-/// The same for conditions that loop or add.
+/// The same for conditions that loop, add, or compare values of documents with each other.
 const LOOPED: usize = 128 << 10;
 
 /// What a condition may cost, whatever the document.
@@ -44,6 +44,9 @@ impl Costs {
                 matches!(call.args.first().map(|arg| &arg.expr), Some(Expr::Ident(name)) if name.starts_with('@'));
             match call.func_name.as_str() {
                 "_+_" if !own => adds += 1,
+                "_==_" | "_!=_" | "@in" if !call.args.iter().any(|arg| matches!(arg.expr, Expr::Literal(_))) => {
+                    longest = longest.min(LOOPED);
+                }
                 "matches" => match call.args.last().map(|arg| &arg.expr) {
                     Some(Expr::Literal(LiteralValue::String(pattern))) => {
                         longest = longest.min(MATCHED);
@@ -97,8 +100,8 @@ fn steps(expr: &IdedExpr) -> usize {
                 Expr::Map(map) => written += map.entries.len(),
                 _ => {}
             });
-            let turn = [&c.loop_cond, &c.loop_step].into_iter().map(|e| steps(e)).sum::<usize>();
-            [&c.iter_range, &c.accu_init, &c.result].into_iter().for_each(|e| add(e));
+            let turn = steps(&c.loop_cond).saturating_add(steps(&c.loop_step));
+            [&c.iter_range, &c.accu_init, &c.result].into_iter().for_each(&mut add);
             all = all.saturating_add(turn.saturating_mul(written));
         }
         Expr::List(list) => list.elements.iter().for_each(add),

@@ -149,7 +149,7 @@ impl Input for Watched<'_> {
         self.text.prev_codepoint_ix(i)
     }
 
-    fn make_match<'m>(&'m self, start: usize, end: usize) -> Range<usize> {
+    fn make_match(&self, start: usize, end: usize) -> Range<usize> {
         start..end
     }
 
