@@ -21,6 +21,7 @@ from pipelines.batch import (
     filter_path,
     keep_buffers,
     release_buffers,
+    unambiguous_json,
     without_types,
 )
 from pipelines.definition import PipelineDefinition, PipelineType
@@ -47,5 +48,6 @@ __all__ = [
     "keep_buffers",
     "pass_by",
     "release_buffers",
+    "unambiguous_json",
     "without_types",
 ]

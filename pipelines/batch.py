@@ -22,6 +22,7 @@ from pipelines._wasm import (
     filter_path,
     keep_buffers,
     release_buffers,
+    unambiguous_json,
     without_types,
 )
 
@@ -45,5 +46,6 @@ __all__ = [
     "filter_path",
     "keep_buffers",
     "release_buffers",
+    "unambiguous_json",
     "without_types",
 ]

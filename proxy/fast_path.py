@@ -162,7 +162,9 @@ class FastPath:
         route = routes.match(method, target.raw_segments)
         if routes.passes(route, method, target.raw_segments, snapshot):
             creates = snapshot.protects and route.handler is routes.BULK
-            return _Found(_Way(route.surface, target.raw, creates=creates))
+            if creates and target.has_any(routes.SHOWS):
+                return _NONE
+            return _Found(_Way(route.surface, target.raw, routes.UPDATES if creates else (), creates=creates))
         concern = routes.CONCERNS.get(route.handler)
         if concern is None or concern.reach is None or "index" not in route.params or target.has_any(concern.unless):
             return _NONE

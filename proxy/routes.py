@@ -19,6 +19,7 @@ from proxy.handlers import (
     bulk,
     by_query,
     document,
+    documents,
     elasticsearch,
     health,
     index_settings,
@@ -186,7 +187,8 @@ TABLE: list[Row] = [
 OURS = ("_pipeline", "_udf", "_proxy")
 """First path segments that never go to the cluster."""
 PASSTHROUGH = unread.unread
-BULK = bulk.bulk
+BULK, UPDATES = bulk.bulk, bulk.UPDATES
+SHOWS = documents.SHOWS
 
 READERS: frozenset[Handler] = frozenset(
     {

@@ -66,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     masked_aggregations: Literal["refuse", "allow"] = "refuse"
     search_processors: Literal["refuse", "allow"] = "refuse"
     unknown_requests: Literal["refuse", "allow"] = "refuse"
+    cluster_ingest_pipelines: Literal["allow", "refuse"] = "allow"
     pipeline_timeout: str = "30s"
     udf_timeout: str = "100ms"
     udf_max_timeout: str = "5s"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipelines import Bulk, BulkError, PipelineType
-from pipelines.errors import HeadraceError, InvalidError, TooLargeError, UpstreamError
+from pipelines.errors import HeadraceError, InvalidError, RefusedError, TooLargeError, UpstreamError
 from proxy.handlers import choice, documents, registry_guard
 from proxy.handlers.elasticsearch import untyped
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from proxy.protocol.target import Target
 
 _OURS: tuple[str, ...] = ("document_pipeline",)
+UPDATES = (b"update", b"\\u", b"\0")
+"""One of these is in every bulk with an update, whose answer may show a document: the word, or what hides it."""
 _FEW = 8
 """More targets in one bulk are not remembered."""
 _REMEMBERED, _SHORT = 1024, 2048
@@ -46,15 +48,19 @@ async def bulk(call: Call) -> web.StreamResponse:
     snapshot, started = call.snapshot, time.monotonic()
     body = await untyped(call)
     readable = call.speaks_json
-    if PipelineType.DOCUMENT not in snapshot.types or (not readable and not _concerned(call, snapshot)):
+    pipelines = PipelineType.DOCUMENT in snapshot.types
+    if not (snapshot.protects or (pipelines and (readable or _concerned(call, snapshot)))):
         return await (call.stream_on() if body is None else call.send_on(body, changed=True))
     if not readable:
         call.require_json()
     if body is None:
         body = await call.text()
+    if not pipelines and not any(word in body for word in UPDATES):
+        return await call.send_on(body, changed=True)
     parsed = parse(body, call.params.get("index"))
     plan = await _plan(call, snapshot, parsed)
     call.target = plan.target
+    await documents.refuse_shown(call, parsed)
     runs = await documents.run(call, snapshot, parsed, list(plan.groups.values()))
     if runs:
         call.extra["X-Pipeline"] = choice.header(runs)
@@ -136,6 +142,8 @@ async def _planned(call: Call, snapshot: Snapshot, targets: list[tuple[str | Non
     url_name, registry = call.target.get("pipeline"), call.parts.settings.registry_index
     from_url = choice.override(call, snapshot, PipelineType.DOCUMENT)
     ours = _OURS
+    if documents.names_of_cluster(call, snapshot, url_name):
+        raise documents.of_cluster(url_name)
     if from_url is None and url_name is not None:
         from_url = choice.named(snapshot, PipelineType.DOCUMENT, url_name)
         ours += ("pipeline",) if from_url.ours else ()
@@ -149,7 +157,9 @@ async def _planned(call: Call, snapshot: Snapshot, targets: list[tuple[str | Non
             continue
         try:
             chosen = _from_item(snapshot, item_name)
-        except InvalidError as error:
+            if documents.names_of_cluster(call, snapshot, item_name):
+                raise documents.of_cluster(item_name)
+        except (InvalidError, RefusedError) as error:
             plan.failed.append((key, error.status, error.type, error.reason))
             continue
         if chosen is not None and chosen.ours:

@@ -15,7 +15,7 @@ from pipelines import PipelineType
 from pipelines.association import Slot
 from pipelines.definition import members_of
 from pipelines.errors import InvalidError, RefusedError, UnsupportedError
-from proxy.handlers import choice
+from proxy.handlers import choice, documents
 from proxy.handlers.expressions import options_of, read_by
 from proxy.handlers.finals import attached
 from proxy.handlers.passthrough import passthrough
@@ -147,7 +147,9 @@ async def _check_destination(call: Call, destination: dict[str, msgspec.Raw]) ->
     named = destination.get("pipeline")
     _refuse_named(call, str(msgspec.json.decode(named)) if named else None)
     index = msgspec.json.decode(destination.get("index", msgspec.Raw(b"null")))
-    if isinstance(index, str):
+    if index is not None and not isinstance(index, str):
+        raise InvalidError("must be the name of an index", "dest.index")
+    if index is not None:
         for slot in _SLOTS:
             found = await choice.for_document(call.snapshot, call.parts.resolver, index, final=slot.final)
             _skip(call, [found.definition.name] if found else [], final=slot.final)
@@ -159,6 +161,8 @@ def _refuse_named(call: Call, name: str | None) -> None:
             f"[{name}] is a pipeline of Headrace, which cannot run here: these documents never leave the cluster",
             "pipeline",
         )
+    if documents.names_of_cluster(call, call.snapshot, name):
+        raise documents.of_cluster(name)
 
 
 def _skip(call: Call, names: list[str], *, final: bool) -> None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipelines import Bulk, PipelineType
+from pipelines import Bulk, PipelineType, unambiguous_json
 from pipelines.association import Slot
 from pipelines.errors import StageError
 from proxy.handlers import choice, documents
 from proxy.handlers.passthrough import passthrough
+from proxy.handlers.protected import canonical
 from proxy.protocol.encoding import one_line
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ async def document(call: Call) -> web.StreamResponse:
         # The cluster refuses it in its own words; it takes no `source=` here (measured on 3.8.0).
         return await call.send_on(body, changed=True)
     call.require_json()
+    if Slot(PipelineType.DOCUMENT, final=True) in snapshot.bound:
+        body = _unambiguous(body)
     action = _action(call, "create" if _creates(call) else "index")
     parsed = Bulk(b"%b\n%b\n" % (action, one_line(body)))
     groups: list[documents.Group] = [(pipeline, [0])] if pipeline is not None else []
@@ -56,19 +59,31 @@ async def update(call: Call) -> web.StreamResponse:
     snapshot = call.snapshot
     # OpenSearch refuses `pipeline=` here; so it is left to the cluster.
     pipeline = await _choose(call, names=False)
-    if pipeline is None and not await _has_final(call):
+    guarded = snapshot.protects and await documents.hides(call, call.params["index"])
+    if pipeline is None and not guarded and not await _has_final(call):
         return await passthrough(call)
     body = await call.text()
     if not body:
         # The cluster refuses it in its own words; it takes no `source=` here (measured on 3.8.0).
         return await call.send_on(body, changed=True)
     call.require_json()
+    if snapshot.protects:
+        body = canonical(body)
     parsed = Bulk(b"%b\n%b\n" % (_action(call, "update"), one_line(body)))
+    await documents.refuse_shown(call, parsed)
     runs = await documents.run(call, snapshot, parsed, [(pipeline, [0])] if pipeline is not None else [])
     if runs:
         call.extra["X-Pipeline"] = choice.header(runs)
     lines = parsed.render()
     return await _forward(call, parsed, bytes(lines).split(b"\n")[1] if lines else body)
+
+
+def _unambiguous(body: bytes) -> bytes:
+    """A document that every reader takes for the same. Raises StageError in the cluster's shape."""
+    try:
+        return unambiguous_json(body)
+    except ValueError as error:
+        raise StageError(400, "mapper_parsing_exception", f"failed to parse: {error}", "", "") from None
 
 
 async def _forward(call: Call, parsed: Bulk, body: bytes) -> web.StreamResponse:
@@ -105,6 +120,8 @@ async def _choose(call: Call, *, names: bool = True) -> Pipeline | None:
         return None
     chosen = choice.override(call, snapshot, PipelineType.DOCUMENT)
     name = call.target.get("pipeline") if names else None
+    if documents.names_of_cluster(call, snapshot, name):
+        raise documents.of_cluster(name)
     if chosen is None and name is not None:
         chosen = choice.named(snapshot, PipelineType.DOCUMENT, name)
         if chosen.ours:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
 from pipelines import PipelineType, Place, pass_by
-from pipelines.association import Slot
-from proxy.handlers import choice, registry_guard
+from pipelines.association import NONE, Slot
+from pipelines.errors import MissingIndexError, RefusedError
+from proxy.handlers import choice, reads, registry_guard
 from proxy.runner import INLINE_BYTES
 
 if TYPE_CHECKING:
@@ -15,6 +17,13 @@ if TYPE_CHECKING:
     from pipelines.registry import Pipeline
     from proxy.handlers.call import Call
 
+SHOWS = ("_source", "_source_includes", "_source_excludes")
+"""URL parameters by which an update answers with the document that it leaves."""
+_SHOWING = (
+    Slot(PipelineType.QUERY, final=True),
+    Slot(PipelineType.RESULT, final=True),
+    Slot(PipelineType.RESULT),
+)
 DEFAULT, FINAL = Slot(PipelineType.DOCUMENT), Slot(PipelineType.DOCUMENT, final=True)
 
 Group = tuple["Pipeline", list[int]]
@@ -37,6 +46,8 @@ async def run(call: Call, snapshot: Snapshot, parsed: Bulk, groups: list[Group])
             runs.append((DEFAULT, await call.parts.runner.run(pipeline, batch, make, then=parsed.absorb)))
     if FINAL in snapshot.bound:
         for pipeline, indexes in (await _finals(call, snapshot, parsed)).values():
+            if pipeline.definition.enabled:
+                await _settle(parsed, indexes)
             make = partial(parsed.batch_at, indexes)
             batch = make()
             if len(batch):
@@ -50,6 +61,61 @@ async def run(call: Call, snapshot: Snapshot, parsed: Bulk, groups: list[Group])
         for index in {registry} | spelt:
             parsed.fail_at(index, 403, "security_exception", f"the index [{registry}] is Headrace's own")
     return runs
+
+
+async def _settle(parsed: Bulk, indexes: list[str | None]) -> None:
+    """Has the texts that go to these indexes read strictly: what a final pipeline judges is what is stored."""
+    if parsed.nbytes > INLINE_BYTES:
+        await asyncio.to_thread(parsed.settle, indexes)
+    else:
+        parsed.settle(indexes)
+
+
+async def refuse_shown(call: Call, parsed: Bulk) -> None:
+    """Fails the updates that would show documents which final pipelines hide, or see them by a script."""
+    if call.snapshot.protects:
+        guarded: list[str | None] = [
+            index for index in parsed.indexes_of_updates() if index and await hides(call, index)
+        ]
+        if guarded:
+            parsed.refuse_shown(guarded, call.target.has_any(SHOWS))
+
+
+async def hides(call: Call, index: str) -> bool:
+    """Whether documents of the index that a write goes to are protected wherever they show."""
+    snapshot = call.snapshot
+    if snapshot.bound.isdisjoint(_SHOWING):
+        return False
+    target = await call.parts.resolver.write_target(index)
+    if not any(snapshot.associations.find(slot, target) for slot in _SHOWING):
+        return False
+    try:
+        return await reads.guard_of(call, index, None) is not None
+    except MissingIndexError:
+        # It is judged by the patterns that its name meets, before it is there.
+        return True
+
+
+def names_of_cluster(call: Call, snapshot: Snapshot, name: str | None) -> bool:
+    """Whether a name in a write is one of the cluster's own pipelines, where a setting refuses that.
+
+    Such a pipeline may move a document into an index past that index's final pipeline.
+    """
+    return (
+        bool(name)
+        and name != NONE
+        and call.parts.settings.cluster_ingest_pipelines == "refuse"
+        and FINAL in snapshot.bound
+        and snapshot.active(PipelineType.DOCUMENT, name or "") is None
+    )
+
+
+def of_cluster(name: str | None) -> RefusedError:
+    """The refusal of such a write."""
+    return RefusedError(
+        f"[{name}] is no pipeline of Headrace: a pipeline of the cluster may move documents past final document "
+        "pipelines. Leave [pipeline] out, or see the setting cluster_ingest_pipelines"
+    )
 
 
 def _ruled_out(parsed: Bulk, pipeline: Pipeline, keys: list[int]) -> int | None:

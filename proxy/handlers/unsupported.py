@@ -40,7 +40,12 @@ def by_path(*kinds: PipelineType) -> Callable[[Call], Awaitable[web.StreamRespon
 
 
 async def bulk_stream(call: Call) -> web.StreamResponse:
-    """`_bulk/stream`: refused where a document pipeline is attached, never passed by one. Raises InvalidError."""
-    if found := await concerned(call, call.params.get("index", "_all"), PipelineType.DOCUMENT):
-        raise InvalidError(f"_bulk/stream does not run pipelines, and {', '.join(found)} would have to run; use _bulk")
+    """`_bulk/stream`: refused where a document pipeline or a final one is attached, never passed by one.
+
+    Its lines name any index, and its updates show documents. Raises InvalidError.
+    """
+    found = await concerned(call, call.params.get("index", "_all"), PipelineType.DOCUMENT)
+    if found or PipelineType.DOCUMENT in call.snapshot.bound_types or call.parts.registry.protects:
+        named = f"{', '.join(found)} would have to run" if found else "its lines may go where some are attached"
+        raise InvalidError(f"_bulk/stream does not run pipelines, and {named}; use _bulk")
     return await passthrough(call)

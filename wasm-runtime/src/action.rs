@@ -152,6 +152,9 @@ pub fn parse_action(line: &[u8], number: usize, index: Option<&Arc<str>>) -> Res
         malformed(&format!("expected START_OBJECT but found [{}]", token_name(line.get(start).copied())))
     })?;
     let entry = entries.next().ok_or_else(|| malformed("expected FIELD_NAME but found [END_OBJECT]"))?;
+    if entries.next().is_some() {
+        return Err(malformed("it has more than one action"));
+    }
     let name = json::unescape(&line[entry.key.clone()]).unwrap_or_default();
     let mut op = match name.as_ref() {
         "index" => Op::Index,
@@ -170,12 +173,20 @@ pub fn parse_action(line: &[u8], number: usize, index: Option<&Arc<str>>) -> Res
     })?;
     let mut target = Target { index: index.cloned(), pipeline: None, writes: op != Op::Delete };
     let (mut id, mut routing, mut texts, mut versioned) = (None, None, Texts::default(), false);
+    let mut seen = 0_u32;
     for field in meta {
         let key = json::unescape(&line[field.key.clone()]).unwrap_or_default();
-        if !PARAMETERS.contains(&key.as_ref()) {
+        let Some(known) = PARAMETERS.iter().position(|name| *name == key) else {
             return Err(format!("Action/metadata line [{number}] contains an unknown parameter [{key}]"));
+        };
+        if seen & 1 << known != 0 {
+            return Err(malformed(&format!("Duplicate Object property \"{key}\"")));
         }
+        seen |= 1 << known;
         let raw = &line[field.value.clone()];
+        if raw[0] == b'"' && json::string(raw).is_none() {
+            return Err(malformed(&format!("half of a surrogate pair in the value of [{key}]")));
+        }
         if key != "_source" && matches!(raw[0], b'[' | b'{') {
             return Err(malformed(&format!(
                 "expected a simple value for field [{key}] but found [{}]",

@@ -117,7 +117,7 @@ mod tests {
             r#"{"index":{"routing":"r","_id":"a"}}"#,
             r#"{"index":{"_routing":"é","_id":"a\"b"}}"#,
             r#"{"create":{"_id":7,"routing":null,"pipeline":"p"}}"#,
-            r#"{"delete":{"_id":"x","_id":"y","version":3}}"#,
+            r#"{"delete":{"_id":"x","routing":"y","version":3}}"#,
         ];
         let pieces = ["\"", "\\", ",", "}", "7", "a", "é", "\\\"", "\",\"routing\":\"", "\u{1}", " ", "null"];
         let (mut alike, mut read) = (0, 0);

@@ -19,6 +19,7 @@ use crate::document::{Doc, Kind, Meta, State, Text, on_one_line};
 use crate::error::{BulkError, Fault};
 use crate::fate::{Fate, Part};
 use crate::framing::{Action, Actions, Framed, Names, framed};
+use crate::settle::Indexes;
 use crate::{bulk_answer, made, ruled_out};
 
 /// A parsed `_bulk` body.
@@ -34,7 +35,7 @@ pub struct Bulk {
     /// Per target: whether the `pipeline` in its action lines is ours and must not reach the cluster.
     pub strip: Vec<bool>,
     /// The indexes whose documents `batch_at` gave out; other documents of the same action stay as they are.
-    given_out: Option<HashSet<Option<Arc<str>>>>,
+    given_out: Option<Indexes>,
     /// Per target: its actions, once one has failed. A body may have as many targets as actions.
     of_target: Vec<Vec<usize>>,
     /// The texts that stages made, one behind the other: freed as one, and read in order. Shared with the body to forward.
@@ -78,7 +79,7 @@ impl Bulk {
     /// An update gives its `upsert`, or its `doc` with `doc_as_upsert`; without either it is not in the batch.
     fn batch(&mut self, py: Python<'_>, keys: Vec<usize>) -> Batch {
         let body = Arc::clone(&self.body);
-        let docs = py.detach(|| self.documents(&keys));
+        let docs = py.detach(|| self.documents(&keys, None));
         Batch::new(body, docs, Kind::Document)
     }
 
@@ -88,7 +89,7 @@ impl Bulk {
         let (mut found, mut seen) = (Vec::new(), HashSet::new());
         for (_, action, fate) in self.actions.with_fates() {
             let elsewhere = matches!(fate, Fate::Written(_));
-            if !(elsewhere || !moved && writable_part(&self.body, action.op, &action.source).is_some()) {
+            if !(elsewhere || !moved && action.op != Op::Delete) {
                 continue;
             }
             let mut note = |index| {
@@ -97,7 +98,9 @@ impl Bulk {
                 }
             };
             match fate {
-                Fate::Untouched | Fate::Changed { .. } => note(self.targets[action.key].index.as_deref()),
+                Fate::Untouched | Fate::Changed { .. } | Fate::Updated { .. } => {
+                    note(self.targets[action.key].index.as_deref());
+                }
                 Fate::Written(parts) => parts.iter().for_each(|part| note(part.meta.index.as_deref())),
                 Fate::Dropped | Fate::Failed(_) => {}
             }
@@ -105,13 +108,29 @@ impl Bulk {
         found
     }
 
-    /// The documents that go to one of these indexes, as a batch for a final pipeline.
+    /// Where the updates go.
+    fn indexes_of_updates(&self) -> HashSet<Option<&str>> {
+        let updates = self.actions.list.iter().filter(|action| action.op == Op::Update);
+        let keys: HashSet<usize> = updates.map(|action| action.key).collect();
+        keys.into_iter().map(|key| self.targets[key].index.as_deref()).collect()
+    }
+
+    /// Fails the updates at these indexes that would show a stored document, or see it by a script; `shows`: the URL asks for it.
+    fn refuse_shown(&mut self, py: Python<'_>, indexes: Vec<Option<String>>, shows: bool) {
+        py.detach(|| self.refuse_shown_at(&named(indexes), shows));
+    }
+
+    /// Reads the documents and updates that go to these indexes strictly, before a final pipeline has them.
+    fn settle(&mut self, py: Python<'_>, indexes: Vec<Option<String>>) {
+        py.detach(|| self.settle_at(&named(indexes)));
+    }
+
+    /// The documents that go to one of these indexes, as a batch for a final pipeline; of an update both `doc` and `upsert`.
     fn batch_at(&mut self, py: Python<'_>, indexes: Vec<Option<String>>) -> Batch {
         let body = Arc::clone(&self.body);
         let keys: Vec<usize> = (0..self.targets.len()).filter(|k| self.targets[*k].writes).collect();
-        let mut docs = py.detach(|| self.documents(&keys));
-        let indexes: HashSet<Option<Arc<str>>> = indexes.into_iter().map(|index| index.map(Arc::from)).collect();
-        docs.retain(|doc| indexes.contains(&doc.meta.index));
+        let indexes = named(indexes);
+        let docs = py.detach(|| self.documents(&keys, Some(&indexes)));
         self.given_out = Some(indexes);
         Batch::new(body, docs, Kind::Document)
     }
@@ -135,7 +154,12 @@ impl Bulk {
                 {
                     continue;
                 }
-                self.take_over(group, pinned, before);
+                match self.action_of(group[0].slot) {
+                    Some((n, member)) if matches!(self.actions.fate(n), Fate::Updated { .. }) => {
+                        self.take_over_text(n, member, group, before);
+                    }
+                    _ => self.take_over(group, pinned, before),
+                }
             }
             self.given_out = None;
         });
@@ -160,7 +184,7 @@ impl Bulk {
         for n in 0..self.actions.list.len() {
             let target = &self.targets[self.actions.list[n].key];
             let goes = match self.actions.fate(n) {
-                Fate::Untouched | Fate::Changed { .. } => target.writes && there(&target.index),
+                Fate::Untouched | Fate::Changed { .. } | Fate::Updated { .. } => target.writes && there(&target.index),
                 Fate::Written(parts) => parts.iter().any(|part| there(&part.meta.index)),
                 Fate::Dropped | Fate::Failed(_) => false,
             };
@@ -184,7 +208,7 @@ impl Bulk {
     fn outcome(&self, i: usize) -> PyResult<(&'static str, Option<(u16, String, String, String, String)>)> {
         let action = self.action(i)?;
         Ok(match self.actions.fate(i) {
-            Fate::Untouched | Fate::Changed { .. } => ("here", None),
+            Fate::Untouched | Fate::Changed { .. } | Fate::Updated { .. } => ("here", None),
             Fate::Written(parts) => {
                 let stays =
                     parts.len() == 1 && self.targets[action.key].is_place(self.actions.names(i), &parts[0].meta);
@@ -213,7 +237,7 @@ impl Bulk {
             match fate {
                 Fate::Dropped => dropped += 1,
                 Fate::Failed(_) => failed += 1,
-                Fate::Untouched | Fate::Changed { .. } | Fate::Written(_) => {}
+                Fate::Untouched | Fate::Changed { .. } | Fate::Updated { .. } | Fate::Written(_) => {}
             }
         }
         (self.actions.list.len() - dropped - failed, dropped, failed)
@@ -256,7 +280,7 @@ impl Bulk {
 
 /// Keeps a document that a stage made, on one line. Gives its place, `None` for one that came in; those of the batch are in
 /// `made` already, from `before` on.
-fn kept(made: &mut Arc<Vec<u8>>, text: &Text, before: usize) -> Option<Range<usize>> {
+pub fn kept(made: &mut Arc<Vec<u8>>, text: &Text, before: usize) -> Option<Range<usize>> {
     match text {
         Text::Shared(_) => None,
         Text::Made(range) => Some(range.start + before..range.end + before),
@@ -268,6 +292,10 @@ fn kept(made: &mut Arc<Vec<u8>>, text: &Text, before: usize) -> Option<Range<usi
             Some(from..made.len())
         }
     }
+}
+
+fn named(indexes: Vec<Option<String>>) -> Indexes {
+    indexes.into_iter().map(|index| index.map(Arc::from)).collect()
 }
 
 impl Bulk {
@@ -299,7 +327,8 @@ impl Bulk {
         wanted
     }
 
-    fn documents(&mut self, keys: &[usize]) -> Vec<Doc> {
+    /// The documents of the actions at these targets; `at`: of those only what goes to one of these indexes.
+    fn documents(&mut self, keys: &[usize], at: Option<&Indexes>) -> Vec<Doc> {
         let (mut docs, mut members) = (Vec::with_capacity(self.actions.list.len()), Vec::new());
         let wanted = self.wanted(keys);
         for slot in 0..self.actions.list.len() {
@@ -307,11 +336,15 @@ impl Bulk {
             if !wanted[action.key] {
                 continue;
             }
+            let stays = at.is_none_or(|at| at.contains(&self.targets[action.key].index));
             match self.actions.fate(slot) {
+                Fate::Untouched | Fate::Changed { .. } | Fate::Updated { .. } if !stays => {}
+                Fate::Updated { source } => self.texts_of_update(slot, source, &mut docs),
                 Fate::Dropped | Fate::Failed(_) => {}
                 Fate::Written(parts) => {
                     let Some(range) = writable_part(&self.body, action.op, &action.source) else { continue };
-                    docs.extend(parts.iter().map(|part| {
+                    let here = |part: &&Part| at.is_none_or(|at| at.contains(&part.meta.index));
+                    docs.extend(parts.iter().filter(here).map(|part| {
                         let made = part.text.clone().map(|made| Text::Owned(self.made[made].to_vec()));
                         Doc::new(made.unwrap_or_else(|| Text::Shared(range.clone())), part.meta.clone(), slot)
                     }));

@@ -47,7 +47,7 @@ pub fn merged(bulk: &Bulk, answer: Option<&[u8]>, took: u64) -> Result<Vec<u8>, 
         let index = bulk.targets[action.key].index.as_deref().unwrap_or("");
         let id = bulk.actions.names(i).id.as_deref();
         match fate {
-            Fate::Untouched | Fate::Changed { .. } | Fate::Written(_) => {
+            Fate::Untouched | Fate::Changed { .. } | Fate::Updated { .. } | Fate::Written(_) => {
                 if fate.forwarded() == 1 {
                     out.extend_from_slice(theirs.next().unwrap_or_default());
                 } else {

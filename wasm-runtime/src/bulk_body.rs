@@ -45,6 +45,7 @@ pub fn pieces(bulk: &Bulk) -> Vec<Piece> {
                 out.made(text.start - action.line.len() - 1..text.end + 1);
             }
             Fate::Changed { text, .. } => out.lines(n, action, None, Some(text)),
+            Fate::Updated { source } => out.updated(n, action, source),
             Fate::Written(parts) => {
                 parts.iter().for_each(|part| out.lines(n, action, Some(&part.meta), part.text.as_ref()));
             }
@@ -85,6 +86,31 @@ impl Pieces<'_> {
 
     /// The lines of the `n`th action, with other metadata or another document (a part of `made`).
     fn lines(&mut self, n: usize, action: &Action, meta: Option<&Meta>, made: Option<&Range<usize>>) {
+        self.action_line(n, action, meta);
+        if action.op == Op::Delete {
+            return;
+        }
+        match made {
+            Some(made) => {
+                let body = &self.bulk.body;
+                let range = writable_part(body, action.op, &action.source).unwrap_or_else(|| action.source.clone());
+                self.body(action.source.start..range.start);
+                self.made(made.clone());
+                self.body(range.end..action.source.end);
+            }
+            None => self.body(action.source.clone()),
+        }
+        self.end(action.source.end);
+    }
+
+    /// The lines of an update whose source is a part of `made`.
+    fn updated(&mut self, n: usize, action: &Action, source: &Range<usize>) {
+        self.action_line(n, action, None);
+        self.made(source.clone());
+        self.end(action.source.end);
+    }
+
+    fn action_line(&mut self, n: usize, action: &Action, meta: Option<&Meta>) {
         let Bulk { body, targets, strip, .. } = self.bulk;
         let (target, names) = (&targets[action.key], self.bulk.actions.names(n));
         let moved = meta.filter(|meta| !target.is_place(names, meta));
@@ -100,19 +126,6 @@ impl Pieces<'_> {
             self.body(action.line.clone());
         }
         self.end(action.line.end);
-        if action.op == Op::Delete {
-            return;
-        }
-        match made {
-            Some(made) => {
-                let range = writable_part(body, action.op, &action.source).unwrap_or_else(|| action.source.clone());
-                self.body(action.source.start..range.start);
-                self.made(made.clone());
-                self.body(range.end..action.source.end);
-            }
-            None => self.body(action.source.clone()),
-        }
-        self.end(action.source.end);
     }
 }
 

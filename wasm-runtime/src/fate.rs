@@ -23,6 +23,11 @@ pub enum Fate {
         text: Range<usize>,
         framed: bool,
     },
+    /// An update that is forwarded with `source`, a part of [`Bulk::made`](crate::bulk::Bulk::made): read strictly and written
+    /// anew, so that final pipelines have its texts one by one.
+    Updated {
+        source: Range<usize>,
+    },
     /// Forwarded with what pipelines made of its document: one or several.
     Written(Vec<Part>),
     Dropped,
@@ -43,7 +48,7 @@ impl Fate {
     /// How many lines of the cluster's answer are this action's.
     pub fn forwarded(&self) -> usize {
         match self {
-            Self::Untouched | Self::Changed { .. } => 1,
+            Self::Untouched | Self::Changed { .. } | Self::Updated { .. } => 1,
             Self::Written(parts) => parts.len(),
             Self::Dropped | Self::Failed(_) => 0,
         }
