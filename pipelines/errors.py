@@ -13,6 +13,7 @@ HeadraceError                 500 headrace_exception
 ├── TooLargeError             413 content_too_large_exception
 ├── OverloadedError           429 rejected_execution_exception      clients retry it
 ├── StageError                (its own)                             a stage ended the request
+├── EngineError               500 engine_exception                  a defect of the engine ended the request
 ├── RegistryError             503 registry_unavailable_exception
 └── UpstreamError             502 upstream_exception
     ├── UnreachableError      503 upstream_unavailable_exception
@@ -153,6 +154,15 @@ class StageError(HeadraceError):
         """Where it happened."""
         keys = {"pipeline": self.pipeline, "stage": self.stage}
         return {key: value for key, value in keys.items() if value}
+
+
+class EngineError(HeadraceError):
+    """The engine came to an end that it must not come to; its standard error says where."""
+
+    type = "engine_exception"
+
+    def __init__(self) -> None:
+        super().__init__("the engine failed on this request: a defect, please report it")
 
 
 class RegistryError(HeadraceError):

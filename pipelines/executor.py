@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pipelines.batch import PanicException
 from pipelines.context import StageContext
 from pipelines.definition import FailurePolicy, PipelineType
+from pipelines.errors import EngineError
 from pipelines.stages import Composite, Together, courses_of
 
 if TYPE_CHECKING:
@@ -49,13 +51,19 @@ class Place:
 
 @dataclass
 class Execution:
-    """What a run came to. `skipped` names stages that did not do their work; `trace` is filled on request."""
+    """What a run came to. `skipped` names stages that did not do their work; `trace` is filled on request.
+
+    Of a response: `hits_dropped` are hits that cannot be read and were taken out of the answer, since nothing may pass
+    a final or protecting pipeline unseen; `hits_passed` are those that other pipelines let by as they are.
+    """
 
     pipeline: str
     skipped: list[str] = field(default_factory=list)
     trace: list[dict[str, Any]] | None = None
     failures: int = 0
     duration_ns: int = 0
+    hits_dropped: int = 0
+    hits_passed: int = 0
 
 
 def execute(pipeline: Pipeline, batch: Batch, deadline: Deadline, place: Place | None = None) -> Execution:
@@ -66,6 +74,8 @@ def execute(pipeline: Pipeline, batch: Batch, deadline: Deadline, place: Place |
     run.begin()
     try:
         run.start()
+    except PanicException:
+        raise EngineError from None
     finally:
         run.count()
     return run.execution
@@ -82,6 +92,8 @@ def attempt(pipeline: Pipeline, batch: Batch, deadline: Deadline, place: Place |
     run.begin()
     try:
         run.start()
+    except PanicException:
+        raise EngineError from None
     finally:
         late = deadline.over
         if late:
@@ -135,6 +147,14 @@ class _Run:
             self.batch.check(self.label)
             self._refuse(400, self.pipeline.fault.type, f"cannot run: {self.pipeline.fault.reason}")
             return
+        if self.pipeline.definition.type is not PipelineType.RESULT:
+            self._run_all()
+        elif self._sift():
+            self._run_all()
+            if self.execution.hits_passed:
+                self.batch.put_back()
+
+    def _run_all(self) -> None:
         timeout = self.pipeline.timeout
         end = time.monotonic() + timeout if timeout is not None else None
         since = self.batch.runs + 1
@@ -142,6 +162,21 @@ class _Run:
         if not self.pipeline.stages:
             self.batch.check(self.label)
         self._handle(self.batch, self.pipeline.handlers, since, end)
+
+    def _sift(self) -> bool:
+        """Takes hits that cannot be read out of the response; false where the pipeline lets all of it by."""
+        closed = self.closed or self.pipeline.protects
+        if not closed and any(leaf.policy.aborts(self.closed) for leaf in self.pipeline.leaves):
+            return True
+        found = self.batch.sift(everywhere=closed)
+        if closed:
+            self.execution.hits_dropped = found or 0
+        elif found is None:
+            self.execution.skipped.append(self.pipeline.definition.name)
+            return False
+        else:
+            self.execution.hits_passed = found
+        return True
 
     def count(self) -> None:
         """Puts what happened into statistics and log."""

@@ -223,7 +223,7 @@ class Snapshot:
 
     @cached_property
     def protects(self) -> bool:
-        """Whether anything is protected: a final pipeline is attached somewhere, or one that masks wherever it shows."""
+        """Whether anything is protected: a final pipeline is attached, or one that masks wherever a hit shows."""
         results = {name for slot, name in self.associations.held() if slot.kind is PipelineType.RESULT}
         return any(slot.final for slot in self.bound) or any(
             self.attached(PipelineType.RESULT, name).protects for name in results

@@ -20,14 +20,15 @@ from proxy.budget import Budget
 from proxy.changes import Changes
 from proxy.cursors import Cursors
 from proxy.fast_path import FastPath
-from proxy.handlers import registry_guard
-from proxy.handlers.call import JSON, Call, Parts
+from proxy.handlers import registry_guard, rights
+from proxy.handlers.call import JSON, Call, Parts, StaleNamesError
 from proxy.handlers.finals import Choices
 from proxy.header_lines import VENDOR_MEDIA
 from proxy.index_resolver import IndexResolver
 from proxy.ledger import Ledger
 from proxy.live_registry import LiveRegistry
 from proxy.metrics import Metrics
+from proxy.metrics_listener import MetricsListener
 from proxy.peers import Peers
 from proxy.permissions import Permissions
 from proxy.protocol import media, parameters
@@ -67,6 +68,7 @@ class Proxy:
         self._runner: web.ServerRunner | None = None
         self._peers: Peers | None = None
         self._changes = Changes()
+        self._metrics: MetricsListener | None = None
         self.url = ""
 
     async def start(self) -> None:
@@ -127,6 +129,9 @@ class Proxy:
             number, folder = worker
             self._peers = Peers(folder, number, metrics, registry)
             await self._peers.start()
+        if settings.metrics_listen:
+            self._metrics = MetricsListener(registry, metrics, shared=worker is not None)
+            await self._metrics.start(*settings.address("metrics_listen"))
         bound = self._runner.addresses[0]
         self.url = f"{'https' if context else 'http'}://{host}:{bound[1]}"
         log.info(
@@ -141,6 +146,8 @@ class Proxy:
         if self._runner is not None:
             await self._runner.cleanup()
         await self._changes.finish(self.settings.seconds("shutdown_grace"))
+        if self._metrics is not None:
+            await self._metrics.stop()
         if self._peers is not None:
             await self._peers.stop()
         if self._parts is not None:
@@ -196,6 +203,10 @@ class Proxy:
         request = call.request
         try:
             return await (self._dispatch(call) if begun is None else call.go_on(begun))
+        except StaleNamesError:
+            call.parts.resolver.forget()
+            call.begin_again()
+            return await self._answered(call, None)
         except ClusterRefusedError as error:
             return await call.reply_answer(error.answer)
         except HeadraceError as error:
@@ -220,6 +231,8 @@ class Proxy:
             raise _no_such_endpoint(call)
         if route.parameters and call.parts.registry.protects:
             parameters.check(route.parameters, call.target)
+        if handler in routes.READERS:
+            await rights.require_reader(call)
         await registry_guard.refuse_in_body(call)
         return await handler(call)
 

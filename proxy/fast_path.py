@@ -21,10 +21,10 @@ from proxy.exchanges import CHUNK
 from proxy.handlers import registry_guard
 from proxy.handlers.call import UNCOUNTED
 from proxy.handlers.expressions import expansion, forwardable
-from proxy.handlers.protected import LOOKUP_WORDS
 from proxy.indices.expressions import NOTHING
 from proxy.indices.view import View
 from proxy.known import comparable, says_json
+from proxy.protection.lookups import SIGNS
 from proxy.protocol import parameters
 from proxy.protocol.target import Target
 
@@ -205,7 +205,7 @@ class FastPath:
         if names is None or reading.resolution.forwarded == NOTHING:
             return None
         sent = target if names == expression else target.at_indexes(names, instead=True)
-        return _Way(route.surface, sent.raw, (*concern.words, *LOOKUP_WORDS))
+        return _Way(route.surface, sent.raw, (*concern.words, *SIGNS))
 
 
 class Passing:

@@ -61,6 +61,10 @@ class Permissions:
         """Whether this caller may change pipelines: who may change the cluster's own. Raises ClusterRefusedError."""
         return await self._ask(call, "/_ingest/pipeline/headrace", b'{"processors":[]}')
 
+    async def look(self, call: Call) -> Verdict:
+        """Whether this caller may read pipelines: who may read the cluster's own. Raises ClusterRefusedError."""
+        return await self._ask(call, "/_ingest/pipeline", None, method="GET")
+
     async def attach(self, call: Call, index: str) -> None:
         """Raises RefusedError unless this caller may change the settings of an index, or there is nobody to ask."""
         verdict = await self._ask(call, f"/{quote(index, safe='*,')}/_settings", b'{"index":{}}')
@@ -70,11 +74,11 @@ class Permissions:
                 f"{', '.join(verdict.missing) or 'indices:admin/settings/update'}"
             )
 
-    async def _ask(self, call: Call, path: str, body: bytes) -> Verdict:
-        key = self._key(call, path)
+    async def _ask(self, call: Call, path: str, body: bytes | None, method: str = "PUT") -> Verdict:
+        key = self._key(call, f"{method} {path}")
         if self._allowed.get(key, 0.0) > time.monotonic():
             return Verdict(True)
-        answer = await call.ask("PUT", f"{path}?{_PROBE}", body)
+        answer = await call.ask(method, f"{path}?{_PROBE}", body)
         if answer.status == 401:
             raise ClusterRefusedError(answer)
         if answer.status == 400 and b"perform_permission_check" in answer.body:

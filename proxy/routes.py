@@ -190,6 +190,27 @@ PASSTHROUGH = unread.unread
 BULK, UPDATES = bulk.bulk, bulk.UPDATES
 SHOWS = documents.SHOWS
 
+READERS: frozenset[Handler] = frozenset(
+    {
+        association_api.attached,
+        association_api.resolve,
+        association_api.listed,
+        association_api.get,
+        pipeline_api.listed,
+        pipeline_api.get,
+        pipeline_api.versions,
+        pipeline_api.stats,
+        pipeline_api.all_stats,
+        udf_api.listed,
+        udf_api.get,
+        udf_api.versions,
+        udf_api.source,
+        udf_api.stats,
+        metrics.metrics,
+    }
+)
+"""Handlers that show what is in the registry, or what was counted: for those who may read the cluster's pipelines."""
+
 CHANGES: frozenset[Handler] = frozenset(
     {
         pipeline_api.put,

@@ -96,13 +96,13 @@ class Runner:
         self, pipeline: Pipeline, batch: Batch, again: Callable[[], Batch], nbytes: int, place: Place | None
     ) -> Execution | None:
         """The run on the event loop; `None` (and nothing happened) where it belongs on a thread, or took too long."""
-        if pipeline.quick and nbytes * (len(pipeline.leaves) + 1) <= INLINE_WORK:
-            return execute(pipeline, batch, Deadline(self._timeout), place)
-        if pipeline.waits or nbytes > INLINE_BYTES or pipeline.pace.expect(nbytes) > self._patience:
+        quick = pipeline.quick and nbytes * (len(pipeline.leaves) + 1) <= INLINE_WORK
+        if not quick and (pipeline.waits or nbytes > INLINE_BYTES or pipeline.pace.expect(nbytes) > self._patience):
             return None
-        start = time.thread_time_ns()
+        start = 0 if quick else time.thread_time_ns()
         done = attempt(pipeline, batch, Deadline(min(self._timeout, INLINE_SECONDS)), place)
-        pipeline.pace.learn(nbytes, time.thread_time_ns() - start)
+        if not quick:
+            pipeline.pace.learn(nbytes, time.thread_time_ns() - start)
         if done is None:
             batch.restart(again())
         return done

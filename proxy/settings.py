@@ -31,6 +31,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     upstream: str = "http://127.0.0.1:9200"
     listen: str = "127.0.0.1:9280"
     advertise: str = ""
+    allowed_hosts: str = ""
+    metrics_listen: str = ""
     tls_cert: str = ""
     tls_key: str = ""
     tls_client_ca: str = ""
@@ -60,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     upstream_health_interval: str = "5s"
     upstream_connect_timeout: str = "10s"
     upstream_timeout: str = "300s"
+    masked_queries: Literal["refuse", "allow"] = "allow"
     masked_aggregations: Literal["refuse", "allow"] = "refuse"
     search_processors: Literal["refuse", "allow"] = "refuse"
     unknown_requests: Literal["refuse", "allow"] = "refuse"
@@ -83,7 +86,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     @property
     def host_port(self) -> tuple[str, int]:
         """Where to listen."""
-        host, _, port = self.listen.rpartition(":")
+        return self.address("listen")
+
+    def address(self, name: str) -> tuple[str, int]:
+        """Host and port of a setting that is an address."""
+        host, _, port = getattr(self, name).rpartition(":")
         return host.strip("[]") or "127.0.0.1", int(port)
 
     @property
@@ -181,9 +188,9 @@ def validate(settings: Settings) -> None:
         raise InvalidError("all nodes speak http, or all speak https", "upstream")
     if settings.tls_client_ca and not settings.tls_cert:
         raise InvalidError("needs tls_cert: clients show certificates only to a server that has one", "tls_client_ca")
-    host, _, port = settings.listen.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise InvalidError(f"[{settings.listen}] is not host:port", "listen")
+    port = _check_address(settings.listen, "listen")
+    if settings.metrics_listen:
+        _check_address(settings.metrics_listen, "metrics_listen")
     if not 1 <= settings.workers <= MOST_WORKERS:
         raise InvalidError(f"must be between 1 and {MOST_WORKERS}", "workers")
     if settings.workers > 1 and port == "0":
@@ -200,6 +207,13 @@ def validate(settings: Settings) -> None:
         )
     if not settings.registry_index.startswith("."):
         raise InvalidError("must begin with a dot, so that wildcards do not reach it", "registry_index")
+
+
+def _check_address(address: str, name: str) -> str:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise InvalidError(f"[{address}] is not host:port", name)
+    return port
 
 
 def _check_node(url: str) -> None:

@@ -52,10 +52,19 @@ class Cluster:
                 body = await self._body(reader, head)
                 self.broken -= 1
                 registry = target.startswith("/.headrace")
-                if not registry and not target.startswith(("/_alias", "/_data_stream")):
+                own = ("/_alias", "/_resolve", "/_cluster/state/version", "/_ingest/pipeline?perform_permission_check")
+                if not registry and not target.startswith(own):
                     self.seen.append(head + body)
                 missing = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
                 answer = missing if registry else self.answers.get(target.partition("?")[0], missing)
+                if target.startswith("/_ingest/pipeline?perform_permission_check"):
+                    # As a cluster without the security plugin says it.
+                    told = b'{"error":"contains unrecognized parameter: [perform_permission_check]","status":400}'
+                    answer = (
+                        b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+                        % len(told)
+                    )
+                    answer += told
                 pieces = [answer] if isinstance(answer, bytes) else answer
                 for piece in pieces:
                     writer.write(piece)

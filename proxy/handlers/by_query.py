@@ -19,9 +19,10 @@ from proxy.handlers import choice, documents
 from proxy.handlers.expressions import options_of, read_by
 from proxy.handlers.finals import attached
 from proxy.handlers.passthrough import passthrough
-from proxy.handlers.protected import UNPROTECTED, canonical, looks_up, masks_of, protection_of
+from proxy.handlers.protected import UNPROTECTED, canonical, masks_of, protection_of
 from proxy.handlers.query_only import run_on
 from proxy.handlers.searching import Searching, protect
+from proxy.protection import may_look_up
 from proxy.protocol import search as codec
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ async def _filtered(call: Call, expression: str) -> web.StreamResponse:
     work = Searching(call, expression, b"", options=options_of(call))
     chosen = await attached(call, call.snapshot, expression, defaults=False, options=work.options)
     work.reading = chosen.reading
-    if chosen.reading is None:
+    if chosen.reading is None or not call.snapshot.protects:
         return await passthrough(call)
     work.body = await call.text()
     if work.body:
@@ -126,7 +127,7 @@ async def _filter_source(work: Searching, source: dict[str, msgspec.Raw], snapsh
             "the documents of _reindex never leave the cluster, so the final result pipelines of the source would "
             "be skipped; read it by searches"
         )
-    if chosen.reading is None:
+    if chosen.reading is None or not snapshot.protects:
         return
     work.reading = chosen.reading
     names = chosen.reading.resolution.forwarded
@@ -134,7 +135,7 @@ async def _filter_source(work: Searching, source: dict[str, msgspec.Raw], snapsh
     if names is not None:
         source["index"] = msgspec.Raw(msgspec.json.encode(names))
     protection = await protection_of(call, chosen)
-    if protection is None and (work.unnamed or looks_up(work.body)):
+    if protection is None and (work.unnamed or may_look_up(work.body)):
         protection = UNPROTECTED
     await run_on(work, chosen, source, protection)
     if work.runs:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -13,12 +12,14 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from pipelines import filter_path
-from pipelines.errors import MediaTypeError, RefusedError, SlowClientError, TooLargeError
+from pipelines.errors import HeadraceError, MediaTypeError, SlowClientError, TooLargeError
 from proxy import gathering, header_lines, upstream
 from proxy.bodies import arrived, declared_length
 from proxy.exchanges import SMALL
+from proxy.handlers import rights
 from proxy.protocol.encoding import accepts_gzip, claimed_size, deflate, inflate
 from proxy.protocol.media import plain_media
+from proxy.protocol.target import Target
 
 if TYPE_CHECKING:
     from pipelines.registry import Snapshot
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from proxy.live_registry import LiveRegistry
     from proxy.metrics import Metrics
     from proxy.permissions import Permissions
-    from proxy.protocol.target import Target
     from proxy.runner import Runner
     from proxy.settings import Settings
     from proxy.upstream import Answer, Upstream
@@ -75,6 +75,10 @@ class Parts:
     """The setting in bytes, read once: every request asks for it."""
 
 
+class StaleNamesError(HeadraceError):
+    """The view of the cluster's names was outdated: the request is dealt with anew by a fresh one."""
+
+
 @dataclass
 class Call:
     """One request. `params` are the variables of its path."""
@@ -90,6 +94,9 @@ class Call:
     """Facts for the audit log, where the request asks for a change."""
     known: Known | None = None
     """What is known of the request's head, where it is like one before on its connection."""
+    narrowed: bool = False
+    """Whether names from the view at hand stand in the target in place of what the client wrote."""
+    begun_again: bool = False
     held: int = 0
     """Bytes of the budget for bodies."""
     _continued: bool = False
@@ -105,6 +112,17 @@ class Call:
     def safe(self) -> bool:
         """Whether the request changes nothing in the cluster, so that it may be sent twice."""
         return self.method in ("GET", "HEAD") or self.surface in _READS
+
+    def begin_again(self) -> None:
+        """Takes back what has been made of the request, whose body stays at hand."""
+        self.target, self.params = Target.parse(self.request.raw_path), {}
+        self.narrowed, self.begun_again = False, True
+        self.extra.popall("X-Pipeline", None)
+
+    def _check_names(self, status: int) -> None:
+        """Raises StaleNamesError, once, where the cluster does not find names that we have put into the target."""
+        if status == 404 and self.narrowed and self.safe and not self.begun_again:
+            raise StaleNamesError("the cluster's names have changed")
 
     @property
     def snapshot(self) -> Snapshot:
@@ -229,31 +247,8 @@ class Call:
             self.request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     async def require_admin(self) -> None:
-        """Raises RefusedError unless this caller may change pipelines and UDFs, and run them by hand.
-
-        With an admin token set, the caller must send it. Without one the cluster is asked with the caller's
-        credentials, and where it cannot be asked, only a loopback listener takes changes.
-        """
-        self.audit = self.audit or {}
-        settings = self.parts.settings
-        if settings.admin_token:
-            sent = self.request.headers.get(header_lines.ADMIN_HEADER, "")
-            if not hmac.compare_digest(sent.encode(), settings.admin_token.encode()):
-                raise RefusedError(
-                    f"changing or running pipelines needs the admin token in {header_lines.ADMIN_HEADER}"
-                )
-            return
-        verdict = await self.parts.permissions.manage(self)
-        if verdict.allowed is False:
-            raise RefusedError(
-                "changing or running pipelines needs the rights to change those of the cluster: "
-                f"{', '.join(verdict.missing) or 'cluster:admin/ingest/pipeline/put'}"
-            )
-        if verdict.allowed is None and not settings.loopback:
-            raise RefusedError(
-                "pipelines and UDFs are read-only here: the cluster cannot be asked who may change them, and this "
-                "proxy listens on more than loopback and has no admin_token"
-            )
+        """Raises RefusedError unless this caller may change pipelines and UDFs; see `rights`."""
+        await rights.require_admin(self)
 
     async def require_attaching(self, index: str) -> None:
         """Raises RefusedError unless this caller may attach pipelines to `index`; a holder of the admin token may."""
@@ -302,6 +297,7 @@ class Call:
             self.method, self.target.raw, head, body, length=length, safe=self.safe, sent=sent
         )
         try:
+            self._check_names(exchange.status)
             return await cluster.relay(self.request, exchange, self.extra)
         finally:
             exchange.release()
@@ -323,7 +319,9 @@ class Call:
         """
         target = self.target.without("filter_path") if unfiltered else self.target
         head = self._lines_for(body, changed=changed, plain=True)
-        return await self.parts.upstream.read(self.method, target.raw, head, body, safe=self.safe)
+        answer = await self.parts.upstream.read(self.method, target.raw, head, body, safe=self.safe)
+        self._check_names(answer.status)
+        return answer
 
     async def ask(self, method: str, path: str, body: bytes | None = None) -> Answer:
         """A call of ours to the cluster with the caller's credentials; `body` is JSON."""

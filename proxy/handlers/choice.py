@@ -137,7 +137,13 @@ async def concerned(call: Call, expression: str, *kinds: PipelineType) -> list[s
 
 
 def header(runs: list[tuple[Slot, Execution]]) -> str:
-    """The `X-Pipeline` header: `document=pii@3,document_final=audit@1;skipped=a/b`."""
-    text = ",".join(f"{slot.field}={run.pipeline}" for slot, run in runs)
-    skipped = [label for _, run in runs for label in run.skipped]
-    return f"{text};skipped={'+'.join(skipped)}" if skipped else text
+    """The `X-Pipeline` header: `document=pii@3,document_final=audit@1;skipped=a/b;unreadable_hits=1`.
+
+    A pipeline that ran several times is named once. The hits are those that were left out because nobody can read them.
+    """
+    text = ",".join(dict.fromkeys(f"{slot.field}={run.pipeline}" for slot, run in runs))
+    if skipped := dict.fromkeys(label for _, run in runs for label in run.skipped):
+        text += f";skipped={'+'.join(skipped)}"
+    if dropped := sum(run.hits_dropped for _, run in runs):
+        text += f";unreadable_hits={dropped}"
+    return text

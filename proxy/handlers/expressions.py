@@ -66,4 +66,5 @@ def narrow(call: Call, reading: Reading) -> bool:
     given = call.params.get("index")
     if expression != given:
         call.target = call.target.at_indexes(expression, instead=given is not None)
+        call.narrowed = True
     return True

@@ -25,14 +25,14 @@ async def ready(call: Call) -> web.StreamResponse:
     reachable = await _cluster_answers(call)
     registry, ledger = call.parts.registry.state, call.parts.registry.ledger
     good = reachable and registry != "none"
-    answer = {
+    answer: dict[str, str | int] = {
         "status": "ready" if good else "not ready",
         "registry": registry,
-        "registry_ignored": len(ledger.ignored),
-        "registry_repaired": ledger.repaired,
         "cluster": "reachable" if reachable else "unreachable",
     }
-    return await call.reply_json(200 if good else 503, answer)
+    # Only where there is something to say: most of the time there is not.
+    noted = {"registry_ignored": len(ledger.ignored), "registry_repaired": ledger.repaired}
+    return await call.reply_json(200 if good else 503, answer | {name: n for name, n in noted.items() if n})
 
 
 async def _cluster_answers(call: Call) -> bool:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from pipelines.stats import Counts
     from proxy.handlers.call import Call
-    from proxy.metrics import ProcessCounts
+    from proxy.live_registry import LiveRegistry
+    from proxy.metrics import Metrics, ProcessCounts
 
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """Upper bounds of the histograms' buckets, in seconds."""
@@ -48,12 +49,16 @@ STAGE = {
 
 async def metrics(call: Call) -> web.StreamResponse:
     """All metrics; no index names, no document data."""
-    registry = call.parts.registry
-    collector = _Collector(await call.parts.metrics.gathered(), registry.state, len(registry.ledger.ignored))
+    headers = CIMultiDict({hdrs.CONTENT_TYPE: CONTENT_TYPE_PLAIN_0_0_4})
+    return await send_whole(call.request, 200, "", headers, await exposition(call.parts.registry, call.parts.metrics))
+
+
+async def exposition(registry: LiveRegistry, counts: Metrics) -> bytes:
+    """All metrics in Prometheus' text format."""
+    collector = _Collector(await counts.gathered(), registry.state, len(registry.ledger.ignored))
     prometheus = CollectorRegistry()
     prometheus.register(collector)
-    headers = CIMultiDict({hdrs.CONTENT_TYPE: CONTENT_TYPE_PLAIN_0_0_4})
-    return await send_whole(call.request, 200, "", headers, generate_latest(prometheus))
+    return generate_latest(prometheus)
 
 
 class _Collector:

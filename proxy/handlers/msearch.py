@@ -12,10 +12,11 @@ from pipelines.definition import members_of
 from pipelines.errors import HeadraceError, InvalidError, UnparsableError
 from proxy.handlers import choice
 from proxy.handlers.expressions import expansion, options_of
-from proxy.handlers.protected import UNPROTECTED, canonical, looks_up, protection_of
+from proxy.handlers.protected import UNPROTECTED, canonical, protection_of, withheld
 from proxy.handlers.search import render
 from proxy.handlers.searching import QUERY, RESULT, Searching, is_ours, strip_names, warn_of_conflicts
 from proxy.indices.expressions import NOTHING
+from proxy.protection import may_look_up
 from proxy.protocol.encoding import one_line
 from proxy.protocol.errors import error_body
 from proxy.protocol.search import msearch_items
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from pipelines import Execution, Snapshot
+    from pipelines import Snapshot
     from pipelines.association import Slot
     from proxy.handlers.call import Call
     from proxy.handlers.choice import Part
@@ -177,10 +178,11 @@ async def _prepare(
     work.options = expansion(said, options_of(call))
     chosen = await work.choose(snapshot, named)
     item.queries, item.results = chosen.of(QUERY), chosen.of(RESULT)
-    if chosen.reading is not None:
+    if chosen.reading is not None and snapshot.protects:
         item.narrow()
-        item.protection = await protection_of(call, chosen)
-        if item.protection is None and (work.unnamed or looks_up(work.body)):
+        protection = await protection_of(call, chosen)
+        item.protection = protection.withholding() if protection is not None else None
+        if item.protection is None and (work.unnamed or may_look_up(work.body)):
             item.protection = UNPROTECTED
     conflicts.update(dict.fromkeys(chosen.conflicts))
 
@@ -226,18 +228,17 @@ async def _answer(call: Call, items: list[_Item], started: float) -> web.StreamR
         theirs = iter(msgspec.json.decode(members["responses"], type=list[msgspec.Raw]))
     responses = [item.error if item.error is not None else await _result(item, bytes(next(theirs))) for item in items]
     members["responses"] = msgspec.Raw(b"[" + b",".join(responses) + b"]")
-    runs: dict[tuple[Slot, str], tuple[Slot, Execution]] = {}
-    for item in items:
-        for slot, run in item.work.runs:
-            runs.setdefault((slot, run.pipeline), (slot, run))
+    runs = [run for item in items for run in item.work.runs]
     if runs:
-        call.extra["X-Pipeline"] = choice.header(list(runs.values()))
+        call.extra["X-Pipeline"] = choice.header(runs)
     text = msgspec.json.encode(members)
     return await (call.reply(200, text) if answer is None else call.reply_answer(answer, text))
 
 
 async def _result(item: _Item, response: bytes) -> bytes:
     """The cluster's response to a search after its result pipelines; an error as it is."""
+    if item.work.scripted:
+        response = withheld(response)
     if "error" in members_of(response):
         return response
     try:

@@ -24,6 +24,7 @@ from pipelines.registry import PipelineRecord, Snapshot, version_order
 from pipelines.stats import PipelineCounts
 from pipelines.stats import shown as shown_stats
 from pipelines.udf.catalog import digest as digest_of
+from proxy.handlers.rights import shown_to
 from proxy.handlers.trial import TrialDocument, asked, compiled, kind_of, now, tried, tried_document
 from proxy.protocol.importing import from_ingest, from_search
 
@@ -333,14 +334,14 @@ async def stats(call: Call) -> web.StreamResponse:
     """Statistics of a pipeline's active version, or that in `?version=`, over all workers."""
     pipeline = call.snapshot.find(call.params["name"], call.target.get("version"), kind_of(call))
     counts = await call.parts.metrics.gathered()
-    return await call.reply_json(200, _stats(pipeline, counts))
+    return await call.reply_json(200, await shown_to(call, _stats(pipeline, counts)))
 
 
 async def all_stats(call: Call) -> web.StreamResponse:
     """Statistics of all active pipelines, over all workers."""
     counts = await call.parts.metrics.gathered()
     found = [_stats(pipeline, counts) for pipeline in call.snapshot.pipelines()]
-    return await call.reply_json(200, {"total": len(found), "pipelines": found})
+    return await call.reply_json(200, await shown_to(call, {"total": len(found), "pipelines": found}))
 
 
 def _stats(pipeline: Pipeline, counts: ProcessCounts) -> dict[str, Any]:

@@ -7,7 +7,7 @@ values is shut. The rules are in `proxy.protection`; here they meet the registry
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from pipelines import Batch, PipelineType, Place, canonical_json
 from pipelines.association import Slot
 from pipelines.errors import StageError, UnparsableError
 from proxy.handlers.finals import attached, is_everything
-from proxy.protection import HiddenFields, Refuse, Review, Scope, hidden_fields
+from proxy.protection import HiddenFields, Refuse, Review, Scope, hidden_fields, without_quotes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,8 +34,6 @@ QUERY_FINAL, RESULT_DEFAULT, RESULT_FINAL = Slot(QUERY, final=True), Slot(RESULT
 _NOTHING_HIDDEN = HiddenFields()
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
 _encoder = msgspec.json.Encoder(decimal_format="number")
-LOOKUP_WORDS = (b"index", b"\\u", b"wrapper", b"\0")
-"""One of these is in every body that reads documents of another index: the names of look-ups, or what hides a name."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,10 @@ class Protection:
     visible: Any = None
     lookups: bool = False
     """Whether only look-ups of other indexes are to be reviewed."""
+
+    def withholding(self) -> Protection:
+        """The same where the errors of scripts are withheld, so that queries may have scripts."""
+        return replace(self, scope=replace(self.scope, errors_withheld=True))
 
 
 UNPROTECTED = Protection(Scope(False, HiddenFields()), lookups=True)
@@ -122,15 +124,19 @@ async def _scope(call: Call, chosen: SearchChoice, *, filtered: bool) -> Scope:
         hidden,
         conditional=any(mask.hides_conditionally for mask in masks),
         masked_aggregations=settings.masked_aggregations,
+        masked_queries=settings.masked_queries,
         search_processors=settings.search_processors == "allow",
     )
 
 
-async def reviewed(call: Call, request: dict[str, Any], protection: Protection) -> dict[str, Any]:
-    """The request as it may be sent on. Raises RefusedError for what cannot obey, by its path in the request."""
+async def reviewed(call: Call, request: dict[str, Any], protection: Protection) -> tuple[dict[str, Any], bool]:
+    """The request as it may be sent on, and whether its scripts may quote other documents in their errors.
+
+    Raises RefusedError for what cannot obey, by its path in the request.
+    """
     review = Review.of(request, protection.scope)
     lookups = {index: await _lookup(call, index) for index in review.lookups}
-    return review.rewritten(protection.visible, lookups)
+    return review.rewritten(protection.visible, lookups), review.scripted
 
 
 async def _lookup(call: Call, index: str) -> Any:
@@ -153,6 +159,8 @@ def guarded(query: Any, reading: Reading) -> dict[str, Any]:
     return {"bool": {"must": [query], "filter": [judged]}} if query else {"bool": {"filter": [judged]}}
 
 
-def looks_up(body: bytes) -> bool:
-    """Whether a body may read documents of another index than those that are searched."""
-    return any(word in body for word in LOOKUP_WORDS)
+def withheld(body: bytes) -> bytes:
+    """An answer whose errors of scripts quote no document."""
+    told = decode(body)
+    shown = without_quotes(told)
+    return body if shown is told else encode(shown)

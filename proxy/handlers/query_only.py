@@ -6,16 +6,18 @@ Of what a stage makes of the request only its `query` goes on: these surfaces kn
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import msgspec
 
-from pipelines.errors import InvalidError, UnsupportedError
+from pipelines.errors import InvalidError, RefusedError, UnsupportedError
 from proxy.handlers import choice
 from proxy.handlers.expressions import options_of
 from proxy.handlers.protected import canonical
-from proxy.handlers.reads import refuse_protected
+from proxy.handlers.reads import guard_of, refuse_protected
 from proxy.handlers.searching import QUERY, Searching, protect, strip_names, warn_of_conflicts
 from proxy.protocol import search as codec
+from proxy.protocol.target import encoded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,8 +40,11 @@ def _surface(
     """A handler that has `write` put what query pipelines make of the request into its body."""
 
     async def handler(call: Call) -> web.StreamResponse:
-        if "_explain" in call.target.segments and call.target.has_any(_SHOWS):
-            await refuse_protected(call)
+        if "_explain" in call.target.raw_segments:
+            if call.target.has_any(_SHOWS):
+                await refuse_protected(call)
+            if (hidden := await _not_to_be_explained(call)) is not None:
+                return await call.reply_json(404, hidden)
         if QUERY not in call.snapshot.types and not call.snapshot.protects:
             return await call.stream_on()
         sent = await call.body()
@@ -59,6 +64,27 @@ def _surface(
         return await call.send_on(work.body, changed=True)
 
     return handler
+
+
+async def _not_to_be_explained(call: Call) -> dict[str, object] | None:
+    """The answer for a document that final query pipelines leave out, as if it were not there; else `None`.
+
+    Raises RefusedError where result pipelines hide fields: an explanation shows values of what it explains.
+    """
+    index, id_ = call.params["index"], call.params["id"]
+    guard = await guard_of(call, index, None) if call.snapshot.protects else None
+    if guard is None:
+        return None
+    if guard.scope.hidden:
+        raise RefusedError("[_explain] shows values of fields that a final result pipeline hides")
+    if guard.visible is None:
+        return None
+    routing = {"routing": routing} if (routing := call.target.get("routing")) is not None else {}
+    path = f"/{quote(index, safe='')}/_doc/{quote(id_, safe='')}"
+    answer = await call.ask("GET", f"{path}?{encoded({'_source': 'false', **routing})}")
+    if answer.ok and await guard.lets_see(call, answer.body):
+        return None
+    return {"_index": index, "_id": id_, "matched": False}
 
 
 async def _write_query(work: Searching, chosen: SearchChoice, protection: Protection | None) -> None:

@@ -38,7 +38,9 @@ async def keep_out(call: Call) -> None:
         registry = call.parts.settings.registry_index
         view = await call.parts.resolver.view([registry])
         if view.knows(registry):
-            call.target = target.at_indexes(f"{first},-{registry}", instead=True)
+            # The node takes [_all] beside other names for the name of an index.
+            expression = ",".join("*" if part == "_all" else part for part in first.split(","))
+            call.target = target.at_indexes(f"{expression},-{registry}", instead=True)
     if (given := target.get("index")) and _reaches(target, given, call.parts.settings.registry_index):
         raise _refusal(call.parts.settings.registry_index)
 

@@ -13,7 +13,7 @@ from proxy.cursors import Cursor
 from proxy.handlers import choice
 from proxy.handlers.expressions import options_of
 from proxy.handlers.passthrough import passthrough
-from proxy.handlers.protected import canonical
+from proxy.handlers.protected import canonical, withheld
 from proxy.handlers.searching import (
     QUERY,
     RESULT,
@@ -97,8 +97,8 @@ async def serve(work: Searching, snapshot: Snapshot) -> web.StreamResponse:
     chosen = await _choose(work, snapshot)
     warn_of_conflicts(call, chosen.conflicts)
     results = chosen.of(RESULT)
-    protection = await protect(work, chosen)
     cursors = _makes_cursor(work, snapshot, results)
+    protection = await protect(work, chosen, withholds=not cursors)
     if chosen.empty and protection is None and not cursors and not work.rendered:
         return await call.send_on(work.body, changed=work.changed)
     if results or cursors:
@@ -108,7 +108,7 @@ async def serve(work: Searching, snapshot: Snapshot) -> web.StreamResponse:
         if protection is not None:
             work.body = canonical(work.body or b"{}")
         await work.queries(chosen.of(QUERY), protection)
-    if not results and not cursors and not work.rendered:
+    if not results and not cursors and not work.rendered and not work.scripted:
         if work.runs:
             call.extra["X-Pipeline"] = choice.header(work.runs)
         return await call.send_on(work.body, changed=work.changed)
@@ -179,11 +179,12 @@ async def _with_results(work: Searching, results: list[tuple[Slot, Part]]) -> we
     call = work.call
     answer = await call.exchange(work.body, changed=work.changed, unfiltered=True)
     answer.require_json()
+    told = withheld(answer.body) if work.scripted else answer.body
     if not answer.ok:
         if work.runs:
             call.extra["X-Pipeline"] = choice.header(work.runs)
-        return await call.reply_answer(answer)
-    body = _sealed(work, results, await work.results(results, answer.body))
+        return await call.reply_answer(answer, told if work.scripted else None)
+    body = _sealed(work, results, await work.results(results, told))
     if work.rendered:
         # The answer to a template says its status too; that to a search does not.
         body = msgspec.json.encode(members_of(body) | {"status": answer.status})

@@ -17,8 +17,9 @@ from proxy.handlers import choice
 from proxy.handlers.choice import Part
 from proxy.handlers.expressions import narrow
 from proxy.handlers.finals import attached
-from proxy.handlers.protected import UNPROTECTED, decode, encode, guarded, looks_up, protection_of, reviewed
+from proxy.handlers.protected import UNPROTECTED, decode, encode, guarded, protection_of, reviewed
 from proxy.indices.options import READ
+from proxy.protection import may_look_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +58,8 @@ class Searching:
     """How the expression is expanded."""
     reading: Reading | None = None
     """What the search reads, where finals or masks may concern it."""
+    scripted: bool = False
+    """Whether errors of the request's scripts may quote documents that it must not see."""
     unnamed: bool = False
     """Whether what is sent on cannot name what was judged, so that the query has to."""
     runs: list[tuple[Slot, Execution]] = field(default_factory=list)
@@ -99,7 +102,7 @@ class Searching:
         """Puts the request into the form that obeys finals and masks. Raises RefusedError."""
         members = decode(self.body or b"{}")
         if protection.scope.filtered or protection.scope.hidden or protection.lookups:
-            members = await reviewed(self.call, members, protection)
+            members, self.scripted = await reviewed(self.call, members, protection)
         if self.unnamed and self.reading is not None:
             members = members | {"query": guarded(members.get("query"), self.reading)}
         self.body, self.changed = encode(members), True
@@ -184,25 +187,24 @@ class Searching:
         return sealed(response, "pit_id", self.call.parts.cursors.sealer(self.pit))
 
 
-async def protect(work: Searching, chosen: SearchChoice) -> Protection | None:
+async def protect(work: Searching, chosen: SearchChoice, *, withholds: bool = False) -> Protection | None:
     """Sends the search to the indexes that were judged, and says what it has to obey; `None` where that is nothing.
 
+    `withholds`: the answer goes through [`withheld`] if a script of the request may quote documents in its errors.
     Raises HeadraceError.
     """
     call = work.call
-    if chosen.reading is None:
+    if chosen.reading is None or not call.snapshot.protects:
         return None
     if work.pit is None:
         work.unnamed = not narrow(call, chosen.reading)
     protection = await protection_of(call, chosen)
     if protection is None:
         body = call.inflated(work.body) if call.encoding and not work.changed else work.body
-        if work.unnamed or looks_up(body) or (body and not call.speaks_json):
-            return UNPROTECTED
-        return None
+        return UNPROTECTED if work.unnamed or may_look_up(body) or (body and not call.speaks_json) else None
     if work.call.target.flag("verbose_pipeline"):
         raise RefusedError("[verbose_pipeline] shows what final pipelines hide of this search; leave it out")
-    return protection
+    return protection.withholding() if withholds else protection
 
 
 async def later_answer(

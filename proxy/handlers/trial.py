@@ -14,7 +14,6 @@ import msgspec
 from pipelines import Batch, PipelineType, Place
 from pipelines.definition import explained, members_of
 from pipelines.errors import InvalidError
-from pipelines.pace import Pace
 from pipelines.registry import compile_pipeline
 from pipelines.stats import PipelineStats
 
@@ -118,8 +117,7 @@ async def tried_document(call: Call, pipeline: Pipeline, document: TrialDocument
 
 
 async def _run(call: Call, pipeline: Pipeline, make: Callable[[], Batch], *, verbose: bool) -> tuple[Batch, Execution]:
-    # With a pace of its own: what is slow to try does not say where live documents are to be run.
-    uncounted, batch = replace(pipeline, stats=PipelineStats(), pace=Pace()), make()
+    uncounted, batch = replace(pipeline, stats=PipelineStats()), make()
     return batch, await call.parts.runner.run(uncounted, batch, make, Place(trace=verbose, counted=False))
 
 

@@ -24,6 +24,7 @@ from pipelines.stats import StageCounts, merged_stages, shown_stage
 from pipelines.udf import archives
 from pipelines.udf import manifest as manifests
 from pipelines.udf.catalog import digest as digest_of
+from proxy.handlers.rights import shown_to
 from proxy.handlers.trial import asked, compiled, kind_of, now, tried
 from proxy.upstream import send_whole
 
@@ -200,7 +201,8 @@ async def stats(call: Call) -> web.StreamResponse:
         {"version": r.manifest.version, "digest": r.digest, **_counted(each)}
         for r, each in zip(records, found, strict=True)
     ]
-    return await call.reply_json(200, {"name": name, **_counted(merged_stages(name, found)), "versions": versions})
+    told = {"name": name, **_counted(merged_stages(name, found)), "versions": versions}
+    return await call.reply_json(200, await shown_to(call, told))
 
 
 def _counted(counts: StageCounts) -> dict[str, Any]:

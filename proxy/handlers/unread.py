@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from pipelines import PipelineType
 from pipelines.association import SLOTS, Slot
-from pipelines.errors import RefusedError
+from pipelines.errors import InvalidError, RefusedError
 from proxy.handlers.expressions import options_of
 from proxy.handlers.finals import attached
-from proxy.handlers.passthrough import passthrough
+from proxy.handlers.passthrough import READS, passthrough
 from proxy.handlers.protected import canonical, decode, visible_documents
 from proxy.protocol import endpoints
 
@@ -24,6 +24,12 @@ QUERY_FINAL = Slot(PipelineType.QUERY, final=True)
 _RENAMES = ("rename_pattern", "rename_replacement", "rename_alias_pattern", "rename_alias_replacement")
 
 
+class BadIndexNameError(InvalidError):
+    """A path of one segment that is no endpoint: what the node takes for the name of an index."""
+
+    type = "invalid_index_name_exception"
+
+
 async def unread(call: Call) -> web.StreamResponse:
     """Passes a request on whose endpoint is known to show and write no document. Raises RefusedError."""
     segments = call.target.raw_segments
@@ -32,10 +38,12 @@ async def unread(call: Call) -> web.StreamResponse:
     if endpoints.copies(call.method, segments):
         await _check_copy(call)
     elif call.parts.settings.unknown_requests == "refuse":
+        if len(segments) == 1 and segments[0].startswith("_") and call.method in READS:
+            raise BadIndexNameError(f"Invalid index name [{segments[0]}], must not start with '_'.")
         raise RefusedError(
             f"[{call.method} {call.target.raw_path[:200]}] is not known to this proxy: it might show or write "
-            "documents past the final pipelines that are attached. Send it to the cluster directly, or allow such requests by "
-            "the setting unknown_requests"
+            "documents past the final pipelines that are attached. Send it to the cluster directly, or allow such "
+            "requests by the setting unknown_requests"
         )
     return await passthrough(call)
 

@@ -13,7 +13,7 @@ from pipelines.errors import InvalidError
 if TYPE_CHECKING:
     from proxy.protocol.target import Target
 
-COMMON = frozenset({"error_trace", "filter_path", "human", "pretty"})
+COMMON = frozenset({"error_trace", "filter_path", "format", "human", "pretty"})
 """Parameters of every surface: they shape the answer, never what it is made of."""
 OURS = frozenset({"document_pipeline", "query_pipeline", "result_pipeline"})
 _EXPANSION = {"allow_no_indices", "expand_wildcards", "ignore_throttled", "ignore_unavailable"}

@@ -38,10 +38,10 @@ def compare(node: str, proxy: str) -> tuple[dict[str, tuple[str, str]], int]:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("identity", [False, True], ids=["no-pipelines", "identity-pipelines"])
-async def test_the_pass_lists_are_equal(node: str, through: Http, name: str, identity: bool):
-    if identity:
-        await attach_identity(through, name)
+@pytest.mark.parametrize("identity", ["none", "default", "final"])
+async def test_the_pass_lists_are_equal(node: str, through: Http, name: str, identity: str):
+    if identity != "none":
+        await attach_identity(through, name, final=identity == "final")
     different, passed = await asyncio.to_thread(compare, node, through.base)
     assert different == {}
     assert passed > 150

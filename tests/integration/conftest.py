@@ -53,7 +53,7 @@ async def start(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
                 patched.setattr(FastPath, "of", lambda _: None)
             folder = tmp_path / str(len(started))
             nodes = ",".join(f"http://127.0.0.1:{port}" for port in (cluster.port, other) if port)
-            proxy = Proxy(settings_for(nodes, folder, **settings))
+            proxy = Proxy(settings_for(nodes, folder, **{"allowed_hosts": "p", **settings}))
             await proxy.start()
         way = Way(cluster, proxy)
         started.append((way, server))

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from devnode.node import free_port
 from proxy.app import Proxy
 from proxy.audit import user_of
 from proxy.settings import Settings
@@ -30,7 +31,10 @@ async def test_the_admin_token_is_asked_for_and_never_sent_on(node, session, tmp
             assert (refused.status, refused.error["type"]) == (403, "security_exception")
             assert "let-me-in" not in refused.body.decode()
         assert (await http.put(f"/_pipeline/{name}", BODY, headers=token)).status == 201
-        assert (await http.get(f"/_pipeline/{name}")).status == 200
+        assert (await http.get(f"/_pipeline/{name}", headers=token)).status == 200
+        for target in (f"/_pipeline/{name}", "/_pipeline", "/_udf", "/_pipeline/_stats", "/_proxy/metrics"):
+            assert (await http.get(target)).status == 403, target
+        assert (await http.get("/_proxy/health/ready")).status == 200
         for method, target in (
             ("DELETE", f"/_pipeline/{name}"),
             ("POST", f"/_pipeline/{name}/_execute"),
@@ -56,7 +60,7 @@ async def test_without_a_token_only_loopback_takes_changes(node, session, tmp_pa
         refused = await http.put(f"/_pipeline/{name}", BODY)
         assert refused.status == 403
         assert "admin_token" in refused.error["reason"]
-        assert (await http.get("/_pipeline")).status == 200
+        assert (await http.get("/_pipeline")).status == 403, "nor shows it them"
     finally:
         await proxy.stop()
 
@@ -185,8 +189,6 @@ async def test_with_the_plugin_of_opensearch_2_roles_decide(session, tmp_path, n
     ("method", "target", "body"),
     [
         ("GET", "/{r}/_search", None),
-        ("GET", "/.*/_search", None),
-        ("GET", "/*/_search?expand_wildcards=all", None),
         ("POST", "/_mget", {"docs": [{"_index": "{r}", "_id": "1"}]}),
         ("POST", "/x/_mget", {"docs": [{"_index": "{r}", "_id": "1"}]}),
         ("POST", "/_msearch", '{"index":"{r}"}\n{}\n'),
@@ -214,6 +216,63 @@ async def test_the_registry_index_is_refused_by_name(
     headers = NDJSON if "_msearch" in target else None
     answer = await through(method, target.replace("{r}", registry), text, headers=headers)
     assert (answer.status, answer.error["type"]) == (403, "security_exception"), answer.body
+
+
+@pytest.mark.parametrize(
+    "target", ["/.*/_search", "/*/_search?expand_wildcards=all", "/_all/_count?expand_wildcards=all"]
+)
+async def test_a_wildcard_passes_the_registry_index_by(through: Http, settings: Settings, name: str, target: str):
+    await through.pipeline(name, "query", native("f", "filter_query", query={"match_all": {}}))
+    answer = await through.get(target)
+    assert answer.status == 200, answer.body
+    assert settings.registry_index not in answer.body.decode()
+
+
+async def test_a_page_of_another_site_cannot_use_the_registry(through: Http, name: str):
+    body = {"type": "query", "stages": [native("f", "filter_query", query={"match_all": {}})]}
+    own = through.base.removeprefix("http://")
+    for headers in (
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Host": "evil.example"},
+        {"Host": "evil.example", "Origin": "http://evil.example"},
+        {"Origin": "http://localhost"},
+    ):
+        for method, target, sent in (
+            ("PUT", f"/_pipeline/{name}", body),
+            ("POST", f"/_pipeline/{name}/_activate?version=1", None),
+            ("GET", "/_pipeline", None),
+            ("GET", "/_proxy/metrics", None),
+            ("DELETE", f"/_pipeline/{name}", None),
+        ):
+            refused = await through(method, target, sent, headers=headers)
+            assert (refused.status, refused.error["type"]) == (403, "security_exception"), (method, target, headers)
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+        assert (await through.put(f"/_pipeline/{name}", body, headers={"Content-Type": kind})).status == 406
+    assert (await through.put(f"/_pipeline/{name}", body, headers={"Origin": f"http://{own}"})).status == 201
+
+
+async def test_metrics_have_a_listener_of_their_own(node, session, tmp_path):
+    port = free_port()
+    settings = settings_for(node, tmp_path, admin_token="let-me-in", metrics_listen=f"127.0.0.1:{port}")
+    async with running_proxy(settings, session) as http:
+        assert (await http.get("/_proxy/metrics")).status == 403
+        metrics = Http(f"http://127.0.0.1:{port}", session)
+        assert b"headrace_" in (await metrics.get("/metrics")).body
+        assert (await metrics.get("/_proxy/health/live")).status == 200
+        assert (await metrics.get("/_pipeline")).status == 404
+        assert (await metrics.get("/_search")).status == 404
+
+
+async def test_reasons_of_failures_are_for_administrators(node, session, tmp_path, name):
+    token = {"X-Headrace-Admin-Token": "let-me-in"}
+    async with running_proxy(settings_for(node, tmp_path, admin_token="let-me-in"), session) as http:
+        http.headers = token
+        await http.pipeline(name, "document", native("c", "convert", field="n", type="integer"))
+        answer = await http.put(f"/{name}/_doc/1?pipeline={name}", {"n": "a secret value"})
+        assert answer.status == 400
+        for target in (f"/_pipeline/{name}/_stats", "/_pipeline/_stats"):
+            assert b"a secret value" in (await http.get(target)).body
 
 
 async def test_date_math_spells_the_registry_index_no_more_than_its_name(

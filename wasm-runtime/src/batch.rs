@@ -27,7 +27,7 @@ use crate::runtime::guard_signals;
 use crate::stats::StageRun;
 use crate::watchdog::now_ns;
 use crate::work::{Runner, Work};
-use crate::{hits, levels, valid};
+use crate::{hits, levels, poison, valid};
 
 #[pyclass(module = "pipelines._wasm")]
 pub struct Batch {
@@ -39,6 +39,8 @@ pub struct Batch {
     runs: u32,
     /// The texts that stages made of many documents, one behind the other.
     pub made: Vec<u8>,
+    /// Hits of a response that cannot be read, taken out of it, with their places.
+    poison: Vec<(usize, Vec<u8>)>,
 }
 
 #[pymethods]
@@ -160,6 +162,42 @@ impl Batch {
             }
             bad
         })
+    }
+
+    /// Takes the hits that cannot be read out of a response, the rest of which is checked then; says how many, or `None` where
+    /// the response cannot be read without them either.
+    ///
+    /// `everywhere`: in aggregations, too; without it a response that has such hits there cannot be read.
+    #[pyo3(signature = (*, everywhere))]
+    fn sift(&mut self, py: Python<'_>, everywhere: bool) -> Option<usize> {
+        py.detach(|| {
+            self.own_texts();
+            let body = Arc::clone(&self.body);
+            let Some(doc) = self.docs.first_mut().filter(|doc| doc.active() && !doc.checked) else { return Some(0) };
+            let text = text_of(&body, &doc.text);
+            if !poison::has_lone_surrogate(text)
+                && let Ok(outline) = valid::outlined(text, Vec::new())
+            {
+                (doc.checked, doc.outline) = (true, outline);
+                return Some(0);
+            }
+            let sifted = poison::sift(text).filter(|sifted| everywhere || sifted.elsewhere == 0)?;
+            let outline = valid::outlined(&sifted.text, Vec::new()).ok()?;
+            let count = sifted.taken.len() + sifted.elsewhere;
+            (doc.checked, doc.outline, doc.text) = (true, outline, Text::Owned(sifted.text));
+            self.poison = sifted.taken;
+            Some(count)
+        })
+    }
+
+    /// Puts the hits that `sift` took out of the main list back as they were.
+    fn put_back(&mut self) {
+        let (body, poison) = (Arc::clone(&self.body), std::mem::take(&mut self.poison));
+        self.own_texts();
+        let Some(doc) = self.docs.first_mut().filter(|doc| matches!(doc.state, State::Live)) else { return };
+        if let Some(text) = poison::put_back(text_of(&body, &doc.text), &poison) {
+            (doc.checked, doc.outline, doc.text) = (false, None, Text::Owned(text));
+        }
     }
 
     /// Fails every active document with the same error: a deadline that has passed, a stage that cannot run.
@@ -377,7 +415,7 @@ impl Batch {
 
 impl Batch {
     pub fn new(body: Arc<PyBackedBytes>, docs: Vec<Doc>, kind: Kind) -> Self {
-        Self { body, docs, kind, trial: false, runs: 0, made: Vec::new() }
+        Self { body, docs, kind, trial: false, runs: 0, made: Vec::new(), poison: Vec::new() }
     }
 
     fn next_run(&mut self) -> u32 {

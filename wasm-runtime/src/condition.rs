@@ -4,20 +4,26 @@
 //! A field that is not there is `null`, as in OpenSearch's own conditions; only where the expression asks for a name with
 //! `has()` is a missing field of that name an error elsewhere in it, as CEL has it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
-use cel::common::traits::{Container, Indexer, Iterable, Iterator as CelIterator, Sizer};
-use cel::common::types::{self, CelBool, CelDouble, CelInt, CelList, CelNull, CelString, CelUInt, Type};
-use cel::common::value::{CowVal, StaticVal, Val};
-use cel::{Context, Env, ExecutionError, Program, Value};
+use cel::common::types::CelBool;
+use cel::common::value::Val;
+use cel::{Context, Env, Program, Value};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::aside::aside;
+use crate::deadline::guarded;
 use crate::document::Meta;
 use crate::error::Fault;
-use crate::json;
 use crate::quick::Quick;
+
+mod costs;
+mod values;
+
+use costs::{Costs, MOST_ADDED};
+use values::value;
 
 /// Longest expression that is compiled, in bytes.
 const LONGEST: usize = 8192;
@@ -27,6 +33,17 @@ const DEEPEST_LOOPS: usize = 2;
 /// A compiled condition.
 #[pyclass(frozen, module = "pipelines._wasm")]
 pub struct Condition {
+    inner: Arc<Compiled>,
+    /// The same without the interpreter, if it is that plain.
+    quick: Option<Box<Quick>>,
+    /// Whether it loops over a document's values, or matches regular expressions.
+    slow: bool,
+    /// The longest document that it is put to on the thread that asks.
+    longest: usize,
+}
+
+/// What the interpreter needs of it.
+struct Compiled {
     program: Program,
     env: Arc<Env>,
     /// Names that `has()` asks for.
@@ -34,10 +51,8 @@ pub struct Condition {
     document: Vec<String>,
     params: Vec<u8>,
     uses_ctx: bool,
-    /// The same without the interpreter, if it is that plain.
-    quick: Option<Box<Quick>>,
-    /// Whether it loops over a document's values.
-    slow: bool,
+    /// By how much the texts and lists that it adds up may be longer than the document: so many times.
+    growth: usize,
 }
 
 #[pymethods]
@@ -79,6 +94,7 @@ impl Condition {
         if loops > DEEPEST_LOOPS {
             return Err(format!("loops ([all], [exists], [map], …) are nested deeper than {DEEPEST_LOOPS}"));
         }
+        let Costs { growth, longest } = Costs::of(program.expression(), loops)?;
         let uses_ctx = variables.contains(&"ctx");
         let mut tested = Vec::new();
         walk(program.expression(), &mut |expr| {
@@ -89,7 +105,9 @@ impl Condition {
             }
         });
         let quick = Quick::of(program.expression(), &names, &tested).map(Box::new);
-        Ok(Self { slow: loops > 0, program, env, tested, document: names, params, uses_ctx, quick })
+        let slow = loops > 0 || longest < usize::MAX;
+        let inner = Arc::new(Compiled { program, env, tested, document: names, params, uses_ctx, growth });
+        Ok(Self { inner, quick, slow, longest })
     }
 
     /// Whether a document may take long.
@@ -114,6 +132,19 @@ impl Condition {
     pub fn holds(&self, text: &[u8], meta: &Meta, pipeline: &str) -> Result<bool, Fault> {
         if let Some(met) = self.quick.as_ref().and_then(|quick| quick.holds(text.trim_ascii())) {
             return Ok(met);
+        }
+        if text.len() <= self.longest {
+            return guarded(|| self.inner.put(text, meta, pipeline));
+        }
+        let (inner, text, meta, pipeline) = (Arc::clone(&self.inner), text.to_vec(), meta.clone(), pipeline.to_owned());
+        aside(move || inner.put(&text, &meta, &pipeline))
+    }
+}
+
+impl Compiled {
+    fn put(&self, text: &[u8], meta: &Meta, pipeline: &str) -> Result<bool, Fault> {
+        if self.growth.saturating_mul(text.len() + self.params.len() + LONGEST) > MOST_ADDED {
+            return Err(Fault::too_much("the condition adds up texts or lists that would be too long"));
         }
         self.evaluated(text, meta, pipeline).map_err(|reason| Fault::new(400, "condition_exception", reason))
     }
@@ -204,223 +235,6 @@ fn bound_names(expr: &IdedExpr) -> Vec<String> {
     names
 }
 
-/// A JSON value as a CEL value.
-fn value<'v>(raw: &'v [u8], tested: &'v [String]) -> Box<dyn Val + 'v> {
-    match raw.first() {
-        Some(b'{') => Box::new(Object { raw, tested, keys: OnceLock::new() }),
-        Some(b'[') => {
-            let items: Vec<_> = json::elements(raw, 0).into_iter().map(|r| value(&raw[r], tested)).collect();
-            Box::new(CelList::from(items))
-        }
-        Some(b'"') => Box::new(json::string(raw).map_or_else(
-            || CelString::from(String::from_utf8_lossy(raw).into_owned()),
-            |text| match text {
-                std::borrow::Cow::Borrowed(text) => CelString::from(text),
-                std::borrow::Cow::Owned(text) => CelString::from(text),
-            },
-        )),
-        Some(b't') => Box::new(CelBool::from(true)),
-        Some(b'f') => Box::new(CelBool::from(false)),
-        Some(b'-' | b'0'..=b'9') => number(std::str::from_utf8(raw).unwrap_or("0")),
-        _ => Box::new(CelNull),
-    }
-}
-
-fn number<'v>(text: &str) -> Box<dyn Val + 'v> {
-    if let Ok(value) = text.parse::<i64>() {
-        Box::new(CelInt::from(value))
-    } else if let Ok(value) = text.parse::<u64>() {
-        Box::new(CelUInt::from(value))
-    } else {
-        Box::new(CelDouble::from(text.parse::<f64>().unwrap_or(f64::NAN)))
-    }
-}
-
-/// A JSON object whose members are found when they are asked for.
-#[derive(Debug, Clone)]
-struct Object<'v> {
-    raw: &'v [u8],
-    tested: &'v [String],
-    /// Filled when an expression walks over the members.
-    keys: OnceLock<Vec<CelString<'v>>>,
-}
-
-impl<'v> Object<'v> {
-    fn member(&self, key: &dyn Val) -> Option<&'v [u8]> {
-        let key = key.downcast_ref::<CelString>()?;
-        json::get(self.raw, 0, key.inner()).map(|entry| &self.raw[entry.value])
-    }
-
-    fn missing<'b, 'w>(&self, key: &dyn Val) -> Result<CowVal<'b, 'w>, ExecutionError> {
-        match key.downcast_ref::<CelString>() {
-            Some(name) if self.tested.iter().any(|t| t == name.inner()) => {
-                Err(ExecutionError::no_such_key(name.inner()))
-            }
-            Some(_) => Ok(CowVal::Owned(Box::new(Missing))),
-            None => {
-                Err(ExecutionError::UnexpectedType { got: key.get_type().name().to_owned(), want: "string".to_owned() })
-            }
-        }
-    }
-
-    fn read_keys(&self) -> Vec<CelString<'v>> {
-        let entries = json::Entries::new(self.raw, 0).into_iter().flatten();
-        entries.map(|e| CelString::from(json::unescape(&self.raw[e.key]).unwrap_or_default().into_owned())).collect()
-    }
-}
-
-impl Val for Object<'_> {
-    fn get_type(&self) -> &Type {
-        &types::MAP_TYPE
-    }
-
-    fn cel_type() -> &'static Type {
-        &types::MAP_TYPE
-    }
-
-    fn as_container(&self) -> Option<&dyn Container> {
-        Some(self)
-    }
-
-    fn as_indexer<'b, 'w>(&'b self) -> Option<&'b (dyn Indexer + 'w)>
-    where
-        Self: 'w,
-    {
-        Some(self)
-    }
-
-    fn as_iterable<'b, 'w>(&'b self) -> Option<&'b (dyn Iterable + 'w)>
-    where
-        Self: 'w,
-    {
-        Some(self)
-    }
-
-    fn as_sizer(&self) -> Option<&dyn Sizer> {
-        Some(self)
-    }
-
-    fn equals(&self, other: &dyn Val) -> bool {
-        let Some(there) = other.as_indexer() else { return false };
-        let same_size = other.as_sizer().is_some_and(|s| s.size().inner() == self.size().inner());
-        same_size
-            && json::Entries::new(self.raw, 0).into_iter().flatten().all(|e| {
-                let key = CelString::from(json::unescape(&self.raw[e.key]).unwrap_or_default().into_owned());
-                let mine = value(&self.raw[e.value], self.tested);
-                there.get(&key).is_ok_and(|theirs| mine.equals(theirs.as_ref()))
-            })
-    }
-
-    fn clone_as_boxed<'w>(&self) -> Box<dyn Val + 'w>
-    where
-        Self: 'w,
-    {
-        Box::new(self.clone())
-    }
-}
-
-impl Container for Object<'_> {
-    fn contains(&self, key: &dyn Val) -> Result<bool, ExecutionError> {
-        Ok(self.member(key).is_some())
-    }
-}
-
-impl Sizer for Object<'_> {
-    fn size(&self) -> CelInt {
-        CelInt::from(json::Entries::new(self.raw, 0).into_iter().flatten().count() as i64)
-    }
-}
-
-impl Indexer for Object<'_> {
-    fn get<'b, 'w>(&'b self, key: &dyn Val) -> Result<CowVal<'b, 'w>, ExecutionError>
-    where
-        Self: 'w,
-    {
-        match self.member(key) {
-            Some(raw) => Ok(CowVal::Owned(value(raw, self.tested))),
-            None => self.missing(key),
-        }
-    }
-
-    fn steal<'w>(self: Box<Self>, key: &dyn Val) -> Result<Box<dyn Val + 'w>, ExecutionError>
-    where
-        Self: 'w,
-    {
-        self.get(key).map(CowVal::into_owned)
-    }
-}
-
-impl Iterable for Object<'_> {
-    fn iter<'b, 'w>(&'b self) -> Box<dyn CelIterator<'b, 'w> + 'b>
-    where
-        Self: 'w,
-    {
-        Box::new(Keys(self.keys.get_or_init(|| self.read_keys()).iter()))
-    }
-}
-
-struct Keys<'b, 'k>(std::slice::Iter<'b, CelString<'k>>);
-
-impl<'b, 'k: 'v, 'v> CelIterator<'b, 'v> for Keys<'b, 'k> {
-    fn next(&mut self) -> Option<&'b (dyn Val + 'v)> {
-        self.0.next().map(|key| key as &(dyn Val + 'v))
-    }
-}
-
-/// A field that is not there: null, and so are its own fields.
-#[derive(Debug, Clone, Copy)]
-struct Missing;
-
-impl Val for Missing {
-    fn get_type(&self) -> &Type {
-        &types::NULL_TYPE
-    }
-
-    fn cel_type() -> &'static Type {
-        &types::NULL_TYPE
-    }
-
-    fn as_indexer<'b, 'v>(&'b self) -> Option<&'b (dyn Indexer + 'v)>
-    where
-        Self: 'v,
-    {
-        Some(self)
-    }
-
-    fn equals(&self, other: &dyn Val) -> bool {
-        other.get_type().name() == types::NULL_TYPE.name()
-    }
-
-    fn clone_as_boxed<'v>(&self) -> Box<dyn Val + 'v>
-    where
-        Self: 'v,
-    {
-        Box::new(*self)
-    }
-
-    fn as_any(&self) -> Option<&dyn std::any::Any> {
-        Some(self)
-    }
-}
-
-impl StaticVal for Missing {}
-
-impl Indexer for Missing {
-    fn get<'b, 'v>(&'b self, _key: &dyn Val) -> Result<CowVal<'b, 'v>, ExecutionError>
-    where
-        Self: 'v,
-    {
-        Ok(CowVal::Borrowed(self))
-    }
-
-    fn steal<'v>(self: Box<Self>, _key: &dyn Val) -> Result<Box<dyn Val + 'v>, ExecutionError>
-    where
-        Self: 'v,
-    {
-        Ok(self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -459,7 +273,7 @@ mod tests {
             let quick = condition.quick.as_ref().expect("it is plain");
             for document in &documents {
                 if let Some(met) = quick.holds(document.as_bytes().trim_ascii()) {
-                    let said = condition.evaluated(document.as_bytes(), &Meta::default(), "p");
+                    let said = condition.inner.evaluated(document.as_bytes(), &Meta::default(), "p");
                     assert_eq!(said, Ok(met), "{expression} of {document}");
                     asked += 1;
                 }

@@ -28,6 +28,16 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// Bytes of the document that it makes of one of `len`.
+    #[inline]
+    pub fn made(&self, len: usize) -> usize {
+        match self {
+            Self::Replaced(text) | Self::Scored(text, _) => text.len(),
+            Self::Edited(edit) => len - edit.range.len() + edit.with.len(),
+            _ => 0,
+        }
+    }
+
     /// The same on `text` with a change done: its whole new text.
     pub fn whole(self, text: &[u8]) -> Self {
         match self {

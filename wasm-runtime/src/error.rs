@@ -79,6 +79,16 @@ impl Fault {
         Self::timeout("the deadline of the stage or pipeline has passed")
     }
 
+    /// A panic of the engine's own: the details are in the process's standard error.
+    pub fn defect() -> Self {
+        Self::new(500, "engine_exception", "the engine failed on this document: a defect, please report it")
+    }
+
+    /// More of something than one document may cost.
+    pub fn too_much(what: &str) -> Self {
+        Self::new(400, "document_limit_exception", format!("{what}; make the document smaller"))
+    }
+
     pub fn cancelled() -> Self {
         Self::timeout("the request was cancelled")
     }

@@ -77,7 +77,7 @@ impl Sandbox {
         let now = now_ns();
         let deadline = Deadline { at_ns: now.saturating_add(LOAD_NS), cancelled: false.into() };
         // SAFETY: the guard is dropped before this sandbox, whose memory it watches.
-        let guard = unsafe { Guard::new(self.end_address(), None, Arc::new(deadline), u64::MAX, u64::MAX) };
+        let guard = unsafe { Guard::new(self.end_address(), None, Arc::new(deadline), u64::MAX, u64::MAX) }?;
         guard.begin();
         let loaded = self.ask(&load, config).and_then(|answer| match answer {
             0 | 1 => Ok(answer == 1),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::deadline::glance;
 use crate::json::{Entries, elements, string, unescape};
 
 /// The kind of the value that starts with byte `c`, in Java's class names (as OpenSearch's errors say).
@@ -20,6 +21,7 @@ pub fn type_name(raw: &[u8]) -> &'static str {
 
 /// The text of a value as Java's `toString` gives it: strings bare, `{k=v, l=w}`, `[a, b]`.
 pub fn text(raw: &[u8]) -> String {
+    glance();
     match raw.first() {
         Some(b'"') => string(raw).map_or_else(|| String::from_utf8_lossy(raw).into_owned(), Cow::into_owned),
         Some(b'{') => {

@@ -4,6 +4,7 @@
 //! What each stage does, counts and blames is the same as if the stages went over the whole batch one by one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3::prelude::*;
 
@@ -27,6 +28,9 @@ use crate::work::{Runner, Work};
 const MEASURED: usize = 32;
 /// After so many documents quick work asks for the deadline.
 const TICK_EVERY: usize = 64;
+
+/// Before longer documents it is asked for, too, whatever their number.
+const LONG: usize = 16 << 10;
 
 /// A stage that can run together with its neighbours: no time limit, retries or handlers of its own.
 #[pyclass(frozen, module = "pipelines._wasm")]
@@ -132,7 +136,7 @@ impl Labour<'_> {
     fn apply(&mut self, text: &[u8], meta: &mut Meta, at: usize, run: &mut StageRun) -> Result<Effect, Fault> {
         match self {
             Self::Native(native) => {
-                if run.documents.is_multiple_of(native.check_every()) {
+                if text.len() > LONG || run.documents.is_multiple_of(native.check_every()) {
                     tick()?;
                 }
                 native.apply(text, meta)
@@ -282,6 +286,27 @@ const MANY: usize = 16;
 /// A batch of so many documents is worth a second thread.
 pub const SHARED: usize = 2000;
 
+/// Batches at a time, in the process, that a second thread is started for: one for each core, about.
+const MOST_HELPED: usize = 4;
+
+static HELPED: AtomicUsize = AtomicUsize::new(0);
+
+/// A batch that may have a second thread.
+struct Helped;
+
+impl Helped {
+    fn begin() -> Option<Self> {
+        let more = |now: usize| (now < MOST_HELPED).then_some(now + 1);
+        HELPED.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self)
+    }
+}
+
+impl Drop for Helped {
+    fn drop(&mut self) {
+        HELPED.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What all documents of a run have in common.
 pub struct Run<'r> {
     pub body: &'r [u8],
@@ -312,8 +337,8 @@ pub fn together<'s>(
     docs: &mut Vec<Doc>,
     threads: usize,
 ) -> Vec<Counts> {
-    let halved = threads > 1 && docs.len() >= SHARED;
-    let Taken { expanded, counts } = if halved {
+    let helped = if threads > 1 && docs.len() >= SHARED { Helped::begin() } else { None };
+    let Taken { expanded, counts } = if helped.is_some() {
         docs.iter_mut().for_each(|doc| doc.own_text(made));
         let middle = docs.len() / 2;
         let (front, back) = docs.split_at_mut(middle);

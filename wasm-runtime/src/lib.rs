@@ -6,6 +6,7 @@
 
 pub mod action;
 pub mod alike;
+mod aside;
 pub mod batch;
 pub mod bulk;
 pub mod bulk_answer;
@@ -47,6 +48,7 @@ pub mod native;
 pub mod number;
 pub mod outline;
 pub mod places;
+pub mod poison;
 pub mod quick;
 mod ruled_out;
 pub mod runtime;
@@ -101,6 +103,7 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<native::Native>()?;
     m.add_class::<stats::Histogram>()?;
     m.add_class::<stats::Tally>()?;
+    m.add("PanicException", m.py().get_type::<pyo3::panic::PanicException>())?;
     m.add("ModuleError", m.py().get_type::<error::ModuleError>())?;
     m.add("BulkError", m.py().get_type::<error::BulkError>())?;
     m.add_function(wrap_pyfunction!(bulk::filter_path, m)?)?;

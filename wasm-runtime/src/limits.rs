@@ -13,6 +13,7 @@ use wasmer_types::{
     GlobalIndex, GlobalInit, GlobalType, LocalFunctionIndex, MemoryStyle, ModuleInfo, Mutability, TableStyle, Type,
 };
 
+use crate::deadline::tick;
 use crate::error::Fault;
 use crate::linear;
 
@@ -27,6 +28,49 @@ pub const BOOT_FUEL: u64 = 200_000_000;
 pub const INTERPRETER_BOOT_FUEL: u64 = 20_000_000_000;
 /// Nanoseconds that the code of an interpreter's UDF may take to run once.
 pub const LOAD_NS: u64 = 5_000_000_000;
+
+/// Bytes of the longest document that a built-in makes by writing more than [`MORE`] into it, as of a UDF's answer.
+pub const MOST_MADE: usize = 8 << 20;
+/// Bytes that any document may grow by in a stage.
+const MORE: usize = 64 << 10;
+/// Bytes that the work on one document may copy.
+const MOST_COPIED: usize = 1 << 30;
+/// After so many copied bytes the deadline is asked.
+const COPIED_AT_ONCE: usize = 256 << 10;
+
+/// # Errors
+/// For a document of `len` bytes that a built-in makes of one of `before` bytes, if that is too long.
+#[inline]
+pub fn check_made(before: usize, len: usize) -> Result<(), Fault> {
+    if len <= MOST_MADE || len <= before + MORE {
+        return Ok(());
+    }
+    Err(Fault::too_much(&format!("the stage would make more than the {MOST_MADE} bytes that a document may have")))
+}
+
+/// What the work on one document has copied so far, where it is written anew for each of many changes.
+#[derive(Default)]
+pub struct Copied {
+    all: usize,
+    since: usize,
+}
+
+impl Copied {
+    /// # Errors
+    /// When it is too much, and when the time is over.
+    pub fn more(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.all += bytes;
+        self.since += bytes;
+        if self.since > COPIED_AT_ONCE {
+            self.since = 0;
+            tick()?;
+        }
+        if self.all > MOST_COPIED {
+            return Err(Fault::too_much("the stage writes too many fields into too long a document"));
+        }
+        Ok(())
+    }
+}
 
 /// Limits of one UDF in one stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::error::Fault;
 use crate::interrupt::{GRACE_NS, Interrupt};
 use crate::meter::ENDS;
 
@@ -121,17 +122,31 @@ extern "C" fn after_fork() {
     PATROLLED.store(false, Ordering::Release);
 }
 
+/// The registry, with the thread at work on it.
+///
+/// # Errors
+/// Where the system gives no thread: nothing would end a call then. It is asked again at the next call.
+fn patrolled() -> Result<&'static Registry, Fault> {
+    let registry = registry();
+    if PATROLLED.load(Ordering::Acquire) || PATROLLED.swap(true, Ordering::AcqRel) {
+        return Ok(registry);
+    }
+    let thread = std::thread::Builder::new().name("headrace-watchdog".to_owned());
+    if thread.spawn(move || patrol(registry)).is_err() {
+        PATROLLED.store(false, Ordering::Release);
+        let reason = "the system gives no thread that would end a UDF whose time is over; try again";
+        return Err(Fault::new(429, "rejected_execution_exception", reason));
+    }
+    Ok(registry)
+}
+
 fn registry() -> &'static Registry {
     static REGISTRY: OnceLock<Registry> = OnceLock::new();
-    let registry = REGISTRY.get_or_init(|| {
+    REGISTRY.get_or_init(|| {
         // SAFETY: the handler only stores a flag.
         unsafe { libc::pthread_atfork(None, None, Some(after_fork)) };
         Registry::default()
-    });
-    if !PATROLLED.load(Ordering::Acquire) && !PATROLLED.swap(true, Ordering::AcqRel) {
-        let _ = std::thread::Builder::new().name("headrace-watchdog".to_owned()).spawn(move || patrol(registry));
-    }
-    registry
+    })
 }
 
 fn patrol(registry: &'static Registry) {
@@ -256,6 +271,9 @@ pub struct Guard {
 impl Guard {
     /// `call_ns`: how long each call may take; the watchdog sees it begin up to [`tick_of`] it late.
     ///
+    /// # Errors
+    /// Where nothing would end a call.
+    ///
     /// # Safety
     /// `end` must stay valid and aligned for eight bytes until the guard is dropped, and `interrupt`'s memory alive.
     pub unsafe fn new(
@@ -264,7 +282,8 @@ impl Guard {
         deadline: Arc<Deadline>,
         stage_at_ns: u64,
         call_ns: u64,
-    ) -> Self {
+    ) -> Result<Self, Fault> {
+        let registry = patrolled()?;
         let watch = Arc::new(Watch {
             end,
             interrupt,
@@ -275,14 +294,13 @@ impl Guard {
             ended: AtomicU64::new(0),
             over: AtomicBool::new(false),
         });
-        let registry = registry();
         let mut watches = registry.watches.lock().unwrap_or_else(PoisonError::into_inner);
         watches.list.push(Sight::of(Arc::clone(&watch)));
         let sooner = tick_of(call_ns) < watches.tick_ns || watch.end_ns() < watches.next_ns;
         if std::mem::take(&mut watches.asleep) || sooner {
             registry.wake.notify_one();
         }
-        Self { watch }
+        Ok(Self { watch })
     }
 
     /// Says that a call begins; to be called after the flag is taken down.

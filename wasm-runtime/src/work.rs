@@ -262,7 +262,7 @@ impl<'r> Work<'r> {
                 self.runner.stage_at,
                 udf.limits.timeout_ns,
             )
-        };
+        }?;
         Ok(Box::new(Running { guard, sandbox, calls: 0 }))
     }
 

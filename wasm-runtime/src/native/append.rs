@@ -9,6 +9,7 @@ use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::limits::check_made;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,7 +38,15 @@ impl Parameters for Append {
 impl Function for Append {
     fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         let Some((field, values)) = &self.prepared else { return Ok(Effect::Unchanged) };
-        let values: Vec<Vec<u8>> = values.iter().map(|value| value.render(text, meta).into_owned()).collect();
+        let mut made = 0;
+        let mut rendered = Vec::with_capacity(values.len());
+        for value in values {
+            let value = value.render(text, meta).into_owned();
+            made += value.len();
+            check_made(text.len(), made)?;
+            rendered.push(value);
+        }
+        let values = rendered;
         field::append(text, &field.render(text, meta), &values, self.allow_duplicates).map(Effect::Replaced)
     }
 }

@@ -3,10 +3,12 @@
 use serde::Deserialize;
 
 use super::{Function, Parameters, field};
+use crate::deadline::glance;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::limits::check_made;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,6 +66,7 @@ impl Csv {
         let mut values = Vec::new();
         let mut at = 0;
         while values.len() < self.target_fields.len() && at <= chars.len() {
+            glance();
             let start = at;
             while at < chars.len() && matches!(chars[at], ' ' | '\t') && chars[at] != separator {
                 at += 1;
@@ -128,15 +131,19 @@ impl Function for Csv {
         if line.is_empty() {
             return Ok(Effect::Unchanged);
         }
-        let mut out = text.to_vec();
+        let mut fields = Vec::new();
+        let mut made = 0;
         for (name, value) in self.target_fields.iter().zip(self.values(&line)?) {
             let raw = match &self.empty_value {
                 None if value.is_empty() => continue,
                 Some(empty) if value.is_empty() => empty.to_string().into_bytes(),
                 _ => json::quote(&value),
             };
-            out = field::put(&out, name, &raw)?;
+            glance();
+            made += raw.len();
+            check_made(text.len(), made)?;
+            fields.push((name, raw));
         }
-        Ok(Effect::Replaced(out))
+        field::put_all(text, &fields).map(Effect::Replaced)
     }
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::date_format::{Format, read_iso, zone_of};
 use super::template::Template;
 use super::{Function, Parameters, field};
+use crate::deadline::glance;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
@@ -115,7 +116,10 @@ impl Function for Date {
             }
         };
         // All formats are tried and the last one that fits counts, as in OpenSearch.
-        let read = prepared.formats.iter().rev().find_map(|format| format.read(&value, &zone));
+        let read = prepared.formats.iter().rev().find_map(|format| {
+            glance();
+            format.read(&value, &zone)
+        });
         let Some(moment) = read else {
             return Err(Fault::illegal(format!("unable to parse date [{value}]")));
         };

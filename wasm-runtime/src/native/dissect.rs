@@ -21,6 +21,9 @@ pub struct Dissect {
     parsed: Pattern,
 }
 
+/// Keys that a pattern may have: each is looked for among the others.
+const MOST_KEYS: usize = 500;
+
 /// What a key does with its text.
 #[derive(Clone, PartialEq)]
 enum Use {
@@ -87,6 +90,9 @@ impl Pattern {
     }
 
     fn check(&self) -> Result<(), String> {
+        if self.keys.len() > MOST_KEYS {
+            return Err(format!("it has {} keys, the limit is {MOST_KEYS}", self.keys.len()));
+        }
         let inner = self.keys.len().saturating_sub(1);
         if self.keys[..inner].iter().any(|key| key.delimiter.is_empty()) {
             return Err("two keys need a delimiter between them".to_owned());
@@ -127,13 +133,18 @@ impl Pattern {
     fn fields(&self, text: &str, separator: &str) -> Option<Vec<(String, String)>> {
         let values = self.matched(text)?;
         let mut out: Vec<(String, String)> = Vec::new();
+        let mut joined: Vec<&str> = Vec::new();
         let mut put = |name: &str, value: String| match out.iter_mut().find(|(known, _)| known == name) {
             Some((_, old)) => *old = value,
             None => out.push((name.to_owned(), value)),
         };
         for (key, value) in self.keys.iter().zip(&values) {
             match key.role {
-                Use::Plain | Use::Append(_) => put(&key.name, self.appended(&key.name, &values, value, separator)),
+                Use::Append(_) if joined.contains(&key.name.as_str()) => {}
+                Use::Plain | Use::Append(_) => {
+                    joined.push(&key.name);
+                    put(&key.name, self.appended(&key.name, &values, value, separator));
+                }
                 Use::Name => {
                     let paired = self.keys.iter().position(|k| k.name == key.name && k.role == Use::Value)?;
                     put(value, values[paired].to_owned());
@@ -183,10 +194,7 @@ impl Function for Dissect {
                 format!("Unable to find match for dissect pattern: {} against source: {source}", self.pattern),
             ));
         };
-        let mut out = text.to_vec();
-        for (name, value) in fields {
-            out = field::put(&out, &name, &json::quote(&value))?;
-        }
-        Ok(Effect::Replaced(out))
+        let fields: Vec<_> = fields.into_iter().map(|(name, value)| (name, json::quote(&value))).collect();
+        field::put_all(text, &fields).map(Effect::Replaced)
     }
 }

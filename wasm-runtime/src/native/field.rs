@@ -1,13 +1,16 @@
 //! Reading and writing a field the way OpenSearch's processors do it, with their error texts.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use serde::Deserialize;
 
+use crate::deadline::{glance, look};
 use crate::effect::Effect;
 use crate::error::Fault;
 use crate::json::Edit;
+use crate::limits::{Copied, check_made};
 use crate::{java, json};
 
 /// Parts of a document's metadata that a built-in must not write; `_index`, `_id`, `_routing` and the context it may.
@@ -24,6 +27,9 @@ pub fn checked(option: &str, name: &str) -> Result<String, String> {
     }
     if name.split('.').any(str::is_empty) {
         return Err(format!("[{option}] path [{name}] is not valid"));
+    }
+    if name.split('.').count() > json::DEEPEST_PATH {
+        return Err(format!("[{option}] the path has more than {} parts", json::DEEPEST_PATH));
     }
     let head = name.split('.').next().unwrap_or(name);
     if METADATA.contains(&head) {
@@ -96,6 +102,35 @@ pub fn put(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, Fault> {
     json::set(text, path, value).map_err(Fault::illegal)
 }
 
+/// `text` with all these values at their paths, one after the other.
+///
+/// # Errors
+/// As [`put`], and where that is too much work or too long a document.
+pub fn put_all(text: &[u8], fields: &[(impl AsRef<str>, Vec<u8>)]) -> Result<Vec<u8>, Fault> {
+    if fields.len() > FEW {
+        look();
+        let bytes = fields.iter().map(|(path, value)| path.as_ref().len() + value.len()).sum::<usize>();
+        check_made(text.len(), text.len() + bytes)?;
+        let start = json::skip_ws(text, 0);
+        let plain = |path: &str| json::is_plain(path) && !path.is_empty();
+        if text.get(start) == Some(&b'{') && fields.iter().all(|(path, _)| plain(path.as_ref())) {
+            let members: Vec<_> =
+                fields.iter().map(|(path, value)| (Cow::Borrowed(path.as_ref()), value.as_slice())).collect();
+            return Ok(json::put_members(text, start, &members));
+        }
+    }
+    let mut out = text.to_vec();
+    let mut copied = Copied::default();
+    for (path, value) in fields {
+        copied.more(out.len())?;
+        out = put(&out, path.as_ref(), value)?;
+    }
+    Ok(out)
+}
+
+/// So few fields are put one by one.
+const FEW: usize = 8;
+
 /// [`put`] as what a stage does to `text`.
 ///
 /// # Errors
@@ -155,9 +190,16 @@ impl<'a> Place<'a> {
         let value = match &text[range.clone()] {
             b"null" => return Err(Fault::illegal(null())),
             raw if raw[0] == b'[' => {
-                let parts: Result<Vec<_>, _> =
-                    json::elements(text, range.start).into_iter().map(|r| element(&text[r])).collect();
-                array(&parts?)
+                let mut made = 0;
+                let mut parts = Vec::new();
+                for at in json::elements(text, range.start) {
+                    glance();
+                    let part = element(&text[at])?;
+                    made += part.len();
+                    check_made(text.len(), made)?;
+                    parts.push(part);
+                }
+                array(&parts)
             }
             raw => whole(raw)?,
         };
@@ -268,14 +310,15 @@ pub fn array(values: &[impl AsRef<[u8]>]) -> Vec<u8> {
 /// # Errors
 /// For a path that leads through something else.
 pub fn append(text: &[u8], path: &str, values: &[Vec<u8>], allow_duplicates: bool) -> Result<Vec<u8>, Fault> {
-    let mut list: Vec<Vec<u8>> = match json::find(text, path).map(|range| &text[range]) {
+    let mut list: Vec<&[u8]> = match json::find(text, path).map(|range| &text[range]) {
         None => Vec::new(),
-        Some(raw) if raw[0] == b'[' => json::elements(raw, 0).into_iter().map(|r| raw[r].to_vec()).collect(),
-        Some(raw) => vec![raw.to_vec()],
+        Some(raw) if raw[0] == b'[' => json::elements(raw, 0).into_iter().map(|r| &raw[r]).collect(),
+        Some(raw) => vec![raw],
     };
+    let mut there: HashSet<&[u8]> = if allow_duplicates { HashSet::new() } else { list.iter().copied().collect() };
     for value in values {
-        if allow_duplicates || !list.contains(value) {
-            list.push(value.clone());
+        if allow_duplicates || there.insert(value) {
+            list.push(value);
         }
     }
     put(text, path, &array(&list))

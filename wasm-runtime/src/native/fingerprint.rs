@@ -1,13 +1,17 @@
 //! `fingerprint`: a hash over fields, to find documents that say the same.
 
+use std::collections::{HashMap, HashSet};
+
 use base64::Engine;
 use serde::Deserialize;
 use sha1::Digest;
 
 use super::{Function, Parameters, field};
+use crate::deadline::glance;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
+use crate::limits::check_made;
 use crate::{java, json};
 
 #[derive(Deserialize, Clone, Copy)]
@@ -77,7 +81,8 @@ impl Fingerprint {
         let mut names = if self.fields.is_empty() {
             let entries = json::Entries::new(text, json::skip_ws(text, 0)).into_iter().flatten();
             let keys = entries.filter_map(|e| json::unescape(&text[e.key]).map(std::borrow::Cow::into_owned));
-            keys.filter(|key| !self.exclude_fields.contains(key)).collect()
+            let excluded: HashSet<&str> = self.exclude_fields.iter().map(String::as_str).collect();
+            keys.filter(|key| excluded.is_empty() || !excluded.contains(key.as_str())).collect()
         } else {
             self.fields.clone()
         };
@@ -87,18 +92,30 @@ impl Fingerprint {
     }
 }
 
+/// So few fields are looked up one by one.
+const FEW: usize = 16;
+/// Bytes that the paths of all leaves may have together.
+const MOST_PATHS: usize = 64 << 20;
+
 /// The leaves of an object by their dotted paths, lists being leaves.
-fn flattened(raw: &[u8], prefix: &str, out: &mut Vec<(String, String)>) {
+///
+/// # Errors
+/// For paths that are many times longer than the object.
+fn flattened(raw: &[u8], prefix: &str, out: &mut Vec<(String, String)>, made: &mut usize) -> Result<(), Fault> {
     for entry in json::Entries::new(raw, 0).into_iter().flatten() {
         let key = json::unescape(&raw[entry.key]).unwrap_or_default();
         let path = if prefix.is_empty() { key.into_owned() } else { format!("{prefix}.{key}") };
         let value = &raw[entry.value];
         if value[0] == b'{' {
-            flattened(value, &path, out);
+            flattened(value, &path, out, made)?;
         } else {
+            glance();
+            *made += path.len();
+            check_made(MOST_PATHS, *made)?;
             out.push((path, java::text(value)));
         }
     }
+    Ok(())
 }
 
 impl Function for Fingerprint {
@@ -108,8 +125,22 @@ impl Function for Fingerprint {
             let length = value.encode_utf16().count();
             hashed.push_str(&format!("|{path}|{length}:{value}"));
         };
-        for name in self.names(text) {
-            let Some(range) = json::find(text, &name) else {
+        let names = self.names(text);
+        let entries = (names.len() > FEW).then(|| json::Entries::new(text, json::skip_ws(text, 0))).flatten();
+        let members: HashMap<_, _> = entries
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some((json::unescape(&text[entry.key])?, entry.value)))
+            .collect();
+        let many = names.len() > FEW;
+        for name in names {
+            glance();
+            let found = if many && json::is_plain(&name) {
+                members.get(name.as_str()).cloned()
+            } else {
+                json::find(text, &name)
+            };
+            let Some(range) = found else {
                 if self.ignore_missing {
                     continue;
                 }
@@ -118,7 +149,7 @@ impl Function for Fingerprint {
             let raw = &text[range];
             if raw[0] == b'{' {
                 let mut leaves = Vec::new();
-                flattened(raw, "", &mut leaves);
+                flattened(raw, "", &mut leaves, &mut 0)?;
                 leaves.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
                 leaves.iter().for_each(|(path, value)| add(&format!("{name}.{path}"), value));
             } else {

@@ -10,6 +10,7 @@ use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::limits::{Copied, check_made};
 
 const VALUE: &str = "_ingest._value";
 
@@ -95,8 +96,11 @@ impl Function for Foreach {
         let before = json::find(text, VALUE).map(|range| text[range].to_vec());
         let mut out = text.to_vec();
         let mut values = Vec::with_capacity(elements.len());
+        let mut made = 0;
+        let mut copied = Copied::default();
         for element in elements {
             tick()?;
+            copied.more(3 * out.len())?;
             out = field::put(&out, VALUE, element)?;
             match inner.apply(&out, meta)?.whole(&out) {
                 Effect::Replaced(new) => out = new,
@@ -104,6 +108,8 @@ impl Function for Foreach {
                 _ => {}
             }
             values.push(value_of(&out));
+            made += values[values.len() - 1].len();
+            check_made(text.len(), made)?;
         }
         out = match before {
             Some(value) => field::put(&out, VALUE, &value)?,
@@ -112,11 +118,16 @@ impl Function for Foreach {
         };
         field::put(&out, &self.field, &field::array(&values)).map(Effect::Replaced)
     }
+
+    fn longest(&self) -> usize {
+        self.inner.as_ref().map_or(usize::MAX, Native::longest)
+    }
 }
 
 impl Foreach {
     fn each_alone(&self, inner: &Native, text: &[u8], elements: &[&[u8]], meta: &mut Meta) -> Result<Effect, Fault> {
         let mut values = Vec::with_capacity(elements.len());
+        let mut made = 0;
         for element in elements {
             tick()?;
             let small = [br#"{"_ingest":{"_value":"#.as_slice(), element, b"}}"].concat();
@@ -124,6 +135,8 @@ impl Foreach {
                 Effect::Replaced(new) => values.push(value_of(&new)),
                 _ => values.push(element.to_vec()),
             }
+            made += values[values.len() - 1].len();
+            check_made(text.len(), made)?;
         }
         field::change(text, &self.field, &field::array(&values))
     }

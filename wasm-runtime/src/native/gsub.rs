@@ -4,11 +4,11 @@ use serde::Deserialize;
 
 use super::regex::{self, Regex};
 use super::{Function, Parameters, field};
-use crate::deadline::tick;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::limits::check_made;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,20 +85,20 @@ impl Gsub {
         let Some((pattern, pieces)) = &self.compiled else { return Ok(json::quote(value)) };
         let mut out = String::with_capacity(value.len());
         let mut last = 0;
-        for found in pattern.captures_iter(value) {
-            tick()?;
-            let found = found.map_err(|e| regex::too_hard(&e))?;
-            let Some(whole) = found.get(0) else { continue };
-            out.push_str(&value[last..whole.start()]);
-            last = whole.end();
+        pattern.each_captures(value, |found| {
+            let Some(whole) = found.get(0) else { return Ok(()) };
+            out.push_str(&value[last..whole.start]);
+            last = whole.end;
             for piece in pieces {
                 match piece {
                     Piece::Text(text) => out.push_str(text),
-                    Piece::Group(n) => out.push_str(found.get(*n).map_or("", |m| m.as_str())),
-                    Piece::Named(name) => out.push_str(found.name(name).map_or("", |m| m.as_str())),
+                    Piece::Group(n) => out.push_str(found.get(*n).map_or("", |range| &value[range])),
+                    Piece::Named(name) => out.push_str(found.name(name).map_or("", |range| &value[range])),
                 }
+                check_made(value.len(), out.len())?;
             }
-        }
+            Ok(())
+        })?;
         out.push_str(&value[last..]);
         Ok(json::quote(&out))
     }
@@ -108,5 +108,9 @@ impl Function for Gsub {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
         let place = field::Place::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
         place.map_text(text, |_| None, |value| self.replaced(value))
+    }
+
+    fn longest(&self) -> usize {
+        self.compiled.as_ref().map_or(usize::MAX, |(pattern, _)| pattern.longest)
     }
 }

@@ -1,6 +1,7 @@
 //! `html_strip`: a string, or every string of a list, without HTML: tags of blocks become line breaks, others nothing.
 
 use super::texts::TextMap;
+use crate::deadline::glance;
 use crate::error::Fault;
 use crate::json;
 
@@ -8,7 +9,7 @@ pub struct HtmlStrip;
 
 impl TextMap for HtmlStrip {
     fn map(text: &str) -> Result<Vec<u8>, Fault> {
-        Ok(json::quote(&stripped(text)))
+        stripped(text).map(|text| json::quote(&text))
     }
 }
 
@@ -19,14 +20,25 @@ const INLINE: [&str; 35] = [
     "u", "var", "ins", "del", "mark", "time",
 ];
 
+/// Bytes that may be looked through in vain for the ends of tags, whatever the text's length and for each of its bytes.
+const MOST_SEEN: usize = 4 << 20;
+const SEEN_AGAIN: usize = 8;
+
 /// The text of an HTML fragment; a text without both brackets is none.
-fn stripped(html: &str) -> String {
+///
+/// # Errors
+/// For a text that is made to be searched again and again.
+fn stripped(html: &str) -> Result<String, Fault> {
     if !html.contains('<') || !html.contains('>') {
-        return html.to_owned();
+        return Ok(html.to_owned());
     }
     let mut out = String::with_capacity(html.len());
     let mut rest = html;
+    // What has been looked through for the end of a tag, and the same text in small letters.
+    let mut seen = 0;
+    let mut lower: Option<String> = None;
     while let Some(open) = rest.find('<') {
+        glance();
         decode(&rest[..open], &mut out);
         rest = &rest[open..];
         if let Some(comment) = rest.strip_prefix("<!--") {
@@ -36,7 +48,10 @@ fn stripped(html: &str) -> String {
             }
             continue;
         }
-        let Some((name, end)) = tag(rest) else {
+        let Some((name, end)) = tag(rest, &mut seen) else {
+            if seen > MOST_SEEN + SEEN_AGAIN * html.len() {
+                return Err(Fault::too_much("the text has too many tags that do not end"));
+            }
             out.push('<');
             rest = &rest[1..];
             continue;
@@ -45,8 +60,10 @@ fn stripped(html: &str) -> String {
         rest = &rest[end..];
         if !closing && matches!(name.as_str(), "script" | "style") {
             let mark = format!("</{name}");
-            let lower = rest.to_ascii_lowercase();
-            if let Some(at) = lower.find(&mark) {
+            let lower = lower.get_or_insert_with(|| html.to_ascii_lowercase());
+            let found = lower[html.len() - rest.len()..].find(&mark);
+            seen += found.unwrap_or(rest.len());
+            if let Some(at) = found {
                 rest = rest[at..].find('>').map_or("", |close| &rest[at + close + 1..]);
             }
             out.push('\n');
@@ -55,11 +72,11 @@ fn stripped(html: &str) -> String {
         }
     }
     decode(rest, &mut out);
-    out
+    Ok(out)
 }
 
 /// The name of the tag that `text` begins with, and where the tag ends; quotes may hide a bracket.
-fn tag(text: &str) -> Option<(String, usize)> {
+fn tag(text: &str, seen: &mut usize) -> Option<(String, usize)> {
     let inner = text[1..].strip_prefix(['/', '!', '?']).unwrap_or(&text[1..]);
     let name: String = inner.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == ':').collect();
     if !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
@@ -74,6 +91,7 @@ fn tag(text: &str) -> Option<(String, usize)> {
             _ => {}
         }
     }
+    *seen += text.len();
     None
 }
 

@@ -6,6 +6,7 @@ use super::{Function, Parameters, field};
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
+use crate::limits::check_made;
 use crate::{java, json};
 
 #[derive(Deserialize)]
@@ -29,6 +30,7 @@ impl Function for Join {
         if list.contains(&b"null".as_slice()) {
             return Err(Fault::illegal(format!("field [{}] holds a null, cannot join.", self.field)));
         }
+        check_made(text.len(), text.len() + list.len() * self.separator.len())?;
         let joined = list.into_iter().map(java::text).collect::<Vec<_>>().join(&self.separator);
         place.put(text, &json::quote(&joined))
     }

@@ -1,14 +1,17 @@
 //! `kv`: key-value pairs out of a string.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use serde::Deserialize;
 
 use super::regex::{self, Regex};
 use super::{Function, Parameters, field};
-use crate::deadline::tick;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::limits::{Copied, check_made};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,9 +71,8 @@ impl Function for Kv {
         }
         let place = field::Place::new(&self.field, None, self.ignore_missing);
         let Some(source) = place.text(text, "cannot extract key-value pairs. ")? else { return Ok(Effect::Unchanged) };
-        let mut out = text.to_vec();
+        let mut pairs = Pairs::default();
         for pair in regex::split(fields, &source, 0, false)? {
-            tick()?;
             let parts = regex::split(values, pair, 2, true)?;
             let [key, value] = parts.as_slice() else {
                 return Err(Fault::illegal(format!(
@@ -82,18 +84,109 @@ impl Function for Kv {
             if !self.wanted(key) {
                 continue;
             }
-            let name = format!("{}{key}", self.prefix);
-            let path = match &self.target_field {
-                Some(target) if name.is_empty() => target.clone(),
-                Some(target) => format!("{target}.{name}"),
-                None => name,
-            };
-            let value = json::quote(&self.cleaned(value));
-            out = match json::find(&out, &path) {
-                Some(_) => field::append(&out, &path, &[value], true)?,
-                None => field::put(&out, &path, &value)?,
-            };
+            pairs.add(format!("{}{key}", self.prefix), json::quote(&self.cleaned(value)));
+            check_made(text.len(), pairs.bytes)?;
         }
-        Ok(Effect::Replaced(out))
+        pairs.written(text, self.target_field.as_deref()).map(Effect::Replaced)
     }
+
+    fn longest(&self) -> usize {
+        self.splits.as_ref().map_or(usize::MAX, |(fields, values)| fields.longest.min(values.longest))
+    }
+}
+
+/// So few names are looked for one by one, and written so.
+const FEW: usize = 8;
+
+/// The pairs of a text, those of one name together.
+#[derive(Default)]
+struct Pairs {
+    all: Vec<(String, Vec<Vec<u8>>)>,
+    /// Where a name is, once there are many.
+    places: HashMap<String, usize>,
+    /// Of names and values.
+    bytes: usize,
+}
+
+impl Pairs {
+    fn add(&mut self, name: String, value: Vec<u8>) {
+        self.bytes += name.len() + value.len();
+        let place = match self.all.len() {
+            0..=FEW => self.all.iter().position(|(known, _)| *known == name),
+            _ => self.places.get(&name).copied(),
+        };
+        if let Some(place) = place {
+            self.all[place].1.push(value);
+            return;
+        }
+        if self.all.len() == FEW {
+            self.places = self.all.iter().enumerate().map(|(n, (name, _))| (name.clone(), n)).collect();
+        }
+        if self.all.len() >= FEW {
+            self.places.insert(name.clone(), self.all.len());
+        }
+        self.all.push((name, vec![value]));
+    }
+
+    /// The document with the pairs in it; of one name there is a list, with what was there before.
+    fn written(&self, text: &[u8], target: Option<&str>) -> Result<Vec<u8>, Fault> {
+        if self.all.len() <= FEW {
+            return self.written_one_by_one(text, target);
+        }
+        let plain = self.all.iter().all(|(name, _)| json::is_plain(name) && !name.is_empty());
+        let start = match target {
+            None => Some(json::skip_ws(text, 0)),
+            Some(target) => json::find(text, target).map(|range| range.start),
+        };
+        match start {
+            Some(start) if plain && text.get(start) == Some(&b'{') => {
+                Ok(json::put_members(text, start, &self.members(&text[start..])))
+            }
+            None if plain => {
+                let object = json::put_members(b"{}", 0, &self.members(b"{}"));
+                field::put(text, target.unwrap_or_default(), &object)
+            }
+            _ => self.written_one_by_one(text, target),
+        }
+    }
+
+    fn members(&self, object: &[u8]) -> Vec<(Cow<'_, str>, Vec<u8>)> {
+        let mut before: HashMap<Cow<'_, str>, &[u8]> = HashMap::new();
+        for entry in json::Entries::new(object, 0).into_iter().flatten() {
+            if let Some(name) = json::unescape(&object[entry.key]).filter(|name| self.places.contains_key(&**name)) {
+                before.insert(name, &object[entry.value]);
+            }
+        }
+        let listed = |name: &str, values: &[Vec<u8>]| listed(before.get(name).copied(), values);
+        self.all.iter().map(|(name, values)| (Cow::Borrowed(name.as_str()), listed(name, values))).collect()
+    }
+
+    fn written_one_by_one(&self, text: &[u8], target: Option<&str>) -> Result<Vec<u8>, Fault> {
+        let mut out = text.to_vec();
+        let mut copied = Copied::default();
+        for (name, values) in &self.all {
+            let path = match target {
+                Some(target) if name.is_empty() => target.to_owned(),
+                Some(target) => format!("{target}.{name}"),
+                None => name.clone(),
+            };
+            copied.more(2 * out.len())?;
+            let old = json::find(&out, &path);
+            let value = listed(old.map(|range| &out[range]), values);
+            out = field::put(&out, &path, &value)?;
+        }
+        Ok(out)
+    }
+}
+
+/// What is there and the new values as a list; one new value where nothing is stands for itself.
+fn listed(old: Option<&[u8]>, values: &[Vec<u8>]) -> Vec<u8> {
+    let mut list: Vec<&[u8]> = match old {
+        None if values.len() == 1 => return values[0].clone(),
+        None => Vec::new(),
+        Some(raw) if raw[0] == b'[' => json::elements(raw, 0).into_iter().map(|r| &raw[r]).collect(),
+        Some(raw) => vec![raw],
+    };
+    list.extend(values.iter().map(Vec::as_slice));
+    field::array(&list)
 }

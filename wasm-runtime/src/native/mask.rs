@@ -3,10 +3,13 @@
 //! It runs on the hits of `top_hits` and inner hits, too. Aggregations over a masked field still show its values: keep the
 //! field out of them by the query pipeline.
 
+use std::ops::Range;
+
 use serde::Deserialize;
 use sha1::Digest;
 
 use super::{Function, Parameters, field::Names};
+use crate::deadline::glance;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
@@ -25,6 +28,9 @@ enum Mode {
     /// The field is not there.
     Remove,
 }
+
+/// Characters that the mask and the salt may have: they are written, or hashed, for every value.
+const LONGEST: usize = 1024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +56,9 @@ impl Parameters for Mask {
         if names.is_empty() || names.iter().any(|name| name.is_empty() || name.split('.').any(str::is_empty)) {
             return Err("[fields] needs the names of fields".to_owned());
         }
+        if self.mask.len() > LONGEST || self.salt.len() > LONGEST {
+            return Err(format!("[mask] and [salt] may have {LONGEST} characters each"));
+        }
         if self.mode == Mode::Hash && self.salt.is_empty() {
             return Err("[salt] is needed for mode [hash]: without one, values can be guessed".to_owned());
         }
@@ -59,6 +68,7 @@ impl Parameters for Mask {
 
 impl Mask {
     fn hidden(&self, raw: &[u8]) -> Vec<u8> {
+        glance();
         if raw[0] == b'[' {
             let items: Vec<Vec<u8>> = json::elements(raw, 0).into_iter().map(|r| self.hidden(&raw[r])).collect();
             return super::field::array(&items);
@@ -89,6 +99,7 @@ impl Mask {
             let items: Vec<Vec<u8>> = json::elements(text, 0)
                 .into_iter()
                 .map(|r| {
+                    glance();
                     let item = &text[r];
                     self.hide(item, path).inspect(|_| changed = true).unwrap_or_else(|| item.to_vec())
                 })
@@ -99,23 +110,37 @@ impl Mask {
             return None;
         }
         let mut out: Option<Vec<u8>> = None;
-        let direct = |here: &[u8]| json::get(here, 0, path).map(|e| e.value);
-        if let Some(value) = direct(text) {
+        if let Some(value) = last(text, path, &mut out) {
+            let here = out.as_deref().unwrap_or(text);
             out = Some(if self.mode == Mode::Remove {
-                json::remove_member(text, 0, path)?
+                json::remove_member(here, 0, path)?
             } else {
-                json::splice(text, value.clone(), &self.hidden(&text[value]))
+                json::splice(here, value.clone(), &self.hidden(&here[value]))
             });
         }
         for (dot, _) in path.match_indices('.') {
+            let Some(value) = last(text, &path[..dot], &mut out) else { continue };
             let here = out.as_deref().unwrap_or(text);
-            let Some(value) = json::get(here, 0, &path[..dot]).map(|e| e.value) else { continue };
             if let Some(inner) = self.hide(&here[value.clone()], &path[dot + 1..]) {
                 out = Some(json::splice(here, value, &inner));
             }
         }
         out
     }
+}
+
+/// The value of the member `name` of the object that `out` is, or else `text`. Where there are several of the name, `out` is the
+/// object with the last of them only.
+fn last(text: &[u8], name: &str, out: &mut Option<Vec<u8>>) -> Option<Range<usize>> {
+    let here = out.as_deref().unwrap_or(text);
+    let mut all = json::Entries::new(here, 0)?.filter(|entry| json::key_is(&here[entry.key.clone()], name));
+    let first = all.next()?;
+    let Some(last) = all.last() else { return Some(first.value) };
+    let value = here[last.value].to_vec();
+    let alone = json::insert_member(&json::remove_member(here, 0, name)?, 0, name, &value);
+    let found = json::get(&alone, 0, name).map(|entry| entry.value);
+    *out = Some(alone);
+    found
 }
 
 impl Function for Mask {

@@ -43,14 +43,19 @@ mod uppercase;
 mod urldecode;
 mod user_agent;
 
+use std::sync::Arc;
+
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde::de::DeserializeOwned;
 
 use self::texts::Texts;
+use crate::aside::aside;
+use crate::deadline::guarded;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
+use crate::limits::{MOST_MADE, check_made};
 use crate::metadata::Wide;
 
 /// What one built-in does to one document.
@@ -58,9 +63,15 @@ pub trait Function: Send + Sync {
     /// # Errors
     /// The fault of this document.
     fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault>;
+
+    /// Bytes of the longest document that is surely done with soon, though nothing can interrupt it; longer ones are worked on
+    /// aside.
+    fn longest(&self) -> usize {
+        usize::MAX
+    }
 }
 
-type Build = fn(&[u8]) -> Result<Box<dyn Function>, String>;
+type Build = fn(&[u8]) -> Result<Arc<dyn Function>, String>;
 
 /// How long one document may take.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -107,28 +118,28 @@ const FUNCTIONS: &[Entry] = &[
     quick("uppercase", BODY, make::<Texts<uppercase::Uppercase>>),
     quick("trim", BODY, make::<Texts<trim::Trim>>),
     slow("split", DOCUMENT, make::<split::Split>),
-    quick("join", DOCUMENT, make::<join::Join>),
+    slow("join", DOCUMENT, make::<join::Join>),
     slow("gsub", BODY, make::<gsub::Gsub>),
-    quick("append", BODY, make::<append::Append>),
-    quick("date", DOCUMENT, make::<date::Date>),
-    quick("json", DOCUMENT, make::<json::Json>),
+    slow("append", BODY, make::<append::Append>),
+    slow("date", DOCUMENT, make::<date::Date>),
+    slow("json", DOCUMENT, make::<json::Json>),
     slow("kv", DOCUMENT, make::<kv::Kv>),
-    quick("dissect", DOCUMENT, make::<dissect::Dissect>),
+    slow("dissect", DOCUMENT, make::<dissect::Dissect>),
     slow("grok", DOCUMENT, make::<grok::Grok>),
-    quick("csv", DOCUMENT, make::<csv::Csv>),
-    quick("html_strip", DOCUMENT, make::<Texts<html_strip::HtmlStrip>>),
+    slow("csv", DOCUMENT, make::<csv::Csv>),
+    slow("html_strip", DOCUMENT, make::<Texts<html_strip::HtmlStrip>>),
     quick("bytes", DOCUMENT, make::<Texts<bytes::Bytes>>),
     quick("urldecode", DOCUMENT, make::<Texts<urldecode::Urldecode>>),
-    quick("fingerprint", DOCUMENT, make::<fingerprint::Fingerprint>),
-    quick("dot_expander", DOCUMENT, make::<dot_expander::DotExpander>),
-    quick("sort", DOCUMENT, make::<sort::Sort>),
+    slow("fingerprint", DOCUMENT, make::<fingerprint::Fingerprint>),
+    slow("dot_expander", DOCUMENT, make::<dot_expander::DotExpander>),
+    slow("sort", DOCUMENT, make::<sort::Sort>),
     quick("drop", DOCUMENT, make::<drop::Drop>),
     quick("fail", BODY, make::<fail::Fail>),
     slow("foreach", DOCUMENT, make::<foreach::Foreach>),
     slow("user_agent", DOCUMENT, make::<user_agent::UserAgent>),
     quick("filter_query", QUERY, make::<filter_query::FilterQuery>),
     quick("oversample", QUERY, make::<oversample::Oversample>),
-    quick("synonym", QUERY, make::<synonym::Synonym>),
+    slow("synonym", QUERY, make::<synonym::Synonym>),
     per_hit("rename_field", make::<rename_field::RenameField>),
     quick("truncate_hits", RESULT, make::<truncate_hits::TruncateHits>),
     per_hit("sort", make::<sort::SortHits>),
@@ -137,6 +148,9 @@ const FUNCTIONS: &[Entry] = &[
     Entry { everywhere: true, ..per_hit("mask", make::<mask::Mask>) },
     per_hit("rescore", make::<rescore::Rescore>),
 ];
+
+/// Bytes of a document that needs no looks at the clock while a built-in without regular expressions is at work on it.
+const SMALL: usize = 4096;
 
 /// A default of serde.
 fn yes() -> bool {
@@ -152,19 +166,22 @@ trait Parameters: Function + DeserializeOwned + 'static {
     }
 }
 
-fn make<T: Parameters>(parameters: &[u8]) -> Result<Box<dyn Function>, String> {
+fn make<T: Parameters>(parameters: &[u8]) -> Result<Arc<dyn Function>, String> {
     let mut function: T = serde_json::from_slice(parameters).map_err(|e| {
         let text = e.to_string();
         text.split(" at line ").next().unwrap_or(&text).to_owned()
     })?;
     function.prepare()?;
-    Ok(Box::new(function))
+    Ok(Arc::new(function))
 }
 
 /// A built-in with its parameters, ready to run.
 #[pyclass(frozen, module = "pipelines._wasm")]
 pub struct Native {
-    function: Box<dyn Function>,
+    function: Arc<dyn Function>,
+    longest: usize,
+    /// Bytes of the longest document that needs no watch over the work on it.
+    unwatched: usize,
     entry: &'static Entry,
     wide: Option<Wide>,
 }
@@ -224,7 +241,10 @@ impl Native {
             .find(|e| e.kinds.contains(&kind))
             .ok_or_else(|| format!("no built-in [{name}] in pipelines of type [{kind}]"))?;
         let wide = if kind == "document" { Wide::wanted(parameters)? } else { None };
-        Ok(Self { function: (entry.build)(parameters)?, entry, wide })
+        let function = (entry.build)(parameters)?;
+        let longest = function.longest();
+        let unwatched = if longest == usize::MAX { SMALL } else { 0 };
+        Ok(Self { longest, unwatched, function, entry, wide })
     }
 
     pub fn function_name(&self) -> &'static str {
@@ -238,12 +258,39 @@ impl Native {
 
     /// After how many documents the deadline is asked again.
     pub fn check_every(&self) -> usize {
-        if self.entry.pace == Pace::Slow { 1 } else { 64 }
+        if self.entry.pace == Pace::Slow { 8 } else { 64 }
+    }
+
+    /// See [`Function::longest`].
+    fn longest(&self) -> usize {
+        self.longest
     }
 
     /// # Errors
-    /// As [`Function::apply`].
+    /// As [`Function::apply`], for a document that becomes too long, and when the time is over meanwhile.
+    #[inline]
     pub fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
-        self.function.apply(text, meta)
+        let done = if text.len() <= self.unwatched {
+            self.function.apply(text, meta)
+        } else if text.len() <= self.longest {
+            guarded(|| self.function.apply(text, meta))
+        } else {
+            self.apply_aside(text, meta)
+        };
+        if let Ok(effect) = &done {
+            let len = effect.made(text.len());
+            if len > MOST_MADE {
+                check_made(text.len(), len)?;
+            }
+        }
+        done
+    }
+
+    #[cold]
+    fn apply_aside(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+        let (function, text, mut own) = (Arc::clone(&self.function), text.to_vec(), meta.clone());
+        let (effect, changed) = aside(move || function.apply(&text, &mut own).map(|effect| (effect, own)))?;
+        *meta = changed;
+        Ok(effect)
     }
 }

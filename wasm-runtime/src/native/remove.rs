@@ -1,9 +1,12 @@
 //! `remove`: takes fields out of a document, or all but some.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 
 use super::template::Template;
 use super::{Function, Parameters, field};
+use crate::deadline::glance;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
@@ -60,21 +63,26 @@ impl Remove {
     /// Top-level fields that are not named and are no parent of a named one go.
     fn remove_others(&self, text: &[u8]) -> Effect {
         let start = json::skip_ws(text, 0);
-        let keys: Vec<_> = json::Entries::new(text, start)
-            .into_iter()
-            .flatten()
-            .filter_map(|e| json::unescape(&text[e.key]).map(std::borrow::Cow::into_owned))
-            .collect();
-        let kept =
-            |key: &str| self.keep.iter().any(|k| k == key || k.strip_prefix(key).is_some_and(|r| r.starts_with('.')));
-        let mut out = text.to_vec();
-        for key in keys.iter().filter(|k| !kept(k)) {
-            if let Some(less) = json::remove_member(&out, start, key) {
-                out = less;
+        let kept: HashSet<&str> = self.keep.iter().flat_map(|name| prefixes(name)).collect();
+        let mut members = Vec::new();
+        let mut gone = false;
+        for entry in json::Entries::new(text, start).into_iter().flatten() {
+            glance();
+            match json::unescape(&text[entry.key.clone()]) {
+                Some(key) if !kept.contains(&*key) => gone = true,
+                _ => members.push(&text[entry.key.start - 1..entry.value.end]),
             }
         }
-        Effect::Replaced(out)
+        match json::skip_value(text, start) {
+            Some(end) if gone => Effect::Replaced(json::splice(text, start + 1..end - 1, &members.join(&b','))),
+            _ => Effect::Unchanged,
+        }
     }
+}
+
+/// A path and all its beginnings.
+fn prefixes(name: &str) -> impl Iterator<Item = &str> {
+    name.match_indices('.').map(|(dot, _)| &name[..dot]).chain([name])
 }
 
 impl Function for Remove {

@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use serde::Deserialize;
 
 use super::{Function, Parameters, field, hit};
+use crate::deadline::glance;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
@@ -42,6 +43,7 @@ enum Item {
 }
 
 fn item(raw: &[u8]) -> Option<Item> {
+    glance();
     Some(match raw[0] {
         b't' | b'f' => Item::Flag(raw == b"true"),
         b'"' => Item::Text(json::string(raw)?.encode_utf16().collect()),
@@ -76,6 +78,7 @@ impl Sort {
         let mut items: Vec<(Option<Item>, &[u8])> = list.iter().map(|raw| (item(raw), *raw)).collect();
         let descending = self.order.as_deref() == Some("desc");
         items.sort_by(|(a, _), (b, _)| {
+            glance();
             let order = a.partial_cmp(b).unwrap_or(Ordering::Equal);
             if descending { order.reverse() } else { order }
         });

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::hit;
 use super::regex::{self, Regex};
 use super::{Function, Parameters, field};
+use crate::deadline::glance;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
@@ -38,8 +39,13 @@ impl Split {
     fn parts(&self, value: &str) -> Result<Vec<u8>, Fault> {
         let Some(pattern) = &self.compiled else { return Ok(json::quote(value)) };
         let parts = regex::split(pattern, value, 0, self.preserve_trailing)?;
-        Ok(field::array(&parts.into_iter().map(json::quote).collect::<Vec<_>>()))
+        Ok(field::array(&parts.into_iter().map(quoted).collect::<Vec<_>>()))
     }
+}
+
+fn quoted(part: &str) -> Vec<u8> {
+    glance();
+    json::quote(part)
 }
 
 impl Function for Split {
@@ -49,6 +55,10 @@ impl Function for Split {
             Some(value) => place.put(text, &self.parts(&value)?),
             None => Ok(Effect::Unchanged),
         }
+    }
+
+    fn longest(&self) -> usize {
+        self.compiled.as_ref().map_or(usize::MAX, |pattern| pattern.longest)
     }
 }
 
@@ -90,5 +100,9 @@ impl Function for SplitHits {
                 .ok_or_else(|| Fault::illegal(format!("field [{}] is not a string, cannot split", self.field)))?;
             inner.parts(&value)
         })
+    }
+
+    fn longest(&self) -> usize {
+        self.inner.as_ref().map_or(usize::MAX, |inner| inner.longest())
     }
 }

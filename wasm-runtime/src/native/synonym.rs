@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::field::Names;
 use super::{Function, Parameters};
+use crate::deadline::glance;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
@@ -84,6 +85,7 @@ impl Synonym {
         let mut out: Vec<String> = Vec::new();
         for (from, to) in &self.rules {
             for at in 0..lower.len() {
+                glance();
                 if !lower[at..].starts_with(from) {
                     continue;
                 }
@@ -108,6 +110,7 @@ impl Synonym {
 
     /// A query with everything in it expanded; `None` if nothing is.
     fn query(&self, raw: &[u8]) -> Option<Vec<u8>> {
+        glance();
         match raw[0] {
             b'[' => {
                 let mut changed = false;

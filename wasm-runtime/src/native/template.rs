@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
+use crate::deadline::look;
 use crate::document::Meta;
+use crate::limits::MOST_MADE;
 use crate::{java, json};
 
 #[derive(Debug, Clone)]
@@ -59,7 +61,13 @@ impl Template {
             return Cow::Borrowed(constant);
         }
         let mut out = String::new();
+        let room = text.len() + MOST_MADE;
         for piece in &self.0 {
+            // What is longer no document takes: it need not be whole.
+            if out.len() > room {
+                break;
+            }
+            look();
             match piece {
                 Piece::Text(text) => out.push_str(text),
                 Piece::Field(path) => render_field(&mut out, path, text, meta),
@@ -110,12 +118,37 @@ impl Value {
             Self::Constant(raw) => return Cow::Borrowed(raw),
             Self::Text(template) => json::quote(&template.render(text, meta)),
             Self::List(items) => {
-                super::field::array(&items.iter().map(|item| item.render(text, meta)).collect::<Vec<_>>())
+                let mut out = vec![b'['];
+                for item in items.iter() {
+                    if out.len() > 1 {
+                        out.push(b',');
+                    }
+                    out.extend_from_slice(&item.fitting(&out, text, meta));
+                }
+                out.push(b']');
+                out
             }
-            Self::Object(members) => members.iter().fold(b"{}".to_vec(), |out, (key, value)| {
-                json::insert_member(&out, 0, &key.render(text, meta), &value.render(text, meta))
-            }),
+            Self::Object(members) => {
+                let mut out = vec![b'{'];
+                for (key, value) in members {
+                    if out.len() > 1 {
+                        out.push(b',');
+                    }
+                    json::write_quoted(&key.render(text, meta), &mut out);
+                    out.push(b':');
+                    out.extend_from_slice(&value.fitting(&out, text, meta));
+                }
+                out.push(b'}');
+                out
+            }
         })
+    }
+}
+
+impl Value {
+    /// [`Self::render`] behind `out`, or null where that is longer already than a document may be.
+    fn fitting(&self, out: &[u8], text: &[u8], meta: &Meta) -> Cow<'_, [u8]> {
+        if out.len() > text.len() + MOST_MADE { Cow::Borrowed(b"null") } else { self.render(text, meta) }
     }
 }
 

@@ -33,6 +33,9 @@ enum Property {
     Original,
 }
 
+/// Longer documents are worked on aside: hundreds of expressions are put to a text.
+const LONGEST: usize = 4096;
+
 fn target() -> String {
     "user_agent".to_owned()
 }
@@ -107,5 +110,9 @@ impl Function for UserAgent {
             Some(agent) => field::change(text, &self.target_field, &self.described(&agent)),
             None => Ok(Effect::Unchanged),
         }
+    }
+
+    fn longest(&self) -> usize {
+        LONGEST
     }
 }
