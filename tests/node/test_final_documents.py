@@ -184,3 +184,30 @@ async def test_a_pipeline_of_the_cluster_is_refused_by_a_setting(
             assert (await through.post("/_reindex", reindex)).status == (200 if status == 201 else 403)
             await direct.delete(f"/{name},{name}-free,{name}-free2")
     await direct.delete(f"/_ingest/pipeline/{name}-moves")
+
+
+async def test_a_backing_index_of_a_data_stream_is_judged_as_the_stream(through: Http, direct: Http, name: str):
+    await through.pipeline(f"{name}-p", "document", MARK)
+    await through.put(f"/_pipeline/_association/{name}*", {"document": {"final": f"{name}-p"}})
+    template = {"index_patterns": [f"{name}*"], "data_stream": {}, "template": MAPPING, "priority": 900}
+    assert (await direct.put(f"/_index_template/{name}", template)).status == 200
+    try:
+        assert (await direct.put(f"/_data_stream/{name}-s")).status == 200
+        backing = f".ds-{name}-s-000001"
+        doc = '{"@timestamp":"2026-01-01","level":"secret"}'
+        for at, index in enumerate((f"{name}-s", backing, f"{name}-new")):
+            for target, lines in (
+                (f"/{index}/_bulk", '{"create":{}}'),
+                ("/_bulk", f'{{"create":{{"_index":"{index}"}}}}'),
+            ):
+                answer = await through.post(target, f"{lines}\n{doc}\n", headers=NDJSON)
+                assert answer.status == 200, (at, answer.body)
+            await through.post(f"/{index}/_doc", doc)
+        await through.post(f"/{backing}/_bulk", f'{{"index":{{"_id":"1"}}}}\n{doc}\n', headers=NDJSON)
+        await direct.post(f"/{name}-*/_refresh")
+        past = (await direct.post(f"/{name}-s,{name}-new/_count", {"query": PAST["every"]})).json["count"]
+        every = (await direct.post(f"/{name}-s,{name}-new/_count", {"query": {"match_all": {}}})).json["count"]
+        assert (past, every > 5) == (0, True), (past, every)
+    finally:
+        await direct.delete(f"/_data_stream/{name}-*")
+        await direct.delete(f"/_index_template/{name}")

@@ -162,7 +162,10 @@ class Requests:
             op = self.random.choice(["index", "create", "update", "delete"])
             lines.append(json.dumps({op: {"_id": id_}}))
             if op == "update":
-                lines.append(json.dumps({"doc": self.document(), "doc_as_upsert": self.random.random() < 0.5}))
+                members: dict[str, Any] = {"doc": self.document(), "doc_as_upsert": self.random.random() < 0.5}
+                if self.random.random() < 0.3:
+                    members["upsert"] = self.document()
+                lines.append(json.dumps(members))
             elif op != "delete":
                 lines.append(json.dumps(self.document()))
         text = "".join(line + self.random.choice(["\n", "\n", "\r\n"]) for line in lines)

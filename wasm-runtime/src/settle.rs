@@ -8,8 +8,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::action::{Op, writable_part};
-use crate::bulk::{Bulk, kept};
+use crate::bulk::Bulk;
 use crate::document::{Doc, State, Text};
+use crate::documents::kept;
 use crate::error::Fault;
 use crate::fate::{Fate, Part};
 use crate::{unambiguous, update};

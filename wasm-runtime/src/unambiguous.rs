@@ -10,6 +10,7 @@ use pyo3::types::PyBytes;
 use crate::document::Kind;
 use crate::error::Fault;
 use crate::json::skip_ws;
+use crate::scan::common_prefix;
 use crate::strict::{Refusal, canonical};
 use crate::valid::{Invalid, MAX_DEPTH};
 
@@ -38,13 +39,17 @@ pub fn document(text: &[u8]) -> Result<Cow<'_, [u8]>, Fault> {
 
 /// Whether `text` is `canonical` with white space between its tokens.
 fn spaced(text: &[u8], canonical: &[u8]) -> bool {
-    if text == canonical {
-        return true;
+    let (mut at, mut of) = (0, 0);
+    loop {
+        let same = common_prefix(&text[at..], &canonical[of..]);
+        (at, of) = (at + same, of + same);
+        match text.get(at) {
+            None => return of == canonical.len(),
+            // White space within strings stands in both, so that it is never what only one of them has.
+            Some(b' ' | b'\t' | b'\n' | b'\r') => at += 1,
+            Some(_) => return false,
+        }
     }
-    // White space within strings stands in both, so that it is never what only one of them has.
-    let mut rest = canonical.iter().peekable();
-    text.iter().all(|c| rest.next_if_eq(&c).is_some() || matches!(c, b' ' | b'\t' | b'\n' | b'\r'))
-        && rest.next().is_none()
 }
 
 /// [`unambiguous`] for Python; `ValueError` says what is wrong and where.
