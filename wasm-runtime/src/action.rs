@@ -152,7 +152,7 @@ pub fn parse_action(line: &[u8], number: usize, index: Option<&Arc<str>>) -> Res
         malformed(&format!("expected START_OBJECT but found [{}]", token_name(line.get(start).copied())))
     })?;
     let entry = entries.next().ok_or_else(|| malformed("expected FIELD_NAME but found [END_OBJECT]"))?;
-    if entries.next().is_some() {
+    if line.get(json::skip_ws(line, entry.value.end)) != Some(&b'}') {
         return Err(malformed("it has more than one action"));
     }
     let name = json::unescape(&line[entry.key.clone()]).unwrap_or_default();
@@ -184,7 +184,7 @@ pub fn parse_action(line: &[u8], number: usize, index: Option<&Arc<str>>) -> Res
         }
         seen |= 1 << known;
         let raw = &line[field.value.clone()];
-        if raw[0] == b'"' && json::string(raw).is_none() {
+        if raw[0] == b'"' && raw.contains(&b'\\') && json::string(raw).is_none() {
             return Err(malformed(&format!("half of a surrogate pair in the value of [{key}]")));
         }
         if key != "_source" && matches!(raw[0], b'[' | b'{') {

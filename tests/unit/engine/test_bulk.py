@@ -208,3 +208,76 @@ def test_filter_path():
     answer = b'{"took":1,"errors":true,"items":[{"index":{"status":201,"_id":"1"}}]}'
     assert filter_path(answer, ["errors", "items.*.status"]) == b'{"errors":true,"items":[{"index":{"status":201}}]}'
     assert filter_path(answer, ["-items", "-took"]) == b'{"errors":true}'
+
+
+def settled(*lines: str, index: str = "i") -> Bulk:
+    bulk = Bulk("".join(line + "\n" for line in lines).encode(), index=index)
+    bulk.settle([index])
+    return bulk
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ('{"a":1}', None),
+        (' { "a" : 0.10 } ', None),
+        ('\ufeff{"a":1}', b'{"a":1}'),
+        ('/**/{"a":/* x */ 1}//', b'{"a":1}'),
+        (r'{"\u0061":"tru\u0065"}', b'{"a":"true"}'),
+    ],
+)
+def test_a_document_under_a_final_pipeline_is_written_anew_where_it_is_odd(text: str, made: bytes | None):
+    bulk = settled('{"index":{}}', text)
+    assert bulk.document(0) == made
+    assert bulk.render() == (None if made is None else b'{"index":{}}\n' + made + b"\n")
+    batch = bulk.batch_at(["i"])
+    assert batch.document(0) == (made or text.encode())
+    bulk.absorb(batch, pinned="p")
+    assert bulk.render() == (None if made is None else b'{"index":{}}\n' + made + b"\n")
+
+
+@pytest.mark.parametrize("text", ['{"a":1,"a":2}', '{"a":"\\ud800"}', '{"a":1} {}', "[]", "", "{a:1}"])
+def test_a_document_with_no_one_meaning_fails_under_a_final_pipeline_alone(text: str):
+    bulk = settled('{"index":{}}', text, '{"index":{"_index":"j"}}', text)
+    assert [bulk.outcome(i)[0] for i in range(2)] == ["failed", "here"]
+    assert len(bulk.batch_at(["i"])) == 0
+
+
+def test_the_texts_of_an_update_are_documents_of_their_own():
+    bulk = settled('{"update":{"_id":"1"}}', '{"upsert":{"a":1}, "doc":{"b":2},"doc_as_upsert":"tru\\u0065"}')
+    batch = bulk.batch_at(["i"])
+    assert [batch.document(i) for i in range(len(batch))] == [b'{"b":2}', b'{"a":1}']
+    bulk.absorb(batch, pinned="p")
+    assert bytes(bulk.render() or b"") == (
+        b'{"update":{"_id":"1"}}\n{"upsert":{"a":1},"doc":{"b":2},"doc_as_upsert":"true"}\n'
+    )
+    # Beside it what goes elsewhere stays as it came.
+    other = settled('{"update":{"_index":"j","_id":"1"}}', '{"script":"x"}')
+    assert (len(other.batch_at(["i"])), other.render()) == (0, None)
+
+
+def test_updates_that_show_are_refused_at_some_indexes_only():
+    lines = ['{"update":{"_id":"1","_source":true}}', '{"doc":{}}', '{"update":{"_id":"1"}}', '{"doc":{}}']
+    bulk = Bulk(
+        "\n".join([*lines, *[line.replace('"_id"', '"_index":"j","_id"') for line in lines], ""]).encode(), index="i"
+    )
+    assert bulk.indexes_of_updates() == {"i", "j"}
+    bulk.refuse_shown(["i"], False)
+    assert [bulk.outcome(i)[0] for i in range(4)] == ["failed", "here", "here", "here"]
+    bulk.refuse_shown(["i"], True)
+    assert [bulk.outcome(i)[0] for i in range(4)] == ["failed", "failed", "here", "here"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"index":{"_index":"a","_index":"b"}}',
+        '{"index":{"_index":"a","_ind\\u0065x":"b"}}',
+        '{"index":{"_id":"1"},"delete":{}}',
+        '{"index":{}} {"delete":{}}',
+        '{"index":{"_index":"\\ud800"}}',
+    ],
+)
+def test_an_action_line_says_one_thing(line: str):
+    with pytest.raises(BulkError, match="Malformed action/metadata line"):
+        Bulk(line.encode() + b'\n{"a":1}\n')
