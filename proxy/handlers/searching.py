@@ -100,12 +100,14 @@ class Searching:
 
     async def review(self, protection: Protection) -> None:
         """Puts the request into the form that obeys finals and masks. Raises RefusedError."""
-        members = decode(self.body or b"{}")
+        came = members = decode(self.body or b"{}")
         if protection.scope.filtered or protection.scope.hidden or protection.lookups:
             members, self.scripted = await reviewed(self.call, members, protection)
         if self.unnamed and self.reading is not None:
             members = members | {"query": guarded(members.get("query"), self.reading)}
-        self.body, self.changed = encode(members), True
+        if members is not came:
+            self.body = encode(members)
+        self.changed = True
 
     async def results(self, parts: list[tuple[Slot, Part]], text: bytes) -> bytes:
         """An answer with its response after result pipelines. Raises StageError."""

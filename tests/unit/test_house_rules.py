@@ -32,6 +32,22 @@ def test_every_built_in_has_a_heading_and_a_file_of_its_own():
     assert set(FUNCTIONS) - {PIPELINE} <= files
 
 
+def test_every_promise_of_the_threat_model_names_a_test_that_there_is():
+    text = (ROOT / "docs/threat-model.md").read_text()
+    rows = [line for line in text.splitlines() if re.match(r"\| \d+ \|", line)]
+    assert len(rows) == 11
+    files = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    for row in rows:
+        named = re.findall(r"(test_\w+\.py)?(?:::(test_\w+))?", row)
+        found = [(file, test) for file, test in named if file or test]
+        assert found, row
+        last = ""
+        for file, test in found:
+            last = file or last
+            assert last in files, row
+            assert not test or f"def {test}(" in files[last], (last, test)
+
+
 def test_every_endpoint_of_ours_is_documented():
     text = (ROOT / "docs/rest-api.md").read_text()
     for path in (row.path for row in routes.TABLE):
