@@ -52,6 +52,10 @@ CLIENT_GONE = 499
 """The status under which requests are counted whose client has hung up before there was an answer."""
 
 
+_WRITES = ("bulk", "document")
+"""Surfaces whose requests make an index that is not there."""
+
+
 class MethodError(HeadraceError):
     """A path of ours with a method that it does not have."""
 
@@ -172,7 +176,7 @@ class Proxy:
         if begun is not None:
             call.surface, started = begun.surface, begun.started
         whole = self._whole(call, begun, started)
-        if begun is None and routes.match(call.method, call.target.segments).handler in routes.CHANGES:
+        if begun is None and routes.match(call.method, call.target.raw_segments).handler in routes.CHANGES:
             return await self._changes.run(whole)
         return await whole
 
@@ -192,6 +196,7 @@ class Proxy:
             status, gone = 500, False
             raise
         finally:
+            self._suspect(call)
             parts.metrics.end()
             if call.held:
                 parts.budget.give(call.held)
@@ -217,6 +222,11 @@ class Proxy:
             log.exception("an unexpected error in %s %s", request.method, call.target.raw_path)
             return await refuse(call, HeadraceError("an unexpected error in the proxy; its log has the details"))
 
+    def _suspect(self, call: Call) -> None:
+        """Has names looked up anew after a write that may have made an index."""
+        if call.surface in _WRITES and call.parts.registry.protects:
+            call.parts.resolver.suspect()
+
     async def _dispatch(self, call: Call) -> web.StreamResponse:
         if not call.target.raw_path.startswith("/"):
             raise InvalidError(f"the request target must begin with a slash, not [{call.target.raw_path[:100]}]")
@@ -231,6 +241,8 @@ class Proxy:
             raise _no_such_endpoint(call)
         if route.parameters and call.parts.registry.protects:
             parameters.check(route.parameters, call.target)
+        if route.parameters and call.parts.registry.holds:
+            call.take_source()
         if handler in routes.READERS:
             await rights.require_reader(call)
         await registry_guard.refuse_in_body(call)

@@ -155,7 +155,7 @@ class FastPath:
         registry = self._parts.settings.registry_index
         # Names of pipelines in a request are for its handler to judge, and so is whatever might mean the registry.
         named = "pipeline" in target.raw_path or any("pipeline" in name for name in target.values)
-        if named or not target.plain or "index" in target.values or method == hdrs.METH_HEAD:
+        if named or not target.plain or target.has_any(("index", "source")) or method == hdrs.METH_HEAD:
             return _NONE
         if registry_guard.might_name(target, registry):
             return _NONE

@@ -76,7 +76,7 @@ class IndexResolver:
         self._view = View()
         self._read_at = float("-inf")
         self._version = ""
-        self._suspected = False
+        self._writes = self._verified = 0
         self._changes = 0
         self._mappings: dict[str, dict[str, Any]] = {}
         self._mapped_at = float("-inf")
@@ -89,7 +89,11 @@ class IndexResolver:
 
     def suspect(self) -> None:
         """Says that an index may have been made, by a write to a name that nobody looked at."""
-        self._suspected = True
+        self._writes += 1
+
+    @property
+    def _suspected(self) -> bool:
+        return self._writes != self._verified
 
     @property
     def fresh(self) -> View | None:
@@ -139,12 +143,13 @@ class IndexResolver:
 
     async def _verify(self) -> None:
         """Reads the view anew if the cluster's names have changed since. Raises RegistryError."""
-        self._suspected = False
-        version = await self._metadata.version()
+        writes, version = self._writes, await self._metadata.version()
         if version != self._version:
             self.forget()
             await self._read()
-            self._version = version
+            if self._read_at == float("-inf"):
+                return
+        self._version, self._verified = version, writes
 
     async def reading(self, expression: str, options: IndicesOptions = READ) -> Reading:
         """What a search over `expression` reads. Raises MissingIndexError, RegistryError."""
@@ -167,16 +172,25 @@ class IndexResolver:
 
     async def mappings(self, indexes: Iterable[str]) -> list[dict[str, Any]]:
         """The mappings of indexes, no older than a second. Raises RegistryError."""
-        now = time.monotonic()
+        now, changes = time.monotonic(), self._changes
         if now - self._mapped_at > FRESH_SECONDS or len(self._mappings) > MAX_MAPPINGS:
             self._mappings, self._mapped_at = {}, now
         wanted = list(indexes)
-        missing = [index for index in wanted if index not in self._mappings]
+        found = {index: self._mappings[index] for index in wanted if index in self._mappings}
+        missing = [index for index in wanted if index not in found]
         for start in range(0, len(missing), MAPPINGS_AT_ONCE):
             names = missing[start : start + MAPPINGS_AT_ONCE]
             answer = await self._metadata.mappings(",".join(names))
-            self._mappings |= {name: answer.get(name, {}).get("mappings", {}) for name in names}
-        return [self._mappings[index] for index in wanted]
+            found |= {name: self._mapping(name, answer) for name in names}
+        if changes == self._changes:
+            self._mappings |= found
+        return list(found.values())
+
+    def _mapping(self, index: str, answer: dict[str, Any]) -> dict[str, Any]:
+        if index not in answer and index in self._view.indexes:
+            raise RegistryError(f"the mapping of [{index}] cannot be read, by which fields of it are hidden")
+        mapping: dict[str, Any] = answer.get(index, {}).get("mappings", {})
+        return mapping
 
     async def write_index(self, name: str) -> str:
         """The index that a write to `name` goes to: of an alias its write index, of a data stream its own name."""

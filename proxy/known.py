@@ -47,8 +47,8 @@ class Known:
 
 def says_json(message: RawRequestMessage) -> bool:
     """Whether the head says that its body is JSON, or does not say what it is."""
-    kind = message.headers.get(hdrs.CONTENT_TYPE, "")
-    return not kind or "json" in kind
+    kind = message.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
+    return not kind or kind.endswith("json")
 
 
 def comparable(message: object) -> TypeGuard[RawRequestMessage]:

@@ -26,6 +26,8 @@ from proxy.protection import may_look_up
 from proxy.protocol import search as codec
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from aiohttp import web
 
     from pipelines import Snapshot
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
     from proxy.handlers.finals import SearchChoice
 
 DOCUMENT = PipelineType.DOCUMENT
+_SEARCHED = ("query", "sort", "slice", "_source")
+"""Members that say which documents are selected and what of them: reviewed like those of a search."""
+_BY_QUERY = frozenset({*_SEARCHED, "script", "max_docs", "conflicts", "size"})
+_SOURCE = frozenset({*_SEARCHED, "index", "size"})
 _SLOTS = (Slot(DOCUMENT), Slot(DOCUMENT, final=True))
 
 
@@ -70,17 +76,27 @@ async def _filtered(call: Call, expression: str) -> web.StreamResponse:
     protection = await protect(work, chosen)
     _refuse_shown_scripts(call, chosen, work.body)
     members = work.members
+    _check_members(members, _BY_QUERY)
     over = codec.folded_query(call.target)
     if over is not None:
         members["query"] = msgspec.Raw(msgspec.json.encode(over))
         call.target = call.target.without(*codec.QUERY_STRING)
-    await run_on(work, chosen, members, protection)
+    await run_on(work, chosen, members, protection, _SEARCHED)
     if work.runs:
         call.extra["X-Pipeline"] = choice.header(work.runs)
     try:
         return await call.send_on(work.body, changed=True)
     finally:
         call.parts.resolver.forget()
+
+
+def _check_members(members: Collection[str], allowed: frozenset[str]) -> None:
+    """Raises RefusedError for a member that might select or show documents past the review."""
+    if unknown := set(members) - allowed:
+        raise RefusedError(
+            f"[{min(unknown)}] is not known to obey the final pipelines that are attached; there may be "
+            f"{', '.join(sorted(allowed))}"
+        )
 
 
 def _refuse_shown_scripts(call: Call, chosen: SearchChoice, body: bytes) -> None:
@@ -137,7 +153,8 @@ async def _filter_source(work: Searching, source: dict[str, msgspec.Raw], snapsh
     protection = await protection_of(call, chosen)
     if protection is None and (work.unnamed or may_look_up(work.body)):
         protection = UNPROTECTED
-    await run_on(work, chosen, source, protection)
+    _check_members(source, _SOURCE)
+    await run_on(work, chosen, source, protection, _SEARCHED)
     if work.runs:
         call.extra["X-Pipeline"] = choice.header(work.runs)
 

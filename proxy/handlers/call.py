@@ -99,6 +99,8 @@ class Call:
     begun_again: bool = False
     held: int = 0
     """Bytes of the budget for bodies."""
+    _sourced: bool = False
+    """Whether the body came as a parameter."""
     _continued: bool = False
     _body: bytes | None = None
     _text: bytes | None = None
@@ -113,11 +115,35 @@ class Call:
         """Whether the request changes nothing in the cluster, so that it may be sent twice."""
         return self.method in ("GET", "HEAD") or self.surface in _READS
 
+    @property
+    def has_body(self) -> bool:
+        """Whether the request has a body, in its place or as a parameter."""
+        return self.request.body_exists or self._body is not None
+
+    def take_source(self) -> None:
+        """Puts a body that came as the parameter `source` in its place; beside a body the node passes it by.
+
+        Raises MediaTypeError for one that is not JSON.
+        """
+        source = self.target.get("source")
+        if source is None:
+            return
+        kind = self.target.get("source_content_type")
+        if not self.request.body_exists:
+            if kind is not None and not kind.partition(";")[0].strip().lower().endswith("json"):
+                raise MediaTypeError(f"source_content_type [{kind}] is not supported where pipelines apply; send JSON")
+            self._body = source.encode()
+            self._sourced = True
+        self.target = self.target.without("source", "source_content_type")
+
     def begin_again(self) -> None:
         """Takes back what has been made of the request, whose body stays at hand."""
         self.target, self.params = Target.parse(self.request.raw_path), {}
+        if self._sourced:
+            self._body, self._sourced = None, False
         self.narrowed, self.begun_again = False, True
-        self.extra.popall("X-Pipeline", None)
+        for name in ("X-Pipeline", "X-Pipeline-Conflict", "Warning"):
+            self.extra.popall(name, None)
 
     def _check_names(self, status: int) -> None:
         """Raises StaleNamesError, once, where the cluster does not find names that we have put into the target."""
@@ -281,6 +307,8 @@ class Call:
         request = self.request
         body: Body = None
         declared = None
+        if self._sourced:
+            return await self.send_on(self._body or b"", changed=True)
         if request.body_exists:
             declared = declared_length(request.raw_headers)
             small = declared is not None and declared <= min(SMALL, self.parts.max_body)

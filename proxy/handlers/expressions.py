@@ -64,7 +64,10 @@ def narrow(call: Call, reading: Reading) -> bool:
     if reading.resolution.forwarded == NOTHING:
         call.target = call.target.without("expand_wildcards")
     given = call.params.get("index")
-    if expression != given:
+    if "index" in call.target.values:
+        # The plugin of asynchronous searches takes the indexes as a parameter.
+        call.target = call.target.with_parameter("index", expression)
+    elif expression != given:
         call.target = call.target.at_indexes(expression, instead=given is not None)
         call.narrowed = True
     return True

@@ -21,6 +21,7 @@ from proxy.handlers.choice import Held, Part, Visible, held, indexes_of
 from proxy.handlers.expressions import read_by
 from proxy.indices.options import READ
 from proxy.indices.view import MAX_KEY, MAX_RESOLUTIONS
+from proxy.protocol.encoding import decode_exact, encode_exact
 
 if TYPE_CHECKING:
     from pipelines import Snapshot
@@ -202,7 +203,7 @@ async def _composed(call: Call, snapshot: Snapshot, each: Held) -> Part:
     query = {"bool": {"should": clauses, "minimum_should_match": 1}}
     stage = NativeStage(
         name="composed",
-        config=NativeConfig(function=FILTER, parameters=msgspec.Raw(msgspec.json.encode({"query": query}))),
+        config=NativeConfig(function=FILTER, parameters=msgspec.Raw(encode_exact({"query": query}))),
     )
     definition = PipelineDefinition(name="+".join(each.names), type=QUERY, version="composed", stages=[stage])
     pipeline = compile_pipeline(definition, snapshot, call.parts.registry.catalog)
@@ -214,4 +215,4 @@ def filter_of(pipeline: Pipeline) -> Any:
     """The query that a pipeline of filters makes of an empty search."""
     batch = Batch.of("query", b"{}")
     execute(pipeline, batch, Deadline(COMPOSING_SECONDS), Place(final=True, counted=False))
-    return msgspec.json.decode(batch.document(0))["query"]
+    return decode_exact(batch.document(0))["query"]

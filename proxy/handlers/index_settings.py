@@ -25,13 +25,12 @@ async def create(call: Call) -> web.StreamResponse:
     """`PUT /{index}`: attaches, then creates, so that no document comes between; undone if the cluster refuses."""
     body = await call.body()
     text = call.inflated(body)
-    if not mentions(call, text):
-        call.parts.resolver.forget()
-        return await call.send_on(body, changed=False)
-    rest, found = codec.take_from_create(text)
+    rest, found = codec.take_from_create(text) if mentions(call, text) else (text, {})
     if not found:
-        call.parts.resolver.forget()
-        return await call.send_on(body, changed=False)
+        try:
+            return await call.send_on(body, changed=False)
+        finally:
+            call.parts.resolver.forget()
     await call.require_admin()
     index = call.params["index"]
     call.parts.resolver.forget()

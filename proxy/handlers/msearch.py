@@ -12,7 +12,7 @@ from pipelines.definition import members_of
 from pipelines.errors import HeadraceError, InvalidError, UnparsableError
 from proxy.handlers import choice
 from proxy.handlers.expressions import expansion, options_of
-from proxy.handlers.protected import UNPROTECTED, canonical, protection_of, withheld
+from proxy.handlers.protected import UNPROTECTED, canonical, check_processors, protection_of, withheld
 from proxy.handlers.search import render
 from proxy.handlers.searching import QUERY, RESULT, Searching, is_ours, strip_names, warn_of_conflicts
 from proxy.indices.expressions import NOTHING
@@ -122,7 +122,7 @@ async def _serve(call: Call, *, templates: bool) -> web.StreamResponse:
         for item in items:
             item.read_strictly()
     try:
-        if templates and not await _any_concerned(items):
+        if templates and not snapshot.protects and not await _any_concerned(items):
             return await call.send_on(sent, changed=False)
         for item in items:
             try:
@@ -174,14 +174,18 @@ async def _prepare(
         named = work.take_name(snapshot)
     if "index" not in header and "index" not in call.params:
         work.open_point_in_time(snapshot)
-    said = {n: msgspec.json.decode(value) for n, value in header.items() if n in HEADER_MEMBERS}
-    work.options = expansion(said, options_of(call))
+    given = {n: msgspec.json.decode(value) for n, value in header.items() if n in HEADER_MEMBERS}
+    work.options = expansion(given, options_of(call))
     chosen = await work.choose(snapshot, named)
     item.queries, item.results = chosen.of(QUERY), chosen.of(RESULT)
     if chosen.reading is not None and snapshot.protects:
         item.narrow()
         protection = await protection_of(call, chosen)
         item.protection = protection.withholding() if protection is not None else None
+        if protection is not None:
+            said = item.members.get(_HEADER_NAME)
+            theirs = str(msgspec.json.decode(said)) if said is not None else url_name
+            check_processors(call, None if theirs is not None and is_ours(snapshot, theirs) else theirs)
         if item.protection is None and (work.unnamed or may_look_up(work.body)):
             item.protection = UNPROTECTED
     conflicts.update(dict.fromkeys(chosen.conflicts))

@@ -8,17 +8,15 @@ values is shut. The rules are in `proxy.protection`; here they meet the registry
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from pipelines import Batch, PipelineType, Place, canonical_json
-from pipelines.association import Slot
-from pipelines.errors import StageError, UnparsableError
+from pipelines.association import NONE, Slot
+from pipelines.errors import RefusedError, StageError, UnparsableError
 from proxy.handlers.finals import attached, is_everything
 from proxy.protection import HiddenFields, Refuse, Review, Scope, hidden_fields, without_quotes
+from proxy.protocol.encoding import decode_exact, encode_exact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
 QUERY, RESULT = PipelineType.QUERY, PipelineType.RESULT
 QUERY_FINAL, RESULT_DEFAULT, RESULT_FINAL = Slot(QUERY, final=True), Slot(RESULT), Slot(RESULT, final=True)
 _NOTHING_HIDDEN = HiddenFields()
-_decoder = msgspec.json.Decoder(float_hook=Decimal)
-_encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 @dataclass(frozen=True)
@@ -63,16 +59,11 @@ def canonical(body: bytes) -> bytes:
 
 
 def decode(body: bytes) -> dict[str, Any]:
-    """The object of a canonical body; numbers keep their exact value."""
-    value = _decoder.decode(body)
+    """The object of a canonical body; numbers keep their exact value. Raises UnparsableError."""
+    value = decode_exact(body)
     if not isinstance(value, dict):
         raise UnparsableError("the request body must be a JSON object")
     return value
-
-
-def encode(value: Any) -> bytes:
-    """The opposite of [`decode`]."""
-    return _encoder.encode(value)
 
 
 async def protection_of(call: Call, chosen: SearchChoice) -> Protection | None:
@@ -94,12 +85,12 @@ async def visible_documents(call: Call, parts: Iterable[Part]) -> Any:
         if part.visible is not None:
             return part.visible.query
         text = await _applied(call, part.pipeline, text)
-    query = msgspec.json.decode(text).get("query")
+    query = decode(text).get("query")
     return None if is_everything(query) else query
 
 
 async def _applied(call: Call, pipeline: Pipeline, text: bytes) -> bytes:
-    make = partial(Batch.of, QUERY.value, text)
+    make = partial(Batch.of, QUERY.value, text, index=call.params.get("index"))
     batch = make()
     await call.parts.runner.run(pipeline, batch, make, Place(final=True, counted=False))
     _, failure = batch.outcome(0)
@@ -127,6 +118,15 @@ async def _scope(call: Call, chosen: SearchChoice, *, filtered: bool) -> Scope:
         masked_queries=settings.masked_queries,
         search_processors=settings.search_processors == "allow",
     )
+
+
+def check_processors(call: Call, name: str | None) -> None:
+    """Raises RefusedError for a search pipeline of the cluster: it runs behind the final filters and before the masks."""
+    if name not in (None, NONE) and call.parts.settings.search_processors == "refuse":
+        raise RefusedError(
+            f"[search_pipeline] names [{name}] of the cluster, whose processors run behind final query pipelines and "
+            "before final result pipelines; leave it out, or allow such pipelines by the setting search_processors"
+        )
 
 
 async def reviewed(call: Call, request: dict[str, Any], protection: Protection) -> tuple[dict[str, Any], bool]:
@@ -163,4 +163,4 @@ def withheld(body: bytes) -> bytes:
     """An answer whose errors of scripts quote no document."""
     told = decode(body)
     shown = without_quotes(told)
-    return body if shown is told else encode(shown)
+    return body if shown is told else encode_exact(shown)

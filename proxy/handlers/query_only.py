@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from pipelines.definition import members_of
 from pipelines.errors import InvalidError, RefusedError, UnsupportedError
 from proxy.handlers import choice
 from proxy.handlers.expressions import options_of
@@ -20,7 +21,7 @@ from proxy.protocol import search as codec
 from proxy.protocol.target import encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
     from aiohttp import web
 
@@ -34,16 +35,22 @@ _SHOWS = {"_source", "_source_includes", "_source_excludes", "stored_fields"}
 """Parameters of `_explain` by which it shows the document."""
 
 
+_SHOWS_TERMS = ("rewrite", "all_shards", "explain")
+"""Parameters of `_validate/query` by which it shows terms of an index, whatever document they are of."""
+
+
 def _surface(
     write: Callable[[Searching, SearchChoice, Protection | None], Awaitable[None]],
 ) -> Callable[[Call], Awaitable[web.StreamResponse]]:
     """A handler that has `write` put what query pipelines make of the request into its body."""
 
     async def handler(call: Call) -> web.StreamResponse:
+        explains = False
         if "_explain" in call.target.raw_segments:
             if call.target.has_any(_SHOWS):
                 await refuse_protected(call)
-            if (hidden := await _not_to_be_explained(call)) is not None:
+            explains, hidden = await _explained(call)
+            if hidden is not None:
                 return await call.reply_json(404, hidden)
         if QUERY not in call.snapshot.types and not call.snapshot.protects:
             return await call.stream_on()
@@ -51,6 +58,10 @@ def _surface(
         work = Searching(call, call.params.get("index", "_all"), sent, options=options_of(call))
         chosen = await _chosen(work, call.snapshot)
         protection = await protect(work, chosen)
+        if protection is not None and not protection.lookups and call.target.has_any(_SHOWS_TERMS):
+            raise RefusedError(
+                "[rewrite] and [explain] show terms of documents that final pipelines hide; leave them out"
+            )
         if not chosen.of(QUERY) and protection is None:
             return await call.send_on(sent, changed=False)
         if sent:
@@ -61,30 +72,42 @@ def _surface(
         await write(work, chosen, protection)
         if work.runs:
             call.extra["X-Pipeline"] = choice.header(work.runs[: len(chosen.of(QUERY))])
+        if explains:
+            return await _matched_only(call, work.body)
         return await call.send_on(work.body, changed=True)
 
     return handler
 
 
-async def _not_to_be_explained(call: Call) -> dict[str, object] | None:
-    """The answer for a document that final query pipelines leave out, as if it were not there; else `None`.
+async def _matched_only(call: Call, body: bytes) -> web.StreamResponse:
+    """Whether a document matches; not why: an explanation counts documents that the filter leaves out."""
+    answer = await call.exchange(body, unfiltered=True)
+    answer.require_json()
+    if not answer.ok:
+        return await call.reply_answer(answer)
+    told = {name: value for name, value in members_of(answer.body).items() if name != "explanation"}
+    return await call.reply_answer(answer, msgspec.json.encode(told))
+
+
+async def _explained(call: Call) -> tuple[bool, dict[str, object] | None]:
+    """Whether a final query pipeline filters what is explained; and the answer for a document that it leaves out.
 
     Raises RefusedError where result pipelines hide fields: an explanation shows values of what it explains.
     """
     index, id_ = call.params["index"], call.params["id"]
     guard = await guard_of(call, index, None) if call.snapshot.protects else None
     if guard is None:
-        return None
+        return False, None
     if guard.scope.hidden:
         raise RefusedError("[_explain] shows values of fields that a final result pipeline hides")
     if guard.visible is None:
-        return None
+        return False, None
     routing = {"routing": routing} if (routing := call.target.get("routing")) is not None else {}
     path = f"/{quote(index, safe='')}/_doc/{quote(id_, safe='')}"
     answer = await call.ask("GET", f"{path}?{encoded({'_source': 'false', **routing})}")
     if answer.ok and await guard.lets_see(call, answer.body):
-        return None
-    return {"_index": index, "_id": id_, "matched": False}
+        return True, None
+    return True, {"_index": index, "_id": id_, "matched": False}
 
 
 async def _write_query(work: Searching, chosen: SearchChoice, protection: Protection | None) -> None:
@@ -102,18 +125,22 @@ async def _write_query(work: Searching, chosen: SearchChoice, protection: Protec
 
 
 async def run_on(
-    work: Searching, chosen: SearchChoice, members: dict[str, msgspec.Raw], protection: Protection | None
+    work: Searching,
+    chosen: SearchChoice,
+    members: dict[str, msgspec.Raw],
+    protection: Protection | None,
+    searched: Collection[str] = ("query",),
 ) -> None:
     """Runs query pipelines over the `query` of a request with these members, which `work` gets.
 
     Raises RefusedError for what cannot obey finals, StageError.
     """
-    asked = {"query": members["query"]} if "query" in members else {}
+    asked = {name: members[name] for name in searched if name in members}
     work.body = msgspec.json.encode(asked)
     await work.queries(chosen.of(QUERY), protection)
     made = work.members
-    rest = {name: value for name, value in members.items() if name != "query"}
-    work.put(rest | ({"query": made["query"]} if "query" in made else {}))
+    rest = {name: value for name, value in members.items() if name not in searched}
+    work.put(rest | {name: made[name] for name in searched if name in made})
 
 
 async def _write_requests(work: Searching, chosen: SearchChoice, protection: Protection | None) -> None:

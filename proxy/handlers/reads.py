@@ -56,6 +56,13 @@ class _Response(msgspec.Struct):
     hits: _Hits
 
 
+_NARROWING = ("_source", "_source_includes", "_source_excludes")
+_WHOLE = (
+    "what a final result pipeline hides of this document depends on other fields of it: leave out [_source], so that "
+    "the pipeline sees the whole document"
+)
+
+
 @dataclass
 class Guard:
     """What protects the documents of an index: pipelines that they go through, and a query that they have to meet."""
@@ -68,6 +75,8 @@ class Guard:
 
     def check(self, call: Call) -> None:
         """Raises RefusedError for parameters that show hidden fields past the pipelines."""
+        if self.scope.hidden and self.scope.conditional and call.target.has_any(_NARROWING):
+            raise RefusedError(_WHOLE)
         for name in ("stored_fields", "fields", "docvalue_fields"):
             for field in (call.target.get(name) or "").split(","):
                 if field and self.scope.hidden.covers(field):
@@ -109,10 +118,9 @@ async def document(call: Call) -> web.StreamResponse:
     answer = await call.exchange(b"", changed=False, unfiltered=True)
     answer.require_json()
     if not answer.ok:
-        if not source_only:
-            return await call.reply_answer(answer)
-        call.target = sent
-        return await call.stream_on()
+        if source_only and answer.status == 404:
+            return await _no_source(call)
+        return await call.reply_answer(answer)
     if not await guard.lets_see(call, answer.body):
         return await (_no_source(call) if source_only else call.reply(404, _missing(answer.body)))
     work = Searching(call, call.params["index"], b"")
@@ -180,6 +188,8 @@ def _check_mget(call: Call, guard: Guard, body: bytes) -> None:
     if not guard.scope.hidden or not body:
         return
     for doc in object_of(body).get("docs") or []:
+        if guard.scope.conditional and isinstance(doc, dict) and "_source" in doc:
+            raise RefusedError(_WHOLE)
         fields = doc.get("stored_fields", doc.get("_stored_fields")) if isinstance(doc, dict) else None
         for field in [fields] if isinstance(fields, str) else fields or []:
             if guard.scope.hidden.covers(str(field)):
@@ -225,7 +235,7 @@ async def refuse_protected(call: Call) -> None:
     """
     expressions = [call.params.get("index", "_all")]
     given = _taken(call)
-    if call.snapshot.protects and call.request.body_exists:
+    if call.snapshot.protects and call.has_body:
         call.require_json()
         body = object_of(canonical(await call.text() or b"{}"))
         docs = [doc for doc in body.get("docs") or [] if isinstance(doc, dict)]

@@ -70,7 +70,7 @@ async def refuse_in_body(call: Call) -> None:
 
     While the registry is empty, a body that cannot be read is left to the cluster.
     """
-    if _BODIES.isdisjoint(call.target.segments) or not call.request.body_exists:
+    if _BODIES.isdisjoint(call.target.segments) or not call.has_body:
         return
     surface = next(part for part in call.target.segments if part in _BODIES)
     strict = call.parts.registry.holds

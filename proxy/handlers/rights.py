@@ -33,7 +33,7 @@ async def require_admin(call: Call) -> None:
     """
     call.audit = call.audit or {}
     _refuse_pages(call)
-    if call.request.body_exists and call.media in _SIMPLE:
+    if call.has_body and call.media in _SIMPLE:
         raise MediaTypeError(
             f"Content-Type header [{call.request.headers.get(hdrs.CONTENT_TYPE, '')}] is not supported for changes; "
             "send [application/json], or the type of the UDF's code"

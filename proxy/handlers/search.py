@@ -56,7 +56,7 @@ async def template(call: Call) -> web.StreamResponse:
     """`_search/template`: where a pipeline concerns it, the template is rendered first, by the cluster."""
     snapshot = call.snapshot
     expression = call.params.get("index", "_all")
-    if not await choice.concerned(call, expression, QUERY, RESULT):
+    if not snapshot.protects and not await choice.concerned(call, expression, QUERY, RESULT):
         return await passthrough(call)
     call.require_json()
     await _check_url(call)

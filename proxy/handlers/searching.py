@@ -17,9 +17,19 @@ from proxy.handlers import choice
 from proxy.handlers.choice import Part
 from proxy.handlers.expressions import narrow
 from proxy.handlers.finals import attached
-from proxy.handlers.protected import UNPROTECTED, decode, encode, guarded, protection_of, reviewed
+from proxy.handlers.protected import (
+    UNPROTECTED,
+    Protection,
+    canonical,
+    check_processors,
+    decode,
+    guarded,
+    protection_of,
+    reviewed,
+)
 from proxy.indices.options import READ
-from proxy.protection import may_look_up
+from proxy.protection import HiddenFields, Scope, may_look_up
+from proxy.protocol.encoding import encode_exact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +40,6 @@ if TYPE_CHECKING:
     from pipelines.registry import Pipeline
     from proxy.handlers.call import Call
     from proxy.handlers.finals import SearchChoice
-    from proxy.handlers.protected import Protection
     from proxy.indices.options import IndicesOptions
     from proxy.indices.view import Reading
 
@@ -90,13 +99,28 @@ class Searching:
 
         Raises RefusedError for what cannot obey finals and masks, StageError.
         """
+        filtered, before = protection is not None and protection.scope.filtered, self.body
         for slot, part in parts:
             if slot.final and protection is not None:
                 await self.review(protection)
                 protection = None
-            self.body = await self.run(slot, part, self.body.strip() or b"{}")
+            if not slot.final:
+                self.body = before = await self.run(slot, part, self.body.strip() or b"{}")
+            else:
+                self.body = await self.run(slot, part, self.body.strip() or b"{}")
         if protection is not None:
             await self.review(protection)
+        if not filtered and self.call.snapshot.protects and any(slot.final for slot, _ in parts):
+            await self._check_unforeseen(before)
+
+    async def _check_unforeseen(self, before: bytes) -> None:
+        """Reviews a search that a final pipeline filters although it leaves an empty search alone.
+
+        Raises RefusedError for what would have to be rewritten by that filter.
+        """
+        came = decode(canonical(before.strip() or b"{}"))
+        if came.get("query") != decode(self.body).get("query"):
+            await reviewed(self.call, came, Protection(Scope(True, HiddenFields(), errors_withheld=False)))
 
     async def review(self, protection: Protection) -> None:
         """Puts the request into the form that obeys finals and masks. Raises RefusedError."""
@@ -106,7 +130,7 @@ class Searching:
         if self.unnamed and self.reading is not None:
             members = members | {"query": guarded(members.get("query"), self.reading)}
         if members is not came:
-            self.body = encode(members)
+            self.body = encode_exact(members)
         self.changed = True
 
     async def results(self, parts: list[tuple[Slot, Part]], text: bytes) -> bytes:
@@ -204,6 +228,7 @@ async def protect(work: Searching, chosen: SearchChoice, *, withholds: bool = Fa
     if protection is None:
         body = call.inflated(work.body) if call.encoding and not work.changed else work.body
         return UNPROTECTED if work.unnamed or may_look_up(body) or (body and not call.speaks_json) else None
+    check_processors(call, call.target.get("search_pipeline"))
     if work.call.target.flag("verbose_pipeline"):
         raise RefusedError("[verbose_pipeline] shows what final pipelines hide of this search; leave it out")
     return protection.withholding() if withholds else protection

@@ -71,7 +71,7 @@ def _protection(snapshot: Snapshot, target: Target) -> set[tuple[Slot, str]]:
 
 async def restore(call: Call) -> web.StreamResponse:
     """`_snapshot/…/_restore`: under another name an index would lose its final pipelines. Raises RefusedError."""
-    if call.parts.registry.protects and call.request.body_exists:
+    if call.parts.registry.protects and call.has_body:
         call.require_json()
         body = decode(canonical(await call.text() or b"{}"))
         if renames := [name for name in _RENAMES if body.get(name)]:
@@ -81,7 +81,7 @@ async def restore(call: Call) -> web.StreamResponse:
 
 async def field_capabilities(call: Call) -> web.StreamResponse:
     """`_field_caps`: its `index_filter` tells of documents that final query pipelines hide. Raises RefusedError."""
-    if call.parts.registry.protects and call.request.body_exists:
+    if call.parts.registry.protects and call.has_body:
         call.require_json()
         if "index_filter" in decode(canonical(await call.text() or b"{}")):
             raise RefusedError("[index_filter] would look at documents past final query pipelines; leave it out")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import zlib
+from decimal import Decimal
+from typing import Any
+
+import msgspec
 
 from pipelines.errors import InvalidError, MediaTypeError, TooLargeError
 
@@ -61,6 +65,21 @@ def deflate(body: bytes) -> bytes:
     """`body` as gzip, at OpenSearch's own default level (`http.compression_level`)."""
     stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW["gzip"])
     return stream.compress(body) + stream.flush()
+
+
+_decoder = msgspec.json.Decoder(float_hook=Decimal)
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+def decode_exact(text: bytes) -> Any:
+    """The value of a JSON text; numbers keep their exact value. Raises msgspec.DecodeError."""
+    return _decoder.decode(text)
+
+
+def encode_exact(value: Any) -> bytes:
+    """The opposite of [`decode_exact`]."""
+    text: bytes = _encoder.encode(value)
+    return text
 
 
 def one_line(body: bytes) -> bytes:

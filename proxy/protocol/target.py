@@ -118,6 +118,10 @@ class Target:
         path = "/".join(["", quote(expression, safe=_SAFE_IN_PATH), *rest])
         return Target(path, self.without("index").raw_query)
 
+    def with_parameter(self, name: str, value: str) -> Target:
+        """The same target with another value of a parameter."""
+        return Target(self.raw_path, encoded({**self.values, name: value}))
+
     def without(self, *names: str) -> Target:
         """The same target with some parameters taken out."""
         if not self.has_any(names):

@@ -14,7 +14,7 @@ from proxy.handlers import finals
 from proxy.index_resolver import FRESH_SECONDS
 from proxy.settings import Settings
 from tests import wat
-from tests.conftest import Http, native, wasm
+from tests.conftest import NDJSON, Http, native, wasm
 
 
 def tag(value: str) -> dict[str, Any]:
@@ -212,13 +212,25 @@ async def test_no_request_switches_a_final_pipeline_off(through: Http, direct: H
         (f"/{name}/_search?search_pipeline=_none", {}),
         (f"/{name}/_search?query_pipeline=_none&result_pipeline=_none", {}),
         (f"/{name}/_search", {"search_pipeline": "_none"}),
-        (f"/{name}*/_search", {"search_pipeline": {"request_processors": []}}),
+        (f"/{name}*/_search", {}),
     ):
         found = await through.post(target, body)
         assert found.status == 200, found.body
         hits = found.json["hits"]["hits"]
         assert {hit["_id"] for hit in hits} == {"1", "9"}, target
         assert {hit["_source"]["secret"] for hit in hits} == {"****"}, target
+    await direct.put(f"/_search/pipeline/{name}-theirs", {"request_processors": []})
+    for target, body in (
+        (f"/{name}/_search", {"search_pipeline": {"request_processors": []}}),
+        (f"/{name}/_search", {"search_pipeline": f"{name}-theirs"}),
+        (f"/{name}*/_search?search_pipeline={name}-theirs", {}),
+    ):
+        refused = await through.post(target, body)
+        assert refused.status == 403, "the cluster's processors run behind the filter and before the mask"
+    lines = f'{{"index":"{name}","search_pipeline":"{name}-theirs"}}\n{{}}\n'
+    several = await through.post("/_msearch", lines, headers=NDJSON)
+    assert several.json["responses"][0]["status"] == 403
+    await direct.delete(f"/_search/pipeline/{name}-theirs")
 
 
 async def test_finals_of_several_indexes_are_composed_and_never_vanish(through: Http, direct: Http, name: str):

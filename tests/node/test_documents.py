@@ -447,7 +447,6 @@ async def test_the_registry_index_is_not_written_through_the_data_paths(
         assert (await through.post(f"/{wildcard}/_close?expand_wildcards=all")).status == 200
     assert (await direct("HEAD", f"/{registry}")).status == 200, "a wildcard passes it by"
     assert (await direct.get(f"/{registry}/_search")).json["hits"]["total"]["value"] > 1
-    assert (await through.delete("/*?expand_wildcards=all")).status == 403
 
 
 async def test_pretty_is_honoured(through: Http, name: str):

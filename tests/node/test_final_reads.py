@@ -145,6 +145,7 @@ TARGETS = [
     "/{i}/_mtermvectors?ids=b0&fields=text",
     "/{i}/_mget?_source=true",
     "/{i}/_validate/query?q=text:zz*&rewrite=true&explain=true",
+    "/{i}/_validate/query?q=text:zz*&rewrite=true&all_shards=true",
     "/{i}/_field_caps?fields=*",
     "/views/{i}/_search",
     "/{i}/_sql",
@@ -406,3 +407,128 @@ async def test_a_new_index_is_judged_at_once(through: Http, direct: Http, tenant
             answer = await through.get(f"/{expression}/_search?size=100")
             assert answer.status == 200, answer.body
             assert not shows(answer.body), expression
+
+
+async def test_a_body_that_comes_as_a_parameter(through: Http, direct: Http, tenants: str):
+    open_index = f"{tenants}-open"
+    await direct.put(f"/{open_index}/_doc/probe?refresh=true", {"text": f"{OTHERS}word0 common"})
+    look_up = {"query": {"terms": {"text.raw": {"index": tenants, "id": "b0", "path": "text"}}}}
+    everything = json.dumps(ALL)
+    docs = json.dumps({"docs": [{"_index": tenants, "_id": "b0"}, {"_index": tenants, "_id": "a0"}]})
+    stored = json.dumps({"docs": [{"_index": tenants, "_id": "a0", "stored_fields": ["shadow"]}]})
+    before = (await direct.get(f"/{tenants}/_count")).json["count"]
+    for method, target, source in (
+        ("GET", f"/{tenants}/_search", everything),
+        ("GET", f"/{tenants}/_search", json.dumps({"aggs": {"g": {"global": {}, "aggs": {"t": {"top_hits": {}}}}}})),
+        ("GET", f"/{open_index}/_search", json.dumps(look_up)),
+        ("GET", f"/{open_index}/_count", json.dumps(look_up)),
+        ("GET", f"/{open_index}/_validate/query", json.dumps(look_up)),
+        ("GET", f"/{open_index}/_explain/probe", json.dumps(look_up)),
+        ("GET", "/_mget", docs),
+        ("GET", "/_mget", stored),
+        ("GET", f"/{open_index}/_mtermvectors", docs),
+        ("GET", f"/{open_index}/_termvectors", json.dumps({"_index": tenants, "_id": "b0", "fields": ["text"]})),
+        ("POST", f"/{tenants}/_delete_by_query", json.dumps({"query": {"term": {"tenant": "nobody"}}})),
+        ("POST", f"/{open_index}/_delete_by_query", json.dumps(look_up)),
+    ):
+        for kind in ("application/json", "application/yaml", None):
+            more = f"&source_content_type={quote(kind, safe='')}" if kind else ""
+            answer = await through(method, f"{target}?source={quote(source)}{more}")
+            assert not shows(answer.body), (target, source, answer.body)
+            told = answer.json if answer.status == 200 else {}
+            assert not told.get("count") and not told.get("deleted") and not told.get("matched"), (target, told)
+    await direct.post(f"/{tenants}/_refresh")
+    assert (await direct.get(f"/{tenants}/_count")).json["count"] == before
+    assert (await direct.get(f"/{open_index}/_doc/probe")).json["found"]
+
+
+async def test_templates(through: Http, direct: Http, tenants: str):
+    open_index = f"{tenants}-open"
+    await direct.put(f"/{open_index}/_doc/probe?refresh=true", {"text": f"{OTHERS}word0 common"})
+    look_up = {"query": {"terms": {"text.raw": {"index": tenants, "id": "b0", "path": "text"}}}}
+    for body in (look_up, {"aggs": {"g": {"global": {}, "aggs": {"t": {"terms": {"field": "text.raw"}}}}}}, ALL):
+        stored = {"script": {"lang": "mustache", "source": json.dumps(body)}}
+        assert (await direct.put(f"/_scripts/{tenants}", stored)).status == 200
+        for sent_body in ({"source": json.dumps(body)}, {"source": body}, {"id": tenants}):
+            for index in (tenants, open_index, f"{tenants}*"):
+                answer = await through.post(f"/{index}/_search/template", sent_body)
+                assert not shows(answer.body), (index, sent_body, answer.body)
+                lines = f'{{"index":"{index}"}}\n{json.dumps(sent_body)}\n'
+                answer = await through.post("/_msearch/template", lines, headers=NDJSON)
+                assert not shows(answer.body), (index, sent_body, answer.body)
+    await direct.delete(f"/_scripts/{tenants}")
+
+
+async def test_writes_by_query_hold_nothing_that_is_not_reviewed(through: Http, direct: Http, tenants: str):
+    open_index = f"{tenants}-open"
+    await direct.put(f"/{open_index}/_doc/probe?refresh=true", {"text": f"{OTHERS}word0 common"})
+    query = {"terms": {"text.raw": {"index": tenants, "id": "b0", "path": "text"}}}
+    script = {"type": "number", "script": "throw new Exception(doc['tenant'].value)", "order": "asc"}
+    for more in (
+        {"post_filter": query},
+        {"rescore": {"query": {"rescore_query": query}}},
+        {"sort": [{"_script": script}]},
+        {"derived": {"d": {"type": "keyword", "script": "emit('x')"}}},
+        {"ext": {}},
+    ):
+        for target in (tenants, open_index):
+            for verb in ("_delete_by_query", "_update_by_query"):
+                answer = await through.post(f"/{target}/{verb}", {"query": {"match_none": {}}, **more})
+                assert not shows(answer.body), answer.body
+                if "post_filter" in more or "rescore" in more:
+                    assert answer.status == 403, answer.body
+        copied = await through.post(
+            "/_reindex", {"source": {"index": open_index, **more}, "dest": {"index": f"{tenants}-copy"}}
+        )
+        assert copied.status == 403, copied.body
+
+
+async def test_a_media_type_is_what_stands_before_its_parameters(through: Http, tenants: str):
+    body = b"---\nquery:\n  terms:\n    text.raw:\n      inde\\x78: x\n"
+    for kind in ("application/yaml; a=json", "application/cbor;json", "application/smile; charset=json"):
+        for target in (f"/{tenants}/_search", f"/{tenants}-open/_search"):
+            for _ in range(2):
+                answer = await through.post(target, body, headers={"Content-Type": kind})
+                assert answer.status == 406, (kind, answer.status, answer.body)
+
+
+LOOKS_AT_THE_QUERY = """
+def process(request):
+    if request.get("query"):
+        request["query"] = {"bool": {"must": [request["query"]], "filter": [{"term": {"tenant": "a"}}]}}
+    return request
+"""
+
+
+async def test_a_final_pipeline_that_leaves_an_empty_search_alone(through: Http, direct: Http, tenants: str, name: str):
+    await through.put(f"/_udf/{name}-q", {"language": "python", "source": LOOKS_AT_THE_QUERY})
+    stage = {"name": "q", "type": "python", "config": {"udf_name": f"{name}-q"}}
+    await through.pipeline(f"{name}-q", "query", stage)
+    await through.put(f"/{tenants}/_settings", {"index.query.final_pipeline": f"{name}-q"})
+    found = await through.post(f"/{tenants}/_search", {"query": {"match_all": {}}})
+    assert (found.status, shows(found.body)) == (200, False)
+    for body in (
+        {"query": {"match_all": {}}, "aggs": {"g": {"global": {}, "aggs": {"t": {"terms": {"field": "text.raw"}}}}}},
+        {"query": {"match_all": {}}, "suggest": {"s": {"prefix": "zz", "completion": {"field": "suggest"}}}},
+    ):
+        answer = await through.post(f"/{tenants}/_search", body)
+        assert answer.status == 403, answer.body
+
+
+async def test_a_mask_with_a_condition_sees_whole_documents(through: Http, direct: Http, tenants: str, name: str):
+    mask = {**native("m", "mask", fields=["secret"]), "if": "hit._source.tenant == 'a'"}
+    await through.pipeline(f"{name}-c", "result", mask)
+    await through.put(f"/{tenants}/_settings", {"index.result.final_pipeline": f"{name}-c"})
+    for target in (
+        "_doc/a0?_source_includes=secret",
+        "_doc/a0?_source=secret",
+        "_source/a0?_source_excludes=tenant",
+        "_doc/a0",
+        "_source/a0",
+    ):
+        assert not shows((await through.get(f"/{tenants}/{target}")).body), target
+    several = await through.post(f"/{tenants}/_mget", {"docs": [{"_id": "a0", "_source": ["secret"]}, {"_id": "a1"}]})
+    assert not shows(several.body)
+    for body in ({"_source": ["secret"]}, {"_source": {"excludes": ["tenant"]}}, {}):
+        answer = await through.post(f"/{tenants}/_search", body)
+        assert not shows(answer.body), body
