@@ -121,7 +121,7 @@ async def _scope(call: Call, chosen: SearchChoice, *, filtered: bool) -> Scope:
 
 
 def check_processors(call: Call, name: str | None) -> None:
-    """Raises RefusedError for a search pipeline of the cluster: it runs behind the final filters and before the masks."""
+    """Raises RefusedError for a search pipeline of the cluster: it runs behind final filters and before masks."""
     if name not in (None, NONE) and call.parts.settings.search_processors == "refuse":
         raise RefusedError(
             f"[search_pipeline] names [{name}] of the cluster, whose processors run behind final query pipelines and "

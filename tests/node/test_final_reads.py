@@ -436,7 +436,7 @@ async def test_a_body_that_comes_as_a_parameter(through: Http, direct: Http, ten
             answer = await through(method, f"{target}?source={quote(source)}{more}")
             assert not shows(answer.body), (target, source, answer.body)
             told = answer.json if answer.status == 200 else {}
-            assert not told.get("count") and not told.get("deleted") and not told.get("matched"), (target, told)
+            assert not {name: told[name] for name in ("count", "deleted", "matched") if told.get(name)}, (target, told)
     await direct.post(f"/{tenants}/_refresh")
     assert (await direct.get(f"/{tenants}/_count")).json["count"] == before
     assert (await direct.get(f"/{open_index}/_doc/probe")).json["found"]
@@ -444,9 +444,11 @@ async def test_a_body_that_comes_as_a_parameter(through: Http, direct: Http, ten
 
 async def test_templates(through: Http, direct: Http, tenants: str):
     open_index = f"{tenants}-open"
-    await direct.put(f"/{open_index}/_doc/probe?refresh=true", {"text": f"{OTHERS}word0 common"})
-    look_up = {"query": {"terms": {"text.raw": {"index": tenants, "id": "b0", "path": "text"}}}}
+    await direct.put(f"/{open_index}/_doc/probe?refresh=true", {"n": 7000, "text": "own"})
+    look_up = {"query": {"terms": {"n": {"index": tenants, "id": "b0", "path": "n"}}}}
     for body in (look_up, {"aggs": {"g": {"global": {}, "aggs": {"t": {"terms": {"field": "text.raw"}}}}}}, ALL):
+        if body is not look_up:
+            await direct.delete(f"/{open_index}/_doc/probe?refresh=true")
         stored = {"script": {"lang": "mustache", "source": json.dumps(body)}}
         assert (await direct.put(f"/_scripts/{tenants}", stored)).status == 200
         for sent_body in ({"source": json.dumps(body)}, {"source": body}, {"id": tenants}):
@@ -480,7 +482,8 @@ async def test_writes_by_query_hold_nothing_that_is_not_reviewed(through: Http, 
         copied = await through.post(
             "/_reindex", {"source": {"index": open_index, **more}, "dest": {"index": f"{tenants}-copy"}}
         )
-        assert copied.status == 403, copied.body
+        assert copied.status in (400, 403), copied.body
+        assert not shows(copied.body)
 
 
 async def test_a_media_type_is_what_stands_before_its_parameters(through: Http, tenants: str):
@@ -516,7 +519,7 @@ async def test_a_final_pipeline_that_leaves_an_empty_search_alone(through: Http,
 
 
 async def test_a_mask_with_a_condition_sees_whole_documents(through: Http, direct: Http, tenants: str, name: str):
-    mask = {**native("m", "mask", fields=["secret"]), "if": "hit._source.tenant == 'a'"}
+    mask = {**native("m", "mask", fields=["secret", "people.ssn"]), "if": "hit._source.tenant == 'a'"}
     await through.pipeline(f"{name}-c", "result", mask)
     await through.put(f"/{tenants}/_settings", {"index.result.final_pipeline": f"{name}-c"})
     for target in (
