@@ -19,10 +19,9 @@ from proxy.handlers import choice, documents
 from proxy.handlers.expressions import options_of, read_by
 from proxy.handlers.finals import attached
 from proxy.handlers.passthrough import passthrough
-from proxy.handlers.protected import UNPROTECTED, canonical, masks_of, protection_of
+from proxy.handlers.protected import canonical, masks_of
 from proxy.handlers.query_only import run_on
-from proxy.handlers.searching import Searching, protect
-from proxy.protection import may_look_up
+from proxy.handlers.searching import Searching, obliged, protect
 from proxy.protocol import search as codec
 
 if TYPE_CHECKING:
@@ -150,9 +149,7 @@ async def _filter_source(work: Searching, source: dict[str, msgspec.Raw], snapsh
     work.unnamed = names is None
     if names is not None:
         source["index"] = msgspec.Raw(msgspec.json.encode(names))
-    protection = await protection_of(call, chosen)
-    if protection is None and (work.unnamed or may_look_up(work.body)):
-        protection = UNPROTECTED
+    protection = await obliged(work, chosen, None, withholds=False)
     _check_members(source, _SOURCE)
     await run_on(work, chosen, source, protection, _SEARCHED)
     if work.runs:

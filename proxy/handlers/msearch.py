@@ -12,11 +12,10 @@ from pipelines.definition import members_of
 from pipelines.errors import HeadraceError, InvalidError, UnparsableError
 from proxy.handlers import choice
 from proxy.handlers.expressions import expansion, options_of
-from proxy.handlers.protected import UNPROTECTED, canonical, check_processors, protection_of, withheld
+from proxy.handlers.protected import canonical, withheld
 from proxy.handlers.search import render
-from proxy.handlers.searching import QUERY, RESULT, Searching, is_ours, strip_names, warn_of_conflicts
+from proxy.handlers.searching import QUERY, RESULT, Searching, is_ours, obliged, strip_names, warn_of_conflicts
 from proxy.indices.expressions import NOTHING
-from proxy.protection import may_look_up
 from proxy.protocol.encoding import one_line
 from proxy.protocol.errors import error_body
 from proxy.protocol.search import msearch_items
@@ -180,14 +179,10 @@ async def _prepare(
     item.queries, item.results = chosen.of(QUERY), chosen.of(RESULT)
     if chosen.reading is not None and snapshot.protects:
         item.narrow()
-        protection = await protection_of(call, chosen)
-        item.protection = protection.withholding() if protection is not None else None
-        if protection is not None:
-            said = item.members.get(_HEADER_NAME)
-            theirs = str(msgspec.json.decode(said)) if said is not None else url_name
-            check_processors(call, None if theirs is not None and is_ours(snapshot, theirs) else theirs)
-        if item.protection is None and (work.unnamed or may_look_up(work.body)):
-            item.protection = UNPROTECTED
+        said = item.members.get(_HEADER_NAME)
+        theirs = str(msgspec.json.decode(said)) if said is not None else url_name
+        ours = theirs is not None and is_ours(snapshot, theirs)
+        item.protection = await obliged(work, chosen, None if ours else theirs, withholds=True)
     conflicts.update(dict.fromkeys(chosen.conflicts))
 
 

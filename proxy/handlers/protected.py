@@ -153,9 +153,22 @@ async def _defaults(call: Call, index: str) -> list[Pipeline]:
     return [part.pipeline for part in chosen.parts.get(RESULT_DEFAULT, ())]
 
 
+def over_judged(protection: Protection | None, reading: Reading) -> Protection:
+    """What a search has to obey whose expression may stand for more by now: only the indexes that were judged count."""
+    scope = protection.scope if protection is not None else UNPROTECTED.scope
+    visible = _judged(reading)
+    if protection is not None and protection.visible is not None:
+        visible = {"bool": {"filter": [visible, protection.visible]}}
+    return Protection(replace(scope, filtered=True), visible)
+
+
+def _judged(reading: Reading) -> dict[str, Any]:
+    return {"terms": {"_index": list(reading.resolution.indexes)}}
+
+
 def guarded(query: Any, reading: Reading) -> dict[str, Any]:
     """A query that finds only documents of the indexes that were judged, whatever the expression stands for by now."""
-    judged = {"terms": {"_index": list(reading.resolution.indexes)}}
+    judged = _judged(reading)
     return {"bool": {"must": [query], "filter": [judged]}} if query else {"bool": {"filter": [judged]}}
 
 

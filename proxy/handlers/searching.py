@@ -24,6 +24,7 @@ from proxy.handlers.protected import (
     check_processors,
     decode,
     guarded,
+    over_judged,
     protection_of,
     reviewed,
 )
@@ -224,13 +225,26 @@ async def protect(work: Searching, chosen: SearchChoice, *, withholds: bool = Fa
         return None
     if work.pit is None:
         work.unnamed = not narrow(call, chosen.reading)
+    protection = await obliged(work, chosen, call.target.get("search_pipeline"), withholds=withholds)
+    if protection not in (None, UNPROTECTED) and call.target.flag("verbose_pipeline"):
+        raise RefusedError("[verbose_pipeline] shows what final pipelines hide of this search; leave it out")
+    return protection
+
+
+async def obliged(work: Searching, chosen: SearchChoice, pipeline: str | None, *, withholds: bool) -> Protection | None:
+    """What a search has to obey; `None` where that is nothing. `pipeline`: of the cluster, which the request names.
+
+    Raises HeadraceError.
+    """
+    call, reading = work.call, chosen.reading
     protection = await protection_of(call, chosen)
+    if protection is not None:
+        check_processors(call, pipeline)
+    if work.unnamed and reading is not None:
+        protection = over_judged(protection, reading)
     if protection is None:
         body = call.inflated(work.body) if call.encoding and not work.changed else work.body
-        return UNPROTECTED if work.unnamed or may_look_up(body) or (body and not call.speaks_json) else None
-    check_processors(call, call.target.get("search_pipeline"))
-    if work.call.target.flag("verbose_pipeline"):
-        raise RefusedError("[verbose_pipeline] shows what final pipelines hide of this search; leave it out")
+        return UNPROTECTED if may_look_up(body) or (body and not call.speaks_json) else None
     return protection.withholding() if withholds else protection
 
 

@@ -62,7 +62,9 @@ def resolve(view: View, parts: Sequence[str], options: IndicesOptions) -> Resolu
                 unknown.append(name)
     if view.narrowing and not _narrows_alike(view, parts, forwarded, indexes):
         return Resolution(tuple(indexes), None, tuple(unknown))
-    return Resolution(tuple(indexes), tuple(forwarded), tuple(unknown))
+    names = tuple(forwarded)
+    # One name that is missing is an error by `allow_no_indices`, one of several by `ignore_unavailable`.
+    return Resolution(tuple(indexes), names * 2 if len(names) == 1 < len(parts) else names, tuple(unknown))
 
 
 def _narrows_alike(view: View, parts: Sequence[str], forwarded: dict[str, None], indexes: dict[str, None]) -> bool:
