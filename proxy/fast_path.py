@@ -55,6 +55,8 @@ class _Way(NamedTuple):
     target: str
     words: tuple[bytes, ...] = ()
     creates: bool = False
+    names: tuple[bytes, ...] = ()
+    """The same for bodies that have arrived whole: longer ones pass the process by."""
 
 
 class _Found(NamedTuple):
@@ -99,6 +101,8 @@ class FastPath:
             return None
         if way.words and not self._readable(message, payload, way.words):
             return None
+        if way.names and length is None and any(mentions(payload, name) for name in way.names):
+            return None
         lines = header_lines.request_lines(message.raw_headers, client.remote)
         parts = self._parts
         sent = parts.upstream.send_now(message.method, way.target, lines, payload, self._most, length)
@@ -119,6 +123,8 @@ class FastPath:
         if way.words and (known.encoded or any(data.find(word, start) >= 0 for word in way.words)):
             return None
         if len(way.words) > 1 and not known.json:
+            return None
+        if way.names and any(data.find(name, start) >= 0 for name in way.names):
             return None
         parts = self._parts
         sent = parts.upstream.send_now(known.method, way.target, known.lines(), data[start:] or None, self._most)
@@ -164,7 +170,10 @@ class FastPath:
             creates = snapshot.protects and route.handler is routes.BULK
             if creates and target.has_any(routes.SHOWS):
                 return _NONE
-            return _Found(_Way(route.surface, target.raw, routes.UPDATES if creates else (), creates=creates))
+            bulk = route.handler is routes.BULK and self._parts.registry.holds
+            names = registry_guard.spellings(registry) if bulk else ()
+            words = routes.UPDATES if creates else ()
+            return _Found(_Way(route.surface, target.raw, words, creates=creates, names=names))
         concern = routes.CONCERNS.get(route.handler)
         if concern is None or concern.reach is None or "index" not in route.params or target.has_any(concern.unless):
             return _NONE
@@ -202,7 +211,7 @@ class FastPath:
         if not snapshot.protects:
             return _Way(route.surface, target.raw, concern.words)
         names = forwardable(reading)
-        if names is None or reading.resolution.forwarded == NOTHING:
+        if names is None or reading.resolution.aliased or reading.resolution.forwarded == NOTHING:
             return None
         sent = target if names == expression else target.at_indexes(names, instead=True)
         return _Way(route.surface, sent.raw, (*concern.words, *SIGNS))

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from pipelines import Bulk, BulkError, PipelineType
 from pipelines.errors import HeadraceError, InvalidError, RefusedError, TooLargeError, UpstreamError
+from proxy.bodies import declared_length
 from proxy.handlers import choice, documents, registry_guard
+from proxy.handlers.call import UNCOUNTED
 from proxy.handlers.elasticsearch import untyped
 
 if TYPE_CHECKING:
@@ -49,13 +51,14 @@ async def bulk(call: Call) -> web.StreamResponse:
     body = await untyped(call)
     readable = call.speaks_json
     pipelines = PipelineType.DOCUMENT in snapshot.types
-    if not (snapshot.protects or (pipelines and (readable or _concerned(call, snapshot)))):
+    guarded = readable and await _names_registry(call, body)
+    if not (guarded or snapshot.protects or (pipelines and (readable or _concerned(call, snapshot)))):
         return await (call.stream_on() if body is None else call.send_on(body, changed=True))
     if not readable:
         call.require_json()
     if body is None:
         body = await call.text()
-    if not pipelines and not any(word in body for word in UPDATES):
+    if not guarded and not pipelines and not any(word in body for word in UPDATES):
         return await call.send_on(body, changed=True)
     parsed = parse(body, call.params.get("index"))
     plan = await _plan(call, snapshot, parsed)
@@ -76,6 +79,20 @@ async def bulk(call: Call) -> web.StreamResponse:
         del parsed
         return await call.send_on(outgoing, changed=changed or bool(call.encoding))
     return await _forward(call, parsed, outgoing, started)
+
+
+async def _names_registry(call: Call, body: bytes | None) -> bool:
+    """Whether a bulk that comes in one piece may name the registry index, so that its lines have to be read.
+
+    Longer ones that no pipeline concerns pass the process by: what they write there has no signature and is undone.
+    """
+    if not call.parts.registry.holds:
+        return False
+    declared = declared_length(call.request.raw_headers)
+    if body is None and (declared is None or declared > UNCOUNTED):
+        return False
+    text = body if body is not None else await call.text()
+    return any(word in text for word in registry_guard.spellings(call.parts.settings.registry_index))
 
 
 def _concerned(call: Call, snapshot: Snapshot) -> bool:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipelines import PipelineType
-from pipelines.association import Slot
+from pipelines.association import NONE, Slot
 from pipelines.definition import members_of
 from pipelines.errors import InvalidError, RefusedError, UnsupportedError
 from proxy.handlers import choice, documents
 from proxy.handlers.expressions import options_of, read_by
 from proxy.handlers.finals import attached
 from proxy.handlers.passthrough import passthrough
-from proxy.handlers.protected import canonical, masks_of
+from proxy.handlers.protected import canonical, masks_of, withheld
 from proxy.handlers.query_only import run_on
 from proxy.handlers.searching import Searching, obliged, protect
 from proxy.protocol import search as codec
@@ -84,7 +84,10 @@ async def _filtered(call: Call, expression: str) -> web.StreamResponse:
     if work.runs:
         call.extra["X-Pipeline"] = choice.header(work.runs)
     try:
-        return await call.send_on(work.body, changed=True)
+        if not work.scripted:
+            return await call.send_on(work.body, changed=True)
+        answer = await call.exchange(work.body, unfiltered=True)
+        return await call.reply_answer(answer, withheld(answer.body) if answer.json else None)
     finally:
         call.parts.resolver.forget()
 
@@ -102,6 +105,10 @@ def _refuse_shown_scripts(call: Call, chosen: SearchChoice, body: bytes) -> None
     """Raises RefusedError for a script over documents that are masked: its error text would show their values."""
     if masks_of(chosen) and b'"script"' in body:
         raise RefusedError("[script] would see fields that final result pipelines hide, and can show them in its error")
+    if masks_of(chosen) and call.target.get("pipeline") not in (None, NONE):
+        raise RefusedError(
+            "[pipeline] of the cluster would see fields that final result pipelines hide, and can copy them"
+        )
 
 
 async def reindex(call: Call) -> web.StreamResponse:
@@ -146,7 +153,7 @@ async def _filter_source(work: Searching, source: dict[str, msgspec.Raw], snapsh
         return
     work.reading = chosen.reading
     names = chosen.reading.resolution.forwarded
-    work.unnamed = names is None
+    work.unnamed = names is None or chosen.reading.resolution.aliased
     if names is not None:
         source["index"] = msgspec.Raw(msgspec.json.encode(names))
     protection = await obliged(work, chosen, None, withholds=False)

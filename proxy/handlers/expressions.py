@@ -57,7 +57,7 @@ def forwardable(reading: Reading) -> str | None:
 
 
 def narrow(call: Call, reading: Reading) -> bool:
-    """Puts the names that were judged into the request's path; false where they do not fit there."""
+    """Puts the names that were judged into the request's path; false where that does not say what was judged."""
     expression = forwardable(reading)
     if expression is None:
         return False
@@ -70,4 +70,4 @@ def narrow(call: Call, reading: Reading) -> bool:
     elif expression != given:
         call.target = call.target.at_indexes(expression, instead=given is not None)
         call.narrowed = True
-    return True
+    return not reading.resolution.aliased

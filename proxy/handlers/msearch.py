@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pipelines.association import NONE
 from pipelines.definition import members_of
 from pipelines.errors import HeadraceError, InvalidError, UnparsableError
 from proxy.handlers import choice
@@ -75,8 +76,8 @@ class _Item:
             return
         members = {n: v for n, v in self.members.items() if n not in ("index", "indices")}
         names = reading.resolution.forwarded
+        self.work.unnamed = names is None or reading.resolution.aliased
         if names is None:
-            self.work.unnamed = True
             members["index"] = msgspec.Raw(msgspec.json.encode(self.work.expression))
         else:
             members["index"] = msgspec.Raw(msgspec.json.encode(names))
@@ -183,6 +184,9 @@ async def _prepare(
         theirs = str(msgspec.json.decode(said)) if said is not None else url_name
         ours = theirs is not None and is_ours(snapshot, theirs)
         item.protection = await obliged(work, chosen, None if ours else theirs, withholds=True)
+        if item.protection is not None and not item.protection.lookups and (theirs is None or ours):
+            none = msgspec.Raw(msgspec.json.encode(NONE))
+            item.header = msgspec.json.encode(item.members | {_HEADER_NAME: none})
     conflicts.update(dict.fromkeys(chosen.conflicts))
 
 

@@ -39,7 +39,7 @@ async def create(call: Call) -> web.StreamResponse:
     if watched:
         reading = await read_by(call, call.params["index"], options_of(call))
         indexes = reading.resolution.indexes
-        if call.snapshot.protects and not narrow(call, reading):
+        if call.snapshot.protects and not narrow(call, reading) and not reading.resolution.aliased:
             raise RefusedError(
                 "a point in time over so many indexes, or over hidden ones behind filtering aliases, cannot be made "
                 "where final pipelines are attached; name fewer indexes"

@@ -15,7 +15,7 @@ from pipelines import Batch, PipelineType, Place, canonical_json
 from pipelines.association import NONE, Slot
 from pipelines.errors import RefusedError, StageError, UnparsableError
 from proxy.handlers.finals import attached, is_everything
-from proxy.protection import HiddenFields, Refuse, Review, Scope, hidden_fields, without_quotes
+from proxy.protection import HiddenFields, Refuse, Review, Scope, hidden_fields, may_look_up, without_quotes
 from proxy.protocol.encoding import decode_exact, encode_exact
 
 if TYPE_CHECKING:
@@ -134,9 +134,22 @@ async def reviewed(call: Call, request: dict[str, Any], protection: Protection) 
 
     Raises RefusedError for what cannot obey, by its path in the request.
     """
+    if protection.lookups:
+        _check_unseen(request)
     review = Review.of(request, protection.scope)
     lookups = {index: await _lookup(call, index) for index in review.lookups}
     return review.rewritten(protection.visible, lookups), review.scripted
+
+
+def _check_unseen(request: dict[str, Any]) -> None:
+    """Raises RefusedError for parts whose queries nobody reviews here, where they may look into other indexes."""
+    for name, part in (("search_pipeline", request.get("search_pipeline")), ("query", request.get("query"))):
+        text = encode_exact(part) if isinstance(part, dict) else b""
+        unseen = name == "search_pipeline" or b'"template"' in text
+        if unseen and may_look_up(text):
+            raise RefusedError(
+                f"[{name}] has a query that may look into indexes with final pipelines; write it as a query"
+            )
 
 
 async def _lookup(call: Call, index: str) -> Any:
@@ -172,8 +185,18 @@ def guarded(query: Any, reading: Reading) -> dict[str, Any]:
     return {"bool": {"must": [query], "filter": [judged]}} if query else {"bool": {"filter": [judged]}}
 
 
+_HITS = b'"hits":'
+"""Before it stands what the cluster says of a search's shards."""
+
+
 def withheld(body: bytes) -> bytes:
     """An answer whose errors of scripts quote no document."""
-    told = decode(body)
+    frame, hits, rest = body.partition(_HITS)
+    if b'"failures"' not in frame and b'"error"' not in frame:
+        return body
+    # The documents behind it may be such that nobody can read them.
+    told = decode(frame + _HITS + b"{}}" if hits else frame)
     shown = without_quotes(told)
-    return body if shown is told else encode_exact(shown)
+    if shown is told:
+        return body
+    return encode_exact(shown).removesuffix(b"{}}") + rest if hits else encode_exact(shown)

@@ -14,7 +14,7 @@ from pipelines.definition import members_of
 from pipelines.errors import InvalidError, RefusedError, UnsupportedError
 from proxy.handlers import choice
 from proxy.handlers.expressions import options_of
-from proxy.handlers.protected import canonical
+from proxy.handlers.protected import UNPROTECTED, canonical, withheld
 from proxy.handlers.reads import guard_of, refuse_protected
 from proxy.handlers.searching import QUERY, Searching, protect, strip_names, warn_of_conflicts
 from proxy.protocol import search as codec
@@ -58,6 +58,9 @@ def _surface(
         work = Searching(call, call.params.get("index", "_all"), sent, options=options_of(call))
         chosen = await _chosen(work, call.snapshot)
         protection = await protect(work, chosen)
+        if protection is None and call.snapshot.protects and write is _write_requests:
+            # A template may hide a look-up.
+            protection = UNPROTECTED
         if protection is not None and not protection.lookups and call.target.has_any(_SHOWS_TERMS):
             raise RefusedError(
                 "[rewrite] and [explain] show terms of documents that final pipelines hide; leave them out"
@@ -74,6 +77,9 @@ def _surface(
             call.extra["X-Pipeline"] = choice.header(work.runs[: len(chosen.of(QUERY))])
         if explains:
             return await _matched_only(call, work.body)
+        if work.scripted:
+            answer = await call.exchange(work.body, unfiltered=True)
+            return await call.reply_answer(answer, withheld(answer.body) if answer.json else None)
         return await call.send_on(work.body, changed=True)
 
     return handler

@@ -22,6 +22,23 @@ if TYPE_CHECKING:
     from proxy.handlers.call import Call
     from proxy.protocol.target import Target
 
+_INDEXED = frozenset(
+    {
+        *(
+            "_search",
+            "_count",
+            "_validate",
+            "_rank_eval",
+            "_field_caps",
+            "_settings",
+            "_mapping",
+            "_mappings",
+            "_close",
+        ),
+        *("_open", "_refresh", "_flush", "_forcemerge", "_cache", "_msearch", "_mget"),
+    }
+)
+"""Endpoints that are about all indexes where their path names none."""
 _BODIES = frozenset({"_mget", "_msearch", "_mtermvectors", "_reindex", "_aliases", "_alias", "_restore"})
 """Segments of the surfaces whose bodies name indexes."""
 
@@ -41,6 +58,14 @@ async def keep_out(call: Call) -> None:
             # The node takes [_all] beside other names for the name of an index.
             expression = ",".join("*" if part == "_all" else part for part in first.split(","))
             call.target = target.at_indexes(f"{expression},-{registry}", instead=True)
+    if (
+        first in _INDEXED
+        and target.get("index") is None
+        and _reaches(target, "_all", call.parts.settings.registry_index)
+    ):
+        registry = call.parts.settings.registry_index
+        if (await call.parts.resolver.view([registry])).knows(registry):
+            call.target = target.at_indexes(f"*,-{registry}", instead=False)
     if (given := target.get("index")) and _reaches(target, given, call.parts.settings.registry_index):
         raise _refusal(call.parts.settings.registry_index)
 
@@ -51,7 +76,9 @@ def might_name(target: Target, registry: str) -> bool:
         return True
     texts = (*target.segments, *target.values.values())
     return any(registry in text or "<" in text for text in texts) or any(
-        _reaches(target, text, registry) for text in (*target.segments[:1], target.get("index") or "") if text
+        _reaches(target, "_all" if text in _INDEXED else text, registry)
+        for text in (*target.segments[:1], target.get("index") or "")
+        if text
     )
 
 
@@ -116,6 +143,11 @@ def _reaches(target: Target, expression: str, registry: str) -> bool:
         if "*" in pattern and (pattern.startswith(".") or hidden) and fnmatchcase(registry, pattern):
             return True
     return False
+
+
+def spellings(registry: str) -> tuple[bytes, ...]:
+    """One of these is in every bulk in JSON that names the registry index: its name, date math, or an escape."""
+    return registry.encode(), b'"<', b"\\u00"
 
 
 def means(name: str, registry: str) -> bool:

@@ -128,6 +128,7 @@ class Searching:
         came = members = decode(self.body or b"{}")
         if protection.scope.filtered or protection.scope.hidden or protection.lookups:
             members, self.scripted = await reviewed(self.call, members, protection)
+            self.scripted = self.scripted or not protection.lookups
         if self.unnamed and self.reading is not None:
             members = members | {"query": guarded(members.get("query"), self.reading)}
         if members is not came:
@@ -226,7 +227,12 @@ async def protect(work: Searching, chosen: SearchChoice, *, withholds: bool = Fa
     if work.pit is None:
         work.unnamed = not narrow(call, chosen.reading)
     protection = await obliged(work, chosen, call.target.get("search_pipeline"), withholds=withholds)
-    if protection not in (None, UNPROTECTED) and call.target.flag("verbose_pipeline"):
+    if protection is None or protection.lookups:
+        return protection
+    if call.target.get("search_pipeline") is None and call.surface == "search" and b"search_pipeline" not in work.body:
+        # That of the index's settings would run behind the filter and before the mask, too.
+        call.target = call.target.with_parameter("search_pipeline", NONE)
+    if call.target.flag("verbose_pipeline"):
         raise RefusedError("[verbose_pipeline] shows what final pipelines hide of this search; leave it out")
     return protection
 

@@ -37,6 +37,8 @@ class Resolution:
     forwarded: tuple[str, ...] | None
     unknown: tuple[str, ...] = ()
     """Names that are no index, alias or data stream."""
+    aliased: bool = False
+    """Whether an alias is among the names to forward, which may stand for other indexes by the time it is read."""
 
 
 def resolve(view: View, parts: Sequence[str], options: IndicesOptions) -> Resolution:
@@ -64,7 +66,8 @@ def resolve(view: View, parts: Sequence[str], options: IndicesOptions) -> Resolu
         return Resolution(tuple(indexes), None, tuple(unknown))
     names = tuple(forwarded)
     # One name that is missing is an error by `allow_no_indices`, one of several by `ignore_unavailable`.
-    return Resolution(tuple(indexes), names * 2 if len(names) == 1 < len(parts) else names, tuple(unknown))
+    names = names * 2 if len(names) == 1 < len(parts) else names
+    return Resolution(tuple(indexes), names, tuple(unknown), not view.narrowing.isdisjoint(names))
 
 
 def _narrows_alike(view: View, parts: Sequence[str], forwarded: dict[str, None], indexes: dict[str, None]) -> bool:

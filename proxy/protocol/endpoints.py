@@ -20,6 +20,7 @@ HARMLESS: tuple[tuple[str, str], ...] = (
     (_ANY, "/_tasks/*"),
     (_ANY, "/_tasks"),
     (_READ, "/_remote/*"),
+    *(("POST", f"/{name}/{{}}/_rethrottle") for name in ("_reindex", "_update_by_query", "_delete_by_query")),
     (_ANY, "/_wlm/*"),
     (_ANY, "/_dangling/*"),
     (_ANY, "/_dangling"),

@@ -64,6 +64,7 @@ SURFACES: dict[str, frozenset[str]] = {
     "explain": frozenset({*_QUERY_STRING, *_SOURCE, *_BODY, "preference", "routing", "stored_fields"}),
     "validate_query": frozenset({*_EXPANSION, *_QUERY_STRING, *_BODY, "all_shards", "explain", "rewrite"}),
     "rank_eval": frozenset({*_EXPANSION, *_BODY, "search_type", "search_pipeline"}),
+    "field_caps": frozenset({*_EXPANSION, *_BODY, "fields", "include_unmapped"}),
     "scroll": frozenset({"rest_total_hits_as_int", "scroll", "scroll_id", *_BODY}),
     "clear_scroll": frozenset({"scroll_id", *_BODY}),
     "point_in_time": frozenset({*_EXPANSION, "allow_partial_pit_creation", "keep_alive", "preference", "routing"}),
