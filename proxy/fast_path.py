@@ -177,7 +177,7 @@ class FastPath:
         concern = routes.CONCERNS.get(route.handler)
         if concern is None or concern.reach is None or "index" not in route.params or target.has_any(concern.unless):
             return _NONE
-        slots = [slot for slot in snapshot.bound if slot.kind in concern.kinds]
+        slots = [s for s in snapshot.bound if s.kind in concern.kinds or (s.final and s.kind in concern.finals)]
         if not slots and not snapshot.protects:
             return _Found(_Way(route.surface, target.raw, concern.words))
         view = self._parts.resolver.fresh

@@ -243,6 +243,8 @@ class Concern(NamedTuple):
     reach: Literal["read", "written"] | None = None
     words: tuple[bytes, ...] = ()
     unless: frozenset[str] = frozenset()
+    finals: frozenset[PipelineType] = frozenset()
+    """Types of which only final pipelines might."""
 
 
 SEARCHES, DOCUMENTS = frozenset({QUERY, RESULT}), frozenset({PipelineType.DOCUMENT})
@@ -252,7 +254,7 @@ CONCERNS: dict[Handler, Concern] = {
     query_only.query_only: Concern(SEARCHES, "read"),
     bulk.bulk: Concern(DOCUMENTS),
     document.document: Concern(DOCUMENTS, "written"),
-    reads.document: Concern(SEARCHES, "read"),
+    reads.document: Concern(frozenset({RESULT}), "read", finals=frozenset({QUERY})),
     scroll.page: Concern(frozenset({RESULT})),
     scroll.clear: Concern(frozenset({RESULT})),
 }

@@ -535,3 +535,64 @@ async def test_a_mask_with_a_condition_sees_whole_documents(through: Http, direc
     for body in ({"_source": ["secret"]}, {"_source": {"excludes": ["tenant"]}}, {}):
         answer = await through.post(f"/{tenants}/_search", body)
         assert not shows(answer.body), body
+
+
+async def test_what_failures_say(through: Http, direct: Http, tenants: str):
+    """Functions and scripts of a query run on documents that the filter leaves out; their errors quote values."""
+    await direct.put(f"/{tenants}/_doc/own?refresh=true", {"tenant": "a", "text": "own"})
+    negative = {"function_score": {"min_score": 1, "field_value_factor": {"field": "n", "factor": -1}}}
+    throwing = {"script": {"script": {"source": "throw new Exception(doc['text.raw'].value)"}}}
+    await direct.put(f"/{tenants}/_alias/{tenants}-thrower", {"filter": throwing})
+    quoted = 0
+    for query in ({"bool": {"must_not": [negative]}}, {"bool": {"must_not": [throwing]}}, ALL["query"]):
+        for target in (
+            f"/{tenants}/_search",
+            f"/{tenants}/_count",
+            f"/{tenants}-thrower/_search",
+            f"/{tenants}*/_count",
+        ):
+            quoted += shows((await direct.post(target, {"query": query})).body)
+            answer = await through.post(target, {"query": query})
+            assert not shows(answer.body), (target, query, answer.body)
+        lines = f'{{"index":"{tenants}"}}\n{json.dumps({"query": query})}\n'
+        assert not shows((await through.post("/_msearch", lines, headers=NDJSON)).body)
+    assert quoted
+    plain = await through.post(f"/{tenants}/_search", {"sort": ["text"]})
+    assert "Text fields are not optimised" in plain.body.decode(), "what is safe is said"
+
+
+async def test_pipelines_of_the_cluster_do_not_come_between(through: Http, direct: Http, tenants: str):
+    rename = {"rename_field": {"field": "secret", "target_field": "opened"}}
+    await direct.put(f"/_search/pipeline/{tenants}", {"response_processors": [rename]})
+    await direct.put(f"/{tenants}/_settings", {"index.search.default_pipeline": tenants})
+    assert "opened" in (await direct.post(f"/{tenants}/_search", ALL)).body.decode()
+    for target in (f"/{tenants}/_search", f"/{tenants}-alias/_search", f"/{tenants}*/_search"):
+        answer = await through.post(target, ALL)
+        assert answer.status == 200
+        assert not shows(answer.body)
+    lines = f'{{"index":"{tenants}"}}\n{{}}\n'
+    assert not shows((await through.post("/_msearch", lines, headers=NDJSON)).body)
+    copies = {"processors": [{"set": {"field": "opened", "value": "{{secret}}"}}]}
+    await direct.put(f"/_ingest/pipeline/{tenants}", copies)
+    assert (await through.post(f"/{tenants}/_update_by_query?pipeline={tenants}")).status == 403
+    await direct.put(f"/{tenants}/_settings", {"index.search.default_pipeline": None})
+    await direct.delete(f"/_search/pipeline/{tenants}")
+    await direct.delete(f"/_ingest/pipeline/{tenants}")
+
+
+async def test_an_alias_that_moves_meanwhile(through: Http, direct: Http, tenants: str):
+    """Past the proxy names are seen within a second; until then an alias finds nothing in what was not judged."""
+    alias = f"{tenants}-moving"
+
+    async def point(index: str, old: str) -> None:
+        away = [{"remove": {"index": old, "alias": alias}}] if old else []
+        there = {"add": {"index": index, "alias": alias, "filter": {"match_all": {}}}}
+        assert (await direct.post("/_aliases", {"actions": [*away, there]})).status == 200
+
+    await point(f"{tenants}-open", "")
+    at, before = f"{tenants}-open", ""
+    for _ in range(25):
+        at, before = (tenants, at) if at != tenants else (f"{tenants}-open", at)
+        await point(at, before)
+        for _ in range(3):
+            assert not shows((await through.post(f"/{alias}/_search", ALL)).body)
