@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from pipelines.errors import InvalidError
 from proxy.stored import Document
 
 DELETED, MANIFEST = "deleted", "manifest"
@@ -105,4 +106,14 @@ def secrets_of(setting: bytes, given: str) -> list[bytes]:
     """The secrets of the setting, which lists them by commas; one from a file is one, whatever is in it."""
     if not given:
         return [setting]
-    return [part.strip().encode() for part in given.split(",") if part.strip()]
+    return [_secret(part.strip()) for part in given.split(",") if part.strip()]
+
+
+def _secret(text: str) -> bytes:
+    """One secret; `hex:` stands before the bytes of a key file. Raises InvalidError."""
+    if not text.startswith("hex:"):
+        return text.encode()
+    try:
+        return bytes.fromhex(text.removeprefix("hex:"))
+    except ValueError:
+        raise InvalidError("is not hexadecimal behind [hex:]", "registry_secret") from None

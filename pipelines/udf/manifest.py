@@ -144,15 +144,15 @@ def headers(source: str) -> dict[str, Any]:
 
     Raises InvalidError for a key that there is not.
 
-    Keys are `name`, `version`, `entry`, `description`, `returns`, `category`, `author`, `tags` (separated by commas),
-    `merge`, `metadata`, `isolation`, and `timeout`, `memory`, `fuel` of the limits.
+    Keys are `name`, `version`, `entry`, `description`, `returns`, `category`, `author`, `tags` and `fields` (separated by
+    commas), `merge`, `metadata`, `isolation`, and `timeout`, `memory`, `fuel` of the limits.
     """
     found: dict[str, Any] = {}
     for key, value in _HEADER.findall(source):
         if key in _HEADER_TEXTS or key == "isolation":
             found[key] = value
-        elif key == "tags":
-            found[key] = [tag.strip() for tag in value.split(",") if tag.strip()]
+        elif key in ("tags", "fields"):
+            found[key] = [each.strip() for each in value.split(",") if each.strip()]
         elif key in ("merge", "metadata"):
             found[key] = value.lower() == "true"
         elif key in ("timeout", "memory", "fuel"):

@@ -33,7 +33,11 @@ class BadIndexNameError(InvalidError):
 async def unread(call: Call) -> web.StreamResponse:
     """Passes a request on whose endpoint is known to show and write no document. Raises RefusedError."""
     segments = call.target.raw_segments
-    if not call.parts.registry.protects or endpoints.harmless(call.method, segments):
+    if not call.parts.registry.protects:
+        return await passthrough(call)
+    if "_rollover" in segments[1:2]:
+        await _check_rollover(call)
+    if endpoints.harmless(call.method, segments):
         return await passthrough(call)
     if endpoints.copies(call.method, segments):
         await _check_copy(call)
@@ -46,6 +50,21 @@ async def unread(call: Call) -> web.StreamResponse:
             "requests by the setting unknown_requests"
         )
     return await passthrough(call)
+
+
+async def _check_rollover(call: Call) -> None:
+    """Raises RefusedError where the next index of an alias would lack the final pipelines of the one before."""
+    resolver, snapshot = call.parts.resolver, call.snapshot
+    name = call.target.segments[0]
+    target = await resolver.write_target(name)
+    if name in (await resolver.view()).streams:
+        return
+    attached = [(slot, snapshot.associations.find(slot, target)) for slot in SLOTS if slot.final]
+    if any(found is not None and found.source == "index" for _, found in attached):
+        raise RefusedError(
+            f"the next index of [{name}] would not have the final pipelines that are attached to [{target.name}] "
+            "itself; attach them to a pattern or a template that both match"
+        )
 
 
 async def _check_copy(call: Call) -> None:

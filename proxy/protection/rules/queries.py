@@ -33,7 +33,7 @@ FUNCTION = DECAYS | {
 OWN = "it looks at one document at a time"
 SCRIPTED = (
     "it sees one document at a time, but the node also runs it on documents that the filter leaves out, and its errors "
-    "quote them: only where `errors_withheld`"
+    "quote them: only in `_search` and `_msearch`, whose errors are kept back"
 )
 NO_HIDDEN_SCORE = "under a mask its score may not be made of a hidden field"
 PARTS = "the clauses in it are reviewed"
