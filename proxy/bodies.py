@@ -66,3 +66,9 @@ def declared_length(raw_headers: Headers) -> int | None:
         if len(name) == 14 and name.lower() == b"content-length" and value.isdigit():
             return int(value)
     return None
+
+
+def with_length(raw_headers: Headers, length: int) -> Headers:
+    """A head whose `Content-Length`, if it has one, is another."""
+    digits = b"%d" % length
+    return tuple((name, digits if name.lower() == b"content-length" else value) for name, value in raw_headers)

@@ -21,7 +21,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from yarl import URL
 
 from proxy import splicing
-from proxy.bodies import arrived, declared_length
+from proxy.bodies import arrived, declared_length, with_length
 from proxy.exchanges import CHUNK, LIMITS, SMALL, WITHOUT_BODY, SlowBodyError, framing, pieces
 from proxy.idle import Idle
 from proxy.protocols import NodeProtocol, Whole
@@ -331,7 +331,8 @@ class _WholeExchange:
     __slots__ = ("_body", "lines", "raw_headers", "reason", "status")
 
     def __init__(self, whole: Whole) -> None:
-        self.status, self.reason, self.raw_headers, self._body, self.lines = whole
+        self.status, self.reason, raw_headers, self._body, self.lines = whole
+        self.raw_headers = with_length(raw_headers, len(self._body))
 
     @property
     def length(self) -> int:

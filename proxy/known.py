@@ -8,7 +8,7 @@ from aiohttp import hdrs
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.bodies import declared_length
+from proxy.bodies import declared_length, with_length
 from proxy.header_lines import request_lines
 
 _NOTHING: frozenset[bytes] = frozenset()
@@ -41,7 +41,7 @@ class Known:
     def message(self, length: int) -> RawRequestMessage:
         """The head with a body of so many bytes."""
         if length != self.length:
-            self._message, self.length = _with_length(self._message, b"%d" % length), length
+            self._message, self.length = _with_length(self._message, length), length
         return self._message
 
 
@@ -62,8 +62,8 @@ def comparable(message: object) -> TypeGuard[RawRequestMessage]:
     )
 
 
-def _with_length(message: RawRequestMessage, length: bytes) -> RawRequestMessage:
+def _with_length(message: RawRequestMessage, length: int) -> RawRequestMessage:
     headers = CIMultiDict(message.headers)
-    headers[hdrs.CONTENT_LENGTH] = length.decode()
-    raw = tuple((name, length if name.lower() == b"content-length" else value) for name, value in message.raw_headers)
+    headers[hdrs.CONTENT_LENGTH] = str(length)
+    raw = with_length(message.raw_headers, length)
     return message._replace(headers=CIMultiDictProxy(headers), raw_headers=raw)

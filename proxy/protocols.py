@@ -40,7 +40,11 @@ class Sparing(BaseProtocol):
 
 
 class Whole(NamedTuple):
-    """An answer that has arrived whole. `lines`: what [`answer_lines`] gives of it, if that is known."""
+    """An answer that has arrived whole.
+
+    `raw_headers`: but for the value of `Content-Length`, which may be that of an answer before; `body` has the length.
+    `lines`: what [`answer_lines`] gives of it, if that is known.
+    """
 
     status: int
     reason: str
