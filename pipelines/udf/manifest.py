@@ -144,8 +144,8 @@ def headers(source: str) -> dict[str, Any]:
 
     Raises InvalidError for a key that there is not.
 
-    Keys are `name`, `version`, `entry`, `description`, `returns`, `category`, `author`, `tags` and `fields` (separated by
-    commas), `merge`, `metadata`, `isolation`, and `timeout`, `memory`, `fuel` of the limits.
+    Keys are `name`, `version`, `entry`, `description`, `returns`, `category`, `author`, `tags` and `fields` (separated
+    by commas), `merge`, `metadata`, `isolation`, and `timeout`, `memory`, `fuel` of the limits.
     """
     found: dict[str, Any] = {}
     for key, value in _HEADER.findall(source):
