@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pipelines import Bulk, BulkError, PipelineType
 from pipelines.errors import HeadraceError, InvalidError, RefusedError, TooLargeError, UpstreamError
 from proxy.bodies import declared_length
-from proxy.handlers import choice, documents, registry_guard
+from proxy.handlers import choice, documents, registry_guard, updates
 from proxy.handlers.call import UNCOUNTED
 from proxy.handlers.elasticsearch import untyped
 
@@ -63,7 +63,8 @@ async def bulk(call: Call) -> web.StreamResponse:
     parsed = parse(body, call.params.get("index"))
     plan = await _plan(call, snapshot, parsed)
     call.target = plan.target
-    await documents.refuse_shown(call, parsed)
+    if hiding := await documents.refuse_shown(call, parsed):
+        await updates.check_bulk(call, body, hiding)
     runs = await documents.run(call, snapshot, parsed, list(plan.groups.values()))
     if runs:
         call.extra["X-Pipeline"] = choice.header(runs)

@@ -13,7 +13,7 @@ import msgspec
 from pipelines import Bulk, PipelineType, unambiguous_json
 from pipelines.association import Slot
 from pipelines.errors import StageError
-from proxy.handlers import choice, documents
+from proxy.handlers import choice, documents, updates
 from proxy.handlers.passthrough import passthrough
 from proxy.handlers.protected import canonical
 from proxy.protocol.encoding import one_line
@@ -70,7 +70,8 @@ async def update(call: Call) -> web.StreamResponse:
     if snapshot.protects:
         body = canonical(body)
     parsed = Bulk(b"%b\n%b\n" % (_action(call, "update"), one_line(body)))
-    await documents.refuse_shown(call, parsed)
+    if await documents.refuse_shown(call, parsed):
+        await updates.check_one(call)
     runs = await documents.run(call, snapshot, parsed, [(pipeline, [0])] if pipeline is not None else [])
     if runs:
         call.extra["X-Pipeline"] = choice.header(runs)

@@ -71,14 +71,19 @@ async def _settle(parsed: Bulk, indexes: list[str | None]) -> None:
         parsed.settle(indexes)
 
 
-async def refuse_shown(call: Call, parsed: Bulk) -> None:
-    """Fails the updates that would show documents which final pipelines hide, or see them by a script."""
+async def refuse_shown(call: Call, parsed: Bulk) -> list[str | None]:
+    """Fails the updates that would show documents which final pipelines hide, or see them by a script.
+
+    Gives the indexes whose documents they hide.
+    """
     if call.snapshot.protects:
         guarded: list[str | None] = [
             index for index in parsed.indexes_of_updates() if index and await hides(call, index)
         ]
         if guarded:
             parsed.refuse_shown(guarded, call.target.has_any(SHOWS))
+        return guarded
+    return []
 
 
 async def hides(call: Call, index: str) -> bool:

@@ -92,7 +92,12 @@ async def seen(call: Call, documents: Sequence[tuple[Guard, bytes]]) -> list[boo
     answers = [True] * len(documents)
     asked: list[tuple[int, Read, Any]] = []
     for at, (guard, document) in enumerate(documents):
-        about = msgspec.json.decode(document, type=_About)
+        try:
+            about = msgspec.json.decode(document, type=_About)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # Nobody can read it, so nobody can say what of it may be seen.
+            answers[at] = False
+            continue
         if guard.indexes is not None and about.index not in guard.indexes:
             answers[at] = False
         elif guard.visible is not None:
@@ -122,7 +127,8 @@ async def document(call: Call) -> web.StreamResponse:
             return await _no_source(call)
         return await call.reply_answer(answer)
     if not await guard.lets_see(call, answer.body):
-        return await (_no_source(call) if source_only else call.reply(404, _missing(answer.body)))
+        about = {"_index": call.params["index"], "_id": call.params["id"], "found": False}
+        return await (_no_source(call) if source_only else call.reply_json(404, about))
     work = Searching(call, call.params["index"], b"")
     hit = await _as_hit(work, guard.parts, answer.body)
     if work.runs:

@@ -113,7 +113,7 @@ async def test_updates_show_nothing_that_is_hidden(
     await direct.put(f"/{name}-plain", {"settings": {"number_of_replicas": 0}})
     await direct.put(f"/{name}/_alias/{name}-alias")
     for index in (name, f"{name}-plain"):
-        await direct.put(f"/{index}/_doc/1?refresh=true", {"tenant": "b", "secret": "zebra"})
+        await direct.put(f"/{index}/_doc/1?refresh=true", {"tenant": "a", "secret": "zebra"})
     doc = {"doc": {"x": 1}}
     asked: list[tuple[Any, str]] = [
         (doc, "?_source=true"), (doc, "?_source"), (doc, "?_source_includes=secret"), (doc, "?_source_excludes=x"), (doc, "?x;_source=secret"),
