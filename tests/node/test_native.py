@@ -162,6 +162,7 @@ async def test_as_the_cluster_does_it(direct: Http, function: str, parameters: d
         ("oversample", {"sample_factor": 0.5}, "Value must be >= 1.0"),
         ("synonym", {"synonyms": ["alone"]}, "at least two names"),
         ("mask", {"fields": ["a"], "mode": "hash"}, "[salt] is needed"),
+        ("mask", {"fields": ["a", "info.*"]}, "without wildcards, but has [info.*]"),
         ("rescore", {"field": "a", "modifier": "cube"}, "unknown variant `cube`"),
         ("set", {"field": "a", "value": "{{#x}}y{{/x}}"}, "only {{field}} tags"),
         ("remove", {}, "[field] required property is missing"),

@@ -1,9 +1,9 @@
 //! `mask`: hides fields of hits, wherever a hit shows them: `_source`, `fields`, highlights.
 //!
-//! It runs on the hits of `top_hits` and inner hits, too. Aggregations over a masked field still show its values: keep the
-//! field out of them by the query pipeline.
+//! It runs on the hits of `top_hits` and inner hits, too; a hit that is a nested object shows it without the names above it.
+//! Aggregations over a masked field still show its values: keep the field out of them by the query pipeline.
 
-use std::ops::Range;
+use std::borrow::Cow;
 
 use serde::Deserialize;
 use sha1::Digest;
@@ -13,6 +13,7 @@ use crate::deadline::glance;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
+use crate::json::{Edit, Entry};
 use crate::{java, json};
 
 #[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,9 @@ enum Mode {
 
 /// Characters that the mask and the salt may have: they are written, or hashed, for every value.
 const LONGEST: usize = 1024;
+
+/// Where a hit shows fields.
+const CONTAINERS: [&str; 3] = ["_source", "fields", "highlight"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +59,11 @@ impl Parameters for Mask {
         let names = self.fields.list();
         if names.is_empty() || names.iter().any(|name| name.is_empty() || name.split('.').any(str::is_empty)) {
             return Err("[fields] needs the names of fields".to_owned());
+        }
+        if let Some(name) = names.iter().find(|name| name.contains('*')) {
+            return Err(format!(
+                "[fields] must name fields in full, without wildcards, but has [{name}]; the name of an object hides all that is below it"
+            ));
         }
         if self.mask.len() > LONGEST || self.salt.len() > LONGEST {
             return Err(format!("[mask] and [salt] may have {LONGEST} characters each"));
@@ -92,71 +101,136 @@ impl Mask {
         })
     }
 
-    /// Every place of the path in `text`, through lists of objects; a key may hold the dots itself.
-    fn hide(&self, text: &[u8], path: &str) -> Option<Vec<u8>> {
-        if text[0] == b'[' {
-            let mut changed = false;
-            let items: Vec<Vec<u8>> = json::elements(text, 0)
-                .into_iter()
-                .map(|r| {
-                    glance();
-                    let item = &text[r];
-                    self.hide(item, path).inspect(|_| changed = true).unwrap_or_else(|| item.to_vec())
-                })
-                .collect();
-            return changed.then(|| super::field::array(&items));
+    /// Notes in `edits` what hides the fields `names` of the object, or of the objects of the list, that starts at `at`.
+    ///
+    /// A name is what is left of it there; the empty one is everything.
+    fn hide(&self, text: &[u8], at: usize, names: &[&str], edits: &mut Vec<Edit>) {
+        glance();
+        match text[at] {
+            b'[' => json::elements(text, at).iter().for_each(|item| self.hide(text, item.start, names, edits)),
+            b'{' => self.hide_members(text, at, names, edits),
+            _ => {}
         }
-        if text[0] != b'{' {
-            return None;
-        }
-        let mut out: Option<Vec<u8>> = None;
-        if let Some(value) = last(text, path, &mut out) {
-            let here = out.as_deref().unwrap_or(text);
-            out = Some(if self.mode == Mode::Remove {
-                json::remove_member(here, 0, path)?
-            } else {
-                json::splice(here, value.clone(), &self.hidden(&here[value]))
-            });
-        }
-        for (dot, _) in path.match_indices('.') {
-            let Some(value) = last(text, &path[..dot], &mut out) else { continue };
-            let here = out.as_deref().unwrap_or(text);
-            if let Some(inner) = self.hide(&here[value.clone()], &path[dot + 1..]) {
-                out = Some(json::splice(here, value, &inner));
+    }
+
+    fn hide_members(&self, text: &[u8], at: usize, names: &[&str], edits: &mut Vec<Edit>) {
+        let mut entries = json::Entries::new(text, at).into_iter().flatten().peekable();
+        let (mut kept, mut last) = (false, at + 1);
+        while let Some(Entry { key, value }) = entries.next() {
+            let found =
+                if may_match(&text[key.clone()], names) { compare(&text[key.clone()], names) } else { Found::Other };
+            let removed = self.mode == Mode::Remove && matches!(found, Found::Hidden);
+            match found {
+                Found::Other => {}
+                Found::Above(inner) => self.hide(text, value.start, &inner, edits),
+                Found::Hidden if !removed => edits.push(Edit::of(value.clone(), self.hidden(&text[value.clone()]))),
+                // One comma goes with it: the one before it, or where nothing is before it the one behind it.
+                Found::Hidden if kept => edits.push(Edit::of(last..value.end, Vec::new())),
+                Found::Hidden => {
+                    let end = entries.peek().map_or(value.end, |next| next.key.start - 1);
+                    edits.push(Edit::of(key.start - 1..end, Vec::new()));
+                }
             }
+            kept |= !removed;
+            last = value.end;
         }
-        out
     }
 }
 
-/// The value of the member `name` of the object that `out` is, or else `text`. Where there are several of the name, `out` is the
-/// object with the last of them only.
-fn last(text: &[u8], name: &str, out: &mut Option<Vec<u8>>) -> Option<Range<usize>> {
-    let here = out.as_deref().unwrap_or(text);
-    let mut all = json::Entries::new(here, 0)?.filter(|entry| json::key_is(&here[entry.key.clone()], name));
-    let first = all.next()?;
-    let Some(last) = all.last() else { return Some(first.value) };
-    let value = here[last.value].to_vec();
-    let alone = json::insert_member(&json::remove_member(here, 0, name)?, 0, name, &value);
-    let found = json::get(&alone, 0, name).map(|entry| entry.value);
-    *out = Some(alone);
-    found
+/// What a key is to the masked names.
+enum Found<'n> {
+    /// It is one of them, or lies below one.
+    Hidden,
+    /// It is above these, which are what is left of them below it.
+    Above(Vec<&'n str>),
+    Other,
+}
+
+/// Whether a raw key has to be compared with the names: most differ in their first byte.
+fn may_match(key: &[u8], names: &[&str]) -> bool {
+    match key.first() {
+        None | Some(b'.' | b'\\') => true,
+        first => names.iter().any(|name| name.is_empty() || name.as_bytes().first() == first),
+    }
+}
+
+/// What a raw key is to `names`; one that cannot be read is hidden.
+fn compare<'n>(raw: &[u8], names: &[&'n str]) -> Found<'n> {
+    let Some(key) = json::unescape(raw).map(without_empty_parts) else { return Found::Hidden };
+    let mut inner = Vec::new();
+    for name in names {
+        if below(&key, name).is_some() {
+            return Found::Hidden;
+        } else if let Some(rest) = below(name, &key) {
+            inner.push(rest);
+        }
+    }
+    if inner.is_empty() { Found::Other } else { Found::Above(inner) }
+}
+
+/// What is left of `path` below `above`, if it is that or lies below it; all lies below the empty path.
+fn below<'p>(path: &'p str, above: &str) -> Option<&'p str> {
+    let rest = path.strip_prefix(above)?;
+    if rest.is_empty() || above.is_empty() { Some(rest) } else { rest.strip_prefix('.') }
+}
+
+/// The path of the nested object that the hit at `start` is; its `_source` is that object.
+fn nested_path(hit: &[u8], start: usize) -> Option<String> {
+    let mut here = json::get(hit, start, "_nested")?.value.start;
+    let mut path = String::new();
+    loop {
+        path.push_str(&json::string(&hit[json::get(hit, here, "field")?.value])?);
+        let Some(inner) = json::get(hit, here, "_nested") else { return Some(path) };
+        path.push('.');
+        here = inner.value.start;
+    }
+}
+
+/// What is left of `names` in the object at the path `object`.
+fn within<'n>(names: &[&'n str], object: &str) -> Vec<&'n str> {
+    names.iter().filter_map(|name| below(object, name).map(|_| "").or_else(|| below(name, object))).collect()
+}
+
+/// A key as a path: of empty parts OpenSearch drops those at the end; others it refuses, or stores where it indexes nothing.
+fn without_empty_parts(key: Cow<'_, str>) -> Cow<'_, str> {
+    if key.split('.').all(|part| !part.is_empty()) {
+        return key;
+    }
+    Cow::Owned(key.split('.').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("."))
+}
+
+/// `text` after `edits`, which are in the order of the text and apart.
+fn edited(text: &[u8], edits: &[Edit]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + edits.iter().map(|edit| edit.with.len()).sum::<usize>());
+    let mut from = 0;
+    for edit in edits {
+        out.extend_from_slice(&text[from..edit.range.start]);
+        out.extend_from_slice(&edit.with);
+        from = edit.range.end;
+    }
+    out.extend_from_slice(&text[from..]);
+    out
 }
 
 impl Function for Mask {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let mut out: Option<Vec<u8>> = None;
-        for container in ["_source", "fields", "highlight"] {
-            for path in self.fields.list() {
-                let here = out.as_deref().unwrap_or(text);
-                let Some(object) = json::get(here, json::skip_ws(here, 0), container).map(|e| e.value) else {
-                    continue;
-                };
-                if let Some(hidden) = self.hide(&here[object.clone()], path) {
-                    out = Some(json::splice(here, object, &hidden));
-                }
-            }
+        let start = json::skip_ws(text, 0);
+        let mut names = self.fields.list();
+        if let Some(object) = nested_path(text, start) {
+            names.extend(within(&names, &object));
         }
-        Ok(out.map_or(Effect::Unchanged, Effect::Replaced))
+        let mut places: Vec<usize> = CONTAINERS
+            .iter()
+            .filter_map(|container| json::get(text, start, container).map(|entry| entry.value.start))
+            .collect();
+        places.sort_unstable();
+        let mut edits = Vec::new();
+        for place in places {
+            self.hide(text, place, &names, &mut edits);
+        }
+        Ok(if edits.is_empty() { Effect::Unchanged } else { Effect::Replaced(edited(text, &edits)) })
     }
 }
+
+#[cfg(test)]
+mod tests;
