@@ -19,6 +19,13 @@ CHOSEN = os.environ.get(
     r"indices\.(create|delete|exists|get|put_settings|get_settings|put_alias|put_mapping|refresh)|ping|info|cat\.(count|indices))",
 )
 
+REFUSED = {
+    "bulk/40_source: Source filtering",
+    "update/40_routing: Routing",
+    "update/80_source_filtering: Source filtering",
+}
+"""Updates that ask for the stored document, which no final result pipeline sees there: refused by design."""
+
 
 def compare(node: str, proxy: str) -> tuple[dict[str, tuple[str, str]], int]:
     """Tests that end differently, twice in a row; and how many passed."""
@@ -43,5 +50,5 @@ async def test_the_pass_lists_are_equal(node: str, through: Http, name: str, ide
     if identity != "none":
         await attach_identity(through, name, final=identity == "final")
     different, passed = await asyncio.to_thread(compare, node, through.base)
-    assert different == {}
+    assert {case: ends for case, ends in different.items() if identity != "final" or case not in REFUSED} == {}
     assert passed > 150
