@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from proxy.indices.view import Reading
 
 QUERY, RESULT = PipelineType.QUERY, PipelineType.RESULT
-QUERY_FINAL, RESULT_DEFAULT, RESULT_FINAL = Slot(QUERY, final=True), Slot(RESULT), Slot(RESULT, final=True)
+QUERY_FINAL = Slot(QUERY, final=True)
 _NOTHING_HIDDEN = HiddenFields()
 
 
@@ -155,15 +155,9 @@ def _check_unseen(request: dict[str, Any]) -> None:
 async def _lookup(call: Call, index: str) -> Any:
     """What a look-up of documents in another index has to obey: a query, `None` for nothing, or that it is refused."""
     chosen = await attached(call, call.snapshot, index, defaults=False)
-    masks = masks_of(chosen) or [p for p in await _defaults(call, index) if p.protects]
-    if masks:
+    if masks_of(chosen) or masks_of(await attached(call, call.snapshot, index, defaults=True)):
         return Refuse()
     return await visible_documents(call, chosen.parts.get(QUERY_FINAL, ()))
-
-
-async def _defaults(call: Call, index: str) -> list[Pipeline]:
-    chosen = await attached(call, call.snapshot, index, defaults=True)
-    return [part.pipeline for part in chosen.parts.get(RESULT_DEFAULT, ())]
 
 
 def over_judged(protection: Protection | None, reading: Reading) -> Protection:
