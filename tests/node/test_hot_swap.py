@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pytest
 
 from proxy.app import Proxy
+from proxy.index_resolver import AGAIN_SECONDS
 from tests.conftest import Http, native, ndjson, settings_for, watch_fast_path
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -220,6 +221,7 @@ async def test_beside_pipelines_of_other_indexes_the_rest_passes(
     assert await passes(f"/{name}*,-{bound}/_search", every)
     # An alias that the proxy did not see made is known within a second, and what it leads to concerns it.
     await direct.put(f"/{free}/_alias/{both}")
+    await asyncio.sleep(AGAIN_SECONDS)
     assert await passes(f"/{both}/_search", every)
     await direct.put(f"/{bound}/_alias/{both}")
     await asyncio.sleep(1.1)
