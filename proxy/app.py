@@ -131,7 +131,7 @@ class Proxy:
         self._parts.upstream.start()
         if worker is not None:
             number, folder = worker
-            self._peers = Peers(folder, number, metrics, registry)
+            self._peers = Peers(folder, number, metrics, registry, self._parts.resolver)
             await self._peers.start()
         if settings.metrics_listen:
             self._metrics = MetricsListener(registry, metrics, shared=worker is not None)
@@ -176,7 +176,7 @@ class Proxy:
         if begun is not None:
             call.surface, started = begun.surface, begun.started
         whole = self._whole(call, begun, started)
-        if begun is None and routes.match(call.method, call.target.raw_segments).handler in routes.CHANGES:
+        if begun is None and _goes_on(call):
             return await self._changes.run(whole)
         return await whole
 
@@ -246,7 +246,17 @@ class Proxy:
         if handler in routes.READERS:
             await rights.require_reader(call)
         await registry_guard.refuse_in_body(call)
-        return await handler(call)
+        if not routes.renames(handler, call.method, call.target.raw_segments):
+            return await handler(call)
+        async with call.parts.resolver.changing(told=call.parts.registry.protects):
+            return await handler(call)
+
+
+def _goes_on(call: Call) -> bool:
+    """Whether a request goes on to its end when its client hangs up: it may change the registry, or names."""
+    segments = call.target.raw_segments
+    handler = routes.match(call.method, segments).handler
+    return handler in routes.CHANGES or routes.renames(handler, call.method, segments)
 
 
 def _no_such_endpoint(call: Call) -> HeadraceError:

@@ -1,14 +1,15 @@
 """From index expressions to the concrete names that associations are kept under, by cached cluster metadata.
 
-Rules: `proxy.indices`. The view is at most a second old. It is read anew when a name is not in it, and before a
-wildcard is resolved when a request has been answered since that may have made an index, so that nothing new is taken
-for an index without a pipeline.
+Rules: `proxy.indices`. The view is at most a second old, and read for each request while another may change names. It
+is read anew when a name is not in it, and before a wildcard is resolved when a request has been answered since that
+may have made an index, so that nothing new is taken for an index without a pipeline.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipelines.errors import RegistryError
@@ -16,7 +17,7 @@ from proxy.indices.options import READ, IndicesOptions, split_expression
 from proxy.indices.view import Reading, Templates, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from pipelines.association import Target
 
@@ -78,6 +79,9 @@ class IndexResolver:
         self._version = ""
         self._writes = self._verified = 0
         self._changes = 0
+        self._changing = 0
+        self.tell_others: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+        """What holds, in the other workers, while names may change."""
         self._mappings: dict[str, dict[str, Any]] = {}
         self._mapped_at = float("-inf")
         self._turn = asyncio.Lock()
@@ -86,6 +90,17 @@ class IndexResolver:
         """Marks the view as outdated, after a request that may have changed indexes or aliases."""
         self._changes += 1
         self._read_at = self._mapped_at = float("-inf")
+
+    @asynccontextmanager
+    async def changing(self, *, told: bool = False) -> AsyncIterator[None]:
+        """Takes no view for fresh while a request may change names, here and, if they are `told`, in other workers."""
+        self._changing += 1
+        try:
+            async with self.tell_others() if told else nullcontext():
+                yield
+        finally:
+            self._changing -= 1
+            self.forget()
 
     def suspect(self) -> None:
         """Says that an index may have been made, by a write to a name that nobody looked at."""
@@ -98,7 +113,7 @@ class IndexResolver:
     @property
     def fresh(self) -> View | None:
         """The view at hand, while it is no older than a second and complete."""
-        old = time.monotonic() - self._read_at > FRESH_SECONDS
+        old = self._changing or time.monotonic() - self._read_at > FRESH_SECONDS
         return None if old or (self._view.templates is None and self._wants_templates()) else self._view
 
     def current(self, expression: str, options: IndicesOptions = READ) -> Reading | None:
@@ -116,7 +131,7 @@ class IndexResolver:
         age = time.monotonic() - self._read_at
         unknown = any(not self._view.knows(name) for name in names)
         unknown = unknown or (self._view.templates is None and self._wants_templates())
-        if age > FRESH_SECONDS or (unknown and age > AGAIN_SECONDS):
+        if self._changing or age > FRESH_SECONDS or (unknown and age > AGAIN_SECONDS):
             await self._read()
         return self._view
 
@@ -173,7 +188,7 @@ class IndexResolver:
     async def mappings(self, indexes: Iterable[str]) -> list[dict[str, Any]]:
         """The mappings of indexes, no older than a second. Raises RegistryError."""
         now, changes = time.monotonic(), self._changes
-        if now - self._mapped_at > FRESH_SECONDS or len(self._mappings) > MAX_MAPPINGS:
+        if self._changing or now - self._mapped_at > FRESH_SECONDS or len(self._mappings) > MAX_MAPPINGS:
             self._mappings, self._mapped_at = {}, now
         wanted = list(indexes)
         found = {index: self._mappings[index] for index in wanted if index in self._mappings}

@@ -37,7 +37,7 @@ from proxy.handlers import (
     unread,
     unsupported,
 )
-from proxy.handlers.passthrough import READS, passthrough
+from proxy.handlers.passthrough import passthrough
 from proxy.protocol import endpoints
 
 if TYPE_CHECKING:
@@ -231,6 +231,25 @@ CHANGES: frozenset[Handler] = frozenset(
 """Handlers that may change the registry: they go on to their end when the client hangs up."""
 
 
+RENAMES: frozenset[Handler] = frozenset(
+    {
+        PASSTHROUGH,
+        unread.restore,
+        index_settings.create,
+        index_settings.update,
+        index_settings.delete,
+        *_PUT_TEMPLATE.values(),
+        *_DELETE_TEMPLATE.values(),
+    }
+)
+"""Handlers whose requests may make, rename or delete indexes, aliases and templates."""
+
+
+def renames(handler: Handler, method: str, segments: tuple[str, ...]) -> bool:
+    """Whether a request may change which indexes a name stands for. `segments` as they are written."""
+    return handler in RENAMES and not endpoints.keeps_names(method, segments)
+
+
 class Concern(NamedTuple):
     """Which pipelines might concern the requests of a handler that name none in their URL: those of types `kinds`.
 
@@ -377,7 +396,7 @@ def passes(route: Route, method: str, segments: tuple[str, ...], snapshot: Snaps
     """
     if route.handler is PASSTHROUGH:
         known = not snapshot.protects or endpoints.harmless(method, segments)
-        return method in READS and not is_ours(segments) and known
+        return method in endpoints.READS and not is_ours(segments) and known
     types = snapshot.types | SEARCHES if snapshot.protects else snapshot.types
     concern = CONCERNS.get(route.handler)
     return concern is not None and types.isdisjoint(concern.kinds)

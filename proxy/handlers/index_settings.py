@@ -27,10 +27,7 @@ async def create(call: Call) -> web.StreamResponse:
     text = call.inflated(body)
     rest, found = codec.take_from_create(text) if mentions(call, text) else (text, {})
     if not found:
-        try:
-            return await call.send_on(body, changed=False)
-        finally:
-            call.parts.resolver.forget()
+        return await call.send_on(body, changed=False)
     await call.require_admin()
     index = call.params["index"]
     call.parts.resolver.forget()
@@ -43,7 +40,6 @@ async def create(call: Call) -> web.StreamResponse:
     answer = await call.exchange(rest)
     if not answer.ok:
         await attach(call, index, {slot: before.name(slot) for slot in found})
-    call.parts.resolver.forget()
     return await call.reply_answer(answer)
 
 
@@ -137,5 +133,4 @@ async def delete(call: Call) -> web.StreamResponse:
     if answer.ok:
         for index in bound:
             await attach(call, index, dict.fromkeys(SLOTS))
-    call.parts.resolver.forget()
     return await call.reply_answer(answer)

@@ -9,14 +9,7 @@ if TYPE_CHECKING:
 
     from proxy.handlers.call import Call
 
-READS = ("GET", "HEAD", "OPTIONS")
-"""Methods that change nothing in the cluster."""
-
 
 async def passthrough(call: Call) -> web.StreamResponse:
-    """Forwards the request as it is; one that may change indexes or aliases makes the resolver look again."""
-    try:
-        return await call.stream_on()
-    finally:
-        if call.method not in READS:
-            call.parts.resolver.forget()
+    """Forwards the request as it is."""
+    return await call.stream_on()

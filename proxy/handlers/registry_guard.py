@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipelines.errors import InvalidError, RefusedError
-from proxy.handlers.passthrough import READS
 from proxy.handlers.protected import canonical
+from proxy.protocol import endpoints
 from proxy.protocol.search import msearch_items
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ async def keep_out(call: Call) -> None:
     target = call.target
     if not might_name(target, call.parts.settings.registry_index):
         return
-    for expression in _expressions(target, reads=call.method in READS):
+    for expression in _expressions(target, reads=call.method in endpoints.READS):
         _refuse(call, expression)
     first = target.segments[0] if target.segments else ""
     if first and _reaches(target, first, call.parts.settings.registry_index):

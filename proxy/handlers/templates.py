@@ -46,7 +46,6 @@ def put(kind: TemplateKind) -> Callable[[Call], Awaitable[web.StreamResponse]]:
         answer = await call.exchange(rest, changed=True)
         if not answer.ok:
             await call.parts.registry.change(Template, f"{kind}:{name}", lambda _: before)
-        call.parts.resolver.forget()
         return await call.reply_answer(answer)
 
     return handler
@@ -75,7 +74,6 @@ def delete(kind: TemplateKind) -> Callable[[Call], Awaitable[web.StreamResponse]
             for template in held:
                 if any(fnmatchcase(template.name, pattern) for pattern in names):
                     await _change(call, kind, template.name, Slots())
-        call.parts.resolver.forget()
         return await call.reply_answer(answer)
 
     return handler

@@ -9,7 +9,7 @@ from pipelines.association import SLOTS, Slot
 from pipelines.errors import InvalidError, RefusedError
 from proxy.handlers.expressions import options_of
 from proxy.handlers.finals import attached
-from proxy.handlers.passthrough import READS, passthrough
+from proxy.handlers.passthrough import passthrough
 from proxy.handlers.protected import canonical, decode, visible_documents
 from proxy.protocol import endpoints
 
@@ -42,7 +42,7 @@ async def unread(call: Call) -> web.StreamResponse:
     if endpoints.copies(call.method, segments):
         await _check_copy(call)
     elif call.parts.settings.unknown_requests == "refuse":
-        if len(segments) == 1 and segments[0].startswith("_") and call.method in READS:
+        if len(segments) == 1 and segments[0].startswith("_") and call.method in endpoints.READS:
             raise BadIndexNameError(f"Invalid index name [{segments[0]}], must not start with '_'.")
         raise RefusedError(
             f"[{call.method} {call.target.raw_path[:200]}] is not known to this proxy: it might show or write "

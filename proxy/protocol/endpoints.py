@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing in the cluster."""
 _READ, _ANY = "GET|HEAD", "GET|HEAD|POST|PUT|DELETE|OPTIONS"
 
-HARMLESS: tuple[tuple[str, str], ...] = (
+KEEPS_NAMES: tuple[tuple[str, str], ...] = (
     (_READ, "/"),
     # the cluster, its nodes and tasks
     (_ANY, "/_cluster/*"),
@@ -58,6 +60,21 @@ HARMLESS: tuple[tuple[str, str], ...] = (
     ("POST", "/_snapshot/{}/_cleanup"),
     ("PUT", "/_snapshot/{}/{}/_clone/{}"),
     # indexes, without their documents
+    *(
+        ("GET|POST", f"{prefix}/{name}")
+        for prefix in ("", "/{i}")
+        for name in ("_analyze", "_flush", "_forcemerge", "_refresh", "_search_shards", "_cache/clear", "_upgrade")
+    ),
+    ("GET|POST", "/_resolve/index/{}"),
+    ("DELETE", "/{i}/_doc/{}"),
+    (_READ, "/_search/point_in_time/_all"),
+    ("DELETE", "/_search/point_in_time/_all"),
+    # users and roles
+    (_ANY, "/_plugins/_security/*"),
+    (_ANY, "/_opendistro/_security/*"),
+)
+"""Endpoints that show and write no document, and that make, rename and delete no index, alias or template."""
+NAMES: tuple[tuple[str, str], ...] = (
     ("GET|HEAD|DELETE|PUT", "/{i}"),
     *(
         (_ANY, f"{prefix}/{name}{rest}")
@@ -71,16 +88,10 @@ HARMLESS: tuple[tuple[str, str], ...] = (
         for name in ("_segments", "_recovery", "_shard_stores", "_stats", "_upgrade", "_segment_replication")
         for rest in ("", "/*")
     ),
-    *(
-        ("GET|POST", f"{prefix}/{name}")
-        for prefix in ("", "/{i}")
-        for name in ("_analyze", "_flush", "_forcemerge", "_refresh", "_search_shards", "_cache/clear", "_upgrade")
-    ),
     *(("POST", f"{prefix}/{name}") for prefix in ("", "/{i}") for name in ("_open", "_close")),
     ("POST|PUT", "/{i}/_block/{}"),
     ("POST", "/{i}/_rollover"),
     ("POST", "/{i}/_rollover/{}"),
-    ("GET|POST", "/_resolve/index/{}"),
     (_ANY, "/_data_stream"),
     (_ANY, "/_data_stream/*"),
     *(
@@ -88,13 +99,9 @@ HARMLESS: tuple[tuple[str, str], ...] = (
         for name in ("_index_template", "_component_template", "_template")
         for rest in ("", "/*")
     ),
-    ("DELETE", "/{i}/_doc/{}"),
-    (_READ, "/_search/point_in_time/_all"),
-    ("DELETE", "/_search/point_in_time/_all"),
-    # users and roles
-    (_ANY, "/_plugins/_security/*"),
-    (_ANY, "/_opendistro/_security/*"),
 )
+"""Endpoints that show and write no document; what is not a read may change which indexes a name stands for."""
+HARMLESS = KEEPS_NAMES + NAMES
 COPIES = (
     ("PUT|POST", "/{i}/_clone/{}"),
     ("PUT|POST", "/{i}/_shrink/{}"),
@@ -106,13 +113,23 @@ COPIES = (
 @lru_cache(maxsize=1024)
 def harmless(method: str, segments: tuple[str, ...]) -> bool:
     """Whether a request shows and writes no document. `segments` as they are written."""
-    return any(method in methods.split("|") and _fits(pattern, segments) for methods, pattern in HARMLESS)
+    return _listed(HARMLESS, method, segments)
+
+
+@lru_cache(maxsize=1024)
+def keeps_names(method: str, segments: tuple[str, ...]) -> bool:
+    """Whether every name stands for the same indexes after a request. `segments` as they are written."""
+    return method in READS or _listed(KEEPS_NAMES, method, segments)
 
 
 @lru_cache(maxsize=1024)
 def copies(method: str, segments: tuple[str, ...]) -> bool:
     """Whether a request copies the documents of an index into a new one."""
-    return any(method in methods.split("|") and _fits(pattern, segments) for methods, pattern in COPIES)
+    return _listed(COPIES, method, segments)
+
+
+def _listed(rows: tuple[tuple[str, str], ...], method: str, segments: tuple[str, ...]) -> bool:
+    return any(method in methods.split("|") and _fits(pattern, segments) for methods, pattern in rows)
 
 
 def _fits(pattern: str, segments: tuple[str, ...]) -> bool:

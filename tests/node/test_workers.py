@@ -83,6 +83,41 @@ async def test_workers_share_a_port_and_their_counts(node: str, direct: Http, na
         await direct.delete(f"/{registry}")
 
 
+async def test_an_alias_that_one_worker_makes_is_judged_by_the_others_at_once(
+    node: str, direct: Http, name: str, tmp_path: Path
+):
+    registry = f".headrace-test-{name}"
+    proxy = ProxyProcess(node, registry, tmp_path, free_port(), workers="3")
+    swapped, secret = f"{name}-swapped", f"{name}-secret"
+
+    async def ask(method: str, target: str, body: object = None) -> dict:
+        status, answer = await on_new_connection(proxy.url, method, target, body)
+        assert status in (200, 201), answer
+        return answer
+
+    async def found() -> str:
+        return str(await ask("POST", f"/{swapped}/_search", {"query": {"match_all": {}}}))
+
+    try:
+        await ready(proxy.url, 3)
+        stage = native("f", "filter_query", query={"term": {"tenant": 1}})
+        await ask("PUT", f"/_pipeline/{name}", {"type": "query", "stages": [stage]})
+        await ask("PUT", f"/{secret}", {"settings": {"index.query.final_pipeline": name}})
+        await ask("PUT", f"/{secret}/_doc/1?refresh=true", {"tenant": 2, "text": "hidden"})
+        add, remove = ({"add": {"index": secret, "alias": swapped}}, {"remove_index": {"index": swapped}})
+        for _ in range(12):
+            await ask("PUT", f"/{swapped}/_doc/1?refresh=true", {"text": "open"})
+            before = [await found() for _ in range(6)]
+            assert all("open" in each for each in before)
+            await ask("POST", "/_aliases", {"actions": [remove, add]})
+            after = await asyncio.gather(*(found() for _ in range(9)))
+            assert not [each for each in after if "hidden" in each]
+            await ask("POST", "/_aliases", {"actions": [{"remove": {"index": secret, "alias": swapped}}]})
+    finally:
+        proxy.end()
+        await direct.delete(f"/{registry}")
+
+
 @pytest.mark.parametrize(("workers", "listen"), [("0", "127.0.0.1:1"), ("999", "127.0.0.1:1"), ("2", "127.0.0.1:0")])
 def test_settings_of_workers_that_cannot_be(workers: str, listen: str):
     from proxy.cli import main
