@@ -13,7 +13,7 @@ import msgspec
 
 from pipelines.association import Slot
 from pipelines.definition import members_of, object_of
-from pipelines.errors import RefusedError, StageError, UnsupportedError
+from pipelines.errors import RefusedError, StageError, UnparsableError, UnsupportedError, UpstreamError
 from proxy.handlers import choice
 from proxy.handlers.choice import Chosen, Part
 from proxy.handlers.expressions import read_by
@@ -172,8 +172,9 @@ async def mget(call: Call) -> web.StreamResponse:
         answer.require_json()
     if not answer.ok or not answer.json:
         return await call.reply_answer(answer)
-    members = members_of(answer.body)
-    docs = [bytes(doc) for doc in msgspec.json.decode(members["docs"], type=list[msgspec.Raw])]
+    docs = _documents(answer.body)
+    if docs is None:
+        docs = await _readable(call, _asked_for(body))
     guards: dict[str, Guard | None] = {}
     held: list[Guard | None] = []
     for doc in docs:
@@ -184,8 +185,45 @@ async def mget(call: Call) -> web.StreamResponse:
     for guard in filter(None, guards.values()):
         _check_mget(call, guard, body)
     made = await _several(call, docs, held)
-    members["docs"] = msgspec.Raw(b"[" + b",".join(made) + b"]")
-    return await call.reply_answer(answer, msgspec.json.encode(members))
+    return await call.reply_answer(answer, b'{"docs":[' + b",".join(made) + b"]}")
+
+
+def _documents(answer: bytes) -> list[bytes] | None:
+    """The documents of the answer to an `_mget`; `None` if one of them cannot be read, so that none is told apart."""
+    try:
+        docs = [bytes(doc) for doc in msgspec.json.decode(members_of(answer)["docs"], type=list[msgspec.Raw])]
+        for doc in docs:
+            msgspec.json.decode(doc)
+    except (UnparsableError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    except KeyError:
+        raise UpstreamError("the upstream answered an _mget without [docs]") from None
+    return docs
+
+
+def _asked_for(body: bytes) -> list[msgspec.Raw]:
+    """What an `_mget` asks for, each document as one of the list `docs` or `ids`."""
+    members = members_of(body)
+    name = "docs" if "docs" in members else "ids"
+    each = msgspec.json.decode(members.get(name, msgspec.Raw(b"[]")), type=list[msgspec.Raw])
+    return [msgspec.Raw(msgspec.json.encode({name: [one]})) for one in each]
+
+
+async def _readable(call: Call, asked: list[msgspec.Raw]) -> list[bytes]:
+    """Asks for documents half by half until those that nobody can read stand alone: for us they are not there."""
+    if len(asked) == 1:
+        wanted = object_of(bytes(asked[0]))
+        one = wanted["docs"][0] if "docs" in wanted else {"_id": wanted["ids"][0]}
+        about = {"_index": one.get("_index") or call.params.get("index", ""), "_id": str(one.get("_id", ""))}
+        return [msgspec.json.encode(about | {"found": False})]
+    found: list[bytes] = []
+    for half in (asked[: len(asked) // 2], asked[len(asked) // 2 :]):
+        name = next(iter(members_of(bytes(half[0]))))
+        each = [msgspec.json.decode(members_of(bytes(one))[name], type=list[msgspec.Raw])[0] for one in half]
+        answer = await call.ask("POST", call.target.raw, msgspec.json.encode({name: each}))
+        docs = _documents(answer.body) if answer.ok else None
+        found += docs if docs is not None else await _readable(call, half)
+    return found
 
 
 def _check_mget(call: Call, guard: Guard, body: bytes) -> None:

@@ -89,7 +89,12 @@ def _protection(snapshot: Snapshot, target: Target) -> set[tuple[Slot, str]]:
 
 
 async def restore(call: Call) -> web.StreamResponse:
-    """`_snapshot/…/_restore`: under another name an index would lose its final pipelines. Raises RefusedError."""
+    """`_snapshot/…/_restore`: brings documents back without what was attached to their index. Raises RefusedError.
+
+    So it is for those who may detach it. Under another name an index would have other final pipelines, or none.
+    """
+    if call.parts.registry.protects:
+        await call.require_admin()
     if call.parts.registry.protects and call.has_body:
         call.require_json()
         body = decode(canonical(await call.text() or b"{}"))

@@ -86,3 +86,15 @@ async def test_a_udf_sees_a_response_without_it(through: Http, poisoned: str):
     await use(through, poisoned, "final_pipeline", wasm("u", f"{poisoned}-u"))
     hits = json.loads(await found(through, poisoned))["hits"]["hits"]
     assert [hit["_id"] for hit in hits] == ["a", "z"]
+
+
+@pytest.mark.parametrize("setting", ["final_pipeline", "default_pipeline"])
+async def test_by_id_the_others_are_read(through: Http, poisoned: str, setting: str):
+    await use(through, poisoned, setting, MASK)
+    ids = ["a", *(name.replace(" ", "-") for name in POISON), "z"]
+    for body in ({"ids": ids}, {"docs": [{"_id": id_} for id_ in ids]}):
+        answer = await through.post(f"/{poisoned}/_mget", body)
+        assert answer.status == 200, answer.body[:500]
+        shown = {doc["_id"]: doc.get("_source") for doc in answer.json["docs"] if doc["found"]}
+        assert [doc["_id"] for doc in answer.json["docs"]] == ids
+        assert shown == {"a": {"s": "****", "n": 1}, "z": {"s": "****", "n": 2}}
