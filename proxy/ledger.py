@@ -29,6 +29,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two repairs of one document: somebody who goes on overwriting it is not answered write by write."""
 CALM_SECONDS = 120.0
 """A document that stayed whole so long is repaired at once again."""
+IN_VAIN = 2
+"""Repairs of a document after which whoever writes over it is taken for another proxy."""
+_RIVAL = (
+    "another proxy keeps the registry with another registry_secret (its key is [%s], the one of this proxy [%s]), and "
+    "each undoes what the other writes: give both the same secret, and start them again"
+)
 _MOST_CLAIMED = 1 << 40
 """A revision that nobody reaches by changes."""
 MOST_NAMED = 20
@@ -69,6 +75,8 @@ class Ledger:
         self.entries: dict[str, Entry] = {}
         self.ignored: dict[str, str] = {}
         self.repaired = 0
+        self.rival: str | None = None
+        """The key of another proxy that writes its own documents over ours again and again."""
         self.known = False
         """Whether this proxy has had a whole registry, from the index or from its copy."""
         self._adopt = adopt
@@ -131,6 +139,7 @@ class Ledger:
             self._first = False
         wrong = {i for i, entry in self.entries.items() if good.get(i) != entry and i not in self._written}
         self._calm(wrong)
+        self._see_rival([places[id_] for id_ in wrong if id_ in places])
         return {id_: places.get(id_) for id_ in wrong}
 
     def _begin(self, verified: list[Verified], good: dict[str, Entry]) -> set[str]:
@@ -180,6 +189,20 @@ class Ledger:
         now = monotonic()
         for id_ in [i for i, r in self._repairs.items() if i not in wrong and now - r.last > CALM_SECONDS]:
             del self._repairs[id_]
+
+    def _see_rival(self, stands: list[Found]) -> None:
+        """Notes who has written over a document that was repaired `IN_VAIN` times."""
+        again = [each for each in stands if (r := self._repairs.get(each.id)) is not None and r.count >= IN_VAIN]
+        seen = next((key for each in again if (key := self.signer.foreign(each.source)) is not None), None)
+        if seen is not None and seen != self.rival:
+            log.error(_RIVAL, seen, self.signer.key_id)
+        if seen is not None or not self._repairs:
+            self.rival = seen
+
+    def require_sole(self) -> None:
+        """Raises RegistryError where a proxy with another secret would undo a change."""
+        if self.rival is not None:
+            raise RegistryError(_RIVAL % (self.rival, self.signer.key_id))
 
     def due(self, id_: str) -> float:
         """When (by `time.monotonic`) a document may be repaired."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 from typing import Any
 
 import msgspec
@@ -15,10 +16,16 @@ import msgspec
 from pipelines.errors import InvalidError
 from proxy.stored import Document
 
+log = logging.getLogger("headrace.registry")
+
 DELETED, MANIFEST = "deleted", "manifest"
 """Kinds beside those of records: what was deleted, and the list of all documents with their revisions."""
 FIELDS = ("kind", "name", "body", "revision", "signature")
 _MARK = "hr1"
+KEY_ID = 8
+"""Characters of the digest of a key that name it."""
+SHORTEST = 16
+"""Bytes below which a secret is said to be short: it could be guessed from the index."""
 _SHAPE = "its fields are not what they are in documents of a proxy"
 _MOST = 1 << 53
 """Revisions stay below what every reader of JSON keeps exactly."""
@@ -52,7 +59,7 @@ class Signer:
 
     def __init__(self, secrets: list[bytes], index: str) -> None:
         made = (hashlib.sha256(b"headrace registry\0" + index.encode() + b"\0" + secret).digest() for secret in secrets)
-        self._keys = {hashlib.sha256(b"id" + key).hexdigest()[:8]: key for key in made}
+        self._keys = {hashlib.sha256(b"id" + key).hexdigest()[:KEY_ID]: key for key in made}
         self._first = next(iter(self._keys))
 
     def sign(self, id_: str, document: Document, revision: int) -> Entry:
@@ -66,6 +73,20 @@ class Signer:
             revision=revision,
             signature=f"{_MARK}.{self._first}.{tag}",
         )
+
+    @property
+    def key_id(self) -> str:
+        """Names the secret that signs, without telling it."""
+        return self._first
+
+    def foreign(self, source: object) -> str | None:
+        """The key that a stored document says it was signed with, if it is none of ours."""
+        signature = source.get("signature") if isinstance(source, dict) else None
+        if not isinstance(signature, str):
+            return None
+        mark, _, rest = signature.partition(".")
+        key_id = rest.partition(".")[0]
+        return key_id if mark == _MARK and len(key_id) == KEY_ID and key_id not in self._keys else None
 
     def old(self, entry: Entry) -> bool:
         """Whether it was signed with another secret than the first."""
@@ -106,7 +127,10 @@ def secrets_of(setting: bytes, given: str) -> list[bytes]:
     """The secrets of the setting, which lists them by commas; one from a file is one, whatever is in it."""
     if not given:
         return [setting]
-    return [_secret(part.strip()) for part in given.split(",") if part.strip()]
+    secrets = [_secret(part.strip()) for part in given.split(",") if part.strip()]
+    if any(len(secret) < SHORTEST for secret in secrets):
+        log.warning("registry_secret has fewer than %d bytes: whoever reads the registry index may guess it", SHORTEST)
+    return secrets
 
 
 def _secret(text: str) -> bytes:

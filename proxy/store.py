@@ -349,7 +349,8 @@ class Store(Cluster):
                     raise
 
     async def _put(self, before: Marked, document: Document) -> None:
-        """Writes the next revision of a document. Raises ConflictError if somebody was there first."""
+        """Writes the next revision of a document. Raises ConflictError if somebody was there first, RegistryError."""
+        self.ledger.require_sole()
         newest = self.ledger.newest(before.id, before.entry)
         entry = self.ledger.signer.sign(before.id, document, newest.revision + 1 if newest is not None else 1)
         try:

@@ -31,8 +31,12 @@ async def ready(call: Call) -> web.StreamResponse:
         "cluster": "reachable" if reachable else "unreachable",
     }
     # Only where there is something to say: most of the time there is not.
-    noted = {"registry_ignored": len(ledger.ignored), "registry_repaired": ledger.repaired}
-    return await call.reply_json(200 if good else 503, answer | {name: n for name, n in noted.items() if n})
+    noted: dict[str, str | int | None] = {
+        "registry_ignored": len(ledger.ignored),
+        "registry_repaired": ledger.repaired,
+        "registry_rival": ledger.rival,
+    }
+    return await call.reply_json(200 if good else 503, answer | {name: value for name, value in noted.items() if value})
 
 
 async def _cluster_answers(call: Call) -> bool:

@@ -54,7 +54,7 @@ async def update(call: Call) -> web.StreamResponse:
         return await call.send_on(body, changed=False)
     await call.require_admin()
     check(call, found)
-    indexes = _gone(call, found) or await _concrete(call, call.params.get("index", "_all"))
+    indexes = await _gone(call, found) or await _concrete(call, call.params.get("index", "_all"))
     await call.require_attaching(call.params.get("index", "_all"))
     _note(call, found)
     if _has_settings(rest):
@@ -76,11 +76,12 @@ def _has_settings(rest: bytes) -> bool:
     return bool(settings.get("settings", settings) if isinstance(settings.get("settings", {}), dict) else settings)
 
 
-def _gone(call: Call, found: Found) -> list[str]:
+async def _gone(call: Call, found: Found) -> list[str]:
     """The index that is named, if something is detached from it and it was deleted past the proxy."""
-    name, view = call.params.get("index", ""), call.parts.resolver.fresh
-    held = name in call.snapshot.associations.indexes and not any(found.values())
-    return [name] if held and view is not None and not view.knows(name) else []
+    name = call.params.get("index", "")
+    if name not in call.snapshot.associations.indexes or any(found.values()):
+        return []
+    return [] if (await call.parts.resolver.view([name])).knows(name) else [name]
 
 
 async def _concrete(call: Call, expression: str) -> list[str]:

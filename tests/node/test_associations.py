@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 
 from pipelines.registry import compile_pipeline
 from proxy.app import Proxy
@@ -14,7 +15,7 @@ from proxy.handlers import finals
 from proxy.index_resolver import FRESH_SECONDS
 from proxy.settings import Settings
 from tests import wat
-from tests.conftest import NDJSON, Http, native, wasm
+from tests.conftest import NDJSON, Http, native, settings_for, wasm
 
 
 def tag(value: str) -> dict[str, Any]:
@@ -442,3 +443,48 @@ async def test_a_query_pipeline_tells_the_result_pipeline(through: Http, direct:
     found = (await through.post(f"/{name}/_search", {"size": 2, "sort": ["n"]})).json
     assert [hit["_id"] for hit in found["hits"]["hits"]] == ["0", "3"]
     assert found["asked"] is True
+
+
+async def test_what_is_attached_to_an_index_deleted_past_the_proxy_can_be_detached(
+    through: Http, direct: Http, name: str
+):
+    await through.pipeline(f"{name}-p", "document", native("d", "drop"))
+    await through.put(f"/{name}", {"settings": {"index.document.final_pipeline": f"{name}-p"}})
+    await direct.delete(f"/{name}")
+    await asyncio.sleep(FRESH_SECONDS)
+    assert (await through.delete(f"/_pipeline/{name}-p?type=document")).status == 409
+    other = {"index.document.final_pipeline": f"{name}-p"}
+    assert (await through.put(f"/{name}/_settings", other)).status == 400
+    assert (await through.put(f"/{name}/_settings", {"index.document.final_pipeline": None})).status == 200
+    assert (await through.delete(f"/_pipeline/{name}-p?type=document")).status == 200
+
+
+async def test_who_restores_an_index_is_one_who_may_attach(
+    settings: Settings, session: ClientSession, direct: Http, name: str
+):
+    """An index that is deleted and restored has lost what was attached to it."""
+    changed = settings_for(settings.upstream, settings.state_folder, admin_token="t", registry_index=f".{name}")
+    proxy = Proxy(changed)
+    await proxy.start()
+    http, admin = Http(proxy.url, session), {"X-Headrace-Admin-Token": "t"}
+    try:
+        body = {"type": "query", "stages": [native("f", "filter_query", query={"term": {"tenant": "a"}})]}
+        assert (await http.put(f"/_pipeline/{name}", body, headers=admin)).status == 201
+        await http.put(f"/{name}", {"settings": {"index.query.final_pipeline": name}}, headers=admin)
+        await http.put(f"/{name}/_doc/1?refresh=true", {"tenant": "b"})
+        at = f"/_snapshot/{name}"
+        made = await http.put(at, {"type": "fs", "settings": {"location": name}})
+        assert made.status == 200, made.body
+        only = {"indices": name, "include_global_state": False}
+        assert (await http.put(f"{at}/one?wait_for_completion=true", only)).status == 200
+        await http.delete(f"/{name}")
+        for body in (None, only):
+            refused = await http.post(f"{at}/one/_restore?wait_for_completion=true", body)
+            assert (refused.status, refused.error["type"]) == (403, "security_exception"), refused.body
+        restored = await http.post(f"{at}/one/_restore?wait_for_completion=true", only, headers=admin)
+        assert restored.status == 200, restored.body
+    finally:
+        await http.delete(f"/_snapshot/{name}")
+        await http.delete(f"/{name}")
+        await proxy.stop()
+        await direct.delete(f"/.{name}")

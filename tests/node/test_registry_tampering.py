@@ -7,6 +7,7 @@ import json
 import random
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -394,6 +395,28 @@ async def test_a_proxy_with_another_secret_says_so_and_changes_nothing(
             assert change.status == 503, change.body
             await asyncio.sleep(0.6)
     assert await whole(direct, settings) == before
+
+
+async def test_two_proxies_with_different_secrets_say_so_and_change_nothing_more(
+    session: aiohttp.ClientSession, direct: Http, node: str, tmp_path: Path, name: str
+):
+    settings = settings_for(node, tmp_path / "own")
+    pipeline, number = {"type": "document", "stages": [native("d", "drop")]}, count()
+    try:
+        async with (
+            another(settings, tmp_path / "one", session, registry_secret="one" * 10) as one,
+            another(settings, tmp_path / "two", session, registry_secret="two" * 10) as two,
+        ):
+            for http in (one, two):
+                assert (await http.put(f"/_pipeline/{name}", pipeline)).status in (201, 503)
+            async with asyncio.timeout(SECONDS):
+                for at, http in enumerate((one, two)):
+                    while (refused := await http.put(f"/_pipeline/{name}-{at}-{next(number)}", pipeline)).status != 503:
+                        await asyncio.sleep(0.3)
+                    assert "give both the same secret" in refused.error["reason"]
+                    assert (await http.get("/_proxy/health/ready")).json["registry_rival"]
+    finally:
+        await direct.delete(f"/{settings.registry_index}")
 
 
 async def test_the_secret_is_changed_in_three_steps(

@@ -65,6 +65,11 @@ impl Parameters for Mask {
                 "[fields] must name fields in full, without wildcards, but has [{name}]; the name of an object hides all that is below it"
             ));
         }
+        if let Some(name) = names.iter().find(|name| hides_nothing(name)) {
+            return Err(format!(
+                "[fields] must name fields as the mapping does, without [_source.] and positions in lists, but has [{name}]; a mask holds for every element of a list"
+            ));
+        }
         if self.mask.len() > LONGEST || self.salt.len() > LONGEST {
             return Err(format!("[mask] and [salt] may have {LONGEST} characters each"));
         }
@@ -73,6 +78,15 @@ impl Parameters for Mask {
         }
         Ok(())
     }
+}
+
+/// Whether a name is of a form that no field of a hit has.
+fn hides_nothing(name: &str) -> bool {
+    let position = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    name == "_source"
+        || name.starts_with("_source.")
+        || name.contains(['[', ']'])
+        || name.split('.').skip(1).any(position)
 }
 
 impl Mask {
