@@ -77,9 +77,10 @@ class Slots(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Association(Slots, frozen=True, kw_only=True):
-    """The pipelines of one index or data stream."""
+    """The pipelines of one index or data stream; of a `deleted` one they come back when it is restored."""
 
     index: str
+    deleted: bool = False
 
 
 class Pattern(Slots, frozen=True, kw_only=True):
@@ -156,6 +157,8 @@ class Associations:
     """All of them; immutable."""
 
     indexes: dict[str, Association] = field(default_factory=dict)
+    deleted: dict[str, Association] = field(default_factory=dict)
+    """What was attached to indexes that are not there any more."""
     patterns: list[Pattern] = field(default_factory=list)
     templates: dict[str, Template] = field(default_factory=dict)
     defaults: Slots = field(default_factory=Slots)
@@ -171,8 +174,11 @@ class Associations:
         defaults: Slots,
     ) -> Associations:
         """From the stored records and the proxy's settings."""
+        held: tuple[dict[str, Association], dict[str, Association]] = ({}, {})
+        for each in indexes:
+            held[each.deleted][each.index] = each
         ordered = sorted(patterns, key=lambda p: (-p.priority, p.pattern))
-        return cls({a.index: a for a in indexes}, ordered, {t.key: t for t in templates}, defaults)
+        return cls(*held, ordered, {t.key: t for t in templates}, defaults)
 
     def held(self) -> set[tuple[Slot, str]]:
         """Every slot in which something is attached anywhere, with each name that it holds."""

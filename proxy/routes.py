@@ -224,6 +224,7 @@ CHANGES: frozenset[Handler] = frozenset(
         index_settings.create,
         index_settings.update,
         index_settings.delete,
+        unread.restore,
         *_PUT_TEMPLATE.values(),
         *_DELETE_TEMPLATE.values(),
     }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipelines.association import SLOTS, Association
+from pipelines.association import Association
 from pipelines.errors import InvalidError
 from proxy.handlers.attachment import check, mentions, with_slots
 from proxy.handlers.expressions import options_of, read_by
@@ -104,11 +104,20 @@ async def attach(call: Call, index: str, found: Found) -> Association:
     """Changes what is attached to an index; gives what was attached before."""
 
     def change(old: Association | None) -> Association | None:
-        new = with_slots(old or Association(index=index), found)
+        new = with_slots(old if old is not None and not old.deleted else Association(index=index), found)
         return None if new.empty else new
 
     before = await call.parts.registry.change(Association, index, change)
     return before or Association(index=index)
+
+
+async def mark(call: Call, index: str, *, deleted: bool) -> None:
+    """Says of what is attached to an index whether that was deleted."""
+
+    def change(old: Association | None) -> Association | None:
+        return msgspec.structs.replace(old, deleted=deleted) if old is not None else None
+
+    await call.parts.registry.change(Association, index, change)
 
 
 async def show(call: Call) -> web.StreamResponse:
@@ -128,7 +137,7 @@ async def show(call: Call) -> web.StreamResponse:
 
 
 async def delete(call: Call) -> web.StreamResponse:
-    """`DELETE /{index}`: drops what is attached once the cluster has deleted it."""
+    """`DELETE /{index}`: what is attached holds no more once the cluster has deleted it."""
     snapshot = call.snapshot
     bound: list[str] = []
     held = snapshot.associations.indexes
@@ -140,5 +149,5 @@ async def delete(call: Call) -> web.StreamResponse:
     answer = await call.exchange(await call.body(), changed=False)
     if answer.ok:
         for index in bound:
-            await attach(call, index, dict.fromkeys(SLOTS))
+            await mark(call, index, deleted=True)
     return await call.reply_answer(answer)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from pipelines import PipelineType
 from pipelines.association import SLOTS, Slot
 from pipelines.errors import InvalidError, RefusedError
 from proxy.handlers.expressions import options_of
 from proxy.handlers.finals import attached
+from proxy.handlers.index_settings import mark
 from proxy.handlers.passthrough import passthrough
 from proxy.handlers.protected import canonical, decode, visible_documents
 from proxy.protocol import endpoints
+from proxy.upstream import ClusterRefusedError
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -89,18 +93,40 @@ def _protection(snapshot: Snapshot, target: Target) -> set[tuple[Slot, str]]:
 
 
 async def restore(call: Call) -> web.StreamResponse:
-    """`_snapshot/…/_restore`: brings documents back without what was attached to their index. Raises RefusedError.
+    """`_snapshot/…/_restore`: an index that was deleted comes back with what was attached to it, as with its settings.
 
-    So it is for those who may detach it. Under another name an index would have other final pipelines, or none.
+    Raises RefusedError for another name, under which it would have other final pipelines, or none.
     """
-    if call.parts.registry.protects:
-        await call.require_admin()
-    if call.parts.registry.protects and call.has_body:
+    deleted = call.snapshot.associations.deleted
+    if not call.parts.registry.protects and not deleted:
+        return await passthrough(call)
+    sent = b""
+    if call.has_body:
         call.require_json()
-        body = decode(canonical(await call.text() or b"{}"))
-        if renames := [name for name in _RENAMES if body.get(name)]:
-            raise RefusedError(f"[{renames[0]}] restores indexes under names that have other final pipelines, or none")
-    return await passthrough(call)
+        sent = canonical(await call.text() or b"{}")
+    body = decode(sent) if sent else {}
+    if renames := [name for name in _RENAMES if body.get(name)]:
+        raise RefusedError(f"[{renames[0]}] restores indexes under names that have other final pipelines, or none")
+    back = await _restored(call, body.get("indices"), set(deleted)) if deleted else []
+    for index in back:
+        await mark(call, index, deleted=False)
+    answer = await call.exchange(sent)
+    if not answer.ok:
+        for index in back:
+            await mark(call, index, deleted=True)
+    return await call.reply_answer(answer)
+
+
+async def _restored(call: Call, wanted: Any, names: set[str]) -> list[str]:
+    """Those of `names` that a restore may bring back: what its snapshot has, and `wanted` does not leave out."""
+    repository, snapshot = (quote(call.params[name], safe="") for name in ("repository", "snapshot"))
+    answer = await call.ask("GET", f"/_snapshot/{repository}/{snapshot}")
+    if not answer.ok:
+        raise ClusterRefusedError(answer)
+    held = {index for each in decode(answer.body)["snapshots"] for index in each["indices"]}
+    parts = wanted if isinstance(wanted, list) else str(wanted or "*").split(",")
+    included = [part.strip() for part in map(str, parts) if not part.startswith("-")]
+    return sorted(n for n in names & held if any(p == "_all" or fnmatchcase(n, p) for p in included) or not included)
 
 
 async def field_capabilities(call: Call) -> web.StreamResponse:

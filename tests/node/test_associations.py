@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession
 
 from pipelines.registry import compile_pipeline
 from proxy.app import Proxy
@@ -15,7 +14,7 @@ from proxy.handlers import finals
 from proxy.index_resolver import FRESH_SECONDS
 from proxy.settings import Settings
 from tests import wat
-from tests.conftest import NDJSON, Http, native, settings_for, wasm
+from tests.conftest import NDJSON, Http, native, wasm
 
 
 def tag(value: str) -> dict[str, Any]:
@@ -459,32 +458,37 @@ async def test_what_is_attached_to_an_index_deleted_past_the_proxy_can_be_detach
     assert (await through.delete(f"/_pipeline/{name}-p?type=document")).status == 200
 
 
-async def test_who_restores_an_index_is_one_who_may_attach(
-    settings: Settings, session: ClientSession, direct: Http, name: str
-):
-    """An index that is deleted and restored has lost what was attached to it."""
-    changed = settings_for(settings.upstream, settings.state_folder, admin_token="t", registry_index=f".{name}")
-    proxy = Proxy(changed)
-    await proxy.start()
-    http, admin = Http(proxy.url, session), {"X-Headrace-Admin-Token": "t"}
+async def test_a_restored_index_has_again_what_was_attached_to_it(through: Http, direct: Http, name: str):
+    await through.pipeline(name, "query", native("f", "filter_query", query={"term": {"tenant": "a"}}))
+    await through.put(f"/{name}", {"settings": {"index.query.final_pipeline": name}})
+    await through.put(f"/{name}/_doc/1?refresh=true", {"tenant": "b"})
+    snapshot, only = f"/_snapshot/{name}/one", {"indices": f"{name}*", "include_global_state": False}
+    assert (await direct.put(f"/_snapshot/{name}", {"type": "fs", "settings": {"location": name}})).status == 200
+    assert (await direct.put(f"{snapshot}?wait_for_completion=true", only)).status == 200
+
+    async def found() -> int:
+        return int((await through.post(f"/{name}/_search", {})).json["hits"]["total"]["value"])
+
     try:
-        body = {"type": "query", "stages": [native("f", "filter_query", query={"term": {"tenant": "a"}})]}
-        assert (await http.put(f"/_pipeline/{name}", body, headers=admin)).status == 201
-        await http.put(f"/{name}", {"settings": {"index.query.final_pipeline": name}}, headers=admin)
-        await http.put(f"/{name}/_doc/1?refresh=true", {"tenant": "b"})
-        at = f"/_snapshot/{name}"
-        made = await http.put(at, {"type": "fs", "settings": {"location": name}})
-        assert made.status == 200, made.body
-        only = {"indices": name, "include_global_state": False}
-        assert (await http.put(f"{at}/one?wait_for_completion=true", only)).status == 200
-        await http.delete(f"/{name}")
-        for body in (None, only):
-            refused = await http.post(f"{at}/one/_restore?wait_for_completion=true", body)
-            assert (refused.status, refused.error["type"]) == (403, "security_exception"), refused.body
-        restored = await http.post(f"{at}/one/_restore?wait_for_completion=true", only, headers=admin)
-        assert restored.status == 200, restored.body
+        assert await found() == 0
+        for _ in range(2):
+            assert (await through.delete(f"/{name}")).status == 200
+            renamed = only | {"rename_pattern": "t", "rename_replacement": "u"}
+            assert (await through.post(f"{snapshot}/_restore", renamed)).status == 403
+            assert (await through.put(f"/{name}", {})).status == 200
+            assert "query" not in (await through.get(f"/{name}/_settings")).json[name]["settings"]["index"]
+            assert (await through.post(f"{snapshot}/_restore", only)).status == 500, "it is there, and open"
+            assert "query" not in (await through.get(f"/{name}/_settings")).json[name]["settings"]["index"]
+            await through.post(f"/{name}/_close")
+            restored = await through.post(f"{snapshot}/_restore?wait_for_completion=true", only)
+            assert restored.status == 200, restored.body
+            assert await found() == 0
+            shown = (await through.get(f"/{name}/_settings")).json[name]["settings"]["index"]
+            assert shown["query"] == {"final_pipeline": name}
+        await through.delete(f"/{name}")
+        assert (await through.delete(f"/_pipeline/{name}?type=query")).status == 200, "nothing has it attached"
+        assert (await through.post(f"{snapshot}/_restore?wait_for_completion=true", only)).status == 200
+        assert (await through.post(f"/{name}/_search", {})).status >= 400, "fails closed"
     finally:
-        await http.delete(f"/_snapshot/{name}")
-        await http.delete(f"/{name}")
-        await proxy.stop()
-        await direct.delete(f"/.{name}")
+        await direct.delete(f"{snapshot}")
+        await direct.delete(f"/_snapshot/{name}")
