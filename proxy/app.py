@@ -19,6 +19,7 @@ from proxy import audit, routes, tls, workers
 from proxy.budget import Budget
 from proxy.changes import Changes
 from proxy.cursors import Cursors
+from proxy.exchanges import LIMITS
 from proxy.fast_path import FastPath
 from proxy.handlers import registry_guard, rights
 from proxy.handlers.call import JSON, Call, Parts, StaleNamesError
@@ -117,8 +118,9 @@ class Proxy:
             fast=FastPath.of(self._parts),
             handler_cancellation=True,
             auto_decompress=False,
-            max_line_size=16384,
-            max_field_size=32768,
+            max_line_size=max(LIMITS["max_line_size"], settings.size("max_request_line")),
+            max_field_size=max(LIMITS["max_field_size"], settings.size("max_request_headers")),
+            max_headers=LIMITS["max_headers"],
             access_log=None,
             logger=logging.getLogger("headrace.http"),
         )

@@ -133,6 +133,7 @@ class PooledExchanges:
             if protocol is None or protocol.transport is None:
                 raise aiohttp.ServerDisconnectedError
             self._expect(protocol, method)
+            protocol.first = first
             sending = self._send(protocol, first, body, length)
             protocol.compares = sending is None and not protocol.without_body
             if sending is None:
@@ -260,6 +261,7 @@ class Begun:
             while True:
                 message, payload = cast("tuple[Any, Any]", await protocol.read())
                 if message is None:
+                    protocol.answered(payload.status)
                     self._known.idle.give(connection)
                     return _WholeExchange(payload)
                 if message.code >= 200 or message.code == 101:
@@ -291,6 +293,7 @@ class Begun:
             return None
         protocol._buffer.popleft()
         protocol.listener = self._connection = None
+        protocol.answered(whole.status)
         self._known.idle.give(connection)
         return whole
 
@@ -419,8 +422,10 @@ class _PooledExchange:
         if connection is None:
             return
         if self._sending is None or self._sending.done():
-            if self._sized and isinstance(connection.protocol, NodeProtocol):
-                connection.protocol.learn(self._message)
+            if isinstance(connection.protocol, NodeProtocol):
+                connection.protocol.answered(self.status)
+                if self._sized:
+                    connection.protocol.learn(self._message)
             self._known.idle.give(connection)
         else:
             _close(connection, self._sending)

@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from proxy.bodies import declared_length
+from proxy.head_limits import sound
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,7 +25,7 @@ SMALL = 1 << 20
 """Bodies up to this many bytes leave in one piece, and answers are read whole; larger ones are streamed."""
 CHUNK = 1 << 18
 """The largest piece of a streamed body."""
-LIMITS: dict[str, Any] = {"max_line_size": 16384, "max_field_size": 32768}
+LIMITS: dict[str, Any] = {"max_line_size": 16384, "max_field_size": 32768, "max_headers": 1024}
 _WITH_LENGTH = (hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH)
 """Methods whose requests say that they have no body."""
 WITHOUT_BODY = (204, 304)
@@ -121,16 +122,16 @@ class SessionExchanges:
                 headers.add(name.decode(), value.decode("utf-8", "surrogateescape"))
         data = pieces(body) if isinstance(body, Text) and len(body) > SMALL else body or None
         url = URL(node + target, encoded=True)
-        return _SessionExchange(
-            await self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
-        )
+        answer = await self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
+        return _SessionExchange(answer, keep=sound(answer.status, target.encode("utf-8", "surrogateescape") + head))
 
 
 class _SessionExchange:
     lines: bytes | None = None
 
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+    def __init__(self, answer: aiohttp.ClientResponse, *, keep: bool) -> None:
         self._answer = answer
+        self._keep = keep
         self.status = answer.status
         self.reason = answer.reason or ""
         self.raw_headers: Headers = answer.raw_headers
@@ -152,7 +153,10 @@ class _SessionExchange:
         return False
 
     def release(self) -> None:
-        self._answer.release()
+        if self._keep:
+            self._answer.release()
+        else:
+            self._answer.close()
 
 
 async def pieces(body: Text) -> Any:

@@ -14,6 +14,7 @@ from aiohttp.client_proto import ResponseHandler
 
 from pipelines.errors import UpstreamError
 from proxy.exchanges import CHUNK
+from proxy.head_limits import sound
 from proxy.header_lines import answer_lines
 from proxy.heads import Heads, Place
 from proxy.splicing import Lender
@@ -83,6 +84,8 @@ class NodeProtocol(Sparing, Lender, ResponseHandler):
         self.listener: Callable[[], None] | None = None
         self.without_body: bool | None = None
         """Whether its parser is for answers to `HEAD`; `None` before the first request."""
+        self.first = b""
+        """The head of the request that is being answered."""
         self.place = Place(answers=True)
         self._heads: Heads[_Answered] = Heads()
         self._arriving: _Arriving | None = None
@@ -157,6 +160,11 @@ class NodeProtocol(Sparing, Lender, ResponseHandler):
                 lines = answer_lines(message.raw_headers)
                 known = _Answered(message.code, message.reason, message.raw_headers, lines)
                 self._heads.learn(self.place.head, message.raw_headers, known)
+
+    def answered(self, status: int) -> None:
+        """Has the connection closed if the node reads nothing more of it after this answer."""
+        if not sound(status, self.first):
+            self.force_close()
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
         """The connection cannot be used any more."""

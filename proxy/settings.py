@@ -53,6 +53,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     elasticsearch_compat: bool = False
     by_query: Literal["warn", "refuse"] = "warn"
     max_body: str = "100mb"
+    max_request_line: str = "4kb"
+    max_request_headers: str = "16kb"
     body_memory: str = "512mb"
     client_timeout: str = "60s"
     upstream_ca: str = ""
@@ -140,7 +142,7 @@ DURATIONS = (
     "udf_max_timeout",
     "shutdown_grace",
 )
-SIZES = ("max_body", "body_memory", "udf_memory", "udf_max_memory")
+SIZES = ("max_body", "max_request_line", "max_request_headers", "body_memory", "udf_memory", "udf_max_memory")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 

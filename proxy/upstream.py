@@ -24,6 +24,7 @@ from pipelines.errors import (
 from proxy import bodies, connections, tls
 from proxy.connections import PooledExchanges
 from proxy.exchanges import SMALL, WITHOUT_BODY, SessionExchanges, SlowBodyError
+from proxy.head_limits import HeadLimits
 from proxy.header_lines import VENDOR_MEDIA, answer_lines, lines_back, lines_of, response_headers
 from proxy.nodes import Nodes
 
@@ -48,6 +49,9 @@ class Upstream:
         self._count = count
         self._health_seconds = settings.seconds("upstream_health_interval")
         self._connect_seconds = settings.seconds("upstream_connect_timeout")
+        self._limits = HeadLimits.of(
+            settings.size("max_request_line"), settings.size("max_request_headers"), settings.nodes
+        )
         self._exchanges = self._make(settings)
 
     def _make(self, settings: Settings) -> Exchanges:
@@ -103,9 +107,11 @@ class Upstream:
         left already, by [`send_now`].
 
         Raises UnreachableError when no connection is made, UpstreamTimeoutError and UpstreamError when the answer
-        does not come.
+        does not come, LongLineError and LongHeaderError for a head that a node does not take.
         """
         tried: list[Node] = []
+        if sent is None:
+            self._limits.check(method, target, head)
         while True:
             node = self._nodes.pick(tried) if sent is None else self._nodes.at(sent.node)
             tried.append(node)
@@ -137,6 +143,10 @@ class Upstream:
         self, method: str, target: str, head: bytes, body: Body, most: int, length: int | None = None
     ) -> Begun | None:
         """Sends a request over a connection that is open, without waiting; see [`PooledExchanges.begin_now`]."""
+        try:
+            self._limits.check(method, target, head)
+        except HeadraceError:
+            return None
         node = self._nodes.pick()
         begun = None
         if not node.failures and isinstance(self._exchanges, PooledExchanges):

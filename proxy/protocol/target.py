@@ -2,7 +2,7 @@
 
 Sources: `RestUtils.decodeQueryString` and `decodeComponent`, `PathTrie` (OpenSearch 3.8): `;` separates parameters as
 `&` does, of a parameter that is given twice the last value counts, `=` in front of a name is passed over, literal
-segments of a path are compared as they are written and the others decoded.
+segments of a path are compared as they are written and the others decoded, and one that is empty fits no endpoint.
 """
 
 from __future__ import annotations
@@ -35,6 +35,12 @@ class BadTargetError(InvalidError):
     type = "bad_parameter_exception"
 
 
+class BadEscapeError(BadTargetError):
+    """A `%` without two hexadecimal digits in a path: the node finds no method for it."""
+
+    status = 405
+
+
 @lru_cache(maxsize=MAX_CACHED)
 def segments_of(raw_path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The segments of a path as they are written, and decoded; empty ones are left out."""
@@ -63,7 +69,7 @@ class Target:
     @cached_property
     def plain(self) -> bool:
         """Whether every reader takes it for the same: no `;`, no name twice or escaped, no malformed escape."""
-        if "#" in self.raw or not _PLAIN_PATH.fullmatch(self.raw_path):
+        if not _PLAIN_PATH.fullmatch(self.raw_path):
             return False
         if not self.raw_query:
             return True
@@ -73,11 +79,11 @@ class Target:
     @cached_property
     def canonical(self) -> Target:
         """The same target written in the plainest way. Raises BadTargetError for one that OpenSearch refuses."""
-        if "#" in self.raw:
-            raise BadTargetError("a request target has no fragment: write [#] as [%23]")
-        for text in (self.raw_path, self.raw_query):
+        if "//" in self.raw_path:
+            raise BadTargetError(f"no handler found for uri [{self.raw_path[:200]}]: it has an empty part")
+        for text, error in ((self.raw_path, BadEscapeError), (self.raw_query, BadTargetError)):
             if match := _BAD_ESCAPE.search(text):
-                raise BadTargetError(f"invalid escape sequence at index {match.start()} of: {text[:200]}")
+                raise error(f"invalid escape sequence at index {match.start()} of: {text[:200]}")
         try:
             path = "/".join(["", *(quote(segment, safe=_SAFE_IN_PATH) for segment in self.segments)])
             return Target(path or "/", encoded(self.values))
@@ -150,6 +156,8 @@ def _split_query(query: str) -> Iterable[tuple[str, str, str]]:
 
 def _parsed(raw: str) -> Target:
     path, _, query = raw.partition("?")
+    # In a path `#` is a character like others; parameters end at the first one of the target.
+    query = "" if "#" in path else query.partition("#")[0]
     return Target(path, query)
 
 
