@@ -76,6 +76,16 @@ class Slots(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return out
 
 
+def merged(holders: Iterable[Slots]) -> Slots:
+    """In each slot what the first holder has that has anything there."""
+    found: dict[str, str] = {}
+    for holder in holders:
+        for slot in SLOTS:
+            if (name := holder.name(slot)) is not None:
+                found.setdefault(slot.field, name)
+    return Slots(**found)
+
+
 class Association(Slots, frozen=True, kw_only=True):
     """The pipelines of one index or data stream; of a `deleted` one they come back when it is restored."""
 
@@ -220,6 +230,15 @@ class Associations:
             if fnmatchcase(target.name, pattern.pattern):
                 yield pattern.name(slot), "pattern", pattern.pattern
         yield self.defaults.name(slot), "default", "settings of this proxy"
+
+    def settings(self, target: Target) -> Slots:
+        """What an index has among its settings: what is attached to itself, or was copied from its templates."""
+        own = self.indexes.get(target.name)
+        held: list[Slots] = [own] if own is not None else []
+        if not target.name.startswith("."):
+            found = (self.templates.get(key) for key in target.templates)
+            held += [template.at(target.created) for template in found if template is not None]
+        return merged(held)
 
     def users(self, kind: PipelineType, name: str) -> list[str]:
         """Who has a pipeline attached, in words."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -35,7 +35,7 @@ async def create(call: Call) -> web.StreamResponse:
     if view.knows(index):
         return await call.send_on(rest, changed=True)
     check(call, found)
-    _note(call, found)
+    note(call, found)
     before = await attach(call, index, found)
     answer = await call.exchange(rest)
     if not answer.ok:
@@ -56,17 +56,26 @@ async def update(call: Call) -> web.StreamResponse:
     check(call, found)
     indexes = await _gone(call, found) or await _concrete(call, call.params.get("index", "_all"))
     await call.require_attaching(call.params.get("index", "_all"))
-    _note(call, found)
+    note(call, found)
     if _has_settings(rest):
         answer = await call.exchange(rest)
         if not answer.ok:
             return await call.reply_answer(answer)
+    kept = call.target.flag("preserve_existing")
     for index in indexes:
-        await attach(call, index, found)
+        await attach(call, index, await _missing(call, index, found) if kept else found)
     return await call.reply_json(200, {"acknowledged": True})
 
 
-def _note(call: Call, found: Found) -> None:
+async def _missing(call: Call, index: str, found: Found) -> Found:
+    """Those settings that an index does not have yet."""
+    target = (await call.parts.resolver.view([index])).owner(index)
+    has = call.snapshot.associations.settings(target)
+    return {slot: name for slot, name in found.items() if has.name(slot) is None}
+
+
+def note(call: Call, found: Found) -> None:
+    """Has the line of the audit log name what is attached."""
     call.note(**{slot.setting: name or "" for slot, name in found.items()})
 
 
@@ -122,18 +131,22 @@ async def mark(call: Call, index: str, *, deleted: bool) -> None:
 
 async def show(call: Call) -> web.StreamResponse:
     """`GET /{index}` and `GET /{index}/_settings[/{name}]`: the cluster's answer with our settings in it."""
-    if not call.snapshot.records.associations:
+    associations, target = call.snapshot.associations, call.target
+    if not associations.indexes and not associations.templates:
         return await passthrough(call)
     answer = await call.exchange(await call.body(), changed=False, unfiltered=True)
     if not answer.ok or not answer.json:
         return await call.reply_answer(answer)
-    merged = codec.put_back(
-        answer.body,
-        call.snapshot.associations.indexes.get,
-        flat=call.target.flag("flat_settings"),
-        pattern=call.params.get("name", "*"),
-    )
-    return await call.reply_answer(answer, merged)
+    shown: dict[str, Any] = msgspec.json.decode(answer.body)
+    form = codec.Form(target.flag("flat_settings"), call.params.get("name", "*"), target.flag("include_defaults"))
+    view = await call.parts.resolver.view(shown)
+    if "name" in call.params:
+        # The cluster leaves out an index that has none of the settings that are asked for.
+        reading = await read_by(call, call.params.get("index", "_all"), options_of(call, MANAGED))
+        shown |= {index: {} for index in reading.resolution.indexes if index not in shown}
+    codec.put_back(shown, lambda index: associations.settings(view.owner(index)), form)
+    kept = {index: settings for index, settings in shown.items() if settings}
+    return await call.reply_answer(answer, msgspec.json.encode(kept))
 
 
 async def delete(call: Call) -> web.StreamResponse:

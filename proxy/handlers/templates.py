@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipelines.association import Slots, Template
+from pipelines.association import Slots, Template, merged
 from proxy.handlers.attachment import check, mentions, with_slots
 from proxy.handlers.passthrough import passthrough
 from proxy.protocol import index_settings as codec
@@ -79,6 +79,36 @@ def delete(kind: TemplateKind) -> Callable[[Call], Awaitable[web.StreamResponse]
     return handler
 
 
+async def simulate(call: Call) -> web.StreamResponse:
+    """`_index_template/_simulate[_index][/{name}]`: what an index would be made with, our settings too."""
+    held = call.snapshot.associations.templates
+    text = await call.text() if call.has_body else b""
+    rest, found = codec.take_from_template(text, legacy=False) if mentions(call, text) else (text, {})
+    if not held and not found:
+        return await passthrough(call)
+    check(call, found)
+    answer = await call.exchange(rest, changed=bool(found), unfiltered=True)
+    if not answer.ok or not answer.json:
+        return await call.reply_answer(answer)
+    slots = [held[key].current for key in await _simulated(call, rest) if key in held]
+    shown = msgspec.json.decode(answer.body)
+    codec.show(shown.setdefault("template", {}), merged([with_slots(Slots(), found), *slots]), codec.Form())
+    return await call.reply_answer(answer, msgspec.json.encode(shown))
+
+
+async def _simulated(call: Call, body: bytes) -> list[str]:
+    """Keys of the templates that a simulation is about, strongest first; the one in the body itself has none."""
+    if body:
+        composed = msgspec.json.decode(body).get("composed_of") or []
+        return [f"component:{name}" for name in reversed(composed)]
+    templates = (await call.parts.resolver.view()).templates
+    if templates is None:
+        return []
+    if "index" in call.params:
+        return templates.concerning(call.params["index"])
+    return templates.keys(call.params.get("name", ""))
+
+
 def show(kind: TemplateKind) -> Callable[[Call], Awaitable[web.StreamResponse]]:
     """A handler for `GET`: the cluster's answer with our settings in it."""
 
@@ -94,7 +124,7 @@ def show(kind: TemplateKind) -> Callable[[Call], Awaitable[web.StreamResponse]]:
             slots = held.get(name)
             if slots is not None and not slots.empty:
                 place = template if kind == "legacy" else template.setdefault("template", {})
-                codec.show(place, slots, flat=call.target.flag("flat_settings"))
+                codec.show(place, slots, codec.Form(call.target.flag("flat_settings")))
         return await call.reply_answer(answer, msgspec.json.encode(shown))
 
     return handler

@@ -58,6 +58,10 @@ class Templates:
         ]
         return cls(index, legacy, answer["created"])
 
+    def keys(self, name: str) -> list[str]:
+        """Keys of an index template and its components, strongest first; empty for one that is not there."""
+        return next((keys[::-1] for _, _, keys in self.index if keys[-1] == f"index:{name}"), [])
+
     def concerning(self, name: str) -> list[str]:
         """Keys of the templates that an index of this name is created under, strongest first.
 

@@ -90,8 +90,6 @@ NAMES: tuple[tuple[str, str], ...] = (
     ),
     *(("POST", f"{prefix}/{name}") for prefix in ("", "/{i}") for name in ("_open", "_close")),
     ("POST|PUT", "/{i}/_block/{}"),
-    ("POST", "/{i}/_rollover"),
-    ("POST", "/{i}/_rollover/{}"),
     (_ANY, "/_data_stream"),
     (_ANY, "/_data_stream/*"),
     *(
@@ -102,12 +100,6 @@ NAMES: tuple[tuple[str, str], ...] = (
 )
 """Endpoints that show and write no document; what is not a read may change which indexes a name stands for."""
 HARMLESS = KEEPS_NAMES + NAMES
-COPIES = (
-    ("PUT|POST", "/{i}/_clone/{}"),
-    ("PUT|POST", "/{i}/_shrink/{}"),
-    ("PUT|POST", "/{i}/_split/{}"),
-)
-"""Endpoints that make an index with the documents of another."""
 
 
 @lru_cache(maxsize=1024)
@@ -120,12 +112,6 @@ def harmless(method: str, segments: tuple[str, ...]) -> bool:
 def keeps_names(method: str, segments: tuple[str, ...]) -> bool:
     """Whether every name stands for the same indexes after a request. `segments` as they are written."""
     return method in READS or _listed(KEEPS_NAMES, method, segments)
-
-
-@lru_cache(maxsize=1024)
-def copies(method: str, segments: tuple[str, ...]) -> bool:
-    """Whether a request copies the documents of an index into a new one."""
-    return _listed(COPIES, method, segments)
 
 
 def _listed(rows: tuple[tuple[str, str], ...], method: str, segments: tuple[str, ...]) -> bool:

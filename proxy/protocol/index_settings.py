@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from pipelines.association import SLOTS, Slot
+from pipelines.association import NONE, SLOTS, Slot
 from pipelines.definition import PipelineType
 from pipelines.errors import InvalidError
 
@@ -101,25 +101,38 @@ def take_from_template(body: bytes, *, legacy: bool) -> tuple[bytes, Found]:
     return msgspec.json.encode(members), found
 
 
-def put_back(answer: bytes, slots: Callable[[str], Slots | None], *, flat: bool, pattern: str = "*") -> bytes:
-    """A `GET /{index}` or `_settings` answer with our settings in it; `pattern` is the setting name asked for."""
-    indexes: dict[str, Any] = msgspec.json.decode(answer)
+class Form(NamedTuple):
+    """How an answer shows settings: with dotted names or not, those that fit a pattern, with the defaults or not."""
+
+    flat: bool = False
+    pattern: str = "*"
+    defaults: bool = False
+
+    def fits(self, slot: Slot) -> bool:
+        """Whether the setting of a slot is asked for."""
+        return any(part == "_all" or fnmatchcase(slot.setting, part) for part in self.pattern.split(","))
+
+
+def put_back(indexes: dict[str, Any], slots: Callable[[str], Slots], form: Form) -> None:
+    """Puts our settings into what `GET /{index}` or `_settings` answers."""
     for name, shown in indexes.items():
-        bound = slots(name)
-        if bound is not None and isinstance(shown, dict):
-            show(shown, bound, flat=flat, pattern=pattern)
-    return msgspec.json.encode(indexes)
+        if isinstance(shown, dict):
+            show(shown, slots(name), form)
 
 
-def show(shown: dict[str, Any], bound: Slots, *, flat: bool, pattern: str = "*") -> None:
-    """Writes the slots into the `settings` of an object."""
-    for slot in SLOTS:
+def show(shown: dict[str, Any], bound: Slots, form: Form) -> None:
+    """Writes the slots into the `settings` of an object, and those that are empty into its `defaults`."""
+    for slot in filter(form.fits, SLOTS):
         name = bound.name(slot)
-        if name is None or not any(fnmatchcase(slot.setting, p) for p in pattern.split(",")):
-            continue
-        settings = shown.setdefault("settings", {})
-        if flat:
-            settings[slot.setting] = name
-        else:
-            kind = settings.setdefault("index", {}).setdefault(slot.kind.value, {})
-            kind["final_pipeline" if slot.final else "default_pipeline"] = name
+        if name is not None:
+            _write(shown.setdefault("settings", {}), slot, name, flat=form.flat)
+        elif form.defaults:
+            _write(shown.setdefault("defaults", {}), slot, NONE, flat=form.flat)
+
+
+def _write(settings: dict[str, Any], slot: Slot, name: str, *, flat: bool) -> None:
+    if flat:
+        settings[slot.setting] = name
+    else:
+        kind = settings.setdefault("index", {}).setdefault(slot.kind.value, {})
+        kind["final_pipeline" if slot.final else "default_pipeline"] = name

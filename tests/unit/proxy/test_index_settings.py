@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from pipelines.association import Association, Slot
+from pipelines.association import Association, Slot, Slots
 from pipelines.definition import PipelineType
 from pipelines.errors import InvalidError
-from proxy.protocol.index_settings import put_back, take_from_create, take_from_template, take_from_update
+from proxy.protocol.index_settings import Form, put_back, take_from_create, take_from_template, take_from_update
 
 DOCUMENT, QUERY = PipelineType.DOCUMENT, PipelineType.QUERY
 
@@ -51,15 +49,25 @@ def test_a_name_must_be_a_string(value):
 
 
 def test_settings_are_put_back():
-    answer = json.dumps({"a": {"settings": {"index": {"uuid": "u"}}}, "b": {"settings": {"index": {}}}}).encode()
+    def answer(form: Form) -> dict:
+        shown = {"a": {"settings": {"index": {"uuid": "u"}}}, "b": {"settings": {"index": {}}}}
+        put_back(shown, lambda name: bound.get(name, Slots()), form)
+        return shown
+
     bound = {"a": Association(index="a", document="p", query="q")}
-    shown = json.loads(put_back(answer, bound.get, flat=False))
+    shown = answer(Form())
     assert shown["a"]["settings"]["index"] == {
         "uuid": "u",
         "query": {"default_pipeline": "q"},
         "document": {"default_pipeline": "p"},
     }
     assert shown["b"] == {"settings": {"index": {}}}
-    flat = json.loads(put_back(answer, bound.get, flat=True, pattern="index.query.*"))
+    flat = answer(Form(flat=True, pattern="index.query.*"))
     assert flat["a"]["settings"]["index.query.default_pipeline"] == "q"
     assert "index.document.default_pipeline" not in flat["a"]["settings"]
+    assert answer(Form(pattern="_all"))["a"] == shown["a"]
+    defaults = answer(Form(flat=True, pattern="index.query.*", defaults=True))
+    assert defaults["a"]["defaults"] == {"index.query.final_pipeline": "_none"}
+    assert answer(Form(pattern="index.query.final*", defaults=True))["b"]["defaults"] == {
+        "index": {"query": {"final_pipeline": "_none"}}
+    }

@@ -1,0 +1,161 @@
+"""Requests that make an index out of another one, or bring one back: it is protected as that was.
+
+Each may have settings of ours in its body, as the creation of an index may.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from pipelines import PipelineType
+from pipelines.association import NONE, SLOTS
+from pipelines.errors import RefusedError
+from proxy.handlers.attachment import check, mentions
+from proxy.handlers.index_settings import attach, mark, note
+from proxy.handlers.passthrough import passthrough
+from proxy.handlers.protected import canonical, decode
+from proxy.protocol import index_settings as codec
+from proxy.upstream import ClusterRefusedError
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from pipelines import Snapshot
+    from pipelines.association import Slot, Target
+    from proxy.handlers.call import Call
+    from proxy.protocol.index_settings import Found
+    from proxy.upstream import Answer
+
+_RENAMES = ("rename_pattern", "rename_replacement", "rename_alias_pattern", "rename_alias_replacement")
+
+
+async def rollover(call: Call) -> web.StreamResponse:
+    """`POST /{alias}/_rollover[/{new}]`: the next index gets what the body attaches. Raises RefusedError."""
+    rest, found = await _settings(call)
+    if call.parts.registry.protects:
+        await _check_rollover(call, found)
+    if not found:
+        return await passthrough(call)
+    dry = await call.ask("POST", call.target.with_parameter("dry_run", "true").raw, rest)
+    dry.require_ok()
+    rolls = decode(dry.body)
+    if call.target.flag("dry_run"):
+        return await call.reply_answer(dry)
+    made = await _make(call, str(rolls["new_index"]), rest, found, kept=_rolled_over)
+    return await call.reply_answer(made)
+
+
+def _rolled_over(answer: Answer) -> bool:
+    return answer.ok and decode(answer.body).get("rolled_over") is True
+
+
+async def copy(call: Call) -> web.StreamResponse:
+    """`/{index}/_clone|_shrink|_split/{target}`. Raises RefusedError for a copy that is not protected alike."""
+    rest, found = await _settings(call)
+    if call.parts.registry.protects:
+        await _check_copy(call, found)
+    if not found:
+        return await passthrough(call)
+    return await call.reply_answer(await _make(call, call.params["target"], rest, found))
+
+
+async def _settings(call: Call) -> tuple[bytes, Found]:
+    """The body without settings of ours, and these. Raises RefusedError, InvalidError."""
+    text = await call.text() if call.has_body else b""
+    rest, found = codec.take_from_create(text) if mentions(call, text) else (text, {})
+    if found:
+        await call.require_admin()
+        check(call, found)
+        note(call, found)
+    return rest, found
+
+
+async def _make(call: Call, index: str, rest: bytes, found: Found, kept: Any = lambda answer: answer.ok) -> Answer:
+    """Attaches, then has the index made, so that no document comes between; undone where it is not."""
+    before = await attach(call, index, found)
+    answer = await call.exchange(rest)
+    if not kept(answer):
+        await attach(call, index, {slot: before.name(slot) for slot in found})
+    return answer
+
+
+async def _check_rollover(call: Call, found: Found) -> None:
+    """Raises RefusedError where the next index of an alias would lack the final pipelines of the one before."""
+    resolver, snapshot = call.parts.resolver, call.snapshot
+    name = call.params["index"]
+    target = await resolver.write_target(name)
+    if name in (await resolver.view()).streams:
+        return
+    attached = [(slot, snapshot.associations.find(slot, target)) for slot in SLOTS if slot.final]
+    if any(held is not None and held.source == "index" and found.get(slot) != held.name for slot, held in attached):
+        raise RefusedError(
+            f"the next index of [{name}] would not have the final pipelines that are attached to [{target.name}] "
+            "itself; attach them to a pattern or a template that both match, or name them in [settings]"
+        )
+
+
+async def _check_copy(call: Call, found: Found) -> None:
+    """Raises RefusedError unless the new index is protected as the one that it is a copy of."""
+    source, target = call.params["index"], call.params["target"]
+    resolver, snapshot = call.parts.resolver, call.snapshot
+    before = await resolver.write_target(source)
+    after = (await resolver.view([target])).target(target)
+    has = {slot: name for slot, name in _attached(snapshot, after).items() if slot not in found}
+    has |= {slot: name for slot, name in found.items() if name not in (None, NONE)}
+    if _protection(snapshot, _attached(snapshot, before)) - _protection(snapshot, has):
+        raise RefusedError(
+            f"[{target}] would hold the documents of [{source}] without its final pipelines; attach them to a pattern "
+            "that matches both, name them in [settings], or copy the index past this proxy"
+        )
+
+
+def _attached(snapshot: Snapshot, target: Target) -> dict[Slot, str | None]:
+    found = ((slot, snapshot.associations.find(slot, target)) for slot in SLOTS)
+    return {slot: held.name for slot, held in found if held is not None}
+
+
+def _protection(snapshot: Snapshot, attached: dict[Slot, str | None]) -> set[tuple[Slot, str]]:
+    """What protects an index: its final pipelines, and a default one that masks wherever it shows."""
+    named = {(slot, name) for slot, name in attached.items() if name is not None}
+    return {
+        (s, n) for s, n in named if s.final or (s.kind is PipelineType.RESULT and snapshot.attached(s.kind, n).protects)
+    }
+
+
+async def restore(call: Call) -> web.StreamResponse:
+    """`_snapshot/…/_restore`: an index that was deleted comes back with what was attached to it, as with its settings.
+
+    Raises RefusedError for another name, under which it would have other final pipelines, or none.
+    """
+    deleted = call.snapshot.associations.deleted
+    if not call.parts.registry.protects and not deleted:
+        return await passthrough(call)
+    sent = b""
+    if call.has_body:
+        call.require_json()
+        sent = canonical(await call.text() or b"{}")
+    body = decode(sent) if sent else {}
+    if renames := [name for name in _RENAMES if body.get(name)]:
+        raise RefusedError(f"[{renames[0]}] restores indexes under names that have other final pipelines, or none")
+    back = await _restored(call, body.get("indices"), set(deleted)) if deleted else []
+    for index in back:
+        await mark(call, index, deleted=False)
+    answer = await call.exchange(sent)
+    if not answer.ok:
+        for index in back:
+            await mark(call, index, deleted=True)
+    return await call.reply_answer(answer)
+
+
+async def _restored(call: Call, wanted: Any, names: set[str]) -> list[str]:
+    """Those of `names` that a restore may bring back: what its snapshot has, and `wanted` does not leave out."""
+    repository, snapshot = (quote(call.params[name], safe="") for name in ("repository", "snapshot"))
+    answer = await call.ask("GET", f"/_snapshot/{repository}/{snapshot}")
+    if not answer.ok:
+        raise ClusterRefusedError(answer)
+    held = {index for each in decode(answer.body)["snapshots"] for index in each["indices"]}
+    parts = wanted if isinstance(wanted, list) else str(wanted or "*").split(",")
+    included = [part.strip() for part in map(str, parts) if not part.startswith("-")]
+    return sorted(n for n in names & held if any(p == "_all" or fnmatchcase(n, p) for p in included) or not included)
