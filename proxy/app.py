@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 
 from pipelines import release_buffers
 from pipelines.association import Slots
-from pipelines.errors import HeadraceError, InvalidError, MissingError
+from pipelines.errors import HeadraceError, InvalidError, MissingError, UnsupportedError
 from pipelines.secrets import Secrets
 from pipelines.udf.catalog import Catalog, Ceilings
 from proxy import audit, routes, tls, workers
@@ -232,6 +232,9 @@ class Proxy:
     async def _dispatch(self, call: Call) -> web.StreamResponse:
         if not call.target.raw_path.startswith("/"):
             raise InvalidError(f"the request target must begin with a slash, not [{call.target.raw_path[:100]}]")
+        codings = ",".join(call.request.headers.getall(hdrs.TRANSFER_ENCODING, ()))
+        if codings and codings.strip().lower() != "chunked":
+            raise UnsupportedError(f"the transfer coding [{codings}] is not implemented; send [chunked]")
         if not call.target.plain and call.parts.registry.holds:
             # Where nothing is protected it passes as it came.
             call.target = call.target.canonical

@@ -8,6 +8,7 @@ aiohttp's parser reads the first of a kind; what is the same byte for byte, but 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from aiohttp.http import RawResponseMessage
@@ -36,6 +37,8 @@ _UNLIKE = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
 IN_CHUNKS, IN_HEAD = -1, -2
 """In place of the bytes to the end of a message, where they are not known."""
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
+_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}")
+"""The size of a chunk, which fits any body that is taken."""
 _NAME = b"\r\ncontent-length:"
 
 T = TypeVar("T")
@@ -127,6 +130,35 @@ class Heads(Generic[T]):
             self._known.pop()
 
 
+def _whole(data: bytes, messages: Sequence[Any]) -> bool:
+    """Whether these messages, in chunks or not, are all that `data` is, to the byte and without trailers."""
+    at = 0
+    for message in messages:
+        at = data.find(b"\r\n\r\n", at) + 4
+        if getattr(message, "chunked", False):
+            at = _chunks_end(data, at)
+        else:
+            at += declared_length(message.raw_headers) or 0
+        if not 4 <= at <= len(data):
+            return False
+    return at == len(data)
+
+
+def _chunks_end(data: bytes, at: int) -> int:
+    """Where a body in chunks (RFC 9112, 7.1) ends; -1 where it does not, or has trailers."""
+    while True:
+        line_end = data.find(b"\r\n", at)
+        digits = data[at:line_end].partition(b";")[0].strip()
+        if line_end < 0 or not _SIZE.fullmatch(digits):
+            return -1
+        size, at = int(digits, 16), line_end + 2
+        if data[at + size : at + size + 2] != b"\r\n":
+            return -1
+        at += size + 2
+        if not size:
+            return at
+
+
 class Place:
     """Where a parser is in what it has been fed.
 
@@ -162,6 +194,10 @@ class Place:
         if not data:
             return
         if self._chunks or len(begun) > 1 or (begun and getattr(begun[0], "chunked", False)):
+            if left == 0 and not self._chunks and over and _whole(data, begun):
+                self.left = 0 if len(begun) == 1 else None
+                self.head = b""
+                return
             self._look_for_chunks(data, begun, over=over)
         if left is None:
             return

@@ -24,7 +24,7 @@ async def nodes(call: Call) -> web.StreamResponse:
     told: dict[str, Any] = msgspec.json.decode(answer.body)
     for node in told.get("nodes", {}).values():
         if isinstance(node, dict) and isinstance(http := node.get("http"), dict):
-            http["publish_address"] = address
-            if "bound_address" in http:
-                http["bound_address"] = [address]
+            for name, told_here in (("publish_address", address), ("bound_address", [address])):
+                if name in http:
+                    http[name] = told_here
     return await call.reply_answer(answer, msgspec.json.encode(told))

@@ -288,6 +288,10 @@ TRAILERS = [b"0\r\nX: 1\r\n\r\n", b"0\r\nX: 0\r\n\r\n", b"0;x\r\n\r\n", b"00\r\n
 ODD = [*TRAILERS, END + b"GE", END + GET, END + CHUNKED, END + POST % b"4"]
 
 
+READ = (*TRAILERS[2:], END + GET)
+"""Of these those that are whole requests without a trailer."""
+
+
 @pytest.mark.parametrize("end", ODD)
 @pytest.mark.parametrize("before", [b"", GET, GET[:9]])
 def test_what_comes_behind_the_last_chunk_is_noticed_however_it_comes(end: bytes, before: bytes):
@@ -295,7 +299,16 @@ def test_what_comes_behind_the_last_chunk_is_noticed_however_it_comes(end: bytes
     head = (before, GET[9:] + CHUNKED) if before == GET[:9] else (before + CHUNKED,)
     for cut in range(len(end) + 1):
         place = fed(*head[:-1], head[-1] + end[:cut], end[cut:])
-        # Cut right behind the body's end it is a message of its own.
-        clean = end.startswith(END) and cut == len(END)
-        assert place.odd is not clean
+        # Cut right behind the body's end it is a message of its own; in one piece it is read to the byte.
+        whole = cut == len(end) and end in READ and before != GET[:9]
+        clean = whole or (end.startswith(END) and cut == len(END))
+        assert place.odd is not clean, (cut, end)
         assert clean or place.left is None
+
+
+@pytest.mark.parametrize("end", TRAILERS[:2])
+@pytest.mark.parametrize("behind", [b"", GET, CHUNKED + END])
+def test_a_trailer_is_noticed_wherever_it_is(end: bytes, behind: bytes):
+    assert fed(CHUNKED + b"1\r\n\n\r\n" + end + behind).odd
+    assert fed(GET + CHUNKED + END + CHUNKED + end + behind).odd
+    assert not fed(CHUNKED + END + behind).odd
