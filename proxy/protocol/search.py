@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 QUERY_STRING = ("q", "df", "analyzer", "analyze_wildcard", "default_operator", "lenient")
 _NUMBERS = ("from", "size", "terminate_after")
 _BOOLEANS = ("explain", "version", "seq_no_primary_term", "track_scores", "include_named_queries_score")
+_WITH_VALUE = frozenset({"explain", "version", "seq_no_primary_term"})
+"""Of these the ones that say nothing without a value (measured on 3.8.0); the others are on then."""
 _LISTS = ("stored_fields", "docvalue_fields")
 _SOURCE = ("_source", "_source_includes", "_source_excludes")
 _OTHERS = ("sort", "track_total_hits", "timeout", "stats")
@@ -35,8 +37,9 @@ def folded(target: Target) -> dict[str, Any]:
         if (value := target.get(name)) is not None:
             out[name] = _number(name, value)
     for name in _BOOLEANS:
-        if (value := target.get(name)) is not None:
-            out[name] = value != "false"
+        value = target.get(name)
+        if value is not None and (value or name not in _WITH_VALUE):
+            out[name] = _boolean(value)
     for name in _LISTS:
         if (value := target.get(name)) is not None:
             out[name] = value.split(",")
@@ -51,6 +54,13 @@ def folded(target: Target) -> dict[str, Any]:
     if (value := target.get("stats")) is not None:
         out["stats"] = value.split(",")
     return out
+
+
+def _boolean(value: str) -> bool:
+    """As `Booleans.parseBoolean` of OpenSearch. Raises InvalidError."""
+    if value not in ("", "true", "false"):
+        raise InvalidError(f"Failed to parse value [{value[:200]}] as only [true] or [false] are allowed.")
+    return value != "false"
 
 
 def folded_query(target: Target) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from proxy.protocol.target import Target
         ("_source=a,b&_source_excludes=c", {"_source": {"includes": ["a", "b"], "excludes": ["c"]}}),
         ("track_total_hits=true", {"track_total_hits": True}),
         ("track_total_hits=100", {"track_total_hits": 100}),
-        ("explain&version=false", {"explain": True, "version": False}),
+        ("explain=true&version=false&seq_no_primary_term", {"explain": True, "version": False}),
         ("timeout=1s&stats=a,b&stored_fields=x", {"stored_fields": ["x"], "timeout": "1s", "stats": ["a", "b"]}),
         ("routing=x&preference=_local&scroll=1m", {}),
     ],
