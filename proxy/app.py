@@ -176,7 +176,7 @@ class Proxy:
             call.known = request.protocol.known(request._message)
             begun, request.protocol.begun = request.protocol.begun, None
         if begun is not None:
-            call.surface, started = begun.surface, begun.started
+            call.surface, call.reads, started = begun.surface, begun.reads, begun.started
         whole = self._whole(call, begun, started)
         if begun is None and _goes_on(call):
             return await self._changes.run(whole)
@@ -240,7 +240,7 @@ class Proxy:
             call.target = call.target.canonical
         await registry_guard.keep_out(call)
         route, call.target = routes.match_target(call.method, call.target)
-        handler, call.surface = route.handler, route.surface
+        handler, call.surface, call.reads = route.handler, route.surface, route.reads
         call.params = route.params.copy()
         if handler is routes.PASSTHROUGH and routes.is_ours(call.target.raw_segments):
             raise _no_such_endpoint(call)

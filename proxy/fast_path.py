@@ -26,7 +26,7 @@ from proxy.indices.view import View
 from proxy.known import comparable, says_json
 from proxy.protection.lookups import SIGNS
 from proxy.protocol import parameters
-from proxy.protocol.target import Target
+from proxy.protocol.target import MAX_LENGTH, Target
 
 if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
@@ -48,11 +48,13 @@ _KNOWN = 1024
 class _Way(NamedTuple):
     """What is known of a method and target: the surface that counts it, and the target as it is sent on.
 
-    `words`: one of these is in a body that its handler has to read. `creates`: it may make an index.
+    `reads`: it only reads, whatever the method. `words`: one of these is in a body that its handler has to read.
+    `creates`: it may make an index.
     """
 
     surface: str
     target: str
+    reads: bool
     words: tuple[bytes, ...] = ()
     creates: bool = False
     names: tuple[bytes, ...] = ()
@@ -152,6 +154,8 @@ class FastPath:
         key = (method, target)
         found = self._ways.get(key)
         if found is None or (found.view is not None and found.view is not self._parts.resolver.fresh):
+            if len(target) > MAX_LENGTH:
+                return self._find(snapshot, method, Target.parse(target)).way
             if len(self._ways) >= _KNOWN:
                 self._ways.clear()
             found = self._ways[key] = self._find(snapshot, method, Target.parse(target))
@@ -173,13 +177,13 @@ class FastPath:
             bulk = route.handler is routes.BULK and self._parts.registry.holds
             names = registry_guard.spellings(registry) if bulk else ()
             words = routes.UPDATES if creates else ()
-            return _Found(_Way(route.surface, target.raw, words, creates=creates, names=names))
+            return _Found(_Way(route.surface, target.raw, route.reads, words, creates=creates, names=names))
         concern = routes.CONCERNS.get(route.handler)
         if concern is None or concern.reach is None or "index" not in route.params or target.has_any(concern.unless):
             return _NONE
         slots = [s for s in snapshot.bound if s.kind in concern.kinds or (s.final and s.kind in concern.finals)]
         if not slots and not snapshot.protects:
-            return _Found(_Way(route.surface, target.raw, concern.words))
+            return _Found(_Way(route.surface, target.raw, route.reads, concern.words))
         view = self._parts.resolver.fresh
         if view is None:
             # Its handler has the cluster asked.
@@ -200,7 +204,7 @@ class FastPath:
                 written = view.written_by(expression) if view is not None else None
                 if written is None or any(snapshot.associations.find(slot, written) for slot in slots):
                     return None
-                return _Way(route.surface, target.raw, concern.words)
+                return _Way(route.surface, target.raw, route.reads, concern.words)
             reading = resolver.current(expression, expansion(target.values))
         except HeadraceError:
             return None
@@ -209,12 +213,12 @@ class FastPath:
         if any(snapshot.associations.find(slot, each) for slot in slots for each in reading.targets):
             return None
         if not snapshot.protects:
-            return _Way(route.surface, target.raw, concern.words)
+            return _Way(route.surface, target.raw, route.reads, concern.words)
         names = forwardable(reading)
         if names is None or reading.resolution.aliased or reading.resolution.forwarded == NOTHING:
             return None
         sent = target if names == expression else target.at_indexes(names, instead=True)
-        return _Way(route.surface, sent.raw, (*concern.words, *SIGNS))
+        return _Way(route.surface, sent.raw, route.reads, (*concern.words, *SIGNS))
 
 
 class Passing:
@@ -232,6 +236,7 @@ class Passing:
         "_parts",
         "failure",
         "message",
+        "reads",
         "sent",
         "started",
         "surface",
@@ -250,6 +255,7 @@ class Passing:
         self._client = client
         self.sent = sent
         self.surface = way.surface
+        self.reads = way.reads
         self._creates = way.creates
         self.message = message
         self._known = known

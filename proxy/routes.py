@@ -40,6 +40,7 @@ from proxy.handlers import (
 )
 from proxy.handlers.passthrough import passthrough
 from proxy.protocol import endpoints
+from proxy.protocol.target import MAX_CACHED, MAX_LENGTH
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -241,6 +242,21 @@ CHANGES: frozenset[Handler] = frozenset(
 """Handlers that may change the registry: they go on to their end when the client hangs up."""
 
 
+READ_ONLY: frozenset[Handler] = frozenset(
+    {
+        search.search,
+        search.template,
+        msearch.msearch,
+        msearch.template,
+        query_only.query_only,
+        query_only.rank_eval,
+        reads.document,
+        reads.mget,
+        reads.term_vectors,
+    }
+)
+"""Handlers whose requests change nothing in the cluster, whatever the method: they may be sent twice."""
+
 RENAMES: frozenset[Handler] = frozenset(
     {
         PASSTHROUGH,
@@ -344,27 +360,36 @@ def _candidates(segments: tuple[str, ...]) -> list[_Row]:
 class Route(NamedTuple):
     """Where a request goes; `surface` is the handler's module, for the metrics, and `params` are not to be changed.
 
-    `parameters`: the surface whose URL parameters it takes where something is protected.
+    `parameters`: the surface whose URL parameters it takes where something is protected. `reads`: it only reads,
+    whatever the method.
     """
 
     handler: Handler
     surface: str
     params: dict[str, str]
     parameters: str = ""
+    reads: bool = False
 
 
-@lru_cache(maxsize=1024)
 def match(method: str, segments: tuple[str, ...]) -> Route:
     """The handler for a request and the variables of its path; the last row is passthrough.
 
     `segments` as they are written.
     """
+    short = sum(map(len, segments)) <= MAX_LENGTH
+    return _matched_once(method, segments) if short else _matched(method, segments)
+
+
+def _matched(method: str, segments: tuple[str, ...]) -> Route:
     for row in _candidates(segments):
         if method in row.methods:
             params = row.match(segments)
             if params is not None:
                 return _route(row.handler, params, row.parameters)
     return _route(PASSTHROUGH, {})
+
+
+_matched_once = lru_cache(maxsize=MAX_CACHED)(_matched)
 
 
 def match_target(method: str, target: Target) -> tuple[Route, Target]:
@@ -387,7 +412,7 @@ def match_target(method: str, target: Target) -> tuple[Route, Target]:
 
 def _route(handler: Handler, params: dict[str, str], parameters: str = "") -> Route:
     surface = "passthrough" if handler.__module__ == unread.__name__ else handler.__module__.rpartition(".")[2]
-    return Route(handler, surface, params, parameters)
+    return Route(handler, surface, params, parameters, handler in READ_ONLY)
 
 
 def allowed(segments: tuple[str, ...]) -> list[str]:

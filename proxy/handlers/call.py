@@ -46,8 +46,6 @@ UNCOUNTED = 64 << 10
 """Bodies up to so many bytes wait for no room: connections bound them."""
 _SLOWEST = 64 << 10
 """Bytes a second that a client must send on average, once `client_timeout` has passed."""
-_READS = ("search", "msearch", "query_only", "reads")
-"""Surfaces that only read, also by POST."""
 _DROPPED = {
     (changed, plain): frozenset([b"content-encoding"] * changed + [b"accept-encoding"] * plain)
     for changed in (False, True)
@@ -90,6 +88,8 @@ class Call:
     extra: CIMultiDict[str] = field(default_factory=CIMultiDict)
     surface: str = "refused"
     """The handler's module, for the metrics."""
+    reads: bool = False
+    """Whether its route only reads, whatever the method."""
     audit: dict[str, str] | None = None
     """Facts for the audit log, where the request asks for a change."""
     known: Known | None = None
@@ -113,7 +113,7 @@ class Call:
     @property
     def safe(self) -> bool:
         """Whether the request changes nothing in the cluster, so that it may be sent twice."""
-        return self.method in ("GET", "HEAD") or self.surface in _READS
+        return self.reads or self.method in ("GET", "HEAD")
 
     @property
     def has_body(self) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 
 from pipelines.association import NONE
 from pipelines.definition import members_of
-from pipelines.errors import HeadraceError, InvalidError, UnparsableError
+from pipelines.errors import HeadraceError, InvalidError, UnparsableError, UpstreamError
 from proxy.handlers import choice
 from proxy.handlers.expressions import expansion, options_of
 from proxy.handlers.protected import canonical, withheld
@@ -228,7 +228,10 @@ async def _answer(call: Call, items: list[_Item], started: float) -> web.StreamR
         if not answer.ok or not answer.json:
             return await call.reply_answer(answer)
         members = members_of(answer.body)
-        theirs = iter(msgspec.json.decode(members["responses"], type=list[msgspec.Raw]))
+        found = msgspec.json.decode(members.get("responses", msgspec.Raw(b"[]")), type=list[msgspec.Raw])
+        if len(found) != len(left):
+            raise UpstreamError(f"the upstream answered {len(left)} searches with {len(found)} responses")
+        theirs = iter(found)
     responses = [item.error if item.error is not None else await _result(item, bytes(next(theirs))) for item in items]
     members["responses"] = msgspec.Raw(b"[" + b",".join(responses) + b"]")
     runs = [run for item in items for run in item.work.runs]

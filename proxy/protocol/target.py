@@ -41,11 +41,13 @@ class BadEscapeError(BadTargetError):
     status = 405
 
 
-@lru_cache(maxsize=MAX_CACHED)
 def segments_of(raw_path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The segments of a path as they are written, and decoded; empty ones are left out."""
     parts = tuple(part for part in raw_path.split("/") if part)
     return parts, tuple(map(unquote, parts)) if "%" in raw_path else parts
+
+
+_segments_once = lru_cache(maxsize=MAX_CACHED)(segments_of)
 
 
 class Target:
@@ -58,7 +60,8 @@ class Target:
         self.raw_path = raw_path
         self.raw_query = raw_query
         self.raw = f"{raw_path}?{raw_query}" if raw_query else raw_path
-        self.raw_segments, self.segments = segments_of(raw_path)
+        short = len(raw_path) <= MAX_LENGTH
+        self.raw_segments, self.segments = _segments_once(raw_path) if short else segments_of(raw_path)
         self._narrowed: dict[tuple[str, ...], Target] = {}
 
     @staticmethod

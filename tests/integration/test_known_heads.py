@@ -100,7 +100,7 @@ async def test_a_body_that_names_a_pipeline_is_for_its_handler(
     start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ):
     # As where there are pipelines of other indexes.
-    monkeypatch.setattr(FastPath, "_way", lambda *_: fast_path._Way("search", SEARCH, b"search_pipeline"))
+    monkeypatch.setattr(FastPath, "_way", lambda *_: fast_path._Way("search", SEARCH, True, (b"search_pipeline",)))
     way, client = await ready(start)
     assert (await client(post(SEARCH, b'{"search_pipeline":"none"}'))).endswith(b"{}")
     assert way.taken == way.known == []
