@@ -102,6 +102,7 @@ TABLE: list[Row] = [
     Row("DELETE", "/_search/scroll/{id}", scroll.clear, "clear_scroll"),
     Row("POST", "/{index}/_search/point_in_time", point_in_time.create, "point_in_time"),
     Row("DELETE", "/_search/point_in_time", point_in_time.delete, "delete_point_in_time"),
+    Row("GET|DELETE", "/_search/point_in_time/_all", point_in_time.every),
     Row("POST", "/{index}/_pit", point_in_time.create),
     Row("DELETE", "/_pit", point_in_time.delete),
     Row("GET|POST", "/_count", query_only.query_only, "count"),

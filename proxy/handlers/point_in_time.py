@@ -16,6 +16,7 @@ from pipelines.errors import RefusedError
 from proxy.cursors import Cursor
 from proxy.handlers.expressions import narrow, options_of, read_by
 from proxy.handlers.searching import sealed
+from proxy.protocol.pit_id import indexes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,11 +52,30 @@ async def create(call: Call) -> web.StreamResponse:
         return await call.reply_answer(answer)
     body = answer.body
     if watched:
-        cursor = Cursor("pit", expression=",".join(indexes) or call.params["index"])
+        cursor = _cursor(sorted(indexes) or [call.params["index"]])
         body = sealed(body, member, call.parts.cursors.sealer(cursor))
     if translated:
         body = msgspec.json.encode({"id": members_of(body)["pit_id"]})
     return await call.reply_answer(answer, body)
+
+
+def _cursor(indexes: list[str]) -> Cursor:
+    return Cursor("pit", expression=",".join(indexes))
+
+
+async def every(call: Call) -> web.StreamResponse:
+    """`GET` and `DELETE` of `_search/point_in_time/_all`: ids as clients got them."""
+    if not call.snapshot.types & _KINDS:
+        return await call.stream_on()
+    answer = await call.exchange(await call.body(), changed=False, unfiltered=True)
+    if not answer.ok or not answer.json:
+        return await call.reply_answer(answer)
+    told = msgspec.json.decode(answer.body)
+    for pit in told.get("pits", []):
+        indexes = indexes_of(str(pit.get("pit_id")))
+        if indexes is not None:
+            pit["pit_id"] = call.parts.cursors.sealer(_cursor(indexes))(pit["pit_id"])
+    return await call.reply_answer(answer, msgspec.json.encode(told))
 
 
 async def delete(call: Call) -> web.StreamResponse:

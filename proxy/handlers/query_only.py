@@ -127,6 +127,9 @@ async def _write_query(work: Searching, chosen: SearchChoice, protection: Protec
     if not work.body and (over := codec.folded_query(call.target)) is not None:
         members["query"] = msgspec.Raw(msgspec.json.encode(over))
         call.target = call.target.without(*codec.QUERY_STRING)
+    if not members and "_validate" in call.target.raw_segments:
+        # An empty body of `_validate/query` is a query of everything, but an object without one is none.
+        members["query"] = msgspec.Raw(b'{"match_all":{}}')
     await run_on(work, chosen, members, protection)
 
 

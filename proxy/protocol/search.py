@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 QUERY_STRING = ("q", "df", "analyzer", "analyze_wildcard", "default_operator", "lenient")
 _NUMBERS = ("from", "size", "terminate_after")
-_BOOLEANS = ("explain", "version", "seq_no_primary_term", "track_scores", "include_named_queries_score")
+_BOOLEANS = ("explain", "version", "seq_no_primary_term", "track_scores")
 _WITH_VALUE = frozenset({"explain", "version", "seq_no_primary_term"})
 """Of these the ones that say nothing without a value (measured on 3.8.0); the others are on then."""
 _LISTS = ("stored_fields", "docvalue_fields")
@@ -48,12 +48,20 @@ def folded(target: Target) -> dict[str, Any]:
         out["sort"] = [_sort(part) for part in value.split(",")]
     if (value := target.get("track_total_hits")) is not None:
         flag = {"true": True, "false": False}.get(value)
-        out["track_total_hits"] = _number("track_total_hits", value) if flag is None else flag
+        out["track_total_hits"] = _tracked(value) if flag is None else flag
     if (value := target.get("timeout")) is not None:
         out["timeout"] = value
     if (value := target.get("stats")) is not None:
         out["stats"] = value.split(",")
     return out
+
+
+def _tracked(value: str) -> int:
+    """So many hits are counted exactly. Raises InvalidError."""
+    number = _number("track_total_hits", value)
+    if number < -1:
+        raise InvalidError(f"[track_total_hits] parameter must be positive or equals to -1, got {number}")
+    return number
 
 
 def _boolean(value: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -280,3 +281,46 @@ async def test_an_msearch_that_cannot_be_read_is_refused_as_a_whole(through: Htt
     lines = header.replace("{i}", filled) + "\n{}\n{}\n{}\n"
     answer = await through.post(f"/{filled}/_msearch", lines, headers=NDJSON)
     assert (answer.status, "responses" in answer.json) == (400, False), answer.body
+
+
+async def test_points_in_time_are_listed_as_they_were_given(through: Http, direct: Http, filled: str):
+    other = f"{filled}-{quote('ünï')}"
+    await through.put(f"/{other}", {"settings": {"number_of_shards": 3}})
+    made = {
+        (await through.post(f"/{expression}/_search/point_in_time?keep_alive=1m", b"")).json["pit_id"]
+        for expression in (filled, f"{filled},{other}", f"{filled}*")
+    }
+
+    async def listed(method: str) -> set[str]:
+        pits = (await through(method, "/_search/point_in_time/_all")).json["pits"]
+        return {pit["pit_id"] for pit in pits} & made
+
+    assert await listed("GET") == made
+    for id_ in made:
+        masked(await through.post("/_search", {"pit": {"id": id_}, "size": 20}), 5)
+    assert await listed("DELETE") == made
+    assert await listed("GET") == set()
+
+
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        ("_validate/query?explain=true", None),
+        ("_validate/query?explain=true", {"match_all": {}}),
+        ("_validate/query", {"query": {"none": {}}}),
+        ("_search?track_total_hits=-2&rest_total_hits_as_int=true", {}),
+        ("_search?track_total_hits=-1", {}),
+        ("_search?explain=yes", {}),
+        ("_search?include_named_queries_score=true&size=1", {"query": {"match_all": {"_name": "a", "boost": 2}}}),
+    ],
+)
+async def test_behind_pipelines_that_change_nothing_the_answer_is_the_nodes(
+    through: Http, direct: Http, name: str, target: str, body: Any
+):
+    for kind in ("query", "result"):
+        code = {"code": "pass"}
+        await through.pipeline(f"{name}-{kind}", kind, {"name": "same", "type": "python", "config": code})
+    await fill(through, name, query=f"{name}-query", result=f"{name}-result")
+    came, wanted = [await http.post(f"/{name}/{target}", body) for http in (through, direct)]
+    assert came.status == wanted.status
+    assert {**came.json, "took": 0} == {**wanted.json, "took": 0}
