@@ -46,6 +46,8 @@ class SearchChoice:
     conflicts: list[str] = field(default_factory=list)
     reading: Reading | None = None
     """What the search reads, where that had to be found out."""
+    derived: dict[str, Any] = field(default_factory=dict)
+    """What follows from the final pipelines alone, kept for all searches with this choice."""
 
     def of(self, kind: PipelineType) -> list[tuple[Slot, Part]]:
         """Defaults, then finals."""
@@ -58,7 +60,7 @@ class SearchChoice:
 
     def copy(self) -> SearchChoice:
         """One whose slots can be given other parts."""
-        return SearchChoice(self.parts.copy(), self.conflicts, self.reading)
+        return SearchChoice(self.parts.copy(), self.conflicts, self.reading, self.derived)
 
 
 class Choices:

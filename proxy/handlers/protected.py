@@ -8,7 +8,7 @@ values is shut. The rules are in `proxy.protection`; here they meet the registry
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from pipelines import Batch, PipelineType, Place, canonical_json
@@ -41,6 +41,7 @@ class Protection:
     lookups: bool = False
     """Whether only look-ups of other indexes are to be reviewed."""
 
+    @cached_property
     def withholding(self) -> Protection:
         """The same where the errors of scripts are withheld, so that queries may have scripts."""
         return replace(self, scope=replace(self.scope, errors_withheld=True))
@@ -70,9 +71,18 @@ async def protection_of(call: Call, chosen: SearchChoice) -> Protection | None:
     """What holds for a search with these pipelines; `None` where it may contain anything. Raises HeadraceError."""
     if chosen.reading is None:
         return None
-    visible = await visible_documents(call, chosen.parts.get(QUERY_FINAL, ()))
+    filters = chosen.parts.get(QUERY_FINAL, ())
+    # Else it depends on the request, or on mappings, which change.
+    lasting = not masks_of(chosen) and all(part.visible is not None for part in filters)
+    if lasting and "protection" in chosen.derived:
+        kept: Protection | None = chosen.derived["protection"]
+        return kept
+    visible = await visible_documents(call, filters)
     scope = await _scope(call, chosen, filtered=visible is not None)
-    return Protection(scope, visible) if scope.filtered or scope.hidden else None
+    protection = Protection(scope, visible) if scope.filtered or scope.hidden else None
+    if lasting:
+        chosen.derived["protection"] = protection
+    return protection
 
 
 async def visible_documents(call: Call, parts: Iterable[Part]) -> Any:

@@ -251,7 +251,7 @@ async def obliged(work: Searching, chosen: SearchChoice, pipeline: str | None, *
     if protection is None:
         body = call.inflated(work.body) if call.encoding and not work.changed else work.body
         return UNPROTECTED if may_look_up(body) or (body and not call.speaks_json) else None
-    return protection.withholding() if withholds else protection
+    return protection.withholding if withholds else protection
 
 
 async def later_answer(

@@ -22,6 +22,8 @@ MAX_CACHED = 1024
 """Maximum number of targets that are kept parsed: the same ones come again and again."""
 MAX_LENGTH = 512
 """Maximum length in characters of a target that is kept: longer ones hold what one request says."""
+MAX_WIDENED = 8
+"""Maximum number of forms of a target with one more parameter that are kept with it."""
 _PLAIN_PATH = re.compile(r'(?:/(?:[^\x00-\x20"#%/?\\\x7f-\U0010ffff]|%[0-9a-fA-F]{2})+)+|/')
 _PLAIN_PAIR = re.compile(r'[A-Za-z0-9_.]+(?:=(?:[^\x00-\x20"#%&;\\\x7f-\U0010ffff]|%[0-9a-fA-F]{2})*)?')
 _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
@@ -63,6 +65,7 @@ class Target:
         short = len(raw_path) <= MAX_LENGTH
         self.raw_segments, self.segments = _segments_once(raw_path) if short else segments_of(raw_path)
         self._narrowed: dict[tuple[str, ...], Target] = {}
+        self._widened: dict[tuple[str, str], Target] = {}
 
     @staticmethod
     def parse(raw: str) -> Target:
@@ -129,7 +132,12 @@ class Target:
 
     def with_parameter(self, name: str, value: str) -> Target:
         """The same target with another value of a parameter."""
-        return Target(self.raw_path, encoded({**self.values, name: value}))
+        known = self._widened.get((name, value))
+        if known is None:
+            known = Target(self.raw_path, encoded({**self.values, name: value}))
+            if len(self._widened) < MAX_WIDENED:
+                self._widened[name, value] = known
+        return known
 
     def without(self, *names: str) -> Target:
         """The same target with some parameters taken out."""
