@@ -1,0 +1,132 @@
+//! `date`: a moment out of a text or a number, in one of several formats.
+
+mod calendar;
+mod formats;
+mod locale;
+mod moment;
+mod numbers;
+mod pattern;
+mod quick;
+mod read;
+mod resolve;
+mod weeks;
+mod write;
+mod zone;
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use self::formats::{Format, Formatter};
+use self::locale::Locale;
+use self::moment::Moment;
+use self::zone::{UTC, Zone};
+use super::template::Template;
+use super::{Function, Parameters, field};
+use crate::deadline::glance;
+use crate::document::Meta;
+use crate::effect::Effect;
+use crate::error::Fault;
+use crate::{java, json};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Date {
+    field: String,
+    formats: Vec<String>,
+    #[serde(default = "target")]
+    target_field: String,
+    timezone: Option<String>,
+    locale: Option<String>,
+    #[serde(default = "output")]
+    output_format: String,
+    #[serde(skip)]
+    prepared: Option<Prepared>,
+}
+
+struct Prepared {
+    formats: Vec<Format>,
+    zone: Setting<Zone>,
+    locale: Setting<Locale>,
+    output: Formatter,
+}
+
+/// An option that may be a template. A value that means nothing fails documents, not the pipeline, as at the cluster.
+enum Setting<T> {
+    Known(T),
+    Unknown,
+    Template(Template),
+}
+
+impl<T: Clone> Setting<T> {
+    fn new(text: Option<&str>, default: T, read: impl Fn(&str) -> Option<T>) -> Result<Self, String> {
+        let Some(text) = text else { return Ok(Self::Known(default)) };
+        let template = Template::parse(text)?;
+        Ok(match template.constant() {
+            Some(constant) => read(constant).map_or(Self::Unknown, Self::Known),
+            None => Self::Template(template),
+        })
+    }
+
+    fn get(&self, text: &[u8], meta: &Meta, read: impl Fn(&str) -> Option<T>) -> Option<Cow<'_, T>> {
+        match self {
+            Self::Known(value) => Some(Cow::Borrowed(value)),
+            Self::Unknown => None,
+            Self::Template(template) => read(&template.render(text, meta)).map(Cow::Owned),
+        }
+    }
+}
+
+fn target() -> String {
+    "@timestamp".to_owned()
+}
+
+fn output() -> String {
+    quick::OUTPUT.to_owned()
+}
+
+fn locale_of(text: &str) -> Option<Locale> {
+    Locale::parse(text).ok()
+}
+
+impl Parameters for Date {
+    fn prepare(&mut self) -> Result<(), String> {
+        self.field = field::checked("field", &self.field)?;
+        self.target_field = field::checked("target_field", &self.target_field)?;
+        self.prepared = Some(Prepared {
+            formats: self.formats.iter().map(|format| Format::new(format)).collect(),
+            zone: Setting::new(self.timezone.as_deref(), UTC, Zone::of)?,
+            locale: Setting::new(self.locale.as_deref(), Locale::root(), locale_of)?,
+            output: Formatter::new(&self.output_format)
+                .map_err(|why| format!("invalid output format [{}]: {why}", self.output_format))?,
+        });
+        Ok(())
+    }
+}
+
+impl Prepared {
+    /// All formats are tried and the last one that fits counts, as in OpenSearch.
+    fn read(&self, value: &str, text: &[u8], meta: &Meta) -> Option<Moment> {
+        let zone = self.zone.get(text, meta, Zone::of)?;
+        let locale = self.locale.get(text, meta, locale_of)?;
+        self.formats.iter().rev().find_map(|format| {
+            glance();
+            format.read(value, &zone, &locale)
+        })
+    }
+}
+
+impl Function for Date {
+    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+        let Some(prepared) = &self.prepared else { return Ok(Effect::Unchanged) };
+        let range = field::require(text, &self.field)?;
+        let raw = &text[range];
+        let value = java::text(raw);
+        let read = if raw == b"null" { None } else { prepared.read(&value, text, meta) };
+        let Some(moment) = read else {
+            return Err(Fault::illegal(format!("unable to parse date [{value}]")));
+        };
+        let written = prepared.output.write(&moment).map_err(Fault::illegal)?;
+        field::change(text, &self.target_field, &json::quote(&written))
+    }
+}
