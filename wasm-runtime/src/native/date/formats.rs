@@ -4,7 +4,7 @@ use super::locale::Locale;
 use super::moment::{self, Moment};
 use super::pattern::{self, Pattern, Resolver};
 use super::read::{self, rfc3339};
-use super::zone::Zone;
+use super::zone::{UTC, Zone};
 use super::{numbers, quick, write};
 
 /// A format of the processor.
@@ -60,7 +60,7 @@ fn read_patterns(formatter: &Formatter, text: &str, zone: &Zone, locale: &Locale
     let moment = match formatter.first(text, locale, override_zone)? {
         Found::Moment(moment) => moment,
         Found::Parsed(parsed) if moment::lacks_year(&parsed) => moment::in_this_year(&parsed, zone, moment::now())?,
-        Found::Parsed(parsed) => moment::complete(&parsed, &Zone::Offset(0))?,
+        Found::Parsed(parsed) => moment::complete(&parsed, &UTC)?,
     };
     Some(if zone.is_plain_utc() { moment.in_zone(zone) } else { moment })
 }
@@ -125,7 +125,7 @@ impl Formatter {
                 }
                 // Among others Java does not see how far it read.
                 Reads::Rfc3339 => {}
-                Reads::Pattern(pattern) => match read::read(pattern, text, locale, zone) {
+                Reads::Pattern(pattern) => match read::read(pattern, text, locale, zone.or(pattern.utc.then_some(&UTC))) {
                     Ok(parsed) => return Some(Found::Parsed(Box::new(parsed))),
                     Err(read::Stop::Thrown) => return None,
                     Err(_) => {}
@@ -139,6 +139,10 @@ impl Formatter {
     /// When the moment cannot be written so.
     pub fn write(&self, moment: &Moment) -> Result<String, String> {
         let mut out = String::with_capacity(32);
+        if self.writes.utc {
+            write::write(&self.writes.pieces, &moment.clone().in_zone(&UTC), &mut out)?;
+            return Ok(out);
+        }
         if !self.plain || !quick::write(moment, &mut out) {
             write::write(&self.writes.pieces, moment, &mut out)?;
         }

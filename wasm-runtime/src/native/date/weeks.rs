@@ -1,6 +1,6 @@
 //! Weeks as `java.time.temporal.WeekFields` counts them: from one day of the week on, the first one with so many days.
 
-use super::calendar::{self, Day, day_of_week, days, year_length};
+use super::calendar::{Day, day_of_week, days, year_length};
 
 /// Where weeks start, and how many days of a year or month its first week has at least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,11 +49,16 @@ impl Weeks {
         (date.year, week)
     }
 
+    /// The last week of a year of weeks.
+    pub fn last(self, year: i64) -> i64 {
+        let offset = self.start(1, self.local(day_of_week(days(year, 1, 1))));
+        Self::week(offset, year_length(year) + self.least) - 1
+    }
+
     /// The day of a week of a year of weeks; a week beyond the last one is the last.
     pub fn of_year(self, year: i64, week: i64, local: i64) -> i64 {
         let first = days(year, 1, 1);
         let offset = self.start(1, self.local(day_of_week(first)));
-        let next = Self::week(offset, calendar::year_length(year) + self.least);
-        first - offset + (local - 1) + (week.min(next - 1) - 1) * 7
+        first - offset + (local - 1) + (week.min(self.last(year)) - 1) * 7
     }
 }

@@ -16,6 +16,18 @@ const CYCLE: i64 = 146_097 * 86_400;
 /// The years that `jiff` is asked about, in seconds since 1970: from -9000 to 9000.
 const KNOWN: (i64, i64) = (-346_180_000_000, 221_840_000_000);
 
+/// Zones that are others since tzdata 2024b, and not yet everywhere.
+const LINKS: [(&str, &str); 8] = [
+    ("CET", "Europe/Brussels"),
+    ("MET", "Europe/Brussels"),
+    ("EET", "Europe/Athens"),
+    ("WET", "Europe/Lisbon"),
+    ("EST5EDT", "America/New_York"),
+    ("CST6CDT", "America/Chicago"),
+    ("MST7MDT", "America/Denver"),
+    ("PST8PDT", "America/Los_Angeles"),
+];
+
 #[derive(Debug, Clone)]
 pub enum Zone {
     /// Seconds east of Greenwich.
@@ -69,7 +81,8 @@ impl Zone {
         if !zones::is_known(id) {
             return None;
         }
-        let rules = Rules::Of(TimeZone::get(id).ok()?);
+        let ruled = LINKS.iter().find(|(link, _)| *link == id).map_or(id, |(_, zone)| zone);
+        let rules = Rules::Of(TimeZone::get(ruled).ok()?);
         Some(Self::Region(Arc::new(Region { id: id.to_owned(), rules })))
     }
 

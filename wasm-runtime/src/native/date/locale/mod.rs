@@ -158,10 +158,10 @@ impl Locale {
         Self { weeks: row.weeks, name, groups: Arc::new(row.groups) }
     }
 
-    /// The language with its country, then the language, then none.
-    pub fn candidates(&self) -> [&str; 3] {
+    /// The language with its country, then the language; a language that nothing is known of is none.
+    pub fn candidates(&self) -> [&str; 2] {
         let language = self.name.split('_').next().unwrap_or_default();
-        [&self.name, language, ""]
+        if TABLES.rows.contains_key(language) { [&self.name, language] } else { ["", ""] }
     }
 
     fn group(&self, column: usize) -> &'static [&'static str] {

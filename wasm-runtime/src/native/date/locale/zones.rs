@@ -12,6 +12,9 @@ use super::Locale;
 type Written = [&'static str; 6];
 type Pair = (&'static str, &'static str);
 
+/// No table.
+const NONE: usize = usize::MAX;
+
 struct Tables {
     written: HashMap<&'static str, Written>,
     pairs: Vec<Pair>,
@@ -125,14 +128,18 @@ pub fn identifiers(ignore_case: bool) -> &'static Names {
     if ignore_case { &FOLDED } else { &EXACT }
 }
 
-/// The names that a locale has for zones.
+/// The names that a locale has for zones. Long ones are there for some languages only; others have the identifiers.
 pub fn named(locale: &Locale, full: bool) -> Arc<Names> {
     static MADE: LazyLock<Mutex<HashMap<usize, Arc<Names>>>> = LazyLock::new(Mutex::default);
     let style = if full { "+F" } else { "+S" };
     let place = |name: &str| TABLES.places.get(format!("{name}{style}").as_str());
-    let place = locale.candidates().into_iter().find_map(place).copied().unwrap_or(0);
+    let place = locale.candidates().into_iter().find_map(place).copied().unwrap_or(NONE);
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    Arc::clone(made.entry(place).or_insert_with(|| Arc::new(Names::new(table(place).into_iter(), false))))
+    let make = || match TABLES.changes.get(place) {
+        Some(_) => Names::new(table(place).into_iter(), false),
+        None => Names::new(TABLES.written.keys().map(|id| (*id, *id)), false),
+    };
+    Arc::clone(made.entry(place).or_insert_with(|| Arc::new(make())))
 }
 
 /// The names of a table, with those it shares with others. Each table changes an earlier one only.

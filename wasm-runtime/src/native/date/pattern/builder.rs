@@ -184,6 +184,6 @@ impl Builder {
     }
 
     pub fn pattern(self, resolver: Resolver) -> Pattern {
-        Pattern { pieces: self.pieces(), resolver }
+        Pattern { pieces: self.pieces(), resolver, utc: false }
     }
 }

@@ -163,4 +163,6 @@ pub enum Resolver {
 pub struct Pattern {
     pub pieces: Vec<Piece>,
     pub resolver: Resolver,
+    /// Whether a moment is written as of Greenwich, and read so unless a zone is given.
+    pub utc: bool,
 }

@@ -16,7 +16,7 @@ pub struct Named {
 /// Words that stand for others.
 const WORDS: [(&str, &str); 21] = [
     ("$date", "y15 [ '- M1 [ '- d1 ] ]"),
-    ("$sdate", "Y44 [ '- M2 [ '- d2 ] ]"),
+    ("$sdate", "Y410 [ '- M2 [ '- d2 ] ]"),
     ("$isodate", "Y410 '- M2 '- d2"),
     ("$bdate", "y44 M2 d2"),
     ("$hm", "H1 ': m1"),
@@ -48,7 +48,7 @@ const FORMATS: &[(&str, &str, &str)] = &[
         "$sdate [ 'T $shms $fraction $zones ]",
     ),
     ("date_optional_time", "$iso", "$date [ 'T [ H1 [ ': m1 [ ': s1 ] $fraction $zones ] ] ]"),
-    ("basic_date", "$bdate", "y14 M1 d1"),
+    ("basic_date", "utc $bdate", "utc y14 M1 d1"),
     ("basic_date_time", "$bdate 'T $bhms f33 Z", "Z|$bdate 'T $bhms f19"),
     ("basic_date_time_no_millis", "$bdate 'T $bhms Z", "Z|$bdate 'T $bhms"),
     ("basic_ordinal_date", "smart Y419 D3", "smart Y419 D3"),
@@ -172,7 +172,8 @@ fn pattern(notation: &str) -> Pattern {
         Some("lenient") => Resolver::Lenient,
         _ => Resolver::Strict,
     };
-    words(Builder::new(), notation).pattern(resolver)
+    let utc = notation.starts_with("utc ");
+    Pattern { utc, ..words(Builder::new(), notation).pattern(resolver) }
 }
 
 fn words(builder: Builder, notation: &str) -> Builder {
@@ -186,7 +187,7 @@ fn words(builder: Builder, notation: &str) -> Builder {
 fn one(b: Builder, word: &str) -> Builder {
     use Sign::{ExceedsPad, Never, Normal, NotNegative};
     match word {
-        "smart" | "lenient" => b,
+        "smart" | "lenient" | "utc" => b,
         "[" => b.open(),
         "]" => b.close(),
         "~" => b.push(Piece::IgnoreCase),
@@ -196,7 +197,6 @@ fn one(b: Builder, word: &str) -> Builder {
         "V" => b.zone(),
         "±" => b.push(Piece::EpochMinus),
         "Y" => b.value(Field::Year),
-        "Y44" => b.number(Field::Year, 4, 4, ExceedsPad),
         "Y410" => b.number(Field::Year, 4, 10, ExceedsPad),
         "Y419" => b.number(Field::Year, 4, 19, ExceedsPad),
         "i419" => b.number(Field::YearOfEra, 4, 19, ExceedsPad),

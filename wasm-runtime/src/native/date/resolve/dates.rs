@@ -120,7 +120,7 @@ pub fn resolve_weeks(fields: &mut Fields, weeks: Weeks, resolver: Resolver) -> O
 
 fn of_year(fields: &mut Fields, of: (Field, Field), weeks: Weeks, day: i64, resolver: Resolver) -> Option<i64> {
     let year = year(fields.take(of.0)?)?;
-    let week = within(fields.take(of.1)?, 1, 53)?;
+    let week = within(fields.take(of.1)?, 1, weeks.last(year))?;
     let date = weeks.of_year(year, week, weeks.local(within(day, 1, 7)?));
     (resolver != Resolver::Strict || weeks.year_and_week(date).0 == year).then_some(date)
 }

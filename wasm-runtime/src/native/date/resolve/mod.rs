@@ -9,7 +9,7 @@ pub mod values;
 pub use fields::{Fields, Parsed};
 
 use super::pattern::{Field, Resolver};
-use super::zone::Zone;
+use super::zone::{Zone, checked_offset};
 
 impl Parsed<'_> {
     /// `None` if the fields contradict each other or leave their ranges.
@@ -25,6 +25,10 @@ impl Parsed<'_> {
         self.cross_check()?;
         if let (Some(date), Some(_)) = (self.date, self.time) {
             self.date = Some(date + std::mem::take(&mut self.excess));
+            // An offset that Java does not have would be no instant.
+            if let (false, Some(offset)) = (self.fields.has(Field::InstantSeconds), self.fields.get(Field::OffsetSeconds)) {
+                checked_offset(offset)?;
+            }
         }
         let unfinished = [Field::InstantSeconds, Field::SecondOfDay, Field::Second];
         if self.time.is_none() && !self.fields.has(Field::Nano) && unfinished.iter().any(|f| self.fields.has(*f)) {
