@@ -65,11 +65,14 @@ fn value(field: Field, moment: &Moment) -> i64 {
     }
 }
 
-/// Units since 1970 without their sign; those before it are rounded towards it.
+/// Units since 1970 without their sign, at most Java's longest number; those before it are rounded towards it.
 fn since_epoch(moment: &Moment, per_second: i64) -> i64 {
     let nanos_each = 1_000_000_000 / per_second;
-    let units = moment.instant.wrapping_mul(per_second).wrapping_add(moment.nanos / nanos_each);
-    if moment.instant >= 0 { units } else { -(units + i64::from(moment.nanos % nanos_each != 0)) }
+    let mut units = i128::from(moment.instant) * i128::from(per_second) + i128::from(moment.nanos / nanos_each);
+    if moment.instant < 0 {
+        units += i128::from(moment.nanos % nanos_each != 0);
+    }
+    i64::try_from(units.unsigned_abs()).unwrap_or(i64::MAX)
 }
 
 fn write_number(number: Number, moment: &Moment, out: &mut String) -> Written {

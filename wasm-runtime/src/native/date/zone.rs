@@ -81,8 +81,18 @@ impl Zone {
         if !zones::is_known(id) {
             return None;
         }
+        if let Some(rules) = id.strip_prefix("SystemV/") {
+            return Self::system_v(id, rules);
+        }
         let ruled = LINKS.iter().find(|(link, _)| *link == id).map_or(id, |(_, zone)| zone);
         let rules = Rules::Of(TimeZone::get(ruled).ok()?);
+        Some(Self::Region(Arc::new(Region { id: id.to_owned(), rules })))
+    }
+
+    /// Java's zones after Unix System V: `CST6`, or with summer time from April to October `CST6CDT`.
+    fn system_v(id: &str, rules: &str) -> Option<Self> {
+        let summer = if rules.len() > 5 { ",M4.5.0,M10.5.0" } else { "" };
+        let rules = Rules::Of(TimeZone::posix(&format!("{rules}{summer}")).ok()?);
         Some(Self::Region(Arc::new(Region { id: id.to_owned(), rules })))
     }
 

@@ -19,6 +19,9 @@ const RULES: usize = 24;
 const PERIODS: usize = 25;
 const GREENWICH: usize = 28;
 
+/// Languages that have another name today: Java knows them with their own countries only.
+const RENAMED: [&str; 2] = ["mo", "tl"];
+
 type Names = Vec<&'static str>;
 
 struct Tables {
@@ -145,8 +148,12 @@ impl Locale {
         if TABLES.rows.contains_key(name.as_str()) {
             return Self::row(name.clone(), &name);
         }
+        if RENAMED.contains(&language) {
+            return Self::row(name, "");
+        }
         let mut found = Self::row(name, language);
-        if TABLES.rows.contains_key(language) {
+        // Weeks of a country are known where its language is.
+        if found.groups != Self::root().groups {
             found.weeks = TABLES.countries.get(country).copied().unwrap_or(found.weeks);
         }
         found
