@@ -201,3 +201,20 @@ class Draw:
                 f"+1{text}",
             ]
         )
+
+
+def misleads(pattern: str) -> bool:
+    """Whether a pattern reads the year of the week, but neither the week nor a year: the cluster takes the current one."""
+    letters = re.sub(r"'[^']*'", "", pattern)
+    return pattern not in names() and "Y" in letters and not re.search("[yuwg]", letters)
+
+
+def refused(options: dict[str, Any]) -> bool:
+    """Whether a pipeline of these formats is refused although the cluster takes it."""
+    parts = [part for pattern in options["formats"] for part in pattern.removeprefix("8").split("||")]
+    return bool(parts) and all(misleads(part.strip()) for part in parts)
+
+
+def loses(options: dict[str, Any]) -> bool:
+    """Whether one of several formats is left out although the cluster takes it."""
+    return any(misleads(part.strip()) for pattern in options["formats"] for part in pattern.removeprefix("8").split("||"))

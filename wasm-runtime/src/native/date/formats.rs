@@ -2,7 +2,7 @@
 
 use super::locale::Locale;
 use super::moment::{self, Moment};
-use super::pattern::{self, Pattern, Resolver};
+use super::pattern::{self, Field, Pattern, Piece, Resolver};
 use super::read::{self, rfc3339};
 use super::zone::{UTC, Zone};
 use super::{numbers, quick, write};
@@ -16,6 +16,8 @@ pub enum Format {
     Patterns(Formatter),
     /// Nothing can be read by it; as at the cluster this costs only itself.
     Broken,
+    /// It would read the current year, whatever the text says.
+    Misleading,
 }
 
 impl Format {
@@ -26,7 +28,11 @@ impl Format {
             "UNIX" => Self::Seconds,
             "UNIX_MS" => Self::Millis,
             "TAI64N" => Self::Tai64n,
-            other => formatter(other).map_or(Self::Broken, Self::Patterns),
+            other => match formatter(other) {
+                Some(formatter) if formatter.reads.is_empty() => Self::Misleading,
+                Some(formatter) => Self::Patterns(formatter),
+                None => Self::Broken,
+            },
         }
     }
 
@@ -49,7 +55,7 @@ impl Format {
                 }
             }
             Self::Patterns(formatter) => read_patterns(formatter, text, zone, locale),
-            Self::Broken => None,
+            Self::Broken | Self::Misleading => None,
         }
     }
 }
@@ -161,5 +167,21 @@ fn one(part: &str) -> Result<(Pattern, Vec<Reads>), String> {
         return Ok((named.writes, reads));
     }
     let pattern = pattern::compile(part, Resolver::Strict).map_err(|why| format!("Invalid format: [{part}]: {why}"))?;
-    Ok((pattern.clone(), vec![Reads::Pattern(pattern)]))
+    let reads = if misleads(&pattern.pieces) { Vec::new() } else { vec![Reads::Pattern(pattern.clone())] };
+    Ok((pattern, reads))
+}
+
+/// Whether a year of weeks is read, but neither its week nor another year: OpenSearch then takes the current year.
+fn misleads(pieces: &[Piece]) -> bool {
+    let years = [Field::Year, Field::YearOfEra, Field::Week, Field::ModifiedJulianDay];
+    reads_any(pieces, &[Field::WeekYear]) && !reads_any(pieces, &years)
+}
+
+fn reads_any(pieces: &[Piece], fields: &[Field]) -> bool {
+    pieces.iter().any(|piece| match piece {
+        Piece::Number(number) => fields.contains(&number.field),
+        Piece::Optional(pieces) => reads_any(pieces, fields),
+        Piece::Padded(piece, _) => reads_any(std::slice::from_ref(piece), fields),
+        _ => false,
+    })
 }

@@ -93,8 +93,15 @@ impl Parameters for Date {
     fn prepare(&mut self) -> Result<(), String> {
         self.field = field::checked("field", &self.field)?;
         self.target_field = field::checked("target_field", &self.target_field)?;
+        let formats: Vec<Format> = self.formats.iter().map(|format| Format::new(format)).collect();
+        if !formats.is_empty() && formats.iter().all(|format| matches!(format, Format::Misleading)) {
+            return Err(format!(
+                "[formats] [{}]: Y is the year of the week: without the week (w) OpenSearch reads the current year; write y or u",
+                self.formats.join(", ")
+            ));
+        }
         self.prepared = Some(Prepared {
-            formats: self.formats.iter().map(|format| Format::new(format)).collect(),
+            formats,
             zone: Setting::new(self.timezone.as_deref(), UTC, Zone::of)?,
             locale: Setting::new(self.locale.as_deref(), Locale::root(), locale_of)?,
             output: Formatter::new(&self.output_format)

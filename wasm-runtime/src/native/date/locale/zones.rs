@@ -3,15 +3,19 @@
 //! `zones.tsv` holds the zones with their names in no language, the names that languages have, and by language and style which
 //! names are there: those of another table, with some added and some removed.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use super::Locale;
+use crate::deadline::look;
 
 /// Names of a zone: long and short, each for winter, summer and both.
 type Written = [&'static str; 6];
 type Pair = (&'static str, &'static str);
 
+/// Tables that are kept ready, of some 50 KB each.
+const MOST_MADE: usize = 64;
 /// No table.
 const NONE: usize = usize::MAX;
 
@@ -55,21 +59,24 @@ fn index(text: &str) -> Option<usize> {
 
 /// Texts, and what they mean; those that mean nothing end a search, as in Java's tree of prefixes.
 pub struct Names {
-    sorted: Vec<(String, Option<&'static str>)>,
+    sorted: Vec<(Cow<'static, str>, Option<&'static str>)>,
     fold: bool,
 }
 
 impl Names {
     fn new(names: impl Iterator<Item = Pair>, fold: bool) -> Self {
-        let text = |name: &str| if fold { folded(name) } else { name.to_owned() };
+        let text = |name: &'static str| if fold { Cow::Owned(folded(name)) } else { Cow::Borrowed(name) };
         let mut sorted: Vec<_> = names.map(|(name, id)| (text(name), Some(id))).collect();
         sorted.sort();
-        let forks: Vec<_> = sorted.windows(2).map(|two| two[0].0[..common(&two[0].0, &two[1].0)].to_owned()).collect();
-        for fork in forks {
-            if let Err(at) = sorted.binary_search_by(|(name, _)| name.as_str().cmp(&fork)) {
-                sorted.insert(at, (fork, None));
-            }
-        }
+        let mut forks: Vec<(Cow<'static, str>, Option<&'static str>)> = sorted
+            .windows(2)
+            .map(|two| (cut(&two[0].0, common(&two[0].0, &two[1].0)), None))
+            .filter(|(fork, _)| sorted.binary_search_by(|(name, _)| name.cmp(fork)).is_err())
+            .collect();
+        forks.dedup();
+        sorted.append(&mut forks);
+        sorted.sort();
+        sorted.dedup();
         Self { sorted, fold }
     }
 
@@ -83,9 +90,9 @@ impl Names {
         }
         // Each round shortens `rest`, to no more than the longest name.
         loop {
-            let at = self.sorted.partition_point(|(name, _)| name.as_str() <= rest);
+            let at = self.sorted.partition_point(|(name, _)| name.as_ref() <= rest);
             let (name, id) = self.sorted.get(at.checked_sub(1)?)?;
-            if rest.starts_with(name.as_str()) {
+            if rest.starts_with(name.as_ref()) {
                 return id.map(|id| (id, name.len()));
             }
             let shared = common(name, rest);
@@ -94,6 +101,13 @@ impl Names {
             }
             rest = &rest[..shared];
         }
+    }
+}
+
+fn cut(text: &Cow<'static, str>, at: usize) -> Cow<'static, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[..at]),
+        Cow::Owned(text) => Cow::Owned(text[..at].to_owned()),
     }
 }
 
@@ -134,7 +148,11 @@ pub fn named(locale: &Locale, full: bool) -> Arc<Names> {
     let style = if full { "+F" } else { "+S" };
     let place = |name: &str| TABLES.places.get(format!("{name}{style}").as_str());
     let place = locale.candidates().into_iter().find_map(place).copied().unwrap_or(NONE);
+    look();
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if made.len() >= MOST_MADE && !made.contains_key(&place) {
+        made.clear();
+    }
     let make = || match TABLES.changes.get(place) {
         Some(_) => Names::new(table(place).into_iter(), false),
         None => Names::new(TABLES.written.keys().map(|id| (*id, *id)), false),
