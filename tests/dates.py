@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from random import Random
 
-SOURCE = Path(__file__).parents[1] / "wasm-runtime" / "src" / "native" / "date"
+ENGINE = Path(__file__).parents[1] / "wasm-runtime"
+NAMED = ENGINE / "src" / "native" / "date" / "pattern" / "named.rs"
+DATA = ENGINE / "data" / "dates"
 
 YEARS = ["yyyy", "uuuu", "yyyy", "uuuu", "yy", "uu", "y", "u", "yyy", "yyyyy", "uuuuuu"]
 MONTHS = ["MM", "M", "MMM", "MMMM", "L", "LL", "LLL", "LLLL", "MMMMM", "LLLLL"]
@@ -20,20 +22,100 @@ WEEKDAYS = ["E", "EEE", "EEEE", "EEEEE", "e", "ee", "eee", "eeee", "eeeee", "c",
 HOURS = ["HH", "H", "k", "kk", "HH", "h a", "hh a", "K a", "KK a", "h B", "hh BBBB", "K BBBBB", "HH a", "ppH"]
 FRACTIONS = ["S", "SS", "SSS", "SSSSSS", "SSSSSSSSS", "n", "nnnnnnnnn", "[.SSS]", "[.SSSSSS][.SSS]"]
 DAY_TIMES = ["A", "N", "AAAAAAAA", "NNNNNNNNNNNNNN"]
-ZONES = ["X", "XX", "XXX", "XXXX", "XXXXX", "x", "xx", "xxx", "xxxx", "xxxxx", "Z", "ZZ", "ZZZ", "ZZZZ", "ZZZZZ", "O", "OOOO"]
+ZONES = [
+    "X",
+    "XX",
+    "XXX",
+    "XXXX",
+    "XXXXX",
+    "x",
+    "xx",
+    "xxx",
+    "xxxx",
+    "xxxxx",
+    "Z",
+    "ZZ",
+    "ZZZ",
+    "ZZZZ",
+    "ZZZZZ",
+    "O",
+    "OOOO",
+]
 NAMED_ZONES = ["z", "zz", "zzz", "zzzz", "VV", "v", "vvvv", "'['VV']'", "XXX'['VV']'", "[z]", "[XXX][X]"]
-WEEKS = ["YYYY-'W'ww-e", "YYYY-'W'w", "YYYY", "YY'W'ww", "yyyy MM W e", "YYYY ww EEE", "YYYYww", "Y", "yyyy-MM F E", "yyyy 'w'ww"]
-ORDINALS = ["yyyy-DDD", "uuuuDDD", "yyyy-D", "uuuu DD", "g", "yyyy QQQ", "yyyy q", "yyyy QQQQ", "G yyyy-MM-dd", "uuuu-MM-dd GGGG"]
+WEEKS = [
+    "YYYY-'W'ww-e",
+    "YYYY-'W'w",
+    "YYYY",
+    "YY'W'ww",
+    "yyyy MM W e",
+    "YYYY ww EEE",
+    "YYYYww",
+    "Y",
+    "yyyy-MM F E",
+    "yyyy 'w'ww",
+]
+ORDINALS = [
+    "yyyy-DDD",
+    "uuuuDDD",
+    "yyyy-D",
+    "uuuu DD",
+    "g",
+    "yyyy QQQ",
+    "yyyy q",
+    "yyyy QQQQ",
+    "G yyyy-MM-dd",
+    "uuuu-MM-dd GGGG",
+]
 BETWEEN = ["-", "/", ".", " ", "", "", "', '", "'T'", "'o''clock'", "|", "T".join("''"), ":", "年"]
-WRONG = ["yyyy-MM-dd{", "qqqqqq", "cc", "b", "yyyy'", "MMMMMM", "aa", "p", "ppHHmm", "S" * 10, "V", "OO", "zzzzz", "]", "#", "vv"]
-ODD = ["[yyyy[-MM[-dd]]]", "yyyy[-MM", "[[yyyy]-]MM", "''", "'x'", "yyyyMMddHHmmssSSS", "HHmm", "yyMMdd", "ddMMyyyy", "yyyyMMdd'T'HHmmssX"]
+WRONG = [
+    "yyyy-MM-dd{",
+    "qqqqqq",
+    "cc",
+    "b",
+    "yyyy'",
+    "MMMMMM",
+    "aa",
+    "p",
+    "ppHHmm",
+    "S" * 10,
+    "V",
+    "OO",
+    "zzzzz",
+    "]",
+    "#",
+    "vv",
+]
+ODD = [
+    "[yyyy[-MM[-dd]]]",
+    "yyyy[-MM",
+    "[[yyyy]-]MM",
+    "''",
+    "'x'",
+    "yyyyMMddHHmmssSSS",
+    "HHmm",
+    "yyMMdd",
+    "ddMMyyyy",
+    "yyyyMMdd'T'HHmmssX",
+]
 
 TIMEZONES = [
     "UTC", "Z", "GMT", "UT", "+00:00", "+5", "+05", "+0530", "-03:30", "GMT+2", "UTC-8", "UT+1", "UTC+05:30", "Etc/GMT+5",
     "Europe/Paris", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/St_Johns", "Asia/Tokyo", "PST8PDT",
     "Europe/London", "America/Sao_Paulo", "Africa/Cairo", "Pacific/Apia", "Asia/Kathmandu", "CET", "EST5EDT", "GMT0",
 ]  # fmt: skip
-REFUSED_ZONES = ["EST", "europe/paris", "+18:01", "+19", "UTC+19", "GMT2", "", "Nowhere/City", "+5:30", "utc", "+05:30:15:1"]
+REFUSED_ZONES = [
+    "EST",
+    "europe/paris",
+    "+18:01",
+    "+19",
+    "UTC+19",
+    "GMT2",
+    "",
+    "Nowhere/City",
+    "+5:30",
+    "utc",
+    "+05:30:15:1",
+]
 LOCALES = [
     "en", "en-US", "en_GB", "de", "de-DE", "de_AT", "fr", "fr-CA", "es", "it", "pt-BR", "nl", "pl", "ru", "tr", "ja", "ko", "zh",
     "zh-TW", "ar", "he", "hi", "th", "sv-SE", "cs", "fi", "el", "hu", "uk", "vi", "id", "root", "en-IN", "fa", "de-JP", "sr-RS",
@@ -51,8 +133,8 @@ NUMBERS = [
 @cache
 def names() -> list[str]:
     """The names of formats, in snake case and camel case, as the engine has them."""
-    found = re.findall(r'^\s+\(?\n?\s*"([a-z][a-z0-9_]+)", ', (SOURCE / "pattern" / "named.rs").read_text(), re.M)
-    found += re.findall(r'^\s+"([a-z][a-z0-9_]+)",$', (SOURCE / "pattern" / "named.rs").read_text(), re.M)
+    formats = NAMED.read_text().split("const FORMATS")[1].split("];")[0]
+    found = re.findall(r'\(\s*"([a-z0-9_]+)",', formats)
     snake = sorted(set(found) - {"week_year"})
     camel = [re.sub(r"_(.)", lambda m: m.group(1).upper(), name) for name in snake]
     return [*OWN, *snake, *camel]
@@ -61,7 +143,7 @@ def names() -> list[str]:
 @cache
 def texts() -> tuple[dict[str, list[int]], list[list[str]]]:
     """The names that locales have for months and so on: groups by locale, and the groups."""
-    rows, groups, _ = (SOURCE / "locale" / "locales.tsv").read_text().split("--\n")
+    rows, groups, _ = (DATA / "locales.tsv").read_text().split("--\n")
     by_locale = {}
     for row in rows.splitlines():
         locales, _weeks, *columns = row.split("\t")
@@ -78,11 +160,37 @@ class Draw:
     def moment(self) -> str:
         """An ISO 8601 text."""
         r = self.random
-        year = r.choice([2024, 2023, 2020, 1999, 2000, 1970, 1969, 2026, 1900, 2100, 9999, r.randrange(1971, 2037), r.randrange(1971, 2037)])
-        month, day = r.choice([(1, 1), (12, 31), (2, 28), (12, 29), (3, 31), (10, 27), (r.randint(1, 12), r.randint(1, 28))])
+        year = r.choice(
+            [
+                2024,
+                2023,
+                2020,
+                1999,
+                2000,
+                1970,
+                1969,
+                2026,
+                1900,
+                2100,
+                9999,
+                r.randrange(1971, 2037),
+                r.randrange(1971, 2037),
+            ]
+        )
+        month, day = r.choice(
+            [(1, 1), (12, 31), (2, 28), (12, 29), (3, 31), (10, 27), (r.randint(1, 12), r.randint(1, 28))]
+        )
         if r.random() < 0.1 and (year % 4 == 0 and year != 1900 and year != 2100):
             month, day = 2, 29
-        clock = r.choice(["00:00:00", "23:59:59", "12:00:00", "02:30:00", f"{r.randrange(24):02}:{r.randrange(60):02}:{r.randrange(60):02}"])
+        clock = r.choice(
+            [
+                "00:00:00",
+                "23:59:59",
+                "12:00:00",
+                "02:30:00",
+                f"{r.randrange(24):02}:{r.randrange(60):02}:{r.randrange(60):02}",
+            ]
+        )
         fraction = r.choice(["", "", ".5", ".123", ".000001", ".123456789", ".999999999"])
         return f"{year:04}-{month:02}-{day:02}T{clock}{fraction}{r.choice(['Z', 'Z', '+02:00', '-05:30', ''])}"
 
@@ -93,7 +201,10 @@ class Draw:
         if kind < 0.06:
             return r.choice(ODD)
         if kind < 0.16:
-            return "".join(r.choice(r.choice([YEARS, MONTHS, DAYS, WEEKDAYS, HOURS, FRACTIONS, DAY_TIMES, ZONES, BETWEEN])) for _ in range(r.randint(1, 6)))
+            return "".join(
+                r.choice(r.choice([YEARS, MONTHS, DAYS, WEEKDAYS, HOURS, FRACTIONS, DAY_TIMES, ZONES, BETWEEN]))
+                for _ in range(r.randint(1, 6))
+            )
         if kind < 0.26:
             date = r.choice(WEEKS)
         elif kind < 0.36:
@@ -109,7 +220,11 @@ class Draw:
         time = ""
         if r.random() < 0.75:
             hour = r.choice(HOURS)
-            time = r.choice([" ", "'T'", ", "]) + hour.replace(" ", ":mm:ss ", 1) if " " in hour else r.choice([" ", "'T'", ""]) + f"{hour}:mm"
+            time = (
+                r.choice([" ", "'T'", ", "]) + hour.replace(" ", ":mm:ss ", 1)
+                if " " in hour
+                else r.choice([" ", "'T'", ""]) + f"{hour}:mm"
+            )
             if " " not in hour and r.random() < 0.7:
                 time += ":ss"
                 if r.random() < 0.5:
@@ -153,7 +268,9 @@ class Draw:
         if self.random.random() < 0.1:
             options["formats"] = [pattern, self.random.choice(["ISO8601", "yyyy", self.formats()])]
         if self.random.random() < 0.3:
-            options["output_format"] = self.random.choice(["strict_date_optional_time_nanos", "epoch_millis", "uuuu-MM-dd HH:mm:ss.SSSSSSSSS VV"])
+            options["output_format"] = self.random.choice(
+                ["strict_date_optional_time_nanos", "epoch_millis", "uuuu-MM-dd HH:mm:ss.SSSSSSSSS VV"]
+            )
         text = self.translated(text, options.get("locale", "root"))
         return options, self.changed(text) if self.random.random() < 0.35 else text
 
@@ -195,7 +312,9 @@ class Draw:
                 text[:at],
                 f"{text}Z",
                 re.sub(r"\d+", "0", text, count=1),
-                re.sub(r"\d\d", lambda _: r.choice(["31", "24", "60", "29", "00", "13", "53"]), text, count=r.randint(1, 3)),
+                re.sub(
+                    r"\d\d", lambda _: r.choice(["31", "24", "60", "29", "00", "13", "53"]), text, count=r.randint(1, 3)
+                ),
                 re.sub(r"0(\d)", r"\1", text),
                 f"-{text}",
                 f"+1{text}",
@@ -217,4 +336,6 @@ def refused(options: dict[str, Any]) -> bool:
 
 def loses(options: dict[str, Any]) -> bool:
     """Whether one of several formats is left out although the cluster takes it."""
-    return any(misleads(part.strip()) for pattern in options["formats"] for part in pattern.removeprefix("8").split("||"))
+    return any(
+        misleads(part.strip()) for pattern in options["formats"] for part in pattern.removeprefix("8").split("||")
+    )

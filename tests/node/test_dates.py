@@ -100,7 +100,9 @@ async def test_every_name_of_a_format_writes_and_reads_as_at_the_cluster(direct:
     moments = ["2024-12-30T05:06:07.089Z", "1969-01-02T23:59:59.123456789+05:30"]
     written: list[Pair] = [({"formats": ["ISO8601"], "output_format": name}, at) for name in names() for at in moments]
     made = await compared(direct, written)
-    read = [({"formats": [o["output_format"]]}, t) for (o, _), t in zip(written, made, strict=True) if t and t != REFUSED]
+    read = [
+        ({"formats": [o["output_format"]]}, t) for (o, _), t in zip(written, made, strict=True) if t and t != REFUSED
+    ]
     assert len(read) > len(names())
     await compared(direct, read)
 
@@ -136,15 +138,25 @@ async def test_zones_by_name_and_far_from_today_are_the_clusters(direct: Http):
         zone = random.choice(["EST", "EDT", "CET", "MSK", "JST", "PST", "UTC", "Z", "UTC+3", "+02:00", *TIMEZONES])
         pattern = f"yyyy-MM-dd HH:mm {random.choice(['z', 'VV', 'zzzz', 'v'])}"
         locale = random.choice([{}, {"locale": random.choice(LOCALES)}])
-        pairs.append(({"formats": [pattern], **locale, **draw.timezone()}, f"2024-{random.randint(1, 12):02}-15 03:04 {zone}"))
+        pairs.append(
+            ({"formats": [pattern], **locale, **draw.timezone()}, f"2024-{random.randint(1, 12):02}-15 03:04 {zone}")
+        )
         year = random.choice([random.randint(-9999, 1900), random.randint(1900, 2030), random.randint(10_000, 999_999)])
-        output = random.choice(["uuuu-MM-dd HH:mm XXXXX z zzzz v vvvv O", "epoch_millis", "epoch_second", "YYYY-'W'ww-e G"])
-        options = {"formats": ["u-M-d H:m"], "timezone": random.choice([*TIMEZONES, "America/New_York"]), "output_format": output}
+        output = random.choice(
+            ["uuuu-MM-dd HH:mm XXXXX z zzzz v vvvv O", "epoch_millis", "epoch_second", "YYYY-'W'ww-e G"]
+        )
+        options = {
+            "formats": ["u-M-d H:m"],
+            "timezone": random.choice([*TIMEZONES, "America/New_York"]),
+            "output_format": output,
+        }
         pairs.append((options, f"{year}-{random.randint(1, 12)}-{random.randint(1, 28)} {random.randrange(24)}:30"))
     await compared(direct, pairs)
 
 
-@pytest.mark.parametrize("formats", [["YYYY-MM-dd"], ["dd/MM/YYYY"], ["YYYY"], ["YYYY-MM-dd||YYYY/MM/dd"], ["YYYY", "[YYYY-]MM"]])
+@pytest.mark.parametrize(
+    "formats", [["YYYY-MM-dd"], ["dd/MM/YYYY"], ["YYYY"], ["YYYY-MM-dd||YYYY/MM/dd"], ["YYYY", "[YYYY-]MM"]]
+)
 def test_a_year_of_the_week_alone_is_refused(formats: list[str]):
     with pytest.raises(ValueError, match="Y is the year of the week"):
         Native("date", "document", json.dumps({"field": "d", "formats": formats}).encode())
@@ -158,10 +170,24 @@ async def test_a_year_of_the_week_beside_other_formats_costs_only_itself(direct:
     assert (await theirs(direct, [(options, "2020/01/02")]))[0] is not None
 
 
+async def test_long_names_of_zones_are_read_in_some_languages_only(direct: Http):
+    def pair(locale: str, zone: str) -> Pair:
+        return {"formats": ["yyyy-MM-dd HH:mm zzzz"], "locale": locale}, f"2024-07-02 03:04 {zone}"
+
+    await compared(direct, [pair("de", "Mitteleuropäische Sommerzeit"), pair("ja", "日本標準時"), pair("sv", "Asia/Tokyo")])
+    swedish = pair("sv", "centraleuropeisk sommartid")
+    assert (await theirs(direct, [swedish]))[0] is not None
+    assert ours(*swedish) is None
+
+
 @pytest.mark.parametrize(
-    "text", ["1" * 100_000, "[" * 1000, "Europe/" * 10_000, "GMT+" * 1000, "-" * 1000, "2024-01-01T00:00:00.123456789012345"]
+    "text",
+    ["1" * 100_000, "[" * 1000, "Europe/" * 10_000, "GMT+" * 1000, "-" * 1000, "2024-01-01T00:00:00.123456789012345"],
 )
-@pytest.mark.parametrize("pattern", ["[" * 90 + "yyyy" + "]" * 90, "[yyyy]" * 500, "yyyyMMdd" * 200, "zzzz", "[z][VV][XXX]" * 300, "p" * 900 + "d"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["[" * 90 + "yyyy" + "]" * 90, "[yyyy]" * 500, "yyyyMMdd" * 200, "zzzz", "[z][VV][XXX]" * 300, "p" * 900 + "d"],
+)
 def test_long_texts_and_deep_formats_end_soon(pattern: str, text: str):
     assert ours({"formats": [pattern], "locale": "de"}, text) is None
 

@@ -131,11 +131,13 @@ impl Formatter {
                 }
                 // Among others Java does not see how far it read.
                 Reads::Rfc3339 => {}
-                Reads::Pattern(pattern) => match read::read(pattern, text, locale, zone.or(pattern.utc.then_some(&UTC))) {
-                    Ok(parsed) => return Some(Found::Parsed(Box::new(parsed))),
-                    Err(read::Stop::Thrown) => return None,
-                    Err(_) => {}
-                },
+                Reads::Pattern(pattern) => {
+                    match read::read(pattern, text, locale, zone.or(pattern.utc.then_some(&UTC))) {
+                        Ok(parsed) => return Some(Found::Parsed(Box::new(parsed))),
+                        Err(read::Stop::Thrown) => return None,
+                        Err(_) => {}
+                    }
+                }
             }
         }
         None
@@ -159,11 +161,8 @@ impl Formatter {
 /// A name or a pattern: how it writes and what it reads.
 fn one(part: &str) -> Result<(Pattern, Vec<Reads>), String> {
     if let Some(named) = pattern::named(part) {
-        let reads = if named.rfc3339 {
-            vec![Reads::Rfc3339]
-        } else {
-            named.reads.into_iter().map(Reads::Pattern).collect()
-        };
+        let reads =
+            if named.rfc3339 { vec![Reads::Rfc3339] } else { named.reads.into_iter().map(Reads::Pattern).collect() };
         return Ok((named.writes, reads));
     }
     let pattern = pattern::compile(part, Resolver::Strict).map_err(|why| format!("Invalid format: [{part}]: {why}"))?;

@@ -1,11 +1,11 @@
 //! A date with its time and zone, and how OpenSearch completes what was read to one.
 
+use super::calendar::weeks::ISO;
 use super::calendar::{self, Day, checked, days, month_length};
 use super::locale::Locale;
 use super::pattern::Field;
 use super::resolve::Parsed;
 use super::resolve::values::{self, DAY, HOUR, MINUTE, SECOND};
-use super::weeks::ISO;
 use super::zone::Zone;
 
 /// A point in time, in a zone.
@@ -65,9 +65,8 @@ impl Moment {
 pub fn complete(parsed: &Parsed<'_>, default: &Zone) -> Option<Moment> {
     let zone = zone_of(parsed)?.unwrap_or_else(|| default.clone());
     let date = local_date(parsed)?;
-    match (date, parsed.time) {
-        (Some(date), Some(time)) => return Moment::local(date, time, zone),
-        (None, None) | (Some(_), None) | (None, Some(_)) => {}
+    if let (Some(date), Some(time)) = (date, parsed.time) {
+        return Moment::local(date, time, zone);
     }
     if let (Some(instant), Some(nanos)) = (parsed.value(Field::InstantSeconds), parsed.value(Field::Nano)) {
         return in_java(instant).then(|| Moment::at(instant, nanos, zone));

@@ -1,14 +1,14 @@
 //! Names of months, days, quarters, eras and parts of the day by language and country, and how weeks start there.
 //!
-//! `locales.tsv` holds what CLDR says, with its own fallbacks already made; `devnode/names` makes it.
+//! `data/dates/locales.tsv` holds what CLDR says, with its own fallbacks already made; `devnode/names` makes it.
 
 pub mod zones;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
+use super::calendar::weeks::{ISO, Weeks};
 use super::pattern::{Field, Style};
-use super::weeks::{ISO, Weeks};
 
 /// Columns of a locale's row: months, days and quarters in six styles, eras and halves of the day in three, the periods'
 /// rules, their names in three styles, and the text for Greenwich.
@@ -38,7 +38,7 @@ struct Row {
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let mut parts = include_str!("locales.tsv").split("--\n");
+    let mut parts = include_str!("../../../../data/dates/locales.tsv").split("--\n");
     let mut part = || parts.next().unwrap_or_default().lines();
     let mut rows = HashMap::new();
     for line in part() {

@@ -1,6 +1,6 @@
 //! Names of time zones: which zone a text means, and how zones are written.
 //!
-//! `zones.tsv` holds the zones with their names in no language, the names that languages have, and by language and style which
+//! `data/dates/zones.tsv` holds the zones with their names in no language, the names that languages have, and by language and style which
 //! names are there: those of another table, with some added and some removed.
 
 use std::borrow::Cow;
@@ -29,7 +29,7 @@ struct Tables {
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let mut parts = include_str!("zones.tsv").split("--\n");
+    let mut parts = include_str!("../../../../data/dates/zones.tsv").split("--\n");
     let mut part = || parts.next().unwrap_or_default().lines();
     let written = part().filter_map(|line| {
         let mut columns = line.split('\t');
@@ -70,7 +70,8 @@ impl Names {
         sorted.sort();
         let mut forks: Vec<(Cow<'static, str>, Option<&'static str>)> = sorted
             .windows(2)
-            .map(|two| (cut(&two[0].0, common(&two[0].0, &two[1].0)), None))
+            .map(|two| (two[0].0.clone(), common(&two[0].0, &two[1].0)))
+            .map(|(name, at)| (cut(name, at), None))
             .filter(|(fork, _)| sorted.binary_search_by(|(name, _)| name.cmp(fork)).is_err())
             .collect();
         forks.dedup();
@@ -104,7 +105,7 @@ impl Names {
     }
 }
 
-fn cut(text: &Cow<'static, str>, at: usize) -> Cow<'static, str> {
+fn cut(text: Cow<'static, str>, at: usize) -> Cow<'static, str> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(&text[..at]),
         Cow::Owned(text) => Cow::Owned(text[..at].to_owned()),

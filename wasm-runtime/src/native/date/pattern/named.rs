@@ -14,9 +14,10 @@ pub struct Named {
 }
 
 /// Words that stand for others.
-const WORDS: [(&str, &str); 21] = [
+const WORDS: [(&str, &str); 22] = [
     ("$date", "y15 [ '- M1 [ '- d1 ] ]"),
     ("$sdate", "Y410 [ '- M2 [ '- d2 ] ]"),
+    ("$yearly", "Y419 '- M2 '- d2"),
     ("$isodate", "Y410 '- M2 '- d2"),
     ("$bdate", "y44 M2 d2"),
     ("$hm", "H1 ': m1"),
@@ -179,13 +180,12 @@ fn pattern(notation: &str) -> Pattern {
 fn words(builder: Builder, notation: &str) -> Builder {
     notation.split(' ').fold(builder, |b, word| match WORDS.iter().find(|(name, _)| *name == word) {
         Some((_, meaning)) => words(b, meaning),
-        None if word == "$yearly" => words(b, "Y419 '- M2 '- d2"),
         None => one(b, word),
     })
 }
 
 fn one(b: Builder, word: &str) -> Builder {
-    use Sign::{ExceedsPad, Never, Normal, NotNegative};
+    use Sign::{Normal, NotNegative};
     match word {
         "smart" | "lenient" | "utc" => b,
         "[" => b.open(),
@@ -196,6 +196,21 @@ fn one(b: Builder, word: &str) -> Builder {
         "h" => b.offset("+HHmm", "Z"),
         "V" => b.zone(),
         "±" => b.push(Piece::EpochMinus),
+        "q" => b.number(Field::EpochSecond, 1, 19, Normal),
+        "F" => b.fraction(Field::EpochNano, 0, 9, true),
+        "p" => b.number(Field::EpochMilli, 1, 19, NotNegative),
+        "P" => b.fraction(Field::NanoOfMilli, 0, 6, true),
+        "o" => b.number(Field::EpochMicro, 1, 19, NotNegative),
+        "O" => b.fraction(Field::NanoOfMicro, 0, 3, true),
+        "S3" => b.fraction(Field::Nano, 3, 3, false),
+        _ => dates(b, word),
+    }
+}
+
+/// Years, weeks and days.
+fn dates(b: Builder, word: &str) -> Builder {
+    use Sign::{ExceedsPad, Never, Normal, NotNegative};
+    match word {
         "Y" => b.value(Field::Year),
         "Y410" => b.number(Field::Year, 4, 10, ExceedsPad),
         "Y419" => b.number(Field::Year, 4, 19, ExceedsPad),
@@ -221,13 +236,6 @@ fn one(b: Builder, word: &str) -> Builder {
         "d" => b.value(Field::DayOfMonth),
         "D1" => b.number(Field::DayOfYear, 1, 3, NotNegative),
         "D3" => b.fixed(Field::DayOfYear, 3),
-        "q" => b.number(Field::EpochSecond, 1, 19, Normal),
-        "F" => b.fraction(Field::EpochNano, 0, 9, true),
-        "p" => b.number(Field::EpochMilli, 1, 19, NotNegative),
-        "P" => b.fraction(Field::NanoOfMilli, 0, 6, true),
-        "o" => b.number(Field::EpochMicro, 1, 19, NotNegative),
-        "O" => b.fraction(Field::NanoOfMicro, 0, 3, true),
-        "S3" => b.fraction(Field::Nano, 3, 3, false),
         _ => digits(b, word),
     }
 }

@@ -5,10 +5,10 @@ mod offsets;
 pub mod rfc3339;
 mod zones;
 
+use super::calendar::weeks::ISO;
 use super::locale::Locale;
 use super::pattern::{Field, Pattern, Piece, Style};
 use super::resolve::Parsed;
-use super::weeks::ISO;
 use super::zone::Zone;
 use crate::deadline::glance;
 

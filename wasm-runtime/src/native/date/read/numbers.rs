@@ -1,7 +1,7 @@
 //! Numbers and fractions of seconds.
 
+use super::super::calendar::weeks::Weeks;
 use super::super::pattern::{Field, Fraction, Number, Sign};
-use super::super::weeks::Weeks;
 use super::{Reader, Step, Stop};
 
 /// Digits that always fit into 64 bits.

@@ -1,8 +1,8 @@
 //! A date of its fields, as `IsoChronology` and `WeekFields` resolve them.
 
+use super::super::calendar::weeks::{ISO, Weeks};
 use super::super::calendar::{self, Day, LAST_YEAR, checked, day_of_week, days, month_length};
 use super::super::pattern::{Field, Resolver};
-use super::super::weeks::{ISO, Weeks};
 use super::Fields;
 
 fn within(value: i64, least: i64, most: i64) -> Option<i64> {

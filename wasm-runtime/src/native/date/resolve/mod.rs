@@ -26,7 +26,9 @@ impl Parsed<'_> {
         if let (Some(date), Some(_)) = (self.date, self.time) {
             self.date = Some(date + std::mem::take(&mut self.excess));
             // An offset that Java does not have would be no instant.
-            if let (false, Some(offset)) = (self.fields.has(Field::InstantSeconds), self.fields.get(Field::OffsetSeconds)) {
+            if let (false, Some(offset)) =
+                (self.fields.has(Field::InstantSeconds), self.fields.get(Field::OffsetSeconds))
+            {
                 checked_offset(offset)?;
             }
         }

@@ -34,7 +34,9 @@ impl Parsed<'_> {
     }
 
     pub(super) fn resolve_time(&mut self, resolver: Resolver) -> Option<()> {
-        for (field, hour, most) in [(Field::ClockHour, Field::Hour, 24), (Field::ClockHourOfAmPm, Field::HourOfAmPm, 12)] {
+        for (field, hour, most) in
+            [(Field::ClockHour, Field::Hour, 24), (Field::ClockHourOfAmPm, Field::HourOfAmPm, 12)]
+        {
             if let Some(value) = self.fields.take(field) {
                 if resolver != Resolver::Smart || value != 0 {
                     Self::allowed(resolver, field, value)?;

@@ -1,8 +1,8 @@
 //! The values that a day and a time of day have for the fields.
 
+use super::super::calendar::weeks::{ISO, Weeks};
 use super::super::calendar::{Day, day_of_week};
 use super::super::pattern::Field;
-use super::super::weeks::{ISO, Weeks};
 
 pub const SECOND: i64 = 1_000_000_000;
 pub const MINUTE: i64 = 60 * SECOND;

@@ -1,6 +1,6 @@
 //! Weeks as `java.time.temporal.WeekFields` counts them: from one day of the week on, the first one with so many days.
 
-use super::calendar::{Day, day_of_week, days, year_length};
+use super::{Day, day_of_week, days, year_length};
 
 /// Where weeks start, and how many days of a year or month its first week has at least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! The proleptic Gregorian calendar of `java.time`, by days since 1970; years reach as far as Java's.
 
+pub mod weeks;
+
 /// Java's last year.
 pub const LAST_YEAR: i64 = 999_999_999;
 

@@ -9,7 +9,7 @@ mod pattern;
 mod quick;
 mod read;
 mod resolve;
-mod weeks;
+
 mod write;
 mod zone;
 
