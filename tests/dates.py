@@ -41,6 +41,7 @@ ZONES = [
     "O",
     "OOOO",
 ]
+LETTERS = "yuMLdDEecaHhKkmsSnNAQqGgBzvVOXxZFwWYp"
 NAMED_ZONES = ["z", "zz", "zzz", "zzzz", "VV", "v", "vvvv", "'['VV']'", "XXX'['VV']'", "[z]", "[XXX][X]"]
 WEEKS = [
     "YYYY-'W'ww-e",
@@ -200,6 +201,9 @@ class Draw:
         kind = r.random()
         if kind < 0.06:
             return r.choice(ODD)
+        if kind < 0.12:
+            parts = [r.choice(LETTERS) * r.randint(1, 5) if r.random() < 0.7 else r.choice("[] -:年") for _ in range(6)]
+            return "".join(parts[: r.randint(1, 6)])
         if kind < 0.16:
             return "".join(
                 r.choice(r.choice([YEARS, MONTHS, DAYS, WEEKDAYS, HOURS, FRACTIONS, DAY_TIMES, ZONES, BETWEEN]))

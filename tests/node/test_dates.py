@@ -174,7 +174,9 @@ async def test_long_names_of_zones_are_read_in_some_languages_only(direct: Http)
     def pair(locale: str, zone: str) -> Pair:
         return {"formats": ["yyyy-MM-dd HH:mm zzzz"], "locale": locale}, f"2024-07-02 03:04 {zone}"
 
-    await compared(direct, [pair("de", "Mitteleuropäische Sommerzeit"), pair("ja", "日本標準時"), pair("sv", "Asia/Tokyo")])
+    await compared(
+        direct, [pair("de", "Mitteleuropäische Sommerzeit"), pair("ja", "日本標準時"), pair("sv", "Asia/Tokyo")]
+    )
     swedish = pair("sv", "centraleuropeisk sommartid")
     assert (await theirs(direct, [swedish]))[0] is not None
     assert ours(*swedish) is None

@@ -128,6 +128,10 @@ impl Builder {
             level.push(piece);
             level.giving = Some(giving);
         } else {
+            // One of any width gives what it has to those behind it: the one before keeps all digits.
+            if let Piece::Number(number) = &mut level.pieces[giving] {
+                number.behind = 0;
+            }
             let at = level.push(piece);
             level.giving = Some(at);
         }

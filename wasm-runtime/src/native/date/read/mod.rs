@@ -7,7 +7,7 @@ mod zones;
 
 use super::calendar::weeks::ISO;
 use super::locale::Locale;
-use super::pattern::{Field, Pattern, Piece, Style};
+use super::pattern::{Field, Number, Pattern, Piece, Sign, Style};
 use super::resolve::Parsed;
 use super::zone::Zone;
 use crate::deadline::glance;
@@ -115,9 +115,13 @@ impl Reader<'_> {
         if self.starts(&text[at..], literal) { Ok(at + literal.len()) } else { Err(Stop::Differs) }
     }
 
-    /// The longest name that the text goes on with; of equal ones the last.
+    /// The longest name that the text goes on with; of equal ones the last. Where there are no names it is a number.
     fn name(&mut self, field: Field, style: Style, text: &str, at: usize) -> Step {
         let (names, first) = self.parsed.locale.names(field, style);
+        if names.iter().all(|name| name.is_empty()) {
+            let number = Number { field, least: 1, most: 19, sign: Sign::Normal, behind: 0, reduced: false };
+            return self.number(number, text, at);
+        }
         let rest = &text[at..];
         let mut best: Option<(usize, i64)> = None;
         for (name, value) in names.iter().zip(first..) {

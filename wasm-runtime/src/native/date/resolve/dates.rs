@@ -5,6 +5,16 @@ use super::super::calendar::{self, Day, LAST_YEAR, checked, day_of_week, days, m
 use super::super::pattern::{Field, Resolver};
 use super::Fields;
 
+const WEEKS: [Field; 7] = [
+    Field::LocalDay,
+    Field::WeekOfMonth,
+    Field::Week,
+    Field::WeekYear,
+    Field::RootDay,
+    Field::RootWeek,
+    Field::RootWeekYear,
+];
+
 fn within(value: i64, least: i64, most: i64) -> Option<i64> {
     (least..=most).contains(&value).then_some(value)
 }
@@ -92,6 +102,10 @@ fn by_aligned_week(fields: &mut Fields, resolver: Resolver) -> Option<i64> {
 /// The date of fields of weeks, and whether any field was used up.
 pub fn resolve_weeks(fields: &mut Fields, weeks: Weeks, resolver: Resolver) -> Option<(Option<i64>, bool)> {
     let mut changed = false;
+    for field in WEEKS {
+        // As Java, which goes on with 32 bits.
+        i32::try_from(fields.get(field).unwrap_or(0)).ok()?;
+    }
     for (field, weeks) in [(Field::LocalDay, weeks), (Field::RootDay, ISO)] {
         if let Some(local) = fields.take(field) {
             let day = (weeks.first - 1 + within(local, 1, 7)? - 1).rem_euclid(7) + 1;
