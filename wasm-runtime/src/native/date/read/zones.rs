@@ -45,7 +45,7 @@ impl Reader<'_> {
         let minus = rest.strip_prefix('−').filter(|_| prefix == "UTC");
         let bare = rest.is_empty() || rest.starts_with('0') || self.starts(rest, "Z");
         let read = match minus {
-            Some(rest) => offsets::seconds(SHAPE, &format!("-{rest}"), 0).map(|(seconds, end)| (seconds, end + 2)),
+            Some(rest) => offsets::seconds(SHAPE, &hyphened(rest), 0).map(|(seconds, end)| (seconds, end + 2)),
             None => offsets::seconds(SHAPE, rest, 0),
         };
         match read {
@@ -63,4 +63,9 @@ impl Reader<'_> {
         self.parsed.zone = Some(Zone::prefixed(prefix, 0));
         Ok(at)
     }
+}
+
+/// The offset behind a typographic minus sign, with a hyphen; the longest is `18:00:00`.
+fn hyphened(rest: &str) -> String {
+    std::iter::once('-').chain(rest.chars().take(8)).collect()
 }
