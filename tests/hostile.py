@@ -109,7 +109,9 @@ DEFINITIONS: dict[str, list[dict[str, Any]]] = {
         {"field": "f", "value": list("abc"), "allow_duplicates": False},
     ],
     "date": [
-        {**FIELD, "formats": ["ISO8601", "UNIX", "TAI64N", *["yyyy-MM-dd'T'HH:mm:ss.SSSXXX", "EEEE MMMM d y"] * 200]}
+        {**FIELD, "formats": ["ISO8601", "UNIX", "TAI64N", *["yyyy-MM-dd'T'HH:mm:ss.SSSXXX", "EEEE MMMM d y"] * 200]},
+        {**FIELD, "formats": ["[z][VV][zzzz][XXX][yyyy]" * 100, "||".join(["strict_date_time", "epoch_millis"] * 100)]},
+        {**FIELD, "formats": ["zzzz"] * 50, "locale": "{{f}}", "timezone": "{{f}}"},
     ],
     "json": [FIELD, {**FIELD, "add_to_root": True}],
     "kv": [

@@ -1,10 +1,26 @@
-//! `date`: a moment out of a text or a number, written in one format.
+//! `date`: a moment out of a text or a number, in one of several formats.
 
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+mod calendar;
+mod formats;
+mod locale;
+mod moment;
+mod numbers;
+mod pattern;
+mod quick;
+mod read;
+mod resolve;
+
+mod write;
+mod zone;
+
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
-use super::date_format::{Format, read_iso, zone_of};
+use self::formats::{Format, Formatter};
+use self::locale::Locale;
+use self::moment::Moment;
+use self::zone::{UTC, Zone};
 use super::template::Template;
 use super::{Function, Parameters, field};
 use crate::deadline::glance;
@@ -29,18 +45,36 @@ pub struct Date {
 }
 
 struct Prepared {
-    formats: Vec<Known>,
-    zone: Option<Template>,
-    output: Format,
+    formats: Vec<Format>,
+    zone: Setting<Zone>,
+    locale: Setting<Locale>,
+    output: Formatter,
 }
 
-/// A format of the processor.
-enum Known {
-    Iso,
-    Seconds,
-    Millis,
-    Tai64n,
-    Pattern(Format),
+/// An option that may be a template. A value that means nothing fails documents, not the pipeline, as at the cluster.
+enum Setting<T> {
+    Known(T),
+    Unknown,
+    Template(Template),
+}
+
+impl<T: Clone> Setting<T> {
+    fn new(text: Option<&str>, default: T, read: impl Fn(&str) -> Option<T>) -> Result<Self, String> {
+        let Some(text) = text else { return Ok(Self::Known(default)) };
+        let template = Template::parse(text)?;
+        Ok(match template.constant() {
+            Some(constant) => read(constant).map_or(Self::Unknown, Self::Known),
+            None => Self::Template(template),
+        })
+    }
+
+    fn get(&self, text: &[u8], meta: &Meta, read: impl Fn(&str) -> Option<T>) -> Option<Cow<'_, T>> {
+        match self {
+            Self::Known(value) => Some(Cow::Borrowed(value)),
+            Self::Unknown => None,
+            Self::Template(template) => read(&template.render(text, meta)).map(Cow::Owned),
+        }
+    }
 }
 
 fn target() -> String {
@@ -48,82 +82,58 @@ fn target() -> String {
 }
 
 fn output() -> String {
-    "yyyy-MM-dd'T'HH:mm:ss.SSSXXX".to_owned()
+    quick::OUTPUT.to_owned()
 }
 
-/// The only language that names of months and days are read in.
-const ENGLISH: [&str; 6] = ["ENGLISH", "en", "en-US", "en_US", "en-GB", "ROOT"];
+fn locale_of(text: &str) -> Option<Locale> {
+    Locale::parse(text).ok()
+}
 
 impl Parameters for Date {
     fn prepare(&mut self) -> Result<(), String> {
         self.field = field::checked("field", &self.field)?;
         self.target_field = field::checked("target_field", &self.target_field)?;
-        if let Some(locale) = self.locale.as_ref().filter(|l| !ENGLISH.iter().any(|e| e.eq_ignore_ascii_case(l))) {
-            return Err(format!("[locale] [{locale}] is not available: names of months and days are read in English"));
+        let formats: Vec<Format> = self.formats.iter().map(|format| Format::new(format)).collect();
+        if !formats.is_empty() && formats.iter().all(|format| matches!(format, Format::Misleading)) {
+            return Err(format!(
+                "[formats] [{}]: Y is the year of the week: without the week (w) OpenSearch reads the current year; write y or u",
+                self.formats.join(", ")
+            ));
         }
-        if let Some(zone) = self.timezone.as_ref().filter(|z| !z.contains("{{") && zone_of(z).is_none()) {
-            return Err(format!("[timezone] no time zone is called [{zone}]"));
-        }
-        let known = |format: &String| {
-            Ok::<_, String>(match format.as_str() {
-                "ISO8601" | "iso8601" | "strict_date_optional_time" | "date_optional_time" => Known::Iso,
-                "UNIX" => Known::Seconds,
-                "UNIX_MS" => Known::Millis,
-                "TAI64N" => Known::Tai64n,
-                pattern => Known::Pattern(Format::parse(pattern).map_err(|e| format!("[formats] {e}"))?),
-            })
-        };
         self.prepared = Some(Prepared {
-            formats: self.formats.iter().map(known).collect::<Result<_, _>>()?,
-            zone: self.timezone.as_deref().map(Template::parse).transpose()?,
-            output: Format::parse(&self.output_format).map_err(|e| format!("[output_format] {e}"))?,
+            formats,
+            zone: Setting::new(self.timezone.as_deref(), UTC, Zone::of)?,
+            locale: Setting::new(self.locale.as_deref(), Locale::root(), locale_of)?,
+            output: Formatter::new(&self.output_format)
+                .map_err(|why| format!("invalid output format [{}]: {why}", self.output_format))?,
         });
         Ok(())
     }
 }
 
-impl Known {
-    fn read(&self, text: &str, zone: &TimeZone) -> Option<Zoned> {
-        let at = match self {
-            Self::Iso => return read_iso(text, zone),
-            Self::Pattern(format) => return format.read(text, zone).map(|m| m.with_time_zone(zone.clone())),
-            Self::Seconds => Timestamp::from_millisecond((text.trim().parse::<f64>().ok()? * 1000.0) as i64),
-            Self::Millis => Timestamp::from_millisecond(text.parse().ok()?),
-            Self::Tai64n => Timestamp::from_millisecond(tai64n(text)?),
-        };
-        at.ok().map(|at| at.to_zoned(zone.clone()))
+impl Prepared {
+    /// All formats are tried and the last one that fits counts, as in OpenSearch.
+    fn read(&self, value: &str, text: &[u8], meta: &Meta) -> Option<Moment> {
+        let zone = self.zone.get(text, meta, Zone::of)?;
+        let locale = self.locale.get(text, meta, locale_of)?;
+        self.formats.iter().rev().find_map(|format| {
+            glance();
+            format.read(value, &zone, &locale)
+        })
     }
-}
-
-/// Milliseconds of a TAI64N label (`@`, 16 digits of seconds, 8 of nanoseconds), 10 leap seconds taken off as OpenSearch does.
-fn tai64n(text: &str) -> Option<i64> {
-    let label = text.strip_prefix('@').unwrap_or(text);
-    let seconds = i64::from_str_radix(label.get(1..16)?, 16).ok()?;
-    let nanos = i64::from_str_radix(label.get(16..24)?, 16).ok()?;
-    Some((seconds * 1000 - 10_000) + nanos / 1_000_000)
 }
 
 impl Function for Date {
     fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         let Some(prepared) = &self.prepared else { return Ok(Effect::Unchanged) };
         let range = field::require(text, &self.field)?;
-        let value = java::text(&text[range]);
-        let zone = match &prepared.zone {
-            None => TimeZone::UTC,
-            Some(template) => {
-                let name = template.render(text, meta);
-                zone_of(&name).ok_or_else(|| Fault::illegal(format!("no time zone is called [{name}]")))?
-            }
-        };
-        // All formats are tried and the last one that fits counts, as in OpenSearch.
-        let read = prepared.formats.iter().rev().find_map(|format| {
-            glance();
-            format.read(&value, &zone)
-        });
+        let raw = &text[range];
+        let value = java::text(raw);
+        let read = if raw == b"null" { None } else { prepared.read(&value, text, meta) };
         let Some(moment) = read else {
             return Err(Fault::illegal(format!("unable to parse date [{value}]")));
         };
-        let written = prepared.output.write(&moment.with_time_zone(zone));
+        let written = prepared.output.write(&moment).map_err(Fault::illegal)?;
         field::change(text, &self.target_field, &json::quote(&written))
     }
 }

@@ -7,7 +7,6 @@ mod convert;
 mod copy;
 mod csv;
 mod date;
-mod date_format;
 mod dissect;
 mod dot_expander;
 mod drop;

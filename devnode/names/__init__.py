@@ -1,0 +1,1 @@
+"""Makes the engine's tables of names of months, days and time zones."""
