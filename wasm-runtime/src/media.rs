@@ -23,7 +23,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-pub use plain::{plain, plain_json};
+pub use plain::{plain_copy, plain_json};
 
 /// Deepest nesting of what is read: the cluster's own limit.
 const MAX_DEPTH: usize = 1_000;

@@ -48,6 +48,14 @@ pub fn plain(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
+/// The same, owned if anything is left out.
+pub fn plain_copy(text: &[u8]) -> Cow<'_, [u8]> {
+    match plain(text) {
+        Cow::Borrowed(same) if same.len() < text.len() => Cow::Owned(same.to_vec()),
+        plain => plain,
+    }
+}
+
 /// Where a comment that begins at `at` ends; `None` for none, or one that does not end.
 fn comment_end(text: &[u8], at: usize) -> Option<usize> {
     match text.get(at + 1)? {
