@@ -40,23 +40,9 @@ def test_what_is_written_reads_as_it_was(kind: str, value: object):
 
 @given(value=VALUES)
 def test_another_reader_of_yaml_reads_what_is_written(value: object):
-    # PyYAML takes numbers with an exponent for texts.
     body = json_to("yaml", json.dumps(value).encode())
     found = yaml.load(body, yaml.CSafeLoader)
-    assert _as_texts(found) == _as_texts(value)
-
-
-def _as_texts(value: object) -> object:
-    if isinstance(value, dict):
-        return {str(key): _as_texts(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_as_texts(each) for each in value]
-    if isinstance(value, float):
-        return value
-    try:
-        return float(value) if isinstance(value, str) and ("e" in value) else value
-    except ValueError:
-        return value
+    assert found == value
 
 
 @given(value=st.dictionaries(TEXTS, VALUES, max_size=5))
@@ -67,7 +53,7 @@ def test_what_another_writer_of_yaml_writes_is_read(value: object):
 @given(values=st.lists(VALUES, max_size=5))
 def test_several_values_of_smile_are_lines(values: list[object]):
     body = b"".join(json_to("smile", json.dumps(value).encode()) + b"\xff" for value in values)
-    lines = read("smile", body, parts=True).splitlines() if values else []
+    lines = read("smile", body, parts=True).split("\n")[:-1]
     assert [json.loads(line) for line in lines] == values
 
 
@@ -179,7 +165,7 @@ def test_yaml_that_is_none_is_refused(text: str):
 
 STRICT = {
     "yaml": [
-        *(f"x: {s}" for s in "yes no On off y N ~1 012 0x1F 1e5 .5 5. +1 1_0 2024-01-01 .inf True NULL 1:2 0o7".split() if s != "~1"),
+        *(f"x: {s}" for s in "yes no On off y N 012 0x1F 1e5 .5 5. +1 1_0 2024-01-01 .inf True NULL 1:2 0o7".split()),
         "x: &a 1",
         "&a x: 1",
         "x: !!str 1",
@@ -189,7 +175,6 @@ STRICT = {
         "true: a",
         "~: a",
         "<<: 1",
-        "x: \ufeff",
     ],
     "cbor": [
         "a10101",
@@ -218,7 +203,8 @@ def test_what_readers_may_take_differently_is_read_only_where_nothing_hangs_on_i
     [
         ("f93e00", "1.5"),
         ("fa3dcccccd", "0.1"),
-        ("fa7149f2ca", "1e30"),
+        ("fa4d000000", "134217728.0"),
+        ("fa7149f2ca", "1.0000000150474662e+30"),
         ("fb3fb999999999999a", "0.1"),
         ("1bffffffffffffffff", "18446744073709551615"),
         ("3bffffffffffffffff", "-18446744073709551616"),
@@ -267,9 +253,10 @@ def test_any_bytes_are_read_or_refused(kind: str, body: bytes):
     for data in (body, b":)\n\x03" + body):
         for parts in (False, kind == "smile"):
             try:
-                json.loads(read(kind, data, parts=parts))
+                for line in read(kind, data, parts=parts).split("\n"):
+                    json.loads(line or "null")
             except ValueError as error:
-                assert not isinstance(error, json.JSONDecodeError) or "Exceeds" in str(error)
+                assert not isinstance(error, json.JSONDecodeError)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -353,6 +340,8 @@ def test_what_is_longer_than_may_be_is_not_made():
 
 def test_a_deep_answer_does_not_grow():
     text = b"[" * 900 + b"1," * 20_000 + b"1" + b"]" * 900
+    assert len(json_to("yaml", text)) < 2 * len(text)
+    text = b"[" * 200 + b"1," * 20_000 + b"1" + b"]" * 200
     assert len(json_to("yaml", text)) < 2 * len(text)
     assert json.loads(read("yaml", json_to("yaml", text))) == json.loads(text)
 

@@ -11,6 +11,7 @@ const STRING_REFERENCES: [u64; 2] = [25, 256];
 const SELF_DESCRIBED: u64 = 55_799;
 const HALF: u8 = 0xf9;
 const SINGLE: u8 = 0xfa;
+const DOUBLE: u8 = 0xfb;
 
 /// Gives the one value of `body` to `sink`.
 pub fn read(body: &[u8], strict: bool, sink: &mut impl Sink) -> Done {
@@ -306,7 +307,12 @@ impl Sink for Out {
             return Encoder::from(&mut self.0).bytes(&bytes[zeros..], None).map_err(|_| Refused::TooLong);
         }
         match text.parse::<f64>() {
-            Ok(number) => self.push(Header::Float(number)),
+            Ok(number) => {
+                // Not by the encoder, which writes 32 bits where they do: readers print those with fewer digits.
+                self.0.push(DOUBLE);
+                self.0.extend_from_slice(&number.to_be_bytes());
+                Ok(())
+            }
             Err(_) => refuse("not a number"),
         }
     }

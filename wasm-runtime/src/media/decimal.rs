@@ -94,7 +94,10 @@ pub fn double(value: f64, strict: bool, sink: &mut impl Sink) -> Done {
     float(serde_json::to_string(&value), value, strict, sink)
 }
 
-/// One of 32 bits keeps its own shortest text.
+/// One of 32 bits keeps its own shortest text; whole numbers keep their value, as encoders shorten doubles to these.
 pub fn single(value: f32, strict: bool, sink: &mut impl Sink) -> Done {
+    if value.fract() == 0.0 {
+        return double(f64::from(value), strict, sink);
+    }
     float(serde_json::to_string(&value), f64::from(value), strict, sink)
 }

@@ -149,7 +149,11 @@ impl Sink for Yaml {
 
     fn number(&mut self, text: &str) -> Done {
         deep!(self, number, text);
-        self.scalar(text.as_bytes())
+        let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return self.scalar(text.as_bytes()) };
+        // Readers of YAML 1.1 want a point and a sign.
+        let point = if mantissa.contains('.') { "" } else { ".0" };
+        let sign = if exponent.starts_with(['+', '-']) { "" } else { "+" };
+        self.scalar(format!("{mantissa}{point}e{sign}{exponent}").as_bytes())
     }
 
     fn boolean(&mut self, value: bool) -> Done {

@@ -75,7 +75,7 @@ fn integer(text: &str) -> Result<Option<String>, Refused> {
         Some(b'+') => ("", &text[1..]),
         _ => ("", text),
     };
-    if digits.len() > MAX_DIGITS + 2 && digits.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'x') {
+    if digits.len() > MAX_DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit() || b"xo".contains(&byte)) {
         return refuse(format!("a number has more than {MAX_DIGITS} digits"));
     }
     let unsigned = digits.len() == text.len();
