@@ -33,7 +33,7 @@ def decoded(body: bytes, content_type: str) -> Any:
     """The value of an answer's body, by its `Content-Type`."""
     kind = content_type.partition(";")[0].removeprefix("application/")
     if kind == "yaml":
-        return json.loads(json_from("yaml", body, LIMIT, strict=True))
+        return json.loads(json_from("yaml", body, LIMIT, strict=False))
     return json.loads(json_from(kind, body, LIMIT, strict=True) if kind in ("cbor", "smile") else body)
 
 

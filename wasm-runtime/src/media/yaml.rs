@@ -118,10 +118,11 @@ impl<S: Sink> Reader<'_, S> {
     fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, tag: Option<&Tag>, span: Span) -> Done {
         self.check(anchor, tag.is_some(), span)?;
         let plain = style == ScalarStyle::Plain;
-        if self.strict && plain && !yaml_scalar::plain_to_all(text) {
+        let key = self.takes_key();
+        if self.strict && plain && !yaml_scalar::plain_to_all(text) && !(key && yaml_scalar::coordinate(text)) {
             return self.wrong(span, "a plain scalar that readers of YAML take for different things; quote it");
         }
-        if self.takes_key() {
+        if key {
             if self.strict && plain && !matches!(yaml_scalar::resolved(text)?, Meaning::Text) {
                 return self.wrong(span, "a key that is no text; quote it");
             }

@@ -159,10 +159,17 @@ pub fn plain_to_all(text: &str) -> bool {
         return true;
     }
     if text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) {
-        return json_number(text);
+        // Of letters numbers and dates have only these, in any version.
+        let others = |c: char| !(c.is_ascii_hexdigit() || "xXoOiInNtTzZ_+-.:, \t".contains(c));
+        return json_number(text) || text.contains(others);
     }
     let lower = text.to_ascii_lowercase();
     !matches!(lower.as_str(), "null" | "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n" | "<<" | "=")
+}
+
+/// Whether a key is one letter that is a boolean by YAML 1.1 alone, which no reader in use takes for one.
+pub fn coordinate(text: &str) -> bool {
+    matches!(text, "y" | "Y" | "n" | "N")
 }
 
 /// Whether a text is a number of JSON whose exponent, if it has one, is one to readers of YAML 1.1, too.
