@@ -18,7 +18,9 @@ def encoded(value: Any, kind: str) -> bytes:
     if kind == "json":
         return json.dumps(value).encode()
     if kind == "yaml":
-        text = yaml.safe_dump(value, default_style='"' if isinstance(value, str) else None, allow_unicode=True, width=1000)
+        text = yaml.safe_dump(
+            value, default_style='"' if isinstance(value, str) else None, allow_unicode=True, width=1000
+        )
         return b"---\n" + text.encode()
     return json_to(kind, json.dumps(value).encode())
 

@@ -500,7 +500,7 @@ class Call:
         return await self.reply(status, msgspec.json.encode(value))
 
     async def reply_answer(self, answer: Answer, body: bytes | None = None) -> web.StreamResponse:
-        """Sends a whole answer of the cluster on, in the type that is asked for; with another body if given (shaped)."""
+        """Sends a whole answer of the cluster on, in the type that is asked for; another body, if given, is shaped."""
         raw, text = answer.raw_headers, answer.body if body is None else self.shaped(body)
         if self.answers is not Media.JSON and answer.json:
             text, media = self.typed(text)

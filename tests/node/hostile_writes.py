@@ -272,7 +272,13 @@ def typed() -> Iterator[Way]:
                 yield Way(f"{kind} _update {n}", "POST", f"/{{i}}/_update/{id_}", encoded(update, kind), said)
         reindex = {"source": {"index": "\0i-free"}, "dest": {"index": "\0i"}}
         if kind == "yaml":
-            yield Way("reindex, quoted", "POST", "/_reindex?refresh=true", json.dumps(reindex).replace("\\u0000", "\0").encode(), said)
+            yield Way(
+                "reindex, quoted",
+                "POST",
+                "/_reindex?refresh=true",
+                json.dumps(reindex).replace("\\u0000", "\0").encode(),
+                said,
+            )
     smile = {"Content-Type": "application/smile"}
     for op in ("index", "create"):
         body = several([{op: {"_id": f"t{op}"}}, doc], "smile")
@@ -281,7 +287,9 @@ def typed() -> Iterator[Way]:
         yield Way(f"SMILE bulk {op}, the last mark left out", "POST", "/{i}/_bulk", body[:-1], smile)
     for update in ({"doc": doc, "doc_as_upsert": True}, {"doc": {}, "upsert": doc}):
         for id_ in (SEED, "tupdate"):
-            yield Way("SMILE bulk update", "POST", "/{i}/_bulk", several([{"update": {"_id": id_}}, update], "smile"), smile)
+            yield Way(
+                "SMILE bulk update", "POST", "/{i}/_bulk", several([{"update": {"_id": id_}}, update], "smile"), smile
+            )
     texts: dict[str, list[bytes]] = {
         "yaml": [
             b"---\nlevel: public\nlevel: secret\nmark: none\n",

@@ -43,8 +43,8 @@ ODD: list[tuple[str, bytes]] = [
     ("yaml", b"---\n'search_pipeline': {response_processors: [{rename_field: {field: secret, target_field: open}}]}\n"),
     ("yaml", b"%YAML 1.1\n---\ndocvalue_fields: [secret]\n"),
     ("yaml", b"--- {docvalue_fields: [secret]}\n"),
-    ("yaml", '---\nquery: {match_all: {}}\u2028docvalue_fields: [secret]\n'.encode()),
-    ("yaml", '---\nquery: {match_all: {}}\x85docvalue_fields: [secret]\n'.encode()),
+    ("yaml", "---\nquery: {match_all: {}}\u2028docvalue_fields: [secret]\n".encode()),
+    ("yaml", "---\nquery: {match_all: {}}\x85docvalue_fields: [secret]\n".encode()),
     ("yaml", b"---\nquery: {match_all: {}}\rdocvalue_fields: [secret]\n"),
     ("yaml", b"---\nquery: {match_all: {}} #\tdocvalue_fields\n#\ndocvalue_fields: [secret]\n"),
     ("yaml", "---\ndocvalue_fields: [secret]\n".encode("utf-16")),
@@ -80,7 +80,11 @@ async def test_searches_show_nothing_that_is_hidden(through: Http, direct: Http,
         data = encoded(body, kind)
         for target in (f"/{tenants}/_search", f"/{tenants}-alias/_count", "/_search"):
             answer = await through.post(target, data, headers=said)
-            assert answer.status < 500 or answer.status == 501 or (await direct.post(target, data, headers=said)).status >= 500, (body, answer.body)
+            assert (
+                answer.status < 500
+                or answer.status == 501
+                or (await direct.post(target, data, headers=said)).status >= 500
+            ), (body, answer.body)
             if shows(answer.body):
                 leaked.append((target, body, answer.body[:300]))
         plain = await direct.post(f"/{tenants}/_search", data, headers=said)
@@ -93,8 +97,18 @@ async def test_odd_bodies_show_nothing_that_is_hidden(through: Http, direct: Htt
     leaked: list[Any] = []
     shown = 0
     for kind, body in ODD:
-        for said in (f"application/{kind}", f"application/vnd.opensearch+{kind}", f"APPLICATION/{kind.upper()};q=1", "application/json"):
-            for target in (f"/{tenants}/_search", f"/{tenants}/_search?format=json", f"/{tenants}/_count", f"/{tenants}-bs/_search"):
+        for said in (
+            f"application/{kind}",
+            f"application/vnd.opensearch+{kind}",
+            f"APPLICATION/{kind.upper()};q=1",
+            "application/json",
+        ):
+            for target in (
+                f"/{tenants}/_search",
+                f"/{tenants}/_search?format=json",
+                f"/{tenants}/_count",
+                f"/{tenants}-bs/_search",
+            ):
                 answer = await through.post(target, body, headers={"Content-Type": said})
                 assert answer.status < 500, (kind, body, answer.body)
                 if shows(answer.body):
@@ -113,7 +127,11 @@ async def test_multi_searches_show_nothing_that_is_hidden(through: Http, tenants
                 answer = await through.post(target, several([header, body], "smile"), headers=said)
                 assert not shows(answer.body), (header, target, answer.body)
     named = smile(b"\xfa\x84index", json_to("smile", json.dumps(tenants).encode())[4:], b"\xfb")
-    for odd in (named + b"\xff" + b"\xff", b"\xff" + named + b"\xff" + smile(b"\xfa\xfb") + b"\xff", named + smile(b"\xfa\xfb") + b"\xff\xff"):
+    for odd in (
+        named + b"\xff" + b"\xff",
+        b"\xff" + named + b"\xff" + smile(b"\xfa\xfb") + b"\xff",
+        named + smile(b"\xfa\xfb") + b"\xff\xff",
+    ):
         assert not shows((await through.post("/_msearch", odd, headers=said)).body)
 
 
@@ -127,10 +145,19 @@ async def test_documents_by_id_show_nothing_that_is_hidden(through: Http, direct
         {"docs": [{"_id": "b0", "_index": tenants}]},
     ]
     for body in bodies:
-        for target in (f"/{tenants}/_mget", f"/{tenants}-open/_mget", f"/{tenants}/_mtermvectors", f"/{tenants}/_field_caps?fields=*"):
+        for target in (
+            f"/{tenants}/_mget",
+            f"/{tenants}-open/_mget",
+            f"/{tenants}/_mtermvectors",
+            f"/{tenants}/_field_caps?fields=*",
+        ):
             assert not shows((await through.post(target, encoded(body, kind), headers=said)).body)
     for update in ({"doc": {"n": 1}}, {"doc": {"n": 1}, "doc_as_upsert": True}, {"doc": {}, "_source": True}):
-        for target in (f"/{tenants}/_update/b0", f"/{tenants}/_update/b0?_source=true", f"/{tenants}/_update/a0?_source=true"):
+        for target in (
+            f"/{tenants}/_update/b0",
+            f"/{tenants}/_update/b0?_source=true",
+            f"/{tenants}/_update/a0?_source=true",
+        ):
             assert not shows((await through.post(target, encoded(update, kind), headers=said)).body)
     for accept in KINDS:
         for target in (f"/{tenants}/_doc/b0", f"/{tenants}/_doc/a0", f"/{tenants}/_source/a0", f"/{tenants}/_search"):

@@ -35,13 +35,18 @@ def value_of(dice: random.Random, depth: int = 0) -> Any:
         lambda: dice.choice([None, True, False]),
         lambda: dice.choice([0, -1, 1 << 31, -(1 << 31) - 1, 1 << 53, (1 << 63) - 1, -(1 << 63)]),
         lambda: dice.choice([0.1, -0.0, 1.5, 1e10, 1e-7, 1e300, 5e-324, 3.141592653589793, 0.30000000000000004]),
-        lambda: dice.choice(["", "yes", "012", "1e5", "~", "null", "é😀", "a: b", " x ", "two\nlines", "- a", "#", "'", '"', "\\", "\t"]),
+        lambda: dice.choice(
+            ["", "yes", "012", "1e5", "~", "null", "é😀", "a: b", " x ", "two\nlines", "- a", "#", "'", '"', "\\", "\t"]
+        ),
         lambda: "".join(dice.choice("ab é\u4e2d😀:#-\n") for _ in range(dice.choice((3, 31, 33, 64, 65, 66, 200)))),
     ]
     if depth < 3:
         kinds += [
             lambda: [value_of(dice, depth + 1) for _ in range(dice.randrange(4))],
-            lambda: {dice.choice(["a", "b", "c" * 64, "d" * 65, "é", "yes", "1"]): value_of(dice, depth + 1) for _ in range(3)},
+            lambda: {
+                dice.choice(["a", "b", "c" * 64, "d" * 65, "é", "yes", "1"]): value_of(dice, depth + 1)
+                for _ in range(3)
+            },
         ]
     return dice.choice(kinds)()
 
@@ -63,7 +68,9 @@ async def test_the_nodes_own_bodies_are_read(direct: Http, kind: str):
     dice = random.Random(SEED)
     docs = [{"_source": {"v": value_of(dice)}} for _ in range(300)]
     target = "/_ingest/pipeline/_simulate?filter_path=docs.doc._source"
-    answer = await direct.post(target, {"pipeline": {"processors": []}, "docs": docs}, headers={"Accept": f"application/{kind}"})
+    answer = await direct.post(
+        target, {"pipeline": {"processors": []}, "docs": docs}, headers={"Accept": f"application/{kind}"}
+    )
     assert answer.headers["Content-Type"] == f"application/{kind}"
     found = json.loads(json_from(kind, answer.body, LIMIT, strict=False))
     assert [each["doc"]["_source"] for each in found["docs"]] == [doc["_source"] for doc in docs], SEED
@@ -83,7 +90,9 @@ class Both:
         self.sides = ((direct, f"{name}-d"), (through, f"{name}-t"))
         self.name = name
 
-    async def ask(self, method: str, target: str, body: Any, kind: str, accept: str | None, *, lines: bool = False) -> list[tuple[int, str, Any]]:
+    async def ask(
+        self, method: str, target: str, body: Any, kind: str, accept: str | None, *, lines: bool = False
+    ) -> list[tuple[int, str, Any]]:
         found = []
         for http, index in self.sides:
             text = json.dumps(body).replace("INDEX", index)
@@ -105,14 +114,30 @@ class Both:
 def requests(dice: random.Random, n: int) -> list[tuple[str, str, Any]]:
     """Requests of every surface, with a list where the body is several values."""
     doc = {"n": n, "text": dice.choice(["yes", "one", "two words"]), "more": {"a": value_of(dice, 2), "b": [1.5, None]}}
-    query = dice.choice([{"match_all": {}}, {"term": {"n": n - 1}}, {"match": {"text": "yes"}}, {"range": {"n": {"gte": 1}}}, {"nope": {}}])
+    query = dice.choice(
+        [
+            {"match_all": {}},
+            {"term": {"n": n - 1}},
+            {"match": {"text": "yes"}},
+            {"range": {"n": {"gte": 1}}},
+            {"nope": {}},
+        ]
+    )
     search = {"query": query, "size": dice.choice([0, 1, 3]), "sort": ["_id"]}
     return [
         ("PUT", f"/INDEX/_doc/{n}?refresh=true", doc),
         ("PUT", f"/INDEX/_create/{n % 7}?refresh=true", doc),
         ("POST", f"/INDEX/_update/{n % 9}?refresh=true", {"doc": doc, "doc_as_upsert": dice.random() < 0.5}),
-        ("POST", "/_bulk?refresh=true", [{"index": {"_index": "INDEX", "_id": f"b{n}"}}, doc, {"delete": {"_index": "INDEX", "_id": str(n - 1)}}]),
-        ("POST", "/INDEX/_bulk?refresh=true", [{"update": {"_id": f"b{n - 1}"}}, {"doc": doc}, {"create": {"_id": f"b{n}"}}, doc]),
+        (
+            "POST",
+            "/_bulk?refresh=true",
+            [{"index": {"_index": "INDEX", "_id": f"b{n}"}}, doc, {"delete": {"_index": "INDEX", "_id": str(n - 1)}}],
+        ),
+        (
+            "POST",
+            "/INDEX/_bulk?refresh=true",
+            [{"update": {"_id": f"b{n - 1}"}}, {"doc": doc}, {"create": {"_id": f"b{n}"}}, doc],
+        ),
         ("POST", "/INDEX/_search", search),
         ("POST", "/INDEX/_search?filter_path=hits.hits._source,hits.total", search),
         ("POST", "/INDEX/_count", {"query": query}),
@@ -140,7 +165,13 @@ async def test_answers_through_identity_pipelines_are_the_nodes(direct: Http, th
     await attach_identity(through, name)
     both, dice = Both(direct, through, name), random.Random(SEED)
     for http, index in both.sides:
-        await http.put(f"/{index}", {"settings": {"number_of_shards": 1, "number_of_replicas": 0}, "mappings": {"dynamic": False, "properties": {"n": {"type": "long"}, "text": {"type": "keyword"}}}})
+        await http.put(
+            f"/{index}",
+            {
+                "settings": {"number_of_shards": 1, "number_of_replicas": 0},
+                "mappings": {"dynamic": False, "properties": {"n": {"type": "long"}, "text": {"type": "keyword"}}},
+            },
+        )
     for n in range(REQUESTS):
         method, target, body = dice.choice(requests(dice, n))
         lines = isinstance(body, list) and ("_bulk" in target or "_msearch" in target)
@@ -206,9 +237,13 @@ COMMENTED = {
 
 @pytest.mark.parametrize("surface", COMMENTED)
 @pytest.mark.parametrize("marked", [False, True])
-async def test_marks_and_comments_are_taken_as_the_node_takes_them(direct: Http, through: Http, name: str, surface: str, *, marked: bool):
+async def test_marks_and_comments_are_taken_as_the_node_takes_them(
+    direct: Http, through: Http, name: str, surface: str, *, marked: bool
+):
     await attach_identity(through, name)
-    bodies = [COMMENTED[surface]] if not marked else [MARK + b.replace(b"/* c */{", b"{") for b in (COMMENTED[surface],)]
+    bodies = (
+        [COMMENTED[surface]] if not marked else [MARK + b.replace(b"/* c */{", b"{") for b in (COMMENTED[surface],)]
+    )
     kind = {"Content-Type": "application/x-ndjson"} if surface in ("_bulk", "_msearch") else None
     for body in bodies:
         told = []

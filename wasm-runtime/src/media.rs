@@ -15,9 +15,6 @@ mod yaml;
 mod yaml_out;
 mod yaml_scalar;
 
-#[cfg(test)]
-mod tests;
-
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;

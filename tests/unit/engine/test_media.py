@@ -48,7 +48,7 @@ def test_another_reader_of_yaml_reads_what_is_written(value: object):
 @given(value=st.dictionaries(TEXTS, VALUES, max_size=5))
 def test_what_another_writer_of_yaml_writes_is_read(value: object):
     # All in quotes, with tags: plain texts may be numbers to others.
-    body = yaml.safe_dump(value, default_style="\"").encode()
+    body = yaml.safe_dump(value, default_style='"').encode()
     assert json.loads(read("yaml", body)) == value
 
 
@@ -165,9 +165,10 @@ def test_yaml_that_is_none_is_refused(text: str):
         read("yaml", text.encode())
 
 
+DOUBTFUL = "yes no On off y N 012 0x1F 1e5 .5 5. +1 1_0 2024-01-01 .inf True NULL 1:2 0o7"
 STRICT = {
     "yaml": [
-        *(f"x: {s}" for s in "yes no On off y N 012 0x1F 1e5 .5 5. +1 1_0 2024-01-01 .inf True NULL 1:2 0o7".split()),
+        *(f"x: {scalar}" for scalar in DOUBTFUL.split()),
         "x: &a 1",
         "&a x: 1",
         "x: !!str 1",
@@ -201,7 +202,10 @@ def test_what_readers_may_take_differently_is_read_only_where_nothing_hangs_on_i
 
 
 def test_a_name_that_begins_like_a_number_is_one():
-    assert read("yaml", b"x: [.hidden, -some, 9lives, 3 rows]", strict=True) == '{"x":[".hidden","-some","9lives","3 rows"]}'
+    assert (
+        read("yaml", b"x: [.hidden, -some, 9lives, 3 rows]", strict=True)
+        == '{"x":[".hidden","-some","9lives","3 rows"]}'
+    )
 
 
 def test_a_key_of_one_letter_is_one():
@@ -247,8 +251,32 @@ def test_cbor_is_read_as_the_cluster_reads_it(body: str, meaning: str):
 @pytest.mark.parametrize(
     "body",
     [
-        *("ff", "bf", "bf6178ff", "9f", "a1617801ff", "bf617801ff01", "a161", "61ff", "63eda080", "62c0af", "c48201", "c4831910"),
-        *("f8ff", "f0", "a1f501", "a18001", "7f4161ff", "5f6161ff", "d81900", "d9010080", "9bffffffffffffffff", "5bffffffffffffffff00"),
+        *(
+            "ff",
+            "bf",
+            "bf6178ff",
+            "9f",
+            "a1617801ff",
+            "bf617801ff01",
+            "a161",
+            "61ff",
+            "63eda080",
+            "62c0af",
+            "c48201",
+            "c4831910",
+        ),
+        *(
+            "f8ff",
+            "f0",
+            "a1f501",
+            "a18001",
+            "7f4161ff",
+            "5f6161ff",
+            "d81900",
+            "d9010080",
+            "9bffffffffffffffff",
+            "5bffffffffffffffff00",
+        ),
         *("1c", "c5", "c2c2", "c45901", "d9d9f7" * 3, "c2" + "5901a1" + "ff" * 417, "c4821b7fffffffffffffff01"),
     ],
 )
@@ -257,16 +285,24 @@ def test_cbor_that_is_none_is_refused(body: str):
         read("cbor", bytes.fromhex(body))
 
 
+def is_read(kind: str, body: bytes, *, parts: bool = False) -> bool:
+    """Whether a body is read; what is made of it is JSON."""
+    try:
+        made = read(kind, body, parts=parts)
+    except ValueError:
+        return False
+    for line in made.split("\n"):
+        json.loads(line or "null")
+    return True
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @given(body=st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(kind: str, body: bytes):
     for data in (body, b":)\n\x03" + body):
-        for parts in (False, kind == "smile"):
-            try:
-                for line in read(kind, data, parts=parts).split("\n"):
-                    json.loads(line or "null")
-            except ValueError as error:
-                assert not isinstance(error, json.JSONDecodeError)
+        is_read(kind, data)
+        if kind == "smile":
+            is_read(kind, data, parts=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -275,10 +311,7 @@ def test_a_broken_body_is_read_or_refused(kind: str, value: object, changes: lis
     body = bytearray(json_to(kind, json.dumps(value).encode()))
     for at, byte in changes:
         body[at % len(body)] = byte
-    try:
-        json.loads(read(kind, bytes(body)))
-    except ValueError as error:
-        assert not isinstance(error, json.JSONDecodeError)
+    assert is_read(kind, bytes(body)) or changes
 
 
 MEGA = 1 << 20
