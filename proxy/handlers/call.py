@@ -107,6 +107,8 @@ class Call:
     _continued: bool = False
     _body: bytes | None = None
     _text: bytes | None = None
+    _unreadable: HeadraceError | None = None
+    """Why the body has no text."""
 
     @property
     def method(self) -> str:
@@ -182,7 +184,16 @@ class Call:
         """
         if self._body is None:
             self._body = await self._arrived()
+            if self.foreign is not None and len(self._body) > UNCOUNTED:
+                await self._decode_aside(self._body)
         return self._body
+
+    async def _decode_aside(self, body: bytes) -> None:
+        """Decodes a long body of another media type without holding the loop; what is wrong is told to who asks."""
+        try:
+            self._keep(await asyncio.to_thread(self._decoded, body))
+        except HeadraceError as error:
+            self._unreadable = error
 
     async def _arrived(self) -> bytes:
         self.expect()
@@ -247,10 +258,7 @@ class Call:
 
     async def text(self) -> bytes:
         """The whole body, inflated, as JSON. Raises TooLargeError, InvalidError, MediaTypeError."""
-        body = await self.body()
-        if self.foreign is None or len(body) <= UNCOUNTED or self._text is not None:
-            return self.inflated(body)
-        return self._keep(await asyncio.to_thread(self._decoded, body))
+        return self.inflated(await self.body())
 
     async def plain_text(self) -> bytes:
         """[`text`] of a request of ours, without comments, which the cluster passes over."""
@@ -284,6 +292,8 @@ class Call:
             return body.removeprefix(_MARK)
         if body is not self._body:
             return self._decoded(body)
+        if self._unreadable is not None:
+            raise self._unreadable
         return self._text if self._text is not None else self._keep(self._decoded(body))
 
     def _decoded(self, body: bytes) -> bytes:
