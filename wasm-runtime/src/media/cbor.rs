@@ -27,7 +27,9 @@ pub fn read(body: &[u8], strict: bool, sink: &mut impl Sink) -> Done {
                 levels.push(level);
             }
             Step::Broken => {
-                levels.last_mut().map(|level| level.left = Some(0));
+                if let Some(level) = levels.last_mut() {
+                    level.left = Some(0);
+                }
             }
         }
         while levels.last().is_some_and(Level::full) {
