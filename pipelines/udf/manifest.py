@@ -30,14 +30,18 @@ _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "boolean": (bool,),
     "object": (dict,),
     "array": (list,),
+    "i64": (int,),
+    "f64": (int, float),
+    "bool": (bool,),
 }
+"""What a parameter of each declared type may be; the last three are other names of types above."""
 
 
 class Parameter(Strict, frozen=True, kw_only=True):
     """A declared parameter: its JSON type, whether it must be given, and what it is when it is not."""
 
     name: str
-    type: Literal["string", "integer", "number", "boolean", "object", "array"] = "string"
+    type: Literal["string", "integer", "number", "boolean", "object", "array", "i64", "f64", "bool"] = "string"
     required: bool = False
     default: Any = None
     description: str = ""
@@ -247,7 +251,7 @@ def _check_declared(manifest: Manifest, values: dict[str, msgspec.Raw], field: s
 
 def _check_type(parameter: Parameter, value: object, field: str) -> None:
     fits = isinstance(value, _JSON_TYPES[parameter.type])
-    if isinstance(value, bool) and parameter.type != "boolean":
+    if isinstance(value, bool) and bool not in _JSON_TYPES[parameter.type]:
         fits = False
     if not fits:
         raise InvalidError(f"must be of type {parameter.type}", field)
