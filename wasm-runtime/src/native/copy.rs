@@ -36,22 +36,36 @@ impl Parameters for Copy {
 impl Function for Copy {
     fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         let Some((from, to)) = &self.templates else { return Ok(Effect::Unchanged) };
-        let (from, to) = (from.render(text, meta), to.render(text, meta));
-        if from == to {
-            return Err(Fault::illegal("source field path and target field path cannot be same"));
-        }
+        let (from, to) = (field::named(from, text, meta), field::named(to, text, meta));
         let Some(range) = json::find(text, &from) else {
+            field::in_bounds(text, &from)?;
             if self.ignore_missing {
                 return Ok(Effect::Unchanged);
             }
-            return Err(Fault::illegal(format!("source field [{from}] doesn't exist")));
+            return Err(Fault::illegal(match from.is_empty() {
+                true => "source field path cannot be null nor empty".to_owned(),
+                false => format!("source field [{from}] doesn't exist"),
+            }));
         };
-        if !self.override_target && json::find(text, &to).is_some() {
+        if to.is_empty() {
+            return Err(Fault::illegal("target field path cannot be null nor empty"));
+        }
+        if from == to {
+            return Err(Fault::illegal("source field path and target field path cannot be same"));
+        }
+        if !self.override_target && json::find(text, &to).is_some_and(|range| &text[range] != b"null") {
             return Err(Fault::illegal(format!("target field [{to}] already exists")));
         }
         let value = text[range].to_vec();
         let copied = field::put(text, &to, &value)?;
-        let less = if self.remove_source { json::remove(&copied, &from) } else { None };
-        Ok(Effect::Replaced(less.unwrap_or(copied)))
+        if !self.remove_source {
+            return Ok(Effect::Replaced(copied));
+        }
+        let less = json::remove(&copied, &from);
+        less.map(Effect::Replaced).ok_or_else(|| Fault::illegal(field::unremovable(&copied, &from)))
+    }
+
+    fn names(&self) -> Vec<&Template> {
+        self.templates.iter().flat_map(|(from, to)| [from, to]).collect()
     }
 }
