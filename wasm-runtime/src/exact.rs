@@ -22,7 +22,11 @@ pub fn tamed(document: &[u8], all: bool) -> Option<Vec<u8>> {
         let large = if number.len() > LONGEST_FINITE { all || !is_whole(number) } else { exponent() };
         if large && parsed(number).is_some_and(f64::is_infinite) {
             out.extend_from_slice(&document[from..range.start]);
-            out.extend_from_slice(if number[0] == b'-' { b"-1.7976931348623157e308" } else { b"1.7976931348623157e308" });
+            out.extend_from_slice(if number[0] == b'-' {
+                b"-1.7976931348623157e308"
+            } else {
+                b"1.7976931348623157e308"
+            });
             from = range.end;
         }
         true
@@ -87,9 +91,7 @@ fn at_risk(text: &[u8]) -> bool {
     let mut found = false;
     numbers(text, |range| {
         let number = &text[range];
-        found = number.len() > SAFE_DIGITS
-            || number == b"-0"
-            || number.iter().any(|c| matches!(c, b'.' | b'e' | b'E'));
+        found = number.len() > SAFE_DIGITS || number == b"-0" || number.iter().any(|c| matches!(c, b'.' | b'e' | b'E'));
         !found
     });
     found

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
-use crate::json;
+use crate::{java, json};
 
 /// The members that carry metadata, beside the context.
 const NAMES: [&str; 3] = ["_index", "_id", "_routing"];
@@ -131,16 +131,8 @@ impl Wide {
 }
 
 /// Options that are names of fields, of all built-ins.
-const NAMING: [&str; 8] = [
-    "field",
-    "fields",
-    "target_field",
-    "target_fields",
-    "source_field",
-    "exclude_field",
-    "exclude_fields",
-    "path",
-];
+const NAMING: [&str; 8] =
+    ["field", "fields", "target_field", "target_fields", "source_field", "exclude_field", "exclude_fields", "path"];
 /// Options that are patterns with names of fields in them, and what stands before and behind a name there.
 const PATTERNS: [&str; 2] = ["pattern", "patterns"];
 const BEFORE: [char; 7] = ['{', '+', '*', '&', ':', '<', '?'];
@@ -304,7 +296,58 @@ fn as_text(name: &str, raw: &[u8]) -> Result<Option<String>, Fault> {
             None if matches!(raw[0], b'{' | b'[') => {
                 Err(Fault::illegal(format!("metadata field [{name}] must be a text")))
             }
-            None => Ok(Some(String::from_utf8_lossy(raw).into_owned())),
+            None => Ok(Some(java::text(raw))),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(options: &str) -> Option<Wide> {
+        Wide::wanted(options.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn names_ask_for_metadata_and_values_do_not() {
+        for options in [
+            r#"{"field":"x","value":"_id"}"#,
+            r#"{"field":"x","value":{"_id":["_index"]}}"#,
+            r#"{"field":"x","value":"{{_id}} and {{ _routing }}"}"#,
+            r#"{"field":"x","separator":"_ctx"}"#,
+            r#"{"field":"x","message":"_ingest"}"#,
+            r#"{"field":"_idea"}"#,
+        ] {
+            assert_eq!(wanted(options), None, "{options}");
+        }
+        for options in [
+            r#"{"field":"_id","value":1}"#,
+            r#"{"field":["x","_source._routing"]}"#,
+            r#"{"field":"x","target_field":"_index"}"#,
+            r#"{"field":"x","pattern":"%{_id} %{+y}"}"#,
+            r#"{"field":"l","processor":{"set":{"field":"_id","value":1}}}"#,
+            r#"{"field":"_ctx.n","value":1}"#,
+        ] {
+            assert_eq!(wanted(options), Some(Wide::CTX), "{options}");
+        }
+        for options in [
+            r#"{"field":"x","value":["{{{ _ingest.timestamp }}}"]}"#,
+            r#"{"field":"l","processor":{"set":{"field":"_ingest._value","value":1}}}"#,
+        ] {
+            assert_eq!(wanted(options), Some(Wide::INGEST), "{options}");
+        }
+        assert!(Wide::wanted(br#"{"field":"_ctx.a","value":"{{_ingest.b}}"}"#).is_err());
+    }
+
+    #[test]
+    fn members_with_names_of_metadata_become_it() {
+        let mut meta = Meta { index: Some(Arc::from("i")), id: Some("1".to_owned()), ..Meta::default() };
+        let text = br#"{"_id":"x","a":1,"_index":"j","_routing":5}"#.to_vec();
+        let done = absorbed(Effect::Replaced(text), &mut meta).unwrap();
+        assert_eq!(done, Effect::Replaced(br#"{"a":1}"#.to_vec()));
+        assert_eq!(meta.place(), [Some("j"), Some("x"), Some("5")]);
+        let refused = absorbed(Effect::Replaced(br#"{"_version":7}"#.to_vec()), &mut meta).unwrap_err();
+        assert!(refused.reason.contains("[_version]"));
     }
 }

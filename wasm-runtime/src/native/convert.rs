@@ -74,9 +74,8 @@ fn is_ip(text: &str) -> bool {
 impl Convert {
     fn one(&self, raw: &[u8]) -> Result<Vec<u8>, Fault> {
         let text = java::text(raw);
-        let unable = |name: &str, why: String| {
-            Fault::illegal(format!("unable to convert [{text}] to {name}")).caused_by(why)
-        };
+        let unable =
+            |name: &str, why: String| Fault::illegal(format!("unable to convert [{text}] to {name}")).caused_by(why);
         Ok(match self.to {
             Type::Integer => numbers::int(&text).map_err(|why| unable("integer", why))?.to_string().into_bytes(),
             Type::Long => numbers::long(&text).map_err(|why| unable("long", why))?.to_string().into_bytes(),

@@ -91,15 +91,19 @@ impl Pattern {
                 (role, &text[at + 1..])
             }
             [(plus, '+'), (slash, '/')] => {
-                let (order, padding) = text[slash + 1..].split_at(
-                    text[slash + 1..].bytes().take_while(u8::is_ascii_digit).count(),
-                );
+                let (order, padding) =
+                    text[slash + 1..].split_at(text[slash + 1..].bytes().take_while(u8::is_ascii_digit).count());
                 let order: i16 = order.parse().map_err(|_| format!("[{order}] is not an order"))?;
                 if !matches!(padding, "" | "->") {
                     return Err("the key name could not be determined".to_owned());
                 }
                 let (name, delimiter) = (text[plus + 1..*slash].to_owned(), String::new());
-                return Self::usable(Key { name, role: Use::Append(order.into()), padded: !padding.is_empty(), delimiter });
+                return Self::usable(Key {
+                    name,
+                    role: Use::Append(order.into()),
+                    padded: !padding.is_empty(),
+                    delimiter,
+                });
             }
             _ => return Err("multiple modifiers are not allowed.".to_owned()),
         };

@@ -99,32 +99,33 @@ pub fn in_bounds(text: &[u8], path: &str) -> Result<(), Fault> {
 
 /// Why `path` leads nowhere, as `IngestDocument.resolve` says it.
 pub fn absence(text: &[u8], path: &str) -> String {
-    let parts: Vec<_> = json::segments(path).collect();
-    let mut prefix = String::new();
-    for part in &parts {
-        let parent =
-            if prefix.is_empty() { Some(text.trim_ascii()) } else { json::find(text, &prefix).map(|r| &text[r]) };
-        if !prefix.is_empty() {
-            prefix.push('.');
-        }
-        prefix.push_str(part);
-        if json::find(text, &prefix).is_some() {
+    let mut here = text.trim_ascii();
+    for part in json::segments(path) {
+        let found = match here.first() {
+            Some(b'{') => json::get(here, 0, &part).map(|entry| entry.value),
+            Some(b'[') => numbers::int(&part)
+                .ok()
+                .and_then(|index| json::elements(here, 0).into_iter().nth(usize::try_from(index).ok()?)),
+            _ => None,
+        };
+        if let Some(range) = found {
+            here = &here[range];
             continue;
         }
-        return match parent {
-            Some(p) if p.first() == Some(&b'{') => format!("field [{part}] not present as part of path [{path}]"),
-            Some(p) if p.first() == Some(&b'[') => match numbers::int(part) {
+        return match here.first() {
+            Some(b'[') => match numbers::int(&part) {
                 Ok(index) => format!(
                     "[{index}] is out of bounds for array with length [{}] as part of path [{path}]",
-                    json::elements(p, 0).len()
+                    json::elements(here, 0).len()
                 ),
                 Err(_) => format!("[{part}] is not an integer, cannot be used as an index as part of path [{path}]"),
             },
-            Some(b"null") => format!("cannot resolve [{part}] from null as part of path [{path}]"),
-            Some(p) => {
-                format!("cannot resolve [{part}] from object of type [{}] as part of path [{path}]", java::type_name(p))
+            Some(b'n') => format!("cannot resolve [{part}] from null as part of path [{path}]"),
+            Some(b'{') | None => format!("field [{part}] not present as part of path [{path}]"),
+            Some(_) => {
+                let found = java::type_name(here);
+                format!("cannot resolve [{part}] from object of type [{found}] as part of path [{path}]")
             }
-            None => format!("field [{part}] not present as part of path [{path}]"),
         };
     }
     format!("field [{path}] not present as part of path [{path}]")
@@ -347,12 +348,7 @@ pub fn array(values: &[impl AsRef<[u8]>]) -> Vec<u8> {
 ///
 /// # Errors
 /// For a path that leads through something else.
-pub fn append(
-    text: &[u8],
-    path: &str,
-    values: &[Vec<u8>],
-    allow_duplicates: bool,
-) -> Result<Option<Vec<u8>>, Fault> {
+pub fn append(text: &[u8], path: &str, values: &[Vec<u8>], allow_duplicates: bool) -> Result<Option<Vec<u8>>, Fault> {
     let found = json::find(text, path);
     let (there, mut list): (bool, Vec<&[u8]>) = match found.map(|range| &text[range]) {
         None => (false, Vec::new()),

@@ -110,7 +110,8 @@ impl Function for Kv {
     }
 
     fn free(&self) -> bool {
-        self.target_field.is_none()
+        // A target that is made of values may be none.
+        self.target_field.as_deref().is_none_or(|target| target.contains("{{"))
     }
 
     fn longest(&self) -> usize {

@@ -11,7 +11,10 @@ use crate::{java, json};
 enum Piece {
     Text(String),
     /// `escaped`: as in a JSON text, which is how the cluster's Mustache writes what stands between two braces.
-    Field { path: String, escaped: bool },
+    Field {
+        path: String,
+        escaped: bool,
+    },
 }
 
 /// A text whose `{{field}}` and `{{{field}}}` tags are replaced by the document's values, those of the first kind escaped.
