@@ -11,19 +11,54 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from random import Random
 
-FIELDS = ["a", "a", "a", "l", "o", "o.k", "o.o.k", "l.0", "l.1.k", "l.9", "z", "d.e", "no", "no.no", "_source.a", "a.", ".a", "a..b"]
+FIELDS = [
+    "a",
+    "a",
+    "a",
+    "l",
+    "o",
+    "o.k",
+    "o.o.k",
+    "l.0",
+    "l.1.k",
+    "l.9",
+    "z",
+    "d.e",
+    "no",
+    "no.no",
+    "_source.a",
+    "a.",
+    ".a",
+    "a..b",
+]
 TEMPLATED = [*FIELDS, "{{f}}", "{{f}}", "o.{{f}}", "{{{f}}}"]
 TARGETS = ["t", "t", "t.u", "a", "o.k", "o.new", "l.0", "l", "z.x", "_id", "_routing"]
 NAMES = ["a", "t", "o.k", "_id", "_routing", "_source.a", "", "a.", "é", 'q"', 5, None, ["a"], "l.0", "_index"]
-WORDS = ["Mixed Case", " pad ", "", "7", "007", "-3.5", "1e3", "true", "0x1f", 'say "hi"', "C:\\temp", "two\nlines", "é\U0001f600", "{{a}}", "null"]
+WORDS = [
+    "Mixed Case",
+    " pad ",
+    "",
+    "7",
+    "007",
+    "-3.5",
+    "1e3",
+    "true",
+    "0x1f",
+    'say "hi"',
+    "C:\\temp",
+    "two\nlines",
+    "é\U0001f600",
+    "{{a}}",
+    "null",
+]
 PLAIN: list[Any] = [*WORDS, 7, -2.5, 1.0, True, False, None, 123456789012, 1e20]
 TEXTS: dict[str, list[Any]] = {
     "convert": [
         "0123", "08", "0x7b", "0X7B", "-0x1", "#1F", "+5", "-017", "1_000", "1e3", "1.0", " 5", "5 ", "-", "2147483648", "9223372036854775808", "1L",
-        "TRUE", "yes", ".5", "5.", "1f", "1.5d", "0x", "0x-1", "--1", "00", "0x1p3", "１２", "NaN", "-Infinity", "1e39", "1e400", "1.2.3",
+        "TRUE", "yes", ".5", "5.", "1f", "1.5d", "0x", "0x-1", "--1", "00", "0x1p3", "\uff11\uff12", "NaN", "-Infinity", "1e39", "1e400", "1.2.3",
         "fe80::1%eth0", "::1", "1.2.3.4", "01.2.3.4", "::ffff:1.2.3.4", "fe80::1%", "1.2.3.4%x", 1.5, 16777217, True,
     ],
-    "bytes": ["1kb", "1KB", "1 kb", " 1kb ", "1.5kb", "-1", "-1kb", "0", "00", "1", "1b", "1kib", "9999999999999gb", "kb", "8192pb", "1k", "１kb", "-2b", "1pb", 5],
+    "bytes": ["1kb", "1KB", "1 kb", " 1kb ", "1.5kb", "-1", "-1kb", "0", "00", "1", "1b", "1kib", "9999999999999gb", "kb", "8192pb", "1k", "\uff11kb", "-2b", "1pb", 5],
     "csv": ["a,b", "a,,", "a,", ",", ",,,", '"x,y",z', 'a,"b""c"', ' "q" , r', "a ; b", "a;;", '"open', 'x"y', '"a" x', "'a;b';c", "a\tb", '""', '"",', "a\nb", "é,\U0001f600"],
     "json": [
         '{"a":1}', '{"x":{"y":[1,2]}}', "[1,2", "5,6", "5 6", "\ufeff{}", "/*c*/[1/*,*/]", "// c\n1", "5//c", "true,", "truex", "null", '"s" x', "{} x", '{"a":1,"a":2}',

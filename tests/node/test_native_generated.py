@@ -38,9 +38,9 @@ def wanted_difference(function: str, parameters: dict[str, Any], one: dict[str, 
     text = json.dumps([parameters, one], ensure_ascii=False)
     if function == "append" and parameters.get("allow_duplicates") is False and theirs[0] == mine[0] == "document":
         return "append to a missing field"
-    if function == "dissect" and mine[0] == "document" and ",," in text:
+    if function == "dissect" and mine[0] == "document" and (",," in text or "  " in text):
         return "dissect and delimiters in a row"
-    if function == "kv" and '_id=' in text and theirs[3] == "[1, 5]":
+    if function == "kv" and "_id=" in text and theirs[3] == "[1, 5]":
         return "kv and the name of metadata"
     if function == "user_agent" and "Firefox" in text:
         return "user_agent and empty parts of a version"
