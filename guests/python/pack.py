@@ -95,7 +95,7 @@ FROZEN = {
 
 
 SYSCONFIG = "_sysconfigdata__wasi_wasm32-wasi"
-"""What `sysconfig` reads how Python was built from, on this platform; `zoneinfo` asks it where the machine's zones are."""
+"""Where `sysconfig` finds how Python was built for this platform; `zoneinfo` asks it where the machine's zones are."""
 NO_ZONES = {"leapseconds", "tzdata.zi", "zone.tab", "zone1970.tab", "zonenow.tab", "iso3166.tab"}
 """Lists about the zones, which `zoneinfo` does not read."""
 

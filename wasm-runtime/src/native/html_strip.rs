@@ -58,7 +58,10 @@ fn reference<'t>(text: &'t str, out: &mut String) -> &'t str {
         return numeric(text, number, out);
     }
     // The longest name counts, and only with its semicolon; at the end of the text it needs none.
-    let longest = ENTITIES.iter().filter(|(name, _)| text[1..].starts_with(name)).max_by_key(|(name, _)| name.len());
+    let letter = text.as_bytes().get(1).copied().unwrap_or_default();
+    let from = ENTITIES.partition_point(|(name, _)| name.as_bytes()[0] < letter);
+    let alike = ENTITIES[from..].iter().take_while(|(name, _)| name.as_bytes()[0] == letter);
+    let longest = alike.filter(|(name, _)| text[1..].starts_with(name)).max_by_key(|(name, _)| name.len());
     match longest {
         Some((name, c)) => referred(text, 1 + name.len(), *c, out),
         None => {

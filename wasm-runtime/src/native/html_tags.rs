@@ -146,6 +146,11 @@ pub struct Tags {
 impl Tags {
     /// Behind which `>` the tag ends whose name `text` follows; of several that could be the last.
     pub fn end(&mut self, text: &str) -> Option<usize> {
+        // Most tags have no quotes before their first bracket, and nothing else can go beyond it.
+        let sign = text.bytes().position(|c| matches!(c, b'>' | b'<' | b'"' | b'\''));
+        if let Some(at) = sign.filter(|at| text.as_bytes()[*at] == b'>') {
+            return Some(at + 1);
+        }
         let mut states = CONTENT;
         let mut end = None;
         let mut seen = text.len();

@@ -45,7 +45,7 @@ fn spelled(text: &str) -> Result<Vec<u8>, Fault> {
         Some(_) => {
             let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
             let rest = std::str::from_utf8(&bytes[start..]).unwrap_or_default();
-            rest[..rest.find(|c| !word(c)).unwrap_or(rest.len())].as_bytes().to_vec()
+            rest.as_bytes()[..rest.find(|c| !word(c)).unwrap_or(rest.len())].to_vec()
         }
     };
     valid::check(&value).map_err(|e| Fault::illegal(format!("the text is {}", e.0)))?;

@@ -187,6 +187,10 @@ fn tag(template: &str, inner: &str, triple: bool) -> Result<Option<Piece>, Strin
 
 /// A text as it stands between the quotes of JSON.
 fn write_escaped(text: &str, out: &mut String) {
+    if !text.bytes().any(|c| c < b' ' || matches!(c, b'"' | b'\\')) {
+        out.push_str(text);
+        return;
+    }
     let mut from = 0;
     for (at, c) in text.bytes().enumerate().filter(|(_, c)| *c < b' ' || matches!(c, b'"' | b'\\')) {
         out.push_str(&text[from..at]);
