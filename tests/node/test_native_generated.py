@@ -20,7 +20,7 @@ from tests.node.test_native import JAVAS_OWN, ours, simulated
 PIPELINES = int(os.environ.get("HEADRACE_TEST_NATIVES", "12"))
 DOCUMENTS = 16
 SEED = os.environ.get("HEADRACE_SEED", "headrace")
-MACHINERY = (*JAVAS_OWN, "For input string", "Index ", "position", "Failed to get value", "Cannot read", "Unclosed")
+MACHINERY = (*JAVAS_OWN, "For input string", "Index ", "position", "Failed to get value", "Cannot read", "Cannot invoke")
 """Beginnings of reasons that are texts of Java's machinery: there only the failure itself must be the same."""
 
 
@@ -55,6 +55,8 @@ def alike(function: str, parameters: dict[str, Any], one: dict[str, Any], theirs
     """Whether both say the same: equal as JSON with the types of numbers, or both a failure for the same reason."""
     if theirs[0] == mine[0] == "error":
         java = str(theirs[2]).startswith(MACHINERY) or "exception" in str(theirs[2]).lower()
+        # The cluster writes a line's values while it reads on: of two faults it may meet the other first.
+        java = java or function == "csv"
         # Ours names a field without what says that it is no metadata.
         same = str(theirs[2]).replace("_source.", "") == str(mine[2]).replace("_source.", "")
         return java or same or mine[1] == "refused" or theirs[1] in ("parse_exception", "script_exception")

@@ -26,8 +26,10 @@ pub struct Copy {
 
 impl Parameters for Copy {
     fn prepare(&mut self) -> Result<(), String> {
-        let from = Template::parse(&field::checked("source_field", &self.source_field)?)?;
-        let to = Template::parse(&field::checked("target_field", &self.target_field)?)?;
+        field::checked("source_field", &self.source_field)?;
+        field::checked("target_field", &self.target_field)?;
+        // With what says that they are no metadata: two spellings of one field are not the same name.
+        let (from, to) = (Template::parse(&self.source_field)?, Template::parse(&self.target_field)?);
         self.templates = Some((from, to));
         Ok(())
     }
@@ -36,6 +38,7 @@ impl Parameters for Copy {
 impl Function for Copy {
     fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         let Some((from, to)) = &self.templates else { return Ok(Effect::Unchanged) };
+        let same = from.render(text, meta) == to.render(text, meta);
         let (from, to) = (field::named(from, text, meta), field::named(to, text, meta));
         let Some(range) = json::find(text, &from) else {
             field::in_bounds(text, &from)?;
@@ -50,7 +53,7 @@ impl Function for Copy {
         if to.is_empty() {
             return Err(Fault::illegal("target field path cannot be null nor empty"));
         }
-        if from == to {
+        if same {
             return Err(Fault::illegal("source field path and target field path cannot be same"));
         }
         if !self.override_target && json::find(text, &to).is_some_and(|range| &text[range] != b"null") {

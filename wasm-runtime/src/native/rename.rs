@@ -45,12 +45,17 @@ impl Function for Rename {
                 false => format!("field [{from}] doesn't exist"),
             }));
         };
+        if to.is_empty() {
+            return Err(Fault::illegal("path cannot be null nor empty"));
+        }
         if !self.override_target && json::find(text, &to).is_some() {
             return Err(Fault::illegal(format!("field [{to}] already exists")));
         }
         let value = text[range].to_vec();
         let less = json::remove(text, &from).unwrap_or_else(|| text.to_vec());
-        field::put(&less, &to, &value).map(Effect::Replaced)
+        // Where it cannot be moved it is put back, and what is wrong with that comes first.
+        let moved = field::put(&less, &to, &value);
+        moved.map(Effect::Replaced).map_err(|fault| field::put(&less, &from, &value).err().unwrap_or(fault))
     }
 
     fn names(&self) -> Vec<&Template> {
