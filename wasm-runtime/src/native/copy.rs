@@ -56,8 +56,11 @@ impl Function for Copy {
         if same {
             return Err(Fault::illegal("source field path and target field path cannot be same"));
         }
-        if !self.override_target && json::find(text, &to).is_some_and(|range| &text[range] != b"null") {
-            return Err(Fault::illegal(format!("target field [{to}] already exists")));
+        match json::find(text, &to) {
+            _ if self.override_target => {}
+            None => field::in_bounds(text, &to)?,
+            Some(range) if &text[range.clone()] == b"null" => {}
+            Some(_) => return Err(Fault::illegal(format!("target field [{to}] already exists"))),
         }
         let value = text[range].to_vec();
         let copied = field::put(text, &to, &value)?;

@@ -23,7 +23,12 @@ impl Parameters for Json {
         if self.add_to_root && self.target_field.is_some() {
             return Err("[target_field] Cannot set a target field while also setting `add_to_root` to true".to_owned());
         }
-        field::check_pair(&mut self.field, &mut self.target_field)
+        let written = self.field.clone();
+        field::check_pair(&mut self.field, &mut self.target_field)?;
+        if self.add_to_root {
+            self.field = written;
+        }
+        Ok(())
     }
 }
 

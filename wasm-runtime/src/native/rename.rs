@@ -48,8 +48,10 @@ impl Function for Rename {
         if to.is_empty() {
             return Err(Fault::illegal("path cannot be null nor empty"));
         }
-        if !self.override_target && json::find(text, &to).is_some() {
-            return Err(Fault::illegal(format!("field [{to}] already exists")));
+        match json::find(text, &to) {
+            None => field::in_bounds(text, &to)?,
+            Some(_) if self.override_target => {}
+            Some(_) => return Err(Fault::illegal(format!("field [{to}] already exists"))),
         }
         let value = text[range].to_vec();
         let less = json::remove(text, &from).unwrap_or_else(|| text.to_vec());
