@@ -20,7 +20,15 @@ from tests.node.test_native import JAVAS_OWN, ours, simulated
 PIPELINES = int(os.environ.get("HEADRACE_TEST_NATIVES", "12"))
 DOCUMENTS = 16
 SEED = os.environ.get("HEADRACE_SEED", "headrace")
-MACHINERY = (*JAVAS_OWN, "For input string", "Index ", "position", "Failed to get value", "Cannot read", "Cannot invoke")
+MACHINERY = (
+    *JAVAS_OWN,
+    "For input string",
+    "Index ",
+    "position",
+    "Failed to get value",
+    "Cannot read",
+    "Cannot invoke",
+)
 """Beginnings of reasons that are texts of Java's machinery: there only the failure itself must be the same."""
 
 
