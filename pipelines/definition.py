@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from pipelines import units
-from pipelines.errors import InvalidError, UnparsableError
+from pipelines.errors import InvalidError, NestedError, UnparsableError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
@@ -194,6 +194,8 @@ def _decoded(body: bytes, what: type[T]) -> T:
         raise UnparsableError("the request body must be a JSON object") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnparsableError(f"the request body is not JSON: {error}") from None
+    except RecursionError:
+        raise NestedError from None
 
 
 def decode(body: bytes) -> PipelineDefinition:
@@ -202,6 +204,8 @@ def decode(body: bytes) -> PipelineDefinition:
         return msgspec.json.decode(body, type=PipelineDefinition)
     except msgspec.ValidationError as error:
         raise explained(error) from None
+    except RecursionError:
+        raise NestedError from None
 
 
 def encode(definition: PipelineDefinition) -> bytes:

@@ -97,7 +97,7 @@ def theirs(shown: dict[str, Any] | None) -> Any:
         return ("dropped",)
     if "error" in shown:
         return ("error", shown["error"]["type"], shown["error"]["reason"])
-    return ("document", shown["doc"]["_source"], shown["doc"]["_index"], shown["doc"].get("_id"))
+    return ("document", shown["doc"]["_source"], shown["doc"].get("_index"), shown["doc"].get("_id"))
 
 
 async def simulated(direct: Http, function: str, parameters: dict[str, Any], documents: list[Any]) -> list[Any]:
@@ -106,9 +106,9 @@ async def simulated(direct: Http, function: str, parameters: dict[str, Any], doc
         "docs": [{"_index": "i", "_id": "1", "_source": document} for document in documents],
     }
     answer = await direct.post("/_ingest/pipeline/_simulate", body)
-    if answer.status == 400 and len(documents) > 1:  # some processors throw so that the whole request fails
+    if answer.status in (400, 500) and len(documents) > 1:  # some processors throw so that the whole request fails
         return [found for document in documents for found in await simulated(direct, function, parameters, [document])]
-    if answer.status == 400:
+    if answer.status in (400, 500):
         return [("error", answer.error["type"], answer.error["reason"])]
     assert answer.status == 200, answer.body
     return [theirs(shown) for shown in answer.json["docs"]]
@@ -153,7 +153,7 @@ async def test_as_the_cluster_does_it(direct: Http, function: str, parameters: d
         ("sort", {"field": "a", "order": "up"}, "Sort direction [up] not recognized"),
         ("dot_expander", {"field": "a"}, "field does not contain a dot"),
         ("fingerprint", {"fields": ["a"], "exclude_fields": ["b"]}, "either fields or exclude_fields"),
-        ("fingerprint", {"hash_method": "CRC"}, "unknown variant `CRC`"),
+        ("fingerprint", {"hash_method": "CRC"}, "hash method must be"),
         ("foreach", {"field": "a", "processor": {}}, "exactly one processor type"),
         ("foreach", {"field": "a", "processor": {"nothing": {}}}, "no built-in [nothing]"),
         ("append", {"field": "a"}, "[value] required property is missing"),

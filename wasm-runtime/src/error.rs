@@ -35,6 +35,8 @@ pub struct Facts {
     pub status: u16,
     pub kind: Cow<'static, str>,
     pub reason: String,
+    /// The message of the innermost exception where OpenSearch has one in another: what its failure handlers are told.
+    pub cause: Option<String>,
 }
 
 impl Deref for Fault {
@@ -47,7 +49,13 @@ impl Deref for Fault {
 
 impl Fault {
     pub fn new(status: u16, kind: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Self {
-        Self(Box::new(Facts { status, kind: kind.into(), reason: reason.into() }))
+        Self(Box::new(Facts { status, kind: kind.into(), reason: reason.into(), cause: None }))
+    }
+
+    /// The same with the message of the innermost exception.
+    pub fn caused_by(mut self, cause: String) -> Self {
+        self.0.cause = Some(cause);
+        self
     }
 
     /// The same for another reason.

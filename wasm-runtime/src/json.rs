@@ -213,6 +213,9 @@ pub fn find(text: &[u8], path: &str) -> Option<Range<usize>> {
     if is_plain(path) {
         return step(text, start, path);
     }
+    if is_nowhere(path) {
+        return None;
+    }
     let mut parts = segments(path);
     let first = step(text, start, &parts.next()?)?;
     parts.try_fold(first, |here, part| step(text, here.start, &part))
@@ -223,10 +226,15 @@ pub fn is_plain(path: &str) -> bool {
     !path.bytes().any(|c| matches!(c, b'.' | b'['))
 }
 
-/// The parts of a dotted path; `a[0].b` gives `a`, `0`, `b`.
+/// Whether a path has no parts: it is made of dots only.
+fn is_nowhere(path: &str) -> bool {
+    !path.is_empty() && path.bytes().all(|c| c == b'.')
+}
+
+/// The parts of a dotted path; `a[0].b` gives `a`, `0`, `b`. Empty parts count but at the end, as in Java.
 pub fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
     let bracketed = path.contains('[');
-    path.split(['.', '[']).map(move |part| match part.contains(']') {
+    path.trim_end_matches('.').split(['.', '[']).map(move |part| match part.contains(']') {
         true if bracketed => Cow::Owned(part.replace(']', "")),
         _ => Cow::Borrowed(part),
     })
@@ -317,6 +325,9 @@ pub fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Edit, PathError> 
     if path.is_empty() {
         return Err("path cannot be null nor empty".to_owned());
     }
+    if is_nowhere(path) {
+        return Err(format!("path [{path}] is not valid"));
+    }
     let mut here = skip_ws(text, 0);
     let known = outline::recall(text, path);
     if known.is_some() || is_plain(path) && text.get(here) == Some(&b'{') {
@@ -346,10 +357,10 @@ pub fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Edit, PathError> 
             },
             Some(b'[') => {
                 let list = elements(text, here);
-                let index: usize = part.parse().map_err(|_| {
+                let index: i32 = part.parse().map_err(|_| {
                     format!("[{part}] is not an integer, cannot be used as an index as part of path [{path}]")
                 })?;
-                let Some(range) = list.get(index).cloned() else {
+                let Some(range) = usize::try_from(index).ok().and_then(|index| list.get(index).cloned()) else {
                     return Err(format!(
                         "[{index}] is out of bounds for array with length [{}] as part of path [{path}]",
                         list.len()
@@ -424,6 +435,9 @@ fn insertion(text: &[u8], start: usize, end: usize, key: &str, value: &[u8]) -> 
 
 /// `text` without the value at the dotted `path`; `None` if nothing is there.
 pub fn remove(text: &[u8], path: &str) -> Option<Vec<u8>> {
+    if is_nowhere(path) {
+        return None;
+    }
     let parts: Vec<_> = segments(path).collect();
     let (last, parents) = parts.split_last()?;
     let mut here = skip_ws(text, 0);

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use super::regex::{self, Regex};
+use super::template::Template;
 use super::{Function, Parameters, field};
 use crate::document::Meta;
 use crate::effect::Effect;
@@ -35,11 +36,16 @@ pub struct Kv {
     strip_brackets: bool,
     #[serde(skip)]
     splits: Option<(Regex, Regex)>,
+    /// Of the field and of the target.
+    #[serde(skip)]
+    templates: Option<(Template, Option<Template>)>,
 }
 
 impl Parameters for Kv {
     fn prepare(&mut self) -> Result<(), String> {
         field::check_pair(&mut self.field, &mut self.target_field)?;
+        let target = self.target_field.as_deref().map(Template::parse).transpose()?;
+        self.templates = Some((Template::parse(&self.field)?, target));
         let fields = regex::compile(&self.field_split).map_err(|e| format!("[field_split] {e}"))?;
         let values = regex::compile(&self.value_split).map_err(|e| format!("[value_split] {e}"))?;
         self.splits = Some((fields, values));
@@ -64,20 +70,29 @@ impl Kv {
 }
 
 impl Function for Kv {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         let Some((fields, values)) = &self.splits else { return Ok(Effect::Unchanged) };
-        if json::find(text, &self.field).is_none() && !self.ignore_missing {
-            return Err(Fault::illegal(format!("field [{}] doesn't exist", self.field)));
+        let Some((name, target)) = &self.templates else { return Ok(Effect::Unchanged) };
+        let name = field::named(name, text, meta);
+        let target = target.as_ref().map(|target| field::named(target, text, meta)).filter(|name| !name.is_empty());
+        if json::find(text, &name).is_none() {
+            field::in_bounds(text, &name)?;
+            if !self.ignore_missing {
+                return Err(Fault::illegal(match name.is_empty() {
+                    true => "field path cannot be null nor empty".to_owned(),
+                    false => format!("field [{name}] doesn't exist"),
+                }));
+            }
         }
-        let place = field::Place::new(&self.field, None, self.ignore_missing);
+        let place = field::Place::new(&name, None, self.ignore_missing);
         let Some(source) = place.text(text, "cannot extract key-value pairs. ")? else { return Ok(Effect::Unchanged) };
         let mut pairs = Pairs::default();
         for pair in regex::split(fields, &source, 0, false)? {
             let parts = regex::split(values, pair, 2, true)?;
             let [key, value] = parts.as_slice() else {
                 return Err(Fault::illegal(format!(
-                    "field [{}] does not contain value_split [{}]",
-                    self.field, self.value_split
+                    "field [{name}] does not contain value_split [{}]",
+                    self.value_split
                 )));
             };
             let key = key.trim_matches(|c| self.trim_key.contains(c));
@@ -87,7 +102,16 @@ impl Function for Kv {
             pairs.add(format!("{}{key}", self.prefix), json::quote(&self.cleaned(value)));
             check_made(text.len(), pairs.bytes)?;
         }
-        pairs.written(text, self.target_field.as_deref()).map(Effect::Replaced)
+        pairs.written(text, target.as_deref()).map(Effect::Replaced)
+    }
+
+    fn names(&self) -> Vec<&Template> {
+        self.templates.iter().flat_map(|(name, target)| std::iter::once(name).chain(target)).collect()
+    }
+
+    fn free(&self) -> bool {
+        // A target that is made of values may be none.
+        self.target_field.as_deref().is_none_or(|target| target.contains("{{"))
     }
 
     fn longest(&self) -> usize {
