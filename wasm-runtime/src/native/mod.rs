@@ -26,7 +26,6 @@ mod kv;
 mod lowercase;
 mod mask;
 mod oversample;
-mod regex;
 mod remove;
 mod rename;
 mod rename_field;

@@ -1,0 +1,150 @@
+//! `grok`: fields out of a string by named patterns, in Ruby's syntax as Joni has it.
+//!
+//! All patterns of a stage are one expression, as alternatives of each other, as OpenSearch has it: where a match begins decides
+//! before the order of the patterns does.
+
+mod bank;
+mod expand;
+mod value;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{Function, Parameters, field};
+use crate::deadline::tick;
+use crate::document::Meta;
+use crate::effect::Effect;
+use crate::error::Fault;
+use crate::regex::{self, Found, Regex};
+use expand::Expander;
+use value::{Kind, value};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grok {
+    field: String,
+    patterns: Vec<String>,
+    #[serde(default)]
+    pattern_definitions: BTreeMap<String, String>,
+    #[serde(default)]
+    ignore_missing: bool,
+    #[serde(default)]
+    trace_match: bool,
+    #[serde(default)]
+    capture_all_matches: bool,
+    #[serde(skip)]
+    compiled: Option<Compiled>,
+}
+
+/// The expression, and what its groups are for.
+struct Compiled {
+    regex: Regex,
+    captures: Vec<Capture>,
+    /// The groups that tell which pattern has matched, for `trace_match`.
+    traces: Vec<usize>,
+}
+
+/// A name in the expression, with its groups.
+struct Capture {
+    field: String,
+    kind: Kind,
+    groups: Vec<usize>,
+}
+
+/// What the groups are called that tell which pattern has matched.
+const TRACE: &str = "_ingest._grok_match_index.";
+
+impl Parameters for Grok {
+    fn prepare(&mut self) -> Result<(), String> {
+        self.field = field::checked("field", &self.field)?;
+        if self.patterns.is_empty() {
+            return Err("[patterns] List of patterns must not be empty".to_owned());
+        }
+        let wrong =
+            |why: String| format!("[patterns] Invalid regex pattern found in: [{}]. {why}", self.patterns.join(", "));
+        let bank = bank::with(&self.pattern_definitions);
+        bank::check(&bank, self.pattern_definitions.keys()).map_err(wrong)?;
+        let expression = Expander::expanded(&bank, &self.combined()).map_err(wrong)?;
+        self.compiled = Some(Compiled::of(regex::ruby(&expression).map_err(wrong)?).map_err(wrong)?);
+        Ok(())
+    }
+}
+
+impl Grok {
+    fn combined(&self) -> String {
+        let [only] = self.patterns.as_slice() else {
+            let one = |(n, text): (usize, &String)| match self.trace_match {
+                true => format!("(?<{TRACE}{n}>{text})"),
+                false => format!("(?:{text})"),
+            };
+            return self.patterns.iter().enumerate().map(one).collect::<Vec<_>>().join("|");
+        };
+        only.clone()
+    }
+}
+
+impl Compiled {
+    fn of(regex: Regex) -> Result<Self, String> {
+        let (mut captures, mut traces) = (Vec::new(), Vec::new());
+        for (name, groups) in regex.names() {
+            if name.starts_with(TRACE) {
+                traces.push(groups[0]);
+                continue;
+            }
+            let mut parts: Vec<&str> = name.split(':').collect();
+            while parts.last().is_some_and(|part| part.is_empty()) && parts.len() > 1 {
+                parts.pop();
+            }
+            let field = parts.get(1).or(parts.first()).copied().unwrap_or_default();
+            let kind = if parts.len() == 3 { Kind::of(parts[2]) } else { Kind::Text };
+            captures.push(Capture { field: field.to_owned(), kind, groups: groups.clone() });
+        }
+        Ok(Self { regex, captures, traces })
+    }
+
+    /// The fields of a match. Of a name's groups the first that has matched counts, of names for one field the last.
+    fn fields(&self, text: &str, found: &Found, all: bool) -> Result<Vec<(&str, Vec<u8>)>, Fault> {
+        let mut fields: Vec<(&str, Vec<Vec<u8>>)> = Vec::with_capacity(self.captures.len());
+        for capture in &self.captures {
+            tick()?;
+            let texts = capture.groups.iter().filter_map(|group| Some(&text[found.get(*group)?]));
+            for text in texts.take(if all { usize::MAX } else { 1 }) {
+                let value = value(text, capture.kind)?;
+                match fields.iter_mut().find(|(name, _)| *name == capture.field) {
+                    Some((_, values)) if all => values.push(value),
+                    Some((_, values)) => *values = vec![value],
+                    None => fields.push((&capture.field, vec![value])),
+                }
+            }
+        }
+        value::in_order_of_hashes(&mut fields);
+        let joined = |values: Vec<Vec<u8>>| match values.as_slice() {
+            [only] => only.clone(),
+            all => field::array(all),
+        };
+        Ok(fields.into_iter().map(|(name, values)| (name, joined(values))).collect())
+    }
+}
+
+impl Function for Grok {
+    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+        let Some(compiled) = &self.compiled else { return Ok(Effect::Unchanged) };
+        let place = field::Place::new(&self.field, None, self.ignore_missing);
+        let Some(source) = place.text(text, "cannot process it.")? else { return Ok(Effect::Unchanged) };
+        let Some(found) = compiled.regex.groups(&source)? else {
+            return Err(Fault::illegal(format!("Provided Grok expressions do not match field value: [{source}]")));
+        };
+        let fields = compiled.fields(&source, &found, self.capture_all_matches)?;
+        let out = value::put(text, &fields)?;
+        if self.trace_match {
+            let at = compiled.traces.iter().position(|group| found.get(*group).is_some()).unwrap_or(0);
+            meta.put_ctx("_grok_match_index", format!("\"{at}\"").as_bytes());
+        }
+        Ok(Effect::Replaced(out))
+    }
+
+    fn longest(&self) -> usize {
+        self.compiled.as_ref().map_or(usize::MAX, |compiled| compiled.regex.longest)
+    }
+}
