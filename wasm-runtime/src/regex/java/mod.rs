@@ -316,9 +316,8 @@ impl Parser<'_> {
         if !info.valid {
             return Err(self.wrong("Look-behind group does not have an obvious maximum length"));
         }
-        // A length beyond Java's `int` has become negative: there nothing is found.
-        let most = usize::try_from(info.max).ok();
-        let behind = Some(most.map_or((1, 0), |most| (info.min.max(0) as usize, most)));
+        // A length beyond Java's `int` has become negative; Java goes back to the beginning of the text then.
+        let behind = Some((info.min.max(0) as usize, usize::try_from(info.max).unwrap_or(usize::MAX)));
         Ok(Node::Look(Look { inner: Box::new(inner), negative, behind }))
     }
 
@@ -352,7 +351,7 @@ impl Parser<'_> {
         let Some((min, max, greed)) = self.quantifier()? else { return Ok(node) };
         if (min, max) == (0, 1) {
             return Ok(match greed {
-                Greed::Possessive => Node::Atomic(Box::new(Node::repeat(node, 0, 1, Greed::Greedy, true))),
+                Greed::Possessive => Node::Atomic(Box::new(Node::repeat(node, 0, 1, Greed::Greedy, false))),
                 greed => Node::repeat(node, 0, 1, greed, true),
             });
         }

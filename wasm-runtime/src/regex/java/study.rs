@@ -15,7 +15,7 @@ const MOST: i32 = i32::MAX;
 
 pub fn study(node: &Node) -> Info {
     let mut info = fresh();
-    add(node, &mut info);
+    add(&mut vec![node], &mut info);
     info
 }
 
@@ -23,36 +23,49 @@ fn fresh() -> Info {
     Info { min: 0, max: 0, valid: true, deterministic: true }
 }
 
-fn add(node: &Node, info: &mut Info) {
-    match node {
-        Node::Set(_) => {
-            info.min = info.min.wrapping_add(1);
-            info.max = info.max.wrapping_add(1);
+/// What the last node comes to, and all before it, which follow it in the expression.
+fn add(rest: &mut Vec<&Node>, info: &mut Info) {
+    while let Some(node) = rest.pop() {
+        match node {
+            Node::Set(_) => {
+                info.min = info.min.wrapping_add(1);
+                info.max = info.max.wrapping_add(1);
+            }
+            Node::Concat(nodes) => rest.extend(nodes.iter().rev()),
+            Node::Either(nodes) => return branch(&nodes.iter().collect::<Vec<_>>(), rest, info),
+            Node::Group(_, inner) => rest.push(inner),
+            Node::Atomic(inner) => add(&mut vec![inner], info),
+            Node::Repeat(repeat) if is_branch(repeat) => return branch(&[&repeat.node, &Node::Empty], rest, info),
+            Node::Repeat(repeat) => add_repeat(repeat, info),
+            Node::Back(..) => info.valid = false,
+            Node::Newline => {
+                info.min = info.min.wrapping_add(1);
+                info.max = info.max.wrapping_add(2);
+            }
+            Node::Cluster => {
+                info.min = info.min.wrapping_add(1);
+                info.deterministic = false;
+            }
+            Node::Assert(Assert::ClusterEdge) => info.deterministic = false,
+            _ => {}
         }
-        Node::Concat(nodes) => nodes.iter().for_each(|node| add(node, info)),
-        Node::Either(nodes) => either(nodes, info),
-        Node::Group(_, inner) => add(inner, info),
-        Node::Atomic(inner) => add(inner, info),
-        Node::Repeat(repeat) => add_repeat(repeat, info),
-        Node::Back(..) => info.valid = false,
-        Node::Newline => {
-            info.min = info.min.wrapping_add(1);
-            info.max = info.max.wrapping_add(2);
-        }
-        Node::Cluster => {
-            info.min = info.min.wrapping_add(1);
-            info.deterministic = false;
-        }
-        Node::Assert(Assert::ClusterEdge) => info.deterministic = false,
-        _ => {}
     }
 }
 
-fn either(nodes: &[Node], info: &mut Info) {
-    let parts: Vec<Info> = nodes.iter().map(study).collect();
-    info.min = info.min.wrapping_add(parts.iter().map(|part| part.min).min().unwrap_or(0));
-    info.max = info.max.wrapping_add(parts.iter().map(|part| part.max).max().unwrap_or(0));
-    info.valid &= parts.iter().all(|part| part.valid);
+/// A group that may be there is one of two alternatives.
+fn is_branch(repeat: &Repeat) -> bool {
+    (repeat.min, repeat.max, repeat.takes_empty) == (0, 1, true)
+}
+
+/// Alternatives; what follows them is worked out on its own and added.
+fn branch(nodes: &[&Node], rest: &mut Vec<&Node>, info: &mut Info) {
+    let parts: Vec<Info> = nodes.iter().map(|node| study(node)).collect();
+    let mut after = fresh();
+    add(rest, &mut after);
+    let (min, max) = (parts.iter().map(|part| part.min).min(), parts.iter().map(|part| part.max).max());
+    info.min = info.min.wrapping_add(min.unwrap_or(0)).wrapping_add(after.min);
+    info.max = info.max.wrapping_add(max.unwrap_or(0)).wrapping_add(after.max);
+    info.valid &= after.valid && parts.iter().all(|part| part.valid);
     info.deterministic = false;
 }
 
@@ -60,7 +73,7 @@ fn add_repeat(repeat: &Repeat, info: &mut Info) {
     let (cmin, cmax) = (repeat.min as i32, repeat.max.min(MOST as u32) as i32);
     if (repeat.min, repeat.max) == (0, 1) {
         let min = info.min;
-        add(&repeat.node, info);
+        add(&mut vec![&repeat.node], info);
         info.min = min;
         info.deterministic = false;
     } else if repeat.greed == Greed::Greedy && matches!(repeat.node, Node::Set(_)) && repeat.max == u32::MAX {
