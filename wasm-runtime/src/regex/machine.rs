@@ -21,7 +21,7 @@ const LOOK: u64 = 1 << 10;
 pub const NONE: usize = usize::MAX;
 
 /// What is to be undone or tried when the way ends.
-enum Frame {
+pub enum Frame {
     Branch(u32, usize),
     Restore(u32, usize),
     /// A run may end earlier: the step behind it, the least and the next end.
@@ -36,10 +36,10 @@ enum Frame {
 }
 
 pub struct Machine<'p, 't> {
-    program: &'p Program,
-    text: Text<'t>,
+    pub(super) program: &'p Program,
+    pub(super) text: Text<'t>,
     pub slots: Vec<usize>,
-    frames: Vec<Frame>,
+    pub(super) frames: Vec<Frame>,
     calls: Vec<(usize, Rc<[usize]>)>,
     steps: u64,
     depth: usize,
@@ -47,7 +47,7 @@ pub struct Machine<'p, 't> {
     continued: usize,
 }
 
-type Outcome = Result<Option<usize>, Fault>;
+pub(super) type Outcome = Result<Option<usize>, Fault>;
 
 impl<'p, 't> Machine<'p, 't> {
     pub fn new(program: &'p Program, text: &'t str) -> Self {
@@ -102,7 +102,7 @@ impl<'p, 't> Machine<'p, 't> {
         }
     }
 
-    fn step(&mut self, steps: u64) -> Result<(), Fault> {
+    pub(super) fn step(&mut self, steps: u64) -> Result<(), Fault> {
         let before = self.steps / LOOK;
         self.steps += steps;
         if self.steps / LOOK != before {
@@ -128,7 +128,7 @@ impl<'p, 't> Machine<'p, 't> {
     }
 
     /// Undoes what was done since there were `base` frames, up to a way that is left: its step and place.
-    fn back(&mut self, base: usize) -> Option<(usize, usize)> {
+    pub(super) fn back(&mut self, base: usize) -> Option<(usize, usize)> {
         while self.frames.len() > base {
             match self.frames.pop()? {
                 Frame::Branch(pc, at) => return Some((pc as usize, at)),
@@ -197,7 +197,7 @@ impl<'p, 't> Machine<'p, 't> {
     }
 
     /// What comes of the step at `pc` and all that follow, at a place of the text: where it ends.
-    fn run(&mut self, pc: usize, at: usize) -> Outcome {
+    pub(super) fn run(&mut self, pc: usize, at: usize) -> Outcome {
         self.depth += 1;
         if self.depth > DEEPEST {
             return Err(too_hard("it goes too deep"));
@@ -225,7 +225,7 @@ impl<'p, 't> Machine<'p, 't> {
 
     /// One step: the next and its place, if it is passed.
     #[inline]
-    fn one(&mut self, pc: usize, at: usize) -> Result<Option<(usize, usize)>, Fault> {
+    pub(super) fn one(&mut self, pc: usize, at: usize) -> Result<Option<(usize, usize)>, Fault> {
         let program = self.program;
         let next = pc + 1;
         Ok(match &program.ops[pc] {
@@ -379,103 +379,8 @@ impl<'p, 't> Machine<'p, 't> {
         Ok(all.then(|| self.text.text.len() - rest.as_str().len()))
     }
 
-    /// Whether what begins at `pc` matches here, or ends here.
-    fn look(&mut self, negative: bool, behind: Option<(usize, usize)>, pc: usize, at: usize) -> Result<bool, Fault> {
-        let base = self.frames.len();
-        let found = match behind {
-            None => self.run(pc, at)?.is_some(),
-            Some((least, most)) => self.behind(least, most, pc, at)?,
-        };
-        if negative && !self.program.leaky {
-            self.undo(base);
-        } else {
-            self.settle(base);
-        }
-        Ok(found)
-    }
-
-    fn behind(&mut self, least: usize, most: usize, pc: usize, at: usize) -> Result<bool, Fault> {
-        let mut from = at;
-        for _ in 0..least {
-            if from == 0 {
-                return Ok(false);
-            }
-            from = self.text.before(from);
-        }
-        let mut back = least;
-        while back <= most {
-            let base = self.frames.len();
-            if self.run_until(pc, from, at)? {
-                return Ok(true);
-            }
-            self.undo(base);
-            if from == 0 {
-                break;
-            }
-            from = self.text.before(from);
-            back += 1;
-        }
-        Ok(false)
-    }
-
-    /// Whether a way from `from` ends at `at`.
-    fn run_until(&mut self, pc: usize, from: usize, at: usize) -> Result<bool, Fault> {
-        let base = self.frames.len();
-        let mut end = self.run(pc, from)?;
-        while let Some(reached) = end {
-            if reached == at {
-                return Ok(true);
-            }
-            let Some((pc, place)) = self.back(base) else { return Ok(false) };
-            end = self.run_above(base, pc, place)?;
-        }
-        Ok(false)
-    }
-
-    /// Goes on with a way that was left above `base`.
-    fn run_above(&mut self, base: usize, pc: usize, at: usize) -> Outcome {
-        let mut here = Some((pc, at));
-        loop {
-            let Some((pc, at)) = here else {
-                here = self.back(base);
-                self.step(1)?;
-                if here.is_none() {
-                    return Ok(None);
-                }
-                continue;
-            };
-            if matches!(self.program.ops[pc], Op::Accept | Op::Match) {
-                return Ok(Some(at));
-            }
-            self.step(1)?;
-            here = self.one(pc, at)?;
-        }
-    }
-
-    /// How far a text from `at` on goes that contains no match of what begins at `pc`.
-    fn absent(&mut self, pc: usize, at: usize) -> Result<usize, Fault> {
-        let mut most = self.text.bytes.len();
-        let mut from = at;
-        while from <= most {
-            let base = self.frames.len();
-            let end = self.run(pc, from)?;
-            self.undo(base);
-            if let Some(end) = end.filter(|end| *end <= most) {
-                if end == at {
-                    return Ok(at);
-                }
-                most = self.text.before(end);
-            }
-            if from >= self.text.bytes.len() {
-                break;
-            }
-            from = self.text.after(from);
-        }
-        Ok(most.max(at))
-    }
-
     /// Takes back all since there were `base` frames.
-    fn undo(&mut self, base: usize) {
+    pub(super) fn undo(&mut self, base: usize) {
         while self.frames.len() > base {
             match self.frames.pop() {
                 Some(Frame::Restore(slot, old)) => self.slots[slot as usize] = old,
@@ -487,7 +392,7 @@ impl<'p, 't> Machine<'p, 't> {
     }
 
     /// Forgets the ways that are left; what is to be undone stays, unless it leaks.
-    fn settle(&mut self, base: usize) {
+    pub(super) fn settle(&mut self, base: usize) {
         if self.frames.len() == base {
             return;
         }

@@ -9,6 +9,7 @@ mod asserted;
 mod fold;
 mod java;
 mod linear;
+mod looking;
 mod machine;
 mod program;
 mod ruby;

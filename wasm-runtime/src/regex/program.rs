@@ -102,7 +102,7 @@ pub fn program(node: &Node, groups: usize, leaky: bool) -> Result<Program, Strin
             _ => None,
         },
         anchored: starts_anchored(node),
-        first: first_bytes(node),
+        first: if leaky && node.has(&leaks) { None } else { first_bytes(node) },
         slots: made.slots,
         captures: 2 * groups,
         ops: made.ops,
@@ -340,6 +340,11 @@ fn follow(ops: &mut [Op]) {
             run.then = next;
         }
     }
+}
+
+/// Whether groups in it keep their places when a match fails: then every place where one may begin has to be tried.
+fn leaks(node: &Node) -> bool {
+    matches!(node, Node::Look(_) | Node::Atomic(_)) && node.has(&|inner| matches!(inner, Node::Group(..)))
 }
 
 fn starts_anchored(node: &Node) -> bool {

@@ -3,6 +3,7 @@
 use regex_syntax::hir::ClassUnicode;
 
 use super::{Parser, Result, Target, properties};
+use crate::regex::fold;
 use crate::regex::set::{Set, ascii_digit, ascii_hex, ascii_space, ascii_word, not, properties as all_of};
 use crate::regex::tree::{Assert, Fold, Node, Words};
 
@@ -24,10 +25,10 @@ impl Parser {
             'R' => Node::Atomic(Box::new(Node::Newline)),
             'X' => Node::Cluster,
             'k' if matches!(self.text.get(self.at + 1), Some('<' | '\'')) => {
-                let target = self.bracketed()?;
+                let target = self.bracketed(false)?;
                 return Ok(Node::Back(vec![target], self.fold_of_references()));
             }
-            'g' if matches!(self.text.get(self.at + 1), Some('<' | '\'')) => return self.bracketed().map(Node::Call),
+            'g' if matches!(self.text.get(self.at + 1), Some('<' | '\'')) => return self.bracketed(true).map(Node::Call),
             '1'..='9' => return self.numbered(),
             _ => {
                 if let Some(class) = self.predefined()? {
@@ -45,10 +46,14 @@ impl Parser {
         if self.options.fold { Fold::Simple } else { Fold::None }
     }
 
-    fn bracketed(&mut self) -> Result<usize> {
+    fn bracketed(&mut self, call: bool) -> Result<usize> {
         let end = if self.text[self.at + 1] == '<' { '>' } else { '\'' };
         self.at += 2;
-        let target = self.reference(end)?;
+        let target = match self.reference(end)? {
+            // A call may be before its group.
+            Target::Name(name, _) if call => Target::Name(name, usize::MAX),
+            target => target,
+        };
         Ok(self.target(target))
     }
 
@@ -96,6 +101,7 @@ impl Parser {
                     let name: String = self.text[from..self.at - 1].iter().collect();
                     let class = properties::property_of(&name)
                         .ok_or_else(|| format!("invalid character property name <{name}>"))?;
+                    let class = if self.options.fold { fold::simple(class) } else { class };
                     return Ok(if negated { not(class) } else { class });
                 }
                 '(' | ')' | '{' | '|' => break,
@@ -128,7 +134,7 @@ impl Parser {
             },
             '0'..='7' => {
                 self.at -= 1;
-                let (_, value) = self.digits(8, if c == '0' { 3 } else { 3 });
+                let (_, value) = self.digits(8, 3);
                 bare(value)?
             }
             'c' => return self.control(),

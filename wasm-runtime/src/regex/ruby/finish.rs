@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Result, Target};
-use crate::regex::tree::{Look, Node, Parsed};
+use crate::regex::tree::{Assert, Look, Node, Parsed};
 
 struct Finish<'t> {
     targets: &'t [Target],
@@ -58,11 +58,12 @@ impl Finish<'_> {
                 Some(number) => Ok(vec![*number]),
                 None => Err("invalid backref number/name".to_owned()),
             },
-            Target::Name(name) => {
+            Target::Name(name, until) => {
                 let all: Vec<usize> = self
                     .groups
                     .iter()
                     .zip(&self.numbers)
+                    .take(*until)
                     .filter(|(known, _)| known.as_ref() == Some(name))
                     .map(|(_, number)| *number)
                     .collect();
@@ -129,6 +130,7 @@ fn behind(look: &mut Look) -> Result<()> {
     let not_there = |node: &Node| match node {
         Node::Atomic(_) | Node::Absent(_) | Node::Back(..) => true,
         Node::Group(..) => look.negative,
+        Node::Assert(assert) => matches!(assert, Assert::End | Assert::LastUnixLine),
         Node::Look(inner) => inner.behind.is_none(),
         _ => false,
     };

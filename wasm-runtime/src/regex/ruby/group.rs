@@ -6,8 +6,6 @@ use crate::regex::tree::{Look, Node};
 /// What a parenthesis came to.
 pub enum Opened {
     Node(Node),
-    /// A comment.
-    Nothing,
     /// Options that hold for all that follows in the group, alternatives too: that is in it already.
     Rest(Node),
 }
@@ -20,17 +18,13 @@ impl Parser {
         }
         let Some(c) = self.next() else { return Err("end pattern in group".to_owned()) };
         let node = match c {
-            '#' => {
-                while self.next().ok_or("end pattern in group")? != ')' {}
-                return Ok(Opened::Nothing);
-            }
             ':' => self.inner()?,
             '=' => look(self.inner()?, false, None),
             '!' => look(self.inner()?, true, None),
             '>' => Node::Atomic(Box::new(self.inner()?)),
             '~' => Node::Absent(Box::new(self.inner()?)),
-            '<' if self.eat('=') => look(self.inner()?, false, Some((0, 0))),
-            '<' if self.eat('!') => look(self.inner()?, true, Some((0, 0))),
+            '<' if self.eat('=') => self.look_behind(false)?,
+            '<' if self.eat('!') => self.look_behind(true)?,
             '<' => {
                 let name = self.name('>')?;
                 self.captured(Some(name))?
@@ -57,6 +51,13 @@ impl Parser {
             return Err("end pattern with unmatched parenthesis".to_owned());
         }
         Ok(node)
+    }
+
+    fn look_behind(&mut self, negative: bool) -> Result<Node> {
+        let outer = std::mem::replace(&mut self.behind, true);
+        let inner = self.inner()?;
+        self.behind = outer;
+        Ok(look(inner, negative, Some((0, 0))))
     }
 
     fn captured(&mut self, name: Option<String>) -> Result<Node> {
@@ -100,7 +101,7 @@ impl Parser {
             return if name.starts_with(['-', '+']) || name.starts_with(|c: char| c.is_ascii_digit()) {
                 Err(format!("invalid group name <{name}>"))
             } else {
-                Ok(Target::Name(name))
+                Ok(Target::Name(name, self.groups.len()))
             };
         }
         let number: usize = digits.parse().map_err(|_| "too big number".to_owned())?;
@@ -166,12 +167,13 @@ impl Parser {
                 ':' => {
                     let node = self.inner()?;
                     self.options = before;
-                    return Ok(Opened::Node(node));
+                    // Its alternatives are not those of a look-behind around it.
+                    return Ok(Opened::Node(Node::Concat(vec![node])));
                 }
                 ')' => {
                     let node = self.alternatives()?;
                     self.options = before;
-                    return Ok(Opened::Rest(node));
+                    return Ok(Opened::Rest(Node::Concat(vec![node])));
                 }
                 _ => return Err("undefined group option".to_owned()),
             }

@@ -32,7 +32,8 @@ struct Options {
 #[derive(Clone, Debug)]
 enum Target {
     Number(usize),
-    Name(String),
+    /// One of the groups up to a number, as only those before a reference count.
+    Name(String, usize),
 }
 
 struct Parser {
@@ -40,6 +41,8 @@ struct Parser {
     at: usize,
     options: Options,
     depth: usize,
+    /// Whether what is read is in a look-behind.
+    behind: bool,
     /// Names of the groups, which are numbered from 1 on.
     groups: Vec<Option<String>>,
     /// What references refer to; they are made with its index.
@@ -50,8 +53,8 @@ struct Parser {
 /// Joni's words for what is wrong with the expression.
 pub fn parse(pattern: &str) -> Result<Parsed> {
     let text = pattern.chars().collect();
-    let mut parser =
-        Parser { text, at: 0, options: Options::default(), depth: 0, groups: Vec::new(), targets: Vec::new() };
+    let (options, groups, targets) = (Options::default(), Vec::new(), Vec::new());
+    let mut parser = Parser { text, at: 0, options, depth: 0, behind: false, groups, targets };
     let node = parser.alternatives()?;
     if parser.at < parser.text.len() {
         return Err("unmatched close parenthesis".to_owned());
@@ -104,7 +107,7 @@ impl Parser {
         // Letters that stand for themselves under `(?i)`, as some pairs are folded together.
         let mut letters = Vec::new();
         loop {
-            self.pass_blanks();
+            self.pass_blanks()?;
             let Some(c) = self.peek().filter(|c| !matches!(c, '|' | ')')) else { break };
             letters.push((nodes.len(), self.letter()));
             let node = match c {
@@ -113,7 +116,6 @@ impl Parser {
                     self.at += 1;
                     match self.group()? {
                         group::Opened::Node(node) => node,
-                        group::Opened::Nothing => continue,
                         group::Opened::Rest(node) => {
                             nodes.push(node);
                             break;
@@ -125,7 +127,9 @@ impl Parser {
             let node = self.repeated(node, &mut letters)?;
             nodes.push(node);
         }
-        fold_pairs(&mut nodes, &letters);
+        if !self.behind {
+            fold_pairs(&mut nodes, &letters);
+        }
         Ok(Node::concat(nodes))
     }
 
@@ -134,16 +138,21 @@ impl Parser {
         self.peek().filter(|c| self.options.fold && matches!(c, 's' | 'S' | '\u{17F}' | 'ß' | 'ẞ'))
     }
 
-    fn pass_blanks(&mut self) {
-        while self.options.extended {
+    /// Goes past comments, and past white space under `(?x)`.
+    fn pass_blanks(&mut self) -> Result<()> {
+        loop {
             match self.peek() {
-                Some('\t'..='\r' | ' ') => self.at += 1,
-                Some('#') => {
+                Some('(') if self.starts_with("(?#") => {
+                    let end = self.text[self.at..].iter().position(|c| *c == ')');
+                    self.at += end.ok_or("end pattern in group")? + 1;
+                }
+                Some('\t'..='\r' | ' ') if self.options.extended => self.at += 1,
+                Some('#') if self.options.extended => {
                     while self.peek().is_some_and(|c| c != '\n') {
                         self.at += 1;
                     }
                 }
-                _ => return,
+                _ => return Ok(()),
             }
         }
     }

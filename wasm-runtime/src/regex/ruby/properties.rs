@@ -4,9 +4,9 @@ use regex_syntax::hir::ClassUnicode;
 
 use crate::regex::set::{all, and, ascii_hex, chars, none, not, or, properties, property, range};
 
-/// Letters, marks, digits and connectors.
+/// Letters, marks, digits, connectors and joiners.
 pub fn word() -> ClassUnicode {
-    properties(&["Alphabetic", "M", "Nd", "Pc"])
+    properties(&["Alphabetic", "M", "Nd", "Pc", "Join_Control"])
 }
 
 /// `[:name:]`.

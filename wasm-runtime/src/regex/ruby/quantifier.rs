@@ -10,7 +10,7 @@ impl Parser {
     /// `node` with all quantifiers that follow it.
     pub fn repeated(&mut self, mut node: Node, letters: &mut Vec<(usize, Option<char>)>) -> Result<Node> {
         loop {
-            self.pass_blanks();
+            self.pass_blanks()?;
             let counted = self.peek() == Some('{');
             let (min, max) = match self.peek() {
                 Some('?') => (0, 1),
