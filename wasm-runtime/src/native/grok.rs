@@ -103,7 +103,8 @@ impl Compiled {
         Ok(Self { regex, captures, traces })
     }
 
-    /// The fields of a match. Of a name's groups the first that has matched counts, of names for one field the last.
+    /// The fields of a match. Of the groups of one name the first that has matched counts, or all; names for one field, as with
+    /// different types, give a list.
     fn fields(&self, text: &str, found: &Found, all: bool) -> Result<Vec<(&str, Vec<u8>)>, Fault> {
         let mut fields: Vec<(&str, Vec<Vec<u8>>)> = Vec::with_capacity(self.captures.len());
         for capture in &self.captures {
@@ -112,8 +113,7 @@ impl Compiled {
             for text in texts.take(if all { usize::MAX } else { 1 }) {
                 let value = value(text, capture.kind)?;
                 match fields.iter_mut().find(|(name, _)| *name == capture.field) {
-                    Some((_, values)) if all => values.push(value),
-                    Some((_, values)) => *values = vec![value],
+                    Some((_, values)) => values.push(value),
                     None => fields.push((&capture.field, vec![value])),
                 }
             }

@@ -75,7 +75,6 @@ pub struct Program {
     pub captures: usize,
     /// Whether groups inside of what is never gone back into keep their places, as in Java.
     pub leaky: bool,
-    pub calls: bool,
     /// Bytes that a match may begin with, if it has any.
     pub first: Option<Box<[bool; 256]>>,
     /// Text that a match begins with.
@@ -95,7 +94,6 @@ pub fn program(node: &Node, groups: usize, leaky: bool) -> Result<Program, Strin
     made.node(node)?;
     made.push(Op::Match)?;
     made.resolve_calls();
-    let calls = !made.pending.is_empty();
     let mut program = Program {
         prefix: match made.ops.first() {
             Some(Op::Text(text)) => Some(text.clone()),
@@ -107,7 +105,6 @@ pub fn program(node: &Node, groups: usize, leaky: bool) -> Result<Program, Strin
         captures: 2 * groups,
         ops: made.ops,
         leaky,
-        calls,
     };
     follow(&mut program.ops);
     Ok(program)

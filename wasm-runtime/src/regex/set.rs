@@ -21,10 +21,6 @@ impl Set {
         Self { ascii, class }
     }
 
-    pub fn one(c: char) -> Self {
-        Self::of(range(c, c))
-    }
-
     #[inline]
     pub fn has_ascii(&self, c: u8) -> bool {
         self.ascii >> (c & 127) & 1 == 1

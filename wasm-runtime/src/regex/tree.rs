@@ -118,10 +118,6 @@ pub struct Parsed {
 }
 
 impl Node {
-    pub fn one(c: char) -> Self {
-        Self::Set(Arc::new(Set::one(c)))
-    }
-
     pub fn set(set: Set) -> Self {
         Self::Set(Arc::new(set))
     }

@@ -1,7 +1,10 @@
 //! What a capture becomes, as Java reads numbers and keeps the fields of a match.
 
+use std::borrow::Cow;
+
 use super::field;
 use crate::error::Fault;
+use crate::limits::Copied;
 use crate::{java, json};
 
 #[derive(Clone, Copy)]
@@ -164,14 +167,26 @@ pub fn in_order_of_hashes<T>(fields: &mut [(&str, T)]) {
     });
 }
 
-/// The document with these fields.
+/// The document with these fields. Only dots part a name; at its end they do not count.
 ///
 /// # Errors
 /// For a name that is no path, and a path that leads through something else.
 pub fn put(text: &[u8], fields: &[(&str, Vec<u8>)]) -> Result<Vec<u8>, Fault> {
-    if let Some((name, _)) = fields.iter().find(|(name, _)| name.trim_matches('.').is_empty()) {
-        let why = if name.is_empty() { "path cannot be null nor empty".to_owned() } else { format!("path [{name}] is not valid") };
-        return Err(Fault::illegal(why));
+    if !fields.iter().any(|(name, _)| name.is_empty() || name.contains('[') || name.ends_with('.')) {
+        return field::put_all(text, fields);
     }
-    field::put_all(text, fields)
+    let mut out = text.to_vec();
+    let mut copied = Copied::default();
+    for (name, value) in fields {
+        copied.more(out.len())?;
+        let parts: Vec<Cow<'_, str>> = name.trim_end_matches('.').split('.').map(Cow::Borrowed).collect();
+        if name.is_empty() {
+            return Err(Fault::illegal("path cannot be null nor empty".to_owned()));
+        }
+        if parts == [""] {
+            return Err(Fault::illegal(format!("path [{name}] is not valid")));
+        }
+        out = json::change_at(&out, name, &parts, value).map_err(Fault::illegal)?.applied(&out);
+    }
+    Ok(out)
 }

@@ -47,7 +47,7 @@ impl Parser<'_> {
             'v' => '\x0B',
             'u' => self.unicode()?,
             'x' => self.hexadecimal()?,
-            'N' => return Err(self.wrong("Names of characters (\\N) are not supported")),
+            'N' => self.by_name()?,
             c if !in_class => return self.zero_width(c).map(Escape::Node).or_else(|| plain(c)).ok_or_else(|| self.bad(c)),
             c => return plain(c).ok_or_else(|| self.wrong(UNKNOWN)),
         }))
@@ -140,6 +140,20 @@ impl Parser<'_> {
         }
         let c = self.read() as u32 ^ 64;
         self.character(c)
+    }
+
+    fn by_name(&mut self) -> Result<char> {
+        if self.read() != '{' {
+            return Err(self.wrong("Illegal character name escape sequence"));
+        }
+        let from = self.at;
+        while self.read() != '}' {
+            if self.at >= self.len {
+                return Err(self.wrong("Unclosed character name escape sequence"));
+            }
+        }
+        let name: String = self.text[from..self.at - 1].iter().collect();
+        unicode_names2::character(name.trim()).ok_or_else(|| self.wrong(&format!("Unknown character name [{name}]")))
     }
 
     fn octal(&mut self) -> Result<char> {
