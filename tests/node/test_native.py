@@ -142,7 +142,7 @@ async def test_as_the_cluster_does_it(direct: Http, function: str, parameters: d
         ("set", {"field": "_version", "value": 1}, "metadata field [_version]"),
         ("set", {"field": "_ctx.a", "value": "{{_ingest.b}}"}, "two names of the same"),
         ("split", {"field": "a", "separator": "["}, "[separator]"),
-        ("gsub", {"field": "a", "pattern": "x", "replacement": "$9"}, "No group 9"),
+        ("gsub", {"field": "a", "pattern": "*", "replacement": ""}, "Dangling meta character"),
         ("grok", {"field": "a", "patterns": ["%{NOPE:x}"]}, "Unable to find pattern [NOPE]"),
         ("grok", {"field": "a", "patterns": []}, "List of patterns must not be empty"),
         ("dissect", {"field": "a", "pattern": "nothing"}, "Unable to find any keys or delimiters"),

@@ -48,8 +48,8 @@ impl Wide {
         let text = String::from_utf8_lossy(parameters);
         let named = |name: &str| {
             text.match_indices(name).any(|(at, _)| {
-                let before = text[..at].trim_end().ends_with(['"', '{', '&']);
-                let after = text[at + name.len()..].trim_start().starts_with(['"', '}', '.']);
+                let before = text[..at].trim_end().ends_with(['"', '{', '&', ':', '<']);
+                let after = text[at + name.len()..].trim_start().starts_with(['"', '}', '.', ':', '>']);
                 before && after
             })
         };

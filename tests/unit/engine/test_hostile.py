@@ -36,7 +36,7 @@ def test_every_call_ends_in_time_and_memory():
 
 
 def refused(function: str, **parameters: object) -> str:
-    with pytest.raises(ValueError, match=r"limit|deep|more than|too") as raised:
+    with pytest.raises(ValueError, match=r"limit|deep|more than|too|circular") as raised:
         Native(function, "document", json.dumps(parameters).encode())
     return str(raised.value)
 
@@ -45,9 +45,9 @@ def test_definitions_that_expand_are_refused():
     doubled = {f"P{i}": f"%{{P{i + 1}}}%{{P{i + 1}}}" for i in range(40)} | {"P40": "a"}
     assert "more than 65536 characters" in refused("grok", field="f", patterns=["%{P0}"], pattern_definitions=doubled)
     circle = {"A": "x%{B}", "B": "y%{A}"}
-    assert "in a circle" in refused("grok", field="f", patterns=["%{A}"], pattern_definitions=circle)
+    assert "circular reference in pattern [B][y%{A}]" in refused("grok", field="f", patterns=["%{A}"], pattern_definitions=circle)
     refused("grok", field="f", patterns=["%{COMBINEDAPACHELOG}"] * 100)
-    refused("gsub", field="f", pattern="(?:(?:\\w{1,100}){1,100}){1,100}", replacement="")
+    refused("gsub", field="f", pattern="(?:" * 300 + "a" + ")" * 300, replacement="")
     refused("gsub", field="f", pattern="a" * 70_000, replacement="")
     refused("dissect", field="f", pattern=" ".join(f"%{{k{i}}}" for i in range(1_000)))
     refused("set", field=".".join("a" * 200), value=1)

@@ -96,8 +96,12 @@ impl Compiled {
             while parts.last().is_some_and(|part| part.is_empty()) && parts.len() > 1 {
                 parts.pop();
             }
+            if parts == [""] {
+                return Err(format!("The name [{name}] names no field"));
+            }
             let field = parts.get(1).or(parts.first()).copied().unwrap_or_default();
             let kind = if parts.len() == 3 { Kind::of(parts[2]) } else { Kind::Text };
+            let field = field.strip_prefix("_source.").unwrap_or(field);
             captures.push(Capture { field: field.to_owned(), kind, groups: groups.clone() });
         }
         Ok(Self { regex, captures, traces })

@@ -76,7 +76,10 @@ fn named(chars: &mut Chars<'_>, pattern: &Regex) -> Result<usize, String> {
     while let Some(c) = chars.next_if(char::is_ascii_alphanumeric) {
         name.push(c);
     }
-    if name.is_empty() || chars.next() != Some('}') {
+    if name.is_empty() {
+        return Err("named capturing group has 0 length name".to_owned());
+    }
+    if chars.next() != Some('}') {
         return Err("named capturing group is missing trailing '}'".to_owned());
     }
     if name.starts_with(|c: char| c.is_ascii_digit()) {

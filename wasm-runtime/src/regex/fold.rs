@@ -65,9 +65,8 @@ pub fn java_range(from: char, to: char) -> ClassUnicode {
 
 /// What Java's `(?i)` takes for a range: letters of ASCII in both cases.
 pub fn ascii_range(from: char, to: char) -> ClassUnicode {
-    let within = |c: &char| {
-        (from..=to).contains(&c.to_ascii_uppercase()) || (from..=to).contains(&c.to_ascii_lowercase())
-    };
+    let within =
+        |c: &char| (from..=to).contains(&c.to_ascii_uppercase()) || (from..=to).contains(&c.to_ascii_lowercase());
     let both: String = ('\0'..='\x7F').filter(within).collect();
     or(range(from, to), &chars(&both))
 }

@@ -60,7 +60,9 @@ impl Linear {
     }
 
     pub fn find(&self, text: &str, from: usize) -> Option<(usize, usize)> {
-        self.regex.search(&Input::new(text).range(from..).anchored(Anchored::No)).map(|found| (found.start(), found.end()))
+        self.regex
+            .search(&Input::new(text).range(from..).anchored(Anchored::No))
+            .map(|found| (found.start(), found.end()))
     }
 
     pub fn captures(&self, text: &str, from: usize) -> Option<Captures> {

@@ -6,7 +6,13 @@ use crate::error::Fault;
 
 impl Machine<'_, '_> {
     /// Whether what begins at `pc` matches here, or ends here.
-    pub(super) fn look(&mut self, negative: bool, behind: Option<(usize, usize)>, pc: usize, at: usize) -> Result<bool, Fault> {
+    pub(super) fn look(
+        &mut self,
+        negative: bool,
+        behind: Option<(usize, usize)>,
+        pc: usize,
+        at: usize,
+    ) -> Result<bool, Fault> {
         let base = self.frames.len();
         let found = match behind {
             None => self.run(pc, at)?.is_some(),

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use super::asserted::{self, Text};
+use super::fold;
 use super::program::{Loop, Op, Program, Run};
 use super::tree::{Fold, Greed};
-use super::fold;
 use crate::deadline::tick;
 use crate::error::Fault;
 
@@ -324,7 +324,11 @@ impl<'p, 't> Machine<'p, 't> {
         }
         match run.greed {
             Greed::Lazy if run.max > run.min => {
-                self.push(Frame::Longer(pc as u32, end, if run.max == u32::MAX { NONE as u32 } else { run.max - run.min }))?;
+                self.push(Frame::Longer(
+                    pc as u32,
+                    end,
+                    if run.max == u32::MAX { NONE as u32 } else { run.max - run.min },
+                ))?;
             }
             Greed::Greedy if end > least => self.push(Frame::Shorter(pc as u32 + 1, least, end))?,
             _ => {}

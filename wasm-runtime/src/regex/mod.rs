@@ -169,9 +169,7 @@ impl<'r, 't> Search<'r, 't> {
         }
         let found = match (self.linear, &mut self.machine) {
             (Some(linear), _) => linear.find(self.text, self.at).map(|(from, to)| from..to),
-            (None, Some(machine)) => {
-                machine.search(self.at, self.last)?.then(|| machine.slots[0]..machine.slots[1])
-            }
+            (None, Some(machine)) => machine.search(self.at, self.last)?.then(|| machine.slots[0]..machine.slots[1]),
             _ => None,
         };
         if let Some(whole) = &found {

@@ -277,13 +277,7 @@ impl Made {
         let Repeat { node, min, max, greed, takes_empty } = repeat;
         let lazy = *greed == Greed::Lazy;
         if let Node::Set(set) = node {
-            return self.push(Op::Run(Run {
-                set: Arc::clone(set),
-                min: *min,
-                max: *max,
-                greed: *greed,
-                then: None,
-            }));
+            return self.push(Op::Run(Run { set: Arc::clone(set), min: *min, max: *max, greed: *greed, then: None }));
         }
         let at = self.here();
         let split = |on, off| if lazy { Op::Split(off, on) } else { Op::Split(on, off) };

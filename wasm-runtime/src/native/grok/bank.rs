@@ -28,8 +28,17 @@ pub fn check<'n>(bank: &Bank<'_>, names: impl Iterator<Item = &'n String>) -> Re
     Ok(())
 }
 
-fn visit<'b>(bank: &'b Bank<'_>, name: &'b str, path: &mut Vec<&'b str>, sound: &mut HashSet<&'b str>) -> Result<(), String> {
-    let Some(pattern) = bank.get(name).copied().filter(|_| !sound.contains(name)) else { return Ok(()) };
+fn visit<'b>(
+    bank: &'b Bank<'_>,
+    name: &'b str,
+    path: &mut Vec<&'b str>,
+    sound: &mut HashSet<&'b str>,
+) -> Result<(), String> {
+    if sound.contains(name) {
+        return Ok(());
+    }
+    let pattern =
+        bank.get(name).ok_or_else(|| format!("Unable to find pattern [{name}] in Grok's pattern dictionary"))?;
     if path.len() >= DEEPEST {
         return Err(format!("Pattern references exceeded maximum depth of {DEEPEST}"));
     }

@@ -86,9 +86,7 @@ fn whole(text: &str) -> Option<i64> {
 
 /// Decimal digits of other scripts, which stand in tens.
 fn other_digit(c: char) -> Option<u32> {
-    let is_digit = |n: u32| {
-        char::from_u32(n).is_some_and(|c| c.is_numeric() && crate::regex::is_decimal(c))
-    };
+    let is_digit = |n: u32| char::from_u32(n).is_some_and(|c| c.is_numeric() && crate::regex::is_decimal(c));
     let mut zero = c as u32;
     if !is_digit(zero) {
         return None;

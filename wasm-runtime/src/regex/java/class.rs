@@ -4,7 +4,7 @@ use regex_syntax::hir::ClassUnicode;
 
 use super::escape::Escape;
 use super::{Parser, Result};
-use crate::regex::set::{Set, and, none, not, or, range};
+use crate::regex::set::{Set, and, none, not, numbers, or};
 use crate::regex::{DEEPEST, fold};
 
 /// A class while it is read.
@@ -41,7 +41,8 @@ impl Reading {
 /// What stands at a place of a class.
 enum Item {
     Class(ClassUnicode),
-    Single(char),
+    /// By its number, as it may be half of a surrogate pair.
+    Single(u32),
 }
 
 impl Parser<'_> {
@@ -90,7 +91,10 @@ impl Parser<'_> {
                 _ => {}
             }
             match self.item()? {
-                Item::Single(c) => reading.add_single(&self.single_class(c)),
+                Item::Single(c) => {
+                    let class = char::from_u32(c).map_or_else(none, |c| self.single_class(c));
+                    reading.add_single(&class);
+                }
                 Item::Class(class) => reading.add(class),
             }
             c = self.peek();
@@ -133,35 +137,38 @@ impl Parser<'_> {
             let in_range = self.get(self.at + 1) == '-';
             self.at -= 1;
             match self.escape(true, in_range)? {
-                Escape::Char(c) => c,
+                Escape::Char(c) => c as u32,
+                Escape::Half(half) => half,
                 Escape::Class(class) => return Ok(Item::Class(class)),
                 Escape::Node(_) => return Err(self.wrong("Illegal/unsupported escape sequence")),
             }
         } else {
             let c = self.peek();
             self.next();
-            c
+            c as u32
         };
         if self.peek() != '-' || matches!(self.get(self.at + 1), '[' | ']') {
             return Ok(Item::Single(from));
         }
         let to = match self.next() {
             '\\' => match self.escape(true, true)? {
-                Escape::Char(c) => c,
+                Escape::Char(c) => c as u32,
+                Escape::Half(half) => half,
                 _ => return Err(self.wrong("Illegal character range")),
             },
             c => {
                 self.next();
-                c
+                c as u32
             }
         };
         if to < from {
             return Err(self.wrong("Illegal character range"));
         }
-        Ok(Item::Class(match (self.flags.fold, self.flags.unicode_case) {
-            (true, true) => fold::java_range(from, to),
-            (true, false) => fold::ascii_range(from, to),
-            _ => range(from, to),
+        let chars = char::from_u32(from).zip(char::from_u32(to)).filter(|_| self.flags.fold);
+        Ok(Item::Class(match chars {
+            Some((from, to)) if self.flags.unicode_case => fold::java_range(from, to),
+            Some((from, to)) => fold::ascii_range(from, to),
+            None => numbers(&[(from, to)]),
         }))
     }
 
@@ -190,8 +197,8 @@ impl Parser<'_> {
         if name.is_empty() {
             return Err(self.wrong("Empty character family"));
         }
-        let class = super::properties::family(&name, self.flags.fold, self.flags.unicode)
-            .map_err(|why| self.wrong(&why))?;
+        let class =
+            super::properties::family(&name, self.flags.fold, self.flags.unicode).map_err(|why| self.wrong(&why))?;
         Ok(if negated { not(class) } else { class })
     }
 }

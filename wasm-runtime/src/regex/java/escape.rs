@@ -3,11 +3,15 @@
 use regex_syntax::hir::ClassUnicode;
 
 use super::{Parser, Result, properties};
-use crate::regex::set::{ascii_digit, ascii_space, ascii_word, chars, not, numbers, or, properties as all_of, range};
+use crate::regex::set::{
+    ascii_digit, ascii_space, ascii_word, chars, none, not, numbers, or, properties as all_of, range,
+};
 use crate::regex::tree::{Assert, Fold, Node, Words};
 
 pub enum Escape {
     Char(char),
+    /// Half of a surrogate pair, which is no character of a text.
+    Half(u32),
     Class(ClassUnicode),
     Node(Node),
 }
@@ -24,6 +28,7 @@ impl Parser<'_> {
         }
         Ok(match self.escape(false, false)? {
             Escape::Char(c) => self.single(c),
+            Escape::Half(_) => Node::set(crate::regex::set::Set::of(none())),
             Escape::Class(class) => Node::set(crate::regex::set::Set::of(class)),
             Escape::Node(node) => node,
         })
@@ -45,10 +50,12 @@ impl Parser<'_> {
             'r' => '\r',
             't' => '\t',
             'v' => '\x0B',
-            'u' => self.unicode()?,
-            'x' => self.hexadecimal()?,
+            'u' => return self.unicode().map(character),
+            'x' => return self.hexadecimal().map(character),
             'N' => self.by_name()?,
-            c if !in_class => return self.zero_width(c).map(Escape::Node).or_else(|| plain(c)).ok_or_else(|| self.bad(c)),
+            c if !in_class => {
+                return self.zero_width(c).map(Escape::Node).or_else(|| plain(c)).ok_or_else(|| self.bad(c));
+            }
             c => return plain(c).ok_or_else(|| self.wrong(UNKNOWN)),
         }))
     }
@@ -172,12 +179,12 @@ impl Parser<'_> {
         self.character(value)
     }
 
-    fn hexadecimal(&mut self) -> Result<char> {
+    fn hexadecimal(&mut self) -> Result<u32> {
         let wrong = "Illegal hexadecimal escape sequence";
         let first = self.read();
         if let Some(high) = first.to_digit(16) {
             let low = self.read().to_digit(16).ok_or_else(|| self.wrong(wrong))?;
-            return self.character(high * 16 + low);
+            return Ok(high * 16 + low);
         }
         if first != '{' || !self.peek().is_ascii_hexdigit() {
             return Err(self.wrong(wrong));
@@ -186,7 +193,7 @@ impl Parser<'_> {
         loop {
             match self.read() {
                 c if c.is_ascii_hexdigit() => value = value * 16 + c.to_digit(16).unwrap_or(0),
-                '}' => return self.character(value),
+                '}' => return Ok(value),
                 _ => return Err(self.wrong("Unclosed hexadecimal escape sequence")),
             }
             if value > 0x10_FFFF {
@@ -205,24 +212,28 @@ impl Parser<'_> {
     }
 
     /// `\uhhhh`, two of them for a character beyond the first 65,536.
-    fn unicode(&mut self) -> Result<char> {
+    fn unicode(&mut self) -> Result<u32> {
         let high = self.four_digits()?;
         if (0xD800..0xDC00).contains(&high) {
             let at = self.at;
             if self.read() == '\\' && self.read() == 'u' {
                 let low = self.four_digits()?;
                 if (0xDC00..0xE000).contains(&low) {
-                    return self.character(0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00));
+                    return Ok(0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00));
                 }
             }
             self.at = at;
         }
-        self.character(high)
+        Ok(high)
     }
 
     fn character(&self, number: u32) -> Result<char> {
-        char::from_u32(number).ok_or_else(|| self.wrong("Half a surrogate pair is no character of a text"))
+        char::from_u32(number).ok_or_else(|| self.wrong(UNKNOWN))
     }
+}
+
+fn character(number: u32) -> Escape {
+    char::from_u32(number).map_or(Escape::Half(number), Escape::Char)
 }
 
 /// A character that may be escaped without need.

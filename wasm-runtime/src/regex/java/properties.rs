@@ -7,6 +7,9 @@ use crate::regex::set::{all, and, ascii_digit, ascii_hex, chars, none, not, numb
 /// Unicode's blocks: `FIRST..LAST;NAME|NAME`, the names as Java takes them.
 const BLOCKS: &str = include_str!("../../../data/blocks.txt");
 
+/// Unicode's characters that are mirrored in text from right to left: `FIRST..LAST`.
+const MIRRORED: &str = include_str!("../../../data/mirrored.txt");
+
 /// `\p{name}`; `fold` for `(?i)`, `unicode` for `(?U)`.
 ///
 /// # Errors
@@ -47,9 +50,13 @@ fn block(name: &str) -> Option<ClassUnicode> {
     BLOCKS.lines().find_map(|line| {
         let (ends, names) = line.split_once(';')?;
         names.split('|').find(|known| *known == name)?;
-        let (from, to) = ends.split_once("..")?;
-        Some(numbers(&[(u32::from_str_radix(from, 16).ok()?, u32::from_str_radix(to, 16).ok()?)]))
+        ends_of(ends).map(|ends| numbers(&[ends]))
     })
+}
+
+fn ends_of(text: &str) -> Option<(u32, u32)> {
+    let (from, to) = text.split_once("..")?;
+    Some((u32::from_str_radix(from, 16).ok()?, u32::from_str_radix(to, 16).ok()?))
 }
 
 /// `Lowercase`, `Uppercase` or `Titlecase`; of all three under `(?i)`.
@@ -98,10 +105,9 @@ fn posix(name: &str, fold: bool) -> Option<ClassUnicode> {
         "UPPER" => cased("Uppercase", fold),
         "SPACE" => property("White_Space"),
         "PUNCT" => property("P"),
-        "XDIGIT" => Some(or(
-            properties(&["Nd"]),
-            &numbers(&[(0x41, 0x46), (0x61, 0x66), (0xFF21, 0xFF26), (0xFF41, 0xFF46)]),
-        )),
+        "XDIGIT" => {
+            Some(or(properties(&["Nd"]), &numbers(&[(0x41, 0x46), (0x61, 0x66), (0xFF21, 0xFF26), (0xFF41, 0xFF46)])))
+        }
         "ALNUM" => Some(properties(&["Alphabetic", "Nd"])),
         "CNTRL" => property("Cc"),
         "DIGIT" => property("Nd"),
@@ -174,6 +180,7 @@ fn of_java(name: &str, fold: bool) -> Option<ClassUnicode> {
             &numbers(&[(0x09, 0x0D), (0x1C, 0x1F)]),
         )),
         "ISOControl" => property("Cc"),
+        "Mirrored" => Some(numbers(&MIRRORED.lines().filter_map(ends_of).collect::<Vec<_>>())),
         _ => None,
     }
 }

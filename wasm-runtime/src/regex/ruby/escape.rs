@@ -28,7 +28,9 @@ impl Parser {
                 let target = self.bracketed(false)?;
                 return Ok(Node::Back(vec![target], self.fold_of_references()));
             }
-            'g' if matches!(self.text.get(self.at + 1), Some('<' | '\'')) => return self.bracketed(true).map(Node::Call),
+            'g' if matches!(self.text.get(self.at + 1), Some('<' | '\'')) => {
+                return self.bracketed(true).map(Node::Call);
+            }
             '1'..='9' => return self.numbered(),
             _ => {
                 if let Some(class) = self.predefined()? {

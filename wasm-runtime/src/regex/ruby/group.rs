@@ -10,7 +10,6 @@ pub enum Opened {
     Rest(Node),
 }
 
-
 impl Parser {
     pub fn group(&mut self) -> Result<Opened> {
         if !self.eat('?') {
@@ -94,7 +93,11 @@ impl Parser {
         }
         let name: String = self.text[from..self.at].iter().collect();
         if !self.eat(end) || name.is_empty() {
-            return Err(if name.is_empty() { "group name is empty".to_owned() } else { format!("invalid group name <{name}>") });
+            return Err(if name.is_empty() {
+                "group name is empty".to_owned()
+            } else {
+                format!("invalid group name <{name}>")
+            });
         }
         let digits = name.trim_start_matches(['-', '+']);
         if !digits.bytes().all(|c| c.is_ascii_digit()) || digits.is_empty() {
