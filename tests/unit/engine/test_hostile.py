@@ -45,7 +45,9 @@ def test_definitions_that_expand_are_refused():
     doubled = {f"P{i}": f"%{{P{i + 1}}}%{{P{i + 1}}}" for i in range(40)} | {"P40": "a"}
     assert "more than 65536 characters" in refused("grok", field="f", patterns=["%{P0}"], pattern_definitions=doubled)
     circle = {"A": "x%{B}", "B": "y%{A}"}
-    assert "circular reference in pattern [B][y%{A}]" in refused("grok", field="f", patterns=["%{A}"], pattern_definitions=circle)
+    assert "circular reference in pattern [B][y%{A}]" in refused(
+        "grok", field="f", patterns=["%{A}"], pattern_definitions=circle
+    )
     refused("grok", field="f", patterns=["%{COMBINEDAPACHELOG}"] * 100)
     refused("gsub", field="f", pattern="(?:" * 300 + "a" + ")" * 300, replacement="")
     refused("gsub", field="f", pattern="a" * 70_000, replacement="")
