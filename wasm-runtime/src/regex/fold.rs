@@ -57,9 +57,11 @@ pub fn java_single(c: char) -> ClassUnicode {
 
 /// What Java's `(?iu)` takes for a range.
 pub fn java_range(from: char, to: char) -> ClassUnicode {
+    static CASED: OnceLock<Vec<char>> = OnceLock::new();
+    let all = (0..=LAST_CASED).filter_map(char::from_u32);
+    let cased = CASED.get_or_init(|| all.filter(|&c| upper(c) != c || lower(c) != c).collect());
     let within = |c: char| (from..=to).contains(&c);
-    let cased = (0..=LAST_CASED).filter_map(char::from_u32).filter(|&c| within(upper(c)) || within(lower(upper(c))));
-    let plain: String = cased.filter(|&c| upper(c) != c || lower(c) != c).collect();
+    let plain: String = cased.iter().filter(|&&c| within(upper(c)) || within(java(c))).collect();
     or(range(from, to), &chars(&plain))
 }
 

@@ -367,7 +367,11 @@ fn add_first(node: &Node, bytes: &mut [bool; 256]) -> bool {
             true
         }
         Node::Concat(nodes) => nodes.iter().any(|node| add_first(node, bytes)),
-        Node::Either(nodes) => nodes.iter().fold(true, |all, node| add_first(node, bytes) && all),
+        Node::Either(nodes) => {
+            // All of them, not only up to the first that may be empty.
+            let taking = nodes.iter().filter(|node| add_first(node, bytes)).count();
+            taking == nodes.len()
+        }
         Node::Group(_, inner) | Node::Atomic(inner) => add_first(inner, bytes),
         Node::Repeat(repeat) => repeat.max > 0 && add_first(&repeat.node, bytes) && repeat.min > 0,
         Node::Cluster | Node::Newline | Node::Back(..) | Node::Call(_) | Node::If(..) | Node::Absent(_) => {

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use super::set::{Set, all, chars, line_terminators, not};
 use super::tree::{Assert, Greed, Look, Node, Parsed};
-use super::{DEEPEST, fold};
+use super::{DEEPEST, count_ranges, fold};
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -37,6 +37,8 @@ struct Parser<'p> {
     groups: usize,
     names: HashMap<String, usize>,
     depth: usize,
+    /// Of the sets of characters.
+    ranges: usize,
 }
 
 /// # Errors
@@ -46,7 +48,8 @@ pub fn parse(pattern: &str) -> Result<Parsed> {
     let len = text.len();
     text.extend(['\0', '\0']);
     let names = HashMap::new();
-    let mut parser = Parser { pattern, text, len, at: 0, flags: Flags::default(), groups: 1, names, depth: 0 };
+    let mut parser =
+        Parser { pattern, text, len, at: 0, flags: Flags::default(), groups: 1, names, depth: 0, ranges: 0 };
     let node = parser.alternatives()?;
     if parser.at != parser.len {
         return Err(match parser.peek() {
@@ -203,6 +206,9 @@ impl Parser<'_> {
                     }
                 }
             };
+            if let Node::Set(set) = &node {
+                count_ranges(&mut self.ranges, &set.class)?;
+            }
             nodes.push(self.closure(node)?);
         }
         Ok(Node::concat(nodes))

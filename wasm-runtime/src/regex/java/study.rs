@@ -25,6 +25,8 @@ fn fresh() -> Info {
 
 /// What the last node comes to, and all before it, which follow it in the expression.
 fn add(rest: &mut Vec<&Node>, info: &mut Info) {
+    // What comes before alternatives, which Java adds in the end.
+    let mut before = fresh();
     while let Some(node) = rest.pop() {
         match node {
             Node::Set(_) => {
@@ -32,10 +34,10 @@ fn add(rest: &mut Vec<&Node>, info: &mut Info) {
                 info.max = info.max.wrapping_add(1);
             }
             Node::Concat(nodes) => rest.extend(nodes.iter().rev()),
-            Node::Either(nodes) => return branch(&nodes.iter().collect::<Vec<_>>(), rest, info),
+            Node::Either(nodes) => branch(&nodes.iter().collect::<Vec<_>>(), info, &mut before),
             Node::Group(_, inner) => rest.push(inner),
             Node::Atomic(inner) => add(&mut vec![inner], info),
-            Node::Repeat(repeat) if is_branch(repeat) => return branch(&[&repeat.node, &Node::Empty], rest, info),
+            Node::Repeat(repeat) if is_branch(repeat) => branch(&[&repeat.node, &Node::Empty], info, &mut before),
             Node::Repeat(repeat) => add_repeat(repeat, info),
             Node::Back(..) => info.valid = false,
             Node::Newline => {
@@ -50,6 +52,10 @@ fn add(rest: &mut Vec<&Node>, info: &mut Info) {
             _ => {}
         }
     }
+    info.min = info.min.wrapping_add(before.min);
+    info.max = info.max.wrapping_add(before.max);
+    info.valid &= before.valid;
+    info.deterministic &= before.deterministic;
 }
 
 /// A group that may be there is one of two alternatives.
@@ -57,16 +63,15 @@ fn is_branch(repeat: &Repeat) -> bool {
     (repeat.min, repeat.max, repeat.takes_empty) == (0, 1, true)
 }
 
-/// Alternatives; what follows them is worked out on its own and added.
-fn branch(nodes: &[&Node], rest: &mut Vec<&Node>, info: &mut Info) {
+/// Alternatives: they and what is before them are set aside, and what follows is worked out on its own.
+fn branch(nodes: &[&Node], info: &mut Info, before: &mut Info) {
     let parts: Vec<Info> = nodes.iter().map(|node| study(node)).collect();
-    let mut after = fresh();
-    add(rest, &mut after);
     let (min, max) = (parts.iter().map(|part| part.min).min(), parts.iter().map(|part| part.max).max());
-    info.min = info.min.wrapping_add(min.unwrap_or(0)).wrapping_add(after.min);
-    info.max = info.max.wrapping_add(max.unwrap_or(0)).wrapping_add(after.max);
-    info.valid &= after.valid && parts.iter().all(|part| part.valid);
-    info.deterministic = false;
+    before.min = before.min.wrapping_add(info.min).wrapping_add(min.unwrap_or(0));
+    before.max = before.max.wrapping_add(info.max).wrapping_add(max.unwrap_or(0));
+    before.valid &= info.valid && parts.iter().all(|part| part.valid);
+    before.deterministic = false;
+    *info = fresh();
 }
 
 fn add_repeat(repeat: &Repeat, info: &mut Info) {

@@ -164,6 +164,9 @@ fn length(node: &Node) -> Option<usize> {
 
 /// Refuses groups that call themselves before they take a character.
 fn endless(node: &Node) -> Result<()> {
+    if !node.has(&|node| matches!(node, Node::Call(_))) {
+        return Ok(());
+    }
     let mut groups = Vec::new();
     collect(node, &mut groups);
     for (number, inner) in groups.iter().copied().chain([(0, node)]) {

@@ -7,10 +7,10 @@ mod group;
 mod properties;
 mod quantifier;
 
-use super::DEEPEST;
 use super::fold;
 use super::set::{Set, all, chars, not, range};
 use super::tree::{Assert, Node, Parsed};
+use super::{DEEPEST, count_ranges};
 
 pub use properties::word;
 
@@ -43,6 +43,8 @@ struct Parser {
     depth: usize,
     /// Whether what is read is in a look-behind.
     behind: bool,
+    /// Of the sets of characters.
+    ranges: usize,
     /// Names of the groups, which are numbered from 1 on.
     groups: Vec<Option<String>>,
     /// What references refer to; they are made with its index.
@@ -54,7 +56,7 @@ struct Parser {
 pub fn parse(pattern: &str) -> Result<Parsed> {
     let text = pattern.chars().collect();
     let (options, groups, targets) = (Options::default(), Vec::new(), Vec::new());
-    let mut parser = Parser { text, at: 0, options, depth: 0, behind: false, groups, targets };
+    let mut parser = Parser { text, at: 0, options, depth: 0, behind: false, ranges: 0, groups, targets };
     let node = parser.alternatives()?;
     if parser.at < parser.text.len() {
         return Err("unmatched close parenthesis".to_owned());
@@ -124,6 +126,9 @@ impl Parser {
                 }
                 _ => self.atom(c)?,
             };
+            if let Node::Set(set) = &node {
+                count_ranges(&mut self.ranges, &set.class)?;
+            }
             let node = self.repeated(node, &mut letters)?;
             nodes.push(node);
         }

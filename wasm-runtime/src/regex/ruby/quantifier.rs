@@ -5,11 +5,18 @@ use crate::regex::tree::{Greed, Node};
 
 /// The most that Joni counts to.
 const MOST: u32 = 100_000;
+/// Quantifiers of quantifiers.
+const MOST_AT_ONCE: usize = 20;
 
 impl Parser {
     /// `node` with all quantifiers that follow it.
-    pub fn repeated(&mut self, mut node: Node, letters: &mut Vec<(usize, Option<char>)>) -> Result<Node> {
+    pub fn repeated(&mut self, mut node: Node, letters: &mut [(usize, Option<char>)]) -> Result<Node> {
+        let mut deep = 0;
         loop {
+            deep += 1;
+            if deep > MOST_AT_ONCE {
+                return Err(format!("too deep nest level: more than {MOST_AT_ONCE} quantifiers after each other"));
+            }
             self.pass_blanks()?;
             let counted = self.peek() == Some('{');
             let (min, max) = match self.peek() {
