@@ -328,7 +328,7 @@ pub fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Edit, PathError> 
     if is_nowhere(path) {
         return Err(format!("path [{path}] is not valid"));
     }
-    let mut here = skip_ws(text, 0);
+    let here = skip_ws(text, 0);
     let known = outline::recall(text, path);
     if known.is_some() || is_plain(path) && text.get(here) == Some(&b'{') {
         return Ok(match known.unwrap_or_else(|| locate(text, here, path)) {
@@ -336,10 +336,18 @@ pub fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Edit, PathError> 
             (None, end) => insertion(text, here, end, path, value),
         });
     }
-    let parts: Vec<_> = segments(path).take(DEEPEST_PATH + 1).collect();
+    change_at(text, path, &segments(path).take(DEEPEST_PATH + 1).collect::<Vec<_>>(), value)
+}
+
+/// [`change`] for a path by its parts.
+///
+/// # Errors
+/// As [`change`].
+pub fn change_at(text: &[u8], path: &str, parts: &[Cow<'_, str>], value: &[u8]) -> Result<Edit, PathError> {
     if parts.len() > DEEPEST_PATH {
         return Err(format!("the path has more than {DEEPEST_PATH} parts"));
     }
+    let mut here = skip_ws(text, 0);
     for (i, part) in parts.iter().enumerate() {
         match text.get(here) {
             Some(b'{') => match locate(text, here, part) {

@@ -51,6 +51,7 @@ pub mod outline;
 pub mod places;
 pub mod poison;
 pub mod quick;
+mod regex;
 mod ruled_out;
 pub mod runtime;
 mod scan;

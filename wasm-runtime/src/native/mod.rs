@@ -28,7 +28,6 @@ mod lowercase;
 mod mask;
 mod numbers;
 mod oversample;
-mod regex;
 mod remove;
 mod rename;
 mod rename_field;
