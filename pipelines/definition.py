@@ -79,7 +79,7 @@ class UdfConfig(Strict, frozen=True, kw_only=True):
     `udf_version`: left out, it is given that of the moment when the pipeline is stored ([`pipelines.pins`]).
 
     `scope`: the whole body, or in result pipelines `hit`: once for each hit; with `protect` also for those of inner
-    hits and `top_hits`.
+    hits and `top_hits`. `view`: a response comes without OpenSearch's nesting (`flat`).
     """
 
     udf_name: str | None = None
@@ -88,6 +88,7 @@ class UdfConfig(Strict, frozen=True, kw_only=True):
     parameters: msgspec.Raw = EMPTY
     scope: Literal["request", "response", "document", "hit"] | None = None
     protect: bool = False
+    view: Literal["flat"] | None = None
     target_field: str | None = None
     merge: bool = False
 
@@ -301,6 +302,8 @@ def _check_udf(config: UdfConfig, path: str, kind: PipelineType) -> None:
             f"[{config.scope}] is not a scope of {kind.value} pipelines; there are {', '.join(SCOPES[kind])}",
             f"{path}.scope",
         )
+    if config.view is not None and (kind is not PipelineType.RESULT or config.scope == "hit"):
+        raise InvalidError("belongs to the whole responses of result pipelines", f"{path}.view")
     if config.protect and config.scope != "hit":
         raise InvalidError("belongs to the scope [hit]", f"{path}.protect")
 

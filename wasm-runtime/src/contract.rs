@@ -17,6 +17,8 @@ pub struct Contract {
     pub trial: bool,
     pub merge: bool,
     pub target_field: Option<String>,
+    /// The UDF sees a response in its flat form ([`crate::flat`]).
+    pub flat: bool,
 }
 
 impl Contract {
