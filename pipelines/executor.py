@@ -115,7 +115,7 @@ def pass_by(pipeline: Pipeline, documents: int) -> Execution:
 
 
 def fails_closed(kind: PipelineType, place: Place) -> bool:
-    """Whether a failure ends the way by default: of documents and in final pipelines (docs/pipelines.md, "When a stage fails")."""
+    """Whether a failure ends the way by default: of documents and in final pipelines; see "When a stage fails"."""
     return kind is PipelineType.DOCUMENT or place.final
 
 

@@ -4,7 +4,8 @@ A `ClientSession` is two thirds of what a small request costs in an aiohttp prox
 bodies and the parser stay aiohttp's; what is left out builds requests and answers that a proxy has as bytes already.
 That is internal API of aiohttp (`TCPConnector.connect`, `ResponseHandler`), as is what `protocols.py`, `server.py`,
 `heads.py`, `bodies.py`, `known.py`, `gathering.py`, `splicing.py`, `idle.py` and `fast_path.py` use: aiohttp is pinned
-to one minor version, and with any other one `exchanges.SessionExchanges` does the same by the public API (docs/decisions/021-exchanges-without-a-session.md).
+to one minor version, and with any other one `exchanges.SessionExchanges` does the same by the public API
+(docs/decisions/021-exchanges-without-a-session.md).
 """
 
 from __future__ import annotations
