@@ -209,7 +209,11 @@ class Proxy:
         """The answer, whatever happens on the way."""
         request = call.request
         try:
-            return await (self._dispatch(call) if begun is None else call.go_on(begun))
+            if begun is None:
+                return await self._dispatch(call)
+            if begun.failure is not None:
+                raise begun.failure
+            return await call.go_on(begun.sent)
         except StaleNamesError:
             call.parts.resolver.forget()
             call.begin_again()
