@@ -3,6 +3,7 @@
 HeadraceError                 500 headrace_exception
 ├── InvalidError              400 illegal_argument_exception        what somebody sent is wrong; names the field
 │   └── UnparsableError       400 parse_exception                   not JSON at all
+│       └── NestedError       400 parsing_exception                 more levels of lists and objects than are read
 ├── MissingError              404 resource_not_found_exception
 │   └── MissingIndexError     404 index_not_found_exception         an expression without an index; the cluster's words
 ├── ConflictError             409 version_conflict_engine_exception somebody was faster, or a version exists
@@ -10,6 +11,7 @@ HeadraceError                 500 headrace_exception
 ├── RefusedError              403 security_exception
 ├── UnsupportedError          501 unsupported_operation_exception   a surface that pipelines do not run on yet
 ├── MediaTypeError            406 media_type_header_exception       a body that we cannot read on a piped path
+├── SlowClientError           408 timeout_exception                 a body that does not arrive in time
 ├── TooLargeError             413 content_too_large_exception
 ├── OverloadedError           429 rejected_execution_exception      clients retry it
 ├── StageError                (its own)                             a stage ended the request
@@ -57,6 +59,15 @@ class UnparsableError(InvalidError):
     """A body that is not JSON."""
 
     type = "parse_exception"
+
+
+class NestedError(UnparsableError):
+    """A body whose lists and objects are nested deeper than JSON is read here."""
+
+    type = "parsing_exception"
+
+    def __init__(self) -> None:
+        super().__init__("the JSON is nested too deep; send it with fewer levels")
 
 
 class MissingError(HeadraceError):

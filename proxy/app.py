@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 
 from pipelines import release_buffers
 from pipelines.association import Slots
-from pipelines.errors import HeadraceError, InvalidError, MissingError, UnsupportedError
+from pipelines.errors import HeadraceError, InvalidError, MissingError, NestedError, UnsupportedError
 from pipelines.secrets import Secrets
 from pipelines.udf.catalog import Catalog, Ceilings
 from proxy import audit, routes, tls, workers
@@ -209,7 +209,11 @@ class Proxy:
         """The answer, whatever happens on the way."""
         request = call.request
         try:
-            return await (self._dispatch(call) if begun is None else call.go_on(begun))
+            if begun is None:
+                return await self._dispatch(call)
+            if begun.failure is not None:
+                raise begun.failure
+            return await call.go_on(begun.sent)
         except StaleNamesError:
             call.parts.resolver.forget()
             call.begin_again()
@@ -220,6 +224,10 @@ class Proxy:
             return await refuse(call, error)
         except (ConnectionResetError, asyncio.CancelledError):
             raise
+        except RecursionError:
+            # Of the reader or writer of JSON: what a client sends is the only thing here whose depth is not ours.
+            log.info("JSON that is nested too deep in %s %s", request.method, call.target.raw_path)
+            return await refuse(call, NestedError())
         except Exception:
             log.exception("an unexpected error in %s %s", request.method, call.target.raw_path)
             return await refuse(call, HeadraceError("an unexpected error in the proxy; its log has the details"))

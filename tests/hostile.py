@@ -87,6 +87,11 @@ NESTED = [
     "(?:a?){200}a{200}",
     ".*.*.*=.*",
     "(?<!x)a+(?!y)z",
+    "(?:(?:a?b?)*,?)*\\1(c)",
+    "(?>(?:a|aa)+)+$!",
+    "(?s)(?=(.*))\\1.*\\1!",
+    "(?<=a{1,9000})(?<!b{1,9000})$!",
+    "(?:a|(b|c)){2,9000}+(?!.)",
 ]
 FIELD = {"field": "f"}
 DEFINITIONS: dict[str, list[dict[str, Any]]] = {
@@ -133,6 +138,9 @@ DEFINITIONS: dict[str, list[dict[str, Any]]] = {
             ["(?<a>(x+x+)+y)", "(?:a+)+$"],
             ["%{GREEDYDATA:a}%{GREEDYDATA:b}%{GREEDYDATA:c}%{GREEDYDATA:d}!!"],
             ["%{NUMBER:a:int}"] * 50,
+            ["(?<p>a\\g<p>?b?)+!"],
+            ["(?m)(?~(?:a+)+b).*!", "(?<w>.)(?:\\k<w>+)*!"],
+            ["^(?:(?<x>a)|(?<x>aa))*\\k<x>$!"],
         )
     ],
     "csv": [

@@ -111,7 +111,24 @@ def number(data, at, size):
     return int.from_bytes(data[at : at + size], "little")
 
 
-sys.meta_path.append(Library(_headrace.stdlib(), "stdlib"))
+STDLIB = Library(_headrace.stdlib(), "stdlib")
+sys.meta_path.append(STDLIB)
+
+
+class Zones:
+    """The package `tzdata`, opened when `zoneinfo` first asks for it: few UDFs do."""
+
+    library = None
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] != "tzdata":
+            return None
+        if self.library is None:
+            self.library = Library(memoryview(STDLIB.get_data("tzdata.zip")), "tzdata")
+        return self.library.find_spec(name)
+
+
+sys.meta_path.append(Zones())
 
 
 class Log:
@@ -211,11 +228,12 @@ def load(config):
         if archive := config.get("packages"):
             import base64
 
-            sys.meta_path.append(Library(memoryview(base64.b64decode(archive)), "packages"))
+            # Before the zones: a UDF may bring its own.
+            sys.meta_path.insert(-1, Library(memoryview(base64.b64decode(archive)), "packages"))
         module = types.ModuleType("udf")
         module.__file__ = FILE
         sys.modules["udf"] = module
-        source = config["source"]
+        source = config["source"].removeprefix("\ufeff")
         if config.get("inline"):
             source = snippet(source, config["inline"])
         exec(compile(source, FILE, "exec", dont_inherit=True), module.__dict__)

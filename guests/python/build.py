@@ -1,4 +1,4 @@
-"""Builds the Python guest, `pipelines/python.wasm`, from packages: CPython's source, msgspec's sdist, ziglang's clang.
+"""Builds the Python guest, `pipelines/python.wasm`, from packages: CPython's source, sdists, ziglang's clang.
 
 The interpreter's library is built once per version and kept (about 2 minutes of two cores); a change of guest.c or
 boot.py links anew (seconds).
@@ -24,6 +24,8 @@ CPYTHON_SHA256 = "93e583f243454e6e9e4588ca2c2662206ad961659863277afcdb96801647d6
 SUITE = "trixie"
 MSGSPEC = "0.22.0"
 MSGSPEC_SHA256 = "0a13624a4969159fe35d8c2a3d377b2b61bbd8585e327440d5e52725affcce38"
+TZDATA = "2025.2"
+TZDATA_SHA256 = "b60a638fcc0daffadf82fe0f57e53d06bdec2f36c4df66280ae79bce6bd6f2b9"
 CFLAGS = "-O3 -fno-sanitize=all -D_WASI_EMULATED_SIGNAL -D_WASI_EMULATED_GETPID -D_WASI_EMULATED_PROCESS_CLOCKS"
 STACK = 4 << 20
 """Bytes of C stack: Python's own limit of recursion comes first."""
@@ -96,6 +98,8 @@ def make(guest: Path) -> str:
             / "_hacl"
             / "Hacl_Hash_SHA2.c",
             f"msgspec {MSGSPEC}": msgspec_source() / "LICENSE",
+            f"tzdata {TZDATA}": tzdata_source() / "LICENSE",
+            f"tzdata {TZDATA}: Apache License": tzdata_source() / "licenses" / "LICENSE_APACHE",
         },
     )
 
@@ -211,6 +215,11 @@ def msgspec_source() -> Path:
     return kit.sdist("msgspec", MSGSPEC, MSGSPEC_SHA256)
 
 
+def tzdata_source() -> Path:
+    """The unpacked sdist of tzdata, the database of time zones."""
+    return kit.sdist("tzdata", TZDATA, TZDATA_SHA256)
+
+
 def link(tools: Path, python: Path, guest: Path) -> None:
     """guest.c, boot.py, msgspec's core and the standard library with the interpreter, as one module."""
     say("linking the guest")
@@ -220,7 +229,8 @@ def link(tools: Path, python: Path, guest: Path) -> None:
         log = CACHE / "link.log"
         log.unlink(missing_ok=True)
         environment = {"PATH": f"{tools}:{os.environ['PATH']}"}
-        run(native, HERE / "pack.py", python, msgspec, folder, folder=folder, log=log)
+        sources = (python, msgspec, tzdata_source() / "src")
+        run(native, HERE / "pack.py", *sources, folder, folder=folder, log=log)
         include = [f"-I{python / 'Include'}", f"-I{python}"]
         core = [f"-I{python / 'Include' / 'internal'}", "-O3", "-fno-sanitize=all", "-w"]
         run(

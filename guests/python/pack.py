@@ -1,11 +1,13 @@
 """Run by a Python of the guest's version: `frozen_guest.h` and `stdlib.zip`, the same bytes each time.
 
-Arguments: the folders of CPython's and msgspec's sources, and where to write.
+Arguments: the folders of CPython's, msgspec's and tzdata's sources, and where to write.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import marshal
 import sys
 import zipfile
@@ -92,7 +94,13 @@ FROZEN = {
 """What the interpreter needs before boot.py can import from memory."""
 
 
-def main(cpython: Path, msgspec: Path, out: Path) -> None:
+SYSCONFIG = "_sysconfigdata__wasi_wasm32-wasi"
+"""Where `sysconfig` finds how Python was built for this platform; `zoneinfo` asks it where the machine's zones are."""
+NO_ZONES = {"leapseconds", "tzdata.zi", "zone.tab", "zone1970.tab", "zonenow.tab", "iso3166.tab"}
+"""Lists about the zones, which `zoneinfo` does not read."""
+
+
+def main(cpython: Path, msgspec: Path, tzdata: Path, out: Path) -> None:
     """Writes both files."""
     library = cpython / "Lib"
     frozen = {name: (library / path, package) for name, (path, package) in FROZEN.items()}
@@ -105,14 +113,32 @@ def main(cpython: Path, msgspec: Path, out: Path) -> None:
                 add(archive, path, name)
         for path in sorted((msgspec / "msgspec").glob("*.py")):
             add(archive, path, path.relative_to(msgspec))
+        add_code(archive, "build_time_vars = {'TZPATH': ''}", Path(f"{SYSCONFIG}.py"))
+        archive.writestr(zipfile.ZipInfo("tzdata.zip"), zones(tzdata))
+
+
+def zones(tzdata: Path) -> bytes:
+    """The package `tzdata` as a stored zip of its own."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted((tzdata / "tzdata").rglob("*")):
+            name = path.relative_to(tzdata)
+            if path.suffix == ".py":
+                add(archive, path, name)
+            elif path.is_file() and path.name not in NO_ZONES:
+                archive.writestr(zipfile.ZipInfo(str(name)), path.read_bytes())
+    return data.getvalue()
 
 
 def add(archive: zipfile.ZipFile, path: Path, name: Path) -> None:
     """A module as a .pyc; what does not compile (templates of lib2to3 and the like) is left out."""
-    try:
-        code = compile(path.read_bytes(), f"<stdlib>/{name}", "exec", dont_inherit=True, optimize=2)
-    except SyntaxError:
-        return
+    with contextlib.suppress(SyntaxError):
+        add_code(archive, path.read_bytes(), name)
+
+
+def add_code(archive: zipfile.ZipFile, source: bytes | str, name: Path) -> None:
+    """Source text as a .pyc."""
+    code = compile(source, f"<stdlib>/{name}", "exec", dont_inherit=True, optimize=2)
     head = importlib.util.MAGIC_NUMBER + UNCHECKED_HASH.to_bytes(4, "little") + bytes(8)
     archive.writestr(zipfile.ZipInfo(str(name.with_suffix(".pyc"))), head + marshal.dumps(code))
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from proxy.connections import Begun
     from proxy.cursors import Cursors
     from proxy.exchanges import Body, Text
-    from proxy.fast_path import Passing
     from proxy.handlers.finals import Choices
     from proxy.index_resolver import IndexResolver
     from proxy.known import Known
@@ -384,11 +383,9 @@ class Call:
         finally:
             exchange.release()
 
-    async def go_on(self, passing: Passing) -> web.StreamResponse:
-        """Takes over from the fast path: the request has left, its answer is to be waited for. Raises its failure."""
-        if passing.failure is not None:
-            raise passing.failure
-        return await self._pass_on(self.lines, passing.sent.body, sent=passing.sent)
+    async def go_on(self, sent: Begun) -> web.StreamResponse:
+        """Takes over from the fast path: the request has left, its answer is to be waited for."""
+        return await self._pass_on(self.lines, sent.body, sent=sent)
 
     async def send_on(self, body: Text, *, changed: bool) -> web.StreamResponse:
         """Forwards the request with a body at hand and streams the answer back."""

@@ -1,8 +1,7 @@
 """Pipelines of searches over several indexes: what runs on all of it, on the hits of some, composed, or not at all.
 
 Defaults that differ do not run, as in OpenSearch, but that is said, unless they work on hits: then each works on its
-own. Finals never vanish: filters are composed for each index, what cannot be composed is refused (design: wire.md,
-rule 9).
+own. Finals never vanish: filters are composed for each index, what cannot be composed is refused.
 """
 
 from __future__ import annotations

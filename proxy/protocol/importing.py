@@ -8,6 +8,13 @@ from pipelines.definition import PipelineType
 from pipelines.errors import InvalidError
 from pipelines.stages.native import FUNCTIONS
 
+_NOTHING = {
+    "name": "nothing",
+    "type": "native",
+    "description": "the pipeline has no processors",
+    "config": {"function": "remove", "parameters": {"field": []}},
+}
+"""The stage of a pipeline without processors, which the cluster has; a pipeline of ours has at least one stage."""
 _OF_THE_STAGE = ("tag", "description", "if", "ignore_failure", "on_failure")
 
 
@@ -16,7 +23,7 @@ def from_ingest(body: dict[str, Any], name: str, version: str | None) -> dict[st
     known = {"description", "version", "processors", "on_failure", "_meta"}
     _refuse_unknown(body, known)
     definition = _head(body, name, version, PipelineType.DOCUMENT)
-    definition["stages"] = _stages(body.get("processors", []), "processors", PipelineType.DOCUMENT)
+    definition["stages"] = _stages(body.get("processors", []), "processors", PipelineType.DOCUMENT) or [_NOTHING]
     if body.get("on_failure"):
         definition["on_failure"] = _stages(body["on_failure"], "on_failure", PipelineType.DOCUMENT)
     return definition

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -148,6 +149,22 @@ async def test_numbers_that_a_udf_leaves_alone_keep_their_digits(through: Http, 
         '{"first":true,"id":9007199254740993,"price":1.0,"n":2.5,"deep":[{"x":1e2}],"list":[9223372036854775807]}'
     )
     assert f'"_source":{expected}' in stored
+
+
+@pytest.mark.parametrize(
+    ("code", "source"),
+    [
+        ("document.seen = document.n > 1e300", '{"n":1e400,"l":[-1E999],"seen":true}'),
+        ("document.n = null", '{"n":null,"l":[-1E999]}'),
+        ("return {l: document.l}", '{"l":[-1E999]}'),
+    ],
+)
+async def test_a_number_beyond_a_double_stays_as_it_was_written(through: Http, code: str, source: str):
+    stage = {"name": "j", "type": "javascript", "config": {"code": code}}
+    pipeline = json.dumps({"type": "document", "stages": [stage]})
+    body = f'{{"pipeline":{pipeline},"docs":[{{"_source":{{"n":1e400,"l":[-1E999]}}}}]}}'
+    answer = await through.post("/_pipeline/_execute", body)
+    assert f'"_source":{source}'.encode() in answer.body
 
 
 async def test_inline_code_in_every_kind_of_pipeline(through: Http, direct: Http, name: str):

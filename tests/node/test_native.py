@@ -97,7 +97,7 @@ def theirs(shown: dict[str, Any] | None) -> Any:
         return ("dropped",)
     if "error" in shown:
         return ("error", shown["error"]["type"], shown["error"]["reason"])
-    return ("document", shown["doc"]["_source"], shown["doc"]["_index"], shown["doc"].get("_id"))
+    return ("document", shown["doc"]["_source"], shown["doc"].get("_index"), shown["doc"].get("_id"))
 
 
 async def simulated(direct: Http, function: str, parameters: dict[str, Any], documents: list[Any]) -> list[Any]:
@@ -106,9 +106,9 @@ async def simulated(direct: Http, function: str, parameters: dict[str, Any], doc
         "docs": [{"_index": "i", "_id": "1", "_source": document} for document in documents],
     }
     answer = await direct.post("/_ingest/pipeline/_simulate", body)
-    if answer.status == 400 and len(documents) > 1:  # some processors throw so that the whole request fails
+    if answer.status in (400, 500) and len(documents) > 1:  # some processors throw so that the whole request fails
         return [found for document in documents for found in await simulated(direct, function, parameters, [document])]
-    if answer.status == 400:
+    if answer.status in (400, 500):
         return [("error", answer.error["type"], answer.error["reason"])]
     assert answer.status == 200, answer.body
     return [theirs(shown) for shown in answer.json["docs"]]
@@ -142,7 +142,7 @@ async def test_as_the_cluster_does_it(direct: Http, function: str, parameters: d
         ("set", {"field": "_version", "value": 1}, "metadata field [_version]"),
         ("set", {"field": "_ctx.a", "value": "{{_ingest.b}}"}, "two names of the same"),
         ("split", {"field": "a", "separator": "["}, "[separator]"),
-        ("gsub", {"field": "a", "pattern": "x", "replacement": "$9"}, "No group 9"),
+        ("gsub", {"field": "a", "pattern": "*", "replacement": ""}, "Dangling meta character"),
         ("grok", {"field": "a", "patterns": ["%{NOPE:x}"]}, "Unable to find pattern [NOPE]"),
         ("grok", {"field": "a", "patterns": []}, "List of patterns must not be empty"),
         ("dissect", {"field": "a", "pattern": "nothing"}, "Unable to find any keys or delimiters"),
@@ -153,7 +153,7 @@ async def test_as_the_cluster_does_it(direct: Http, function: str, parameters: d
         ("sort", {"field": "a", "order": "up"}, "Sort direction [up] not recognized"),
         ("dot_expander", {"field": "a"}, "field does not contain a dot"),
         ("fingerprint", {"fields": ["a"], "exclude_fields": ["b"]}, "either fields or exclude_fields"),
-        ("fingerprint", {"hash_method": "CRC"}, "unknown variant `CRC`"),
+        ("fingerprint", {"hash_method": "CRC"}, "hash method must be"),
         ("foreach", {"field": "a", "processor": {}}, "exactly one processor type"),
         ("foreach", {"field": "a", "processor": {"nothing": {}}}, "no built-in [nothing]"),
         ("append", {"field": "a"}, "[value] required property is missing"),
@@ -270,10 +270,13 @@ async def test_truncate_hits_takes_back_what_oversample_added(direct: Http, sear
     assert lost.outcome(0)[1][2] == "Must specify target_size unless an earlier processor set original_size"
 
 
+LINES = ["été\n naïve", "a\r\nb 1\n", "x\xa0y\tz\x85", "K\u212a ß SS", "1.5e3", "_é1\u2028b", "first\n[x] rest\n", ""]
 TEXTS = {
+    "gsub": LINES,
+    "split": LINES,
     "kv": ["a=1&b=2", "a=1&a=2&c=", "x", "k=(v)", "=v", "a=b=c", ""],
     "dissect": ["1 - x [y]", "a b c", "  a", "1-2 3", "[x] y"],
-    "grok": ["10.0.0.1 GET 200", "::1 put 404", "x", "host.example.com POST 5e3", "1.2.3 X 7"],
+    "grok": [*LINES, "10.0.0.1 GET 200", "::1 put 404", "x", "host.example.com POST 5e3", "1.2.3 X 7"],
     "csv": ["a,b", '"x,y",z', "1;2", 'a,"b""c"', ' "q" , r', ",,", 'x"y', '"open'],
     "date": [
         "2024-02-29T23:59:59.999Z",
@@ -307,6 +310,9 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("split", {"field": "a", "separator": "", "preserve_trailing": True}),
     ("join", {"field": "l", "separator": "-"}),
     ("gsub", {"field": "a", "pattern": "([a-z])\\d*", "replacement": "<$1>"}),
+    ("gsub", {"field": "a", "pattern": "\\h+|\\R|(?i)[a-k]|\\b\\w$", "replacement": "<$0>"}),
+    ("split", {"field": "a", "separator": "(?<=\\W)|\\v+"}),
+    ("grok", {"field": "a", "patterns": ["(?m)^%{WORD:w}$.%{GREEDYDATA:rest}", "(?:%{NUMBER:f:float}|%{WORD:f})$"], "trace_match": True}),
     ("append", {"field": "a", "value": ["x", "{{n}}"], "allow_duplicates": False}),
     ("json", {"field": "a", "target_field": "j"}),
     ("kv", {"field": "a", "field_split": "&", "value_split": "="}),

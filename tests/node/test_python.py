@@ -252,6 +252,7 @@ async def test_one_udf_cannot_reach_another(through: Http, name: str):
         "statistics",
         "string",
         "struct",
+        "sysconfig",
         "textwrap",
         "time",
         "traceback",
@@ -262,6 +263,7 @@ async def test_one_udf_cannot_reach_another(through: Http, name: str):
         "uuid",
         "xml.etree.ElementTree",
         "zlib_absent",
+        "zoneinfo",
     ],
 )
 async def test_modules_of_the_standard_library(through: Http, name: str, module: str):
@@ -273,6 +275,37 @@ async def test_modules_of_the_standard_library(through: Http, name: str, module:
         assert answer.json["error"]["reason"].startswith("ModuleNotFoundError")
     else:
         assert answer.json.get("output") == {"ok": True}, answer.body
+
+
+async def tried(http: Http, code: str, document: str) -> Any:
+    """The answer to a document through inline Python, as text."""
+    # Imports in inline code are of the document's time, which a busy machine makes longer.
+    pipeline = json.dumps({"type": "document", "stages": [python("p", code, timeout="5s")]})
+    return await http.post("/_pipeline/_execute", f'{{"pipeline":{pipeline},"docs":[{{"_source":{document}}}]}}')
+
+
+async def test_time_zones_are_there(through: Http):
+    code = (
+        "import datetime, zoneinfo\n"
+        "document['t'] = datetime.datetime(2024, 7, 1, 12, tzinfo=zoneinfo.ZoneInfo(document['z'])).isoformat()"
+    )
+    answer = await tried(through, code, '{"z": "America/Argentina/Ushuaia"}')
+    assert answer.json["docs"][0]["doc"]["_source"]["t"] == "2024-07-01T12:00:00-03:00"
+    nowhere = await tried(through, code, '{"z": "Nowhere/City"}')
+    assert "ZoneInfoNotFoundError" in nowhere.json["docs"][0]["error"]["reason"]
+
+
+async def test_a_byte_order_mark_before_the_code_is_none_of_it(through: Http, name: str):
+    answer = await tried(through, "\ufeffdocument['n'] = 1", "{}")
+    assert answer.json["docs"][0]["doc"]["_source"] == {"n": 1}
+    assert (await put(through, name, "\ufeffdef process(doc):\n    return doc\n")).status == 201
+
+
+async def test_a_number_beyond_a_float_stays_as_it_was_written(through: Http):
+    answer = await tried(through, "document['large'] = document['n'] > 1e300", '{"n":1e400,"l":[-1E999]}')
+    assert b'{"n":1e400,"l":[-1E999],"large":true}' in answer.body
+    changed = await tried(through, "document['n'] = None", '{"n":1e400}')
+    assert b'"_source":{"n":null}' in changed.body
 
 
 async def test_documents_of_a_megabyte_and_unicode(through: Http, name: str):

@@ -274,13 +274,16 @@ async def test_a_start_function_that_traps_is_seen_at_upload(through: Http, name
     assert "cannot be started" in answer.error["reason"]
 
 
-async def test_declared_parameters_are_checked(through: Http, name: str):
+@pytest.mark.parametrize("whole", ["integer", "i64"])
+async def test_declared_parameters_are_checked(through: Http, name: str, whole: str):
     await through.udf(
         name,
         wat.PARAMETER,
         parameters=[
             {"name": "tag", "type": "string", "required": True},
-            {"name": "n", "type": "integer", "default": 5},
+            {"name": "n", "type": whole, "default": 5},
+            {"name": "on", "type": "bool" if whole == "i64" else "boolean", "default": True},
+            {"name": "share", "type": "f64" if whole == "i64" else "number", "default": 0.5},
         ],
     )
 
@@ -290,7 +293,8 @@ async def test_declared_parameters_are_checked(through: Http, name: str):
     field = "stages[0].config.parameters"
     assert (await put()).error["field"] == f"{field}.tag"
     assert (await put(tag=1)).error["field"] == f"{field}.tag"
-    assert (await put(tag="x", n=True)).error["field"] == f"{field}.n"
+    for wrong in ({"n": True}, {"n": 1.5}, {"on": 1}, {"share": "1"}, {"share": False}):
+        assert (await put(tag="x", **wrong)).error["field"] == f"{field}.{next(iter(wrong))}"
     assert "declares no such parameter" in (await put(tag="x", z=1)).error["reason"]
     assert (await put(tag="x")).status == 201
     tried = await through.post(f"/_pipeline/{name}/_execute", {"input": {}, "parameters": {"tag": "y"}})

@@ -95,6 +95,41 @@ async def test_an_ingest_pipeline_moves_over_with_its_meaning(through: Http, dir
         await direct.delete(f"/_ingest/pipeline/{name}")
 
 
+async def test_an_ingest_pipeline_without_processors_leaves_documents_as_they_are(
+    through: Http, direct: Http, name: str
+):
+    await direct.put(f"/_ingest/pipeline/{name}", {"processors": []})
+    try:
+        made = await through.post("/_pipeline/_import", {"ingest": name, "name": f"{name}-ours"})
+        assert made.status == 201, made.body
+        answer = await through.post(f"/_pipeline/{name}-ours/_execute", {"docs": [{"_source": {"a": 1}}]})
+        assert answer.json["docs"][0]["doc"]["_source"] == {"a": 1}
+    finally:
+        await direct.delete(f"/_ingest/pipeline/{name}")
+
+
+DEEP = [
+    ("POST", "/_pipeline/_execute", '{"pipeline":{},"input":DEEP}'),
+    ("POST", "/_pipeline/_execute", '{"pipeline":{"type":"document","stages":[]},"docs":[{"_source":DEEP}]}'),
+    ("PUT", "/_pipeline/deep", '{"type":"document","stages":DEEP}'),
+    ("PUT", "/_pipeline/deep", '{"type":"document","stages":[],"metadata":DEEP}'),
+    ("PUT", "/_pipeline/_association/deep*", '{"document":DEEP}'),
+    ("PUT", "/_udf/deep", '{"language":"python","source":"x","parameters":DEEP}'),
+    ("POST", "/_pipeline/_import", '{"ingest":DEEP}'),
+]
+
+
+@pytest.mark.parametrize("levels", [129, 990, 20_000])
+@pytest.mark.parametrize(("method", "path", "body"), DEEP)
+async def test_json_that_is_nested_very_deep_is_the_clients_fault(
+    through: Http, method: str, path: str, body: str, levels: int
+):
+    for opening, closing in (('{"d":', "}"), ("[", "]")):
+        deep = opening * levels + "1" + closing * levels
+        answer = await through(method, path, body.replace("DEEP", deep), headers={"Content-Type": "application/json"})
+        assert answer.status == 400, answer.body[:300]
+
+
 async def test_a_search_pipeline_becomes_two(through: Http, direct: Http, name: str):
     pipeline = {
         "request_processors": [{"filter_query": {"tag": "tenant", "query": {"term": {"k": 1}}}}],

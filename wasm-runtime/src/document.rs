@@ -115,7 +115,7 @@ pub struct Failure {
 impl Failure {
     /// (status, type, reason, pipeline, stage), as Python sees it.
     pub fn shown(&self) -> (u16, String, String, String, String) {
-        let Facts { status, kind, reason } = &*self.fault;
+        let Facts { status, kind, reason, .. } = &*self.fault;
         (*status, kind.to_string(), reason.clone(), self.pipeline.clone(), self.stage.clone())
     }
 }

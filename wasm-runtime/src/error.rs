@@ -23,7 +23,7 @@ pyo3::create_exception!(
 /// Why a stage failed on a document. `kind` is the `type` of the error that the client sees.
 ///
 /// A document's own fault is 400; what a retry may cure (deadline, memory limit) is 429, never a 5xx,
-/// because clients retry exactly the items with 429 (design: wire.md).
+/// because clients retry exactly the items with 429.
 ///
 /// One word: what may be one is handed from frame to frame for every document, and hardly ever is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Facts {
     pub status: u16,
     pub kind: Cow<'static, str>,
     pub reason: String,
+    /// The message of the innermost exception where OpenSearch has one in another: what its failure handlers are told.
+    pub cause: Option<String>,
 }
 
 impl Deref for Fault {
@@ -47,7 +49,13 @@ impl Deref for Fault {
 
 impl Fault {
     pub fn new(status: u16, kind: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Self {
-        Self(Box::new(Facts { status, kind: kind.into(), reason: reason.into() }))
+        Self(Box::new(Facts { status, kind: kind.into(), reason: reason.into(), cause: None }))
+    }
+
+    /// The same with the message of the innermost exception.
+    pub fn caused_by(mut self, cause: String) -> Self {
+        self.0.cause = Some(cause);
+        self
     }
 
     /// The same for another reason.

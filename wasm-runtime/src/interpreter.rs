@@ -103,9 +103,12 @@ impl Sandbox {
             return Err(Fault::trap("not a UDF of an interpreter").into());
         };
         let (run, one, language) = (run.clone(), one.clone(), *language);
-        let answer = match docs {
+        let tamed: Vec<_> = docs.iter().map(|(text, _)| exact::tamed(text, language == Language::JavaScript)).collect();
+        let shown: Vec<(&[u8], &Meta)> =
+            docs.iter().zip(&tamed).map(|((text, meta), tamed)| (tamed.as_deref().unwrap_or(text), *meta)).collect();
+        let answer = match shown.as_slice() {
             [(text, _)] if !self.takes_context => self.ask(&one, text)?,
-            _ => self.ask(&run, &payload(docs, self.takes_context.then_some(pipeline)))?,
+            _ => self.ask(&run, &payload(&shown, self.takes_context.then_some(pipeline)))?,
         };
         let (answer, bare) = self.answer(answer)?;
         if let (true, [(text, _)]) = (bare, docs) {
@@ -227,10 +230,9 @@ fn results(answer: &[u8], docs: &[(&[u8], &Meta)], language: Language, limits: &
 /// The result for `document` in the guest's words.
 fn given(raw: &[u8], document: &[u8], language: Language, limits: &Limits) -> Result<Given, Fault> {
     limits.check_output(raw.len())?;
-    let text = (raw != b"null").then(|| match language {
-        Language::JavaScript => exact::restored(document, raw.to_vec()),
-        Language::Python => raw.to_vec(),
-    });
+    // Python has whole numbers of any length, and writes its floats in its own way.
+    let all = language == Language::JavaScript;
+    let text = (raw != b"null").then(|| exact::restored(document, raw.to_vec(), all));
     Ok(Given { output: Output::Json(text), ctx: None })
 }
 

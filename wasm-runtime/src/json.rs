@@ -213,6 +213,9 @@ pub fn find(text: &[u8], path: &str) -> Option<Range<usize>> {
     if is_plain(path) {
         return step(text, start, path);
     }
+    if is_nowhere(path) {
+        return None;
+    }
     let mut parts = segments(path);
     let first = step(text, start, &parts.next()?)?;
     parts.try_fold(first, |here, part| step(text, here.start, &part))
@@ -223,10 +226,15 @@ pub fn is_plain(path: &str) -> bool {
     !path.bytes().any(|c| matches!(c, b'.' | b'['))
 }
 
-/// The parts of a dotted path; `a[0].b` gives `a`, `0`, `b`.
+/// Whether a path has no parts: it is made of dots only.
+fn is_nowhere(path: &str) -> bool {
+    !path.is_empty() && path.bytes().all(|c| c == b'.')
+}
+
+/// The parts of a dotted path; `a[0].b` gives `a`, `0`, `b`. Empty parts count but at the end, as in Java.
 pub fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
     let bracketed = path.contains('[');
-    path.split(['.', '[']).map(move |part| match part.contains(']') {
+    path.trim_end_matches('.').split(['.', '[']).map(move |part| match part.contains(']') {
         true if bracketed => Cow::Owned(part.replace(']', "")),
         _ => Cow::Borrowed(part),
     })
@@ -317,7 +325,10 @@ pub fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Edit, PathError> 
     if path.is_empty() {
         return Err("path cannot be null nor empty".to_owned());
     }
-    let mut here = skip_ws(text, 0);
+    if is_nowhere(path) {
+        return Err(format!("path [{path}] is not valid"));
+    }
+    let here = skip_ws(text, 0);
     let known = outline::recall(text, path);
     if known.is_some() || is_plain(path) && text.get(here) == Some(&b'{') {
         return Ok(match known.unwrap_or_else(|| locate(text, here, path)) {
@@ -325,10 +336,18 @@ pub fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Edit, PathError> 
             (None, end) => insertion(text, here, end, path, value),
         });
     }
-    let parts: Vec<_> = segments(path).take(DEEPEST_PATH + 1).collect();
+    change_at(text, path, &segments(path).take(DEEPEST_PATH + 1).collect::<Vec<_>>(), value)
+}
+
+/// [`change`] for a path by its parts.
+///
+/// # Errors
+/// As [`change`].
+pub fn change_at(text: &[u8], path: &str, parts: &[Cow<'_, str>], value: &[u8]) -> Result<Edit, PathError> {
     if parts.len() > DEEPEST_PATH {
         return Err(format!("the path has more than {DEEPEST_PATH} parts"));
     }
+    let mut here = skip_ws(text, 0);
     for (i, part) in parts.iter().enumerate() {
         match text.get(here) {
             Some(b'{') => match locate(text, here, part) {
@@ -346,10 +365,10 @@ pub fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Edit, PathError> 
             },
             Some(b'[') => {
                 let list = elements(text, here);
-                let index: usize = part.parse().map_err(|_| {
+                let index: i32 = part.parse().map_err(|_| {
                     format!("[{part}] is not an integer, cannot be used as an index as part of path [{path}]")
                 })?;
-                let Some(range) = list.get(index).cloned() else {
+                let Some(range) = usize::try_from(index).ok().and_then(|index| list.get(index).cloned()) else {
                     return Err(format!(
                         "[{index}] is out of bounds for array with length [{}] as part of path [{path}]",
                         list.len()
@@ -424,6 +443,9 @@ fn insertion(text: &[u8], start: usize, end: usize, key: &str, value: &[u8]) -> 
 
 /// `text` without the value at the dotted `path`; `None` if nothing is there.
 pub fn remove(text: &[u8], path: &str) -> Option<Vec<u8>> {
+    if is_nowhere(path) {
+        return None;
+    }
     let parts: Vec<_> = segments(path).collect();
     let (last, parents) = parts.split_last()?;
     let mut here = skip_ws(text, 0);

@@ -63,11 +63,25 @@ pub fn enter_failed(docs: &mut [Doc], since: u32, classes: Option<&[String]>, ha
             ] {
                 why = json::insert_member(&why, 0, name, &json::quote(value));
             }
+            if let Some(cause) = &failure.fault.cause {
+                why = json::insert_member(&why, 0, "cause", &json::quote(cause));
+            }
+            if is_tag(stage, &failure.processor) {
+                why = json::insert_member(&why, 0, "tag", &json::quote(stage));
+            }
             doc.meta.put_ctx("on_failure", &why);
         }
         doc.state = State::Live;
         true
     })
+}
+
+/// Whether a stage's name says more than which built-in it is: one that is imported without a tag is called as its built-in is,
+/// with a number where that is taken.
+fn is_tag(stage: &str, processor: &str) -> bool {
+    let behind = stage.strip_prefix(processor);
+    let number = |rest: &str| rest.strip_prefix('-').is_some_and(|n| n.bytes().all(|c| c.is_ascii_digit()));
+    !behind.is_some_and(|rest| rest.is_empty() || number(rest))
 }
 
 /// Forgets why handled documents failed.

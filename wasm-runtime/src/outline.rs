@@ -304,16 +304,31 @@ pub fn within<R>(text: &[u8], known: &mut Option<Outline>, work: impl FnOnce() -
 }
 
 /// What `question` says of the outline of the document in work, where that is known; `None` if `text` is another.
+///
+/// While it runs no document is in work: nothing that it calls can reach the outline that it looks at, to make or change it.
 pub fn known<R>(text: &[u8], question: impl FnOnce(&Outline) -> R) -> Option<R> {
-    let current = HERE.with(|here| here.current.get());
-    if current.is_null() {
-        return None;
-    }
-    // SAFETY: as in [`ask`].
-    let current = unsafe { &*current };
+    let current = Aside::take()?;
+    // SAFETY: as in [`ask`], and [`Aside`] keeps others away from it.
+    let current = unsafe { &*current.0 };
     let same = current.text == text.as_ptr() && current.len == text.len();
-    // SAFETY: as in [`ask`].
+    // SAFETY: as above.
     unsafe { &*current.outline }.as_ref().filter(|_| same).map(question)
+}
+
+/// The document in work, which is none for others until this is dropped.
+struct Aside(*mut Current);
+
+impl Aside {
+    fn take() -> Option<Self> {
+        let current = HERE.with(|here| here.current.replace(std::ptr::null_mut()));
+        (!current.is_null()).then_some(Self(current))
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        HERE.with(|here| here.current.set(self.0));
+    }
 }
 
 /// A member, if it is there, and where the closing brace of its object is.
@@ -381,6 +396,18 @@ impl PartialEq for Outline {
 mod tests {
     use super::*;
     use crate::elements::elements;
+
+    #[test]
+    fn a_question_cannot_reach_the_outline_that_it_looks_at() {
+        let text = br#"{"a":1,"b":2}"#;
+        let mut made = None;
+        within(text, &mut made, || {
+            assert!(ask(text, 0, "a").is_some());
+            let inside = known(text, |_| (ask(text, 0, "b"), known(text, |_| ()), json::get(text, 0, "b").is_some()));
+            assert_eq!(inside, Some((None, None, true)));
+            assert!(ask(text, 0, "b").is_some());
+        });
+    }
 
     fn entries(text: &[u8]) -> Vec<(String, String)> {
         let outline = Outline::of(text).expect("an object");

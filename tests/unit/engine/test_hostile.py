@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_every_call_ends_in_time_and_memory():
 
 
 def refused(function: str, **parameters: object) -> str:
-    with pytest.raises(ValueError, match=r"limit|deep|more than|too") as raised:
+    with pytest.raises(ValueError, match=r"limit|deep|more than|too|circular") as raised:
         Native(function, "document", json.dumps(parameters).encode())
     return str(raised.value)
 
@@ -45,12 +46,31 @@ def test_definitions_that_expand_are_refused():
     doubled = {f"P{i}": f"%{{P{i + 1}}}%{{P{i + 1}}}" for i in range(40)} | {"P40": "a"}
     assert "more than 65536 characters" in refused("grok", field="f", patterns=["%{P0}"], pattern_definitions=doubled)
     circle = {"A": "x%{B}", "B": "y%{A}"}
-    assert "in a circle" in refused("grok", field="f", patterns=["%{A}"], pattern_definitions=circle)
+    assert "circular reference in pattern [B][y%{A}]" in refused(
+        "grok", field="f", patterns=["%{A}"], pattern_definitions=circle
+    )
     refused("grok", field="f", patterns=["%{COMBINEDAPACHELOG}"] * 100)
-    refused("gsub", field="f", pattern="(?:(?:\\w{1,100}){1,100}){1,100}", replacement="")
+    refused("gsub", field="f", pattern="(?:" * 300 + "a" + ")" * 300, replacement="")
+    refused("gsub", field="f", pattern="(?U)" + "\\w" * 30_000, replacement="")
+    refused("grok", field="f", patterns=["a" + "*" * 30_000])
+    refused("grok", field="f", patterns=["(?u)" + "\\w" * 30_000])
     refused("gsub", field="f", pattern="a" * 70_000, replacement="")
     refused("dissect", field="f", pattern=" ".join(f"%{{k{i}}}" for i in range(1_000)))
     refused("set", field=".".join("a" * 200), value=1)
+
+
+def test_long_expressions_of_one_kind_are_made_in_time():
+    begun = time.monotonic()
+    for pattern in (
+        "(?:" + "(?:a|b)" * 8_000 + "){2}",
+        "(?iu)" + "[a-z]" * 10_000,
+        "(a)" * 16_000,
+        "(?:a?){2}" * 5_000,
+    ):
+        Native("gsub", "document", json.dumps({"field": "f", "pattern": pattern, "replacement": ""}).encode())
+    for pattern in ("(?<a>x)" * 8_000, "".join(f"(?<a{n}>x)\\g<a{n}>" for n in range(1_000)), "|" * 60_000):
+        Native("grok", "document", json.dumps({"field": "f", "patterns": [pattern]}).encode())
+    assert time.monotonic() - begun < 20
 
 
 @pytest.mark.parametrize(

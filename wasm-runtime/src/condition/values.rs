@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use cel::ExecutionError;
 use cel::common::traits::{Adder, Container, Indexer, Iterable, Iterator as CelIterator, Sizer, Zeroer};
 use cel::common::types::{self, CelBool, CelDouble, CelInt, CelList, CelNull, CelString, CelUInt, Type};
-use cel::common::value::{Builtin, BuiltinRef, CowVal, StaticVal, Val};
+use cel::common::value::{Builtin, BuiltinRef, CowVal, Val};
 
 use crate::deadline::{give_up, glance, look};
 use crate::error::Fault;
@@ -33,7 +33,7 @@ pub fn value<'v>(raw: &'v [u8], tested: &'v [String]) -> Box<dyn Val + 'v> {
         Some(b't') => Box::new(CelBool::from(true)),
         Some(b'f') => Box::new(CelBool::from(false)),
         Some(b'-' | b'0'..=b'9') => number(std::str::from_utf8(raw).unwrap_or("0")),
-        _ => Box::new(CelNull),
+        _ => Box::new(Missing { tested }),
     }
 }
 
@@ -197,12 +197,15 @@ impl<'v> Object<'v> {
         json::get(self.raw, 0, key.inner()).map(|entry| &self.raw[entry.value])
     }
 
-    fn missing<'b, 'w>(&self, key: &dyn Val) -> Result<CowVal<'b, 'w>, ExecutionError> {
+    fn missing<'b, 'w>(&self, key: &dyn Val) -> Result<CowVal<'b, 'w>, ExecutionError>
+    where
+        'v: 'w,
+    {
         match key.downcast_ref::<CelString>() {
             Some(name) if self.tested.iter().any(|t| t == name.inner()) => {
                 Err(ExecutionError::no_such_key(name.inner()))
             }
-            Some(_) => Ok(CowVal::Owned(Box::new(Missing))),
+            Some(_) => Ok(CowVal::Owned(Box::new(Missing { tested: self.tested }))),
             None => {
                 Err(ExecutionError::UnexpectedType { got: key.get_type().name().to_owned(), want: "string".to_owned() })
             }
@@ -314,11 +317,16 @@ impl<'b, 'k: 'v, 'v> CelIterator<'b, 'v> for Keys<'b, 'k> {
     }
 }
 
-/// A field that is not there: null, and so are its own fields.
+/// A field that is null or not there, and so are its own fields; `has()` of one of them says no.
 #[derive(Debug, Clone, Copy)]
-struct Missing;
+struct Missing<'v> {
+    tested: &'v [String],
+}
 
-impl Val for Missing {
+/// What it is to the rest of CEL.
+static NULL: CelNull = CelNull;
+
+impl Val for Missing<'_> {
     fn get_type(&self) -> &Type {
         &types::NULL_TYPE
     }
@@ -327,43 +335,57 @@ impl Val for Missing {
         &types::NULL_TYPE
     }
 
-    fn as_indexer<'b, 'v>(&'b self) -> Option<&'b (dyn Indexer + 'v)>
+    fn as_indexer<'b, 'w>(&'b self) -> Option<&'b (dyn Indexer + 'w)>
     where
-        Self: 'v,
+        Self: 'w,
     {
         Some(self)
     }
 
-    fn equals(&self, other: &dyn Val) -> bool {
-        other.get_type().name() == types::NULL_TYPE.name()
+    fn as_zeroer(&self) -> Option<&dyn Zeroer> {
+        Some(&NULL)
     }
 
-    fn clone_as_boxed<'v>(&self) -> Box<dyn Val + 'v>
+    fn equals(&self, other: &dyn Val) -> bool {
+        NULL.equals(other)
+    }
+
+    fn clone_as_boxed<'w>(&self) -> Box<dyn Val + 'w>
     where
-        Self: 'v,
+        Self: 'w,
     {
         Box::new(*self)
     }
 
     fn as_any(&self) -> Option<&dyn std::any::Any> {
-        Some(self)
+        Some(&NULL)
     }
 }
 
-impl StaticVal for Missing {}
+impl Missing<'_> {
+    /// A field of it: null as well, or an error where `has()` asks for one of that name.
+    fn field(&self, key: &dyn Val) -> Result<Self, ExecutionError> {
+        match key.downcast_ref::<CelString>() {
+            Some(name) if self.tested.iter().any(|tested| tested == name.inner()) => {
+                Err(ExecutionError::no_such_key(name.inner()))
+            }
+            _ => Ok(*self),
+        }
+    }
+}
 
-impl Indexer for Missing {
-    fn get<'b, 'v>(&'b self, _key: &dyn Val) -> Result<CowVal<'b, 'v>, ExecutionError>
+impl Indexer for Missing<'_> {
+    fn get<'b, 'w>(&'b self, key: &dyn Val) -> Result<CowVal<'b, 'w>, ExecutionError>
     where
-        Self: 'v,
+        Self: 'w,
     {
-        Ok(CowVal::Borrowed(self))
+        self.field(key).map(|field| CowVal::Owned(Box::new(field) as Box<dyn Val + 'w>))
     }
 
-    fn steal<'v>(self: Box<Self>, _key: &dyn Val) -> Result<Box<dyn Val + 'v>, ExecutionError>
+    fn steal<'w>(self: Box<Self>, key: &dyn Val) -> Result<Box<dyn Val + 'w>, ExecutionError>
     where
-        Self: 'v,
+        Self: 'w,
     {
-        Ok(self)
+        self.field(key).map(|field| Box::new(field) as Box<dyn Val + 'w>)
     }
 }

@@ -47,6 +47,11 @@ impl Function for Append {
             rendered.push(value);
         }
         let values = rendered;
-        field::append(text, &field.render(text, meta), &values, self.allow_duplicates).map(Effect::Replaced)
+        let appended = field::append(text, &field::named(field, text, meta), &values, self.allow_duplicates)?;
+        Ok(appended.map_or(Effect::Unchanged, Effect::Replaced))
+    }
+
+    fn names(&self) -> Vec<&Template> {
+        self.prepared.iter().map(|(field, _)| field).collect()
     }
 }

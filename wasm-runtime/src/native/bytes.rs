@@ -1,5 +1,6 @@
 //! `bytes`: a size with a unit (`1kb`) as a number of bytes; lists element by element.
 
+use super::numbers::{double, parse_long};
 use super::texts::TextMap;
 use crate::error::Fault;
 
@@ -11,46 +12,65 @@ impl TextMap for Bytes {
     }
 }
 
-/// The units of OpenSearch's `ByteSizeValue`, longest first.
-const UNITS: [(&str, i64); 11] = [
-    ("kb", 1 << 10),
-    ("mb", 1 << 20),
-    ("gb", 1 << 30),
-    ("tb", 1 << 40),
-    ("pb", 1 << 50),
-    ("k", 1 << 10),
-    ("m", 1 << 20),
-    ("g", 1 << 30),
-    ("t", 1 << 40),
-    ("p", 1 << 50),
-    ("b", 1),
+/// The units of OpenSearch's `ByteSizeValue`: how they are written, how they are shown, bytes.
+const UNITS: [(&str, &str, i64); 10] = [
+    ("k", "kb", 1 << 10),
+    ("kb", "kb", 1 << 10),
+    ("m", "mb", 1 << 20),
+    ("mb", "mb", 1 << 20),
+    ("g", "gb", 1 << 30),
+    ("gb", "gb", 1 << 30),
+    ("t", "tb", 1 << 40),
+    ("tb", "tb", 1 << 40),
+    ("p", "pb", 1 << 50),
+    ("pb", "pb", 1 << 50),
 ];
 
+fn unreadable(reason: String, cause: Option<String>) -> Fault {
+    let fault = Fault::new(400, "parse_exception", reason);
+    match cause {
+        Some(cause) => fault.caused_by(cause),
+        None => fault,
+    }
+}
+
+/// The bytes of so many units; an error is what `ByteSizeValue` says.
+fn checked(number: i64, shown: &str, unit: i64) -> Result<i64, String> {
+    if number < -1 || number == -1 && unit > 1 {
+        return Err(format!("Values less than -1 bytes are not supported: {number}{shown}"));
+    }
+    number
+        .checked_mul(unit)
+        .ok_or_else(|| format!("Values greater than {} bytes are not supported: {number}{shown}", i64::MAX))
+}
+
 fn size(value: &str) -> Result<Vec<u8>, Fault> {
-    let text = value.to_lowercase().trim().to_owned();
+    let lower = value.to_lowercase();
+    let text = lower.trim_matches(|c| c <= ' ');
+    let whole = format!("failed to parse setting [Ingest Field] with value [{value}] as a size in bytes");
+    for (suffix, shown, unit) in UNITS {
+        let Some(number) = text.strip_suffix(suffix) else { continue };
+        let number = number.trim_matches(|c| c <= ' ');
+        let read = parse_long(number).map_err(|cause| match double(number) {
+            Ok(_) if number != "nan" => unreadable(
+                format!(
+                    "Failed to parse bytes value [{value}]. Fractional bytes values have been deprecated since Legacy 6.2. \
+                     Use non-fractional bytes values instead: found for setting [Ingest Field]"
+                ),
+                Some(cause),
+            ),
+            _ => unreadable(format!("failed to parse [{value}]"), Some(cause)),
+        })?;
+        let size = checked(read, shown, unit).map_err(|cause| unreadable(whole.clone(), Some(cause)))?;
+        return Ok(size.to_string().into_bytes());
+    }
+    if let Some(number) = text.strip_suffix('b') {
+        let number = number.trim_matches(|c| c <= ' ');
+        let read = parse_long(number).map_err(|why| Fault::new(400, "number_format_exception", why))?;
+        return checked(read, "b", 1).map(|size| size.to_string().into_bytes()).map_err(Fault::illegal);
+    }
     if text == "-1" || text == "0" {
-        return Ok(text.into_bytes());
+        return Ok(text.as_bytes().to_vec());
     }
-    let Some((number, unit)) = UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit))) else {
-        return Err(Fault::new(
-            400,
-            "parse_exception",
-            format!(
-                "failed to parse setting [Ingest Field] with value [{value}] as a size in bytes: unit is missing or unrecognized"
-            ),
-        ));
-    };
-    let number = number.trim();
-    match number.parse::<i64>() {
-        Ok(number) => Ok(number.saturating_mul(unit).to_string().into_bytes()),
-        Err(_) if number.parse::<f64>().is_ok() => Err(Fault::new(
-            400,
-            "parse_exception",
-            format!(
-                "Failed to parse bytes value [{value}]. Fractional bytes values have been deprecated since Legacy 6.2. \
-             Use non-fractional bytes values instead: found for setting [Ingest Field]"
-            ),
-        )),
-        Err(_) => Err(Fault::new(400, "number_format_exception", format!("For input string: \"{number}\""))),
-    }
+    Err(unreadable(format!("{whole}: unit is missing or unrecognized"), None))
 }

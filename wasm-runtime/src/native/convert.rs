@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Function, Parameters, field};
+use super::{Function, Parameters, field, numbers};
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
@@ -42,62 +42,45 @@ impl Parameters for Convert {
     }
 }
 
-/// Integers as `Integer.decode` and `Long.decode` read them: sign, then decimal, `0x`, `#` or a leading 0 for octal.
-fn decode(text: &str) -> Option<i128> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (radix, digits) =
-        if let Some(hex) = digits.strip_prefix("0x").or(digits.strip_prefix("0X")).or(digits.strip_prefix('#')) {
-            (16, hex)
-        } else if digits.len() > 1 && digits.starts_with('0') {
-            (8, &digits[1..])
-        } else {
-            (10, digits)
-        };
-    if digits.is_empty() || digits.starts_with(['+', '-']) {
-        return None;
+/// A float as the node writes it: what JSON has no number for is a text.
+fn written(value: f64, text: impl FnOnce() -> String) -> Vec<u8> {
+    if value.is_finite() {
+        return text().into_bytes();
     }
-    let value = i128::from_str_radix(digits, radix).ok()?;
-    Some(if negative { -value } else { value })
+    if value.is_nan() {
+        return b"\"NaN\"".to_vec();
+    }
+    if value > 0.0 { b"\"Infinity\"".to_vec() } else { b"\"-Infinity\"".to_vec() }
 }
 
-/// A decimal number as `Float.parseFloat` reads it (hexadecimal floats excepted), as JSON text.
-fn float(text: &str, single: bool) -> Option<String> {
-    let trimmed = text.trim();
-    let bare = trimmed.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(trimmed);
-    if !bare.chars().all(|c| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E')) {
-        return None;
-    }
-    let value: f64 = bare.parse().ok()?;
-    let finite = value.is_finite();
-    if single {
-        let value = value as f32;
-        return (finite && value.is_finite()).then(|| format!("{value:?}"));
-    }
-    finite.then(|| format!("{value:?}"))
+fn single(text: &str) -> Result<Vec<u8>, String> {
+    numbers::float(text).map(|value| written(f64::from(value), || format!("{value:?}")))
 }
 
+fn double(text: &str) -> Result<Vec<u8>, String> {
+    numbers::double(text).map(|value| written(value, || format!("{value:?}")))
+}
+
+/// An address; one of version 6 that is all hexadecimal may have a zone, whatever its name is.
 fn is_ip(text: &str) -> bool {
-    text.parse::<std::net::IpAddr>().is_ok()
+    match text.split_once('%') {
+        None => text.parse::<std::net::IpAddr>().is_ok(),
+        Some((address, zone)) => {
+            !zone.is_empty() && !address.contains('.') && address.parse::<std::net::Ipv6Addr>().is_ok()
+        }
+    }
 }
 
 impl Convert {
     fn one(&self, raw: &[u8]) -> Result<Vec<u8>, Fault> {
         let text = java::text(raw);
-        let unable = |name: &str| Fault::illegal(format!("unable to convert [{text}] to {name}"));
+        let unable =
+            |name: &str, why: String| Fault::illegal(format!("unable to convert [{text}] to {name}")).caused_by(why);
         Ok(match self.to {
-            Type::Integer => decode(&text)
-                .and_then(|v| i32::try_from(v).ok())
-                .map(|v| v.to_string().into_bytes())
-                .ok_or_else(|| unable("integer"))?,
-            Type::Long => decode(&text)
-                .and_then(|v| i64::try_from(v).ok())
-                .map(|v| v.to_string().into_bytes())
-                .ok_or_else(|| unable("long"))?,
-            Type::Float => float(&text, true).map(String::into_bytes).ok_or_else(|| unable("float"))?,
-            Type::Double => float(&text, false).map(String::into_bytes).ok_or_else(|| unable("double"))?,
+            Type::Integer => numbers::int(&text).map_err(|why| unable("integer", why))?.to_string().into_bytes(),
+            Type::Long => numbers::long(&text).map_err(|why| unable("long", why))?.to_string().into_bytes(),
+            Type::Float => single(&text).map_err(|why| unable("float", why))?,
+            Type::Double => double(&text).map_err(|why| unable("double", why))?,
             Type::Boolean if text.eq_ignore_ascii_case("true") => b"true".to_vec(),
             Type::Boolean if text.eq_ignore_ascii_case("false") => b"false".to_vec(),
             Type::Boolean => {
@@ -118,10 +101,10 @@ fn auto(raw: &[u8], text: &str) -> Vec<u8> {
     if text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false") {
         return text.to_ascii_lowercase().into_bytes();
     }
-    if let Some(value) = decode(text).and_then(|v| i64::try_from(v).ok()) {
+    if let Ok(value) = numbers::long(text) {
         return value.to_string().into_bytes();
     }
-    float(text, true).map_or_else(|| raw.to_vec(), String::into_bytes)
+    single(text).unwrap_or_else(|_| raw.to_vec())
 }
 
 impl Function for Convert {

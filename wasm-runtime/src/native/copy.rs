@@ -26,8 +26,10 @@ pub struct Copy {
 
 impl Parameters for Copy {
     fn prepare(&mut self) -> Result<(), String> {
-        let from = Template::parse(&field::checked("source_field", &self.source_field)?)?;
-        let to = Template::parse(&field::checked("target_field", &self.target_field)?)?;
+        field::checked("source_field", &self.source_field)?;
+        field::checked("target_field", &self.target_field)?;
+        // With what says that they are no metadata: two spellings of one field are not the same name.
+        let (from, to) = (Template::parse(&self.source_field)?, Template::parse(&self.target_field)?);
         self.templates = Some((from, to));
         Ok(())
     }
@@ -36,22 +38,40 @@ impl Parameters for Copy {
 impl Function for Copy {
     fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         let Some((from, to)) = &self.templates else { return Ok(Effect::Unchanged) };
-        let (from, to) = (from.render(text, meta), to.render(text, meta));
-        if from == to {
-            return Err(Fault::illegal("source field path and target field path cannot be same"));
-        }
+        let same = from.render(text, meta) == to.render(text, meta);
+        let (from, to) = (field::named(from, text, meta), field::named(to, text, meta));
         let Some(range) = json::find(text, &from) else {
+            field::in_bounds(text, &from)?;
             if self.ignore_missing {
                 return Ok(Effect::Unchanged);
             }
-            return Err(Fault::illegal(format!("source field [{from}] doesn't exist")));
+            return Err(Fault::illegal(match from.is_empty() {
+                true => "source field path cannot be null nor empty".to_owned(),
+                false => format!("source field [{from}] doesn't exist"),
+            }));
         };
-        if !self.override_target && json::find(text, &to).is_some() {
-            return Err(Fault::illegal(format!("target field [{to}] already exists")));
+        if to.is_empty() {
+            return Err(Fault::illegal("target field path cannot be null nor empty"));
+        }
+        if same {
+            return Err(Fault::illegal("source field path and target field path cannot be same"));
+        }
+        match json::find(text, &to) {
+            _ if self.override_target => {}
+            None => field::in_bounds(text, &to)?,
+            Some(range) if &text[range.clone()] == b"null" => {}
+            Some(_) => return Err(Fault::illegal(format!("target field [{to}] already exists"))),
         }
         let value = text[range].to_vec();
         let copied = field::put(text, &to, &value)?;
-        let less = if self.remove_source { json::remove(&copied, &from) } else { None };
-        Ok(Effect::Replaced(less.unwrap_or(copied)))
+        if !self.remove_source {
+            return Ok(Effect::Replaced(copied));
+        }
+        let less = json::remove(&copied, &from);
+        less.map(Effect::Replaced).ok_or_else(|| Fault::illegal(field::unremovable(&copied, &from)))
+    }
+
+    fn names(&self) -> Vec<&Template> {
+        self.templates.iter().flat_map(|(from, to)| [from, to]).collect()
     }
 }

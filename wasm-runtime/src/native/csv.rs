@@ -38,7 +38,7 @@ fn double_quote() -> String {
 
 fn single(text: &str) -> Option<char> {
     let mut chars = text.chars();
-    chars.next().filter(|_| chars.next().is_none())
+    chars.next().filter(|c| c.len_utf16() == 1 && chars.next().is_none())
 }
 
 impl Parameters for Csv {
@@ -48,7 +48,10 @@ impl Parameters for Csv {
             return Err("[target_fields] target fields list can't be empty".to_owned());
         }
         for name in &mut self.target_fields {
-            *name = field::checked("target_fields", name)?;
+            // An empty name is an error of the document that has a value for it.
+            if !name.is_empty() {
+                *name = field::checked("target_fields", name)?;
+            }
         }
         let quote = single(&self.quote).ok_or("[quote] quote has to be single character like \" or '")?;
         let separator =
@@ -58,69 +61,150 @@ impl Parameters for Csv {
     }
 }
 
-impl Csv {
+/// Where the reader of a line is.
+enum State {
+    Start,
+    Unquoted,
+    Quoted,
+    /// Behind a quote inside or at the end of a quoted value.
+    QuotedEnd,
+}
+
+/// Reads a line as OpenSearch's `CsvParser` does, which gives no value behind the last separator.
+struct Reader<'c> {
+    csv: &'c Csv,
+    chars: Vec<char>,
+    values: Vec<String>,
+    state: State,
+    at: usize,
+    /// Where the value begins, and what was read of it before a doubled quote.
+    start: usize,
+    before: String,
+}
+
+impl<'c> Reader<'c> {
     /// The values of a line, at most as many as there are target fields.
-    fn values(&self, line: &str) -> Result<Vec<String>, Fault> {
-        let (separator, quote) = self.marks;
-        let chars: Vec<char> = line.chars().collect();
-        let mut values = Vec::new();
-        let mut at = 0;
-        while values.len() < self.target_fields.len() && at <= chars.len() {
+    fn values(csv: &'c Csv, line: &str) -> Result<Vec<String>, Fault> {
+        let (chars, values) = (line.chars().collect(), Vec::new());
+        let mut reader = Self { csv, chars, values, state: State::Start, at: 0, start: 0, before: String::new() };
+        while reader.at < reader.chars.len() {
             glance();
-            let start = at;
-            while at < chars.len() && matches!(chars[at], ' ' | '\t') && chars[at] != separator {
-                at += 1;
-            }
-            let value = if chars.get(at) == Some(&quote) {
-                self.quoted(&chars, &mut at)?
-            } else {
-                while at < chars.len() && chars[at] != separator {
-                    if chars[at] == quote || matches!(chars[at], '\r' | '\n') {
-                        return Err(Fault::illegal(format!("Illegal character inside unquoted field at {at}")));
-                    }
-                    at += 1;
-                }
-                let text: String = chars[start..at].iter().collect();
-                // OpenSearch keeps the white space at the end of the line.
-                match self.trim {
-                    true if at < chars.len() => text.trim_matches([' ', '\t']).to_owned(),
-                    true => text.trim_start_matches([' ', '\t']).to_owned(),
-                    false => text,
-                }
+            let done = match reader.state {
+                State::Start => reader.begin(),
+                State::Unquoted => reader.unquoted()?,
+                State::Quoted => reader.quoted(),
+                State::QuotedEnd => reader.quoted_end()?,
             };
-            values.push(value);
-            at += 1;
+            if done {
+                return Ok(reader.values);
+            }
+            reader.at += 1;
         }
-        Ok(values)
+        match reader.state {
+            State::Unquoted => reader.set(reader.chars.len()),
+            State::QuotedEnd => reader.set(reader.chars.len() - 1),
+            State::Quoted => return Err(Fault::illegal("Unmatched quote")),
+            State::Start => false,
+        };
+        Ok(reader.values)
     }
 
-    /// A quoted value; `at` is its opening quote, then the separator behind it.
-    fn quoted(&self, chars: &[char], at: &mut usize) -> Result<String, Fault> {
-        let (separator, quote) = self.marks;
-        let mut value = String::new();
-        *at += 1;
-        loop {
-            match chars.get(*at) {
-                None => return Err(Fault::illegal("Unmatched quote")),
-                Some(c) if *c == quote && chars.get(*at + 1) == Some(&quote) => {
-                    value.push(quote);
-                    *at += 2;
+    /// Notes the value that ends at `end`; whether every target field has one.
+    fn set(&mut self, end: usize) -> bool {
+        let mut value = std::mem::take(&mut self.before);
+        value.extend(&self.chars[self.start.min(end)..end]);
+        self.values.push(value);
+        self.values.len() == self.csv.target_fields.len()
+    }
+
+    fn begin(&mut self) -> bool {
+        let (separator, quote) = self.csv.marks;
+        while let Some(c) = self.chars.get(self.at) {
+            glance();
+            if *c == quote {
+                self.state = State::Quoted;
+                self.start = self.at + 1;
+                return false;
+            } else if *c == separator {
+                self.start += 1;
+                if self.set(self.start) {
+                    return true;
                 }
-                Some(c) if *c == quote => break,
-                Some(c) => {
-                    value.push(*c);
-                    *at += 1;
-                }
+            } else if !matches!(c, ' ' | '\t') {
+                self.state = State::Unquoted;
+                return false;
+            } else if self.csv.trim {
+                self.start += 1;
             }
+            self.at += 1;
         }
-        *at += 1;
-        while let Some(c) = chars.get(*at).filter(|c| **c != separator) {
-            if !matches!(c, ' ' | '\t') {
+        true
+    }
+
+    fn unquoted(&mut self) -> Result<bool, Fault> {
+        let (separator, quote) = self.csv.marks;
+        let mut blanks = 0;
+        while let Some(c) = self.chars.get(self.at) {
+            glance();
+            if matches!(c, '\r' | '\n') || *c == quote {
+                let at: usize = self.chars[..self.at].iter().map(|c| c.len_utf16()).sum();
+                return Err(Fault::illegal(format!("Illegal character inside unquoted field at {at}")));
+            } else if *c == separator {
+                self.state = State::Start;
+                let done = self.set(self.at - blanks);
+                self.start = self.at + 1;
+                return Ok(done);
+            }
+            blanks = if self.csv.trim && matches!(c, ' ' | '\t') { blanks + 1 } else { 0 };
+            self.at += 1;
+        }
+        Ok(false)
+    }
+
+    fn quoted(&mut self) -> bool {
+        let (_, quote) = self.csv.marks;
+        while let Some(c) = self.chars.get(self.at) {
+            glance();
+            if *c == quote {
+                self.state = State::QuotedEnd;
+                break;
+            }
+            self.at += 1;
+        }
+        false
+    }
+
+    fn quoted_end(&mut self) -> Result<bool, Fault> {
+        let (separator, quote) = self.csv.marks;
+        if self.chars[self.at] == quote {
+            let read = self.chars[self.start..self.at - 1].iter();
+            self.before.extend(read);
+            self.before.push(quote);
+            self.start = self.at + 1;
+            self.state = State::Quoted;
+            return Ok(false);
+        }
+        let end = self.at - 1;
+        let mut noted = false;
+        while let Some(c) = self.chars.get(self.at) {
+            glance();
+            if !matches!(c, ' ' | '\t') && *c != separator {
+                let at: usize = self.chars[..self.at].iter().map(|c| c.len_utf16()).sum();
                 return Err(Fault::illegal(format!("character '{c}' after quoted field at {at}")));
             }
-            *at += 1;
+            let ends = *c == separator;
+            if !noted && self.set(end) {
+                return Ok(true);
+            }
+            noted = true;
+            if ends {
+                self.start = self.at + 1;
+                self.state = State::Start;
+                return Ok(false);
+            }
+            self.at += 1;
         }
-        Ok(value)
+        Ok(true)
     }
 }
 
@@ -133,7 +217,7 @@ impl Function for Csv {
         }
         let mut fields = Vec::new();
         let mut made = 0;
-        for (name, value) in self.target_fields.iter().zip(self.values(&line)?) {
+        for (name, value) in self.target_fields.iter().zip(Reader::values(self, &line)?) {
             let raw = match &self.empty_value {
                 None if value.is_empty() => continue,
                 Some(empty) if value.is_empty() => empty.to_string().into_bytes(),

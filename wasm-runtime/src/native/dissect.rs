@@ -1,5 +1,7 @@
 //! `dissect`: fields out of a string by its delimiters.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 
 use super::{Function, Parameters, field};
@@ -24,12 +26,15 @@ pub struct Dissect {
 /// Keys that a pattern may have: each is looked for among the others.
 const MOST_KEYS: usize = 500;
 
+/// Order of the first key without one of its own that is appended: all those come before the others.
+const IMPLICIT: i64 = -1000;
+
 /// What a key does with its text.
 #[derive(Clone, PartialEq)]
 enum Use {
     Plain,
     Skip,
-    Append(usize),
+    Append(i64),
     Name,
     Value,
 }
@@ -53,54 +58,78 @@ struct Pattern {
 impl Pattern {
     fn parse(text: &str) -> Result<Self, String> {
         let wrong = |why: &str| format!("Unable to parse pattern: {text} Reason: {why}");
-        let Some(first) = text.find("%{") else {
-            return Err(wrong("Unable to find any keys or delimiters."));
-        };
-        let mut pattern = Self { leading: text[..first].to_owned(), keys: Vec::new() };
-        let mut rest = &text[first..];
-        while let Some(inner) = rest.strip_prefix("%{") {
-            let end = inner.find('}').ok_or_else(|| wrong("a key does not end"))?;
-            let next = inner[end + 1..].find("%{").map_or(inner.len(), |at| end + 1 + at);
-            let mut key = Self::key(&inner[..end], pattern.keys.len()).map_err(|why| wrong(&why))?;
-            key.delimiter = inner[end + 1..next].to_owned();
+        // What stands before the first `%`, on its line; behind a key its delimiter ends at the next `%`.
+        let leading = text.split_once('%').map_or("", |(before, _)| before);
+        let leading = if leading.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']) { "" } else { leading };
+        let mut pattern = Self { leading: leading.to_owned(), keys: Vec::new() };
+        let mut rest = &text[leading.len()..];
+        while let Some((inner, behind)) = rest.split_once("%{").and_then(|(_, inner)| inner.split_once('}')) {
+            let delimiter = &behind[..behind.find('%').unwrap_or(behind.len())];
+            let mut key = Self::key(inner, &pattern.keys)
+                .map_err(|why| wrong(&format!("Unable to parse key: {inner} Reason: {why}")))?;
+            key.delimiter = delimiter.to_owned();
             pattern.keys.push(key);
-            rest = &inner[next..];
+            rest = &behind[delimiter.len()..];
         }
         pattern.check().map_err(|why| wrong(&why))?;
         Ok(pattern)
     }
 
-    fn key(text: &str, at: usize) -> Result<Key, String> {
-        let (text, padded) = text.strip_suffix("->").map_or((text, false), |bare| (bare, true));
-        let key = |name: &str, role| Key { name: name.to_owned(), role, padded, delimiter: String::new() };
-        Ok(match text.chars().next() {
-            None => key("", Use::Skip),
-            Some('?') => key(&text[1..], Use::Skip),
-            Some('*') => key(&text[1..], Use::Name),
-            Some('&') => key(&text[1..], Use::Value),
-            Some('+') => match text[1..].split_once('/') {
-                Some((name, order)) => {
-                    let order = order.parse().map_err(|_| format!("[{order}] is not an order"))?;
-                    key(name, Use::Append(order))
+    fn key(text: &str, before: &[Key]) -> Result<Key, String> {
+        let marks: Vec<(usize, char)> =
+            text.char_indices().filter(|(_, c)| matches!(c, '/' | '+' | '*' | '&' | '?')).collect();
+        let (role, named) = match marks.as_slice() {
+            [] => (Use::Plain, text),
+            [(at, mark)] => {
+                let role = match mark {
+                    '+' => Use::Append(IMPLICIT + before.len() as i64),
+                    '*' => Use::Name,
+                    '&' => Use::Value,
+                    '?' => Use::Skip,
+                    _ => return Err("the key name could not be determined".to_owned()),
+                };
+                (role, &text[at + 1..])
+            }
+            [(plus, '+'), (slash, '/')] => {
+                let (order, padding) =
+                    text[slash + 1..].split_at(text[slash + 1..].bytes().take_while(u8::is_ascii_digit).count());
+                let order: i16 = order.parse().map_err(|_| format!("[{order}] is not an order"))?;
+                if !matches!(padding, "" | "->") {
+                    return Err("the key name could not be determined".to_owned());
                 }
-                None => key(&text[1..], Use::Append(1000 + at)),
-            },
-            Some(_) => key(text, Use::Plain),
-        })
+                let (name, delimiter) = (text[plus + 1..*slash].to_owned(), String::new());
+                return Self::usable(Key {
+                    name,
+                    role: Use::Append(order.into()),
+                    padded: !padding.is_empty(),
+                    delimiter,
+                });
+            }
+            _ => return Err("multiple modifiers are not allowed.".to_owned()),
+        };
+        let (name, padded) = named.strip_suffix("->").map_or((named, false), |name| (name, true));
+        let role = if role == Use::Plain && name.is_empty() { Use::Skip } else { role };
+        Self::usable(Key { name: name.to_owned(), role, padded, delimiter: String::new() })
+    }
+
+    fn usable(key: Key) -> Result<Key, String> {
+        match key.name.is_empty() && key.role != Use::Skip {
+            true => Err("the key name could not be determined".to_owned()),
+            false => Ok(key),
+        }
     }
 
     fn check(&self) -> Result<(), String> {
         if self.keys.len() > MOST_KEYS {
             return Err(format!("it has {} keys, the limit is {MOST_KEYS}", self.keys.len()));
         }
-        let inner = self.keys.len().saturating_sub(1);
-        if self.keys[..inner].iter().any(|key| key.delimiter.is_empty()) {
-            return Err("two keys need a delimiter between them".to_owned());
-        }
         for key in self.keys.iter().filter(|key| matches!(key.role, Use::Name | Use::Value)) {
-            let other = if key.role == Use::Name { Use::Value } else { Use::Name };
-            if !self.keys.iter().any(|k| k.name == key.name && k.role == other) {
-                return Err(format!("found invalid key/reference associations: [{}]", key.name));
+            let others = self.keys.iter().filter(|k| k.name == key.name && matches!(k.role, Use::Name | Use::Value));
+            if others.count() != 2 {
+                return Err(format!(
+                    "Found invalid key/reference associations: '{}' Please ensure each '*<key>' is matched with a matching '&<key>",
+                    key.name
+                ));
             }
         }
         if !self.keys.iter().any(|key| key.role != Use::Skip) {
@@ -111,7 +140,12 @@ impl Pattern {
 
     /// The text of every key; `None` if the pattern does not match.
     fn matched<'t>(&self, text: &'t str) -> Option<Vec<&'t str>> {
-        let mut rest = text.strip_prefix(self.leading.as_str())?;
+        // Two keys without a delimiter between them never match, nor does a text that ends with what leads.
+        let mut rest = text.strip_prefix(self.leading.as_str()).filter(|rest| !rest.is_empty())?;
+        let inner = &self.keys[..self.keys.len().saturating_sub(1)];
+        if inner.iter().any(|key| key.delimiter.is_empty()) {
+            return None;
+        }
         let mut found = Vec::with_capacity(self.keys.len());
         for key in &self.keys {
             if key.delimiter.is_empty() {
@@ -126,25 +160,23 @@ impl Pattern {
                 rest = &rest[key.delimiter.len()..];
             }
         }
-        (!text.is_empty()).then_some(found)
+        Some(found)
     }
 
-    /// The fields that a text gives, in the order of the pattern.
+    /// The fields that a text gives, in the order of the pattern; `None` also where two of them have one name.
     fn fields(&self, text: &str, separator: &str) -> Option<Vec<(String, String)>> {
         let values = self.matched(text)?;
         let mut out: Vec<(String, String)> = Vec::new();
-        let mut joined: Vec<&str> = Vec::new();
+        let mut wanted: HashSet<&str> = HashSet::new();
         let mut put = |name: &str, value: String| match out.iter_mut().find(|(known, _)| known == name) {
             Some((_, old)) => *old = value,
             None => out.push((name.to_owned(), value)),
         };
-        for (key, value) in self.keys.iter().zip(&values) {
+        for (key, value) in self.keys.iter().zip(&values).filter(|(key, _)| key.role != Use::Skip) {
+            let first = wanted.insert(&key.name);
             match key.role {
-                Use::Append(_) if joined.contains(&key.name.as_str()) => {}
-                Use::Plain | Use::Append(_) => {
-                    joined.push(&key.name);
-                    put(&key.name, self.appended(&key.name, &values, value, separator));
-                }
+                Use::Append(_) if !first => {}
+                Use::Plain | Use::Append(_) => put(&key.name, self.appended(&key.name, &values, value, separator)),
                 Use::Name => {
                     let paired = self.keys.iter().position(|k| k.name == key.name && k.role == Use::Value)?;
                     put(value, values[paired].to_owned());
@@ -152,17 +184,17 @@ impl Pattern {
                 Use::Skip | Use::Value => {}
             }
         }
-        Some(out)
+        (out.len() == wanted.len()).then_some(out)
     }
 
     /// The value of a key with all that is appended to it.
     fn appended(&self, name: &str, values: &[&str], own: &str, separator: &str) -> String {
-        let mut parts: Vec<(usize, &str)> = Vec::new();
-        for (key, value) in self.keys.iter().zip(values).filter(|(key, _)| key.name == name) {
+        let mut parts: Vec<(i64, &str)> = Vec::new();
+        for (at, (key, value)) in self.keys.iter().zip(values).enumerate().filter(|(_, (key, _))| key.name == name) {
             match key.role {
                 Use::Append(order) => parts.push((order, value)),
                 Use::Plain if self.keys.iter().any(|k| k.name == name && matches!(k.role, Use::Append(_))) => {
-                    parts.push((0, value));
+                    parts.push((IMPLICIT + at as i64, value));
                 }
                 _ => {}
             }
@@ -196,5 +228,9 @@ impl Function for Dissect {
         };
         let fields: Vec<_> = fields.into_iter().map(|(name, value)| (name, json::quote(&value))).collect();
         field::put_all(text, &fields).map(Effect::Replaced)
+    }
+
+    fn free(&self) -> bool {
+        self.parsed.keys.iter().any(|key| key.role == Use::Name)
     }
 }

@@ -39,7 +39,7 @@ impl DotExpander {
         let value = object[entry.value].to_vec();
         let less = json::remove_member(object, json::skip_ws(object, 0), &self.field).unwrap_or_default();
         if json::find(object, &self.field).is_some() {
-            return field::append(&less, &self.field, &elements(&value), true);
+            return Ok(field::append(&less, &self.field, &elements(&value), true)?.unwrap_or(less));
         }
         let parts: Vec<&str> = self.field.split('.').collect();
         for n in 1..parts.len() {

@@ -6,7 +6,10 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
+use super::template::Template;
+use super::{numbers, same};
 use crate::deadline::{glance, look};
+use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
 use crate::json::Edit;
@@ -19,13 +22,13 @@ const METADATA: [&str; 4] = ["_version", "_version_type", "_if_seq_no", "_if_pri
 /// A field's name without OpenSearch's optional `_source.` prefix.
 ///
 /// # Errors
-/// For an empty name, empty parts, and metadata.
+/// For an empty name, one of dots only, and metadata.
 pub fn checked(option: &str, name: &str) -> Result<String, String> {
-    let name = name.strip_prefix("_source.").unwrap_or(name);
+    let name = name.strip_prefix(SOURCE).unwrap_or(name);
     if name.is_empty() {
         return Err(format!("[{option}] required property is missing"));
     }
-    if name.split('.').any(str::is_empty) {
+    if name.bytes().all(|c| c == b'.') {
         return Err(format!("[{option}] path [{name}] is not valid"));
     }
     if name.split('.').count() > json::DEEPEST_PATH {
@@ -37,6 +40,17 @@ pub fn checked(option: &str, name: &str) -> Result<String, String> {
     }
     Ok(name.to_owned())
 }
+
+/// A field's name out of its template, without OpenSearch's optional `_source.` prefix.
+pub fn named<'n>(template: &'n Template, text: &[u8], meta: &Meta) -> Cow<'n, str> {
+    match template.render(text, meta) {
+        Cow::Borrowed(name) => Cow::Borrowed(name.strip_prefix(SOURCE).unwrap_or(name)),
+        Cow::Owned(name) => Cow::Owned(name.strip_prefix(SOURCE).map(str::to_owned).unwrap_or(name)),
+    }
+}
+
+/// What a field's name may begin with, to say that it is no metadata.
+const SOURCE: &str = "_source.";
 
 /// [`checked`] for the two names that most processors have.
 ///
@@ -61,34 +75,57 @@ pub fn require(text: &[u8], path: &str) -> Result<Range<usize>, Fault> {
     Err(Fault::illegal(absence(text, path)))
 }
 
+/// Why nothing at `path` can be removed, as `IngestDocument.removeField` says it.
+pub fn unremovable(text: &[u8], path: &str) -> String {
+    let absence = absence(text, path);
+    let last = json::segments(path).last().unwrap_or_default();
+    match absence.strip_prefix(&format!("cannot resolve [{last}]")) {
+        Some(rest) => format!("cannot remove [{last}]{rest}"),
+        None => absence,
+    }
+}
+
+/// An error if `path` leads to a place behind the end of a list; another place where nothing is, is none.
+///
+/// # Errors
+/// OpenSearch's "out of bounds" text.
+pub fn in_bounds(text: &[u8], path: &str) -> Result<(), Fault> {
+    let absence = absence(text, path);
+    if absence.starts_with('[') && absence.contains("] is out of bounds for array with length [") {
+        return Err(Fault::illegal(absence));
+    }
+    Ok(())
+}
+
 /// Why `path` leads nowhere, as `IngestDocument.resolve` says it.
 pub fn absence(text: &[u8], path: &str) -> String {
-    let parts: Vec<_> = json::segments(path).collect();
-    let mut prefix = String::new();
-    for part in &parts {
-        let parent =
-            if prefix.is_empty() { Some(text.trim_ascii()) } else { json::find(text, &prefix).map(|r| &text[r]) };
-        if !prefix.is_empty() {
-            prefix.push('.');
-        }
-        prefix.push_str(part);
-        if json::find(text, &prefix).is_some() {
+    let mut here = text.trim_ascii();
+    for part in json::segments(path) {
+        let found = match here.first() {
+            Some(b'{') => json::get(here, 0, &part).map(|entry| entry.value),
+            Some(b'[') => numbers::int(&part)
+                .ok()
+                .and_then(|index| json::elements(here, 0).into_iter().nth(usize::try_from(index).ok()?)),
+            _ => None,
+        };
+        if let Some(range) = found {
+            here = &here[range];
             continue;
         }
-        return match parent {
-            Some(p) if p.first() == Some(&b'{') => format!("field [{part}] not present as part of path [{path}]"),
-            Some(p) if p.first() == Some(&b'[') => match part.parse::<usize>() {
+        return match here.first() {
+            Some(b'[') => match numbers::int(&part) {
                 Ok(index) => format!(
                     "[{index}] is out of bounds for array with length [{}] as part of path [{path}]",
-                    json::elements(p, 0).len()
+                    json::elements(here, 0).len()
                 ),
                 Err(_) => format!("[{part}] is not an integer, cannot be used as an index as part of path [{path}]"),
             },
-            Some(b"null") => format!("cannot resolve [{part}] from null as part of path [{path}]"),
-            Some(p) => {
-                format!("cannot resolve [{part}] from object of type [{}] as part of path [{path}]", java::type_name(p))
+            Some(b'n') => format!("cannot resolve [{part}] from null as part of path [{path}]"),
+            Some(b'{') | None => format!("field [{part}] not present as part of path [{path}]"),
+            Some(_) => {
+                let found = java::type_name(here);
+                format!("cannot resolve [{part}] from object of type [{found}] as part of path [{path}]")
             }
-            None => format!("field [{part}] not present as part of path [{path}]"),
         };
     }
     format!("field [{path}] not present as part of path [{path}]")
@@ -305,21 +342,28 @@ pub fn array(values: &[impl AsRef<[u8]>]) -> Vec<u8> {
     [b"[".as_slice(), &parts.join(&b','), b"]"].concat()
 }
 
-/// `value` at `path`; where something is, a list of it and `value`.
+/// What is at `path` as a list with `values` behind it.
+///
+/// Without `allow_duplicates` a value that is there already is not added, and where none is added all stays as it was: that is `None`.
 ///
 /// # Errors
 /// For a path that leads through something else.
-pub fn append(text: &[u8], path: &str, values: &[Vec<u8>], allow_duplicates: bool) -> Result<Vec<u8>, Fault> {
-    let mut list: Vec<&[u8]> = match json::find(text, path).map(|range| &text[range]) {
-        None => Vec::new(),
-        Some(raw) if raw[0] == b'[' => json::elements(raw, 0).into_iter().map(|r| &raw[r]).collect(),
-        Some(raw) => vec![raw],
+pub fn append(text: &[u8], path: &str, values: &[Vec<u8>], allow_duplicates: bool) -> Result<Option<Vec<u8>>, Fault> {
+    let found = json::find(text, path);
+    let (there, mut list): (bool, Vec<&[u8]>) = match found.map(|range| &text[range]) {
+        None => (false, Vec::new()),
+        Some(raw) if raw[0] == b'[' => (true, json::elements(raw, 0).into_iter().map(|r| &raw[r]).collect()),
+        Some(raw) => (true, vec![raw]),
     };
-    let mut there: HashSet<&[u8]> = if allow_duplicates { HashSet::new() } else { list.iter().copied().collect() };
-    for value in values {
-        if allow_duplicates || there.insert(value) {
-            list.push(value);
-        }
+    let before = list.len();
+    if allow_duplicates {
+        list.extend(values.iter().map(Vec::as_slice));
+    } else {
+        let mut known: HashSet<Vec<u8>> = list.iter().map(|raw| same::key(raw)).collect();
+        list.extend(values.iter().filter(|value| known.insert(same::key(value))).map(Vec::as_slice));
     }
-    put(text, path, &array(&list))
+    if there && list.len() == before && !allow_duplicates {
+        return Ok(None);
+    }
+    put(text, path, &array(&list)).map(Some)
 }

@@ -12,31 +12,39 @@ use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
 use crate::limits::check_made;
-use crate::{java, json};
+use crate::{java, json, metadata};
 
-#[derive(Deserialize, Clone, Copy)]
-enum Method {
-    #[serde(rename = "MD5@2.16.0")]
-    Md5,
-    #[serde(rename = "SHA-1@2.16.0")]
-    Sha1,
-    #[serde(rename = "SHA-256@2.16.0")]
-    Sha256,
-    #[serde(rename = "SHA3-256@2.16.0")]
-    Sha3,
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Method {
+    /// As it was written, small letters or not.
+    name: String,
+    hash: fn(&str) -> Vec<u8>,
+}
+
+impl TryFrom<String> for Method {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let hash = match name.to_uppercase().as_str() {
+            "MD5@2.16.0" => |text: &str| md5::Md5::digest(text).to_vec(),
+            "SHA-1@2.16.0" => |text: &str| sha1::Sha1::digest(text).to_vec(),
+            "SHA-256@2.16.0" => |text: &str| sha2::Sha256::digest(text).to_vec(),
+            "SHA3-256@2.16.0" => |text: &str| sha3::Sha3_256::digest(text).to_vec(),
+            _ => {
+                let methods = "MD5@2.16.0, SHA-1@2.16.0, SHA-256@2.16.0 or SHA3-256@2.16.0";
+                return Err(format!("[hash_method] hash method must be {methods}, not [{name}]"));
+            }
+        };
+        Ok(Self { name, hash })
+    }
 }
 
 impl Method {
     /// `method:base64`, as the target field holds it.
-    fn hashed(self, text: &str) -> String {
-        let encode = |digest: &[u8]| base64::engine::general_purpose::STANDARD.encode(digest);
-        let (name, digest) = match self {
-            Self::Md5 => ("MD5", encode(&md5::Md5::digest(text))),
-            Self::Sha1 => ("SHA-1", encode(&sha1::Sha1::digest(text))),
-            Self::Sha256 => ("SHA-256", encode(&sha2::Sha256::digest(text))),
-            Self::Sha3 => ("SHA3-256", encode(&sha3::Sha3_256::digest(text))),
-        };
-        format!("{name}@2.16.0:{digest}")
+    fn hashed(&self, text: &str) -> String {
+        let digest = base64::engine::general_purpose::STANDARD.encode((self.hash)(text));
+        format!("{}:{digest}", self.name)
     }
 }
 
@@ -60,7 +68,7 @@ fn target() -> String {
 }
 
 fn method() -> Method {
-    Method::Sha1
+    Method { name: "SHA-1@2.16.0".to_owned(), hash: |text| sha1::Sha1::digest(text).to_vec() }
 }
 
 impl Parameters for Fingerprint {
@@ -86,6 +94,7 @@ impl Fingerprint {
         } else {
             self.fields.clone()
         };
+        names.retain(|name| !metadata::is_own(name));
         names.sort_by(|a, b| a.encode_utf16().cmp(b.encode_utf16()));
         names.dedup();
         names

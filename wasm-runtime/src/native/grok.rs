@@ -1,17 +1,24 @@
-//! `grok`: fields out of a string by named patterns (crate `grok`, whose bank of patterns is Logstash's).
+//! `grok`: fields out of a string by named patterns, in Ruby's syntax as Joni has it.
+//!
+//! All patterns of a stage are one expression, as alternatives of each other, as OpenSearch has it: where a match begins decides
+//! before the order of the patterns does.
 
-use std::collections::{BTreeMap, HashMap};
+mod bank;
+mod expand;
+mod value;
 
-use grok::parser::{GrokComponent, grok_split};
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
-use super::regex::{self, Regex};
 use super::{Function, Parameters, field};
 use crate::deadline::tick;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
-use crate::json;
+use crate::regex::{self, Found, Regex};
+use expand::Expander;
+use value::{Kind, value};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,30 +34,26 @@ pub struct Grok {
     #[serde(default)]
     capture_all_matches: bool,
     #[serde(skip)]
-    compiled: Vec<Expression>,
+    compiled: Option<Compiled>,
 }
 
-/// A compiled pattern and the fields that it fills, in the order of its text.
-struct Expression {
+/// The expression, and what its groups are for.
+struct Compiled {
     regex: Regex,
-    /// (field, its groups, type).
-    fields: Vec<(String, Vec<usize>, Kind)>,
+    captures: Vec<Capture>,
+    /// The groups that tell which pattern has matched, for `trace_match`.
+    traces: Vec<usize>,
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Text,
-    Whole,
-    Number,
-    Flag,
+/// A name in the expression, with its groups.
+struct Capture {
+    field: String,
+    kind: Kind,
+    groups: Vec<usize>,
 }
 
-/// Characters that the expressions of one stage may have, with all the patterns that they name.
-const MOST_EXPANDED: usize = regex::LONGEST_PATTERN;
-/// How deep patterns may name each other.
-const DEEPEST: usize = 50;
-/// What the groups are called that patterns' names became.
-const GROUP: &str = "_n_";
+/// What the groups are called that tell which pattern has matched.
+const TRACE: &str = "_ingest._grok_match_index.";
 
 impl Parameters for Grok {
     fn prepare(&mut self) -> Result<(), String> {
@@ -58,178 +61,98 @@ impl Parameters for Grok {
         if self.patterns.is_empty() {
             return Err("[patterns] List of patterns must not be empty".to_owned());
         }
-        let mut bank: HashMap<&str, &str> = grok::patterns().iter().copied().collect();
-        bank.extend(self.pattern_definitions.iter().map(|(name, text)| (name.as_str(), text.as_str())));
-        let mut room = MOST_EXPANDED;
-        let mut compiled = Vec::with_capacity(self.patterns.len());
-        for text in &self.patterns {
-            compiled.push(Expression::compile(&bank, text, &mut room)?);
-        }
-        self.compiled = compiled;
+        let wrong =
+            |why: String| format!("[patterns] Invalid regex pattern found in: [{}]. {why}", self.patterns.join(", "));
+        let bank = bank::with(&self.pattern_definitions);
+        bank::check(&bank, self.pattern_definitions.keys()).map_err(wrong)?;
+        let expression = Expander::expanded(&bank, &self.combined()).map_err(wrong)?;
+        self.compiled = Some(Compiled::of(regex::ruby(&expression).map_err(wrong)?).map_err(wrong)?);
         Ok(())
     }
 }
 
-impl Expression {
-    /// `room`: characters that expressions may still have.
-    fn compile(bank: &HashMap<&str, &str>, text: &str, room: &mut usize) -> Result<Self, String> {
-        let wrong = |why: String| format!("[patterns] Invalid regex pattern found in: [{text}]. {why}");
-        let mut expander =
-            Expander { bank, room: *room, out: String::new(), captures: Vec::new(), seen: HashMap::new() };
-        expander.expand(text, 0).map_err(wrong)?;
-        *room = expander.room;
-        if expander.out.is_empty() {
-            return Err(wrong("The pattern is empty".to_owned()));
-        }
-        let regex = regex::compile(&expander.out).map_err(wrong)?;
-        let mut captures: Vec<(String, usize, Kind)> = Vec::new();
-        for (group, name) in regex.names().into_iter().enumerate() {
-            let Some(name) = name else { continue };
-            let known = name.strip_prefix(GROUP).and_then(|n| expander.captures.get(n.parse::<usize>().ok()?));
-            let (name, kind) =
-                known.map_or((name.clone(), Kind::Text), |(name, extract)| (name.clone(), kind(extract)));
-            captures.push((name, group, kind));
-        }
-        captures.sort_by(|(a, ..), (b, ..)| base(a).cmp(&base(b)));
-        let mut fields: Vec<(String, Vec<usize>, Kind)> = Vec::new();
-        for (capture, group, kind) in captures {
-            let (name, _) = base(&capture);
-            match fields.last_mut().filter(|(known, ..)| known == name) {
-                Some((_, all, _)) => all.push(group),
-                None => fields.push((name.to_owned(), vec![group], kind)),
+impl Grok {
+    fn combined(&self) -> String {
+        let [only] = self.patterns.as_slice() else {
+            let one = |(n, text): (usize, &String)| match self.trace_match {
+                true => format!("(?<{TRACE}{n}>{text})"),
+                false => format!("(?:{text})"),
+            };
+            return self.patterns.iter().enumerate().map(one).collect::<Vec<_>>().join("|");
+        };
+        only.clone()
+    }
+}
+
+impl Compiled {
+    fn of(regex: Regex) -> Result<Self, String> {
+        let (mut captures, mut traces) = (Vec::new(), Vec::new());
+        for (name, groups) in regex.names() {
+            if name.starts_with(TRACE) {
+                traces.push(groups[0]);
+                continue;
             }
+            let mut parts: Vec<&str> = name.split(':').collect();
+            while parts.last().is_some_and(|part| part.is_empty()) && parts.len() > 1 {
+                parts.pop();
+            }
+            if parts == [""] {
+                return Err(format!("The name [{name}] names no field"));
+            }
+            let field = parts.get(1).or(parts.first()).copied().unwrap_or_default();
+            let kind = if parts.len() == 3 { Kind::of(parts[2]) } else { Kind::Text };
+            let field = field.strip_prefix("_source.").unwrap_or(field);
+            captures.push(Capture { field: field.to_owned(), kind, groups: groups.clone() });
         }
-        Ok(Self { regex, fields })
-    }
-}
-
-fn kind(extract: &str) -> Kind {
-    match extract {
-        "int" | "long" => Kind::Whole,
-        "float" | "double" => Kind::Number,
-        "boolean" => Kind::Flag,
-        _ => Kind::Text,
-    }
-}
-
-/// Makes one regular expression of a pattern, with all that it names.
-struct Expander<'b> {
-    bank: &'b HashMap<&'b str, &'b str>,
-    room: usize,
-    out: String,
-    /// The names of its groups [`GROUP`]0, 1, …, and what they are converted to.
-    captures: Vec<(String, String)>,
-    /// How often a name is there.
-    seen: HashMap<String, usize>,
-}
-
-impl Expander<'_> {
-    fn push(&mut self, text: &str) -> Result<(), String> {
-        self.room = self.room.checked_sub(text.len()).ok_or_else(|| {
-            format!(
-                "With the patterns that it names it has more than {MOST_EXPANDED} characters, the limit for a stage"
-            )
-        })?;
-        self.out.push_str(text);
-        Ok(())
+        Ok(Self { regex, captures, traces })
     }
 
-    fn expand(&mut self, text: &str, depth: usize) -> Result<(), String> {
-        if depth > DEEPEST {
-            return Err(format!("Patterns name each other more than {DEEPEST} levels deep, or in a circle"));
-        }
-        let mut own: HashMap<&str, &str> = HashMap::new();
-        for part in grok_split(text) {
-            match part {
-                GrokComponent::RegularExpression { string, .. } => self.push(string)?,
-                GrokComponent::PatternError(error) => return Err(format!("{error:?}")),
-                GrokComponent::GrokPattern { name, alias, extract, definition, .. } => {
-                    if !definition.is_empty() {
-                        own.insert(name, definition);
-                    }
-                    let inner = own
-                        .get(name)
-                        .or_else(|| self.bank.get(name))
-                        .copied()
-                        .ok_or_else(|| format!("Unable to find pattern [{name}] in Grok's pattern dictionary"))?;
-                    self.open(alias, extract)?;
-                    self.expand(inner, depth + 1)?;
-                    self.push(")")?;
+    /// The fields of a match. Of the groups of one name the first that has matched counts, or all; names for one field, as with
+    /// different types, give a list.
+    fn fields(&self, text: &str, found: &Found, all: bool) -> Result<Vec<(&str, Vec<u8>)>, Fault> {
+        let mut fields: Vec<(&str, Vec<Vec<u8>>)> = Vec::with_capacity(self.captures.len());
+        for capture in &self.captures {
+            tick()?;
+            let texts = capture.groups.iter().filter_map(|group| Some(&text[found.get(*group)?]));
+            for text in texts.take(if all { usize::MAX } else { 1 }) {
+                let value = value(text, capture.kind)?;
+                match fields.iter_mut().find(|(name, _)| *name == capture.field) {
+                    Some((_, values)) => values.push(value),
+                    None => fields.push((&capture.field, vec![value])),
                 }
             }
         }
-        Ok(())
+        value::in_order_of_hashes(&mut fields);
+        let joined = |values: Vec<Vec<u8>>| match values.as_slice() {
+            [only] => only.clone(),
+            all => field::array(all),
+        };
+        Ok(fields.into_iter().map(|(name, values)| (name, joined(values))).collect())
     }
-
-    fn open(&mut self, alias: &str, extract: &str) -> Result<(), String> {
-        if alias.is_empty() {
-            return self.push("(?:");
-        }
-        let count = self.seen.entry(alias.to_owned()).or_insert(0);
-        let name = if *count == 0 { alias.to_owned() } else { format!("{alias}[{count}]") };
-        *count += 1;
-        if *count > 1 && self.seen.contains_key(&name) {
-            return Err(format!("Alias {name} already exists"));
-        }
-        let group = self.captures.len();
-        self.captures.push((name, extract.to_owned()));
-        self.push(&format!("(?<{GROUP}{group}>"))
-    }
-}
-
-/// `w[1]` is the second capture of `w`.
-fn base(capture: &str) -> (&str, usize) {
-    match capture.strip_suffix(']').and_then(|c| c.rsplit_once('[')) {
-        Some((name, number)) => (name, number.parse().unwrap_or(0)),
-        None => (capture, 0),
-    }
-}
-
-fn value(text: &str, kind: Kind) -> Result<Vec<u8>, Fault> {
-    let wrong = || Fault::illegal(format!("For input string: \"{text}\""));
-    Ok(match kind {
-        Kind::Text => json::quote(text),
-        Kind::Whole => text.parse::<i64>().map_err(|_| wrong())?.to_string().into_bytes(),
-        Kind::Number => {
-            let number: f64 = text.parse().map_err(|_| wrong())?;
-            if !number.is_finite() {
-                return Err(wrong());
-            }
-            format!("{number:?}").into_bytes()
-        }
-        Kind::Flag => text.eq_ignore_ascii_case("true").to_string().into_bytes(),
-    })
 }
 
 impl Function for Grok {
     fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+        let Some(compiled) = &self.compiled else { return Ok(Effect::Unchanged) };
         let place = field::Place::new(&self.field, None, self.ignore_missing);
         let Some(source) = place.text(text, "cannot process it.")? else { return Ok(Effect::Unchanged) };
-        for (at, expression) in self.compiled.iter().enumerate() {
-            tick()?;
-            let Ok(Some(found)) = expression.regex.groups(&source) else { continue };
-            let mut fields = Vec::with_capacity(expression.fields.len());
-            for (name, groups, kind) in &expression.fields {
-                let texts = groups.iter().filter_map(|group| Some(&source[found.get(*group)?.clone()?]));
-                let values: Vec<Vec<u8>> = texts.map(|text| value(text, *kind)).collect::<Result<_, _>>()?;
-                match values.as_slice() {
-                    [] => {}
-                    [first, ..] if values.len() == 1 || !self.capture_all_matches => {
-                        fields.push((name, first.clone()));
-                    }
-                    all => fields.push((name, field::array(all))),
-                }
-            }
-            let out = field::put_all(text, &fields)?;
-            if self.trace_match {
-                meta.put_ctx("_grok_match_index", format!("\"{at}\"").as_bytes());
-            }
-            return Ok(Effect::Replaced(out));
+        let Some(found) = compiled.regex.groups(&source)? else {
+            return Err(Fault::illegal(format!("Provided Grok expressions do not match field value: [{source}]")));
+        };
+        let fields = compiled.fields(&source, &found, self.capture_all_matches)?;
+        let out = value::put(text, &fields)?;
+        if self.trace_match {
+            let at = compiled.traces.iter().position(|group| found.get(*group).is_some()).unwrap_or(0);
+            meta.put_ctx("_grok_match_index", format!("\"{at}\"").as_bytes());
         }
-        Err(Fault::illegal(format!("Provided Grok expressions do not match field value: [{source}]")))
+        Ok(Effect::Replaced(out))
+    }
+
+    fn free(&self) -> bool {
+        self.compiled.iter().flat_map(|compiled| &compiled.captures).any(|capture| capture.field.starts_with('_'))
     }
 
     fn longest(&self) -> usize {
-        self.compiled.iter().map(|expression| expression.regex.longest).min().unwrap_or(usize::MAX)
+        self.compiled.as_ref().map_or(usize::MAX, |compiled| compiled.regex.longest)
     }
 }

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::{Function, Parameters, field};
+use crate::deadline::glance;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
@@ -22,37 +23,125 @@ impl Parameters for Json {
         if self.add_to_root && self.target_field.is_some() {
             return Err("[target_field] Cannot set a target field while also setting `add_to_root` to true".to_owned());
         }
-        field::check_pair(&mut self.field, &mut self.target_field)
+        let written = self.field.clone();
+        field::check_pair(&mut self.field, &mut self.target_field)?;
+        if self.add_to_root {
+            self.field = written;
+        }
+        Ok(())
     }
 }
 
-/// The first value of `text`, as Jackson reads it: what follows does not count, nothing is null.
+/// The first value of `text`, as Jackson reads it: comments and a byte order mark are blanks, what follows a list or an
+/// object does not count, nothing is null.
 fn spelled(text: &str) -> Result<Vec<u8>, Fault> {
-    let bytes = text.as_bytes();
-    let start = json::skip_ws(bytes, 0);
-    if start == bytes.len() {
-        return Ok(b"null".to_vec());
-    }
-    let end = json::skip_value(bytes, start).unwrap_or(bytes.len());
-    let value = &bytes[start..end];
-    valid::check(value).map_err(|e| Fault::illegal(format!("the text is {}", e.0)))?;
-    if let Some(key) = json::repeated_key(value) {
+    let bytes = text.strip_prefix('\u{feff}').filter(|rest| !rest.is_empty()).unwrap_or(text).as_bytes();
+    let start = behind_blanks(bytes, 0)?;
+    let value = match bytes.get(start) {
+        None => return Ok(b"null".to_vec()),
+        Some(b'{' | b'[') => structure(&bytes[start..])?,
+        Some(b'"') => bytes[start..json::skip_string(bytes, start).unwrap_or(bytes.len())].to_vec(),
+        // A number ends with white space only.
+        Some(b'-' | b'0'..=b'9') => {
+            let blank = |c: &u8| matches!(c, b' ' | b'\t' | b'\n' | b'\r');
+            let end = bytes[start..].iter().position(blank).map_or(bytes.len(), |len| start + len);
+            bytes[start..end].to_vec()
+        }
+        Some(_) => {
+            let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
+            let rest = std::str::from_utf8(&bytes[start..]).unwrap_or_default();
+            rest.as_bytes()[..rest.find(|c| !word(c)).unwrap_or(rest.len())].to_vec()
+        }
+    };
+    valid::check(&value).map_err(|e| Fault::illegal(format!("the text is {}", e.0)))?;
+    if let Some(key) = json::repeated_key(&value) {
         return Err(Fault::illegal(format!("Duplicate Object property \"{key}\"")));
     }
-    Ok(value.to_vec())
+    Ok(value)
+}
+
+/// The first place at or after `at` that is neither white space nor in a comment.
+fn behind_blanks(text: &[u8], mut at: usize) -> Result<usize, Fault> {
+    loop {
+        at = json::skip_ws(text, at);
+        match comment(text, at)? {
+            Some(end) => at = end,
+            None => return Ok(at),
+        }
+    }
+}
+
+/// Where the comment ends that begins at `at`, if one does.
+fn comment(text: &[u8], at: usize) -> Result<Option<usize>, Fault> {
+    glance();
+    let rest = &text[at..];
+    if rest.starts_with(b"//") {
+        return Ok(Some(memchr::memchr2(b'\n', b'\r', rest).map_or(text.len(), |end| at + end)));
+    }
+    if rest.starts_with(b"/*") {
+        let end = memchr::memmem::find(&rest[2..], b"*/").map(|end| at + end + 4);
+        return end.map(Some).ok_or_else(|| Fault::illegal("the text is not valid JSON: a comment does not end"));
+    }
+    Ok(None)
+}
+
+/// The object or list at the beginning of `text`, its comments left out.
+fn structure(text: &[u8]) -> Result<Vec<u8>, Fault> {
+    let mut out = Vec::with_capacity(text.len());
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(&c) = text.get(at) {
+        glance();
+        let end = match c {
+            b'"' => json::skip_string(text, at).unwrap_or(text.len()),
+            b'/' => match comment(text, at)? {
+                Some(end) => {
+                    out.push(b' ');
+                    at = end;
+                    continue;
+                }
+                None => at + 1,
+            },
+            _ => at + 1,
+        };
+        out.extend_from_slice(&text[at..end]);
+        at = end;
+        match c {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(out)
 }
 
 impl Function for Json {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let range = field::require(text, &self.field)?;
-        let value = spelled(&java::text(&text[range]))?;
+        let no_object = || Fault::illegal("cannot add non-map fields to root of document");
+        let raw = match self.add_to_root {
+            false => &text[field::require(text, &self.field)?],
+            // Only a member of the document itself is looked for.
+            true => {
+                let entry = json::get(text, json::skip_ws(text, 0), &self.field).ok_or_else(no_object)?;
+                &text[entry.value]
+            }
+        };
+        let value = spelled(&java::text(raw))?;
         if !self.add_to_root {
             let target = self.target_field.as_deref().unwrap_or(&self.field);
             return field::change(text, target, &value);
         }
         if value[0] != b'{' {
-            return Err(Fault::illegal("cannot add non-map fields to root of document"));
+            return Err(no_object());
         }
         Ok(Effect::Replaced(json::merge(text, &value)))
+    }
+
+    fn free(&self) -> bool {
+        self.add_to_root
     }
 }

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::regex::{self, Regex};
+use super::template::Template;
 use super::{Function, Parameters, field};
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
 use crate::json;
 use crate::limits::{Copied, check_made};
+use crate::regex::{self, Regex};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,14 +36,22 @@ pub struct Kv {
     strip_brackets: bool,
     #[serde(skip)]
     splits: Option<(Regex, Regex)>,
+    /// Of the field and of the target.
+    #[serde(skip)]
+    templates: Option<(Template, Option<Template>)>,
+    #[serde(skip)]
+    trims: [Option<Trim>; 2],
 }
 
 impl Parameters for Kv {
     fn prepare(&mut self) -> Result<(), String> {
         field::check_pair(&mut self.field, &mut self.target_field)?;
-        let fields = regex::compile(&self.field_split).map_err(|e| format!("[field_split] {e}"))?;
-        let values = regex::compile(&self.value_split).map_err(|e| format!("[value_split] {e}"))?;
+        let target = self.target_field.as_deref().map(Template::parse).transpose()?;
+        self.templates = Some((Template::parse(&self.field)?, target));
+        let fields = regex::java(&self.field_split).map_err(|e| format!("[field_split] {e}"))?;
+        let values = regex::java(&self.value_split).map_err(|e| format!("[value_split] {e}"))?;
         self.splits = Some((fields, values));
+        self.trims = [Trim::of("trim_key", &self.trim_key)?, Trim::of("trim_value", &self.trim_value)?];
         Ok(())
     }
 }
@@ -53,41 +62,106 @@ impl Kv {
         !excluded && self.include_keys.as_ref().is_none_or(|keys| keys.iter().any(|k| k == key))
     }
 
-    fn cleaned(&self, value: &str) -> String {
-        let value = value.trim_matches(|c| self.trim_value.contains(c));
-        if !self.strip_brackets {
-            return value.to_owned();
+    fn cleaned(&self, value: &str) -> Result<String, Fault> {
+        let value = if self.strip_brackets { unbracketed(value) } else { Cow::Borrowed(value) };
+        trimmed(self.trims[1].as_ref(), &value)
+    }
+}
+
+/// What ends of keys or values are trimmed of: the inside of a class of characters.
+struct Trim {
+    /// At the beginning, or at the end and before the line terminator there.
+    regex: Regex,
+    /// The characters, if none of them means anything in a class.
+    plain: Option<String>,
+}
+
+impl Trim {
+    fn of(option: &str, chars: &str) -> Result<Option<Self>, String> {
+        if chars.is_empty() {
+            return Ok(None);
         }
-        let value = value.strip_prefix(['(', '[', '<', '"', '\'']).unwrap_or(value);
-        value.strip_suffix([')', ']', '>', '"', '\'']).unwrap_or(value).to_owned()
+        let regex = regex::java(&format!("(^([{chars}]+))|([{chars}]+$)")).map_err(|e| format!("[{option}] {e}"))?;
+        let plain = !chars.contains(['\\', '^', '-', '[', ']', '&']);
+        Ok(Some(Self { regex, plain: plain.then(|| chars.to_owned()) }))
+    }
+}
+
+/// What may end a line in Java: an expression's `$` is before it, too.
+const ENDS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
+
+fn trimmed(trim: Option<&Trim>, text: &str) -> Result<String, Fault> {
+    let Some(trim) = trim else { return Ok(text.to_owned()) };
+    if let Some(chars) = trim.plain.as_ref().filter(|_| !text.ends_with(ENDS)) {
+        return Ok(text.trim_matches(|c| chars.contains(c)).to_owned());
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut last = 0;
+    let mut search = trim.regex.search(text);
+    while let Some(found) = search.find()? {
+        out.push_str(&text[last..found.start]);
+        last = found.end;
+    }
+    out.push_str(&text[last..]);
+    Ok(out)
+}
+
+/// Without a bracket or quote at each end; the last may have a line terminator behind it.
+fn unbracketed(text: &str) -> Cow<'_, str> {
+    let text = text.strip_prefix(['(', '[', '<', '"', '\'']).unwrap_or(text);
+    let end = match text.strip_suffix("\r\n").or_else(|| text.strip_suffix(ENDS)) {
+        Some(before) => before.len(),
+        None => text.len(),
+    };
+    match text[..end].strip_suffix([')', ']', '>', '"', '\'']) {
+        Some(inner) => Cow::Owned([inner, &text[end..]].concat()),
+        None => Cow::Borrowed(text),
     }
 }
 
 impl Function for Kv {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         let Some((fields, values)) = &self.splits else { return Ok(Effect::Unchanged) };
-        if json::find(text, &self.field).is_none() && !self.ignore_missing {
-            return Err(Fault::illegal(format!("field [{}] doesn't exist", self.field)));
+        let Some((name, target)) = &self.templates else { return Ok(Effect::Unchanged) };
+        let name = field::named(name, text, meta);
+        let target = target.as_ref().map(|target| field::named(target, text, meta)).filter(|name| !name.is_empty());
+        if json::find(text, &name).is_none() {
+            field::in_bounds(text, &name)?;
+            if !self.ignore_missing {
+                return Err(Fault::illegal(match name.is_empty() {
+                    true => "field path cannot be null nor empty".to_owned(),
+                    false => format!("field [{name}] doesn't exist"),
+                }));
+            }
         }
-        let place = field::Place::new(&self.field, None, self.ignore_missing);
+        let place = field::Place::new(&name, None, self.ignore_missing);
         let Some(source) = place.text(text, "cannot extract key-value pairs. ")? else { return Ok(Effect::Unchanged) };
         let mut pairs = Pairs::default();
         for pair in regex::split(fields, &source, 0, false)? {
             let parts = regex::split(values, pair, 2, true)?;
             let [key, value] = parts.as_slice() else {
                 return Err(Fault::illegal(format!(
-                    "field [{}] does not contain value_split [{}]",
-                    self.field, self.value_split
+                    "field [{name}] does not contain value_split [{}]",
+                    self.value_split
                 )));
             };
-            let key = key.trim_matches(|c| self.trim_key.contains(c));
-            if !self.wanted(key) {
+            let key = trimmed(self.trims[0].as_ref(), key)?;
+            if !self.wanted(&key) {
                 continue;
             }
-            pairs.add(format!("{}{key}", self.prefix), json::quote(&self.cleaned(value)));
+            pairs.add(format!("{}{key}", self.prefix), json::quote(&self.cleaned(value)?));
             check_made(text.len(), pairs.bytes)?;
         }
-        pairs.written(text, self.target_field.as_deref()).map(Effect::Replaced)
+        pairs.written(text, target.as_deref()).map(Effect::Replaced)
+    }
+
+    fn names(&self) -> Vec<&Template> {
+        self.templates.iter().flat_map(|(name, target)| std::iter::once(name).chain(target)).collect()
+    }
+
+    fn free(&self) -> bool {
+        // A target that is made of values may be none.
+        self.target_field.as_deref().is_none_or(|target| target.contains("{{"))
     }
 
     fn longest(&self) -> usize {

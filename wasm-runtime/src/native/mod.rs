@@ -18,18 +18,21 @@ mod foreach;
 mod grok;
 mod gsub;
 mod hit;
+mod html_entities;
 mod html_strip;
+mod html_tags;
 mod join;
 mod json;
 mod kv;
 mod lowercase;
 mod mask;
+mod numbers;
 mod oversample;
-mod regex;
 mod remove;
 mod rename;
 mod rename_field;
 mod rescore;
+mod same;
 mod set;
 mod sort;
 mod split;
@@ -48,6 +51,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde::de::DeserializeOwned;
 
+use self::template::Template;
 use self::texts::Texts;
 use crate::aside::aside;
 use crate::deadline::guarded;
@@ -55,13 +59,23 @@ use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
 use crate::limits::{MOST_MADE, check_made};
-use crate::metadata::Wide;
+use crate::metadata::{self, Wide};
 
 /// What one built-in does to one document.
 pub trait Function: Send + Sync {
     /// # Errors
     /// The fault of this document.
     fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault>;
+
+    /// Names of fields that may be made of a document's values.
+    fn names(&self) -> Vec<&Template> {
+        Vec::new()
+    }
+
+    /// Whether it writes members whose names are in the document's values.
+    fn free(&self) -> bool {
+        false
+    }
 
     /// Bytes of the longest document that is surely done with soon, though nothing can interrupt it; longer ones are worked on
     /// aside.
@@ -183,6 +197,10 @@ pub struct Native {
     unwatched: usize,
     entry: &'static Entry,
     wide: Option<Wide>,
+    /// Whether names of fields are made of a document's values, so that they may be those of metadata.
+    named_by_values: bool,
+    /// Whether names of members are.
+    free: bool,
 }
 
 #[pymethods]
@@ -241,9 +259,12 @@ impl Native {
             .ok_or_else(|| format!("no built-in [{name}] in pipelines of type [{kind}]"))?;
         let wide = if kind == "document" { Wide::wanted(parameters)? } else { None };
         let function = (entry.build)(parameters)?;
+        let narrow = kind == "document" && wide.is_none();
+        let named_by_values = narrow && function.names().iter().any(|name| name.constant().is_none());
+        let free = narrow && function.free();
         let longest = function.longest();
         let unwatched = if longest == usize::MAX { SMALL } else { 0 };
-        Ok(Self { longest, unwatched, function, entry, wide })
+        Ok(Self { longest, unwatched, function, entry, wide, named_by_values, free })
     }
 
     pub fn function_name(&self) -> &'static str {
@@ -269,6 +290,9 @@ impl Native {
     /// As [`Function::apply`], for a document that becomes too long, and when the time is over meanwhile.
     #[inline]
     pub fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+        if self.named_by_values && self.names_metadata(text, meta) {
+            return self.apply_widened(text, meta);
+        }
         let done = if text.len() <= self.unwatched {
             self.function.apply(text, meta)
         } else if text.len() <= self.longest {
@@ -276,6 +300,7 @@ impl Native {
         } else {
             self.apply_aside(text, meta)
         };
+        let done = if self.free { done.and_then(|effect| metadata::absorbed(effect, meta)) } else { done };
         if let Ok(effect) = &done {
             let len = effect.made(text.len());
             if len > MOST_MADE {
@@ -283,6 +308,25 @@ impl Native {
             }
         }
         done
+    }
+
+    /// Whether a field's name that is made of this document's values is one of its metadata.
+    #[cold]
+    fn names_metadata(&self, text: &[u8], meta: &Meta) -> bool {
+        let of_values = self.function.names().into_iter().filter(|name| name.constant().is_none());
+        of_values.into_iter().any(|name| metadata::is_shown(&field::named(name, text, meta)))
+    }
+
+    /// [`Self::apply`] on the document with its metadata as members.
+    #[cold]
+    fn apply_widened(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+        let wide = Wide::INGEST;
+        let shown = wide.widened(text, meta)?;
+        let effect = guarded(|| self.function.apply(&shown, meta))?;
+        let Effect::Replaced(text) = effect.whole(&shown) else { return Ok(Effect::Unchanged) };
+        let (text, changed) = wide.narrowed(&text, meta)?;
+        *meta = changed;
+        Ok(Effect::Replaced(text))
     }
 
     #[cold]

@@ -10,7 +10,7 @@ use crate::deadline::glance;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
-use crate::json;
+use crate::{json, metadata};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,7 +22,7 @@ pub struct Remove {
     #[serde(skip)]
     names: Vec<Template>,
     #[serde(skip)]
-    keep: Vec<String>,
+    keep: Vec<Template>,
 }
 
 impl Parameters for Remove {
@@ -30,15 +30,20 @@ impl Parameters for Remove {
         match (&self.field, &self.exclude_field) {
             (Some(names), None) => {
                 for name in names.list() {
-                    self.names.push(Template::parse(&field::checked("field", name)?)?);
+                    // An empty name is an error of every document.
+                    let name = if name.is_empty() { String::new() } else { field::checked("field", name)? };
+                    self.names.push(Template::parse(&name)?);
                 }
             }
             (None, Some(names)) => {
                 for name in names.list() {
-                    self.keep.push(field::checked("exclude_field", name)?);
+                    // An empty name keeps nothing, and a list of them removes nothing.
+                    if !name.is_empty() {
+                        self.keep.push(Template::parse(&field::checked("exclude_field", name)?)?);
+                    }
                 }
             }
-            (Some(_), Some(_)) => return Err("[field] ether field or exclude_field must be set".to_owned()),
+            (Some(_), Some(_)) => return Err("[field] either field or exclude_field must be set".to_owned()),
             (None, None) => return Err("[field] required property is missing".to_owned()),
         }
         Ok(())
@@ -50,10 +55,11 @@ impl Remove {
         let mut out: Option<Vec<u8>> = None;
         for template in &self.names {
             let here = out.as_deref().unwrap_or(text);
-            let name = template.render(here, meta);
+            let name = field::named(template, here, meta);
             match json::remove(here, &name) {
                 Some(less) => out = Some(less),
                 None if self.ignore_missing => {}
+                None if name.is_empty() => return Err(Fault::illegal("field path cannot be null nor empty")),
                 None => return Err(Fault::illegal(format!("field [{name}] doesn't exist"))),
             }
         }
@@ -61,15 +67,19 @@ impl Remove {
     }
 
     /// Top-level fields that are not named and are no parent of a named one go.
-    fn remove_others(&self, text: &[u8]) -> Effect {
+    fn remove_others(&self, text: &[u8], meta: &Meta) -> Effect {
         let start = json::skip_ws(text, 0);
-        let kept: HashSet<&str> = self.keep.iter().flat_map(|name| prefixes(name)).collect();
+        let names: Vec<_> = self.keep.iter().map(|name| field::named(name, text, meta)).collect();
+        let kept: HashSet<&str> = names.iter().filter(|name| !name.is_empty()).flat_map(|n| prefixes(n)).collect();
+        if kept.is_empty() {
+            return Effect::Unchanged;
+        }
         let mut members = Vec::new();
         let mut gone = false;
         for entry in json::Entries::new(text, start).into_iter().flatten() {
             glance();
             match json::unescape(&text[entry.key.clone()]) {
-                Some(key) if !kept.contains(&*key) => gone = true,
+                Some(key) if !kept.contains(&*key) && !metadata::is_own(&key) => gone = true,
                 _ => members.push(&text[entry.key.start - 1..entry.value.end]),
             }
         }
@@ -87,6 +97,10 @@ fn prefixes(name: &str) -> impl Iterator<Item = &str> {
 
 impl Function for Remove {
     fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
-        if self.keep.is_empty() { self.remove_named(text, meta) } else { Ok(self.remove_others(text)) }
+        if self.field.is_some() { self.remove_named(text, meta) } else { Ok(self.remove_others(text, meta)) }
+    }
+
+    fn names(&self) -> Vec<&Template> {
+        self.names.iter().collect()
     }
 }

@@ -34,18 +34,33 @@ impl Parameters for Rename {
 impl Function for Rename {
     fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         let Some((from, to)) = &self.templates else { return Ok(Effect::Unchanged) };
-        let (from, to) = (from.render(text, meta), to.render(text, meta));
+        let (from, to) = (field::named(from, text, meta), field::named(to, text, meta));
         let Some(range) = json::find(text, &from) else {
+            field::in_bounds(text, &from)?;
             if self.ignore_missing {
                 return Ok(Effect::Unchanged);
             }
-            return Err(Fault::illegal(format!("field [{from}] doesn't exist")));
+            return Err(Fault::illegal(match from.is_empty() {
+                true => "field path cannot be null nor empty".to_owned(),
+                false => format!("field [{from}] doesn't exist"),
+            }));
         };
-        if !self.override_target && json::find(text, &to).is_some() {
-            return Err(Fault::illegal(format!("field [{to}] already exists")));
+        if to.is_empty() {
+            return Err(Fault::illegal("path cannot be null nor empty"));
+        }
+        match json::find(text, &to) {
+            None => field::in_bounds(text, &to)?,
+            Some(_) if self.override_target => {}
+            Some(_) => return Err(Fault::illegal(format!("field [{to}] already exists"))),
         }
         let value = text[range].to_vec();
         let less = json::remove(text, &from).unwrap_or_else(|| text.to_vec());
-        field::put(&less, &to, &value).map(Effect::Replaced)
+        // Where it cannot be moved it is put back, and what is wrong with that comes first.
+        let moved = field::put(&less, &to, &value);
+        moved.map(Effect::Replaced).map_err(|fault| field::put(&less, &from, &value).err().unwrap_or(fault))
+    }
+
+    fn names(&self) -> Vec<&Template> {
+        self.templates.iter().flat_map(|(from, to)| [from, to]).collect()
     }
 }

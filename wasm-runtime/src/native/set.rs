@@ -36,16 +36,21 @@ impl Parameters for Set {
 
 impl Function for Set {
     fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
-        let name = self.name.as_ref().map(|name| name.render(text, meta)).unwrap_or_default();
+        let name = self.name.as_ref().map(|name| field::named(name, text, meta)).unwrap_or_default();
         if !self.replace && json::find(text, &name).is_some_and(|range| &text[range] != b"null") {
             return Ok(Effect::Unchanged);
         }
         let Some(value) = self.prepared.as_ref().map(|value| value.render(text, meta)) else {
             return Ok(Effect::Unchanged);
         };
-        if self.ignore_empty_value && matches!(value.as_ref(), b"null" | b"\"\"") {
+        let templated = || matches!(self.prepared, Some(Value::Text(_)));
+        if self.ignore_empty_value && value.as_ref() == b"\"\"" && templated() {
             return Ok(Effect::Unchanged);
         }
         field::change(text, &name, &value)
+    }
+
+    fn names(&self) -> Vec<&Template> {
+        self.name.iter().collect()
     }
 }

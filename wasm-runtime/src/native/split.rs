@@ -5,13 +5,13 @@
 use serde::Deserialize;
 
 use super::hit;
-use super::regex::{self, Regex};
 use super::{Function, Parameters, field};
 use crate::deadline::glance;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::regex::{self, Regex};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,7 +30,7 @@ pub struct Split {
 impl Parameters for Split {
     fn prepare(&mut self) -> Result<(), String> {
         field::check_pair(&mut self.field, &mut self.target_field)?;
-        self.compiled = Some(regex::compile(&self.separator).map_err(|e| format!("[separator] {e}"))?);
+        self.compiled = Some(regex::java(&self.separator).map_err(|e| format!("[separator] {e}"))?);
         Ok(())
     }
 }

@@ -26,7 +26,33 @@ fn decoded(value: &str) -> Result<String, Fault> {
             )));
         }
     }
-    // Without `=` and `&` as separators: both are escaped first, the decoder then gives them back.
-    let whole = value.replace('&', "%26").replace('=', "%3D");
-    Ok(form_urlencoded::parse(whole.as_bytes()).map(|(key, _)| key.into_owned()).collect())
+    let mut decoded = Vec::with_capacity(value.len());
+    let mut at = 0;
+    while let Some(&c) = bytes.get(at) {
+        let digits = bytes.get(at + 1..at + 3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match (c, digits.and_then(|digits| u8::from_str_radix(digits, 16).ok())) {
+            (b'%', Some(byte)) => {
+                decoded.push(byte);
+                at += 2;
+            }
+            (b'+', _) => decoded.push(b' '),
+            _ => decoded.push(c),
+        }
+        at += 1;
+    }
+    Ok(lenient(&decoded))
+}
+
+/// UTF-8 with Java's replacements: as the standard library has them, but one for a surrogate that is written out.
+fn lenient(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(at) = rest.windows(2).position(|pair| pair[0] == 0xed && pair[1] >= 0xa0 && pair[1] <= 0xbf) {
+        out.push_str(&String::from_utf8_lossy(&rest[..at]));
+        out.push(char::REPLACEMENT_CHARACTER);
+        let third = rest.get(at + 2).is_some_and(|byte| byte & 0xc0 == 0x80);
+        rest = &rest[at + 2 + usize::from(third)..];
+    }
+    out.push_str(&String::from_utf8_lossy(rest));
+    out
 }

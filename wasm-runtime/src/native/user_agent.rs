@@ -17,10 +17,15 @@ pub struct UserAgent {
     field: String,
     #[serde(default = "target")]
     target_field: String,
-    #[serde(default = "all")]
-    properties: Vec<Property>,
+    /// All of them when it is left out.
+    #[serde(default, deserialize_with = "properties")]
+    properties: Option<Vec<Property>>,
     #[serde(default)]
     ignore_missing: bool,
+    /// The Elastic Common Schema; without it the members are those of OpenSearch's older format.
+    #[serde(default = "super::yes")]
+    ecs: bool,
+    regex_file: Option<String>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +36,17 @@ enum Property {
     Os,
     Device,
     Original,
+    // Of the older format.
+    Major,
+    Minor,
+    Patch,
+    Build,
+    #[serde(rename = "os_name")]
+    OsName,
+    #[serde(rename = "os_major")]
+    OsMajor,
+    #[serde(rename = "os_minor")]
+    OsMinor,
 }
 
 /// Longer documents are worked on aside: hundreds of expressions are put to a text.
@@ -40,8 +56,14 @@ fn target() -> String {
     "user_agent".to_owned()
 }
 
-fn all() -> Vec<Property> {
-    vec![Property::Name, Property::Version, Property::Os, Property::Device, Property::Original]
+/// Names of properties, in small letters or not.
+fn properties<'de, D: serde::Deserializer<'de>>(given: D) -> Result<Option<Vec<Property>>, D::Error> {
+    let names: Option<Vec<String>> = Deserialize::deserialize(given)?;
+    let read = |name: String| {
+        let text = serde_json::Value::String(name.to_lowercase());
+        serde_json::from_value(text).map_err(|_| serde::de::Error::custom(format!("illegal property value [{name}]")))
+    };
+    names.map(|names| names.into_iter().map(read).collect()).transpose()
 }
 
 /// The expressions, compiled when the first pipeline asks for them.
@@ -55,6 +77,9 @@ impl Parameters for UserAgent {
     fn prepare(&mut self) -> Result<(), String> {
         self.field = field::checked("field", &self.field)?;
         self.target_field = field::checked("target_field", &self.target_field)?;
+        if let Some(file) = self.regex_file.as_deref().filter(|file| *file != "_default_") {
+            return Err(format!("[regex_file] regex file [{file}] doesn't exist (there is only [_default_])"));
+        }
         EXTRACTOR.as_ref().map(|_| ()).map_err(Clone::clone)
     }
 }
@@ -71,7 +96,7 @@ impl UserAgent {
         let Ok(extractor) = EXTRACTOR.as_ref() else { return out };
         let (browser, system, device) = extractor.extract(agent);
         let mut put = |name: &str, value: &[u8]| out = json::insert_member(&out, 0, name, value);
-        let wants = |property| self.properties.contains(&property);
+        let wants = |property| self.wants(property);
         if wants(Property::Original) {
             put("original", &json::quote(agent));
         }
@@ -103,11 +128,46 @@ impl UserAgent {
     }
 }
 
+impl UserAgent {
+    fn wants(&self, property: Property) -> bool {
+        self.properties.as_ref().is_none_or(|properties| properties.contains(&property))
+    }
+
+    /// The members of the older format, all of them texts.
+    fn described_in_parts(&self, agent: &str) -> Vec<u8> {
+        let mut out = b"{}".to_vec();
+        let Ok(extractor) = EXTRACTOR.as_ref() else { return out };
+        let (browser, system, device) = extractor.extract(agent);
+        let mut put = |property, name: &str, value: Option<&str>| {
+            if let Some(value) = value.filter(|_| self.wants(property)) {
+                out = json::insert_member(&out, 0, name, &json::quote(value));
+            }
+        };
+        put(Property::Name, "name", Some(browser.as_ref().map_or("Other", |b| &b.family)));
+        if let Some(b) = &browser {
+            put(Property::Major, "major", b.major);
+            put(Property::Minor, "minor", b.minor);
+            put(Property::Patch, "patch", b.patch);
+            put(Property::Build, "build", b.patch_minor);
+        }
+        let parts = system.as_ref().map(|s| [&s.major, &s.minor, &s.patch, &s.patch_minor].map(|part| part.as_deref()));
+        let name = system.as_ref().map_or("Other", |s| &s.os);
+        let full = parts.and_then(version).map_or_else(|| name.to_owned(), |version| format!("{name} {version}"));
+        put(Property::Os, "os", Some(&full));
+        put(Property::OsName, "os_name", Some(name));
+        put(Property::OsMajor, "os_major", parts.and_then(|parts| parts[0]));
+        put(Property::OsMinor, "os_minor", parts.and_then(|parts| parts[1]));
+        put(Property::Device, "device", Some(device.as_ref().map_or("Other", |d| &d.device)));
+        out
+    }
+}
+
 impl Function for UserAgent {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
         let place = field::Place::new(&self.field, None, self.ignore_missing);
         match place.text(text, "cannot parse user-agent.")? {
-            Some(agent) => field::change(text, &self.target_field, &self.described(&agent)),
+            Some(agent) if self.ecs => field::change(text, &self.target_field, &self.described(&agent)),
+            Some(agent) => field::change(text, &self.target_field, &self.described_in_parts(&agent)),
             None => Ok(Effect::Unchanged),
         }
     }

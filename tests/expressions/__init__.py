@@ -1,0 +1,1 @@
+"""Regular expressions against the engines that the cluster has: Java's own and Joni."""

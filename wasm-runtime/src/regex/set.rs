@@ -1,0 +1,125 @@
+//! Sets of characters, and those that both languages have names for.
+
+use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind};
+
+/// A set of characters, made for being asked.
+#[derive(Clone, Debug)]
+pub struct Set {
+    /// Of ASCII, a bit each.
+    ascii: u128,
+    pub class: ClassUnicode,
+}
+
+impl Set {
+    pub fn of(class: ClassUnicode) -> Self {
+        let mut ascii = 0;
+        for range in class.ranges() {
+            for c in u32::from(range.start())..=u32::from(range.end()).min(127) {
+                ascii |= 1u128 << c;
+            }
+        }
+        Self { ascii, class }
+    }
+
+    #[inline]
+    pub fn has_ascii(&self, c: u8) -> bool {
+        self.ascii >> (c & 127) & 1 == 1
+    }
+
+    pub fn has(&self, c: char) -> bool {
+        if c.is_ascii() {
+            return self.has_ascii(c as u8);
+        }
+        let ranges = self.class.ranges();
+        let at = ranges.partition_point(|range| range.end() < c);
+        ranges.get(at).is_some_and(|range| range.start() <= c)
+    }
+
+    /// Its only character.
+    pub fn single(&self) -> Option<char> {
+        match self.class.ranges() {
+            [only] if only.start() == only.end() => Some(only.start()),
+            _ => None,
+        }
+    }
+}
+
+pub fn range(from: char, to: char) -> ClassUnicode {
+    ClassUnicode::new([ClassUnicodeRange::new(from, to)])
+}
+
+/// Characters by their numbers; halves of surrogate pairs, which no text has, are left out.
+pub fn numbers(ranges: &[(u32, u32)]) -> ClassUnicode {
+    let parts = ranges.iter().flat_map(|&(from, to)| {
+        let below = (from < 0xD800).then_some((from, to.min(0xD7FF)));
+        let above = (to > 0xDFFF).then_some((from.max(0xE000), to));
+        [below, above].into_iter().flatten()
+    });
+    ClassUnicode::new(
+        parts.filter_map(|(from, to)| Some(ClassUnicodeRange::new(char::from_u32(from)?, char::from_u32(to)?))),
+    )
+}
+
+pub fn chars(text: &str) -> ClassUnicode {
+    ClassUnicode::new(text.chars().map(|c| ClassUnicodeRange::new(c, c)))
+}
+
+pub fn all() -> ClassUnicode {
+    range('\0', char::MAX)
+}
+
+pub fn none() -> ClassUnicode {
+    ClassUnicode::empty()
+}
+
+pub fn not(mut class: ClassUnicode) -> ClassUnicode {
+    class.negate();
+    class
+}
+
+pub fn or(mut one: ClassUnicode, other: &ClassUnicode) -> ClassUnicode {
+    one.union(other);
+    one
+}
+
+pub fn and(mut one: ClassUnicode, other: &ClassUnicode) -> ClassUnicode {
+    one.intersect(other);
+    one
+}
+
+/// A property by the name that Unicode's own syntax has for it, as `Lu` or `script=Greek`.
+pub fn property(name: &str) -> Option<ClassUnicode> {
+    let hir = regex_syntax::Parser::new().parse(&format!("\\p{{{name}}}")).ok()?;
+    match hir.into_kind() {
+        HirKind::Class(Class::Unicode(class)) => Some(class),
+        HirKind::Literal(literal) => Some(chars(std::str::from_utf8(&literal.0).ok()?)),
+        _ => None,
+    }
+}
+
+/// The union of properties that are there.
+pub fn properties(names: &[&str]) -> ClassUnicode {
+    names.iter().filter_map(|name| property(name)).fold(none(), |all, one| or(all, &one))
+}
+
+/// `[0-9]`, `[A-Za-z0-9_]`, `[ \t\n\x0B\f\r]`.
+pub fn ascii_digit() -> ClassUnicode {
+    range('0', '9')
+}
+
+pub fn ascii_word() -> ClassUnicode {
+    numbers(&[(0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)])
+}
+
+pub fn ascii_space() -> ClassUnicode {
+    numbers(&[(0x09, 0x0D), (0x20, 0x20)])
+}
+
+pub fn ascii_hex() -> ClassUnicode {
+    numbers(&[(0x30, 0x39), (0x41, 0x46), (0x61, 0x66)])
+}
+
+/// What ends a line in Java.
+pub fn line_terminators() -> ClassUnicode {
+    chars("\n\r\u{85}\u{2028}\u{2029}")
+}
