@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from pipelines import units
+from pipelines.batch import plain_json
 from pipelines.errors import InvalidError, NestedError, UnparsableError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
@@ -194,6 +195,8 @@ def _decoded(body: bytes, what: type[T]) -> T:
     except msgspec.ValidationError:
         raise UnparsableError("the request body must be a JSON object") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if (plain := plain_json(body)) is not None:
+            return _decoded(plain, what)
         raise UnparsableError(f"the request body is not JSON: {error}") from None
     except RecursionError:
         raise NestedError from None

@@ -22,10 +22,9 @@ def mentions(call: Call, text: bytes) -> bool:
     """Whether the body may hold settings of ours. Raises MediaTypeError if it might, in a form we cannot read."""
     if MARK not in text:
         return False
-    media = call.media
-    if media and not media.endswith("json"):
+    if not call.speaks_json:
         raise MediaTypeError(
-            f"Content-Type header [{media}] is not supported for bodies with pipeline settings; send JSON"
+            f"Content-Type header [{call.media}] is not supported for bodies with pipeline settings; send JSON"
         )
     return True
 

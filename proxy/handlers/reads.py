@@ -144,7 +144,7 @@ async def document(call: Call) -> web.StreamResponse:
 async def _head(call: Call, guard: Guard, sent: Target) -> web.StreamResponse:
     """The head of a document's answer; of one that may not be seen that of a missing one."""
     if guard.visible is not None:
-        answer = await call.ask("GET", call.target.without("filter_path", "_source").raw)
+        answer = await call.ask("GET", call.target.without("filter_path", "_source", "format").raw)
         if answer.ok and not await guard.lets_see(call, answer.body):
             return await call.reply(404, b"")
     call.target = sent
@@ -220,7 +220,7 @@ async def _readable(call: Call, asked: list[msgspec.Raw]) -> list[bytes]:
     for half in (asked[: len(asked) // 2], asked[len(asked) // 2 :]):
         name = next(iter(members_of(bytes(half[0]))))
         each = [msgspec.json.decode(members_of(bytes(one))[name], type=list[msgspec.Raw])[0] for one in half]
-        answer = await call.ask("POST", call.target.raw, msgspec.json.encode({name: each}))
+        answer = await call.ask("POST", call.target.without("format").raw, msgspec.json.encode({name: each}))
         docs = _documents(answer.body) if answer.ok else None
         found += docs if docs is not None else await _readable(call, half)
     return found

@@ -249,7 +249,7 @@ async def obliged(work: Searching, chosen: SearchChoice, pipeline: str | None, *
     if work.unnamed and reading is not None:
         protection = over_judged(protection, reading)
     if protection is None:
-        body = call.inflated(work.body) if call.encoding and not work.changed else work.body
+        body = call.inflated(work.body) if call.coded and not work.changed else work.body
         return UNPROTECTED if may_look_up(body) or (body and not call.speaks_json) else None
     return protection.withholding if withholds else protection
 

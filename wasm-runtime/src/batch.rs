@@ -27,7 +27,7 @@ use crate::runtime::guard_signals;
 use crate::stats::StageRun;
 use crate::watchdog::now_ns;
 use crate::work::{Runner, Work};
-use crate::{hits, levels, notes, poison, valid};
+use crate::{hits, levels, media, notes, poison, valid};
 
 #[pyclass(module = "pipelines._wasm")]
 pub struct Batch {
@@ -149,7 +149,8 @@ impl Batch {
             let (mut models, mut members) = (Models::new(&body, self.docs.len()), Vec::new());
             for doc in self.docs.iter_mut().filter(|d| d.active() && !d.checked) {
                 doc.own_text(&self.made);
-                match models.outlined(doc, text_of(&body, &doc.text), std::mem::take(&mut members)) {
+                let found = models.outlined(doc, text_of(&body, &doc.text), std::mem::take(&mut members));
+                match found.or_else(|why| without_comments(doc, &body).ok_or(why)) {
                     Ok(outline) => {
                         doc.checked = true;
                         members = outline.map(Outline::into_members).unwrap_or_default();
@@ -479,6 +480,15 @@ fn contract(kind: Kind, trial: bool, udf: &Udf, merge: bool, target_field: Optio
 /// When a stage that began at `start` has to end, by `now_ns`; `timeout` in seconds, `None` for never.
 fn end_of(start: u64, timeout: Option<f64>) -> u64 {
     timeout.map_or(u64::MAX, |s| start.saturating_add((s * 1e9) as u64))
+}
+
+/// The outline of a document that can be read but for a byte order mark and comments, which the cluster passes over; it loses them.
+#[cold]
+fn without_comments(doc: &mut Doc, body: &[u8]) -> Option<Option<Outline>> {
+    let std::borrow::Cow::Owned(plain) = media::plain_copy(text_of(body, &doc.text)) else { return None };
+    let outline = valid::outlined(&plain, Vec::new()).ok()?;
+    doc.text = Text::Owned(plain);
+    Some(outline)
 }
 
 /// Why `text` is not one JSON object, or `None` if it is one.

@@ -42,6 +42,7 @@ pub mod limits;
 mod linear;
 pub mod made;
 pub mod many;
+pub mod media;
 pub mod metadata;
 mod meter;
 mod model;
@@ -114,6 +115,9 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(bulk::without_types, m)?)?;
     m.add_function(wrap_pyfunction!(batch::check_object, m)?)?;
     m.add_function(wrap_pyfunction!(strict::canonical_json, m)?)?;
+    m.add_function(wrap_pyfunction!(media::json_from, m)?)?;
+    m.add_function(wrap_pyfunction!(media::json_to, m)?)?;
+    m.add_function(wrap_pyfunction!(media::plain_json, m)?)?;
     m.add_function(wrap_pyfunction!(unambiguous::unambiguous_json, m)?)?;
     m.add_function(wrap_pyfunction!(batch::keep_buffers, m)?)?;
     m.add_function(wrap_pyfunction!(batch::release_buffers, m)?)?;
