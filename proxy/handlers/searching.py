@@ -277,6 +277,7 @@ async def later_answer(
 def _put(chosen: SearchChoice, kind: PipelineType, pipeline: Pipeline | None) -> None:
     """Puts what the request names into the default slot."""
     chosen.parts[Slot(kind)] = [Part(pipeline)] if pipeline is not None else []
+    chosen.names_result = chosen.names_result or kind is RESULT
 
 
 def is_ours(snapshot: Snapshot, name: str) -> bool:

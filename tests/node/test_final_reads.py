@@ -312,6 +312,8 @@ async def test_by_the_header_line_of_a_multi_search(through: Http, tenants: str)
                 lines = f"{json.dumps(header)}\n{json.dumps(body)}\n".replace("{i}", tenants)
                 answer = await through.post(target, lines, headers=NDJSON)
                 assert not shows(answer.body), (header, target, answer.body)
+                if (header, target) in (({"index": "{i}"}, "/_msearch"), ({}, f"/{tenants}/_msearch")) and body is ALL:
+                    assert answer.json["responses"][0]["hits"]["hits"], "what may be seen is there"
     escaped = f'{{"ind\\u0065x":"{tenants}"}}\n{{}}\n'
     assert not shows((await through.post("/_msearch", escaped, headers=NDJSON)).body)
 
@@ -538,6 +540,38 @@ async def test_a_mask_with_a_condition_sees_whole_documents(through: Http, direc
         assert not shows(answer.body), body
 
 
+async def test_a_result_pipeline_that_a_request_names_sees_what_final_ones_leave(
+    through: Http, tenants: str, name: str
+):
+    """It may move values to names that the mask does not know, or take away by what the mask finds its hits."""
+    movers = {
+        "r": [native("r", "rename_field", field="secret", target_field="opened")],
+        "c": [native("c", "copy", source_field="hits.hits.0._source.secret", target_field="opened")],
+        "s": [native("r", "rename_field", field="secret", target_field="opened"), native("t", "mask", fields="secret")],
+        "i": [native("i", "set", field="hits.hits.0._index", value="other")],
+    }
+    for label, stages in movers.items():
+        await through.pipeline(f"{name}-{label}", "result", *stages, on_failure="continue")
+    for pipeline in (f"{name}-{label}" for label in movers):
+        for target in ("_search?result_pipeline={p}", "_search?search_pipeline={p}", "_search?scroll=1m&result_pipeline={p}"):
+            answer = await through.post(f"/{tenants}/{target.format(p=pipeline)}", {"size": 1})
+            assert (answer.status, shows(answer.body)) == (200, False), (pipeline, target, answer.body)
+            if "scroll=" in target:
+                page = await through.post("/_search/scroll", {"scroll_id": answer.json["_scroll_id"]})
+                assert (page.status, shows(page.body)) == (200, False), (pipeline, page.body)
+        wanted = {"search_pipeline": pipeline}
+        answer = await through.post(f"/{tenants}*/_search", wanted)
+        assert (answer.status, shows(answer.body)) == (200, False), (pipeline, answer.body)
+        lines = f'{{"index":"{tenants}"}}\n{json.dumps(wanted)}\n'
+        answer = await through.post("/_msearch", lines, headers=NDJSON)
+        assert (answer.status, shows(answer.body)) == (200, False), (pipeline, answer.body)
+        for target in ("_doc/a0", "_source/a0"):
+            answer = await through.get(f"/{tenants}/{target}?result_pipeline={pipeline}")
+            assert (answer.status, shows(answer.body)) == (200, False), (pipeline, answer.body)
+        answer = await through.post(f"/{tenants}/_mget?result_pipeline={pipeline}", {"ids": ["a0", "a1"]})
+        assert (answer.status, shows(answer.body)) == (200, False), (pipeline, answer.body)
+
+
 async def test_what_failures_say(through: Http, direct: Http, tenants: str):
     """Functions and scripts of a query run on documents that the filter leaves out; their errors quote values."""
     await direct.put(f"/{tenants}/_doc/own?refresh=true", {"tenant": "a", "text": "own"})
@@ -572,7 +606,9 @@ async def test_pipelines_of_the_cluster_do_not_come_between(through: Http, direc
         assert answer.status == 200
         assert not shows(answer.body)
     lines = f'{{"index":"{tenants}"}}\n{{}}\n'
-    assert not shows((await through.post("/_msearch", lines, headers=NDJSON)).body)
+    answer = await through.post("/_msearch", lines, headers=NDJSON)
+    assert not shows(answer.body)
+    assert answer.json["responses"][0]["hits"]["hits"]
     copies = {"processors": [{"set": {"field": "opened", "value": "{{secret}}"}}]}
     await direct.put(f"/_ingest/pipeline/{tenants}", copies)
     assert (await through.post(f"/{tenants}/_update_by_query?pipeline={tenants}")).status == 403
