@@ -107,7 +107,7 @@ def _expand(
         if "*" in expression:
             names = _matching(view, expression, options, keep_aliases=keep_aliases)
             wildcard_seen = True
-            if strict and not options.allow_no_indices and not any(map(_matcher(expression), view.names)):
+            if strict and not options.allow_no_indices and not any(map(matcher(expression), view.names)):
                 raise MissingIndexError(expression)
         else:
             names = [expression]
@@ -134,7 +134,7 @@ def _all(view: View, options: IndicesOptions) -> Iterable[str]:
 
 def _matching(view: View, pattern: str, options: IndicesOptions, *, keep_aliases: bool) -> list[str]:
     """The names that a wildcard stands for; an alias or data stream that matches brings its indexes, hidden too."""
-    matches = _matcher(pattern)
+    matches = matcher(pattern)
     found: list[str] = []
     for name in view.names:
         if not matches(name):
@@ -151,6 +151,6 @@ def _matching(view: View, pattern: str, options: IndicesOptions, *, keep_aliases
 
 
 @lru_cache(maxsize=1024)
-def _matcher(pattern: str) -> Callable[[str], object]:
+def matcher(pattern: str) -> Callable[[str], object]:
     """Whether a name matches a pattern in which only `*` has a meaning (OpenSearch's `Regex.simpleMatch`)."""
     return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL).fullmatch

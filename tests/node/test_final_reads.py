@@ -553,7 +553,11 @@ async def test_a_result_pipeline_that_a_request_names_sees_what_final_ones_leave
     for label, stages in movers.items():
         await through.pipeline(f"{name}-{label}", "result", *stages, on_failure="continue")
     for pipeline in (f"{name}-{label}" for label in movers):
-        for target in ("_search?result_pipeline={p}", "_search?search_pipeline={p}", "_search?scroll=1m&result_pipeline={p}"):
+        for target in (
+            "_search?result_pipeline={p}",
+            "_search?search_pipeline={p}",
+            "_search?scroll=1m&result_pipeline={p}",
+        ):
             answer = await through.post(f"/{tenants}/{target.format(p=pipeline)}", {"size": 1})
             assert (answer.status, shows(answer.body)) == (200, False), (pipeline, target, answer.body)
             if "scroll=" in target:
