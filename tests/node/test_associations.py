@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -14,7 +15,7 @@ from proxy.handlers import finals
 from proxy.index_resolver import FRESH_SECONDS
 from proxy.settings import Settings
 from tests import wat
-from tests.conftest import NDJSON, Http, native, wasm
+from tests.conftest import NDJSON, Http, native, ndjson, wasm
 
 
 def tag(value: str) -> dict[str, Any]:
@@ -450,6 +451,28 @@ async def test_a_final_pipeline_cannot_move_a_document_and_none_reaches_the_regi
     assert (refused.status, refused.error["type"]) == (403, "security_exception")
     bulk = await through.bulk({"index": {"_index": f"{name}-in"}}, {})
     assert bulk.json["items"][0]["index"]["status"] == 403
+
+
+@pytest.mark.parametrize("bad", ["<x-{red}>", "<x{now", "<{now/d{YYYY}>", "<>", "<x*{now/d}>"])
+async def test_a_name_that_is_no_date_math_is_refused_as_the_node_does(
+    through: Http, direct: Http, name: str, bad: str
+):
+    await through.pipeline(name, "document", native("m", "set", field="_index", value="{{to}}"))
+    await through.pipeline(f"{name}-f", "query", native("f", "filter_query", query={"term": {"tenant": "a"}}))
+    assert (await through.put(f"/{name}", {"settings": {"index.query.final_pipeline": f"{name}-f"}})).status == 200
+    for method, target, body in (
+        ("GET", f"/{quote(bad, safe='')}/_search", None),
+        ("PUT", f"/{quote(bad, safe='')}/_doc/1", b"{}"),
+        ("POST", "/_bulk", ndjson({"index": {"_index": bad, "_id": "1"}}, {})),
+    ):
+        theirs, ours = [await each(method, target, body, headers=NDJSON) for each in (direct, through)]
+        assert ours.status == theirs.status, (target, theirs.body, ours.body)
+        for said in ("type", "reason"):
+            assert ours.json.get("error", {}).get(said) == theirs.json.get("error", {}).get(said), target
+    sent = [each for to in (bad, name) for each in ({"index": {"_index": name}}, {"to": to})]
+    several = await through.bulk(*sent, target=f"/_bulk?pipeline={name}")
+    assert several.status == 200, several.body
+    assert [item["index"]["status"] for item in several.json["items"]] == [400, 201], "one item is not the whole bulk"
 
 
 async def test_one_document_becomes_many(through: Http, direct: Http, name: str):
