@@ -109,9 +109,26 @@ async def seen(call: Call, documents: Sequence[tuple[Guard, bytes]]) -> list[boo
     return answers
 
 
+async def _named(call: Call) -> str:
+    """The index of a read by id, put in place of its alias, so that the one that is judged is the one that is read."""
+    name = call.params.get("index", "_all")
+    if not call.snapshot.protects:
+        return name
+    behind = (await call.parts.resolver.view([name])).aliases.get(name, {})
+    if len(behind) != 1:
+        return name
+    ((index, options),) = behind.items()
+    if options.written is not None:
+        if call.target.get("routing") not in (None, options.written):
+            return name
+        call.target = call.target.with_parameter("routing", options.written)
+    call.target = call.target.at_indexes(index, instead=True)
+    return index
+
+
 async def document(call: Call) -> web.StreamResponse:
     """`GET` and `HEAD` of `/{index}/_doc/{id}` and `/{index}/_source/{id}`."""
-    guard = await guard_of(call, call.params["index"], _taken(call))
+    guard = await guard_of(call, await _named(call), _taken(call))
     if guard is None:
         return await call.stream_on()
     guard.check(call)
@@ -277,7 +294,7 @@ async def refuse_protected(call: Call) -> None:
 
     The indexes that a body names count, too.
     """
-    expressions = [call.params.get("index", "_all")]
+    expressions = [await _named(call)]
     given = _taken(call)
     if call.snapshot.protects and call.has_body:
         call.require_json()

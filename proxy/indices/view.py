@@ -29,11 +29,12 @@ class Index(NamedTuple):
 
 
 class AliasOptions(NamedTuple):
-    """What an alias does to searches of one of its indexes. `filter` is a query."""
+    """What an alias does to searches of one of its indexes. `filter` is a query; `written`: the routing of documents."""
 
     filter: Any = None
     routing: str | None = None
     hidden: bool = False
+    written: str | None = None
 
 
 _Template = tuple[list[str], int, list[str]]
@@ -156,7 +157,8 @@ class View:
         for index, shown in aliases.items():
             for alias, options in shown["aliases"].items():
                 routing = options.get("search_routing")
-                said = AliasOptions(options.get("filter"), routing, bool(options.get("is_hidden")))
+                hidden, written = bool(options.get("is_hidden")), options.get("index_routing")
+                said = AliasOptions(options.get("filter"), routing, hidden, written)
                 behind.setdefault(alias, {})[index] = said
                 if options.get("is_write_index"):
                     write[alias] = index

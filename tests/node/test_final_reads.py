@@ -632,11 +632,22 @@ async def test_an_alias_that_moves_meanwhile(through: Http, direct: Http, tenant
 
     await point(f"{tenants}-open", "")
     at, before = f"{tenants}-open", ""
-    for _ in range(25):
+    for _ in range(12):
         at, before = (tenants, at) if at != tenants else (f"{tenants}-open", at)
         await point(at, before)
         for _ in range(3):
             assert not shows((await through.post(f"/{alias}/_search", ALL)).body)
+            for target in ("_doc/b0", "_source/b0", "_doc/a0?_source=secret"):
+                answer = await through.get(f"/{alias}/{target}")
+                assert not shows(answer.body), (target, answer.body)
+            several = await through.post(f"/{alias}/_mget", {"ids": ["b0", "a0"]})
+            assert not shows(several.body)
+            terms = await through.get(f"/{alias}/_termvectors/b0?fields=text,secret")
+            assert not shows(terms.body)
+            explained = await through.post(f"/{alias}/_explain/b0", {"query": {"term": {"tenant": OTHERS}}})
+            assert b'"matched":true' not in explained.body
+            counted = await through.post(f"/{alias}/_count", {"query": {"term": {"tenant": OTHERS}}})
+            assert counted.json["count"] == 0
 
 
 async def test_an_update_does_not_make_a_document_one_s_own(through: Http, direct: Http, tenants: str):
