@@ -29,7 +29,7 @@ class Index(NamedTuple):
 
 
 class AliasOptions(NamedTuple):
-    """What an alias does to searches of one of its indexes. `filter` is a query; `written`: the routing of documents."""
+    """What an alias does to searches of one of its indexes. `filter`: a query; `written`: the routing of documents."""
 
     filter: Any = None
     routing: str | None = None
