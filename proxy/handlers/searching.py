@@ -111,7 +111,9 @@ class Searching:
                 self.body = await self.run(slot, part, self.body.strip() or b"{}")
         if protection is not None:
             await self.review(protection)
-        if not filtered and self.call.snapshot.protects and any(slot.final for slot, _ in parts):
+        # One that only filters is known to leave every document, where it is not among what is reviewed.
+        unforeseen = any(slot.final and part.visible is None for slot, part in parts)
+        if not filtered and unforeseen and self.call.snapshot.protects:
             await self._check_unforeseen(before)
 
     async def _check_unforeseen(self, before: bytes) -> None:

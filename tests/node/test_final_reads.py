@@ -521,6 +521,25 @@ async def test_a_final_pipeline_that_leaves_an_empty_search_alone(through: Http,
         assert answer.status == 403, answer.body
 
 
+async def test_a_final_filter_that_leaves_every_document_refuses_nothing(
+    through: Http, direct: Http, tenants: str, name: str
+):
+    await through.pipeline(f"{name}-all", "query", native("f", "filter_query", query={"match_all": {}}))
+    finals = {"index.query.final_pipeline": f"{name}-all", "index.result.final_pipeline": None}
+    await through.put(f"/{tenants}/_settings", finals)
+    count = {"g": {"global": {}, "aggs": {"t": {"terms": {"field": "n", "min_doc_count": 0}}}}}
+    for query in ({"match": {"text": "common"}}, {"bool": {"must_not": [{"term": {"tenant": "a"}}]}}, ALL["query"]):
+        for body in (
+            {"query": query, "aggs": count},
+            {"query": query, "suggest": {"s": {"prefix": "zz", "completion": {"field": "suggest"}}}},
+        ):
+            ours, theirs = [await each.post(f"/{tenants}/_search", body) for each in (through, direct)]
+            assert ours.status == 200, ours.body
+            assert [ours.json.get(part) for part in ("aggregations", "suggest")] == [
+                theirs.json.get(part) for part in ("aggregations", "suggest")
+            ]
+
+
 async def test_a_mask_with_a_condition_sees_whole_documents(through: Http, direct: Http, tenants: str, name: str):
     mask = {**native("m", "mask", fields=["secret", "people.ssn"]), "if": "hit._source.tenant == 'a'"}
     await through.pipeline(f"{name}-c", "result", mask)
