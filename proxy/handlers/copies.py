@@ -39,7 +39,7 @@ async def rollover(call: Call) -> web.StreamResponse:
     """`POST /{alias}/_rollover[/{new}]`: the next index gets what the body attaches. Raises RefusedError."""
     rest, found = await _settings(call)
     if call.parts.registry.protects:
-        await _check_rollover(call, found)
+        await _check_rollover(call, rest, found)
     if not found:
         return await passthrough(call)
     dry = await call.ask("POST", call.target.with_parameter("dry_run", "true").raw, rest)
@@ -85,19 +85,32 @@ async def _make(call: Call, index: str, rest: bytes, found: Found, kept: Any = l
     return answer
 
 
-async def _check_rollover(call: Call, found: Found) -> None:
+async def _check_rollover(call: Call, rest: bytes, found: Found) -> None:
     """Raises RefusedError where the next index of an alias would lack the final pipelines of the one before."""
     resolver, snapshot = call.parts.resolver, call.snapshot
     name = call.params["index"]
     target = await resolver.write_target(name)
-    if name in (await resolver.view()).streams:
+    before = _protection(snapshot, _attached(snapshot, target))
+    if not before or name in (await resolver.view()).streams:
         return
-    attached = [(slot, snapshot.associations.find(slot, target)) for slot in SLOTS if slot.final]
-    if any(held is not None and held.source == "index" and found.get(slot) != held.name for slot, held in attached):
+    dry = await call.ask("POST", call.target.with_parameter("dry_run", "true").without("filter_path").raw, rest or None)
+    if not dry.ok:
+        # The cluster refuses it, in its own words.
+        return
+    after = str(decode(dry.body)["new_index"])
+    if before - _protection(snapshot, await _will_have(call, after, found)):
         raise RefusedError(
-            f"the next index of [{name}] would not have the final pipelines that are attached to [{target.name}] "
-            "itself; attach them to a pattern or a template that both match, or name them in [settings]"
+            f"the next index of [{name}], [{after}], would not have the final pipelines that are attached to "
+            f"[{target.name}]; attach them to a pattern or a template that both match, or name them in [settings]"
         )
+
+
+async def _will_have(call: Call, index: str, found: Found) -> dict[Slot, str | None]:
+    """What an index will have attached that is made with these settings."""
+    snapshot = call.snapshot
+    made = (await call.parts.resolver.view([index])).target(index)
+    has = {slot: name for slot, name in _attached(snapshot, made).items() if slot not in found}
+    return has | {slot: name for slot, name in found.items() if name not in (None, NONE)}
 
 
 async def _check_copy(call: Call, found: Found) -> None:
@@ -105,9 +118,7 @@ async def _check_copy(call: Call, found: Found) -> None:
     source, target = call.params["index"], call.params["target"]
     resolver, snapshot = call.parts.resolver, call.snapshot
     before = await resolver.write_target(source)
-    after = (await resolver.view([target])).target(target)
-    has = {slot: name for slot, name in _attached(snapshot, after).items() if slot not in found}
-    has |= {slot: name for slot, name in found.items() if name not in (None, NONE)}
+    has = await _will_have(call, target, found)
     if _protection(snapshot, _attached(snapshot, before)) - _protection(snapshot, has):
         raise RefusedError(
             f"[{target}] would hold the documents of [{source}] without its final pipelines; attach them to a pattern "
