@@ -47,10 +47,13 @@ class SearchChoice:
     """What the search reads, where that had to be found out."""
     derived: dict[str, Any] = field(default_factory=dict)
     """What follows from the final pipelines alone, kept for all searches with this choice."""
+    names_result: bool = False
+    """Whether the request itself names its result pipeline."""
 
     def of(self, kind: PipelineType) -> list[tuple[Slot, Part]]:
-        """Defaults, then finals."""
-        return [(slot, part) for slot in _SLOTS[kind] if slot in self.parts for part in self.parts[slot]]
+        """Defaults, then finals; but a result pipeline that the request names sees only what final ones leave."""
+        slots = _SLOTS[kind][::-1] if kind is RESULT and self.names_result else _SLOTS[kind]
+        return [(slot, part) for slot in slots if slot in self.parts for part in self.parts[slot]]
 
     @property
     def empty(self) -> bool:

@@ -118,7 +118,7 @@ def _expand(
 def _check_found(view: View, expression: str, options: IndicesOptions, *, excludes: bool) -> None:
     """Raises MissingIndexError for a wildcard without names, and an exclusion of none, where these must be there."""
     if "*" in expression:
-        missing = not options.allow_no_indices and not any(map(_matcher(expression), view.names))
+        missing = not options.allow_no_indices and not any(map(matcher(expression), view.names))
     else:
         missing = excludes and not options.ignore_unavailable and not view.knows(expression)
     if missing:
@@ -143,7 +143,7 @@ def _matching(view: View, pattern: str, options: IndicesOptions, *, keep_aliases
     """
     if "*" not in pattern:
         return [pattern]
-    matches = _matcher(pattern)
+    matches = matcher(pattern)
     found: list[str] = []
     for name in view.names:
         if not matches(name):
@@ -160,6 +160,6 @@ def _matching(view: View, pattern: str, options: IndicesOptions, *, keep_aliases
 
 
 @lru_cache(maxsize=1024)
-def _matcher(pattern: str) -> Callable[[str], object]:
+def matcher(pattern: str) -> Callable[[str], object]:
     """Whether a name matches a pattern in which only `*` has a meaning (OpenSearch's `Regex.simpleMatch`)."""
     return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL).fullmatch
