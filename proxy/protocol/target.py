@@ -85,7 +85,8 @@ class Target:
     @cached_property
     def canonical(self) -> Target:
         """The same target written in the plainest way. Raises BadTargetError for one that OpenSearch refuses."""
-        if "//" in self.raw_path:
+        # For the node `//_search` is `/{index}/_search` over an empty name, which stands for all indexes.
+        if "//" in self.raw_path.removeprefix("/" if self.raw_path.startswith("//_") else ""):
             raise BadTargetError(f"no handler found for uri [{self.raw_path[:200]}]: it has an empty part")
         for text, error in ((self.raw_path, BadEscapeError), (self.raw_query, BadTargetError)):
             if match := _BAD_ESCAPE.search(text):

@@ -56,6 +56,7 @@ def test_what_comes_again_is_read_once_but_not_what_is_long():
         ("/i/_search?a=b=c&&;d", "/i/_search?a=b%3Dc&d"),
         ("/i/_search?size=0&=5", "/i/_search?size=0&5"),
         ("/i/_search/", "/i/_search"),
+        ("//_refresh", "/_refresh"),
         ("/i/_doc/1#x?a=1", "/i/_doc/1%23x"),
         ("/i/_doc/1?a=1#b", "/i/_doc/1?a=1"),
         ("/%69/_doc/a%2Fb?q=%ff", "/i/_doc/a%2Fb?q=%EF%BF%BD"),
@@ -71,7 +72,7 @@ def test_an_unusual_target_is_written_anew(raw, canonical):
     assert target.canonical.canonical.raw == canonical
 
 
-@pytest.mark.parametrize("raw", ["/i?a=%", "/i?a%zz=1", "/i%4", "//i/_search", "/i//_search", "/i?a=%4g"])
+@pytest.mark.parametrize("raw", ["/i?a=%", "/i?a%zz=1", "/i%4", "//i/_search", "/i//_search", "//_search//x", "/i?a=%4g"])
 def test_a_malformed_target_is_refused(raw):
     assert not Target.parse(raw).plain
     with pytest.raises(BadTargetError):
