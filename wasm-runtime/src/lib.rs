@@ -18,6 +18,7 @@ pub mod contract;
 mod counted;
 pub mod deadline;
 pub mod document;
+mod dotted;
 pub mod documents;
 pub mod effect;
 mod elements;

@@ -10,6 +10,7 @@ use super::template::Template;
 use super::{numbers, same};
 use crate::deadline::{glance, look};
 use crate::document::Meta;
+use crate::dotted::dotted;
 use crate::effect::Effect;
 use crate::error::Fault;
 use crate::json::Edit;
@@ -38,7 +39,7 @@ pub fn checked(option: &str, name: &str) -> Result<String, String> {
     if METADATA.contains(&head) {
         return Err(format!("[{option}] must not name the metadata field [{head}]"));
     }
-    Ok(name.to_owned())
+    Ok(dotted(name).into_owned())
 }
 
 /// A field's name out of its template, without OpenSearch's optional `_source.` prefix.
@@ -47,6 +48,16 @@ pub fn named<'n>(template: &'n Template, text: &[u8], meta: &Meta) -> Cow<'n, st
         Cow::Borrowed(name) => Cow::Borrowed(name.strip_prefix(SOURCE).unwrap_or(name)),
         Cow::Owned(name) => Cow::Owned(name.strip_prefix(SOURCE).map(str::to_owned).unwrap_or(name)),
     }
+}
+
+/// A name out of a document's values, without OpenSearch's optional `_source.` prefix.
+pub fn unprefixed(name: String) -> String {
+    name.strip_prefix(SOURCE).map(str::to_owned).unwrap_or(name)
+}
+
+/// A name without that prefix.
+pub fn bare(name: &str) -> &str {
+    name.strip_prefix(SOURCE).unwrap_or(name)
 }
 
 /// What a field's name may begin with, to say that it is no metadata.
