@@ -30,7 +30,7 @@ pub fn text(raw: &[u8]) -> String {
                 .flatten()
                 .map(|e| (unescape(&raw[e.key]).unwrap_or_default(), text(&raw[e.value])))
                 .collect();
-            in_order_of_hashes(&mut members);
+            in_order_of_hashes(&mut members, TABLE);
             let members: Vec<String> = members.iter().map(|(key, value)| format!("{key}={value}")).collect();
             format!("{{{}}}", members.join(", "))
         }
@@ -56,9 +56,13 @@ pub fn double(value: f64) -> String {
     format!("{digits}{point}E{exponent}")
 }
 
-/// Orders members as a `HashMap` of Java does: it decides how an object is printed, and where one field is within another.
-pub fn in_order_of_hashes<T>(members: &mut [(impl AsRef<str>, T)]) {
-    let mut size = 16usize;
+/// How large a `HashMap` is that nobody said a size for.
+pub const TABLE: usize = 16;
+
+/// Orders members as a `HashMap` of Java does that begins with so many places: it decides how an object is printed, and where one
+/// field is within another.
+pub fn in_order_of_hashes<T>(members: &mut [(impl AsRef<str>, T)], table: usize) {
+    let mut size = table.next_power_of_two();
     while members.len() * 4 > size * 3 {
         size *= 2;
     }

@@ -230,7 +230,8 @@ impl Function for Dissect {
             fields.into_iter().map(|(name, value)| (field::unprefixed(name), json::quote(&value))).collect();
         // It decides where one field is within another.
         if fields.iter().any(|(name, _)| name.contains('.')) {
-            java::in_order_of_hashes(&mut fields);
+            let table = fields.len();
+            java::in_order_of_hashes(&mut fields, table);
         }
         field::put_all(text, &fields).map(Effect::Replaced)
     }

@@ -83,7 +83,7 @@ pub fn require(text: &[u8], path: &str) -> Result<Range<usize>, Fault> {
     if let Some(range) = json::find(text, path) {
         return Ok(range);
     }
-    Err(Fault::illegal(absence(text, path)))
+    Err(misplaced(absence(text, path)))
 }
 
 /// Why nothing at `path` can be removed, as `IngestDocument.removeField` says it.
@@ -93,6 +93,15 @@ pub fn unremovable(text: &[u8], path: &str) -> String {
     match absence.strip_prefix(&format!("cannot resolve [{last}]")) {
         Some(rest) => format!("cannot remove [{last}]{rest}"),
         None => absence,
+    }
+}
+
+/// A path that leads nowhere; what is no position in a list fails for Java's reason.
+fn misplaced(reason: String) -> Fault {
+    let part = reason.strip_prefix('[').and_then(|rest| rest.split_once("] is not an integer, cannot be used as an index"));
+    match part.map(|(part, _)| format!("For input string: \"{part}\"")) {
+        Some(cause) => Fault::illegal(reason).caused_by(cause),
+        None => Fault::illegal(reason),
     }
 }
 
@@ -147,7 +156,7 @@ pub fn absence(text: &[u8], path: &str) -> String {
 /// # Errors
 /// OpenSearch's texts for a path that leads through something else.
 pub fn put(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, Fault> {
-    json::set(text, path, value).map_err(Fault::illegal)
+    json::set(text, path, value).map_err(misplaced)
 }
 
 /// `text` with all these values at their paths, one after the other.
@@ -184,7 +193,7 @@ const FEW: usize = 8;
 /// # Errors
 /// As [`put`].
 pub fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Effect, Fault> {
-    json::change(text, path, value).map(Effect::Edited).map_err(Fault::illegal)
+    json::change(text, path, value).map(Effect::Edited).map_err(misplaced)
 }
 
 /// One name or a list of names.
@@ -301,7 +310,7 @@ impl<'a> Place<'a> {
         let found = json::find(text, self.field).map(|range| &text[range]);
         match found {
             None | Some(b"null") if self.ignore_missing => Ok(None),
-            None => Err(Fault::illegal(absence(text, self.field))),
+            None => Err(misplaced(absence(text, self.field))),
             Some(b"null") => Err(Fault::illegal(format!("field [{}] is null, {null}", self.field))),
             Some(raw) => Ok(Some(raw)),
         }

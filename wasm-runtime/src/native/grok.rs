@@ -123,7 +123,7 @@ impl Compiled {
                 }
             }
         }
-        java::in_order_of_hashes(&mut fields);
+        java::in_order_of_hashes(&mut fields, java::TABLE);
         let joined = |values: Vec<Vec<u8>>| match values.as_slice() {
             [only] => only.clone(),
             all => field::array(all),
