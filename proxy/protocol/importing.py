@@ -99,9 +99,7 @@ def _check_inner(inner: Any, path: str) -> None:
     for function, options in (inner or {}).items():
         here = f"{path}.{function}"
         if "if" in options:
-            raise InvalidError(
-                "a condition is not available inside a foreach; write a UDF in its place", f"{here}.if"
-            )
+            raise InvalidError("a condition is not available inside a foreach; write a UDF in its place", f"{here}.if")
         if function == "foreach":
             _check_inner(options.get("processor"), f"{here}.processor")
         for i, handler in enumerate(options.get("on_failure") or []):

@@ -144,7 +144,9 @@ OPTIONS: dict[str, dict[str, list[Any]]] = {
 def options(random: Random, function: str) -> dict[str, Any]:
     """Options of the function: of each a value that it may have, or none, or null, which is none, too."""
     drawn = {name: random.choice(values) for name, values in OPTIONS[function].items()}
-    return {name: value for name, value in drawn.items() if value is not None or name == "value" or random.random() < 0.1}
+    return {
+        name: value for name, value in drawn.items() if value is not None or name == "value" or random.random() < 0.1
+    }
 
 
 def document(random: Random, function: str) -> dict[str, Any]:
@@ -155,7 +157,14 @@ def document(random: Random, function: str) -> dict[str, Any]:
     if random.random() < 0.9:
         made["a"] = some()
     if random.random() < 0.7:
-        lists: list[Any] = [[], ["x"], [some()], [some(), {"k": some()}], [{"zz": 1, "b": [1], "Aa": 2, "BB": 3}, 1], some()]
+        lists: list[Any] = [
+            [],
+            ["x"],
+            [some()],
+            [some(), {"k": some()}],
+            [{"zz": 1, "b": [1], "Aa": 2, "BB": 3}, 1],
+            some(),
+        ]
         made["l"] = random.choice([*lists, [some(), some(), some()], [None, some()]])
     if random.random() < 0.6:
         made["o"] = random.choice([{"k": some()}, {"o": {"k": some()}}, {}, None, "text", {"k": None}])

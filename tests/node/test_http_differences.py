@@ -8,33 +8,36 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.cluster import native
+from tests.conftest import NDJSON, native
 
 if TYPE_CHECKING:
     from tests.conftest import Http
 
 MARK = {"set": {"field": "z", "value": 1}}
-NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 @pytest.fixture
 async def pair(through: Http, direct: Http, name: str):
     """An index with a pipeline of the cluster's, and one with the same of ours."""
-    await direct.put(f"/_ingest/pipeline/{name}", {"processors": [MARK]})
+    await direct.put(f"/_ingest/pipeline/{name}-t", {"processors": [MARK]})
     await through.pipeline(name, "document", native("mark", "set", field="z", value=1))
-    await direct.put(f"/{name}-theirs", {"settings": {"index.default_pipeline": name}})
+    await direct.put(f"/{name}-theirs", {"settings": {"index.default_pipeline": f"{name}-t"}})
     await through.put(f"/{name}-ours", {"settings": {"index.document.default_pipeline": name}})
     yield f"{name}-theirs", f"{name}-ours"
     await through.put(f"/{name}-ours/_settings", {"index.document.default_pipeline": None})
     await direct.delete(f"/{name}-theirs,{name}-ours")
-    await direct.delete(f"/_ingest/pipeline/{name}")
+    await direct.delete(f"/_ingest/pipeline/{name}-t")
 
 
-async def both(direct: Http, through: Http, pair: tuple[str, str], method: str, path: str, body: Any, **more: Any) -> Any:
-    return [await http.request(method, f"/{i}{path}", body, **more) for http, i in zip((direct, through), pair, strict=True)]
+async def both(
+    direct: Http, through: Http, pair: tuple[str, str], method: str, path: str, body: Any, **more: Any
+) -> Any:
+    return [await http(method, f"/{i}{path}", body, **more) for http, i in zip((direct, through), pair, strict=True)]
 
 
-async def test_what_an_update_changes_runs_through_no_default_pipeline(direct: Http, through: Http, pair: tuple[str, str]):
+async def test_what_an_update_changes_runs_through_no_default_pipeline(
+    direct: Http, through: Http, pair: tuple[str, str]
+):
     await both(direct, through, pair, "PUT", "/_doc/1?pipeline=_none", {"x": 1})
     await both(direct, through, pair, "POST", "/_bulk", b'{"update":{"_id":"1"}}\n{"doc":{"y":1}}\n', headers=NDJSON)
     seen = await both(direct, through, pair, "GET", "/_source/1", None)
@@ -45,7 +48,9 @@ async def test_what_an_update_changes_runs_through_no_default_pipeline(direct: H
 
 
 @pytest.mark.parametrize("text", [b"{} x", b"{}{}", b'{"x":1}}'])
-async def test_what_stands_behind_a_document_is_an_error(direct: Http, through: Http, pair: tuple[str, str], text: bytes):
+async def test_what_stands_behind_a_document_is_an_error(
+    direct: Http, through: Http, pair: tuple[str, str], text: bytes
+):
     json_type = {"Content-Type": "application/json"}
     answers = await both(direct, through, pair, "PUT", "/_doc/1", text, headers=json_type)
     assert [a.status for a in answers] == [201, 400]

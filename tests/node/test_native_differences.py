@@ -97,7 +97,24 @@ async def test_handlers_within_a_foreach_are_imported(through: Http, direct: Htt
         mine = (await through.post(f"/_pipeline/{name}-ours/_execute", {"docs": docs})).json["docs"]
         told_of = [d["doc"]["_source"] if d.get("doc") else d["error"]["reason"] for d in theirs]
         assert [d["doc"]["_source"] if d.get("doc") else d["error"]["reason"] for d in mine] == told_of
-        await direct.put(f"/_ingest/pipeline/{name}", {"processors": [{"foreach": {"field": "l", "processor": {"trim": {"field": "_ingest._value", "on_failure": [{"set": {"field": "x", "value": 1, "if": "true"}}]}}}}]})
+        await direct.put(
+            f"/_ingest/pipeline/{name}",
+            {
+                "processors": [
+                    {
+                        "foreach": {
+                            "field": "l",
+                            "processor": {
+                                "trim": {
+                                    "field": "_ingest._value",
+                                    "on_failure": [{"set": {"field": "x", "value": 1, "if": "true"}}],
+                                }
+                            },
+                        }
+                    }
+                ]
+            },
+        )
         refused = await through.post("/_pipeline/_import", {"ingest": name, "name": f"{name}-if"})
         assert refused.status == 400
         assert "processors[0].foreach.processor.trim.on_failure[0].set.if" in refused.error["reason"]

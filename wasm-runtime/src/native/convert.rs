@@ -105,7 +105,9 @@ impl Convert {
             Type::Boolean => {
                 return Err(Fault::illegal(format!("[{text}] is not a boolean value, cannot convert to boolean")));
             }
-            Type::String if raw == b"null" => return Err(Fault::illegal("a null in a list cannot be converted to a text")),
+            Type::String if raw == b"null" => {
+                return Err(Fault::illegal("a null in a list cannot be converted to a text"));
+            }
             Type::String => json::quote(&text),
             Type::Ip if is_ip(&text) => json::quote(&text),
             Type::Ip => return Err(Fault::illegal(format!("[{text}] is not a valid ipv4/ipv6 address"))),

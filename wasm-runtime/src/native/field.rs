@@ -98,7 +98,8 @@ pub fn unremovable(text: &[u8], path: &str) -> String {
 
 /// A path that leads nowhere; what is no position in a list fails for Java's reason.
 fn misplaced(reason: String) -> Fault {
-    let part = reason.strip_prefix('[').and_then(|rest| rest.split_once("] is not an integer, cannot be used as an index"));
+    let part =
+        reason.strip_prefix('[').and_then(|rest| rest.split_once("] is not an integer, cannot be used as an index"));
     match part.map(|(part, _)| format!("For input string: \"{part}\"")) {
         Some(cause) => Fault::illegal(reason).caused_by(cause),
         None => Fault::illegal(reason),

@@ -145,11 +145,8 @@ impl Function for Fingerprint {
         for name in names {
             glance();
             let place = field::bare(&name);
-            let found = if many && json::is_plain(place) {
-                members.get(place).cloned()
-            } else {
-                json::find(text, place)
-            };
+            let found =
+                if many && json::is_plain(place) { members.get(place).cloned() } else { json::find(text, place) };
             let Some(range) = found else {
                 if self.ignore_missing {
                     continue;
