@@ -72,6 +72,30 @@ async def test_a_line_has_one_action(direct: Http, through: Http, pair: tuple[st
     assert [a.status for a in answers] == [200, 400]
 
 
+async def test_an_index_that_date_math_names_has_the_pipeline_of_its_template(
+    direct: Http, through: Http, pair: tuple[str, str], name: str
+):
+    for http, setting, side in (
+        (direct, "index.default_pipeline", "t"),
+        (through, "index.document.default_pipeline", "o"),
+    ):
+        pipeline = f"{name}-t" if side == "t" else name
+        made = {"index_patterns": [f"{name}-{side}-*"], "priority": 500, "template": {"settings": {setting: pipeline}}}
+        assert (await http.put(f"/_index_template/{name}-{side}", made)).status == 200
+    try:
+        found = []
+        for http, side in ((direct, "t"), (through, "o")):
+            day = f"/%3C{name}-{side}-%7Bnow%2Fd%7D%3E"
+            assert (await http.put(f"{day}/_doc/1", {"x": 1})).status == 201
+            found.append((await direct.get(f"{day}/_source/1")).json)
+        assert found == [{"x": 1}, {"x": 1, "z": 1}]
+        assert pair
+    finally:
+        for side in ("t", "o"):
+            await direct.delete(f"/%3C{name}-{side}-%7Bnow%2Fd%7D%3E")
+            await through.delete(f"/_index_template/{name}-{side}")
+
+
 async def status_of(http: Http, request: bytes) -> int:
     url = urlsplit(http.base)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
@@ -89,6 +113,7 @@ async def status_of(http: Http, request: bytes) -> int:
         (b"GET / HTTP/1.1\r\nHost: x\r\nX-A: a\r\n b\r\n", 200, 400),
         (b"GET /none/_doc/\xc3\xa9 HTTP/1.1\r\nHost: x\r\n", 404, 400),
         (b"GET / HTTP/1.1\r\n", 200, 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n", 200, 501),
         (b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n", 101, 200),
     ],
 )  # fmt: skip
