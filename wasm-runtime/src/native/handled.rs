@@ -1,6 +1,7 @@
 //! A processor within another one, with what OpenSearch lets it say about its own failures: `ignore_failure`, `on_failure`, `tag`.
 
 use super::Native;
+use crate::deadline::tick;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
@@ -92,6 +93,7 @@ impl Handled {
             out = json::set(&out, &format!("_ingest.{name}"), &value).map_err(Fault::illegal)?;
         }
         for handler in &self.handlers {
+            tick()?;
             match handler.apply(&out, meta)?.whole(&out) {
                 Effect::Replaced(new) => out = new,
                 Effect::Dropped => return Ok(Effect::Dropped),
