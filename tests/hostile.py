@@ -160,6 +160,10 @@ DEFINITIONS: dict[str, list[dict[str, Any]]] = {
         {**FIELD, "processor": {"set": {"field": "x{{_ingest._value}}", "value": "{{f}}"}}},
         {**FIELD, "processor": {"gsub": {"field": "_ingest._value", "pattern": "(a+)+$", "replacement": "x"}}},
         {**FIELD, "processor": {"kv": {"field": "_ingest._value", "field_split": " ", "value_split": "="}}},
+        {
+            **FIELD,
+            "processor": {"fail": {"message": "x", "on_failure": [{"set": {"field": "t", "value": "{{f}}"}}] * 200}},
+        },
     ],
     "user_agent": [FIELD],
 }

@@ -453,8 +453,9 @@ class Call:
             if plain:
                 headers.popall(hdrs.ACCEPT_ENCODING, None)
             return header_lines.lines_of(headers)
-        if self.parts.settings.elasticsearch_compat or (changed and body and not self.request.body_exists):
-            headers = self.headers_for(body, changed=changed)
+        moved = body and not self.request.body_exists and (changed or self._sourced)
+        if self.parts.settings.elasticsearch_compat or moved:
+            headers = self.headers_for(body, changed=changed or self._sourced)
             if plain:
                 headers.popall(hdrs.ACCEPT_ENCODING, None)
             return header_lines.lines_of(headers)

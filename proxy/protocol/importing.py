@@ -78,7 +78,7 @@ def _stage(function: str, options: dict[str, Any], path: str, kind: PipelineType
             f"the condition is Painless: write it in CEL, as [if] of the stage: {own['if']}", f"{path}.if"
         )
     if function == "foreach":
-        _clean_inner(options.get("processor"), f"{path}.processor")
+        _check_inner(options.get("processor"), f"{path}.processor")
     name = own.get("tag") or function
     stage: dict[str, Any] = {
         "name": _free(name, taken),
@@ -94,13 +94,16 @@ def _stage(function: str, options: dict[str, Any], path: str, kind: PipelineType
     return stage
 
 
-def _clean_inner(inner: Any, path: str) -> None:
-    """Takes tags off the processor inside a `foreach`; what changes its meaning cannot be kept there."""
+def _check_inner(inner: Any, path: str) -> None:
+    """Refuses Painless in the processor inside a `foreach` and in its handlers. They keep their other options."""
     for function, options in (inner or {}).items():
-        for key in _OF_THE_STAGE:
-            if key in options and key not in ("tag", "description"):
-                raise InvalidError("is not available inside a foreach", f"{path}.{function}.{key}")
-            options.pop(key, None)
+        here = f"{path}.{function}"
+        if "if" in options:
+            raise InvalidError("a condition is not available inside a foreach; write a UDF in its place", f"{here}.if")
+        if function == "foreach":
+            _check_inner(options.get("processor"), f"{here}.processor")
+        for i, handler in enumerate(options.get("on_failure") or []):
+            _check_inner(handler, f"{here}.on_failure[{i}]")
 
 
 def _free(name: str, taken: list[str]) -> str:

@@ -166,7 +166,7 @@ async def test_as_the_cluster_does_it(direct: Http, function: str, parameters: d
         ("set", {"field": "a", "value": "{{#x}}y{{/x}}"}, "only {{field}} tags"),
         ("remove", {}, "[field] required property is missing"),
         ("rename", {"field": "a"}, "missing field `target_field`"),
-        ("convert", {"field": "a", "type": "decimal"}, "unknown variant `decimal`"),
+        ("convert", {"field": "a", "type": "decimal"}, "type [decimal] not supported"),
         ("drop", {"x": 1}, "unknown field `x`"),
         ("filter_query", {"query": []}, "must be an object"),
         ("truncate_hits", {"target_size": -1}, "greater than or equal to 0"),

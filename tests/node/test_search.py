@@ -67,6 +67,19 @@ async def test_the_url_is_folded_into_the_body(through: Http, filled: str):
     )
 
 
+async def test_a_body_in_the_url_that_no_pipeline_concerns_has_a_type(through: Http, filled: str, name: str):
+    """Pipelines are attached elsewhere, so that the body is read; the request has no Content-Type to send on."""
+    await through.put(f"/{name}-plain", {})
+    body = "source=%7B%22query%22%3A%7B%22match_all%22%3A%7B%7D%7D%7D&source_content_type=application/json"
+    for call in ("_search", "_count", "_validate/query", "_msearch"):
+        url = f"/{name}-plain/{call}?{body}"
+        if call == "_msearch":
+            url = f"/{name}-plain/_msearch?source=%7B%7D%0A%7B%22size%22%3A0%7D%0A&source_content_type=application/x-ndjson"
+        answer = await through.get(url)
+        assert answer.status == 200, (call, answer.body)
+        assert filled
+
+
 async def test_names_in_the_request(through: Http, direct: Http, filled: str):
     await through.pipeline(f"{filled}-one", "result", native("one", "truncate_hits", target_size=1))
     theirs = {"response_processors": [{"truncate_hits": {"target_size": 3}}]}

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use wasmer::{FunctionEnvMut, RuntimeError};
 
+use crate::dotted::dotted;
 use crate::host::Host;
 use crate::json;
 
@@ -98,13 +99,13 @@ impl<'e> Guest<'e> {
     /// # Errors
     /// As [`Self::name`].
     pub fn path(&self, ptr: i32, len: i32) -> Result<Cow<'_, str>, RuntimeError> {
-        let path = self.name(ptr, len)?;
+        let path = dotted(self.name(ptr, len)?);
         if !self.host.hit {
-            return Ok(Cow::Borrowed(path));
+            return Ok(path);
         }
-        let head = path.split(['.', '[']).next().unwrap_or("");
+        let head = path.split('.').next().unwrap_or("");
         let own = head.starts_with('_') || OF_HIT.contains(&head);
-        Ok(if own { Cow::Borrowed(path) } else { Cow::Owned(format!("_source.{path}")) })
+        Ok(if own { path } else { Cow::Owned(format!("_source.{path}")) })
     }
 
     /// The raw value of a field of the document.

@@ -25,14 +25,13 @@ pub fn text(raw: &[u8]) -> String {
     match raw.first() {
         Some(b'"') => string(raw).map_or_else(|| String::from_utf8_lossy(raw).into_owned(), Cow::into_owned),
         Some(b'{') => {
-            let members: Vec<String> = Entries::new(raw, 0)
+            let mut members: Vec<(Cow<'_, str>, String)> = Entries::new(raw, 0)
                 .into_iter()
                 .flatten()
-                .map(|e| {
-                    let key = unescape(&raw[e.key]).unwrap_or_default();
-                    format!("{key}={}", text(&raw[e.value]))
-                })
+                .map(|e| (unescape(&raw[e.key]).unwrap_or_default(), text(&raw[e.value])))
                 .collect();
+            in_order_of_hashes(&mut members, TABLE);
+            let members: Vec<String> = members.iter().map(|(key, value)| format!("{key}={value}")).collect();
             format!("{{{}}}", members.join(", "))
         }
         Some(b'[') => {
@@ -55,4 +54,21 @@ pub fn double(value: f64) -> String {
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let point = if digits.contains('.') { "" } else { ".0" };
     format!("{digits}{point}E{exponent}")
+}
+
+/// How large a `HashMap` is that nobody said a size for.
+pub const TABLE: usize = 16;
+
+/// Orders members as a `HashMap` of Java does that begins with so many places: it decides how an object is printed, and where one
+/// field is within another.
+pub fn in_order_of_hashes<T>(members: &mut [(impl AsRef<str>, T)], table: usize) {
+    let mut size = table.next_power_of_two();
+    while members.len() * 4 > size * 3 {
+        size *= 2;
+    }
+    members.sort_by_cached_key(|(name, _)| {
+        let add = |hash: u32, c| hash.wrapping_mul(31).wrapping_add(u32::from(c));
+        let hash = name.as_ref().encode_utf16().fold(0, add);
+        (hash ^ hash >> 16) as usize & (size - 1)
+    });
 }

@@ -223,7 +223,7 @@ pub fn find(text: &[u8], path: &str) -> Option<Range<usize>> {
 
 /// Whether a path has one part only.
 pub fn is_plain(path: &str) -> bool {
-    !path.bytes().any(|c| matches!(c, b'.' | b'['))
+    !path.bytes().any(|c| c == b'.')
 }
 
 /// Whether a path has no parts: it is made of dots only.
@@ -231,13 +231,9 @@ fn is_nowhere(path: &str) -> bool {
     !path.is_empty() && path.bytes().all(|c| c == b'.')
 }
 
-/// The parts of a dotted path; `a[0].b` gives `a`, `0`, `b`. Empty parts count but at the end, as in Java.
+/// The parts of a dotted path. Empty parts count but at the end, as in Java.
 pub fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    let bracketed = path.contains('[');
-    path.trim_end_matches('.').split(['.', '[']).map(move |part| match part.contains(']') {
-        true if bracketed => Cow::Owned(part.replace(']', "")),
-        _ => Cow::Borrowed(part),
-    })
+    path.trim_end_matches('.').split('.').map(Cow::Borrowed)
 }
 
 fn step(text: &[u8], start: usize, part: &str) -> Option<Range<usize>> {

@@ -19,6 +19,7 @@ mod counted;
 pub mod deadline;
 pub mod document;
 pub mod documents;
+mod dotted;
 pub mod effect;
 mod elements;
 pub mod error;

@@ -152,13 +152,19 @@ impl Seen {
             let key = json::unescape(&options[entry.key]).unwrap_or_default();
             let value = &options[entry.value];
             if key == "processor" {
-                // That of a foreach, whose options are those of a built-in.
-                let inner = json::Entries::new(value, 0).into_iter().flatten();
-                inner.for_each(|entry| self.options(&value[entry.value]));
+                self.processor(value);
+            } else if key == "on_failure" && value.first() == Some(&b'[') {
+                json::elements(value, 0).into_iter().for_each(|at| self.processor(&value[at]));
             } else {
                 self.texts(&key, value);
             }
         }
+    }
+
+    /// That of a foreach or one of its handlers, whose options are those of a built-in.
+    fn processor(&mut self, raw: &[u8]) {
+        let inner = json::Entries::new(raw, 0).into_iter().flatten();
+        inner.for_each(|entry| self.options(&raw[entry.value]));
     }
 
     /// The texts in the value of an option.

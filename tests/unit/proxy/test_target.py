@@ -72,7 +72,9 @@ def test_an_unusual_target_is_written_anew(raw, canonical):
     assert target.canonical.canonical.raw == canonical
 
 
-@pytest.mark.parametrize("raw", ["/i?a=%", "/i?a%zz=1", "/i%4", "//i/_search", "/i//_search", "//_search//x", "/i?a=%4g"])
+@pytest.mark.parametrize(
+    "raw", ["/i?a=%", "/i?a%zz=1", "/i%4", "//i/_search", "/i//_search", "//_search//x", "/i?a=%4g"]
+)
 def test_a_malformed_target_is_refused(raw):
     assert not Target.parse(raw).plain
     with pytest.raises(BadTargetError):

@@ -8,7 +8,8 @@ fn text(v: Vec<u8>) -> String {
 fn finds_nested_values_and_array_elements() {
     let doc = br#" {"a":{"b":[10,{"c":"x"}]},"a.b":1,"t":["u"]} "#;
     assert_eq!(&doc[find(doc, "a.b.1.c").unwrap()], b"\"x\"");
-    assert_eq!(&doc[find(doc, "t[0]").unwrap()], b"\"u\"");
+    assert_eq!(&doc[find(doc, "t.0").unwrap()], b"\"u\"");
+    assert_eq!(find(doc, "t[0]"), None);
     assert_eq!(find(doc, "a.x"), None);
 }
 

@@ -9,7 +9,7 @@ use crate::error::Fault;
 use crate::{java, json};
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 enum Type {
     Integer,
     Long,
@@ -19,6 +19,25 @@ enum Type {
     Boolean,
     Ip,
     Auto,
+}
+
+impl TryFrom<String> for Type {
+    type Error = String;
+
+    /// In capital letters or small ones.
+    fn try_from(name: String) -> Result<Self, String> {
+        Ok(match name.to_lowercase().as_str() {
+            "integer" => Self::Integer,
+            "long" => Self::Long,
+            "float" => Self::Float,
+            "double" => Self::Double,
+            "string" => Self::String,
+            "boolean" => Self::Boolean,
+            "ip" => Self::Ip,
+            "auto" => Self::Auto,
+            _ => return Err(format!("[type] type [{name}] not supported, cannot convert field.")),
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -85,6 +104,9 @@ impl Convert {
             Type::Boolean if text.eq_ignore_ascii_case("false") => b"false".to_vec(),
             Type::Boolean => {
                 return Err(Fault::illegal(format!("[{text}] is not a boolean value, cannot convert to boolean")));
+            }
+            Type::String if raw == b"null" => {
+                return Err(Fault::illegal("a null in a list cannot be converted to a text"));
             }
             Type::String => json::quote(&text),
             Type::Ip if is_ip(&text) => json::quote(&text),

@@ -8,7 +8,7 @@ use super::{Function, Parameters, field};
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
-use crate::json;
+use crate::{java, json};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -226,7 +226,13 @@ impl Function for Dissect {
                 format!("Unable to find match for dissect pattern: {} against source: {source}", self.pattern),
             ));
         };
-        let fields: Vec<_> = fields.into_iter().map(|(name, value)| (name, json::quote(&value))).collect();
+        let mut fields: Vec<_> =
+            fields.into_iter().map(|(name, value)| (field::unprefixed(name), json::quote(&value))).collect();
+        // It decides where one field is within another.
+        if fields.iter().any(|(name, _)| name.contains('.')) {
+            let table = fields.len();
+            java::in_order_of_hashes(&mut fields, table);
+        }
         field::put_all(text, &fields).map(Effect::Replaced)
     }
 

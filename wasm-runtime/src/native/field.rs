@@ -10,6 +10,7 @@ use super::template::Template;
 use super::{numbers, same};
 use crate::deadline::{glance, look};
 use crate::document::Meta;
+use crate::dotted::dotted;
 use crate::effect::Effect;
 use crate::error::Fault;
 use crate::json::Edit;
@@ -38,7 +39,7 @@ pub fn checked(option: &str, name: &str) -> Result<String, String> {
     if METADATA.contains(&head) {
         return Err(format!("[{option}] must not name the metadata field [{head}]"));
     }
-    Ok(name.to_owned())
+    Ok(dotted(name).into_owned())
 }
 
 /// A field's name out of its template, without OpenSearch's optional `_source.` prefix.
@@ -47,6 +48,16 @@ pub fn named<'n>(template: &'n Template, text: &[u8], meta: &Meta) -> Cow<'n, st
         Cow::Borrowed(name) => Cow::Borrowed(name.strip_prefix(SOURCE).unwrap_or(name)),
         Cow::Owned(name) => Cow::Owned(name.strip_prefix(SOURCE).map(str::to_owned).unwrap_or(name)),
     }
+}
+
+/// A name out of a document's values, without OpenSearch's optional `_source.` prefix.
+pub fn unprefixed(name: String) -> String {
+    name.strip_prefix(SOURCE).map(str::to_owned).unwrap_or(name)
+}
+
+/// A name without that prefix.
+pub fn bare(name: &str) -> &str {
+    name.strip_prefix(SOURCE).unwrap_or(name)
 }
 
 /// What a field's name may begin with, to say that it is no metadata.
@@ -72,7 +83,7 @@ pub fn require(text: &[u8], path: &str) -> Result<Range<usize>, Fault> {
     if let Some(range) = json::find(text, path) {
         return Ok(range);
     }
-    Err(Fault::illegal(absence(text, path)))
+    Err(misplaced(absence(text, path)))
 }
 
 /// Why nothing at `path` can be removed, as `IngestDocument.removeField` says it.
@@ -82,6 +93,16 @@ pub fn unremovable(text: &[u8], path: &str) -> String {
     match absence.strip_prefix(&format!("cannot resolve [{last}]")) {
         Some(rest) => format!("cannot remove [{last}]{rest}"),
         None => absence,
+    }
+}
+
+/// A path that leads nowhere; what is no position in a list fails for Java's reason.
+fn misplaced(reason: String) -> Fault {
+    let part =
+        reason.strip_prefix('[').and_then(|rest| rest.split_once("] is not an integer, cannot be used as an index"));
+    match part.map(|(part, _)| format!("For input string: \"{part}\"")) {
+        Some(cause) => Fault::illegal(reason).caused_by(cause),
+        None => Fault::illegal(reason),
     }
 }
 
@@ -136,7 +157,7 @@ pub fn absence(text: &[u8], path: &str) -> String {
 /// # Errors
 /// OpenSearch's texts for a path that leads through something else.
 pub fn put(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, Fault> {
-    json::set(text, path, value).map_err(Fault::illegal)
+    json::set(text, path, value).map_err(misplaced)
 }
 
 /// `text` with all these values at their paths, one after the other.
@@ -173,7 +194,7 @@ const FEW: usize = 8;
 /// # Errors
 /// As [`put`].
 pub fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Effect, Fault> {
-    json::change(text, path, value).map(Effect::Edited).map_err(Fault::illegal)
+    json::change(text, path, value).map(Effect::Edited).map_err(misplaced)
 }
 
 /// One name or a list of names.
@@ -290,7 +311,7 @@ impl<'a> Place<'a> {
         let found = json::find(text, self.field).map(|range| &text[range]);
         match found {
             None | Some(b"null") if self.ignore_missing => Ok(None),
-            None => Err(Fault::illegal(absence(text, self.field))),
+            None => Err(misplaced(absence(text, self.field))),
             Some(b"null") => Err(Fault::illegal(format!("field [{}] is null, {null}", self.field))),
             Some(raw) => Ok(Some(raw)),
         }

@@ -144,11 +144,9 @@ impl Function for Fingerprint {
         let many = names.len() > FEW;
         for name in names {
             glance();
-            let found = if many && json::is_plain(&name) {
-                members.get(name.as_str()).cloned()
-            } else {
-                json::find(text, &name)
-            };
+            let place = field::bare(&name);
+            let found =
+                if many && json::is_plain(place) { members.get(place).cloned() } else { json::find(text, place) };
             let Some(range) = found else {
                 if self.ignore_missing {
                     continue;

@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-use super::{Function, Native, Parameters, field};
+use super::handled::Handled;
+use super::{Function, Parameters, field};
 use crate::deadline::tick;
 use crate::document::Meta;
 use crate::effect::Effect;
@@ -22,7 +23,7 @@ pub struct Foreach {
     #[serde(default)]
     ignore_missing: bool,
     #[serde(skip)]
-    inner: Option<Native>,
+    inner: Option<Handled>,
     /// The processor sees nothing but the element, so that the document need not be carried along.
     #[serde(skip)]
     alone: bool,
@@ -64,8 +65,9 @@ impl Parameters for Foreach {
         let (Some((name, options)), None) = (processors.next(), processors.next()) else {
             return Err("[processor] Must specify exactly one processor type".to_owned());
         };
-        self.alone = is_alone(name, options.get().as_bytes());
-        self.inner = Some(Native::build(name, "document", options.get().as_bytes())?);
+        let inner = Handled::build(name, options.get().as_bytes())?;
+        self.alone = inner.is_plain() && is_alone(name, options.get().as_bytes());
+        self.inner = Some(inner);
         Ok(())
     }
 }
@@ -120,12 +122,12 @@ impl Function for Foreach {
     }
 
     fn longest(&self) -> usize {
-        self.inner.as_ref().map_or(usize::MAX, Native::longest)
+        self.inner.as_ref().map_or(usize::MAX, Handled::longest)
     }
 }
 
 impl Foreach {
-    fn each_alone(&self, inner: &Native, text: &[u8], elements: &[&[u8]], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn each_alone(&self, inner: &Handled, text: &[u8], elements: &[&[u8]], meta: &mut Meta) -> Result<Effect, Fault> {
         let mut values = Vec::with_capacity(elements.len());
         let mut made = 0;
         for element in elements {

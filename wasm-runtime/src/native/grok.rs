@@ -16,6 +16,7 @@ use crate::deadline::tick;
 use crate::document::Meta;
 use crate::effect::Effect;
 use crate::error::Fault;
+use crate::java;
 use crate::regex::{self, Found, Regex};
 use expand::Expander;
 use value::{Kind, value};
@@ -122,7 +123,7 @@ impl Compiled {
                 }
             }
         }
-        value::in_order_of_hashes(&mut fields);
+        java::in_order_of_hashes(&mut fields, java::TABLE);
         let joined = |values: Vec<Vec<u8>>| match values.as_slice() {
             [only] => only.clone(),
             all => field::array(all),

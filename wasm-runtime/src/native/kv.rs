@@ -45,6 +45,8 @@ pub struct Kv {
 
 impl Parameters for Kv {
     fn prepare(&mut self) -> Result<(), String> {
+        // An empty one is none.
+        self.target_field = self.target_field.take().filter(|name| !name.is_empty());
         field::check_pair(&mut self.field, &mut self.target_field)?;
         let target = self.target_field.as_deref().map(Template::parse).transpose()?;
         self.templates = Some((Template::parse(&self.field)?, target));
@@ -149,7 +151,7 @@ impl Function for Kv {
             if !self.wanted(&key) {
                 continue;
             }
-            pairs.add(format!("{}{key}", self.prefix), json::quote(&self.cleaned(value)?));
+            pairs.add(field::unprefixed(format!("{}{key}", self.prefix)), json::quote(&self.cleaned(value)?));
             check_made(text.len(), pairs.bytes)?;
         }
         pairs.written(text, target.as_deref()).map(Effect::Replaced)

@@ -17,6 +17,7 @@ mod fingerprint;
 mod foreach;
 mod grok;
 mod gsub;
+mod handled;
 mod hit;
 mod html_entities;
 mod html_strip;
@@ -45,6 +46,7 @@ mod uppercase;
 mod urldecode;
 mod user_agent;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
@@ -249,6 +251,21 @@ impl Native {
     }
 }
 
+/// The options of a processor without those that are null: they are not there.
+fn without_nulls(parameters: &[u8]) -> Cow<'_, [u8]> {
+    let mut some = Cow::Borrowed(parameters);
+    for entry in crate::json::Entries::new(parameters, crate::json::skip_ws(parameters, 0)).into_iter().flatten() {
+        if &parameters[entry.value] == b"null" {
+            let name = crate::json::unescape(&parameters[entry.key]).unwrap_or_default();
+            let start = crate::json::skip_ws(&some, 0);
+            if let Some(less) = crate::json::remove_member(&some, start, &name) {
+                some = Cow::Owned(less);
+            }
+        }
+    }
+    some
+}
+
 impl Native {
     /// # Errors
     /// Which option is wrong, and why.
@@ -257,6 +274,8 @@ impl Native {
         let entry = entries
             .find(|e| e.kinds.contains(&kind))
             .ok_or_else(|| format!("no built-in [{name}] in pipelines of type [{kind}]"))?;
+        let some = if kind == "document" { without_nulls(parameters) } else { Cow::Borrowed(parameters) };
+        let parameters = &*some;
         let wide = if kind == "document" { Wide::wanted(parameters)? } else { None };
         let function = (entry.build)(parameters)?;
         let narrow = kind == "document" && wide.is_none();

@@ -79,7 +79,11 @@ impl Sort {
         let descending = self.order.as_deref() == Some("desc");
         items.sort_by(|(a, _), (b, _)| {
             glance();
-            let order = a.partial_cmp(b).unwrap_or(Ordering::Equal);
+            let order = match (a, b) {
+                // Java knows a negative zero.
+                (Some(Item::Number(a)), Some(Item::Number(b))) => a.total_cmp(b),
+                _ => a.partial_cmp(b).unwrap_or(Ordering::Equal),
+            };
             if descending { order.reverse() } else { order }
         });
         Ok(field::array(&items.into_iter().map(|(_, raw)| raw).collect::<Vec<_>>()))

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::deadline::look;
 use crate::document::Meta;
+use crate::dotted::dotted;
 use crate::limits::MOST_MADE;
 use crate::{java, json};
 
@@ -181,7 +182,7 @@ fn tag(template: &str, inner: &str, triple: bool) -> Result<Option<Piece>, Strin
         Some(name) => (name.trim(), false),
         None => (name, !triple),
     };
-    let path = path.strip_prefix("_source.").unwrap_or(path).to_owned();
+    let path = dotted(path.strip_prefix("_source.").unwrap_or(path)).into_owned();
     Ok(Some(Piece::Field { path, escaped }))
 }
 

@@ -153,24 +153,12 @@ impl Hexadecimal for f32 {
     }
 }
 
-/// Orders fields as a `HashMap` of Java does, which decides where one is within another.
-pub fn in_order_of_hashes<T>(fields: &mut [(&str, T)]) {
-    let mut size = 16usize;
-    while fields.len() * 4 > size * 3 {
-        size *= 2;
-    }
-    fields.sort_by_key(|(name, _)| {
-        let hash = name.encode_utf16().fold(0u32, |hash, c| hash.wrapping_mul(31).wrapping_add(u32::from(c)));
-        (hash ^ hash >> 16) as usize & (size - 1)
-    });
-}
-
 /// The document with these fields. Only dots part a name; at its end they do not count.
 ///
 /// # Errors
 /// For a name that is no path, and a path that leads through something else.
 pub fn put(text: &[u8], fields: &[(&str, Vec<u8>)]) -> Result<Vec<u8>, Fault> {
-    if !fields.iter().any(|(name, _)| name.is_empty() || name.contains('[') || name.ends_with('.')) {
+    if !fields.iter().any(|(name, _)| name.is_empty() || name.ends_with('.')) {
         return field::put_all(text, fields);
     }
     let mut out = text.to_vec();
