@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from pipelines import units
+from pipelines.batch import plain_json
 from pipelines.errors import InvalidError, NestedError, UnparsableError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
@@ -79,7 +80,7 @@ class UdfConfig(Strict, frozen=True, kw_only=True):
     `udf_version`: left out, it is given that of the moment when the pipeline is stored ([`pipelines.pins`]).
 
     `scope`: the whole body, or in result pipelines `hit`: once for each hit; with `protect` also for those of inner
-    hits and `top_hits`.
+    hits and `top_hits`. `view`: a response comes without OpenSearch's nesting (`flat`).
     """
 
     udf_name: str | None = None
@@ -88,6 +89,7 @@ class UdfConfig(Strict, frozen=True, kw_only=True):
     parameters: msgspec.Raw = EMPTY
     scope: Literal["request", "response", "document", "hit"] | None = None
     protect: bool = False
+    view: Literal["flat"] | None = None
     target_field: str | None = None
     merge: bool = False
 
@@ -193,6 +195,8 @@ def _decoded(body: bytes, what: type[T]) -> T:
     except msgspec.ValidationError:
         raise UnparsableError("the request body must be a JSON object") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if (plain := plain_json(body)) is not None:
+            return _decoded(plain, what)
         raise UnparsableError(f"the request body is not JSON: {error}") from None
     except RecursionError:
         raise NestedError from None
@@ -301,6 +305,8 @@ def _check_udf(config: UdfConfig, path: str, kind: PipelineType) -> None:
             f"[{config.scope}] is not a scope of {kind.value} pipelines; there are {', '.join(SCOPES[kind])}",
             f"{path}.scope",
         )
+    if config.view is not None and (kind is not PipelineType.RESULT or config.scope == "hit"):
+        raise InvalidError("belongs to the whole responses of result pipelines", f"{path}.view")
     if config.protect and config.scope != "hit":
         raise InvalidError("belongs to the scope [hit]", f"{path}.protect")
 

@@ -11,6 +11,7 @@ HeadraceError                 500 headrace_exception
 ├── RefusedError              403 security_exception
 ├── UnsupportedError          501 unsupported_operation_exception   a surface that pipelines do not run on yet
 ├── MediaTypeError            406 media_type_header_exception       a body that we cannot read on a piped path
+├── SlowClientError           408 timeout_exception                 a body that does not arrive in time
 ├── TooLargeError             413 content_too_large_exception
 ├── OverloadedError           429 rejected_execution_exception      clients retry it
 ├── StageError                (its own)                             a stage ended the request

@@ -115,7 +115,7 @@ def pass_by(pipeline: Pipeline, documents: int) -> Execution:
 
 
 def fails_closed(kind: PipelineType, place: Place) -> bool:
-    """Whether a failure ends the way by default: of documents and in final pipelines (design: wire.md, rule 14)."""
+    """Whether a failure ends the way by default: of documents and in final pipelines; see "When a stage fails"."""
     return kind is PipelineType.DOCUMENT or place.final
 
 
@@ -129,6 +129,7 @@ class _Run:
         self.place = place
         self.label = pipeline.label
         self.execution = Execution(self.label, trace=[] if place.trace else None)
+        self.takes_notes = False
         self.closed = fails_closed(pipeline.definition.type, place)
         # None of them may hold this run, whose batch would then live until the garbage collector comes.
         self.notes: list[Callable[[], None]] = []
@@ -158,6 +159,8 @@ class _Run:
         timeout = self.pipeline.timeout
         end = time.monotonic() + timeout if timeout is not None else None
         since = self.batch.runs + 1
+        # What the client itself wrote there is for the cluster, which refuses it.
+        self.takes_notes = self.pipeline.definition.type is PipelineType.QUERY and not self.batch.has_notes()
         self._stages(self.batch, self.pipeline.courses, end)
         if not self.pipeline.stages:
             self.batch.check(self.label)
@@ -207,6 +210,8 @@ class _Run:
                 # A trace shows stage after stage, and which of them came too late is said of each.
                 for stage in course.leaves:
                     self._alone(batch, stage, end)
+            if self.takes_notes:
+                batch.take_notes()
 
     def _alone(self, batch: Batch, stage: CompiledStage, end: float | None) -> None:
         batch.check(self.label)

@@ -22,7 +22,7 @@ from proxy.cursors import Cursors
 from proxy.exchanges import LIMITS
 from proxy.fast_path import FastPath
 from proxy.handlers import registry_guard, rights
-from proxy.handlers.call import JSON, Call, Parts, StaleNamesError
+from proxy.handlers.call import Call, Parts, StaleNamesError
 from proxy.handlers.finals import Choices
 from proxy.header_lines import VENDOR_MEDIA
 from proxy.index_resolver import IndexResolver
@@ -209,7 +209,11 @@ class Proxy:
         """The answer, whatever happens on the way."""
         request = call.request
         try:
-            return await (self._dispatch(call) if begun is None else call.go_on(begun))
+            if begun is None:
+                return await self._dispatch(call)
+            if begun.failure is not None:
+                raise begun.failure
+            return await call.go_on(begun.sent)
         except StaleNamesError:
             call.parts.resolver.forget()
             call.begin_again()
@@ -277,11 +281,12 @@ def _no_such_endpoint(call: Call) -> HeadraceError:
 
 async def refuse(call: Call, error: HeadraceError) -> web.StreamResponse:
     """Answers an error in OpenSearch's shape; what the client still sends is not waited for."""
-    headers: CIMultiDict[str] = CIMultiDict({hdrs.CONTENT_TYPE: JSON})
+    body, kind = call.typed(call.shaped(error_body(error)))
+    headers: CIMultiDict[str] = CIMultiDict({hdrs.CONTENT_TYPE: kind.value})
     if error.status in (429, 503):
         headers[hdrs.RETRY_AFTER] = "1"
     if isinstance(error, MethodError):
         headers[hdrs.ALLOW] = ", ".join(routes.allowed(call.target.raw_segments))
     headers.extend(call.extra)
-    body, close = call.shaped(error_body(error)), not call.request.content.is_eof()
+    close = not call.request.content.is_eof()
     return await send_whole(call.request, error.status, "", headers, body, close=close)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from opensearchpy import AsyncOpenSearch
-from opensearchpy.exceptions import NotFoundError, OpenSearchException
+from opensearchpy.exceptions import NotFoundError, OpenSearchException, RequestError
 
-from pipelines.errors import RegistryError
+from pipelines.errors import InvalidError, RegistryError
 from proxy import tls
 
 if TYPE_CHECKING:
@@ -74,13 +74,19 @@ class Cluster:
             raise unavailable(error) from None
 
     async def expand(self, expression: str) -> list[str]:
-        """The concrete names that the cluster makes of a date-math name, whether the index exists or not."""
+        """The concrete names that the cluster makes of a date-math name, whether the index exists or not.
+
+        Raises BadNameError for one that it cannot read.
+        """
         try:
             path = f"/_resolve/index/{quote(expression, safe='')}"
             answer = await self._client.transport.perform_request("GET", path)
         except NotFoundError as error:
             missing = error.info.get("error", {}).get("index") if isinstance(error.info, dict) else None
             return [missing or expression]
+        except RequestError as error:
+            told = error.info.get("error", {}) if isinstance(error.info, dict) else {}
+            raise BadNameError(str(told.get("reason", f"[{expression}] is no name of an index"))) from None
         except OpenSearchException as error:
             raise unavailable(error) from None
         return [found["name"] for kind in ("indices", "aliases", "data_streams") for found in answer[kind]]
@@ -94,6 +100,12 @@ class Cluster:
         except OpenSearchException as error:
             raise unavailable(error) from None
         return True
+
+
+class BadNameError(InvalidError):
+    """A date-math name that is none, in the cluster's words."""
+
+    type = "parse_exception"
 
 
 def unavailable(error: OpenSearchException) -> RegistryError:

@@ -2,9 +2,10 @@
 
 A `ClientSession` is two thirds of what a small request costs in an aiohttp proxy. Pool, DNS, TLS, framing of large
 bodies and the parser stay aiohttp's; what is left out builds requests and answers that a proxy has as bytes already.
-That is internal API of aiohttp (`TCPConnector.connect`, `ResponseHandler`): it is pinned to one minor version, used in
-this file (and `protocols.py`, `idle.py`, `bodies.py`) only, and with any other version `exchanges.SessionExchanges`
-does the same by the public API (docs/decisions/021-exchanges-without-a-session.md).
+That is internal API of aiohttp (`TCPConnector.connect`, `ResponseHandler`), as is what `protocols.py`, `server.py`,
+`heads.py`, `bodies.py`, `known.py`, `gathering.py`, `splicing.py`, `idle.py` and `fast_path.py` use: aiohttp is pinned
+to one minor version, and with any other one `exchanges.SessionExchanges` does the same by the public API
+(docs/decisions/021-exchanges-without-a-session.md).
 """
 
 from __future__ import annotations

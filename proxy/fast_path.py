@@ -103,7 +103,7 @@ class FastPath:
             return None
         if way.words and not self._readable(message, payload, way.words):
             return None
-        if way.names and length is None and any(mentions(payload, name) for name in way.names):
+        if way.names and length is None and not self._unnamed(message, payload, way.names):
             return None
         lines = header_lines.request_lines(message.raw_headers, client.remote)
         parts = self._parts
@@ -116,6 +116,10 @@ class FastPath:
             return False
         return len(words) == 1 or says_json(message)
 
+    def _unnamed(self, message: Any, payload: StreamReader, names: tuple[bytes, ...]) -> bool:
+        """Whether a body is JSON with none of these in it: other types spell them otherwise."""
+        return says_json(message) and not any(mentions(payload, name) for name in names)
+
     def way_of(self, known: Known) -> _Way | None:
         """What [`begin_known`] has to be told of a request; `None` for one that is not for this path."""
         return self._way(known.method, known.target)
@@ -126,7 +130,7 @@ class FastPath:
             return None
         if len(way.words) > 1 and not known.json:
             return None
-        if way.names and any(data.find(name, start) >= 0 for name in way.names):
+        if way.names and (not known.json or any(data.find(name, start) >= 0 for name in way.names)):
             return None
         parts = self._parts
         sent = parts.upstream.send_now(known.method, way.target, known.lines(), data[start:] or None, self._most)

@@ -60,6 +60,11 @@ def named(parts: Iterable[str]) -> list[str]:
     return [p for p in parts if "*" not in p and p != "_all" and not p.startswith(("-", "<"))]
 
 
+def dated(part: str) -> bool:
+    """Whether a part of an expression is date math."""
+    return part.startswith("<") and part.endswith(">")
+
+
 def expands(parts: Sequence[str]) -> bool:
     """Whether an expression has a wildcard, so that an index that is new may belong to it."""
     return not parts or "_all" in parts or any("*" in part for part in parts)
@@ -209,8 +214,8 @@ class IndexResolver:
 
     async def write_index(self, name: str) -> str:
         """The index that a write to `name` goes to: of an alias its write index, of a data stream its own name."""
-        if name.startswith("<"):
-            name = (await self._metadata.expand(name))[0]
+        if dated(name):
+            name = next(iter(await self._metadata.expand(name)), name)
         return (await self.view([name])).write_index(name)
 
     async def write_target(self, name: str) -> Target:
@@ -231,6 +236,5 @@ class IndexResolver:
         """`<logs-{now/d}>` as the index that it stands for today, by the cluster's clock."""
         out: list[str] = []
         for part in parts:
-            dated = part.startswith("<") and part.endswith(">")
-            out += await self._metadata.expand(part) if dated else [part]
+            out += await self._metadata.expand(part) if dated(part) else [part]
         return out

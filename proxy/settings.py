@@ -184,19 +184,10 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 def validate(settings: Settings) -> None:
     """Raises InvalidError for values that cannot work."""
-    for url in settings.nodes or [""]:
-        _check_node(url)
-    if len({urlsplit(url).scheme for url in settings.nodes}) > 1:
-        raise InvalidError("all nodes speak http, or all speak https", "upstream")
+    _check_nodes(settings.nodes)
     if settings.tls_client_ca and not settings.tls_cert:
         raise InvalidError("needs tls_cert: clients show certificates only to a server that has one", "tls_client_ca")
-    port = _check_address(settings.listen, "listen")
-    if settings.metrics_listen:
-        _check_address(settings.metrics_listen, "metrics_listen")
-    if not 1 <= settings.workers <= MOST_WORKERS:
-        raise InvalidError(f"must be between 1 and {MOST_WORKERS}", "workers")
-    if settings.workers > 1 and port == "0":
-        raise InvalidError("several workers need a port to share, not 0", "listen")
+    _check_listeners(settings)
     for name in DURATIONS:
         settings.seconds(name)
     for name in SIZES:
@@ -211,11 +202,28 @@ def validate(settings: Settings) -> None:
         raise InvalidError("must begin with a dot, so that wildcards do not reach it", "registry_index")
 
 
+def _check_listeners(settings: Settings) -> None:
+    port = _check_address(settings.listen, "listen")
+    if settings.metrics_listen:
+        _check_address(settings.metrics_listen, "metrics_listen")
+    if not 1 <= settings.workers <= MOST_WORKERS:
+        raise InvalidError(f"must be between 1 and {MOST_WORKERS}", "workers")
+    if settings.workers > 1 and port == "0":
+        raise InvalidError("several workers need a port to share, not 0", "listen")
+
+
 def _check_address(address: str, name: str) -> str:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         raise InvalidError(f"[{address}] is not host:port", name)
     return port
+
+
+def _check_nodes(urls: list[str]) -> None:
+    for url in urls or [""]:
+        _check_node(url)
+    if len({urlsplit(url).scheme for url in urls}) > 1:
+        raise InvalidError("all nodes speak http, or all speak https", "upstream")
 
 
 def _check_node(url: str) -> None:

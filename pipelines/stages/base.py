@@ -142,7 +142,7 @@ def _compile_one(stage: StageDefinition, scope: Scope) -> CompiledStage:
             runner, parameters = udf_runner, udf_runner.parameters
         case UdfStage(config=udf):
             manifest, code = scope.resolver.udf(udf.udf_name or "", udf.udf_version, field)
-            udf_runner = UdfRunner.build(udf, manifest, code, scope.resolver.catalog, field)
+            udf_runner = UdfRunner.build(udf, manifest, code, scope.kind, scope.resolver.catalog, field)
             runner, parameters = udf_runner, udf_runner.parameters
     condition = _condition(stage, scope, parameters, runner.per_hit)
     return Leaf(label, runner, policy, timeout, stage.enabled, condition, handlers)

@@ -9,7 +9,7 @@ from pipelines.batch import Step
 from pipelines.definition import PipelineType
 from pipelines.errors import InvalidError
 from pipelines.udf.catalog import started
-from pipelines.udf.manifest import Manifest, bind_parameters
+from pipelines.udf.manifest import FLAT, Manifest, bind_parameters
 
 if TYPE_CHECKING:
     from pipelines._wasm import Udf
@@ -36,11 +36,14 @@ class UdfRunner:
     per_hit: bool
     everywhere: bool
     stats: StageStats
+    flat: bool = False
     slow: bool = True
     hides: frozenset[str] = frozenset()
 
     @classmethod
-    def build(cls, config: UdfConfig, manifest: Manifest, code: bytes, catalog: Catalog, field: str) -> UdfRunner:
+    def build(
+        cls, config: UdfConfig, manifest: Manifest, code: bytes, kind: PipelineType, catalog: Catalog, field: str
+    ) -> UdfRunner:
         """Binds the UDF's module to the stage's parameters. Raises InvalidError."""
         parameters = bind_parameters(manifest, config.parameters, f"{field}.parameters")
         parameters = catalog.secrets.resolved(parameters, f"{field}.parameters")
@@ -50,7 +53,7 @@ class UdfRunner:
             if error.field == f"{field}.udf_name":
                 raise
             raise InvalidError(f"UDF [{manifest.label}]: {error.reason}", f"{field}.udf_name") from None
-        return cls._of(config, udf, manifest, parameters, catalog)
+        return cls._of(config, udf, manifest, parameters, kind, catalog)
 
     @classmethod
     def inline(
@@ -63,10 +66,19 @@ class UdfRunner:
         document = "hit" if config.scope == "hit" else DOCUMENTS[kind]
         code = (config.code or "").encode()
         udf = started(catalog.udf(manifest, code, parameters, f"{field}.code", inline=document), f"{field}.code")
-        return cls._of(config, udf, manifest, parameters, catalog)
+        return cls._of(config, udf, manifest, parameters, kind, catalog)
 
     @classmethod
-    def _of(cls, config: UdfConfig, udf: Udf, manifest: Manifest, parameters: bytes, catalog: Catalog) -> UdfRunner:
+    def _of(
+        cls,
+        config: UdfConfig,
+        udf: Udf,
+        manifest: Manifest,
+        parameters: bytes,
+        kind: PipelineType,
+        catalog: Catalog,
+    ) -> UdfRunner:
+        whole = kind is PipelineType.RESULT and config.scope != "hit"
         return cls(
             udf,
             manifest,
@@ -76,6 +88,7 @@ class UdfRunner:
             per_hit=config.scope == "hit",
             everywhere=config.protect,
             stats=catalog.stats(manifest),
+            flat=whole and FLAT in (config.view, manifest.view),
             hides=frozenset(manifest.fields),
         )
 
@@ -92,10 +105,13 @@ class UdfRunner:
             target_field=self.target_field,
             merge=self.merge,
             metadata=self.manifest.metadata,
+            flat=self.flat,
         )
 
     def step(self, label: str, condition: Condition | None, aborts: bool | None) -> Step | None:
-        """The same for one document between its neighbours; `None` for a UDF that takes many in a call."""
+        """The same for one document between its neighbours; `None` for a UDF that takes many in a call, or a view."""
+        if self.flat:
+            return None
         return Step.udf(
             label,
             self.udf,

@@ -17,6 +17,8 @@ from pipelines.definition import EMPTY, VERSION, Strict, check_name, check_versi
 from pipelines.errors import InvalidError
 from pipelines.udf import archives
 
+FLAT = "flat"
+"""The view of a response without OpenSearch's nesting."""
 PYTHON, JAVASCRIPT = "python", "javascript"
 INTERPRETED = (PYTHON, JAVASCRIPT)
 """Languages that run in a guest of ours."""
@@ -59,6 +61,7 @@ class Manifest(Strict, frozen=True, kw_only=True):
     """A version of a UDF, without its code.
 
     `metadata`: documents show `_index`, `_id`, `_routing` and `_ctx` as members, and the UDF may change them.
+    `view`: result UDFs get responses in this form, in the scope of the whole response.
     `fields`: those of hits that it hides, dotted; a final result pipeline with it keeps every other way to them shut.
     `clock`, `random`: what a compiled UDF gets by WASI; absent = `counted`, `seeded`, the same in every sandbox.
     Interpreted ones always have the real ones.
@@ -73,6 +76,7 @@ class Manifest(Strict, frozen=True, kw_only=True):
     returns: str | None = None
     merge: bool = False
     metadata: bool = False
+    view: Literal["flat"] | None = None
     isolation: Literal["document", "request", "instance"] = "instance"
     clock: Literal["counted", "real"] | None = None
     random: Literal["seeded", "real"] | None = None
@@ -149,11 +153,11 @@ def headers(source: str) -> dict[str, Any]:
     Raises InvalidError for a key that there is not.
 
     Keys are `name`, `version`, `entry`, `description`, `returns`, `category`, `author`, `tags` and `fields` (separated
-    by commas), `merge`, `metadata`, `isolation`, and `timeout`, `memory`, `fuel` of the limits.
+    by commas), `merge`, `metadata`, `isolation`, `view`, and `timeout`, `memory`, `fuel` of the limits.
     """
     found: dict[str, Any] = {}
     for key, value in _HEADER.findall(source):
-        if key in _HEADER_TEXTS or key == "isolation":
+        if key in _HEADER_TEXTS or key in ("isolation", "view"):
             found[key] = value
         elif key in ("tags", "fields"):
             found[key] = [each.strip() for each in value.split(",") if each.strip()]

@@ -42,7 +42,7 @@ async def put(call: Call) -> web.StreamResponse:
             "pattern",
         )
     await call.require_attaching(pattern)
-    found, priority = _read(await call.text())
+    found, priority = _read(await call.plain_text())
     await call.parts.registry.refresh()
     check(call, found)
     new = with_slots(Pattern(pattern=pattern, priority=priority), found)

@@ -1,4 +1,4 @@
-"""What the surfaces that attach pipelines share: settings found in a body, checked, and written into slots."""
+"""What the surfaces that attach pipelines share: settings found in a body, checked, written into slots, and kept."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from pipelines import PipelineType
-from pipelines.association import NONE, Slots
+from pipelines.association import NONE, SLOTS, Association, Slots, merged
 from pipelines.errors import InvalidError, MediaTypeError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pipelines.association import Associations, Target
     from proxy.handlers.call import Call
+    from proxy.indices.view import Templates
     from proxy.protocol.index_settings import Found
 
 MARK = b"_pipeline"
@@ -22,10 +26,9 @@ def mentions(call: Call, text: bytes) -> bool:
     """Whether the body may hold settings of ours. Raises MediaTypeError if it might, in a form we cannot read."""
     if MARK not in text:
         return False
-    media = call.media
-    if media and not media.endswith("json"):
+    if not call.speaks_json:
         raise MediaTypeError(
-            f"Content-Type header [{media}] is not supported for bodies with pipeline settings; send JSON"
+            f"Content-Type header [{call.media}] is not supported for bodies with pipeline settings; send JSON"
         )
     return True
 
@@ -46,3 +49,49 @@ def check(call: Call, found: Found) -> None:
 def with_slots(holder: S, found: Found) -> S:
     """The holder with other pipelines in some slots; `None` clears one."""
     return msgspec.structs.replace(holder, **{slot.field: name for slot, name in found.items()})
+
+
+async def attach(call: Call, index: str, found: Found) -> Association:
+    """Changes what is attached to an index; gives what was attached before."""
+
+    def change(old: Association | None) -> Association | None:
+        new = with_slots(old if old is not None and not old.deleted else Association(index=index), found)
+        return None if new.empty else new
+
+    before = await call.parts.registry.change(Association, index, change)
+    return before or Association(index=index)
+
+
+async def settle(call: Call, changed: Callable[[Templates], Templates]) -> None:
+    """Attaches to indexes that are there what a change of the cluster's templates would take from them.
+
+    A node copies settings when it makes an index; what it got from a template does not end with that.
+    """
+    associations, resolver = call.snapshot.associations, call.parts.resolver
+    if not associations.templates:
+        return
+    resolver.forget()
+    view = await resolver.view()
+    if view.templates is None:
+        return
+    after = changed(view.templates)
+    for target in view.owners_of(view.indexes):
+        if lost := _lost(associations, target, after):
+            await attach(call, target.name, lost)
+
+
+def _lost(associations: Associations, target: Target, after: Templates) -> Found:
+    """What an index has from its templates, and from these no more; but for what is attached to itself."""
+    if target.name.startswith("."):
+        return {}
+    held, own = associations.templates, associations.indexes.get(target.name, Slots())
+
+    def given(keys: Iterable[str]) -> Slots:
+        return merged(held[key].at(target.created) for key in keys if key in held)
+
+    has = given(target.templates)
+    if has.empty:
+        return {}
+    keeps = given(after.concerning(target.name))
+    lost = (slot for slot in SLOTS if own.name(slot) is None and has.name(slot) not in (None, keeps.name(slot)))
+    return {slot: has.name(slot) for slot in lost}

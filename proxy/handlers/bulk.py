@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pipelines import Bulk, BulkError, PipelineType
+from pipelines import Bulk, BulkError, PipelineType, plain_json
 from pipelines.errors import HeadraceError, InvalidError, RefusedError, TooLargeError, UpstreamError
 from proxy.bodies import declared_length
 from proxy.handlers import choice, documents, registry_guard, updates
@@ -60,7 +60,7 @@ async def bulk(call: Call) -> web.StreamResponse:
         body = await call.text()
     if not guarded and not pipelines and not any(word in body for word in UPDATES):
         return await call.send_on(body, changed=True)
-    parsed = parse(body, call.params.get("index"))
+    parsed = parse(body, call.params.get("index"), lenient=not snapshot.protects)
     plan = await _plan(call, snapshot, parsed)
     call.target = plan.target
     if hiding := await documents.refuse_shown(call, parsed):
@@ -68,7 +68,7 @@ async def bulk(call: Call) -> web.StreamResponse:
     runs = await documents.run(call, snapshot, parsed, list(plan.groups.values()))
     if runs:
         call.extra["X-Pipeline"] = choice.header(runs)
-    rendered = parsed.render()
+    rendered, coded = parsed.render(), call.coded
     changed = rendered is not None
     outgoing = memoryview(body if rendered is None else rendered)
     # From here on nobody keeps what came in, nor what goes out once it has been sent: others can have the memory.
@@ -78,7 +78,7 @@ async def bulk(call: Call) -> web.StreamResponse:
     if not changed or (not runs and not parsed.counts()[2]):
         # The cluster's items are the answer.
         del parsed
-        return await call.send_on(outgoing, changed=changed or bool(call.encoding))
+        return await call.send_on(outgoing, changed=changed or coded)
     return await _forward(call, parsed, outgoing, started)
 
 
@@ -107,14 +107,18 @@ def _concerned(call: Call, snapshot: Snapshot) -> bool:
     )
 
 
-def parse(body: bytes, index: str | None) -> Bulk:
+def parse(body: bytes, index: str | None, *, lenient: bool = False) -> Bulk:
     """The actions of a body. Raises BulkRefusedError with OpenSearch's type and text."""
     if not body:
         raise BulkRefusedError("request body is required", "parse_exception")
     try:
         parsed = Bulk(body, index=index)
     except BulkError as error:
-        raise BulkRefusedError(str(error)) from None
+        # The cluster passes over comments.
+        plain = plain_json(body) if lenient else None
+        if plain is None:
+            raise BulkRefusedError(str(error)) from None
+        return parse(plain, index)
     if not len(parsed):
         raise BulkRefusedError("Validation Failed: 1: no requests added;", "action_request_validation_exception")
     return parsed

@@ -2,7 +2,7 @@
 
 Final query pipelines hold for what they select; default ones do not, as in OpenSearch (with a default `filter_query` it
 deletes less than was asked for). Document pipelines cannot run: of default ones the answer warns, or the request is
-refused by a setting; where a final one would be skipped it is refused always (design: wire.md).
+refused by a setting; where a final one would be skipped it is refused always.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -11,14 +12,16 @@ import msgspec
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
-from pipelines import filter_path
+from pipelines import filter_path, plain_json
 from pipelines.errors import HeadraceError, MediaTypeError, SlowClientError, TooLargeError
 from proxy import gathering, header_lines, upstream
 from proxy.bodies import arrived, declared_length
 from proxy.exchanges import SMALL
 from proxy.handlers import rights
+from proxy.protocol import media_types
 from proxy.protocol.encoding import accepts_gzip, claimed_size, deflate, inflate
 from proxy.protocol.media import plain_media
+from proxy.protocol.media_types import Media
 from proxy.protocol.target import Target
 
 if TYPE_CHECKING:
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     from proxy.connections import Begun
     from proxy.cursors import Cursors
     from proxy.exchanges import Body, Text
-    from proxy.fast_path import Passing
     from proxy.handlers.finals import Choices
     from proxy.index_resolver import IndexResolver
     from proxy.known import Known
@@ -38,8 +40,8 @@ if TYPE_CHECKING:
     from proxy.settings import Settings
     from proxy.upstream import Answer, Upstream
 
-JSON = "application/json; charset=UTF-8"
-_IS_JSON = (b"Content-Type", JSON.encode())
+_MARK = b"\xef\xbb\xbf"
+"""A byte order mark, which the cluster passes over."""
 _COMPRESSED = 1 << 10
 """Bytes from which on answers of ours are compressed for clients that take it."""
 UNCOUNTED = 64 << 10
@@ -104,6 +106,8 @@ class Call:
     _continued: bool = False
     _body: bytes | None = None
     _text: bytes | None = None
+    _unreadable: HeadraceError | None = None
+    """Why the body has no text."""
 
     @property
     def method(self) -> str:
@@ -123,16 +127,18 @@ class Call:
     def take_source(self) -> None:
         """Puts a body that came as the parameter `source` in its place; beside a body the node passes it by.
 
-        Raises MediaTypeError for one that is not JSON.
+        Raises MediaTypeError for one of another type, UnparsableError.
         """
         source = self.target.get("source")
         if source is None:
             return
         kind = self.target.get("source_content_type")
         if not self.request.body_exists:
-            if kind is not None and not kind.partition(";")[0].strip().lower().endswith("json"):
+            media = Media.JSON if kind is None else self._named(kind)
+            if media is None:
                 raise MediaTypeError(f"source_content_type [{kind}] is not supported where pipelines apply; send JSON")
-            self._body = source.encode()
+            body = source.encode("utf-8", "surrogateescape")
+            self._body = body if media is Media.JSON else self._as_json(media, body)
             self._sourced = True
         self.target = self.target.without("source", "source_content_type")
 
@@ -177,7 +183,16 @@ class Call:
         """
         if self._body is None:
             self._body = await self._arrived()
+            if self.foreign is not None and len(self._body) > UNCOUNTED:
+                await self._decode_aside(self._body)
         return self._body
+
+    async def _decode_aside(self, body: bytes) -> None:
+        """Decodes a long body of another media type without holding the loop; what is wrong is told to who asks."""
+        try:
+            self._keep(await asyncio.to_thread(self._decoded, body))
+        except HeadraceError as error:
+            self._unreadable = error
 
     async def _arrived(self) -> bytes:
         self.expect()
@@ -241,23 +256,56 @@ class Call:
         self._body = self._text = b""
 
     async def text(self) -> bytes:
-        """The whole body, inflated. Raises TooLargeError, InvalidError, MediaTypeError."""
+        """The whole body, inflated, as JSON. Raises TooLargeError, InvalidError, MediaTypeError."""
         return self.inflated(await self.body())
+
+    async def plain_text(self) -> bytes:
+        """[`text`] of a request of ours, without comments, which the cluster passes over."""
+        text = await self.text()
+        return plain_json(text) or text
 
     @property
     def encoding(self) -> str:
         """The body's Content-Encoding, if it has one."""
         return self.request.headers.get(hdrs.CONTENT_ENCODING, "")
 
+    @cached_property
+    def foreign(self) -> Media | None:
+        """The body's media type, if it is one of the cluster's but JSON, and the body came in its place."""
+        sent = self.request.headers.get(hdrs.CONTENT_TYPE)
+        media = self._named(sent) if sent is not None and self.request.body_exists else None
+        return None if media is Media.JSON else media
+
+    def _named(self, text: str) -> Media | None:
+        return media_types.named(text, elasticsearch=self.parts.settings.elasticsearch_compat)
+
+    @property
+    def coded(self) -> bool:
+        """Whether stages cannot read the body as it came: [`inflated`] gives it in plain JSON."""
+        marked = self._body is not None and self._body.startswith(_MARK)
+        return marked or bool(self.encoding) or self.foreign is not None
+
     def inflated(self, body: bytes) -> bytes:
-        """`body` without its Content-Encoding, under the cap. Raises as [`text`]."""
-        if not self.encoding:
-            return body
-        if body is self._body and self._text is not None:
-            return self._text
-        text = inflate(body, self.encoding, self.parts.max_body)
-        if body is self._body:
-            self._text = text
+        """`body` without its Content-Encoding, under the cap, as JSON without a byte order mark. Raises as [`text`]."""
+        if not self.encoding and self.foreign is None:
+            return body.removeprefix(_MARK)
+        if body is not self._body:
+            return self._decoded(body)
+        if self._unreadable is not None:
+            raise self._unreadable
+        return self._text if self._text is not None else self._keep(self._decoded(body))
+
+    def _decoded(self, body: bytes) -> bytes:
+        text = inflate(body, self.encoding, self.parts.max_body) if self.encoding else body
+        return text.removeprefix(_MARK) if self.foreign is None else self._as_json(self.foreign, text)
+
+    def _as_json(self, media: Media, body: bytes) -> bytes:
+        strict, several = self.parts.registry.protects, media_types.of_several(self.target)
+        return media_types.as_json(media, body, self.parts.max_body, strict=strict, several=several)
+
+    def _keep(self, text: bytes) -> bytes:
+        """Keeps the plain text of the body, which counts in its place."""
+        self._text = text
         if len(text) > max(self.held, UNCOUNTED):
             # More than its size let expect: it is here already, so that others wait for it.
             self.parts.budget.owe(len(text) - self.held)
@@ -294,12 +342,17 @@ class Call:
     def speaks_json(self) -> bool:
         """Whether stages can read the body, by its Content-Type (none, and curl's default, are left to the cluster)."""
         media = self.media
-        return not media or media.endswith("json") or media == "application/x-www-form-urlencoded"
+        if not media or media.endswith("json") or media == "application/x-www-form-urlencoded":
+            return True
+        several = media_types.of_several(self.target)
+        return self.foreign is not None and (not several or self.foreign is Media.SMILE)
 
     def require_json(self) -> None:
         """Raises MediaTypeError, in OpenSearch's words, for a body that no stage can read."""
         content_type = self.request.headers.get(hdrs.CONTENT_TYPE, "")
         if not self.speaks_json:
+            if self.foreign is not None:
+                self._as_json(self.foreign, b" ")
             raise MediaTypeError(f"Content-Type header [{content_type}] is not supported where a pipeline applies")
 
     async def stream_on(self) -> web.StreamResponse:
@@ -307,8 +360,8 @@ class Call:
         request = self.request
         body: Body = None
         declared = None
-        if self._sourced:
-            return await self.send_on(self._body or b"", changed=True)
+        if self._sourced or self._judged(self._body):
+            return await self.send_on(self._body or b"", changed=self._sourced)
         if request.body_exists:
             declared = declared_length(request.raw_headers)
             small = declared is not None and declared <= min(SMALL, self.parts.max_body)
@@ -330,22 +383,34 @@ class Call:
         finally:
             exchange.release()
 
-    async def go_on(self, passing: Passing) -> web.StreamResponse:
-        """Takes over from the fast path: the request has left, its answer is to be waited for. Raises its failure."""
-        if passing.failure is not None:
-            raise passing.failure
-        return await self._pass_on(self.lines, passing.sent.body, sent=passing.sent)
+    async def go_on(self, sent: Begun) -> web.StreamResponse:
+        """Takes over from the fast path: the request has left, its answer is to be waited for."""
+        return await self._pass_on(self.lines, sent.body, sent=sent)
 
     async def send_on(self, body: Text, *, changed: bool) -> web.StreamResponse:
         """Forwards the request with a body at hand and streams the answer back."""
+        if not changed and self._judged(body):
+            body, changed = self._text or b"", True
         return await self._pass_on(self._lines_for(body, changed=changed), body)
+
+    def _judged(self, body: Text | None) -> bool:
+        """Whether a body is the one that came, and what was read of it is to be sent in its place.
+
+        Where something is protected the cluster must not read anything else in it.
+        """
+        known = self.foreign is not None and self._text is not None and body is self._body
+        return known and self.parts.registry.protects
 
     async def exchange(self, body: Text, *, changed: bool = True, unfiltered: bool = False) -> Answer:
         """Forwards the request with a body at hand and reads the whole answer, asked for uncompressed.
 
         `unfiltered`: without the client's `filter_path`, for answers that are worked on; [`reply`] applies it last.
         """
+        if not changed and self._judged(body):
+            body, changed = self._text or b"", True
         target = self.target.without("filter_path") if unfiltered else self.target
+        if self.answers is not Media.JSON:
+            target = target.without("format")
         head = self._lines_for(body, changed=changed, plain=True)
         answer = await self.parts.upstream.read(self.method, target.raw, head, body, safe=self.safe)
         self._check_names(answer.status)
@@ -363,16 +428,34 @@ class Call:
     async def write_bulk(self, body: Text, params: dict[str, str]) -> Answer:
         """Sends a `_bulk` in place of this request, with its credentials."""
         headers = self.headers_for(body, changed=True)
-        headers.popall(hdrs.ACCEPT_ENCODING, None)
+        for name in (hdrs.ACCEPT_ENCODING, hdrs.ACCEPT):
+            headers.popall(name, None)
         headers[hdrs.CONTENT_TYPE] = "application/x-ndjson"
         query = f"?{urlencode(params)}" if params else ""
         return await self.parts.upstream.read("POST", f"/_bulk{query}", header_lines.lines_of(headers), body)
 
+    @cached_property
+    def answers(self) -> Media:
+        """The media type that the answer is asked for in."""
+        headers = self.request.headers
+        accept, sent = headers.get(hdrs.ACCEPT), headers.get(hdrs.CONTENT_TYPE)
+        elasticsearch = self.parts.settings.elasticsearch_compat
+        return media_types.asked_for(self.target, accept, sent, elasticsearch=elasticsearch)
+
     def _lines_for(self, body: Text, *, changed: bool, plain: bool = False) -> bytes:
-        """[`headers_for`] as lines; `plain`: the answer is asked for uncompressed."""
-        moved = body and not self.request.body_exists and (changed or self._sourced)
-        if self.parts.settings.elasticsearch_compat or moved:
-            headers = self.headers_for(body, changed=changed or self._sourced)
+        """[`headers_for`] as lines; `plain`: the answer is asked for uncompressed, and in JSON."""
+        changed = changed or self._sourced
+        transcoded = changed and self.foreign is not None
+        if transcoded or (plain and self.answers is not Media.JSON):
+            headers = self.headers_for(body, changed=changed)
+            if transcoded:
+                headers[hdrs.CONTENT_TYPE] = "application/json"
+            headers[hdrs.ACCEPT] = "application/json" if plain else self.answers.value
+            if plain:
+                headers.popall(hdrs.ACCEPT_ENCODING, None)
+            return header_lines.lines_of(headers)
+        if self.parts.settings.elasticsearch_compat or (changed and body and not self.request.body_exists):
+            headers = self.headers_for(body, changed=changed)
             if plain:
                 headers.popall(hdrs.ACCEPT_ENCODING, None)
             return header_lines.lines_of(headers)
@@ -393,11 +476,11 @@ class Call:
         return headers
 
     async def reply(self, status: int, body: bytes) -> web.StreamResponse:
-        """Answers with JSON of ours, `filter_path` and `pretty` honoured."""
-        return await self._reply(status, header_lines.lines_back(self.request, [_IS_JSON], self.extra), body)
+        """Answers with JSON of ours, `filter_path` and `pretty` honoured, in the type that is asked for."""
+        body, media = self.typed(self.shaped(body))
+        return await self._reply(status, header_lines.lines_back(self.request, [_is(media)], self.extra), body)
 
     async def _reply(self, status: int, lines: bytes, body: bytes) -> web.StreamResponse:
-        body = self.shaped(body)
         if len(body) >= _COMPRESSED and accepts_gzip(self.request.headers.get(hdrs.ACCEPT_ENCODING, "")):
             body = await asyncio.to_thread(deflate, body) if len(body) > SMALL >> 2 else deflate(body)
             lines += b"Content-Encoding: gzip\r\n"
@@ -411,15 +494,33 @@ class Call:
             body = msgspec.json.format(body, indent=2) + b"\n"
         return body
 
+    def typed(self, body: bytes) -> tuple[bytes, Media]:
+        """A JSON text in the media type that is asked for; in JSON if it cannot be."""
+        if self.answers is Media.JSON:
+            return body, Media.JSON
+        try:
+            return (media_types.from_json(self.answers, body) if body else body), self.answers
+        except ValueError:
+            return body, Media.JSON
+
     async def reply_json(self, status: int, value: Any) -> web.StreamResponse:
         """Answers with a value as JSON."""
         return await self.reply(status, msgspec.json.encode(value))
 
     async def reply_answer(self, answer: Answer, body: bytes | None = None) -> web.StreamResponse:
-        """Sends a whole answer of the cluster on, with another body if given (then shaped)."""
-        raw = answer.raw_headers if body is None or answer.typed else [*answer.raw_headers, _IS_JSON]
+        """Sends a whole answer of the cluster on, in the type that is asked for; another body, if given, is shaped."""
+        raw, text = answer.raw_headers, answer.body if body is None else self.shaped(body)
+        if self.answers is not Media.JSON and answer.json:
+            text, media = self.typed(text)
+            raw = [*(pair for pair in raw if pair[0].lower() != b"content-type"), _is(media)]
+        elif body is not None and not answer.typed:
+            raw = [*raw, _is(Media.JSON)]
         known = answer.lines if raw is answer.raw_headers else None
         lines = header_lines.lines_back(self.request, raw, self.extra, known)
         if body is not None:
-            return await self._reply(answer.status, lines, body)
-        return await upstream.send_lines(self.request, answer.status, answer.reason, lines, answer.body)
+            return await self._reply(answer.status, lines, text)
+        return await upstream.send_lines(self.request, answer.status, answer.reason, lines, text)
+
+
+def _is(media: Media) -> tuple[bytes, bytes]:
+    return b"Content-Type", media.value.encode()

@@ -5,17 +5,19 @@ Each may have settings of ours in its body, as the creation of an index may.
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from pipelines import PipelineType
 from pipelines.association import NONE, SLOTS
 from pipelines.errors import RefusedError
-from proxy.handlers.attachment import check, mentions
-from proxy.handlers.index_settings import attach, mark, note
+from proxy.handlers.attachment import attach, check, mentions, settle
+from proxy.handlers.index_settings import mark, note
 from proxy.handlers.passthrough import passthrough
 from proxy.handlers.protected import canonical, decode
+from proxy.indices.expressions import matcher
+from proxy.indices.view import Templates
 from proxy.protocol import index_settings as codec
 from proxy.upstream import ClusterRefusedError
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from proxy.protocol.index_settings import Found
     from proxy.upstream import Answer
 
+_BACKING = re.compile(r"\.ds-(.+)-\d{6,}")
+"""Names of backing indexes of data streams."""
 _RENAMES = ("rename_pattern", "rename_replacement", "rename_alias_pattern", "rename_alias_replacement")
 
 
@@ -35,7 +39,7 @@ async def rollover(call: Call) -> web.StreamResponse:
     """`POST /{alias}/_rollover[/{new}]`: the next index gets what the body attaches. Raises RefusedError."""
     rest, found = await _settings(call)
     if call.parts.registry.protects:
-        await _check_rollover(call, found)
+        await _check_rollover(call, rest, found)
     if not found:
         return await passthrough(call)
     dry = await call.ask("POST", call.target.with_parameter("dry_run", "true").raw, rest)
@@ -81,19 +85,32 @@ async def _make(call: Call, index: str, rest: bytes, found: Found, kept: Any = l
     return answer
 
 
-async def _check_rollover(call: Call, found: Found) -> None:
+async def _check_rollover(call: Call, rest: bytes, found: Found) -> None:
     """Raises RefusedError where the next index of an alias would lack the final pipelines of the one before."""
     resolver, snapshot = call.parts.resolver, call.snapshot
     name = call.params["index"]
     target = await resolver.write_target(name)
-    if name in (await resolver.view()).streams:
+    before = _protection(snapshot, _attached(snapshot, target))
+    if not before or name in (await resolver.view()).streams:
         return
-    attached = [(slot, snapshot.associations.find(slot, target)) for slot in SLOTS if slot.final]
-    if any(held is not None and held.source == "index" and found.get(slot) != held.name for slot, held in attached):
+    dry = await call.ask("POST", call.target.with_parameter("dry_run", "true").without("filter_path").raw, rest or None)
+    if not dry.ok:
+        # The cluster refuses it, in its own words.
+        return
+    after = str(decode(dry.body)["new_index"])
+    if before - _protection(snapshot, await _will_have(call, after, found)):
         raise RefusedError(
-            f"the next index of [{name}] would not have the final pipelines that are attached to [{target.name}] "
-            "itself; attach them to a pattern or a template that both match, or name them in [settings]"
+            f"the next index of [{name}], [{after}], would not have the final pipelines that are attached to "
+            f"[{target.name}]; attach them to a pattern or a template that both match, or name them in [settings]"
         )
+
+
+async def _will_have(call: Call, index: str, found: Found) -> dict[Slot, str | None]:
+    """What an index will have attached that is made with these settings."""
+    snapshot = call.snapshot
+    made = (await call.parts.resolver.view([index])).target(index)
+    has = {slot: name for slot, name in _attached(snapshot, made).items() if slot not in found}
+    return has | {slot: name for slot, name in found.items() if name not in (None, NONE)}
 
 
 async def _check_copy(call: Call, found: Found) -> None:
@@ -101,9 +118,7 @@ async def _check_copy(call: Call, found: Found) -> None:
     source, target = call.params["index"], call.params["target"]
     resolver, snapshot = call.parts.resolver, call.snapshot
     before = await resolver.write_target(source)
-    after = (await resolver.view([target])).target(target)
-    has = {slot: name for slot, name in _attached(snapshot, after).items() if slot not in found}
-    has |= {slot: name for slot, name in found.items() if name not in (None, NONE)}
+    has = await _will_have(call, target, found)
     if _protection(snapshot, _attached(snapshot, before)) - _protection(snapshot, has):
         raise RefusedError(
             f"[{target}] would hold the documents of [{source}] without its final pipelines; attach them to a pattern "
@@ -139,7 +154,12 @@ async def restore(call: Call) -> web.StreamResponse:
     body = decode(sent) if sent else {}
     if renames := [name for name in _RENAMES if body.get(name)]:
         raise RefusedError(f"[{renames[0]}] restores indexes under names that have other final pipelines, or none")
-    back = await _restored(call, body.get("indices"), set(deleted)) if deleted else []
+    if body.get("include_global_state") not in (None, False):
+        # Its templates come in place of those that are there.
+        await settle(call, lambda now: Templates(created=now.created))
+    wanted, held = _Wanted.of(body.get("indices")), await _held(call)
+    await _check_streams(call, wanted, held)
+    back = sorted(name for name in held & deleted.keys() if wanted.may_take(name))
     for index in back:
         await mark(call, index, deleted=False)
     answer = await call.exchange(sent)
@@ -149,13 +169,47 @@ async def restore(call: Call) -> web.StreamResponse:
     return await call.reply_answer(answer)
 
 
-async def _restored(call: Call, wanted: Any, names: set[str]) -> list[str]:
-    """Those of `names` that a restore may bring back: what its snapshot has, and `wanted` does not leave out."""
+class _Wanted(NamedTuple):
+    """The indexes that a restore names."""
+
+    included: list[str]
+    excluded: list[str]
+
+    @classmethod
+    def of(cls, said: Any) -> _Wanted:
+        parts = said if isinstance(said, list) else str(said or "*").split(",")
+        named = [part.strip() for part in map(str, parts)]
+        included = ["*" if part == "_all" else part for part in named if not part.startswith("-")]
+        return cls(included or ["*"], [part[1:] for part in named if part.startswith("-")])
+
+    def may_take(self, name: str) -> bool:
+        """Whether a name is among them, unless it is left out again."""
+        return any(matcher(part)(name) for part in self.included)
+
+    def takes(self, name: str) -> bool:
+        """Whether a name is among them for sure."""
+        return self.may_take(name) and not any(matcher(part)(name) for part in self.excluded)
+
+
+async def _held(call: Call) -> set[str]:
+    """The indexes and data streams of the snapshot. Raises ClusterRefusedError."""
     repository, snapshot = (quote(call.params[name], safe="") for name in ("repository", "snapshot"))
     answer = await call.ask("GET", f"/_snapshot/{repository}/{snapshot}")
     if not answer.ok:
         raise ClusterRefusedError(answer)
-    held = {index for each in decode(answer.body)["snapshots"] for index in each["indices"]}
-    parts = wanted if isinstance(wanted, list) else str(wanted or "*").split(",")
-    included = [part.strip() for part in map(str, parts) if not part.startswith("-")]
-    return sorted(n for n in names & held if any(p == "_all" or fnmatchcase(n, p) for p in included) or not included)
+    shown = decode(answer.body)["snapshots"]
+    return {name for each in shown for name in [*each["indices"], *each.get("data_streams", [])]}
+
+
+async def _check_streams(call: Call, wanted: _Wanted, held: set[str]) -> None:
+    """Raises RefusedError for a backing index without its data stream, by which it is protected."""
+    for index in filter(wanted.may_take, held):
+        if (match := _BACKING.fullmatch(index)) is None:
+            continue
+        stream = match[1]
+        if stream in held and wanted.takes(stream):
+            continue
+        before = (await call.parts.resolver.view([stream])).target(stream)
+        deleted = call.snapshot.associations.deleted.get(stream)
+        if deleted is not None or _protection(call.snapshot, _attached(call.snapshot, before)):
+            raise RefusedError(f"[{index}] would come back without its data stream [{stream}] and its final pipelines")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipelines import Bulk, PipelineType, unambiguous_json
+from pipelines import Bulk, PipelineType, plain_json, unambiguous_json
 from pipelines.association import Slot
 from pipelines.errors import StageError
 from proxy.handlers import choice, documents, updates
@@ -42,8 +42,7 @@ async def document(call: Call) -> web.StreamResponse:
         # The cluster refuses it in its own words; it takes no `source=` here (measured on 3.8.0).
         return await call.send_on(body, changed=True)
     call.require_json()
-    if Slot(PipelineType.DOCUMENT, final=True) in snapshot.bound:
-        body = _unambiguous(body)
+    body = _unambiguous(body) if Slot(PipelineType.DOCUMENT, final=True) in snapshot.bound else _plain(body)
     action = _action(call, "create" if _creates(call) else "index")
     parsed = Bulk(b"%b\n%b\n" % (action, one_line(body)))
     groups: list[documents.Group] = [(pipeline, [0])] if pipeline is not None else []
@@ -67,8 +66,7 @@ async def update(call: Call) -> web.StreamResponse:
         # The cluster refuses it in its own words; it takes no `source=` here (measured on 3.8.0).
         return await call.send_on(body, changed=True)
     call.require_json()
-    if snapshot.protects:
-        body = canonical(body)
+    body = canonical(body) if snapshot.protects else _plain(body)
     parsed = Bulk(b"%b\n%b\n" % (_action(call, "update"), one_line(body)))
     if await documents.refuse_shown(call, parsed):
         await updates.check_one(call)
@@ -77,6 +75,11 @@ async def update(call: Call) -> web.StreamResponse:
         call.extra["X-Pipeline"] = choice.header(runs)
     lines = parsed.render()
     return await _forward(call, parsed, bytes(lines).split(b"\n")[1] if lines else body)
+
+
+def _plain(body: bytes) -> bytes:
+    """A document without comments, which the cluster passes over; one to the line's end would go on in one line."""
+    return plain_json(body) or body if b"//" in body or b"/*" in body else body
 
 
 def _unambiguous(body: bytes) -> bytes:

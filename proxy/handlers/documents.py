@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from pipelines import PipelineType, Place, pass_by
 from pipelines.association import NONE, Slot
-from pipelines.errors import MissingIndexError, RefusedError
+from pipelines.errors import InvalidError, MissingIndexError, RefusedError
 from proxy.handlers import choice, reads, registry_guard
+from proxy.index_resolver import dated
 from proxy.runner import INLINE_BYTES
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ async def run(call: Call, snapshot: Snapshot, parsed: Bulk, groups: list[Group])
         if len(batch):
             touched = True
             runs.append((DEFAULT, await call.parts.runner.run(pipeline, batch, make, then=parsed.absorb)))
+            await _fail_unreadable(call, parsed)
     if FINAL in snapshot.bound:
         for pipeline, indexes in (await _finals(call, snapshot, parsed)).values():
             if pipeline.definition.enabled:
@@ -61,6 +63,16 @@ async def run(call: Call, snapshot: Snapshot, parsed: Bulk, groups: list[Group])
         for index in {registry} | spelt:
             parsed.fail_at(index, 403, "security_exception", f"the index [{registry}] is Headrace's own")
     return runs
+
+
+async def _fail_unreadable(call: Call, parsed: Bulk) -> None:
+    """Fails documents that a stage sent to date math that is none: the cluster would refuse the whole bulk."""
+    for index in parsed.indexes(moved=True):
+        if index and dated(index):
+            try:
+                await call.parts.resolver.write_index(index)
+            except InvalidError as error:
+                parsed.fail_at(index, error.status, error.type, error.reason)
 
 
 async def _settle(parsed: Bulk, indexes: list[str | None]) -> None:

@@ -1,8 +1,7 @@
 """Pipelines of searches over several indexes: what runs on all of it, on the hits of some, composed, or not at all.
 
 Defaults that differ do not run, as in OpenSearch, but that is said, unless they work on hits: then each works on its
-own. Finals never vanish: filters are composed for each index, what cannot be composed is refused (design: wire.md,
-rule 9).
+own. Finals never vanish: filters are composed for each index, what cannot be composed is refused.
 """
 
 from __future__ import annotations
@@ -48,10 +47,13 @@ class SearchChoice:
     """What the search reads, where that had to be found out."""
     derived: dict[str, Any] = field(default_factory=dict)
     """What follows from the final pipelines alone, kept for all searches with this choice."""
+    names_result: bool = False
+    """Whether the request itself names its result pipeline."""
 
     def of(self, kind: PipelineType) -> list[tuple[Slot, Part]]:
-        """Defaults, then finals."""
-        return [(slot, part) for slot in _SLOTS[kind] if slot in self.parts for part in self.parts[slot]]
+        """Defaults, then finals; but a result pipeline that the request names sees only what final ones leave."""
+        slots = _SLOTS[kind][::-1] if kind is RESULT and self.names_result else _SLOTS[kind]
+        return [(slot, part) for slot in slots if slot in self.parts for part in self.parts[slot]]
 
     @property
     def empty(self) -> bool:

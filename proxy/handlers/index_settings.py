@@ -8,7 +8,7 @@ import msgspec
 
 from pipelines.association import Association
 from pipelines.errors import InvalidError
-from proxy.handlers.attachment import check, mentions, with_slots
+from proxy.handlers.attachment import attach, check, mentions
 from proxy.handlers.expressions import options_of, read_by
 from proxy.handlers.passthrough import passthrough
 from proxy.indices.options import MANAGED
@@ -107,17 +107,6 @@ async def _concrete(call: Call, expression: str) -> list[str]:
             f"no such index [{expression}]; create it first, with or without the pipeline settings", "index"
         )
     return indexes
-
-
-async def attach(call: Call, index: str, found: Found) -> Association:
-    """Changes what is attached to an index; gives what was attached before."""
-
-    def change(old: Association | None) -> Association | None:
-        new = with_slots(old if old is not None and not old.deleted else Association(index=index), found)
-        return None if new.empty else new
-
-    before = await call.parts.registry.change(Association, index, change)
-    return before or Association(index=index)
 
 
 async def mark(call: Call, index: str, *, deleted: bool) -> None:

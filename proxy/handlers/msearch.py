@@ -55,6 +55,8 @@ class _Item:
     results: list[tuple[Slot, Part]] = field(default_factory=list)
     error: bytes | None = None
     protection: Protection | None = None
+    bare: bool = False
+    """Whether the search pipeline of an index's settings must not run, behind the filter and before the mask."""
 
     @property
     def members(self) -> dict[str, msgspec.Raw]:
@@ -184,9 +186,8 @@ async def _prepare(
         theirs = str(msgspec.json.decode(said)) if said is not None else url_name
         ours = theirs is not None and is_ours(snapshot, theirs)
         item.protection = await obliged(work, chosen, None if ours else theirs, withholds=True)
-        if item.protection is not None and not item.protection.lookups and (theirs is None or ours):
-            none = msgspec.Raw(msgspec.json.encode(NONE))
-            item.header = msgspec.json.encode(item.members | {_HEADER_NAME: none})
+        protected = item.protection is not None and not item.protection.lookups
+        item.bare = protected and (theirs is None or ours)
     conflicts.update(dict.fromkeys(chosen.conflicts))
 
 
@@ -210,6 +211,10 @@ async def _ask(item: _Item) -> None:
         return
     try:
         await item.work.queries(item.queries, item.protection)
+        if item.bare:
+            # A node takes it in a body only, not in a header line (measured on 3.8.0).
+            none = msgspec.Raw(msgspec.json.encode(NONE))
+            item.work.put({_HEADER_NAME: none} | item.work.members)
     except HeadraceError as error:
         item.error = _error(error)
 

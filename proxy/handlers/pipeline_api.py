@@ -43,7 +43,7 @@ async def put(call: Call) -> web.StreamResponse:
     """Creates a pipeline, or adds a version and makes it active: 201; the same content again: 200."""
     await call.require_admin()
     check_name(call.params["name"])
-    definition = parse(await call.text(), call.params["name"])
+    definition = parse(await call.plain_text(), call.params["name"])
     known, answer = await _stored(call, definition)
     return await call.reply_json(200 if known else 201, {"acknowledged": True, **answer})
 
@@ -83,7 +83,7 @@ class _Import(msgspec.Struct, forbid_unknown_fields=True):
 async def import_(call: Call) -> web.StreamResponse:
     """Makes pipelines of ours out of one of the cluster's, which is read with the caller's credentials."""
     await call.require_admin()
-    request = asked(await call.text(), _Import)
+    request = asked(await call.plain_text(), _Import)
     if (request.ingest is None) == (request.search is None):
         raise InvalidError("exactly one of [ingest] and [search] is required: the name of a pipeline of the cluster")
     family, source = ("_ingest", request.ingest) if request.ingest is not None else ("_search", request.search)
@@ -279,7 +279,7 @@ class _Execute(msgspec.Struct, forbid_unknown_fields=True):
 async def execute(call: Call) -> web.StreamResponse:
     """Tries a stored pipeline on an input; nothing is indexed or searched."""
     await call.require_admin()
-    request = asked(await call.text(), _Execute)
+    request = asked(await call.plain_text(), _Execute)
     if request.pipeline is not msgspec.UNSET:
         raise InvalidError("the path names the pipeline; send an unsaved one to /_pipeline/_execute", "pipeline")
     definition = call.snapshot.find(call.params["name"], call.target.get("version"), kind_of(call)).definition
@@ -289,7 +289,7 @@ async def execute(call: Call) -> web.StreamResponse:
 async def execute_unsaved(call: Call) -> web.StreamResponse:
     """Tries a definition that is not stored."""
     await call.require_admin()
-    request = asked(await call.text(), _Execute)
+    request = asked(await call.plain_text(), _Execute)
     if request.pipeline is msgspec.UNSET:
         raise InvalidError("required: the definition to try", "pipeline")
     fields = members_of(bytes(request.pipeline))

@@ -109,9 +109,26 @@ async def seen(call: Call, documents: Sequence[tuple[Guard, bytes]]) -> list[boo
     return answers
 
 
+async def _named(call: Call) -> str:
+    """The index of a read by id, put in place of its alias, so that the one that is judged is the one that is read."""
+    name = call.params.get("index", "_all")
+    if not call.snapshot.protects:
+        return name
+    behind = (await call.parts.resolver.view([name])).aliases.get(name, {})
+    if len(behind) != 1:
+        return name
+    ((index, options),) = behind.items()
+    if options.written is not None:
+        if call.target.get("routing") not in (None, options.written):
+            return name
+        call.target = call.target.with_parameter("routing", options.written)
+    call.target = call.target.at_indexes(index, instead=True)
+    return index
+
+
 async def document(call: Call) -> web.StreamResponse:
     """`GET` and `HEAD` of `/{index}/_doc/{id}` and `/{index}/_source/{id}`."""
-    guard = await guard_of(call, call.params["index"], _taken(call))
+    guard = await guard_of(call, await _named(call), _taken(call))
     if guard is None:
         return await call.stream_on()
     guard.check(call)
@@ -144,7 +161,7 @@ async def document(call: Call) -> web.StreamResponse:
 async def _head(call: Call, guard: Guard, sent: Target) -> web.StreamResponse:
     """The head of a document's answer; of one that may not be seen that of a missing one."""
     if guard.visible is not None:
-        answer = await call.ask("GET", call.target.without("filter_path", "_source").raw)
+        answer = await call.ask("GET", call.target.without("filter_path", "_source", "format").raw)
         if answer.ok and not await guard.lets_see(call, answer.body):
             return await call.reply(404, b"")
     call.target = sent
@@ -220,7 +237,9 @@ async def _readable(call: Call, asked: list[msgspec.Raw]) -> list[bytes]:
     for half in (asked[: len(asked) // 2], asked[len(asked) // 2 :]):
         name = next(iter(members_of(bytes(half[0]))))
         each = [msgspec.json.decode(members_of(bytes(one))[name], type=list[msgspec.Raw])[0] for one in half]
-        answer = await call.ask("POST", call.target.raw, msgspec.json.encode({name: each}))
+        answer = await call.ask(
+            "POST", call.target.without("filter_path", "format").raw, msgspec.json.encode({name: each})
+        )
         docs = _documents(answer.body) if answer.ok else None
         found += docs if docs is not None else await _readable(call, half)
     return found
@@ -277,7 +296,7 @@ async def refuse_protected(call: Call) -> None:
 
     The indexes that a body names count, too.
     """
-    expressions = [call.params.get("index", "_all")]
+    expressions = [await _named(call)]
     given = _taken(call)
     if call.snapshot.protects and call.has_body:
         call.require_json()
@@ -316,23 +335,23 @@ async def guard_of(call: Call, expression: str, given: Chosen | None) -> Guard |
 
 
 async def protecting(call: Call, expression: str, given: Chosen | None) -> list[tuple[Slot, Part]]:
-    """The result pipelines that protect an index of `expression`; `given` is in place of the default ones."""
+    """The result pipelines that protect an index of `expression`; `given` is in place of the default ones.
+
+    It is the last one, so that it sees only what final ones leave.
+    """
     snapshot = call.snapshot
     parts: list[tuple[Slot, Part]] = []
-    slots = [RESULT_FINAL]
-    if given is None:
-        slots.insert(0, Slot(RESULT))
-    elif given.pipeline is not None:
-        parts.append((Slot(RESULT), Part(given.pipeline)))
+    named = [(Slot(RESULT), Part(given.pipeline))] if given is not None and given.pipeline is not None else []
+    slots = [RESULT_FINAL] if given is not None else [Slot(RESULT), RESULT_FINAL]
     if snapshot.bound.isdisjoint(slots):
-        return parts
+        return named
     reading = await read_by(call, expression)
     for held in choice.held(snapshot, reading.targets, slots):
         for name in held.names:
             pipeline = snapshot.attached(RESULT, name)
             if pipeline.definition.enabled and (held.slot.final or pipeline.protects):
                 parts.append((held.slot, Part(pipeline)))
-    return parts
+    return parts + named
 
 
 async def _as_hit(work: Searching, parts: list[tuple[Slot, Part]], document: bytes) -> bytes | None:

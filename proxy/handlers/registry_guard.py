@@ -105,7 +105,12 @@ async def refuse_in_body(call: Call) -> None:
         call.require_json()
     elif not call.speaks_json:
         return
-    body = await call.text()
+    try:
+        body = await call.text()
+    except InvalidError:
+        if strict:
+            raise
+        return
     registry = call.parts.settings.registry_index.encode()
     # An escape or date math may hide the name, a wildcard may reach it.
     if registry not in body and not any(sign in body for sign in (b"\\", b"*", b"<", b"_all", b"\0", b"/")):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-from aiohttp import hdrs
 
 from pipelines.definition import members_of
-from pipelines.errors import InvalidError, MediaTypeError
+from pipelines.errors import InvalidError
 from proxy.cursors import Cursor
 from proxy.handlers import choice
 from proxy.handlers.expressions import options_of
@@ -101,8 +100,6 @@ async def serve(work: Searching, snapshot: Snapshot) -> web.StreamResponse:
     protection = await protect(work, chosen, withholds=not cursors)
     if chosen.empty and protection is None and not cursors and not work.rendered:
         return await call.send_on(work.body, changed=work.changed)
-    if results or cursors:
-        _check_result_surface(call)
     if chosen.of(QUERY) or protection is not None:
         _fold(work)
         if protection is not None:
@@ -120,7 +117,7 @@ async def _choose(work: Searching, snapshot: Snapshot) -> SearchChoice:
     call = work.call
     url_name = call.target.get("search_pipeline")
     named = url_name
-    if named is None and (b"search_pipeline" in work.body or call.encoding):
+    if named is None and (b"search_pipeline" in work.body or call.coded):
         _read_body(work)
         named = work.take_name(snapshot)
     if "index" not in call.params:
@@ -138,11 +135,11 @@ async def _choose(work: Searching, snapshot: Snapshot) -> SearchChoice:
 
 
 def _read_body(work: Searching) -> None:
-    """Makes the body one that stages can read: JSON, inflated. Raises MediaTypeError."""
+    """Makes the body one that stages can read: plain JSON. Raises MediaTypeError."""
     call = work.call
     if work.body:
         call.require_json()
-    if call.encoding and not work.changed:
+    if call.coded and not work.changed:
         work.body, work.changed = call.inflated(work.body), True
 
 
@@ -165,13 +162,6 @@ def _makes_cursor(work: Searching, snapshot: Snapshot, results: list[tuple[Slot,
     """Whether the answer holds a cursor that must be sealed: later pages need the pipelines of this one."""
     begins = work.asynchronous or work.call.target.get("scroll") is not None
     return (begins and (bool(results) or snapshot.protects)) or work.pit is not None
-
-
-def _check_result_surface(call: Call) -> None:
-    """Refuses what a result pipeline could not read."""
-    wanted = call.target.get("format") or call.request.headers.get(hdrs.ACCEPT) or ""
-    if any(word in wanted.lower() for word in ("yaml", "cbor", "smile")):
-        raise MediaTypeError(f"[{wanted}] is not supported where a result pipeline applies; ask for JSON")
 
 
 async def _with_results(work: Searching, results: list[tuple[Slot, Part]]) -> web.StreamResponse:

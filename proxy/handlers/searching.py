@@ -111,7 +111,9 @@ class Searching:
                 self.body = await self.run(slot, part, self.body.strip() or b"{}")
         if protection is not None:
             await self.review(protection)
-        if not filtered and self.call.snapshot.protects and any(slot.final for slot, _ in parts):
+        # One that only filters is known to leave every document, where it is not among what is reviewed.
+        unforeseen = any(slot.final and part.visible is None for slot, part in parts)
+        if not filtered and unforeseen and self.call.snapshot.protects:
             await self._check_unforeseen(before)
 
     async def _check_unforeseen(self, before: bytes) -> None:
@@ -249,7 +251,7 @@ async def obliged(work: Searching, chosen: SearchChoice, pipeline: str | None, *
     if work.unnamed and reading is not None:
         protection = over_judged(protection, reading)
     if protection is None:
-        body = call.inflated(work.body) if call.encoding and not work.changed else work.body
+        body = call.inflated(work.body) if call.coded and not work.changed else work.body
         return UNPROTECTED if may_look_up(body) or (body and not call.speaks_json) else None
     return protection.withholding if withholds else protection
 
@@ -277,6 +279,7 @@ async def later_answer(
 def _put(chosen: SearchChoice, kind: PipelineType, pipeline: Pipeline | None) -> None:
     """Puts what the request names into the default slot."""
     chosen.parts[Slot(kind)] = [Part(pipeline)] if pipeline is not None else []
+    chosen.names_result = chosen.names_result or kind is RESULT
 
 
 def is_ours(snapshot: Snapshot, name: str) -> bool:

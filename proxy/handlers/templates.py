@@ -2,19 +2,19 @@
 
 An index keeps what its template held when it was created, as OpenSearch copies settings: each change of a template
 begins a period, by the cluster's clock. Unlike copies, that also holds for indexes that the cluster creates by itself
-(rollovers).
+(rollovers). Before the cluster's templates change, what an index would lose by that is attached to the index itself.
 """
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pipelines.association import Slots, Template, merged
-from proxy.handlers.attachment import check, mentions, with_slots
+from proxy.handlers.attachment import check, mentions, settle, with_slots
 from proxy.handlers.passthrough import passthrough
+from proxy.indices.expressions import matcher
 from proxy.protocol import index_settings as codec
 
 if TYPE_CHECKING:
@@ -39,9 +39,11 @@ def put(kind: TemplateKind) -> Callable[[Call], Awaitable[web.StreamResponse]]:
         rest, found = codec.take_from_template(text, legacy=kind == "legacy") if mentions(call, text) else (text, {})
         known = f"{kind}:{name}" in call.snapshot.associations.templates
         if not found and not known:
+            await settle(call, lambda now: now.with_template(kind, name, rest))
             return await call.send_on(body, changed=False)
         await call.require_admin()
         check(call, found)
+        await settle(call, lambda now: now.with_template(kind, name, rest))
         before = await _change(call, kind, name, with_slots(Slots(), found))
         answer = await call.exchange(rest, changed=True)
         if not answer.ok:
@@ -66,13 +68,14 @@ def delete(kind: TemplateKind) -> Callable[[Call], Awaitable[web.StreamResponse]
 
     async def handler(call: Call) -> web.StreamResponse:
         held = [t for t in call.snapshot.associations.templates.values() if t.kind == kind]
-        if not held:
+        if not call.snapshot.associations.templates:
             return await passthrough(call)
+        names = call.params["name"].split(",")
+        await settle(call, lambda now: now.without(kind, names))
         answer = await call.exchange(await call.body(), changed=False)
         if answer.ok:
-            names = call.params["name"].split(",")
             for template in held:
-                if any(fnmatchcase(template.name, pattern) for pattern in names):
+                if any(matcher(pattern)(template.name) for pattern in names):
                     await _change(call, kind, template.name, Slots())
         return await call.reply_answer(answer)
 

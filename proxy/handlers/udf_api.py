@@ -63,10 +63,10 @@ async def put(call: Call) -> web.StreamResponse:
 
 
 async def _upload(call: Call, name: str) -> tuple[Manifest, bytes, str | None]:
-    body = await call.text()
     if language := _RAW.get(call.media):
+        body = await call.text()
         return manifests.raw(body, name, call.target.get("version") or "", language), body, None
-    return manifests.parse(body, name)
+    return manifests.parse(await call.plain_text(), name)
 
 
 def _checked(call: Call, manifest: Manifest, code: bytes, claimed: str | None) -> UdfRecord:
@@ -221,7 +221,7 @@ async def test(call: Call) -> web.StreamResponse:
     """Runs a UDF on an input, alone; `?type=` says as what (default document; `hit` for one hit of a response)."""
     await call.require_admin()
     record = call.snapshot.udf(call.params["name"], call.target.get("version"))
-    request = asked(await call.text(), _Test)
+    request = asked(await call.plain_text(), _Test)
     as_hit = call.target.get("type") == "hit"
     config = UdfConfig(
         udf_name=record.manifest.name,

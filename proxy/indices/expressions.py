@@ -104,21 +104,25 @@ def _expand(
             continue
         excludes = part.startswith("-") and wildcard_seen
         expression = part[1:] if excludes else part
-        if "*" in expression:
-            names = _matching(view, expression, options, keep_aliases=keep_aliases)
-            wildcard_seen = True
-            if strict and not options.allow_no_indices and not any(map(_matcher(expression), view.names)):
-                raise MissingIndexError(expression)
-        else:
-            names = [expression]
-            if strict and excludes and not options.ignore_unavailable and not view.knows(expression):
-                raise MissingIndexError(expression)
-        for name in names:
+        if strict:
+            _check_found(view, expression, options, excludes=excludes)
+        wildcard_seen = wildcard_seen or "*" in expression
+        for name in _matching(view, expression, options, keep_aliases=keep_aliases):
             if excludes:
                 found.pop(name, None)
             else:
                 found[name] = None
     return found
+
+
+def _check_found(view: View, expression: str, options: IndicesOptions, *, excludes: bool) -> None:
+    """Raises MissingIndexError for a wildcard without names, and an exclusion of none, where these must be there."""
+    if "*" in expression:
+        missing = not options.allow_no_indices and not any(map(matcher(expression), view.names))
+    else:
+        missing = excludes and not options.ignore_unavailable and not view.knows(expression)
+    if missing:
+        raise MissingIndexError(expression)
 
 
 def _all(view: View, options: IndicesOptions) -> Iterable[str]:
@@ -133,8 +137,13 @@ def _all(view: View, options: IndicesOptions) -> Iterable[str]:
 
 
 def _matching(view: View, pattern: str, options: IndicesOptions, *, keep_aliases: bool) -> list[str]:
-    """The names that a wildcard stands for; an alias or data stream that matches brings its indexes, hidden too."""
-    matches = _matcher(pattern)
+    """The names that a wildcard stands for; an alias or data stream that matches brings its indexes, hidden too.
+
+    A name without one stands for itself.
+    """
+    if "*" not in pattern:
+        return [pattern]
+    matches = matcher(pattern)
     found: list[str] = []
     for name in view.names:
         if not matches(name):
@@ -151,6 +160,6 @@ def _matching(view: View, pattern: str, options: IndicesOptions, *, keep_aliases
 
 
 @lru_cache(maxsize=1024)
-def _matcher(pattern: str) -> Callable[[str], object]:
+def matcher(pattern: str) -> Callable[[str], object]:
     """Whether a name matches a pattern in which only `*` has a meaning (OpenSearch's `Regex.simpleMatch`)."""
     return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL).fullmatch

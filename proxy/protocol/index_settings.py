@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from pipelines.association import NONE, SLOTS, Slot
-from pipelines.definition import PipelineType
-from pipelines.errors import InvalidError
+from pipelines.definition import PipelineType, members_of
+from pipelines.errors import InvalidError, UnparsableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +36,8 @@ def take(settings: bytes) -> tuple[bytes, Found]:
 
 def _object(text: bytes | msgspec.Raw, what: str) -> dict[str, msgspec.Raw]:
     try:
-        return msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError:
+        return members_of(bytes(text))
+    except UnparsableError:
         raise InvalidError(f"[{what}] must be a JSON object") from None
 
 

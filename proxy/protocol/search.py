@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pipelines.errors import InvalidError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.protocol.target import Target
 
 QUERY_STRING = ("q", "df", "analyzer", "analyze_wildcard", "default_operator", "lenient")
@@ -33,38 +35,25 @@ def folded(target: Target) -> dict[str, Any]:
         return out
     if (query := folded_query(target)) is not None:
         out["query"] = query
-    for name in _NUMBERS:
-        if (value := target.get(name)) is not None:
-            out[name] = _number(name, value)
-    for name in _BOOLEANS:
+    out.update(_source(target))
+    for name, read in _READERS.items():
         value = target.get(name)
         if value is not None and (value or name not in _WITH_VALUE):
-            out[name] = _boolean(value)
-    for name in _LISTS:
-        if (value := target.get(name)) is not None:
-            out[name] = value.split(",")
-    out.update(_source(target))
-    if (value := target.get("sort")) is not None:
-        out["sort"] = [_sort(part) for part in value.split(",")]
-    if (value := target.get("track_total_hits")) is not None:
-        flag = {"true": True, "false": False}.get(value)
-        out["track_total_hits"] = _tracked(value) if flag is None else flag
-    if (value := target.get("timeout")) is not None:
-        out["timeout"] = value
-    if (value := target.get("stats")) is not None:
-        out["stats"] = value.split(",")
+            out[name] = read(name, value)
     return out
 
 
-def _tracked(value: str) -> int:
-    """So many hits are counted exactly. Raises InvalidError."""
+def _tracked(_name: str, value: str) -> int | bool:
+    """Whether hits are counted, or so many exactly. Raises InvalidError."""
+    if value in ("true", "false"):
+        return value == "true"
     number = _number("track_total_hits", value)
     if number < -1:
         raise InvalidError(f"[track_total_hits] parameter must be positive or equals to -1, got {number}")
     return number
 
 
-def _boolean(value: str) -> bool:
+def _boolean(_name: str, value: str) -> bool:
     """As `Booleans.parseBoolean` of OpenSearch. Raises InvalidError."""
     if value not in ("", "true", "false"):
         raise InvalidError(f"Failed to parse value [{value[:200]}] as only [true] or [false] are allowed.")
@@ -113,6 +102,21 @@ def _number(name: str, value: str) -> int:
         return int(value)
     except ValueError:
         raise InvalidError(f"Failed to parse int parameter [{name}] with value [{value}]") from None
+
+
+def _listed(_name: str, value: str) -> list[str]:
+    return value.split(",")
+
+
+_READERS: dict[str, Callable[[str, str], Any]] = {
+    **dict.fromkeys(_NUMBERS, _number),
+    **dict.fromkeys(_BOOLEANS, _boolean),
+    **dict.fromkeys((*_LISTS, "stats"), _listed),
+    "sort": lambda _, value: [_sort(part) for part in value.split(",")],
+    "track_total_hits": _tracked,
+    "timeout": lambda _, value: value,
+}
+"""What the value of each parameter is in the body, by its name."""
 
 
 def msearch_items(body: bytes) -> list[tuple[bytes, bytes]]:

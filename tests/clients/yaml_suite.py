@@ -8,6 +8,7 @@ OpenSearch 3.x node does not matter here; that the same ones pass through the pr
 from __future__ import annotations
 
 import json
+import random
 import re
 import zipfile
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import urllib3
 import yaml
 
 from devnode.fetch import artifact, cache_folder
+from tests import media
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,10 +110,12 @@ class Suite:
     folder: Path
     http: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(retries=False, timeout=30))
     apis: dict[str, Any] = field(default_factory=dict)
+    seed: str = ""
+    """Where it is given, bodies are of a media type that is drawn by it, as OpenSearch's own client does."""
 
     def run(self, case: Case) -> str:
         """`passed`, `skipped`, or `failed: why`."""
-        run = _Run(self)
+        run = _Run(self, random.Random(f"{self.seed} {case.name}") if self.seed else None)
         try:
             for step in case.setup + case.steps:
                 run.step(step)
@@ -152,8 +156,9 @@ class Suite:
 class _Run:
     """One case on its way: the last answer, and what was set aside."""
 
-    def __init__(self, suite: Suite) -> None:
+    def __init__(self, suite: Suite, dice: random.Random | None) -> None:
         self.suite = suite
+        self.dice = dice
         self.answer: Any = None
         self.stash: dict[str, Any] = {}
 
@@ -212,6 +217,9 @@ class _Run:
         status = 200 if got.status in ([ignore] if isinstance(ignore, int) else ignore) else got.status
         if method == "HEAD":
             return status, got.status < 400
+        said = got.headers.get("Content-Type", "")
+        if got.data and said.startswith(("application/yaml", "application/cbor", "application/smile")):
+            return status, media.decoded(got.data, said)
         text = got.data.decode()
         try:
             return status, json.loads(text)
@@ -224,10 +232,27 @@ class _Run:
             return str(value).lower()
         return ",".join(map(_Run.text, value)) if isinstance(value, list) else str(value)
 
-    @staticmethod
-    def encoded(body: Any, *, ndjson: bool) -> tuple[bytes | None, str]:
+    def encoded(self, body: Any, *, ndjson: bool) -> tuple[bytes | None, str]:
         if body is None:
             return None, ""
+        if self.dice is not None:
+            return self.drawn(body, self.dice, ndjson=ndjson)
+        return self.in_json(body, ndjson=ndjson)
+
+    def drawn(self, body: Any, dice: random.Random, *, ndjson: bool) -> tuple[bytes, str]:
+        """The body in a media type that is drawn; one that is no JSON as it is."""
+        text, said = self.in_json(body, ndjson=ndjson)
+        kind = dice.choice(("json", "smile") if ndjson else media.TYPES)
+        try:
+            lines = [json.loads(line) for line in text.splitlines()] if ndjson else [json.loads(text)]
+        except json.JSONDecodeError:
+            return text, said
+        if kind == "json":
+            return text, said
+        return media.several(lines, kind) if ndjson else media.encoded(lines[0], kind), f"application/{kind}"
+
+    @staticmethod
+    def in_json(body: Any, *, ndjson: bool) -> tuple[bytes, str]:
         if ndjson:
             lines = body if isinstance(body, list) else [body]
             texts = [line.rstrip("\n") if isinstance(line, str) else json.dumps(line) for line in lines]

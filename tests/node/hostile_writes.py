@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tests.media import encoded, several
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -256,6 +258,80 @@ def targets() -> Iterator[Way]:
         )
 
 
+def typed() -> Iterator[Way]:
+    """Documents in other media types, and what only these can spell."""
+    doc = json.loads(DOCUMENT)
+    for kind in ("yaml", "cbor", "smile"):
+        said = {"Content-Type": f"application/{kind}"}
+        yield Way(f"{kind} _doc", "POST", "/{i}/_doc?pipeline=_none", encoded(doc, kind), said)
+        yield Way(f"{kind} _create", "PUT", f"/{{i}}/_create/t{kind}", encoded(doc, kind), said)
+        for n, update in enumerate(
+            ({"doc": doc, "doc_as_upsert": True}, {"doc": {}, "upsert": doc}, {"doc": doc, "detect_noop": False})
+        ):
+            for id_ in (SEED, f"t{kind}{n}"):
+                yield Way(f"{kind} _update {n}", "POST", f"/{{i}}/_update/{id_}", encoded(update, kind), said)
+        reindex = {"source": {"index": "\0i-free"}, "dest": {"index": "\0i"}}
+        if kind == "yaml":
+            yield Way(
+                "reindex, quoted",
+                "POST",
+                "/_reindex?refresh=true",
+                json.dumps(reindex).replace("\\u0000", "\0").encode(),
+                said,
+            )
+    smile = {"Content-Type": "application/smile"}
+    for op in ("index", "create"):
+        body = several([{op: {"_id": f"t{op}"}}, doc], "smile")
+        yield Way(f"SMILE bulk {op}", "POST", "/{i}/_bulk", body, smile)
+        yield Way(f"SMILE bulk {op}, an empty part before", "POST", "/{i}/_bulk", b"\xff" + body, smile)
+        yield Way(f"SMILE bulk {op}, the last mark left out", "POST", "/{i}/_bulk", body[:-1], smile)
+    for update in ({"doc": doc, "doc_as_upsert": True}, {"doc": {}, "upsert": doc}):
+        for id_ in (SEED, "tupdate"):
+            yield Way(
+                "SMILE bulk update", "POST", "/{i}/_bulk", several([{"update": {"_id": id_}}, update], "smile"), smile
+            )
+    texts: dict[str, list[bytes]] = {
+        "yaml": [
+            b"---\nlevel: public\nlevel: secret\nmark: none\n",
+            b"---\nlevel: !!str secret\n",
+            b"---\nx: &s secret\nlevel: *s\n",
+            b"---\n? level\n: secret\n",
+            b"---\n'level': |-\n  secret\n",
+            b'---\n"lev\\x65l": "s\\u0065cret"\n',
+            b"---\nx: 1\n---\nlevel: secret\n",
+            b"---\n<<: {level: secret}\nlevel: secret\n",
+            b"level: secret\n",
+            b"---\nx: \xc2\x85level: secret\n",
+            b"---\nx: a\rlevel: secret\n",
+            b"---\n!!map {level: secret}\n",
+            "---\nlevel: secret\n".encode("utf-16"),
+        ],
+        "cbor": [
+            b"\xbf\x7f\x62le\x63vel\xff\x66secret\xff",
+            b"\xbf\x45level\x66secret\xff",
+            b"\xbf\xc0\x65level\x66secret\xff",
+            b"\xbf\x65level\x66public\x65level\x66secret\xff",
+            b"\xbf\x65level\x7f\x63sec\x63ret\xff\xff",
+            b"\xd9\xd9\xf7\xa1\x65level\x66secret",
+            b"\xa0\xa1\x65level\x66secret",
+            b"\xbf\x65level\x46secret\xff",
+        ],
+        "smile": [
+            b":)\n\x03\xfa\x80x\x45secret\x84level\x01\xfb",
+            b":)\n\x00\xfa\x34level\xfc\xe0secret\xfc\xfb",
+            b":)\n\x00\xfa\x84level\x45public\x84level\x45secret\xfb",
+            b":)\n\x00\xfa\xfb\xff:)\n\x00\xfa\x84level\x45secret\xfb",
+            b":)\n\x00\xfa\xfb\xfa\x84level\x45secret\xfb",
+            b":)\n\x04\xfa\x80x\xfd\x81\xff\x84level\x45secret\xfb",
+        ],
+    }  # fmt: skip
+    for kind, bodies in texts.items():
+        for n, body in enumerate(bodies):
+            for media in (kind, f"vnd.opensearch+{kind}", "json"):
+                said = {"Content-Type": f"application/{media}"}
+                yield Way(f"odd {kind} {n} as {media}", "PUT", f"/{{i}}/_doc/o{kind}{n}{media}", body, said)
+
+
 def copies() -> Iterator[Way]:
     """Requests that write documents inside the cluster: `\0i-free` holds one that is not marked."""
     source = '"source":{"index":"\0i-free"}'
@@ -290,5 +366,5 @@ def copies() -> Iterator[Way]:
 
 def ways() -> Iterator[Way]:
     """All of them."""
-    for each in (texts, updates, actions, targets, copies):
+    for each in (texts, updates, actions, targets, typed, copies):
         yield from each()

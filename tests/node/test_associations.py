@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -14,7 +15,7 @@ from proxy.handlers import finals
 from proxy.index_resolver import FRESH_SECONDS
 from proxy.settings import Settings
 from tests import wat
-from tests.conftest import NDJSON, Http, native, wasm
+from tests.conftest import NDJSON, Http, native, ndjson, wasm
 
 
 def tag(value: str) -> dict[str, Any]:
@@ -152,6 +153,56 @@ async def test_templates_attach_to_indexes_created_later_and_are_shown_with_our_
         if kind == "component":
             await through.delete(f"/_index_template/{name}")
         assert (await through.delete(f"/{path}/{name}")).status == 200
+
+
+OTHER = ("PUT", "/_index_template/{n}-other", {"index_patterns": ["{n}-*"], "priority": 8888})
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("index", ("POST", "/_index_template/{n}-other", {"index_patterns": "{n}-o*", "priority": 8888})),
+        ("index", ("PUT", "/_index_template/{n}", {"index_patterns": ["elsewhere-{n}"], "priority": 7777})),
+        ("index", ("PUT", "/_index_template/{n}-other", '{"index_patterns":["{n}-*"],/* */"priority": 8888}')),
+        ("index", ("DELETE", "/_index_template/{n}*", None)),
+        ("component", OTHER),
+        ("component", ("PUT", "/_index_template/{n}", {"index_patterns": ["{n}-*"], "priority": 7777})),
+        ("legacy", OTHER),
+        ("legacy", ("DELETE", "/_template/{n}", None)),
+    ],
+)
+async def test_what_an_index_got_from_a_template_does_not_end_with_it(
+    through: Http, direct: Http, name: str, kind: str, change: tuple[str, str, Any]
+):
+    method, path, body = change
+    await through.pipeline(name, "query", native("f", "filter_query", query={"term": {"tenant": "a"}}))
+    ours: dict[str, Any] = {"settings": {"index.query.final_pipeline": name, "number_of_replicas": 0}}
+    if kind == "legacy":
+        made = await through.put(f"/_template/{name}", {"index_patterns": [f"{name}-*"], "order": 7777, **ours})
+    elif kind == "component":
+        await through.put(f"/_component_template/{name}", {"template": ours})
+        composed = {"index_patterns": [f"{name}-*"], "priority": 7777, "composed_of": [name]}
+        made = await through.put(f"/_index_template/{name}", composed)
+    else:
+        template = {"index_patterns": [f"{name}-*"], "priority": 7777, "template": ours}
+        made = await through.put(f"/_index_template/{name}", template)
+    try:
+        assert made.status == 200, made.body
+        assert (await direct.put(f"/{name}-old/_doc/1?refresh=true", {"tenant": "b"})).status == 201
+        text = body if isinstance(body, str) else json.dumps(body)
+        told = await through(method, path.format(n=name), None if body is None else text.replace("{n}", name).encode())
+        assert told.status == 200, told.body
+        found = await through.post(f"/{name}-old/_search", {})
+        assert (found.status, found.json["hits"]["hits"]) == (200, [])
+        if kind != "component":
+            return
+        await through.delete(f"/_index_template/{name}*")
+        assert (await through.delete(f"/_component_template/{name}")).status == 200
+        assert (await through.post(f"/{name}-old/_search", {})).json["hits"]["hits"] == []
+    finally:
+        await direct.delete(f"/_index_template/{name}*")
+        await direct.delete(f"/_component_template/{name}*")
+        await direct.delete(f"/_template/{name}*")
 
 
 async def test_aliases_and_data_streams(through: Http, direct: Http, name: str):
@@ -402,6 +453,28 @@ async def test_a_final_pipeline_cannot_move_a_document_and_none_reaches_the_regi
     assert bulk.json["items"][0]["index"]["status"] == 403
 
 
+@pytest.mark.parametrize("bad", ["<x-{red}>", "<x{now", "<{now/d{YYYY}>", "<>", "<x*{now/d}>"])
+async def test_a_name_that_is_no_date_math_is_refused_as_the_node_does(
+    through: Http, direct: Http, name: str, bad: str
+):
+    await through.pipeline(name, "document", native("m", "set", field="_index", value="{{to}}"))
+    await through.pipeline(f"{name}-f", "query", native("f", "filter_query", query={"term": {"tenant": "a"}}))
+    assert (await through.put(f"/{name}", {"settings": {"index.query.final_pipeline": f"{name}-f"}})).status == 200
+    for method, target, body in (
+        ("GET", f"/{quote(bad, safe='')}/_search", None),
+        ("PUT", f"/{quote(bad, safe='')}/_doc/1", b"{}"),
+        ("POST", "/_bulk", ndjson({"index": {"_index": bad, "_id": "1"}}, {})),
+    ):
+        theirs, ours = [await each(method, target, body, headers=NDJSON) for each in (direct, through)]
+        assert ours.status == theirs.status, (target, theirs.body, ours.body)
+        for said in ("type", "reason"):
+            assert ours.json.get("error", {}).get(said) == theirs.json.get("error", {}).get(said), target
+    sent = [each for to in (bad, name) for each in ({"index": {"_index": name}}, {"to": to})]
+    several = await through.bulk(*sent, target=f"/_bulk?pipeline={name}")
+    assert several.status == 200, several.body
+    assert [item["index"]["status"] for item in several.json["items"]] == [400, 201], "one item is not the whole bulk"
+
+
 async def test_one_document_becomes_many(through: Http, direct: Http, name: str):
     await through.udf(name, wat.answering('[{"n":1},{"n":2},{"n":3}]'))
     await through.udf(f"{name}-bad", wat.answering('[{"n":1},{"n":{"x":1}}]'))
@@ -491,4 +564,32 @@ async def test_a_restored_index_has_again_what_was_attached_to_it(through: Http,
         assert (await through.post(f"/{name}/_search", {})).status >= 400, "fails closed"
     finally:
         await direct.delete(f"{snapshot}")
+        await direct.delete(f"/_snapshot/{name}")
+
+
+async def test_a_backing_index_does_not_come_back_without_its_data_stream(through: Http, direct: Http, name: str):
+    await through.pipeline(name, "query", native("f", "filter_query", query={"term": {"tenant": "a"}}))
+    template = {"index_patterns": [f"{name}*"], "data_stream": {}, "priority": 9999}
+    await direct.put(f"/_index_template/{name}", template)
+    await direct.put(f"/_data_stream/{name}")
+    assert (await through.put(f"/{name}/_settings", {"index.query.final_pipeline": name})).status == 200
+    await through.post(f"/{name}/_doc?refresh=true", {"@timestamp": "2024-01-01", "tenant": "b"})
+    snapshot, backing = f"/_snapshot/{name}/one", f".ds-{name}-000001"
+    only = {"indices": name, "include_global_state": False}
+    assert (await direct.put(f"/_snapshot/{name}", {"type": "fs", "settings": {"location": name}})).status == 200
+    assert (await direct.put(f"{snapshot}?wait_for_completion=true", only)).status == 200
+    restore = f"{snapshot}/_restore?wait_for_completion=true"
+    try:
+        assert (await through.delete(f"/_data_stream/{name}")).status == 200
+        for wanted in (backing, [backing], f".ds-{name}*", f"{backing},nothing*", f".ds-*,{name},-{name}"):
+            refused = await through.post(restore, {"indices": wanted})
+            assert refused.status == 403, (wanted, refused.body)
+        assert (await through.post(restore, {"indices": [f"{name}*"]})).status == 200
+        for target in (name, backing):
+            found = await through.post(f"/{target}/_search", {})
+            assert (found.status, found.json["hits"]["hits"]) == (200, [])
+    finally:
+        await direct.delete(f"/_data_stream/{name}")
+        await direct.delete(f"/_index_template/{name}")
+        await direct.delete(snapshot)
         await direct.delete(f"/_snapshot/{name}")

@@ -312,6 +312,8 @@ async def test_by_the_header_line_of_a_multi_search(through: Http, tenants: str)
                 lines = f"{json.dumps(header)}\n{json.dumps(body)}\n".replace("{i}", tenants)
                 answer = await through.post(target, lines, headers=NDJSON)
                 assert not shows(answer.body), (header, target, answer.body)
+                if (header, target) in (({"index": "{i}"}, "/_msearch"), ({}, f"/{tenants}/_msearch")) and body is ALL:
+                    assert answer.json["responses"][0]["hits"]["hits"], "what may be seen is there"
     escaped = f'{{"ind\\u0065x":"{tenants}"}}\n{{}}\n'
     assert not shows((await through.post("/_msearch", escaped, headers=NDJSON)).body)
 
@@ -519,6 +521,25 @@ async def test_a_final_pipeline_that_leaves_an_empty_search_alone(through: Http,
         assert answer.status == 403, answer.body
 
 
+async def test_a_final_filter_that_leaves_every_document_refuses_nothing(
+    through: Http, direct: Http, tenants: str, name: str
+):
+    await through.pipeline(f"{name}-all", "query", native("f", "filter_query", query={"match_all": {}}))
+    finals = {"index.query.final_pipeline": f"{name}-all", "index.result.final_pipeline": None}
+    await through.put(f"/{tenants}/_settings", finals)
+    count = {"g": {"global": {}, "aggs": {"t": {"terms": {"field": "n", "min_doc_count": 0}}}}}
+    for query in ({"match": {"text": "common"}}, {"bool": {"must_not": [{"term": {"tenant": "a"}}]}}, ALL["query"]):
+        for body in (
+            {"query": query, "aggs": count},
+            {"query": query, "suggest": {"s": {"prefix": "zz", "completion": {"field": "suggest"}}}},
+        ):
+            ours, theirs = [await each.post(f"/{tenants}/_search", body) for each in (through, direct)]
+            assert ours.status == 200, ours.body
+            assert [ours.json.get(part) for part in ("aggregations", "suggest")] == [
+                theirs.json.get(part) for part in ("aggregations", "suggest")
+            ]
+
+
 async def test_a_mask_with_a_condition_sees_whole_documents(through: Http, direct: Http, tenants: str, name: str):
     mask = {**native("m", "mask", fields=["secret", "people.ssn"]), "if": "hit._source.tenant == 'a'"}
     await through.pipeline(f"{name}-c", "result", mask)
@@ -536,6 +557,42 @@ async def test_a_mask_with_a_condition_sees_whole_documents(through: Http, direc
     for body in ({"_source": ["secret"]}, {"_source": {"excludes": ["tenant"]}}, {}):
         answer = await through.post(f"/{tenants}/_search", body)
         assert not shows(answer.body), body
+
+
+async def test_a_result_pipeline_that_a_request_names_sees_what_final_ones_leave(
+    through: Http, tenants: str, name: str
+):
+    """It may move values to names that the mask does not know, or take away by what the mask finds its hits."""
+    movers = {
+        "r": [native("r", "rename_field", field="secret", target_field="opened")],
+        "c": [native("c", "copy", source_field="hits.hits.0._source.secret", target_field="opened")],
+        "s": [native("r", "rename_field", field="secret", target_field="opened"), native("t", "mask", fields="secret")],
+        "i": [native("i", "set", field="hits.hits.0._index", value="other")],
+    }
+    for label, stages in movers.items():
+        await through.pipeline(f"{name}-{label}", "result", *stages, on_failure="continue")
+    for pipeline in (f"{name}-{label}" for label in movers):
+        for target in (
+            "_search?result_pipeline={p}",
+            "_search?search_pipeline={p}",
+            "_search?scroll=1m&result_pipeline={p}",
+        ):
+            answer = await through.post(f"/{tenants}/{target.format(p=pipeline)}", {"size": 1})
+            assert (answer.status, shows(answer.body)) == (200, False), (pipeline, target, answer.body)
+            if "scroll=" in target:
+                page = await through.post("/_search/scroll", {"scroll_id": answer.json["_scroll_id"]})
+                assert (page.status, shows(page.body)) == (200, False), (pipeline, page.body)
+        wanted = {"search_pipeline": pipeline}
+        answer = await through.post(f"/{tenants}*/_search", wanted)
+        assert (answer.status, shows(answer.body)) == (200, False), (pipeline, answer.body)
+        lines = f'{{"index":"{tenants}"}}\n{json.dumps(wanted)}\n'
+        answer = await through.post("/_msearch", lines, headers=NDJSON)
+        assert (answer.status, shows(answer.body)) == (200, False), (pipeline, answer.body)
+        for target in ("_doc/a0", "_source/a0"):
+            answer = await through.get(f"/{tenants}/{target}?result_pipeline={pipeline}")
+            assert (answer.status, shows(answer.body)) == (200, False), (pipeline, answer.body)
+        answer = await through.post(f"/{tenants}/_mget?result_pipeline={pipeline}", {"ids": ["a0", "a1"]})
+        assert (answer.status, shows(answer.body)) == (200, False), (pipeline, answer.body)
 
 
 async def test_what_failures_say(through: Http, direct: Http, tenants: str):
@@ -572,7 +629,9 @@ async def test_pipelines_of_the_cluster_do_not_come_between(through: Http, direc
         assert answer.status == 200
         assert not shows(answer.body)
     lines = f'{{"index":"{tenants}"}}\n{{}}\n'
-    assert not shows((await through.post("/_msearch", lines, headers=NDJSON)).body)
+    answer = await through.post("/_msearch", lines, headers=NDJSON)
+    assert not shows(answer.body)
+    assert answer.json["responses"][0]["hits"]["hits"]
     copies = {"processors": [{"set": {"field": "opened", "value": "{{secret}}"}}]}
     await direct.put(f"/_ingest/pipeline/{tenants}", copies)
     assert (await through.post(f"/{tenants}/_update_by_query?pipeline={tenants}")).status == 403
@@ -592,11 +651,22 @@ async def test_an_alias_that_moves_meanwhile(through: Http, direct: Http, tenant
 
     await point(f"{tenants}-open", "")
     at, before = f"{tenants}-open", ""
-    for _ in range(25):
+    for _ in range(12):
         at, before = (tenants, at) if at != tenants else (f"{tenants}-open", at)
         await point(at, before)
         for _ in range(3):
             assert not shows((await through.post(f"/{alias}/_search", ALL)).body)
+            for target in ("_doc/b0", "_source/b0", "_doc/a0?_source=secret"):
+                answer = await through.get(f"/{alias}/{target}")
+                assert not shows(answer.body), (target, answer.body)
+            several = await through.post(f"/{alias}/_mget", {"ids": ["b0", "a0"]})
+            assert not shows(several.body)
+            terms = await through.get(f"/{alias}/_termvectors/b0?fields=text,secret")
+            assert not shows(terms.body)
+            explained = await through.post(f"/{alias}/_explain/b0", {"query": {"term": {"tenant": OTHERS}}})
+            assert b'"matched":true' not in explained.body
+            counted = await through.post(f"/{alias}/_count", {"query": {"term": {"tenant": OTHERS}}})
+            assert counted.json["count"] == 0
 
 
 async def test_an_update_does_not_make_a_document_one_s_own(through: Http, direct: Http, tenants: str):

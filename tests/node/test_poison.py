@@ -98,3 +98,7 @@ async def test_by_id_the_others_are_read(through: Http, poisoned: str, setting: 
         shown = {doc["_id"]: doc.get("_source") for doc in answer.json["docs"] if doc["found"]}
         assert [doc["_id"] for doc in answer.json["docs"]] == ids
         assert shown == {"a": {"s": "****", "n": 1}, "z": {"s": "****", "n": 2}}
+        for parts in ("docs._source", "docs._index,docs._id,docs._source", "**.s", "docs.*,-docs.found"):
+            answer = await through.post(f"/{poisoned}/_mget?filter_path={parts}", body)
+            assert answer.status == 200, answer.body[:500]
+            assert [doc["_source"]["s"] for doc in answer.json["docs"] if "_source" in doc] == ["****", "****"]

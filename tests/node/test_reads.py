@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from tests.conftest import NDJSON, Http
+from tests.media import decoded
 
 CODE = "hit['_source']['w'] = '***'\nif hit['_source'].get('gone'): return False\nif hit['_source'].get('bad'): 1 / 0"
 
@@ -119,5 +121,8 @@ async def test_another_format_is_no_way_around(through: Http, direct: Http, prot
     scroll = (await through.post(f"/{protected}/_search?scroll=1m&size=1&q=n:0")).json["_scroll_id"]
     answers.append(await through.post(f"/_search/scroll?format={form}", {"scroll_id": scroll}))
     for answer in answers:
-        assert answer.status == 406, answer.body
+        # One of the documents that a search finds fails in the pipeline.
+        assert answer.status in (200, 400), answer.body
+        assert answer.headers["Content-Type"] == f"application/{form}"
         assert b"secret" not in answer.body
+        assert "secret" not in json.dumps(decoded(answer.body, f"application/{form}"))

@@ -112,6 +112,29 @@ async def test_a_rollover_attaches_to_the_next_index(
     }
 
 
+async def test_a_rollover_does_not_leave_the_pattern_that_protects(
+    through: Http, direct: Http, name: str, pipelines: tuple[str, str]
+):
+    one, _ = pipelines
+    final = {"document": {"final_pipeline": one}}
+    assert (await through.put(f"/_pipeline/_association/{name}-*", final)).status in (200, 201)
+    alias = f"{name}alias"
+    await through.put(f"/{name}-000001", {"aliases": {alias: {"is_write_index": True}}})
+    for target in (
+        f"{name}out",
+        f"%3C{name}out-%7Bnow%2Fd%7D%3E",
+        f"{name}out?filter_path=x",
+        f"{name}out?dry_run=false",
+    ):
+        refused = await through.post(f"/{alias}/_rollover/{target}", {})
+        assert refused.status == 403, (target, refused.body)
+    assert (await through.post(f"/{alias}/_rollover/BAD", {})).status == 400
+    assert (await through.post(f"/{alias}/_rollover/{name}-x")).status == 200
+    assert (await through.post(f"/{alias}/_rollover/{name}-000007")).status == 200
+    assert (await through.post(f"/{alias}/_rollover")).json["new_index"] == f"{name}-000008"
+    assert (await through.post(f"/{alias}/_rollover/{name}out", {"settings": {FINAL: one}})).status == 200
+
+
 async def test_a_copy_has_what_its_body_attaches(through: Http, name: str, pipelines: tuple[str, str]):
     one, two = pipelines
     await through.put(f"/{name}", {"settings": {FINAL: one, "number_of_shards": 1}})

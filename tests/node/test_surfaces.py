@@ -1,4 +1,4 @@
-"""Pipelines on every surface that searches or writes, beside `_search`, `_bulk` and `_doc` (design: wire.md)."""
+"""Pipelines on every surface that searches or writes, beside `_search`, `_bulk` and `_doc`."""
 
 from __future__ import annotations
 

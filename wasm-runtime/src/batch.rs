@@ -27,7 +27,7 @@ use crate::runtime::guard_signals;
 use crate::stats::StageRun;
 use crate::watchdog::now_ns;
 use crate::work::{Runner, Work};
-use crate::{hits, levels, poison, valid};
+use crate::{hits, levels, media, notes, poison, valid};
 
 #[pyclass(module = "pipelines._wasm")]
 pub struct Batch {
@@ -149,7 +149,8 @@ impl Batch {
             let (mut models, mut members) = (Models::new(&body, self.docs.len()), Vec::new());
             for doc in self.docs.iter_mut().filter(|d| d.active() && !d.checked) {
                 doc.own_text(&self.made);
-                match models.outlined(doc, text_of(&body, &doc.text), std::mem::take(&mut members)) {
+                let found = models.outlined(doc, text_of(&body, &doc.text), std::mem::take(&mut members));
+                match found.or_else(|why| without_comments(doc, &body).ok_or(why)) {
                     Ok(outline) => {
                         doc.checked = true;
                         members = outline.map(Outline::into_members).unwrap_or_default();
@@ -200,6 +201,20 @@ impl Batch {
         }
     }
 
+    /// Whether the request has a member `_meta`.
+    fn has_notes(&self) -> bool {
+        self.docs.first().is_some_and(|doc| notes::is_in(text_of(&self.body, &doc.text)))
+    }
+
+    /// Moves what stages wrote into `_meta` of the request to `meta` of its context.
+    fn take_notes(&mut self) {
+        let body = Arc::clone(&self.body);
+        let Some(doc) = self.docs.first_mut().filter(|doc| doc.active()) else { return };
+        if let Some(text) = notes::taken(text_of(&body, &doc.text), &mut doc.meta) {
+            (doc.outline, doc.text) = (None, Text::Owned(text));
+        }
+    }
+
     /// Fails every active document with the same error: a deadline that has passed, a stage that cannot run.
     fn fail_all(&mut self, status: u16, kind: String, reason: &str, pipeline: &str, stage: &str) {
         let terms = Terms { abort: true, pipeline, stage, processor: "", run: self.runs };
@@ -212,9 +227,9 @@ impl Batch {
     ///
     /// `abort`: a failing document ends as an error, else it keeps its text and goes on. `timeout` (seconds) and
     /// `deadline` bound the whole stage; the UDF's own limits bound each document. `metadata`: the document shows its
-    /// `_index`, `_id`, `_routing` and `_ctx` as members that the UDF may change.
+    /// `_index`, `_id`, `_routing` and `_ctx` as members that the UDF may change. `flat`: it sees a response in its flat form.
     #[pyo3(signature = (udf, deadline, *, abort, pipeline, stage, processor="", timeout=None, target_field=None,
-                        merge=false, metadata=false))]
+                        merge=false, metadata=false, flat=false))]
     #[allow(clippy::too_many_arguments)]
     fn run_udf(
         &mut self,
@@ -229,9 +244,10 @@ impl Batch {
         target_field: Option<&str>,
         merge: bool,
         metadata: bool,
+        flat: bool,
     ) -> StageRun {
         let udf = udf.get();
-        let contract = contract(self.kind, self.trial, udf, merge, target_field);
+        let contract = Contract { flat, ..contract(self.kind, self.trial, udf, merge, target_field) };
         let start = now_ns();
         let runner = self.runner(udf, deadline, end_of(start, timeout), pipeline);
         let terms = Terms { abort, pipeline, stage, processor, run: self.next_run() };
@@ -458,12 +474,21 @@ impl Batch {
 
 /// What an answer of `udf` means for the documents of a batch.
 fn contract(kind: Kind, trial: bool, udf: &Udf, merge: bool, target_field: Option<&str>) -> Contract {
-    Contract { kind, trial, merge: merge || udf.merge, target_field: target_field.map(str::to_owned) }
+    Contract { kind, trial, merge: merge || udf.merge, target_field: target_field.map(str::to_owned), flat: false }
 }
 
 /// When a stage that began at `start` has to end, by `now_ns`; `timeout` in seconds, `None` for never.
 fn end_of(start: u64, timeout: Option<f64>) -> u64 {
     timeout.map_or(u64::MAX, |s| start.saturating_add((s * 1e9) as u64))
+}
+
+/// The outline of a document that can be read but for a byte order mark and comments, which the cluster passes over; it loses them.
+#[cold]
+fn without_comments(doc: &mut Doc, body: &[u8]) -> Option<Option<Outline>> {
+    let std::borrow::Cow::Owned(plain) = media::plain_copy(text_of(body, &doc.text)) else { return None };
+    let outline = valid::outlined(&plain, Vec::new()).ok()?;
+    doc.text = Text::Owned(plain);
+    Some(outline)
 }
 
 /// Why `text` is not one JSON object, or `None` if it is one.

@@ -4,6 +4,7 @@ use crate::contract::Contract;
 use crate::document::{Desk, Doc, Meta, text_of};
 use crate::effect::{Effect, Pass};
 use crate::error::Fault;
+use crate::flat;
 use crate::lane::put_in_place;
 use crate::stats::StageRun;
 use crate::watchdog::now_ns;
@@ -30,9 +31,12 @@ pub fn in_chunks(
         if chunk.is_empty() {
             break;
         }
-        // With metadata as members, where they are to be seen.
-        let shown: Option<Vec<Result<Vec<u8>, Fault>>> =
-            pass.wide.map(|wide| chunk.iter().map(|i| wide.widened(desk.text(&docs[*i]), &docs[*i].meta)).collect());
+        // With metadata as members, or flat, where they are to be seen so.
+        let shown: Option<Vec<Result<Vec<u8>, Fault>>> = match pass.wide {
+            Some(wide) => Some(chunk.iter().map(|i| wide.widened(desk.text(&docs[*i]), &docs[*i].meta)).collect()),
+            None if contract.flat => Some(chunk.iter().map(|i| Ok(flat::of(desk.text(&docs[*i])))).collect()),
+            None => None,
+        };
         let given: Vec<(&[u8], &Meta)> = match &shown {
             None => chunk.iter().map(|i| (desk.text(&docs[*i]), &docs[*i].meta)).collect(),
             Some(shown) => {
@@ -46,7 +50,13 @@ pub fn in_chunks(
             let doc = &mut docs[at];
             let mut result = || results.next().unwrap_or_else(|| Err(Fault::result("the UDF gave no result")));
             let effect = match shown.as_mut().and_then(Iterator::next) {
-                Some(text) => text.and_then(|text| taken_over(contract, result()?, &text, &mut doc.meta)),
+                Some(text) => text.and_then(|shown| {
+                    let effect = taken_over(contract, result()?, &shown, &mut doc.meta)?;
+                    match contract.flat {
+                        true => flat::carried(text_of(body, &doc.text), &shown, effect),
+                        false => Ok(effect),
+                    }
+                }),
                 None => match result() {
                     // Goes no further: that is 17 of the 30 ns that a small document would cost.
                     Ok(given) if given.is_nothing() => {

@@ -11,12 +11,14 @@ use crate::{json, outline, valid};
 /// Documents that one may become.
 const MOST_PARTS: usize = 10_000;
 
-/// The UDF result contract (design: pipelines.md): what an answer means for the document.
+/// The UDF result contract (docs/udf-abi.md, "JSON ABI"): what an answer means for the document.
 pub struct Contract {
     pub kind: Kind,
     pub trial: bool,
     pub merge: bool,
     pub target_field: Option<String>,
+    /// The UDF sees a response in its flat form ([`crate::flat`]).
+    pub flat: bool,
 }
 
 impl Contract {

@@ -23,7 +23,7 @@ pyo3::create_exception!(
 /// Why a stage failed on a document. `kind` is the `type` of the error that the client sees.
 ///
 /// A document's own fault is 400; what a retry may cure (deadline, memory limit) is 429, never a 5xx,
-/// because clients retry exactly the items with 429 (design: wire.md).
+/// because clients retry exactly the items with 429.
 ///
 /// One word: what may be one is handed from frame to frame for every document, and hardly ever is one.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use crate::deadline::{tick, within};
 use crate::document::{Desk, Doc, Kind, Meta, State, Text, text_of};
 use crate::effect::{Effect, Pass, Terms};
 use crate::error::Fault;
+use crate::flat;
 use crate::levels;
 use crate::metadata::Wide;
 use crate::model::Models;
@@ -140,6 +141,11 @@ impl Labour<'_> {
                     tick()?;
                 }
                 native.apply(text, meta)
+            }
+            Self::Udf { work, contract, .. } if contract.flat => {
+                let shown = flat::of(text);
+                let effect = work.call(contract, &shown, meta, at, run)?;
+                flat::carried(text, &shown, effect)
             }
             Self::Udf { work, contract, .. } => work.call(contract, text, meta, at, run),
         }
