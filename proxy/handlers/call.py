@@ -444,6 +444,7 @@ class Call:
 
     def _lines_for(self, body: Text, *, changed: bool, plain: bool = False) -> bytes:
         """[`headers_for`] as lines; `plain`: the answer is asked for uncompressed, and in JSON."""
+        changed = changed or self._sourced
         transcoded = changed and self.foreign is not None
         if transcoded or (plain and self.answers is not Media.JSON):
             headers = self.headers_for(body, changed=changed)
@@ -453,9 +454,8 @@ class Call:
             if plain:
                 headers.popall(hdrs.ACCEPT_ENCODING, None)
             return header_lines.lines_of(headers)
-        moved = body and not self.request.body_exists and (changed or self._sourced)
-        if self.parts.settings.elasticsearch_compat or moved:
-            headers = self.headers_for(body, changed=changed or self._sourced)
+        if self.parts.settings.elasticsearch_compat or (changed and body and not self.request.body_exists):
+            headers = self.headers_for(body, changed=changed)
             if plain:
                 headers.popall(hdrs.ACCEPT_ENCODING, None)
             return header_lines.lines_of(headers)
