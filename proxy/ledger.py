@@ -8,7 +8,7 @@ nothing yet has the manifest for that: the signed list of all ids with their rev
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two repairs of one document: somebody who goes on overwriting it is not answered write by write."""
 CALM_SECONDS = 120.0
 """A document that stayed whole so long is repaired at once again."""
-IN_VAIN = 2
-"""Repairs of a document after which whoever writes over it is taken for another proxy."""
+IN_VAIN = 3
+"""Writes over the manifest with one key after which whoever does that is taken for another proxy."""
 _RIVAL = (
     "another proxy keeps the registry with another registry_secret (its key is [%s], the one of this proxy [%s]), and "
     "each undoes what the other writes: give both the same secret, and start them again"
@@ -67,6 +67,14 @@ class _Repairs:
         return self.last + pause
 
 
+@dataclass
+class _Foreign:
+    """A key of somebody else, and which writes of the manifest had it, by their numbers."""
+
+    key: str
+    seen: set[int] = field(default_factory=set)
+
+
 class Ledger:
     """The newest signed documents by id. `ignored`: what else is in the index, and why it does not count."""
 
@@ -83,6 +91,7 @@ class Ledger:
         self._first = True
         self._written: set[str] = set()
         self._repairs: dict[str, _Repairs] = {}
+        self._foreign: _Foreign | None = None
 
     @property
     def live(self) -> list[Entry]:
@@ -139,7 +148,7 @@ class Ledger:
             self._first = False
         wrong = {i for i, entry in self.entries.items() if good.get(i) != entry and i not in self._written}
         self._calm(wrong)
-        self._see_rival([places[id_] for id_ in wrong if id_ in places])
+        self._see_rival(places.get(MANIFEST) if MANIFEST in wrong else None)
         return {id_: places.get(id_) for id_ in wrong}
 
     def _begin(self, verified: list[Verified], good: dict[str, Entry]) -> set[str]:
@@ -190,14 +199,19 @@ class Ledger:
         for id_ in [i for i, r in self._repairs.items() if i not in wrong and now - r.last > CALM_SECONDS]:
             del self._repairs[id_]
 
-    def _see_rival(self, stands: list[Found]) -> None:
-        """Notes who has written over a document that was repaired `IN_VAIN` times."""
-        again = [each for each in stands if (r := self._repairs.get(each.id)) is not None and r.count >= IN_VAIN]
-        seen = next((key for each in again if (key := self.signer.foreign(each.source)) is not None), None)
-        if seen is not None and seen != self.rival:
-            log.error(_RIVAL, seen, self.signer.key_id)
-        if seen is not None or not self._repairs:
-            self.rival = seen
+    def _see_rival(self, manifest: Found | None) -> None:
+        """Notes who writes over the manifest, which every proxy keeps; `None` where it is ours."""
+        key = self.signer.foreign(manifest.source) if manifest is not None else None
+        if manifest is not None and key is not None:
+            if self._foreign is None or self._foreign.key != key:
+                self._foreign = _Foreign(key)
+            self._foreign.seen.add(manifest.seq_no)
+        elif not self._repairs:
+            self._foreign = None
+        rival = self._foreign.key if self._foreign is not None and len(self._foreign.seen) >= IN_VAIN else None
+        if rival is not None and rival != self.rival:
+            log.error(_RIVAL, rival, self.signer.key_id)
+        self.rival = rival
 
     def require_sole(self) -> None:
         """Raises RegistryError where a proxy with another secret would undo a change."""

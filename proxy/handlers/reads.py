@@ -13,7 +13,7 @@ import msgspec
 
 from pipelines.association import Slot
 from pipelines.definition import members_of, object_of
-from pipelines.errors import RefusedError, StageError, UnparsableError, UnsupportedError, UpstreamError
+from pipelines.errors import RefusedError, StageError, UnsupportedError, UpstreamError
 from proxy.handlers import choice
 from proxy.handlers.choice import Chosen, Part
 from proxy.handlers.expressions import read_by
@@ -46,6 +46,10 @@ class _About(msgspec.Struct):
     routing: str | None = msgspec.field(name="_routing", default=None)
     seq_no: int = msgspec.field(name="_seq_no", default=-1)
     found: bool = False
+
+
+class _Found(msgspec.Struct):
+    docs: list[msgspec.Raw]
 
 
 class _Hits(msgspec.Struct):
@@ -208,13 +212,13 @@ async def mget(call: Call) -> web.StreamResponse:
 def _documents(answer: bytes) -> list[bytes] | None:
     """The documents of the answer to an `_mget`; `None` if one of them cannot be read, so that none is told apart."""
     try:
-        docs = [bytes(doc) for doc in msgspec.json.decode(members_of(answer)["docs"], type=list[msgspec.Raw])]
+        docs = [bytes(doc) for doc in msgspec.json.decode(answer, type=_Found).docs]
         for doc in docs:
             msgspec.json.decode(doc)
-    except (UnparsableError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    except KeyError:
+    except msgspec.ValidationError:
         raise UpstreamError("the upstream answered an _mget without [docs]") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
     return docs
 
 

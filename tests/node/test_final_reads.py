@@ -495,7 +495,9 @@ async def test_a_media_type_is_what_stands_before_its_parameters(through: Http, 
         for target in (f"/{tenants}/_search", f"/{tenants}-open/_search"):
             for _ in range(2):
                 answer = await through.post(target, body, headers={"Content-Type": kind})
-                assert answer.status == 406, (kind, answer.status, answer.body)
+                # Read as what its type says, and reviewed, or not to be read as that.
+                assert answer.status in (400, 403), (kind, answer.status, answer.body)
+                assert not shows(answer.body)
 
 
 LOOKS_AT_THE_QUERY = """
