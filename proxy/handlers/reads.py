@@ -195,7 +195,7 @@ async def mget(call: Call) -> web.StreamResponse:
         return await call.reply_answer(answer)
     docs = _documents(answer.body)
     if docs is None:
-        docs = await _readable(call, _asked_for(body))
+        docs = await _readable(call, *_asked_for(body))
     guards: dict[str, Guard | None] = {}
     held: list[Guard | None] = []
     for doc in docs:
@@ -222,30 +222,26 @@ def _documents(answer: bytes) -> list[bytes] | None:
     return docs
 
 
-def _asked_for(body: bytes) -> list[msgspec.Raw]:
-    """What an `_mget` asks for, each document as one of the list `docs` or `ids`."""
+def _asked_for(body: bytes) -> tuple[str, list[msgspec.Raw]]:
+    """What an `_mget` asks for: the name of its list, `docs` or `ids`, and what is in it."""
     members = members_of(body)
     name = "docs" if "docs" in members else "ids"
-    each = msgspec.json.decode(members.get(name, msgspec.Raw(b"[]")), type=list[msgspec.Raw])
-    return [msgspec.Raw(msgspec.json.encode({name: [one]})) for one in each]
+    return name, msgspec.json.decode(members.get(name, msgspec.Raw(b"[]")), type=list[msgspec.Raw])
 
 
-async def _readable(call: Call, asked: list[msgspec.Raw]) -> list[bytes]:
+async def _readable(call: Call, name: str, asked: list[msgspec.Raw]) -> list[bytes]:
     """Asks for documents half by half until those that nobody can read stand alone: for us they are not there."""
     if len(asked) == 1:
-        wanted = object_of(bytes(asked[0]))
-        one = wanted["docs"][0] if "docs" in wanted else {"_id": wanted["ids"][0]}
+        one = msgspec.json.decode(asked[0])
+        one = one if name == "docs" else {"_id": one}
         about = {"_index": one.get("_index") or call.params.get("index", ""), "_id": str(one.get("_id", ""))}
         return [msgspec.json.encode(about | {"found": False})]
     found: list[bytes] = []
+    target = call.target.without("filter_path", "format").raw
     for half in (asked[: len(asked) // 2], asked[len(asked) // 2 :]):
-        name = next(iter(members_of(bytes(half[0]))))
-        each = [msgspec.json.decode(members_of(bytes(one))[name], type=list[msgspec.Raw])[0] for one in half]
-        answer = await call.ask(
-            "POST", call.target.without("filter_path", "format").raw, msgspec.json.encode({name: each})
-        )
+        answer = await call.ask("POST", target, msgspec.json.encode({name: half}))
         docs = _documents(answer.body) if answer.ok else None
-        found += docs if docs is not None else await _readable(call, half)
+        found += docs if docs is not None else await _readable(call, name, half)
     return found
 
 
