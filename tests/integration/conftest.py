@@ -12,6 +12,7 @@ import uvloop
 from proxy import app
 from proxy.app import Proxy
 from proxy.fast_path import FastPath
+from proxy.protocols import NodeProtocol
 from proxy.server import Server
 from tests.cluster import Cluster, answer
 from tests.conftest import settings_for, watch_fast_path
@@ -68,3 +69,17 @@ async def start(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         async with asyncio.timeout(5):
             while way.cluster.gone < way.cluster.connections:
                 await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each answer that was looked at, whether it was taken without its head being parsed."""
+    found: list[bool] = []
+    like = NodeProtocol._like_one_before
+
+    def watched(self: Any, data: bytes) -> bool:
+        found.append(like(self, data))
+        return found[-1]
+
+    monkeypatch.setattr(NodeProtocol, "_like_one_before", watched)
+    return found

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.protocols import NodeProtocol
 from tests.cluster import answer
 from tests.integration.ways import get, post
 
@@ -36,20 +35,6 @@ async def framed(client: Client, *, bare: bool = False) -> tuple[bytes, list[byt
         lengths = [line[15:].strip() for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
         body = b"" if bare or not lengths else await client.reader.readexactly(int(lengths[0]))
     return head.split(b" ")[1], lengths, body
-
-
-@pytest.fixture
-def compared(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Of each answer that was looked at, whether it was taken without its head being parsed."""
-    found: list[bool] = []
-    like = NodeProtocol._like_one_before
-
-    def watched(self: Any, data: bytes) -> bool:
-        found.append(like(self, data))
-        return found[-1]
-
-    monkeypatch.setattr(NodeProtocol, "_like_one_before", watched)
-    return found
 
 
 @pytest.mark.parametrize("name", list(WAYS))

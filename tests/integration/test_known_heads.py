@@ -10,7 +10,6 @@ import pytest
 
 from proxy import fast_path
 from proxy.fast_path import FastPath
-from proxy.protocols import NodeProtocol
 from tests.cluster import answer
 from tests.integration.ways import get, post
 
@@ -33,20 +32,6 @@ async def ready(start: Callable[..., Any], **settings: Any) -> tuple[Way, Client
     way.cluster.seen.clear()
     way.taken.clear()
     return way, client
-
-
-@pytest.fixture
-def compared(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Of each answer that was looked at, whether it was taken without its head being parsed."""
-    found: list[bool] = []
-    like = NodeProtocol._like_one_before
-
-    def watched(self: Any, data: bytes) -> bool:
-        found.append(like(self, data))
-        return found[-1]
-
-    monkeypatch.setattr(NodeProtocol, "_like_one_before", watched)
-    return found
 
 
 async def test_bodies_of_other_lengths(start: Callable[..., Any], compared: list[bool]):
