@@ -65,7 +65,8 @@ impl Machine<'_, '_> {
     }
 
     /// Goes on with a way that was left above `base`.
-    fn run_above(&mut self, base: usize, pc: usize, at: usize) -> Outcome {
+    #[inline]
+    pub(super) fn run_above(&mut self, base: usize, pc: usize, at: usize) -> Outcome {
         let mut here = Some((pc, at));
         loop {
             let Some((pc, at)) = here else {

@@ -202,25 +202,9 @@ impl<'p, 't> Machine<'p, 't> {
         if self.depth > DEEPEST {
             return Err(too_hard("it goes too deep"));
         }
-        let base = self.frames.len();
-        let mut here = Some((pc, at));
-        loop {
-            let Some((pc, at)) = here else {
-                here = self.back(base);
-                self.step(1)?;
-                if here.is_none() {
-                    self.depth -= 1;
-                    return Ok(None);
-                }
-                continue;
-            };
-            if matches!(self.program.ops[pc], Op::Accept | Op::Match) {
-                self.depth -= 1;
-                return Ok(Some(at));
-            }
-            self.step(1)?;
-            here = self.one(pc, at)?;
-        }
+        let end = self.run_above(self.frames.len(), pc, at)?;
+        self.depth -= 1;
+        Ok(end)
     }
 
     /// One step: the next and its place, if it is passed.
