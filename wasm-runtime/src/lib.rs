@@ -31,6 +31,7 @@ pub mod framing;
 pub mod guest;
 pub mod hits;
 pub mod host;
+pub mod http1;
 pub mod instance;
 pub mod intake;
 pub mod interpreter;
@@ -84,6 +85,12 @@ fit_for_python!(
     bulk::Bulk,
     condition::Condition,
     deadline::Deadline,
+    http1::body_buffer::BodyBuffer,
+    http1::chunked::ChunkedDecoder,
+    http1::request::RequestHead,
+    http1::request::RequestParser,
+    http1::response::ResponseHead,
+    http1::response::ResponseParser,
     intake::Intake,
     lane::Step,
     made::Made,
@@ -103,6 +110,7 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<stats::StageRun>()?;
     m.add_class::<lane::Step>()?;
     m.add_class::<bulk::Bulk>()?;
+    http1::register(m)?;
     m.add_class::<intake::Intake>()?;
     m.add_class::<module::Module>()?;
     m.add_class::<module::Udf>()?;
