@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from pipelines import Bulk, BulkError, PipelineType, plain_json
 from pipelines.errors import HeadraceError, InvalidError, RefusedError, TooLargeError, UpstreamError
-from proxy.bodies import declared_length
 from proxy.handlers import choice, documents, registry_guard, updates
 from proxy.handlers.call import UNCOUNTED
 from proxy.handlers.elasticsearch import untyped
@@ -89,7 +88,7 @@ async def _names_registry(call: Call, body: bytes | None) -> bool:
     """
     if not call.parts.registry.holds:
         return False
-    declared = declared_length(call.request.raw_headers)
+    declared = call.inbound.body.length
     if body is None and (declared is None or declared > UNCOUNTED):
         return False
     text = body if body is not None else await call.text()

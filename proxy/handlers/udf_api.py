@@ -26,7 +26,7 @@ from pipelines.udf import manifest as manifests
 from pipelines.udf.catalog import digest as digest_of
 from proxy.handlers.rights import shown_to
 from proxy.handlers.trial import asked, compiled, kind_of, now, tried
-from proxy.upstream import send_whole
+from proxy.server.response import send_whole
 
 if TYPE_CHECKING:
     from aiohttp import web

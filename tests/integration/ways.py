@@ -36,13 +36,17 @@ class Client:
 
 @dataclass
 class Way:
-    """A proxy in front of a cluster; `taken`: what went by the fast path, `known`: of that, with a head like one before."""
+    """A proxy in front of a cluster; `taken`: what was forwarded without a handler."""
 
     cluster: Cluster
     proxy: Proxy
     taken: list[str] = field(default_factory=list)
-    known: list[str] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
+
+    @property
+    def forwarder(self) -> object:
+        """What forwards without a handler."""
+        return self.proxy._listener.forwarder if self.proxy._listener is not None else None
 
     async def client(self) -> Client:
         """A connection to the proxy, which has one to the cluster that nobody uses."""
@@ -51,7 +55,6 @@ class Way:
         await client(b"GET /warm HTTP/1.1\r\nHost: p\r\n\r\n")
         await asyncio.sleep(0.01)
         self.taken.clear()
-        self.known.clear()
         self.cluster.seen.clear()
         return client
 
