@@ -77,7 +77,8 @@ class Stub(asyncio.Protocol):
                 shards = {"failed": 0, "successful": 1}
                 return 200, json.dumps({"_shards": shards, "aggregations": {"s": stats}}).encode()
             hits = [d for d in documents.values() if d["_source"]["kind"] != "code"]  # type: ignore[index]
-            return 200, json.dumps({"hits": {"hits": hits}}).encode()
+            found = {"_shards": {"failed": 0, "successful": 1}, "timed_out": False, "hits": {"hits": hits}}
+            return 200, json.dumps(found).encode()
         if "/_doc/" not in path:
             return 200, b"{}"
         id_ = path.rpartition("/")[2]

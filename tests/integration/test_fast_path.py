@@ -64,7 +64,6 @@ NOT_TAKEN = {
     "close": get("/i/_search", b"Connection: close"),
     "old": b"GET /i/_search HTTP/1.0\r\nHost: p\r\n\r\n",
     "old, kept": b"GET /i/_search HTTP/1.0\r\nHost: p\r\nConnection: keep-alive\r\n\r\n",
-    "chunked": b"POST /i/_search HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
     "expect": post("/i/_search", b"{}", b"Expect: 100-continue"),
     "a change": post("/i/_close"),
     "a pipeline by name": post("/i/_search?search_pipeline=x"),
@@ -122,7 +121,7 @@ async def test_pipelined_requests_are_answered_in_order(start: Callable[..., Any
         b"3",
         b"2",
     ]
-    assert way.taken == ["/i/_doc/1", "/i/_doc/2"]
+    assert way.taken == ["/i/_doc/1", "/i/_doc/3", "/i/_doc/2"]
 
 
 async def test_a_body_may_come_behind_its_head(start: Callable[..., Any]):
