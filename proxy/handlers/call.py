@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from proxy.metrics import Metrics
     from proxy.permissions import Permissions
     from proxy.runner import Runner
-    from proxy.server.request import InboundRequest
+    from proxy.server.inbound import InboundRequest
     from proxy.settings import Settings
     from proxy.upstream import Answer, Upstream
 

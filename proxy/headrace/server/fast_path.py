@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from proxy.http1.body import RequestBody
     from proxy.metrics import Metrics
     from proxy.server.connection import ClientConnection
-    from proxy.server.request import InboundRequest
+    from proxy.server.inbound import InboundRequest
     from proxy.connections import Begun as PendingResponse
     from proxy.upstream import Upstream
 

@@ -15,14 +15,14 @@ from pipelines._wasm import HeadError, RequestParser
 from proxy.http1.body import DEFER_FROM, NO_BODY, RequestBody
 from proxy.server import rejection
 from proxy.server.handler_transport import HandlerTransport
-from proxy.server.request import InboundRequest
+from proxy.server.inbound import InboundRequest
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from pipelines._wasm import RequestHead
     from proxy.server.listener import Listener
-    from proxy.server.request import Forwarded
+    from proxy.server.inbound import Forwarded
 
 
 class State(IntEnum):
