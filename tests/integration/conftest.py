@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import uvloop
 
-from proxy.app import Proxy
-from proxy.bypass import Bypass
-from proxy.server import listener
+from headrace.app import Proxy
+from headrace.handlers.bypass import Bypass
+from headrace.server import listener
 from tests.cluster import Cluster, answer
 from tests.conftest import settings_for, watch_fast_path
 from tests.integration.ways import Way
@@ -18,7 +18,7 @@ from tests.integration.ways import Way
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from proxy.server.fast_path import FastForwarder
+    from headrace.server.fast_path import FastForwarder
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], Any]]:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from proxy.server.connection import ClientConnection
+from headrace.server.connection import ClientConnection
 from tests.cluster import Cluster, answer
 from tests.integration.ways import get, post
 

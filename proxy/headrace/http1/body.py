@@ -11,11 +11,11 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from pipelines._wasm import BodyBuffer, ChunkedDecoder, HeadError
-from pipelines.errors import HeadraceError
+from headrace_pipelines._wasm import BodyBuffer, ChunkedDecoder, HeadError
+from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
-    from pipelines._wasm import RequestHead
+    from headrace_pipelines._wasm import RequestHead
 
 MAX_BUFFERED = 512 << 10
 """Bytes of a body that may wait for their reader before the connection is not read from any more."""

@@ -11,18 +11,18 @@ from contextlib import suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol, cast
 
-from pipelines._wasm import HeadError, RequestParser
-from proxy.http1.body import DEFER_FROM, NO_BODY, RequestBody
-from proxy.server import rejection
-from proxy.server.handler_transport import HandlerTransport
-from proxy.server.inbound import InboundRequest
+from headrace.http1.body import DEFER_FROM, NO_BODY, RequestBody
+from headrace.server import rejection
+from headrace.server.handler_transport import HandlerTransport
+from headrace.server.inbound import InboundRequest
+from headrace_pipelines._wasm import HeadError, RequestParser
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from pipelines._wasm import RequestHead
-    from proxy.server.listener import Listener
-    from proxy.server.inbound import Forwarded
+    from headrace.server.inbound import Forwarded
+    from headrace.server.listener import Listener
+    from headrace_pipelines._wasm import RequestHead
 
 
 class State(IntEnum):

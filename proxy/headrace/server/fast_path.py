@@ -11,19 +11,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from pipelines.errors import HeadraceError
-from proxy.http1.body import NO_BODY
-from proxy.server.connection import SMALL_BODY
-from proxy.server.response import write_buffered
+from headrace.http1.body import NO_BODY
+from headrace.server.connection import SMALL_BODY
+from headrace.server.response import write_buffered
+from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
-    from pipelines._wasm import RequestHead
-    from proxy.http1.body import RequestBody
-    from proxy.metrics import Metrics
-    from proxy.server.connection import ClientConnection
-    from proxy.server.inbound import InboundRequest
-    from proxy.connections import Begun as PendingResponse
-    from proxy.upstream import Upstream
+    from headrace.http1.body import RequestBody
+    from headrace.ops.metrics import Metrics
+    from headrace.server.connection import ClientConnection
+    from headrace.server.inbound import InboundRequest
+    from headrace.upstream.client import Upstream
+    from headrace.upstream.connections import Begun as PendingResponse
+    from headrace_pipelines._wasm import RequestHead
 
 MAX_BODY = 256 << 10
 """Bytes of the longest body that is sent from here whole."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from proxy.server.inbound import InboundRequest
+    from headrace.server.inbound import InboundRequest
 
 
 class HandledConnection(Protocol):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from pipelines._wasm import RequestHead
-    from proxy.http1.body import RequestBody
+    from headrace.http1.body import RequestBody
+    from headrace_pipelines._wasm import RequestHead
 
 
 class Forwarded(Protocol):

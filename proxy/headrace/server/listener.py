@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiohttp import web
 
-from proxy.server.connection import ClientConnection
-from proxy.server.handler_transport import transport_of
+from headrace.server.connection import ClientConnection
+from headrace.server.handler_transport import transport_of
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable
 
-    from proxy.server.connection import Forwarder
+    from headrace.server.connection import Forwarder
 
 log = logging.getLogger("headrace.http")
 

@@ -6,12 +6,12 @@ import logging
 from http.client import responses
 from typing import TYPE_CHECKING
 
-from pipelines.errors import HeadraceError
-from proxy.head_limits import LongHeaderError, LongLineError
-from proxy.protocol.errors import error_body
+from headrace.http1.head_limits import LongHeaderError, LongLineError
+from headrace.protocol.errors import error_body
+from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
-    from pipelines._wasm import HeadError
+    from headrace_pipelines._wasm import HeadError
 
 log = logging.getLogger("headrace.http")
 
@@ -41,7 +41,9 @@ def response(error: HeadError, remote: str | None) -> bytes:
     else:
         rejected = RejectedError(status, reason)
     body = error_body(rejected)
-    return (
-        b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b"
-        % (rejected.status, responses.get(rejected.status, "").encode(), len(body), body)
+    return b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (
+        rejected.status,
+        responses.get(rejected.status, "").encode(),
+        len(body),
+        body,
     )

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiohttp import hdrs
 
-from proxy.header_lines import lines_back
-from proxy.server.response import WITHOUT_BODY, Sent, head_of, open_transport, send_lines
+from headrace.http1.headers import lines_back
+from headrace.server.response import WITHOUT_BODY, Sent, head_of, open_transport, send_lines
 
 if TYPE_CHECKING:
     from aiohttp import web
     from multidict import CIMultiDict
 
-    from proxy.server.handler_transport import HandlerTransport
-    from proxy.exchanges import Exchange as StreamedResponse
-    from proxy.upstream import Upstream
+    from headrace.server.handler_transport import HandlerTransport
+    from headrace.upstream.client import Upstream
+    from headrace.upstream.exchanges import Exchange as StreamedResponse
 
 SMALL = 1 << 20
 """Bytes of the longest response that is read whole before it is sent on: one that breaks off can be answered as an
@@ -34,7 +34,13 @@ async def relay(
     length = response.length
     if not bodiless and 0 < (length or 0) <= SMALL:
         body = await upstream.read_body(response)
-        return await send_lines(request, response.status, response.reason, lines_back(request, response.raw_headers, extra, response.lines), body)
+        return await send_lines(
+            request,
+            response.status,
+            response.reason,
+            lines_back(request, response.raw_headers, extra, response.lines),
+            body,
+        )
     transport = open_transport(request, response.status)
     chunked = length is None and bool(transport.request.head.minor_version)
     keep_alive = transport.keep_alive and (length is not None or chunked or bodiless)

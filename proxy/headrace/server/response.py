@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from proxy.header_lines import VENDOR_MEDIA, answer_lines, lines_of
-from proxy.server.handler_transport import transport_of
+from headrace.http1.headers import VENDOR_MEDIA, answer_lines, lines_of
+from headrace.server.handler_transport import transport_of
 
 if TYPE_CHECKING:
     import asyncio
 
     from multidict import CIMultiDict
 
-    from proxy.protocols import Whole as BufferedResponse
-    from proxy.server.handler_transport import HandlerTransport
+    from headrace.server.handler_transport import HandlerTransport
+    from headrace.upstream.protocols import Whole as BufferedResponse
 
 WITHOUT_BODY = (204, 304)
 """Statuses of responses that have no body."""
@@ -100,7 +100,11 @@ def write_buffered(transport: asyncio.Transport, response: BufferedResponse) -> 
     lines = answer_lines(response.raw_headers) if response.lines is None else response.lines
     phrase = (response.reason or responses.get(response.status, "")).encode("utf-8", "surrogateescape")
     size = len(response.body)
-    write(transport, b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n\r\n" % (response.status, phrase, lines, size), response.body)
+    write(
+        transport,
+        b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n\r\n" % (response.status, phrase, lines, size),
+        response.body,
+    )
 
 
 def write(transport: asyncio.Transport, head: bytes, body: bytes) -> None:
