@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], Any]]:
     """These run on uvloop, as the proxy does; what has to do with the loop itself also on asyncio's own."""
     loops: dict[str, Callable[[], Any]] = {"uvloop": uvloop.new_event_loop}
-    if item.path.name in ("test_splicing.py", "test_gathering.py"):
+    if item.path.name in ("test_splicing.py", "test_receiving.py", "test_connection.py"):
         loops["asyncio"] = asyncio.new_event_loop
     return loops
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headrace.app import Proxy
+    from headrace.server.connection import ClientConnection
     from tests.cluster import Cluster
 
 
@@ -48,6 +49,12 @@ class Way:
         """What forwards without a handler."""
         return self.proxy._listener.forwarder if self.proxy._listener is not None else None
 
+    @property
+    def connections(self) -> set[ClientConnection]:
+        """The clients' connections."""
+        assert self.proxy._listener is not None
+        return self.proxy._listener.connections
+
     async def client(self) -> Client:
         """A connection to the proxy, which has one to the cluster that nobody uses."""
         client = Client(*await asyncio.open_connection("127.0.0.1", int(self.proxy.url.rpartition(":")[2])))
@@ -67,6 +74,11 @@ class Way:
         _, came = await asyncio.gather(self.proxy.stop(), client.answer())
         assert await client.reader.read() == b""
         return came
+
+    async def stop_listening(self) -> None:
+        """Ends the clients' side of the proxy, which waits for what is in progress."""
+        assert self.proxy._listener is not None
+        await self.proxy._listener.stop(10)
 
     async def in_flight(self) -> int:
         assert self.proxy._parts is not None
