@@ -166,9 +166,15 @@ class ClientConnection(asyncio.BufferedProtocol):
         if request is not None and not request.body.complete:
             self._read_body(request, nbytes)
         elif request is None and self._state is State.READING_HEAD and not (self._backlog or self._write_paused):
-            at = self._read(self._listener.buffer, nbytes)
+            try:
+                at = self._parse(self._listener.buffer, nbytes)
+            except HeadError as error:
+                self._refuse(error)
+                return
             if at < nbytes:
                 self._backlog += self._listener.buffer[at:nbytes]
+            if self._request is not None:
+                self._dispatch(self._request)
         elif self._state is not State.CLOSING:
             self._backlog += self._listener.buffer[:nbytes]
             self._proceed()
@@ -208,24 +214,20 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     # What comes.
 
-    def _read(self, data: memoryview, size: int) -> int:
-        """Begins with the request that the first `size` bytes of `data` begin with; gives where that ends."""
-        try:
-            head = self._parser.parse(data, 0, size)
-            if head is None:
-                if self._deadline is None:
-                    self._deadline = self._loop.call_later(self._listener.head_seconds, self.abort)
-                return 0
+    def _parse(self, data: memoryview, size: int) -> int:
+        """Takes the request that the first `size` bytes of `data` begin with; gives where it ends. Raises HeadError."""
+        head = self._parser.parse(data, 0, size)
+        if head is None:
+            if self._deadline is None:
+                self._deadline = self._loop.call_later(self._listener.head_seconds, self.abort)
+            return 0
+        if self._deadline is not None:
             self._stop_deadline()
-            at, body = head.size, NO_BODY
-            if head.has_body:
-                body = RequestBody(head, self)
-                at = body.feed(data, at, size)
-        except HeadError as error:
-            self._refuse(error)
-            return size
+        at, body = head.size, NO_BODY
+        if head.has_body:
+            body = RequestBody(head, self)
+            at = body.feed(data, at, size)
         self._request = InboundRequest(head, body)
-        self._dispatch(self._request)
         return at
 
     def _dispatch(self, request: InboundRequest) -> None:
@@ -343,10 +345,17 @@ class ClientConnection(asyncio.BufferedProtocol):
     def _proceed(self) -> None:
         """Reads the request that waits, if there is one and the client takes its responses."""
         if self._state is State.READING_HEAD and not self._write_paused and self._backlog:
-            with memoryview(self._backlog) as view:
-                at = self._read(view, len(view))
+            try:
+                with memoryview(self._backlog) as view:
+                    at = self._parse(view, len(view))
+            except HeadError as error:
+                self._refuse(error)
+                return
             del self._backlog[:at]
-        if len(self._backlog) >= MAX_BACKLOG and self._state is not State.READING_HEAD:
+            if self._request is not None:
+                self._dispatch(self._request)
+        waits = self._state is not State.READING_HEAD or self._write_paused
+        if waits and len(self._backlog) >= MAX_BACKLOG:
             self.pause_reading()
         elif not self._is_deferred:
             self.resume_reading()
