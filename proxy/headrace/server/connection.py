@@ -12,17 +12,17 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol, cast
 
 from headrace.http1.body import DEFER_FROM, NO_BODY, RequestBody
+from headrace.http1.parser import HeadError, RequestParser
 from headrace.server import rejection
 from headrace.server.handler_transport import HandlerTransport
 from headrace.server.inbound import InboundRequest
-from headrace_pipelines._wasm import HeadError, RequestParser
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from headrace.http1.parser import RequestHead
     from headrace.server.inbound import Forwarded
     from headrace.server.listener import Listener
-    from headrace_pipelines._wasm import RequestHead
 
 
 class State(IntEnum):
@@ -79,8 +79,8 @@ SMALL_BODY = 64 << 10
 MAX_BACKLOG = 64 << 10
 """Bytes behind the request in progress from which on the connection is not read from."""
 LINGER_SECONDS = 2.0
-"""Seconds in which a client may take the last response before the connection is closed: closed at once, with bytes of the
-client unread, the system would throw the response away (RFC 9112, 9.6)."""
+"""Seconds in which a client may take the last response before the connection is closed: if that is done while bytes of
+the client are unread, the system throws the response away (RFC 9112, 9.6)."""
 
 
 class Forwarder(Protocol):

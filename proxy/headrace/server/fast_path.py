@@ -18,12 +18,12 @@ from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
     from headrace.http1.body import RequestBody
+    from headrace.http1.parser import RequestHead
     from headrace.ops.metrics import Metrics
     from headrace.server.connection import ClientConnection
     from headrace.server.inbound import InboundRequest
     from headrace.upstream.client import Upstream
     from headrace.upstream.connections import Begun as PendingResponse
-    from headrace_pipelines._wasm import RequestHead
 
 MAX_BODY = 256 << 10
 """Bytes of the longest body that is sent from here whole."""
@@ -101,7 +101,7 @@ class FastForwarder:
 
 
 def _is_readable(head: RequestHead, body: RequestBody, route: BypassRoute) -> bool:
-    """Whether a body is plain enough to say that none of the route's words is in it: other types spell them otherwise."""
+    """Whether a body is plain enough to say that none of the words is in it: other types spell them otherwise."""
     if (route.words and head.has_encoding) or ((len(route.words) > 1 or route.names) and not head.says_json):
         return False
     return not any(body.contains(word) for word in (*route.words, *route.names))

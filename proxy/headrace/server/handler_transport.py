@@ -90,7 +90,7 @@ class HandlerTransport(asyncio.Transport):
         return self._connection.transport is None or self._connection.transport.is_closing()
 
     def close(self) -> None:
-        """aiohttp's task has ended: there is nobody to hand a request to."""
+        """Aiohttp's task has ended: there is nobody to hand a request to."""
         self._connection.close()
 
     def abort(self) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from headrace.http1.body import RequestBody
-    from headrace_pipelines._wasm import RequestHead
+    from headrace.http1.parser import RequestHead
 
 
 class Forwarded(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
@@ -114,8 +114,8 @@ class Listener:
         if not self.connections and self._none_left is not None and not self._none_left.done():
             self._none_left.set_result(None)
 
-    def make_handler(self) -> web.RequestHandler[Any]:
-        """aiohttp's handler for the requests of a connection."""
+    def make_handler(self) -> web.RequestHandler:
+        """The handler of aiohttp for the requests of a connection."""
         return self._handlers()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:

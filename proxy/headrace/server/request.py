@@ -26,6 +26,7 @@ from headrace_pipelines.errors import HeadraceError, MediaTypeError, SlowClientE
 
 if TYPE_CHECKING:
     from headrace.execution.search_plan import Choices
+    from headrace.http1.parser import RequestHead
     from headrace.ops.metrics import Metrics
     from headrace.ops.runner import Runner
     from headrace.protocol.indices.resolver import IndexResolver
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from headrace.upstream.client import Answer, Upstream
     from headrace.upstream.connections import Begun as PendingResponse
     from headrace.upstream.exchanges import Body, Text
-    from headrace_pipelines._wasm import RequestHead
     from headrace_pipelines.registry import Snapshot
 
 _MARK = b"\xef\xbb\xbf"
