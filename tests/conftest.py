@@ -25,7 +25,7 @@ from yarl import URL
 from devnode import running_node
 from devnode.node import free_port
 from headrace.app import Proxy
-from headrace.server.fast_path import FastPath
+from headrace.server.fast_path import FastForwarder
 from headrace.settings import Settings
 from headrace_pipelines._wasm import Module
 
@@ -275,24 +275,17 @@ async def serve(
     await Http(node, session).delete(f"/{registry}")
 
 
-def watch_fast_path(monkeypatch: pytest.MonkeyPatch, note: Callable[[FastPath, str, bool], None]) -> None:
-    """Has `note` told of every target that a fast path takes, and whether the head was like one before."""
-    begin, begin_known = FastPath.begin, FastPath.begin_known
+def watch_fast_path(monkeypatch: pytest.MonkeyPatch, note: Callable[[FastForwarder, str], None]) -> None:
+    """Has `note` told of every target that is forwarded without a handler."""
+    forward = FastForwarder.forward
 
-    def watched(self: FastPath, message: Any, payload: Any, client: Any) -> Any:
-        passing = begin(self, message, payload, client)
-        if passing is not None:
-            note(self, message.path, False)
-        return passing
+    def watched(self: FastForwarder, request: Any, client: Any) -> Any:
+        forwarded = forward(self, request, client)
+        if forwarded is not None:
+            note(self, request.head.target)
+        return forwarded
 
-    def watched_known(self: FastPath, known: Any, *others: Any) -> Any:
-        passing = begin_known(self, known, *others)
-        if passing is not None:
-            note(self, known.target, True)
-        return passing
-
-    monkeypatch.setattr(FastPath, "begin", watched)
-    monkeypatch.setattr(FastPath, "begin_known", watched_known)
+    monkeypatch.setattr(FastForwarder, "forward", watched)
 
 
 async def outcome(http: Http, udf: str) -> tuple[str, Any]:

@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 
 from headrace.execution.search_plan import Choices
 from headrace.handlers import routes
+from headrace.handlers.bypass import Bypass
 from headrace.handlers.system.metrics_listener import MetricsListener
 from headrace.http1 import tls
 from headrace.http1.headers import VENDOR_MEDIA
@@ -33,20 +34,20 @@ from headrace.registry.store import Store
 from headrace.security import admin, audit, registry_guard
 from headrace.security.permissions import Permissions
 from headrace.server.body_budget import Budget
-from headrace.server.connection import Connection, Server
 from headrace.server.cursors import Cursors
-from headrace.server.fast_path import FastPath
+from headrace.server.fast_path import FastForwarder, ForwardedRequest
+from headrace.server.handler_transport import transport_of
+from headrace.server.listener import HeadLimits, Listener
 from headrace.server.request import Call, Parts, StaleNamesError
-from headrace.upstream.client import ClientGoneError, ClusterRefusedError, Upstream, send_whole
-from headrace.upstream.exchanges import LIMITS
+from headrace.server.response import ClientGoneError, send_whole
+from headrace.upstream.client import ClusterRefusedError, Upstream
 from headrace_pipelines import release_buffers
 from headrace_pipelines.association import Slots
-from headrace_pipelines.errors import HeadraceError, InvalidError, MissingError, NestedError, UnsupportedError
+from headrace_pipelines.errors import HeadraceError, InvalidError, MissingError, NestedError
 from headrace_pipelines.secrets import Secrets
 from headrace_pipelines.udf.catalog import Catalog, Ceilings
 
 if TYPE_CHECKING:
-    from headrace.server.fast_path import Passing
     from headrace.settings import Settings
 
 log = logging.getLogger("headrace.proxy")
@@ -73,7 +74,7 @@ class Proxy:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._parts: Parts | None = None
-        self._runner: web.ServerRunner | None = None
+        self._listener: Listener | None = None
         self._peers: Peers | None = None
         self._changes = Changes()
         self._metrics: MetricsListener | None = None
@@ -115,24 +116,15 @@ class Proxy:
             settings.size("max_body"),
         )
         await registry.start()
-        server = Server(
-            self.handle,
-            head_seconds=settings.seconds("client_timeout"),
-            fast=FastPath.of(self._parts),
-            handler_cancellation=True,
-            auto_decompress=False,
-            max_line_size=max(LIMITS["max_line_size"], settings.size("max_request_line")),
-            max_field_size=max(LIMITS["max_field_size"], settings.size("max_request_headers")),
-            max_headers=LIMITS["max_headers"],
-            access_log=None,
-            logger=logging.getLogger("headrace.http"),
-        )
-        self._runner = web.ServerRunner(server, shutdown_timeout=settings.seconds("shutdown_grace"))
-        await self._runner.setup()
         host, port = settings.host_port
         worker = supervisor.identity()
-        site = web.TCPSite(self._runner, host, port, backlog=1024, reuse_port=worker is not None, ssl_context=context)
-        await site.start()
+        self._listener = Listener(
+            self.handle,
+            self._forwarder(self._parts),
+            HeadLimits(settings.size("max_request_line"), settings.size("max_request_headers")),
+            head_seconds=settings.seconds("client_timeout"),
+        )
+        await self._listener.start(host, port, context, shared=worker is not None)
         self._parts.upstream.start()
         if worker is not None:
             number, folder = worker
@@ -141,8 +133,7 @@ class Proxy:
         if settings.metrics_listen:
             self._metrics = MetricsListener(registry, metrics, shared=worker is not None)
             await self._metrics.start(*settings.address("metrics_listen"))
-        bound = self._runner.addresses[0]
-        self.url = f"{'https' if context else 'http'}://{host}:{bound[1]}"
+        self.url = f"{'https' if context else 'http'}://{host}:{self._listener.port}"
         log.info(
             "listening on %s, upstream %s, registry %s",
             self.url,
@@ -150,10 +141,16 @@ class Proxy:
             registry.state,
         )
 
+    @staticmethod
+    def _forwarder(parts: Parts) -> FastForwarder | None:
+        """What sends requests on that no pipeline can concern."""
+        bypass = Bypass.of(parts)
+        return None if bypass is None else FastForwarder(bypass, parts.upstream, parts.metrics, parts.max_body)
+
     async def stop(self) -> None:
         """Stops accepting, finishes what is in flight within `shutdown_grace`, closes everything."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._listener is not None:
+            await self._listener.stop(self.settings.seconds("shutdown_grace"))
         await self._changes.finish(self.settings.seconds("shutdown_grace"))
         if self._metrics is not None:
             await self._metrics.stop()
@@ -167,29 +164,28 @@ class Proxy:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request: route it, and turn our errors into OpenSearch's shape."""
-        parts = self._parts
+        parts, transport = self._parts, transport_of(request)
         if parts is None:
             raise RuntimeError("the proxy has not been started")
-        call = Call(request, parts, Target.parse(request.raw_path))
+        if transport is None:
+            raise ConnectionResetError("the client is gone")
+        inbound = transport.request
+        call = Call(request, inbound, parts, Target.parse(inbound.head.target))
         if parts.settings.elasticsearch_compat:
             call.extra.add(*plain.PRODUCT)
             request[VENDOR_MEDIA] = plain.vendor_media(request.headers.get(hdrs.ACCEPT, ""))
-        begun, started = None, parts.metrics.begin()
-        if isinstance(request.protocol, Connection):
-            call.known = request.protocol.known(request._message)
-            begun, request.protocol.begun = request.protocol.begun, None
-        if begun is not None:
-            call.surface, call.reads, started = begun.surface, begun.reads, begun.started
-        whole = self._whole(call, begun, started)
-        if begun is None and _goes_on(call):
-            return await self._changes.run(whole)
-        return await whole
+        forwarded, inbound.forwarded, started = inbound.forwarded, None, parts.metrics.begin()
+        if isinstance(forwarded, ForwardedRequest):
+            call.surface, call.reads, started = forwarded.route.surface, forwarded.route.reads, forwarded.started
+            return await self._whole(call, forwarded, started)
+        whole = self._whole(call, None, started)
+        return await (self._changes.run(whole) if _goes_on(call) else whole)
 
-    async def _whole(self, call: Call, begun: Passing | None, started: float) -> web.StreamResponse:
+    async def _whole(self, call: Call, forwarded: ForwardedRequest | None, started: float) -> web.StreamResponse:
         """The answer, counted and in the audit log whatever happens on the way, also where nobody waits for it."""
         parts, status, gone = call.parts, CLIENT_GONE, True
         try:
-            response = await self._answered(call, begun)
+            response = await self._answered(call, forwarded)
             status, gone = response.status, False
             return response
         except ClientGoneError as error:
@@ -208,15 +204,15 @@ class Proxy:
             parts.metrics.count(call.surface, status, started)
             audit.record(call, status, gone=gone)
 
-    async def _answered(self, call: Call, begun: Passing | None) -> web.StreamResponse:
+    async def _answered(self, call: Call, forwarded: ForwardedRequest | None) -> web.StreamResponse:
         """The answer, whatever happens on the way."""
         request = call.request
         try:
-            if begun is None:
+            if forwarded is None:
                 return await self._dispatch(call)
-            if begun.failure is not None:
-                raise begun.failure
-            return await call.go_on(begun.sent)
+            if forwarded.failure is not None:
+                raise forwarded.failure
+            return await call.go_on(forwarded.pending)
         except StaleNamesError:
             call.parts.resolver.forget()
             call.begin_again()
@@ -224,7 +220,8 @@ class Proxy:
         except ClusterRefusedError as error:
             return await call.reply_answer(error.answer)
         except HeadraceError as error:
-            return await refuse(call, error)
+            malformed = call.inbound.body.error
+            return await refuse(call, malformed if isinstance(malformed, HeadraceError) else error)
         except (ConnectionResetError, asyncio.CancelledError):
             raise
         except RecursionError:
@@ -243,9 +240,6 @@ class Proxy:
     async def _dispatch(self, call: Call) -> web.StreamResponse:
         if not call.target.raw_path.startswith("/"):
             raise InvalidError(f"the request target must begin with a slash, not [{call.target.raw_path[:100]}]")
-        codings = ",".join(call.request.headers.getall(hdrs.TRANSFER_ENCODING, ()))
-        if codings and codings.strip().lower() != "chunked":
-            raise UnsupportedError(f"the transfer coding [{codings}] is not implemented; send [chunked]")
         if not call.target.plain and call.parts.registry.holds:
             # Where nothing is protected it passes as it came.
             call.target = call.target.canonical
@@ -291,5 +285,5 @@ async def refuse(call: Call, error: HeadraceError) -> web.StreamResponse:
     if isinstance(error, MethodError):
         headers[hdrs.ALLOW] = ", ".join(routes.allowed(call.target.raw_segments))
     headers.extend(call.extra)
-    close = not call.request.content.is_eof()
+    close = not call.inbound.body.complete
     return await send_whole(call.request, error.status, "", headers, body, close=close)

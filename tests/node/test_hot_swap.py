@@ -104,7 +104,7 @@ async def test_what_passed_a_moment_ago_goes_through_a_pipeline_that_is_there_no
     through: Http, name: str, monkeypatch: pytest.MonkeyPatch
 ):
     taken: list[str] = []
-    watch_fast_path(monkeypatch, lambda _path, target, _known: taken.append(target))
+    watch_fast_path(monkeypatch, lambda _path, target: taken.append(target))
     await through.index(name)
     seen = f"/{name}/_search", f"/{name}/_doc/1", f"/{name}/_count", f"/{name}/_doc/1?refresh=true"
 
@@ -147,7 +147,7 @@ class Passed:
     def __init__(self, http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
         self.http = http
         self.taken: list[str] = []
-        watch_fast_path(monkeypatch, lambda _path, target, _known: self.taken.append(target))
+        watch_fast_path(monkeypatch, lambda _path, target: self.taken.append(target))
 
     async def __call__(self, target: str, body: Any = None, *, method: str = "POST", **kw: Any) -> bool:
         for _ in range(5):

@@ -2,8 +2,8 @@
 
 Between two unencrypted connections the bytes of a body that nobody looks at need not be copied into the process and
 out again: that, and the pieces they would be cut into, are most of what a long body costs
-(docs/decisions/026-long-bodies-stay-in-the-kernel.md). The protocol that has read the beginning of such a body lends
-its socket for the rest ([`Lender`]).
+(docs/decisions/026-long-bodies-stay-in-the-kernel.md). Whoever has read the beginning of such a body leaves its socket
+alone for the rest ([`Source`]).
 """
 
 from __future__ import annotations
@@ -18,14 +18,10 @@ import socket
 import sys
 from contextlib import ExitStack, suppress
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
-
-from aiohttp.base_protocol import BaseProtocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from aiohttp.streams import StreamReader
 
 log = logging.getLogger("headrace.splicing")
 
@@ -52,22 +48,21 @@ class Patience(NamedTuple):
     sink: float | None
 
 
-class Lender(BaseProtocol):
-    """A protocol whose socket somebody else may read while a body is arriving."""
+class Source(Protocol):
+    """A body that is arriving, of which everything that is here has been taken."""
 
-    __slots__ = ()
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """The connection that it comes from; `None` once that is gone."""
+        ...
 
-    def plain(self) -> bool:
-        """Whether what its socket carries is what it reads and writes."""
-        return plain(self.transport)
+    def suspend(self) -> None:
+        """Leaves the connection's socket to somebody else."""
+        ...
 
-    def lend(self, body: StreamReader) -> None:
-        """Stops reading in the middle of a body of which all that has arrived has been taken."""
-        raise NotImplementedError
-
-    def take_back(self, body: StreamReader, left: int) -> None:
-        """Goes on reading behind the body, of which `left` bytes have not been read; whoever lent it ends it here."""
-        raise NotImplementedError
+    def resume(self, left: int) -> None:
+        """Goes on reading behind the body, of which `left` bytes have not been read."""
+        ...
 
 
 @cache
@@ -155,9 +150,7 @@ class Pipes:
             _close(*self._free.pop())
 
 
-async def move(
-    pipes: Pipes, lender: Lender, body: StreamReader, sink: asyncio.Transport, count: int, patience: Patience
-) -> bool:
+async def move(pipes: Pipes, source: Source, sink: asyncio.Transport, count: int, patience: Patience) -> bool:
     """Moves the rest of a body, as [`Splice`] does, and waits for its end; whether it could. Raises OSError."""
     ended: asyncio.Future[OSError | None] = asyncio.get_running_loop().create_future()
 
@@ -166,7 +159,7 @@ async def move(
             ended.set_result(error)
 
     try:
-        splice = Splice(pipes, lender, body, sink, count, end, patience)
+        splice = Splice(pipes, source, sink, count, end, patience)
     except OSError:
         return False
     try:
@@ -189,15 +182,14 @@ class Splice:
     def __init__(
         self,
         pipes: Pipes,
-        lender: Lender,
-        body: StreamReader,
+        source: Source,
         sink: asyncio.Transport,
         count: int,
         then: Callable[[OSError | None], object],
         patience: Patience,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._pipes, self._lender, self._body, self._sink, self._then = pipes, lender, body, sink, then
+        self._pipes, self._source, self._sink, self._then = pipes, source, sink, then
         self._left = count
         """Bytes that have not been read from the source."""
         self._held = 0
@@ -209,18 +201,19 @@ class Splice:
         """When the sink last took something, or its turn began or ended."""
         self._timer: asyncio.TimerHandle | None = None
         self._done = False
-        if lender.transport is None:
+        transport = source.transport
+        if transport is None:
             raise ConnectionResetError("the sender is gone")
         # The loop has the transports' own numbers for the transports. These two keep the connections open, too: they
         # must not outlive this.
         with ExitStack() as undo:
-            self._from = os.dup(lender.transport.get_extra_info("socket").fileno())
+            self._from = os.dup(transport.get_extra_info("socket").fileno())
             undo.callback(os.close, self._from)
             self._to = os.dup(sink.get_extra_info("socket").fileno())
             undo.callback(os.close, self._to)
             self._out, self._in = pipes.take()
             undo.pop_all()
-        lender.lend(body)
+        source.suspend()
         self._look()
         self._loop.add_writer(self._to, self._flush)
 
@@ -239,7 +232,7 @@ class Splice:
         self._loop.remove_writer(self._to)
         _close(self._from, self._to)
         self._pipes.give((self._out, self._in), empty=not self._held)
-        self._lender.take_back(self._body, self._left)
+        self._source.resume(self._left)
 
     def _end(self, error: OSError | None) -> None:
         self.cancel()

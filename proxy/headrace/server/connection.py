@@ -1,391 +1,463 @@
-"""Clients' connections: aiohttp's, with the differences that a drop-in for an OpenSearch node needs.
+"""One client's connection: where it is in the exchange of messages, and what comes next.
 
-Java's low-level client sends targets without a leading slash (`DELETE _snapshot/x HTTP/1.1`). The node takes them,
-aiohttp's parser does not: the slash is put in before it reads them. A head has a deadline, as a body has. What cannot
-be parsed is answered in OpenSearch's shape, and is one line in the log, not a trace for every port scanner.
+A connection has one request in progress. What a client sends behind it (pipelining) waits unparsed, and from
+`MAX_BACKLOG` bytes on in the client's socket.
 """
 
 from __future__ import annotations
 
-import re
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+import asyncio
+from contextlib import suppress
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol, cast
 
-from aiohttp import web, web_protocol
-from aiohttp.http_parser import HttpRequestParser
-from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-
-from headrace.http1 import bodies, gathering
-from headrace.http1.heads import Heads, Place
-from headrace.http1.known import Known, comparable
-from headrace.http1.splice import Lender
-from headrace.protocol.errors import error_body
-from headrace.server.request import UNCOUNTED
-from headrace.upstream.protocols import Sparing
-from headrace_pipelines.errors import HeadraceError, InvalidError
+from headrace.http1.body import DEFER_FROM, NO_BODY, RequestBody
+from headrace.server import rejection
+from headrace.server.handler_transport import HandlerTransport
+from headrace.server.inbound import InboundRequest
+from headrace_pipelines._wasm import HeadError, RequestParser
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Awaitable, Callable, Sequence
+    from aiohttp import web
 
-    from aiohttp.http import RawRequestMessage
-
-    from headrace.server.fast_path import FastPath, Passing
-
-_BARE_TARGET = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS) (?!/|https?://|\* HTTP/)(?=[^\s])")
-_HOLD_SECONDS = 0.1
-"""How long a body may come behind its head for both to go on by the fast path."""
+    from headrace.server.inbound import Forwarded
+    from headrace.server.listener import Listener
+    from headrace_pipelines._wasm import RequestHead
 
 
-class Connection(Sparing, Lender, web_protocol.RequestHandler):
-    """One client's connection."""
+class State(IntEnum):
+    """Where a connection is."""
+
+    READING_HEAD = 0
+    """Between two requests, or in the middle of a head."""
+    READING_BODY = 1
+    """A request may be forwarded once its small body is here."""
+    FORWARDING = 2
+    """The response to a forwarded request is pending."""
+    HANDLING = 3
+    """aiohttp's handler has the request."""
+    DISCARDING = 4
+    """The request has been answered; the rest of its body is read and dropped."""
+    CLOSING = 5
+    """The last response has been written: nothing that comes is read as a request."""
+
+
+class Event(IntEnum):
+    """What happens to the request in progress."""
+
+    AWAIT_BODY = 0
+    FORWARD = 1
+    HANDLE = 2
+    """It goes to its handler; also where it was forwarded and the response cannot be buffered."""
+    ANSWERED = 3
+    ANSWERED_EARLY = 4
+    """It is answered, its body has not arrived."""
+    BODY_ENDED = 5
+    END = 6
+    """The connection ends."""
+
+
+_TABLE = {
+    (State.READING_HEAD, Event.AWAIT_BODY): State.READING_BODY,
+    (State.READING_HEAD, Event.FORWARD): State.FORWARDING,
+    (State.READING_HEAD, Event.HANDLE): State.HANDLING,
+    (State.READING_BODY, Event.FORWARD): State.FORWARDING,
+    (State.READING_BODY, Event.HANDLE): State.HANDLING,
+    (State.FORWARDING, Event.HANDLE): State.HANDLING,
+    (State.FORWARDING, Event.ANSWERED): State.READING_HEAD,
+    (State.FORWARDING, Event.ANSWERED_EARLY): State.DISCARDING,
+    (State.HANDLING, Event.ANSWERED): State.READING_HEAD,
+    (State.HANDLING, Event.ANSWERED_EARLY): State.DISCARDING,
+    (State.DISCARDING, Event.BODY_ENDED): State.READING_HEAD,
+} | {(state, Event.END): State.CLOSING for state in State}
+_NEXT = [[_TABLE.get((state, event)) for event in Event] for state in State]
+
+BODY_SECONDS = 0.1
+"""Seconds that a small body may take behind its head for the request to be forwarded without a handler."""
+SMALL_BODY = 64 << 10
+"""Bytes of the longest body that is waited for so."""
+MAX_BACKLOG = 64 << 10
+"""Bytes behind the request in progress from which on the connection is not read from."""
+LINGER_SECONDS = 2.0
+"""Seconds in which a client may take the last response before the connection is closed: closed at once, with bytes of the
+client unread, the system would throw the response away (RFC 9112, 9.6)."""
+
+
+class Forwarder(Protocol):
+    """Sends requests to a node in the callback that read them."""
+
+    def forward(self, request: InboundRequest, client: ClientConnection) -> Forwarded | None:
+        """Sends a request whose body is here, or can go past the process; `None` where it is one for its handler."""
+        ...
+
+    def awaits(self, head: RequestHead) -> bool:
+        """Whether a request would be forwarded once its body is here."""
+        ...
+
+
+class ClientConnection(asyncio.BufferedProtocol):
+    """A client's connection."""
 
     __slots__ = (
-        "_between",
-        "_fast",
-        "_head_seconds",
-        "_head_timer",
-        "_heads",
-        "_held_since",
-        "_hold_timer",
-        "_kept",
-        "_last_body",
-        "_parked",
-        "_passing",
-        "_place",
-        "_plain",
-        "_taken",
-        "_thrown_away",
-        "_unparsed",
-        "begun",
+        "_await_timer",
+        "_awaiting_since",
+        "_backlog",
+        "_deadline",
+        "_drained",
+        "_handler",
+        "_handler_transport",
+        "_idle_since",
+        "_idle_timer",
+        "_listener",
+        "_loop",
+        "_parser",
+        "_reading",
+        "_request",
+        "_state",
+        "_write_paused",
         "remote",
+        "stopping",
+        "transport",
     )
 
-    def __init__(self, server: Server, *, head_seconds: float, fast: FastPath | None, **options: Any) -> None:
-        super().__init__(server, **options)
-        self._between = True
-        self._last_body: StreamReader | None = None
-        self._head_seconds = head_seconds
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._fast = fast
-        self._passing: Passing | None = None
-        self._parked: asyncio.Future[None] | None = None
-        self._held_since: float | None = None
-        self._hold_timer: asyncio.TimerHandle | None = None
-        self._heads: Heads[Known] = Heads()
-        self._place = Place()
-        self._kept = b""
-        # Bytes that are still to come of the last body and not for the parser to see, and whether nobody reads them.
-        self._unparsed = 0
-        self._thrown_away = False
-        self._plain: bool | None = None
-        self._taken: tuple[RawRequestMessage, Known] | None = None
-        self.begun: Passing | None = None
-        """What the fast path has begun of the request that is next."""
+    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
+        self._listener = listener
+        self._loop = loop
+        self._state = State.READING_HEAD
+        self._parser = RequestParser(*listener.limits)
+        self._backlog = bytearray()
+        self._request: InboundRequest | None = None
+        self._handler: web.RequestHandler | None = None
+        self._handler_transport: HandlerTransport | None = None
+        self._reading = True
+        self._write_paused = False
+        self._drained: asyncio.Future[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._await_timer: asyncio.TimerHandle | None = None
+        self._awaiting_since = 0.0
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._idle_since = 0.0
+        self.transport: asyncio.Transport | None = None
         self.remote: str | None = None
-        """The client's address, as a request has it."""
+        """The client's address."""
+        self.stopping = False
+        """Whether the response to the request in progress is the last one."""
+
+    # The loop's side.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The client is here."""
-        super().connection_made(transport)
-        self.remote = self.peername[0] if isinstance(self.peername, tuple) else self.peername
+        self.transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        self.remote = peer[0] if isinstance(peer, tuple) else peer or None
+        self._idle_since = self._loop.time()
+        self._idle_timer = self._loop.call_later(self._listener.idle_seconds, self._check_idle)
+        self._listener.connections.add(self)
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes from the client."""
-        if self._unparsed:
-            data = self._take_off(data)
-            if not data:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go: into a body that is received in place, else into what all connections share."""
+        if self._request is not None and (target := self._request.body.target) is not None:
+            return memoryview(target)
+        return self._listener.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes from the client. The shared buffer is read before anybody else writes to it."""
+        request = self._request
+        if request is not None and not request.body.complete:
+            self._read_body(request, nbytes)
+        elif request is None and self._state is State.READING_HEAD and not (self._backlog or self._write_paused):
+            at = self._read(self._listener.buffer, nbytes)
+            if at < nbytes:
+                self._backlog += self._listener.buffer[at:nbytes]
+        elif self._state is not State.CLOSING:
+            self._backlog += self._listener.buffer[:nbytes]
+            self._proceed()
+
+    def eof_received(self) -> bool:
+        """The client sends nothing more: as a node has it, it is gone."""
+        return False
+
+    def pause_writing(self) -> None:
+        """The client does not take what is written."""
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        """The client takes what is written again."""
+        self._write_paused = False
+        self._wake_writers()
+        self._proceed()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone, and so is what was in progress for it."""
+        self._listener.lost(self)
+        for timer in (self._deadline, self._await_timer, self._idle_timer):
+            if timer is not None:
+                timer.cancel()
+        self._state = State.CLOSING
+        self.transport = None
+        request, self._request = self._request, None
+        error = ConnectionResetError("the client is gone")
+        if request is not None:
+            forwarded, request.forwarded = request.forwarded, None
+            if forwarded is not None:
+                forwarded.abandon()
+            request.body.fail(error)
+        self._wake_writers()
+        if self._handler is not None:
+            self._handler.connection_lost(exc)
+
+    # What comes.
+
+    def _read(self, data: memoryview, size: int) -> int:
+        """Begins with the request that the first `size` bytes of `data` begin with; gives where that ends."""
+        try:
+            head = self._parser.parse(data, 0, size)
+            if head is None:
+                if self._deadline is None:
+                    self._deadline = self._loop.call_later(self._listener.head_seconds, self.abort)
+                return 0
+            self._stop_deadline()
+            at, body = head.size, NO_BODY
+            if head.has_body:
+                body = RequestBody(head, self)
+                at = body.feed(data, at, size)
+        except HeadError as error:
+            self._refuse(error)
+            return size
+        self._request = InboundRequest(head, body)
+        self._dispatch(self._request)
+        return at
+
+    def _dispatch(self, request: InboundRequest) -> None:
+        """Decides what becomes of a request."""
+        forwarder, head = self._listener.forwarder, request.head
+        if forwarder is not None and head.keep_alive and head.minor_version == 1 and not head.expect_continue:
+            request.forwarded = forwarder.forward(request, self)
+            if request.forwarded is not None:
+                self._on(Event.FORWARD)
                 return
-        if self._kept:
-            data, self._kept = self._kept + data, b""
-        in_body = self._last_body is not None and not self._last_body.is_eof()
-        if self._between and not in_body and b" /" not in data[:9] and (found := _BARE_TARGET.match(data)):
-            data = data[: found.end()] + b"/" + data[found.end() :]
-        if self._fast is None or self._place.left != 0 or not self._pass_known(data, self._fast):
-            self._feed(data, in_body=in_body)
+            if self._state is State.READING_HEAD and not request.body.complete and self._awaits(head, forwarder):
+                self._on(Event.AWAIT_BODY)
+                return
+        self._handle(request)
 
-    def _feed(self, data: bytes, *, in_body: bool) -> None:
-        """Has aiohttp's parser read what came."""
-        waiting = len(self._messages)
-        if self._fast is not None and not waiting:
-            self._park()
-        super().data_received(data)
-        begun: Sequence[Any] = ()
-        if len(self._messages) > waiting:
-            begun = [message for message, _ in islice(self._messages, waiting, None)]
-            self._last_body = self._messages[-1][1]
-            self._between = True
-            self._stop_timer()
-        elif data:
-            # Only what follows a whole message begins one; else this was a piece of a head.
-            self._between = in_body
-            if not in_body and self._head_timer is None:
-                self._head_timer = self._loop.call_later(self._head_seconds, self.force_close)
-        self._place.fed(data, begun, over=self._last_body is None or self._last_body.is_eof())
-        if len(begun) == 1 and self._fast is not None and self._place.left is not None and self._heads.learning:
-            message = begun[0]
-            if comparable(message):
-                self._heads.learn(self._place.head, message.raw_headers, Known(message, self.remote))
-        if data and self._parked is not None and self._passing is None:
-            self._go_on()
-        if begun:
-            self._hold_back(begun[-1])
-        if self._place.odd:
-            # The request is answered, nothing behind it is.
-            self.close()
-
-    def _hold_back(self, message: object) -> None:
-        # While another request is in work, reading goes on: else nobody would see its client go.
-        if self._passing is None and self._current_request is None:
-            gathering.hold_back(self, message, self._last_body)
-
-    def _pass_known(self, data: bytes, fast: FastPath) -> bool:
-        """Takes a request whose head is like one before: aiohttp's parser does not see it.
-
-        It is passed on, kept for its body, or handed to aiohttp's task.
-        """
-        found = self._heads.find(data)
-        if found is None and not self._heads.hopeful:
-            self._place.give_up()
-        # The parser knows how many requests may wait; one may without it.
-        if found is None or self._messages:
+    def _awaits(self, head: RequestHead, forwarder: Forwarder) -> bool:
+        """Whether the request's body is waited for, for a moment. One timer serves many requests."""
+        if head.length is None or head.length > SMALL_BODY or not forwarder.awaits(head):
             return False
-        known, start, length = found
-        missing = length - len(data) + start
-        if missing < 0:
-            return False
-        waiter = self._waiter
-        # Who waits is aiohttp's task, for the next request: so none is in work.
-        idle = waiter is not None and not waiter.done()
-        way = fast.way_of(known) if idle and not self._paused else None
-        if way is not None and not missing:
-            self._passing = fast.begin_known(known, way, data, start, self)
-            if self._passing is not None:
-                self._held_since = None
-                self._park()
-                return True
-        elif way is not None and length <= UNCOUNTED:
-            self._kept = data
-            self._hold()
-            return True
-        message = self._take(known, data, start, length)
-        if idle:
-            self._park()
-            if way is not None and missing:
-                # A long one may go on past the process.
-                self._go_on()
-            else:
-                self._unpark()
-        self._hold_back(message)
+        self._awaiting_since = self._loop.time()
+        if self._await_timer is None:
+            self._await_timer = self._loop.call_later(BODY_SECONDS, self._stop_awaiting)
         return True
 
-    def _take(self, known: Known, data: bytes, start: int, length: int) -> RawRequestMessage:
-        """Makes of a request what aiohttp's parser would."""
-        message = known.message(length)
-        self._taken = message, known
-        if length:
-            self._last_body = StreamReader(self, self._read_bufsize, loop=self._loop)
-            bodies.begin(self._last_body, data, start)
-            self._unparsed, self._thrown_away = start + length - len(data), False
-            if not self._unparsed:
-                self._last_body.feed_eof()
+    def _stop_awaiting(self) -> None:
+        self._await_timer = None
+        if self._state is not State.READING_BODY or self._request is None:
+            return
+        due = self._awaiting_since + BODY_SECONDS
+        if self._loop.time() < due:
+            self._await_timer = self._loop.call_at(due, self._stop_awaiting)
         else:
-            self._last_body = EMPTY_PAYLOAD
-        self._request_count += 1
-        self._messages.append((message, self._last_body))
-        return message
+            self._handle(self._request)
 
-    def _take_off(self, data: bytes) -> bytes:
-        """Has what belongs to a body of which the parser does not know go there; gives what comes behind it."""
-        body, piece = self._last_body, data[: self._unparsed]
-        if body is not None and not self._thrown_away:
-            # Which may pause reading, as long as the piece is still to come.
-            body.feed_data(piece)
-        self._unparsed -= len(piece)
-        if body is not None and not self._unparsed:
-            body.feed_eof()
-        return data[len(piece) :]
+    def _read_body(self, request: InboundRequest, count: int) -> None:
+        """More of the body of the request in progress."""
+        body, buffer = request.body, self._listener.buffer
+        if body.target is not None:
+            body.filled(count)
+            return
+        try:
+            end = body.feed(buffer, 0, count)
+        except HeadError as error:
+            self._refuse(error)
+            return
+        if self._state is State.DISCARDING:
+            body.discard()
+        if end < count:
+            self._backlog += buffer[end:count]
+        if body.complete:
+            self.body_ended()
 
-    def known(self, message: object) -> Known | None:
-        """What is known of the head of a request, if it was like one before."""
-        taken, known = self._taken or (None, None)
-        return known if taken is message else None
+    def body_ended(self) -> None:
+        """The whole body has been read, here or by the kernel."""
+        if self._state is State.READING_BODY and self._request is not None:
+            self._dispatch(self._request)
+        elif self._state is State.DISCARDING:
+            self._request = None
+            self._on(Event.BODY_ENDED)
+            self._stop_deadline()
+            self._next()
+        else:
+            # What comes now is a request that waits.
+            self.resume_reading()
+
+    # What becomes of it.
+
+    def _handle(self, request: InboundRequest) -> None:
+        """Gives a request to aiohttp."""
+        self._on(Event.HANDLE)
+        body = request.body
+        if not body.complete and request.forwarded is None and body.left >= DEFER_FROM:
+            self.pause_reading()
+        if self._handler is None or self._handler_transport is None:
+            self._handler_transport = HandlerTransport(self, request)
+            self._handler = self._listener.make_handler()
+            self._handler.connection_made(self._handler_transport)
+        else:
+            self._handler_transport.request = request
+        self._handler.data_received(request.head.head_for_handler())
+
+    def fall_back(self) -> None:
+        """The forwarded request goes to its handler, with the response that is pending."""
+        if self._request is not None:
+            self._handle(self._request)
+
+    def answered(self, *, keep_alive: bool = True) -> None:
+        """The response to the request in progress has been written."""
+        request = self._request
+        if request is None:
+            return
+        request.forwarded = None
+        if self.stopping or not keep_alive:
+            self._end()
+            return
+        if not request.body.complete:
+            if request.body.error is not None:
+                self._end()
+                return
+            self._on(Event.ANSWERED_EARLY)
+            self._deadline = self._loop.call_later(self._listener.head_seconds, self.abort)
+            request.body.discard()
+            self.resume_reading()
+            return
+        self._on(Event.ANSWERED)
+        self._request = None
+        self._next()
+
+    def _next(self) -> None:
+        """Goes on behind a request."""
+        self._idle_since = self._loop.time()
+        if self._backlog or not self._reading:
+            self._proceed()
+
+    def _proceed(self) -> None:
+        """Reads the request that waits, if there is one and the client takes its responses."""
+        if self._state is State.READING_HEAD and not self._write_paused and self._backlog:
+            with memoryview(self._backlog) as view:
+                at = self._read(view, len(view))
+            del self._backlog[:at]
+        if len(self._backlog) >= MAX_BACKLOG and self._state is not State.READING_HEAD:
+            self.pause_reading()
+        elif not self._is_deferred:
+            self.resume_reading()
+
+    @property
+    def _is_deferred(self) -> bool:
+        """Whether the body of the request in progress is read, or not, as its reader says."""
+        return self._state in (State.FORWARDING, State.HANDLING) and not (
+            self._request is None or self._request.body.complete
+        )
+
+    def _refuse(self, error: HeadError) -> None:
+        """Ends the connection behind what is not well-formed."""
+        if self._state in (State.FORWARDING, State.HANDLING):
+            # Who reads the body answers, and nothing is read behind it.
+            self.stopping = True
+            self.pause_reading()
+            return
+        if self._state is not State.DISCARDING and self.transport is not None:
+            self.transport.write(rejection.response(error, self.remote))
+        self._end()
+
+    def _on(self, event: Event) -> None:
+        state = _NEXT[self._state][event]
+        if state is None:
+            raise RuntimeError(f"{event.name} while {self._state.name}")
+        self._state = state
+
+    # Its end.
+
+    def _end(self) -> None:
+        """Closes the connection once the client has what was written."""
+        transport = self.transport
+        unread = self._request is not None and not self._request.body.complete
+        self._request = None
+        self._on(Event.END)
+        if transport is None or transport.is_closing():
+            return
+        if not unread and not self._backlog:
+            transport.close()
+            return
+        self._backlog.clear()
+        with suppress(OSError, NotImplementedError, RuntimeError):
+            if transport.can_write_eof():
+                transport.write_eof()
+        self._stop_deadline()
+        self._deadline = self._loop.call_later(LINGER_SECONDS, transport.close)
+        self.resume_reading()
+
+    def abort(self) -> None:
+        """Closes the connection at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def close(self) -> None:
+        """Closes the connection once the client has what was written."""
+        if self.transport is not None:
+            self.transport.close()
+
+    def shut_down(self) -> None:
+        """Ends the connection with the request in progress; at once, if there is none."""
+        self.stopping = True
+        if self._state in (State.FORWARDING, State.HANDLING) or self.transport is None:
+            return
+        self._on(Event.END)
+        self.transport.close()
+
+    def _check_idle(self) -> None:
+        """Closes a connection that nobody uses. One timer serves all requests."""
+        due = self._idle_since + self._listener.idle_seconds
+        if self._state is not State.READING_HEAD or self._backlog:
+            due = self._loop.time() + self._listener.idle_seconds
+        elif self._loop.time() >= due and self.transport is not None:
+            self.transport.close()
+            return
+        self._idle_timer = self._loop.call_at(due, self._check_idle)
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    # For bodies and handlers.
 
     def pause_reading(self) -> None:
-        """Leaves what comes of a body where it is for a while."""
-        if self._unparsed and not self._thrown_away:
-            self._reading_paused = True
-            self._pause_transport_reading()
-        else:
-            super().pause_reading()
+        """Leaves what the client sends where it is."""
+        if self._reading and self.transport is not None and not self.transport.is_closing():
+            self._reading = False
+            self.transport.pause_reading()
 
-    def plain(self) -> bool:
-        """See [`Lender.plain`]; a connection does not change in that."""
-        if self._plain is None:
-            self._plain = super().plain()
-        return self._plain and self.transport is not None and not self.transport.is_closing()
+    def resume_reading(self) -> None:
+        """Reads what the client sends."""
+        if not self._reading and self.transport is not None and not self.transport.is_closing():
+            self._reading = True
+            self.transport.resume_reading()
 
-    def lend(self, body: StreamReader) -> None:
-        """See [`Lender.lend`]."""
-        self._pause_transport_reading()
-        if self._unparsed:
-            self._unparsed = 0
-            return
-        # What comes behind the body is not for a parser that still waits for its end.
-        self._parser = HttpRequestParser(
-            self,
-            self._loop,
-            self._read_bufsize,
-            max_line_size=self.max_line_size,
-            max_field_size=self.max_field_size,
-            max_headers=self.max_headers,
-            payload_exception=web.RequestPayloadError,
-            auto_decompress=False,
-            max_msg_queue_size=self._max_msg_queue_size,
-        )
-        self._place.reset()
+    def send_continue(self) -> None:
+        """Tells the client that its body is wanted."""
+        if self.transport is not None:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def take_back(self, body: StreamReader, left: int) -> None:
-        """See [`Lender.take_back`]. What is left is read and thrown away, as of any body that nobody reads."""
-        if left:
-            self._unparsed, self._thrown_away = left, True
-        else:
-            body.feed_eof()
-        self._resume_transport_reading()
+    async def drain(self) -> None:
+        """Waits until the client has taken enough of what was written. Raises ConnectionResetError if it is gone."""
+        if self._write_paused and self.transport is not None:
+            if self._drained is None:
+                self._drained = self._loop.create_future()
+            await asyncio.shield(self._drained)
+        if self.transport is None:
+            raise ConnectionResetError("the client is gone")
 
-    def _park(self) -> None:
-        """Keeps aiohttp's task asleep, if it waits for the next request, until it is known who is to have it."""
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            self._parked, self._waiter = waiter, None
-
-    def _unpark(self) -> None:
-        """Gives aiohttp's task what waits, now or when it comes."""
-        waiter, self._parked, self._held_since = self._parked, None, None
-        if waiter is not None:
-            self._waiter = waiter
-            if self._messages and not waiter.done():
-                waiter.set_result(None)
-
-    def _go_on(self) -> None:
-        """Passes the next request on, if it is one for the fast path; waits a moment for its body."""
-        if self._messages and self._fast is not None and not self._paused and not self._force_close:
-            message, payload = self._messages[0]
-            self._passing = self._fast.begin(message, payload, self)
-            if self._passing is not None:
-                self._messages.popleft()
-                self._held_since = None
-                return
-            if not payload.is_eof() and (self._held_since is not None or self._fast.waits_for(message)):
-                self._hold()
-                return
-        self._unpark()
-
-    def _hold(self) -> None:
-        if self._held_since is None:
-            self._held_since = self._loop.time()
-            if self._hold_timer is None:
-                self._hold_timer = self._loop.call_later(_HOLD_SECONDS, self._let_go)
-
-    def _let_go(self) -> None:
-        """Wakes aiohttp's task for a request whose body takes longer. One timer serves many requests."""
-        self._hold_timer = None
-        if self._held_since is None:
-            return
-        due = self._held_since + _HOLD_SECONDS
-        if self._loop.time() < due:
-            self._hold_timer = self._loop.call_at(due, self._let_go)
-            return
-        if self._kept:
-            data, self._kept = self._kept, b""
-            self._feed(data, in_body=False)
-        self._unpark()
-
-    def passed(self) -> None:
-        """The request on the fast path has been answered."""
-        if self._manager is not None:
-            self._manager.requests_count += 1
-        if self._passing is not None and self._passing.message is not None:
-            if self._parser is not None:
-                self._parser.message_consumed()
-            if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-                self._resume_reading_if_drained()
-        self._passing = None
-        if self._close or self._force_close:
-            # The proxy stops: aiohttp's `shutdown` waits for its task, which ends with this.
-            self.force_close()
-            return
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        self._go_on()
-
-    def take_over(self, passing: Passing) -> None:
-        """The request on the fast path goes on the way of the others."""
-        self.begun, self._passing = passing, None
-        self._messages.appendleft(passing.message or passing.unparsed())
-        self._unpark()
-
-    def force_close(self) -> None:
-        """Closes the connection at once."""
-        if self._parked is not None:
-            self._waiter, self._parked = self._parked, None
-        super().force_close()
-
-    def _process_keepalive(self) -> None:
-        if self._passing is not None or self._kept:
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        super()._process_keepalive()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """The client is gone."""
-        self._stop_timer()
-        if self._hold_timer is not None:
-            self._hold_timer.cancel()
-            self._hold_timer = None
-        for passing in (self._passing, self.begun):
-            if passing is not None:
-                passing.abandon()
-        self._passing = self.begun = None
-        super().connection_lost(exc)
-
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """The answer to a request that could not be parsed, or whose handler failed."""
-        if status != 400 or exc is None:
-            return super().handle_error(request, status, exc, message)
-        # The rest of the message shows what was sent, which may hold a secret.
-        reason = (message or "").strip().partition("\n")[0].rstrip(":")
-        self.logger.info("a request from %s that is no HTTP: %s", request.remote, reason)
-        error: HeadraceError = InvalidError(f"the request is not well-formed HTTP: {reason}")
-        response = web.Response(status=400, body=error_body(error), content_type="application/json")
-        response.force_close()
-        return response
-
-
-class Server(web.Server):
-    """Makes a connection for each client; one that does not end the head of a request in `head_seconds` is closed."""
-
-    def __init__(
-        self,
-        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
-        *,
-        head_seconds: float,
-        fast: FastPath | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(handler, **options)
-        self._head_seconds = head_seconds
-        self._fast = fast
-
-    def __call__(self) -> Connection:
-        """A connection that has just been accepted."""
-        return Connection(self, head_seconds=self._head_seconds, fast=self._fast, loop=self._loop, **self._kwargs)
+    def _wake_writers(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)

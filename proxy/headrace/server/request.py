@@ -12,23 +12,20 @@ import msgspec
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
-from headrace.http1 import gathering
 from headrace.http1 import headers as header_lines
-from headrace.http1.bodies import arrived, declared_length
 from headrace.protocol.encoding import accepts_gzip, claimed_size, deflate, inflate
 from headrace.protocol.media import types
 from headrace.protocol.media.plain import plain_media
 from headrace.protocol.media.types import Media
 from headrace.protocol.target import Target
 from headrace.security import admin as rights
-from headrace.upstream import client as upstream
-from headrace.upstream.exchanges import SMALL
+from headrace.server.relay import SMALL, relay
+from headrace.server.response import send_lines
 from headrace_pipelines import filter_path, plain_json
 from headrace_pipelines.errors import HeadraceError, MediaTypeError, SlowClientError, TooLargeError
 
 if TYPE_CHECKING:
     from headrace.execution.search_plan import Choices
-    from headrace.http1.known import Known
     from headrace.ops.metrics import Metrics
     from headrace.ops.runner import Runner
     from headrace.protocol.indices.resolver import IndexResolver
@@ -36,10 +33,12 @@ if TYPE_CHECKING:
     from headrace.security.permissions import Permissions
     from headrace.server.body_budget import Budget
     from headrace.server.cursors import Cursors
+    from headrace.server.inbound import InboundRequest
     from headrace.settings import Settings
     from headrace.upstream.client import Answer, Upstream
-    from headrace.upstream.connections import Begun
+    from headrace.upstream.connections import Begun as PendingResponse
     from headrace.upstream.exchanges import Body, Text
+    from headrace_pipelines._wasm import RequestHead
     from headrace_pipelines.registry import Snapshot
 
 _MARK = b"\xef\xbb\xbf"
@@ -86,6 +85,7 @@ class Call:
     """One request. `params` are the variables of its path."""
 
     request: web.BaseRequest
+    inbound: InboundRequest
     parts: Parts
     target: Target
     params: dict[str, str] = field(default_factory=dict)
@@ -96,8 +96,6 @@ class Call:
     """Whether its route only reads, whatever the method."""
     audit: dict[str, str] | None = None
     """Facts for the audit log, where the request asks for a change."""
-    known: Known | None = None
-    """What is known of the request's head, where it is like one before on its connection."""
     narrowed: bool = False
     """Whether names from the view at hand stand in the target in place of what the client wrote."""
     begun_again: bool = False
@@ -105,7 +103,6 @@ class Call:
     """Bytes of the budget for bodies."""
     _sourced: bool = False
     """Whether the body came as a parameter."""
-    _continued: bool = False
     _body: bytes | None = None
     _text: bytes | None = None
     _unreadable: HeadraceError | None = None
@@ -124,7 +121,12 @@ class Call:
     @property
     def has_body(self) -> bool:
         """Whether the request has a body, in its place or as a parameter."""
-        return self.request.body_exists or self._body is not None
+        return self.inbound.body.exists or self._body is not None
+
+    @property
+    def head(self) -> RequestHead:
+        """The head as the client sent it."""
+        return self.inbound.head
 
     def take_source(self) -> None:
         """Puts a body that came as the parameter `source` in its place; beside a body the node passes it by.
@@ -135,7 +137,7 @@ class Call:
         if source is None:
             return
         kind = self.target.get("source_content_type")
-        if not self.request.body_exists:
+        if not self.inbound.body.exists:
             media = Media.JSON if kind is None else self._named(kind)
             if media is None:
                 raise MediaTypeError(f"source_content_type [{kind}] is not supported where pipelines apply; send JSON")
@@ -166,7 +168,7 @@ class Call:
     @property
     def headers(self) -> CIMultiDict[str]:
         """A copy of the headers to send on."""
-        headers = header_lines.request_headers(self.request.raw_headers, self.request.remote)
+        headers = header_lines.request_headers(self.head.raw_headers, self.request.remote)
         if self.parts.settings.elasticsearch_compat:
             plain_media(headers)
         return headers
@@ -176,7 +178,7 @@ class Call:
         """The header lines to send on where nothing of them changes."""
         if self.parts.settings.elasticsearch_compat:
             return header_lines.lines_of(self.headers)
-        return self._lines_without(frozenset())
+        return self.head.forward_lines(self.request.remote)
 
     async def body(self) -> bytes:
         """The whole body as it was sent, under the cap, once there is room for it.
@@ -197,31 +199,25 @@ class Call:
             self._unreadable = error
 
     async def _arrived(self) -> bytes:
-        self.expect()
-        limit = self.parts.max_body
-        declared = declared_length(self.request.raw_headers)
-        if declared is not None and declared > limit:
-            raise TooLargeError(f"the body has {declared} bytes, the limit is {limit}; send smaller requests")
-        if self.request.content.is_eof() and (declared or 0) <= UNCOUNTED and not self.encoding:
-            whole = arrived(self.request.content)
-            return whole if whole and len(whole) <= limit else await self._read(limit, given=whole)
-        expected = limit if declared is None else declared
-        if declared is not None and expected > UNCOUNTED:
+        limit, body = self.parts.max_body, self.inbound.body
+        if body.length is not None and body.length > limit:
+            raise TooLargeError(f"the body has {body.length} bytes, the limit is {limit}; send smaller requests")
+        if not self.encoding and (whole := body.arrived(min(UNCOUNTED, limit))) is not None:
+            return whole
+        expected = limit if body.length is None else body.length
+        if body.length is not None and expected > UNCOUNTED:
             self.held += await self.parts.budget.take(expected)
-        given: bytes | list[bytes] = []
         seconds = self.parts.client_seconds + expected / _SLOWEST
         try:
-            if declared is not None and declared > UNCOUNTED and gathering.possible(self.request.content):
-                given = await gathering.whole(self.request.content, declared, seconds)
-            if isinstance(given, bytes):
-                body = given
+            if body.length is not None:
+                whole = await body.receive(seconds)
             else:
                 async with asyncio.timeout(seconds) as clock:
-                    body = await self._read(limit, None if declared is not None else clock, b"".join(given))
+                    whole = await self._read(limit, clock)
         except TimeoutError:
             raise SlowClientError("the body did not arrive in time; see client_timeout") from None
-        await self._hold(min(claimed_size(body, self.encoding), limit))
-        return body
+        await self._hold(min(claimed_size(whole, self.encoding), limit))
+        return whole
 
     async def _hold(self, size: int) -> None:
         """Holds room for `size` bytes in place of what is held; for more it holds nothing while it waits."""
@@ -233,24 +229,18 @@ class Call:
             self.parts.budget.give(self.held - size)
             self.held = size
 
-    async def _read(self, limit: int, clock: asyncio.Timeout | None = None, given: bytes = b"") -> bytes:
-        """The body, which begins with what is `given`. Raises TooLargeError.
-
-        With a clock its length is unknown: once it is long, it waits for the most there may be.
-        """
-        if len(given) > limit:
-            raise TooLargeError(f"the body has more than {limit} bytes; send smaller requests")
-        parts = [given] if given else []
-        size = len(given)
-        while chunk := await self.request.content.readany():
-            size += len(chunk)
+    async def _read(self, limit: int, clock: asyncio.Timeout) -> bytes:
+        """A body of unknown length. Raises TooLargeError. Once it is long, it waits for the most there may be."""
+        parts, size = [], 0
+        while piece := await self.inbound.body.piece():
+            size += len(piece)
             if size > limit:
                 raise TooLargeError(f"the body has more than {limit} bytes; send smaller requests")
-            if clock is not None and size > UNCOUNTED and not self.held:
+            if size > UNCOUNTED and not self.held:
                 clock.reschedule(None)
                 self.held += await self.parts.budget.take(limit)
                 clock.reschedule(asyncio.get_running_loop().time() + self.parts.client_seconds + limit / _SLOWEST)
-            parts.append(chunk)
+            parts.append(piece)
         return b"".join(parts) if len(parts) != 1 else parts[0]
 
     def let_go(self) -> None:
@@ -275,7 +265,7 @@ class Call:
     def foreign(self) -> Media | None:
         """The body's media type, if it is one of the cluster's but JSON, and the body came in its place."""
         sent = self.request.headers.get(hdrs.CONTENT_TYPE)
-        media = self._named(sent) if sent is not None and self.request.body_exists else None
+        media = self._named(sent) if sent is not None and self.inbound.body.exists else None
         return None if media is Media.JSON else media
 
     def _named(self, text: str) -> Media | None:
@@ -314,14 +304,6 @@ class Call:
             self.held = len(text)
         return text
 
-    def expect(self) -> None:
-        """Answers `Expect: 100-continue`, so that the client sends its body."""
-        if hdrs.EXPECT not in self.request.headers or self._continued or self.request.transport is None:
-            return
-        if self.request.headers[hdrs.EXPECT].lower() == "100-continue":
-            self._continued = True
-            self.request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
     async def require_admin(self) -> None:
         """Raises RefusedError unless this caller may change pipelines and UDFs; see `rights`."""
         await rights.require_admin(self)
@@ -359,33 +341,26 @@ class Call:
 
     async def stream_on(self) -> web.StreamResponse:
         """Forwards the request unread and streams the answer back."""
-        request = self.request
-        body: Body = None
-        declared = None
         if self._sourced or self._judged(self._body):
             return await self.send_on(self._body or b"", changed=self._sourced)
-        if request.body_exists:
-            declared = declared_length(request.raw_headers)
-            small = declared is not None and declared <= min(SMALL, self.parts.max_body)
-            body = await self.body() if small or self._body is not None else request.content
-        self.expect()
-        return await self._pass_on(self.lines, body, declared)
+        arriving = self.inbound.body
+        body: Body = None
+        if arriving.exists:
+            small = arriving.length is not None and arriving.length <= min(SMALL, self.parts.max_body)
+            body = await self.body() if small or self._body is not None else arriving
+        return await self._pass_on(self.lines, body)
 
-    async def _pass_on(
-        self, head: bytes, body: Body, length: int | None = None, sent: Begun | None = None
-    ) -> web.StreamResponse:
+    async def _pass_on(self, head: bytes, body: Body, sent: PendingResponse | None = None) -> web.StreamResponse:
         """Sends the request with this head and body, unless it is `sent`, and streams the answer back."""
         cluster = self.parts.upstream
-        exchange = await cluster.send(
-            self.method, self.target.raw, head, body, length=length, safe=self.safe, sent=sent
-        )
+        response = await cluster.send(self.method, self.target.raw, head, body, safe=self.safe, sent=sent)
         try:
-            self._check_names(exchange.status)
-            return await cluster.relay(self.request, exchange, self.extra)
+            self._check_names(response.status)
+            return await relay(self.request, cluster, response, self.extra)
         finally:
-            exchange.release()
+            response.release()
 
-    async def go_on(self, sent: Begun) -> web.StreamResponse:
+    async def go_on(self, sent: PendingResponse) -> web.StreamResponse:
         """Takes over from the fast path: the request has left, its answer is to be waited for."""
         return await self._pass_on(self.lines, sent.body, sent=sent)
 
@@ -456,7 +431,7 @@ class Call:
             if plain:
                 headers.popall(hdrs.ACCEPT_ENCODING, None)
             return header_lines.lines_of(headers)
-        if self.parts.settings.elasticsearch_compat or (changed and body and not self.request.body_exists):
+        if self.parts.settings.elasticsearch_compat or (changed and body and not self.inbound.body.exists):
             headers = self.headers_for(body, changed=changed)
             if plain:
                 headers.popall(hdrs.ACCEPT_ENCODING, None)
@@ -464,16 +439,14 @@ class Call:
         return self._lines_without(_DROPPED[changed, plain])
 
     def _lines_without(self, dropped: frozenset[bytes]) -> bytes:
-        if self.known is not None:
-            return self.known.lines(dropped)
-        return header_lines.request_lines(self.request.raw_headers, self.request.remote, dropped)
+        return self.head.forward_lines(self.request.remote, dropped)
 
     def headers_for(self, body: Text, *, changed: bool) -> CIMultiDict[str]:
         """Headers that fit `body`; `changed`: it is not the one that came, nor compressed as it was."""
         headers = self.headers
         if changed:
             headers.popall(hdrs.CONTENT_ENCODING, None)
-            if body and not self.request.body_exists and hdrs.CONTENT_TYPE not in headers:
+            if body and not self.inbound.body.exists and hdrs.CONTENT_TYPE not in headers:
                 headers[hdrs.CONTENT_TYPE] = "application/json"
         return headers
 
@@ -486,7 +459,7 @@ class Call:
         if len(body) >= _COMPRESSED and accepts_gzip(self.request.headers.get(hdrs.ACCEPT_ENCODING, "")):
             body = await asyncio.to_thread(deflate, body) if len(body) > SMALL >> 2 else deflate(body)
             lines += b"Content-Encoding: gzip\r\n"
-        return await upstream.send_lines(self.request, status, "", lines, body)
+        return await send_lines(self.request, status, "", lines, body)
 
     def shaped(self, body: bytes) -> bytes:
         """`body` as `filter_path` and `pretty` ask for it."""
@@ -521,7 +494,7 @@ class Call:
         lines = header_lines.lines_back(self.request, raw, self.extra, known)
         if body is not None:
             return await self._reply(answer.status, lines, text)
-        return await upstream.send_lines(self.request, answer.status, answer.reason, lines, text)
+        return await send_lines(self.request, answer.status, answer.reason, lines, text)
 
 
 def _is(media: Media) -> tuple[bytes, bytes]:

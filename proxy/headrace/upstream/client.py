@@ -7,18 +7,16 @@ A write is never sent again once a byte of it has left, and nothing is decoded. 
 from __future__ import annotations
 
 import asyncio
-from http.client import responses
 from typing import TYPE_CHECKING
 
 import aiohttp
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
 from headrace.http1 import bodies, tls
+from headrace.http1.body import RequestBody
 from headrace.http1.head_limits import HeadLimits
-from headrace.http1.headers import VENDOR_MEDIA, answer_lines, lines_back, lines_of, response_headers
-from headrace.upstream import connections
 from headrace.upstream.connections import PooledExchanges
-from headrace.upstream.exchanges import SMALL, WITHOUT_BODY, SessionExchanges, SlowBodyError
+from headrace.upstream.exchanges import SessionExchanges, SlowBodyError
 from headrace.upstream.nodes import Nodes
 from headrace_pipelines.errors import (
     HeadraceError,
@@ -32,14 +30,11 @@ from headrace_pipelines.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from multidict import CIMultiDict
-
     from headrace.http1.headers import RawHeaders
     from headrace.settings import Settings
     from headrace.upstream.connections import Begun
     from headrace.upstream.exchanges import Body, Exchange, Exchanges, Text
     from headrace.upstream.nodes import Node
-    from headrace.upstream.protocols import Whole
 
 
 class Upstream:
@@ -96,14 +91,12 @@ class Upstream:
         head: bytes,
         body: Body,
         *,
-        length: int | None = None,
         safe: bool = False,
         sent: Begun | None = None,
     ) -> Exchange:
         """Begins an exchange with the cluster: the answer's body has not been read yet, the caller must `release` it.
 
-        `head`: header lines as [`request_lines`] gives them; `length`: of a streamed body, if it is known. Another node
-        is tried when no connection is made: not a byte has left then. `safe`: the request changes nothing, so that it
+        `head`: header lines as [`request_lines`] gives them. Another node is tried when no connection is made: not a byte has left then. `safe`: the request changes nothing, so that it
         may be sent once more also when its connection breaks before the answer, unless its body cannot. `sent`: it has
         left already, by [`send_now`].
 
@@ -118,7 +111,7 @@ class Upstream:
             tried.append(node)
             try:
                 if sent is None:
-                    exchange = await self._exchanges.begin(node.url, method, target, head, body, length)
+                    exchange = await self._exchanges.begin(node.url, method, target, head, body, None)
                 else:
                     begun, sent = sent, None
                     exchange = await begun.exchange()
@@ -132,7 +125,7 @@ class Upstream:
             except SlowBodyError:
                 raise SlowClientError("the body did not arrive in time; see client_timeout") from None
             except aiohttp.ClientError as error:
-                repeatable = safe and not isinstance(body, aiohttp.StreamReader | memoryview)
+                repeatable = safe and not isinstance(body, RequestBody | memoryview)
                 if not repeatable or len(tried) > 1:
                     raise self._broken(error) from None
                 self._count("broken")
@@ -140,9 +133,7 @@ class Upstream:
                 self._nodes.answered(node)
                 return exchange
 
-    def send_now(
-        self, method: str, target: str, head: bytes, body: Body, most: int, length: int | None = None
-    ) -> Begun | None:
+    def try_send(self, method: str, target: str, head: bytes, body: Body) -> Begun | None:
         """Sends a request over a connection that is open, without waiting; see [`PooledExchanges.begin_now`]."""
         try:
             self._limits.check(method, target, head)
@@ -151,12 +142,12 @@ class Upstream:
         node = self._nodes.pick()
         begun = None
         if not node.failures and isinstance(self._exchanges, PooledExchanges):
-            begun = self._exchanges.begin_now(node.url, method, target, head, body, most, length)
+            begun = self._exchanges.begin_now(node.url, method, target, head, body, 0, None)
         if begun is None:
             self._nodes.put_back()
         return begun
 
-    async def whole(self, exchange: Exchange) -> bytes:
+    async def read_body(self, exchange: Exchange) -> bytes:
         """The body of an answer. Raises UpstreamTimeoutError, UpstreamError when it breaks off."""
         try:
             return await exchange.read()
@@ -169,57 +160,10 @@ class Upstream:
         """One exchange with the answer read whole; `head` as [`send`] takes it. Raises as [`send`]."""
         exchange = await self.send(method, target, head, body, safe=safe)
         try:
-            text = await self.whole(exchange)
+            text = await self.read_body(exchange)
         finally:
             exchange.release()
         return Answer(exchange.status, exchange.reason, exchange.raw_headers, text, exchange.lines)
-
-    async def relay(
-        self, request: web.BaseRequest, exchange: Exchange, extra: CIMultiDict[str] | None = None
-    ) -> web.StreamResponse:
-        """Streams the cluster's answer to the client.
-
-        An answer that breaks off ends the client's connection: it must not look complete, and nothing more can be said.
-        """
-        if 0 < (exchange.length or 0) <= SMALL and request.method != hdrs.METH_HEAD:
-            body = await self.whole(exchange)
-            lines = lines_back(request, exchange.raw_headers, extra, exchange.lines)
-            return await send_lines(request, exchange.status, exchange.reason, lines, body)
-        if request.transport is not None and request.method != hdrs.METH_HEAD and exchange.pours(request.transport):
-            return await self._pour(request, exchange, extra)
-        headers = response_headers(exchange.raw_headers)
-        headers.extend(extra or {})
-        response = RawResponse(exchange.status, exchange.reason, headers)
-        await response.prepare(request)
-        try:
-            while piece := await exchange.piece():
-                await response.write(piece)
-        except (TimeoutError, aiohttp.ClientError):
-            if request.transport is not None:
-                request.transport.abort()
-            return response
-        await response.write_eof()
-        return response
-
-    async def _pour(
-        self, request: web.BaseRequest, exchange: Exchange, extra: CIMultiDict[str] | None
-    ) -> web.StreamResponse:
-        """[`relay`] for a long answer that need not pass the process."""
-        transport = _transport(request, exchange.status)
-        lines = lines_back(request, exchange.raw_headers, extra)
-        head, keep_alive = _head(request, exchange.status, exchange.reason, lines, exchange.length or 0)
-        transport.write(head)
-        request.writer.output_size += len(head)
-        try:
-            if not await exchange.pour(transport):
-                while piece := await exchange.piece():
-                    transport.write(piece)
-                    await request.writer.drain()
-        except (OSError, aiohttp.ClientError):
-            # A late node (TimeoutError) is an OSError.
-            transport.abort()
-            keep_alive = False
-        return Sent(exchange.status, keep_alive=keep_alive)
 
     def _late(self) -> UpstreamTimeoutError:
         self._count("timeout")
@@ -284,106 +228,3 @@ class ClusterRefusedError(HeadraceError):
         super().__init__(f"the cluster answered {answer.status}")
         self.status = answer.status
         self.answer = answer
-
-
-class Sent(web.StreamResponse):
-    """An answer that has been written whole: what aiohttp's server still asks of it."""
-
-    def __init__(self, status: int, *, keep_alive: bool) -> None:
-        # Not aiohttp's own: nothing of a response that is yet to be written is needed.
-        self._status = status
-        self._keep_alive = keep_alive
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """It has been written."""
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """It has been written."""
-
-
-async def send_whole(
-    request: web.BaseRequest, status: int, reason: str, headers: CIMultiDict[str], body: bytes, *, close: bool = False
-) -> web.StreamResponse:
-    """Answers with a body at hand; to `HEAD` only with its length. `close`: the connection is not used again."""
-    vendor = request.get(VENDOR_MEDIA)
-    if vendor and headers.get(hdrs.CONTENT_TYPE, "").startswith("application/json"):
-        headers[hdrs.CONTENT_TYPE] = vendor
-    return await send_lines(request, status, reason, lines_of(headers), body, close=close)
-
-
-def write_whole(transport: asyncio.Transport, answer: Whole) -> None:
-    """Writes an answer of the cluster to a client that speaks HTTP/1.1 and stays. Raises UpstreamError."""
-    lines = answer_lines(answer.raw_headers) if answer.lines is None else answer.lines
-    phrase, size = _phrase(answer.status, answer.reason), len(answer.body)
-    head = b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n\r\n" % (answer.status, phrase, lines, size)
-    connections.write(transport, head, answer.body)
-
-
-def _phrase(status: int, reason: str) -> bytes:
-    return (reason or responses.get(status, "")).encode("utf-8", "surrogateescape")
-
-
-async def send_lines(
-    request: web.BaseRequest, status: int, reason: str, lines: bytes, body: bytes, *, close: bool = False
-) -> web.StreamResponse:
-    """[`send_whole`] with header lines as [`lines_back`] gives them, in one go; waits for a slow client."""
-    transport = _transport(request, status)
-    head, keep_alive = _head(request, status, reason, lines, len(body), close=close)
-    if request.method == hdrs.METH_HEAD or status in WITHOUT_BODY:
-        body = b""
-    connections.write(transport, head, body)
-    # So that aiohttp does not write an error behind it, should anything still fail.
-    request.writer.output_size += len(head)
-    if request.protocol.writing_paused:
-        await request.writer.drain()
-    return Sent(status, keep_alive=keep_alive)
-
-
-class ClientGoneError(ConnectionResetError):
-    """There is nobody to answer; `status` is what the answer would have been."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__("the client is gone")
-        self.status = status
-
-
-def _transport(request: web.BaseRequest, status: int) -> asyncio.Transport:
-    transport = request.transport
-    if transport is None or transport.is_closing():
-        raise ClientGoneError(status)
-    return transport
-
-
-def _head(
-    request: web.BaseRequest, status: int, reason: str, lines: bytes, length: int, *, close: bool = False
-) -> tuple[bytes, bool]:
-    """The head of an answer with a body of `length` bytes, and whether the connection stays open behind it."""
-    keep_alive = request.keep_alive and not close
-    if request.version >= (1, 1):
-        version, connection = b"1.1", b"" if keep_alive else b"Connection: close\r\n"
-    else:
-        version, connection = b"1.0", b"Connection: keep-alive\r\n" if keep_alive else b""
-    size = b"" if status in WITHOUT_BODY else b"Content-Length: %d\r\n" % length
-    head = b"HTTP/%b %d %b\r\n%b%b%b\r\n" % (version, status, _phrase(status, reason), lines, size, connection)
-    return head, keep_alive
-
-
-class RawResponse(web.StreamResponse):
-    """A response that sends the headers it was given and adds none but those that framing needs."""
-
-    def __init__(self, status: int, reason: str, headers: CIMultiDict[str]) -> None:
-        super().__init__(status=status, reason=reason or None, headers=headers)
-        self._given = {name.lower() for name in headers}
-
-    async def _prepare_headers(self) -> None:
-        length = self._headers.get(hdrs.CONTENT_LENGTH)
-        await super()._prepare_headers()
-        for added in (hdrs.CONTENT_TYPE, hdrs.DATE, hdrs.SERVER):
-            if added.lower() not in self._given:
-                self._headers.popall(added, None)
-        vendor = self._req.get(VENDOR_MEDIA) if self._req is not None else ""
-        if vendor and self._headers.get(hdrs.CONTENT_TYPE, "").startswith("application/json"):
-            self._headers[hdrs.CONTENT_TYPE] = vendor
-        head = self._req is not None and self._req.method == hdrs.METH_HEAD
-        if head and length is not None:
-            self._headers[hdrs.CONTENT_LENGTH] = length

@@ -23,7 +23,8 @@ from yarl import URL
 
 from headrace.http1 import splice as splicing
 from headrace.http1.bodies import arrived, declared_length, with_length
-from headrace.http1.splice import Lender, Patience, Pipes, Splice
+from headrace.http1.body import RequestBody
+from headrace.http1.splice import Patience, Pipes, Splice
 from headrace.upstream.exchanges import CHUNK, LIMITS, SMALL, WITHOUT_BODY, SlowBodyError, framing, pieces
 from headrace.upstream.idle import Idle
 from headrace.upstream.protocols import NodeProtocol, Whole
@@ -111,16 +112,12 @@ class PooledExchanges:
         connection = known.idle.take()
         if connection is None:
             return None
-        if isinstance(body, aiohttp.StreamReader):
-            if length is None:
-                body = None if body is EMPTY_PAYLOAD else arrived(body, most)
-                usable = body != b""
-            else:
-                protocol = connection.protocol
-                usable = protocol is not None and splicing.possible(body._protocol.transport, protocol.transport)
-            if not usable:
+        if isinstance(body, RequestBody):
+            protocol = connection.protocol
+            if protocol is None or not splicing.possible(body.transport, protocol.transport):
                 known.idle.give(connection)
                 return None
+            length = body.length
         first = _first(known, method, target, head, framing(method, body, length))
         return self._start(known, connection, method, first, body, length)
 
@@ -167,11 +164,11 @@ class PooledExchanges:
             raise aiohttp.ServerDisconnectedError
         if body is None:
             transport.write(first)
-        elif isinstance(body, aiohttp.StreamReader) or len(body) > SMALL:
+        elif isinstance(body, RequestBody) or len(body) > SMALL:
             transport.write(first)
             splice = None
-            if isinstance(body, aiohttp.StreamReader) and length is not None:
-                splice = self._splice(protocol, body, length)
+            if isinstance(body, RequestBody) and body.length is not None:
+                splice = self._splice(protocol, body, body.length)
             return splice or self._loop.create_task(self._stream(protocol, body, length))
         else:
             write(transport, first, body)
@@ -179,18 +176,18 @@ class PooledExchanges:
                 _let_go(body)
         return None
 
-    async def _stream(self, protocol: ResponseHandler, body: Text | aiohttp.StreamReader, length: int | None) -> None:
+    async def _stream(self, protocol: ResponseHandler, body: Text | RequestBody, length: int | None) -> None:
         """Writes a body as fast as the node takes it; one that breaks off ends the exchange, never the request."""
         writer = StreamWriter(protocol, self._loop)
         try:
-            if not isinstance(body, aiohttp.StreamReader):
+            if not isinstance(body, RequestBody):
                 async for piece in pieces(body):
                     await _within(self._patience.sink, writer.write(piece), splicing.StuckError)
                 _let_go(body)
             else:
-                if length is None:
+                if body.length is None:
                     writer.enable_chunking()
-                while piece := await _within(self._patience.source, body.readany(), splicing.SilentError):
+                while piece := await _within(self._patience.source, body.piece(), splicing.SilentError):
                     await _within(self._patience.sink, writer.write(piece), splicing.StuckError)
                 await writer.write_eof()
         except Exception as error:  # noqa: BLE001 - whatever breaks the body off, the exchange ends with it
@@ -198,20 +195,16 @@ class PooledExchanges:
         else:
             self._ended(protocol, None)
 
-    def _splice(self, protocol: ResponseHandler, body: aiohttp.StreamReader, length: int) -> Splice | None:
+    def _splice(self, protocol: ResponseHandler, body: RequestBody, length: int) -> Splice | None:
         """Has a body of `length` bytes sent past the process, if that can be."""
-        client, sink = body._protocol, protocol.transport
-        if not isinstance(client, Lender) or sink is None or not splicing.possible(client.transport, sink):
+        sink = protocol.transport
+        if sink is None or body.error is not None or not splicing.possible(body.transport, sink):
             return None
-        if body.exception() is not None:
-            return None
-        while piece := body.read_nowait():
-            sink.write(piece)
-        left = length - body.total_bytes
-        if left <= 0:
+        sink.write(body.take_buffered())
+        if body.left <= 0:
             return None
         try:
-            return Splice(self._pipes, client, body, sink, left, partial(self._ended, protocol), self._patience)
+            return Splice(self._pipes, body, sink, body.left, partial(self._ended, protocol), self._patience)
         except OSError:
             # No more file numbers.
             return None
@@ -279,7 +272,7 @@ class Begun:
         """Has `listener` called for whatever arrives, and when nothing will any more."""
         self._protocol.listener = listener
 
-    def whole(self) -> Whole | None:
+    def buffered(self) -> Whole | None:
         """The final answer, once it is here with a body of known length; the connection is free then."""
         connection, protocol = self._connection, self._protocol
         if connection is None or not protocol._buffer or not self._sent:
@@ -299,7 +292,7 @@ class Begun:
         return whole
 
     @property
-    def soon(self) -> bool:
+    def may_buffer(self) -> bool:
         """Whether [`whole`] can be expected to have an answer when more has arrived."""
         if self._protocol.exception() is not None:
             return False
@@ -349,10 +342,10 @@ class _WholeExchange:
         piece, self._body = self._body, b""
         return piece
 
-    def pours(self, sink: asyncio.Transport) -> bool:
+    def can_splice(self, sink: asyncio.Transport) -> bool:
         return False
 
-    async def pour(self, sink: asyncio.Transport) -> bool:
+    async def splice_to(self, sink: asyncio.Transport) -> bool:
         return False
 
     def release(self) -> None:
@@ -402,13 +395,13 @@ class _PooledExchange:
     async def piece(self) -> bytes:
         return await self._payload.readany()
 
-    def pours(self, sink: asyncio.Transport) -> bool:
+    def can_splice(self, sink: asyncio.Transport) -> bool:
         protocol = self._connection.protocol if self._connection is not None else None
         if not self._sized or self.length is None or self._payload is EMPTY_PAYLOAD or protocol is None:
             return False
         return splicing.possible(protocol.transport, sink)
 
-    async def pour(self, sink: asyncio.Transport) -> bool:
+    async def splice_to(self, sink: asyncio.Transport) -> bool:
         while piece := self._payload.read_nowait():
             sink.write(piece)
         left = (self.length or 0) - self._payload.total_bytes
@@ -416,7 +409,7 @@ class _PooledExchange:
         if not left or not isinstance(protocol, NodeProtocol):
             return False
         patience = Patience(protocol.read_timeout, None)
-        return await splicing.move(self._known.pipes, protocol, self._payload, sink, left, patience)
+        return await splicing.move(self._known.pipes, protocol, sink, left, patience)
 
     def release(self) -> None:
         connection, self._connection = self._connection, None

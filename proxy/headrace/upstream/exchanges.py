@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from headrace.http1.bodies import declared_length
+from headrace.http1.body import RequestBody
 from headrace.http1.head_limits import sound
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ WITHOUT_BODY = (204, 304)
 """Answers that never have one."""
 Text = bytes | memoryview
 """A body at hand. A view is of bytes, is not sent twice, and may have ended when the answer comes."""
-Body = Text | aiohttp.StreamReader | None
+Body = Text | RequestBody | None
 
 
 class Exchange(Protocol):
@@ -57,11 +58,11 @@ class Exchange(Protocol):
         """The next piece of the body; empty at its end. Raises as [`read`]."""
         ...
 
-    def pours(self, sink: asyncio.Transport) -> bool:
-        """Whether the body can go to a connection by [`pour`]."""
+    def can_splice(self, sink: asyncio.Transport) -> bool:
+        """Whether the body can go to a connection by [`splice_to`]."""
         ...
 
-    async def pour(self, sink: asyncio.Transport) -> bool:
+    async def splice_to(self, sink: asyncio.Transport) -> bool:
         """Sends the body to a connection, past the process; whether it did: else what is left comes in pieces.
 
         Raises OSError (TimeoutError is one) when one of the two breaks off.
@@ -146,10 +147,10 @@ class _SessionExchange:
     async def piece(self) -> bytes:
         return await self._answer.content.readany()
 
-    def pours(self, sink: asyncio.Transport) -> bool:
+    def can_splice(self, sink: asyncio.Transport) -> bool:
         return False
 
-    async def pour(self, sink: asyncio.Transport) -> bool:
+    async def splice_to(self, sink: asyncio.Transport) -> bool:
         return False
 
     def release(self) -> None:
@@ -170,6 +171,7 @@ def framing(method: str, body: Body, length: int | None) -> bytes:
     """The header line that says how long the body is."""
     if body is None:
         return b"Content-Length: 0\r\n" if method in _WITH_LENGTH else b""
-    if isinstance(body, aiohttp.StreamReader):
+    if isinstance(body, RequestBody):
+        length = body.length
         return b"Transfer-Encoding: chunked\r\n" if length is None else b"Content-Length: %d\r\n" % length
     return b"Content-Length: %d\r\n" % len(body)

@@ -15,7 +15,6 @@ from aiohttp.client_proto import ResponseHandler
 from headrace.http1.head_limits import sound
 from headrace.http1.headers import answer_lines
 from headrace.http1.heads import Heads, Place
-from headrace.http1.splice import Lender
 from headrace.upstream.exchanges import CHUNK
 from headrace_pipelines.errors import UpstreamError
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    import aiohttp
     from aiohttp.http import RawResponseMessage
 
     from headrace.http1.bodies import Headers
@@ -71,7 +69,7 @@ class _Arriving(NamedTuple):
     length: int
 
 
-class NodeProtocol(Sparing, Lender, ResponseHandler):
+class NodeProtocol(Sparing, ResponseHandler):
     """A connection to a node.
 
     One timer looks now and then whether the node is late, instead of one for each piece, as aiohttp has them.
@@ -173,18 +171,19 @@ class NodeProtocol(Sparing, Lender, ResponseHandler):
         if self.listener is not None:
             self.listener()
 
-    def lend(self, body: aiohttp.StreamReader) -> None:
-        """See [`Lender.lend`]."""
+    def suspend(self) -> None:
+        """Leaves the socket to somebody else."""
         self._drop_timeout()
         self._pause_transport_reading()
 
-    def take_back(self, body: aiohttp.StreamReader, left: int) -> None:
-        """See [`Lender.take_back`]."""
+    def resume(self, left: int) -> None:
+        """Goes on reading."""
         # An exchange whose body has no end is not whole, and closes the connection.
         if not left:
             # The parser is in the middle of the body still.
             self._parser = None
-            body.feed_eof()
+            if self._payload is not None:
+                self._payload.feed_eof()
             self._resume_transport_reading()
 
     def _reschedule_timeout(self) -> None:

@@ -51,7 +51,8 @@ impl RequestParser {
         }
         let data = &data[skipped..];
         let Some((size, first)) = self.end.find(data, self.max_line, self.max_headers_bytes)? else {
-            return Ok(None);
+            // What cannot become a request is not waited for: a TLS client on a plain port hears so at once.
+            return if begins_with_method(data) { Ok(None) } else { Err(Violation::Malformed("an unknown method")) };
         };
         let head = RequestHead::parse(&data[..size], first, self.max_headers, skipped)?;
         if head.fields.counted(first) > self.max_headers_bytes {
@@ -239,6 +240,14 @@ impl RequestHead {
         // No target and no header: they may hold a secret.
         format!("<RequestHead {} {} bytes>", String::from_utf8_lossy(self.method), self.size())
     }
+}
+
+/// Whether these first bytes of a message may become a method and the space behind it.
+fn begins_with_method(data: &[u8]) -> bool {
+    METHODS.iter().any(|method| match data.split_at_checked(method.len()) {
+        Some((begin, rest)) => begin == *method && rest.first().is_none_or(|byte| *byte == b' '),
+        None => method.starts_with(data),
+    })
 }
 
 /// Text as Python's `surrogateescape` has it.

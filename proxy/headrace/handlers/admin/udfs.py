@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 
 from headrace.handlers.admin.simulate import asked, compiled, kind_of, now, tried
 from headrace.security.admin import shown_to
-from headrace.upstream.client import send_whole
+from headrace.server.response import send_whole
 from headrace_pipelines import PipelineType
 from headrace_pipelines.definition import EMPTY, FailurePolicy, PipelineDefinition, UdfConfig, UdfStage, check_name
 from headrace_pipelines.errors import ConflictError, InUseError, InvalidError, RegistryError

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from headrace.upstream.client import send_whole
+from headrace.server.response import send_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from headrace.execution import choice, document_run
 from headrace.handlers.system.elasticsearch import untyped
 from headrace.handlers.write import updates
-from headrace.http1.bodies import declared_length
 from headrace.security import registry_guard
 from headrace.server.request import UNCOUNTED
 from headrace_pipelines import Bulk, BulkError, PipelineType, plain_json
@@ -91,7 +90,7 @@ async def _names_registry(call: Call, body: bytes | None) -> bool:
     """
     if not call.parts.registry.holds:
         return False
-    declared = declared_length(call.request.raw_headers)
+    declared = call.inbound.body.length
     if body is None and (declared is None or declared > UNCOUNTED):
         return False
     text = body if body is not None else await call.text()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headrace.http1 import gathering
-from headrace_pipelines import Intake
+from headrace.http1 import body as bodies
+from headrace.http1.body import RequestBody
 from tests.cluster import answer
 from tests.integration.ways import get, post
 
@@ -25,35 +24,28 @@ READ = "/_mget"
 """Its body is read whole before it goes on: it names indexes."""
 
 
-class Gathered:
-    """Counts what comes past aiohttp's parser, in bytes and bodies."""
-
-    def __init__(self, size: int, begun: list[bytes], skipped: int = 0) -> None:
-        self._intake = Intake(size, begun, skipped)
-        Gathered.bodies += 1
+class InPlace:
+    """Counts what is written by the loop to where it stays, in bytes and bodies."""
 
     bodies = bytes = 0
 
-    @property
-    def left(self) -> int:
-        return self._intake.left
-
-    def receive(self, number: int) -> bool:
-        before = self.left
-        try:
-            return self._intake.receive(number)
-        finally:
-            Gathered.bytes += before - self.left
-
-    def whole(self) -> Any:
-        return self._intake.whole()
-
 
 @pytest.fixture
-def gathered(monkeypatch: pytest.MonkeyPatch) -> type[Gathered]:
-    Gathered.bodies = Gathered.bytes = 0
-    monkeypatch.setattr(gathering, "Intake", Gathered)
-    return Gathered
+def in_place(monkeypatch: pytest.MonkeyPatch) -> type[InPlace]:
+    InPlace.bodies = InPlace.bytes = 0
+    filled, make = RequestBody.filled, bodies.BodyBuffer
+
+    def watched(self: RequestBody, count: int) -> None:
+        InPlace.bytes += count
+        filled(self, count)
+
+    def made(size: int) -> Any:
+        InPlace.bodies += 1
+        return make(size)
+
+    monkeypatch.setattr(RequestBody, "filled", watched)
+    monkeypatch.setattr(bodies, "BodyBuffer", made)
+    return InPlace
 
 
 def body_of(length: int) -> bytes:
@@ -77,39 +69,38 @@ async def reading(start: Any, **settings: Any) -> Way:
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-async def test_a_long_body_arrives_as_it_was_sent(start: Any, gathered: type[Gathered], length: int):
+async def test_a_long_body_arrives_as_it_was_sent(start: Any, in_place: type[InPlace], length: int):
     way = await reading(start)
     client, body = await way.client(), body_of(length)
     for _ in range(3):
         assert (await client(post(READ, body))).endswith(b"read")
         assert way.cluster.seen.pop().partition(b"\r\n\r\n")[2] == body
     # Of a shorter one all may be here before it is looked at.
-    assert gathered.bytes > length or length < MIB
+    assert in_place.bytes > length or length < MIB
     assert (await client(get("/warm"))).endswith(b"ok"), "the connection goes on behind it"
-    assert gathering._numbers.used == 0
 
 
-async def test_a_body_that_comes_bit_by_bit_behind_its_head(start: Any, gathered: type[Gathered]):
+async def test_a_body_that_comes_bit_by_bit_behind_its_head(start: Any, in_place: type[InPlace]):
     way = await reading(start)
     client, body = await way.client(), body_of(2 * MIB)
     step = MIB // 2 + 7
     pieces = [body[at : at + step] for at in range(0, len(body), step)]
     assert (await client(head_of(len(body)), *pieces)).endswith(b"read")
     assert way.cluster.seen.pop().partition(b"\r\n\r\n")[2] == body
-    assert gathered.bytes == len(body), "all of it, since nothing of it came with its head"
+    assert in_place.bytes == len(body), "all of it, since nothing of it came with its head"
 
 
-async def test_a_body_that_is_asked_for(start: Any, gathered: type[Gathered]):
+async def test_a_body_that_is_asked_for(start: Any, in_place: type[InPlace]):
     way = await reading(start)
     client, body = await way.client(), body_of(MIB)
     client.writer.write(head_of(len(body), b"Expect: 100-continue"))
     assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert (await client(body)).endswith(b"read")
     assert way.cluster.seen.pop().endswith(body)
-    assert gathered.bodies == 1
+    assert in_place.bodies == 1
 
 
-async def test_requests_behind_a_long_body_are_answered_in_their_order(start: Any, gathered: type[Gathered]):
+async def test_requests_behind_a_long_body_are_answered_in_their_order(start: Any, in_place: type[InPlace]):
     way = await reading(start)
     way.cluster.answers |= {"/a/_search": answer(b"second"), "/b/_search": answer(b"third")}
     client = await way.client()
@@ -118,66 +109,43 @@ async def test_requests_behind_a_long_body_are_answered_in_their_order(start: An
     )
     for expected in (b"read", b"second", b"read", b"third"):
         assert (await client.answer()).endswith(expected)
-    assert gathered.bytes > MIB
+    assert in_place.bytes > MIB
 
 
-async def test_a_body_in_chunks_goes_through_the_parser(start: Any, gathered: type[Gathered]):
+async def test_a_body_in_chunks_goes_through_the_parser(start: Any, in_place: type[InPlace]):
     way = await reading(start)
     client, body = await way.client(), body_of(MIB)
     head = head_of(0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
     assert (await client(b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(body), body))).endswith(b"read")
     assert way.cluster.seen.pop().partition(b"\r\n\r\n")[2] == body
-    assert gathered.bodies == 0
+    assert in_place.bodies == 0
 
 
 @pytest.mark.parametrize("sent", [0, 2 * MIB], ids=["at once", "in the middle"])
-async def test_a_client_that_goes_away(start: Any, gathered: type[Gathered], sent: int):
+async def test_a_client_that_goes_away(start: Any, in_place: type[InPlace], sent: int):
     way = await reading(start)
     for _ in range(5):
         client = await way.client()
         client.writer.write(head_of(5 * MIB) + body_of(sent))
-        before = gathered.bodies
-        await until(lambda: gathered.bodies > before)  # noqa: B023 - it is asked before the next turn
+        before = in_place.bodies
+        await until(lambda: in_place.bodies > before)  # noqa: B023 - it is asked before the next turn
         client.writer.transport.abort()
     await until(lambda: way.proxy._parts is not None and way.proxy._parts.metrics.counts().in_flight == 0)
     assert way.cluster.seen == []
-    assert gathering._numbers.used == 0
     assert (await (await way.client())(get("/warm"))).endswith(b"ok")
 
 
-async def test_a_body_that_does_not_go_on_is_given_up(start: Any, gathered: type[Gathered], monkeypatch: Any):
+async def test_a_body_that_does_not_go_on_is_given_up(start: Any, in_place: type[InPlace], monkeypatch: Any):
     monkeypatch.setattr("headrace.server.request._SLOWEST", 1 << 30)
     way = await reading(start, client_timeout="300ms")
     client = await way.client()
     got = await client(head_of(5 * MIB) + body_of(2 * MIB))
     assert got.startswith(b"HTTP/1.1 408 ")
     assert b"client_timeout" in got
-    assert gathered.bodies == 1
-    assert gathering._numbers.used == 0
+    assert in_place.bodies == 1
 
 
-@pytest.mark.parametrize("why", ["the system has none", "bodies have their share"])
-async def test_without_file_numbers_a_body_goes_through_the_parser(
-    start: Any, gathered: type[Gathered], monkeypatch: pytest.MonkeyPatch, why: str
-):
-    def no_more(_: int) -> int:
-        raise OSError(24, "Too many open files")
-
-    way = await reading(start)
-    client, body = await way.client(), body_of(3 * MIB)
-    with monkeypatch.context() as patched:
-        if why == "the system has none":
-            patched.setattr(os, "dup", no_more)
-        else:
-            patched.setattr(gathering._numbers, "_most", 0)
-        assert (await client(post(READ, body))).endswith(b"read")
-        assert way.cluster.seen.pop().endswith(body)
-    assert gathered.bodies == 0
-    await client(post(READ, body))
-    assert gathered.bytes > MIB
-
-
-async def test_a_body_that_nobody_reads_does_not_hold_its_connection(start: Any, gathered: type[Gathered]):
+async def test_a_body_that_nobody_reads_does_not_hold_its_connection(start: Any, in_place: type[InPlace]):
     """What was held back of it is not waited for: the answer says that the connection ends."""
     way = await reading(start)
     client = await way.client()
@@ -186,15 +154,15 @@ async def test_a_body_that_nobody_reads_does_not_hold_its_connection(start: Any,
     got = await client.answer()
     assert got.startswith(b"HTTP/1.1 403 ")
     assert b"connection: close" in got.lower()
-    assert gathered.bodies == 0
+    assert in_place.bodies == 0
 
 
-async def test_a_proxy_that_stops_finishes_the_body_on_its_way(start: Any, gathered: type[Gathered]):
+async def test_a_proxy_that_stops_finishes_the_body_on_its_way(start: Any, in_place: type[InPlace]):
     way = await reading(start)
     client, body = await way.client(), body_of(4 * MIB)
     client.writer.write(head_of(len(body)) + body[: 2 * MIB])
-    await until(lambda: gathered.bytes > MIB)
-    stopping = asyncio.create_task(way.proxy._runner.cleanup() if way.proxy._runner else asyncio.sleep(0))
+    await until(lambda: in_place.bytes > MIB)
+    stopping = asyncio.create_task(way.stop_listening())
     await asyncio.sleep(0.05)
     client.writer.write(body[2 * MIB :])
     assert (await client.answer()).endswith(b"read")

@@ -1,0 +1,115 @@
+"""Responses as they are written to a client."""
+
+from __future__ import annotations
+
+from http.client import responses
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+
+from headrace.http1.headers import VENDOR_MEDIA, answer_lines, lines_of
+from headrace.server.handler_transport import transport_of
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from multidict import CIMultiDict
+
+    from headrace.server.handler_transport import HandlerTransport
+    from headrace.upstream.protocols import Whole as BufferedResponse
+
+WITHOUT_BODY = (204, 304)
+"""Statuses of responses that have no body."""
+JOINED = 1 << 16
+"""Bytes of a head and a body that are joined, which costs less than two writes."""
+
+
+class Sent(web.StreamResponse):
+    """What became of a response: its status, and whether the connection may stay open behind it."""
+
+    def __init__(self, status: int, *, keep_alive: bool) -> None:
+        super().__init__(status=status)
+        self._stays = keep_alive
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection may stay open."""
+        return self._stays
+
+
+class ClientGoneError(ConnectionResetError):
+    """There is nobody to answer; `status` is what the response would have been."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__("the client is gone")
+        self.status = status
+
+
+async def send_whole(
+    request: web.BaseRequest, status: int, reason: str, headers: CIMultiDict[str], body: bytes, *, close: bool = False
+) -> Sent:
+    """Answers with a body at hand; to `HEAD` only with its length. `close`: the connection is not used again."""
+    vendor = request.get(VENDOR_MEDIA)
+    if vendor and headers.get(hdrs.CONTENT_TYPE, "").startswith("application/json"):
+        headers[hdrs.CONTENT_TYPE] = vendor
+    return await send_lines(request, status, reason, lines_of(headers), body, close=close)
+
+
+async def send_lines(
+    request: web.BaseRequest, status: int, reason: str, lines: bytes, body: bytes, *, close: bool = False
+) -> Sent:
+    """[`send_whole`] with header lines, in one go; waits for a slow client. Raises ClientGoneError."""
+    transport = open_transport(request, status)
+    keep_alive = transport.keep_alive and not close
+    head = head_of(transport, status, reason, lines, len(body), keep_alive=keep_alive)
+    if request.method == hdrs.METH_HEAD or status in WITHOUT_BODY:
+        body = b""
+    write(transport, head, body)
+    await transport.drain()
+    return Sent(status, keep_alive=keep_alive)
+
+
+def open_transport(request: web.BaseRequest, status: int) -> HandlerTransport:
+    """The transport of a client that is there. Raises ClientGoneError."""
+    transport = transport_of(request)
+    if transport is None or transport.is_closing():
+        raise ClientGoneError(status)
+    return transport
+
+
+def head_of(
+    transport: HandlerTransport, status: int, reason: str, lines: bytes, length: int | None, *, keep_alive: bool
+) -> bytes:
+    """The head of a response with a body of `length` bytes; `None`: in chunks, or to the end of an old connection."""
+    if transport.request.head.minor_version:
+        version, connection = b"1.1", b"" if keep_alive else b"Connection: close\r\n"
+    else:
+        version, connection = b"1.0", b"Connection: keep-alive\r\n" if keep_alive else b""
+    framing = b""
+    if status not in WITHOUT_BODY:
+        if length is not None:
+            framing = b"Content-Length: %d\r\n" % length
+        elif transport.request.head.minor_version:
+            framing = b"Transfer-Encoding: chunked\r\n"
+    phrase = (reason or responses.get(status, "")).encode("utf-8", "surrogateescape")
+    return b"HTTP/%b %d %b\r\n%b%b%b\r\n" % (version, status, phrase, lines, framing, connection)
+
+
+def write_buffered(transport: asyncio.Transport, response: BufferedResponse) -> None:
+    """Writes a node's whole response to a client that speaks HTTP/1.1 and stays. Raises UpstreamError."""
+    lines = answer_lines(response.raw_headers) if response.lines is None else response.lines
+    phrase = (response.reason or responses.get(response.status, "")).encode("utf-8", "surrogateescape")
+    size = len(response.body)
+    write(
+        transport,
+        b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n\r\n" % (response.status, phrase, lines, size),
+        response.body,
+    )
+
+
+def write(transport: asyncio.Transport, head: bytes, body: bytes) -> None:
+    """Writes head and body in one go."""
+    if len(body) <= JOINED:
+        transport.write(head + body)
+    else:
+        transport.writelines((head, body))
