@@ -6,8 +6,7 @@
 //! its client:
 //! - a request target without a leading slash (Java's low-level client sends `DELETE _snapshot/x HTTP/1.1`);
 //! - one empty line before a request line (RFC 9112, 2.2: clients that end a body with a line of their own);
-//! - a request without `Host` (load balancers' health checks; the proxy never reads the header);
-//! - a target with bytes over 127 (clients that do not escape index names; the node takes it).
+//! - a target with characters that are not ASCII, in UTF-8 (clients that do not escape names; the node takes them).
 //!
 //! Nothing here waits, does I/O, or keeps more of a message than its head.
 

@@ -77,10 +77,12 @@ pub struct RequestHead {
 impl RequestHead {
     fn parse(head: &[u8], first: usize, max_headers: usize, skipped: usize) -> Result<Self, Violation> {
         let (method, target, minor_version) = request_line(&head[..first - 2])?;
-        let target = origin_form(target).into();
+        let target = origin_form(target)?.into();
         let fields = Fields::parse(head, first, max_headers)?;
-        if fields.of(Role::Host).count() > 1 {
-            return Err(Violation::Malformed("more than one Host"));
+        match fields.of(Role::Host).count() {
+            0 if minor_version == 1 => return Err(Violation::Malformed("no Host")),
+            0 | 1 => {}
+            _ => return Err(Violation::Malformed("more than one Host")),
         }
         let framing = framing(&fields, minor_version)?;
         if minor_version == 1 && fields.of(Role::Expect).any(|value| !value.eq_ignore_ascii_case(b"100-continue")) {
@@ -265,7 +267,8 @@ fn request_line(line: &[u8]) -> Result<(&'static [u8], &[u8], u8), Violation> {
     let rest = &line[space + 1..];
     let space = memchr(b' ', rest).ok_or(malformed)?;
     let (target, version) = (&rest[..space], &rest[space + 1..]);
-    if target.is_empty() || !target.iter().all(|byte| matches!(byte, 0x21..=0x7e | 0x80..)) {
+    let is_plain = target.iter().all(|byte| matches!(byte, 0x21..=0x7e | 0x80..));
+    if target.is_empty() || !is_plain || std::str::from_utf8(target).is_err() {
         return Err(malformed);
     }
     Ok((method, target, minor_version(version)?))
@@ -284,17 +287,40 @@ pub fn minor_version(version: &[u8]) -> Result<u8, Violation> {
 }
 
 /// A target in origin form: an absolute one without scheme and authority, a missing slash put in; `*` stays.
-fn origin_form(target: &[u8]) -> Cow<'_, [u8]> {
+fn origin_form(target: &[u8]) -> Result<Cow<'_, [u8]>, Violation> {
     if target[0] == b'/' || target == b"*" {
-        return target.into();
+        return Ok(target.into());
     }
-    let scheme = [b"http://".as_slice(), b"https://"]
-        .into_iter()
-        .find(|scheme| target.len() > scheme.len() && target[..scheme.len()].eq_ignore_ascii_case(scheme));
-    let path = scheme.map_or(target, |scheme| {
-        let rest = &target[scheme.len()..];
-        let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
-        &rest[end.unwrap_or(rest.len())..]
+    let path = [b"http://".as_slice(), b"https://"].into_iter().find_map(|scheme| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
     });
-    if path.first() == Some(&b'/') { path.into() } else { [b"/", path].concat().into() }
+    let path = match path {
+        Some(rest) => {
+            let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+            let (authority, path) = rest.split_at(end);
+            if !is_host_and_port(authority) {
+                return Err(Violation::Malformed("the authority of the target is not well-formed"));
+            }
+            path
+        }
+        None => target,
+    };
+    Ok(if path.first() == Some(&b'/') { path.into() } else { [b"/", path].concat().into() })
+}
+
+/// Whether it is a host, maybe with a port, and nothing of a user (RFC 9110, 4.2.4).
+fn is_host_and_port(authority: &[u8]) -> bool {
+    let colon = authority.iter().rposition(|byte| matches!(byte, b':' | b']')).filter(|at| authority[*at] == b':');
+    let (host, port) = authority.split_at(colon.unwrap_or(authority.len()));
+    let port = port.get(1..).unwrap_or_default();
+    let is_port = port.iter().try_fold(0_u16, |number, digit| {
+        number.checked_mul(10)?.checked_add(u16::from(char::from(*digit).to_digit(10)? as u8))
+    });
+    let is_address = |host: &[u8]| host.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
+    let is_name = |host: &[u8]| {
+        host.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')) && !host.is_empty()
+    };
+    is_port.is_some()
+        && host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")).map_or_else(|| is_name(host), is_address)
 }

@@ -76,10 +76,10 @@ impl ResponseHead {
         let fields = Fields::parse(head, first, max_headers)?;
         let framing = framing(&fields, minor_version)?;
         let bodiless = bodiless || status < 200 || status == 204 || status == 304;
-        if status == 101 || status < 200 && framing != Framing::Unsaid {
-            return Err(Violation::Malformed("an interim response with a body, or one that nobody asked for"));
-        }
         let keep_alive = keep_alive(&fields, minor_version);
+        if status < 200 && (status == 101 || framing != Framing::Unsaid || !keep_alive) {
+            return Err(Violation::Malformed("an interim response that is the last one, or has a body"));
+        }
         Ok(Self { fields, status, line: first - 2, minor_version, framing, bodiless, keep_alive })
     }
 

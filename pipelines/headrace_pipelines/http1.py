@@ -1,6 +1,6 @@
 """HTTP/1.1 messages as bytes: the engine's parsers of heads and bodies, for whoever does the I/O."""
 
-from pipelines._wasm import (
+from headrace_pipelines._wasm import (
     BodyBuffer,
     ChunkedDecoder,
     HeadError,
