@@ -187,6 +187,33 @@ async def test_a_body_that_goes_wrong_on_its_way(start: Callable[..., Any], targ
     assert await way.in_flight() == 0
 
 
+@pytest.mark.parametrize("target", [SEARCH, HANDLED, "/i/_doc/\u00e9", "/i/_doc/\u00e9?pipeline_=x"])
+async def test_a_target_is_for_the_cluster_to_judge(start: Callable[..., Any], target: str):
+    way = await ready(start)
+    client = await way.client()
+    came = await client(f"GET {target} HTTP/1.1\r\nHost: p\r\n\r\n".encode())
+    assert came.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 404 "))
+    assert way.cluster.seen[0].startswith(f"GET {target} HTTP/1.1\r\n".encode())
+
+
+async def test_what_aiohttp_does_not_take_is_refused_in_our_words(start: Callable[..., Any]):
+    """It is stricter than a node in some headers: a handled request ends there, a forwarded one does not."""
+    way = await ready(start)
+    twice = (b"User-Agent: a", b"User-Agent: b")
+    assert (await (await way.client())(get("/i/_doc/1", *twice))).endswith(b"one")
+    client = await way.client()
+    client.writer.write(get(HANDLED, *twice) + get("/never"))
+    async with asyncio.timeout(5):
+        came = await client.answer()
+    # Not every aiohttp is.
+    assert came.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 200 "))
+    if came.startswith(b"HTTP/1.1 400 "):
+        assert json.loads(came.partition(b"\r\n\r\n")[2])["error"]["type"] == "illegal_argument_exception"
+        with suppress(ConnectionResetError):
+            assert await client.reader.read() == b""
+        assert b"never" not in b"".join(way.cluster.seen)
+
+
 async def test_a_response_arrives_though_the_client_still_sends(start: Callable[..., Any]):
     """Closed at once, with bytes of the client unread, the system would throw it away."""
     way = await ready(start, max_body="100kb")

@@ -70,7 +70,7 @@ def test_only_a_few_modules_open_the_door_to_the_engine():
         "pipelines/headrace_pipelines/udf/catalog.py",
         "pipelines/headrace_pipelines/stages/native.py",
         "pipelines/headrace_pipelines/stages/udf.py",
-        "proxy/headrace/http1/parser.py",
+        "pipelines/headrace_pipelines/http1.py",
     }
     found = set()
     for path in PYTHON:

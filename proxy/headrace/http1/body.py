@@ -11,18 +11,18 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from headrace.http1.parser import BodyBuffer, ChunkedDecoder, HeadError
 from headrace_pipelines.errors import HeadraceError
+from headrace_pipelines.http1 import BodyBuffer, ChunkedDecoder, HeadError
 
 if TYPE_CHECKING:
-    from headrace.http1.parser import RequestHead
+    from headrace_pipelines.http1 import RequestHead
 
 MAX_BUFFERED = 512 << 10
 """Bytes of a body that may wait for their reader before the connection is not read from any more."""
 MAX_TRAILER_BYTES = 16 << 10
 """Bytes of the trailer section of a chunked body, as many as a node takes of headers."""
 DEFER_FROM = 32 << 10
-"""Bytes that are still to come of a body which is left where it is until somebody reads it: for fewer it does not pay."""
+"""Bytes still to come of a body which is left where it is until somebody reads it: for fewer that does not pay."""
 
 
 class BodySource(Protocol):

@@ -12,17 +12,17 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol, cast
 
 from headrace.http1.body import DEFER_FROM, NO_BODY, RequestBody
-from headrace.http1.parser import HeadError, RequestParser
 from headrace.server import rejection
 from headrace.server.handler_transport import HandlerTransport
 from headrace.server.inbound import InboundRequest
+from headrace_pipelines.http1 import HeadError, RequestParser
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from headrace.http1.parser import RequestHead
     from headrace.server.inbound import Forwarded
     from headrace.server.listener import Listener
+    from headrace_pipelines.http1 import RequestHead
 
 
 class State(IntEnum):
@@ -377,6 +377,13 @@ class ClientConnection(asyncio.BufferedProtocol):
         if self._state is not State.DISCARDING and self.transport is not None:
             self.transport.write(rejection.response(error, self.remote))
         self._end()
+
+    def refuse_handled(self) -> None:
+        """Answers the request that aiohttp does not take: its parser is stricter in something."""
+        if self._state is State.HANDLING and self.transport is not None:
+            error = HeadError(400, "a header that is not taken", "handler")
+            self.transport.write(rejection.response(error, self.remote))
+            self._end()
 
     def _on(self, event: Event) -> None:
         state = _NEXT[self._state][event]

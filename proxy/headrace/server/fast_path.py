@@ -18,12 +18,12 @@ from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
     from headrace.http1.body import RequestBody
-    from headrace.http1.parser import RequestHead
     from headrace.ops.metrics import Metrics
     from headrace.server.connection import ClientConnection
     from headrace.server.inbound import InboundRequest
     from headrace.upstream.client import Upstream
     from headrace.upstream.connections import Begun as PendingResponse
+    from headrace_pipelines.http1 import RequestHead
 
 MAX_BODY = 256 << 10
 """Bytes of the longest body that is sent from here whole."""

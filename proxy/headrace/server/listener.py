@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from headrace.server.connection import Forwarder
 
 log = logging.getLogger("headrace.http")
+_silent = logging.getLogger("headrace.http.aiohttp")
+"""aiohttp logs what it refuses with a trace; such requests are refused, and logged, by their connection."""
+_silent.setLevel(logging.CRITICAL + 1)
 
 READ_BYTES = 256 << 10
 """Bytes that one read of a socket takes at most: as many as uvloop's own buffer has."""
@@ -69,7 +72,7 @@ class Listener:
             self._answer,
             handler_cancellation=True,
             access_log=None,
-            logger=log,
+            logger=_silent,
             keepalive_timeout=_NEVER,
             tcp_keepalive=False,
             lingering_time=0.0,
