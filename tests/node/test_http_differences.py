@@ -126,7 +126,6 @@ async def test_requests_have_one_reading(direct: Http, through: Http, head: byte
         (b"GET /none/_doc/\xc3\xa9 HTTP/1.1\r\nHost: x\r\n", 404),
         (b"GET _cluster/health HTTP/1.1\r\nHost: x\r\n", 200),
         (b"GET / HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\nContent-Length: 2\r\n", 417),
-        (b"GET / HTTP/2.0\r\nHost: x\r\n", 505),
     ],
 )
 async def test_requests_that_both_read_alike(direct: Http, through: Http, head: bytes, status: int):
