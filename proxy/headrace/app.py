@@ -40,10 +40,10 @@ from headrace.server.request import Call, Parts, StaleNamesError
 from headrace.upstream.client import ClientGoneError, ClusterRefusedError, Upstream, send_whole
 from headrace.upstream.exchanges import LIMITS
 from headrace_pipelines import release_buffers
-from headrace_pipelines.association import Slots
 from headrace_pipelines.errors import HeadraceError, InvalidError, MissingError, NestedError, UnsupportedError
-from headrace_pipelines.secrets import Secrets
+from headrace_pipelines.registry.association import Slots
 from headrace_pipelines.udf.catalog import Catalog, Ceilings
+from headrace_pipelines.udf.secrets import Secrets
 
 if TYPE_CHECKING:
     from headrace.server.fast_path import Passing

@@ -18,7 +18,7 @@ import pytest
 
 from devnode import fetch, java
 from headrace_pipelines._wasm import Native
-from headrace_pipelines.batch import Batch, Deadline
+from headrace_pipelines.engine import Batch, Deadline
 from tests.expressions.drawn import expression, text
 
 COUNT = int(os.environ.get("HEADRACE_EXPRESSIONS", "400"))

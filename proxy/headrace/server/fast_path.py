@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from headrace.server.request import Parts
     from headrace.upstream.connections import Begun
     from headrace_pipelines import Snapshot
-    from headrace_pipelines.association import Slot
+    from headrace_pipelines.registry.association import Slot
 
 _GATHERED = range(128 << 10, 768 << 10)
 """Bodies of so many bytes that have not arrived whole are cheaper received into one piece of memory, by their handler,

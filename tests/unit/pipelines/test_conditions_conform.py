@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from headrace_pipelines._wasm import Condition
-from headrace_pipelines.batch import Batch, Deadline
+from headrace_pipelines.engine import Batch, Deadline
 
 CASES = yaml.load((Path(__file__).parent / "cel_cases.yaml").read_text(), Loader=yaml.BaseLoader)
 DOCUMENT = {

@@ -71,8 +71,8 @@ class Slots(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         out: dict[str, dict[str, str]] = {}
         for slot in SLOTS:
             if (name := self.name(slot)) is not None:
-                place = "final_pipeline" if slot.final else "default_pipeline"
-                out.setdefault(slot.kind.value, {})[place] = name
+                options = "final_pipeline" if slot.final else "default_pipeline"
+                out.setdefault(slot.kind.value, {})[options] = name
         return out
 
 
