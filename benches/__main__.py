@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from devnode.node import free_port
 from examples import build
-from pipelines import _wasm
+from headrace_pipelines import _wasm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -238,7 +238,7 @@ def contenders() -> Iterator[dict[str, Contender]]:
         def headrace(name: str, *more: str) -> Contender:
             options = ["--upstream", upstream, "--state-dir", f"{state}/{name}", "--log-level", "warning"]
             options += ["--registry-index", f".headrace-{name}", *more]
-            return start(name, "proxy", "serve", "--listen", "127.0.0.1:{port}", *options)
+            return start(name, "headrace", "serve", "--listen", "127.0.0.1:{port}", *options)
 
         def other(name: str, program: str, template: str, arguments: list[str], more: str = "") -> Contender:
             port, folder = free_port(), Path(state, name)

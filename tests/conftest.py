@@ -24,10 +24,10 @@ from yarl import URL
 
 from devnode import running_node
 from devnode.node import free_port
-from pipelines._wasm import Module
-from proxy.app import Proxy
-from proxy.fast_path import FastPath
-from proxy.settings import Settings
+from headrace.app import Proxy
+from headrace.server.fast_path import FastPath
+from headrace.settings import Settings
+from headrace_pipelines._wasm import Module
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -229,7 +229,7 @@ class ProxyProcess:
             **options,
         }
         flags = [part for name, value in arguments.items() for part in (f"--{name}", value)]
-        command = [sys.executable, "-m", "proxy", "serve", *flags]
+        command = [sys.executable, "-m", "headrace", "serve", *flags]
         self.log = (folder / f"proxy-{port}.log").open("wb")
         self.process = subprocess.Popen(command, cwd=ROOT, stderr=self.log, env={**os.environ, "PYTHONWARNINGS": ""})
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines._wasm import Condition, Native
-from pipelines.batch import Batch, Deadline, Step
+from headrace_pipelines._wasm import Condition, Native
+from headrace_pipelines.batch import Batch, Deadline, Step
 
 MEMORY = 6 << 30
 """Bytes of address space that the process may have; threads and the engine take some of them without using them."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from pipelines import json_from, json_to
+from headrace_pipelines import json_from, json_to
 
 TYPES = ("json", "yaml", "cbor", "smile")
 LIMIT = 1 << 26

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from devnode import fetch, java
-from pipelines._wasm import Native
-from pipelines.batch import Batch, Deadline
+from headrace_pipelines._wasm import Native
+from headrace_pipelines.batch import Batch, Deadline
 from tests.expressions.drawn import expression, text
 
 COUNT = int(os.environ.get("HEADRACE_EXPRESSIONS", "400"))

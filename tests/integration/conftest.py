@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import uvloop
 
-from proxy import app
-from proxy.app import Proxy
-from proxy.fast_path import FastPath
-from proxy.protocols import NodeProtocol
-from proxy.server import Server
+from headrace import app
+from headrace.app import Proxy
+from headrace.server.connection import Server
+from headrace.server.fast_path import FastPath
+from headrace.upstream.protocols import NodeProtocol
 from tests.cluster import Cluster, answer
 from tests.conftest import settings_for, watch_fast_path
 from tests.integration.ways import Way

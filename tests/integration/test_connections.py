@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from proxy import idle
-from proxy.connections import PooledExchanges
+from headrace.upstream import idle
+from headrace.upstream.connections import PooledExchanges
 from tests.cluster import Cluster, answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from proxy.exchanges import Exchange
+    from headrace.upstream.exchanges import Exchange
 
 LATE = 0.2
 """Seconds after which a node is late."""

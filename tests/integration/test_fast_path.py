@@ -8,9 +8,10 @@ from urllib.parse import unquote
 
 import pytest
 
-from pipelines.errors import UpstreamError
-from proxy import protocols, upstream
-from proxy.server import Connection
+from headrace.server.connection import Connection
+from headrace.upstream import client as upstream
+from headrace.upstream import protocols
+from headrace_pipelines.errors import UpstreamError
 from tests.cluster import Cluster, answer
 from tests.integration.ways import get, post
 

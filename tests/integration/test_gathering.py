@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipelines import Intake
-from proxy import gathering
+from headrace.http1 import gathering
+from headrace_pipelines import Intake
 from tests.cluster import answer
 from tests.integration.ways import get, post
 
@@ -146,7 +146,7 @@ async def test_a_client_that_goes_away(start: Any, gathered: type[Gathered], sen
 
 
 async def test_a_body_that_does_not_go_on_is_given_up(start: Any, gathered: type[Gathered], monkeypatch: Any):
-    monkeypatch.setattr("proxy.handlers.call._SLOWEST", 1 << 30)
+    monkeypatch.setattr("headrace.server.request._SLOWEST", 1 << 30)
     way = await reading(start, client_timeout="300ms")
     client = await way.client()
     got = await client(head_of(5 * MIB) + body_of(2 * MIB))

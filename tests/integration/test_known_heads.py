@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy import fast_path
-from proxy.fast_path import FastPath
+from headrace.server import fast_path
+from headrace.server.fast_path import FastPath
 from tests.cluster import answer
 from tests.integration.ways import get, post
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.server import Connection
+from headrace.server.connection import Connection
 from tests.cluster import answer
 from tests.integration.ways import get, post
 

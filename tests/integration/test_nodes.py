@@ -13,11 +13,11 @@ import aiohttp
 import pytest
 
 from devnode.node import free_port
-from pipelines.errors import InvalidError
-from proxy.app import Proxy
-from proxy.connections import PooledExchanges
-from proxy.exchanges import SessionExchanges
-from proxy.nodes import Nodes
+from headrace.app import Proxy
+from headrace.upstream.connections import PooledExchanges
+from headrace.upstream.exchanges import SessionExchanges
+from headrace.upstream.nodes import Nodes
+from headrace_pipelines.errors import InvalidError
 from tests.conftest import settings_for
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy import bodies
-from proxy.app import Proxy
+from headrace.app import Proxy
+from headrace.http1 import bodies
 from tests.cluster import Cluster, answer
 from tests.conftest import settings_for
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from proxy import splicing
+from headrace.http1 import splice as splicing
 from tests.cluster import answer
 from tests.integration.ways import get, post
 

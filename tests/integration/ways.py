@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from proxy.app import Proxy
+    from headrace.app import Proxy
     from tests.cluster import Cluster
 
 

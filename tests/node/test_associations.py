@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 import pytest
 
-from pipelines.registry import compile_pipeline
-from proxy.app import Proxy
-from proxy.handlers import finals
-from proxy.index_resolver import FRESH_SECONDS
-from proxy.settings import Settings
+from headrace.app import Proxy
+from headrace.execution import search_plan
+from headrace.protocol.indices.resolver import FRESH_SECONDS
+from headrace.settings import Settings
+from headrace_pipelines.registry import compile_pipeline
 from tests import wat
 from tests.conftest import NDJSON, Http, native, ndjson, wasm
 
@@ -331,7 +331,7 @@ async def test_what_is_attached_is_looked_up_again_when_names_or_pipelines_chang
         composed.append(definition.name)
         return compile_pipeline(definition, *rest)
 
-    monkeypatch.setattr(finals, "compile_pipeline", counted)
+    monkeypatch.setattr(search_plan, "compile_pipeline", counted)
     for tenant in ("a", "b"):
         await through.pipeline(f"{name}-{tenant}", "query", native("f", "filter_query", query={"term": {"t": tenant}}))
         await through.put(f"/{name}-{tenant}", {

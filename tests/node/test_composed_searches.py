@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.protection.rules.aggregations import BUCKETS
-from proxy.protection.rules.queries import QUERIES
+from headrace.execution.protection.rules.aggregations import BUCKETS
+from headrace.execution.protection.rules.queries import QUERIES
 from tests.node.hostile_searches import (
     ALL_ANSWERS,
     ALL_QUESTIONS,

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from pipelines._wasm import Native
-from pipelines.batch import Batch, Deadline
+from headrace_pipelines._wasm import Native
+from headrace_pipelines.batch import Batch, Deadline
 from tests.conftest import Http
 from tests.dates import LOCALES, TIMEZONES, Draw, loses, names, refused, texts
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipelines import json_to
+from headrace_pipelines import json_to
 from tests.media import encoded, several
 from tests.node.test_final_reads import BODIES, HEADERS, document, shows, tenants
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from proxy.app import Proxy
+from headrace.app import Proxy
 from tests import wat
 from tests.conftest import Http, ProxyProcess, native, settings_for
 from tests.node.test_workers import free_port, on_new_connection, ready

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from proxy.app import Proxy
-from proxy.head_limits import HeadLimits, LongHeaderError, LongLineError, sound
+from headrace.app import Proxy
+from headrace.http1.head_limits import HeadLimits, LongHeaderError, LongLineError, sound
 from tests.conftest import Http
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
-    from proxy.settings import Settings
+    from headrace.settings import Settings
 
 SECONDS = 5.0
 LINE, HEADER = "too_long_http_line_exception", "too_long_http_header_exception"

@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import pytest
 
-from proxy.app import Proxy
-from proxy.index_resolver import AGAIN_SECONDS
+from headrace.app import Proxy
+from headrace.protocol.indices.resolver import AGAIN_SECONDS
 from tests.conftest import Http, native, ndjson, settings_for, watch_fast_path
 
 NDJSON = {"Content-Type": "application/x-ndjson"}

@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import pytest
 
-from pipelines.errors import MissingIndexError
-from proxy.indices.expressions import NOTHING
-from proxy.indices.options import READ, split_expression
-from proxy.indices.view import View
+from headrace.protocol.indices.expressions import NOTHING
+from headrace.protocol.indices.options import READ, split_expression
+from headrace.protocol.indices.view import View
+from headrace_pipelines.errors import MissingIndexError
 
 if TYPE_CHECKING:
     from tests.conftest import Http

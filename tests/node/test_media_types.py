@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
-from pipelines import json_from
+from headrace_pipelines import json_from
 from tests.clients.identity import attach_identity
 from tests.conftest import native
 from tests.media import LIMIT, TYPES, decoded, encoded, headers, several

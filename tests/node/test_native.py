@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines._wasm import Native
-from pipelines.batch import Batch, Deadline
+from headrace_pipelines._wasm import Native
+from headrace_pipelines.batch import Batch, Deadline
 from tests.conftest import Http
 
 DOCUMENTS: list[dict[str, Any]] = [

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipelines._wasm import Native
+from headrace_pipelines._wasm import Native
 from tests.conftest import Http
 from tests.node.test_native import simulated
 from tests.node.test_native_generated import made

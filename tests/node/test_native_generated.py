@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipelines._wasm import Native
+from headrace_pipelines._wasm import Native
 from tests.conftest import Http
 from tests.node.generated_natives import OPTIONS, document, options
 from tests.node.test_native import JAVAS_OWN, ours, simulated

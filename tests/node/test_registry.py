@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from examples import build
-from proxy.app import Proxy
-from proxy.settings import Settings
-from proxy.signatures import Signer
-from proxy.stored import Document
+from headrace.app import Proxy
+from headrace.registry.records_codec import Document
+from headrace.registry.signatures import Signer
+from headrace.settings import Settings
 from tests import wat
 from tests.conftest import SECRET, Http, native, settings_for, wasm
 

@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 import pytest
 
-from proxy.app import Proxy
-from proxy.live_registry import LiveRegistry
-from proxy.signatures import Signer
-from proxy.stored import Document
+from headrace.app import Proxy
+from headrace.registry.live import LiveRegistry
+from headrace.registry.records_codec import Document
+from headrace.registry.signatures import Signer
 from tests import wat
 from tests.conftest import Http, native, settings_for, wasm
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from proxy.settings import Settings
+    from headrace.settings import Settings
 
 SECONDS = 15.0
 FILTER = native("tenant", "filter_query", query={"term": {"tenant": "a"}})
@@ -221,7 +221,7 @@ def ways(
 async def test_tampering_changes_nothing_that_is_in_force(
     through: Http, direct: Http, settings: Settings, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("proxy.ledger.LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr("headrace.registry.ledger.LONGEST_PAUSE", 0.2)
     await through.pipeline(f"{name}-gone", "document", native("s", "set", field="gone", value=1))
     for value in (1, 2):
         body = {"type": "document", "version": str(value), "stages": [native("s", "set", field="x", value=value)]}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipelines.errors import HeadraceError
-from proxy.protection import HiddenFields, Review, Scope, hidden_fields, without_quotes
+from headrace.execution.protection import HiddenFields, Review, Scope, hidden_fields, without_quotes
+from headrace_pipelines.errors import HeadraceError
 from tests.node.hostile_masked import FOR_MASK
 from tests.node.hostile_searches import FOR_FILTER
 from tests.node.two_tenants import (

@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 
 from devnode.node import free_port
-from proxy.app import Proxy
-from proxy.audit import user_of
-from proxy.settings import Settings
+from headrace.app import Proxy
+from headrace.security.audit import user_of
+from headrace.settings import Settings
 from tests.conftest import NDJSON, Http, native, running_proxy, settings_for
 
 BODY = {"type": "document", "stages": [native("s", "set", field="x", value=1)]}

@@ -8,7 +8,7 @@ import os
 import random
 from typing import TYPE_CHECKING
 
-from pipelines import canonical_json
+from headrace_pipelines import canonical_json
 
 if TYPE_CHECKING:
     from tests.conftest import Answer, Http

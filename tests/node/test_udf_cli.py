@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli import main
+from headrace.cli import main
 from tests.conftest import Http
 
 

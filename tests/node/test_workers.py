@@ -120,6 +120,6 @@ async def test_an_alias_that_one_worker_makes_is_judged_by_the_others_at_once(
 
 @pytest.mark.parametrize(("workers", "listen"), [("0", "127.0.0.1:1"), ("999", "127.0.0.1:1"), ("2", "127.0.0.1:0")])
 def test_settings_of_workers_that_cannot_be(workers: str, listen: str):
-    from proxy.cli import main
+    from headrace.cli import main
 
     assert main(["check-config", "--workers", workers, "--listen", listen]) == 2

@@ -9,11 +9,11 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipelines import Batch, Bulk, Deadline, Place, Snapshot, execute
-from pipelines.definition import decode
-from pipelines.registry import compile_pipeline
-from pipelines.stats import shown
-from pipelines.udf.catalog import Catalog
+from headrace_pipelines import Batch, Bulk, Deadline, Place, Snapshot, execute
+from headrace_pipelines.definition import decode
+from headrace_pipelines.registry import compile_pipeline
+from headrace_pipelines.stats import shown
+from headrace_pipelines.udf.catalog import Catalog
 from tests.conftest import native, ndjson, without
 
 documents = st.fixed_dictionaries(

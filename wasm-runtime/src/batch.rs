@@ -29,7 +29,7 @@ use crate::watchdog::now_ns;
 use crate::work::{Runner, Work};
 use crate::{hits, levels, media, notes, poison, valid};
 
-#[pyclass(module = "pipelines._wasm")]
+#[pyclass(module = "headrace_pipelines._wasm")]
 pub struct Batch {
     pub body: Arc<PyBackedBytes>,
     pub docs: Vec<Doc>,

@@ -22,7 +22,7 @@ use crate::settle::Indexes;
 use crate::{bulk_answer, made, ruled_out};
 
 /// A parsed `_bulk` body.
-#[pyclass(module = "pipelines._wasm")]
+#[pyclass(module = "headrace_pipelines._wasm")]
 pub struct Bulk {
     pub body: Arc<PyBackedBytes>,
     pub actions: Actions,

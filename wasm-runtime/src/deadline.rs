@@ -11,7 +11,7 @@ use crate::error::Fault;
 use crate::watchdog::{self, now_ns};
 
 /// When a request's work has to end, and whether it was cancelled; shared by all its stages.
-#[pyclass(frozen, module = "pipelines._wasm")]
+#[pyclass(frozen, module = "headrace_pipelines._wasm")]
 pub struct Deadline {
     pub inner: Arc<watchdog::Deadline>,
 }

@@ -12,7 +12,7 @@ use pyo3::types::PyBytes;
 const MOST: usize = 1 << 20;
 
 /// A body of known length, of which some has arrived.
-#[pyclass(module = "pipelines._wasm")]
+#[pyclass(module = "headrace_pipelines._wasm")]
 pub struct Intake {
     /// Nobody else knows it before it is whole.
     bytes: Option<Py<PyBytes>>,

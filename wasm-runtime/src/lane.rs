@@ -34,7 +34,7 @@ const TICK_EVERY: usize = 64;
 const LONG: usize = 16 << 10;
 
 /// A stage that can run together with its neighbours: no time limit, retries or handlers of its own.
-#[pyclass(frozen, module = "pipelines._wasm")]
+#[pyclass(frozen, module = "headrace_pipelines._wasm")]
 pub struct Step {
     pub label: String,
     pub job: Job,

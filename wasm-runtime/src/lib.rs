@@ -1,4 +1,4 @@
-//! Headrace's engine behind `pipelines._wasm`: WebAssembly UDFs and every loop over documents.
+//! Headrace's engine behind `headrace_pipelines._wasm`: WebAssembly UDFs and every loop over documents.
 //!
 //! This file is the module table only. A batch's way: `framing` → `bulk` → `batch` (documents and outcomes) → `lane` (a stage over
 //! a document) > `native` or `work` > `instance` > `contract` → `bulk_body`

@@ -23,7 +23,7 @@ const SNAPSHOT_STACK: usize = 8 << 20;
 const WARM: usize = 8;
 
 /// A compiled WebAssembly module, checked to fit one of the ABIs.
-#[pyclass(frozen, module = "pipelines._wasm")]
+#[pyclass(frozen, module = "headrace_pipelines._wasm")]
 pub struct Module {
     compiled: Compiled,
     metered: bool,
@@ -334,7 +334,7 @@ impl UdfInner {
 }
 
 /// A module bound to one stage's parameters and limits.
-#[pyclass(frozen, module = "pipelines._wasm")]
+#[pyclass(frozen, module = "headrace_pipelines._wasm")]
 pub struct Udf {
     #[allow(dead_code, reason = "keeps the compiled module alive as long as its stage")]
     module: Py<Module>,

@@ -9,7 +9,7 @@ pub const SAMPLES: usize = 8;
 pub const LOG_LINES: usize = 64;
 
 /// What one stage did to a batch. Times in nanoseconds, fuel in points, memory in bytes.
-#[pyclass(frozen, get_all, module = "pipelines._wasm")]
+#[pyclass(frozen, get_all, module = "headrace_pipelines._wasm")]
 #[derive(Debug, Default)]
 pub struct StageRun {
     pub documents: usize,
@@ -52,7 +52,7 @@ impl StageRun {
 }
 
 /// What a stage did to all batches so far, and how long that took.
-#[pyclass(module = "pipelines._wasm")]
+#[pyclass(module = "headrace_pipelines._wasm")]
 pub struct Tally {
     sum: StageRun,
     runs: u64,
@@ -104,7 +104,7 @@ impl Tally {
 const LONGEST: u64 = 3_600_000_000;
 
 /// Counts durations; nothing is lost to averaging.
-#[pyclass(module = "pipelines._wasm")]
+#[pyclass(module = "headrace_pipelines._wasm")]
 pub struct Histogram {
     inner: Hdr<u32>,
 }

@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from examples import build
-from pipelines._wasm import ModuleError
-from pipelines.batch import Batch, Deadline
+from headrace_pipelines._wasm import ModuleError
+from headrace_pipelines.batch import Batch, Deadline
 from tests import wat
 from tests.conftest import compile_wat
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines._wasm import Condition, Native
-from pipelines.batch import Batch, Deadline
+from headrace_pipelines._wasm import Condition, Native
+from headrace_pipelines.batch import Batch, Deadline
 
 ROOT = Path(__file__).parents[3]
 LIMIT_MS = 50

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from pipelines import Intake
+from headrace_pipelines import Intake
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from examples import build
-from pipelines._wasm import Module, ModuleError
-from pipelines.batch import Batch, Bulk, Deadline, Step
+from headrace_pipelines._wasm import Module, ModuleError
+from headrace_pipelines.batch import Batch, Bulk, Deadline, Step
 from tests import wat
 from tests.conftest import compile_wat
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipelines.association import Association, Associations, Pattern, Period, Slot, Slots, Target, Template
-from pipelines.definition import PipelineType
+from headrace_pipelines.association import Association, Associations, Pattern, Period, Slot, Slots, Target, Template
+from headrace_pipelines.definition import PipelineType
 
 DOCUMENT, QUERY = Slot(PipelineType.DOCUMENT), Slot(PipelineType.QUERY)
 FINAL = Slot(PipelineType.DOCUMENT, final=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines._wasm import Condition
-from pipelines.batch import Batch, Deadline
+from headrace_pipelines._wasm import Condition
+from headrace_pipelines.batch import Batch, Deadline
 
 CASES = yaml.load((Path(__file__).parent / "cel_cases.yaml").read_text(), Loader=yaml.BaseLoader)
 DOCUMENT = {

@@ -7,11 +7,11 @@ import time
 import msgspec
 import pytest
 
-from pipelines import Batch, Bulk, Deadline, Place, Snapshot, attempt, execute
-from pipelines.errors import InvalidError
-from pipelines.registry import compile_pipeline
-from pipelines.stats import shown
-from pipelines.udf.catalog import Catalog
+from headrace_pipelines import Batch, Bulk, Deadline, Place, Snapshot, attempt, execute
+from headrace_pipelines.errors import InvalidError
+from headrace_pipelines.registry import compile_pipeline
+from headrace_pipelines.stats import shown
+from headrace_pipelines.udf.catalog import Catalog
 from tests import wat
 from tests.conftest import native, ndjson, wasm
 from tests.unit.pipelines.test_registry import pipeline, records, udf

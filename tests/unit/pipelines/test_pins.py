@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from pipelines.definition import PipelineType, decode, encode, parse
-from pipelines.errors import InvalidError
-from pipelines.pins import Now, pinned, pinned_as
-from pipelines.registry import Snapshot
-from pipelines.udf import manifest
+from headrace_pipelines.definition import PipelineType, decode, encode, parse
+from headrace_pipelines.errors import InvalidError
+from headrace_pipelines.pins import Now, pinned, pinned_as
+from headrace_pipelines.registry import Snapshot
+from headrace_pipelines.udf import manifest
 from tests import wat
 from tests.conftest import native, wasm
 from tests.unit.pipelines.test_registry import pipeline, records, udf

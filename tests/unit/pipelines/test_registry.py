@@ -5,13 +5,13 @@ import json
 
 import pytest
 
-from pipelines.association import Association
-from pipelines.definition import PipelineType, decode
-from pipelines.errors import InvalidError, MissingError
-from pipelines.registry import PipelineRecord, Records, Snapshot, UdfRecord, build, key, version_order
-from pipelines.udf.catalog import Catalog
-from pipelines.udf.manifest import Manifest
-from proxy.stored import documents_of, records_of
+from headrace.registry.records_codec import documents_of, records_of
+from headrace_pipelines.association import Association
+from headrace_pipelines.definition import PipelineType, decode
+from headrace_pipelines.errors import InvalidError, MissingError
+from headrace_pipelines.registry import PipelineRecord, Records, Snapshot, UdfRecord, build, key, version_order
+from headrace_pipelines.udf.catalog import Catalog
+from headrace_pipelines.udf.manifest import Manifest
 from tests import wat
 from tests.conftest import native, wasm
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipelines import Bulk, Deadline, execute, pass_by
-from pipelines.stats import shown
+from headrace_pipelines import Bulk, Deadline, execute, pass_by
+from headrace_pipelines.stats import shown
 from tests import wat
 from tests.conftest import native, ndjson, wasm, without
 from tests.unit.pipelines.test_executor import compiled

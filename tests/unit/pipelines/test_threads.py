@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines import Bulk, Deadline, Place, execute
-from pipelines.stats import shown
+from headrace_pipelines import Bulk, Deadline, Place, execute
+from headrace_pipelines.stats import shown
 from tests import wat
 from tests.conftest import native, ndjson, wasm, without
 from tests.unit.pipelines.test_executor import compiled

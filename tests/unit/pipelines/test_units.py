@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.errors import InvalidError
-from pipelines.units import seconds, size
+from headrace_pipelines.errors import InvalidError
+from headrace_pipelines.units import seconds, size
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from proxy import budget as module
-from proxy.budget import Budget
+from headrace.server import body_budget as module
+from headrace.server.body_budget import Budget
 
 
 def never() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy import cli
+from headrace import cli
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,8 +5,8 @@ import zlib
 
 import pytest
 
-from pipelines.errors import InvalidError, MediaTypeError, TooLargeError
-from proxy.protocol.encoding import accepts_gzip, claimed_size, deflate, inflate
+from headrace.protocol.encoding import accepts_gzip, claimed_size, deflate, inflate
+from headrace_pipelines.errors import InvalidError, MediaTypeError, TooLargeError
 
 TEXT = b"some text " * 100
 

@@ -12,7 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser, HttpResponseParser
 from aiohttp.streams import EMPTY_PAYLOAD
 
-from proxy.heads import IN_CHUNKS, IN_HEAD, Heads, Place
+from headrace.http1.heads import IN_CHUNKS, IN_HEAD, Heads, Place
 
 POST = b"POST /i/_search HTTP/1.1\r\nHost: h\r\nContent-Length: %b\r\nAccept: */*\r\n\r\n"
 GET = b"GET /i/_doc/1 HTTP/1.1\r\nHost: h\r\n\r\n"

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import RegistryError
-from proxy.index_resolver import IndexResolver
+from headrace.protocol.indices.resolver import IndexResolver
+from headrace_pipelines.errors import RegistryError
 
 
 class Cluster:
@@ -105,7 +105,7 @@ async def test_a_view_is_fresh_while_it_is_young_and_complete(monkeypatch):
     cluster.aliases["other"]["aliases"]["new"] = {}
     resolver.forget()
     assert await resolver.view() is resolver.fresh is not view
-    monkeypatch.setattr("proxy.index_resolver.FRESH_SECONDS", -1)
+    monkeypatch.setattr("headrace.protocol.indices.resolver.FRESH_SECONDS", -1)
     assert resolver.fresh is None
 
 
@@ -115,7 +115,7 @@ async def test_the_view_is_read_anew_for_unknown_names_and_after_changes(monkeyp
     for _ in range(5):
         await resolver.concrete("logs")
     assert cluster.asked == 1
-    monkeypatch.setattr("proxy.index_resolver.AGAIN_SECONDS", 0)
+    monkeypatch.setattr("headrace.protocol.indices.resolver.AGAIN_SECONDS", 0)
     cluster.aliases["other"]["aliases"]["fresh"] = {}
     assert await resolver.concrete("fresh") == ["other"]
     cluster.aliases["other"]["aliases"].clear()

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.association import Association, Slot, Slots
-from pipelines.definition import PipelineType
-from pipelines.errors import InvalidError
-from proxy.protocol.index_settings import Form, put_back, take_from_create, take_from_template, take_from_update
+from headrace.protocol.index_settings import Form, put_back, take_from_create, take_from_template, take_from_update
+from headrace_pipelines.association import Association, Slot, Slots
+from headrace_pipelines.definition import PipelineType
+from headrace_pipelines.errors import InvalidError
 
 DOCUMENT, QUERY = PipelineType.DOCUMENT, PipelineType.QUERY
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.errors import RegistryError
-from proxy.ledger import FIRST_PAUSE, LONGEST_PAUSE, Found, Ledger, listed_in
-from proxy.signatures import DELETED, MANIFEST, Entry, Signer, secrets_of
-from proxy.stored import Document
+from headrace.registry.ledger import FIRST_PAUSE, LONGEST_PAUSE, Found, Ledger, listed_in
+from headrace.registry.records_codec import Document
+from headrace.registry.signatures import DELETED, MANIFEST, Entry, Signer, secrets_of
+from headrace_pipelines.errors import RegistryError
 
 INDEX = ".registry"
 IDS = ("association:a", "association:b", "active:document:p")
@@ -270,7 +270,7 @@ def test_the_manifest_is_a_lower_bound():
 
 def test_repairs_of_one_document_grow_rarer(monkeypatch: pytest.MonkeyPatch):
     clock = 1000.0
-    monkeypatch.setattr("proxy.ledger.monotonic", lambda: clock)
+    monkeypatch.setattr("headrace.registry.ledger.monotonic", lambda: clock)
     ledger = Ledger(signer())
     pauses = []
     for _ in range(10):

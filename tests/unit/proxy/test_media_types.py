@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.errors import MediaTypeError, TooLargeError, UnparsableError
-from proxy.protocol.media_types import Media, as_json, asked_for, from_json, named, of_several
-from proxy.protocol.target import Target
+from headrace.protocol.media.types import Media, as_json, asked_for, from_json, named, of_several
+from headrace.protocol.target import Target
+from headrace_pipelines.errors import MediaTypeError, TooLargeError, UnparsableError
 
 
 @pytest.mark.parametrize(

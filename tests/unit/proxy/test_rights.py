@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.handlers import rights
+from headrace.security import admin
 
 
 def test_reasons_of_failures_are_left_out_wherever_they_stand():
     error = {"time": "t", "stage": "s", "type": "x", "reason": "a value", "document": "{n: string}"}
     stats = {"pipelines": [{"stages": [{"last_errors": [error]}], "last_errors": [error]}], "reason": "kept"}
-    shown = rights._without_reasons(stats)
+    shown = admin._without_reasons(stats)
     assert "a value" not in str(shown)
     assert shown["reason"] == "kept"
     assert shown["pipelines"][0]["last_errors"] == [{k: v for k, v in error.items() if k != "reason"}]
@@ -33,5 +33,5 @@ def test_reasons_of_failures_are_left_out_wherever_they_stand():
     ],
 )
 def test_names_of_a_proxy_on_loopback(host, own):
-    assert rights._is_own(host, "search.internal:9280", "balancer, other") is own
-    assert rights._is_own(host, "", "*")
+    assert admin._is_own(host, "search.internal:9280", "balancer, other") is own
+    assert admin._is_own(host, "", "*")

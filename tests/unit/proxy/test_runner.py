@@ -7,11 +7,11 @@ from functools import partial
 
 import pytest
 
-from pipelines import Batch, Bulk
-from pipelines.pace import FIXED, Pace
-from pipelines.stats import shown
-from proxy.runner import INLINE_NS_ON_FEW_CORES, INLINE_WORK, Runner
-from proxy.settings import Settings
+from headrace.ops.runner import INLINE_NS_ON_FEW_CORES, INLINE_WORK, Runner
+from headrace.settings import Settings
+from headrace_pipelines import Batch, Bulk
+from headrace_pipelines.cost import FIXED, Pace
+from headrace_pipelines.stats import shown
 from tests import wat
 from tests.conftest import native, wasm
 from tests.unit.pipelines.test_executor import compiled

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.errors import InvalidError
-from proxy.protocol.search import folded, msearch_items
-from proxy.protocol.target import Target
+from headrace.protocol.search import folded, msearch_items
+from headrace.protocol.target import Target
+from headrace_pipelines.errors import InvalidError
 
 
 @pytest.mark.parametrize(

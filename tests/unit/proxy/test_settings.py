@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.errors import InvalidError
-from proxy import cli
-from proxy.settings import Settings, load
+from headrace import cli
+from headrace.settings import Settings, load
+from headrace_pipelines.errors import InvalidError
 
 
 def test_later_sources_win(tmp_path):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.errors import InvalidError
-from proxy.signatures import secrets_of
+from headrace.registry.signatures import secrets_of
+from headrace_pipelines.errors import InvalidError
 
 
 def test_secrets_are_listed_by_commas_and_those_of_key_files_are_hexadecimal():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.protocol.target import BadTargetError, Target
+from headrace.protocol.target import BadTargetError, Target
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.protection.rules.aggregations import BUCKETS as BUCKET_RULES
+from headrace.execution.protection.rules.aggregations import BUCKETS as BUCKET_RULES
 
 POINT = {"lat": 10.0, "lon": 10.0}
 BOX = {"top_left": {"lat": 60, "lon": -60}, "bottom_right": {"lat": -60, "lon": 60}}

@@ -1,9 +1,11 @@
-"""The tables of docs/search-rules.md, made of the table of rules: `python -m tests.unit.proxy.protection.page` writes them."""
+"""The tables of docs/search-rules.md, made of the table of rules.
+
+`python -m tests.unit.proxy.protection.page` writes them."""
 
 from __future__ import annotations
 
-from proxy.protection.rules import aggregations, queries, search
-from proxy.protection.rules.row import Row
+from headrace.execution.protection.rules import aggregations, queries, search
+from headrace.execution.protection.rules.row import Row
 from tests.conftest import ROOT
 
 PAGE = ROOT / "docs" / "search-rules.md"

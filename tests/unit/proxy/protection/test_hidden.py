@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.protection import HiddenFields, hidden_fields
-from proxy.protection.hidden import meet
+from headrace.execution.protection import HiddenFields, hidden_fields
+from headrace.execution.protection.hidden import meet
 
 MAPPING = {
     "properties": {

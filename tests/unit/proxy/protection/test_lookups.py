@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import RefusedError
-from proxy.protection import Refuse, Review, may_look_up
+from headrace.execution.protection import Refuse, Review, may_look_up
+from headrace_pipelines.errors import RefusedError
 from tests.unit.proxy.protection.test_review import FILTERED, MASKED, OPEN, VISIBLE, rewritten
 
 

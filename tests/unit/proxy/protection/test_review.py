@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import HeadraceError, InvalidError, RefusedError
-from proxy.protection import HiddenFields, Review, Scope, without_quotes
-from proxy.protection.walk import MAX_DEPTH
+from headrace.execution.protection import HiddenFields, Review, Scope, without_quotes
+from headrace.execution.protection.walk import MAX_DEPTH
+from headrace_pipelines.errors import HeadraceError, InvalidError, RefusedError
 
 VISIBLE = {"term": {"tenant": "a"}}
 HIDDEN = HiddenFields.of(["secret", "people.ssn"])

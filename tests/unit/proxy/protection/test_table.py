@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from pipelines.errors import RefusedError
-from proxy.protection import HiddenFields, Review, Scope
-from proxy.protection.rules import aggregations, queries, search
-from proxy.protection.rules.row import Kind, Row, Rule
-from proxy.protection.walk import ACTIONS, HANDLERS
+from headrace.execution.protection import HiddenFields, Review, Scope
+from headrace.execution.protection.rules import aggregations, queries, search
+from headrace.execution.protection.rules.row import Kind, Row, Rule
+from headrace.execution.protection.walk import ACTIONS, HANDLERS
+from headrace_pipelines.errors import RefusedError
 from tests.unit.proxy.protection import examples, page
 
 TABLES: dict[str, dict[str, Row]] = {

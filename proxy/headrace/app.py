@@ -1,0 +1,295 @@
+"""The composition root: the only place that wires concrete classes, and the outermost frame of every request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+
+from headrace.execution.search_plan import Choices
+from headrace.handlers import routes
+from headrace.handlers.system.metrics_listener import MetricsListener
+from headrace.http1 import tls
+from headrace.http1.headers import VENDOR_MEDIA
+from headrace.ops import supervisor
+from headrace.ops.metrics import Metrics
+from headrace.ops.peers import Peers
+from headrace.ops.runner import Runner
+from headrace.protocol import parameters
+from headrace.protocol.errors import error_body
+from headrace.protocol.indices.resolver import IndexResolver
+from headrace.protocol.media import plain
+from headrace.protocol.target import Target
+from headrace.registry.changes import Changes
+from headrace.registry.ledger import Ledger
+from headrace.registry.live import LiveRegistry
+from headrace.registry.signatures import Signer, secrets_of
+from headrace.registry.state_files import secret_of
+from headrace.registry.store import Store
+from headrace.security import admin, audit, registry_guard
+from headrace.security.permissions import Permissions
+from headrace.server.body_budget import Budget
+from headrace.server.connection import Connection, Server
+from headrace.server.cursors import Cursors
+from headrace.server.fast_path import FastPath
+from headrace.server.request import Call, Parts, StaleNamesError
+from headrace.upstream.client import ClientGoneError, ClusterRefusedError, Upstream, send_whole
+from headrace.upstream.exchanges import LIMITS
+from headrace_pipelines import release_buffers
+from headrace_pipelines.association import Slots
+from headrace_pipelines.errors import HeadraceError, InvalidError, MissingError, NestedError, UnsupportedError
+from headrace_pipelines.secrets import Secrets
+from headrace_pipelines.udf.catalog import Catalog, Ceilings
+
+if TYPE_CHECKING:
+    from headrace.server.fast_path import Passing
+    from headrace.settings import Settings
+
+log = logging.getLogger("headrace.proxy")
+
+
+CLIENT_GONE = 499
+"""The status under which requests are counted whose client has hung up before there was an answer."""
+
+
+_WRITES = ("bulk", "document")
+"""Surfaces whose requests make an index that is not there."""
+
+
+class MethodError(HeadraceError):
+    """A path of ours with a method that it does not have."""
+
+    status = 405
+    type = "method_not_allowed_exception"
+
+
+class Proxy:
+    """A running proxy. `start` binds the socket; `stop` takes no more requests and lets those in flight finish."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._parts: Parts | None = None
+        self._runner: web.ServerRunner | None = None
+        self._peers: Peers | None = None
+        self._changes = Changes()
+        self._metrics: MetricsListener | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        """Reads the registry and listens. Raises OSError if the address is taken, InvalidError for bad certificates."""
+        settings = self.settings
+        context = tls.for_clients(settings)
+        registry_secret = secret_of(settings.registry_secret, settings.state_folder, "registry")
+        signer = Signer(secrets_of(registry_secret, settings.registry_secret), settings.registry_index)
+        store = Store(settings, Ledger(signer, adopt=settings.registry_adopt_unsigned))
+        ceilings = Ceilings(
+            timeout=settings.seconds("udf_timeout"),
+            max_timeout=settings.seconds("udf_max_timeout"),
+            memory=settings.size("udf_memory"),
+            max_memory=settings.size("udf_max_memory"),
+        )
+        catalog = Catalog(settings.state_folder / "compiled", ceilings, Secrets.of(os.environ))
+        defaults = Slots(
+            document=settings.document_pipeline or None,
+            query=settings.query_pipeline or None,
+            result=settings.result_pipeline or None,
+        )
+        registry = LiveRegistry(store, catalog, settings.state_folder, settings.seconds("registry_poll"), defaults)
+        metrics = Metrics(registry)
+        self._parts = Parts(
+            settings,
+            Upstream(settings, metrics.upstream_error),
+            registry,
+            IndexResolver(store, lambda: bool(registry.snapshot.records.templates), settings.registry_index),
+            Choices(),
+            Runner(settings),
+            metrics,
+            Cursors(secret_of(settings.cursor_secret, settings.state_folder, "cursor")),
+            Permissions([role.strip() for role in settings.admin_roles.split(",") if role.strip()]),
+            Budget(settings.size("body_memory"), release_buffers),
+            settings.seconds("client_timeout"),
+            settings.size("max_body"),
+        )
+        await registry.start()
+        server = Server(
+            self.handle,
+            head_seconds=settings.seconds("client_timeout"),
+            fast=FastPath.of(self._parts),
+            handler_cancellation=True,
+            auto_decompress=False,
+            max_line_size=max(LIMITS["max_line_size"], settings.size("max_request_line")),
+            max_field_size=max(LIMITS["max_field_size"], settings.size("max_request_headers")),
+            max_headers=LIMITS["max_headers"],
+            access_log=None,
+            logger=logging.getLogger("headrace.http"),
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=settings.seconds("shutdown_grace"))
+        await self._runner.setup()
+        host, port = settings.host_port
+        worker = supervisor.identity()
+        site = web.TCPSite(self._runner, host, port, backlog=1024, reuse_port=worker is not None, ssl_context=context)
+        await site.start()
+        self._parts.upstream.start()
+        if worker is not None:
+            number, folder = worker
+            self._peers = Peers(folder, number, metrics, registry, self._parts.resolver)
+            await self._peers.start()
+        if settings.metrics_listen:
+            self._metrics = MetricsListener(registry, metrics, shared=worker is not None)
+            await self._metrics.start(*settings.address("metrics_listen"))
+        bound = self._runner.addresses[0]
+        self.url = f"{'https' if context else 'http'}://{host}:{bound[1]}"
+        log.info(
+            "listening on %s, upstream %s, registry %s",
+            self.url,
+            settings.shown()["upstream"],
+            registry.state,
+        )
+
+    async def stop(self) -> None:
+        """Stops accepting, finishes what is in flight within `shutdown_grace`, closes everything."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self._changes.finish(self.settings.seconds("shutdown_grace"))
+        if self._metrics is not None:
+            await self._metrics.stop()
+        if self._peers is not None:
+            await self._peers.stop()
+        if self._parts is not None:
+            await self._parts.registry.stop()
+            await self._parts.upstream.close()
+            await self._parts.registry.store.close()
+            self._parts.runner.close()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """One request: route it, and turn our errors into OpenSearch's shape."""
+        parts = self._parts
+        if parts is None:
+            raise RuntimeError("the proxy has not been started")
+        call = Call(request, parts, Target.parse(request.raw_path))
+        if parts.settings.elasticsearch_compat:
+            call.extra.add(*plain.PRODUCT)
+            request[VENDOR_MEDIA] = plain.vendor_media(request.headers.get(hdrs.ACCEPT, ""))
+        begun, started = None, parts.metrics.begin()
+        if isinstance(request.protocol, Connection):
+            call.known = request.protocol.known(request._message)
+            begun, request.protocol.begun = request.protocol.begun, None
+        if begun is not None:
+            call.surface, call.reads, started = begun.surface, begun.reads, begun.started
+        whole = self._whole(call, begun, started)
+        if begun is None and _goes_on(call):
+            return await self._changes.run(whole)
+        return await whole
+
+    async def _whole(self, call: Call, begun: Passing | None, started: float) -> web.StreamResponse:
+        """The answer, counted and in the audit log whatever happens on the way, also where nobody waits for it."""
+        parts, status, gone = call.parts, CLIENT_GONE, True
+        try:
+            response = await self._answered(call, begun)
+            status, gone = response.status, False
+            return response
+        except ClientGoneError as error:
+            status = error.status
+            raise
+        except (ConnectionResetError, asyncio.CancelledError):
+            raise
+        except BaseException:
+            status, gone = 500, False
+            raise
+        finally:
+            self._suspect(call)
+            parts.metrics.end()
+            if call.held:
+                parts.budget.give(call.held)
+            parts.metrics.count(call.surface, status, started)
+            audit.record(call, status, gone=gone)
+
+    async def _answered(self, call: Call, begun: Passing | None) -> web.StreamResponse:
+        """The answer, whatever happens on the way."""
+        request = call.request
+        try:
+            if begun is None:
+                return await self._dispatch(call)
+            if begun.failure is not None:
+                raise begun.failure
+            return await call.go_on(begun.sent)
+        except StaleNamesError:
+            call.parts.resolver.forget()
+            call.begin_again()
+            return await self._answered(call, None)
+        except ClusterRefusedError as error:
+            return await call.reply_answer(error.answer)
+        except HeadraceError as error:
+            return await refuse(call, error)
+        except (ConnectionResetError, asyncio.CancelledError):
+            raise
+        except RecursionError:
+            # Of the reader or writer of JSON: what a client sends is the only thing here whose depth is not ours.
+            log.info("JSON that is nested too deep in %s %s", request.method, call.target.raw_path)
+            return await refuse(call, NestedError())
+        except Exception:
+            log.exception("an unexpected error in %s %s", request.method, call.target.raw_path)
+            return await refuse(call, HeadraceError("an unexpected error in the proxy; its log has the details"))
+
+    def _suspect(self, call: Call) -> None:
+        """Has names looked up anew after a write that may have made an index."""
+        if call.surface in _WRITES and call.parts.registry.protects:
+            call.parts.resolver.suspect()
+
+    async def _dispatch(self, call: Call) -> web.StreamResponse:
+        if not call.target.raw_path.startswith("/"):
+            raise InvalidError(f"the request target must begin with a slash, not [{call.target.raw_path[:100]}]")
+        codings = ",".join(call.request.headers.getall(hdrs.TRANSFER_ENCODING, ()))
+        if codings and codings.strip().lower() != "chunked":
+            raise UnsupportedError(f"the transfer coding [{codings}] is not implemented; send [chunked]")
+        if not call.target.plain and call.parts.registry.holds:
+            # Where nothing is protected it passes as it came.
+            call.target = call.target.canonical
+        await registry_guard.keep_out(call)
+        route, call.target = routes.match_target(call.method, call.target)
+        handler, call.surface, call.reads = route.handler, route.surface, route.reads
+        call.params = route.params.copy()
+        if handler is routes.PASSTHROUGH and routes.is_ours(call.target.raw_segments):
+            raise _no_such_endpoint(call)
+        if route.parameters and call.parts.registry.protects:
+            parameters.check(route.parameters, call.target)
+        if route.parameters and call.parts.registry.holds:
+            call.take_source()
+        if handler in routes.READERS:
+            await admin.require_reader(call)
+        await registry_guard.refuse_in_body(call)
+        if not routes.renames(handler, call.method, call.target.raw_segments):
+            return await handler(call)
+        async with call.parts.resolver.changing(told=call.parts.registry.protects):
+            return await handler(call)
+
+
+def _goes_on(call: Call) -> bool:
+    """Whether a request goes on to its end when its client hangs up: it may change the registry, or names."""
+    segments = call.target.raw_segments
+    handler = routes.match(call.method, segments).handler
+    return handler in routes.CHANGES or routes.renames(handler, call.method, segments)
+
+
+def _no_such_endpoint(call: Call) -> HeadraceError:
+    methods = routes.allowed(call.target.raw_segments)
+    if methods:
+        return MethodError(f"[{call.method}] is not allowed on [{call.target.raw_path}]; allowed: {', '.join(methods)}")
+    return MissingError(f"no handler found for uri [{call.target.raw_path}] and method [{call.method}]")
+
+
+async def refuse(call: Call, error: HeadraceError) -> web.StreamResponse:
+    """Answers an error in OpenSearch's shape; what the client still sends is not waited for."""
+    body, kind = call.typed(call.shaped(error_body(error)))
+    headers: CIMultiDict[str] = CIMultiDict({hdrs.CONTENT_TYPE: kind.value})
+    if error.status in (429, 503):
+        headers[hdrs.RETRY_AFTER] = "1"
+    if isinstance(error, MethodError):
+        headers[hdrs.ALLOW] = ", ".join(routes.allowed(call.target.raw_segments))
+    headers.extend(call.extra)
+    close = not call.request.content.is_eof()
+    return await send_whole(call.request, error.status, "", headers, body, close=close)

@@ -1,0 +1,227 @@
+"""`POST|PUT /_bulk` and `/{index}/_bulk`: document pipelines on every action that writes a document.
+
+Each action's pipeline is its own name, else the URL's, else that of its index. Items come back in the order of the
+request: the cluster's for what was forwarded, `noop` for what was dropped, an error for what failed.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from headrace.execution import choice, document_run
+from headrace.handlers.system.elasticsearch import untyped
+from headrace.handlers.write import updates
+from headrace.http1.bodies import declared_length
+from headrace.security import registry_guard
+from headrace.server.request import UNCOUNTED
+from headrace_pipelines import Bulk, BulkError, PipelineType, plain_json
+from headrace_pipelines.errors import HeadraceError, InvalidError, RefusedError, TooLargeError, UpstreamError
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from headrace.protocol.target import Target
+    from headrace.server.request import Call
+    from headrace.upstream.exchanges import Text
+    from headrace_pipelines import Snapshot
+    from headrace_pipelines.registry import Pipeline
+
+_OURS: tuple[str, ...] = ("document_pipeline",)
+UPDATES = (b"update", b"\\u", b"\0")
+"""One of these is in every bulk with an update, whose answer may show a document: the word, or what hides it."""
+_FEW = 8
+"""More targets in one bulk are not remembered."""
+_REMEMBERED, _SHORT = 1024, 2048
+"""So many plans are, of so many characters."""
+
+
+class BulkRefusedError(HeadraceError):
+    """A bulk that OpenSearch refuses as a whole; type and text are its own."""
+
+    status = 400
+
+    def __init__(self, reason: str, type_: str = "illegal_argument_exception") -> None:
+        super().__init__(reason)
+        self.type = type_
+
+
+async def bulk(call: Call) -> web.StreamResponse:
+    """Runs document pipelines over a bulk, forwards what is left, and puts the answer together."""
+    snapshot, started = call.snapshot, time.monotonic()
+    body = await untyped(call)
+    readable = call.speaks_json
+    pipelines = PipelineType.DOCUMENT in snapshot.types
+    guarded = readable and await _names_registry(call, body)
+    if not (guarded or snapshot.protects or (pipelines and (readable or _concerned(call, snapshot)))):
+        return await (call.stream_on() if body is None else call.send_on(body, changed=True))
+    if not readable:
+        call.require_json()
+    if body is None:
+        body = await call.text()
+    if not guarded and not pipelines and not any(word in body for word in UPDATES):
+        return await call.send_on(body, changed=True)
+    parsed = parse(body, call.params.get("index"), lenient=not snapshot.protects)
+    plan = await _plan(call, snapshot, parsed)
+    call.target = plan.target
+    if hiding := await document_run.refuse_shown(call, parsed):
+        await updates.check_bulk(call, body, hiding)
+    runs = await document_run.run(call, snapshot, parsed, list(plan.groups.values()))
+    if runs:
+        call.extra["X-Pipeline"] = choice.header(runs)
+    rendered, coded = parsed.render(), call.coded
+    changed = rendered is not None
+    outgoing = memoryview(body if rendered is None else rendered)
+    # From here on nobody keeps what came in, nor what goes out once it has been sent: others can have the memory.
+    del body, rendered
+    parsed.let_go()
+    call.let_go()
+    if not changed or (not runs and not parsed.counts()[2]):
+        # The cluster's items are the answer.
+        del parsed
+        return await call.send_on(outgoing, changed=changed or coded)
+    return await _forward(call, parsed, outgoing, started)
+
+
+async def _names_registry(call: Call, body: bytes | None) -> bool:
+    """Whether a bulk that comes in one piece may name the registry index, so that its lines have to be read.
+
+    Longer ones that no pipeline concerns pass the process by: what they write there has no signature and is undone.
+    """
+    if not call.parts.registry.holds:
+        return False
+    declared = declared_length(call.request.raw_headers)
+    if body is None and (declared is None or declared > UNCOUNTED):
+        return False
+    text = body if body is not None else await call.text()
+    return any(word in text for word in registry_guard.spellings(call.parts.settings.registry_index))
+
+
+def _concerned(call: Call, snapshot: Snapshot) -> bool:
+    """Whether a bulk that cannot be read might need a pipeline: one is attached, or the URL names one of ours.
+
+    An action that names one of ours inside it is the cluster's error then: the cluster does not know the name.
+    """
+    names = (call.target.get("pipeline"), call.target.get("document_pipeline"))
+    return PipelineType.DOCUMENT in snapshot.bound_types or any(
+        name and snapshot.active(PipelineType.DOCUMENT, name) for name in names
+    )
+
+
+def parse(body: bytes, index: str | None, *, lenient: bool = False) -> Bulk:
+    """The actions of a body. Raises BulkRefusedError with OpenSearch's type and text."""
+    if not body:
+        raise BulkRefusedError("request body is required", "parse_exception")
+    try:
+        parsed = Bulk(body, index=index)
+    except BulkError as error:
+        # The cluster passes over comments.
+        plain = plain_json(body) if lenient else None
+        if plain is None:
+            raise BulkRefusedError(str(error)) from None
+        return parse(plain, index)
+    if not len(parsed):
+        raise BulkRefusedError("Validation Failed: 1: no requests added;", "action_request_validation_exception")
+    return parsed
+
+
+@dataclass
+class _Plan:
+    """What is to become of the targets of a bulk, by position."""
+
+    target: Target
+    """Where the bulk goes: without the parameters that are ours."""
+    groups: dict[str, document_run.Group] = field(default_factory=dict)
+    stripped: list[int] = field(default_factory=list)
+    """Those whose actions name one of our pipelines."""
+    failed: list[tuple[int, int, str, str]] = field(default_factory=list)
+    """Those that must not be written: position, status, type and reason."""
+    lasting: bool = True
+    """Whether it follows from the registry and the request alone, not from what the cluster says of its indexes."""
+
+    def add(self, pipeline: Pipeline, key: int) -> None:
+        self.groups.setdefault(pipeline.label, (pipeline, []))[1].append(key)
+
+
+async def _plan(call: Call, snapshot: Snapshot, parsed: Bulk) -> _Plan:
+    """The plan for a bulk, which is the same for the next one that says the same of its targets."""
+    targets = parsed.targets()
+    key = (_Plan, call.target.raw, *targets) if len(targets) <= _FEW else None
+    plan: _Plan | None = snapshot.memo.get(key)
+    if plan is None:
+        plan = await _planned(call, snapshot, targets)
+        if plan.lasting and key is not None and len(repr(key)) <= _SHORT:
+            if len(snapshot.memo) >= _REMEMBERED:
+                snapshot.memo.clear()
+            snapshot.memo[key] = plan
+    for position in plan.stripped:
+        parsed.strip_pipeline(position)
+    for failure in plan.failed:
+        parsed.fail(*failure)
+    return plan
+
+
+async def _planned(call: Call, snapshot: Snapshot, targets: list[tuple[str | None, str | None, bool]]) -> _Plan:
+    url_name, registry = call.target.get("pipeline"), call.parts.settings.registry_index
+    from_url = choice.override(call, snapshot, PipelineType.DOCUMENT)
+    ours = _OURS
+    if document_run.names_of_cluster(call, snapshot, url_name):
+        raise document_run.of_cluster(url_name)
+    if from_url is None and url_name is not None:
+        from_url = choice.named(snapshot, PipelineType.DOCUMENT, url_name)
+        ours += ("pipeline",) if from_url.ours else ()
+    plan = _Plan(call.target.without(*ours))
+    for key, (index, item_name, writes) in enumerate(targets):
+        if index is not None and registry_guard.means(index, registry):
+            why = f"the index [{registry}] is Headrace's own; use /_pipeline and /_udf"
+            plan.failed.append((key, 403, "security_exception", why))
+            continue
+        if not writes:
+            continue
+        try:
+            chosen = _from_item(snapshot, item_name)
+            if document_run.names_of_cluster(call, snapshot, item_name):
+                raise document_run.of_cluster(item_name)
+        except (InvalidError, RefusedError) as error:
+            plan.failed.append((key, error.status, error.type, error.reason))
+            continue
+        if chosen is not None and chosen.ours:
+            plan.stripped.append(key)
+        chosen = chosen or from_url
+        if chosen is not None:
+            pipeline = chosen.pipeline
+        else:
+            plan.lasting = False
+            pipeline = await choice.for_document(snapshot, call.parts.resolver, index)
+        if pipeline is not None:
+            plan.add(pipeline, key)
+    return plan
+
+
+def _from_item(snapshot: Snapshot, name: str | None) -> choice.Chosen | None:
+    return None if name is None else choice.named(snapshot, PipelineType.DOCUMENT, name)
+
+
+async def _forward(call: Call, parsed: Bulk, body: Text, started: float) -> web.StreamResponse:
+    """Sends on what is left, if anything, and answers with the cluster's items and ours."""
+
+    def took() -> int:
+        return int((time.monotonic() - started) * 1000)
+
+    if not body:
+        return await call.reply(200, parsed.merge(None, took()))
+    limit = call.parts.max_body
+    if len(body) > limit:
+        raise TooLargeError(
+            f"pipelines made this bulk {len(body)} bytes long, the limit is {limit}; "
+            "nothing was indexed, send smaller bulks"
+        )
+    answer = await call.exchange(body, unfiltered=True)
+    if not answer.ok or not answer.json:
+        return await call.reply_answer(answer)
+    try:
+        merged = parsed.merge(answer.body, took())
+    except BulkError as error:
+        raise UpstreamError(str(error)) from None
+    return await call.reply_answer(answer, merged)

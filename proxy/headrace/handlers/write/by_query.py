@@ -1,0 +1,208 @@
+"""`_update_by_query`, `_delete_by_query`, `_reindex`: writes whose documents never leave the cluster.
+
+Final query pipelines hold for what they select; default ones do not, as in OpenSearch (with a default `filter_query` it
+deletes less than was asked for). Document pipelines cannot run: of default ones the answer warns, or the request is
+refused by a setting; where a final one would be skipped it is refused always.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.execution import choice, document_run
+from headrace.execution.expressions import options_of, read_by
+from headrace.execution.protected import canonical, masks_of, withheld
+from headrace.execution.search_plan import attached
+from headrace.execution.search_run import Searching, obliged, protect
+from headrace.handlers.passthrough import passthrough
+from headrace.handlers.search.query_only import run_on
+from headrace.protocol import search as codec
+from headrace_pipelines import PipelineType
+from headrace_pipelines.association import NONE, Slot
+from headrace_pipelines.definition import members_of
+from headrace_pipelines.errors import InvalidError, RefusedError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from aiohttp import web
+
+    from headrace.execution.search_plan import SearchChoice
+    from headrace.server.request import Call
+    from headrace_pipelines import Snapshot
+
+DOCUMENT = PipelineType.DOCUMENT
+_SEARCHED = ("query", "sort", "slice", "_source")
+"""Members that say which documents are selected and what of them: reviewed like those of a search."""
+_BY_QUERY = frozenset({*_SEARCHED, "script", "max_docs", "conflicts", "size"})
+_SOURCE = frozenset({*_SEARCHED, "index", "size"})
+_SLOTS = (Slot(DOCUMENT), Slot(DOCUMENT, final=True))
+
+
+async def update(call: Call) -> web.StreamResponse:
+    """`_update_by_query`."""
+    if not call.snapshot.types:
+        return await passthrough(call)
+    expression = call.params["index"]
+    _refuse_named(call, call.target.get("pipeline"))
+    if not call.snapshot.bound.isdisjoint(_SLOTS):
+        reading = await read_by(call, expression, options_of(call))
+        for held in choice.held(call.snapshot, reading.targets, _SLOTS):
+            _skip(call, held.names, final=held.slot.final)
+    return await _filtered(call, expression)
+
+
+async def delete(call: Call) -> web.StreamResponse:
+    """`_delete_by_query`."""
+    if not call.snapshot.types:
+        return await passthrough(call)
+    return await _filtered(call, call.params["index"])
+
+
+async def _filtered(call: Call, expression: str) -> web.StreamResponse:
+    """Sends the request on with the final query pipelines over its query."""
+    work = Searching(call, expression, b"", options=options_of(call))
+    chosen = await attached(call, call.snapshot, expression, defaults=False, options=work.options)
+    work.reading = chosen.reading
+    if chosen.reading is None or not call.snapshot.protects:
+        return await passthrough(call)
+    work.body = await call.text()
+    if work.body:
+        call.require_json()
+        work.body = canonical(work.body)
+    protection = await protect(work, chosen)
+    _refuse_shown_scripts(call, chosen, work.body)
+    members = work.members
+    _check_members(members, _BY_QUERY)
+    over = codec.folded_query(call.target)
+    if over is not None:
+        members["query"] = msgspec.Raw(msgspec.json.encode(over))
+        call.target = call.target.without(*codec.QUERY_STRING)
+    await run_on(work, chosen, members, protection, _SEARCHED)
+    if work.runs:
+        call.extra["X-Pipeline"] = choice.header(work.runs)
+    try:
+        if not work.scripted:
+            return await call.send_on(work.body, changed=True)
+        answer = await call.exchange(work.body, unfiltered=True)
+        return await call.reply_answer(answer, withheld(answer.body) if answer.json else None)
+    finally:
+        call.parts.resolver.forget()
+
+
+def _check_members(members: Collection[str], allowed: frozenset[str]) -> None:
+    """Raises RefusedError for a member that might select or show documents past the review."""
+    if unknown := set(members) - allowed:
+        raise RefusedError(
+            f"[{min(unknown)}] is not known to obey the final pipelines that are attached; there may be "
+            f"{', '.join(sorted(allowed))}"
+        )
+
+
+def _refuse_shown_scripts(call: Call, chosen: SearchChoice, body: bytes) -> None:
+    """Raises RefusedError for a script over documents that are masked: its error text would show their values."""
+    if masks_of(chosen) and b'"script"' in body:
+        raise RefusedError("[script] would see fields that final result pipelines hide, and can show them in its error")
+    if masks_of(chosen) and call.target.get("pipeline") not in (None, NONE):
+        raise RefusedError(
+            "[pipeline] of the cluster would see fields that final result pipelines hide, and can copy them"
+        )
+
+
+async def reindex(call: Call) -> web.StreamResponse:
+    """`_reindex`: source and destination stand in the body."""
+    snapshot = call.snapshot
+    if not snapshot.types:
+        return await passthrough(call)
+    if not snapshot.bound and not call.speaks_json:
+        return await passthrough(call)
+    call.require_json()
+    work = Searching(call, "", canonical(await call.text()))
+    members = work.members
+    source, destination = (members_of(bytes(members.get(name, msgspec.Raw(b"{}")))) for name in ("source", "dest"))
+    await _check_destination(call, destination)
+    if "script" in members and Slot(DOCUMENT, final=True) in snapshot.bound:
+        raise UnsupportedError(
+            "[script] of _reindex may send documents to any index, and there are final document pipelines that would "
+            "be skipped; read the source by searches and index it with _bulk"
+        )
+    if bytes(source.get("remote", msgspec.Raw(b"null"))) == b"null":
+        source.pop("remote", None)
+        await _filter_source(work, source, snapshot)
+        members["source"] = msgspec.Raw(work.body)
+    return await call.send_on(msgspec.json.encode(members), changed=True)
+
+
+async def _filter_source(work: Searching, source: dict[str, msgspec.Raw], snapshot: Snapshot) -> None:
+    """Puts the source of a `_reindex`, as the final query pipelines of its indexes leave it, into the body of `work`.
+
+    Raises UnsupportedError where final result pipelines would be skipped.
+    """
+    call = work.call
+    work.expression = _expression(source.get("index"))
+    work.put(source)
+    chosen = await attached(call, snapshot, work.expression, defaults=False)
+    if masks_of(chosen):
+        raise UnsupportedError(
+            "the documents of _reindex never leave the cluster, so the final result pipelines of the source would "
+            "be skipped; read it by searches"
+        )
+    if chosen.reading is None or not snapshot.protects:
+        return
+    work.reading = chosen.reading
+    names = chosen.reading.resolution.forwarded
+    work.unnamed = names is None or chosen.reading.resolution.aliased
+    if names is not None:
+        source["index"] = msgspec.Raw(msgspec.json.encode(names))
+    protection = await obliged(work, chosen, None, withholds=False)
+    _check_members(source, _SOURCE)
+    await run_on(work, chosen, source, protection, _SEARCHED)
+    if work.runs:
+        call.extra["X-Pipeline"] = choice.header(work.runs)
+
+
+async def _check_destination(call: Call, destination: dict[str, msgspec.Raw]) -> None:
+    """Warns of document pipelines that a `_reindex` passes by, or raises UnsupportedError."""
+    named = destination.get("pipeline")
+    _refuse_named(call, str(msgspec.json.decode(named)) if named else None)
+    index = msgspec.json.decode(destination.get("index", msgspec.Raw(b"null")))
+    if index is not None and not isinstance(index, str):
+        raise InvalidError("must be the name of an index", "dest.index")
+    if index is not None:
+        for slot in _SLOTS:
+            found = await choice.for_document(call.snapshot, call.parts.resolver, index, final=slot.final)
+            _skip(call, [found.definition.name] if found else [], final=slot.final)
+
+
+def _refuse_named(call: Call, name: str | None) -> None:
+    if name and call.snapshot.active(DOCUMENT, name):
+        raise InvalidError(
+            f"[{name}] is a pipeline of Headrace, which cannot run here: these documents never leave the cluster",
+            "pipeline",
+        )
+    if document_run.names_of_cluster(call, call.snapshot, name):
+        raise document_run.of_cluster(name)
+
+
+def _skip(call: Call, names: list[str], *, final: bool) -> None:
+    """Says that document pipelines do not run. Raises UnsupportedError for final ones, or where settings refuse."""
+    if not names:
+        return
+    shown = ", ".join(names)
+    if final or call.parts.settings.by_query == "refuse":
+        kind = "final document" if final else "document"
+        raise UnsupportedError(
+            f"the {kind} pipeline [{shown}] would be skipped: documents of this request never leave the cluster. "
+            "Index them with _bulk instead"
+        )
+    call.extra.add(
+        "Warning",
+        f'299 Headrace "the document pipeline [{shown}] did not run: these documents never leave the cluster"',
+    )
+
+
+def _expression(raw: msgspec.Raw | None) -> str:
+    index = msgspec.json.decode(raw) if raw else None
+    return ",".join(map(str, index)) if isinstance(index, list) else str(index or "_all")

@@ -1,0 +1,131 @@
+"""Who may read the registry, and who may change it; and that it is not a page in a browser that asks.
+
+With an admin token its holders are administrators. Without one the cluster is asked with the caller's credentials, and
+where it cannot be asked, only a loopback listener serves. A page that somebody has open must not use that: a foreign
+`Origin` is refused, on loopback listeners a foreign `Host` too (the page's owner may point a name here), and changes
+come with a content type that pages cannot send unasked.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs
+
+from headrace.http1.headers import ADMIN_HEADER
+from headrace_pipelines.errors import MediaTypeError, RefusedError
+
+if TYPE_CHECKING:
+    from headrace.security.permissions import Verdict
+    from headrace.server.request import Call
+
+_SIMPLE = frozenset({"text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""})
+"""Media types that a page may send anywhere without asking (Fetch standard, CORS-safelisted), and none."""
+
+
+async def require_admin(call: Call) -> None:
+    """Raises RefusedError unless this caller may change pipelines and UDFs, and run them by hand.
+
+    Raises MediaTypeError for a body of a type that a page can send unasked.
+    """
+    call.audit = call.audit or {}
+    _refuse_pages(call)
+    if call.has_body and call.media in _SIMPLE:
+        raise MediaTypeError(
+            f"Content-Type header [{call.request.headers.get(hdrs.CONTENT_TYPE, '')}] is not supported for changes; "
+            "send [application/json], or the type of the UDF's code"
+        )
+    if call.parts.settings.admin_token:
+        if not _has_token(call):
+            raise RefusedError(f"changing or running pipelines needs the admin token in {ADMIN_HEADER}")
+        return
+    verdict = await call.parts.permissions.manage(call)
+    if verdict.allowed is False:
+        raise RefusedError(
+            "changing or running pipelines needs the rights to change those of the cluster: "
+            f"{', '.join(verdict.missing) or 'cluster:admin/ingest/pipeline/put'}"
+        )
+    if verdict.allowed is None and not call.parts.settings.loopback:
+        raise RefusedError(
+            "pipelines and UDFs are read-only here: the cluster cannot be asked who may change them, and this "
+            "proxy listens on more than loopback and has no admin_token"
+        )
+
+
+async def require_reader(call: Call) -> None:
+    """Raises RefusedError unless this caller may read pipelines, UDFs, their statistics and the metrics."""
+    _refuse_pages(call)
+    if _has_token(call):
+        return
+    verdict = await call.parts.permissions.look(call)
+    if verdict.allowed is False:
+        raise RefusedError(
+            "reading pipelines needs the right to read those of the cluster: "
+            f"{', '.join(verdict.missing) or 'cluster:admin/ingest/pipeline/get'}"
+        )
+    if verdict.allowed is None and (call.parts.settings.admin_token or not call.parts.settings.loopback):
+        raise RefusedError(
+            f"reading pipelines, UDFs, statistics and metrics needs the admin token in {ADMIN_HEADER}: the cluster "
+            "cannot be asked who may read them. Metrics may be on a listener of their own: metrics_listen"
+        )
+
+
+async def shown_to(call: Call, statistics: Any) -> Any:
+    """Statistics as this caller may see them: reasons of failures may quote documents, and are for administrators."""
+    return statistics if await _is_admin(call) else _without_reasons(statistics)
+
+
+async def _is_admin(call: Call) -> bool:
+    if call.parts.settings.admin_token:
+        return _has_token(call)
+    verdict: Verdict = await call.parts.permissions.manage(call)
+    return verdict.allowed is True or (verdict.allowed is None and call.parts.settings.loopback)
+
+
+def _without_reasons(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_reasons(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    made = {name: _without_reasons(each) for name, each in value.items()}
+    if isinstance(made.get("last_errors"), list):
+        made["last_errors"] = [{n: v for n, v in each.items() if n != "reason"} for each in made["last_errors"]]
+    return made
+
+
+def _has_token(call: Call) -> bool:
+    token = call.parts.settings.admin_token
+    sent = call.request.headers.get(ADMIN_HEADER, "")
+    return bool(token) and hmac.compare_digest(sent.encode(), token.encode())
+
+
+def _refuse_pages(call: Call) -> None:
+    """Raises RefusedError for what a page of another site asks."""
+    headers, settings = call.request.headers, call.parts.settings
+    host = headers.get(hdrs.HOST, "")
+    origin = headers.get(hdrs.ORIGIN)
+    if origin is not None and urlsplit(origin).netloc != host:
+        raise RefusedError(f"a page of [{origin}] must not ask this proxy for pipelines")
+    if settings.loopback and not _is_own(host, settings.advertise, settings.allowed_hosts):
+        raise RefusedError(
+            f"[{host}] is not a name of this proxy, which listens on loopback; add it to the setting allowed_hosts"
+        )
+
+
+def _is_own(host: str, advertised: str, allowed: str) -> bool:
+    name = urlsplit(f"//{host}").hostname or ""
+    names = {each.strip().lower() for each in allowed.split(",")}
+    if (
+        name == "localhost"
+        or "*" in names
+        or name in names
+        or name == (urlsplit(f"//{advertised}").hostname or name + ".")
+    ):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

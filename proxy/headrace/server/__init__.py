@@ -1,0 +1,1 @@
+"""The client side: connections, the request that a handler works with, room for bodies, and answers."""
