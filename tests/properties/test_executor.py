@@ -97,7 +97,7 @@ class Dropped(Exception):
 
 @dataclass
 class Reference:
-    """One document on its way, by the book (docs/pipelines.md)."""
+    """One document on its way, by the book (docs/reference/pipelines.md)."""
 
     document: dict[str, Any]
     failure: Any = None

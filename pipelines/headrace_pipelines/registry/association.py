@@ -1,4 +1,4 @@
-"""What is attached where: indexes, index patterns and templates, each with six slots (docs/pipelines.md).
+"""What is attached where: indexes, index patterns and templates, each with six slots (docs/reference/pipelines.md).
 
 A slot is a type of pipeline and whether it is the default one, which a request may replace, or the final one, which
 nothing switches off. For every slot the nearest answer counts: the index itself, the template it was created under, the

@@ -1,4 +1,4 @@
-"""Which pipelines apply to a request (docs/pipelines.md): those it names, then those that are attached.
+"""Which pipelines apply to a request (docs/reference/pipelines.md): those it names, then those that are attached.
 
 A name found in our registry is ours and is taken off the request; any other goes on to the cluster. `_none` empties the
 default slot of both. Final pipelines run whatever a request says.

@@ -1,4 +1,4 @@
-"""ABI detection and the UDF result contract (docs/udf-abi.md)."""
+"""ABI detection and the UDF result contract (docs/reference/udf-abi.md)."""
 
 from __future__ import annotations
 

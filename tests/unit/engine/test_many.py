@@ -1,4 +1,4 @@
-"""`process_batch`: many documents in one call of a compiled UDF (docs/udf-abi.md)."""
+"""`process_batch`: many documents in one call of a compiled UDF (docs/reference/udf-abi.md)."""
 
 from __future__ import annotations
 

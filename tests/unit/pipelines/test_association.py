@@ -1,4 +1,4 @@
-"""Which holder of a slot counts (docs/pipelines.md, "Which pipelines apply")."""
+"""Which holder of a slot counts (docs/reference/pipelines.md, "Which pipelines apply")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conditions are CEL: the chapters of its conformance tests, for what docs/pipelines.md says of them."""
+"""Conditions are CEL: the chapters of its conformance tests, for what docs/reference/pipelines.md says of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/_pipeline`: define, list, activate, delete and try pipelines (docs/rest-api.md)."""
+"""`/_pipeline`: define, list, activate, delete and try pipelines (docs/reference/rest-api.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/_udf`: upload, list, show, test and delete UDFs (docs/rest-api.md)."""
+"""`/_udf`: upload, list, show, test and delete UDFs (docs/reference/rest-api.md)."""
 
 from __future__ import annotations
 
