@@ -1,4 +1,4 @@
-"""Where requests are answered otherwise than by the cluster on purpose: the rows of docs/differences.md under HTTP, both sides."""
+"""Where requests are answered otherwise than by the cluster on purpose: the rows of docs/reference/differences.md under HTTP, both sides."""
 
 from __future__ import annotations
 
