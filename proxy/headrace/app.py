@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
-from headrace.execution.search_plan import Choices
 from headrace.handlers import routes
 from headrace.handlers.bypass import Bypass
 from headrace.handlers.system.metrics_listener import MetricsListener
+from headrace.handlers.write.bulk import MAX_PLANS
 from headrace.http1 import tls
 from headrace.http1.headers import VENDOR_MEDIA
 from headrace.ops import supervisor
@@ -23,6 +23,7 @@ from headrace.ops.runner import Runner
 from headrace.protocol import parameters
 from headrace.protocol.errors import error_body
 from headrace.protocol.indices.resolver import IndexResolver
+from headrace.protocol.indices.view import MAX_RESOLUTIONS
 from headrace.protocol.media import plain
 from headrace.protocol.target import Target
 from headrace.registry.changes import Changes
@@ -32,7 +33,6 @@ from headrace.registry.signatures import Signer, secrets_of
 from headrace.registry.state_files import secret_of
 from headrace.registry.store import Store
 from headrace.security import admin, audit, registry_guard
-from headrace.security.permissions import Permissions
 from headrace.server.body_budget import Budget
 from headrace.server.cursors import Cursors
 from headrace.server.fast_path import FastForwarder, ForwardedRequest
@@ -41,7 +41,9 @@ from headrace.server.listener import HeadLimits, Listener
 from headrace.server.request import Call, Parts, StaleNamesError
 from headrace.server.response import ClientGoneError, send_whole
 from headrace.upstream.client import ClusterRefusedError, Upstream
+from headrace.upstream.permissions import Permissions
 from headrace_pipelines import release_buffers
+from headrace_pipelines.cache import BoundedCache
 from headrace_pipelines.errors import HeadraceError, InvalidError, MissingError, NestedError
 from headrace_pipelines.registry.association import Slots
 from headrace_pipelines.udf.catalog import Catalog, Ceilings
@@ -106,7 +108,8 @@ class Proxy:
             Upstream(settings, metrics.upstream_error),
             registry,
             IndexResolver(store, lambda: bool(registry.snapshot.records.templates), settings.registry_index),
-            Choices(),
+            BoundedCache(MAX_RESOLUTIONS),
+            BoundedCache(MAX_PLANS),
             Runner(settings),
             metrics,
             Cursors(secret_of(settings.cursor_secret, settings.state_folder, "cursor")),

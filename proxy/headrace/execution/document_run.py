@@ -6,8 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from headrace.execution import choice
-from headrace.handlers.search import document_reads
+from headrace.execution import choice, read_guard
 from headrace.ops.runner import INLINE_BYTES
 from headrace.protocol.indices.resolver import dated
 from headrace.security import registry_guard
@@ -109,7 +108,7 @@ async def hides(call: Call, index: str) -> bool:
     if not any(snapshot.associations.find(slot, target) for slot in _SHOWING):
         return False
     try:
-        return await document_reads.guard_of(call, index, None) is not None
+        return await read_guard.guard_of(call, index, None) is not None
     except MissingIndexError:
         # It is judged by the patterns that its name meets, before it is there.
         return True

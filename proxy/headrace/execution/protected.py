@@ -21,9 +21,9 @@ from headrace.execution.protection import (
     without_quotes,
 )
 from headrace.execution.search_plan import attached, is_everything
-from headrace.protocol.encoding import decode_exact, encode_exact
-from headrace_pipelines import Batch, PipelineType, RunOptions, canonical_json
-from headrace_pipelines.errors import RefusedError, StageError, UnparsableError
+from headrace.protocol.encoding import decode_object, encode_exact
+from headrace_pipelines import Batch, PipelineType, RunOptions
+from headrace_pipelines.errors import RefusedError, StageError
 from headrace_pipelines.registry.association import NONE, Slot
 
 if TYPE_CHECKING:
@@ -59,22 +59,6 @@ UNPROTECTED = Protection(Scope(False, HiddenFields()), lookups=True)
 """A search of indexes that nothing protects, which may look into others."""
 
 
-def canonical(body: bytes) -> bytes:
-    """A body as one strict reader reads it, written anew. Raises UnparsableError for what other readers may misread."""
-    try:
-        return canonical_json(body)
-    except ValueError as error:
-        raise UnparsableError(f"the request body is not JSON that every reader takes for the same: {error}") from None
-
-
-def decode(body: bytes) -> dict[str, Any]:
-    """The object of a canonical body; numbers keep their exact value. Raises UnparsableError."""
-    value = decode_exact(body)
-    if not isinstance(value, dict):
-        raise UnparsableError("the request body must be a JSON object")
-    return value
-
-
 async def protection_of(call: Call, chosen: SearchChoice) -> Protection | None:
     """What holds for a search with these pipelines; `None` where it may contain anything. Raises HeadraceError."""
     if chosen.reading is None:
@@ -103,7 +87,7 @@ async def visible_documents(call: Call, parts: Iterable[Part]) -> Any:
         if part.visible is not None:
             return part.visible.query
         text = await _applied(call, part.pipeline, text)
-    query = decode(text).get("query")
+    query = decode_object(text).get("query")
     return None if is_everything(query) else query
 
 
@@ -207,7 +191,7 @@ def withheld(body: bytes) -> bytes:
     if b'"failures"' not in frame and b'"error"' not in frame:
         return body
     # The documents behind it may be such that nobody can read them.
-    told = decode(frame + _HITS + b"{}}" if hits else frame)
+    told = decode_object(frame + _HITS + b"{}}" if hits else frame)
     shown = without_quotes(told)
     if shown is told:
         return body

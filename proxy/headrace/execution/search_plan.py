@@ -15,7 +15,7 @@ from headrace.execution.choice import Held, Part, Visible, held, indexes_of
 from headrace.execution.expressions import read_by
 from headrace.protocol.encoding import decode_exact, encode_exact
 from headrace.protocol.indices.options import READ
-from headrace.protocol.indices.view import MAX_KEY, MAX_RESOLUTIONS
+from headrace.protocol.indices.view import MAX_KEY
 from headrace_pipelines import Batch, Deadline, PipelineType, RunOptions, execute
 from headrace_pipelines.definition import NativeConfig, NativeStage, PipelineDefinition
 from headrace_pipelines.errors import InvalidError
@@ -25,7 +25,7 @@ from headrace_pipelines.registry.association import Slot
 if TYPE_CHECKING:
     from headrace.protocol.indices.options import IndicesOptions
     from headrace.protocol.indices.resolver import IndexResolver
-    from headrace.protocol.indices.view import Reading, View
+    from headrace.protocol.indices.view import Reading
     from headrace.server.request import Call
     from headrace_pipelines import Snapshot
     from headrace_pipelines.registry import Pipeline
@@ -65,22 +65,6 @@ class SearchChoice:
         return SearchChoice(self.parts.copy(), self.conflicts, self.reading, self.derived)
 
 
-class Choices:
-    """What is attached to the indexes of searches, for as long as registry and names are what they are."""
-
-    def __init__(self) -> None:
-        self._of: tuple[Snapshot, View] | None = None
-        self._found: dict[tuple[str, IndicesOptions, bool], SearchChoice] = {}
-
-    def of(self, snapshot: Snapshot, view: View) -> dict[tuple[str, IndicesOptions, bool], SearchChoice]:
-        """Those known, by expression, its options and whether defaults count: to be looked up and added to."""
-        if self._of is None or self._of[0] is not snapshot or self._of[1] is not view:
-            self._of, self._found = (snapshot, view), {}
-        if len(self._found) >= MAX_RESOLUTIONS:
-            self._found.clear()
-        return self._found
-
-
 async def attached(
     call: Call, snapshot: Snapshot, expression: str, *, defaults: bool, options: IndicesOptions = READ
 ) -> SearchChoice:
@@ -93,13 +77,13 @@ async def attached(
         return SearchChoice()
     reading = await read_by(call, expression, options)
     view = call.parts.resolver.fresh
-    known = call.parts.choices.of(snapshot, view) if view is not None else {}
     key = (expression, options, defaults)
-    found = known.get(key)
-    if found is None or found.reading is not reading:
-        found = await _look_up(call, snapshot, reading, slots)
-        if len(expression) <= MAX_KEY:
-            known[key] = found
+    cached: SearchChoice | None = call.parts.search_plans.valid_for(snapshot, view).get(key)
+    if cached is not None and view is not None and cached.reading is reading:
+        return cached.copy()
+    found = await _look_up(call, snapshot, reading, slots)
+    if view is not None and len(expression) <= MAX_KEY:
+        call.parts.search_plans.valid_for(snapshot, view).set(key, found)
     return found.copy()
 
 

@@ -14,9 +14,7 @@ from headrace.execution.expressions import narrow
 from headrace.execution.protected import (
     UNPROTECTED,
     Protection,
-    canonical,
     check_processors,
-    decode,
     guarded,
     over_judged,
     protection_of,
@@ -24,7 +22,7 @@ from headrace.execution.protected import (
 )
 from headrace.execution.protection import HiddenFields, Scope, may_look_up
 from headrace.execution.search_plan import attached
-from headrace.protocol.encoding import encode_exact
+from headrace.protocol.encoding import canonical, decode_object, encode_exact
 from headrace.protocol.indices.options import READ
 from headrace.server.cursors import Cursor, PinnedPart
 from headrace_pipelines import Batch, PipelineType, RunOptions
@@ -33,7 +31,7 @@ from headrace_pipelines.errors import InvalidError, RefusedError, StageError
 from headrace_pipelines.registry.association import NONE, Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from aiohttp import web
 
@@ -95,6 +93,24 @@ class Searching:
         self.ctx = batch.context(0)
         return batch.document(0)
 
+    async def run_members(
+        self,
+        chosen: SearchChoice,
+        members: dict[str, msgspec.Raw],
+        protection: Protection | None,
+        searched: Collection[str] = ("query",),
+    ) -> None:
+        """Runs query pipelines over the `searched` members of a body; the others stay as they are.
+
+        Raises RefusedError for what cannot obey finals, StageError.
+        """
+        asked = {name: members[name] for name in searched if name in members}
+        self.body = msgspec.json.encode(asked)
+        await self.queries(chosen.of(QUERY), protection)
+        made = self.members
+        rest = {name: value for name, value in members.items() if name not in searched}
+        self.put(rest | {name: made[name] for name in searched if name in made})
+
     async def queries(self, parts: list[tuple[Slot, Part]], protection: Protection | None) -> None:
         """Runs query pipelines over the body: the default ones, then the review, then the final ones.
 
@@ -121,13 +137,13 @@ class Searching:
 
         Raises RefusedError for what would have to be rewritten by that filter.
         """
-        came = decode(canonical(before.strip() or b"{}"))
-        if came.get("query") != decode(self.body).get("query"):
+        came = decode_object(canonical(before.strip() or b"{}"))
+        if came.get("query") != decode_object(self.body).get("query"):
             await reviewed(self.call, came, Protection(Scope(True, HiddenFields(), errors_withheld=False)))
 
     async def review(self, protection: Protection) -> None:
         """Puts the request into the form that obeys finals and masks. Raises RefusedError."""
-        came = members = decode(self.body or b"{}")
+        came = members = decode_object(self.body or b"{}")
         if protection.scope.filtered or protection.scope.hidden or protection.lookups:
             members, self.scripted = await reviewed(self.call, members, protection)
             self.scripted = self.scripted or not protection.lookups

@@ -20,6 +20,7 @@ from headrace.protocol.indices.view import View
 from headrace.protocol.target import MAX_LENGTH, Target
 from headrace.security import registry_guard
 from headrace.server.fast_path import BypassRoute
+from headrace_pipelines.cache import BoundedCache
 from headrace_pipelines.errors import HeadraceError, RegistryError
 
 if TYPE_CHECKING:
@@ -51,8 +52,7 @@ class Bypass:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._snapshot: Snapshot | None = None
-        self._decisions: dict[tuple[str, str], _Decision] = {}
+        self._decisions: BoundedCache[tuple[str, str], _Decision] = BoundedCache(MAX_DECISIONS)
 
     @classmethod
     def of(cls, parts: Parts) -> Bypass | None:
@@ -65,10 +65,7 @@ class Bypass:
             snapshot = self._parts.registry.snapshot
         except RegistryError:
             return None
-        if snapshot is not self._snapshot:
-            self._decisions.clear()
-            self._snapshot = snapshot
-        decision = self._decisions.get((method, target))
+        decision = self._decisions.valid_for(snapshot).get((method, target))
         if decision is not None and (decision.view is None or decision.view is self._parts.resolver.fresh):
             return decision.route
         plain = _BY_ID.fullmatch(target)
@@ -84,9 +81,7 @@ class Bypass:
             return decision
         decision = self._find(snapshot, method, Target.parse(target))
         if len(target) <= MAX_LENGTH:
-            if len(self._decisions) >= MAX_DECISIONS:
-                self._decisions.clear()
-            self._decisions[method, target] = decision
+            self._decisions.set((method, target), decision)
         return decision
 
     def created(self) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.execution.expressions import options_of
-from headrace.execution.protected import canonical, decode, visible_documents
+from headrace.execution.protected import visible_documents
 from headrace.execution.search_plan import attached
 from headrace.handlers.passthrough import passthrough
 from headrace.protocol import endpoints
+from headrace.protocol.encoding import canonical, decode_object
 from headrace_pipelines import PipelineType
 from headrace_pipelines.errors import InvalidError, RefusedError
 from headrace_pipelines.registry.association import Slot
@@ -48,7 +49,7 @@ async def field_capabilities(call: Call) -> web.StreamResponse:
     """`_field_caps`: its `index_filter` tells of documents that final query pipelines hide. Raises RefusedError."""
     if call.parts.registry.protects and call.has_body:
         call.require_json()
-        if "index_filter" in decode(canonical(await call.text() or b"{}")):
+        if "index_filter" in decode_object(canonical(await call.text() or b"{}")):
             raise RefusedError("[index_filter] would look at documents past final query pipelines; leave it out")
     return await passthrough(call)
 

@@ -19,8 +19,8 @@ from headrace.http1.headers import ADMIN_HEADER
 from headrace_pipelines.errors import MediaTypeError, RefusedError
 
 if TYPE_CHECKING:
-    from headrace.security.permissions import Verdict
     from headrace.server.request import Call
+    from headrace.upstream.permissions import Verdict
 
 _SIMPLE = frozenset({"text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""})
 """Media types that a page may send anywhere without asking (Fetch standard, CORS-safelisted), and none."""
@@ -53,6 +53,12 @@ async def require_admin(call: Call) -> None:
             "pipelines and UDFs are read-only here: the cluster cannot be asked who may change them, and this "
             "proxy listens on more than loopback and has no admin_token"
         )
+
+
+async def require_attaching(call: Call, index: str) -> None:
+    """Raises RefusedError unless this caller may attach pipelines to `index`; a holder of the admin token may."""
+    if not call.parts.settings.admin_token:
+        await call.parts.permissions.attach(call, index)
 
 
 async def require_reader(call: Call) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.execution.protected import canonical
 from headrace.protocol import endpoints
+from headrace.protocol.encoding import canonical
 from headrace.protocol.search import msearch_items
 from headrace_pipelines.errors import InvalidError, RefusedError
 

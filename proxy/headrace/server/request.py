@@ -18,19 +18,16 @@ from headrace.protocol.media import types
 from headrace.protocol.media.plain import plain_media
 from headrace.protocol.media.types import Media
 from headrace.protocol.target import Target
-from headrace.security import admin as rights
 from headrace.server.relay import SMALL, relay
 from headrace.server.response import send_lines
 from headrace_pipelines import filter_path, plain_json
 from headrace_pipelines.errors import HeadraceError, MediaTypeError, SlowClientError, TooLargeError
 
 if TYPE_CHECKING:
-    from headrace.execution.search_plan import Choices
     from headrace.ops.metrics import Metrics
     from headrace.ops.runner import Runner
     from headrace.protocol.indices.resolver import IndexResolver
     from headrace.registry.live import LiveRegistry
-    from headrace.security.permissions import Permissions
     from headrace.server.body_budget import Budget
     from headrace.server.cursors import Cursors
     from headrace.server.inbound import InboundRequest
@@ -38,6 +35,8 @@ if TYPE_CHECKING:
     from headrace.upstream.client import Answer, Upstream
     from headrace.upstream.connections import Begun as PendingResponse
     from headrace.upstream.exchanges import Body, Text
+    from headrace.upstream.permissions import Permissions
+    from headrace_pipelines.cache import BoundedCache
     from headrace_pipelines.http1 import RequestHead
     from headrace_pipelines.registry import Snapshot
 
@@ -65,7 +64,10 @@ class Parts:
     upstream: Upstream
     registry: LiveRegistry
     resolver: IndexResolver
-    choices: Choices
+    search_plans: BoundedCache[Any, Any]
+    """Plans of searches by expression and options, for one snapshot and view (`execution.search_plan`)."""
+    bulk_plans: BoundedCache[Any, Any]
+    """Plans of bulks by what they say of their targets, for one snapshot and view (`handlers.write.bulk`)."""
     runner: Runner
     metrics: Metrics
     cursors: Cursors
@@ -303,15 +305,6 @@ class Call:
             self.parts.budget.owe(len(text) - self.held)
             self.held = len(text)
         return text
-
-    async def require_admin(self) -> None:
-        """Raises RefusedError unless this caller may change pipelines and UDFs; see `rights`."""
-        await rights.require_admin(self)
-
-    async def require_attaching(self, index: str) -> None:
-        """Raises RefusedError unless this caller may attach pipelines to `index`; a holder of the admin token may."""
-        if not self.parts.settings.admin_token:
-            await self.parts.permissions.attach(self, index)
 
     def note(self, **facts: str) -> None:
         """Facts for the line of the audit log."""

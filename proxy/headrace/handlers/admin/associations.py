@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.handlers.admin.attachment import check, with_slots
+from headrace.security import admin
 from headrace_pipelines import PipelineType
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import InvalidError, MissingError
@@ -33,7 +34,7 @@ _KEYS = {
 
 async def put(call: Call) -> web.StreamResponse:
     """Attaches pipelines to all indexes whose names match: 201, or 200 where the pattern was there."""
-    await call.require_admin()
+    await admin.require_admin(call)
     pattern = call.params["pattern"]
     if not NAME.fullmatch(pattern) or pattern.startswith((".", "_", "-", "+")):
         raise InvalidError(
@@ -41,7 +42,7 @@ async def put(call: Call) -> web.StreamResponse:
             "that does not begin with a dot (hidden indexes are attached by name)",
             "pattern",
         )
-    await call.require_attaching(pattern)
+    await admin.require_attaching(call, pattern)
     found, priority = _read(await call.plain_text())
     await call.parts.registry.refresh()
     check(call, found)
@@ -96,7 +97,7 @@ async def listed(call: Call) -> web.StreamResponse:
 
 async def delete(call: Call) -> web.StreamResponse:
     """Removes an association."""
-    await call.require_admin()
+    await admin.require_admin(call)
     wanted = call.params["pattern"]
     if await call.parts.registry.change(Pattern, wanted, lambda _: None) is None:
         raise MissingError(f"no association has the pattern [{wanted}]")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from headrace.protocol.index_settings import Found
-    from headrace.protocol.indices.view import Templates
+    from headrace.protocol.indices.templates import Templates
     from headrace.server.request import Call
     from headrace_pipelines.registry.association import Associations, Target
 

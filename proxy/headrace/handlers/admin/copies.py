@@ -9,13 +9,14 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from headrace.execution.protected import canonical, decode
 from headrace.handlers.admin.attachment import attach, check, mentions, settle
 from headrace.handlers.admin.index_settings import mark, note
 from headrace.handlers.passthrough import passthrough
 from headrace.protocol import index_settings as codec
+from headrace.protocol.encoding import canonical, decode_object
 from headrace.protocol.indices.expressions import matcher
-from headrace.protocol.indices.view import Templates
+from headrace.protocol.indices.templates import Templates
+from headrace.security import admin
 from headrace.upstream.client import ClusterRefusedError
 from headrace_pipelines import PipelineType
 from headrace_pipelines.errors import RefusedError
@@ -44,7 +45,7 @@ async def rollover(call: Call) -> web.StreamResponse:
         return await passthrough(call)
     dry = await call.ask("POST", call.target.with_parameter("dry_run", "true").raw, rest)
     dry.require_ok()
-    rolls = decode(dry.body)
+    rolls = decode_object(dry.body)
     if call.target.flag("dry_run"):
         return await call.reply_answer(dry)
     made = await _make(call, str(rolls["new_index"]), rest, found, kept=_rolled_over)
@@ -52,7 +53,7 @@ async def rollover(call: Call) -> web.StreamResponse:
 
 
 def _rolled_over(answer: Answer) -> bool:
-    return answer.ok and decode(answer.body).get("rolled_over") is True
+    return answer.ok and decode_object(answer.body).get("rolled_over") is True
 
 
 async def copy(call: Call) -> web.StreamResponse:
@@ -70,7 +71,7 @@ async def _settings(call: Call) -> tuple[bytes, Found]:
     text = await call.text() if call.has_body else b""
     rest, found = codec.take_from_create(text) if mentions(call, text) else (text, {})
     if found:
-        await call.require_admin()
+        await admin.require_admin(call)
         check(call, found)
         note(call, found)
     return rest, found
@@ -97,7 +98,7 @@ async def _check_rollover(call: Call, rest: bytes, found: Found) -> None:
     if not dry.ok:
         # The cluster refuses it, in its own words.
         return
-    after = str(decode(dry.body)["new_index"])
+    after = str(decode_object(dry.body)["new_index"])
     if before - _protection(snapshot, await _will_have(call, after, found)):
         raise RefusedError(
             f"the next index of [{name}], [{after}], would not have the final pipelines that are attached to "
@@ -151,7 +152,7 @@ async def restore(call: Call) -> web.StreamResponse:
     if call.has_body:
         call.require_json()
         sent = canonical(await call.text() or b"{}")
-    body = decode(sent) if sent else {}
+    body = decode_object(sent) if sent else {}
     if renames := [name for name in _RENAMES if body.get(name)]:
         raise RefusedError(f"[{renames[0]}] restores indexes under names that have other final pipelines, or none")
     if body.get("include_global_state") not in (None, False):
@@ -197,7 +198,7 @@ async def _held(call: Call) -> set[str]:
     answer = await call.ask("GET", f"/_snapshot/{repository}/{snapshot}")
     if not answer.ok:
         raise ClusterRefusedError(answer)
-    shown = decode(answer.body)["snapshots"]
+    shown = decode_object(answer.body)["snapshots"]
     return {name for each in shown for name in [*each["indices"], *each.get("data_streams", [])]}
 
 

@@ -11,6 +11,7 @@ from headrace.handlers.admin.attachment import attach, check, mentions
 from headrace.handlers.passthrough import passthrough
 from headrace.protocol import index_settings as codec
 from headrace.protocol.indices.options import MANAGED
+from headrace.security import admin
 from headrace_pipelines.errors import InvalidError
 from headrace_pipelines.registry.association import Association
 
@@ -28,7 +29,7 @@ async def create(call: Call) -> web.StreamResponse:
     rest, found = codec.take_from_create(text) if mentions(call, text) else (text, {})
     if not found:
         return await call.send_on(body, changed=False)
-    await call.require_admin()
+    await admin.require_admin(call)
     index = call.params["index"]
     call.parts.resolver.forget()
     view = await call.parts.resolver.view([index])
@@ -52,10 +53,10 @@ async def update(call: Call) -> web.StreamResponse:
     rest, found = codec.take_from_update(text)
     if not found:
         return await call.send_on(body, changed=False)
-    await call.require_admin()
+    await admin.require_admin(call)
     check(call, found)
     indexes = await _gone(call, found) or await _concrete(call, call.params.get("index", "_all"))
-    await call.require_attaching(call.params.get("index", "_all"))
+    await admin.require_attaching(call, call.params.get("index", "_all"))
     note(call, found)
     if _has_settings(rest):
         answer = await call.exchange(rest)

@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.handlers.admin.simulate import TrialDocument, asked, compiled, kind_of, now, tried, tried_document
 from headrace.protocol.importing import from_ingest, from_search
+from headrace.security import admin
 from headrace.security.admin import shown_to
 from headrace_pipelines import PipelineType
 from headrace_pipelines.definition import (
@@ -41,7 +42,7 @@ UNSAVED = "unsaved"
 
 async def put(call: Call) -> web.StreamResponse:
     """Creates a pipeline, or adds a version and makes it active: 201; the same content again: 200."""
-    await call.require_admin()
+    await admin.require_admin(call)
     check_name(call.params["name"])
     definition = parse(await call.plain_text(), call.params["name"])
     known, answer = await _stored(call, definition)
@@ -82,7 +83,7 @@ class _Import(msgspec.Struct, forbid_unknown_fields=True):
 
 async def import_(call: Call) -> web.StreamResponse:
     """Makes pipelines of ours out of one of the cluster's, which is read with the caller's credentials."""
-    await call.require_admin()
+    await admin.require_admin(call)
     request = asked(await call.plain_text(), _Import)
     if (request.ingest is None) == (request.search is None):
         raise InvalidError("exactly one of [ingest] and [search] is required: the name of a pipeline of the cluster")
@@ -213,7 +214,7 @@ async def versions(call: Call) -> web.StreamResponse:
 
 async def activate(call: Call) -> web.StreamResponse:
     """Makes the version in `?version=` the active one: back or forward."""
-    await call.require_admin()
+    await admin.require_admin(call)
     version = call.target.get("version")
     if not version:
         raise InvalidError("required: the version to make active", "version")
@@ -229,7 +230,7 @@ async def activate(call: Call) -> web.StreamResponse:
 
 async def delete(call: Call) -> web.StreamResponse:
     """Deletes a pipeline, or one version of it; refused while something uses it."""
-    await call.require_admin()
+    await admin.require_admin(call)
     registry, store = call.parts.registry, call.parts.registry.store
     await registry.refresh()
     snapshot, version = call.snapshot, call.target.get("version")
@@ -278,7 +279,7 @@ class _Execute(msgspec.Struct, forbid_unknown_fields=True):
 
 async def execute(call: Call) -> web.StreamResponse:
     """Tries a stored pipeline on an input; nothing is indexed or searched."""
-    await call.require_admin()
+    await admin.require_admin(call)
     request = asked(await call.plain_text(), _Execute)
     if request.pipeline is not msgspec.UNSET:
         raise InvalidError("the path names the pipeline; send an unsaved one to /_pipeline/_execute", "pipeline")
@@ -288,7 +289,7 @@ async def execute(call: Call) -> web.StreamResponse:
 
 async def execute_unsaved(call: Call) -> web.StreamResponse:
     """Tries a definition that is not stored."""
-    await call.require_admin()
+    await admin.require_admin(call)
     request = asked(await call.plain_text(), _Execute)
     if request.pipeline is msgspec.UNSET:
         raise InvalidError("required: the definition to try", "pipeline")

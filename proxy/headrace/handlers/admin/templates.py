@@ -15,6 +15,7 @@ from headrace.handlers.admin.attachment import check, mentions, settle, with_slo
 from headrace.handlers.passthrough import passthrough
 from headrace.protocol import index_settings as codec
 from headrace.protocol.indices.expressions import matcher
+from headrace.security import admin
 from headrace_pipelines.registry.association import Slots, Template, merged
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def put(kind: TemplateKind) -> Callable[[Call], Awaitable[web.StreamResponse]]:
         if not found and not known:
             await settle(call, lambda now: now.with_template(kind, name, rest))
             return await call.send_on(body, changed=False)
-        await call.require_admin()
+        await admin.require_admin(call)
         check(call, found)
         await settle(call, lambda now: now.with_template(kind, name, rest))
         before = await _change(call, kind, name, with_slots(Slots(), found))

@@ -10,6 +10,7 @@ from aiohttp import hdrs
 from multidict import CIMultiDict
 
 from headrace.handlers.admin.simulate import asked, compiled, kind_of, now, tried
+from headrace.security import admin
 from headrace.security.admin import shown_to
 from headrace.server.response import send_whole
 from headrace_pipelines import PipelineType
@@ -39,7 +40,7 @@ _RAW = {
 
 async def put(call: Call) -> web.StreamResponse:
     """Stores a version of a UDF: 201; the same again: 200. The module is compiled and tried before it is stored."""
-    await call.require_admin()
+    await admin.require_admin(call)
     name = call.params["name"]
     check_name(name)
     manifest, code, claimed = await _upload(call, name)
@@ -131,7 +132,7 @@ async def versions(call: Call) -> web.StreamResponse:
 
 async def delete(call: Call) -> web.StreamResponse:
     """Deletes a UDF, or one version of it; refused while a pipeline uses it."""
-    await call.require_admin()
+    await admin.require_admin(call)
     registry = call.parts.registry
     await registry.refresh()
     snapshot, version = call.snapshot, call.target.get("version")
@@ -197,7 +198,7 @@ class _Test(msgspec.Struct, forbid_unknown_fields=True):
 
 async def test(call: Call) -> web.StreamResponse:
     """Runs a UDF on an input, alone; `?type=` says as what (default document; `hit` for one hit of a response)."""
-    await call.require_admin()
+    await admin.require_admin(call)
     record = call.snapshot.udf(call.params["name"], call.target.get("version"))
     request = asked(await call.plain_text(), _Test)
     as_hit = call.target.get("type") == "hit"

@@ -6,46 +6,30 @@ through that pipeline as a response with one hit, else a mask would leak to whoe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from headrace.execution import choice
-from headrace.execution.choice import Chosen, Part
-from headrace.execution.expressions import read_by
-from headrace.execution.protected import UNPROTECTED, canonical, protection_of
-from headrace.execution.search_plan import attached
-from headrace.execution.search_run import RESULT, RESULT_FINAL, Searching
-from headrace.execution.visibility import Read, visible
+from headrace.execution.read_guard import WHOLE_DOCUMENT, DocumentAbout, Guard, guard_of, protecting, seen
+from headrace.execution.search_run import RESULT, Searching
+from headrace.protocol.encoding import canonical
 from headrace.protocol.errors import error_object
 from headrace_pipelines.definition import members_of, object_of
 from headrace_pipelines.errors import RefusedError, StageError, UnsupportedError, UpstreamError
-from headrace_pipelines.registry.association import Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aiohttp import web
 
-    from headrace.execution.protection import Scope
+    from headrace.execution.choice import Chosen, Part
     from headrace.protocol.target import Target
     from headrace.server.request import Call
+    from headrace_pipelines.registry.association import Slot
 
 _BEFORE = (
     b'{"took":0,"timed_out":false,"_shards":{"total":1,"successful":1,"skipped":0,"failed":0},'
     b'"hits":{"total":{"value":1,"relation":"eq"},"max_score":null,"hits":['
 )
-
-
-class _About(msgspec.Struct):
-    """What the answer to a read by id says of the document."""
-
-    index: str = msgspec.field(name="_index")
-    id: str = msgspec.field(name="_id")
-    routing: str | None = msgspec.field(name="_routing", default=None)
-    seq_no: int = msgspec.field(name="_seq_no", default=-1)
-    found: bool = False
 
 
 class _Found(msgspec.Struct):
@@ -58,59 +42,6 @@ class _Hits(msgspec.Struct):
 
 class _Response(msgspec.Struct):
     hits: _Hits
-
-
-_NARROWING = ("_source", "_source_includes", "_source_excludes")
-_WHOLE = (
-    "what a final result pipeline hides of this document depends on other fields of it: leave out [_source], so that "
-    "the pipeline sees the whole document"
-)
-
-
-@dataclass
-class Guard:
-    """What protects the documents of an index: pipelines that they go through, and a query that they have to meet."""
-
-    parts: list[tuple[Slot, Part]]
-    visible: Any
-    scope: Scope
-    indexes: frozenset[str] | None
-    """The indexes that were judged; `None` where no final pipeline is attached anywhere."""
-
-    def check(self, call: Call) -> None:
-        """Raises RefusedError for parameters that show hidden fields past the pipelines."""
-        if self.scope.hidden and self.scope.conditional and call.target.has_any(_NARROWING):
-            raise RefusedError(_WHOLE)
-        for name in ("stored_fields", "fields", "docvalue_fields"):
-            for field in (call.target.get(name) or "").split(","):
-                if field and self.scope.hidden.covers(field):
-                    raise RefusedError(f"[{name}] asks for [{field}], which a final result pipeline hides")
-
-    async def lets_see(self, call: Call, document: bytes) -> bool:
-        """Whether the final query pipelines let a document that was found be seen."""
-        return (await seen(call, [(self, document)]))[0]
-
-
-async def seen(call: Call, documents: Sequence[tuple[Guard, bytes]]) -> list[bool]:
-    """The same for several documents, which are all found."""
-    answers = [True] * len(documents)
-    asked: list[tuple[int, Read, Any]] = []
-    for at, (guard, document) in enumerate(documents):
-        try:
-            about = msgspec.json.decode(document, type=_About)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            # Nobody can read it, so nobody can say what of it may be seen.
-            answers[at] = False
-            continue
-        if guard.indexes is not None and about.index not in guard.indexes:
-            answers[at] = False
-        elif guard.visible is not None:
-            asked.append((at, Read(about.index, about.id, about.routing, about.seq_no), guard.visible))
-    if asked:
-        found = await visible(call, [(read, query) for _, read, query in asked])
-        for (at, _, _), good in zip(asked, found, strict=True):
-            answers[at] = good
-    return answers
 
 
 async def _named(call: Call) -> str:
@@ -199,7 +130,7 @@ async def mget(call: Call) -> web.StreamResponse:
     guards: dict[str, Guard | None] = {}
     held: list[Guard | None] = []
     for doc in docs:
-        about = msgspec.json.decode(doc, type=_About)
+        about = msgspec.json.decode(doc, type=DocumentAbout)
         if about.index not in guards:
             guards[about.index] = await guard_of(call, about.index, given)
         held.append(guards[about.index] if about.found else None)
@@ -252,7 +183,7 @@ def _check_mget(call: Call, guard: Guard, body: bytes) -> None:
         return
     for doc in object_of(body).get("docs") or []:
         if guard.scope.conditional and isinstance(doc, dict) and "_source" in doc:
-            raise RefusedError(_WHOLE)
+            raise RefusedError(WHOLE_DOCUMENT)
         fields = doc.get("stored_fields", doc.get("_stored_fields")) if isinstance(doc, dict) else None
         for field in [fields] if isinstance(fields, str) else fields or []:
             if guard.scope.hidden.covers(str(field)):
@@ -317,41 +248,6 @@ def _taken(call: Call) -> Chosen | None:
     given = choice.override(call, call.snapshot, RESULT)
     call.target = call.target.without(choice.OVERRIDES[RESULT])
     return given
-
-
-async def guard_of(call: Call, expression: str, given: Chosen | None) -> Guard | None:
-    """What protects the documents of the indexes of `expression`; `None` where nothing does. Raises HeadraceError."""
-    snapshot = call.snapshot
-    parts = await protecting(call, expression, given)
-    if not parts and not snapshot.protects:
-        return None
-    chosen = await attached(call, snapshot, expression, defaults=False)
-    if chosen.reading is None:
-        return Guard(parts, None, UNPROTECTED.scope, None) if parts else None
-    protection = await protection_of(call, chosen) or UNPROTECTED
-    if not parts and protection.visible is None:
-        return None
-    return Guard(parts, protection.visible, protection.scope, frozenset(chosen.reading.resolution.indexes))
-
-
-async def protecting(call: Call, expression: str, given: Chosen | None) -> list[tuple[Slot, Part]]:
-    """The result pipelines that protect an index of `expression`; `given` is in place of the default ones.
-
-    It is the last one, so that it sees only what final ones leave.
-    """
-    snapshot = call.snapshot
-    parts: list[tuple[Slot, Part]] = []
-    named = [(Slot(RESULT), Part(given.pipeline))] if given is not None and given.pipeline is not None else []
-    slots = [RESULT_FINAL] if given is not None else [Slot(RESULT), RESULT_FINAL]
-    if snapshot.bound.isdisjoint(slots):
-        return named
-    reading = await read_by(call, expression)
-    for held in choice.held(snapshot, reading.targets, slots):
-        for name in held.names:
-            pipeline = snapshot.attached(RESULT, name)
-            if pipeline.definition.enabled and (held.slot.final or pipeline.protects):
-                parts.append((held.slot, Part(pipeline)))
-    return parts + named
 
 
 async def _as_hit(work: Searching, parts: list[tuple[Slot, Part]], document: bytes) -> bytes | None:

@@ -10,10 +10,10 @@ import msgspec
 
 from headrace.execution import choice
 from headrace.execution.expressions import expansion, options_of
-from headrace.execution.protected import canonical, withheld
+from headrace.execution.protected import withheld
 from headrace.execution.search_run import QUERY, RESULT, Searching, is_ours, obliged, strip_names, warn_of_conflicts
 from headrace.handlers.search.search import render
-from headrace.protocol.encoding import one_line
+from headrace.protocol.encoding import canonical, one_line
 from headrace.protocol.errors import error_body
 from headrace.protocol.indices.expressions import NOTHING
 from headrace.protocol.search import msearch_items

@@ -12,16 +12,18 @@ import msgspec
 
 from headrace.execution import choice
 from headrace.execution.expressions import options_of
-from headrace.execution.protected import UNPROTECTED, canonical, withheld
+from headrace.execution.protected import UNPROTECTED, withheld
+from headrace.execution.read_guard import guard_of
 from headrace.execution.search_run import QUERY, Searching, protect, strip_names, warn_of_conflicts
-from headrace.handlers.search.document_reads import guard_of, refuse_protected
+from headrace.handlers.search.document_reads import refuse_protected
 from headrace.protocol import search as codec
+from headrace.protocol.encoding import canonical
 from headrace.protocol.target import encoded
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import InvalidError, RefusedError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable
 
     from aiohttp import web
 
@@ -130,26 +132,7 @@ async def _write_query(work: Searching, chosen: SearchChoice, protection: Protec
     if not members and "_validate" in call.target.raw_segments:
         # An empty body of `_validate/query` is a query of everything, but an object without one is none.
         members["query"] = msgspec.Raw(b'{"match_all":{}}')
-    await run_on(work, chosen, members, protection)
-
-
-async def run_on(
-    work: Searching,
-    chosen: SearchChoice,
-    members: dict[str, msgspec.Raw],
-    protection: Protection | None,
-    searched: Collection[str] = ("query",),
-) -> None:
-    """Runs query pipelines over the `query` of a request with these members, which `work` gets.
-
-    Raises RefusedError for what cannot obey finals, StageError.
-    """
-    asked = {name: members[name] for name in searched if name in members}
-    work.body = msgspec.json.encode(asked)
-    await work.queries(chosen.of(QUERY), protection)
-    made = work.members
-    rest = {name: value for name, value in members.items() if name not in searched}
-    work.put(rest | {name: made[name] for name in searched if name in made})
+    await work.run_members(chosen, members, protection)
 
 
 async def _write_requests(work: Searching, chosen: SearchChoice, protection: Protection | None) -> None:

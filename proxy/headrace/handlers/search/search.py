@@ -8,7 +8,7 @@ import msgspec
 
 from headrace.execution import choice
 from headrace.execution.expressions import options_of
-from headrace.execution.protected import canonical, withheld
+from headrace.execution.protected import withheld
 from headrace.execution.search_run import (
     QUERY,
     RESULT,
@@ -22,6 +22,7 @@ from headrace.execution.search_run import (
 )
 from headrace.handlers.passthrough import passthrough
 from headrace.protocol import search as codec
+from headrace.protocol.encoding import canonical
 from headrace.server.cursors import Cursor
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import InvalidError

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace_pipelines import without_types
-
 if TYPE_CHECKING:
     from aiohttp import web
 
@@ -34,11 +32,3 @@ async def info(call: Call) -> web.StreamResponse:
     version.pop("distribution", None)
     version |= {"number": VERSION, "build_flavor": "default"}
     return await call.reply_answer(answer, msgspec.json.encode(told | {"version": version, "tagline": TAGLINE}))
-
-
-async def untyped(call: Call) -> bytes | None:
-    """A bulk without `_type` in its action lines, inflated; `None` where Elasticsearch's clients are not expected."""
-    if not call.parts.settings.elasticsearch_compat or not call.speaks_json:
-        return None
-    body = await call.text()
-    return without_types(body) if b'"_type"' in body else body

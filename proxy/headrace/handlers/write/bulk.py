@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from headrace.execution import choice, document_run
-from headrace.handlers.system.elasticsearch import untyped
 from headrace.handlers.write import updates
+from headrace.handlers.write.typeless import untyped
 from headrace.security import registry_guard
 from headrace.server.request import UNCOUNTED
 from headrace_pipelines import Bulk, BulkError, PipelineType, plain_json
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
 _OURS: tuple[str, ...] = ("document_pipeline",)
 UPDATES = (b"update", b"\\u", b"\0")
 """One of these is in every bulk with an update, whose answer may show a document: the word, or what hides it."""
-_FEW = 8
-"""More targets in one bulk are not remembered."""
-_REMEMBERED, _SHORT = 1024, 2048
-"""So many plans are, of so many characters."""
+_MAX_TARGETS = 8
+"""Different targets of a bulk whose plan is cached: bulks with more are rarely alike."""
+MAX_PLANS = 1024
+"""Cached plans of bulks: with keys of at most 2,048 characters a few megabytes."""
+_MAX_KEY = 2048
+"""Characters of the key of a cached plan."""
 
 
 class BulkRefusedError(HeadraceError):
@@ -136,8 +138,8 @@ class _Plan:
     """Those whose actions name one of our pipelines."""
     failed: list[tuple[int, int, str, str]] = field(default_factory=list)
     """Those that must not be written: position, status, type and reason."""
-    lasting: bool = True
-    """Whether it follows from the registry and the request alone, not from what the cluster says of its indexes."""
+    attached: list[str] = field(default_factory=list)
+    """The targets whose pipelines follow from what is attached to the index behind the name."""
 
     def add(self, pipeline: Pipeline, key: int) -> None:
         self.groups.setdefault(pipeline.label, (pipeline, []))[1].append(key)
@@ -146,14 +148,15 @@ class _Plan:
 async def _plan(call: Call, snapshot: Snapshot, parsed: Bulk) -> _Plan:
     """The plan for a bulk, which is the same for the next one that says the same of its targets."""
     targets = parsed.targets()
-    key = (_Plan, call.target.raw, *targets) if len(targets) <= _FEW else None
-    plan: _Plan | None = snapshot.memo.get(key)
+    key = (call.target.raw, *targets) if len(targets) <= _MAX_TARGETS else None
+    plans, resolver = call.parts.bulk_plans, call.parts.resolver
+    plan: _Plan | None = plans.valid_for(snapshot, resolver.fresh).get(key)
     if plan is None:
         plan = await _planned(call, snapshot, targets)
-        if plan.lasting and key is not None and len(repr(key)) <= _SHORT:
-            if len(snapshot.memo) >= _REMEMBERED:
-                snapshot.memo.clear()
-            snapshot.memo[key] = plan
+        view = resolver.fresh
+        follows = not plan.attached or (view is not None and all(map(view.knows, plan.attached)))
+        if follows and key is not None and len(repr(key)) <= _MAX_KEY:
+            plans.valid_for(snapshot, view).set(key, plan)
     for position in plan.stripped:
         parsed.strip_pipeline(position)
     for failure in plan.failed:
@@ -191,7 +194,7 @@ async def _planned(call: Call, snapshot: Snapshot, targets: list[tuple[str | Non
         if chosen is not None:
             pipeline = chosen.pipeline
         else:
-            plan.lasting = False
+            plan.attached.append(index or "")
             pipeline = await choice.for_document(snapshot, call.parts.resolver, index)
         if pipeline is not None:
             plan.add(pipeline, key)

@@ -13,12 +13,12 @@ import msgspec
 
 from headrace.execution import choice, document_run
 from headrace.execution.expressions import options_of, read_by
-from headrace.execution.protected import canonical, masks_of, withheld
+from headrace.execution.protected import masks_of, withheld
 from headrace.execution.search_plan import attached
 from headrace.execution.search_run import Searching, obliged, protect
 from headrace.handlers.passthrough import passthrough
-from headrace.handlers.search.query_only import run_on
 from headrace.protocol import search as codec
+from headrace.protocol.encoding import canonical
 from headrace_pipelines import PipelineType
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import InvalidError, RefusedError, UnsupportedError
@@ -80,7 +80,7 @@ async def _filtered(call: Call, expression: str) -> web.StreamResponse:
     if over is not None:
         members["query"] = msgspec.Raw(msgspec.json.encode(over))
         call.target = call.target.without(*codec.QUERY_STRING)
-    await run_on(work, chosen, members, protection, _SEARCHED)
+    await work.run_members(chosen, members, protection, _SEARCHED)
     if work.runs:
         call.extra["X-Pipeline"] = choice.header(work.runs)
     try:
@@ -158,7 +158,7 @@ async def _filter_source(work: Searching, source: dict[str, msgspec.Raw], snapsh
         source["index"] = msgspec.Raw(msgspec.json.encode(names))
     protection = await obliged(work, chosen, None, withholds=False)
     _check_members(source, _SOURCE)
-    await run_on(work, chosen, source, protection, _SEARCHED)
+    await work.run_members(chosen, source, protection, _SEARCHED)
     if work.runs:
         call.extra["X-Pipeline"] = choice.header(work.runs)
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.execution import choice, document_run
-from headrace.execution.protected import canonical
 from headrace.handlers.passthrough import passthrough
 from headrace.handlers.write import updates
-from headrace.protocol.encoding import one_line
+from headrace.protocol.encoding import canonical, one_line
 from headrace_pipelines import Bulk, PipelineType, plain_json, unambiguous_json
 from headrace_pipelines.errors import StageError
 from headrace_pipelines.registry.association import Slot

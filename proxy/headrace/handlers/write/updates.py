@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.handlers.search import document_reads
+from headrace.execution import read_guard
 from headrace_pipelines.errors import MissingError, MissingIndexError, RefusedError, TooLargeError
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ async def check_bulk(call: Call, body: bytes, indexes: Collection[str | None]) -
 
 async def _unseen(call: Call, updates: list[Update]) -> list[Update]:
     """Those of the documents that are there and may not be seen."""
-    guards: dict[str, document_reads.Guard | None] = {}
+    guards: dict[str, read_guard.Guard | None] = {}
     for update in updates:
         if update.index not in guards:
             try:
-                guards[update.index] = await document_reads.guard_of(call, update.index, None)
+                guards[update.index] = await read_guard.guard_of(call, update.index, None)
             except MissingIndexError:
                 guards[update.index] = None
     asked = [u for u in updates if (guard := guards[u.index]) is not None and guard.visible is not None]
@@ -78,7 +78,7 @@ async def _unseen(call: Call, updates: list[Update]) -> list[Update]:
         for update, doc in zip(asked, found, strict=True)
         if (guard := guards[update.index]) is not None and msgspec.json.decode(doc, type=_Found).found
     ]
-    seen = await document_reads.seen(call, [(guard, doc) for _, guard, doc in there])
+    seen = await read_guard.seen(call, [(guard, doc) for _, guard, doc in there])
     return [update for (update, _, _), good in zip(there, seen, strict=True) if not good]
 
 
