@@ -328,7 +328,7 @@ def envoy_program() -> str | None:
 async def all_up(ports: list[int]) -> None:
     """Waits until every port accepts."""
     for port in ports:
-        for _ in range(200):
+        for _ in range(600):
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
