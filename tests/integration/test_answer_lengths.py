@@ -64,9 +64,7 @@ async def test_several_requests_at_once(start: Callable[..., Any], fast: bool):
 
 
 @pytest.mark.parametrize("fast", [True, False], ids=["fast", "handlers"])
-async def test_answers_with_and_without_bodies_in_any_order(
-    start: Callable[..., Any], fast: bool
-):
+async def test_answers_with_and_without_bodies_in_any_order(start: Callable[..., Any], fast: bool):
     way, chance = await start(fast=fast), random.Random(5)
     client = await way.client()
     for _ in range(400):

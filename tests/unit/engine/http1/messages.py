@@ -23,7 +23,7 @@ REQUESTS = [
     b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
     b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n\r\n\r\n\r\n0\r\n\r\n",
     b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-Trailer: 1\r\n\r\n",
-    b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n00a;x=\"y\"\r\n0123456789\r\n0;z\r\n\r\n",
+    b'POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n00a;x="y"\r\n0123456789\r\n0;z\r\n\r\n',
     b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\nGET / HTTP/1.1\r\n\r\nzz",
     b"\r\nGET / HTTP/1.1\r\nHost: h\r\nX: caf\xe9\r\n\r\n",
     b"OPTIONS * HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n\r\n",
@@ -82,7 +82,7 @@ NASTY = [
     b"1\r\n",
     b"0\r\n\r\n",
 ]
-BYTES = b"\r\n\t\x00\x0b :;,/*0123456789aAfFgxX\x7f\x80\xff\"HTTP"
+BYTES = b'\r\n\t\x00\x0b :;,/*0123456789aAfFgxX\x7f\x80\xff"HTTP'
 
 
 class Read(NamedTuple):
