@@ -14,9 +14,8 @@ import pytest
 
 from devnode.node import free_port
 from headrace.app import Proxy
-from headrace.upstream.connections import PooledExchanges
-from headrace.upstream.exchanges import SessionExchanges
 from headrace.upstream.nodes import Nodes
+from headrace.upstream.pool import ConnectionPool
 from headrace_pipelines.errors import InvalidError
 from tests.conftest import settings_for
 
@@ -245,27 +244,25 @@ async def test_long_bodies_with_and_without_tls(
         node.stop()
 
 
-@pytest.mark.parametrize("made_by", [PooledExchanges, SessionExchanges])
 @pytest.mark.parametrize("encrypted", [True, False], ids=["over TLS", "in the clear"])
-async def test_a_view_of_a_body_arrives_as_its_bytes(
-    certificates: Path, made_by: type[PooledExchanges | SessionExchanges], encrypted: bool
-):
+async def test_a_view_of_a_body_arrives_as_its_bytes(certificates: Path, encrypted: bool):
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
     node = await Fake().start(context if encrypted else None)
-    trusting = ssl.create_default_context(cafile=certificates / "ca.pem") if encrypted else True
-    exchanges = made_by(trusting, 5, 5)
+    trusting = ssl.create_default_context(cafile=certificates / "ca.pem") if encrypted else None
+    connections = ConnectionPool(trusting, 5, 5)
     url = f"http{'s' * encrypted}://127.0.0.1:{node.port}"
     try:
         for length in (0, 10, 70_000, 900_000, 3_000_000):
             body = random.Random(length).randbytes(length)
             async with asyncio.timeout(5):
-                exchange = await exchanges.begin(url, "POST", "/x", b"", memoryview(b"-" + body + b"-")[1:-1], None)
+                view = memoryview(b"-" + body + b"-")[1:-1]
+                exchange = await (await connections.send(url, "POST", "/x", b"", view)).response()
                 answer = await exchange.read()
                 exchange.release()
             assert answer == (body or b"%04d" % (node.port % 10000))
     finally:
-        await exchanges.close()
+        await connections.close()
         node.stop()
 
 

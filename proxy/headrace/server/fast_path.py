@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from headrace.server.connection import ClientConnection
     from headrace.server.inbound import InboundRequest
     from headrace.upstream.client import Upstream
-    from headrace.upstream.connections import Begun as PendingResponse
+    from headrace.upstream.pending import PendingResponse
     from headrace_pipelines.http1 import RequestHead
 
 MAX_BODY = 256 << 10

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import aiohttp
 from aiohttp import hdrs
 
 from headrace.http1.headers import lines_back
 from headrace.server.response import WITHOUT_BODY, Sent, head_of, open_transport, send_lines
+from headrace.upstream.errors import ExchangeError
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from headrace.server.handler_transport import HandlerTransport
     from headrace.upstream.client import Upstream
-    from headrace.upstream.exchanges import Exchange as StreamedResponse
+    from headrace.upstream.response import StreamedResponse
 
 SMALL = 1 << 20
 """Bytes of the longest response that is read whole before it is sent on: one that breaks off can be answered as an
@@ -51,7 +51,7 @@ async def relay(
     try:
         if not await _splice(transport, response):
             await _write(transport, response, chunked=chunked)
-    except (OSError, aiohttp.ClientError):
+    except (OSError, ExchangeError):
         # A late node (TimeoutError) is an OSError.
         transport.abort()
         keep_alive = False

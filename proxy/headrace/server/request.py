@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from headrace.server.inbound import InboundRequest
     from headrace.settings import Settings
     from headrace.upstream.client import Answer, Upstream
-    from headrace.upstream.connections import Begun as PendingResponse
-    from headrace.upstream.exchanges import Body, Text
+    from headrace.upstream.pending import PendingResponse
     from headrace.upstream.permissions import Permissions
+    from headrace.upstream.sending import Body, Text
     from headrace_pipelines.cache import BoundedCache
     from headrace_pipelines.http1 import RequestHead
     from headrace_pipelines.registry import Snapshot

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from headrace.http1.headers import VENDOR_MEDIA, answer_lines, lines_of
+from headrace.http1.headers import VENDOR_MEDIA, lines_of
 from headrace.server.handler_transport import transport_of
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDict
 
     from headrace.server.handler_transport import HandlerTransport
-    from headrace.upstream.protocols import Whole as BufferedResponse
+    from headrace.upstream.response import BufferedResponse
 
 WITHOUT_BODY = (204, 304)
 """Statuses of responses that have no body."""
@@ -99,15 +99,8 @@ def head_of(
 
 
 def write_buffered(transport: asyncio.Transport, response: BufferedResponse) -> None:
-    """Writes a node's whole response to a client that speaks HTTP/1.1 and stays. Raises UpstreamError."""
-    lines = answer_lines(response.raw_headers) if response.lines is None else response.lines
-    phrase = (response.reason or responses.get(response.status, "")).encode("utf-8", "surrogateescape")
-    size = len(response.body)
-    write(
-        transport,
-        b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n\r\n" % (response.status, phrase, lines, size),
-        response.body,
-    )
+    """Writes a node's whole response to a client that speaks HTTP/1.1 and stays."""
+    write(transport, response.client_head(), response.body)
 
 
 def write(transport: asyncio.Transport, head: bytes, body: bytes) -> None:

@@ -1,7 +1,6 @@
 """The cluster as the proxy talks to it: raw targets, raw headers, raw bodies, streamed both ways.
 
-A write is never sent again once a byte of it has left, and nothing is decoded. What becomes of headers is
-`header_lines.py`, connections are `connections.py`.
+A write is never sent again once a byte of it has left, and nothing is decoded.
 """
 
 from __future__ import annotations
@@ -9,15 +8,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import aiohttp
-from aiohttp import hdrs
-
-from headrace.http1 import bodies, tls
+from headrace.http1 import tls
 from headrace.http1.body import RequestBody
 from headrace.http1.head_limits import HeadLimits
-from headrace.upstream.connections import PooledExchanges
-from headrace.upstream.exchanges import SessionExchanges, SlowBodyError
+from headrace.upstream.errors import ConnectError, ExchangeError, SlowBodyError
 from headrace.upstream.nodes import Nodes
+from headrace.upstream.pool import ConnectionPool
 from headrace_pipelines.errors import (
     HeadraceError,
     MediaTypeError,
@@ -32,13 +28,14 @@ if TYPE_CHECKING:
 
     from headrace.http1.headers import RawHeaders
     from headrace.settings import Settings
-    from headrace.upstream.connections import Begun
-    from headrace.upstream.exchanges import Body, Exchange, Exchanges, Text
     from headrace.upstream.nodes import Node
+    from headrace.upstream.pending import PendingResponse
+    from headrace.upstream.response import StreamedResponse
+    from headrace.upstream.sending import Body, Text
 
 
 class Upstream:
-    """The cluster. `send` gives its answer as it arrives, `read` whole; `relay` streams one to the client."""
+    """The cluster. `send` gives its response as it arrives, `read` whole; `try_send` does not wait."""
 
     def __init__(self, settings: Settings, count: Callable[[str], None] = lambda kind: None) -> None:
         self._nodes = Nodes(settings.nodes)
@@ -48,19 +45,12 @@ class Upstream:
         self._limits = HeadLimits.of(
             settings.size("max_request_line"), settings.size("max_request_headers"), settings.nodes
         )
-        self._exchanges = self._make(settings)
-
-    def _make(self, settings: Settings) -> Exchanges:
-        """The faster exchanges, or those by the public API where aiohttp is not the one that is known."""
-        ssl_context, read = tls.to_upstream(settings) or True, settings.seconds("upstream_timeout")
-        if not bodies.KNOWN:
-            return SessionExchanges(ssl_context, self._connect_seconds, read)
-        return PooledExchanges(ssl_context, self._connect_seconds, read, settings.seconds("client_timeout"))
-
-    @property
-    def sends_now(self) -> bool:
-        """Whether [`send_now`] ever sends anything."""
-        return isinstance(self._exchanges, PooledExchanges)
+        self._pool = ConnectionPool(
+            tls.to_upstream(settings),
+            self._connect_seconds,
+            settings.seconds("upstream_timeout"),
+            settings.seconds("client_timeout"),
+        )
 
     def start(self) -> None:
         """Begins to watch the nodes."""
@@ -70,19 +60,20 @@ class Upstream:
         """Whether a node answers at all: a 401 is an answer, too."""
         try:
             async with asyncio.timeout(self._connect_seconds):
-                exchange = await self._exchanges.begin(node.url, hdrs.METH_GET, "/", b"", None, None)
+                pending = await self._pool.send(node.url, "GET", "/", b"", None)
+                response = await pending.response()
                 try:
-                    await exchange.read()
+                    await response.read()
                 finally:
-                    exchange.release()
-        except (TimeoutError, aiohttp.ClientError):
+                    response.release()
+        except (TimeoutError, ExchangeError):
             return False
-        return exchange.status not in (502, 503, 504)
+        return response.status not in (502, 503, 504)
 
     async def close(self) -> None:
         """Closes all connections."""
         await self._nodes.stop()
-        await self._exchanges.close()
+        await self._pool.close()
 
     async def send(
         self,
@@ -92,15 +83,16 @@ class Upstream:
         body: Body,
         *,
         safe: bool = False,
-        sent: Begun | None = None,
-    ) -> Exchange:
-        """Begins an exchange with the cluster: the answer's body has not been read yet, the caller must `release` it.
+        sent: PendingResponse | None = None,
+    ) -> StreamedResponse:
+        """Sends a request and waits for the head of the response: its body is to come, the caller must `release` it.
 
-        `head`: header lines as [`request_lines`] gives them. Another node is tried when no connection is made: not a byte has left then. `safe`: the request changes nothing, so that it
-        may be sent once more also when its connection breaks before the answer, unless its body cannot. `sent`: it has
-        left already, by [`send_now`].
+        `head`: header lines without those of the framing and the host. Another node is tried when no connection is
+        made: not a byte has left then. `safe`: the request changes nothing, so that it may be sent once more also when
+        its connection breaks before the response, unless its body cannot. `sent`: it has left already, by
+        [`try_send`].
 
-        Raises UnreachableError when no connection is made, UpstreamTimeoutError and UpstreamError when the answer
+        Raises UnreachableError when no connection is made, UpstreamTimeoutError and UpstreamError when the response
         does not come, LongLineError and LongHeaderError for a head that a node does not take.
         """
         tried: list[Node] = []
@@ -110,66 +102,65 @@ class Upstream:
             node = self._nodes.pick(tried) if sent is None else self._nodes.at(sent.node)
             tried.append(node)
             try:
-                if sent is None:
-                    exchange = await self._exchanges.begin(node.url, method, target, head, body, None)
-                else:
-                    begun, sent = sent, None
-                    exchange = await begun.exchange()
+                pending, sent = sent, None
+                if pending is None:
+                    pending = await self._pool.send(node.url, method, target, head, body)
+                response = await pending.response()
             except TimeoutError:
                 raise self._late() from None
-            except aiohttp.ClientConnectorError as error:
+            except ConnectError as error:
                 self._count("unreachable")
                 self._nodes.failed(node)
                 if len(tried) >= len(self._nodes):
-                    raise UnreachableError(f"the cluster cannot be reached: {error.strerror or error}") from None
+                    raise UnreachableError(f"the cluster cannot be reached: {error}") from None
             except SlowBodyError:
                 raise SlowClientError("the body did not arrive in time; see client_timeout") from None
-            except aiohttp.ClientError as error:
+            except ExchangeError as error:
                 repeatable = safe and not isinstance(body, RequestBody | memoryview)
                 if not repeatable or len(tried) > 1:
                     raise self._broken(error) from None
                 self._count("broken")
             else:
                 self._nodes.answered(node)
-                return exchange
+                return response
 
-    def try_send(self, method: str, target: str, head: bytes, body: Body) -> Begun | None:
-        """Sends a request over a connection that is open, without waiting; see [`PooledExchanges.begin_now`]."""
+    def try_send(self, method: str, target: str, head: bytes, body: Body) -> PendingResponse | None:
+        """Sends a request over a connection that is open, without waiting; see [`ConnectionPool.try_send`]."""
         try:
             self._limits.check(method, target, head)
         except HeadraceError:
             return None
         node = self._nodes.pick()
-        begun = None
-        if not node.failures and isinstance(self._exchanges, PooledExchanges):
-            begun = self._exchanges.begin_now(node.url, method, target, head, body, 0, None)
-        if begun is None:
+        pending = None
+        if not node.failures:
+            pending = self._pool.try_send(node.url, method, target, head, body)
+        if pending is None:
             self._nodes.put_back()
-        return begun
+        return pending
 
-    async def read_body(self, exchange: Exchange) -> bytes:
-        """The body of an answer. Raises UpstreamTimeoutError, UpstreamError when it breaks off."""
+    async def read_body(self, response: StreamedResponse) -> bytes:
+        """The body of a response. Raises UpstreamTimeoutError, UpstreamError when it breaks off."""
         try:
-            return await exchange.read()
+            return await response.read()
         except TimeoutError:
             raise self._late() from None
-        except aiohttp.ClientError as error:
+        except ExchangeError as error:
             raise self._broken(error) from None
 
     async def read(self, method: str, target: str, head: bytes, body: Text | None, *, safe: bool = False) -> Answer:
         """One exchange with the answer read whole; `head` as [`send`] takes it. Raises as [`send`]."""
-        exchange = await self.send(method, target, head, body, safe=safe)
+        response = await self.send(method, target, head, body, safe=safe)
         try:
-            text = await self.read_body(exchange)
+            text = await self.read_body(response)
         finally:
-            exchange.release()
-        return Answer(exchange.status, exchange.reason, exchange.raw_headers, text, exchange.lines)
+            response.release()
+        return Answer(response.status, response.reason, response.raw_headers, text, response.lines)
 
     def _late(self) -> UpstreamTimeoutError:
         self._count("timeout")
         return UpstreamTimeoutError("the cluster did not answer in time; see upstream_timeout")
 
-    def _broken(self, error: aiohttp.ClientError) -> UpstreamError:
+    def _broken(self, error: ExchangeError) -> UpstreamError:
         self._count("broken")
         return UpstreamError(f"the exchange with the cluster broke off: {type(error).__name__}")
 

@@ -18,12 +18,11 @@ const MOST: usize = 1 << 20;
 /// `filled` says how much was written.
 #[pyclass(module = "pipelines._wasm")]
 pub struct BodyBuffer {
-    /// Nobody else knows it before it is whole.
-    bytes: Option<Py<PyBytes>>,
+    /// Nobody else knows it before it is whole. It stays as long as there may be a view of it.
+    bytes: Py<PyBytes>,
     at: usize,
     size: usize,
-    /// Views that have not been released.
-    views: usize,
+    taken: bool,
 }
 
 #[pymethods]
@@ -37,7 +36,7 @@ impl BodyBuffer {
             Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), length))?
                 .cast_into_unchecked::<PyBytes>()
         };
-        Ok(Self { bytes: Some(bytes.unbind()), at: 0, size, views: 0 })
+        Ok(Self { bytes: bytes.unbind(), at: 0, size, taken: false })
     }
 
     /// Bytes that are to come.
@@ -69,45 +68,39 @@ impl BodyBuffer {
         Ok(())
     }
 
-    /// The body, once. Raises ValueError as long as it is not whole, or somebody could still write to it.
-    fn whole(&mut self) -> PyResult<Py<PyBytes>> {
-        let bytes = if self.left() == 0 && self.views == 0 { self.bytes.take() } else { None };
-        bytes.ok_or_else(|| PyValueError::new_err("the body is not here"))
+    /// The body, once. Raises ValueError as long as it is not whole.
+    ///
+    /// The loop may still hold the view that it wrote the last bytes to; it does not write to it again.
+    fn whole(&mut self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
+        if self.left() != 0 || self.taken {
+            return Err(PyValueError::new_err("the body is not here"));
+        }
+        self.taken = true;
+        Ok(self.bytes.clone_ref(py))
     }
 
     /// What has come of a body that breaks off.
     fn part<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let bytes = self.bytes.as_ref().map(|bytes| &bytes.as_bytes(py)[..self.at]);
-        PyBytes::new(py, bytes.unwrap_or_default())
+        PyBytes::new(py, &self.bytes.as_bytes(py)[..self.at])
     }
 
     /// The room that is left, up to a mebibyte.
-    unsafe fn __getbuffer__(mut slf: PyRefMut<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
-        if slf.bytes.is_none() {
+    unsafe fn __getbuffer__(slf: PyRef<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        if slf.taken {
             return Err(PyBufferError::new_err("the body has been taken"));
         }
         let (room, length) = (slf.next(), slf.left().min(MOST));
-        // SAFETY: `view` is Python's to fill; the memory stays as long as this object, which the view keeps alive, and its
-        // bytes are not given away while there are views.
+        // SAFETY: `view` is Python's to fill. The memory stays as long as this object, which the view keeps alive.
         let failed =
             unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), room.cast::<c_void>(), length as isize, 0, flags) };
-        if failed != 0 {
-            return Err(PyErr::fetch(slf.py()));
-        }
-        slf.views += 1;
-        Ok(())
-    }
-
-    unsafe fn __releasebuffer__(&mut self, _view: *mut ffi::Py_buffer) {
-        self.views -= 1;
+        if failed != 0 { Err(PyErr::fetch(slf.py())) } else { Ok(()) }
     }
 }
 
 impl BodyBuffer {
     /// Where the next byte goes.
     fn next(&self) -> *mut u8 {
-        let Some(bytes) = &self.bytes else { return std::ptr::NonNull::dangling().as_ptr() };
         // SAFETY: a bytes object; `at` is inside it, or right behind it.
-        unsafe { ffi::PyBytes_AsString(bytes.as_ptr()).cast::<u8>().add(self.at) }
+        unsafe { ffi::PyBytes_AsString(self.bytes.as_ptr()).cast::<u8>().add(self.at) }
     }
 }

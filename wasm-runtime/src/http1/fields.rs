@@ -123,6 +123,11 @@ impl Fields {
         &self.bytes[field.value.0 as usize..field.value.1 as usize]
     }
 
+    /// Whether white space follows the value of a field.
+    pub fn is_padded(&self, field: &Field) -> bool {
+        field.value != (0, 0) && self.bytes.get(field.value.1 as usize) != Some(&b'\r')
+    }
+
     /// The fields of a role.
     pub fn of(&self, role: Role) -> impl Iterator<Item = &[u8]> {
         self.list.iter().filter(move |field| field.role == role).map(|field| self.value(field))

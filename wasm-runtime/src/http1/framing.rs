@@ -17,6 +17,11 @@ pub enum Framing {
 
 /// The framing that the fields say. Whatever two readers could read in two ways is refused.
 pub fn framing(fields: &Fields, minor_version: u8) -> Result<Framing, Violation> {
+    let says_length = |role| matches!(role, Role::ContentLength | Role::TransferEncoding);
+    if fields.list().iter().any(|field| says_length(field.role) && fields.is_padded(field)) {
+        // Some take "chunked" with a tab behind it for another coding.
+        return Err(Violation::Malformed("white space behind the framing"));
+    }
     let mut lengths = fields.of(Role::ContentLength);
     let length = lengths.next();
     if lengths.next().is_some() {

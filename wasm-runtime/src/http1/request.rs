@@ -77,6 +77,9 @@ pub struct RequestHead {
 impl RequestHead {
     fn parse(head: &[u8], first: usize, max_headers: usize, skipped: usize) -> Result<Self, Violation> {
         let (method, target, minor_version) = request_line(&head[..first - 2])?;
+        if target == b"*" && method != b"OPTIONS" {
+            return Err(Violation::Malformed("a target that only OPTIONS has"));
+        }
         let target = origin_form(target)?.into();
         let fields = Fields::parse(head, first, max_headers)?;
         match fields.of(Role::Host).count() {

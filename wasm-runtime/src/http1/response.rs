@@ -140,6 +140,12 @@ impl ResponseHead {
         }
     }
 
+    /// The length that the head declares, whether a body follows or not.
+    #[getter]
+    fn declared_length(&self) -> Option<u64> {
+        if let Framing::Length(length) = self.framing { Some(length) } else { None }
+    }
+
     /// Whether the body that follows is chunked.
     #[getter]
     fn chunked(&self) -> bool {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from headrace.protocol.target import Target
     from headrace.server.request import Call
-    from headrace.upstream.exchanges import Text
+    from headrace.upstream.sending import Text
     from headrace_pipelines import Snapshot
     from headrace_pipelines.registry import Pipeline
 
