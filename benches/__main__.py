@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 CONNECTIONS = 16
+TRACED = (
+    b"User-Agent: opensearch-py/3.1.0 (Python 3.13.1)\r\nAccept: application/json\r\nConnection: keep-alive\r\n"
+    b"Authorization: Bearer %032x\r\ntraceparent: 00-%032x-%016x-01\r\nX-Opaque-Id: %d\r\n"
+)
+"""Headers of a client that is traced."""
 LONGEST = 60
 """Seconds that a round may take."""
 NGINX = """
@@ -113,20 +118,22 @@ def _cpu_ns(pid: int) -> int:
 
 @dataclass
 class Case:
-    """A request that is sent again and again; `weight` requests make a round of about half a second."""
+    """Requests that are sent in turn; `weight` of them make a round of about half a second."""
 
     name: str
-    request: bytes
+    requests: bytes | list[bytes]
     weight: int
     contenders: list[str]
     unlike: bool = False
-    """Whether each request has a header of its own, as clients that are traced send it."""
+    """Whether each request has headers of its own, as clients that are traced send them."""
 
     def sent(self, number: int) -> bytes:
-        """The request, as it is sent for the so many-th time."""
+        """The request, as it is sent for the so many-th time; `{id}` in its target is the number."""
+        request = self.requests if isinstance(self.requests, bytes) else self.requests[number % len(self.requests)]
         if not self.unlike:
-            return self.request
-        return self.request.replace(b"\r\n\r\n", b"\r\nX-Opaque-Id: %d\r\n\r\n" % number, 1)
+            return request
+        line, rest = request.split(b"\r\n", 1)
+        return b"%b\r\n%b%b" % (line.replace(b"{id}", b"%d" % number), TRACED % ((number,) * 4), rest)
 
 
 def http(method: str, target: str, body: bytes, kind: str = "application/json") -> bytes:
@@ -153,10 +160,32 @@ def document(i: int) -> dict[str, Any]:
     }
 
 
-def bulk(count: int) -> bytes:
-    """A `_bulk` body of log lines, one in ten of level DEBUG."""
-    lines = [part for i in range(count) for part in (b'{"index":{"_index":"i"}}', json.dumps(document(i)).encode())]
+def bulk(count: int, first: int = 0) -> bytes:
+    """A `_bulk` body of log lines from the `first` on, one in ten of level DEBUG."""
+    lines = [
+        part
+        for i in range(first, first + count)
+        for part in (b'{"index":{"_index":"i"}}', json.dumps(document(i)).encode())
+    ]
     return b"\n".join(lines) + b"\n"
+
+
+def searches(target: str) -> list[bytes]:
+    """200 queries over 20 indexes."""
+    return [
+        http("POST", target.format(i % 20), json.dumps({"query": {"match": {"text": f"q{i}" * (1 + i % 30)}}}).encode())
+        for i in range(200)
+    ]
+
+
+def gets(target: str) -> list[bytes]:
+    """Documents of 20 indexes."""
+    return [f"GET {target.format(i)} HTTP/1.1\r\nHost: b\r\n\r\n".encode() for i in range(20)]
+
+
+def bulks(target: str) -> list[bytes]:
+    """50 bulks of 10 documents."""
+    return [http("POST", target, bulk(10, 10 * i), "application/x-ndjson") for i in range(50)]
 
 
 async def load(port: int, case: Case) -> None:
@@ -299,7 +328,7 @@ def envoy_program() -> str | None:
 async def all_up(ports: list[int]) -> None:
     """Waits until every port accepts."""
     for port in ports:
-        for _ in range(200):
+        for _ in range(600):
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
@@ -332,13 +361,17 @@ def table() -> list[Case]:
             4000,
             ["headrace+pipelines", "headrace"],
         ),
+        Case("mixed searches, passed", searches("/i{}/_search"), 3000, plain, unlike=True),
+        Case("mixed documents by id, passed", gets("/i{}/_doc/{{id}}"), 3000, plain, unlike=True),
+        Case("mixed bulks of 10, passed", bulks("/_bulk"), 1500, plain, unlike=True),
         Case(
-            "search, passed, each with a header of its own",
-            http("POST", "/i/_search", query),
-            4000,
-            ["headrace", "aiohttp", "envoy"],
+            "mixed searches with a query and a result UDF",
+            searches("/i{}/_search?query_pipeline=mask-query&result_pipeline=mask-result"),
+            1000,
+            ["headrace+pipelines", "headrace"],
             unlike=True,
         ),
+        Case("mixed bulks of 10: built-ins", bulks("/_bulk?pipeline=native"), 1000, shaped, unlike=True),
         Case("bulk of 1,000, passed", http("POST", "/_bulk", thousand, nd), 400, plain),
         Case("bulk of 19,000, passed", http("POST", "/_bulk", many, nd), 30, plain),
         Case(

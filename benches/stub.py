@@ -79,7 +79,8 @@ class Stub(asyncio.Protocol):
                 stats = {"count": len(numbers), "max": max(numbers, default=0), "sum": sum(numbers)}
                 shards = {"failed": 0, "successful": 1}
                 return 200, json.dumps({"_shards": shards, "aggregations": {"s": stats}}).encode()
-            hits = [d for d in documents.values() if d["_source"]["kind"] != "code"]  # type: ignore[index]
+            code = b"must_not" not in body
+            hits = [d for d in documents.values() if (d["_source"]["kind"] == "code") is code]  # type: ignore[index]
             found = {"_shards": {"failed": 0, "successful": 1}, "timed_out": False, "hits": {"hits": hits}}
             return 200, json.dumps(found).encode()
         if "/_doc/" not in path:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from headrace_pipelines import _wasm
 from headrace_pipelines._wasm import Module, Native
-from headrace_pipelines.batch import Bulk, Deadline, Step
+from headrace_pipelines.engine import Bulk, Deadline, Step
 
 if TYPE_CHECKING:
     from headrace_pipelines._wasm import Udf

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace_pipelines._wasm import Condition, Native
-from headrace_pipelines.batch import Batch, Deadline, Step
+from headrace_pipelines.engine import Batch, Deadline, Step
 
 MEMORY = 6 << 30
 """Bytes of address space that the process may have; threads and the engine take some of them without using them."""

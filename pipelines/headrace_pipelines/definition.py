@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from headrace_pipelines import units
-from headrace_pipelines.batch import plain_json
+from headrace_pipelines.engine import plain_json
 from headrace_pipelines.errors import InvalidError, NestedError, UnparsableError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
@@ -77,7 +77,7 @@ class RetryConfig(Strict, frozen=True, kw_only=True):
 class UdfConfig(Strict, frozen=True, kw_only=True):
     """A UDF by name; `parameters` is a JSON object; `merge` writes an answer over the input, not in its place.
 
-    `udf_version`: left out, it is given that of the moment when the pipeline is stored ([`headrace_pipelines.pins`]).
+    `udf_version`: left out, it is given that of the moment when the pipeline is stored ([`registry.pins`]).
 
     `scope`: the whole body, or in result pipelines `hit`: once for each hit; with `protect` also for those of inner
     hits and `top_hits`. `view`: a response comes without OpenSearch's nesting (`flat`).

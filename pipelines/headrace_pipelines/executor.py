@@ -2,7 +2,7 @@
 
 Python decides here; the loops over documents are the engine's and run without the GIL. Call [`execute`] from a thread
 when a batch may take long: it blocks until the batch is done or its deadline has passed. Statistics and log lines are
-written at the end, so that an [`attempt`] that was too slow leaves none.
+written at the end, so that an [`try_execute`] that was too slow leaves none.
 
 Failures are per document: of a batch some documents may be retried, some handled by other stages, and the rest never
 notice. The engine narrows the batch for that, level by level (`wasm-runtime/src/levels.rs`).
@@ -10,65 +10,28 @@ notice. The engine narrows the batch for that, level by level (`wasm-runtime/src
 
 from __future__ import annotations
 
-import logging
 import time
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from headrace_pipelines.batch import PanicException
-from headrace_pipelines.context import StageContext
 from headrace_pipelines.definition import FailurePolicy, PipelineType
+from headrace_pipelines.engine import PanicException
 from headrace_pipelines.errors import EngineError
-from headrace_pipelines.stages import Composite, Together, courses_of
+from headrace_pipelines.report import Execution, RunOptions, count_retries, count_skips, count_stage
+from headrace_pipelines.stages import Composite, FusedGroup, StageContext, group_stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from headrace_pipelines.batch import Batch, Deadline, StageRun
+    from headrace_pipelines.engine import Batch, Deadline, StageRun
     from headrace_pipelines.registry import Pipeline
-    from headrace_pipelines.stages import CompiledStage, Course, Leaf
+    from headrace_pipelines.stages import CompiledStage, ExecutionUnit, StageNode
     from headrace_pipelines.stages.policy import Retry
 
-udf_log = logging.getLogger("headrace.udf")
-LEVELS = {0: logging.DEBUG, 1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
 
-
-@dataclass(frozen=True)
-class Place:
-    """Where a pipeline runs.
-
-    `final`: nothing may switch it off, and it fails closed; `indexes`: only hits of these; `threads`: how many may
-    share a large batch.
-    """
-
-    final: bool = False
-    indexes: list[str] | None = None
-    trace: bool = False
-    counted: bool = True
-    threads: int = 1
-
-
-@dataclass
-class Execution:
-    """What a run came to. `skipped` names stages that did not do their work; `trace` is filled on request.
-
-    Of a response: `hits_dropped` are hits that cannot be read and were taken out of the answer, since nothing may pass
-    a final or protecting pipeline unseen; `hits_passed` are those that other pipelines let by as they are.
-    """
-
-    pipeline: str
-    skipped: list[str] = field(default_factory=list)
-    trace: list[dict[str, Any]] | None = None
-    failures: int = 0
-    duration_ns: int = 0
-    hits_dropped: int = 0
-    hits_passed: int = 0
-
-
-def execute(pipeline: Pipeline, batch: Batch, deadline: Deadline, place: Place | None = None) -> Execution:
+def execute(pipeline: Pipeline, batch: Batch, deadline: Deadline, options: RunOptions | None = None) -> Execution:
     """Runs `pipeline` over the live documents of `batch`, in place; a disabled pipeline lets them pass."""
-    run = _Run(pipeline, batch, deadline, place or Place())
+    run = _Run(pipeline, batch, deadline, options or RunOptions())
     if not pipeline.definition.enabled:
         return run.disabled()
     run.begin()
@@ -81,12 +44,14 @@ def execute(pipeline: Pipeline, batch: Batch, deadline: Deadline, place: Place |
     return run.execution
 
 
-def attempt(pipeline: Pipeline, batch: Batch, deadline: Deadline, place: Place | None = None) -> Execution | None:
+def try_execute(
+    pipeline: Pipeline, batch: Batch, deadline: Deadline, options: RunOptions | None = None
+) -> Execution | None:
     """[`execute`], unless the deadline passes meanwhile: then nothing is counted or logged, and `batch` is spent.
 
     For a first try in a place where there is no time to wait; what a UDF remembers between documents it keeps.
     """
-    run = _Run(pipeline, batch, deadline, place or Place())
+    run = _Run(pipeline, batch, deadline, options or RunOptions())
     if not pipeline.definition.enabled:
         return run.disabled()
     run.begin()
@@ -103,34 +68,34 @@ def attempt(pipeline: Pipeline, batch: Batch, deadline: Deadline, place: Place |
     return None if late else run.execution
 
 
-def pass_by(pipeline: Pipeline, documents: int) -> Execution:
+def record_skipped(pipeline: Pipeline, documents: int) -> Execution:
     """Counts a run over so many documents none of which meets any of the pipeline's `conditions`."""
     begun = time.monotonic_ns()
     pipeline.stats.begin()
     for stage in pipeline.stages:
-        _count_skips(pipeline, stage.label, documents)
+        count_skips(pipeline, stage.label, documents)
     duration = time.monotonic_ns() - begun
     pipeline.stats.end(duration, documents, documents, 0, 0)
     return Execution(pipeline.label, duration_ns=duration)
 
 
-def fails_closed(kind: PipelineType, place: Place) -> bool:
+def fails_closed(kind: PipelineType, options: RunOptions) -> bool:
     """Whether a failure ends the way by default: of documents and in final pipelines; see "When a stage fails"."""
-    return kind is PipelineType.DOCUMENT or place.final
+    return kind is PipelineType.DOCUMENT or options.final
 
 
 class _Run:
     """One run in progress."""
 
-    def __init__(self, pipeline: Pipeline, batch: Batch, deadline: Deadline, place: Place) -> None:
+    def __init__(self, pipeline: Pipeline, batch: Batch, deadline: Deadline, options: RunOptions) -> None:
         self.pipeline = pipeline
         self.batch = batch
         self.deadline = deadline
-        self.place = place
+        self.options = options
         self.label = pipeline.label
-        self.execution = Execution(self.label, trace=[] if place.trace else None)
+        self.execution = Execution(self.label, trace=[] if options.trace else None)
         self.takes_notes = False
-        self.closed = fails_closed(pipeline.definition.type, place)
+        self.closed = fails_closed(pipeline.definition.type, options)
         # None of them may hold this run, whose batch would then live until the garbage collector comes.
         self.notes: list[Callable[[], None]] = []
 
@@ -161,7 +126,7 @@ class _Run:
         since = self.batch.runs + 1
         # What the client itself wrote there is for the cluster, which refuses it.
         self.takes_notes = self.pipeline.definition.type is PipelineType.QUERY and not self.batch.has_notes()
-        self._stages(self.batch, self.pipeline.courses, end)
+        self._stages(self.batch, self.pipeline.units, end)
         if not self.pipeline.stages:
             self.batch.check(self.label)
         self._handle(self.batch, self.pipeline.handlers, since, end)
@@ -169,7 +134,7 @@ class _Run:
     def _sift(self) -> bool:
         """Takes hits that cannot be read out of the response; false where the pipeline lets all of it by."""
         closed = self.closed or self.pipeline.protects
-        if not closed and any(leaf.policy.aborts(self.closed) for leaf in self.pipeline.leaves):
+        if not closed and any(node.policy.aborts(self.closed) for node in self.pipeline.nodes):
             return True
         found = self.batch.sift(everywhere=closed)
         if closed:
@@ -200,15 +165,15 @@ class _Run:
             self.batch.fail_all(status, kind, reason, self.label, "")
         self.execution.skipped.append(self.pipeline.definition.name)
 
-    def _stages(self, batch: Batch, courses: Iterable[Course], end: float | None) -> None:
-        for course in courses:
-            if not isinstance(course, Together):
+    def _stages(self, batch: Batch, units: Iterable[ExecutionUnit], end: float | None) -> None:
+        for course in units:
+            if not isinstance(course, FusedGroup):
                 self._alone(batch, course, end)
             elif self.execution.trace is None and not self._is_late(end):
                 self._together(batch, course, end)
             else:
                 # A trace shows stage after stage, and which of them came too late is said of each.
-                for stage in course.leaves:
+                for stage in course.nodes:
                     self._alone(batch, stage, end)
             if self.takes_notes:
                 batch.take_notes()
@@ -222,20 +187,20 @@ class _Run:
         elif isinstance(stage, Composite):
             self._composite(batch, stage, _sooner(end, stage.timeout))
         else:
-            self._leaf(batch, stage, _sooner(end, stage.timeout))
+            self._node(batch, stage, _sooner(end, stage.timeout))
 
-    def _together(self, batch: Batch, course: Together, end: float | None) -> None:
+    def _together(self, batch: Batch, course: FusedGroup, end: float | None) -> None:
         """Stages without time limit, retries or handlers of their own, in one pass."""
         left = None if end is None else max(end - time.monotonic(), 0.0)
-        threads = self.place.threads
+        threads = self.options.threads
         counts = batch.run_steps(
             course.steps, self.deadline, closed=self.closed, pipeline=self.label, timeout=left, threads=threads
         )
-        for stage, (reached, asked, ran) in zip(course.leaves, counts, strict=True):
+        for stage, (reached, asked, ran) in zip(course.nodes, counts, strict=True):
             if asked is not None:
                 self._condition_run(stage, asked)
             if ran is not None:
-                self.notes.append(partial(_count_stage, self.pipeline, stage, ran, counted=self.place.counted))
+                self.notes.append(partial(count_stage, self.pipeline, stage, ran, counted=self.options.counted))
             failures = (ran.failures if ran is not None else 0) or (asked.failures if asked is not None else 0)
             if failures and failures == reached and not stage.policy.aborts(self.closed):
                 self.execution.skipped.append(stage.label)
@@ -246,26 +211,26 @@ class _Run:
             held = stage.policy.aborts(self.closed) or bool(stage.handlers)
             self._condition_run(stage, batch.enter_if(stage.condition, self.deadline, held, self.label, stage.label))
         try:
-            self._stages(batch, stage.courses, end)
+            self._stages(batch, stage.units, end)
         finally:
             if stage.condition is not None:
                 batch.leave()
         self._handle(batch, stage.handlers, since, end)
 
-    def _leaf(self, batch: Batch, stage: Leaf, end: float | None) -> None:
+    def _node(self, batch: Batch, stage: StageNode, end: float | None) -> None:
         if not stage.runner.per_hit:
             self._one_stage(batch, stage, end)
             return
-        everywhere = stage.runner.everywhere or self.place.final
+        everywhere = stage.runner.everywhere or self.options.final
         for depth in range(batch.hit_depth(everywhere), -1, -1):
-            hits = batch.hits(depth, everywhere=everywhere, indexes=self.place.indexes)
+            hits = batch.hits(depth, everywhere=everywhere, indexes=self.options.indexes)
             if len(hits):
                 self._one_stage(hits, stage, end)
                 batch.absorb_hits(hits, depth, everywhere=everywhere)
-            elif self.execution.trace is not None:
-                self.execution.trace.append({"stage": stage.label, "status": "skipped", "reason": "no hits"})
+            else:
+                self.execution.trace_skip(stage.label, "no hits")
 
-    def _one_stage(self, batch: Batch, stage: Leaf, end: float | None) -> None:
+    def _one_stage(self, batch: Batch, stage: StageNode, end: float | None) -> None:
         abort = stage.policy.aborts(self.closed)
         if self._is_late(end):
             self._too_late(batch, stage, abort)
@@ -287,7 +252,7 @@ class _Run:
             if ran.failures == live:
                 self.execution.skipped.append(stage.label)
 
-    def _pass(self, batch: Batch, stage: Leaf, end: float | None, held: bool) -> StageRun:
+    def _pass(self, batch: Batch, stage: StageNode, end: float | None, held: bool) -> StageRun:
         """The stage once over the documents that meet its condition; gives the run with the failures."""
         if stage.condition is None:
             return self._run(batch, stage, end, held)
@@ -295,8 +260,8 @@ class _Run:
         self._condition_run(stage, asked)
         try:
             if batch.live == 0:
-                if self.execution.trace is not None and not asked.failures:
-                    self.execution.trace.append({"stage": stage.label, "status": "skipped", "reason": "if is false"})
+                if not asked.failures:
+                    self.execution.trace_skip(stage.label, "if is false")
                 return asked
             ran = self._run(batch, stage, end, held)
             return ran if ran.failures else asked
@@ -305,20 +270,20 @@ class _Run:
 
     def _condition_run(self, stage: CompiledStage, asked: StageRun) -> None:
         if asked.skipped:
-            self.notes.append(partial(_count_skips, self.pipeline, stage.label, asked.skipped))
+            self.notes.append(partial(count_skips, self.pipeline, stage.label, asked.skipped))
         if asked.failures:
             self.notes.append(partial(self.pipeline.stats.errors, stage.label, asked))
-            self._trace_failure(stage.label, asked)
+            self.execution.trace_failure(stage.label, asked)
 
-    def _run(self, batch: Batch, stage: Leaf, end: float | None, held: bool) -> StageRun:
+    def _run(self, batch: Batch, stage: StageNode, end: float | None, held: bool) -> StageRun:
         left = None if end is None else max(end - time.monotonic(), 0.0)
         context = StageContext(self.label, self.deadline, left)
         run = stage.runner.run(batch, context, abort=held, label=stage.label)
-        self.notes.append(partial(_count_stage, self.pipeline, stage, run, counted=self.place.counted))
-        self._trace(batch, stage, run)
+        self.notes.append(partial(count_stage, self.pipeline, stage, run, counted=self.options.counted))
+        self.execution.trace_run(batch, stage, run)
         return run
 
-    def _retry(self, batch: Batch, stage: Leaf, retry: Retry, since: int, end: float | None) -> None:
+    def _retry(self, batch: Batch, stage: StageNode, retry: Retry, since: int, end: float | None) -> None:
         delay = retry.delay
         for _ in range(retry.attempts - 1):
             if not self._wait(min(delay, retry.longest), end):
@@ -327,7 +292,7 @@ class _Run:
             try:
                 if not again:
                     return
-                self.notes.append(partial(_count_retries, self.pipeline, stage.label, again))
+                self.notes.append(partial(count_retries, self.pipeline, stage.label, again))
                 self._run(batch, stage, end, held=True)
             finally:
                 batch.leave()
@@ -345,14 +310,14 @@ class _Run:
         found = batch.enter_failed(since, handler=True)
         try:
             if found:
-                self._stages(batch, courses_of(handlers), end)
+                self._stages(batch, group_stages(handlers), end)
         finally:
             batch.leave(handled=True)
 
     def _is_late(self, end: float | None) -> bool:
         return self.deadline.over or (end is not None and time.monotonic() >= end)
 
-    def _too_late(self, batch: Batch, stage: Leaf, abort: bool) -> None:
+    def _too_late(self, batch: Batch, stage: StageNode, abort: bool) -> None:
         reason = (
             "the request was cancelled"
             if self.deadline.cancelled
@@ -363,35 +328,9 @@ class _Run:
             batch.fail_all(429, "udf_timeout_exception", reason, self.label, stage.label)
 
     def _skip(self, batch: Batch, label: str, why: str) -> None:
-        self.notes.append(partial(_count_skips, self.pipeline, label, batch.live))
+        self.notes.append(partial(count_skips, self.pipeline, label, batch.live))
         self.execution.skipped.append(label)
-        if self.execution.trace is not None:
-            self.execution.trace.append({"stage": label, "status": "skipped", "reason": why})
-
-    def _trace(self, batch: Batch, stage: Leaf, run: StageRun) -> None:
-        if self.execution.trace is None:
-            return
-        status = "error" if run.failures else "dropped" if run.dropped else "success"
-        entry: dict[str, Any] = {
-            "stage": stage.label,
-            "status": status,
-            "duration_ms": run.duration_ns / 1e6,
-            "fuel": run.fuel,
-            "memory": run.memory,
-            "logs": [text for _, _, text in run.logs],
-        }
-        outputs = [batch.document(i) for i in range(len(batch)) if batch.outcome(i)[0] in ("live", "finished")]
-        if outputs:
-            many = len(batch) > 1 or stage.runner.per_hit
-            entry["output"] = b"[" + b",".join(outputs) + b"]" if many else outputs[0]
-        if run.errors:
-            entry["error"] = {"type": run.errors[0][1], "reason": run.errors[0][2]}
-        self.execution.trace.append(entry)
-
-    def _trace_failure(self, label: str, run: StageRun) -> None:
-        if self.execution.trace is not None:
-            error = {"type": run.errors[0][1], "reason": run.errors[0][2]}
-            self.execution.trace.append({"stage": label, "status": "error", "error": error})
+        self.execution.trace_skip(label, why)
 
 
 def _sooner(end: float | None, timeout: float | None) -> float | None:
@@ -399,21 +338,3 @@ def _sooner(end: float | None, timeout: float | None) -> float | None:
         return end
     mine = time.monotonic() + timeout
     return mine if end is None else min(end, mine)
-
-
-def _count_skips(pipeline: Pipeline, label: str, documents: int) -> None:
-    pipeline.stats.stage(label).skip(documents)
-
-
-def _count_retries(pipeline: Pipeline, label: str, documents: int) -> None:
-    pipeline.stats.stage(label).retry(documents)
-
-
-def _count_stage(pipeline: Pipeline, stage: Leaf, run: StageRun, *, counted: bool) -> None:
-    pipeline.stats.stage(stage.label).add(run)
-    if counted and stage.runner.stats is not None:
-        stage.runner.stats.add(run)
-    if run.errors:
-        pipeline.stats.errors(stage.label, run)
-    for at, level, text in run.logs:
-        udf_log.log(LEVELS.get(level, logging.INFO), "%s/%s [%d] %s", pipeline.label, stage.label, at, text)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace_pipelines.batch import Histogram, Tally
+from headrace_pipelines.engine import Histogram, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from headrace_pipelines.batch import StageRun
+    from headrace_pipelines.engine import StageRun
 
 LAST_ERRORS = 10
 Counts = list[tuple[int, int]]

@@ -42,10 +42,10 @@ from headrace.server.request import Call, Parts, StaleNamesError
 from headrace.server.response import ClientGoneError, send_whole
 from headrace.upstream.client import ClusterRefusedError, Upstream
 from headrace_pipelines import release_buffers
-from headrace_pipelines.association import Slots
 from headrace_pipelines.errors import HeadraceError, InvalidError, MissingError, NestedError
-from headrace_pipelines.secrets import Secrets
+from headrace_pipelines.registry.association import Slots
 from headrace_pipelines.udf.catalog import Catalog, Ceilings
+from headrace_pipelines.udf.secrets import Secrets
 
 if TYPE_CHECKING:
     from headrace.settings import Settings

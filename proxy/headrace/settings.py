@@ -1,7 +1,7 @@
 """Settings: defaults, then a TOML file, then `HEADRACE_…` environment variables, then the command line.
 
 Every field of [`Settings`] is a key of the file (`upstream = "http://…"`), a variable (`HEADRACE_UPSTREAM`) and an
-option of `headrace serve` (`--upstream`). docs/operations.md has a heading for each; a test keeps it so.
+option of `headrace serve` (`--upstream`). docs/reference/settings.md has a heading for each; a test keeps it so.
 """
 
 from __future__ import annotations

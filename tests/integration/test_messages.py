@@ -262,7 +262,7 @@ BETWEEN = {
 async def test_whatever_goes_between(start: Callable[..., Any], name: str):
     way, client = await ready(start)
     way.cluster.answers["/i/_doc"] = answer(b"" if name == "head" else b"ok")
-    for n in range(1, 4):
+    for _ in range(3):
         came = await client(BETWEEN[name])
         assert came.startswith(b"HTTP/1.1 ")
         if b"connection: close" in came.lower():

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from headrace_pipelines._wasm import Native
-from headrace_pipelines.batch import Batch, Deadline
+from headrace_pipelines.engine import Batch, Deadline
 from tests.conftest import Http
 from tests.dates import LOCALES, TIMEZONES, Draw, loses, names, refused, texts
 

@@ -1,4 +1,4 @@
-"""Where requests are answered otherwise than by the cluster on purpose: the rows of docs/differences.md under HTTP, both sides."""
+"""Where requests are answered otherwise than by the cluster on purpose: the rows of docs/reference/differences.md under HTTP, both sides."""
 
 from __future__ import annotations
 
@@ -111,7 +111,6 @@ async def status_of(http: Http, request: bytes) -> int:
         (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n", 200, 400),
         (b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n", 405, 400),
         (b"GET / HTTP/1.1\r\nHost: x\r\nX-A: a\r\n b\r\n", 200, 400),
-        (b"GET /none/_doc/\xc3\xa9 HTTP/1.1\r\nHost: x\r\n", 404, 400),
         (b"GET / HTTP/1.1\r\n", 200, 400),
         (b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n", 200, 501),
         (b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n", 101, 200),
@@ -119,3 +118,15 @@ async def status_of(http: Http, request: bytes) -> int:
 )  # fmt: skip
 async def test_requests_have_one_reading(direct: Http, through: Http, head: bytes, theirs: int, mine: int):
     assert [await status_of(http, head + b"\r\n") for http in (direct, through)] == [theirs, mine]
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /none/_doc/\xc3\xa9 HTTP/1.1\r\nHost: x\r\n", 404),
+        (b"GET _cluster/health HTTP/1.1\r\nHost: x\r\n", 200),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\nContent-Length: 2\r\n", 417),
+    ],
+)
+async def test_requests_that_both_read_alike(direct: Http, through: Http, head: bytes, status: int):
+    assert [await status_of(http, head + b"\r\n{}") for http in (direct, through)] == [status] * 2

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from headrace_pipelines._wasm import Native
-from headrace_pipelines.batch import Batch, Deadline
+from headrace_pipelines.engine import Batch, Deadline
 from tests.conftest import Http
 
 DOCUMENTS: list[dict[str, Any]] = [

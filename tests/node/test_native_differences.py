@@ -1,4 +1,4 @@
-"""Where a built-in does otherwise than the cluster's processor on purpose: the rows of docs/differences.md, both sides of them."""
+"""Where a built-in does otherwise than the cluster's processor on purpose: the rows of docs/reference/differences.md, both sides of them."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ async def test_handlers_within_a_foreach_are_imported(through: Http, direct: Htt
 
 
 def test_every_row_names_a_test_that_is_there():
-    page = (Path(__file__).parents[2] / "docs/differences.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/reference/differences.md").read_text()
     named = {name for line in page.splitlines() for name in line.split("`") if name.endswith(".py")}
     there = {path.name for path in Path(__file__).parents[1].rglob("test_*.py")}
     assert {Path(name).name for name in named} <= there

@@ -42,7 +42,7 @@ def made(function: str, parameters: dict[str, Any], one: dict[str, Any]) -> Any:
 
 
 def wanted_difference(function: str, parameters: dict[str, Any], one: dict[str, Any], theirs: Any, mine: Any) -> str:
-    """The row of docs/differences.md that a difference belongs to; empty if it is none that is wanted."""
+    """The row of docs/reference/differences.md that a difference belongs to; empty if it is none that is wanted."""
     text = json.dumps([parameters, one], ensure_ascii=False)
     if function == "append" and parameters.get("allow_duplicates") is False and theirs[0] == mine[0] == "document":
         return "append to a missing field"

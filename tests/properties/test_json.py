@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_pipelines._wasm import Native
-from headrace_pipelines.batch import Batch, Bulk, Deadline, check_object, filter_path
+from headrace_pipelines.engine import Batch, Bulk, Deadline, check_object, filter_path
 
 METADATA = {
     "_index",

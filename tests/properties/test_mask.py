@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headrace_pipelines._wasm import Native
-from headrace_pipelines.batch import Batch, Deadline
+from headrace_pipelines.engine import Batch, Deadline
 
 STARS = "****"
 parts = st.sampled_from(["a", "b", "c", "ab"])

@@ -11,7 +11,7 @@ use crate::{json, outline, valid};
 /// Documents that one may become.
 const MOST_PARTS: usize = 10_000;
 
-/// The UDF result contract (docs/udf-abi.md, "JSON ABI"): what an answer means for the document.
+/// The UDF result contract (docs/reference/udf-abi.md, "JSON ABI"): what an answer means for the document.
 pub struct Contract {
     pub kind: Kind,
     pub trial: bool,

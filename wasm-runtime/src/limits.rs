@@ -19,7 +19,7 @@ use crate::linear;
 
 /// Bytes of one WebAssembly page.
 pub const PAGE: u64 = 65_536;
-/// Most elements a table may have (docs/udf-abi.md, "Limits").
+/// Most elements a table may have (docs/reference/udf-abi.md, "Limits").
 pub const MAX_TABLE: u32 = 10_000;
 /// Fuel for instantiation: data segments, a start function, `_initialize`, `init`.
 pub const BOOT_FUEL: u64 = 200_000_000;

@@ -197,7 +197,7 @@ fn find_abi(module: &wasmer::Module, entry: Option<String>) -> Result<(Abi, Stri
             let many = of_many(&name);
             return match function(&many) {
                 Some(ty) if ty != json => Err(format!(
-                    "function [{many}] is {ty}: what takes many documents in a call is (i32, i32) -> i64 (docs/udf-abi.md)"
+                    "function [{many}] is {ty}: what takes many documents in a call is (i32, i32) -> i64 (docs/reference/udf-abi.md)"
                 )),
                 found => Ok((Abi::Json { many: found.is_some() }, name)),
             };

@@ -8,7 +8,7 @@ use crate::json::{skip_string, skip_ws};
 use crate::outline::{Member, Outline};
 use crate::scan::{self, special};
 
-/// Deepest nesting of arrays and objects that a pipeline accepts (docs/udf-abi.md, "Limits").
+/// Deepest nesting of arrays and objects that a pipeline accepts (docs/reference/udf-abi.md, "Limits").
 pub const MAX_DEPTH: usize = 128;
 
 /// Why a text is not a document we work on.

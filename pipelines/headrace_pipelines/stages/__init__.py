@@ -1,16 +1,27 @@
-"""What a stage can be: a `leaf` at work (by `udf` or `native`), or other stages (`composite`); `base` makes them."""
+"""Stages: compiled from their definitions (`compile`) into nodes (`nodes`) that run a built-in or a UDF.
 
-from headrace_pipelines.stages.base import Resolver, compile_stages
-from headrace_pipelines.stages.composite import CompiledStage, Composite, Course, Together, courses_of
-from headrace_pipelines.stages.leaf import Leaf
+`native` binds built-ins, `udf` binds UDFs, `policy` says what a failure of a stage means.
+"""
+
+from headrace_pipelines.stages.compile import Resolver, compile_stages
+from headrace_pipelines.stages.nodes import (
+    CompiledStage,
+    Composite,
+    ExecutionUnit,
+    FusedGroup,
+    StageContext,
+    StageNode,
+    group_stages,
+)
 
 __all__ = [
     "CompiledStage",
     "Composite",
-    "Course",
-    "Leaf",
+    "ExecutionUnit",
+    "FusedGroup",
     "Resolver",
-    "Together",
+    "StageContext",
+    "StageNode",
     "compile_stages",
-    "courses_of",
+    "group_stages",
 ]

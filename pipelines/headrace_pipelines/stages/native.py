@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace_pipelines._wasm import Native
-from headrace_pipelines.batch import Step
 from headrace_pipelines.definition import Strict, explained
+from headrace_pipelines.engine import Step
 from headrace_pipelines.errors import InvalidError
 
 if TYPE_CHECKING:
-    from headrace_pipelines.batch import Batch, Condition, StageRun
-    from headrace_pipelines.context import StageContext
     from headrace_pipelines.definition import NativeConfig, PipelineType
-    from headrace_pipelines.secrets import Secrets
+    from headrace_pipelines.engine import Batch, Condition, StageRun
+    from headrace_pipelines.stages.nodes import StageContext
     from headrace_pipelines.stats import StageStats
+    from headrace_pipelines.udf.secrets import Secrets
 
 PIPELINE = "pipeline"
 """The built-in that runs another pipeline: a reference, as `composite` makes them."""
@@ -104,6 +104,6 @@ class NativeRunner:
             self.native, context.deadline, abort=abort, pipeline=context.pipeline, stage=label, timeout=context.timeout
         )
 
-    def step(self, label: str, condition: Condition | None, aborts: bool | None) -> Step:
+    def fused_step(self, label: str, condition: Condition | None, aborts: bool | None) -> Step:
         """The same for one document between its neighbours."""
         return Step.native(label, self.native, condition=condition, aborts=aborts)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headrace_pipelines.batch import Step
 from headrace_pipelines.definition import PipelineType
+from headrace_pipelines.engine import Step
 from headrace_pipelines.errors import InvalidError
 from headrace_pipelines.udf.catalog import started
 from headrace_pipelines.udf.manifest import FLAT, Manifest, bind_parameters
 
 if TYPE_CHECKING:
     from headrace_pipelines._wasm import Udf
-    from headrace_pipelines.batch import Batch, Condition, StageRun
-    from headrace_pipelines.context import StageContext
     from headrace_pipelines.definition import UdfConfig
+    from headrace_pipelines.engine import Batch, Condition, StageRun
+    from headrace_pipelines.stages.nodes import StageContext
     from headrace_pipelines.stats import StageStats
     from headrace_pipelines.udf.catalog import Catalog
 
@@ -108,7 +108,7 @@ class UdfRunner:
             flat=self.flat,
         )
 
-    def step(self, label: str, condition: Condition | None, aborts: bool | None) -> Step | None:
+    def fused_step(self, label: str, condition: Condition | None, aborts: bool | None) -> Step | None:
         """The same for one document between its neighbours; `None` for a UDF that takes many in a call, or a view."""
         if self.flat:
             return None

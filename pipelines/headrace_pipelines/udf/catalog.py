@@ -18,10 +18,10 @@ import msgspec
 from headrace_pipelines import units
 from headrace_pipelines._wasm import Module, ModuleError, Udf
 from headrace_pipelines.errors import InvalidError
-from headrace_pipelines.secrets import Secrets
 from headrace_pipelines.stats import StageCounts, StageStats
 from headrace_pipelines.udf import archives
 from headrace_pipelines.udf.manifest import INTERPRETED, JAVASCRIPT
+from headrace_pipelines.udf.secrets import Secrets
 
 if TYPE_CHECKING:
     from headrace_pipelines.udf.manifest import Manifest

@@ -1,4 +1,4 @@
-"""Which pipelines apply to a request (docs/pipelines.md): those it names, then those that are attached.
+"""Which pipelines apply to a request (docs/reference/pipelines.md): those it names, then those that are attached.
 
 A name found in our registry is ours and is taken off the request; any other goes on to the cluster. `_none` empties the
 default slot of both. Final pipelines run whatever a request says.
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headrace.execution.expressions import options_of, read_by
 from headrace_pipelines import PipelineType
-from headrace_pipelines.association import NONE, SLOTS, Slot
 from headrace_pipelines.errors import InvalidError
+from headrace_pipelines.registry.association import NONE, SLOTS, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from headrace.protocol.indices.resolver import IndexResolver
     from headrace.server.request import Call
     from headrace_pipelines import Execution, Snapshot
-    from headrace_pipelines.association import Target
     from headrace_pipelines.registry import Pipeline
+    from headrace_pipelines.registry.association import Target
 
 OVERRIDES = {kind: f"{kind.value}_pipeline" for kind in PipelineType}
 """URL parameters that always mean ours: `document_pipeline`, `query_pipeline`, `result_pipeline`."""

@@ -11,9 +11,9 @@ from headrace.handlers.search import document_reads
 from headrace.ops.runner import INLINE_BYTES
 from headrace.protocol.indices.resolver import dated
 from headrace.security import registry_guard
-from headrace_pipelines import PipelineType, Place, pass_by
-from headrace_pipelines.association import NONE, Slot
+from headrace_pipelines import PipelineType, RunOptions, record_skipped
 from headrace_pipelines.errors import InvalidError, MissingIndexError, RefusedError
+from headrace_pipelines.registry.association import NONE, Slot
 
 if TYPE_CHECKING:
     from headrace.server.request import Call
@@ -40,7 +40,7 @@ async def run(call: Call, snapshot: Snapshot, parsed: Bulk, groups: list[Group])
     for pipeline, keys in groups:
         idle = _ruled_out(parsed, pipeline, keys)
         if idle is not None:
-            runs += [(DEFAULT, pass_by(pipeline, idle))] if idle else []
+            runs += [(DEFAULT, record_skipped(pipeline, idle))] if idle else []
             continue
         make = partial(parsed.batch, keys)
         batch = make()
@@ -57,7 +57,7 @@ async def run(call: Call, snapshot: Snapshot, parsed: Bulk, groups: list[Group])
             if len(batch):
                 touched = True
                 absorb = partial(parsed.absorb, pinned=pipeline.definition.name)
-                runs.append((FINAL, await call.parts.runner.run(pipeline, batch, make, Place(final=True), absorb)))
+                runs.append((FINAL, await call.parts.runner.run(pipeline, batch, make, RunOptions(final=True), absorb)))
     if touched:
         # A stage may have sent a document there, by whatever means the name.
         registry = call.parts.settings.registry_index

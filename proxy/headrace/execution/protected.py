@@ -22,9 +22,9 @@ from headrace.execution.protection import (
 )
 from headrace.execution.search_plan import attached, is_everything
 from headrace.protocol.encoding import decode_exact, encode_exact
-from headrace_pipelines import Batch, PipelineType, Place, canonical_json
-from headrace_pipelines.association import NONE, Slot
+from headrace_pipelines import Batch, PipelineType, RunOptions, canonical_json
 from headrace_pipelines.errors import RefusedError, StageError, UnparsableError
+from headrace_pipelines.registry.association import NONE, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,7 +110,7 @@ async def visible_documents(call: Call, parts: Iterable[Part]) -> Any:
 async def _applied(call: Call, pipeline: Pipeline, text: bytes) -> bytes:
     make = partial(Batch.of, QUERY.value, text, index=call.params.get("index"))
     batch = make()
-    await call.parts.runner.run(pipeline, batch, make, Place(final=True, counted=False))
+    await call.parts.runner.run(pipeline, batch, make, RunOptions(final=True, counted=False))
     _, failure = batch.outcome(0)
     if failure is not None:
         raise StageError(*failure)

@@ -16,11 +16,11 @@ from headrace.execution.expressions import read_by
 from headrace.protocol.encoding import decode_exact, encode_exact
 from headrace.protocol.indices.options import READ
 from headrace.protocol.indices.view import MAX_KEY, MAX_RESOLUTIONS
-from headrace_pipelines import Batch, Deadline, PipelineType, Place, execute
-from headrace_pipelines.association import Slot
+from headrace_pipelines import Batch, Deadline, PipelineType, RunOptions, execute
 from headrace_pipelines.definition import NativeConfig, NativeStage, PipelineDefinition
 from headrace_pipelines.errors import InvalidError
 from headrace_pipelines.registry import compile_pipeline
+from headrace_pipelines.registry.association import Slot
 
 if TYPE_CHECKING:
     from headrace.protocol.indices.options import IndicesOptions
@@ -218,5 +218,5 @@ async def _composed(call: Call, snapshot: Snapshot, each: Held) -> Part:
 def filter_of(pipeline: Pipeline) -> Any:
     """The query that a pipeline of filters makes of an empty search."""
     batch = Batch.of("query", b"{}")
-    execute(pipeline, batch, Deadline(COMPOSING_SECONDS), Place(final=True, counted=False))
+    execute(pipeline, batch, Deadline(COMPOSING_SECONDS), RunOptions(final=True, counted=False))
     return decode_exact(batch.document(0))["query"]

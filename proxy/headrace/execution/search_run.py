@@ -27,10 +27,10 @@ from headrace.execution.search_plan import attached
 from headrace.protocol.encoding import encode_exact
 from headrace.protocol.indices.options import READ
 from headrace.server.cursors import Cursor, PinnedPart
-from headrace_pipelines import Batch, PipelineType, Place
-from headrace_pipelines.association import NONE, Slot
+from headrace_pipelines import Batch, PipelineType, RunOptions
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import InvalidError, RefusedError, StageError
+from headrace_pipelines.registry.association import NONE, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,8 +86,8 @@ class Searching:
     async def run(self, slot: Slot, part: Part, text: bytes) -> bytes:
         """`text` after the pipeline. Raises StageError when the pipeline ends the request."""
         make = partial(Batch.of, slot.kind.value, text, index=self.call.params.get("index"), ctx=self.ctx)
-        batch, place = make(), Place(final=slot.final, indexes=part.indexes)
-        run = await self.call.parts.runner.run(part.pipeline, batch, make, place)
+        batch, options = make(), RunOptions(final=slot.final, indexes=part.indexes)
+        run = await self.call.parts.runner.run(part.pipeline, batch, make, options)
         self.runs.append((slot, run))
         _, failure = batch.outcome(0)
         if failure is not None:

@@ -25,7 +25,7 @@ from headrace_pipelines.errors import HeadraceError, RegistryError
 if TYPE_CHECKING:
     from headrace.server.request import Parts
     from headrace_pipelines import Snapshot
-    from headrace_pipelines.association import Slot
+    from headrace_pipelines.registry.association import Slot
 
 MAX_DECISIONS = 1024
 """Maximum number of decisions that are kept."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from headrace.protocol.target import Target
     from headrace.server.request import Call
     from headrace_pipelines import Snapshot
-    from headrace_pipelines.association import TemplateKind
+    from headrace_pipelines.registry.association import TemplateKind
 
 Handler = Callable[["Call"], Awaitable["web.StreamResponse"]]
 

@@ -10,8 +10,8 @@ from headrace.execution.search_plan import attached
 from headrace.handlers.passthrough import passthrough
 from headrace.protocol import endpoints
 from headrace_pipelines import PipelineType
-from headrace_pipelines.association import Slot
 from headrace_pipelines.errors import InvalidError, RefusedError
+from headrace_pipelines.registry.association import Slot
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -11,19 +11,18 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from headrace_pipelines._wasm import BodyBuffer, ChunkedDecoder, HeadError
 from headrace_pipelines.errors import HeadraceError
+from headrace_pipelines.http1 import BodyBuffer, ChunkedDecoder, HeadError
 
 if TYPE_CHECKING:
-    from headrace_pipelines._wasm import RequestHead
+    from headrace_pipelines.http1 import RequestHead
 
 MAX_BUFFERED = 512 << 10
 """Bytes of a body that may wait for their reader before the connection is not read from any more."""
 MAX_TRAILER_BYTES = 16 << 10
 """Bytes of the trailer section of a chunked body, as many as a node takes of headers."""
 DEFER_FROM = 32 << 10
-"""Bytes that are still to come of a body which is left where it is until somebody reads it: for fewer it costs more than
-it saves."""
+"""Bytes still to come of a body which is left where it is until somebody reads it: for fewer that does not pay."""
 
 
 class BodySource(Protocol):
@@ -155,7 +154,7 @@ class RequestBody:
         self._target = target
         try:
             async with asyncio.timeout(seconds):
-                while self._target is not None:
+                while target.left:
                     if self._error is not None:
                         raise self._error
                     await self._wait()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from headrace_pipelines.batch import Histogram
+from headrace_pipelines.engine import Histogram
 from headrace_pipelines.stats import Counts, PipelineCounts, StageCounts, merged, merged_stages
 
 if TYPE_CHECKING:

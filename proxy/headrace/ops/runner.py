@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headrace_pipelines import Deadline, Place, attempt, execute
+from headrace_pipelines import Deadline, RunOptions, execute, try_execute
 from headrace_pipelines.errors import OverloadedError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Runner:
         pipeline: Pipeline,
         batch: Batch,
         again: Callable[[], Batch],
-        place: Place | None = None,
+        options: RunOptions | None = None,
         then: Callable[[Batch], object] | None = None,
     ) -> Execution:
         """Runs `pipeline` over `batch`: on the event loop where that is quickly done, else on a thread.
@@ -63,19 +63,19 @@ class Runner:
         batches wait. Cancelling the call ends a running UDF.
         """
         nbytes = batch.nbytes
-        done = self._inline(pipeline, batch, again, nbytes, place)
+        done = self._inline(pipeline, batch, again, nbytes, options)
         if done is not None:
             if then is not None:
                 then(batch)
             return done
         deadline = Deadline(self._timeout)
         threads = 2 if nbytes > INLINE_BYTES and self._running == 0 and self._workers > 1 else 1
-        place = replace(place or Place(), threads=threads)
+        options = replace(options or RunOptions(), threads=threads)
 
         def work() -> Execution:
             start = time.thread_time_ns()
-            run = execute(pipeline, batch, deadline, place)
-            pipeline.pace.learn(nbytes, threads * (time.thread_time_ns() - start))
+            run = execute(pipeline, batch, deadline, options)
+            pipeline.cost.observe(nbytes, threads * (time.thread_time_ns() - start))
             if then is not None:
                 then(batch)
             return run
@@ -93,16 +93,18 @@ class Runner:
             raise
 
     def _inline(
-        self, pipeline: Pipeline, batch: Batch, again: Callable[[], Batch], nbytes: int, place: Place | None
+        self, pipeline: Pipeline, batch: Batch, again: Callable[[], Batch], nbytes: int, options: RunOptions | None
     ) -> Execution | None:
         """The run on the event loop; `None` (and nothing happened) where it belongs on a thread, or took too long."""
-        quick = pipeline.quick and nbytes * (len(pipeline.leaves) + 1) <= INLINE_WORK
-        if not quick and (pipeline.waits or nbytes > INLINE_BYTES or pipeline.pace.expect(nbytes) > self._patience):
+        inline_safe = pipeline.inline_safe and nbytes * (len(pipeline.nodes) + 1) <= INLINE_WORK
+        if not inline_safe and (
+            pipeline.may_sleep or nbytes > INLINE_BYTES or pipeline.cost.predict(nbytes) > self._patience
+        ):
             return None
-        start = 0 if quick else time.thread_time_ns()
-        done = attempt(pipeline, batch, Deadline(min(self._timeout, INLINE_SECONDS)), place)
-        if not quick:
-            pipeline.pace.learn(nbytes, time.thread_time_ns() - start)
+        start = 0 if inline_safe else time.thread_time_ns()
+        done = try_execute(pipeline, batch, Deadline(min(self._timeout, INLINE_SECONDS)), options)
+        if not inline_safe:
+            pipeline.cost.observe(nbytes, time.thread_time_ns() - start)
         if done is None:
             batch.restart(again())
         return done

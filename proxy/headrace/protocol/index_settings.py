@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from headrace_pipelines.association import NONE, SLOTS, Slot
 from headrace_pipelines.definition import PipelineType, members_of
 from headrace_pipelines.errors import InvalidError, UnparsableError
+from headrace_pipelines.registry.association import NONE, SLOTS, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from headrace_pipelines.association import Slots
+    from headrace_pipelines.registry.association import Slots
 
 _OURS = re.compile(r"(?:index\.)?(query|document|result)\.(default|final)_pipeline")
 _ON_THE_WAY = ("index", "query", "document", "result", "index.query", "index.document", "index.result")

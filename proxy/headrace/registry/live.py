@@ -19,9 +19,9 @@ from headrace.registry.local_copy import Copy
 from headrace.registry.records_codec import records_of
 from headrace.registry.repair import Mender
 from headrace.registry.store import UnfitError
-from headrace_pipelines.association import Association, Pattern, Slots, Template
 from headrace_pipelines.errors import ConflictError, HeadraceError, RegistryError
 from headrace_pipelines.registry import Records, Snapshot, build
+from headrace_pipelines.registry.association import Association, Pattern, Slots, Template
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

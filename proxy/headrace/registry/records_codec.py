@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from headrace_pipelines.association import Association, Pattern, Template
 from headrace_pipelines.definition import decode, encode
 from headrace_pipelines.errors import InvalidError
 from headrace_pipelines.registry import PipelineRecord, Records, UdfRecord, key
+from headrace_pipelines.registry.association import Association, Pattern, Template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,14 +15,14 @@ from headrace.http1.body import DEFER_FROM, NO_BODY, RequestBody
 from headrace.server import rejection
 from headrace.server.handler_transport import HandlerTransport
 from headrace.server.inbound import InboundRequest
-from headrace_pipelines._wasm import HeadError, RequestParser
+from headrace_pipelines.http1 import HeadError, RequestParser
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from headrace.server.inbound import Forwarded
     from headrace.server.listener import Listener
-    from headrace_pipelines._wasm import RequestHead
+    from headrace_pipelines.http1 import RequestHead
 
 
 class State(IntEnum):
@@ -79,8 +79,8 @@ SMALL_BODY = 64 << 10
 MAX_BACKLOG = 64 << 10
 """Bytes behind the request in progress from which on the connection is not read from."""
 LINGER_SECONDS = 2.0
-"""Seconds in which a client may take the last response before the connection is closed: closed at once, with bytes of the
-client unread, the system would throw the response away (RFC 9112, 9.6)."""
+"""Seconds in which a client may take the last response before the connection is closed: if that is done while bytes of
+the client are unread, the system throws the response away (RFC 9112, 9.6)."""
 
 
 class Forwarder(Protocol):
@@ -166,9 +166,15 @@ class ClientConnection(asyncio.BufferedProtocol):
         if request is not None and not request.body.complete:
             self._read_body(request, nbytes)
         elif request is None and self._state is State.READING_HEAD and not (self._backlog or self._write_paused):
-            at = self._read(self._listener.buffer, nbytes)
+            try:
+                at = self._parse(self._listener.buffer, nbytes)
+            except HeadError as error:
+                self._refuse(error)
+                return
             if at < nbytes:
                 self._backlog += self._listener.buffer[at:nbytes]
+            if self._request is not None:
+                self._dispatch(self._request)
         elif self._state is not State.CLOSING:
             self._backlog += self._listener.buffer[:nbytes]
             self._proceed()
@@ -208,24 +214,20 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     # What comes.
 
-    def _read(self, data: memoryview, size: int) -> int:
-        """Begins with the request that the first `size` bytes of `data` begin with; gives where that ends."""
-        try:
-            head = self._parser.parse(data, 0, size)
-            if head is None:
-                if self._deadline is None:
-                    self._deadline = self._loop.call_later(self._listener.head_seconds, self.abort)
-                return 0
+    def _parse(self, data: memoryview, size: int) -> int:
+        """Takes the request that the first `size` bytes of `data` begin with; gives where it ends. Raises HeadError."""
+        head = self._parser.parse(data, 0, size)
+        if head is None:
+            if self._deadline is None:
+                self._deadline = self._loop.call_later(self._listener.head_seconds, self.abort)
+            return 0
+        if self._deadline is not None:
             self._stop_deadline()
-            at, body = head.size, NO_BODY
-            if head.has_body:
-                body = RequestBody(head, self)
-                at = body.feed(data, at, size)
-        except HeadError as error:
-            self._refuse(error)
-            return size
+        at, body = head.size, NO_BODY
+        if head.has_body:
+            body = RequestBody(head, self)
+            at = body.feed(data, at, size)
         self._request = InboundRequest(head, body)
-        self._dispatch(self._request)
         return at
 
     def _dispatch(self, request: InboundRequest) -> None:
@@ -343,10 +345,17 @@ class ClientConnection(asyncio.BufferedProtocol):
     def _proceed(self) -> None:
         """Reads the request that waits, if there is one and the client takes its responses."""
         if self._state is State.READING_HEAD and not self._write_paused and self._backlog:
-            with memoryview(self._backlog) as view:
-                at = self._read(view, len(view))
+            try:
+                with memoryview(self._backlog) as view:
+                    at = self._parse(view, len(view))
+            except HeadError as error:
+                self._refuse(error)
+                return
             del self._backlog[:at]
-        if len(self._backlog) >= MAX_BACKLOG and self._state is not State.READING_HEAD:
+            if self._request is not None:
+                self._dispatch(self._request)
+        waits = self._state is not State.READING_HEAD or self._write_paused
+        if waits and len(self._backlog) >= MAX_BACKLOG:
             self.pause_reading()
         elif not self._is_deferred:
             self.resume_reading()
@@ -368,6 +377,13 @@ class ClientConnection(asyncio.BufferedProtocol):
         if self._state is not State.DISCARDING and self.transport is not None:
             self.transport.write(rejection.response(error, self.remote))
         self._end()
+
+    def refuse_handled(self) -> None:
+        """Answers the request that aiohttp does not take: its parser is stricter in something."""
+        if self._state is State.HANDLING and self.transport is not None:
+            error = HeadError(400, "a header that is not taken", "handler")
+            self.transport.write(rejection.response(error, self.remote))
+            self._end()
 
     def _on(self, event: Event) -> None:
         state = _NEXT[self._state][event]

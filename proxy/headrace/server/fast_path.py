@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from headrace.server.inbound import InboundRequest
     from headrace.upstream.client import Upstream
     from headrace.upstream.pending import PendingResponse
-    from headrace_pipelines._wasm import RequestHead
+    from headrace_pipelines.http1 import RequestHead
 
 MAX_BODY = 256 << 10
 """Bytes of the longest body that is sent from here whole."""
@@ -101,7 +101,7 @@ class FastForwarder:
 
 
 def _is_readable(head: RequestHead, body: RequestBody, route: BypassRoute) -> bool:
-    """Whether a body is plain enough to say that none of the route's words is in it: other types spell them otherwise."""
+    """Whether a body is plain enough to say that none of the words is in it: other types spell them otherwise."""
     if (route.words and head.has_encoding) or ((len(route.words) > 1 or route.names) and not head.says_json):
         return False
     return not any(body.contains(word) for word in (*route.words, *route.names))

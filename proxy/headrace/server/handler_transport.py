@@ -31,6 +31,10 @@ class HandledConnection(Protocol):
         """The response to the request in progress has been written."""
         ...
 
+    def refuse_handled(self) -> None:
+        """Answers the request in progress, which its handler does not take, and ends the connection."""
+        ...
+
     async def drain(self) -> None:
         """Waits until the client has taken enough of what was written."""
         ...
@@ -62,15 +66,23 @@ class HandlerTransport(asyncio.Transport):
         """Whether the connection stays open behind the response."""
         return self.request.head.keep_alive and not self._connection.stopping
 
+    def send(self, *parts: bytes | memoryview) -> None:
+        """Writes a part of a response to the client."""
+        transport = self._connection.transport
+        if transport is None:
+            return
+        if len(parts) == 1:
+            transport.write(parts[0])
+        else:
+            transport.writelines(parts)
+
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        """Writes to the client."""
-        if self._connection.transport is not None:
-            self._connection.transport.write(data)
+        """Aiohttp answers by itself: it does not take the head. The client is told so in our words."""
+        self._connection.refuse_handled()
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview[Any]]) -> None:
-        """Writes to the client."""
-        if self._connection.transport is not None:
-            self._connection.transport.writelines(list_of_data)
+        """As [`write`]."""
+        self._connection.refuse_handled()
 
     def answered(self, *, keep_alive: bool) -> None:
         """The response has been written."""
@@ -90,7 +102,7 @@ class HandlerTransport(asyncio.Transport):
         return self._connection.transport is None or self._connection.transport.is_closing()
 
     def close(self) -> None:
-        """aiohttp's task has ended: there is nobody to hand a request to."""
+        """Aiohttp's task has ended: there is nobody to hand a request to."""
         self._connection.close()
 
     def abort(self) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from headrace.http1.body import RequestBody
-    from headrace_pipelines._wasm import RequestHead
+    from headrace_pipelines.http1 import RequestHead
 
 
 class Forwarded(Protocol):

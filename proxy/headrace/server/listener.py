@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from headrace.server.connection import Forwarder
 
 log = logging.getLogger("headrace.http")
+_silent = logging.getLogger("headrace.http.aiohttp")
+"""aiohttp logs what it refuses with a trace; such requests are refused, and logged, by their connection."""
+_silent.setLevel(logging.CRITICAL + 1)
 
 READ_BYTES = 256 << 10
 """Bytes that one read of a socket takes at most: as many as uvloop's own buffer has."""
@@ -69,7 +72,7 @@ class Listener:
             self._answer,
             handler_cancellation=True,
             access_log=None,
-            logger=log,
+            logger=_silent,
             keepalive_timeout=_NEVER,
             tcp_keepalive=False,
             lingering_time=0.0,
@@ -114,8 +117,8 @@ class Listener:
         if not self.connections and self._none_left is not None and not self._none_left.done():
             self._none_left.set_result(None)
 
-    def make_handler(self) -> web.RequestHandler[Any]:
-        """aiohttp's handler for the requests of a connection."""
+    def make_handler(self) -> web.RequestHandler:
+        """The handler of aiohttp for the requests of a connection."""
         return self._handlers()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -11,7 +11,7 @@ from headrace.protocol.errors import error_body
 from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
-    from headrace_pipelines._wasm import HeadError
+    from headrace_pipelines.http1 import HeadError
 
 log = logging.getLogger("headrace.http")
 

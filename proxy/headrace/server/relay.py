@@ -45,7 +45,7 @@ async def relay(
     chunked = length is None and bool(transport.request.head.minor_version)
     keep_alive = transport.keep_alive and (length is not None or chunked or bodiless)
     lines = lines_back(request, response.raw_headers, extra, response.lines)
-    transport.write(head_of(transport, response.status, response.reason, lines, length, keep_alive=keep_alive))
+    transport.send(head_of(transport, response.status, response.reason, lines, length, keep_alive=keep_alive))
     if bodiless:
         return Sent(response.status, keep_alive=keep_alive)
     try:
@@ -67,7 +67,7 @@ async def _splice(transport: HandlerTransport, response: StreamedResponse) -> bo
 async def _write(transport: HandlerTransport, response: StreamedResponse, *, chunked: bool) -> None:
     """Sends a body in pieces, as fast as the client takes it."""
     while piece := await response.piece():
-        transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        transport.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
         await transport.drain()
     if chunked:
-        transport.write(b"0\r\n\r\n")
+        transport.send(b"0\r\n\r\n")

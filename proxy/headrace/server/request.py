@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from headrace.upstream.client import Answer, Upstream
     from headrace.upstream.pending import PendingResponse
     from headrace.upstream.sending import Body, Text
-    from headrace_pipelines._wasm import RequestHead
+    from headrace_pipelines.http1 import RequestHead
     from headrace_pipelines.registry import Snapshot
 
 _MARK = b"\xef\xbb\xbf"
@@ -148,7 +148,7 @@ class Call:
 
     def begin_again(self) -> None:
         """Takes back what has been made of the request, whose body stays at hand."""
-        self.target, self.params = Target.parse(self.request.raw_path), {}
+        self.target, self.params = Target.parse(self.head.target), {}
         if self._sourced:
             self._body, self._sourced = None, False
         self.narrowed, self.begun_again = False, True

@@ -64,7 +64,10 @@ async def send_lines(
     head = head_of(transport, status, reason, lines, len(body), keep_alive=keep_alive)
     if request.method == hdrs.METH_HEAD or status in WITHOUT_BODY:
         body = b""
-    write(transport, head, body)
+    if len(body) <= JOINED:
+        transport.send(head + body)
+    else:
+        transport.send(head, body)
     await transport.drain()
     return Sent(status, keep_alive=keep_alive)
 

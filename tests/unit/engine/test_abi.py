@@ -1,4 +1,4 @@
-"""ABI detection and the UDF result contract (docs/udf-abi.md)."""
+"""ABI detection and the UDF result contract (docs/reference/udf-abi.md)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from examples import build
 from headrace_pipelines._wasm import ModuleError
-from headrace_pipelines.batch import Batch, Deadline
+from headrace_pipelines.engine import Batch, Deadline
 from tests import wat
 from tests.conftest import compile_wat
 

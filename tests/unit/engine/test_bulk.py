@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from headrace_pipelines.batch import Bulk, BulkError, Deadline, filter_path
+from headrace_pipelines.engine import Bulk, BulkError, Deadline, filter_path
 from tests.conftest import ndjson
 
 
@@ -190,7 +190,7 @@ def test_an_answer_with_an_item_for_every_action_stays_as_it_is_but_for_took(the
 
 
 def test_a_pretty_answer_of_a_udf_stays_on_one_line():
-    from headrace_pipelines.batch import Deadline
+    from headrace_pipelines.engine import Deadline
     from tests import wat
     from tests.conftest import compile_wat
 

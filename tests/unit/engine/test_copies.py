@@ -15,7 +15,7 @@ from aiohttp.base_protocol import BaseProtocol
 
 from headrace.http1.bodies import arrived
 from headrace_pipelines._wasm import Native
-from headrace_pipelines.batch import Bulk, Deadline, Step
+from headrace_pipelines.engine import Bulk, Deadline, Step
 
 DOCUMENT = json.dumps({"level": "INFO", "text": "x" * 500})
 BODY = b"".join(b'{"index":{"_index":"i"}}\n' + DOCUMENT.encode() + b"\n" for _ in range(2000))

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from headrace_pipelines._wasm import ModuleError, Native
-from headrace_pipelines.batch import Batch, Bulk, Deadline, Step
+from headrace_pipelines.engine import Batch, Bulk, Deadline, Step
 from tests import wat
 from tests.conftest import compile_wat
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from headrace_pipelines._wasm import Condition, Native
-from headrace_pipelines.batch import Batch, Deadline
+from headrace_pipelines.engine import Batch, Deadline
 
 ROOT = Path(__file__).parents[3]
 LIMIT_MS = 50

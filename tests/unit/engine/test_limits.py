@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace_pipelines.batch import Batch, Bulk, Deadline
+from headrace_pipelines.engine import Batch, Bulk, Deadline
 from tests import wat
 from tests.conftest import ROOT, compile_wat, ndjson
 

@@ -1,4 +1,4 @@
-"""`process_batch`: many documents in one call of a compiled UDF (docs/udf-abi.md)."""
+"""`process_batch`: many documents in one call of a compiled UDF (docs/reference/udf-abi.md)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from examples import build
 from headrace_pipelines._wasm import Module, ModuleError
-from headrace_pipelines.batch import Batch, Bulk, Deadline, Step
+from headrace_pipelines.engine import Batch, Bulk, Deadline, Step
 from tests import wat
 from tests.conftest import compile_wat
 

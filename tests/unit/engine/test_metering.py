@@ -7,7 +7,7 @@ import time
 import pytest
 
 from headrace_pipelines._wasm import ModuleError
-from headrace_pipelines.batch import Batch, Deadline
+from headrace_pipelines.engine import Batch, Deadline
 from tests.conftest import compile_wat
 
 TIMEOUT = (429, "udf_timeout_exception")

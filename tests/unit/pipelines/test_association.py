@@ -1,9 +1,18 @@
-"""Which holder of a slot counts (docs/pipelines.md, "Which pipelines apply")."""
+"""Which holder of a slot counts (docs/reference/pipelines.md, "Which pipelines apply")."""
 
 from __future__ import annotations
 
-from headrace_pipelines.association import Association, Associations, Pattern, Period, Slot, Slots, Target, Template
 from headrace_pipelines.definition import PipelineType
+from headrace_pipelines.registry.association import (
+    Association,
+    Associations,
+    Pattern,
+    Period,
+    Slot,
+    Slots,
+    Target,
+    Template,
+)
 
 DOCUMENT, QUERY = Slot(PipelineType.DOCUMENT), Slot(PipelineType.QUERY)
 FINAL = Slot(PipelineType.DOCUMENT, final=True)

@@ -1,4 +1,4 @@
-"""Conditions are CEL: the chapters of its conformance tests, for what docs/pipelines.md says of them."""
+"""Conditions are CEL: the chapters of its conformance tests, for what docs/reference/pipelines.md says of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from headrace_pipelines._wasm import Condition
-from headrace_pipelines.batch import Batch, Deadline
+from headrace_pipelines.engine import Batch, Deadline
 
 CASES = yaml.load((Path(__file__).parent / "cel_cases.yaml").read_text(), Loader=yaml.BaseLoader)
 DOCUMENT = {

@@ -7,7 +7,7 @@ import time
 import msgspec
 import pytest
 
-from headrace_pipelines import Batch, Bulk, Deadline, Place, Snapshot, attempt, execute
+from headrace_pipelines import Batch, Bulk, Deadline, RunOptions, Snapshot, execute, try_execute
 from headrace_pipelines.errors import InvalidError
 from headrace_pipelines.registry import compile_pipeline
 from headrace_pipelines.stats import shown
@@ -113,7 +113,7 @@ def test_a_document_that_is_not_json_fails_before_any_stage():
 
 
 def test_the_trace_shows_every_stage():
-    _, execution = run(compiled({**SET, "enabled": False}, LOW), place=Place(trace=True))
+    _, execution = run(compiled({**SET, "enabled": False}, LOW), options=RunOptions(trace=True))
     assert [(t["stage"], t["status"]) for t in execution.trace] == [("s", "skipped"), ("low", "success")]
     assert execution.trace[1]["output"] == b'{"level":"x"}'
 
@@ -135,9 +135,9 @@ def bulk_of(*documents: object) -> Batch:
     return Bulk(ndjson(*lines)).batch([0])
 
 
-def through(made, *documents, place=None, seconds=30.0):
+def through(made, *documents, options=None, seconds=30.0):
     batch = bulk_of(*documents)
-    execution = execute(made, batch, Deadline(seconds), place)
+    execution = execute(made, batch, Deadline(seconds), options)
     return [json.loads(batch.document(i)) if batch.outcome(i)[0] == "live" else batch.outcome(i)[0]
             for i in range(len(batch))], execution  # fmt: skip
 
@@ -301,22 +301,22 @@ def test_cancelling_ends_the_wait_between_retries():
 
 
 def test_a_pipeline_that_has_to_wait_is_kept_off_the_event_loop():
-    assert compiled(SET, LOW).quick
-    assert not compiled({**SET, "retry": {}}).quick
-    assert not compiled(native("g", "grok", field="a", patterns=["%{WORD:w}"])).quick
-    assert not compiled(SET, on_failure=[wasm("w", "u")], udfs=[("u", wat.ECHO)]).quick
+    assert compiled(SET, LOW).inline_safe
+    assert not compiled({**SET, "retry": {}}).inline_safe
+    assert not compiled(native("g", "grok", field="a", patterns=["%{WORD:w}"])).inline_safe
+    assert not compiled(SET, on_failure=[wasm("w", "u")], udfs=[("u", wat.ECHO)]).inline_safe
 
 
 def test_an_attempt_that_was_too_slow_leaves_nothing_behind():
     made = compiled(SET, LOW, on_failure="continue")
     batch, fresh = (bulk_of({"level": "X"}, {"level": 5}) for _ in range(2))
     texts = [fresh.document(i) for i in range(2)]
-    assert attempt(made, batch, Deadline(0)) is None
+    assert try_execute(made, batch, Deadline(0)) is None
     batch.restart(fresh)
     assert ([batch.document(i) for i in range(2)], len(fresh)) == (texts, 0)
     stats = shown(made.stats.dump())
     assert (stats["total_executions"], stats["current"], stats["last_errors"], stats["stage_stats"]) == (0, 0, [], [])
-    done = attempt(made, batch, Deadline(30))
+    done = try_execute(made, batch, Deadline(30))
     assert done is not None
     assert (done.failures, batch.document(0)) == (0, b'{"level": "x","x":1}')
     assert shown(made.stats.dump())["total_executions"] == 1
@@ -346,7 +346,7 @@ def test_what_the_bytes_of_a_document_rule_out_the_condition_rules_out(condition
     for trace in (False, True):  # with a trace every condition is evaluated
         made = compiled(native("out", "drop") | {"if": condition}, on_failure="abort")
         batch = Bulk(b"".join(b'{"index":{"_index":"i"}}\n%b\n' % text for text in texts)).batch([0])
-        execute(made, batch, Deadline(30), Place(trace=trace))
+        execute(made, batch, Deadline(30), RunOptions(trace=trace))
         outcomes.append([batch.outcome(i) for i in range(len(texts))])
     assert outcomes[0] == outcomes[1]
 
@@ -369,7 +369,7 @@ def test_final_pipelines_fail_closed_by_default():
     made = compiled(LOW, kind="query")
     for final, state in ((False, "live"), (True, "failed")):
         batch = Batch.of("query", b'{"level":5}')
-        execute(made, batch, Deadline(5), Place(final=final))
+        execute(made, batch, Deadline(5), RunOptions(final=final))
         assert batch.outcome(0)[0] == state
 
 
@@ -400,9 +400,9 @@ def on_hits(name, udf, **more):
     return {"name": name, "type": "wasm", "config": {"udf_name": udf, "scope": "hit"}, **more}
 
 
-def result_of(made, response=HITS, place=None):
+def result_of(made, response=HITS, options=None):
     batch = Batch.of("result", json.dumps(response).encode())
-    execute(made, batch, Deadline(5), place)
+    execute(made, batch, Deadline(5), options)
     assert batch.outcome(0)[0] == "live", batch.outcome(0)
     return json.loads(batch.document(0))["hits"]
 
@@ -443,15 +443,15 @@ def test_the_condition_of_a_hit_stage_is_asked_for_each_hit():
 def test_only_the_hits_of_some_indexes_are_seen():
     made = compiled_result(on_hits("s", "u"), pairs=[scoring()])
     assert made.per_hit
-    assert ids(result_of(made, place=Place(indexes=["b"]))) == ["1", "2", "3"]
-    assert ids(result_of(made, place=Place(indexes=["a"]))) == ["3", "2", "1"]
+    assert ids(result_of(made, options=RunOptions(indexes=["b"]))) == ["1", "2", "3"]
+    assert ids(result_of(made, options=RunOptions(indexes=["a"]))) == ["3", "2", "1"]
 
 
 def test_a_failing_hit_fails_the_response_or_stays_as_it_was():
     trap = compiled(on_hits("t", "u"), kind="result", udfs=[("u", wat.TRAP)])
     assert ids(result_of(trap)) == ["1", "2", "3"]
     batch = Batch.of("result", json.dumps(HITS).encode())
-    execute(trap, batch, Deadline(5), Place(final=True))
+    execute(trap, batch, Deadline(5), RunOptions(final=True))
     assert batch.outcome(0)[1][1:2] == ("udf_trap_exception",)
 
 
@@ -500,8 +500,8 @@ def test_conditions_that_could_take_for_ever_are_refused(condition, words):
 
 
 def test_a_condition_that_loops_is_kept_off_the_event_loop():
-    assert compiled({**SET, "if": "doc.n > 1"}).quick
-    assert not compiled({**SET, "if": "doc.l.exists(x, x > 1)"}).quick
+    assert compiled({**SET, "if": "doc.n > 1"}).inline_safe
+    assert not compiled({**SET, "if": "doc.l.exists(x, x > 1)"}).inline_safe
 
 
 def test_a_document_becomes_a_bounded_number_of_documents():

@@ -6,8 +6,8 @@ import pytest
 
 from headrace_pipelines.definition import PipelineType, decode, encode, parse
 from headrace_pipelines.errors import InvalidError
-from headrace_pipelines.pins import Now, pinned, pinned_as
 from headrace_pipelines.registry import Snapshot
+from headrace_pipelines.registry.pins import Now, pinned, pinned_as
 from headrace_pipelines.udf import manifest
 from tests import wat
 from tests.conftest import native, wasm

@@ -6,10 +6,10 @@ import json
 import pytest
 
 from headrace.registry.records_codec import documents_of, records_of
-from headrace_pipelines.association import Association
 from headrace_pipelines.definition import PipelineType, decode
 from headrace_pipelines.errors import InvalidError, MissingError
 from headrace_pipelines.registry import PipelineRecord, Records, Snapshot, UdfRecord, build, key, version_order
+from headrace_pipelines.registry.association import Association
 from headrace_pipelines.udf.catalog import Catalog
 from headrace_pipelines.udf.manifest import Manifest
 from tests import wat

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headrace_pipelines import Bulk, Deadline, execute, pass_by
+from headrace_pipelines import Bulk, Deadline, execute, record_skipped
 from headrace_pipelines.stats import shown
 from tests import wat
 from tests.conftest import native, ndjson, wasm, without
@@ -76,7 +76,7 @@ def test_what_is_ruled_out_is_what_a_run_would_have_left_alone():
         if not documents:
             continue
         ruled_out += 1
-        pass_by(made, documents)
+        record_skipped(made, documents)
         other, ran = Bulk(body), compiled(*stages)
         batch = other.batch(keys)
         execution = execute(ran, batch, Deadline(5))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace_pipelines import Bulk, Deadline, Place, execute
+from headrace_pipelines import Bulk, Deadline, RunOptions, execute
 from headrace_pipelines.stats import shown
 from tests import wat
 from tests.conftest import native, ndjson, wasm, without
@@ -60,7 +60,7 @@ def test_two_threads_do_what_one_does(name: str):
         made = compiled(*stages, udfs=udfs)
         bulk = Bulk(body)
         batch = bulk.batch([0])
-        execution = execute(made, batch, Deadline(30), Place(threads=threads))
+        execution = execute(made, batch, Deadline(30), RunOptions(threads=threads))
         # Two sandboxes have two buffers to ask for.
         stats = without(shown(made.stats.dump())["stage_stats"], "duration", "memory", "fuel")
         found = [(batch.outcome(i), batch.document(i)) for i in range(len(batch))]

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from headrace.protocol.index_settings import Form, put_back, take_from_create, take_from_template, take_from_update
-from headrace_pipelines.association import Association, Slot, Slots
 from headrace_pipelines.definition import PipelineType
 from headrace_pipelines.errors import InvalidError
+from headrace_pipelines.registry.association import Association, Slot, Slots
 
 DOCUMENT, QUERY = PipelineType.DOCUMENT, PipelineType.QUERY
 

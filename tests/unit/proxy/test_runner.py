@@ -10,7 +10,7 @@ import pytest
 from headrace.ops.runner import INLINE_NS_ON_FEW_CORES, INLINE_WORK, Runner
 from headrace.settings import Settings
 from headrace_pipelines import Batch, Bulk
-from headrace_pipelines.cost import FIXED, Pace
+from headrace_pipelines.registry.cost import FIXED, CostEstimate
 from headrace_pipelines.stats import shown
 from tests import wat
 from tests.conftest import native, wasm
@@ -54,11 +54,11 @@ async def test_quick_built_ins_stay_on_the_loop_while_there_is_little_to_do(runn
 async def test_a_udf_stays_on_the_loop_once_it_is_known_to_be_quick(runner: Runner):
     made = compiled(wasm("w", "u"), SET, udfs=[("u", wat.ECHO)])
     assert not (await ran(runner, made, b"{}"))[1]
-    made.pace = Pace()
-    made.pace.learn(2, 20_000)
+    made.cost = CostEstimate()
+    made.cost.observe(2, 20_000)
     batch, stayed = await ran(runner, made, b"{}")
     assert (stayed, batch.document(0)) == (True, b'{"x":1}')
-    made.pace.learn(2, INLINE_NS_ON_FEW_CORES + 1)
+    made.cost.observe(2, INLINE_NS_ON_FEW_CORES + 1)
     assert not (await ran(runner, made, b"{}"))[1]
 
 
@@ -66,8 +66,8 @@ async def test_what_takes_too_long_on_the_loop_begins_again_on_a_thread(runner: 
     made = compiled(SET, wasm("w", "u"), udfs=[("u", LOOP_ON_A)])
     for text in (b"{}", b"{}"):
         await ran(runner, made, text)
-    made.pace = Pace()
-    made.pace.learn(2, 20_000)
+    made.cost = CostEstimate()
+    made.cost.observe(2, 20_000)
     batch, stayed = await ran(runner, made, b'{"a":1}')
     assert not stayed
     state, failure = batch.outcome(0)
@@ -76,14 +76,14 @@ async def test_what_takes_too_long_on_the_loop_begins_again_on_a_thread(runner: 
     stats = shown(made.stats.dump())
     assert (stats["total_executions"], stats["current"], stats["documents_failed"]) == (3, 0, 1)
     assert [s["executions"] for s in stats["stage_stats"]] == [3, 3]
-    assert made.pace.expect(2) > INLINE_NS_ON_FEW_CORES, "the next one goes to a thread at once"
+    assert made.cost.predict(2) > INLINE_NS_ON_FEW_CORES, "the next one goes to a thread at once"
 
 
 async def test_a_bulk_that_takes_too_long_on_the_loop_is_whole_when_it_begins_again(runner: Runner):
     made = compiled(SET, wasm("w", "u"), udfs=[("u", LOOP_ON_A)])
     await ran(runner, made, b"{}")
-    made.pace = Pace()
-    made.pace.learn(2, 20_000)
+    made.cost = CostEstimate()
+    made.cost.observe(2, 20_000)
     bulk = Bulk(b"".join(b'{"index":{"_index":"i"}}\n%b\n' % text for text in (b'{"b":1}', b'{"a":1}', b'{"b":2}')))
     make, threads = partial(bulk.batch, [0]), []
 
@@ -101,17 +101,17 @@ async def test_a_bulk_that_takes_too_long_on_the_loop_is_whole_when_it_begins_ag
 
 async def test_a_pipeline_that_waits_between_retries_never_waits_on_the_loop(runner: Runner):
     made = compiled({**wasm("w", "u"), "retry": {}}, udfs=[("u", wat.ECHO)])
-    made.pace.learn(2, 1000)
+    made.cost.observe(2, 1000)
     assert not (await ran(runner, made, b"{}"))[1]
 
 
 def test_a_pace_rises_at_once_and_falls_slowly():
-    pace = Pace()
-    assert pace.expect(0) == float("inf")
-    pace.learn(0, 1000)
-    assert pace.expect(0) == 1000
-    pace.learn(0, 5000)
-    assert pace.expect(0) == 5000
-    pace.learn(0, 1000)
-    assert pace.expect(0) == pytest.approx(4600)
-    assert pace.expect(FIXED) == pytest.approx(9200)
+    cost = CostEstimate()
+    assert cost.predict(0) == float("inf")
+    cost.observe(0, 1000)
+    assert cost.predict(0) == 1000
+    cost.observe(0, 5000)
+    assert cost.predict(0) == 5000
+    cost.observe(0, 1000)
+    assert cost.predict(0) == pytest.approx(4600)
+    assert cost.predict(FIXED) == pytest.approx(9200)

@@ -216,11 +216,12 @@ impl RequestHead {
         Ok(PyBytes::new(py, &lines))
     }
 
-    /// The head for a server that gets no body: the same method, target, version and headers, without those of this
-    /// connection and without framing; `Connection` says only whether it stays.
+    /// The head for a server that gets no body and does not route: the same method, version and headers, without those
+    /// of this connection and without framing. `Connection` says only whether it stays, the target is `/`, and there is
+    /// a `Host`: what a stricter parser would refuse in them is not for it to judge.
     fn head_for_handler<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         let mut head = Vec::with_capacity(self.fields.bytes().len() + 32);
-        for part in [self.method, b" ", &self.target, b" HTTP/1.", &[b'0' + self.minor_version], b"\r\n"] {
+        for part in [self.method, b" / HTTP/1.", &[b'0' + self.minor_version], b"\r\n"] {
             head.extend_from_slice(part);
         }
         let named = self.fields.has(Role::Connection);
@@ -229,6 +230,9 @@ impl RequestHead {
             if field.role == Role::Host || !Self::is_hop_by_hop(field.role) && !is_named {
                 push_line(&mut head, self.fields.name(field), self.fields.value(field));
             }
+        }
+        if !self.fields.has(Role::Host) {
+            push_line(&mut head, b"Host", b"unsaid");
         }
         match (self.keep_alive, self.minor_version) {
             (false, 1) => push_line(&mut head, b"Connection", b"close"),

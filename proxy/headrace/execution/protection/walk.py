@@ -235,7 +235,7 @@ class Walk:
         if self.strict:
             raise RefusedError(
                 f"[{self.where}] final pipelines protect these documents, and only what is known to obey them may be "
-                f"in a search (docs/search-rules.md): {reason}"
+                f"in a search (docs/reference/search-rules.md): {reason}"
             )
         self._search(value)
         return value

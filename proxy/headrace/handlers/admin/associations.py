@@ -9,9 +9,9 @@ import msgspec
 
 from headrace.handlers.admin.attachment import check, with_slots
 from headrace_pipelines import PipelineType
-from headrace_pipelines.association import SLOTS, Pattern, Slot
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import InvalidError, MissingError
+from headrace_pipelines.registry.association import SLOTS, Pattern, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from headrace.protocol.index_settings import Found
     from headrace.server.request import Call
-    from headrace_pipelines.association import Target
+    from headrace_pipelines.registry.association import Target
 
 NAME = re.compile(r"[^\s,\"/\\|?#<>:A-Z]{1,255}")
 _KEYS = {

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from headrace_pipelines import PipelineType
-from headrace_pipelines.association import NONE, SLOTS, Association, Slots, merged
 from headrace_pipelines.errors import InvalidError, MediaTypeError
+from headrace_pipelines.registry.association import NONE, SLOTS, Association, Slots, merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from headrace.protocol.index_settings import Found
     from headrace.protocol.indices.view import Templates
     from headrace.server.request import Call
-    from headrace_pipelines.association import Associations, Target
+    from headrace_pipelines.registry.association import Associations, Target
 
 MARK = b"_pipeline"
 S = TypeVar("S", bound=Slots)

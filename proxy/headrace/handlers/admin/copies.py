@@ -18,8 +18,8 @@ from headrace.protocol.indices.expressions import matcher
 from headrace.protocol.indices.view import Templates
 from headrace.upstream.client import ClusterRefusedError
 from headrace_pipelines import PipelineType
-from headrace_pipelines.association import NONE, SLOTS
 from headrace_pipelines.errors import RefusedError
+from headrace_pipelines.registry.association import NONE, SLOTS
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from headrace.server.request import Call
     from headrace.upstream.client import Answer
     from headrace_pipelines import Snapshot
-    from headrace_pipelines.association import Slot, Target
+    from headrace_pipelines.registry.association import Slot, Target
 
 _BACKING = re.compile(r"\.ds-(.+)-\d{6,}")
 """Names of backing indexes of data streams."""

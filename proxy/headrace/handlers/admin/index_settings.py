@@ -11,8 +11,8 @@ from headrace.handlers.admin.attachment import attach, check, mentions
 from headrace.handlers.passthrough import passthrough
 from headrace.protocol import index_settings as codec
 from headrace.protocol.indices.options import MANAGED
-from headrace_pipelines.association import Association
 from headrace_pipelines.errors import InvalidError
+from headrace_pipelines.registry.association import Association
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -1,4 +1,4 @@
-"""`/_pipeline`: define, list, activate, delete and try pipelines (docs/rest-api.md)."""
+"""`/_pipeline`: define, list, activate, delete and try pipelines (docs/reference/rest-api.md)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from headrace.handlers.admin.simulate import TrialDocument, asked, compiled, kin
 from headrace.protocol.importing import from_ingest, from_search
 from headrace.security.admin import shown_to
 from headrace_pipelines import PipelineType
-from headrace_pipelines.association import SLOTS
 from headrace_pipelines.definition import (
     CompositeStage,
     PipelineDefinition,
@@ -22,8 +21,9 @@ from headrace_pipelines.definition import (
     parse,
 )
 from headrace_pipelines.errors import ConflictError, InUseError, InvalidError, MissingError, RefusedError
-from headrace_pipelines.pins import Now, pinned, pinned_as
 from headrace_pipelines.registry import PipelineRecord, Snapshot, version_order
+from headrace_pipelines.registry.association import SLOTS
+from headrace_pipelines.registry.pins import Now, pinned, pinned_as
 from headrace_pipelines.stats import PipelineCounts
 from headrace_pipelines.stats import shown as shown_stats
 from headrace_pipelines.udf.catalog import digest as digest_of

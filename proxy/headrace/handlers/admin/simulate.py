@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from headrace_pipelines import Batch, PipelineType, Place
+from headrace_pipelines import Batch, PipelineType, RunOptions
 from headrace_pipelines.definition import explained, members_of
 from headrace_pipelines.errors import InvalidError
 from headrace_pipelines.registry import compile_pipeline
@@ -118,7 +118,7 @@ async def tried_document(call: Call, pipeline: Pipeline, document: TrialDocument
 
 async def _run(call: Call, pipeline: Pipeline, make: Callable[[], Batch], *, verbose: bool) -> tuple[Batch, Execution]:
     uncounted, batch = replace(pipeline, stats=PipelineStats()), make()
-    return batch, await call.parts.runner.run(uncounted, batch, make, Place(trace=verbose, counted=False))
+    return batch, await call.parts.runner.run(uncounted, batch, make, RunOptions(trace=verbose, counted=False))
 
 
 def _outcome(batch: Batch) -> tuple[list[msgspec.Raw], dict[str, Any] | None]:

@@ -15,7 +15,7 @@ from headrace.handlers.admin.attachment import check, mentions, settle, with_slo
 from headrace.handlers.passthrough import passthrough
 from headrace.protocol import index_settings as codec
 from headrace.protocol.indices.expressions import matcher
-from headrace_pipelines.association import Slots, Template, merged
+from headrace_pipelines.registry.association import Slots, Template, merged
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from headrace.server.request import Call
-    from headrace_pipelines.association import TemplateKind
+    from headrace_pipelines.registry.association import TemplateKind
 
 LISTS = {"index": ("index_templates", "index_template"), "component": ("component_templates", "component_template")}
 """Where the answers of `GET` list templates, and under which key each stands."""

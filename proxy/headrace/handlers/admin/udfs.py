@@ -1,4 +1,4 @@
-"""`/_udf`: upload, list, show, test and delete UDFs (docs/rest-api.md)."""
+"""`/_udf`: upload, list, show, test and delete UDFs (docs/reference/rest-api.md)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from headrace.security.admin import shown_to
 from headrace.server.response import send_whole
 from headrace_pipelines import PipelineType
 from headrace_pipelines.definition import EMPTY, FailurePolicy, PipelineDefinition, UdfConfig, UdfStage, check_name
-from headrace_pipelines.errors import ConflictError, InUseError, InvalidError, RegistryError
-from headrace_pipelines.registry import UdfRecord
+from headrace_pipelines.errors import ConflictError, InUseError, RegistryError
+from headrace_pipelines.registry import UdfRecord, udf_record
 from headrace_pipelines.stats import StageCounts, merged_stages, shown_stage
 from headrace_pipelines.udf import archives
 from headrace_pipelines.udf import manifest as manifests
@@ -64,22 +64,7 @@ async def _upload(call: Call, name: str) -> tuple[Manifest, bytes, str | None]:
 
 def _checked(call: Call, manifest: Manifest, code: bytes, claimed: str | None) -> UdfRecord:
     """Compiles and tries the module. Raises InvalidError that says what does not fit."""
-    catalog = call.parts.registry.catalog
-    interpreted = manifest.interpreted
-    module = catalog.guest(manifest.language) if interpreted else catalog.module(code, manifest.entry)
-    if claimed is not None and claimed != module.abi:
-        raise InvalidError(f"says [{claimed}], but the module's exports fit the {module.abi} ABI", "abi")
-    catalog.limits(manifest)
-    catalog.try_out(manifest, code)
-    return UdfRecord(
-        manifest=manifest,
-        digest=digest_of(code),
-        size=len(code),
-        abi=module.abi,
-        entry=(manifest.entry or "process") if interpreted else module.entry,
-        exports=[] if interpreted else module.exports,
-        created=now(),
-    )
+    return udf_record(call.parts.registry.catalog, manifest, code, now(), claimed)
 
 
 def _versioned(manifest: Manifest, code: bytes, snapshot: Snapshot) -> tuple[Manifest, bool]:

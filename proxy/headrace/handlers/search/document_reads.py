@@ -19,9 +19,9 @@ from headrace.execution.search_plan import attached
 from headrace.execution.search_run import RESULT, RESULT_FINAL, Searching
 from headrace.execution.visibility import Read, visible
 from headrace.protocol.errors import error_object
-from headrace_pipelines.association import Slot
 from headrace_pipelines.definition import members_of, object_of
 from headrace_pipelines.errors import RefusedError, StageError, UnsupportedError, UpstreamError
+from headrace_pipelines.registry.association import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,9 +18,9 @@ from headrace.protocol.errors import error_body
 from headrace.protocol.indices.expressions import NOTHING
 from headrace.protocol.search import msearch_items
 from headrace.upstream.client import ClusterRefusedError
-from headrace_pipelines.association import NONE
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import HeadraceError, InvalidError, UnparsableError, UpstreamError
+from headrace_pipelines.registry.association import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from headrace.execution.protected import Protection
     from headrace.server.request import Call
     from headrace_pipelines import Snapshot
-    from headrace_pipelines.association import Slot
+    from headrace_pipelines.registry.association import Slot
 
 _HEADER_NAME = "search_pipeline"
 HEADER_MEMBERS = frozenset(

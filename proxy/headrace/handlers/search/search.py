@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from headrace.execution.search_plan import SearchChoice
     from headrace.server.request import Call
     from headrace_pipelines import Snapshot
-    from headrace_pipelines.association import Slot
+    from headrace_pipelines.registry.association import Slot
 
 
 async def search(call: Call, *, asynchronous: bool = False) -> web.StreamResponse:

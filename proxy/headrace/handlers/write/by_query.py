@@ -20,9 +20,9 @@ from headrace.handlers.passthrough import passthrough
 from headrace.handlers.search.query_only import run_on
 from headrace.protocol import search as codec
 from headrace_pipelines import PipelineType
-from headrace_pipelines.association import NONE, Slot
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import InvalidError, RefusedError, UnsupportedError
+from headrace_pipelines.registry.association import NONE, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -16,8 +16,8 @@ from headrace.handlers.passthrough import passthrough
 from headrace.handlers.write import updates
 from headrace.protocol.encoding import one_line
 from headrace_pipelines import Bulk, PipelineType, plain_json, unambiguous_json
-from headrace_pipelines.association import Slot
 from headrace_pipelines.errors import StageError
+from headrace_pipelines.registry.association import Slot
 
 if TYPE_CHECKING:
     from aiohttp import web

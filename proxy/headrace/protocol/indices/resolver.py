@@ -19,7 +19,7 @@ from headrace_pipelines.errors import RegistryError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-    from headrace_pipelines.association import Target
+    from headrace_pipelines.registry.association import Target
 
 FRESH_SECONDS = 1.0
 """Seconds after which a view is read anew: the longest that a change made past this process goes unseen."""

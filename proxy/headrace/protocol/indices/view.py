@@ -10,7 +10,7 @@ import msgspec
 
 from headrace.protocol.indices.expressions import Resolution, matcher, resolve
 from headrace.protocol.indices.options import READ, IndicesOptions, split_expression
-from headrace_pipelines.association import Target
+from headrace_pipelines.registry.association import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser, HttpResponseParser
 from aiohttp.streams import EMPTY_PAYLOAD
 
-from headrace_pipelines.http1 import ChunkedDecoder, HeadError, RequestHead, RequestParser, ResponseHead, ResponseParser
+from headrace_pipelines.http1 import ChunkedDecoder, HeadError, RequestParser, ResponseParser
 
 if TYPE_CHECKING:
     import random

@@ -1,4 +1,4 @@
-"""The tables of docs/search-rules.md, made of the table of rules.
+"""The tables of docs/reference/search-rules.md, made of the table of rules.
 
 `python -m tests.unit.proxy.protection.page` writes them."""
 
@@ -8,7 +8,7 @@ from headrace.execution.protection.rules import aggregations, queries, search
 from headrace.execution.protection.rules.row import Row
 from tests.conftest import ROOT
 
-PAGE = ROOT / "docs" / "search-rules.md"
+PAGE = ROOT / "docs" / "reference" / "search-rules.md"
 BEGIN = "<!-- The tables below are made of the table of rules (proxy/protection/rules). -->\n"
 TABLES: dict[str, dict[str, Row]] = {
     "Query clauses": queries.QUERIES,

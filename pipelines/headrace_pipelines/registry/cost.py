@@ -8,18 +8,18 @@ FORGET = 0.1
 """How much of the difference a faster run makes up; a slower one counts at once."""
 
 
-class Pace:
+class CostEstimate:
     """CPU time per byte of documents, in nanoseconds: the slowest run, slowly forgotten."""
 
     def __init__(self) -> None:
         self._ns: float | None = None
 
-    def learn(self, nbytes: int, ns: int) -> None:
+    def observe(self, nbytes: int, ns: int) -> None:
         """Takes in a run over `nbytes` of documents that took `ns` of CPU time."""
         new = ns / (nbytes + FIXED)
         known = self._ns
         self._ns = new if known is None or new > known else known + (new - known) * FORGET
 
-    def expect(self, nbytes: int) -> float:
+    def predict(self, nbytes: int) -> float:
         """Nanoseconds that a run over `nbytes` will take; infinite before the first."""
         return float("inf") if self._ns is None else self._ns * (nbytes + FIXED)

@@ -1,4 +1,4 @@
-"""What is attached where: indexes, index patterns and templates, each with six slots (docs/pipelines.md).
+"""What is attached where: indexes, index patterns and templates, each with six slots (docs/reference/pipelines.md).
 
 A slot is a type of pipeline and whether it is the default one, which a request may replace, or the final one, which
 nothing switches off. For every slot the nearest answer counts: the index itself, the template it was created under, the
@@ -71,8 +71,8 @@ class Slots(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         out: dict[str, dict[str, str]] = {}
         for slot in SLOTS:
             if (name := self.name(slot)) is not None:
-                place = "final_pipeline" if slot.final else "default_pipeline"
-                out.setdefault(slot.kind.value, {})[place] = name
+                options = "final_pipeline" if slot.final else "default_pipeline"
+                out.setdefault(slot.kind.value, {})[options] = name
         return out
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from headrace_pipelines import units
-from headrace_pipelines.batch import Condition
 from headrace_pipelines.definition import (
     DEEPEST_COMPOSITE,
     EMPTY,
@@ -21,10 +20,10 @@ from headrace_pipelines.definition import (
     StageDefinition,
     UdfStage,
 )
+from headrace_pipelines.engine import Condition
 from headrace_pipelines.errors import InvalidError
-from headrace_pipelines.stages.composite import CompiledStage, Composite
-from headrace_pipelines.stages.leaf import Leaf, Runner
 from headrace_pipelines.stages.native import PIPELINE, NativeRunner, reference
+from headrace_pipelines.stages.nodes import CompiledStage, Composite, Runner, StageNode
 from headrace_pipelines.stages.policy import Policy, Retry
 from headrace_pipelines.stages.udf import UdfRunner
 from headrace_pipelines.udf.manifest import JAVASCRIPT, PYTHON
@@ -126,8 +125,8 @@ def _compile_one(stage: StageDefinition, scope: Scope) -> CompiledStage:
             named = f"{field}.pipeline"
             return _composite(composite, stage, nested, label, timeout, handlers, scope.path, named)
         case NativeStage(config=native) if native.function == PIPELINE and scope.kind is PipelineType.DOCUMENT:
-            name, may_lack = reference(native, field)
-            if may_lack and not scope.resolver.knows(scope.kind, name):
+            name, optional = reference(native, field)
+            if optional and not scope.resolver.knows(scope.kind, name):
                 return Composite(label, [], policy, timeout, stage.enabled)
             composite = CompositeConfig(pipeline=name)
             named = f"{field}.parameters.name"
@@ -145,7 +144,7 @@ def _compile_one(stage: StageDefinition, scope: Scope) -> CompiledStage:
             udf_runner = UdfRunner.build(udf, manifest, code, scope.kind, scope.resolver.catalog, field)
             runner, parameters = udf_runner, udf_runner.parameters
     condition = _condition(stage, scope, parameters, runner.per_hit)
-    return Leaf(label, runner, policy, timeout, stage.enabled, condition, handlers)
+    return StageNode(label, runner, policy, timeout, stage.enabled, condition, handlers)
 
 
 def _condition(stage: StageDefinition, scope: Scope, parameters: bytes, per_hit: bool) -> Condition | None:
