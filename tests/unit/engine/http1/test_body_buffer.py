@@ -1,4 +1,4 @@
-"""Memory that a body is received into: nobody has it before it is whole, nor while it may still be written to."""
+"""Memory that a body is received into: nobody has it before it is whole."""
 
 from __future__ import annotations
 
@@ -25,16 +25,6 @@ def test_what_is_written_to_it_is_the_body():
         buffer.whole()
     with pytest.raises(BufferError):
         memoryview(buffer)
-
-
-def test_it_is_not_given_away_while_somebody_may_write():
-    buffer = BodyBuffer(2)
-    room = memoryview(buffer)
-    buffer.filled(2)
-    with pytest.raises(ValueError, match="not here"):
-        buffer.whole()
-    room.release()
-    assert len(buffer.whole()) == 2
 
 
 def test_no_more_than_there_is_room_for():
