@@ -13,6 +13,7 @@ HIT = {"_index": "i", "_id": "1", "_score": 1.0, "_source": {"level": "INFO", "t
 SEARCH = json.dumps(
     {"took": 1, "timed_out": False, "hits": {"total": {"value": 10, "relation": "eq"}, "hits": [HIT] * 10}}
 ).encode()
+DOCUMENT = json.dumps({"_index": "i", "_id": "%s", "_version": 1, "found": True, "_source": HIT["_source"]})
 ITEM = b'{"index":{"_index":"i","_id":"1","_version":1,"result":"created","status":201}}'
 
 
@@ -58,6 +59,8 @@ class Stub(asyncio.Protocol):
             return self.registry(method, path, body)
         if path.endswith("/_search"):
             return 200, SEARCH
+        if method == "GET" and "/_doc/" in path:
+            return 200, DOCUMENT.replace("%s", path.rpartition("/")[2], 1).encode()
         if path.startswith("/_alias"):
             return 200, b'{"i":{"aliases":{}}}'
         if path.startswith("/_resolve/index"):

@@ -16,7 +16,6 @@ __all__ = [
     "Deadline",
     "HeadError",
     "Histogram",
-    "Intake",
     "Module",
     "ModuleError",
     "Native",
@@ -366,14 +365,6 @@ class Native:
     def everywhere(self) -> bool: ...
     @staticmethod
     def functions() -> list[tuple[str, list[str]]]: ...
-
-@final
-class Intake:
-    def __new__(cls, size: int, begun: list[bytes], skipped: int = 0) -> Intake: ...
-    @property
-    def left(self) -> int: ...
-    def receive(self, socket: int) -> bool: ...
-    def whole(self) -> bytes: ...
 
 @final
 class Histogram:

@@ -316,8 +316,13 @@ fn origin_form(target: &[u8]) -> Result<Cow<'_, [u8]>, Violation> {
     Ok(if path.first() == Some(&b'/') { path.into() } else { [b"/", path].concat().into() })
 }
 
-/// Whether it is a host, maybe with a port, and nothing of a user (RFC 9110, 4.2.4).
+/// Whether it is a host, maybe with a port, and a user, which is dropped with the rest of it.
 fn is_host_and_port(authority: &[u8]) -> bool {
+    let user_end = authority.iter().rposition(|byte| *byte == b'@');
+    let (user, authority) = authority.split_at(user_end.map_or(0, |at| at + 1));
+    if !user.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:%@".contains(byte)) {
+        return false;
+    }
     let colon = authority.iter().rposition(|byte| matches!(byte, b':' | b']')).filter(|at| authority[*at] == b':');
     let (host, port) = authority.split_at(colon.unwrap_or(authority.len()));
     let port = port.get(1..).unwrap_or_default();
