@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from headrace.protocol.indices.resolver import IndexResolver
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
     from headrace_pipelines import Execution, Snapshot
     from headrace_pipelines.registry import Pipeline
     from headrace_pipelines.registry.association import Target
@@ -44,9 +44,9 @@ def named(snapshot: Snapshot, kind: PipelineType, name: str) -> Chosen:
     return Chosen(pipeline, ours=True) if pipeline else Chosen()
 
 
-def override(call: Call, snapshot: Snapshot, kind: PipelineType) -> Chosen | None:
+def override(context: RequestContext, snapshot: Snapshot, kind: PipelineType) -> Chosen | None:
     """The pipeline of our own URL parameter. Raises InvalidError for one that is not there."""
-    name = call.target.get(OVERRIDES[kind])
+    name = context.target.get(OVERRIDES[kind])
     if name is None:
         return None
     chosen = named(snapshot, kind, name)
@@ -116,21 +116,21 @@ async def indexes_of(resolver: IndexResolver, targets: Iterable[Target]) -> list
     return [name for target in targets for name in await resolver.members(target.name)]
 
 
-async def concerned(call: Call, expression: str, *kinds: PipelineType) -> list[str]:
+async def concerned(context: RequestContext, expression: str, *kinds: PipelineType) -> list[str]:
     """Pipelines of these types that are attached to an index of `expression`, or named in the URL: `query [x]`."""
-    snapshot = call.snapshot
+    snapshot = context.snapshot
     found: set[str] = set()
     for kind in kinds:
         for parameter in (
             OVERRIDES[kind],
             "pipeline" if kind is PipelineType.DOCUMENT else "search_pipeline",
         ):
-            name = call.target.get(parameter)
+            name = context.target.get(parameter)
             if name and snapshot.active(kind, name):
                 found.add(f"{kind.value} [{name}]")
     slots = [slot for slot in SLOTS if slot.kind in kinds and slot in snapshot.bound]
     if slots:
-        reading = await read_by(call, expression, options_of(call))
+        reading = await read_by(context, expression, options_of(context))
         for each in held(snapshot, reading.targets, slots):
             found.update(f"{each.slot.kind.value} [{name}]" for name in each.names)
     return sorted(found)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headrace.execution.protection import Scope
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
 
 
 class DocumentAbout(msgspec.Struct):
@@ -55,21 +55,21 @@ class Guard:
     indexes: frozenset[str] | None
     """The indexes that were judged; `None` where no final pipeline is attached anywhere."""
 
-    def check(self, call: Call) -> None:
+    def check(self, context: RequestContext) -> None:
         """Raises RefusedError for parameters that show hidden fields past the pipelines."""
-        if self.scope.hidden and self.scope.conditional and call.target.has_any(_NARROWING):
+        if self.scope.hidden and self.scope.conditional and context.target.has_any(_NARROWING):
             raise RefusedError(WHOLE_DOCUMENT)
         for name in ("stored_fields", "fields", "docvalue_fields"):
-            for field in (call.target.get(name) or "").split(","):
+            for field in (context.target.get(name) or "").split(","):
                 if field and self.scope.hidden.covers(field):
                     raise RefusedError(f"[{name}] asks for [{field}], which a final result pipeline hides")
 
-    async def lets_see(self, call: Call, document: bytes) -> bool:
+    async def lets_see(self, context: RequestContext, document: bytes) -> bool:
         """Whether the final query pipelines let a document that was found be seen."""
-        return (await seen(call, [(self, document)]))[0]
+        return (await seen(context, [(self, document)]))[0]
 
 
-async def seen(call: Call, documents: Sequence[tuple[Guard, bytes]]) -> list[bool]:
+async def seen(context: RequestContext, documents: Sequence[tuple[Guard, bytes]]) -> list[bool]:
     """The same for several documents, which are all found."""
     answers = [True] * len(documents)
     asked: list[tuple[int, Read, Any]] = []
@@ -85,39 +85,39 @@ async def seen(call: Call, documents: Sequence[tuple[Guard, bytes]]) -> list[boo
         elif guard.visible is not None:
             asked.append((at, Read(about.index, about.id, about.routing, about.seq_no), guard.visible))
     if asked:
-        found = await visible(call, [(read, query) for _, read, query in asked])
+        found = await visible(context, [(read, query) for _, read, query in asked])
         for (at, _, _), good in zip(asked, found, strict=True):
             answers[at] = good
     return answers
 
 
-async def guard_of(call: Call, expression: str, given: Chosen | None) -> Guard | None:
+async def guard_of(context: RequestContext, expression: str, given: Chosen | None) -> Guard | None:
     """What protects the documents of the indexes of `expression`; `None` where nothing does. Raises HeadraceError."""
-    snapshot = call.snapshot
-    parts = await protecting(call, expression, given)
+    snapshot = context.snapshot
+    parts = await protecting(context, expression, given)
     if not parts and not snapshot.protects:
         return None
-    chosen = await attached(call, snapshot, expression, defaults=False)
+    chosen = await attached(context, snapshot, expression, defaults=False)
     if chosen.reading is None:
         return Guard(parts, None, UNPROTECTED.scope, None) if parts else None
-    protection = await protection_of(call, chosen) or UNPROTECTED
+    protection = await protection_of(context, chosen) or UNPROTECTED
     if not parts and protection.visible is None:
         return None
     return Guard(parts, protection.visible, protection.scope, frozenset(chosen.reading.resolution.indexes))
 
 
-async def protecting(call: Call, expression: str, given: Chosen | None) -> list[tuple[Slot, Part]]:
+async def protecting(context: RequestContext, expression: str, given: Chosen | None) -> list[tuple[Slot, Part]]:
     """The result pipelines that protect an index of `expression`; `given` is in place of the default ones.
 
     It is the last one, so that it sees only what final ones leave.
     """
-    snapshot = call.snapshot
+    snapshot = context.snapshot
     parts: list[tuple[Slot, Part]] = []
     named = [(Slot(RESULT), Part(given.pipeline))] if given is not None and given.pipeline is not None else []
     slots = [RESULT_FINAL] if given is not None else [Slot(RESULT), RESULT_FINAL]
     if snapshot.bound.isdisjoint(slots):
         return named
-    reading = await read_by(call, expression)
+    reading = await read_by(context, expression)
     for held in choice.held(snapshot, reading.targets, slots):
         for name in held.names:
             pipeline = snapshot.attached(RESULT, name)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from headrace.protocol.indices.options import IndicesOptions
     from headrace.protocol.indices.resolver import IndexResolver
     from headrace.protocol.indices.view import Reading
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
     from headrace_pipelines import Snapshot
     from headrace_pipelines.registry import Pipeline
 
@@ -66,7 +66,7 @@ class SearchChoice:
 
 
 async def attached(
-    call: Call, snapshot: Snapshot, expression: str, *, defaults: bool, options: IndicesOptions = READ
+    context: RequestContext, snapshot: Snapshot, expression: str, *, defaults: bool, options: IndicesOptions = READ
 ) -> SearchChoice:
     """What is attached to the indexes of `expression`; without `defaults` only finals.
 
@@ -75,37 +75,41 @@ async def attached(
     slots = [slot for kind in (QUERY, RESULT) for slot in _SLOTS[kind] if slot.final or defaults]
     if snapshot.bound.isdisjoint(slots) and not snapshot.protects:
         return SearchChoice()
-    reading = await read_by(call, expression, options)
-    view = call.parts.resolver.fresh
+    reading = await read_by(context, expression, options)
+    view = context.components.resolver.fresh
     key = (expression, options, defaults)
-    cached: SearchChoice | None = call.parts.search_plans.valid_for(snapshot, view).get(key)
+    cached: SearchChoice | None = context.components.search_plans.valid_for(snapshot, view).get(key)
     if cached is not None and view is not None and cached.reading is reading:
         return cached.copy()
-    found = await _look_up(call, snapshot, reading, slots)
+    found = await _look_up(context, snapshot, reading, slots)
     if view is not None and len(expression) <= MAX_KEY:
-        call.parts.search_plans.valid_for(snapshot, view).set(key, found)
+        context.components.search_plans.valid_for(snapshot, view).set(key, found)
     return found.copy()
 
 
-async def _look_up(call: Call, snapshot: Snapshot, reading: Reading, slots: list[Slot]) -> SearchChoice:
+async def _look_up(context: RequestContext, snapshot: Snapshot, reading: Reading, slots: list[Slot]) -> SearchChoice:
     choice = SearchChoice(reading=reading)
     for each in held(snapshot, reading.targets, slots):
         if not each.names:
             continue
         if each.slot.final:
-            choice.parts[each.slot] = await _final(call, snapshot, each)
+            choice.parts[each.slot] = await _final(context, snapshot, each)
         else:
-            choice.parts[each.slot] = await _default(call, snapshot, each, choice)
+            choice.parts[each.slot] = await _default(context, snapshot, each, choice)
     return choice
 
 
-async def _default(call: Call, snapshot: Snapshot, each: Held, choice: SearchChoice) -> list[Part]:
-    if each.slot.kind is RESULT and each.mixed and (parts := await _per_hit(call.parts.resolver, snapshot, each)):
+async def _default(context: RequestContext, snapshot: Snapshot, each: Held, choice: SearchChoice) -> list[Part]:
+    if (
+        each.slot.kind is RESULT
+        and each.mixed
+        and (parts := await _per_hit(context.components.resolver, snapshot, each))
+    ):
         return parts
     if len(each.names) == 1:
         return [Part(snapshot.attached(each.slot.kind, each.names[0]))]
     conflict = f"{each.slot.kind.value}: {', '.join(each.names)}"
-    if call.parts.settings.conflict == "error":
+    if context.components.settings.conflict == "error":
         raise InvalidError(
             f"the indexes of this search have different pipelines ({conflict}); search them one by one, "
             f"name one pipeline in the request, or [_none]"
@@ -122,8 +126,8 @@ async def _per_hit(resolver: IndexResolver, snapshot: Snapshot, each: Held) -> l
     return [Part(p, await indexes_of(resolver, each.parts[name])) for name, p in pipelines.items()]
 
 
-async def _final(call: Call, snapshot: Snapshot, each: Held) -> list[Part]:
-    kind, resolver = each.slot.kind, call.parts.resolver
+async def _final(context: RequestContext, snapshot: Snapshot, each: Held) -> list[Part]:
+    kind, resolver = each.slot.kind, context.components.resolver
     for name in [n for n in each.names if not snapshot.attached(kind, n).definition.enabled]:
         each.parts.setdefault(None, []).extend(each.parts.pop(name))
     pipelines = [snapshot.attached(kind, name) for name in each.names]
@@ -134,7 +138,7 @@ async def _final(call: Call, snapshot: Snapshot, each: Held) -> list[Part]:
     if kind is RESULT and (parts := await _per_hit(resolver, snapshot, each)):
         return parts
     if kind is QUERY and all(is_filter(p) for p in pipelines):
-        return [await _composed(call, snapshot, each)]
+        return [await _composed(context, snapshot, each)]
     if len(pipelines) == 1:
         return [Part(pipelines[0])]
     raise InvalidError(
@@ -178,13 +182,13 @@ def is_everything(query: Any) -> bool:
     return all(map(is_everything, clauses))
 
 
-async def _composed(call: Call, snapshot: Snapshot, each: Held) -> Part:
+async def _composed(context: RequestContext, snapshot: Snapshot, each: Held) -> Part:
     """One pipeline that filters the documents of every index by that index's own final pipeline."""
     clauses: list[dict[str, Any]] = []
     covered: list[str] = []
     for name in each.names:
         pipeline = snapshot.attached(QUERY, name)
-        indexes = await indexes_of(call.parts.resolver, each.parts[name])
+        indexes = await indexes_of(context.components.resolver, each.parts[name])
         covered += indexes
         clauses.append({"bool": {"filter": [{"terms": {"_index": indexes}}, filter_of(pipeline)]}})
     clauses.append({"bool": {"must_not": [{"terms": {"_index": covered}}]}})
@@ -194,7 +198,7 @@ async def _composed(call: Call, snapshot: Snapshot, each: Held) -> Part:
         config=NativeConfig(function=FILTER, parameters=msgspec.Raw(encode_exact({"query": query}))),
     )
     definition = PipelineDefinition(name="+".join(each.names), type=QUERY, version="composed", stages=[stage])
-    pipeline = compile_pipeline(definition, snapshot, call.parts.registry.catalog)
+    pipeline = compile_pipeline(definition, snapshot, context.components.registry.catalog)
     everything = all(is_everything(filter_of(snapshot.attached(QUERY, name))) for name in each.names)
     return Part(pipeline, visible=Visible(None if everything else query))
 

@@ -24,7 +24,7 @@ from headrace_pipelines.cache import BoundedCache
 from headrace_pipelines.errors import HeadraceError, RegistryError
 
 if TYPE_CHECKING:
-    from headrace.server.request import Parts
+    from headrace.server.components import Components
     from headrace_pipelines import Snapshot
     from headrace_pipelines.registry.association import Slot
 
@@ -50,12 +50,12 @@ _STALE = View()
 class Bypass:
     """Decides for a proxy."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Components) -> None:
         self._parts = parts
         self._decisions: BoundedCache[tuple[str, str], _Decision] = BoundedCache(MAX_DECISIONS)
 
     @classmethod
-    def of(cls, parts: Parts) -> Bypass | None:
+    def of(cls, parts: Components) -> Bypass | None:
         """The decisions for a proxy; none for old clients, whose requests are changed on their way."""
         return None if parts.settings.elasticsearch_compat else cls(parts)
 

@@ -62,7 +62,7 @@ class Caller(Protocol):
         """The request, with the credentials in its headers."""
         ...
 
-    async def ask(self, method: str, path: str, body: bytes | None = None) -> Answer:
+    async def call_cluster(self, method: str, path: str, body: bytes | None = None) -> Answer:
         """A call to the cluster with the credentials of the request."""
         ...
 
@@ -95,7 +95,7 @@ class Permissions:
         key = self._key(caller, f"{method} {path}")
         if (self._allowed.get(key) or 0.0) > time.monotonic():
             return Verdict(True)
-        answer = await caller.ask(method, f"{path}?{_PROBE}", body)
+        answer = await caller.call_cluster(method, f"{path}?{_PROBE}", body)
         if answer.status == 401:
             raise ClusterRefusedError(answer)
         if answer.status == 400 and b"perform_permission_check" in answer.body:
@@ -107,7 +107,7 @@ class Permissions:
         return verdict
 
     async def _by_role(self, caller: Caller) -> Verdict:
-        answer = await caller.ask("GET", _WHO, b"")
+        answer = await caller.call_cluster("GET", _WHO, b"")
         if answer.status == 401:
             raise ClusterRefusedError(answer)
         try:

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from headrace.server import body_budget as module
-from headrace.server.body_budget import Budget
+from headrace.ops.body_budget import Budget
+from headrace.ops import body_budget as module
 
 
 def never() -> None:

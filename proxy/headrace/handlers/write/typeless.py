@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from headrace_pipelines import without_types
 
 if TYPE_CHECKING:
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
 
 
-async def untyped(call: Call) -> bytes | None:
+async def untyped(context: RequestContext) -> bytes | None:
     """A bulk without `_type` in its action lines, inflated; `None` where Elasticsearch's clients are not expected."""
-    if not call.parts.settings.elasticsearch_compat or not call.speaks_json:
+    if not context.components.settings.elasticsearch_compat or not context.readable:
         return None
-    body = await call.text()
+    body = await context.text()
     return without_types(body) if b'"_type"' in body else body
