@@ -17,7 +17,7 @@ from headrace.handlers.write.bulk import MAX_PLANS
 from headrace.http1 import tls
 from headrace.http1.headers import VENDOR_MEDIA
 from headrace.ops import supervisor
-from headrace.ops.body_budget import Budget
+from headrace.ops.body_budget import BodyBudget
 from headrace.ops.metrics import Metrics
 from headrace.ops.peers import Peers
 from headrace.ops.runner import Runner
@@ -116,7 +116,7 @@ class Proxy:
             metrics,
             Cursors(secret_of(settings.cursor_secret, settings.state_folder, "cursor")),
             Permissions([role.strip() for role in settings.admin_roles.split(",") if role.strip()]),
-            Budget(settings.size("body_memory"), release_buffers),
+            BodyBudget(settings.size("body_memory"), release_buffers),
             settings.seconds("client_timeout"),
             settings.size("max_body"),
         )
@@ -179,7 +179,7 @@ class Proxy:
         if parts.settings.elasticsearch_compat:
             context.response_headers.add(*plain.PRODUCT)
             request[VENDOR_MEDIA] = plain.vendor_media(request.headers.get(hdrs.ACCEPT, ""))
-        forwarded, inbound.forwarded, started = inbound.forwarded, None, parts.metrics.begin()
+        forwarded, inbound.forwarded, started = inbound.forwarded, None, parts.metrics.start_request()
         if isinstance(forwarded, ForwardedRequest):
             context.surface, context.reads, started = forwarded.route.surface, forwarded.route.reads, forwarded.started
             return await self._whole(context, forwarded, started)
@@ -207,7 +207,7 @@ class Proxy:
             self._suspect(context)
             parts.metrics.end()
             if context.reserved_bytes:
-                parts.budget.give(context.reserved_bytes)
+                parts.budget.release(context.reserved_bytes)
             parts.metrics.count(context.surface, status, started)
             audit.record(context, status, gone=gone)
 

@@ -64,7 +64,9 @@ async def run(
     if touched:
         # A stage may have sent a document there, by whatever means the name.
         registry = context.components.settings.registry_index
-        spelt = {index for index in parsed.indexes(moved=True) if index and registry_guard.means(index, registry)}
+        spelt = {
+            index for index in parsed.indexes(moved=True) if index and registry_guard.names_registry(index, registry)
+        }
         for index in {registry} | spelt:
             parsed.fail_at(index, 403, "security_exception", f"the index [{registry}] is Headrace's own")
     return runs

@@ -17,10 +17,10 @@ from headrace.execution.protection import (
     Review,
     Scope,
     hidden_fields,
-    may_look_up,
+    may_have_lookups,
     without_quotes,
 )
-from headrace.execution.search_plan import attached, is_everything
+from headrace.execution.search_plan import is_everything, plan_search
 from headrace.protocol.encoding import decode_object, encode_exact
 from headrace_pipelines import Batch, PipelineType, RunOptions
 from headrace_pipelines.errors import RefusedError, StageError
@@ -29,8 +29,8 @@ from headrace_pipelines.registry.association import NONE, Slot
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from headrace.execution.choice import Part
-    from headrace.execution.search_plan import SearchChoice
+    from headrace.execution.choice import ScopedPipeline
+    from headrace.execution.search_plan import SearchPlan
     from headrace.protocol.indices.view import Reading
     from headrace.server.request import RequestContext
     from headrace_pipelines.registry import Pipeline
@@ -59,7 +59,7 @@ UNPROTECTED = Protection(Scope(False, HiddenFields()), lookups=True)
 """A search of indexes that nothing protects, which may look into others."""
 
 
-async def protection_of(context: RequestContext, chosen: SearchChoice) -> Protection | None:
+async def protection_of(context: RequestContext, chosen: SearchPlan) -> Protection | None:
     """What holds for a search with these pipelines; `None` where it may contain anything. Raises HeadraceError."""
     if chosen.reading is None:
         return None
@@ -77,7 +77,7 @@ async def protection_of(context: RequestContext, chosen: SearchChoice) -> Protec
     return protection
 
 
-async def visible_documents(context: RequestContext, parts: Iterable[Part]) -> Any:
+async def visible_documents(context: RequestContext, parts: Iterable[ScopedPipeline]) -> Any:
     """The query that final query pipelines make of an empty search; `None` if that is every document.
 
     Raises StageError where one of them fails.
@@ -101,12 +101,12 @@ async def _applied(context: RequestContext, pipeline: Pipeline, text: bytes) -> 
     return batch.document(0)
 
 
-def masks_of(chosen: SearchChoice) -> list[Pipeline]:
+def masks_of(chosen: SearchPlan) -> list[Pipeline]:
     """The result pipelines that hide something: final ones, and default ones that protect."""
     return [part.pipeline for slot, part in chosen.of(RESULT) if slot.final or part.pipeline.protects]
 
 
-async def _scope(context: RequestContext, chosen: SearchChoice, *, filtered: bool) -> Scope:
+async def _scope(context: RequestContext, chosen: SearchPlan, *, filtered: bool) -> Scope:
     settings, masks = context.components.settings, masks_of(chosen)
     names = frozenset[str]().union(*(mask.hides for mask in masks))
     hidden = _NOTHING_HIDDEN
@@ -150,7 +150,7 @@ def _check_unseen(request: dict[str, Any]) -> None:
     for name, part in (("search_pipeline", request.get("search_pipeline")), ("query", request.get("query"))):
         text = encode_exact(part) if isinstance(part, dict) else b""
         unseen = name == "search_pipeline" or b'"template"' in text
-        if unseen and may_look_up(text):
+        if unseen and may_have_lookups(text):
             raise RefusedError(
                 f"[{name}] has a query that may look into indexes with final pipelines; write it as a query"
             )
@@ -158,8 +158,8 @@ def _check_unseen(request: dict[str, Any]) -> None:
 
 async def _lookup(context: RequestContext, index: str) -> Any:
     """What a look-up of documents in another index has to obey: a query, `None` for nothing, or that it is refused."""
-    chosen = await attached(context, context.snapshot, index, defaults=False)
-    if masks_of(chosen) or masks_of(await attached(context, context.snapshot, index, defaults=True)):
+    chosen = await plan_search(context, context.snapshot, index, defaults=False)
+    if masks_of(chosen) or masks_of(await plan_search(context, context.snapshot, index, defaults=True)):
         return Refuse()
     return await visible_documents(context, chosen.parts.get(QUERY_FINAL, ()))
 

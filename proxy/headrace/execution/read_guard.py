@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.execution import choice
-from headrace.execution.choice import Chosen, Part
+from headrace.execution.choice import Override, ScopedPipeline
 from headrace.execution.expressions import read_by
 from headrace.execution.protected import UNPROTECTED, protection_of
-from headrace.execution.search_plan import attached
+from headrace.execution.search_plan import plan_search
 from headrace.execution.search_run import RESULT, RESULT_FINAL
 from headrace.execution.visibility import Read, visible
 from headrace_pipelines.errors import RefusedError
@@ -49,7 +49,7 @@ WHOLE_DOCUMENT = (
 class Guard:
     """What protects the documents of an index: pipelines that they go through, and a query that they have to meet."""
 
-    parts: list[tuple[Slot, Part]]
+    parts: list[tuple[Slot, ScopedPipeline]]
     visible: Any
     scope: Scope
     indexes: frozenset[str] | None
@@ -91,13 +91,13 @@ async def seen(context: RequestContext, documents: Sequence[tuple[Guard, bytes]]
     return answers
 
 
-async def guard_of(context: RequestContext, expression: str, given: Chosen | None) -> Guard | None:
+async def guard_of(context: RequestContext, expression: str, given: Override | None) -> Guard | None:
     """What protects the documents of the indexes of `expression`; `None` where nothing does. Raises HeadraceError."""
     snapshot = context.snapshot
     parts = await protecting(context, expression, given)
     if not parts and not snapshot.protects:
         return None
-    chosen = await attached(context, snapshot, expression, defaults=False)
+    chosen = await plan_search(context, snapshot, expression, defaults=False)
     if chosen.reading is None:
         return Guard(parts, None, UNPROTECTED.scope, None) if parts else None
     protection = await protection_of(context, chosen) or UNPROTECTED
@@ -106,21 +106,23 @@ async def guard_of(context: RequestContext, expression: str, given: Chosen | Non
     return Guard(parts, protection.visible, protection.scope, frozenset(chosen.reading.resolution.indexes))
 
 
-async def protecting(context: RequestContext, expression: str, given: Chosen | None) -> list[tuple[Slot, Part]]:
+async def protecting(
+    context: RequestContext, expression: str, given: Override | None
+) -> list[tuple[Slot, ScopedPipeline]]:
     """The result pipelines that protect an index of `expression`; `given` is in place of the default ones.
 
     It is the last one, so that it sees only what final ones leave.
     """
     snapshot = context.snapshot
-    parts: list[tuple[Slot, Part]] = []
-    named = [(Slot(RESULT), Part(given.pipeline))] if given is not None and given.pipeline is not None else []
+    parts: list[tuple[Slot, ScopedPipeline]] = []
+    named = [(Slot(RESULT), ScopedPipeline(given.pipeline))] if given is not None and given.pipeline is not None else []
     slots = [RESULT_FINAL] if given is not None else [Slot(RESULT), RESULT_FINAL]
     if snapshot.bound.isdisjoint(slots):
         return named
     reading = await read_by(context, expression)
-    for held in choice.held(snapshot, reading.targets, slots):
+    for held in choice.assignments(snapshot, reading.targets, slots):
         for name in held.names:
             pipeline = snapshot.attached(RESULT, name)
             if pipeline.definition.enabled and (held.slot.final or pipeline.protects):
-                parts.append((held.slot, Part(pipeline)))
+                parts.append((held.slot, ScopedPipeline(pipeline)))
     return parts + named

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.execution.choice import Held, Part, Visible, held, indexes_of
+from headrace.execution.choice import ScopedPipeline, SlotAssignments, Visible, assignments, indexes_of
 from headrace.execution.expressions import read_by
 from headrace.protocol.encoding import decode_exact, encode_exact
 from headrace.protocol.indices.options import READ
@@ -38,10 +38,10 @@ COMPOSING_SECONDS = 5.0
 
 
 @dataclass
-class SearchChoice:
+class SearchPlan:
     """The pipelines of a search by slot, in the order in which they run, and the defaults that did not agree."""
 
-    parts: dict[Slot, list[Part]] = field(default_factory=dict)
+    parts: dict[Slot, list[ScopedPipeline]] = field(default_factory=dict)
     conflicts: list[str] = field(default_factory=list)
     reading: Reading | None = None
     """What the search reads, where that had to be found out."""
@@ -50,7 +50,7 @@ class SearchChoice:
     names_result: bool = False
     """Whether the request itself names its result pipeline."""
 
-    def of(self, kind: PipelineType) -> list[tuple[Slot, Part]]:
+    def of(self, kind: PipelineType) -> list[tuple[Slot, ScopedPipeline]]:
         """Defaults, then finals; but a result pipeline that the request names sees only what final ones leave."""
         slots = _SLOTS[kind][::-1] if kind is RESULT and self.names_result else _SLOTS[kind]
         return [(slot, part) for slot in slots if slot in self.parts for part in self.parts[slot]]
@@ -60,46 +60,48 @@ class SearchChoice:
         """Whether nothing runs."""
         return not any(self.parts.values())
 
-    def copy(self) -> SearchChoice:
+    def copy(self) -> SearchPlan:
         """One whose slots can be given other parts."""
-        return SearchChoice(self.parts.copy(), self.conflicts, self.reading, self.derived)
+        return SearchPlan(self.parts.copy(), self.conflicts, self.reading, self.derived)
 
 
-async def attached(
+async def plan_search(
     context: RequestContext, snapshot: Snapshot, expression: str, *, defaults: bool, options: IndicesOptions = READ
-) -> SearchChoice:
+) -> SearchPlan:
     """What is attached to the indexes of `expression`; without `defaults` only finals.
 
     Raises InvalidError, MissingIndexError, RefusedError.
     """
     slots = [slot for kind in (QUERY, RESULT) for slot in _SLOTS[kind] if slot.final or defaults]
     if snapshot.bound.isdisjoint(slots) and not snapshot.protects:
-        return SearchChoice()
+        return SearchPlan()
     reading = await read_by(context, expression, options)
     view = context.components.resolver.fresh
     key = (expression, options, defaults)
-    cached: SearchChoice | None = context.components.search_plans.valid_for(snapshot, view).get(key)
+    cached: SearchPlan | None = context.components.search_plans.valid_for(snapshot, view).get(key)
     if cached is not None and view is not None and cached.reading is reading:
         return cached.copy()
-    found = await _look_up(context, snapshot, reading, slots)
+    found = await _plan(context, snapshot, reading, slots)
     if view is not None and len(expression) <= MAX_KEY:
         context.components.search_plans.valid_for(snapshot, view).set(key, found)
     return found.copy()
 
 
-async def _look_up(context: RequestContext, snapshot: Snapshot, reading: Reading, slots: list[Slot]) -> SearchChoice:
-    choice = SearchChoice(reading=reading)
-    for each in held(snapshot, reading.targets, slots):
+async def _plan(context: RequestContext, snapshot: Snapshot, reading: Reading, slots: list[Slot]) -> SearchPlan:
+    plan = SearchPlan(reading=reading)
+    for each in assignments(snapshot, reading.targets, slots):
         if not each.names:
             continue
         if each.slot.final:
-            choice.parts[each.slot] = await _final(context, snapshot, each)
+            plan.parts[each.slot] = await _final(context, snapshot, each)
         else:
-            choice.parts[each.slot] = await _default(context, snapshot, each, choice)
-    return choice
+            plan.parts[each.slot] = await _default(context, snapshot, each, plan)
+    return plan
 
 
-async def _default(context: RequestContext, snapshot: Snapshot, each: Held, choice: SearchChoice) -> list[Part]:
+async def _default(
+    context: RequestContext, snapshot: Snapshot, each: SlotAssignments, plan: SearchPlan
+) -> list[ScopedPipeline]:
     if (
         each.slot.kind is RESULT
         and each.mixed
@@ -107,26 +109,26 @@ async def _default(context: RequestContext, snapshot: Snapshot, each: Held, choi
     ):
         return parts
     if len(each.names) == 1:
-        return [Part(snapshot.attached(each.slot.kind, each.names[0]))]
+        return [ScopedPipeline(snapshot.attached(each.slot.kind, each.names[0]))]
     conflict = f"{each.slot.kind.value}: {', '.join(each.names)}"
     if context.components.settings.conflict == "error":
         raise InvalidError(
             f"the indexes of this search have different pipelines ({conflict}); search them one by one, "
             f"name one pipeline in the request, or [_none]"
         )
-    choice.conflicts.append(conflict)
+    plan.conflicts.append(conflict)
     return []
 
 
-async def _per_hit(resolver: IndexResolver, snapshot: Snapshot, each: Held) -> list[Part]:
+async def _per_hit(resolver: IndexResolver, snapshot: Snapshot, each: SlotAssignments) -> list[ScopedPipeline]:
     """Each pipeline over the hits of its own indexes; empty if one of them works on more than hits."""
     pipelines = {name: snapshot.attached(each.slot.kind, name) for name in each.names}
     if not all(p.per_hit and p.fault is None for p in pipelines.values()):
         return []
-    return [Part(p, await indexes_of(resolver, each.parts[name])) for name, p in pipelines.items()]
+    return [ScopedPipeline(p, await indexes_of(resolver, each.parts[name])) for name, p in pipelines.items()]
 
 
-async def _final(context: RequestContext, snapshot: Snapshot, each: Held) -> list[Part]:
+async def _final(context: RequestContext, snapshot: Snapshot, each: SlotAssignments) -> list[ScopedPipeline]:
     kind, resolver = each.slot.kind, context.components.resolver
     for name in [n for n in each.names if not snapshot.attached(kind, n).definition.enabled]:
         each.parts.setdefault(None, []).extend(each.parts.pop(name))
@@ -134,13 +136,13 @@ async def _final(context: RequestContext, snapshot: Snapshot, each: Held) -> lis
     if not pipelines:
         return []
     if not each.mixed:
-        return [Part(pipelines[0], visible=_visible(pipelines[0]))]
+        return [ScopedPipeline(pipelines[0], visible=_visible(pipelines[0]))]
     if kind is RESULT and (parts := await _per_hit(resolver, snapshot, each)):
         return parts
     if kind is QUERY and all(is_filter(p) for p in pipelines):
         return [await _composed(context, snapshot, each)]
     if len(pipelines) == 1:
-        return [Part(pipelines[0])]
+        return [ScopedPipeline(pipelines[0])]
     raise InvalidError(
         f"the indexes of this search have different final {kind.value} pipelines, which cannot be put together: "
         f"{', '.join(p.label for p in pipelines)}; search them one by one"
@@ -182,7 +184,7 @@ def is_everything(query: Any) -> bool:
     return all(map(is_everything, clauses))
 
 
-async def _composed(context: RequestContext, snapshot: Snapshot, each: Held) -> Part:
+async def _composed(context: RequestContext, snapshot: Snapshot, each: SlotAssignments) -> ScopedPipeline:
     """One pipeline that filters the documents of every index by that index's own final pipeline."""
     clauses: list[dict[str, Any]] = []
     covered: list[str] = []
@@ -200,7 +202,7 @@ async def _composed(context: RequestContext, snapshot: Snapshot, each: Held) -> 
     definition = PipelineDefinition(name="+".join(each.names), type=QUERY, version="composed", stages=[stage])
     pipeline = compile_pipeline(definition, snapshot, context.components.registry.catalog)
     everything = all(is_everything(filter_of(snapshot.attached(QUERY, name))) for name in each.names)
-    return Part(pipeline, visible=Visible(None if everything else query))
+    return ScopedPipeline(pipeline, visible=Visible(None if everything else query))
 
 
 def filter_of(pipeline: Pipeline) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.execution import choice
-from headrace.execution.choice import Part
+from headrace.execution.choice import ScopedPipeline
 from headrace.execution.expressions import narrow
 from headrace.execution.protected import (
     UNPROTECTED,
@@ -20,8 +20,8 @@ from headrace.execution.protected import (
     protection_of,
     reviewed,
 )
-from headrace.execution.protection import HiddenFields, Scope, may_look_up
-from headrace.execution.search_plan import attached
+from headrace.execution.protection import HiddenFields, Scope, may_have_lookups
+from headrace.execution.search_plan import plan_search
 from headrace.protocol.cursors import Cursor, PinnedPart
 from headrace.protocol.encoding import canonical, decode_object, encode_exact
 from headrace.protocol.indices.options import READ
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from headrace.execution.search_plan import SearchChoice
+    from headrace.execution.search_plan import SearchPlan
     from headrace.protocol.indices.options import IndicesOptions
     from headrace.protocol.indices.view import Reading
     from headrace.server.request import RequestContext
@@ -48,7 +48,7 @@ RESULT_FINAL = Slot(RESULT, final=True)
 
 
 @dataclass
-class Searching:
+class SearchRun:
     """A search: what it is over, its body (JSON, or nothing), its context, and the runs so far.
 
     `changed`: the body is no longer the one that came. `pit`: the sealed point in time that it is over. `rendered`: it
@@ -78,11 +78,11 @@ class Searching:
         """The members of the body. Raises UnparsableError."""
         return members_of(self.body) if self.body else {}
 
-    def put(self, members: dict[str, msgspec.Raw]) -> None:
+    def replace_members(self, members: dict[str, msgspec.Raw]) -> None:
         """Another body."""
         self.body, self.changed = msgspec.json.encode(members), True
 
-    async def run(self, slot: Slot, part: Part, text: bytes) -> bytes:
+    async def run(self, slot: Slot, part: ScopedPipeline, text: bytes) -> bytes:
         """`text` after the pipeline. Raises StageError when the pipeline ends the request."""
         make = partial(Batch.of, slot.kind.value, text, index=self.context.params.get("index"), ctx=self.ctx)
         batch, options = make(), RunOptions(final=slot.final, indexes=part.indexes)
@@ -96,7 +96,7 @@ class Searching:
 
     async def run_members(
         self,
-        chosen: SearchChoice,
+        chosen: SearchPlan,
         members: dict[str, msgspec.Raw],
         protection: Protection | None,
         searched: Collection[str] = ("query",),
@@ -108,11 +108,11 @@ class Searching:
         asked = {name: members[name] for name in searched if name in members}
         self.body = msgspec.json.encode(asked)
         await self.queries(chosen.of(QUERY), protection)
-        made = self.members
+        changed = self.members
         rest = {name: value for name, value in members.items() if name not in searched}
-        self.put(rest | {name: made[name] for name in searched if name in made})
+        self.replace_members(rest | {name: changed[name] for name in searched if name in changed})
 
-    async def queries(self, parts: list[tuple[Slot, Part]], protection: Protection | None) -> None:
+    async def queries(self, parts: list[tuple[Slot, ScopedPipeline]], protection: Protection | None) -> None:
         """Runs query pipelines over the body: the default ones, then the review, then the final ones.
 
         Raises RefusedError for what cannot obey finals and masks, StageError.
@@ -154,7 +154,7 @@ class Searching:
             self.body = encode_exact(members)
         self.changed = True
 
-    async def results(self, parts: list[tuple[Slot, Part]], text: bytes) -> bytes:
+    async def results(self, parts: list[tuple[Slot, ScopedPipeline]], text: bytes) -> bytes:
         """An answer with its response after result pipelines. Raises StageError."""
         if self.asynchronous:
             members = members_of(text)
@@ -165,28 +165,30 @@ class Searching:
             return msgspec.json.encode(members)
         return await self._through(parts, text)
 
-    async def _through(self, parts: list[tuple[Slot, Part]], response: bytes) -> bytes:
+    async def _through(self, parts: list[tuple[Slot, ScopedPipeline]], response: bytes) -> bytes:
         for slot, part in parts:
             response = await self.run(slot, part, response)
         return response
 
-    async def choose(self, snapshot: Snapshot, named: str | None) -> SearchChoice:
+    async def choose(self, snapshot: Snapshot, named: str | None) -> SearchPlan:
         """The pipelines of this search; `named`: what the request itself names, in place of the defaults.
 
         Raises InvalidError where finals cannot be put together, or a name of the URL is none.
         """
         given = {kind: choice.override(self.context, snapshot, kind) for kind in (QUERY, RESULT)}
-        chosen = await attached(self.context, snapshot, self.expression, defaults=named is None, options=self.options)
+        chosen = await plan_search(
+            self.context, snapshot, self.expression, defaults=named is None, options=self.options
+        )
         self.reading = chosen.reading
         if named is not None:
             for kind in (QUERY, RESULT):
-                _put(chosen, kind, choice.named(snapshot, kind, named).pipeline)
+                _set_pipeline(chosen, kind, choice.named(snapshot, kind, named).pipeline)
         for kind, own in given.items():
             if own is not None:
-                _put(chosen, kind, own.pipeline)
+                _set_pipeline(chosen, kind, own.pipeline)
         return chosen
 
-    def take_name(self, snapshot: Snapshot) -> str | None:
+    def pop_search_pipeline(self, snapshot: Snapshot) -> str | None:
         """The `search_pipeline` of the body; one of ours is taken out of it, an inline one counts as the cluster's."""
         if b"search_pipeline" not in self.body:
             return None
@@ -198,7 +200,7 @@ class Searching:
             return NONE
         if is_ours(snapshot, name):
             del members["search_pipeline"]
-            self.put(members)
+            self.replace_members(members)
         return name
 
     def open_point_in_time(self, snapshot: Snapshot) -> None:
@@ -225,7 +227,7 @@ class Searching:
         self.pit, self.expression = cursor, cursor.expression
         pit["id"] = msgspec.Raw(msgspec.json.encode(cursor.id))
         members["pit"] = msgspec.Raw(msgspec.json.encode(pit))
-        self.put(members)
+        self.replace_members(members)
 
     def seal_point_in_time(self, response: bytes) -> bytes:
         """A response with its point in time sealed as the request's was."""
@@ -234,7 +236,7 @@ class Searching:
         return sealed(response, "pit_id", self.context.components.cursors.sealer(self.pit))
 
 
-async def protect(work: Searching, chosen: SearchChoice, *, withholds: bool = False) -> Protection | None:
+async def protect(work: SearchRun, chosen: SearchPlan, *, withholds: bool = False) -> Protection | None:
     """Sends the search to the indexes that were judged, and says what it has to obey; `None` where that is nothing.
 
     `withholds`: the answer goes through [`withheld`] if a script of the request may quote documents in its errors.
@@ -260,7 +262,7 @@ async def protect(work: Searching, chosen: SearchChoice, *, withholds: bool = Fa
     return protection
 
 
-async def obliged(work: Searching, chosen: SearchChoice, pipeline: str | None, *, withholds: bool) -> Protection | None:
+async def obliged(work: SearchRun, chosen: SearchPlan, pipeline: str | None, *, withholds: bool) -> Protection | None:
     """What a search has to obey; `None` where that is nothing. `pipeline`: of the cluster, which the request names.
 
     Raises HeadraceError.
@@ -273,7 +275,7 @@ async def obliged(work: Searching, chosen: SearchChoice, pipeline: str | None, *
         protection = over_judged(protection, reading)
     if protection is None:
         body = context.decoded_text(work.body) if context.needs_decoding and not work.changed else work.body
-        return UNPROTECTED if may_look_up(body) or (body and not context.readable) else None
+        return UNPROTECTED if may_have_lookups(body) or (body and not context.readable) else None
     return protection.withholding if withholds else protection
 
 
@@ -286,7 +288,7 @@ async def later_answer(
     """
     parts = unpinned(context.snapshot, cursor.results)
     ctx = cursor.ctx.encode() if cursor.ctx is not None else None
-    work = Searching(context, "_all", b"", ctx=ctx, asynchronous=asynchronous)
+    work = SearchRun(context, "_all", b"", ctx=ctx, asynchronous=asynchronous)
     answer = await context.forward_buffered(body, changed=bool(body), unfiltered=True)
     answer.require_json()
     if not answer.ok:
@@ -297,9 +299,9 @@ async def later_answer(
     return await reply_answer(context, answer, sealed(text, member, context.components.cursors.sealer(cursor)))
 
 
-def _put(chosen: SearchChoice, kind: PipelineType, pipeline: Pipeline | None) -> None:
+def _set_pipeline(chosen: SearchPlan, kind: PipelineType, pipeline: Pipeline | None) -> None:
     """Puts what the request names into the default slot."""
-    chosen.parts[Slot(kind)] = [Part(pipeline)] if pipeline is not None else []
+    chosen.parts[Slot(kind)] = [ScopedPipeline(pipeline)] if pipeline is not None else []
     chosen.names_result = chosen.names_result or kind is RESULT
 
 
@@ -328,7 +330,7 @@ def warn_of_conflicts(context: RequestContext, conflicts: list[str]) -> None:
         )
 
 
-def pinned(parts: list[tuple[Slot, Part]]) -> list[PinnedPart]:
+def pinned(parts: list[tuple[Slot, ScopedPipeline]]) -> list[PinnedPart]:
     """Result pipelines as a cursor carries them."""
     return [
         PinnedPart(slot.final, part.pipeline.definition.name, part.pipeline.definition.version, part.indexes)
@@ -336,10 +338,11 @@ def pinned(parts: list[tuple[Slot, Part]]) -> list[PinnedPart]:
     ]
 
 
-def unpinned(snapshot: Snapshot, parts: list[PinnedPart]) -> list[tuple[Slot, Part]]:
+def unpinned(snapshot: Snapshot, parts: list[PinnedPart]) -> list[tuple[Slot, ScopedPipeline]]:
     """The result pipelines of a cursor. Raises MissingError for a version that is gone."""
     return [
-        (Slot(RESULT, part.final), Part(snapshot.find(part.name, part.version, RESULT), part.indexes)) for part in parts
+        (Slot(RESULT, part.final), ScopedPipeline(snapshot.find(part.name, part.version, RESULT), part.indexes))
+        for part in parts
     ]
 
 

@@ -94,7 +94,7 @@ class Bypass:
         named = "pipeline" in target.raw_path or any("pipeline" in name for name in target.values)
         if named or not target.plain or target.has_any(("index", "source")) or method == hdrs.METH_HEAD:
             return _NONE
-        if registry_guard.might_name(target, registry):
+        if registry_guard.may_reach_registry(target, registry):
             return _NONE
         route = routes.match(method, target.raw_segments)
         if routes.passes(route, method, target.raw_segments, snapshot):

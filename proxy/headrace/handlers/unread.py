@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from headrace.execution.expressions import options_of
 from headrace.execution.protected import visible_documents
-from headrace.execution.search_plan import attached
+from headrace.execution.search_plan import plan_search
 from headrace.handlers.passthrough import passthrough
 from headrace.protocol import endpoints
 from headrace.protocol.encoding import canonical, decode_object
@@ -58,7 +58,7 @@ async def count(context: RequestContext) -> web.StreamResponse:
     """`_cat/count`: refused where a final query pipeline leaves documents out. Raises RefusedError."""
     if QUERY_FINAL in context.snapshot.bound:
         expression = context.params.get("index", "_all")
-        chosen = await attached(context, context.snapshot, expression, defaults=False, options=options_of(context))
+        chosen = await plan_search(context, context.snapshot, expression, defaults=False, options=options_of(context))
         if await visible_documents(context, chosen.parts.get(QUERY_FINAL, ())) is not None:
             raise RefusedError("[_cat/count] counts documents that final query pipelines leave out; use _count")
     return await passthrough(context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headrace.execution.choice import concerned
+from headrace.execution.choice import pipelines_affecting
 from headrace.handlers.passthrough import passthrough
 from headrace_pipelines import PipelineType
 from headrace_pipelines.errors import InvalidError, UnsupportedError
@@ -33,7 +33,7 @@ def by_path(*kinds: PipelineType) -> Callable[[RequestContext], Awaitable[web.St
 
     async def handler(context: RequestContext) -> web.StreamResponse:
         if context.snapshot.types.intersection(kinds):
-            refuse(context, await concerned(context, context.params.get("index", "_all"), *kinds))
+            refuse(context, await pipelines_affecting(context, context.params.get("index", "_all"), *kinds))
         return await passthrough(context)
 
     return handler
@@ -44,7 +44,7 @@ async def bulk_stream(context: RequestContext) -> web.StreamResponse:
 
     Its lines name any index, and its updates show documents. Raises InvalidError.
     """
-    found = await concerned(context, context.params.get("index", "_all"), PipelineType.DOCUMENT)
+    found = await pipelines_affecting(context, context.params.get("index", "_all"), PipelineType.DOCUMENT)
     if found or PipelineType.DOCUMENT in context.snapshot.bound_types or context.components.registry.protects:
         named = f"{', '.join(found)} would have to run" if found else "its lines may go where some are attached"
         raise InvalidError(f"_bulk/stream does not run pipelines, and {named}; use _bulk")

@@ -47,8 +47,8 @@ def request_headers(raw: RawHeaders, peer: str | None) -> CIMultiDict[str]:
     """The client's headers as they are sent on, for who changes them; [`lines_of`] makes a head of them."""
     headers = _passed(raw, _NOT_SENT_ON)
     if peer:
-        known = headers.get("X-Forwarded-For")
-        headers["X-Forwarded-For"] = f"{known}, {peer}" if known else peer
+        present = headers.get("X-Forwarded-For")
+        headers["X-Forwarded-For"] = f"{present}, {peer}" if present else peer
     return headers
 
 
@@ -61,22 +61,22 @@ def request_lines(raw: RawHeaders, peer: str | None, without: frozenset[bytes] =
     """The client's header lines as they are sent on, but for those about framing and the host, and some names."""
     if without:
         raw = [pair for pair in raw if pair[0].lower() not in without]
-    lines, known = _plain_lines(raw, _begins_on), []
+    lines, present = _plain_lines(raw, _begins_on), []
     if lines is None:
-        known = [value for name, value in raw if peer and name.lower() == b"x-forwarded-for"]
-        lines = _lines(raw, _NOT_SENT_ON | {b"x-forwarded-for"} if known else _NOT_SENT_ON)
-    return b"%bX-Forwarded-For: %b\r\n" % (lines, b", ".join([*known, peer.encode()])) if peer else lines
+        present = [value for name, value in raw if peer and name.lower() == b"x-forwarded-for"]
+        lines = _lines(raw, _NOT_SENT_ON | {b"x-forwarded-for"} if present else _NOT_SENT_ON)
+    return b"%bX-Forwarded-For: %b\r\n" % (lines, b", ".join([*present, peer.encode()])) if peer else lines
 
 
 def lines_back(
-    request: web.BaseRequest, raw: RawHeaders, extra: CIMultiDict[str] | None, known: bytes | None = None
+    request: web.BaseRequest, raw: RawHeaders, extra: CIMultiDict[str] | None, present: bytes | None = None
 ) -> bytes:
     """An answer's header lines as they are sent back, with those that are `extra`. Raises UpstreamError.
 
-    `known`: what [`answer_lines`] has given of it.
+    `present`: what [`answer_lines`] has given of it.
     """
     vendor = request.get(VENDOR_MEDIA)
-    lines = _lines(raw, _NOT_SENT_BACK, vendor) if vendor else answer_lines(raw) if known is None else known
+    lines = _lines(raw, _NOT_SENT_BACK, vendor) if vendor else answer_lines(raw) if present is None else present
     return lines + _of_pairs_once(tuple(extra.items())) if extra else lines
 
 

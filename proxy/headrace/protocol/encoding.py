@@ -83,7 +83,7 @@ def encode_exact(value: Any) -> bytes:
     return text
 
 
-def one_line(body: bytes) -> bytes:
+def as_single_line(body: bytes) -> bytes:
     """JSON as a line of NDJSON: what breaks lines can only stand between its tokens."""
     return body.replace(b"\n", b" ").replace(b"\r", b" ")
 

@@ -66,7 +66,7 @@ async def require_reader(context: RequestContext) -> None:
     _refuse_pages(context)
     if _has_token(context):
         return
-    verdict = await context.components.permissions.look(context)
+    verdict = await context.components.permissions.read(context)
     if verdict.allowed is False:
         raise RefusedError(
             "reading pipelines needs the right to read those of the cluster: "
@@ -98,10 +98,10 @@ def _without_reasons(value: Any) -> Any:
         return [_without_reasons(each) for each in value]
     if not isinstance(value, dict):
         return value
-    made = {name: _without_reasons(each) for name, each in value.items()}
-    if isinstance(made.get("last_errors"), list):
-        made["last_errors"] = [{n: v for n, v in each.items() if n != "reason"} for each in made["last_errors"]]
-    return made
+    shown = {name: _without_reasons(each) for name, each in value.items()}
+    if isinstance(shown.get("last_errors"), list):
+        shown["last_errors"] = [{n: v for n, v in each.items() if n != "reason"} for each in shown["last_errors"]]
+    return shown
 
 
 def _has_token(context: RequestContext) -> bool:

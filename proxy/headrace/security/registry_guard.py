@@ -46,7 +46,7 @@ _BODIES = frozenset({"_mget", "_msearch", "_mtermvectors", "_reindex", "_aliases
 async def keep_out(context: RequestContext) -> None:
     """Raises RefusedError for a target that names the registry index; a wildcard that reaches it passes it by."""
     target = context.target
-    if not might_name(target, context.components.settings.registry_index):
+    if not may_reach_registry(target, context.components.settings.registry_index):
         return
     for expression in _expressions(target, reads=context.method in endpoints.READS):
         _refuse(context, expression)
@@ -70,7 +70,7 @@ async def keep_out(context: RequestContext) -> None:
         raise _refusal(context.components.settings.registry_index)
 
 
-def might_name(target: Target, registry: str) -> bool:
+def may_reach_registry(target: Target, registry: str) -> bool:
     """Whether a request might name the registry; one that certainly does not needs no more than its target for that."""
     if not _BODIES.isdisjoint(target.segments):
         return True
@@ -129,7 +129,7 @@ async def refuse_in_body(context: RequestContext) -> None:
 
 def _refuse(context: RequestContext, expression: str) -> None:
     registry = context.components.settings.registry_index
-    if any(means(name, registry) for name in expression.split(",")):
+    if any(names_registry(name, registry) for name in expression.split(",")):
         raise _refusal(registry)
 
 
@@ -155,7 +155,7 @@ def spellings(registry: str) -> tuple[bytes, ...]:
     return registry.encode(), b'"<', b"\\u00"
 
 
-def means(name: str, registry: str) -> bool:
+def names_registry(name: str, registry: str) -> bool:
     """Whether a name is that of the registry index, also as date math, which can spell it: `<.head{now{'race'}}>`."""
     if not name.startswith("<"):
         return name == registry

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headrace.ops.body_budget import Budget
+    from headrace.ops.body_budget import BodyBudget
     from headrace.ops.metrics import Metrics
     from headrace.ops.runner import Runner
     from headrace.protocol.cursors import Cursors
@@ -34,7 +34,7 @@ class Components:
     metrics: Metrics
     cursors: Cursors
     permissions: Permissions
-    budget: Budget
+    budget: BodyBudget
     client_seconds: float
     max_body: int
     """Bytes of the longest body, from the setting of that name: every request asks for it."""

@@ -126,7 +126,7 @@ class ForwardedRequest:
         self.pending = pending
         self.route = route
         self.failure: HeadraceError | None = None
-        self.started = metrics.begin()
+        self.started = metrics.start_request()
         self._in_flight = True
         pending.listen(self._progress)
 

@@ -107,7 +107,7 @@ class ReceivedRequest:
             return whole
         expected = limit if body.length is None else body.length
         if body.length is not None and expected > UNCOUNTED:
-            self.reserved_bytes += await self.components.budget.take(expected)
+            self.reserved_bytes += await self.components.budget.acquire(expected)
         seconds = self.components.client_seconds + expected / _SLOWEST
         try:
             if body.length is not None:
@@ -123,11 +123,11 @@ class ReceivedRequest:
     async def _reserve(self, size: int) -> None:
         """Holds room for `size` bytes in place of what is held; for more it holds nothing while it waits."""
         if size > max(self.reserved_bytes, UNCOUNTED):
-            self.components.budget.give(self.reserved_bytes)
+            self.components.budget.release(self.reserved_bytes)
             self.reserved_bytes = 0
-            self.reserved_bytes = await self.components.budget.take(size)
+            self.reserved_bytes = await self.components.budget.acquire(size)
         elif size < self.reserved_bytes:
-            self.components.budget.give(self.reserved_bytes - size)
+            self.components.budget.release(self.reserved_bytes - size)
             self.reserved_bytes = size
 
     async def _receive_chunked(self, limit: int, clock: asyncio.Timeout) -> bytes:
@@ -139,7 +139,7 @@ class ReceivedRequest:
                 raise TooLargeError(f"the body has more than {limit} bytes; send smaller requests")
             if size > UNCOUNTED and not self.reserved_bytes:
                 clock.reschedule(None)
-                self.reserved_bytes += await self.components.budget.take(limit)
+                self.reserved_bytes += await self.components.budget.acquire(limit)
                 clock.reschedule(asyncio.get_running_loop().time() + self.components.client_seconds + limit / _SLOWEST)
             parts.append(piece)
         return b"".join(parts) if len(parts) != 1 else parts[0]
@@ -193,15 +193,15 @@ class ReceivedRequest:
         return text.removeprefix(_MARK) if self.binary_media is None else self._as_json(self.binary_media, text)
 
     def _as_json(self, media: Media, body: bytes) -> bytes:
-        strict, several = self.components.registry.protects, types.of_several(self.target)
-        return types.as_json(media, body, self.components.max_body, strict=strict, several=several)
+        strict, sequence = self.components.registry.protects, types.is_sequence(self.target)
+        return types.as_json(media, body, self.components.max_body, strict=strict, sequence=sequence)
 
     def _keep_text(self, text: bytes) -> bytes:
         """Keeps the plain text of the body, which counts in its place."""
         self._text = text
         if len(text) > max(self.reserved_bytes, UNCOUNTED):
             # More than its size let expect: it is here already, so that others wait for it.
-            self.components.budget.owe(len(text) - self.reserved_bytes)
+            self.components.budget.overdraw(len(text) - self.reserved_bytes)
             self.reserved_bytes = len(text)
         return text
 
@@ -216,8 +216,8 @@ class ReceivedRequest:
         media = self.media
         if not media or media.endswith("json") or media == "application/x-www-form-urlencoded":
             return True
-        several = types.of_several(self.target)
-        return self.binary_media is not None and (not several or self.binary_media is Media.SMILE)
+        sequence = types.is_sequence(self.target)
+        return self.binary_media is not None and (not sequence or self.binary_media is Media.SMILE)
 
     def require_json(self) -> None:
         """Raises MediaTypeError, in OpenSearch's words, for a body that no stage can read."""

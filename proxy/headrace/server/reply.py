@@ -73,8 +73,8 @@ async def reply_answer(context: RequestContext, answer: Answer, body: bytes | No
         raw = [*(pair for pair in raw if pair[0].lower() != b"content-type"), _is(media)]
     elif body is not None and not answer.typed:
         raw = [*raw, _is(Media.JSON)]
-    known = answer.lines if raw is answer.raw_headers else None
-    lines = header_lines.lines_back(context.request, raw, context.response_headers, known)
+    serialized = answer.lines if raw is answer.raw_headers else None
+    lines = header_lines.lines_back(context.request, raw, context.response_headers, serialized)
     if body is not None:
         return await _reply(context, answer.status, lines, text)
     return await send_lines(context.request, answer.status, answer.reason, lines, text)

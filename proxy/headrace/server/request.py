@@ -132,8 +132,8 @@ class RequestContext(ReceivedRequest):
 
         Where something is protected the cluster must not read anything else in it.
         """
-        known = self.binary_media is not None and self._text is not None and body is self._body
-        return known and self.components.registry.protects
+        decoded = self.binary_media is not None and self._text is not None and body is self._body
+        return decoded and self.components.registry.protects
 
     async def forward_buffered(self, body: Text, *, changed: bool = True, unfiltered: bool = False) -> Answer:
         """Forwards the request with a body at hand and reads the whole answer, asked for uncompressed.

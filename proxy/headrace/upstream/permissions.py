@@ -78,7 +78,7 @@ class Permissions:
         """Whether this caller may change pipelines: who may change the cluster's own. Raises ClusterRefusedError."""
         return await self._ask(caller, "/_ingest/pipeline/headrace", b'{"processors":[]}')
 
-    async def look(self, caller: Caller) -> Verdict:
+    async def read(self, caller: Caller) -> Verdict:
         """Whether this caller may read pipelines: who may read the cluster's own. Raises ClusterRefusedError."""
         return await self._ask(caller, "/_ingest/pipeline", None, method="GET")
 

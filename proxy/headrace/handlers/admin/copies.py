@@ -49,8 +49,8 @@ async def rollover(context: RequestContext) -> web.StreamResponse:
     rolls = decode_object(dry.body)
     if context.target.flag("dry_run"):
         return await reply_answer(context, dry)
-    made = await _make(context, str(rolls["new_index"]), rest, found, kept=_rolled_over)
-    return await reply_answer(context, made)
+    created = await _make(context, str(rolls["new_index"]), rest, found, kept=_rolled_over)
+    return await reply_answer(context, created)
 
 
 def _rolled_over(answer: Answer) -> bool:
@@ -70,7 +70,7 @@ async def copy(context: RequestContext) -> web.StreamResponse:
 async def _settings(context: RequestContext) -> tuple[bytes, Found]:
     """The body without settings of ours, and these. Raises RefusedError, InvalidError."""
     text = await context.text() if context.has_body else b""
-    rest, found = codec.take_from_create(text) if mentions(context, text) else (text, {})
+    rest, found = codec.extract_from_create(text) if mentions(context, text) else (text, {})
     if found:
         await admin.require_admin(context)
         check(context, found)
@@ -114,8 +114,8 @@ async def _check_rollover(context: RequestContext, rest: bytes, found: Found) ->
 async def _will_have(context: RequestContext, index: str, found: Found) -> dict[Slot, str | None]:
     """What an index will have attached that is made with these settings."""
     snapshot = context.snapshot
-    made = (await context.components.resolver.view([index])).target(index)
-    has = {slot: name for slot, name in _attached(snapshot, made).items() if slot not in found}
+    created = (await context.components.resolver.view([index])).target(index)
+    has = {slot: name for slot, name in _attached(snapshot, created).items() if slot not in found}
     return has | {slot: name for slot, name in found.items() if name not in (None, NONE)}
 
 
@@ -165,7 +165,7 @@ async def restore(context: RequestContext) -> web.StreamResponse:
         await settle(context, lambda now: Templates(created=now.created))
     wanted, held = _Wanted.of(body.get("indices")), await _held(context)
     await _check_streams(context, wanted, held)
-    back = sorted(name for name in held & deleted.keys() if wanted.may_take(name))
+    back = sorted(name for name in held & deleted.keys() if wanted.may_restore(name))
     for index in back:
         await mark(context, index, deleted=False)
     answer = await context.forward_buffered(sent)
@@ -188,13 +188,13 @@ class _Wanted(NamedTuple):
         included = ["*" if part == "_all" else part for part in named if not part.startswith("-")]
         return cls(included or ["*"], [part[1:] for part in named if part.startswith("-")])
 
-    def may_take(self, name: str) -> bool:
+    def may_restore(self, name: str) -> bool:
         """Whether a name is among them, unless it is left out again."""
         return any(matcher(part)(name) for part in self.included)
 
-    def takes(self, name: str) -> bool:
+    def restores(self, name: str) -> bool:
         """Whether a name is among them for sure."""
-        return self.may_take(name) and not any(matcher(part)(name) for part in self.excluded)
+        return self.may_restore(name) and not any(matcher(part)(name) for part in self.excluded)
 
 
 async def _held(context: RequestContext) -> set[str]:
@@ -209,11 +209,11 @@ async def _held(context: RequestContext) -> set[str]:
 
 async def _check_streams(context: RequestContext, wanted: _Wanted, held: set[str]) -> None:
     """Raises RefusedError for a backing index without its data stream, by which it is protected."""
-    for index in filter(wanted.may_take, held):
+    for index in filter(wanted.may_restore, held):
         if (match := _BACKING.fullmatch(index)) is None:
             continue
         stream = match[1]
-        if stream in held and wanted.takes(stream):
+        if stream in held and wanted.restores(stream):
             continue
         before = (await context.components.resolver.view([stream])).target(stream)
         deleted = context.snapshot.associations.deleted.get(stream)

@@ -27,7 +27,7 @@ async def create(context: RequestContext) -> web.StreamResponse:
     """`PUT /{index}`: attaches, then creates, so that no document comes between; undone if the cluster refuses."""
     body = await context.body()
     text = context.decoded_text(body)
-    rest, found = codec.take_from_create(text) if mentions(context, text) else (text, {})
+    rest, found = codec.extract_from_create(text) if mentions(context, text) else (text, {})
     if not found:
         return await context.forward(body, changed=False)
     await admin.require_admin(context)
@@ -51,7 +51,7 @@ async def update(context: RequestContext) -> web.StreamResponse:
     text = context.decoded_text(body)
     if not mentions(context, text):
         return await context.forward(body, changed=False)
-    rest, found = codec.take_from_update(text)
+    rest, found = codec.extract_from_update(text)
     if not found:
         return await context.forward(body, changed=False)
     await admin.require_admin(context)
@@ -135,7 +135,7 @@ async def show(context: RequestContext) -> web.StreamResponse:
         # The cluster leaves out an index that has none of the settings that are asked for.
         reading = await read_by(context, context.params.get("index", "_all"), options_of(context, MANAGED))
         shown |= {index: {} for index in reading.resolution.indexes if index not in shown}
-    codec.put_back(shown, lambda index: associations.settings(view.owner(index)), form)
+    codec.add_slots(shown, lambda index: associations.settings(view.owner(index)), form)
     kept = {index: settings for index, settings in shown.items() if settings}
     return await reply_answer(context, answer, msgspec.json.encode(kept))
 

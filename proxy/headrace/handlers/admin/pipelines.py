@@ -7,7 +7,15 @@ from urllib.parse import quote
 
 import msgspec
 
-from headrace.handlers.admin.simulate import TrialDocument, asked, compiled, kind_of, now, tried, tried_document
+from headrace.handlers.admin.simulate import (
+    TrialDocument,
+    compile_definition,
+    decode_body,
+    kind_of,
+    now,
+    simulate,
+    simulate_document,
+)
 from headrace.protocol.importing import from_ingest, from_search
 from headrace.security import admin
 from headrace.security.admin import shown_to
@@ -46,8 +54,8 @@ async def put(context: RequestContext) -> web.StreamResponse:
     await admin.require_admin(context)
     check_name(context.params["name"])
     definition = parse(await context.plain_text(), context.params["name"])
-    known, answer = await _stored(context, definition)
-    return await reply_json(context, 200 if known else 201, {"acknowledged": True, **answer})
+    stored_already, answer = await _stored(context, definition)
+    return await reply_json(context, 200 if stored_already else 201, {"acknowledged": True, **answer})
 
 
 async def _stored(context: RequestContext, definition: PipelineDefinition) -> tuple[bool, dict[str, Any]]:
@@ -56,25 +64,25 @@ async def _stored(context: RequestContext, definition: PipelineDefinition) -> tu
     await store.ensure_index()
     await registry.refresh()
     snapshot = context.snapshot
-    definition, known = _versioned(definition, snapshot)
-    await compiled(context, definition, snapshot)
-    if not known:
+    definition, stored_already = _versioned(definition, snapshot)
+    await compile_definition(context, definition, snapshot)
+    if not stored_already:
         await _refuse_cluster_name(context, definition)
     before = await store.active(definition.type, definition.name)
     context.add_audit_facts(
         version=definition.version, before=str(before.value or ""), sha256=digest_of(encode(definition))
     )
-    if not known and not await store.add_pipeline(PipelineRecord(definition=definition, created=now())):
+    if not stored_already and not await store.add_pipeline(PipelineRecord(definition=definition, created=now())):
         raise ConflictError(f"pipeline [{definition.label}] was created by another request at the same time")
     if before.value != definition.version:
         try:
             await store.set_active(definition.type, definition.name, definition.version, before)
         except ConflictError:
-            if not known:
+            if not stored_already:
                 await store.remove_pipeline(definition.type, definition.name, definition.version)
             raise
     await registry.changed()
-    return known, {"name": definition.name, "version": definition.version, "type": definition.type.value}
+    return stored_already, {"name": definition.name, "version": definition.version, "type": definition.type.value}
 
 
 class _Import(msgspec.Struct, forbid_unknown_fields=True):
@@ -87,7 +95,7 @@ class _Import(msgspec.Struct, forbid_unknown_fields=True):
 async def import_(context: RequestContext) -> web.StreamResponse:
     """Makes pipelines of ours out of one of the cluster's, which is read with the caller's credentials."""
     await admin.require_admin(context)
-    request = asked(await context.plain_text(), _Import)
+    request = decode_body(await context.plain_text(), _Import)
     if (request.ingest is None) == (request.search is None):
         raise InvalidError("exactly one of [ingest] and [search] is required: the name of a pipeline of the cluster")
     family, source = ("_ingest", request.ingest) if request.ingest is not None else ("_search", request.search)
@@ -100,10 +108,10 @@ async def import_(context: RequestContext) -> web.StreamResponse:
         wanted = from_search(body, request.name, request.version)
     definitions = [parse(msgspec.json.encode(each), request.name) for each in wanted]
     for definition in definitions:
-        await compiled(context, definition, context.snapshot)
+        await compile_definition(context, definition, context.snapshot)
     stored = [await _stored(context, definition) for definition in definitions]
     answer = {"acknowledged": True, "pipelines": [shown for _, shown in stored]}
-    return await reply_json(context, 200 if all(known for known, _ in stored) else 201, answer)
+    return await reply_json(context, 200 if all(stored_already for stored_already, _ in stored) else 201, answer)
 
 
 async def _cluster_pipeline(context: RequestContext, family: str, name: str) -> dict[str, Any]:
@@ -148,8 +156,8 @@ def _versioned(given: PipelineDefinition, snapshot: Snapshot) -> tuple[PipelineD
     return definition, False
 
 
-def _same(one: PipelineDefinition, other: PipelineDefinition) -> bool:
-    return bool(msgspec.json.decode(encode(one)) == msgspec.json.decode(encode(other)))
+def _same(left: PipelineDefinition, right: PipelineDefinition) -> bool:
+    return bool(msgspec.json.decode(encode(left)) == msgspec.json.decode(encode(right)))
 
 
 async def _refuse_cluster_name(context: RequestContext, definition: PipelineDefinition) -> None:
@@ -224,7 +232,7 @@ async def activate(context: RequestContext) -> web.StreamResponse:
     registry = context.components.registry
     await registry.refresh()
     definition = context.snapshot.find(context.params["name"], version, kind_of(context)).definition
-    await compiled(context, definition, context.snapshot)
+    await compile_definition(context, definition, context.snapshot)
     before = await registry.store.active(definition.type, definition.name)
     await registry.store.set_active(definition.type, definition.name, version, before)
     await registry.changed()
@@ -283,7 +291,7 @@ class _Execute(msgspec.Struct, forbid_unknown_fields=True):
 async def execute(context: RequestContext) -> web.StreamResponse:
     """Tries a stored pipeline on an input; nothing is indexed or searched."""
     await admin.require_admin(context)
-    request = asked(await context.plain_text(), _Execute)
+    request = decode_body(await context.plain_text(), _Execute)
     if request.pipeline is not msgspec.UNSET:
         raise InvalidError("the path names the pipeline; send an unsaved one to /_pipeline/_execute", "pipeline")
     definition = context.snapshot.find(
@@ -295,7 +303,7 @@ async def execute(context: RequestContext) -> web.StreamResponse:
 async def execute_unsaved(context: RequestContext) -> web.StreamResponse:
     """Tries a definition that is not stored."""
     await admin.require_admin(context)
-    request = asked(await context.plain_text(), _Execute)
+    request = decode_body(await context.plain_text(), _Execute)
     if request.pipeline is msgspec.UNSET:
         raise InvalidError("required: the definition to try", "pipeline")
     fields = members_of(bytes(request.pipeline))
@@ -309,14 +317,14 @@ async def _execute(context: RequestContext, definition: PipelineDefinition, requ
         raise InvalidError("exactly one of [input] and [docs] is required")
     if request.parameters:
         definition = _with_parameters(definition, request.parameters)
-    pipeline = await compiled(context, definition, context.snapshot)
+    pipeline = await compile_definition(context, definition, context.snapshot)
     if request.docs is not msgspec.UNSET:
         if definition.type is not PipelineType.DOCUMENT:
             raise InvalidError("are for document pipelines; send [input]", "docs")
-        docs = [await tried_document(context, pipeline, doc, verbose=request.verbose) for doc in request.docs]
+        docs = [await simulate_document(context, pipeline, doc, verbose=request.verbose) for doc in request.docs]
         return await reply_json(context, 200, {"docs": docs})
     text = bytes(request.input) if request.input is not msgspec.UNSET else b"{}"
-    return await reply_json(context, 200, await tried(context, pipeline, text, verbose=request.verbose))
+    return await reply_json(context, 200, await simulate(context, pipeline, text, verbose=request.verbose))
 
 
 def _with_parameters(definition: PipelineDefinition, given: dict[str, msgspec.Raw]) -> PipelineDefinition:

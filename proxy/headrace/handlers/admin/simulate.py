@@ -43,12 +43,12 @@ def kind_of(context: RequestContext) -> PipelineType | None:
         raise InvalidError(f"[{given}] is not one of {', '.join(k.value for k in PipelineType)}", "type") from None
 
 
-async def compiled(context: RequestContext, definition: PipelineDefinition, snapshot: Snapshot) -> Pipeline:
+async def compile_definition(context: RequestContext, definition: PipelineDefinition, snapshot: Snapshot) -> Pipeline:
     """The definition compiled against the registry, off the loop. Raises InvalidError that names the field."""
     return await asyncio.to_thread(compile_pipeline, definition, snapshot, context.components.registry.catalog)
 
 
-def asked(body: bytes, what: type[T]) -> T:
+def decode_body(body: bytes, what: type[T]) -> T:
     """A request body as a struct. Raises InvalidError that names the field."""
     members_of(body)
     try:
@@ -66,7 +66,7 @@ class TrialDocument(msgspec.Struct, forbid_unknown_fields=True):
     routing: str | None = msgspec.field(name="_routing", default=None)
 
 
-async def tried(context: RequestContext, pipeline: Pipeline, text: bytes, *, verbose: bool) -> dict[str, Any]:
+async def simulate(context: RequestContext, pipeline: Pipeline, text: bytes, *, verbose: bool) -> dict[str, Any]:
     """What a trial run gave: `output`, `success`, `duration_ms`, and on request each stage's own; not counted."""
     started = time.monotonic()
     batch, run = await _run(
@@ -87,7 +87,7 @@ async def tried(context: RequestContext, pipeline: Pipeline, text: bytes, *, ver
     return answer | _shown_trace(run)
 
 
-async def tried_document(
+async def simulate_document(
     context: RequestContext, pipeline: Pipeline, document: TrialDocument, *, verbose: bool
 ) -> dict[str, Any]:
     """A trial run over a document with its metadata: `doc`, or `docs` when it became several, or `error`."""

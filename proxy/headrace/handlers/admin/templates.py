@@ -38,9 +38,11 @@ def put(kind: TemplateKind) -> Callable[[RequestContext], Awaitable[web.StreamRe
         body = await context.body()
         text = context.decoded_text(body)
         name = context.params["name"]
-        rest, found = codec.take_from_template(text, legacy=kind == "legacy") if mentions(context, text) else (text, {})
-        known = f"{kind}:{name}" in context.snapshot.associations.templates
-        if not found and not known:
+        rest, found = (
+            codec.extract_from_template(text, legacy=kind == "legacy") if mentions(context, text) else (text, {})
+        )
+        had_pipelines = f"{kind}:{name}" in context.snapshot.associations.templates
+        if not found and not had_pipelines:
             await settle(context, lambda now: now.with_template(kind, name, rest))
             return await context.forward(body, changed=False)
         await admin.require_admin(context)
@@ -88,7 +90,7 @@ async def simulate(context: RequestContext) -> web.StreamResponse:
     """`_index_template/_simulate[_index][/{name}]`: what an index would be made with, our settings too."""
     held = context.snapshot.associations.templates
     text = await context.text() if context.has_body else b""
-    rest, found = codec.take_from_template(text, legacy=False) if mentions(context, text) else (text, {})
+    rest, found = codec.extract_from_template(text, legacy=False) if mentions(context, text) else (text, {})
     if not held and not found:
         return await passthrough(context)
     check(context, found)
@@ -128,8 +130,8 @@ def show(kind: TemplateKind) -> Callable[[RequestContext], Awaitable[web.StreamR
         for name, template in _templates(kind, shown):
             slots = held.get(name)
             if slots is not None and not slots.empty:
-                place = template if kind == "legacy" else template.setdefault("template", {})
-                codec.show(place, slots, codec.Form(context.target.flag("flat_settings")))
+                section = template if kind == "legacy" else template.setdefault("template", {})
+                codec.show(section, slots, codec.Form(context.target.flag("flat_settings")))
         return await reply_answer(context, answer, msgspec.json.encode(shown))
 
     return handler

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import hdrs
 from multidict import CIMultiDict
 
-from headrace.handlers.admin.simulate import asked, compiled, kind_of, now, tried
+from headrace.handlers.admin.simulate import compile_definition, decode_body, kind_of, now, simulate
 from headrace.security import admin
 from headrace.security.admin import shown_to
 from headrace.server.reply import reply_json
@@ -48,13 +48,13 @@ async def put(context: RequestContext) -> web.StreamResponse:
     registry, store = context.components.registry, context.components.registry.store
     await store.ensure_index()
     await registry.refresh()
-    manifest, known = _versioned(manifest, code, context.snapshot)
+    manifest, stored_already = _versioned(manifest, code, context.snapshot)
     context.add_audit_facts(version=manifest.version, sha256=digest_of(code))
     record = await asyncio.to_thread(_checked, context, manifest, code, claimed)
-    if not known and not await store.add_udf(record, code):
+    if not stored_already and not await store.add_udf(record, code):
         raise ConflictError(f"UDF [{manifest.label}] was created by another request at the same time")
     await registry.changed()
-    return await reply_json(context, 200 if known else 201, {"acknowledged": True, **shown(record)})
+    return await reply_json(context, 200 if stored_already else 201, {"acknowledged": True, **shown(record)})
 
 
 async def _upload(context: RequestContext, name: str) -> tuple[Manifest, bytes, str | None]:
@@ -203,7 +203,7 @@ async def test(context: RequestContext) -> web.StreamResponse:
     """Runs a UDF on an input, alone; `?type=` says as what (default document; `hit` for one hit of a response)."""
     await admin.require_admin(context)
     record = context.snapshot.udf(context.params["name"], context.target.get("version"))
-    request = asked(await context.plain_text(), _Test)
+    request = decode_body(await context.plain_text(), _Test)
     as_hit = context.target.get("type") == "hit"
     config = UdfConfig(
         udf_name=record.manifest.name,
@@ -213,18 +213,18 @@ async def test(context: RequestContext) -> web.StreamResponse:
     )
     kind = PipelineType.RESULT if as_hit else kind_of(context) or PipelineType.DOCUMENT
     stage = UdfStage(name=record.manifest.name, config=config)
-    alone = PipelineDefinition(
+    trial_pipeline = PipelineDefinition(
         name="_test", type=kind, version="0", stages=[stage], on_failure=FailurePolicy.ABORT if as_hit else None
     )
-    pipeline = await compiled(context, alone, context.snapshot)
+    pipeline = await compile_definition(context, trial_pipeline, context.snapshot)
     text = bytes(request.input)
     if as_hit:
         text = b'{"hits":{"hits":[' + text + b"]}}"
-    answer = await tried(context, pipeline, text, verbose=request.verbose)
-    return await reply_json(context, 200, _of_one_hit(answer) if as_hit else answer)
+    answer = await simulate(context, pipeline, text, verbose=request.verbose)
+    return await reply_json(context, 200, _only_hit(answer) if as_hit else answer)
 
 
-def _of_one_hit(answer: dict[str, Any]) -> dict[str, Any]:
+def _only_hit(answer: dict[str, Any]) -> dict[str, Any]:
     """The trial of a response with one hit, as one of that hit."""
     if answer["output"] is None:
         return answer

@@ -12,7 +12,7 @@ import msgspec
 
 from headrace.execution import choice
 from headrace.execution.read_guard import WHOLE_DOCUMENT, DocumentAbout, Guard, guard_of, protecting, seen
-from headrace.execution.search_run import RESULT, Searching
+from headrace.execution.search_run import RESULT, SearchRun
 from headrace.protocol.encoding import canonical
 from headrace.protocol.errors import error_object
 from headrace.server.reply import reply, reply_answer, reply_json
@@ -22,7 +22,7 @@ from headrace_pipelines.errors import RefusedError, StageError, UnsupportedError
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from headrace.execution.choice import Chosen, Part
+    from headrace.execution.choice import Override, ScopedPipeline
     from headrace.protocol.target import Target
     from headrace.server.request import RequestContext
     from headrace_pipelines.registry.association import Slot
@@ -82,7 +82,7 @@ async def document(context: RequestContext) -> web.StreamResponse:
     if not await guard.lets_see(context, answer.body):
         about = {"_index": context.params["index"], "_id": context.params["id"], "found": False}
         return await (_no_source(context) if source_only else reply_json(context, 404, about))
-    work = Searching(context, context.params["index"], b"")
+    work = SearchRun(context, context.params["index"], b"")
     hit = await _as_hit(work, guard.parts, answer.body)
     if work.runs:
         context.response_headers["X-Pipeline"] = choice.header(work.runs)
@@ -137,8 +137,8 @@ async def mget(context: RequestContext) -> web.StreamResponse:
         held.append(guards[about.index] if about.found else None)
     for guard in filter(None, guards.values()):
         _check_mget(context, guard, body)
-    made = await _several(context, docs, held)
-    return await reply_answer(context, answer, b'{"docs":[' + b",".join(made) + b"]}")
+    shown = await _shown_documents(context, docs, held)
+    return await reply_answer(context, answer, b'{"docs":[' + b",".join(shown) + b"]}")
 
 
 def _documents(answer: bytes) -> list[bytes] | None:
@@ -164,9 +164,9 @@ def _asked_for(body: bytes) -> tuple[str, list[msgspec.Raw]]:
 async def _readable(context: RequestContext, name: str, asked: list[msgspec.Raw]) -> list[bytes]:
     """Asks for documents half by half until those that nobody can read stand alone: for us they are not there."""
     if len(asked) == 1:
-        one = msgspec.json.decode(asked[0])
-        one = one if name == "docs" else {"_id": one}
-        about = {"_index": one.get("_index") or context.params.get("index", ""), "_id": str(one.get("_id", ""))}
+        entry = msgspec.json.decode(asked[0])
+        entry = entry if name == "docs" else {"_id": entry}
+        about = {"_index": entry.get("_index") or context.params.get("index", ""), "_id": str(entry.get("_id", ""))}
         return [msgspec.json.encode(about | {"found": False})]
     found: list[bytes] = []
     target = context.target.without("filter_path", "format").raw
@@ -191,24 +191,24 @@ def _check_mget(context: RequestContext, guard: Guard, body: bytes) -> None:
                 raise RefusedError(f"[stored_fields] asks for [{field}], which a final result pipeline hides")
 
 
-async def _several(context: RequestContext, docs: list[bytes], guards: list[Guard | None]) -> list[bytes]:
+async def _shown_documents(context: RequestContext, docs: list[bytes], guards: list[Guard | None]) -> list[bytes]:
     """Documents as they may be shown, each by the guard beside it."""
     checked = [(guard, doc) for guard, doc in zip(guards, docs, strict=True) if guard is not None]
     good = iter(await seen(context, checked))
-    made: list[bytes] = []
+    shown: list[bytes] = []
     for guard, doc in zip(guards, docs, strict=True):
         if guard is None:
-            made.append(doc)
+            shown.append(doc)
         else:
-            made.append(await _one(context, doc, guard.parts) if next(good) else _missing(doc))
-    return made
+            shown.append(await _shown_document(context, doc, guard.parts) if next(good) else _missing(doc))
+    return shown
 
 
-async def _one(context: RequestContext, doc: bytes, parts: list[tuple[Slot, Part]]) -> bytes:
+async def _shown_document(context: RequestContext, doc: bytes, parts: list[tuple[Slot, ScopedPipeline]]) -> bytes:
     if not parts:
         return doc
     try:
-        hit = await _as_hit(Searching(context, "", b""), parts, doc)
+        hit = await _as_hit(SearchRun(context, "", b""), parts, doc)
     except StageError as error:
         cause = error_object(error)
         about = msgspec.json.decode(_missing(doc))
@@ -242,7 +242,7 @@ async def refuse_protected(context: RequestContext) -> None:
             )
 
 
-def _taken(context: RequestContext) -> Chosen | None:
+def _taken(context: RequestContext) -> Override | None:
     """The request's own `result_pipeline`, taken out of the URL. Raises InvalidError for one that is not there."""
     if RESULT not in context.snapshot.types:
         return None
@@ -251,10 +251,10 @@ def _taken(context: RequestContext) -> Chosen | None:
     return given
 
 
-async def _as_hit(work: Searching, parts: list[tuple[Slot, Part]], document: bytes) -> bytes | None:
+async def _as_hit(work: SearchRun, parts: list[tuple[Slot, ScopedPipeline]], document: bytes) -> bytes | None:
     """A document after the pipelines; `None` if they removed it. Raises StageError."""
-    made = await work.results(parts, _BEFORE + document.strip() + b"]}}")
-    hits = msgspec.json.decode(made, type=_Response).hits.hits
+    shown = await work.results(parts, _BEFORE + document.strip() + b"]}}")
+    hits = msgspec.json.decode(shown, type=_Response).hits.hits
     return bytes(hits[0]) if hits else None
 
 

@@ -11,9 +11,9 @@ import msgspec
 from headrace.execution import choice
 from headrace.execution.expressions import expansion, options_of
 from headrace.execution.protected import withheld
-from headrace.execution.search_run import QUERY, RESULT, Searching, is_ours, obliged, strip_names, warn_of_conflicts
+from headrace.execution.search_run import QUERY, RESULT, SearchRun, is_ours, obliged, strip_names, warn_of_conflicts
 from headrace.handlers.search.search import render
-from headrace.protocol.encoding import canonical, one_line
+from headrace.protocol.encoding import as_single_line, canonical
 from headrace.protocol.errors import error_body
 from headrace.protocol.indices.expressions import NOTHING
 from headrace.protocol.search import msearch_items
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from headrace.execution.choice import Part
+    from headrace.execution.choice import ScopedPipeline
     from headrace.execution.protected import Protection
     from headrace.server.request import RequestContext
     from headrace_pipelines import Snapshot
@@ -51,9 +51,9 @@ class _Item:
     """One search: its header line, and what became of it so far; `error` is its answer in place of the cluster's."""
 
     header: bytes
-    work: Searching
-    queries: list[tuple[Slot, Part]] = field(default_factory=list)
-    results: list[tuple[Slot, Part]] = field(default_factory=list)
+    work: SearchRun
+    queries: list[tuple[Slot, ScopedPipeline]] = field(default_factory=list)
+    results: list[tuple[Slot, ScopedPipeline]] = field(default_factory=list)
     error: bytes | None = None
     protection: Protection | None = None
     bare: bool = False
@@ -120,7 +120,7 @@ async def _serve(context: RequestContext, *, templates: bool) -> web.StreamRespo
     sent = await context.body()
     text = context.decoded_text(sent)
     url_name, conflicts = context.target.get("search_pipeline"), dict[str, None]()
-    items = [_Item(header, Searching(context, "", body)) for header, body in msearch_items(text)]
+    items = [_Item(header, SearchRun(context, "", body)) for header, body in msearch_items(text)]
     if snapshot.protects:
         for item in items:
             item.read_strictly()
@@ -154,7 +154,7 @@ async def _any_concerned(items: list[_Item]) -> bool:
     """Whether one of these templates is over indexes with pipelines, or names one. Raises InvalidError."""
     for item in items:
         header, context = item.members, item.work.context
-        if _HEADER_NAME in header or await choice.concerned(context, item.expression, QUERY, RESULT):
+        if _HEADER_NAME in header or await choice.pipelines_affecting(context, item.expression, QUERY, RESULT):
             return True
     return False
 
@@ -174,7 +174,7 @@ async def _prepare(
     if templates:
         work.body, work.changed = await render(context, work.body), True
     if named is None:
-        named = work.take_name(snapshot)
+        named = work.pop_search_pipeline(snapshot)
     if "index" not in header and "index" not in context.params:
         work.open_point_in_time(snapshot)
     given = {n: msgspec.json.decode(value) for n, value in header.items() if n in HEADER_MEMBERS}
@@ -215,7 +215,7 @@ async def _ask(item: _Item) -> None:
         if item.bare:
             # A node takes it in a body only, not in a header line (measured on 3.8.0).
             none = msgspec.Raw(msgspec.json.encode(NONE))
-            item.work.put({_HEADER_NAME: none} | item.work.members)
+            item.work.replace_members({_HEADER_NAME: none} | item.work.members)
     except HeadraceError as error:
         item.error = _error(error)
 
@@ -227,7 +227,7 @@ async def _answer(context: RequestContext, items: list[_Item], started: float) -
     answer = None
     theirs: Iterator[msgspec.Raw] = iter(())
     if left:
-        body = b"".join(b"%b\n%b\n" % (item.header, one_line(item.work.body)) for item in left)
+        body = b"".join(b"%b\n%b\n" % (item.header, as_single_line(item.work.body)) for item in left)
         answer = await context.forward_buffered(body, unfiltered=True)
         if any(item.results or item.work.pit is not None for item in left):
             answer.require_json()

@@ -14,7 +14,7 @@ from headrace.execution import choice
 from headrace.execution.expressions import options_of
 from headrace.execution.protected import UNPROTECTED, withheld
 from headrace.execution.read_guard import guard_of
-from headrace.execution.search_run import QUERY, Searching, protect, strip_names, warn_of_conflicts
+from headrace.execution.search_run import QUERY, SearchRun, protect, strip_names, warn_of_conflicts
 from headrace.handlers.search.document_reads import refuse_protected
 from headrace.protocol import search as codec
 from headrace.protocol.encoding import canonical
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from headrace.execution.protected import Protection
-    from headrace.execution.search_plan import SearchChoice
+    from headrace.execution.search_plan import SearchPlan
     from headrace.server.request import RequestContext
     from headrace_pipelines import Snapshot
 
@@ -43,7 +43,7 @@ _SHOWS_TERMS = ("rewrite", "all_shards", "explain")
 
 
 def _surface(
-    write: Callable[[Searching, SearchChoice, Protection | None], Awaitable[None]],
+    write: Callable[[SearchRun, SearchPlan, Protection | None], Awaitable[None]],
 ) -> Callable[[RequestContext], Awaitable[web.StreamResponse]]:
     """A handler that has `write` put what query pipelines make of the request into its body."""
 
@@ -58,7 +58,7 @@ def _surface(
         if QUERY not in context.snapshot.types and not context.snapshot.protects:
             return await context.forward_streaming()
         sent = await context.body()
-        work = Searching(context, context.params.get("index", "_all"), sent, options=options_of(context))
+        work = SearchRun(context, context.params.get("index", "_all"), sent, options=options_of(context))
         chosen = await _chosen(work, context.snapshot)
         protection = await protect(work, chosen)
         if protection is None and context.snapshot.protects and write is _write_requests:
@@ -119,7 +119,7 @@ async def _explained(context: RequestContext) -> tuple[bool, dict[str, object] |
     return True, {"_index": index, "_id": id_, "matched": False}
 
 
-async def _write_query(work: Searching, chosen: SearchChoice, protection: Protection | None) -> None:
+async def _write_query(work: SearchRun, chosen: SearchPlan, protection: Protection | None) -> None:
     """One query, in the body or in the URL."""
     context = work.context
     if not work.body and (source := codec.source_parameter(context.target)) is not None:
@@ -136,7 +136,7 @@ async def _write_query(work: Searching, chosen: SearchChoice, protection: Protec
     await work.run_members(chosen, members, protection)
 
 
-async def _write_requests(work: Searching, chosen: SearchChoice, protection: Protection | None) -> None:
+async def _write_requests(work: SearchRun, chosen: SearchPlan, protection: Protection | None) -> None:
     """The searches of a `_rank_eval`."""
     members = work.members
     try:
@@ -150,10 +150,10 @@ async def _write_requests(work: Searching, chosen: SearchChoice, protection: Pro
         await work.queries(chosen.of(QUERY), protection)
         each["request"] = msgspec.Raw(work.body)
     members["requests"] = msgspec.Raw(msgspec.json.encode(requests))
-    work.put(members)
+    work.replace_members(members)
 
 
-async def _chosen(work: Searching, snapshot: Snapshot) -> SearchChoice:
+async def _chosen(work: SearchRun, snapshot: Snapshot) -> SearchPlan:
     named = work.context.target.get("search_pipeline")
     chosen = await work.choose(snapshot, named)
     warn_of_conflicts(work.context, chosen.conflicts)

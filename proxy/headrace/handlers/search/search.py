@@ -12,7 +12,7 @@ from headrace.execution.protected import withheld
 from headrace.execution.search_run import (
     QUERY,
     RESULT,
-    Searching,
+    SearchRun,
     is_ours,
     pinned,
     protect,
@@ -31,8 +31,8 @@ from headrace_pipelines.errors import InvalidError
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from headrace.execution.choice import Part
-    from headrace.execution.search_plan import SearchChoice
+    from headrace.execution.choice import ScopedPipeline
+    from headrace.execution.search_plan import SearchPlan
     from headrace.server.request import RequestContext
     from headrace_pipelines import Snapshot
     from headrace_pipelines.registry.association import Slot
@@ -45,7 +45,7 @@ async def search(context: RequestContext, *, asynchronous: bool = False) -> web.
         return await context.forward_streaming()
     sent = await context.body()
     expression = context.params.get("index", "_all")
-    work = Searching(context, expression, sent, asynchronous=asynchronous, options=options_of(context))
+    work = SearchRun(context, expression, sent, asynchronous=asynchronous, options=options_of(context))
     source = codec.source_parameter(context.target)
     if source is not None and not sent:
         work.body, work.changed = source, True
@@ -57,7 +57,7 @@ async def template(context: RequestContext) -> web.StreamResponse:
     """`_search/template`: where a pipeline concerns it, the template is rendered first, by the cluster."""
     snapshot = context.snapshot
     expression = context.params.get("index", "_all")
-    if not snapshot.protects and not await choice.concerned(context, expression, QUERY, RESULT):
+    if not snapshot.protects and not await choice.pipelines_affecting(context, expression, QUERY, RESULT):
         return await passthrough(context)
     context.require_json()
     await _check_url(context)
@@ -65,7 +65,7 @@ async def template(context: RequestContext) -> web.StreamResponse:
     # Beside a template the URL has no other effect on the body (measured on 3.8.0).
     context.target = context.target.without(*(name for name in codec.FOLDED if name != "track_total_hits"))
     context.target = context.target.at(context.target.raw_path.rstrip("/").removesuffix("/template"))
-    work = Searching(context, expression, rendered, changed=True, rendered=True, options=options_of(context))
+    work = SearchRun(context, expression, rendered, changed=True, rendered=True, options=options_of(context))
     return await serve(work, snapshot)
 
 
@@ -88,11 +88,11 @@ async def render(context: RequestContext, body: bytes) -> bytes:
     beside = {name: members.pop(name) for name in ("explain", "profile") if name in members}
     answer = await context.call_cluster("POST", "/_render/template", msgspec.json.encode(members))
     answer.require_ok()
-    made = members_of(answer.body)["template_output"]
-    return msgspec.json.encode(members_of(bytes(made)) | beside) if beside else bytes(made)
+    rendered = members_of(answer.body)["template_output"]
+    return msgspec.json.encode(members_of(bytes(rendered)) | beside) if beside else bytes(rendered)
 
 
-async def serve(work: Searching, snapshot: Snapshot) -> web.StreamResponse:
+async def serve(work: SearchRun, snapshot: Snapshot) -> web.StreamResponse:
     """The search of `work`, whose body may still be compressed as it came."""
     context = work.context
     chosen = await _choose(work, snapshot)
@@ -114,14 +114,14 @@ async def serve(work: Searching, snapshot: Snapshot) -> web.StreamResponse:
     return await _with_results(work, results)
 
 
-async def _choose(work: Searching, snapshot: Snapshot) -> SearchChoice:
+async def _choose(work: SearchRun, snapshot: Snapshot) -> SearchPlan:
     """The pipelines; takes our names out of URL and body."""
     context = work.context
     url_name = context.target.get("search_pipeline")
     named = url_name
     if named is None and (b"search_pipeline" in work.body or context.needs_decoding):
         _read_body(work)
-        named = work.take_name(snapshot)
+        named = work.pop_search_pipeline(snapshot)
     if "index" not in context.params:
         bound = any(slot.kind in (QUERY, RESULT) and (slot.final or named is None) for slot in snapshot.bound)
         if bound or context.readable:
@@ -136,7 +136,7 @@ async def _choose(work: Searching, snapshot: Snapshot) -> SearchChoice:
     return chosen
 
 
-def _read_body(work: Searching) -> None:
+def _read_body(work: SearchRun) -> None:
     """Makes the body one that stages can read: plain JSON. Raises MediaTypeError."""
     context = work.context
     if work.body:
@@ -145,7 +145,7 @@ def _read_body(work: Searching) -> None:
         work.body, work.changed = context.decoded_text(work.body), True
 
 
-def _fold(work: Searching) -> None:
+def _fold(work: SearchRun) -> None:
     """Puts what the URL says of the body into the body; the URL beats it."""
     context = work.context
     _read_body(work)
@@ -155,18 +155,18 @@ def _fold(work: Searching) -> None:
         for name in codec.ADDED & over.keys() & members.keys():
             before = msgspec.json.decode(members[name])
             over[name] = [*(before if isinstance(before, list) else [before]), *over[name]]
-        work.put(members | {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in over.items()})
+        work.replace_members(members | {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in over.items()})
         context.target = context.target.without(*codec.FOLDED)
     work.changed = True
 
 
-def _makes_cursor(work: Searching, snapshot: Snapshot, results: list[tuple[Slot, Part]]) -> bool:
+def _makes_cursor(work: SearchRun, snapshot: Snapshot, results: list[tuple[Slot, ScopedPipeline]]) -> bool:
     """Whether the answer holds a cursor that must be sealed: later pages need the pipelines of this one."""
     begins = work.asynchronous or work.context.target.get("scroll") is not None
     return (begins and (bool(results) or snapshot.protects)) or work.pit is not None
 
 
-async def _with_results(work: Searching, results: list[tuple[Slot, Part]]) -> web.StreamResponse:
+async def _with_results(work: SearchRun, results: list[tuple[Slot, ScopedPipeline]]) -> web.StreamResponse:
     """Sends the search and runs the result pipelines over a good answer; other answers pass as they are."""
     context = work.context
     answer = await context.forward_buffered(work.body, changed=work.changed, unfiltered=True)
@@ -185,7 +185,7 @@ async def _with_results(work: Searching, results: list[tuple[Slot, Part]]) -> we
     return await reply_answer(context, answer, body)
 
 
-def _sealed(work: Searching, results: list[tuple[Slot, Part]], body: bytes) -> bytes:
+def _sealed(work: SearchRun, results: list[tuple[Slot, ScopedPipeline]], body: bytes) -> bytes:
     """The answer with its cursors sealed: the scroll or asynchronous search that it begins, its point in time."""
     kind, member = ("async", "id") if work.asynchronous else ("scroll", "_scroll_id")
     if work.asynchronous or work.context.target.get("scroll") is not None:

@@ -178,7 +178,7 @@ async def _planned(
         ours += ("pipeline",) if from_url.ours else ()
     plan = _Plan(context.target.without(*ours))
     for key, (index, item_name, writes) in enumerate(targets):
-        if index is not None and registry_guard.means(index, registry):
+        if index is not None and registry_guard.names_registry(index, registry):
             why = f"the index [{registry}] is Headrace's own; use /_pipeline and /_udf"
             plan.failed.append((key, 403, "security_exception", why))
             continue
@@ -204,7 +204,7 @@ async def _planned(
     return plan
 
 
-def _from_item(snapshot: Snapshot, name: str | None) -> choice.Chosen | None:
+def _from_item(snapshot: Snapshot, name: str | None) -> choice.Override | None:
     return None if name is None else choice.named(snapshot, PipelineType.DOCUMENT, name)
 
 

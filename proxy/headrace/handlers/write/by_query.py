@@ -14,8 +14,8 @@ import msgspec
 from headrace.execution import choice, document_run
 from headrace.execution.expressions import options_of, read_by
 from headrace.execution.protected import masks_of, withheld
-from headrace.execution.search_plan import attached
-from headrace.execution.search_run import Searching, obliged, protect
+from headrace.execution.search_plan import plan_search
+from headrace.execution.search_run import SearchRun, obliged, protect
 from headrace.handlers.passthrough import passthrough
 from headrace.protocol import search as codec
 from headrace.protocol.encoding import canonical
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from headrace.execution.search_plan import SearchChoice
+    from headrace.execution.search_plan import SearchPlan
     from headrace.server.request import RequestContext
     from headrace_pipelines import Snapshot
 
@@ -50,7 +50,7 @@ async def update(context: RequestContext) -> web.StreamResponse:
     _refuse_named(context, context.target.get("pipeline"))
     if not context.snapshot.bound.isdisjoint(_SLOTS):
         reading = await read_by(context, expression, options_of(context))
-        for held in choice.held(context.snapshot, reading.targets, _SLOTS):
+        for held in choice.assignments(context.snapshot, reading.targets, _SLOTS):
             _skip(context, held.names, final=held.slot.final)
     return await _filtered(context, expression)
 
@@ -64,8 +64,8 @@ async def delete(context: RequestContext) -> web.StreamResponse:
 
 async def _filtered(context: RequestContext, expression: str) -> web.StreamResponse:
     """Sends the request on with the final query pipelines over its query."""
-    work = Searching(context, expression, b"", options=options_of(context))
-    chosen = await attached(context, context.snapshot, expression, defaults=False, options=work.options)
+    work = SearchRun(context, expression, b"", options=options_of(context))
+    chosen = await plan_search(context, context.snapshot, expression, defaults=False, options=work.options)
     work.reading = chosen.reading
     if chosen.reading is None or not context.snapshot.protects:
         return await passthrough(context)
@@ -102,7 +102,7 @@ def _check_members(members: Collection[str], allowed: frozenset[str]) -> None:
         )
 
 
-def _refuse_shown_scripts(context: RequestContext, chosen: SearchChoice, body: bytes) -> None:
+def _refuse_shown_scripts(context: RequestContext, chosen: SearchPlan, body: bytes) -> None:
     """Raises RefusedError for a script over documents that are masked: its error text would show their values."""
     if masks_of(chosen) and b'"script"' in body:
         raise RefusedError("[script] would see fields that final result pipelines hide, and can show them in its error")
@@ -120,7 +120,7 @@ async def reindex(context: RequestContext) -> web.StreamResponse:
     if not snapshot.bound and not context.readable:
         return await passthrough(context)
     context.require_json()
-    work = Searching(context, "", canonical(await context.text()))
+    work = SearchRun(context, "", canonical(await context.text()))
     members = work.members
     source, destination = (members_of(bytes(members.get(name, msgspec.Raw(b"{}")))) for name in ("source", "dest"))
     await _check_destination(context, destination)
@@ -136,15 +136,15 @@ async def reindex(context: RequestContext) -> web.StreamResponse:
     return await context.forward(msgspec.json.encode(members), changed=True)
 
 
-async def _filter_source(work: Searching, source: dict[str, msgspec.Raw], snapshot: Snapshot) -> None:
+async def _filter_source(work: SearchRun, source: dict[str, msgspec.Raw], snapshot: Snapshot) -> None:
     """Puts the source of a `_reindex`, as the final query pipelines of its indexes leave it, into the body of `work`.
 
     Raises UnsupportedError where final result pipelines would be skipped.
     """
     context = work.context
     work.expression = _expression(source.get("index"))
-    work.put(source)
-    chosen = await attached(context, snapshot, work.expression, defaults=False)
+    work.replace_members(source)
+    chosen = await plan_search(context, snapshot, work.expression, defaults=False)
     if masks_of(chosen):
         raise UnsupportedError(
             "the documents of _reindex never leave the cluster, so the final result pipelines of the source would "

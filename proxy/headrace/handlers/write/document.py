@@ -13,7 +13,7 @@ import msgspec
 from headrace.execution import choice, document_run
 from headrace.handlers.passthrough import passthrough
 from headrace.handlers.write import updates
-from headrace.protocol.encoding import canonical, one_line
+from headrace.protocol.encoding import as_single_line, canonical
 from headrace.server.reply import reply_answer, reply_json
 from headrace_pipelines import Bulk, PipelineType, plain_json, unambiguous_json
 from headrace_pipelines.errors import StageError
@@ -45,7 +45,7 @@ async def document(context: RequestContext) -> web.StreamResponse:
     context.require_json()
     body = _unambiguous(body) if Slot(PipelineType.DOCUMENT, final=True) in snapshot.bound else _plain(body)
     action = _action(context, "create" if _creates(context) else "index")
-    parsed = Bulk(b"%b\n%b\n" % (action, one_line(body)))
+    parsed = Bulk(b"%b\n%b\n" % (action, as_single_line(body)))
     groups: list[document_run.Group] = [(pipeline, [0])] if pipeline is not None else []
     runs = await document_run.run(context, snapshot, parsed, groups)
     if runs:
@@ -68,9 +68,9 @@ async def update(context: RequestContext) -> web.StreamResponse:
         return await context.forward(body, changed=True)
     context.require_json()
     body = canonical(body) if snapshot.protects else _plain(body)
-    parsed = Bulk(b"%b\n%b\n" % (_action(context, "update"), one_line(body)))
+    parsed = Bulk(b"%b\n%b\n" % (_action(context, "update"), as_single_line(body)))
     if await document_run.refuse_shown(context, parsed):
-        await updates.check_one(context)
+        await updates.check_update(context)
     runs = await document_run.run(context, snapshot, parsed, [(pipeline, [0])] if pipeline is not None else [])
     if runs:
         context.response_headers["X-Pipeline"] = choice.header(runs)

@@ -34,7 +34,7 @@ class Update:
     routing: str | None = None
 
 
-async def check_one(context: RequestContext) -> None:
+async def check_update(context: RequestContext) -> None:
     """Raises MissingDocumentError for an `_update` of a document that final query pipelines leave out."""
     update = Update(context.params["index"], context.params["id"], context.target.get("routing"))
     if await _unseen(context, [update]):
