@@ -3,13 +3,14 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::template::{Template, Value};
-use super::{Function, Parameters, field};
+use super::support::field;
+use super::support::template::{Template, Value};
+use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::limits::check_made;
 use crate::error::Fault;
 use crate::json;
-use crate::limits::check_made;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

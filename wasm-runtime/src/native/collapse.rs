@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
 
@@ -59,6 +59,6 @@ impl Function for Collapse {
         if kept.len() == list.len() {
             return Ok(Effect::Unchanged);
         }
-        Ok(Effect::Replaced(json::splice(text, hits, &super::field::array(&kept))))
+        Ok(Effect::Replaced(json::splice(text, hits, &super::support::field::array(&kept))))
     }
 }

@@ -2,11 +2,14 @@
 
 use serde::Deserialize;
 
-use super::{Function, Parameters, field, numbers};
+use super::support::field;
+use super::support::java_numbers;
+use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
-use crate::{java, json};
+use crate::json;
+use crate::json::java;
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
 #[serde(try_from = "String")]
@@ -73,11 +76,11 @@ fn written(value: f64, text: impl FnOnce() -> String) -> Vec<u8> {
 }
 
 fn single(text: &str) -> Result<Vec<u8>, String> {
-    numbers::float(text).map(|value| written(f64::from(value), || format!("{value:?}")))
+    java_numbers::float(text).map(|value| written(f64::from(value), || format!("{value:?}")))
 }
 
 fn double(text: &str) -> Result<Vec<u8>, String> {
-    numbers::double(text).map(|value| written(value, || format!("{value:?}")))
+    java_numbers::double(text).map(|value| written(value, || format!("{value:?}")))
 }
 
 /// An address; one of version 6 that is all hexadecimal may have a zone, whatever its name is.
@@ -96,8 +99,8 @@ impl Convert {
         let unable =
             |name: &str, why: String| Fault::illegal(format!("unable to convert [{text}] to {name}")).caused_by(why);
         Ok(match self.to {
-            Type::Integer => numbers::int(&text).map_err(|why| unable("integer", why))?.to_string().into_bytes(),
-            Type::Long => numbers::long(&text).map_err(|why| unable("long", why))?.to_string().into_bytes(),
+            Type::Integer => java_numbers::int(&text).map_err(|why| unable("integer", why))?.to_string().into_bytes(),
+            Type::Long => java_numbers::long(&text).map_err(|why| unable("long", why))?.to_string().into_bytes(),
             Type::Float => single(&text).map_err(|why| unable("float", why))?,
             Type::Double => double(&text).map_err(|why| unable("double", why))?,
             Type::Boolean if text.eq_ignore_ascii_case("true") => b"true".to_vec(),
@@ -123,7 +126,7 @@ fn auto(raw: &[u8], text: &str) -> Vec<u8> {
     if text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false") {
         return text.to_ascii_lowercase().into_bytes();
     }
-    if let Ok(value) = numbers::long(text) {
+    if let Ok(value) = java_numbers::long(text) {
         return value.to_string().into_bytes();
     }
     single(text).unwrap_or_else(|_| raw.to_vec())

@@ -2,10 +2,11 @@
 
 use serde::Deserialize;
 
-use super::template::Template;
-use super::{Function, Parameters, field};
+use super::support::field;
+use super::support::template::Template;
+use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
 

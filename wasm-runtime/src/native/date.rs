@@ -21,13 +21,15 @@ use self::formats::{Format, Formatter};
 use self::locale::Locale;
 use self::moment::Moment;
 use self::zone::{UTC, Zone};
-use super::template::Template;
-use super::{Function, Parameters, field};
-use crate::deadline::glance;
+use super::support::field;
+use super::support::template::Template;
+use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::deadline::glance;
 use crate::error::Fault;
-use crate::{java, json};
+use crate::json;
+use crate::json::java;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

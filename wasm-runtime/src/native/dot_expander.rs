@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 
-use super::{Function, Parameters, field};
+use super::support::field;
+use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
 

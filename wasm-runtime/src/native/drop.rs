@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 
 #[derive(Deserialize)]

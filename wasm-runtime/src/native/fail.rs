@@ -2,10 +2,10 @@
 
 use serde::Deserialize;
 
-use super::template::Template;
+use super::support::template::Template;
 use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 
 #[derive(Deserialize)]

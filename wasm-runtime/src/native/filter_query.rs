@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
 

@@ -6,13 +6,16 @@ use base64::Engine;
 use serde::Deserialize;
 use sha1::Digest;
 
-use super::{Function, Parameters, field};
-use crate::deadline::glance;
+use super::support::field;
+use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::document::metadata_fields;
+use crate::engine::deadline::glance;
+use crate::engine::limits::check_made;
 use crate::error::Fault;
-use crate::limits::check_made;
-use crate::{java, json, metadata};
+use crate::json;
+use crate::json::java;
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
@@ -94,7 +97,7 @@ impl Fingerprint {
         } else {
             self.fields.clone()
         };
-        names.retain(|name| !metadata::is_own(name));
+        names.retain(|name| !metadata_fields::is_own(name));
         names.sort_by(|a, b| a.encode_utf16().cmp(b.encode_utf16()));
         names.dedup();
         names

@@ -4,14 +4,15 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-use super::handled::Handled;
-use super::{Function, Parameters, field};
-use crate::deadline::tick;
+use super::support::field;
+use super::support::handled::Handled;
+use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::deadline::tick;
+use crate::engine::limits::{Copied, check_made};
 use crate::error::Fault;
 use crate::json;
-use crate::limits::{Copied, check_made};
 
 const VALUE: &str = "_ingest._value";
 

@@ -11,12 +11,13 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Function, Parameters, field};
-use crate::deadline::tick;
+use super::support::field;
+use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::deadline::tick;
 use crate::error::Fault;
-use crate::java;
+use crate::json::java;
 use crate::regex::{self, Found, Regex};
 use expand::Expander;
 use value::{Kind, value};

@@ -3,10 +3,13 @@
 //! It reads a text as Lucene's `HTMLStripCharFilter` does, rule by rule, but for one: a `<` with white space behind it is no
 //! tag here, so that what stands between two signs of a comparison is kept.
 
-use super::html_entities::ENTITIES;
-use super::html_tags::{MOST_SEEN, SEEN_AGAIN, Tags, name_len};
-use super::texts::TextMap;
-use crate::deadline::glance;
+mod entities;
+mod tags;
+
+use self::entities::ENTITIES;
+use self::tags::{MOST_SEEN, SEEN_AGAIN, Tags, name_len};
+use super::support::text_map::TextMap;
+use crate::engine::deadline::glance;
 use crate::error::Fault;
 use crate::json;
 

@@ -2,12 +2,15 @@
 
 use serde::Deserialize;
 
-use super::{Function, Parameters, field};
-use crate::deadline::glance;
+use super::support::field;
+use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::deadline::glance;
 use crate::error::Fault;
-use crate::{java, json, valid};
+use crate::json;
+use crate::json::java;
+use crate::json::validate;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,7 +56,7 @@ fn spelled(text: &str) -> Result<Vec<u8>, Fault> {
             rest.as_bytes()[..rest.find(|c| !word(c)).unwrap_or(rest.len())].to_vec()
         }
     };
-    valid::check(&value).map_err(|e| Fault::illegal(format!("the text is {}", e.0)))?;
+    validate::check(&value).map_err(|e| Fault::illegal(format!("the text is {}", e.0)))?;
     if let Some(key) = json::repeated_key(&value) {
         return Err(Fault::illegal(format!("Duplicate Object property \"{key}\"")));
     }

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::template::Template;
-use super::{Function, Parameters, field};
+use super::support::field;
+use super::support::template::Template;
+use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::limits::{Copied, check_made};
 use crate::error::Fault;
 use crate::json;
-use crate::limits::{Copied, check_made};
 use crate::regex::{self, Regex};
 
 #[derive(Deserialize)]

@@ -8,13 +8,15 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use sha1::Digest;
 
-use super::{Function, Parameters, field::Names};
-use crate::deadline::glance;
+use super::support::field::Names;
+use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::deadline::glance;
 use crate::error::Fault;
+use crate::json;
+use crate::json::java;
 use crate::json::{Edit, Entry};
-use crate::{java, json};
 
 #[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
@@ -94,7 +96,7 @@ impl Mask {
         glance();
         if raw[0] == b'[' {
             let items: Vec<Vec<u8>> = json::elements(raw, 0).into_iter().map(|r| self.hidden(&raw[r])).collect();
-            return super::field::array(&items);
+            return super::support::field::array(&items);
         }
         if raw == b"null" {
             return raw.to_vec();

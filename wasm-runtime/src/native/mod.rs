@@ -11,35 +11,27 @@ mod dissect;
 mod dot_expander;
 mod drop;
 mod fail;
-mod field;
 mod filter_query;
 mod fingerprint;
 mod foreach;
 mod grok;
 mod gsub;
-mod handled;
-mod hit;
-mod html_entities;
 mod html_strip;
-mod html_tags;
 mod join;
 mod json;
 mod kv;
 mod lowercase;
 mod mask;
-mod numbers;
 mod oversample;
 mod remove;
 mod rename;
 mod rename_field;
 mod rescore;
-mod same;
 mod set;
 mod sort;
 mod split;
+pub mod support;
 mod synonym;
-mod template;
-mod texts;
 mod trim;
 mod truncate_hits;
 mod uppercase;
@@ -53,15 +45,16 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde::de::DeserializeOwned;
 
-use self::template::Template;
-use self::texts::Texts;
-use crate::aside::aside;
-use crate::deadline::guarded;
+use self::support::field;
+use self::support::template::Template;
+use self::support::text_map::Texts;
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::document::metadata_fields::{self, Wide};
+use crate::engine::deadline::guarded;
+use crate::engine::limits::{MOST_MADE, check_made};
+use crate::engine::offload::aside;
 use crate::error::Fault;
-use crate::limits::{MOST_MADE, check_made};
-use crate::metadata::{self, Wide};
 
 /// What one built-in does to one document.
 pub trait Function: Send + Sync {
@@ -319,7 +312,7 @@ impl Native {
         } else {
             self.apply_aside(text, meta)
         };
-        let done = if self.free { done.and_then(|effect| metadata::absorbed(effect, meta)) } else { done };
+        let done = if self.free { done.and_then(|effect| metadata_fields::absorbed(effect, meta)) } else { done };
         if let Ok(effect) = &done {
             let len = effect.made(text.len());
             if len > MOST_MADE {
@@ -333,7 +326,7 @@ impl Native {
     #[cold]
     fn names_metadata(&self, text: &[u8], meta: &Meta) -> bool {
         let of_values = self.function.names().into_iter().filter(|name| name.constant().is_none());
-        of_values.into_iter().any(|name| metadata::is_shown(&field::named(name, text, meta)))
+        of_values.into_iter().any(|name| metadata_fields::is_shown(&field::named(name, text, meta)))
     }
 
     /// [`Self::apply`] on the document with its metadata as members.

@@ -4,13 +4,15 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use super::template::Template;
-use super::{Function, Parameters, field};
-use crate::deadline::glance;
+use super::support::field;
+use super::support::template::Template;
+use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::document::metadata_fields;
+use crate::engine::deadline::glance;
 use crate::error::Fault;
-use crate::{json, metadata};
+use crate::json;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,7 +81,7 @@ impl Remove {
         for entry in json::Entries::new(text, start).into_iter().flatten() {
             glance();
             match json::unescape(&text[entry.key.clone()]) {
-                Some(key) if !kept.contains(&*key) && !metadata::is_own(&key) => gone = true,
+                Some(key) if !kept.contains(&*key) && !metadata_fields::is_own(&key) => gone = true,
                 _ => members.push(&text[entry.key.start - 1..entry.value.end]),
             }
         }

@@ -6,11 +6,11 @@
 use serde::Deserialize;
 
 use super::{Function, Parameters};
-use crate::contract::scored;
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::udf::result_contract::scored;
 
 #[derive(Deserialize, Default, Clone, Copy)]
 #[serde(rename_all = "lowercase")]

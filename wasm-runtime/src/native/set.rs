@@ -3,10 +3,11 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::template::{Template, Value};
-use super::{Function, Parameters, field};
+use super::support::field;
+use super::support::template::{Template, Value};
+use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
 

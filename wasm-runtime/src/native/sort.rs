@@ -6,12 +6,15 @@ use std::cmp::Ordering;
 
 use serde::Deserialize;
 
-use super::{Function, Parameters, field, hit};
-use crate::deadline::glance;
+use super::support::field;
+use super::support::hit;
+use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::deadline::glance;
 use crate::error::Fault;
-use crate::{java, json};
+use crate::json;
+use crate::json::java;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

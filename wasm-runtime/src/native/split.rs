@@ -4,11 +4,12 @@
 
 use serde::Deserialize;
 
-use super::hit;
-use super::{Function, Parameters, field};
-use crate::deadline::glance;
+use super::support::field;
+use super::support::hit;
+use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::deadline::glance;
 use crate::error::Fault;
 use crate::json;
 use crate::regex::{self, Regex};

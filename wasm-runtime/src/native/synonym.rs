@@ -6,11 +6,11 @@
 
 use serde::Deserialize;
 
-use super::field::Names;
+use super::support::field::Names;
 use super::{Function, Parameters};
-use crate::deadline::glance;
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::deadline::glance;
 use crate::error::Fault;
 use crate::json;
 
@@ -121,7 +121,7 @@ impl Synonym {
                         self.query(part).inspect(|_| changed = true).unwrap_or_else(|| part.to_vec())
                     })
                     .collect();
-                changed.then(|| super::field::array(&parts))
+                changed.then(|| super::support::field::array(&parts))
             }
             b'{' => {
                 let mut entries = json::Entries::new(raw, 0)?;
@@ -182,7 +182,7 @@ impl Synonym {
                     .concat()
             });
         }
-        let should = super::field::array(&clauses);
+        let should = super::support::field::array(&clauses);
         Some([br#"{"bool":{"should":"#.as_slice(), &should, br#","minimum_should_match":1}}"#].concat())
     }
 }

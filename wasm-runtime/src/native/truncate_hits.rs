@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::oversample::original_size;
 use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
 

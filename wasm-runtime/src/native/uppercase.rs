@@ -1,8 +1,9 @@
 //! `uppercase`: a string, or every string of a list, in capitals.
 
-use super::texts::TextMap;
+use super::support::text_map::TextMap;
 use crate::error::Fault;
-use crate::{json, scratch};
+use crate::json;
+use crate::json::scratch;
 
 pub struct Uppercase;
 

@@ -1,6 +1,6 @@
 //! `urldecode`: a string, or every string of a list, URL-decoded.
 
-use super::texts::TextMap;
+use super::support::text_map::TextMap;
 use crate::error::Fault;
 use crate::json;
 

@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use ua_parser::{Extractor, Regexes};
 
-use super::{Function, Parameters, field};
+use super::support::field;
+use super::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
 

@@ -6,7 +6,7 @@ use super::asserted::{self, Text};
 use super::fold;
 use super::program::{Loop, Op, Program, Run};
 use super::tree::{Fold, Greed};
-use crate::deadline::tick;
+use crate::engine::deadline::tick;
 use crate::error::Fault;
 
 /// Steps after which a match is given up: some tenths of a second.

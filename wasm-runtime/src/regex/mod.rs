@@ -18,7 +18,7 @@ mod tree;
 
 use std::ops::Range;
 
-use crate::deadline::tick;
+use crate::engine::deadline::tick;
 use crate::error::Fault;
 use linear::Linear;
 use machine::{Machine, NONE};

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::field;
+use crate::engine::limits::Copied;
 use crate::error::Fault;
-use crate::limits::Copied;
-use crate::{java, json};
+use crate::json;
+use crate::json::java;
+use crate::native::support::field;
 
 #[derive(Clone, Copy)]
 pub enum Kind {

@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::native::Native;
 
 fn masked(parameters: &str, hit: &str) -> String {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use super::Locale;
-use crate::deadline::look;
+use crate::engine::deadline::look;
 
 /// Names of a zone: long and short, each for winter, summer and both.
 type Written = [&'static str; 6];

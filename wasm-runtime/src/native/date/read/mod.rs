@@ -10,7 +10,7 @@ use super::locale::Locale;
 use super::pattern::{Field, Number, Pattern, Piece, Sign, Style};
 use super::resolve::Parsed;
 use super::zone::Zone;
-use crate::deadline::glance;
+use crate::engine::deadline::glance;
 
 /// Why reading ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,161 @@
+//! The documents of a bulk's actions: given out to a pipeline, and taken back.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::bulk::Bulk;
+use crate::bulk::action::{Op, part_of_update, writable_part};
+use crate::bulk::final_pipelines::Indexes;
+use crate::bulk::outcome::{Fate, Part};
+use crate::bulk::parser::Action;
+use crate::document::{Doc, Kind, State, Text, on_one_line};
+use crate::error::Fault;
+
+/// Keeps a document that a stage made, on one line. Gives its place, `None` for one that came in; those of the batch are in
+/// `made` already, from `before` on.
+pub fn kept(made: &mut Arc<Vec<u8>>, text: &Text, before: usize) -> Option<Range<usize>> {
+    match text {
+        Text::Shared(_) => None,
+        Text::Made(range) => Some(range.start + before..range.end + before),
+        Text::Owned(text) => {
+            let made = Arc::make_mut(made);
+            let from = made.len();
+            made.extend_from_slice(text);
+            on_one_line(&mut made[from..]);
+            Some(from..made.len())
+        }
+    }
+}
+
+impl Bulk {
+    /// The documents of the actions at these targets; `at`: of those only what goes to one of these indexes.
+    pub fn documents(&mut self, keys: &[usize], at: Option<&Indexes>) -> Vec<Doc> {
+        let (mut docs, mut members) = (Vec::with_capacity(self.actions.list.len()), Vec::new());
+        let wanted = self.wanted(keys);
+        for slot in 0..self.actions.list.len() {
+            let action = &self.actions.list[slot];
+            if !wanted[action.key] {
+                continue;
+            }
+            let stays = at.is_none_or(|at| at.contains(&self.targets[action.key].index));
+            match self.actions.fate(slot) {
+                Fate::Untouched | Fate::Changed { .. } | Fate::Updated { .. } if !stays => {}
+                Fate::Updated { source } => self.texts_of_update(slot, source, &mut docs),
+                Fate::Dropped | Fate::Failed(_) => {}
+                Fate::Written(parts) => {
+                    let Some(range) = writable_part(&self.body, action.op, &action.source) else { continue };
+                    let here = |part: &&Part| at.is_none_or(|at| at.contains(&part.meta.index));
+                    docs.extend(parts.iter().filter(here).map(|part| {
+                        let made = part.text.clone().map(|made| Text::Owned(self.made[made].to_vec()));
+                        Doc::new(made.unwrap_or_else(|| Text::Shared(range.clone())), part.meta.clone(), slot)
+                    }));
+                }
+                Fate::Changed { text, .. } => {
+                    let text = Text::Owned(self.made[text.clone()].to_vec());
+                    let meta = self.targets[action.key].meta(self.actions.names(slot));
+                    docs.push(Doc { lead: action.lead(), ..Doc::new(text, meta, slot) });
+                }
+                Fate::Untouched => {
+                    let range = if action.op == Op::Update {
+                        match part_of_update(&self.body, &action.source, &mut members) {
+                            Ok(part) => part,
+                            Err(why) => {
+                                self.actions.set_fate(slot, Fate::failed(why.fault(Kind::Document)));
+                                continue;
+                            }
+                        }
+                    } else {
+                        writable_part(&self.body, action.op, &action.source)
+                    };
+                    let Some(range) = range else { continue };
+                    let meta = self.targets[action.key].meta(self.actions.names(slot));
+                    docs.push(Doc { lead: action.lead(), ..Doc::new(Text::Shared(range), meta, slot) });
+                }
+            }
+        }
+        docs
+    }
+
+    /// [`Self::take_over`] for the plain case, which makes nothing but what is kept: one live document of a write that
+    /// nothing has touched yet. False (and nothing happened) if it is another.
+    pub fn take_over_one(&mut self, doc: &mut Doc, made: usize) -> bool {
+        let Some(action) = self.actions.list.get(doc.slot) else { return false };
+        let fate = self.actions.fate(doc.slot);
+        let plain = matches!((fate, action.op, &doc.state), (Fate::Untouched, Op::Index | Op::Create, State::Live));
+        if !plain || self.given_out.is_some() {
+            return false;
+        }
+        let framed = matches!(doc.text, Text::Made(_)) && !doc.lead.is_empty();
+        let text = kept(&mut self.made, &doc.text, made);
+        let stays = self.targets[action.key].is_of(self.actions.names(doc.slot), &doc.meta);
+        match text {
+            None if stays => {}
+            Some(text) if stays => self.actions.set_fate(doc.slot, Fate::Changed { text, framed }),
+            text => {
+                self.actions.set_fate(doc.slot, Fate::Written(vec![Part { text, meta: std::mem::take(&mut doc.meta) }]))
+            }
+        }
+        true
+    }
+
+    /// What became of the documents of one action: they are written together or not at all.
+    pub fn take_over(&mut self, group: &mut [Doc], pinned: Option<&str>, made: usize) {
+        let Some(slot) = group.first().map(|doc| doc.slot).filter(|slot| *slot < self.actions.list.len()) else {
+            return;
+        };
+        let Action { key, op, versioned, .. } = self.actions.list[slot];
+        let before = self.targets[key].meta(self.actions.names(slot));
+        let came_from: Vec<Option<Arc<str>>> = match self.actions.fate(slot) {
+            Fate::Written(parts) => parts.iter().map(|p| p.meta.index.clone()).collect(),
+            _ => vec![before.index.clone()],
+        };
+        let mut parts = match (self.actions.fate(slot), &self.given_out) {
+            (Fate::Written(parts), Some(out)) => {
+                parts.iter().filter(|p| !out.contains(&p.meta.index)).cloned().collect()
+            }
+            _ => Vec::with_capacity(group.len()),
+        };
+        for doc in group {
+            match std::mem::replace(&mut doc.state, State::Dropped) {
+                State::Dropped | State::Finished => {}
+                State::Failed(failure) => {
+                    self.actions.set_fate(slot, Fate::Failed(failure));
+                    return;
+                }
+                State::Live if pinned.is_some() && !came_from.contains(&doc.meta.index) => {
+                    let name = pinned.unwrap_or_default();
+                    self.actions.set_fate(
+                        slot,
+                        Fate::failed(Fault::new(
+                            400,
+                            "illegal_state_exception",
+                            format!("final pipeline [{name}] can't change the target index"),
+                        )),
+                    );
+                    return;
+                }
+                State::Live => {
+                    let text = kept(&mut self.made, &doc.text, made);
+                    parts.push(Part { text, meta: std::mem::take(&mut doc.meta) });
+                }
+            }
+        }
+        let moved = |part: &Part| part.meta.place() != before.place();
+        if parts.len() > 1 && (op == Op::Update || versioned) {
+            self.actions.set_fate(
+                slot,
+                Fate::failed(Fault::illegal(
+                    "a document that is updated, or written with a version or a sequence number, cannot become several",
+                )),
+            );
+        } else if op == Op::Update && parts.iter().any(moved) {
+            self.actions.set_fate(slot, Fate::failed(Fault::illegal("the metadata of an update cannot be changed")));
+        } else if parts.is_empty() {
+            self.actions.set_fate(slot, Fate::Dropped);
+        } else if parts.len() == 1 && parts[0].text.is_none() && parts[0].meta == before {
+            self.actions.set_fate(slot, Fate::Untouched);
+        } else {
+            self.actions.set_fate(slot, Fate::Written(parts));
+        }
+    }
+}

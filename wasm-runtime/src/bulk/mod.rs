@@ -1,0 +1,355 @@
+//! `_bulk`: what pipelines make of the documents of a body, the body to forward and the answer to send.
+//!
+//! Lines that no stage touched are copied byte for byte; a body in which nothing changed is not copied at all.
+
+pub mod action;
+pub mod body_buffer;
+pub mod body_view;
+pub mod documents;
+pub mod final_pipelines;
+pub mod line_cache;
+pub mod outcome;
+pub mod parser;
+pub mod prefilter;
+pub mod request;
+pub mod response;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use pyo3::exceptions::PyIndexError;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::PyBytes;
+
+use crate::bulk::action::{Op, Target};
+use crate::bulk::final_pipelines::Indexes;
+use crate::bulk::outcome::Fate;
+use crate::bulk::parser::{Action, Actions, Framed, Names, framed};
+use crate::bulk::request::{Piece, joined};
+use crate::document::{Kind, Meta};
+use crate::error::{BulkError, Fault};
+use crate::pipeline::batch::Batch;
+use crate::pipeline::condition::Condition;
+
+/// A parsed `_bulk` body.
+#[pyclass(module = "pipelines._wasm")]
+pub struct Bulk {
+    pub body: Arc<PyBackedBytes>,
+    pub actions: Actions,
+    pub targets: Vec<Target>,
+    /// See [`Framed::documents`](crate::bulk::parser::Framed::documents).
+    pub documents: bool,
+    /// See [`Framed::spelt`](crate::bulk::parser::Framed::spelt).
+    pub spelt: Option<bool>,
+    /// Per target: whether the `pipeline` in its action lines is ours and must not reach the cluster.
+    pub strip: Vec<bool>,
+    /// The indexes whose documents `batch_at` gave out; other documents of the same action stay as they are.
+    pub given_out: Option<Indexes>,
+    /// Per target: its actions, once one has failed. A body may have as many targets as actions.
+    of_target: Vec<Vec<usize>>,
+    /// The texts that stages made, one behind the other: freed as one, and read in order. Shared with the body to forward.
+    pub made: Arc<Vec<u8>>,
+}
+
+#[pymethods]
+impl Bulk {
+    /// Parses `body`; `index` is the URL's.
+    ///
+    /// Raises BulkError, with OpenSearch's text, for what makes OpenSearch refuse the whole request.
+    #[new]
+    #[pyo3(signature = (body, *, index=None))]
+    fn new(py: Python<'_>, body: PyBackedBytes, index: Option<&str>) -> PyResult<Self> {
+        py.detach(|| Self::parse(body, index)).map_err(BulkError::new_err)
+    }
+
+    fn __len__(&self) -> usize {
+        self.actions.list.len()
+    }
+
+    /// The distinct targets: (index or None, the `pipeline` named by the action or None, whether documents are written).
+    fn targets(&self) -> Vec<(Option<&str>, Option<&str>, bool)> {
+        self.targets.iter().map(|t| (t.index.as_deref(), t.pipeline.as_deref(), t.writes)).collect()
+    }
+
+    /// Bytes of the body that came in.
+    #[getter]
+    fn nbytes(&self) -> usize {
+        self.body.len()
+    }
+
+    /// How many documents the actions at these targets write, if the body shows that no document in it meets any of
+    /// `conditions`; `None` where it does not.
+    fn ruled_out(&self, py: Python<'_>, keys: Vec<usize>, conditions: Vec<Py<Condition>>) -> Option<usize> {
+        py.detach(|| prefilter::documents(self, &self.wanted(&keys), &conditions))
+    }
+
+    /// The documents of the actions at these targets (by position in `targets`), as a batch for a document pipeline.
+    ///
+    /// An update gives its `upsert`, or its `doc` with `doc_as_upsert`; without either it is not in the batch.
+    fn batch(&mut self, py: Python<'_>, keys: Vec<usize>) -> Batch {
+        let body = Arc::clone(&self.body);
+        let docs = py.detach(|| self.documents(&keys, None));
+        Batch::new(body, docs, Kind::Document)
+    }
+
+    /// Where the documents that are still to be written go now, or only those that stages have sent elsewhere.
+    #[pyo3(signature = (*, moved = false))]
+    fn indexes(&self, moved: bool) -> Vec<Option<&str>> {
+        let (mut found, mut seen) = (Vec::new(), HashSet::new());
+        for (_, action, fate) in self.actions.with_fates() {
+            let elsewhere = matches!(fate, Fate::Written(_));
+            if !(elsewhere || !moved && action.op != Op::Delete) {
+                continue;
+            }
+            let mut note = |index| {
+                if seen.insert(index) {
+                    found.push(index);
+                }
+            };
+            match fate {
+                Fate::Untouched | Fate::Changed { .. } | Fate::Updated { .. } => {
+                    note(self.targets[action.key].index.as_deref());
+                }
+                Fate::Written(parts) => parts.iter().for_each(|part| note(part.meta.index.as_deref())),
+                Fate::Dropped | Fate::Failed(_) => {}
+            }
+        }
+        found
+    }
+
+    /// Where the updates go.
+    fn indexes_of_updates(&self) -> HashSet<Option<&str>> {
+        let updates = self.actions.list.iter().filter(|action| action.op == Op::Update);
+        let keys: HashSet<usize> = updates.map(|action| action.key).collect();
+        keys.into_iter().map(|key| self.targets[key].index.as_deref()).collect()
+    }
+
+    /// Fails the updates at these indexes that would show a stored document, or see it by a script; `shows`: the URL asks for it.
+    fn refuse_shown(&mut self, py: Python<'_>, indexes: Vec<Option<String>>, shows: bool) {
+        py.detach(|| self.refuse_shown_at(&named(indexes), shows));
+    }
+
+    /// Reads the documents and updates that go to these indexes strictly, before a final pipeline has them.
+    fn settle(&mut self, py: Python<'_>, indexes: Vec<Option<String>>) {
+        py.detach(|| self.settle_at(&named(indexes)));
+    }
+
+    /// The documents that go to one of these indexes, as a batch for a final pipeline; of an update both `doc` and `upsert`.
+    fn batch_at(&mut self, py: Python<'_>, indexes: Vec<Option<String>>) -> Batch {
+        let body = Arc::clone(&self.body);
+        let keys: Vec<usize> = (0..self.targets.len()).filter(|k| self.targets[*k].writes).collect();
+        let indexes = named(indexes);
+        let docs = py.detach(|| self.documents(&keys, Some(&indexes)));
+        self.given_out = Some(indexes);
+        Batch::new(body, docs, Kind::Document)
+    }
+
+    /// Takes over what a pipeline made of the documents of `batch`. `pinned`: the name of a final pipeline, which must not
+    /// change a document's index.
+    #[pyo3(signature = (batch, *, pinned=None))]
+    fn absorb(&mut self, py: Python<'_>, batch: &mut Batch, pinned: Option<&str>) {
+        let mut docs = std::mem::take(&mut batch.docs);
+        py.detach(|| {
+            let before = self.made.len();
+            if before == 0 {
+                self.made = Arc::new(std::mem::take(&mut batch.made));
+            } else {
+                Arc::make_mut(&mut self.made).append(&mut batch.made);
+            }
+            for group in docs.chunk_by_mut(|one, next| one.slot == next.slot) {
+                if let [doc] = &mut *group
+                    && pinned.is_none()
+                    && self.take_over_one(doc, before)
+                {
+                    continue;
+                }
+                match self.action_of(group[0].slot) {
+                    Some((n, member)) if matches!(self.actions.fate(n), Fate::Updated { .. }) => {
+                        self.take_over_text(n, member, group, before);
+                    }
+                    _ => self.take_over(group, pinned, before),
+                }
+            }
+            self.given_out = None;
+        });
+    }
+
+    /// Fails every action at target `key`.
+    fn fail(&mut self, key: usize, status: u16, kind: String, reason: &str) {
+        if self.of_target.is_empty() {
+            self.of_target.resize(self.targets.len(), Vec::new());
+            for (n, action) in self.actions.list.iter().enumerate() {
+                self.of_target[action.key].push(n);
+            }
+        }
+        for n in self.of_target.get(key).into_iter().flatten() {
+            self.actions.set_fate(*n, Fate::failed(Fault::new(status, kind.clone(), reason)));
+        }
+    }
+
+    /// Fails every action whose document goes to `index` now.
+    fn fail_at(&mut self, index: &str, status: u16, kind: String, reason: &str) {
+        let there = |place: &Option<Arc<str>>| place.as_deref() == Some(index);
+        for n in 0..self.actions.list.len() {
+            let target = &self.targets[self.actions.list[n].key];
+            let goes = match self.actions.fate(n) {
+                Fate::Untouched | Fate::Changed { .. } | Fate::Updated { .. } => target.writes && there(&target.index),
+                Fate::Written(parts) => parts.iter().any(|part| there(&part.meta.index)),
+                Fate::Dropped | Fate::Failed(_) => false,
+            };
+            if goes {
+                self.actions.set_fate(n, Fate::failed(Fault::new(status, kind.clone(), reason)));
+            }
+        }
+    }
+
+    /// Takes `pipeline` out of the action lines at target `key`: it is ours, the cluster does not know it.
+    fn strip_pipeline(&mut self, key: usize) {
+        if let Some(strip) = self.strip.get_mut(key) {
+            *strip = true;
+        }
+    }
+
+    /// What became of the document of action `i`: ("here" | "elsewhere" | "dropped", None), or ("failed", its error).
+    ///
+    /// "here": one document, written where the client sent it; "elsewhere": moved, or several.
+    #[allow(clippy::type_complexity)]
+    fn outcome(&self, i: usize) -> PyResult<(&'static str, Option<(u16, String, String, String, String)>)> {
+        let action = self.action(i)?;
+        Ok(match self.actions.fate(i) {
+            Fate::Untouched | Fate::Changed { .. } | Fate::Updated { .. } => ("here", None),
+            Fate::Written(parts) => {
+                let stays =
+                    parts.len() == 1 && self.targets[action.key].is_place(self.actions.names(i), &parts[0].meta);
+                (if stays { "here" } else { "elsewhere" }, None)
+            }
+            Fate::Dropped => ("dropped", None),
+            Fate::Failed(failure) => ("failed", Some(failure.shown())),
+        })
+    }
+
+    /// The new text of the one document of action `i`; `None` if it is the one that came in.
+    fn document<'py>(&self, py: Python<'py>, i: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        self.action(i)?;
+        let made = match self.actions.fate(i) {
+            Fate::Changed { text, .. } => Some(text.clone()),
+            Fate::Written(parts) => parts.first().and_then(|part| part.text.clone()),
+            _ => None,
+        };
+        Ok(made.map(|range| PyBytes::new(py, &self.made[range])))
+    }
+
+    /// (forwarded, dropped, failed) actions.
+    fn counts(&self) -> (usize, usize, usize) {
+        let (mut dropped, mut failed) = (0, 0);
+        for (_, _, fate) in self.actions.with_fates() {
+            match fate {
+                Fate::Dropped => dropped += 1,
+                Fate::Failed(_) => failed += 1,
+                Fate::Untouched | Fate::Changed { .. } | Fate::Updated { .. } | Fate::Written(_) => {}
+            }
+        }
+        (self.actions.list.len() - dropped - failed, dropped, failed)
+    }
+
+    /// The body to forward: `None` if it is the one that came in, empty if nothing is left to forward; a view of what stages made
+    /// where that is all of it.
+    fn render<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if self.actions.untouched() && !self.strip.contains(&true) {
+            return Ok(None);
+        }
+        let pieces = py.detach(|| request::pieces(self));
+        if let [Piece::Made(range)] = &pieces[..] {
+            return body_view::view(py, &self.made, range.clone()).map(|view| Some(view.into_any()));
+        }
+        let parts: Vec<&[u8]> = pieces.iter().map(|piece| piece.bytes(self)).collect();
+        joined(py, &parts).map(|whole| Some(whole.into_any()))
+    }
+
+    /// Lets go of all texts, so that others can have their memory: only `merge` and `counts` may be asked from now on.
+    fn let_go(&mut self, py: Python<'_>) {
+        self.body = Arc::new(PyBytes::new(py, b"").into());
+        self.made = Arc::default();
+    }
+
+    /// The answer for the client: the cluster's items and ours, in the order of the request; the cluster's own but for `took`
+    /// where each action was forwarded as one.
+    ///
+    /// `answer` is the cluster's response to the rendered body, `None` if nothing was forwarded; `took` in ms.
+    /// Raises BulkError if the cluster answered another number of items than were forwarded, where items are put together.
+    #[pyo3(signature = (answer, took))]
+    fn merge<'py>(&self, py: Python<'py>, answer: Option<&[u8]>, took: u64) -> PyResult<Bound<'py, PyBytes>> {
+        if let Some(rest) = answer.and_then(|answer| response::all_but_took(self, answer)) {
+            return joined(py, &[format!("{{\"took\":{took}").as_bytes(), rest]);
+        }
+        let out = py.detach(|| response::merged(self, answer, took)).map_err(BulkError::new_err)?;
+        Ok(PyBytes::new(py, &out))
+    }
+}
+
+fn named(indexes: Vec<Option<String>>) -> Indexes {
+    indexes.into_iter().map(|index| index.map(Arc::from)).collect()
+}
+
+impl Bulk {
+    fn parse(body: PyBackedBytes, index: Option<&str>) -> Result<Self, String> {
+        let Framed { actions, targets, documents, spelt } = framed(&body, index)?;
+        Ok(Self {
+            body: Arc::new(body),
+            strip: vec![false; targets.len()],
+            actions,
+            targets,
+            documents,
+            spelt,
+            given_out: None,
+            of_target: Vec::new(),
+            made: Arc::default(),
+        })
+    }
+
+    fn action(&self, i: usize) -> PyResult<&Action> {
+        self.actions.list.get(i).ok_or_else(|| PyIndexError::new_err(format!("no action {i}")))
+    }
+
+    /// Of each target, whether it is among these.
+    pub fn wanted(&self, keys: &[usize]) -> Vec<bool> {
+        let mut wanted = vec![false; self.targets.len()];
+        for key in keys {
+            wanted.get_mut(*key).into_iter().for_each(|wanted| *wanted = true);
+        }
+        wanted
+    }
+}
+
+impl Target {
+    /// The metadata of the document that an action with these names writes here.
+    pub fn meta(&self, names: &Names) -> Meta {
+        let Names { id, routing } = names.clone();
+        Meta { index: self.index.clone(), id, routing, ..Meta::default() }
+    }
+
+    /// Whether `meta` is still that of [`Self::meta`].
+    pub fn is_of(&self, names: &Names, meta: &Meta) -> bool {
+        self.is_place(names, meta) && meta.score == 0.0 && meta.ctx.is_none()
+    }
+
+    /// Whether its document is still written where the action with these names says.
+    pub fn is_place(&self, names: &Names, meta: &Meta) -> bool {
+        self.index == meta.index && meta.id == names.id && meta.routing == names.routing
+    }
+}
+
+/// `text` (JSON) reduced by OpenSearch's `filter_path` patterns.
+#[pyfunction]
+pub fn filter_path<'py>(py: Python<'py>, text: &[u8], patterns: Vec<String>) -> Bound<'py, PyBytes> {
+    let out = py.detach(|| crate::json::filter_path::filter_path(text, &patterns));
+    PyBytes::new(py, &out)
+}
+
+/// A bulk without the `_type` that clients of Elasticsearch 7 write into action lines; what is no bulk stays as it is.
+#[pyfunction]
+pub fn without_types<'py>(py: Python<'py>, body: &[u8]) -> Bound<'py, PyBytes> {
+    let out = py.detach(|| crate::bulk::action::without_types(body));
+    PyBytes::new(py, &out)
+}

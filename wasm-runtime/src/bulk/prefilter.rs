@@ -1,0 +1,19 @@
+//! A bulk that no condition concerns: its bytes are searched once, for the words that the conditions need.
+
+use pyo3::Py;
+
+use crate::bulk::Bulk;
+use crate::bulk::outcome::Fate;
+use crate::pipeline::condition::Condition;
+
+/// How many documents go to the targets that are `wanted`, if none of them meets any of the conditions, whatever the cluster
+/// makes of its bytes; `None` where they do not show that.
+pub fn documents(bulk: &Bulk, wanted: &[bool], conditions: &[Py<Condition>]) -> Option<usize> {
+    if !conditions.iter().all(|condition| condition.get().without_trace(&bulk.body, bulk.spelt)) {
+        return None;
+    }
+    let actions = || bulk.actions.with_fates().filter(|(_, action, _)| wanted[action.key]);
+    let shown = bulk.documents && bulk.actions.untouched()
+        || actions().all(|(_, action, fate)| matches!(fate, Fate::Untouched) && action.shows_itself(&bulk.body));
+    shown.then(|| actions().count())
+}

@@ -1,0 +1,416 @@
+//! The wall clock: one thread that ends guest calls whose time is over.
+//!
+//! A guest asks at the head of each loop and before each call whether it is to end ([`crate::engine::metering`]). The watchdog answers from
+//! outside, by a flag that the guest never writes. Fuel alone would not do: a guest that waits for memory or calls slow host
+//! functions can overrun any calibration.
+
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::engine::interrupt::{GRACE_NS, Interrupt};
+use crate::engine::metering::ENDS;
+use crate::error::Fault;
+
+/// How often the thread looks: a sixteenth of the shortest limit of a call at work, within these nanoseconds. Each look is a
+/// switch to another thread and back, which took 3 % of a core when there was one a millisecond.
+const SHARE_OF_LIMIT: u64 = 16;
+const TICK_NS: RangeInclusive<u64> = 1_000_000..=8_000_000;
+const INSIST_NS: u64 = 100_000;
+/// Rounds without work before the thread sleeps until it is woken: between requests that follow closely nobody needs to,
+/// and waking a thread costs more than a small UDF.
+const IDLE_TICKS: u32 = 4;
+
+/// Why a call was ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Ended {
+    No = 0,
+    /// The document's own time limit.
+    Call = 1,
+    /// The deadline of the stage, the pipeline or the request.
+    Batch = 2,
+    /// The client is gone.
+    Cancelled = 3,
+}
+
+/// Nanoseconds since the first use of this clock in the process.
+pub fn now_ns() -> u64 {
+    static BASE: OnceLock<Instant> = OnceLock::new();
+    let elapsed = BASE.get_or_init(Instant::now).elapsed();
+    u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The deadline of a request, shared by all its stages; may be cancelled from any thread.
+#[derive(Debug)]
+pub struct Deadline {
+    /// By [`now_ns`]; `u64::MAX` for none.
+    pub at_ns: u64,
+    pub cancelled: AtomicBool,
+}
+
+impl Deadline {
+    /// Whether the time is over or the work was cancelled.
+    pub fn is_over(&self) -> bool {
+        self.is_over_by(u64::MAX)
+    }
+
+    /// The same for work that has to end by `end`, too.
+    pub fn is_over_by(&self, end: u64) -> bool {
+        self.cancelled.load(Ordering::Relaxed) || now_ns() >= self.at_ns.min(end)
+    }
+}
+
+/// One instance at work, as its thread and the watchdog see it.
+///
+/// A call has a number in place of a time at which it began: a look at the clock is a tenth of what a small call costs. The
+/// watchdog counts the time of a call from when it first sees its number.
+struct Watch {
+    /// The guest's flag to end.
+    end: *mut u64,
+    interrupt: Option<Interrupt>,
+    deadline: Arc<Deadline>,
+    stage_at_ns: u64,
+    /// How long a call may take.
+    call_ns: u64,
+    /// The number of the call in progress, which is odd; between calls it is even. Every begin and end adds one.
+    call: AtomicU64,
+    /// The number of the call that the watchdog ended last, times four, plus why ([`Ended`]).
+    ended: AtomicU64,
+    /// The watchdog has seen the deadline pass.
+    over: AtomicBool,
+}
+
+// SAFETY: `end` and `interrupt` point into an instance that outlives its `Guard`; they are only written under the registry's lock,
+// which the guard's drop takes, and then as atomics.
+unsafe impl Send for Watch {}
+// SAFETY: as above.
+unsafe impl Sync for Watch {}
+
+/// What the watchdog has seen of an instance.
+struct Sight {
+    watch: Arc<Watch>,
+    /// The number of the last call that it saw in progress, and when it saw it first.
+    call: u64,
+    since_ns: u64,
+    /// When that call was first asked to end; 0 before.
+    asked_at_ns: u64,
+}
+
+#[derive(Default)]
+struct Watches {
+    list: Vec<Sight>,
+    /// Whether the thread waits to be woken.
+    asleep: bool,
+    /// How long it pauses between two looks if nothing ends sooner, and when it looks next (by [`now_ns`]).
+    tick_ns: u64,
+    next_ns: u64,
+}
+
+#[derive(Default)]
+struct Registry {
+    watches: Mutex<Watches>,
+    wake: Condvar,
+}
+
+/// Whether this process has the thread.
+static PATROLLED: AtomicBool = AtomicBool::new(false);
+
+/// A forked child has the registry but not the thread.
+extern "C" fn after_fork() {
+    PATROLLED.store(false, Ordering::Release);
+}
+
+/// The registry, with the thread at work on it.
+///
+/// # Errors
+/// Where the system gives no thread: nothing would end a call then. It is asked again at the next call.
+fn patrolled() -> Result<&'static Registry, Fault> {
+    let registry = registry();
+    if PATROLLED.load(Ordering::Acquire) || PATROLLED.swap(true, Ordering::AcqRel) {
+        return Ok(registry);
+    }
+    let thread = std::thread::Builder::new().name("headrace-watchdog".to_owned());
+    if thread.spawn(move || patrol(registry)).is_err() {
+        PATROLLED.store(false, Ordering::Release);
+        let reason = "the system gives no thread that would end a UDF whose time is over; try again";
+        return Err(Fault::new(429, "rejected_execution_exception", reason));
+    }
+    Ok(registry)
+}
+
+fn registry() -> &'static Registry {
+    static REGISTRY: OnceLock<Registry> = OnceLock::new();
+    REGISTRY.get_or_init(|| {
+        // SAFETY: the handler only stores a flag.
+        unsafe { libc::pthread_atfork(None, None, Some(after_fork)) };
+        Registry::default()
+    })
+}
+
+fn patrol(registry: &'static Registry) {
+    let mut watches = registry.watches.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut idle = 0;
+    loop {
+        idle = if watches.list.is_empty() { idle + 1 } else { 0 };
+        watches.asleep = idle > IDLE_TICKS;
+        if watches.asleep {
+            watches = registry.wake.wait(watches).unwrap_or_else(PoisonError::into_inner);
+            if !watches.asleep {
+                idle = 0;
+            }
+            continue;
+        }
+        let pause = watches.look(now_ns());
+        watches =
+            registry.wake.wait_timeout(watches, Duration::from_nanos(pause)).unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
+
+/// How late the beginning of a call may be seen that may take `call_ns`.
+fn tick_of(call_ns: u64) -> u64 {
+    (call_ns / SHARE_OF_LIMIT).clamp(*TICK_NS.start(), *TICK_NS.end())
+}
+
+impl Watches {
+    /// Ends the calls whose time is over; gives the nanoseconds until the next look.
+    fn look(&mut self, now: u64) -> u64 {
+        let Some(tick) = self.list.iter().map(|sight| tick_of(sight.watch.call_ns)).min() else {
+            // Nobody at work: who comes with a shorter limit, or ends sooner, says so.
+            self.next_ns = now + self.tick_ns;
+            return self.tick_ns;
+        };
+        self.tick_ns = tick;
+        // SAFETY: the guard of each watch is alive (it removes the watch under the lock we hold).
+        let ends = self.list.iter_mut().map(|sight| unsafe { sight.look(now) }).min().unwrap_or(u64::MAX);
+        let pause = ends.saturating_sub(now).clamp(INSIST_NS, tick);
+        self.next_ns = now + pause;
+        pause
+    }
+}
+
+impl Watch {
+    /// When all work has to end.
+    fn end_ns(&self) -> u64 {
+        self.stage_at_ns.min(self.deadline.at_ns)
+    }
+
+    /// Why no more work may be done at `now`, whatever a call would take.
+    fn stop(&self, now: u64) -> Ended {
+        if self.deadline.cancelled.load(Ordering::Relaxed) {
+            Ended::Cancelled
+        } else if now >= self.end_ns() {
+            Ended::Batch
+        } else {
+            Ended::No
+        }
+    }
+}
+
+impl Sight {
+    fn of(watch: Arc<Watch>) -> Self {
+        Self { watch, call: 0, since_ns: 0, asked_at_ns: 0 }
+    }
+
+    /// Ends the call in progress if its time is over; says when the next one will be that can be foreseen.
+    ///
+    /// # Safety
+    /// The guard of the watch must be alive.
+    unsafe fn look(&mut self, now: u64) -> u64 {
+        let stop = self.watch.stop(now);
+        if stop == Ended::Batch {
+            self.watch.over.store(true, Ordering::Relaxed);
+        }
+        let end = if stop == Ended::No { self.watch.end_ns() } else { u64::MAX };
+        let call = self.watch.call.load(Ordering::Acquire);
+        if call.is_multiple_of(2) {
+            return end;
+        }
+        if call != self.call {
+            (self.call, self.since_ns, self.asked_at_ns) = (call, now, 0);
+        }
+        let why = match stop {
+            Ended::No if now - self.since_ns < self.watch.call_ns => {
+                return end.min(self.since_ns.saturating_add(self.watch.call_ns));
+            }
+            Ended::No => Ended::Call,
+            stop => stop,
+        };
+        self.watch.ended.store(call << 2 | why as u64, Ordering::Release);
+        // SAFETY: as the caller says.
+        unsafe { self.end(now) };
+        now
+    }
+
+    /// Softly where the guest knows how, for a while; else, and then, by its flag.
+    ///
+    /// # Safety
+    /// As [`Self::look`].
+    unsafe fn end(&mut self, now: u64) {
+        if let Some(interrupt) = self.watch.interrupt
+            && (self.asked_at_ns == 0 || now < self.asked_at_ns + GRACE_NS)
+        {
+            // SAFETY: as the caller says.
+            unsafe { interrupt.ask(self.asked_at_ns != 0) };
+            if self.asked_at_ns == 0 {
+                self.asked_at_ns = now;
+            }
+            return;
+        }
+        // SAFETY: as the caller says.
+        unsafe { AtomicU64::from_ptr(self.watch.end) }.store(ENDS, Ordering::Relaxed);
+    }
+}
+
+/// Keeps an instance under watch; dropping it ends the watch.
+pub struct Guard {
+    watch: Arc<Watch>,
+}
+
+impl Guard {
+    /// `call_ns`: how long each call may take; the watchdog sees it begin up to [`tick_of`] it late.
+    ///
+    /// # Errors
+    /// Where nothing would end a call.
+    ///
+    /// # Safety
+    /// `end` must stay valid and aligned for eight bytes until the guard is dropped, and `interrupt`'s memory alive.
+    pub unsafe fn new(
+        end: *mut u64,
+        interrupt: Option<Interrupt>,
+        deadline: Arc<Deadline>,
+        stage_at_ns: u64,
+        call_ns: u64,
+    ) -> Result<Self, Fault> {
+        let registry = patrolled()?;
+        let watch = Arc::new(Watch {
+            end,
+            interrupt,
+            deadline,
+            stage_at_ns,
+            call_ns,
+            call: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            over: AtomicBool::new(false),
+        });
+        let mut watches = registry.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        watches.list.push(Sight::of(Arc::clone(&watch)));
+        let sooner = tick_of(call_ns) < watches.tick_ns || watch.end_ns() < watches.next_ns;
+        if std::mem::take(&mut watches.asleep) || sooner {
+            registry.wake.notify_one();
+        }
+        Ok(Self { watch })
+    }
+
+    /// Says that a call begins; to be called after the flag is taken down.
+    pub fn begin(&self) {
+        self.step();
+    }
+
+    /// Says that the call has ended, and how.
+    pub fn end(&self) -> Ended {
+        let call = self.step();
+        let ended = self.watch.ended.load(Ordering::Acquire);
+        if ended >> 2 != call {
+            return Ended::No;
+        }
+        if let Some(interrupt) = self.watch.interrupt {
+            // SAFETY: this guard's sandbox is alive.
+            unsafe { interrupt.withdraw() };
+        }
+        match ended & 3 {
+            1 => Ended::Call,
+            2 => Ended::Batch,
+            3 => Ended::Cancelled,
+            _ => Ended::No,
+        }
+    }
+
+    /// Goes on to the next number; gives the one before.
+    fn step(&self) -> u64 {
+        let call = self.watch.call.load(Ordering::Relaxed);
+        self.watch.call.store(call + 1, Ordering::Release);
+        call
+    }
+
+    /// Whether work must not go on, seen between two documents by the clock.
+    pub fn stop(&self) -> Ended {
+        self.watch.stop(now_ns())
+    }
+
+    /// The same by what the watchdog has seen, which looks when the deadline passes.
+    pub fn stop_seen(&self) -> Ended {
+        self.watch.stop(if self.watch.over.load(Ordering::Relaxed) { u64::MAX } else { 0 })
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let mut watches = registry().watches.lock().unwrap_or_else(PoisonError::into_inner);
+        watches.list.retain(|sight| !Arc::ptr_eq(&sight.watch, &self.watch));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+    /// When the first look is.
+    const NOW: u64 = 500 * MS;
+
+    /// One at work that may take `limit` milliseconds a call, and has to end at `ends_at`.
+    fn at_work(end: &AtomicU64, limit: u64, ends_at: u64) -> Sight {
+        Sight::of(Arc::new(Watch {
+            end: end.as_ptr(),
+            interrupt: None,
+            deadline: Arc::new(Deadline { at_ns: ends_at, cancelled: AtomicBool::new(false) }),
+            stage_at_ns: u64::MAX,
+            call_ns: limit * MS,
+            call: AtomicU64::new(1),
+            ended: AtomicU64::new(0),
+            over: AtomicBool::new(false),
+        }))
+    }
+
+    fn watching(list: Vec<Sight>) -> Watches {
+        Watches { list, ..Watches::default() }
+    }
+
+    #[test]
+    fn it_looks_as_often_as_the_shortest_limit_needs() {
+        let end = AtomicU64::new(0);
+        for (limit, tick) in [(1, MS), (16, MS), (48, 3 * MS), (100, 6_250_000), (128, 8 * MS), (60_000, 8 * MS)] {
+            assert_eq!(watching(vec![at_work(&end, limit, u64::MAX)]).look(NOW), tick, "{limit} ms");
+        }
+        let both = vec![at_work(&end, 60_000, u64::MAX), at_work(&end, 32, u64::MAX)];
+        assert_eq!(watching(both).look(NOW), 2 * MS);
+        assert_eq!(end.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn it_looks_when_the_deadline_passes() {
+        let end = AtomicU64::new(0);
+        let mut watches = watching(vec![at_work(&end, 1000, NOW + 3 * MS)]);
+        assert_eq!(watches.look(NOW), 3 * MS);
+        assert_eq!(watches.look(NOW + 3 * MS), INSIST_NS, "until the call has ended");
+        let watch = Arc::clone(&watches.list[0].watch);
+        assert!(watch.over.load(Ordering::Relaxed));
+        watch.call.store(2, Ordering::Release);
+        assert_eq!(watches.look(NOW + 4 * MS), 8 * MS, "no call, nothing to end");
+        assert_eq!(end.load(Ordering::Relaxed), ENDS);
+    }
+
+    #[test]
+    fn a_call_is_ended_when_its_time_is_over_since_it_was_seen() {
+        let end = AtomicU64::new(0);
+        let mut watches = watching(vec![at_work(&end, 20, u64::MAX)]);
+        assert_eq!(watches.look(NOW), 1_250_000);
+        assert_eq!(watches.look(NOW + 19_500_000), 500_000);
+        assert_eq!(end.load(Ordering::Relaxed), 0);
+        assert_eq!(watches.look(NOW + 20 * MS), INSIST_NS);
+        assert_eq!(watches.list[0].watch.ended.load(Ordering::Acquire), 1 << 2 | Ended::Call as u64);
+        assert_eq!(end.load(Ordering::Relaxed), ENDS);
+    }
+}

@@ -1,0 +1,532 @@
+//! Where the members of a document are: found in one pass, asked by every stage.
+//!
+//! Each stage that reads or writes a field would else walk the whole document, since of equal keys the last one counts. What
+//! is asked of the document in work finds its outline by the thread.
+
+pub mod shape;
+pub mod template;
+
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
+
+use crate::json::index::shape::{Shape, Shapes};
+use crate::json::scan::common_prefix;
+use crate::json::scan::structural::Places;
+use crate::json::{self, Edit, Entry, skip_ws};
+
+/// One member, by its bytes: its key without quotes, and its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    pub key: u32,
+    pub key_end: u32,
+    pub value: u32,
+    pub value_end: u32,
+}
+
+impl Member {
+    #[inline]
+    fn key<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        &text[self.key as usize..self.key_end as usize]
+    }
+
+    /// Whether the key is `name`; most that are not differ in their length or first byte.
+    #[inline]
+    fn is(&self, text: &[u8], name: &[u8]) -> bool {
+        (self.key_end - self.key) as usize == name.len() && {
+            let key = self.key(text);
+            key.first() == name.first() && key == name
+        }
+    }
+
+    fn escaped(&self, text: &[u8]) -> bool {
+        self.key(text).contains(&b'\\')
+    }
+
+    /// The same so many bytes further on; backwards where the sum wraps.
+    #[inline]
+    pub fn moved(&self, shift: u32) -> Self {
+        let [key, key_end, value, value_end] =
+            [self.key, self.key_end, self.value, self.value_end].map(|place| place.wrapping_add(shift));
+        Self { key, key_end, value, value_end }
+    }
+}
+
+/// The members of an object at the top of a text.
+#[derive(Debug, Clone)]
+pub struct Outline {
+    start: u32,
+    /// Where its closing brace is.
+    end: u32,
+    /// Whether a key has an escape.
+    escapes: bool,
+    shape: Shape,
+    members: Vec<Member>,
+}
+
+impl Outline {
+    /// The outline of a valid text; `None` for one that is no object, or too long.
+    pub fn of(text: &[u8]) -> Option<Self> {
+        u32::try_from(text.len()).ok()?;
+        let start = skip_ws(text, 0);
+        if text.get(start) != Some(&b'{') {
+            return None;
+        }
+        let mut members = Vec::with_capacity(24);
+        let end = members_of(text, start, &mut members)?;
+        let escapes = members.iter().any(|member| member.escaped(text));
+        Some(Self::with(start as u32, end as u32, escapes, members))
+    }
+
+    /// The outline of a text whose object begins at `start`, has its closing brace at `end`, and these members; `escapes`:
+    /// whether a key has one.
+    pub fn with(start: u32, end: u32, escapes: bool, members: Vec<Member>) -> Self {
+        Self { start, end, escapes, shape: Shape::UNKNOWN, members }
+    }
+
+    /// Gives it a shape of its own: others that are [`Self::like`] it have the same.
+    pub fn shape(&mut self) {
+        self.shape = Shape::new();
+    }
+
+    /// That of a text with the same keys, whose closing brace is so many bytes further on, and whose members these are.
+    pub fn like(&self, shift: u32, members: Vec<Member>) -> Self {
+        Self { start: self.start, end: self.end.wrapping_add(shift), escapes: self.escapes, shape: self.shape, members }
+    }
+
+    /// The members, in the order of the text.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Where the closing brace is.
+    pub fn end(&self) -> usize {
+        self.end as usize
+    }
+
+    /// The memory of the members, to be used again.
+    pub fn into_members(self) -> Vec<Member> {
+        self.members
+    }
+
+    /// The last member of this name.
+    pub fn get(&self, text: &[u8], name: &str) -> Option<Entry> {
+        self.place(text, name).and_then(|place| self.entry(place))
+    }
+
+    /// Which member that is.
+    fn place(&self, text: &[u8], name: &str) -> Option<u32> {
+        let mut members = self.members.iter();
+        let found = if self.escapes {
+            members.rposition(|m| json::key_is(m.key(text), name))?
+        } else {
+            members.rposition(|m| m.is(text, name.as_bytes()))?
+        };
+        Some(found as u32)
+    }
+
+    /// The member at this place.
+    #[inline(always)]
+    fn entry(&self, place: u32) -> Option<Entry> {
+        let found = self.members.get(place as usize)?;
+        Some(Entry {
+            key: found.key as usize..found.key_end as usize,
+            value: found.value as usize..found.value_end as usize,
+        })
+    }
+
+    /// Becomes that of `new`, which the text became by `edit`: a value in one of the members that is another, or a member
+    /// that was added at the end. False for any other: it is of no use any more.
+    // In place: moved about in pieces, an outline cost more than what it is asked.
+    pub fn edited(&mut self, edit: &Edit, new: &[u8]) -> bool {
+        let (from, to) = (edit.range.start, edit.range.end);
+        if from == to && from == self.end as usize {
+            return match &edit.added {
+                Some(key) => self.with_one_more(edit, key).is_some(),
+                None => self.with_more(new).is_some(),
+            };
+        }
+        let grown = edit.with.len() as i64 - (to - from) as i64;
+        self.around(from, to).and_then(|at| self.moved_from(at, grown)).is_some()
+    }
+
+    /// Becomes that of `new`, a valid text that `old` became, where they differ in one value or by members at the end. False
+    /// for any other, as [`Self::edited`].
+    pub fn follow(&mut self, old: &[u8], new: &[u8]) -> bool {
+        let prefix = common_prefix(old, new);
+        let suffix = common_suffix(&old[prefix..], &new[prefix..]);
+        let (from, to) = (prefix, old.len() - suffix);
+        let grown = new.len() as i64 - old.len() as i64;
+        if from == to && from == self.end as usize && new.get(from) == Some(&b',') {
+            // Where the closing brace was a comma is: members were added.
+            let end = moved(self.end, grown);
+            return self.with_more(new).is_some() && Some(self.end) == end;
+        }
+        let Some(at) = self.around(from, to) else { return false };
+        let (start, end) = (self.members[at].value as usize, moved(self.members[at].value_end, grown));
+        let same = end.is_some_and(|end| json::skip_value(new, start) == Some(end as usize));
+        same && self.moved_from(at, grown).is_some()
+    }
+
+    /// The member in whose value these bytes are.
+    fn around(&self, from: usize, to: usize) -> Option<usize> {
+        self.members.iter().position(|m| m.value as usize <= from && to <= m.value_end as usize)
+    }
+
+    /// Takes in the members that `new` has where the closing brace was.
+    fn with_more(&mut self, new: &[u8]) -> Option<()> {
+        let known = self.members.len();
+        let before = if known == 0 { self.start } else { self.end };
+        self.end = members_of(new, before as usize, &mut self.members)? as u32;
+        self.escapes |= self.members[known..].iter().any(|member| member.escaped(new));
+        self.shape = Shape::UNKNOWN;
+        Some(())
+    }
+
+    /// Takes in the member that `edit` adds where the closing brace was; its key is there in what the edit writes.
+    fn with_one_more(&mut self, edit: &Edit, key: &Range<usize>) -> Option<()> {
+        let place = |at: usize| u32::try_from(edit.range.start + at).ok();
+        let (key_from, key_end) = (place(key.start)?, place(key.end)?);
+        self.end = place(edit.with.len())?;
+        let name = &edit.with[key.clone()];
+        self.escapes |= name.contains(&b'\\');
+        self.shape = HERE.with(|here| here.shapes.borrow_mut().grown(self.shape, name));
+        self.members.push(Member { key: key_from, key_end, value: place(key.end + 2)?, value_end: self.end });
+        Some(())
+    }
+
+    /// Has the value of member `at` grow by `grown` bytes.
+    fn moved_from(&mut self, at: usize, grown: i64) -> Option<()> {
+        if grown == 0 {
+            return Some(());
+        }
+        self.end = moved(self.end, grown)?;
+        self.members[at].value_end = moved(self.members[at].value_end, grown)?;
+        for member in &mut self.members[at + 1..] {
+            for place in [&mut member.key, &mut member.key_end, &mut member.value, &mut member.value_end] {
+                *place = moved(*place, grown)?;
+            }
+        }
+        Some(())
+    }
+}
+
+/// A place behind one that grew by `grown` bytes.
+fn moved(at: u32, grown: i64) -> Option<u32> {
+    u32::try_from(i64::from(at) + grown).ok()
+}
+
+fn common_suffix(a: &[u8], b: &[u8]) -> usize {
+    const STEP: usize = 32;
+    let whole = a.rchunks_exact(STEP).zip(b.rchunks_exact(STEP)).take_while(|(a, b)| a == b).count() * STEP;
+    let (a, b) = (&a[..a.len() - whole], &b[..b.len() - whole]);
+    whole + a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count()
+}
+
+/// The members between the brace or comma at `start` and the closing brace of that object, whose place is the result.
+fn members_of(text: &[u8], start: usize, members: &mut Vec<Member>) -> Option<usize> {
+    let mut depth = 1usize;
+    let mut key_from = start + 1;
+    let mut colon = None;
+    for at in Places::<true>::new(text, start + 1) {
+        match text[at] {
+            b'{' | b'[' => depth += 1,
+            b':' if depth == 1 => colon = Some(at),
+            b',' if depth > 1 => {}
+            b':' => {}
+            closing => {
+                if closing != b',' {
+                    depth -= 1;
+                    if depth > 0 {
+                        continue;
+                    }
+                }
+                if let Some(colon) = colon.take() {
+                    let key = skip_ws(text, key_from) + 1..trimmed(text, colon) - 1;
+                    let value = skip_ws(text, colon + 1)..trimmed(text, at);
+                    if key.start > key.end || value.start > value.end {
+                        // The text is no JSON.
+                        return None;
+                    }
+                    members.push(Member {
+                        key: key.start as u32,
+                        key_end: key.end as u32,
+                        value: value.start as u32,
+                        value_end: value.end as u32,
+                    });
+                }
+                if depth == 0 {
+                    return Some(at);
+                }
+                key_from = at + 1;
+            }
+        }
+    }
+    None
+}
+
+/// `end` without the white space before it.
+pub fn trimmed(text: &[u8], mut end: usize) -> usize {
+    while end > 0 && matches!(text[end - 1], b' ' | b'\t' | b'\n' | b'\r') {
+        end -= 1;
+    }
+    end
+}
+
+/// The document in work on this thread.
+struct Current {
+    text: *const u8,
+    len: usize,
+    /// Its outline, once it is made.
+    outline: *mut Option<Outline>,
+    /// It has none.
+    none: bool,
+}
+
+/// What a thread has at hand.
+struct Here {
+    current: Cell<*mut Current>,
+    shapes: RefCell<Shapes>,
+}
+
+thread_local! {
+    static HERE: Here = const { Here { current: Cell::new(std::ptr::null_mut()), shapes: RefCell::new(Shapes::new()) } };
+}
+
+/// Runs `work` on a document whose outline is `known`, or is made there when it is first asked for.
+#[inline(always)]
+pub fn within<R>(text: &[u8], known: &mut Option<Outline>, work: impl FnOnce() -> R) -> R {
+    struct Restore(*mut Current);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            HERE.with(|here| here.current.set(self.0));
+        }
+    }
+    let mut current = Current { text: text.as_ptr(), len: text.len(), outline: known, none: false };
+    let _restore = Restore(HERE.with(|here| here.current.replace(&raw mut current)));
+    work()
+}
+
+/// What `question` says of the outline of the document in work, where that is known; `None` if `text` is another.
+///
+/// While it runs no document is in work: nothing that it calls can reach the outline that it looks at, to make or change it.
+pub fn known<R>(text: &[u8], question: impl FnOnce(&Outline) -> R) -> Option<R> {
+    let current = Aside::take()?;
+    // SAFETY: as in [`ask`], and [`Aside`] keeps others away from it.
+    let current = unsafe { &*current.0 };
+    let same = current.text == text.as_ptr() && current.len == text.len();
+    // SAFETY: as above.
+    unsafe { &*current.outline }.as_ref().filter(|_| same).map(question)
+}
+
+/// The document in work, which is none for others until this is dropped.
+struct Aside(*mut Current);
+
+impl Aside {
+    fn take() -> Option<Self> {
+        let current = HERE.with(|here| here.current.replace(std::ptr::null_mut()));
+        (!current.is_null()).then_some(Self(current))
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        HERE.with(|here| here.current.set(self.0));
+    }
+}
+
+/// A member, if it is there, and where the closing brace of its object is.
+pub type Located = (Option<Entry>, usize);
+
+/// What the outline of the document in work says of one of its members; `None` if `text` is another, or `start` not its
+/// beginning.
+pub fn ask(text: &[u8], start: usize, name: &str) -> Option<Located> {
+    HERE.with(|here| {
+        let current = here.current.get();
+        if current.is_null() {
+            return None;
+        }
+        // SAFETY: `within` keeps both alive, and the outline its own, and restores those before; they are used by this thread
+        // only, and not kept.
+        let current = unsafe { &mut *current };
+        if current.text != text.as_ptr() || current.len != text.len() || current.none {
+            return None;
+        }
+        // SAFETY: as above.
+        let outline = unsafe { &mut *current.outline };
+        if outline.is_none() {
+            *outline = Outline::of(text);
+            current.none = outline.is_none();
+        }
+        let outline = outline.as_ref().filter(|outline| outline.start as usize == start)?;
+        let place = outline.place(text, name);
+        if json::is_plain(name) {
+            here.shapes.borrow_mut().note_place(outline.shape, name.as_bytes(), place);
+        }
+        Some((place.and_then(|place| outline.entry(place)), outline.end as usize))
+    })
+}
+
+/// The same, at once, for the member that a path of one part names: if it was asked for in a document of the same shape.
+#[inline(always)]
+pub fn recall(text: &[u8], path: &str) -> Option<Located> {
+    HERE.with(|here| {
+        let current = here.current.get();
+        if current.is_null() {
+            return None;
+        }
+        // SAFETY: as in [`ask`].
+        let current = unsafe { &*current };
+        if current.text != text.as_ptr() || current.len != text.len() {
+            return None;
+        }
+        // SAFETY: as in [`ask`].
+        let outline = unsafe { &*current.outline }.as_ref()?;
+        let place = here.shapes.borrow().place(outline.shape, path.as_bytes())?;
+        Some((place.and_then(|place| outline.entry(place)), outline.end as usize))
+    })
+}
+
+/// Whatever is known of others like it.
+#[cfg(test)]
+impl PartialEq for Outline {
+    fn eq(&self, other: &Self) -> bool {
+        let all = |outline: &Self| (outline.start, outline.end, outline.escapes, outline.members.clone());
+        all(self) == all(other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::scan::array::elements;
+
+    #[test]
+    fn a_question_cannot_reach_the_outline_that_it_looks_at() {
+        let text = br#"{"a":1,"b":2}"#;
+        let mut made = None;
+        within(text, &mut made, || {
+            assert!(ask(text, 0, "a").is_some());
+            let inside = known(text, |_| (ask(text, 0, "b"), known(text, |_| ()), json::get(text, 0, "b").is_some()));
+            assert_eq!(inside, Some((None, None, true)));
+            assert!(ask(text, 0, "b").is_some());
+        });
+    }
+
+    fn entries(text: &[u8]) -> Vec<(String, String)> {
+        let outline = Outline::of(text).expect("an object");
+        assert_eq!(text[outline.end as usize], b'}');
+        outline
+            .members
+            .iter()
+            .map(|m| {
+                let part = |a: u32, b: u32| String::from_utf8(text[a as usize..b as usize].to_vec()).unwrap();
+                (part(m.key, m.key_end), part(m.value, m.value_end))
+            })
+            .collect()
+    }
+
+    fn walked(text: &[u8]) -> Vec<(String, String)> {
+        json::Entries::new(text, skip_ws(text, 0))
+            .expect("an object")
+            .map(|e| {
+                let part = |r: std::ops::Range<usize>| String::from_utf8(text[r].to_vec()).unwrap();
+                (part(e.key), part(e.value))
+            })
+            .collect()
+    }
+
+    /// Documents with strings, escapes and brackets around the edges of blocks.
+    fn texts() -> Vec<Vec<u8>> {
+        let mut out: Vec<Vec<u8>> = [
+            "{}",
+            " { } ",
+            r#"{"a":1}"#,
+            " {\n \"a\" : [1, {\"b\": \"]},:\"}] ,\t\"c\" : \"x\\\"y\\\\\" , \"d\":null }\n",
+            r#"{"":"","a\"b":{"c":{}}}"#,
+        ]
+        .map(|s| s.as_bytes().to_vec())
+        .to_vec();
+        for pad in 0..140 {
+            let filler = "x".repeat(pad);
+            out.push(format!(r#"{{"k":"{filler}\\","l":[{{"m":"\"{filler},"}}],"n":{pad}}}"#).into_bytes());
+            out.push(format!(r#"{{"{filler}\\\\\"":{{"a":["{{",":"]}},"z":"\\{filler}\\\\"}}"#).into_bytes());
+        }
+        out
+    }
+
+    #[test]
+    fn it_says_what_a_walk_says() {
+        for text in texts() {
+            assert_eq!(entries(&text), walked(&text), "{}", String::from_utf8_lossy(&text));
+        }
+    }
+
+    /// The cluster's answer is read without a check: what is no JSON may say anything, but must not end the process.
+    #[test]
+    fn what_is_no_json_is_no_panic() {
+        let text = br#"{ "a" : [ 1 , { "b" : "x,\"]" } ] , "c" : null }"#;
+        for at in 0..text.len() {
+            for byte in b"{}[]:,\"\\ x" {
+                let mut odd = text.to_vec();
+                odd[at] = *byte;
+                for odd in [&odd[..], &odd[..at], &odd[at..]] {
+                    if let Some(outline) = Outline::of(odd) {
+                        for name in ["a", "b", "c"] {
+                            assert!(outline.get(odd, name).is_none_or(|found| odd.get(found.value).is_some()));
+                        }
+                    }
+                    elements(odd, 0).into_iter().for_each(|range| assert!(odd.get(range).is_some()));
+                }
+            }
+        }
+        elements(b"[ , ]", 0).into_iter().for_each(|range| assert!(range.start <= range.end));
+    }
+
+    #[test]
+    fn it_follows_a_change_or_gives_up() {
+        for text in texts() {
+            let members = walked(&text);
+            let outline = Outline::of(&text).unwrap();
+            let mut names: Vec<String> =
+                members.iter().map(|(key, _)| key.clone()).filter(|k| !k.contains('\\')).collect();
+            names.extend(["new".to_owned(), "q\"u\\o".to_owned()]);
+            for name in names.iter().filter(|n| !n.is_empty()) {
+                for value in ["1", "123", "\"x\"", "{\"a\":[1]}", "null", "\"\""] {
+                    let edit = json::change(&text, name, value.as_bytes()).unwrap();
+                    let new = edit.applied(&text);
+                    let mut changed = text.clone();
+                    edit.apply_to(&mut changed, 0);
+                    assert_eq!(changed, new);
+                    let (mut edited, mut followed) = (outline.clone(), outline.clone());
+                    assert!(edited.edited(&edit, &new));
+                    assert_eq!(Some(edited), Outline::of(&new));
+                    if followed.follow(&text, &new) {
+                        assert_eq!(Some(followed), Outline::of(&new), "{}", String::from_utf8_lossy(&new));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_change_of_one_value_is_not_followed() {
+        let (old, new) = (br#"{"a":1,"z":2}"#, br#"{"a":1,"b":1,"z":2}"#);
+        assert!(!Outline::of(old).unwrap().follow(old, new));
+        let (old, new) = (br#"{"a":"x"}"#, br#"{"a":"x","b":"x"}"#);
+        let mut outline = Outline::of(old).unwrap();
+        assert!(!outline.follow(old, new) || Some(outline) == Outline::of(new));
+    }
+
+    #[test]
+    fn it_is_asked_of_the_document_in_work_only() {
+        let (text, other) = (br#"{"a":1}"#.to_vec(), br#"{"a":2}"#.to_vec());
+        let mut outline = None;
+        let found = within(&text, &mut outline, || {
+            assert!(ask(&other, 0, "a").is_none());
+            ask(&text, 0, "a").and_then(|(entry, _)| entry).map(|e| e.value)
+        });
+        assert_eq!(found, Some(5..6));
+        assert!(outline.is_some());
+        assert!(ask(&text, 0, "a").is_none());
+    }
+}

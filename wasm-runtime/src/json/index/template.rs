@@ -1,0 +1,353 @@
+//! Documents that are like one before them but for some texts, numbers and words: most documents of a batch are.
+//!
+//! Of such a document only the values that differ from the model's are read, all else is compared; what was valid stays so.
+
+use std::ops::Range;
+
+use crate::document::{Doc, Text};
+use crate::json::index::{Member, Outline};
+use crate::json::scan::{self, common_prefix};
+use crate::json::validate::{self, Invalid};
+use crate::json::{skip_value, skip_ws};
+
+/// Models that are kept: documents of several kinds take turns.
+const KEPT: usize = 4;
+/// How many more documents may be like no model than are like one, before nobody looks any more.
+const PATIENCE: usize = 8;
+/// Longer documents are no models; the values of these can be counted in 16 bits.
+const LONGEST: usize = 64 << 10;
+
+/// The checked documents of a batch that others are compared with.
+pub struct Models<'b> {
+    body: &'b [u8],
+    /// The one that was of use last is first.
+    kept: Vec<Model<'b>>,
+    patience: usize,
+}
+
+/// A valid text, where its members are, and where all its texts, numbers and words are, keys excepted.
+struct Model<'b> {
+    text: &'b [u8],
+    outline: Outline,
+    values: Vec<Range<u32>>,
+    /// Those of the values that were another in a document that was compared.
+    varying: Vec<Range<u32>>,
+    /// How much further on a document has what is behind so many of these.
+    shifts: Vec<u32>,
+    /// How many of them are before the value of each member, and before its end.
+    passed: Vec<(u16, u16)>,
+}
+
+impl<'b> Models<'b> {
+    /// For so many documents out of `body`; a few are not worth the trouble.
+    pub fn new(body: &'b [u8], documents: usize) -> Self {
+        let patience = if documents > KEPT * KEPT { PATIENCE } else { 0 };
+        Self { body, kept: Vec::new(), patience }
+    }
+
+    /// [`validate::outlined`] of a document's text, which is `text`.
+    ///
+    /// # Errors
+    /// As [`validate::check`].
+    pub fn outlined(&mut self, doc: &Doc, text: &[u8], mut members: Vec<Member>) -> Result<Option<Outline>, Invalid> {
+        if self.patience == 0 {
+            return validate::outlined(text, members);
+        }
+        let found =
+            self.kept.iter_mut().enumerate().find_map(|(n, model)| Some((n, model.followed(text, &mut members)?)));
+        if let Some((n, shift)) = found {
+            self.kept.swap(0, n);
+            self.patience = (self.patience + 1).min(PATIENCE);
+            return Ok(Some(self.kept[0].outline.like(shift, members)));
+        }
+        self.patience -= 1;
+        let outline = validate::outlined(text, members)?;
+        if let (Some(outline), Text::Shared(range)) = (&outline, &doc.text)
+            && range.len() <= LONGEST
+            && let Some(model) = Model::of(&self.body[range.clone()], outline.clone())
+        {
+            self.kept.truncate(KEPT - 1);
+            self.kept.insert(0, model);
+        }
+        Ok(outline)
+    }
+}
+
+impl<'b> Model<'b> {
+    /// The model that `text` is, which has this outline.
+    fn of(text: &'b [u8], mut outline: Outline) -> Option<Self> {
+        outline.shape();
+        let values = values(text)?;
+        let passed = vec![(0, 0); outline.members().len()];
+        Some(Self { text, values, outline, varying: Vec::new(), shifts: vec![0], passed })
+    }
+
+    /// How much further on the closing brace of `new` is, with its members in `members`: if it is this text with other texts,
+    /// numbers or words in places of such.
+    fn followed(&mut self, new: &[u8], members: &mut Vec<Member>) -> Option<u32> {
+        u32::try_from(new.len()).ok()?;
+        if self.compared(new).is_none() {
+            self.learn(new)?;
+            self.compared(new)?;
+        }
+        members.clear();
+        members.extend(self.outline.members().iter().zip(&self.passed).map(|(member, (before, within))| {
+            let shift = self.shifts[usize::from(*before)];
+            Member {
+                value_end: member.value_end.wrapping_add(self.shifts[usize::from(*within)]),
+                ..member.moved(shift)
+            }
+        }));
+        self.shifts.last().copied()
+    }
+
+    /// Compares what is between the varying values and reads those, with their `shifts`; `None` where something is not as it
+    /// is here.
+    #[inline(never)]
+    fn compared(&mut self, new: &[u8]) -> Option<()> {
+        let old = self.text;
+        let (mut in_old, mut in_new) = (0, 0);
+        for (value, shift) in self.varying.iter().zip(&mut self.shifts[1..]) {
+            let len = value.start as usize - in_old;
+            if !scan::same(old, in_old, new, in_new, len) {
+                return None;
+            }
+            in_new = validate::scalar(new, in_new + len)?;
+            in_old = value.end as usize;
+            *shift = (in_new as u32).wrapping_sub(value.end);
+        }
+        (old[in_old..] == *new.get(in_new..)?).then_some(())
+    }
+
+    /// Takes note of all values that are others in `new`; `None` where more than values is.
+    #[cold]
+    fn learn(&mut self, new: &[u8]) -> Option<()> {
+        let old = self.text;
+        let (mut others, mut values) = (Vec::new(), self.values.iter());
+        let (mut in_old, mut in_new) = (0, 0);
+        loop {
+            let differ = in_old + common_prefix(&old[in_old..], new.get(in_new..)?);
+            let Some(value) = values.find(|value| differ <= value.end as usize) else {
+                if differ < old.len() || new.len() - in_new != old.len() - in_old {
+                    return None;
+                }
+                break;
+            };
+            if differ < value.start as usize {
+                return None;
+            }
+            in_new = validate::scalar(new, in_new + value.start as usize - in_old)?;
+            in_old = value.end as usize;
+            others.push(value.clone());
+        }
+        self.varying.append(&mut others);
+        self.varying.sort_unstable_by_key(|value| value.start);
+        self.varying.dedup();
+        self.shifts.resize(1 + self.varying.len(), 0);
+        let mut passed = 0;
+        for (member, (before, within)) in self.outline.members().iter().zip(&mut self.passed) {
+            let mut until = |end| {
+                passed += self.varying[passed..].iter().take_while(|value| value.start < end).count();
+                passed as u16
+            };
+            (*before, *within) = (until(member.value), until(member.value_end));
+        }
+        Some(())
+    }
+}
+
+/// The texts, numbers and words in a valid text, keys excepted.
+fn values(text: &[u8]) -> Option<Vec<Range<u32>>> {
+    let (mut found, mut at) = (Vec::new(), 0);
+    while let Some(first) = text.get(at) {
+        let start = at;
+        at = match first {
+            b'{' | b'}' | b'[' | b']' | b',' | b':' | b' ' | b'\t' | b'\n' | b'\r' => at + 1,
+            _ => {
+                let end = skip_value(text, at)?;
+                if *first != b'"' || text.get(skip_ws(text, end)) != Some(&b':') {
+                    found.push(start as u32..end as u32);
+                }
+                end
+            }
+        };
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::Meta;
+
+    fn model(text: &[u8]) -> Model<'_> {
+        Model::of(text, Outline::of(text).unwrap()).unwrap()
+    }
+
+    fn followed(model: &mut Model<'_>, new: &[u8]) -> Option<Outline> {
+        let mut members = vec![Member { key: 9, key_end: 9, value: 9, value_end: 9 }];
+        let shift = model.followed(new, &mut members)?;
+        Some(model.outline.like(shift, members))
+    }
+
+    #[test]
+    fn the_values_are_all_but_keys() {
+        let text = br#" {"a" : "x\"y", "b":{"c":[1,"d",true ,{}]}, "e":-1.5e3,"f":null} "#;
+        let found = values(text).unwrap();
+        let found: Vec<&[u8]> = found.iter().map(|value| &text[value.start as usize..value.end as usize]).collect();
+        let values: [&[u8]; 6] = [br#""x\"y""#, b"1", b"\"d\"", b"true", b"-1.5e3", b"null"];
+        assert_eq!(found, values);
+    }
+
+    /// What has been the same in all documents is compared in one piece until one has something else there.
+    #[test]
+    fn a_model_learns_what_varies() {
+        let mut model = model(br#"{"a":"x","b":{"c":[1,"d"]},"e":1,"f":2}"#);
+        let mut varying = |new: &str| {
+            assert_eq!(followed(&mut model, new.as_bytes()), Outline::of(new.as_bytes()), "{new}");
+            model.varying.iter().map(|value| value.start).collect::<Vec<_>>()
+        };
+        assert_eq!(varying(r#"{"a":"x","b":{"c":[1,"d"]},"e":1,"f":2}"#), Vec::<u32>::new());
+        assert_eq!(varying(r#"{"a":"x","b":{"c":[1,"dd"]},"e":1,"f":2}"#), [21]);
+        assert_eq!(varying(r#"{"a":"x","b":{"c":[1,"d"]},"e":1,"f":22}"#), [21, 37]);
+        assert_eq!(varying(r#"{"a":null,"b":{"c":[11,"d"]},"e":1,"f":2}"#), [5, 19, 21, 37]);
+        assert_eq!(varying(r#"{"a":"x","b":{"c":[1,"d"]},"e":1,"f":2}"#), [5, 19, 21, 37]);
+    }
+
+    /// Many values vary at once, in lists and in members.
+    #[test]
+    fn a_model_learns_all_that_varies_at_once() {
+        let text = |of: usize| {
+            let vector: Vec<String> = (0..2000).map(|n| (n * of).to_string()).collect();
+            let members: Vec<String> = (0..500).map(|n| format!("\"k{n}\":{}", n % of)).collect();
+            format!("{{\"v\":[{}],{},\"last\":\"{of}\"}}", vector.join(","), members.join(",")).into_bytes()
+        };
+        let (old, new) = (text(3), text(7));
+        let mut model = model(&old);
+        assert_eq!(followed(&mut model, &new), Outline::of(&new));
+        let known = model.varying.len();
+        assert!(known > 2000);
+        assert_eq!(followed(&mut model, &old), Outline::of(&old));
+        assert_eq!(followed(&mut model, &new), Outline::of(&new));
+        assert_eq!(model.varying.len(), known);
+    }
+
+    /// Whatever is found says what the whole check says.
+    #[test]
+    fn what_is_like_a_valid_text_is_valid() {
+        let olds = [
+            r#" {"a" : "x\"y", "b":{"c":[1,"d",{}],"e":{"f":"g"}},"n":-1.5e3,"é":"ü","w":null } "#,
+            r#"{"a\"b":true,"a":12,"a":"a text of more than sixteen bytes","l":[],"z":[12,[34]]}"#,
+            "{}",
+            r#"{"a":{}}"#,
+        ];
+        let pieces = [
+            "",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"",
+            "\\",
+            "1",
+            "-",
+            ".",
+            "0",
+            "true",
+            " ",
+            "\n",
+            "\"z\"",
+            "\"\\u00e9\"",
+            "ö",
+            ",\"z\":1",
+            "{}",
+            "\"a text of more than sixteen bytes, too\"",
+            "\u{1}",
+        ];
+        for old in olds.map(str::as_bytes) {
+            let (mut alike, mut other) = (0, 0);
+            // One that has learned what varies from all texts before, and one that has seen none.
+            let mut learned = model(old);
+            let mut look = |new: &[u8]| {
+                let found = followed(&mut model(old), new);
+                assert_eq!(found, followed(&mut learned, new), "{}", String::from_utf8_lossy(new));
+                match found {
+                    Some(outline) => {
+                        alike += 1;
+                        assert_eq!(
+                            validate::outlined(new, Vec::new()),
+                            Ok(Some(outline)),
+                            "{}",
+                            String::from_utf8_lossy(new)
+                        );
+                    }
+                    None => other += 1,
+                }
+            };
+            look(old);
+            for from in 0..=old.len() {
+                look(&old[..from]);
+                for to in from..=old.len() {
+                    for piece in pieces.iter().map(|piece| piece.as_bytes()).chain([&b"\xff"[..], b"\xc3"]) {
+                        look(&[&old[..from], piece, &old[to..]].concat());
+                    }
+                }
+            }
+            // Two places at once.
+            for first in 0..old.len() {
+                for second in first + 1..old.len() {
+                    for (a, b) in
+                        [("1", "2"), ("\"", "\""), ("22", ""), ("", "22"), ("}", "{"), (",", " "), ("y", "zz")]
+                    {
+                        let parts =
+                            [&old[..first], a.as_bytes(), &old[first + 1..second], b.as_bytes(), &old[second + 1..]];
+                        look(&parts.concat());
+                    }
+                }
+            }
+            assert!(alike > 0 && other > 100, "{alike} {other}");
+        }
+    }
+
+    #[test]
+    fn other_values_of_any_kind_are_found() {
+        let old = br#"{"a":"x","b":{"c":[1,"d"]},"e":1,"f":2}"#;
+        for new in [
+            r#"{"a":"longer than before","b":{"c":[-2.5e7,null]},"e":"text","f":false}"#,
+            r#"{"a":"","b":{"c":[1,"d"]},"e":1,"f":22}"#,
+            r#"{"a":"\u00e9\\","b":{"c":["ü",3]},"e":111,"f":"2"}"#,
+        ] {
+            assert_eq!(followed(&mut model(old), new.as_bytes()), Outline::of(new.as_bytes()), "{new}");
+        }
+        for new in [r#"{"a":"x","b":{"c":[1]},"e":1,"f":2}"#, r#"{"a":[],"b":{"c":[1,"d"]},"e":1,"f":2}"#] {
+            assert_eq!(followed(&mut model(old), new.as_bytes()), None, "{new}");
+        }
+    }
+
+    /// Documents of several kinds in one body, through one set of models.
+    fn through(texts: &[String]) -> (usize, usize) {
+        let body = texts.concat().into_bytes();
+        let mut models = Models::new(&body, texts.len());
+        let mut at = 0;
+        for text in texts {
+            let doc = Doc::new(Text::Shared(at..at + text.len()), Meta::default(), 0);
+            at += text.len();
+            let known = models.outlined(&doc, text.as_bytes(), Vec::new());
+            assert_eq!(known, validate::outlined(text.as_bytes(), Vec::new()));
+        }
+        (models.kept.len(), models.patience)
+    }
+
+    #[test]
+    fn kinds_take_turns_until_there_are_too_many() {
+        let kind = |kinds: usize| (0..100).map(move |n| format!(r#"{{"k{}":{n},"s":"{}"}}"#, n % kinds, "x".repeat(n)));
+        assert_eq!(through(&kind(1).collect::<Vec<_>>()), (1, PATIENCE));
+        assert_eq!(through(&kind(4).collect::<Vec<_>>()), (4, PATIENCE));
+        assert_eq!(through(&kind(50).collect::<Vec<_>>()).1, 0);
+        assert_eq!(through(&kind(1).take(4).collect::<Vec<_>>()), (0, 0), "too few");
+        let broken = kind(1).map(|text| text.replace("9,", "x,"));
+        assert_eq!(through(&broken.collect::<Vec<_>>()).0, 1);
+    }
+}

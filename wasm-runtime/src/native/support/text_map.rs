@@ -1,0 +1,50 @@
+//! What the built-ins share that map a string, or every string of a list, to something else.
+
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+
+use super::field;
+use crate::document::Meta;
+use crate::document::effect::Effect;
+use crate::error::Fault;
+use crate::native::{Function, Parameters};
+
+/// What one of them does to a text.
+pub trait TextMap: Send + Sync + 'static {
+    /// The new value as JSON.
+    ///
+    /// # Errors
+    /// For a text that it cannot work with.
+    fn map(text: &str) -> Result<Vec<u8>, Fault>;
+
+    /// The same for a text of ASCII without escapes, as JSON; `None`: as [`Self::map`] does it.
+    fn map_plain(_raw: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// A built-in that maps texts.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, bound = "")]
+pub struct Texts<M> {
+    field: String,
+    target_field: Option<String>,
+    #[serde(default)]
+    ignore_missing: bool,
+    #[serde(skip)]
+    map: PhantomData<M>,
+}
+
+impl<M: TextMap> Parameters for Texts<M> {
+    fn prepare(&mut self) -> Result<(), String> {
+        field::check_pair(&mut self.field, &mut self.target_field)
+    }
+}
+
+impl<M: TextMap> Function for Texts<M> {
+    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+        let place = field::Place::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
+        place.map_text(text, M::map_plain, M::map)
+    }
+}

@@ -1,0 +1,515 @@
+//! Documents on their way through the stages of a pipeline, and what became of each.
+//!
+//! A batch is a whole `_bulk`, one document, one search body or one response. Python decides per stage (policy, deadline,
+//! statistics); the loops over documents are here and run without the GIL.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyIndexError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::PyBytes;
+
+use crate::document::effect::{Pass, Terms, name_of};
+use crate::document::metadata_fields::Wide;
+use crate::document::query_notes;
+use crate::document::response::hits;
+use crate::document::response::unreadable;
+use crate::document::{Desk, Doc, Kind, Meta, State, Text, text_of};
+use crate::engine::compiler::guard_signals;
+use crate::engine::deadline::{Deadline, within};
+use crate::engine::watchdog::now_ns;
+use crate::error::Fault;
+use crate::json::index::Outline;
+use crate::json::index::template::Models;
+use crate::json::media;
+use crate::json::validate;
+use crate::native::Native;
+use crate::pipeline::batched::in_chunks;
+use crate::pipeline::condition::Condition;
+use crate::pipeline::fused::{self, Counts, Job, Labour, Lane, Planned, Question, Step, Task};
+use crate::pipeline::scopes;
+use crate::stats::StageRun;
+use crate::udf::invoke::{Runner, Work};
+use crate::udf::module::Udf;
+use crate::udf::result_contract::Contract;
+
+#[pyclass(module = "pipelines._wasm")]
+pub struct Batch {
+    pub body: Arc<PyBackedBytes>,
+    pub docs: Vec<Doc>,
+    pub kind: Kind,
+    pub trial: bool,
+    /// Stage runs so far.
+    runs: u32,
+    /// The texts that stages made of many documents, one behind the other.
+    pub made: Vec<u8>,
+    /// Hits of a response that cannot be read, taken out of it, with their places.
+    poison: Vec<(usize, Vec<u8>)>,
+}
+
+#[pymethods]
+impl Batch {
+    /// A batch of one document: `kind` is "document", "query" or "result"; `ctx` is a JSON object.
+    #[staticmethod]
+    #[pyo3(signature = (kind, text, *, index=None, id=None, routing=None, ctx=None, trial=false))]
+    fn of(
+        kind: &str,
+        text: PyBackedBytes,
+        index: Option<String>,
+        id: Option<String>,
+        routing: Option<String>,
+        ctx: Option<Vec<u8>>,
+        trial: bool,
+    ) -> PyResult<Self> {
+        let kind = match kind {
+            "document" => Kind::Document,
+            "query" => Kind::Query,
+            "result" => Kind::Result,
+            _ => return Err(PyValueError::new_err(format!("no kind of batch: {kind}"))),
+        };
+        let meta = Meta { index: index.map(Arc::from), id, routing, score: 0.0, ctx };
+        let doc = Doc::new(Text::Shared(0..text.len()), meta, 0);
+        Ok(Self { trial, ..Self::new(Arc::new(text), vec![doc], kind) })
+    }
+
+    fn __len__(&self) -> usize {
+        self.docs.len()
+    }
+
+    /// Documents that the next stage sees.
+    #[getter]
+    fn live(&self) -> usize {
+        self.counts().0
+    }
+
+    /// Documents that ended as errors.
+    #[getter]
+    fn failed(&self) -> usize {
+        self.counts().1
+    }
+
+    /// Stage runs so far: a mark for `enter_failed`.
+    #[getter]
+    fn runs(&self) -> u32 {
+        self.runs
+    }
+
+    /// The documents that the next stage sees, those that ended as errors, and those that were dropped.
+    #[getter]
+    fn counts(&self) -> (usize, usize, usize) {
+        self.docs.iter().fold((0, 0, 0), |(live, failed, dropped), doc| match doc.state {
+            State::Live => (live + usize::from(doc.parked == 0), failed, dropped),
+            State::Failed(_) => (live, failed + 1, dropped),
+            State::Dropped => (live, failed, dropped + 1),
+            State::Finished => (live, failed, dropped),
+        })
+    }
+
+    /// Becomes the same as a batch that has just been made, which is empty then.
+    fn restart(&mut self, mut fresh: PyRefMut<'_, Self>) {
+        let empty = Self::new(Arc::clone(&fresh.body), Vec::new(), fresh.kind);
+        *self = std::mem::replace(&mut *fresh, empty);
+    }
+
+    /// Bytes of the documents still on their way.
+    #[getter]
+    fn nbytes(&self) -> usize {
+        self.docs.iter().filter(|d| matches!(d.state, State::Live)).map(|d| self.text(d).len()).sum()
+    }
+
+    /// The text of document `i` as it now is.
+    fn document<'py>(&self, py: Python<'py>, i: usize) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, self.text(self.doc(i)?)))
+    }
+
+    /// The metadata of document `i` as it now is: (index, id, routing).
+    fn metadata(&self, i: usize) -> PyResult<(Option<&str>, Option<&str>, Option<&str>)> {
+        Ok(self.doc(i)?.meta.place().into())
+    }
+
+    /// The context of document `i` (a JSON object), `None` while it is empty.
+    fn context<'py>(&self, py: Python<'py>, i: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        Ok(self.doc(i)?.meta.ctx.as_deref().map(|text| PyBytes::new(py, text)))
+    }
+
+    /// What became of document `i`: ("live" | "dropped" | "finished", None), or ("failed", (status, type, reason, pipeline, stage)).
+    #[allow(clippy::type_complexity)]
+    fn outcome(&self, i: usize) -> PyResult<(&'static str, Option<(u16, String, String, String, String)>)> {
+        Ok(match &self.doc(i)?.state {
+            State::Live => ("live", None),
+            State::Dropped => ("dropped", None),
+            State::Finished => ("finished", None),
+            State::Failed(failure) => ("failed", Some(failure.shown())),
+        })
+    }
+
+    /// Fails every document that is not one JSON object in UTF-8 (nested at most 128 deep); returns how many. What has been
+    /// checked is not checked again.
+    fn check(&mut self, py: Python<'_>, pipeline: &str) -> usize {
+        py.detach(|| {
+            let mut bad = 0;
+            let terms = Terms::of_check(pipeline);
+            let (body, kind) = (Arc::clone(&self.body), self.kind);
+            let (mut models, mut members) = (Models::new(&body, self.docs.len()), Vec::new());
+            for doc in self.docs.iter_mut().filter(|d| d.active() && !d.checked) {
+                doc.own_text(&self.made);
+                let found = models.outlined(doc, text_of(&body, &doc.text), std::mem::take(&mut members));
+                match found.or_else(|why| without_comments(doc, &body).ok_or(why)) {
+                    Ok(outline) => {
+                        doc.checked = true;
+                        members = outline.map(Outline::into_members).unwrap_or_default();
+                    }
+                    Err(why) => {
+                        doc.state = terms.failed(why.fault(kind));
+                        bad += 1;
+                    }
+                }
+            }
+            bad
+        })
+    }
+
+    /// Takes the hits that cannot be read out of a response, the rest of which is checked then; says how many, or `None` where
+    /// the response cannot be read without them either.
+    ///
+    /// `everywhere`: in aggregations, too; without it a response that has such hits there cannot be read.
+    #[pyo3(signature = (*, everywhere))]
+    fn sift(&mut self, py: Python<'_>, everywhere: bool) -> Option<usize> {
+        py.detach(|| {
+            self.own_texts();
+            let body = Arc::clone(&self.body);
+            let Some(doc) = self.docs.first_mut().filter(|doc| doc.active() && !doc.checked) else { return Some(0) };
+            let text = text_of(&body, &doc.text);
+            if !unreadable::has_lone_surrogate(text)
+                && let Ok(outline) = validate::outlined(text, Vec::new())
+            {
+                (doc.checked, doc.outline) = (true, outline);
+                return Some(0);
+            }
+            let sifted = unreadable::sift(text).filter(|sifted| everywhere || sifted.elsewhere == 0)?;
+            let outline = validate::outlined(&sifted.text, Vec::new()).ok()?;
+            let count = sifted.taken.len() + sifted.elsewhere;
+            (doc.checked, doc.outline, doc.text) = (true, outline, Text::Owned(sifted.text));
+            self.poison = sifted.taken;
+            Some(count)
+        })
+    }
+
+    /// Puts the hits that `sift` took out of the main list back as they were.
+    fn put_back(&mut self) {
+        let (body, poison) = (Arc::clone(&self.body), std::mem::take(&mut self.poison));
+        self.own_texts();
+        let Some(doc) = self.docs.first_mut().filter(|doc| matches!(doc.state, State::Live)) else { return };
+        if let Some(text) = unreadable::put_back(text_of(&body, &doc.text), &poison) {
+            (doc.checked, doc.outline, doc.text) = (false, None, Text::Owned(text));
+        }
+    }
+
+    /// Whether the request has a member `_meta`.
+    fn has_notes(&self) -> bool {
+        self.docs.first().is_some_and(|doc| query_notes::is_in(text_of(&self.body, &doc.text)))
+    }
+
+    /// Moves what stages wrote into `_meta` of the request to `meta` of its context.
+    fn take_notes(&mut self) {
+        let body = Arc::clone(&self.body);
+        let Some(doc) = self.docs.first_mut().filter(|doc| doc.active()) else { return };
+        if let Some(text) = query_notes::taken(text_of(&body, &doc.text), &mut doc.meta) {
+            (doc.outline, doc.text) = (None, Text::Owned(text));
+        }
+    }
+
+    /// Fails every active document with the same error: a deadline that has passed, a stage that cannot run.
+    fn fail_all(&mut self, status: u16, kind: String, reason: &str, pipeline: &str, stage: &str) {
+        let terms = Terms { abort: true, pipeline, stage, processor: "", run: self.runs };
+        for doc in self.docs.iter_mut().filter(|d| d.active()) {
+            doc.state = terms.failed(Fault::new(status, kind.clone(), reason));
+        }
+    }
+
+    /// Runs a UDF on every active document.
+    ///
+    /// `abort`: a failing document ends as an error, else it keeps its text and goes on. `timeout` (seconds) and
+    /// `deadline` bound the whole stage; the UDF's own limits bound each document. `metadata`: the document shows its
+    /// `_index`, `_id`, `_routing` and `_ctx` as members that the UDF may change. `flat`: it sees a response in its flat form.
+    #[pyo3(signature = (udf, deadline, *, abort, pipeline, stage, processor="", timeout=None, target_field=None,
+                        merge=false, metadata=false, flat=false))]
+    #[allow(clippy::too_many_arguments)]
+    fn run_udf(
+        &mut self,
+        py: Python<'_>,
+        udf: &Bound<'_, Udf>,
+        deadline: &Bound<'_, Deadline>,
+        abort: bool,
+        pipeline: &str,
+        stage: &str,
+        processor: &str,
+        timeout: Option<f64>,
+        target_field: Option<&str>,
+        merge: bool,
+        metadata: bool,
+        flat: bool,
+    ) -> StageRun {
+        let udf = udf.get();
+        let contract = Contract { flat, ..contract(self.kind, self.trial, udf, merge, target_field) };
+        let start = now_ns();
+        let runner = self.runner(udf, deadline, end_of(start, timeout), pipeline);
+        let terms = Terms { abort, pipeline, stage, processor, run: self.next_run() };
+        py.detach(|| {
+            guard_signals();
+            self.own_texts();
+            let body = Arc::clone(&self.body);
+            let (work, wide) = (Work::new(&runner), metadata.then_some(Wide::UDF));
+            let several = || self.docs.iter().filter(|doc| doc.active()).nth(1).is_some();
+            if runner.udf.interpreted() || udf.batched() && several() {
+                return in_chunks(work, &contract, Pass::new(terms, wide), &body, &mut self.docs);
+            }
+            fused::alone(Lane::new(terms, None, Labour::Udf { work, contract: &contract, wide }), &body, &mut self.docs)
+        })
+    }
+
+    /// Runs a built-in on every active document; `deadline` and `timeout` (seconds) as for UDFs.
+    #[pyo3(signature = (native, deadline, *, abort, pipeline, stage, timeout=None))]
+    #[allow(clippy::too_many_arguments)]
+    fn run_native(
+        &mut self,
+        py: Python<'_>,
+        native: &Bound<'_, Native>,
+        deadline: &Bound<'_, Deadline>,
+        abort: bool,
+        pipeline: &str,
+        stage: &str,
+        timeout: Option<f64>,
+    ) -> StageRun {
+        let native = native.get();
+        let deadline = Arc::clone(&deadline.get().inner);
+        let terms = Terms { abort, pipeline, stage, processor: native.function_name(), run: self.next_run() };
+        py.detach(|| {
+            self.own_texts();
+            let body = Arc::clone(&self.body);
+            let lane = Lane::new(terms, None, Labour::Native(native));
+            within(&deadline, end_of(now_ns(), timeout), || fused::alone(lane, &body, &mut self.docs))
+        })
+    }
+
+    /// Runs stages that stand one behind the other, one document after the other; checks those that have not been checked.
+    ///
+    /// `closed`: whether a failure ends a document's way where a stage does not say. `timeout` (seconds) and `deadline` bound
+    /// all of them together; large batches are shared by two `threads`, if there are. Gives for each stage: how many documents
+    /// came so far; what its condition said, if it has one; and what it did, if a document met that.
+    #[pyo3(signature = (steps, deadline, *, closed, pipeline, timeout=None, threads=1))]
+    #[allow(clippy::too_many_arguments)]
+    fn run_steps(
+        &mut self,
+        py: Python<'_>,
+        steps: Vec<Py<Step>>,
+        deadline: &Bound<'_, Deadline>,
+        closed: bool,
+        pipeline: &str,
+        timeout: Option<f64>,
+        threads: usize,
+    ) -> Vec<Counts> {
+        let end = end_of(now_ns(), timeout);
+        let check = Terms::of_check(pipeline);
+        let mut planned = Vec::with_capacity(steps.len());
+        for step in steps.iter().map(Py::get) {
+            let abort = step.aborts.unwrap_or(closed);
+            let mut terms = |processor| Terms { abort, pipeline, stage: &step.label, processor, run: self.next_run() };
+            let condition = step.condition.as_ref().map(|condition| (condition.get(), terms("if")));
+            let terms = terms(step.processor());
+            let task = match &step.job {
+                Job::Native(native) => Task::Native(native.get()),
+                Job::Udf { udf, target_field, merge, metadata, .. } => Task::Udf {
+                    runner: self.runner(udf.get(), deadline, end, pipeline),
+                    contract: contract(self.kind, self.trial, udf.get(), *merge, target_field.as_deref()),
+                    wide: metadata.then_some(Wide::UDF),
+                },
+            };
+            planned.push(Planned { terms, condition, task });
+        }
+        // A sandbox that is made for one batch sees all of its documents.
+        let alone = planned.iter().any(|plan| matches!(&plan.task, Task::Udf { runner, .. } if runner.fresh));
+        let threads = if alone { 1 } else { threads };
+        let deadline = Arc::clone(&deadline.get().inner);
+        py.detach(|| {
+            if planned.iter().any(|plan| matches!(plan.task, Task::Udf { .. })) {
+                guard_signals();
+            }
+            let body = Arc::clone(&self.body);
+            let run = fused::Run { body: &body, kind: self.kind, check, deadline: &deadline, end };
+            let lanes = || planned.iter().map(Planned::lane).collect();
+            fused::together(&run, &lanes, &mut self.made, &mut self.docs, threads)
+        })
+    }
+
+    /// Enters a level of the documents that meet `condition`; every call needs its `leave`.
+    ///
+    /// A document for which it cannot be evaluated fails, or without `abort` sits the level out.
+    fn enter_if(
+        &mut self,
+        py: Python<'_>,
+        condition: &Bound<'_, Condition>,
+        deadline: &Bound<'_, Deadline>,
+        abort: bool,
+        pipeline: &str,
+        stage: &str,
+    ) -> StageRun {
+        let condition = condition.get();
+        let deadline = Arc::clone(&deadline.get().inner);
+        let terms = Terms { abort, pipeline, stage, processor: "if", run: self.next_run() };
+        py.detach(|| {
+            self.own_texts();
+            let body = Arc::clone(&self.body);
+            let desk = Desk::new(&body);
+            let mut question = Question::new(condition, terms);
+            within(&deadline, u64::MAX, || {
+                scopes::enter(&mut self.docs, |at, doc| doc.active() && question.put(&desk, doc, at))
+            });
+            question.run
+        })
+    }
+
+    /// Enters a level of the documents that failed since stage run `since`, alive again with the text they had; says how
+    /// many. `classes`: only failures of these classes. `handler`: `ctx.on_failure` says why they failed.
+    #[pyo3(signature = (since, *, classes=None, handler=false))]
+    fn enter_failed(&mut self, since: u32, classes: Option<Vec<String>>, handler: bool) -> usize {
+        scopes::enter_failed(&mut self.docs, since, classes.as_deref(), handler)
+    }
+
+    /// Leaves the level entered last. `handled`: its documents forget `ctx.on_failure`.
+    #[pyo3(signature = (*, handled=false))]
+    fn leave(&mut self, handled: bool) {
+        if handled {
+            scopes::forget_failure(&mut self.docs);
+        }
+        scopes::leave(&mut self.docs);
+    }
+
+    /// How deep the hits of the response are nested; `everywhere`: in aggregations and inner hits, too.
+    fn hit_depth(&self, everywhere: bool) -> usize {
+        self.docs.first().map_or(0, |doc| hits::deepest(self.text(doc), everywhere))
+    }
+
+    /// The hits of the response at `depth` as a batch of their own; `indexes`: only those of these indexes.
+    #[pyo3(signature = (depth=0, *, everywhere=false, indexes=None))]
+    fn hits(&mut self, py: Python<'_>, depth: usize, everywhere: bool, indexes: Option<Vec<String>>) -> Self {
+        self.own_texts();
+        let body = Arc::clone(&self.body);
+        let docs = py.detach(|| match self.docs.first() {
+            Some(doc) if doc.active() => {
+                let base = if let Text::Shared(range) = &doc.text { Some(range.start) } else { None };
+                hits::explode(self.text(doc), base, depth, everywhere, indexes.as_deref(), doc.meta.ctx.as_ref())
+            }
+            _ => Vec::new(),
+        });
+        Self { trial: self.trial, ..Self::new(body, docs, Kind::Hit) }
+    }
+
+    /// Takes over what became of the hits of `hits`; a hit that failed fails the response.
+    #[pyo3(signature = (hits, depth=0, *, everywhere=false))]
+    fn absorb_hits(&mut self, py: Python<'_>, hits: &Bound<'_, Self>, depth: usize, everywhere: bool) {
+        let mut hits = hits.borrow_mut();
+        hits.own_texts();
+        self.own_texts();
+        let (docs, body) = (&hits.docs, &hits.body);
+        let runs = self.next_run();
+        py.detach(|| {
+            let failed = docs.iter().find_map(|doc| match &doc.state {
+                State::Failed(failure) => Some(failure.clone()),
+                _ => None,
+            });
+            let Some(response) = self.docs.first_mut() else { return };
+            if let Some(mut failure) = failed {
+                failure.run = runs;
+                response.state = State::Failed(failure);
+                return;
+            }
+            let text = text_of(&self.body, &response.text);
+            if let Some(new) = hits::implode(text, body, docs, depth, everywhere) {
+                response.text = Text::Owned(new);
+                response.outline = None;
+            }
+        });
+    }
+}
+
+impl Batch {
+    pub fn new(body: Arc<PyBackedBytes>, docs: Vec<Doc>, kind: Kind) -> Self {
+        Self { body, docs, kind, trial: false, runs: 0, made: Vec::new(), poison: Vec::new() }
+    }
+
+    fn next_run(&mut self) -> u32 {
+        self.runs += 1;
+        self.runs
+    }
+
+    fn doc(&self, i: usize) -> PyResult<&Doc> {
+        self.docs
+            .get(i)
+            .ok_or_else(|| PyIndexError::new_err(format!("no document {i} in a batch of {}", self.docs.len())))
+    }
+
+    fn text<'a>(&'a self, doc: &'a Doc) -> &'a [u8] {
+        match &doc.text {
+            Text::Made(range) => &self.made[range.clone()],
+            text => text_of(&self.body, text),
+        }
+    }
+
+    /// Gives documents whose texts are in `made` their own, for stages that take the batch as a whole.
+    fn own_texts(&mut self) {
+        self.docs.iter_mut().for_each(|doc| doc.own_text(&self.made));
+    }
+
+    /// `udf` with the bounds of a stage that ends at `stage_at`.
+    fn runner(&self, udf: &Udf, deadline: &Bound<'_, Deadline>, stage_at: u64, pipeline: &str) -> Runner {
+        Runner {
+            udf: Arc::clone(&udf.inner),
+            isolate: udf.isolate,
+            fresh: udf.fresh,
+            hits: self.kind == Kind::Hit,
+            deadline: Arc::clone(&deadline.get().inner),
+            stage_at,
+            fuel: udf.inner.fuel(),
+            pipeline: name_of(pipeline).to_owned(),
+        }
+    }
+}
+
+/// What an answer of `udf` means for the documents of a batch.
+fn contract(kind: Kind, trial: bool, udf: &Udf, merge: bool, target_field: Option<&str>) -> Contract {
+    Contract { kind, trial, merge: merge || udf.merge, target_field: target_field.map(str::to_owned), flat: false }
+}
+
+/// When a stage that began at `start` has to end, by `now_ns`; `timeout` in seconds, `None` for never.
+fn end_of(start: u64, timeout: Option<f64>) -> u64 {
+    timeout.map_or(u64::MAX, |s| start.saturating_add((s * 1e9) as u64))
+}
+
+/// The outline of a document that can be read but for a byte order mark and comments, which the cluster passes over; it loses them.
+#[cold]
+fn without_comments(doc: &mut Doc, body: &[u8]) -> Option<Option<Outline>> {
+    let std::borrow::Cow::Owned(plain) = media::plain_copy(text_of(body, &doc.text)) else { return None };
+    let outline = validate::outlined(&plain, Vec::new()).ok()?;
+    doc.text = Text::Owned(plain);
+    Some(outline)
+}
+
+/// Why `text` is not one JSON object, or `None` if it is one.
+#[pyfunction]
+pub fn check_object(text: &[u8]) -> Option<String> {
+    validate::check_object(text).err().map(|e| e.0)
+}
+
+/// Tells the allocator to give back what it has kept and nobody uses.
+#[pyfunction]
+pub fn release_buffers(py: Python<'_>) {
+    py.detach(crate::engine::compiler::release_buffers);
+}
+
+/// Tells the allocator to keep buffers for the next request; for processes that serve traffic.
+#[pyfunction]
+pub fn keep_buffers() {
+    crate::engine::compiler::keep_buffers();
+}

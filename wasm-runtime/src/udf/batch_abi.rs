@@ -1,0 +1,124 @@
+//! Many documents in one call: those of interpreters (interpreter.rs), and `process_batch` of compiled UDFs, whose input
+//! and answer are texts that stand behind their lengths.
+
+use crate::document::Meta;
+use crate::engine::limits::Limits;
+use crate::engine::watchdog::{Ended, Guard};
+use crate::error::Fault;
+use crate::udf::host::LogLine;
+use crate::udf::invoke::Given;
+use crate::udf::sandbox::{Entry, Failure, Output, Sandbox, place_of};
+
+/// Bytes of a text's length before it: a u32, lowest byte first.
+pub const PREFIX: usize = 4;
+
+/// What a call over several documents gave.
+pub struct CalledMany {
+    /// One for each document, fewer if the call was interrupted; or why the call itself failed.
+    pub results: Result<Vec<Result<Given, Fault>>, Fault>,
+    /// Why the document after the last one of `results` has none.
+    pub interrupted: Option<Fault>,
+    pub fuel: u64,
+    pub logs: Vec<LogLine>,
+    pub ended: Ended,
+}
+
+impl Sandbox {
+    /// Runs the UDF on documents. `guard` watches the call, which has the time of one document; fuel in points.
+    pub fn call_many(&mut self, docs: &[(&[u8], &Meta)], pipeline: &str, guard: &Guard, fuel: u64) -> CalledMany {
+        self.calls += 1;
+        self.set_fuel(fuel);
+        let log = self.limits.log * docs.len();
+        self.env.as_mut(&mut self.store).log_budget = log;
+        guard.begin();
+        let raw = match self.entry {
+            Entry::Interpreter { .. } => self.run_documents(docs, pipeline),
+            _ => self.run_texts(docs),
+        };
+        let ended = guard.end();
+        let logs = std::mem::take(&mut self.env.as_mut(&mut self.store).log);
+        let used = fuel.saturating_sub(self.fuel_left());
+        let mut interrupted = None;
+        let results = raw.map_err(|failure| self.given_up(failure, ended));
+        let results = results.map(|answered| {
+            interrupted = answered.interrupted.map(|place| self.interruption(ended, &place));
+            self.broken |= answered.spent;
+            answered.results
+        });
+        CalledMany { results, interrupted, fuel: used, logs, ended }
+    }
+
+    fn interruption(&self, ended: Ended, place: &str) -> Fault {
+        let fault = match ended {
+            Ended::Batch => Fault::deadline(),
+            Ended::Cancelled => Fault::cancelled(),
+            Ended::Call | Ended::No => self.timeout_fault(),
+        };
+        let reason = format!("{}{place}", fault.reason);
+        fault.because(reason)
+    }
+
+    /// Documents through `process_batch`.
+    fn run_texts(&mut self, docs: &[(&[u8], &Meta)]) -> Result<Answered, Failure> {
+        let Entry::Json { many: Some(many), .. } = &self.entry else {
+            return Err(Fault::trap("the UDF takes one document a call").into());
+        };
+        let many = many.clone();
+        let size: usize = docs.iter().map(|(text, _)| PREFIX + text.len()).sum();
+        let len = i32::try_from(size).map_err(|_| Fault::memory("documents over 2 GiB"))?;
+        let at = self.input_buffer(len)?;
+        lay_out(docs, self.room(at, size)?);
+        let answer = many.call(&mut self.store, at, len)? as u64;
+        if answer == 0 {
+            let results = docs.iter().map(|_| Ok(Given { output: Output::Json(None), ctx: None })).collect();
+            return Ok(Answered { results, interrupted: None, spent: false });
+        }
+        let (ptr, len) = place_of(answer);
+        let results = answers(self.seen(ptr, len)?, docs.len(), &self.limits);
+        self.forget_answer(ptr, len)?;
+        Ok(Answered { results, interrupted: None, spent: false })
+    }
+}
+
+/// Writes the documents into `room`, which is as large as they are with their lengths.
+fn lay_out(docs: &[(&[u8], &Meta)], mut room: &mut [u8]) {
+    for (text, _) in docs {
+        let (prefix, rest) = room.split_at_mut(PREFIX);
+        prefix.copy_from_slice(&(text.len() as u32).to_le_bytes());
+        let (place, rest) = rest.split_at_mut(text.len());
+        place.copy_from_slice(text);
+        room = rest;
+    }
+}
+
+/// What the UDF gave for each of `count` documents.
+fn answers(mut texts: &[u8], count: usize, limits: &Limits) -> Vec<Result<Given, Fault>> {
+    let mut results = Vec::with_capacity(count);
+    while let Some((prefix, rest)) = texts.split_first_chunk::<PREFIX>()
+        && let Some((text, rest)) = rest.split_at_checked(u32::from_le_bytes(*prefix) as usize)
+        && results.len() < count
+    {
+        texts = rest;
+        let output = || Output::Json((!text.is_empty()).then(|| text.to_vec()));
+        results.push(limits.check_output(text.len()).map(|()| Given { output: output(), ctx: None }));
+    }
+    if texts.is_empty() && results.len() == count {
+        return results;
+    }
+    let reason = format!(
+        "the UDF took {count} documents in a call and answered {} texts and {} bytes more; it has to answer one text for \
+         each, behind its length",
+        results.len(),
+        texts.len()
+    );
+    (0..count).map(|_| Err(Fault::result(reason.clone()))).collect()
+}
+
+/// What the guest answered.
+pub(crate) struct Answered {
+    pub results: Vec<Result<Given, Fault>>,
+    /// Where the UDF was when it was interrupted, as words; fewer results than documents then.
+    pub interrupted: Option<String>,
+    /// Whether the interpreter cannot serve the next call.
+    pub spent: bool,
+}
