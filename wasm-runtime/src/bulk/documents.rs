@@ -60,7 +60,7 @@ impl Bulk {
                         match part_of_update(&self.body, &action.source, &mut members) {
                             Ok(part) => part,
                             Err(why) => {
-                                self.actions.set_fate(slot, Fate::failed(why.fault(Kind::Document)));
+                                self.actions.set_fate(slot, Fate::failed(Kind::Document.parse_error(&why)));
                                 continue;
                             }
                         }

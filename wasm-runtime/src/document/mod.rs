@@ -14,6 +14,7 @@ use memchr::memchr2;
 use crate::error::{Facts, Fault};
 use crate::json::index::{Member, Outline};
 use crate::json::scan::has_control;
+use crate::json::validate::Invalid;
 use crate::json::{self, Edit};
 
 /// What the documents of a batch are: it decides what a UDF's answer means.
@@ -26,12 +27,27 @@ pub enum Kind {
     Hit,
 }
 
+impl Kind {
+    /// The error of a document of this kind that is no JSON object.
+    pub fn parse_error(self, why: &Invalid) -> Fault {
+        let kind = if self == Self::Document { "mapper_parsing_exception" } else { "parse_exception" };
+        Fault::new(400, kind, format!("failed to parse: {}", why.0))
+    }
+}
+
 /// The text of a document: a part of the body it came in, or new; of many new ones each is a part of the batch's `made`.
 #[derive(Debug, Clone)]
 pub enum Text {
     Shared(Range<usize>),
     Owned(Vec<u8>),
     Made(Range<usize>),
+}
+
+impl Text {
+    /// Where in the body it is, if it is a part of that.
+    pub fn shared(&self) -> Option<&Range<usize>> {
+        if let Self::Shared(range) = self { Some(range) } else { None }
+    }
 }
 
 /// Room that a document gets when a stage changes it first, for what later stages add.

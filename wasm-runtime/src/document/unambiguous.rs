@@ -29,11 +29,11 @@ pub fn unambiguous(text: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
 /// # Errors
 /// The fault of a document that cannot be read.
 pub fn document(text: &[u8]) -> Result<Cow<'_, [u8]>, Fault> {
-    let wrong = |Refusal { reason, at }| Invalid(format!("{reason} at byte {at}")).fault(Kind::Document);
+    let wrong = |Refusal { reason, at }| Kind::Document.parse_error(&Invalid(format!("{reason} at byte {at}")));
     let text = unambiguous(text).map_err(wrong)?;
     match text.get(skip_ws(&text, 0)) {
         Some(b'{') => Ok(text),
-        _ => Err(Invalid("not a JSON object".to_owned()).fault(Kind::Document)),
+        _ => Err(Kind::Document.parse_error(&Invalid("not a JSON object".to_owned()))),
     }
 }
 

@@ -2,8 +2,6 @@
 //!
 //! What it accepts `serde_json` accepts (tested); what it refuses is put to `serde_json`, whose words the error is.
 
-use crate::document::Kind;
-use crate::error::Fault;
 use crate::json::index::{Member, Outline};
 use crate::json::scan::{self, special};
 use crate::json::{skip_string, skip_ws};
@@ -14,14 +12,6 @@ pub const MAX_DEPTH: usize = 128;
 /// Why a text is not a document we work on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid(pub String);
-
-impl Invalid {
-    /// The error of a document of this kind.
-    pub fn fault(&self, kind: Kind) -> Fault {
-        let kind = if kind == Kind::Document { "mapper_parsing_exception" } else { "parse_exception" };
-        Fault::new(400, kind, format!("failed to parse: {}", self.0))
-    }
-}
 
 /// Checks that `text` is one JSON value in UTF-8, nested no deeper than [`MAX_DEPTH`].
 ///

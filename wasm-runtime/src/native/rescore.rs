@@ -8,9 +8,9 @@ use serde::Deserialize;
 use super::{Function, Parameters};
 use crate::document::Meta;
 use crate::document::effect::Effect;
+use crate::document::effect::scored;
 use crate::error::Fault;
 use crate::json;
-use crate::udf::result_contract::scored;
 
 #[derive(Deserialize, Default, Clone, Copy)]
 #[serde(rename_all = "lowercase")]

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-use crate::document::effect::{Pass, Terms, name_of};
+use crate::document::effect::{Terms, name_of};
 use crate::document::metadata_fields::Wide;
 use crate::document::query_notes;
 use crate::document::response::hits;
@@ -25,6 +25,7 @@ use crate::json::index::template::Models;
 use crate::json::media;
 use crate::json::validate;
 use crate::native::Native;
+use crate::pipeline::apply::Pass;
 use crate::pipeline::batched::in_chunks;
 use crate::pipeline::condition::Condition;
 use crate::pipeline::fused::{self, Counts, Job, Labour, Lane, Planned, Question, Step, Task};
@@ -154,14 +155,14 @@ impl Batch {
             let (mut models, mut members) = (Models::new(&body, self.docs.len()), Vec::new());
             for doc in self.docs.iter_mut().filter(|d| d.active() && !d.checked) {
                 doc.own_text(&self.made);
-                let found = models.outlined(doc, text_of(&body, &doc.text), std::mem::take(&mut members));
+                let found = models.outlined(doc.text.shared(), text_of(&body, &doc.text), std::mem::take(&mut members));
                 match found.or_else(|why| without_comments(doc, &body).ok_or(why)) {
                     Ok(outline) => {
                         doc.checked = true;
                         members = outline.map(Outline::into_members).unwrap_or_default();
                     }
                     Err(why) => {
-                        doc.state = terms.failed(why.fault(kind));
+                        doc.state = terms.failed(kind.parse_error(&why));
                         bad += 1;
                     }
                 }

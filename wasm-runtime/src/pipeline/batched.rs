@@ -1,10 +1,11 @@
 //! One stage whose UDF takes many documents in a call: interpreters, and compiled ones with `process_batch`.
 
-use crate::document::effect::{Effect, Pass};
+use crate::document::effect::Effect;
 use crate::document::response::flat;
 use crate::document::{Desk, Doc, Meta, text_of};
 use crate::engine::watchdog::now_ns;
 use crate::error::Fault;
+use crate::pipeline::apply::Pass;
 use crate::pipeline::fused::put_in_place;
 use crate::stats::StageRun;
 use crate::udf::invoke::{Given, Work};

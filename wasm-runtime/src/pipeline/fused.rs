@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3::prelude::*;
 
-use crate::document::effect::{Effect, Pass, Terms};
+use crate::document::effect::{Effect, Terms};
 use crate::document::metadata_fields::Wide;
 use crate::document::response::flat;
 use crate::document::{Desk, Doc, Kind, Meta, State, Text, text_of};
@@ -18,6 +18,7 @@ use crate::error::Fault;
 use crate::json::index;
 use crate::json::index::template::Models;
 use crate::native::Native;
+use crate::pipeline::apply::Pass;
 use crate::pipeline::condition::Condition;
 use crate::pipeline::scopes;
 use crate::stats::StageRun;
@@ -393,10 +394,10 @@ fn through_all(run: &Run<'_>, mut lanes: Vec<Lane<'_>>, made: &mut Vec<u8>, docs
                     lanes.iter_mut().for_each(Lane::pass_by);
                     continue;
                 }
-                match models.outlined(doc, text, std::mem::take(&mut desk.members)) {
+                match models.outlined(doc.text.shared(), text, std::mem::take(&mut desk.members)) {
                     Ok(outline) => (doc.checked, doc.outline) = (true, outline),
                     Err(why) => {
-                        doc.state = run.check.failed(why.fault(run.kind));
+                        doc.state = run.check.failed(run.kind.parse_error(&why));
                         continue;
                     }
                 }

@@ -1,5 +1,6 @@
 //! Stages over the documents of a batch.
 
+pub mod apply;
 pub mod batch;
 pub mod batched;
 pub mod condition;

@@ -1,7 +1,7 @@
 //! The UDF result contract: what an answer means for the document.
 
 use crate::document::Kind;
-use crate::document::effect::Effect;
+use crate::document::effect::{Effect, scored};
 use crate::error::Fault;
 use crate::json;
 use crate::json::index;
@@ -121,18 +121,6 @@ fn kept(changed: Option<Changed>) -> Effect {
         Some(Changed::Once(edit, _)) => Effect::Edited(edit),
         Some(Changed::Text(text)) => Effect::Replaced(text),
     }
-}
-
-/// A hit with its new score.
-///
-/// # Errors
-/// For a number that no score can be.
-pub fn scored(hit: &[u8], number: &[u8]) -> Result<Effect, Fault> {
-    let value: f64 = std::str::from_utf8(number).ok().and_then(|t| t.parse().ok()).unwrap_or(f64::NAN);
-    if !value.is_finite() {
-        return Err(Fault::result(format!("[{}] cannot be the score of a hit", String::from_utf8_lossy(number))));
-    }
-    json::set(hit, "_score", number).map(|text| Effect::Scored(text, value)).map_err(Fault::illegal)
 }
 
 fn trim(text: Vec<u8>) -> Vec<u8> {

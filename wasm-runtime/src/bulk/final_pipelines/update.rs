@@ -24,7 +24,7 @@ const AROUND: usize = 1;
 pub fn read(source: &[u8]) -> Result<Vec<u8>, Fault> {
     let parse = |reason: String| Fault::new(400, "x_content_parse_exception", format!("[UpdateRequest] {reason}"));
     let written = canonical(source, MAX_DEPTH + AROUND)
-        .map_err(|Refusal { reason, at }| Invalid(format!("{reason} at byte {at}")).fault(Kind::Document))?;
+        .map_err(|Refusal { reason, at }| Kind::Document.parse_error(&Invalid(format!("{reason} at byte {at}"))))?;
     let members = Entries::new(&written, 0).ok_or_else(|| parse("is not a JSON object".to_owned()))?;
     for member in members {
         let name = String::from_utf8_lossy(&written[member.key.clone()]);

@@ -4,7 +4,6 @@
 
 use std::ops::Range;
 
-use crate::document::{Doc, Text};
 use crate::json::index::{Member, Outline};
 use crate::json::scan::{self, common_prefix};
 use crate::json::validate::{self, Invalid};
@@ -45,11 +44,16 @@ impl<'b> Models<'b> {
         Self { body, kept: Vec::new(), patience }
     }
 
-    /// [`validate::outlined`] of a document's text, which is `text`.
+    /// [`validate::outlined`] of a document's text, which is `text`; `shared`: where that is in the body, if it is there.
     ///
     /// # Errors
     /// As [`validate::check`].
-    pub fn outlined(&mut self, doc: &Doc, text: &[u8], mut members: Vec<Member>) -> Result<Option<Outline>, Invalid> {
+    pub fn outlined(
+        &mut self,
+        shared: Option<&Range<usize>>,
+        text: &[u8],
+        mut members: Vec<Member>,
+    ) -> Result<Option<Outline>, Invalid> {
         if self.patience == 0 {
             return validate::outlined(text, members);
         }
@@ -62,7 +66,7 @@ impl<'b> Models<'b> {
         }
         self.patience -= 1;
         let outline = validate::outlined(text, members)?;
-        if let (Some(outline), Text::Shared(range)) = (&outline, &doc.text)
+        if let (Some(outline), Some(range)) = (&outline, shared)
             && range.len() <= LONGEST
             && let Some(model) = Model::of(&self.body[range.clone()], outline.clone())
         {
@@ -178,7 +182,6 @@ fn values(text: &[u8]) -> Option<Vec<Range<u32>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::Meta;
 
     fn model(text: &[u8]) -> Model<'_> {
         Model::of(text, Outline::of(text).unwrap()).unwrap()
@@ -332,9 +335,9 @@ mod tests {
         let mut models = Models::new(&body, texts.len());
         let mut at = 0;
         for text in texts {
-            let doc = Doc::new(Text::Shared(at..at + text.len()), Meta::default(), 0);
+            let place = at..at + text.len();
             at += text.len();
-            let known = models.outlined(&doc, text.as_bytes(), Vec::new());
+            let known = models.outlined(Some(&place), text.as_bytes(), Vec::new());
             assert_eq!(known, validate::outlined(text.as_bytes(), Vec::new()));
         }
         (models.kept.len(), models.patience)

@@ -1,0 +1,109 @@
+"""The engine's Rust source as the house rules read it: its modules, and which of them each one uses."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+SOURCE = ROOT / "wasm-runtime" / "src"
+Module = tuple[str, ...]
+"""The path of a module from the crate's root, which is `()`."""
+
+STRING = r'"(?:\\.|[^"\\])*"'
+COMMENT = r"//[^\n]*|/\*.*?\*/"
+TESTS = r"(?ms)^#\[cfg\(test\)\]\n(?:mod \w+|impl[^{;]*) \{.*?^\}"
+
+
+def files() -> dict[Module, str]:
+    """The text of every module."""
+    return {module_of(path): path.read_text() for path in sorted(SOURCE.rglob("*.rs"))}
+
+
+def module_of(path: Path) -> Module:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return parts[:-1] if parts[-1] in ("mod", "lib") else parts
+
+
+def code(text: str) -> str:
+    """`text` without comments, and with empty string literals."""
+    plain = re.sub(f"({STRING})|({COMMENT})", lambda m: '""' if m[1] else "", text, flags=re.DOTALL)
+    return re.sub(r"r(#+)\".*?\"\1", '""', plain, flags=re.DOTALL)
+
+
+def expanded(tree: str) -> list[str]:
+    """The paths of a `use` tree, which may have groups in braces."""
+    tree = tree.strip()
+    group = re.fullmatch(r"(.*?)\{(.*)\}", tree, re.DOTALL)
+    if group is None:
+        return [tree.split(" as ")[0].strip()] if tree else []
+    paths, depth, part = [], 0, ""
+    for char in group[2] + ",":
+        depth += {"{": 1, "}": -1}.get(char, 0)
+        if char == "," and depth == 0:
+            paths += [group[1] + path for path in expanded(part)]
+            part = ""
+        else:
+            part += char
+    return paths
+
+
+def paths(text: str) -> set[str]:
+    """Paths that code names: those of `use`, and those that begin at `crate` or `super`."""
+    found = {path for tree in re.findall(r"\buse\s+([^;]+);", text) for path in expanded(tree)}
+    return found | {m[0] for m in re.finditer(r"(?<![:\w])(?:crate|super)(?:::\w+)+", text)}
+
+
+def absolute(module: Module, path: str) -> Module | None:
+    """Where a path leads that stands in `module`; `None` for one of another crate."""
+    head, *rest = path.split("::")
+    if head == "crate":
+        return tuple(rest)
+    if head not in ("super", "self"):
+        return None
+    base = module if head == "self" else module[:-1]
+    while rest and rest[0] == "super":
+        base, rest = base[:-1], rest[1:]
+    return (*base, *rest)
+
+
+def uses(modules: dict[Module, str]) -> dict[Module, set[Module]]:
+    """Which modules each module uses, tests excepted; a module's own submodules count if it names them."""
+    edges: dict[Module, set[Module]] = {}
+    for module, text in modules.items():
+        text = code(re.sub(TESTS, "", text))
+        inner = {name[-1] for name in modules if name[:-1] == module and name}
+        named = {f"self::{name}" for name in re.findall(r"(?<![:\w])(\w+)::[\w{<]", text) if name in inner}
+        targets = (absolute(module, path) for path in paths(text) | named)
+        edges[module] = {file_of(target, modules) for target in targets if target is not None} - {module}
+    return edges
+
+
+def file_of(target: Module, modules: dict[Module, str]) -> Module:
+    """The module in whose file a path ends."""
+    while target not in modules:
+        target = target[:-1]
+    return target
+
+
+def circles(edges: dict[Module, set[Module]]) -> list[set[Module]]:
+    """Sets of modules each of which uses, by way of others, each other one."""
+    reached = {module: reach(module, edges) for module in edges}
+    found: list[set[Module]] = []
+    for module in edges:
+        circle = {other for other in reached[module] if module in reached.get(other, ())}
+        if len(circle) > 1 and circle not in found:
+            found.append(circle)
+    return found
+
+
+def reach(module: Module, edges: dict[Module, set[Module]]) -> set[Module]:
+    seen: set[Module] = set()
+    left = [module]
+    while left:
+        for target in edges.get(left.pop(), ()):
+            if target not in seen:
+                seen.add(target)
+                left.append(target)
+    return seen

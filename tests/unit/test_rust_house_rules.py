@@ -1,0 +1,76 @@
+"""Rules of the house for the Rust source that the compiler does not know: which folder uses which."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.rust_source import Module, files, uses
+
+LAYERS = [
+    ["bulk"],
+    ["pipeline"],
+    ["native", "udf"],
+    ["document"],
+    ["json", "regex"],
+    ["engine"],
+    ["stats"],
+    ["error"],
+]
+"""Each folder uses those of lower layers only; two of one layer do not use each other. `lib.rs` uses all."""
+
+
+TESTS = ("alloc_tests",)
+"""A module of tests, which may use all."""
+
+
+def may_use(folder: str) -> set[str]:
+    level = next(n for n, layer in enumerate(LAYERS) if folder in layer)
+    return {folder, *(below for layer in LAYERS[level + 1 :] for below in layer)}
+
+
+def upward(modules: dict[Module, str]) -> list[str]:
+    """Uses that the law does not allow, those of the crate's root among them."""
+    return [
+        f"{'::'.join(module)} -> {'::'.join(target) or 'crate'}"
+        for module, targets in uses(modules).items()
+        for target in targets
+        if module and module != TESTS and (target[:1] or ("crate",))[0] not in may_use(module[0])
+    ]
+
+
+def test_folders_use_only_those_below_them():
+    modules = files()
+    assert {module[0] for module in modules if module and module != TESTS} == {
+        folder for layer in LAYERS for folder in layer
+    }
+    assert upward(modules) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        (("json",), "use crate::pipeline::batch::Batch;"),
+        (("json", "scan"), "use super::super::document::Doc;"),
+        (("native", "set"), "fn f() { crate::udf::invoke::f() }"),
+        (("error",), "use crate::{json, stats};"),
+        (("udf",), "pub use super::native::Native;"),
+        (
+            ("engine", "limits"),
+            "use crate::{\n    error::{self, Fault},\n    udf::{module, sandbox::{self, Sandbox}},\n};",
+        ),
+        (("stats",), "fn f(_: &crate::bulk::Bulk) {}"),
+        (("document",), "use crate::fit_for_python;"),
+    ],
+)
+def test_a_use_of_a_folder_above_is_found(module, line):
+    modules = files()
+    modules[module] += "\n" + line + "\n"
+    found = upward(modules)
+    assert found
+    assert all(edge.startswith("::".join(module) + " -> ") for edge in found)
+
+
+def test_comments_texts_and_tests_are_no_uses():
+    modules = files()
+    modules[("error",)] += '\n// crate::bulk\nconst S: &str = "crate::bulk";\n/// [`crate::bulk::Bulk`]\nfn f() {}\n'
+    assert upward(modules) == []

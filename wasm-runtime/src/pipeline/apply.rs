@@ -1,0 +1,136 @@
+//! How an effect is written into its document, and counted.
+
+use crate::document::effect::{Effect, Terms};
+use crate::document::metadata_fields::Wide;
+use crate::document::{Desk, Doc, State, Text};
+use crate::error::Fault;
+use crate::json::scratch;
+use crate::pipeline::scopes;
+use crate::stats::StageRun;
+
+/// Documents that one stage may make of the documents of a batch.
+const MOST_EXPANDED: usize = 100_000;
+
+/// The documents that `parts` are in place of `doc`, each with an id of its own.
+///
+/// `wide`: whether they show metadata; `room`: how many documents the batch may still grow by.
+///
+/// # Errors
+/// For metadata that a document cannot have, and too many documents.
+fn several(doc: &Doc, parts: Vec<Vec<u8>>, wide: bool, room: &mut usize) -> Result<Vec<Doc>, Fault> {
+    *room = room.checked_sub(parts.len()).ok_or_else(|| {
+        Fault::new(429, "udf_result_exception", "the stage makes too many documents of this bulk; send smaller ones")
+    })?;
+    let mut docs = Vec::with_capacity(parts.len());
+    for (n, part) in parts.into_iter().enumerate() {
+        let derived = || doc.meta.id.as_ref().map(|id| if n == 0 { id.clone() } else { format!("{id}-{n}") });
+        let (text, mut meta) = if wide { Wide::UDF.narrowed(&part, &doc.meta)? } else { (part, doc.meta.clone()) };
+        if meta.id == doc.meta.id {
+            meta.id = derived();
+        }
+        docs.push(Doc { parked: doc.parked, checked: true, ..Doc::new(Text::Owned(text), meta, doc.slot) });
+    }
+    Ok(docs)
+}
+
+/// One stage over the documents of a batch: what it did so far.
+pub struct Pass<'t> {
+    terms: Terms<'t>,
+    pub wide: Option<Wide>,
+    room: usize,
+    pub run: StageRun,
+}
+
+impl<'t> Pass<'t> {
+    /// `wide`: whether the stage sees metadata, and takes it back out of what it made.
+    pub fn new(terms: Terms<'t>, wide: Option<Wide>) -> Self {
+        Self { terms, wide, room: MOST_EXPANDED, run: StageRun::default() }
+    }
+
+    /// Writes what the stage did to the document at `at` into it and into the counts; gives the documents that take its
+    /// place, if it becomes several.
+    pub fn settle(
+        &mut self,
+        desk: &mut Desk<'_>,
+        doc: &mut Doc,
+        at: usize,
+        effect: Result<Effect, Fault>,
+    ) -> Option<Vec<Doc>> {
+        self.run.documents += 1;
+        if desk.last {
+            desk.take_outline(doc);
+        }
+        let fault = match effect {
+            Ok(Effect::Expanded(parts)) => match several(doc, parts, self.wide.is_some(), &mut self.room) {
+                Ok(docs) => {
+                    self.run.changed += 1;
+                    self.run.expanded += 1;
+                    return Some(docs);
+                }
+                Err(fault) => fault,
+            },
+            Ok(effect) => match self.write(desk, doc, effect) {
+                Ok(()) => return None,
+                Err(fault) => fault,
+            },
+            Err(fault) => fault,
+        };
+        scopes::count(&mut self.run, at, &fault, desk.text(doc));
+        if self.terms.abort {
+            doc.state = self.terms.failed(fault);
+        }
+        None
+    }
+
+    /// What a stage made of a document that stays one.
+    ///
+    /// # Errors
+    /// For metadata that it cannot have.
+    #[inline(always)]
+    fn write(&mut self, desk: &mut Desk<'_>, doc: &mut Doc, effect: Effect) -> Result<(), Fault> {
+        match effect {
+            Effect::Unchanged | Effect::Expanded(_) => return Ok(()),
+            Effect::Dropped => {
+                self.run.dropped += 1;
+                doc.state = State::Dropped;
+                return Ok(());
+            }
+            Effect::Edited(edit) => {
+                desk.edit(doc, &edit);
+                let text = desk.text_of(&doc.text);
+                if doc.outline.as_mut().is_some_and(|known| !known.edited(&edit, text)) {
+                    doc.outline = None;
+                }
+                scratch::leave(edit.with);
+            }
+            Effect::Replaced(text) => match self.wide {
+                None => {
+                    let old = desk.text_of(&doc.text);
+                    if doc.outline.as_mut().is_some_and(|known| !known.follow(old, &text)) {
+                        doc.outline = None;
+                    }
+                    desk.replace(doc, text);
+                }
+                Some(wide) => {
+                    let (text, meta) = wide.narrowed(&text, &doc.meta)?;
+                    doc.outline = None;
+                    desk.replace(doc, text);
+                    doc.meta = meta;
+                }
+            },
+            Effect::Scored(text, score) => {
+                doc.outline = None;
+                desk.replace(doc, text);
+                doc.meta.score = score;
+                doc.scored = true;
+            }
+            Effect::Finished(value) => {
+                doc.outline = None;
+                desk.replace(doc, value);
+                doc.state = State::Finished;
+            }
+        }
+        self.run.changed += 1;
+        Ok(())
+    }
+}
