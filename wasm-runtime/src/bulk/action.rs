@@ -12,7 +12,7 @@ use crate::json::index::{Member, Outline};
 use crate::json::validate::{self, Invalid};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Op {
+pub(crate) enum Op {
     Index,
     Create,
     Update,
@@ -20,7 +20,7 @@ pub enum Op {
 }
 
 impl Op {
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Index => "index",
             Self::Create => "create",
@@ -32,11 +32,11 @@ impl Op {
 
 /// Where an action goes: its own or the URL's index, and the `pipeline` that it names itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Target {
-    pub index: Option<Arc<str>>,
-    pub pipeline: Option<String>,
+pub(crate) struct Target {
+    pub(crate) index: Option<Arc<str>>,
+    pub(crate) pipeline: Option<String>,
     /// Whether a document pipeline concerns it: not for `delete`.
-    pub writes: bool,
+    pub(crate) writes: bool,
 }
 
 const PARAMETERS: [&str; 16] = [
@@ -59,7 +59,7 @@ const PARAMETERS: [&str; 16] = [
 ];
 
 /// The action line with the metadata that differs from what it says.
-pub fn readdressed<'a>(line: Cow<'a, [u8]>, before: &Meta, now: &Meta) -> Cow<'a, [u8]> {
+pub(crate) fn readdressed<'a>(line: Cow<'a, [u8]>, before: &Meta, now: &Meta) -> Cow<'a, [u8]> {
     let changes = [
         (["_index", "_index"], before.index.as_deref(), now.index.as_deref()),
         (["_id", "_id"], before.id.as_deref(), now.id.as_deref()),
@@ -86,12 +86,12 @@ fn meta_start(line: &[u8]) -> Option<usize> {
 }
 
 /// The action line without its `pipeline`.
-pub fn without_pipeline(line: &[u8]) -> Vec<u8> {
+pub(crate) fn without_pipeline(line: &[u8]) -> Vec<u8> {
     meta_start(line).and_then(|at| json::remove_member(line, at, "pipeline")).unwrap_or_else(|| line.to_vec())
 }
 
 /// A bulk's body with no `_type` in its action lines.
-pub fn without_types(body: &[u8]) -> Vec<u8> {
+pub(crate) fn without_types(body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(body.len());
     let mut source = false;
     for line in body.split_inclusive(|c| *c == b'\n') {
@@ -125,14 +125,14 @@ fn token_name(c: Option<u8>) -> &'static str {
 }
 
 /// What an action line says.
-pub struct Named {
-    pub op: Op,
-    pub target: Target,
-    pub id: Option<String>,
-    pub routing: Option<String>,
+pub(crate) struct Named {
+    pub(crate) op: Op,
+    pub(crate) target: Target,
+    pub(crate) id: Option<String>,
+    pub(crate) routing: Option<String>,
     /// Where the last two are.
-    pub texts: Texts,
-    pub versioned: bool,
+    pub(crate) texts: Texts,
+    pub(crate) versioned: bool,
 }
 
 /// The text at `range` of a line, if it is one and has no escapes: inside its quotes.
@@ -145,7 +145,7 @@ fn plain(line: &[u8], range: Range<usize>) -> Option<Range<usize>> {
 ///
 /// # Errors
 /// OpenSearch's text for a line that it refuses.
-pub fn parse_action(line: &[u8], number: usize, index: Option<&Arc<str>>) -> Result<Named, String> {
+pub(crate) fn parse_action(line: &[u8], number: usize, index: Option<&Arc<str>>) -> Result<Named, String> {
     let malformed = |what: &str| format!("Malformed action/metadata line [{number}], {what}");
     validate::check(line).map_err(|e| malformed(&e.0))?;
     let start = json::skip_ws(line, 0);
@@ -213,7 +213,7 @@ pub fn parse_action(line: &[u8], number: usize, index: Option<&Arc<str>>) -> Res
 
 /// The part of an action's `source` line that document pipelines see; `None` for updates that only patch.
 #[inline]
-pub fn writable_part(body: &[u8], op: Op, source: &Range<usize>) -> Option<Range<usize>> {
+pub(crate) fn writable_part(body: &[u8], op: Op, source: &Range<usize>) -> Option<Range<usize>> {
     match op {
         Op::Index | Op::Create => Some(source.clone()),
         Op::Delete => None,
@@ -242,7 +242,7 @@ fn upserted(source: &[u8]) -> Option<Range<usize>> {
 /// # Errors
 /// Why the source is not a JSON object.
 #[inline(never)]
-pub fn part_of_update(
+pub(crate) fn part_of_update(
     body: &[u8],
     source: &Range<usize>,
     members: &mut Vec<Member>,

@@ -13,7 +13,7 @@ const MOST: usize = 1 << 20;
 
 /// A body of known length, of which some has arrived.
 #[pyclass(module = "pipelines._wasm")]
-pub struct Intake {
+pub(crate) struct Intake {
     /// Nobody else knows it before it is whole.
     bytes: Option<Py<PyBytes>>,
     at: usize,

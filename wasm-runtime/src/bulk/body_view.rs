@@ -11,7 +11,7 @@ use pyo3::types::PyMemoryView;
 
 /// A part of what stages made, which stays as it is and as long as it is seen.
 #[pyclass(frozen, module = "pipelines._wasm")]
-pub struct Made {
+pub(crate) struct Made {
     all: Arc<Vec<u8>>,
     range: Range<usize>,
 }
@@ -41,7 +41,11 @@ impl Made {
 ///
 /// # Errors
 /// Python's, out of memory.
-pub fn view<'py>(py: Python<'py>, all: &Arc<Vec<u8>>, range: Range<usize>) -> PyResult<Bound<'py, PyMemoryView>> {
+pub(crate) fn view<'py>(
+    py: Python<'py>,
+    all: &Arc<Vec<u8>>,
+    range: Range<usize>,
+) -> PyResult<Bound<'py, PyMemoryView>> {
     let made = Made { all: Arc::clone(all), range };
     PyMemoryView::from(Bound::new(py, made)?.as_any())
 }

@@ -13,7 +13,7 @@ use crate::error::Fault;
 
 /// Keeps a document that a stage made, on one line. Gives its place, `None` for one that came in; those of the batch are in
 /// `made` already, from `before` on.
-pub fn kept(made: &mut Arc<Vec<u8>>, text: &Text, before: usize) -> Option<Range<usize>> {
+pub(crate) fn kept(made: &mut Arc<Vec<u8>>, text: &Text, before: usize) -> Option<Range<usize>> {
     match text {
         Text::Shared(_) => None,
         Text::Made(range) => Some(range.start + before..range.end + before),
@@ -29,7 +29,7 @@ pub fn kept(made: &mut Arc<Vec<u8>>, text: &Text, before: usize) -> Option<Range
 
 impl Bulk {
     /// The documents of the actions at these targets; `at`: of those only what goes to one of these indexes.
-    pub fn documents(&mut self, keys: &[usize], at: Option<&Indexes>) -> Vec<Doc> {
+    pub(crate) fn documents(&mut self, keys: &[usize], at: Option<&Indexes>) -> Vec<Doc> {
         let (mut docs, mut members) = (Vec::with_capacity(self.actions.list.len()), Vec::new());
         let wanted = self.wanted(keys);
         for slot in 0..self.actions.list.len() {
@@ -78,7 +78,7 @@ impl Bulk {
 
     /// [`Self::take_over`] for the plain case, which makes nothing but what is kept: one live document of a write that
     /// nothing has touched yet. False (and nothing happened) if it is another.
-    pub fn take_over_one(&mut self, doc: &mut Doc, made: usize) -> bool {
+    pub(crate) fn take_over_one(&mut self, doc: &mut Doc, made: usize) -> bool {
         let Some(action) = self.actions.list.get(doc.slot) else { return false };
         let fate = self.actions.fate(doc.slot);
         let plain = matches!((fate, action.op, &doc.state), (Fate::Untouched, Op::Index | Op::Create, State::Live));
@@ -99,7 +99,7 @@ impl Bulk {
     }
 
     /// What became of the documents of one action: they are written together or not at all.
-    pub fn take_over(&mut self, group: &mut [Doc], pinned: Option<&str>, made: usize) {
+    pub(crate) fn take_over(&mut self, group: &mut [Doc], pinned: Option<&str>, made: usize) {
         let Some(slot) = group.first().map(|doc| doc.slot).filter(|slot| *slot < self.actions.list.len()) else {
             return;
         };

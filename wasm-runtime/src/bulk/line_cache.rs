@@ -9,18 +9,18 @@ const REMEMBERED: usize = 4;
 
 /// Where the texts in an action line are that differ from one line to the next: inside their quotes, without escapes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Texts {
-    pub id: Option<Range<usize>>,
-    pub routing: Option<Range<usize>>,
+pub(crate) struct Texts {
+    pub(crate) id: Option<Range<usize>>,
+    pub(crate) routing: Option<Range<usize>>,
 }
 
 /// A line that says the same as the one of `action`, but for these: `None` where they are the same, too.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Like<'b> {
+pub(crate) struct Like<'b> {
     /// Position of the action.
-    pub action: usize,
-    pub id: Option<&'b str>,
-    pub routing: Option<&'b str>,
+    pub(crate) action: usize,
+    pub(crate) id: Option<&'b str>,
+    pub(crate) routing: Option<&'b str>,
 }
 
 #[derive(Debug)]
@@ -32,13 +32,13 @@ struct Known<'b> {
 
 /// The lines of a body that have been read lately.
 #[derive(Debug, Default)]
-pub struct Lines<'b> {
+pub(crate) struct Lines<'b> {
     known: Vec<Known<'b>>,
 }
 
 impl<'b> Lines<'b> {
     /// What is known of `line`; `None` if it has to be read.
-    pub fn find(&mut self, line: &'b [u8]) -> Option<Like<'b>> {
+    pub(crate) fn find(&mut self, line: &'b [u8]) -> Option<Like<'b>> {
         if let Some(known) = self.known.first().filter(|known| known.line == line) {
             return Some(Like { action: known.action, id: None, routing: None });
         }
@@ -50,7 +50,7 @@ impl<'b> Lines<'b> {
     /// What is known of the line that `text` begins with, and the length of that line; `None` unless it and its line end are the
     /// same as those of one before.
     #[inline]
-    pub fn again(&mut self, text: &[u8]) -> Option<(usize, Like<'b>)> {
+    pub(crate) fn again(&mut self, text: &[u8]) -> Option<(usize, Like<'b>)> {
         let [first, others @ ..] = &mut self.known[..] else { return None };
         if !first.begins(text) {
             let taken = others.iter_mut().find(|known| known.begins(text))?;
@@ -60,7 +60,7 @@ impl<'b> Lines<'b> {
     }
 
     /// Remembers a line that has been read: it says what `action` does, with these `texts`.
-    pub fn remember(&mut self, line: &'b [u8], texts: Texts, action: usize) {
+    pub(crate) fn remember(&mut self, line: &'b [u8], texts: Texts, action: usize) {
         self.known.truncate(REMEMBERED - 1);
         self.known.insert(0, Known { line, texts, action });
     }

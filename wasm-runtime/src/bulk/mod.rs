@@ -2,17 +2,17 @@
 //!
 //! Lines that no stage touched are copied byte for byte; a body in which nothing changed is not copied at all.
 
-pub mod action;
-pub mod body_buffer;
-pub mod body_view;
-pub mod documents;
-pub mod final_pipelines;
-pub mod line_cache;
-pub mod outcome;
-pub mod parser;
-pub mod prefilter;
-pub mod request;
-pub mod response;
+pub(crate) mod action;
+pub(crate) mod body_buffer;
+pub(crate) mod body_view;
+pub(crate) mod documents;
+pub(crate) mod final_pipelines;
+pub(crate) mod line_cache;
+pub(crate) mod outcome;
+pub(crate) mod parser;
+pub(crate) mod prefilter;
+pub(crate) mod request;
+pub(crate) mod response;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -34,22 +34,22 @@ use crate::pipeline::condition::Condition;
 
 /// A parsed `_bulk` body.
 #[pyclass(module = "pipelines._wasm")]
-pub struct Bulk {
-    pub body: Arc<PyBackedBytes>,
-    pub actions: Actions,
-    pub targets: Vec<Target>,
+pub(crate) struct Bulk {
+    pub(crate) body: Arc<PyBackedBytes>,
+    pub(crate) actions: Actions,
+    pub(crate) targets: Vec<Target>,
     /// See [`Framed::documents`](crate::bulk::parser::Framed::documents).
-    pub documents: bool,
+    pub(crate) documents: bool,
     /// See [`Framed::spelt`](crate::bulk::parser::Framed::spelt).
-    pub spelt: Option<bool>,
+    pub(crate) spelt: Option<bool>,
     /// Per target: whether the `pipeline` in its action lines is ours and must not reach the cluster.
-    pub strip: Vec<bool>,
+    pub(crate) strip: Vec<bool>,
     /// The indexes whose documents `batch_at` gave out; other documents of the same action stay as they are.
-    pub given_out: Option<Indexes>,
+    pub(crate) given_out: Option<Indexes>,
     /// Per target: its actions, once one has failed. A body may have as many targets as actions.
     of_target: Vec<Vec<usize>>,
     /// The texts that stages made, one behind the other: freed as one, and read in order. Shared with the body to forward.
-    pub made: Arc<Vec<u8>>,
+    pub(crate) made: Arc<Vec<u8>>,
 }
 
 #[pymethods]
@@ -313,7 +313,7 @@ impl Bulk {
     }
 
     /// Of each target, whether it is among these.
-    pub fn wanted(&self, keys: &[usize]) -> Vec<bool> {
+    pub(crate) fn wanted(&self, keys: &[usize]) -> Vec<bool> {
         let mut wanted = vec![false; self.targets.len()];
         for key in keys {
             wanted.get_mut(*key).into_iter().for_each(|wanted| *wanted = true);
@@ -324,32 +324,32 @@ impl Bulk {
 
 impl Target {
     /// The metadata of the document that an action with these names writes here.
-    pub fn meta(&self, names: &Names) -> Meta {
+    pub(crate) fn meta(&self, names: &Names) -> Meta {
         let Names { id, routing } = names.clone();
         Meta { index: self.index.clone(), id, routing, ..Meta::default() }
     }
 
     /// Whether `meta` is still that of [`Self::meta`].
-    pub fn is_of(&self, names: &Names, meta: &Meta) -> bool {
+    pub(crate) fn is_of(&self, names: &Names, meta: &Meta) -> bool {
         self.is_place(names, meta) && meta.score == 0.0 && meta.ctx.is_none()
     }
 
     /// Whether its document is still written where the action with these names says.
-    pub fn is_place(&self, names: &Names, meta: &Meta) -> bool {
+    pub(crate) fn is_place(&self, names: &Names, meta: &Meta) -> bool {
         self.index == meta.index && meta.id == names.id && meta.routing == names.routing
     }
 }
 
 /// `text` (JSON) reduced by OpenSearch's `filter_path` patterns.
 #[pyfunction]
-pub fn filter_path<'py>(py: Python<'py>, text: &[u8], patterns: Vec<String>) -> Bound<'py, PyBytes> {
+pub(crate) fn filter_path<'py>(py: Python<'py>, text: &[u8], patterns: Vec<String>) -> Bound<'py, PyBytes> {
     let out = py.detach(|| crate::json::filter_path::filter_path(text, &patterns));
     PyBytes::new(py, &out)
 }
 
 /// A bulk without the `_type` that clients of Elasticsearch 7 write into action lines; what is no bulk stays as it is.
 #[pyfunction]
-pub fn without_types<'py>(py: Python<'py>, body: &[u8]) -> Bound<'py, PyBytes> {
+pub(crate) fn without_types<'py>(py: Python<'py>, body: &[u8]) -> Bound<'py, PyBytes> {
     let out = py.detach(|| crate::bulk::action::without_types(body));
     PyBytes::new(py, &out)
 }

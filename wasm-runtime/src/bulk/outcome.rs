@@ -7,14 +7,14 @@ use crate::error::Fault;
 
 /// One document that an action writes.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub(crate) struct Part {
     /// A part of [`Bulk::made`](crate::bulk::Bulk::made); `None`: the one that came in.
-    pub text: Option<Range<usize>>,
-    pub meta: Meta,
+    pub(crate) text: Option<Range<usize>>,
+    pub(crate) meta: Meta,
 }
 
 #[derive(Debug)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// Forwarded as it came.
     Untouched,
     /// Forwarded to where it was sent, with `text`, a part of [`Bulk::made`](crate::bulk::Bulk::made), as its document.
@@ -35,7 +35,7 @@ pub enum Fate {
 }
 
 impl Fate {
-    pub fn failed(fault: Fault) -> Self {
+    pub(crate) fn failed(fault: Fault) -> Self {
         Self::Failed(Box::new(Failure {
             fault,
             pipeline: String::new(),
@@ -46,7 +46,7 @@ impl Fate {
     }
 
     /// How many lines of the cluster's answer are this action's.
-    pub fn forwarded(&self) -> usize {
+    pub(crate) fn forwarded(&self) -> usize {
         match self {
             Self::Untouched | Self::Changed { .. } | Self::Updated { .. } => 1,
             Self::Written(parts) => parts.len(),

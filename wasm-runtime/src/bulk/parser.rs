@@ -16,28 +16,28 @@ use crate::bulk::outcome::Fate;
 use crate::pipeline::condition::simple::like_object;
 
 #[derive(Debug)]
-pub struct Action {
+pub(crate) struct Action {
     /// The action line without its line end.
-    pub line: Range<usize>,
+    pub(crate) line: Range<usize>,
     /// The source line without its line end; empty for `delete`.
-    pub source: Range<usize>,
+    pub(crate) source: Range<usize>,
     /// Position of its target.
-    pub key: usize,
-    pub op: Op,
+    pub(crate) key: usize,
+    pub(crate) op: Op,
     /// Whether it is written only in one version (`version`, `if_seq_no`), which several documents cannot share.
-    pub versioned: bool,
+    pub(crate) versioned: bool,
 }
 
 impl Action {
     /// Whether it writes just its source line, and that line is one whose bytes show what is in it.
     #[inline]
-    pub fn shows_itself(&self, text: &[u8]) -> bool {
+    pub(crate) fn shows_itself(&self, text: &[u8]) -> bool {
         matches!(self.op, Op::Index | Op::Create) && like_object(&text[self.source.clone()])
     }
 
     /// See [`Doc::lead`](crate::document::Doc::lead).
     #[inline]
-    pub fn lead(&self) -> Range<u32> {
+    pub(crate) fn lead(&self) -> Range<u32> {
         let Range { start, end } = self.line;
         // Between them is one line end, and no carriage return.
         let whole = matches!(self.op, Op::Index | Op::Create) && end + 1 == self.source.start;
@@ -50,9 +50,9 @@ impl Action {
 
 /// How an action names its document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Names {
-    pub id: Option<String>,
-    pub routing: Option<String>,
+pub(crate) struct Names {
+    pub(crate) id: Option<String>,
+    pub(crate) routing: Option<String>,
 }
 
 impl Names {
@@ -68,8 +68,8 @@ static UNTOUCHED: Fate = Fate::Untouched;
 
 /// The actions of a body.
 #[derive(Debug, Default)]
-pub struct Actions {
-    pub list: Vec<Action>,
+pub(crate) struct Actions {
+    pub(crate) list: Vec<Action>,
     /// Of each action up to the last one that has any.
     names: Vec<Names>,
     /// Of each action up to the last one that is not untouched.
@@ -77,17 +77,17 @@ pub struct Actions {
 }
 
 impl Actions {
-    pub fn names(&self, n: usize) -> &Names {
+    pub(crate) fn names(&self, n: usize) -> &Names {
         self.names.get(n).unwrap_or(&NAMELESS)
     }
 
-    pub fn fate(&self, n: usize) -> &Fate {
+    pub(crate) fn fate(&self, n: usize) -> &Fate {
         self.fates.get(n).unwrap_or(&UNTOUCHED)
     }
 
     /// What becomes of an action that is there.
     #[inline(always)]
-    pub fn set_fate(&mut self, n: usize, fate: Fate) {
+    pub(crate) fn set_fate(&mut self, n: usize, fate: Fate) {
         if n < self.fates.len() {
             self.fates[n] = fate;
             return;
@@ -99,17 +99,17 @@ impl Actions {
     }
 
     /// Whether nothing has happened to any of them.
-    pub fn untouched(&self) -> bool {
+    pub(crate) fn untouched(&self) -> bool {
         self.fates.iter().all(|fate| matches!(fate, Fate::Untouched))
     }
 
     /// The actions, each with its fate.
-    pub fn with_fates(&self) -> impl Iterator<Item = (usize, &Action, &Fate)> {
+    pub(crate) fn with_fates(&self) -> impl Iterator<Item = (usize, &Action, &Fate)> {
         self.list.iter().enumerate().map(|(n, action)| (n, action, self.fate(n)))
     }
 
     /// Whether each is forwarded, as one.
-    pub fn each_forwarded(&self) -> bool {
+    pub(crate) fn each_forwarded(&self) -> bool {
         self.fates.iter().all(|fate| fate.forwarded() == 1)
     }
 
@@ -129,20 +129,20 @@ const MOST_BACKSLASHES: u32 = 64;
 
 /// What the lines of a body are about.
 #[derive(Debug)]
-pub struct Framed {
-    pub actions: Actions,
-    pub targets: Vec<Target>,
+pub(crate) struct Framed {
+    pub(crate) actions: Actions,
+    pub(crate) targets: Vec<Target>,
     /// Whether each source is of an action that [`Action::shows_itself`].
-    pub documents: bool,
+    pub(crate) documents: bool,
     /// Whether a source has a `\u`, which can spell what its bytes do not show; `None` where not all have been searched for it.
-    pub spelt: Option<bool>,
+    pub(crate) spelt: Option<bool>,
 }
 
 /// Frames a body; `index` is the URL's.
 ///
 /// # Errors
 /// OpenSearch's text for what makes OpenSearch refuse the whole request.
-pub fn framed(text: &[u8], index: Option<&str>) -> Result<Framed, String> {
+pub(crate) fn framed(text: &[u8], index: Option<&str>) -> Result<Framed, String> {
     if !text.is_empty() && text.last() != Some(&b'\n') {
         return Err("The bulk request must be terminated by a newline [\\n]".to_owned());
     }

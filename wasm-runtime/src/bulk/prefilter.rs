@@ -8,7 +8,7 @@ use crate::pipeline::condition::Condition;
 
 /// How many documents go to the targets that are `wanted`, if none of them meets any of the conditions, whatever the cluster
 /// makes of its bytes; `None` where they do not show that.
-pub fn documents(bulk: &Bulk, wanted: &[bool], conditions: &[Py<Condition>]) -> Option<usize> {
+pub(crate) fn documents(bulk: &Bulk, wanted: &[bool], conditions: &[Py<Condition>]) -> Option<usize> {
     if !conditions.iter().all(|condition| condition.get().without_trace(&bulk.body, bulk.spelt)) {
         return None;
     }

@@ -15,7 +15,7 @@ use crate::bulk::parser::Action;
 use crate::document::Meta;
 
 /// A part of the body to forward.
-pub enum Piece {
+pub(crate) enum Piece {
     /// Of the body that came in.
     Body(Range<usize>),
     /// Of [`Bulk::made`].
@@ -25,7 +25,7 @@ pub enum Piece {
 
 impl Piece {
     /// Its text.
-    pub fn bytes<'b>(&'b self, bulk: &'b Bulk) -> &'b [u8] {
+    pub(crate) fn bytes<'b>(&'b self, bulk: &'b Bulk) -> &'b [u8] {
         match self {
             Self::Body(range) => &bulk.body[range.clone()],
             Self::Made(range) => &bulk.made[range.clone()],
@@ -35,7 +35,7 @@ impl Piece {
 }
 
 /// The body to forward, in pieces: one for what stands together in the body that came in.
-pub fn pieces(bulk: &Bulk) -> Vec<Piece> {
+pub(crate) fn pieces(bulk: &Bulk) -> Vec<Piece> {
     let mut out = Pieces { bulk, list: Vec::new() };
     for (n, action, fate) in bulk.actions.with_fates() {
         match fate {
@@ -130,7 +130,7 @@ impl Pieces<'_> {
 }
 
 /// Parts as one; [`PyBytes::new_with`] would write zeros over it all first.
-pub fn joined<'py>(py: Python<'py>, parts: &[&[u8]]) -> PyResult<Bound<'py, PyBytes>> {
+pub(crate) fn joined<'py>(py: Python<'py>, parts: &[&[u8]]) -> PyResult<Bound<'py, PyBytes>> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let size = isize::try_from(length).map_err(|_| PyMemoryError::new_err("a bulk longer than the memory"))?;
     // SAFETY: a new object of `length` bytes that nobody else knows yet; the parts fill all of them.

@@ -13,7 +13,7 @@ use crate::json::scan::array;
 
 /// The cluster's answer behind its `took`, where that is all of it that the client is not to see as it is: each action was
 /// forwarded, as one. `None` also for an answer that does not begin as OpenSearch's do.
-pub fn all_but_took<'a>(bulk: &Bulk, answer: &'a [u8]) -> Option<&'a [u8]> {
+pub(crate) fn all_but_took<'a>(bulk: &Bulk, answer: &'a [u8]) -> Option<&'a [u8]> {
     let behind = answer.strip_prefix(b"{\"took\":")?;
     let digits = behind.iter().take_while(|c| c.is_ascii_digit()).count();
     let rest = behind[digits..].strip_prefix(b",").map(|_| &behind[digits..])?;
@@ -24,7 +24,7 @@ pub fn all_but_took<'a>(bulk: &Bulk, answer: &'a [u8]) -> Option<&'a [u8]> {
 ///
 /// # Errors
 /// If the cluster answered another number of items than were forwarded.
-pub fn merged(bulk: &Bulk, answer: Option<&[u8]>, took: u64) -> Result<Vec<u8>, String> {
+pub(crate) fn merged(bulk: &Bulk, answer: Option<&[u8]>, took: u64) -> Result<Vec<u8>, String> {
     let text = answer.unwrap_or(b"{\"items\":[]}");
     let Read { items: theirs, errors, ingest } =
         items_last(text).or_else(|| anywhere(text)).ok_or("the cluster's bulk response has no items")?;

@@ -6,7 +6,7 @@ use crate::json::{self, Edit};
 
 /// What a stage does to one document.
 #[derive(Debug, PartialEq)]
-pub enum Effect {
+pub(crate) enum Effect {
     Unchanged,
     Replaced(Vec<u8>),
     /// One change of the text.
@@ -23,7 +23,7 @@ pub enum Effect {
 impl Effect {
     /// Bytes of the document that it makes of one of `len`.
     #[inline]
-    pub fn made(&self, len: usize) -> usize {
+    pub(crate) fn made(&self, len: usize) -> usize {
         match self {
             Self::Replaced(text) | Self::Scored(text, _) => text.len(),
             Self::Edited(edit) => len - edit.range.len() + edit.with.len(),
@@ -32,7 +32,7 @@ impl Effect {
     }
 
     /// The same on `text` with a change done: its whole new text.
-    pub fn whole(self, text: &[u8]) -> Self {
+    pub(crate) fn whole(self, text: &[u8]) -> Self {
         match self {
             Self::Edited(edit) => Self::Replaced(edit.applied(text)),
             other => other,
@@ -41,32 +41,32 @@ impl Effect {
 }
 
 /// A pipeline's name out of its label, `name@version`.
-pub fn name_of(label: &str) -> &str {
+pub(crate) fn name_of(label: &str) -> &str {
     label.split('@').next().unwrap_or(label)
 }
 
 /// How a stage runs: where its errors are filed, and whether they end the document's way.
 #[derive(Clone, Copy)]
-pub struct Terms<'a> {
-    pub abort: bool,
-    pub pipeline: &'a str,
-    pub stage: &'a str,
-    pub processor: &'a str,
-    pub run: u32,
+pub(crate) struct Terms<'a> {
+    pub(crate) abort: bool,
+    pub(crate) pipeline: &'a str,
+    pub(crate) stage: &'a str,
+    pub(crate) processor: &'a str,
+    pub(crate) run: u32,
 }
 
 impl<'a> Terms<'a> {
     /// Those of the check before the first stage. No failure handler is for what it fails: a run of its own, before all others.
-    pub fn of_check(pipeline: &'a str) -> Self {
+    pub(crate) fn of_check(pipeline: &'a str) -> Self {
         Self { abort: true, pipeline, stage: "", processor: "", run: 0 }
     }
 
     /// The pipeline's name, without its version.
-    pub fn pipeline_name(&self) -> &'a str {
+    pub(crate) fn pipeline_name(&self) -> &'a str {
         name_of(self.pipeline)
     }
 
-    pub fn failed(&self, fault: Fault) -> State {
+    pub(crate) fn failed(&self, fault: Fault) -> State {
         State::Failed(Box::new(Failure {
             fault,
             pipeline: self.pipeline.to_owned(),
@@ -81,7 +81,7 @@ impl<'a> Terms<'a> {
 ///
 /// # Errors
 /// For a number that no score can be.
-pub fn scored(hit: &[u8], number: &[u8]) -> Result<Effect, Fault> {
+pub(crate) fn scored(hit: &[u8], number: &[u8]) -> Result<Effect, Fault> {
     let value: f64 = std::str::from_utf8(number).ok().and_then(|t| t.parse().ok()).unwrap_or(f64::NAN);
     if !value.is_finite() {
         return Err(Fault::result(format!("[{}] cannot be the score of a hit", String::from_utf8_lossy(number))));

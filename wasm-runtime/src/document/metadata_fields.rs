@@ -25,7 +25,7 @@ const MADE: [&str; 6] = [
 
 /// How a stage sees metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wide {
+pub(crate) struct Wide {
     /// The context is `_ingest`, as OpenSearch's processors call it, not `_ctx`.
     ingest: bool,
     /// Metadata that the stage's answer does not name stays as it was, instead of being removed.
@@ -34,9 +34,9 @@ pub struct Wide {
 
 impl Wide {
     /// For UDFs, which may answer an object of their own.
-    pub const UDF: Self = Self { ingest: false, inherit: true };
+    pub(crate) const UDF: Self = Self { ingest: false, inherit: true };
     const CTX: Self = Self { ingest: false, inherit: false };
-    pub const INGEST: Self = Self { ingest: true, inherit: false };
+    pub(crate) const INGEST: Self = Self { ingest: true, inherit: false };
 
     fn name(self) -> &'static str {
         if self.ingest { "_ingest" } else { "_ctx" }
@@ -46,7 +46,7 @@ impl Wide {
     ///
     /// # Errors
     /// When they use both names for the context.
-    pub fn wanted(parameters: &[u8]) -> Result<Option<Self>, String> {
+    pub(crate) fn wanted(parameters: &[u8]) -> Result<Option<Self>, String> {
         let mut seen = Seen::default();
         seen.options(parameters.trim_ascii());
         match (seen.ctx, seen.ingest) {
@@ -62,7 +62,7 @@ impl Wide {
     ///
     /// # Errors
     /// For a document that has a member of such a name itself, which the cluster would refuse.
-    pub fn widened(self, text: &[u8], meta: &Meta) -> Result<Vec<u8>, Fault> {
+    pub(crate) fn widened(self, text: &[u8], meta: &Meta) -> Result<Vec<u8>, Fault> {
         let start = json::skip_ws(text, 0);
         let end = start + text[start..].trim_ascii_end().len() - 1;
         let mut out = text[..end].to_vec();
@@ -102,7 +102,7 @@ impl Wide {
     ///
     /// # Errors
     /// For metadata that is gone or of a type that it cannot have.
-    pub fn narrowed(self, wide: &[u8], before: &Meta) -> Result<(Vec<u8>, Meta), Fault> {
+    pub(crate) fn narrowed(self, wide: &[u8], before: &Meta) -> Result<(Vec<u8>, Meta), Fault> {
         let mut text = wide.to_vec();
         let mut meta = before.clone();
         let mut index = before.index.as_deref().map(str::to_owned);
@@ -223,13 +223,13 @@ fn head(name: &str) -> &str {
 }
 
 /// Whether a member of this name is metadata while a stage sees it.
-pub fn is_own(name: &str) -> bool {
+pub(crate) fn is_own(name: &str) -> bool {
     NAMES.contains(&name)
         || matches!(name, "_ctx" | "_ingest" | "_version" | "_version_type" | "_if_seq_no" | "_if_primary_term")
 }
 
 /// Whether a field's name leads to metadata that a stage may be shown.
-pub fn is_shown(name: &str) -> bool {
+pub(crate) fn is_shown(name: &str) -> bool {
     NAMES.contains(&head(name)) || name.starts_with("_ingest.")
 }
 
@@ -237,7 +237,7 @@ pub fn is_shown(name: &str) -> bool {
 ///
 /// # Errors
 /// For metadata that a document cannot have, and what a pipeline cannot write.
-pub fn absorbed(effect: Effect, meta: &mut Meta) -> Result<Effect, Fault> {
+pub(crate) fn absorbed(effect: Effect, meta: &mut Meta) -> Result<Effect, Fault> {
     let Effect::Replaced(mut text) = effect else { return Ok(effect) };
     if memchr::memmem::find(&text, b"\"_").is_none() {
         return Ok(Effect::Replaced(text));

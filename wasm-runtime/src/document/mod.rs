@@ -1,10 +1,10 @@
 //! One document on its way: its text, what is known of it beside the text, and what became of it.
 
-pub mod effect;
-pub mod metadata_fields;
-pub mod query_notes;
-pub mod response;
-pub mod unambiguous;
+pub(crate) mod effect;
+pub(crate) mod metadata_fields;
+pub(crate) mod query_notes;
+pub(crate) mod response;
+pub(crate) mod unambiguous;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::json::{self, Edit};
 
 /// What the documents of a batch are: it decides what a UDF's answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Document,
     Query,
     Result,
@@ -29,7 +29,7 @@ pub enum Kind {
 
 impl Kind {
     /// The error of a document of this kind that is no JSON object.
-    pub fn parse_error(self, why: &Invalid) -> Fault {
+    pub(crate) fn parse_error(self, why: &Invalid) -> Fault {
         let kind = if self == Self::Document { "mapper_parsing_exception" } else { "parse_exception" };
         Fault::new(400, kind, format!("failed to parse: {}", why.0))
     }
@@ -37,7 +37,7 @@ impl Kind {
 
 /// The text of a document: a part of the body it came in, or new; of many new ones each is a part of the batch's `made`.
 #[derive(Debug, Clone)]
-pub enum Text {
+pub(crate) enum Text {
     Shared(Range<usize>),
     Owned(Vec<u8>),
     Made(Range<usize>),
@@ -45,41 +45,41 @@ pub enum Text {
 
 impl Text {
     /// Where in the body it is, if it is a part of that.
-    pub fn shared(&self) -> Option<&Range<usize>> {
+    pub(crate) fn shared(&self) -> Option<&Range<usize>> {
         if let Self::Shared(range) = self { Some(range) } else { None }
     }
 }
 
 /// Room that a document gets when a stage changes it first, for what later stages add.
-pub const ROOM: usize = 64;
+pub(crate) const ROOM: usize = 64;
 
 /// Members of the context that are not the stages' own.
 const KNOWN: [&str; 4] = ["index", "id", "routing", "pipeline"];
 
 /// What a stage knows of a document beside its body.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Meta {
-    pub index: Option<Arc<str>>,
-    pub id: Option<String>,
-    pub routing: Option<String>,
-    pub score: f64,
+pub(crate) struct Meta {
+    pub(crate) index: Option<Arc<str>>,
+    pub(crate) id: Option<String>,
+    pub(crate) routing: Option<String>,
+    pub(crate) score: f64,
     /// What stages tell each other: a JSON object, absent while it is empty.
-    pub ctx: Option<Vec<u8>>,
+    pub(crate) ctx: Option<Vec<u8>>,
 }
 
 impl Meta {
     /// Where the document is written: (index, id, routing).
-    pub fn place(&self) -> [Option<&str>; 3] {
+    pub(crate) fn place(&self) -> [Option<&str>; 3] {
         [self.index.as_deref(), self.id.as_deref(), self.routing.as_deref()]
     }
 
     /// The context as JSON text.
-    pub fn ctx(&self) -> &[u8] {
+    pub(crate) fn ctx(&self) -> &[u8] {
         self.ctx.as_deref().unwrap_or(b"{}")
     }
 
     /// The context with what Headrace itself knows of the document: [`KNOWN`].
-    pub fn full_ctx(&self, pipeline: &str) -> Vec<u8> {
+    pub(crate) fn full_ctx(&self, pipeline: &str) -> Vec<u8> {
         let mut all = Self { ctx: self.ctx.clone(), ..Self::default() };
         let values = [self.index.as_deref(), self.id.as_deref(), self.routing.as_deref(), Some(pipeline)];
         for (name, value) in KNOWN.into_iter().zip(values) {
@@ -91,21 +91,21 @@ impl Meta {
     }
 
     /// Takes over a context that a stage was given by [`Self::full_ctx`] and may have changed.
-    pub fn take_ctx(&mut self, ctx: Vec<u8>) {
+    pub(crate) fn take_ctx(&mut self, ctx: Vec<u8>) {
         self.ctx = Some(ctx);
         KNOWN.into_iter().for_each(|name| self.drop_ctx(name));
         self.forget_empty_ctx();
     }
 
     /// A context without members is none.
-    pub fn forget_empty_ctx(&mut self) {
+    pub(crate) fn forget_empty_ctx(&mut self) {
         if self.ctx.as_deref() == Some(b"{}") {
             self.ctx = None;
         }
     }
 
     /// Writes one member of the context.
-    pub fn put_ctx(&mut self, key: &str, value: &[u8]) {
+    pub(crate) fn put_ctx(&mut self, key: &str, value: &[u8]) {
         let text = self.ctx();
         let start = json::skip_ws(text, 0);
         self.ctx = Some(match json::get(text, start, key) {
@@ -115,7 +115,7 @@ impl Meta {
     }
 
     /// Removes one member of the context.
-    pub fn drop_ctx(&mut self, key: &str) {
+    pub(crate) fn drop_ctx(&mut self, key: &str) {
         if let Some(less) = self.ctx.as_deref().and_then(|text| json::remove_member(text, json::skip_ws(text, 0), key))
         {
             self.ctx = Some(less);
@@ -125,25 +125,25 @@ impl Meta {
 
 /// Where and why a document failed; `run` counts the batch's stage runs.
 #[derive(Debug, Clone)]
-pub struct Failure {
-    pub fault: Fault,
-    pub pipeline: String,
-    pub stage: String,
+pub(crate) struct Failure {
+    pub(crate) fault: Fault,
+    pub(crate) pipeline: String,
+    pub(crate) stage: String,
     /// What the stage ran: a built-in's or a UDF's name.
-    pub processor: String,
-    pub run: u32,
+    pub(crate) processor: String,
+    pub(crate) run: u32,
 }
 
 impl Failure {
     /// (status, type, reason, pipeline, stage), as Python sees it.
-    pub fn shown(&self) -> (u16, String, String, String, String) {
+    pub(crate) fn shown(&self) -> (u16, String, String, String, String) {
         let Facts { status, kind, reason, .. } = &*self.fault;
         (*status, kind.to_string(), reason.clone(), self.pipeline.clone(), self.stage.clone())
     }
 }
 
 #[derive(Debug, Clone)]
-pub enum State {
+pub(crate) enum State {
     Live,
     Dropped,
     /// A trial run ended with a value that is no document.
@@ -152,45 +152,45 @@ pub enum State {
 }
 
 #[derive(Debug, Clone)]
-pub struct Doc {
-    pub text: Text,
-    pub meta: Meta,
-    pub state: State,
+pub(crate) struct Doc {
+    pub(crate) text: Text,
+    pub(crate) meta: Meta,
+    pub(crate) state: State,
     /// The bulk action, or the place in a response, that it belongs to.
-    pub slot: usize,
+    pub(crate) slot: usize,
     /// Its action line with the line end, in the body that it came in, if the document is all of the next line; empty if not.
-    pub lead: Range<u32>,
+    pub(crate) lead: Range<u32>,
     /// On how many levels (conditions, retries, failure handlers) it sits this stage out; 0: it takes part.
-    pub parked: u32,
+    pub(crate) parked: u32,
     /// A UDF gave it a new score.
-    pub scored: bool,
+    pub(crate) scored: bool,
     /// Whether its text is known to be one JSON object.
-    pub checked: bool,
+    pub(crate) checked: bool,
     /// Where its members are, if a stage has asked.
-    pub outline: Option<Outline>,
+    pub(crate) outline: Option<Outline>,
 }
 
 impl Doc {
-    pub fn new(text: Text, meta: Meta, slot: usize) -> Self {
+    pub(crate) fn new(text: Text, meta: Meta, slot: usize) -> Self {
         let (state, lead) = (State::Live, 0..0);
         Self { text, meta, state, slot, lead, parked: 0, scored: false, checked: false, outline: None }
     }
 
     /// Takes a text that is in the batch's `made` out of it, so that a stage can work on it.
-    pub fn own_text(&mut self, made: &[u8]) {
+    pub(crate) fn own_text(&mut self, made: &[u8]) {
         if let Text::Made(range) = &self.text {
             self.text = Text::Owned(made[range.clone()].to_vec());
         }
     }
 
     /// Whether the next stage sees it.
-    pub fn active(&self) -> bool {
+    pub(crate) fn active(&self) -> bool {
         self.parked == 0 && matches!(self.state, State::Live)
     }
 }
 
 /// The text behind `text` in `body`, for a stage at work: none of its documents is [`Text::Made`].
-pub fn text_of<'a>(body: &'a [u8], text: &'a Text) -> &'a [u8] {
+pub(crate) fn text_of<'a>(body: &'a [u8], text: &'a Text) -> &'a [u8] {
     match text {
         Text::Shared(range) => &body[range.clone()],
         Text::Owned(bytes) => bytes,
@@ -199,28 +199,28 @@ pub fn text_of<'a>(body: &'a [u8], text: &'a Text) -> &'a [u8] {
 }
 
 /// What the stages of a batch work with, beside the documents.
-pub struct Desk<'b> {
+pub(crate) struct Desk<'b> {
     /// What the documents came in.
     body: &'b [u8],
     /// Where [`Text::Made`] is. Of a document in work it is the end, where it is changed in place.
-    pub made: Vec<u8>,
+    pub(crate) made: Vec<u8>,
     /// Whether new texts go there: of many documents they do, each one line, behind its [`Doc::lead`] and before a line end.
     gathers: bool,
     /// Bytes that they will take, about; asked for by the first of them.
     room: usize,
     /// Memory for the next outline.
-    pub members: Vec<Member>,
+    pub(crate) members: Vec<Member>,
     /// Whether the last stage is at work, after which nobody asks for outlines.
-    pub last: bool,
+    pub(crate) last: bool,
 }
 
 impl<'b> Desk<'b> {
-    pub fn new(body: &'b [u8]) -> Self {
+    pub(crate) fn new(body: &'b [u8]) -> Self {
         Self { body, made: Vec::new(), gathers: false, room: 0, members: Vec::new(), last: false }
     }
 
     /// One that gathers what is made of `docs`, behind what has been `made`.
-    pub fn gathering(body: &'b [u8], made: Vec<u8>, docs: &[Doc]) -> Self {
+    pub(crate) fn gathering(body: &'b [u8], made: Vec<u8>, docs: &[Doc]) -> Self {
         let mut desk = Self { made, gathers: true, ..Self::new(body) };
         let size: usize = docs.iter().map(|doc| desk.text_len(doc) + doc.lead.len() + 1).sum();
         desk.room = size + size / 8;
@@ -238,7 +238,7 @@ impl<'b> Desk<'b> {
     }
 
     /// The length of a document's text, wherever it is.
-    pub fn text_len(&self, doc: &Doc) -> usize {
+    pub(crate) fn text_len(&self, doc: &Doc) -> usize {
         match &doc.text {
             Text::Shared(range) | Text::Made(range) => range.len(),
             Text::Owned(text) => text.len(),
@@ -246,18 +246,18 @@ impl<'b> Desk<'b> {
     }
 
     /// Takes an outline that is no longer needed out of the document, for its memory.
-    pub fn take_outline(&mut self, doc: &mut Doc) {
+    pub(crate) fn take_outline(&mut self, doc: &mut Doc) {
         if let Some(outline) = doc.outline.take() {
             self.members = outline.into_members();
         }
     }
 
-    pub fn text<'a>(&'a self, doc: &'a Doc) -> &'a [u8] {
+    pub(crate) fn text<'a>(&'a self, doc: &'a Doc) -> &'a [u8] {
         self.text_of(&doc.text)
     }
 
     #[inline]
-    pub fn text_of<'a>(&'a self, text: &'a Text) -> &'a [u8] {
+    pub(crate) fn text_of<'a>(&'a self, text: &'a Text) -> &'a [u8] {
         match text {
             Text::Made(range) => &self.made[range.clone()],
             text => text_of(self.body, text),
@@ -266,7 +266,7 @@ impl<'b> Desk<'b> {
 
     /// Changes the text of the document in work.
     #[inline]
-    pub fn edit(&mut self, doc: &mut Doc, edit: &Edit) {
+    pub(crate) fn edit(&mut self, doc: &mut Doc, edit: &Edit) {
         let from = match &mut doc.text {
             Text::Owned(text) => return edit.apply_to(text, 0),
             Text::Made(range) => {
@@ -290,7 +290,7 @@ impl<'b> Desk<'b> {
     }
 
     /// Gives the document in work another text.
-    pub fn replace(&mut self, doc: &mut Doc, text: Vec<u8>) {
+    pub(crate) fn replace(&mut self, doc: &mut Doc, text: Vec<u8>) {
         let from = match &mut doc.text {
             Text::Made(range) => {
                 self.made.truncate(range.start);
@@ -313,7 +313,7 @@ impl<'b> Desk<'b> {
 
     /// Ends the work on a document: what was made of it is one line, or its own where it was dropped.
     #[inline]
-    pub fn finish(&mut self, doc: &mut Doc) {
+    pub(crate) fn finish(&mut self, doc: &mut Doc) {
         self.take_outline(doc);
         if let Text::Made(range) = &doc.text {
             if matches!(doc.state, State::Dropped) {
@@ -330,7 +330,7 @@ impl<'b> Desk<'b> {
 }
 
 /// A UDF may have answered pretty-printed JSON, whose line ends are white space.
-pub fn on_one_line(text: &mut [u8]) {
+pub(crate) fn on_one_line(text: &mut [u8]) {
     if memchr2(b'\n', b'\r', text).is_some() {
         text.iter_mut().filter(|byte| matches!(**byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
     }

@@ -7,12 +7,12 @@ use crate::json;
 const NAME: &str = "_meta";
 
 /// Whether a request has such a member.
-pub fn is_in(text: &[u8]) -> bool {
+pub(crate) fn is_in(text: &[u8]) -> bool {
     memchr::memmem::find(text, b"_meta").is_some() && json::get(text, json::skip_ws(text, 0), NAME).is_some()
 }
 
 /// The request without its notes, which are written over those in the context; `None` where there are none.
-pub fn taken(text: &[u8], meta: &mut Meta) -> Option<Vec<u8>> {
+pub(crate) fn taken(text: &[u8], meta: &mut Meta) -> Option<Vec<u8>> {
     memchr::memmem::find(text, b"_meta")?;
     let start = json::skip_ws(text, 0);
     let notes = &text[json::get(text, start, NAME)?.value];

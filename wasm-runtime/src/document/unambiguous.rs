@@ -19,7 +19,7 @@ use crate::json::validate::{Invalid, MAX_DEPTH};
 ///
 /// # Errors
 /// [`Refusal`] for what is not one JSON value that every reader takes for the same.
-pub fn unambiguous(text: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
+pub(crate) fn unambiguous(text: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
     let written = canonical(text, MAX_DEPTH)?;
     Ok(if spaced(text, &written) { Cow::Borrowed(text) } else { Cow::Owned(written) })
 }
@@ -28,7 +28,7 @@ pub fn unambiguous(text: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
 ///
 /// # Errors
 /// The fault of a document that cannot be read.
-pub fn document(text: &[u8]) -> Result<Cow<'_, [u8]>, Fault> {
+pub(crate) fn document(text: &[u8]) -> Result<Cow<'_, [u8]>, Fault> {
     let wrong = |Refusal { reason, at }| Kind::Document.parse_error(&Invalid(format!("{reason} at byte {at}")));
     let text = unambiguous(text).map_err(wrong)?;
     match text.get(skip_ws(&text, 0)) {
@@ -54,7 +54,7 @@ fn spaced(text: &[u8], canonical: &[u8]) -> bool {
 
 /// [`unambiguous`] for Python; `ValueError` says what is wrong and where.
 #[pyfunction]
-pub fn unambiguous_json(py: Python<'_>, text: PyBackedBytes) -> PyResult<Bound<'_, PyBytes>> {
+pub(crate) fn unambiguous_json(py: Python<'_>, text: PyBackedBytes) -> PyResult<Bound<'_, PyBytes>> {
     match py.detach(|| unambiguous(&text).map(|text| text.into_owned())) {
         Ok(text) => Ok(PyBytes::new(py, &text)),
         Err(Refusal { reason, at }) => Err(PyValueError::new_err(format!("{reason} at byte {at}"))),

@@ -21,7 +21,7 @@ use crate::engine::watchdog::now_ns;
 const ENGINE_VERSION: &str = "wasmer-7.4.2-cranelift-2";
 
 /// Largest module accepted, in bytes (docs/udf-abi.md, "Limits").
-pub const MAX_MODULE: usize = 32 << 20;
+pub(crate) const MAX_MODULE: usize = 32 << 20;
 
 fn features() -> Features {
     let mut features = Features::new();
@@ -50,17 +50,17 @@ fn engine(metered: bool) -> Engine {
 }
 
 /// The same engine with other ceilings for the memories and stacks that it makes.
-pub fn capped(engine: &Engine, memory_pages: u32, stack: usize) -> Engine {
+pub(crate) fn capped(engine: &Engine, memory_pages: u32, stack: usize) -> Engine {
     let mut engine = engine.clone();
     engine.set_tunables(CappedTunables::new(memory_pages, stack));
     engine
 }
 
 /// A compiled module with its engine; `cached` says that it came from disk.
-pub struct Compiled {
-    pub engine: Engine,
-    pub module: Module,
-    pub cached: bool,
+pub(crate) struct Compiled {
+    pub(crate) engine: Engine,
+    pub(crate) module: Module,
+    pub(crate) cached: bool,
 }
 
 /// Compiles `wasm`, or loads what an earlier process compiled into `cache`. Not `metered`: with a stop flag only.
@@ -70,7 +70,7 @@ pub struct Compiled {
 ///
 /// # Errors
 /// wasmer's words for a module that does not validate or compile.
-pub fn compile(wasm: &[u8], digest: &str, cache: Option<&Path>, metered: bool) -> Result<Compiled, String> {
+pub(crate) fn compile(wasm: &[u8], digest: &str, cache: Option<&Path>, metered: bool) -> Result<Compiled, String> {
     let engine = engine(metered);
     let path = cache.map(|dir| artifact_path(dir, digest, metered));
     if let Some(path) = path.as_deref().filter(|p| p.is_file()) {
@@ -118,7 +118,7 @@ fn store_artifact(module: &Module, path: &Path) -> std::io::Result<()> {
 }
 
 /// Metering points that this machine runs in a nanosecond, at its best; measured once per process (about 2 ms).
-pub fn points_per_ns() -> f64 {
+pub(crate) fn points_per_ns() -> f64 {
     static RATE: OnceLock<f64> = OnceLock::new();
     *RATE.get_or_init(|| measure_rate().unwrap_or(2.0).max(0.1))
 }
@@ -150,7 +150,7 @@ fn measure_rate() -> Option<f64> {
 ///
 /// Every body is a few fresh allocations of its own size; by default glibc maps and unmaps each of them, and the page
 /// faults cost more than the work on the bytes. What stays with the process is given back by [`release_buffers`].
-pub fn keep_buffers() {
+pub(crate) fn keep_buffers() {
     #[cfg(target_env = "gnu")]
     // SAFETY: sets parameters of malloc, nothing else.
     unsafe {
@@ -163,7 +163,7 @@ pub fn keep_buffers() {
 }
 
 /// Gives memory that nobody uses back to the system: milliseconds for each hundred megabytes.
-pub fn release_buffers() {
+pub(crate) fn release_buffers() {
     #[cfg(target_env = "gnu")]
     // SAFETY: may be called at any time, from any thread.
     unsafe {
@@ -178,7 +178,7 @@ const GUARDED: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, li
 /// Out-of-bounds accesses of a guest arrive as SIGSEGV. A handler installed over wasmer's would end the process on the
 /// first one, so that the actions seen after the first store are compared before each batch. Whoever installs handlers for
 /// crashes takes SIGSEGV, so that one is asked each time, and all of them once a millisecond: a system call each.
-pub fn guard_signals() {
+pub(crate) fn guard_signals() {
     static SAVED: OnceLock<Mutex<[libc::sigaction; 4]>> = OnceLock::new();
     static CHECKED_NS: AtomicU64 = AtomicU64::new(0);
     let read = |signal| {

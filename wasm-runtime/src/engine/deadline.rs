@@ -12,8 +12,8 @@ use crate::error::Fault;
 
 /// When a request's work has to end, and whether it was cancelled; shared by all its stages.
 #[pyclass(frozen, module = "pipelines._wasm")]
-pub struct Deadline {
-    pub inner: Arc<watchdog::Deadline>,
+pub(crate) struct Deadline {
+    pub(crate) inner: Arc<watchdog::Deadline>,
 }
 
 #[pymethods]
@@ -66,24 +66,24 @@ impl Deadline {
 
 /// When the built-in or condition at work on this thread has to end.
 #[derive(Clone)]
-pub struct Bound {
+pub(crate) struct Bound {
     deadline: Arc<watchdog::Deadline>,
     /// Of the stage, by `now_ns`.
     end: u64,
 }
 
 impl Bound {
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.deadline.is_over_by(self.end)
     }
 
     /// Nanoseconds until then.
-    pub fn left(&self) -> u64 {
+    pub(crate) fn left(&self) -> u64 {
         self.deadline.at_ns.min(self.end).saturating_sub(now_ns())
     }
 
     /// Runs `work` with this bound.
-    pub fn hold<T>(self, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn hold<T>(self, work: impl FnOnce() -> T) -> T {
         struct Restore(Option<Bound>);
         impl Drop for Restore {
             fn drop(&mut self) {
@@ -107,12 +107,12 @@ thread_local! {
 const GLANCED: u32 = 256;
 
 /// Runs `work` with a deadline that [`tick`] asks; `end` is the stage's own, by `now_ns`.
-pub fn within<T>(deadline: &Arc<watchdog::Deadline>, end: u64, work: impl FnOnce() -> T) -> T {
+pub(crate) fn within<T>(deadline: &Arc<watchdog::Deadline>, end: u64, work: impl FnOnce() -> T) -> T {
     Bound { deadline: Arc::clone(deadline), end }.hold(work)
 }
 
 /// The bound of the work on this thread, if it has one.
-pub fn bound() -> Option<Bound> {
+pub(crate) fn bound() -> Option<Bound> {
     BOUND.with(|b| b.borrow().clone())
 }
 
@@ -124,25 +124,25 @@ fn is_over() -> bool {
 ///
 /// # Errors
 /// When the time of the stage or pipeline is over, or the request was cancelled.
-pub fn tick() -> Result<(), Fault> {
+pub(crate) fn tick() -> Result<(), Fault> {
     if is_over() { Err(Fault::deadline()) } else { Ok(()) }
 }
 
 /// [`tick`] for code that cannot hand an error on: ends the work by unwinding to [`guarded`].
-pub fn look() {
+pub(crate) fn look() {
     if GUARDED.get() && is_over() {
         give_up(Fault::deadline());
     }
 }
 
 /// Ends work by unwinding to [`guarded`], for code that cannot hand an error on.
-pub fn give_up(fault: Fault) -> ! {
+pub(crate) fn give_up(fault: Fault) -> ! {
     std::panic::resume_unwind(Box::new(fault))
 }
 
 /// [`look`] for short steps: every [`GLANCED`]th call of it.
 #[inline]
-pub fn glance() {
+pub(crate) fn glance() {
     let left = GLANCES.get();
     if left == 0 {
         GLANCES.set(GLANCED);
@@ -157,7 +157,7 @@ pub fn glance() {
 /// # Errors
 /// Those of `work`, the deadline's, and that of a defect.
 #[inline]
-pub fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     let before = GUARDED.replace(true);
     // What `work` leaves behind when it unwinds is dropped with it, or restored by guards.
     let done = std::panic::catch_unwind(AssertUnwindSafe(work));

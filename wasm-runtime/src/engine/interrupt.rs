@@ -8,11 +8,11 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Nanoseconds that a guest has to end by itself, from the soft interrupt to the hard one.
-pub const GRACE_NS: u64 = 5_000_000;
+pub(crate) const GRACE_NS: u64 = 5_000_000;
 
 /// Where to write what.
 #[derive(Debug, Clone, Copy)]
-pub struct Interrupt {
+pub(crate) struct Interrupt {
     breaker: *mut u32,
     slot: *mut u32,
     exception: u32,
@@ -22,7 +22,7 @@ pub struct Interrupt {
 impl Interrupt {
     /// From the guest's description, four little-endian numbers at `at`: the addresses of the breaker and of the slot, the
     /// exception, the bit. `None` where they do not lie within the memory of `len` bytes at `base`.
-    pub fn new(base: *mut u8, len: usize, at: usize) -> Option<Self> {
+    pub(crate) fn new(base: *mut u8, len: usize, at: usize) -> Option<Self> {
         let number = |n: usize| {
             let from = at.checked_add(4 * n).filter(|from| from + 4 <= len)?;
             // SAFETY: within the memory, and the guest is not running.
@@ -40,7 +40,7 @@ impl Interrupt {
     ///
     /// # Safety
     /// The memory must be alive.
-    pub unsafe fn ask(&self, again: bool) {
+    pub(crate) unsafe fn ask(&self, again: bool) {
         // SAFETY: aligned, within a memory that is alive and never moves; the guest takes the exception with one store.
         let (breaker, slot) = unsafe { (AtomicU32::from_ptr(self.breaker), AtomicU32::from_ptr(self.slot)) };
         if !again {
@@ -55,7 +55,7 @@ impl Interrupt {
     ///
     /// # Safety
     /// As [`Self::ask`].
-    pub unsafe fn withdraw(&self) {
+    pub(crate) unsafe fn withdraw(&self) {
         // SAFETY: as above.
         unsafe { AtomicU32::from_ptr(self.slot) }.store(0, Ordering::Release);
     }

@@ -18,19 +18,19 @@ use crate::engine::memory;
 use crate::error::Fault;
 
 /// Bytes of one WebAssembly page.
-pub const PAGE: u64 = 65_536;
+pub(crate) const PAGE: u64 = 65_536;
 /// Most elements a table may have (docs/udf-abi.md, "Limits").
-pub const MAX_TABLE: u32 = 10_000;
+pub(crate) const MAX_TABLE: u32 = 10_000;
 /// Fuel for instantiation: data segments, a start function, `_initialize`, `init`.
-pub const BOOT_FUEL: u64 = 200_000_000;
+pub(crate) const BOOT_FUEL: u64 = 200_000_000;
 
 /// Fuel for starting an interpreter, and for a UDF's module to run once, where it is metered.
-pub const INTERPRETER_BOOT_FUEL: u64 = 20_000_000_000;
+pub(crate) const INTERPRETER_BOOT_FUEL: u64 = 20_000_000_000;
 /// Nanoseconds that the code of an interpreter's UDF may take to run once.
-pub const LOAD_NS: u64 = 5_000_000_000;
+pub(crate) const LOAD_NS: u64 = 5_000_000_000;
 
 /// Bytes of the longest document that a built-in makes by writing more than [`MORE`] into it, as of a UDF's answer.
-pub const MOST_MADE: usize = 8 << 20;
+pub(crate) const MOST_MADE: usize = 8 << 20;
 /// Bytes that any document may grow by in a stage.
 const MORE: usize = 64 << 10;
 /// Bytes that the work on one document may copy.
@@ -41,7 +41,7 @@ const COPIED_AT_ONCE: usize = 256 << 10;
 /// # Errors
 /// For a document of `len` bytes that a built-in makes of one of `before` bytes, if that is too long.
 #[inline]
-pub fn check_made(before: usize, len: usize) -> Result<(), Fault> {
+pub(crate) fn check_made(before: usize, len: usize) -> Result<(), Fault> {
     if len <= MOST_MADE || len <= before + MORE {
         return Ok(());
     }
@@ -50,7 +50,7 @@ pub fn check_made(before: usize, len: usize) -> Result<(), Fault> {
 
 /// What the work on one document has copied so far, where it is written anew for each of many changes.
 #[derive(Default)]
-pub struct Copied {
+pub(crate) struct Copied {
     all: usize,
     since: usize,
 }
@@ -58,7 +58,7 @@ pub struct Copied {
 impl Copied {
     /// # Errors
     /// When it is too much, and when the time is over.
-    pub fn more(&mut self, bytes: usize) -> Result<(), Fault> {
+    pub(crate) fn more(&mut self, bytes: usize) -> Result<(), Fault> {
         self.all += bytes;
         self.since += bytes;
         if self.since > COPIED_AT_ONCE {
@@ -74,26 +74,26 @@ impl Copied {
 
 /// Limits of one UDF in one stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Wall-clock nanoseconds for one document.
-    pub timeout_ns: u64,
+    pub(crate) timeout_ns: u64,
     /// Metering points for one document; `None` derives them from the timeout.
-    pub fuel: Option<u64>,
+    pub(crate) fuel: Option<u64>,
     /// Linear memory, in pages of 64 KiB.
-    pub memory_pages: u32,
+    pub(crate) memory_pages: u32,
     /// Bytes of one answer.
-    pub output: usize,
+    pub(crate) output: usize,
     /// Bytes of log per call.
-    pub log: usize,
+    pub(crate) log: usize,
     /// Bytes of the wasm stack.
-    pub stack: usize,
+    pub(crate) stack: usize,
 }
 
 impl Limits {
     /// # Errors
     /// For an answer of more bytes than one may have.
     #[inline(always)]
-    pub fn check_output(&self, len: usize) -> Result<(), Fault> {
+    pub(crate) fn check_output(&self, len: usize) -> Result<(), Fault> {
         if len <= self.output {
             return Ok(());
         }
@@ -102,14 +102,14 @@ impl Limits {
 }
 
 /// wasmer's tunables with our ceilings; one for every compiled module, because memories are made by the engine.
-pub struct CappedTunables {
+pub(crate) struct CappedTunables {
     base: BaseTunables,
     pages: Pages,
     vmconfig: VMConfig,
 }
 
 impl CappedTunables {
-    pub fn new(memory_pages: u32, stack: usize) -> Self {
+    pub(crate) fn new(memory_pages: u32, stack: usize) -> Self {
         Self {
             base: BaseTunables::new(),
             pages: Pages(memory_pages),
@@ -189,12 +189,12 @@ impl Tunables for CappedTunables {
 /// A guest's allocator answers a refused growth with a plain `unreachable`; the note tells an exhausted memory limit
 /// from any other trap.
 #[derive(Debug, Default)]
-pub struct GrowWatch {
+pub(crate) struct GrowWatch {
     globals: Mutex<Option<(GlobalIndex, GlobalIndex)>>,
 }
 
 /// The exported i32 global that is 1 once a growth was refused.
-pub const GROW_FAILED: &str = "headrace_grow_failed";
+pub(crate) const GROW_FAILED: &str = "headrace_grow_failed";
 
 impl ModuleMiddleware for GrowWatch {
     fn generate_function_middleware<'a>(&self, _: LocalFunctionIndex) -> Box<dyn FunctionMiddleware<'a> + 'a> {

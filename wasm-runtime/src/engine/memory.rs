@@ -8,7 +8,7 @@ use wasmer::sys::vm::VMMemoryDefinition;
 
 /// The memory of an instance.
 #[derive(Clone, Copy)]
-pub struct Linear(NonNull<VMMemoryDefinition>);
+pub(crate) struct Linear(NonNull<VMMemoryDefinition>);
 
 // SAFETY: it is looked at by who has the instance only, and by host functions while that waits for them.
 unsafe impl Send for Linear {}
@@ -18,12 +18,12 @@ thread_local! {
 }
 
 /// Forgets what was made before: to be called before an instance is made.
-pub fn forget() {
+pub(crate) fn forget() {
     MADE.set(None);
 }
 
 /// Notes where the memory of an instance is that this thread is making.
-pub fn note(at: NonNull<VMMemoryDefinition>) {
+pub(crate) fn note(at: NonNull<VMMemoryDefinition>) {
     MADE.set(Some(at));
 }
 
@@ -32,13 +32,13 @@ impl Linear {
     ///
     /// # Safety
     /// It must not be used when that is gone, nor while the guest runs.
-    pub unsafe fn made_last() -> Option<Self> {
+    pub(crate) unsafe fn made_last() -> Option<Self> {
         MADE.take().map(Self)
     }
 
     /// Where it begins, and its bytes as of now.
     #[inline(always)]
-    pub fn whole(self) -> (*mut u8, usize) {
+    pub(crate) fn whole(self) -> (*mut u8, usize) {
         // SAFETY: alive, and not changed meanwhile, as whoever made it has promised.
         let definition = unsafe { self.0.as_ref() };
         (definition.base, definition.current_length)
@@ -46,7 +46,7 @@ impl Linear {
 
     /// Where so many bytes at `at` are, if it has them.
     #[inline(always)]
-    pub fn place(self, at: usize, len: usize) -> Option<*mut u8> {
+    pub(crate) fn place(self, at: usize, len: usize) -> Option<*mut u8> {
         let (base, size) = self.whole();
         let inside = at.checked_add(len).is_some_and(|end| end <= size);
         // SAFETY: inside the memory, or right behind it.

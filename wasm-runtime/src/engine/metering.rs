@@ -19,13 +19,13 @@ use wasmparser::{
 use crate::engine::limits::BOOT_FUEL;
 
 /// The exported i64 global of the points that are left; negative where more were spent.
-pub const REMAINING: &str = "headrace_fuel";
+pub(crate) const REMAINING: &str = "headrace_fuel";
 /// The exported i32 global that is 1 once there were none, or the guest was told to end.
-pub const EXHAUSTED: &str = "headrace_exhausted";
+pub(crate) const EXHAUSTED: &str = "headrace_exhausted";
 /// The exported i64 global that tells the guest to end: [`ENDS`], else 0.
-pub const END: &str = "headrace_end";
+pub(crate) const END: &str = "headrace_end";
 /// Negative, as fuel that was overdrawn: both are seen in one look.
-pub const ENDS: u64 = u64::MAX;
+pub(crate) const ENDS: u64 = u64::MAX;
 
 /// Points of one operator: one each, the structure free, memory growth dear (it maps pages).
 fn cost(operator: &Operator) -> u64 {
@@ -94,7 +94,7 @@ fn leads_to(operator: &Operator, depth: u32) -> Result<bool, BinaryReaderError> 
 ///
 /// # Errors
 /// For sections that cannot be read.
-pub fn metered(wasm: &[u8]) -> Result<Vec<u8>, String> {
+pub(crate) fn metered(wasm: &[u8]) -> Result<Vec<u8>, String> {
     let mut meter = Meter::of(wasm).map_err(|e| e.to_string())?;
     let mut module = Module::new();
     meter.parse_core_module(&mut module, Parser::new(0), wasm).map_err(|e| e.to_string())?;

@@ -1,12 +1,12 @@
 //! The WebAssembly engine, its limits and its clock.
 
-pub mod compiler;
-pub mod deadline;
-pub mod interrupt;
-pub mod limits;
-pub mod memory;
-pub mod metering;
-pub mod offload;
-pub mod snapshot;
-pub mod stop_flag;
-pub mod watchdog;
+pub(crate) mod compiler;
+pub(crate) mod deadline;
+pub(crate) mod interrupt;
+pub(crate) mod limits;
+pub(crate) mod memory;
+pub(crate) mod metering;
+pub(crate) mod offload;
+pub(crate) mod snapshot;
+pub(crate) mod stop_flag;
+pub(crate) mod watchdog;

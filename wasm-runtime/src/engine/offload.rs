@@ -53,7 +53,7 @@ impl Drop for Seat {
 ///
 /// # Errors
 /// Those of `work`, the deadline's, and where the system gives no thread.
-pub fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
+pub(crate) fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
     let Some(bound) = bound().filter(|_| !ASIDE.get()) else { return work() };
     let seat = Seat::take()?;
     let (sender, receiver) = sync_channel(1);

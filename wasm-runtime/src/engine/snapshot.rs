@@ -18,7 +18,7 @@ const DATA: u8 = 11;
 const DATA_COUNT: u8 = 12;
 
 /// The image of a memory.
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     file: File,
     len: usize,
 }
@@ -28,7 +28,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// Of the system, which may have no memory left.
-    pub fn take(memory: &Memory, store: &Store) -> io::Result<Self> {
+    pub(crate) fn take(memory: &Memory, store: &Store) -> io::Result<Self> {
         // SAFETY: a name and flags; the descriptor is owned below.
         let descriptor = unsafe { libc::memfd_create(c"headrace-guest".as_ptr(), libc::MFD_CLOEXEC) };
         if descriptor < 0 {
@@ -52,7 +52,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// When the memory may not grow so far, or the system refuses.
-    pub fn lay_over(&self, memory: &Memory, store: &mut Store) -> Result<(), String> {
+    pub(crate) fn lay_over(&self, memory: &Memory, store: &mut Store) -> Result<(), String> {
         let have = memory.view(&*store).data_size();
         let missing = (self.len as u64).saturating_sub(have).div_ceil(PAGE);
         if missing > 0 {
@@ -79,7 +79,7 @@ impl Snapshot {
 }
 
 /// The module without its data segments; `None` if it cannot be read.
-pub fn without_data(wasm: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn without_data(wasm: &[u8]) -> Option<Vec<u8>> {
     let mut out = wasm.get(..8)?.to_vec();
     let mut at = 8;
     while at < wasm.len() {

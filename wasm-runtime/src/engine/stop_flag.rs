@@ -13,7 +13,7 @@ use crate::engine::metering::{END, EXHAUSTED, REMAINING};
 /// The watchdog's way to end a guest stays as it is; an interpreter runs at about half the cost. Recursion ends at the limit
 /// of the stack, and bulk instructions at that of the memory.
 #[derive(Debug, Default)]
-pub struct StopFlag {
+pub(crate) struct StopFlag {
     globals: Mutex<Option<(GlobalIndex, GlobalIndex)>>,
 }
 

@@ -25,7 +25,7 @@ const IDLE_TICKS: u32 = 4;
 /// Why a call was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
-pub enum Ended {
+pub(crate) enum Ended {
     No = 0,
     /// The document's own time limit.
     Call = 1,
@@ -36,7 +36,7 @@ pub enum Ended {
 }
 
 /// Nanoseconds since the first use of this clock in the process.
-pub fn now_ns() -> u64 {
+pub(crate) fn now_ns() -> u64 {
     static BASE: OnceLock<Instant> = OnceLock::new();
     let elapsed = BASE.get_or_init(Instant::now).elapsed();
     u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
@@ -44,20 +44,20 @@ pub fn now_ns() -> u64 {
 
 /// The deadline of a request, shared by all its stages; may be cancelled from any thread.
 #[derive(Debug)]
-pub struct Deadline {
+pub(crate) struct Deadline {
     /// By [`now_ns`]; `u64::MAX` for none.
-    pub at_ns: u64,
-    pub cancelled: AtomicBool,
+    pub(crate) at_ns: u64,
+    pub(crate) cancelled: AtomicBool,
 }
 
 impl Deadline {
     /// Whether the time is over or the work was cancelled.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.is_over_by(u64::MAX)
     }
 
     /// The same for work that has to end by `end`, too.
-    pub fn is_over_by(&self, end: u64) -> bool {
+    pub(crate) fn is_over_by(&self, end: u64) -> bool {
         self.cancelled.load(Ordering::Relaxed) || now_ns() >= self.at_ns.min(end)
     }
 }
@@ -264,7 +264,7 @@ impl Sight {
 }
 
 /// Keeps an instance under watch; dropping it ends the watch.
-pub struct Guard {
+pub(crate) struct Guard {
     watch: Arc<Watch>,
 }
 
@@ -276,7 +276,7 @@ impl Guard {
     ///
     /// # Safety
     /// `end` must stay valid and aligned for eight bytes until the guard is dropped, and `interrupt`'s memory alive.
-    pub unsafe fn new(
+    pub(crate) unsafe fn new(
         end: *mut u64,
         interrupt: Option<Interrupt>,
         deadline: Arc<Deadline>,
@@ -304,12 +304,12 @@ impl Guard {
     }
 
     /// Says that a call begins; to be called after the flag is taken down.
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.step();
     }
 
     /// Says that the call has ended, and how.
-    pub fn end(&self) -> Ended {
+    pub(crate) fn end(&self) -> Ended {
         let call = self.step();
         let ended = self.watch.ended.load(Ordering::Acquire);
         if ended >> 2 != call {
@@ -335,12 +335,12 @@ impl Guard {
     }
 
     /// Whether work must not go on, seen between two documents by the clock.
-    pub fn stop(&self) -> Ended {
+    pub(crate) fn stop(&self) -> Ended {
         self.watch.stop(now_ns())
     }
 
     /// The same by what the watchdog has seen, which looks when the deadline passes.
-    pub fn stop_seen(&self) -> Ended {
+    pub(crate) fn stop_seen(&self) -> Ended {
         self.watch.stop(if self.watch.over.load(Ordering::Relaxed) { u64::MAX } else { 0 })
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// The path with dots only. What is in brackets and is no number belongs to a name.
-pub fn dotted(path: &str) -> Cow<'_, str> {
+pub(crate) fn dotted(path: &str) -> Cow<'_, str> {
     if !path.contains('[') {
         return Cow::Borrowed(path);
     }

@@ -5,7 +5,7 @@ use crate::json::{Entries, elements, skip_value, skip_ws, unescape};
 /// `text` reduced by OpenSearch's `filter_path` patterns: dotted, `*` within a name, `**` for any depth, `-` excludes.
 ///
 /// An empty result is `{}`, as the cluster answers.
-pub fn filter_path(text: &[u8], patterns: &[String]) -> Vec<u8> {
+pub(crate) fn filter_path(text: &[u8], patterns: &[String]) -> Vec<u8> {
     let split = |p: &str| p.split('.').map(str::to_owned).collect::<Vec<_>>();
     let (excludes, includes): (Vec<_>, Vec<_>) =
         patterns.iter().filter(|p| !p.is_empty()).partition(|p| p.starts_with('-'));
@@ -111,7 +111,7 @@ fn advance<'p>(patterns: &[&'p [String]], key: &str) -> (bool, Vec<&'p [String]>
 }
 
 /// Whether `text` matches `pattern`, in which `*` stands for any run of characters; linear in practice, no recursion.
-pub fn wildcard(pattern: &str, text: &str) -> bool {
+pub(crate) fn wildcard(pattern: &str, text: &str) -> bool {
     let (p, t) = (pattern.as_bytes(), text.as_bytes());
     let (mut pi, mut ti) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;

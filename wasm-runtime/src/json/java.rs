@@ -6,7 +6,7 @@ use crate::engine::deadline::glance;
 use crate::json::{Entries, elements, string, unescape};
 
 /// The kind of the value that starts with byte `c`, in Java's class names (as OpenSearch's errors say).
-pub fn type_name(raw: &[u8]) -> &'static str {
+pub(crate) fn type_name(raw: &[u8]) -> &'static str {
     match raw.first() {
         Some(b'"') => "java.lang.String",
         Some(b'{') => "java.util.HashMap",
@@ -20,7 +20,7 @@ pub fn type_name(raw: &[u8]) -> &'static str {
 }
 
 /// The text of a value as Java's `toString` gives it: strings bare, `{k=v, l=w}`, `[a, b]`.
-pub fn text(raw: &[u8]) -> String {
+pub(crate) fn text(raw: &[u8]) -> String {
     glance();
     match raw.first() {
         Some(b'"') => string(raw).map_or_else(|| String::from_utf8_lossy(raw).into_owned(), Cow::into_owned),
@@ -46,7 +46,7 @@ pub fn text(raw: &[u8]) -> String {
 }
 
 /// A number as `Double.toString` writes it: plain from 10^-3 to 10^7, else `1.0E10`.
-pub fn double(value: f64) -> String {
+pub(crate) fn double(value: f64) -> String {
     if value == 0.0 || (1e-3..1e7).contains(&value.abs()) {
         return format!("{value:?}");
     }
@@ -57,11 +57,11 @@ pub fn double(value: f64) -> String {
 }
 
 /// How large a `HashMap` is that nobody said a size for.
-pub const TABLE: usize = 16;
+pub(crate) const TABLE: usize = 16;
 
 /// Orders members as a `HashMap` of Java does that begins with so many places: it decides how an object is printed, and where one
 /// field is within another.
-pub fn in_order_of_hashes<T>(members: &mut [(impl AsRef<str>, T)], table: usize) {
+pub(crate) fn in_order_of_hashes<T>(members: &mut [(impl AsRef<str>, T)], table: usize) {
     let mut size = table.next_power_of_two();
     while members.len() * 4 > size * 3 {
         size *= 2;

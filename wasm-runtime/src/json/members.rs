@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::{Entries, get, insert_member, skip_ws, splice, unescape, write_quoted};
 
 /// The members of `patch` written over those of `text` (both objects); the rest of `text` stays as it is.
-pub fn merge(text: &[u8], patch: &[u8]) -> Vec<u8> {
+pub(crate) fn merge(text: &[u8], patch: &[u8]) -> Vec<u8> {
     let entries = Entries::new(patch, skip_ws(patch, 0)).into_iter().flatten();
     let members: Vec<_> =
         entries.filter_map(|entry| Some((unescape(&patch[entry.key])?, &patch[entry.value]))).collect();
@@ -19,7 +19,7 @@ const FEW: usize = 8;
 
 /// `text` with these members of the object that starts at `start`, in one pass: one that is there gets its new value, others come
 /// behind the last. Of several of one name the last counts.
-pub fn put_members(text: &[u8], start: usize, members: &[(Cow<'_, str>, impl AsRef<[u8]>)]) -> Vec<u8> {
+pub(crate) fn put_members(text: &[u8], start: usize, members: &[(Cow<'_, str>, impl AsRef<[u8]>)]) -> Vec<u8> {
     if members.len() <= FEW {
         return members.iter().fold(text.to_vec(), |out, (key, value)| match get(&out, start, key) {
             Some(old) => splice(&out, old.value, value.as_ref()),

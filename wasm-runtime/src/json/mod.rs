@@ -7,15 +7,15 @@
 //! Everything here trusts its input to be one valid JSON value: `valid::check` runs once when a document enters a
 //! pipeline, and again on what a UDF returns.
 
-pub mod bracket_path;
-pub mod filter_path;
-pub mod index;
-pub mod java;
-pub mod media;
-pub mod scan;
-pub mod scratch;
-pub mod strict;
-pub mod validate;
+pub(crate) mod bracket_path;
+pub(crate) mod filter_path;
+pub(crate) mod index;
+pub(crate) mod java;
+pub(crate) mod media;
+pub(crate) mod scan;
+pub(crate) mod scratch;
+pub(crate) mod strict;
+pub(crate) mod validate;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -27,10 +27,10 @@ use crate::json::scan::array;
 
 mod members;
 
-pub use members::{merge, put_members};
+pub(crate) use members::{merge, put_members};
 
 /// First index at or after `i` that is not JSON white space.
-pub fn skip_ws(b: &[u8], mut i: usize) -> usize {
+pub(crate) fn skip_ws(b: &[u8], mut i: usize) -> usize {
     while let Some(b' ' | b'\t' | b'\n' | b'\r') = b.get(i) {
         i += 1;
     }
@@ -41,7 +41,7 @@ pub fn skip_ws(b: &[u8], mut i: usize) -> usize {
 const SHORT: usize = 24;
 
 /// Index just behind the string whose opening quote is at `i`; `None` if it does not end.
-pub fn skip_string(b: &[u8], i: usize) -> Option<usize> {
+pub(crate) fn skip_string(b: &[u8], i: usize) -> Option<usize> {
     let mut at = i + 1;
     let short_end = b.len().min(at + SHORT);
     while at < short_end {
@@ -61,7 +61,7 @@ pub fn skip_string(b: &[u8], i: usize) -> Option<usize> {
 }
 
 /// Index just behind the value that starts at `i`; `None` if the text ends inside it.
-pub fn skip_value(b: &[u8], i: usize) -> Option<usize> {
+pub(crate) fn skip_value(b: &[u8], i: usize) -> Option<usize> {
     match *b.get(i)? {
         b'"' => skip_string(b, i),
         b'{' | b'[' => {
@@ -100,15 +100,15 @@ pub fn skip_value(b: &[u8], i: usize) -> Option<usize> {
 
 /// One `"key": value` pair of an object, as ranges of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The key's raw text between its quotes.
-    pub key: Range<usize>,
+    pub(crate) key: Range<usize>,
     /// The value's raw text.
-    pub value: Range<usize>,
+    pub(crate) value: Range<usize>,
 }
 
 /// The entries of the object that starts at `at` (its `{`).
-pub struct Entries<'a> {
+pub(crate) struct Entries<'a> {
     text: &'a [u8],
     at: usize,
     done: bool,
@@ -116,7 +116,7 @@ pub struct Entries<'a> {
 
 impl<'a> Entries<'a> {
     /// `None` unless an object starts at `start`.
-    pub fn new(text: &'a [u8], start: usize) -> Option<Self> {
+    pub(crate) fn new(text: &'a [u8], start: usize) -> Option<Self> {
         (text.get(start) == Some(&b'{')).then_some(Self { text, at: start + 1, done: false })
     }
 }
@@ -153,18 +153,18 @@ impl Iterator for Entries<'_> {
 }
 
 /// The elements of the array that starts at `start` (its `[`); empty if none does.
-pub fn elements(text: &[u8], start: usize) -> Vec<Range<usize>> {
+pub(crate) fn elements(text: &[u8], start: usize) -> Vec<Range<usize>> {
     if text.get(start) == Some(&b'[') { array::elements(text, start) } else { Vec::new() }
 }
 
 /// Whether a raw key (text between the quotes) spells `name`; escapes only ever make a key longer.
-pub fn key_is(raw: &[u8], name: &str) -> bool {
+pub(crate) fn key_is(raw: &[u8], name: &str) -> bool {
     raw == name.as_bytes()
         || (raw.len() > name.len() && raw.contains(&b'\\') && unescape(raw).is_some_and(|s| s == name))
 }
 
 /// The text of a raw string (without its quotes); `None` if an escape is not valid Unicode.
-pub fn unescape(raw: &[u8]) -> Option<Cow<'_, str>> {
+pub(crate) fn unescape(raw: &[u8]) -> Option<Cow<'_, str>> {
     if memchr::memchr(b'\\', raw).is_none() {
         return std::str::from_utf8(raw).ok().map(Cow::Borrowed);
     }
@@ -176,7 +176,7 @@ pub fn unescape(raw: &[u8]) -> Option<Cow<'_, str>> {
 }
 
 /// The text of a JSON string value (with its quotes); `None` if `raw` is no string.
-pub fn string(raw: &[u8]) -> Option<Cow<'_, str>> {
+pub(crate) fn string(raw: &[u8]) -> Option<Cow<'_, str>> {
     if raw.len() < 2 || raw[0] != b'"' {
         return None;
     }
@@ -184,12 +184,12 @@ pub fn string(raw: &[u8]) -> Option<Cow<'_, str>> {
 }
 
 /// `text` as a JSON string with quotes and escapes.
-pub fn quote(text: &str) -> Vec<u8> {
+pub(crate) fn quote(text: &str) -> Vec<u8> {
     serde_json::to_vec(text).unwrap_or_else(|_| b"\"\"".to_vec())
 }
 
 /// [`quote`] at the end of `out`.
-pub fn write_quoted(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn write_quoted(text: &str, out: &mut Vec<u8>) {
     if text.bytes().all(|c| c >= 0x20 && c != b'"' && c != b'\\') {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
@@ -200,7 +200,7 @@ pub fn write_quoted(text: &str, out: &mut Vec<u8>) {
 }
 
 /// The value of key `name` in the object that starts at `start`; the last one wins.
-pub fn get(text: &[u8], start: usize, name: &str) -> Option<Entry> {
+pub(crate) fn get(text: &[u8], start: usize, name: &str) -> Option<Entry> {
     locate(text, start, name).0
 }
 
@@ -215,7 +215,7 @@ fn locate(text: &[u8], start: usize, name: &str) -> (Option<Entry>, usize) {
 }
 
 /// Where a dotted path leads; a number names an array's element, `tags[0]` is taken as `tags.0`.
-pub fn find(text: &[u8], path: &str) -> Option<Range<usize>> {
+pub(crate) fn find(text: &[u8], path: &str) -> Option<Range<usize>> {
     if let Some((found, _)) = index::recall(text, path) {
         return found.map(|entry| entry.value);
     }
@@ -232,7 +232,7 @@ pub fn find(text: &[u8], path: &str) -> Option<Range<usize>> {
 }
 
 /// Whether a path has one part only.
-pub fn is_plain(path: &str) -> bool {
+pub(crate) fn is_plain(path: &str) -> bool {
     !path.bytes().any(|c| c == b'.')
 }
 
@@ -242,7 +242,7 @@ fn is_nowhere(path: &str) -> bool {
 }
 
 /// The parts of a dotted path. Empty parts count but at the end, as in Java.
-pub fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
+pub(crate) fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
     path.trim_end_matches('.').split('.').map(Cow::Borrowed)
 }
 
@@ -258,24 +258,24 @@ fn step(text: &[u8], start: usize, part: &str) -> Option<Range<usize>> {
 }
 
 /// Parts of the longest path that is written: every one may be a level of its own.
-pub const DEEPEST_PATH: usize = 100;
+pub(crate) const DEEPEST_PATH: usize = 100;
 
 /// Why a path could not be written; the text is OpenSearch's own.
-pub type PathError = String;
+pub(crate) type PathError = String;
 
 /// One change of a text: what is at `range` becomes `with`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edit {
-    pub range: Range<usize>,
-    pub with: Vec<u8>,
+pub(crate) struct Edit {
+    pub(crate) range: Range<usize>,
+    pub(crate) with: Vec<u8>,
     /// Where in `with` the key (without quotes) of the one member is that it adds to the end of an object; the value is what
     /// is behind the colon.
-    pub added: Option<Range<usize>>,
+    pub(crate) added: Option<Range<usize>>,
 }
 
 impl Edit {
     /// What is at `range` becomes `with`, which adds no member.
-    pub fn of(range: Range<usize>, with: Vec<u8>) -> Self {
+    pub(crate) fn of(range: Range<usize>, with: Vec<u8>) -> Self {
         Self { range, with, added: None }
     }
 
@@ -284,24 +284,24 @@ impl Edit {
     }
 
     /// The text after the change.
-    pub fn applied(&self, text: &[u8]) -> Vec<u8> {
+    pub(crate) fn applied(&self, text: &[u8]) -> Vec<u8> {
         splice(text, self.range.clone(), &self.with)
     }
 
     /// The same with room for `more` bytes.
-    pub fn applied_in(&self, text: &[u8], more: usize) -> Vec<u8> {
+    pub(crate) fn applied_in(&self, text: &[u8], more: usize) -> Vec<u8> {
         splice_in(text, self.range.clone(), &self.with, more)
     }
 
     /// The same at the end of `out`.
-    pub fn append_to(&self, out: &mut Vec<u8>, text: &[u8]) {
+    pub(crate) fn append_to(&self, out: &mut Vec<u8>, text: &[u8]) {
         out.extend_from_slice(&text[..self.range.start]);
         out.extend_from_slice(&self.with);
         out.extend_from_slice(&text[self.range.end..]);
     }
 
     /// Changes the text itself that is in `text` from `from` to its end.
-    pub fn apply_to(&self, text: &mut Vec<u8>, from: usize) {
+    pub(crate) fn apply_to(&self, text: &mut Vec<u8>, from: usize) {
         let (start, end, len) = (from + self.range.start, from + self.range.end, text.len());
         let new_end = start + self.with.len();
         if new_end > end {
@@ -319,7 +319,7 @@ impl Edit {
 ///
 /// # Errors
 /// As [`change`].
-pub fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, PathError> {
+pub(crate) fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, PathError> {
     change(text, path, value).map(|edit| edit.applied(text))
 }
 
@@ -327,7 +327,7 @@ pub fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, PathError> 
 ///
 /// # Errors
 /// With OpenSearch's words when a parent of the path is neither an object nor an array.
-pub fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Edit, PathError> {
+pub(crate) fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Edit, PathError> {
     if path.is_empty() {
         return Err("path cannot be null nor empty".to_owned());
     }
@@ -349,7 +349,7 @@ pub fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Edit, PathError> 
 ///
 /// # Errors
 /// As [`change`].
-pub fn change_at(text: &[u8], path: &str, parts: &[Cow<'_, str>], value: &[u8]) -> Result<Edit, PathError> {
+pub(crate) fn change_at(text: &[u8], path: &str, parts: &[Cow<'_, str>], value: &[u8]) -> Result<Edit, PathError> {
     if parts.len() > DEEPEST_PATH {
         return Err(format!("the path has more than {DEEPEST_PATH} parts"));
     }
@@ -413,7 +413,7 @@ fn nest(parts: &[Cow<'_, str>], value: &[u8]) -> Vec<u8> {
 }
 
 /// `text` with `range` replaced by `value`.
-pub fn splice(text: &[u8], range: Range<usize>, value: &[u8]) -> Vec<u8> {
+pub(crate) fn splice(text: &[u8], range: Range<usize>, value: &[u8]) -> Vec<u8> {
     splice_in(text, range, value, 0)
 }
 
@@ -427,7 +427,7 @@ fn splice_in(text: &[u8], range: Range<usize>, value: &[u8], more: usize) -> Vec
 }
 
 /// `text` with a new last member in the object that starts at `start`.
-pub fn insert_member(text: &[u8], start: usize, key: &str, value: &[u8]) -> Vec<u8> {
+pub(crate) fn insert_member(text: &[u8], start: usize, key: &str, value: &[u8]) -> Vec<u8> {
     let end = skip_value(text, start).unwrap_or(text.len());
     insertion(text, start, end - 1, key, value).applied(text)
 }
@@ -448,7 +448,7 @@ fn insertion(text: &[u8], start: usize, end: usize, key: &str, value: &[u8]) -> 
 }
 
 /// `text` without the value at the dotted `path`; `None` if nothing is there.
-pub fn remove(text: &[u8], path: &str) -> Option<Vec<u8>> {
+pub(crate) fn remove(text: &[u8], path: &str) -> Option<Vec<u8>> {
     if is_nowhere(path) {
         return None;
     }
@@ -470,7 +470,7 @@ pub fn remove(text: &[u8], path: &str) -> Option<Vec<u8>> {
 }
 
 /// `text` without any member `key` of the object that starts at `start` (duplicates go too); `None` if there is none.
-pub fn remove_member(text: &[u8], start: usize, key: &str) -> Option<Vec<u8>> {
+pub(crate) fn remove_member(text: &[u8], start: usize, key: &str) -> Option<Vec<u8>> {
     let entry = get(text, start, key)?;
     let member = entry.key.start - 1..entry.value.end;
     // The last of them was found: are there others?
@@ -501,7 +501,7 @@ fn with_comma(text: &[u8], range: Range<usize>) -> Range<usize> {
 }
 
 /// A key that an object in `text` (valid JSON) has twice, if one has.
-pub fn repeated_key(text: &[u8]) -> Option<String> {
+pub(crate) fn repeated_key(text: &[u8]) -> Option<String> {
     glance();
     let start = skip_ws(text, 0);
     match text.get(start)? {

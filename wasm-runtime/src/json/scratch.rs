@@ -11,7 +11,7 @@ thread_local! {
 
 /// An empty text with room for `size` bytes.
 #[inline]
-pub fn text(size: usize) -> Vec<u8> {
+pub(crate) fn text(size: usize) -> Vec<u8> {
     let mut text = LEFT.take();
     text.clear();
     text.reserve(size);
@@ -20,7 +20,7 @@ pub fn text(size: usize) -> Vec<u8> {
 
 /// A copy.
 #[inline]
-pub fn copy(of: &[u8]) -> Vec<u8> {
+pub(crate) fn copy(of: &[u8]) -> Vec<u8> {
     let mut text = text(of.len());
     text.extend_from_slice(of);
     text
@@ -28,7 +28,7 @@ pub fn copy(of: &[u8]) -> Vec<u8> {
 
 /// Leaves the memory of a text that has been written for the next one.
 #[inline]
-pub fn leave(text: Vec<u8>) {
+pub(crate) fn leave(text: Vec<u8>) {
     if text.capacity() <= MOST {
         LEFT.set(text);
     }

@@ -7,17 +7,17 @@ use crate::json::scan::{self, special};
 use crate::json::{skip_string, skip_ws};
 
 /// Deepest nesting of arrays and objects that a pipeline accepts (docs/udf-abi.md, "Limits").
-pub const MAX_DEPTH: usize = 128;
+pub(crate) const MAX_DEPTH: usize = 128;
 
 /// Why a text is not a document we work on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invalid(pub String);
+pub(crate) struct Invalid(pub String);
 
 /// Checks that `text` is one JSON value in UTF-8, nested no deeper than [`MAX_DEPTH`].
 ///
 /// # Errors
 /// [`Invalid`] with a reason and the place, fit for an item error.
-pub fn check(text: &[u8]) -> Result<(), Invalid> {
+pub(crate) fn check(text: &[u8]) -> Result<(), Invalid> {
     check_utf8(text)?;
     if surely(text) {
         return Ok(());
@@ -42,7 +42,7 @@ fn check_utf8(text: &[u8]) -> Result<(), Invalid> {
 ///
 /// # Errors
 /// As [`check`].
-pub fn check_object(text: &[u8]) -> Result<(), Invalid> {
+pub(crate) fn check_object(text: &[u8]) -> Result<(), Invalid> {
     check(text)?;
     if text[skip_ws(text, 0)] == b'{' { Ok(()) } else { Err(Invalid("not a JSON object".to_owned())) }
 }
@@ -51,7 +51,7 @@ pub fn check_object(text: &[u8]) -> Result<(), Invalid> {
 ///
 /// # Errors
 /// As [`check`].
-pub fn outlined(text: &[u8], mut members: Vec<Member>) -> Result<Option<Outline>, Invalid> {
+pub(crate) fn outlined(text: &[u8], mut members: Vec<Member>) -> Result<Option<Outline>, Invalid> {
     check_utf8(text)?;
     members.clear();
     let mut escapes = false;
@@ -72,7 +72,7 @@ pub fn outlined(text: &[u8], mut members: Vec<Member>) -> Result<Option<Outline>
 ///
 /// It looks at the places where the two differ: a UDF that answers the document as it came, but for a few values, is spared
 /// most of the check.
-pub fn still_valid(known: &Outline, old: &[u8], new: &[u8]) -> bool {
+pub(crate) fn still_valid(known: &Outline, old: &[u8], new: &[u8]) -> bool {
     still(known, old, new).is_some()
 }
 
@@ -114,7 +114,7 @@ fn still(known: &Outline, old: &[u8], new: &[u8]) -> Option<()> {
 
 /// Index behind the text (in UTF-8), number or word at `at`.
 #[inline(always)]
-pub fn scalar(b: &[u8], at: usize) -> Option<usize> {
+pub(crate) fn scalar(b: &[u8], at: usize) -> Option<usize> {
     let first = *b.get(at)?;
     if first == b'"' {
         let (stop, ascii) = scan::special_and_ascii(b, at + 1)?;
@@ -173,7 +173,7 @@ fn too_deep(text: &[u8]) -> Option<usize> {
 }
 
 /// Whether `text` (UTF-8) is surely one JSON value, nested no deeper than [`MAX_DEPTH`].
-pub fn surely(text: &[u8]) -> bool {
+pub(crate) fn surely(text: &[u8]) -> bool {
     walk::<false>(text, &mut Vec::new(), &mut false).is_some_and(|end| skip_ws(text, end) == text.len())
 }
 
@@ -279,7 +279,7 @@ fn digits(b: &[u8], mut at: usize) -> Option<usize> {
 }
 
 #[inline(always)]
-pub fn number(b: &[u8], at: usize) -> Option<usize> {
+pub(crate) fn number(b: &[u8], at: usize) -> Option<usize> {
     let from = at + usize::from(b[at] == b'-');
     match scan::short_number(b, from) {
         Some(end) => Some(end),

@@ -14,7 +14,7 @@ use crate::json;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Append {
+pub(crate) struct Append {
     field: String,
     value: Option<Box<RawValue>>,
     #[serde(default = "super::yes")]

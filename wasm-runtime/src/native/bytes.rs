@@ -4,7 +4,7 @@ use super::support::java_numbers::{double, parse_long};
 use super::support::text_map::TextMap;
 use crate::error::Fault;
 
-pub struct Bytes;
+pub(crate) struct Bytes;
 
 impl TextMap for Bytes {
     fn map(text: &str) -> Result<Vec<u8>, Fault> {

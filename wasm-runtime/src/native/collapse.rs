@@ -12,7 +12,7 @@ use crate::json;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Collapse {
+pub(crate) struct Collapse {
     field: String,
 }
 

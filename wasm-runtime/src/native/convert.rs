@@ -45,7 +45,7 @@ impl TryFrom<String> for Type {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Convert {
+pub(crate) struct Convert {
     field: String,
     #[serde(rename = "type")]
     to: Type,

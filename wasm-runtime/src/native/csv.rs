@@ -13,7 +13,7 @@ use crate::json;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Csv {
+pub(crate) struct Csv {
     field: String,
     target_fields: Vec<String>,
     #[serde(default = "comma")]

@@ -33,7 +33,7 @@ use crate::json::java;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Date {
+pub(crate) struct Date {
     field: String,
     formats: Vec<String>,
     #[serde(default = "target")]

@@ -14,7 +14,7 @@ use crate::json::java;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Dissect {
+pub(crate) struct Dissect {
     field: String,
     pattern: String,
     #[serde(default)]

@@ -11,7 +11,7 @@ use crate::json;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DotExpander {
+pub(crate) struct DotExpander {
     field: String,
     path: Option<String>,
 }

@@ -9,7 +9,7 @@ use crate::error::Fault;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Drop {}
+pub(crate) struct Drop {}
 
 impl Parameters for Drop {}
 

@@ -10,7 +10,7 @@ use crate::error::Fault;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Fail {
+pub(crate) struct Fail {
     message: String,
     #[serde(skip)]
     template: Option<Template>,

@@ -14,7 +14,7 @@ use crate::json;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FilterQuery {
+pub(crate) struct FilterQuery {
     query: Box<RawValue>,
 }
 

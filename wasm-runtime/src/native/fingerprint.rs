@@ -53,7 +53,7 @@ impl Method {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Fingerprint {
+pub(crate) struct Fingerprint {
     #[serde(default)]
     fields: Vec<String>,
     #[serde(default)]

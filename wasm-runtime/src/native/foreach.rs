@@ -18,7 +18,7 @@ const VALUE: &str = "_ingest._value";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Foreach {
+pub(crate) struct Foreach {
     field: String,
     processor: BTreeMap<String, Box<RawValue>>,
     #[serde(default)]

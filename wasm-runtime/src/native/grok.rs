@@ -24,7 +24,7 @@ use value::{Kind, value};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Grok {
+pub(crate) struct Grok {
     field: String,
     patterns: Vec<String>,
     #[serde(default)]

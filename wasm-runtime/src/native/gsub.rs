@@ -13,7 +13,7 @@ use crate::regex::{self, Found, Regex};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Gsub {
+pub(crate) struct Gsub {
     field: String,
     pattern: String,
     replacement: String,

@@ -13,7 +13,7 @@ use crate::engine::deadline::glance;
 use crate::error::Fault;
 use crate::json;
 
-pub struct HtmlStrip;
+pub(crate) struct HtmlStrip;
 
 impl TextMap for HtmlStrip {
     fn map(text: &str) -> Result<Vec<u8>, Fault> {

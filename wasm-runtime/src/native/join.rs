@@ -13,7 +13,7 @@ use crate::json::java;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Join {
+pub(crate) struct Join {
     field: String,
     separator: String,
     target_field: Option<String>,

@@ -14,7 +14,7 @@ use crate::json::validate;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Json {
+pub(crate) struct Json {
     field: String,
     target_field: Option<String>,
     #[serde(default)]

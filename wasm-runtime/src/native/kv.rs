@@ -17,7 +17,7 @@ use crate::regex::{self, Regex};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Kv {
+pub(crate) struct Kv {
     field: String,
     field_split: String,
     value_split: String,

@@ -5,7 +5,7 @@ use crate::error::Fault;
 use crate::json;
 use crate::json::scratch;
 
-pub struct Lowercase;
+pub(crate) struct Lowercase;
 
 impl TextMap for Lowercase {
     fn map(text: &str) -> Result<Vec<u8>, Fault> {

@@ -40,7 +40,7 @@ const CONTAINERS: [&str; 3] = ["_source", "fields", "highlight"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Mask {
+pub(crate) struct Mask {
     fields: Names,
     #[serde(default)]
     mode: Mode,

@@ -30,7 +30,7 @@ mod rescore;
 mod set;
 mod sort;
 mod split;
-pub mod support;
+pub(crate) mod support;
 mod synonym;
 mod trim;
 mod truncate_hits;
@@ -57,7 +57,7 @@ use crate::engine::offload::aside;
 use crate::error::Fault;
 
 /// What one built-in does to one document.
-pub trait Function: Send + Sync {
+pub(crate) trait Function: Send + Sync {
     /// # Errors
     /// The fault of this document.
     fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault>;
@@ -185,7 +185,7 @@ fn make<T: Parameters>(parameters: &[u8]) -> Result<Arc<dyn Function>, String> {
 
 /// A built-in with its parameters, ready to run.
 #[pyclass(frozen, module = "pipelines._wasm")]
-pub struct Native {
+pub(crate) struct Native {
     function: Arc<dyn Function>,
     longest: usize,
     /// Bytes of the longest document that needs no watch over the work on it.
@@ -262,7 +262,7 @@ fn without_nulls(parameters: &[u8]) -> Cow<'_, [u8]> {
 impl Native {
     /// # Errors
     /// Which option is wrong, and why.
-    pub fn build(name: &str, kind: &str, parameters: &[u8]) -> Result<Self, String> {
+    pub(crate) fn build(name: &str, kind: &str, parameters: &[u8]) -> Result<Self, String> {
         let mut entries = FUNCTIONS.iter().filter(|e| e.name == name);
         let entry = entries
             .find(|e| e.kinds.contains(&kind))
@@ -279,17 +279,17 @@ impl Native {
         Ok(Self { longest, unwatched, function, entry, wide, named_by_values, free })
     }
 
-    pub fn function_name(&self) -> &'static str {
+    pub(crate) fn function_name(&self) -> &'static str {
         self.entry.name
     }
 
     /// Whether the function sees metadata.
-    pub fn wide(&self) -> Option<Wide> {
+    pub(crate) fn wide(&self) -> Option<Wide> {
         self.wide
     }
 
     /// After how many documents the deadline is asked again.
-    pub fn check_every(&self) -> usize {
+    pub(crate) fn check_every(&self) -> usize {
         if self.entry.pace == Pace::Slow { 8 } else { 64 }
     }
 
@@ -301,7 +301,7 @@ impl Native {
     /// # Errors
     /// As [`Function::apply`], for a document that becomes too long, and when the time is over meanwhile.
     #[inline]
-    pub fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    pub(crate) fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         if self.named_by_values && self.names_metadata(text, meta) {
             return self.apply_widened(text, meta);
         }

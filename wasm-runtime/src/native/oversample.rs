@@ -10,7 +10,7 @@ use crate::json;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Oversample {
+pub(crate) struct Oversample {
     sample_factor: f64,
     context_prefix: Option<String>,
 }
@@ -25,7 +25,7 @@ impl Parameters for Oversample {
 }
 
 /// The name under which the context keeps the size that the client asked for.
-pub fn original_size(prefix: Option<&str>) -> String {
+pub(crate) fn original_size(prefix: Option<&str>) -> String {
     prefix.map_or_else(|| "original_size".to_owned(), |prefix| format!("{prefix}.original_size"))
 }
 

@@ -16,7 +16,7 @@ use crate::json;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Remove {
+pub(crate) struct Remove {
     field: Option<field::Names>,
     exclude_field: Option<field::Names>,
     #[serde(default)]

@@ -12,7 +12,7 @@ use crate::json;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rename {
+pub(crate) struct Rename {
     field: String,
     target_field: String,
     #[serde(default)]

@@ -10,7 +10,7 @@ use crate::json;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RenameField {
+pub(crate) struct RenameField {
     field: String,
     target_field: String,
     #[serde(default)]

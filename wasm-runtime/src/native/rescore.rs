@@ -41,7 +41,7 @@ enum Mode {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rescore {
+pub(crate) struct Rescore {
     field: String,
     #[serde(default = "one")]
     factor: f64,

@@ -13,7 +13,7 @@ use crate::json;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Set {
+pub(crate) struct Set {
     field: String,
     value: Option<Box<RawValue>>,
     #[serde(default = "super::yes", rename = "override")]

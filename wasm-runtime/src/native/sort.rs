@@ -18,7 +18,7 @@ use crate::json::java;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Sort {
+pub(crate) struct Sort {
     field: String,
     order: Option<String>,
     target_field: Option<String>,
@@ -106,7 +106,7 @@ impl Function for Sort {
 /// `sort` over the hits of a response.
 #[derive(Deserialize)]
 #[serde(transparent)]
-pub struct SortHits(Sort);
+pub(crate) struct SortHits(Sort);
 
 impl Parameters for SortHits {
     fn prepare(&mut self) -> Result<(), String> {

@@ -16,7 +16,7 @@ use crate::regex::{self, Regex};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Split {
+pub(crate) struct Split {
     field: String,
     separator: String,
     target_field: Option<String>,
@@ -66,7 +66,7 @@ impl Function for Split {
 /// `split` over the hits of a response.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SplitHits {
+pub(crate) struct SplitHits {
     field: String,
     separator: String,
     target_field: Option<String>,

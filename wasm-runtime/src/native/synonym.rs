@@ -19,7 +19,7 @@ const MOST: usize = 16;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Synonym {
+pub(crate) struct Synonym {
     synonyms: Names,
     /// Only queries on these fields.
     #[serde(default)]

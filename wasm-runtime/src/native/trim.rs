@@ -4,7 +4,7 @@ use super::support::text_map::TextMap;
 use crate::error::Fault;
 use crate::json;
 
-pub struct Trim;
+pub(crate) struct Trim;
 
 impl TextMap for Trim {
     fn map(text: &str) -> Result<Vec<u8>, Fault> {

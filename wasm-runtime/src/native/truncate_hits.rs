@@ -11,7 +11,7 @@ use crate::json;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TruncateHits {
+pub(crate) struct TruncateHits {
     target_size: Option<i64>,
     context_prefix: Option<String>,
 }

@@ -5,7 +5,7 @@ use crate::error::Fault;
 use crate::json;
 use crate::json::scratch;
 
-pub struct Uppercase;
+pub(crate) struct Uppercase;
 
 impl TextMap for Uppercase {
     fn map(text: &str) -> Result<Vec<u8>, Fault> {

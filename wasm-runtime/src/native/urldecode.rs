@@ -4,7 +4,7 @@ use super::support::text_map::TextMap;
 use crate::error::Fault;
 use crate::json;
 
-pub struct Urldecode;
+pub(crate) struct Urldecode;
 
 impl TextMap for Urldecode {
     fn map(text: &str) -> Result<Vec<u8>, Fault> {

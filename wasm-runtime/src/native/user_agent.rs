@@ -14,7 +14,7 @@ use crate::json;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct UserAgent {
+pub(crate) struct UserAgent {
     field: String,
     #[serde(default = "target")]
     target_field: String,

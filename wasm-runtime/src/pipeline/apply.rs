@@ -34,22 +34,22 @@ fn several(doc: &Doc, parts: Vec<Vec<u8>>, wide: bool, room: &mut usize) -> Resu
 }
 
 /// One stage over the documents of a batch: what it did so far.
-pub struct Pass<'t> {
+pub(crate) struct Pass<'t> {
     terms: Terms<'t>,
-    pub wide: Option<Wide>,
+    pub(crate) wide: Option<Wide>,
     room: usize,
-    pub run: StageRun,
+    pub(crate) run: StageRun,
 }
 
 impl<'t> Pass<'t> {
     /// `wide`: whether the stage sees metadata, and takes it back out of what it made.
-    pub fn new(terms: Terms<'t>, wide: Option<Wide>) -> Self {
+    pub(crate) fn new(terms: Terms<'t>, wide: Option<Wide>) -> Self {
         Self { terms, wide, room: MOST_EXPANDED, run: StageRun::default() }
     }
 
     /// Writes what the stage did to the document at `at` into it and into the counts; gives the documents that take its
     /// place, if it becomes several.
-    pub fn settle(
+    pub(crate) fn settle(
         &mut self,
         desk: &mut Desk<'_>,
         doc: &mut Doc,

@@ -36,15 +36,15 @@ use crate::udf::module::Udf;
 use crate::udf::result_contract::Contract;
 
 #[pyclass(module = "pipelines._wasm")]
-pub struct Batch {
-    pub body: Arc<PyBackedBytes>,
-    pub docs: Vec<Doc>,
-    pub kind: Kind,
-    pub trial: bool,
+pub(crate) struct Batch {
+    pub(crate) body: Arc<PyBackedBytes>,
+    pub(crate) docs: Vec<Doc>,
+    pub(crate) kind: Kind,
+    pub(crate) trial: bool,
     /// Stage runs so far.
     runs: u32,
     /// The texts that stages made of many documents, one behind the other.
-    pub made: Vec<u8>,
+    pub(crate) made: Vec<u8>,
     /// Hits of a response that cannot be read, taken out of it, with their places.
     poison: Vec<(usize, Vec<u8>)>,
 }
@@ -436,7 +436,7 @@ impl Batch {
 }
 
 impl Batch {
-    pub fn new(body: Arc<PyBackedBytes>, docs: Vec<Doc>, kind: Kind) -> Self {
+    pub(crate) fn new(body: Arc<PyBackedBytes>, docs: Vec<Doc>, kind: Kind) -> Self {
         Self { body, docs, kind, trial: false, runs: 0, made: Vec::new(), poison: Vec::new() }
     }
 
@@ -499,18 +499,18 @@ fn without_comments(doc: &mut Doc, body: &[u8]) -> Option<Option<Outline>> {
 
 /// Why `text` is not one JSON object, or `None` if it is one.
 #[pyfunction]
-pub fn check_object(text: &[u8]) -> Option<String> {
+pub(crate) fn check_object(text: &[u8]) -> Option<String> {
     validate::check_object(text).err().map(|e| e.0)
 }
 
 /// Tells the allocator to give back what it has kept and nobody uses.
 #[pyfunction]
-pub fn release_buffers(py: Python<'_>) {
+pub(crate) fn release_buffers(py: Python<'_>) {
     py.detach(crate::engine::compiler::release_buffers);
 }
 
 /// Tells the allocator to keep buffers for the next request; for processes that serve traffic.
 #[pyfunction]
-pub fn keep_buffers() {
+pub(crate) fn keep_buffers() {
     crate::engine::compiler::keep_buffers();
 }

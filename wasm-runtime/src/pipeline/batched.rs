@@ -16,7 +16,7 @@ const CHUNK_DOCUMENTS: usize = 200;
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// Every active document through the UDF, some hundred at a time.
-pub fn in_chunks(
+pub(crate) fn in_chunks(
     mut work: Work<'_>,
     contract: &Contract,
     mut pass: Pass<'_>,

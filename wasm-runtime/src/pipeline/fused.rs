@@ -36,16 +36,16 @@ const LONG: usize = 16 << 10;
 
 /// A stage that can run together with its neighbours: no time limit, retries or handlers of its own.
 #[pyclass(frozen, module = "pipelines._wasm")]
-pub struct Step {
-    pub label: String,
-    pub job: Job,
-    pub condition: Option<Py<Condition>>,
+pub(crate) struct Step {
+    pub(crate) label: String,
+    pub(crate) job: Job,
+    pub(crate) condition: Option<Py<Condition>>,
     /// Whether a failure ends a document's way; `None`: as the pipeline's place has it.
-    pub aborts: Option<bool>,
+    pub(crate) aborts: Option<bool>,
 }
 
 /// What a step does.
-pub enum Job {
+pub(crate) enum Job {
     Native(Py<Native>),
     Udf { udf: Py<Udf>, processor: String, target_field: Option<String>, merge: bool, metadata: bool },
 }
@@ -84,7 +84,7 @@ impl Step {
 
 impl Step {
     /// The name of what it runs.
-    pub fn processor(&self) -> &str {
+    pub(crate) fn processor(&self) -> &str {
         match &self.job {
             Job::Native(native) => native.get().function_name(),
             Job::Udf { processor, .. } => processor,
@@ -93,20 +93,20 @@ impl Step {
 }
 
 /// A step of one run, of which every thread makes its own lane.
-pub struct Planned<'s> {
-    pub terms: Terms<'s>,
-    pub condition: Option<(&'s Condition, Terms<'s>)>,
-    pub task: Task<'s>,
+pub(crate) struct Planned<'s> {
+    pub(crate) terms: Terms<'s>,
+    pub(crate) condition: Option<(&'s Condition, Terms<'s>)>,
+    pub(crate) task: Task<'s>,
 }
 
 /// What a planned step does, with the bounds of the run.
-pub enum Task<'s> {
+pub(crate) enum Task<'s> {
     Native(&'s Native),
     Udf { runner: Runner, contract: Contract, wide: Option<Wide> },
 }
 
 impl Planned<'_> {
-    pub fn lane(&self) -> Lane<'_> {
+    pub(crate) fn lane(&self) -> Lane<'_> {
         let question = self.condition.map(|(condition, terms)| Question::new(condition, terms));
         let labour = match &self.task {
             Task::Native(native) => Labour::Native(native),
@@ -117,7 +117,7 @@ impl Planned<'_> {
 }
 
 /// What a lane does to a document.
-pub enum Labour<'s> {
+pub(crate) enum Labour<'s> {
     Native(&'s Native),
     /// `wide`: the UDF sees metadata as members.
     Udf {
@@ -154,21 +154,21 @@ impl Labour<'_> {
 }
 
 /// A condition that is put to one document after another.
-pub struct Question<'s> {
+pub(crate) struct Question<'s> {
     condition: &'s Condition,
     terms: Terms<'s>,
     /// That of the terms, without its version.
     pipeline: &'s str,
-    pub run: StageRun,
+    pub(crate) run: StageRun,
 }
 
 impl<'s> Question<'s> {
-    pub fn new(condition: &'s Condition, terms: Terms<'s>) -> Self {
+    pub(crate) fn new(condition: &'s Condition, terms: Terms<'s>) -> Self {
         Self { condition, terms, pipeline: terms.pipeline_name(), run: StageRun::default() }
     }
 
     /// Whether the document meets it; one for which it cannot be evaluated does not, and fails if the terms say so.
-    pub fn put(&mut self, desk: &Desk<'_>, doc: &mut Doc, at: usize) -> bool {
+    pub(crate) fn put(&mut self, desk: &Desk<'_>, doc: &mut Doc, at: usize) -> bool {
         let Self { condition, terms, pipeline, run } = self;
         let due = condition.is_slow() || run.documents.is_multiple_of(TICK_EVERY);
         run.documents += 1;
@@ -194,7 +194,7 @@ impl<'s> Question<'s> {
 }
 
 /// One stage at work.
-pub struct Lane<'s> {
+pub(crate) struct Lane<'s> {
     question: Option<Question<'s>>,
     labour: Labour<'s>,
     pass: Pass<'s>,
@@ -220,7 +220,7 @@ impl Clock {
 }
 
 impl<'s> Lane<'s> {
-    pub fn new(terms: Terms<'s>, question: Option<Question<'s>>, labour: Labour<'s>) -> Self {
+    pub(crate) fn new(terms: Terms<'s>, question: Option<Question<'s>>, labour: Labour<'s>) -> Self {
         let pass = Pass::new(terms, labour.wide());
         Self { question, labour, pass, reached: 0, clock: Clock::default() }
     }
@@ -286,12 +286,12 @@ impl<'s> Lane<'s> {
 }
 
 /// What one stage came to: see [`Lane::finish`].
-pub type Counts = (usize, Option<StageRun>, Option<StageRun>);
+pub(crate) type Counts = (usize, Option<StageRun>, Option<StageRun>);
 
 /// A batch of so many documents keeps what was made of them in one piece of memory.
 const MANY: usize = 16;
 /// A batch of so many documents is worth a second thread.
-pub const SHARED: usize = 2000;
+pub(crate) const SHARED: usize = 2000;
 
 /// Batches at a time, in the process, that a second thread is started for: one for each core, about.
 const MOST_HELPED: usize = 4;
@@ -315,14 +315,14 @@ impl Drop for Helped {
 }
 
 /// What all documents of a run have in common.
-pub struct Run<'r> {
-    pub body: &'r [u8],
-    pub kind: Kind,
+pub(crate) struct Run<'r> {
+    pub(crate) body: &'r [u8],
+    pub(crate) kind: Kind,
     /// By which terms a document fails that is no JSON object.
-    pub check: Terms<'r>,
-    pub deadline: &'r Arc<watchdog::Deadline>,
+    pub(crate) check: Terms<'r>,
+    pub(crate) deadline: &'r Arc<watchdog::Deadline>,
     /// When it has to end, by `now_ns`.
-    pub end: u64,
+    pub(crate) end: u64,
 }
 
 /// Documents that one thread has taken through all lanes.
@@ -337,7 +337,7 @@ struct Taken {
 ///
 /// `made`: where [`Text::Made`] is, and new texts go. With `threads` the batch is halved where it is large: each half has its own
 /// `lanes`.
-pub fn together<'s>(
+pub(crate) fn together<'s>(
     run: &Run<'_>,
     lanes: &(impl Fn() -> Vec<Lane<'s>> + Sync),
     made: &mut Vec<u8>,
@@ -431,7 +431,7 @@ fn add(to: &mut Counts, more: Counts) {
 }
 
 /// Every active document through one lane.
-pub fn alone(mut lane: Lane<'_>, body: &[u8], docs: &mut Vec<Doc>) -> StageRun {
+pub(crate) fn alone(mut lane: Lane<'_>, body: &[u8], docs: &mut Vec<Doc>) -> StageRun {
     let start = now_ns();
     let mut desk = Desk::new(body);
     let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
@@ -467,7 +467,7 @@ fn through(lanes: &mut [Lane<'_>], desk: &mut Desk<'_>, doc: &mut Doc, at: usize
 }
 
 /// Puts new documents in the places of those that they were made of.
-pub fn put_in_place(docs: &mut Vec<Doc>, expanded: Vec<(usize, Vec<Doc>)>) {
+pub(crate) fn put_in_place(docs: &mut Vec<Doc>, expanded: Vec<(usize, Vec<Doc>)>) {
     if expanded.is_empty() {
         return;
     }

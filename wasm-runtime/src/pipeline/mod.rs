@@ -1,8 +1,8 @@
 //! Stages over the documents of a batch.
 
-pub mod apply;
-pub mod batch;
-pub mod batched;
-pub mod condition;
-pub mod fused;
-pub mod scopes;
+pub(crate) mod apply;
+pub(crate) mod batch;
+pub(crate) mod batched;
+pub(crate) mod condition;
+pub(crate) mod fused;
+pub(crate) mod scopes;

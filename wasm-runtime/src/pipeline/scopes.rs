@@ -10,7 +10,7 @@ use crate::json;
 use crate::stats::{SAMPLES, StageRun};
 
 /// The classes of faults that a retry policy can name.
-pub fn class(kind: &str) -> &'static str {
+pub(crate) fn class(kind: &str) -> &'static str {
     match kind {
         "udf_timeout_exception" => "timeout",
         "udf_trap_exception" => "trap",
@@ -20,7 +20,7 @@ pub fn class(kind: &str) -> &'static str {
 }
 
 /// Enters a level of the documents for which `takes_part` is true.
-pub fn enter(docs: &mut [Doc], mut takes_part: impl FnMut(usize, &mut Doc) -> bool) -> usize {
+pub(crate) fn enter(docs: &mut [Doc], mut takes_part: impl FnMut(usize, &mut Doc) -> bool) -> usize {
     let mut there = 0;
     for (at, doc) in docs.iter_mut().enumerate() {
         if doc.parked > 0 {
@@ -35,7 +35,7 @@ pub fn enter(docs: &mut [Doc], mut takes_part: impl FnMut(usize, &mut Doc) -> bo
 }
 
 /// Leaves the level entered last.
-pub fn leave(docs: &mut [Doc]) {
+pub(crate) fn leave(docs: &mut [Doc]) {
     for doc in docs {
         doc.parked = doc.parked.saturating_sub(1);
     }
@@ -44,7 +44,7 @@ pub fn leave(docs: &mut [Doc]) {
 /// Enters a level of the documents that failed since stage run `since`, alive again with the text they had.
 ///
 /// `classes`: only failures of these classes. `handler`: their context says why, under `on_failure`.
-pub fn enter_failed(docs: &mut [Doc], since: u32, classes: Option<&[String]>, handler: bool) -> usize {
+pub(crate) fn enter_failed(docs: &mut [Doc], since: u32, classes: Option<&[String]>, handler: bool) -> usize {
     enter(docs, |_, doc| {
         let State::Failed(failure) = &doc.state else { return false };
         let kind = &failure.fault.kind;
@@ -85,7 +85,7 @@ fn is_tag(stage: &str, processor: &str) -> bool {
 }
 
 /// Forgets why handled documents failed.
-pub fn forget_failure(docs: &mut [Doc]) {
+pub(crate) fn forget_failure(docs: &mut [Doc]) {
     for doc in docs.iter_mut().filter(|d| d.parked == 0 && d.meta.ctx.is_some()) {
         doc.meta.drop_ctx("on_failure");
         doc.meta.forget_empty_ctx();
@@ -93,7 +93,7 @@ pub fn forget_failure(docs: &mut [Doc]) {
 }
 
 /// Counts a fault in `run`, with the first few as samples.
-pub fn count(run: &mut StageRun, at: usize, fault: &Fault, text: &[u8]) {
+pub(crate) fn count(run: &mut StageRun, at: usize, fault: &Fault, text: &[u8]) {
     run.failures += 1;
     if run.errors.len() < SAMPLES {
         run.errors.push((at, fault.kind.to_string(), fault.reason.clone(), shape(text)));

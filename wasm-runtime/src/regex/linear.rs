@@ -12,7 +12,7 @@ const MOST_COMPILED: usize = 2 << 20;
 
 /// What a text must be like for it.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct Needs {
+pub(crate) struct Needs {
     ascii: bool,
     /// No line terminators.
     one_line: bool,
@@ -33,16 +33,16 @@ impl Needs {
     }
 }
 
-pub struct Linear {
+pub(crate) struct Linear {
     regex: meta::Regex,
     needs: Needs,
     /// States that a search may be in at once.
-    pub states: usize,
+    pub(crate) states: usize,
 }
 
 impl Linear {
     /// None for an expression that needs backtracking or is too large.
-    pub fn of(node: &Node) -> Option<Self> {
+    pub(crate) fn of(node: &Node) -> Option<Self> {
         let mut needs = Needs::default();
         let hir = hir(node, &mut needs)?;
         let config = meta::Config::new().nfa_size_limit(Some(MOST_COMPILED)).hybrid_cache_capacity(MOST_COMPILED);
@@ -55,17 +55,17 @@ impl Linear {
         Some(Self { regex, needs, states })
     }
 
-    pub fn fits(&self, text: &str) -> bool {
+    pub(crate) fn fits(&self, text: &str) -> bool {
         self.needs.met(text)
     }
 
-    pub fn find(&self, text: &str, from: usize) -> Option<(usize, usize)> {
+    pub(crate) fn find(&self, text: &str, from: usize) -> Option<(usize, usize)> {
         self.regex
             .search(&Input::new(text).range(from..).anchored(Anchored::No))
             .map(|found| (found.start(), found.end()))
     }
 
-    pub fn captures(&self, text: &str, from: usize) -> Option<Captures> {
+    pub(crate) fn captures(&self, text: &str, from: usize) -> Option<Captures> {
         let mut captures = self.regex.create_captures();
         self.regex.search_captures(&Input::new(text).range(from..), &mut captures);
         captures.is_match().then_some(captures)

@@ -18,10 +18,10 @@ const DEEPEST: usize = 400;
 /// Steps between two looks at the clock.
 const LOOK: u64 = 1 << 10;
 /// A slot of a group that has not matched.
-pub const NONE: usize = usize::MAX;
+pub(crate) const NONE: usize = usize::MAX;
 
 /// What is to be undone or tried when the way ends.
-pub enum Frame {
+pub(crate) enum Frame {
     Branch(u32, usize),
     Restore(u32, usize),
     /// A run may end earlier: the step behind it, the least and the next end.
@@ -35,10 +35,10 @@ pub enum Frame {
     Returned(usize, Rc<[usize]>),
 }
 
-pub struct Machine<'p, 't> {
+pub(crate) struct Machine<'p, 't> {
     pub(super) program: &'p Program,
     pub(super) text: Text<'t>,
-    pub slots: Vec<usize>,
+    pub(crate) slots: Vec<usize>,
     pub(super) frames: Vec<Frame>,
     calls: Vec<(usize, Rc<[usize]>)>,
     steps: u64,
@@ -50,7 +50,7 @@ pub struct Machine<'p, 't> {
 pub(super) type Outcome = Result<Option<usize>, Fault>;
 
 impl<'p, 't> Machine<'p, 't> {
-    pub fn new(program: &'p Program, text: &'t str) -> Self {
+    pub(crate) fn new(program: &'p Program, text: &'t str) -> Self {
         let slots = vec![NONE; program.slots];
         let text = Text::new(text);
         Self { program, text, slots, frames: Vec::new(), calls: Vec::new(), steps: 0, depth: 0, continued: 0 }
@@ -60,7 +60,7 @@ impl<'p, 't> Machine<'p, 't> {
     ///
     /// # Errors
     /// When it takes too much time or memory.
-    pub fn search(&mut self, from: usize, continued: usize) -> Result<bool, Fault> {
+    pub(crate) fn search(&mut self, from: usize, continued: usize) -> Result<bool, Fault> {
         self.slots.fill(NONE);
         self.continued = continued;
         let mut at = from;
@@ -402,6 +402,6 @@ impl<'p, 't> Machine<'p, 't> {
     }
 }
 
-pub fn too_hard(why: &str) -> Fault {
+pub(crate) fn too_hard(why: &str) -> Fault {
     Fault::illegal(format!("the regular expression was given up: {why}"))
 }

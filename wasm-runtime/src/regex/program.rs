@@ -9,7 +9,7 @@ use super::tree::{Assert, Fold, Greed, Look, Node, Repeat};
 const MOST_STEPS: usize = 200_000;
 
 #[derive(Debug)]
-pub enum Op {
+pub(crate) enum Op {
     /// One character.
     Set(Arc<Set>),
     /// These bytes.
@@ -48,44 +48,44 @@ pub enum Op {
 }
 
 #[derive(Debug)]
-pub struct Run {
-    pub set: Arc<Set>,
-    pub min: u32,
-    pub max: u32,
-    pub greed: Greed,
+pub(crate) struct Run {
+    pub(crate) set: Arc<Set>,
+    pub(crate) min: u32,
+    pub(crate) max: u32,
+    pub(crate) greed: Greed,
     /// The byte that has to follow it.
-    pub then: Option<u8>,
+    pub(crate) then: Option<u8>,
 }
 
 #[derive(Debug)]
-pub struct Loop {
+pub(crate) struct Loop {
     /// Of the count; the place where an iteration began is in the next.
-    pub slot: usize,
-    pub min: u32,
-    pub max: u32,
-    pub lazy: bool,
-    pub takes_empty: bool,
-    pub end: usize,
+    pub(crate) slot: usize,
+    pub(crate) min: u32,
+    pub(crate) max: u32,
+    pub(crate) lazy: bool,
+    pub(crate) takes_empty: bool,
+    pub(crate) end: usize,
 }
 
-pub struct Program {
-    pub ops: Vec<Op>,
-    pub slots: usize,
+pub(crate) struct Program {
+    pub(crate) ops: Vec<Op>,
+    pub(crate) slots: usize,
     /// Slots of groups, before those of loops.
-    pub captures: usize,
+    pub(crate) captures: usize,
     /// Whether groups inside of what is never gone back into keep their places, as in Java.
-    pub leaky: bool,
+    pub(crate) leaky: bool,
     /// Bytes that a match may begin with, if it has any.
-    pub first: Option<Box<[bool; 256]>>,
+    pub(crate) first: Option<Box<[bool; 256]>>,
     /// Text that a match begins with.
-    pub prefix: Option<Box<[u8]>>,
+    pub(crate) prefix: Option<Box<[u8]>>,
     /// Whether it matches at the beginning only.
-    pub anchored: bool,
+    pub(crate) anchored: bool,
 }
 
 /// # Errors
 /// For an expression of too many steps.
-pub fn program(node: &Node, groups: usize, leaky: bool) -> Result<Program, String> {
+pub(crate) fn program(node: &Node, groups: usize, leaky: bool) -> Result<Program, String> {
     let called = called(node);
     let mut made = Made { ops: Vec::new(), slots: 2 * groups, called: vec![None; groups], pending: Vec::new() };
     for group in called {

@@ -10,22 +10,28 @@ use crate::udf::invoke::Given;
 use crate::udf::sandbox::{Entry, Failure, Output, Sandbox, place_of};
 
 /// Bytes of a text's length before it: a u32, lowest byte first.
-pub const PREFIX: usize = 4;
+pub(crate) const PREFIX: usize = 4;
 
 /// What a call over several documents gave.
-pub struct CalledMany {
+pub(crate) struct CalledMany {
     /// One for each document, fewer if the call was interrupted; or why the call itself failed.
-    pub results: Result<Vec<Result<Given, Fault>>, Fault>,
+    pub(crate) results: Result<Vec<Result<Given, Fault>>, Fault>,
     /// Why the document after the last one of `results` has none.
-    pub interrupted: Option<Fault>,
-    pub fuel: u64,
-    pub logs: Vec<LogLine>,
-    pub ended: Ended,
+    pub(crate) interrupted: Option<Fault>,
+    pub(crate) fuel: u64,
+    pub(crate) logs: Vec<LogLine>,
+    pub(crate) ended: Ended,
 }
 
 impl Sandbox {
     /// Runs the UDF on documents. `guard` watches the call, which has the time of one document; fuel in points.
-    pub fn call_many(&mut self, docs: &[(&[u8], &Meta)], pipeline: &str, guard: &Guard, fuel: u64) -> CalledMany {
+    pub(crate) fn call_many(
+        &mut self,
+        docs: &[(&[u8], &Meta)],
+        pipeline: &str,
+        guard: &Guard,
+        fuel: u64,
+    ) -> CalledMany {
         self.calls += 1;
         self.set_fuel(fuel);
         let log = self.limits.log * docs.len();
@@ -116,9 +122,9 @@ fn answers(mut texts: &[u8], count: usize, limits: &Limits) -> Vec<Result<Given,
 
 /// What the guest answered.
 pub(crate) struct Answered {
-    pub results: Vec<Result<Given, Fault>>,
+    pub(crate) results: Vec<Result<Given, Fault>>,
     /// Where the UDF was when it was interrupted, as words; fewer results than documents then.
-    pub interrupted: Option<String>,
+    pub(crate) interrupted: Option<String>,
     /// Whether the interpreter cannot serve the next call.
-    pub spent: bool,
+    pub(crate) spent: bool,
 }

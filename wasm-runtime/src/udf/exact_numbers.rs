@@ -13,7 +13,7 @@ const SAFE_DIGITS: usize = 15;
 /// The document for a UDF whose numbers are doubles: one beyond them is the largest there is. `None`: it has no such number.
 ///
 /// `all`: whole numbers are doubles, too.
-pub fn tamed(document: &[u8], all: bool) -> Option<Vec<u8>> {
+pub(crate) fn tamed(document: &[u8], all: bool) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let mut from = 0;
     numbers(document, |range| {
@@ -57,7 +57,7 @@ fn parsed(digits: &[u8]) -> Option<f64> {
 /// The answer with the document's own digits; unchanged where nothing is to be put back.
 ///
 /// `all`: also where only the spelling differs. Else of those numbers that are no doubles: see [`tamed`].
-pub fn restored(document: &[u8], answer: Vec<u8>, all: bool) -> Vec<u8> {
+pub(crate) fn restored(document: &[u8], answer: Vec<u8>, all: bool) -> Vec<u8> {
     if !(if all { at_risk(document) } else { tamed(document, false).is_some() }) {
         return answer;
     }

@@ -25,31 +25,31 @@ const SHARE_OF_TIME: u64 = 4;
 const SHARE_OF_MEMORY: usize = 16;
 
 /// A UDF and the bounds of its stage.
-pub struct Runner {
-    pub udf: Arc<UdfInner>,
+pub(crate) struct Runner {
+    pub(crate) udf: Arc<UdfInner>,
     /// A new sandbox for every document, and for every batch.
-    pub isolate: bool,
-    pub fresh: bool,
+    pub(crate) isolate: bool,
+    pub(crate) fresh: bool,
     /// Whether the documents are hits.
-    pub hits: bool,
-    pub deadline: Arc<watchdog::Deadline>,
+    pub(crate) hits: bool,
+    pub(crate) deadline: Arc<watchdog::Deadline>,
     /// By `now_ns`; `u64::MAX` for none.
-    pub stage_at: u64,
+    pub(crate) stage_at: u64,
     /// Points for one document.
-    pub fuel: u64,
+    pub(crate) fuel: u64,
     /// Its name, for the contexts of documents.
-    pub pipeline: String,
+    pub(crate) pipeline: String,
 }
 
 /// What a UDF that takes many documents gave for one: its answer, and the context if it changed that.
-pub struct Given {
-    pub output: Output,
-    pub ctx: Option<Vec<u8>>,
+pub(crate) struct Given {
+    pub(crate) output: Output,
+    pub(crate) ctx: Option<Vec<u8>>,
 }
 
 impl Given {
     /// Whether it leaves the document as it is.
-    pub fn is_nothing(&self) -> bool {
+    pub(crate) fn is_nothing(&self) -> bool {
         matches!(self, Self { output: Output::Json(None), ctx: None })
     }
 }
@@ -63,7 +63,7 @@ struct Running {
 }
 
 /// A stage's UDF at work on one batch.
-pub struct Work<'r> {
+pub(crate) struct Work<'r> {
     runner: &'r Runner,
     running: Option<Box<Running>>,
     /// Why no sandbox can be made at all.
@@ -73,7 +73,7 @@ pub struct Work<'r> {
 }
 
 impl<'r> Work<'r> {
-    pub fn new(runner: &'r Runner) -> Self {
+    pub(crate) fn new(runner: &'r Runner) -> Self {
         Self { runner, running: None, hopeless: None, together: FIRST_TOGETHER }
     }
 
@@ -84,7 +84,7 @@ impl<'r> Work<'r> {
     /// The fault of this document, or the reason why the stage goes no further.
     // What it and all below give is large: moved from frame to frame it cost a tenth of a small call.
     #[inline(always)]
-    pub fn call(
+    pub(crate) fn call(
         &mut self,
         contract: &Contract,
         text: &[u8],
@@ -115,7 +115,12 @@ impl<'r> Work<'r> {
     }
 
     /// Documents through a UDF that takes many in one call; one that ends the call is found by calling for each alone.
-    pub fn call_many(&mut self, docs: &[(&[u8], &Meta)], at: usize, run: &mut StageRun) -> Vec<Result<Given, Fault>> {
+    pub(crate) fn call_many(
+        &mut self,
+        docs: &[(&[u8], &Meta)],
+        at: usize,
+        run: &mut StageRun,
+    ) -> Vec<Result<Given, Fault>> {
         let mut done: Vec<Result<Given, Fault>> = Vec::with_capacity(docs.len());
         while done.len() < docs.len() {
             let left = &docs[done.len()..];
@@ -276,7 +281,7 @@ impl<'r> Work<'r> {
     }
 
     /// Gives the sandbox back.
-    pub fn finish(mut self, run: &mut StageRun) {
+    pub(crate) fn finish(mut self, run: &mut StageRun) {
         if let Some(running) = self.running.take() {
             self.retire(running, run);
         }

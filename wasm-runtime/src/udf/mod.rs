@@ -1,11 +1,11 @@
 //! UDFs: modules, sandboxes, calls and results.
 
-pub mod batch_abi;
-pub mod exact_numbers;
-pub mod host;
-pub mod interpreter;
-pub mod invoke;
-pub mod module;
-pub mod numbers;
-pub mod result_contract;
-pub mod sandbox;
+pub(crate) mod batch_abi;
+pub(crate) mod exact_numbers;
+pub(crate) mod host;
+pub(crate) mod interpreter;
+pub(crate) mod invoke;
+pub(crate) mod module;
+pub(crate) mod numbers;
+pub(crate) mod result_contract;
+pub(crate) mod sandbox;

@@ -24,7 +24,7 @@ const WARM: usize = 8;
 
 /// A compiled WebAssembly module, checked to fit one of the ABIs.
 #[pyclass(frozen, module = "pipelines._wasm")]
-pub struct Module {
+pub(crate) struct Module {
     compiled: Compiled,
     metered: bool,
     abi: Abi,
@@ -239,14 +239,14 @@ fn check_version(compiled: &Compiled) -> Result<(), String> {
 }
 
 /// What a batch needs to run a UDF; shared so that it may run without the GIL.
-pub struct UdfInner {
+pub(crate) struct UdfInner {
     engine: wasmer::Engine,
     module: wasmer::Module,
     abi: Abi,
-    pub metered: bool,
+    pub(crate) metered: bool,
     entry: String,
     params: Arc<[u8]>,
-    pub limits: Limits,
+    pub(crate) limits: Limits,
     real: Real,
     guest: Option<(Arc<Guest>, wasmer::Engine)>,
     warm: Mutex<Vec<Sandbox>>,
@@ -272,13 +272,13 @@ impl UdfInner {
     }
 
     /// A sandbox out of the pool, else a new one.
-    pub fn take(&self) -> Result<Sandbox, Fault> {
+    pub(crate) fn take(&self) -> Result<Sandbox, Fault> {
         let warm = self.warm.lock().unwrap_or_else(PoisonError::into_inner).pop();
         warm.map_or_else(|| self.fresh(), Ok)
     }
 
     /// A new sandbox: fresh memory, parameters given.
-    pub fn fresh(&self) -> Result<Sandbox, Fault> {
+    pub(crate) fn fresh(&self) -> Result<Sandbox, Fault> {
         if let Some((guest, engine)) = &self.guest
             && let Some(snapshot) = guest.snapshot.get_or_init(|| self.snapshot())
         {
@@ -310,12 +310,12 @@ impl UdfInner {
     }
 
     /// Whether it is in a language that an interpreter of ours runs.
-    pub fn interpreted(&self) -> bool {
+    pub(crate) fn interpreted(&self) -> bool {
         self.abi.interpreted()
     }
 
     /// Puts a sandbox back; a broken one is dropped.
-    pub fn give_back(&self, sandbox: Sandbox) {
+    pub(crate) fn give_back(&self, sandbox: Sandbox) {
         if sandbox.broken {
             return;
         }
@@ -326,7 +326,7 @@ impl UdfInner {
     }
 
     /// Fuel for one document: the declared limit, else what this machine can burn within the timeout.
-    pub fn fuel(&self) -> u64 {
+    pub(crate) fn fuel(&self) -> u64 {
         self.limits.fuel.unwrap_or_else(|| {
             let points = points_per_ns() * self.limits.timeout_ns as f64 * 2.0;
             (points as u64).max(10_000)
@@ -336,20 +336,20 @@ impl UdfInner {
 
 /// A module bound to one stage's parameters and limits.
 #[pyclass(frozen, module = "pipelines._wasm")]
-pub struct Udf {
+pub(crate) struct Udf {
     #[allow(dead_code, reason = "keeps the compiled module alive as long as its stage")]
     module: Py<Module>,
-    pub inner: Arc<UdfInner>,
-    pub merge: bool,
+    pub(crate) inner: Arc<UdfInner>,
+    pub(crate) merge: bool,
     /// A new sandbox for every document.
-    pub isolate: bool,
+    pub(crate) isolate: bool,
     /// A new sandbox for every batch.
-    pub fresh: bool,
+    pub(crate) fresh: bool,
 }
 
 impl Udf {
     /// Whether it takes many documents in one call.
-    pub fn batched(&self) -> bool {
+    pub(crate) fn batched(&self) -> bool {
         match self.inner.abi {
             Abi::Interpreter(_) => true,
             Abi::Json { many } => many && !self.isolate,

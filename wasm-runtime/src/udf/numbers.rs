@@ -3,10 +3,10 @@
 use std::io::Write;
 
 /// Room for the text of one.
-pub type Room = [u8; 32];
+pub(crate) type Room = [u8; 32];
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Number {
+pub(crate) enum Number {
     Integer(i64),
     /// Finite.
     Real(f64),
@@ -14,13 +14,13 @@ pub enum Number {
 
 impl Number {
     /// `None` for one that JSON cannot hold.
-    pub fn real(value: f64) -> Option<Self> {
+    pub(crate) fn real(value: f64) -> Option<Self> {
         value.is_finite().then_some(Self::Real(value))
     }
 
     /// As JSON text, written into `room`.
     #[inline]
-    pub fn text(self, room: &mut Room) -> &[u8] {
+    pub(crate) fn text(self, room: &mut Room) -> &[u8] {
         let mut free = &mut room[..];
         // The longest are `-9223372036854775808` and reals of 24 digits and signs.
         let _ = match self {

@@ -14,13 +14,13 @@ use crate::udf::sandbox::Output;
 const MOST_PARTS: usize = 10_000;
 
 /// The UDF result contract (docs/udf-abi.md, "JSON ABI"): what an answer means for the document.
-pub struct Contract {
-    pub kind: Kind,
-    pub trial: bool,
-    pub merge: bool,
-    pub target_field: Option<String>,
+pub(crate) struct Contract {
+    pub(crate) kind: Kind,
+    pub(crate) trial: bool,
+    pub(crate) merge: bool,
+    pub(crate) target_field: Option<String>,
     /// The UDF sees a response in its flat form ([`crate::document::response::flat`]).
-    pub flat: bool,
+    pub(crate) flat: bool,
 }
 
 impl Contract {
@@ -28,7 +28,7 @@ impl Contract {
     ///
     /// # Errors
     /// The fault of a UDF that broke the contract.
-    pub fn apply(&self, text: &[u8], output: Output, changed: Option<Changed>) -> Result<Effect, Fault> {
+    pub(crate) fn apply(&self, text: &[u8], output: Output, changed: Option<Changed>) -> Result<Effect, Fault> {
         match output {
             Output::Keep(true) | Output::Json(None) => Ok(kept(changed)),
             Output::Keep(false) => self.filtered(),

@@ -22,7 +22,7 @@ use crate::udf::numbers::Number;
 
 /// How a module wants to be called; found from its exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Abi {
+pub(crate) enum Abi {
     /// `process(ptr, len) -> i64` over JSON text; `many`: and `process_batch`, over many texts.
     Json { many: bool },
     /// `entry(ctx: i64) -> number` with host functions for the fields.
@@ -33,20 +33,20 @@ pub enum Abi {
 
 /// What an interpreter's UDFs are written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Language {
+pub(crate) enum Language {
     Python,
     JavaScript,
 }
 
 impl Abi {
-    pub fn interpreted(self) -> bool {
+    pub(crate) fn interpreted(self) -> bool {
         matches!(self, Self::Interpreter(_))
     }
 }
 
 /// The result type of a field UDF's entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     I32,
     I64,
     F32,
@@ -78,7 +78,7 @@ pub(crate) enum Entry {
 
 /// What a call of a UDF gave, before the result contract is applied.
 #[derive(Debug, PartialEq)]
-pub enum Output {
+pub(crate) enum Output {
     /// JSON ABI: the answer's text; `None` = nothing returned.
     Json(Option<Vec<u8>>),
     /// Field ABI, entry `filter`: keep or drop.
@@ -88,25 +88,25 @@ pub enum Output {
 }
 
 /// A call's result and its costs.
-pub struct Called {
-    pub result: Result<Output, Fault>,
-    pub fuel: u64,
-    pub logs: Vec<LogLine>,
-    pub ended: Ended,
+pub(crate) struct Called {
+    pub(crate) result: Result<Output, Fault>,
+    pub(crate) fuel: u64,
+    pub(crate) logs: Vec<LogLine>,
+    pub(crate) ended: Ended,
 }
 
 /// What a sandbox is made of.
-pub struct Plan<'a> {
-    pub engine: &'a Engine,
-    pub module: &'a Module,
-    pub abi: Abi,
-    pub entry: &'a str,
-    pub params: &'a Arc<[u8]>,
-    pub limits: Limits,
-    pub real: Real,
+pub(crate) struct Plan<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) module: &'a Module,
+    pub(crate) abi: Abi,
+    pub(crate) entry: &'a str,
+    pub(crate) params: &'a Arc<[u8]>,
+    pub(crate) limits: Limits,
+    pub(crate) real: Real,
 }
 
-pub struct Sandbox {
+pub(crate) struct Sandbox {
     pub(crate) store: Store,
     pub(crate) instance: Instance,
     pub(crate) env: FunctionEnv<Host>,
@@ -124,9 +124,9 @@ pub struct Sandbox {
     pub(crate) limits: Limits,
     filter: bool,
     /// Calls made so far.
-    pub calls: u64,
+    pub(crate) calls: u64,
     /// Whether the last call left the memory in an unknown state.
-    pub broken: bool,
+    pub(crate) broken: bool,
 }
 
 // SAFETY: wasmer's Store is !Send because a store must not be used from two threads at once. A sandbox is owned by one
@@ -142,7 +142,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// The reason, as a fault of the UDF (it may differ per document only through the memory limit).
-    pub fn new(plan: &Plan<'_>, snapshot: Option<&Snapshot>) -> Result<Self, Fault> {
+    pub(crate) fn new(plan: &Plan<'_>, snapshot: Option<&Snapshot>) -> Result<Self, Fault> {
         let mut sandbox = Self::instantiated(plan)?;
         if plan.abi.interpreted() {
             match snapshot {
@@ -202,7 +202,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// As [`Sandbox::new`].
-    pub fn started(plan: &Plan<'_>) -> Result<Self, Fault> {
+    pub(crate) fn started(plan: &Plan<'_>) -> Result<Self, Fault> {
         let mut sandbox = Self::instantiated(plan)?;
         sandbox.boot_interpreter()?;
         Ok(sandbox)
@@ -240,19 +240,19 @@ impl Sandbox {
     }
 
     /// The address of the flag that tells the guest to end, for the watchdog.
-    pub fn end_address(&self) -> *mut u64 {
+    pub(crate) fn end_address(&self) -> *mut u64 {
         self.end
     }
 
     /// Bytes of linear memory in use.
-    pub fn memory_bytes(&self) -> u64 {
+    pub(crate) fn memory_bytes(&self) -> u64 {
         self.linear.whole().1 as u64
     }
 
     /// Runs the UDF on `doc`, which may leave [`Self::changes`] behind. The guard's watch is on for the time of the call; fuel
     /// in points.
     #[inline(always)]
-    pub fn call(&mut self, doc: &[u8], meta: &Meta, hit: bool, guard: &Guard, fuel: u64) -> Called {
+    pub(crate) fn call(&mut self, doc: &[u8], meta: &Meta, hit: bool, guard: &Guard, fuel: u64) -> Called {
         self.calls += 1;
         self.set_fuel(fuel);
         let host = self.env.as_mut(&mut self.store);
@@ -271,7 +271,7 @@ impl Sandbox {
 
     /// Takes what host functions did in the last call: see [`Host::changes`].
     #[inline(always)]
-    pub fn changes(&mut self) -> Option<(Option<Changed>, Option<Vec<u8>>)> {
+    pub(crate) fn changes(&mut self) -> Option<(Option<Changed>, Option<Vec<u8>>)> {
         self.env.as_mut(&mut self.store).changes()
     }
 
@@ -457,7 +457,7 @@ pub(crate) fn place_of(answer: u64) -> (usize, usize) {
 }
 
 /// The function that does what `entry` does, for many documents.
-pub fn of_many(entry: &str) -> String {
+pub(crate) fn of_many(entry: &str) -> String {
     format!("{entry}_batch")
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What a condition does not concern is forwarded unread elsewhere; here the text that is judged is the text that is stored.
 
-pub mod update;
+pub(crate) mod update;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -18,12 +18,12 @@ use crate::document::{Doc, State, Text};
 use crate::error::Fault;
 
 /// Indexes, as documents name them.
-pub type Indexes = HashSet<Option<Arc<str>>>;
+pub(crate) type Indexes = HashSet<Option<Arc<str>>>;
 
 impl Bulk {
     /// Reads strictly what goes to these indexes: what is odd is written anew, what has no one meaning fails, and so does an
     /// update with a script.
-    pub fn settle_at(&mut self, indexes: &Indexes) {
+    pub(crate) fn settle_at(&mut self, indexes: &Indexes) {
         for n in 0..self.actions.list.len() {
             let op = self.actions.list[n].op;
             let settled = match op {
@@ -113,7 +113,7 @@ impl Bulk {
     }
 
     /// Fails the updates at these indexes that would show what is stored there; with `shows` every one that is not failed yet.
-    pub fn refuse_shown_at(&mut self, indexes: &Indexes, shows: bool) {
+    pub(crate) fn refuse_shown_at(&mut self, indexes: &Indexes, shows: bool) {
         for n in 0..self.actions.list.len() {
             let action = &self.actions.list[n];
             let failed = matches!(self.actions.fate(n), Fate::Failed(_));
@@ -130,7 +130,7 @@ impl Bulk {
     }
 
     /// The texts of an update that has been read, each as a document of its own: its slot tells the member, too.
-    pub fn texts_of_update(&self, n: usize, source: &Range<usize>, docs: &mut Vec<Doc>) {
+    pub(crate) fn texts_of_update(&self, n: usize, source: &Range<usize>, docs: &mut Vec<Doc>) {
         let written = &self.made[source.clone()];
         let meta = self.targets[self.actions.list[n].key].meta(self.actions.names(n));
         for member in 0..update::TEXTS.len() {
@@ -142,13 +142,13 @@ impl Bulk {
     }
 
     /// The action of a slot, and the member of its update.
-    pub fn action_of(&self, slot: usize) -> Option<(usize, usize)> {
+    pub(crate) fn action_of(&self, slot: usize) -> Option<(usize, usize)> {
         let count = self.actions.list.len();
         (count > 0).then(|| (slot % count, slot / count)).filter(|(_, member)| *member < update::TEXTS.len())
     }
 
     /// What became of one text of an update: it stays one text of this update, or the update is not made.
-    pub fn take_over_text(&mut self, n: usize, member: usize, group: &mut [Doc], before: usize) {
+    pub(crate) fn take_over_text(&mut self, n: usize, member: usize, group: &mut [Doc], before: usize) {
         let Fate::Updated { source } = self.actions.fate(n) else { return };
         let (source, target) = (source.clone(), &self.targets[self.actions.list[n].key]);
         let names = self.actions.names(n);

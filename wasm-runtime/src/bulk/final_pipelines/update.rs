@@ -9,7 +9,7 @@ use crate::json::validate::{Invalid, MAX_DEPTH};
 use crate::json::{self, Entries};
 
 /// The members that bring a text of their own: each may be stored, `doc` also with `doc_as_upsert`.
-pub const TEXTS: [&str; 2] = ["doc", "upsert"];
+pub(crate) const TEXTS: [&str; 2] = ["doc", "upsert"];
 const OTHERS: [&str; 5] = ["doc_as_upsert", "scripted_upsert", "detect_noop", "if_seq_no", "if_primary_term"];
 const SCRIPT: &str = "script";
 const SOURCE: &str = "_source";
@@ -21,7 +21,7 @@ const AROUND: usize = 1;
 ///
 /// # Errors
 /// Why it is refused: not one JSON object that every reader takes for the same, or a member that no update has.
-pub fn read(source: &[u8]) -> Result<Vec<u8>, Fault> {
+pub(crate) fn read(source: &[u8]) -> Result<Vec<u8>, Fault> {
     let parse = |reason: String| Fault::new(400, "x_content_parse_exception", format!("[UpdateRequest] {reason}"));
     let written = canonical(source, MAX_DEPTH + AROUND)
         .map_err(|Refusal { reason, at }| Kind::Document.parse_error(&Invalid(format!("{reason} at byte {at}"))))?;
@@ -43,7 +43,7 @@ pub fn read(source: &[u8]) -> Result<Vec<u8>, Fault> {
 ///
 /// # Errors
 /// The fault of an update with a script.
-pub fn check_writes(written: &[u8]) -> Result<(), Fault> {
+pub(crate) fn check_writes(written: &[u8]) -> Result<(), Fault> {
     match json::get(written, 0, SCRIPT) {
         None => Ok(()),
         Some(_) => Err(refused(
@@ -57,7 +57,7 @@ pub fn check_writes(written: &[u8]) -> Result<(), Fault> {
 ///
 /// # Errors
 /// The fault of such an update.
-pub fn check_shows(written: &[u8], line: &[u8]) -> Result<(), Fault> {
+pub(crate) fn check_shows(written: &[u8], line: &[u8]) -> Result<(), Fault> {
     if json::get(written, 0, SCRIPT).is_some() {
         return Err(refused(
             "[script] sees documents that final pipelines protect, and can show them in its error; \
@@ -74,7 +74,7 @@ pub fn check_shows(written: &[u8], line: &[u8]) -> Result<(), Fault> {
 }
 
 /// The fault of an update that asks for the document that it leaves.
-pub fn shown() -> Fault {
+pub(crate) fn shown() -> Fault {
     refused(
         "[_source] of an update would show a document past the pipelines that protect this index; read it by a search",
     )
@@ -85,7 +85,7 @@ fn refused(reason: &str) -> Fault {
 }
 
 /// Where the text of a member is in a source that has been [`read`].
-pub fn text(written: &[u8], member: usize) -> Option<Range<usize>> {
+pub(crate) fn text(written: &[u8], member: usize) -> Option<Range<usize>> {
     json::get(written, 0, TEXTS.get(member)?).map(|entry| entry.value)
 }
 

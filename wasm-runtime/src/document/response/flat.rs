@@ -17,7 +17,7 @@ const FIRST: [(&str, &str); 4] = [("_id", "_id"), ("_index", "_index"), ("_score
 const MADE: [&str; 3] = ["total", "max_score", "hits"];
 
 /// The flat form of a response.
-pub fn of(text: &[u8]) -> Vec<u8> {
+pub(crate) fn of(text: &[u8]) -> Vec<u8> {
     let start = json::skip_ws(text, 0);
     let list = json::get(text, start, "hits").map(|entry| entry.value.start);
     let member = |name| list.and_then(|at| json::get(text, at, name)).map(|entry| &text[entry.value]);
@@ -59,7 +59,7 @@ fn flat_hit(hit: &[u8]) -> Vec<u8> {
 ///
 /// # Errors
 /// For an answer without a list of hits of this response.
-pub fn carried(text: &[u8], shown: &[u8], effect: Effect) -> Result<Effect, Fault> {
+pub(crate) fn carried(text: &[u8], shown: &[u8], effect: Effect) -> Result<Effect, Fault> {
     match effect.whole(shown) {
         Effect::Replaced(after) => carry(text, &after).map(Effect::Replaced),
         other => Ok(other),

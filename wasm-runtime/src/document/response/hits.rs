@@ -75,12 +75,12 @@ fn aggregations(text: &[u8], start: usize, found: &mut Vec<List>) {
 }
 
 /// The depth of the deepest hits.
-pub fn deepest(text: &[u8], everywhere: bool) -> usize {
+pub(crate) fn deepest(text: &[u8], everywhere: bool) -> usize {
     lists(text, everywhere).iter().map(|list| list.depth).max().unwrap_or(0)
 }
 
 /// The hits at `depth` as documents that share `ctx`; `indexes`: only those of these indexes.
-pub fn explode(
+pub(crate) fn explode(
     text: &[u8],
     base: Option<usize>,
     depth: usize,
@@ -124,7 +124,7 @@ struct Part<'a> {
 }
 
 /// The response with what became of its hits at `depth`; `None` if nothing did.
-pub fn implode(text: &[u8], body: &[u8], hits: &[Doc], depth: usize, everywhere: bool) -> Option<Vec<u8>> {
+pub(crate) fn implode(text: &[u8], body: &[u8], hits: &[Doc], depth: usize, everywhere: bool) -> Option<Vec<u8>> {
     let by_slot: HashMap<usize, &Doc> = hits.iter().map(|doc| (doc.slot, doc)).collect();
     let mut out: Option<Vec<u8>> = None;
     let mut slot = 0;

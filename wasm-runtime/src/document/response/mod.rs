@@ -1,5 +1,5 @@
 //! The hits of a response.
 
-pub mod flat;
-pub mod hits;
-pub mod unreadable;
+pub(crate) mod flat;
+pub(crate) mod hits;
+pub(crate) mod unreadable;

@@ -10,12 +10,12 @@ use crate::json::validate;
 use crate::json::{skip_string, skip_ws};
 
 /// A response without the hits that nobody can read.
-pub struct Sifted {
-    pub text: Vec<u8>,
+pub(crate) struct Sifted {
+    pub(crate) text: Vec<u8>,
     /// The hits of the main list that were taken out, with their places in it.
-    pub taken: Vec<(usize, Vec<u8>)>,
+    pub(crate) taken: Vec<(usize, Vec<u8>)>,
     /// How many were taken out of the lists of aggregations.
-    pub elsewhere: usize,
+    pub(crate) elsewhere: usize,
 }
 
 /// One list of hits.
@@ -26,12 +26,12 @@ struct List {
 }
 
 /// Whether `text`, one JSON value of ours, is what everybody reads in the same way.
-pub fn is_clean(text: &[u8]) -> bool {
+pub(crate) fn is_clean(text: &[u8]) -> bool {
     validate::check(text).is_ok() && !has_lone_surrogate(text)
 }
 
 /// Whether an escape in a JSON text is half of a surrogate pair.
-pub fn has_lone_surrogate(text: &[u8]) -> bool {
+pub(crate) fn has_lone_surrogate(text: &[u8]) -> bool {
     let unit = |at: usize| -> Option<u16> {
         let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
         u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
@@ -50,7 +50,7 @@ pub fn has_lone_surrogate(text: &[u8]) -> bool {
 }
 
 /// `text` without the hits that cannot be read; `None` if its frame cannot be read either, or nothing is wrong with its hits.
-pub fn sift(text: &[u8]) -> Option<Sifted> {
+pub(crate) fn sift(text: &[u8]) -> Option<Sifted> {
     let mut lists = Vec::new();
     find_lists(text, &mut lists)?;
     lists.sort_by_key(|list| list.array.start);
@@ -77,7 +77,7 @@ pub fn sift(text: &[u8]) -> Option<Sifted> {
 }
 
 /// `text`, a response, with hits that were taken out of it in their places, as far as there are as many.
-pub fn put_back(text: &[u8], taken: &[(usize, Vec<u8>)]) -> Option<Vec<u8>> {
+pub(crate) fn put_back(text: &[u8], taken: &[(usize, Vec<u8>)]) -> Option<Vec<u8>> {
     let array = members(text, skip_ws(text, 0))?.into_iter().find_map(|(key, value)| hits_in(text, key, value))?;
     let mut hits: Vec<&[u8]> = items(text, array.start)?.into_iter().map(|hit| &text[hit]).collect();
     for (at, hit) in taken {

@@ -3,8 +3,8 @@
 //! Each stage that reads or writes a field would else walk the whole document, since of equal keys the last one counts. What
 //! is asked of the document in work finds its outline by the thread.
 
-pub mod shape;
-pub mod template;
+pub(crate) mod shape;
+pub(crate) mod template;
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
@@ -16,11 +16,11 @@ use crate::json::{self, Edit, Entry, skip_ws};
 
 /// One member, by its bytes: its key without quotes, and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Member {
-    pub key: u32,
-    pub key_end: u32,
-    pub value: u32,
-    pub value_end: u32,
+pub(crate) struct Member {
+    pub(crate) key: u32,
+    pub(crate) key_end: u32,
+    pub(crate) value: u32,
+    pub(crate) value_end: u32,
 }
 
 impl Member {
@@ -44,7 +44,7 @@ impl Member {
 
     /// The same so many bytes further on; backwards where the sum wraps.
     #[inline]
-    pub fn moved(&self, shift: u32) -> Self {
+    pub(crate) fn moved(&self, shift: u32) -> Self {
         let [key, key_end, value, value_end] =
             [self.key, self.key_end, self.value, self.value_end].map(|place| place.wrapping_add(shift));
         Self { key, key_end, value, value_end }
@@ -53,7 +53,7 @@ impl Member {
 
 /// The members of an object at the top of a text.
 #[derive(Debug, Clone)]
-pub struct Outline {
+pub(crate) struct Outline {
     start: u32,
     /// Where its closing brace is.
     end: u32,
@@ -65,7 +65,7 @@ pub struct Outline {
 
 impl Outline {
     /// The outline of a valid text; `None` for one that is no object, or too long.
-    pub fn of(text: &[u8]) -> Option<Self> {
+    pub(crate) fn of(text: &[u8]) -> Option<Self> {
         u32::try_from(text.len()).ok()?;
         let start = skip_ws(text, 0);
         if text.get(start) != Some(&b'{') {
@@ -79,37 +79,37 @@ impl Outline {
 
     /// The outline of a text whose object begins at `start`, has its closing brace at `end`, and these members; `escapes`:
     /// whether a key has one.
-    pub fn with(start: u32, end: u32, escapes: bool, members: Vec<Member>) -> Self {
+    pub(crate) fn with(start: u32, end: u32, escapes: bool, members: Vec<Member>) -> Self {
         Self { start, end, escapes, shape: Shape::UNKNOWN, members }
     }
 
     /// Gives it a shape of its own: others that are [`Self::like`] it have the same.
-    pub fn shape(&mut self) {
+    pub(crate) fn shape(&mut self) {
         self.shape = Shape::new();
     }
 
     /// That of a text with the same keys, whose closing brace is so many bytes further on, and whose members these are.
-    pub fn like(&self, shift: u32, members: Vec<Member>) -> Self {
+    pub(crate) fn like(&self, shift: u32, members: Vec<Member>) -> Self {
         Self { start: self.start, end: self.end.wrapping_add(shift), escapes: self.escapes, shape: self.shape, members }
     }
 
     /// The members, in the order of the text.
-    pub fn members(&self) -> &[Member] {
+    pub(crate) fn members(&self) -> &[Member] {
         &self.members
     }
 
     /// Where the closing brace is.
-    pub fn end(&self) -> usize {
+    pub(crate) fn end(&self) -> usize {
         self.end as usize
     }
 
     /// The memory of the members, to be used again.
-    pub fn into_members(self) -> Vec<Member> {
+    pub(crate) fn into_members(self) -> Vec<Member> {
         self.members
     }
 
     /// The last member of this name.
-    pub fn get(&self, text: &[u8], name: &str) -> Option<Entry> {
+    pub(crate) fn get(&self, text: &[u8], name: &str) -> Option<Entry> {
         self.place(text, name).and_then(|place| self.entry(place))
     }
 
@@ -137,7 +137,7 @@ impl Outline {
     /// Becomes that of `new`, which the text became by `edit`: a value in one of the members that is another, or a member
     /// that was added at the end. False for any other: it is of no use any more.
     // In place: moved about in pieces, an outline cost more than what it is asked.
-    pub fn edited(&mut self, edit: &Edit, new: &[u8]) -> bool {
+    pub(crate) fn edited(&mut self, edit: &Edit, new: &[u8]) -> bool {
         let (from, to) = (edit.range.start, edit.range.end);
         if from == to && from == self.end as usize {
             return match &edit.added {
@@ -151,7 +151,7 @@ impl Outline {
 
     /// Becomes that of `new`, a valid text that `old` became, where they differ in one value or by members at the end. False
     /// for any other, as [`Self::edited`].
-    pub fn follow(&mut self, old: &[u8], new: &[u8]) -> bool {
+    pub(crate) fn follow(&mut self, old: &[u8], new: &[u8]) -> bool {
         let prefix = common_prefix(old, new);
         let suffix = common_suffix(&old[prefix..], &new[prefix..]);
         let (from, to) = (prefix, old.len() - suffix);
@@ -265,7 +265,7 @@ fn members_of(text: &[u8], start: usize, members: &mut Vec<Member>) -> Option<us
 }
 
 /// `end` without the white space before it.
-pub fn trimmed(text: &[u8], mut end: usize) -> usize {
+pub(crate) fn trimmed(text: &[u8], mut end: usize) -> usize {
     while end > 0 && matches!(text[end - 1], b' ' | b'\t' | b'\n' | b'\r') {
         end -= 1;
     }
@@ -294,7 +294,7 @@ thread_local! {
 
 /// Runs `work` on a document whose outline is `known`, or is made there when it is first asked for.
 #[inline(always)]
-pub fn within<R>(text: &[u8], known: &mut Option<Outline>, work: impl FnOnce() -> R) -> R {
+pub(crate) fn within<R>(text: &[u8], known: &mut Option<Outline>, work: impl FnOnce() -> R) -> R {
     struct Restore(*mut Current);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -309,7 +309,7 @@ pub fn within<R>(text: &[u8], known: &mut Option<Outline>, work: impl FnOnce() -
 /// What `question` says of the outline of the document in work, where that is known; `None` if `text` is another.
 ///
 /// While it runs no document is in work: nothing that it calls can reach the outline that it looks at, to make or change it.
-pub fn known<R>(text: &[u8], question: impl FnOnce(&Outline) -> R) -> Option<R> {
+pub(crate) fn known<R>(text: &[u8], question: impl FnOnce(&Outline) -> R) -> Option<R> {
     let current = Aside::take()?;
     // SAFETY: as in [`ask`], and [`Aside`] keeps others away from it.
     let current = unsafe { &*current.0 };
@@ -335,11 +335,11 @@ impl Drop for Aside {
 }
 
 /// A member, if it is there, and where the closing brace of its object is.
-pub type Located = (Option<Entry>, usize);
+pub(crate) type Located = (Option<Entry>, usize);
 
 /// What the outline of the document in work says of one of its members; `None` if `text` is another, or `start` not its
 /// beginning.
-pub fn ask(text: &[u8], start: usize, name: &str) -> Option<Located> {
+pub(crate) fn ask(text: &[u8], start: usize, name: &str) -> Option<Located> {
     HERE.with(|here| {
         let current = here.current.get();
         if current.is_null() {
@@ -368,7 +368,7 @@ pub fn ask(text: &[u8], start: usize, name: &str) -> Option<Located> {
 
 /// The same, at once, for the member that a path of one part names: if it was asked for in a document of the same shape.
 #[inline(always)]
-pub fn recall(text: &[u8], path: &str) -> Option<Located> {
+pub(crate) fn recall(text: &[u8], path: &str) -> Option<Located> {
     HERE.with(|here| {
         let current = here.current.get();
         if current.is_null() {

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The keys of a document at the top, in their order: two that have the same shape have the same. Shapes are never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape(u64);
+pub(crate) struct Shape(u64);
 
 impl Shape {
     /// That of a document of which nobody knows another like it.
-    pub const UNKNOWN: Self = Self(0);
+    pub(crate) const UNKNOWN: Self = Self(0);
 
     /// One that no document has had so far.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
@@ -73,7 +73,7 @@ fn same(known: &[u8; LONGEST], name: &[u8]) -> bool {
 }
 
 /// What one thread remembers.
-pub struct Shapes {
+pub(crate) struct Shapes {
     /// Which member a name is, the last of its kind; `None` for one that is not there.
     places: [Known<Option<u32>>; PLACES],
     /// What becomes of a shape when a member of this name is added at the end.
@@ -81,13 +81,13 @@ pub struct Shapes {
 }
 
 impl Shapes {
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { places: [Known::nothing(None); PLACES], grown: [Known::nothing(Shape::UNKNOWN); GROWN] }
     }
 
     /// Which member `name` is in documents of this shape, if that is remembered.
     #[inline(always)]
-    pub fn place(&self, shape: Shape, name: &[u8]) -> Option<Option<u32>> {
+    pub(crate) fn place(&self, shape: Shape, name: &[u8]) -> Option<Option<u32>> {
         if shape == Shape::UNKNOWN {
             return None;
         }
@@ -100,7 +100,7 @@ impl Shapes {
     }
 
     /// Remembers that.
-    pub fn note_place(&mut self, shape: Shape, name: &[u8], place: Option<u32>) {
+    pub(crate) fn note_place(&mut self, shape: Shape, name: &[u8], place: Option<u32>) {
         if shape == Shape::UNKNOWN || name.len() > LONGEST {
             return;
         }
@@ -112,7 +112,7 @@ impl Shapes {
 
     /// The shape of documents of this shape when a member of this name was added at the end.
     #[inline(always)]
-    pub fn grown(&mut self, shape: Shape, name: &[u8]) -> Shape {
+    pub(crate) fn grown(&mut self, shape: Shape, name: &[u8]) -> Shape {
         if shape == Shape::UNKNOWN || name.len() > LONGEST {
             return Shape::UNKNOWN;
         }

@@ -17,7 +17,7 @@ const PATIENCE: usize = 8;
 const LONGEST: usize = 64 << 10;
 
 /// The checked documents of a batch that others are compared with.
-pub struct Models<'b> {
+pub(crate) struct Models<'b> {
     body: &'b [u8],
     /// The one that was of use last is first.
     kept: Vec<Model<'b>>,
@@ -39,7 +39,7 @@ struct Model<'b> {
 
 impl<'b> Models<'b> {
     /// For so many documents out of `body`; a few are not worth the trouble.
-    pub fn new(body: &'b [u8], documents: usize) -> Self {
+    pub(crate) fn new(body: &'b [u8], documents: usize) -> Self {
         let patience = if documents > KEPT * KEPT { PATIENCE } else { 0 };
         Self { body, kept: Vec::new(), patience }
     }
@@ -48,7 +48,7 @@ impl<'b> Models<'b> {
     ///
     /// # Errors
     /// As [`validate::check`].
-    pub fn outlined(
+    pub(crate) fn outlined(
         &mut self,
         shared: Option<&Range<usize>>,
         text: &[u8],

@@ -14,7 +14,7 @@ const SINGLE: u8 = 0xfa;
 const DOUBLE: u8 = 0xfb;
 
 /// Gives the one value of `body` to `sink`.
-pub fn read(body: &[u8], strict: bool, sink: &mut impl Sink) -> Done {
+pub(crate) fn read(body: &[u8], strict: bool, sink: &mut impl Sink) -> Done {
     let mut reader = Reader { body, decoder: Decoder::from(body), strict };
     let mut levels: Vec<Level> = Vec::new();
     loop {
@@ -265,10 +265,10 @@ fn opened(kind: Kind, len: Option<usize>, sink: &mut impl Sink) -> Result<Step, 
 
 /// Tokens as CBOR; objects and arrays end with a break, as in what the cluster writes.
 #[derive(Default)]
-pub struct Out(Vec<u8>);
+pub(crate) struct Out(Vec<u8>);
 
 impl Out {
-    pub fn done(self) -> Vec<u8> {
+    pub(crate) fn done(self) -> Vec<u8> {
         self.0
     }
 

@@ -8,7 +8,7 @@ const MAX_BYTES: usize = 416;
 const MAX_PLAIN: u64 = 400;
 
 /// The digits of an unsigned integer, most significant byte first.
-pub fn digits(bytes: &[u8]) -> Result<String, Refused> {
+pub(crate) fn digits(bytes: &[u8]) -> Result<String, Refused> {
     let bytes = &bytes[bytes.iter().take_while(|byte| **byte == 0).count()..];
     if bytes.len() > MAX_BYTES {
         return refuse(format!("a number has more than {MAX_DIGITS} digits"));
@@ -37,7 +37,7 @@ pub fn digits(bytes: &[u8]) -> Result<String, Refused> {
 }
 
 /// The digits, with a sign, of an integer in two's complement, most significant byte first.
-pub fn signed(bytes: &[u8]) -> Result<String, Refused> {
+pub(crate) fn signed(bytes: &[u8]) -> Result<String, Refused> {
     if bytes.first().is_none_or(|byte| *byte < 0x80) {
         return digits(bytes);
     }
@@ -56,7 +56,7 @@ pub fn signed(bytes: &[u8]) -> Result<String, Refused> {
 }
 
 /// The number `integer`, which is decimal text, times ten to the power of `exponent`.
-pub fn scaled(integer: &str, exponent: i64) -> String {
+pub(crate) fn scaled(integer: &str, exponent: i64) -> String {
     if exponent == 0 {
         return integer.to_owned();
     }
@@ -90,12 +90,12 @@ fn float(text: serde_json::Result<String>, value: f64, strict: bool, sink: &mut 
     })
 }
 
-pub fn double(value: f64, strict: bool, sink: &mut impl Sink) -> Done {
+pub(crate) fn double(value: f64, strict: bool, sink: &mut impl Sink) -> Done {
     float(serde_json::to_string(&value), value, strict, sink)
 }
 
 /// One of 32 bits keeps its own shortest text; whole numbers keep their value, as encoders shorten doubles to these.
-pub fn single(value: f32, strict: bool, sink: &mut impl Sink) -> Done {
+pub(crate) fn single(value: f32, strict: bool, sink: &mut impl Sink) -> Done {
     if value.fract() == 0.0 {
         return double(f64::from(value), strict, sink);
     }

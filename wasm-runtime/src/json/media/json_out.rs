@@ -4,7 +4,7 @@ use super::{Done, Kind, MAX_DEPTH, Refused, Sink, refuse};
 use crate::json::write_quoted;
 
 /// Writes one value, or several one after the other.
-pub struct Json {
+pub(crate) struct Json {
     out: Vec<u8>,
     limit: usize,
     depth: usize,
@@ -13,17 +13,17 @@ pub struct Json {
 }
 
 impl Json {
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { out: Vec::new(), limit, depth: 0, comma: false }
     }
 
     /// Ends a line.
-    pub fn line(&mut self) {
+    pub(crate) fn line(&mut self) {
         self.out.push(b'\n');
         self.comma = false;
     }
 
-    pub fn done(self) -> Vec<u8> {
+    pub(crate) fn done(self) -> Vec<u8> {
         self.out
     }
 

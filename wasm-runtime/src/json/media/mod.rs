@@ -20,7 +20,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-pub use plain::{plain_copy, plain_json};
+pub(crate) use plain::{plain_copy, plain_json};
 
 /// Deepest nesting of what is read: the cluster's own limit.
 const MAX_DEPTH: usize = 1_000;
@@ -31,7 +31,7 @@ const LONG: usize = 32 << 10;
 
 /// Why a body is not transcoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// It is not well-formed, or not surely understood.
     Unreadable(String),
     /// It would be longer than may be.
@@ -86,7 +86,7 @@ impl Media {
 /// wrong with it, `OverflowError` that it would be longer.
 #[pyfunction]
 #[pyo3(signature = (media, body, limit, *, strict, parts=false))]
-pub fn json_from<'py>(
+pub(crate) fn json_from<'py>(
     py: Python<'py>,
     media: &str,
     body: PyBackedBytes,
@@ -103,7 +103,7 @@ pub fn json_from<'py>(
 
 /// A JSON text as a body of another media type. `ValueError` for what is not JSON.
 #[pyfunction]
-pub fn json_to<'py>(py: Python<'py>, media: &str, text: PyBackedBytes) -> PyResult<Bound<'py, PyBytes>> {
+pub(crate) fn json_to<'py>(py: Python<'py>, media: &str, text: PyBackedBytes) -> PyResult<Bound<'py, PyBytes>> {
     let media = Media::of(media)?;
     let made = detached(py, text.len(), || written(media, &text));
     told(py, made)

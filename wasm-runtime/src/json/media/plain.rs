@@ -13,7 +13,7 @@ const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// `text` without a byte order mark at its beginning and without comments, if it has any, line for line.
 #[pyfunction]
-pub fn plain_json<'py>(py: Python<'py>, text: PyBackedBytes) -> Option<Bound<'py, PyBytes>> {
+pub(crate) fn plain_json<'py>(py: Python<'py>, text: PyBackedBytes) -> Option<Bound<'py, PyBytes>> {
     match plain(&text) {
         Cow::Borrowed(same) if same.len() == text.len() => None,
         plain => Some(PyBytes::new(py, &plain)),
@@ -23,7 +23,7 @@ pub fn plain_json<'py>(py: Python<'py>, text: PyBackedBytes) -> Option<Bound<'py
 /// The same, as it is where there are none. What is no JSON stays none.
 ///
 /// A comment of several lines leaves no line end behind, so that what is before and behind it is one line.
-pub fn plain(text: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn plain(text: &[u8]) -> Cow<'_, [u8]> {
     let text = text.strip_prefix(MARK).unwrap_or(text);
     let mut out: Vec<u8> = Vec::new();
     let (mut from, mut at) = (0, 0);
@@ -49,7 +49,7 @@ pub fn plain(text: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// The same, owned if anything is left out.
-pub fn plain_copy(text: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn plain_copy(text: &[u8]) -> Cow<'_, [u8]> {
     match plain(text) {
         Cow::Borrowed(same) if same.len() < text.len() => Cow::Owned(same.to_vec()),
         plain => plain,

@@ -17,7 +17,7 @@ const INTEGER: &str = "\0SmileBigIntegerField";
 const SCALE: &str = "\0SmileBigDecimalScale";
 
 /// Gives the one value of `body` to `sink`.
-pub fn read(body: &[u8], strict: bool, sink: &mut impl Sink) -> Done {
+pub(crate) fn read(body: &[u8], strict: bool, sink: &mut impl Sink) -> Done {
     let mut reader = serde_smile::Deserializer::from_slice(body);
     let mut refused = None;
     let made = Value { sink, strict, refused: &mut refused }.deserialize(&mut reader);
@@ -35,7 +35,7 @@ pub fn read(body: &[u8], strict: bool, sink: &mut impl Sink) -> Done {
 }
 
 /// The values of `body`, each as a line of JSON.
-pub fn read_parts(body: &[u8], limit: usize, strict: bool) -> Result<Vec<u8>, Refused> {
+pub(crate) fn read_parts(body: &[u8], limit: usize, strict: bool) -> Result<Vec<u8>, Refused> {
     let mut json = Json::new(limit);
     let mut rest = body;
     while !rest.is_empty() {

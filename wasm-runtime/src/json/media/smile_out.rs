@@ -8,7 +8,7 @@ use super::tokens::{Token, Tokens};
 use super::{Kind, Refused};
 
 /// A JSON text as SMILE; keys are shared, texts are not.
-pub fn written(text: &[u8]) -> Result<Vec<u8>, Refused> {
+pub(crate) fn written(text: &[u8]) -> Result<Vec<u8>, Refused> {
     let tokens = RefCell::new(Tokens::new(text));
     let mut out = serde_smile::Serializer::new(Vec::new());
     let unreadable = |error: String| Refused::Unreadable(error);

@@ -6,7 +6,7 @@ use super::{Done, Kind, MAX_DEPTH, Refused, Sink, refuse};
 use crate::json::{skip_string, skip_ws, string};
 
 /// A token of a JSON text.
-pub enum Token<'a> {
+pub(crate) enum Token<'a> {
     Begin(Kind),
     End(Kind),
     Key(Cow<'a, str>),
@@ -17,7 +17,7 @@ pub enum Token<'a> {
 }
 
 /// Reads a JSON text token by token.
-pub struct Tokens<'a> {
+pub(crate) struct Tokens<'a> {
     text: &'a [u8],
     at: usize,
     levels: Vec<Kind>,
@@ -28,12 +28,12 @@ pub struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    pub fn new(text: &'a [u8]) -> Self {
+    pub(crate) fn new(text: &'a [u8]) -> Self {
         Self { text, at: skip_ws(text, 0), levels: Vec::new(), ended: false, keyed: false }
     }
 
     /// The next token; `None` behind the value.
-    pub fn next(&mut self) -> Result<Option<Token<'a>>, Refused> {
+    pub(crate) fn next(&mut self) -> Result<Option<Token<'a>>, Refused> {
         self.at = skip_ws(self.text, self.at);
         if self.levels.is_empty() && self.ended {
             return if self.at == self.text.len() { Ok(None) } else { self.wrong() };
@@ -126,7 +126,7 @@ impl<'a> Tokens<'a> {
 }
 
 /// Gives the tokens of a JSON text to a sink.
-pub fn read(text: &[u8], sink: &mut impl Sink) -> Done {
+pub(crate) fn read(text: &[u8], sink: &mut impl Sink) -> Done {
     let mut tokens = Tokens::new(text);
     while let Some(token) = tokens.next()? {
         match token {

@@ -10,7 +10,7 @@ use super::{Done, Kind, MAX_DEPTH, Refused, Sink, refuse};
 const MARK: char = '\u{feff}';
 
 /// Gives the one value of `body` to `sink`.
-pub fn read(body: &[u8], strict: bool, sink: &mut impl Sink) -> Done {
+pub(crate) fn read(body: &[u8], strict: bool, sink: &mut impl Sink) -> Done {
     let text = std::str::from_utf8(body)
         .map_err(|wrong| Refused::Unreadable(format!("invalid UTF-8 at byte {}", wrong.valid_up_to())))?;
     check_characters(text, strict)?;

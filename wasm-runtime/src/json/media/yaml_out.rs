@@ -7,7 +7,7 @@ use super::{Done, Kind, Sink};
 const DEEP: usize = 32;
 
 #[derive(Default)]
-pub struct Yaml {
+pub(crate) struct Yaml {
     out: Vec<u8>,
     levels: Vec<Level>,
     /// Whether the value that comes stands behind a key or a dash.
@@ -31,7 +31,7 @@ enum Behind {
 }
 
 impl Yaml {
-    pub fn done(mut self) -> Vec<u8> {
+    pub(crate) fn done(mut self) -> Vec<u8> {
         if self.out.is_empty() {
             self.out.extend_from_slice(b"---");
         }

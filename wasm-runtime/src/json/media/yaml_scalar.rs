@@ -7,7 +7,7 @@ use super::{MAX_DIGITS, Refused, decimal, refuse};
 
 /// What a scalar means.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Meaning {
+pub(crate) enum Meaning {
     /// The text that is written.
     Text,
     /// Another text.
@@ -18,7 +18,7 @@ pub enum Meaning {
 }
 
 /// What a plain scalar without a tag means.
-pub fn resolved(text: &str) -> Result<Meaning, Refused> {
+pub(crate) fn resolved(text: &str) -> Result<Meaning, Refused> {
     Ok(match text {
         "" | "~" | "null" | "Null" | "NULL" => Meaning::Null,
         "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Meaning::Boolean(true),
@@ -35,7 +35,7 @@ pub fn resolved(text: &str) -> Result<Meaning, Refused> {
 }
 
 /// What a scalar with a tag means.
-pub fn tagged(text: &str, tag: &Tag, plain: bool) -> Result<Meaning, Refused> {
+pub(crate) fn tagged(text: &str, tag: &Tag, plain: bool) -> Result<Meaning, Refused> {
     let core = tag.is_yaml_core_schema() || tag.handle == "!!";
     let whole = format!("{}{}", tag.handle, tag.suffix);
     let name = if core { tag.suffix.as_str() } else { whole.strip_prefix("tag:yaml.org,2002:").unwrap_or("") };
@@ -154,7 +154,7 @@ fn float(text: &str) -> Result<Option<String>, Refused> {
 }
 
 /// Whether a plain scalar means the same to all readers of YAML, of 1.1, of 1.2 and of JSON.
-pub fn plain_to_all(text: &str) -> bool {
+pub(crate) fn plain_to_all(text: &str) -> bool {
     if matches!(text, "" | "~" | "null" | "true" | "false") {
         return true;
     }
@@ -168,7 +168,7 @@ pub fn plain_to_all(text: &str) -> bool {
 }
 
 /// Whether a key is one letter that is a boolean by YAML 1.1 alone, which no reader in use takes for one.
-pub fn coordinate(text: &str) -> bool {
+pub(crate) fn coordinate(text: &str) -> bool {
     matches!(text, "y" | "Y" | "n" | "N")
 }
 

@@ -10,12 +10,12 @@ use crate::json::skip_ws;
 type Elements = (Vec<Range<usize>>, Option<usize>);
 
 /// The elements of the array that starts at `start` (its `[`), as far as it goes.
-pub fn elements(text: &[u8], start: usize) -> Vec<Range<usize>> {
+pub(crate) fn elements(text: &[u8], start: usize) -> Vec<Range<usize>> {
     elements_to_end(text, start).0
 }
 
 /// The same, and where the closing bracket is, if it is there.
-pub fn elements_to_end(text: &[u8], start: usize) -> Elements {
+pub(crate) fn elements_to_end(text: &[u8], start: usize) -> Elements {
     let nested = matches!(text.get(skip_ws(text, start + 1)), Some(b'{' | b'['));
     nested.then(|| containers(text, start)).flatten().unwrap_or_else(|| values(text, start))
 }

@@ -1,7 +1,7 @@
 //! Where texts and numbers end, sixteen bytes at a time: most are no longer.
 
-pub mod array;
-pub mod structural;
+pub(crate) mod array;
+pub(crate) mod structural;
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
@@ -28,13 +28,13 @@ fn loaded(block: &Block) -> __m128i {
 
 /// The first quote, backslash or control character at or after `at`: mostly within sixteen bytes.
 #[inline(always)]
-pub fn special(b: &[u8], at: usize) -> Option<usize> {
+pub(crate) fn special(b: &[u8], at: usize) -> Option<usize> {
     special_near::<false>(b, at).map(|(end, _)| end)
 }
 
 /// [`special`], and whether all before it is ASCII.
 #[inline(always)]
-pub fn special_and_ascii(b: &[u8], at: usize) -> Option<(usize, bool)> {
+pub(crate) fn special_and_ascii(b: &[u8], at: usize) -> Option<(usize, bool)> {
     special_near::<true>(b, at)
 }
 
@@ -89,7 +89,7 @@ fn before(found: u32) -> u32 {
 /// Index behind the number without a sign and an exponent whose first digit is at `at`, if it surely is one: most are, and shorter
 /// than sixteen bytes.
 #[inline(always)]
-pub fn short_number(b: &[u8], at: usize) -> Option<usize> {
+pub(crate) fn short_number(b: &[u8], at: usize) -> Option<usize> {
     #[cfg(target_arch = "x86_64")]
     if let Some(block) = block(b, at) {
         let others = others(block);
@@ -110,7 +110,7 @@ pub fn short_number(b: &[u8], at: usize) -> Option<usize> {
 
 /// Whether so many bytes at `in_a` of one text and at `in_b` of the other are the same; false where one has not so many.
 #[inline(always)]
-pub fn same(a: &[u8], in_a: usize, b: &[u8], in_b: usize, len: usize) -> bool {
+pub(crate) fn same(a: &[u8], in_a: usize, b: &[u8], in_b: usize, len: usize) -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         let whole = (len + 15) & !15;
@@ -135,7 +135,7 @@ pub fn same(a: &[u8], in_a: usize, b: &[u8], in_b: usize, len: usize) -> bool {
 
 /// How many bytes two texts have in common before they differ.
 #[inline]
-pub fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+pub(crate) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let both = a.len().min(b.len());
     let mut at = 0;
     #[cfg(target_arch = "x86_64")]
@@ -196,7 +196,7 @@ unsafe fn alike(a: &[u8], b: &[u8], at: usize) -> bool {
 
 /// Whether one of the bytes is a control character; for what is mostly short.
 #[inline(always)]
-pub fn has_control(text: &[u8]) -> bool {
+pub(crate) fn has_control(text: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
     // A byte below 0x20 borrows from its highest bit, which was not set; the lowest such byte is told for sure.
     let within = |eight: &[u8; 8]| {

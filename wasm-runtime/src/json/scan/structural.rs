@@ -2,7 +2,7 @@
 //! Langdale and Lemire, "Parsing gigabytes of JSON per second", 2019).
 
 /// The places of brackets outside strings, and with `SEPARATORS` those of colons and commas, found 64 bytes at a time.
-pub struct Places<'t, const SEPARATORS: bool> {
+pub(crate) struct Places<'t, const SEPARATORS: bool> {
     text: &'t [u8],
     /// The block in work, and a bit for each place in it that is left.
     base: usize,
@@ -16,7 +16,7 @@ pub struct Places<'t, const SEPARATORS: bool> {
 }
 
 impl<'t, const SEPARATORS: bool> Places<'t, SEPARATORS> {
-    pub fn new(text: &'t [u8], at: usize) -> Self {
+    pub(crate) fn new(text: &'t [u8], at: usize) -> Self {
         Self { text, base: at, bits: 0, at, in_string: 0, escaped: false }
     }
 

@@ -27,9 +27,9 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Why a text is refused, and the byte where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    pub reason: String,
-    pub at: usize,
+pub(crate) struct Refusal {
+    pub(crate) reason: String,
+    pub(crate) at: usize,
 }
 
 type Taken<T> = Result<T, Refusal>;
@@ -41,7 +41,7 @@ fn refuse<T>(at: usize, reason: impl Into<String>) -> Taken<T> {
 /// The same JSON value, compact and in plain characters; `ValueError` says what is wrong with it and where.
 #[pyfunction]
 #[pyo3(signature = (text, max_depth=500))]
-pub fn canonical_json(py: Python<'_>, text: PyBackedBytes, max_depth: usize) -> PyResult<Bound<'_, PyBytes>> {
+pub(crate) fn canonical_json(py: Python<'_>, text: PyBackedBytes, max_depth: usize) -> PyResult<Bound<'_, PyBytes>> {
     let written =
         if text.len() < LONG { canonical(&text, max_depth) } else { py.detach(|| canonical(&text, max_depth)) };
     match written {
@@ -54,7 +54,7 @@ pub fn canonical_json(py: Python<'_>, text: PyBackedBytes, max_depth: usize) -> 
 ///
 /// # Errors
 /// [`Refusal`] for what is not one JSON value that the cluster reads in one way.
-pub fn canonical(text: &[u8], max_depth: usize) -> Taken<Vec<u8>> {
+pub(crate) fn canonical(text: &[u8], max_depth: usize) -> Taken<Vec<u8>> {
     check_encoding(text)?;
     let at = if text.starts_with(BOM) { BOM.len() } else { 0 };
     // What is written is never longer than what was read.

@@ -8,7 +8,7 @@ use super::zone::{UTC, Zone};
 use super::{numbers, quick, write};
 
 /// A format of the processor.
-pub enum Format {
+pub(crate) enum Format {
     Iso(Formatter),
     Seconds,
     Millis,
@@ -21,7 +21,7 @@ pub enum Format {
 }
 
 impl Format {
-    pub fn new(format: &str) -> Self {
+    pub(crate) fn new(format: &str) -> Self {
         let formatter = |text| Formatter::new(text).ok();
         match format {
             "ISO8601" => formatter("iso8601").map_or(Self::Broken, Self::Iso),
@@ -36,7 +36,7 @@ impl Format {
         }
     }
 
-    pub fn read(&self, text: &str, zone: &Zone, locale: &Locale) -> Option<Moment> {
+    pub(crate) fn read(&self, text: &str, zone: &Zone, locale: &Locale) -> Option<Moment> {
         match self {
             Self::Seconds => {
                 let millis = numbers::double(text)? * 1000.0;
@@ -78,11 +78,11 @@ enum Found<'l> {
 }
 
 /// Formats between `||`: the first that fits is read, the first is written.
-pub struct Formatter {
+pub(crate) struct Formatter {
     writes: Pattern,
     reads: Vec<Reads>,
     /// Writes as most do.
-    pub plain: bool,
+    pub(crate) plain: bool,
 }
 
 enum Reads {
@@ -93,7 +93,7 @@ enum Reads {
 impl Formatter {
     /// # Errors
     /// What is wrong with the format.
-    pub fn new(format: &str) -> Result<Self, String> {
+    pub(crate) fn new(format: &str) -> Result<Self, String> {
         let text = format.strip_prefix('8').unwrap_or(format);
         if format.is_empty() {
             return Err("No date pattern provided".to_owned());
@@ -145,7 +145,7 @@ impl Formatter {
 
     /// # Errors
     /// When the moment cannot be written so.
-    pub fn write(&self, moment: &Moment) -> Result<String, String> {
+    pub(crate) fn write(&self, moment: &Moment) -> Result<String, String> {
         let mut out = String::with_capacity(32);
         if self.writes.utc {
             write::write(&self.writes.pieces, &moment.clone().in_zone(&UTC), &mut out)?;

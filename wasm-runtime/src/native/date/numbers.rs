@@ -1,7 +1,7 @@
 //! Moments of plain numbers: seconds and milliseconds since 1970 as Java reads numbers, and TAI64N labels.
 
 /// As `Double.parseDouble`: blanks around, `f` or `d` behind, hexadecimal ones with an exponent.
-pub fn double(text: &str) -> Option<f64> {
+pub(crate) fn double(text: &str) -> Option<f64> {
     let trimmed = text.trim_matches(|c: char| c <= ' ');
     let (negative, bare) = match trimmed.as_bytes().first()? {
         b'-' => (true, &trimmed[1..]),
@@ -46,12 +46,12 @@ fn hexadecimal(digits: &str) -> Option<f64> {
 }
 
 /// As `Long.parseLong`: digits, and a sign.
-pub fn long(text: &str) -> Option<i64> {
+pub(crate) fn long(text: &str) -> Option<i64> {
     text.parse().ok()
 }
 
 /// Milliseconds of a TAI64N label (`@`, 16 digits of seconds, 8 of nanoseconds), 10 leap seconds taken off as OpenSearch does.
-pub fn tai64n(text: &str) -> Option<i64> {
+pub(crate) fn tai64n(text: &str) -> Option<i64> {
     let label = text.strip_prefix('@').unwrap_or(text);
     let seconds = i64::from_str_radix(label.get(1..16)?, 16).ok()?;
     let nanos = i64::from_str_radix(label.get(16..24)?, 16).ok()?;

@@ -10,7 +10,7 @@ type Written = Result<(), String>;
 
 /// # Errors
 /// When a value is too wide for its place, or has a sign where there is none.
-pub fn write(pieces: &[Piece], moment: &Moment, out: &mut String) -> Written {
+pub(crate) fn write(pieces: &[Piece], moment: &Moment, out: &mut String) -> Written {
     pieces.iter().try_for_each(|piece| one(piece, moment, out))
 }
 

@@ -9,7 +9,7 @@ use crate::json::java;
 use crate::native::support::field;
 
 #[derive(Clone, Copy)]
-pub enum Kind {
+pub(crate) enum Kind {
     Text,
     Int,
     Long,
@@ -19,7 +19,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub fn of(name: &str) -> Self {
+    pub(crate) fn of(name: &str) -> Self {
         match name {
             "int" => Self::Int,
             "long" => Self::Long,
@@ -33,7 +33,7 @@ impl Kind {
 
 /// # Errors
 /// For a text that is no such number.
-pub fn value(text: &str, kind: Kind) -> Result<Vec<u8>, Fault> {
+pub(crate) fn value(text: &str, kind: Kind) -> Result<Vec<u8>, Fault> {
     let wrong = || Fault::illegal(format!("For input string: \"{text}\""));
     Ok(match kind {
         Kind::Text => json::quote(text),
@@ -158,7 +158,7 @@ impl Hexadecimal for f32 {
 ///
 /// # Errors
 /// For a name that is no path, and a path that leads through something else.
-pub fn put(text: &[u8], fields: &[(&str, Vec<u8>)]) -> Result<Vec<u8>, Fault> {
+pub(crate) fn put(text: &[u8], fields: &[(&str, Vec<u8>)]) -> Result<Vec<u8>, Fault> {
     if !fields.iter().any(|(name, _)| name.is_empty() || name.ends_with('.')) {
         return field::put_all(text, fields);
     }

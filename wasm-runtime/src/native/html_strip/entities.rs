@@ -1,7 +1,7 @@
 //! The names of characters in HTML 4 that Lucene's `HTMLStripCharFilter` reads.
 
 /// In the order of their bytes; the no-break space is a plain one.
-pub const ENTITIES: [(&str, char); 259] = [
+pub(crate) const ENTITIES: [(&str, char); 259] = [
     ("AElig", '\u{c6}'),
     ("AMP", '\u{26}'),
     ("Aacute", '\u{c1}'),

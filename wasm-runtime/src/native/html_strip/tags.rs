@@ -1,11 +1,11 @@
 //! Where a tag of HTML ends, as Lucene's `HTMLStripCharFilter` has it: at the last `>` that the grammar of attributes allows.
 
 /// Bytes that may be looked through in vain for the ends of tags, whatever the text's length and for each of its bytes.
-pub const MOST_SEEN: usize = 4 << 20;
-pub const SEEN_AGAIN: usize = 8;
+pub(crate) const MOST_SEEN: usize = 4 << 20;
+pub(crate) const SEEN_AGAIN: usize = 8;
 
 /// Bytes of the name at the beginning of `text`; 0 if none is there.
-pub fn name_len(text: &str) -> usize {
+pub(crate) fn name_len(text: &str) -> usize {
     let mut chars = text.char_indices();
     match chars.next() {
         Some((_, c)) if begins_name(c) => chars.find(|(_, c)| !goes_on(*c)).map_or(text.len(), |(at, _)| at),
@@ -138,14 +138,14 @@ fn next_of_attribute(states: u32, c: char) -> u32 {
 
 /// Finds the ends of the tags of one text.
 #[derive(Default)]
-pub struct Tags {
+pub(crate) struct Tags {
     /// Bytes that were looked through beyond the ends that were found.
-    pub seen: usize,
+    pub(crate) seen: usize,
 }
 
 impl Tags {
     /// Behind which `>` the tag ends whose name `text` follows; of several that could be the last.
-    pub fn end(&mut self, text: &str) -> Option<usize> {
+    pub(crate) fn end(&mut self, text: &str) -> Option<usize> {
         // Most tags have no quotes before their first bracket, and nothing else can go beyond it.
         let sign = text.bytes().position(|c| matches!(c, b'>' | b'<' | b'"' | b'\''));
         if let Some(at) = sign.filter(|at| text.as_bytes()[*at] == b'>') {

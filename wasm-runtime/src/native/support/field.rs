@@ -25,7 +25,7 @@ const METADATA: [&str; 4] = ["_version", "_version_type", "_if_seq_no", "_if_pri
 ///
 /// # Errors
 /// For an empty name, one of dots only, and metadata.
-pub fn checked(option: &str, name: &str) -> Result<String, String> {
+pub(crate) fn checked(option: &str, name: &str) -> Result<String, String> {
     let name = name.strip_prefix(SOURCE).unwrap_or(name);
     if name.is_empty() {
         return Err(format!("[{option}] required property is missing"));
@@ -44,7 +44,7 @@ pub fn checked(option: &str, name: &str) -> Result<String, String> {
 }
 
 /// A field's name out of its template, without OpenSearch's optional `_source.` prefix.
-pub fn named<'n>(template: &'n Template, text: &[u8], meta: &Meta) -> Cow<'n, str> {
+pub(crate) fn named<'n>(template: &'n Template, text: &[u8], meta: &Meta) -> Cow<'n, str> {
     match template.render(text, meta) {
         Cow::Borrowed(name) => Cow::Borrowed(name.strip_prefix(SOURCE).unwrap_or(name)),
         Cow::Owned(name) => Cow::Owned(name.strip_prefix(SOURCE).map(str::to_owned).unwrap_or(name)),
@@ -52,12 +52,12 @@ pub fn named<'n>(template: &'n Template, text: &[u8], meta: &Meta) -> Cow<'n, st
 }
 
 /// A name out of a document's values, without OpenSearch's optional `_source.` prefix.
-pub fn unprefixed(name: String) -> String {
+pub(crate) fn unprefixed(name: String) -> String {
     name.strip_prefix(SOURCE).map(str::to_owned).unwrap_or(name)
 }
 
 /// A name without that prefix.
-pub fn bare(name: &str) -> &str {
+pub(crate) fn bare(name: &str) -> &str {
     name.strip_prefix(SOURCE).unwrap_or(name)
 }
 
@@ -68,7 +68,7 @@ const SOURCE: &str = "_source.";
 ///
 /// # Errors
 /// As [`checked`].
-pub fn check_pair(field: &mut String, target: &mut Option<String>) -> Result<(), String> {
+pub(crate) fn check_pair(field: &mut String, target: &mut Option<String>) -> Result<(), String> {
     *field = checked("field", field)?;
     if let Some(target) = target {
         *target = checked("target_field", target)?;
@@ -80,7 +80,7 @@ pub fn check_pair(field: &mut String, target: &mut Option<String>) -> Result<(),
 ///
 /// # Errors
 /// OpenSearch's "not present" text.
-pub fn require(text: &[u8], path: &str) -> Result<Range<usize>, Fault> {
+pub(crate) fn require(text: &[u8], path: &str) -> Result<Range<usize>, Fault> {
     if let Some(range) = json::find(text, path) {
         return Ok(range);
     }
@@ -88,7 +88,7 @@ pub fn require(text: &[u8], path: &str) -> Result<Range<usize>, Fault> {
 }
 
 /// Why nothing at `path` can be removed, as `IngestDocument.removeField` says it.
-pub fn unremovable(text: &[u8], path: &str) -> String {
+pub(crate) fn unremovable(text: &[u8], path: &str) -> String {
     let absence = absence(text, path);
     let last = json::segments(path).last().unwrap_or_default();
     match absence.strip_prefix(&format!("cannot resolve [{last}]")) {
@@ -111,7 +111,7 @@ fn misplaced(reason: String) -> Fault {
 ///
 /// # Errors
 /// OpenSearch's "out of bounds" text.
-pub fn in_bounds(text: &[u8], path: &str) -> Result<(), Fault> {
+pub(crate) fn in_bounds(text: &[u8], path: &str) -> Result<(), Fault> {
     let absence = absence(text, path);
     if absence.starts_with('[') && absence.contains("] is out of bounds for array with length [") {
         return Err(Fault::illegal(absence));
@@ -120,7 +120,7 @@ pub fn in_bounds(text: &[u8], path: &str) -> Result<(), Fault> {
 }
 
 /// Why `path` leads nowhere, as `IngestDocument.resolve` says it.
-pub fn absence(text: &[u8], path: &str) -> String {
+pub(crate) fn absence(text: &[u8], path: &str) -> String {
     let mut here = text.trim_ascii();
     for part in json::segments(path) {
         let found = match here.first() {
@@ -157,7 +157,7 @@ pub fn absence(text: &[u8], path: &str) -> String {
 ///
 /// # Errors
 /// OpenSearch's texts for a path that leads through something else.
-pub fn put(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, Fault> {
+pub(crate) fn put(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, Fault> {
     json::set(text, path, value).map_err(misplaced)
 }
 
@@ -165,7 +165,7 @@ pub fn put(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, Fault> {
 ///
 /// # Errors
 /// As [`put`], and where that is too much work or too long a document.
-pub fn put_all(text: &[u8], fields: &[(impl AsRef<str>, Vec<u8>)]) -> Result<Vec<u8>, Fault> {
+pub(crate) fn put_all(text: &[u8], fields: &[(impl AsRef<str>, Vec<u8>)]) -> Result<Vec<u8>, Fault> {
     if fields.len() > FEW {
         look();
         let bytes = fields.iter().map(|(path, value)| path.as_ref().len() + value.len()).sum::<usize>();
@@ -194,14 +194,14 @@ const FEW: usize = 8;
 ///
 /// # Errors
 /// As [`put`].
-pub fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Effect, Fault> {
+pub(crate) fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Effect, Fault> {
     json::change(text, path, value).map(Effect::Edited).map_err(misplaced)
 }
 
 /// One name or a list of names.
 #[derive(Deserialize, Default, Clone)]
 #[serde(untagged)]
-pub enum Names {
+pub(crate) enum Names {
     #[default]
     None,
     One(String),
@@ -209,7 +209,7 @@ pub enum Names {
 }
 
 impl Names {
-    pub fn list(&self) -> Vec<&str> {
+    pub(crate) fn list(&self) -> Vec<&str> {
         match self {
             Self::None => Vec::new(),
             Self::One(name) => vec![name],
@@ -219,14 +219,14 @@ impl Names {
 }
 
 /// `field`, `target_field` and `ignore_missing`, as most processors have them.
-pub struct Place<'a> {
-    pub field: &'a str,
-    pub target: Option<&'a str>,
-    pub ignore_missing: bool,
+pub(crate) struct Place<'a> {
+    pub(crate) field: &'a str,
+    pub(crate) target: Option<&'a str>,
+    pub(crate) ignore_missing: bool,
 }
 
 impl<'a> Place<'a> {
-    pub fn new(field: &'a str, target: Option<&'a str>, ignore_missing: bool) -> Self {
+    pub(crate) fn new(field: &'a str, target: Option<&'a str>, ignore_missing: bool) -> Self {
         Self { field, target, ignore_missing }
     }
 
@@ -234,7 +234,7 @@ impl<'a> Place<'a> {
     ///
     /// # Errors
     /// For an absent or null field that may not be missing, and what the closures refuse.
-    pub fn apply(
+    pub(crate) fn apply(
         &self,
         text: &[u8],
         null: impl Fn() -> String,
@@ -274,7 +274,7 @@ impl<'a> Place<'a> {
     ///
     /// # Errors
     /// For other values, and what `map` refuses.
-    pub fn map_text(
+    pub(crate) fn map_text(
         &self,
         text: &[u8],
         plain: impl Fn(&[u8]) -> Option<Vec<u8>>,
@@ -308,7 +308,7 @@ impl<'a> Place<'a> {
     ///
     /// # Errors
     /// For an absent or null field that may not be missing.
-    pub fn value<'t>(&self, text: &'t [u8], null: &str) -> Result<Option<&'t [u8]>, Fault> {
+    pub(crate) fn value<'t>(&self, text: &'t [u8], null: &str) -> Result<Option<&'t [u8]>, Fault> {
         let found = json::find(text, self.field).map(|range| &text[range]);
         match found {
             None | Some(b"null") if self.ignore_missing => Ok(None),
@@ -322,7 +322,7 @@ impl<'a> Place<'a> {
     ///
     /// # Errors
     /// As [`Self::value`], and for what is no text.
-    pub fn text<'t>(&self, text: &'t [u8], null: &str) -> Result<Option<Cow<'t, str>>, Fault> {
+    pub(crate) fn text<'t>(&self, text: &'t [u8], null: &str) -> Result<Option<Cow<'t, str>>, Fault> {
         let Some(raw) = self.value(text, null)? else { return Ok(None) };
         json::string(raw).map(Some).ok_or_else(|| cannot_cast(self.field, raw, "java.lang.String"))
     }
@@ -331,7 +331,7 @@ impl<'a> Place<'a> {
     ///
     /// # Errors
     /// As [`Self::value`], and for what is no list.
-    pub fn list<'t>(&self, text: &'t [u8], null: &str) -> Result<Option<Vec<&'t [u8]>>, Fault> {
+    pub(crate) fn list<'t>(&self, text: &'t [u8], null: &str) -> Result<Option<Vec<&'t [u8]>>, Fault> {
         let Some(raw) = self.value(text, null)? else { return Ok(None) };
         if raw[0] != b'[' {
             return Err(cannot_cast(self.field, raw, "java.util.List"));
@@ -343,7 +343,7 @@ impl<'a> Place<'a> {
     ///
     /// # Errors
     /// For a target that leads through something else.
-    pub fn put(&self, text: &[u8], value: &[u8]) -> Result<Effect, Fault> {
+    pub(crate) fn put(&self, text: &[u8], value: &[u8]) -> Result<Effect, Fault> {
         change(text, self.target.unwrap_or(self.field), value)
     }
 }
@@ -354,12 +354,12 @@ fn is_plain_text(raw: &[u8]) -> bool {
 }
 
 /// OpenSearch's words for a value of the wrong type.
-pub fn cannot_cast(field: &str, raw: &[u8], to: &str) -> Fault {
+pub(crate) fn cannot_cast(field: &str, raw: &[u8], to: &str) -> Fault {
     Fault::illegal(format!("field [{field}] of type [{}] cannot be cast to [{to}]", java::type_name(raw)))
 }
 
 /// A JSON array of raw values.
-pub fn array(values: &[impl AsRef<[u8]>]) -> Vec<u8> {
+pub(crate) fn array(values: &[impl AsRef<[u8]>]) -> Vec<u8> {
     let parts: Vec<&[u8]> = values.iter().map(AsRef::as_ref).collect();
     [b"[".as_slice(), &parts.join(&b','), b"]"].concat()
 }
@@ -370,7 +370,12 @@ pub fn array(values: &[impl AsRef<[u8]>]) -> Vec<u8> {
 ///
 /// # Errors
 /// For a path that leads through something else.
-pub fn append(text: &[u8], path: &str, values: &[Vec<u8>], allow_duplicates: bool) -> Result<Option<Vec<u8>>, Fault> {
+pub(crate) fn append(
+    text: &[u8],
+    path: &str,
+    values: &[Vec<u8>],
+    allow_duplicates: bool,
+) -> Result<Option<Vec<u8>>, Fault> {
     let found = json::find(text, path);
     let (there, mut list): (bool, Vec<&[u8]>) = match found.map(|range| &text[range]) {
         None => (false, Vec::new()),

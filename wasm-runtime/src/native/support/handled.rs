@@ -11,7 +11,7 @@ use crate::native::Native;
 const TOLD: [&str; 3] = ["on_failure_message", "on_failure_processor_type", "on_failure_processor_tag"];
 
 /// A built-in with its handlers.
-pub struct Handled {
+pub(crate) struct Handled {
     native: Native,
     ignore: bool,
     tag: Option<String>,
@@ -21,7 +21,7 @@ pub struct Handled {
 impl Handled {
     /// # Errors
     /// Which option is wrong, and why.
-    pub fn build(name: &str, options: &[u8]) -> Result<Self, String> {
+    pub(crate) fn build(name: &str, options: &[u8]) -> Result<Self, String> {
         let mut own = options.trim_ascii().to_vec();
         let mut taken = |name: &str| {
             let value = json::get(&own, 0, name).map(|entry| own[entry.value].to_vec())?;
@@ -64,19 +64,19 @@ impl Handled {
     }
 
     /// Whether a failure is its own end.
-    pub fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         self.handlers.is_empty()
     }
 
     /// See [`crate::native::Function::longest`].
-    pub fn longest(&self) -> usize {
+    pub(crate) fn longest(&self) -> usize {
         self.handlers.iter().map(Self::longest).fold(self.native.longest(), usize::min)
     }
 
     /// # Errors
     /// As [`Native::apply`], for a failure that is neither ignored nor handled, and for that of a handler. What is over a limit is
     /// no failure of the document.
-    pub fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    pub(crate) fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         match self.native.apply(text, meta) {
             Err(fault) if fault.status == 400 && self.ignore => Ok(Effect::Unchanged),
             Err(fault) if fault.status == 400 && !self.handlers.is_empty() => self.handle(text, meta, &fault),

@@ -8,7 +8,7 @@ use crate::json;
 ///
 /// # Errors
 /// For a null, and what `map` refuses. A hit without the field is left as it is.
-pub fn rewrite(
+pub(crate) fn rewrite(
     hit: &[u8],
     field: &str,
     target: &str,

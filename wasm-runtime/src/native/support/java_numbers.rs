@@ -52,7 +52,7 @@ fn parse_in(text: &str, radix: u32) -> Result<i64, String> {
 ///
 /// # Errors
 /// The message of Java's exception.
-pub fn parse_long(text: &str) -> Result<i64, String> {
+pub(crate) fn parse_long(text: &str) -> Result<i64, String> {
     parse_in(text, 10)
 }
 
@@ -60,7 +60,7 @@ pub fn parse_long(text: &str) -> Result<i64, String> {
 ///
 /// # Errors
 /// The message of Java's exception.
-pub fn long(text: &str) -> Result<i64, String> {
+pub(crate) fn long(text: &str) -> Result<i64, String> {
     let (negative, digits) = match text.strip_prefix("-0x") {
         Some(rest) => (true, rest),
         None => match text.strip_prefix("0x") {
@@ -78,7 +78,7 @@ pub fn long(text: &str) -> Result<i64, String> {
 ///
 /// # Errors
 /// The message of Java's exception.
-pub fn int(text: &str) -> Result<i32, String> {
+pub(crate) fn int(text: &str) -> Result<i32, String> {
     let hexadecimal = text.starts_with("0x") || text.starts_with("-0x");
     let refused = || match hexadecimal {
         true => format!("For input string: \"{}\" under radix 16", text.replacen("0x", "", 1)),
@@ -91,7 +91,7 @@ pub fn int(text: &str) -> Result<i32, String> {
 ///
 /// # Errors
 /// The message of Java's exception.
-pub fn double(text: &str) -> Result<f64, String> {
+pub(crate) fn double(text: &str) -> Result<f64, String> {
     floating(text, |digits| digits.parse::<f64>().ok(), |value| value)
 }
 
@@ -99,7 +99,7 @@ pub fn double(text: &str) -> Result<f64, String> {
 ///
 /// # Errors
 /// As [`double`].
-pub fn float(text: &str) -> Result<f32, String> {
+pub(crate) fn float(text: &str) -> Result<f32, String> {
     floating(text, |digits| digits.parse::<f32>().ok(), |value| value as f32)
 }
 

@@ -1,9 +1,9 @@
 //! What several built-ins share.
 
-pub mod field;
-pub mod handled;
-pub mod hit;
-pub mod java_numbers;
-pub mod same;
-pub mod template;
-pub mod text_map;
+pub(crate) mod field;
+pub(crate) mod handled;
+pub(crate) mod hit;
+pub(crate) mod java_numbers;
+pub(crate) mod same;
+pub(crate) mod template;
+pub(crate) mod text_map;

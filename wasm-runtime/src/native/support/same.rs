@@ -5,7 +5,7 @@ use crate::json;
 
 /// A text that two values have in common if they are equal: strings however they are escaped, objects whatever the order of
 /// their members is; a whole number equals no fraction.
-pub fn key(raw: &[u8]) -> Vec<u8> {
+pub(crate) fn key(raw: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len());
     write(raw, &mut out);
     out

@@ -21,12 +21,12 @@ enum Piece {
 
 /// A text whose `{{field}}` and `{{{field}}}` tags are replaced by the document's values, those of the first kind escaped.
 #[derive(Debug, Clone)]
-pub struct Template(Vec<Piece>);
+pub(crate) struct Template(Vec<Piece>);
 
 impl Template {
     /// # Errors
     /// For tags that do not end, and for sections, partials and other delimiters, which are not available.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some(open) = rest.find("{{") {
@@ -48,7 +48,7 @@ impl Template {
     }
 
     /// The text when it has no tags.
-    pub fn constant(&self) -> Option<&str> {
+    pub(crate) fn constant(&self) -> Option<&str> {
         match self.0.as_slice() {
             [Piece::Text(text)] => Some(text),
             _ => None,
@@ -56,7 +56,7 @@ impl Template {
     }
 
     /// The text for one document; a field that is absent or null gives nothing.
-    pub fn render(&self, text: &[u8], meta: &Meta) -> Cow<'_, str> {
+    pub(crate) fn render(&self, text: &[u8], meta: &Meta) -> Cow<'_, str> {
         if let Some(constant) = self.constant() {
             return Cow::Borrowed(constant);
         }
@@ -86,7 +86,7 @@ impl Template {
 
 /// A JSON value whose strings may be templates.
 #[derive(Debug, Clone)]
-pub enum Value {
+pub(crate) enum Value {
     Constant(Vec<u8>),
     Text(Template),
     List(Vec<Value>),
@@ -96,7 +96,7 @@ pub enum Value {
 impl Value {
     /// # Errors
     /// As [`Template::parse`].
-    pub fn parse(raw: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(raw: &[u8]) -> Result<Self, String> {
         if memchr::memmem::find(raw, b"{{").is_none() {
             return Ok(Self::Constant(raw.to_vec()));
         }
@@ -120,7 +120,7 @@ impl Value {
     }
 
     /// The value for one document, as JSON.
-    pub fn render(&self, text: &[u8], meta: &Meta) -> Cow<'_, [u8]> {
+    pub(crate) fn render(&self, text: &[u8], meta: &Meta) -> Cow<'_, [u8]> {
         Cow::Owned(match self {
             Self::Constant(raw) => return Cow::Borrowed(raw),
             Self::Text(template) => json::quote(&template.render(text, meta)),

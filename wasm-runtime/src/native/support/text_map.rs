@@ -11,7 +11,7 @@ use crate::error::Fault;
 use crate::native::{Function, Parameters};
 
 /// What one of them does to a text.
-pub trait TextMap: Send + Sync + 'static {
+pub(crate) trait TextMap: Send + Sync + 'static {
     /// The new value as JSON.
     ///
     /// # Errors
@@ -27,7 +27,7 @@ pub trait TextMap: Send + Sync + 'static {
 /// A built-in that maps texts.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, bound = "")]
-pub struct Texts<M> {
+pub(crate) struct Texts<M> {
     field: String,
     target_field: Option<String>,
     #[serde(default)]

@@ -6,7 +6,7 @@ use regex_automata::nfa::thompson::{Config, NFA};
 use super::walk;
 
 /// Bytes of all texts and lists that a condition may make of a document by adding.
-pub const MOST_ADDED: usize = 64 << 20;
+pub(crate) const MOST_ADDED: usize = 64 << 20;
 /// Additions in a condition that loops, each of which may double a value, and in one that does not.
 const MOST_DOUBLED: usize = 8;
 const MOST_TERMS: usize = 256;
@@ -19,17 +19,17 @@ const MATCHED: usize = 16 << 10;
 const LOOPED: usize = 128 << 10;
 
 /// What a condition may cost, whatever the document.
-pub struct Costs {
+pub(crate) struct Costs {
     /// By how much the texts and lists that it adds up may be longer than the document: so many times.
-    pub growth: usize,
+    pub(crate) growth: usize,
     /// The longest document that it is put to on the thread that asks.
-    pub longest: usize,
+    pub(crate) longest: usize,
 }
 
 impl Costs {
     /// # Errors
     /// For one that may cost too much.
-    pub fn of(expr: &IdedExpr, loops: usize) -> Result<Self, String> {
+    pub(crate) fn of(expr: &IdedExpr, loops: usize) -> Result<Self, String> {
         let steps = steps(expr);
         if steps > MOST_STEPS {
             return Err(format!(

@@ -4,7 +4,7 @@
 //! A field that is not there is `null`, as in OpenSearch's own conditions; only where the expression asks for a name with
 //! `has()` is a missing field of that name an error elsewhere in it, as CEL has it.
 
-pub mod simple;
+pub(crate) mod simple;
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ const DEEPEST_LOOPS: usize = 2;
 
 /// A compiled condition.
 #[pyclass(frozen, module = "pipelines._wasm")]
-pub struct Condition {
+pub(crate) struct Condition {
     inner: Arc<Compiled>,
     /// The same without the interpreter, if it is that plain.
     quick: Option<Box<Quick>>,
@@ -77,7 +77,7 @@ impl Condition {
 impl Condition {
     /// # Errors
     /// What is wrong with the expression.
-    pub fn compile(expression: &str, names: Vec<String>, params: Vec<u8>) -> Result<Self, String> {
+    pub(crate) fn compile(expression: &str, names: Vec<String>, params: Vec<u8>) -> Result<Self, String> {
         if expression.len() > LONGEST {
             return Err(format!("the condition has {} bytes, the limit is {LONGEST}", expression.len()));
         }
@@ -113,17 +113,17 @@ impl Condition {
     }
 
     /// Whether a document may take long.
-    pub fn is_slow(&self) -> bool {
+    pub(crate) fn is_slow(&self) -> bool {
         self.slow
     }
 
     /// Whether the bytes of a document that nobody has checked show that it does not meet the condition.
-    pub fn surely_not(&self, text: &[u8]) -> bool {
+    pub(crate) fn surely_not(&self, text: &[u8]) -> bool {
         self.quick.as_ref().is_some_and(|quick| quick.surely_not(text))
     }
 
     /// [`Self::surely_not`] of each document in `text`, if each is [`crate::pipeline::condition::simple::like_object`].
-    pub fn without_trace(&self, text: &[u8], spelt: Option<bool>) -> bool {
+    pub(crate) fn without_trace(&self, text: &[u8], spelt: Option<bool>) -> bool {
         self.quick.as_ref().is_some_and(|quick| quick.without_trace(text, spelt))
     }
 
@@ -131,7 +131,7 @@ impl Condition {
     ///
     /// # Errors
     /// Why it cannot be evaluated, or that it is no yes or no.
-    pub fn holds(&self, text: &[u8], meta: &Meta, pipeline: &str) -> Result<bool, Fault> {
+    pub(crate) fn holds(&self, text: &[u8], meta: &Meta, pipeline: &str) -> Result<bool, Fault> {
         if let Some(met) = self.quick.as_ref().and_then(|quick| quick.holds(text.trim_ascii())) {
             return Ok(met);
         }

@@ -11,7 +11,7 @@ use crate::json;
 
 /// A condition, or a part of one.
 #[derive(Debug)]
-pub enum Quick {
+pub(crate) enum Quick {
     /// `absent`: what is to be said where the field is not there; `None`: CEL's to say.
     Equal {
         path: String,
@@ -31,7 +31,7 @@ pub enum Quick {
 
 impl Quick {
     /// The expression, if it is of this kind; `names` are those of the document, `tested` those that `has()` asks for.
-    pub fn of(expr: &IdedExpr, names: &[String], tested: &[String]) -> Option<Self> {
+    pub(crate) fn of(expr: &IdedExpr, names: &[String], tested: &[String]) -> Option<Self> {
         match &expr.expr {
             Expr::Select(select) if select.test && is_document(&select.operand, names) => {
                 Some(Self::Has { name: select.field.clone(), trace: trace(&select.field) })
@@ -65,7 +65,7 @@ impl Quick {
     }
 
     /// Whether `text` (an object, nothing around it) meets it; `None` where CEL has to say.
-    pub fn holds(&self, text: &[u8]) -> Option<bool> {
+    pub(crate) fn holds(&self, text: &[u8]) -> Option<bool> {
         match self {
             Self::Has { name, .. } => (text.first() == Some(&b'{')).then(|| json::get(text, 0, name).is_some()),
             Self::Equal { path, text: wanted, absent, negated, .. } => {
@@ -92,12 +92,12 @@ impl Quick {
     /// it: a word that would have to be there is not, nor an escape that could spell it.
     ///
     /// Only for a text that is [`like_object`].
-    pub fn surely_not(&self, text: &[u8]) -> bool {
+    pub(crate) fn surely_not(&self, text: &[u8]) -> bool {
         like_object(text) && self.without_trace(text, None)
     }
 
     /// [`Self::surely_not`] of each document in `text`, if each is [`like_object`]; `spelt`: whether one has a `\u`, if that is known.
-    pub fn without_trace(&self, text: &[u8], spelt: Option<bool>) -> bool {
+    pub(crate) fn without_trace(&self, text: &[u8], spelt: Option<bool>) -> bool {
         match self {
             Self::Has { trace, .. } | Self::Equal { absent: Some(false), negated: false, trace, .. } => {
                 let escapes = || memchr_iter(b'\\', text).any(|at| text.get(at + 1) == Some(&b'u'));
@@ -113,7 +113,7 @@ impl Quick {
 }
 
 /// Whether a text begins like an object in UTF-8: a cluster takes other encodings, too.
-pub fn like_object(text: &[u8]) -> bool {
+pub(crate) fn like_object(text: &[u8]) -> bool {
     matches!(text, [b'{', second, ..] if *second != 0)
 }
 

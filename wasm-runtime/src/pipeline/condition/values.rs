@@ -19,7 +19,7 @@ const SHORT: usize = 32;
 const MOST_ELEMENTS: usize = 1_000_000;
 
 /// A JSON value as a CEL value.
-pub fn value<'v>(raw: &'v [u8], tested: &'v [String]) -> Box<dyn Val + 'v> {
+pub(crate) fn value<'v>(raw: &'v [u8], tested: &'v [String]) -> Box<dyn Val + 'v> {
     match raw.first() {
         Some(b'{') => Box::new(Object { raw, tested, keys: OnceLock::new() }),
         Some(b'[') => Box::new(List::of(raw, tested)),

@@ -47,7 +47,7 @@ enum Item {
 
 impl Parser<'_> {
     /// A class from its bracket on; `closes` if it takes the bracket at its end, too.
-    pub fn class(&mut self, closes: bool) -> Result<Set> {
+    pub(crate) fn class(&mut self, closes: bool) -> Result<Set> {
         self.class_of(closes).map(Set::of)
     }
 
@@ -173,7 +173,7 @@ impl Parser<'_> {
     }
 
     /// `\p` or `\P` with what follows it.
-    pub fn family(&mut self, negated: bool) -> Result<ClassUnicode> {
+    pub(crate) fn family(&mut self, negated: bool) -> Result<ClassUnicode> {
         let name: String = if self.next() == '{' {
             self.at += 1;
             let from = self.at;

@@ -8,7 +8,7 @@ use crate::regex::set::{
 };
 use crate::regex::tree::{Assert, Fold, Node, Words};
 
-pub enum Escape {
+pub(crate) enum Escape {
     Char(char),
     /// Half of a surrogate pair, which is no character of a text.
     Half(u32),
@@ -20,7 +20,7 @@ const UNKNOWN: &str = "Illegal/unsupported escape sequence";
 
 impl Parser<'_> {
     /// What begins with a backslash outside of classes.
-    pub fn escaped(&mut self) -> Result<Node> {
+    pub(crate) fn escaped(&mut self) -> Result<Node> {
         let c = self.get(self.at + 1);
         if c == 'p' || c == 'P' {
             self.at += 1;
@@ -35,7 +35,7 @@ impl Parser<'_> {
     }
 
     /// `in_range`: whether it is an end of a range.
-    pub fn escape(&mut self, in_class: bool, in_range: bool) -> Result<Escape> {
+    pub(crate) fn escape(&mut self, in_class: bool, in_range: bool) -> Result<Escape> {
         let c = self.skip();
         if let Some(class) = self.predefined(c, in_range) {
             return Ok(Escape::Class(class));

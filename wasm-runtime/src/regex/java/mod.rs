@@ -3,7 +3,7 @@
 mod class;
 mod escape;
 mod properties;
-pub use properties::word;
+pub(crate) use properties::word;
 mod quantifier;
 mod study;
 
@@ -43,7 +43,7 @@ struct Parser<'p> {
 
 /// # Errors
 /// Java's words for what is wrong with the expression.
-pub fn parse(pattern: &str) -> Result<Parsed> {
+pub(crate) fn parse(pattern: &str) -> Result<Parsed> {
     let mut text = unquoted(pattern);
     let len = text.len();
     text.extend(['\0', '\0']);

@@ -4,16 +4,16 @@
 
 use crate::regex::tree::{Assert, Greed, Node, Repeat};
 
-pub struct Info {
-    pub min: i32,
-    pub max: i32,
-    pub valid: bool,
-    pub deterministic: bool,
+pub(crate) struct Info {
+    pub(crate) min: i32,
+    pub(crate) max: i32,
+    pub(crate) valid: bool,
+    pub(crate) deterministic: bool,
 }
 
 const MOST: i32 = i32::MAX;
 
-pub fn study(node: &Node) -> Info {
+pub(crate) fn study(node: &Node) -> Info {
     let mut info = fresh();
     add(&mut vec![node], &mut info);
     info

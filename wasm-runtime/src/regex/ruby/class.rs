@@ -16,7 +16,7 @@ enum Item {
 
 impl Parser {
     /// A class from behind its bracket on.
-    pub fn class(&mut self) -> Result<ClassUnicode> {
+    pub(crate) fn class(&mut self) -> Result<ClassUnicode> {
         self.deeper()?;
         let negated = self.eat('^');
         let mut left: Option<ClassUnicode> = None;

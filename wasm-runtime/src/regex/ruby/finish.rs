@@ -13,7 +13,7 @@ struct Finish<'t> {
     numbers: Vec<usize>,
 }
 
-pub fn finish(mut node: Node, groups: Vec<Option<String>>, targets: &[Target]) -> Result<Parsed> {
+pub(crate) fn finish(mut node: Node, groups: Vec<Option<String>>, targets: &[Target]) -> Result<Parsed> {
     let named = groups.iter().any(Option::is_some);
     let mut finish = Finish { targets, named, groups, numbers: Vec::new() };
     let count = finish.number()?;

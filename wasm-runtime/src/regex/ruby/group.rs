@@ -4,14 +4,14 @@ use super::{Parser, Result, Target};
 use crate::regex::tree::{Look, Node};
 
 /// What a parenthesis came to.
-pub enum Opened {
+pub(crate) enum Opened {
     Node(Node),
     /// Options that hold for all that follows in the group, alternatives too: that is in it already.
     Rest(Node),
 }
 
 impl Parser {
-    pub fn group(&mut self) -> Result<Opened> {
+    pub(crate) fn group(&mut self) -> Result<Opened> {
         if !self.eat('?') {
             return self.captured(None).map(Opened::Node);
         }
@@ -86,7 +86,7 @@ impl Parser {
     }
 
     /// A group's number or name, as references have it.
-    pub fn reference(&mut self, end: char) -> Result<Target> {
+    pub(crate) fn reference(&mut self, end: char) -> Result<Target> {
         let from = self.at;
         while self.peek().is_some_and(|c| c != end && c != ')') {
             self.at += 1;
@@ -118,7 +118,7 @@ impl Parser {
     }
 
     /// Keeps a target; references are made with its index.
-    pub fn target(&mut self, target: Target) -> usize {
+    pub(crate) fn target(&mut self, target: Target) -> usize {
         self.targets.push(target);
         self.targets.len() - 1
     }

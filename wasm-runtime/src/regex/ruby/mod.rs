@@ -12,7 +12,7 @@ use super::set::{Set, all, chars, not, range};
 use super::tree::{Assert, Node, Parsed};
 use super::{DEEPEST, count_ranges};
 
-pub use properties::word;
+pub(crate) use properties::word;
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -53,7 +53,7 @@ struct Parser {
 
 /// # Errors
 /// Joni's words for what is wrong with the expression.
-pub fn parse(pattern: &str) -> Result<Parsed> {
+pub(crate) fn parse(pattern: &str) -> Result<Parsed> {
     let text = pattern.chars().collect();
     let (options, groups, targets) = (Options::default(), Vec::new(), Vec::new());
     let mut parser = Parser { text, at: 0, options, depth: 0, behind: false, ranges: 0, groups, targets };

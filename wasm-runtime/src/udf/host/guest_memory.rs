@@ -11,19 +11,19 @@ use crate::json;
 use crate::json::bracket_path::dotted;
 use crate::udf::host::Host;
 
-pub type Env<'a> = FunctionEnvMut<'a, Host>;
+pub(crate) type Env<'a> = FunctionEnvMut<'a, Host>;
 
 fn outside(ptr: i32, len: usize) -> RuntimeError {
     RuntimeError::new(format!("the UDF passed {len} bytes at address {} that are outside its memory", ptr as u32))
 }
 
 /// A guest while it waits for a host function: its memory neither grows nor goes meanwhile.
-pub struct Guest<'e> {
-    pub host: &'e Host,
+pub(crate) struct Guest<'e> {
+    pub(crate) host: &'e Host,
 }
 
 /// The text of a raw JSON value, as bytes; `None` if it is none.
-pub fn text_of(raw: &[u8]) -> Option<Cow<'_, [u8]>> {
+pub(crate) fn text_of(raw: &[u8]) -> Option<Cow<'_, [u8]>> {
     match raw {
         [b'"', plain @ .., b'"'] if !plain.contains(&b'\\') => Some(Cow::Borrowed(plain)),
         _ => json::string(raw).map(|text| Cow::Owned(text.into_owned().into_bytes())),
@@ -35,7 +35,7 @@ const OF_HIT: [&str; 4] = ["fields", "highlight", "sort", "matched_queries"];
 
 impl<'e> Guest<'e> {
     /// The guest behind a call; one without a memory has one of no bytes.
-    pub fn of(env: &'e Env<'_>) -> Self {
+    pub(crate) fn of(env: &'e Env<'_>) -> Self {
         Self { host: env.data() }
     }
 
@@ -48,7 +48,7 @@ impl<'e> Guest<'e> {
     ///
     /// # Errors
     /// For one that is not inside it.
-    pub fn seen(&self, ptr: i32, len: i32) -> Result<&[u8], RuntimeError> {
+    pub(crate) fn seen(&self, ptr: i32, len: i32) -> Result<&[u8], RuntimeError> {
         let len = len as u32 as usize;
         let from = self.place(ptr, len)?;
         // SAFETY: inside the memory, which only `write` changes while the guest waits, and that wants all of `self`.
@@ -59,7 +59,7 @@ impl<'e> Guest<'e> {
     ///
     /// # Errors
     /// For a place that is not inside it.
-    pub fn write(&mut self, ptr: i32, bytes: &[u8]) -> Result<(), RuntimeError> {
+    pub(crate) fn write(&mut self, ptr: i32, bytes: &[u8]) -> Result<(), RuntimeError> {
         let to = self.place(ptr, bytes.len())?;
         // SAFETY: inside the memory, which holds none of `bytes`: what is seen of it is borrowed from `self`.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
@@ -70,7 +70,7 @@ impl<'e> Guest<'e> {
     ///
     /// # Errors
     /// As [`Self::seen`], and for what is too long, or no UTF-8.
-    pub fn name(&self, ptr: i32, len: i32) -> Result<&str, RuntimeError> {
+    pub(crate) fn name(&self, ptr: i32, len: i32) -> Result<&str, RuntimeError> {
         if !(0..=4096).contains(&len) {
             return Err(RuntimeError::new("the UDF passed a field name longer than 4096 bytes"));
         }
@@ -83,7 +83,7 @@ impl<'e> Guest<'e> {
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub fn give_text(&mut self, text: &[u8], out: i32, len_ptr: i32) -> Result<bool, RuntimeError> {
+    pub(crate) fn give_text(&mut self, text: &[u8], out: i32, len_ptr: i32) -> Result<bool, RuntimeError> {
         let capacity = self.seen(len_ptr, 4)?.first_chunk().map_or(0, |four| u32::from_le_bytes(*four)) as usize;
         self.host.charge(text.len());
         self.write(len_ptr, &(text.len() as u32).to_le_bytes())?;
@@ -98,7 +98,7 @@ impl<'e> Guest<'e> {
     ///
     /// # Errors
     /// As [`Self::name`].
-    pub fn path(&self, ptr: i32, len: i32) -> Result<Cow<'_, str>, RuntimeError> {
+    pub(crate) fn path(&self, ptr: i32, len: i32) -> Result<Cow<'_, str>, RuntimeError> {
         let path = dotted(self.name(ptr, len)?);
         if !self.host.hit {
             return Ok(path);
@@ -112,7 +112,7 @@ impl<'e> Guest<'e> {
     ///
     /// # Errors
     /// As [`Self::name`].
-    pub fn field(&self, ptr: i32, len: i32) -> Result<Option<&'e [u8]>, RuntimeError> {
+    pub(crate) fn field(&self, ptr: i32, len: i32) -> Result<Option<&'e [u8]>, RuntimeError> {
         let path = self.path(ptr, len)?;
         let text = self.host.text();
         self.host.charge(text.len());
@@ -123,7 +123,7 @@ impl<'e> Guest<'e> {
     ///
     /// # Errors
     /// As [`Self::name`].
-    pub fn param(&self, ptr: i32, len: i32) -> Result<Option<&'e [u8]>, RuntimeError> {
+    pub(crate) fn param(&self, ptr: i32, len: i32) -> Result<Option<&'e [u8]>, RuntimeError> {
         Ok(self.host.param(self.name(ptr, len)?))
     }
 }
@@ -132,7 +132,7 @@ impl<'e> Guest<'e> {
 ///
 /// # Errors
 /// As [`Guest::seen`].
-pub fn read(env: &Env<'_>, ptr: i32, len: i32) -> Result<Vec<u8>, RuntimeError> {
+pub(crate) fn read(env: &Env<'_>, ptr: i32, len: i32) -> Result<Vec<u8>, RuntimeError> {
     Guest::of(env).seen(ptr, len).map(<[u8]>::to_vec)
 }
 
@@ -140,6 +140,6 @@ pub fn read(env: &Env<'_>, ptr: i32, len: i32) -> Result<Vec<u8>, RuntimeError> 
 ///
 /// # Errors
 /// As [`Guest::write`].
-pub fn write(env: &Env<'_>, ptr: i32, bytes: &[u8]) -> Result<(), RuntimeError> {
+pub(crate) fn write(env: &Env<'_>, ptr: i32, bytes: &[u8]) -> Result<(), RuntimeError> {
     Guest::of(env).write(ptr, bytes)
 }

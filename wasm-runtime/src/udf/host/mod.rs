@@ -2,8 +2,8 @@
 //!
 //! Each call charges fuel for the bytes it walks, so that a guest cannot make the host work for free.
 
-pub mod guest_memory;
-pub mod wasi;
+pub(crate) mod guest_memory;
+pub(crate) mod wasi;
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -22,11 +22,11 @@ use crate::udf::host::wasi::Real;
 use crate::udf::numbers::{Number, Room};
 
 /// One line that a UDF logged.
-pub type LogLine = (i32, String);
+pub(crate) type LogLine = (i32, String);
 
 /// What a guest did to the document.
 #[derive(Debug)]
-pub enum Changed {
+pub(crate) enum Changed {
     /// One change. Its text is made where the guest asks for it; most guests write one field last of all.
     Once(Edit, OnceCell<Vec<u8>>),
     Text(Vec<u8>),
@@ -34,7 +34,7 @@ pub enum Changed {
 
 impl Changed {
     /// The new text of `text`.
-    pub fn of(&self, text: &[u8]) -> &[u8] {
+    pub(crate) fn of(&self, text: &[u8]) -> &[u8] {
         match self {
             Self::Once(edit, made) => made.get_or_init(|| edit.applied_in(text, ROOM)),
             Self::Text(text) => text,
@@ -43,32 +43,32 @@ impl Changed {
 }
 
 /// The document in work, as the host functions see it.
-pub struct Host {
-    pub memory: Option<Linear>,
+pub(crate) struct Host {
+    pub(crate) memory: Option<Linear>,
     doc: *const [u8],
     meta: *const Meta,
     /// What the guest did to the document, if it did.
     changed: Option<Changed>,
     /// The document's context as the guest has changed it, if it has.
-    pub ctx: Option<Vec<u8>>,
+    pub(crate) ctx: Option<Vec<u8>>,
     /// Whether the document is a hit, whose fields are those of its `_source`.
-    pub hit: bool,
+    pub(crate) hit: bool,
     /// Parameters of the stage: one JSON object, and where its members are.
     params: Arc<[u8]>,
     members: Option<Outline>,
-    pub fuel: *mut u64,
-    pub log: Vec<LogLine>,
-    pub log_budget: usize,
-    pub random: u64,
-    pub clock_ns: u64,
-    pub real: Real,
+    pub(crate) fuel: *mut u64,
+    pub(crate) log: Vec<LogLine>,
+    pub(crate) log_budget: usize,
+    pub(crate) random: u64,
+    pub(crate) clock_ns: u64,
+    pub(crate) real: Real,
 }
 
 // SAFETY: the raw pointers are set for the time of one call by the thread that makes it, and cleared after it.
 unsafe impl Send for Host {}
 
 impl Host {
-    pub fn new(params: Arc<[u8]>) -> Self {
+    pub(crate) fn new(params: Arc<[u8]>) -> Self {
         Self {
             memory: None,
             doc: std::ptr::slice_from_raw_parts(std::ptr::null(), 0),
@@ -91,7 +91,7 @@ impl Host {
     ///
     /// # Safety
     /// Both must outlive the call of `leave`.
-    pub unsafe fn enter(&mut self, doc: &[u8], meta: &Meta, hit: bool, log_budget: usize) {
+    pub(crate) unsafe fn enter(&mut self, doc: &[u8], meta: &Meta, hit: bool, log_budget: usize) {
         self.doc = doc;
         self.meta = meta;
         self.hit = hit;
@@ -101,7 +101,7 @@ impl Host {
     }
 
     /// Ends what `enter` began.
-    pub fn leave(&mut self) {
+    pub(crate) fn leave(&mut self) {
         self.doc = std::ptr::slice_from_raw_parts(std::ptr::null(), 0);
         self.meta = std::ptr::null();
     }
@@ -109,19 +109,19 @@ impl Host {
     /// Takes what the guest did to the document, and the document's context if it changed that; `None` if it did nothing, as
     /// mostly: what it takes is large.
     #[inline(always)]
-    pub fn changes(&mut self) -> Option<(Option<Changed>, Option<Vec<u8>>)> {
+    pub(crate) fn changes(&mut self) -> Option<(Option<Changed>, Option<Vec<u8>>)> {
         (self.changed.is_some() || self.ctx.is_some()).then(|| (self.changed.take(), self.ctx.take()))
     }
 
     /// The raw value of a parameter.
-    pub fn param(&self, name: &str) -> Option<&[u8]> {
+    pub(crate) fn param(&self, name: &str) -> Option<&[u8]> {
         self.charge(self.params.len());
         let found = self.members.as_ref()?.get(&self.params, name)?;
         Some(&self.params[found.value])
     }
 
     /// The document as the guest sees it now.
-    pub fn text(&self) -> &[u8] {
+    pub(crate) fn text(&self) -> &[u8] {
         let came = if self.doc.is_null() {
             b"{}"
         } else {
@@ -152,16 +152,16 @@ impl Host {
         !self.doc.is_null()
     }
 
-    pub fn meta(&self) -> Option<&Meta> {
+    pub(crate) fn meta(&self) -> Option<&Meta> {
         // SAFETY: as above.
         unsafe { self.meta.as_ref() }
     }
 
-    pub fn ctx(&self) -> &[u8] {
+    pub(crate) fn ctx(&self) -> &[u8] {
         self.ctx.as_deref().or_else(|| self.meta().map(Meta::ctx)).unwrap_or(b"{}")
     }
 
-    pub fn charge(&self, bytes: usize) {
+    pub(crate) fn charge(&self, bytes: usize) {
         if !self.fuel.is_null() {
             // SAFETY: points at this instance's metering global, alive as long as the instance runs.
             let fuel = unsafe { AtomicU64::from_ptr(self.fuel) };
@@ -170,7 +170,7 @@ impl Host {
         }
     }
 
-    pub fn note(&mut self, level: i32, text: &[u8]) {
+    pub(crate) fn note(&mut self, level: i32, text: &[u8]) {
         if self.log_budget == 0 {
             return;
         }
@@ -357,7 +357,7 @@ fn get_ctx_json(env: Env<'_>, ptr: i32, len: i32, out: i32, cap: i32) -> Result<
 }
 
 /// Largest context that UDFs may write for one document, in bytes.
-pub const MAX_CTX: usize = 64 << 10;
+pub(crate) const MAX_CTX: usize = 64 << 10;
 
 /// Writes a member of the document's context: 1 = written, 0 = not JSON, the context would grow over its limit, or no document
 /// is in work.
@@ -383,7 +383,7 @@ fn abort(_env: Env<'_>, _message: i32, _file: i32, line: i32, column: i32) -> Re
 ///
 /// # Errors
 /// The import that we do not have or that has another type, by name.
-pub fn link(store: &mut Store, env: &FunctionEnv<Host>, module: &Module) -> Result<Imports, String> {
+pub(crate) fn link(store: &mut Store, env: &FunctionEnv<Host>, module: &Module) -> Result<Imports, String> {
     let mut imports = Imports::new();
     for import in module.imports() {
         let (space, name) = (import.module(), import.name());

@@ -9,11 +9,11 @@ use crate::udf::host::guest_memory::{Env, read, write};
 
 /// What a guest gets of the real world, instead of what is the same in every sandbox.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Real {
+pub(crate) struct Real {
     /// The time, in whole milliseconds, instead of a count.
-    pub clock: bool,
+    pub(crate) clock: bool,
     /// Randomness of the system, instead of numbers from a fixed seed.
-    pub random: bool,
+    pub(crate) random: bool,
 }
 
 const BADF: i32 = 8;
@@ -92,7 +92,7 @@ fn proc_exit(_env: Env<'_>, code: i32) -> Result<(), RuntimeError> {
 }
 
 /// The function of this name, if there is one.
-pub fn stub(store: &mut Store, env: &FunctionEnv<Host>, name: &str) -> Option<Function> {
+pub(crate) fn stub(store: &mut Store, env: &FunctionEnv<Host>, name: &str) -> Option<Function> {
     macro_rules! function {
         ($f:expr) => {
             Function::new_typed_with_env(store, env, $f)

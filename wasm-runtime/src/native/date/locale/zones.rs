@@ -58,7 +58,7 @@ fn index(text: &str) -> Option<usize> {
 }
 
 /// Texts, and what they mean; those that mean nothing end a search, as in Java's tree of prefixes.
-pub struct Names {
+pub(crate) struct Names {
     sorted: Vec<(Cow<'static, str>, Option<&'static str>)>,
     fold: bool,
 }
@@ -82,7 +82,7 @@ impl Names {
     }
 
     /// The zone whose name `text` starts with, and the bytes of that name.
-    pub fn longest(&self, text: &str) -> Option<(&'static str, usize)> {
+    pub(crate) fn longest(&self, text: &str) -> Option<(&'static str, usize)> {
         let owned;
         let mut rest = text;
         if self.fold {
@@ -121,12 +121,12 @@ fn common(one: &str, two: &str) -> usize {
     one.chars().zip(two.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
 }
 
-pub fn is_known(id: &str) -> bool {
+pub(crate) fn is_known(id: &str) -> bool {
     TABLES.written.contains_key(id)
 }
 
 /// How a zone is written in no language.
-pub fn written(id: &str, full: bool, generic: bool, summer: bool) -> Option<&'static str> {
+pub(crate) fn written(id: &str, full: bool, generic: bool, summer: bool) -> Option<&'static str> {
     let kind = match (generic, summer) {
         (true, _) => 2,
         (false, true) => 1,
@@ -137,14 +137,14 @@ pub fn written(id: &str, full: bool, generic: bool, summer: bool) -> Option<&'st
 }
 
 /// The zones by their identifiers, in small letters too.
-pub fn identifiers(ignore_case: bool) -> &'static Names {
+pub(crate) fn identifiers(ignore_case: bool) -> &'static Names {
     static EXACT: LazyLock<Names> = LazyLock::new(|| Names::new(TABLES.written.keys().map(|id| (*id, *id)), false));
     static FOLDED: LazyLock<Names> = LazyLock::new(|| Names::new(TABLES.written.keys().map(|id| (*id, *id)), true));
     if ignore_case { &FOLDED } else { &EXACT }
 }
 
 /// The names that a locale has for zones. Long ones are there for some languages only; others have the identifiers.
-pub fn named(locale: &Locale, full: bool) -> Arc<Names> {
+pub(crate) fn named(locale: &Locale, full: bool) -> Arc<Names> {
     static MADE: LazyLock<Mutex<HashMap<usize, Arc<Names>>>> = LazyLock::new(Mutex::default);
     let style = if full { "+F" } else { "+S" };
     let place = |name: &str| TABLES.places.get(format!("{name}{style}").as_str());

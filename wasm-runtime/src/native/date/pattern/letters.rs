@@ -7,7 +7,7 @@ use super::{Builder, Field, Pattern, Piece, Resolver, Sign, Style};
 
 /// # Errors
 /// What is wrong with the pattern.
-pub fn compile(pattern: &str, resolver: Resolver) -> Result<Pattern, String> {
+pub(crate) fn compile(pattern: &str, resolver: Resolver) -> Result<Pattern, String> {
     let built = letters(Builder::new(), pattern)?;
     match built.wrong {
         Some(why) => Err(why),
@@ -15,7 +15,7 @@ pub fn compile(pattern: &str, resolver: Resolver) -> Result<Pattern, String> {
     }
 }
 
-pub fn letters(mut builder: Builder, pattern: &str) -> Result<Builder, String> {
+pub(crate) fn letters(mut builder: Builder, pattern: &str) -> Result<Builder, String> {
     let mut chars = pattern.chars().peekable();
     while let Some(c) = chars.next() {
         builder = match c {

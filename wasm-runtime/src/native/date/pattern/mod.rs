@@ -4,14 +4,14 @@ mod builder;
 mod letters;
 mod named;
 
-pub use builder::Builder;
-pub use letters::compile;
-pub use named::named;
+pub(crate) use builder::Builder;
+pub(crate) use letters::compile;
+pub(crate) use named::named;
 
 /// What a piece reads or writes: fields of `java.time`, and those of OpenSearch's epoch formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Field {
+pub(crate) enum Field {
     Era,
     YearOfEra,
     Year,
@@ -60,12 +60,12 @@ pub enum Field {
 }
 
 /// How many fields there are.
-pub const FIELDS: usize = Field::NanoOfMicro as usize + 1;
+pub(crate) const FIELDS: usize = Field::NanoOfMicro as usize + 1;
 
 /// Which form of a name is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Style {
+pub(crate) enum Style {
     Full,
     FullAlone,
     Short,
@@ -76,7 +76,7 @@ pub enum Style {
 
 /// When a number has a sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
+pub(crate) enum Sign {
     /// A minus before negative ones.
     Normal,
     NotNegative,
@@ -86,45 +86,45 @@ pub enum Sign {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub struct Number {
-    pub field: Field,
-    pub least: usize,
-    pub most: usize,
-    pub sign: Sign,
+pub(crate) struct Number {
+    pub(crate) field: Field,
+    pub(crate) least: usize,
+    pub(crate) most: usize,
+    pub(crate) sign: Sign,
     /// Digits that numbers right behind this one need.
-    pub behind: usize,
+    pub(crate) behind: usize,
     /// Two digits of a year since 2000.
-    pub reduced: bool,
+    pub(crate) reduced: bool,
 }
 
 /// A decimal fraction of a field.
 #[derive(Debug, Clone, Copy)]
-pub struct Fraction {
-    pub field: Field,
-    pub least: usize,
-    pub most: usize,
-    pub point: bool,
+pub(crate) struct Fraction {
+    pub(crate) field: Field,
+    pub(crate) least: usize,
+    pub(crate) most: usize,
+    pub(crate) point: bool,
 }
 
 /// The shape of an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Offset {
-    pub minutes: Part,
-    pub seconds: Part,
-    pub colon: bool,
+pub(crate) struct Offset {
+    pub(crate) minutes: Part,
+    pub(crate) seconds: Part,
+    pub(crate) colon: bool,
     /// Written for no offset.
-    pub zero: &'static str,
+    pub(crate) zero: &'static str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub(crate) enum Part {
     Never,
     Optional,
     Always,
 }
 
 #[derive(Debug, Clone)]
-pub enum Piece {
+pub(crate) enum Piece {
     Literal(String),
     Number(Number),
     Fraction(Fraction),
@@ -149,7 +149,7 @@ pub enum Piece {
 
 /// How fields become a date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resolver {
+pub(crate) enum Resolver {
     /// Every field in its range, and the date there.
     Strict,
     /// Days beyond a month's end are its last.
@@ -160,9 +160,9 @@ pub enum Resolver {
 
 /// Pieces, and how what they read becomes a date.
 #[derive(Debug, Clone)]
-pub struct Pattern {
-    pub pieces: Vec<Piece>,
-    pub resolver: Resolver,
+pub(crate) struct Pattern {
+    pub(crate) pieces: Vec<Piece>,
+    pub(crate) resolver: Resolver,
     /// Whether a moment is written as of Greenwich, and read so unless a zone is given.
-    pub utc: bool,
+    pub(crate) utc: bool,
 }

@@ -6,11 +6,11 @@
 use super::{Builder, Field, Pattern, Piece, Resolver, Sign};
 
 /// A named format: how it writes, and what it tries to read, in this order.
-pub struct Named {
-    pub writes: Pattern,
-    pub reads: Vec<Pattern>,
+pub(crate) struct Named {
+    pub(crate) writes: Pattern,
+    pub(crate) reads: Vec<Pattern>,
     /// Reads as RFC 3339 has it, by code of its own.
-    pub rfc3339: bool,
+    pub(crate) rfc3339: bool,
 }
 
 /// Words that stand for others.
@@ -135,7 +135,7 @@ const FORMATS: &[(&str, &str, &str)] = &[
 ];
 
 /// The format called `name`, in snake case or camel case.
-pub fn named(name: &str) -> Option<Named> {
+pub(crate) fn named(name: &str) -> Option<Named> {
     let (_, writes, reads) = FORMATS.iter().find(|(known, ..)| *known == name || camel(known) == name)?;
     Some(Named {
         writes: pattern(writes),

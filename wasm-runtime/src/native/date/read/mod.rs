@@ -2,7 +2,7 @@
 
 mod numbers;
 mod offsets;
-pub mod rfc3339;
+pub(crate) mod rfc3339;
 mod zones;
 
 use super::calendar::weeks::ISO;
@@ -14,7 +14,7 @@ use crate::engine::deadline::glance;
 
 /// Why reading ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
+pub(crate) enum Stop {
     /// The text is another; an optional section is skipped.
     Differs,
     /// Java looks behind the end of the text; another pattern may fit.
@@ -46,7 +46,12 @@ fn fields<'l>(pattern: &Pattern, text: &str, locale: &'l Locale) -> Result<Parse
 ///
 /// # Errors
 /// When it does not fit.
-pub fn read<'l>(pattern: &Pattern, text: &str, locale: &'l Locale, zone: Option<&Zone>) -> Result<Parsed<'l>, Stop> {
+pub(crate) fn read<'l>(
+    pattern: &Pattern,
+    text: &str,
+    locale: &'l Locale,
+    zone: Option<&Zone>,
+) -> Result<Parsed<'l>, Stop> {
     glance();
     fields(pattern, text, locale)?.resolve(pattern.resolver, zone).ok_or(Stop::Differs)
 }

@@ -15,7 +15,7 @@ fn two(bytes: &[u8], at: usize, colon: bool) -> Option<(i64, usize)> {
 }
 
 /// Seconds of an offset with its sign at `at`, and the position behind it.
-pub fn seconds(offset: Offset, text: &str, at: usize) -> Result<(i64, usize), Stop> {
+pub(crate) fn seconds(offset: Offset, text: &str, at: usize) -> Result<(i64, usize), Stop> {
     let bytes = text.as_bytes();
     let sign = match bytes.get(at) {
         Some(b'+') => 1,

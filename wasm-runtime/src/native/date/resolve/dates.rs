@@ -24,7 +24,7 @@ fn year(value: i64) -> Option<i64> {
 }
 
 /// The date, if its fields are there. The outer `None` is a failure.
-pub fn resolve(fields: &mut Fields, resolver: Resolver) -> Option<Option<i64>> {
+pub(crate) fn resolve(fields: &mut Fields, resolver: Resolver) -> Option<Option<i64>> {
     resolve_era(fields, resolver)?;
     if !fields.has(Field::Year) {
         return Some(None);
@@ -100,7 +100,7 @@ fn by_aligned_week(fields: &mut Fields, resolver: Resolver) -> Option<i64> {
 }
 
 /// The date of fields of weeks, and whether any field was used up.
-pub fn resolve_weeks(fields: &mut Fields, weeks: Weeks, resolver: Resolver) -> Option<(Option<i64>, bool)> {
+pub(crate) fn resolve_weeks(fields: &mut Fields, weeks: Weeks, resolver: Resolver) -> Option<(Option<i64>, bool)> {
     let mut changed = false;
     for field in WEEKS {
         // As Java, which goes on with 32 bits.

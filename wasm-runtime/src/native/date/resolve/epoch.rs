@@ -4,7 +4,7 @@ use super::super::pattern::Field;
 use super::Fields;
 
 /// Whether there were any. `None` is a failure.
-pub fn resolve(fields: &mut Fields) -> Option<bool> {
+pub(crate) fn resolve(fields: &mut Fields) -> Option<bool> {
     if let Some(seconds) = fields.take(Field::EpochSecond) {
         fields.put(Field::InstantSeconds, seconds);
         if let Some(nanos) = fields.take(Field::EpochNano) {

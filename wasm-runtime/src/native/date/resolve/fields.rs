@@ -6,7 +6,7 @@ use super::super::zone::Zone;
 
 /// Values by field, in no order.
 #[derive(Clone)]
-pub struct Fields {
+pub(crate) struct Fields {
     known: u64,
     values: [i64; FIELDS],
 }
@@ -18,27 +18,27 @@ impl Default for Fields {
 }
 
 impl Fields {
-    pub fn get(&self, field: Field) -> Option<i64> {
+    pub(crate) fn get(&self, field: Field) -> Option<i64> {
         self.has(field).then(|| self.values[field as usize])
     }
 
-    pub fn has(&self, field: Field) -> bool {
+    pub(crate) fn has(&self, field: Field) -> bool {
         self.known & (1 << field as u64) != 0
     }
 
-    pub fn put(&mut self, field: Field, value: i64) {
+    pub(crate) fn put(&mut self, field: Field, value: i64) {
         self.known |= 1 << field as u64;
         self.values[field as usize] = value;
     }
 
-    pub fn take(&mut self, field: Field) -> Option<i64> {
+    pub(crate) fn take(&mut self, field: Field) -> Option<i64> {
         let value = self.get(field);
         self.known &= !(1 << field as u64);
         value
     }
 
     /// Puts a value, unless the field has another.
-    pub fn agree(&mut self, field: Field, value: i64) -> Option<()> {
+    pub(crate) fn agree(&mut self, field: Field, value: i64) -> Option<()> {
         if self.get(field).is_some_and(|old| old != value) {
             return None;
         }
@@ -49,21 +49,21 @@ impl Fields {
 
 /// A text as its pattern read it, then what came of it.
 #[derive(Clone)]
-pub struct Parsed<'l> {
-    pub fields: Fields,
-    pub zone: Option<Zone>,
-    pub period: Option<Period>,
-    pub locale: &'l Locale,
+pub(crate) struct Parsed<'l> {
+    pub(crate) fields: Fields,
+    pub(crate) zone: Option<Zone>,
+    pub(crate) period: Option<Period>,
+    pub(crate) locale: &'l Locale,
     /// Days since 1970.
-    pub date: Option<i64>,
+    pub(crate) date: Option<i64>,
     /// Nanoseconds of the day.
-    pub time: Option<i64>,
+    pub(crate) time: Option<i64>,
     /// Days by which the time goes beyond its day.
-    pub excess: i64,
+    pub(crate) excess: i64,
 }
 
 impl<'l> Parsed<'l> {
-    pub fn new(locale: &'l Locale) -> Self {
+    pub(crate) fn new(locale: &'l Locale) -> Self {
         Self { fields: Fields::default(), zone: None, period: None, locale, date: None, time: None, excess: 0 }
     }
 }

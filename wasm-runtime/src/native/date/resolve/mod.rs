@@ -4,16 +4,16 @@ mod dates;
 mod epoch;
 mod fields;
 mod times;
-pub mod values;
+pub(crate) mod values;
 
-pub use fields::{Fields, Parsed};
+pub(crate) use fields::{Fields, Parsed};
 
 use super::pattern::{Field, Resolver};
 use super::zone::{Zone, checked_offset};
 
 impl Parsed<'_> {
     /// `None` if the fields contradict each other or leave their ranges.
-    pub fn resolve(mut self, resolver: Resolver, zone: Option<&Zone>) -> Option<Self> {
+    pub(crate) fn resolve(mut self, resolver: Resolver, zone: Option<&Zone>) -> Option<Self> {
         if self.zone.is_none() {
             self.zone = zone.cloned();
         }
@@ -99,7 +99,7 @@ impl Parsed<'_> {
     }
 
     /// The value of a field: as read, or that of the date or time.
-    pub fn value(&self, field: Field) -> Option<i64> {
+    pub(crate) fn value(&self, field: Field) -> Option<i64> {
         self.fields
             .get(field)
             .or_else(|| self.date.and_then(|date| values::of_date(field, date, self.locale.weeks)))
