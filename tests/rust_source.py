@@ -107,3 +107,20 @@ def reach(module: Module, edges: dict[Module, set[Module]]) -> set[Module]:
                 seen.add(target)
                 left.append(target)
     return seen
+
+
+def functions(text: str) -> list[tuple[str, int]]:
+    """The functions of a formatted file: the name of each, and its lines."""
+    found = []
+    lines = text.splitlines()
+    for at, line in enumerate(lines):
+        head = re.match(r"( *)(?:pub(?:\([a-z]+\))? )?(?:const |unsafe |extern \"C\" )*fn (\w+)", line)
+        if head is None:
+            continue
+        for end in range(at, len(lines)):
+            if lines[end].startswith(head[1] + "}") or (end == at and line.endswith(("}", ";"))):
+                found.append((head[2], end - at + 1))
+                break
+            if lines[end] == head[1] + ";" or (lines[end].endswith(";") and lines[end].startswith(head[1] + ")")):
+                break
+    return found

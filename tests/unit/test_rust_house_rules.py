@@ -1,10 +1,12 @@
-"""Rules of the house for the Rust source that the compiler does not know: which folder uses which."""
+"""Rules of the house for the Rust source that the compiler does not know: which folder uses which, and how large what is."""
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from tests.rust_source import Module, files, uses
+from tests.rust_source import Module, circles, files, uses
 
 LAYERS = [
     ["bulk"],
@@ -76,3 +78,35 @@ def test_comments_texts_and_tests_are_no_uses():
     modules = files()
     modules[("error",)] += '\n// crate::bulk\nconst S: &str = "crate::bulk";\n/// [`crate::bulk::Bulk`]\nfn f() {}\n'
     assert upward(modules) == []
+
+
+LARGEST_CIRCLE = 2
+"""Files that may use each other: a type and the part of its methods that another file has."""
+
+CIRCLES = [{("native",), ("native", "foreach"), ("native", "support", "handled")}]
+"""Of a `foreach` the processor is any built-in: the catalogue names `foreach`, and `foreach` asks the catalogue."""
+
+
+def test_files_use_each_other_in_one_direction():
+    found = [circle for circle in circles(uses(files())) if len(circle) > LARGEST_CIRCLE]
+    assert found == CIRCLES
+
+
+def test_a_circle_of_three_files_is_found():
+    modules = files()
+    modules[("json", "lex")] += "\nuse crate::json::change::merge;\n"
+    found = [circle for circle in circles(uses(modules)) if {("json", "lex"), ("json", "change")} <= circle]
+    assert found
+
+
+MOST_LINES = 400
+MOST_MODULES = 12
+CATALOGUES = {("native",)}
+"""One file for each built-in."""
+
+
+def test_files_are_short_and_folders_small():
+    modules = files()
+    assert [module for module, text in modules.items() if len(text.splitlines()) > MOST_LINES] == []
+    folders = Counter(module[:-1] for module in modules if module and module[-1] not in ("tests", *TESTS))
+    assert [folder for folder, count in folders.items() if count > MOST_MODULES and folder not in CATALOGUES] == []

@@ -45,13 +45,16 @@ mod tests {
     use crate::bulk::line_cache::Lines;
     use crate::document::effect::{Effect, Terms};
     use crate::document::{Doc, Kind, Meta, Text};
-    use crate::engine::watchdog;
+    use crate::engine::clock;
     use crate::json;
     use crate::json::index::{self, Outline};
     use crate::json::validate;
     use crate::native::Native;
     use crate::pipeline::condition::Condition;
-    use crate::pipeline::fused::{self, Labour, Lane, Question, Run};
+    use crate::pipeline::fused::Run;
+    use crate::pipeline::lane::{Labour, Lane};
+    use crate::pipeline::parallel::together;
+    use crate::pipeline::question::Question;
 
     const LINE: &[u8] = br#"{"@timestamp": "2026-11-23T05:07:07.007Z", "level": "WARN", "message": "GET /api/v1/orders/7 took 7 ms and returned 7 items to the caller", "service": {"name": "orders", "version": "4.17.2", "environment": "staging"}, "host": {"name": "node-7", "ip": "10.1.7.7", "cpu": 0.07}, "http": {"method": "GET", "status": 202, "bytes": 259, "path": "/api/v1/orders/7"}, "tags": ["web", "eu-central", "canary"], "user": "user-7@example.org", "duration_ms": 7.25, "cached": false, "retries": 0}"#;
 
@@ -129,9 +132,9 @@ mod tests {
             natives.iter().enumerate().map(lane).collect()
         };
         let mut made = Vec::with_capacity(2 * body.len());
-        let deadline = Arc::new(watchdog::Deadline { at_ns: u64::MAX, cancelled: AtomicBool::new(false) });
+        let deadline = Arc::new(clock::Deadline { at_ns: u64::MAX, cancelled: AtomicBool::new(false) });
         let run = Run { body: &body, kind: Kind::Document, check: terms, deadline: &deadline, end: u64::MAX };
-        let (count, counts) = counted(|| fused::together(&run, &lanes, &mut made, &mut docs, 1));
+        let (count, counts) = counted(|| together(&run, &lanes, &mut made, &mut docs, 1));
         let changed = counts.last().and_then(|(_, _, run)| run.as_ref()).map_or(0, |run| run.changed);
         assert!(changed == 0 || changed == documents, "{changed}");
         count

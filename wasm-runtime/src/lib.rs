@@ -29,7 +29,7 @@ fit_for_python!(
     pipeline::condition::Condition,
     engine::deadline::Deadline,
     bulk::body_buffer::Intake,
-    pipeline::fused::Step,
+    pipeline::step::Step,
     bulk::body_view::Made,
     udf::module::Module,
     udf::module::Udf,
@@ -45,7 +45,7 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<engine::deadline::Deadline>()?;
     m.add_class::<pipeline::condition::Condition>()?;
     m.add_class::<stats::StageRun>()?;
-    m.add_class::<pipeline::fused::Step>()?;
+    m.add_class::<pipeline::step::Step>()?;
     m.add_class::<bulk::Bulk>()?;
     m.add_class::<bulk::body_buffer::Intake>()?;
     m.add_class::<udf::module::Module>()?;

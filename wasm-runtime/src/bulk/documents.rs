@@ -3,11 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::bulk::Bulk;
 use crate::bulk::action::{Op, part_of_update, writable_part};
-use crate::bulk::final_pipelines::Indexes;
-use crate::bulk::outcome::{Fate, Part};
+use crate::bulk::outcome::{Fate, Indexes, Part};
 use crate::bulk::parser::Action;
+use crate::bulk::state::Bulk;
 use crate::document::{Doc, Kind, State, Text, on_one_line};
 use crate::error::Fault;
 

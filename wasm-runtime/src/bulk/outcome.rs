@@ -1,14 +1,19 @@
 //! What becomes of an action of a bulk.
 
+use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::document::{Failure, Meta};
 use crate::error::Fault;
 
+/// Indexes, as documents name them.
+pub(crate) type Indexes = HashSet<Option<Arc<str>>>;
+
 /// One document that an action writes.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
-    /// A part of [`Bulk::made`](crate::bulk::Bulk::made); `None`: the one that came in.
+    /// A part of [`Bulk::made`](crate::bulk::state::Bulk::made); `None`: the one that came in.
     pub(crate) text: Option<Range<usize>>,
     pub(crate) meta: Meta,
 }
@@ -17,13 +22,13 @@ pub(crate) struct Part {
 pub(crate) enum Fate {
     /// Forwarded as it came.
     Untouched,
-    /// Forwarded to where it was sent, with `text`, a part of [`Bulk::made`](crate::bulk::Bulk::made), as its document.
+    /// Forwarded to where it was sent, with `text`, a part of [`Bulk::made`](crate::bulk::state::Bulk::made), as its document.
     /// `framed`: its action line stands before it there, and its line end behind it.
     Changed {
         text: Range<usize>,
         framed: bool,
     },
-    /// An update that is forwarded with `source`, a part of [`Bulk::made`](crate::bulk::Bulk::made): read strictly and written
+    /// An update that is forwarded with `source`, a part of [`Bulk::made`](crate::bulk::state::Bulk::made): read strictly and written
     /// anew, so that final pipelines have its texts one by one.
     Updated {
         source: Range<usize>,

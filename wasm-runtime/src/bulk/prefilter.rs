@@ -2,8 +2,8 @@
 
 use pyo3::Py;
 
-use crate::bulk::Bulk;
 use crate::bulk::outcome::Fate;
+use crate::bulk::state::Bulk;
 use crate::pipeline::condition::Condition;
 
 /// How many documents go to the targets that are `wanted`, if none of them meets any of the conditions, whatever the cluster

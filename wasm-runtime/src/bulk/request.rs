@@ -8,10 +8,10 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::bulk::Bulk;
 use crate::bulk::action::{Op, readdressed, without_pipeline, writable_part};
 use crate::bulk::outcome::Fate;
 use crate::bulk::parser::Action;
+use crate::bulk::state::Bulk;
 use crate::document::Meta;
 
 /// A part of the body to forward.

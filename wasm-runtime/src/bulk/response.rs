@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use crate::bulk::Bulk;
 use crate::bulk::action::Op;
 use crate::bulk::outcome::Fate;
 use crate::bulk::parser::Action;
+use crate::bulk::state::Bulk;
 use crate::document::Failure;
 use crate::json;
 use crate::json::index;

@@ -12,10 +12,10 @@ use std::time::Instant;
 use wasmer::sys::{CompilerConfig, Cranelift, EngineBuilder, Features, NativeEngineExt, Target};
 use wasmer::{Engine, Instance, Module, Store, Value, imports};
 
+use crate::engine::clock::now_ns;
 use crate::engine::limits::{CappedTunables, GrowWatch};
 use crate::engine::metering::{self, REMAINING};
 use crate::engine::stop_flag::StopFlag;
-use crate::engine::watchdog::now_ns;
 
 /// Part of every artefact's key: another engine, another way of metering or another cost table, another file.
 const ENGINE_VERSION: &str = "wasmer-7.4.2-cranelift-2";

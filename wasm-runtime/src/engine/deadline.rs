@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
 
-use crate::engine::watchdog::{self, now_ns};
+use crate::engine::clock::{self, now_ns};
 use crate::error::Fault;
 
 /// When a request's work has to end, and whether it was cancelled; shared by all its stages.
 #[pyclass(frozen, module = "pipelines._wasm")]
 pub(crate) struct Deadline {
-    pub(crate) inner: Arc<watchdog::Deadline>,
+    pub(crate) inner: Arc<clock::Deadline>,
 }
 
 #[pymethods]
@@ -23,7 +23,7 @@ impl Deadline {
     #[pyo3(signature = (seconds=None))]
     fn new(seconds: Option<f64>) -> Self {
         let at_ns = seconds.map_or(u64::MAX, |s| now_ns().saturating_add((s.max(0.0) * 1e9) as u64));
-        Self { inner: Arc::new(watchdog::Deadline { at_ns, cancelled: AtomicBool::new(false) }) }
+        Self { inner: Arc::new(clock::Deadline { at_ns, cancelled: AtomicBool::new(false) }) }
     }
 
     /// Ends the work in progress, also a guest in an endless loop.
@@ -67,7 +67,7 @@ impl Deadline {
 /// When the built-in or condition at work on this thread has to end.
 #[derive(Clone)]
 pub(crate) struct Bound {
-    deadline: Arc<watchdog::Deadline>,
+    deadline: Arc<clock::Deadline>,
     /// Of the stage, by `now_ns`.
     end: u64,
 }
@@ -107,7 +107,7 @@ thread_local! {
 const GLANCED: u32 = 256;
 
 /// Runs `work` with a deadline that [`tick`] asks; `end` is the stage's own, by `now_ns`.
-pub(crate) fn within<T>(deadline: &Arc<watchdog::Deadline>, end: u64, work: impl FnOnce() -> T) -> T {
+pub(crate) fn within<T>(deadline: &Arc<clock::Deadline>, end: u64, work: impl FnOnce() -> T) -> T {
     Bound { deadline: Arc::clone(deadline), end }.hold(work)
 }
 
@@ -172,8 +172,8 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, F
 mod tests {
     use super::*;
 
-    fn over() -> Arc<watchdog::Deadline> {
-        Arc::new(watchdog::Deadline { at_ns: 0, cancelled: AtomicBool::new(false) })
+    fn over() -> Arc<clock::Deadline> {
+        Arc::new(clock::Deadline { at_ns: 0, cancelled: AtomicBool::new(false) })
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The WebAssembly engine, its limits and its clock.
 
+pub(crate) mod clock;
 pub(crate) mod compiler;
 pub(crate) mod deadline;
 pub(crate) mod interrupt;

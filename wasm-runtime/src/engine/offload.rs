@@ -83,8 +83,8 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use crate::engine::clock::{Deadline, now_ns};
     use crate::engine::deadline::within;
-    use crate::engine::watchdog::{Deadline, now_ns};
 
     fn with_ms<T>(ms: u64, work: impl FnOnce() -> T) -> T {
         let at_ns = now_ns() + ms * 1_000_000;

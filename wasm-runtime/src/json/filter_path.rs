@@ -1,6 +1,7 @@
 //! `filter_path`: answers reduced the way OpenSearch reduces them, for bodies that the proxy put together itself.
 
-use crate::json::{Entries, elements, skip_value, skip_ws, unescape};
+use crate::json::lex::{Entries, skip_value, skip_ws, unescape};
+use crate::json::lookup::elements;
 
 /// `text` reduced by OpenSearch's `filter_path` patterns: dotted, `*` within a name, `**` for any depth, `-` excludes.
 ///

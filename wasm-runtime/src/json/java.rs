@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use crate::engine::deadline::glance;
-use crate::json::{Entries, elements, string, unescape};
+use crate::json::lex::{Entries, string, unescape};
+use crate::json::lookup::elements;
 
 /// The kind of the value that starts with byte `c`, in Java's class names (as OpenSearch's errors say).
 pub(crate) fn type_name(raw: &[u8]) -> &'static str {

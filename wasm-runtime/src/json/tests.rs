@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use super::*;
 
 fn text(v: Vec<u8>) -> String {

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::support::field;
+use super::support::function::{Function, Parameters};
 use super::support::template::{Template, Value};
-use super::{Function, Parameters};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::engine::limits::check_made;
@@ -17,7 +17,7 @@ use crate::json;
 pub(crate) struct Append {
     field: String,
     value: Option<Box<RawValue>>,
-    #[serde(default = "super::yes")]
+    #[serde(default = "super::support::function::yes")]
     allow_duplicates: bool,
     #[serde(skip)]
     prepared: Option<(Template, Vec<Value>)>,

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Function, Parameters};
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;

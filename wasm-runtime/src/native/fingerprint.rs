@@ -7,7 +7,7 @@ use serde::Deserialize;
 use sha1::Digest;
 
 use super::support::field;
-use super::{Function, Parameters};
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::document::metadata_fields;

@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 use super::support::field;
+use super::support::function::{Function, Parameters};
 use super::support::handled::Handled;
-use super::{Function, Parameters};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::engine::deadline::tick;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::support::field;
-use super::{Function, Parameters};
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::engine::limits::check_made;

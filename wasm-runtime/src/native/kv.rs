@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use super::support::field;
+use super::support::function::{Function, Parameters};
 use super::support::template::Template;
-use super::{Function, Parameters};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::engine::limits::{Copied, check_made};

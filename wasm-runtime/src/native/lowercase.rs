@@ -3,7 +3,7 @@
 use super::support::text_map::TextMap;
 use crate::error::Fault;
 use crate::json;
-use crate::json::scratch;
+use crate::json::scratch_copy;
 
 pub(crate) struct Lowercase;
 
@@ -13,7 +13,7 @@ impl TextMap for Lowercase {
     }
 
     fn map_plain(raw: &[u8]) -> Option<Vec<u8>> {
-        let mut lower = scratch::copy(raw);
+        let mut lower = scratch_copy(raw);
         lower.make_ascii_lowercase();
         Some(lower)
     }

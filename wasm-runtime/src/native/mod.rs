@@ -43,10 +43,9 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use serde::de::DeserializeOwned;
 
 use self::support::field;
-use self::support::template::Template;
+use self::support::function::{Function, Parameters};
 use self::support::text_map::Texts;
 use crate::document::Meta;
 use crate::document::effect::Effect;
@@ -55,29 +54,6 @@ use crate::engine::deadline::guarded;
 use crate::engine::limits::{MOST_MADE, check_made};
 use crate::engine::offload::aside;
 use crate::error::Fault;
-
-/// What one built-in does to one document.
-pub(crate) trait Function: Send + Sync {
-    /// # Errors
-    /// The fault of this document.
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault>;
-
-    /// Names of fields that may be made of a document's values.
-    fn names(&self) -> Vec<&Template> {
-        Vec::new()
-    }
-
-    /// Whether it writes members whose names are in the document's values.
-    fn free(&self) -> bool {
-        false
-    }
-
-    /// Bytes of the longest document that is surely done with soon, though nothing can interrupt it; longer ones are worked on
-    /// aside.
-    fn longest(&self) -> usize {
-        usize::MAX
-    }
-}
 
 type Build = fn(&[u8]) -> Result<Arc<dyn Function>, String>;
 
@@ -159,20 +135,6 @@ const FUNCTIONS: &[Entry] = &[
 
 /// Bytes of a document that needs no looks at the clock while a built-in without regular expressions is at work on it.
 const SMALL: usize = 4096;
-
-/// A default of serde.
-fn yes() -> bool {
-    true
-}
-
-/// A built-in made from JSON parameters; `prepare` is for what serde cannot say.
-trait Parameters: Function + DeserializeOwned + 'static {
-    /// # Errors
-    /// Which option is wrong, and why.
-    fn prepare(&mut self) -> Result<(), String> {
-        Ok(())
-    }
-}
 
 fn make<T: Parameters>(parameters: &[u8]) -> Result<Arc<dyn Function>, String> {
     let mut function: T = serde_json::from_slice(parameters).map_err(|e| {

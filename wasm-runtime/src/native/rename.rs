@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use super::support::field;
+use super::support::function::{Function, Parameters};
 use super::support::template::Template;
-use super::{Function, Parameters};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::support::field;
+use super::support::function::{Function, Parameters};
 use super::support::template::{Template, Value};
-use super::{Function, Parameters};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
@@ -16,7 +16,7 @@ use crate::json;
 pub(crate) struct Set {
     field: String,
     value: Option<Box<RawValue>>,
-    #[serde(default = "super::yes", rename = "override")]
+    #[serde(default = "super::support::function::yes", rename = "override")]
     replace: bool,
     #[serde(default)]
     ignore_empty_value: bool,

@@ -5,8 +5,8 @@
 use serde::Deserialize;
 
 use super::support::field;
+use super::support::function::{Function, Parameters};
 use super::support::hit;
-use super::{Function, Parameters};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::engine::deadline::glance;

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 
 use super::support::field::Names;
-use super::{Function, Parameters};
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::engine::deadline::glance;

@@ -3,7 +3,7 @@
 use super::support::text_map::TextMap;
 use crate::error::Fault;
 use crate::json;
-use crate::json::scratch;
+use crate::json::scratch_copy;
 
 pub(crate) struct Uppercase;
 
@@ -13,7 +13,7 @@ impl TextMap for Uppercase {
     }
 
     fn map_plain(raw: &[u8]) -> Option<Vec<u8>> {
-        let mut upper = scratch::copy(raw);
+        let mut upper = scratch_copy(raw);
         upper.make_ascii_uppercase();
         Some(upper)
     }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use ua_parser::{Extractor, Regexes};
 
 use super::support::field;
-use super::{Function, Parameters};
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
@@ -24,7 +24,7 @@ pub(crate) struct UserAgent {
     #[serde(default)]
     ignore_missing: bool,
     /// The Elastic Common Schema; without it the members are those of OpenSearch's older format.
-    #[serde(default = "super::yes")]
+    #[serde(default = "super::support::function::yes")]
     ecs: bool,
     regex_file: Option<String>,
 }

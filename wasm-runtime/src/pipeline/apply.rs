@@ -4,7 +4,7 @@ use crate::document::effect::{Effect, Terms};
 use crate::document::metadata_fields::Wide;
 use crate::document::{Desk, Doc, State, Text};
 use crate::error::Fault;
-use crate::json::scratch;
+use crate::json::recycle;
 use crate::pipeline::scopes;
 use crate::stats::StageRun;
 
@@ -101,7 +101,7 @@ impl<'t> Pass<'t> {
                 if doc.outline.as_mut().is_some_and(|known| !known.edited(&edit, text)) {
                     doc.outline = None;
                 }
-                scratch::leave(edit.with);
+                recycle(edit.with);
             }
             Effect::Replaced(text) => match self.wide {
                 None => {

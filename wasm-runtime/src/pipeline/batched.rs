@@ -3,7 +3,7 @@
 use crate::document::effect::Effect;
 use crate::document::response::flat;
 use crate::document::{Desk, Doc, Meta, text_of};
-use crate::engine::watchdog::now_ns;
+use crate::engine::clock::now_ns;
 use crate::error::Fault;
 use crate::pipeline::apply::Pass;
 use crate::pipeline::fused::put_in_place;

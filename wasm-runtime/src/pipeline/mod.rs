@@ -5,4 +5,8 @@ pub(crate) mod batch;
 pub(crate) mod batched;
 pub(crate) mod condition;
 pub(crate) mod fused;
+pub(crate) mod lane;
+pub(crate) mod parallel;
+pub(crate) mod question;
 pub(crate) mod scopes;
+pub(crate) mod step;

@@ -4,9 +4,9 @@ use std::sync::OnceLock;
 
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 
-use super::java_word;
 use super::set::{Set, properties};
 use super::tree::{Assert, Words};
+use super::{java, ruby};
 
 pub(crate) struct Text<'t> {
     pub(crate) text: &'t str,
@@ -133,8 +133,8 @@ fn sets() -> &'static Sets {
     SETS.get_or_init(|| Sets {
         marks: Set::of(properties(&["Mn"])),
         letters: Set::of(properties(&["L", "Nd"])),
-        java: Set::of(java_word()),
-        ruby: Set::of(super::ruby_word()),
+        java: Set::of(java::word()),
+        ruby: Set::of(ruby::word()),
     })
 }
 

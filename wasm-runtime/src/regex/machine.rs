@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::asserted::{self, Text};
 use super::fold;
-use super::program::{Loop, Op, Program, Run};
-use super::tree::{Fold, Greed};
+use super::program::{Loop, Op, Program};
+use super::tree::Fold;
 use crate::engine::deadline::tick;
 use crate::error::Fault;
 
@@ -41,7 +41,7 @@ pub(crate) struct Machine<'p, 't> {
     pub(crate) slots: Vec<usize>,
     pub(super) frames: Vec<Frame>,
     calls: Vec<(usize, Rc<[usize]>)>,
-    steps: u64,
+    pub(super) steps: u64,
     depth: usize,
     /// Where the match before ended.
     continued: usize,
@@ -114,7 +114,7 @@ impl<'p, 't> Machine<'p, 't> {
         Ok(())
     }
 
-    fn push(&mut self, frame: Frame) -> Result<(), Fault> {
+    pub(super) fn push(&mut self, frame: Frame) -> Result<(), Fault> {
         if self.frames.len() >= MOST_FRAMES {
             return Err(too_hard("it has too many ways to match"));
         }
@@ -154,43 +154,6 @@ impl<'p, 't> Machine<'p, 't> {
                 }
                 Frame::Called => drop(self.calls.pop()),
                 Frame::Returned(to, slots) => self.calls.push((to, slots)),
-            }
-        }
-        None
-    }
-
-    fn shorter(&mut self, pc: usize, least: usize, mut end: usize) -> Option<(usize, usize)> {
-        let Op::Run(run) = &self.program.ops[pc - 1] else {
-            // A text without a match of something.
-            let end = self.text.before(end);
-            if end > least {
-                self.frames.push(Frame::Shorter(pc as u32, least, end));
-            }
-            return Some((pc, end));
-        };
-        while end > least {
-            end = self.text.before(end);
-            self.steps += 1;
-            if run.then.is_none_or(|then| self.text.bytes.get(end) == Some(&then)) {
-                if end > least {
-                    self.frames.push(Frame::Shorter(pc as u32, least, end));
-                }
-                return Some((pc, end));
-            }
-        }
-        None
-    }
-
-    fn longer(&mut self, pc: usize, mut end: usize, mut left: u32) -> Option<(usize, usize)> {
-        let program = self.program;
-        let Op::Run(run) = &program.ops[pc] else { return None };
-        while left > 0 {
-            end = self.text.take(end, &run.set)?;
-            left -= 1;
-            self.steps += 1;
-            if run.then.is_none_or(|then| self.text.bytes.get(end) == Some(&then)) {
-                self.frames.push(Frame::Longer(pc as u32, end, left));
-                return Some((pc + 1, end));
             }
         }
         None
@@ -285,39 +248,6 @@ impl<'p, 't> Machine<'p, 't> {
             self.set(self.program.captures + n, *value)?;
         }
         Ok(Some((to, at)))
-    }
-
-    /// Takes as many as a run does at first.
-    fn many(&mut self, run: &Run, pc: usize, at: usize) -> Outcome {
-        let mut end = at;
-        let mut count = 0;
-        let first = if run.greed == Greed::Lazy { run.min } else { run.max };
-        let mut least = if run.min == 0 { at } else { NONE };
-        while count < first
-            && let Some(more) = self.text.take(end, &run.set)
-        {
-            end = more;
-            count += 1;
-            if count == run.min {
-                least = end;
-            }
-        }
-        self.step(u64::from(count) / 16)?;
-        if count < run.min {
-            return Ok(None);
-        }
-        match run.greed {
-            Greed::Lazy if run.max > run.min => {
-                self.push(Frame::Longer(
-                    pc as u32,
-                    end,
-                    if run.max == u32::MAX { NONE as u32 } else { run.max - run.min },
-                ))?;
-            }
-            Greed::Greedy if end > least => self.push(Frame::Shorter(pc as u32 + 1, least, end))?,
-            _ => {}
-        }
-        Ok(Some(end))
     }
 
     /// At the head of a counted loop.

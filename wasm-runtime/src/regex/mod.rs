@@ -13,6 +13,7 @@ mod looking;
 mod machine;
 mod program;
 mod ruby;
+mod runs;
 mod set;
 mod tree;
 
@@ -27,32 +28,11 @@ use tree::Parsed;
 
 /// Characters of the longest expression.
 pub(crate) const LONGEST_PATTERN: usize = 64 << 10;
-/// Groups and classes within each other.
-const DEEPEST: usize = 200;
-/// Ranges of characters that the sets of an expression may have together, eight bytes each.
-const MOST_RANGES: usize = 500_000;
 /// States of an expression, times bytes of a text, up to which a search is surely done within some milliseconds.
 const AT_ONCE: usize = 4 << 20;
 /// So short a document is always searched on the thread that asks: of large expressions, which are alternatives of many kinds,
 /// few states are ever in use.
 const SHORT: usize = 4096;
-
-/// Adds a set's ranges to those that an expression has.
-fn count_ranges(count: &mut usize, class: &regex_syntax::hir::ClassUnicode) -> Result<(), String> {
-    *count += class.ranges().len();
-    if *count > MOST_RANGES {
-        return Err(format!("its sets of characters are too large, the limit is {MOST_RANGES} ranges"));
-    }
-    Ok(())
-}
-
-fn java_word() -> regex_syntax::hir::ClassUnicode {
-    java::word()
-}
-
-fn ruby_word() -> regex_syntax::hir::ClassUnicode {
-    ruby::word()
-}
 
 /// Whether it is a decimal digit of some script.
 pub(crate) fn is_decimal(c: char) -> bool {

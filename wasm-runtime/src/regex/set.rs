@@ -2,6 +2,17 @@
 
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind};
 
+/// Ranges of characters that the sets of an expression may have together, eight bytes each.
+const MOST_RANGES: usize = 500_000;
+/// Adds a set's ranges to those that an expression has.
+pub(super) fn count_ranges(count: &mut usize, class: &regex_syntax::hir::ClassUnicode) -> Result<(), String> {
+    *count += class.ranges().len();
+    if *count > MOST_RANGES {
+        return Err(format!("its sets of characters are too large, the limit is {MOST_RANGES} ranges"));
+    }
+    Ok(())
+}
+
 /// A set of characters, made for being asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Set {

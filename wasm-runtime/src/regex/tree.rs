@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::set::Set;
 
+/// Groups and classes within each other.
+pub(super) const DEEPEST: usize = 200;
 /// A part of an expression.
 #[derive(Clone, Debug)]
 pub(crate) enum Node {

@@ -5,9 +5,10 @@ use crate::document::Meta;
 use crate::engine::limits::Limits;
 use crate::engine::watchdog::{Ended, Guard};
 use crate::error::Fault;
+use crate::udf::abi::{Entry, place_of};
 use crate::udf::host::LogLine;
 use crate::udf::invoke::Given;
-use crate::udf::sandbox::{Entry, Failure, Output, Sandbox, place_of};
+use crate::udf::sandbox::{Failure, Output, Sandbox};
 
 /// Bytes of a text's length before it: a u32, lowest byte first.
 pub(crate) const PREFIX: usize = 4;

@@ -6,17 +6,19 @@
 use std::sync::Arc;
 
 use crate::document::Meta;
+use crate::engine::clock::{Deadline, now_ns};
 use crate::engine::interrupt::Interrupt;
 use crate::engine::limits::{INTERPRETER_BOOT_FUEL, LOAD_NS, Limits};
-use crate::engine::watchdog::{Deadline, Ended, Guard, now_ns};
+use crate::engine::watchdog::{Ended, Guard};
 use crate::error::Fault;
 use crate::json;
 use crate::json::validate;
+use crate::udf::abi::{Entry, Language};
 use crate::udf::batch_abi::Answered;
 use crate::udf::exact_numbers;
 use crate::udf::host::MAX_CTX;
 use crate::udf::invoke::Given;
-use crate::udf::sandbox::{Entry, Failure, Language, Output, Sandbox};
+use crate::udf::sandbox::{Failure, Output, Sandbox};
 
 /// Marks the length of an answer that is a result and nothing else.
 const BARE: u32 = 1 << 31;

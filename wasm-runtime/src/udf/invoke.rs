@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::document::Meta;
 use crate::document::effect::Effect;
+use crate::engine::clock::{self, now_ns};
 use crate::engine::limits::PAGE;
-use crate::engine::watchdog::{self, Ended, Guard, now_ns};
+use crate::engine::watchdog::{Ended, Guard};
 use crate::error::Fault;
 use crate::stats::{LOG_LINES, StageRun};
 use crate::udf::batch_abi::PREFIX;
@@ -32,7 +33,7 @@ pub(crate) struct Runner {
     pub(crate) fresh: bool,
     /// Whether the documents are hits.
     pub(crate) hits: bool,
-    pub(crate) deadline: Arc<watchdog::Deadline>,
+    pub(crate) deadline: Arc<clock::Deadline>,
     /// By `now_ns`; `u64::MAX` for none.
     pub(crate) stage_at: u64,
     /// Points for one document.

@@ -1,5 +1,6 @@
 //! UDFs: modules, sandboxes, calls and results.
 
+pub(crate) mod abi;
 pub(crate) mod batch_abi;
 pub(crate) mod exact_numbers;
 pub(crate) mod host;

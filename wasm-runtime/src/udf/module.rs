@@ -12,9 +12,10 @@ use crate::engine::limits::Limits;
 use crate::engine::metering;
 use crate::engine::snapshot::{self, Snapshot};
 use crate::error::{Fault, ModuleError};
-use crate::udf::host::wasi::Real;
+use crate::udf::abi::{Abi, Answer, Language, of_many};
+use crate::udf::host::Real;
 use crate::udf::host::{Host, link};
-use crate::udf::sandbox::{Abi, Answer, Language, Plan, Sandbox, of_many};
+use crate::udf::sandbox::{Plan, Sandbox};
 
 /// What an interpreter may take to start, in pages of 64 KiB and bytes of stack.
 const SNAPSHOT_PAGES: u32 = 1024;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use wasmer::{AsStoreMut, Engine, FunctionEnv, Instance, Memory, Module, Store, StoreObjects, TypedFunction, Value};
+use wasmer::{AsStoreMut, Engine, FunctionEnv, Instance, Memory, Module, Store, StoreObjects, Value};
 
 use crate::document::Meta;
 use crate::engine::interrupt::Interrupt;
@@ -16,65 +16,10 @@ use crate::engine::metering;
 use crate::engine::snapshot::Snapshot;
 use crate::engine::watchdog::{Ended, Guard};
 use crate::error::Fault;
-use crate::udf::host::wasi::Real;
+use crate::udf::abi::{Abi, Entry, bind_entry, place_of};
+use crate::udf::host::Real;
 use crate::udf::host::{Changed, Host, LogLine, link};
 use crate::udf::numbers::Number;
-
-/// How a module wants to be called; found from its exports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Abi {
-    /// `process(ptr, len) -> i64` over JSON text; `many`: and `process_batch`, over many texts.
-    Json { many: bool },
-    /// `entry(ctx: i64) -> number` with host functions for the fields.
-    Field(Answer),
-    /// An interpreter of ours: `load(configuration)`, `run(documents)` (guests/).
-    Interpreter(Language),
-}
-
-/// What an interpreter's UDFs are written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Language {
-    Python,
-    JavaScript,
-}
-
-impl Abi {
-    pub(crate) fn interpreted(self) -> bool {
-        matches!(self, Self::Interpreter(_))
-    }
-}
-
-/// The result type of a field UDF's entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
-    I32,
-    I64,
-    F32,
-    F64,
-}
-
-pub(crate) enum Entry {
-    Json {
-        alloc: TypedFunction<i32, i32>,
-        process: TypedFunction<(i32, i32), i64>,
-        /// The same for many documents in one call.
-        many: Option<TypedFunction<(i32, i32), i64>>,
-        dealloc: Option<TypedFunction<(i32, i32), ()>>,
-        buffer: Option<(i32, i32)>,
-    },
-    Interpreter {
-        language: Language,
-        alloc: TypedFunction<i32, i32>,
-        dealloc: TypedFunction<(i32, i32), ()>,
-        run: TypedFunction<(i32, i32), i64>,
-        /// The same for one document, where the UDF asks for no context.
-        one: TypedFunction<(i32, i32), i64>,
-    },
-    I32(TypedFunction<i64, i32>),
-    I64(TypedFunction<i64, i64>),
-    F32(TypedFunction<i64, f32>),
-    F64(TypedFunction<i64, f64>),
-}
 
 /// What a call of a UDF gave, before the result contract is applied.
 #[derive(Debug, PartialEq)]
@@ -448,40 +393,4 @@ fn find_global(store: &mut Store, instance: &Instance, name: &str) -> Result<*mu
         .ok_or_else(lost)?;
     global.set(store, before).map_err(|_| lost())?;
     Ok(address)
-}
-
-/// Address and length that an answer in the JSON ABI packs into one number.
-#[inline(always)]
-pub(crate) fn place_of(answer: u64) -> (usize, usize) {
-    ((answer >> 32) as usize, (answer & 0xffff_ffff) as usize)
-}
-
-/// The function that does what `entry` does, for many documents.
-pub(crate) fn of_many(entry: &str) -> String {
-    format!("{entry}_batch")
-}
-
-fn bind_entry(store: &Store, instance: &Instance, abi: Abi, entry: &str) -> Result<Entry, String> {
-    let exports = &instance.exports;
-    let fail = |e: wasmer::ExportError| e.to_string();
-    Ok(match abi {
-        Abi::Json { many } => Entry::Json {
-            alloc: exports.get_typed_function(store, "alloc").map_err(fail)?,
-            process: exports.get_typed_function(store, entry).map_err(fail)?,
-            many: many.then(|| exports.get_typed_function(store, &of_many(entry))).transpose().map_err(fail)?,
-            dealloc: exports.get_typed_function(store, "dealloc").ok(),
-            buffer: None,
-        },
-        Abi::Interpreter(language) => Entry::Interpreter {
-            language,
-            alloc: exports.get_typed_function(store, "alloc").map_err(fail)?,
-            dealloc: exports.get_typed_function(store, "dealloc").map_err(fail)?,
-            run: exports.get_typed_function(store, entry).map_err(fail)?,
-            one: exports.get_typed_function(store, "one").map_err(fail)?,
-        },
-        Abi::Field(Answer::I32) => Entry::I32(exports.get_typed_function(store, entry).map_err(fail)?),
-        Abi::Field(Answer::I64) => Entry::I64(exports.get_typed_function(store, entry).map_err(fail)?),
-        Abi::Field(Answer::F32) => Entry::F32(exports.get_typed_function(store, entry).map_err(fail)?),
-        Abi::Field(Answer::F64) => Entry::F64(exports.get_typed_function(store, entry).map_err(fail)?),
-    })
 }

@@ -5,20 +5,16 @@
 pub(crate) mod update;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::bulk::Bulk;
 use crate::bulk::action::{Op, writable_part};
 use crate::bulk::documents::kept;
-use crate::bulk::outcome::{Fate, Part};
+use crate::bulk::outcome::{Fate, Indexes, Part};
+use crate::bulk::state::Bulk;
 use crate::document::unambiguous;
 use crate::document::{Doc, State, Text};
 use crate::error::Fault;
-
-/// Indexes, as documents name them.
-pub(crate) type Indexes = HashSet<Option<Arc<str>>>;
 
 impl Bulk {
     /// Reads strictly what goes to these indexes: what is odd is written anew, what has no one meaning fails, and so does an

@@ -5,9 +5,9 @@
 use std::ops::Range;
 
 use crate::json::index::{Member, Outline};
+use crate::json::lex::{skip_value, skip_ws};
 use crate::json::scan::{self, common_prefix};
 use crate::json::validate::{self, Invalid};
-use crate::json::{skip_value, skip_ws};
 
 /// Models that are kept: documents of several kinds take turns.
 const KEPT: usize = 4;

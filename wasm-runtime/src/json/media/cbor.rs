@@ -4,7 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ciborium_ll::{Decoder, Encoder, Header, tag};
 
-use super::{Done, Kind, MAX_DEPTH, Refused, Sink, decimal, refuse};
+use super::decimal;
+use super::sink::{Done, Kind, MAX_DEPTH, Refused, Sink, refuse};
 
 const DECIMAL: u64 = 4;
 const STRING_REFERENCES: [u64; 2] = [25, 256];

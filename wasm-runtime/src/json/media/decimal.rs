@@ -1,6 +1,6 @@
 //! Numbers that are longer than a machine's, and floating point numbers, as decimal text.
 
-use super::{Done, MAX_DIGITS, Refused, Sink, refuse};
+use super::sink::{Done, MAX_DIGITS, Refused, Sink, refuse};
 
 /// Bytes of the longest integer with [`MAX_DIGITS`] digits.
 const MAX_BYTES: usize = 416;

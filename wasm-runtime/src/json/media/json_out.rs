@@ -1,7 +1,7 @@
 //! Tokens as JSON text, compact.
 
-use super::{Done, Kind, MAX_DEPTH, Refused, Sink, refuse};
-use crate::json::write_quoted;
+use super::sink::{Done, Kind, MAX_DEPTH, Refused, Sink, refuse};
+use crate::json::lex::write_quoted;
 
 /// Writes one value, or several one after the other.
 pub(crate) struct Json {

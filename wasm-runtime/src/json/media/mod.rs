@@ -8,6 +8,7 @@ mod cbor;
 mod decimal;
 mod json_out;
 mod plain;
+mod sink;
 mod smile;
 mod smile_out;
 mod tokens;
@@ -20,47 +21,12 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-pub(crate) use plain::{plain_copy, plain_json};
+use self::sink::Refused;
 
-/// Deepest nesting of what is read: the cluster's own limit.
-const MAX_DEPTH: usize = 1_000;
-/// Digits of the longest number that the cluster reads.
-const MAX_DIGITS: usize = 1_000;
+pub(crate) use self::plain::{plain_copy, plain_json};
+
 /// Bytes from which on other Python threads may run meanwhile.
 const LONG: usize = 32 << 10;
-
-/// Why a body is not transcoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// It is not well-formed, or not surely understood.
-    Unreadable(String),
-    /// It would be longer than may be.
-    TooLong,
-}
-
-type Done = Result<(), Refused>;
-
-fn refuse<T>(reason: impl Into<String>) -> Result<T, Refused> {
-    Err(Refused::Unreadable(reason.into()))
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Object,
-    Array,
-}
-
-/// Takes the tokens of one value; keys and values of an object come in turns.
-trait Sink {
-    fn begin(&mut self, kind: Kind) -> Done;
-    fn end(&mut self, kind: Kind) -> Done;
-    fn key(&mut self, text: &str) -> Done;
-    fn string(&mut self, text: &str) -> Done;
-    /// A number as JSON writes it.
-    fn number(&mut self, text: &str) -> Done;
-    fn boolean(&mut self, value: bool) -> Done;
-    fn null(&mut self) -> Done;
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Media {

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-use crate::json::skip_string;
+use crate::json::lex::skip_string;
 
 const MARK: &[u8] = b"\xef\xbb\xbf";
 

@@ -7,8 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use memchr::memchr;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::decimal;
 use super::json_out::Json;
-use super::{Done, Kind, Refused, Sink, decimal};
+use super::sink::{Done, Kind, Refused, Sink, refuse};
 
 /// Ends a value of several.
 const END: u8 = 0xff;
@@ -28,7 +29,7 @@ pub(crate) fn read(body: &[u8], strict: bool, sink: &mut impl Sink) -> Done {
     match memchr(END, body) {
         // The reader stops at an end mark, whatever stands behind it.
         Some(at) if strict && at + 1 < body.len() => {
-            super::refuse(format!("there is more behind the SMILE value, at byte {at}"))
+            refuse(format!("there is more behind the SMILE value, at byte {at}"))
         }
         _ => Ok(()),
     }
@@ -40,7 +41,7 @@ pub(crate) fn read_parts(body: &[u8], limit: usize, strict: bool) -> Result<Vec<
     let mut rest = body;
     while !rest.is_empty() {
         let Some(end) = memchr(END, rest) else {
-            return super::refuse("the last value of several has no end mark [0xFF]");
+            return refuse("the last value of several has no end mark [0xFF]");
         };
         if end > 0 {
             read(&rest[..end], strict, &mut json)?;

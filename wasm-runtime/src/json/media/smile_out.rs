@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use serde::ser::{Error as _, Serialize, SerializeMap, SerializeSeq, Serializer};
 
+use super::sink::{Kind, Refused, refuse};
 use super::tokens::{Token, Tokens};
-use super::{Kind, Refused};
 
 /// A JSON text as SMILE; keys are shared, texts are not.
 pub(crate) fn written(text: &[u8]) -> Result<Vec<u8>, Refused> {
@@ -15,7 +15,7 @@ pub(crate) fn written(text: &[u8]) -> Result<Vec<u8>, Refused> {
     Next(&tokens).serialize(&mut out).map_err(|error| unreadable(error.to_string()))?;
     match tokens.borrow_mut().next()? {
         None => Ok(out.into_inner()),
-        Some(_) => super::refuse("there is more behind the JSON value"),
+        Some(_) => refuse("there is more behind the JSON value"),
     }
 }
 

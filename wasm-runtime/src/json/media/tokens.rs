@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Done, Kind, MAX_DEPTH, Refused, Sink, refuse};
-use crate::json::{skip_string, skip_ws, string};
+use super::sink::{Done, Kind, MAX_DEPTH, Refused, Sink, refuse};
+use crate::json::lex::{skip_string, skip_ws, string};
 
 /// A token of a JSON text.
 pub(crate) enum Token<'a> {

@@ -4,8 +4,8 @@
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
+use super::sink::{Done, Kind, MAX_DEPTH, Refused, Sink, refuse};
 use super::yaml_scalar::{self, Meaning};
-use super::{Done, Kind, MAX_DEPTH, Refused, Sink, refuse};
 
 const MARK: char = '\u{feff}';
 

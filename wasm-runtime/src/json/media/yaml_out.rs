@@ -1,7 +1,7 @@
 //! Tokens as YAML, in the form of what the cluster writes: blocks, with every text in double quotes.
 
 use super::json_out::Json;
-use super::{Done, Kind, Sink};
+use super::sink::{Done, Kind, Sink};
 
 /// Levels from which on a value stands in one line, as JSON: else its lines could be mostly white space.
 const DEEP: usize = 32;

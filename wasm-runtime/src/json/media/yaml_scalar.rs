@@ -3,7 +3,8 @@
 
 use saphyr_parser::Tag;
 
-use super::{MAX_DIGITS, Refused, decimal, refuse};
+use super::decimal;
+use super::sink::{MAX_DIGITS, Refused, refuse};
 
 /// What a scalar means.
 #[derive(Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use crate::json::index::trimmed;
+use crate::json::lex::skip_ws;
+use crate::json::lex::trimmed;
 use crate::json::scan::structural::Places;
-use crate::json::skip_ws;
 
 /// Elements, and where the closing bracket is, if it is there.
 type Elements = (Vec<Range<usize>>, Option<usize>);

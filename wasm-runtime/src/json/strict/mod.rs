@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
+use crate::json::lex::skip_ws;
 use crate::json::scan::special;
-use crate::json::skip_ws;
 use crate::json::validate;
 
 /// Digits of the longest number, bytes of the longest key and UTF-16 units of the longest string that the cluster reads.

@@ -68,7 +68,7 @@ impl Handled {
         self.handlers.is_empty()
     }
 
-    /// See [`crate::native::Function::longest`].
+    /// See [`super::function::Function::longest`].
     pub(crate) fn longest(&self) -> usize {
         self.handlers.iter().map(Self::longest).fold(self.native.longest(), usize::min)
     }

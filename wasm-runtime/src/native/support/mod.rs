@@ -1,6 +1,7 @@
 //! What several built-ins share.
 
 pub(crate) mod field;
+pub(crate) mod function;
 pub(crate) mod handled;
 pub(crate) mod hit;
 pub(crate) mod java_numbers;

@@ -5,10 +5,10 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 
 use super::field;
+use super::function::{Function, Parameters};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
-use crate::native::{Function, Parameters};
 
 /// What one of them does to a text.
 pub(crate) trait TextMap: Send + Sync + 'static {

@@ -4,8 +4,9 @@ use regex_syntax::hir::ClassUnicode;
 
 use super::escape::Escape;
 use super::{Parser, Result};
+use crate::regex::fold;
 use crate::regex::set::{Set, and, none, not, numbers, or};
-use crate::regex::{DEEPEST, fold};
+use crate::regex::tree::DEEPEST;
 
 /// A class while it is read.
 #[derive(Default)]

@@ -9,9 +9,9 @@ mod study;
 
 use std::collections::HashMap;
 
-use super::set::{Set, all, chars, line_terminators, not};
-use super::tree::{Assert, Greed, Look, Node, Parsed};
-use super::{DEEPEST, count_ranges, fold};
+use super::fold;
+use super::set::{Set, all, chars, count_ranges, line_terminators, not};
+use super::tree::{Assert, DEEPEST, Greed, Look, Node, Parsed};
 
 type Result<T> = std::result::Result<T, String>;
 

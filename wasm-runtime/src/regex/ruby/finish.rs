@@ -2,8 +2,17 @@
 
 use std::collections::HashSet;
 
-use super::{Result, Target};
 use crate::regex::tree::{Assert, Look, Node, Parsed};
+
+pub(super) type Result<T> = std::result::Result<T, String>;
+
+/// A reference whose group is looked up when all are known.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    Number(usize),
+    /// One of the groups up to a number, as only those before a reference count.
+    Name(String, usize),
+}
 
 struct Finish<'t> {
     targets: &'t [Target],

@@ -8,13 +8,11 @@ mod properties;
 mod quantifier;
 
 use super::fold;
-use super::set::{Set, all, chars, not, range};
-use super::tree::{Assert, Node, Parsed};
-use super::{DEEPEST, count_ranges};
+use super::set::{Set, all, chars, count_ranges, not, range};
+use super::tree::{Assert, DEEPEST, Node, Parsed};
 
-pub(crate) use properties::word;
-
-type Result<T> = std::result::Result<T, String>;
+use self::finish::{Result, Target};
+pub(crate) use self::properties::word;
 
 /// Options, as `(?imxadu)` sets them.
 #[derive(Clone, Copy, Default)]
@@ -26,14 +24,6 @@ struct Options {
     unicode: bool,
     /// Brackets and word boundaries of ASCII, too.
     ascii: bool,
-}
-
-/// A reference whose group is looked up when all are known.
-#[derive(Clone, Debug)]
-enum Target {
-    Number(usize),
-    /// One of the groups up to a number, as only those before a reference count.
-    Name(String, usize),
 }
 
 struct Parser {

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 
 use wasmer::{FunctionEnvMut, RuntimeError};
 
+use super::state::Host;
 use crate::json;
 use crate::json::bracket_path::dotted;
-use crate::udf::host::Host;
 
 pub(crate) type Env<'a> = FunctionEnvMut<'a, Host>;
 

@@ -4,17 +4,8 @@
 
 use wasmer::{Function, FunctionEnv, RuntimeError, Store};
 
-use crate::udf::host::Host;
-use crate::udf::host::guest_memory::{Env, read, write};
-
-/// What a guest gets of the real world, instead of what is the same in every sandbox.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Real {
-    /// The time, in whole milliseconds, instead of a count.
-    pub(crate) clock: bool,
-    /// Randomness of the system, instead of numbers from a fixed seed.
-    pub(crate) random: bool,
-}
+use super::guest_memory::{Env, read, write};
+use super::state::Host;
 
 const BADF: i32 = 8;
 const NOSYS: i32 = 52;
@@ -44,7 +35,7 @@ fn clock_time_get(mut env: Env<'_>, id: i32, _precision: i64, out: i32) -> Resul
         let now = if id == 0 {
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
         } else {
-            crate::engine::watchdog::now_ns() / 1_000_000 + 1
+            crate::engine::clock::now_ns() / 1_000_000 + 1
         };
         return write(&env, out, &(now * 1_000_000).to_le_bytes()).map(|()| 0);
     }

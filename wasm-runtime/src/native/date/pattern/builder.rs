@@ -1,6 +1,6 @@
 //! Puts pieces one behind the other, as `DateTimeFormatterBuilder` does: numbers right behind a number take digits from it.
 
-use super::{Field, Fraction, Number, Offset, Part, Pattern, Piece, Resolver, Sign, Style};
+use super::pieces::{Field, Fraction, Number, Offset, Part, Pattern, Piece, Resolver, Sign, Style};
 
 /// Levels of optional sections, so that reading cannot use up the stack.
 const DEEPEST: usize = 100;

@@ -3,7 +3,8 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-use super::{Builder, Field, Pattern, Piece, Resolver, Sign, Style};
+use super::builder::Builder;
+use super::pieces::{Field, Pattern, Piece, Resolver, Sign, Style};
 
 /// # Errors
 /// What is wrong with the pattern.

@@ -3,7 +3,8 @@
 //! A word is a field with its least and most digits (`H2`, `y15`), a literal (`'T`), an optional section (`[ … ]`), an offset
 //! (`Z`: `+HH:MM`, `z`: `+HHmm`), a zone (`V`) or a name of other words (`$date`).
 
-use super::{Builder, Field, Pattern, Piece, Resolver, Sign};
+use super::builder::Builder;
+use super::pieces::{Field, Pattern, Piece, Resolver, Sign};
 
 /// A named format: how it writes, and what it tries to read, in this order.
 pub(crate) struct Named {

@@ -3,7 +3,7 @@
 use super::super::calendar::weeks::{ISO, Weeks};
 use super::super::calendar::{self, Day, LAST_YEAR, checked, day_of_week, days, month_length};
 use super::super::pattern::{Field, Resolver};
-use super::Fields;
+use super::fields::Fields;
 
 const WEEKS: [Field; 7] = [
     Field::LocalDay,

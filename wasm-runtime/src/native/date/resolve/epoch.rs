@@ -1,7 +1,7 @@
 //! Seconds, milliseconds and microseconds since 1970, as OpenSearch's `EpochTime` resolves them.
 
 use super::super::pattern::Field;
-use super::Fields;
+use super::fields::Fields;
 
 /// Whether there were any. `None` is a failure.
 pub(crate) fn resolve(fields: &mut Fields) -> Option<bool> {

@@ -6,7 +6,7 @@ mod fields;
 mod times;
 pub(crate) mod values;
 
-pub(crate) use fields::{Fields, Parsed};
+pub(crate) use fields::Parsed;
 
 use super::pattern::{Field, Resolver};
 use super::zone::{Zone, checked_offset};

@@ -1,7 +1,7 @@
 //! A time of day of its fields.
 
 use super::super::pattern::{Field, Resolver};
-use super::Parsed;
+use super::fields::Parsed;
 use super::values::{DAY, HOUR, MINUTE, SECOND};
 
 /// The range of a field of the time.

@@ -3,51 +3,38 @@
 //! A batch is a whole `_bulk`, one document, one search body or one response. Python decides per stage (policy, deadline,
 //! statistics); the loops over documents are here and run without the GIL.
 
+mod check;
+mod response_hits;
+mod runs;
+mod state;
+
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyIndexError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-use crate::document::effect::{Terms, name_of};
+use self::runs::end_of;
+pub(crate) use self::state::Batch;
+use crate::document::effect::Terms;
 use crate::document::metadata_fields::Wide;
 use crate::document::query_notes;
 use crate::document::response::hits;
-use crate::document::response::unreadable;
 use crate::document::{Desk, Doc, Kind, Meta, State, Text, text_of};
-use crate::engine::compiler::guard_signals;
+use crate::engine::clock::now_ns;
 use crate::engine::deadline::{Deadline, within};
-use crate::engine::watchdog::now_ns;
 use crate::error::Fault;
-use crate::json::index::Outline;
-use crate::json::index::template::Models;
-use crate::json::media;
 use crate::json::validate;
 use crate::native::Native;
-use crate::pipeline::apply::Pass;
-use crate::pipeline::batched::in_chunks;
 use crate::pipeline::condition::Condition;
-use crate::pipeline::fused::{self, Counts, Job, Labour, Lane, Planned, Question, Step, Task};
+use crate::pipeline::lane::Counts;
+use crate::pipeline::question::Question;
 use crate::pipeline::scopes;
+use crate::pipeline::step::Step;
 use crate::stats::StageRun;
-use crate::udf::invoke::{Runner, Work};
 use crate::udf::module::Udf;
 use crate::udf::result_contract::Contract;
-
-#[pyclass(module = "pipelines._wasm")]
-pub(crate) struct Batch {
-    pub(crate) body: Arc<PyBackedBytes>,
-    pub(crate) docs: Vec<Doc>,
-    pub(crate) kind: Kind,
-    pub(crate) trial: bool,
-    /// Stage runs so far.
-    runs: u32,
-    /// The texts that stages made of many documents, one behind the other.
-    pub(crate) made: Vec<u8>,
-    /// Hits of a response that cannot be read, taken out of it, with their places.
-    poison: Vec<(usize, Vec<u8>)>,
-}
 
 #[pymethods]
 impl Batch {
@@ -148,27 +135,7 @@ impl Batch {
     /// Fails every document that is not one JSON object in UTF-8 (nested at most 128 deep); returns how many. What has been
     /// checked is not checked again.
     fn check(&mut self, py: Python<'_>, pipeline: &str) -> usize {
-        py.detach(|| {
-            let mut bad = 0;
-            let terms = Terms::of_check(pipeline);
-            let (body, kind) = (Arc::clone(&self.body), self.kind);
-            let (mut models, mut members) = (Models::new(&body, self.docs.len()), Vec::new());
-            for doc in self.docs.iter_mut().filter(|d| d.active() && !d.checked) {
-                doc.own_text(&self.made);
-                let found = models.outlined(doc.text.shared(), text_of(&body, &doc.text), std::mem::take(&mut members));
-                match found.or_else(|why| without_comments(doc, &body).ok_or(why)) {
-                    Ok(outline) => {
-                        doc.checked = true;
-                        members = outline.map(Outline::into_members).unwrap_or_default();
-                    }
-                    Err(why) => {
-                        doc.state = terms.failed(kind.parse_error(&why));
-                        bad += 1;
-                    }
-                }
-            }
-            bad
-        })
+        py.detach(|| self.check_all(pipeline))
     }
 
     /// Takes the hits that cannot be read out of a response, the rest of which is checked then; says how many, or `None` where
@@ -177,34 +144,12 @@ impl Batch {
     /// `everywhere`: in aggregations, too; without it a response that has such hits there cannot be read.
     #[pyo3(signature = (*, everywhere))]
     fn sift(&mut self, py: Python<'_>, everywhere: bool) -> Option<usize> {
-        py.detach(|| {
-            self.own_texts();
-            let body = Arc::clone(&self.body);
-            let Some(doc) = self.docs.first_mut().filter(|doc| doc.active() && !doc.checked) else { return Some(0) };
-            let text = text_of(&body, &doc.text);
-            if !unreadable::has_lone_surrogate(text)
-                && let Ok(outline) = validate::outlined(text, Vec::new())
-            {
-                (doc.checked, doc.outline) = (true, outline);
-                return Some(0);
-            }
-            let sifted = unreadable::sift(text).filter(|sifted| everywhere || sifted.elsewhere == 0)?;
-            let outline = validate::outlined(&sifted.text, Vec::new()).ok()?;
-            let count = sifted.taken.len() + sifted.elsewhere;
-            (doc.checked, doc.outline, doc.text) = (true, outline, Text::Owned(sifted.text));
-            self.poison = sifted.taken;
-            Some(count)
-        })
+        py.detach(|| self.sift_response(everywhere))
     }
 
     /// Puts the hits that `sift` took out of the main list back as they were.
     fn put_back(&mut self) {
-        let (body, poison) = (Arc::clone(&self.body), std::mem::take(&mut self.poison));
-        self.own_texts();
-        let Some(doc) = self.docs.first_mut().filter(|doc| matches!(doc.state, State::Live)) else { return };
-        if let Some(text) = unreadable::put_back(text_of(&body, &doc.text), &poison) {
-            (doc.checked, doc.outline, doc.text) = (false, None, Text::Owned(text));
-        }
+        self.put_hits_back();
     }
 
     /// Whether the request has a member `_meta`.
@@ -253,21 +198,10 @@ impl Batch {
         flat: bool,
     ) -> StageRun {
         let udf = udf.get();
-        let contract = Contract { flat, ..contract(self.kind, self.trial, udf, merge, target_field) };
-        let start = now_ns();
-        let runner = self.runner(udf, deadline, end_of(start, timeout), pipeline);
+        let contract = Contract { flat, ..self.contract(udf, merge, target_field) };
+        let runner = self.runner(udf, deadline.get(), end_of(now_ns(), timeout), pipeline);
         let terms = Terms { abort, pipeline, stage, processor, run: self.next_run() };
-        py.detach(|| {
-            guard_signals();
-            self.own_texts();
-            let body = Arc::clone(&self.body);
-            let (work, wide) = (Work::new(&runner), metadata.then_some(Wide::UDF));
-            let several = || self.docs.iter().filter(|doc| doc.active()).nth(1).is_some();
-            if runner.udf.interpreted() || udf.batched() && several() {
-                return in_chunks(work, &contract, Pass::new(terms, wide), &body, &mut self.docs);
-            }
-            fused::alone(Lane::new(terms, None, Labour::Udf { work, contract: &contract, wide }), &body, &mut self.docs)
-        })
+        py.detach(|| self.run_contract(&runner, &contract, terms, metadata.then_some(Wide::UDF), udf.batched()))
     }
 
     /// Runs a built-in on every active document; `deadline` and `timeout` (seconds) as for UDFs.
@@ -286,12 +220,7 @@ impl Batch {
         let native = native.get();
         let deadline = Arc::clone(&deadline.get().inner);
         let terms = Terms { abort, pipeline, stage, processor: native.function_name(), run: self.next_run() };
-        py.detach(|| {
-            self.own_texts();
-            let body = Arc::clone(&self.body);
-            let lane = Lane::new(terms, None, Labour::Native(native));
-            within(&deadline, end_of(now_ns(), timeout), || fused::alone(lane, &body, &mut self.docs))
-        })
+        py.detach(|| self.run_built_in(native, &deadline, timeout, terms))
     }
 
     /// Runs stages that stand one behind the other, one document after the other; checks those that have not been checked.
@@ -312,36 +241,9 @@ impl Batch {
         threads: usize,
     ) -> Vec<Counts> {
         let end = end_of(now_ns(), timeout);
-        let check = Terms::of_check(pipeline);
-        let mut planned = Vec::with_capacity(steps.len());
-        for step in steps.iter().map(Py::get) {
-            let abort = step.aborts.unwrap_or(closed);
-            let mut terms = |processor| Terms { abort, pipeline, stage: &step.label, processor, run: self.next_run() };
-            let condition = step.condition.as_ref().map(|condition| (condition.get(), terms("if")));
-            let terms = terms(step.processor());
-            let task = match &step.job {
-                Job::Native(native) => Task::Native(native.get()),
-                Job::Udf { udf, target_field, merge, metadata, .. } => Task::Udf {
-                    runner: self.runner(udf.get(), deadline, end, pipeline),
-                    contract: contract(self.kind, self.trial, udf.get(), *merge, target_field.as_deref()),
-                    wide: metadata.then_some(Wide::UDF),
-                },
-            };
-            planned.push(Planned { terms, condition, task });
-        }
-        // A sandbox that is made for one batch sees all of its documents.
-        let alone = planned.iter().any(|plan| matches!(&plan.task, Task::Udf { runner, .. } if runner.fresh));
-        let threads = if alone { 1 } else { threads };
+        let planned = self.planned(&steps, deadline.get(), closed, pipeline, end);
         let deadline = Arc::clone(&deadline.get().inner);
-        py.detach(|| {
-            if planned.iter().any(|plan| matches!(plan.task, Task::Udf { .. })) {
-                guard_signals();
-            }
-            let body = Arc::clone(&self.body);
-            let run = fused::Run { body: &body, kind: self.kind, check, deadline: &deadline, end };
-            let lanes = || planned.iter().map(Planned::lane).collect();
-            fused::together(&run, &lanes, &mut self.made, &mut self.docs, threads)
-        })
+        py.detach(|| self.run_planned(&planned, &deadline, end, Terms::of_check(pipeline), threads))
     }
 
     /// Enters a level of the documents that meet `condition`; every call needs its `leave`.
@@ -413,88 +315,10 @@ impl Batch {
         let mut hits = hits.borrow_mut();
         hits.own_texts();
         self.own_texts();
+        let run = self.next_run();
         let (docs, body) = (&hits.docs, &hits.body);
-        let runs = self.next_run();
-        py.detach(|| {
-            let failed = docs.iter().find_map(|doc| match &doc.state {
-                State::Failed(failure) => Some(failure.clone()),
-                _ => None,
-            });
-            let Some(response) = self.docs.first_mut() else { return };
-            if let Some(mut failure) = failed {
-                failure.run = runs;
-                response.state = State::Failed(failure);
-                return;
-            }
-            let text = text_of(&self.body, &response.text);
-            if let Some(new) = hits::implode(text, body, docs, depth, everywhere) {
-                response.text = Text::Owned(new);
-                response.outline = None;
-            }
-        });
+        py.detach(|| self.take_hits(docs, body, run, depth, everywhere));
     }
-}
-
-impl Batch {
-    pub(crate) fn new(body: Arc<PyBackedBytes>, docs: Vec<Doc>, kind: Kind) -> Self {
-        Self { body, docs, kind, trial: false, runs: 0, made: Vec::new(), poison: Vec::new() }
-    }
-
-    fn next_run(&mut self) -> u32 {
-        self.runs += 1;
-        self.runs
-    }
-
-    fn doc(&self, i: usize) -> PyResult<&Doc> {
-        self.docs
-            .get(i)
-            .ok_or_else(|| PyIndexError::new_err(format!("no document {i} in a batch of {}", self.docs.len())))
-    }
-
-    fn text<'a>(&'a self, doc: &'a Doc) -> &'a [u8] {
-        match &doc.text {
-            Text::Made(range) => &self.made[range.clone()],
-            text => text_of(&self.body, text),
-        }
-    }
-
-    /// Gives documents whose texts are in `made` their own, for stages that take the batch as a whole.
-    fn own_texts(&mut self) {
-        self.docs.iter_mut().for_each(|doc| doc.own_text(&self.made));
-    }
-
-    /// `udf` with the bounds of a stage that ends at `stage_at`.
-    fn runner(&self, udf: &Udf, deadline: &Bound<'_, Deadline>, stage_at: u64, pipeline: &str) -> Runner {
-        Runner {
-            udf: Arc::clone(&udf.inner),
-            isolate: udf.isolate,
-            fresh: udf.fresh,
-            hits: self.kind == Kind::Hit,
-            deadline: Arc::clone(&deadline.get().inner),
-            stage_at,
-            fuel: udf.inner.fuel(),
-            pipeline: name_of(pipeline).to_owned(),
-        }
-    }
-}
-
-/// What an answer of `udf` means for the documents of a batch.
-fn contract(kind: Kind, trial: bool, udf: &Udf, merge: bool, target_field: Option<&str>) -> Contract {
-    Contract { kind, trial, merge: merge || udf.merge, target_field: target_field.map(str::to_owned), flat: false }
-}
-
-/// When a stage that began at `start` has to end, by `now_ns`; `timeout` in seconds, `None` for never.
-fn end_of(start: u64, timeout: Option<f64>) -> u64 {
-    timeout.map_or(u64::MAX, |s| start.saturating_add((s * 1e9) as u64))
-}
-
-/// The outline of a document that can be read but for a byte order mark and comments, which the cluster passes over; it loses them.
-#[cold]
-fn without_comments(doc: &mut Doc, body: &[u8]) -> Option<Option<Outline>> {
-    let std::borrow::Cow::Owned(plain) = media::plain_copy(text_of(body, &doc.text)) else { return None };
-    let outline = validate::outlined(&plain, Vec::new()).ok()?;
-    doc.text = Text::Owned(plain);
-    Some(outline)
 }
 
 /// Why `text` is not one JSON object, or `None` if it is one.

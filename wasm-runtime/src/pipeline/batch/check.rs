@@ -1,0 +1,75 @@
+//! Whether the documents of a batch can be read, and a response without the hits that cannot.
+
+use std::sync::Arc;
+
+use super::state::Batch;
+use crate::document::effect::Terms;
+use crate::document::response::unreadable;
+use crate::document::{Doc, State, Text, text_of};
+use crate::json::index::Outline;
+use crate::json::index::template::Models;
+use crate::json::{media, validate};
+
+impl Batch {
+    /// See `Batch.check` of Python.
+    pub(super) fn check_all(&mut self, pipeline: &str) -> usize {
+        let mut bad = 0;
+        let terms = Terms::of_check(pipeline);
+        let (body, kind) = (Arc::clone(&self.body), self.kind);
+        let (mut models, mut members) = (Models::new(&body, self.docs.len()), Vec::new());
+        for doc in self.docs.iter_mut().filter(|d| d.active() && !d.checked) {
+            doc.own_text(&self.made);
+            let found = models.outlined(doc.text.shared(), text_of(&body, &doc.text), std::mem::take(&mut members));
+            match found.or_else(|why| without_comments(doc, &body).ok_or(why)) {
+                Ok(outline) => {
+                    doc.checked = true;
+                    members = outline.map(Outline::into_members).unwrap_or_default();
+                }
+                Err(why) => {
+                    doc.state = terms.failed(kind.parse_error(&why));
+                    bad += 1;
+                }
+            }
+        }
+        bad
+    }
+
+    /// See `Batch.sift` of Python.
+    pub(super) fn sift_response(&mut self, everywhere: bool) -> Option<usize> {
+        self.own_texts();
+        let body = Arc::clone(&self.body);
+        let Some(doc) = self.docs.first_mut().filter(|doc| doc.active() && !doc.checked) else { return Some(0) };
+        let text = text_of(&body, &doc.text);
+        if !unreadable::has_lone_surrogate(text)
+            && let Ok(outline) = validate::outlined(text, Vec::new())
+        {
+            (doc.checked, doc.outline) = (true, outline);
+            return Some(0);
+        }
+        let sifted = unreadable::sift(text).filter(|sifted| everywhere || sifted.elsewhere == 0)?;
+        let outline = validate::outlined(&sifted.text, Vec::new()).ok()?;
+        let count = sifted.taken.len() + sifted.elsewhere;
+        (doc.checked, doc.outline, doc.text) = (true, outline, Text::Owned(sifted.text));
+        self.poison = sifted.taken;
+        Some(count)
+    }
+
+    /// See `Batch.put_back` of Python.
+    pub(super) fn put_hits_back(&mut self) {
+        let (body, poison) = (Arc::clone(&self.body), std::mem::take(&mut self.poison));
+        self.own_texts();
+        let Some(doc) = self.docs.first_mut().filter(|doc| matches!(doc.state, State::Live)) else { return };
+        if let Some(text) = unreadable::put_back(text_of(&body, &doc.text), &poison) {
+            (doc.checked, doc.outline, doc.text) = (false, None, Text::Owned(text));
+        }
+    }
+}
+
+/// The outline of a document that can be read but for a byte order mark and comments, which the cluster passes over; it loses them.
+#[cold]
+fn without_comments(doc: &mut Doc, body: &[u8]) -> Option<Option<Outline>> {
+    let std::borrow::Cow::Owned(plain) = media::plain_copy(text_of(body, &doc.text)) else { return None };
+    let outline = validate::outlined(&plain, Vec::new()).ok()?;
+    doc.text = Text::Owned(plain);
+    Some(outline)
+}

@@ -1,0 +1,134 @@
+//! Stages over the documents of a batch.
+
+use std::sync::Arc;
+
+use pyo3::Py;
+
+use super::state::Batch;
+use crate::document::Kind;
+use crate::document::effect::{Terms, name_of};
+use crate::document::metadata_fields::Wide;
+use crate::engine::clock::{self, now_ns};
+use crate::engine::compiler::guard_signals;
+use crate::engine::deadline::{Deadline, within};
+use crate::native::Native;
+use crate::pipeline::apply::Pass;
+use crate::pipeline::batched::in_chunks;
+use crate::pipeline::fused;
+use crate::pipeline::lane::{Counts, Labour, Lane, Planned, Task};
+use crate::pipeline::parallel::together;
+use crate::pipeline::step::{Job, Step};
+use crate::stats::StageRun;
+use crate::udf::invoke::{Runner, Work};
+use crate::udf::module::Udf;
+use crate::udf::result_contract::Contract;
+
+impl Batch {
+    /// Every active document through a UDF; `wide`: it sees metadata as members; `batched`: it takes many in a call.
+    pub(super) fn run_contract(
+        &mut self,
+        runner: &Runner,
+        contract: &Contract,
+        terms: Terms<'_>,
+        wide: Option<Wide>,
+        batched: bool,
+    ) -> StageRun {
+        guard_signals();
+        self.own_texts();
+        let body = Arc::clone(&self.body);
+        let work = Work::new(runner);
+        let several = || self.docs.iter().filter(|doc| doc.active()).nth(1).is_some();
+        if runner.udf.interpreted() || batched && several() {
+            return in_chunks(work, contract, Pass::new(terms, wide), &body, &mut self.docs);
+        }
+        fused::alone(Lane::new(terms, None, Labour::Udf { work, contract, wide }), &body, &mut self.docs)
+    }
+
+    /// Every active document through a built-in.
+    pub(super) fn run_built_in(
+        &mut self,
+        native: &Native,
+        deadline: &Arc<clock::Deadline>,
+        timeout: Option<f64>,
+        terms: Terms<'_>,
+    ) -> StageRun {
+        self.own_texts();
+        let body = Arc::clone(&self.body);
+        let lane = Lane::new(terms, None, Labour::Native(native));
+        within(deadline, end_of(now_ns(), timeout), || fused::alone(lane, &body, &mut self.docs))
+    }
+
+    /// The steps of one run, with its bounds.
+    pub(super) fn planned<'s>(
+        &mut self,
+        steps: &'s [Py<Step>],
+        deadline: &Deadline,
+        closed: bool,
+        pipeline: &'s str,
+        end: u64,
+    ) -> Vec<Planned<'s>> {
+        let mut planned = Vec::with_capacity(steps.len());
+        for step in steps.iter().map(Py::get) {
+            let abort = step.aborts.unwrap_or(closed);
+            let mut terms = |processor| Terms { abort, pipeline, stage: &step.label, processor, run: self.next_run() };
+            let condition = step.condition.as_ref().map(|condition| (condition.get(), terms("if")));
+            let terms = terms(step.processor());
+            let task = match &step.job {
+                Job::Native(native) => Task::Native(native.get()),
+                Job::Udf { udf, target_field, merge, metadata, .. } => Task::Udf {
+                    runner: self.runner(udf.get(), deadline, end, pipeline),
+                    contract: self.contract(udf.get(), *merge, target_field.as_deref()),
+                    wide: metadata.then_some(Wide::UDF),
+                },
+            };
+            planned.push(Planned { terms, condition, task });
+        }
+        planned
+    }
+
+    /// Every active document through these steps.
+    pub(super) fn run_planned(
+        &mut self,
+        planned: &[Planned<'_>],
+        deadline: &Arc<clock::Deadline>,
+        end: u64,
+        check: Terms<'_>,
+        threads: usize,
+    ) -> Vec<Counts> {
+        // A sandbox that is made for one batch sees all of its documents.
+        let alone = planned.iter().any(|plan| matches!(&plan.task, Task::Udf { runner, .. } if runner.fresh));
+        let threads = if alone { 1 } else { threads };
+        if planned.iter().any(|plan| matches!(plan.task, Task::Udf { .. })) {
+            guard_signals();
+        }
+        let body = Arc::clone(&self.body);
+        let run = fused::Run { body: &body, kind: self.kind, check, deadline, end };
+        let lanes = || planned.iter().map(Planned::lane).collect();
+        together(&run, &lanes, &mut self.made, &mut self.docs, threads)
+    }
+
+    /// `udf` with the bounds of a stage that ends at `stage_at`.
+    pub(super) fn runner(&self, udf: &Udf, deadline: &Deadline, stage_at: u64, pipeline: &str) -> Runner {
+        Runner {
+            udf: Arc::clone(&udf.inner),
+            isolate: udf.isolate,
+            fresh: udf.fresh,
+            hits: self.kind == Kind::Hit,
+            deadline: Arc::clone(&deadline.inner),
+            stage_at,
+            fuel: udf.inner.fuel(),
+            pipeline: name_of(pipeline).to_owned(),
+        }
+    }
+
+    /// What an answer of `udf` means for the documents.
+    pub(super) fn contract(&self, udf: &Udf, merge: bool, target_field: Option<&str>) -> Contract {
+        let (kind, trial) = (self.kind, self.trial);
+        Contract { kind, trial, merge: merge || udf.merge, target_field: target_field.map(str::to_owned), flat: false }
+    }
+}
+
+/// When a stage that began at `start` has to end, by `now_ns`; `timeout` in seconds, `None` for never.
+pub(super) fn end_of(start: u64, timeout: Option<f64>) -> u64 {
+    timeout.map_or(u64::MAX, |s| start.saturating_add((s * 1e9) as u64))
+}
