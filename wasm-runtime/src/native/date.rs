@@ -4,11 +4,11 @@ mod calendar;
 mod formats;
 mod locale;
 mod moment;
-mod numbers;
 mod pattern;
 mod quick;
 mod read;
 mod resolve;
+mod tai64n;
 
 mod write;
 mod zone;

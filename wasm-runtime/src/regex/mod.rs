@@ -34,12 +34,6 @@ const AT_ONCE: usize = 4 << 20;
 /// few states are ever in use.
 const SHORT: usize = 4096;
 
-/// Whether it is a decimal digit of some script.
-pub(crate) fn is_decimal(c: char) -> bool {
-    static DIGITS: std::sync::OnceLock<set::Set> = std::sync::OnceLock::new();
-    DIGITS.get_or_init(|| set::Set::of(set::properties(&["Nd"]))).has(c)
-}
-
 /// A compiled expression.
 pub(crate) struct Regex {
     linear: Option<Linear>,

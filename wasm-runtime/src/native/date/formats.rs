@@ -5,7 +5,8 @@ use super::moment::{self, Moment};
 use super::pattern::{self, Field, Pattern, Piece, Resolver};
 use super::read::{self, rfc3339};
 use super::zone::{UTC, Zone};
-use super::{numbers, quick, write};
+use super::{quick, tai64n, write};
+use crate::native::support::java_numbers;
 
 /// A format of the processor.
 pub(crate) enum Format {
@@ -39,11 +40,11 @@ impl Format {
     pub(crate) fn read(&self, text: &str, zone: &Zone, locale: &Locale) -> Option<Moment> {
         match self {
             Self::Seconds => {
-                let millis = numbers::double(text)? * 1000.0;
+                let millis = java_numbers::double(text).ok()? * 1000.0;
                 Some(Moment::of_millis(millis as i64, zone.clone()))
             }
-            Self::Millis => Some(Moment::of_millis(numbers::long(text)?, zone.clone())),
-            Self::Tai64n => Some(Moment::of_millis(numbers::tai64n(text)?, zone.clone())),
+            Self::Millis => Some(Moment::of_millis(java_numbers::parse_long(text).ok()?, zone.clone())),
+            Self::Tai64n => Some(Moment::of_millis(tai64n::tai64n(text)?, zone.clone())),
             Self::Iso(formatter) => {
                 if let Some(moment) = quick::iso(text, zone) {
                     return Some(moment);

@@ -87,26 +87,26 @@ pub(crate) fn int(text: &str) -> Result<i32, String> {
     i32::try_from(long(text)?).map_err(|_| refused())
 }
 
-/// What `Double.parseDouble` and `Float.parseFloat` make of a text.
+/// `Double.parseDouble`.
 ///
 /// # Errors
 /// The message of Java's exception.
 pub(crate) fn double(text: &str) -> Result<f64, String> {
-    floating(text, |digits| digits.parse::<f64>().ok(), |value| value)
+    floating(text, |digits| digits.parse::<f64>().ok(), |binary| binary.rounded(53, -1074))
 }
 
-/// [`double`] with the precision of a float.
+/// `Float.parseFloat`.
 ///
 /// # Errors
 /// As [`double`].
 pub(crate) fn float(text: &str) -> Result<f32, String> {
-    floating(text, |digits| digits.parse::<f32>().ok(), |value| value as f32)
+    floating(text, |digits| digits.parse::<f32>().ok(), |binary| binary.rounded(24, -149) as f32)
 }
 
 fn floating<F: From<f32> + std::ops::Neg<Output = F>>(
     text: &str,
     decimal: impl Fn(&str) -> Option<F>,
-    narrow: impl Fn(f64) -> F,
+    rounded: impl Fn(Binary) -> F,
 ) -> Result<F, String> {
     // `String.trim` takes all that is not above a blank.
     let trimmed = text.trim_matches(|c| c <= ' ');
@@ -125,11 +125,10 @@ fn floating<F: From<f32> + std::ops::Neg<Output = F>>(
         _ => {
             let digits = bare.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(bare);
             let plain = |c: u8| c.is_ascii_digit() || matches!(c, b'.' | b'e' | b'E' | b'+' | b'-');
-            let hexadecimal = bare.get(..2).is_some_and(|head| head.eq_ignore_ascii_case("0x"));
-            let read = match hexadecimal {
-                true => hexadecimal_float(&bare[2..]).map(narrow),
-                false if digits.starts_with(['+', '-']) || !digits.bytes().all(plain) => None,
-                false => decimal(digits),
+            let read = match bare.strip_prefix("0x").or_else(|| bare.strip_prefix("0X")) {
+                Some(hexadecimal) => Binary::read(hexadecimal).map(rounded),
+                None if digits.starts_with(['+', '-']) || !digits.bytes().all(plain) => None,
+                None => decimal(digits),
             };
             read.ok_or_else(|| if several_points(digits) { "multiple points".to_owned() } else { refused() })?
         }
@@ -142,32 +141,67 @@ fn several_points(text: &str) -> bool {
     text.bytes().take_while(|c| c.is_ascii_digit() || *c == b'.').filter(|c| *c == b'.').count() > 1
 }
 
-/// A hexadecimal float behind its `0x`: digits with or without a point, then `p` and an exponent.
-fn hexadecimal_float(text: &str) -> Option<f64> {
-    let text = text.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(text);
-    let (digits, exponent) = text.split_once(['p', 'P'])?;
-    let mut exponent: i32 = exponent.parse::<i32>().ok()?;
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    if whole.is_empty() && fraction.is_empty() {
+/// Largest exponent of two that makes a difference, in either direction: beyond it a number is infinite or zero.
+const MOST_EXPONENT: i64 = 1 << 20;
+
+/// A number without a sign: `significand` times two to the power of `exponent`.
+struct Binary {
+    /// Its lowest bit is set, too, where lower bits were cut off that were not all zero.
+    significand: u64,
+    exponent: i64,
+}
+
+impl Binary {
+    /// A hexadecimal number behind its `0x`: digits with or without a point, `p`, an exponent, and maybe a suffix.
+    fn read(text: &str) -> Option<Self> {
+        let text = text.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(text);
+        let (digits, power) = text.split_once(['p', 'P'])?;
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let (mut significand, mut exponent) = (0_u64, exponent_of(power)?);
+        if whole.is_empty() && fraction.is_empty() {
+            return None;
+        }
+        for (at, c) in whole.chars().chain(fraction.chars()).enumerate() {
+            let digit = u64::from(c.to_digit(16)?);
+            exponent -= if at < whole.len() { 0 } else { 4 };
+            if significand >> 60 == 0 {
+                significand = significand << 4 | digit;
+            } else {
+                significand |= u64::from(digit != 0);
+                exponent += 4;
+            }
+        }
+        Some(Self { significand, exponent })
+    }
+
+    /// The nearest number with so many bits, the last of them no lower than two to the power of `lowest`; of two the even one.
+    fn rounded(self, bits: i64, lowest: i64) -> f64 {
+        let used = i64::from(u64::BITS - self.significand.leading_zeros());
+        let last = (self.exponent + used - bits).max(lowest);
+        let cut = last - self.exponent;
+        let (kept, power) = match u32::try_from(cut) {
+            Err(_) | Ok(0) => (self.significand, self.exponent),
+            Ok(cut) if cut > u64::BITS => (0, last),
+            Ok(cut) => {
+                let kept = self.significand.checked_shr(cut).unwrap_or(0);
+                let (rest, half) = (self.significand & u64::MAX >> (u64::BITS - cut), 1 << (cut - 1));
+                (kept + u64::from(rest > half || rest == half && kept & 1 == 1), last)
+            }
+        };
+        // In two steps: the power may be beyond a double where the number is not.
+        let power = power.clamp(-4096, 4096) as i32;
+        kept as f64 * 2.0_f64.powi(power / 2) * 2.0_f64.powi(power - power / 2)
+    }
+}
+
+/// An exponent, held within [`MOST_EXPONENT`].
+fn exponent_of(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|c| c.is_ascii_digit()) {
         return None;
     }
-    let mut value = 0.0_f64;
-    let mut kept = 0;
-    for (at, c) in whole.chars().chain(fraction.chars()).enumerate() {
-        let digit = c.to_digit(16)?;
-        if kept < 13 {
-            value = value * 16.0 + f64::from(digit);
-            kept += usize::from(kept > 0 || digit > 0);
-        } else {
-            exponent = exponent.checked_add(4)?;
-        }
-        if at >= whole.len() {
-            exponent = exponent.checked_sub(4)?;
-        }
-    }
-    // In two steps: either power may be beyond a double where their product is not.
-    let half = exponent / 2;
-    Some(value * 2.0_f64.powi(half) * 2.0_f64.powi(exponent - half))
+    let value = digits.parse::<i64>().unwrap_or(i64::MAX).min(MOST_EXPONENT);
+    Some(if text.starts_with('-') { -value } else { value })
 }
 
 #[cfg(test)]
@@ -214,6 +248,40 @@ mod tests {
         assert!(double("NaN").unwrap().is_nan());
         for text in ["", " ", "-", "0x1", "1_0", "１", "1e", "inf", "nan", "--1", "1.2.3", "e5", "."] {
             assert!(double(text).is_err(), "{text}");
+        }
+    }
+    /// Measured on Java 21.
+    #[test]
+    fn hexadecimal_numbers_are_rounded_once() {
+        for (text, value) in [
+            ("0x1p-1074", f64::from_bits(1)),
+            ("0x1p-1075", 0.0),
+            ("0x1.8p-1075", f64::from_bits(1)),
+            ("0x1.00000000000008p0", 1.0),
+            ("0x1.000000000000080000000000000001p0", 1.0 + f64::EPSILON),
+            ("0x1.00000000000018p0", 1.0 + 2.0 * f64::EPSILON),
+            ("0x0.0000000000000000000000001p100", 1.0),
+            ("0x1.fffffffffffffp1023", f64::MAX),
+            ("0x1p1024", f64::INFINITY),
+            ("0x1p99999999999999999999", f64::INFINITY),
+            ("0x1p-99999999999999999999", 0.0),
+            ("0X1.P+4d", 16.0),
+            ("0x.8p1f", 1.0),
+            ("0x0p0", 0.0),
+        ] {
+            assert_eq!(double(text), Ok(value), "{text}");
+        }
+        for (text, value) in [
+            ("0x1.000001p0", 1.0),
+            ("0x1.0000010000000000001p0", 1.0 + f32::EPSILON),
+            ("0x1p-149", f32::from_bits(1)),
+            ("0x1.8p-150", f32::from_bits(1)),
+            ("0x1p128", f32::INFINITY),
+        ] {
+            assert_eq!(float(text), Ok(value), "{text}");
+        }
+        for text in ["0x1p", "0xp1", "0x.p1", "0x1", "0x1p1.5", "0x1p+-1", "0x-1p1", "0xgp1", "0x1p１"] {
+            assert_eq!(double(text), Err(format!("For input string: \"{text}\"")), "{text}");
         }
     }
 }
