@@ -8,7 +8,7 @@ use crate::bulk::line_cache::Texts;
 use crate::document::Meta;
 use crate::json;
 use crate::json::index;
-use crate::json::index::{Member, Outline};
+use crate::json::index::{MemberSpan, ObjectIndex};
 use crate::json::validate::{self, Invalid};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,11 +245,11 @@ fn upserted(source: &[u8]) -> Option<Range<usize>> {
 pub(crate) fn part_of_update(
     body: &[u8],
     source: &Range<usize>,
-    members: &mut Vec<Member>,
+    members: &mut Vec<MemberSpan>,
 ) -> Result<Option<Range<usize>>, Invalid> {
     let text = &body[source.clone()];
-    let mut outline = validate::outlined(text, std::mem::take(members))?;
-    let part = index::within(text, &mut outline, || writable_part(body, Op::Update, source));
-    *members = outline.map(Outline::into_members).unwrap_or_default();
+    let mut index = validate::validate_and_index(text, std::mem::take(members))?;
+    let part = index::within(text, &mut index, || writable_part(body, Op::Update, source));
+    *members = index.map(ObjectIndex::into_spans).unwrap_or_default();
     Ok(part)
 }

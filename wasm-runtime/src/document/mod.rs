@@ -12,7 +12,7 @@ use std::sync::Arc;
 use memchr::memchr2;
 
 use crate::error::{Facts, Fault};
-use crate::json::index::{Member, Outline};
+use crate::json::index::{MemberSpan, ObjectIndex};
 use crate::json::scan::has_control;
 use crate::json::validate::Invalid;
 use crate::json::{self, Edit};
@@ -167,13 +167,13 @@ pub(crate) struct Doc {
     /// Whether its text is known to be one JSON object.
     pub(crate) checked: bool,
     /// Where its members are, if a stage has asked.
-    pub(crate) outline: Option<Outline>,
+    pub(crate) index: Option<ObjectIndex>,
 }
 
 impl Doc {
     pub(crate) fn new(text: Text, meta: Meta, slot: usize) -> Self {
         let (state, lead) = (State::Live, 0..0);
-        Self { text, meta, state, slot, lead, parked: 0, scored: false, checked: false, outline: None }
+        Self { text, meta, state, slot, lead, parked: 0, scored: false, checked: false, index: None }
     }
 
     /// Takes a text that is in the batch's `made` out of it, so that a stage can work on it.
@@ -208,9 +208,9 @@ pub(crate) struct Desk<'b> {
     gathers: bool,
     /// Bytes that they will take, about; asked for by the first of them.
     room: usize,
-    /// Memory for the next outline.
-    pub(crate) members: Vec<Member>,
-    /// Whether the last stage is at work, after which nobody asks for outlines.
+    /// Memory for the next index.
+    pub(crate) members: Vec<MemberSpan>,
+    /// Whether the last stage is at work, after which nobody asks for indexes.
     pub(crate) last: bool,
 }
 
@@ -245,10 +245,10 @@ impl<'b> Desk<'b> {
         }
     }
 
-    /// Takes an outline that is no longer needed out of the document, for its memory.
+    /// Takes an index that is no longer needed out of the document, for its memory.
     pub(crate) fn take_outline(&mut self, doc: &mut Doc) {
-        if let Some(outline) = doc.outline.take() {
-            self.members = outline.into_members();
+        if let Some(index) = doc.index.take() {
+            self.members = index.into_spans();
         }
     }
 

@@ -98,34 +98,34 @@ impl<'t> Pass<'t> {
             Effect::Edited(edit) => {
                 desk.edit(doc, &edit);
                 let text = desk.text_of(&doc.text);
-                if doc.outline.as_mut().is_some_and(|known| !known.edited(&edit, text)) {
-                    doc.outline = None;
+                if doc.index.as_mut().is_some_and(|known| !known.edited(&edit, text)) {
+                    doc.index = None;
                 }
                 recycle(edit.with);
             }
             Effect::Replaced(text) => match self.wide {
                 None => {
                     let old = desk.text_of(&doc.text);
-                    if doc.outline.as_mut().is_some_and(|known| !known.follow(old, &text)) {
-                        doc.outline = None;
+                    if doc.index.as_mut().is_some_and(|known| !known.follow(old, &text)) {
+                        doc.index = None;
                     }
                     desk.replace(doc, text);
                 }
                 Some(wide) => {
                     let (text, meta) = wide.narrowed(&text, &doc.meta)?;
-                    doc.outline = None;
+                    doc.index = None;
                     desk.replace(doc, text);
                     doc.meta = meta;
                 }
             },
             Effect::Scored(text, score) => {
-                doc.outline = None;
+                doc.index = None;
                 desk.replace(doc, text);
                 doc.meta.score = score;
                 doc.scored = true;
             }
             Effect::Finished(value) => {
-                doc.outline = None;
+                doc.index = None;
                 desk.replace(doc, value);
                 doc.state = State::Finished;
             }

@@ -9,7 +9,7 @@ use crate::document::effect::Terms;
 use crate::document::{Desk, Doc, Kind, State, text_of};
 use crate::engine::clock::{self, now_ns};
 use crate::engine::deadline::within;
-use crate::json::index::template::Models;
+use crate::json::index::template::TemplateSet;
 use crate::pipeline::lane::{Counts, Lane};
 use crate::stats::StageRun;
 
@@ -45,7 +45,7 @@ pub(super) fn through_all(
     let start = now_ns();
     let gathers = docs.len() >= MANY;
     let mut desk = if gathers { Desk::gathering(run.body, std::mem::take(made), docs) } else { Desk::new(run.body) };
-    let mut models = Models::new(run.body, docs.len());
+    let mut templates = TemplateSet::new(run.body, docs.len());
     let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
     let conditional = lanes.iter().all(|lane| lane.question.is_some());
     within(run.deadline, run.end, || {
@@ -57,8 +57,8 @@ pub(super) fn through_all(
                     lanes.iter_mut().for_each(Lane::pass_by);
                     continue;
                 }
-                match models.outlined(doc.text.shared(), text, std::mem::take(&mut desk.members)) {
-                    Ok(outline) => (doc.checked, doc.outline) = (true, outline),
+                match templates.validate_and_index(doc.text.shared(), text, std::mem::take(&mut desk.members)) {
+                    Ok(index) => (doc.checked, doc.index) = (true, index),
                     Err(why) => {
                         doc.state = run.check.failed(run.kind.parse_error(&why));
                         continue;

@@ -140,7 +140,7 @@ impl<'s> Lane<'s> {
         let Self { labour, pass, .. } = self;
         let text = desk.text_of(&doc.text);
         let effect = match pass.wide {
-            None => index::within(text, &mut doc.outline, || labour.apply(text, &mut doc.meta, at, &mut pass.run)),
+            None => index::within(text, &mut doc.index, || labour.apply(text, &mut doc.meta, at, &mut pass.run)),
             Some(wide) => wide.widened(text, &doc.meta).and_then(|text| {
                 labour.apply(&text, &mut doc.meta, at, &mut pass.run).map(|effect| effect.whole(&text))
             }),

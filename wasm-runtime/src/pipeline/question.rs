@@ -31,7 +31,7 @@ impl<'s> Question<'s> {
         let due = condition.is_slow() || run.documents.is_multiple_of(TICK_EVERY);
         run.documents += 1;
         let text = desk.text_of(&doc.text);
-        let asked = index::within(text, &mut doc.outline, || {
+        let asked = index::within(text, &mut doc.index, || {
             if due {
                 tick()?;
             }

@@ -38,7 +38,7 @@ impl Contract {
     }
 
     fn answer(&self, text: &[u8], answer: Vec<u8>, changed: Option<Changed>) -> Result<Effect, Fault> {
-        if index::known(text, |known| validate::still_valid(known, text, &answer)) != Some(true) {
+        if index::known(text, |known| validate::validate_edit(known, text, &answer)) != Some(true) {
             validate::check(&answer).map_err(|e| Fault::result(format!("the UDF's answer is {}", e.0)))?;
         }
         let answer = trim(answer);

@@ -1,7 +1,7 @@
 //! Where the members of a document are: found in one pass, asked by every stage.
 //!
 //! Each stage that reads or writes a field would else walk the whole document, since of equal keys the last one counts. What
-//! is asked of the document in work finds its outline by the thread.
+//! is asked of the document in work finds its index by the thread.
 
 pub(crate) mod shape;
 pub(crate) mod template;
@@ -15,18 +15,18 @@ use crate::json::edit::Edit;
 use crate::json::index::shape::{Shape, Shapes};
 use crate::json::lex::{Entry, skip_ws};
 use crate::json::scan::common_prefix;
-use crate::json::scan::structural::Places;
+use crate::json::scan::structural::StructuralScanner;
 
 /// One member, by its bytes: its key without quotes, and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Member {
+pub(crate) struct MemberSpan {
     pub(crate) key: u32,
     pub(crate) key_end: u32,
     pub(crate) value: u32,
     pub(crate) value_end: u32,
 }
 
-impl Member {
+impl MemberSpan {
     #[inline]
     fn key<'t>(&self, text: &'t [u8]) -> &'t [u8] {
         &text[self.key as usize..self.key_end as usize]
@@ -56,18 +56,18 @@ impl Member {
 
 /// The members of an object at the top of a text.
 #[derive(Debug, Clone)]
-pub(crate) struct Outline {
+pub(crate) struct ObjectIndex {
     start: u32,
     /// Where its closing brace is.
     end: u32,
     /// Whether a key has an escape.
     escapes: bool,
     shape: Shape,
-    members: Vec<Member>,
+    members: Vec<MemberSpan>,
 }
 
-impl Outline {
-    /// The outline of a valid text; `None` for one that is no object, or too long.
+impl ObjectIndex {
+    /// The index of a valid text; `None` for one that is no object, or too long.
     pub(crate) fn of(text: &[u8]) -> Option<Self> {
         u32::try_from(text.len()).ok()?;
         let start = skip_ws(text, 0);
@@ -80,9 +80,9 @@ impl Outline {
         Some(Self::with(start as u32, end as u32, escapes, members))
     }
 
-    /// The outline of a text whose object begins at `start`, has its closing brace at `end`, and these members; `escapes`:
+    /// The index of a text whose object begins at `start`, has its closing brace at `end`, and these members; `escapes`:
     /// whether a key has one.
-    pub(crate) fn with(start: u32, end: u32, escapes: bool, members: Vec<Member>) -> Self {
+    pub(crate) fn with(start: u32, end: u32, escapes: bool, members: Vec<MemberSpan>) -> Self {
         Self { start, end, escapes, shape: Shape::UNKNOWN, members }
     }
 
@@ -92,12 +92,12 @@ impl Outline {
     }
 
     /// That of a text with the same keys, whose closing brace is so many bytes further on, and whose members these are.
-    pub(crate) fn like(&self, shift: u32, members: Vec<Member>) -> Self {
+    pub(crate) fn like(&self, shift: u32, members: Vec<MemberSpan>) -> Self {
         Self { start: self.start, end: self.end.wrapping_add(shift), escapes: self.escapes, shape: self.shape, members }
     }
 
     /// The members, in the order of the text.
-    pub(crate) fn members(&self) -> &[Member] {
+    pub(crate) fn members(&self) -> &[MemberSpan] {
         &self.members
     }
 
@@ -107,7 +107,7 @@ impl Outline {
     }
 
     /// The memory of the members, to be used again.
-    pub(crate) fn into_members(self) -> Vec<Member> {
+    pub(crate) fn into_spans(self) -> Vec<MemberSpan> {
         self.members
     }
 
@@ -139,7 +139,7 @@ impl Outline {
 
     /// Becomes that of `new`, which the text became by `edit`: a value in one of the members that is another, or a member
     /// that was added at the end. False for any other: it is of no use any more.
-    // In place: moved about in pieces, an outline cost more than what it is asked.
+    // In place: moved about in pieces, an index cost more than what it is asked.
     pub(crate) fn edited(&mut self, edit: &Edit, new: &[u8]) -> bool {
         let (from, to) = (edit.range.start, edit.range.end);
         if from == to && from == self.end as usize {
@@ -193,7 +193,7 @@ impl Outline {
         let name = &edit.with[key.clone()];
         self.escapes |= name.contains(&b'\\');
         self.shape = HERE.with(|here| here.shapes.borrow_mut().grown(self.shape, name));
-        self.members.push(Member { key: key_from, key_end, value: place(key.end + 2)?, value_end: self.end });
+        self.members.push(MemberSpan { key: key_from, key_end, value: place(key.end + 2)?, value_end: self.end });
         Some(())
     }
 
@@ -226,11 +226,11 @@ fn common_suffix(a: &[u8], b: &[u8]) -> usize {
 }
 
 /// The members between the brace or comma at `start` and the closing brace of that object, whose place is the result.
-fn members_of(text: &[u8], start: usize, members: &mut Vec<Member>) -> Option<usize> {
+fn members_of(text: &[u8], start: usize, members: &mut Vec<MemberSpan>) -> Option<usize> {
     let mut depth = 1usize;
     let mut key_from = start + 1;
     let mut colon = None;
-    for at in Places::<true>::new(text, start + 1) {
+    for at in StructuralScanner::<true>::new(text, start + 1) {
         match text[at] {
             b'{' | b'[' => depth += 1,
             b':' if depth == 1 => colon = Some(at),
@@ -250,7 +250,7 @@ fn members_of(text: &[u8], start: usize, members: &mut Vec<Member>) -> Option<us
                         // The text is no JSON.
                         return None;
                     }
-                    members.push(Member {
+                    members.push(MemberSpan {
                         key: key.start as u32,
                         key_end: key.end as u32,
                         value: value.start as u32,
@@ -271,8 +271,8 @@ fn members_of(text: &[u8], start: usize, members: &mut Vec<Member>) -> Option<us
 struct Current {
     text: *const u8,
     len: usize,
-    /// Its outline, once it is made.
-    outline: *mut Option<Outline>,
+    /// Its index, once it is made.
+    index: *mut Option<ObjectIndex>,
     /// It has none.
     none: bool,
 }
@@ -287,30 +287,30 @@ thread_local! {
     static HERE: Here = const { Here { current: Cell::new(std::ptr::null_mut()), shapes: RefCell::new(Shapes::new()) } };
 }
 
-/// Runs `work` on a document whose outline is `known`, or is made there when it is first asked for.
+/// Runs `work` on a document whose index is `known`, or is made there when it is first asked for.
 #[inline(always)]
-pub(crate) fn within<R>(text: &[u8], known: &mut Option<Outline>, work: impl FnOnce() -> R) -> R {
+pub(crate) fn within<R>(text: &[u8], known: &mut Option<ObjectIndex>, work: impl FnOnce() -> R) -> R {
     struct Restore(*mut Current);
     impl Drop for Restore {
         fn drop(&mut self) {
             HERE.with(|here| here.current.set(self.0));
         }
     }
-    let mut current = Current { text: text.as_ptr(), len: text.len(), outline: known, none: false };
+    let mut current = Current { text: text.as_ptr(), len: text.len(), index: known, none: false };
     let _restore = Restore(HERE.with(|here| here.current.replace(&raw mut current)));
     work()
 }
 
-/// What `question` says of the outline of the document in work, where that is known; `None` if `text` is another.
+/// What `question` says of the index of the document in work, where that is known; `None` if `text` is another.
 ///
-/// While it runs no document is in work: nothing that it calls can reach the outline that it looks at, to make or change it.
-pub(crate) fn known<R>(text: &[u8], question: impl FnOnce(&Outline) -> R) -> Option<R> {
+/// While it runs no document is in work: nothing that it calls can reach the index that it looks at, to make or change it.
+pub(crate) fn known<R>(text: &[u8], question: impl FnOnce(&ObjectIndex) -> R) -> Option<R> {
     let current = Aside::take()?;
     // SAFETY: as in [`ask`], and [`Aside`] keeps others away from it.
     let current = unsafe { &*current.0 };
     let same = current.text == text.as_ptr() && current.len == text.len();
     // SAFETY: as above.
-    unsafe { &*current.outline }.as_ref().filter(|_| same).map(question)
+    unsafe { &*current.index }.as_ref().filter(|_| same).map(question)
 }
 
 /// The document in work, which is none for others until this is dropped.
@@ -332,7 +332,7 @@ impl Drop for Aside {
 /// A member, if it is there, and where the closing brace of its object is.
 pub(crate) type Located = (Option<Entry>, usize);
 
-/// What the outline of the document in work says of one of its members; `None` if `text` is another, or `start` not its
+/// What the index of the document in work says of one of its members; `None` if `text` is another, or `start` not its
 /// beginning.
 pub(crate) fn ask(text: &[u8], start: usize, name: &str) -> Option<Located> {
     HERE.with(|here| {
@@ -340,24 +340,24 @@ pub(crate) fn ask(text: &[u8], start: usize, name: &str) -> Option<Located> {
         if current.is_null() {
             return None;
         }
-        // SAFETY: `within` keeps both alive, and the outline its own, and restores those before; they are used by this thread
+        // SAFETY: `within` keeps both alive, and the index its own, and restores those before; they are used by this thread
         // only, and not kept.
         let current = unsafe { &mut *current };
         if current.text != text.as_ptr() || current.len != text.len() || current.none {
             return None;
         }
         // SAFETY: as above.
-        let outline = unsafe { &mut *current.outline };
-        if outline.is_none() {
-            *outline = Outline::of(text);
-            current.none = outline.is_none();
+        let index = unsafe { &mut *current.index };
+        if index.is_none() {
+            *index = ObjectIndex::of(text);
+            current.none = index.is_none();
         }
-        let outline = outline.as_ref().filter(|outline| outline.start as usize == start)?;
-        let place = outline.place(text, name);
+        let index = index.as_ref().filter(|index| index.start as usize == start)?;
+        let place = index.place(text, name);
         if lookup::is_plain(name) {
-            here.shapes.borrow_mut().note_place(outline.shape, name.as_bytes(), place);
+            here.shapes.borrow_mut().note_place(index.shape, name.as_bytes(), place);
         }
-        Some((place.and_then(|place| outline.entry(place)), outline.end as usize))
+        Some((place.and_then(|place| index.entry(place)), index.end as usize))
     })
 }
 
@@ -375,17 +375,17 @@ pub(crate) fn recall(text: &[u8], path: &str) -> Option<Located> {
             return None;
         }
         // SAFETY: as in [`ask`].
-        let outline = unsafe { &*current.outline }.as_ref()?;
-        let place = here.shapes.borrow().place(outline.shape, path.as_bytes())?;
-        Some((place.and_then(|place| outline.entry(place)), outline.end as usize))
+        let index = unsafe { &*current.index }.as_ref()?;
+        let place = here.shapes.borrow().place(index.shape, path.as_bytes())?;
+        Some((place.and_then(|place| index.entry(place)), index.end as usize))
     })
 }
 
 /// Whatever is known of others like it.
 #[cfg(test)]
-impl PartialEq for Outline {
+impl PartialEq for ObjectIndex {
     fn eq(&self, other: &Self) -> bool {
-        let all = |outline: &Self| (outline.start, outline.end, outline.escapes, outline.members.clone());
+        let all = |index: &Self| (index.start, index.end, index.escapes, index.members.clone());
         all(self) == all(other)
     }
 }

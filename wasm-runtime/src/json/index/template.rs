@@ -1,33 +1,33 @@
 //! Documents that are like one before them but for some texts, numbers and words: most documents of a batch are.
 //!
-//! Of such a document only the values that differ from the model's are read, all else is compared; what was valid stays so.
+//! Of such a document only the values that differ from the template's are read, all else is compared; what was valid stays so.
 
 use std::ops::Range;
 
-use crate::json::index::{Member, Outline};
+use crate::json::index::{MemberSpan, ObjectIndex};
 use crate::json::lex::{skip_value, skip_ws};
 use crate::json::scan::{self, common_prefix};
 use crate::json::validate::{self, Invalid};
 
 /// Models that are kept: documents of several kinds take turns.
-const KEPT: usize = 4;
-/// How many more documents may be like no model than are like one, before nobody looks any more.
-const PATIENCE: usize = 8;
-/// Longer documents are no models; the values of these can be counted in 16 bits.
+const MOST_TEMPLATES: usize = 4;
+/// How many more documents may be like no template than are like one, before nobody looks any more.
+const MISS_BUDGET: usize = 8;
+/// Longer documents are no templates; the values of these can be counted in 16 bits.
 const LONGEST: usize = 64 << 10;
 
 /// The checked documents of a batch that others are compared with.
-pub(crate) struct Models<'b> {
+pub(crate) struct TemplateSet<'b> {
     body: &'b [u8],
     /// The one that was of use last is first.
-    kept: Vec<Model<'b>>,
-    patience: usize,
+    templates: Vec<Template<'b>>,
+    miss_budget: usize,
 }
 
 /// A valid text, where its members are, and where all its texts, numbers and words are, keys excepted.
-struct Model<'b> {
+struct Template<'b> {
     text: &'b [u8],
-    outline: Outline,
+    index: ObjectIndex,
     values: Vec<Range<u32>>,
     /// Those of the values that were another in a document that was compared.
     varying: Vec<Range<u32>>,
@@ -37,67 +37,70 @@ struct Model<'b> {
     passed: Vec<(u16, u16)>,
 }
 
-impl<'b> Models<'b> {
+impl<'b> TemplateSet<'b> {
     /// For so many documents out of `body`; a few are not worth the trouble.
     pub(crate) fn new(body: &'b [u8], documents: usize) -> Self {
-        let patience = if documents > KEPT * KEPT { PATIENCE } else { 0 };
-        Self { body, kept: Vec::new(), patience }
+        let miss_budget = if documents > MOST_TEMPLATES * MOST_TEMPLATES { MISS_BUDGET } else { 0 };
+        Self { body, templates: Vec::new(), miss_budget }
     }
 
-    /// [`validate::outlined`] of a document's text, which is `text`; `shared`: where that is in the body, if it is there.
+    /// [`validate::validate_and_index`] of a document's text, which is `text`; `shared`: where that is in the body, if it is there.
     ///
     /// # Errors
     /// As [`validate::check`].
-    pub(crate) fn outlined(
+    pub(crate) fn validate_and_index(
         &mut self,
         shared: Option<&Range<usize>>,
         text: &[u8],
-        mut members: Vec<Member>,
-    ) -> Result<Option<Outline>, Invalid> {
-        if self.patience == 0 {
-            return validate::outlined(text, members);
+        mut members: Vec<MemberSpan>,
+    ) -> Result<Option<ObjectIndex>, Invalid> {
+        if self.miss_budget == 0 {
+            return validate::validate_and_index(text, members);
         }
-        let found =
-            self.kept.iter_mut().enumerate().find_map(|(n, model)| Some((n, model.followed(text, &mut members)?)));
+        let found = self
+            .templates
+            .iter_mut()
+            .enumerate()
+            .find_map(|(n, template)| Some((n, template.matched(text, &mut members)?)));
         if let Some((n, shift)) = found {
-            self.kept.swap(0, n);
-            self.patience = (self.patience + 1).min(PATIENCE);
-            return Ok(Some(self.kept[0].outline.like(shift, members)));
+            self.templates.swap(0, n);
+            self.miss_budget = (self.miss_budget + 1).min(MISS_BUDGET);
+            return Ok(Some(self.templates[0].index.like(shift, members)));
         }
-        self.patience -= 1;
-        let outline = validate::outlined(text, members)?;
-        if let (Some(outline), Some(range)) = (&outline, shared)
+        self.miss_budget -= 1;
+        let index = validate::validate_and_index(text, members)?;
+        if let (Some(index), Some(range)) = (&index, shared)
             && range.len() <= LONGEST
-            && let Some(model) = Model::of(&self.body[range.clone()], outline.clone())
+            && let Some(template) = Template::of(&self.body[range.clone()], index.clone())
         {
-            self.kept.truncate(KEPT - 1);
-            self.kept.insert(0, model);
+            self.templates.truncate(MOST_TEMPLATES - 1);
+            self.templates.insert(0, template);
         }
-        Ok(outline)
+        Ok(index)
     }
 }
 
-impl<'b> Model<'b> {
-    /// The model that `text` is, which has this outline.
-    fn of(text: &'b [u8], mut outline: Outline) -> Option<Self> {
-        outline.shape();
+impl<'b> Template<'b> {
+    /// The template that `text` is, which has this index.
+    fn of(text: &'b [u8], mut index: ObjectIndex) -> Option<Self> {
+        index.shape();
         let values = values(text)?;
-        let passed = vec![(0, 0); outline.members().len()];
-        Some(Self { text, values, outline, varying: Vec::new(), shifts: vec![0], passed })
+        let passed = vec![(0, 0); index.members().len()];
+        Some(Self { text, values, index, varying: Vec::new(), shifts: vec![0], passed })
     }
 
     /// How much further on the closing brace of `new` is, with its members in `members`: if it is this text with other texts,
     /// numbers or words in places of such.
-    fn followed(&mut self, new: &[u8], members: &mut Vec<Member>) -> Option<u32> {
+    fn matched(&mut self, new: &[u8], members: &mut Vec<MemberSpan>) -> Option<u32> {
         u32::try_from(new.len()).ok()?;
-        if self.compared(new).is_none() {
-            self.learn(new)?;
-            self.compared(new)?;
+        if self.compare(new).is_none() {
+            self.generalise(new)?;
+            self.compare(new)?;
         }
         members.clear();
-        members.extend(self.outline.members().iter().zip(&self.passed).map(|(member, (before, within))| {
+        members.extend(self.index.members().iter().zip(&self.passed).map(|(member, (before, within))| {
             let shift = self.shifts[usize::from(*before)];
-            Member {
+            MemberSpan {
                 value_end: member.value_end.wrapping_add(self.shifts[usize::from(*within)]),
                 ..member.moved(shift)
             }
@@ -108,7 +111,7 @@ impl<'b> Model<'b> {
     /// Compares what is between the varying values and reads those, with their `shifts`; `None` where something is not as it
     /// is here.
     #[inline(never)]
-    fn compared(&mut self, new: &[u8]) -> Option<()> {
+    fn compare(&mut self, new: &[u8]) -> Option<()> {
         let old = self.text;
         let (mut in_old, mut in_new) = (0, 0);
         for (value, shift) in self.varying.iter().zip(&mut self.shifts[1..]) {
@@ -125,7 +128,7 @@ impl<'b> Model<'b> {
 
     /// Takes note of all values that are others in `new`; `None` where more than values is.
     #[cold]
-    fn learn(&mut self, new: &[u8]) -> Option<()> {
+    fn generalise(&mut self, new: &[u8]) -> Option<()> {
         let old = self.text;
         let (mut others, mut values) = (Vec::new(), self.values.iter());
         let (mut in_old, mut in_new) = (0, 0);
@@ -149,7 +152,7 @@ impl<'b> Model<'b> {
         self.varying.dedup();
         self.shifts.resize(1 + self.varying.len(), 0);
         let mut passed = 0;
-        for (member, (before, within)) in self.outline.members().iter().zip(&mut self.passed) {
+        for (member, (before, within)) in self.index.members().iter().zip(&mut self.passed) {
             let mut until = |end| {
                 passed += self.varying[passed..].iter().take_while(|value| value.start < end).count();
                 passed as u16
@@ -183,14 +186,14 @@ fn values(text: &[u8]) -> Option<Vec<Range<u32>>> {
 mod tests {
     use super::*;
 
-    fn model(text: &[u8]) -> Model<'_> {
-        Model::of(text, Outline::of(text).unwrap()).unwrap()
+    fn template(text: &[u8]) -> Template<'_> {
+        Template::of(text, ObjectIndex::of(text).unwrap()).unwrap()
     }
 
-    fn followed(model: &mut Model<'_>, new: &[u8]) -> Option<Outline> {
-        let mut members = vec![Member { key: 9, key_end: 9, value: 9, value_end: 9 }];
-        let shift = model.followed(new, &mut members)?;
-        Some(model.outline.like(shift, members))
+    fn matched(template: &mut Template<'_>, new: &[u8]) -> Option<ObjectIndex> {
+        let mut members = vec![MemberSpan { key: 9, key_end: 9, value: 9, value_end: 9 }];
+        let shift = template.matched(new, &mut members)?;
+        Some(template.index.like(shift, members))
     }
 
     #[test]
@@ -205,10 +208,10 @@ mod tests {
     /// What has been the same in all documents is compared in one piece until one has something else there.
     #[test]
     fn a_model_learns_what_varies() {
-        let mut model = model(br#"{"a":"x","b":{"c":[1,"d"]},"e":1,"f":2}"#);
+        let mut template = template(br#"{"a":"x","b":{"c":[1,"d"]},"e":1,"f":2}"#);
         let mut varying = |new: &str| {
-            assert_eq!(followed(&mut model, new.as_bytes()), Outline::of(new.as_bytes()), "{new}");
-            model.varying.iter().map(|value| value.start).collect::<Vec<_>>()
+            assert_eq!(matched(&mut template, new.as_bytes()), ObjectIndex::of(new.as_bytes()), "{new}");
+            template.varying.iter().map(|value| value.start).collect::<Vec<_>>()
         };
         assert_eq!(varying(r#"{"a":"x","b":{"c":[1,"d"]},"e":1,"f":2}"#), Vec::<u32>::new());
         assert_eq!(varying(r#"{"a":"x","b":{"c":[1,"dd"]},"e":1,"f":2}"#), [21]);
@@ -226,13 +229,13 @@ mod tests {
             format!("{{\"v\":[{}],{},\"last\":\"{of}\"}}", vector.join(","), members.join(",")).into_bytes()
         };
         let (old, new) = (text(3), text(7));
-        let mut model = model(&old);
-        assert_eq!(followed(&mut model, &new), Outline::of(&new));
-        let known = model.varying.len();
+        let mut template = template(&old);
+        assert_eq!(matched(&mut template, &new), ObjectIndex::of(&new));
+        let known = template.varying.len();
         assert!(known > 2000);
-        assert_eq!(followed(&mut model, &old), Outline::of(&old));
-        assert_eq!(followed(&mut model, &new), Outline::of(&new));
-        assert_eq!(model.varying.len(), known);
+        assert_eq!(matched(&mut template, &old), ObjectIndex::of(&old));
+        assert_eq!(matched(&mut template, &new), ObjectIndex::of(&new));
+        assert_eq!(template.varying.len(), known);
     }
 
     /// Whatever is found says what the whole check says.
@@ -272,16 +275,16 @@ mod tests {
         for old in olds.map(str::as_bytes) {
             let (mut alike, mut other) = (0, 0);
             // One that has learned what varies from all texts before, and one that has seen none.
-            let mut learned = model(old);
+            let mut learned = template(old);
             let mut look = |new: &[u8]| {
-                let found = followed(&mut model(old), new);
-                assert_eq!(found, followed(&mut learned, new), "{}", String::from_utf8_lossy(new));
+                let found = matched(&mut template(old), new);
+                assert_eq!(found, matched(&mut learned, new), "{}", String::from_utf8_lossy(new));
                 match found {
-                    Some(outline) => {
+                    Some(index) => {
                         alike += 1;
                         assert_eq!(
-                            validate::outlined(new, Vec::new()),
-                            Ok(Some(outline)),
+                            validate::validate_and_index(new, Vec::new()),
+                            Ok(Some(index)),
                             "{}",
                             String::from_utf8_lossy(new)
                         );
@@ -322,32 +325,32 @@ mod tests {
             r#"{"a":"","b":{"c":[1,"d"]},"e":1,"f":22}"#,
             r#"{"a":"\u00e9\\","b":{"c":["ü",3]},"e":111,"f":"2"}"#,
         ] {
-            assert_eq!(followed(&mut model(old), new.as_bytes()), Outline::of(new.as_bytes()), "{new}");
+            assert_eq!(matched(&mut template(old), new.as_bytes()), ObjectIndex::of(new.as_bytes()), "{new}");
         }
         for new in [r#"{"a":"x","b":{"c":[1]},"e":1,"f":2}"#, r#"{"a":[],"b":{"c":[1,"d"]},"e":1,"f":2}"#] {
-            assert_eq!(followed(&mut model(old), new.as_bytes()), None, "{new}");
+            assert_eq!(matched(&mut template(old), new.as_bytes()), None, "{new}");
         }
     }
 
-    /// Documents of several kinds in one body, through one set of models.
+    /// Documents of several kinds in one body, through one set of templates.
     fn through(texts: &[String]) -> (usize, usize) {
         let body = texts.concat().into_bytes();
-        let mut models = Models::new(&body, texts.len());
+        let mut set = TemplateSet::new(&body, texts.len());
         let mut at = 0;
         for text in texts {
             let place = at..at + text.len();
             at += text.len();
-            let known = models.outlined(Some(&place), text.as_bytes(), Vec::new());
-            assert_eq!(known, validate::outlined(text.as_bytes(), Vec::new()));
+            let known = set.validate_and_index(Some(&place), text.as_bytes(), Vec::new());
+            assert_eq!(known, validate::validate_and_index(text.as_bytes(), Vec::new()));
         }
-        (models.kept.len(), models.patience)
+        (set.templates.len(), set.miss_budget)
     }
 
     #[test]
     fn kinds_take_turns_until_there_are_too_many() {
         let kind = |kinds: usize| (0..100).map(move |n| format!(r#"{{"k{}":{n},"s":"{}"}}"#, n % kinds, "x".repeat(n)));
-        assert_eq!(through(&kind(1).collect::<Vec<_>>()), (1, PATIENCE));
-        assert_eq!(through(&kind(4).collect::<Vec<_>>()), (4, PATIENCE));
+        assert_eq!(through(&kind(1).collect::<Vec<_>>()), (1, MISS_BUDGET));
+        assert_eq!(through(&kind(4).collect::<Vec<_>>()), (4, MISS_BUDGET));
         assert_eq!(through(&kind(50).collect::<Vec<_>>()).1, 0);
         assert_eq!(through(&kind(1).take(4).collect::<Vec<_>>()), (0, 0), "too few");
         let broken = kind(1).map(|text| text.replace("9,", "x,"));

@@ -15,9 +15,9 @@ fn a_question_cannot_reach_the_outline_that_it_looks_at() {
 }
 
 fn entries(text: &[u8]) -> Vec<(String, String)> {
-    let outline = Outline::of(text).expect("an object");
-    assert_eq!(text[outline.end as usize], b'}');
-    outline
+    let index = ObjectIndex::of(text).expect("an object");
+    assert_eq!(text[index.end as usize], b'}');
+    index
         .members
         .iter()
         .map(|m| {
@@ -72,9 +72,9 @@ fn what_is_no_json_is_no_panic() {
             let mut odd = text.to_vec();
             odd[at] = *byte;
             for odd in [&odd[..], &odd[..at], &odd[at..]] {
-                if let Some(outline) = Outline::of(odd) {
+                if let Some(index) = ObjectIndex::of(odd) {
                     for name in ["a", "b", "c"] {
-                        assert!(outline.get(odd, name).is_none_or(|found| odd.get(found.value).is_some()));
+                        assert!(index.get(odd, name).is_none_or(|found| odd.get(found.value).is_some()));
                     }
                 }
                 elements(odd, 0).into_iter().for_each(|range| assert!(odd.get(range).is_some()));
@@ -88,7 +88,7 @@ fn what_is_no_json_is_no_panic() {
 fn it_follows_a_change_or_gives_up() {
     for text in texts() {
         let members = walked(&text);
-        let outline = Outline::of(&text).unwrap();
+        let index = ObjectIndex::of(&text).unwrap();
         let mut names: Vec<String> = members.iter().map(|(key, _)| key.clone()).filter(|k| !k.contains('\\')).collect();
         names.extend(["new".to_owned(), "q\"u\\o".to_owned()]);
         for name in names.iter().filter(|n| !n.is_empty()) {
@@ -98,11 +98,11 @@ fn it_follows_a_change_or_gives_up() {
                 let mut changed = text.clone();
                 edit.apply_to(&mut changed, 0);
                 assert_eq!(changed, new);
-                let (mut edited, mut followed) = (outline.clone(), outline.clone());
+                let (mut edited, mut followed) = (index.clone(), index.clone());
                 assert!(edited.edited(&edit, &new));
-                assert_eq!(Some(edited), Outline::of(&new));
+                assert_eq!(Some(edited), ObjectIndex::of(&new));
                 if followed.follow(&text, &new) {
-                    assert_eq!(Some(followed), Outline::of(&new), "{}", String::from_utf8_lossy(&new));
+                    assert_eq!(Some(followed), ObjectIndex::of(&new), "{}", String::from_utf8_lossy(&new));
                 }
             }
         }
@@ -112,21 +112,21 @@ fn it_follows_a_change_or_gives_up() {
 #[test]
 fn what_only_looks_like_a_change_of_one_value_is_not_followed() {
     let (old, new) = (br#"{"a":1,"z":2}"#, br#"{"a":1,"b":1,"z":2}"#);
-    assert!(!Outline::of(old).unwrap().follow(old, new));
+    assert!(!ObjectIndex::of(old).unwrap().follow(old, new));
     let (old, new) = (br#"{"a":"x"}"#, br#"{"a":"x","b":"x"}"#);
-    let mut outline = Outline::of(old).unwrap();
-    assert!(!outline.follow(old, new) || Some(outline) == Outline::of(new));
+    let mut index = ObjectIndex::of(old).unwrap();
+    assert!(!index.follow(old, new) || Some(index) == ObjectIndex::of(new));
 }
 
 #[test]
 fn it_is_asked_of_the_document_in_work_only() {
     let (text, other) = (br#"{"a":1}"#.to_vec(), br#"{"a":2}"#.to_vec());
-    let mut outline = None;
-    let found = within(&text, &mut outline, || {
+    let mut index = None;
+    let found = within(&text, &mut index, || {
         assert!(ask(&other, 0, "a").is_none());
         ask(&text, 0, "a").and_then(|(entry, _)| entry).map(|e| e.value)
     });
     assert_eq!(found, Some(5..6));
-    assert!(outline.is_some());
+    assert!(index.is_some());
     assert!(ask(&text, 0, "a").is_none());
 }

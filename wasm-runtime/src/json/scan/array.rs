@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::json::lex::skip_ws;
 use crate::json::lex::trimmed;
-use crate::json::scan::structural::Places;
+use crate::json::scan::structural::StructuralScanner;
 
 /// Elements, and where the closing bracket is, if it is there.
 type Elements = (Vec<Range<usize>>, Option<usize>);
@@ -25,7 +25,7 @@ fn values(text: &[u8], start: usize) -> Elements {
     let mut out = Vec::new();
     let mut depth = 1usize;
     let mut from = start + 1;
-    for at in Places::<true>::new(text, start + 1) {
+    for at in StructuralScanner::<true>::new(text, start + 1) {
         match text[at] {
             b'{' | b'[' => depth += 1,
             b',' if depth == 1 => {
@@ -55,7 +55,7 @@ fn containers(text: &[u8], start: usize) -> Option<Elements> {
     let mut out: Vec<Range<usize>> = Vec::new();
     let mut depth = 1usize;
     let mut from = start + 1;
-    for at in Places::<false>::new(text, start + 1) {
+    for at in StructuralScanner::<false>::new(text, start + 1) {
         let opens = matches!(text[at], b'{' | b'[');
         if depth == 1 {
             let between = text[from..at].trim_ascii();

@@ -2,7 +2,7 @@
 //! Langdale and Lemire, "Parsing gigabytes of JSON per second", 2019).
 
 /// The places of brackets outside strings, and with `SEPARATORS` those of colons and commas, found 64 bytes at a time.
-pub(crate) struct Places<'t, const SEPARATORS: bool> {
+pub(crate) struct StructuralScanner<'t, const SEPARATORS: bool> {
     text: &'t [u8],
     /// The block in work, and a bit for each place in it that is left.
     base: usize,
@@ -15,7 +15,7 @@ pub(crate) struct Places<'t, const SEPARATORS: bool> {
     escaped: bool,
 }
 
-impl<'t, const SEPARATORS: bool> Places<'t, SEPARATORS> {
+impl<'t, const SEPARATORS: bool> StructuralScanner<'t, SEPARATORS> {
     pub(crate) fn new(text: &'t [u8], at: usize) -> Self {
         Self { text, base: at, bits: 0, at, in_string: 0, escaped: false }
     }
@@ -64,7 +64,7 @@ impl<'t, const SEPARATORS: bool> Places<'t, SEPARATORS> {
     }
 }
 
-impl<const SEPARATORS: bool> Iterator for Places<'_, SEPARATORS> {
+impl<const SEPARATORS: bool> Iterator for StructuralScanner<'_, SEPARATORS> {
     type Item = usize;
 
     #[inline(always)]

@@ -6,7 +6,7 @@ mod scalar;
 
 pub(crate) use self::scalar::{number, scalar};
 use self::scalar::{past_space, string, word};
-use crate::json::index::{Member, Outline};
+use crate::json::index::{MemberSpan, ObjectIndex};
 use crate::json::lex::{skip_string, skip_ws};
 use crate::json::scan;
 
@@ -23,7 +23,7 @@ pub(crate) struct Invalid(pub String);
 /// [`Invalid`] with a reason and the place, fit for an item error.
 pub(crate) fn check(text: &[u8]) -> Result<(), Invalid> {
     check_utf8(text)?;
-    if surely(text) {
+    if validate_fast(text) {
         return Ok(());
     }
     if let Some(at) = too_deep(text) {
@@ -55,32 +55,32 @@ pub(crate) fn check_object(text: &[u8]) -> Result<(), Invalid> {
 ///
 /// # Errors
 /// As [`check`].
-pub(crate) fn outlined(text: &[u8], mut members: Vec<Member>) -> Result<Option<Outline>, Invalid> {
+pub(crate) fn validate_and_index(text: &[u8], mut members: Vec<MemberSpan>) -> Result<Option<ObjectIndex>, Invalid> {
     check_utf8(text)?;
     members.clear();
     let mut escapes = false;
     let start = skip_ws(text, 0);
     if text.get(start) == Some(&b'{')
         && let (Ok(from), Ok(_)) = (u32::try_from(start), u32::try_from(text.len()))
-        && let Some(end) = walk::<true>(text, &mut members, &mut escapes)
+        && let Some(end) = parse::<true>(text, &mut members, &mut escapes)
         && skip_ws(text, end) == text.len()
     {
-        return Ok(Some(Outline::with(from, end as u32 - 1, escapes, members)));
+        return Ok(Some(ObjectIndex::with(from, end as u32 - 1, escapes, members)));
     }
     check_object(text)?;
-    Ok(Outline::of(text))
+    Ok(ObjectIndex::of(text))
 }
 
-/// Whether `new` is surely one JSON value, since it is `old`, a valid text with this outline, with other texts, numbers or words
+/// Whether `new` is surely one JSON value, since it is `old`, a valid text with this index, with other texts, numbers or words
 /// in place of some of its members' values, or such members more at its end.
 ///
 /// It looks at the places where the two differ: a UDF that answers the document as it came, but for a few values, is spared
 /// most of the check.
-pub(crate) fn still_valid(known: &Outline, old: &[u8], new: &[u8]) -> bool {
-    still(known, old, new).is_some()
+pub(crate) fn validate_edit(known: &ObjectIndex, old: &[u8], new: &[u8]) -> bool {
+    edited(known, old, new).is_some()
 }
 
-fn still(known: &Outline, old: &[u8], new: &[u8]) -> Option<()> {
+fn edited(known: &ObjectIndex, old: &[u8], new: &[u8]) -> Option<()> {
     let mut members = known.members().iter();
     let last = known.members().last()?.value_end as usize;
     // So far the two mean the same.
@@ -142,13 +142,13 @@ fn too_deep(text: &[u8]) -> Option<usize> {
 }
 
 /// Whether `text` (UTF-8) is surely one JSON value, nested no deeper than [`MAX_DEPTH`].
-pub(crate) fn surely(text: &[u8]) -> bool {
-    walk::<false>(text, &mut Vec::new(), &mut false).is_some_and(|end| skip_ws(text, end) == text.len())
+pub(crate) fn validate_fast(text: &[u8]) -> bool {
+    parse::<false>(text, &mut Vec::new(), &mut false).is_some_and(|end| skip_ws(text, end) == text.len())
 }
 
-/// Index behind the value at the beginning of `b`; with `OUTLINED` the members of an object there go into `members`, and
+/// Index behind the value at the beginning of `b`; with `INDEXED` the members of an object there go into `members`, and
 /// `escapes` becomes true if the key of one has an escape.
-fn walk<const OUTLINED: bool>(b: &[u8], members: &mut Vec<Member>, escapes: &mut bool) -> Option<usize> {
+fn parse<const INDEXED: bool>(b: &[u8], members: &mut Vec<MemberSpan>, escapes: &mut bool) -> Option<usize> {
     const { assert!(MAX_DEPTH == 128, "a level is a bit of a u128") };
     // One bit for each open level, the innermost lowest: 1 for an object.
     let (mut levels, mut depth) = (0u128, 0usize);
@@ -169,7 +169,7 @@ fn walk<const OUTLINED: bool>(b: &[u8], members: &mut Vec<Member>, escapes: &mut
                 } else {
                     depth += 1;
                     levels = levels << 1 | u128::from(object);
-                    at = if object { key::<OUTLINED>(b, inner, depth, members, escapes)? } else { inner };
+                    at = if object { key::<INDEXED>(b, inner, depth, members, escapes)? } else { inner };
                     continue;
                 }
             }
@@ -185,7 +185,7 @@ fn walk<const OUTLINED: bool>(b: &[u8], members: &mut Vec<Member>, escapes: &mut
                 return Some(at);
             }
             let object = levels & 1 == 1;
-            if OUTLINED
+            if INDEXED
                 && depth == 1
                 && object
                 && let Some(member) = members.last_mut()
@@ -197,7 +197,7 @@ fn walk<const OUTLINED: bool>(b: &[u8], members: &mut Vec<Member>, escapes: &mut
                 b',' => {
                     at = past_space(b, at + 1);
                     if object {
-                        at = key::<OUTLINED>(b, at, depth, members, escapes)?;
+                        at = key::<INDEXED>(b, at, depth, members, escapes)?;
                     }
                     break;
                 }
@@ -214,11 +214,11 @@ fn walk<const OUTLINED: bool>(b: &[u8], members: &mut Vec<Member>, escapes: &mut
 
 /// Where the value of the member whose key is at `at` begins; a member of the outermost object goes into `members`.
 #[inline(always)]
-fn key<const OUTLINED: bool>(
+fn key<const INDEXED: bool>(
     b: &[u8],
     at: usize,
     depth: usize,
-    members: &mut Vec<Member>,
+    members: &mut Vec<MemberSpan>,
     escapes: &mut bool,
 ) -> Option<usize> {
     if *b.get(at)? != b'"' {
@@ -228,9 +228,9 @@ fn key<const OUTLINED: bool>(
     let end = string(b, at + 1, &mut own)?;
     let colon = past_space(b, end);
     let value = (*b.get(colon)? == b':').then(|| past_space(b, colon + 1))?;
-    if OUTLINED && depth == 1 {
+    if INDEXED && depth == 1 {
         *escapes |= own;
-        members.push(Member { key: at as u32 + 1, key_end: end as u32 - 1, value: value as u32, value_end: 0 });
+        members.push(MemberSpan { key: at as u32 + 1, key_end: end as u32 - 1, value: value as u32, value_end: 0 });
     }
     Some(value)
 }

@@ -13,7 +13,7 @@ fn it_says_what_serde_says() {
         let longer: Vec<String> =
             texts.iter().flat_map(|text| pieces.iter().map(move |piece| format!("{text}{piece}"))).collect();
         for text in &longer {
-            assert_eq!(surely(text.as_bytes()), serde_takes(text.as_bytes()), "{text}");
+            assert_eq!(validate_fast(text.as_bytes()), serde_takes(text.as_bytes()), "{text}");
         }
         texts = longer;
     }
@@ -22,9 +22,9 @@ fn it_says_what_serde_says() {
         for byte in 0u8..128 {
             let mut text = document.replace("01", "10").into_bytes();
             text[at] = byte;
-            assert_eq!(surely(&text), serde_takes(&text), "{}", String::from_utf8_lossy(&text));
+            assert_eq!(validate_fast(&text), serde_takes(&text), "{}", String::from_utf8_lossy(&text));
         }
-        assert_eq!(surely(&document.as_bytes()[..at]), serde_takes(&document.as_bytes()[..at]));
+        assert_eq!(validate_fast(&document.as_bytes()[..at]), serde_takes(&document.as_bytes()[..at]));
     }
 }
 
@@ -36,24 +36,27 @@ fn the_members_it_notes_are_those_of_the_outline() {
     for _ in 0..5 {
         texts = texts.iter().flat_map(|text| pieces.iter().map(move |piece| format!("{text}{piece}"))).collect();
         for text in texts.iter().map(String::as_bytes) {
-            let known = outlined(text, Vec::new());
+            let known = validate_and_index(text, Vec::new());
             assert_eq!(known.is_ok(), check_object(text).is_ok());
             if let Ok(known) = known {
-                assert_eq!(known, Outline::of(text), "{}", String::from_utf8_lossy(text));
+                assert_eq!(known, ObjectIndex::of(text), "{}", String::from_utf8_lossy(text));
                 objects += 1;
             }
         }
     }
     assert!(objects > 20);
     let text = br#" {"a" : {"x":[1,{"y":2}]} , "b":"c\"d", "a": 1.5 } "#;
-    assert_eq!(outlined(text, vec![Member { key: 9, key_end: 9, value: 9, value_end: 9 }]), Ok(Outline::of(text)));
+    assert_eq!(
+        validate_and_index(text, vec![MemberSpan { key: 9, key_end: 9, value: 9, value_end: 9 }]),
+        Ok(ObjectIndex::of(text))
+    );
 }
 
 #[test]
 fn what_is_still_valid_is_valid() {
     let old = " {\"a\" : \"x\\\"y\", \"b\":{\"c\":[1,\"d\"]},\"n\":-1.5e3,\"é\":\"ü\",\"w\":null } \n".as_bytes();
-    let known = Outline::of(old).unwrap();
-    let still = |new: &[u8]| still_valid(&known, old, new);
+    let known = ObjectIndex::of(old).unwrap();
+    let still = |new: &[u8]| validate_edit(&known, old, new);
     let with = |range: std::ops::Range<usize>, piece: &[u8]| [&old[..range.start], piece, &old[range.end..]].concat();
     let mut found = 0;
     let mut look = |new: &[u8]| {
@@ -115,7 +118,7 @@ fn what_is_still_valid_is_valid() {
     let both = with(place("-1.5e3"), b"7");
     assert!(still(&both) && still(old));
     assert!(!still(&with(place("\"a\""), b"\"q\"")), "another key is for the whole check");
-    assert!(!still_valid(&Outline::of(b"{}").unwrap(), b"{}", b"{\"a\":1}"));
+    assert!(!validate_edit(&ObjectIndex::of(b"{}").unwrap(), b"{}", b"{\"a\":1}"));
 }
 
 #[test]
@@ -124,7 +127,7 @@ fn it_goes_no_deeper_than_allowed() {
         for count in [63, 64, 65, 127, 128, 129] {
             let text = open.repeat(count) + "1" + &close.repeat(count);
             let depth = count * open.matches(['{', '[']).count();
-            assert_eq!(surely(text.as_bytes()), depth <= MAX_DEPTH, "{depth}");
+            assert_eq!(validate_fast(text.as_bytes()), depth <= MAX_DEPTH, "{depth}");
         }
     }
 }

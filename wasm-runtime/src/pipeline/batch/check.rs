@@ -6,8 +6,8 @@ use super::state::Batch;
 use crate::document::effect::Terms;
 use crate::document::response::unreadable;
 use crate::document::{Doc, State, Text, text_of};
-use crate::json::index::Outline;
-use crate::json::index::template::Models;
+use crate::json::index::ObjectIndex;
+use crate::json::index::template::TemplateSet;
 use crate::json::{media, validate};
 
 impl Batch {
@@ -16,14 +16,18 @@ impl Batch {
         let mut bad = 0;
         let terms = Terms::of_check(pipeline);
         let (body, kind) = (Arc::clone(&self.body), self.kind);
-        let (mut models, mut members) = (Models::new(&body, self.docs.len()), Vec::new());
+        let (mut templates, mut members) = (TemplateSet::new(&body, self.docs.len()), Vec::new());
         for doc in self.docs.iter_mut().filter(|d| d.active() && !d.checked) {
             doc.own_text(&self.made);
-            let found = models.outlined(doc.text.shared(), text_of(&body, &doc.text), std::mem::take(&mut members));
+            let found = templates.validate_and_index(
+                doc.text.shared(),
+                text_of(&body, &doc.text),
+                std::mem::take(&mut members),
+            );
             match found.or_else(|why| without_comments(doc, &body).ok_or(why)) {
-                Ok(outline) => {
+                Ok(index) => {
                     doc.checked = true;
-                    members = outline.map(Outline::into_members).unwrap_or_default();
+                    members = index.map(ObjectIndex::into_spans).unwrap_or_default();
                 }
                 Err(why) => {
                     doc.state = terms.failed(kind.parse_error(&why));
@@ -41,15 +45,15 @@ impl Batch {
         let Some(doc) = self.docs.first_mut().filter(|doc| doc.active() && !doc.checked) else { return Some(0) };
         let text = text_of(&body, &doc.text);
         if !unreadable::has_lone_surrogate(text)
-            && let Ok(outline) = validate::outlined(text, Vec::new())
+            && let Ok(index) = validate::validate_and_index(text, Vec::new())
         {
-            (doc.checked, doc.outline) = (true, outline);
+            (doc.checked, doc.index) = (true, index);
             return Some(0);
         }
         let sifted = unreadable::sift(text).filter(|sifted| everywhere || sifted.elsewhere == 0)?;
-        let outline = validate::outlined(&sifted.text, Vec::new()).ok()?;
+        let index = validate::validate_and_index(&sifted.text, Vec::new()).ok()?;
         let count = sifted.taken.len() + sifted.elsewhere;
-        (doc.checked, doc.outline, doc.text) = (true, outline, Text::Owned(sifted.text));
+        (doc.checked, doc.index, doc.text) = (true, index, Text::Owned(sifted.text));
         self.poison = sifted.taken;
         Some(count)
     }
@@ -60,16 +64,16 @@ impl Batch {
         self.own_texts();
         let Some(doc) = self.docs.first_mut().filter(|doc| matches!(doc.state, State::Live)) else { return };
         if let Some(text) = unreadable::put_back(text_of(&body, &doc.text), &poison) {
-            (doc.checked, doc.outline, doc.text) = (false, None, Text::Owned(text));
+            (doc.checked, doc.index, doc.text) = (false, None, Text::Owned(text));
         }
     }
 }
 
-/// The outline of a document that can be read but for a byte order mark and comments, which the cluster passes over; it loses them.
+/// The index of a document that can be read but for a byte order mark and comments, which the cluster passes over; it loses them.
 #[cold]
-fn without_comments(doc: &mut Doc, body: &[u8]) -> Option<Option<Outline>> {
+fn without_comments(doc: &mut Doc, body: &[u8]) -> Option<Option<ObjectIndex>> {
     let std::borrow::Cow::Owned(plain) = media::plain_copy(text_of(body, &doc.text)) else { return None };
-    let outline = validate::outlined(&plain, Vec::new()).ok()?;
+    let index = validate::validate_and_index(&plain, Vec::new()).ok()?;
     doc.text = Text::Owned(plain);
-    Some(outline)
+    Some(index)
 }

@@ -162,7 +162,7 @@ impl Batch {
         let body = Arc::clone(&self.body);
         let Some(doc) = self.docs.first_mut().filter(|doc| doc.active()) else { return };
         if let Some(text) = query_notes::taken(text_of(&body, &doc.text), &mut doc.meta) {
-            (doc.outline, doc.text) = (None, Text::Owned(text));
+            (doc.index, doc.text) = (None, Text::Owned(text));
         }
     }
 

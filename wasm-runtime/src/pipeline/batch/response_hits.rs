@@ -20,7 +20,7 @@ impl Batch {
         let text = text_of(&self.body, &response.text);
         if let Some(new) = hits::implode(text, body, docs, depth, everywhere) {
             response.text = Text::Owned(new);
-            response.outline = None;
+            response.index = None;
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::document::Meta;
 use crate::engine::memory::Linear;
 use crate::json::Edit;
-use crate::json::index::Outline;
+use crate::json::index::ObjectIndex;
 
 /// Room that a document gets when a UDF changes it first, for what it adds later.
 const ROOM: usize = 128;
@@ -55,7 +55,7 @@ pub(crate) struct Host {
     pub(crate) hit: bool,
     /// Parameters of the stage: one JSON object, and where its members are.
     params: Arc<[u8]>,
-    members: Option<Outline>,
+    members: Option<ObjectIndex>,
     pub(crate) fuel: *mut u64,
     pub(crate) log: Vec<LogLine>,
     pub(crate) log_budget: usize,
@@ -76,7 +76,7 @@ impl Host {
             changed: None,
             ctx: None,
             hit: false,
-            members: Outline::of(&params),
+            members: ObjectIndex::of(&params),
             params,
             fuel: std::ptr::null_mut(),
             log: Vec::new(),
