@@ -124,3 +124,26 @@ def functions(text: str) -> list[tuple[str, int]]:
             if lines[end] == head[1] + ";" or (lines[end].endswith(";") and lines[end].startswith(head[1] + ")")):
                 break
     return found
+
+
+DEFINED = (
+    r"\b(?:fn|struct|enum|trait|type|const|static|mod|union)\s+(\w+)",
+    r"\b(?:let|if let|while let)\s+(?:mut\s+)?(\w+)",
+)
+
+
+def defined(text: str) -> set[str]:
+    """Names that a file defines: items, fields, variants, parameters and bindings."""
+    plain = code(text)
+    names = {name for pattern in DEFINED for name in re.findall(pattern, plain)}
+    names |= set(re.findall(r"(?<![:\w])(?:mut\s+|ref\s+|&)?([a-z_]\w*)\s*:(?!:)", plain))
+    names |= set(re.findall(r"(?<![:\w.])(\w+)(?=(?:\s*,\s*\w+)*\s*\)\s*(?:in|=)[^=>])", plain))
+    names |= set(re.findall(r"\|\s*(?:mut\s+|&)*(\w+)\s*[|,]", plain))
+    names |= set(re.findall(r"\bfor\s+(?:&|mut\s+)*(\w+)\s+in\b", plain))
+    names |= set(re.findall(r"^\s+([A-Z]\w*)(?:\(|\s*\{|,| =)", plain, re.MULTILINE))
+    return names - {"_", "self", "Self"}
+
+
+def words(name: str) -> set[str]:
+    """The words of an identifier in snake or camel case, in lower case."""
+    return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)}

@@ -43,7 +43,7 @@ mod tests {
     use super::counted;
     use crate::bulk::action::parse_action;
     use crate::bulk::line_cache::Lines;
-    use crate::document::effect::{Effect, Terms};
+    use crate::document::effect::{Effect, ErrorContext};
     use crate::document::{Doc, Kind, Meta, Text};
     use crate::engine::clock;
     use crate::json;
@@ -51,10 +51,10 @@ mod tests {
     use crate::json::validate;
     use crate::native::Native;
     use crate::pipeline::condition::Condition;
+    use crate::pipeline::condition_state::ConditionState;
     use crate::pipeline::fused::Run;
-    use crate::pipeline::lane::{Labour, Lane};
-    use crate::pipeline::parallel::together;
-    use crate::pipeline::question::Question;
+    use crate::pipeline::parallel::run_fused;
+    use crate::pipeline::stage::{StageOp, StageState};
 
     const LINE: &[u8] = br#"{"@timestamp": "2026-11-23T05:07:07.007Z", "level": "WARN", "message": "GET /api/v1/orders/7 took 7 ms and returned 7 items to the caller", "service": {"name": "orders", "version": "4.17.2", "environment": "staging"}, "host": {"name": "node-7", "ip": "10.1.7.7", "cpu": 0.07}, "http": {"method": "GET", "status": 202, "bytes": 259, "path": "/api/v1/orders/7"}, "tags": ["web", "eu-central", "canary"], "user": "user-7@example.org", "duration_ms": 7.25, "cached": false, "retries": 0}"#;
 
@@ -123,18 +123,18 @@ mod tests {
         let natives =
             [("drop", "{}"), ("set", r#"{"field":"env","value":"prod"}"#), ("lowercase", r#"{"field":"level"}"#)]
                 .map(|(name, parameters)| Native::build(name, "document", parameters.as_bytes()).unwrap());
-        let terms = Terms { abort: true, pipeline: "p", stage: "s", processor: "", run: 1 };
-        let lanes = || {
-            let lane = |(n, native)| {
-                let question = (n == 0).then(|| Question::new(&condition, terms));
-                Lane::new(terms, question, Labour::Native(native))
+        let context = ErrorContext { abort: true, pipeline: "p", stage: "s", processor: "", run: 1 };
+        let stages = || {
+            let stage = |(n, native)| {
+                let condition_state = (n == 0).then(|| ConditionState::new(&condition, context));
+                StageState::new(context, condition_state, StageOp::Native(native))
             };
-            natives.iter().enumerate().map(lane).collect()
+            natives.iter().enumerate().map(stage).collect()
         };
         let mut made = Vec::with_capacity(2 * body.len());
         let deadline = Arc::new(clock::Deadline { at_ns: u64::MAX, cancelled: AtomicBool::new(false) });
-        let run = Run { body: &body, kind: Kind::Document, check: terms, deadline: &deadline, end: u64::MAX };
-        let (count, counts) = counted(|| together(&run, &lanes, &mut made, &mut docs, 1));
+        let run = Run { body: &body, kind: Kind::Document, check: context, deadline: &deadline, end: u64::MAX };
+        let (count, counts) = counted(|| run_fused(&run, &stages, &mut made, &mut docs, 1));
         let changed = counts.last().and_then(|(_, _, run)| run.as_ref()).map_or(0, |run| run.changed);
         assert!(changed == 0 || changed == documents, "{changed}");
         count

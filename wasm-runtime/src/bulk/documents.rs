@@ -7,7 +7,7 @@ use crate::bulk::action::{Op, part_of_update, writable_part};
 use crate::bulk::outcome::{Fate, Indexes, Part};
 use crate::bulk::parser::Action;
 use crate::bulk::state::Bulk;
-use crate::document::{Doc, Kind, State, Text, on_one_line};
+use crate::document::{Doc, Kind, State, Text, join_lines};
 use crate::error::Fault;
 
 /// Keeps a document that a stage made, on one line. Gives its place, `None` for one that came in; those of the batch are in
@@ -15,12 +15,12 @@ use crate::error::Fault;
 pub(crate) fn kept(made: &mut Arc<Vec<u8>>, text: &Text, before: usize) -> Option<Range<usize>> {
     match text {
         Text::Shared(_) => None,
-        Text::Made(range) => Some(range.start + before..range.end + before),
+        Text::Output(range) => Some(range.start + before..range.end + before),
         Text::Owned(text) => {
             let made = Arc::make_mut(made);
             let from = made.len();
             made.extend_from_slice(text);
-            on_one_line(&mut made[from..]);
+            join_lines(&mut made[from..]);
             Some(from..made.len())
         }
     }
@@ -52,7 +52,7 @@ impl Bulk {
                 Fate::Changed { text, .. } => {
                     let text = Text::Owned(self.made[text.clone()].to_vec());
                     let meta = self.targets[action.key].meta(self.actions.names(slot));
-                    docs.push(Doc { lead: action.lead(), ..Doc::new(text, meta, slot) });
+                    docs.push(Doc { action_line: action.action_line(), ..Doc::new(text, meta, slot) });
                 }
                 Fate::Untouched => {
                     let range = if action.op == Op::Update {
@@ -68,7 +68,7 @@ impl Bulk {
                     };
                     let Some(range) = range else { continue };
                     let meta = self.targets[action.key].meta(self.actions.names(slot));
-                    docs.push(Doc { lead: action.lead(), ..Doc::new(Text::Shared(range), meta, slot) });
+                    docs.push(Doc { action_line: action.action_line(), ..Doc::new(Text::Shared(range), meta, slot) });
                 }
             }
         }
@@ -84,7 +84,7 @@ impl Bulk {
         if !plain || self.given_out.is_some() {
             return false;
         }
-        let framed = matches!(doc.text, Text::Made(_)) && !doc.lead.is_empty();
+        let framed = matches!(doc.text, Text::Output(_)) && !doc.action_line.is_empty();
         let text = kept(&mut self.made, &doc.text, made);
         let stays = self.targets[action.key].is_of(self.actions.names(doc.slot), &doc.meta);
         match text {

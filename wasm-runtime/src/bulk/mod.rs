@@ -132,9 +132,9 @@ impl Bulk {
         py.detach(|| {
             let before = self.made.len();
             if before == 0 {
-                self.made = Arc::new(std::mem::take(&mut batch.made));
+                self.made = Arc::new(std::mem::take(&mut batch.output));
             } else {
-                Arc::make_mut(&mut self.made).append(&mut batch.made);
+                Arc::make_mut(&mut self.made).append(&mut batch.output);
             }
             for group in docs.chunk_by_mut(|one, next| one.slot == next.slot) {
                 if let [doc] = &mut *group

@@ -35,9 +35,9 @@ impl Action {
         matches!(self.op, Op::Index | Op::Create) && like_object(&text[self.source.clone()])
     }
 
-    /// See [`Doc::lead`](crate::document::Doc::lead).
+    /// See [`Doc::action_line`](crate::document::Doc::action_line).
     #[inline]
-    pub(crate) fn lead(&self) -> Range<u32> {
+    pub(crate) fn action_line(&self) -> Range<u32> {
         let Range { start, end } = self.line;
         // Between them is one line end, and no carriage return.
         let whole = matches!(self.op, Op::Index | Op::Create) && end + 1 == self.source.start;

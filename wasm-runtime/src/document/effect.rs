@@ -47,7 +47,7 @@ pub(crate) fn name_of(label: &str) -> &str {
 
 /// How a stage runs: where its errors are filed, and whether they end the document's way.
 #[derive(Clone, Copy)]
-pub(crate) struct Terms<'a> {
+pub(crate) struct ErrorContext<'a> {
     pub(crate) abort: bool,
     pub(crate) pipeline: &'a str,
     pub(crate) stage: &'a str,
@@ -55,7 +55,7 @@ pub(crate) struct Terms<'a> {
     pub(crate) run: u32,
 }
 
-impl<'a> Terms<'a> {
+impl<'a> ErrorContext<'a> {
     /// Those of the check before the first stage. No failure handler is for what it fails: a run of its own, before all others.
     pub(crate) fn of_check(pipeline: &'a str) -> Self {
         Self { abort: true, pipeline, stage: "", processor: "", run: 0 }

@@ -25,14 +25,14 @@ const MADE: [&str; 6] = [
 
 /// How a stage sees metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wide {
+pub(crate) struct MetadataView {
     /// The context is `_ingest`, as OpenSearch's processors call it, not `_ctx`.
     ingest: bool,
     /// Metadata that the stage's answer does not name stays as it was, instead of being removed.
     inherit: bool,
 }
 
-impl Wide {
+impl MetadataView {
     /// For UDFs, which may answer an object of their own.
     pub(crate) const UDF: Self = Self { ingest: false, inherit: true };
     const CTX: Self = Self { ingest: false, inherit: false };
@@ -46,7 +46,7 @@ impl Wide {
     ///
     /// # Errors
     /// When they use both names for the context.
-    pub(crate) fn wanted(parameters: &[u8]) -> Result<Option<Self>, String> {
+    pub(crate) fn requested(parameters: &[u8]) -> Result<Option<Self>, String> {
         let mut seen = Seen::default();
         seen.options(parameters.trim_ascii());
         match (seen.ctx, seen.ingest) {
@@ -62,7 +62,7 @@ impl Wide {
     ///
     /// # Errors
     /// For a document that has a member of such a name itself, which the cluster would refuse.
-    pub(crate) fn widened(self, text: &[u8], meta: &Meta) -> Result<Vec<u8>, Fault> {
+    pub(crate) fn expose(self, text: &[u8], meta: &Meta) -> Result<Vec<u8>, Fault> {
         let start = json::skip_ws(text, 0);
         let end = start + text[start..].trim_ascii_end().len() - 1;
         let mut out = text[..end].to_vec();
@@ -98,12 +98,12 @@ impl Wide {
         Ok(out)
     }
 
-    /// The document and its metadata out of what a stage left of [`Self::widened`].
+    /// The document and its metadata out of what a stage left of [`Self::expose`].
     ///
     /// # Errors
     /// For metadata that is gone or of a type that it cannot have.
-    pub(crate) fn narrowed(self, wide: &[u8], before: &Meta) -> Result<(Vec<u8>, Meta), Fault> {
-        let mut text = wide.to_vec();
+    pub(crate) fn extract(self, metadata: &[u8], before: &Meta) -> Result<(Vec<u8>, Meta), Fault> {
+        let mut text = metadata.to_vec();
         let mut meta = before.clone();
         let mut index = before.index.as_deref().map(str::to_owned);
         for (name, place) in [("_index", &mut index), ("_id", &mut meta.id), ("_routing", &mut meta.routing)] {
@@ -312,8 +312,8 @@ fn as_text(name: &str, raw: &[u8]) -> Result<Option<String>, Fault> {
 mod tests {
     use super::*;
 
-    fn wanted(options: &str) -> Option<Wide> {
-        Wide::wanted(options.as_bytes()).unwrap()
+    fn requested(options: &str) -> Option<MetadataView> {
+        MetadataView::requested(options.as_bytes()).unwrap()
     }
 
     #[test]
@@ -326,7 +326,7 @@ mod tests {
             r#"{"field":"x","message":"_ingest"}"#,
             r#"{"field":"_idea"}"#,
         ] {
-            assert_eq!(wanted(options), None, "{options}");
+            assert_eq!(requested(options), None, "{options}");
         }
         for options in [
             r#"{"field":"_id","value":1}"#,
@@ -336,15 +336,15 @@ mod tests {
             r#"{"field":"l","processor":{"set":{"field":"_id","value":1}}}"#,
             r#"{"field":"_ctx.n","value":1}"#,
         ] {
-            assert_eq!(wanted(options), Some(Wide::CTX), "{options}");
+            assert_eq!(requested(options), Some(MetadataView::CTX), "{options}");
         }
         for options in [
             r#"{"field":"x","value":["{{{ _ingest.timestamp }}}"]}"#,
             r#"{"field":"l","processor":{"set":{"field":"_ingest._value","value":1}}}"#,
         ] {
-            assert_eq!(wanted(options), Some(Wide::INGEST), "{options}");
+            assert_eq!(requested(options), Some(MetadataView::INGEST), "{options}");
         }
-        assert!(Wide::wanted(br#"{"field":"_ctx.a","value":"{{_ingest.b}}"}"#).is_err());
+        assert!(MetadataView::requested(br#"{"field":"_ctx.a","value":"{{_ingest.b}}"}"#).is_err());
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub(crate) fn is_in(text: &[u8]) -> bool {
 }
 
 /// The request without its notes, which are written over those in the context; `None` where there are none.
-pub(crate) fn taken(text: &[u8], meta: &mut Meta) -> Option<Vec<u8>> {
+pub(crate) fn moved(text: &[u8], meta: &mut Meta) -> Option<Vec<u8>> {
     memchr::memmem::find(text, b"_meta")?;
     let start = json::skip_ws(text, 0);
     let notes = &text[json::get(text, start, NAME)?.value];

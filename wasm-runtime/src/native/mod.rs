@@ -49,7 +49,7 @@ use self::support::function::{Function, Parameters};
 use self::support::text_map::Texts;
 use crate::document::Meta;
 use crate::document::effect::Effect;
-use crate::document::metadata_fields::{self, Wide};
+use crate::document::metadata_fields::{self, MetadataView};
 use crate::engine::deadline::guarded;
 use crate::engine::limits::{MOST_MADE, check_made};
 use crate::engine::offload::aside;
@@ -153,7 +153,7 @@ pub(crate) struct Native {
     /// Bytes of the longest document that needs no watch over the work on it.
     unwatched: usize,
     entry: &'static Entry,
-    wide: Option<Wide>,
+    view: Option<MetadataView>,
     /// Whether names of fields are made of a document's values, so that they may be those of metadata.
     named_by_values: bool,
     /// Whether names of members are.
@@ -231,14 +231,14 @@ impl Native {
             .ok_or_else(|| format!("no built-in [{name}] in pipelines of type [{kind}]"))?;
         let some = if kind == "document" { without_nulls(parameters) } else { Cow::Borrowed(parameters) };
         let parameters = &*some;
-        let wide = if kind == "document" { Wide::wanted(parameters)? } else { None };
+        let view = if kind == "document" { MetadataView::requested(parameters)? } else { None };
         let function = (entry.build)(parameters)?;
-        let narrow = kind == "document" && wide.is_none();
+        let narrow = kind == "document" && view.is_none();
         let named_by_values = narrow && function.names().iter().any(|name| name.constant().is_none());
         let free = narrow && function.free();
         let longest = function.longest();
         let unwatched = if longest == usize::MAX { SMALL } else { 0 };
-        Ok(Self { longest, unwatched, function, entry, wide, named_by_values, free })
+        Ok(Self { longest, unwatched, function, entry, view, named_by_values, free })
     }
 
     pub(crate) fn function_name(&self) -> &'static str {
@@ -246,8 +246,8 @@ impl Native {
     }
 
     /// Whether the function sees metadata.
-    pub(crate) fn wide(&self) -> Option<Wide> {
-        self.wide
+    pub(crate) fn view(&self) -> Option<MetadataView> {
+        self.view
     }
 
     /// After how many documents the deadline is asked again.
@@ -294,11 +294,11 @@ impl Native {
     /// [`Self::apply`] on the document with its metadata as members.
     #[cold]
     fn apply_widened(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
-        let wide = Wide::INGEST;
-        let shown = wide.widened(text, meta)?;
+        let view = MetadataView::INGEST;
+        let shown = view.expose(text, meta)?;
         let effect = guarded(|| self.function.apply(&shown, meta))?;
         let Effect::Replaced(text) = effect.whole(&shown) else { return Ok(Effect::Unchanged) };
-        let (text, changed) = wide.narrowed(&text, meta)?;
+        let (text, changed) = view.extract(&text, meta)?;
         *meta = changed;
         Ok(Effect::Replaced(text))
     }

@@ -2,11 +2,11 @@
 
 use crate::document::effect::Effect;
 use crate::document::response::flat;
-use crate::document::{Desk, Doc, Meta, text_of};
+use crate::document::{Doc, Meta, OutputBuffer, text_of};
 use crate::engine::clock::now_ns;
 use crate::error::Fault;
-use crate::pipeline::apply::Pass;
-use crate::pipeline::fused::put_in_place;
+use crate::pipeline::apply::StageWriter;
+use crate::pipeline::fused::replace_expanded;
 use crate::stats::StageRun;
 use crate::udf::invoke::{Given, Work};
 use crate::udf::result_contract::Contract;
@@ -19,27 +19,27 @@ const CHUNK_BYTES: usize = 1 << 20;
 pub(crate) fn in_chunks(
     mut work: Work<'_>,
     contract: &Contract,
-    mut pass: Pass<'_>,
+    mut pass: StageWriter<'_>,
     body: &[u8],
     docs: &mut Vec<Doc>,
 ) -> StageRun {
     let start = now_ns();
-    let mut desk = Desk::new(body);
+    let mut buffer = OutputBuffer::new(body);
     let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
     let mut next = 0;
     loop {
-        let chunk = next_chunk(&desk, docs, &mut next);
+        let chunk = next_chunk(&buffer, docs, &mut next);
         if chunk.is_empty() {
             break;
         }
         // With metadata as members, or flat, where they are to be seen so.
-        let shown: Option<Vec<Result<Vec<u8>, Fault>>> = match pass.wide {
-            Some(wide) => Some(chunk.iter().map(|i| wide.widened(desk.text(&docs[*i]), &docs[*i].meta)).collect()),
-            None if contract.flat => Some(chunk.iter().map(|i| Ok(flat::of(desk.text(&docs[*i])))).collect()),
+        let shown: Option<Vec<Result<Vec<u8>, Fault>>> = match pass.view {
+            Some(view) => Some(chunk.iter().map(|i| view.expose(buffer.text(&docs[*i]), &docs[*i].meta)).collect()),
+            None if contract.flat => Some(chunk.iter().map(|i| Ok(flat::of(buffer.text(&docs[*i])))).collect()),
             None => None,
         };
         let given: Vec<(&[u8], &Meta)> = match &shown {
-            None => chunk.iter().map(|i| (desk.text(&docs[*i]), &docs[*i].meta)).collect(),
+            None => chunk.iter().map(|i| (buffer.text(&docs[*i]), &docs[*i].meta)).collect(),
             Some(shown) => {
                 let shown = chunk.iter().zip(shown);
                 shown.filter_map(|(i, text)| Some((text.as_deref().ok()?, &docs[*i].meta))).collect()
@@ -69,24 +69,24 @@ pub(crate) fn in_chunks(
                     }
                 },
             };
-            if let Some(parts) = pass.settle(&mut desk, doc, at, effect) {
+            if let Some(parts) = pass.apply(&mut buffer, doc, at, effect) {
                 expanded.push((at, parts));
             }
         }
     }
-    put_in_place(docs, expanded);
+    replace_expanded(docs, expanded);
     work.finish(&mut pass.run);
     pass.run.duration_ns = now_ns() - start;
     pass.run
 }
 
 /// The active documents from `next` on, up to some hundred or a megabyte, at least one if there is one; `next` goes behind them.
-fn next_chunk(desk: &Desk<'_>, docs: &[Doc], next: &mut usize) -> Vec<usize> {
+fn next_chunk(buffer: &OutputBuffer<'_>, docs: &[Doc], next: &mut usize) -> Vec<usize> {
     let mut chunk = Vec::with_capacity(CHUNK_DOCUMENTS.min(docs.len() - *next));
     let mut size = 0;
     while let Some(doc) = docs.get(*next).filter(|_| chunk.len() < CHUNK_DOCUMENTS) {
         if doc.active() {
-            size += desk.text_len(doc);
+            size += buffer.text_len(doc);
             if size > CHUNK_BYTES && !chunk.is_empty() {
                 break;
             }

@@ -1,16 +1,16 @@
-//! Stages over one document at a time: each stage is a lane with its condition, its work and its counts.
+//! Stages over one document at a time: each stage is a stage with its condition, its work and its counts.
 //!
-//! A document goes through all the lanes while it is in the processor's cache, and the memory of one is used for the next.
+//! A document goes through all the stages while it is in the processor's cache, and the memory of one is used for the next.
 //! What each stage does, counts and blames is the same as if the stages went over the whole batch one by one.
 
 use std::sync::Arc;
 
-use crate::document::effect::Terms;
-use crate::document::{Desk, Doc, Kind, State, text_of};
+use crate::document::effect::ErrorContext;
+use crate::document::{Doc, Kind, OutputBuffer, State, text_of};
 use crate::engine::clock::{self, now_ns};
 use crate::engine::deadline::within;
 use crate::json::index::template::TemplateSet;
-use crate::pipeline::lane::{Counts, Lane};
+use crate::pipeline::stage::{Counts, StageState};
 use crate::stats::StageRun;
 
 /// A batch of so many documents keeps what was made of them in one piece of memory.
@@ -21,43 +21,47 @@ pub(crate) struct Run<'r> {
     pub(crate) body: &'r [u8],
     pub(crate) kind: Kind,
     /// By which terms a document fails that is no JSON object.
-    pub(crate) check: Terms<'r>,
+    pub(crate) check: ErrorContext<'r>,
     pub(crate) deadline: &'r Arc<clock::Deadline>,
     /// When it has to end, by `now_ns`.
     pub(crate) end: u64,
 }
 
-/// Documents that one thread has taken through all lanes.
-pub(super) struct Taken {
+/// Documents that one thread has taken through all stages.
+pub(super) struct PartitionResult {
     /// Positions, and the documents that take the places of those.
     pub(super) expanded: Vec<(usize, Vec<Doc>)>,
     pub(super) counts: Vec<Counts>,
 }
 
-/// The documents of one thread through all lanes; `first` is the position of the first of them in the batch.
-pub(super) fn through_all(
+/// The documents of one thread through all stages; `first` is the position of the first of them in the batch.
+pub(super) fn run_partition(
     run: &Run<'_>,
-    mut lanes: Vec<Lane<'_>>,
-    made: &mut Vec<u8>,
+    mut stages: Vec<StageState<'_>>,
+    output: &mut Vec<u8>,
     docs: &mut [Doc],
     first: usize,
-) -> Taken {
+) -> PartitionResult {
     let start = now_ns();
-    let gathers = docs.len() >= MANY;
-    let mut desk = if gathers { Desk::gathering(run.body, std::mem::take(made), docs) } else { Desk::new(run.body) };
+    let collects = docs.len() >= MANY;
+    let mut buffer = if collects {
+        OutputBuffer::collecting(run.body, std::mem::take(output), docs)
+    } else {
+        OutputBuffer::new(run.body)
+    };
     let mut templates = TemplateSet::new(run.body, docs.len());
     let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
-    let conditional = lanes.iter().all(|lane| lane.question.is_some());
+    let conditional = stages.iter().all(|stage| stage.condition.is_some());
     within(run.deadline, run.end, || {
         for (at, doc) in docs.iter_mut().enumerate().filter(|(_, doc)| doc.active()) {
-            doc.own_text(&desk.made);
+            doc.own_text(&buffer.output);
             if !doc.checked {
                 let text = text_of(run.body, &doc.text);
-                if conditional && lanes.iter().all(|lane| lane.rules_out(text)) {
-                    lanes.iter_mut().for_each(Lane::pass_by);
+                if conditional && stages.iter().all(|stage| stage.rules_out(text)) {
+                    stages.iter_mut().for_each(StageState::record_skipped);
                     continue;
                 }
-                match templates.validate_and_index(doc.text.shared(), text, std::mem::take(&mut desk.members)) {
+                match templates.validate_and_index(doc.text.shared(), text, std::mem::take(&mut buffer.members)) {
                     Ok(index) => (doc.checked, doc.index) = (true, index),
                     Err(why) => {
                         doc.state = run.check.failed(run.kind.parse_error(&why));
@@ -65,48 +69,53 @@ pub(super) fn through_all(
                     }
                 }
             }
-            if let Some(parts) = through(&mut lanes, &mut desk, doc, first + at) {
+            if let Some(parts) = run_document(&mut stages, &mut buffer, doc, first + at) {
                 expanded.push((first + at, parts));
             }
-            desk.finish(doc);
+            buffer.finish(doc);
         }
     });
-    if gathers {
-        *made = desk.made;
+    if collects {
+        *output = buffer.output;
     }
-    let estimates: Vec<u64> = lanes.iter().map(|lane| lane.clock.estimate(lane.reached)).collect();
-    let (taken, all) = (now_ns() - start, estimates.iter().sum::<u64>().max(1));
-    let share = |part: u64| (u128::from(taken) * u128::from(part) / u128::from(all)) as u64;
-    let counts = lanes.into_iter().zip(estimates).map(|(lane, part)| lane.finish(share(part))).collect();
-    Taken { expanded, counts }
+    let estimates: Vec<u64> = stages.iter().map(|stage| stage.clock.estimate(stage.reached)).collect();
+    let (elapsed, all) = (now_ns() - start, estimates.iter().sum::<u64>().max(1));
+    let share = |part: u64| (u128::from(elapsed) * u128::from(part) / u128::from(all)) as u64;
+    let counts = stages.into_iter().zip(estimates).map(|(stage, part)| stage.finish(share(part))).collect();
+    PartitionResult { expanded, counts }
 }
 
-/// Every active document through one lane.
-pub(crate) fn alone(mut lane: Lane<'_>, body: &[u8], docs: &mut Vec<Doc>) -> StageRun {
+/// Every active document through one stage.
+pub(crate) fn run_single(mut stage: StageState<'_>, body: &[u8], docs: &mut Vec<Doc>) -> StageRun {
     let start = now_ns();
-    let mut desk = Desk::new(body);
+    let mut buffer = OutputBuffer::new(body);
     let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
     for (at, doc) in docs.iter_mut().enumerate().filter(|(_, doc)| doc.active()) {
-        if let Some(parts) = lane.one(&mut desk, doc, at) {
+        if let Some(parts) = stage.run(&mut buffer, doc, at) {
             expanded.push((at, parts));
         }
     }
-    put_in_place(docs, expanded);
-    let (_, _, run) = lane.finish(now_ns() - start);
+    replace_expanded(docs, expanded);
+    let (_, _, run) = stage.finish(now_ns() - start);
     run.unwrap_or_default()
 }
 
-/// One document through the lanes that are left; gives the documents that take its place.
-fn through(lanes: &mut [Lane<'_>], desk: &mut Desk<'_>, doc: &mut Doc, at: usize) -> Option<Vec<Doc>> {
-    for n in 0..lanes.len() {
+/// One document through the stages that are left; gives the documents that take its place.
+fn run_document(
+    stages: &mut [StageState<'_>],
+    buffer: &mut OutputBuffer<'_>,
+    doc: &mut Doc,
+    at: usize,
+) -> Option<Vec<Doc>> {
+    for n in 0..stages.len() {
         if !matches!(doc.state, State::Live) {
             return None;
         }
-        desk.last = n + 1 == lanes.len();
-        if let Some(parts) = lanes[n].timed(desk, doc, at) {
+        buffer.last = n + 1 == stages.len();
+        if let Some(parts) = stages[n].timed(buffer, doc, at) {
             let mut all = Vec::with_capacity(parts.len());
             for mut part in parts {
-                match through(&mut lanes[n + 1..], desk, &mut part, at) {
+                match run_document(&mut stages[n + 1..], buffer, &mut part, at) {
                     Some(more) => all.extend(more),
                     None => all.push(part),
                 }
@@ -118,7 +127,7 @@ fn through(lanes: &mut [Lane<'_>], desk: &mut Desk<'_>, doc: &mut Doc, at: usize
 }
 
 /// Puts new documents in the places of those that they were made of.
-pub(crate) fn put_in_place(docs: &mut Vec<Doc>, expanded: Vec<(usize, Vec<Doc>)>) {
+pub(crate) fn replace_expanded(docs: &mut Vec<Doc>, expanded: Vec<(usize, Vec<Doc>)>) {
     if expanded.is_empty() {
         return;
     }

@@ -23,12 +23,12 @@ pub(crate) fn class(kind: &str) -> &'static str {
 pub(crate) fn enter(docs: &mut [Doc], mut takes_part: impl FnMut(usize, &mut Doc) -> bool) -> usize {
     let mut there = 0;
     for (at, doc) in docs.iter_mut().enumerate() {
-        if doc.parked > 0 {
-            doc.parked += 1;
+        if doc.excluded_depth > 0 {
+            doc.excluded_depth += 1;
         } else if takes_part(at, doc) {
             there += 1;
         } else {
-            doc.parked = 1;
+            doc.excluded_depth = 1;
         }
     }
     there
@@ -37,7 +37,7 @@ pub(crate) fn enter(docs: &mut [Doc], mut takes_part: impl FnMut(usize, &mut Doc
 /// Leaves the level entered last.
 pub(crate) fn leave(docs: &mut [Doc]) {
     for doc in docs {
-        doc.parked = doc.parked.saturating_sub(1);
+        doc.excluded_depth = doc.excluded_depth.saturating_sub(1);
     }
 }
 
@@ -86,7 +86,7 @@ fn is_tag(stage: &str, processor: &str) -> bool {
 
 /// Forgets why handled documents failed.
 pub(crate) fn forget_failure(docs: &mut [Doc]) {
-    for doc in docs.iter_mut().filter(|d| d.parked == 0 && d.meta.ctx.is_some()) {
+    for doc in docs.iter_mut().filter(|d| d.excluded_depth == 0 && d.meta.ctx.is_some()) {
         doc.meta.drop_ctx("on_failure");
         doc.meta.forget_empty_ctx();
     }

@@ -10,14 +10,14 @@ use crate::udf::module::Udf;
 #[pyclass(frozen, module = "pipelines._wasm")]
 pub(crate) struct Step {
     pub(crate) label: String,
-    pub(crate) job: Job,
+    pub(crate) op: StepOp,
     pub(crate) condition: Option<Py<Condition>>,
     /// Whether a failure ends a document's way; `None`: as the pipeline's place has it.
     pub(crate) aborts: Option<bool>,
 }
 
 /// What a step does.
-pub(crate) enum Job {
+pub(crate) enum StepOp {
     Native(Py<Native>),
     Udf { udf: Py<Udf>, processor: String, target_field: Option<String>, merge: bool, metadata: bool },
 }
@@ -28,7 +28,7 @@ impl Step {
     #[staticmethod]
     #[pyo3(signature = (label, native, *, condition=None, aborts=None))]
     fn native(label: String, native: Py<Native>, condition: Option<Py<Condition>>, aborts: Option<bool>) -> Self {
-        Self { label, job: Job::Native(native), condition, aborts }
+        Self { label, op: StepOp::Native(native), condition, aborts }
     }
 
     /// A UDF; options as those of `Batch.run_udf`. `None` for one that takes many documents in a call.
@@ -49,17 +49,17 @@ impl Step {
         if udf.get().batched() {
             return None;
         }
-        let job = Job::Udf { udf, processor: processor.to_owned(), target_field, merge, metadata };
-        Some(Self { label, job, condition, aborts })
+        let op = StepOp::Udf { udf, processor: processor.to_owned(), target_field, merge, metadata };
+        Some(Self { label, op, condition, aborts })
     }
 }
 
 impl Step {
     /// The name of what it runs.
     pub(crate) fn processor(&self) -> &str {
-        match &self.job {
-            Job::Native(native) => native.get().function_name(),
-            Job::Udf { processor, .. } => processor,
+        match &self.op {
+            StepOp::Native(native) => native.get().function_name(),
+            StepOp::Udf { processor, .. } => processor,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::state::Batch;
-use crate::document::effect::Terms;
+use crate::document::effect::ErrorContext;
 use crate::document::response::unreadable;
 use crate::document::{Doc, State, Text, text_of};
 use crate::json::index::ObjectIndex;
@@ -14,11 +14,11 @@ impl Batch {
     /// See `Batch.check` of Python.
     pub(super) fn check_all(&mut self, pipeline: &str) -> usize {
         let mut bad = 0;
-        let terms = Terms::of_check(pipeline);
+        let context = ErrorContext::of_check(pipeline);
         let (body, kind) = (Arc::clone(&self.body), self.kind);
         let (mut templates, mut members) = (TemplateSet::new(&body, self.docs.len()), Vec::new());
         for doc in self.docs.iter_mut().filter(|d| d.active() && !d.checked) {
-            doc.own_text(&self.made);
+            doc.own_text(&self.output);
             let found = templates.validate_and_index(
                 doc.text.shared(),
                 text_of(&body, &doc.text),
@@ -30,7 +30,7 @@ impl Batch {
                     members = index.map(ObjectIndex::into_spans).unwrap_or_default();
                 }
                 Err(why) => {
-                    doc.state = terms.failed(kind.parse_error(&why));
+                    doc.state = context.failed(kind.parse_error(&why));
                     bad += 1;
                 }
             }

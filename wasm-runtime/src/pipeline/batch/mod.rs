@@ -17,20 +17,20 @@ use pyo3::types::PyBytes;
 
 use self::runs::end_of;
 pub(crate) use self::state::Batch;
-use crate::document::effect::Terms;
-use crate::document::metadata_fields::Wide;
+use crate::document::effect::ErrorContext;
+use crate::document::metadata_fields::MetadataView;
 use crate::document::query_notes;
 use crate::document::response::hits;
-use crate::document::{Desk, Doc, Kind, Meta, State, Text, text_of};
+use crate::document::{Doc, Kind, Meta, OutputBuffer, State, Text, text_of};
 use crate::engine::clock::now_ns;
 use crate::engine::deadline::{Deadline, within};
 use crate::error::Fault;
 use crate::json::validate;
 use crate::native::Native;
 use crate::pipeline::condition::Condition;
-use crate::pipeline::lane::Counts;
-use crate::pipeline::question::Question;
+use crate::pipeline::condition_state::ConditionState;
 use crate::pipeline::scopes;
+use crate::pipeline::stage::Counts;
 use crate::pipeline::step::Step;
 use crate::stats::StageRun;
 use crate::udf::module::Udf;
@@ -87,7 +87,7 @@ impl Batch {
     #[getter]
     fn counts(&self) -> (usize, usize, usize) {
         self.docs.iter().fold((0, 0, 0), |(live, failed, dropped), doc| match doc.state {
-            State::Live => (live + usize::from(doc.parked == 0), failed, dropped),
+            State::Live => (live + usize::from(doc.excluded_depth == 0), failed, dropped),
             State::Failed(_) => (live, failed + 1, dropped),
             State::Dropped => (live, failed, dropped + 1),
             State::Finished => (live, failed, dropped),
@@ -161,16 +161,16 @@ impl Batch {
     fn take_notes(&mut self) {
         let body = Arc::clone(&self.body);
         let Some(doc) = self.docs.first_mut().filter(|doc| doc.active()) else { return };
-        if let Some(text) = query_notes::taken(text_of(&body, &doc.text), &mut doc.meta) {
+        if let Some(text) = query_notes::moved(text_of(&body, &doc.text), &mut doc.meta) {
             (doc.index, doc.text) = (None, Text::Owned(text));
         }
     }
 
     /// Fails every active document with the same error: a deadline that has passed, a stage that cannot run.
     fn fail_all(&mut self, status: u16, kind: String, reason: &str, pipeline: &str, stage: &str) {
-        let terms = Terms { abort: true, pipeline, stage, processor: "", run: self.runs };
+        let context = ErrorContext { abort: true, pipeline, stage, processor: "", run: self.runs };
         for doc in self.docs.iter_mut().filter(|d| d.active()) {
-            doc.state = terms.failed(Fault::new(status, kind.clone(), reason));
+            doc.state = context.failed(Fault::new(status, kind.clone(), reason));
         }
     }
 
@@ -200,8 +200,10 @@ impl Batch {
         let udf = udf.get();
         let contract = Contract { flat, ..self.contract(udf, merge, target_field) };
         let runner = self.runner(udf, deadline.get(), end_of(now_ns(), timeout), pipeline);
-        let terms = Terms { abort, pipeline, stage, processor, run: self.next_run() };
-        py.detach(|| self.run_contract(&runner, &contract, terms, metadata.then_some(Wide::UDF), udf.batched()))
+        let context = ErrorContext { abort, pipeline, stage, processor, run: self.next_run() };
+        py.detach(|| {
+            self.run_contract(&runner, &contract, context, metadata.then_some(MetadataView::UDF), udf.batched())
+        })
     }
 
     /// Runs a built-in on every active document; `deadline` and `timeout` (seconds) as for UDFs.
@@ -219,8 +221,8 @@ impl Batch {
     ) -> StageRun {
         let native = native.get();
         let deadline = Arc::clone(&deadline.get().inner);
-        let terms = Terms { abort, pipeline, stage, processor: native.function_name(), run: self.next_run() };
-        py.detach(|| self.run_built_in(native, &deadline, timeout, terms))
+        let context = ErrorContext { abort, pipeline, stage, processor: native.function_name(), run: self.next_run() };
+        py.detach(|| self.run_built_in(native, &deadline, timeout, context))
     }
 
     /// Runs stages that stand one behind the other, one document after the other; checks those that have not been checked.
@@ -243,7 +245,7 @@ impl Batch {
         let end = end_of(now_ns(), timeout);
         let planned = self.planned(&steps, deadline.get(), closed, pipeline, end);
         let deadline = Arc::clone(&deadline.get().inner);
-        py.detach(|| self.run_planned(&planned, &deadline, end, Terms::of_check(pipeline), threads))
+        py.detach(|| self.run_planned(&planned, &deadline, end, ErrorContext::of_check(pipeline), threads))
     }
 
     /// Enters a level of the documents that meet `condition`; every call needs its `leave`.
@@ -260,16 +262,16 @@ impl Batch {
     ) -> StageRun {
         let condition = condition.get();
         let deadline = Arc::clone(&deadline.get().inner);
-        let terms = Terms { abort, pipeline, stage, processor: "if", run: self.next_run() };
+        let context = ErrorContext { abort, pipeline, stage, processor: "if", run: self.next_run() };
         py.detach(|| {
             self.own_texts();
             let body = Arc::clone(&self.body);
-            let desk = Desk::new(&body);
-            let mut question = Question::new(condition, terms);
+            let buffer = OutputBuffer::new(&body);
+            let mut condition_state = ConditionState::new(condition, context);
             within(&deadline, u64::MAX, || {
-                scopes::enter(&mut self.docs, |at, doc| doc.active() && question.put(&desk, doc, at))
+                scopes::enter(&mut self.docs, |at, doc| doc.active() && condition_state.evaluate(&buffer, doc, at))
             });
-            question.run
+            condition_state.run
         })
     }
 

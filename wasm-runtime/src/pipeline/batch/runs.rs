@@ -6,31 +6,31 @@ use pyo3::Py;
 
 use super::state::Batch;
 use crate::document::Kind;
-use crate::document::effect::{Terms, name_of};
-use crate::document::metadata_fields::Wide;
+use crate::document::effect::{ErrorContext, name_of};
+use crate::document::metadata_fields::MetadataView;
 use crate::engine::clock::{self, now_ns};
 use crate::engine::compiler::guard_signals;
 use crate::engine::deadline::{Deadline, within};
 use crate::native::Native;
-use crate::pipeline::apply::Pass;
+use crate::pipeline::apply::StageWriter;
 use crate::pipeline::batched::in_chunks;
 use crate::pipeline::fused;
-use crate::pipeline::lane::{Counts, Labour, Lane, Planned, Task};
-use crate::pipeline::parallel::together;
-use crate::pipeline::step::{Job, Step};
+use crate::pipeline::parallel::run_fused;
+use crate::pipeline::stage::{Counts, PlannedOp, PlannedStage, StageOp, StageState};
+use crate::pipeline::step::{Step, StepOp};
 use crate::stats::StageRun;
 use crate::udf::invoke::{Runner, Work};
 use crate::udf::module::Udf;
 use crate::udf::result_contract::Contract;
 
 impl Batch {
-    /// Every active document through a UDF; `wide`: it sees metadata as members; `batched`: it takes many in a call.
+    /// Every active document through a UDF; `view`: it sees metadata as members; `batched`: it takes many in a call.
     pub(super) fn run_contract(
         &mut self,
         runner: &Runner,
         contract: &Contract,
-        terms: Terms<'_>,
-        wide: Option<Wide>,
+        context: ErrorContext<'_>,
+        view: Option<MetadataView>,
         batched: bool,
     ) -> StageRun {
         guard_signals();
@@ -39,9 +39,9 @@ impl Batch {
         let work = Work::new(runner);
         let several = || self.docs.iter().filter(|doc| doc.active()).nth(1).is_some();
         if runner.udf.interpreted() || batched && several() {
-            return in_chunks(work, contract, Pass::new(terms, wide), &body, &mut self.docs);
+            return in_chunks(work, contract, StageWriter::new(context, view), &body, &mut self.docs);
         }
-        fused::alone(Lane::new(terms, None, Labour::Udf { work, contract, wide }), &body, &mut self.docs)
+        fused::run_single(StageState::new(context, None, StageOp::Udf { work, contract, view }), &body, &mut self.docs)
     }
 
     /// Every active document through a built-in.
@@ -50,12 +50,12 @@ impl Batch {
         native: &Native,
         deadline: &Arc<clock::Deadline>,
         timeout: Option<f64>,
-        terms: Terms<'_>,
+        context: ErrorContext<'_>,
     ) -> StageRun {
         self.own_texts();
         let body = Arc::clone(&self.body);
-        let lane = Lane::new(terms, None, Labour::Native(native));
-        within(deadline, end_of(now_ns(), timeout), || fused::alone(lane, &body, &mut self.docs))
+        let stage = StageState::new(context, None, StageOp::Native(native));
+        within(deadline, end_of(now_ns(), timeout), || fused::run_single(stage, &body, &mut self.docs))
     }
 
     /// The steps of one run, with its bounds.
@@ -66,22 +66,23 @@ impl Batch {
         closed: bool,
         pipeline: &'s str,
         end: u64,
-    ) -> Vec<Planned<'s>> {
+    ) -> Vec<PlannedStage<'s>> {
         let mut planned = Vec::with_capacity(steps.len());
         for step in steps.iter().map(Py::get) {
             let abort = step.aborts.unwrap_or(closed);
-            let mut terms = |processor| Terms { abort, pipeline, stage: &step.label, processor, run: self.next_run() };
-            let condition = step.condition.as_ref().map(|condition| (condition.get(), terms("if")));
-            let terms = terms(step.processor());
-            let task = match &step.job {
-                Job::Native(native) => Task::Native(native.get()),
-                Job::Udf { udf, target_field, merge, metadata, .. } => Task::Udf {
+            let mut context =
+                |processor| ErrorContext { abort, pipeline, stage: &step.label, processor, run: self.next_run() };
+            let condition = step.condition.as_ref().map(|condition| (condition.get(), context("if")));
+            let context = context(step.processor());
+            let op = match &step.op {
+                StepOp::Native(native) => PlannedOp::Native(native.get()),
+                StepOp::Udf { udf, target_field, merge, metadata, .. } => PlannedOp::Udf {
                     runner: self.runner(udf.get(), deadline, end, pipeline),
                     contract: self.contract(udf.get(), *merge, target_field.as_deref()),
-                    wide: metadata.then_some(Wide::UDF),
+                    view: metadata.then_some(MetadataView::UDF),
                 },
             };
-            planned.push(Planned { terms, condition, task });
+            planned.push(PlannedStage { context, condition, op });
         }
         planned
     }
@@ -89,22 +90,22 @@ impl Batch {
     /// Every active document through these steps.
     pub(super) fn run_planned(
         &mut self,
-        planned: &[Planned<'_>],
+        planned: &[PlannedStage<'_>],
         deadline: &Arc<clock::Deadline>,
         end: u64,
-        check: Terms<'_>,
+        check: ErrorContext<'_>,
         threads: usize,
     ) -> Vec<Counts> {
         // A sandbox that is made for one batch sees all of its documents.
-        let alone = planned.iter().any(|plan| matches!(&plan.task, Task::Udf { runner, .. } if runner.fresh));
-        let threads = if alone { 1 } else { threads };
-        if planned.iter().any(|plan| matches!(plan.task, Task::Udf { .. })) {
+        let run_single = planned.iter().any(|plan| matches!(&plan.op, PlannedOp::Udf { runner, .. } if runner.fresh));
+        let threads = if run_single { 1 } else { threads };
+        if planned.iter().any(|plan| matches!(plan.op, PlannedOp::Udf { .. })) {
             guard_signals();
         }
         let body = Arc::clone(&self.body);
         let run = fused::Run { body: &body, kind: self.kind, check, deadline, end };
-        let lanes = || planned.iter().map(Planned::lane).collect();
-        together(&run, &lanes, &mut self.made, &mut self.docs, threads)
+        let stages = || planned.iter().map(PlannedStage::state).collect();
+        run_fused(&run, &stages, &mut self.output, &mut self.docs, threads)
     }
 
     /// `udf` with the bounds of a stage that ends at `stage_at`.

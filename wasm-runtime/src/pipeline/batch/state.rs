@@ -17,14 +17,14 @@ pub(crate) struct Batch {
     /// Stage runs so far.
     pub(super) runs: u32,
     /// The texts that stages made of many documents, one behind the other.
-    pub(crate) made: Vec<u8>,
+    pub(crate) output: Vec<u8>,
     /// Hits of a response that cannot be read, taken out of it, with their places.
     pub(super) poison: Vec<(usize, Vec<u8>)>,
 }
 
 impl Batch {
     pub(crate) fn new(body: Arc<PyBackedBytes>, docs: Vec<Doc>, kind: Kind) -> Self {
-        Self { body, docs, kind, trial: false, runs: 0, made: Vec::new(), poison: Vec::new() }
+        Self { body, docs, kind, trial: false, runs: 0, output: Vec::new(), poison: Vec::new() }
     }
 
     pub(super) fn next_run(&mut self) -> u32 {
@@ -40,13 +40,13 @@ impl Batch {
 
     pub(super) fn text<'a>(&'a self, doc: &'a Doc) -> &'a [u8] {
         match &doc.text {
-            Text::Made(range) => &self.made[range.clone()],
+            Text::Output(range) => &self.output[range.clone()],
             text => text_of(&self.body, text),
         }
     }
 
-    /// Gives documents whose texts are in `made` their own, for stages that take the batch as a whole.
+    /// Gives documents whose texts are in `output` their own, for stages that take the batch as a whole.
     pub(super) fn own_texts(&mut self) {
-        self.docs.iter_mut().for_each(|doc| doc.own_text(&self.made));
+        self.docs.iter_mut().for_each(|doc| doc.own_text(&self.output));
     }
 }

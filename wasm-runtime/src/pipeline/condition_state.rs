@@ -1,7 +1,7 @@
 //! A condition that is put to the documents of a batch.
 
-use crate::document::effect::Terms;
-use crate::document::{Desk, Doc};
+use crate::document::effect::ErrorContext;
+use crate::document::{Doc, OutputBuffer};
 use crate::engine::deadline::tick;
 use crate::json::index;
 use crate::pipeline::condition::Condition;
@@ -12,38 +12,38 @@ use crate::stats::StageRun;
 const TICK_EVERY: usize = 64;
 
 /// A condition that is put to one document after another.
-pub(crate) struct Question<'s> {
+pub(crate) struct ConditionState<'s> {
     pub(super) condition: &'s Condition,
-    terms: Terms<'s>,
+    context: ErrorContext<'s>,
     /// That of the terms, without its version.
     pipeline: &'s str,
     pub(crate) run: StageRun,
 }
 
-impl<'s> Question<'s> {
-    pub(crate) fn new(condition: &'s Condition, terms: Terms<'s>) -> Self {
-        Self { condition, terms, pipeline: terms.pipeline_name(), run: StageRun::default() }
+impl<'s> ConditionState<'s> {
+    pub(crate) fn new(condition: &'s Condition, context: ErrorContext<'s>) -> Self {
+        Self { condition, context, pipeline: context.pipeline_name(), run: StageRun::default() }
     }
 
     /// Whether the document meets it; one for which it cannot be evaluated does not, and fails if the terms say so.
-    pub(crate) fn put(&mut self, desk: &Desk<'_>, doc: &mut Doc, at: usize) -> bool {
-        let Self { condition, terms, pipeline, run } = self;
+    pub(crate) fn evaluate(&mut self, buffer: &OutputBuffer<'_>, doc: &mut Doc, at: usize) -> bool {
+        let Self { condition, context, pipeline, run } = self;
         let due = condition.is_slow() || run.documents.is_multiple_of(TICK_EVERY);
         run.documents += 1;
-        let text = desk.text_of(&doc.text);
-        let asked = index::within(text, &mut doc.index, || {
+        let text = buffer.text_of(&doc.text);
+        let met = index::within(text, &mut doc.index, || {
             if due {
                 tick()?;
             }
             condition.holds(text, &doc.meta, pipeline)
         });
-        match asked {
+        match met {
             Ok(true) => return true,
             Ok(false) => run.skipped += 1,
             Err(fault) => {
                 scopes::count(run, at, &fault, text);
-                if terms.abort {
-                    doc.state = terms.failed(fault);
+                if context.abort {
+                    doc.state = context.failed(fault);
                 }
             }
         }
