@@ -29,10 +29,10 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Allocations of this thread while `work` runs.
-fn counted<R>(work: impl FnOnce() -> R) -> (usize, R) {
+/// Allocations of this thread while `invoker` runs.
+fn counted<R>(invoker: impl FnOnce() -> R) -> (usize, R) {
     let before = COUNT.get();
-    let result = work();
+    let result = invoker();
     (COUNT.get() - before, result)
 }
 
@@ -42,7 +42,7 @@ mod tests {
 
     use super::counted;
     use crate::bulk::action::parse_action;
-    use crate::bulk::line_cache::Lines;
+    use crate::bulk::line_cache::ActionLineCache;
     use crate::document::effect::{Effect, ErrorContext};
     use crate::document::{Doc, Kind, Meta, Text};
     use crate::engine::clock;
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn an_action_line_like_the_one_before_allocates_nothing() {
         let line = br#"{"index":{"_index":"logs","_id":"1"}}"#;
-        let mut lines = Lines::default();
+        let mut lines = ActionLineCache::default();
         lines.remember(line, parse_action(line, 1, None).unwrap().texts, 0);
         let (count, like) = counted(|| lines.find(br#"{"index":{"_index":"logs","_id":"20"}}"#));
         assert_eq!((count, like.and_then(|like| like.id)), (0, Some("20")));
@@ -100,8 +100,8 @@ mod tests {
     fn of_native(name: &str, parameters: &str) -> usize {
         let native = Native::build(name, "document", parameters.as_bytes()).unwrap();
         let (mut meta, mut index) = (Meta::default(), ObjectIndex::of(LINE));
-        let work = || native.apply(LINE, &mut meta);
-        let (count, effect) = counted(|| index::within(LINE, &mut index, work));
+        let invoker = || native.apply(LINE, &mut meta);
+        let (count, effect) = counted(|| index::within(LINE, &mut index, invoker));
         assert!(matches!(effect, Ok(Effect::Edited(_) | Effect::Replaced(_))), "{effect:?}");
         count
     }

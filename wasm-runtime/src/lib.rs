@@ -30,7 +30,7 @@ fit_for_python!(
     engine::deadline::Deadline,
     bulk::body_buffer::Intake,
     pipeline::step::Step,
-    bulk::body_view::Made,
+    bulk::body_view::BodyView,
     udf::module::Module,
     udf::module::Udf,
     native::Native,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::bulk::line_cache::Texts;
+use crate::bulk::line_cache::VariableSpans;
 use crate::document::Meta;
 use crate::json;
 use crate::json::index;
@@ -131,7 +131,7 @@ pub(crate) struct Named {
     pub(crate) id: Option<String>,
     pub(crate) routing: Option<String>,
     /// Where the last two are.
-    pub(crate) texts: Texts,
+    pub(crate) texts: VariableSpans,
     pub(crate) versioned: bool,
 }
 
@@ -173,7 +173,7 @@ pub(crate) fn parse_action(line: &[u8], number: usize, index: Option<&Arc<str>>)
         ))
     })?;
     let mut target = Target { index: index.cloned(), pipeline: None, writes: op != Op::Delete };
-    let (mut id, mut routing, mut texts, mut versioned) = (None, None, Texts::default(), false);
+    let (mut id, mut routing, mut texts, mut versioned) = (None, None, VariableSpans::default(), false);
     let mut seen = 0_u32;
     for field in meta {
         let key = json::unescape(&line[field.key.clone()]).unwrap_or_default();

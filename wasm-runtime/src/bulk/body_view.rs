@@ -11,13 +11,13 @@ use pyo3::types::PyMemoryView;
 
 /// A part of what stages made, which stays as it is and as long as it is seen.
 #[pyclass(frozen, module = "pipelines._wasm")]
-pub(crate) struct Made {
+pub(crate) struct BodyView {
     all: Arc<Vec<u8>>,
     range: Range<usize>,
 }
 
 #[pymethods]
-impl Made {
+impl BodyView {
     /// Shows it to who asks by the buffer protocol.
     ///
     /// # Safety
@@ -46,6 +46,6 @@ pub(crate) fn view<'py>(
     all: &Arc<Vec<u8>>,
     range: Range<usize>,
 ) -> PyResult<Bound<'py, PyMemoryView>> {
-    let made = Made { all: Arc::clone(all), range };
-    PyMemoryView::from(Bound::new(py, made)?.as_any())
+    let view = BodyView { all: Arc::clone(all), range };
+    PyMemoryView::from(Bound::new(py, view)?.as_any())
 }

@@ -4,24 +4,24 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::bulk::action::{Op, part_of_update, writable_part};
-use crate::bulk::outcome::{Fate, Indexes, Part};
+use crate::bulk::outcome::{ActionOutcome, Indexes, OutputDocument};
 use crate::bulk::parser::Action;
 use crate::bulk::state::Bulk;
 use crate::document::{Doc, Kind, State, Text, join_lines};
 use crate::error::Fault;
 
 /// Keeps a document that a stage made, on one line. Gives its place, `None` for one that came in; those of the batch are in
-/// `made` already, from `before` on.
-pub(crate) fn kept(made: &mut Arc<Vec<u8>>, text: &Text, before: usize) -> Option<Range<usize>> {
+/// `output` already, from `before` on.
+pub(crate) fn kept(output: &mut Arc<Vec<u8>>, text: &Text, before: usize) -> Option<Range<usize>> {
     match text {
         Text::Shared(_) => None,
         Text::Output(range) => Some(range.start + before..range.end + before),
         Text::Owned(text) => {
-            let made = Arc::make_mut(made);
-            let from = made.len();
-            made.extend_from_slice(text);
-            join_lines(&mut made[from..]);
-            Some(from..made.len())
+            let output = Arc::make_mut(output);
+            let from = output.len();
+            output.extend_from_slice(text);
+            join_lines(&mut output[from..]);
+            Some(from..output.len())
         }
     }
 }
@@ -37,29 +37,29 @@ impl Bulk {
                 continue;
             }
             let stays = at.is_none_or(|at| at.contains(&self.targets[action.key].index));
-            match self.actions.fate(slot) {
-                Fate::Untouched | Fate::Changed { .. } | Fate::Updated { .. } if !stays => {}
-                Fate::Updated { source } => self.texts_of_update(slot, source, &mut docs),
-                Fate::Dropped | Fate::Failed(_) => {}
-                Fate::Written(parts) => {
+            match self.actions.outcome(slot) {
+                ActionOutcome::Untouched | ActionOutcome::Changed { .. } | ActionOutcome::Updated { .. } if !stays => {}
+                ActionOutcome::Updated { source } => self.texts_of_update(slot, source, &mut docs),
+                ActionOutcome::Dropped | ActionOutcome::Failed(_) => {}
+                ActionOutcome::Written(parts) => {
                     let Some(range) = writable_part(&self.body, action.op, &action.source) else { continue };
-                    let here = |part: &&Part| at.is_none_or(|at| at.contains(&part.meta.index));
+                    let here = |part: &&OutputDocument| at.is_none_or(|at| at.contains(&part.meta.index));
                     docs.extend(parts.iter().filter(here).map(|part| {
-                        let made = part.text.clone().map(|made| Text::Owned(self.made[made].to_vec()));
-                        Doc::new(made.unwrap_or_else(|| Text::Shared(range.clone())), part.meta.clone(), slot)
+                        let output = part.text.clone().map(|output| Text::Owned(self.output[output].to_vec()));
+                        Doc::new(output.unwrap_or_else(|| Text::Shared(range.clone())), part.meta.clone(), slot)
                     }));
                 }
-                Fate::Changed { text, .. } => {
-                    let text = Text::Owned(self.made[text.clone()].to_vec());
+                ActionOutcome::Changed { text, .. } => {
+                    let text = Text::Owned(self.output[text.clone()].to_vec());
                     let meta = self.targets[action.key].meta(self.actions.names(slot));
                     docs.push(Doc { action_line: action.action_line(), ..Doc::new(text, meta, slot) });
                 }
-                Fate::Untouched => {
+                ActionOutcome::Untouched => {
                     let range = if action.op == Op::Update {
                         match part_of_update(&self.body, &action.source, &mut members) {
                             Ok(part) => part,
                             Err(why) => {
-                                self.actions.set_fate(slot, Fate::failed(Kind::Document.parse_error(&why)));
+                                self.actions.set_outcome(slot, ActionOutcome::failed(Kind::Document.parse_error(&why)));
                                 continue;
                             }
                         }
@@ -75,41 +75,43 @@ impl Bulk {
         docs
     }
 
-    /// [`Self::take_over`] for the plain case, which makes nothing but what is kept: one live document of a write that
+    /// [`Self::collect`] for the plain case, which makes nothing but what is kept: one live document of a write that
     /// nothing has touched yet. False (and nothing happened) if it is another.
-    pub(crate) fn take_over_one(&mut self, doc: &mut Doc, made: usize) -> bool {
+    pub(crate) fn collect_single(&mut self, doc: &mut Doc, output: usize) -> bool {
         let Some(action) = self.actions.list.get(doc.slot) else { return false };
-        let fate = self.actions.fate(doc.slot);
-        let plain = matches!((fate, action.op, &doc.state), (Fate::Untouched, Op::Index | Op::Create, State::Live));
+        let outcome = self.actions.outcome(doc.slot);
+        let plain =
+            matches!((outcome, action.op, &doc.state), (ActionOutcome::Untouched, Op::Index | Op::Create, State::Live));
         if !plain || self.given_out.is_some() {
             return false;
         }
         let framed = matches!(doc.text, Text::Output(_)) && !doc.action_line.is_empty();
-        let text = kept(&mut self.made, &doc.text, made);
-        let stays = self.targets[action.key].is_of(self.actions.names(doc.slot), &doc.meta);
+        let text = kept(&mut self.output, &doc.text, output);
+        let stays = self.targets[action.key].same_metadata(self.actions.names(doc.slot), &doc.meta);
         match text {
             None if stays => {}
-            Some(text) if stays => self.actions.set_fate(doc.slot, Fate::Changed { text, framed }),
-            text => {
-                self.actions.set_fate(doc.slot, Fate::Written(vec![Part { text, meta: std::mem::take(&mut doc.meta) }]))
-            }
+            Some(text) if stays => self.actions.set_outcome(doc.slot, ActionOutcome::Changed { text, framed }),
+            text => self.actions.set_outcome(
+                doc.slot,
+                ActionOutcome::Written(vec![OutputDocument { text, meta: std::mem::take(&mut doc.meta) }]),
+            ),
         }
         true
     }
 
     /// What became of the documents of one action: they are written together or not at all.
-    pub(crate) fn take_over(&mut self, group: &mut [Doc], pinned: Option<&str>, made: usize) {
+    pub(crate) fn collect(&mut self, group: &mut [Doc], pinned: Option<&str>, output: usize) {
         let Some(slot) = group.first().map(|doc| doc.slot).filter(|slot| *slot < self.actions.list.len()) else {
             return;
         };
         let Action { key, op, versioned, .. } = self.actions.list[slot];
         let before = self.targets[key].meta(self.actions.names(slot));
-        let came_from: Vec<Option<Arc<str>>> = match self.actions.fate(slot) {
-            Fate::Written(parts) => parts.iter().map(|p| p.meta.index.clone()).collect(),
+        let came_from: Vec<Option<Arc<str>>> = match self.actions.outcome(slot) {
+            ActionOutcome::Written(parts) => parts.iter().map(|p| p.meta.index.clone()).collect(),
             _ => vec![before.index.clone()],
         };
-        let mut parts = match (self.actions.fate(slot), &self.given_out) {
-            (Fate::Written(parts), Some(out)) => {
+        let mut parts = match (self.actions.outcome(slot), &self.given_out) {
+            (ActionOutcome::Written(parts), Some(out)) => {
                 parts.iter().filter(|p| !out.contains(&p.meta.index)).cloned().collect()
             }
             _ => Vec::with_capacity(group.len()),
@@ -118,14 +120,14 @@ impl Bulk {
             match std::mem::replace(&mut doc.state, State::Dropped) {
                 State::Dropped | State::Finished => {}
                 State::Failed(failure) => {
-                    self.actions.set_fate(slot, Fate::Failed(failure));
+                    self.actions.set_outcome(slot, ActionOutcome::Failed(failure));
                     return;
                 }
                 State::Live if pinned.is_some() && !came_from.contains(&doc.meta.index) => {
                     let name = pinned.unwrap_or_default();
-                    self.actions.set_fate(
+                    self.actions.set_outcome(
                         slot,
-                        Fate::failed(Fault::new(
+                        ActionOutcome::failed(Fault::new(
                             400,
                             "illegal_state_exception",
                             format!("final pipeline [{name}] can't change the target index"),
@@ -134,27 +136,30 @@ impl Bulk {
                     return;
                 }
                 State::Live => {
-                    let text = kept(&mut self.made, &doc.text, made);
-                    parts.push(Part { text, meta: std::mem::take(&mut doc.meta) });
+                    let text = kept(&mut self.output, &doc.text, output);
+                    parts.push(OutputDocument { text, meta: std::mem::take(&mut doc.meta) });
                 }
             }
         }
-        let moved = |part: &Part| part.meta.place() != before.place();
+        let moved = |part: &OutputDocument| part.meta.destination() != before.destination();
         if parts.len() > 1 && (op == Op::Update || versioned) {
-            self.actions.set_fate(
+            self.actions.set_outcome(
                 slot,
-                Fate::failed(Fault::illegal(
+                ActionOutcome::failed(Fault::illegal(
                     "a document that is updated, or written with a version or a sequence number, cannot become several",
                 )),
             );
         } else if op == Op::Update && parts.iter().any(moved) {
-            self.actions.set_fate(slot, Fate::failed(Fault::illegal("the metadata of an update cannot be changed")));
+            self.actions.set_outcome(
+                slot,
+                ActionOutcome::failed(Fault::illegal("the metadata of an update cannot be changed")),
+            );
         } else if parts.is_empty() {
-            self.actions.set_fate(slot, Fate::Dropped);
+            self.actions.set_outcome(slot, ActionOutcome::Dropped);
         } else if parts.len() == 1 && parts[0].text.is_none() && parts[0].meta == before {
-            self.actions.set_fate(slot, Fate::Untouched);
+            self.actions.set_outcome(slot, ActionOutcome::Untouched);
         } else {
-            self.actions.set_fate(slot, Fate::Written(parts));
+            self.actions.set_outcome(slot, ActionOutcome::Written(parts));
         }
     }
 }

@@ -24,7 +24,7 @@ use pyo3::types::PyBytes;
 
 pub(crate) use self::state::Bulk;
 use crate::bulk::action::Op;
-use crate::bulk::outcome::{Fate, Indexes};
+use crate::bulk::outcome::{ActionOutcome, Indexes};
 use crate::bulk::request::{Piece, joined};
 use crate::document::Kind;
 use crate::error::{BulkError, Fault};
@@ -76,8 +76,8 @@ impl Bulk {
     #[pyo3(signature = (*, moved = false))]
     fn indexes(&self, moved: bool) -> Vec<Option<&str>> {
         let (mut found, mut seen) = (Vec::new(), HashSet::new());
-        for (_, action, fate) in self.actions.with_fates() {
-            let elsewhere = matches!(fate, Fate::Written(_));
+        for (_, action, outcome) in self.actions.with_outcomes() {
+            let elsewhere = matches!(outcome, ActionOutcome::Written(_));
             if !(elsewhere || !moved && action.op != Op::Delete) {
                 continue;
             }
@@ -86,12 +86,12 @@ impl Bulk {
                     found.push(index);
                 }
             };
-            match fate {
-                Fate::Untouched | Fate::Changed { .. } | Fate::Updated { .. } => {
+            match outcome {
+                ActionOutcome::Untouched | ActionOutcome::Changed { .. } | ActionOutcome::Updated { .. } => {
                     note(self.targets[action.key].index.as_deref());
                 }
-                Fate::Written(parts) => parts.iter().for_each(|part| note(part.meta.index.as_deref())),
-                Fate::Dropped | Fate::Failed(_) => {}
+                ActionOutcome::Written(parts) => parts.iter().for_each(|part| note(part.meta.index.as_deref())),
+                ActionOutcome::Dropped | ActionOutcome::Failed(_) => {}
             }
         }
         found
@@ -111,7 +111,7 @@ impl Bulk {
 
     /// Reads the documents and updates that go to these indexes strictly, before a final pipeline has them.
     fn settle(&mut self, py: Python<'_>, indexes: Vec<Option<String>>) {
-        py.detach(|| self.settle_at(&named(indexes)));
+        py.detach(|| self.read_strictly(&named(indexes)));
     }
 
     /// The documents that go to one of these indexes, as a batch for a final pipeline; of an update both `doc` and `upsert`.
@@ -130,24 +130,24 @@ impl Bulk {
     fn absorb(&mut self, py: Python<'_>, batch: &mut Batch, pinned: Option<&str>) {
         let mut docs = std::mem::take(&mut batch.docs);
         py.detach(|| {
-            let before = self.made.len();
+            let before = self.output.len();
             if before == 0 {
-                self.made = Arc::new(std::mem::take(&mut batch.output));
+                self.output = Arc::new(std::mem::take(&mut batch.output));
             } else {
-                Arc::make_mut(&mut self.made).append(&mut batch.output);
+                Arc::make_mut(&mut self.output).append(&mut batch.output);
             }
             for group in docs.chunk_by_mut(|one, next| one.slot == next.slot) {
                 if let [doc] = &mut *group
                     && pinned.is_none()
-                    && self.take_over_one(doc, before)
+                    && self.collect_single(doc, before)
                 {
                     continue;
                 }
                 match self.action_of(group[0].slot) {
-                    Some((n, member)) if matches!(self.actions.fate(n), Fate::Updated { .. }) => {
-                        self.take_over_text(n, member, group, before);
+                    Some((n, member)) if matches!(self.actions.outcome(n), ActionOutcome::Updated { .. }) => {
+                        self.collect_text(n, member, group, before);
                     }
-                    _ => self.take_over(group, pinned, before),
+                    _ => self.collect(group, pinned, before),
                 }
             }
             self.given_out = None;
@@ -163,7 +163,7 @@ impl Bulk {
             }
         }
         for n in self.of_target.get(key).into_iter().flatten() {
-            self.actions.set_fate(*n, Fate::failed(Fault::new(status, kind.clone(), reason)));
+            self.actions.set_outcome(*n, ActionOutcome::failed(Fault::new(status, kind.clone(), reason)));
         }
     }
 
@@ -172,13 +172,15 @@ impl Bulk {
         let there = |place: &Option<Arc<str>>| place.as_deref() == Some(index);
         for n in 0..self.actions.list.len() {
             let target = &self.targets[self.actions.list[n].key];
-            let goes = match self.actions.fate(n) {
-                Fate::Untouched | Fate::Changed { .. } | Fate::Updated { .. } => target.writes && there(&target.index),
-                Fate::Written(parts) => parts.iter().any(|part| there(&part.meta.index)),
-                Fate::Dropped | Fate::Failed(_) => false,
+            let goes = match self.actions.outcome(n) {
+                ActionOutcome::Untouched | ActionOutcome::Changed { .. } | ActionOutcome::Updated { .. } => {
+                    target.writes && there(&target.index)
+                }
+                ActionOutcome::Written(parts) => parts.iter().any(|part| there(&part.meta.index)),
+                ActionOutcome::Dropped | ActionOutcome::Failed(_) => false,
             };
             if goes {
-                self.actions.set_fate(n, Fate::failed(Fault::new(status, kind.clone(), reason)));
+                self.actions.set_outcome(n, ActionOutcome::failed(Fault::new(status, kind.clone(), reason)));
             }
         }
     }
@@ -196,37 +198,40 @@ impl Bulk {
     #[allow(clippy::type_complexity)]
     fn outcome(&self, i: usize) -> PyResult<(&'static str, Option<(u16, String, String, String, String)>)> {
         let action = self.action(i)?;
-        Ok(match self.actions.fate(i) {
-            Fate::Untouched | Fate::Changed { .. } | Fate::Updated { .. } => ("here", None),
-            Fate::Written(parts) => {
-                let stays =
-                    parts.len() == 1 && self.targets[action.key].is_place(self.actions.names(i), &parts[0].meta);
+        Ok(match self.actions.outcome(i) {
+            ActionOutcome::Untouched | ActionOutcome::Changed { .. } | ActionOutcome::Updated { .. } => ("here", None),
+            ActionOutcome::Written(parts) => {
+                let stays = parts.len() == 1
+                    && self.targets[action.key].same_destination(self.actions.names(i), &parts[0].meta);
                 (if stays { "here" } else { "elsewhere" }, None)
             }
-            Fate::Dropped => ("dropped", None),
-            Fate::Failed(failure) => ("failed", Some(failure.shown())),
+            ActionOutcome::Dropped => ("dropped", None),
+            ActionOutcome::Failed(failure) => ("failed", Some(failure.shown())),
         })
     }
 
     /// The new text of the one document of action `i`; `None` if it is the one that came in.
     fn document<'py>(&self, py: Python<'py>, i: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
         self.action(i)?;
-        let made = match self.actions.fate(i) {
-            Fate::Changed { text, .. } => Some(text.clone()),
-            Fate::Written(parts) => parts.first().and_then(|part| part.text.clone()),
+        let output = match self.actions.outcome(i) {
+            ActionOutcome::Changed { text, .. } => Some(text.clone()),
+            ActionOutcome::Written(parts) => parts.first().and_then(|part| part.text.clone()),
             _ => None,
         };
-        Ok(made.map(|range| PyBytes::new(py, &self.made[range])))
+        Ok(output.map(|range| PyBytes::new(py, &self.output[range])))
     }
 
     /// (forwarded, dropped, failed) actions.
     fn counts(&self) -> (usize, usize, usize) {
         let (mut dropped, mut failed) = (0, 0);
-        for (_, _, fate) in self.actions.with_fates() {
-            match fate {
-                Fate::Dropped => dropped += 1,
-                Fate::Failed(_) => failed += 1,
-                Fate::Untouched | Fate::Changed { .. } | Fate::Updated { .. } | Fate::Written(_) => {}
+        for (_, _, outcome) in self.actions.with_outcomes() {
+            match outcome {
+                ActionOutcome::Dropped => dropped += 1,
+                ActionOutcome::Failed(_) => failed += 1,
+                ActionOutcome::Untouched
+                | ActionOutcome::Changed { .. }
+                | ActionOutcome::Updated { .. }
+                | ActionOutcome::Written(_) => {}
             }
         }
         (self.actions.list.len() - dropped - failed, dropped, failed)
@@ -239,8 +244,8 @@ impl Bulk {
             return Ok(None);
         }
         let pieces = py.detach(|| request::pieces(self));
-        if let [Piece::Made(range)] = &pieces[..] {
-            return body_view::view(py, &self.made, range.clone()).map(|view| Some(view.into_any()));
+        if let [Piece::Output(range)] = &pieces[..] {
+            return body_view::view(py, &self.output, range.clone()).map(|view| Some(view.into_any()));
         }
         let parts: Vec<&[u8]> = pieces.iter().map(|piece| piece.bytes(self)).collect();
         joined(py, &parts).map(|whole| Some(whole.into_any()))
@@ -249,7 +254,7 @@ impl Bulk {
     /// Lets go of all texts, so that others can have their memory: only `merge` and `counts` may be asked from now on.
     fn let_go(&mut self, py: Python<'_>) {
         self.body = Arc::new(PyBytes::new(py, b"").into());
-        self.made = Arc::default();
+        self.output = Arc::default();
     }
 
     /// The answer for the client: the cluster's items and ours, in the order of the request; the cluster's own but for `took`

@@ -12,34 +12,34 @@ pub(crate) type Indexes = HashSet<Option<Arc<str>>>;
 
 /// One document that an action writes.
 #[derive(Debug, Clone)]
-pub(crate) struct Part {
-    /// A part of [`Bulk::made`](crate::bulk::state::Bulk::made); `None`: the one that came in.
+pub(crate) struct OutputDocument {
+    /// A part of [`Bulk::output`](crate::bulk::state::Bulk::output); `None`: the one that came in.
     pub(crate) text: Option<Range<usize>>,
     pub(crate) meta: Meta,
 }
 
 #[derive(Debug)]
-pub(crate) enum Fate {
+pub(crate) enum ActionOutcome {
     /// Forwarded as it came.
     Untouched,
-    /// Forwarded to where it was sent, with `text`, a part of [`Bulk::made`](crate::bulk::state::Bulk::made), as its document.
+    /// Forwarded to where it was sent, with `text`, a part of [`Bulk::output`](crate::bulk::state::Bulk::output), as its document.
     /// `framed`: its action line stands before it there, and its line end behind it.
     Changed {
         text: Range<usize>,
         framed: bool,
     },
-    /// An update that is forwarded with `source`, a part of [`Bulk::made`](crate::bulk::state::Bulk::made): read strictly and written
+    /// An update that is forwarded with `source`, a part of [`Bulk::output`](crate::bulk::state::Bulk::output): read strictly and written
     /// anew, so that final pipelines have its texts one by one.
     Updated {
         source: Range<usize>,
     },
     /// Forwarded with what pipelines made of its document: one or several.
-    Written(Vec<Part>),
+    Written(Vec<OutputDocument>),
     Dropped,
     Failed(Box<Failure>),
 }
 
-impl Fate {
+impl ActionOutcome {
     pub(crate) fn failed(fault: Fault) -> Self {
         Self::Failed(Box::new(Failure {
             fault,

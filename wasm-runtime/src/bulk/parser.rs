@@ -11,8 +11,8 @@ use std::sync::Arc;
 use memchr::{memchr, memchr2};
 
 use crate::bulk::action::{Named, Op, Target, parse_action};
-use crate::bulk::line_cache::Lines;
-use crate::bulk::outcome::Fate;
+use crate::bulk::line_cache::ActionLineCache;
+use crate::bulk::outcome::ActionOutcome;
 use crate::pipeline::condition::simple::like_object;
 
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Names {
 }
 
 static NAMELESS: Names = Names { id: None, routing: None };
-static UNTOUCHED: Fate = Fate::Untouched;
+static UNTOUCHED: ActionOutcome = ActionOutcome::Untouched;
 
 /// The actions of a body.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ pub(crate) struct Actions {
     /// Of each action up to the last one that has any.
     names: Vec<Names>,
     /// Of each action up to the last one that is not untouched.
-    fates: Vec<Fate>,
+    outcomes: Vec<ActionOutcome>,
 }
 
 impl Actions {
@@ -81,36 +81,36 @@ impl Actions {
         self.names.get(n).unwrap_or(&NAMELESS)
     }
 
-    pub(crate) fn fate(&self, n: usize) -> &Fate {
-        self.fates.get(n).unwrap_or(&UNTOUCHED)
+    pub(crate) fn outcome(&self, n: usize) -> &ActionOutcome {
+        self.outcomes.get(n).unwrap_or(&UNTOUCHED)
     }
 
     /// What becomes of an action that is there.
     #[inline(always)]
-    pub(crate) fn set_fate(&mut self, n: usize, fate: Fate) {
-        if n < self.fates.len() {
-            self.fates[n] = fate;
+    pub(crate) fn set_outcome(&mut self, n: usize, outcome: ActionOutcome) {
+        if n < self.outcomes.len() {
+            self.outcomes[n] = outcome;
             return;
         }
         // Mostly of one action after the other.
-        self.fates.reserve(self.list.len() - self.fates.len());
-        self.fates.resize_with(n, || Fate::Untouched);
-        self.fates.push(fate);
+        self.outcomes.reserve(self.list.len() - self.outcomes.len());
+        self.outcomes.resize_with(n, || ActionOutcome::Untouched);
+        self.outcomes.push(outcome);
     }
 
     /// Whether nothing has happened to any of them.
     pub(crate) fn untouched(&self) -> bool {
-        self.fates.iter().all(|fate| matches!(fate, Fate::Untouched))
+        self.outcomes.iter().all(|outcome| matches!(outcome, ActionOutcome::Untouched))
     }
 
     /// The actions, each with its fate.
-    pub(crate) fn with_fates(&self) -> impl Iterator<Item = (usize, &Action, &Fate)> {
-        self.list.iter().enumerate().map(|(n, action)| (n, action, self.fate(n)))
+    pub(crate) fn with_outcomes(&self) -> impl Iterator<Item = (usize, &Action, &ActionOutcome)> {
+        self.list.iter().enumerate().map(|(n, action)| (n, action, self.outcome(n)))
     }
 
     /// Whether each is forwarded, as one.
     pub(crate) fn each_forwarded(&self) -> bool {
-        self.fates.iter().all(|fate| fate.forwarded() == 1)
+        self.outcomes.iter().all(|outcome| outcome.forwarded() == 1)
     }
 
     fn push(&mut self, action: Action, names: Names) {
@@ -129,44 +129,45 @@ const MOST_BACKSLASHES: u32 = 64;
 
 /// What the lines of a body are about.
 #[derive(Debug)]
-pub(crate) struct Framed {
+pub(crate) struct ParsedBulk {
     pub(crate) actions: Actions,
     pub(crate) targets: Vec<Target>,
     /// Whether each source is of an action that [`Action::shows_itself`].
-    pub(crate) documents: bool,
+    pub(crate) plain_documents: bool,
     /// Whether a source has a `\u`, which can spell what its bytes do not show; `None` where not all have been searched for it.
-    pub(crate) spelt: Option<bool>,
+    pub(crate) has_unicode_escapes: Option<bool>,
 }
 
 /// Frames a body; `index` is the URL's.
 ///
 /// # Errors
 /// OpenSearch's text for what makes OpenSearch refuse the whole request.
-pub(crate) fn framed(text: &[u8], index: Option<&str>) -> Result<Framed, String> {
+pub(crate) fn parse(text: &[u8], index: Option<&str>) -> Result<ParsedBulk, String> {
     if !text.is_empty() && text.last() != Some(&b'\n') {
         return Err("The bulk request must be terminated by a newline [\\n]".to_owned());
     }
     let index: Option<Arc<str>> = index.map(Arc::from);
-    let (mut keys, mut lines): (HashMap<Target, usize>, _) = (HashMap::new(), Lines::default());
+    let (mut keys, mut lines): (HashMap<Target, usize>, _) = (HashMap::new(), ActionLineCache::default());
     let (mut actions, mut targets) = (Actions::default(), Vec::new());
-    let (mut sources, mut documents) = (Sources { text, spelt: Some(false), left: MOST_BACKSLASHES }, true);
+    let (mut sources, mut plain_documents) =
+        (Sources { text, has_unicode_escapes: Some(false), left: MOST_BACKSLASHES }, true);
     let (mut at, mut number) = (0, 0);
     while at < text.len() {
-        let again = lines.again(&text[at..]);
-        let (line, next) = match &again {
+        let repeated = lines.repeated(&text[at..]);
+        let (line, next) = match &repeated {
             Some((length, _)) => (at..at + length, at + length + 1),
             None => line_at(text, at),
         };
         (at, number) = (next, number + 1);
-        if again.is_none() && text[line.clone()].trim_ascii().is_empty() {
+        if repeated.is_none() && text[line.clone()].trim_ascii().is_empty() {
             continue;
         }
-        let like = again.map(|(_, like)| like).or_else(|| lines.find(&text[line.clone()]));
-        let (mut action, names, read) = match like {
-            Some(like) => {
-                let known = &actions.list[like.action];
-                let action = Action { line: line.clone(), source: next..next, ..*known };
-                (action, actions.names(like.action).with(like.id, like.routing), None)
+        let line_match = repeated.map(|(_, line_match)| line_match).or_else(|| lines.find(&text[line.clone()]));
+        let (mut action, names, read) = match line_match {
+            Some(line_match) => {
+                let cached = &actions.list[line_match.action];
+                let action = Action { line: line.clone(), source: next..next, ..*cached };
+                (action, actions.names(line_match.action).with(line_match.id, line_match.routing), None)
             }
             None => {
                 let Named { op, target, id, routing, texts, versioned } =
@@ -182,7 +183,7 @@ pub(crate) fn framed(text: &[u8], index: Option<&str>) -> Result<Framed, String>
             }
             number += 1;
             (action.source, at) = sources.line_at(next);
-            documents &= action.shows_itself(text);
+            plain_documents &= action.shows_itself(text);
         }
         if let Some((target, texts)) = read {
             let last = actions.list.last().map(|last| last.key);
@@ -200,7 +201,7 @@ pub(crate) fn framed(text: &[u8], index: Option<&str>) -> Result<Framed, String>
         }
         actions.push(action, names);
     }
-    Ok(Framed { actions, targets, documents, spelt: sources.spelt })
+    Ok(ParsedBulk { actions, targets, plain_documents, has_unicode_escapes: sources.has_unicode_escapes })
 }
 
 /// The line that begins at `at`, and where the next one does.
@@ -218,7 +219,7 @@ fn line_to(text: &[u8], at: usize, end: usize) -> (Range<usize>, usize) {
 /// The source lines of a body, searched for `\u` by the way.
 struct Sources<'b> {
     text: &'b [u8],
-    spelt: Option<bool>,
+    has_unicode_escapes: Option<bool>,
     /// Backslashes that are still worth a stop.
     left: u32,
 }
@@ -227,7 +228,7 @@ impl Sources<'_> {
     fn line_at(&mut self, at: usize) -> (Range<usize>, usize) {
         let text = self.text;
         let mut from = at;
-        while self.spelt == Some(false) {
+        while self.has_unicode_escapes == Some(false) {
             let Some(n) = memchr2(b'\n', b'\\', &text[from..]).map(|n| from + n) else { break };
             if text[n] == b'\n' {
                 return line_to(text, at, n);
@@ -235,9 +236,9 @@ impl Sources<'_> {
             from = n + 1;
             self.left -= 1;
             if text.get(from) == Some(&b'u') {
-                self.spelt = Some(true);
+                self.has_unicode_escapes = Some(true);
             } else if self.left == 0 {
-                self.spelt = None;
+                self.has_unicode_escapes = None;
             }
         }
         let end = memchr(b'\n', &text[from..]).map_or(text.len(), |n| from + n);
@@ -315,7 +316,7 @@ mod tests {
         let (mut actions, mut refused) = (0, 0);
         for body in bodies() {
             let text = body.as_bytes();
-            let (read, plain) = match (framed(text, None), plainly(text)) {
+            let (read, plain) = match (parse(text, None), plainly(text)) {
                 (Ok(read), Ok(plain)) => (read, plain),
                 (read, plain) => {
                     refused += 1;
@@ -333,8 +334,16 @@ mod tests {
             }
             let sources =
                 || plain.iter().filter(|(a, ..)| a.op != Op::Delete).map(|(a, ..)| (a.op, &text[a.source.clone()]));
-            assert_eq!(read.documents, sources().all(|(op, text)| op != Op::Update && like_object(text)), "{body}");
-            assert_eq!(read.spelt, Some(sources().any(|(_, text)| text.windows(2).any(|two| two == b"\\u"))), "{body}");
+            assert_eq!(
+                read.plain_documents,
+                sources().all(|(op, text)| op != Op::Update && like_object(text)),
+                "{body}"
+            );
+            assert_eq!(
+                read.has_unicode_escapes,
+                Some(sources().any(|(_, text)| text.windows(2).any(|two| two == b"\\u"))),
+                "{body}"
+            );
         }
         assert!(actions > 5000 && refused > 100, "{actions} {refused}");
     }
@@ -342,23 +351,25 @@ mod tests {
     #[test]
     fn many_backslashes_are_not_looked_at() {
         let source = |count: usize, end: &str| format!("{{\"index\":{{}}}}\n{}{end}\n", "\\n".repeat(count));
-        let spelt = |body: String| framed(body.as_bytes(), None).unwrap().spelt;
+        let has_unicode_escapes = |body: String| parse(body.as_bytes(), None).unwrap().has_unicode_escapes;
         let most = MOST_BACKSLASHES as usize;
-        assert_eq!(spelt(source(most - 1, "")), Some(false));
-        assert_eq!(spelt(source(most - 1, "\\u")), Some(true));
-        assert_eq!(spelt(source(most, "")), None);
-        assert_eq!(spelt(source(most, "\\u") + &source(0, "\\u")), None);
-        assert_eq!(framed(source(most, "").as_bytes(), None).unwrap().actions.list.len(), 1);
+        assert_eq!(has_unicode_escapes(source(most - 1, "")), Some(false));
+        assert_eq!(has_unicode_escapes(source(most - 1, "\\u")), Some(true));
+        assert_eq!(has_unicode_escapes(source(most, "")), None);
+        assert_eq!(has_unicode_escapes(source(most, "\\u") + &source(0, "\\u")), None);
+        assert_eq!(parse(source(most, "").as_bytes(), None).unwrap().actions.list.len(), 1);
     }
 
     #[test]
     fn fates_are_there_once_one_is_told() {
-        let mut actions = framed(b"{\"delete\":{}}\n{\"delete\":{}}\n", None).unwrap().actions;
-        assert!(actions.untouched() && actions.each_forwarded() && matches!(actions.fate(1), Fate::Untouched));
-        actions.set_fate(1, Fate::Dropped);
+        let mut actions = parse(b"{\"delete\":{}}\n{\"delete\":{}}\n", None).unwrap().actions;
+        assert!(
+            actions.untouched() && actions.each_forwarded() && matches!(actions.outcome(1), ActionOutcome::Untouched)
+        );
+        actions.set_outcome(1, ActionOutcome::Dropped);
         assert!(!actions.untouched() && !actions.each_forwarded());
-        assert!(matches!((actions.fate(0), actions.fate(1)), (Fate::Untouched, Fate::Dropped)));
-        actions.set_fate(1, Fate::Changed { text: 0..0, framed: false });
+        assert!(matches!((actions.outcome(0), actions.outcome(1)), (ActionOutcome::Untouched, ActionOutcome::Dropped)));
+        actions.set_outcome(1, ActionOutcome::Changed { text: 0..0, framed: false });
         assert!(!actions.untouched() && actions.each_forwarded());
     }
 }

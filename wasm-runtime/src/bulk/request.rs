@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::bulk::action::{Op, readdressed, without_pipeline, writable_part};
-use crate::bulk::outcome::Fate;
+use crate::bulk::outcome::ActionOutcome;
 use crate::bulk::parser::Action;
 use crate::bulk::state::Bulk;
 use crate::document::Meta;
@@ -18,8 +18,8 @@ use crate::document::Meta;
 pub(crate) enum Piece {
     /// Of the body that came in.
     Body(Range<usize>),
-    /// Of [`Bulk::made`].
-    Made(Range<usize>),
+    /// Of [`Bulk::output`].
+    Output(Range<usize>),
     New(Vec<u8>),
 }
 
@@ -28,7 +28,7 @@ impl Piece {
     pub(crate) fn bytes<'b>(&'b self, bulk: &'b Bulk) -> &'b [u8] {
         match self {
             Self::Body(range) => &bulk.body[range.clone()],
-            Self::Made(range) => &bulk.made[range.clone()],
+            Self::Output(range) => &bulk.output[range.clone()],
             Self::New(text) => text,
         }
     }
@@ -37,16 +37,16 @@ impl Piece {
 /// The body to forward, in pieces: one for what stands together in the body that came in.
 pub(crate) fn pieces(bulk: &Bulk) -> Vec<Piece> {
     let mut out = Pieces { bulk, list: Vec::new() };
-    for (n, action, fate) in bulk.actions.with_fates() {
-        match fate {
-            Fate::Dropped | Fate::Failed(_) => {}
-            Fate::Untouched => out.lines(n, action, None, None),
-            Fate::Changed { text, framed: true } if !bulk.strip[action.key] => {
-                out.made(text.start - action.line.len() - 1..text.end + 1);
+    for (n, action, outcome) in bulk.actions.with_outcomes() {
+        match outcome {
+            ActionOutcome::Dropped | ActionOutcome::Failed(_) => {}
+            ActionOutcome::Untouched => out.lines(n, action, None, None),
+            ActionOutcome::Changed { text, framed: true } if !bulk.strip[action.key] => {
+                out.output(text.start - action.line.len() - 1..text.end + 1);
             }
-            Fate::Changed { text, .. } => out.lines(n, action, None, Some(text)),
-            Fate::Updated { source } => out.updated(n, action, source),
-            Fate::Written(parts) => {
+            ActionOutcome::Changed { text, .. } => out.lines(n, action, None, Some(text)),
+            ActionOutcome::Updated { source } => out.updated(n, action, source),
+            ActionOutcome::Written(parts) => {
                 parts.iter().for_each(|part| out.lines(n, action, Some(&part.meta), part.text.as_ref()));
             }
         }
@@ -68,10 +68,10 @@ impl Pieces<'_> {
         }
     }
 
-    fn made(&mut self, range: Range<usize>) {
+    fn output(&mut self, range: Range<usize>) {
         match self.list.last_mut() {
-            Some(Piece::Made(last)) if last.end == range.start => last.end = range.end,
-            _ => self.list.push(Piece::Made(range)),
+            Some(Piece::Output(last)) if last.end == range.start => last.end = range.end,
+            _ => self.list.push(Piece::Output(range)),
         }
     }
 
@@ -84,18 +84,18 @@ impl Pieces<'_> {
         }
     }
 
-    /// The lines of the `n`th action, with other metadata or another document (a part of `made`).
-    fn lines(&mut self, n: usize, action: &Action, meta: Option<&Meta>, made: Option<&Range<usize>>) {
+    /// The lines of the `n`th action, with other metadata or another document (a part of `output`).
+    fn lines(&mut self, n: usize, action: &Action, meta: Option<&Meta>, output: Option<&Range<usize>>) {
         self.action_line(n, action, meta);
         if action.op == Op::Delete {
             return;
         }
-        match made {
-            Some(made) => {
+        match output {
+            Some(output) => {
                 let body = &self.bulk.body;
                 let range = writable_part(body, action.op, &action.source).unwrap_or_else(|| action.source.clone());
                 self.body(action.source.start..range.start);
-                self.made(made.clone());
+                self.output(output.clone());
                 self.body(range.end..action.source.end);
             }
             None => self.body(action.source.clone()),
@@ -103,17 +103,17 @@ impl Pieces<'_> {
         self.end(action.source.end);
     }
 
-    /// The lines of an update whose source is a part of `made`.
+    /// The lines of an update whose source is a part of `output`.
     fn updated(&mut self, n: usize, action: &Action, source: &Range<usize>) {
         self.action_line(n, action, None);
-        self.made(source.clone());
+        self.output(source.clone());
         self.end(action.source.end);
     }
 
     fn action_line(&mut self, n: usize, action: &Action, meta: Option<&Meta>) {
         let Bulk { body, targets, strip, .. } = self.bulk;
         let (target, names) = (&targets[action.key], self.bulk.actions.names(n));
-        let moved = meta.filter(|meta| !target.is_place(names, meta));
+        let moved = meta.filter(|meta| !target.same_destination(names, meta));
         if strip[action.key] || moved.is_some() {
             let line = Cow::Borrowed(&body[action.line.clone()]);
             let line = if strip[action.key] { Cow::Owned(without_pipeline(&line)) } else { line };

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::bulk::action::Op;
-use crate::bulk::outcome::Fate;
+use crate::bulk::outcome::ActionOutcome;
 use crate::bulk::parser::Action;
 use crate::bulk::state::Bulk;
 use crate::document::Failure;
@@ -28,11 +28,11 @@ pub(crate) fn merged(bulk: &Bulk, answer: Option<&[u8]>, took: u64) -> Result<Ve
     let text = answer.unwrap_or(b"{\"items\":[]}");
     let Read { items: theirs, errors, ingest } =
         items_last(text).or_else(|| anywhere(text)).ok_or("the cluster's bulk response has no items")?;
-    let forwarded: usize = bulk.actions.with_fates().map(|(_, _, fate)| fate.forwarded()).sum();
+    let forwarded: usize = bulk.actions.with_outcomes().map(|(_, _, outcome)| outcome.forwarded()).sum();
     if theirs.len() != forwarded {
         return Err(format!("the cluster answered {} items for {forwarded} actions", theirs.len()));
     }
-    let failed = bulk.actions.with_fates().any(|(_, _, fate)| matches!(fate, Fate::Failed(_)));
+    let failed = bulk.actions.with_outcomes().any(|(_, _, outcome)| matches!(outcome, ActionOutcome::Failed(_)));
     let errors = failed || errors;
     let mut out = Vec::with_capacity(text.len() + bulk.actions.list.len() * 64);
     out.extend(format!("{{\"took\":{took}").bytes());
@@ -42,23 +42,26 @@ pub(crate) fn merged(bulk: &Bulk, answer: Option<&[u8]>, took: u64) -> Result<Ve
     }
     out.extend(format!(",\"errors\":{errors},\"items\":[").bytes());
     let mut theirs = theirs.into_iter().map(|range| &text[range]);
-    for (i, action, fate) in bulk.actions.with_fates() {
+    for (i, action, outcome) in bulk.actions.with_outcomes() {
         if i > 0 {
             out.push(b',');
         }
         let index = bulk.targets[action.key].index.as_deref().unwrap_or("");
         let id = bulk.actions.names(i).id.as_deref();
-        match fate {
-            Fate::Untouched | Fate::Changed { .. } | Fate::Updated { .. } | Fate::Written(_) => {
-                if fate.forwarded() == 1 {
+        match outcome {
+            ActionOutcome::Untouched
+            | ActionOutcome::Changed { .. }
+            | ActionOutcome::Updated { .. }
+            | ActionOutcome::Written(_) => {
+                if outcome.forwarded() == 1 {
                     out.extend_from_slice(theirs.next().unwrap_or_default());
                 } else {
-                    let mine: Vec<&[u8]> = theirs.by_ref().take(fate.forwarded()).collect();
+                    let mine: Vec<&[u8]> = theirs.by_ref().take(outcome.forwarded()).collect();
                     out.extend_from_slice(&joined(&mine));
                 }
             }
-            Fate::Dropped => write_noop(action, index, id, &mut out),
-            Fate::Failed(failure) => write_failure(action, index, id, failure, &mut out),
+            ActionOutcome::Dropped => write_noop(action, index, id, &mut out),
+            ActionOutcome::Failed(failure) => write_failure(action, index, id, failure, &mut out),
         }
     }
     out.extend_from_slice(b"]}");

@@ -8,7 +8,7 @@ use pyo3::pybacked::PyBackedBytes;
 
 use crate::bulk::action::Target;
 use crate::bulk::outcome::Indexes;
-use crate::bulk::parser::{Action, Actions, Framed, Names, framed};
+use crate::bulk::parser::{Action, Actions, Names, ParsedBulk, parse};
 use crate::document::Meta;
 
 /// A parsed `_bulk` body.
@@ -17,10 +17,10 @@ pub(crate) struct Bulk {
     pub(crate) body: Arc<PyBackedBytes>,
     pub(crate) actions: Actions,
     pub(crate) targets: Vec<Target>,
-    /// See [`Framed::documents`](crate::bulk::parser::Framed::documents).
-    pub(crate) documents: bool,
-    /// See [`Framed::spelt`](crate::bulk::parser::Framed::spelt).
-    pub(crate) spelt: Option<bool>,
+    /// See [`ParsedBulk::plain_documents`](crate::bulk::parser::ParsedBulk::plain_documents).
+    pub(crate) plain_documents: bool,
+    /// See [`ParsedBulk::has_unicode_escapes`](crate::bulk::parser::ParsedBulk::has_unicode_escapes).
+    pub(crate) has_unicode_escapes: Option<bool>,
     /// Per target: whether the `pipeline` in its action lines is ours and must not reach the cluster.
     pub(crate) strip: Vec<bool>,
     /// The indexes whose documents `batch_at` gave out; other documents of the same action stay as they are.
@@ -28,22 +28,22 @@ pub(crate) struct Bulk {
     /// Per target: its actions, once one has failed. A body may have as many targets as actions.
     pub(super) of_target: Vec<Vec<usize>>,
     /// The texts that stages made, one behind the other: freed as one, and read in order. Shared with the body to forward.
-    pub(crate) made: Arc<Vec<u8>>,
+    pub(crate) output: Arc<Vec<u8>>,
 }
 
 impl Bulk {
     pub(super) fn parse(body: PyBackedBytes, index: Option<&str>) -> Result<Self, String> {
-        let Framed { actions, targets, documents, spelt } = framed(&body, index)?;
+        let ParsedBulk { actions, targets, plain_documents, has_unicode_escapes } = parse(&body, index)?;
         Ok(Self {
             body: Arc::new(body),
             strip: vec![false; targets.len()],
             actions,
             targets,
-            documents,
-            spelt,
+            plain_documents,
+            has_unicode_escapes,
             given_out: None,
             of_target: Vec::new(),
-            made: Arc::default(),
+            output: Arc::default(),
         })
     }
 
@@ -69,12 +69,12 @@ impl Target {
     }
 
     /// Whether `meta` is still that of [`Self::meta`].
-    pub(crate) fn is_of(&self, names: &Names, meta: &Meta) -> bool {
-        self.is_place(names, meta) && meta.score == 0.0 && meta.ctx.is_none()
+    pub(crate) fn same_metadata(&self, names: &Names, meta: &Meta) -> bool {
+        self.same_destination(names, meta) && meta.score == 0.0 && meta.ctx.is_none()
     }
 
     /// Whether its document is still written where the action with these names says.
-    pub(crate) fn is_place(&self, names: &Names, meta: &Meta) -> bool {
+    pub(crate) fn same_destination(&self, names: &Names, meta: &Meta) -> bool {
         self.index == meta.index && meta.id == names.id && meta.routing == names.routing
     }
 }

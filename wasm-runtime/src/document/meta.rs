@@ -20,7 +20,7 @@ pub(crate) struct Meta {
 
 impl Meta {
     /// Where the document is written: (index, id, routing).
-    pub(crate) fn place(&self) -> [Option<&str>; 3] {
+    pub(crate) fn destination(&self) -> [Option<&str>; 3] {
         [self.index.as_deref(), self.id.as_deref(), self.routing.as_deref()]
     }
 

@@ -353,7 +353,7 @@ mod tests {
         let text = br#"{"_id":"x","a":1,"_index":"j","_routing":5}"#.to_vec();
         let done = absorbed(Effect::Replaced(text), &mut meta).unwrap();
         assert_eq!(done, Effect::Replaced(br#"{"a":1}"#.to_vec()));
-        assert_eq!(meta.place(), [Some("j"), Some("x"), Some("5")]);
+        assert_eq!(meta.destination(), [Some("j"), Some("x"), Some("5")]);
         let refused = absorbed(Effect::Replaced(br#"{"_version":7}"#.to_vec()), &mut meta).unwrap_err();
         assert!(refused.reason.contains("[_version]"));
     }

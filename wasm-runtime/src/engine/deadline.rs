@@ -129,30 +129,30 @@ pub(crate) fn tick() -> Result<(), Fault> {
 }
 
 /// [`tick`] for code that cannot hand an error on: ends the work by unwinding to [`guarded`].
-pub(crate) fn look() {
+pub(crate) fn check_deadline() {
     if GUARDED.get() && is_over() {
-        give_up(Fault::deadline());
+        unwind(Fault::deadline());
     }
 }
 
 /// Ends work by unwinding to [`guarded`], for code that cannot hand an error on.
-pub(crate) fn give_up(fault: Fault) -> ! {
+pub(crate) fn unwind(fault: Fault) -> ! {
     std::panic::resume_unwind(Box::new(fault))
 }
 
-/// [`look`] for short steps: every [`GLANCED`]th call of it.
+/// [`check_deadline`] for short steps: every [`GLANCED`]th call of it.
 #[inline]
 pub(crate) fn glance() {
     let left = GLANCES.get();
     if left == 0 {
         GLANCES.set(GLANCED);
-        look();
+        check_deadline();
     } else {
         GLANCES.set(left - 1);
     }
 }
 
-/// Runs the work of a stage on one document, which may end itself by [`look`]; a panic of ours is this document's fault only.
+/// Runs the work of a stage on one document, which may end itself by [`check_deadline`]; a panic of ours is this document's fault only.
 ///
 /// # Errors
 /// Those of `work`, the deadline's, and that of a defect.

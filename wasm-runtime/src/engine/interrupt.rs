@@ -28,12 +28,12 @@ impl Interrupt {
             // SAFETY: within the memory, and the guest is not running.
             Some(u32::from_le(unsafe { base.add(from).cast::<u32>().read_unaligned() }))
         };
-        let place = |address: u32| {
+        let at = |address: u32| {
             let address = address as usize;
             // SAFETY: within the memory.
             (address.is_multiple_of(4) && address + 4 <= len).then(|| unsafe { base.add(address) }.cast::<u32>())
         };
-        Some(Self { breaker: place(number(0)?)?, slot: place(number(1)?)?, exception: number(2)?, bit: number(3)? })
+        Some(Self { breaker: at(number(0)?)?, slot: at(number(1)?)?, exception: number(2)?, bit: number(3)? })
     }
 
     /// Asks the interpreter to raise; `again` when it was asked before and may have lost the bit to a store of its own.

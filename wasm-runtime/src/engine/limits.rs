@@ -30,7 +30,7 @@ pub(crate) const INTERPRETER_BOOT_FUEL: u64 = 20_000_000_000;
 pub(crate) const LOAD_NS: u64 = 5_000_000_000;
 
 /// Bytes of the longest document that a built-in makes by writing more than [`MORE`] into it, as of a UDF's answer.
-pub(crate) const MOST_MADE: usize = 8 << 20;
+pub(crate) const MOST_OUTPUT: usize = 8 << 20;
 /// Bytes that any document may grow by in a stage.
 const MORE: usize = 64 << 10;
 /// Bytes that the work on one document may copy.
@@ -41,11 +41,11 @@ const COPIED_AT_ONCE: usize = 256 << 10;
 /// # Errors
 /// For a document of `len` bytes that a built-in makes of one of `before` bytes, if that is too long.
 #[inline]
-pub(crate) fn check_made(before: usize, len: usize) -> Result<(), Fault> {
-    if len <= MOST_MADE || len <= before + MORE {
+pub(crate) fn check_output_size(before: usize, len: usize) -> Result<(), Fault> {
+    if len <= MOST_OUTPUT || len <= before + MORE {
         return Ok(());
     }
-    Err(Fault::too_much(&format!("the stage would make more than the {MOST_MADE} bytes that a document may have")))
+    Err(Fault::too_much(&format!("the stage would make more than the {MOST_OUTPUT} bytes that a document may have")))
 }
 
 /// What the work on one document has copied so far, where it is written anew for each of many changes.

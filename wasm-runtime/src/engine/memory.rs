@@ -14,17 +14,17 @@ pub(crate) struct Linear(NonNull<VMMemoryDefinition>);
 unsafe impl Send for Linear {}
 
 thread_local! {
-    static MADE: Cell<Option<NonNull<VMMemoryDefinition>>> = const { Cell::new(None) };
+    static CREATED: Cell<Option<NonNull<VMMemoryDefinition>>> = const { Cell::new(None) };
 }
 
 /// Forgets what was made before: to be called before an instance is made.
 pub(crate) fn forget() {
-    MADE.set(None);
+    CREATED.set(None);
 }
 
 /// Notes where the memory of an instance is that this thread is making.
 pub(crate) fn note(at: NonNull<VMMemoryDefinition>) {
-    MADE.set(Some(at));
+    CREATED.set(Some(at));
 }
 
 impl Linear {
@@ -32,8 +32,8 @@ impl Linear {
     ///
     /// # Safety
     /// It must not be used when that is gone, nor while the guest runs.
-    pub(crate) unsafe fn made_last() -> Option<Self> {
-        MADE.take().map(Self)
+    pub(crate) unsafe fn last_created() -> Option<Self> {
+        CREATED.take().map(Self)
     }
 
     /// Where it begins, and its bytes as of now.
@@ -46,7 +46,7 @@ impl Linear {
 
     /// Where so many bytes at `at` are, if it has them.
     #[inline(always)]
-    pub(crate) fn place(self, at: usize, len: usize) -> Option<*mut u8> {
+    pub(crate) fn pointer(self, at: usize, len: usize) -> Option<*mut u8> {
         let (base, size) = self.whole();
         let inside = at.checked_add(len).is_some_and(|end| end <= size);
         // SAFETY: inside the memory, or right behind it.

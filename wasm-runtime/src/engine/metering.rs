@@ -209,7 +209,7 @@ impl Reencode for Meter {
             locals.push((more, self.val_type(ty)?));
         }
         locals.extend([(1, ValType::I64), (1, ValType::I32)]);
-        let mut counted = Counted {
+        let mut rewriter = FunctionRewriter {
             function: Function::new(locals),
             fuel: count,
             size: count + 1,
@@ -217,41 +217,41 @@ impl Reencode for Meter {
             exhausted: self.global + 1,
             end: self.global + 2,
         };
-        counted.take();
+        rewriter.load();
         // Points since the branch before, and how many blocks are open.
         let (mut due, mut depth) = (0, 0u32);
         for operator in body.get_operators_reader()? {
             let operator = operator?;
             due += cost(&operator);
             if due > 0 && branches(&operator) {
-                counted.spend(&[Instruction::I64Const(due as i64)]);
+                rewriter.spend(&[Instruction::I64Const(due as i64)]);
                 due = 0;
             }
             match &operator {
                 Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => depth += 1,
                 Operator::End if depth > 0 => depth -= 1,
                 Operator::End | Operator::Return | Operator::Call { .. } | Operator::CallIndirect { .. } => {
-                    counted.look();
+                    rewriter.emit_check();
                 }
-                leaving if leads_to(leaving, depth)? => counted.look(),
-                Operator::Unreachable => counted.leave(),
-                sizing if sized(sizing) => counted.spend_size(),
+                leaving if leads_to(leaving, depth)? => rewriter.emit_check(),
+                Operator::Unreachable => rewriter.store(),
+                sizing if sized(sizing) => rewriter.spend_size(),
                 _ => {}
             }
-            counted.function.instruction(&RoundtripReencoder.instruction(operator.clone())?);
+            rewriter.function.instruction(&RoundtripReencoder.instruction(operator.clone())?);
             match operator {
-                Operator::Call { .. } | Operator::CallIndirect { .. } => counted.take(),
-                Operator::Loop { .. } => counted.look(),
+                Operator::Call { .. } | Operator::CallIndirect { .. } => rewriter.load(),
+                Operator::Loop { .. } => rewriter.emit_check(),
                 _ => {}
             }
         }
-        code.function(&counted.function);
+        code.function(&rewriter.function);
         Ok(())
     }
 }
 
 /// A function that is written anew.
-struct Counted {
+struct FunctionRewriter {
     function: Function,
     /// The locals of the points that are left, and of a size.
     fuel: u32,
@@ -262,7 +262,7 @@ struct Counted {
     end: u32,
 }
 
-impl Counted {
+impl FunctionRewriter {
     fn write(&mut self, instructions: &[Instruction<'_>]) {
         for instruction in instructions {
             self.function.instruction(instruction);
@@ -270,18 +270,18 @@ impl Counted {
     }
 
     /// Takes what is left out of the global.
-    fn take(&mut self) {
+    fn load(&mut self) {
         self.write(&[Instruction::GlobalGet(self.remaining), Instruction::LocalSet(self.fuel)]);
     }
 
     /// Leaves it there.
-    fn leave(&mut self) {
+    fn store(&mut self) {
         self.write(&[Instruction::LocalGet(self.fuel), Instruction::GlobalSet(self.remaining)]);
     }
 
     /// Leaves it there, and ends the guest if nothing is left or somebody has said so.
-    fn look(&mut self) {
-        self.leave();
+    fn emit_check(&mut self) {
+        self.store();
         self.write(&[
             Instruction::LocalGet(self.fuel),
             Instruction::GlobalGet(self.end),
@@ -312,7 +312,7 @@ impl Counted {
             Instruction::I64Const(3),
             Instruction::I64ShrU,
         ]);
-        self.look();
+        self.emit_check();
         self.write(&[Instruction::LocalGet(self.size)]);
     }
 }

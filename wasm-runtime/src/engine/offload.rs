@@ -2,7 +2,7 @@
 //!
 //! A search by a regular expression is one call of a crate from its beginning to its end. Where it may take longer than a
 //! deadline can be missed by, it runs here. What is left to run alone when nobody waits any more ends at its own next look at
-//! the clock; there are never more such threads than [`MOST`].
+//! the clock; there are never more such threads than [`MOST_THREADS`].
 
 use std::cell::Cell;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -13,25 +13,25 @@ use crate::engine::deadline::{bound, guarded};
 use crate::error::Fault;
 
 /// Threads at a time, in the process.
-const MOST: usize = 8;
+const MOST_THREADS: usize = 8;
 /// How often who waits looks whether the request was cancelled, in nanoseconds.
-const LOOK_NS: u64 = 5_000_000;
+const POLL_NS: u64 = 5_000_000;
 
 static RUNNING: Mutex<usize> = Mutex::new(0);
 static FREE: Condvar = Condvar::new();
 
 thread_local! {
-    static ASIDE: Cell<bool> = const { Cell::new(false) };
+    static OFFLOADED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// One of the threads that there may be.
 struct Seat;
 
 impl Seat {
-    fn take() -> Result<Self, Fault> {
+    fn acquire() -> Result<Self, Fault> {
         let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        while *running >= MOST {
-            let left = bound().map_or(LOOK_NS, |bound| if bound.is_over() { 0 } else { bound.left().min(LOOK_NS) });
+        while *running >= MOST_THREADS {
+            let left = bound().map_or(POLL_NS, |bound| if bound.is_over() { 0 } else { bound.left().min(POLL_NS) });
             if left == 0 {
                 return Err(Fault::deadline());
             }
@@ -53,21 +53,23 @@ impl Drop for Seat {
 ///
 /// # Errors
 /// Those of `work`, the deadline's, and where the system gives no thread.
-pub(crate) fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
-    let Some(bound) = bound().filter(|_| !ASIDE.get()) else { return work() };
-    let seat = Seat::take()?;
+pub(crate) fn offloaded<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    let Some(bound) = bound().filter(|_| !OFFLOADED.get()) else { return work() };
+    let seat = Seat::acquire()?;
     let (sender, receiver) = sync_channel(1);
     let inner = bound.clone();
     let thread = std::thread::Builder::new().name("headrace-aside".to_owned()).spawn(move || {
         let _seat = seat;
-        ASIDE.set(true);
+        OFFLOADED.set(true);
         let _ = sender.send(guarded(|| inner.hold(work)));
     });
     if thread.is_err() {
         return Err(Fault::new(429, "rejected_execution_exception", "the system gives no thread for this stage"));
     }
     loop {
-        match receiver.recv_timeout(Duration::from_nanos(bound.left().min(LOOK_NS))) {
+        match receiver.recv_timeout(Duration::from_nanos(bound.left().min(POLL_NS))) {
             Ok(done) => return done,
             Err(RecvTimeoutError::Timeout) if !bound.is_over() => {}
             Err(RecvTimeoutError::Timeout) => return Err(Fault::deadline()),
@@ -100,23 +102,23 @@ mod tests {
 
     #[test]
     fn who_waits_goes_on_in_time() {
-        let begun = Instant::now();
-        let late = with_ms(20, || aside(sleeping(500)));
+        let start = Instant::now();
+        let late = with_ms(20, || offloaded(sleeping(500)));
         assert_eq!(late, Err(Fault::deadline()));
-        assert!(begun.elapsed() < Duration::from_millis(400));
-        assert_eq!(with_ms(10_000, || aside(|| Ok(7))), Ok(7));
-        assert_eq!(aside(|| Ok(7)), Ok(7));
+        assert!(start.elapsed() < Duration::from_millis(400));
+        assert_eq!(with_ms(10_000, || offloaded(|| Ok(7))), Ok(7));
+        assert_eq!(offloaded(|| Ok(7)), Ok(7));
     }
 
     #[test]
     fn there_are_never_more_than_some() {
-        let slow = || with_ms(30, || aside(sleeping(300)));
+        let slow = || with_ms(30, || offloaded(sleeping(300)));
         std::thread::scope(|scope| {
-            for _ in 0..3 * MOST {
+            for _ in 0..3 * MOST_THREADS {
                 scope.spawn(slow);
             }
             for _ in 0..20 {
-                assert!(*RUNNING.lock().unwrap() <= MOST);
+                assert!(*RUNNING.lock().unwrap() <= MOST_THREADS);
                 std::thread::sleep(Duration::from_millis(2));
             }
         });

@@ -28,7 +28,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// Of the system, which may have no memory left.
-    pub(crate) fn take(memory: &Memory, store: &Store) -> io::Result<Self> {
+    pub(crate) fn of(memory: &Memory, store: &Store) -> io::Result<Self> {
         // SAFETY: a name and flags; the descriptor is owned below.
         let descriptor = unsafe { libc::memfd_create(c"headrace-guest".as_ptr(), libc::MFD_CLOEXEC) };
         if descriptor < 0 {

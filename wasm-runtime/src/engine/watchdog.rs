@@ -40,7 +40,7 @@ pub(crate) enum Ended {
 ///
 /// A call has a number in place of a time at which it began: a look at the clock is a tenth of what a small call costs. The
 /// watchdog counts the time of a call from when it first sees its number.
-struct Watch {
+struct WatchedCall {
     /// The guest's flag to end.
     end: *mut u64,
     interrupt: Option<Interrupt>,
@@ -58,13 +58,13 @@ struct Watch {
 
 // SAFETY: `end` and `interrupt` point into an instance that outlives its `Guard`; they are only written under the registry's lock,
 // which the guard's drop takes, and then as atomics.
-unsafe impl Send for Watch {}
+unsafe impl Send for WatchedCall {}
 // SAFETY: as above.
-unsafe impl Sync for Watch {}
+unsafe impl Sync for WatchedCall {}
 
 /// What the watchdog has seen of an instance.
-struct Sight {
-    watch: Arc<Watch>,
+struct Observation {
+    watch: Arc<WatchedCall>,
     /// The number of the last call that it saw in progress, and when it saw it first.
     call: u64,
     since_ns: u64,
@@ -73,8 +73,8 @@ struct Sight {
 }
 
 #[derive(Default)]
-struct Watches {
-    list: Vec<Sight>,
+struct WatchList {
+    list: Vec<Observation>,
     /// Whether the thread waits to be woken.
     asleep: bool,
     /// How long it pauses between two looks if nothing ends sooner, and when it looks next (by [`now_ns`]).
@@ -84,30 +84,30 @@ struct Watches {
 
 #[derive(Default)]
 struct Registry {
-    watches: Mutex<Watches>,
+    watches: Mutex<WatchList>,
     wake: Condvar,
 }
 
 /// Whether this process has the thread.
-static PATROLLED: AtomicBool = AtomicBool::new(false);
+static RUNNING: AtomicBool = AtomicBool::new(false);
 
 /// A forked child has the registry but not the thread.
 extern "C" fn after_fork() {
-    PATROLLED.store(false, Ordering::Release);
+    RUNNING.store(false, Ordering::Release);
 }
 
 /// The registry, with the thread at work on it.
 ///
 /// # Errors
 /// Where the system gives no thread: nothing would end a call then. It is asked again at the next call.
-fn patrolled() -> Result<&'static Registry, Fault> {
+fn running() -> Result<&'static Registry, Fault> {
     let registry = registry();
-    if PATROLLED.load(Ordering::Acquire) || PATROLLED.swap(true, Ordering::AcqRel) {
+    if RUNNING.load(Ordering::Acquire) || RUNNING.swap(true, Ordering::AcqRel) {
         return Ok(registry);
     }
     let thread = std::thread::Builder::new().name("headrace-watchdog".to_owned());
-    if thread.spawn(move || patrol(registry)).is_err() {
-        PATROLLED.store(false, Ordering::Release);
+    if thread.spawn(move || run(registry)).is_err() {
+        RUNNING.store(false, Ordering::Release);
         let reason = "the system gives no thread that would end a UDF whose time is over; try again";
         return Err(Fault::new(429, "rejected_execution_exception", reason));
     }
@@ -123,7 +123,7 @@ fn registry() -> &'static Registry {
     })
 }
 
-fn patrol(registry: &'static Registry) {
+fn run(registry: &'static Registry) {
     let mut watches = registry.watches.lock().unwrap_or_else(PoisonError::into_inner);
     let mut idle = 0;
     loop {
@@ -136,7 +136,7 @@ fn patrol(registry: &'static Registry) {
             }
             continue;
         }
-        let pause = watches.look(now_ns());
+        let pause = watches.check(now_ns());
         watches =
             registry.wake.wait_timeout(watches, Duration::from_nanos(pause)).unwrap_or_else(PoisonError::into_inner).0;
     }
@@ -147,24 +147,24 @@ fn tick_of(call_ns: u64) -> u64 {
     (call_ns / SHARE_OF_LIMIT).clamp(*TICK_NS.start(), *TICK_NS.end())
 }
 
-impl Watches {
+impl WatchList {
     /// Ends the calls whose time is over; gives the nanoseconds until the next look.
-    fn look(&mut self, now: u64) -> u64 {
-        let Some(tick) = self.list.iter().map(|sight| tick_of(sight.watch.call_ns)).min() else {
+    fn check(&mut self, now: u64) -> u64 {
+        let Some(tick) = self.list.iter().map(|observation| tick_of(observation.watch.call_ns)).min() else {
             // Nobody at work: who comes with a shorter limit, or ends sooner, says so.
             self.next_ns = now + self.tick_ns;
             return self.tick_ns;
         };
         self.tick_ns = tick;
         // SAFETY: the guard of each watch is alive (it removes the watch under the lock we hold).
-        let ends = self.list.iter_mut().map(|sight| unsafe { sight.look(now) }).min().unwrap_or(u64::MAX);
+        let ends = self.list.iter_mut().map(|observation| unsafe { observation.check(now) }).min().unwrap_or(u64::MAX);
         let pause = ends.saturating_sub(now).clamp(INSIST_NS, tick);
         self.next_ns = now + pause;
         pause
     }
 }
 
-impl Watch {
+impl WatchedCall {
     /// When all work has to end.
     fn end_ns(&self) -> u64 {
         self.stage_at_ns.min(self.deadline.at_ns)
@@ -182,8 +182,8 @@ impl Watch {
     }
 }
 
-impl Sight {
-    fn of(watch: Arc<Watch>) -> Self {
+impl Observation {
+    fn of(watch: Arc<WatchedCall>) -> Self {
         Self { watch, call: 0, since_ns: 0, asked_at_ns: 0 }
     }
 
@@ -191,7 +191,7 @@ impl Sight {
     ///
     /// # Safety
     /// The guard of the watch must be alive.
-    unsafe fn look(&mut self, now: u64) -> u64 {
+    unsafe fn check(&mut self, now: u64) -> u64 {
         let stop = self.watch.stop(now);
         if stop == Ended::Batch {
             self.watch.over.store(true, Ordering::Relaxed);
@@ -220,7 +220,7 @@ impl Sight {
     /// Softly where the guest knows how, for a while; else, and then, by its flag.
     ///
     /// # Safety
-    /// As [`Self::look`].
+    /// As [`Self::check`].
     unsafe fn end(&mut self, now: u64) {
         if let Some(interrupt) = self.watch.interrupt
             && (self.asked_at_ns == 0 || now < self.asked_at_ns + GRACE_NS)
@@ -239,7 +239,7 @@ impl Sight {
 
 /// Keeps an instance under watch; dropping it ends the watch.
 pub(crate) struct Guard {
-    watch: Arc<Watch>,
+    watch: Arc<WatchedCall>,
 }
 
 impl Guard {
@@ -257,8 +257,8 @@ impl Guard {
         stage_at_ns: u64,
         call_ns: u64,
     ) -> Result<Self, Fault> {
-        let registry = patrolled()?;
-        let watch = Arc::new(Watch {
+        let registry = running()?;
+        let watch = Arc::new(WatchedCall {
             end,
             interrupt,
             deadline,
@@ -269,7 +269,7 @@ impl Guard {
             over: AtomicBool::new(false),
         });
         let mut watches = registry.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        watches.list.push(Sight::of(Arc::clone(&watch)));
+        watches.list.push(Observation::of(Arc::clone(&watch)));
         let sooner = tick_of(call_ns) < watches.tick_ns || watch.end_ns() < watches.next_ns;
         if std::mem::take(&mut watches.asleep) || sooner {
             registry.wake.notify_one();
@@ -278,7 +278,7 @@ impl Guard {
     }
 
     /// Says that a call begins; to be called after the flag is taken down.
-    pub(crate) fn begin(&self) {
+    pub(crate) fn start(&self) {
         self.step();
     }
 
@@ -322,7 +322,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         let mut watches = registry().watches.lock().unwrap_or_else(PoisonError::into_inner);
-        watches.list.retain(|sight| !Arc::ptr_eq(&sight.watch, &self.watch));
+        watches.list.retain(|observation| !Arc::ptr_eq(&observation.watch, &self.watch));
     }
 }
 

@@ -8,7 +8,7 @@ use super::support::function::{Function, Parameters};
 use super::support::template::{Template, Value};
 use crate::document::Meta;
 use crate::document::effect::Effect;
-use crate::engine::limits::check_made;
+use crate::engine::limits::check_output_size;
 use crate::error::Fault;
 use crate::json;
 
@@ -44,7 +44,7 @@ impl Function for Append {
         for value in values {
             let value = value.render(text, meta).into_owned();
             made += value.len();
-            check_made(text.len(), made)?;
+            check_output_size(text.len(), made)?;
             rendered.push(value);
         }
         let values = rendered;

@@ -7,7 +7,7 @@ use super::support::function::{Function, Parameters};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::engine::deadline::glance;
-use crate::engine::limits::check_made;
+use crate::engine::limits::check_output_size;
 use crate::error::Fault;
 use crate::json;
 
@@ -226,7 +226,7 @@ impl Function for Csv {
             };
             glance();
             made += raw.len();
-            check_made(text.len(), made)?;
+            check_output_size(text.len(), made)?;
             fields.push((name, raw));
         }
         field::put_all(text, &fields).map(Effect::Replaced)

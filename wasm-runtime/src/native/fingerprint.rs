@@ -12,7 +12,7 @@ use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::document::metadata_fields;
 use crate::engine::deadline::glance;
-use crate::engine::limits::check_made;
+use crate::engine::limits::check_output_size;
 use crate::error::Fault;
 use crate::json;
 use crate::json::java;
@@ -123,7 +123,7 @@ fn flattened(raw: &[u8], prefix: &str, out: &mut Vec<(String, String)>, made: &m
         } else {
             glance();
             *made += path.len();
-            check_made(MOST_PATHS, *made)?;
+            check_output_size(MOST_PATHS, *made)?;
             out.push((path, java::text(value)));
         }
     }

@@ -10,7 +10,7 @@ use super::support::handled::Handled;
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::engine::deadline::tick;
-use crate::engine::limits::{Copied, check_made};
+use crate::engine::limits::{Copied, check_output_size};
 use crate::error::Fault;
 use crate::json;
 
@@ -112,7 +112,7 @@ impl Function for Foreach {
             }
             values.push(value_of(&out));
             made += values[values.len() - 1].len();
-            check_made(text.len(), made)?;
+            check_output_size(text.len(), made)?;
         }
         out = match before {
             Some(value) => field::put(&out, VALUE, &value)?,
@@ -139,7 +139,7 @@ impl Foreach {
                 _ => values.push(element.to_vec()),
             }
             made += values[values.len() - 1].len();
-            check_made(text.len(), made)?;
+            check_output_size(text.len(), made)?;
         }
         field::change(text, &self.field, &field::array(&values))
     }

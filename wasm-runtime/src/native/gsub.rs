@@ -6,7 +6,7 @@ use super::support::field;
 use super::support::function::{Function, Parameters};
 use crate::document::Meta;
 use crate::document::effect::Effect;
-use crate::engine::limits::check_made;
+use crate::engine::limits::check_output_size;
 use crate::error::Fault;
 use crate::json;
 use crate::regex::{self, Found, Regex};
@@ -125,7 +125,7 @@ impl Gsub {
                     Piece::Text(text) => out.push_str(text),
                     Piece::Group(n) => out.push_str(found.get(*n).map_or("", |range| &value[range])),
                 }
-                check_made(value.len(), out.len())?;
+                check_output_size(value.len(), out.len())?;
             }
         }
         out.push_str(&value[last..]);

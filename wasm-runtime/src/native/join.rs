@@ -6,7 +6,7 @@ use super::support::field;
 use super::support::function::{Function, Parameters};
 use crate::document::Meta;
 use crate::document::effect::Effect;
-use crate::engine::limits::check_made;
+use crate::engine::limits::check_output_size;
 use crate::error::Fault;
 use crate::json;
 use crate::json::java;
@@ -32,7 +32,7 @@ impl Function for Join {
         if list.contains(&b"null".as_slice()) {
             return Err(Fault::illegal(format!("field [{}] holds a null, cannot join.", self.field)));
         }
-        check_made(text.len(), text.len() + list.len() * self.separator.len())?;
+        check_output_size(text.len(), text.len() + list.len() * self.separator.len())?;
         let joined = list.into_iter().map(java::text).collect::<Vec<_>>().join(&self.separator);
         place.put(text, &json::quote(&joined))
     }

@@ -10,7 +10,7 @@ use super::support::function::{Function, Parameters};
 use super::support::template::Template;
 use crate::document::Meta;
 use crate::document::effect::Effect;
-use crate::engine::limits::{Copied, check_made};
+use crate::engine::limits::{Copied, check_output_size};
 use crate::error::Fault;
 use crate::json;
 use crate::regex::{self, Regex};
@@ -153,7 +153,7 @@ impl Function for Kv {
                 continue;
             }
             pairs.add(field::unprefixed(format!("{}{key}", self.prefix)), json::quote(&self.cleaned(value)?));
-            check_made(text.len(), pairs.bytes)?;
+            check_output_size(text.len(), pairs.bytes)?;
         }
         pairs.written(text, target.as_deref()).map(Effect::Replaced)
     }

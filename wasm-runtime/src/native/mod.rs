@@ -51,8 +51,8 @@ use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::document::metadata_fields::{self, MetadataView};
 use crate::engine::deadline::guarded;
-use crate::engine::limits::{MOST_MADE, check_made};
-use crate::engine::offload::aside;
+use crate::engine::limits::{MOST_OUTPUT, check_output_size};
+use crate::engine::offload::offloaded;
 use crate::error::Fault;
 
 type Build = fn(&[u8]) -> Result<Arc<dyn Function>, String>;
@@ -277,8 +277,8 @@ impl Native {
         let done = if self.free { done.and_then(|effect| metadata_fields::absorbed(effect, meta)) } else { done };
         if let Ok(effect) = &done {
             let len = effect.made(text.len());
-            if len > MOST_MADE {
-                check_made(text.len(), len)?;
+            if len > MOST_OUTPUT {
+                check_output_size(text.len(), len)?;
             }
         }
         done
@@ -306,7 +306,7 @@ impl Native {
     #[cold]
     fn apply_aside(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         let (function, text, mut own) = (Arc::clone(&self.function), text.to_vec(), meta.clone());
-        let (effect, changed) = aside(move || function.apply(&text, &mut own).map(|effect| (effect, own)))?;
+        let (effect, changed) = offloaded(move || function.apply(&text, &mut own).map(|effect| (effect, own)))?;
         *meta = changed;
         Ok(effect)
     }

@@ -8,7 +8,7 @@ use crate::error::Fault;
 use crate::pipeline::apply::StageWriter;
 use crate::pipeline::fused::replace_expanded;
 use crate::stats::StageRun;
-use crate::udf::invoke::{Given, Work};
+use crate::udf::invoke::{Invoker, UdfResult};
 use crate::udf::result_contract::Contract;
 
 /// Documents, and bytes of them, that go into a UDF in one call.
@@ -17,7 +17,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 
 /// Every active document through the UDF, some hundred at a time.
 pub(crate) fn in_chunks(
-    mut work: Work<'_>,
+    mut invoker: Invoker<'_>,
     contract: &Contract,
     mut pass: StageWriter<'_>,
     body: &[u8],
@@ -45,7 +45,7 @@ pub(crate) fn in_chunks(
                 shown.filter_map(|(i, text)| Some((text.as_deref().ok()?, &docs[*i].meta))).collect()
             }
         };
-        let mut results = work.call_many(&given, chunk[0], &mut pass.run).into_iter();
+        let mut results = invoker.call_many(&given, chunk[0], &mut pass.run).into_iter();
         let mut shown = shown.map(Vec::into_iter);
         for at in chunk {
             let doc = &mut docs[at];
@@ -75,7 +75,7 @@ pub(crate) fn in_chunks(
         }
     }
     replace_expanded(docs, expanded);
-    work.finish(&mut pass.run);
+    invoker.finish(&mut pass.run);
     pass.run.duration_ns = now_ns() - start;
     pass.run
 }
@@ -101,7 +101,7 @@ fn next_chunk(buffer: &OutputBuffer<'_>, docs: &[Doc], next: &mut usize) -> Vec<
 ///
 /// # Errors
 /// As [`Contract::apply`].
-fn taken_over(contract: &Contract, given: Given, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+fn taken_over(contract: &Contract, given: UdfResult, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
     let effect = contract.apply(text, given.output, None)?;
     if let Some(ctx) = given.ctx {
         meta.take_ctx(ctx);

@@ -13,7 +13,7 @@ use crate::pipeline::apply::StageWriter;
 use crate::pipeline::condition::Condition;
 use crate::pipeline::condition_state::ConditionState;
 use crate::stats::StageRun;
-use crate::udf::invoke::{Runner, Work};
+use crate::udf::invoke::{CallLimits, Invoker};
 use crate::udf::result_contract::Contract;
 
 /// Of so many documents the time of one is measured, stage by stage; the whole is shared out by that.
@@ -31,7 +31,7 @@ pub(crate) struct PlannedStage<'s> {
 /// What a planned step does, with the bounds of the run.
 pub(crate) enum PlannedOp<'s> {
     Native(&'s Native),
-    Udf { runner: Runner, contract: Contract, view: Option<MetadataView> },
+    Udf { limits: CallLimits, contract: Contract, view: Option<MetadataView> },
 }
 
 impl PlannedStage<'_> {
@@ -39,8 +39,8 @@ impl PlannedStage<'_> {
         let condition = self.condition.map(|(condition, context)| ConditionState::new(condition, context));
         let op = match &self.op {
             PlannedOp::Native(native) => StageOp::Native(native),
-            PlannedOp::Udf { runner, contract, view } => {
-                StageOp::Udf { work: Work::new(runner), contract, view: *view }
+            PlannedOp::Udf { limits, contract, view } => {
+                StageOp::Udf { invoker: Invoker::new(limits), contract, view: *view }
             }
         };
         StageState::new(self.context, condition, op)
@@ -52,7 +52,7 @@ pub(crate) enum StageOp<'s> {
     Native(&'s Native),
     /// `view`: the UDF sees metadata as members.
     Udf {
-        work: Work<'s>,
+        invoker: Invoker<'s>,
         contract: &'s Contract,
         view: Option<MetadataView>,
     },
@@ -74,12 +74,12 @@ impl StageOp<'_> {
                 }
                 native.apply(text, meta)
             }
-            Self::Udf { work, contract, .. } if contract.flat => {
+            Self::Udf { invoker, contract, .. } if contract.flat => {
                 let shown = flat::of(text);
-                let effect = work.call(contract, &shown, meta, at, run)?;
+                let effect = invoker.call(contract, &shown, meta, at, run)?;
                 flat::carried(text, &shown, effect)
             }
-            Self::Udf { work, contract, .. } => work.call(contract, text, meta, at, run),
+            Self::Udf { invoker, contract, .. } => invoker.call(contract, text, meta, at, run),
         }
     }
 }
@@ -152,7 +152,7 @@ impl<'s> StageState<'s> {
 
     /// Whether the document surely does not meet the stage's condition, by its bytes alone.
     pub(super) fn rules_out(&self, text: &[u8]) -> bool {
-        self.condition.as_ref().is_some_and(|condition| condition.condition.surely_not(text))
+        self.condition.as_ref().is_some_and(|condition| condition.condition.excludes(text))
     }
 
     pub(super) fn record_skipped(&mut self) {
@@ -167,8 +167,8 @@ impl<'s> StageState<'s> {
     /// time, in nanoseconds.
     pub(super) fn finish(self, share: u64) -> Counts {
         let mut run = self.writer.run;
-        if let StageOp::Udf { work, .. } = self.op {
-            work.finish(&mut run);
+        if let StageOp::Udf { invoker, .. } = self.op {
+            invoker.finish(&mut run);
         }
         run.duration_ns = share;
         let worked = run.documents > 0;

@@ -8,7 +8,7 @@ pub(crate) enum Abi {
     /// `process(ptr, len) -> i64` over JSON text; `many`: and `process_batch`, over many texts.
     Json { many: bool },
     /// `entry(ctx: i64) -> number` with host functions for the fields.
-    Field(Answer),
+    Field(NumberType),
     /// An interpreter of ours: `load(configuration)`, `run(documents)` (guests/).
     Interpreter(Language),
 }
@@ -28,7 +28,7 @@ impl Abi {
 
 /// The result type of a field UDF's entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum NumberType {
     I32,
     I64,
     F32,
@@ -60,7 +60,7 @@ pub(crate) enum Entry {
 
 /// Address and length that an answer in the JSON ABI packs into one number.
 #[inline(always)]
-pub(crate) fn place_of(answer: u64) -> (usize, usize) {
+pub(crate) fn unpack_answer(answer: u64) -> (usize, usize) {
     ((answer >> 32) as usize, (answer & 0xffff_ffff) as usize)
 }
 
@@ -87,9 +87,9 @@ pub(crate) fn bind_entry(store: &Store, instance: &Instance, abi: Abi, entry: &s
             run: exports.get_typed_function(store, entry).map_err(fail)?,
             one: exports.get_typed_function(store, "one").map_err(fail)?,
         },
-        Abi::Field(Answer::I32) => Entry::I32(exports.get_typed_function(store, entry).map_err(fail)?),
-        Abi::Field(Answer::I64) => Entry::I64(exports.get_typed_function(store, entry).map_err(fail)?),
-        Abi::Field(Answer::F32) => Entry::F32(exports.get_typed_function(store, entry).map_err(fail)?),
-        Abi::Field(Answer::F64) => Entry::F64(exports.get_typed_function(store, entry).map_err(fail)?),
+        Abi::Field(NumberType::I32) => Entry::I32(exports.get_typed_function(store, entry).map_err(fail)?),
+        Abi::Field(NumberType::I64) => Entry::I64(exports.get_typed_function(store, entry).map_err(fail)?),
+        Abi::Field(NumberType::F32) => Entry::F32(exports.get_typed_function(store, entry).map_err(fail)?),
+        Abi::Field(NumberType::F64) => Entry::F64(exports.get_typed_function(store, entry).map_err(fail)?),
     })
 }

@@ -5,18 +5,18 @@ use crate::document::Meta;
 use crate::engine::limits::Limits;
 use crate::engine::watchdog::{Ended, Guard};
 use crate::error::Fault;
-use crate::udf::abi::{Entry, place_of};
+use crate::udf::abi::{Entry, unpack_answer};
 use crate::udf::host::LogLine;
-use crate::udf::invoke::Given;
-use crate::udf::sandbox::{Failure, Output, Sandbox};
+use crate::udf::invoke::UdfResult;
+use crate::udf::sandbox::{Answer, Failure, Sandbox};
 
 /// Bytes of a text's length before it: a u32, lowest byte first.
 pub(crate) const PREFIX: usize = 4;
 
 /// What a call over several documents gave.
-pub(crate) struct CalledMany {
+pub(crate) struct BatchCallReport {
     /// One for each document, fewer if the call was interrupted; or why the call itself failed.
-    pub(crate) results: Result<Vec<Result<Given, Fault>>, Fault>,
+    pub(crate) results: Result<Vec<Result<UdfResult, Fault>>, Fault>,
     /// Why the document after the last one of `results` has none.
     pub(crate) interrupted: Option<Fault>,
     pub(crate) fuel: u64,
@@ -32,12 +32,12 @@ impl Sandbox {
         pipeline: &str,
         guard: &Guard,
         fuel: u64,
-    ) -> CalledMany {
+    ) -> BatchCallReport {
         self.calls += 1;
         self.set_fuel(fuel);
         let log = self.limits.log * docs.len();
         self.env.as_mut(&mut self.store).log_budget = log;
-        guard.begin();
+        guard.start();
         let raw = match self.entry {
             Entry::Interpreter { .. } => self.run_documents(docs, pipeline),
             _ => self.run_texts(docs),
@@ -46,22 +46,22 @@ impl Sandbox {
         let logs = std::mem::take(&mut self.env.as_mut(&mut self.store).log);
         let used = fuel.saturating_sub(self.fuel_left());
         let mut interrupted = None;
-        let results = raw.map_err(|failure| self.given_up(failure, ended));
+        let results = raw.map_err(|failure| self.failure_of(failure, ended));
         let results = results.map(|answered| {
-            interrupted = answered.interrupted.map(|place| self.interruption(ended, &place));
+            interrupted = answered.interrupted.map(|location| self.interruption(ended, &location));
             self.broken |= answered.spent;
             answered.results
         });
-        CalledMany { results, interrupted, fuel: used, logs, ended }
+        BatchCallReport { results, interrupted, fuel: used, logs, ended }
     }
 
-    fn interruption(&self, ended: Ended, place: &str) -> Fault {
+    fn interruption(&self, ended: Ended, location: &str) -> Fault {
         let fault = match ended {
             Ended::Batch => Fault::deadline(),
             Ended::Cancelled => Fault::cancelled(),
             Ended::Call | Ended::No => self.timeout_fault(),
         };
-        let reason = format!("{}{place}", fault.reason);
+        let reason = format!("{}{location}", fault.reason);
         fault.because(reason)
     }
 
@@ -74,40 +74,40 @@ impl Sandbox {
         let size: usize = docs.iter().map(|(text, _)| PREFIX + text.len()).sum();
         let len = i32::try_from(size).map_err(|_| Fault::memory("documents over 2 GiB"))?;
         let at = self.input_buffer(len)?;
-        lay_out(docs, self.room(at, size)?);
+        lay_out(docs, self.slice_mut(at, size)?);
         let answer = many.call(&mut self.store, at, len)? as u64;
         if answer == 0 {
-            let results = docs.iter().map(|_| Ok(Given { output: Output::Json(None), ctx: None })).collect();
+            let results = docs.iter().map(|_| Ok(UdfResult { output: Answer::Json(None), ctx: None })).collect();
             return Ok(Answered { results, interrupted: None, spent: false });
         }
-        let (ptr, len) = place_of(answer);
-        let results = answers(self.seen(ptr, len)?, docs.len(), &self.limits);
-        self.forget_answer(ptr, len)?;
+        let (ptr, len) = unpack_answer(answer);
+        let results = answers(self.slice(ptr, len)?, docs.len(), &self.limits);
+        self.release_answer(ptr, len)?;
         Ok(Answered { results, interrupted: None, spent: false })
     }
 }
 
-/// Writes the documents into `room`, which is as large as they are with their lengths.
-fn lay_out(docs: &[(&[u8], &Meta)], mut room: &mut [u8]) {
+/// Writes the documents into `slice_mut`, which is as large as they are with their lengths.
+fn lay_out(docs: &[(&[u8], &Meta)], mut slice_mut: &mut [u8]) {
     for (text, _) in docs {
-        let (prefix, rest) = room.split_at_mut(PREFIX);
+        let (prefix, rest) = slice_mut.split_at_mut(PREFIX);
         prefix.copy_from_slice(&(text.len() as u32).to_le_bytes());
-        let (place, rest) = rest.split_at_mut(text.len());
-        place.copy_from_slice(text);
-        room = rest;
+        let (location, rest) = rest.split_at_mut(text.len());
+        location.copy_from_slice(text);
+        slice_mut = rest;
     }
 }
 
 /// What the UDF gave for each of `count` documents.
-fn answers(mut texts: &[u8], count: usize, limits: &Limits) -> Vec<Result<Given, Fault>> {
+fn answers(mut texts: &[u8], count: usize, limits: &Limits) -> Vec<Result<UdfResult, Fault>> {
     let mut results = Vec::with_capacity(count);
     while let Some((prefix, rest)) = texts.split_first_chunk::<PREFIX>()
         && let Some((text, rest)) = rest.split_at_checked(u32::from_le_bytes(*prefix) as usize)
         && results.len() < count
     {
         texts = rest;
-        let output = || Output::Json((!text.is_empty()).then(|| text.to_vec()));
-        results.push(limits.check_output(text.len()).map(|()| Given { output: output(), ctx: None }));
+        let output = || Answer::Json((!text.is_empty()).then(|| text.to_vec()));
+        results.push(limits.check_output(text.len()).map(|()| UdfResult { output: output(), ctx: None }));
     }
     if texts.is_empty() && results.len() == count {
         return results;
@@ -123,7 +123,7 @@ fn answers(mut texts: &[u8], count: usize, limits: &Limits) -> Vec<Result<Given,
 
 /// What the guest answered.
 pub(crate) struct Answered {
-    pub(crate) results: Vec<Result<Given, Fault>>,
+    pub(crate) results: Vec<Result<UdfResult, Fault>>,
     /// Where the UDF was when it was interrupted, as words; fewer results than documents then.
     pub(crate) interrupted: Option<String>,
     /// Whether the interpreter cannot serve the next call.

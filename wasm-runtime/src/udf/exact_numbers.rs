@@ -57,7 +57,7 @@ fn parsed(digits: &[u8]) -> Option<f64> {
 /// The answer with the document's own digits; unchanged where nothing is to be put back.
 ///
 /// `all`: also where only the spelling differs. Else of those numbers that are no doubles: see [`tamed`].
-pub(crate) fn restored(document: &[u8], answer: Vec<u8>, all: bool) -> Vec<u8> {
+pub(crate) fn restore_numbers(document: &[u8], answer: Vec<u8>, all: bool) -> Vec<u8> {
     if !(if all { at_risk(document) } else { tamed(document, false).is_some() }) {
         return answer;
     }
@@ -77,10 +77,10 @@ pub(crate) fn restored(document: &[u8], answer: Vec<u8>, all: bool) -> Vec<u8> {
     }
     let mut out = Vec::with_capacity(answer.len() + 16 * found.len());
     let mut at = 0;
-    for (place, digits) in found {
-        out.extend_from_slice(&answer[at..place.start]);
+    for (position, digits) in found {
+        out.extend_from_slice(&answer[at..position.start]);
         out.extend_from_slice(&document[digits]);
-        at = place.end;
+        at = position.end;
     }
     out.extend_from_slice(&answer[at..]);
     out
@@ -129,10 +129,10 @@ fn compare(before: &[u8], from: usize, after: &[u8], to: usize, found: &mut Vec<
         (Some(b'{'), Some(b'{')) => {
             let old: Vec<_> = json::Entries::new(before, from).into_iter().flatten().collect();
             for (n, entry) in json::Entries::new(after, to).into_iter().flatten().enumerate() {
-                let same = |other: &&json::Entry| spell_alike(&before[other.key.clone()], &after[entry.key.clone()]);
+                let same = |right: &&json::Entry| spell_alike(&before[right.key.clone()], &after[entry.key.clone()]);
                 // Members mostly stay in their order.
-                if let Some(other) = old.get(n).filter(same).or_else(|| old.iter().find(same)) {
-                    compare(before, other.value.start, after, entry.value.start, found);
+                if let Some(right) = old.get(n).filter(same).or_else(|| old.iter().find(same)) {
+                    compare(before, right.value.start, after, entry.value.start, found);
                 }
             }
         }
@@ -151,17 +151,17 @@ fn compare(before: &[u8], from: usize, after: &[u8], to: usize, found: &mut Vec<
     }
 }
 
-fn spell_alike(one: &[u8], other: &[u8]) -> bool {
+fn spell_alike(left: &[u8], right: &[u8]) -> bool {
     let escaped = |raw: &[u8]| raw.contains(&b'\\');
-    one == other || ((escaped(one) || escaped(other)) && json::unescape(one) == json::unescape(other))
+    left == right || ((escaped(left) || escaped(right)) && json::unescape(left) == json::unescape(right))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{restored, tamed};
+    use super::{restore_numbers, tamed};
 
     fn check(document: &str, answer: &str, expected: &str) {
-        let out = restored(document.as_bytes(), answer.as_bytes().to_vec(), true);
+        let out = restore_numbers(document.as_bytes(), answer.as_bytes().to_vec(), true);
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
@@ -184,7 +184,7 @@ mod tests {
         );
         let answer = String::from_utf8(shown).unwrap().replace("e308", "e+308").replace("1.50", "1.5");
         check(std::str::from_utf8(document).unwrap(), &answer, std::str::from_utf8(document).unwrap());
-        let python = restored(document, answer.clone().into_bytes(), false);
+        let python = restore_numbers(document, answer.clone().into_bytes(), false);
         assert_eq!(String::from_utf8(python).unwrap(), r#"{"n":1e400,"l":[-1E999,1.5],"s":"1e400","x":null}"#);
         check(r#"{"n":1e400}"#, r#"{"n":null}"#, r#"{"n":null}"#);
         assert_eq!(tamed(br#"{"n":1e308,"m":-0.1e-400,"e":"e"}"#, true), None);

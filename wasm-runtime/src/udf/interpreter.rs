@@ -17,8 +17,8 @@ use crate::udf::abi::{Entry, Language};
 use crate::udf::batch_abi::Answered;
 use crate::udf::exact_numbers;
 use crate::udf::host::MAX_CTX;
-use crate::udf::invoke::Given;
-use crate::udf::sandbox::{Failure, Output, Sandbox};
+use crate::udf::invoke::UdfResult;
+use crate::udf::sandbox::{Answer, Failure, Sandbox};
 
 /// Marks the length of an answer that is a result and nothing else.
 const BARE: u32 = 1 << 31;
@@ -81,7 +81,7 @@ impl Sandbox {
         let deadline = Deadline { at_ns: now.saturating_add(LOAD_NS), cancelled: false.into() };
         // SAFETY: the guard is dropped before this sandbox, whose memory it watches.
         let guard = unsafe { Guard::new(self.end_address(), None, Arc::new(deadline), u64::MAX, u64::MAX) }?;
-        guard.begin();
+        guard.start();
         let loaded = self.ask(&load, config).and_then(|answer| match answer {
             0 | 1 => Ok(answer == 1),
             text => Err(exception(&self.answer(text)?.0).into()),
@@ -137,7 +137,7 @@ impl Sandbox {
     /// The text that an answer says the place of, and whether it is a bare result.
     fn answer(&self, answer: u64) -> Result<(Vec<u8>, bool), Fault> {
         let (ptr, len) = ((answer >> 32) as usize, answer as u32);
-        Ok((self.seen(ptr, (len & !BARE) as usize)?.to_vec(), len & BARE != 0))
+        Ok((self.slice(ptr, (len & !BARE) as usize)?.to_vec(), len & BARE != 0))
     }
 
     /// A buffer in the guest that is kept from call to call, for small inputs.
@@ -210,7 +210,7 @@ fn results(answer: &[u8], docs: &[(&[u8], &Meta)], language: Language, limits: &
     if !fits || interrupted.len() > 1 {
         return Err(broken());
     }
-    let mut out: Vec<Result<Given, Fault>> = Vec::with_capacity(count);
+    let mut out: Vec<Result<UdfResult, Fault>> = Vec::with_capacity(count);
     for (n, value) in values.into_iter().enumerate() {
         let ctx = contexts.get(n).map(|r| &answer[r.clone()]);
         let ctx = ctx.filter(|c| *c != b"null").map(<[u8]>::to_vec);
@@ -218,30 +218,30 @@ fn results(answer: &[u8], docs: &[(&[u8], &Meta)], language: Language, limits: &
             out.push(Err(Fault::result(format!("the context is over {MAX_CTX} bytes, or no JSON object"))));
             continue;
         }
-        out.push(given(&answer[value], docs[n].0, language, limits).map(|given| Given { ctx, ..given }));
+        out.push(given(&answer[value], docs[n].0, language, limits).map(|given| UdfResult { ctx, ..given }));
     }
     for entry in json::Entries::new(answer, errors.start).into_iter().flatten() {
         let at = json::unescape(&answer[entry.key]).and_then(|key| key.parse::<usize>().ok());
-        if let Some(place) = at.and_then(|at| out.get_mut(at)) {
-            *place = Err(exception(&answer[entry.value]));
+        if let Some(location) = at.and_then(|at| out.get_mut(at)) {
+            *location = Err(exception(&answer[entry.value]));
         }
     }
     let stopped = interrupted.first().map(|at| &answer[at.clone()]);
     let spent = stopped.and_then(|at| Some(&at[json::get(at, json::skip_ws(at, 0), "spent")?.value] == b"true"));
-    Ok(Answered { results: out, interrupted: stopped.map(place), spent: spent.unwrap_or(false) })
+    Ok(Answered { results: out, interrupted: stopped.map(location), spent: spent.unwrap_or(false) })
 }
 
 /// The result for `document` in the guest's words.
-fn given(raw: &[u8], document: &[u8], language: Language, limits: &Limits) -> Result<Given, Fault> {
+fn given(raw: &[u8], document: &[u8], language: Language, limits: &Limits) -> Result<UdfResult, Fault> {
     limits.check_output(raw.len())?;
     // Python has whole numbers of any length, and writes its floats in its own way.
     let all = language == Language::JavaScript;
-    let text = (raw != b"null").then(|| exact_numbers::restored(document, raw.to_vec(), all));
-    Ok(Given { output: Output::Json(text), ctx: None })
+    let text = (raw != b"null").then(|| exact_numbers::restore_numbers(document, raw.to_vec(), all));
+    Ok(UdfResult { output: Answer::Json(text), ctx: None })
 }
 
 /// ` (line 3, column 5)`, as far as `error` says it.
-fn place(error: &[u8]) -> String {
+fn location(error: &[u8]) -> String {
     let start = json::skip_ws(error, 0);
     let number = |name: &str| {
         json::get(error, start, name).and_then(|e| std::str::from_utf8(&error[e.value]).ok()?.parse::<u32>().ok())
@@ -259,7 +259,7 @@ fn exception(error: &[u8]) -> Fault {
     let text =
         |name: &str| json::get(error, start, name).and_then(|e| json::string(&error[e.value])).unwrap_or_default();
     let kind = text("type");
-    let reason = format!("{kind}: {}{}", text("reason"), place(error));
+    let reason = format!("{kind}: {}{}", text("reason"), location(error));
     let memory = kind == "MemoryError" || (kind == "InternalError" && text("reason").starts_with("out of memory"));
     if memory { Fault::memory(reason) } else { Fault::new(400, "udf_exception", reason) }
 }

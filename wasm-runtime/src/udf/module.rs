@@ -12,7 +12,7 @@ use crate::engine::limits::Limits;
 use crate::engine::metering;
 use crate::engine::snapshot::{self, Snapshot};
 use crate::error::{Fault, ModuleError};
-use crate::udf::abi::{Abi, Answer, Language, of_many};
+use crate::udf::abi::{Abi, Language, NumberType, of_many};
 use crate::udf::host::Real;
 use crate::udf::host::{Host, link};
 use crate::udf::sandbox::{Plan, Sandbox};
@@ -30,11 +30,11 @@ pub(crate) struct Module {
     metered: bool,
     abi: Abi,
     entry: String,
-    guest: Option<Arc<Guest>>,
+    guest: Option<Arc<InterpreterImage>>,
 }
 
 /// An interpreter without its data segments, and the image of a started one; made when the first sandbox is.
-struct Guest {
+struct InterpreterImage {
     bare: Compiled,
     snapshot: OnceLock<Option<Snapshot>>,
 }
@@ -157,7 +157,7 @@ impl Module {
         let guest = if abi.interpreted() {
             let bare = snapshot::without_data(&wasm).ok_or("the module's sections cannot be read")?;
             let bare = compiler::compile(&bare, &format!("{digest}-bare"), cache, metered)?;
-            Some(Arc::new(Guest { bare, snapshot: OnceLock::new() }))
+            Some(Arc::new(InterpreterImage { bare, snapshot: OnceLock::new() }))
         } else {
             None
         };
@@ -207,10 +207,10 @@ fn find_abi(module: &wasmer::Module, entry: Option<String>) -> Result<(Abi, Stri
         return Err("the module exports no [alloc(i32) -> i32], which the JSON ABI needs".to_owned());
     }
     let answer = match (ty.params(), ty.results()) {
-        ([Type::I64], [Type::I32]) => Answer::I32,
-        ([Type::I64], [Type::I64]) => Answer::I64,
-        ([Type::I64], [Type::F32]) => Answer::F32,
-        ([Type::I64], [Type::F64]) => Answer::F64,
+        ([Type::I64], [Type::I32]) => NumberType::I32,
+        ([Type::I64], [Type::I64]) => NumberType::I64,
+        ([Type::I64], [Type::F32]) => NumberType::F32,
+        ([Type::I64], [Type::F64]) => NumberType::F64,
         _ => {
             return Err(format!(
                 "function [{name}] is {ty}, which fits no ABI: (i32, i32) -> i64 or (i64) -> i32, i64, f32 or f64"
@@ -249,7 +249,7 @@ pub(crate) struct UdfInner {
     params: Arc<[u8]>,
     pub(crate) limits: Limits,
     real: Real,
-    guest: Option<(Arc<Guest>, wasmer::Engine)>,
+    guest: Option<(Arc<InterpreterImage>, wasmer::Engine)>,
     warm: Mutex<Vec<Sandbox>>,
 }
 
@@ -273,7 +273,7 @@ impl UdfInner {
     }
 
     /// A sandbox out of the pool, else a new one.
-    pub(crate) fn take(&self) -> Result<Sandbox, Fault> {
+    pub(crate) fn acquire(&self) -> Result<Sandbox, Fault> {
         let warm = self.warm.lock().unwrap_or_else(PoisonError::into_inner).pop();
         warm.map_or_else(|| self.fresh(), Ok)
     }
@@ -307,7 +307,7 @@ impl UdfInner {
         let engine = capped(&self.engine, limits.memory_pages, limits.stack);
         let plan = Plan { engine: &engine, params: &nothing, limits, ..self.plan() };
         let started = Sandbox::started(&plan).ok()?;
-        Snapshot::take(&started.memory, &started.store).ok()
+        Snapshot::of(&started.memory, &started.store).ok()
     }
 
     /// Whether it is in a language that an interpreter of ours runs.
@@ -316,7 +316,7 @@ impl UdfInner {
     }
 
     /// Puts a sandbox back; a broken one is dropped.
-    pub(crate) fn give_back(&self, sandbox: Sandbox) {
+    pub(crate) fn release(&self, sandbox: Sandbox) {
         if sandbox.broken {
             return;
         }
@@ -380,7 +380,7 @@ impl Udf {
         let made = py.detach(|| inner.fresh());
         match made {
             Ok(sandbox) => {
-                self.inner.give_back(sandbox);
+                self.inner.release(sandbox);
                 Ok(())
             }
             Err(fault) => Err(ModuleError::new_err(fault.reason.clone())),

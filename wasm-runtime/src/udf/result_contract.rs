@@ -6,9 +6,9 @@ use crate::error::Fault;
 use crate::json;
 use crate::json::index;
 use crate::json::validate;
-use crate::udf::host::Changed;
+use crate::udf::host::DocumentEdits;
 use crate::udf::numbers::Room;
-use crate::udf::sandbox::Output;
+use crate::udf::sandbox::Answer;
 
 /// Documents that one may become.
 const MOST_PARTS: usize = 10_000;
@@ -28,16 +28,16 @@ impl Contract {
     ///
     /// # Errors
     /// The fault of a UDF that broke the contract.
-    pub(crate) fn apply(&self, text: &[u8], output: Output, changed: Option<Changed>) -> Result<Effect, Fault> {
+    pub(crate) fn apply(&self, text: &[u8], output: Answer, changed: Option<DocumentEdits>) -> Result<Effect, Fault> {
         match output {
-            Output::Keep(true) | Output::Json(None) => Ok(kept(changed)),
-            Output::Keep(false) => self.filtered(),
-            Output::Number(number) => self.number(text, changed, number.text(&mut Room::default())),
-            Output::Json(Some(answer)) => self.answer(text, answer, changed),
+            Answer::Keep(true) | Answer::Json(None) => Ok(kept(changed)),
+            Answer::Keep(false) => self.filtered(),
+            Answer::Number(number) => self.number(text, changed, number.text(&mut Room::default())),
+            Answer::Json(Some(answer)) => self.answer(text, answer, changed),
         }
     }
 
-    fn answer(&self, text: &[u8], answer: Vec<u8>, changed: Option<Changed>) -> Result<Effect, Fault> {
+    fn answer(&self, text: &[u8], answer: Vec<u8>, changed: Option<DocumentEdits>) -> Result<Effect, Fault> {
         if index::known(text, |known| validate::validate_edit(known, text, &answer)) != Some(true) {
             validate::check(&answer).map_err(|e| Fault::result(format!("the UDF's answer is {}", e.0)))?;
         }
@@ -95,7 +95,7 @@ impl Contract {
         Err(Fault::result("the UDF answered a string that is not a JSON object"))
     }
 
-    fn number(&self, text: &[u8], changed: Option<Changed>, number: &[u8]) -> Result<Effect, Fault> {
+    fn number(&self, text: &[u8], changed: Option<DocumentEdits>, number: &[u8]) -> Result<Effect, Fault> {
         let now = now(text, &changed);
         match &self.target_field {
             Some(field) if changed.is_none() => {
@@ -110,16 +110,16 @@ impl Contract {
 }
 
 /// The document as it came to the UDF, or as host functions changed it.
-fn now<'t>(text: &'t [u8], changed: &'t Option<Changed>) -> &'t [u8] {
+fn now<'t>(text: &'t [u8], changed: &'t Option<DocumentEdits>) -> &'t [u8] {
     changed.as_ref().map_or(text, |changed| changed.of(text))
 }
 
 /// The same as what the stage does to the document.
-fn kept(changed: Option<Changed>) -> Effect {
+fn kept(changed: Option<DocumentEdits>) -> Effect {
     match changed {
         None => Effect::Unchanged,
-        Some(Changed::Once(edit, _)) => Effect::Edited(edit),
-        Some(Changed::Text(text)) => Effect::Replaced(text),
+        Some(DocumentEdits::Once(edit, _)) => Effect::Edited(edit),
+        Some(DocumentEdits::Text(text)) => Effect::Replaced(text),
     }
 }
 

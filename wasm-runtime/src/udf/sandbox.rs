@@ -16,14 +16,14 @@ use crate::engine::metering;
 use crate::engine::snapshot::Snapshot;
 use crate::engine::watchdog::{Ended, Guard};
 use crate::error::Fault;
-use crate::udf::abi::{Abi, Entry, bind_entry, place_of};
+use crate::udf::abi::{Abi, Entry, bind_entry, unpack_answer};
 use crate::udf::host::Real;
-use crate::udf::host::{Changed, Host, LogLine, link};
+use crate::udf::host::{DocumentEdits, Host, LogLine, link};
 use crate::udf::numbers::Number;
 
 /// What a call of a UDF gave, before the result contract is applied.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Output {
+pub(crate) enum Answer {
     /// JSON ABI: the answer's text; `None` = nothing returned.
     Json(Option<Vec<u8>>),
     /// Field ABI, entry `filter`: keep or drop.
@@ -33,8 +33,8 @@ pub(crate) enum Output {
 }
 
 /// A call's result and its costs.
-pub(crate) struct Called {
-    pub(crate) result: Result<Output, Fault>,
+pub(crate) struct CallReport {
+    pub(crate) result: Result<Answer, Fault>,
     pub(crate) fuel: u64,
     pub(crate) logs: Vec<LogLine>,
     pub(crate) ended: Ended,
@@ -119,7 +119,7 @@ impl Sandbox {
         let memory = instance.exports.get_memory("memory").map_err(|e| Fault::trap(e.to_string()))?.clone();
         // SAFETY: the instance goes with the sandbox, and the guest runs within its calls only.
         let linear =
-            unsafe { Linear::made_last() }.ok_or_else(|| Fault::trap("the module has no memory of its own"))?;
+            unsafe { Linear::last_created() }.ok_or_else(|| Fault::trap("the module has no memory of its own"))?;
         env.as_mut(&mut store).memory = Some(linear);
         let fuel = find_global(&mut store, &instance, metering::REMAINING)?;
         let end = find_global(&mut store, &instance, metering::END)?;
@@ -197,39 +197,39 @@ impl Sandbox {
     /// Runs the UDF on `doc`, which may leave [`Self::changes`] behind. The guard's watch is on for the time of the call; fuel
     /// in points.
     #[inline(always)]
-    pub(crate) fn call(&mut self, doc: &[u8], meta: &Meta, hit: bool, guard: &Guard, fuel: u64) -> Called {
+    pub(crate) fn call(&mut self, doc: &[u8], meta: &Meta, hit: bool, guard: &Guard, fuel: u64) -> CallReport {
         self.calls += 1;
         self.set_fuel(fuel);
         let host = self.env.as_mut(&mut self.store);
         // SAFETY: `leave` follows below, before `doc` and `meta` go.
         unsafe { host.enter(doc, meta, hit, self.limits.log) };
-        guard.begin();
+        guard.start();
         let raw = self.enter_guest(doc);
         let ended = guard.end();
         let host = self.env.as_mut(&mut self.store);
         host.leave();
         let logs = std::mem::take(&mut host.log);
         let used = fuel.saturating_sub(self.fuel_left());
-        let result = raw.map_err(|failure| self.given_up(failure, ended));
-        Called { result, fuel: used, logs, ended }
+        let result = raw.map_err(|failure| self.failure_of(failure, ended));
+        CallReport { result, fuel: used, logs, ended }
     }
 
     /// Takes what host functions did in the last call: see [`Host::changes`].
     #[inline(always)]
-    pub(crate) fn changes(&mut self) -> Option<(Option<Changed>, Option<Vec<u8>>)> {
+    pub(crate) fn changes(&mut self) -> Option<(Option<DocumentEdits>, Option<Vec<u8>>)> {
         self.env.as_mut(&mut self.store).changes()
     }
 
     #[inline(always)]
-    fn enter_guest(&mut self, doc: &[u8]) -> Result<Output, Failure> {
+    fn enter_guest(&mut self, doc: &[u8]) -> Result<Answer, Failure> {
         let Self { store, .. } = self;
         let number = match &self.entry {
-            Entry::Json { .. } => return self.call_json(doc).map(Output::Json),
+            Entry::Json { .. } => return self.call_json(doc).map(Answer::Json),
             Entry::Interpreter { .. } => return Err(Fault::trap("an interpreter takes documents in batches").into()),
             Entry::I32(f) => {
                 let value = f.call(store, 0)?;
                 if self.filter {
-                    return Ok(Output::Keep(value != 0));
+                    return Ok(Answer::Keep(value != 0));
                 }
                 Number::Integer(value.into())
             }
@@ -237,7 +237,7 @@ impl Sandbox {
             Entry::F32(f) => finite(f64::from(f.call(store, 0)?))?,
             Entry::F64(f) => finite(f.call(store, 0)?)?,
         };
-        Ok(Output::Number(number))
+        Ok(Answer::Number(number))
     }
 
     #[inline(always)]
@@ -250,10 +250,10 @@ impl Sandbox {
         if answer == 0 {
             return Ok(None);
         }
-        let (ptr, len) = place_of(answer);
+        let (ptr, len) = unpack_answer(answer);
         self.limits.check_output(len)?;
-        let text = self.seen(ptr, len)?.to_vec();
-        self.forget_answer(ptr, len)?;
+        let text = self.slice(ptr, len)?.to_vec();
+        self.release_answer(ptr, len)?;
         Ok(Some(text))
     }
 
@@ -279,7 +279,7 @@ impl Sandbox {
 
     /// Tells a JSON UDF that its answer has been read.
     #[inline(always)]
-    pub(crate) fn forget_answer(&mut self, ptr: usize, len: usize) -> Result<(), Failure> {
+    pub(crate) fn release_answer(&mut self, ptr: usize, len: usize) -> Result<(), Failure> {
         if let Entry::Json { dealloc: Some(dealloc), .. } = &self.entry {
             dealloc.call(&mut self.store, ptr as i32, len as i32)?;
         }
@@ -287,31 +287,31 @@ impl Sandbox {
     }
 
     /// A part of the guest's memory, which it answered.
-    pub(crate) fn seen(&self, ptr: usize, len: usize) -> Result<&[u8], Fault> {
-        let place = self.linear.place(ptr, len).ok_or_else(|| {
+    pub(crate) fn slice(&self, ptr: usize, len: usize) -> Result<&[u8], Fault> {
+        let pointer = self.linear.pointer(ptr, len).ok_or_else(|| {
             Fault::result(format!("the UDF answered {len} bytes at address {ptr}, outside its memory"))
         })?;
         // SAFETY: inside the memory, which is not shared; what writes to it, and the guest, want all of `self`.
-        Ok(unsafe { std::slice::from_raw_parts(place, len) })
+        Ok(unsafe { std::slice::from_raw_parts(pointer, len) })
     }
 
     /// The part of the guest's memory that its `alloc` gave.
-    pub(crate) fn room(&mut self, at: i32, len: usize) -> Result<&mut [u8], Fault> {
-        match self.linear.place(at as u32 as usize, len) {
-            // SAFETY: as in `seen`, and all of `self` is borrowed.
-            Some(place) => Ok(unsafe { std::slice::from_raw_parts_mut(place, len) }),
+    pub(crate) fn slice_mut(&mut self, at: i32, len: usize) -> Result<&mut [u8], Fault> {
+        match self.linear.pointer(at as u32 as usize, len) {
+            // SAFETY: as in `slice`, and all of `self` is borrowed.
+            Some(pointer) => Ok(unsafe { std::slice::from_raw_parts_mut(pointer, len) }),
             None if self.growth_refused() => Err(self.memory_fault()),
             None => Err(Fault::trap(format!("alloc({len}) answered {}, outside the UDF's memory", at as u32))),
         }
     }
 
     pub(crate) fn write(&mut self, at: i32, bytes: &[u8]) -> Result<(), Fault> {
-        self.room(at, bytes.len())?.copy_from_slice(bytes);
+        self.slice_mut(at, bytes.len())?.copy_from_slice(bytes);
         Ok(())
     }
 
     /// Why a call gave nothing; the sandbox is not to be used again.
-    pub(crate) fn given_up(&mut self, failure: Failure, ended: Ended) -> Fault {
+    pub(crate) fn failure_of(&mut self, failure: Failure, ended: Ended) -> Fault {
         self.broken = true;
         match failure {
             Failure::Guest(error) => self.blame(&error, ended),

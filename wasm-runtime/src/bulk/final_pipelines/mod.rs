@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::bulk::action::{Op, writable_part};
 use crate::bulk::documents::kept;
-use crate::bulk::outcome::{Fate, Indexes, Part};
+use crate::bulk::outcome::{ActionOutcome, Indexes, OutputDocument};
 use crate::bulk::state::Bulk;
 use crate::document::unambiguous;
 use crate::document::{Doc, State, Text};
@@ -19,18 +19,18 @@ use crate::error::Fault;
 impl Bulk {
     /// Reads strictly what goes to these indexes: what is odd is written anew, what has no one meaning fails, and so does an
     /// update with a script.
-    pub(crate) fn settle_at(&mut self, indexes: &Indexes) {
+    pub(crate) fn read_strictly(&mut self, indexes: &Indexes) {
         for n in 0..self.actions.list.len() {
             let op = self.actions.list[n].op;
-            let settled = match op {
+            let checked = match op {
                 Op::Delete => continue,
                 Op::Update => self.settled_update(n, indexes),
                 Op::Index | Op::Create => self.settled_document(n, indexes),
             };
-            match settled {
-                Ok(Some(fate)) => self.actions.set_fate(n, fate),
+            match checked {
+                Ok(Some(outcome)) => self.actions.set_outcome(n, outcome),
                 Ok(None) => {}
-                Err(fault) => self.actions.set_fate(n, Fate::failed(fault)),
+                Err(fault) => self.actions.set_outcome(n, ActionOutcome::failed(fault)),
             }
         }
     }
@@ -39,35 +39,35 @@ impl Bulk {
         indexes.contains(&self.targets[self.actions.list[n].key].index)
     }
 
-    fn settled_document(&mut self, n: usize, indexes: &Indexes) -> Result<Option<Fate>, Fault> {
+    fn settled_document(&mut self, n: usize, indexes: &Indexes) -> Result<Option<ActionOutcome>, Fault> {
         let source = self.actions.list[n].source.clone();
-        match self.actions.fate(n) {
-            Fate::Untouched if self.goes_to(n, indexes) => {
+        match self.actions.outcome(n) {
+            ActionOutcome::Untouched if self.goes_to(n, indexes) => {
                 let text = self.plain(None, &source)?;
-                Ok(text.map(|text| Fate::Changed { text, framed: false }))
+                Ok(text.map(|text| ActionOutcome::Changed { text, framed: false }))
             }
-            Fate::Changed { text, .. } if self.goes_to(n, indexes) => {
+            ActionOutcome::Changed { text, .. } if self.goes_to(n, indexes) => {
                 let text = text.clone();
                 let text = self.plain(Some(&text), &source)?;
-                Ok(text.map(|text| Fate::Changed { text, framed: false }))
+                Ok(text.map(|text| ActionOutcome::Changed { text, framed: false }))
             }
-            Fate::Written(parts) => {
-                let mut parts: Vec<Part> = parts.clone();
+            ActionOutcome::Written(parts) => {
+                let mut parts: Vec<OutputDocument> = parts.clone();
                 let mut changed = false;
                 for part in parts.iter_mut().filter(|part| indexes.contains(&part.meta.index)) {
                     if let Some(text) = self.plain(part.text.as_ref(), &source)? {
                         (part.text, changed) = (Some(text), true);
                     }
                 }
-                Ok(changed.then_some(Fate::Written(parts)))
+                Ok(changed.then_some(ActionOutcome::Written(parts)))
             }
             _ => Ok(None),
         }
     }
 
-    /// Where in `made` a document is written anew; `None` if it can stay as it is. It is a part of `made`, else of the body.
-    fn plain(&mut self, made: Option<&Range<usize>>, source: &Range<usize>) -> Result<Option<Range<usize>>, Fault> {
-        let text = made.map_or_else(|| &self.body[source.clone()], |range| &self.made[range.clone()]);
+    /// Where in `output` a document is written anew; `None` if it can stay as it is. It is a part of `output`, else of the body.
+    fn plain(&mut self, output: Option<&Range<usize>>, source: &Range<usize>) -> Result<Option<Range<usize>>, Fault> {
+        let text = output.map_or_else(|| &self.body[source.clone()], |range| &self.output[range.clone()]);
         match unambiguous::document(text)? {
             Cow::Borrowed(_) => Ok(None),
             Cow::Owned(text) => Ok(Some(self.make(&text))),
@@ -75,44 +75,44 @@ impl Bulk {
     }
 
     fn make(&mut self, text: &[u8]) -> Range<usize> {
-        let made = Arc::make_mut(&mut self.made);
-        let from = made.len();
-        made.extend_from_slice(text);
-        from..made.len()
+        let output = Arc::make_mut(&mut self.output);
+        let from = output.len();
+        output.extend_from_slice(text);
+        from..output.len()
     }
 
-    fn settled_update(&mut self, n: usize, indexes: &Indexes) -> Result<Option<Fate>, Fault> {
+    fn settled_update(&mut self, n: usize, indexes: &Indexes) -> Result<Option<ActionOutcome>, Fault> {
         if !self.goes_to(n, indexes) {
             return Ok(None);
         }
         let source = self.actions.list[n].source.clone();
-        let written = match self.actions.fate(n) {
-            Fate::Untouched => update::read(&self.body[source])?,
-            Fate::Changed { text, .. } => self.update_with(&source, text)?,
-            Fate::Written(parts) => match parts.first().and_then(|part| part.text.clone()) {
+        let written = match self.actions.outcome(n) {
+            ActionOutcome::Untouched => update::read(&self.body[source])?,
+            ActionOutcome::Changed { text, .. } => self.update_with(&source, text)?,
+            ActionOutcome::Written(parts) => match parts.first().and_then(|part| part.text.clone()) {
                 Some(text) => self.update_with(&source, &text)?,
                 None => update::read(&self.body[source])?,
             },
             _ => return Ok(None),
         };
         update::check_writes(&written)?;
-        Ok(Some(Fate::Updated { source: self.make(&written) }))
+        Ok(Some(ActionOutcome::Updated { source: self.make(&written) }))
     }
 
     /// The source of an update with what a default pipeline made of its document.
-    fn update_with(&self, source: &Range<usize>, made: &Range<usize>) -> Result<Vec<u8>, Fault> {
+    fn update_with(&self, source: &Range<usize>, output: &Range<usize>) -> Result<Vec<u8>, Fault> {
         let Some(part) = writable_part(&self.body, Op::Update, source) else {
             return update::read(&self.body[source.clone()]);
         };
         let (before, behind) = (&self.body[source.start..part.start], &self.body[part.end..source.end]);
-        update::read(&[before, &self.made[made.clone()], behind].concat())
+        update::read(&[before, &self.output[output.clone()], behind].concat())
     }
 
     /// Fails the updates at these indexes that would show what is stored there; with `shows` every one that is not failed yet.
     pub(crate) fn refuse_shown_at(&mut self, indexes: &Indexes, shows: bool) {
         for n in 0..self.actions.list.len() {
             let action = &self.actions.list[n];
-            let failed = matches!(self.actions.fate(n), Fate::Failed(_));
+            let failed = matches!(self.actions.outcome(n), ActionOutcome::Failed(_));
             if action.op != Op::Update || failed || !self.goes_to(n, indexes) {
                 continue;
             }
@@ -120,14 +120,14 @@ impl Bulk {
             let checked = update::read(source)
                 .and_then(|written| if shows { Err(update::shown()) } else { update::check_shows(&written, line) });
             if let Err(fault) = checked {
-                self.actions.set_fate(n, Fate::failed(fault));
+                self.actions.set_outcome(n, ActionOutcome::failed(fault));
             }
         }
     }
 
     /// The texts of an update that has been read, each as a document of its own: its slot tells the member, too.
     pub(crate) fn texts_of_update(&self, n: usize, source: &Range<usize>, docs: &mut Vec<Doc>) {
-        let written = &self.made[source.clone()];
+        let written = &self.output[source.clone()];
         let meta = self.targets[self.actions.list[n].key].meta(self.actions.names(n));
         for member in 0..update::TEXTS.len() {
             if let Some(text) = update::text(written, member) {
@@ -144,35 +144,37 @@ impl Bulk {
     }
 
     /// What became of one text of an update: it stays one text of this update, or the update is not made.
-    pub(crate) fn take_over_text(&mut self, n: usize, member: usize, group: &mut [Doc], before: usize) {
-        let Fate::Updated { source } = self.actions.fate(n) else { return };
+    pub(crate) fn collect_text(&mut self, n: usize, member: usize, group: &mut [Doc], before: usize) {
+        let ActionOutcome::Updated { source } = self.actions.outcome(n) else { return };
         let (source, target) = (source.clone(), &self.targets[self.actions.list[n].key]);
         let names = self.actions.names(n);
         let mut live = group.iter().filter(|doc| matches!(doc.state, State::Live));
-        let (first, more, moved) = (live.next(), live.next(), |doc: &Doc| !target.is_place(names, &doc.meta));
+        let (first, more, moved) = (live.next(), live.next(), |doc: &Doc| !target.same_destination(names, &doc.meta));
         let failure = group.iter().find_map(|doc| match &doc.state {
             State::Failed(failure) => Some(failure.clone()),
             _ => None,
         });
-        let fate = match (failure, first, more) {
-            (Some(failure), ..) => Fate::Failed(failure),
-            (None, _, Some(_)) => Fate::failed(Fault::illegal("a document that is updated cannot become several")),
-            (None, None, None) => Fate::Dropped,
-            (None, Some(doc), None) if moved(doc) => {
-                Fate::failed(Fault::illegal("the metadata of an update cannot be changed"))
+        let outcome = match (failure, first, more) {
+            (Some(failure), ..) => ActionOutcome::Failed(failure),
+            (None, _, Some(_)) => {
+                ActionOutcome::failed(Fault::illegal("a document that is updated cannot become several"))
             }
-            (None, Some(doc), None) => match kept(&mut self.made, &doc.text, before) {
+            (None, None, None) => ActionOutcome::Dropped,
+            (None, Some(doc), None) if moved(doc) => {
+                ActionOutcome::failed(Fault::illegal("the metadata of an update cannot be changed"))
+            }
+            (None, Some(doc), None) => match kept(&mut self.output, &doc.text, before) {
                 Some(text) => self.update_with_text(&source, member, &text),
                 None => return,
             },
         };
-        self.actions.set_fate(n, fate);
+        self.actions.set_outcome(n, outcome);
     }
 
-    fn update_with_text(&mut self, source: &Range<usize>, member: usize, text: &Range<usize>) -> Fate {
-        let written = &self.made[source.clone()];
-        let Some(place) = update::text(written, member) else { return Fate::Dropped };
-        let whole = [&written[..place.start], &self.made[text.clone()], &written[place.end..]].concat();
-        Fate::Updated { source: self.make(&whole) }
+    fn update_with_text(&mut self, source: &Range<usize>, member: usize, text: &Range<usize>) -> ActionOutcome {
+        let written = &self.output[source.clone()];
+        let Some(destination) = update::text(written, member) else { return ActionOutcome::Dropped };
+        let whole = [&written[..destination.start], &self.output[text.clone()], &written[destination.end..]].concat();
+        ActionOutcome::Updated { source: self.make(&whole) }
     }
 }

@@ -10,8 +10,8 @@ use super::template::Template;
 use super::{java_numbers, same};
 use crate::document::Meta;
 use crate::document::effect::Effect;
-use crate::engine::deadline::{glance, look};
-use crate::engine::limits::{Copied, check_made};
+use crate::engine::deadline::{check_deadline, glance};
+use crate::engine::limits::{Copied, check_output_size};
 use crate::error::Fault;
 use crate::json;
 use crate::json::Edit;
@@ -167,9 +167,9 @@ pub(crate) fn put(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, Faul
 /// As [`put`], and where that is too much work or too long a document.
 pub(crate) fn put_all(text: &[u8], fields: &[(impl AsRef<str>, Vec<u8>)]) -> Result<Vec<u8>, Fault> {
     if fields.len() > FEW {
-        look();
+        check_deadline();
         let bytes = fields.iter().map(|(path, value)| path.as_ref().len() + value.len()).sum::<usize>();
-        check_made(text.len(), text.len() + bytes)?;
+        check_output_size(text.len(), text.len() + bytes)?;
         let start = json::skip_ws(text, 0);
         let plain = |path: &str| json::is_plain(path) && !path.is_empty();
         if text.get(start) == Some(&b'{') && fields.iter().all(|(path, _)| plain(path.as_ref())) {
@@ -255,7 +255,7 @@ impl<'a> Place<'a> {
                     glance();
                     let part = element(&text[at])?;
                     made += part.len();
-                    check_made(text.len(), made)?;
+                    check_output_size(text.len(), made)?;
                     parts.push(part);
                 }
                 array(&parts)

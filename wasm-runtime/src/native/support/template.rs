@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use crate::document::Meta;
-use crate::engine::deadline::look;
-use crate::engine::limits::MOST_MADE;
+use crate::engine::deadline::check_deadline;
+use crate::engine::limits::MOST_OUTPUT;
 use crate::json;
 use crate::json::bracket_path::dotted;
 use crate::json::java;
@@ -61,13 +61,13 @@ impl Template {
             return Cow::Borrowed(constant);
         }
         let mut out = String::new();
-        let room = text.len() + MOST_MADE;
+        let room = text.len() + MOST_OUTPUT;
         for piece in &self.0 {
             // What is longer no document takes: it need not be whole.
             if out.len() > room {
                 break;
             }
-            look();
+            check_deadline();
             match piece {
                 Piece::Text(text) => out.push_str(text),
                 Piece::Field { path, escaped } => {
@@ -155,7 +155,7 @@ impl Value {
 impl Value {
     /// [`Self::render`] behind `out`, or null where that is longer already than a document may be.
     fn fitting(&self, out: &[u8], text: &[u8], meta: &Meta) -> Cow<'_, [u8]> {
-        if out.len() > text.len() + MOST_MADE { Cow::Borrowed(b"null") } else { self.render(text, meta) }
+        if out.len() > text.len() + MOST_OUTPUT { Cow::Borrowed(b"null") } else { self.render(text, meta) }
     }
 }
 

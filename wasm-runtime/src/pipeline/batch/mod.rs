@@ -113,7 +113,7 @@ impl Batch {
 
     /// The metadata of document `i` as it now is: (index, id, routing).
     fn metadata(&self, i: usize) -> PyResult<(Option<&str>, Option<&str>, Option<&str>)> {
-        Ok(self.doc(i)?.meta.place().into())
+        Ok(self.doc(i)?.meta.destination().into())
     }
 
     /// The context of document `i` (a JSON object), `None` while it is empty.
@@ -199,10 +199,10 @@ impl Batch {
     ) -> StageRun {
         let udf = udf.get();
         let contract = Contract { flat, ..self.contract(udf, merge, target_field) };
-        let runner = self.runner(udf, deadline.get(), end_of(now_ns(), timeout), pipeline);
+        let limits = self.limits(udf, deadline.get(), end_of(now_ns(), timeout), pipeline);
         let context = ErrorContext { abort, pipeline, stage, processor, run: self.next_run() };
         py.detach(|| {
-            self.run_contract(&runner, &contract, context, metadata.then_some(MetadataView::UDF), udf.batched())
+            self.run_contract(&limits, &contract, context, metadata.then_some(MetadataView::UDF), udf.batched())
         })
     }
 

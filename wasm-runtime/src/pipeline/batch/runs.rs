@@ -19,7 +19,7 @@ use crate::pipeline::parallel::run_fused;
 use crate::pipeline::stage::{Counts, PlannedOp, PlannedStage, StageOp, StageState};
 use crate::pipeline::step::{Step, StepOp};
 use crate::stats::StageRun;
-use crate::udf::invoke::{Runner, Work};
+use crate::udf::invoke::{CallLimits, Invoker};
 use crate::udf::module::Udf;
 use crate::udf::result_contract::Contract;
 
@@ -27,7 +27,7 @@ impl Batch {
     /// Every active document through a UDF; `view`: it sees metadata as members; `batched`: it takes many in a call.
     pub(super) fn run_contract(
         &mut self,
-        runner: &Runner,
+        limits: &CallLimits,
         contract: &Contract,
         context: ErrorContext<'_>,
         view: Option<MetadataView>,
@@ -36,12 +36,16 @@ impl Batch {
         guard_signals();
         self.own_texts();
         let body = Arc::clone(&self.body);
-        let work = Work::new(runner);
+        let invoker = Invoker::new(limits);
         let several = || self.docs.iter().filter(|doc| doc.active()).nth(1).is_some();
-        if runner.udf.interpreted() || batched && several() {
-            return in_chunks(work, contract, StageWriter::new(context, view), &body, &mut self.docs);
+        if limits.udf.interpreted() || batched && several() {
+            return in_chunks(invoker, contract, StageWriter::new(context, view), &body, &mut self.docs);
         }
-        fused::run_single(StageState::new(context, None, StageOp::Udf { work, contract, view }), &body, &mut self.docs)
+        fused::run_single(
+            StageState::new(context, None, StageOp::Udf { invoker, contract, view }),
+            &body,
+            &mut self.docs,
+        )
     }
 
     /// Every active document through a built-in.
@@ -77,7 +81,7 @@ impl Batch {
             let op = match &step.op {
                 StepOp::Native(native) => PlannedOp::Native(native.get()),
                 StepOp::Udf { udf, target_field, merge, metadata, .. } => PlannedOp::Udf {
-                    runner: self.runner(udf.get(), deadline, end, pipeline),
+                    limits: self.limits(udf.get(), deadline, end, pipeline),
                     contract: self.contract(udf.get(), *merge, target_field.as_deref()),
                     view: metadata.then_some(MetadataView::UDF),
                 },
@@ -97,7 +101,7 @@ impl Batch {
         threads: usize,
     ) -> Vec<Counts> {
         // A sandbox that is made for one batch sees all of its documents.
-        let run_single = planned.iter().any(|plan| matches!(&plan.op, PlannedOp::Udf { runner, .. } if runner.fresh));
+        let run_single = planned.iter().any(|plan| matches!(&plan.op, PlannedOp::Udf { limits, .. } if limits.fresh));
         let threads = if run_single { 1 } else { threads };
         if planned.iter().any(|plan| matches!(plan.op, PlannedOp::Udf { .. })) {
             guard_signals();
@@ -109,8 +113,8 @@ impl Batch {
     }
 
     /// `udf` with the bounds of a stage that ends at `stage_at`.
-    pub(super) fn runner(&self, udf: &Udf, deadline: &Deadline, stage_at: u64, pipeline: &str) -> Runner {
-        Runner {
+    pub(super) fn limits(&self, udf: &Udf, deadline: &Deadline, stage_at: u64, pipeline: &str) -> CallLimits {
+        CallLimits {
             udf: Arc::clone(&udf.inner),
             isolate: udf.isolate,
             fresh: udf.fresh,

@@ -17,9 +17,9 @@ use pyo3::prelude::*;
 
 use crate::document::Meta;
 use crate::engine::deadline::guarded;
-use crate::engine::offload::aside;
+use crate::engine::offload::offloaded;
 use crate::error::Fault;
-use crate::pipeline::condition::simple::Quick;
+use crate::pipeline::condition::simple::SimpleCondition;
 
 mod costs;
 mod values;
@@ -37,7 +37,7 @@ const DEEPEST_LOOPS: usize = 2;
 pub(crate) struct Condition {
     inner: Arc<Compiled>,
     /// The same without the interpreter, if it is that plain.
-    quick: Option<Box<Quick>>,
+    simple: Option<Box<SimpleCondition>>,
     /// Whether it loops over a document's values, or matches regular expressions.
     slow: bool,
     /// The longest document that it is put to on the thread that asks.
@@ -106,10 +106,10 @@ impl Condition {
                 tested.push(select.field.clone());
             }
         });
-        let quick = Quick::of(program.expression(), &names, &tested).map(Box::new);
+        let simple = SimpleCondition::of(program.expression(), &names, &tested).map(Box::new);
         let slow = loops > 0 || longest < usize::MAX;
         let inner = Arc::new(Compiled { program, env, tested, document: names, params, uses_ctx, growth });
-        Ok(Self { inner, quick, slow, longest })
+        Ok(Self { inner, simple, slow, longest })
     }
 
     /// Whether a document may take long.
@@ -118,13 +118,13 @@ impl Condition {
     }
 
     /// Whether the bytes of a document that nobody has checked show that it does not meet the condition.
-    pub(crate) fn surely_not(&self, text: &[u8]) -> bool {
-        self.quick.as_ref().is_some_and(|quick| quick.surely_not(text))
+    pub(crate) fn excludes(&self, text: &[u8]) -> bool {
+        self.simple.as_ref().is_some_and(|simple| simple.excludes(text))
     }
 
-    /// [`Self::surely_not`] of each document in `text`, if each is [`crate::pipeline::condition::simple::like_object`].
-    pub(crate) fn without_trace(&self, text: &[u8], spelt: Option<bool>) -> bool {
-        self.quick.as_ref().is_some_and(|quick| quick.without_trace(text, spelt))
+    /// [`Self::excludes`] of each document in `text`, if each is [`crate::pipeline::condition::simple::like_object`].
+    pub(crate) fn lacks_needle(&self, text: &[u8], has_unicode_escapes: Option<bool>) -> bool {
+        self.simple.as_ref().is_some_and(|simple| simple.lacks_needle(text, has_unicode_escapes))
     }
 
     /// Whether the condition is met.
@@ -132,14 +132,14 @@ impl Condition {
     /// # Errors
     /// Why it cannot be evaluated, or that it is no yes or no.
     pub(crate) fn holds(&self, text: &[u8], meta: &Meta, pipeline: &str) -> Result<bool, Fault> {
-        if let Some(met) = self.quick.as_ref().and_then(|quick| quick.holds(text.trim_ascii())) {
+        if let Some(met) = self.simple.as_ref().and_then(|simple| simple.holds(text.trim_ascii())) {
             return Ok(met);
         }
         if text.len() <= self.longest {
             return guarded(|| self.inner.put(text, meta, pipeline));
         }
         let (inner, text, meta, pipeline) = (Arc::clone(&self.inner), text.to_vec(), meta.clone(), pipeline.to_owned());
-        aside(move || inner.put(&text, &meta, &pipeline))
+        offloaded(move || inner.put(&text, &meta, &pipeline))
     }
 }
 
@@ -272,9 +272,9 @@ mod tests {
         let mut asked = 0;
         for expression in &expressions {
             let condition = Condition::compile(expression, vec!["doc".to_owned()], b"{}".to_vec()).unwrap();
-            let quick = condition.quick.as_ref().expect("it is plain");
+            let simple = condition.simple.as_ref().expect("it is plain");
             for document in &documents {
-                if let Some(met) = quick.holds(document.as_bytes().trim_ascii()) {
+                if let Some(met) = simple.holds(document.as_bytes().trim_ascii()) {
                     let said = condition.inner.evaluated(document.as_bytes(), &Meta::default(), "p");
                     assert_eq!(said, Ok(met), "{expression} of {document}");
                     asked += 1;

@@ -11,30 +11,30 @@ use crate::json;
 
 /// A condition, or a part of one.
 #[derive(Debug)]
-pub(crate) enum Quick {
+pub(crate) enum SimpleCondition {
     /// `absent`: what is to be said where the field is not there; `None`: CEL's to say.
     Equal {
         path: String,
         text: String,
         absent: Option<bool>,
         negated: bool,
-        trace: Option<Finder<'static>>,
+        needle: Option<Finder<'static>>,
     },
     Has {
         name: String,
-        trace: Option<Finder<'static>>,
+        needle: Option<Finder<'static>>,
     },
-    All(Vec<Quick>),
-    Any(Vec<Quick>),
-    Not(Box<Quick>),
+    All(Vec<SimpleCondition>),
+    Any(Vec<SimpleCondition>),
+    Not(Box<SimpleCondition>),
 }
 
-impl Quick {
+impl SimpleCondition {
     /// The expression, if it is of this kind; `names` are those of the document, `tested` those that `has()` asks for.
     pub(crate) fn of(expr: &IdedExpr, names: &[String], tested: &[String]) -> Option<Self> {
         match &expr.expr {
             Expr::Select(select) if select.test && is_document(&select.operand, names) => {
-                Some(Self::Has { name: select.field.clone(), trace: trace(&select.field) })
+                Some(Self::Has { name: select.field.clone(), needle: needle(&select.field) })
             }
             Expr::Call(call) if call.target.is_none() => {
                 let parts = || call.args.iter().map(|part| Self::of(part, names, tested)).collect::<Option<Vec<_>>>();
@@ -55,7 +55,7 @@ impl Quick {
                         // One that `has()` asks for, or whose parent is absent, is CEL's to judge.
                         let absent = (!path.contains('.') && !tested.contains(&path)).then_some(negated);
                         let text = text.inner().to_owned();
-                        Some(Self::Equal { path, trace: trace(&text), text, absent, negated })
+                        Some(Self::Equal { path, needle: needle(&text), text, absent, negated })
                     }
                     _ => None,
                 }
@@ -87,26 +87,26 @@ impl Quick {
     }
 }
 
-impl Quick {
+impl SimpleCondition {
     /// Whether the bytes of `text`, which nobody has checked, show that it does not meet the condition, however a cluster reads
     /// it: a word that would have to be there is not, nor an escape that could spell it.
     ///
     /// Only for a text that is [`like_object`].
-    pub(crate) fn surely_not(&self, text: &[u8]) -> bool {
-        like_object(text) && self.without_trace(text, None)
+    pub(crate) fn excludes(&self, text: &[u8]) -> bool {
+        like_object(text) && self.lacks_needle(text, None)
     }
 
-    /// [`Self::surely_not`] of each document in `text`, if each is [`like_object`]; `spelt`: whether one has a `\u`, if that is known.
-    pub(crate) fn without_trace(&self, text: &[u8], spelt: Option<bool>) -> bool {
+    /// [`Self::excludes`] of each document in `text`, if each is [`like_object`]; `has_unicode_escapes`: whether one has a `\u`, if that is known.
+    pub(crate) fn lacks_needle(&self, text: &[u8], has_unicode_escapes: Option<bool>) -> bool {
         match self {
-            Self::Has { trace, .. } | Self::Equal { absent: Some(false), negated: false, trace, .. } => {
+            Self::Has { needle, .. } | Self::Equal { absent: Some(false), negated: false, needle, .. } => {
                 let escapes = || memchr_iter(b'\\', text).any(|at| text.get(at + 1) == Some(&b'u'));
-                spelt != Some(true)
-                    && trace.as_ref().is_some_and(|word| word.find(text).is_none())
-                    && !spelt.unwrap_or_else(escapes)
+                has_unicode_escapes != Some(true)
+                    && needle.as_ref().is_some_and(|word| word.find(text).is_none())
+                    && !has_unicode_escapes.unwrap_or_else(escapes)
             }
-            Self::All(parts) => parts.iter().any(|part| part.without_trace(text, spelt)),
-            Self::Any(parts) => parts.iter().all(|part| part.without_trace(text, spelt)),
+            Self::All(parts) => parts.iter().any(|part| part.lacks_needle(text, has_unicode_escapes)),
+            Self::Any(parts) => parts.iter().all(|part| part.lacks_needle(text, has_unicode_escapes)),
             Self::Equal { .. } | Self::Not(_) => false,
         }
     }
@@ -118,7 +118,7 @@ pub(crate) fn like_object(text: &[u8]) -> bool {
 }
 
 /// What a text leaves in every document that has it; `None` for one that can be written with other escapes than `\u`.
-fn trace(text: &str) -> Option<Finder<'static>> {
+fn needle(text: &str) -> Option<Finder<'static>> {
     let plain = !text.is_empty() && !text.contains(|c: char| c.is_control() || matches!(c, '"' | '\\' | '/'));
     plain.then(|| Finder::new(text.as_bytes()).into_owned())
 }

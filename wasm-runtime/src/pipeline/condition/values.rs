@@ -7,7 +7,7 @@ use cel::common::traits::{Adder, Container, Indexer, Iterable, Iterator as CelIt
 use cel::common::types::{self, CelBool, CelDouble, CelInt, CelList, CelNull, CelString, CelUInt, Type};
 use cel::common::value::{Builtin, BuiltinRef, CowVal, Val};
 
-use crate::engine::deadline::{give_up, glance, look};
+use crate::engine::deadline::{check_deadline, glance, unwind};
 use crate::error::Fault;
 use crate::json;
 
@@ -54,13 +54,13 @@ struct List<'v>(CelList<'v>);
 impl<'v> List<'v> {
     fn of(raw: &'v [u8], tested: &'v [String]) -> Self {
         if raw.len() > LONG {
-            look()
+            check_deadline()
         } else {
             glance()
         }
         let elements = json::elements(raw, 0);
         if elements.len() > MOST_ELEMENTS {
-            give_up(Fault::too_much(&format!("the condition looks at a list of more than {MOST_ELEMENTS} elements")));
+            unwind(Fault::too_much(&format!("the condition looks at a list of more than {MOST_ELEMENTS} elements")));
         }
         let items: Vec<_> = elements.into_iter().map(|r| value(&raw[r], tested)).collect();
         Self(CelList::from(items))
@@ -80,13 +80,13 @@ impl Val for List<'_> {
     where
         Self: 'w,
     {
-        look();
+        check_deadline();
         self.0.as_adder()
     }
 
     fn as_container(&self) -> Option<&dyn Container> {
         if self.0.len() > LONG {
-            look()
+            check_deadline()
         } else {
             glance()
         }
@@ -123,7 +123,7 @@ impl Val for List<'_> {
     }
 
     fn equals(&self, other: &dyn Val) -> bool {
-        look();
+        check_deadline();
         self.0.equals(other)
     }
 
@@ -131,7 +131,7 @@ impl Val for List<'_> {
     where
         Self: 'w,
     {
-        look();
+        check_deadline();
         Box::new(self.clone())
     }
 
@@ -169,7 +169,7 @@ struct Looking<'b, 'v> {
 impl<'b, 'v: 'w, 'w> CelIterator<'b, 'w> for Looking<'b, 'v> {
     fn next(&mut self) -> Option<&'b (dyn Val + 'w)> {
         if self.often {
-            look()
+            check_deadline()
         } else {
             glance()
         }
@@ -190,7 +190,7 @@ impl<'v> Object<'v> {
     fn member(&self, key: &dyn Val) -> Option<&'v [u8]> {
         let key = key.downcast_ref::<CelString>()?;
         if self.raw.len() > LONG {
-            look()
+            check_deadline()
         } else {
             glance()
         }
@@ -312,7 +312,7 @@ struct Keys<'b, 'k>(std::slice::Iter<'b, CelString<'k>>);
 
 impl<'b, 'k: 'v, 'v> CelIterator<'b, 'v> for Keys<'b, 'k> {
     fn next(&mut self) -> Option<&'b (dyn Val + 'v)> {
-        look();
+        check_deadline();
         self.0.next().map(|key| key as &(dyn Val + 'v))
     }
 }

@@ -2,8 +2,8 @@
 
 use wasmer::{Function, FunctionEnv, RuntimeError, Store};
 
-use super::guest_memory::{Env, Guest, read, text_of};
-use super::state::{Changed, Host};
+use super::guest_memory::{Env, GuestMemory, read, text_of};
+use super::state::{DocumentEdits, Host};
 use crate::document::Meta;
 use crate::json;
 use crate::json::validate;
@@ -33,45 +33,45 @@ fn as_bool(raw: &[u8]) -> Option<bool> {
 }
 
 fn has_field(env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<i32, RuntimeError> {
-    Ok(i32::from(Guest::of(&env).field(ptr, len)?.is_some()))
+    Ok(i32::from(GuestMemory::of(&env).field(ptr, len)?.is_some()))
 }
 
 fn get_field_string(env: Env<'_>, _ctx: i64, ptr: i32, len: i32, out: i32, cap: i32) -> Result<i32, RuntimeError> {
-    let mut guest = Guest::of(&env);
+    let mut guest = GuestMemory::of(&env);
     let Some(text) = guest.field(ptr, len)?.and_then(text_of) else { return Ok(0) };
-    Ok(i32::from(guest.give_text(&text, out, cap)?))
+    Ok(i32::from(guest.write_text(&text, out, cap)?))
 }
 
 fn get_field_i64(env: Env<'_>, _ctx: i64, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
-    let mut guest = Guest::of(&env);
+    let mut guest = GuestMemory::of(&env);
     let Some(value) = guest.field(ptr, len)?.and_then(as_i64) else { return Ok(0) };
     guest.write(out, &value.to_le_bytes()).map(|()| 1)
 }
 
 fn get_field_f64(env: Env<'_>, _ctx: i64, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
-    let mut guest = Guest::of(&env);
+    let mut guest = GuestMemory::of(&env);
     let Some(value) = guest.field(ptr, len)?.and_then(as_f64) else { return Ok(0) };
     guest.write(out, &value.to_le_bytes()).map(|()| 1)
 }
 
 fn get_field_bool(env: Env<'_>, _ctx: i64, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
-    let mut guest = Guest::of(&env);
+    let mut guest = GuestMemory::of(&env);
     let Some(value) = guest.field(ptr, len)?.and_then(as_bool) else { return Ok(0) };
     guest.write(out, &i32::from(value).to_le_bytes()).map(|()| 1)
 }
 
 fn get_field_int64(env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<i64, RuntimeError> {
-    Ok(Guest::of(&env).field(ptr, len)?.and_then(as_i64).unwrap_or(0))
+    Ok(GuestMemory::of(&env).field(ptr, len)?.and_then(as_i64).unwrap_or(0))
 }
 
 fn get_field_float64(env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<f64, RuntimeError> {
-    Ok(Guest::of(&env).field(ptr, len)?.and_then(as_f64).unwrap_or(0.0))
+    Ok(GuestMemory::of(&env).field(ptr, len)?.and_then(as_f64).unwrap_or(0.0))
 }
 
 fn get_document_id(env: Env<'_>, _ctx: i64, out: i32, cap: i32) -> Result<i32, RuntimeError> {
-    let mut guest = Guest::of(&env);
+    let mut guest = GuestMemory::of(&env);
     let Some(id) = guest.host.meta().and_then(|m| m.id.as_deref()) else { return Ok(0) };
-    Ok(i32::from(guest.give_text(id.as_bytes(), out, cap)?))
+    Ok(i32::from(guest.write_text(id.as_bytes(), out, cap)?))
 }
 
 fn get_score(env: Env<'_>, _ctx: i64) -> f64 {
@@ -84,28 +84,28 @@ const WRONG_TYPE: i32 = 2;
 const TOO_SMALL: i32 = 3;
 
 fn get_param_string(env: Env<'_>, ptr: i32, len: i32, out: i32, cap: i32) -> Result<i32, RuntimeError> {
-    let mut guest = Guest::of(&env);
+    let mut guest = GuestMemory::of(&env);
     let Some(raw) = guest.param(ptr, len)? else { return Ok(ABSENT) };
     let Some(text) = text_of(raw) else { return Ok(WRONG_TYPE) };
-    Ok(if guest.give_text(&text, out, cap)? { OK } else { TOO_SMALL })
+    Ok(if guest.write_text(&text, out, cap)? { OK } else { TOO_SMALL })
 }
 
 fn get_param_i64(env: Env<'_>, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
-    let mut guest = Guest::of(&env);
+    let mut guest = GuestMemory::of(&env);
     let Some(raw) = guest.param(ptr, len)? else { return Ok(ABSENT) };
     let Some(value) = as_i64(raw) else { return Ok(WRONG_TYPE) };
     guest.write(out, &value.to_le_bytes()).map(|()| OK)
 }
 
 fn get_param_f64(env: Env<'_>, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
-    let mut guest = Guest::of(&env);
+    let mut guest = GuestMemory::of(&env);
     let Some(raw) = guest.param(ptr, len)? else { return Ok(ABSENT) };
     let Some(value) = as_f64(raw) else { return Ok(WRONG_TYPE) };
     guest.write(out, &value.to_le_bytes()).map(|()| OK)
 }
 
 fn get_param_bool(env: Env<'_>, ptr: i32, len: i32, out: i32) -> Result<i32, RuntimeError> {
-    let mut guest = Guest::of(&env);
+    let mut guest = GuestMemory::of(&env);
     let Some(raw) = guest.param(ptr, len)? else { return Ok(ABSENT) };
     let Some(value) = as_bool(raw) else { return Ok(WRONG_TYPE) };
     guest.write(out, &i32::from(value).to_le_bytes()).map(|()| OK)
@@ -125,7 +125,7 @@ fn log_plain(env: Env<'_>, ptr: i32, len: i32) -> Result<(), RuntimeError> {
 
 /// Replaces the field by the raw JSON `value`: 1 = written, 0 = the path leads through something else, or no document is in work.
 fn put(env: &mut Env<'_>, ptr: i32, len: i32, value: &[u8]) -> Result<i32, RuntimeError> {
-    let guest = Guest::of(env);
+    let guest = GuestMemory::of(env);
     let path = guest.path(ptr, len)?;
     let text = guest.host.text();
     guest.host.charge(text.len() + value.len());
@@ -165,21 +165,21 @@ fn set_field_json(mut env: Env<'_>, _c: i64, p: i32, l: i32, vp: i32, vl: i32) -
 }
 
 fn remove_field(mut env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<i32, RuntimeError> {
-    let guest = Guest::of(&env);
+    let guest = GuestMemory::of(&env);
     let text = guest.host.text();
     guest.host.charge(text.len());
     let Some(less) = json::remove(text, &guest.path(ptr, len)?) else { return Ok(0) };
-    env.data_mut().changed = Some(Changed::Text(less));
+    env.data_mut().changed = Some(DocumentEdits::Text(less));
     Ok(1)
 }
 
 /// A member of the document's context as JSON text; the same codes as parameters.
 fn get_ctx_json(env: Env<'_>, ptr: i32, len: i32, out: i32, cap: i32) -> Result<i32, RuntimeError> {
-    let mut guest = Guest::of(&env);
+    let mut guest = GuestMemory::of(&env);
     let ctx = guest.host.ctx();
     guest.host.charge(ctx.len());
     let Some(entry) = json::get(ctx, json::skip_ws(ctx, 0), guest.name(ptr, len)?) else { return Ok(ABSENT) };
-    Ok(if guest.give_text(&ctx[entry.value], out, cap)? { OK } else { TOO_SMALL })
+    Ok(if guest.write_text(&ctx[entry.value], out, cap)? { OK } else { TOO_SMALL })
 }
 
 /// Largest context that UDFs may write for one document, in bytes.
@@ -188,7 +188,7 @@ pub(crate) const MAX_CTX: usize = 64 << 10;
 /// Writes a member of the document's context: 1 = written, 0 = not JSON, the context would grow over its limit, or no document
 /// is in work.
 fn set_ctx_json(mut env: Env<'_>, ptr: i32, len: i32, vp: i32, vl: i32) -> Result<i32, RuntimeError> {
-    let key = Guest::of(&env).name(ptr, len)?.to_owned();
+    let key = GuestMemory::of(&env).name(ptr, len)?.to_owned();
     let value = read(&env, vp, vl)?;
     let mut meta = Meta { ctx: Some(env.data().ctx().to_vec()), ..Meta::default() };
     env.data().charge(meta.ctx().len() + value.len());

@@ -18,7 +18,7 @@ fn outside(ptr: i32, len: usize) -> RuntimeError {
 }
 
 /// A guest while it waits for a host function: its memory neither grows nor goes meanwhile.
-pub(crate) struct Guest<'e> {
+pub(crate) struct GuestMemory<'e> {
     pub(crate) host: &'e Host,
 }
 
@@ -33,24 +33,24 @@ pub(crate) fn text_of(raw: &[u8]) -> Option<Cow<'_, [u8]>> {
 /// Members of a hit that a field path may begin with; any other path is one of the hit's `_source`.
 const OF_HIT: [&str; 4] = ["fields", "highlight", "sort", "matched_queries"];
 
-impl<'e> Guest<'e> {
+impl<'e> GuestMemory<'e> {
     /// The guest behind a call; one without a memory has one of no bytes.
     pub(crate) fn of(env: &'e Env<'_>) -> Self {
         Self { host: env.data() }
     }
 
-    fn place(&self, ptr: i32, len: usize) -> Result<*mut u8, RuntimeError> {
+    fn pointer(&self, ptr: i32, len: usize) -> Result<*mut u8, RuntimeError> {
         let memory = self.host.memory.ok_or_else(|| outside(ptr, len))?;
-        memory.place(ptr as u32 as usize, len).ok_or_else(|| outside(ptr, len))
+        memory.pointer(ptr as u32 as usize, len).ok_or_else(|| outside(ptr, len))
     }
 
     /// A part of its memory.
     ///
     /// # Errors
     /// For one that is not inside it.
-    pub(crate) fn seen(&self, ptr: i32, len: i32) -> Result<&[u8], RuntimeError> {
+    pub(crate) fn slice(&self, ptr: i32, len: i32) -> Result<&[u8], RuntimeError> {
         let len = len as u32 as usize;
-        let from = self.place(ptr, len)?;
+        let from = self.pointer(ptr, len)?;
         // SAFETY: inside the memory, which only `write` changes while the guest waits, and that wants all of `self`.
         Ok(unsafe { std::slice::from_raw_parts(from, len) })
     }
@@ -60,7 +60,7 @@ impl<'e> Guest<'e> {
     /// # Errors
     /// For a place that is not inside it.
     pub(crate) fn write(&mut self, ptr: i32, bytes: &[u8]) -> Result<(), RuntimeError> {
-        let to = self.place(ptr, bytes.len())?;
+        let to = self.pointer(ptr, bytes.len())?;
         // SAFETY: inside the memory, which holds none of `bytes`: what is seen of it is borrowed from `self`.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
         Ok(())
@@ -69,12 +69,12 @@ impl<'e> Guest<'e> {
     /// The text of a field path or a parameter name.
     ///
     /// # Errors
-    /// As [`Self::seen`], and for what is too long, or no UTF-8.
+    /// As [`Self::slice`], and for what is too long, or no UTF-8.
     pub(crate) fn name(&self, ptr: i32, len: i32) -> Result<&str, RuntimeError> {
         if !(0..=4096).contains(&len) {
             return Err(RuntimeError::new("the UDF passed a field name longer than 4096 bytes"));
         }
-        std::str::from_utf8(self.seen(ptr, len)?)
+        std::str::from_utf8(self.slice(ptr, len)?)
             .map_err(|_| RuntimeError::new("the UDF passed a field name that is not UTF-8"))
     }
 
@@ -83,8 +83,8 @@ impl<'e> Guest<'e> {
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub(crate) fn give_text(&mut self, text: &[u8], out: i32, len_ptr: i32) -> Result<bool, RuntimeError> {
-        let capacity = self.seen(len_ptr, 4)?.first_chunk().map_or(0, |four| u32::from_le_bytes(*four)) as usize;
+    pub(crate) fn write_text(&mut self, text: &[u8], out: i32, len_ptr: i32) -> Result<bool, RuntimeError> {
+        let capacity = self.slice(len_ptr, 4)?.first_chunk().map_or(0, |four| u32::from_le_bytes(*four)) as usize;
         self.host.charge(text.len());
         self.write(len_ptr, &(text.len() as u32).to_le_bytes())?;
         if text.len() > capacity {
@@ -131,15 +131,15 @@ impl<'e> Guest<'e> {
 /// A copy of a part of the guest's memory.
 ///
 /// # Errors
-/// As [`Guest::seen`].
+/// As [`GuestMemory::slice`].
 pub(crate) fn read(env: &Env<'_>, ptr: i32, len: i32) -> Result<Vec<u8>, RuntimeError> {
-    Guest::of(env).seen(ptr, len).map(<[u8]>::to_vec)
+    GuestMemory::of(env).slice(ptr, len).map(<[u8]>::to_vec)
 }
 
 /// Writes into the guest's memory.
 ///
 /// # Errors
-/// As [`Guest::write`].
+/// As [`GuestMemory::write`].
 pub(crate) fn write(env: &Env<'_>, ptr: i32, bytes: &[u8]) -> Result<(), RuntimeError> {
-    Guest::of(env).write(ptr, bytes)
+    GuestMemory::of(env).write(ptr, bytes)
 }

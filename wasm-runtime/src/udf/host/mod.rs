@@ -10,7 +10,7 @@ mod wasi;
 use wasmer::{ExternType, FunctionEnv, Imports, Module, Store};
 
 pub(crate) use self::fields::MAX_CTX;
-pub(crate) use self::state::{Changed, Host, LogLine, Real};
+pub(crate) use self::state::{DocumentEdits, Host, LogLine, Real};
 
 /// Imports for `module`: only the functions it names, each checked against the type it declares.
 ///

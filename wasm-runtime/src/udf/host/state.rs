@@ -17,13 +17,13 @@ pub(crate) type LogLine = (i32, String);
 
 /// What a guest did to the document.
 #[derive(Debug)]
-pub(crate) enum Changed {
+pub(crate) enum DocumentEdits {
     /// One change. Its text is made where the guest asks for it; most guests write one field last of all.
     Once(Edit, OnceCell<Vec<u8>>),
     Text(Vec<u8>),
 }
 
-impl Changed {
+impl DocumentEdits {
     /// The new text of `text`.
     pub(crate) fn of(&self, text: &[u8]) -> &[u8] {
         match self {
@@ -48,7 +48,7 @@ pub(crate) struct Host {
     doc: *const [u8],
     meta: *const Meta,
     /// What the guest did to the document, if it did.
-    pub(super) changed: Option<Changed>,
+    pub(super) changed: Option<DocumentEdits>,
     /// The document's context as the guest has changed it, if it has.
     pub(crate) ctx: Option<Vec<u8>>,
     /// Whether the document is a hit, whose fields are those of its `_source`.
@@ -109,7 +109,7 @@ impl Host {
     /// Takes what the guest did to the document, and the document's context if it changed that; `None` if it did nothing, as
     /// mostly: what it takes is large.
     #[inline(always)]
-    pub(crate) fn changes(&mut self) -> Option<(Option<Changed>, Option<Vec<u8>>)> {
+    pub(crate) fn changes(&mut self) -> Option<(Option<DocumentEdits>, Option<Vec<u8>>)> {
         (self.changed.is_some() || self.ctx.is_some()).then(|| (self.changed.take(), self.ctx.take()))
     }
 
@@ -134,16 +134,16 @@ impl Host {
     /// Changes the document as the guest sees it now: `edit` is of [`Self::text`].
     pub(super) fn change(&mut self, edit: Edit) {
         let before = match self.changed.take() {
-            Some(Changed::Text(text)) => Some(text),
-            Some(Changed::Once(_, made)) => made.into_inner(),
+            Some(DocumentEdits::Text(text)) => Some(text),
+            Some(DocumentEdits::Once(_, made)) => made.into_inner(),
             None => None,
         };
         self.changed = Some(match before {
             Some(mut text) => {
                 edit.apply_to(&mut text, 0);
-                Changed::Text(text)
+                DocumentEdits::Text(text)
             }
-            None => Changed::Once(edit, OnceCell::new()),
+            None => DocumentEdits::Once(edit, OnceCell::new()),
         });
     }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use super::Locale;
-use crate::engine::deadline::look;
+use crate::engine::deadline::check_deadline;
 
 /// Names of a zone: long and short, each for winter, summer and both.
 type Written = [&'static str; 6];
@@ -149,7 +149,7 @@ pub(crate) fn named(locale: &Locale, full: bool) -> Arc<Names> {
     let style = if full { "+F" } else { "+S" };
     let place = |name: &str| TABLES.places.get(format!("{name}{style}").as_str());
     let place = locale.candidates().into_iter().find_map(place).copied().unwrap_or(NONE);
-    look();
+    check_deadline();
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     if made.len() >= MOST_MADE && !made.contains_key(&place) {
         made.clear();
