@@ -11,6 +11,8 @@ SOURCE = ROOT / "wasm-runtime" / "src"
 Module = tuple[str, ...]
 """The path of a module from the crate's root, which is `()`."""
 
+RAW = r'r(?P<hashes>#+)".*?"(?P=hashes)'
+CHARACTER = r"(?P<character>'(?:\\.|[^'\\])')"
 STRING = r'"(?:\\.|[^"\\])*"'
 COMMENT = r"//[^\n]*|/\*.*?\*/"
 TESTS = r"(?ms)^#\[cfg\(test\)\]\n(?:mod \w+|impl[^{;]*) \{.*?^\}"
@@ -27,9 +29,12 @@ def module_of(path: Path) -> Module:
 
 
 def code(text: str) -> str:
-    """`text` without comments, and with empty string literals."""
-    plain = re.sub(f"({STRING})|({COMMENT})", lambda m: '""' if m[1] else "", text, flags=re.DOTALL)
-    return re.sub(r"r(#+)\".*?\"\1", '""', plain, flags=re.DOTALL)
+    """`text` without comments, and with empty literals of strings and characters."""
+    return re.sub(f"({RAW}|{STRING})|({CHARACTER})|{COMMENT}", blank, text, flags=re.DOTALL)
+
+
+def blank(found: re.Match[str]) -> str:
+    return '""' if found[1] else "' '" if found["character"] else ""
 
 
 def expanded(tree: str) -> list[str]:
@@ -126,22 +131,31 @@ def functions(text: str) -> list[tuple[str, int]]:
     return found
 
 
-DEFINED = (
-    r"\b(?:fn|struct|enum|trait|type|const|static|mod|union)\s+(\w+)",
-    r"\b(?:let|if let|while let)\s+(?:mut\s+)?(\w+)",
+ITEM = r"\b(?:fn|struct|enum|trait|type|const|static|mod|union)\s+(\w+)"
+TYPED = r"(?<![:\w])([a-z_]\w*)\s*:(?!:)"
+"""A field or a parameter."""
+VARIANT = r"^\s+([A-Z]\w*)(?=\(|\s*\{|,| =|$)"
+SHORT_ENUM = r"\benum \w+ \{ ([^{}]*) \}"
+PATTERNS = (
+    r"\blet\s+(.*?)\s*=[^=>]",
+    r"\bfor\s+(.*?)\s+in\b",
+    r"(?<![|\w])\|([^|]*)\|(?!\|)",
+    r"^\s+([^=\n]*?)(?:\s+if\b[^\n]*)?\s=>",
 )
+"""Of `let`, `for`, closures and arms of `match`."""
+BOUND = r"(?<![\w:.'])([a-z_]\w*)(?!\w*\s*(?:::|\(|!|:|\.))"
 
 
 def defined(text: str) -> set[str]:
     """Names that a file defines: items, fields, variants, parameters and bindings."""
-    plain = code(text)
-    names = {name for pattern in DEFINED for name in re.findall(pattern, plain)}
-    names |= set(re.findall(r"(?<![:\w])(?:mut\s+|ref\s+|&)?([a-z_]\w*)\s*:(?!:)", plain))
-    names |= set(re.findall(r"(?<![:\w.])(\w+)(?=(?:\s*,\s*\w+)*\s*\)\s*(?:in|=)[^=>])", plain))
-    names |= set(re.findall(r"\|\s*(?:mut\s+|&)*(\w+)\s*[|,]", plain))
-    names |= set(re.findall(r"\bfor\s+(?:&|mut\s+)*(\w+)\s+in\b", plain))
-    names |= set(re.findall(r"^\s+([A-Z]\w*)(?:\(|\s*\{|,| =)", plain, re.MULTILINE))
-    return names - {"_", "self", "Self"}
+    plain = re.sub(r"\buse [^;]*;", "", code(text))
+    names = {name for pattern in (ITEM, TYPED, VARIANT) for name in re.findall(pattern, plain, re.MULTILINE)}
+    for variants in re.findall(SHORT_ENUM, plain):
+        names |= set(re.findall(r"(?:^|, )(\w+)", variants))
+    for pattern in PATTERNS:
+        for found in re.findall(pattern, plain, re.MULTILINE | re.DOTALL if pattern == PATTERNS[0] else re.MULTILINE):
+            names |= set(re.findall(BOUND, found))
+    return names - {"_", "self", "Self", "mut", "ref", "if", "let"}
 
 
 def words(name: str) -> set[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
 
-from tests.rust_source import Module, circles, files, uses
+from tests.rust_source import Module, circles, defined, files, uses, words
 
 LAYERS = [
     ["bulk"],
@@ -110,3 +111,69 @@ def test_files_are_short_and_folders_small():
     assert [module for module, text in modules.items() if len(text.splitlines()) > MOST_LINES] == []
     folders = Counter(module[:-1] for module in modules if module and module[-1] not in ("tests", *TESTS))
     assert [folder for folder, count in folders.items() if count > MOST_MODULES and folder not in CATALOGUES] == []
+
+
+BANNED = {
+    "known",
+    "place",
+    "take",
+    "give",
+    "put",
+    "look",
+    "begin",
+    "made",
+    "one",
+    "other",
+    "several",
+    "alone",
+    "together",
+}
+"""Everyday words that say nothing about what a name is of: use the term of the field."""
+
+KEPT_NAMES = {
+    "put_back": "a method of `Batch` in Python",
+    "take_notes": "a method of `Batch` in Python",
+}
+
+
+def everyday(text: str) -> set[str]:
+    """Names that a file defines and that are made of a banned word; a test's name is a sentence."""
+    text = re.sub(r"#\[test\]\n(?:\s*#.*\n)*\s*fn \w+", "", text)
+    return {name for name in defined(text) if words(name) & BANNED}
+
+
+def test_names_are_terms():
+    modules = files()
+    found = {name for text in modules.values() for name in everyday(text)}
+    assert found == set(KEPT_NAMES)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "fn take_over() {}",
+        "pub(crate) struct Known<'a>(&'a [u8]);",
+        "enum E { A, Made(u8) }",
+        "    Other,",
+        "const MOST_MADE: usize = 1;",
+        "let mut place = 1;",
+        "let (first, others_place) = f();",
+        "fn f(one: &[u8]) {}",
+        "struct S { put: u8 }",
+        "for look in all {}",
+        "all.map(|begin| 1)",
+        "if let Some(several) = f() {}",
+        "mod alone;",
+        "type Together = u8;",
+        "    Some((_, known)) if known.is_empty() => 1,",
+        "all.fold(0, |sum, (made, _)| sum + made);",
+        "let Pair { left: one, .. } = pair;",
+        "    match f() { Some(look) => 1,",
+    ],
+)
+def test_a_name_that_is_an_everyday_word_is_found(line):
+    assert everyday("fn g() {}\n" + line + "\n")
+
+
+def test_names_of_others_are_not_ours():
+    assert not everyday('let kept = slot.take(); // take one\nlet text = "known"; std::mem::take(&mut kept);\n')

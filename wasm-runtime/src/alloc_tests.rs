@@ -66,8 +66,8 @@ mod tests {
 
     #[test]
     fn an_outline_is_one_allocation_and_is_asked_for_free() {
-        let (made, mut index) = counted(|| ObjectIndex::of(LINE));
-        assert_eq!(made, 1);
+        let (output, mut index) = counted(|| ObjectIndex::of(LINE));
+        assert_eq!(output, 1);
         let (asked, found) =
             counted(|| index::within(LINE, &mut index, || json::find(LINE, "retries").map(|range| range.len())));
         assert_eq!((asked, found), (0, Some(1)));
@@ -131,10 +131,10 @@ mod tests {
             };
             natives.iter().enumerate().map(stage).collect()
         };
-        let mut made = Vec::with_capacity(2 * body.len());
+        let mut output = Vec::with_capacity(2 * body.len());
         let deadline = Arc::new(clock::Deadline { at_ns: u64::MAX, cancelled: AtomicBool::new(false) });
         let run = Run { body: &body, kind: Kind::Document, check: context, deadline: &deadline, end: u64::MAX };
-        let (count, counts) = counted(|| run_fused(&run, &stages, &mut made, &mut docs, 1));
+        let (count, counts) = counted(|| run_fused(&run, &stages, &mut output, &mut docs, 1));
         let changed = counts.last().and_then(|(_, _, run)| run.as_ref()).map_or(0, |run| run.changed);
         assert!(changed == 0 || changed == documents, "{changed}");
         count

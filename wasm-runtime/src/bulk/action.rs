@@ -162,8 +162,8 @@ pub(crate) fn parse_action(line: &[u8], number: usize, index: Option<&Arc<str>>)
         "create" => Op::Create,
         "update" => Op::Update,
         "delete" => Op::Delete,
-        other => {
-            return Err(malformed(&format!("expected one of [create, delete, index, update] but found [{other}]")));
+        name => {
+            return Err(malformed(&format!("expected one of [create, delete, index, update] but found [{name}]")));
         }
     };
     let meta = json::Entries::new(line, entry.value.start).ok_or_else(|| {
@@ -177,13 +177,13 @@ pub(crate) fn parse_action(line: &[u8], number: usize, index: Option<&Arc<str>>)
     let mut seen = 0_u32;
     for field in meta {
         let key = json::unescape(&line[field.key.clone()]).unwrap_or_default();
-        let Some(known) = PARAMETERS.iter().position(|name| *name == key) else {
+        let Some(parameter) = PARAMETERS.iter().position(|name| *name == key) else {
             return Err(format!("Action/metadata line [{number}] contains an unknown parameter [{key}]"));
         };
-        if seen & 1 << known != 0 {
+        if seen & 1 << parameter != 0 {
             return Err(malformed(&format!("Duplicate Object property \"{key}\"")));
         }
-        seen |= 1 << known;
+        seen |= 1 << parameter;
         let raw = &line[field.value.clone()];
         if raw[0] == b'"' && raw.contains(&b'\\') && json::string(raw).is_none() {
             return Err(malformed(&format!("half of a surrogate pair in the value of [{key}]")));

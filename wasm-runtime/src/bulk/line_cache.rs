@@ -124,7 +124,7 @@ mod tests {
         let (mut alike, mut read) = (0, 0);
         for cached in first.map(str::as_bytes) {
             let named = parse_action(cached, 1, None).unwrap();
-            let mut look = |line: &[u8]| {
+            let mut compare = |line: &[u8]| {
                 let mut lines = ActionLineCache::default();
                 lines.remember(cached, named.texts.clone(), 0);
                 let Some(line_match) = lines.find(line) else {
@@ -132,21 +132,21 @@ mod tests {
                     return;
                 };
                 alike += 1;
-                let other = parse_action(line, 1, None).unwrap();
-                assert_eq!(line_match.id.or(named.id.as_deref()), other.id.as_deref());
-                assert_eq!(line_match.routing.or(named.routing.as_deref()), other.routing.as_deref());
-                assert_eq!((named.op, &named.target, named.versioned), (other.op, &other.target, other.versioned));
+                let reread = parse_action(line, 1, None).unwrap();
+                assert_eq!(line_match.id.or(named.id.as_deref()), reread.id.as_deref());
+                assert_eq!(line_match.routing.or(named.routing.as_deref()), reread.routing.as_deref());
+                assert_eq!((named.op, &named.target, named.versioned), (reread.op, &reread.target, reread.versioned));
             };
-            look(cached);
+            compare(cached);
             for from in 0..=cached.len() {
                 for to in from..=cached.len() {
                     for piece in pieces.iter().map(|piece| piece.as_bytes()).chain([&b"\xff"[..], b""]) {
-                        look(&[&cached[..from], piece, &cached[to..]].concat());
+                        compare(&[&cached[..from], piece, &cached[to..]].concat());
                     }
                 }
             }
-            for other in first {
-                look(other.as_bytes());
+            for line in first {
+                compare(line.as_bytes());
             }
         }
         assert!(alike > 100 && read > 1000, "{alike} {read}");

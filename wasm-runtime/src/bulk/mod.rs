@@ -136,7 +136,7 @@ impl Bulk {
             } else {
                 Arc::make_mut(&mut self.output).append(&mut batch.output);
             }
-            for group in docs.chunk_by_mut(|one, next| one.slot == next.slot) {
+            for group in docs.chunk_by_mut(|doc, next| doc.slot == next.slot) {
                 if let [doc] = &mut *group
                     && pinned.is_none()
                     && self.collect_single(doc, before)
@@ -169,7 +169,7 @@ impl Bulk {
 
     /// Fails every action whose document goes to `index` now.
     fn fail_at(&mut self, index: &str, status: u16, kind: String, reason: &str) {
-        let there = |place: &Option<Arc<str>>| place.as_deref() == Some(index);
+        let there = |name: &Option<Arc<str>>| name.as_deref() == Some(index);
         for n in 0..self.actions.list.len() {
             let target = &self.targets[self.actions.list[n].key];
             let goes = match self.actions.outcome(n) {

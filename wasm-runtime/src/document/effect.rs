@@ -23,7 +23,7 @@ pub(crate) enum Effect {
 impl Effect {
     /// Bytes of the document that it makes of one of `len`.
     #[inline]
-    pub(crate) fn made(&self, len: usize) -> usize {
+    pub(crate) fn output_len(&self, len: usize) -> usize {
         match self {
             Self::Replaced(text) | Self::Scored(text, _) => text.len(),
             Self::Edited(edit) => len - edit.range.len() + edit.with.len(),
@@ -35,7 +35,7 @@ impl Effect {
     pub(crate) fn whole(self, text: &[u8]) -> Self {
         match self {
             Self::Edited(edit) => Self::Replaced(edit.applied(text)),
-            other => other,
+            effect => effect,
         }
     }
 }

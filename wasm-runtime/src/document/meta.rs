@@ -35,28 +35,28 @@ impl Meta {
         let values = [self.index.as_deref(), self.id.as_deref(), self.routing.as_deref(), Some(pipeline)];
         for (name, value) in RESERVED.into_iter().zip(values) {
             if let Some(value) = value {
-                all.put_ctx(name, &json::quote(value));
+                all.set_ctx_member(name, &json::quote(value));
             }
         }
         all.ctx.unwrap_or_default()
     }
 
     /// Takes over a context that a stage was given by [`Self::full_ctx`] and may have changed.
-    pub(crate) fn take_ctx(&mut self, ctx: Vec<u8>) {
+    pub(crate) fn replace_ctx(&mut self, ctx: Vec<u8>) {
         self.ctx = Some(ctx);
-        RESERVED.into_iter().for_each(|name| self.drop_ctx(name));
-        self.forget_empty_ctx();
+        RESERVED.into_iter().for_each(|name| self.remove_ctx_member(name));
+        self.clear_empty_ctx();
     }
 
     /// A context without members is none.
-    pub(crate) fn forget_empty_ctx(&mut self) {
+    pub(crate) fn clear_empty_ctx(&mut self) {
         if self.ctx.as_deref() == Some(b"{}") {
             self.ctx = None;
         }
     }
 
     /// Writes one member of the context.
-    pub(crate) fn put_ctx(&mut self, key: &str, value: &[u8]) {
+    pub(crate) fn set_ctx_member(&mut self, key: &str, value: &[u8]) {
         let text = self.ctx();
         let start = json::skip_ws(text, 0);
         self.ctx = Some(match json::get(text, start, key) {
@@ -66,7 +66,7 @@ impl Meta {
     }
 
     /// Removes one member of the context.
-    pub(crate) fn drop_ctx(&mut self, key: &str) {
+    pub(crate) fn remove_ctx_member(&mut self, key: &str) {
         if let Some(less) = self.ctx.as_deref().and_then(|text| json::remove_member(text, json::skip_ws(text, 0), key))
         {
             self.ctx = Some(less);

@@ -14,7 +14,7 @@ use crate::json::java;
 /// The members that carry metadata, beside the context.
 const NAMES: [&str; 3] = ["_index", "_id", "_routing"];
 /// What `_ingest` shows beside what stages wrote there.
-const MADE: [&str; 6] = [
+const ADDED: [&str; 6] = [
     "timestamp",
     "pipeline",
     "on_failure_message",
@@ -53,7 +53,7 @@ impl MetadataView {
             (true, true) => Err("[_ctx] and [_ingest] are two names of the same: use one of them".to_owned()),
             (_, true) => Ok(Some(Self::INGEST)),
             (true, _) => Ok(Some(Self::CTX)),
-            _ if seen.place => Ok(Some(Self::CTX)),
+            _ if seen.names_metadata => Ok(Some(Self::CTX)),
             _ => Ok(None),
         }
     }
@@ -106,11 +106,11 @@ impl MetadataView {
         let mut text = metadata.to_vec();
         let mut meta = before.clone();
         let mut index = before.index.as_deref().map(str::to_owned);
-        for (name, place) in [("_index", &mut index), ("_id", &mut meta.id), ("_routing", &mut meta.routing)] {
-            match take(&mut text, name) {
-                Some(raw) => *place = as_text(name, &raw)?,
+        for (name, slot) in [("_index", &mut index), ("_id", &mut meta.id), ("_routing", &mut meta.routing)] {
+            match cut(&mut text, name) {
+                Some(raw) => *slot = as_text(name, &raw)?,
                 None if self.inherit => {}
-                None => *place = None,
+                None => *slot = None,
             }
         }
         if index.as_deref() != before.index.as_deref() {
@@ -119,7 +119,7 @@ impl MetadataView {
         if meta.index.is_none() && before.index.is_some() {
             return Err(Fault::illegal("cannot remove metadata field [_index]"));
         }
-        match take(&mut text, self.name()) {
+        match cut(&mut text, self.name()) {
             Some(ctx) if ctx.first() == Some(&b'{') => meta.ctx = Some(if self.ingest { stored(&ctx) } else { ctx }),
             None if self.inherit => {}
             _ => meta.ctx = None,
@@ -144,7 +144,7 @@ const BEHIND: [char; 6] = ['}', ':', '>', '/', '-', '.'];
 struct Seen {
     ctx: bool,
     ingest: bool,
-    place: bool,
+    names_metadata: bool,
 }
 
 impl Seen {
@@ -211,7 +211,7 @@ impl Seen {
         match head(name) {
             "_ctx" => self.ctx = true,
             "_ingest" => self.ingest = true,
-            head => self.place |= written && NAMES.contains(&head),
+            head => self.names_metadata |= written && NAMES.contains(&head),
         }
     }
 }
@@ -246,13 +246,13 @@ pub(crate) fn absorbed(effect: Effect, meta: &mut Meta) -> Result<Effect, Fault>
     if let Some(name) = UNWRITABLE.into_iter().find(|name| json::get(&text, start, name).is_some()) {
         return Err(Fault::illegal(format!("a pipeline cannot write the metadata field [{name}]")));
     }
-    if let Some(raw) = take(&mut text, "_index") {
+    if let Some(raw) = cut(&mut text, "_index") {
         let index = as_text("_index", &raw)?;
         meta.index = Some(Arc::from(index.ok_or_else(|| Fault::illegal("cannot remove metadata field [_index]"))?));
     }
-    for (name, place) in [("_id", &mut meta.id), ("_routing", &mut meta.routing)] {
-        if let Some(raw) = take(&mut text, name) {
-            *place = as_text(name, &raw)?;
+    for (name, slot) in [("_id", &mut meta.id), ("_routing", &mut meta.routing)] {
+        if let Some(raw) = cut(&mut text, name) {
+            *slot = as_text(name, &raw)?;
         }
     }
     Ok(Effect::Replaced(text))
@@ -264,7 +264,7 @@ const UNWRITABLE: [&str; 4] = ["_version", "_version_type", "_if_seq_no", "_if_p
 /// The context in OpenSearch's form: a failure handler's `on_failure` spread out, and the time.
 fn ingest(meta: &Meta) -> Vec<u8> {
     let mut shown = Meta { ctx: Some(meta.ctx().to_vec()), ..Meta::default() };
-    shown.put_ctx("timestamp", &json::quote(&jiff::Timestamp::now().to_string()));
+    shown.set_ctx_member("timestamp", &json::quote(&jiff::Timestamp::now().to_string()));
     if let Some(failure) = json::find(meta.ctx(), "on_failure").map(|r| meta.ctx()[r].to_vec()) {
         let of = |key| json::find(&failure, key).map(|value| &failure[value]);
         // A stage that is called as its built-in has no tag.
@@ -274,7 +274,7 @@ fn ingest(meta: &Meta) -> Vec<u8> {
             ("on_failure_processor_tag", of("tag").or(Some(b"null"))),
         ] {
             if let Some(value) = value {
-                shown.put_ctx(name, value);
+                shown.set_ctx_member(name, value);
             }
         }
     }
@@ -284,11 +284,11 @@ fn ingest(meta: &Meta) -> Vec<u8> {
 /// The context without what [`ingest`] made.
 fn stored(shown: &[u8]) -> Vec<u8> {
     let mut meta = Meta { ctx: Some(shown.to_vec()), ..Meta::default() };
-    MADE.iter().for_each(|name| meta.drop_ctx(name));
+    ADDED.iter().for_each(|name| meta.remove_ctx_member(name));
     meta.ctx.unwrap_or_default()
 }
 
-fn take(text: &mut Vec<u8>, name: &str) -> Option<Vec<u8>> {
+fn cut(text: &mut Vec<u8>, name: &str) -> Option<Vec<u8>> {
     let start = json::skip_ws(text, 0);
     let value = text[json::get(text, start, name)?.value].to_vec();
     *text = json::remove_member(text, start, name)?;

@@ -43,7 +43,7 @@ impl<'b> OutputBuffer<'b> {
 
     /// Makes room for the new text of a document behind its lead; gives where it begins.
     #[inline]
-    fn begin_line(&mut self, action_line: &Range<u32>) -> usize {
+    fn start_line(&mut self, action_line: &Range<u32>) -> usize {
         if self.output.capacity() == 0 {
             self.output.reserve(self.room);
         }
@@ -88,7 +88,7 @@ impl<'b> OutputBuffer<'b> {
                 range.start
             }
             Text::Shared(range) if self.collects => {
-                let from = self.begin_line(&doc.action_line);
+                let from = self.start_line(&doc.action_line);
                 edit.append_to(&mut self.output, &self.body[range.clone()]);
                 from
             }
@@ -110,7 +110,7 @@ impl<'b> OutputBuffer<'b> {
                 self.output.truncate(range.start);
                 range.start
             }
-            Text::Shared(_) if self.collects => self.begin_line(&doc.action_line),
+            Text::Shared(_) if self.collects => self.start_line(&doc.action_line),
             _ => {
                 doc.text = Text::Owned(text);
                 return;

@@ -24,6 +24,6 @@ pub(crate) fn moved(text: &[u8], meta: &mut Meta) -> Option<Vec<u8>> {
         Some(before) => json::merge(&before, notes),
         None => notes.to_vec(),
     };
-    meta.put_ctx("meta", &all);
+    meta.set_ctx_member("meta", &all);
     json::remove_member(text, start, NAME)
 }

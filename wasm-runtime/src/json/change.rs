@@ -36,9 +36,9 @@ pub(crate) fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Edit, Path
         return Err(format!("path [{path}] is not valid"));
     }
     let here = skip_ws(text, 0);
-    let known = index::recall(text, path);
-    if known.is_some() || is_plain(path) && text.get(here) == Some(&b'{') {
-        return Ok(match known.unwrap_or_else(|| locate(text, here, path)) {
+    let located = index::recall(text, path);
+    if located.is_some() || is_plain(path) && text.get(here) == Some(&b'{') {
+        return Ok(match located.unwrap_or_else(|| locate(text, here, path)) {
             (Some(entry), _) => Edit::new(entry.value, value),
             (None, end) => insertion(text, here, end, path, value),
         });
@@ -192,7 +192,7 @@ pub(crate) fn merge(text: &[u8], patch: &[u8]) -> Vec<u8> {
     let entries = Entries::new(patch, skip_ws(patch, 0)).into_iter().flatten();
     let members: Vec<_> =
         entries.filter_map(|entry| Some((unescape(&patch[entry.key])?, &patch[entry.value]))).collect();
-    put_members(text, skip_ws(text, 0), &members)
+    set_members(text, skip_ws(text, 0), &members)
 }
 
 /// Merges of so few members are done one by one.
@@ -200,7 +200,7 @@ const FEW: usize = 8;
 
 /// `text` with these members of the object that starts at `start`, in one pass: one that is there gets its new value, others come
 /// behind the last. Of several of one name the last counts.
-pub(crate) fn put_members(text: &[u8], start: usize, members: &[(Cow<'_, str>, impl AsRef<[u8]>)]) -> Vec<u8> {
+pub(crate) fn set_members(text: &[u8], start: usize, members: &[(Cow<'_, str>, impl AsRef<[u8]>)]) -> Vec<u8> {
     if members.len() <= FEW {
         return members.iter().fold(text.to_vec(), |out, (key, value)| match get(&out, start, key) {
             Some(old) => splice(&out, old.value, value.as_ref()),
@@ -215,21 +215,21 @@ pub(crate) fn put_members(text: &[u8], start: usize, members: &[(Cow<'_, str>, i
     let mut empty = true;
     for entry in entries.by_ref() {
         empty = false;
-        if let Some((_, place)) = unescape(&text[entry.key]).and_then(|key| wanted.get_mut(&*key)) {
-            *place = Some(entry.value);
+        if let Some((_, range)) = unescape(&text[entry.key]).and_then(|key| wanted.get_mut(&*key)) {
+            *range = Some(entry.value);
         }
     }
     let end = skip_ws(text, entries.at);
     let mut edits: Vec<_> =
-        wanted.values().filter_map(|(n, place)| Some((place.clone()?, members[*n].1.as_ref()))).collect();
-    edits.sort_unstable_by_key(|(place, _)| place.start);
+        wanted.values().filter_map(|(n, range)| Some((range.clone()?, members[*n].1.as_ref()))).collect();
+    edits.sort_unstable_by_key(|(range, _)| range.start);
     let mut out =
         Vec::with_capacity(text.len() + members.iter().map(|(k, v)| k.len() + v.as_ref().len() + 4).sum::<usize>());
     let mut from = 0;
-    for (place, value) in edits {
-        out.extend_from_slice(&text[from..place.start]);
+    for (range, value) in edits {
+        out.extend_from_slice(&text[from..range.start]);
         out.extend_from_slice(value);
-        from = place.end;
+        from = range.end;
     }
     out.extend_from_slice(&text[from..end]);
     for (key, _) in members {

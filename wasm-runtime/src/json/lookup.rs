@@ -20,8 +20,8 @@ pub(crate) fn get(text: &[u8], start: usize, name: &str) -> Option<Entry> {
 
 /// What [`get`] finds, and where the object's closing brace is: both from one pass.
 pub(super) fn locate(text: &[u8], start: usize, name: &str) -> (Option<Entry>, usize) {
-    if let Some(known) = index::ask(text, start, name) {
-        return known;
+    if let Some(located) = index::ask(text, start, name) {
+        return located;
     }
     let Some(mut entries) = Entries::new(text, start) else { return (None, text.len()) };
     let found = entries.by_ref().filter(|entry| key_is(&text[entry.key.clone()], name)).last();

@@ -21,7 +21,7 @@ pub(crate) mod strict;
 pub(crate) mod validate;
 
 pub(crate) use self::change::{
-    DEEPEST_PATH, change, change_at, insert_member, merge, put_members, remove, remove_member, set,
+    DEEPEST_PATH, change, change_at, insert_member, merge, remove, remove_member, set, set_members,
 };
 pub(crate) use self::edit::{Edit, recycle, scratch_copy, splice};
 pub(crate) use self::lex::{

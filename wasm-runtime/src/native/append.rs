@@ -39,12 +39,12 @@ impl Parameters for Append {
 impl Function for Append {
     fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         let Some((field, values)) = &self.prepared else { return Ok(Effect::Unchanged) };
-        let mut made = 0;
+        let mut output_size = 0;
         let mut rendered = Vec::with_capacity(values.len());
         for value in values {
             let value = value.render(text, meta).into_owned();
-            made += value.len();
-            check_output_size(text.len(), made)?;
+            output_size += value.len();
+            check_output_size(text.len(), output_size)?;
             rendered.push(value);
         }
         let values = rendered;

@@ -29,7 +29,7 @@ impl Collapse {
         if let Some(entry) = listed {
             let values = json::elements(hit, entry.value.start);
             return match values.as_slice() {
-                [one] => Ok(hit[one.clone()].to_vec()),
+                [range] => Ok(hit[range.clone()].to_vec()),
                 [] => Ok(b"__missing__".to_vec()),
                 _ => Err(Fault::illegal(format!(
                     "Failed to collapse {}: doc has multiple values for field {}",

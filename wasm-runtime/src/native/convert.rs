@@ -94,7 +94,7 @@ fn is_ip(text: &str) -> bool {
 }
 
 impl Convert {
-    fn one(&self, raw: &[u8]) -> Result<Vec<u8>, Fault> {
+    fn converted(&self, raw: &[u8]) -> Result<Vec<u8>, Fault> {
         let text = java::text(raw);
         let unable =
             |name: &str, why: String| Fault::illegal(format!("unable to convert [{text}] to {name}")).caused_by(why);
@@ -134,9 +134,9 @@ fn auto(raw: &[u8], text: &str) -> Vec<u8> {
 
 impl Function for Convert {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let rewrite = field::Place::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
+        let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
         let null = || format!("Field [{}] is null, cannot be converted to type [{}]", self.field, self.name());
-        rewrite.apply(text, null, |raw| self.one(raw), |raw| self.one(raw))
+        rewrite.apply(text, null, |raw| self.converted(raw), |raw| self.converted(raw))
     }
 }
 

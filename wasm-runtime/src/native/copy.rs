@@ -64,7 +64,7 @@ impl Function for Copy {
             Some(_) => return Err(Fault::illegal(format!("target field [{to}] already exists"))),
         }
         let value = text[range].to_vec();
-        let copied = field::put(text, &to, &value)?;
+        let copied = field::set(text, &to, &value)?;
         if !self.remove_source {
             return Ok(Effect::Replaced(copied));
         }

@@ -55,24 +55,24 @@ struct Prepared {
 
 /// An option that may be a template. A value that means nothing fails documents, not the pipeline, as at the cluster.
 enum Setting<T> {
-    Known(T),
+    Constant(T),
     Unknown,
     Template(Template),
 }
 
 impl<T: Clone> Setting<T> {
     fn new(text: Option<&str>, default: T, read: impl Fn(&str) -> Option<T>) -> Result<Self, String> {
-        let Some(text) = text else { return Ok(Self::Known(default)) };
+        let Some(text) = text else { return Ok(Self::Constant(default)) };
         let template = Template::parse(text)?;
         Ok(match template.constant() {
-            Some(constant) => read(constant).map_or(Self::Unknown, Self::Known),
+            Some(constant) => read(constant).map_or(Self::Unknown, Self::Constant),
             None => Self::Template(template),
         })
     }
 
     fn get(&self, text: &[u8], meta: &Meta, read: impl Fn(&str) -> Option<T>) -> Option<Cow<'_, T>> {
         match self {
-            Self::Known(value) => Some(Cow::Borrowed(value)),
+            Self::Constant(value) => Some(Cow::Borrowed(value)),
             Self::Unknown => None,
             Self::Template(template) => read(&template.render(text, meta)).map(Cow::Owned),
         }

@@ -170,7 +170,7 @@ impl Pattern {
         let values = self.matched(text)?;
         let mut out: Vec<(String, String)> = Vec::new();
         let mut wanted: HashSet<&str> = HashSet::new();
-        let mut put = |name: &str, value: String| match out.iter_mut().find(|(known, _)| known == name) {
+        let mut add = |name: &str, value: String| match out.iter_mut().find(|(listed, _)| listed == name) {
             Some((_, old)) => *old = value,
             None => out.push((name.to_owned(), value)),
         };
@@ -178,10 +178,10 @@ impl Pattern {
             let first = wanted.insert(&key.name);
             match key.role {
                 Use::Append(_) if !first => {}
-                Use::Plain | Use::Append(_) => put(&key.name, self.appended(&key.name, &values, value, separator)),
+                Use::Plain | Use::Append(_) => add(&key.name, self.appended(&key.name, &values, value, separator)),
                 Use::Name => {
                     let paired = self.keys.iter().position(|k| k.name == key.name && k.role == Use::Value)?;
-                    put(value, values[paired].to_owned());
+                    add(value, values[paired].to_owned());
                 }
                 Use::Skip | Use::Value => {}
             }
@@ -219,8 +219,8 @@ impl Parameters for Dissect {
 
 impl Function for Dissect {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place::new(&self.field, None, self.ignore_missing);
-        let Some(source) = place.text(text, "cannot process it.")? else { return Ok(Effect::Unchanged) };
+        let rewrite = field::FieldRewrite::new(&self.field, None, self.ignore_missing);
+        let Some(source) = rewrite.text(text, "cannot process it.")? else { return Ok(Effect::Unchanged) };
         let Some(fields) = self.parsed.fields(&source, &self.append_separator) else {
             return Err(Fault::new(
                 400,
@@ -235,7 +235,7 @@ impl Function for Dissect {
             let table = fields.len();
             java::in_order_of_hashes(&mut fields, table);
         }
-        field::put_all(text, &fields).map(Effect::Replaced)
+        field::set_all(text, &fields).map(Effect::Replaced)
     }
 
     fn free(&self) -> bool {

@@ -52,7 +52,7 @@ impl DotExpander {
                 )));
             }
         }
-        field::put(&less, &self.field, &value)
+        field::set(&less, &self.field, &value)
     }
 }
 

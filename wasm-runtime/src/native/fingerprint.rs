@@ -113,17 +113,17 @@ const MOST_PATHS: usize = 64 << 20;
 ///
 /// # Errors
 /// For paths that are many times longer than the object.
-fn flattened(raw: &[u8], prefix: &str, out: &mut Vec<(String, String)>, made: &mut usize) -> Result<(), Fault> {
+fn flattened(raw: &[u8], prefix: &str, out: &mut Vec<(String, String)>, output_size: &mut usize) -> Result<(), Fault> {
     for entry in json::Entries::new(raw, 0).into_iter().flatten() {
         let key = json::unescape(&raw[entry.key]).unwrap_or_default();
         let path = if prefix.is_empty() { key.into_owned() } else { format!("{prefix}.{key}") };
         let value = &raw[entry.value];
         if value[0] == b'{' {
-            flattened(value, &path, out, made)?;
+            flattened(value, &path, out, output_size)?;
         } else {
             glance();
-            *made += path.len();
-            check_output_size(MOST_PATHS, *made)?;
+            *output_size += path.len();
+            check_output_size(MOST_PATHS, *output_size)?;
             out.push((path, java::text(value)));
         }
     }
@@ -147,9 +147,8 @@ impl Function for Fingerprint {
         let many = names.len() > FEW;
         for name in names {
             glance();
-            let place = field::bare(&name);
-            let found =
-                if many && json::is_plain(place) { members.get(place).cloned() } else { json::find(text, place) };
+            let path = field::bare(&name);
+            let found = if many && json::is_plain(path) { members.get(path).cloned() } else { json::find(text, path) };
             let Some(range) = found else {
                 if self.ignore_missing {
                     continue;

@@ -27,7 +27,7 @@ pub(crate) struct Foreach {
     inner: Option<Handled>,
     /// The processor sees nothing but the element, so that the document need not be carried along.
     #[serde(skip)]
-    alone: bool,
+    by_element: bool,
 }
 
 /// Built-ins that read and write no other fields than those that their options name.
@@ -48,7 +48,7 @@ const NAMED_FIELDS_ONLY: [&str; 13] = [
 ];
 
 /// Whether all fields that the options name are the element or parts of it.
-fn is_alone(function: &str, options: &[u8]) -> bool {
+fn works_by_element(function: &str, options: &[u8]) -> bool {
     let text = String::from_utf8_lossy(options);
     let templates =
         text.match_indices("{{").all(|(at, _)| text[at..].trim_start_matches(['{', '&', ' ']).starts_with(VALUE));
@@ -67,7 +67,7 @@ impl Parameters for Foreach {
             return Err("[processor] Must specify exactly one processor type".to_owned());
         };
         let inner = Handled::build(name, options.get().as_bytes())?;
-        self.alone = inner.is_plain() && is_alone(name, options.get().as_bytes());
+        self.by_element = inner.is_plain() && works_by_element(name, options.get().as_bytes());
         self.inner = Some(inner);
         Ok(())
     }
@@ -92,34 +92,34 @@ impl Function for Foreach {
             return Err(field::cannot_cast(&self.field, list, "java.util.List"));
         }
         let elements: Vec<&[u8]> = json::elements(list, 0).into_iter().map(|range| &list[range]).collect();
-        if self.alone {
-            return self.each_alone(inner, text, &elements, meta);
+        if self.by_element {
+            return self.apply_by_element(inner, text, &elements, meta);
         }
         let had = json::get(text, json::skip_ws(text, 0), "_ingest").is_some();
         let before = json::find(text, VALUE).map(|range| text[range].to_vec());
         let mut out = text.to_vec();
         let mut values = Vec::with_capacity(elements.len());
-        let mut made = 0;
+        let mut output_size = 0;
         let mut copied = Copied::default();
         for element in elements {
             tick()?;
             copied.more(3 * out.len())?;
-            out = field::put(&out, VALUE, element)?;
+            out = field::set(&out, VALUE, element)?;
             match inner.apply(&out, meta)?.whole(&out) {
                 Effect::Replaced(new) => out = new,
                 Effect::Dropped => return Ok(Effect::Dropped),
                 _ => {}
             }
             values.push(value_of(&out));
-            made += values[values.len() - 1].len();
-            check_output_size(text.len(), made)?;
+            output_size += values[values.len() - 1].len();
+            check_output_size(text.len(), output_size)?;
         }
         out = match before {
-            Some(value) => field::put(&out, VALUE, &value)?,
+            Some(value) => field::set(&out, VALUE, &value)?,
             None if had => json::remove(&out, VALUE).unwrap_or(out),
             None => json::remove(&out, "_ingest").unwrap_or(out),
         };
-        field::put(&out, &self.field, &field::array(&values)).map(Effect::Replaced)
+        field::set(&out, &self.field, &field::array(&values)).map(Effect::Replaced)
     }
 
     fn longest(&self) -> usize {
@@ -128,9 +128,15 @@ impl Function for Foreach {
 }
 
 impl Foreach {
-    fn each_alone(&self, inner: &Handled, text: &[u8], elements: &[&[u8]], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply_by_element(
+        &self,
+        inner: &Handled,
+        text: &[u8],
+        elements: &[&[u8]],
+        meta: &mut Meta,
+    ) -> Result<Effect, Fault> {
         let mut values = Vec::with_capacity(elements.len());
-        let mut made = 0;
+        let mut output_size = 0;
         for element in elements {
             tick()?;
             let small = [br#"{"_ingest":{"_value":"#.as_slice(), element, b"}}"].concat();
@@ -138,8 +144,8 @@ impl Foreach {
                 Effect::Replaced(new) => values.push(value_of(&new)),
                 _ => values.push(element.to_vec()),
             }
-            made += values[values.len() - 1].len();
-            check_output_size(text.len(), made)?;
+            output_size += values[values.len() - 1].len();
+            check_output_size(text.len(), output_size)?;
         }
         field::change(text, &self.field, &field::array(&values))
     }

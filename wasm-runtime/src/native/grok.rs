@@ -76,11 +76,11 @@ impl Parameters for Grok {
 impl Grok {
     fn combined(&self) -> String {
         let [only] = self.patterns.as_slice() else {
-            let one = |(n, text): (usize, &String)| match self.trace_match {
+            let named = |(n, text): (usize, &String)| match self.trace_match {
                 true => format!("(?<{TRACE}{n}>{text})"),
                 false => format!("(?:{text})"),
             };
-            return self.patterns.iter().enumerate().map(one).collect::<Vec<_>>().join("|");
+            return self.patterns.iter().enumerate().map(named).collect::<Vec<_>>().join("|");
         };
         only.clone()
     }
@@ -136,16 +136,16 @@ impl Compiled {
 impl Function for Grok {
     fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         let Some(compiled) = &self.compiled else { return Ok(Effect::Unchanged) };
-        let place = field::Place::new(&self.field, None, self.ignore_missing);
-        let Some(source) = place.text(text, "cannot process it.")? else { return Ok(Effect::Unchanged) };
+        let rewrite = field::FieldRewrite::new(&self.field, None, self.ignore_missing);
+        let Some(source) = rewrite.text(text, "cannot process it.")? else { return Ok(Effect::Unchanged) };
         let Some(found) = compiled.regex.groups(&source)? else {
             return Err(Fault::illegal(format!("Provided Grok expressions do not match field value: [{source}]")));
         };
         let fields = compiled.fields(&source, &found, self.capture_all_matches)?;
-        let out = value::put(text, &fields)?;
+        let out = value::set(text, &fields)?;
         if self.trace_match {
             let at = compiled.traces.iter().position(|group| found.get(*group).is_some()).unwrap_or(0);
-            meta.put_ctx("_grok_match_index", format!("\"{at}\"").as_bytes());
+            meta.set_ctx_member("_grok_match_index", format!("\"{at}\"").as_bytes());
         }
         Ok(Effect::Replaced(out))
     }

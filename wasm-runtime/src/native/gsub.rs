@@ -86,7 +86,7 @@ fn named(chars: &mut Chars<'_>, pattern: &Regex) -> Result<usize, String> {
     if name.starts_with(|c: char| c.is_ascii_digit()) {
         return Err(format!("capturing group name {{{name}}} starts with digit character"));
     }
-    let found = pattern.names().iter().find(|(known, _)| *known == name);
+    let found = pattern.names().iter().find(|(listed, _)| *listed == name);
     found.map(|(_, groups)| groups[0]).ok_or_else(|| format!("No group with name {{{name}}}"))
 }
 
@@ -135,8 +135,8 @@ impl Gsub {
 
 impl Function for Gsub {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
-        place.map_text(text, |_| None, |value| self.replaced(value))
+        let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
+        rewrite.map_text(text, |_| None, |value| self.replaced(value))
     }
 
     fn longest(&self) -> usize {

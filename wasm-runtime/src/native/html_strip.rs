@@ -193,16 +193,16 @@ fn is_inline(name: &str) -> bool {
 }
 
 fn closing_tag<'t>(text: &'t str, closing: &'t str, out: &mut String) -> &'t str {
-    let begin = closing.trim_start();
-    let len = name_len(begin);
+    let inner = closing.trim_start();
+    let len = name_len(inner);
     if len == 0 {
-        out.push_str(&text[..text.len() - begin.len()]);
-        return begin;
+        out.push_str(&text[..text.len() - inner.len()]);
+        return inner;
     }
-    let behind = &begin[len..];
+    let behind = &inner[len..];
     match behind.trim_start().strip_prefix('>') {
         Some(rest) => {
-            if !is_inline(&begin[..len]) {
+            if !is_inline(&inner[..len]) {
                 out.push('\n');
             }
             rest

@@ -27,13 +27,13 @@ impl Parameters for Join {
 
 impl Function for Join {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place::new(&self.field, self.target_field.as_deref(), false);
-        let Some(list) = place.list(text, "cannot join.")? else { return Ok(Effect::Unchanged) };
+        let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), false);
+        let Some(list) = rewrite.list(text, "cannot join.")? else { return Ok(Effect::Unchanged) };
         if list.contains(&b"null".as_slice()) {
             return Err(Fault::illegal(format!("field [{}] holds a null, cannot join.", self.field)));
         }
         check_output_size(text.len(), text.len() + list.len() * self.separator.len())?;
         let joined = list.into_iter().map(java::text).collect::<Vec<_>>().join(&self.separator);
-        place.put(text, &json::quote(&joined))
+        rewrite.set(text, &json::quote(&joined))
     }
 }

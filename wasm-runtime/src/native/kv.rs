@@ -137,8 +137,10 @@ impl Function for Kv {
                 }));
             }
         }
-        let place = field::Place::new(&name, None, self.ignore_missing);
-        let Some(source) = place.text(text, "cannot extract key-value pairs. ")? else { return Ok(Effect::Unchanged) };
+        let rewrite = field::FieldRewrite::new(&name, None, self.ignore_missing);
+        let Some(source) = rewrite.text(text, "cannot extract key-value pairs. ")? else {
+            return Ok(Effect::Unchanged);
+        };
         let mut pairs = Pairs::default();
         for pair in regex::split(fields, &source, 0, false)? {
             let parts = regex::split(values, pair, 2, true)?;
@@ -188,12 +190,12 @@ struct Pairs {
 impl Pairs {
     fn add(&mut self, name: String, value: Vec<u8>) {
         self.bytes += name.len() + value.len();
-        let place = match self.all.len() {
-            0..=FEW => self.all.iter().position(|(known, _)| *known == name),
+        let position = match self.all.len() {
+            0..=FEW => self.all.iter().position(|(listed, _)| *listed == name),
             _ => self.places.get(&name).copied(),
         };
-        if let Some(place) = place {
-            self.all[place].1.push(value);
+        if let Some(position) = position {
+            self.all[position].1.push(value);
             return;
         }
         if self.all.len() == FEW {
@@ -208,7 +210,7 @@ impl Pairs {
     /// The document with the pairs in it; of one name there is a list, with what was there before.
     fn written(&self, text: &[u8], target: Option<&str>) -> Result<Vec<u8>, Fault> {
         if self.all.len() <= FEW {
-            return self.written_one_by_one(text, target);
+            return self.written_singly(text, target);
         }
         let plain = self.all.iter().all(|(name, _)| json::is_plain(name) && !name.is_empty());
         let start = match target {
@@ -217,13 +219,13 @@ impl Pairs {
         };
         match start {
             Some(start) if plain && text.get(start) == Some(&b'{') => {
-                Ok(json::put_members(text, start, &self.members(&text[start..])))
+                Ok(json::set_members(text, start, &self.members(&text[start..])))
             }
             None if plain => {
-                let object = json::put_members(b"{}", 0, &self.members(b"{}"));
-                field::put(text, target.unwrap_or_default(), &object)
+                let object = json::set_members(b"{}", 0, &self.members(b"{}"));
+                field::set(text, target.unwrap_or_default(), &object)
             }
-            _ => self.written_one_by_one(text, target),
+            _ => self.written_singly(text, target),
         }
     }
 
@@ -238,7 +240,7 @@ impl Pairs {
         self.all.iter().map(|(name, values)| (Cow::Borrowed(name.as_str()), listed(name, values))).collect()
     }
 
-    fn written_one_by_one(&self, text: &[u8], target: Option<&str>) -> Result<Vec<u8>, Fault> {
+    fn written_singly(&self, text: &[u8], target: Option<&str>) -> Result<Vec<u8>, Fault> {
         let mut out = text.to_vec();
         let mut copied = Copied::default();
         for (name, values) in &self.all {
@@ -250,7 +252,7 @@ impl Pairs {
             copied.more(2 * out.len())?;
             let old = json::find(&out, &path);
             let value = listed(old.map(|range| &out[range]), values);
-            out = field::put(&out, &path, &value)?;
+            out = field::set(&out, &path, &value)?;
         }
         Ok(out)
     }

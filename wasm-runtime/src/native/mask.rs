@@ -133,11 +133,14 @@ impl Mask {
         let mut entries = json::Entries::new(text, at).into_iter().flatten().peekable();
         let (mut kept, mut last) = (false, at + 1);
         while let Some(Entry { key, value }) = entries.next() {
-            let found =
-                if may_match(&text[key.clone()], names) { compare(&text[key.clone()], names) } else { Found::Other };
+            let found = if may_match(&text[key.clone()], names) {
+                compare(&text[key.clone()], names)
+            } else {
+                Found::Elsewhere
+            };
             let removed = self.mode == Mode::Remove && matches!(found, Found::Hidden);
             match found {
-                Found::Other => {}
+                Found::Elsewhere => {}
                 Found::Above(inner) => self.hide(text, value.start, &inner, edits),
                 Found::Hidden if !removed => edits.push(Edit::of(value.clone(), self.hidden(&text[value.clone()]))),
                 // One comma goes with it: the one before it, or where nothing is before it the one behind it.
@@ -159,7 +162,7 @@ enum Found<'n> {
     Hidden,
     /// It is above these, which are what is left of them below it.
     Above(Vec<&'n str>),
-    Other,
+    Elsewhere,
 }
 
 /// Whether a raw key has to be compared with the names: most differ in their first byte.
@@ -181,7 +184,7 @@ fn compare<'n>(raw: &[u8], names: &[&'n str]) -> Found<'n> {
             inner.push(rest);
         }
     }
-    if inner.is_empty() { Found::Other } else { Found::Above(inner) }
+    if inner.is_empty() { Found::Elsewhere } else { Found::Above(inner) }
 }
 
 /// What is left of `path` below `above`, if it is that or lies below it; all lies below the empty path.
@@ -241,8 +244,8 @@ impl Function for Mask {
             .collect();
         places.sort_unstable();
         let mut edits = Vec::new();
-        for place in places {
-            self.hide(text, place, &names, &mut edits);
+        for range in places {
+            self.hide(text, range, &names, &mut edits);
         }
         Ok(if edits.is_empty() { Effect::Unchanged } else { Effect::Replaced(edited(text, &edits)) })
     }

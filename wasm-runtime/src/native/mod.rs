@@ -276,7 +276,7 @@ impl Native {
         };
         let done = if self.free { done.and_then(|effect| metadata_fields::absorbed(effect, meta)) } else { done };
         if let Ok(effect) = &done {
-            let len = effect.made(text.len());
+            let len = effect.output_len(text.len());
             if len > MOST_OUTPUT {
                 check_output_size(text.len(), len)?;
             }

@@ -40,7 +40,7 @@ impl Function for Oversample {
             .as_ref()
             .and_then(|e| std::str::from_utf8(&text[e.value.clone()]).ok()?.parse().ok())
             .unwrap_or(DEFAULT_SIZE);
-        meta.put_ctx(&original_size(self.context_prefix.as_deref()), size.to_string().as_bytes());
+        meta.set_ctx_member(&original_size(self.context_prefix.as_deref()), size.to_string().as_bytes());
         let larger = ((size as f64) * self.sample_factor).ceil() as i64;
         let larger = larger.to_string();
         Ok(Effect::Replaced(match asked {

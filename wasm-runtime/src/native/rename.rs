@@ -57,8 +57,8 @@ impl Function for Rename {
         let value = text[range].to_vec();
         let less = json::remove(text, &from).unwrap_or_else(|| text.to_vec());
         // Where it cannot be moved it is put back, and what is wrong with that comes first.
-        let moved = field::put(&less, &to, &value);
-        moved.map(Effect::Replaced).map_err(|fault| field::put(&less, &from, &value).err().unwrap_or(fault))
+        let moved = field::set(&less, &to, &value);
+        moved.map(Effect::Replaced).map_err(|fault| field::set(&less, &from, &value).err().unwrap_or(fault))
     }
 
     fn names(&self) -> Vec<&Template> {

@@ -43,20 +43,20 @@ enum Mode {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rescore {
     field: String,
-    #[serde(default = "one")]
+    #[serde(default = "unit")]
     factor: f64,
     #[serde(default)]
     modifier: Modifier,
     missing: Option<f64>,
-    #[serde(default = "one")]
+    #[serde(default = "unit")]
     query_weight: f64,
-    #[serde(default = "one")]
+    #[serde(default = "unit")]
     rescore_query_weight: f64,
     #[serde(default)]
     score_mode: Mode,
 }
 
-fn one() -> f64 {
+fn unit() -> f64 {
     1.0
 }
 

@@ -28,8 +28,8 @@ impl Parameters for Sort {
     fn prepare(&mut self) -> Result<(), String> {
         match self.order.as_deref() {
             None | Some("asc" | "desc") => {}
-            Some(other) => {
-                return Err(format!("[order] Sort direction [{other}] not recognized. Valid values are: [asc, desc]"));
+            Some(order) => {
+                return Err(format!("[order] Sort direction [{order}] not recognized. Valid values are: [asc, desc]"));
             }
         }
         field::check_pair(&mut self.field, &mut self.target_field)
@@ -67,15 +67,11 @@ impl Sort {
             return Ok(field::array(list));
         }
         let kind = java::type_name(list[0]);
-        if let Some(other) = list.iter().find(|raw| java::type_name(raw) != kind || item(raw).is_none()) {
+        if let Some(odd) = list.iter().find(|raw| java::type_name(raw) != kind || item(raw).is_none()) {
             return Err(Fault::new(
                 400,
                 "class_cast_exception",
-                format!(
-                    "field [{}] holds values that have no order: {kind} and {}",
-                    self.field,
-                    java::type_name(other)
-                ),
+                format!("field [{}] holds values that have no order: {kind} and {}", self.field, java::type_name(odd)),
             ));
         }
         let mut items: Vec<(Option<Item>, &[u8])> = list.iter().map(|raw| (item(raw), *raw)).collect();
@@ -95,9 +91,9 @@ impl Sort {
 
 impl Function for Sort {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place::new(&self.field, self.target_field.as_deref(), false);
-        match place.list(text, "cannot sort.")? {
-            Some(list) => place.put(text, &self.sorted(&list)?),
+        let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), false);
+        match rewrite.list(text, "cannot sort.")? {
+            Some(list) => rewrite.set(text, &self.sorted(&list)?),
             None => Ok(Effect::Unchanged),
         }
     }

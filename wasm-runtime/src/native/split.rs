@@ -51,9 +51,9 @@ fn quoted(part: &str) -> Vec<u8> {
 
 impl Function for Split {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
-        match place.text(text, "cannot split.")? {
-            Some(value) => place.put(text, &self.parts(&value)?),
+        let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
+        match rewrite.text(text, "cannot split.")? {
+            Some(value) => rewrite.set(text, &self.parts(&value)?),
             None => Ok(Effect::Unchanged),
         }
     }

@@ -25,14 +25,14 @@ pub(crate) struct Synonym {
     #[serde(default)]
     fields: Names,
     /// How much the other names count, relative to the word itself.
-    #[serde(default = "one")]
+    #[serde(default = "unit")]
     boost: f64,
     /// (word or words, what they may be replaced by), in small letters.
     #[serde(skip)]
     rules: Vec<(Vec<String>, Vec<Vec<String>>)>,
 }
 
-fn one() -> f64 {
+fn unit() -> f64 {
     1.0
 }
 
@@ -46,11 +46,11 @@ impl Parameters for Synonym {
             return Err("[boost] must be more than zero".to_owned());
         }
         let mut rules: Vec<(Vec<String>, Vec<Vec<String>>)> = Vec::new();
-        let mut add = |from: Vec<String>, to: Vec<Vec<String>>| match rules.iter_mut().find(|(known, _)| *known == from)
-        {
-            Some((_, all)) => all.extend(to),
-            None => rules.push((from, to)),
-        };
+        let mut add =
+            |from: Vec<String>, to: Vec<Vec<String>>| match rules.iter_mut().find(|(listed, _)| *listed == from) {
+                Some((_, all)) => all.extend(to),
+                None => rules.push((from, to)),
+            };
         for rule in self.synonyms.list() {
             let list = |text: &str| text.split(',').map(words).filter(|w| !w.is_empty()).collect::<Vec<_>>();
             if let Some((from, to)) = rule.split_once("=>") {
@@ -66,7 +66,7 @@ impl Parameters for Synonym {
                 return Err(format!("[synonyms] rule [{rule}] needs at least two names, separated by commas"));
             }
             for word in &all {
-                add(word.clone(), all.iter().filter(|other| *other != word).cloned().collect());
+                add(word.clone(), all.iter().filter(|synonym| *synonym != word).cloned().collect());
             }
         }
         if rules.is_empty() {
@@ -79,7 +79,7 @@ impl Parameters for Synonym {
 
 impl Synonym {
     /// The texts that `text` may be replaced by, without itself.
-    fn others(&self, text: &str) -> Vec<String> {
+    fn synonyms(&self, text: &str) -> Vec<String> {
         let tokens: Vec<&str> = text.split_whitespace().collect();
         let lower = words(text);
         let mut out: Vec<String> = Vec::new();
@@ -89,9 +89,9 @@ impl Synonym {
                 if !lower[at..].starts_with(from) {
                     continue;
                 }
-                for other in to {
+                for synonym in to {
                     let mut parts: Vec<&str> = tokens[..at].to_vec();
-                    parts.extend(other.iter().map(String::as_str));
+                    parts.extend(synonym.iter().map(String::as_str));
                     parts.extend(&tokens[at + from.len()..]);
                     let text = parts.join(" ");
                     if out.len() < MOST - 1 && !out.contains(&text) {
@@ -146,7 +146,7 @@ impl Synonym {
 
     /// A `match` query and its kin as a `bool` of all texts.
     fn leaf(&self, name: &str, body: &[u8]) -> Option<Vec<u8>> {
-        let (fields, text, place) = match name {
+        let (fields, text, range) = match name {
             "match" | "match_phrase" | "match_phrase_prefix" | "match_bool_prefix" => {
                 let entry = json::Entries::new(body, 0)?.next()?;
                 let field = json::unescape(&body[entry.key])?.into_owned();
@@ -167,14 +167,14 @@ impl Synonym {
             }
             _ => return None,
         };
-        let others = if self.concerns(&fields) { self.others(&text) } else { Vec::new() };
-        if others.is_empty() {
+        let synonyms = if self.concerns(&fields) { self.synonyms(&text) } else { Vec::new() };
+        if synonyms.is_empty() {
             return None;
         }
         let wrapped = |text: &[u8]| [b"{".as_slice(), &json::quote(name), b":", text, b"}"].concat();
         let mut clauses = vec![wrapped(body)];
-        for other in others {
-            let clause = wrapped(&json::splice(body, place.clone(), &json::quote(&other)));
+        for synonym in synonyms {
+            let clause = wrapped(&json::splice(body, range.clone(), &json::quote(&synonym)));
             clauses.push(if self.boost == 1.0 {
                 clause
             } else {

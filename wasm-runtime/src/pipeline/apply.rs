@@ -103,7 +103,7 @@ impl<'t> StageWriter<'t> {
             Effect::Edited(edit) => {
                 buffer.edit(doc, &edit);
                 let text = buffer.text_of(&doc.text);
-                if doc.index.as_mut().is_some_and(|known| !known.edited(&edit, text)) {
+                if doc.index.as_mut().is_some_and(|index| !index.edited(&edit, text)) {
                     doc.index = None;
                 }
                 recycle(edit.with);
@@ -111,7 +111,7 @@ impl<'t> StageWriter<'t> {
             Effect::Replaced(text) => match self.view {
                 None => {
                     let old = buffer.text_of(&doc.text);
-                    if doc.index.as_mut().is_some_and(|known| !known.follow(old, &text)) {
+                    if doc.index.as_mut().is_some_and(|index| !index.follow(old, &text)) {
                         doc.index = None;
                     }
                     buffer.replace(doc, text);

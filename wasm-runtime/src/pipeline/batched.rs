@@ -104,7 +104,7 @@ fn next_chunk(buffer: &OutputBuffer<'_>, docs: &[Doc], next: &mut usize) -> Vec<
 fn taken_over(contract: &Contract, given: UdfResult, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
     let effect = contract.apply(text, given.output, None)?;
     if let Some(ctx) = given.ctx {
-        meta.take_ctx(ctx);
+        meta.replace_ctx(ctx);
     }
     Ok(effect)
 }

@@ -133,7 +133,7 @@ pub(crate) fn replace_expanded(docs: &mut Vec<Doc>, expanded: Vec<(usize, Vec<Do
     }
     let mut expanded = expanded.into_iter().peekable();
     for (at, doc) in std::mem::take(docs).into_iter().enumerate() {
-        match expanded.next_if(|(place, _)| *place == at) {
+        match expanded.next_if(|(position, _)| *position == at) {
             Some((_, parts)) => docs.extend(parts),
             None => docs.push(doc),
         }

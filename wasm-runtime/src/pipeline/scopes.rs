@@ -69,7 +69,7 @@ pub(crate) fn enter_failed(docs: &mut [Doc], since: u32, classes: Option<&[Strin
             if is_tag(stage, &failure.processor) {
                 why = json::insert_member(&why, 0, "tag", &json::quote(stage));
             }
-            doc.meta.put_ctx("on_failure", &why);
+            doc.meta.set_ctx_member("on_failure", &why);
         }
         doc.state = State::Live;
         true
@@ -87,8 +87,8 @@ fn is_tag(stage: &str, processor: &str) -> bool {
 /// Forgets why handled documents failed.
 pub(crate) fn forget_failure(docs: &mut [Doc]) {
     for doc in docs.iter_mut().filter(|d| d.excluded_depth == 0 && d.meta.ctx.is_some()) {
-        doc.meta.drop_ctx("on_failure");
-        doc.meta.forget_empty_ctx();
+        doc.meta.remove_ctx_member("on_failure");
+        doc.meta.clear_empty_ctx();
     }
 }
 

@@ -20,7 +20,7 @@ impl<'t> Text<'t> {
 
     /// The end of the character at `at`, if it is one of a set.
     #[inline]
-    pub(crate) fn take(&self, at: usize, set: &Set) -> Option<usize> {
+    pub(crate) fn step(&self, at: usize, set: &Set) -> Option<usize> {
         let c = *self.bytes.get(at)?;
         if c < 0x80 {
             return set.has_ascii(c).then_some(at + 1);
@@ -84,8 +84,8 @@ pub(crate) fn holds(assert: Assert, text: &Text<'_>, at: usize, continued: usize
         }
         Assert::LastLine => {
             let rest = &text.text[at..];
-            let one = rest.chars().next().is_none_or(|c| ends_line(c) && c.len_utf8() == rest.len());
-            one && !(before == Some(b'\r') && here == Some(b'\n')) || rest == "\r\n"
+            let final_end = rest.chars().next().is_none_or(|c| ends_line(c) && c.len_utf8() == rest.len());
+            final_end && !(before == Some(b'\r') && here == Some(b'\n')) || rest == "\r\n"
         }
         Assert::Word(words) => at_edge(words, text, at),
         Assert::NotWord(words) => !at_edge(words, text, at),

@@ -15,7 +15,7 @@ const MOST_COMPILED: usize = 2 << 20;
 pub(crate) struct Needs {
     ascii: bool,
     /// No line terminators.
-    one_line: bool,
+    single_line: bool,
     /// No `\n` at the end, and not empty.
     open_end: bool,
 }
@@ -25,11 +25,11 @@ impl Needs {
         if self.open_end && matches!(text.as_bytes().last(), None | Some(b'\n')) {
             return false;
         }
-        if self.one_line && memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
+        if self.single_line && memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
             return false;
         }
         let ascii = text.is_ascii();
-        (ascii || !self.ascii) && (ascii || !self.one_line || !text.contains(['\u{85}', '\u{2028}', '\u{2029}']))
+        (ascii || !self.ascii) && (ascii || !self.single_line || !text.contains(['\u{85}', '\u{2028}', '\u{2029}']))
     }
 }
 
@@ -83,7 +83,7 @@ fn hir(node: &Node, needs: &mut Needs) -> Option<Hir> {
             Hir::capture(Capture { index: u32::try_from(*group).ok()?, name: None, sub })
         }
         Node::Repeat(repeat) => repetition(repeat, needs)?,
-        Node::Assert(assert) => look(*assert, needs)?,
+        Node::Assert(assert) => assertion(*assert, needs)?,
         _ => return None,
     })
 }
@@ -115,12 +115,12 @@ fn repetition(repeat: &Repeat, needs: &mut Needs) -> Option<Hir> {
     Some(Hir::repetition(Repetition { min: *min, max, greedy: *greed == Greed::Greedy, sub }))
 }
 
-fn look(assert: Assert, needs: &mut Needs) -> Option<Hir> {
+fn assertion(assert: Assert, needs: &mut Needs) -> Option<Hir> {
     Some(Hir::look(match assert {
         Assert::Start => Look::Start,
         Assert::End => Look::End,
         Assert::LastLine | Assert::LastUnixLine | Assert::LineEnd => {
-            needs.one_line = true;
+            needs.single_line = true;
             Look::End
         }
         Assert::UnixLineEnd => Look::EndLF,
@@ -129,7 +129,7 @@ fn look(assert: Assert, needs: &mut Needs) -> Option<Hir> {
             Look::StartLF
         }
         Assert::LineStart => {
-            (needs.one_line, needs.open_end) = (true, true);
+            (needs.single_line, needs.open_end) = (true, true);
             Look::Start
         }
         Assert::Word(words) => {

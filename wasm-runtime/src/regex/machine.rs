@@ -16,7 +16,7 @@ const MOST_FRAMES: usize = 2 << 20;
 /// Look-arounds and calls within each other.
 const DEEPEST: usize = 400;
 /// Steps between two looks at the clock.
-const LOOK: u64 = 1 << 10;
+const CHECK_STEPS: u64 = 1 << 10;
 /// A slot of a group that has not matched.
 pub(crate) const NONE: usize = usize::MAX;
 
@@ -103,9 +103,9 @@ impl<'p, 't> Machine<'p, 't> {
     }
 
     pub(super) fn step(&mut self, steps: u64) -> Result<(), Fault> {
-        let before = self.steps / LOOK;
+        let before = self.steps / CHECK_STEPS;
         self.steps += steps;
-        if self.steps / LOOK != before {
+        if self.steps / CHECK_STEPS != before {
             tick()?;
             if self.steps > MOST_STEPS {
                 return Err(too_hard(&format!("it takes more than {MOST_STEPS} steps")));
@@ -144,11 +144,11 @@ impl<'p, 't> Machine<'p, 't> {
                     }
                 }
                 Frame::Again(pc, at) => {
-                    if let Op::Loop(one) = &self.program.ops[pc as usize] {
-                        let count = std::mem::replace(&mut self.slots[one.slot + 1], at);
-                        self.frames.push(Frame::Restore(one.slot as u32 + 1, count));
-                        self.frames.push(Frame::Restore(one.slot as u32, self.slots[one.slot]));
-                        self.slots[one.slot] += 1;
+                    if let Op::Loop(counted) = &self.program.ops[pc as usize] {
+                        let count = std::mem::replace(&mut self.slots[counted.slot + 1], at);
+                        self.frames.push(Frame::Restore(counted.slot as u32 + 1, count));
+                        self.frames.push(Frame::Restore(counted.slot as u32, self.slots[counted.slot]));
+                        self.slots[counted.slot] += 1;
                         return Some((pc as usize + 1, at));
                     }
                 }
@@ -172,11 +172,11 @@ impl<'p, 't> Machine<'p, 't> {
 
     /// One step: the next and its place, if it is passed.
     #[inline]
-    pub(super) fn one(&mut self, pc: usize, at: usize) -> Result<Option<(usize, usize)>, Fault> {
+    pub(super) fn step_once(&mut self, pc: usize, at: usize) -> Result<Option<(usize, usize)>, Fault> {
         let program = self.program;
         let next = pc + 1;
         Ok(match &program.ops[pc] {
-            Op::Set(set) => self.text.take(at, set).map(|end| (next, end)),
+            Op::Set(set) => self.text.step(at, set).map(|end| (next, end)),
             Op::Text(text) => self.text.bytes[at..].starts_with(text).then(|| (next, at + text.len())),
             Op::Run(run) => self.many(run, pc, at)?.map(|end| (next, end)),
             Op::Split(first, second) => {
@@ -193,16 +193,16 @@ impl<'p, 't> Machine<'p, 't> {
                 self.set(2 * group + 1, at)?;
                 Some((next, at))
             }
-            Op::Begin(slot) => {
+            Op::LoopStart(slot) => {
                 self.set(*slot, 0)?;
                 self.set(*slot + 1, NONE)?;
                 Some((next, at))
             }
-            Op::Loop(one) => self.again(one, next, at)?,
+            Op::Loop(counted) => self.repeat(counted, next, at)?,
             Op::Assert(assert) => asserted::holds(*assert, &self.text, at, self.continued).then_some((next, at)),
             Op::Back(groups, fold) => self.same(groups, *fold, at)?.map(|end| (next, end)),
-            Op::Look { negative, behind, end } => {
-                let seen = self.look(*negative, *behind, next, at)?;
+            Op::Lookaround { negative, behind, end } => {
+                let seen = self.lookaround(*negative, *behind, next, at)?;
                 (seen != *negative).then_some((*end, at))
             }
             Op::Atomic(end) => {
@@ -251,36 +251,36 @@ impl<'p, 't> Machine<'p, 't> {
     }
 
     /// At the head of a counted loop.
-    fn again(&mut self, one: &Loop, body: usize, at: usize) -> Result<Option<(usize, usize)>, Fault> {
-        let (count, begun) = (self.slots[one.slot], self.slots[one.slot + 1]);
-        if count > 0 && begun == at {
+    fn repeat(&mut self, counted: &Loop, body: usize, at: usize) -> Result<Option<(usize, usize)>, Fault> {
+        let (count, started) = (self.slots[counted.slot], self.slots[counted.slot + 1]);
+        if count > 0 && started == at {
             // An iteration over nothing is the last.
-            let counts = one.takes_empty || count as u64 <= u64::from(one.min);
-            return Ok(counts.then_some((one.end, at)));
+            let counts = counted.takes_empty || count as u64 <= u64::from(counted.min);
+            return Ok(counts.then_some((counted.end, at)));
         }
-        if count < one.min as usize {
-            self.set(one.slot, count + 1)?;
-            self.set(one.slot + 1, at)?;
+        if count < counted.min as usize {
+            self.set(counted.slot, count + 1)?;
+            self.set(counted.slot + 1, at)?;
             return Ok(Some((body, at)));
         }
-        if one.max != u32::MAX && count >= one.max as usize {
-            return Ok(Some((one.end, at)));
+        if counted.max != u32::MAX && count >= counted.max as usize {
+            return Ok(Some((counted.end, at)));
         }
-        if one.lazy {
+        if counted.lazy {
             self.push(Frame::Again(body as u32 - 1, at))?;
-            return Ok(Some((one.end, at)));
+            return Ok(Some((counted.end, at)));
         }
-        self.push(Frame::Branch(one.end as u32, at))?;
-        self.set(one.slot, count + 1)?;
-        self.set(one.slot + 1, at)?;
+        self.push(Frame::Branch(counted.end as u32, at))?;
+        self.set(counted.slot, count + 1)?;
+        self.set(counted.slot + 1, at)?;
         Ok(Some((body, at)))
     }
 
     /// The text of the last of these groups that has matched.
     fn same(&mut self, groups: &[usize], fold: Fold, at: usize) -> Outcome {
         let groups_end = self.program.captures;
-        let known = |group: &&usize| 2 * **group < groups_end && self.slots[2 * **group + 1] != NONE;
-        let Some(group) = groups.iter().rev().find(known) else { return Ok(None) };
+        let matched = |group: &&usize| 2 * **group < groups_end && self.slots[2 * **group + 1] != NONE;
+        let Some(group) = groups.iter().rev().find(matched) else { return Ok(None) };
         let (from, to) = (self.slots[2 * group], self.slots[2 * group + 1]);
         self.step((to - from) as u64 / 16)?;
         let (bytes, text) = (self.text.bytes, &self.text.text[from..to]);
@@ -293,7 +293,7 @@ impl<'p, 't> Machine<'p, 't> {
             Fold::Java => a == b || fold::java(a) == fold::java(b),
             _ => fold::same_simply(a, b),
         };
-        let all = text.chars().all(|c| rest.next().is_some_and(|other| alike(c, other)));
+        let all = text.chars().all(|c| rest.next().is_some_and(|counterpart| alike(c, counterpart)));
         Ok(all.then(|| self.text.text.len() - rest.as_str().len()))
     }
 

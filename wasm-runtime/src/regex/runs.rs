@@ -12,7 +12,7 @@ impl Machine<'_, '_> {
         let first = if run.greed == Greed::Lazy { run.min } else { run.max };
         let mut least = if run.min == 0 { at } else { NONE };
         while count < first
-            && let Some(more) = self.text.take(end, &run.set)
+            && let Some(more) = self.text.step(end, &run.set)
         {
             end = more;
             count += 1;
@@ -64,7 +64,7 @@ impl Machine<'_, '_> {
         let program = self.program;
         let Op::Run(run) = &program.ops[pc] else { return None };
         while left > 0 {
-            end = self.text.take(end, &run.set)?;
+            end = self.text.step(end, &run.set)?;
             left -= 1;
             self.steps += 1;
             if run.then.is_none_or(|then| self.text.bytes.get(end) == Some(&then)) {

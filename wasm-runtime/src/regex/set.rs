@@ -88,14 +88,14 @@ pub(crate) fn not(mut class: ClassUnicode) -> ClassUnicode {
     class
 }
 
-pub(crate) fn or(mut one: ClassUnicode, other: &ClassUnicode) -> ClassUnicode {
-    one.union(other);
-    one
+pub(crate) fn or(mut left: ClassUnicode, right: &ClassUnicode) -> ClassUnicode {
+    left.union(right);
+    left
 }
 
-pub(crate) fn and(mut one: ClassUnicode, other: &ClassUnicode) -> ClassUnicode {
-    one.intersect(other);
-    one
+pub(crate) fn and(mut left: ClassUnicode, right: &ClassUnicode) -> ClassUnicode {
+    left.intersect(right);
+    left
 }
 
 /// A property by the name that Unicode's own syntax has for it, as `Lu` or `script=Greek`.
@@ -110,7 +110,7 @@ pub(crate) fn property(name: &str) -> Option<ClassUnicode> {
 
 /// The union of properties that are there.
 pub(crate) fn properties(names: &[&str]) -> ClassUnicode {
-    names.iter().filter_map(|name| property(name)).fold(none(), |all, one| or(all, &one))
+    names.iter().filter_map(|name| property(name)).fold(none(), |all, set| or(all, &set))
 }
 
 /// `[0-9]`, `[A-Za-z0-9_]`, `[ \t\n\x0B\f\r]`.

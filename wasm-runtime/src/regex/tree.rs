@@ -17,7 +17,7 @@ pub(crate) enum Node {
     Either(Vec<Node>),
     Group(usize, Box<Node>),
     Repeat(Box<Repeat>),
-    Look(Look),
+    Lookaround(Lookaround),
     /// Keeps the first way in which its content matches.
     Atomic(Box<Node>),
     Assert(Assert),
@@ -56,7 +56,7 @@ pub(crate) enum Greed {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Look {
+pub(crate) struct Lookaround {
     pub(crate) inner: Box<Node>,
     pub(crate) negative: bool,
     /// For a look behind: the fewest and the most characters that it may see.
@@ -148,7 +148,7 @@ impl Node {
             Self::Concat(nodes) | Self::Either(nodes) => nodes.iter().collect(),
             Self::Group(_, node) | Self::Atomic(node) | Self::Absent(node) => vec![node],
             Self::Repeat(repeat) => vec![&repeat.node],
-            Self::Look(look) => vec![&look.inner],
+            Self::Lookaround(lookaround) => vec![&lookaround.inner],
             Self::If(_, yes, no) => vec![yes, no],
             _ => Vec::new(),
         }

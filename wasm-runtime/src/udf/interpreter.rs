@@ -102,16 +102,16 @@ impl Sandbox {
     }
 
     pub(crate) fn run_documents(&mut self, docs: &[(&[u8], &Meta)], pipeline: &str) -> Result<Answered, Failure> {
-        let Entry::Interpreter { run, one, language, .. } = &self.entry else {
+        let Entry::Interpreter { run, run_single, language, .. } = &self.entry else {
             return Err(Fault::trap("not a UDF of an interpreter").into());
         };
-        let (run, one, language) = (run.clone(), one.clone(), *language);
+        let (run, run_single, language) = (run.clone(), run_single.clone(), *language);
         let tamed: Vec<_> =
             docs.iter().map(|(text, _)| exact_numbers::tamed(text, language == Language::JavaScript)).collect();
         let shown: Vec<(&[u8], &Meta)> =
             docs.iter().zip(&tamed).map(|((text, meta), tamed)| (tamed.as_deref().unwrap_or(text), *meta)).collect();
         let answer = match shown.as_slice() {
-            [(text, _)] if !self.takes_context => self.ask(&one, text)?,
+            [(text, _)] if !self.takes_context => self.ask(&run_single, text)?,
             _ => self.ask(&run, &payload(&shown, self.takes_context.then_some(pipeline)))?,
         };
         let (answer, bare) = self.answer(answer)?;

@@ -257,8 +257,8 @@ impl<'r> Invoker<'r> {
             return Err(fault.clone());
         }
         let udf = &self.limits.udf;
-        let made = if self.limits.isolate || self.limits.fresh { udf.fresh() } else { udf.acquire() };
-        let sandbox = made.inspect_err(|fault| self.start_failure = Some(fault.clone()))?;
+        let sandbox = if self.limits.isolate || self.limits.fresh { udf.fresh() } else { udf.acquire() };
+        let sandbox = sandbox.inspect_err(|fault| self.start_failure = Some(fault.clone()))?;
         // SAFETY: guard and sandbox travel together in `ActiveSandbox`, whose guard is dropped first.
         let guard = unsafe {
             Guard::new(

@@ -377,8 +377,8 @@ impl Udf {
     /// Makes one sandbox and keeps it warm, so that a fault in the start code shows before traffic does.
     fn warm_up(&self, py: Python<'_>) -> PyResult<()> {
         let inner = Arc::clone(&self.inner);
-        let made = py.detach(|| inner.fresh());
-        match made {
+        let sandbox = py.detach(|| inner.fresh());
+        match sandbox {
             Ok(sandbox) => {
                 self.inner.release(sandbox);
                 Ok(())

@@ -38,7 +38,7 @@ impl Contract {
     }
 
     fn answer(&self, text: &[u8], answer: Vec<u8>, changed: Option<DocumentEdits>) -> Result<Effect, Fault> {
-        if index::known(text, |known| validate::validate_edit(known, text, &answer)) != Some(true) {
+        if index::with_index(text, |index| validate::validate_edit(index, text, &answer)) != Some(true) {
             validate::check(&answer).map_err(|e| Fault::result(format!("the UDF's answer is {}", e.0)))?;
         }
         let answer = trim(answer);
@@ -80,7 +80,7 @@ impl Contract {
         }
         Ok(match parts.as_slice() {
             [] => Effect::Dropped,
-            [one] => Effect::Replaced(answer[one.clone()].to_vec()),
+            [part] => Effect::Replaced(answer[part.clone()].to_vec()),
             many => Effect::Expanded(many.iter().map(|r| answer[r.clone()].to_vec()).collect()),
         })
     }

@@ -113,8 +113,8 @@ impl Sandbox {
         memory::forget();
         let instance = Instance::new(&mut store, module, &imports).map_err(|e| match e {
             wasmer::InstantiationError::Start(e) => Fault::from_runtime(&e),
-            other if other.to_string().contains("the limit is") => Fault::memory(other.to_string()),
-            other => Fault::trap(other.to_string()),
+            error if error.to_string().contains("the limit is") => Fault::memory(error.to_string()),
+            error => Fault::trap(error.to_string()),
         })?;
         let memory = instance.exports.get_memory("memory").map_err(|e| Fault::trap(e.to_string()))?.clone();
         // SAFETY: the instance goes with the sandbox, and the guest runs within its calls only.

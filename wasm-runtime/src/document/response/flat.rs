@@ -14,7 +14,7 @@ use crate::json::{self, Entries};
 /// Members of a hit that come first, by their names in the response and in the flat form.
 const FIRST: [(&str, &str); 4] = [("_id", "_id"), ("_index", "_index"), ("_score", "score"), ("_source", "_source")];
 /// Members of the flat form that are made, so that those of the response with such a name are left out.
-const MADE: [&str; 3] = ["total", "max_score", "hits"];
+const ADDED: [&str; 3] = ["total", "max_score", "hits"];
 
 /// The flat form of a response.
 pub(crate) fn of(text: &[u8]) -> Vec<u8> {
@@ -23,13 +23,13 @@ pub(crate) fn of(text: &[u8]) -> Vec<u8> {
     let member = |name| list.and_then(|at| json::get(text, at, name)).map(|entry| &text[entry.value]);
     let total = member("total").map(|total| json::get(total, 0, "value").map_or(total, |entry| &total[entry.value]));
     let mut out = Object::default();
-    out.put(b"total", total.unwrap_or(b"null"));
-    out.put(b"max_score", member("max_score").unwrap_or(b"null"));
+    out.push(b"total", total.unwrap_or(b"null"));
+    out.push(b"max_score", member("max_score").unwrap_or(b"null"));
     let hits: Vec<Vec<u8>> = hits_of(text).into_iter().map(|hit| flat_hit(&text[hit])).collect();
-    out.put(b"hits", &[b"[".as_slice(), &hits.join(&b','), b"]"].concat());
+    out.push(b"hits", &[b"[".as_slice(), &hits.join(&b','), b"]"].concat());
     for entry in Entries::new(text, start).into_iter().flatten() {
-        if !MADE.iter().any(|name| json::key_is(&text[entry.key.clone()], name)) {
-            out.put(&text[entry.key], &text[entry.value]);
+        if !ADDED.iter().any(|name| json::key_is(&text[entry.key.clone()], name)) {
+            out.push(&text[entry.key], &text[entry.value]);
         }
     }
     out.done()
@@ -43,13 +43,13 @@ fn flat_hit(hit: &[u8]) -> Vec<u8> {
     let mut out = Object::default();
     for (name, flat) in FIRST {
         if let Some(entry) = json::get(hit, 0, name) {
-            out.put(flat.as_bytes(), &hit[entry.value]);
+            out.push(flat.as_bytes(), &hit[entry.value]);
         }
     }
     for entry in Entries::new(hit, 0).into_iter().flatten() {
         let key = &hit[entry.key];
         if !FIRST.iter().any(|(name, flat)| json::key_is(key, name) || json::key_is(key, flat)) {
-            out.put(key, &hit[entry.value]);
+            out.push(key, &hit[entry.value]);
         }
     }
     out.done()
@@ -62,21 +62,21 @@ fn flat_hit(hit: &[u8]) -> Vec<u8> {
 pub(crate) fn carried(text: &[u8], shown: &[u8], effect: Effect) -> Result<Effect, Fault> {
     match effect.whole(shown) {
         Effect::Replaced(after) => carry(text, &after).map(Effect::Replaced),
-        other => Ok(other),
+        effect => Ok(effect),
     }
 }
 
 fn carry(text: &[u8], after: &[u8]) -> Result<Vec<u8>, Fault> {
     let list = json::get(after, json::skip_ws(after, 0), "hits").filter(|entry| after[entry.value.start] == b'[');
     let list = list.ok_or_else(|| Fault::result("with [view: flat], the UDF must answer a list of [hits]"))?;
-    let mut known: HashMap<[Cow<'_, str>; 2], VecDeque<Range<usize>>> = HashMap::new();
+    let mut by_key: HashMap<[Cow<'_, str>; 2], VecDeque<Range<usize>>> = HashMap::new();
     for hit in hits_of(text) {
-        known.entry(key_of(&text[hit.clone()])).or_default().push_back(hit);
+        by_key.entry(key_of(&text[hit.clone()])).or_default().push_back(hit);
     }
     let (mut hits, mut scored) = (Vec::new(), false);
     for (at, range) in json::elements(after, list.value.start).into_iter().enumerate() {
         let given = &after[range];
-        let came = known.get_mut(&key_of(given)).and_then(VecDeque::pop_front);
+        let came = by_key.get_mut(&key_of(given)).and_then(VecDeque::pop_front);
         let came = came.ok_or_else(|| {
             Fault::result(format!(
                 "[hits] {at} is none of the response's: a UDF may leave hits out and order them, not add any"
@@ -89,7 +89,7 @@ fn carry(text: &[u8], after: &[u8]) -> Result<Vec<u8>, Fault> {
     Ok(written(text, &hits, scored))
 }
 
-/// By what a hit is known: index and id.
+/// By what a hit is by_key: index and id.
 fn key_of(hit: &[u8]) -> [Cow<'_, str>; 2] {
     ["_index", "_id"].map(|name| {
         json::get(hit, 0, name).and_then(|entry| json::string(&hit[entry.value])).unwrap_or(Cow::Borrowed(""))
@@ -139,7 +139,7 @@ fn written(text: &[u8], hits: &[Vec<u8>], scored: bool) -> Vec<u8> {
 struct Object(Vec<u8>);
 
 impl Object {
-    fn put(&mut self, key: &[u8], value: &[u8]) {
+    fn push(&mut self, key: &[u8], value: &[u8]) {
         self.0.push(if self.0.is_empty() { b'{' } else { b',' });
         self.0.push(b'"');
         self.0.extend_from_slice(key);
@@ -180,11 +180,11 @@ mod tests {
 
     #[test]
     fn order_removals_sources_and_scores_are_carried_back() {
-        let one = r#"{"_index":"i","_id":"1","_score":1.5,"_source":{"a":1},"sort":[1]}"#;
+        let hit = r#"{"_index":"i","_id":"1","_score":1.5,"_source":{"a":1},"sort":[1]}"#;
         let two = r#"{"_index":"i","_id":"2","_score":0.5,"_source":{"a":2}}"#;
         let with = |hits: &str, best: &str| {
             RESPONSE
-                .replace(&format!("{one},{two}"), hits)
+                .replace(&format!("{hit},{two}"), hits)
                 .replace("\"max_score\":1.5", &format!("\"max_score\":{best}"))
         };
         let flat = |id: &str, score: &str, source: &str| {
@@ -192,7 +192,7 @@ mod tests {
         };
         let turned =
             format!(r#"{{"hits":[{},{}],"took":9}}"#, flat("2", "0.5", r#"{"a":2}"#), flat("1", "1.5", r#"{"a":1}"#));
-        assert_eq!(carried_back(&turned), with(&format!("{two},{one}"), "1.5"));
+        assert_eq!(carried_back(&turned), with(&format!("{two},{hit}"), "1.5"));
         assert_eq!(carried_back(r#"{"hits":[]}"#), with("", "1.5"));
         let scored = format!(r#"{{"hits":[{}]}}"#, flat("2", "7", r#"{"b":0}"#));
         let hit = two.replace("0.5", "7").replace(r#"{"a":2}"#, r#"{"b":0}"#);

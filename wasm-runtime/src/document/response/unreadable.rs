@@ -77,7 +77,7 @@ pub(crate) fn sift(text: &[u8]) -> Option<Sifted> {
 }
 
 /// `text`, a response, with hits that were taken out of it in their places, as far as there are as many.
-pub(crate) fn put_back(text: &[u8], taken: &[(usize, Vec<u8>)]) -> Option<Vec<u8>> {
+pub(crate) fn restore(text: &[u8], taken: &[(usize, Vec<u8>)]) -> Option<Vec<u8>> {
     let array = members(text, skip_ws(text, 0))?.into_iter().find_map(|(key, value)| hits_in(text, key, value))?;
     let mut hits: Vec<&[u8]> = items(text, array.start)?.into_iter().map(|hit| &text[hit]).collect();
     for (at, hit) in taken {
@@ -156,14 +156,14 @@ fn items(b: &[u8], at: usize) -> Option<Vec<Range<usize>>> {
 }
 
 /// Calls `take` where each piece of the container at `at` begins; it gives where that ends.
-fn each(b: &[u8], at: usize, open: u8, close: u8, mut take: impl FnMut(usize) -> Option<usize>) -> Option<()> {
+fn each(b: &[u8], at: usize, open: u8, close: u8, mut element: impl FnMut(usize) -> Option<usize>) -> Option<()> {
     (b.get(at) == Some(&open)).then_some(())?;
     let mut at = skip_ws(b, at + 1);
     if b.get(at) == Some(&close) {
         return Some(());
     }
     loop {
-        at = skip_ws(b, take(at)?);
+        at = skip_ws(b, element(at)?);
         match *b.get(at)? {
             b',' => at = skip_ws(b, at + 1),
             c => return (c == close).then_some(()),
@@ -295,7 +295,7 @@ mod tests {
             assert_eq!(sifted.text, response(&[good]), "{}", String::from_utf8_lossy(&bad));
             assert_eq!((sifted.taken.iter().map(|(at, _)| *at).collect::<Vec<_>>(), sifted.elsewhere), (vec![0, 2], 2));
             assert!(is_clean(&sifted.text));
-            let back = put_back(&sifted.text, &sifted.taken).unwrap();
+            let back = restore(&sifted.text, &sifted.taken).unwrap();
             assert_eq!(items(&back, hits_of(&back).start).unwrap().len(), 3);
             assert!(back.windows(bad.len()).any(|part| part == bad));
             let last = [br#"{"hits":{"hits":[{"_source":"#.as_slice(), &bad, b"},{\"_source\":{}}]}}"].concat();

@@ -49,7 +49,7 @@ impl MemberSpan {
     #[inline]
     pub(crate) fn moved(&self, shift: u32) -> Self {
         let [key, key_end, value, value_end] =
-            [self.key, self.key_end, self.value, self.value_end].map(|place| place.wrapping_add(shift));
+            [self.key, self.key_end, self.value, self.value_end].map(|position| position.wrapping_add(shift));
         Self { key, key_end, value, value_end }
     }
 }
@@ -113,11 +113,11 @@ impl ObjectIndex {
 
     /// The last member of this name.
     pub(crate) fn get(&self, text: &[u8], name: &str) -> Option<Entry> {
-        self.place(text, name).and_then(|place| self.entry(place))
+        self.position(text, name).and_then(|position| self.entry(position))
     }
 
     /// Which member that is.
-    fn place(&self, text: &[u8], name: &str) -> Option<u32> {
+    fn position(&self, text: &[u8], name: &str) -> Option<u32> {
         let mut members = self.members.iter();
         let found = if self.escapes {
             members.rposition(|m| lex::key_is(m.key(text), name))?
@@ -129,8 +129,8 @@ impl ObjectIndex {
 
     /// The member at this place.
     #[inline(always)]
-    fn entry(&self, place: u32) -> Option<Entry> {
-        let found = self.members.get(place as usize)?;
+    fn entry(&self, position: u32) -> Option<Entry> {
+        let found = self.members.get(position as usize)?;
         Some(Entry {
             key: found.key as usize..found.key_end as usize,
             value: found.value as usize..found.value_end as usize,
@@ -144,7 +144,7 @@ impl ObjectIndex {
         let (from, to) = (edit.range.start, edit.range.end);
         if from == to && from == self.end as usize {
             return match &edit.added {
-                Some(key) => self.with_one_more(edit, key).is_some(),
+                Some(key) => self.with_added(edit, key).is_some(),
                 None => self.with_more(new).is_some(),
             };
         }
@@ -177,23 +177,23 @@ impl ObjectIndex {
 
     /// Takes in the members that `new` has where the closing brace was.
     fn with_more(&mut self, new: &[u8]) -> Option<()> {
-        let known = self.members.len();
-        let before = if known == 0 { self.start } else { self.end };
+        let count = self.members.len();
+        let before = if count == 0 { self.start } else { self.end };
         self.end = members_of(new, before as usize, &mut self.members)? as u32;
-        self.escapes |= self.members[known..].iter().any(|member| member.escaped(new));
+        self.escapes |= self.members[count..].iter().any(|member| member.escaped(new));
         self.shape = Shape::UNKNOWN;
         Some(())
     }
 
     /// Takes in the member that `edit` adds where the closing brace was; its key is there in what the edit writes.
-    fn with_one_more(&mut self, edit: &Edit, key: &Range<usize>) -> Option<()> {
-        let place = |at: usize| u32::try_from(edit.range.start + at).ok();
-        let (key_from, key_end) = (place(key.start)?, place(key.end)?);
-        self.end = place(edit.with.len())?;
+    fn with_added(&mut self, edit: &Edit, key: &Range<usize>) -> Option<()> {
+        let position = |at: usize| u32::try_from(edit.range.start + at).ok();
+        let (key_from, key_end) = (position(key.start)?, position(key.end)?);
+        self.end = position(edit.with.len())?;
         let name = &edit.with[key.clone()];
         self.escapes |= name.contains(&b'\\');
         self.shape = HERE.with(|here| here.shapes.borrow_mut().grown(self.shape, name));
-        self.members.push(MemberSpan { key: key_from, key_end, value: place(key.end + 2)?, value_end: self.end });
+        self.members.push(MemberSpan { key: key_from, key_end, value: position(key.end + 2)?, value_end: self.end });
         Some(())
     }
 
@@ -205,8 +205,8 @@ impl ObjectIndex {
         self.end = moved(self.end, grown)?;
         self.members[at].value_end = moved(self.members[at].value_end, grown)?;
         for member in &mut self.members[at + 1..] {
-            for place in [&mut member.key, &mut member.key_end, &mut member.value, &mut member.value_end] {
-                *place = moved(*place, grown)?;
+            for position in [&mut member.key, &mut member.key_end, &mut member.value, &mut member.value_end] {
+                *position = moved(*position, grown)?;
             }
         }
         Some(())
@@ -287,16 +287,16 @@ thread_local! {
     static HERE: Here = const { Here { current: Cell::new(std::ptr::null_mut()), shapes: RefCell::new(Shapes::new()) } };
 }
 
-/// Runs `work` on a document whose index is `known`, or is made there when it is first asked for.
+/// Runs `work` on a document whose index is `index`, or is made there when it is first asked for.
 #[inline(always)]
-pub(crate) fn within<R>(text: &[u8], known: &mut Option<ObjectIndex>, work: impl FnOnce() -> R) -> R {
+pub(crate) fn within<R>(text: &[u8], index: &mut Option<ObjectIndex>, work: impl FnOnce() -> R) -> R {
     struct Restore(*mut Current);
     impl Drop for Restore {
         fn drop(&mut self) {
             HERE.with(|here| here.current.set(self.0));
         }
     }
-    let mut current = Current { text: text.as_ptr(), len: text.len(), index: known, none: false };
+    let mut current = Current { text: text.as_ptr(), len: text.len(), index, none: false };
     let _restore = Restore(HERE.with(|here| here.current.replace(&raw mut current)));
     work()
 }
@@ -304,8 +304,8 @@ pub(crate) fn within<R>(text: &[u8], known: &mut Option<ObjectIndex>, work: impl
 /// What `question` says of the index of the document in work, where that is known; `None` if `text` is another.
 ///
 /// While it runs no document is in work: nothing that it calls can reach the index that it looks at, to make or change it.
-pub(crate) fn known<R>(text: &[u8], question: impl FnOnce(&ObjectIndex) -> R) -> Option<R> {
-    let current = Aside::take()?;
+pub(crate) fn with_index<R>(text: &[u8], question: impl FnOnce(&ObjectIndex) -> R) -> Option<R> {
+    let current = Aside::enter()?;
     // SAFETY: as in [`ask`], and [`Aside`] keeps others away from it.
     let current = unsafe { &*current.0 };
     let same = current.text == text.as_ptr() && current.len == text.len();
@@ -317,7 +317,7 @@ pub(crate) fn known<R>(text: &[u8], question: impl FnOnce(&ObjectIndex) -> R) ->
 struct Aside(*mut Current);
 
 impl Aside {
-    fn take() -> Option<Self> {
+    fn enter() -> Option<Self> {
         let current = HERE.with(|here| here.current.replace(std::ptr::null_mut()));
         (!current.is_null()).then_some(Self(current))
     }
@@ -353,11 +353,11 @@ pub(crate) fn ask(text: &[u8], start: usize, name: &str) -> Option<Located> {
             current.none = index.is_none();
         }
         let index = index.as_ref().filter(|index| index.start as usize == start)?;
-        let place = index.place(text, name);
+        let position = index.position(text, name);
         if lookup::is_plain(name) {
-            here.shapes.borrow_mut().note_place(index.shape, name.as_bytes(), place);
+            here.shapes.borrow_mut().remember_position(index.shape, name.as_bytes(), position);
         }
-        Some((place.and_then(|place| index.entry(place)), index.end as usize))
+        Some((position.and_then(|position| index.entry(position)), index.end as usize))
     })
 }
 
@@ -376,17 +376,17 @@ pub(crate) fn recall(text: &[u8], path: &str) -> Option<Located> {
         }
         // SAFETY: as in [`ask`].
         let index = unsafe { &*current.index }.as_ref()?;
-        let place = here.shapes.borrow().place(index.shape, path.as_bytes())?;
-        Some((place.and_then(|place| index.entry(place)), index.end as usize))
+        let position = here.shapes.borrow().position(index.shape, path.as_bytes())?;
+        Some((position.and_then(|position| index.entry(position)), index.end as usize))
     })
 }
 
 /// Whatever is known of others like it.
 #[cfg(test)]
 impl PartialEq for ObjectIndex {
-    fn eq(&self, other: &Self) -> bool {
+    fn eq(&self, rhs: &Self) -> bool {
         let all = |index: &Self| (index.start, index.end, index.escapes, index.members.clone());
-        all(self) == all(other)
+        all(self) == all(rhs)
     }
 }
 

@@ -23,20 +23,20 @@ impl Shape {
 /// Longer names are looked up each time.
 const LONGEST: usize = 24;
 /// Names that are remembered, in pairs of which either may hold one.
-const PLACES: usize = 64;
+const POSITIONS: usize = 64;
 /// Shapes by which others grew that are remembered.
 const GROWN: usize = 8;
 
 /// Something known of a shape and a name.
 #[derive(Clone, Copy)]
-struct Known<T> {
+struct Cached<T> {
     shape: Shape,
     len: u8,
     name: [u8; LONGEST],
     what: T,
 }
 
-impl<T: Copy> Known<T> {
+impl<T: Copy> Cached<T> {
     const fn nothing(what: T) -> Self {
         Self { shape: Shape::UNKNOWN, len: 0, name: [0; LONGEST], what }
     }
@@ -55,59 +55,59 @@ impl<T: Copy> Known<T> {
 
 /// Whether a short name begins so.
 #[inline(always)]
-fn same(known: &[u8; LONGEST], name: &[u8]) -> bool {
+fn same(cached: &[u8; LONGEST], name: &[u8]) -> bool {
     #[inline(always)]
-    fn ends<const N: usize>(known: &[u8], name: &[u8]) -> Option<bool> {
+    fn ends<const N: usize>(cached: &[u8], name: &[u8]) -> Option<bool> {
         Some(
-            known.first_chunk::<N>()? == name.first_chunk::<N>()?
-                && known.last_chunk::<N>()? == name.last_chunk::<N>()?,
+            cached.first_chunk::<N>()? == name.first_chunk::<N>()?
+                && cached.last_chunk::<N>()? == name.last_chunk::<N>()?,
         )
     }
-    let Some(known) = known.get(..name.len()) else { return false };
+    let Some(cached) = cached.get(..name.len()) else { return false };
     match name.len() {
-        0..4 => known.iter().zip(name).all(|(a, b)| a == b),
-        4..8 => ends::<4>(known, name) == Some(true),
-        8..=16 => ends::<8>(known, name) == Some(true),
-        _ => known == name,
+        0..4 => cached.iter().zip(name).all(|(a, b)| a == b),
+        4..8 => ends::<4>(cached, name) == Some(true),
+        8..=16 => ends::<8>(cached, name) == Some(true),
+        _ => cached == name,
     }
 }
 
 /// What one thread remembers.
 pub(crate) struct Shapes {
     /// Which member a name is, the last of its kind; `None` for one that is not there.
-    places: [Known<Option<u32>>; PLACES],
+    positions: [Cached<Option<u32>>; POSITIONS],
     /// What becomes of a shape when a member of this name is added at the end.
-    grown: [Known<Shape>; GROWN],
+    grown: [Cached<Shape>; GROWN],
 }
 
 impl Shapes {
     pub(crate) const fn new() -> Self {
-        Self { places: [Known::nothing(None); PLACES], grown: [Known::nothing(Shape::UNKNOWN); GROWN] }
+        Self { positions: [Cached::nothing(None); POSITIONS], grown: [Cached::nothing(Shape::UNKNOWN); GROWN] }
     }
 
     /// Which member `name` is in documents of this shape, if that is remembered.
     #[inline(always)]
-    pub(crate) fn place(&self, shape: Shape, name: &[u8]) -> Option<Option<u32>> {
+    pub(crate) fn position(&self, shape: Shape, name: &[u8]) -> Option<Option<u32>> {
         if shape == Shape::UNKNOWN {
             return None;
         }
-        let at = slot(shape, name) % PLACES;
-        let (known, other) = (&self.places[at], &self.places[at ^ 1]);
-        if known.is(shape, name) {
-            return Some(known.what);
+        let at = slot(shape, name) % POSITIONS;
+        let (cached, second) = (&self.positions[at], &self.positions[at ^ 1]);
+        if cached.is(shape, name) {
+            return Some(cached.what);
         }
-        other.is(shape, name).then_some(other.what)
+        second.is(shape, name).then_some(second.what)
     }
 
     /// Remembers that.
-    pub(crate) fn note_place(&mut self, shape: Shape, name: &[u8], place: Option<u32>) {
+    pub(crate) fn remember_position(&mut self, shape: Shape, name: &[u8], position: Option<u32>) {
         if shape == Shape::UNKNOWN || name.len() > LONGEST {
             return;
         }
-        let at = slot(shape, name) % PLACES;
+        let at = slot(shape, name) % POSITIONS;
         // What is known of the same shape is of more use than what is known of others.
-        let free = if self.places[at].shape == shape { at ^ 1 } else { at };
-        self.places[free] = Known::of(shape, name, place);
+        let free = if self.positions[at].shape == shape { at ^ 1 } else { at };
+        self.positions[free] = Cached::of(shape, name, position);
     }
 
     /// The shape of documents of this shape when a member of this name was added at the end.
@@ -116,11 +116,11 @@ impl Shapes {
         if shape == Shape::UNKNOWN || name.len() > LONGEST {
             return Shape::UNKNOWN;
         }
-        let known = &mut self.grown[slot(shape, name) % GROWN];
-        if !known.is(shape, name) {
-            *known = Known::of(shape, name, Shape::new());
+        let cached = &mut self.grown[slot(shape, name) % GROWN];
+        if !cached.is(shape, name) {
+            *cached = Cached::of(shape, name, Shape::new());
         }
-        known.what
+        cached.what
     }
 }
 
@@ -138,23 +138,23 @@ mod tests {
     #[test]
     fn what_is_remembered_is_of_the_same_shape_and_name() {
         let mut shapes = Shapes::new();
-        let (one, other) = (Shape::new(), Shape::new());
+        let (first, second) = (Shape::new(), Shape::new());
         let names: Vec<Vec<u8>> = (0..=LONGEST + 1).map(|len| b"abcdefghijklmnopqrstuvwxyz"[..len].to_vec()).collect();
         for (n, name) in names.iter().enumerate() {
-            assert_eq!(shapes.place(one, name), None);
-            shapes.note_place(one, name, Some(n as u32));
+            assert_eq!(shapes.position(first, name), None);
+            shapes.remember_position(first, name, Some(n as u32));
             let remembered = (n <= LONGEST).then_some(Some(n as u32));
-            assert_eq!((shapes.place(one, name), shapes.place(other, name)), (remembered, None));
+            assert_eq!((shapes.position(first, name), shapes.position(second, name)), (remembered, None));
             for at in 0..n {
                 let mut like = name.clone();
                 like[at] ^= 1;
-                assert_eq!(shapes.place(one, &like), None, "{n} {at}");
+                assert_eq!(shapes.position(first, &like), None, "{n} {at}");
             }
         }
-        shapes.note_place(one, b"absent", None);
-        assert_eq!(shapes.place(one, b"absent"), Some(None));
-        shapes.note_place(Shape::UNKNOWN, b"absent", None);
-        assert_eq!(shapes.place(Shape::UNKNOWN, b"absent"), None);
+        shapes.remember_position(first, b"absent", None);
+        assert_eq!(shapes.position(first, b"absent"), Some(None));
+        shapes.remember_position(Shape::UNKNOWN, b"absent", None);
+        assert_eq!(shapes.position(Shape::UNKNOWN, b"absent"), None);
     }
 
     #[test]
@@ -162,9 +162,9 @@ mod tests {
         let mut shapes = Shapes::new();
         let shape = Shape::new();
         assert_eq!(slot(shape, b"axb"), slot(shape, b"ayb"));
-        shapes.note_place(shape, b"axb", Some(1));
-        shapes.note_place(shape, b"ayb", Some(2));
-        assert_eq!((shapes.place(shape, b"axb"), shapes.place(shape, b"ayb")), (Some(Some(1)), Some(Some(2))));
+        shapes.remember_position(shape, b"axb", Some(1));
+        shapes.remember_position(shape, b"ayb", Some(2));
+        assert_eq!((shapes.position(shape, b"axb"), shapes.position(shape, b"ayb")), (Some(Some(1)), Some(Some(2))));
     }
 
     #[test]

@@ -231,11 +231,11 @@ mod tests {
         let (old, new) = (text(3), text(7));
         let mut template = template(&old);
         assert_eq!(matched(&mut template, &new), ObjectIndex::of(&new));
-        let known = template.varying.len();
-        assert!(known > 2000);
+        let index = template.varying.len();
+        assert!(index > 2000);
         assert_eq!(matched(&mut template, &old), ObjectIndex::of(&old));
         assert_eq!(matched(&mut template, &new), ObjectIndex::of(&new));
-        assert_eq!(template.varying.len(), known);
+        assert_eq!(template.varying.len(), index);
     }
 
     /// Whatever is found says what the whole check says.
@@ -273,10 +273,10 @@ mod tests {
             "\u{1}",
         ];
         for old in olds.map(str::as_bytes) {
-            let (mut alike, mut other) = (0, 0);
+            let (mut alike, mut differing) = (0, 0);
             // One that has learned what varies from all texts before, and one that has seen none.
             let mut learned = template(old);
-            let mut look = |new: &[u8]| {
+            let mut compare_all = |new: &[u8]| {
                 let found = matched(&mut template(old), new);
                 assert_eq!(found, matched(&mut learned, new), "{}", String::from_utf8_lossy(new));
                 match found {
@@ -289,15 +289,15 @@ mod tests {
                             String::from_utf8_lossy(new)
                         );
                     }
-                    None => other += 1,
+                    None => differing += 1,
                 }
             };
-            look(old);
+            compare_all(old);
             for from in 0..=old.len() {
-                look(&old[..from]);
+                compare_all(&old[..from]);
                 for to in from..=old.len() {
                     for piece in pieces.iter().map(|piece| piece.as_bytes()).chain([&b"\xff"[..], b"\xc3"]) {
-                        look(&[&old[..from], piece, &old[to..]].concat());
+                        compare_all(&[&old[..from], piece, &old[to..]].concat());
                     }
                 }
             }
@@ -309,11 +309,11 @@ mod tests {
                     {
                         let parts =
                             [&old[..first], a.as_bytes(), &old[first + 1..second], b.as_bytes(), &old[second + 1..]];
-                        look(&parts.concat());
+                        compare_all(&parts.concat());
                     }
                 }
             }
-            assert!(alike > 0 && other > 100, "{alike} {other}");
+            assert!(alike > 0 && differing > 100, "{alike} {differing}");
         }
     }
 
@@ -338,10 +338,10 @@ mod tests {
         let mut set = TemplateSet::new(&body, texts.len());
         let mut at = 0;
         for text in texts {
-            let place = at..at + text.len();
+            let range = at..at + text.len();
             at += text.len();
-            let known = set.validate_and_index(Some(&place), text.as_bytes(), Vec::new());
-            assert_eq!(known, validate::validate_and_index(text.as_bytes(), Vec::new()));
+            let index = set.validate_and_index(Some(&range), text.as_bytes(), Vec::new());
+            assert_eq!(index, validate::validate_and_index(text.as_bytes(), Vec::new()));
         }
         (set.templates.len(), set.miss_budget)
     }

@@ -5,10 +5,11 @@ use crate::json::scan::array::elements;
 #[test]
 fn a_question_cannot_reach_the_outline_that_it_looks_at() {
     let text = br#"{"a":1,"b":2}"#;
-    let mut made = None;
-    within(text, &mut made, || {
+    let mut index_slot = None;
+    within(text, &mut index_slot, || {
         assert!(ask(text, 0, "a").is_some());
-        let inside = known(text, |_| (ask(text, 0, "b"), known(text, |_| ()), json::get(text, 0, "b").is_some()));
+        let inside =
+            with_index(text, |_| (ask(text, 0, "b"), with_index(text, |_| ()), json::get(text, 0, "b").is_some()));
         assert_eq!(inside, Some((None, None, true)));
         assert!(ask(text, 0, "b").is_some());
     });
@@ -120,10 +121,10 @@ fn what_only_looks_like_a_change_of_one_value_is_not_followed() {
 
 #[test]
 fn it_is_asked_of_the_document_in_work_only() {
-    let (text, other) = (br#"{"a":1}"#.to_vec(), br#"{"a":2}"#.to_vec());
+    let (text, second) = (br#"{"a":1}"#.to_vec(), br#"{"a":2}"#.to_vec());
     let mut index = None;
     let found = within(&text, &mut index, || {
-        assert!(ask(&other, 0, "a").is_none());
+        assert!(ask(&second, 0, "a").is_none());
         ask(&text, 0, "a").and_then(|(entry, _)| entry).map(|e| e.value)
     });
     assert_eq!(found, Some(5..6));

@@ -233,20 +233,20 @@ impl Reader<'_> {
     fn bytes_of(&mut self, len: Option<usize>, binary: bool) -> Result<Vec<u8>, Refused> {
         let mut out = Vec::new();
         if let Some(len) = len {
-            self.take(len, &mut out)?;
+            self.copy(len, &mut out)?;
             return Ok(out);
         }
         loop {
             let at = self.decoder.offset();
             match (self.pull()?, binary) {
                 (Header::Break, _) => return Ok(out),
-                (Header::Bytes(Some(len)), true) | (Header::Text(Some(len)), false) => self.take(len, &mut out)?,
+                (Header::Bytes(Some(len)), true) | (Header::Text(Some(len)), false) => self.copy(len, &mut out)?,
                 _ => return refuse(format!("a piece of another type at byte {at}")),
             }
         }
     }
 
-    fn take(&mut self, len: usize, out: &mut Vec<u8>) -> Done {
+    fn copy(&mut self, len: usize, out: &mut Vec<u8>) -> Done {
         let (at, before) = (self.decoder.offset(), out.len());
         if len > self.body.len() - at {
             return refuse(format!("cut off in the text at byte {at}"));
@@ -258,7 +258,7 @@ impl Reader<'_> {
 }
 
 fn opened(kind: Kind, len: Option<usize>, sink: &mut impl Sink) -> Result<Step, Refused> {
-    sink.begin(kind)?;
+    sink.start(kind)?;
     let object = kind == Kind::Object;
     let left = len.map(|len| if object { len.saturating_mul(2) } else { len });
     Ok(Step::Opened(Level { kind, left, key: object }))
@@ -279,7 +279,7 @@ impl Out {
 }
 
 impl Sink for Out {
-    fn begin(&mut self, kind: Kind) -> Done {
+    fn start(&mut self, kind: Kind) -> Done {
         self.push(if kind == Kind::Object { Header::Map(None) } else { Header::Array(None) })
     }
 

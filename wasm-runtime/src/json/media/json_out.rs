@@ -38,7 +38,7 @@ impl Json {
 }
 
 impl Sink for Json {
-    fn begin(&mut self, kind: Kind) -> Done {
+    fn start(&mut self, kind: Kind) -> Done {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return refuse(format!("nested deeper than {MAX_DEPTH} levels"));

@@ -61,27 +61,27 @@ pub(crate) fn json_from<'py>(
     parts: bool,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let media = Media::of(media)?;
-    let made = detached(py, body.len(), || {
+    let converted = detached(py, body.len(), || {
         if parts { smile::read_parts(&body, limit, strict) } else { read(media, &body, limit, strict) }
     });
-    told(py, made)
+    told(py, converted)
 }
 
 /// A JSON text as a body of another media type. `ValueError` for what is not JSON.
 #[pyfunction]
 pub(crate) fn json_to<'py>(py: Python<'py>, media: &str, text: PyBackedBytes) -> PyResult<Bound<'py, PyBytes>> {
     let media = Media::of(media)?;
-    let made = detached(py, text.len(), || written(media, &text));
-    told(py, made)
+    let converted = detached(py, text.len(), || written(media, &text));
+    told(py, converted)
 }
 
 fn detached<T: Send>(py: Python<'_>, len: usize, work: impl FnOnce() -> T + Send) -> T {
     if len < LONG { work() } else { py.detach(work) }
 }
 
-fn told(py: Python<'_>, made: Result<Vec<u8>, Refused>) -> PyResult<Bound<'_, PyBytes>> {
-    match made {
-        Ok(made) => Ok(PyBytes::new(py, &made)),
+fn told(py: Python<'_>, converted: Result<Vec<u8>, Refused>) -> PyResult<Bound<'_, PyBytes>> {
+    match converted {
+        Ok(converted) => Ok(PyBytes::new(py, &converted)),
         Err(Refused::Unreadable(reason)) => Err(PyValueError::new_err(reason)),
         Err(Refused::TooLong) => Err(PyOverflowError::new_err("the body as JSON is too long")),
     }

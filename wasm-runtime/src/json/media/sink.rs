@@ -27,7 +27,7 @@ pub(super) enum Kind {
 
 /// Takes the tokens of one value; keys and values of an object come in turns.
 pub(super) trait Sink {
-    fn begin(&mut self, kind: Kind) -> Done;
+    fn start(&mut self, kind: Kind) -> Done;
     fn end(&mut self, kind: Kind) -> Done;
     fn key(&mut self, text: &str) -> Done;
     fn string(&mut self, text: &str) -> Done;

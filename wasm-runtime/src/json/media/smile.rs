@@ -21,11 +21,11 @@ const SCALE: &str = "\0SmileBigDecimalScale";
 pub(crate) fn read(body: &[u8], strict: bool, sink: &mut impl Sink) -> Done {
     let mut reader = serde_smile::Deserializer::from_slice(body);
     let mut refused = None;
-    let made = Value { sink, strict, refused: &mut refused }.deserialize(&mut reader);
+    let converted = Value { sink, strict, refused: &mut refused }.deserialize(&mut reader);
     if let Some(refused) = refused {
         return Err(refused);
     }
-    made.and_then(|()| reader.end()).map_err(|error| Refused::Unreadable(format!("not SMILE: {error}")))?;
+    converted.and_then(|()| reader.end()).map_err(|error| Refused::Unreadable(format!("not SMILE: {error}")))?;
     match memchr(END, body) {
         // The reader stops at an end mark, whatever stands behind it.
         Some(at) if strict && at + 1 < body.len() => {
@@ -71,8 +71,8 @@ impl<S: Sink> Value<'_, S> {
         Value { sink: &mut *self.sink, strict: self.strict, refused: &mut *self.refused }
     }
 
-    fn number<E: serde::de::Error>(&mut self, made: Result<String, Refused>) -> Result<(), E> {
-        let done = made.and_then(|text| self.sink.number(&text));
+    fn number<E: serde::de::Error>(&mut self, converted: Result<String, Refused>) -> Result<(), E> {
+        let done = converted.and_then(|text| self.sink.number(&text));
         self.told(done)
     }
 }
@@ -139,7 +139,7 @@ impl<'de, S: Sink> Visitor<'de> for Value<'_, S> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut values: A) -> Result<(), A::Error> {
-        let done = self.sink.begin(Kind::Array);
+        let done = self.sink.start(Kind::Array);
         self.told(done)?;
         while values.next_element_seed(self.inner())?.is_some() {}
         let done = self.sink.end(Kind::Array);
@@ -162,7 +162,7 @@ impl<'de, S: Sink> Visitor<'de> for Value<'_, S> {
             }
             _ => {}
         }
-        let done = self.sink.begin(Kind::Object);
+        let done = self.sink.start(Kind::Object);
         self.told(done)?;
         while let Some(name) = key {
             let done = self.sink.key(&name);

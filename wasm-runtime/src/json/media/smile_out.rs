@@ -34,14 +34,14 @@ impl<'a> Next<'a, '_> {
 
 impl Serialize for Next<'_, '_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        self.put(self.token()?, out)
+        self.write(self.token()?, out)
     }
 }
 
 impl<'a> Next<'a, '_> {
-    fn put<S: Serializer>(&self, token: Token<'a>, out: S) -> Result<S::Ok, S::Error> {
+    fn write<S: Serializer>(&self, token: Token<'a>, out: S) -> Result<S::Ok, S::Error> {
         match token {
-            Token::Begin(Kind::Object) => {
+            Token::Start(Kind::Object) => {
                 let mut map = out.serialize_map(None)?;
                 loop {
                     match self.token()? {
@@ -50,7 +50,7 @@ impl<'a> Next<'a, '_> {
                     }
                 }
             }
-            Token::Begin(Kind::Array) => {
+            Token::Start(Kind::Array) => {
                 let mut seq = out.serialize_seq(None)?;
                 loop {
                     match self.token()? {
@@ -74,7 +74,7 @@ struct Begun<'a, 'b, 'c>(&'c Next<'a, 'b>, RefCell<Option<Token<'a>>>);
 impl Serialize for Begun<'_, '_, '_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         match self.1.take() {
-            Some(token) => self.0.put(token, out),
+            Some(token) => self.0.write(token, out),
             None => Err(S::Error::custom("no value")),
         }
     }

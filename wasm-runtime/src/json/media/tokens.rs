@@ -7,7 +7,7 @@ use crate::json::lex::{skip_string, skip_ws, string};
 
 /// A token of a JSON text.
 pub(crate) enum Token<'a> {
-    Begin(Kind),
+    Start(Kind),
     End(Kind),
     Key(Cow<'a, str>),
     String(Cow<'a, str>),
@@ -103,7 +103,7 @@ impl<'a> Tokens<'a> {
             }
             self.levels.push(kind);
             self.at += 1;
-            return Ok(Token::Begin(kind));
+            return Ok(Token::Start(kind));
         }
         self.ended = true;
         if byte == b'"' {
@@ -130,7 +130,7 @@ pub(crate) fn read(text: &[u8], sink: &mut impl Sink) -> Done {
     let mut tokens = Tokens::new(text);
     while let Some(token) = tokens.next()? {
         match token {
-            Token::Begin(kind) => sink.begin(kind)?,
+            Token::Start(kind) => sink.start(kind)?,
             Token::End(kind) => sink.end(kind)?,
             Token::Key(text) => sink.key(&text)?,
             Token::String(text) => sink.string(&text)?,

@@ -72,8 +72,8 @@ impl<S: Sink> Reader<'_, S> {
             }
             Event::Alias(_) => self.wrong(span, "an alias is not read where pipelines apply; write the value itself"),
             Event::Scalar(text, style, anchor, tag) => self.scalar(&text, style, anchor, tag.as_deref(), span),
-            Event::SequenceStart(anchor, tag) => self.begin(Kind::Array, anchor, tag.is_some(), span),
-            Event::MappingStart(anchor, tag) => self.begin(Kind::Object, anchor, tag.is_some(), span),
+            Event::SequenceStart(anchor, tag) => self.start(Kind::Array, anchor, tag.is_some(), span),
+            Event::MappingStart(anchor, tag) => self.start(Kind::Object, anchor, tag.is_some(), span),
             Event::SequenceEnd => self.end(Kind::Array),
             Event::MappingEnd => self.end(Kind::Object),
         }
@@ -98,7 +98,7 @@ impl<S: Sink> Reader<'_, S> {
         !level.key
     }
 
-    fn begin(&mut self, kind: Kind, anchor: usize, tagged: bool, span: Span) -> Done {
+    fn start(&mut self, kind: Kind, anchor: usize, tagged: bool, span: Span) -> Done {
         self.check(anchor, tagged, span)?;
         if self.takes_key() {
             return self.wrong(span, "a key that is no text");
@@ -107,7 +107,7 @@ impl<S: Sink> Reader<'_, S> {
             return refuse(format!("nested deeper than {MAX_DEPTH} levels"));
         }
         self.levels.push(Level { kind, key: kind == Kind::Object });
-        self.sink.begin(kind)
+        self.sink.start(kind)
     }
 
     fn end(&mut self, kind: Kind) -> Done {
@@ -135,7 +135,7 @@ impl<S: Sink> Reader<'_, S> {
         };
         match meaning {
             Meaning::Text => self.sink.string(text),
-            Meaning::Other(text) => self.sink.string(&text),
+            Meaning::Rewritten(text) => self.sink.string(&text),
             Meaning::Number(text) => self.sink.number(&text),
             Meaning::Boolean(value) => self.sink.boolean(value),
             Meaning::Null => self.sink.null(),

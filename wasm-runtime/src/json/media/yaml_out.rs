@@ -86,15 +86,15 @@ macro_rules! deep {
 }
 
 impl Sink for Yaml {
-    fn begin(&mut self, kind: Kind) -> Done {
+    fn start(&mut self, kind: Kind) -> Done {
         if let Some((json, open)) = &mut self.deep {
             *open += 1;
-            return json.begin(kind);
+            return json.start(kind);
         }
         self.before();
         if self.levels.len() >= DEEP {
             let mut json = Json::new(usize::MAX);
-            json.begin(kind)?;
+            json.start(kind)?;
             self.deep = Some((json, 1));
             return Ok(());
         }

@@ -12,7 +12,7 @@ pub(crate) enum Meaning {
     /// The text that is written.
     Text,
     /// Another text.
-    Other(String),
+    Rewritten(String),
     Number(String),
     Boolean(bool),
     Null,
@@ -24,9 +24,9 @@ pub(crate) fn resolved(text: &str) -> Result<Meaning, Refused> {
         "" | "~" | "null" | "Null" | "NULL" => Meaning::Null,
         "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Meaning::Boolean(true),
         "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Meaning::Boolean(false),
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Meaning::Other("Infinity".to_owned()),
-        "-.inf" | "-.Inf" | "-.INF" => Meaning::Other("-Infinity".to_owned()),
-        ".nan" | ".NaN" | ".NAN" => Meaning::Other("NaN".to_owned()),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Meaning::Rewritten("Infinity".to_owned()),
+        "-.inf" | "-.Inf" | "-.INF" => Meaning::Rewritten("-Infinity".to_owned()),
+        ".nan" | ".NaN" | ".NAN" => Meaning::Rewritten("NaN".to_owned()),
         _ if !text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) => Meaning::Text,
         _ => match integer(text)? {
             Some(digits) => Meaning::Number(digits),
@@ -50,7 +50,7 @@ pub(crate) fn tagged(text: &str, tag: &Tag, plain: bool) -> Result<Meaning, Refu
         "float" => match float(&bare)? {
             Some(number) => Meaning::Number(number),
             None if plain => match resolved(text)? {
-                Meaning::Other(text) => Meaning::Other(text),
+                Meaning::Rewritten(text) => Meaning::Rewritten(text),
                 _ => return refuse("a scalar with the tag [!!float] that is no number"),
             },
             None => return refuse("a scalar with the tag [!!float] that is no number"),
@@ -60,7 +60,7 @@ pub(crate) fn tagged(text: &str, tag: &Tag, plain: bool) -> Result<Meaning, Refu
             _ => Meaning::Text,
         },
         "null" if !text.is_empty() => Meaning::Null,
-        "binary" => Meaning::Other(text.split_whitespace().collect()),
+        "binary" => Meaning::Rewritten(text.split_whitespace().collect()),
         _ => Meaning::Text,
     })
 }

@@ -108,7 +108,7 @@ pub(crate) fn short_number(b: &[u8], at: usize) -> Option<usize> {
     None
 }
 
-/// Whether so many bytes at `in_a` of one text and at `in_b` of the other are the same; false where one has not so many.
+/// Whether so many bytes at `in_a` of one text and at `in_b` of the second are the same; false where one has not so many.
 #[inline(always)]
 pub(crate) fn same(a: &[u8], in_a: usize, b: &[u8], in_b: usize, len: usize) -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -284,9 +284,9 @@ mod tests {
         for len in 0..text.len() {
             assert_eq!(common_prefix(&text, &text[..len]), len);
             for at in 0..len {
-                let mut other = text[..len].to_vec();
-                other[at] ^= 1;
-                assert_eq!((common_prefix(&text, &other), common_prefix(&other, &text[..len])), (at, at));
+                let mut second = text[..len].to_vec();
+                second[at] ^= 1;
+                assert_eq!((common_prefix(&text, &second), common_prefix(&second, &text[..len])), (at, at));
             }
         }
     }
@@ -296,14 +296,14 @@ mod tests {
     fn parts_are_the_same_if_all_of_their_bytes_are() {
         let text: Vec<u8> = (0..50).collect();
         for odd in 0..=50 {
-            let mut other: Vec<u8> = [&b"more"[..], &text].concat();
-            if let Some(byte) = other.get_mut(4 + odd) {
+            let mut second: Vec<u8> = [&b"more"[..], &text].concat();
+            if let Some(byte) = second.get_mut(4 + odd) {
                 *byte ^= 0x80;
             }
             for at in 0..=50 {
                 for len in 0..60 {
                     let wanted = at + len <= 50 && !(at..at + len).contains(&odd);
-                    assert_eq!(same(&text, at, &other, 4 + at, len), wanted, "{odd} {at} {len}");
+                    assert_eq!(same(&text, at, &second, 4 + at, len), wanted, "{odd} {at} {len}");
                 }
             }
         }

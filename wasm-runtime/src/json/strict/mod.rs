@@ -78,7 +78,7 @@ fn check_encoding(text: &[u8]) -> Taken<()> {
 /// An open array or object.
 struct Level {
     object: bool,
-    /// Where its keys begin in [`Reader::keys`].
+    /// Where its keys start in [`Reader::keys`].
     keys: usize,
     at: usize,
 }
@@ -266,7 +266,7 @@ impl Reader<'_> {
 
     #[inline(always)]
     fn string(&mut self) -> Taken<()> {
-        let (quote, begin) = (self.at, self.out.len());
+        let (quote, start) = (self.at, self.out.len());
         self.out.push(b'"');
         let mut from = quote + 1;
         loop {
@@ -281,12 +281,12 @@ impl Reader<'_> {
             }
         }
         self.out.push(b'"');
-        if self.out.len() - begin > MAX_STRING { self.check_length(quote, begin) } else { Ok(()) }
+        if self.out.len() - start > MAX_STRING { self.check_length(quote, start) } else { Ok(()) }
     }
 
     #[cold]
-    fn check_length(&self, at: usize, begin: usize) -> Taken<()> {
-        let units = String::from_utf8_lossy(&self.out[begin..]).encode_utf16().count();
+    fn check_length(&self, at: usize, start: usize) -> Taken<()> {
+        let units = String::from_utf8_lossy(&self.out[start..]).encode_utf16().count();
         if units > MAX_STRING + 2 {
             refuse(at, format!("a string is longer than {MAX_STRING} characters"))
         } else {
@@ -383,7 +383,7 @@ impl Level {
 fn twice<'a>(keys: &'a mut [Key], out: &[u8]) -> Option<&'a Key> {
     let text = |key: &Key| &out[key.from..key.to];
     if keys.len() <= FEW {
-        let same = |(i, key): &(usize, &Key)| keys[..*i].iter().any(|other| text(other) == text(key));
+        let same = |(i, key): &(usize, &Key)| keys[..*i].iter().any(|earlier| text(earlier) == text(key));
         return keys.iter().enumerate().find(same).map(|(_, key)| key);
     }
     keys.sort_unstable_by(|a, b| text(a).cmp(text(b)).then(a.at.cmp(&b.at)));

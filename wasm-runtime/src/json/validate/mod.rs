@@ -76,13 +76,13 @@ pub(crate) fn validate_and_index(text: &[u8], mut members: Vec<MemberSpan>) -> R
 ///
 /// It looks at the places where the two differ: a UDF that answers the document as it came, but for a few values, is spared
 /// most of the check.
-pub(crate) fn validate_edit(known: &ObjectIndex, old: &[u8], new: &[u8]) -> bool {
-    edited(known, old, new).is_some()
+pub(crate) fn validate_edit(index: &ObjectIndex, old: &[u8], new: &[u8]) -> bool {
+    edited(index, old, new).is_some()
 }
 
-fn edited(known: &ObjectIndex, old: &[u8], new: &[u8]) -> Option<()> {
-    let mut members = known.members().iter();
-    let last = known.members().last()?.value_end as usize;
+fn edited(index: &ObjectIndex, old: &[u8], new: &[u8]) -> Option<()> {
+    let mut members = index.members().iter();
+    let last = index.members().last()?.value_end as usize;
     // So far the two mean the same.
     let (mut in_old, mut in_new) = (0, 0);
     loop {
@@ -99,7 +99,7 @@ fn edited(known: &ObjectIndex, old: &[u8], new: &[u8]) -> Option<()> {
     loop {
         at = past_space(new, at);
         if *new.get(at)? == b'}' {
-            return (new[at..] == old[known.end()..]).then_some(());
+            return (new[at..] == old[index.end()..]).then_some(());
         }
         if new[at] != b',' {
             return None;

@@ -19,7 +19,7 @@ pub(crate) fn scalar(b: &[u8], at: usize) -> Option<usize> {
     {
         return Some(end);
     }
-    other_scalar(b, at)
+    number_or_word(b, at)
 }
 
 /// Index behind the text at `at` whose first character that is not plain is at `stop`.
@@ -28,7 +28,7 @@ fn long_text(b: &[u8], at: usize, stop: usize) -> Option<usize> {
     std::str::from_utf8(&b[at..end]).is_ok().then_some(end)
 }
 
-fn other_scalar(b: &[u8], at: usize) -> Option<usize> {
+fn number_or_word(b: &[u8], at: usize) -> Option<usize> {
     match b[at] {
         b'-' | b'0'..=b'9' => number(b, at),
         b't' => word(b, at, b"true"),

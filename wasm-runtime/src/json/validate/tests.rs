@@ -36,10 +36,10 @@ fn the_members_it_notes_are_those_of_the_outline() {
     for _ in 0..5 {
         texts = texts.iter().flat_map(|text| pieces.iter().map(move |piece| format!("{text}{piece}"))).collect();
         for text in texts.iter().map(String::as_bytes) {
-            let known = validate_and_index(text, Vec::new());
-            assert_eq!(known.is_ok(), check_object(text).is_ok());
-            if let Ok(known) = known {
-                assert_eq!(known, ObjectIndex::of(text), "{}", String::from_utf8_lossy(text));
+            let index = validate_and_index(text, Vec::new());
+            assert_eq!(index.is_ok(), check_object(text).is_ok());
+            if let Ok(index) = index {
+                assert_eq!(index, ObjectIndex::of(text), "{}", String::from_utf8_lossy(text));
                 objects += 1;
             }
         }
@@ -55,11 +55,11 @@ fn the_members_it_notes_are_those_of_the_outline() {
 #[test]
 fn what_is_still_valid_is_valid() {
     let old = " {\"a\" : \"x\\\"y\", \"b\":{\"c\":[1,\"d\"]},\"n\":-1.5e3,\"é\":\"ü\",\"w\":null } \n".as_bytes();
-    let known = ObjectIndex::of(old).unwrap();
-    let still = |new: &[u8]| validate_edit(&known, old, new);
+    let index = ObjectIndex::of(old).unwrap();
+    let still = |new: &[u8]| validate_edit(&index, old, new);
     let with = |range: std::ops::Range<usize>, piece: &[u8]| [&old[..range.start], piece, &old[range.end..]].concat();
     let mut found = 0;
-    let mut look = |new: &[u8]| {
+    let mut compare = |new: &[u8]| {
         if still(new) {
             found += 1;
             assert!(serde_takes(new) && check_object(new).is_ok(), "{}", String::from_utf8_lossy(new));
@@ -91,7 +91,7 @@ fn what_is_still_valid_is_valid() {
     for from in 0..=old.len() {
         for to in from..=old.len() {
             for piece in pieces {
-                look(&with(from..to, piece));
+                compare(&with(from..to, piece));
             }
         }
     }
@@ -101,23 +101,23 @@ fn what_is_still_valid_is_valid() {
             for (a, b) in [(b"1", b"2"), (b"\"", b"\""), (b"}", b"{"), (b",", b" ")] {
                 let mut new = with(first..first + 1, a);
                 new[second] = b[0];
-                look(&new);
+                compare(&new);
             }
         }
     }
     assert!(found > 100);
-    let place = |text: &str| {
+    let range = |text: &str| {
         let at = old.windows(text.len()).position(|part| part == text.as_bytes()).unwrap();
         at..at + text.len()
     };
     for (value, new) in
         [("-1.5e3", "-1.5e30"), ("-1.5e3", "\"x\""), ("\"ü\"", "\"\""), ("null ", "true,\"m\": 1, \"o\":\"p\"")]
     {
-        assert!(still(&with(place(value), new.as_bytes())), "{new}");
+        assert!(still(&with(range(value), new.as_bytes())), "{new}");
     }
-    let both = with(place("-1.5e3"), b"7");
+    let both = with(range("-1.5e3"), b"7");
     assert!(still(&both) && still(old));
-    assert!(!still(&with(place("\"a\""), b"\"q\"")), "another key is for the whole check");
+    assert!(!still(&with(range("\"a\""), b"\"q\"")), "another key is for the whole check");
     assert!(!validate_edit(&ObjectIndex::of(b"{}").unwrap(), b"{}", b"{\"a\":1}"));
 }
 

@@ -29,7 +29,7 @@ impl Format {
             "UNIX" => Self::Seconds,
             "UNIX_MS" => Self::Millis,
             "TAI64N" => Self::Tai64n,
-            other => match formatter(other) {
+            name => match formatter(name) {
                 Some(formatter) if formatter.reads.is_empty() => Self::Misleading,
                 Some(formatter) => Self::Patterns(formatter),
                 None => Self::Broken,
@@ -109,7 +109,7 @@ impl Formatter {
             if part.is_empty() {
                 return Err("No date pattern provided".to_owned());
             }
-            let (printed, read) = one(part)?;
+            let (printed, read) = single(part)?;
             writes.get_or_insert(printed);
             reads.extend(read);
         }
@@ -160,7 +160,7 @@ impl Formatter {
 }
 
 /// A name or a pattern: how it writes and what it reads.
-fn one(part: &str) -> Result<(Pattern, Vec<Reads>), String> {
+fn single(part: &str) -> Result<(Pattern, Vec<Reads>), String> {
     if let Some(named) = pattern::named(part) {
         let reads =
             if named.rfc3339 { vec![Reads::Rfc3339] } else { named.reads.into_iter().map(Reads::Pattern).collect() };

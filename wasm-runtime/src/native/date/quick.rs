@@ -64,19 +64,19 @@ pub(crate) fn write(moment: &Moment, out: &mut String) -> bool {
     let seconds = time / 1_000_000_000;
     let shape = b"0000-00-00T00:00:00.000";
     let mut text = *shape;
-    let mut put = |at: usize, width: usize, mut value: i64| {
-        for place in text[at..at + width].iter_mut().rev() {
-            *place = b'0' + (value % 10) as u8;
+    let mut write = |at: usize, width: usize, mut value: i64| {
+        for digit in text[at..at + width].iter_mut().rev() {
+            *digit = b'0' + (value % 10) as u8;
             value /= 10;
         }
     };
-    put(0, 4, day.year);
-    put(5, 2, day.month);
-    put(8, 2, day.day);
-    put(11, 2, seconds / 3600);
-    put(14, 2, seconds / 60 % 60);
-    put(17, 2, seconds % 60);
-    put(20, 3, moment.nanos / 1_000_000);
+    write(0, 4, day.year);
+    write(5, 2, day.month);
+    write(8, 2, day.day);
+    write(11, 2, seconds / 3600);
+    write(14, 2, seconds / 60 % 60);
+    write(17, 2, seconds % 60);
+    write(20, 3, moment.nanos / 1_000_000);
     out.extend(text.iter().map(|b| char::from(*b)));
     if offset.abs() < 60 {
         out.push('Z');

@@ -14,7 +14,7 @@ const FARTHEST: i64 = 18 * 3600;
 /// Seconds after which weekdays and leap years repeat: 400 years.
 const CYCLE: i64 = 146_097 * 86_400;
 /// The years that `jiff` is asked about, in seconds since 1970: from -9000 to 9000.
-const KNOWN: (i64, i64) = (-346_180_000_000, 221_840_000_000);
+const RULED: (i64, i64) = (-346_180_000_000, 221_840_000_000);
 
 /// Zones that are others since tzdata 2024b, and not yet everywhere.
 const LINKS: [(&str, &str); 8] = [
@@ -78,7 +78,7 @@ impl Zone {
     }
 
     pub(crate) fn region(id: &str) -> Option<Self> {
-        if !zones::is_known(id) {
+        if !zones::exists(id) {
             return None;
         }
         if let Some(rules) = id.strip_prefix("SystemV/") {
@@ -147,8 +147,8 @@ impl Zone {
 }
 
 /// The same second of a year that `jiff` knows, whole cycles away.
-fn known(second: i64) -> i64 {
-    let (first, last) = KNOWN;
+fn within_rules(second: i64) -> i64 {
+    let (first, last) = RULED;
     if second > last {
         second - ((second - last) / CYCLE + 1) * CYCLE
     } else if second < first {
@@ -159,11 +159,11 @@ fn known(second: i64) -> i64 {
 }
 
 fn timestamp(instant: i64) -> Option<Timestamp> {
-    Timestamp::from_second(known(instant)).ok()
+    Timestamp::from_second(within_rules(instant)).ok()
 }
 
 fn civil(local: i64) -> Option<DateTime> {
-    let local = known(local);
+    let local = within_rules(local);
     let day = Day::of(local.div_euclid(86_400));
     let second = local.rem_euclid(86_400);
     let small = |value: i64| i8::try_from(value).ok();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// `NAME PATTERN`, a line each: the patterns of OpenSearch 3.8.
 const PATTERNS: &str = include_str!("../../../data/grok_patterns.txt");
-/// How deep patterns may name each other.
+/// How deep patterns may name each named.
 const DEEPEST: usize = 500;
 
 pub(crate) type Bank<'b> = HashMap<&'b str, &'b str>;
@@ -46,11 +46,11 @@ fn visit<'b>(
     for (at, _) in pattern.match_indices("%{") {
         let rest = &pattern[at + 2..];
         let Some(end) = rest.find('}') else { return Err(format!("Malformed pattern [{name}][{pattern}]")) };
-        let other = &rest[..rest.find(':').map_or(end, |colon| colon.min(end))];
-        if path.contains(&other) {
-            return Err(circle(name, pattern, other, path));
+        let named = &rest[..rest.find(':').map_or(end, |colon| colon.min(end))];
+        if path.contains(&named) {
+            return Err(circle(name, pattern, named, path));
         }
-        visit(bank, other, path, sound)?;
+        visit(bank, named, path, sound)?;
     }
     path.pop();
     sound.insert(name);

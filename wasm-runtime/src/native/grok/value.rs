@@ -72,9 +72,9 @@ fn written(number: f64, text: impl Fn() -> String) -> Vec<u8> {
 ///
 /// # Errors
 /// For a name that is no path, and a path that leads through something else.
-pub(crate) fn put(text: &[u8], fields: &[(&str, Vec<u8>)]) -> Result<Vec<u8>, Fault> {
+pub(crate) fn set(text: &[u8], fields: &[(&str, Vec<u8>)]) -> Result<Vec<u8>, Fault> {
     if !fields.iter().any(|(name, _)| name.is_empty() || name.ends_with('.')) {
-        return field::put_all(text, fields);
+        return field::set_all(text, fields);
     }
     let mut out = text.to_vec();
     let mut copied = Copied::default();

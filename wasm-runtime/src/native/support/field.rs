@@ -157,15 +157,15 @@ pub(crate) fn absence(text: &[u8], path: &str) -> String {
 ///
 /// # Errors
 /// OpenSearch's texts for a path that leads through something else.
-pub(crate) fn put(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, Fault> {
+pub(crate) fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, Fault> {
     json::set(text, path, value).map_err(misplaced)
 }
 
 /// `text` with all these values at their paths, one after the other.
 ///
 /// # Errors
-/// As [`put`], and where that is too much work or too long a document.
-pub(crate) fn put_all(text: &[u8], fields: &[(impl AsRef<str>, Vec<u8>)]) -> Result<Vec<u8>, Fault> {
+/// As [`set`], and where that is too much work or too long a document.
+pub(crate) fn set_all(text: &[u8], fields: &[(impl AsRef<str>, Vec<u8>)]) -> Result<Vec<u8>, Fault> {
     if fields.len() > FEW {
         check_deadline();
         let bytes = fields.iter().map(|(path, value)| path.as_ref().len() + value.len()).sum::<usize>();
@@ -175,14 +175,14 @@ pub(crate) fn put_all(text: &[u8], fields: &[(impl AsRef<str>, Vec<u8>)]) -> Res
         if text.get(start) == Some(&b'{') && fields.iter().all(|(path, _)| plain(path.as_ref())) {
             let members: Vec<_> =
                 fields.iter().map(|(path, value)| (Cow::Borrowed(path.as_ref()), value.as_slice())).collect();
-            return Ok(json::put_members(text, start, &members));
+            return Ok(json::set_members(text, start, &members));
         }
     }
     let mut out = text.to_vec();
     let mut copied = Copied::default();
     for (path, value) in fields {
         copied.more(out.len())?;
-        out = put(&out, path.as_ref(), value)?;
+        out = set(&out, path.as_ref(), value)?;
     }
     Ok(out)
 }
@@ -190,10 +190,10 @@ pub(crate) fn put_all(text: &[u8], fields: &[(impl AsRef<str>, Vec<u8>)]) -> Res
 /// So few fields are put one by one.
 const FEW: usize = 8;
 
-/// [`put`] as what a stage does to `text`.
+/// [`set`] as what a stage does to `text`.
 ///
 /// # Errors
-/// As [`put`].
+/// As [`set`].
 pub(crate) fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Effect, Fault> {
     json::change(text, path, value).map(Effect::Edited).map_err(misplaced)
 }
@@ -204,7 +204,7 @@ pub(crate) fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Effect, Fa
 pub(crate) enum Names {
     #[default]
     None,
-    One(String),
+    Single(String),
     Many(Vec<String>),
 }
 
@@ -212,20 +212,20 @@ impl Names {
     pub(crate) fn list(&self) -> Vec<&str> {
         match self {
             Self::None => Vec::new(),
-            Self::One(name) => vec![name],
+            Self::Single(name) => vec![name],
             Self::Many(names) => names.iter().map(String::as_str).collect(),
         }
     }
 }
 
 /// `field`, `target_field` and `ignore_missing`, as most processors have them.
-pub(crate) struct Place<'a> {
+pub(crate) struct FieldRewrite<'a> {
     pub(crate) field: &'a str,
     pub(crate) target: Option<&'a str>,
     pub(crate) ignore_missing: bool,
 }
 
-impl<'a> Place<'a> {
+impl<'a> FieldRewrite<'a> {
     pub(crate) fn new(field: &'a str, target: Option<&'a str>, ignore_missing: bool) -> Self {
         Self { field, target, ignore_missing }
     }
@@ -249,13 +249,13 @@ impl<'a> Place<'a> {
         let value = match &text[range.clone()] {
             b"null" => return Err(Fault::illegal(null())),
             raw if raw[0] == b'[' => {
-                let mut made = 0;
+                let mut output_size = 0;
                 let mut parts = Vec::new();
                 for at in json::elements(text, range.start) {
                     glance();
                     let part = element(&text[at])?;
-                    made += part.len();
-                    check_output_size(text.len(), made)?;
+                    output_size += part.len();
+                    check_output_size(text.len(), output_size)?;
                     parts.push(part);
                 }
                 array(&parts)
@@ -343,14 +343,14 @@ impl<'a> Place<'a> {
     ///
     /// # Errors
     /// For a target that leads through something else.
-    pub(crate) fn put(&self, text: &[u8], value: &[u8]) -> Result<Effect, Fault> {
+    pub(crate) fn set(&self, text: &[u8], value: &[u8]) -> Result<Effect, Fault> {
         change(text, self.target.unwrap_or(self.field), value)
     }
 }
 
 /// Whether a raw value is a text of ASCII without escapes.
 fn is_plain_text(raw: &[u8]) -> bool {
-    raw.first() == Some(&b'"') && !raw.iter().fold(false, |other, c| other | !c.is_ascii() | (*c == b'\\'))
+    raw.first() == Some(&b'"') && !raw.iter().fold(false, |odd, c| odd | !c.is_ascii() | (*c == b'\\'))
 }
 
 /// OpenSearch's words for a value of the wrong type.
@@ -386,11 +386,11 @@ pub(crate) fn append(
     if allow_duplicates {
         list.extend(values.iter().map(Vec::as_slice));
     } else {
-        let mut known: HashSet<Vec<u8>> = list.iter().map(|raw| same::key(raw)).collect();
-        list.extend(values.iter().filter(|value| known.insert(same::key(value))).map(Vec::as_slice));
+        let mut present: HashSet<Vec<u8>> = list.iter().map(|raw| same::key(raw)).collect();
+        list.extend(values.iter().filter(|value| present.insert(same::key(value))).map(Vec::as_slice));
     }
     if there && list.len() == before && !allow_duplicates {
         return Ok(None);
     }
-    put(text, path, &array(&list)).map(Some)
+    set(text, path, &array(&list)).map(Some)
 }

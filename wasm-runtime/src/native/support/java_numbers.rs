@@ -130,14 +130,14 @@ fn floating<F: From<f32> + std::ops::Neg<Output = F>>(
                 None if digits.starts_with(['+', '-']) || !digits.bytes().all(plain) => None,
                 None => decimal(digits),
             };
-            read.ok_or_else(|| if several_points(digits) { "multiple points".to_owned() } else { refused() })?
+            read.ok_or_else(|| if repeated_point(digits) { "multiple points".to_owned() } else { refused() })?
         }
     };
     Ok(if negative { -value } else { value })
 }
 
 /// Whether digits with more than one point begin the text.
-fn several_points(text: &str) -> bool {
+fn repeated_point(text: &str) -> bool {
     text.bytes().take_while(|c| c.is_ascii_digit() || *c == b'.').filter(|c| *c == b'.').count() > 1
 }
 

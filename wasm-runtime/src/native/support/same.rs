@@ -62,17 +62,17 @@ mod tests {
 
     #[test]
     fn values_are_the_same_however_they_are_written() {
-        for (one, other) in [
+        for (left, right) in [
             (r#""a""#, r#""\u0061""#),
             (r#"{"a":1,"b":[2]}"#, r#"{ "b" : [ 2 ] , "a" : 1 }"#),
             ("1.0", "1.00"),
             ("1e2", "100.0"),
             ("-0", "0"),
         ] {
-            assert_eq!(key(one.as_bytes()), key(other.as_bytes()), "{one} {other}");
+            assert_eq!(key(left.as_bytes()), key(right.as_bytes()), "{left} {right}");
         }
-        for (one, other) in [("1", "1.0"), ("1", "\"1\""), ("0.0", "-0.0"), ("[1,2]", "[2,1]"), ("null", "\"null\"")] {
-            assert_ne!(key(one.as_bytes()), key(other.as_bytes()), "{one} {other}");
+        for (left, right) in [("1", "1.0"), ("1", "\"1\""), ("0.0", "-0.0"), ("[1,2]", "[2,1]"), ("null", "\"null\"")] {
+            assert_ne!(key(left.as_bytes()), key(right.as_bytes()), "{left} {right}");
         }
     }
 }

@@ -44,7 +44,7 @@ impl<M: TextMap> Parameters for Texts<M> {
 
 impl<M: TextMap> Function for Texts<M> {
     fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
-        place.map_text(text, M::map_plain, M::map)
+        let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
+        rewrite.map_text(text, M::map_plain, M::map)
     }
 }

@@ -59,11 +59,11 @@ impl Batch {
     }
 
     /// See `Batch.put_back` of Python.
-    pub(super) fn put_hits_back(&mut self) {
+    pub(super) fn restore_hits(&mut self) {
         let (body, poison) = (Arc::clone(&self.body), std::mem::take(&mut self.poison));
         self.own_texts();
         let Some(doc) = self.docs.first_mut().filter(|doc| matches!(doc.state, State::Live)) else { return };
-        if let Some(text) = unreadable::put_back(text_of(&body, &doc.text), &poison) {
+        if let Some(text) = unreadable::restore(text_of(&body, &doc.text), &poison) {
             (doc.checked, doc.index, doc.text) = (false, None, Text::Owned(text));
         }
     }

@@ -149,7 +149,7 @@ impl Batch {
 
     /// Puts the hits that `sift` took out of the main list back as they were.
     fn put_back(&mut self) {
-        self.put_hits_back();
+        self.restore_hits();
     }
 
     /// Whether the request has a member `_meta`.
@@ -319,7 +319,7 @@ impl Batch {
         self.own_texts();
         let run = self.next_run();
         let (docs, body) = (&hits.docs, &hits.body);
-        py.detach(|| self.take_hits(docs, body, run, depth, everywhere));
+        py.detach(|| self.collect_hits(docs, body, run, depth, everywhere));
     }
 }
 

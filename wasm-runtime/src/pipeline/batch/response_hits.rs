@@ -6,7 +6,7 @@ use crate::document::{Doc, State, Text, text_of};
 
 impl Batch {
     /// Takes over what became of the hits in `docs`, which are parts of `body`; `run` is the one that is blamed for a failure.
-    pub(super) fn take_hits(&mut self, docs: &[Doc], body: &[u8], run: u32, depth: usize, everywhere: bool) {
+    pub(super) fn collect_hits(&mut self, docs: &[Doc], body: &[u8], run: u32, depth: usize, everywhere: bool) {
         let failed = docs.iter().find_map(|doc| match &doc.state {
             State::Failed(failure) => Some(failure.clone()),
             _ => None,

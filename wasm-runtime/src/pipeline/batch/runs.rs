@@ -37,8 +37,8 @@ impl Batch {
         self.own_texts();
         let body = Arc::clone(&self.body);
         let invoker = Invoker::new(limits);
-        let several = || self.docs.iter().filter(|doc| doc.active()).nth(1).is_some();
-        if limits.udf.interpreted() || batched && several() {
+        let has_second = || self.docs.iter().filter(|doc| doc.active()).nth(1).is_some();
+        if limits.udf.interpreted() || batched && has_second() {
             return in_chunks(invoker, contract, StageWriter::new(context, view), &body, &mut self.docs);
         }
         fused::run_single(

@@ -84,12 +84,12 @@ impl Condition {
         let env = Arc::new(Env::stdlib());
         let program = env.compile(expression).map_err(|e| format!("is not a CEL expression: {e}"))?;
         let references = program.references();
-        let known = |name: &str| names.iter().any(|n| n == name) || matches!(name, "params" | "ctx");
+        let in_scope = |name: &str| names.iter().any(|n| n == name) || matches!(name, "params" | "ctx");
         let variables = references.variables();
         let types = ["int", "uint", "double", "bool", "string", "bytes", "list", "map", "null_type", "type"];
         let macros = |name: &str| name.starts_with('@') || types.contains(&name);
         let bound = bound_names(program.expression());
-        if let Some(unknown) = variables.iter().find(|n| !known(n) && !macros(n) && !bound.iter().any(|b| b == *n)) {
+        if let Some(unknown) = variables.iter().find(|n| !in_scope(n) && !macros(n) && !bound.iter().any(|b| b == *n)) {
             return Err(format!("[{unknown}] is not known here: there are {}, params and ctx", names.join(", ")));
         }
         let loops = loops(program.expression());
@@ -136,15 +136,15 @@ impl Condition {
             return Ok(met);
         }
         if text.len() <= self.longest {
-            return guarded(|| self.inner.put(text, meta, pipeline));
+            return guarded(|| self.inner.evaluate(text, meta, pipeline));
         }
         let (inner, text, meta, pipeline) = (Arc::clone(&self.inner), text.to_vec(), meta.clone(), pipeline.to_owned());
-        offloaded(move || inner.put(&text, &meta, &pipeline))
+        offloaded(move || inner.evaluate(&text, &meta, &pipeline))
     }
 }
 
 impl Compiled {
-    fn put(&self, text: &[u8], meta: &Meta, pipeline: &str) -> Result<bool, Fault> {
+    fn evaluate(&self, text: &[u8], meta: &Meta, pipeline: &str) -> Result<bool, Fault> {
         if self.growth.saturating_mul(text.len() + self.params.len() + LONGEST) > MOST_ADDED {
             return Err(Fault::too_much("the condition adds up texts or lists that would be too long"));
         }

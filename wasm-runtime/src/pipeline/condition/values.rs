@@ -122,9 +122,9 @@ impl Val for List<'_> {
         self.0.as_zeroer()
     }
 
-    fn equals(&self, other: &dyn Val) -> bool {
+    fn equals(&self, rhs: &dyn Val) -> bool {
         check_deadline();
-        self.0.equals(other)
+        self.0.equals(rhs)
     }
 
     fn clone_as_boxed<'w>(&self) -> Box<dyn Val + 'w>
@@ -249,9 +249,9 @@ impl Val for Object<'_> {
         Some(self)
     }
 
-    fn equals(&self, other: &dyn Val) -> bool {
-        let Some(there) = other.as_indexer() else { return false };
-        let same_size = other.as_sizer().is_some_and(|s| s.size().inner() == self.size().inner());
+    fn equals(&self, rhs: &dyn Val) -> bool {
+        let Some(there) = rhs.as_indexer() else { return false };
+        let same_size = rhs.as_sizer().is_some_and(|s| s.size().inner() == self.size().inner());
         same_size
             && json::Entries::new(self.raw, 0).into_iter().flatten().all(|e| {
                 let key = CelString::from(json::unescape(&self.raw[e.key]).unwrap_or_default().into_owned());
@@ -346,8 +346,8 @@ impl Val for Missing<'_> {
         Some(&NULL)
     }
 
-    fn equals(&self, other: &dyn Val) -> bool {
-        NULL.equals(other)
+    fn equals(&self, rhs: &dyn Val) -> bool {
+        NULL.equals(rhs)
     }
 
     fn clone_as_boxed<'w>(&self) -> Box<dyn Val + 'w>

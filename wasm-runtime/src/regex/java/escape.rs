@@ -165,11 +165,11 @@ impl Parser<'_> {
 
     fn octal(&mut self) -> Result<char> {
         let mut value = 0;
-        for place in 0..3 {
+        for index in 0..3 {
             let at = self.at;
             match self.read().to_digit(8) {
-                Some(digit) if place < 2 || value < 0o40 => value = value * 8 + digit,
-                _ if place == 0 => return Err(self.wrong("Illegal octal escape sequence")),
+                Some(digit) if index < 2 || value < 0o40 => value = value * 8 + digit,
+                _ if index == 0 => return Err(self.wrong("Illegal octal escape sequence")),
                 _ => {
                     self.at = at;
                     break;

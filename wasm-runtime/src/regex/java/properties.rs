@@ -49,7 +49,7 @@ fn block(name: &str) -> Option<ClassUnicode> {
     let name = name.to_uppercase();
     BLOCKS.lines().find_map(|line| {
         let (ends, names) = line.split_once(';')?;
-        names.split('|').find(|known| *known == name)?;
+        names.split('|').find(|listed| *listed == name)?;
         ends_of(ends).map(|ends| numbers(&[ends]))
     })
 }

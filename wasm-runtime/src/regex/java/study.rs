@@ -91,16 +91,16 @@ fn add_repeat(repeat: &Repeat, info: &mut Info) {
         info.valid = false;
         info.deterministic = false;
     } else {
-        let one = study(&repeat.node);
-        let min = one.min.wrapping_mul(cmin).wrapping_add(info.min);
+        let part = study(&repeat.node);
+        let min = part.min.wrapping_mul(cmin).wrapping_add(info.min);
         info.min = if min < info.min { 0x0FFF_FFFF } else { min };
-        if info.valid && one.valid {
-            let max = one.max.wrapping_mul(cmax).wrapping_add(info.max);
+        if info.valid && part.valid {
+            let max = part.max.wrapping_mul(cmax).wrapping_add(info.max);
             info.valid = max >= info.max;
             info.max = max;
         } else {
             info.valid = false;
         }
-        info.deterministic &= one.deterministic && cmin == cmax;
+        info.deterministic &= part.deterministic && cmin == cmax;
     }
 }

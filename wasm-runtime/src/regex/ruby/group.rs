@@ -1,7 +1,7 @@
 //! What begins with a parenthesis.
 
 use super::{Parser, Result, Target};
-use crate::regex::tree::{Look, Node};
+use crate::regex::tree::{Lookaround, Node};
 
 /// What a parenthesis came to.
 pub(crate) enum Opened {
@@ -18,12 +18,12 @@ impl Parser {
         let Some(c) = self.next() else { return Err("end pattern in group".to_owned()) };
         let node = match c {
             ':' => self.inner()?,
-            '=' => look(self.inner()?, false, None),
-            '!' => look(self.inner()?, true, None),
+            '=' => lookaround(self.inner()?, false, None),
+            '!' => lookaround(self.inner()?, true, None),
             '>' => Node::Atomic(Box::new(self.inner()?)),
             '~' => Node::Absent(Box::new(self.inner()?)),
-            '<' if self.eat('=') => self.look_behind(false)?,
-            '<' if self.eat('!') => self.look_behind(true)?,
+            '<' if self.eat('=') => self.lookbehind(false)?,
+            '<' if self.eat('!') => self.lookbehind(true)?,
             '<' => {
                 let name = self.name('>')?;
                 self.captured(Some(name))?
@@ -52,11 +52,11 @@ impl Parser {
         Ok(node)
     }
 
-    fn look_behind(&mut self, negative: bool) -> Result<Node> {
+    fn lookbehind(&mut self, negative: bool) -> Result<Node> {
         let outer = std::mem::replace(&mut self.behind, true);
         let inner = self.inner()?;
         self.behind = outer;
-        Ok(look(inner, negative, Some((0, 0))))
+        Ok(lookaround(inner, negative, Some((0, 0))))
     }
 
     fn captured(&mut self, name: Option<String>) -> Result<Node> {
@@ -184,6 +184,6 @@ impl Parser {
     }
 }
 
-fn look(inner: Node, negative: bool, behind: Option<(usize, usize)>) -> Node {
-    Node::Look(Look { inner: Box::new(inner), negative, behind })
+fn lookaround(inner: Node, negative: bool, behind: Option<(usize, usize)>) -> Node {
+    Node::Lookaround(Lookaround { inner: Box::new(inner), negative, behind })
 }

@@ -183,14 +183,14 @@ fn fold_pairs(nodes: &mut Vec<Node>, letters: &[(usize, Option<char>)]) {
     while at > 0 {
         at -= 1;
         let Some(c) = letters[at].1 else { continue };
-        let place = letters[at].0;
+        let position = letters[at].0;
         let before = at.checked_sub(1).map(|at| letters[at]);
         if matches!(c, 'ß' | 'ẞ') {
-            nodes[place] = pair();
-        } else if let Some((other, Some('s' | 'S' | '\u{17F}'))) = before
-            && other + 1 == place
+            nodes[position] = pair();
+        } else if let Some((previous, Some('s' | 'S' | '\u{17F}'))) = before
+            && previous + 1 == position
         {
-            nodes.splice(other..=place, [pair()]);
+            nodes.splice(previous..=position, [pair()]);
             at -= 1;
         }
     }

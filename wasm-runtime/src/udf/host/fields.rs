@@ -124,7 +124,7 @@ fn log_plain(env: Env<'_>, ptr: i32, len: i32) -> Result<(), RuntimeError> {
 }
 
 /// Replaces the field by the raw JSON `value`: 1 = written, 0 = the path leads through something else, or no document is in work.
-fn put(env: &mut Env<'_>, ptr: i32, len: i32, value: &[u8]) -> Result<i32, RuntimeError> {
+fn set_field(env: &mut Env<'_>, ptr: i32, len: i32, value: &[u8]) -> Result<i32, RuntimeError> {
     let guest = GuestMemory::of(env);
     let path = guest.path(ptr, len)?;
     let text = guest.host.text();
@@ -140,20 +140,20 @@ fn put(env: &mut Env<'_>, ptr: i32, len: i32, value: &[u8]) -> Result<i32, Runti
 fn set_field_string(mut env: Env<'_>, _c: i64, p: i32, l: i32, vp: i32, vl: i32) -> Result<i32, RuntimeError> {
     let value = read(&env, vp, vl)?;
     let Ok(text) = std::str::from_utf8(&value) else { return Ok(0) };
-    put(&mut env, p, l, &json::quote(text))
+    set_field(&mut env, p, l, &json::quote(text))
 }
 
 fn set_field_i64(mut env: Env<'_>, _c: i64, p: i32, l: i32, value: i64) -> Result<i32, RuntimeError> {
-    put(&mut env, p, l, Number::Integer(value).text(&mut Room::default()))
+    set_field(&mut env, p, l, Number::Integer(value).text(&mut Room::default()))
 }
 
 fn set_field_f64(mut env: Env<'_>, _c: i64, p: i32, l: i32, value: f64) -> Result<i32, RuntimeError> {
     let Some(number) = Number::real(value) else { return Ok(0) };
-    put(&mut env, p, l, number.text(&mut Room::default()))
+    set_field(&mut env, p, l, number.text(&mut Room::default()))
 }
 
 fn set_field_bool(mut env: Env<'_>, _c: i64, p: i32, l: i32, value: i32) -> Result<i32, RuntimeError> {
-    put(&mut env, p, l, if value == 0 { b"false" } else { b"true" })
+    set_field(&mut env, p, l, if value == 0 { b"false" } else { b"true" })
 }
 
 fn set_field_json(mut env: Env<'_>, _c: i64, p: i32, l: i32, vp: i32, vl: i32) -> Result<i32, RuntimeError> {
@@ -161,7 +161,7 @@ fn set_field_json(mut env: Env<'_>, _c: i64, p: i32, l: i32, vp: i32, vl: i32) -
     if validate::check(&value).is_err() {
         return Ok(0);
     }
-    put(&mut env, p, l, &value)
+    set_field(&mut env, p, l, &value)
 }
 
 fn remove_field(mut env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<i32, RuntimeError> {
@@ -195,7 +195,7 @@ fn set_ctx_json(mut env: Env<'_>, ptr: i32, len: i32, vp: i32, vl: i32) -> Resul
     if !env.data().in_work() || validate::check(&value).is_err() || meta.ctx().len() + value.len() > MAX_CTX {
         return Ok(0);
     }
-    meta.put_ctx(&key, value.trim_ascii());
+    meta.set_ctx_member(&key, value.trim_ascii());
     env.data_mut().ctx = meta.ctx;
     Ok(1)
 }

@@ -27,7 +27,7 @@ impl DocumentEdits {
     /// The new text of `text`.
     pub(crate) fn of(&self, text: &[u8]) -> &[u8] {
         match self {
-            Self::Once(edit, made) => made.get_or_init(|| edit.applied_in(text, ROOM)),
+            Self::Once(edit, result) => result.get_or_init(|| edit.applied_in(text, ROOM)),
             Self::Text(text) => text,
         }
     }
@@ -135,7 +135,7 @@ impl Host {
     pub(super) fn change(&mut self, edit: Edit) {
         let before = match self.changed.take() {
             Some(DocumentEdits::Text(text)) => Some(text),
-            Some(DocumentEdits::Once(_, made)) => made.into_inner(),
+            Some(DocumentEdits::Once(_, text)) => text.into_inner(),
             None => None,
         };
         self.changed = Some(match before {

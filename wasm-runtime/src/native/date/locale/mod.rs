@@ -123,8 +123,8 @@ impl Locale {
             return Ok(Self::root());
         }
         let country = parts.get(1).map(|part| part.to_ascii_uppercase()).unwrap_or_default();
-        let known = matches!(language.len(), 0 | 3) || TABLES.languages.contains(&language.as_str());
-        if !known {
+        let listed = matches!(language.len(), 0 | 3) || TABLES.languages.contains(&language.as_str());
+        if !listed {
             return Err(format!("Unknown language: {}", parts[0]));
         }
         if !country.is_empty() && !TABLES.countries.contains_key(country.as_str()) {
@@ -135,7 +135,7 @@ impl Locale {
             "in" => "id",
             "ji" => "yi",
             "und" => "",
-            other => other,
+            name => name,
         };
         Ok(Self::of(language, &country))
     }

@@ -15,7 +15,7 @@ type Written = [&'static str; 6];
 type Pair = (&'static str, &'static str);
 
 /// Tables that are kept ready, of some 50 KB each.
-const MOST_MADE: usize = 64;
+const MOST_CACHED: usize = 64;
 /// No table.
 const NONE: usize = usize::MAX;
 
@@ -70,7 +70,7 @@ impl Names {
         sorted.sort();
         let mut forks: Vec<(Cow<'static, str>, Option<&'static str>)> = sorted
             .windows(2)
-            .map(|two| (two[0].0.clone(), common(&two[0].0, &two[1].0)))
+            .map(|right| (right[0].0.clone(), common(&right[0].0, &right[1].0)))
             .map(|(name, at)| (cut(name, at), None))
             .filter(|(fork, _)| sorted.binary_search_by(|(name, _)| name.cmp(fork)).is_err())
             .collect();
@@ -117,11 +117,11 @@ fn folded(text: &str) -> String {
 }
 
 /// Bytes of whole characters that both start with.
-fn common(one: &str, two: &str) -> usize {
-    one.chars().zip(two.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
+fn common(left: &str, right: &str) -> usize {
+    left.chars().zip(right.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
 }
 
-pub(crate) fn is_known(id: &str) -> bool {
+pub(crate) fn exists(id: &str) -> bool {
     TABLES.written.contains_key(id)
 }
 
@@ -145,26 +145,26 @@ pub(crate) fn identifiers(ignore_case: bool) -> &'static Names {
 
 /// The names that a locale has for zones. Long ones are there for some languages only; others have the identifiers.
 pub(crate) fn named(locale: &Locale, full: bool) -> Arc<Names> {
-    static MADE: LazyLock<Mutex<HashMap<usize, Arc<Names>>>> = LazyLock::new(Mutex::default);
+    static CACHE: LazyLock<Mutex<HashMap<usize, Arc<Names>>>> = LazyLock::new(Mutex::default);
     let style = if full { "+F" } else { "+S" };
-    let place = |name: &str| TABLES.places.get(format!("{name}{style}").as_str());
-    let place = locale.candidates().into_iter().find_map(place).copied().unwrap_or(NONE);
+    let region = |name: &str| TABLES.places.get(format!("{name}{style}").as_str());
+    let region = locale.candidates().into_iter().find_map(region).copied().unwrap_or(NONE);
     check_deadline();
-    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    if made.len() >= MOST_MADE && !made.contains_key(&place) {
-        made.clear();
+    let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+    if cache.len() >= MOST_CACHED && !cache.contains_key(&region) {
+        cache.clear();
     }
-    let make = || match TABLES.changes.get(place) {
-        Some(_) => Names::new(table(place).into_iter(), false),
+    let make = || match TABLES.changes.get(region) {
+        Some(_) => Names::new(table(region).into_iter(), false),
         None => Names::new(TABLES.written.keys().map(|id| (*id, *id)), false),
     };
-    Arc::clone(made.entry(place).or_insert_with(|| Arc::new(make())))
+    Arc::clone(cache.entry(region).or_insert_with(|| Arc::new(make())))
 }
 
 /// The names of a table, with those it shares with others. Each table changes an earlier one only.
-fn table(place: usize) -> HashMap<&'static str, &'static str> {
-    let Some((base, added, removed)) = TABLES.changes.get(place) else { return HashMap::new() };
-    let mut names = base.filter(|base| *base < place).map(table).unwrap_or_default();
+fn table(region: usize) -> HashMap<&'static str, &'static str> {
+    let Some((base, added, removed)) = TABLES.changes.get(region) else { return HashMap::new() };
+    let mut names = base.filter(|base| *base < region).map(table).unwrap_or_default();
     let pairs = |text: &'static str| text.split(' ').filter_map(|at| TABLES.pairs.get(index(at)?));
     for (name, _) in pairs(removed) {
         names.remove(name);

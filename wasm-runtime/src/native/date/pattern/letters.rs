@@ -134,15 +134,15 @@ fn named(b: Builder, letter: char, count: usize) -> Result<Builder, String> {
         'Q' | 'q' => Field::Quarter,
         _ => Field::DayOfWeek,
     };
-    let alone = matches!(letter, 'L' | 'q' | 'c');
-    let style = |plain, standing| if alone { standing } else { plain };
+    let standalone = matches!(letter, 'L' | 'q' | 'c');
+    let style = |plain, standing| if standalone { standing } else { plain };
     Ok(match count {
         1 | 2 if letter == 'E' => b.name(field, Style::Short),
         1 => b.value(field),
         2 => b.fixed(field, 2),
-        3 => b.name(field, style(Style::Short, Style::ShortAlone)),
-        4 => b.name(field, style(Style::Full, Style::FullAlone)),
-        5 => b.name(field, style(Style::Narrow, Style::NarrowAlone)),
+        3 => b.name(field, style(Style::Short, Style::ShortStandalone)),
+        4 => b.name(field, style(Style::Full, Style::FullStandalone)),
+        5 => b.name(field, style(Style::Narrow, Style::NarrowStandalone)),
         _ => return Err(format!("Too many pattern letters: {letter}")),
     })
 }

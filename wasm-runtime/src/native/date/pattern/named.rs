@@ -137,7 +137,7 @@ const FORMATS: &[(&str, &str, &str)] = &[
 
 /// The format called `name`, in snake case or camel case.
 pub(crate) fn named(name: &str) -> Option<Named> {
-    let (_, writes, reads) = FORMATS.iter().find(|(known, ..)| *known == name || camel(known) == name)?;
+    let (_, writes, reads) = FORMATS.iter().find(|(listed, ..)| *listed == name || camel(listed) == name)?;
     Some(Named {
         writes: pattern(writes),
         reads: match reads.split_once('|') {
@@ -181,11 +181,11 @@ fn pattern(notation: &str) -> Pattern {
 fn words(builder: Builder, notation: &str) -> Builder {
     notation.split(' ').fold(builder, |b, word| match WORDS.iter().find(|(name, _)| *name == word) {
         Some((_, meaning)) => words(b, meaning),
-        None => one(b, word),
+        None => named_part(b, word),
     })
 }
 
-fn one(b: Builder, word: &str) -> Builder {
+fn named_part(b: Builder, word: &str) -> Builder {
     use Sign::{Normal, NotNegative};
     match word {
         "smart" | "lenient" | "utc" => b,

@@ -59,11 +59,11 @@ pub(crate) const FIELDS: usize = Field::NanoOfMicro as usize + 1;
 #[repr(u8)]
 pub(crate) enum Style {
     Full,
-    FullAlone,
+    FullStandalone,
     Short,
-    ShortAlone,
+    ShortStandalone,
     Narrow,
-    NarrowAlone,
+    NarrowStandalone,
 }
 
 /// When a number has a sign.

@@ -7,13 +7,13 @@ use super::super::zone::Zone;
 /// Values by field, in no order.
 #[derive(Clone)]
 pub(crate) struct Fields {
-    known: u64,
+    present: u64,
     values: [i64; FIELDS],
 }
 
 impl Default for Fields {
     fn default() -> Self {
-        Self { known: 0, values: [0; FIELDS] }
+        Self { present: 0, values: [0; FIELDS] }
     }
 }
 
@@ -23,17 +23,17 @@ impl Fields {
     }
 
     pub(crate) fn has(&self, field: Field) -> bool {
-        self.known & (1 << field as u64) != 0
+        self.present & (1 << field as u64) != 0
     }
 
-    pub(crate) fn put(&mut self, field: Field, value: i64) {
-        self.known |= 1 << field as u64;
+    pub(crate) fn set(&mut self, field: Field, value: i64) {
+        self.present |= 1 << field as u64;
         self.values[field as usize] = value;
     }
 
-    pub(crate) fn take(&mut self, field: Field) -> Option<i64> {
+    pub(crate) fn remove(&mut self, field: Field) -> Option<i64> {
         let value = self.get(field);
-        self.known &= !(1 << field as u64);
+        self.present &= !(1 << field as u64);
         value
     }
 
@@ -42,7 +42,7 @@ impl Fields {
         if self.get(field).is_some_and(|old| old != value) {
             return None;
         }
-        self.put(field, value);
+        self.set(field, value);
         Some(())
     }
 }

@@ -34,7 +34,7 @@ impl Parsed<'_> {
         }
         let unfinished = [Field::InstantSeconds, Field::SecondOfDay, Field::Second];
         if self.time.is_none() && !self.fields.has(Field::Nano) && unfinished.iter().any(|f| self.fields.has(*f)) {
-            self.fields.put(Field::Nano, 0);
+            self.fields.set(Field::Nano, 0);
         }
         Some(self)
     }
@@ -73,7 +73,7 @@ impl Parsed<'_> {
     /// Fields beside those of every calendar; whether there were any.
     fn resolve_special(&mut self, resolver: Resolver) -> Option<bool> {
         let mut changed = epoch::resolve(&mut self.fields)?;
-        if let Some(day) = self.fields.take(Field::ModifiedJulianDay) {
+        if let Some(day) = self.fields.remove(Field::ModifiedJulianDay) {
             self.set_date(Some(day.checked_sub(40_587)?))?;
             changed = true;
         }
@@ -92,7 +92,7 @@ impl Parsed<'_> {
                 if has != value {
                     return None;
                 }
-                self.fields.take(field);
+                self.fields.remove(field);
             }
         }
         Some(())
