@@ -1,4 +1,4 @@
-//! What the hot path may cost, counted and not timed: allocations for one document (tests only).
+//! Allocations that the hot path may make for one document: counted, not timed (tests only).
 //!
 //! A log line of the benchmarks goes through what a piped bulk does to it. Whoever adds an allocation a document sees it
 //! here, on every machine alike.

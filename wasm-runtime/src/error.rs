@@ -1,4 +1,4 @@
-//! What can go wrong with one document in one stage, and the only place that maps wasmer's traps.
+//! Errors of one document in one stage, and the only mapping of wasmer's traps.
 
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -29,7 +29,7 @@ pyo3::create_exception!(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault(Box<Facts>);
 
-/// What a fault says.
+/// The content of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) status: u16,

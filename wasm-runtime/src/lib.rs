@@ -1,8 +1,14 @@
 //! Headrace's engine behind `pipelines._wasm`: WebAssembly UDFs and every loop over documents.
 //!
-//! This file is the module table only. A batch's way: `framing` → `bulk` → `batch` (documents and outcomes) → `lane` (a stage over
-//! a document) > `native` or `work` > `instance` > `contract` → `bulk_body`
-//! (the body to forward) → `bulk_answer` (the answer to send).
+//! This file is the module table only. A `_bulk` passes through the folders in this order:
+//!
+//! 1. `bulk`: `parser` splits the body into actions, and `documents` makes a batch of documents of them.
+//! 2. `pipeline`: `fused` runs stages over one document after another, `apply` writes their effects.
+//! 3. `native` and `udf`: a stage is a built-in or a WebAssembly UDF.
+//! 4. `bulk`: `request` renders the body to forward, `response` merges the cluster's items with ours.
+//!
+//! A folder uses those below it only: `lib > bulk > pipeline > native | udf > document > json | regex > engine > stats > error`.
+//! A test of the repository checks that (`tests/unit/test_rust_house_rules.py`).
 
 #[cfg(test)]
 mod alloc_tests;

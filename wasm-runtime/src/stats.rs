@@ -1,4 +1,5 @@
-//! What a stage did to a batch, and durations with true percentiles (HDR: three significant digits from 1 µs to 1 h).
+//! Counts of a stage over a batch, and durations with true percentiles (HDR: three significant digits from 1 µs to 1
+//! h).
 
 use hdrhistogram::Histogram as Hdr;
 use pyo3::exceptions::PyRuntimeError;
@@ -8,7 +9,7 @@ use pyo3::prelude::*;
 pub(crate) const SAMPLES: usize = 8;
 pub(crate) const LOG_LINES: usize = 64;
 
-/// What one stage did to a batch. Times in nanoseconds, fuel in points, memory in bytes.
+/// Counts of one stage over one batch. Times in nanoseconds, fuel in points, memory in bytes.
 #[pyclass(frozen, get_all, module = "pipelines._wasm")]
 #[derive(Debug, Default)]
 pub(crate) struct StageRun {
@@ -51,7 +52,7 @@ impl StageRun {
     }
 }
 
-/// What a stage did to all batches so far, and how long that took.
+/// Counts and durations of a stage over all batches so far.
 #[pyclass(module = "pipelines._wasm")]
 pub(crate) struct Tally {
     sum: StageRun,
@@ -61,7 +62,8 @@ pub(crate) struct Tally {
     durations: Histogram,
 }
 
-/// What a tally holds: (runs, failures, skips, retries), (documents, dropped, changed, expanded), (fuel, memory), durations.
+/// The values of a tally: (runs, failures, skips, retries), (documents, dropped, changed, expanded), (fuel, memory),
+/// durations.
 type Tallied = ((u64, usize, u64, u64), (usize, usize, usize, usize), (u64, u64), Vec<(u64, u32)>);
 
 #[pymethods]
@@ -88,7 +90,7 @@ impl Tally {
         self.retried += documents;
     }
 
-    /// What was counted.
+    /// The counts.
     fn dump(&self) -> Tallied {
         let StageRun { failures, documents, dropped, changed, expanded, fuel, memory, .. } = self.sum;
         (
@@ -124,7 +126,7 @@ impl Histogram {
         self.inner.saturating_record((ns / 1000).clamp(1, LONGEST));
     }
 
-    /// What was recorded: (duration in µs, how often).
+    /// The recorded durations: (µs, count).
     fn counts(&self) -> Vec<(u64, u32)> {
         self.inner.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect()
     }

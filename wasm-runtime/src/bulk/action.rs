@@ -124,7 +124,7 @@ fn token_name(c: Option<u8>) -> &'static str {
     }
 }
 
-/// What an action line says.
+/// The content of an action line.
 pub(crate) struct Named {
     pub(crate) op: Op,
     pub(crate) target: Target,

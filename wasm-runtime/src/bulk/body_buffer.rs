@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-/// So many bytes are taken at a time: whoever calls has others to look after.
+/// Maximum number of bytes received in one call: the event loop has other sockets to serve.
 const MOST: usize = 1 << 20;
 
 /// A body of known length, of which some has arrived.

@@ -1,4 +1,4 @@
-//! What stages made of a bulk, as the body to forward: Python sees it where it is.
+//! The output of stages over a bulk as the body to forward: Python reads it without a copy.
 
 use std::ffi::c_int;
 use std::ops::Range;

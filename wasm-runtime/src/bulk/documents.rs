@@ -99,7 +99,7 @@ impl Bulk {
         true
     }
 
-    /// What became of the documents of one action: they are written together or not at all.
+    /// Collects the documents of one action: they are written together or not at all.
     pub(crate) fn collect(&mut self, group: &mut [Doc], pinned: Option<&str>, output: usize) {
         let Some(slot) = group.first().map(|doc| doc.slot).filter(|slot| *slot < self.actions.list.len()) else {
             return;

@@ -37,7 +37,7 @@ pub(crate) struct ActionLineCache<'b> {
 }
 
 impl<'b> ActionLineCache<'b> {
-    /// What is known of `line`; `None` if it has to be read.
+    /// The match of `line`; `None` if it has to be parsed.
     pub(crate) fn find(&mut self, line: &'b [u8]) -> Option<LineMatch<'b>> {
         if let Some(cached) = self.cached.first().filter(|cached| cached.line == line) {
             return Some(LineMatch { action: cached.action, id: None, routing: None });
@@ -48,7 +48,8 @@ impl<'b> ActionLineCache<'b> {
         Some(line_match)
     }
 
-    /// What is known of the line that `text` begins with, and the length of that line; `None` unless it and its line end are the
+    /// The match of the line that `text` begins with, and the length of that line; `None` unless it and its line end
+    /// are the
     /// same as those of one before.
     #[inline]
     pub(crate) fn repeated(&mut self, text: &[u8]) -> Option<(usize, LineMatch<'b>)> {

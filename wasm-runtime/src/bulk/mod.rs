@@ -1,6 +1,15 @@
-//! `_bulk`: what pipelines make of the documents of a body, the body to forward and the answer to send.
+//! `_bulk`: the body of a request as actions and documents, the body to forward, and the answer to the client.
 //!
-//! Lines that no stage touched are copied byte for byte; a body in which nothing changed is not copied at all.
+//! `parser` splits a body into lines and reads the action lines (`action`); `line_cache` recognises an action line that equals an
+//! earlier one but for `_id` and `routing`, so that few are parsed. `state` holds the body, the actions, and one `outcome` for each
+//! action that is not forwarded as it came.
+//!
+//! A pipeline gets documents as a batch (`documents`) and gives them back; `prefilter` finds bodies in which no document meets any
+//! condition, and `final_pipelines` reads documents strictly where a final pipeline must hold.
+//!
+//! `request` renders the body to forward from ranges: lines that no stage touched are copied byte for byte, and a body in which
+//! nothing changed is not copied at all. `response` puts the cluster's items and ours in the order of the request. `body_buffer` and
+//! `body_view` are the memory of bodies that come in and go out without a copy.
 
 pub(crate) mod action;
 pub(crate) mod body_buffer;
@@ -192,7 +201,7 @@ impl Bulk {
         }
     }
 
-    /// What became of the document of action `i`: ("here" | "elsewhere" | "dropped", None), or ("failed", its error).
+    /// The outcome of the document of action `i`: ("here" | "elsewhere" | "dropped", None), or ("failed", its error).
     ///
     /// "here": one document, written where the client sent it; "elsewhere": moved, or several.
     #[allow(clippy::type_complexity)]

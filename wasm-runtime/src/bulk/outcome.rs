@@ -1,4 +1,4 @@
-//! What becomes of an action of a bulk.
+//! Outcomes of the actions of a bulk.
 
 use std::collections::HashSet;
 use std::ops::Range;

@@ -70,9 +70,9 @@ static UNTOUCHED: ActionOutcome = ActionOutcome::Untouched;
 #[derive(Debug, Default)]
 pub(crate) struct Actions {
     pub(crate) list: Vec<Action>,
-    /// Of each action up to the last one that has any.
+    /// Names of each action up to the last one that has any.
     names: Vec<Names>,
-    /// Of each action up to the last one that is not untouched.
+    /// Outcome of each action up to the last one that is not untouched.
     outcomes: Vec<ActionOutcome>,
 }
 
@@ -85,7 +85,7 @@ impl Actions {
         self.outcomes.get(n).unwrap_or(&UNTOUCHED)
     }
 
-    /// What becomes of an action that is there.
+    /// Sets the outcome of an action that exists.
     #[inline(always)]
     pub(crate) fn set_outcome(&mut self, n: usize, outcome: ActionOutcome) {
         if n < self.outcomes.len() {
@@ -124,10 +124,11 @@ impl Actions {
 
 /// For more actions there is no room before they are there.
 const MOST_EXPECTED: usize = 1 << 14;
-/// So many backslashes are looked at on the way, in a body.
+/// Maximum number of backslashes in a body that the search for `\u` stops at: each stop costs a restart of the
+/// search.
 const MOST_BACKSLASHES: u32 = 64;
 
-/// What the lines of a body are about.
+/// The actions and targets of a body.
 #[derive(Debug)]
 pub(crate) struct ParsedBulk {
     pub(crate) actions: Actions,

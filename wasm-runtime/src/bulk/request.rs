@@ -16,9 +16,9 @@ use crate::document::Meta;
 
 /// A part of the body to forward.
 pub(crate) enum Piece {
-    /// Of the body that came in.
+    /// A range of the body that came in.
     Body(Range<usize>),
-    /// Of [`Bulk::output`].
+    /// A range of [`Bulk::output`].
     Output(Range<usize>),
     New(Vec<u8>),
 }

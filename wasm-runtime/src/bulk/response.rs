@@ -68,7 +68,7 @@ pub(crate) fn merged(bulk: &Bulk, answer: Option<&[u8]>, took: u64) -> Result<Ve
     Ok(out)
 }
 
-/// What an answer says: where its items are, whether one failed, and its `ingest_took`.
+/// The relevant members of an answer: the positions of its items, whether one failed, and its `ingest_took`.
 struct Read {
     items: Vec<Range<usize>>,
     errors: bool,
@@ -157,7 +157,7 @@ fn write_failure(action: &Action, index: &str, id: Option<&str>, failure: &Failu
 mod tests {
     use super::*;
 
-    /// What an answer says must not depend on which way it is read.
+    /// Both readers must agree on every answer.
     #[test]
     fn an_answer_says_the_same_either_way() {
         let shown = |read: Option<Read>| read.map(|read| (read.items, read.errors, read.ingest));

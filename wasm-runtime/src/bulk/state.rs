@@ -51,7 +51,7 @@ impl Bulk {
         self.actions.list.get(i).ok_or_else(|| PyIndexError::new_err(format!("no action {i}")))
     }
 
-    /// Of each target, whether it is among these.
+    /// For each target, whether it is among these.
     pub(crate) fn wanted(&self, keys: &[usize]) -> Vec<bool> {
         let mut wanted = vec![false; self.targets.len()];
         for key in keys {

@@ -1,10 +1,10 @@
-//! What a stage does to a document.
+//! Effects of stages on documents.
 
 use crate::document::{Failure, State};
 use crate::error::Fault;
 use crate::json::{self, Edit};
 
-/// What a stage does to one document.
+/// The effect of a stage on one document.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Effect {
     Unchanged,

@@ -7,14 +7,14 @@ use crate::json;
 /// Members of the context that are not the stages' own.
 const RESERVED: [&str; 4] = ["index", "id", "routing", "pipeline"];
 
-/// What a stage knows of a document beside its body.
+/// Metadata of a document, beside its body.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Meta {
     pub(crate) index: Option<Arc<str>>,
     pub(crate) id: Option<String>,
     pub(crate) routing: Option<String>,
     pub(crate) score: f64,
-    /// What stages tell each other: a JSON object, absent while it is empty.
+    /// The context that stages share: a JSON object, absent while it is empty.
     pub(crate) ctx: Option<Vec<u8>>,
 }
 

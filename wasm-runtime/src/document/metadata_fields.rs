@@ -13,7 +13,7 @@ use crate::json::java;
 
 /// The members that carry metadata, beside the context.
 const NAMES: [&str; 3] = ["_index", "_id", "_routing"];
-/// What `_ingest` shows beside what stages wrote there.
+/// Members that `_ingest` shows beside those that stages wrote.
 const ADDED: [&str; 6] = [
     "timestamp",
     "pipeline",
@@ -139,7 +139,7 @@ const PATTERNS: [&str; 2] = ["pattern", "patterns"];
 const BEFORE: [char; 7] = ['{', '+', '*', '&', ':', '<', '?'];
 const BEHIND: [char; 6] = ['}', ':', '>', '/', '-', '.'];
 
-/// What the options of a built-in name.
+/// The metadata that the options of a built-in name.
 #[derive(Default)]
 struct Seen {
     ctx: bool,
@@ -233,7 +233,7 @@ pub(crate) fn is_shown(name: &str) -> bool {
     NAMES.contains(&head(name)) || name.starts_with("_ingest.")
 }
 
-/// What a stage that does not see metadata made: members with its names become it.
+/// Turns members with names of metadata, which a stage without metadata made, into metadata.
 ///
 /// # Errors
 /// For metadata that a document cannot have, and what a pipeline cannot write.

@@ -1,4 +1,13 @@
-//! One document on its way: its text, what is known of it beside the text, and what became of it.
+//! One document between stages: its text, its metadata, its state, and where its members are.
+//!
+//! A text is a range of the body that it came in until a stage changes it; then it is a `Vec` of its own, or a range of the batch's
+//! output (`output`), where new texts of many documents stand one behind the other. `meta` is the index, id, routing, score and the
+//! context that stages share.
+//!
+//! A stage answers with an `effect`: nothing, an edit, a new text, several documents, or that the document is dropped.
+//! `metadata_fields` shows metadata as members to the stages that ask for them. `response` works on search responses and their hits,
+//! `query_notes` moves `_meta` of a request into the context, and `unambiguous` reads a text as the cluster does, so that the text
+//! that is judged is the text that is stored.
 
 pub(crate) mod effect;
 mod meta;
@@ -16,7 +25,7 @@ use crate::error::{Facts, Fault};
 use crate::json::index::ObjectIndex;
 use crate::json::validate::Invalid;
 
-/// What the documents of a batch are: it decides what a UDF's answer means.
+/// Kind of the documents of a batch; it decides how a UDF's answer is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Document,
@@ -55,7 +64,7 @@ pub(crate) struct Failure {
     pub(crate) fault: Fault,
     pub(crate) pipeline: String,
     pub(crate) stage: String,
-    /// What the stage ran: a built-in's or a UDF's name.
+    /// Name of the built-in or UDF that the stage ran.
     pub(crate) processor: String,
     pub(crate) run: u32,
 }

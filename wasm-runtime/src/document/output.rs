@@ -12,9 +12,9 @@ use crate::json::scan::has_control;
 /// Room that a document gets when a stage changes it first, for what later stages add.
 pub(crate) const ROOM: usize = 64;
 
-/// What the stages of a batch work with, beside the documents.
+/// The memory that the stages of a batch write to.
 pub(crate) struct OutputBuffer<'b> {
-    /// What the documents came in.
+    /// The body that the documents came in.
     body: &'b [u8],
     /// Where [`Text::Output`] is. Of a document in work it is the end, where it is changed in place.
     pub(crate) output: Vec<u8>,

@@ -1,4 +1,5 @@
-//! What query stages note in `_meta` at the top of a request: it becomes `meta` of the context, and does not reach the cluster,
+//! Notes of query stages in `_meta` at the top of a request: they become `meta` of the context, and do not reach the
+//! cluster,
 //! which takes no such member.
 
 use crate::document::Meta;

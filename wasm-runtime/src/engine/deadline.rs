@@ -68,7 +68,7 @@ impl Deadline {
 #[derive(Clone)]
 pub(crate) struct Bound {
     deadline: Arc<clock::Deadline>,
-    /// Of the stage, by `now_ns`.
+    /// End of the stage in nanoseconds, by `now_ns`.
     end: u64,
 }
 
@@ -103,7 +103,7 @@ thread_local! {
     static GLANCES: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Of so many calls of [`glance`] one looks at the clock.
+/// Number of calls of [`glance`] for one look at the clock: a look costs more than a short step.
 const GLANCED: u32 = 256;
 
 /// Runs `work` with a deadline that [`tick`] asks; `end` is the stage's own, by `now_ns`.

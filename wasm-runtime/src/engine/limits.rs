@@ -48,7 +48,7 @@ pub(crate) fn check_output_size(before: usize, len: usize) -> Result<(), Fault> 
     Err(Fault::too_much(&format!("the stage would make more than the {MOST_OUTPUT} bytes that a document may have")))
 }
 
-/// What the work on one document has copied so far, where it is written anew for each of many changes.
+/// Bytes that the work on one document has copied so far, where each of many changes writes it anew.
 #[derive(Default)]
 pub(crate) struct Copied {
     all: usize,

@@ -101,7 +101,7 @@ pub(crate) fn metered(wasm: &[u8]) -> Result<Vec<u8>, String> {
     Ok(module.finish())
 }
 
-/// What rewrites one module.
+/// Rewrites one module.
 struct Meter {
     /// How many parameters each type of function takes.
     parameters: Vec<u32>,

@@ -49,7 +49,8 @@ impl Drop for Seat {
     }
 }
 
-/// What `work` comes to, if it does so in time. Without a deadline, or on such a thread already, it runs here and now.
+/// Runs `work` on a thread of its own and returns its result if that comes in time. Without a deadline, or on such a
+/// thread already, `work` runs on this thread.
 ///
 /// # Errors
 /// Those of `work`, the deadline's, and where the system gives no thread.

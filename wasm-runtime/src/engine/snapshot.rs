@@ -27,7 +27,7 @@ impl Snapshot {
     /// The memory as it is now; pages of zeros take no room.
     ///
     /// # Errors
-    /// Of the system, which may have no memory left.
+    /// An error of the system, which may have no memory left.
     pub(crate) fn of(memory: &Memory, store: &Store) -> io::Result<Self> {
         // SAFETY: a name and flags; the descriptor is owned below.
         let descriptor = unsafe { libc::memfd_create(c"headrace-guest".as_ptr(), libc::MFD_CLOEXEC) };

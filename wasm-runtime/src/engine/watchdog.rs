@@ -62,7 +62,7 @@ unsafe impl Send for WatchedCall {}
 // SAFETY: as above.
 unsafe impl Sync for WatchedCall {}
 
-/// What the watchdog has seen of an instance.
+/// The watchdog's record of an instance.
 struct Observation {
     watch: Arc<WatchedCall>,
     /// The number of the last call that it saw in progress, and when it saw it first.

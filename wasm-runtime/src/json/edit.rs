@@ -14,7 +14,7 @@ pub(crate) struct Edit {
 }
 
 impl Edit {
-    /// What is at `range` becomes `with`, which adds no member.
+    /// Replaces `range` by `with`, which adds no member.
     pub(crate) fn of(range: Range<usize>, with: Vec<u8>) -> Self {
         Self { range, with, added: None }
     }

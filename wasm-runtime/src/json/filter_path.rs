@@ -89,7 +89,7 @@ fn filter_value(
     true
 }
 
-/// What is left of each pattern behind `key`, and whether one is fulfilled by it.
+/// The rest of each pattern behind `key`, and whether one is fulfilled by it.
 fn advance<'p>(patterns: &[&'p [String]], key: &str) -> (bool, Vec<&'p [String]>) {
     let mut full = false;
     let mut rest = Vec::new();

@@ -18,7 +18,7 @@ pub(crate) fn get(text: &[u8], start: usize, name: &str) -> Option<Entry> {
     locate(text, start, name).0
 }
 
-/// What [`get`] finds, and where the object's closing brace is: both from one pass.
+/// The result of [`get`], and the position of the object's closing brace, from one pass.
 pub(super) fn locate(text: &[u8], start: usize, name: &str) -> (Option<Entry>, usize) {
     if let Some(located) = index::ask(text, start, name) {
         return located;

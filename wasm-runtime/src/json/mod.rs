@@ -1,11 +1,14 @@
-//! JSON without a tree: find, splice and check values in raw bytes.
+//! JSON without a tree: find, change and check values in raw bytes.
 //!
-//! A document that nobody touches leaves as the bytes that came in, and a touched one keeps the raw
-//! text of every field that was not (number text, escapes, key order). So nothing here builds a DOM:
-//! values are byte ranges of the text. Of duplicate keys the last one counts, as in Jackson.
+//! A document that nobody touches leaves as the bytes that came in, and a changed one keeps the raw text of every field that was not
+//! (number text, escapes, order of keys). So nothing here builds a tree: values are byte ranges of the text. Of duplicate keys the last
+//! one counts, as in Jackson.
 //!
-//! Everything here trusts its input to be one valid JSON value: `valid::check` runs once when a document enters a
-//! pipeline, and again on what a UDF returns.
+//! `validate` checks a document when it enters a pipeline, and every answer of a UDF; all else trusts its input to be one valid JSON
+//! value. `lex` finds the ends of strings and values, `lookup` finds values by key and path, `change` makes an `edit` of a text. The
+//! `index` of a document holds the ranges of its members, found in one pass and asked by every stage. `scan` has the loops over blocks
+//! of bytes. `strict` reads JSON as the cluster's reader does and refuses what two readers may take differently. `media` converts the
+//! cluster's other media types, `java` prints values as Java does, and `filter_path` reduces answers.
 
 pub(crate) mod bracket_path;
 mod change;

@@ -23,7 +23,7 @@ impl Parameters for Collapse {
 }
 
 impl Collapse {
-    /// What a hit is collapsed by: its raw value, hits without one being alike.
+    /// The key by which a hit is collapsed: its raw value; hits without one share a key.
     fn key(&self, hit: &[u8]) -> Result<Vec<u8>, Fault> {
         let listed = json::get(hit, 0, "fields").and_then(|e| json::get(hit, e.value.start, &self.field));
         if let Some(entry) = listed {

@@ -31,7 +31,7 @@ const MOST_KEYS: usize = 500;
 /// Order of the first key without one of its own that is appended: all those come before the others.
 const IMPLICIT: i64 = -1000;
 
-/// What a key does with its text.
+/// The use that a key makes of its text.
 #[derive(Clone, PartialEq)]
 enum Use {
     Plain,

@@ -54,7 +54,7 @@ struct Capture {
     groups: Vec<usize>,
 }
 
-/// What the groups are called that tell which pattern has matched.
+/// Prefix of the groups that tell which pattern has matched.
 const TRACE: &str = "_ingest._grok_match_index.";
 
 impl Parameters for Grok {

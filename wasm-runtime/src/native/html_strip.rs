@@ -215,7 +215,7 @@ fn closing_tag<'t>(text: &'t str, closing: &'t str, out: &mut String) -> &'t str
     }
 }
 
-/// What begins with `<!`: a comment, raw characters, or a declaration.
+/// Reads behind `<!`: a comment, raw characters, or a declaration.
 fn declaration<'t>(text: &'t str, declared: &'t str, out: &mut String) -> &'t str {
     if let Some(comment) = declared.strip_prefix("--") {
         return Hidden { rest: comment, directives: true }.behind_comment();
@@ -258,12 +258,12 @@ fn hidden<'t>(text: &'t str, name: &str, out: &mut String) -> &'t str {
 /// Inside a comment.
 struct Hidden<'t> {
     rest: &'t str,
-    /// Of a page: quotes count in server-side includes only. Of a script they always do.
+    /// Reads to the end of a tag: in a page quotes count in server-side includes only, in a script always.
     directives: bool,
 }
 
 impl<'t> Hidden<'t> {
-    /// What is behind `-->`.
+    /// The text behind `-->`.
     fn behind_comment(mut self) -> &'t str {
         let mut including = false;
         while let Some(at) = self.rest.find(['-', '<', '"', '\'']) {

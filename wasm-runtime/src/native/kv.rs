@@ -37,7 +37,7 @@ pub(crate) struct Kv {
     strip_brackets: bool,
     #[serde(skip)]
     splits: Option<(Regex, Regex)>,
-    /// Of the field and of the target.
+    /// The templates of the field and of the target.
     #[serde(skip)]
     templates: Option<(Template, Option<Template>)>,
     #[serde(skip)]
@@ -71,7 +71,7 @@ impl Kv {
     }
 }
 
-/// What ends of keys or values are trimmed of: the inside of a class of characters.
+/// Characters that are trimmed from the ends of keys or values: the inside of a character class.
 struct Trim {
     /// At the beginning, or at the end and before the line terminator there.
     regex: Regex,
@@ -90,7 +90,7 @@ impl Trim {
     }
 }
 
-/// What may end a line in Java: an expression's `$` is before it, too.
+/// Line terminators of Java: an expression's `$` matches before them, too.
 const ENDS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 
 fn trimmed(trim: Option<&Trim>, text: &str) -> Result<String, Fault> {
@@ -183,7 +183,7 @@ struct Pairs {
     all: Vec<(String, Vec<Vec<u8>>)>,
     /// Where a name is, once there are many.
     places: HashMap<String, usize>,
-    /// Of names and values.
+    /// Bytes of names and values.
     bytes: usize,
 }
 
@@ -258,7 +258,7 @@ impl Pairs {
     }
 }
 
-/// What is there and the new values as a list; one new value where nothing is stands for itself.
+/// The present values and the new ones as a list; one new value where none is present stands for itself.
 fn listed(old: Option<&[u8]>, values: &[Vec<u8>]) -> Vec<u8> {
     let mut list: Vec<&[u8]> = match old {
         None if values.len() == 1 => return values[0].clone(),

@@ -156,7 +156,7 @@ impl Mask {
     }
 }
 
-/// What a key is to the masked names.
+/// Relation of a key to the masked names.
 enum Found<'n> {
     /// It is one of them, or lies below one.
     Hidden,
@@ -173,7 +173,7 @@ fn may_match(key: &[u8], names: &[&str]) -> bool {
     }
 }
 
-/// What a raw key is to `names`; one that cannot be read is hidden.
+/// Relation of a raw key to `names`; a key that cannot be read is hidden.
 fn compare<'n>(raw: &[u8], names: &[&'n str]) -> Found<'n> {
     let Some(key) = json::unescape(raw).map(without_empty_parts) else { return Found::Hidden };
     let mut inner = Vec::new();
@@ -187,7 +187,7 @@ fn compare<'n>(raw: &[u8], names: &[&'n str]) -> Found<'n> {
     if inner.is_empty() { Found::Elsewhere } else { Found::Above(inner) }
 }
 
-/// What is left of `path` below `above`, if it is that or lies below it; all lies below the empty path.
+/// The rest of `path` below `above`, if it is that or lies below it; all lies below the empty path.
 fn below<'p>(path: &'p str, above: &str) -> Option<&'p str> {
     let rest = path.strip_prefix(above)?;
     if rest.is_empty() || above.is_empty() { Some(rest) } else { rest.strip_prefix('.') }
@@ -205,7 +205,7 @@ fn nested_path(hit: &[u8], start: usize) -> Option<String> {
     }
 }
 
-/// What is left of `names` in the object at the path `object`.
+/// The rest of `names` in the object at the path `object`.
 fn within<'n>(names: &[&'n str], object: &str) -> Vec<&'n str> {
     names.iter().filter_map(|name| below(object, name).map(|_| "").or_else(|| below(name, object))).collect()
 }

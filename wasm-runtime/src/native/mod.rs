@@ -1,4 +1,13 @@
 //! Built-in functions, one file each, with the names, options and error texts of OpenSearch's own processors.
+//!
+//! This file is the catalogue: each entry has a name, the pipeline types that it belongs in, and a constructor from JSON options. A
+//! built-in implements `Function` (`support/function`): it reads a document's text and metadata and returns an effect, and never
+//! writes the text itself.
+//!
+//! Options are read by serde. Unknown options are errors unless OpenSearch ignores them; error texts are measured on OpenSearch
+//! 3.8.0. A built-in whose names of fields come from a document's values may reach metadata: such a document is shown with its
+//! metadata as members. Work whose length a document decides asks for the deadline, and a search that nothing can interrupt runs on a
+//! thread of its own where the document is long.
 
 mod append;
 mod bytes;

@@ -29,7 +29,7 @@ pub(crate) fn original_size(prefix: Option<&str>) -> String {
     prefix.map_or_else(|| "original_size".to_owned(), |prefix| format!("{prefix}.original_size"))
 }
 
-/// What a search without a size gets.
+/// Number of hits of a search without a size.
 const DEFAULT_SIZE: i64 = 10;
 
 impl Function for Oversample {

@@ -36,7 +36,7 @@ impl Parameters for Sort {
     }
 }
 
-/// What the elements of a list must all be to have an order.
+/// The type that all elements of a list must have to be sorted.
 #[derive(PartialEq, PartialOrd)]
 enum Item {
     Flag(bool),

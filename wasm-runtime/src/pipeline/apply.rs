@@ -87,7 +87,7 @@ impl<'t> StageWriter<'t> {
         None
     }
 
-    /// What a stage made of a document that stays one.
+    /// Writes an effect that leaves one document.
     ///
     /// # Errors
     /// For metadata that it cannot have.

@@ -97,7 +97,7 @@ fn next_chunk(buffer: &OutputBuffer<'_>, docs: &[Doc], next: &mut usize) -> Vec<
     chunk
 }
 
-/// What the answer for one of the documents means; its context is written at once.
+/// The effect of an answer on its document; the context is written at once.
 ///
 /// # Errors
 /// As [`Contract::apply`].

@@ -1,7 +1,7 @@
 //! Stages over one document at a time: each stage is a stage with its condition, its work and its counts.
 //!
 //! A document goes through all the stages while it is in the processor's cache, and the memory of one is used for the next.
-//! What each stage does, counts and blames is the same as if the stages went over the whole batch one by one.
+//! Effects, counts and errors of each stage are the same as if the stages ran over the whole batch one by one.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::stats::StageRun;
 /// A batch of so many documents keeps what was made of them in one piece of memory.
 const MANY: usize = 16;
 
-/// What all documents of a run have in common.
+/// Parameters that all documents of a run share.
 pub(crate) struct Run<'r> {
     pub(crate) body: &'r [u8],
     pub(crate) kind: Kind,

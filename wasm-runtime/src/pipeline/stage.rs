@@ -16,7 +16,7 @@ use crate::stats::StageRun;
 use crate::udf::invoke::{CallLimits, Invoker};
 use crate::udf::result_contract::Contract;
 
-/// Of so many documents the time of one is measured, stage by stage; the whole is shared out by that.
+/// Sample the duration of one document in 32 and extrapolate: two looks at the clock cost as much as a simple stage.
 const MEASURED: usize = 32;
 /// Before longer documents the deadline is asked for, too, whatever their number.
 const LONG: usize = 16 << 10;
@@ -28,7 +28,7 @@ pub(crate) struct PlannedStage<'s> {
     pub(crate) op: PlannedOp<'s>,
 }
 
-/// What a planned step does, with the bounds of the run.
+/// The operation of a planned stage, with the bounds of the run.
 pub(crate) enum PlannedOp<'s> {
     Native(&'s Native),
     Udf { limits: CallLimits, contract: Contract, view: Option<MetadataView> },
@@ -47,7 +47,7 @@ impl PlannedStage<'_> {
     }
 }
 
-/// What a stage does to a document.
+/// Effects of stages on documents.
 pub(crate) enum StageOp<'s> {
     Native(&'s Native),
     /// `view`: the UDF sees metadata as members.
@@ -103,7 +103,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// What so many documents took in all, by those that were measured.
+    /// Estimated nanoseconds of `documents` documents, from those that were measured.
     pub(super) fn estimate(&self, documents: usize) -> u64 {
         let later = (documents as u64).saturating_sub(1);
         self.first + (u128::from(self.later) * u128::from(later) / u128::from(self.measured.max(1))) as u64
@@ -180,5 +180,5 @@ impl<'s> StageState<'s> {
     }
 }
 
-/// What one stage came to: see [`StageState::finish`].
+/// Counts of one stage: see [`StageState::finish`].
 pub(crate) type Counts = (usize, Option<StageRun>, Option<StageRun>);

@@ -16,7 +16,7 @@ pub(crate) struct Step {
     pub(crate) aborts: Option<bool>,
 }
 
-/// What a step does.
+/// The operation of a step.
 pub(crate) enum StepOp {
     Native(Py<Native>),
     Udf { udf: Py<Udf>, processor: String, target_field: Option<String>, merge: bool, metadata: bool },

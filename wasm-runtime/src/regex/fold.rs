@@ -45,7 +45,7 @@ fn alike() -> &'static HashMap<char, Vec<char>> {
     })
 }
 
-/// What Java's `(?iu)` takes for `c`.
+/// Characters that Java's `(?iu)` takes for `c`.
 pub(crate) fn java_single(c: char) -> ClassUnicode {
     let folded = java(c);
     if upper(c) == folded {
@@ -55,7 +55,7 @@ pub(crate) fn java_single(c: char) -> ClassUnicode {
     or(range(folded, folded), &chars(&others))
 }
 
-/// What Java's `(?iu)` takes for a range.
+/// Characters that Java's `(?iu)` takes for a range.
 pub(crate) fn java_range(from: char, to: char) -> ClassUnicode {
     static CASED: OnceLock<Vec<char>> = OnceLock::new();
     let all = (0..=LAST_CASED).filter_map(char::from_u32);
@@ -65,7 +65,7 @@ pub(crate) fn java_range(from: char, to: char) -> ClassUnicode {
     or(range(from, to), &chars(&plain))
 }
 
-/// What Java's `(?i)` takes for a range: letters of ASCII in both cases.
+/// Characters that Java's `(?i)` takes for a range: letters of ASCII in both cases.
 pub(crate) fn ascii_range(from: char, to: char) -> ClassUnicode {
     let within =
         |c: &char| (from..=to).contains(&c.to_ascii_uppercase()) || (from..=to).contains(&c.to_ascii_lowercase());

@@ -10,7 +10,7 @@ use super::tree::{Assert, Greed, Node, Repeat, Words};
 /// Bytes that the compiled form may take.
 const MOST_COMPILED: usize = 2 << 20;
 
-/// What a text must be like for it.
+/// Properties that a text must have.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Needs {
     ascii: bool,

@@ -1,4 +1,4 @@
-//! What the machine does beside the way that it goes: look-arounds, and texts without a match of something.
+//! Look-arounds, and texts without a match of something.
 
 use super::machine::{Machine, Outcome};
 use super::program::Op;

@@ -20,7 +20,7 @@ const CHECK_STEPS: u64 = 1 << 10;
 /// A slot of a group that has not matched.
 pub(crate) const NONE: usize = usize::MAX;
 
-/// What is to be undone or tried when the way ends.
+/// Entry of the backtrack stack: a change to undo, or an alternative to try.
 pub(crate) enum Frame {
     Branch(u32, usize),
     Restore(u32, usize),
@@ -159,7 +159,7 @@ impl<'p, 't> Machine<'p, 't> {
         None
     }
 
-    /// What comes of the step at `pc` and all that follow, at a place of the text: where it ends.
+    /// Runs the step at `pc` and all that follow, at a position of the text; returns where the match ends.
     pub(super) fn run(&mut self, pc: usize, at: usize) -> Outcome {
         self.depth += 1;
         if self.depth > DEEPEST {

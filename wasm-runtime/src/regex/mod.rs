@@ -64,7 +64,7 @@ impl Found {
 /// An expression of Java.
 ///
 /// # Errors
-/// What is wrong with the pattern.
+/// The defect of the pattern.
 pub(crate) fn java(pattern: &str) -> Result<Regex, String> {
     checked(pattern)?;
     compiled(java::parse(pattern)?, true)
@@ -73,7 +73,7 @@ pub(crate) fn java(pattern: &str) -> Result<Regex, String> {
 /// An expression of Ruby, as Joni has it.
 ///
 /// # Errors
-/// What is wrong with the pattern.
+/// The defect of the pattern.
 pub(crate) fn ruby(pattern: &str) -> Result<Regex, String> {
     checked(pattern)?;
     compiled(ruby::parse(pattern)?, false)

@@ -1,4 +1,4 @@
-//! What the machine does for an expression, step by step.
+//! The program of an expression, which the machine runs.
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ pub(crate) struct Run {
 
 #[derive(Debug)]
 pub(crate) struct Loop {
-    /// Of the count; the place where an iteration began is in the next.
+    /// Slot of the count; the next slot has the position where an iteration began.
     pub(crate) slot: usize,
     pub(crate) min: u32,
     pub(crate) max: u32,

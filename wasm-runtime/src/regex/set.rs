@@ -16,7 +16,7 @@ pub(super) fn count_ranges(count: &mut usize, class: &regex_syntax::hir::ClassUn
 /// A set of characters, made for being asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Set {
-    /// Of ASCII, a bit each.
+    /// The ASCII characters of the set, a bit each.
     ascii: u128,
     pub(crate) class: ClassUnicode,
 }
@@ -130,7 +130,7 @@ pub(crate) fn ascii_hex() -> ClassUnicode {
     numbers(&[(0x30, 0x39), (0x41, 0x46), (0x61, 0x66)])
 }
 
-/// What ends a line in Java.
+/// Line terminators of Java.
 pub(crate) fn line_terminators() -> ClassUnicode {
     chars("\n\r\u{85}\u{2028}\u{2029}")
 }

@@ -1,4 +1,4 @@
-//! What a regular expression of either language means, as a tree.
+//! The tree of a regular expression, for both languages.
 
 use std::sync::Arc;
 
@@ -63,7 +63,7 @@ pub(crate) struct Lookaround {
     pub(crate) behind: Option<(usize, usize)>,
 }
 
-/// What holds between two characters.
+/// Assertions between two characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Assert {
     /// The beginning of the text.

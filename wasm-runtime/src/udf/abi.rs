@@ -13,7 +13,7 @@ pub(crate) enum Abi {
     Interpreter(Language),
 }
 
-/// What an interpreter's UDFs are written in.
+/// Language of an interpreter's UDFs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Language {
     Python,

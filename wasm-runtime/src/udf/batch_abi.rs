@@ -13,7 +13,7 @@ use crate::udf::sandbox::{Answer, Failure, Sandbox};
 /// Bytes of a text's length before it: a u32, lowest byte first.
 pub(crate) const PREFIX: usize = 4;
 
-/// What a call over several documents gave.
+/// Report of a call over several documents.
 pub(crate) struct BatchCallReport {
     /// One for each document, fewer if the call was interrupted; or why the call itself failed.
     pub(crate) results: Result<Vec<Result<UdfResult, Fault>>, Fault>,
@@ -98,7 +98,7 @@ fn lay_out(docs: &[(&[u8], &Meta)], mut slice_mut: &mut [u8]) {
     }
 }
 
-/// What the UDF gave for each of `count` documents.
+/// The results of `count` documents.
 fn answers(mut texts: &[u8], count: usize, limits: &Limits) -> Vec<Result<UdfResult, Fault>> {
     let mut results = Vec::with_capacity(count);
     while let Some((prefix, rest)) = texts.split_first_chunk::<PREFIX>()
@@ -121,7 +121,7 @@ fn answers(mut texts: &[u8], count: usize, limits: &Limits) -> Vec<Result<UdfRes
     (0..count).map(|_| Err(Fault::result(reason.clone()))).collect()
 }
 
-/// What the guest answered.
+/// The answer of a guest.
 pub(crate) struct Answered {
     pub(crate) results: Vec<Result<UdfResult, Fault>>,
     /// Where the UDF was when it was interrupted, as words; fewer results than documents then.

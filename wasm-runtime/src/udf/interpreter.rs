@@ -71,7 +71,7 @@ impl Sandbox {
     /// Loads the UDF that `config` (JSON) holds into a started interpreter.
     ///
     /// # Errors
-    /// What is wrong with the code, with its line and column.
+    /// The defect of the code, with its line and column.
     pub(crate) fn load_code(&mut self, config: &[u8]) -> Result<(), Fault> {
         let Ok(load) = self.instance.exports.get_typed_function::<(i32, i32), i64>(&self.store, "load") else {
             return Err(Fault::trap("the guest exports no load"));

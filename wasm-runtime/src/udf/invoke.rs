@@ -21,7 +21,8 @@ const CLOCK_EVERY: usize = 64;
 /// Documents in the first call of `process_batch`, and by how much the next one may be larger.
 const FIRST_GROUP: usize = 16;
 const GROWTH: usize = 4;
-/// What part of the time of one document a call of `process_batch` should take, and its input of the sandbox's memory.
+/// Divisors: a call of `process_batch` aims at a quarter of the time limit of one document, and its input takes at
+/// most a sixteenth of the sandbox's memory.
 const SHARE_OF_TIME: u64 = 4;
 const SHARE_OF_MEMORY: usize = 16;
 
@@ -42,7 +43,7 @@ pub(crate) struct CallLimits {
     pub(crate) pipeline: String,
 }
 
-/// What a UDF that takes many documents gave for one: its answer, and the context if it changed that.
+/// Result of one document from a UDF that takes many: its answer, and the context if it changed that.
 pub(crate) struct UdfResult {
     pub(crate) output: Answer,
     pub(crate) ctx: Option<Vec<u8>>,

@@ -17,7 +17,7 @@ use crate::udf::host::Real;
 use crate::udf::host::{Host, link};
 use crate::udf::sandbox::{Plan, Sandbox};
 
-/// What an interpreter may take to start, in pages of 64 KiB and bytes of stack.
+/// Limits of an interpreter's start, in pages of 64 KiB and bytes of stack.
 const SNAPSHOT_PAGES: u32 = 1024;
 const SNAPSHOT_STACK: usize = 8 << 20;
 /// Sandboxes kept warm for one stage; more run at once, but only so many wait for the next batch.
@@ -239,7 +239,7 @@ fn check_version(compiled: &Compiled) -> Result<(), String> {
     }
 }
 
-/// What a batch needs to run a UDF; shared so that it may run without the GIL.
+/// The part of a UDF that a batch needs; shared so that it may run without the GIL.
 pub(crate) struct UdfInner {
     engine: wasmer::Engine,
     module: wasmer::Module,

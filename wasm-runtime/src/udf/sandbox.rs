@@ -21,7 +21,7 @@ use crate::udf::host::Real;
 use crate::udf::host::{DocumentEdits, Host, LogLine, link};
 use crate::udf::numbers::Number;
 
-/// What a call of a UDF gave, before the result contract is applied.
+/// Answer of a UDF, before the result contract is applied.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Answer {
     /// JSON ABI: the answer's text; `None` = nothing returned.
@@ -40,7 +40,7 @@ pub(crate) struct CallReport {
     pub(crate) ended: Ended,
 }
 
-/// What a sandbox is made of.
+/// The parts that a sandbox is made from.
 pub(crate) struct Plan<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) module: &'a Module,

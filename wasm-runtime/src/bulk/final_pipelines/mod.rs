@@ -1,6 +1,7 @@
-//! What a bulk holds for final document pipelines: its texts are read strictly before they are judged.
+//! Documents of a bulk for final document pipelines: their texts are read strictly before a condition sees them.
 //!
-//! What a condition does not concern is forwarded unread elsewhere; here the text that is judged is the text that is stored.
+//! Elsewhere a document that no condition concerns is forwarded unread; here the text that is judged is the text that
+//! is stored.
 
 pub(crate) mod update;
 
@@ -143,7 +144,7 @@ impl Bulk {
         (count > 0).then(|| (slot % count, slot / count)).filter(|(_, member)| *member < update::TEXTS.len())
     }
 
-    /// What became of one text of an update: it stays one text of this update, or the update is not made.
+    /// Collects one text of an update: it stays one text of this update, or the update is not made.
     pub(crate) fn collect_text(&mut self, n: usize, member: usize, group: &mut [Doc], before: usize) {
         let ActionOutcome::Updated { source } = self.actions.outcome(n) else { return };
         let (source, target) = (source.clone(), &self.targets[self.actions.list[n].key]);

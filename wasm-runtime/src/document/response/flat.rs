@@ -55,7 +55,7 @@ fn flat_hit(hit: &[u8]) -> Vec<u8> {
     out.done()
 }
 
-/// What a stage did to the flat form `shown` of a response, as what it does to the response.
+/// Translates an effect on the flat form `shown` of a response into one on the response.
 ///
 /// # Errors
 /// For an answer without a list of hits of this response.

@@ -277,7 +277,7 @@ struct Current {
     none: bool,
 }
 
-/// What a thread has at hand.
+/// State of a thread.
 struct Here {
     current: Cell<*mut Current>,
     shapes: RefCell<Shapes>,
@@ -301,7 +301,8 @@ pub(crate) fn within<R>(text: &[u8], index: &mut Option<ObjectIndex>, work: impl
     work()
 }
 
-/// What `question` says of the index of the document in work, where that is known; `None` if `text` is another.
+/// The result of `question` for the index of the document in work; `None` if `text` is another document or has no
+/// index.
 ///
 /// While it runs no document is in work: nothing that it calls can reach the index that it looks at, to make or change it.
 pub(crate) fn with_index<R>(text: &[u8], question: impl FnOnce(&ObjectIndex) -> R) -> Option<R> {
@@ -332,7 +333,7 @@ impl Drop for Aside {
 /// A member, if it is there, and where the closing brace of its object is.
 pub(crate) type Located = (Option<Entry>, usize);
 
-/// What the index of the document in work says of one of its members; `None` if `text` is another, or `start` not its
+/// Looks a member up in the index of the document in work; `None` if `text` is another document, or `start` not its
 /// beginning.
 pub(crate) fn ask(text: &[u8], start: usize, name: &str) -> Option<Located> {
     HERE.with(|here| {

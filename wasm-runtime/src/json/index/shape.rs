@@ -72,11 +72,11 @@ fn same(cached: &[u8; LONGEST], name: &[u8]) -> bool {
     }
 }
 
-/// What one thread remembers.
+/// The shapes that one thread remembers.
 pub(crate) struct Shapes {
     /// Which member a name is, the last of its kind; `None` for one that is not there.
     positions: [Cached<Option<u32>>; POSITIONS],
-    /// What becomes of a shape when a member of this name is added at the end.
+    /// The shape of an object after a member of this name is added at its end.
     grown: [Cached<Shape>; GROWN],
 }
 

@@ -1,6 +1,7 @@
 //! Documents that are like one before them but for some texts, numbers and words: most documents of a batch are.
 //!
-//! Of such a document only the values that differ from the template's are read, all else is compared; what was valid stays so.
+//! Only the values of such a document that differ from the template's are read, all else is compared; what was valid
+//! stays so.
 
 use std::ops::Range;
 
@@ -205,7 +206,7 @@ mod tests {
         assert_eq!(found, values);
     }
 
-    /// What has been the same in all documents is compared in one piece until one has something else there.
+    /// Bytes that were equal in all documents are compared in one piece until a document differs there.
     #[test]
     fn a_model_learns_what_varies() {
         let mut template = template(br#"{"a":"x","b":{"c":[1,"d"]},"e":1,"f":2}"#);

@@ -55,7 +55,7 @@ impl Yaml {
         }
     }
 
-    /// What stands before a value.
+    /// Writes the indentation and the marker before a value.
     fn before(&mut self) {
         if self.out.is_empty() {
             self.out.extend_from_slice(b"---");

@@ -1,4 +1,5 @@
-//! What plain scalars of YAML mean to the cluster (measured on 3.8.0): the types of YAML 1.1 without underscores and sexagesimals,
+//! The types of plain scalars of YAML in the cluster (measured on 3.8.0): the types of YAML 1.1 without underscores
+//! and sexagesimals,
 //! and the octal numbers of 1.2.
 
 use saphyr_parser::Tag;
@@ -6,7 +7,7 @@ use saphyr_parser::Tag;
 use super::decimal;
 use super::sink::{MAX_DIGITS, Refused, refuse};
 
-/// What a scalar means.
+/// The meaning of a scalar.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
     /// The text that is written.
@@ -18,7 +19,7 @@ pub(crate) enum Meaning {
     Null,
 }
 
-/// What a plain scalar without a tag means.
+/// The meaning of a plain scalar without a tag.
 pub(crate) fn resolved(text: &str) -> Result<Meaning, Refused> {
     Ok(match text {
         "" | "~" | "null" | "Null" | "NULL" => Meaning::Null,
@@ -35,7 +36,7 @@ pub(crate) fn resolved(text: &str) -> Result<Meaning, Refused> {
     })
 }
 
-/// What a scalar with a tag means.
+/// The meaning of a scalar with a tag.
 pub(crate) fn tagged(text: &str, tag: &Tag, plain: bool) -> Result<Meaning, Refused> {
     let core = tag.is_yaml_core_schema() || tag.handle == "!!";
     let whole = format!("{}{}", tag.handle, tag.suffix);

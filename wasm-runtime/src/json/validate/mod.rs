@@ -1,6 +1,7 @@
 //! Whether a text is one JSON value, fast: one pass, no recursion, strings sixteen bytes at a time.
 //!
-//! What it accepts `serde_json` accepts (tested); what it refuses is put to `serde_json`, whose words the error is.
+//! Every text that it accepts `serde_json` accepts, too (tested). A text that it refuses goes to `serde_json` for the
+//! error message.
 
 mod scalar;
 

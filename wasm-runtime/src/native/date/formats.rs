@@ -72,7 +72,7 @@ fn read_patterns(formatter: &Formatter, text: &str, zone: &Zone, locale: &Locale
     Some(if zone.is_plain_utc() { moment.in_zone(zone) } else { moment })
 }
 
-/// What a text was read as.
+/// The result of reading a text.
 enum Found<'l> {
     Moment(Moment),
     Parsed(Box<super::resolve::Parsed<'l>>),
@@ -93,7 +93,7 @@ enum Reads {
 
 impl Formatter {
     /// # Errors
-    /// What is wrong with the format.
+    /// The defect of the format.
     pub(crate) fn new(format: &str) -> Result<Self, String> {
         let text = format.strip_prefix('8').unwrap_or(format);
         if format.is_empty() {

@@ -1,4 +1,4 @@
-//! What a capture becomes, as Java reads numbers and keeps the fields of a match.
+//! Values of captures, with numbers as Java reads them.
 
 use std::borrow::Cow;
 
@@ -54,7 +54,7 @@ pub(crate) fn value(text: &str, kind: Kind) -> Result<Vec<u8>, Fault> {
     })
 }
 
-/// What is no number in JSON is written as a text, as the cluster writes it.
+/// Writes a number; one that JSON does not have as a text, as the cluster does.
 fn written(number: f64, text: impl Fn() -> String) -> Vec<u8> {
     if number.is_finite() {
         return text().into_bytes();

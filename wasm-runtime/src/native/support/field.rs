@@ -61,7 +61,7 @@ pub(crate) fn bare(name: &str) -> &str {
     name.strip_prefix(SOURCE).unwrap_or(name)
 }
 
-/// What a field's name may begin with, to say that it is no metadata.
+/// Prefix of a field's name that says that it is no metadata.
 const SOURCE: &str = "_source.";
 
 /// [`checked`] for the two names that most processors have.
@@ -364,7 +364,7 @@ pub(crate) fn array(values: &[impl AsRef<[u8]>]) -> Vec<u8> {
     [b"[".as_slice(), &parts.join(&b','), b"]"].concat()
 }
 
-/// What is at `path` as a list with `values` behind it.
+/// The value at `path` as a list with `values` behind it.
 ///
 /// Without `allow_duplicates` a value that is there already is not added, and where none is added all stays as it was: that is `None`.
 ///

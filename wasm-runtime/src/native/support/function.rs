@@ -1,4 +1,4 @@
-//! What a built-in is: a function of a document, made from parameters.
+//! Interface of a built-in: a function of a document, made from parameters.
 
 use serde::de::DeserializeOwned;
 
@@ -7,7 +7,7 @@ use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
 
-/// What one built-in does to one document.
+/// The function of a built-in over one document.
 pub(crate) trait Function: Send + Sync {
     /// # Errors
     /// The fault of this document.

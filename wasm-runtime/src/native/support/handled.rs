@@ -7,7 +7,7 @@ use crate::error::Fault;
 use crate::json;
 use crate::native::Native;
 
-/// What `_ingest` tells handlers of a failure.
+/// Members of `_ingest` that tell handlers of a failure.
 const TOLD: [&str; 3] = ["on_failure_message", "on_failure_processor_type", "on_failure_processor_tag"];
 
 /// A built-in with its handlers.

@@ -211,7 +211,7 @@ fn write_escaped(text: &str, out: &mut String) {
     out.push_str(&text[from..]);
 }
 
-/// What a tag shows of a document.
+/// The value that a tag shows.
 fn shown<'t>(path: &str, text: &'t [u8], meta: &'t Meta) -> Cow<'t, str> {
     let of_meta = match path {
         "_index" => meta.index.as_deref(),
@@ -222,10 +222,10 @@ fn shown<'t>(path: &str, text: &'t [u8], meta: &'t Meta) -> Cow<'t, str> {
     Cow::Borrowed(of_meta.unwrap_or(""))
 }
 
-/// What the path of a tag leads to: a member of the whole name, else step by step.
+/// The value that a tag's path leads to: a member of the whole name, else step by step.
 enum Found<'t> {
     Value(&'t [u8]),
-    /// So many elements a list has.
+    /// Number of elements of a list.
     Size(usize),
 }
 

@@ -1,4 +1,4 @@
-//! What the built-ins share that map a string, or every string of a list, to something else.
+//! Common part of the built-ins that map a string, or every string of a list.
 
 use std::marker::PhantomData;
 
@@ -10,7 +10,7 @@ use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
 
-/// What one of them does to a text.
+/// The mapping of one text.
 pub(crate) trait TextMap: Send + Sync + 'static {
     /// The new value as JSON.
     ///

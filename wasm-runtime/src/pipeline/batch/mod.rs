@@ -121,7 +121,8 @@ impl Batch {
         Ok(self.doc(i)?.meta.ctx.as_deref().map(|text| PyBytes::new(py, text)))
     }
 
-    /// What became of document `i`: ("live" | "dropped" | "finished", None), or ("failed", (status, type, reason, pipeline, stage)).
+    /// The state of document `i`: ("live" | "dropped" | "finished", None), or ("failed", (status, type, reason,
+    /// pipeline, stage)).
     #[allow(clippy::type_complexity)]
     fn outcome(&self, i: usize) -> PyResult<(&'static str, Option<(u16, String, String, String, String)>)> {
         Ok(match &self.doc(i)?.state {

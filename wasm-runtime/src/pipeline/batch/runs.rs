@@ -126,7 +126,7 @@ impl Batch {
         }
     }
 
-    /// What an answer of `udf` means for the documents.
+    /// The result contract of `udf` for the documents.
     pub(super) fn contract(&self, udf: &Udf, merge: bool, target_field: Option<&str>) -> Contract {
         let (kind, trial) = (self.kind, self.trial);
         Contract { kind, trial, merge: merge || udf.merge, target_field: target_field.map(str::to_owned), flat: false }

@@ -1,4 +1,4 @@
-//! What a condition may cost, found when it is compiled.
+//! Upper bounds of a condition's cost, found when it is compiled.
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue};
 use regex_automata::nfa::thompson::{Config, NFA};
@@ -18,7 +18,7 @@ const MATCHED: usize = 16 << 10;
 /// The same for conditions that loop, add, or compare values of documents with each other.
 const LOOPED: usize = 128 << 10;
 
-/// What a condition may cost, whatever the document.
+/// Upper bounds of a condition's cost for any document.
 pub(crate) struct Costs {
     /// By how much the texts and lists that it adds up may be longer than the document: so many times.
     pub(crate) growth: usize,

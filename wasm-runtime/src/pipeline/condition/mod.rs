@@ -44,7 +44,7 @@ pub(crate) struct Condition {
     longest: usize,
 }
 
-/// What the interpreter needs of it.
+/// The part of a condition that the interpreter needs.
 struct Compiled {
     program: Program,
     env: Arc<Env>,
@@ -76,7 +76,7 @@ impl Condition {
 
 impl Condition {
     /// # Errors
-    /// What is wrong with the expression.
+    /// The defect of the expression.
     pub(crate) fn compile(expression: &str, names: Vec<String>, params: Vec<u8>) -> Result<Self, String> {
         if expression.len() > LONGEST {
             return Err(format!("the condition has {} bytes, the limit is {LONGEST}", expression.len()));

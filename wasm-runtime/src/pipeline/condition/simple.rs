@@ -117,7 +117,8 @@ pub(crate) fn like_object(text: &[u8]) -> bool {
     matches!(text, [b'{', second, ..] if *second != 0)
 }
 
-/// What a text leaves in every document that has it; `None` for one that can be written with other escapes than `\u`.
+/// The bytes that every document with this text contains; `None` for a text that can be written with other escapes
+/// than `\u`.
 fn needle(text: &str) -> Option<Finder<'static>> {
     let plain = !text.is_empty() && !text.contains(|c: char| c.is_control() || matches!(c, '"' | '\\' | '/'));
     plain.then(|| Finder::new(text.as_bytes()).into_owned())

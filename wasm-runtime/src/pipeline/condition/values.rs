@@ -160,7 +160,7 @@ impl Iterable for List<'_> {
     }
 }
 
-/// What comes next of a list, or an object's keys, unless the time is over.
+/// The next element of a list, or key of an object, unless the time is over.
 struct Looking<'b, 'v> {
     items: std::slice::Iter<'b, Box<dyn Val + 'v>>,
     often: bool,
@@ -323,7 +323,7 @@ struct Missing<'v> {
     tested: &'v [String],
 }
 
-/// What it is to the rest of CEL.
+/// The value as the rest of CEL sees it.
 static NULL: CelNull = CelNull;
 
 impl Val for Missing<'_> {

@@ -13,7 +13,7 @@ use crate::regex::tree::DEEPEST;
 struct Reading {
     /// All so far but for the single characters.
     all: Option<ClassUnicode>,
-    /// What was read last.
+    /// The character that was read last.
     last: Option<ClassUnicode>,
     /// Single characters.
     singles: Option<ClassUnicode>,
@@ -39,7 +39,7 @@ impl Reading {
     }
 }
 
-/// What stands at a place of a class.
+/// An item of a class.
 enum Item {
     Class(ClassUnicode),
     /// By its number, as it may be half of a surrogate pair.

@@ -1,4 +1,4 @@
-//! What follows a backslash.
+//! Escapes: the characters behind a backslash.
 
 use regex_syntax::hir::ClassUnicode;
 
@@ -19,7 +19,7 @@ pub(crate) enum Escape {
 const UNKNOWN: &str = "Illegal/unsupported escape sequence";
 
 impl Parser<'_> {
-    /// What begins with a backslash outside of classes.
+    /// An escape outside of classes.
     pub(crate) fn escaped(&mut self) -> Result<Node> {
         let c = self.get(self.at + 1);
         if c == 'p' || c == 'P' {

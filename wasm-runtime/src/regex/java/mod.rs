@@ -37,7 +37,7 @@ struct Parser<'p> {
     groups: usize,
     names: HashMap<String, usize>,
     depth: usize,
-    /// Of the sets of characters.
+    /// Number of ranges in the sets of characters.
     ranges: usize,
 }
 

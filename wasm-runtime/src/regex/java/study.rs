@@ -23,7 +23,7 @@ fn fresh() -> Info {
     Info { min: 0, max: 0, valid: true, deterministic: true }
 }
 
-/// What the last node comes to, and all before it, which follow it in the expression.
+/// Properties of the last node, and of all before it, which follow it in the expression.
 fn add(rest: &mut Vec<&Node>, info: &mut Info) {
     // What comes before alternatives, which Java adds in the end.
     let mut before = fresh();

@@ -8,7 +8,7 @@ use crate::regex::set::{and, none, not, or, range};
 
 const UNCLOSED: &str = "premature end of char-class";
 
-/// What stands at a place of a class.
+/// An item of a class.
 enum Item {
     Char(char),
     Class(ClassUnicode),

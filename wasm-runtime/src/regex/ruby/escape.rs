@@ -1,4 +1,4 @@
-//! What follows a backslash.
+//! Escapes: the characters behind a backslash.
 
 use regex_syntax::hir::ClassUnicode;
 
@@ -10,7 +10,7 @@ use crate::regex::tree::{Assert, Fold, Node, Words};
 const TOO_SHORT: &str = "end pattern at escape";
 
 impl Parser {
-    /// What follows a backslash outside of classes.
+    /// An escape outside of classes.
     pub(crate) fn escaped(&mut self) -> Result<Node> {
         let c = self.peek().ok_or("end pattern at escape")?;
         let words = if self.options.ascii { Words::RubyAscii } else { Words::Ruby };

@@ -1,4 +1,5 @@
-//! What can only be done when an expression has been read to its end: numbers of groups, references, look-behinds.
+//! The work that is possible only when an expression has been read to its end: numbers of groups, references,
+//! look-behinds.
 
 use std::collections::HashSet;
 

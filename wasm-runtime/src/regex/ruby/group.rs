@@ -1,9 +1,9 @@
-//! What begins with a parenthesis.
+//! Groups: constructs that begin with a parenthesis.
 
 use super::{Parser, Result, Target};
 use crate::regex::tree::{Lookaround, Node};
 
-/// What a parenthesis came to.
+/// The result of reading a parenthesis.
 pub(crate) enum Opened {
     Node(Node),
     /// Options that hold for all that follows in the group, alternatives too: that is in it already.

@@ -33,11 +33,11 @@ struct Parser {
     depth: usize,
     /// Whether what is read is in a look-behind.
     behind: bool,
-    /// Of the sets of characters.
+    /// Number of ranges in the sets of characters.
     ranges: usize,
     /// Names of the groups, which are numbered from 1 on.
     groups: Vec<Option<String>>,
-    /// What references refer to; they are made with its index.
+    /// The groups that references refer to; a reference holds an index of this list.
     targets: Vec<Target>,
 }
 

@@ -1,6 +1,8 @@
-//! What a UDF can call: the field ABI (module `env`) and a fixed WASI stub set that grants nothing.
+//! Functions that a UDF can call: the field ABI (module `env`) and a fixed WASI stub set that grants nothing.
 //!
-//! Each call charges fuel for the bytes it walks, so that a guest cannot make the host work for free.
+//! `link` gives a module only the functions that it names, each checked against the type that it declares. `state` is what the
+//! functions see and change during one call, `guest_memory` checks every address that a guest passes. Each call charges fuel for the
+//! bytes that it reads, so that a guest cannot make the host work for free.
 
 mod fields;
 mod guest_memory;

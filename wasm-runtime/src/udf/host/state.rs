@@ -1,4 +1,4 @@
-//! What host functions see and change: the document in work, parameters, fuel and log.
+//! State that host functions see and change: the document in work, parameters, fuel and log.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ const ROOM: usize = 128;
 /// One line that a UDF logged.
 pub(crate) type LogLine = (i32, String);
 
-/// What a guest did to the document.
+/// Edits of a document by a guest.
 #[derive(Debug)]
 pub(crate) enum DocumentEdits {
     /// One change. Its text is made where the guest asks for it; most guests write one field last of all.
@@ -33,7 +33,7 @@ impl DocumentEdits {
     }
 }
 
-/// What a guest gets of the real world, instead of what is the same in every sandbox.
+/// Sources of time and randomness: those of the system, or those that are the same in every sandbox.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Real {
     /// The time, in whole milliseconds, instead of a count.
@@ -47,7 +47,7 @@ pub(crate) struct Host {
     pub(crate) memory: Option<Linear>,
     doc: *const [u8],
     meta: *const Meta,
-    /// What the guest did to the document, if it did.
+    /// Edits of the document by the guest, if any.
     pub(super) changed: Option<DocumentEdits>,
     /// The document's context as the guest has changed it, if it has.
     pub(crate) ctx: Option<Vec<u8>>,

@@ -59,7 +59,7 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     Tables { groups, rows, languages, countries }
 });
 
-/// Of two digits: the first day, and the least days.
+/// Two digits per region: the first day, and the least days.
 fn weeks_of(text: &str) -> Weeks {
     let mut digits = text.bytes().map(|b| i64::from(b - b'0'));
     match (digits.next(), digits.next()) {

@@ -7,7 +7,7 @@ use super::builder::Builder;
 use super::pieces::{Field, Pattern, Piece, Resolver, Sign, Style};
 
 /// # Errors
-/// What is wrong with the pattern.
+/// The defect of the pattern.
 pub(crate) fn compile(pattern: &str, resolver: Resolver) -> Result<Pattern, String> {
     let built = letters(Builder::new(), pattern)?;
     match built.wrong {

@@ -1,6 +1,6 @@
 //! The pieces of a format, and the fields that they stand for.
 
-/// What a piece reads or writes: fields of `java.time`, and those of OpenSearch's epoch formats.
+/// Fields that a piece reads or writes: those of `java.time`, and those of OpenSearch's epoch formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Field {
@@ -146,7 +146,7 @@ pub(crate) enum Resolver {
     Strict,
     /// Days beyond a month's end are its last.
     Smart,
-    /// What exceeds its range carries over.
+    /// Values beyond their range carry over.
     Lenient,
 }
 

@@ -42,7 +42,7 @@ fn fields<'l>(pattern: &Pattern, text: &str, locale: &'l Locale) -> Result<Parse
     if end == text.len() { Ok(reader.parsed) } else { Err(Stop::Differs) }
 }
 
-/// What a pattern makes of a text.
+/// The result of reading a text by a pattern.
 ///
 /// # Errors
 /// When it does not fit.

@@ -1,4 +1,4 @@
-//! What was read so far: fields with their values, and a zone.
+//! The fields that were read so far, with their values, and a zone.
 
 use super::super::locale::{Locale, Period};
 use super::super::pattern::{FIELDS, Field};
