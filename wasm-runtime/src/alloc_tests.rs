@@ -47,8 +47,9 @@ mod tests {
     use crate::document::{Doc, Kind, Meta, Text};
     use crate::engine::clock;
     use crate::json;
-    use crate::json::index::{self, ObjectIndex};
+    use crate::json::index::ObjectIndex;
     use crate::json::validate;
+    use crate::json::{DocView, with_view};
     use crate::native::Native;
     use crate::pipeline::condition::Condition;
     use crate::pipeline::condition_state::ConditionState;
@@ -69,7 +70,7 @@ mod tests {
         let (output, mut index) = counted(|| ObjectIndex::of(LINE));
         assert_eq!(output, 1);
         let (asked, found) =
-            counted(|| index::within(LINE, &mut index, || json::find(LINE, "retries").map(|range| range.len())));
+            counted(|| with_view(LINE, &mut index, |doc| json::find(doc, "retries").map(|range| range.len())));
         assert_eq!((asked, found), (0, Some(1)));
         let new = json::set(LINE, "level", b"\"warn\"").unwrap();
         let followed = counted(|| index.as_mut().is_some_and(|index| index.follow(LINE, &new)));
@@ -82,8 +83,8 @@ mod tests {
         let condition = "doc.level == 'DEBUG' || has(doc.debug)";
         let condition = Condition::compile(condition, vec!["doc".to_owned()], b"{}".to_vec()).unwrap();
         let meta = Meta::default();
-        let ask = || condition.holds(LINE, &meta, "p").unwrap();
-        let (count, met) = counted(|| index::within(LINE, &mut ObjectIndex::of(LINE), ask));
+        let ask = |doc: DocView<'_>| condition.holds(doc, &meta, "p").unwrap();
+        let (count, met) = counted(|| with_view(LINE, &mut ObjectIndex::of(LINE), ask));
         assert_eq!((count, met), (1, false), "the outline alone");
     }
 
@@ -100,8 +101,8 @@ mod tests {
     fn of_native(name: &str, parameters: &str) -> usize {
         let native = Native::build(name, "document", parameters.as_bytes()).unwrap();
         let (mut meta, mut index) = (Meta::default(), ObjectIndex::of(LINE));
-        let invoker = || native.apply(LINE, &mut meta);
-        let (count, effect) = counted(|| index::within(LINE, &mut index, invoker));
+        let apply = |doc: DocView<'_>| native.apply(doc, &mut meta);
+        let (count, effect) = counted(|| with_view(LINE, &mut index, apply));
         assert!(matches!(effect, Ok(Effect::Edited(_) | Effect::Replaced(_))), "{effect:?}");
         count
     }

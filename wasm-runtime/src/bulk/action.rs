@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::bulk::line_cache::VariableSpans;
 use crate::document::Meta;
 use crate::json;
-use crate::json::index;
+use crate::json::DocView;
 use crate::json::index::{MemberSpan, ObjectIndex};
 use crate::json::validate::{self, Invalid};
 
@@ -218,23 +218,24 @@ pub(crate) fn writable_part(body: &[u8], op: Op, source: &Range<usize>) -> Optio
         Op::Index | Op::Create => Some(source.clone()),
         Op::Delete => None,
         Op::Update => {
-            let part = upserted(&body[source.clone()])?;
+            let part = upserted(body[source.clone()].into())?;
             Some(part.start + source.start..part.end + source.start)
         }
     }
 }
 
 /// The document that the source of an update writes where there is none yet.
-fn upserted(source: &[u8]) -> Option<Range<usize>> {
+fn upserted(doc: DocView<'_>) -> Option<Range<usize>> {
+    let source = doc.text();
     let start = json::skip_ws(source, 0);
-    if let Some(upsert) = json::get(source, start, "upsert") {
+    if let Some(upsert) = json::get(doc, start, "upsert") {
         return Some(upsert.value);
     }
-    let as_upsert = json::get(source, start, "doc_as_upsert")?;
+    let as_upsert = json::get(doc, start, "doc_as_upsert")?;
     if !matches!(&source[as_upsert.value], b"true" | b"\"true\"") {
         return None;
     }
-    json::get(source, start, "doc").map(|entry| entry.value)
+    json::get(doc, start, "doc").map(|entry| entry.value)
 }
 
 /// [`writable_part`] for an update whose `source` line has not been checked; with the memory of `members`.
@@ -248,8 +249,9 @@ pub(crate) fn part_of_update(
     members: &mut Vec<MemberSpan>,
 ) -> Result<Option<Range<usize>>, Invalid> {
     let text = &body[source.clone()];
-    let mut index = validate::validate_and_index(text, std::mem::take(members))?;
-    let part = index::within(text, &mut index, || writable_part(body, Op::Update, source));
+    let index = validate::validate_and_index(text, std::mem::take(members))?;
+    let doc = index.as_ref().map_or_else(|| text.into(), |index| DocView::indexed(text, index));
+    let part = upserted(doc).map(|part| part.start + source.start..part.end + source.start);
     *members = index.map(ObjectIndex::into_spans).unwrap_or_default();
     Ok(part)
 }

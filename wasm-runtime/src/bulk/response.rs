@@ -8,8 +8,8 @@ use crate::bulk::parser::Action;
 use crate::bulk::state::Bulk;
 use crate::document::Failure;
 use crate::json;
-use crate::json::index;
 use crate::json::scan::array;
+use crate::json::{DocView, LazyIndex};
 
 /// The cluster's answer behind its `took`, where that is all of it that the client is not to see as it is: each action was
 /// forwarded, as one. `None` also for an answer that does not begin as OpenSearch's do.
@@ -77,8 +77,9 @@ struct Read {
 
 impl Read {
     /// `about`: an object with the members beside the items.
-    fn new(items: Vec<Range<usize>>, about: &[u8]) -> Self {
-        let [errors, ingest] = ["errors", "ingest_took"].map(|name| json::find(about, name).map(|range| &about[range]));
+    fn new(items: Vec<Range<usize>>, about: DocView<'_>) -> Self {
+        let text = about.text();
+        let [errors, ingest] = ["errors", "ingest_took"].map(|name| json::find(about, name).map(|range| &text[range]));
         Self { items, errors: errors == Some(b"true"), ingest: ingest.map(<[u8]>::to_vec) }
     }
 }
@@ -94,21 +95,21 @@ fn items_last(text: &[u8]) -> Option<Read> {
     }
     let (items, end) = array::elements_to_end(text, key + KEY.len());
     let about = [head.strip_suffix(b",").unwrap_or(head), b"}"].concat();
-    (text[end? + 1..].trim_ascii() == b"}").then(|| Read::new(items, &about))
+    (text[end? + 1..].trim_ascii() == b"}").then(|| Read::new(items, (&about).into()))
 }
 
 /// Any other answer.
 fn anywhere(text: &[u8]) -> Option<Read> {
-    index::within(text, &mut None, || {
-        let items = json::get(text, json::skip_ws(text, 0), "items")?.value;
-        Some(Read::new(json::elements(text, items.start), text))
-    })
+    let lazy = LazyIndex::default();
+    let doc = DocView::lazy(text, &lazy);
+    let items = json::get(doc, json::skip_ws(text, 0), "items")?.value;
+    Some(Read::new(json::elements(text, items.start), doc))
 }
 
 /// One item for an action: of several documents the first that failed, else the first, with their number.
 fn joined(items: &[&[u8]]) -> Vec<u8> {
     let inner = |item: &[u8]| json::Entries::new(item, json::skip_ws(item, 0))?.next().map(|e| e.value.start);
-    let failed = |item: &&&[u8]| inner(item).is_some_and(|at| json::get(item, at, "error").is_some());
+    let failed = |item: &&&[u8]| inner(item).is_some_and(|at| json::get(**item, at, "error").is_some());
     let Some(shown) = items.iter().find(failed).or(items.first()) else { return Vec::new() };
     match inner(shown) {
         Some(at) if items.len() > 1 => json::insert_member(shown, at, "expanded", items.len().to_string().as_bytes()),

@@ -2,7 +2,7 @@
 
 use crate::document::{Failure, State};
 use crate::error::Fault;
-use crate::json::{self, Edit};
+use crate::json::{self, DocView, Edit};
 
 /// The effect of a stage on one document.
 #[derive(Debug, PartialEq)]
@@ -81,7 +81,7 @@ impl<'a> ErrorContext<'a> {
 ///
 /// # Errors
 /// For a number that no score can be.
-pub(crate) fn scored(hit: &[u8], number: &[u8]) -> Result<Effect, Fault> {
+pub(crate) fn scored<'d>(hit: impl Into<DocView<'d>>, number: &[u8]) -> Result<Effect, Fault> {
     let value: f64 = std::str::from_utf8(number).ok().and_then(|t| t.parse().ok()).unwrap_or(f64::NAN);
     if !value.is_finite() {
         return Err(Fault::result(format!("[{}] cannot be the score of a hit", String::from_utf8_lossy(number))));

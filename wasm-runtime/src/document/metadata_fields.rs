@@ -290,8 +290,8 @@ fn stored(shown: &[u8]) -> Vec<u8> {
 
 fn cut(text: &mut Vec<u8>, name: &str) -> Option<Vec<u8>> {
     let start = json::skip_ws(text, 0);
-    let value = text[json::get(text, start, name)?.value].to_vec();
-    *text = json::remove_member(text, start, name)?;
+    let value = text[json::get(&*text, start, name)?.value].to_vec();
+    *text = json::remove_member(&*text, start, name)?;
     Some(value)
 }
 

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::edit::{Edit, scratch_text, splice};
-use super::index;
 use super::java;
 use super::lex::{Entries, key_is, quote, skip_value, skip_ws, unescape, write_quoted};
 use super::lookup::{elements, get, is_nowhere, is_plain, locate, segments, step};
+use super::view::DocView;
 
 /// Parts of the longest path that is written: every one may be a level of its own.
 pub(crate) const DEEPEST_PATH: usize = 100;
@@ -20,15 +20,22 @@ pub(crate) type PathError = String;
 ///
 /// # Errors
 /// As [`change`].
-pub(crate) fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, PathError> {
-    change(text, path, value).map(|edit| edit.applied(text))
+pub(crate) fn set<'d>(doc: impl Into<DocView<'d>>, path: &str, value: &[u8]) -> Result<Vec<u8>, PathError> {
+    let doc = doc.into();
+    change(doc, path, value).map(|edit| edit.applied(doc.text()))
 }
 
 /// The change that sets the value at the dotted `path` to the raw JSON `value`; missing parents are made.
 ///
 /// # Errors
 /// With OpenSearch's words when a parent of the path is neither an object nor an array.
-pub(crate) fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Edit, PathError> {
+#[inline]
+pub(crate) fn change<'d>(doc: impl Into<DocView<'d>>, path: &str, value: &[u8]) -> Result<Edit, PathError> {
+    change_in(doc.into(), path, value)
+}
+
+fn change_in(doc: DocView<'_>, path: &str, value: &[u8]) -> Result<Edit, PathError> {
+    let text = doc.text();
     if path.is_empty() {
         return Err("path cannot be null nor empty".to_owned());
     }
@@ -36,28 +43,35 @@ pub(crate) fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Edit, Path
         return Err(format!("path [{path}] is not valid"));
     }
     let here = skip_ws(text, 0);
-    let located = index::recall(text, path);
+    let located = doc.recall(path);
     if located.is_some() || is_plain(path) && text.get(here) == Some(&b'{') {
-        return Ok(match located.unwrap_or_else(|| locate(text, here, path)) {
+        return Ok(match located.unwrap_or_else(|| locate(doc, here, path)) {
             (Some(entry), _) => Edit::new(entry.value, value),
             (None, end) => insertion(text, here, end, path, value),
         });
     }
-    change_at(text, path, &segments(path).take(DEEPEST_PATH + 1).collect::<Vec<_>>(), value)
+    change_at(doc, path, &segments(path).take(DEEPEST_PATH + 1).collect::<Vec<_>>(), value)
 }
 
 /// [`change`] for a path by its parts.
 ///
 /// # Errors
 /// As [`change`].
-pub(crate) fn change_at(text: &[u8], path: &str, parts: &[Cow<'_, str>], value: &[u8]) -> Result<Edit, PathError> {
+pub(crate) fn change_at<'d>(
+    doc: impl Into<DocView<'d>>,
+    path: &str,
+    parts: &[Cow<'_, str>],
+    value: &[u8],
+) -> Result<Edit, PathError> {
+    let doc = doc.into();
+    let text = doc.text();
     if parts.len() > DEEPEST_PATH {
         return Err(format!("the path has more than {DEEPEST_PATH} parts"));
     }
     let mut here = skip_ws(text, 0);
     for (i, part) in parts.iter().enumerate() {
         match text.get(here) {
-            Some(b'{') => match locate(text, here, part) {
+            Some(b'{') => match locate(doc, here, part) {
                 (Some(entry), _) if i + 1 == parts.len() => return Ok(Edit::new(entry.value, value)),
                 (Some(entry), _) if text[entry.value.start] == b'n' => {
                     let next = &parts[i + 1];
@@ -135,7 +149,9 @@ fn insertion(text: &[u8], start: usize, end: usize, key: &str, value: &[u8]) -> 
 }
 
 /// `text` without the value at the dotted `path`; `None` if nothing is there.
-pub(crate) fn remove(text: &[u8], path: &str) -> Option<Vec<u8>> {
+pub(crate) fn remove<'d>(doc: impl Into<DocView<'d>>, path: &str) -> Option<Vec<u8>> {
+    let doc = doc.into();
+    let text = doc.text();
     if is_nowhere(path) {
         return None;
     }
@@ -143,10 +159,10 @@ pub(crate) fn remove(text: &[u8], path: &str) -> Option<Vec<u8>> {
     let (last, parents) = parts.split_last()?;
     let mut here = skip_ws(text, 0);
     for part in parents {
-        here = step(text, here, part)?.start;
+        here = step(doc, here, part)?.start;
     }
     match text.get(here)? {
-        b'{' => remove_member(text, here, last),
+        b'{' => remove_member(doc, here, last),
         b'[' => {
             let list = elements(text, here);
             let range = list.get(last.parse::<usize>().ok()?)?.clone();
@@ -157,8 +173,10 @@ pub(crate) fn remove(text: &[u8], path: &str) -> Option<Vec<u8>> {
 }
 
 /// `text` without any member `key` of the object that starts at `start` (duplicates go too); `None` if there is none.
-pub(crate) fn remove_member(text: &[u8], start: usize, key: &str) -> Option<Vec<u8>> {
-    let entry = get(text, start, key)?;
+pub(crate) fn remove_member<'d>(doc: impl Into<DocView<'d>>, start: usize, key: &str) -> Option<Vec<u8>> {
+    let doc = doc.into();
+    let text = doc.text();
+    let entry = get(doc, start, key)?;
     let member = entry.key.start - 1..entry.value.end;
     // The last of them was found: are there others?
     let mut entries = Entries::new(text, start)?;

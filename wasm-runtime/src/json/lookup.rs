@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::index;
 use super::lex::{Entries, Entry, key_is, skip_ws, unescape};
 use super::scan::array;
+use super::view::DocView;
 use crate::engine::deadline::glance;
 
 /// The elements of the array that starts at `start` (its `[`); empty if none does.
@@ -14,35 +14,42 @@ pub(crate) fn elements(text: &[u8], start: usize) -> Vec<Range<usize>> {
 }
 
 /// The value of key `name` in the object that starts at `start`; the last one wins.
-pub(crate) fn get(text: &[u8], start: usize, name: &str) -> Option<Entry> {
-    locate(text, start, name).0
+#[inline]
+pub(crate) fn get<'d>(doc: impl Into<DocView<'d>>, start: usize, name: &str) -> Option<Entry> {
+    locate(doc.into(), start, name).0
 }
 
 /// The result of [`get`], and the position of the object's closing brace, from one pass.
-pub(super) fn locate(text: &[u8], start: usize, name: &str) -> (Option<Entry>, usize) {
-    if let Some(located) = index::ask(text, start, name) {
+pub(super) fn locate(doc: DocView<'_>, start: usize, name: &str) -> (Option<Entry>, usize) {
+    if let Some(located) = doc.locate(start, name) {
         return located;
     }
+    let text = doc.text();
     let Some(mut entries) = Entries::new(text, start) else { return (None, text.len()) };
     let found = entries.by_ref().filter(|entry| key_is(&text[entry.key.clone()], name)).last();
     (found, skip_ws(text, entries.at))
 }
 
 /// Where a dotted path leads; a number names an array's element, `tags[0]` is taken as `tags.0`.
-pub(crate) fn find(text: &[u8], path: &str) -> Option<Range<usize>> {
-    if let Some((found, _)) = index::recall(text, path) {
+#[inline]
+pub(crate) fn find<'d>(doc: impl Into<DocView<'d>>, path: &str) -> Option<Range<usize>> {
+    find_in(doc.into(), path)
+}
+
+fn find_in(doc: DocView<'_>, path: &str) -> Option<Range<usize>> {
+    if let Some((found, _)) = doc.recall(path) {
         return found.map(|entry| entry.value);
     }
-    let start = skip_ws(text, 0);
+    let start = skip_ws(doc.text(), 0);
     if is_plain(path) {
-        return step(text, start, path);
+        return step(doc, start, path);
     }
     if is_nowhere(path) {
         return None;
     }
     let mut parts = segments(path);
-    let first = step(text, start, &parts.next()?)?;
-    parts.try_fold(first, |here, part| step(text, here.start, &part))
+    let first = step(doc, start, &parts.next()?)?;
+    parts.try_fold(first, |here, part| step(doc, here.start, &part))
 }
 
 /// Whether a path has one part only.
@@ -60,9 +67,10 @@ pub(crate) fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
     path.trim_end_matches('.').split('.').map(Cow::Borrowed)
 }
 
-pub(super) fn step(text: &[u8], start: usize, part: &str) -> Option<Range<usize>> {
+pub(super) fn step(doc: DocView<'_>, start: usize, part: &str) -> Option<Range<usize>> {
+    let text = doc.text();
     match text.get(start)? {
-        b'{' => get(text, start, part).map(|e| e.value),
+        b'{' => get(doc, start, part).map(|e| e.value),
         b'[' => {
             let wanted: usize = part.parse().ok()?;
             elements(text, start).into_iter().nth(wanted)

@@ -9,6 +9,7 @@ use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,8 +46,9 @@ impl Collapse {
 }
 
 impl Function for Collapse {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let Some(hits) = json::find(text, "hits.hits") else { return Ok(Effect::Unchanged) };
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
+        let Some(hits) = json::find(doc, "hits.hits") else { return Ok(Effect::Unchanged) };
         let list = json::elements(text, hits.start);
         let mut seen = HashSet::new();
         let mut kept = Vec::new();

@@ -9,6 +9,7 @@ use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 use crate::json::java;
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -133,10 +134,10 @@ fn auto(raw: &[u8], text: &str) -> Vec<u8> {
 }
 
 impl Function for Convert {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
         let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
         let null = || format!("Field [{}] is null, cannot be converted to type [{}]", self.field, self.name());
-        rewrite.apply(text, null, |raw| self.converted(raw), |raw| self.converted(raw))
+        rewrite.apply(doc, null, |raw| self.converted(raw), |raw| self.converted(raw))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::engine::deadline::glance;
 use crate::engine::limits::check_output_size;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -210,9 +211,10 @@ impl<'c> Reader<'c> {
 }
 
 impl Function for Csv {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let rewrite = field::FieldRewrite::new(&self.field, None, self.ignore_missing);
-        let Some(line) = rewrite.text(text, "cannot process it.")? else { return Ok(Effect::Unchanged) };
+        let Some(line) = rewrite.text(doc, "cannot process it.")? else { return Ok(Effect::Unchanged) };
         if line.is_empty() {
             return Ok(Effect::Unchanged);
         }

@@ -29,6 +29,7 @@ use crate::document::effect::Effect;
 use crate::engine::deadline::glance;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 use crate::json::java;
 
 #[derive(Deserialize)]
@@ -70,11 +71,11 @@ impl<T: Clone> Setting<T> {
         })
     }
 
-    fn get(&self, text: &[u8], meta: &Meta, read: impl Fn(&str) -> Option<T>) -> Option<Cow<'_, T>> {
+    fn get(&self, doc: DocView<'_>, meta: &Meta, read: impl Fn(&str) -> Option<T>) -> Option<Cow<'_, T>> {
         match self {
             Self::Constant(value) => Some(Cow::Borrowed(value)),
             Self::Unknown => None,
-            Self::Template(template) => read(&template.render(text, meta)).map(Cow::Owned),
+            Self::Template(template) => read(&template.render(doc, meta)).map(Cow::Owned),
         }
     }
 }
@@ -115,9 +116,9 @@ impl Parameters for Date {
 
 impl Prepared {
     /// All formats are tried and the last one that fits counts, as in OpenSearch.
-    fn read(&self, value: &str, text: &[u8], meta: &Meta) -> Option<Moment> {
-        let zone = self.zone.get(text, meta, Zone::of)?;
-        let locale = self.locale.get(text, meta, locale_of)?;
+    fn read(&self, value: &str, doc: DocView<'_>, meta: &Meta) -> Option<Moment> {
+        let zone = self.zone.get(doc, meta, Zone::of)?;
+        let locale = self.locale.get(doc, meta, locale_of)?;
         self.formats.iter().rev().find_map(|format| {
             glance();
             format.read(value, &zone, &locale)
@@ -126,16 +127,17 @@ impl Prepared {
 }
 
 impl Function for Date {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let Some(prepared) = &self.prepared else { return Ok(Effect::Unchanged) };
-        let range = field::require(text, &self.field)?;
+        let range = field::require(doc, &self.field)?;
         let raw = &text[range];
         let value = java::text(raw);
-        let read = if raw == b"null" { None } else { prepared.read(&value, text, meta) };
+        let read = if raw == b"null" { None } else { prepared.read(&value, doc, meta) };
         let Some(moment) = read else {
             return Err(Fault::illegal(format!("unable to parse date [{value}]")));
         };
         let written = prepared.output.write(&moment).map_err(Fault::illegal)?;
-        field::change(text, &self.target_field, &json::quote(&written))
+        field::change(doc, &self.target_field, &json::quote(&written))
     }
 }

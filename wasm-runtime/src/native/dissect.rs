@@ -10,6 +10,7 @@ use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 use crate::json::java;
 
 #[derive(Deserialize)]
@@ -218,9 +219,10 @@ impl Parameters for Dissect {
 }
 
 impl Function for Dissect {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let rewrite = field::FieldRewrite::new(&self.field, None, self.ignore_missing);
-        let Some(source) = rewrite.text(text, "cannot process it.")? else { return Ok(Effect::Unchanged) };
+        let Some(source) = rewrite.text(doc, "cannot process it.")? else { return Ok(Effect::Unchanged) };
         let Some(fields) = self.parsed.fields(&source, &self.append_separator) else {
             return Err(Fault::new(
                 400,

@@ -6,6 +6,7 @@ use super::support::function::{Function, Parameters};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -14,7 +15,7 @@ pub(crate) struct Drop {}
 impl Parameters for Drop {}
 
 impl Function for Drop {
-    fn apply(&self, _text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, _doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
         Ok(Effect::Dropped)
     }
 }

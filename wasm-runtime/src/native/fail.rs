@@ -7,6 +7,7 @@ use super::support::template::Template;
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,8 +25,8 @@ impl Parameters for Fail {
 }
 
 impl Function for Fail {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
-        let message = self.template.as_ref().map(|t| t.render(text, meta)).unwrap_or_default();
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        let message = self.template.as_ref().map(|t| t.render(doc, meta)).unwrap_or_default();
         Err(Fault::new(400, "fail_processor_exception", message))
     }
 }

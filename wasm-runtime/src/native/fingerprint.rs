@@ -15,6 +15,7 @@ use crate::engine::deadline::glance;
 use crate::engine::limits::check_output_size;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 use crate::json::java;
 
 #[derive(Deserialize)]
@@ -131,7 +132,8 @@ fn flattened(raw: &[u8], prefix: &str, out: &mut Vec<(String, String)>, output_s
 }
 
 impl Function for Fingerprint {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let mut hashed = String::new();
         let mut add = |path: &str, value: &str| {
             let length = value.encode_utf16().count();
@@ -148,7 +150,7 @@ impl Function for Fingerprint {
         for name in names {
             glance();
             let path = field::bare(&name);
-            let found = if many && json::is_plain(path) { members.get(path).cloned() } else { json::find(text, path) };
+            let found = if many && json::is_plain(path) { members.get(path).cloned() } else { json::find(doc, path) };
             let Some(range) = found else {
                 if self.ignore_missing {
                     continue;
@@ -170,6 +172,6 @@ impl Function for Fingerprint {
         }
         hashed.push('|');
         let value = json::quote(&self.hash_method.hashed(&hashed));
-        field::change(text, &self.target_field, &value)
+        field::change(doc, &self.target_field, &value)
     }
 }

@@ -13,6 +13,7 @@ use crate::engine::deadline::tick;
 use crate::engine::limits::{Copied, check_output_size};
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 
 const VALUE: &str = "_ingest._value";
 
@@ -74,17 +75,18 @@ impl Parameters for Foreach {
 }
 
 impl Function for Foreach {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let Some(inner) = &self.inner else { return Ok(Effect::Unchanged) };
-        let Some(found) = json::find(text, &self.field).filter(|r| &text[r.clone()] != b"null") else {
+        let Some(found) = json::find(doc, &self.field).filter(|r| &text[r.clone()] != b"null") else {
             if self.ignore_missing {
                 return Ok(Effect::Unchanged);
             }
-            let null = json::find(text, &self.field).is_some();
+            let null = json::find(doc, &self.field).is_some();
             return Err(Fault::illegal(if null {
                 format!("field [{}] is null, cannot loop over its elements.", self.field)
             } else {
-                field::absence(text, &self.field)
+                field::absence(doc, &self.field)
             }));
         };
         let list = &text[found];
@@ -93,10 +95,10 @@ impl Function for Foreach {
         }
         let elements: Vec<&[u8]> = json::elements(list, 0).into_iter().map(|range| &list[range]).collect();
         if self.by_element {
-            return self.apply_by_element(inner, text, &elements, meta);
+            return self.apply_by_element(inner, doc, &elements, meta);
         }
-        let had = json::get(text, json::skip_ws(text, 0), "_ingest").is_some();
-        let before = json::find(text, VALUE).map(|range| text[range].to_vec());
+        let had = json::get(doc, json::skip_ws(text, 0), "_ingest").is_some();
+        let before = json::find(doc, VALUE).map(|range| text[range].to_vec());
         let mut out = text.to_vec();
         let mut values = Vec::with_capacity(elements.len());
         let mut output_size = 0;
@@ -105,7 +107,7 @@ impl Function for Foreach {
             tick()?;
             copied.more(3 * out.len())?;
             out = field::set(&out, VALUE, element)?;
-            match inner.apply(&out, meta)?.whole(&out) {
+            match inner.apply((&out).into(), meta)?.whole(&out) {
                 Effect::Replaced(new) => out = new,
                 Effect::Dropped => return Ok(Effect::Dropped),
                 _ => {}
@@ -131,7 +133,7 @@ impl Foreach {
     fn apply_by_element(
         &self,
         inner: &Handled,
-        text: &[u8],
+        doc: DocView<'_>,
         elements: &[&[u8]],
         meta: &mut Meta,
     ) -> Result<Effect, Fault> {
@@ -140,14 +142,14 @@ impl Foreach {
         for element in elements {
             tick()?;
             let small = [br#"{"_ingest":{"_value":"#.as_slice(), element, b"}}"].concat();
-            match inner.apply(&small, meta)?.whole(&small) {
+            match inner.apply((&small).into(), meta)?.whole(&small) {
                 Effect::Replaced(new) => values.push(value_of(&new)),
                 _ => values.push(element.to_vec()),
             }
             output_size += values[values.len() - 1].len();
-            check_output_size(text.len(), output_size)?;
+            check_output_size(doc.text().len(), output_size)?;
         }
-        field::change(text, &self.field, &field::array(&values))
+        field::change(doc, &self.field, &field::array(&values))
     }
 }
 

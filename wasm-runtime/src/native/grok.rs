@@ -17,6 +17,7 @@ use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::engine::deadline::tick;
 use crate::error::Fault;
+use crate::json::DocView;
 use crate::json::java;
 use crate::regex::{self, Found, Regex};
 use expand::Expander;
@@ -134,10 +135,11 @@ impl Compiled {
 }
 
 impl Function for Grok {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let Some(compiled) = &self.compiled else { return Ok(Effect::Unchanged) };
         let rewrite = field::FieldRewrite::new(&self.field, None, self.ignore_missing);
-        let Some(source) = rewrite.text(text, "cannot process it.")? else { return Ok(Effect::Unchanged) };
+        let Some(source) = rewrite.text(doc, "cannot process it.")? else { return Ok(Effect::Unchanged) };
         let Some(found) = compiled.regex.groups(&source)? else {
             return Err(Fault::illegal(format!("Provided Grok expressions do not match field value: [{source}]")));
         };

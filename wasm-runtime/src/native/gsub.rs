@@ -9,6 +9,7 @@ use crate::document::effect::Effect;
 use crate::engine::limits::check_output_size;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 use crate::regex::{self, Found, Regex};
 
 #[derive(Deserialize)]
@@ -134,9 +135,9 @@ impl Gsub {
 }
 
 impl Function for Gsub {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
         let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
-        rewrite.map_text(text, |_| None, |value| self.replaced(value))
+        rewrite.map_text(doc, |_| None, |value| self.replaced(value))
     }
 
     fn longest(&self) -> usize {

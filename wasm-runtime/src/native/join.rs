@@ -9,6 +9,7 @@ use crate::document::effect::Effect;
 use crate::engine::limits::check_output_size;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 use crate::json::java;
 
 #[derive(Deserialize)]
@@ -26,14 +27,15 @@ impl Parameters for Join {
 }
 
 impl Function for Join {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), false);
-        let Some(list) = rewrite.list(text, "cannot join.")? else { return Ok(Effect::Unchanged) };
+        let Some(list) = rewrite.list(doc, "cannot join.")? else { return Ok(Effect::Unchanged) };
         if list.contains(&b"null".as_slice()) {
             return Err(Fault::illegal(format!("field [{}] holds a null, cannot join.", self.field)));
         }
         check_output_size(text.len(), text.len() + list.len() * self.separator.len())?;
         let joined = list.into_iter().map(java::text).collect::<Vec<_>>().join(&self.separator);
-        rewrite.set(text, &json::quote(&joined))
+        rewrite.set(doc, &json::quote(&joined))
     }
 }

@@ -9,6 +9,7 @@ use crate::document::effect::Effect;
 use crate::engine::deadline::glance;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 use crate::json::java;
 use crate::json::validate;
 
@@ -123,20 +124,21 @@ fn structure(text: &[u8]) -> Result<Vec<u8>, Fault> {
 }
 
 impl Function for Json {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let no_object = || Fault::illegal("cannot add non-map fields to root of document");
         let raw = match self.add_to_root {
-            false => &text[field::require(text, &self.field)?],
+            false => &text[field::require(doc, &self.field)?],
             // Only a member of the document itself is looked for.
             true => {
-                let entry = json::get(text, json::skip_ws(text, 0), &self.field).ok_or_else(no_object)?;
+                let entry = json::get(doc, json::skip_ws(text, 0), &self.field).ok_or_else(no_object)?;
                 &text[entry.value]
             }
         };
         let value = spelled(&java::text(raw))?;
         if !self.add_to_root {
             let target = self.target_field.as_deref().unwrap_or(&self.field);
-            return field::change(text, target, &value);
+            return field::change(doc, target, &value);
         }
         if value[0] != b'{' {
             return Err(no_object());

@@ -13,6 +13,7 @@ use crate::document::effect::Effect;
 use crate::engine::limits::{Copied, check_output_size};
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 use crate::regex::{self, Regex};
 
 #[derive(Deserialize)]
@@ -123,13 +124,14 @@ fn unbracketed(text: &str) -> Cow<'_, str> {
 }
 
 impl Function for Kv {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let Some((fields, values)) = &self.splits else { return Ok(Effect::Unchanged) };
         let Some((name, target)) = &self.templates else { return Ok(Effect::Unchanged) };
-        let name = field::named(name, text, meta);
-        let target = target.as_ref().map(|target| field::named(target, text, meta)).filter(|name| !name.is_empty());
-        if json::find(text, &name).is_none() {
-            field::in_bounds(text, &name)?;
+        let name = field::named(name, doc, meta);
+        let target = target.as_ref().map(|target| field::named(target, doc, meta)).filter(|name| !name.is_empty());
+        if json::find(doc, &name).is_none() {
+            field::in_bounds(doc, &name)?;
             if !self.ignore_missing {
                 return Err(Fault::illegal(match name.is_empty() {
                     true => "field path cannot be null nor empty".to_owned(),
@@ -138,7 +140,7 @@ impl Function for Kv {
             }
         }
         let rewrite = field::FieldRewrite::new(&name, None, self.ignore_missing);
-        let Some(source) = rewrite.text(text, "cannot extract key-value pairs. ")? else {
+        let Some(source) = rewrite.text(doc, "cannot extract key-value pairs. ")? else {
             return Ok(Effect::Unchanged);
         };
         let mut pairs = Pairs::default();
@@ -157,7 +159,7 @@ impl Function for Kv {
             pairs.add(field::unprefixed(format!("{}{key}", self.prefix)), json::quote(&self.cleaned(value)?));
             check_output_size(text.len(), pairs.bytes)?;
         }
-        pairs.written(text, target.as_deref()).map(Effect::Replaced)
+        pairs.written(doc, target.as_deref()).map(Effect::Replaced)
     }
 
     fn names(&self) -> Vec<&Template> {
@@ -208,14 +210,15 @@ impl Pairs {
     }
 
     /// The document with the pairs in it; of one name there is a list, with what was there before.
-    fn written(&self, text: &[u8], target: Option<&str>) -> Result<Vec<u8>, Fault> {
+    fn written(&self, doc: DocView<'_>, target: Option<&str>) -> Result<Vec<u8>, Fault> {
+        let text = doc.text();
         if self.all.len() <= FEW {
             return self.written_singly(text, target);
         }
         let plain = self.all.iter().all(|(name, _)| json::is_plain(name) && !name.is_empty());
         let start = match target {
             None => Some(json::skip_ws(text, 0)),
-            Some(target) => json::find(text, target).map(|range| range.start),
+            Some(target) => json::find(doc, target).map(|range| range.start),
         };
         match start {
             Some(start) if plain && text.get(start) == Some(&b'{') => {
@@ -223,7 +226,7 @@ impl Pairs {
             }
             None if plain => {
                 let object = json::set_members(b"{}", 0, &self.members(b"{}"));
-                field::set(text, target.unwrap_or_default(), &object)
+                field::set(doc, target.unwrap_or_default(), &object)
             }
             _ => self.written_singly(text, target),
         }

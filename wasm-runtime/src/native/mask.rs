@@ -15,6 +15,7 @@ use crate::document::effect::Effect;
 use crate::engine::deadline::glance;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 use crate::json::java;
 use crate::json::{Edit, Entry};
 
@@ -194,8 +195,9 @@ fn below<'p>(path: &'p str, above: &str) -> Option<&'p str> {
 }
 
 /// The path of the nested object that the hit at `start` is; its `_source` is that object.
-fn nested_path(hit: &[u8], start: usize) -> Option<String> {
-    let mut here = json::get(hit, start, "_nested")?.value.start;
+fn nested_path(doc: DocView<'_>, start: usize) -> Option<String> {
+    let hit = doc.text();
+    let mut here = json::get(doc, start, "_nested")?.value.start;
     let mut path = String::new();
     loop {
         path.push_str(&json::string(&hit[json::get(hit, here, "field")?.value])?);
@@ -232,15 +234,16 @@ fn edited(text: &[u8], edits: &[Edit]) -> Vec<u8> {
 }
 
 impl Function for Mask {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let start = json::skip_ws(text, 0);
         let mut names = self.fields.list();
-        if let Some(object) = nested_path(text, start) {
+        if let Some(object) = nested_path(doc, start) {
             names.extend(within(&names, &object));
         }
         let mut places: Vec<usize> = CONTAINERS
             .iter()
-            .filter_map(|container| json::get(text, start, container).map(|entry| entry.value.start))
+            .filter_map(|container| json::get(doc, start, container).map(|entry| entry.value.start))
             .collect();
         places.sort_unstable();
         let mut edits = Vec::new();

@@ -63,6 +63,7 @@ use crate::engine::deadline::guarded;
 use crate::engine::limits::{MOST_OUTPUT, check_output_size};
 use crate::engine::offload::offloaded;
 use crate::error::Fault;
+use crate::json::DocView;
 
 type Build = fn(&[u8]) -> Result<Arc<dyn Function>, String>;
 
@@ -272,16 +273,17 @@ impl Native {
     /// # Errors
     /// As [`Function::apply`], for a document that becomes too long, and when the time is over meanwhile.
     #[inline]
-    pub(crate) fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
-        if self.named_by_values && self.names_metadata(text, meta) {
-            return self.apply_widened(text, meta);
+    pub(crate) fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
+        if self.named_by_values && self.names_metadata(doc, meta) {
+            return self.apply_exposed(text, meta);
         }
         let done = if text.len() <= self.unwatched {
-            self.function.apply(text, meta)
+            self.function.apply(doc, meta)
         } else if text.len() <= self.longest {
-            guarded(|| self.function.apply(text, meta))
+            guarded(|| self.function.apply(doc, meta))
         } else {
-            self.apply_aside(text, meta)
+            self.apply_offloaded(text, meta)
         };
         let done = if self.free { done.and_then(|effect| metadata_fields::absorbed(effect, meta)) } else { done };
         if let Ok(effect) = &done {
@@ -295,17 +297,17 @@ impl Native {
 
     /// Whether a field's name that is made of this document's values is one of its metadata.
     #[cold]
-    fn names_metadata(&self, text: &[u8], meta: &Meta) -> bool {
+    fn names_metadata(&self, doc: DocView<'_>, meta: &Meta) -> bool {
         let of_values = self.function.names().into_iter().filter(|name| name.constant().is_none());
-        of_values.into_iter().any(|name| metadata_fields::is_shown(&field::named(name, text, meta)))
+        of_values.into_iter().any(|name| metadata_fields::is_shown(&field::named(name, doc, meta)))
     }
 
     /// [`Self::apply`] on the document with its metadata as members.
     #[cold]
-    fn apply_widened(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply_exposed(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         let view = MetadataView::INGEST;
         let shown = view.expose(text, meta)?;
-        let effect = guarded(|| self.function.apply(&shown, meta))?;
+        let effect = guarded(|| self.function.apply((&shown).into(), meta))?;
         let Effect::Replaced(text) = effect.whole(&shown) else { return Ok(Effect::Unchanged) };
         let (text, changed) = view.extract(&text, meta)?;
         *meta = changed;
@@ -313,9 +315,10 @@ impl Native {
     }
 
     #[cold]
-    fn apply_aside(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply_offloaded(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         let (function, text, mut own) = (Arc::clone(&self.function), text.to_vec(), meta.clone());
-        let (effect, changed) = offloaded(move || function.apply(&text, &mut own).map(|effect| (effect, own)))?;
+        let (effect, changed) =
+            offloaded(move || function.apply((&text).into(), &mut own).map(|effect| (effect, own)))?;
         *meta = changed;
         Ok(effect)
     }

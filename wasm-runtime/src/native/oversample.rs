@@ -7,6 +7,7 @@ use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,9 +34,10 @@ pub(crate) fn original_size(prefix: Option<&str>) -> String {
 const DEFAULT_SIZE: i64 = 10;
 
 impl Function for Oversample {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let start = json::skip_ws(text, 0);
-        let asked = json::get(text, start, "size");
+        let asked = json::get(doc, start, "size");
         let size = asked
             .as_ref()
             .and_then(|e| std::str::from_utf8(&text[e.value.clone()]).ok()?.parse().ok())

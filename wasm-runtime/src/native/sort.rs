@@ -14,6 +14,7 @@ use crate::document::effect::Effect;
 use crate::engine::deadline::glance;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 use crate::json::java;
 
 #[derive(Deserialize)]
@@ -90,10 +91,10 @@ impl Sort {
 }
 
 impl Function for Sort {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
         let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), false);
-        match rewrite.list(text, "cannot sort.")? {
-            Some(list) => rewrite.set(text, &self.sorted(&list)?),
+        match rewrite.list(doc, "cannot sort.")? {
+            Some(list) => rewrite.set(doc, &self.sorted(&list)?),
             None => Ok(Effect::Unchanged),
         }
     }
@@ -111,9 +112,9 @@ impl Parameters for SortHits {
 }
 
 impl Function for SortHits {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
         let target = self.0.target_field.as_deref().unwrap_or(&self.0.field);
-        hit::rewrite(text, &self.0.field, target, "sort", |raw| {
+        hit::rewrite(doc, &self.0.field, target, "sort", |raw| {
             if raw[0] != b'[' {
                 return Err(field::cannot_cast(&self.0.field, raw, "java.util.List"));
             }

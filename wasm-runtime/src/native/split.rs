@@ -12,6 +12,7 @@ use crate::document::effect::Effect;
 use crate::engine::deadline::glance;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 use crate::regex::{self, Regex};
 
 #[derive(Deserialize)]
@@ -50,10 +51,10 @@ fn quoted(part: &str) -> Vec<u8> {
 }
 
 impl Function for Split {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
         let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
-        match rewrite.text(text, "cannot split.")? {
-            Some(value) => rewrite.set(text, &self.parts(&value)?),
+        match rewrite.text(doc, "cannot split.")? {
+            Some(value) => rewrite.set(doc, &self.parts(&value)?),
             None => Ok(Effect::Unchanged),
         }
     }
@@ -93,10 +94,10 @@ impl Parameters for SplitHits {
 }
 
 impl Function for SplitHits {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
         let Some(inner) = &self.inner else { return Ok(Effect::Unchanged) };
         let target = self.target_field.as_deref().unwrap_or(&self.field);
-        hit::rewrite(text, &self.field, target, "split", |raw| {
+        hit::rewrite(doc, &self.field, target, "split", |raw| {
             let value = json::string(raw)
                 .ok_or_else(|| Fault::illegal(format!("field [{}] is not a string, cannot split", self.field)))?;
             inner.parts(&value)

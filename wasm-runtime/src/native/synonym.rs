@@ -13,6 +13,7 @@ use crate::document::effect::Effect;
 use crate::engine::deadline::glance;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 
 /// Most texts that one query is searched under.
 const MOST: usize = 16;
@@ -188,8 +189,9 @@ impl Synonym {
 }
 
 impl Function for Synonym {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let Some(entry) = json::get(text, json::skip_ws(text, 0), "query") else { return Ok(Effect::Unchanged) };
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
+        let Some(entry) = json::get(doc, json::skip_ws(text, 0), "query") else { return Ok(Effect::Unchanged) };
         Ok(match self.query(&text[entry.value.clone()]) {
             Some(query) => Effect::Replaced(json::splice(text, entry.value, &query)),
             None => Effect::Unchanged,

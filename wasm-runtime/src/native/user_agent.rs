@@ -11,6 +11,7 @@ use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -164,11 +165,11 @@ impl UserAgent {
 }
 
 impl Function for UserAgent {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
         let rewrite = field::FieldRewrite::new(&self.field, None, self.ignore_missing);
-        match rewrite.text(text, "cannot parse user-agent.")? {
-            Some(agent) if self.ecs => field::change(text, &self.target_field, &self.described(&agent)),
-            Some(agent) => field::change(text, &self.target_field, &self.described_in_parts(&agent)),
+        match rewrite.text(doc, "cannot parse user-agent.")? {
+            Some(agent) if self.ecs => field::change(doc, &self.target_field, &self.described(&agent)),
+            Some(agent) => field::change(doc, &self.target_field, &self.described_in_parts(&agent)),
             None => Ok(Effect::Unchanged),
         }
     }

@@ -102,7 +102,7 @@ fn next_chunk(buffer: &OutputBuffer<'_>, docs: &[Doc], next: &mut usize) -> Vec<
 /// # Errors
 /// As [`Contract::apply`].
 fn taken_over(contract: &Contract, given: UdfResult, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
-    let effect = contract.apply(text, given.output, None)?;
+    let effect = contract.apply(text.into(), given.output, None)?;
     if let Some(ctx) = given.ctx {
         meta.replace_ctx(ctx);
     }

@@ -3,7 +3,7 @@
 use crate::document::effect::ErrorContext;
 use crate::document::{Doc, OutputBuffer};
 use crate::engine::deadline::tick;
-use crate::json::index;
+use crate::json::with_view;
 use crate::pipeline::condition::Condition;
 use crate::pipeline::scopes;
 use crate::stats::StageRun;
@@ -31,11 +31,11 @@ impl<'s> ConditionState<'s> {
         let due = condition.is_slow() || run.documents.is_multiple_of(TICK_EVERY);
         run.documents += 1;
         let text = buffer.text_of(&doc.text);
-        let met = index::within(text, &mut doc.index, || {
+        let met = with_view(text, &mut doc.index, |view| {
             if due {
                 tick()?;
             }
-            condition.holds(text, &doc.meta, pipeline)
+            condition.holds(view, &doc.meta, pipeline)
         });
         match met {
             Ok(true) => return true,

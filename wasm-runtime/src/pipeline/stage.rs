@@ -7,7 +7,7 @@ use crate::document::{Doc, Meta, OutputBuffer};
 use crate::engine::clock::now_ns;
 use crate::engine::deadline::tick;
 use crate::error::Fault;
-use crate::json::index;
+use crate::json::{DocView, with_view};
 use crate::native::Native;
 use crate::pipeline::apply::StageWriter;
 use crate::pipeline::condition::Condition;
@@ -66,20 +66,20 @@ impl StageOp<'_> {
         }
     }
 
-    fn apply(&mut self, text: &[u8], meta: &mut Meta, at: usize, run: &mut StageRun) -> Result<Effect, Fault> {
+    fn apply(&mut self, doc: DocView<'_>, meta: &mut Meta, at: usize, run: &mut StageRun) -> Result<Effect, Fault> {
         match self {
             Self::Native(native) => {
-                if text.len() > LONG || run.documents.is_multiple_of(native.check_every()) {
+                if doc.text().len() > LONG || run.documents.is_multiple_of(native.check_every()) {
                     tick()?;
                 }
-                native.apply(text, meta)
+                native.apply(doc, meta)
             }
             Self::Udf { invoker, contract, .. } if contract.flat => {
-                let shown = flat::of(text);
-                let effect = invoker.call(contract, &shown, meta, at, run)?;
-                flat::carried(text, &shown, effect)
+                let shown = flat::of(doc);
+                let effect = invoker.call(contract, (&shown).into(), meta, at, run)?;
+                flat::carried(doc.text(), &shown, effect)
             }
-            Self::Udf { invoker, contract, .. } => invoker.call(contract, text, meta, at, run),
+            Self::Udf { invoker, contract, .. } => invoker.call(contract, doc, meta, at, run),
         }
     }
 }
@@ -142,10 +142,10 @@ impl<'s> StageState<'s> {
         let Self { op, writer, .. } = self;
         let text = buffer.text_of(&doc.text);
         let effect = match writer.view {
-            None => index::within(text, &mut doc.index, || op.apply(text, &mut doc.meta, at, &mut writer.run)),
-            Some(view) => view
-                .expose(text, &doc.meta)
-                .and_then(|text| op.apply(&text, &mut doc.meta, at, &mut writer.run).map(|effect| effect.whole(&text))),
+            None => with_view(text, &mut doc.index, |view| op.apply(view, &mut doc.meta, at, &mut writer.run)),
+            Some(view) => view.expose(text, &doc.meta).and_then(|text| {
+                op.apply((&text).into(), &mut doc.meta, at, &mut writer.run).map(|effect| effect.whole(&text))
+            }),
         };
         writer.apply(buffer, doc, at, effect)
     }

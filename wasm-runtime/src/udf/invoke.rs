@@ -8,6 +8,7 @@ use crate::engine::clock::{self, now_ns};
 use crate::engine::limits::PAGE;
 use crate::engine::watchdog::{Ended, Guard};
 use crate::error::Fault;
+use crate::json::DocView;
 use crate::stats::{LOG_LINES, StageRun};
 use crate::udf::batch_abi::PREFIX;
 use crate::udf::host::LogLine;
@@ -89,20 +90,20 @@ impl<'r> Invoker<'r> {
     pub(crate) fn call(
         &mut self,
         contract: &Contract,
-        text: &[u8],
+        doc: DocView<'_>,
         meta: &mut Meta,
         at: usize,
         run: &mut StageRun,
     ) -> Result<Effect, Fault> {
         loop {
             let mut active = self.acquire()?;
-            let report = active.sandbox.call(text, meta, self.limits.hits, &active.guard, self.limits.fuel);
+            let report = active.sandbox.call(doc, meta, self.limits.hits, &active.guard, self.limits.fuel);
             run.fuel += report.fuel;
             let effect = report.result.and_then(|output| {
                 let Some((changed, ctx)) = active.sandbox.changes() else {
-                    return contract.apply(text, output, None);
+                    return contract.apply(doc, output, None);
                 };
-                let effect = contract.apply(text, output, changed)?;
+                let effect = contract.apply(doc, output, changed)?;
                 if ctx.is_some() {
                     meta.ctx = ctx;
                 }

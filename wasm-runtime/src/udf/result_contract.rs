@@ -4,7 +4,7 @@ use crate::document::Kind;
 use crate::document::effect::{Effect, scored};
 use crate::error::Fault;
 use crate::json;
-use crate::json::index;
+use crate::json::DocView;
 use crate::json::validate;
 use crate::udf::host::DocumentEdits;
 use crate::udf::numbers::Room;
@@ -28,21 +28,26 @@ impl Contract {
     ///
     /// # Errors
     /// The fault of a UDF that broke the contract.
-    pub(crate) fn apply(&self, text: &[u8], output: Answer, changed: Option<DocumentEdits>) -> Result<Effect, Fault> {
+    pub(crate) fn apply(
+        &self,
+        doc: DocView<'_>,
+        output: Answer,
+        changed: Option<DocumentEdits>,
+    ) -> Result<Effect, Fault> {
         match output {
             Answer::Keep(true) | Answer::Json(None) => Ok(kept(changed)),
             Answer::Keep(false) => self.filtered(),
-            Answer::Number(number) => self.number(text, changed, number.text(&mut Room::default())),
-            Answer::Json(Some(answer)) => self.answer(text, answer, changed),
+            Answer::Number(number) => self.number(doc, changed, number.text(&mut Room::default())),
+            Answer::Json(Some(answer)) => self.answer(doc, answer, changed),
         }
     }
 
-    fn answer(&self, text: &[u8], answer: Vec<u8>, changed: Option<DocumentEdits>) -> Result<Effect, Fault> {
-        if index::with_index(text, |index| validate::validate_edit(index, text, &answer)) != Some(true) {
+    fn answer(&self, doc: DocView<'_>, answer: Vec<u8>, changed: Option<DocumentEdits>) -> Result<Effect, Fault> {
+        if !doc.index().is_some_and(|index| validate::validate_edit(index, doc.text(), &answer)) {
             validate::check(&answer).map_err(|e| Fault::result(format!("the UDF's answer is {}", e.0)))?;
         }
         let answer = trim(answer);
-        let (came, text) = (text, now(text, &changed));
+        let text = now(doc.text(), &changed);
         match answer[0] {
             b'n' | b't' => Ok(kept(changed)),
             b'f' => self.filtered(),
@@ -50,7 +55,7 @@ impl Contract {
             b'{' => Ok(Effect::Replaced(answer)),
             b'"' => self.string(text, answer),
             b'[' => self.list(&answer),
-            _ => self.number(came, changed, &answer),
+            _ => self.number(doc, changed, &answer),
         }
     }
 
@@ -95,11 +100,11 @@ impl Contract {
         Err(Fault::result("the UDF answered a string that is not a JSON object"))
     }
 
-    fn number(&self, text: &[u8], changed: Option<DocumentEdits>, number: &[u8]) -> Result<Effect, Fault> {
-        let now = now(text, &changed);
+    fn number(&self, doc: DocView<'_>, changed: Option<DocumentEdits>, number: &[u8]) -> Result<Effect, Fault> {
+        let now = now(doc.text(), &changed);
         match &self.target_field {
             Some(field) if changed.is_none() => {
-                json::change(text, field, number).map(Effect::Edited).map_err(Fault::illegal)
+                json::change(doc, field, number).map(Effect::Edited).map_err(Fault::illegal)
             }
             Some(field) => json::set(now, field, number).map(Effect::Replaced).map_err(Fault::illegal),
             None if self.kind == Kind::Hit => scored(now, number),

@@ -16,6 +16,7 @@ use crate::engine::metering;
 use crate::engine::snapshot::Snapshot;
 use crate::engine::watchdog::{Ended, Guard};
 use crate::error::Fault;
+use crate::json::DocView;
 use crate::udf::abi::{Abi, Entry, bind_entry, unpack_answer};
 use crate::udf::host::Real;
 use crate::udf::host::{DocumentEdits, Host, LogLine, link};
@@ -197,14 +198,14 @@ impl Sandbox {
     /// Runs the UDF on `doc`, which may leave [`Self::changes`] behind. The guard's watch is on for the time of the call; fuel
     /// in points.
     #[inline(always)]
-    pub(crate) fn call(&mut self, doc: &[u8], meta: &Meta, hit: bool, guard: &Guard, fuel: u64) -> CallReport {
+    pub(crate) fn call(&mut self, doc: DocView<'_>, meta: &Meta, hit: bool, guard: &Guard, fuel: u64) -> CallReport {
         self.calls += 1;
         self.set_fuel(fuel);
         let host = self.env.as_mut(&mut self.store);
         // SAFETY: `leave` follows below, before `doc` and `meta` go.
         unsafe { host.enter(doc, meta, hit, self.limits.log) };
         guard.start();
-        let raw = self.enter_guest(doc);
+        let raw = self.enter_guest(doc.text());
         let ended = guard.end();
         let host = self.env.as_mut(&mut self.store);
         host.leave();

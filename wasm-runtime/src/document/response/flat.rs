@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::document::effect::Effect;
 use crate::error::Fault;
-use crate::json::{self, Entries};
+use crate::json::{self, DocView, Entries};
 
 /// Members of a hit that come first, by their names in the response and in the flat form.
 const FIRST: [(&str, &str); 4] = [("_id", "_id"), ("_index", "_index"), ("_score", "score"), ("_source", "_source")];
@@ -17,15 +17,17 @@ const FIRST: [(&str, &str); 4] = [("_id", "_id"), ("_index", "_index"), ("_score
 const ADDED: [&str; 3] = ["total", "max_score", "hits"];
 
 /// The flat form of a response.
-pub(crate) fn of(text: &[u8]) -> Vec<u8> {
+pub(crate) fn of<'d>(doc: impl Into<DocView<'d>>) -> Vec<u8> {
+    let doc = doc.into();
+    let text = doc.text();
     let start = json::skip_ws(text, 0);
-    let list = json::get(text, start, "hits").map(|entry| entry.value.start);
+    let list = json::get(doc, start, "hits").map(|entry| entry.value.start);
     let member = |name| list.and_then(|at| json::get(text, at, name)).map(|entry| &text[entry.value]);
     let total = member("total").map(|total| json::get(total, 0, "value").map_or(total, |entry| &total[entry.value]));
     let mut out = Object::default();
     out.push(b"total", total.unwrap_or(b"null"));
     out.push(b"max_score", member("max_score").unwrap_or(b"null"));
-    let hits: Vec<Vec<u8>> = hits_of(text).into_iter().map(|hit| flat_hit(&text[hit])).collect();
+    let hits: Vec<Vec<u8>> = hits_of(doc).into_iter().map(|hit| flat_hit(&text[hit])).collect();
     out.push(b"hits", &[b"[".as_slice(), &hits.join(&b','), b"]"].concat());
     for entry in Entries::new(text, start).into_iter().flatten() {
         if !ADDED.iter().any(|name| json::key_is(&text[entry.key.clone()], name)) {
@@ -35,8 +37,10 @@ pub(crate) fn of(text: &[u8]) -> Vec<u8> {
     out.done()
 }
 
-fn hits_of(text: &[u8]) -> Vec<Range<usize>> {
-    json::find(text, "hits.hits").map(|list| json::elements(text, list.start)).unwrap_or_default()
+fn hits_of<'d>(doc: impl Into<DocView<'d>>) -> Vec<Range<usize>> {
+    let doc = doc.into();
+    let text = doc.text();
+    json::find(doc, "hits.hits").map(|list| json::elements(text, list.start)).unwrap_or_default()
 }
 
 fn flat_hit(hit: &[u8]) -> Vec<u8> {

@@ -7,8 +7,7 @@ pub(crate) mod shape;
 pub(crate) mod template;
 
 use crate::json::lex::{self, trimmed};
-use crate::json::lookup;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::ops::Range;
 
 use crate::json::edit::Edit;
@@ -192,7 +191,7 @@ impl ObjectIndex {
         self.end = position(edit.with.len())?;
         let name = &edit.with[key.clone()];
         self.escapes |= name.contains(&b'\\');
-        self.shape = HERE.with(|here| here.shapes.borrow_mut().grown(self.shape, name));
+        self.shape = SHAPES.with_borrow_mut(|shapes| shapes.grown(self.shape, name));
         self.members.push(MemberSpan { key: key_from, key_end, value: position(key.end + 2)?, value_end: self.end });
         Some(())
     }
@@ -267,119 +266,32 @@ fn members_of(text: &[u8], start: usize, members: &mut Vec<MemberSpan>) -> Optio
     None
 }
 
-/// The document in work on this thread.
-struct Current {
-    text: *const u8,
-    len: usize,
-    /// Its index, once it is made.
-    index: *mut Option<ObjectIndex>,
-    /// It has none.
-    none: bool,
-}
-
-/// State of a thread.
-struct Here {
-    current: Cell<*mut Current>,
-    shapes: RefCell<Shapes>,
-}
-
 thread_local! {
-    static HERE: Here = const { Here { current: Cell::new(std::ptr::null_mut()), shapes: RefCell::new(Shapes::new()) } };
-}
-
-/// Runs `work` on a document whose index is `index`, or is made there when it is first asked for.
-#[inline(always)]
-pub(crate) fn within<R>(text: &[u8], index: &mut Option<ObjectIndex>, work: impl FnOnce() -> R) -> R {
-    struct Restore(*mut Current);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            HERE.with(|here| here.current.set(self.0));
-        }
-    }
-    let mut current = Current { text: text.as_ptr(), len: text.len(), index, none: false };
-    let _restore = Restore(HERE.with(|here| here.current.replace(&raw mut current)));
-    work()
-}
-
-/// The result of `question` for the index of the document in work; `None` if `text` is another document or has no
-/// index.
-///
-/// While it runs no document is in work: nothing that it calls can reach the index that it looks at, to make or change it.
-pub(crate) fn with_index<R>(text: &[u8], question: impl FnOnce(&ObjectIndex) -> R) -> Option<R> {
-    let current = Aside::enter()?;
-    // SAFETY: as in [`ask`], and [`Aside`] keeps others away from it.
-    let current = unsafe { &*current.0 };
-    let same = current.text == text.as_ptr() && current.len == text.len();
-    // SAFETY: as above.
-    unsafe { &*current.index }.as_ref().filter(|_| same).map(question)
-}
-
-/// The document in work, which is none for others until this is dropped.
-struct Aside(*mut Current);
-
-impl Aside {
-    fn enter() -> Option<Self> {
-        let current = HERE.with(|here| here.current.replace(std::ptr::null_mut()));
-        (!current.is_null()).then_some(Self(current))
-    }
-}
-
-impl Drop for Aside {
-    fn drop(&mut self) {
-        HERE.with(|here| here.current.set(self.0));
-    }
+    static SHAPES: RefCell<Shapes> = const { RefCell::new(Shapes::new()) };
 }
 
 /// A member, if it is there, and where the closing brace of its object is.
 pub(crate) type Located = (Option<Entry>, usize);
 
-/// Looks a member up in the index of the document in work; `None` if `text` is another document, or `start` not its
-/// beginning.
-pub(crate) fn ask(text: &[u8], start: usize, name: &str) -> Option<Located> {
-    HERE.with(|here| {
-        let current = here.current.get();
-        if current.is_null() {
+impl ObjectIndex {
+    /// Looks a member of the object that starts at `start` up; `None` if that is another object.
+    pub(crate) fn locate(&self, text: &[u8], start: usize, name: &str) -> Option<Located> {
+        if self.start as usize != start {
             return None;
         }
-        // SAFETY: `within` keeps both alive, and the index its own, and restores those before; they are used by this thread
-        // only, and not kept.
-        let current = unsafe { &mut *current };
-        if current.text != text.as_ptr() || current.len != text.len() || current.none {
-            return None;
+        let position = self.position(text, name);
+        if !name.contains('.') {
+            SHAPES.with_borrow_mut(|shapes| shapes.remember_position(self.shape, name.as_bytes(), position));
         }
-        // SAFETY: as above.
-        let index = unsafe { &mut *current.index };
-        if index.is_none() {
-            *index = ObjectIndex::of(text);
-            current.none = index.is_none();
-        }
-        let index = index.as_ref().filter(|index| index.start as usize == start)?;
-        let position = index.position(text, name);
-        if lookup::is_plain(name) {
-            here.shapes.borrow_mut().remember_position(index.shape, name.as_bytes(), position);
-        }
-        Some((position.and_then(|position| index.entry(position)), index.end as usize))
-    })
-}
+        Some((position.and_then(|position| self.entry(position)), self.end as usize))
+    }
 
-/// The same, at once, for the member that a path of one part names: if it was asked for in a document of the same shape.
-#[inline(always)]
-pub(crate) fn recall(text: &[u8], path: &str) -> Option<Located> {
-    HERE.with(|here| {
-        let current = here.current.get();
-        if current.is_null() {
-            return None;
-        }
-        // SAFETY: as in [`ask`].
-        let current = unsafe { &*current };
-        if current.text != text.as_ptr() || current.len != text.len() {
-            return None;
-        }
-        // SAFETY: as in [`ask`].
-        let index = unsafe { &*current.index }.as_ref()?;
-        let position = here.shapes.borrow().position(index.shape, path.as_bytes())?;
-        Some((position.and_then(|position| index.entry(position)), index.end as usize))
-    })
+    /// The member that a path of one part names, at once, if it was looked up in a document of the same shape.
+    #[inline(always)]
+    pub(crate) fn recall(&self, path: &str) -> Option<Located> {
+        let position = SHAPES.with_borrow(|shapes| shapes.position(self.shape, path.as_bytes()))?;
+        Some((position.and_then(|position| self.entry(position)), self.end as usize))
+    }
 }
 
 /// Whatever is known of others like it.

@@ -1,19 +1,6 @@
 use super::*;
-use crate::json;
 use crate::json::scan::array::elements;
-
-#[test]
-fn a_question_cannot_reach_the_outline_that_it_looks_at() {
-    let text = br#"{"a":1,"b":2}"#;
-    let mut index_slot = None;
-    within(text, &mut index_slot, || {
-        assert!(ask(text, 0, "a").is_some());
-        let inside =
-            with_index(text, |_| (ask(text, 0, "b"), with_index(text, |_| ()), json::get(text, 0, "b").is_some()));
-        assert_eq!(inside, Some((None, None, true)));
-        assert!(ask(text, 0, "b").is_some());
-    });
-}
+use crate::json::{self, with_view};
 
 fn entries(text: &[u8]) -> Vec<(String, String)> {
     let index = ObjectIndex::of(text).expect("an object");
@@ -120,14 +107,19 @@ fn what_only_looks_like_a_change_of_one_value_is_not_followed() {
 }
 
 #[test]
-fn it_is_asked_of_the_document_in_work_only() {
-    let (text, second) = (br#"{"a":1}"#.to_vec(), br#"{"a":2}"#.to_vec());
+fn a_view_has_the_index_of_its_own_text() {
+    let text = br#" {"a":1,"b":{"a":2}} "#;
     let mut index = None;
-    let found = within(&text, &mut index, || {
-        assert!(ask(&second, 0, "a").is_none());
-        ask(&text, 0, "a").and_then(|(entry, _)| entry).map(|e| e.value)
+    with_view(text, &mut index, |doc| {
+        assert!(doc.index().is_none(), "made when it is asked for");
+        assert_eq!(json::find(doc, "a"), Some(6..7));
+        assert!(doc.index().is_some());
+        assert_eq!(json::get(doc, 12, "a").map(|entry| entry.value), Some(17..18), "an object in it is walked");
+        assert!(doc.trimmed().index().is_none(), "another text");
     });
-    assert_eq!(found, Some(5..6));
     assert!(index.is_some());
-    assert!(ask(&text, 0, "a").is_none());
+    with_view(text, &mut index, |doc| assert_eq!(doc.index(), ObjectIndex::of(text).as_ref()));
+    let mut none = None;
+    with_view(b"[1]", &mut none, |doc| assert!(json::get(doc, 0, "a").is_none()));
+    assert!(none.is_none());
 }

@@ -1,6 +1,6 @@
 //! Bodies of the cluster's other media types, YAML, CBOR and SMILE, as JSON and back, token by token.
 //!
-//! A reader gives the tokens of a body to a [`Sink`], which writes them in another form. Numbers and texts stay exact: what a type
+//! A reader gives the tokens of a body to a `Sink`, which writes them in another form. Numbers and texts stay exact: what a type
 //! has that JSON has not is written as the cluster shows it (bytes as base64, `NaN` as a text). `strict` refuses what two readers
 //! may take differently. Every reader is bounded: by the size of what is written, and by the depth of what is nested.
 

@@ -14,6 +14,7 @@ use crate::engine::deadline::{check_deadline, glance};
 use crate::engine::limits::{Copied, check_output_size};
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 use crate::json::Edit;
 use crate::json::bracket_path::dotted;
 use crate::json::java;
@@ -44,8 +45,8 @@ pub(crate) fn checked(option: &str, name: &str) -> Result<String, String> {
 }
 
 /// A field's name out of its template, without OpenSearch's optional `_source.` prefix.
-pub(crate) fn named<'n>(template: &'n Template, text: &[u8], meta: &Meta) -> Cow<'n, str> {
-    match template.render(text, meta) {
+pub(crate) fn named<'n>(template: &'n Template, doc: DocView<'_>, meta: &Meta) -> Cow<'n, str> {
+    match template.render(doc, meta) {
         Cow::Borrowed(name) => Cow::Borrowed(name.strip_prefix(SOURCE).unwrap_or(name)),
         Cow::Owned(name) => Cow::Owned(name.strip_prefix(SOURCE).map(str::to_owned).unwrap_or(name)),
     }
@@ -80,16 +81,16 @@ pub(crate) fn check_pair(field: &mut String, target: &mut Option<String>) -> Res
 ///
 /// # Errors
 /// OpenSearch's "not present" text.
-pub(crate) fn require(text: &[u8], path: &str) -> Result<Range<usize>, Fault> {
-    if let Some(range) = json::find(text, path) {
+pub(crate) fn require(doc: DocView<'_>, path: &str) -> Result<Range<usize>, Fault> {
+    if let Some(range) = json::find(doc, path) {
         return Ok(range);
     }
-    Err(misplaced(absence(text, path)))
+    Err(misplaced(absence(doc, path)))
 }
 
 /// Why nothing at `path` can be removed, as `IngestDocument.removeField` says it.
-pub(crate) fn unremovable(text: &[u8], path: &str) -> String {
-    let absence = absence(text, path);
+pub(crate) fn unremovable(doc: DocView<'_>, path: &str) -> String {
+    let absence = absence(doc, path);
     let last = json::segments(path).last().unwrap_or_default();
     match absence.strip_prefix(&format!("cannot resolve [{last}]")) {
         Some(rest) => format!("cannot remove [{last}]{rest}"),
@@ -111,8 +112,8 @@ fn misplaced(reason: String) -> Fault {
 ///
 /// # Errors
 /// OpenSearch's "out of bounds" text.
-pub(crate) fn in_bounds(text: &[u8], path: &str) -> Result<(), Fault> {
-    let absence = absence(text, path);
+pub(crate) fn in_bounds(doc: DocView<'_>, path: &str) -> Result<(), Fault> {
+    let absence = absence(doc, path);
     if absence.starts_with('[') && absence.contains("] is out of bounds for array with length [") {
         return Err(Fault::illegal(absence));
     }
@@ -120,18 +121,19 @@ pub(crate) fn in_bounds(text: &[u8], path: &str) -> Result<(), Fault> {
 }
 
 /// Why `path` leads nowhere, as `IngestDocument.resolve` says it.
-pub(crate) fn absence(text: &[u8], path: &str) -> String {
-    let mut here = text.trim_ascii();
+pub(crate) fn absence(doc: DocView<'_>, path: &str) -> String {
+    let mut view = doc.trimmed();
     for part in json::segments(path) {
+        let here = view.text();
         let found = match here.first() {
-            Some(b'{') => json::get(here, 0, &part).map(|entry| entry.value),
+            Some(b'{') => json::get(view, 0, &part).map(|entry| entry.value),
             Some(b'[') => java_numbers::int(&part)
                 .ok()
                 .and_then(|index| json::elements(here, 0).into_iter().nth(usize::try_from(index).ok()?)),
             _ => None,
         };
         if let Some(range) = found {
-            here = &here[range];
+            view = here[range].into();
             continue;
         }
         return match here.first() {
@@ -157,8 +159,8 @@ pub(crate) fn absence(text: &[u8], path: &str) -> String {
 ///
 /// # Errors
 /// OpenSearch's texts for a path that leads through something else.
-pub(crate) fn set(text: &[u8], path: &str, value: &[u8]) -> Result<Vec<u8>, Fault> {
-    json::set(text, path, value).map_err(misplaced)
+pub(crate) fn set<'d>(doc: impl Into<DocView<'d>>, path: &str, value: &[u8]) -> Result<Vec<u8>, Fault> {
+    json::set(doc, path, value).map_err(misplaced)
 }
 
 /// `text` with all these values at their paths, one after the other.
@@ -194,8 +196,8 @@ const FEW: usize = 8;
 ///
 /// # Errors
 /// As [`set`].
-pub(crate) fn change(text: &[u8], path: &str, value: &[u8]) -> Result<Effect, Fault> {
-    json::change(text, path, value).map(Effect::Edited).map_err(misplaced)
+pub(crate) fn change(doc: DocView<'_>, path: &str, value: &[u8]) -> Result<Effect, Fault> {
+    json::change(doc, path, value).map(Effect::Edited).map_err(misplaced)
 }
 
 /// One name or a list of names.
@@ -236,16 +238,17 @@ impl<'a> FieldRewrite<'a> {
     /// For an absent or null field that may not be missing, and what the closures refuse.
     pub(crate) fn apply(
         &self,
-        text: &[u8],
+        doc: DocView<'_>,
         null: impl Fn() -> String,
         whole: impl Fn(&[u8]) -> Result<Vec<u8>, Fault>,
         element: impl Fn(&[u8]) -> Result<Vec<u8>, Fault>,
     ) -> Result<Effect, Fault> {
-        let found = json::find(text, self.field);
+        let text = doc.text();
+        let found = json::find(doc, self.field);
         if self.ignore_missing && found.as_ref().is_none_or(|r| &text[r.clone()] == b"null") {
             return Ok(Effect::Unchanged);
         }
-        let range = found.map_or_else(|| require(text, self.field), Ok)?;
+        let range = found.map_or_else(|| require(doc, self.field), Ok)?;
         let value = match &text[range.clone()] {
             b"null" => return Err(Fault::illegal(null())),
             raw if raw[0] == b'[' => {
@@ -265,7 +268,7 @@ impl<'a> FieldRewrite<'a> {
         match self.target {
             None if text[range.clone()] == value => Ok(Effect::Unchanged),
             None => Ok(Effect::Edited(Edit::of(range, value))),
-            Some(target) => change(text, target, &value),
+            Some(target) => change(doc, target, &value),
         }
     }
 
@@ -276,7 +279,7 @@ impl<'a> FieldRewrite<'a> {
     /// For other values, and what `map` refuses.
     pub(crate) fn map_text(
         &self,
-        text: &[u8],
+        doc: DocView<'_>,
         plain: impl Fn(&[u8]) -> Option<Vec<u8>>,
         map: impl Fn(&str) -> Result<Vec<u8>, Fault>,
     ) -> Result<Effect, Fault> {
@@ -301,18 +304,19 @@ impl<'a> FieldRewrite<'a> {
             })?;
             map(&value)
         };
-        self.apply(text, null, whole, element)
+        self.apply(doc, null, whole, element)
     }
 
     /// The field's raw value; `None` if it is absent or null and may be missing. `null` is the words for a null.
     ///
     /// # Errors
     /// For an absent or null field that may not be missing.
-    pub(crate) fn value<'t>(&self, text: &'t [u8], null: &str) -> Result<Option<&'t [u8]>, Fault> {
-        let found = json::find(text, self.field).map(|range| &text[range]);
+    pub(crate) fn value<'t>(&self, doc: DocView<'t>, null: &str) -> Result<Option<&'t [u8]>, Fault> {
+        let text = doc.text();
+        let found = json::find(doc, self.field).map(|range| &text[range]);
         match found {
             None | Some(b"null") if self.ignore_missing => Ok(None),
-            None => Err(misplaced(absence(text, self.field))),
+            None => Err(misplaced(absence(doc, self.field))),
             Some(b"null") => Err(Fault::illegal(format!("field [{}] is null, {null}", self.field))),
             Some(raw) => Ok(Some(raw)),
         }
@@ -322,8 +326,8 @@ impl<'a> FieldRewrite<'a> {
     ///
     /// # Errors
     /// As [`Self::value`], and for what is no text.
-    pub(crate) fn text<'t>(&self, text: &'t [u8], null: &str) -> Result<Option<Cow<'t, str>>, Fault> {
-        let Some(raw) = self.value(text, null)? else { return Ok(None) };
+    pub(crate) fn text<'t>(&self, doc: DocView<'t>, null: &str) -> Result<Option<Cow<'t, str>>, Fault> {
+        let Some(raw) = self.value(doc, null)? else { return Ok(None) };
         json::string(raw).map(Some).ok_or_else(|| cannot_cast(self.field, raw, "java.lang.String"))
     }
 
@@ -331,8 +335,8 @@ impl<'a> FieldRewrite<'a> {
     ///
     /// # Errors
     /// As [`Self::value`], and for what is no list.
-    pub(crate) fn list<'t>(&self, text: &'t [u8], null: &str) -> Result<Option<Vec<&'t [u8]>>, Fault> {
-        let Some(raw) = self.value(text, null)? else { return Ok(None) };
+    pub(crate) fn list<'t>(&self, doc: DocView<'t>, null: &str) -> Result<Option<Vec<&'t [u8]>>, Fault> {
+        let Some(raw) = self.value(doc, null)? else { return Ok(None) };
         if raw[0] != b'[' {
             return Err(cannot_cast(self.field, raw, "java.util.List"));
         }
@@ -343,8 +347,8 @@ impl<'a> FieldRewrite<'a> {
     ///
     /// # Errors
     /// For a target that leads through something else.
-    pub(crate) fn set(&self, text: &[u8], value: &[u8]) -> Result<Effect, Fault> {
-        change(text, self.target.unwrap_or(self.field), value)
+    pub(crate) fn set(&self, doc: DocView<'_>, value: &[u8]) -> Result<Effect, Fault> {
+        change(doc, self.target.unwrap_or(self.field), value)
     }
 }
 
@@ -370,13 +374,15 @@ pub(crate) fn array(values: &[impl AsRef<[u8]>]) -> Vec<u8> {
 ///
 /// # Errors
 /// For a path that leads through something else.
-pub(crate) fn append(
-    text: &[u8],
+pub(crate) fn append<'d>(
+    doc: impl Into<DocView<'d>>,
     path: &str,
     values: &[Vec<u8>],
     allow_duplicates: bool,
 ) -> Result<Option<Vec<u8>>, Fault> {
-    let found = json::find(text, path);
+    let doc = doc.into();
+    let text = doc.text();
+    let found = json::find(doc, path);
     let (there, mut list): (bool, Vec<&[u8]>) = match found.map(|range| &text[range]) {
         None => (false, Vec::new()),
         Some(raw) if raw[0] == b'[' => (true, json::elements(raw, 0).into_iter().map(|r| &raw[r]).collect()),
@@ -392,5 +398,5 @@ pub(crate) fn append(
     if there && list.len() == before && !allow_duplicates {
         return Ok(None);
     }
-    set(text, path, &array(&list)).map(Some)
+    set(doc, path, &array(&list)).map(Some)
 }

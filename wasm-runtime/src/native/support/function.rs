@@ -6,12 +6,13 @@ use super::template::Template;
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
+use crate::json::DocView;
 
 /// The function of a built-in over one document.
 pub(crate) trait Function: Send + Sync {
     /// # Errors
     /// The fault of this document.
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault>;
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault>;
 
     /// Names of fields that may be made of a document's values.
     fn names(&self) -> Vec<&Template> {

@@ -5,6 +5,7 @@ use crate::document::effect::Effect;
 use crate::engine::deadline::tick;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 use crate::native::Native;
 
 /// Members of `_ingest` that tell handlers of a failure.
@@ -76,10 +77,10 @@ impl Handled {
     /// # Errors
     /// As [`Native::apply`], for a failure that is neither ignored nor handled, and for that of a handler. What is over a limit is
     /// no failure of the document.
-    pub(crate) fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
-        match self.native.apply(text, meta) {
+    pub(crate) fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        match self.native.apply(doc, meta) {
             Err(fault) if fault.status == 400 && self.ignore => Ok(Effect::Unchanged),
-            Err(fault) if fault.status == 400 && !self.handlers.is_empty() => self.handle(text, meta, &fault),
+            Err(fault) if fault.status == 400 && !self.handlers.is_empty() => self.handle(doc.text(), meta, &fault),
             done => done,
         }
     }
@@ -94,7 +95,7 @@ impl Handled {
         }
         for handler in &self.handlers {
             tick()?;
-            match handler.apply(&out, meta)?.whole(&out) {
+            match handler.apply((&out).into(), meta)?.whole(&out) {
                 Effect::Replaced(new) => out = new,
                 Effect::Dropped => return Ok(Effect::Dropped),
                 _ => {}

@@ -6,6 +6,7 @@ use crate::document::Meta;
 use crate::engine::deadline::check_deadline;
 use crate::engine::limits::MOST_OUTPUT;
 use crate::json;
+use crate::json::DocView;
 use crate::json::bracket_path::dotted;
 use crate::json::java;
 
@@ -56,12 +57,12 @@ impl Template {
     }
 
     /// The text for one document; a field that is absent or null gives nothing.
-    pub(crate) fn render(&self, text: &[u8], meta: &Meta) -> Cow<'_, str> {
+    pub(crate) fn render(&self, doc: DocView<'_>, meta: &Meta) -> Cow<'_, str> {
         if let Some(constant) = self.constant() {
             return Cow::Borrowed(constant);
         }
         let mut out = String::new();
-        let room = text.len() + MOST_OUTPUT;
+        let room = doc.text().len() + MOST_OUTPUT;
         for piece in &self.0 {
             // What is longer no document takes: it need not be whole.
             if out.len() > room {
@@ -71,7 +72,7 @@ impl Template {
             match piece {
                 Piece::Text(text) => out.push_str(text),
                 Piece::Field { path, escaped } => {
-                    let value = shown(path, text, meta);
+                    let value = shown(path, doc, meta);
                     if *escaped {
                         write_escaped(&value, &mut out);
                     } else {
@@ -120,17 +121,17 @@ impl Value {
     }
 
     /// The value for one document, as JSON.
-    pub(crate) fn render(&self, text: &[u8], meta: &Meta) -> Cow<'_, [u8]> {
+    pub(crate) fn render(&self, doc: DocView<'_>, meta: &Meta) -> Cow<'_, [u8]> {
         Cow::Owned(match self {
             Self::Constant(raw) => return Cow::Borrowed(raw),
-            Self::Text(template) => json::quote(&template.render(text, meta)),
+            Self::Text(template) => json::quote(&template.render(doc, meta)),
             Self::List(items) => {
                 let mut out = vec![b'['];
                 for item in items.iter() {
                     if out.len() > 1 {
                         out.push(b',');
                     }
-                    out.extend_from_slice(&item.fitting(&out, text, meta));
+                    out.extend_from_slice(&item.fitting(&out, doc, meta));
                 }
                 out.push(b']');
                 out
@@ -141,9 +142,9 @@ impl Value {
                     if out.len() > 1 {
                         out.push(b',');
                     }
-                    json::write_quoted(&key.render(text, meta), &mut out);
+                    json::write_quoted(&key.render(doc, meta), &mut out);
                     out.push(b':');
-                    out.extend_from_slice(&value.fitting(&out, text, meta));
+                    out.extend_from_slice(&value.fitting(&out, doc, meta));
                 }
                 out.push(b'}');
                 out
@@ -154,8 +155,8 @@ impl Value {
 
 impl Value {
     /// [`Self::render`] behind `out`, or null where that is longer already than a document may be.
-    fn fitting(&self, out: &[u8], text: &[u8], meta: &Meta) -> Cow<'_, [u8]> {
-        if out.len() > text.len() + MOST_OUTPUT { Cow::Borrowed(b"null") } else { self.render(text, meta) }
+    fn fitting(&self, out: &[u8], doc: DocView<'_>, meta: &Meta) -> Cow<'_, [u8]> {
+        if out.len() > doc.text().len() + MOST_OUTPUT { Cow::Borrowed(b"null") } else { self.render(doc, meta) }
     }
 }
 
@@ -212,12 +213,12 @@ fn write_escaped(text: &str, out: &mut String) {
 }
 
 /// The value that a tag shows.
-fn shown<'t>(path: &str, text: &'t [u8], meta: &'t Meta) -> Cow<'t, str> {
+fn shown<'t>(path: &str, doc: DocView<'t>, meta: &'t Meta) -> Cow<'t, str> {
     let of_meta = match path {
         "_index" => meta.index.as_deref(),
         "_id" => meta.id.as_deref(),
         "_routing" => meta.routing.as_deref(),
-        _ => return found(path, text).map_or(Cow::Borrowed(""), printed),
+        _ => return found(path, doc).map_or(Cow::Borrowed(""), printed),
     };
     Cow::Borrowed(of_meta.unwrap_or(""))
 }
@@ -229,15 +230,16 @@ enum Found<'t> {
     Size(usize),
 }
 
-fn found<'t>(path: &str, text: &'t [u8]) -> Option<Found<'t>> {
+fn found<'t>(path: &str, doc: DocView<'t>) -> Option<Found<'t>> {
+    let text = doc.text();
     if json::is_plain(path) {
-        return json::find(text, path).map(|range| Found::Value(&text[range]));
+        return json::find(doc, path).map(|range| Found::Value(&text[range]));
     }
-    let whole = json::get(text, json::skip_ws(text, 0), path).map(|entry| entry.value);
-    if let Some(range) = whole.or_else(|| json::find(text, path)) {
+    let whole = json::get(doc, json::skip_ws(text, 0), path).map(|entry| entry.value);
+    if let Some(range) = whole.or_else(|| json::find(doc, path)) {
         return Some(Found::Value(&text[range]));
     }
-    let list = &text[json::find(text, path.strip_suffix(".size")?)?];
+    let list = &text[json::find(doc, path.strip_suffix(".size")?)?];
     (list[0] == b'[').then(|| Found::Size(json::elements(list, 0).len()))
 }
 
@@ -268,7 +270,11 @@ mod tests {
             ("{{l}} {{l.size}} {{l.0}} {{ n }}{{nope}}.", "{0=x, 1=1} 2 x ."),
             ("{{o.k}} {{_source.o.k}} {{! nothing }}}}", "dotted dotted }}"),
         ] {
-            assert_eq!(Template::parse(template).unwrap().render(document, &Meta::default()), text, "{template}");
+            assert_eq!(
+                Template::parse(template).unwrap().render(document.into(), &Meta::default()),
+                text,
+                "{template}"
+            );
         }
     }
 

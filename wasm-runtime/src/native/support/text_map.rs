@@ -9,6 +9,7 @@ use super::function::{Function, Parameters};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
+use crate::json::DocView;
 
 /// The mapping of one text.
 pub(crate) trait TextMap: Send + Sync + 'static {
@@ -43,8 +44,8 @@ impl<M: TextMap> Parameters for Texts<M> {
 }
 
 impl<M: TextMap> Function for Texts<M> {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
         let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
-        rewrite.map_text(text, M::map_plain, M::map)
+        rewrite.map_text(doc, M::map_plain, M::map)
     }
 }

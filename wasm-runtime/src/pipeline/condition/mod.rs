@@ -19,13 +19,13 @@ use crate::document::Meta;
 use crate::engine::deadline::guarded;
 use crate::engine::offload::offloaded;
 use crate::error::Fault;
+use crate::json::DocView;
 use crate::pipeline::condition::simple::SimpleCondition;
 
 mod costs;
 mod values;
 
 use costs::{Costs, MOST_ADDED};
-use values::value;
 
 /// Longest expression that is compiled, in bytes.
 const LONGEST: usize = 8192;
@@ -131,35 +131,36 @@ impl Condition {
     ///
     /// # Errors
     /// Why it cannot be evaluated, or that it is no yes or no.
-    pub(crate) fn holds(&self, text: &[u8], meta: &Meta, pipeline: &str) -> Result<bool, Fault> {
-        if let Some(met) = self.simple.as_ref().and_then(|simple| simple.holds(text.trim_ascii())) {
+    pub(crate) fn holds(&self, doc: DocView<'_>, meta: &Meta, pipeline: &str) -> Result<bool, Fault> {
+        if let Some(met) = self.simple.as_ref().and_then(|simple| simple.holds(doc.trimmed())) {
             return Ok(met);
         }
+        let text = doc.text();
         if text.len() <= self.longest {
-            return guarded(|| self.inner.evaluate(text, meta, pipeline));
+            return guarded(|| self.inner.evaluate(doc, meta, pipeline));
         }
         let (inner, text, meta, pipeline) = (Arc::clone(&self.inner), text.to_vec(), meta.clone(), pipeline.to_owned());
-        offloaded(move || inner.evaluate(&text, &meta, &pipeline))
+        offloaded(move || inner.evaluate((&text).into(), &meta, &pipeline))
     }
 }
 
 impl Compiled {
-    fn evaluate(&self, text: &[u8], meta: &Meta, pipeline: &str) -> Result<bool, Fault> {
-        if self.growth.saturating_mul(text.len() + self.params.len() + LONGEST) > MOST_ADDED {
+    fn evaluate(&self, doc: DocView<'_>, meta: &Meta, pipeline: &str) -> Result<bool, Fault> {
+        if self.growth.saturating_mul(doc.text().len() + self.params.len() + LONGEST) > MOST_ADDED {
             return Err(Fault::too_much("the condition adds up texts or lists that would be too long"));
         }
-        self.evaluated(text, meta, pipeline).map_err(|reason| Fault::new(400, "condition_exception", reason))
+        self.evaluated(doc, meta, pipeline).map_err(|reason| Fault::new(400, "condition_exception", reason))
     }
 
-    fn evaluated(&self, text: &[u8], meta: &Meta, pipeline: &str) -> Result<bool, String> {
+    fn evaluated(&self, doc: DocView<'_>, meta: &Meta, pipeline: &str) -> Result<bool, String> {
         let ctx = if self.uses_ctx { meta.full_ctx(pipeline) } else { Vec::new() };
         let mut context = Context::with_env(Arc::clone(&self.env));
         for name in &self.document {
-            context.add_variable_as_val(name.as_str(), self.value(text.trim_ascii()));
+            context.add_variable_as_val(name.as_str(), self.value(doc.trimmed()));
         }
-        context.add_variable_as_val("params", self.value(self.params.trim_ascii()));
+        context.add_variable_as_val("params", self.value(self.params.trim_ascii().into()));
         if self.uses_ctx {
-            context.add_variable_as_val("ctx", self.value(&ctx));
+            context.add_variable_as_val("ctx", self.value((&ctx).into()));
         }
         match Value::resolve_val(self.program.expression(), &context) {
             Ok(value) => match value.downcast_ref::<CelBool>() {
@@ -170,8 +171,8 @@ impl Compiled {
         }
     }
 
-    fn value<'v>(&'v self, raw: &'v [u8]) -> Box<dyn Val + 'v> {
-        value(raw, &self.tested)
+    fn value<'v>(&'v self, doc: DocView<'v>) -> Box<dyn Val + 'v> {
+        values::of_view(doc, &self.tested)
     }
 }
 
@@ -274,8 +275,8 @@ mod tests {
             let condition = Condition::compile(expression, vec!["doc".to_owned()], b"{}".to_vec()).unwrap();
             let simple = condition.simple.as_ref().expect("it is plain");
             for document in &documents {
-                if let Some(met) = simple.holds(document.as_bytes().trim_ascii()) {
-                    let said = condition.inner.evaluated(document.as_bytes(), &Meta::default(), "p");
+                if let Some(met) = simple.holds(document.as_bytes().trim_ascii().into()) {
+                    let said = condition.inner.evaluated(document.as_bytes().into(), &Meta::default(), "p");
                     assert_eq!(said, Ok(met), "{expression} of {document}");
                     asked += 1;
                 }

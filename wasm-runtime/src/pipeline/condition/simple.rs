@@ -7,7 +7,7 @@ use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
 use memchr::memchr_iter;
 use memchr::memmem::Finder;
 
-use crate::json;
+use crate::json::{self, DocView};
 
 /// A condition, or a part of one.
 #[derive(Debug)]
@@ -65,14 +65,15 @@ impl SimpleCondition {
     }
 
     /// Whether `text` (an object, nothing around it) meets it; `None` where CEL has to say.
-    pub(crate) fn holds(&self, text: &[u8]) -> Option<bool> {
+    pub(crate) fn holds(&self, doc: DocView<'_>) -> Option<bool> {
+        let text = doc.text();
         match self {
-            Self::Has { name, .. } => (text.first() == Some(&b'{')).then(|| json::get(text, 0, name).is_some()),
+            Self::Has { name, .. } => (text.first() == Some(&b'{')).then(|| json::get(doc, 0, name).is_some()),
             Self::Equal { path, text: wanted, absent, negated, .. } => {
                 if text.first() != Some(&b'{') {
                     return None;
                 }
-                match json::find(text, path).map(|range| &text[range]) {
+                match json::find(doc, path).map(|range| &text[range]) {
                     None => *absent,
                     Some([b'"', inner @ .., b'"']) if !inner.contains(&b'\\') => {
                         Some((inner == wanted.as_bytes()) != *negated)
@@ -80,9 +81,9 @@ impl SimpleCondition {
                     Some(_) => None,
                 }
             }
-            Self::All(parts) => parts.iter().try_fold(true, |all, part| Some(all && part.holds(text)?)),
-            Self::Any(parts) => parts.iter().try_fold(false, |any, part| Some(any || part.holds(text)?)),
-            Self::Not(part) => part.holds(text).map(|met| !met),
+            Self::All(parts) => parts.iter().try_fold(true, |all, part| Some(all && part.holds(doc)?)),
+            Self::Any(parts) => parts.iter().try_fold(false, |any, part| Some(any || part.holds(doc)?)),
+            Self::Not(part) => part.holds(doc).map(|met| !met),
         }
     }
 }

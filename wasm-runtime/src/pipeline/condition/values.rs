@@ -9,7 +9,7 @@ use cel::common::value::{Builtin, BuiltinRef, CowVal, Val};
 
 use crate::engine::deadline::{check_deadline, glance, unwind};
 use crate::error::Fault;
-use crate::json;
+use crate::json::{self, DocView};
 
 /// Objects and lists of so many bytes or elements are worth a look at the clock each time.
 const LONG: usize = 4096;
@@ -18,10 +18,18 @@ const SHORT: usize = 32;
 /// Elements of the longest list of a document that conditions look at.
 const MOST_ELEMENTS: usize = 1_000_000;
 
+/// A document as a CEL value.
+pub(crate) fn of_view<'v>(doc: DocView<'v>, tested: &'v [String]) -> Box<dyn Val + 'v> {
+    match doc.text().first() {
+        Some(b'{') => Box::new(Object { doc, tested, keys: OnceLock::new() }),
+        _ => value(doc.text(), tested),
+    }
+}
+
 /// A JSON value as a CEL value.
 pub(crate) fn value<'v>(raw: &'v [u8], tested: &'v [String]) -> Box<dyn Val + 'v> {
     match raw.first() {
-        Some(b'{') => Box::new(Object { raw, tested, keys: OnceLock::new() }),
+        Some(b'{') => Box::new(Object { doc: raw.into(), tested, keys: OnceLock::new() }),
         Some(b'[') => Box::new(List::of(raw, tested)),
         Some(b'"') => Box::new(json::string(raw).map_or_else(
             || CelString::from(String::from_utf8_lossy(raw).into_owned()),
@@ -180,7 +188,7 @@ impl<'b, 'v: 'w, 'w> CelIterator<'b, 'w> for Looking<'b, 'v> {
 /// A JSON object whose members are found when they are asked for.
 #[derive(Debug, Clone)]
 struct Object<'v> {
-    raw: &'v [u8],
+    doc: DocView<'v>,
     tested: &'v [String],
     /// Filled when an expression walks over the members.
     keys: OnceLock<Vec<CelString<'v>>>,
@@ -189,12 +197,12 @@ struct Object<'v> {
 impl<'v> Object<'v> {
     fn member(&self, key: &dyn Val) -> Option<&'v [u8]> {
         let key = key.downcast_ref::<CelString>()?;
-        if self.raw.len() > LONG {
+        if self.doc.text().len() > LONG {
             check_deadline()
         } else {
             glance()
         }
-        json::get(self.raw, 0, key.inner()).map(|entry| &self.raw[entry.value])
+        json::get(self.doc, 0, key.inner()).map(|entry| &self.doc.text()[entry.value])
     }
 
     fn missing<'b, 'w>(&self, key: &dyn Val) -> Result<CowVal<'b, 'w>, ExecutionError>
@@ -213,8 +221,10 @@ impl<'v> Object<'v> {
     }
 
     fn read_keys(&self) -> Vec<CelString<'v>> {
-        let entries = json::Entries::new(self.raw, 0).into_iter().flatten();
-        entries.map(|e| CelString::from(json::unescape(&self.raw[e.key]).unwrap_or_default().into_owned())).collect()
+        let entries = json::Entries::new(self.doc.text(), 0).into_iter().flatten();
+        entries
+            .map(|e| CelString::from(json::unescape(&self.doc.text()[e.key]).unwrap_or_default().into_owned()))
+            .collect()
     }
 }
 
@@ -253,9 +263,9 @@ impl Val for Object<'_> {
         let Some(there) = rhs.as_indexer() else { return false };
         let same_size = rhs.as_sizer().is_some_and(|s| s.size().inner() == self.size().inner());
         same_size
-            && json::Entries::new(self.raw, 0).into_iter().flatten().all(|e| {
-                let key = CelString::from(json::unescape(&self.raw[e.key]).unwrap_or_default().into_owned());
-                let mine = value(&self.raw[e.value], self.tested);
+            && json::Entries::new(self.doc.text(), 0).into_iter().flatten().all(|e| {
+                let key = CelString::from(json::unescape(&self.doc.text()[e.key]).unwrap_or_default().into_owned());
+                let mine = value(&self.doc.text()[e.value], self.tested);
                 there.get(&key).is_ok_and(|theirs| mine.equals(theirs.as_ref()))
             })
     }
@@ -276,7 +286,7 @@ impl Container for Object<'_> {
 
 impl Sizer for Object<'_> {
     fn size(&self) -> CelInt {
-        CelInt::from(json::Entries::new(self.raw, 0).into_iter().flatten().count() as i64)
+        CelInt::from(json::Entries::new(self.doc.text(), 0).into_iter().flatten().count() as i64)
     }
 }
 

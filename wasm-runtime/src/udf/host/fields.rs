@@ -132,7 +132,7 @@ fn set_field(env: &mut Env<'_>, ptr: i32, len: i32, value: &[u8]) -> Result<i32,
     if !guest.host.in_work() {
         return Ok(0);
     }
-    let Ok(edit) = json::change(text, &path, value) else { return Ok(0) };
+    let Ok(edit) = json::change(guest.host.view(), &path, value) else { return Ok(0) };
     env.data_mut().change(edit);
     Ok(1)
 }
@@ -168,7 +168,7 @@ fn remove_field(mut env: Env<'_>, _ctx: i64, ptr: i32, len: i32) -> Result<i32, 
     let guest = GuestMemory::of(&env);
     let text = guest.host.text();
     guest.host.charge(text.len());
-    let Some(less) = json::remove(text, &guest.path(ptr, len)?) else { return Ok(0) };
+    let Some(less) = json::remove(guest.host.view(), &guest.path(ptr, len)?) else { return Ok(0) };
     env.data_mut().changed = Some(DocumentEdits::Text(less));
     Ok(1)
 }

@@ -114,9 +114,10 @@ impl<'e> GuestMemory<'e> {
     /// As [`Self::name`].
     pub(crate) fn field(&self, ptr: i32, len: i32) -> Result<Option<&'e [u8]>, RuntimeError> {
         let path = self.path(ptr, len)?;
-        let text = self.host.text();
+        let doc = self.host.view();
+        let text = doc.text();
         self.host.charge(text.len());
-        Ok(json::find(text, &path).map(|range| &text[range]))
+        Ok(json::find(doc, &path).map(|range| &text[range]))
     }
 
     /// The raw value of a parameter of the stage.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::document::Meta;
 use crate::engine::memory::Linear;
-use crate::json::Edit;
 use crate::json::index::ObjectIndex;
+use crate::json::{DocView, Edit};
 
 /// Room that a document gets when a UDF changes it first, for what it adds later.
 const ROOM: usize = 128;
@@ -45,7 +45,7 @@ pub(crate) struct Real {
 /// The document in work, as the host functions see it.
 pub(crate) struct Host {
     pub(crate) memory: Option<Linear>,
-    doc: *const [u8],
+    doc: Option<DocView<'static>>,
     meta: *const Meta,
     /// Edits of the document by the guest, if any.
     pub(super) changed: Option<DocumentEdits>,
@@ -71,7 +71,7 @@ impl Host {
     pub(crate) fn new(params: Arc<[u8]>) -> Self {
         Self {
             memory: None,
-            doc: std::ptr::slice_from_raw_parts(std::ptr::null(), 0),
+            doc: None,
             meta: std::ptr::null(),
             changed: None,
             ctx: None,
@@ -91,8 +91,9 @@ impl Host {
     ///
     /// # Safety
     /// Both must outlive the call of `leave`.
-    pub(crate) unsafe fn enter(&mut self, doc: &[u8], meta: &Meta, hit: bool, log_budget: usize) {
-        self.doc = doc;
+    pub(crate) unsafe fn enter(&mut self, doc: DocView<'_>, meta: &Meta, hit: bool, log_budget: usize) {
+        // SAFETY: `leave` forgets it before the document goes, as the caller guarantees.
+        self.doc = Some(unsafe { std::mem::transmute::<DocView<'_>, DocView<'static>>(doc) });
         self.meta = meta;
         self.hit = hit;
         self.changed = None;
@@ -102,7 +103,7 @@ impl Host {
 
     /// Ends what `enter` began.
     pub(crate) fn leave(&mut self) {
-        self.doc = std::ptr::slice_from_raw_parts(std::ptr::null(), 0);
+        self.doc = None;
         self.meta = std::ptr::null();
     }
 
@@ -121,14 +122,14 @@ impl Host {
     }
 
     /// The document as the guest sees it now.
+    pub(crate) fn view(&self) -> DocView<'_> {
+        let doc = self.doc.unwrap_or_else(|| b"{}".into());
+        self.changed.as_ref().map_or(doc, |changed| changed.of(doc.text()).into())
+    }
+
+    /// Its text.
     pub(crate) fn text(&self) -> &[u8] {
-        let came = if self.doc.is_null() {
-            b"{}"
-        } else {
-            // SAFETY: between `enter` and `leave` the document is alive.
-            unsafe { &*self.doc }
-        };
-        self.changed.as_ref().map_or(came, |changed| changed.of(came))
+        self.view().text()
     }
 
     /// Changes the document as the guest sees it now: `edit` is of [`Self::text`].
@@ -149,7 +150,7 @@ impl Host {
 
     /// Whether a document is in work: not while a sandbox starts, nor in a call that many share.
     pub(super) fn in_work(&self) -> bool {
-        !self.doc.is_null()
+        self.doc.is_some()
     }
 
     pub(crate) fn meta(&self) -> Option<&Meta> {
