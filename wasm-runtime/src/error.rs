@@ -1,4 +1,4 @@
-//! What can go wrong with one document in one stage, and the only place that maps wasmer's traps.
+//! Errors of one document in one stage, and the only mapping of wasmer's traps.
 
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -27,16 +27,16 @@ pyo3::create_exception!(
 ///
 /// One word: what may be one is handed from frame to frame for every document, and hardly ever is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault(Box<Facts>);
+pub(crate) struct Fault(Box<Facts>);
 
-/// What a fault says.
+/// The content of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
-    pub status: u16,
-    pub kind: Cow<'static, str>,
-    pub reason: String,
+pub(crate) struct Facts {
+    pub(crate) status: u16,
+    pub(crate) kind: Cow<'static, str>,
+    pub(crate) reason: String,
     /// The message of the innermost exception where OpenSearch has one in another: what its failure handlers are told.
-    pub cause: Option<String>,
+    pub(crate) cause: Option<String>,
 }
 
 impl Deref for Fault {
@@ -48,69 +48,69 @@ impl Deref for Fault {
 }
 
 impl Fault {
-    pub fn new(status: u16, kind: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(status: u16, kind: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Self {
         Self(Box::new(Facts { status, kind: kind.into(), reason: reason.into(), cause: None }))
     }
 
     /// The same with the message of the innermost exception.
-    pub fn caused_by(mut self, cause: String) -> Self {
+    pub(crate) fn caused_by(mut self, cause: String) -> Self {
         self.0.cause = Some(cause);
         self
     }
 
     /// The same for another reason.
-    pub fn because(mut self, reason: String) -> Self {
+    pub(crate) fn because(mut self, reason: String) -> Self {
         self.0.reason = reason;
         self
     }
 
     /// An option or a field that a built-in cannot work with, in OpenSearch's own type.
-    pub fn illegal(reason: impl Into<String>) -> Self {
+    pub(crate) fn illegal(reason: impl Into<String>) -> Self {
         Self::new(400, "illegal_argument_exception", reason)
     }
 
     /// A UDF whose answer breaks the result contract.
-    pub fn result(reason: impl Into<String>) -> Self {
+    pub(crate) fn result(reason: impl Into<String>) -> Self {
         Self::new(400, "udf_result_exception", reason)
     }
 
-    pub fn timeout(reason: impl Into<String>) -> Self {
+    pub(crate) fn timeout(reason: impl Into<String>) -> Self {
         Self::new(429, "udf_timeout_exception", reason)
     }
 
     /// Whether time or fuel ran out.
-    pub fn is_timeout(&self) -> bool {
+    pub(crate) fn is_timeout(&self) -> bool {
         self.kind == "udf_timeout_exception"
     }
 
-    pub fn deadline() -> Self {
+    pub(crate) fn deadline() -> Self {
         Self::timeout("the deadline of the stage or pipeline has passed")
     }
 
     /// A panic of the engine's own: the details are in the process's standard error.
-    pub fn defect() -> Self {
+    pub(crate) fn defect() -> Self {
         Self::new(500, "engine_exception", "the engine failed on this document: a defect, please report it")
     }
 
     /// More of something than one document may cost.
-    pub fn too_much(what: &str) -> Self {
+    pub(crate) fn too_much(what: &str) -> Self {
         Self::new(400, "document_limit_exception", format!("{what}; make the document smaller"))
     }
 
-    pub fn cancelled() -> Self {
+    pub(crate) fn cancelled() -> Self {
         Self::timeout("the request was cancelled")
     }
 
-    pub fn memory(reason: impl Into<String>) -> Self {
+    pub(crate) fn memory(reason: impl Into<String>) -> Self {
         Self::new(429, "udf_memory_limit_exception", reason)
     }
 
-    pub fn trap(reason: impl Into<String>) -> Self {
+    pub(crate) fn trap(reason: impl Into<String>) -> Self {
         Self::new(400, "udf_trap_exception", reason)
     }
 
     /// The fault behind an error that ended a guest call, metering aside (its trap says only "unreachable").
-    pub fn from_runtime(error: &RuntimeError) -> Self {
+    pub(crate) fn from_runtime(error: &RuntimeError) -> Self {
         match error.clone().to_trap() {
             Some(TrapCode::StackOverflow) => Self::trap("the UDF recursed too deep: call stack exhausted"),
             Some(TrapCode::HeapAccessOutOfBounds) => Self::trap("the UDF read or wrote outside its memory"),

@@ -1,32 +1,33 @@
-//! What a stage did to a batch, and durations with true percentiles (HDR: three significant digits from 1 µs to 1 h).
+//! Counts of a stage over a batch, and durations with true percentiles (HDR: three significant digits from 1 µs to 1
+//! h).
 
 use hdrhistogram::Histogram as Hdr;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 /// Errors and log lines that one stage reports per batch; the rest is only counted.
-pub const SAMPLES: usize = 8;
-pub const LOG_LINES: usize = 64;
+pub(crate) const SAMPLES: usize = 8;
+pub(crate) const LOG_LINES: usize = 64;
 
-/// What one stage did to a batch. Times in nanoseconds, fuel in points, memory in bytes.
+/// Counts of one stage over one batch. Times in nanoseconds, fuel in points, memory in bytes.
 #[pyclass(frozen, get_all, module = "headrace_pipelines._wasm")]
 #[derive(Debug, Default)]
-pub struct StageRun {
-    pub documents: usize,
-    pub changed: usize,
-    pub dropped: usize,
+pub(crate) struct StageRun {
+    pub(crate) documents: usize,
+    pub(crate) changed: usize,
+    pub(crate) dropped: usize,
     /// Documents that became several.
-    pub expanded: usize,
+    pub(crate) expanded: usize,
     /// Documents whose condition was not met.
-    pub skipped: usize,
-    pub failures: usize,
-    pub duration_ns: u64,
-    pub fuel: u64,
-    pub memory: u64,
+    pub(crate) skipped: usize,
+    pub(crate) failures: usize,
+    pub(crate) duration_ns: u64,
+    pub(crate) fuel: u64,
+    pub(crate) memory: u64,
     /// (position in the batch, error type, reason, the document's shape), the first few.
-    pub errors: Vec<(usize, String, String, String)>,
+    pub(crate) errors: Vec<(usize, String, String, String)>,
     /// (position in the batch, level, text), the first few.
-    pub logs: Vec<(usize, i32, String)>,
+    pub(crate) logs: Vec<(usize, i32, String)>,
 }
 
 impl StageRun {
@@ -43,7 +44,7 @@ impl StageRun {
     }
 
     /// Adds what another thread counted at the same time.
-    pub fn add(&mut self, more: Self) {
+    pub(crate) fn add(&mut self, more: Self) {
         self.count(&more);
         self.duration_ns = self.duration_ns.max(more.duration_ns);
         self.errors.extend(more.errors.into_iter().take(SAMPLES.saturating_sub(self.errors.len())));
@@ -51,9 +52,9 @@ impl StageRun {
     }
 }
 
-/// What a stage did to all batches so far, and how long that took.
+/// Counts and durations of a stage over all batches so far.
 #[pyclass(module = "headrace_pipelines._wasm")]
-pub struct Tally {
+pub(crate) struct Tally {
     sum: StageRun,
     runs: u64,
     skipped: u64,
@@ -61,7 +62,8 @@ pub struct Tally {
     durations: Histogram,
 }
 
-/// What a tally holds: (runs, failures, skips, retries), (documents, dropped, changed, expanded), (fuel, memory), durations.
+/// The values of a tally: (runs, failures, skips, retries), (documents, dropped, changed, expanded), (fuel, memory),
+/// durations.
 type Tallied = ((u64, usize, u64, u64), (usize, usize, usize, usize), (u64, u64), Vec<(u64, u32)>);
 
 #[pymethods]
@@ -88,7 +90,7 @@ impl Tally {
         self.retried += documents;
     }
 
-    /// What was counted.
+    /// The counts.
     fn dump(&self) -> Tallied {
         let StageRun { failures, documents, dropped, changed, expanded, fuel, memory, .. } = self.sum;
         (
@@ -105,7 +107,7 @@ const LONGEST: u64 = 3_600_000_000;
 
 /// Counts durations; nothing is lost to averaging.
 #[pyclass(module = "headrace_pipelines._wasm")]
-pub struct Histogram {
+pub(crate) struct Histogram {
     inner: Hdr<u32>,
 }
 
@@ -124,7 +126,7 @@ impl Histogram {
         self.inner.saturating_record((ns / 1000).clamp(1, LONGEST));
     }
 
-    /// What was recorded: (duration in µs, how often).
+    /// The recorded durations: (µs, count).
     fn counts(&self) -> Vec<(u64, u32)> {
         self.inner.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect()
     }

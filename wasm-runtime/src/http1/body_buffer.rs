@@ -16,8 +16,8 @@ const MOST: usize = 1 << 20;
 ///
 /// As a buffer it is the room behind what has been filled, to write to: what `BufferedProtocol.get_buffer` may return. Then
 /// `filled` says how much was written.
-#[pyclass(module = "pipelines._wasm")]
-pub struct BodyBuffer {
+#[pyclass(module = "headrace_pipelines._wasm")]
+pub(crate) struct BodyBuffer {
     /// Nobody else knows it before it is whole. It stays as long as there may be a view of it.
     bytes: Py<PyBytes>,
     at: usize,

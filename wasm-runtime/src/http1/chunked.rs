@@ -80,8 +80,8 @@ impl Part {
 }
 
 /// Takes a body out of its chunks. Trailers are read and dropped.
-#[pyclass(module = "pipelines._wasm")]
-pub struct ChunkedDecoder {
+#[pyclass(module = "headrace_pipelines._wasm")]
+pub(crate) struct ChunkedDecoder {
     state: State,
     extensions: usize,
     trailers: Vec<u8>,

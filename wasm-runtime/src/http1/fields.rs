@@ -12,7 +12,7 @@ const USUAL: usize = 32;
 
 /// What the proxy has to know of a field by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     Other,
     Connection,
     /// Another hop-by-hop field (RFC 9110, 7.6.1).
@@ -53,22 +53,22 @@ impl Role {
 
 /// Where a field is in the head's bytes.
 #[derive(Debug, Clone, Copy)]
-pub struct Field {
+pub(crate) struct Field {
     name: (u32, u32),
     value: (u32, u32),
-    pub role: Role,
+    pub(crate) role: Role,
 }
 
 /// The header fields of a head, in order, with the bytes that they are in.
 #[derive(Debug)]
-pub struct Fields {
+pub(crate) struct Fields {
     bytes: Box<[u8]>,
     list: Vec<Field>,
 }
 
 impl Fields {
     /// Parses the fields of a head of which `first` is the size of its first line.
-    pub fn parse(head: &[u8], first: usize, most: usize) -> Result<Self, Violation> {
+    pub(crate) fn parse(head: &[u8], first: usize, most: usize) -> Result<Self, Violation> {
         let mut few = [httparse::EMPTY_HEADER; USUAL];
         let parsed = match httparse::parse_headers(&head[first..], &mut few[..USUAL.min(most)]) {
             Err(httparse::Error::TooManyHeaders) if most > USUAL => {
@@ -107,61 +107,61 @@ impl Fields {
         Ok(Self { bytes: head.into(), list })
     }
 
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    pub fn list(&self) -> &[Field] {
+    pub(crate) fn list(&self) -> &[Field] {
         &self.list
     }
 
-    pub fn name(&self, field: &Field) -> &[u8] {
+    pub(crate) fn name(&self, field: &Field) -> &[u8] {
         &self.bytes[field.name.0 as usize..field.name.1 as usize]
     }
 
-    pub fn value(&self, field: &Field) -> &[u8] {
+    pub(crate) fn value(&self, field: &Field) -> &[u8] {
         &self.bytes[field.value.0 as usize..field.value.1 as usize]
     }
 
     /// Whether white space follows the value of a field.
-    pub fn is_padded(&self, field: &Field) -> bool {
+    pub(crate) fn is_padded(&self, field: &Field) -> bool {
         field.value != (0, 0) && self.bytes.get(field.value.1 as usize) != Some(&b'\r')
     }
 
     /// The fields of a role.
-    pub fn of(&self, role: Role) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn of(&self, role: Role) -> impl Iterator<Item = &[u8]> {
         self.list.iter().filter(move |field| field.role == role).map(|field| self.value(field))
     }
 
     /// Whether there is a field of a role.
-    pub fn has(&self, role: Role) -> bool {
+    pub(crate) fn has(&self, role: Role) -> bool {
         self.list.iter().any(|field| field.role == role)
     }
 
     /// The value of the first field of that name, in any case.
-    pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
+    pub(crate) fn get(&self, name: &[u8]) -> Option<&[u8]> {
         self.list.iter().find(|field| self.name(field).eq_ignore_ascii_case(name)).map(|field| self.value(field))
     }
 
     /// Names and values as Python has them.
-    pub fn pairs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+    pub(crate) fn pairs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let pair = |field: &Field| (PyBytes::new(py, self.name(field)), PyBytes::new(py, self.value(field)));
         PyTuple::new(py, self.list.iter().map(pair).collect::<Vec<_>>())
     }
 
     /// Tokens of the `Connection` fields, without white space.
-    pub fn connection_options(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn connection_options(&self) -> impl Iterator<Item = &[u8]> {
         self.of(Role::Connection).flat_map(tokens)
     }
 
     /// Whether a `Connection` field names this one as hop-by-hop.
-    pub fn named_by_connection(&self, field: &Field) -> bool {
+    pub(crate) fn named_by_connection(&self, field: &Field) -> bool {
         let name = self.name(field);
         self.connection_options().any(|option| option.eq_ignore_ascii_case(name) && !is_always_named(option))
     }
 
     /// The bytes that a node counts against its limit: names and values with what is between, without line ends.
-    pub fn counted(&self, first: usize) -> usize {
+    pub(crate) fn counted(&self, first: usize) -> usize {
         // Each line has an end of two bytes, and so has the empty one.
         self.bytes.len() - first - 2 * (self.list.len() + 1)
     }
@@ -173,12 +173,12 @@ fn is_always_named(option: &[u8]) -> bool {
 }
 
 /// The tokens of a list (RFC 9110, 5.6.1), without white space and without empty ones.
-pub fn tokens(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn tokens(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
 }
 
 /// Appends a header line.
-pub fn push_line(lines: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+pub(crate) fn push_line(lines: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     lines.extend_from_slice(name);
     lines.extend_from_slice(b": ");
     lines.extend_from_slice(value);

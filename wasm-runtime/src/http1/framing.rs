@@ -8,7 +8,7 @@ const DIGITS: usize = 18;
 
 /// How long a body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
+pub(crate) enum Framing {
     /// The head says nothing of it.
     Unsaid,
     Length(u64),
@@ -16,7 +16,7 @@ pub enum Framing {
 }
 
 /// The framing that the fields say. Whatever two readers could read in two ways is refused.
-pub fn framing(fields: &Fields, minor_version: u8) -> Result<Framing, Violation> {
+pub(crate) fn framing(fields: &Fields, minor_version: u8) -> Result<Framing, Violation> {
     let says_length = |role| matches!(role, Role::ContentLength | Role::TransferEncoding);
     if fields.list().iter().any(|field| says_length(field.role) && fields.is_padded(field)) {
         // Some take "chunked" with a tab behind it for another coding.
@@ -65,7 +65,7 @@ fn chunked(fields: &Fields, minor_version: u8) -> Result<Framing, Violation> {
 }
 
 /// Whether the connection stays open behind the message.
-pub fn keep_alive(fields: &Fields, minor_version: u8) -> bool {
+pub(crate) fn keep_alive(fields: &Fields, minor_version: u8) -> bool {
     let says = |word: &[u8]| fields.connection_options().any(|option| option.eq_ignore_ascii_case(word));
     !says(b"close") && (minor_version == 1 || says(b"keep-alive"))
 }

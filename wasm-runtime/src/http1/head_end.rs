@@ -6,7 +6,7 @@ use super::Violation;
 
 /// Looks for the end of a head. What has been looked at is not looked at again, however small the pieces are.
 #[derive(Debug, Default)]
-pub struct HeadEnd {
+pub(crate) struct HeadEnd {
     /// Bytes of the head that have been looked at.
     searched: usize,
     /// Where the line begins that has not ended yet.
@@ -19,7 +19,7 @@ impl HeadEnd {
     /// The size of the head that `data` begins with, and of its first line; `None` as long as it has not ended.
     ///
     /// A limit is in bytes: of the first line, and of all others, without line ends. The next call begins anew after an end.
-    pub fn find(
+    pub(crate) fn find(
         &mut self,
         data: &[u8],
         max_line: usize,

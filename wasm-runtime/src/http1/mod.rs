@@ -10,13 +10,13 @@
 //!
 //! Nothing here waits, does I/O, or keeps more of a message than its head.
 
-pub mod body_buffer;
-pub mod chunked;
+pub(crate) mod body_buffer;
+pub(crate) mod chunked;
 mod fields;
 mod framing;
 mod head_end;
-pub mod request;
-pub mod response;
+pub(crate) mod request;
+pub(crate) mod response;
 
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyIndexError, PyValueError};
@@ -32,7 +32,7 @@ pyo3::create_exception!(
 
 /// What is wrong with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Violation {
+pub(crate) enum Violation {
     /// Not HTTP/1.x, or not beyond doubt. The text names the rule, never what was sent: that may hold a secret.
     Malformed(&'static str),
     /// A request line of more than so many bytes.
@@ -62,7 +62,7 @@ impl From<Violation> for PyErr {
 }
 
 /// Adds the classes to the module.
-pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<body_buffer::BodyBuffer>()?;
     m.add_class::<chunked::ChunkedDecoder>()?;
     m.add_class::<request::RequestHead>()?;

@@ -16,8 +16,8 @@ use super::{Violation, with_bytes};
 const METHODS: [&[u8]; 8] = [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS", b"TRACE"];
 
 /// Parses the heads of one connection's requests, one after the other.
-#[pyclass(module = "pipelines._wasm")]
-pub struct RequestParser {
+#[pyclass(module = "headrace_pipelines._wasm")]
+pub(crate) struct RequestParser {
     max_line: usize,
     max_headers_bytes: usize,
     max_headers: usize,
@@ -63,8 +63,8 @@ impl RequestParser {
 }
 
 /// The head of a request.
-#[pyclass(frozen, module = "pipelines._wasm")]
-pub struct RequestHead {
+#[pyclass(frozen, module = "headrace_pipelines._wasm")]
+pub(crate) struct RequestHead {
     fields: Fields,
     method: &'static [u8],
     target: Box<[u8]>,
@@ -258,7 +258,7 @@ fn begins_with_method(data: &[u8]) -> bool {
 }
 
 /// Text as Python's `surrogateescape` has it.
-pub fn text<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
+pub(crate) fn text<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(PyString::new(py, text)),
         Err(_) => PyString::from_encoded_object(&PyBytes::new(py, bytes), Some(c"utf-8"), Some(c"surrogateescape")),
@@ -282,7 +282,7 @@ fn request_line(line: &[u8]) -> Result<(&'static [u8], &[u8], u8), Violation> {
 }
 
 /// The minor version that `HTTP/1.x` says.
-pub fn minor_version(version: &[u8]) -> Result<u8, Violation> {
+pub(crate) fn minor_version(version: &[u8]) -> Result<u8, Violation> {
     match version {
         b"HTTP/1.1" => Ok(1),
         b"HTTP/1.0" => Ok(0),

@@ -13,8 +13,8 @@ use super::{Violation, with_bytes};
 const MAX_STATUS_LINE: usize = 8190;
 
 /// Parses the heads of the responses on one connection, one after the other.
-#[pyclass(module = "pipelines._wasm")]
-pub struct ResponseParser {
+#[pyclass(module = "headrace_pipelines._wasm")]
+pub(crate) struct ResponseParser {
     max_headers_bytes: usize,
     max_headers: usize,
     end: HeadEnd,
@@ -58,8 +58,8 @@ impl ResponseParser {
 }
 
 /// The head of a response.
-#[pyclass(frozen, module = "pipelines._wasm")]
-pub struct ResponseHead {
+#[pyclass(frozen, module = "headrace_pipelines._wasm")]
+pub(crate) struct ResponseHead {
     fields: Fields,
     status: u16,
     /// Where the reason ends: behind the first line, without its end.

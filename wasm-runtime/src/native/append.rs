@@ -3,20 +3,22 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::template::{Template, Value};
-use super::{Function, Parameters, field};
+use super::support::field;
+use super::support::function::{Function, Parameters};
+use super::support::template::{Template, Value};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::limits::check_output_size;
 use crate::error::Fault;
 use crate::json;
-use crate::limits::check_made;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Append {
+pub(crate) struct Append {
     field: String,
     value: Option<Box<RawValue>>,
-    #[serde(default = "super::yes")]
+    #[serde(default = "super::support::function::yes")]
     allow_duplicates: bool,
     #[serde(skip)]
     prepared: Option<(Template, Vec<Value>)>,
@@ -36,18 +38,19 @@ impl Parameters for Append {
 }
 
 impl Function for Append {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let Some((field, values)) = &self.prepared else { return Ok(Effect::Unchanged) };
-        let mut made = 0;
+        let mut output_size = 0;
         let mut rendered = Vec::with_capacity(values.len());
         for value in values {
-            let value = value.render(text, meta).into_owned();
-            made += value.len();
-            check_made(text.len(), made)?;
+            let value = value.render(doc, meta).into_owned();
+            output_size += value.len();
+            check_output_size(text.len(), output_size)?;
             rendered.push(value);
         }
         let values = rendered;
-        let appended = field::append(text, &field::named(field, text, meta), &values, self.allow_duplicates)?;
+        let appended = field::append(doc, &field::named(field, doc, meta), &values, self.allow_duplicates)?;
         Ok(appended.map_or(Effect::Unchanged, Effect::Replaced))
     }
 

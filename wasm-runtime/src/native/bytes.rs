@@ -1,10 +1,10 @@
 //! `bytes`: a size with a unit (`1kb`) as a number of bytes; lists element by element.
 
-use super::numbers::{double, parse_long};
-use super::texts::TextMap;
+use super::support::java_numbers::{double, parse_long};
+use super::support::text_map::TextMap;
 use crate::error::Fault;
 
-pub struct Bytes;
+pub(crate) struct Bytes;
 
 impl TextMap for Bytes {
     fn map(text: &str) -> Result<Vec<u8>, Fault> {

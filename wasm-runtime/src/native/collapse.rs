@@ -4,15 +4,16 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use super::{Function, Parameters};
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Collapse {
+pub(crate) struct Collapse {
     field: String,
 }
 
@@ -23,13 +24,13 @@ impl Parameters for Collapse {
 }
 
 impl Collapse {
-    /// What a hit is collapsed by: its raw value, hits without one being alike.
+    /// The key by which a hit is collapsed: its raw value; hits without one share a key.
     fn key(&self, hit: &[u8]) -> Result<Vec<u8>, Fault> {
         let listed = json::get(hit, 0, "fields").and_then(|e| json::get(hit, e.value.start, &self.field));
         if let Some(entry) = listed {
             let values = json::elements(hit, entry.value.start);
             return match values.as_slice() {
-                [one] => Ok(hit[one.clone()].to_vec()),
+                [range] => Ok(hit[range.clone()].to_vec()),
                 [] => Ok(b"__missing__".to_vec()),
                 _ => Err(Fault::illegal(format!(
                     "Failed to collapse {}: doc has multiple values for field {}",
@@ -45,8 +46,9 @@ impl Collapse {
 }
 
 impl Function for Collapse {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let Some(hits) = json::find(text, "hits.hits") else { return Ok(Effect::Unchanged) };
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
+        let Some(hits) = json::find(doc, "hits.hits") else { return Ok(Effect::Unchanged) };
         let list = json::elements(text, hits.start);
         let mut seen = HashSet::new();
         let mut kept = Vec::new();
@@ -59,6 +61,6 @@ impl Function for Collapse {
         if kept.len() == list.len() {
             return Ok(Effect::Unchanged);
         }
-        Ok(Effect::Replaced(json::splice(text, hits, &super::field::array(&kept))))
+        Ok(Effect::Replaced(json::splice(text, hits, &super::support::field::array(&kept))))
     }
 }

@@ -2,11 +2,15 @@
 
 use serde::Deserialize;
 
-use super::{Function, Parameters, field, numbers};
+use super::support::field;
+use super::support::function::{Function, Parameters};
+use super::support::java_numbers;
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
-use crate::{java, json};
+use crate::json;
+use crate::json::DocView;
+use crate::json::java;
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
 #[serde(try_from = "String")]
@@ -42,7 +46,7 @@ impl TryFrom<String> for Type {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Convert {
+pub(crate) struct Convert {
     field: String,
     #[serde(rename = "type")]
     to: Type,
@@ -73,11 +77,11 @@ fn written(value: f64, text: impl FnOnce() -> String) -> Vec<u8> {
 }
 
 fn single(text: &str) -> Result<Vec<u8>, String> {
-    numbers::float(text).map(|value| written(f64::from(value), || format!("{value:?}")))
+    java_numbers::float(text).map(|value| written(f64::from(value), || format!("{value:?}")))
 }
 
 fn double(text: &str) -> Result<Vec<u8>, String> {
-    numbers::double(text).map(|value| written(value, || format!("{value:?}")))
+    java_numbers::double(text).map(|value| written(value, || format!("{value:?}")))
 }
 
 /// An address; one of version 6 that is all hexadecimal may have a zone, whatever its name is.
@@ -91,13 +95,13 @@ fn is_ip(text: &str) -> bool {
 }
 
 impl Convert {
-    fn one(&self, raw: &[u8]) -> Result<Vec<u8>, Fault> {
+    fn converted(&self, raw: &[u8]) -> Result<Vec<u8>, Fault> {
         let text = java::text(raw);
         let unable =
             |name: &str, why: String| Fault::illegal(format!("unable to convert [{text}] to {name}")).caused_by(why);
         Ok(match self.to {
-            Type::Integer => numbers::int(&text).map_err(|why| unable("integer", why))?.to_string().into_bytes(),
-            Type::Long => numbers::long(&text).map_err(|why| unable("long", why))?.to_string().into_bytes(),
+            Type::Integer => java_numbers::int(&text).map_err(|why| unable("integer", why))?.to_string().into_bytes(),
+            Type::Long => java_numbers::long(&text).map_err(|why| unable("long", why))?.to_string().into_bytes(),
             Type::Float => single(&text).map_err(|why| unable("float", why))?,
             Type::Double => double(&text).map_err(|why| unable("double", why))?,
             Type::Boolean if text.eq_ignore_ascii_case("true") => b"true".to_vec(),
@@ -123,17 +127,17 @@ fn auto(raw: &[u8], text: &str) -> Vec<u8> {
     if text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false") {
         return text.to_ascii_lowercase().into_bytes();
     }
-    if let Ok(value) = numbers::long(text) {
+    if let Ok(value) = java_numbers::long(text) {
         return value.to_string().into_bytes();
     }
     single(text).unwrap_or_else(|_| raw.to_vec())
 }
 
 impl Function for Convert {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let rewrite = field::Place::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
         let null = || format!("Field [{}] is null, cannot be converted to type [{}]", self.field, self.name());
-        rewrite.apply(text, null, |raw| self.one(raw), |raw| self.one(raw))
+        rewrite.apply(doc, null, |raw| self.converted(raw), |raw| self.converted(raw))
     }
 }
 

@@ -2,16 +2,18 @@
 
 use serde::Deserialize;
 
-use super::template::Template;
-use super::{Function, Parameters, field};
+use super::support::field;
+use super::support::function::{Function, Parameters};
+use super::support::template::Template;
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Copy {
+pub(crate) struct Copy {
     source_field: String,
     target_field: String,
     #[serde(default)]
@@ -36,12 +38,13 @@ impl Parameters for Copy {
 }
 
 impl Function for Copy {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let Some((from, to)) = &self.templates else { return Ok(Effect::Unchanged) };
-        let same = from.render(text, meta) == to.render(text, meta);
-        let (from, to) = (field::named(from, text, meta), field::named(to, text, meta));
-        let Some(range) = json::find(text, &from) else {
-            field::in_bounds(text, &from)?;
+        let same = from.render(doc, meta) == to.render(doc, meta);
+        let (from, to) = (field::named(from, doc, meta), field::named(to, doc, meta));
+        let Some(range) = json::find(doc, &from) else {
+            field::in_bounds(doc, &from)?;
             if self.ignore_missing {
                 return Ok(Effect::Unchanged);
             }
@@ -56,19 +59,19 @@ impl Function for Copy {
         if same {
             return Err(Fault::illegal("source field path and target field path cannot be same"));
         }
-        match json::find(text, &to) {
+        match json::find(doc, &to) {
             _ if self.override_target => {}
-            None => field::in_bounds(text, &to)?,
+            None => field::in_bounds(doc, &to)?,
             Some(range) if &text[range.clone()] == b"null" => {}
             Some(_) => return Err(Fault::illegal(format!("target field [{to}] already exists"))),
         }
         let value = text[range].to_vec();
-        let copied = field::put(text, &to, &value)?;
+        let copied = field::set(doc, &to, &value)?;
         if !self.remove_source {
             return Ok(Effect::Replaced(copied));
         }
         let less = json::remove(&copied, &from);
-        less.map(Effect::Replaced).ok_or_else(|| Fault::illegal(field::unremovable(&copied, &from)))
+        less.map(Effect::Replaced).ok_or_else(|| Fault::illegal(field::unremovable((&copied).into(), &from)))
     }
 
     fn names(&self) -> Vec<&Template> {

@@ -2,17 +2,19 @@
 
 use serde::Deserialize;
 
-use super::{Function, Parameters, field};
-use crate::deadline::glance;
+use super::support::field;
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::deadline::glance;
+use crate::engine::limits::check_output_size;
 use crate::error::Fault;
 use crate::json;
-use crate::limits::check_made;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Csv {
+pub(crate) struct Csv {
     field: String,
     target_fields: Vec<String>,
     #[serde(default = "comma")]
@@ -90,7 +92,7 @@ impl<'c> Reader<'c> {
         while reader.at < reader.chars.len() {
             glance();
             let done = match reader.state {
-                State::Start => reader.begin(),
+                State::Start => reader.start_field(),
                 State::Unquoted => reader.unquoted()?,
                 State::Quoted => reader.quoted(),
                 State::QuotedEnd => reader.quoted_end()?,
@@ -117,7 +119,7 @@ impl<'c> Reader<'c> {
         self.values.len() == self.csv.target_fields.len()
     }
 
-    fn begin(&mut self) -> bool {
+    fn start_field(&mut self) -> bool {
         let (separator, quote) = self.csv.marks;
         while let Some(c) = self.chars.get(self.at) {
             glance();
@@ -209,14 +211,15 @@ impl<'c> Reader<'c> {
 }
 
 impl Function for Csv {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place::new(&self.field, None, self.ignore_missing);
-        let Some(line) = place.text(text, "cannot process it.")? else { return Ok(Effect::Unchanged) };
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
+        let rewrite = field::FieldRewrite::new(&self.field, None, self.ignore_missing);
+        let Some(line) = rewrite.text(doc, "cannot process it.")? else { return Ok(Effect::Unchanged) };
         if line.is_empty() {
             return Ok(Effect::Unchanged);
         }
         let mut fields = Vec::new();
-        let mut made = 0;
+        let mut output_size = 0;
         for (name, value) in self.target_fields.iter().zip(Reader::values(self, &line)?) {
             let raw = match &self.empty_value {
                 None if value.is_empty() => continue,
@@ -224,10 +227,10 @@ impl Function for Csv {
                 _ => json::quote(&value),
             };
             glance();
-            made += raw.len();
-            check_made(text.len(), made)?;
+            output_size += raw.len();
+            check_output_size(text.len(), output_size)?;
             fields.push((name, raw));
         }
-        field::put_all(text, &fields).map(Effect::Replaced)
+        field::set_all(text, &fields).map(Effect::Replaced)
     }
 }

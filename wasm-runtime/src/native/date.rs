@@ -4,11 +4,11 @@ mod calendar;
 mod formats;
 mod locale;
 mod moment;
-mod numbers;
 mod pattern;
 mod quick;
 mod read;
 mod resolve;
+mod tai64n;
 
 mod write;
 mod zone;
@@ -21,17 +21,20 @@ use self::formats::{Format, Formatter};
 use self::locale::Locale;
 use self::moment::Moment;
 use self::zone::{UTC, Zone};
-use super::template::Template;
-use super::{Function, Parameters, field};
-use crate::deadline::glance;
+use super::support::field;
+use super::support::function::{Function, Parameters};
+use super::support::template::Template;
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::deadline::glance;
 use crate::error::Fault;
-use crate::{java, json};
+use crate::json;
+use crate::json::DocView;
+use crate::json::java;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Date {
+pub(crate) struct Date {
     field: String,
     formats: Vec<String>,
     #[serde(default = "target")]
@@ -53,26 +56,26 @@ struct Prepared {
 
 /// An option that may be a template. A value that means nothing fails documents, not the pipeline, as at the cluster.
 enum Setting<T> {
-    Known(T),
+    Constant(T),
     Unknown,
     Template(Template),
 }
 
 impl<T: Clone> Setting<T> {
     fn new(text: Option<&str>, default: T, read: impl Fn(&str) -> Option<T>) -> Result<Self, String> {
-        let Some(text) = text else { return Ok(Self::Known(default)) };
+        let Some(text) = text else { return Ok(Self::Constant(default)) };
         let template = Template::parse(text)?;
         Ok(match template.constant() {
-            Some(constant) => read(constant).map_or(Self::Unknown, Self::Known),
+            Some(constant) => read(constant).map_or(Self::Unknown, Self::Constant),
             None => Self::Template(template),
         })
     }
 
-    fn get(&self, text: &[u8], meta: &Meta, read: impl Fn(&str) -> Option<T>) -> Option<Cow<'_, T>> {
+    fn get(&self, doc: DocView<'_>, meta: &Meta, read: impl Fn(&str) -> Option<T>) -> Option<Cow<'_, T>> {
         match self {
-            Self::Known(value) => Some(Cow::Borrowed(value)),
+            Self::Constant(value) => Some(Cow::Borrowed(value)),
             Self::Unknown => None,
-            Self::Template(template) => read(&template.render(text, meta)).map(Cow::Owned),
+            Self::Template(template) => read(&template.render(doc, meta)).map(Cow::Owned),
         }
     }
 }
@@ -113,9 +116,9 @@ impl Parameters for Date {
 
 impl Prepared {
     /// All formats are tried and the last one that fits counts, as in OpenSearch.
-    fn read(&self, value: &str, text: &[u8], meta: &Meta) -> Option<Moment> {
-        let zone = self.zone.get(text, meta, Zone::of)?;
-        let locale = self.locale.get(text, meta, locale_of)?;
+    fn read(&self, value: &str, doc: DocView<'_>, meta: &Meta) -> Option<Moment> {
+        let zone = self.zone.get(doc, meta, Zone::of)?;
+        let locale = self.locale.get(doc, meta, locale_of)?;
         self.formats.iter().rev().find_map(|format| {
             glance();
             format.read(value, &zone, &locale)
@@ -124,16 +127,17 @@ impl Prepared {
 }
 
 impl Function for Date {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let Some(prepared) = &self.prepared else { return Ok(Effect::Unchanged) };
-        let range = field::require(text, &self.field)?;
+        let range = field::require(doc, &self.field)?;
         let raw = &text[range];
         let value = java::text(raw);
-        let read = if raw == b"null" { None } else { prepared.read(&value, text, meta) };
+        let read = if raw == b"null" { None } else { prepared.read(&value, doc, meta) };
         let Some(moment) = read else {
             return Err(Fault::illegal(format!("unable to parse date [{value}]")));
         };
         let written = prepared.output.write(&moment).map_err(Fault::illegal)?;
-        field::change(text, &self.target_field, &json::quote(&written))
+        field::change(doc, &self.target_field, &json::quote(&written))
     }
 }

@@ -4,15 +4,18 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use super::{Function, Parameters, field};
+use super::support::field;
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
-use crate::{java, json};
+use crate::json;
+use crate::json::DocView;
+use crate::json::java;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Dissect {
+pub(crate) struct Dissect {
     field: String,
     pattern: String,
     #[serde(default)]
@@ -29,7 +32,7 @@ const MOST_KEYS: usize = 500;
 /// Order of the first key without one of its own that is appended: all those come before the others.
 const IMPLICIT: i64 = -1000;
 
-/// What a key does with its text.
+/// The use that a key makes of its text.
 #[derive(Clone, PartialEq)]
 enum Use {
     Plain,
@@ -168,7 +171,7 @@ impl Pattern {
         let values = self.matched(text)?;
         let mut out: Vec<(String, String)> = Vec::new();
         let mut wanted: HashSet<&str> = HashSet::new();
-        let mut put = |name: &str, value: String| match out.iter_mut().find(|(known, _)| known == name) {
+        let mut add = |name: &str, value: String| match out.iter_mut().find(|(listed, _)| listed == name) {
             Some((_, old)) => *old = value,
             None => out.push((name.to_owned(), value)),
         };
@@ -176,10 +179,10 @@ impl Pattern {
             let first = wanted.insert(&key.name);
             match key.role {
                 Use::Append(_) if !first => {}
-                Use::Plain | Use::Append(_) => put(&key.name, self.appended(&key.name, &values, value, separator)),
+                Use::Plain | Use::Append(_) => add(&key.name, self.appended(&key.name, &values, value, separator)),
                 Use::Name => {
                     let paired = self.keys.iter().position(|k| k.name == key.name && k.role == Use::Value)?;
-                    put(value, values[paired].to_owned());
+                    add(value, values[paired].to_owned());
                 }
                 Use::Skip | Use::Value => {}
             }
@@ -216,9 +219,10 @@ impl Parameters for Dissect {
 }
 
 impl Function for Dissect {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place::new(&self.field, None, self.ignore_missing);
-        let Some(source) = place.text(text, "cannot process it.")? else { return Ok(Effect::Unchanged) };
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
+        let rewrite = field::FieldRewrite::new(&self.field, None, self.ignore_missing);
+        let Some(source) = rewrite.text(doc, "cannot process it.")? else { return Ok(Effect::Unchanged) };
         let Some(fields) = self.parsed.fields(&source, &self.append_separator) else {
             return Err(Fault::new(
                 400,
@@ -233,7 +237,7 @@ impl Function for Dissect {
             let table = fields.len();
             java::in_order_of_hashes(&mut fields, table);
         }
-        field::put_all(text, &fields).map(Effect::Replaced)
+        field::set_all(text, &fields).map(Effect::Replaced)
     }
 
     fn free(&self) -> bool {

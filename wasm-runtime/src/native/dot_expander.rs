@@ -2,15 +2,17 @@
 
 use serde::Deserialize;
 
-use super::{Function, Parameters, field};
+use super::support::field;
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DotExpander {
+pub(crate) struct DotExpander {
     field: String,
     path: Option<String>,
 }
@@ -32,13 +34,14 @@ impl Parameters for DotExpander {
 
 impl DotExpander {
     /// The members of `object` with the dotted one expanded.
-    fn expanded(&self, object: &[u8]) -> Result<Vec<u8>, Fault> {
-        let Some(entry) = json::get(object, json::skip_ws(object, 0), &self.field) else {
+    fn expanded(&self, doc: DocView<'_>) -> Result<Vec<u8>, Fault> {
+        let object = doc.text();
+        let Some(entry) = json::get(doc, json::skip_ws(object, 0), &self.field) else {
             return Ok(object.to_vec());
         };
         let value = object[entry.value].to_vec();
-        let less = json::remove_member(object, json::skip_ws(object, 0), &self.field).unwrap_or_default();
-        if json::find(object, &self.field).is_some() {
+        let less = json::remove_member(doc, json::skip_ws(object, 0), &self.field).unwrap_or_default();
+        if json::find(doc, &self.field).is_some() {
             return Ok(field::append(&less, &self.field, &elements(&value), true)?.unwrap_or(less));
         }
         let parts: Vec<&str> = self.field.split('.').collect();
@@ -51,7 +54,7 @@ impl DotExpander {
                 )));
             }
         }
-        field::put(&less, &self.field, &value)
+        field::set(&less, &self.field, &value)
     }
 }
 
@@ -63,15 +66,16 @@ fn elements(raw: &[u8]) -> Vec<Vec<u8>> {
 }
 
 impl Function for DotExpander {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         match &self.path {
-            None => self.expanded(text).map(Effect::Replaced),
+            None => self.expanded(doc).map(Effect::Replaced),
             Some(path) => {
-                let range = field::require(text, path)?;
+                let range = field::require(doc, path)?;
                 if text[range.start] != b'{' {
                     return Err(field::cannot_cast(path, &text[range], "java.util.Map"));
                 }
-                let inner = self.expanded(&text[range.clone()])?;
+                let inner = self.expanded(text[range.clone()].into())?;
                 Ok(Effect::Replaced(json::splice(text, range, &inner)))
             }
         }

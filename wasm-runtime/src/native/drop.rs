@@ -2,19 +2,20 @@
 
 use serde::Deserialize;
 
-use super::{Function, Parameters};
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Drop {}
+pub(crate) struct Drop {}
 
 impl Parameters for Drop {}
 
 impl Function for Drop {
-    fn apply(&self, _text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, _doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
         Ok(Effect::Dropped)
     }
 }

@@ -2,15 +2,16 @@
 
 use serde::Deserialize;
 
-use super::template::Template;
-use super::{Function, Parameters};
+use super::support::function::{Function, Parameters};
+use super::support::template::Template;
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Fail {
+pub(crate) struct Fail {
     message: String,
     #[serde(skip)]
     template: Option<Template>,
@@ -24,8 +25,8 @@ impl Parameters for Fail {
 }
 
 impl Function for Fail {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
-        let message = self.template.as_ref().map(|t| t.render(text, meta)).unwrap_or_default();
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        let message = self.template.as_ref().map(|t| t.render(doc, meta)).unwrap_or_default();
         Err(Fault::new(400, "fail_processor_exception", message))
     }
 }

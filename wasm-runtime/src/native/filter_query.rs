@@ -6,15 +6,16 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Function, Parameters};
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FilterQuery {
+pub(crate) struct FilterQuery {
     query: Box<RawValue>,
 }
 
@@ -25,10 +26,11 @@ impl Parameters for FilterQuery {
 }
 
 impl Function for FilterQuery {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let filter = self.query.get();
         let start = json::skip_ws(text, 0);
-        let out = match json::get(text, start, "query") {
+        let out = match json::get(doc, start, "query") {
             Some(entry) if &text[entry.value.clone()] != b"null" => {
                 let mut query = br#"{"bool":{"must":["#.to_vec();
                 query.extend_from_slice(&text[entry.value.clone()]);

@@ -6,13 +6,17 @@ use base64::Engine;
 use serde::Deserialize;
 use sha1::Digest;
 
-use super::{Function, Parameters, field};
-use crate::deadline::glance;
+use super::support::field;
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::document::metadata_fields;
+use crate::engine::deadline::glance;
+use crate::engine::limits::check_output_size;
 use crate::error::Fault;
-use crate::limits::check_made;
-use crate::{java, json, metadata};
+use crate::json;
+use crate::json::DocView;
+use crate::json::java;
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
@@ -50,7 +54,7 @@ impl Method {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Fingerprint {
+pub(crate) struct Fingerprint {
     #[serde(default)]
     fields: Vec<String>,
     #[serde(default)]
@@ -94,7 +98,7 @@ impl Fingerprint {
         } else {
             self.fields.clone()
         };
-        names.retain(|name| !metadata::is_own(name));
+        names.retain(|name| !metadata_fields::is_own(name));
         names.sort_by(|a, b| a.encode_utf16().cmp(b.encode_utf16()));
         names.dedup();
         names
@@ -110,17 +114,17 @@ const MOST_PATHS: usize = 64 << 20;
 ///
 /// # Errors
 /// For paths that are many times longer than the object.
-fn flattened(raw: &[u8], prefix: &str, out: &mut Vec<(String, String)>, made: &mut usize) -> Result<(), Fault> {
+fn flattened(raw: &[u8], prefix: &str, out: &mut Vec<(String, String)>, output_size: &mut usize) -> Result<(), Fault> {
     for entry in json::Entries::new(raw, 0).into_iter().flatten() {
         let key = json::unescape(&raw[entry.key]).unwrap_or_default();
         let path = if prefix.is_empty() { key.into_owned() } else { format!("{prefix}.{key}") };
         let value = &raw[entry.value];
         if value[0] == b'{' {
-            flattened(value, &path, out, made)?;
+            flattened(value, &path, out, output_size)?;
         } else {
             glance();
-            *made += path.len();
-            check_made(MOST_PATHS, *made)?;
+            *output_size += path.len();
+            check_output_size(MOST_PATHS, *output_size)?;
             out.push((path, java::text(value)));
         }
     }
@@ -128,7 +132,8 @@ fn flattened(raw: &[u8], prefix: &str, out: &mut Vec<(String, String)>, made: &m
 }
 
 impl Function for Fingerprint {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let mut hashed = String::new();
         let mut add = |path: &str, value: &str| {
             let length = value.encode_utf16().count();
@@ -144,9 +149,8 @@ impl Function for Fingerprint {
         let many = names.len() > FEW;
         for name in names {
             glance();
-            let place = field::bare(&name);
-            let found =
-                if many && json::is_plain(place) { members.get(place).cloned() } else { json::find(text, place) };
+            let path = field::bare(&name);
+            let found = if many && json::is_plain(path) { members.get(path).cloned() } else { json::find(doc, path) };
             let Some(range) = found else {
                 if self.ignore_missing {
                     continue;
@@ -168,6 +172,6 @@ impl Function for Fingerprint {
         }
         hashed.push('|');
         let value = json::quote(&self.hash_method.hashed(&hashed));
-        field::change(text, &self.target_field, &value)
+        field::change(doc, &self.target_field, &value)
     }
 }

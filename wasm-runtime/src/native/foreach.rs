@@ -4,20 +4,22 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-use super::handled::Handled;
-use super::{Function, Parameters, field};
-use crate::deadline::tick;
+use super::support::field;
+use super::support::function::{Function, Parameters};
+use super::support::handled::Handled;
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::deadline::tick;
+use crate::engine::limits::{Copied, check_output_size};
 use crate::error::Fault;
 use crate::json;
-use crate::limits::{Copied, check_made};
+use crate::json::DocView;
 
 const VALUE: &str = "_ingest._value";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Foreach {
+pub(crate) struct Foreach {
     field: String,
     processor: BTreeMap<String, Box<RawValue>>,
     #[serde(default)]
@@ -26,7 +28,7 @@ pub struct Foreach {
     inner: Option<Handled>,
     /// The processor sees nothing but the element, so that the document need not be carried along.
     #[serde(skip)]
-    alone: bool,
+    by_element: bool,
 }
 
 /// Built-ins that read and write no other fields than those that their options name.
@@ -47,7 +49,7 @@ const NAMED_FIELDS_ONLY: [&str; 13] = [
 ];
 
 /// Whether all fields that the options name are the element or parts of it.
-fn is_alone(function: &str, options: &[u8]) -> bool {
+fn works_by_element(function: &str, options: &[u8]) -> bool {
     let text = String::from_utf8_lossy(options);
     let templates =
         text.match_indices("{{").all(|(at, _)| text[at..].trim_start_matches(['{', '&', ' ']).starts_with(VALUE));
@@ -66,24 +68,25 @@ impl Parameters for Foreach {
             return Err("[processor] Must specify exactly one processor type".to_owned());
         };
         let inner = Handled::build(name, options.get().as_bytes())?;
-        self.alone = inner.is_plain() && is_alone(name, options.get().as_bytes());
+        self.by_element = inner.is_plain() && works_by_element(name, options.get().as_bytes());
         self.inner = Some(inner);
         Ok(())
     }
 }
 
 impl Function for Foreach {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let Some(inner) = &self.inner else { return Ok(Effect::Unchanged) };
-        let Some(found) = json::find(text, &self.field).filter(|r| &text[r.clone()] != b"null") else {
+        let Some(found) = json::find(doc, &self.field).filter(|r| &text[r.clone()] != b"null") else {
             if self.ignore_missing {
                 return Ok(Effect::Unchanged);
             }
-            let null = json::find(text, &self.field).is_some();
+            let null = json::find(doc, &self.field).is_some();
             return Err(Fault::illegal(if null {
                 format!("field [{}] is null, cannot loop over its elements.", self.field)
             } else {
-                field::absence(text, &self.field)
+                field::absence(doc, &self.field)
             }));
         };
         let list = &text[found];
@@ -91,34 +94,34 @@ impl Function for Foreach {
             return Err(field::cannot_cast(&self.field, list, "java.util.List"));
         }
         let elements: Vec<&[u8]> = json::elements(list, 0).into_iter().map(|range| &list[range]).collect();
-        if self.alone {
-            return self.each_alone(inner, text, &elements, meta);
+        if self.by_element {
+            return self.apply_by_element(inner, doc, &elements, meta);
         }
-        let had = json::get(text, json::skip_ws(text, 0), "_ingest").is_some();
-        let before = json::find(text, VALUE).map(|range| text[range].to_vec());
+        let had = json::get(doc, json::skip_ws(text, 0), "_ingest").is_some();
+        let before = json::find(doc, VALUE).map(|range| text[range].to_vec());
         let mut out = text.to_vec();
         let mut values = Vec::with_capacity(elements.len());
-        let mut made = 0;
+        let mut output_size = 0;
         let mut copied = Copied::default();
         for element in elements {
             tick()?;
             copied.more(3 * out.len())?;
-            out = field::put(&out, VALUE, element)?;
-            match inner.apply(&out, meta)?.whole(&out) {
+            out = field::set(&out, VALUE, element)?;
+            match inner.apply((&out).into(), meta)?.whole(&out) {
                 Effect::Replaced(new) => out = new,
                 Effect::Dropped => return Ok(Effect::Dropped),
                 _ => {}
             }
             values.push(value_of(&out));
-            made += values[values.len() - 1].len();
-            check_made(text.len(), made)?;
+            output_size += values[values.len() - 1].len();
+            check_output_size(text.len(), output_size)?;
         }
         out = match before {
-            Some(value) => field::put(&out, VALUE, &value)?,
+            Some(value) => field::set(&out, VALUE, &value)?,
             None if had => json::remove(&out, VALUE).unwrap_or(out),
             None => json::remove(&out, "_ingest").unwrap_or(out),
         };
-        field::put(&out, &self.field, &field::array(&values)).map(Effect::Replaced)
+        field::set(&out, &self.field, &field::array(&values)).map(Effect::Replaced)
     }
 
     fn longest(&self) -> usize {
@@ -127,20 +130,26 @@ impl Function for Foreach {
 }
 
 impl Foreach {
-    fn each_alone(&self, inner: &Handled, text: &[u8], elements: &[&[u8]], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply_by_element(
+        &self,
+        inner: &Handled,
+        doc: DocView<'_>,
+        elements: &[&[u8]],
+        meta: &mut Meta,
+    ) -> Result<Effect, Fault> {
         let mut values = Vec::with_capacity(elements.len());
-        let mut made = 0;
+        let mut output_size = 0;
         for element in elements {
             tick()?;
             let small = [br#"{"_ingest":{"_value":"#.as_slice(), element, b"}}"].concat();
-            match inner.apply(&small, meta)?.whole(&small) {
+            match inner.apply((&small).into(), meta)?.whole(&small) {
                 Effect::Replaced(new) => values.push(value_of(&new)),
                 _ => values.push(element.to_vec()),
             }
-            made += values[values.len() - 1].len();
-            check_made(text.len(), made)?;
+            output_size += values[values.len() - 1].len();
+            check_output_size(doc.text().len(), output_size)?;
         }
-        field::change(text, &self.field, &field::array(&values))
+        field::change(doc, &self.field, &field::array(&values))
     }
 }
 

@@ -11,19 +11,21 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Function, Parameters, field};
-use crate::deadline::tick;
+use super::support::field;
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::deadline::tick;
 use crate::error::Fault;
-use crate::java;
+use crate::json::DocView;
+use crate::json::java;
 use crate::regex::{self, Found, Regex};
 use expand::Expander;
 use value::{Kind, value};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Grok {
+pub(crate) struct Grok {
     field: String,
     patterns: Vec<String>,
     #[serde(default)]
@@ -53,7 +55,7 @@ struct Capture {
     groups: Vec<usize>,
 }
 
-/// What the groups are called that tell which pattern has matched.
+/// Prefix of the groups that tell which pattern has matched.
 const TRACE: &str = "_ingest._grok_match_index.";
 
 impl Parameters for Grok {
@@ -75,11 +77,11 @@ impl Parameters for Grok {
 impl Grok {
     fn combined(&self) -> String {
         let [only] = self.patterns.as_slice() else {
-            let one = |(n, text): (usize, &String)| match self.trace_match {
+            let named = |(n, text): (usize, &String)| match self.trace_match {
                 true => format!("(?<{TRACE}{n}>{text})"),
                 false => format!("(?:{text})"),
             };
-            return self.patterns.iter().enumerate().map(one).collect::<Vec<_>>().join("|");
+            return self.patterns.iter().enumerate().map(named).collect::<Vec<_>>().join("|");
         };
         only.clone()
     }
@@ -133,18 +135,19 @@ impl Compiled {
 }
 
 impl Function for Grok {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let Some(compiled) = &self.compiled else { return Ok(Effect::Unchanged) };
-        let place = field::Place::new(&self.field, None, self.ignore_missing);
-        let Some(source) = place.text(text, "cannot process it.")? else { return Ok(Effect::Unchanged) };
+        let rewrite = field::FieldRewrite::new(&self.field, None, self.ignore_missing);
+        let Some(source) = rewrite.text(doc, "cannot process it.")? else { return Ok(Effect::Unchanged) };
         let Some(found) = compiled.regex.groups(&source)? else {
             return Err(Fault::illegal(format!("Provided Grok expressions do not match field value: [{source}]")));
         };
         let fields = compiled.fields(&source, &found, self.capture_all_matches)?;
-        let out = value::put(text, &fields)?;
+        let out = value::set(text, &fields)?;
         if self.trace_match {
             let at = compiled.traces.iter().position(|group| found.get(*group).is_some()).unwrap_or(0);
-            meta.put_ctx("_grok_match_index", format!("\"{at}\"").as_bytes());
+            meta.set_ctx_member("_grok_match_index", format!("\"{at}\"").as_bytes());
         }
         Ok(Effect::Replaced(out))
     }

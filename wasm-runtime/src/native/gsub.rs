@@ -2,17 +2,19 @@
 
 use serde::Deserialize;
 
-use super::{Function, Parameters, field};
+use super::support::field;
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::limits::check_output_size;
 use crate::error::Fault;
 use crate::json;
-use crate::limits::check_made;
+use crate::json::DocView;
 use crate::regex::{self, Found, Regex};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Gsub {
+pub(crate) struct Gsub {
     field: String,
     pattern: String,
     replacement: String,
@@ -85,7 +87,7 @@ fn named(chars: &mut Chars<'_>, pattern: &Regex) -> Result<usize, String> {
     if name.starts_with(|c: char| c.is_ascii_digit()) {
         return Err(format!("capturing group name {{{name}}} starts with digit character"));
     }
-    let found = pattern.names().iter().find(|(known, _)| *known == name);
+    let found = pattern.names().iter().find(|(listed, _)| *listed == name);
     found.map(|(_, groups)| groups[0]).ok_or_else(|| format!("No group with name {{{name}}}"))
 }
 
@@ -124,7 +126,7 @@ impl Gsub {
                     Piece::Text(text) => out.push_str(text),
                     Piece::Group(n) => out.push_str(found.get(*n).map_or("", |range| &value[range])),
                 }
-                check_made(value.len(), out.len())?;
+                check_output_size(value.len(), out.len())?;
             }
         }
         out.push_str(&value[last..]);
@@ -133,9 +135,9 @@ impl Gsub {
 }
 
 impl Function for Gsub {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
-        place.map_text(text, |_| None, |value| self.replaced(value))
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
+        rewrite.map_text(doc, |_| None, |value| self.replaced(value))
     }
 
     fn longest(&self) -> usize {

@@ -3,14 +3,17 @@
 //! It reads a text as Lucene's `HTMLStripCharFilter` does, rule by rule, but for one: a `<` with white space behind it is no
 //! tag here, so that what stands between two signs of a comparison is kept.
 
-use super::html_entities::ENTITIES;
-use super::html_tags::{MOST_SEEN, SEEN_AGAIN, Tags, name_len};
-use super::texts::TextMap;
-use crate::deadline::glance;
+mod entities;
+mod tags;
+
+use self::entities::ENTITIES;
+use self::tags::{MOST_SEEN, SEEN_AGAIN, Tags, name_len};
+use super::support::text_map::TextMap;
+use crate::engine::deadline::glance;
 use crate::error::Fault;
 use crate::json;
 
-pub struct HtmlStrip;
+pub(crate) struct HtmlStrip;
 
 impl TextMap for HtmlStrip {
     fn map(text: &str) -> Result<Vec<u8>, Fault> {
@@ -190,16 +193,16 @@ fn is_inline(name: &str) -> bool {
 }
 
 fn closing_tag<'t>(text: &'t str, closing: &'t str, out: &mut String) -> &'t str {
-    let begin = closing.trim_start();
-    let len = name_len(begin);
+    let inner = closing.trim_start();
+    let len = name_len(inner);
     if len == 0 {
-        out.push_str(&text[..text.len() - begin.len()]);
-        return begin;
+        out.push_str(&text[..text.len() - inner.len()]);
+        return inner;
     }
-    let behind = &begin[len..];
+    let behind = &inner[len..];
     match behind.trim_start().strip_prefix('>') {
         Some(rest) => {
-            if !is_inline(&begin[..len]) {
+            if !is_inline(&inner[..len]) {
                 out.push('\n');
             }
             rest
@@ -212,7 +215,7 @@ fn closing_tag<'t>(text: &'t str, closing: &'t str, out: &mut String) -> &'t str
     }
 }
 
-/// What begins with `<!`: a comment, raw characters, or a declaration.
+/// Reads behind `<!`: a comment, raw characters, or a declaration.
 fn declaration<'t>(text: &'t str, declared: &'t str, out: &mut String) -> &'t str {
     if let Some(comment) = declared.strip_prefix("--") {
         return Hidden { rest: comment, directives: true }.behind_comment();
@@ -255,12 +258,12 @@ fn hidden<'t>(text: &'t str, name: &str, out: &mut String) -> &'t str {
 /// Inside a comment.
 struct Hidden<'t> {
     rest: &'t str,
-    /// Of a page: quotes count in server-side includes only. Of a script they always do.
+    /// Reads to the end of a tag: in a page quotes count in server-side includes only, in a script always.
     directives: bool,
 }
 
 impl<'t> Hidden<'t> {
-    /// What is behind `-->`.
+    /// The text behind `-->`.
     fn behind_comment(mut self) -> &'t str {
         let mut including = false;
         while let Some(at) = self.rest.find(['-', '<', '"', '\'']) {

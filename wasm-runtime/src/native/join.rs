@@ -2,16 +2,19 @@
 
 use serde::Deserialize;
 
-use super::{Function, Parameters, field};
+use super::support::field;
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::limits::check_output_size;
 use crate::error::Fault;
-use crate::limits::check_made;
-use crate::{java, json};
+use crate::json;
+use crate::json::DocView;
+use crate::json::java;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Join {
+pub(crate) struct Join {
     field: String,
     separator: String,
     target_field: Option<String>,
@@ -24,14 +27,15 @@ impl Parameters for Join {
 }
 
 impl Function for Join {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place::new(&self.field, self.target_field.as_deref(), false);
-        let Some(list) = place.list(text, "cannot join.")? else { return Ok(Effect::Unchanged) };
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
+        let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), false);
+        let Some(list) = rewrite.list(doc, "cannot join.")? else { return Ok(Effect::Unchanged) };
         if list.contains(&b"null".as_slice()) {
             return Err(Fault::illegal(format!("field [{}] holds a null, cannot join.", self.field)));
         }
-        check_made(text.len(), text.len() + list.len() * self.separator.len())?;
+        check_output_size(text.len(), text.len() + list.len() * self.separator.len())?;
         let joined = list.into_iter().map(java::text).collect::<Vec<_>>().join(&self.separator);
-        place.put(text, &json::quote(&joined))
+        rewrite.set(doc, &json::quote(&joined))
     }
 }

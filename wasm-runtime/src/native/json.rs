@@ -2,16 +2,20 @@
 
 use serde::Deserialize;
 
-use super::{Function, Parameters, field};
-use crate::deadline::glance;
+use super::support::field;
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::deadline::glance;
 use crate::error::Fault;
-use crate::{java, json, valid};
+use crate::json;
+use crate::json::DocView;
+use crate::json::java;
+use crate::json::validate;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Json {
+pub(crate) struct Json {
     field: String,
     target_field: Option<String>,
     #[serde(default)]
@@ -53,7 +57,7 @@ fn spelled(text: &str) -> Result<Vec<u8>, Fault> {
             rest.as_bytes()[..rest.find(|c| !word(c)).unwrap_or(rest.len())].to_vec()
         }
     };
-    valid::check(&value).map_err(|e| Fault::illegal(format!("the text is {}", e.0)))?;
+    validate::check(&value).map_err(|e| Fault::illegal(format!("the text is {}", e.0)))?;
     if let Some(key) = json::repeated_key(&value) {
         return Err(Fault::illegal(format!("Duplicate Object property \"{key}\"")));
     }
@@ -120,20 +124,21 @@ fn structure(text: &[u8]) -> Result<Vec<u8>, Fault> {
 }
 
 impl Function for Json {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let no_object = || Fault::illegal("cannot add non-map fields to root of document");
         let raw = match self.add_to_root {
-            false => &text[field::require(text, &self.field)?],
+            false => &text[field::require(doc, &self.field)?],
             // Only a member of the document itself is looked for.
             true => {
-                let entry = json::get(text, json::skip_ws(text, 0), &self.field).ok_or_else(no_object)?;
+                let entry = json::get(doc, json::skip_ws(text, 0), &self.field).ok_or_else(no_object)?;
                 &text[entry.value]
             }
         };
         let value = spelled(&java::text(raw))?;
         if !self.add_to_root {
             let target = self.target_field.as_deref().unwrap_or(&self.field);
-            return field::change(text, target, &value);
+            return field::change(doc, target, &value);
         }
         if value[0] != b'{' {
             return Err(no_object());

@@ -5,18 +5,20 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::template::Template;
-use super::{Function, Parameters, field};
+use super::support::field;
+use super::support::function::{Function, Parameters};
+use super::support::template::Template;
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::limits::{Copied, check_output_size};
 use crate::error::Fault;
 use crate::json;
-use crate::limits::{Copied, check_made};
+use crate::json::DocView;
 use crate::regex::{self, Regex};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Kv {
+pub(crate) struct Kv {
     field: String,
     field_split: String,
     value_split: String,
@@ -36,7 +38,7 @@ pub struct Kv {
     strip_brackets: bool,
     #[serde(skip)]
     splits: Option<(Regex, Regex)>,
-    /// Of the field and of the target.
+    /// The templates of the field and of the target.
     #[serde(skip)]
     templates: Option<(Template, Option<Template>)>,
     #[serde(skip)]
@@ -70,7 +72,7 @@ impl Kv {
     }
 }
 
-/// What ends of keys or values are trimmed of: the inside of a class of characters.
+/// Characters that are trimmed from the ends of keys or values: the inside of a character class.
 struct Trim {
     /// At the beginning, or at the end and before the line terminator there.
     regex: Regex,
@@ -89,7 +91,7 @@ impl Trim {
     }
 }
 
-/// What may end a line in Java: an expression's `$` is before it, too.
+/// Line terminators of Java: an expression's `$` matches before them, too.
 const ENDS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 
 fn trimmed(trim: Option<&Trim>, text: &str) -> Result<String, Fault> {
@@ -122,13 +124,14 @@ fn unbracketed(text: &str) -> Cow<'_, str> {
 }
 
 impl Function for Kv {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let Some((fields, values)) = &self.splits else { return Ok(Effect::Unchanged) };
         let Some((name, target)) = &self.templates else { return Ok(Effect::Unchanged) };
-        let name = field::named(name, text, meta);
-        let target = target.as_ref().map(|target| field::named(target, text, meta)).filter(|name| !name.is_empty());
-        if json::find(text, &name).is_none() {
-            field::in_bounds(text, &name)?;
+        let name = field::named(name, doc, meta);
+        let target = target.as_ref().map(|target| field::named(target, doc, meta)).filter(|name| !name.is_empty());
+        if json::find(doc, &name).is_none() {
+            field::in_bounds(doc, &name)?;
             if !self.ignore_missing {
                 return Err(Fault::illegal(match name.is_empty() {
                     true => "field path cannot be null nor empty".to_owned(),
@@ -136,8 +139,10 @@ impl Function for Kv {
                 }));
             }
         }
-        let place = field::Place::new(&name, None, self.ignore_missing);
-        let Some(source) = place.text(text, "cannot extract key-value pairs. ")? else { return Ok(Effect::Unchanged) };
+        let rewrite = field::FieldRewrite::new(&name, None, self.ignore_missing);
+        let Some(source) = rewrite.text(doc, "cannot extract key-value pairs. ")? else {
+            return Ok(Effect::Unchanged);
+        };
         let mut pairs = Pairs::default();
         for pair in regex::split(fields, &source, 0, false)? {
             let parts = regex::split(values, pair, 2, true)?;
@@ -152,9 +157,9 @@ impl Function for Kv {
                 continue;
             }
             pairs.add(field::unprefixed(format!("{}{key}", self.prefix)), json::quote(&self.cleaned(value)?));
-            check_made(text.len(), pairs.bytes)?;
+            check_output_size(text.len(), pairs.bytes)?;
         }
-        pairs.written(text, target.as_deref()).map(Effect::Replaced)
+        pairs.written(doc, target.as_deref()).map(Effect::Replaced)
     }
 
     fn names(&self) -> Vec<&Template> {
@@ -180,19 +185,19 @@ struct Pairs {
     all: Vec<(String, Vec<Vec<u8>>)>,
     /// Where a name is, once there are many.
     places: HashMap<String, usize>,
-    /// Of names and values.
+    /// Bytes of names and values.
     bytes: usize,
 }
 
 impl Pairs {
     fn add(&mut self, name: String, value: Vec<u8>) {
         self.bytes += name.len() + value.len();
-        let place = match self.all.len() {
-            0..=FEW => self.all.iter().position(|(known, _)| *known == name),
+        let position = match self.all.len() {
+            0..=FEW => self.all.iter().position(|(listed, _)| *listed == name),
             _ => self.places.get(&name).copied(),
         };
-        if let Some(place) = place {
-            self.all[place].1.push(value);
+        if let Some(position) = position {
+            self.all[position].1.push(value);
             return;
         }
         if self.all.len() == FEW {
@@ -205,24 +210,25 @@ impl Pairs {
     }
 
     /// The document with the pairs in it; of one name there is a list, with what was there before.
-    fn written(&self, text: &[u8], target: Option<&str>) -> Result<Vec<u8>, Fault> {
+    fn written(&self, doc: DocView<'_>, target: Option<&str>) -> Result<Vec<u8>, Fault> {
+        let text = doc.text();
         if self.all.len() <= FEW {
-            return self.written_one_by_one(text, target);
+            return self.written_singly(text, target);
         }
         let plain = self.all.iter().all(|(name, _)| json::is_plain(name) && !name.is_empty());
         let start = match target {
             None => Some(json::skip_ws(text, 0)),
-            Some(target) => json::find(text, target).map(|range| range.start),
+            Some(target) => json::find(doc, target).map(|range| range.start),
         };
         match start {
             Some(start) if plain && text.get(start) == Some(&b'{') => {
-                Ok(json::put_members(text, start, &self.members(&text[start..])))
+                Ok(json::set_members(text, start, &self.members(&text[start..])))
             }
             None if plain => {
-                let object = json::put_members(b"{}", 0, &self.members(b"{}"));
-                field::put(text, target.unwrap_or_default(), &object)
+                let object = json::set_members(b"{}", 0, &self.members(b"{}"));
+                field::set(doc, target.unwrap_or_default(), &object)
             }
-            _ => self.written_one_by_one(text, target),
+            _ => self.written_singly(text, target),
         }
     }
 
@@ -237,7 +243,7 @@ impl Pairs {
         self.all.iter().map(|(name, values)| (Cow::Borrowed(name.as_str()), listed(name, values))).collect()
     }
 
-    fn written_one_by_one(&self, text: &[u8], target: Option<&str>) -> Result<Vec<u8>, Fault> {
+    fn written_singly(&self, text: &[u8], target: Option<&str>) -> Result<Vec<u8>, Fault> {
         let mut out = text.to_vec();
         let mut copied = Copied::default();
         for (name, values) in &self.all {
@@ -249,13 +255,13 @@ impl Pairs {
             copied.more(2 * out.len())?;
             let old = json::find(&out, &path);
             let value = listed(old.map(|range| &out[range]), values);
-            out = field::put(&out, &path, &value)?;
+            out = field::set(&out, &path, &value)?;
         }
         Ok(out)
     }
 }
 
-/// What is there and the new values as a list; one new value where nothing is stands for itself.
+/// The present values and the new ones as a list; one new value where none is present stands for itself.
 fn listed(old: Option<&[u8]>, values: &[Vec<u8>]) -> Vec<u8> {
     let mut list: Vec<&[u8]> = match old {
         None if values.len() == 1 => return values[0].clone(),

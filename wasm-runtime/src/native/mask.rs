@@ -8,13 +8,16 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use sha1::Digest;
 
-use super::{Function, Parameters, field::Names};
-use crate::deadline::glance;
+use super::support::field::Names;
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::deadline::glance;
 use crate::error::Fault;
+use crate::json;
+use crate::json::DocView;
+use crate::json::java;
 use crate::json::{Edit, Entry};
-use crate::{java, json};
 
 #[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
@@ -38,7 +41,7 @@ const CONTAINERS: [&str; 3] = ["_source", "fields", "highlight"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Mask {
+pub(crate) struct Mask {
     fields: Names,
     #[serde(default)]
     mode: Mode,
@@ -94,7 +97,7 @@ impl Mask {
         glance();
         if raw[0] == b'[' {
             let items: Vec<Vec<u8>> = json::elements(raw, 0).into_iter().map(|r| self.hidden(&raw[r])).collect();
-            return super::field::array(&items);
+            return super::support::field::array(&items);
         }
         if raw == b"null" {
             return raw.to_vec();
@@ -131,11 +134,14 @@ impl Mask {
         let mut entries = json::Entries::new(text, at).into_iter().flatten().peekable();
         let (mut kept, mut last) = (false, at + 1);
         while let Some(Entry { key, value }) = entries.next() {
-            let found =
-                if may_match(&text[key.clone()], names) { compare(&text[key.clone()], names) } else { Found::Other };
+            let found = if may_match(&text[key.clone()], names) {
+                compare(&text[key.clone()], names)
+            } else {
+                Found::Elsewhere
+            };
             let removed = self.mode == Mode::Remove && matches!(found, Found::Hidden);
             match found {
-                Found::Other => {}
+                Found::Elsewhere => {}
                 Found::Above(inner) => self.hide(text, value.start, &inner, edits),
                 Found::Hidden if !removed => edits.push(Edit::of(value.clone(), self.hidden(&text[value.clone()]))),
                 // One comma goes with it: the one before it, or where nothing is before it the one behind it.
@@ -151,13 +157,13 @@ impl Mask {
     }
 }
 
-/// What a key is to the masked names.
+/// Relation of a key to the masked names.
 enum Found<'n> {
     /// It is one of them, or lies below one.
     Hidden,
     /// It is above these, which are what is left of them below it.
     Above(Vec<&'n str>),
-    Other,
+    Elsewhere,
 }
 
 /// Whether a raw key has to be compared with the names: most differ in their first byte.
@@ -168,7 +174,7 @@ fn may_match(key: &[u8], names: &[&str]) -> bool {
     }
 }
 
-/// What a raw key is to `names`; one that cannot be read is hidden.
+/// Relation of a raw key to `names`; a key that cannot be read is hidden.
 fn compare<'n>(raw: &[u8], names: &[&'n str]) -> Found<'n> {
     let Some(key) = json::unescape(raw).map(without_empty_parts) else { return Found::Hidden };
     let mut inner = Vec::new();
@@ -179,18 +185,19 @@ fn compare<'n>(raw: &[u8], names: &[&'n str]) -> Found<'n> {
             inner.push(rest);
         }
     }
-    if inner.is_empty() { Found::Other } else { Found::Above(inner) }
+    if inner.is_empty() { Found::Elsewhere } else { Found::Above(inner) }
 }
 
-/// What is left of `path` below `above`, if it is that or lies below it; all lies below the empty path.
+/// The rest of `path` below `above`, if it is that or lies below it; all lies below the empty path.
 fn below<'p>(path: &'p str, above: &str) -> Option<&'p str> {
     let rest = path.strip_prefix(above)?;
     if rest.is_empty() || above.is_empty() { Some(rest) } else { rest.strip_prefix('.') }
 }
 
 /// The path of the nested object that the hit at `start` is; its `_source` is that object.
-fn nested_path(hit: &[u8], start: usize) -> Option<String> {
-    let mut here = json::get(hit, start, "_nested")?.value.start;
+fn nested_path(doc: DocView<'_>, start: usize) -> Option<String> {
+    let hit = doc.text();
+    let mut here = json::get(doc, start, "_nested")?.value.start;
     let mut path = String::new();
     loop {
         path.push_str(&json::string(&hit[json::get(hit, here, "field")?.value])?);
@@ -200,7 +207,7 @@ fn nested_path(hit: &[u8], start: usize) -> Option<String> {
     }
 }
 
-/// What is left of `names` in the object at the path `object`.
+/// The rest of `names` in the object at the path `object`.
 fn within<'n>(names: &[&'n str], object: &str) -> Vec<&'n str> {
     names.iter().filter_map(|name| below(object, name).map(|_| "").or_else(|| below(name, object))).collect()
 }
@@ -227,20 +234,21 @@ fn edited(text: &[u8], edits: &[Edit]) -> Vec<u8> {
 }
 
 impl Function for Mask {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let start = json::skip_ws(text, 0);
         let mut names = self.fields.list();
-        if let Some(object) = nested_path(text, start) {
+        if let Some(object) = nested_path(doc, start) {
             names.extend(within(&names, &object));
         }
         let mut places: Vec<usize> = CONTAINERS
             .iter()
-            .filter_map(|container| json::get(text, start, container).map(|entry| entry.value.start))
+            .filter_map(|container| json::get(doc, start, container).map(|entry| entry.value.start))
             .collect();
         places.sort_unstable();
         let mut edits = Vec::new();
-        for place in places {
-            self.hide(text, place, &names, &mut edits);
+        for range in places {
+            self.hide(text, range, &names, &mut edits);
         }
         Ok(if edits.is_empty() { Effect::Unchanged } else { Effect::Replaced(edited(text, &edits)) })
     }

@@ -1,4 +1,13 @@
 //! Built-in functions, one file each, with the names, options and error texts of OpenSearch's own processors.
+//!
+//! This file is the catalogue: each entry has a name, the pipeline types that it belongs in, and a constructor from JSON options. A
+//! built-in implements `Function` (`support/function`): it reads a document's text and metadata and returns an effect, and never
+//! writes the text itself.
+//!
+//! Options are read by serde. Unknown options are errors unless OpenSearch ignores them; error texts are measured on OpenSearch
+//! 3.8.0. A built-in whose names of fields come from a document's values may reach metadata: such a document is shown with its
+//! metadata as members. Work whose length a document decides asks for the deadline, and a search that nothing can interrupt runs on a
+//! thread of its own where the document is long.
 
 mod append;
 mod bytes;
@@ -11,35 +20,27 @@ mod dissect;
 mod dot_expander;
 mod drop;
 mod fail;
-mod field;
 mod filter_query;
 mod fingerprint;
 mod foreach;
 mod grok;
 mod gsub;
-mod handled;
-mod hit;
-mod html_entities;
 mod html_strip;
-mod html_tags;
 mod join;
 mod json;
 mod kv;
 mod lowercase;
 mod mask;
-mod numbers;
 mod oversample;
 mod remove;
 mod rename;
 mod rename_field;
 mod rescore;
-mod same;
 mod set;
 mod sort;
 mod split;
+pub(crate) mod support;
 mod synonym;
-mod template;
-mod texts;
 mod trim;
 mod truncate_hits;
 mod uppercase;
@@ -51,40 +52,18 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use serde::de::DeserializeOwned;
 
-use self::template::Template;
-use self::texts::Texts;
-use crate::aside::aside;
-use crate::deadline::guarded;
+use self::support::field;
+use self::support::function::{Function, Parameters};
+use self::support::text_map::Texts;
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::document::metadata_fields::{self, MetadataView};
+use crate::engine::deadline::guarded;
+use crate::engine::limits::{MOST_OUTPUT, check_output_size};
+use crate::engine::offload::offloaded;
 use crate::error::Fault;
-use crate::limits::{MOST_MADE, check_made};
-use crate::metadata::{self, Wide};
-
-/// What one built-in does to one document.
-pub trait Function: Send + Sync {
-    /// # Errors
-    /// The fault of this document.
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault>;
-
-    /// Names of fields that may be made of a document's values.
-    fn names(&self) -> Vec<&Template> {
-        Vec::new()
-    }
-
-    /// Whether it writes members whose names are in the document's values.
-    fn free(&self) -> bool {
-        false
-    }
-
-    /// Bytes of the longest document that is surely done with soon, though nothing can interrupt it; longer ones are worked on
-    /// aside.
-    fn longest(&self) -> usize {
-        usize::MAX
-    }
-}
+use crate::json::DocView;
 
 type Build = fn(&[u8]) -> Result<Arc<dyn Function>, String>;
 
@@ -167,20 +146,6 @@ const FUNCTIONS: &[Entry] = &[
 /// Bytes of a document that needs no looks at the clock while a built-in without regular expressions is at work on it.
 const SMALL: usize = 4096;
 
-/// A default of serde.
-fn yes() -> bool {
-    true
-}
-
-/// A built-in made from JSON parameters; `prepare` is for what serde cannot say.
-trait Parameters: Function + DeserializeOwned + 'static {
-    /// # Errors
-    /// Which option is wrong, and why.
-    fn prepare(&mut self) -> Result<(), String> {
-        Ok(())
-    }
-}
-
 fn make<T: Parameters>(parameters: &[u8]) -> Result<Arc<dyn Function>, String> {
     let mut function: T = serde_json::from_slice(parameters).map_err(|e| {
         let text = e.to_string();
@@ -192,13 +157,13 @@ fn make<T: Parameters>(parameters: &[u8]) -> Result<Arc<dyn Function>, String> {
 
 /// A built-in with its parameters, ready to run.
 #[pyclass(frozen, module = "headrace_pipelines._wasm")]
-pub struct Native {
+pub(crate) struct Native {
     function: Arc<dyn Function>,
     longest: usize,
     /// Bytes of the longest document that needs no watch over the work on it.
     unwatched: usize,
     entry: &'static Entry,
-    wide: Option<Wide>,
+    view: Option<MetadataView>,
     /// Whether names of fields are made of a document's values, so that they may be those of metadata.
     named_by_values: bool,
     /// Whether names of members are.
@@ -269,34 +234,34 @@ fn without_nulls(parameters: &[u8]) -> Cow<'_, [u8]> {
 impl Native {
     /// # Errors
     /// Which option is wrong, and why.
-    pub fn build(name: &str, kind: &str, parameters: &[u8]) -> Result<Self, String> {
+    pub(crate) fn build(name: &str, kind: &str, parameters: &[u8]) -> Result<Self, String> {
         let mut entries = FUNCTIONS.iter().filter(|e| e.name == name);
         let entry = entries
             .find(|e| e.kinds.contains(&kind))
             .ok_or_else(|| format!("no built-in [{name}] in pipelines of type [{kind}]"))?;
         let some = if kind == "document" { without_nulls(parameters) } else { Cow::Borrowed(parameters) };
         let parameters = &*some;
-        let wide = if kind == "document" { Wide::wanted(parameters)? } else { None };
+        let view = if kind == "document" { MetadataView::requested(parameters)? } else { None };
         let function = (entry.build)(parameters)?;
-        let narrow = kind == "document" && wide.is_none();
+        let narrow = kind == "document" && view.is_none();
         let named_by_values = narrow && function.names().iter().any(|name| name.constant().is_none());
         let free = narrow && function.free();
         let longest = function.longest();
         let unwatched = if longest == usize::MAX { SMALL } else { 0 };
-        Ok(Self { longest, unwatched, function, entry, wide, named_by_values, free })
+        Ok(Self { longest, unwatched, function, entry, view, named_by_values, free })
     }
 
-    pub fn function_name(&self) -> &'static str {
+    pub(crate) fn function_name(&self) -> &'static str {
         self.entry.name
     }
 
     /// Whether the function sees metadata.
-    pub fn wide(&self) -> Option<Wide> {
-        self.wide
+    pub(crate) fn view(&self) -> Option<MetadataView> {
+        self.view
     }
 
     /// After how many documents the deadline is asked again.
-    pub fn check_every(&self) -> usize {
+    pub(crate) fn check_every(&self) -> usize {
         if self.entry.pace == Pace::Slow { 8 } else { 64 }
     }
 
@@ -308,22 +273,23 @@ impl Native {
     /// # Errors
     /// As [`Function::apply`], for a document that becomes too long, and when the time is over meanwhile.
     #[inline]
-    pub fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
-        if self.named_by_values && self.names_metadata(text, meta) {
-            return self.apply_widened(text, meta);
+    pub(crate) fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
+        if self.named_by_values && self.names_metadata(doc, meta) {
+            return self.apply_exposed(text, meta);
         }
         let done = if text.len() <= self.unwatched {
-            self.function.apply(text, meta)
+            self.function.apply(doc, meta)
         } else if text.len() <= self.longest {
-            guarded(|| self.function.apply(text, meta))
+            guarded(|| self.function.apply(doc, meta))
         } else {
-            self.apply_aside(text, meta)
+            self.apply_offloaded(text, meta)
         };
-        let done = if self.free { done.and_then(|effect| metadata::absorbed(effect, meta)) } else { done };
+        let done = if self.free { done.and_then(|effect| metadata_fields::absorbed(effect, meta)) } else { done };
         if let Ok(effect) = &done {
-            let len = effect.made(text.len());
-            if len > MOST_MADE {
-                check_made(text.len(), len)?;
+            let len = effect.output_len(text.len());
+            if len > MOST_OUTPUT {
+                check_output_size(text.len(), len)?;
             }
         }
         done
@@ -331,27 +297,28 @@ impl Native {
 
     /// Whether a field's name that is made of this document's values is one of its metadata.
     #[cold]
-    fn names_metadata(&self, text: &[u8], meta: &Meta) -> bool {
+    fn names_metadata(&self, doc: DocView<'_>, meta: &Meta) -> bool {
         let of_values = self.function.names().into_iter().filter(|name| name.constant().is_none());
-        of_values.into_iter().any(|name| metadata::is_shown(&field::named(name, text, meta)))
+        of_values.into_iter().any(|name| metadata_fields::is_shown(&field::named(name, doc, meta)))
     }
 
     /// [`Self::apply`] on the document with its metadata as members.
     #[cold]
-    fn apply_widened(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
-        let wide = Wide::INGEST;
-        let shown = wide.widened(text, meta)?;
-        let effect = guarded(|| self.function.apply(&shown, meta))?;
+    fn apply_exposed(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+        let view = MetadataView::INGEST;
+        let shown = view.expose(text, meta)?;
+        let effect = guarded(|| self.function.apply((&shown).into(), meta))?;
         let Effect::Replaced(text) = effect.whole(&shown) else { return Ok(Effect::Unchanged) };
-        let (text, changed) = wide.narrowed(&text, meta)?;
+        let (text, changed) = view.extract(&text, meta)?;
         *meta = changed;
         Ok(Effect::Replaced(text))
     }
 
     #[cold]
-    fn apply_aside(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply_offloaded(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
         let (function, text, mut own) = (Arc::clone(&self.function), text.to_vec(), meta.clone());
-        let (effect, changed) = aside(move || function.apply(&text, &mut own).map(|effect| (effect, own)))?;
+        let (effect, changed) =
+            offloaded(move || function.apply((&text).into(), &mut own).map(|effect| (effect, own)))?;
         *meta = changed;
         Ok(effect)
     }

@@ -2,15 +2,16 @@
 
 use serde::Deserialize;
 
-use super::{Function, Parameters};
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Oversample {
+pub(crate) struct Oversample {
     sample_factor: f64,
     context_prefix: Option<String>,
 }
@@ -25,22 +26,23 @@ impl Parameters for Oversample {
 }
 
 /// The name under which the context keeps the size that the client asked for.
-pub fn original_size(prefix: Option<&str>) -> String {
+pub(crate) fn original_size(prefix: Option<&str>) -> String {
     prefix.map_or_else(|| "original_size".to_owned(), |prefix| format!("{prefix}.original_size"))
 }
 
-/// What a search without a size gets.
+/// Number of hits of a search without a size.
 const DEFAULT_SIZE: i64 = 10;
 
 impl Function for Oversample {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let start = json::skip_ws(text, 0);
-        let asked = json::get(text, start, "size");
+        let asked = json::get(doc, start, "size");
         let size = asked
             .as_ref()
             .and_then(|e| std::str::from_utf8(&text[e.value.clone()]).ok()?.parse().ok())
             .unwrap_or(DEFAULT_SIZE);
-        meta.put_ctx(&original_size(self.context_prefix.as_deref()), size.to_string().as_bytes());
+        meta.set_ctx_member(&original_size(self.context_prefix.as_deref()), size.to_string().as_bytes());
         let larger = ((size as f64) * self.sample_factor).ceil() as i64;
         let larger = larger.to_string();
         Ok(Effect::Replaced(match asked {

@@ -4,17 +4,20 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use super::template::Template;
-use super::{Function, Parameters, field};
-use crate::deadline::glance;
+use super::support::field;
+use super::support::function::{Function, Parameters};
+use super::support::template::Template;
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::document::metadata_fields;
+use crate::engine::deadline::glance;
 use crate::error::Fault;
-use crate::{json, metadata};
+use crate::json;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Remove {
+pub(crate) struct Remove {
     field: Option<field::Names>,
     exclude_field: Option<field::Names>,
     #[serde(default)]
@@ -51,10 +54,10 @@ impl Parameters for Remove {
 }
 
 impl Remove {
-    fn remove_named(&self, text: &[u8], meta: &Meta) -> Result<Effect, Fault> {
+    fn remove_named(&self, doc: DocView<'_>, meta: &Meta) -> Result<Effect, Fault> {
         let mut out: Option<Vec<u8>> = None;
         for template in &self.names {
-            let here = out.as_deref().unwrap_or(text);
+            let here = out.as_ref().map_or(doc, DocView::from);
             let name = field::named(template, here, meta);
             match json::remove(here, &name) {
                 Some(less) => out = Some(less),
@@ -67,9 +70,10 @@ impl Remove {
     }
 
     /// Top-level fields that are not named and are no parent of a named one go.
-    fn remove_others(&self, text: &[u8], meta: &Meta) -> Effect {
+    fn remove_others(&self, doc: DocView<'_>, meta: &Meta) -> Effect {
+        let text = doc.text();
         let start = json::skip_ws(text, 0);
-        let names: Vec<_> = self.keep.iter().map(|name| field::named(name, text, meta)).collect();
+        let names: Vec<_> = self.keep.iter().map(|name| field::named(name, doc, meta)).collect();
         let kept: HashSet<&str> = names.iter().filter(|name| !name.is_empty()).flat_map(|n| prefixes(n)).collect();
         if kept.is_empty() {
             return Effect::Unchanged;
@@ -79,7 +83,7 @@ impl Remove {
         for entry in json::Entries::new(text, start).into_iter().flatten() {
             glance();
             match json::unescape(&text[entry.key.clone()]) {
-                Some(key) if !kept.contains(&*key) && !metadata::is_own(&key) => gone = true,
+                Some(key) if !kept.contains(&*key) && !metadata_fields::is_own(&key) => gone = true,
                 _ => members.push(&text[entry.key.start - 1..entry.value.end]),
             }
         }
@@ -96,8 +100,8 @@ fn prefixes(name: &str) -> impl Iterator<Item = &str> {
 }
 
 impl Function for Remove {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
-        if self.field.is_some() { self.remove_named(text, meta) } else { Ok(self.remove_others(text, meta)) }
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        if self.field.is_some() { self.remove_named(doc, meta) } else { Ok(self.remove_others(doc, meta)) }
     }
 
     fn names(&self) -> Vec<&Template> {

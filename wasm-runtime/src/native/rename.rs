@@ -2,16 +2,18 @@
 
 use serde::Deserialize;
 
-use super::template::Template;
-use super::{Function, Parameters, field};
+use super::support::field;
+use super::support::function::{Function, Parameters};
+use super::support::template::Template;
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rename {
+pub(crate) struct Rename {
     field: String,
     target_field: String,
     #[serde(default)]
@@ -32,11 +34,12 @@ impl Parameters for Rename {
 }
 
 impl Function for Rename {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let Some((from, to)) = &self.templates else { return Ok(Effect::Unchanged) };
-        let (from, to) = (field::named(from, text, meta), field::named(to, text, meta));
-        let Some(range) = json::find(text, &from) else {
-            field::in_bounds(text, &from)?;
+        let (from, to) = (field::named(from, doc, meta), field::named(to, doc, meta));
+        let Some(range) = json::find(doc, &from) else {
+            field::in_bounds(doc, &from)?;
             if self.ignore_missing {
                 return Ok(Effect::Unchanged);
             }
@@ -48,16 +51,16 @@ impl Function for Rename {
         if to.is_empty() {
             return Err(Fault::illegal("path cannot be null nor empty"));
         }
-        match json::find(text, &to) {
-            None => field::in_bounds(text, &to)?,
+        match json::find(doc, &to) {
+            None => field::in_bounds(doc, &to)?,
             Some(_) if self.override_target => {}
             Some(_) => return Err(Fault::illegal(format!("field [{to}] already exists"))),
         }
         let value = text[range].to_vec();
-        let less = json::remove(text, &from).unwrap_or_else(|| text.to_vec());
+        let less = json::remove(doc, &from).unwrap_or_else(|| text.to_vec());
         // Where it cannot be moved it is put back, and what is wrong with that comes first.
-        let moved = field::put(&less, &to, &value);
-        moved.map(Effect::Replaced).map_err(|fault| field::put(&less, &from, &value).err().unwrap_or(fault))
+        let moved = field::set(&less, &to, &value);
+        moved.map(Effect::Replaced).map_err(|fault| field::set(&less, &from, &value).err().unwrap_or(fault))
     }
 
     fn names(&self) -> Vec<&Template> {

@@ -2,15 +2,16 @@
 
 use serde::Deserialize;
 
-use super::{Function, Parameters};
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RenameField {
+pub(crate) struct RenameField {
     field: String,
     target_field: String,
     #[serde(default)]
@@ -28,8 +29,9 @@ impl Parameters for RenameField {
 }
 
 /// The object in `container` of the hit with its member renamed.
-fn renamed(hit: &[u8], container: &str, from: &str, to: &str) -> Option<Vec<u8>> {
-    let object = json::get(hit, json::skip_ws(hit, 0), container)?.value;
+fn renamed(doc: DocView<'_>, container: &str, from: &str, to: &str) -> Option<Vec<u8>> {
+    let hit = doc.text();
+    let object = json::get(doc, json::skip_ws(hit, 0), container)?.value;
     let inner = &hit[object.clone()];
     let value = inner[json::get(inner, 0, from)?.value].to_vec();
     let mut less = json::remove_member(inner, 0, from)?;
@@ -40,10 +42,10 @@ fn renamed(hit: &[u8], container: &str, from: &str, to: &str) -> Option<Vec<u8>>
 }
 
 impl Function for RenameField {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
         let mut out: Option<Vec<u8>> = None;
         for container in ["fields", "_source"] {
-            let here = out.as_deref().unwrap_or(text);
+            let here = out.as_ref().map_or(doc, DocView::from);
             if let Some(new) = renamed(here, container, &self.field, &self.target_field) {
                 out = Some(new);
             }

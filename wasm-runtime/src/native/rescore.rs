@@ -5,12 +5,13 @@
 
 use serde::Deserialize;
 
-use super::{Function, Parameters};
-use crate::contract::scored;
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::document::effect::scored;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 
 #[derive(Deserialize, Default, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
@@ -41,22 +42,22 @@ enum Mode {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rescore {
+pub(crate) struct Rescore {
     field: String,
-    #[serde(default = "one")]
+    #[serde(default = "unit")]
     factor: f64,
     #[serde(default)]
     modifier: Modifier,
     missing: Option<f64>,
-    #[serde(default = "one")]
+    #[serde(default = "unit")]
     query_weight: f64,
-    #[serde(default = "one")]
+    #[serde(default = "unit")]
     rescore_query_weight: f64,
     #[serde(default)]
     score_mode: Mode,
 }
 
-fn one() -> f64 {
+fn unit() -> f64 {
     1.0
 }
 
@@ -67,8 +68,8 @@ impl Parameters for Rescore {
 }
 
 impl Rescore {
-    fn number(&self, hit: &[u8]) -> Result<f64, Fault> {
-        let raw = json::find(hit, &format!("_source.{}", self.field)).map(|range| &hit[range]);
+    fn number(&self, hit: DocView<'_>) -> Result<f64, Fault> {
+        let raw = json::find(hit, &format!("_source.{}", self.field)).map(|range| &hit.text()[range]);
         let value = match raw {
             None | Some(b"null") => self.missing.ok_or_else(|| {
                 Fault::illegal(format!("Missing value for field [{}]; give one in [missing]", self.field))
@@ -95,9 +96,9 @@ impl Rescore {
 }
 
 impl Function for Rescore {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
         let old = self.query_weight * meta.score;
-        let new = self.rescore_query_weight * self.number(text)?;
+        let new = self.rescore_query_weight * self.number(doc)?;
         let score = match self.score_mode {
             Mode::Total => old + new,
             Mode::Multiply => old * new,
@@ -105,6 +106,6 @@ impl Function for Rescore {
             Mode::Max => old.max(new),
             Mode::Min => old.min(new),
         };
-        scored(text, format!("{score:?}").as_bytes())
+        scored(doc, format!("{score:?}").as_bytes())
     }
 }

@@ -3,19 +3,21 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::template::{Template, Value};
-use super::{Function, Parameters, field};
+use super::support::field;
+use super::support::function::{Function, Parameters};
+use super::support::template::{Template, Value};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Set {
+pub(crate) struct Set {
     field: String,
     value: Option<Box<RawValue>>,
-    #[serde(default = "super::yes", rename = "override")]
+    #[serde(default = "super::support::function::yes", rename = "override")]
     replace: bool,
     #[serde(default)]
     ignore_empty_value: bool,
@@ -35,19 +37,20 @@ impl Parameters for Set {
 }
 
 impl Function for Set {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
-        let name = self.name.as_ref().map(|name| field::named(name, text, meta)).unwrap_or_default();
-        if !self.replace && json::find(text, &name).is_some_and(|range| &text[range] != b"null") {
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
+        let name = self.name.as_ref().map(|name| field::named(name, doc, meta)).unwrap_or_default();
+        if !self.replace && json::find(doc, &name).is_some_and(|range| &text[range] != b"null") {
             return Ok(Effect::Unchanged);
         }
-        let Some(value) = self.prepared.as_ref().map(|value| value.render(text, meta)) else {
+        let Some(value) = self.prepared.as_ref().map(|value| value.render(doc, meta)) else {
             return Ok(Effect::Unchanged);
         };
         let templated = || matches!(self.prepared, Some(Value::Text(_)));
         if self.ignore_empty_value && value.as_ref() == b"\"\"" && templated() {
             return Ok(Effect::Unchanged);
         }
-        field::change(text, &name, &value)
+        field::change(doc, &name, &value)
     }
 
     fn names(&self) -> Vec<&Template> {

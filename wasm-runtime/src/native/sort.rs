@@ -6,16 +6,20 @@ use std::cmp::Ordering;
 
 use serde::Deserialize;
 
-use super::{Function, Parameters, field, hit};
-use crate::deadline::glance;
+use super::support::field;
+use super::support::function::{Function, Parameters};
+use super::support::hit;
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::deadline::glance;
 use crate::error::Fault;
-use crate::{java, json};
+use crate::json;
+use crate::json::DocView;
+use crate::json::java;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Sort {
+pub(crate) struct Sort {
     field: String,
     order: Option<String>,
     target_field: Option<String>,
@@ -25,15 +29,15 @@ impl Parameters for Sort {
     fn prepare(&mut self) -> Result<(), String> {
         match self.order.as_deref() {
             None | Some("asc" | "desc") => {}
-            Some(other) => {
-                return Err(format!("[order] Sort direction [{other}] not recognized. Valid values are: [asc, desc]"));
+            Some(order) => {
+                return Err(format!("[order] Sort direction [{order}] not recognized. Valid values are: [asc, desc]"));
             }
         }
         field::check_pair(&mut self.field, &mut self.target_field)
     }
 }
 
-/// What the elements of a list must all be to have an order.
+/// The type that all elements of a list must have to be sorted.
 #[derive(PartialEq, PartialOrd)]
 enum Item {
     Flag(bool),
@@ -64,15 +68,11 @@ impl Sort {
             return Ok(field::array(list));
         }
         let kind = java::type_name(list[0]);
-        if let Some(other) = list.iter().find(|raw| java::type_name(raw) != kind || item(raw).is_none()) {
+        if let Some(odd) = list.iter().find(|raw| java::type_name(raw) != kind || item(raw).is_none()) {
             return Err(Fault::new(
                 400,
                 "class_cast_exception",
-                format!(
-                    "field [{}] holds values that have no order: {kind} and {}",
-                    self.field,
-                    java::type_name(other)
-                ),
+                format!("field [{}] holds values that have no order: {kind} and {}", self.field, java::type_name(odd)),
             ));
         }
         let mut items: Vec<(Option<Item>, &[u8])> = list.iter().map(|raw| (item(raw), *raw)).collect();
@@ -91,10 +91,10 @@ impl Sort {
 }
 
 impl Function for Sort {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place::new(&self.field, self.target_field.as_deref(), false);
-        match place.list(text, "cannot sort.")? {
-            Some(list) => place.put(text, &self.sorted(&list)?),
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), false);
+        match rewrite.list(doc, "cannot sort.")? {
+            Some(list) => rewrite.set(doc, &self.sorted(&list)?),
             None => Ok(Effect::Unchanged),
         }
     }
@@ -103,7 +103,7 @@ impl Function for Sort {
 /// `sort` over the hits of a response.
 #[derive(Deserialize)]
 #[serde(transparent)]
-pub struct SortHits(Sort);
+pub(crate) struct SortHits(Sort);
 
 impl Parameters for SortHits {
     fn prepare(&mut self) -> Result<(), String> {
@@ -112,9 +112,9 @@ impl Parameters for SortHits {
 }
 
 impl Function for SortHits {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
         let target = self.0.target_field.as_deref().unwrap_or(&self.0.field);
-        hit::rewrite(text, &self.0.field, target, "sort", |raw| {
+        hit::rewrite(doc, &self.0.field, target, "sort", |raw| {
             if raw[0] != b'[' {
                 return Err(field::cannot_cast(&self.0.field, raw, "java.util.List"));
             }

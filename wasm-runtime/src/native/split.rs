@@ -4,18 +4,20 @@
 
 use serde::Deserialize;
 
-use super::hit;
-use super::{Function, Parameters, field};
-use crate::deadline::glance;
+use super::support::field;
+use super::support::function::{Function, Parameters};
+use super::support::hit;
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::deadline::glance;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 use crate::regex::{self, Regex};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Split {
+pub(crate) struct Split {
     field: String,
     separator: String,
     target_field: Option<String>,
@@ -49,10 +51,10 @@ fn quoted(part: &str) -> Vec<u8> {
 }
 
 impl Function for Split {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
-        match place.text(text, "cannot split.")? {
-            Some(value) => place.put(text, &self.parts(&value)?),
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
+        match rewrite.text(doc, "cannot split.")? {
+            Some(value) => rewrite.set(doc, &self.parts(&value)?),
             None => Ok(Effect::Unchanged),
         }
     }
@@ -65,7 +67,7 @@ impl Function for Split {
 /// `split` over the hits of a response.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SplitHits {
+pub(crate) struct SplitHits {
     field: String,
     separator: String,
     target_field: Option<String>,
@@ -92,10 +94,10 @@ impl Parameters for SplitHits {
 }
 
 impl Function for SplitHits {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
         let Some(inner) = &self.inner else { return Ok(Effect::Unchanged) };
         let target = self.target_field.as_deref().unwrap_or(&self.field);
-        hit::rewrite(text, &self.field, target, "split", |raw| {
+        hit::rewrite(doc, &self.field, target, "split", |raw| {
             let value = json::string(raw)
                 .ok_or_else(|| Fault::illegal(format!("field [{}] is not a string, cannot split", self.field)))?;
             inner.parts(&value)

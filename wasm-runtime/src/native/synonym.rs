@@ -6,33 +6,34 @@
 
 use serde::Deserialize;
 
-use super::field::Names;
-use super::{Function, Parameters};
-use crate::deadline::glance;
+use super::support::field::Names;
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
+use crate::engine::deadline::glance;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 
 /// Most texts that one query is searched under.
 const MOST: usize = 16;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Synonym {
+pub(crate) struct Synonym {
     synonyms: Names,
     /// Only queries on these fields.
     #[serde(default)]
     fields: Names,
     /// How much the other names count, relative to the word itself.
-    #[serde(default = "one")]
+    #[serde(default = "unit")]
     boost: f64,
     /// (word or words, what they may be replaced by), in small letters.
     #[serde(skip)]
     rules: Vec<(Vec<String>, Vec<Vec<String>>)>,
 }
 
-fn one() -> f64 {
+fn unit() -> f64 {
     1.0
 }
 
@@ -46,11 +47,11 @@ impl Parameters for Synonym {
             return Err("[boost] must be more than zero".to_owned());
         }
         let mut rules: Vec<(Vec<String>, Vec<Vec<String>>)> = Vec::new();
-        let mut add = |from: Vec<String>, to: Vec<Vec<String>>| match rules.iter_mut().find(|(known, _)| *known == from)
-        {
-            Some((_, all)) => all.extend(to),
-            None => rules.push((from, to)),
-        };
+        let mut add =
+            |from: Vec<String>, to: Vec<Vec<String>>| match rules.iter_mut().find(|(listed, _)| *listed == from) {
+                Some((_, all)) => all.extend(to),
+                None => rules.push((from, to)),
+            };
         for rule in self.synonyms.list() {
             let list = |text: &str| text.split(',').map(words).filter(|w| !w.is_empty()).collect::<Vec<_>>();
             if let Some((from, to)) = rule.split_once("=>") {
@@ -66,7 +67,7 @@ impl Parameters for Synonym {
                 return Err(format!("[synonyms] rule [{rule}] needs at least two names, separated by commas"));
             }
             for word in &all {
-                add(word.clone(), all.iter().filter(|other| *other != word).cloned().collect());
+                add(word.clone(), all.iter().filter(|synonym| *synonym != word).cloned().collect());
             }
         }
         if rules.is_empty() {
@@ -79,7 +80,7 @@ impl Parameters for Synonym {
 
 impl Synonym {
     /// The texts that `text` may be replaced by, without itself.
-    fn others(&self, text: &str) -> Vec<String> {
+    fn synonyms(&self, text: &str) -> Vec<String> {
         let tokens: Vec<&str> = text.split_whitespace().collect();
         let lower = words(text);
         let mut out: Vec<String> = Vec::new();
@@ -89,9 +90,9 @@ impl Synonym {
                 if !lower[at..].starts_with(from) {
                     continue;
                 }
-                for other in to {
+                for synonym in to {
                     let mut parts: Vec<&str> = tokens[..at].to_vec();
-                    parts.extend(other.iter().map(String::as_str));
+                    parts.extend(synonym.iter().map(String::as_str));
                     parts.extend(&tokens[at + from.len()..]);
                     let text = parts.join(" ");
                     if out.len() < MOST - 1 && !out.contains(&text) {
@@ -121,7 +122,7 @@ impl Synonym {
                         self.query(part).inspect(|_| changed = true).unwrap_or_else(|| part.to_vec())
                     })
                     .collect();
-                changed.then(|| super::field::array(&parts))
+                changed.then(|| super::support::field::array(&parts))
             }
             b'{' => {
                 let mut entries = json::Entries::new(raw, 0)?;
@@ -146,7 +147,7 @@ impl Synonym {
 
     /// A `match` query and its kin as a `bool` of all texts.
     fn leaf(&self, name: &str, body: &[u8]) -> Option<Vec<u8>> {
-        let (fields, text, place) = match name {
+        let (fields, text, range) = match name {
             "match" | "match_phrase" | "match_phrase_prefix" | "match_bool_prefix" => {
                 let entry = json::Entries::new(body, 0)?.next()?;
                 let field = json::unescape(&body[entry.key])?.into_owned();
@@ -167,14 +168,14 @@ impl Synonym {
             }
             _ => return None,
         };
-        let others = if self.concerns(&fields) { self.others(&text) } else { Vec::new() };
-        if others.is_empty() {
+        let synonyms = if self.concerns(&fields) { self.synonyms(&text) } else { Vec::new() };
+        if synonyms.is_empty() {
             return None;
         }
         let wrapped = |text: &[u8]| [b"{".as_slice(), &json::quote(name), b":", text, b"}"].concat();
         let mut clauses = vec![wrapped(body)];
-        for other in others {
-            let clause = wrapped(&json::splice(body, place.clone(), &json::quote(&other)));
+        for synonym in synonyms {
+            let clause = wrapped(&json::splice(body, range.clone(), &json::quote(&synonym)));
             clauses.push(if self.boost == 1.0 {
                 clause
             } else {
@@ -182,14 +183,15 @@ impl Synonym {
                     .concat()
             });
         }
-        let should = super::field::array(&clauses);
+        let should = super::support::field::array(&clauses);
         Some([br#"{"bool":{"should":"#.as_slice(), &should, br#","minimum_should_match":1}}"#].concat())
     }
 }
 
 impl Function for Synonym {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let Some(entry) = json::get(text, json::skip_ws(text, 0), "query") else { return Ok(Effect::Unchanged) };
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
+        let Some(entry) = json::get(doc, json::skip_ws(text, 0), "query") else { return Ok(Effect::Unchanged) };
         Ok(match self.query(&text[entry.value.clone()]) {
             Some(query) => Effect::Replaced(json::splice(text, entry.value, &query)),
             None => Effect::Unchanged,

@@ -3,15 +3,16 @@
 use serde::Deserialize;
 
 use super::oversample::original_size;
-use super::{Function, Parameters};
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TruncateHits {
+pub(crate) struct TruncateHits {
     target_size: Option<i64>,
     context_prefix: Option<String>,
 }
@@ -46,9 +47,10 @@ impl TruncateHits {
 }
 
 impl Function for TruncateHits {
-    fn apply(&self, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+    fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+        let text = doc.text();
         let size = self.size(meta)?;
-        let Some(hits) = json::find(text, "hits.hits") else { return Ok(Effect::Unchanged) };
+        let Some(hits) = json::find(doc, "hits.hits") else { return Ok(Effect::Unchanged) };
         let list = json::elements(text, hits.start);
         if list.len() <= size {
             return Ok(Effect::Unchanged);

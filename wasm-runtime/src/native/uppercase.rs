@@ -1,10 +1,11 @@
 //! `uppercase`: a string, or every string of a list, in capitals.
 
-use super::texts::TextMap;
+use super::support::text_map::TextMap;
 use crate::error::Fault;
-use crate::{json, scratch};
+use crate::json;
+use crate::json::scratch_copy;
 
-pub struct Uppercase;
+pub(crate) struct Uppercase;
 
 impl TextMap for Uppercase {
     fn map(text: &str) -> Result<Vec<u8>, Fault> {
@@ -12,7 +13,7 @@ impl TextMap for Uppercase {
     }
 
     fn map_plain(raw: &[u8]) -> Option<Vec<u8>> {
-        let mut upper = scratch::copy(raw);
+        let mut upper = scratch_copy(raw);
         upper.make_ascii_uppercase();
         Some(upper)
     }

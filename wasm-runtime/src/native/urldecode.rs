@@ -1,10 +1,10 @@
 //! `urldecode`: a string, or every string of a list, URL-decoded.
 
-use super::texts::TextMap;
+use super::support::text_map::TextMap;
 use crate::error::Fault;
 use crate::json;
 
-pub struct Urldecode;
+pub(crate) struct Urldecode;
 
 impl TextMap for Urldecode {
     fn map(text: &str) -> Result<Vec<u8>, Fault> {

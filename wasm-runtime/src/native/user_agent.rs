@@ -5,15 +5,17 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use ua_parser::{Extractor, Regexes};
 
-use super::{Function, Parameters, field};
+use super::support::field;
+use super::support::function::{Function, Parameters};
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
+use crate::json::DocView;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct UserAgent {
+pub(crate) struct UserAgent {
     field: String,
     #[serde(default = "target")]
     target_field: String,
@@ -23,7 +25,7 @@ pub struct UserAgent {
     #[serde(default)]
     ignore_missing: bool,
     /// The Elastic Common Schema; without it the members are those of OpenSearch's older format.
-    #[serde(default = "super::yes")]
+    #[serde(default = "super::support::function::yes")]
     ecs: bool,
     regex_file: Option<String>,
 }
@@ -49,7 +51,7 @@ enum Property {
     OsMinor,
 }
 
-/// Longer documents are worked on aside: hundreds of expressions are put to a text.
+/// Longer documents are worked on aside: hundreds of expressions are add to a text.
 const LONGEST: usize = 4096;
 
 fn target() -> String {
@@ -84,10 +86,10 @@ impl Parameters for UserAgent {
     }
 }
 
-/// `major.minor.patch.build`, as far as they are known one after the other.
+/// `major.minor.patch.build`, as far as they are given one after the other.
 fn version(parts: [Option<&str>; 4]) -> Option<String> {
-    let known: Vec<&str> = parts.into_iter().map_while(|part| part.filter(|p| !p.is_empty())).collect();
-    (!known.is_empty()).then(|| known.join("."))
+    let given: Vec<&str> = parts.into_iter().map_while(|part| part.filter(|p| !p.is_empty())).collect();
+    (!given.is_empty()).then(|| given.join("."))
 }
 
 impl UserAgent {
@@ -95,18 +97,18 @@ impl UserAgent {
         let mut out = b"{}".to_vec();
         let Ok(extractor) = EXTRACTOR.as_ref() else { return out };
         let (browser, system, device) = extractor.extract(agent);
-        let mut put = |name: &str, value: &[u8]| out = json::insert_member(&out, 0, name, value);
+        let mut add = |name: &str, value: &[u8]| out = json::insert_member(&out, 0, name, value);
         let wants = |property| self.wants(property);
         if wants(Property::Original) {
-            put("original", &json::quote(agent));
+            add("original", &json::quote(agent));
         }
         if wants(Property::Name) {
-            put("name", &json::quote(browser.as_ref().map_or("Other", |b| &b.family)));
+            add("name", &json::quote(browser.as_ref().map_or("Other", |b| &b.family)));
         }
         if wants(Property::Version)
             && let Some(text) = browser.as_ref().and_then(|b| version([b.major, b.minor, b.patch, b.patch_minor]))
         {
-            put("version", &json::quote(&text));
+            add("version", &json::quote(&text));
         }
         if wants(Property::Os)
             && let Some(system) = system
@@ -118,11 +120,11 @@ impl UserAgent {
                 os = json::insert_member(&os, 0, "version", &json::quote(&text));
                 os = json::insert_member(&os, 0, "full", &json::quote(&format!("{} {text}", system.os)));
             }
-            put("os", &os);
+            add("os", &os);
         }
         if wants(Property::Device) {
             let name = device.as_ref().map_or("Other", |d| &d.device);
-            put("device", &json::insert_member(b"{}", 0, "name", &json::quote(name)));
+            add("device", &json::insert_member(b"{}", 0, "name", &json::quote(name)));
         }
         out
     }
@@ -138,36 +140,36 @@ impl UserAgent {
         let mut out = b"{}".to_vec();
         let Ok(extractor) = EXTRACTOR.as_ref() else { return out };
         let (browser, system, device) = extractor.extract(agent);
-        let mut put = |property, name: &str, value: Option<&str>| {
+        let mut add = |property, name: &str, value: Option<&str>| {
             if let Some(value) = value.filter(|_| self.wants(property)) {
                 out = json::insert_member(&out, 0, name, &json::quote(value));
             }
         };
-        put(Property::Name, "name", Some(browser.as_ref().map_or("Other", |b| &b.family)));
+        add(Property::Name, "name", Some(browser.as_ref().map_or("Other", |b| &b.family)));
         if let Some(b) = &browser {
-            put(Property::Major, "major", b.major);
-            put(Property::Minor, "minor", b.minor);
-            put(Property::Patch, "patch", b.patch);
-            put(Property::Build, "build", b.patch_minor);
+            add(Property::Major, "major", b.major);
+            add(Property::Minor, "minor", b.minor);
+            add(Property::Patch, "patch", b.patch);
+            add(Property::Build, "build", b.patch_minor);
         }
         let parts = system.as_ref().map(|s| [&s.major, &s.minor, &s.patch, &s.patch_minor].map(|part| part.as_deref()));
         let name = system.as_ref().map_or("Other", |s| &s.os);
         let full = parts.and_then(version).map_or_else(|| name.to_owned(), |version| format!("{name} {version}"));
-        put(Property::Os, "os", Some(&full));
-        put(Property::OsName, "os_name", Some(name));
-        put(Property::OsMajor, "os_major", parts.and_then(|parts| parts[0]));
-        put(Property::OsMinor, "os_minor", parts.and_then(|parts| parts[1]));
-        put(Property::Device, "device", Some(device.as_ref().map_or("Other", |d| &d.device)));
+        add(Property::Os, "os", Some(&full));
+        add(Property::OsName, "os_name", Some(name));
+        add(Property::OsMajor, "os_major", parts.and_then(|parts| parts[0]));
+        add(Property::OsMinor, "os_minor", parts.and_then(|parts| parts[1]));
+        add(Property::Device, "device", Some(device.as_ref().map_or("Other", |d| &d.device)));
         out
     }
 }
 
 impl Function for UserAgent {
-    fn apply(&self, text: &[u8], _meta: &mut Meta) -> Result<Effect, Fault> {
-        let place = field::Place::new(&self.field, None, self.ignore_missing);
-        match place.text(text, "cannot parse user-agent.")? {
-            Some(agent) if self.ecs => field::change(text, &self.target_field, &self.described(&agent)),
-            Some(agent) => field::change(text, &self.target_field, &self.described_in_parts(&agent)),
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let rewrite = field::FieldRewrite::new(&self.field, None, self.ignore_missing);
+        match rewrite.text(doc, "cannot parse user-agent.")? {
+            Some(agent) if self.ecs => field::change(doc, &self.target_field, &self.described(&agent)),
+            Some(agent) => field::change(doc, &self.target_field, &self.described_in_parts(&agent)),
             None => Ok(Effect::Unchanged),
         }
     }

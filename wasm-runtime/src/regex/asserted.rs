@@ -4,23 +4,23 @@ use std::sync::OnceLock;
 
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 
-use super::java_word;
 use super::set::{Set, properties};
 use super::tree::{Assert, Words};
+use super::{java, ruby};
 
-pub struct Text<'t> {
-    pub text: &'t str,
-    pub bytes: &'t [u8],
+pub(crate) struct Text<'t> {
+    pub(crate) text: &'t str,
+    pub(crate) bytes: &'t [u8],
 }
 
 impl<'t> Text<'t> {
-    pub fn new(text: &'t str) -> Self {
+    pub(crate) fn new(text: &'t str) -> Self {
         Self { text, bytes: text.as_bytes() }
     }
 
     /// The end of the character at `at`, if it is one of a set.
     #[inline]
-    pub fn take(&self, at: usize, set: &Set) -> Option<usize> {
+    pub(crate) fn step(&self, at: usize, set: &Set) -> Option<usize> {
         let c = *self.bytes.get(at)?;
         if c < 0x80 {
             return set.has_ascii(c).then_some(at + 1);
@@ -29,7 +29,7 @@ impl<'t> Text<'t> {
         set.has(c).then(|| at + c.len_utf8())
     }
 
-    pub fn char(&self, at: usize) -> Option<char> {
+    pub(crate) fn char(&self, at: usize) -> Option<char> {
         match self.bytes.get(at)? {
             c @ ..0x80 => Some(*c as char),
             _ => self.text[at..].chars().next(),
@@ -41,7 +41,7 @@ impl<'t> Text<'t> {
     }
 
     /// Where the character before begins.
-    pub fn before(&self, at: usize) -> usize {
+    pub(crate) fn before(&self, at: usize) -> usize {
         let mut before = at.saturating_sub(1);
         while before > 0 && self.bytes[before] & 0xC0 == 0x80 {
             before -= 1;
@@ -50,7 +50,7 @@ impl<'t> Text<'t> {
     }
 
     /// Where the next character begins; behind the text at its end.
-    pub fn after(&self, at: usize) -> usize {
+    pub(crate) fn after(&self, at: usize) -> usize {
         let mut after = at + 1;
         while self.bytes.get(after).is_some_and(|c| c & 0xC0 == 0x80) {
             after += 1;
@@ -64,7 +64,7 @@ fn ends_line(c: char) -> bool {
 }
 
 /// Whether it holds at `at`; `continued` is where the match before ended.
-pub fn holds(assert: Assert, text: &Text<'_>, at: usize, continued: usize) -> bool {
+pub(crate) fn holds(assert: Assert, text: &Text<'_>, at: usize, continued: usize) -> bool {
     let end = text.bytes.len();
     let (before, here) = (at.checked_sub(1).map(|at| text.bytes[at]), text.bytes.get(at).copied());
     match assert {
@@ -84,8 +84,8 @@ pub fn holds(assert: Assert, text: &Text<'_>, at: usize, continued: usize) -> bo
         }
         Assert::LastLine => {
             let rest = &text.text[at..];
-            let one = rest.chars().next().is_none_or(|c| ends_line(c) && c.len_utf8() == rest.len());
-            one && !(before == Some(b'\r') && here == Some(b'\n')) || rest == "\r\n"
+            let final_end = rest.chars().next().is_none_or(|c| ends_line(c) && c.len_utf8() == rest.len());
+            final_end && !(before == Some(b'\r') && here == Some(b'\n')) || rest == "\r\n"
         }
         Assert::Word(words) => at_edge(words, text, at),
         Assert::NotWord(words) => !at_edge(words, text, at),
@@ -133,12 +133,12 @@ fn sets() -> &'static Sets {
     SETS.get_or_init(|| Sets {
         marks: Set::of(properties(&["Mn"])),
         letters: Set::of(properties(&["L", "Nd"])),
-        java: Set::of(java_word()),
-        ruby: Set::of(super::ruby_word()),
+        java: Set::of(java::word()),
+        ruby: Set::of(ruby::word()),
     })
 }
 
 /// The end of the cluster at `at`.
-pub fn cluster(text: &Text<'_>, at: usize) -> Option<usize> {
+pub(crate) fn cluster(text: &Text<'_>, at: usize) -> Option<usize> {
     text.text[at..].graphemes(true).next().map(|cluster| at + cluster.len())
 }

@@ -11,7 +11,7 @@ use super::set::{chars, none, or, range};
 const LAST_CASED: u32 = 0x1_FFFF;
 
 /// Unicode's simple upper case: of letters whose full one has several characters it is one of these, or themselves.
-pub fn upper(c: char) -> char {
+pub(crate) fn upper(c: char) -> char {
     let mut full = c.to_uppercase();
     match (full.next(), full.next()) {
         (Some(only), None) => only,
@@ -24,12 +24,12 @@ pub fn upper(c: char) -> char {
 }
 
 /// Unicode's simple lower case.
-pub fn lower(c: char) -> char {
+pub(crate) fn lower(c: char) -> char {
     c.to_lowercase().next().unwrap_or(c)
 }
 
 /// By what Java compares letters.
-pub fn java(c: char) -> char {
+pub(crate) fn java(c: char) -> char {
     lower(upper(c))
 }
 
@@ -45,8 +45,8 @@ fn alike() -> &'static HashMap<char, Vec<char>> {
     })
 }
 
-/// What Java's `(?iu)` takes for `c`.
-pub fn java_single(c: char) -> ClassUnicode {
+/// Characters that Java's `(?iu)` takes for `c`.
+pub(crate) fn java_single(c: char) -> ClassUnicode {
     let folded = java(c);
     if upper(c) == folded {
         return range(c, c);
@@ -55,8 +55,8 @@ pub fn java_single(c: char) -> ClassUnicode {
     or(range(folded, folded), &chars(&others))
 }
 
-/// What Java's `(?iu)` takes for a range.
-pub fn java_range(from: char, to: char) -> ClassUnicode {
+/// Characters that Java's `(?iu)` takes for a range.
+pub(crate) fn java_range(from: char, to: char) -> ClassUnicode {
     static CASED: OnceLock<Vec<char>> = OnceLock::new();
     let all = (0..=LAST_CASED).filter_map(char::from_u32);
     let cased = CASED.get_or_init(|| all.filter(|&c| upper(c) != c || lower(c) != c).collect());
@@ -65,8 +65,8 @@ pub fn java_range(from: char, to: char) -> ClassUnicode {
     or(range(from, to), &chars(&plain))
 }
 
-/// What Java's `(?i)` takes for a range: letters of ASCII in both cases.
-pub fn ascii_range(from: char, to: char) -> ClassUnicode {
+/// Characters that Java's `(?i)` takes for a range: letters of ASCII in both cases.
+pub(crate) fn ascii_range(from: char, to: char) -> ClassUnicode {
     let within =
         |c: &char| (from..=to).contains(&c.to_ascii_uppercase()) || (from..=to).contains(&c.to_ascii_lowercase());
     let both: String = ('\0'..='\x7F').filter(within).collect();
@@ -74,7 +74,7 @@ pub fn ascii_range(from: char, to: char) -> ClassUnicode {
 }
 
 /// With all that simple case folding takes for the same.
-pub fn simple(mut class: ClassUnicode) -> ClassUnicode {
+pub(crate) fn simple(mut class: ClassUnicode) -> ClassUnicode {
     if class.try_case_fold_simple().is_err() {
         return or(none(), &class);
     }
@@ -82,6 +82,6 @@ pub fn simple(mut class: ClassUnicode) -> ClassUnicode {
 }
 
 /// Whether simple case folding takes two characters for the same.
-pub fn same_simply(a: char, b: char) -> bool {
+pub(crate) fn same_simply(a: char, b: char) -> bool {
     a == b || simple(range(a, a)).ranges().iter().any(|r| (r.start()..=r.end()).contains(&b))
 }

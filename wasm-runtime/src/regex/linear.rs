@@ -10,12 +10,12 @@ use super::tree::{Assert, Greed, Node, Repeat, Words};
 /// Bytes that the compiled form may take.
 const MOST_COMPILED: usize = 2 << 20;
 
-/// What a text must be like for it.
+/// Properties that a text must have.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct Needs {
+pub(crate) struct Needs {
     ascii: bool,
     /// No line terminators.
-    one_line: bool,
+    single_line: bool,
     /// No `\n` at the end, and not empty.
     open_end: bool,
 }
@@ -25,24 +25,24 @@ impl Needs {
         if self.open_end && matches!(text.as_bytes().last(), None | Some(b'\n')) {
             return false;
         }
-        if self.one_line && memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
+        if self.single_line && memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
             return false;
         }
         let ascii = text.is_ascii();
-        (ascii || !self.ascii) && (ascii || !self.one_line || !text.contains(['\u{85}', '\u{2028}', '\u{2029}']))
+        (ascii || !self.ascii) && (ascii || !self.single_line || !text.contains(['\u{85}', '\u{2028}', '\u{2029}']))
     }
 }
 
-pub struct Linear {
+pub(crate) struct Linear {
     regex: meta::Regex,
     needs: Needs,
     /// States that a search may be in at once.
-    pub states: usize,
+    pub(crate) states: usize,
 }
 
 impl Linear {
     /// None for an expression that needs backtracking or is too large.
-    pub fn of(node: &Node) -> Option<Self> {
+    pub(crate) fn of(node: &Node) -> Option<Self> {
         let mut needs = Needs::default();
         let hir = hir(node, &mut needs)?;
         let config = meta::Config::new().nfa_size_limit(Some(MOST_COMPILED)).hybrid_cache_capacity(MOST_COMPILED);
@@ -55,17 +55,17 @@ impl Linear {
         Some(Self { regex, needs, states })
     }
 
-    pub fn fits(&self, text: &str) -> bool {
+    pub(crate) fn fits(&self, text: &str) -> bool {
         self.needs.met(text)
     }
 
-    pub fn find(&self, text: &str, from: usize) -> Option<(usize, usize)> {
+    pub(crate) fn find(&self, text: &str, from: usize) -> Option<(usize, usize)> {
         self.regex
             .search(&Input::new(text).range(from..).anchored(Anchored::No))
             .map(|found| (found.start(), found.end()))
     }
 
-    pub fn captures(&self, text: &str, from: usize) -> Option<Captures> {
+    pub(crate) fn captures(&self, text: &str, from: usize) -> Option<Captures> {
         let mut captures = self.regex.create_captures();
         self.regex.search_captures(&Input::new(text).range(from..), &mut captures);
         captures.is_match().then_some(captures)
@@ -83,7 +83,7 @@ fn hir(node: &Node, needs: &mut Needs) -> Option<Hir> {
             Hir::capture(Capture { index: u32::try_from(*group).ok()?, name: None, sub })
         }
         Node::Repeat(repeat) => repetition(repeat, needs)?,
-        Node::Assert(assert) => look(*assert, needs)?,
+        Node::Assert(assert) => assertion(*assert, needs)?,
         _ => return None,
     })
 }
@@ -115,12 +115,12 @@ fn repetition(repeat: &Repeat, needs: &mut Needs) -> Option<Hir> {
     Some(Hir::repetition(Repetition { min: *min, max, greedy: *greed == Greed::Greedy, sub }))
 }
 
-fn look(assert: Assert, needs: &mut Needs) -> Option<Hir> {
+fn assertion(assert: Assert, needs: &mut Needs) -> Option<Hir> {
     Some(Hir::look(match assert {
         Assert::Start => Look::Start,
         Assert::End => Look::End,
         Assert::LastLine | Assert::LastUnixLine | Assert::LineEnd => {
-            needs.one_line = true;
+            needs.single_line = true;
             Look::End
         }
         Assert::UnixLineEnd => Look::EndLF,
@@ -129,7 +129,7 @@ fn look(assert: Assert, needs: &mut Needs) -> Option<Hir> {
             Look::StartLF
         }
         Assert::LineStart => {
-            (needs.one_line, needs.open_end) = (true, true);
+            (needs.single_line, needs.open_end) = (true, true);
             Look::Start
         }
         Assert::Word(words) => {

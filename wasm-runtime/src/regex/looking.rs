@@ -1,4 +1,4 @@
-//! What the machine does beside the way that it goes: look-arounds, and texts without a match of something.
+//! Look-arounds, and texts without a match of something.
 
 use super::machine::{Machine, Outcome};
 use super::program::Op;
@@ -6,7 +6,7 @@ use crate::error::Fault;
 
 impl Machine<'_, '_> {
     /// Whether what begins at `pc` matches here, or ends here.
-    pub(super) fn look(
+    pub(super) fn lookaround(
         &mut self,
         negative: bool,
         behind: Option<(usize, usize)>,
@@ -58,8 +58,8 @@ impl Machine<'_, '_> {
             if reached == at {
                 return Ok(true);
             }
-            let Some((pc, place)) = self.back(base) else { return Ok(false) };
-            end = self.run_above(base, pc, place)?;
+            let Some((pc, at)) = self.back(base) else { return Ok(false) };
+            end = self.run_above(base, pc, at)?;
         }
         Ok(false)
     }
@@ -81,7 +81,7 @@ impl Machine<'_, '_> {
                 return Ok(Some(at));
             }
             self.step(1)?;
-            here = self.one(pc, at)?;
+            here = self.step_once(pc, at)?;
         }
     }
 

@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use super::asserted::{self, Text};
 use super::fold;
-use super::program::{Loop, Op, Program, Run};
-use super::tree::{Fold, Greed};
-use crate::deadline::tick;
+use super::program::{Loop, Op, Program};
+use super::tree::Fold;
+use crate::engine::deadline::tick;
 use crate::error::Fault;
 
 /// Steps after which a match is given up: some tenths of a second.
@@ -16,12 +16,12 @@ const MOST_FRAMES: usize = 2 << 20;
 /// Look-arounds and calls within each other.
 const DEEPEST: usize = 400;
 /// Steps between two looks at the clock.
-const LOOK: u64 = 1 << 10;
+const CHECK_STEPS: u64 = 1 << 10;
 /// A slot of a group that has not matched.
-pub const NONE: usize = usize::MAX;
+pub(crate) const NONE: usize = usize::MAX;
 
-/// What is to be undone or tried when the way ends.
-pub enum Frame {
+/// Entry of the backtrack stack: a change to undo, or an alternative to try.
+pub(crate) enum Frame {
     Branch(u32, usize),
     Restore(u32, usize),
     /// A run may end earlier: the step behind it, the least and the next end.
@@ -35,13 +35,13 @@ pub enum Frame {
     Returned(usize, Rc<[usize]>),
 }
 
-pub struct Machine<'p, 't> {
+pub(crate) struct Machine<'p, 't> {
     pub(super) program: &'p Program,
     pub(super) text: Text<'t>,
-    pub slots: Vec<usize>,
+    pub(crate) slots: Vec<usize>,
     pub(super) frames: Vec<Frame>,
     calls: Vec<(usize, Rc<[usize]>)>,
-    steps: u64,
+    pub(super) steps: u64,
     depth: usize,
     /// Where the match before ended.
     continued: usize,
@@ -50,7 +50,7 @@ pub struct Machine<'p, 't> {
 pub(super) type Outcome = Result<Option<usize>, Fault>;
 
 impl<'p, 't> Machine<'p, 't> {
-    pub fn new(program: &'p Program, text: &'t str) -> Self {
+    pub(crate) fn new(program: &'p Program, text: &'t str) -> Self {
         let slots = vec![NONE; program.slots];
         let text = Text::new(text);
         Self { program, text, slots, frames: Vec::new(), calls: Vec::new(), steps: 0, depth: 0, continued: 0 }
@@ -60,7 +60,7 @@ impl<'p, 't> Machine<'p, 't> {
     ///
     /// # Errors
     /// When it takes too much time or memory.
-    pub fn search(&mut self, from: usize, continued: usize) -> Result<bool, Fault> {
+    pub(crate) fn search(&mut self, from: usize, continued: usize) -> Result<bool, Fault> {
         self.slots.fill(NONE);
         self.continued = continued;
         let mut at = from;
@@ -103,9 +103,9 @@ impl<'p, 't> Machine<'p, 't> {
     }
 
     pub(super) fn step(&mut self, steps: u64) -> Result<(), Fault> {
-        let before = self.steps / LOOK;
+        let before = self.steps / CHECK_STEPS;
         self.steps += steps;
-        if self.steps / LOOK != before {
+        if self.steps / CHECK_STEPS != before {
             tick()?;
             if self.steps > MOST_STEPS {
                 return Err(too_hard(&format!("it takes more than {MOST_STEPS} steps")));
@@ -114,7 +114,7 @@ impl<'p, 't> Machine<'p, 't> {
         Ok(())
     }
 
-    fn push(&mut self, frame: Frame) -> Result<(), Fault> {
+    pub(super) fn push(&mut self, frame: Frame) -> Result<(), Fault> {
         if self.frames.len() >= MOST_FRAMES {
             return Err(too_hard("it has too many ways to match"));
         }
@@ -144,11 +144,11 @@ impl<'p, 't> Machine<'p, 't> {
                     }
                 }
                 Frame::Again(pc, at) => {
-                    if let Op::Loop(one) = &self.program.ops[pc as usize] {
-                        let count = std::mem::replace(&mut self.slots[one.slot + 1], at);
-                        self.frames.push(Frame::Restore(one.slot as u32 + 1, count));
-                        self.frames.push(Frame::Restore(one.slot as u32, self.slots[one.slot]));
-                        self.slots[one.slot] += 1;
+                    if let Op::Loop(counted) = &self.program.ops[pc as usize] {
+                        let count = std::mem::replace(&mut self.slots[counted.slot + 1], at);
+                        self.frames.push(Frame::Restore(counted.slot as u32 + 1, count));
+                        self.frames.push(Frame::Restore(counted.slot as u32, self.slots[counted.slot]));
+                        self.slots[counted.slot] += 1;
                         return Some((pc as usize + 1, at));
                     }
                 }
@@ -159,44 +159,7 @@ impl<'p, 't> Machine<'p, 't> {
         None
     }
 
-    fn shorter(&mut self, pc: usize, least: usize, mut end: usize) -> Option<(usize, usize)> {
-        let Op::Run(run) = &self.program.ops[pc - 1] else {
-            // A text without a match of something.
-            let end = self.text.before(end);
-            if end > least {
-                self.frames.push(Frame::Shorter(pc as u32, least, end));
-            }
-            return Some((pc, end));
-        };
-        while end > least {
-            end = self.text.before(end);
-            self.steps += 1;
-            if run.then.is_none_or(|then| self.text.bytes.get(end) == Some(&then)) {
-                if end > least {
-                    self.frames.push(Frame::Shorter(pc as u32, least, end));
-                }
-                return Some((pc, end));
-            }
-        }
-        None
-    }
-
-    fn longer(&mut self, pc: usize, mut end: usize, mut left: u32) -> Option<(usize, usize)> {
-        let program = self.program;
-        let Op::Run(run) = &program.ops[pc] else { return None };
-        while left > 0 {
-            end = self.text.take(end, &run.set)?;
-            left -= 1;
-            self.steps += 1;
-            if run.then.is_none_or(|then| self.text.bytes.get(end) == Some(&then)) {
-                self.frames.push(Frame::Longer(pc as u32, end, left));
-                return Some((pc + 1, end));
-            }
-        }
-        None
-    }
-
-    /// What comes of the step at `pc` and all that follow, at a place of the text: where it ends.
+    /// Runs the step at `pc` and all that follow, at a position of the text; returns where the match ends.
     pub(super) fn run(&mut self, pc: usize, at: usize) -> Outcome {
         self.depth += 1;
         if self.depth > DEEPEST {
@@ -209,11 +172,11 @@ impl<'p, 't> Machine<'p, 't> {
 
     /// One step: the next and its place, if it is passed.
     #[inline]
-    pub(super) fn one(&mut self, pc: usize, at: usize) -> Result<Option<(usize, usize)>, Fault> {
+    pub(super) fn step_once(&mut self, pc: usize, at: usize) -> Result<Option<(usize, usize)>, Fault> {
         let program = self.program;
         let next = pc + 1;
         Ok(match &program.ops[pc] {
-            Op::Set(set) => self.text.take(at, set).map(|end| (next, end)),
+            Op::Set(set) => self.text.step(at, set).map(|end| (next, end)),
             Op::Text(text) => self.text.bytes[at..].starts_with(text).then(|| (next, at + text.len())),
             Op::Run(run) => self.many(run, pc, at)?.map(|end| (next, end)),
             Op::Split(first, second) => {
@@ -230,16 +193,16 @@ impl<'p, 't> Machine<'p, 't> {
                 self.set(2 * group + 1, at)?;
                 Some((next, at))
             }
-            Op::Begin(slot) => {
+            Op::LoopStart(slot) => {
                 self.set(*slot, 0)?;
                 self.set(*slot + 1, NONE)?;
                 Some((next, at))
             }
-            Op::Loop(one) => self.again(one, next, at)?,
+            Op::Loop(counted) => self.repeat(counted, next, at)?,
             Op::Assert(assert) => asserted::holds(*assert, &self.text, at, self.continued).then_some((next, at)),
             Op::Back(groups, fold) => self.same(groups, *fold, at)?.map(|end| (next, end)),
-            Op::Look { negative, behind, end } => {
-                let seen = self.look(*negative, *behind, next, at)?;
+            Op::Lookaround { negative, behind, end } => {
+                let seen = self.lookaround(*negative, *behind, next, at)?;
                 (seen != *negative).then_some((*end, at))
             }
             Op::Atomic(end) => {
@@ -287,70 +250,37 @@ impl<'p, 't> Machine<'p, 't> {
         Ok(Some((to, at)))
     }
 
-    /// Takes as many as a run does at first.
-    fn many(&mut self, run: &Run, pc: usize, at: usize) -> Outcome {
-        let mut end = at;
-        let mut count = 0;
-        let first = if run.greed == Greed::Lazy { run.min } else { run.max };
-        let mut least = if run.min == 0 { at } else { NONE };
-        while count < first
-            && let Some(more) = self.text.take(end, &run.set)
-        {
-            end = more;
-            count += 1;
-            if count == run.min {
-                least = end;
-            }
-        }
-        self.step(u64::from(count) / 16)?;
-        if count < run.min {
-            return Ok(None);
-        }
-        match run.greed {
-            Greed::Lazy if run.max > run.min => {
-                self.push(Frame::Longer(
-                    pc as u32,
-                    end,
-                    if run.max == u32::MAX { NONE as u32 } else { run.max - run.min },
-                ))?;
-            }
-            Greed::Greedy if end > least => self.push(Frame::Shorter(pc as u32 + 1, least, end))?,
-            _ => {}
-        }
-        Ok(Some(end))
-    }
-
     /// At the head of a counted loop.
-    fn again(&mut self, one: &Loop, body: usize, at: usize) -> Result<Option<(usize, usize)>, Fault> {
-        let (count, begun) = (self.slots[one.slot], self.slots[one.slot + 1]);
-        if count > 0 && begun == at {
+    fn repeat(&mut self, counted: &Loop, body: usize, at: usize) -> Result<Option<(usize, usize)>, Fault> {
+        let (count, started) = (self.slots[counted.slot], self.slots[counted.slot + 1]);
+        if count > 0 && started == at {
             // An iteration over nothing is the last.
-            let counts = one.takes_empty || count as u64 <= u64::from(one.min);
-            return Ok(counts.then_some((one.end, at)));
+            let counts = counted.takes_empty || count as u64 <= u64::from(counted.min);
+            return Ok(counts.then_some((counted.end, at)));
         }
-        if count < one.min as usize {
-            self.set(one.slot, count + 1)?;
-            self.set(one.slot + 1, at)?;
+        if count < counted.min as usize {
+            self.set(counted.slot, count + 1)?;
+            self.set(counted.slot + 1, at)?;
             return Ok(Some((body, at)));
         }
-        if one.max != u32::MAX && count >= one.max as usize {
-            return Ok(Some((one.end, at)));
+        if counted.max != u32::MAX && count >= counted.max as usize {
+            return Ok(Some((counted.end, at)));
         }
-        if one.lazy {
+        if counted.lazy {
             self.push(Frame::Again(body as u32 - 1, at))?;
-            return Ok(Some((one.end, at)));
+            return Ok(Some((counted.end, at)));
         }
-        self.push(Frame::Branch(one.end as u32, at))?;
-        self.set(one.slot, count + 1)?;
-        self.set(one.slot + 1, at)?;
+        self.push(Frame::Branch(counted.end as u32, at))?;
+        self.set(counted.slot, count + 1)?;
+        self.set(counted.slot + 1, at)?;
         Ok(Some((body, at)))
     }
 
     /// The text of the last of these groups that has matched.
     fn same(&mut self, groups: &[usize], fold: Fold, at: usize) -> Outcome {
         let groups_end = self.program.captures;
-        let known = |group: &&usize| 2 * **group < groups_end && self.slots[2 * **group + 1] != NONE;
-        let Some(group) = groups.iter().rev().find(known) else { return Ok(None) };
+        let matched = |group: &&usize| 2 * **group < groups_end && self.slots[2 * **group + 1] != NONE;
+        let Some(group) = groups.iter().rev().find(matched) else { return Ok(None) };
         let (from, to) = (self.slots[2 * group], self.slots[2 * group + 1]);
         self.step((to - from) as u64 / 16)?;
         let (bytes, text) = (self.text.bytes, &self.text.text[from..to]);
@@ -363,7 +293,7 @@ impl<'p, 't> Machine<'p, 't> {
             Fold::Java => a == b || fold::java(a) == fold::java(b),
             _ => fold::same_simply(a, b),
         };
-        let all = text.chars().all(|c| rest.next().is_some_and(|other| alike(c, other)));
+        let all = text.chars().all(|c| rest.next().is_some_and(|counterpart| alike(c, counterpart)));
         Ok(all.then(|| self.text.text.len() - rest.as_str().len()))
     }
 
@@ -402,6 +332,6 @@ impl<'p, 't> Machine<'p, 't> {
     }
 }
 
-pub fn too_hard(why: &str) -> Fault {
+pub(crate) fn too_hard(why: &str) -> Fault {
     Fault::illegal(format!("the regular expression was given up: {why}"))
 }

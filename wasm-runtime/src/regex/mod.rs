@@ -13,12 +13,13 @@ mod looking;
 mod machine;
 mod program;
 mod ruby;
+mod runs;
 mod set;
 mod tree;
 
 use std::ops::Range;
 
-use crate::deadline::tick;
+use crate::engine::deadline::tick;
 use crate::error::Fault;
 use linear::Linear;
 use machine::{Machine, NONE};
@@ -26,63 +27,36 @@ use program::Program;
 use tree::Parsed;
 
 /// Characters of the longest expression.
-pub const LONGEST_PATTERN: usize = 64 << 10;
-/// Groups and classes within each other.
-const DEEPEST: usize = 200;
-/// Ranges of characters that the sets of an expression may have together, eight bytes each.
-const MOST_RANGES: usize = 500_000;
+pub(crate) const LONGEST_PATTERN: usize = 64 << 10;
 /// States of an expression, times bytes of a text, up to which a search is surely done within some milliseconds.
 const AT_ONCE: usize = 4 << 20;
 /// So short a document is always searched on the thread that asks: of large expressions, which are alternatives of many kinds,
 /// few states are ever in use.
 const SHORT: usize = 4096;
 
-/// Adds a set's ranges to those that an expression has.
-fn count_ranges(count: &mut usize, class: &regex_syntax::hir::ClassUnicode) -> Result<(), String> {
-    *count += class.ranges().len();
-    if *count > MOST_RANGES {
-        return Err(format!("its sets of characters are too large, the limit is {MOST_RANGES} ranges"));
-    }
-    Ok(())
-}
-
-fn java_word() -> regex_syntax::hir::ClassUnicode {
-    java::word()
-}
-
-fn ruby_word() -> regex_syntax::hir::ClassUnicode {
-    ruby::word()
-}
-
-/// Whether it is a decimal digit of some script.
-pub fn is_decimal(c: char) -> bool {
-    static DIGITS: std::sync::OnceLock<set::Set> = std::sync::OnceLock::new();
-    DIGITS.get_or_init(|| set::Set::of(set::properties(&["Nd"]))).has(c)
-}
-
 /// A compiled expression.
-pub struct Regex {
+pub(crate) struct Regex {
     linear: Option<Linear>,
     program: Program,
     names: Vec<(String, Vec<usize>)>,
     /// The longest text that is surely searched at once; where the machine searches, it can be ended at any time.
-    pub longest: usize,
+    pub(crate) longest: usize,
 }
 
 /// The places of a match's groups, the whole match first.
-pub struct Found(Vec<Option<Range<usize>>>);
+pub(crate) struct Found(Vec<Option<Range<usize>>>);
 
 impl Found {
     /// A match whose groups nobody asks for.
-    pub fn whole_of(whole: Range<usize>) -> Self {
+    pub(crate) fn whole_of(whole: Range<usize>) -> Self {
         Self(vec![Some(whole)])
     }
 
-    pub fn whole(&self) -> Range<usize> {
+    pub(crate) fn whole(&self) -> Range<usize> {
         self.0[0].clone().unwrap_or(0..0)
     }
 
-    pub fn get(&self, group: usize) -> Option<Range<usize>> {
+    pub(crate) fn get(&self, group: usize) -> Option<Range<usize>> {
         self.0.get(group).cloned().flatten()
     }
 }
@@ -90,8 +64,8 @@ impl Found {
 /// An expression of Java.
 ///
 /// # Errors
-/// What is wrong with the pattern.
-pub fn java(pattern: &str) -> Result<Regex, String> {
+/// The defect of the pattern.
+pub(crate) fn java(pattern: &str) -> Result<Regex, String> {
     checked(pattern)?;
     compiled(java::parse(pattern)?, true)
 }
@@ -99,8 +73,8 @@ pub fn java(pattern: &str) -> Result<Regex, String> {
 /// An expression of Ruby, as Joni has it.
 ///
 /// # Errors
-/// What is wrong with the pattern.
-pub fn ruby(pattern: &str) -> Result<Regex, String> {
+/// The defect of the pattern.
+pub(crate) fn ruby(pattern: &str) -> Result<Regex, String> {
     checked(pattern)?;
     compiled(ruby::parse(pattern)?, false)
 }
@@ -120,12 +94,12 @@ fn compiled(parsed: Parsed, leaky: bool) -> Result<Regex, String> {
 }
 
 impl Regex {
-    pub fn captures_len(&self) -> usize {
+    pub(crate) fn captures_len(&self) -> usize {
         self.program.captures / 2
     }
 
     /// The names of its groups, each with its groups.
-    pub fn names(&self) -> &[(String, Vec<usize>)] {
+    pub(crate) fn names(&self) -> &[(String, Vec<usize>)] {
         &self.names
     }
 
@@ -133,18 +107,18 @@ impl Regex {
     ///
     /// # Errors
     /// When it takes too much time or memory.
-    pub fn groups(&self, text: &str) -> Result<Option<Found>, Fault> {
+    pub(crate) fn groups(&self, text: &str) -> Result<Option<Found>, Fault> {
         Search::new(self, text).captures()
     }
 
     /// All matches after each other, as Java's `Matcher.find` finds them.
-    pub fn search<'r, 't>(&'r self, text: &'t str) -> Search<'r, 't> {
+    pub(crate) fn search<'r, 't>(&'r self, text: &'t str) -> Search<'r, 't> {
         Search::new(self, text)
     }
 }
 
 /// Goes from match to match.
-pub struct Search<'r, 't> {
+pub(crate) struct Search<'r, 't> {
     regex: &'r Regex,
     linear: Option<&'r Linear>,
     machine: Option<Machine<'r, 't>>,
@@ -173,7 +147,7 @@ impl<'r, 't> Search<'r, 't> {
     ///
     /// # Errors
     /// When it takes too much time or memory.
-    pub fn find(&mut self) -> Result<Option<Range<usize>>, Fault> {
+    pub(crate) fn find(&mut self) -> Result<Option<Range<usize>>, Fault> {
         tick()?;
         if self.at > self.text.len() {
             return Ok(None);
@@ -193,7 +167,7 @@ impl<'r, 't> Search<'r, 't> {
     ///
     /// # Errors
     /// As [`Self::find`].
-    pub fn captures(&mut self) -> Result<Option<Found>, Fault> {
+    pub(crate) fn captures(&mut self) -> Result<Option<Found>, Fault> {
         let Some(linear) = self.linear else {
             let Some(whole) = self.find()? else { return Ok(None) };
             let slots = self.machine.as_ref().map_or(&[][..], |machine| &machine.slots);
@@ -217,7 +191,12 @@ impl<'r, 't> Search<'r, 't> {
 ///
 /// # Errors
 /// For a pattern that needs too many steps.
-pub fn split<'t>(regex: &Regex, text: &'t str, limit: usize, keep_trailing: bool) -> Result<Vec<&'t str>, Fault> {
+pub(crate) fn split<'t>(
+    regex: &Regex,
+    text: &'t str,
+    limit: usize,
+    keep_trailing: bool,
+) -> Result<Vec<&'t str>, Fault> {
     let mut parts = Vec::new();
     let mut last = 0;
     let mut search = regex.search(text);

@@ -1,15 +1,15 @@
-//! What the machine does for an expression, step by step.
+//! The program of an expression, which the machine runs.
 
 use std::sync::Arc;
 
 use super::set::Set;
-use super::tree::{Assert, Fold, Greed, Look, Node, Repeat};
+use super::tree::{Assert, Fold, Greed, Lookaround, Node, Repeat};
 
 /// Steps that a program may have.
 const MOST_STEPS: usize = 200_000;
 
 #[derive(Debug)]
-pub enum Op {
+pub(crate) enum Op {
     /// One character.
     Set(Arc<Set>),
     /// These bytes.
@@ -24,12 +24,12 @@ pub enum Op {
     /// The end of a group, whose beginning a slot has.
     Close(usize, usize),
     /// Begins a counted loop, whose two slots these and the next are.
-    Begin(usize),
+    LoopStart(usize),
     Loop(Loop),
     Assert(Assert),
     Back(Box<[usize]>, Fold),
     /// Its content begins behind it; goes on at `end`.
-    Look {
+    Lookaround {
         negative: bool,
         behind: Option<(usize, usize)>,
         end: usize,
@@ -48,62 +48,62 @@ pub enum Op {
 }
 
 #[derive(Debug)]
-pub struct Run {
-    pub set: Arc<Set>,
-    pub min: u32,
-    pub max: u32,
-    pub greed: Greed,
+pub(crate) struct Run {
+    pub(crate) set: Arc<Set>,
+    pub(crate) min: u32,
+    pub(crate) max: u32,
+    pub(crate) greed: Greed,
     /// The byte that has to follow it.
-    pub then: Option<u8>,
+    pub(crate) then: Option<u8>,
 }
 
 #[derive(Debug)]
-pub struct Loop {
-    /// Of the count; the place where an iteration began is in the next.
-    pub slot: usize,
-    pub min: u32,
-    pub max: u32,
-    pub lazy: bool,
-    pub takes_empty: bool,
-    pub end: usize,
+pub(crate) struct Loop {
+    /// Slot of the count; the next slot has the position where an iteration began.
+    pub(crate) slot: usize,
+    pub(crate) min: u32,
+    pub(crate) max: u32,
+    pub(crate) lazy: bool,
+    pub(crate) takes_empty: bool,
+    pub(crate) end: usize,
 }
 
-pub struct Program {
-    pub ops: Vec<Op>,
-    pub slots: usize,
+pub(crate) struct Program {
+    pub(crate) ops: Vec<Op>,
+    pub(crate) slots: usize,
     /// Slots of groups, before those of loops.
-    pub captures: usize,
+    pub(crate) captures: usize,
     /// Whether groups inside of what is never gone back into keep their places, as in Java.
-    pub leaky: bool,
+    pub(crate) leaky: bool,
     /// Bytes that a match may begin with, if it has any.
-    pub first: Option<Box<[bool; 256]>>,
+    pub(crate) first: Option<Box<[bool; 256]>>,
     /// Text that a match begins with.
-    pub prefix: Option<Box<[u8]>>,
+    pub(crate) prefix: Option<Box<[u8]>>,
     /// Whether it matches at the beginning only.
-    pub anchored: bool,
+    pub(crate) anchored: bool,
 }
 
 /// # Errors
 /// For an expression of too many steps.
-pub fn program(node: &Node, groups: usize, leaky: bool) -> Result<Program, String> {
+pub(crate) fn program(node: &Node, groups: usize, leaky: bool) -> Result<Program, String> {
     let called = called(node);
-    let mut made = Made { ops: Vec::new(), slots: 2 * groups, called: vec![None; groups], pending: Vec::new() };
+    let mut compiler = Compiler { ops: Vec::new(), slots: 2 * groups, called: vec![None; groups], pending: Vec::new() };
     for group in called {
-        made.pending.push(group);
+        compiler.pending.push(group);
     }
-    made.node(node)?;
-    made.push(Op::Match)?;
-    made.resolve_calls();
+    compiler.node(node)?;
+    compiler.push(Op::Match)?;
+    compiler.resolve_calls();
     let mut program = Program {
-        prefix: match made.ops.first() {
+        prefix: match compiler.ops.first() {
             Some(Op::Text(text)) => Some(text.clone()),
             _ => None,
         },
         anchored: starts_anchored(node),
         first: if leaky && node.has(&leaks) { None } else { first_bytes(node) },
-        slots: made.slots,
+        slots: compiler.slots,
         captures: 2 * groups,
-        ops: made.ops,
+        ops: compiler.ops,
         leaky,
     };
     follow(&mut program.ops);
@@ -120,7 +120,7 @@ fn called(node: &Node) -> Vec<usize> {
     all
 }
 
-struct Made {
+struct Compiler {
     ops: Vec<Op>,
     slots: usize,
     /// Where the content of a called group begins.
@@ -131,7 +131,7 @@ struct Made {
 
 type Done = Result<(), String>;
 
-impl Made {
+impl Compiler {
     fn push(&mut self, op: Op) -> Done {
         if self.ops.len() >= MOST_STEPS {
             return Err(format!("It has more than {MOST_STEPS} steps, the limit"));
@@ -153,12 +153,12 @@ impl Made {
     fn node(&mut self, node: &Node) -> Done {
         match node {
             Node::Empty => Ok(()),
-            Node::Set(set) => self.one(set),
+            Node::Set(set) => self.set_step(set),
             Node::Concat(nodes) => self.concat(nodes),
             Node::Either(nodes) => self.either(nodes),
             Node::Group(group, inner) => self.group(*group, inner),
             Node::Repeat(repeat) => self.repeat(repeat),
-            Node::Look(look) => self.look(look),
+            Node::Lookaround(lookaround) => self.lookaround(lookaround),
             Node::Atomic(inner) => self.aside(inner, Op::Atomic),
             Node::Absent(inner) => self.aside(inner, Op::Absent),
             Node::Assert(assert) => self.push(Op::Assert(*assert)),
@@ -200,7 +200,7 @@ impl Made {
         self.push(Op::Text(std::mem::take(text).into_bytes().into()))
     }
 
-    fn one(&mut self, set: &Arc<Set>) -> Done {
+    fn set_step(&mut self, set: &Arc<Set>) -> Done {
         let Some(c) = set.single() else { return self.push(Op::Set(Arc::clone(set))) };
         self.push(Op::Text(c.to_string().into_bytes().into()))
     }
@@ -259,9 +259,9 @@ impl Made {
         }
     }
 
-    fn look(&mut self, look: &Look) -> Done {
-        let (negative, behind) = (look.negative, look.behind);
-        self.aside(&look.inner, |end| Op::Look { negative, behind, end })
+    fn lookaround(&mut self, lookaround: &Lookaround) -> Done {
+        let (negative, behind) = (lookaround.negative, lookaround.behind);
+        self.aside(&lookaround.inner, |end| Op::Lookaround { negative, behind, end })
     }
 
     /// Content that is matched on its own.
@@ -308,7 +308,7 @@ impl Made {
             _ => {
                 let slot = self.slots;
                 self.slots += 2;
-                self.push(Op::Begin(slot))?;
+                self.push(Op::LoopStart(slot))?;
                 let test = |end| Op::Loop(Loop { slot, min: *min, max: *max, lazy, takes_empty: *takes_empty, end });
                 self.push(test(0))?;
                 self.node(node)?;
@@ -335,7 +335,7 @@ fn follow(ops: &mut [Op]) {
 
 /// Whether groups in it keep their places when a match fails: then every place where one may begin has to be tried.
 fn leaks(node: &Node) -> bool {
-    matches!(node, Node::Look(_) | Node::Atomic(_)) && node.has(&|inner| matches!(inner, Node::Group(..)))
+    matches!(node, Node::Lookaround(_) | Node::Atomic(_)) && node.has(&|inner| matches!(inner, Node::Group(..)))
 }
 
 fn starts_anchored(node: &Node) -> bool {
@@ -378,6 +378,6 @@ fn add_first(node: &Node, bytes: &mut [bool; 256]) -> bool {
             bytes.fill(true);
             false
         }
-        Node::Empty | Node::Look(_) | Node::Assert(_) | Node::Keep => false,
+        Node::Empty | Node::Lookaround(_) | Node::Assert(_) | Node::Keep => false,
     }
 }

@@ -2,16 +2,27 @@
 
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind};
 
+/// Ranges of characters that the sets of an expression may have together, eight bytes each.
+const MOST_RANGES: usize = 500_000;
+/// Adds a set's ranges to those that an expression has.
+pub(super) fn count_ranges(count: &mut usize, class: &regex_syntax::hir::ClassUnicode) -> Result<(), String> {
+    *count += class.ranges().len();
+    if *count > MOST_RANGES {
+        return Err(format!("its sets of characters are too large, the limit is {MOST_RANGES} ranges"));
+    }
+    Ok(())
+}
+
 /// A set of characters, made for being asked.
 #[derive(Clone, Debug)]
-pub struct Set {
-    /// Of ASCII, a bit each.
+pub(crate) struct Set {
+    /// The ASCII characters of the set, a bit each.
     ascii: u128,
-    pub class: ClassUnicode,
+    pub(crate) class: ClassUnicode,
 }
 
 impl Set {
-    pub fn of(class: ClassUnicode) -> Self {
+    pub(crate) fn of(class: ClassUnicode) -> Self {
         let mut ascii = 0;
         for range in class.ranges() {
             for c in u32::from(range.start())..=u32::from(range.end()).min(127) {
@@ -22,11 +33,11 @@ impl Set {
     }
 
     #[inline]
-    pub fn has_ascii(&self, c: u8) -> bool {
+    pub(crate) fn has_ascii(&self, c: u8) -> bool {
         self.ascii >> (c & 127) & 1 == 1
     }
 
-    pub fn has(&self, c: char) -> bool {
+    pub(crate) fn has(&self, c: char) -> bool {
         if c.is_ascii() {
             return self.has_ascii(c as u8);
         }
@@ -36,7 +47,7 @@ impl Set {
     }
 
     /// Its only character.
-    pub fn single(&self) -> Option<char> {
+    pub(crate) fn single(&self) -> Option<char> {
         match self.class.ranges() {
             [only] if only.start() == only.end() => Some(only.start()),
             _ => None,
@@ -44,12 +55,12 @@ impl Set {
     }
 }
 
-pub fn range(from: char, to: char) -> ClassUnicode {
+pub(crate) fn range(from: char, to: char) -> ClassUnicode {
     ClassUnicode::new([ClassUnicodeRange::new(from, to)])
 }
 
 /// Characters by their numbers; halves of surrogate pairs, which no text has, are left out.
-pub fn numbers(ranges: &[(u32, u32)]) -> ClassUnicode {
+pub(crate) fn numbers(ranges: &[(u32, u32)]) -> ClassUnicode {
     let parts = ranges.iter().flat_map(|&(from, to)| {
         let below = (from < 0xD800).then_some((from, to.min(0xD7FF)));
         let above = (to > 0xDFFF).then_some((from.max(0xE000), to));
@@ -60,35 +71,35 @@ pub fn numbers(ranges: &[(u32, u32)]) -> ClassUnicode {
     )
 }
 
-pub fn chars(text: &str) -> ClassUnicode {
+pub(crate) fn chars(text: &str) -> ClassUnicode {
     ClassUnicode::new(text.chars().map(|c| ClassUnicodeRange::new(c, c)))
 }
 
-pub fn all() -> ClassUnicode {
+pub(crate) fn all() -> ClassUnicode {
     range('\0', char::MAX)
 }
 
-pub fn none() -> ClassUnicode {
+pub(crate) fn none() -> ClassUnicode {
     ClassUnicode::empty()
 }
 
-pub fn not(mut class: ClassUnicode) -> ClassUnicode {
+pub(crate) fn not(mut class: ClassUnicode) -> ClassUnicode {
     class.negate();
     class
 }
 
-pub fn or(mut one: ClassUnicode, other: &ClassUnicode) -> ClassUnicode {
-    one.union(other);
-    one
+pub(crate) fn or(mut left: ClassUnicode, right: &ClassUnicode) -> ClassUnicode {
+    left.union(right);
+    left
 }
 
-pub fn and(mut one: ClassUnicode, other: &ClassUnicode) -> ClassUnicode {
-    one.intersect(other);
-    one
+pub(crate) fn and(mut left: ClassUnicode, right: &ClassUnicode) -> ClassUnicode {
+    left.intersect(right);
+    left
 }
 
 /// A property by the name that Unicode's own syntax has for it, as `Lu` or `script=Greek`.
-pub fn property(name: &str) -> Option<ClassUnicode> {
+pub(crate) fn property(name: &str) -> Option<ClassUnicode> {
     let hir = regex_syntax::Parser::new().parse(&format!("\\p{{{name}}}")).ok()?;
     match hir.into_kind() {
         HirKind::Class(Class::Unicode(class)) => Some(class),
@@ -98,28 +109,28 @@ pub fn property(name: &str) -> Option<ClassUnicode> {
 }
 
 /// The union of properties that are there.
-pub fn properties(names: &[&str]) -> ClassUnicode {
-    names.iter().filter_map(|name| property(name)).fold(none(), |all, one| or(all, &one))
+pub(crate) fn properties(names: &[&str]) -> ClassUnicode {
+    names.iter().filter_map(|name| property(name)).fold(none(), |all, set| or(all, &set))
 }
 
 /// `[0-9]`, `[A-Za-z0-9_]`, `[ \t\n\x0B\f\r]`.
-pub fn ascii_digit() -> ClassUnicode {
+pub(crate) fn ascii_digit() -> ClassUnicode {
     range('0', '9')
 }
 
-pub fn ascii_word() -> ClassUnicode {
+pub(crate) fn ascii_word() -> ClassUnicode {
     numbers(&[(0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)])
 }
 
-pub fn ascii_space() -> ClassUnicode {
+pub(crate) fn ascii_space() -> ClassUnicode {
     numbers(&[(0x09, 0x0D), (0x20, 0x20)])
 }
 
-pub fn ascii_hex() -> ClassUnicode {
+pub(crate) fn ascii_hex() -> ClassUnicode {
     numbers(&[(0x30, 0x39), (0x41, 0x46), (0x61, 0x66)])
 }
 
-/// What ends a line in Java.
-pub fn line_terminators() -> ClassUnicode {
+/// Line terminators of Java.
+pub(crate) fn line_terminators() -> ClassUnicode {
     chars("\n\r\u{85}\u{2028}\u{2029}")
 }

@@ -1,12 +1,14 @@
-//! What a regular expression of either language means, as a tree.
+//! The tree of a regular expression, for both languages.
 
 use std::sync::Arc;
 
 use super::set::Set;
 
+/// Groups and classes within each other.
+pub(super) const DEEPEST: usize = 200;
 /// A part of an expression.
 #[derive(Clone, Debug)]
-pub enum Node {
+pub(crate) enum Node {
     Empty,
     /// One character out of a set.
     Set(Arc<Set>),
@@ -15,7 +17,7 @@ pub enum Node {
     Either(Vec<Node>),
     Group(usize, Box<Node>),
     Repeat(Box<Repeat>),
-    Look(Look),
+    Lookaround(Lookaround),
     /// Keeps the first way in which its content matches.
     Atomic(Box<Node>),
     Assert(Assert),
@@ -36,34 +38,34 @@ pub enum Node {
 }
 
 #[derive(Clone, Debug)]
-pub struct Repeat {
-    pub node: Node,
-    pub min: u32,
+pub(crate) struct Repeat {
+    pub(crate) node: Node,
+    pub(crate) min: u32,
     /// `u32::MAX` for any number.
-    pub max: u32,
-    pub greed: Greed,
+    pub(crate) max: u32,
+    pub(crate) greed: Greed,
     /// Whether an iteration over nothing counts as one, which is the last.
-    pub takes_empty: bool,
+    pub(crate) takes_empty: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Greed {
+pub(crate) enum Greed {
     Greedy,
     Lazy,
     Possessive,
 }
 
 #[derive(Clone, Debug)]
-pub struct Look {
-    pub inner: Box<Node>,
-    pub negative: bool,
+pub(crate) struct Lookaround {
+    pub(crate) inner: Box<Node>,
+    pub(crate) negative: bool,
     /// For a look behind: the fewest and the most characters that it may see.
-    pub behind: Option<(usize, usize)>,
+    pub(crate) behind: Option<(usize, usize)>,
 }
 
-/// What holds between two characters.
+/// Assertions between two characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Assert {
+pub(crate) enum Assert {
     /// The beginning of the text.
     Start,
     /// The end of the text.
@@ -90,7 +92,7 @@ pub enum Assert {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Words {
+pub(crate) enum Words {
     Ascii,
     Unicode,
     Ruby,
@@ -99,7 +101,7 @@ pub enum Words {
 
 /// Which characters a back reference takes for the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fold {
+pub(crate) enum Fold {
     None,
     Ascii,
     /// As Java compares them: by the lower case of the upper case.
@@ -109,21 +111,21 @@ pub enum Fold {
 }
 
 /// An expression that has been read.
-pub struct Parsed {
-    pub node: Node,
+pub(crate) struct Parsed {
+    pub(crate) node: Node,
     /// Groups, with the whole match.
-    pub groups: usize,
+    pub(crate) groups: usize,
     /// The groups of every name, in the order of the expression.
-    pub names: Vec<(String, Vec<usize>)>,
+    pub(crate) names: Vec<(String, Vec<usize>)>,
 }
 
 impl Node {
-    pub fn set(set: Set) -> Self {
+    pub(crate) fn set(set: Set) -> Self {
         Self::Set(Arc::new(set))
     }
 
     /// These after each other.
-    pub fn concat(mut nodes: Vec<Self>) -> Self {
+    pub(crate) fn concat(mut nodes: Vec<Self>) -> Self {
         match nodes.len() {
             0 => Self::Empty,
             1 => nodes.remove(0),
@@ -132,32 +134,32 @@ impl Node {
     }
 
     /// One of these.
-    pub fn either(mut nodes: Vec<Self>) -> Self {
+    pub(crate) fn either(mut nodes: Vec<Self>) -> Self {
         if nodes.len() == 1 { nodes.remove(0) } else { Self::Either(nodes) }
     }
 
-    pub fn repeat(node: Self, min: u32, max: u32, greed: Greed, takes_empty: bool) -> Self {
+    pub(crate) fn repeat(node: Self, min: u32, max: u32, greed: Greed, takes_empty: bool) -> Self {
         Self::Repeat(Box::new(Repeat { node, min, max, greed, takes_empty }))
     }
 
     /// The parts that it is made of.
-    pub fn children(&self) -> Vec<&Self> {
+    pub(crate) fn children(&self) -> Vec<&Self> {
         match self {
             Self::Concat(nodes) | Self::Either(nodes) => nodes.iter().collect(),
             Self::Group(_, node) | Self::Atomic(node) | Self::Absent(node) => vec![node],
             Self::Repeat(repeat) => vec![&repeat.node],
-            Self::Look(look) => vec![&look.inner],
+            Self::Lookaround(lookaround) => vec![&lookaround.inner],
             Self::If(_, yes, no) => vec![yes, no],
             _ => Vec::new(),
         }
     }
 
-    pub fn has(&self, wanted: &dyn Fn(&Self) -> bool) -> bool {
+    pub(crate) fn has(&self, wanted: &dyn Fn(&Self) -> bool) -> bool {
         wanted(self) || self.children().into_iter().any(|child| child.has(wanted))
     }
 
     /// Whether it may match nothing.
-    pub fn may_be_empty(&self) -> bool {
+    pub(crate) fn may_be_empty(&self) -> bool {
         match self {
             Self::Set(_) | Self::Cluster | Self::Newline => false,
             Self::Concat(nodes) => nodes.iter().all(Self::may_be_empty),

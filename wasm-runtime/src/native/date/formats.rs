@@ -5,10 +5,11 @@ use super::moment::{self, Moment};
 use super::pattern::{self, Field, Pattern, Piece, Resolver};
 use super::read::{self, rfc3339};
 use super::zone::{UTC, Zone};
-use super::{numbers, quick, write};
+use super::{quick, tai64n, write};
+use crate::native::support::java_numbers;
 
 /// A format of the processor.
-pub enum Format {
+pub(crate) enum Format {
     Iso(Formatter),
     Seconds,
     Millis,
@@ -21,14 +22,14 @@ pub enum Format {
 }
 
 impl Format {
-    pub fn new(format: &str) -> Self {
+    pub(crate) fn new(format: &str) -> Self {
         let formatter = |text| Formatter::new(text).ok();
         match format {
             "ISO8601" => formatter("iso8601").map_or(Self::Broken, Self::Iso),
             "UNIX" => Self::Seconds,
             "UNIX_MS" => Self::Millis,
             "TAI64N" => Self::Tai64n,
-            other => match formatter(other) {
+            name => match formatter(name) {
                 Some(formatter) if formatter.reads.is_empty() => Self::Misleading,
                 Some(formatter) => Self::Patterns(formatter),
                 None => Self::Broken,
@@ -36,14 +37,14 @@ impl Format {
         }
     }
 
-    pub fn read(&self, text: &str, zone: &Zone, locale: &Locale) -> Option<Moment> {
+    pub(crate) fn read(&self, text: &str, zone: &Zone, locale: &Locale) -> Option<Moment> {
         match self {
             Self::Seconds => {
-                let millis = numbers::double(text)? * 1000.0;
+                let millis = java_numbers::double(text).ok()? * 1000.0;
                 Some(Moment::of_millis(millis as i64, zone.clone()))
             }
-            Self::Millis => Some(Moment::of_millis(numbers::long(text)?, zone.clone())),
-            Self::Tai64n => Some(Moment::of_millis(numbers::tai64n(text)?, zone.clone())),
+            Self::Millis => Some(Moment::of_millis(java_numbers::parse_long(text).ok()?, zone.clone())),
+            Self::Tai64n => Some(Moment::of_millis(tai64n::tai64n(text)?, zone.clone())),
             Self::Iso(formatter) => {
                 if let Some(moment) = quick::iso(text, zone) {
                     return Some(moment);
@@ -71,18 +72,18 @@ fn read_patterns(formatter: &Formatter, text: &str, zone: &Zone, locale: &Locale
     Some(if zone.is_plain_utc() { moment.in_zone(zone) } else { moment })
 }
 
-/// What a text was read as.
+/// The result of reading a text.
 enum Found<'l> {
     Moment(Moment),
     Parsed(Box<super::resolve::Parsed<'l>>),
 }
 
 /// Formats between `||`: the first that fits is read, the first is written.
-pub struct Formatter {
+pub(crate) struct Formatter {
     writes: Pattern,
     reads: Vec<Reads>,
     /// Writes as most do.
-    pub plain: bool,
+    pub(crate) plain: bool,
 }
 
 enum Reads {
@@ -92,8 +93,8 @@ enum Reads {
 
 impl Formatter {
     /// # Errors
-    /// What is wrong with the format.
-    pub fn new(format: &str) -> Result<Self, String> {
+    /// The defect of the format.
+    pub(crate) fn new(format: &str) -> Result<Self, String> {
         let text = format.strip_prefix('8').unwrap_or(format);
         if format.is_empty() {
             return Err("No date pattern provided".to_owned());
@@ -108,7 +109,7 @@ impl Formatter {
             if part.is_empty() {
                 return Err("No date pattern provided".to_owned());
             }
-            let (printed, read) = one(part)?;
+            let (printed, read) = single(part)?;
             writes.get_or_insert(printed);
             reads.extend(read);
         }
@@ -145,7 +146,7 @@ impl Formatter {
 
     /// # Errors
     /// When the moment cannot be written so.
-    pub fn write(&self, moment: &Moment) -> Result<String, String> {
+    pub(crate) fn write(&self, moment: &Moment) -> Result<String, String> {
         let mut out = String::with_capacity(32);
         if self.writes.utc {
             write::write(&self.writes.pieces, &moment.clone().in_zone(&UTC), &mut out)?;
@@ -159,7 +160,7 @@ impl Formatter {
 }
 
 /// A name or a pattern: how it writes and what it reads.
-fn one(part: &str) -> Result<(Pattern, Vec<Reads>), String> {
+fn single(part: &str) -> Result<(Pattern, Vec<Reads>), String> {
     if let Some(named) = pattern::named(part) {
         let reads =
             if named.rfc3339 { vec![Reads::Rfc3339] } else { named.reads.into_iter().map(Reads::Pattern).collect() };

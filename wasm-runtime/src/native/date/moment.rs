@@ -10,27 +10,27 @@ use super::zone::Zone;
 
 /// A point in time, in a zone.
 #[derive(Debug, Clone)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// Seconds since 1970.
-    pub instant: i64,
-    pub nanos: i64,
-    pub zone: Zone,
+    pub(crate) instant: i64,
+    pub(crate) nanos: i64,
+    pub(crate) zone: Zone,
     /// Seconds east of Greenwich there and then.
-    pub offset: i32,
+    pub(crate) offset: i32,
 }
 
 impl Moment {
-    pub fn at(instant: i64, nanos: i64, zone: Zone) -> Self {
+    pub(crate) fn at(instant: i64, nanos: i64, zone: Zone) -> Self {
         let offset = zone.offset_at(instant);
         Self { instant, nanos, zone, offset }
     }
 
-    pub fn of_millis(millis: i64, zone: Zone) -> Self {
+    pub(crate) fn of_millis(millis: i64, zone: Zone) -> Self {
         Self::at(millis.div_euclid(1000), millis.rem_euclid(1000) * 1_000_000, zone)
     }
 
     /// `time` in nanoseconds of the day. A time that a change of the clock leaves out is later by as much.
-    pub fn local(date: i64, time: i64, zone: Zone) -> Option<Self> {
+    pub(crate) fn local(date: i64, time: i64, zone: Zone) -> Option<Self> {
         if !calendar::in_range(date) {
             return None;
         }
@@ -39,18 +39,18 @@ impl Moment {
         Some(Self::at(instant, time % SECOND, zone))
     }
 
-    pub fn in_zone(self, zone: &Zone) -> Self {
+    pub(crate) fn in_zone(self, zone: &Zone) -> Self {
         Self::at(self.instant, self.nanos, zone.clone())
     }
 
     /// The date and the nanoseconds of the day.
-    pub fn date_and_time(&self) -> (i64, i64) {
+    pub(crate) fn date_and_time(&self) -> (i64, i64) {
         let local = self.instant + i64::from(self.offset);
         (local.div_euclid(86_400), local.rem_euclid(86_400) * SECOND + self.nanos)
     }
 
     /// The value of a field, weeks as in ISO 8601.
-    pub fn value(&self, field: Field) -> Option<i64> {
+    pub(crate) fn value(&self, field: Field) -> Option<i64> {
         let (date, time) = self.date_and_time();
         Some(match field {
             Field::OffsetSeconds => i64::from(self.offset),
@@ -62,7 +62,7 @@ impl Moment {
 }
 
 /// As OpenSearch's `DateFormatters.from`.
-pub fn complete(parsed: &Parsed<'_>, default: &Zone) -> Option<Moment> {
+pub(crate) fn complete(parsed: &Parsed<'_>, default: &Zone) -> Option<Moment> {
     let zone = zone_of(parsed)?.unwrap_or_else(|| default.clone());
     let date = local_date(parsed)?;
     if let (Some(date), Some(time)) = (date, parsed.time) {
@@ -158,7 +158,7 @@ fn date_of_parts(parsed: &Parsed<'_>) -> Option<i64> {
 }
 
 /// As the `date` processor completes what has no year: the current one, from its first day on.
-pub fn in_this_year(parsed: &Parsed<'_>, zone: &Zone, now: i64) -> Option<Moment> {
+pub(crate) fn in_this_year(parsed: &Parsed<'_>, zone: &Zone, now: i64) -> Option<Moment> {
     let year = Day::of(now.div_euclid(86_400)).year;
     let mut time = 0;
     let of_day = |field| parsed.value(field);
@@ -187,18 +187,18 @@ fn minute_of_day(parsed: &Parsed<'_>) -> Option<i64> {
 }
 
 /// Whether the processor takes the current year.
-pub fn lacks_year(parsed: &Parsed<'_>) -> bool {
+pub(crate) fn lacks_year(parsed: &Parsed<'_>) -> bool {
     let by_week = parsed.value(Field::DayOfWeek).is_some() && parsed.value(Field::DayOfYear).is_some();
     year_of(parsed).is_none() && week_field(parsed, Field::Week, Field::RootWeek).is_none() && !by_week
 }
 
 /// Now, in seconds since 1970.
-pub fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
 /// The locale of no language, made once.
-pub fn root() -> &'static Locale {
+pub(crate) fn root() -> &'static Locale {
     static ROOT: std::sync::LazyLock<Locale> = std::sync::LazyLock::new(Locale::root);
     &ROOT
 }

@@ -5,14 +5,14 @@ use super::moment::Moment;
 use super::zone::{Zone, checked_offset};
 
 /// The output format when none is given.
-pub const OUTPUT: &str = "yyyy-MM-dd'T'HH:mm:ss.SSSXXX";
+pub(crate) const OUTPUT: &str = "yyyy-MM-dd'T'HH:mm:ss.SSSXXX";
 
 fn number(bytes: &[u8]) -> Option<i64> {
     bytes.iter().all(u8::is_ascii_digit).then(|| bytes.iter().fold(0, |sum, b| sum * 10 + i64::from(b - b'0')))
 }
 
 /// `2020-01-02T03:04:05`, maybe with a fraction of up to nine digits, and `Z`, `+01:00` or nothing.
-pub fn iso(text: &str, zone: &Zone) -> Option<Moment> {
+pub(crate) fn iso(text: &str, zone: &Zone) -> Option<Moment> {
     let bytes = text.as_bytes();
     let head = bytes.get(..19)?;
     if [head[4], head[7], head[10], head[13], head[16]] != *b"--T::" {
@@ -54,7 +54,7 @@ pub fn iso(text: &str, zone: &Zone) -> Option<Moment> {
 }
 
 /// Writes as [`OUTPUT`] says, unless the year has another length; whether it did.
-pub fn write(moment: &Moment, out: &mut String) -> bool {
+pub(crate) fn write(moment: &Moment, out: &mut String) -> bool {
     let (date, time) = moment.date_and_time();
     let day = Day::of(date);
     let offset = moment.offset;
@@ -64,19 +64,19 @@ pub fn write(moment: &Moment, out: &mut String) -> bool {
     let seconds = time / 1_000_000_000;
     let shape = b"0000-00-00T00:00:00.000";
     let mut text = *shape;
-    let mut put = |at: usize, width: usize, mut value: i64| {
-        for place in text[at..at + width].iter_mut().rev() {
-            *place = b'0' + (value % 10) as u8;
+    let mut write = |at: usize, width: usize, mut value: i64| {
+        for digit in text[at..at + width].iter_mut().rev() {
+            *digit = b'0' + (value % 10) as u8;
             value /= 10;
         }
     };
-    put(0, 4, day.year);
-    put(5, 2, day.month);
-    put(8, 2, day.day);
-    put(11, 2, seconds / 3600);
-    put(14, 2, seconds / 60 % 60);
-    put(17, 2, seconds % 60);
-    put(20, 3, moment.nanos / 1_000_000);
+    write(0, 4, day.year);
+    write(5, 2, day.month);
+    write(8, 2, day.day);
+    write(11, 2, seconds / 3600);
+    write(14, 2, seconds / 60 % 60);
+    write(17, 2, seconds % 60);
+    write(20, 3, moment.nanos / 1_000_000);
     out.extend(text.iter().map(|b| char::from(*b)));
     if offset.abs() < 60 {
         out.push('Z');

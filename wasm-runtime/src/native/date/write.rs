@@ -10,11 +10,11 @@ type Written = Result<(), String>;
 
 /// # Errors
 /// When a value is too wide for its place, or has a sign where there is none.
-pub fn write(pieces: &[Piece], moment: &Moment, out: &mut String) -> Written {
-    pieces.iter().try_for_each(|piece| one(piece, moment, out))
+pub(crate) fn write(pieces: &[Piece], moment: &Moment, out: &mut String) -> Written {
+    pieces.iter().try_for_each(|piece| write_piece(piece, moment, out))
 }
 
-fn one(piece: &Piece, moment: &Moment, out: &mut String) -> Written {
+fn write_piece(piece: &Piece, moment: &Moment, out: &mut String) -> Written {
     match piece {
         Piece::Literal(text) => out.push_str(text),
         Piece::Number(number) => return write_number(*number, moment, out),
@@ -47,7 +47,7 @@ fn optional(pieces: &[Piece], moment: &Moment, out: &mut String) -> Written {
 
 fn padded(piece: &Piece, width: usize, moment: &Moment, out: &mut String) -> Written {
     let mut inner = String::new();
-    one(piece, moment, &mut inner)?;
+    write_piece(piece, moment, &mut inner)?;
     let length = inner.chars().count();
     if length > width {
         return Err(format!("Cannot print as output of {length} characters exceeds pad width of {width}"));

@@ -14,7 +14,7 @@ const FARTHEST: i64 = 18 * 3600;
 /// Seconds after which weekdays and leap years repeat: 400 years.
 const CYCLE: i64 = 146_097 * 86_400;
 /// The years that `jiff` is asked about, in seconds since 1970: from -9000 to 9000.
-const KNOWN: (i64, i64) = (-346_180_000_000, 221_840_000_000);
+const RULED: (i64, i64) = (-346_180_000_000, 221_840_000_000);
 
 /// Zones that are others since tzdata 2024b, and not yet everywhere.
 const LINKS: [(&str, &str); 8] = [
@@ -29,15 +29,15 @@ const LINKS: [(&str, &str); 8] = [
 ];
 
 #[derive(Debug, Clone)]
-pub enum Zone {
+pub(crate) enum Zone {
     /// Seconds east of Greenwich.
     Offset(i32),
     Region(Arc<Region>),
 }
 
 #[derive(Debug)]
-pub struct Region {
-    pub id: String,
+pub(crate) struct Region {
+    pub(crate) id: String,
     rules: Rules,
 }
 
@@ -47,11 +47,11 @@ enum Rules {
     Of(TimeZone),
 }
 
-pub const UTC: Zone = Zone::Offset(0);
+pub(crate) const UTC: Zone = Zone::Offset(0);
 
 impl Zone {
     /// As `ZoneId.of`: `Z`, `+5`, `+05:30`, `UTC+5`, `GMT`, `Europe/Paris`.
-    pub fn of(id: &str) -> Option<Self> {
+    pub(crate) fn of(id: &str) -> Option<Self> {
         if id.len() <= 1 || id.starts_with(['+', '-']) {
             return offset_of(id).map(Self::Offset);
         }
@@ -69,7 +69,7 @@ impl Zone {
     }
 
     /// `prefix` is empty or `UTC`, `GMT`, `UT`.
-    pub fn prefixed(prefix: &str, seconds: i32) -> Self {
+    pub(crate) fn prefixed(prefix: &str, seconds: i32) -> Self {
         if prefix.is_empty() {
             return Self::Offset(seconds);
         }
@@ -77,8 +77,8 @@ impl Zone {
         Self::Region(Arc::new(Region { id, rules: Rules::Fixed(seconds) }))
     }
 
-    pub fn region(id: &str) -> Option<Self> {
-        if !zones::is_known(id) {
+    pub(crate) fn region(id: &str) -> Option<Self> {
+        if !zones::exists(id) {
             return None;
         }
         if let Some(rules) = id.strip_prefix("SystemV/") {
@@ -97,25 +97,25 @@ impl Zone {
     }
 
     /// Whether this is the plain offset of no hours, which is not the same as the region `UTC`.
-    pub fn is_plain_utc(&self) -> bool {
+    pub(crate) fn is_plain_utc(&self) -> bool {
         matches!(self, Self::Offset(0))
     }
 
-    pub fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         match self {
             Self::Offset(seconds) => offset_id(*seconds),
             Self::Region(region) => region.id.clone(),
         }
     }
 
-    pub fn offset_at(&self, instant: i64) -> i32 {
+    pub(crate) fn offset_at(&self, instant: i64) -> i32 {
         match self.rules() {
             Ok(seconds) => seconds,
             Err(zone) => timestamp(instant).map_or(0, |at| zone.to_offset(at).seconds()),
         }
     }
 
-    pub fn is_summer_at(&self, instant: i64) -> bool {
+    pub(crate) fn is_summer_at(&self, instant: i64) -> bool {
         match self.rules() {
             Ok(_) => false,
             Err(zone) => timestamp(instant).is_some_and(|at| zone.to_offset_info(at).dst().is_dst()),
@@ -123,7 +123,7 @@ impl Zone {
     }
 
     /// The offset at a local second: before a change where two fit, and where none does.
-    pub fn offset_of_local(&self, local: i64) -> i32 {
+    pub(crate) fn offset_of_local(&self, local: i64) -> i32 {
         let zone = match self.rules() {
             Ok(seconds) => return seconds,
             Err(zone) => zone,
@@ -147,8 +147,8 @@ impl Zone {
 }
 
 /// The same second of a year that `jiff` knows, whole cycles away.
-fn known(second: i64) -> i64 {
-    let (first, last) = KNOWN;
+fn within_rules(second: i64) -> i64 {
+    let (first, last) = RULED;
     if second > last {
         second - ((second - last) / CYCLE + 1) * CYCLE
     } else if second < first {
@@ -159,11 +159,11 @@ fn known(second: i64) -> i64 {
 }
 
 fn timestamp(instant: i64) -> Option<Timestamp> {
-    Timestamp::from_second(known(instant)).ok()
+    Timestamp::from_second(within_rules(instant)).ok()
 }
 
 fn civil(local: i64) -> Option<DateTime> {
-    let local = known(local);
+    let local = within_rules(local);
     let day = Day::of(local.div_euclid(86_400));
     let second = local.rem_euclid(86_400);
     let small = |value: i64| i8::try_from(value).ok();
@@ -180,7 +180,7 @@ fn civil(local: i64) -> Option<DateTime> {
 }
 
 /// `+h`, `+hh`, `+hhmm`, `+hh:mm`, `+hhmmss`, `+hh:mm:ss`, `Z`.
-pub fn offset_of(id: &str) -> Option<i32> {
+pub(crate) fn offset_of(id: &str) -> Option<i32> {
     let bytes = id.as_bytes();
     let digit = |at: usize| bytes.get(at).filter(|b| b.is_ascii_digit()).map(|b| i64::from(b - b'0'));
     let two = |at: usize| Some(digit(at)? * 10 + digit(at + 1)?);
@@ -207,7 +207,7 @@ pub fn offset_of(id: &str) -> Option<i32> {
 }
 
 /// Seconds of an offset that Java allows.
-pub fn checked_offset(seconds: i64) -> Option<i32> {
+pub(crate) fn checked_offset(seconds: i64) -> Option<i32> {
     if seconds.abs() <= FARTHEST { i32::try_from(seconds).ok() } else { None }
 }
 

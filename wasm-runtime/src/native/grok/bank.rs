@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// `NAME PATTERN`, a line each: the patterns of OpenSearch 3.8.
 const PATTERNS: &str = include_str!("../../../data/grok_patterns.txt");
-/// How deep patterns may name each other.
+/// How deep patterns may name each named.
 const DEEPEST: usize = 500;
 
-pub type Bank<'b> = HashMap<&'b str, &'b str>;
+pub(crate) type Bank<'b> = HashMap<&'b str, &'b str>;
 
 /// The bank with a stage's own definitions, which come first.
-pub fn with(definitions: &BTreeMap<String, String>) -> Bank<'_> {
+pub(crate) fn with(definitions: &BTreeMap<String, String>) -> Bank<'_> {
     let mut bank: Bank<'_> = PATTERNS.lines().filter_map(|line| line.split_once(' ')).collect();
     bank.extend(definitions.iter().map(|(name, text)| (name.as_str(), text.as_str())));
     bank
@@ -20,7 +20,7 @@ pub fn with(definitions: &BTreeMap<String, String>) -> Bank<'_> {
 ///
 /// # Errors
 /// OpenSearch's words for it.
-pub fn check<'n>(bank: &Bank<'_>, names: impl Iterator<Item = &'n String>) -> Result<(), String> {
+pub(crate) fn check<'n>(bank: &Bank<'_>, names: impl Iterator<Item = &'n String>) -> Result<(), String> {
     let mut sound = HashSet::new();
     for name in names {
         visit(bank, name, &mut Vec::new(), &mut sound)?;
@@ -46,11 +46,11 @@ fn visit<'b>(
     for (at, _) in pattern.match_indices("%{") {
         let rest = &pattern[at + 2..];
         let Some(end) = rest.find('}') else { return Err(format!("Malformed pattern [{name}][{pattern}]")) };
-        let other = &rest[..rest.find(':').map_or(end, |colon| colon.min(end))];
-        if path.contains(&other) {
-            return Err(circle(name, pattern, other, path));
+        let named = &rest[..rest.find(':').map_or(end, |colon| colon.min(end))];
+        if path.contains(&named) {
+            return Err(circle(name, pattern, named, path));
         }
-        visit(bank, other, path, sound)?;
+        visit(bank, named, path, sound)?;
     }
     path.pop();
     sound.insert(name);

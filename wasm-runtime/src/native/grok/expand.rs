@@ -13,7 +13,7 @@ const NAMED: &str = concat!(
 /// Characters that the expressions of one stage may have, with all the patterns that they name.
 const MOST_EXPANDED: usize = regex::LONGEST_PATTERN;
 
-pub struct Expander<'b> {
+pub(crate) struct Expander<'b> {
     bank: &'b Bank<'b>,
     out: String,
 }
@@ -36,7 +36,7 @@ impl<'b> Expander<'b> {
     ///
     /// # Errors
     /// For a pattern that is not there, and for what becomes too long.
-    pub fn expanded(bank: &'b Bank<'b>, text: &str) -> Result<String, String> {
+    pub(crate) fn expanded(bank: &'b Bank<'b>, text: &str) -> Result<String, String> {
         let mut expander = Self { bank, out: String::new() };
         expander.expand(text)?;
         Ok(expander.out)

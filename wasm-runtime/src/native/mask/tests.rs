@@ -1,12 +1,12 @@
 use std::time::Instant;
 
 use crate::document::Meta;
-use crate::effect::Effect;
+use crate::document::effect::Effect;
 use crate::native::Native;
 
 fn masked(parameters: &str, hit: &str) -> String {
     let mask = Native::build("mask", "result", parameters.as_bytes()).expect("parameters");
-    match mask.apply(hit.as_bytes(), &mut Meta::default()).expect("no fault") {
+    match mask.apply(hit.as_bytes().into(), &mut Meta::default()).expect("no fault") {
         Effect::Replaced(text) => String::from_utf8(text).expect("utf-8"),
         Effect::Unchanged => hit.to_owned(),
         _ => panic!("a mask replaces or leaves"),
@@ -120,7 +120,7 @@ fn pace() {
         let round = || {
             let started = Instant::now();
             for _ in 0..50_000 {
-                std::hint::black_box(mask.apply(hit, &mut Meta::default()).is_ok());
+                std::hint::black_box(mask.apply(hit.into(), &mut Meta::default()).is_ok());
             }
             started.elapsed().as_nanos() / 50_000
         };

@@ -4,15 +4,16 @@ use regex_syntax::hir::ClassUnicode;
 
 use super::escape::Escape;
 use super::{Parser, Result};
+use crate::regex::fold;
 use crate::regex::set::{Set, and, none, not, numbers, or};
-use crate::regex::{DEEPEST, fold};
+use crate::regex::tree::DEEPEST;
 
 /// A class while it is read.
 #[derive(Default)]
 struct Reading {
     /// All so far but for the single characters.
     all: Option<ClassUnicode>,
-    /// What was read last.
+    /// The character that was read last.
     last: Option<ClassUnicode>,
     /// Single characters.
     singles: Option<ClassUnicode>,
@@ -38,7 +39,7 @@ impl Reading {
     }
 }
 
-/// What stands at a place of a class.
+/// An item of a class.
 enum Item {
     Class(ClassUnicode),
     /// By its number, as it may be half of a surrogate pair.
@@ -47,7 +48,7 @@ enum Item {
 
 impl Parser<'_> {
     /// A class from its bracket on; `closes` if it takes the bracket at its end, too.
-    pub fn class(&mut self, closes: bool) -> Result<Set> {
+    pub(crate) fn class(&mut self, closes: bool) -> Result<Set> {
         self.class_of(closes).map(Set::of)
     }
 
@@ -173,7 +174,7 @@ impl Parser<'_> {
     }
 
     /// `\p` or `\P` with what follows it.
-    pub fn family(&mut self, negated: bool) -> Result<ClassUnicode> {
+    pub(crate) fn family(&mut self, negated: bool) -> Result<ClassUnicode> {
         let name: String = if self.next() == '{' {
             self.at += 1;
             let from = self.at;

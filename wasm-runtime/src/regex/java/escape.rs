@@ -1,4 +1,4 @@
-//! What follows a backslash.
+//! Escapes: the characters behind a backslash.
 
 use regex_syntax::hir::ClassUnicode;
 
@@ -8,7 +8,7 @@ use crate::regex::set::{
 };
 use crate::regex::tree::{Assert, Fold, Node, Words};
 
-pub enum Escape {
+pub(crate) enum Escape {
     Char(char),
     /// Half of a surrogate pair, which is no character of a text.
     Half(u32),
@@ -19,8 +19,8 @@ pub enum Escape {
 const UNKNOWN: &str = "Illegal/unsupported escape sequence";
 
 impl Parser<'_> {
-    /// What begins with a backslash outside of classes.
-    pub fn escaped(&mut self) -> Result<Node> {
+    /// An escape outside of classes.
+    pub(crate) fn escaped(&mut self) -> Result<Node> {
         let c = self.get(self.at + 1);
         if c == 'p' || c == 'P' {
             self.at += 1;
@@ -35,7 +35,7 @@ impl Parser<'_> {
     }
 
     /// `in_range`: whether it is an end of a range.
-    pub fn escape(&mut self, in_class: bool, in_range: bool) -> Result<Escape> {
+    pub(crate) fn escape(&mut self, in_class: bool, in_range: bool) -> Result<Escape> {
         let c = self.skip();
         if let Some(class) = self.predefined(c, in_range) {
             return Ok(Escape::Class(class));
@@ -165,11 +165,11 @@ impl Parser<'_> {
 
     fn octal(&mut self) -> Result<char> {
         let mut value = 0;
-        for place in 0..3 {
+        for index in 0..3 {
             let at = self.at;
             match self.read().to_digit(8) {
-                Some(digit) if place < 2 || value < 0o40 => value = value * 8 + digit,
-                _ if place == 0 => return Err(self.wrong("Illegal octal escape sequence")),
+                Some(digit) if index < 2 || value < 0o40 => value = value * 8 + digit,
+                _ if index == 0 => return Err(self.wrong("Illegal octal escape sequence")),
                 _ => {
                     self.at = at;
                     break;

@@ -3,15 +3,15 @@
 mod class;
 mod escape;
 mod properties;
-pub use properties::word;
+pub(crate) use properties::word;
 mod quantifier;
 mod study;
 
 use std::collections::HashMap;
 
-use super::set::{Set, all, chars, line_terminators, not};
-use super::tree::{Assert, Greed, Look, Node, Parsed};
-use super::{DEEPEST, count_ranges, fold};
+use super::fold;
+use super::set::{Set, all, chars, count_ranges, line_terminators, not};
+use super::tree::{Assert, DEEPEST, Greed, Lookaround, Node, Parsed};
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -37,13 +37,13 @@ struct Parser<'p> {
     groups: usize,
     names: HashMap<String, usize>,
     depth: usize,
-    /// Of the sets of characters.
+    /// Number of ranges in the sets of characters.
     ranges: usize,
 }
 
 /// # Errors
 /// Java's words for what is wrong with the expression.
-pub fn parse(pattern: &str) -> Result<Parsed> {
+pub(crate) fn parse(pattern: &str) -> Result<Parsed> {
     let mut text = unquoted(pattern);
     let len = text.len();
     text.extend(['\0', '\0']);
@@ -253,7 +253,11 @@ impl Parser<'_> {
                 ':' => self.alternatives()?,
                 c @ ('=' | '!') => {
                     bare = true;
-                    Node::Look(Look { inner: Box::new(self.alternatives()?), negative: c == '!', behind: None })
+                    Node::Lookaround(Lookaround {
+                        inner: Box::new(self.alternatives()?),
+                        negative: c == '!',
+                        behind: None,
+                    })
                 }
                 '>' => {
                     bare = true;
@@ -262,7 +266,7 @@ impl Parser<'_> {
                 '<' => match self.read() {
                     c @ ('=' | '!') => {
                         bare = true;
-                        self.look_behind(c == '!')?
+                        self.lookbehind(c == '!')?
                     }
                     c => self.named_group(c)?,
                 },
@@ -316,7 +320,7 @@ impl Parser<'_> {
         }
     }
 
-    fn look_behind(&mut self, negative: bool) -> Result<Node> {
+    fn lookbehind(&mut self, negative: bool) -> Result<Node> {
         let inner = self.alternatives()?;
         let info = study::study(&inner);
         if !info.valid {
@@ -324,7 +328,7 @@ impl Parser<'_> {
         }
         // A length beyond Java's `int` has become negative; Java goes back to the beginning of the text then.
         let behind = Some((info.min.max(0) as usize, usize::try_from(info.max).unwrap_or(usize::MAX)));
-        Ok(Node::Look(Look { inner: Box::new(inner), negative, behind }))
+        Ok(Node::Lookaround(Lookaround { inner: Box::new(inner), negative, behind }))
     }
 
     fn set_flags(&mut self) -> Result<()> {
@@ -349,8 +353,8 @@ impl Parser<'_> {
 
     fn closure(&mut self, node: Node) -> Result<Node> {
         let Some((min, max, greed)) = self.quantifier()? else { return Ok(node) };
-        let one = if matches!(node, Node::Set(_)) { node } else { Node::Atomic(Box::new(node)) };
-        Ok(repeated(one, min, max, greed, false))
+        let single = if matches!(node, Node::Set(_)) { node } else { Node::Atomic(Box::new(node)) };
+        Ok(repeated(single, min, max, greed, false))
     }
 
     fn group_closure(&mut self, node: Node) -> Result<Node> {
@@ -368,11 +372,11 @@ impl Parser<'_> {
             return Ok(Node::repeat(node, min, max, greed, true));
         }
         // Java keeps what groups inside have matched when it gives back an iteration.
-        let one = match node {
+        let single = match node {
             Node::Group(group, inner) => Node::Group(group, Box::new(Node::Atomic(inner))),
-            other => Node::Atomic(Box::new(other)),
+            node => Node::Atomic(Box::new(node)),
         };
-        Ok(Node::repeat(one, min, max, greed, false))
+        Ok(Node::repeat(single, min, max, greed, false))
     }
 }
 

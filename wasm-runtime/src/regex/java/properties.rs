@@ -14,7 +14,7 @@ const MIRRORED: &str = include_str!("../../../data/mirrored.txt");
 ///
 /// # Errors
 /// Java's words for an unknown one.
-pub fn family(text: &str, fold: bool, unicode: bool) -> Result<ClassUnicode, String> {
+pub(crate) fn family(text: &str, fold: bool, unicode: bool) -> Result<ClassUnicode, String> {
     if let Some((name, value)) = text.split_once('=') {
         let name = name.to_lowercase();
         let found = match name.as_str() {
@@ -49,7 +49,7 @@ fn block(name: &str) -> Option<ClassUnicode> {
     let name = name.to_uppercase();
     BLOCKS.lines().find_map(|line| {
         let (ends, names) = line.split_once(';')?;
-        names.split('|').find(|known| *known == name)?;
+        names.split('|').find(|listed| *listed == name)?;
         ends_of(ends).map(|ends| numbers(&[ends]))
     })
 }
@@ -91,7 +91,7 @@ fn binary(name: &str, fold: bool) -> Option<ClassUnicode> {
 }
 
 /// `\w` under `(?U)`.
-pub fn word() -> ClassUnicode {
+pub(crate) fn word() -> ClassUnicode {
     properties(&["Alphabetic", "M", "Nd", "Pc", "Join_Control"])
 }
 

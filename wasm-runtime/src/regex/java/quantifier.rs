@@ -8,7 +8,7 @@ const MOST: u32 = i32::MAX as u32;
 
 impl Parser<'_> {
     /// The fewest and the most, and which are tried first.
-    pub fn quantifier(&mut self) -> Result<Option<(u32, u32, Greed)>> {
+    pub(crate) fn quantifier(&mut self) -> Result<Option<(u32, u32, Greed)>> {
         let (min, max) = match self.peek() {
             '?' => (0, 1),
             '*' => (0, u32::MAX),

@@ -4,16 +4,16 @@
 
 use crate::regex::tree::{Assert, Greed, Node, Repeat};
 
-pub struct Info {
-    pub min: i32,
-    pub max: i32,
-    pub valid: bool,
-    pub deterministic: bool,
+pub(crate) struct Info {
+    pub(crate) min: i32,
+    pub(crate) max: i32,
+    pub(crate) valid: bool,
+    pub(crate) deterministic: bool,
 }
 
 const MOST: i32 = i32::MAX;
 
-pub fn study(node: &Node) -> Info {
+pub(crate) fn study(node: &Node) -> Info {
     let mut info = fresh();
     add(&mut vec![node], &mut info);
     info
@@ -23,7 +23,7 @@ fn fresh() -> Info {
     Info { min: 0, max: 0, valid: true, deterministic: true }
 }
 
-/// What the last node comes to, and all before it, which follow it in the expression.
+/// Properties of the last node, and of all before it, which follow it in the expression.
 fn add(rest: &mut Vec<&Node>, info: &mut Info) {
     // What comes before alternatives, which Java adds in the end.
     let mut before = fresh();
@@ -91,16 +91,16 @@ fn add_repeat(repeat: &Repeat, info: &mut Info) {
         info.valid = false;
         info.deterministic = false;
     } else {
-        let one = study(&repeat.node);
-        let min = one.min.wrapping_mul(cmin).wrapping_add(info.min);
+        let part = study(&repeat.node);
+        let min = part.min.wrapping_mul(cmin).wrapping_add(info.min);
         info.min = if min < info.min { 0x0FFF_FFFF } else { min };
-        if info.valid && one.valid {
-            let max = one.max.wrapping_mul(cmax).wrapping_add(info.max);
+        if info.valid && part.valid {
+            let max = part.max.wrapping_mul(cmax).wrapping_add(info.max);
             info.valid = max >= info.max;
             info.max = max;
         } else {
             info.valid = false;
         }
-        info.deterministic &= one.deterministic && cmin == cmax;
+        info.deterministic &= part.deterministic && cmin == cmax;
     }
 }

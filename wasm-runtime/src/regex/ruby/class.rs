@@ -8,7 +8,7 @@ use crate::regex::set::{and, none, not, or, range};
 
 const UNCLOSED: &str = "premature end of char-class";
 
-/// What stands at a place of a class.
+/// An item of a class.
 enum Item {
     Char(char),
     Class(ClassUnicode),
@@ -16,7 +16,7 @@ enum Item {
 
 impl Parser {
     /// A class from behind its bracket on.
-    pub fn class(&mut self) -> Result<ClassUnicode> {
+    pub(crate) fn class(&mut self) -> Result<ClassUnicode> {
         self.deeper()?;
         let negated = self.eat('^');
         let mut left: Option<ClassUnicode> = None;

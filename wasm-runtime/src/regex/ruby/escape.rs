@@ -1,4 +1,4 @@
-//! What follows a backslash.
+//! Escapes: the characters behind a backslash.
 
 use regex_syntax::hir::ClassUnicode;
 
@@ -10,8 +10,8 @@ use crate::regex::tree::{Assert, Fold, Node, Words};
 const TOO_SHORT: &str = "end pattern at escape";
 
 impl Parser {
-    /// What follows a backslash outside of classes.
-    pub fn escaped(&mut self) -> Result<Node> {
+    /// An escape outside of classes.
+    pub(crate) fn escaped(&mut self) -> Result<Node> {
         let c = self.peek().ok_or("end pattern at escape")?;
         let words = if self.options.ascii { Words::RubyAscii } else { Words::Ruby };
         let node = match c {
@@ -73,7 +73,7 @@ impl Parser {
     }
 
     /// `\w \d \s \h \p` and their opposites.
-    pub fn predefined(&mut self) -> Result<Option<ClassUnicode>> {
+    pub(crate) fn predefined(&mut self) -> Result<Option<ClassUnicode>> {
         let Some(c) = self.peek() else { return Ok(None) };
         let unicode = self.options.unicode;
         let class = match c.to_ascii_lowercase() {
@@ -115,7 +115,7 @@ impl Parser {
     }
 
     /// A character that is written by an escape.
-    pub fn character(&mut self) -> Result<char> {
+    pub(crate) fn character(&mut self) -> Result<char> {
         let c = self.next().ok_or(TOO_SHORT)?;
         Ok(match c {
             't' => '\t',

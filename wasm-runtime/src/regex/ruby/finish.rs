@@ -1,9 +1,19 @@
-//! What can only be done when an expression has been read to its end: numbers of groups, references, look-behinds.
+//! The work that is possible only when an expression has been read to its end: numbers of groups, references,
+//! look-behinds.
 
 use std::collections::HashSet;
 
-use super::{Result, Target};
-use crate::regex::tree::{Assert, Look, Node, Parsed};
+use crate::regex::tree::{Assert, Lookaround, Node, Parsed};
+
+pub(super) type Result<T> = std::result::Result<T, String>;
+
+/// A reference whose group is looked up when all are known.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    Number(usize),
+    /// One of the groups up to a number, as only those before a reference count.
+    Name(String, usize),
+}
 
 struct Finish<'t> {
     targets: &'t [Target],
@@ -13,7 +23,7 @@ struct Finish<'t> {
     numbers: Vec<usize>,
 }
 
-pub fn finish(mut node: Node, groups: Vec<Option<String>>, targets: &[Target]) -> Result<Parsed> {
+pub(crate) fn finish(mut node: Node, groups: Vec<Option<String>>, targets: &[Target]) -> Result<Parsed> {
     let named = groups.iter().any(Option::is_some);
     let mut finish = Finish { targets, named, groups, numbers: Vec::new() };
     let count = finish.number()?;
@@ -22,7 +32,7 @@ pub fn finish(mut node: Node, groups: Vec<Option<String>>, targets: &[Target]) -
     let mut names: Vec<(String, Vec<usize>)> = Vec::new();
     for (name, number) in finish.groups.into_iter().zip(finish.numbers) {
         let Some(name) = name else { continue };
-        match names.iter_mut().find(|(known, _)| *known == name) {
+        match names.iter_mut().find(|(listed, _)| *listed == name) {
             Some((_, all)) => all.push(number),
             None => names.push((name, vec![number])),
         }
@@ -64,7 +74,7 @@ impl Finish<'_> {
                     .iter()
                     .zip(&self.numbers)
                     .take(*until)
-                    .filter(|(known, _)| known.as_ref() == Some(name))
+                    .filter(|(listed, _)| listed.as_ref() == Some(name))
                     .map(|(_, number)| *number)
                     .collect();
                 if all.is_empty() { Err(format!("undefined name <{name}> reference")) } else { Ok(all) }
@@ -85,9 +95,9 @@ impl Finish<'_> {
                 }
                 Ok(())
             }
-            Node::Look(look) => {
-                self.node(&mut look.inner)?;
-                behind(look)
+            Node::Lookaround(lookaround) => {
+                self.node(&mut lookaround.inner)?;
+                behind(lookaround)
             }
             Node::If(groups, yes, no) => {
                 *groups = self.resolved(groups[0])?;
@@ -99,8 +109,8 @@ impl Finish<'_> {
                 if all == [0] {
                     return Err("invalid backref number/name".to_owned());
                 }
-                let one = |group: &usize| Node::Back(vec![*group], *fold);
-                let last_first: Vec<Node> = all.iter().rev().map(one).collect();
+                let refer = |group: &usize| Node::Back(vec![*group], *fold);
+                let last_first: Vec<Node> = all.iter().rev().map(refer).collect();
                 *node = if last_first.len() == 1 {
                     Node::either(last_first)
                 } else {
@@ -122,27 +132,27 @@ impl Finish<'_> {
 }
 
 /// Refuses a look-behind whose alternatives have no fixed lengths.
-fn behind(look: &mut Look) -> Result<()> {
-    if look.behind.is_none() {
+fn behind(lookaround: &mut Lookaround) -> Result<()> {
+    if lookaround.behind.is_none() {
         return Ok(());
     }
     let wrong = || "invalid pattern in look-behind".to_owned();
     let not_there = |node: &Node| match node {
         Node::Atomic(_) | Node::Absent(_) | Node::Back(..) => true,
-        Node::Group(..) => look.negative,
+        Node::Group(..) => lookaround.negative,
         Node::Assert(assert) => matches!(assert, Assert::End | Assert::LastUnixLine),
-        Node::Look(inner) => inner.behind.is_none(),
+        Node::Lookaround(inner) => inner.behind.is_none(),
         _ => false,
     };
-    if look.inner.has(&not_there) {
+    if lookaround.inner.has(&not_there) {
         return Err(wrong());
     }
-    let lengths = match &*look.inner {
+    let lengths = match &*lookaround.inner {
         Node::Either(nodes) => nodes.iter().map(length).collect::<Option<Vec<usize>>>(),
         node => length(node).map(|length| vec![length]),
     }
     .ok_or_else(wrong)?;
-    look.behind = lengths.iter().copied().min().zip(lengths.iter().copied().max());
+    lookaround.behind = lengths.iter().copied().min().zip(lengths.iter().copied().max());
     Ok(())
 }
 
@@ -150,7 +160,7 @@ fn behind(look: &mut Look) -> Result<()> {
 fn length(node: &Node) -> Option<usize> {
     match node {
         Node::Set(_) => Some(1),
-        Node::Empty | Node::Assert(_) | Node::Look(_) | Node::Keep => Some(0),
+        Node::Empty | Node::Assert(_) | Node::Lookaround(_) | Node::Keep => Some(0),
         Node::Concat(nodes) => nodes.iter().map(length).sum(),
         Node::Either(nodes) => {
             let first = length(nodes.first()?)?;
@@ -200,7 +210,7 @@ fn reaches<'n>(
         Node::Call(called) if !seen.insert(*called) => Some(false),
         Node::Call(0) => reaches(whole, number, groups, whole, seen),
         Node::Call(called) => {
-            let (_, inner) = groups.iter().find(|(known, _)| known == called)?;
+            let (_, inner) = groups.iter().find(|(listed, _)| listed == called)?;
             reaches(inner, number, groups, whole, seen)
         }
         Node::Concat(nodes) => {
@@ -219,7 +229,7 @@ fn reaches<'n>(
             Some(all)
         }
         Node::Repeat(repeat) => Some(reaches(&repeat.node, number, groups, whole, seen)? && repeat.min > 0),
-        Node::Look(look) => reaches(&look.inner, number, groups, whole, seen).map(|_| false),
+        Node::Lookaround(lookaround) => reaches(&lookaround.inner, number, groups, whole, seen).map(|_| false),
         Node::If(_, yes, no) => {
             let yes = reaches(yes, number, groups, whole, seen)?;
             Some(yes & reaches(no, number, groups, whole, seen)?)

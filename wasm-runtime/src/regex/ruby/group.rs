@@ -1,29 +1,29 @@
-//! What begins with a parenthesis.
+//! Groups: constructs that begin with a parenthesis.
 
 use super::{Parser, Result, Target};
-use crate::regex::tree::{Look, Node};
+use crate::regex::tree::{Lookaround, Node};
 
-/// What a parenthesis came to.
-pub enum Opened {
+/// The result of reading a parenthesis.
+pub(crate) enum Opened {
     Node(Node),
     /// Options that hold for all that follows in the group, alternatives too: that is in it already.
     Rest(Node),
 }
 
 impl Parser {
-    pub fn group(&mut self) -> Result<Opened> {
+    pub(crate) fn group(&mut self) -> Result<Opened> {
         if !self.eat('?') {
             return self.captured(None).map(Opened::Node);
         }
         let Some(c) = self.next() else { return Err("end pattern in group".to_owned()) };
         let node = match c {
             ':' => self.inner()?,
-            '=' => look(self.inner()?, false, None),
-            '!' => look(self.inner()?, true, None),
+            '=' => lookaround(self.inner()?, false, None),
+            '!' => lookaround(self.inner()?, true, None),
             '>' => Node::Atomic(Box::new(self.inner()?)),
             '~' => Node::Absent(Box::new(self.inner()?)),
-            '<' if self.eat('=') => self.look_behind(false)?,
-            '<' if self.eat('!') => self.look_behind(true)?,
+            '<' if self.eat('=') => self.lookbehind(false)?,
+            '<' if self.eat('!') => self.lookbehind(true)?,
             '<' => {
                 let name = self.name('>')?;
                 self.captured(Some(name))?
@@ -52,11 +52,11 @@ impl Parser {
         Ok(node)
     }
 
-    fn look_behind(&mut self, negative: bool) -> Result<Node> {
+    fn lookbehind(&mut self, negative: bool) -> Result<Node> {
         let outer = std::mem::replace(&mut self.behind, true);
         let inner = self.inner()?;
         self.behind = outer;
-        Ok(look(inner, negative, Some((0, 0))))
+        Ok(lookaround(inner, negative, Some((0, 0))))
     }
 
     fn captured(&mut self, name: Option<String>) -> Result<Node> {
@@ -86,7 +86,7 @@ impl Parser {
     }
 
     /// A group's number or name, as references have it.
-    pub fn reference(&mut self, end: char) -> Result<Target> {
+    pub(crate) fn reference(&mut self, end: char) -> Result<Target> {
         let from = self.at;
         while self.peek().is_some_and(|c| c != end && c != ')') {
             self.at += 1;
@@ -118,7 +118,7 @@ impl Parser {
     }
 
     /// Keeps a target; references are made with its index.
-    pub fn target(&mut self, target: Target) -> usize {
+    pub(crate) fn target(&mut self, target: Target) -> usize {
         self.targets.push(target);
         self.targets.len() - 1
     }
@@ -184,6 +184,6 @@ impl Parser {
     }
 }
 
-fn look(inner: Node, negative: bool, behind: Option<(usize, usize)>) -> Node {
-    Node::Look(Look { inner: Box::new(inner), negative, behind })
+fn lookaround(inner: Node, negative: bool, behind: Option<(usize, usize)>) -> Node {
+    Node::Lookaround(Lookaround { inner: Box::new(inner), negative, behind })
 }

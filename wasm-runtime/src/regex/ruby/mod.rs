@@ -8,13 +8,11 @@ mod properties;
 mod quantifier;
 
 use super::fold;
-use super::set::{Set, all, chars, not, range};
-use super::tree::{Assert, Node, Parsed};
-use super::{DEEPEST, count_ranges};
+use super::set::{Set, all, chars, count_ranges, not, range};
+use super::tree::{Assert, DEEPEST, Node, Parsed};
 
-pub use properties::word;
-
-type Result<T> = std::result::Result<T, String>;
+use self::finish::{Result, Target};
+pub(crate) use self::properties::word;
 
 /// Options, as `(?imxadu)` sets them.
 #[derive(Clone, Copy, Default)]
@@ -28,14 +26,6 @@ struct Options {
     ascii: bool,
 }
 
-/// A reference whose group is looked up when all are known.
-#[derive(Clone, Debug)]
-enum Target {
-    Number(usize),
-    /// One of the groups up to a number, as only those before a reference count.
-    Name(String, usize),
-}
-
 struct Parser {
     text: Vec<char>,
     at: usize,
@@ -43,17 +33,17 @@ struct Parser {
     depth: usize,
     /// Whether what is read is in a look-behind.
     behind: bool,
-    /// Of the sets of characters.
+    /// Number of ranges in the sets of characters.
     ranges: usize,
     /// Names of the groups, which are numbered from 1 on.
     groups: Vec<Option<String>>,
-    /// What references refer to; they are made with its index.
+    /// The groups that references refer to; a reference holds an index of this list.
     targets: Vec<Target>,
 }
 
 /// # Errors
 /// Joni's words for what is wrong with the expression.
-pub fn parse(pattern: &str) -> Result<Parsed> {
+pub(crate) fn parse(pattern: &str) -> Result<Parsed> {
     let text = pattern.chars().collect();
     let (options, groups, targets) = (Options::default(), Vec::new(), Vec::new());
     let mut parser = Parser { text, at: 0, options, depth: 0, behind: false, ranges: 0, groups, targets };
@@ -193,14 +183,14 @@ fn fold_pairs(nodes: &mut Vec<Node>, letters: &[(usize, Option<char>)]) {
     while at > 0 {
         at -= 1;
         let Some(c) = letters[at].1 else { continue };
-        let place = letters[at].0;
+        let position = letters[at].0;
         let before = at.checked_sub(1).map(|at| letters[at]);
         if matches!(c, 'ß' | 'ẞ') {
-            nodes[place] = pair();
-        } else if let Some((other, Some('s' | 'S' | '\u{17F}'))) = before
-            && other + 1 == place
+            nodes[position] = pair();
+        } else if let Some((previous, Some('s' | 'S' | '\u{17F}'))) = before
+            && previous + 1 == position
         {
-            nodes.splice(other..=place, [pair()]);
+            nodes.splice(previous..=position, [pair()]);
             at -= 1;
         }
     }

@@ -5,12 +5,12 @@ use regex_syntax::hir::ClassUnicode;
 use crate::regex::set::{all, and, ascii_hex, chars, none, not, or, properties, property, range};
 
 /// Letters, marks, digits, connectors and joiners.
-pub fn word() -> ClassUnicode {
+pub(crate) fn word() -> ClassUnicode {
     properties(&["Alphabetic", "M", "Nd", "Pc", "Join_Control"])
 }
 
 /// `[:name:]`.
-pub fn posix(name: &str) -> Option<ClassUnicode> {
+pub(crate) fn posix(name: &str) -> Option<ClassUnicode> {
     let graph = || not(properties(&["White_Space", "Cc", "Cn", "Cs"]));
     Some(match name {
         "alnum" => properties(&["Alphabetic", "Nd"]),
@@ -32,7 +32,7 @@ pub fn posix(name: &str) -> Option<ClassUnicode> {
 }
 
 /// `\p{name}`; case, blanks, dashes and underscores do not count.
-pub fn property_of(name: &str) -> Option<ClassUnicode> {
+pub(crate) fn property_of(name: &str) -> Option<ClassUnicode> {
     if name.is_empty() || !name.is_ascii() || name.contains(['=', ':', '!']) {
         return None;
     }

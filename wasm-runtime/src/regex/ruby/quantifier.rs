@@ -10,7 +10,7 @@ const MOST_AT_ONCE: usize = 20;
 
 impl Parser {
     /// `node` with all quantifiers that follow it.
-    pub fn repeated(&mut self, mut node: Node, letters: &mut [(usize, Option<char>)]) -> Result<Node> {
+    pub(crate) fn repeated(&mut self, mut node: Node, letters: &mut [(usize, Option<char>)]) -> Result<Node> {
         let mut deep = 0;
         loop {
             deep += 1;
@@ -54,7 +54,7 @@ impl Parser {
     }
 
     /// The numbers of `{n}`, `{n,}`, `{,m}` or `{n,m}` and where it ends; none for a brace that stands for itself.
-    pub fn counted(&self) -> Option<(u32, u32, usize)> {
+    pub(crate) fn counted(&self) -> Option<(u32, u32, usize)> {
         let (min, at) = self.number(self.at + 1);
         match self.text.get(at)? {
             '}' => min.map(|min| (min, min, at + 1)),

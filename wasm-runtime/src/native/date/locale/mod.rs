@@ -2,7 +2,7 @@
 //!
 //! `data/dates/locales.tsv` holds what CLDR says, with its own fallbacks already made; `devnode/names` makes it.
 
-pub mod zones;
+pub(crate) mod zones;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -59,7 +59,7 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     Tables { groups, rows, languages, countries }
 });
 
-/// Of two digits: the first day, and the least days.
+/// Two digits per region: the first day, and the least days.
 fn weeks_of(text: &str) -> Weeks {
     let mut digits = text.bytes().map(|b| i64::from(b - b'0'));
     match (digits.next(), digits.next()) {
@@ -70,7 +70,7 @@ fn weeks_of(text: &str) -> Weeks {
 
 /// A part of the day, in minutes from its start to its end; an end before the start is the next day's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Period {
+pub(crate) struct Period {
     from: i64,
     to: i64,
     /// Among the names of periods.
@@ -78,7 +78,7 @@ pub struct Period {
 }
 
 impl Period {
-    pub fn includes(self, minute: i64) -> bool {
+    pub(crate) fn includes(self, minute: i64) -> bool {
         let Self { from, to, .. } = self;
         (from == 0 && to == 0 && minute == 1440)
             || (from == minute && to == minute)
@@ -90,15 +90,15 @@ impl Period {
         if self.from > self.to { 1440 - self.from + self.to } else { self.to - self.from }
     }
 
-    pub fn middle(self) -> i64 {
+    pub(crate) fn middle(self) -> i64 {
         (self.from + self.length() / 2) % 1440
     }
 }
 
 /// A language, maybe with a country.
 #[derive(Debug, Clone)]
-pub struct Locale {
-    pub weeks: Weeks,
+pub(crate) struct Locale {
+    pub(crate) weeks: Weeks,
     /// As in the tables: `de_AT`.
     name: String,
     groups: Arc<[u16; COLUMNS]>,
@@ -106,13 +106,13 @@ pub struct Locale {
 
 impl Locale {
     /// The locale of no language.
-    pub fn root() -> Self {
+    pub(crate) fn root() -> Self {
         Self::row(String::new(), "")
     }
 
     /// # Errors
     /// As OpenSearch's `LocaleUtils.parse`: at most three parts, a known language and country.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let separator = text.chars().find(|c| matches!(c, '-' | '_')).unwrap_or('-');
         let parts: Vec<&str> = text.split(separator).collect();
         if parts.len() > 3 {
@@ -123,8 +123,8 @@ impl Locale {
             return Ok(Self::root());
         }
         let country = parts.get(1).map(|part| part.to_ascii_uppercase()).unwrap_or_default();
-        let known = matches!(language.len(), 0 | 3) || TABLES.languages.contains(&language.as_str());
-        if !known {
+        let listed = matches!(language.len(), 0 | 3) || TABLES.languages.contains(&language.as_str());
+        if !listed {
             return Err(format!("Unknown language: {}", parts[0]));
         }
         if !country.is_empty() && !TABLES.countries.contains_key(country.as_str()) {
@@ -135,7 +135,7 @@ impl Locale {
             "in" => "id",
             "ji" => "yi",
             "und" => "",
-            other => other,
+            name => name,
         };
         Ok(Self::of(language, &country))
     }
@@ -166,7 +166,7 @@ impl Locale {
     }
 
     /// The language with its country, then the language; a language that nothing is known of is none.
-    pub fn candidates(&self) -> [&str; 2] {
+    pub(crate) fn candidates(&self) -> [&str; 2] {
         let language = self.name.split('_').next().unwrap_or_default();
         if TABLES.rows.contains_key(language) { [&self.name, language] } else { ["", ""] }
     }
@@ -176,7 +176,7 @@ impl Locale {
     }
 
     /// Names of a field by value, and the first value. Missing names are empty.
-    pub fn names(&self, field: Field, style: Style) -> (&'static [&'static str], i64) {
+    pub(crate) fn names(&self, field: Field, style: Style) -> (&'static [&'static str], i64) {
         let six = style as usize;
         let three = six / 2;
         match field {
@@ -188,7 +188,7 @@ impl Locale {
         }
     }
 
-    pub fn greenwich(&self) -> &'static str {
+    pub(crate) fn greenwich(&self) -> &'static str {
         self.group(GREENWICH).first().copied().unwrap_or("GMT")
     }
 
@@ -201,7 +201,7 @@ impl Locale {
     }
 
     /// Names of the parts of the day, each with its part.
-    pub fn period_names(&self, style: Style) -> impl Iterator<Item = (&'static str, Period)> {
+    pub(crate) fn period_names(&self, style: Style) -> impl Iterator<Item = (&'static str, Period)> {
         let names = self.group(PERIODS + style as usize / 2);
         self.periods().filter_map(move |period| {
             names.get(period.index).copied().filter(|name| !name.is_empty()).map(|name| (name, period))
@@ -209,7 +209,7 @@ impl Locale {
     }
 
     /// The name of the shortest part of the day that a minute lies in.
-    pub fn period_name(&self, minute: i64, style: Style) -> &'static str {
+    pub(crate) fn period_name(&self, minute: i64, style: Style) -> &'static str {
         let named = self.period_names(style).filter(|(_, period)| period.includes(minute));
         named.min_by_key(|(_, period)| period.length()).map_or("", |(name, _)| name)
     }

@@ -8,14 +8,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use super::Locale;
-use crate::deadline::look;
+use crate::engine::deadline::check_deadline;
 
 /// Names of a zone: long and short, each for winter, summer and both.
 type Written = [&'static str; 6];
 type Pair = (&'static str, &'static str);
 
 /// Tables that are kept ready, of some 50 KB each.
-const MOST_MADE: usize = 64;
+const MOST_CACHED: usize = 64;
 /// No table.
 const NONE: usize = usize::MAX;
 
@@ -58,7 +58,7 @@ fn index(text: &str) -> Option<usize> {
 }
 
 /// Texts, and what they mean; those that mean nothing end a search, as in Java's tree of prefixes.
-pub struct Names {
+pub(crate) struct Names {
     sorted: Vec<(Cow<'static, str>, Option<&'static str>)>,
     fold: bool,
 }
@@ -70,7 +70,7 @@ impl Names {
         sorted.sort();
         let mut forks: Vec<(Cow<'static, str>, Option<&'static str>)> = sorted
             .windows(2)
-            .map(|two| (two[0].0.clone(), common(&two[0].0, &two[1].0)))
+            .map(|right| (right[0].0.clone(), common(&right[0].0, &right[1].0)))
             .map(|(name, at)| (cut(name, at), None))
             .filter(|(fork, _)| sorted.binary_search_by(|(name, _)| name.cmp(fork)).is_err())
             .collect();
@@ -82,7 +82,7 @@ impl Names {
     }
 
     /// The zone whose name `text` starts with, and the bytes of that name.
-    pub fn longest(&self, text: &str) -> Option<(&'static str, usize)> {
+    pub(crate) fn longest(&self, text: &str) -> Option<(&'static str, usize)> {
         let owned;
         let mut rest = text;
         if self.fold {
@@ -117,16 +117,16 @@ fn folded(text: &str) -> String {
 }
 
 /// Bytes of whole characters that both start with.
-fn common(one: &str, two: &str) -> usize {
-    one.chars().zip(two.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
+fn common(left: &str, right: &str) -> usize {
+    left.chars().zip(right.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
 }
 
-pub fn is_known(id: &str) -> bool {
+pub(crate) fn exists(id: &str) -> bool {
     TABLES.written.contains_key(id)
 }
 
 /// How a zone is written in no language.
-pub fn written(id: &str, full: bool, generic: bool, summer: bool) -> Option<&'static str> {
+pub(crate) fn written(id: &str, full: bool, generic: bool, summer: bool) -> Option<&'static str> {
     let kind = match (generic, summer) {
         (true, _) => 2,
         (false, true) => 1,
@@ -137,34 +137,34 @@ pub fn written(id: &str, full: bool, generic: bool, summer: bool) -> Option<&'st
 }
 
 /// The zones by their identifiers, in small letters too.
-pub fn identifiers(ignore_case: bool) -> &'static Names {
+pub(crate) fn identifiers(ignore_case: bool) -> &'static Names {
     static EXACT: LazyLock<Names> = LazyLock::new(|| Names::new(TABLES.written.keys().map(|id| (*id, *id)), false));
     static FOLDED: LazyLock<Names> = LazyLock::new(|| Names::new(TABLES.written.keys().map(|id| (*id, *id)), true));
     if ignore_case { &FOLDED } else { &EXACT }
 }
 
 /// The names that a locale has for zones. Long ones are there for some languages only; others have the identifiers.
-pub fn named(locale: &Locale, full: bool) -> Arc<Names> {
-    static MADE: LazyLock<Mutex<HashMap<usize, Arc<Names>>>> = LazyLock::new(Mutex::default);
+pub(crate) fn named(locale: &Locale, full: bool) -> Arc<Names> {
+    static CACHE: LazyLock<Mutex<HashMap<usize, Arc<Names>>>> = LazyLock::new(Mutex::default);
     let style = if full { "+F" } else { "+S" };
-    let place = |name: &str| TABLES.places.get(format!("{name}{style}").as_str());
-    let place = locale.candidates().into_iter().find_map(place).copied().unwrap_or(NONE);
-    look();
-    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    if made.len() >= MOST_MADE && !made.contains_key(&place) {
-        made.clear();
+    let region = |name: &str| TABLES.places.get(format!("{name}{style}").as_str());
+    let region = locale.candidates().into_iter().find_map(region).copied().unwrap_or(NONE);
+    check_deadline();
+    let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+    if cache.len() >= MOST_CACHED && !cache.contains_key(&region) {
+        cache.clear();
     }
-    let make = || match TABLES.changes.get(place) {
-        Some(_) => Names::new(table(place).into_iter(), false),
+    let make = || match TABLES.changes.get(region) {
+        Some(_) => Names::new(table(region).into_iter(), false),
         None => Names::new(TABLES.written.keys().map(|id| (*id, *id)), false),
     };
-    Arc::clone(made.entry(place).or_insert_with(|| Arc::new(make())))
+    Arc::clone(cache.entry(region).or_insert_with(|| Arc::new(make())))
 }
 
 /// The names of a table, with those it shares with others. Each table changes an earlier one only.
-fn table(place: usize) -> HashMap<&'static str, &'static str> {
-    let Some((base, added, removed)) = TABLES.changes.get(place) else { return HashMap::new() };
-    let mut names = base.filter(|base| *base < place).map(table).unwrap_or_default();
+fn table(region: usize) -> HashMap<&'static str, &'static str> {
+    let Some((base, added, removed)) = TABLES.changes.get(region) else { return HashMap::new() };
+    let mut names = base.filter(|base| *base < region).map(table).unwrap_or_default();
     let pairs = |text: &'static str| text.split(' ').filter_map(|at| TABLES.pairs.get(index(at)?));
     for (name, _) in pairs(removed) {
         names.remove(name);

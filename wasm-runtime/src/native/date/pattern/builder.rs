@@ -1,6 +1,6 @@
 //! Puts pieces one behind the other, as `DateTimeFormatterBuilder` does: numbers right behind a number take digits from it.
 
-use super::{Field, Fraction, Number, Offset, Part, Pattern, Piece, Resolver, Sign, Style};
+use super::pieces::{Field, Fraction, Number, Offset, Part, Pattern, Piece, Resolver, Sign, Style};
 
 /// Levels of optional sections, so that reading cannot use up the stack.
 const DEEPEST: usize = 100;
@@ -28,13 +28,13 @@ impl Level {
 }
 
 /// A pattern in the making. The chain of named formats cannot fail; that of letters is checked by its caller.
-pub struct Builder {
+pub(crate) struct Builder {
     levels: Vec<Level>,
-    pub wrong: Option<String>,
+    pub(crate) wrong: Option<String>,
 }
 
 impl Builder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { levels: vec![Level::default()], wrong: None }
     }
 
@@ -50,20 +50,20 @@ impl Builder {
         self.wrong.get_or_insert_with(|| why.to_owned());
     }
 
-    pub fn push(mut self, piece: Piece) -> Self {
+    pub(crate) fn push(mut self, piece: Piece) -> Self {
         self.top().push(piece);
         self
     }
 
-    pub fn text(self, literal: &str) -> Self {
+    pub(crate) fn text(self, literal: &str) -> Self {
         if literal.is_empty() { self } else { self.push(Piece::Literal(literal.to_owned())) }
     }
 
-    pub fn name(self, field: Field, style: Style) -> Self {
+    pub(crate) fn name(self, field: Field, style: Style) -> Self {
         self.push(Piece::Name(field, style))
     }
 
-    pub fn pad(mut self, width: usize) -> Self {
+    pub(crate) fn pad(mut self, width: usize) -> Self {
         let top = self.top();
         top.padding = width;
         top.giving = None;
@@ -71,16 +71,16 @@ impl Builder {
     }
 
     /// A number of one digit or more.
-    pub fn value(self, field: Field) -> Self {
+    pub(crate) fn value(self, field: Field) -> Self {
         self.number(field, 1, WIDEST, Sign::Normal)
     }
 
     /// A number of `width` digits.
-    pub fn fixed(self, field: Field, width: usize) -> Self {
+    pub(crate) fn fixed(self, field: Field, width: usize) -> Self {
         self.number(field, width, width, Sign::NotNegative)
     }
 
-    pub fn number(mut self, field: Field, least: usize, most: usize, sign: Sign) -> Self {
+    pub(crate) fn number(mut self, field: Field, least: usize, most: usize, sign: Sign) -> Self {
         if least > most || most > WIDEST {
             self.fail(&format!("The width must be from 1 to 19 inclusive but was {least}"));
         }
@@ -90,18 +90,18 @@ impl Builder {
     }
 
     /// A number whose neighbours see it as fixed although it is not.
-    pub fn week(self, field: Field, least: usize, most: usize, sign: Sign) -> Self {
+    pub(crate) fn week(self, field: Field, least: usize, most: usize, sign: Sign) -> Self {
         let number = Number { field, least, most, sign, behind: 0, reduced: false };
         self.append(Piece::Number(number), least == most, most)
     }
 
     /// Two digits of a year.
-    pub fn reduced(self, field: Field) -> Self {
+    pub(crate) fn reduced(self, field: Field) -> Self {
         let number = Number { field, least: 2, most: 2, sign: Sign::NotNegative, behind: 0, reduced: true };
         self.append(Piece::Number(number), true, 2)
     }
 
-    pub fn fraction(mut self, field: Field, least: usize, most: usize, point: bool) -> Self {
+    pub(crate) fn fraction(mut self, field: Field, least: usize, most: usize, point: bool) -> Self {
         if most > 9 {
             self.fail(&format!("Minimum width must be from 0 to 9 inclusive but was {least}"));
         }
@@ -139,7 +139,7 @@ impl Builder {
     }
 
     /// `+HH:mm` and the like: capital letters are always there.
-    pub fn offset(self, shape: &str, zero: &'static str) -> Self {
+    pub(crate) fn offset(self, shape: &str, zero: &'static str) -> Self {
         let part = |always: char, optional: char| match () {
             () if shape.contains(always) => Part::Always,
             () if shape.contains(optional) => Part::Optional,
@@ -154,11 +154,11 @@ impl Builder {
     }
 
     /// `UTC`, `Europe/Paris`, `+01:00`, `Z`.
-    pub fn zone(self) -> Self {
+    pub(crate) fn zone(self) -> Self {
         self.push(Piece::ZoneId)
     }
 
-    pub fn open(mut self) -> Self {
+    pub(crate) fn open(mut self) -> Self {
         self.top().giving = None;
         self.levels.push(Level::default());
         if self.levels.len() > DEEPEST {
@@ -167,7 +167,7 @@ impl Builder {
         self
     }
 
-    pub fn close(mut self) -> Self {
+    pub(crate) fn close(mut self) -> Self {
         if self.levels.len() < 2 {
             self.fail("Pattern invalid as it contains ] without previous [");
             return self;
@@ -187,7 +187,7 @@ impl Builder {
         self.levels.pop().map(|level| level.pieces).unwrap_or_default()
     }
 
-    pub fn pattern(self, resolver: Resolver) -> Pattern {
+    pub(crate) fn pattern(self, resolver: Resolver) -> Pattern {
         Pattern { pieces: self.pieces(), resolver, utc: false }
     }
 }

@@ -3,11 +3,12 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-use super::{Builder, Field, Pattern, Piece, Resolver, Sign, Style};
+use super::builder::Builder;
+use super::pieces::{Field, Pattern, Piece, Resolver, Sign, Style};
 
 /// # Errors
-/// What is wrong with the pattern.
-pub fn compile(pattern: &str, resolver: Resolver) -> Result<Pattern, String> {
+/// The defect of the pattern.
+pub(crate) fn compile(pattern: &str, resolver: Resolver) -> Result<Pattern, String> {
     let built = letters(Builder::new(), pattern)?;
     match built.wrong {
         Some(why) => Err(why),
@@ -15,7 +16,7 @@ pub fn compile(pattern: &str, resolver: Resolver) -> Result<Pattern, String> {
     }
 }
 
-pub fn letters(mut builder: Builder, pattern: &str) -> Result<Builder, String> {
+pub(crate) fn letters(mut builder: Builder, pattern: &str) -> Result<Builder, String> {
     let mut chars = pattern.chars().peekable();
     while let Some(c) = chars.next() {
         builder = match c {
@@ -133,15 +134,15 @@ fn named(b: Builder, letter: char, count: usize) -> Result<Builder, String> {
         'Q' | 'q' => Field::Quarter,
         _ => Field::DayOfWeek,
     };
-    let alone = matches!(letter, 'L' | 'q' | 'c');
-    let style = |plain, standing| if alone { standing } else { plain };
+    let standalone = matches!(letter, 'L' | 'q' | 'c');
+    let style = |plain, standing| if standalone { standing } else { plain };
     Ok(match count {
         1 | 2 if letter == 'E' => b.name(field, Style::Short),
         1 => b.value(field),
         2 => b.fixed(field, 2),
-        3 => b.name(field, style(Style::Short, Style::ShortAlone)),
-        4 => b.name(field, style(Style::Full, Style::FullAlone)),
-        5 => b.name(field, style(Style::Narrow, Style::NarrowAlone)),
+        3 => b.name(field, style(Style::Short, Style::ShortStandalone)),
+        4 => b.name(field, style(Style::Full, Style::FullStandalone)),
+        5 => b.name(field, style(Style::Narrow, Style::NarrowStandalone)),
         _ => return Err(format!("Too many pattern letters: {letter}")),
     })
 }

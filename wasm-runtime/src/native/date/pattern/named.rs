@@ -3,14 +3,15 @@
 //! A word is a field with its least and most digits (`H2`, `y15`), a literal (`'T`), an optional section (`[ … ]`), an offset
 //! (`Z`: `+HH:MM`, `z`: `+HHmm`), a zone (`V`) or a name of other words (`$date`).
 
-use super::{Builder, Field, Pattern, Piece, Resolver, Sign};
+use super::builder::Builder;
+use super::pieces::{Field, Pattern, Piece, Resolver, Sign};
 
 /// A named format: how it writes, and what it tries to read, in this order.
-pub struct Named {
-    pub writes: Pattern,
-    pub reads: Vec<Pattern>,
+pub(crate) struct Named {
+    pub(crate) writes: Pattern,
+    pub(crate) reads: Vec<Pattern>,
     /// Reads as RFC 3339 has it, by code of its own.
-    pub rfc3339: bool,
+    pub(crate) rfc3339: bool,
 }
 
 /// Words that stand for others.
@@ -135,8 +136,8 @@ const FORMATS: &[(&str, &str, &str)] = &[
 ];
 
 /// The format called `name`, in snake case or camel case.
-pub fn named(name: &str) -> Option<Named> {
-    let (_, writes, reads) = FORMATS.iter().find(|(known, ..)| *known == name || camel(known) == name)?;
+pub(crate) fn named(name: &str) -> Option<Named> {
+    let (_, writes, reads) = FORMATS.iter().find(|(listed, ..)| *listed == name || camel(listed) == name)?;
     Some(Named {
         writes: pattern(writes),
         reads: match reads.split_once('|') {
@@ -180,11 +181,11 @@ fn pattern(notation: &str) -> Pattern {
 fn words(builder: Builder, notation: &str) -> Builder {
     notation.split(' ').fold(builder, |b, word| match WORDS.iter().find(|(name, _)| *name == word) {
         Some((_, meaning)) => words(b, meaning),
-        None => one(b, word),
+        None => named_part(b, word),
     })
 }
 
-fn one(b: Builder, word: &str) -> Builder {
+fn named_part(b: Builder, word: &str) -> Builder {
     use Sign::{Normal, NotNegative};
     match word {
         "smart" | "lenient" | "utc" => b,

@@ -2,7 +2,7 @@
 
 mod numbers;
 mod offsets;
-pub mod rfc3339;
+pub(crate) mod rfc3339;
 mod zones;
 
 use super::calendar::weeks::ISO;
@@ -10,11 +10,11 @@ use super::locale::Locale;
 use super::pattern::{Field, Number, Pattern, Piece, Sign, Style};
 use super::resolve::Parsed;
 use super::zone::Zone;
-use crate::deadline::glance;
+use crate::engine::deadline::glance;
 
 /// Why reading ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
+pub(crate) enum Stop {
     /// The text is another; an optional section is skipped.
     Differs,
     /// Java looks behind the end of the text; another pattern may fit.
@@ -42,11 +42,16 @@ fn fields<'l>(pattern: &Pattern, text: &str, locale: &'l Locale) -> Result<Parse
     if end == text.len() { Ok(reader.parsed) } else { Err(Stop::Differs) }
 }
 
-/// What a pattern makes of a text.
+/// The result of reading a text by a pattern.
 ///
 /// # Errors
 /// When it does not fit.
-pub fn read<'l>(pattern: &Pattern, text: &str, locale: &'l Locale, zone: Option<&Zone>) -> Result<Parsed<'l>, Stop> {
+pub(crate) fn read<'l>(
+    pattern: &Pattern,
+    text: &str,
+    locale: &'l Locale,
+    zone: Option<&Zone>,
+) -> Result<Parsed<'l>, Stop> {
     glance();
     fields(pattern, text, locale)?.resolve(pattern.resolver, zone).ok_or(Stop::Differs)
 }
@@ -54,12 +59,12 @@ pub fn read<'l>(pattern: &Pattern, text: &str, locale: &'l Locale, zone: Option<
 impl Reader<'_> {
     fn all(&mut self, pieces: &[Piece], text: &str, mut at: usize) -> Step {
         for piece in pieces {
-            at = self.one(piece, text, at)?;
+            at = self.read_piece(piece, text, at)?;
         }
         Ok(at)
     }
 
-    fn one(&mut self, piece: &Piece, text: &str, at: usize) -> Step {
+    fn read_piece(&mut self, piece: &Piece, text: &str, at: usize) -> Step {
         match piece {
             Piece::Literal(literal) => self.literal(literal, text, at),
             Piece::Number(number) => self.number(*number, text, at),
@@ -93,7 +98,7 @@ impl Reader<'_> {
     }
 
     /// Puts a value; another one there before is a difference.
-    fn put(&mut self, field: Field, value: i64, end: usize) -> Step {
+    fn set(&mut self, field: Field, value: i64, end: usize) -> Step {
         let iso = self.parsed.locale.weeks == ISO;
         let field = match field {
             Field::RootDay if iso => Field::LocalDay,
@@ -131,7 +136,7 @@ impl Reader<'_> {
             }
         }
         match best {
-            Some((length, value)) => self.put(field, value, at + length),
+            Some((length, value)) => self.set(field, value, at + length),
             None => Err(Stop::Differs),
         }
     }
@@ -150,10 +155,10 @@ impl Reader<'_> {
 
     fn epoch_minus(&mut self, text: &str, at: usize) -> Step {
         if text[at..].starts_with('-') {
-            self.put(Field::EpochSign, 0, at + 1)
+            self.set(Field::EpochSign, 0, at + 1)
         } else {
             // No text is the name of the other sign.
-            self.put(Field::EpochSign, 1, at)
+            self.set(Field::EpochSign, 1, at)
         }
     }
 
@@ -164,7 +169,7 @@ impl Reader<'_> {
             return Err(Stop::Differs);
         };
         let blanks = rest[..end].bytes().take_while(|b| *b == b' ').count();
-        match self.one(piece, &text[..at + end], at + blanks)? {
+        match self.read_piece(piece, &text[..at + end], at + blanks)? {
             done if done == at + end => Ok(done),
             _ => Err(Stop::Differs),
         }

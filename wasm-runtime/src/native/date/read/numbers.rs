@@ -58,7 +58,7 @@ impl Reader<'_> {
         if number.reduced && found == number.least {
             value = self.since(number.field, value);
         }
-        self.put(number.field, value, at + found)
+        self.set(number.field, value, at + found)
     }
 
     /// The year from 2000 on that ends with two digits; years of weeks start with the one of its first day.
@@ -91,7 +91,7 @@ impl Reader<'_> {
             _ => 1_000_000_000,
         };
         let scale = (0..found).fold(1i64, |scale, _| scale * 10);
-        self.put(fraction.field, read * range / scale, at + found)
+        self.set(fraction.field, read * range / scale, at + found)
     }
 }
 

@@ -15,7 +15,7 @@ fn two(bytes: &[u8], at: usize, colon: bool) -> Option<(i64, usize)> {
 }
 
 /// Seconds of an offset with its sign at `at`, and the position behind it.
-pub fn seconds(offset: Offset, text: &str, at: usize) -> Result<(i64, usize), Stop> {
+pub(crate) fn seconds(offset: Offset, text: &str, at: usize) -> Result<(i64, usize), Stop> {
     let bytes = text.as_bytes();
     let sign = match bytes.get(at) {
         Some(b'+') => 1,
@@ -41,10 +41,10 @@ pub fn seconds(offset: Offset, text: &str, at: usize) -> Result<(i64, usize), St
 impl Reader<'_> {
     pub(super) fn offset(&mut self, offset: Offset, text: &str, at: usize) -> Step {
         if self.starts(&text[at..], offset.zero) {
-            return self.put(Field::OffsetSeconds, 0, at + offset.zero.len());
+            return self.set(Field::OffsetSeconds, 0, at + offset.zero.len());
         }
         let (seconds, end) = seconds(offset, text, at)?;
-        self.put(Field::OffsetSeconds, seconds, end)
+        self.set(Field::OffsetSeconds, seconds, end)
     }
 
     /// `GMT`, `GMT+8`, `GMT+08:00`.
@@ -58,11 +58,11 @@ impl Reader<'_> {
         let sign = match bytes.get(start) {
             Some(b'+') => 1,
             Some(b'-') => -1,
-            _ => return self.put(Field::OffsetSeconds, 0, start),
+            _ => return self.set(Field::OffsetSeconds, 0, start),
         };
         let (parts, end) = if full { long(bytes, start + 1)? } else { short(bytes, start + 1)? };
         let [hours, minutes, seconds] = parts;
-        self.put(Field::OffsetSeconds, sign * (hours * 3600 + minutes * 60 + seconds), end)
+        self.set(Field::OffsetSeconds, sign * (hours * 3600 + minutes * 60 + seconds), end)
     }
 }
 
@@ -84,8 +84,8 @@ fn long(bytes: &[u8], at: usize) -> Result<([i64; 3], usize), Stop> {
     if at + 5 > bytes.len() {
         return Err(Stop::Beyond);
     }
-    let (Some(ten), Some(one)) = (digit(bytes, at + 3), digit(bytes, at + 4)) else { return Err(Stop::Differs) };
-    let mut parts = [tens * 10 + ones, ten * 10 + one, 0];
+    let (Some(ten), Some(unit)) = (digit(bytes, at + 3), digit(bytes, at + 4)) else { return Err(Stop::Differs) };
+    let mut parts = [tens * 10 + ones, ten * 10 + unit, 0];
     let end = more(bytes, at + 5, &mut parts[2]).unwrap_or(at + 5);
     Ok((parts, end))
 }

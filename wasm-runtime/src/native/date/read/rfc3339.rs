@@ -14,7 +14,7 @@ fn expect(bytes: &[u8], at: usize, any: &[u8]) -> Option<()> {
 }
 
 /// The moment, in its own offset.
-pub fn read(text: &str) -> Option<Moment> {
+pub(crate) fn read(text: &str) -> Option<Moment> {
     let bytes = text.as_bytes();
     let year = number(bytes, 0, 4)?;
     let day_of = |month, day| Moment::local(checked(year, month, day)?, 0, Zone::Offset(0));

@@ -1,14 +1,14 @@
 //! Seconds, milliseconds and microseconds since 1970, as OpenSearch's `EpochTime` resolves them.
 
 use super::super::pattern::Field;
-use super::Fields;
+use super::fields::Fields;
 
 /// Whether there were any. `None` is a failure.
-pub fn resolve(fields: &mut Fields) -> Option<bool> {
-    if let Some(seconds) = fields.take(Field::EpochSecond) {
-        fields.put(Field::InstantSeconds, seconds);
-        if let Some(nanos) = fields.take(Field::EpochNano) {
-            fields.put(Field::Nano, nanos);
+pub(crate) fn resolve(fields: &mut Fields) -> Option<bool> {
+    if let Some(seconds) = fields.remove(Field::EpochSecond) {
+        fields.set(Field::InstantSeconds, seconds);
+        if let Some(nanos) = fields.remove(Field::EpochNano) {
+            fields.set(Field::Nano, nanos);
         }
         return Some(true);
     }
@@ -19,9 +19,9 @@ pub fn resolve(fields: &mut Fields) -> Option<bool> {
     let Some((unit, rest, per_second, nanos_each)) = units.into_iter().find(|(unit, ..)| fields.has(*unit)) else {
         return Some(false);
     };
-    let count = fields.take(unit)?;
-    let rest = fields.take(rest).unwrap_or(0);
-    let negative = fields.take(Field::EpochSign) == Some(0);
+    let count = fields.remove(unit)?;
+    let rest = fields.remove(rest).unwrap_or(0);
+    let negative = fields.remove(Field::EpochSign) == Some(0);
     let (mut seconds, mut nanos) = (count / per_second, count % per_second * nanos_each + rest);
     if negative {
         (seconds, nanos) = (-seconds, -nanos);
@@ -29,7 +29,7 @@ pub fn resolve(fields: &mut Fields) -> Option<bool> {
             (seconds, nanos) = (seconds - 1, nanos + 1_000_000_000);
         }
     }
-    fields.put(Field::InstantSeconds, seconds);
-    fields.put(Field::Nano, nanos);
+    fields.set(Field::InstantSeconds, seconds);
+    fields.set(Field::Nano, nanos);
     Some(true)
 }

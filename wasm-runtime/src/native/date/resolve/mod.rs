@@ -4,16 +4,16 @@ mod dates;
 mod epoch;
 mod fields;
 mod times;
-pub mod values;
+pub(crate) mod values;
 
-pub use fields::{Fields, Parsed};
+pub(crate) use fields::Parsed;
 
 use super::pattern::{Field, Resolver};
 use super::zone::{Zone, checked_offset};
 
 impl Parsed<'_> {
     /// `None` if the fields contradict each other or leave their ranges.
-    pub fn resolve(mut self, resolver: Resolver, zone: Option<&Zone>) -> Option<Self> {
+    pub(crate) fn resolve(mut self, resolver: Resolver, zone: Option<&Zone>) -> Option<Self> {
         if self.zone.is_none() {
             self.zone = zone.cloned();
         }
@@ -34,7 +34,7 @@ impl Parsed<'_> {
         }
         let unfinished = [Field::InstantSeconds, Field::SecondOfDay, Field::Second];
         if self.time.is_none() && !self.fields.has(Field::Nano) && unfinished.iter().any(|f| self.fields.has(*f)) {
-            self.fields.put(Field::Nano, 0);
+            self.fields.set(Field::Nano, 0);
         }
         Some(self)
     }
@@ -73,7 +73,7 @@ impl Parsed<'_> {
     /// Fields beside those of every calendar; whether there were any.
     fn resolve_special(&mut self, resolver: Resolver) -> Option<bool> {
         let mut changed = epoch::resolve(&mut self.fields)?;
-        if let Some(day) = self.fields.take(Field::ModifiedJulianDay) {
+        if let Some(day) = self.fields.remove(Field::ModifiedJulianDay) {
             self.set_date(Some(day.checked_sub(40_587)?))?;
             changed = true;
         }
@@ -92,14 +92,14 @@ impl Parsed<'_> {
                 if has != value {
                     return None;
                 }
-                self.fields.take(field);
+                self.fields.remove(field);
             }
         }
         Some(())
     }
 
     /// The value of a field: as read, or that of the date or time.
-    pub fn value(&self, field: Field) -> Option<i64> {
+    pub(crate) fn value(&self, field: Field) -> Option<i64> {
         self.fields
             .get(field)
             .or_else(|| self.date.and_then(|date| values::of_date(field, date, self.locale.weeks)))

@@ -1,7 +1,7 @@
 //! A time of day of its fields.
 
 use super::super::pattern::{Field, Resolver};
-use super::Parsed;
+use super::fields::Parsed;
 use super::values::{DAY, HOUR, MINUTE, SECOND};
 
 /// The range of a field of the time.
@@ -37,7 +37,7 @@ impl Parsed<'_> {
         for (field, hour, most) in
             [(Field::ClockHour, Field::Hour, 24), (Field::ClockHourOfAmPm, Field::HourOfAmPm, 12)]
         {
-            if let Some(value) = self.fields.take(field) {
+            if let Some(value) = self.fields.remove(field) {
                 if resolver != Resolver::Smart || value != 0 {
                     Self::allowed(resolver, field, value)?;
                 }
@@ -49,7 +49,7 @@ impl Parsed<'_> {
         self.resolve_parts(resolver)?;
         let all = [Field::Hour, Field::Minute, Field::Second, Field::Nano];
         if all.iter().all(|field| self.fields.has(*field)) {
-            let [hour, minute, second, nano] = all.map(|field| self.fields.take(field).unwrap_or(0));
+            let [hour, minute, second, nano] = all.map(|field| self.fields.remove(field).unwrap_or(0));
             self.set_time(hour, minute, second, nano, resolver)?;
         }
         Some(())
@@ -58,8 +58,8 @@ impl Parsed<'_> {
     /// Hours of a half of the day.
     fn resolve_halves(&mut self, resolver: Resolver) -> Option<()> {
         if let (Some(half), Some(hour)) = (self.fields.get(Field::AmPm), self.fields.get(Field::HourOfAmPm)) {
-            self.fields.take(Field::AmPm);
-            self.fields.take(Field::HourOfAmPm);
+            self.fields.remove(Field::AmPm);
+            self.fields.remove(Field::HourOfAmPm);
             let half = Self::allowed(resolver, Field::AmPm, half)?;
             let hour = Self::allowed(resolver, Field::HourOfAmPm, hour)?;
             self.fields.agree(Field::Hour, half.checked_mul(12)?.checked_add(hour)?)?;
@@ -69,19 +69,19 @@ impl Parsed<'_> {
 
     /// Parts of a whole day.
     fn resolve_of_day(&mut self, resolver: Resolver) -> Option<()> {
-        if let Some(nanos) = self.fields.take(Field::NanoOfDay) {
+        if let Some(nanos) = self.fields.remove(Field::NanoOfDay) {
             Self::allowed(resolver, Field::NanoOfDay, nanos)?;
             self.fields.agree(Field::Hour, nanos / HOUR)?;
             self.fields.agree(Field::Minute, nanos / MINUTE % 60)?;
             self.fields.agree(Field::Second, nanos / SECOND % 60)?;
             self.fields.agree(Field::Nano, nanos % SECOND)?;
         }
-        if let Some(millis) = self.fields.take(Field::MilliOfDay) {
+        if let Some(millis) = self.fields.remove(Field::MilliOfDay) {
             Self::allowed(resolver, Field::MilliOfDay, millis)?;
             self.fields.agree(Field::SecondOfDay, millis / 1000)?;
             self.fields.agree(Field::MilliOfSecond, millis % 1000)?;
         }
-        if let Some(seconds) = self.fields.take(Field::SecondOfDay) {
+        if let Some(seconds) = self.fields.remove(Field::SecondOfDay) {
             Self::allowed(resolver, Field::SecondOfDay, seconds)?;
             self.fields.agree(Field::Hour, seconds / 3600)?;
             self.fields.agree(Field::Minute, seconds / 60 % 60)?;
@@ -94,12 +94,12 @@ impl Parsed<'_> {
     fn resolve_parts(&mut self, resolver: Resolver) -> Option<()> {
         if let Some(nanos) = self.fields.get(Field::Nano) {
             Self::allowed(resolver, Field::Nano, nanos)?;
-            if let Some(millis) = self.fields.take(Field::MilliOfSecond) {
+            if let Some(millis) = self.fields.remove(Field::MilliOfSecond) {
                 self.fields.agree(Field::Nano, millis * 1_000_000 + nanos % 1_000_000)?;
             }
         }
         if let (Some(period), Some(hour)) = (self.period, self.fields.get(Field::HourOfAmPm)) {
-            self.fields.take(Field::HourOfAmPm);
+            self.fields.remove(Field::HourOfAmPm);
             Self::allowed(resolver, Field::HourOfAmPm, hour)?;
             let minute = self.fields.get(Field::Minute).unwrap_or(0).rem_euclid(60);
             let later = period.includes((hour.rem_euclid(12) + 12) * 60 + minute);
@@ -112,10 +112,10 @@ impl Parsed<'_> {
     /// A time of less than all its fields.
     pub(super) fn resolve_time_leniently(&mut self, resolver: Resolver) -> Option<()> {
         if self.time.is_none() {
-            if let Some(millis) = self.fields.take(Field::MilliOfSecond) {
-                self.fields.put(Field::Nano, millis * 1_000_000);
+            if let Some(millis) = self.fields.remove(Field::MilliOfSecond) {
+                self.fields.set(Field::Nano, millis * 1_000_000);
             }
-            self.resolve_half_alone(resolver)?;
+            self.resolve_half_day(resolver)?;
             let hour = self.fields.get(Field::Hour);
             let rest = [Field::Minute, Field::Second, Field::Nano].map(|field| self.fields.get(field));
             let gap = matches!(rest, [None, Some(_), _] | [None, _, Some(_)] | [Some(_), None, Some(_)]);
@@ -142,13 +142,13 @@ impl Parsed<'_> {
         }
         self.set_time(hour, minute, second, nano, resolver)?;
         for field in [Field::Hour, Field::Minute, Field::Second, Field::Nano] {
-            self.fields.take(field);
+            self.fields.remove(field);
         }
         Some(())
     }
 
     /// A half or period of the day without an hour is its middle, but not strictly.
-    fn resolve_half_alone(&mut self, resolver: Resolver) -> Option<()> {
+    fn resolve_half_day(&mut self, resolver: Resolver) -> Option<()> {
         let parts = [Field::Hour, Field::Minute, Field::Second, Field::Nano];
         if resolver == Resolver::Strict || parts.iter().any(|field| self.fields.has(*field)) {
             return Some(());
@@ -156,7 +156,7 @@ impl Parsed<'_> {
         if let Some(period) = self.period.take() {
             let middle = period.middle();
             self.set_time(middle / 60, middle % 60, 0, 0, resolver)?;
-        } else if let Some(half) = self.fields.take(Field::AmPm) {
+        } else if let Some(half) = self.fields.remove(Field::AmPm) {
             let half = Self::allowed(resolver, Field::AmPm, half)?;
             self.set_time(half.checked_mul(12)?.checked_add(6)?, 0, 0, 0, resolver)?;
         }

@@ -4,13 +4,13 @@ use super::super::calendar::weeks::{ISO, Weeks};
 use super::super::calendar::{Day, day_of_week};
 use super::super::pattern::Field;
 
-pub const SECOND: i64 = 1_000_000_000;
-pub const MINUTE: i64 = 60 * SECOND;
-pub const HOUR: i64 = 60 * MINUTE;
-pub const DAY: i64 = 24 * HOUR;
+pub(crate) const SECOND: i64 = 1_000_000_000;
+pub(crate) const MINUTE: i64 = 60 * SECOND;
+pub(crate) const HOUR: i64 = 60 * MINUTE;
+pub(crate) const DAY: i64 = 24 * HOUR;
 
 /// The fields of dates and times.
-pub const ALL: [Field; 30] = [
+pub(crate) const ALL: [Field; 30] = [
     Field::Era,
     Field::YearOfEra,
     Field::Year,
@@ -43,7 +43,7 @@ pub const ALL: [Field; 30] = [
     Field::NanoOfDay,
 ];
 
-pub fn of_date(field: Field, at: i64, weeks: Weeks) -> Option<i64> {
+pub(crate) fn of_date(field: Field, at: i64, weeks: Weeks) -> Option<i64> {
     let day = Day::of(at);
     Some(match field {
         Field::Era => i64::from(day.year >= 1),
@@ -68,7 +68,7 @@ pub fn of_date(field: Field, at: i64, weeks: Weeks) -> Option<i64> {
     })
 }
 
-pub fn of_time(field: Field, nanos: i64) -> Option<i64> {
+pub(crate) fn of_time(field: Field, nanos: i64) -> Option<i64> {
     let hour = nanos / HOUR;
     let twelve = |hour: i64| if hour == 0 { 12 } else { hour };
     Some(match field {

@@ -1,0 +1,376 @@
+//! The lines of a `_bulk` body: its actions, and where each of them goes.
+//!
+//! Follows OpenSearch's `BulkRequestParser` (its texts, measured on 3.8.0). What most actions do not have (an id of their own, a
+//! fate other than to be sent on as they came) is kept beside them, and only where one has it: a body that no stage changes
+//! is framed and forgotten again at the price of looking for its line ends.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use memchr::{memchr, memchr2};
+
+use crate::bulk::action::{Named, Op, Target, parse_action};
+use crate::bulk::line_cache::ActionLineCache;
+use crate::bulk::outcome::ActionOutcome;
+use crate::pipeline::condition::simple::like_object;
+
+#[derive(Debug)]
+pub(crate) struct Action {
+    /// The action line without its line end.
+    pub(crate) line: Range<usize>,
+    /// The source line without its line end; empty for `delete`.
+    pub(crate) source: Range<usize>,
+    /// Position of its target.
+    pub(crate) key: usize,
+    pub(crate) op: Op,
+    /// Whether it is written only in one version (`version`, `if_seq_no`), which several documents cannot share.
+    pub(crate) versioned: bool,
+}
+
+impl Action {
+    /// Whether it writes just its source line, and that line is one whose bytes show what is in it.
+    #[inline]
+    pub(crate) fn shows_itself(&self, text: &[u8]) -> bool {
+        matches!(self.op, Op::Index | Op::Create) && like_object(&text[self.source.clone()])
+    }
+
+    /// See [`Doc::action_line`](crate::document::Doc::action_line).
+    #[inline]
+    pub(crate) fn action_line(&self) -> Range<u32> {
+        let Range { start, end } = self.line;
+        // Between them is one line end, and no carriage return.
+        let whole = matches!(self.op, Op::Index | Op::Create) && end + 1 == self.source.start;
+        match (u32::try_from(start), u32::try_from(end + 1)) {
+            (Ok(from), Ok(to)) if whole => from..to,
+            _ => 0..0,
+        }
+    }
+}
+
+/// How an action names its document.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Names {
+    pub(crate) id: Option<String>,
+    pub(crate) routing: Option<String>,
+}
+
+impl Names {
+    /// The same but for what is given.
+    fn with(&self, id: Option<&str>, routing: Option<&str>) -> Self {
+        let own = |text: Option<&str>, same: &Option<String>| text.map(str::to_owned).or_else(|| same.clone());
+        Self { id: own(id, &self.id), routing: own(routing, &self.routing) }
+    }
+}
+
+static NAMELESS: Names = Names { id: None, routing: None };
+static UNTOUCHED: ActionOutcome = ActionOutcome::Untouched;
+
+/// The actions of a body.
+#[derive(Debug, Default)]
+pub(crate) struct Actions {
+    pub(crate) list: Vec<Action>,
+    /// Names of each action up to the last one that has any.
+    names: Vec<Names>,
+    /// Outcome of each action up to the last one that is not untouched.
+    outcomes: Vec<ActionOutcome>,
+}
+
+impl Actions {
+    pub(crate) fn names(&self, n: usize) -> &Names {
+        self.names.get(n).unwrap_or(&NAMELESS)
+    }
+
+    pub(crate) fn outcome(&self, n: usize) -> &ActionOutcome {
+        self.outcomes.get(n).unwrap_or(&UNTOUCHED)
+    }
+
+    /// Sets the outcome of an action that exists.
+    #[inline(always)]
+    pub(crate) fn set_outcome(&mut self, n: usize, outcome: ActionOutcome) {
+        if n < self.outcomes.len() {
+            self.outcomes[n] = outcome;
+            return;
+        }
+        // Mostly of one action after the other.
+        self.outcomes.reserve(self.list.len() - self.outcomes.len());
+        self.outcomes.resize_with(n, || ActionOutcome::Untouched);
+        self.outcomes.push(outcome);
+    }
+
+    /// Whether nothing has happened to any of them.
+    pub(crate) fn untouched(&self) -> bool {
+        self.outcomes.iter().all(|outcome| matches!(outcome, ActionOutcome::Untouched))
+    }
+
+    /// The actions, each with its fate.
+    pub(crate) fn with_outcomes(&self) -> impl Iterator<Item = (usize, &Action, &ActionOutcome)> {
+        self.list.iter().enumerate().map(|(n, action)| (n, action, self.outcome(n)))
+    }
+
+    /// Whether each is forwarded, as one.
+    pub(crate) fn each_forwarded(&self) -> bool {
+        self.outcomes.iter().all(|outcome| outcome.forwarded() == 1)
+    }
+
+    fn push(&mut self, action: Action, names: Names) {
+        if names != NAMELESS {
+            self.names.resize_with(self.list.len(), Names::default);
+            self.names.push(names);
+        }
+        self.list.push(action);
+    }
+}
+
+/// For more actions there is no room before they are there.
+const MOST_EXPECTED: usize = 1 << 14;
+/// Maximum number of backslashes in a body that the search for `\u` stops at: each stop costs a restart of the
+/// search.
+const MOST_BACKSLASHES: u32 = 64;
+
+/// The actions and targets of a body.
+#[derive(Debug)]
+pub(crate) struct ParsedBulk {
+    pub(crate) actions: Actions,
+    pub(crate) targets: Vec<Target>,
+    /// Whether each source is of an action that [`Action::shows_itself`].
+    pub(crate) plain_documents: bool,
+    /// Whether a source has a `\u`, which can spell what its bytes do not show; `None` where not all have been searched for it.
+    pub(crate) has_unicode_escapes: Option<bool>,
+}
+
+/// Frames a body; `index` is the URL's.
+///
+/// # Errors
+/// OpenSearch's text for what makes OpenSearch refuse the whole request.
+pub(crate) fn parse(text: &[u8], index: Option<&str>) -> Result<ParsedBulk, String> {
+    if !text.is_empty() && text.last() != Some(&b'\n') {
+        return Err("The bulk request must be terminated by a newline [\\n]".to_owned());
+    }
+    let index: Option<Arc<str>> = index.map(Arc::from);
+    let (mut keys, mut lines): (HashMap<Target, usize>, _) = (HashMap::new(), ActionLineCache::default());
+    let (mut actions, mut targets) = (Actions::default(), Vec::new());
+    let (mut sources, mut plain_documents) =
+        (Sources { text, has_unicode_escapes: Some(false), left: MOST_BACKSLASHES }, true);
+    let (mut at, mut number) = (0, 0);
+    while at < text.len() {
+        let repeated = lines.repeated(&text[at..]);
+        let (line, next) = match &repeated {
+            Some((length, _)) => (at..at + length, at + length + 1),
+            None => line_at(text, at),
+        };
+        (at, number) = (next, number + 1);
+        if repeated.is_none() && text[line.clone()].trim_ascii().is_empty() {
+            continue;
+        }
+        let line_match = repeated.map(|(_, line_match)| line_match).or_else(|| lines.find(&text[line.clone()]));
+        let (mut action, names, read) = match line_match {
+            Some(line_match) => {
+                let cached = &actions.list[line_match.action];
+                let action = Action { line: line.clone(), source: next..next, ..*cached };
+                (action, actions.names(line_match.action).with(line_match.id, line_match.routing), None)
+            }
+            None => {
+                let Named { op, target, id, routing, texts, versioned } =
+                    parse_action(&text[line.clone()], number, index.as_ref())?;
+                let action = Action { line: line.clone(), source: next..next, key: 0, op, versioned };
+                (action, Names { id, routing }, Some((target, texts)))
+            }
+        };
+        if action.op != Op::Delete {
+            if next >= text.len() {
+                // OpenSearch ends here without this action; there is no document to lose.
+                break;
+            }
+            number += 1;
+            (action.source, at) = sources.line_at(next);
+            plain_documents &= action.shows_itself(text);
+        }
+        if let Some((target, texts)) = read {
+            let last = actions.list.last().map(|last| last.key);
+            action.key = last.filter(|key| targets[*key] == target).unwrap_or_else(|| {
+                *keys.entry(target).or_insert_with_key(|target| {
+                    targets.push(target.clone());
+                    targets.len() - 1
+                })
+            });
+            lines.remember(&text[line], texts, actions.list.len());
+        }
+        if actions.list.is_empty() {
+            // As many as there are if all are as long as this one.
+            actions.list.reserve((text.len() / at).min(MOST_EXPECTED));
+        }
+        actions.push(action, names);
+    }
+    Ok(ParsedBulk { actions, targets, plain_documents, has_unicode_escapes: sources.has_unicode_escapes })
+}
+
+/// The line that begins at `at`, and where the next one does.
+fn line_at(text: &[u8], at: usize) -> (Range<usize>, usize) {
+    let end = memchr(b'\n', &text[at..]).map_or(text.len(), |n| at + n);
+    line_to(text, at, end)
+}
+
+/// The line from `at` to its line feed.
+fn line_to(text: &[u8], at: usize, end: usize) -> (Range<usize>, usize) {
+    let text_end = if end > at && text[end - 1] == b'\r' { end - 1 } else { end };
+    (at..text_end, (end + 1).min(text.len()))
+}
+
+/// The source lines of a body, searched for `\u` by the way.
+struct Sources<'b> {
+    text: &'b [u8],
+    has_unicode_escapes: Option<bool>,
+    /// Backslashes that are still worth a stop.
+    left: u32,
+}
+
+impl Sources<'_> {
+    fn line_at(&mut self, at: usize) -> (Range<usize>, usize) {
+        let text = self.text;
+        let mut from = at;
+        while self.has_unicode_escapes == Some(false) {
+            let Some(n) = memchr2(b'\n', b'\\', &text[from..]).map(|n| from + n) else { break };
+            if text[n] == b'\n' {
+                return line_to(text, at, n);
+            }
+            from = n + 1;
+            self.left -= 1;
+            if text.get(from) == Some(&b'u') {
+                self.has_unicode_escapes = Some(true);
+            } else if self.left == 0 {
+                self.has_unicode_escapes = None;
+            }
+        }
+        let end = memchr(b'\n', &text[from..]).map_or(text.len(), |n| from + n);
+        line_to(text, at, end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACTIONS: [&str; 12] = [
+        r#"{"index":{"_index":"i"}}"#,
+        r#"{"index":{"_index":"j"}}"#,
+        r#"{"index":{}}"#,
+        r#"{"index":{"_id":"a"}}"#,
+        r#"{"index":{"_id":"b","routing":"r"}}"#,
+        r#"{"create":{"_index":"i","pipeline":"p"}}"#,
+        r#"{"index":{"_index":"i","version":3}}"#,
+        r#"{"update":{"_index":"i","_id":"c"}}"#,
+        r#"{"delete":{"_index":"i","_id":"d"}}"#,
+        r#" {"index":{"_index":"i"}} "#,
+        "",
+        " ",
+    ];
+    const SOURCES: [&str; 8] = [r#"{"a":1}"#, r#"{"a":"\u0041"}"#, r#"{"a":"\\"}"#, r"\", r"\\u", " {}", "", "x"];
+    const ENDS: [&str; 3] = ["\n", "\r\n", "\r\r\n"];
+
+    /// Every line by itself: what an action says, where its lines are.
+    fn plainly(text: &[u8]) -> Result<Vec<(Action, Names, Target)>, String> {
+        let (mut found, mut at, mut number, mut waits) = (Vec::<(Action, Names, Target)>::new(), 0, 0, false);
+        for whole in text.split_inclusive(|c| *c == b'\n') {
+            number += 1;
+            let less = whole.strip_suffix(b"\n").unwrap_or(whole);
+            let line = at..at + less.strip_suffix(b"\r").unwrap_or(less).len();
+            at += whole.len();
+            if std::mem::take(&mut waits) {
+                found.last_mut().unwrap().0.source = line;
+            } else if !text[line.clone()].trim_ascii().is_empty() {
+                let Named { op, target, id, routing, versioned, .. } = parse_action(&text[line.clone()], number, None)?;
+                waits = op != Op::Delete;
+                found.push((Action { line, source: at..at, key: 0, op, versioned }, Names { id, routing }, target));
+            }
+        }
+        if waits {
+            found.pop();
+        }
+        Ok(found)
+    }
+
+    /// Bodies of lines in any order, as a generator of numbers has them.
+    fn bodies() -> impl Iterator<Item = String> {
+        let mut state = 7_u64;
+        let mut pick = move |n: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % n
+        };
+        (0..4000).map(move |_| {
+            let (mut body, few, ends) = (String::new(), 1 + pick(ACTIONS.len()), 1 + pick(ENDS.len()));
+            for _ in 0..pick(9) {
+                let action = ACTIONS[pick(few)];
+                body += action;
+                body += ENDS[pick(ends)];
+                if !action.trim().is_empty() && !action.contains("delete") && pick(20) > 0 {
+                    body += SOURCES[pick(SOURCES.len())];
+                    body += ENDS[pick(ends)];
+                }
+            }
+            body
+        })
+    }
+
+    #[test]
+    fn a_body_says_what_its_lines_say_one_by_one() {
+        let (mut actions, mut refused) = (0, 0);
+        for body in bodies() {
+            let text = body.as_bytes();
+            let (read, plain) = match (parse(text, None), plainly(text)) {
+                (Ok(read), Ok(plain)) => (read, plain),
+                (read, plain) => {
+                    refused += 1;
+                    assert_eq!(read.err(), plain.err(), "{body}");
+                    continue;
+                }
+            };
+            assert_eq!(read.actions.list.len(), plain.len(), "{body}");
+            for (n, (action, names, target)) in plain.iter().enumerate() {
+                actions += 1;
+                let found = &read.actions.list[n];
+                assert_eq!((&found.line, &found.source), (&action.line, &action.source), "{body}");
+                assert_eq!((found.op, found.versioned), (action.op, action.versioned), "{body}");
+                assert_eq!((read.actions.names(n), &read.targets[found.key]), (names, target), "{body}");
+            }
+            let sources =
+                || plain.iter().filter(|(a, ..)| a.op != Op::Delete).map(|(a, ..)| (a.op, &text[a.source.clone()]));
+            assert_eq!(
+                read.plain_documents,
+                sources().all(|(op, text)| op != Op::Update && like_object(text)),
+                "{body}"
+            );
+            assert_eq!(
+                read.has_unicode_escapes,
+                Some(sources().any(|(_, text)| text.windows(2).any(|two| two == b"\\u"))),
+                "{body}"
+            );
+        }
+        assert!(actions > 5000 && refused > 100, "{actions} {refused}");
+    }
+
+    #[test]
+    fn many_backslashes_are_not_looked_at() {
+        let source = |count: usize, end: &str| format!("{{\"index\":{{}}}}\n{}{end}\n", "\\n".repeat(count));
+        let has_unicode_escapes = |body: String| parse(body.as_bytes(), None).unwrap().has_unicode_escapes;
+        let most = MOST_BACKSLASHES as usize;
+        assert_eq!(has_unicode_escapes(source(most - 1, "")), Some(false));
+        assert_eq!(has_unicode_escapes(source(most - 1, "\\u")), Some(true));
+        assert_eq!(has_unicode_escapes(source(most, "")), None);
+        assert_eq!(has_unicode_escapes(source(most, "\\u") + &source(0, "\\u")), None);
+        assert_eq!(parse(source(most, "").as_bytes(), None).unwrap().actions.list.len(), 1);
+    }
+
+    #[test]
+    fn fates_are_there_once_one_is_told() {
+        let mut actions = parse(b"{\"delete\":{}}\n{\"delete\":{}}\n", None).unwrap().actions;
+        assert!(
+            actions.untouched() && actions.each_forwarded() && matches!(actions.outcome(1), ActionOutcome::Untouched)
+        );
+        actions.set_outcome(1, ActionOutcome::Dropped);
+        assert!(!actions.untouched() && !actions.each_forwarded());
+        assert!(matches!((actions.outcome(0), actions.outcome(1)), (ActionOutcome::Untouched, ActionOutcome::Dropped)));
+        actions.set_outcome(1, ActionOutcome::Changed { text: 0..0, framed: false });
+        assert!(!actions.untouched() && actions.each_forwarded());
+    }
+}

@@ -1,0 +1,80 @@
+//! A bulk in work: its body, its actions, and the texts that stages made.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyIndexError;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+
+use crate::bulk::action::Target;
+use crate::bulk::outcome::Indexes;
+use crate::bulk::parser::{Action, Actions, Names, ParsedBulk, parse};
+use crate::document::Meta;
+
+/// A parsed `_bulk` body.
+#[pyclass(module = "headrace_pipelines._wasm")]
+pub(crate) struct Bulk {
+    pub(crate) body: Arc<PyBackedBytes>,
+    pub(crate) actions: Actions,
+    pub(crate) targets: Vec<Target>,
+    /// See [`ParsedBulk::plain_documents`](crate::bulk::parser::ParsedBulk::plain_documents).
+    pub(crate) plain_documents: bool,
+    /// See [`ParsedBulk::has_unicode_escapes`](crate::bulk::parser::ParsedBulk::has_unicode_escapes).
+    pub(crate) has_unicode_escapes: Option<bool>,
+    /// Per target: whether the `pipeline` in its action lines is ours and must not reach the cluster.
+    pub(crate) strip: Vec<bool>,
+    /// The indexes whose documents `batch_at` gave out; other documents of the same action stay as they are.
+    pub(crate) given_out: Option<Indexes>,
+    /// Per target: its actions, once one has failed. A body may have as many targets as actions.
+    pub(super) of_target: Vec<Vec<usize>>,
+    /// The texts that stages made, one behind the other: freed as one, and read in order. Shared with the body to forward.
+    pub(crate) output: Arc<Vec<u8>>,
+}
+
+impl Bulk {
+    pub(super) fn parse(body: PyBackedBytes, index: Option<&str>) -> Result<Self, String> {
+        let ParsedBulk { actions, targets, plain_documents, has_unicode_escapes } = parse(&body, index)?;
+        Ok(Self {
+            body: Arc::new(body),
+            strip: vec![false; targets.len()],
+            actions,
+            targets,
+            plain_documents,
+            has_unicode_escapes,
+            given_out: None,
+            of_target: Vec::new(),
+            output: Arc::default(),
+        })
+    }
+
+    pub(super) fn action(&self, i: usize) -> PyResult<&Action> {
+        self.actions.list.get(i).ok_or_else(|| PyIndexError::new_err(format!("no action {i}")))
+    }
+
+    /// For each target, whether it is among these.
+    pub(crate) fn wanted(&self, keys: &[usize]) -> Vec<bool> {
+        let mut wanted = vec![false; self.targets.len()];
+        for key in keys {
+            wanted.get_mut(*key).into_iter().for_each(|wanted| *wanted = true);
+        }
+        wanted
+    }
+}
+
+impl Target {
+    /// The metadata of the document that an action with these names writes here.
+    pub(crate) fn meta(&self, names: &Names) -> Meta {
+        let Names { id, routing } = names.clone();
+        Meta { index: self.index.clone(), id, routing, ..Meta::default() }
+    }
+
+    /// Whether `meta` is still that of [`Self::meta`].
+    pub(crate) fn same_metadata(&self, names: &Names, meta: &Meta) -> bool {
+        self.same_destination(names, meta) && meta.score == 0.0 && meta.ctx.is_none()
+    }
+
+    /// Whether its document is still written where the action with these names says.
+    pub(crate) fn same_destination(&self, names: &Names, meta: &Meta) -> bool {
+        self.index == meta.index && meta.id == names.id && meta.routing == names.routing
+    }
+}

@@ -1,0 +1,307 @@
+//! Where the members of a document are: found in one pass, asked by every stage.
+//!
+//! Each stage that reads or writes a field would else walk the whole document, since of equal keys the last one counts. What
+//! is asked of the document in work finds its index by the thread.
+
+pub(crate) mod shape;
+pub(crate) mod template;
+
+use crate::json::lex::{self, trimmed};
+use std::cell::RefCell;
+use std::ops::Range;
+
+use crate::json::edit::Edit;
+use crate::json::index::shape::{Shape, Shapes};
+use crate::json::lex::{Entry, skip_ws};
+use crate::json::scan::common_prefix;
+use crate::json::scan::structural::StructuralScanner;
+
+/// One member, by its bytes: its key without quotes, and its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MemberSpan {
+    pub(crate) key: u32,
+    pub(crate) key_end: u32,
+    pub(crate) value: u32,
+    pub(crate) value_end: u32,
+}
+
+impl MemberSpan {
+    #[inline]
+    fn key<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        &text[self.key as usize..self.key_end as usize]
+    }
+
+    /// Whether the key is `name`; most that are not differ in their length or first byte.
+    #[inline]
+    fn is(&self, text: &[u8], name: &[u8]) -> bool {
+        (self.key_end - self.key) as usize == name.len() && {
+            let key = self.key(text);
+            key.first() == name.first() && key == name
+        }
+    }
+
+    fn escaped(&self, text: &[u8]) -> bool {
+        self.key(text).contains(&b'\\')
+    }
+
+    /// The same so many bytes further on; backwards where the sum wraps.
+    #[inline]
+    pub(crate) fn moved(&self, shift: u32) -> Self {
+        let [key, key_end, value, value_end] =
+            [self.key, self.key_end, self.value, self.value_end].map(|position| position.wrapping_add(shift));
+        Self { key, key_end, value, value_end }
+    }
+}
+
+/// The members of an object at the top of a text.
+#[derive(Debug, Clone)]
+pub(crate) struct ObjectIndex {
+    start: u32,
+    /// Where its closing brace is.
+    end: u32,
+    /// Whether a key has an escape.
+    escapes: bool,
+    shape: Shape,
+    members: Vec<MemberSpan>,
+}
+
+impl ObjectIndex {
+    /// The index of a valid text; `None` for one that is no object, or too long.
+    pub(crate) fn of(text: &[u8]) -> Option<Self> {
+        u32::try_from(text.len()).ok()?;
+        let start = skip_ws(text, 0);
+        if text.get(start) != Some(&b'{') {
+            return None;
+        }
+        let mut members = Vec::with_capacity(24);
+        let end = members_of(text, start, &mut members)?;
+        let escapes = members.iter().any(|member| member.escaped(text));
+        Some(Self::with(start as u32, end as u32, escapes, members))
+    }
+
+    /// The index of a text whose object begins at `start`, has its closing brace at `end`, and these members; `escapes`:
+    /// whether a key has one.
+    pub(crate) fn with(start: u32, end: u32, escapes: bool, members: Vec<MemberSpan>) -> Self {
+        Self { start, end, escapes, shape: Shape::UNKNOWN, members }
+    }
+
+    /// Gives it a shape of its own: others that are [`Self::like`] it have the same.
+    pub(crate) fn shape(&mut self) {
+        self.shape = Shape::new();
+    }
+
+    /// That of a text with the same keys, whose closing brace is so many bytes further on, and whose members these are.
+    pub(crate) fn like(&self, shift: u32, members: Vec<MemberSpan>) -> Self {
+        Self { start: self.start, end: self.end.wrapping_add(shift), escapes: self.escapes, shape: self.shape, members }
+    }
+
+    /// The members, in the order of the text.
+    pub(crate) fn members(&self) -> &[MemberSpan] {
+        &self.members
+    }
+
+    /// Where the closing brace is.
+    pub(crate) fn end(&self) -> usize {
+        self.end as usize
+    }
+
+    /// The memory of the members, to be used again.
+    pub(crate) fn into_spans(self) -> Vec<MemberSpan> {
+        self.members
+    }
+
+    /// The last member of this name.
+    pub(crate) fn get(&self, text: &[u8], name: &str) -> Option<Entry> {
+        self.position(text, name).and_then(|position| self.entry(position))
+    }
+
+    /// Which member that is.
+    fn position(&self, text: &[u8], name: &str) -> Option<u32> {
+        let mut members = self.members.iter();
+        let found = if self.escapes {
+            members.rposition(|m| lex::key_is(m.key(text), name))?
+        } else {
+            members.rposition(|m| m.is(text, name.as_bytes()))?
+        };
+        Some(found as u32)
+    }
+
+    /// The member at this place.
+    #[inline(always)]
+    fn entry(&self, position: u32) -> Option<Entry> {
+        let found = self.members.get(position as usize)?;
+        Some(Entry {
+            key: found.key as usize..found.key_end as usize,
+            value: found.value as usize..found.value_end as usize,
+        })
+    }
+
+    /// Becomes that of `new`, which the text became by `edit`: a value in one of the members that is another, or a member
+    /// that was added at the end. False for any other: it is of no use any more.
+    // In place: moved about in pieces, an index cost more than what it is asked.
+    pub(crate) fn edited(&mut self, edit: &Edit, new: &[u8]) -> bool {
+        let (from, to) = (edit.range.start, edit.range.end);
+        if from == to && from == self.end as usize {
+            return match &edit.added {
+                Some(key) => self.with_added(edit, key).is_some(),
+                None => self.with_more(new).is_some(),
+            };
+        }
+        let grown = edit.with.len() as i64 - (to - from) as i64;
+        self.around(from, to).and_then(|at| self.moved_from(at, grown)).is_some()
+    }
+
+    /// Becomes that of `new`, a valid text that `old` became, where they differ in one value or by members at the end. False
+    /// for any other, as [`Self::edited`].
+    pub(crate) fn follow(&mut self, old: &[u8], new: &[u8]) -> bool {
+        let prefix = common_prefix(old, new);
+        let suffix = common_suffix(&old[prefix..], &new[prefix..]);
+        let (from, to) = (prefix, old.len() - suffix);
+        let grown = new.len() as i64 - old.len() as i64;
+        if from == to && from == self.end as usize && new.get(from) == Some(&b',') {
+            // Where the closing brace was a comma is: members were added.
+            let end = moved(self.end, grown);
+            return self.with_more(new).is_some() && Some(self.end) == end;
+        }
+        let Some(at) = self.around(from, to) else { return false };
+        let (start, end) = (self.members[at].value as usize, moved(self.members[at].value_end, grown));
+        let same = end.is_some_and(|end| lex::skip_value(new, start) == Some(end as usize));
+        same && self.moved_from(at, grown).is_some()
+    }
+
+    /// The member in whose value these bytes are.
+    fn around(&self, from: usize, to: usize) -> Option<usize> {
+        self.members.iter().position(|m| m.value as usize <= from && to <= m.value_end as usize)
+    }
+
+    /// Takes in the members that `new` has where the closing brace was.
+    fn with_more(&mut self, new: &[u8]) -> Option<()> {
+        let count = self.members.len();
+        let before = if count == 0 { self.start } else { self.end };
+        self.end = members_of(new, before as usize, &mut self.members)? as u32;
+        self.escapes |= self.members[count..].iter().any(|member| member.escaped(new));
+        self.shape = Shape::UNKNOWN;
+        Some(())
+    }
+
+    /// Takes in the member that `edit` adds where the closing brace was; its key is there in what the edit writes.
+    fn with_added(&mut self, edit: &Edit, key: &Range<usize>) -> Option<()> {
+        let position = |at: usize| u32::try_from(edit.range.start + at).ok();
+        let (key_from, key_end) = (position(key.start)?, position(key.end)?);
+        self.end = position(edit.with.len())?;
+        let name = &edit.with[key.clone()];
+        self.escapes |= name.contains(&b'\\');
+        self.shape = SHAPES.with_borrow_mut(|shapes| shapes.grown(self.shape, name));
+        self.members.push(MemberSpan { key: key_from, key_end, value: position(key.end + 2)?, value_end: self.end });
+        Some(())
+    }
+
+    /// Has the value of member `at` grow by `grown` bytes.
+    fn moved_from(&mut self, at: usize, grown: i64) -> Option<()> {
+        if grown == 0 {
+            return Some(());
+        }
+        self.end = moved(self.end, grown)?;
+        self.members[at].value_end = moved(self.members[at].value_end, grown)?;
+        for member in &mut self.members[at + 1..] {
+            for position in [&mut member.key, &mut member.key_end, &mut member.value, &mut member.value_end] {
+                *position = moved(*position, grown)?;
+            }
+        }
+        Some(())
+    }
+}
+
+/// A place behind one that grew by `grown` bytes.
+fn moved(at: u32, grown: i64) -> Option<u32> {
+    u32::try_from(i64::from(at) + grown).ok()
+}
+
+fn common_suffix(a: &[u8], b: &[u8]) -> usize {
+    const STEP: usize = 32;
+    let whole = a.rchunks_exact(STEP).zip(b.rchunks_exact(STEP)).take_while(|(a, b)| a == b).count() * STEP;
+    let (a, b) = (&a[..a.len() - whole], &b[..b.len() - whole]);
+    whole + a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count()
+}
+
+/// The members between the brace or comma at `start` and the closing brace of that object, whose place is the result.
+fn members_of(text: &[u8], start: usize, members: &mut Vec<MemberSpan>) -> Option<usize> {
+    let mut depth = 1usize;
+    let mut key_from = start + 1;
+    let mut colon = None;
+    for at in StructuralScanner::<true>::new(text, start + 1) {
+        match text[at] {
+            b'{' | b'[' => depth += 1,
+            b':' if depth == 1 => colon = Some(at),
+            b',' if depth > 1 => {}
+            b':' => {}
+            closing => {
+                if closing != b',' {
+                    depth -= 1;
+                    if depth > 0 {
+                        continue;
+                    }
+                }
+                if let Some(colon) = colon.take() {
+                    let key = skip_ws(text, key_from) + 1..trimmed(text, colon) - 1;
+                    let value = skip_ws(text, colon + 1)..trimmed(text, at);
+                    if key.start > key.end || value.start > value.end {
+                        // The text is no JSON.
+                        return None;
+                    }
+                    members.push(MemberSpan {
+                        key: key.start as u32,
+                        key_end: key.end as u32,
+                        value: value.start as u32,
+                        value_end: value.end as u32,
+                    });
+                }
+                if depth == 0 {
+                    return Some(at);
+                }
+                key_from = at + 1;
+            }
+        }
+    }
+    None
+}
+
+thread_local! {
+    static SHAPES: RefCell<Shapes> = const { RefCell::new(Shapes::new()) };
+}
+
+/// A member, if it is there, and where the closing brace of its object is.
+pub(crate) type Located = (Option<Entry>, usize);
+
+impl ObjectIndex {
+    /// Looks a member of the object that starts at `start` up; `None` if that is another object.
+    pub(crate) fn locate(&self, text: &[u8], start: usize, name: &str) -> Option<Located> {
+        if self.start as usize != start {
+            return None;
+        }
+        let position = self.position(text, name);
+        if !name.contains('.') {
+            SHAPES.with_borrow_mut(|shapes| shapes.remember_position(self.shape, name.as_bytes(), position));
+        }
+        Some((position.and_then(|position| self.entry(position)), self.end as usize))
+    }
+
+    /// The member that a path of one part names, at once, if it was looked up in a document of the same shape.
+    #[inline(always)]
+    pub(crate) fn recall(&self, path: &str) -> Option<Located> {
+        let position = SHAPES.with_borrow(|shapes| shapes.position(self.shape, path.as_bytes()))?;
+        Some((position.and_then(|position| self.entry(position)), self.end as usize))
+    }
+}
+
+/// Whatever is known of others like it.
+#[cfg(test)]
+impl PartialEq for ObjectIndex {
+    fn eq(&self, rhs: &Self) -> bool {
+        let all = |index: &Self| (index.start, index.end, index.escapes, index.members.clone());
+        all(self) == all(rhs)
+    }
+}
+
+#[cfg(test)]
+mod tests;

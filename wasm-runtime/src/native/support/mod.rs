@@ -1,0 +1,15 @@
+//! Parts that built-ins share.
+//!
+//! `function` is the interface of a built-in, and `field` the usual form of one: a field that is read, converted and written to its
+//! target. `text_map` is that for texts. `template` renders mustache templates in options, `hit` works on the hits of a response, and
+//! `handled` is a built-in inside another, with its failure handlers. `java_numbers` reads numbers as Java does; `same` compares JSON
+//! values.
+
+pub(crate) mod field;
+pub(crate) mod function;
+pub(crate) mod handled;
+pub(crate) mod hit;
+pub(crate) mod java_numbers;
+pub(crate) mod same;
+pub(crate) mod template;
+pub(crate) mod text_map;

@@ -1,0 +1,51 @@
+//! Common part of the built-ins that map a string, or every string of a list.
+
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+
+use super::field;
+use super::function::{Function, Parameters};
+use crate::document::Meta;
+use crate::document::effect::Effect;
+use crate::error::Fault;
+use crate::json::DocView;
+
+/// The mapping of one text.
+pub(crate) trait TextMap: Send + Sync + 'static {
+    /// The new value as JSON.
+    ///
+    /// # Errors
+    /// For a text that it cannot work with.
+    fn map(text: &str) -> Result<Vec<u8>, Fault>;
+
+    /// The same for a text of ASCII without escapes, as JSON; `None`: as [`Self::map`] does it.
+    fn map_plain(_raw: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// A built-in that maps texts.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, bound = "")]
+pub(crate) struct Texts<M> {
+    field: String,
+    target_field: Option<String>,
+    #[serde(default)]
+    ignore_missing: bool,
+    #[serde(skip)]
+    map: PhantomData<M>,
+}
+
+impl<M: TextMap> Parameters for Texts<M> {
+    fn prepare(&mut self) -> Result<(), String> {
+        field::check_pair(&mut self.field, &mut self.target_field)
+    }
+}
+
+impl<M: TextMap> Function for Texts<M> {
+    fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
+        let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
+        rewrite.map_text(doc, M::map_plain, M::map)
+    }
+}
