@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::edit::{Edit, scratch_text, splice};
+use super::index::view::DocView;
 use super::java;
 use super::lex::{Entries, key_is, quote, skip_value, skip_ws, unescape, write_quoted};
 use super::lookup::{elements, get, is_nowhere, is_plain, locate, segments, step};
-use super::view::DocView;
 
 /// Parts of the longest path that is written: every one may be a level of its own.
 pub(crate) const DEEPEST_PATH: usize = 100;

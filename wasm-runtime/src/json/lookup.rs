@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::index::view::DocView;
 use super::lex::{Entries, Entry, key_is, skip_ws, unescape};
 use super::scan::array;
-use super::view::DocView;
 use crate::engine::deadline::glance;
 
 /// The elements of the array that starts at `start` (its `[`); empty if none does.

@@ -22,17 +22,16 @@ pub(crate) mod media;
 pub(crate) mod scan;
 pub(crate) mod strict;
 pub(crate) mod validate;
-mod view;
 
 pub(crate) use self::change::{
     DEEPEST_PATH, change, change_at, insert_member, merge, remove, remove_member, set, set_members,
 };
 pub(crate) use self::edit::{Edit, recycle, scratch_copy, splice};
+pub(crate) use self::index::view::{DocView, LazyIndex, with_view};
 pub(crate) use self::lex::{
     Entries, Entry, key_is, quote, skip_string, skip_value, skip_ws, string, unescape, write_quoted,
 };
 pub(crate) use self::lookup::{elements, find, get, is_plain, repeated_key, segments};
-pub(crate) use self::view::{DocView, LazyIndex, with_view};
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::support::field;
 use super::support::function::{Function, Parameters};
 use super::support::java_numbers;
+use super::support::rewrite::FieldRewrite;
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
@@ -135,7 +136,7 @@ fn auto(raw: &[u8], text: &str) -> Vec<u8> {
 
 impl Function for Convert {
     fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
-        let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
+        let rewrite = FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
         let null = || format!("Field [{}] is null, cannot be converted to type [{}]", self.field, self.name());
         rewrite.apply(doc, null, |raw| self.converted(raw), |raw| self.converted(raw))
     }

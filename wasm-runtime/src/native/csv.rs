@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::support::field;
 use super::support::function::{Function, Parameters};
+use super::support::rewrite::FieldRewrite;
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::engine::deadline::glance;
@@ -213,7 +214,7 @@ impl<'c> Reader<'c> {
 impl Function for Csv {
     fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
         let text = doc.text();
-        let rewrite = field::FieldRewrite::new(&self.field, None, self.ignore_missing);
+        let rewrite = FieldRewrite::new(&self.field, None, self.ignore_missing);
         let Some(line) = rewrite.text(doc, "cannot process it.")? else { return Ok(Effect::Unchanged) };
         if line.is_empty() {
             return Ok(Effect::Unchanged);

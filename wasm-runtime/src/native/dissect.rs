@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::support::field;
 use super::support::function::{Function, Parameters};
+use super::support::rewrite::FieldRewrite;
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
@@ -221,7 +222,7 @@ impl Parameters for Dissect {
 impl Function for Dissect {
     fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
         let text = doc.text();
-        let rewrite = field::FieldRewrite::new(&self.field, None, self.ignore_missing);
+        let rewrite = FieldRewrite::new(&self.field, None, self.ignore_missing);
         let Some(source) = rewrite.text(doc, "cannot process it.")? else { return Ok(Effect::Unchanged) };
         let Some(fields) = self.parsed.fields(&source, &self.append_separator) else {
             return Err(Fault::new(

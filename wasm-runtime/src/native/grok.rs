@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::support::field;
 use super::support::function::{Function, Parameters};
+use super::support::rewrite::FieldRewrite;
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::engine::deadline::tick;
@@ -138,7 +139,7 @@ impl Function for Grok {
     fn apply(&self, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
         let text = doc.text();
         let Some(compiled) = &self.compiled else { return Ok(Effect::Unchanged) };
-        let rewrite = field::FieldRewrite::new(&self.field, None, self.ignore_missing);
+        let rewrite = FieldRewrite::new(&self.field, None, self.ignore_missing);
         let Some(source) = rewrite.text(doc, "cannot process it.")? else { return Ok(Effect::Unchanged) };
         let Some(found) = compiled.regex.groups(&source)? else {
             return Err(Fault::illegal(format!("Provided Grok expressions do not match field value: [{source}]")));

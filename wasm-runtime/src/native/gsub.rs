@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::support::field;
 use super::support::function::{Function, Parameters};
+use super::support::rewrite::FieldRewrite;
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::engine::limits::check_output_size;
@@ -136,7 +137,7 @@ impl Gsub {
 
 impl Function for Gsub {
     fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
-        let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
+        let rewrite = FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
         rewrite.map_text(doc, |_| None, |value| self.replaced(value))
     }
 

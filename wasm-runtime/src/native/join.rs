@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::support::field;
 use super::support::function::{Function, Parameters};
+use super::support::rewrite::FieldRewrite;
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::engine::limits::check_output_size;
@@ -29,7 +30,7 @@ impl Parameters for Join {
 impl Function for Join {
     fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
         let text = doc.text();
-        let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), false);
+        let rewrite = FieldRewrite::new(&self.field, self.target_field.as_deref(), false);
         let Some(list) = rewrite.list(doc, "cannot join.")? else { return Ok(Effect::Unchanged) };
         if list.contains(&b"null".as_slice()) {
             return Err(Fault::illegal(format!("field [{}] holds a null, cannot join.", self.field)));

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::support::field;
 use super::support::function::{Function, Parameters};
+use super::support::rewrite::FieldRewrite;
 use super::support::template::Template;
 use crate::document::Meta;
 use crate::document::effect::Effect;
@@ -139,7 +140,7 @@ impl Function for Kv {
                 }));
             }
         }
-        let rewrite = field::FieldRewrite::new(&name, None, self.ignore_missing);
+        let rewrite = FieldRewrite::new(&name, None, self.ignore_missing);
         let Some(source) = rewrite.text(doc, "cannot extract key-value pairs. ")? else {
             return Ok(Effect::Unchanged);
         };

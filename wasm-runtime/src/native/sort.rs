@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::support::field;
 use super::support::function::{Function, Parameters};
 use super::support::hit;
+use super::support::rewrite::FieldRewrite;
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::engine::deadline::glance;
@@ -92,7 +93,7 @@ impl Sort {
 
 impl Function for Sort {
     fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
-        let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), false);
+        let rewrite = FieldRewrite::new(&self.field, self.target_field.as_deref(), false);
         match rewrite.list(doc, "cannot sort.")? {
             Some(list) => rewrite.set(doc, &self.sorted(&list)?),
             None => Ok(Effect::Unchanged),

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::support::field;
 use super::support::function::{Function, Parameters};
 use super::support::hit;
+use super::support::rewrite::FieldRewrite;
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::engine::deadline::glance;
@@ -52,7 +53,7 @@ fn quoted(part: &str) -> Vec<u8> {
 
 impl Function for Split {
     fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
-        let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
+        let rewrite = FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
         match rewrite.text(doc, "cannot split.")? {
             Some(value) => rewrite.set(doc, &self.parts(&value)?),
             None => Ok(Effect::Unchanged),

@@ -7,6 +7,7 @@ use ua_parser::{Extractor, Regexes};
 
 use super::support::field;
 use super::support::function::{Function, Parameters};
+use super::support::rewrite::FieldRewrite;
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
@@ -166,7 +167,7 @@ impl UserAgent {
 
 impl Function for UserAgent {
     fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
-        let rewrite = field::FieldRewrite::new(&self.field, None, self.ignore_missing);
+        let rewrite = FieldRewrite::new(&self.field, None, self.ignore_missing);
         match rewrite.text(doc, "cannot parse user-agent.")? {
             Some(agent) if self.ecs => field::change(doc, &self.target_field, &self.described(&agent)),
             Some(agent) => field::change(doc, &self.target_field, &self.described_in_parts(&agent)),

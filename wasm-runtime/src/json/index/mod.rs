@@ -1,10 +1,15 @@
 //! Where the members of a document are: found in one pass, asked by every stage.
 //!
-//! Each stage that reads or writes a field would else walk the whole document, since of equal keys the last one counts. What
-//! is asked of the document in work finds its index by the thread.
+//! Each stage that reads or writes a field would otherwise walk the whole document, since of equal keys the last one counts. An
+//! `ObjectIndex` holds the ranges of the members of the outermost object, and follows edits of the text. A `DocView` (`view`)
+//! carries it with the text to all that look members up.
+//!
+//! `template` compares a document with earlier ones, and reads only the values that differ: most documents of a batch have the same
+//! keys. `shape` remembers at which position a name was found in objects with the same keys in the same order.
 
 pub(crate) mod shape;
 pub(crate) mod template;
+pub(crate) mod view;
 
 use crate::json::lex::{self, trimmed};
 use std::cell::RefCell;

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::field;
 use super::function::{Function, Parameters};
+use super::rewrite::FieldRewrite;
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
@@ -45,7 +46,7 @@ impl<M: TextMap> Parameters for Texts<M> {
 
 impl<M: TextMap> Function for Texts<M> {
     fn apply(&self, doc: DocView<'_>, _meta: &mut Meta) -> Result<Effect, Fault> {
-        let rewrite = field::FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
+        let rewrite = FieldRewrite::new(&self.field, self.target_field.as_deref(), self.ignore_missing);
         rewrite.map_text(doc, M::map_plain, M::map)
     }
 }

@@ -23,6 +23,7 @@ use crate::json::DocView;
 use crate::pipeline::condition::simple::SimpleCondition;
 
 mod costs;
+mod lists;
 mod values;
 
 use costs::{Costs, MOST_ADDED};

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-use super::index::{Located, ObjectIndex};
+use super::{Located, ObjectIndex};
 
 /// An index that is made when it is first asked for; `None` in it: the text has none.
 pub(crate) type LazyIndex = OnceLock<Option<ObjectIndex>>;
@@ -59,7 +59,7 @@ impl<'d> DocView<'d> {
 
     /// Looks a member of the object that starts at `start` up in the index; `None` if that is another object, or has no index.
     #[inline]
-    pub(super) fn locate(self, start: usize, name: &str) -> Option<Located> {
+    pub(crate) fn locate(self, start: usize, name: &str) -> Option<Located> {
         let index = match self.index {
             Index::Absent => None,
             Index::Ready(index) => Some(index),
@@ -70,7 +70,7 @@ impl<'d> DocView<'d> {
 
     /// See [`ObjectIndex::recall`].
     #[inline(always)]
-    pub(super) fn recall(self, path: &str) -> Option<Located> {
+    pub(crate) fn recall(self, path: &str) -> Option<Located> {
         self.index()?.recall(path)
     }
 }
