@@ -116,10 +116,3 @@ def test_the_dockerfile_copies_what_exists_and_sets_settings_that_exist():
     assert names <= set(Settings.__struct_fields__)
     stages = set(re.findall(r"^FROM .* AS (\w+)$", text, re.MULTILINE))
     assert set(re.findall(r"--from=(\w+)", text)) <= stages
-
-
-def test_links_of_the_documents_lead_somewhere():
-    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
-            if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -1,0 +1,1 @@
+"""The code blocks of the pages, as CONTRIBUTING.md ("Code blocks are tests") describes them."""

@@ -1,0 +1,64 @@
+"""Every code block of the pages does what its page says, against a real proxy and a real node."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.conftest import Http
+from tests.docs.blocks import read
+from tests.docs.page import PROXY, Page
+from tests.docs.pages import made_by, name_of, pages, prefix
+
+NOT_RUN = {
+    ("CONTRIBUTING.md", "takes 20 minutes"),
+    ("README.md", "the test has a node and a proxy"),
+    ("README.md", "the test has built the environment"),
+    ("docs/first-pipeline.md", "the test has a node"),
+    ("docs/first-pipeline.md", "the test has a proxy"),
+    ("docs/first-pipeline.md", "the test has built it"),
+    ("docs/howto/keep-the-registry-secret.md", "needs the state folder of your proxy"),
+    ("docs/howto/run-several-proxies.md", "needs a second host"),
+    ("docs/howto/run-several-proxies.md", "needs more cores than the tests have"),
+    ("proxy/README.md", "the test has it installed and running"),
+    ("docs/howto/write-udfs.md", "needs a Rust toolchain with the target wasm32-unknown-unknown"),
+}
+"""Page and reason of each block that is not run."""
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("path", pages(), ids=name_of)
+async def test_the_blocks_of_a_page(path: Path, node: str, direct: Http, serve, tmp_path: Path):
+    blocks = read(path, name_of(path))
+    objects = made_by(blocks)
+    page = Page(tmp_path / "page", node=urlsplit(node).netloc)
+    page.folder.mkdir()
+    await remove(direct, objects)
+    try:
+        if any(PROXY in block.text for block in blocks if not block.no_run):
+            process, http = serve()
+            await process.ready(http)
+            page.proxy = urlsplit(process.url).netloc
+        await asyncio.to_thread(page.run, blocks)
+    finally:
+        await remove(direct, objects)
+
+
+async def remove(direct: Http, objects: set[str]) -> None:
+    """Removes what an earlier or this run of a page has left in the cluster."""
+    for path in objects:
+        assert (await direct.delete(f"/{path}")).status in (200, 404), path
+
+
+@pytest.mark.parametrize("path", pages(), ids=name_of)
+def test_names_in_the_cluster_begin_with_the_first_word_of_the_page(path: Path):
+    for name in made_by(read(path, name_of(path))):
+        assert name.rsplit("/", 1)[-1].startswith(prefix(path)), name
+
+
+def test_the_blocks_that_are_not_run_are_these():
+    found = {(name_of(path), block.no_run) for path in pages() for block in read(path, name_of(path)) if block.no_run}
+    assert found == NOT_RUN
