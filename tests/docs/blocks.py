@@ -57,7 +57,10 @@ def parse(text: str, name: str) -> list[Block]:
 
 
 def _block(place: str, info: str, text: str) -> Block:
-    kind, *words = shlex.split(info) or [""]
+    try:
+        kind, *words = shlex.split(info) or [""]
+    except ValueError as error:
+        raise BlockError(f"{place}: {error} in {info!r}") from None
     role = words.pop(0) if words and (kind, words[0]) in COMPARED else ""
     options = dict(word.split("=", 1) if "=" in word else (word, "") for word in words)
     block = Block(place, kind, text, bool(role), options.get("file", ""), options.get("no-run", ""))

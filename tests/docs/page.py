@@ -9,15 +9,13 @@ import re
 import subprocess
 import sys
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from tests.docs.blocks import Block
 
 SECONDS = 60
@@ -38,13 +36,11 @@ class Page:
     node: str = NODE
     output: str | None = None
     """Of the last block that ran, until a block shows it."""
-    ran: list[Block] = field(default_factory=list)
 
-    def run(self, blocks: Iterable[Block]) -> None:
+    def run(self, blocks: list[Block]) -> None:
         """Runs the blocks in order. Raises BlockError at the first one that fails."""
-        blocks = list(blocks)
-        for block, after in zip(blocks, [*blocks[1:], None], strict=True):
-            self._step(block, shown=after is not None and after.compared)
+        for n, block in enumerate(blocks):
+            self._step(block, shown=any(after.compared for after in blocks[n + 1 : n + 2]))
 
     def _step(self, block: Block, *, shown: bool) -> None:
         check(block)
@@ -56,7 +52,6 @@ class Page:
             self._compare(block)
         elif block.kind in COMMANDS:
             self.output = self._execute(block)
-            self.ran.append(block)
             if not shown:
                 refuse_errors(block, self.output)
 

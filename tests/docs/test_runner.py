@@ -74,6 +74,7 @@ def test_right_blocks(text: str, tmp_path: Path):
         ("```sh no-run\nfalse\n```\n", "no-run needs a reason"),
         ('```sh no-run=" "\nfalse\n```\n', "no-run needs a reason"),
         ('```sh no-run="long"\nif\n```\n', "syntax error"),
+        ('```sh file="x\nfalse\n```\n', "page.md:1: No closing quotation"),
         ("```js\n1\n```\n", "needs file="),
         ('```sh file="../x"\n1\n```\n', "without a folder"),
         ('```json file="x"\n{\n```\n', "is no json"),
