@@ -47,7 +47,9 @@ def test_links_lead_to_a_file_and_to_a_heading(page: Path):
 
 def test_broken_links_are_found(tmp_path: Path):
     page = tmp_path / "page.md"
-    page.write_text("# A `b`: c\n[x](#a-b-c) [x](page.md#a-b-c) [x](no.md) [x](#no) [x][r] https://x.y\n\n[r]: page.md#no\n")
+    page.write_text(
+        "# A `b`: c\n[x](#a-b-c) [x](page.md#a-b-c) [x](no.md) [x](#no) [x][r] https://x.y\n\n[r]: page.md#no\n"
+    )
     assert broken(page) == ["no.md", "#no", "page.md#no"]
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conftest import Http
+from tests.conftest import Http, ProxyProcess
 from tests.docs.blocks import read
 from tests.docs.page import PROXY, Page
 from tests.docs.pages import made_by, name_of, pages, prefix
 
+Serve = Callable[..., tuple[ProxyProcess, Http]]
 NOT_RUN = {
     ("CONTRIBUTING.md", "takes 20 minutes"),
     ("README.md", "the test has a node and a proxy"),
@@ -31,7 +33,7 @@ NOT_RUN = {
 
 @pytest.mark.node
 @pytest.mark.parametrize("path", pages(), ids=name_of)
-async def test_the_blocks_of_a_page(path: Path, node: str, direct: Http, serve, tmp_path: Path):
+async def test_the_blocks_of_a_page(path: Path, node: str, direct: Http, serve: Serve, tmp_path: Path):
     blocks = read(path, name_of(path))
     objects = made_by(blocks)
     page = Page(tmp_path / "page", node=urlsplit(node).netloc)
