@@ -74,10 +74,10 @@ impl Tally {
     }
 
     /// Counts one batch.
-    fn add(&mut self, run: &StageRun) {
+    fn add(&mut self, run: &StageRun) -> PyResult<()> {
         self.runs += 1;
         self.sum.count(run);
-        self.durations.record(run.duration_ns);
+        self.durations.record(run.duration_ns)
     }
 
     /// Counts documents that the stage did not see.
@@ -122,8 +122,8 @@ impl Histogram {
     }
 
     /// Counts one duration in nanoseconds; longer than an hour counts as an hour.
-    fn record(&mut self, ns: u64) {
-        self.inner.saturating_record((ns / 1000).clamp(1, LONGEST));
+    fn record(&mut self, ns: u64) -> PyResult<()> {
+        self.record_us(ns / 1000, 1)
     }
 
     /// The recorded durations: (µs, count).
@@ -132,10 +132,8 @@ impl Histogram {
     }
 
     /// Adds what another histogram recorded.
-    fn add(&mut self, counts: Vec<(u64, u32)>) {
-        for (value, count) in counts {
-            self.inner.saturating_record_n(value.clamp(1, LONGEST), count);
-        }
+    fn add(&mut self, counts: Vec<(u64, u32)>) -> PyResult<()> {
+        counts.into_iter().try_for_each(|(value, count)| self.record_us(value, count))
     }
 
     fn __len__(&self) -> usize {
@@ -151,5 +149,13 @@ impl Histogram {
     #[getter]
     fn mean_ms(&self) -> f64 {
         self.inner.mean() / 1000.0
+    }
+}
+
+impl Histogram {
+    /// Counts durations in microseconds. The crate's saturating calls do not grow a histogram: they count what is too long
+    /// for it as 2 µs.
+    fn record_us(&mut self, us: u64, count: u32) -> PyResult<()> {
+        self.inner.record_n(us.clamp(1, LONGEST), count).map_err(|e| PyRuntimeError::new_err(e.to_string()))
     }
 }
