@@ -12,8 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp.base_protocol import BaseProtocol
-
 from headrace.http1.bodies import arrived
+
 from headrace_pipelines._wasm import Native
 from headrace_pipelines.engine import Bulk, Deadline, Step
 
