@@ -210,8 +210,6 @@ class Proxy:
         try:
             if forwarded is None:
                 return await self._dispatch(call)
-            if forwarded.failure is not None:
-                raise forwarded.failure
             return await call.go_on(forwarded.pending)
         except StaleNamesError:
             call.parts.resolver.forget()

@@ -389,7 +389,9 @@ pub fn link(store: &mut Store, env: &FunctionEnv<Host>, module: &Module) -> Resu
             ));
         };
         let Some(function) = host_function(store, env, space, name, wanted.params().len()) else {
-            return Err(format!("import [{space}.{name}] is not one that Headrace offers (see docs/reference/udf-abi.md)"));
+            return Err(format!(
+                "import [{space}.{name}] is not one that Headrace offers (see docs/reference/udf-abi.md)"
+            ));
         };
         let ours = function.ty(store);
         if ours != *wanted {

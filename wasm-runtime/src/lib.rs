@@ -33,7 +33,6 @@ pub mod hits;
 pub mod host;
 pub mod http1;
 pub mod instance;
-pub mod intake;
 pub mod interpreter;
 mod interrupt;
 pub mod java;
@@ -91,7 +90,6 @@ fit_for_python!(
     http1::request::RequestParser,
     http1::response::ResponseHead,
     http1::response::ResponseParser,
-    intake::Intake,
     lane::Step,
     made::Made,
     module::Module,
@@ -111,7 +109,6 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<lane::Step>()?;
     m.add_class::<bulk::Bulk>()?;
     http1::register(m)?;
-    m.add_class::<intake::Intake>()?;
     m.add_class::<module::Module>()?;
     m.add_class::<module::Udf>()?;
     m.add_class::<native::Native>()?;

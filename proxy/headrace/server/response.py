@@ -100,12 +100,8 @@ def head_of(
 
 def write_buffered(transport: asyncio.Transport, response: BufferedResponse) -> None:
     """Writes a node's whole response to a client that speaks HTTP/1.1 and stays."""
-    write(transport, response.client_head(), response.body)
-
-
-def write(transport: asyncio.Transport, head: bytes, body: bytes) -> None:
-    """Writes head and body in one go."""
+    body = response.body
     if len(body) <= JOINED:
-        transport.write(head + body)
+        transport.write(response.head.client_message(body))
     else:
-        transport.writelines((head, body))
+        transport.writelines((response.client_head(), body))
