@@ -66,6 +66,7 @@ def send(
     transport.write(head)
     if body is None:
         return None
+    connection.is_sending = True
     spliced = _splice(connection, transport, body, pipes, patience) if isinstance(body, RequestBody) else None
     return spliced or asyncio.get_running_loop().create_task(_stream(connection, transport, body, patience))
 
@@ -120,6 +121,7 @@ async def _stream_client(
 
 def _ended(connection: NodeConnection, error: Exception | None) -> None:
     """A long body has left, or broken off: then the node must not take it for whole."""
+    connection.is_sending = False
     if error is None:
         if not connection.is_complete:
             connection.expect()
