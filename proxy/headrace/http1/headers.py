@@ -52,14 +52,14 @@ def request_headers(raw: RawHeaders, peer: str | None) -> CIMultiDict[str]:
 
 
 def lines_back(
-    request: web.BaseRequest, raw: RawHeaders, extra: CIMultiDict[str] | None, known: bytes | None = None
+    request: web.BaseRequest, raw: RawHeaders, extra: CIMultiDict[str] | None, present: bytes | None = None
 ) -> bytes:
     """An answer's header lines as they are sent back, with those that are `extra`. Raises UpstreamError.
 
-    `known`: the same without those, if they are at hand.
+    `present`: the same without those, if they are at hand.
     """
     vendor = request.get(VENDOR_MEDIA, "")
-    lines = known if known is not None and not vendor else _lines(raw, _NOT_SENT_BACK, vendor)
+    lines = present if present is not None and not vendor else _lines(raw, _NOT_SENT_BACK, vendor)
     return lines + _of_pairs_once(tuple(extra.items())) if extra else lines
 
 
