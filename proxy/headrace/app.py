@@ -217,8 +217,6 @@ class Proxy:
         try:
             if forwarded is None:
                 return await self._dispatch(context)
-            if forwarded.failure is not None:
-                raise forwarded.failure
             return await context.resume_forwarded(forwarded.pending)
         except StaleNamesError:
             context.components.resolver.forget()

@@ -8,7 +8,6 @@ somebody reads, a long one stays where it is: the connection is not read from.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from headrace_pipelines.errors import HeadraceError
@@ -84,11 +83,19 @@ class RequestBody:
         """Whether all of it has arrived."""
         self._source = source
         self._expected = head is not None and head.expect_continue
-        self._pieces: deque[bytes] = deque()
+        self._pieces: list[bytes] = []
         self._buffered = 0
         self._target: BodyBuffer | None = None
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
+
+    @classmethod
+    def whole(cls, head: RequestHead, text: bytes) -> RequestBody:
+        """A body that came with its head."""
+        body = cls(head, None)
+        body.left, body.complete = 0, True
+        body.restore(text)
+        return body
 
     # The reader's side.
 
@@ -113,13 +120,6 @@ class RequestBody:
         if whole:
             self._pieces.append(whole)
             self._buffered = len(whole)
-
-    def contains(self, word: bytes) -> bool:
-        """Whether a word is in what is here, which is not taken."""
-        if len(self._pieces) > 1:
-            self._pieces = deque((self._take(),))
-            self._buffered = len(self._pieces[0])
-        return bool(self._pieces) and word in self._pieces[0]
 
     def take_buffered(self) -> bytes:
         """What is here, if anything; it does not wait."""
@@ -149,7 +149,7 @@ class RequestBody:
             raise ValueError("the length of the body is not known")
         target = BodyBuffer(self.length)
         while self._pieces:
-            target.append(self._pieces.popleft())
+            target.append(self._pieces.pop(0))
         self._buffered = 0
         self._target = target
         try:
@@ -230,7 +230,7 @@ class RequestBody:
         pieces = self._pieces
         if not pieces:
             return b""
-        whole = pieces.popleft() if len(pieces) == 1 else b"".join(pieces)
+        whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         self._buffered = 0
         return whole

@@ -115,6 +115,8 @@ class NodeConnection(asyncio.BufferedProtocol):
         """Why the exchange cannot become whole."""
         self.is_reusable = True
         """Whether nothing has come that forbids another request."""
+        self.is_sending = False
+        """Whether the request's body is on its way still."""
         self.listener: Callable[[], None] | None = None
         """Called when something of a response is here, or nothing will come any more."""
 
@@ -346,7 +348,9 @@ class NodeConnection(asyncio.BufferedProtocol):
 
     def _begin_body(self, head: ResponseHead, data: memoryview | bytearray, at: int, size: int) -> None:
         self.head = head
-        self.is_reusable = self.is_reusable and head.keep_alive
+        # A node that refuses what it has not read to its end may never read on.
+        refused_early = self.is_sending and head.status >= 400
+        self.is_reusable = self.is_reusable and head.keep_alive and not refused_early
         length = head.length
         if length is not None and size - at >= length:
             self._append(bytes(data[at : at + length]))

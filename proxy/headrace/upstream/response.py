@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from headrace.http1.headers import RawHeaders
     from headrace.upstream.connection import NodeConnection
-    from headrace.upstream.pending import Exchange
+    from headrace.upstream.pending import PendingResponse
     from headrace_pipelines.http1 import ResponseHead
 
 
@@ -36,7 +36,7 @@ class StreamedResponse:
 
     __slots__ = ("_body", "_exchange", "head", "reason", "status")
 
-    def __init__(self, head: ResponseHead, exchange: Exchange | None, body: bytes = b"") -> None:
+    def __init__(self, head: ResponseHead, exchange: PendingResponse | None, body: bytes = b"") -> None:
         self.head = head
         self.status = head.status
         self.reason = head.reason

@@ -4,10 +4,10 @@ import pytest
 
 from headrace.protocol.index_settings import (
     Form,
+    add_slots,
     extract_from_create,
     extract_from_template,
     extract_from_update,
-    add_slots,
 )
 from headrace_pipelines.definition import PipelineType
 from headrace_pipelines.errors import InvalidError
