@@ -34,7 +34,7 @@ def execute(pipeline: Pipeline, batch: Batch, deadline: Deadline, options: RunOp
     run = _Run(pipeline, batch, deadline, options or RunOptions())
     if not pipeline.definition.enabled:
         return run.disabled()
-    run.begin()
+    run.open()
     try:
         run.start()
     except PanicException:
@@ -54,7 +54,7 @@ def try_execute(
     run = _Run(pipeline, batch, deadline, options or RunOptions())
     if not pipeline.definition.enabled:
         return run.disabled()
-    run.begin()
+    run.open()
     try:
         run.start()
     except PanicException:
@@ -71,7 +71,7 @@ def try_execute(
 def record_skipped(pipeline: Pipeline, documents: int) -> Execution:
     """Counts a run over so many documents none of which meets any of the pipeline's `conditions`."""
     begun = time.monotonic_ns()
-    pipeline.stats.begin()
+    pipeline.stats.start_run()
     for stage in pipeline.stages:
         count_skips(pipeline, stage.label, documents)
     duration = time.monotonic_ns() - begun
@@ -103,10 +103,10 @@ class _Run:
         self.execution.skipped.append(self.pipeline.definition.name)
         return self.execution
 
-    def begin(self) -> None:
+    def open(self) -> None:
         self.before = self.batch.counts
         self.begun = time.monotonic_ns()
-        self.pipeline.stats.begin()
+        self.pipeline.stats.start_run()
 
     def start(self) -> None:
         if self.pipeline.fault is not None:
@@ -166,19 +166,19 @@ class _Run:
         self.execution.skipped.append(self.pipeline.definition.name)
 
     def _stages(self, batch: Batch, units: Iterable[ExecutionUnit], end: float | None) -> None:
-        for course in units:
-            if not isinstance(course, FusedGroup):
-                self._alone(batch, course, end)
+        for unit in units:
+            if not isinstance(unit, FusedGroup):
+                self._run_single(batch, unit, end)
             elif self.execution.trace is None and not self._is_late(end):
-                self._together(batch, course, end)
+                self._run_fused(batch, unit, end)
             else:
                 # A trace shows stage after stage, and which of them came too late is said of each.
-                for stage in course.nodes:
-                    self._alone(batch, stage, end)
+                for stage in unit.nodes:
+                    self._run_single(batch, stage, end)
             if self.takes_notes:
                 batch.take_notes()
 
-    def _alone(self, batch: Batch, stage: CompiledStage, end: float | None) -> None:
+    def _run_single(self, batch: Batch, stage: CompiledStage, end: float | None) -> None:
         batch.check(self.label)
         if batch.live == 0:
             return
@@ -189,14 +189,14 @@ class _Run:
         else:
             self._node(batch, stage, _sooner(end, stage.timeout))
 
-    def _together(self, batch: Batch, course: FusedGroup, end: float | None) -> None:
+    def _run_fused(self, batch: Batch, unit: FusedGroup, end: float | None) -> None:
         """Stages without time limit, retries or handlers of their own, in one pass."""
         left = None if end is None else max(end - time.monotonic(), 0.0)
         threads = self.options.threads
         counts = batch.run_steps(
-            course.steps, self.deadline, closed=self.closed, pipeline=self.label, timeout=left, threads=threads
+            unit.steps, self.deadline, closed=self.closed, pipeline=self.label, timeout=left, threads=threads
         )
-        for stage, (reached, asked, ran) in zip(course.nodes, counts, strict=True):
+        for stage, (reached, asked, ran) in zip(unit.nodes, counts, strict=True):
             if asked is not None:
                 self._condition_run(stage, asked)
             if ran is not None:
@@ -219,18 +219,18 @@ class _Run:
 
     def _node(self, batch: Batch, stage: StageNode, end: float | None) -> None:
         if not stage.runner.per_hit:
-            self._one_stage(batch, stage, end)
+            self._run_node(batch, stage, end)
             return
         everywhere = stage.runner.everywhere or self.options.final
         for depth in range(batch.hit_depth(everywhere), -1, -1):
             hits = batch.hits(depth, everywhere=everywhere, indexes=self.options.indexes)
             if len(hits):
-                self._one_stage(hits, stage, end)
+                self._run_node(hits, stage, end)
                 batch.absorb_hits(hits, depth, everywhere=everywhere)
             else:
                 self.execution.trace_skip(stage.label, "no hits")
 
-    def _one_stage(self, batch: Batch, stage: StageNode, end: float | None) -> None:
+    def _run_node(self, batch: Batch, stage: StageNode, end: float | None) -> None:
         abort = stage.policy.aborts(self.closed)
         if self._is_late(end):
             self._too_late(batch, stage, abort)

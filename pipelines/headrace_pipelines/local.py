@@ -154,13 +154,13 @@ class Pipelines:
 
     def run_query(self, name: str, request: Document, *, timeout: float = 30.0) -> dict[str, Any]:
         """Runs a query pipeline over the body of a search. Raises PipelineFailedError."""
-        return self._run_one(PipelineType.QUERY, name, request, timeout)
+        return self._run_body(PipelineType.QUERY, name, request, timeout)
 
     def run_result(self, name: str, response: Document, *, timeout: float = 30.0) -> dict[str, Any]:
         """Runs a result pipeline over the response to a search. Raises PipelineFailedError."""
-        return self._run_one(PipelineType.RESULT, name, response, timeout)
+        return self._run_body(PipelineType.RESULT, name, response, timeout)
 
-    def _run_one(self, kind: PipelineType, name: str, value: Document, timeout: float) -> dict[str, Any]:
+    def _run_body(self, kind: PipelineType, name: str, value: Document, timeout: float) -> dict[str, Any]:
         pipeline = self._snapshot.find(name, kind=kind)
         batch = Batch.of(kind.value, _text(value))
         execute(pipeline, batch, Deadline(timeout), RunOptions())

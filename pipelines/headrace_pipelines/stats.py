@@ -135,7 +135,7 @@ class PipelineStats:
         self._stages: dict[str, StageStats] = {}
         self._errors: deque[ErrorSample] = deque(maxlen=LAST_ERRORS)
 
-    def begin(self) -> None:
+    def start_run(self) -> None:
         """Counts a run in progress."""
         with self._lock:
             self._counts.current += 1

@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
-from headrace.execution.search_plan import Choices
 from headrace.handlers import routes
 from headrace.handlers.bypass import Bypass
 from headrace.handlers.system.metrics_listener import MetricsListener
+from headrace.handlers.write.bulk import MAX_PLANS
 from headrace.http1 import tls
 from headrace.http1.headers import VENDOR_MEDIA
 from headrace.ops import supervisor
+from headrace.ops.body_budget import BodyBudget
 from headrace.ops.metrics import Metrics
 from headrace.ops.peers import Peers
 from headrace.ops.runner import Runner
 from headrace.protocol import parameters
+from headrace.protocol.cursors import Cursors
 from headrace.protocol.errors import error_body
 from headrace.protocol.indices.resolver import IndexResolver
+from headrace.protocol.indices.view import MAX_RESOLUTIONS
 from headrace.protocol.media import plain
 from headrace.protocol.target import Target
 from headrace.registry.changes import Changes
@@ -32,16 +35,17 @@ from headrace.registry.signatures import Signer, secrets_of
 from headrace.registry.state_files import secret_of
 from headrace.registry.store import Store
 from headrace.security import admin, audit, registry_guard
-from headrace.security.permissions import Permissions
-from headrace.server.body_budget import Budget
-from headrace.server.cursors import Cursors
+from headrace.server.components import Components
 from headrace.server.fast_path import FastForwarder, ForwardedRequest
 from headrace.server.handler_transport import transport_of
 from headrace.server.listener import HeadLimits, Listener
-from headrace.server.request import Call, Parts, StaleNamesError
+from headrace.server.reply import reply_answer, shaped, typed
+from headrace.server.request import RequestContext, StaleNamesError
 from headrace.server.response import ClientGoneError, send_whole
 from headrace.upstream.client import ClusterRefusedError, Upstream
+from headrace.upstream.permissions import Permissions
 from headrace_pipelines import release_buffers
+from headrace_pipelines.cache import BoundedCache
 from headrace_pipelines.errors import HeadraceError, InvalidError, MissingError, NestedError
 from headrace_pipelines.registry.association import Slots
 from headrace_pipelines.udf.catalog import Catalog, Ceilings
@@ -73,7 +77,7 @@ class Proxy:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._parts: Parts | None = None
+        self._parts: Components | None = None
         self._listener: Listener | None = None
         self._peers: Peers | None = None
         self._changes = Changes()
@@ -83,7 +87,7 @@ class Proxy:
     async def start(self) -> None:
         """Reads the registry and listens. Raises OSError if the address is taken, InvalidError for bad certificates."""
         settings = self.settings
-        context = tls.for_clients(settings)
+        tls_context = tls.for_clients(settings)
         registry_secret = secret_of(settings.registry_secret, settings.state_folder, "registry")
         signer = Signer(secrets_of(registry_secret, settings.registry_secret), settings.registry_index)
         store = Store(settings, Ledger(signer, adopt=settings.registry_adopt_unsigned))
@@ -101,17 +105,18 @@ class Proxy:
         )
         registry = LiveRegistry(store, catalog, settings.state_folder, settings.seconds("registry_poll"), defaults)
         metrics = Metrics(registry)
-        self._parts = Parts(
+        self._parts = Components(
             settings,
             Upstream(settings, metrics.upstream_error),
             registry,
             IndexResolver(store, lambda: bool(registry.snapshot.records.templates), settings.registry_index),
-            Choices(),
+            BoundedCache(MAX_RESOLUTIONS),
+            BoundedCache(MAX_PLANS),
             Runner(settings),
             metrics,
             Cursors(secret_of(settings.cursor_secret, settings.state_folder, "cursor")),
             Permissions([role.strip() for role in settings.admin_roles.split(",") if role.strip()]),
-            Budget(settings.size("body_memory"), release_buffers),
+            BodyBudget(settings.size("body_memory"), release_buffers),
             settings.seconds("client_timeout"),
             settings.size("max_body"),
         )
@@ -124,7 +129,7 @@ class Proxy:
             HeadLimits(settings.size("max_request_line"), settings.size("max_request_headers")),
             head_seconds=settings.seconds("client_timeout"),
         )
-        await self._listener.start(host, port, context, shared=worker is not None)
+        await self._listener.start(host, port, tls_context, shared=worker is not None)
         self._parts.upstream.start()
         if worker is not None:
             number, folder = worker
@@ -133,7 +138,7 @@ class Proxy:
         if settings.metrics_listen:
             self._metrics = MetricsListener(registry, metrics, shared=worker is not None)
             await self._metrics.start(*settings.address("metrics_listen"))
-        self.url = f"{'https' if context else 'http'}://{host}:{self._listener.port}"
+        self.url = f"{'https' if tls_context else 'http'}://{host}:{self._listener.port}"
         log.info(
             "listening on %s, upstream %s, registry %s",
             self.url,
@@ -142,7 +147,7 @@ class Proxy:
         )
 
     @staticmethod
-    def _forwarder(parts: Parts) -> FastForwarder | None:
+    def _forwarder(parts: Components) -> FastForwarder | None:
         """What sends requests on that no pipeline can concern."""
         bypass = Bypass.of(parts)
         return None if bypass is None else FastForwarder(bypass, parts.upstream, parts.metrics, parts.max_body)
@@ -170,22 +175,24 @@ class Proxy:
         if transport is None:
             raise ConnectionResetError("the client is gone")
         inbound = transport.request
-        call = Call(request, inbound, parts, Target.parse(inbound.head.target))
+        context = RequestContext(request, inbound, parts, Target.parse(inbound.head.target))
         if parts.settings.elasticsearch_compat:
-            call.extra.add(*plain.PRODUCT)
+            context.response_headers.add(*plain.PRODUCT)
             request[VENDOR_MEDIA] = plain.vendor_media(request.headers.get(hdrs.ACCEPT, ""))
-        forwarded, inbound.forwarded, started = inbound.forwarded, None, parts.metrics.begin()
+        forwarded, inbound.forwarded, started = inbound.forwarded, None, parts.metrics.start_request()
         if isinstance(forwarded, ForwardedRequest):
-            call.surface, call.reads, started = forwarded.route.surface, forwarded.route.reads, forwarded.started
-            return await self._whole(call, forwarded, started)
-        whole = self._whole(call, None, started)
-        return await (self._changes.run(whole) if _goes_on(call) else whole)
+            context.surface, context.reads, started = forwarded.route.surface, forwarded.route.reads, forwarded.started
+            return await self._whole(context, forwarded, started)
+        whole = self._whole(context, None, started)
+        return await (self._changes.run(whole) if _goes_on(context) else whole)
 
-    async def _whole(self, call: Call, forwarded: ForwardedRequest | None, started: float) -> web.StreamResponse:
+    async def _whole(
+        self, context: RequestContext, forwarded: ForwardedRequest | None, started: float
+    ) -> web.StreamResponse:
         """The answer, counted and in the audit log whatever happens on the way, also where nobody waits for it."""
-        parts, status, gone = call.parts, CLIENT_GONE, True
+        parts, status, gone = context.components, CLIENT_GONE, True
         try:
-            response = await self._answered(call, forwarded)
+            response = await self._answered(context, forwarded)
             status, gone = response.status, False
             return response
         except ClientGoneError as error:
@@ -197,91 +204,93 @@ class Proxy:
             status, gone = 500, False
             raise
         finally:
-            self._suspect(call)
+            self._suspect(context)
             parts.metrics.end()
-            if call.held:
-                parts.budget.give(call.held)
-            parts.metrics.count(call.surface, status, started)
-            audit.record(call, status, gone=gone)
+            if context.reserved_bytes:
+                parts.budget.release(context.reserved_bytes)
+            parts.metrics.count(context.surface, status, started)
+            audit.record(context, status, gone=gone)
 
-    async def _answered(self, call: Call, forwarded: ForwardedRequest | None) -> web.StreamResponse:
+    async def _answered(self, context: RequestContext, forwarded: ForwardedRequest | None) -> web.StreamResponse:
         """The answer, whatever happens on the way."""
-        request = call.request
+        request = context.request
         try:
             if forwarded is None:
-                return await self._dispatch(call)
-            return await call.go_on(forwarded.pending)
+                return await self._dispatch(context)
+            return await context.resume_forwarded(forwarded.pending)
         except StaleNamesError:
-            call.parts.resolver.forget()
-            call.begin_again()
-            return await self._answered(call, None)
+            context.components.resolver.forget()
+            context.restart()
+            return await self._answered(context, None)
         except ClusterRefusedError as error:
-            return await call.reply_answer(error.answer)
+            return await reply_answer(context, error.answer)
         except HeadraceError as error:
-            malformed = call.inbound.body.error
-            return await refuse(call, malformed if isinstance(malformed, HeadraceError) else error)
+            malformed = context.inbound.body.error
+            return await refuse(context, malformed if isinstance(malformed, HeadraceError) else error)
         except (ConnectionResetError, asyncio.CancelledError):
             raise
         except RecursionError:
             # Of the reader or writer of JSON: what a client sends is the only thing here whose depth is not ours.
-            log.info("JSON that is nested too deep in %s %s", request.method, call.target.raw_path)
-            return await refuse(call, NestedError())
+            log.info("JSON that is nested too deep in %s %s", request.method, context.target.raw_path)
+            return await refuse(context, NestedError())
         except Exception:
-            log.exception("an unexpected error in %s %s", request.method, call.target.raw_path)
-            return await refuse(call, HeadraceError("an unexpected error in the proxy; its log has the details"))
+            log.exception("an unexpected error in %s %s", request.method, context.target.raw_path)
+            return await refuse(context, HeadraceError("an unexpected error in the proxy; its log has the details"))
 
-    def _suspect(self, call: Call) -> None:
+    def _suspect(self, context: RequestContext) -> None:
         """Has names looked up anew after a write that may have made an index."""
-        if call.surface in _WRITES and call.parts.registry.protects:
-            call.parts.resolver.suspect()
+        if context.surface in _WRITES and context.components.registry.protects:
+            context.components.resolver.suspect()
 
-    async def _dispatch(self, call: Call) -> web.StreamResponse:
-        if not call.target.raw_path.startswith("/"):
-            raise InvalidError(f"the request target must begin with a slash, not [{call.target.raw_path[:100]}]")
-        if not call.target.plain and call.parts.registry.holds:
+    async def _dispatch(self, context: RequestContext) -> web.StreamResponse:
+        if not context.target.raw_path.startswith("/"):
+            raise InvalidError(f"the request target must begin with a slash, not [{context.target.raw_path[:100]}]")
+        if not context.target.plain and context.components.registry.holds:
             # Where nothing is protected it passes as it came.
-            call.target = call.target.canonical
-        await registry_guard.keep_out(call)
-        route, call.target = routes.match_target(call.method, call.target)
-        handler, call.surface, call.reads = route.handler, route.surface, route.reads
-        call.params = route.params.copy()
-        if handler is routes.PASSTHROUGH and routes.is_ours(call.target.raw_segments):
-            raise _no_such_endpoint(call)
-        if route.parameters and call.parts.registry.protects:
-            parameters.check(route.parameters, call.target)
-        if route.parameters and call.parts.registry.holds:
-            call.take_source()
+            context.target = context.target.canonical
+        await registry_guard.keep_out(context)
+        route, context.target = routes.match_target(context.method, context.target)
+        handler, context.surface, context.reads = route.handler, route.surface, route.reads
+        context.params = route.params.copy()
+        if handler is routes.PASSTHROUGH and routes.is_ours(context.target.raw_segments):
+            raise _no_such_endpoint(context)
+        if route.parameters and context.components.registry.protects:
+            parameters.check(route.parameters, context.target)
+        if route.parameters and context.components.registry.holds:
+            context.read_source_parameter()
         if handler in routes.READERS:
-            await admin.require_reader(call)
-        await registry_guard.refuse_in_body(call)
-        if not routes.renames(handler, call.method, call.target.raw_segments):
-            return await handler(call)
-        async with call.parts.resolver.changing(told=call.parts.registry.protects):
-            return await handler(call)
+            await admin.require_reader(context)
+        await registry_guard.refuse_in_body(context)
+        if not routes.renames(handler, context.method, context.target.raw_segments):
+            return await handler(context)
+        async with context.components.resolver.changing(told=context.components.registry.protects):
+            return await handler(context)
 
 
-def _goes_on(call: Call) -> bool:
+def _goes_on(context: RequestContext) -> bool:
     """Whether a request goes on to its end when its client hangs up: it may change the registry, or names."""
-    segments = call.target.raw_segments
-    handler = routes.match(call.method, segments).handler
-    return handler in routes.CHANGES or routes.renames(handler, call.method, segments)
+    segments = context.target.raw_segments
+    handler = routes.match(context.method, segments).handler
+    return handler in routes.CHANGES or routes.renames(handler, context.method, segments)
 
 
-def _no_such_endpoint(call: Call) -> HeadraceError:
-    methods = routes.allowed(call.target.raw_segments)
+def _no_such_endpoint(context: RequestContext) -> HeadraceError:
+    methods = routes.allowed(context.target.raw_segments)
     if methods:
-        return MethodError(f"[{call.method}] is not allowed on [{call.target.raw_path}]; allowed: {', '.join(methods)}")
-    return MissingError(f"no handler found for uri [{call.target.raw_path}] and method [{call.method}]")
+        return MethodError(
+            f"[{context.method}] is not allowed on [{context.target.raw_path}]; allowed: {', '.join(methods)}"
+        )
+    return MissingError(f"no handler found for uri [{context.target.raw_path}] and method [{context.method}]")
 
 
-async def refuse(call: Call, error: HeadraceError) -> web.StreamResponse:
+async def refuse(context: RequestContext, error: HeadraceError) -> web.StreamResponse:
     """Answers an error in OpenSearch's shape; what the client still sends is not waited for."""
-    body, kind = call.typed(call.shaped(error_body(error)))
+    body, kind = typed(context, shaped(context, error_body(error)))
     headers: CIMultiDict[str] = CIMultiDict({hdrs.CONTENT_TYPE: kind.value})
     if error.status in (429, 503):
         headers[hdrs.RETRY_AFTER] = "1"
     if isinstance(error, MethodError):
-        headers[hdrs.ALLOW] = ", ".join(routes.allowed(call.target.raw_segments))
-    headers.extend(call.extra)
-    close = not call.inbound.body.complete
-    return await send_whole(call.request, error.status, "", headers, body, close=close)
+        headers[hdrs.ALLOW] = ", ".join(routes.allowed(context.target.raw_segments))
+    headers.extend(context.response_headers)
+    close = not context.inbound.body.complete
+    return await send_whole(context.request, error.status, "", headers, body, close=close)

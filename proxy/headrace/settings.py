@@ -171,13 +171,13 @@ def _from_file(file: Path) -> dict[str, Any]:
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    known = Settings.__struct_fields__
+    fields = Settings.__struct_fields__
     found = {}
     for variable, value in environment.items():
         if not variable.startswith(ENVIRONMENT):
             continue
         name = variable.removeprefix(ENVIRONMENT).lower()
-        if name in known:
+        if name in fields:
             found[name] = value
     return found
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
+from headrace_pipelines.cache import BoundedCache
 from headrace_pipelines.definition import PipelineType
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 NONE = "_none"
 """In a slot: no pipeline here, whatever patterns and defaults say."""
 MOST_PERIODS = 20
-REMEMBERED = 4096
+MAX_CACHED = 4096
 """So many answers are remembered."""
 
 
@@ -172,7 +174,9 @@ class Associations:
     patterns: list[Pattern] = field(default_factory=list)
     templates: dict[str, Template] = field(default_factory=dict)
     defaults: Slots = field(default_factory=Slots)
-    _found: dict[tuple[Slot, str], tuple[Attached | None]] = field(default_factory=dict, compare=False)
+    _nearest_cache: BoundedCache[tuple[Slot, str], tuple[Attached | None]] = field(
+        default_factory=partial(BoundedCache, MAX_CACHED), compare=False
+    )
     """What [`find`] has said of indexes that no template concerns."""
 
     @classmethod
@@ -205,12 +209,12 @@ class Associations:
         """The pipeline of a slot of an index, the nearest holder first. Names with a dot first obey no pattern."""
         if target.templates:
             return self._nearest(slot, target)
-        known = self._found.get((slot, target.name))
-        if known is None:
-            if len(self._found) >= REMEMBERED:
-                self._found.clear()
-            known = self._found[slot, target.name] = (self._nearest(slot, target),)
-        return known[0]
+        key = (slot, target.name)
+        cached = self._nearest_cache.get(key)
+        if cached is None:
+            cached = (self._nearest(slot, target),)
+            self._nearest_cache.set(key, cached)
+        return cached[0]
 
     def _nearest(self, slot: Slot, target: Target) -> Attached | None:
         for name, source, by in self._candidates(slot, target):

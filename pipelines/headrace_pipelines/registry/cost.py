@@ -17,8 +17,8 @@ class CostEstimate:
     def observe(self, nbytes: int, ns: int) -> None:
         """Takes in a run over `nbytes` of documents that took `ns` of CPU time."""
         new = ns / (nbytes + FIXED)
-        known = self._ns
-        self._ns = new if known is None or new > known else known + (new - known) * FORGET
+        slowest = self._ns
+        self._ns = new if slowest is None or new > slowest else slowest + (new - slowest) * FORGET
 
     def predict(self, nbytes: int) -> float:
         """Nanoseconds that a run over `nbytes` will take; infinite before the first."""

@@ -85,9 +85,9 @@ class _Pins:
         self._versions = versions
 
     def all(self, stages: Sequence[StageDefinition]) -> list[StageDefinition]:
-        return [self._one(stage) for stage in stages]
+        return [self._pinned_stage(stage) for stage in stages]
 
-    def _one(self, stage: StageDefinition) -> StageDefinition:
+    def _pinned_stage(self, stage: StageDefinition) -> StageDefinition:
         if not isinstance(stage, NativeStage):
             stage = self._udf(stage) if isinstance(stage, UdfStage) else self._composite(stage)
         if isinstance(stage.on_failure, list):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headrace_pipelines.definition import LATEST, FailurePolicy, PipelineDefinition, PipelineType
 from headrace_pipelines.errors import InvalidError, MissingError
@@ -18,7 +18,7 @@ from headrace_pipelines.registry.records import PipelineRecord, Records, UdfReco
 from headrace_pipelines.registry.references import references, udf_configs
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass(frozen=True)
@@ -78,25 +78,13 @@ class Snapshot:
         )
 
     @cached_property
-    def memo(self) -> dict[Hashable, Any]:
-        """What others have found out from this snapshot alone, to be asked for again; they see to it that it ends."""
-        return {}
-
-    @cached_property
-    def _asked_for(self) -> dict[tuple[PipelineType, str], Pipeline]:
-        """The active pipelines that have been asked for: requests name the same few again and again."""
-        return {}
+    def _active(self) -> dict[tuple[PipelineType, str], Pipeline]:
+        """The active version of every pipeline, by type and name."""
+        return {(p.definition.type, p.definition.name): p for p in self.pipelines()}
 
     def active(self, kind: PipelineType, name: str) -> Pipeline | None:
         """The active version of a pipeline, if there is one of that name and type."""
-        found = self._asked_for.get((kind, name))
-        if found is None:
-            known = key(kind, name)
-            version = self.records.active.get(known)
-            found = None if version is None else self.compiled.get((known, version))
-            if found is not None:
-                self._asked_for[kind, name] = found
-        return found
+        return self._active.get((kind, name))
 
     def attached(self, kind: PipelineType, name: str) -> Pipeline:
         """The pipeline behind an association; one that is gone or cannot be read fails whatever it is attached to."""

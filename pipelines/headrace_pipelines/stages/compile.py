@@ -110,10 +110,10 @@ def _handlers(
 
 
 def _compile(stages: list[StageDefinition], scope: Scope) -> list[CompiledStage]:
-    return [_compile_one(stage, replace(scope, path=f"{scope.path}[{i}]")) for i, stage in enumerate(stages)]
+    return [_compile_stage(stage, replace(scope, path=f"{scope.path}[{i}]")) for i, stage in enumerate(stages)]
 
 
-def _compile_one(stage: StageDefinition, scope: Scope) -> CompiledStage:
+def _compile_stage(stage: StageDefinition, scope: Scope) -> CompiledStage:
     label = scope.prefix + stage.name
     policy = _policy(stage.on_failure, stage.retry, scope.policy, f"{scope.path}.")
     timeout = units.seconds(stage.timeout, f"{scope.path}.timeout") if stage.timeout else None
@@ -187,7 +187,7 @@ def _referenced(
         raise InvalidError(f"pipelines name each other in a circle: {' > '.join((*scope.chain, name))}", field)
     if len(scope.chain) >= DEEPEST_COMPOSITE:
         raise InvalidError(f"pipelines nested deeper than {DEEPEST_COMPOSITE}", field)
-    other = scope.resolver.pipeline(scope.kind, name, config.version, field)
-    if not other.enabled:
+    referenced = scope.resolver.pipeline(scope.kind, name, config.version, field)
+    if not referenced.enabled:
         return [], ()
-    return _pipeline_stages(other, replace(scope, chain=(*scope.chain, name)), f"{field}.")
+    return _pipeline_stages(referenced, replace(scope, chain=(*scope.chain, name)), f"{field}.")

@@ -129,8 +129,8 @@ ExecutionUnit = FusedGroup | CompiledStage
 def group_stages(stages: Iterable[CompiledStage]) -> tuple[ExecutionUnit, ...]:
     """Stages in their order, those together that can be."""
     found: list[ExecutionUnit] = []
-    for together, group in groupby(stages, lambda stage: isinstance(stage, StageNode) and stage.fused_step is not None):
-        if together:
+    for fused, group in groupby(stages, lambda stage: isinstance(stage, StageNode) and stage.fused_step is not None):
+        if fused:
             nodes = tuple(stage for stage in group if isinstance(stage, StageNode))
             found.append(FusedGroup(nodes, [node.fused_step for node in nodes if node.fused_step is not None]))
         else:

@@ -31,7 +31,7 @@ def packed(source: str, packages: list[str]) -> bytes:
     """
     if not packages:
         return source.encode()
-    archive = base64.b64encode(_one_zip(packages)).decode()
+    archive = base64.b64encode(_merged_zip(packages)).decode()
     return MAGIC + msgspec.json.encode(_Stored(source, archive))
 
 
@@ -43,7 +43,7 @@ def unpacked(code: bytes) -> tuple[str, str]:
     return stored.source, stored.packages
 
 
-def _one_zip(packages: list[str]) -> bytes:
+def _merged_zip(packages: list[str]) -> bytes:
     """The files of all packages as one stored zip, the same bytes for the same files."""
     files: dict[str, bytes] = {}
     for i, text in enumerate(packages):

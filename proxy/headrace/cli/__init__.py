@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     proxy_logging.configure(settings.log_level)
     keep_buffers()
-    _take_file_numbers()
+    _raise_file_limit()
     try:
         if settings.workers > 1 and supervisor.identity() is None:
             given_arguments = sys.argv[1:] if arguments is None else arguments
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _take_file_numbers() -> None:
+def _raise_file_limit() -> None:
     """Takes as many file numbers as the system allows: each connection needs one, and a shell's default is 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:

@@ -66,7 +66,7 @@ CASES = [
 ]
 SECONDS = 30.0
 ADMIN_VARIABLE = "HEADRACE_ADMIN_TOKEN"
-PUT_SECONDS = 60
+UPLOAD_SECONDS = 60
 
 
 def add_arguments(commands: Any) -> None:
@@ -98,7 +98,7 @@ def main(options: argparse.Namespace) -> int:
             case "test":
                 return _test(options.file, update=options.update)
             case _:
-                return _put(options.file, options.url, options.name or options.file.stem)
+                return _upload(options.file, options.url, options.name or options.file.stem)
     except HeadraceError as error:
         print(f"headrace: {error.reason}", file=sys.stderr)
     except OSError as error:
@@ -200,7 +200,7 @@ def _run(loaded: tuple[Manifest, bytes, Catalog], case: dict[str, Any]) -> Any:
     return outputs[0] if len(outputs) == 1 else outputs
 
 
-def _put(file: Path, url: str, name: str) -> int:
+def _upload(file: Path, url: str, name: str) -> int:
     """Uploads the file; what the proxy says is shown."""
     manifest, code, _ = _loaded(file)
     headers = {"Content-Type": MEDIA[manifest.language]}
@@ -211,7 +211,7 @@ def _put(file: Path, url: str, name: str) -> int:
         raise InvalidError(f"[{url}] is not an http:// or https:// URL", "url")
     request = urllib.request.Request(target, code, headers, method="PUT")  # noqa: S310 - checked above
     try:
-        with urllib.request.urlopen(request, timeout=PUT_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=UPLOAD_SECONDS) as answer:  # noqa: S310
             shown = json.load(answer)
     except urllib.error.HTTPError as error:
         reason = json.loads(error.read()).get("error", {}).get("reason", error.reason)

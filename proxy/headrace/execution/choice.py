@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from headrace.protocol.indices.resolver import IndexResolver
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
     from headrace_pipelines import Execution, Snapshot
     from headrace_pipelines.registry import Pipeline
     from headrace_pipelines.registry.association import Target
@@ -27,26 +27,26 @@ OVERRIDES = {kind: f"{kind.value}_pipeline" for kind in PipelineType}
 """URL parameters that always mean ours: `document_pipeline`, `query_pipeline`, `result_pipeline`."""
 
 
-class Chosen(NamedTuple):
+class Override(NamedTuple):
     """A slot's pipeline. `ours`: the request's own name is one of ours and must not reach the cluster."""
 
     pipeline: Pipeline | None = None
     ours: bool = False
 
 
-def named(snapshot: Snapshot, kind: PipelineType, name: str) -> Chosen:
+def named(snapshot: Snapshot, kind: PipelineType, name: str) -> Override:
     """What a name in the request means for our default slot. Raises InvalidError for an empty name."""
     if name == "":
         raise InvalidError("the name of a pipeline must not be empty; use [_none] to run none")
     if name == NONE:
-        return Chosen()
+        return Override()
     pipeline = snapshot.active(kind, name)
-    return Chosen(pipeline, ours=True) if pipeline else Chosen()
+    return Override(pipeline, ours=True) if pipeline else Override()
 
 
-def override(call: Call, snapshot: Snapshot, kind: PipelineType) -> Chosen | None:
+def override(context: RequestContext, snapshot: Snapshot, kind: PipelineType) -> Override | None:
     """The pipeline of our own URL parameter. Raises InvalidError for one that is not there."""
-    name = call.target.get(OVERRIDES[kind])
+    name = context.target.get(OVERRIDES[kind])
     if name is None:
         return None
     chosen = named(snapshot, kind, name)
@@ -73,7 +73,7 @@ class Visible(NamedTuple):
 
 
 @dataclass
-class Part:
+class ScopedPipeline:
     """A pipeline over a part of what a search reads; `indexes`: `None` for all of it."""
 
     pipeline: Pipeline
@@ -83,7 +83,7 @@ class Part:
 
 
 @dataclass
-class Held:
+class SlotAssignments:
     """What the indexes of a search hold in one slot: the pipelines by name, each with its indexes; `None` for none."""
 
     slot: Slot
@@ -100,9 +100,9 @@ class Held:
         return len(self.parts) > 1
 
 
-def held(snapshot: Snapshot, targets: Iterable[Target], slots: Iterable[Slot]) -> list[Held]:
+def assignments(snapshot: Snapshot, targets: Iterable[Target], slots: Iterable[Slot]) -> list[SlotAssignments]:
     """What these indexes hold in each of these slots, where anything is attached at all."""
-    wanted = [Held(slot) for slot in slots if slot in snapshot.bound]
+    wanted = [SlotAssignments(slot) for slot in slots if slot in snapshot.bound]
     if wanted:
         for target in targets:
             for each in wanted:
@@ -116,22 +116,22 @@ async def indexes_of(resolver: IndexResolver, targets: Iterable[Target]) -> list
     return [name for target in targets for name in await resolver.members(target.name)]
 
 
-async def concerned(call: Call, expression: str, *kinds: PipelineType) -> list[str]:
+async def pipelines_affecting(context: RequestContext, expression: str, *kinds: PipelineType) -> list[str]:
     """Pipelines of these types that are attached to an index of `expression`, or named in the URL: `query [x]`."""
-    snapshot = call.snapshot
+    snapshot = context.snapshot
     found: set[str] = set()
     for kind in kinds:
         for parameter in (
             OVERRIDES[kind],
             "pipeline" if kind is PipelineType.DOCUMENT else "search_pipeline",
         ):
-            name = call.target.get(parameter)
+            name = context.target.get(parameter)
             if name and snapshot.active(kind, name):
                 found.add(f"{kind.value} [{name}]")
     slots = [slot for slot in SLOTS if slot.kind in kinds and slot in snapshot.bound]
     if slots:
-        reading = await read_by(call, expression, options_of(call))
-        for each in held(snapshot, reading.targets, slots):
+        reading = await read_by(context, expression, options_of(context))
+        for each in assignments(snapshot, reading.targets, slots):
             found.update(f"{each.slot.kind.value} [{name}]" for name in each.names)
     return sorted(found)
 

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headrace.protocol.indices.view import Reading
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
 
 MAX_EXPRESSION = 2048
 """Maximum length in characters of names in a target: a node takes request lines of 4 KiB, escapes included."""
 
 
-def options_of(call: Call, defaults: IndicesOptions = READ) -> IndicesOptions:
+def options_of(context: RequestContext, defaults: IndicesOptions = READ) -> IndicesOptions:
     """How the request's parameters have its expression expanded. Raises InvalidError."""
-    return expansion(call.target.values, defaults)
+    return expansion(context.target.values, defaults)
 
 
 def expansion(given: Mapping[str, object], defaults: IndicesOptions = READ) -> IndicesOptions:
@@ -35,14 +35,14 @@ def expansion(given: Mapping[str, object], defaults: IndicesOptions = READ) -> I
 _CAMEL = {"expandWildcards", "ignoreUnavailable", "allowNoIndices"}
 
 
-async def read_by(call: Call, expression: str, options: IndicesOptions = READ) -> Reading:
+async def read_by(context: RequestContext, expression: str, options: IndicesOptions = READ) -> Reading:
     """What the request reads. Raises MissingIndexError; RefusedError for what cannot be judged."""
-    resolver = call.parts.resolver
+    resolver = context.components.resolver
     reading = resolver.current(expression, options) or await resolver.reading(expression, options)
     if reading.registry:
-        registry = call.parts.settings.registry_index
+        registry = context.components.settings.registry_index
         raise RefusedError(f"the index [{registry}] is Headrace's own; use /_pipeline and /_udf")
-    if reading.remote and call.snapshot.protects:
+    if reading.remote and context.snapshot.protects:
         raise RefusedError(
             f"[{reading.remote}] is of a remote cluster: what it holds cannot be judged here, and there are final "
             "pipelines; search that cluster by a proxy of its own"
@@ -56,18 +56,18 @@ def forwardable(reading: Reading) -> str | None:
     return expression if expression is not None and len(expression) <= MAX_EXPRESSION else None
 
 
-def narrow(call: Call, reading: Reading) -> bool:
+def narrow(context: RequestContext, reading: Reading) -> bool:
     """Puts the names that were judged into the request's path; false where that does not say what was judged."""
     expression = forwardable(reading)
     if expression is None:
         return False
     if reading.resolution.forwarded == NOTHING:
-        call.target = call.target.without("expand_wildcards")
-    given = call.params.get("index")
-    if "index" in call.target.values:
+        context.target = context.target.without("expand_wildcards")
+    given = context.params.get("index")
+    if "index" in context.target.values:
         # The plugin of asynchronous searches takes the indexes as a parameter.
-        call.target = call.target.with_parameter("index", expression)
+        context.target = context.target.with_parameter("index", expression)
     elif expression != given:
-        call.target = call.target.at_indexes(expression, instead=given is not None)
-        call.narrowed = True
+        context.target = context.target.at_indexes(expression, instead=given is not None)
+        context.narrowed = True
     return not reading.resolution.aliased

@@ -17,22 +17,22 @@ from headrace.execution.protection import (
     Review,
     Scope,
     hidden_fields,
-    may_look_up,
+    may_have_lookups,
     without_quotes,
 )
-from headrace.execution.search_plan import attached, is_everything
-from headrace.protocol.encoding import decode_exact, encode_exact
-from headrace_pipelines import Batch, PipelineType, RunOptions, canonical_json
-from headrace_pipelines.errors import RefusedError, StageError, UnparsableError
+from headrace.execution.search_plan import is_everything, plan_search
+from headrace.protocol.encoding import decode_object, encode_exact
+from headrace_pipelines import Batch, PipelineType, RunOptions
+from headrace_pipelines.errors import RefusedError, StageError
 from headrace_pipelines.registry.association import NONE, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from headrace.execution.choice import Part
-    from headrace.execution.search_plan import SearchChoice
+    from headrace.execution.choice import ScopedPipeline
+    from headrace.execution.search_plan import SearchPlan
     from headrace.protocol.indices.view import Reading
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
     from headrace_pipelines.registry import Pipeline
 
 QUERY, RESULT = PipelineType.QUERY, PipelineType.RESULT
@@ -59,23 +59,7 @@ UNPROTECTED = Protection(Scope(False, HiddenFields()), lookups=True)
 """A search of indexes that nothing protects, which may look into others."""
 
 
-def canonical(body: bytes) -> bytes:
-    """A body as one strict reader reads it, written anew. Raises UnparsableError for what other readers may misread."""
-    try:
-        return canonical_json(body)
-    except ValueError as error:
-        raise UnparsableError(f"the request body is not JSON that every reader takes for the same: {error}") from None
-
-
-def decode(body: bytes) -> dict[str, Any]:
-    """The object of a canonical body; numbers keep their exact value. Raises UnparsableError."""
-    value = decode_exact(body)
-    if not isinstance(value, dict):
-        raise UnparsableError("the request body must be a JSON object")
-    return value
-
-
-async def protection_of(call: Call, chosen: SearchChoice) -> Protection | None:
+async def protection_of(context: RequestContext, chosen: SearchPlan) -> Protection | None:
     """What holds for a search with these pipelines; `None` where it may contain anything. Raises HeadraceError."""
     if chosen.reading is None:
         return None
@@ -85,15 +69,15 @@ async def protection_of(call: Call, chosen: SearchChoice) -> Protection | None:
     if lasting and "protection" in chosen.derived:
         kept: Protection | None = chosen.derived["protection"]
         return kept
-    visible = await visible_documents(call, filters)
-    scope = await _scope(call, chosen, filtered=visible is not None)
+    visible = await visible_documents(context, filters)
+    scope = await _scope(context, chosen, filtered=visible is not None)
     protection = Protection(scope, visible) if scope.filtered or scope.hidden else None
     if lasting:
         chosen.derived["protection"] = protection
     return protection
 
 
-async def visible_documents(call: Call, parts: Iterable[Part]) -> Any:
+async def visible_documents(context: RequestContext, parts: Iterable[ScopedPipeline]) -> Any:
     """The query that final query pipelines make of an empty search; `None` if that is every document.
 
     Raises StageError where one of them fails.
@@ -102,32 +86,32 @@ async def visible_documents(call: Call, parts: Iterable[Part]) -> Any:
     for part in parts:
         if part.visible is not None:
             return part.visible.query
-        text = await _applied(call, part.pipeline, text)
-    query = decode(text).get("query")
+        text = await _applied(context, part.pipeline, text)
+    query = decode_object(text).get("query")
     return None if is_everything(query) else query
 
 
-async def _applied(call: Call, pipeline: Pipeline, text: bytes) -> bytes:
-    make = partial(Batch.of, QUERY.value, text, index=call.params.get("index"))
+async def _applied(context: RequestContext, pipeline: Pipeline, text: bytes) -> bytes:
+    make = partial(Batch.of, QUERY.value, text, index=context.params.get("index"))
     batch = make()
-    await call.parts.runner.run(pipeline, batch, make, RunOptions(final=True, counted=False))
+    await context.components.runner.run(pipeline, batch, make, RunOptions(final=True, counted=False))
     _, failure = batch.outcome(0)
     if failure is not None:
         raise StageError(*failure)
     return batch.document(0)
 
 
-def masks_of(chosen: SearchChoice) -> list[Pipeline]:
+def masks_of(chosen: SearchPlan) -> list[Pipeline]:
     """The result pipelines that hide something: final ones, and default ones that protect."""
     return [part.pipeline for slot, part in chosen.of(RESULT) if slot.final or part.pipeline.protects]
 
 
-async def _scope(call: Call, chosen: SearchChoice, *, filtered: bool) -> Scope:
-    settings, masks = call.parts.settings, masks_of(chosen)
+async def _scope(context: RequestContext, chosen: SearchPlan, *, filtered: bool) -> Scope:
+    settings, masks = context.components.settings, masks_of(chosen)
     names = frozenset[str]().union(*(mask.hides for mask in masks))
     hidden = _NOTHING_HIDDEN
     if names and chosen.reading is not None:
-        hidden = hidden_fields(names, await call.parts.resolver.mappings(chosen.reading.resolution.indexes))
+        hidden = hidden_fields(names, await context.components.resolver.mappings(chosen.reading.resolution.indexes))
     return Scope(
         filtered,
         hidden,
@@ -138,16 +122,18 @@ async def _scope(call: Call, chosen: SearchChoice, *, filtered: bool) -> Scope:
     )
 
 
-def check_processors(call: Call, name: str | None) -> None:
+def check_processors(context: RequestContext, name: str | None) -> None:
     """Raises RefusedError for a search pipeline of the cluster: it runs behind final filters and before masks."""
-    if name not in (None, NONE) and call.parts.settings.search_processors == "refuse":
+    if name not in (None, NONE) and context.components.settings.search_processors == "refuse":
         raise RefusedError(
             f"[search_pipeline] names [{name}] of the cluster, whose processors run behind final query pipelines and "
             "before final result pipelines; leave it out, or allow such pipelines by the setting search_processors"
         )
 
 
-async def reviewed(call: Call, request: dict[str, Any], protection: Protection) -> tuple[dict[str, Any], bool]:
+async def reviewed(
+    context: RequestContext, request: dict[str, Any], protection: Protection
+) -> tuple[dict[str, Any], bool]:
     """The request as it may be sent on, and whether its scripts may quote other documents in their errors.
 
     Raises RefusedError for what cannot obey, by its path in the request.
@@ -155,7 +141,7 @@ async def reviewed(call: Call, request: dict[str, Any], protection: Protection) 
     if protection.lookups:
         _check_unseen(request)
     review = Review.of(request, protection.scope)
-    lookups = {index: await _lookup(call, index) for index in review.lookups}
+    lookups = {index: await _lookup(context, index) for index in review.lookups}
     return review.rewritten(protection.visible, lookups), review.scripted
 
 
@@ -164,18 +150,18 @@ def _check_unseen(request: dict[str, Any]) -> None:
     for name, part in (("search_pipeline", request.get("search_pipeline")), ("query", request.get("query"))):
         text = encode_exact(part) if isinstance(part, dict) else b""
         unseen = name == "search_pipeline" or b'"template"' in text
-        if unseen and may_look_up(text):
+        if unseen and may_have_lookups(text):
             raise RefusedError(
                 f"[{name}] has a query that may look into indexes with final pipelines; write it as a query"
             )
 
 
-async def _lookup(call: Call, index: str) -> Any:
+async def _lookup(context: RequestContext, index: str) -> Any:
     """What a look-up of documents in another index has to obey: a query, `None` for nothing, or that it is refused."""
-    chosen = await attached(call, call.snapshot, index, defaults=False)
-    if masks_of(chosen) or masks_of(await attached(call, call.snapshot, index, defaults=True)):
+    chosen = await plan_search(context, context.snapshot, index, defaults=False)
+    if masks_of(chosen) or masks_of(await plan_search(context, context.snapshot, index, defaults=True)):
         return Refuse()
-    return await visible_documents(call, chosen.parts.get(QUERY_FINAL, ()))
+    return await visible_documents(context, chosen.parts.get(QUERY_FINAL, ()))
 
 
 def over_judged(protection: Protection | None, reading: Reading) -> Protection:
@@ -207,7 +193,7 @@ def withheld(body: bytes) -> bytes:
     if b'"failures"' not in frame and b'"error"' not in frame:
         return body
     # The documents behind it may be such that nobody can read them.
-    told = decode(frame + _HITS + b"{}}" if hits else frame)
+    told = decode_object(frame + _HITS + b"{}}" if hits else frame)
     shown = without_quotes(told)
     if shown is told:
         return body

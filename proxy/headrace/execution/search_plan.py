@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.execution.choice import Held, Part, Visible, held, indexes_of
+from headrace.execution.choice import ScopedPipeline, SlotAssignments, Visible, assignments, indexes_of
 from headrace.execution.expressions import read_by
 from headrace.protocol.encoding import decode_exact, encode_exact
 from headrace.protocol.indices.options import READ
-from headrace.protocol.indices.view import MAX_KEY, MAX_RESOLUTIONS
+from headrace.protocol.indices.view import MAX_KEY
 from headrace_pipelines import Batch, Deadline, PipelineType, RunOptions, execute
 from headrace_pipelines.definition import NativeConfig, NativeStage, PipelineDefinition
 from headrace_pipelines.errors import InvalidError
@@ -25,8 +25,8 @@ from headrace_pipelines.registry.association import Slot
 if TYPE_CHECKING:
     from headrace.protocol.indices.options import IndicesOptions
     from headrace.protocol.indices.resolver import IndexResolver
-    from headrace.protocol.indices.view import Reading, View
-    from headrace.server.request import Call
+    from headrace.protocol.indices.view import Reading
+    from headrace.server.request import RequestContext
     from headrace_pipelines import Snapshot
     from headrace_pipelines.registry import Pipeline
 
@@ -38,10 +38,10 @@ COMPOSING_SECONDS = 5.0
 
 
 @dataclass
-class SearchChoice:
+class SearchPlan:
     """The pipelines of a search by slot, in the order in which they run, and the defaults that did not agree."""
 
-    parts: dict[Slot, list[Part]] = field(default_factory=dict)
+    parts: dict[Slot, list[ScopedPipeline]] = field(default_factory=dict)
     conflicts: list[str] = field(default_factory=list)
     reading: Reading | None = None
     """What the search reads, where that had to be found out."""
@@ -50,7 +50,7 @@ class SearchChoice:
     names_result: bool = False
     """Whether the request itself names its result pipeline."""
 
-    def of(self, kind: PipelineType) -> list[tuple[Slot, Part]]:
+    def of(self, kind: PipelineType) -> list[tuple[Slot, ScopedPipeline]]:
         """Defaults, then finals; but a result pipeline that the request names sees only what final ones leave."""
         slots = _SLOTS[kind][::-1] if kind is RESULT and self.names_result else _SLOTS[kind]
         return [(slot, part) for slot in slots if slot in self.parts for part in self.parts[slot]]
@@ -60,99 +60,89 @@ class SearchChoice:
         """Whether nothing runs."""
         return not any(self.parts.values())
 
-    def copy(self) -> SearchChoice:
+    def copy(self) -> SearchPlan:
         """One whose slots can be given other parts."""
-        return SearchChoice(self.parts.copy(), self.conflicts, self.reading, self.derived)
+        return SearchPlan(self.parts.copy(), self.conflicts, self.reading, self.derived)
 
 
-class Choices:
-    """What is attached to the indexes of searches, for as long as registry and names are what they are."""
-
-    def __init__(self) -> None:
-        self._of: tuple[Snapshot, View] | None = None
-        self._found: dict[tuple[str, IndicesOptions, bool], SearchChoice] = {}
-
-    def of(self, snapshot: Snapshot, view: View) -> dict[tuple[str, IndicesOptions, bool], SearchChoice]:
-        """Those known, by expression, its options and whether defaults count: to be looked up and added to."""
-        if self._of is None or self._of[0] is not snapshot or self._of[1] is not view:
-            self._of, self._found = (snapshot, view), {}
-        if len(self._found) >= MAX_RESOLUTIONS:
-            self._found.clear()
-        return self._found
-
-
-async def attached(
-    call: Call, snapshot: Snapshot, expression: str, *, defaults: bool, options: IndicesOptions = READ
-) -> SearchChoice:
+async def plan_search(
+    context: RequestContext, snapshot: Snapshot, expression: str, *, defaults: bool, options: IndicesOptions = READ
+) -> SearchPlan:
     """What is attached to the indexes of `expression`; without `defaults` only finals.
 
     Raises InvalidError, MissingIndexError, RefusedError.
     """
     slots = [slot for kind in (QUERY, RESULT) for slot in _SLOTS[kind] if slot.final or defaults]
     if snapshot.bound.isdisjoint(slots) and not snapshot.protects:
-        return SearchChoice()
-    reading = await read_by(call, expression, options)
-    view = call.parts.resolver.fresh
-    known = call.parts.choices.of(snapshot, view) if view is not None else {}
+        return SearchPlan()
+    reading = await read_by(context, expression, options)
+    view = context.components.resolver.fresh
     key = (expression, options, defaults)
-    found = known.get(key)
-    if found is None or found.reading is not reading:
-        found = await _look_up(call, snapshot, reading, slots)
-        if len(expression) <= MAX_KEY:
-            known[key] = found
+    cached: SearchPlan | None = context.components.search_plans.valid_for(snapshot, view).get(key)
+    if cached is not None and view is not None and cached.reading is reading:
+        return cached.copy()
+    found = await _plan(context, snapshot, reading, slots)
+    if view is not None and len(expression) <= MAX_KEY:
+        context.components.search_plans.valid_for(snapshot, view).set(key, found)
     return found.copy()
 
 
-async def _look_up(call: Call, snapshot: Snapshot, reading: Reading, slots: list[Slot]) -> SearchChoice:
-    choice = SearchChoice(reading=reading)
-    for each in held(snapshot, reading.targets, slots):
+async def _plan(context: RequestContext, snapshot: Snapshot, reading: Reading, slots: list[Slot]) -> SearchPlan:
+    plan = SearchPlan(reading=reading)
+    for each in assignments(snapshot, reading.targets, slots):
         if not each.names:
             continue
         if each.slot.final:
-            choice.parts[each.slot] = await _final(call, snapshot, each)
+            plan.parts[each.slot] = await _final(context, snapshot, each)
         else:
-            choice.parts[each.slot] = await _default(call, snapshot, each, choice)
-    return choice
+            plan.parts[each.slot] = await _default(context, snapshot, each, plan)
+    return plan
 
 
-async def _default(call: Call, snapshot: Snapshot, each: Held, choice: SearchChoice) -> list[Part]:
-    if each.slot.kind is RESULT and each.mixed and (parts := await _per_hit(call.parts.resolver, snapshot, each)):
+async def _default(
+    context: RequestContext, snapshot: Snapshot, each: SlotAssignments, plan: SearchPlan
+) -> list[ScopedPipeline]:
+    if (
+        each.slot.kind is RESULT
+        and each.mixed
+        and (parts := await _per_hit(context.components.resolver, snapshot, each))
+    ):
         return parts
     if len(each.names) == 1:
-        return [Part(snapshot.attached(each.slot.kind, each.names[0]))]
+        return [ScopedPipeline(snapshot.attached(each.slot.kind, each.names[0]))]
     conflict = f"{each.slot.kind.value}: {', '.join(each.names)}"
-    if call.parts.settings.conflict == "error":
+    if context.components.settings.conflict == "error":
         raise InvalidError(
             f"the indexes of this search have different pipelines ({conflict}); search them one by one, "
             f"name one pipeline in the request, or [_none]"
         )
-    choice.conflicts.append(conflict)
+    plan.conflicts.append(conflict)
     return []
 
 
-async def _per_hit(resolver: IndexResolver, snapshot: Snapshot, each: Held) -> list[Part]:
+async def _per_hit(resolver: IndexResolver, snapshot: Snapshot, each: SlotAssignments) -> list[ScopedPipeline]:
     """Each pipeline over the hits of its own indexes; empty if one of them works on more than hits."""
     pipelines = {name: snapshot.attached(each.slot.kind, name) for name in each.names}
     if not all(p.per_hit and p.fault is None for p in pipelines.values()):
         return []
-    return [Part(p, await indexes_of(resolver, each.parts[name])) for name, p in pipelines.items()]
+    return [ScopedPipeline(p, await indexes_of(resolver, each.parts[name])) for name, p in pipelines.items()]
 
 
-async def _final(call: Call, snapshot: Snapshot, each: Held) -> list[Part]:
-    kind, resolver = each.slot.kind, call.parts.resolver
+async def _final(context: RequestContext, snapshot: Snapshot, each: SlotAssignments) -> list[ScopedPipeline]:
+    kind, resolver = each.slot.kind, context.components.resolver
     for name in [n for n in each.names if not snapshot.attached(kind, n).definition.enabled]:
         each.parts.setdefault(None, []).extend(each.parts.pop(name))
     pipelines = [snapshot.attached(kind, name) for name in each.names]
     if not pipelines:
         return []
     if not each.mixed:
-        return [Part(pipelines[0], visible=_visible(pipelines[0]))]
+        return [ScopedPipeline(pipelines[0], visible=_visible(pipelines[0]))]
     if kind is RESULT and (parts := await _per_hit(resolver, snapshot, each)):
         return parts
     if kind is QUERY and all(is_filter(p) for p in pipelines):
-        return [await _composed(call, snapshot, each)]
+        return [await _composed(context, snapshot, each)]
     if len(pipelines) == 1:
-        return [Part(pipelines[0])]
+        return [ScopedPipeline(pipelines[0])]
     raise InvalidError(
         f"the indexes of this search have different final {kind.value} pipelines, which cannot be put together: "
         f"{', '.join(p.label for p in pipelines)}; search them one by one"
@@ -194,13 +184,13 @@ def is_everything(query: Any) -> bool:
     return all(map(is_everything, clauses))
 
 
-async def _composed(call: Call, snapshot: Snapshot, each: Held) -> Part:
+async def _composed(context: RequestContext, snapshot: Snapshot, each: SlotAssignments) -> ScopedPipeline:
     """One pipeline that filters the documents of every index by that index's own final pipeline."""
     clauses: list[dict[str, Any]] = []
     covered: list[str] = []
     for name in each.names:
         pipeline = snapshot.attached(QUERY, name)
-        indexes = await indexes_of(call.parts.resolver, each.parts[name])
+        indexes = await indexes_of(context.components.resolver, each.parts[name])
         covered += indexes
         clauses.append({"bool": {"filter": [{"terms": {"_index": indexes}}, filter_of(pipeline)]}})
     clauses.append({"bool": {"must_not": [{"terms": {"_index": covered}}]}})
@@ -210,9 +200,9 @@ async def _composed(call: Call, snapshot: Snapshot, each: Held) -> Part:
         config=NativeConfig(function=FILTER, parameters=msgspec.Raw(encode_exact({"query": query}))),
     )
     definition = PipelineDefinition(name="+".join(each.names), type=QUERY, version="composed", stages=[stage])
-    pipeline = compile_pipeline(definition, snapshot, call.parts.registry.catalog)
+    pipeline = compile_pipeline(definition, snapshot, context.components.registry.catalog)
     everything = all(is_everything(filter_of(snapshot.attached(QUERY, name))) for name in each.names)
-    return Part(pipeline, visible=Visible(None if everything else query))
+    return ScopedPipeline(pipeline, visible=Visible(None if everything else query))
 
 
 def filter_of(pipeline: Pipeline) -> Any:

@@ -9,38 +9,37 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.execution import choice
-from headrace.execution.choice import Part
+from headrace.execution.choice import ScopedPipeline
 from headrace.execution.expressions import narrow
 from headrace.execution.protected import (
     UNPROTECTED,
     Protection,
-    canonical,
     check_processors,
-    decode,
     guarded,
     over_judged,
     protection_of,
     reviewed,
 )
-from headrace.execution.protection import HiddenFields, Scope, may_look_up
-from headrace.execution.search_plan import attached
-from headrace.protocol.encoding import encode_exact
+from headrace.execution.protection import HiddenFields, Scope, may_have_lookups
+from headrace.execution.search_plan import plan_search
+from headrace.protocol.cursors import Cursor, PinnedPart
+from headrace.protocol.encoding import canonical, decode_object, encode_exact
 from headrace.protocol.indices.options import READ
-from headrace.server.cursors import Cursor, PinnedPart
+from headrace.server.reply import reply_answer
 from headrace_pipelines import Batch, PipelineType, RunOptions
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import InvalidError, RefusedError, StageError
 from headrace_pipelines.registry.association import NONE, Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from aiohttp import web
 
-    from headrace.execution.search_plan import SearchChoice
+    from headrace.execution.search_plan import SearchPlan
     from headrace.protocol.indices.options import IndicesOptions
     from headrace.protocol.indices.view import Reading
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
     from headrace_pipelines import Execution, Snapshot
     from headrace_pipelines.registry import Pipeline
 
@@ -49,14 +48,14 @@ RESULT_FINAL = Slot(RESULT, final=True)
 
 
 @dataclass
-class Searching:
+class SearchRun:
     """A search: what it is over, its body (JSON, or nothing), its context, and the runs so far.
 
     `changed`: the body is no longer the one that came. `pit`: the sealed point in time that it is over. `rendered`: it
     came as a template. `asynchronous`: the response comes as a member of the answer, and perhaps not yet.
     """
 
-    call: Call
+    context: RequestContext
     expression: str
     body: bytes
     changed: bool = False
@@ -79,15 +78,15 @@ class Searching:
         """The members of the body. Raises UnparsableError."""
         return members_of(self.body) if self.body else {}
 
-    def put(self, members: dict[str, msgspec.Raw]) -> None:
+    def replace_members(self, members: dict[str, msgspec.Raw]) -> None:
         """Another body."""
         self.body, self.changed = msgspec.json.encode(members), True
 
-    async def run(self, slot: Slot, part: Part, text: bytes) -> bytes:
+    async def run(self, slot: Slot, part: ScopedPipeline, text: bytes) -> bytes:
         """`text` after the pipeline. Raises StageError when the pipeline ends the request."""
-        make = partial(Batch.of, slot.kind.value, text, index=self.call.params.get("index"), ctx=self.ctx)
+        make = partial(Batch.of, slot.kind.value, text, index=self.context.params.get("index"), ctx=self.ctx)
         batch, options = make(), RunOptions(final=slot.final, indexes=part.indexes)
-        run = await self.call.parts.runner.run(part.pipeline, batch, make, options)
+        run = await self.context.components.runner.run(part.pipeline, batch, make, options)
         self.runs.append((slot, run))
         _, failure = batch.outcome(0)
         if failure is not None:
@@ -95,7 +94,25 @@ class Searching:
         self.ctx = batch.context(0)
         return batch.document(0)
 
-    async def queries(self, parts: list[tuple[Slot, Part]], protection: Protection | None) -> None:
+    async def run_members(
+        self,
+        chosen: SearchPlan,
+        members: dict[str, msgspec.Raw],
+        protection: Protection | None,
+        searched: Collection[str] = ("query",),
+    ) -> None:
+        """Runs query pipelines over the `searched` members of a body; the others stay as they are.
+
+        Raises RefusedError for what cannot obey finals, StageError.
+        """
+        asked = {name: members[name] for name in searched if name in members}
+        self.body = msgspec.json.encode(asked)
+        await self.queries(chosen.of(QUERY), protection)
+        changed = self.members
+        rest = {name: value for name, value in members.items() if name not in searched}
+        self.replace_members(rest | {name: changed[name] for name in searched if name in changed})
+
+    async def queries(self, parts: list[tuple[Slot, ScopedPipeline]], protection: Protection | None) -> None:
         """Runs query pipelines over the body: the default ones, then the review, then the final ones.
 
         Raises RefusedError for what cannot obey finals and masks, StageError.
@@ -113,7 +130,7 @@ class Searching:
             await self.review(protection)
         # One that only filters is known to leave every document, where it is not among what is reviewed.
         unforeseen = any(slot.final and part.visible is None for slot, part in parts)
-        if not filtered and unforeseen and self.call.snapshot.protects:
+        if not filtered and unforeseen and self.context.snapshot.protects:
             await self._check_unforeseen(before)
 
     async def _check_unforeseen(self, before: bytes) -> None:
@@ -121,15 +138,15 @@ class Searching:
 
         Raises RefusedError for what would have to be rewritten by that filter.
         """
-        came = decode(canonical(before.strip() or b"{}"))
-        if came.get("query") != decode(self.body).get("query"):
-            await reviewed(self.call, came, Protection(Scope(True, HiddenFields(), errors_withheld=False)))
+        came = decode_object(canonical(before.strip() or b"{}"))
+        if came.get("query") != decode_object(self.body).get("query"):
+            await reviewed(self.context, came, Protection(Scope(True, HiddenFields(), errors_withheld=False)))
 
     async def review(self, protection: Protection) -> None:
         """Puts the request into the form that obeys finals and masks. Raises RefusedError."""
-        came = members = decode(self.body or b"{}")
+        came = members = decode_object(self.body or b"{}")
         if protection.scope.filtered or protection.scope.hidden or protection.lookups:
-            members, self.scripted = await reviewed(self.call, members, protection)
+            members, self.scripted = await reviewed(self.context, members, protection)
             self.scripted = self.scripted or not protection.lookups
         if self.unnamed and self.reading is not None:
             members = members | {"query": guarded(members.get("query"), self.reading)}
@@ -137,7 +154,7 @@ class Searching:
             self.body = encode_exact(members)
         self.changed = True
 
-    async def results(self, parts: list[tuple[Slot, Part]], text: bytes) -> bytes:
+    async def results(self, parts: list[tuple[Slot, ScopedPipeline]], text: bytes) -> bytes:
         """An answer with its response after result pipelines. Raises StageError."""
         if self.asynchronous:
             members = members_of(text)
@@ -148,28 +165,30 @@ class Searching:
             return msgspec.json.encode(members)
         return await self._through(parts, text)
 
-    async def _through(self, parts: list[tuple[Slot, Part]], response: bytes) -> bytes:
+    async def _through(self, parts: list[tuple[Slot, ScopedPipeline]], response: bytes) -> bytes:
         for slot, part in parts:
             response = await self.run(slot, part, response)
         return response
 
-    async def choose(self, snapshot: Snapshot, named: str | None) -> SearchChoice:
+    async def choose(self, snapshot: Snapshot, named: str | None) -> SearchPlan:
         """The pipelines of this search; `named`: what the request itself names, in place of the defaults.
 
         Raises InvalidError where finals cannot be put together, or a name of the URL is none.
         """
-        given = {kind: choice.override(self.call, snapshot, kind) for kind in (QUERY, RESULT)}
-        chosen = await attached(self.call, snapshot, self.expression, defaults=named is None, options=self.options)
+        given = {kind: choice.override(self.context, snapshot, kind) for kind in (QUERY, RESULT)}
+        chosen = await plan_search(
+            self.context, snapshot, self.expression, defaults=named is None, options=self.options
+        )
         self.reading = chosen.reading
         if named is not None:
             for kind in (QUERY, RESULT):
-                _put(chosen, kind, choice.named(snapshot, kind, named).pipeline)
+                _set_pipeline(chosen, kind, choice.named(snapshot, kind, named).pipeline)
         for kind, own in given.items():
             if own is not None:
-                _put(chosen, kind, own.pipeline)
+                _set_pipeline(chosen, kind, own.pipeline)
         return chosen
 
-    def take_name(self, snapshot: Snapshot) -> str | None:
+    def pop_search_pipeline(self, snapshot: Snapshot) -> str | None:
         """The `search_pipeline` of the body; one of ours is taken out of it, an inline one counts as the cluster's."""
         if b"search_pipeline" not in self.body:
             return None
@@ -181,7 +200,7 @@ class Searching:
             return NONE
         if is_ours(snapshot, name):
             del members["search_pipeline"]
-            self.put(members)
+            self.replace_members(members)
         return name
 
     def open_point_in_time(self, snapshot: Snapshot) -> None:
@@ -197,7 +216,7 @@ class Searching:
             return
         pit = members_of(bytes(members["pit"]))
         text = msgspec.json.decode(pit.get("id", msgspec.Raw(b"null")))
-        cursor = self.call.parts.cursors.open("pit", text) if isinstance(text, str) else None
+        cursor = self.context.components.cursors.open("pit", text) if isinstance(text, str) else None
         if cursor is None:
             if bound:
                 raise InvalidError(
@@ -208,77 +227,81 @@ class Searching:
         self.pit, self.expression = cursor, cursor.expression
         pit["id"] = msgspec.Raw(msgspec.json.encode(cursor.id))
         members["pit"] = msgspec.Raw(msgspec.json.encode(pit))
-        self.put(members)
+        self.replace_members(members)
 
     def seal_point_in_time(self, response: bytes) -> bytes:
         """A response with its point in time sealed as the request's was."""
         if self.pit is None:
             return response
-        return sealed(response, "pit_id", self.call.parts.cursors.sealer(self.pit))
+        return sealed(response, "pit_id", self.context.components.cursors.sealer(self.pit))
 
 
-async def protect(work: Searching, chosen: SearchChoice, *, withholds: bool = False) -> Protection | None:
+async def protect(work: SearchRun, chosen: SearchPlan, *, withholds: bool = False) -> Protection | None:
     """Sends the search to the indexes that were judged, and says what it has to obey; `None` where that is nothing.
 
     `withholds`: the answer goes through [`withheld`] if a script of the request may quote documents in its errors.
     Raises HeadraceError.
     """
-    call = work.call
-    if chosen.reading is None or not call.snapshot.protects:
+    context = work.context
+    if chosen.reading is None or not context.snapshot.protects:
         return None
     if work.pit is None:
-        work.unnamed = not narrow(call, chosen.reading)
-    protection = await obliged(work, chosen, call.target.get("search_pipeline"), withholds=withholds)
+        work.unnamed = not narrow(context, chosen.reading)
+    protection = await obliged(work, chosen, context.target.get("search_pipeline"), withholds=withholds)
     if protection is None or protection.lookups:
         return protection
-    if call.target.get("search_pipeline") is None and call.surface == "search" and b"search_pipeline" not in work.body:
+    if (
+        context.target.get("search_pipeline") is None
+        and context.surface == "search"
+        and b"search_pipeline" not in work.body
+    ):
         # That of the index's settings would run behind the filter and before the mask, too.
-        call.target = call.target.with_parameter("search_pipeline", NONE)
-    if call.target.flag("verbose_pipeline"):
+        context.target = context.target.with_parameter("search_pipeline", NONE)
+    if context.target.flag("verbose_pipeline"):
         raise RefusedError("[verbose_pipeline] shows what final pipelines hide of this search; leave it out")
     return protection
 
 
-async def obliged(work: Searching, chosen: SearchChoice, pipeline: str | None, *, withholds: bool) -> Protection | None:
+async def obliged(work: SearchRun, chosen: SearchPlan, pipeline: str | None, *, withholds: bool) -> Protection | None:
     """What a search has to obey; `None` where that is nothing. `pipeline`: of the cluster, which the request names.
 
     Raises HeadraceError.
     """
-    call, reading = work.call, chosen.reading
-    protection = await protection_of(call, chosen)
+    context, reading = work.context, chosen.reading
+    protection = await protection_of(context, chosen)
     if protection is not None:
-        check_processors(call, pipeline)
+        check_processors(context, pipeline)
     if work.unnamed and reading is not None:
         protection = over_judged(protection, reading)
     if protection is None:
-        body = call.inflated(work.body) if call.coded and not work.changed else work.body
-        return UNPROTECTED if may_look_up(body) or (body and not call.speaks_json) else None
+        body = context.decoded_text(work.body) if context.needs_decoding and not work.changed else work.body
+        return UNPROTECTED if may_have_lookups(body) or (body and not context.readable) else None
     return protection.withholding if withholds else protection
 
 
 async def later_answer(
-    call: Call, cursor: Cursor, body: bytes, member: str, *, asynchronous: bool = False
+    context: RequestContext, cursor: Cursor, body: bytes, member: str, *, asynchronous: bool = False
 ) -> web.StreamResponse:
     """Answers a later request for a search that has begun: by its result pipelines, its cursor (`member`) sealed again.
 
     Raises MissingError for a pipeline's version that is gone, StageError, MediaTypeError.
     """
-    parts = unpinned(call.snapshot, cursor.results)
+    parts = unpinned(context.snapshot, cursor.results)
     ctx = cursor.ctx.encode() if cursor.ctx is not None else None
-    work = Searching(call, "_all", b"", ctx=ctx, asynchronous=asynchronous)
-    answer = await call.exchange(body, changed=bool(body), unfiltered=True)
+    work = SearchRun(context, "_all", b"", ctx=ctx, asynchronous=asynchronous)
+    answer = await context.forward_buffered(body, changed=bool(body), unfiltered=True)
     answer.require_json()
     if not answer.ok:
-        return await call.reply_answer(answer)
+        return await reply_answer(context, answer)
     text = await work.results(parts, answer.body)
     if work.runs:
-        call.extra["X-Pipeline"] = choice.header(work.runs)
-    return await call.reply_answer(answer, sealed(text, member, call.parts.cursors.sealer(cursor)))
+        context.response_headers["X-Pipeline"] = choice.header(work.runs)
+    return await reply_answer(context, answer, sealed(text, member, context.components.cursors.sealer(cursor)))
 
 
-def _put(chosen: SearchChoice, kind: PipelineType, pipeline: Pipeline | None) -> None:
+def _set_pipeline(chosen: SearchPlan, kind: PipelineType, pipeline: Pipeline | None) -> None:
     """Puts what the request names into the default slot."""
-    chosen.parts[Slot(kind)] = [Part(pipeline)] if pipeline is not None else []
+    chosen.parts[Slot(kind)] = [ScopedPipeline(pipeline)] if pipeline is not None else []
     chosen.names_result = chosen.names_result or kind is RESULT
 
 
@@ -287,27 +310,27 @@ def is_ours(snapshot: Snapshot, name: str) -> bool:
     return any(snapshot.active(kind, name) for kind in (QUERY, RESULT))
 
 
-def strip_names(call: Call, snapshot: Snapshot) -> str | None:
+def strip_names(context: RequestContext, snapshot: Snapshot) -> str | None:
     """Takes our names out of the URL, and gives the `search_pipeline` that stood there."""
-    name = call.target.get("search_pipeline")
-    call.target = call.target.without("query_pipeline", "result_pipeline")
+    name = context.target.get("search_pipeline")
+    context.target = context.target.without("query_pipeline", "result_pipeline")
     if name is not None and is_ours(snapshot, name):
-        call.target = call.target.without("search_pipeline")
+        context.target = context.target.without("search_pipeline")
     return name
 
 
-def warn_of_conflicts(call: Call, conflicts: list[str]) -> None:
+def warn_of_conflicts(context: RequestContext, conflicts: list[str]) -> None:
     """Says that pipelines of several indexes differ, so that none of them ran."""
     if conflicts:
         shown = "; ".join(conflicts)
-        call.extra["X-Pipeline-Conflict"] = shown
-        call.extra.add(
+        context.response_headers["X-Pipeline-Conflict"] = shown
+        context.response_headers.add(
             "Warning",
             f'299 Headrace "the indexes of this search have different pipelines, none of them ran: {shown}"',
         )
 
 
-def pinned(parts: list[tuple[Slot, Part]]) -> list[PinnedPart]:
+def pinned(parts: list[tuple[Slot, ScopedPipeline]]) -> list[PinnedPart]:
     """Result pipelines as a cursor carries them."""
     return [
         PinnedPart(slot.final, part.pipeline.definition.name, part.pipeline.definition.version, part.indexes)
@@ -315,10 +338,11 @@ def pinned(parts: list[tuple[Slot, Part]]) -> list[PinnedPart]:
     ]
 
 
-def unpinned(snapshot: Snapshot, parts: list[PinnedPart]) -> list[tuple[Slot, Part]]:
+def unpinned(snapshot: Snapshot, parts: list[PinnedPart]) -> list[tuple[Slot, ScopedPipeline]]:
     """The result pipelines of a cursor. Raises MissingError for a version that is gone."""
     return [
-        (Slot(RESULT, part.final), Part(snapshot.find(part.name, part.version, RESULT), part.indexes)) for part in parts
+        (Slot(RESULT, part.final), ScopedPipeline(snapshot.find(part.name, part.version, RESULT), part.indexes))
+        for part in parts
     ]
 
 

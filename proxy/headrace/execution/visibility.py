@@ -15,7 +15,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
 
 _NAME = "headrace_visible"
 
@@ -47,19 +47,19 @@ class _Responses(msgspec.Struct):
     responses: list[_Response]
 
 
-async def visible(call: Call, reads: Sequence[tuple[Read, Any]]) -> list[bool]:
+async def visible(context: RequestContext, reads: Sequence[tuple[Read, Any]]) -> list[bool]:
     """Whether each of these documents is found by the query beside it. Raises ClusterRefusedError."""
-    found = await _search(call, reads)
+    found = await _search(context, reads)
     late = sorted({read.index for (read, _), hit in zip(reads, found, strict=True) if hit.seq_no != read.seq_no})
     if late:
-        await call.ask("POST", f"/{quote(','.join(late), safe=',')}/_refresh")
-        found = await _search(call, reads)
+        await context.call_cluster("POST", f"/{quote(','.join(late), safe=',')}/_refresh")
+        found = await _search(context, reads)
     return [
         hit.seq_no == read.seq_no and _NAME in hit.matched_queries for (read, _), hit in zip(reads, found, strict=True)
     ]
 
 
-async def _search(call: Call, reads: Sequence[tuple[Read, Any]]) -> list[_Hit]:
+async def _search(context: RequestContext, reads: Sequence[tuple[Read, Any]]) -> list[_Hit]:
     """The documents by their ids, each on the shard that it was read from."""
     lines: list[bytes] = []
     for read, query in reads:
@@ -68,7 +68,7 @@ async def _search(call: Call, reads: Sequence[tuple[Read, Any]]) -> list[_Hit]:
         wanted = {"bool": {"filter": [{"ids": {"values": [read.id]}}], "should": [named]}}
         body = {"query": wanted, "_source": False, "seq_no_primary_term": True, "size": 1, "track_total_hits": False}
         lines += [msgspec.json.encode(header), msgspec.json.encode(body)]
-    answer = await call.ask("POST", "/_msearch", b"\n".join([*lines, b""]))
+    answer = await context.call_cluster("POST", "/_msearch", b"\n".join([*lines, b""]))
     answer.require_ok()
     responses = msgspec.json.decode(answer.body, type=_Responses).responses
     return [each.hits.hits[0] if each.hits is not None and each.hits.hits else _Hit() for each in responses]

@@ -1,4 +1,4 @@
 """One handler for each surface, read as the flow of its request.
 
-`call` is what they are given, `choice` says which pipelines apply.
+`context` is what they are given, `choice` says which pipelines apply.
 """

@@ -20,10 +20,11 @@ from headrace.protocol.indices.view import View
 from headrace.protocol.target import MAX_LENGTH, Target
 from headrace.security import registry_guard
 from headrace.server.fast_path import BypassRoute
+from headrace_pipelines.cache import BoundedCache
 from headrace_pipelines.errors import HeadraceError, RegistryError
 
 if TYPE_CHECKING:
-    from headrace.server.request import Parts
+    from headrace.server.components import Components
     from headrace_pipelines import Snapshot
     from headrace_pipelines.registry.association import Slot
 
@@ -49,13 +50,12 @@ _STALE = View()
 class Bypass:
     """Decides for a proxy."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Components) -> None:
         self._parts = parts
-        self._snapshot: Snapshot | None = None
-        self._decisions: dict[tuple[str, str], _Decision] = {}
+        self._decisions: BoundedCache[tuple[str, str], _Decision] = BoundedCache(MAX_DECISIONS)
 
     @classmethod
-    def of(cls, parts: Parts) -> Bypass | None:
+    def of(cls, parts: Components) -> Bypass | None:
         """The decisions for a proxy; none for old clients, whose requests are changed on their way."""
         return None if parts.settings.elasticsearch_compat else cls(parts)
 
@@ -65,10 +65,7 @@ class Bypass:
             snapshot = self._parts.registry.snapshot
         except RegistryError:
             return None
-        if snapshot is not self._snapshot:
-            self._decisions.clear()
-            self._snapshot = snapshot
-        decision = self._decisions.get((method, target))
+        decision = self._decisions.valid_for(snapshot).get((method, target))
         if decision is not None and (decision.view is None or decision.view is self._parts.resolver.fresh):
             return decision.route
         plain = _BY_ID.fullmatch(target)
@@ -84,9 +81,7 @@ class Bypass:
             return decision
         decision = self._find(snapshot, method, Target.parse(target))
         if len(target) <= MAX_LENGTH:
-            if len(self._decisions) >= MAX_DECISIONS:
-                self._decisions.clear()
-            self._decisions[method, target] = decision
+            self._decisions.set((method, target), decision)
         return decision
 
     def created(self) -> None:
@@ -99,7 +94,7 @@ class Bypass:
         named = "pipeline" in target.raw_path or any("pipeline" in name for name in target.values)
         if named or not target.plain or target.has_any(("index", "source")) or method == hdrs.METH_HEAD:
             return _NONE
-        if registry_guard.might_name(target, registry):
+        if registry_guard.may_reach_registry(target, registry):
             return _NONE
         route = routes.match(method, target.raw_segments)
         if routes.passes(route, method, target.raw_segments, snapshot):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
 
 
-async def passthrough(call: Call) -> web.StreamResponse:
+async def passthrough(context: RequestContext) -> web.StreamResponse:
     """Forwards the request as it is."""
-    return await call.stream_on()
+    return await context.forward_streaming()

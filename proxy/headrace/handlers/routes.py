@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from headrace.protocol.target import Target
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
     from headrace_pipelines import Snapshot
     from headrace_pipelines.registry.association import TemplateKind
 
-Handler = Callable[["Call"], Awaitable["web.StreamResponse"]]
+Handler = Callable[["RequestContext"], Awaitable["web.StreamResponse"]]
 
 QUERY, RESULT = PipelineType.QUERY, PipelineType.RESULT
 

@@ -53,7 +53,7 @@ class Metrics:
         self._in_flight = 0
         self.peers: Peers | None = None
 
-    def begin(self) -> float:
+    def start_request(self) -> float:
         """Counts a request in progress; gives when it began, for [`count`]."""
         self._in_flight += 1
         return time.monotonic()

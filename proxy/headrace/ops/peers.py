@@ -67,7 +67,7 @@ class Peers:
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[None]:
         """Has each other worker read names anew for every request, until the context ends."""
-        told = await asyncio.gather(*(self._tell_one(path) for path in self._others()))
+        told = await asyncio.gather(*(self._notify(path) for path in self._others()))
         try:
             yield
         finally:
@@ -79,7 +79,7 @@ class Peers:
         return [path for path in self._folder.glob("worker-*.sock") if path != self._own]
 
     @staticmethod
-    async def _tell_one(path: Path) -> asyncio.StreamWriter | None:
+    async def _notify(path: Path) -> asyncio.StreamWriter | None:
         writer = None
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -92,11 +92,11 @@ class Peers:
             return writer
 
     async def _ask(self, message: bytes) -> list[bytes]:
-        answers = await asyncio.gather(*(self._ask_one(path, message) for path in self._others()))
+        answers = await asyncio.gather(*(self._ask_worker(path, message) for path in self._others()))
         return [answer for answer in answers if answer]
 
     @staticmethod
-    async def _ask_one(path: Path, message: bytes) -> bytes:
+    async def _ask_worker(path: Path, message: bytes) -> bytes:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 reader, writer = await asyncio.open_unix_connection(path)

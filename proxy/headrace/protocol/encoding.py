@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from headrace_pipelines.errors import InvalidError, MediaTypeError, TooLargeError
+from headrace_pipelines import canonical_json
+from headrace_pipelines.errors import InvalidError, MediaTypeError, TooLargeError, UnparsableError
 
 _LEVEL = 3
 _GUESS = 8
@@ -82,6 +83,22 @@ def encode_exact(value: Any) -> bytes:
     return text
 
 
-def one_line(body: bytes) -> bytes:
+def as_single_line(body: bytes) -> bytes:
     """JSON as a line of NDJSON: what breaks lines can only stand between its tokens."""
     return body.replace(b"\n", b" ").replace(b"\r", b" ")
+
+
+def canonical(body: bytes) -> bytes:
+    """A body as one strict reader reads it, written anew. Raises UnparsableError for what other readers may misread."""
+    try:
+        return canonical_json(body)
+    except ValueError as error:
+        raise UnparsableError(f"the request body is not JSON that every reader takes for the same: {error}") from None
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """The object of a canonical body; numbers keep their exact value. Raises UnparsableError."""
+    value = decode_exact(body)
+    if not isinstance(value, dict):
+        raise UnparsableError("the request body must be a JSON object")
+    return value

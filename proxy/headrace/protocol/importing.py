@@ -20,8 +20,8 @@ _OF_THE_STAGE = ("tag", "description", "if", "ignore_failure", "on_failure")
 
 def from_ingest(body: dict[str, Any], name: str, version: str | None) -> dict[str, Any]:
     """A document pipeline out of an `_ingest/pipeline` definition. Raises InvalidError that names what we lack."""
-    known = {"description", "version", "processors", "on_failure", "_meta"}
-    _refuse_unknown(body, known)
+    supported = {"description", "version", "processors", "on_failure", "_meta"}
+    _refuse_unknown(body, supported)
     definition = _head(body, name, version, PipelineType.DOCUMENT)
     definition["stages"] = _stages(body.get("processors", []), "processors", PipelineType.DOCUMENT) or [_NOTHING]
     if body.get("on_failure"):
@@ -31,18 +31,18 @@ def from_ingest(body: dict[str, Any], name: str, version: str | None) -> dict[st
 
 def from_search(body: dict[str, Any], name: str, version: str | None) -> list[dict[str, Any]]:
     """A query and a result pipeline out of a `_search/pipeline` definition, each if it has processors."""
-    known = {"description", "version", "request_processors", "response_processors", "phase_results_processors"}
-    _refuse_unknown(body, known)
+    supported = {"description", "version", "request_processors", "response_processors", "phase_results_processors"}
+    _refuse_unknown(body, supported)
     if body.get("phase_results_processors"):
         names = ", ".join(next(iter(p)) for p in body["phase_results_processors"])
         raise InvalidError(f"processors between the phases of a search run only in the cluster: {names}")
-    made = []
+    stages = []
     for key, kind in (("request_processors", PipelineType.QUERY), ("response_processors", PipelineType.RESULT)):
         if body.get(key):
-            made.append(_head(body, name, version, kind) | {"stages": _stages(body[key], key, kind)})
-    if not made:
+            stages.append(_head(body, name, version, kind) | {"stages": _stages(body[key], key, kind)})
+    if not stages:
         raise InvalidError("the pipeline has no processors")
-    return made
+    return stages
 
 
 def _head(body: dict[str, Any], name: str, version: str | None, kind: PipelineType) -> dict[str, Any]:
@@ -53,8 +53,8 @@ def _head(body: dict[str, Any], name: str, version: str | None, kind: PipelineTy
     return head if kind is PipelineType.DOCUMENT else head | {"on_failure": "abort"}
 
 
-def _refuse_unknown(body: dict[str, Any], known: set[str]) -> None:
-    if unknown := set(body) - known:
+def _refuse_unknown(body: dict[str, Any], supported: set[str]) -> None:
+    if unknown := set(body) - supported:
         raise InvalidError(f"cannot be imported: {', '.join(sorted(unknown))}")
 
 

@@ -27,7 +27,7 @@ _ON_THE_WAY = ("index", "query", "document", "result", "index.query", "index.doc
 Found = dict[Slot, str | None]
 
 
-def take(settings: bytes) -> tuple[bytes, Found]:
+def extract(settings: bytes) -> tuple[bytes, Found]:
     """The settings object without ours, and ours by slot (`None` clears). Raises InvalidError."""
     found: Found = {}
     kept = _strip(_object(settings, "settings"), "", found)
@@ -65,36 +65,36 @@ def _name(value: msgspec.Raw, path: str) -> str | None:
     return name
 
 
-def take_from_create(body: bytes) -> tuple[bytes, Found]:
-    """As [`take`], for the body of `PUT /{index}`, whose settings are one member."""
+def extract_from_create(body: bytes) -> tuple[bytes, Found]:
+    """As [`extract`], for the body of `PUT /{index}`, whose settings are one member."""
     members = _object(body, "body")
     if "settings" not in members:
         return body, {}
-    settings, found = take(bytes(members["settings"]))
+    settings, found = extract(bytes(members["settings"]))
     if not found:
         return body, {}
     members["settings"] = msgspec.Raw(settings)
     return msgspec.json.encode(members), found
 
 
-def take_from_update(body: bytes) -> tuple[bytes, Found]:
-    """As [`take`], for the body of `PUT /{index}/_settings`: the settings, or an object with `settings` in it."""
+def extract_from_update(body: bytes) -> tuple[bytes, Found]:
+    """As [`extract`], for the body of `PUT /{index}/_settings`: the settings, or an object with `settings` in it."""
     members = _object(body, "body")
     if set(members) == {"settings"}:
-        rest, found = take(bytes(members["settings"]))
+        rest, found = extract(bytes(members["settings"]))
         return (msgspec.json.encode({"settings": msgspec.Raw(rest)}) if found else body), found
-    rest, found = take(body)
+    rest, found = extract(body)
     return (rest if found else body), found
 
 
-def take_from_template(body: bytes, *, legacy: bool) -> tuple[bytes, Found]:
-    """As [`take`], for the body of a template, whose settings are in `template`, or in a legacy one at the top."""
+def extract_from_template(body: bytes, *, legacy: bool) -> tuple[bytes, Found]:
+    """As [`extract`], for the body of a template, whose settings are in `template`, or in a legacy one at the top."""
     if legacy:
-        return take_from_create(body)
+        return extract_from_create(body)
     members = _object(body, "body")
     if "template" not in members or not bytes(members["template"]).lstrip().startswith(b"{"):
         return body, {}
-    template, found = take_from_create(bytes(members["template"]))
+    template, found = extract_from_create(bytes(members["template"]))
     if not found:
         return body, {}
     members["template"] = msgspec.Raw(template)
@@ -113,7 +113,7 @@ class Form(NamedTuple):
         return any(part == "_all" or fnmatchcase(slot.setting, part) for part in self.pattern.split(","))
 
 
-def put_back(indexes: dict[str, Any], slots: Callable[[str], Slots], form: Form) -> None:
+def add_slots(indexes: dict[str, Any], slots: Callable[[str], Slots], form: Form) -> None:
     """Puts our settings into what `GET /{index}` or `_settings` answers."""
     for name, shown in indexes.items():
         if isinstance(shown, dict):

@@ -133,12 +133,12 @@ class Target:
 
     def with_parameter(self, name: str, value: str) -> Target:
         """The same target with another value of a parameter."""
-        known = self._widened.get((name, value))
-        if known is None:
-            known = Target(self.raw_path, encoded({**self.values, name: value}))
+        cached = self._widened.get((name, value))
+        if cached is None:
+            cached = Target(self.raw_path, encoded({**self.values, name: value}))
             if len(self._widened) < MAX_WIDENED:
-                self._widened[name, value] = known
-        return known
+                self._widened[name, value] = cached
+        return cached
 
     def without(self, *names: str) -> Target:
         """The same target with some parameters taken out."""

@@ -85,7 +85,7 @@ class Ledger:
         self.repaired = 0
         self.rival: str | None = None
         """The key of another proxy that writes its own documents over ours again and again."""
-        self.known = False
+        self.complete = False
         """Whether this proxy has had a whole registry, from the index or from its copy."""
         self._adopt = adopt
         self._first = True
@@ -100,10 +100,10 @@ class Ledger:
 
     def newest(self, id_: str, found: Entry | None = None) -> Entry | None:
         """The newer one of what is known and what was found."""
-        known = self.entries.get(id_)
-        return max((e for e in (known, found) if e is not None), key=lambda e: e.order, default=None)
+        recorded = self.entries.get(id_)
+        return max((e for e in (recorded, found) if e is not None), key=lambda e: e.order, default=None)
 
-    def take(self, entry: Entry) -> None:
+    def record(self, entry: Entry) -> None:
         """Takes in what this proxy has written."""
         self.entries[entry.id] = entry
         self._written.add(entry.id)
@@ -111,9 +111,9 @@ class Ledger:
     def restore(self, entries: Iterable[Entry]) -> None:
         """Takes in the copy on disk."""
         self.entries = {entry.id: entry for entry in entries}
-        self.known = True
+        self.complete = True
 
-    def begin(self) -> None:
+    def start_reading(self) -> None:
         """The index is about to be read: what is written from now on may be missing there."""
         self._written.clear()
 
@@ -129,19 +129,19 @@ class Ledger:
         places = {each.id: each for each, _ in verified}
         good = {each.id: entry for each, entry in verified if isinstance(entry, Entry)}
         ignored = {each.id: why for each, why in verified if isinstance(why, str)}
-        if not self.known:
+        if not self.complete:
             try:
-                adopted = self._begin(verified, good)
+                adopted = self._first_reading(verified, good)
             except RegistryError:
                 self._report(ignored)
                 raise
             ignored = {id_: why for id_, why in ignored.items() if id_ not in adopted}
         for id_, entry in good.items():
-            known = self.entries.get(id_)
-            if known is None or entry.order > known.order:
+            recorded = self.entries.get(id_)
+            if recorded is None or entry.order > recorded.order:
                 self.entries[id_] = entry
-            elif entry.order < known.order and id_ not in self._written:
-                ignored[id_] = f"it is an older state (revision {entry.revision}; {known.revision} is in force)"
+            elif entry.order < recorded.order and id_ not in self._written:
+                ignored[id_] = f"it is an older state (revision {entry.revision}; {recorded.revision} is in force)"
         self._report({id_: why for id_, why in ignored.items() if id_ not in self._written})
         if self._first:
             self._resign()
@@ -151,12 +151,12 @@ class Ledger:
         self._see_rival(places.get(MANIFEST) if MANIFEST in wrong else None)
         return {id_: places.get(id_) for id_ in wrong}
 
-    def _begin(self, verified: list[Verified], good: dict[str, Entry]) -> set[str]:
+    def _first_reading(self, verified: list[Verified], good: dict[str, Entry]) -> set[str]:
         """The first look at a registry of which there is no copy; gives what was adopted."""
         ours = [(each, why) for each, why in verified if isinstance(why, str) and _looks_ours(each.source)]
         manifest = good.get(MANIFEST)
         if self._adopt and (ours or good) and (manifest is None or lacking(manifest, good)):
-            self._take_over(ours, good)
+            self._adopt_all(ours, good)
         elif manifest is not None:
             if missing := lacking(manifest, good):
                 raise RegistryError(
@@ -165,10 +165,10 @@ class Ledger:
                 )
         elif ours or good:
             raise RegistryError(_unsure(ours))
-        self.known = True
+        self.complete = True
         return set(self.entries)
 
-    def _take_over(self, ours: list[tuple[Found, str]], good: dict[str, Entry]) -> None:
+    def _adopt_all(self, ours: list[tuple[Found, str]], good: dict[str, Entry]) -> None:
         """Signs what an older version, or a proxy with another secret, has left, and what is there as all there is."""
         log.warning("registry_adopt_unsigned: the registry is taken as it stands, %d documents are signed", len(ours))
         for each, _ in ours:
@@ -233,8 +233,8 @@ class Ledger:
     def manifest(self, found: Entry | None = None) -> Document | None:
         """The manifest that is to be written; `None` if the one that is known, or was found, has everything."""
         wanted = {id_: entry.revision for id_, entry in sorted(self.entries.items()) if id_ != MANIFEST}
-        known = self.newest(MANIFEST, found)
-        listed = listed_in(known) if known is not None else {}
+        recorded = self.newest(MANIFEST, found)
+        listed = listed_in(recorded) if recorded is not None else {}
         if not wanted or all(listed.get(id_, 0) >= revision for id_, revision in wanted.items()):
             return None
         return Document(kind=MANIFEST, name=MANIFEST, body=text_of(listed | wanted))

@@ -134,7 +134,7 @@ class LiveRegistry:
     async def _read(self, fingerprint: str) -> float:
         """Reads everything, installs it, and then repairs; gives when (by `time.monotonic`) to do so again."""
         ledger = self.ledger
-        ledger.begin()
+        ledger.start_reading()
         try:
             found = await self.store.documents() if fingerprint else []
         except UnfitError as error:
@@ -210,15 +210,15 @@ class LiveRegistry:
         """The code of every UDF, from memory, disk or the store; without it the pipelines that use it fail."""
         codes: dict[str, bytes] = {}
         for digest in {record.digest for record in records.udfs}:
-            known = self._snapshot.codes.get(digest) or await asyncio.to_thread(self._copy.code, digest)
-            if known is None:
+            code = self._snapshot.codes.get(digest) or await asyncio.to_thread(self._copy.code, digest)
+            if code is None:
                 try:
-                    known = await self.store.code(digest)
-                    await asyncio.to_thread(self._copy.write_code, digest, known)
+                    code = await self.store.code(digest)
+                    await asyncio.to_thread(self._copy.write_code, digest, code)
                 except RegistryError as error:
                     log.error("%s", error.reason)
                     continue
-            codes[digest] = known
+            codes[digest] = code
         return codes
 
     async def _to_disk(self, records: Records) -> None:

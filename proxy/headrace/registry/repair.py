@@ -63,7 +63,7 @@ class Mender:
 
         Raises RegistryError if that is not so, or not yet.
         """
-        if not self._store.ledger.known:
+        if not self._store.ledger.complete:
             raise RegistryError(f"the registry index is of no use, and there is no copy of it: {why}")
         if monotonic() - self._anew < LONGEST_PAUSE:
             raise RegistryError(f"the registry index is of no use: {why}")

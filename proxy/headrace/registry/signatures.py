@@ -58,8 +58,10 @@ class Signer:
     """Signs with the first secret, and takes the signatures of all."""
 
     def __init__(self, secrets: list[bytes], index: str) -> None:
-        made = (hashlib.sha256(b"headrace registry\0" + index.encode() + b"\0" + secret).digest() for secret in secrets)
-        self._keys = {hashlib.sha256(b"id" + key).hexdigest()[:KEY_ID]: key for key in made}
+        derived = (
+            hashlib.sha256(b"headrace registry\0" + index.encode() + b"\0" + secret).digest() for secret in secrets
+        )
+        self._keys = {hashlib.sha256(b"id" + key).hexdigest()[:KEY_ID]: key for key in derived}
         self._first = next(iter(self._keys))
 
     def sign(self, id_: str, document: Document, revision: int) -> Entry:
@@ -92,8 +94,8 @@ class Signer:
         """Whether it was signed with another secret than the first."""
         return entry.signature.split(".")[1] != self._first
 
-    def verified(self, id_: str, source: object, known: Entry | None = None) -> Entry | str:
-        """The entry that a stored document is, or why it is none. `known` needs no second look."""
+    def verified(self, id_: str, source: object, newest: Entry | None = None) -> Entry | str:
+        """The entry that a stored document is, or why it is none. `newest` needs no second look."""
         if not isinstance(source, dict):
             return "it has no readable source"
         kind, name, body, revision, signature = (source.get(field) for field in FIELDS)
@@ -106,8 +108,8 @@ class Signer:
         if not isinstance(signature, str):
             return _SHAPE
         entry = Entry(id=id_, kind=kind, name=name, body=body, revision=revision, signature=signature)
-        if entry == known:
-            return known
+        if entry == newest:
+            return newest
         mark, _, rest = signature.partition(".")
         key_id, _, tag = rest.partition(".")
         if mark != _MARK or key_id not in self._keys:

@@ -18,13 +18,13 @@ def secret_of(given: str, folder: Path, name: str) -> bytes:
     path = folder / f"{name}.key"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
-        made = folder / f"{name}.{os.getpid()}.tmp"
-        made.touch(mode=0o600)
-        made.write_bytes(secrets.token_bytes(32))
+        temporary = folder / f"{name}.{os.getpid()}.tmp"
+        temporary.touch(mode=0o600)
+        temporary.write_bytes(secrets.token_bytes(32))
         # Of several processes that start together one wins.
         with contextlib.suppress(FileExistsError):
-            path.hardlink_to(made)
-        made.unlink()
+            path.hardlink_to(temporary)
+        temporary.unlink()
     return path.read_bytes()
 
 

@@ -72,12 +72,12 @@ MAPPING = {
         },
     },
 }
-_ALONE = {"pipeline": "_none"}
+_NO_PIPELINE = {"pipeline": "_none"}
 """Writes of ours pass no pipeline of the cluster."""
 
 
 @dataclass(frozen=True)
-class Marked:
+class VersionedValue:
     """A document as it stands now, to be changed by compare-and-set; `seq_no` is `None` when it is not there."""
 
     id: str
@@ -159,7 +159,7 @@ class Store(Cluster):
                 # One source that cannot be decoded would hide all others.
                 if source is False:
                     raise
-                hits = [await self._one(hit) for hit in await self._page(body | {"_source": False})]
+                hits = [await self._with_source(hit) for hit in await self._page(body | {"_source": False})]
             for hit in hits:
                 yield hit
             if len(hits) < PAGE:
@@ -178,7 +178,7 @@ class Store(Cluster):
             raise RegistryError(f"the search of the registry index [{self.index}] has no readable answer") from None
         return hits
 
-    async def _one(self, hit: dict[str, Any]) -> dict[str, Any]:
+    async def _with_source(self, hit: dict[str, Any]) -> dict[str, Any]:
         """A hit that was read without its source, with it."""
         try:
             answer = await self._client.get(index=self.index, id=hit["_id"], params=_SOURCE)
@@ -219,11 +219,11 @@ class Store(Cluster):
         """Removes a version; nothing happens if it is gone."""
         await self._remove(f"pipeline:{key(kind, name)}@{version}")
 
-    async def active(self, kind: PipelineType, name: str) -> Marked:
+    async def active(self, kind: PipelineType, name: str) -> VersionedValue:
         """Which version is active, as it stands now."""
         return await self._read(f"active:{key(kind, name)}")
 
-    async def set_active(self, kind: PipelineType, name: str, version: str | None, before: Marked) -> None:
+    async def set_active(self, kind: PipelineType, name: str, version: str | None, before: VersionedValue) -> None:
         """Makes a version active, or none; raises ConflictError if somebody changed it since `before` was read."""
         await self._set("active", key(kind, name), version, before)
 
@@ -246,11 +246,11 @@ class Store(Cluster):
             for n in range(-(-record.size // CHUNK)):
                 await self._delete_chunk(f"code:{record.digest}:{n}")
 
-    async def attached(self, holder: type[Holder], name: str) -> Marked:
+    async def attached(self, holder: type[Holder], name: str) -> VersionedValue:
         """What is attached to an index, a pattern or a template, as it stands now."""
         return await self._read(f"{HOLDERS[holder]}:{name}")
 
-    async def attach(self, holder: type[Holder], name: str, value: Holder | None, before: Marked) -> None:
+    async def attach(self, holder: type[Holder], name: str, value: Holder | None, before: VersionedValue) -> None:
         """Changes what is attached; `None` removes it. Raises ConflictError as [`set_active`]."""
         await self._set(HOLDERS[holder], name, value, before)
 
@@ -263,7 +263,7 @@ class Store(Cluster):
             if document is None:
                 return
             try:
-                await self._put(before, document)
+                await self._save(before, document)
             except ConflictError:
                 continue
             return
@@ -271,9 +271,9 @@ class Store(Cluster):
     async def repair(self, id_: str, stands: Found | None) -> bool:
         """Writes the document that is in force over what stands in its place; false if others were there first."""
         entry = self.ledger.entries[id_]
-        before = Marked(id_, None, None, None)
+        before = VersionedValue(id_, None, None, None)
         if stands is not None:
-            before = Marked(id_, None, stands.seq_no, stands.primary_term)
+            before = VersionedValue(id_, None, stands.seq_no, stands.primary_term)
         try:
             await self._write(entry, before, refresh=False)
         except OpenSearchConflict:
@@ -292,13 +292,13 @@ class Store(Cluster):
         except OpenSearchException as error:
             raise unavailable(error) from None
 
-    async def _read(self, id_: str) -> Marked:
+    async def _read(self, id_: str) -> VersionedValue:
         found = await self._get(id_)
         if found is None:
-            return Marked(id_, self.ledger.newest(id_), None, None)
+            return VersionedValue(id_, self.ledger.newest(id_), None, None)
         entry = self.ledger.signer.verified(id_, found.source)
         newest = self.ledger.newest(id_, entry if isinstance(entry, Entry) else None)
-        return Marked(id_, newest, found.seq_no, found.primary_term)
+        return VersionedValue(id_, newest, found.seq_no, found.primary_term)
 
     async def _get(self, id_: str) -> Found | None:
         """What stands under an id, whatever it is."""
@@ -309,10 +309,10 @@ class Store(Cluster):
         except (RecursionError, OpenSearchException) as error:
             if isinstance(error, OpenSearchException) and isinstance(getattr(error, "status_code", None), int):
                 raise unavailable(error) from None
-            answer = await self._place(id_)
+            answer = await self._position(id_)
         return Found(id_, answer.get("_source"), answer["_seq_no"], answer["_primary_term"])
 
-    async def _place(self, id_: str) -> Any:
+    async def _position(self, id_: str) -> Any:
         """What [`_get`] reads, without a source that cannot be decoded."""
         try:
             return await self._client.get(index=self.index, id=id_, params={"_source": "false"})
@@ -324,17 +324,17 @@ class Store(Cluster):
         if before.value is not None:
             return False
         try:
-            await self._put(before, document)
+            await self._save(before, document)
         except ConflictError:
             return False
         return True
 
-    async def _set(self, kind: str, name: str, value: object, before: Marked) -> None:
+    async def _set(self, kind: str, name: str, value: object, before: VersionedValue) -> None:
         if value is None:
             if before.value is not None:
-                await self._put(before, Document(kind=DELETED, name=name, body="null"))
+                await self._save(before, Document(kind=DELETED, name=name, body="null"))
             return
-        await self._put(before, Document(kind=kind, name=name, body=text_of(value)))
+        await self._save(before, Document(kind=kind, name=name, body=text_of(value)))
 
     async def _remove(self, id_: str) -> None:
         for attempt in range(ATTEMPTS):
@@ -342,13 +342,13 @@ class Store(Cluster):
             if before.entry is None or not before.entry.live:
                 return
             try:
-                await self._put(before, Document(kind=DELETED, name=before.entry.name, body="null"))
+                await self._save(before, Document(kind=DELETED, name=before.entry.name, body="null"))
                 break
             except ConflictError:
                 if attempt == ATTEMPTS - 1:
                     raise
 
-    async def _put(self, before: Marked, document: Document) -> None:
+    async def _save(self, before: VersionedValue, document: Document) -> None:
         """Writes the next revision of a document. Raises ConflictError if somebody was there first, RegistryError."""
         self.ledger.require_sole()
         newest = self.ledger.newest(before.id, before.entry)
@@ -357,9 +357,9 @@ class Store(Cluster):
             await self._write(entry, before)
         except OpenSearchConflict:
             raise lost_race(document.name) from None
-        self.ledger.take(entry)
+        self.ledger.record(entry)
 
-    async def _write(self, entry: Entry, before: Marked, *, refresh: bool = True) -> None:
+    async def _write(self, entry: Entry, before: VersionedValue, *, refresh: bool = True) -> None:
         params: dict[str, Any] = {"refresh": "true" if refresh else "false"}
         if before.seq_no is None:
             params["op_type"] = "create"
@@ -369,7 +369,7 @@ class Store(Cluster):
 
     async def _index(self, id_: str, body: dict[str, Any], params: dict[str, Any]) -> None:
         """Writes a document. Raises OpenSearch's ConflictError, UnfitError, RegistryError."""
-        sent = {**params, **_ALONE, "require_alias": "false"}
+        sent = {**params, **_NO_PIPELINE, "require_alias": "false"}
         try:
             await self._client.index(index=self.index, id=id_, body=body, params=sent)
         except OpenSearchConflict:

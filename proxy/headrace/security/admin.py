@@ -19,70 +19,78 @@ from headrace.http1.headers import ADMIN_HEADER
 from headrace_pipelines.errors import MediaTypeError, RefusedError
 
 if TYPE_CHECKING:
-    from headrace.security.permissions import Verdict
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
+    from headrace.upstream.permissions import Verdict
 
 _SIMPLE = frozenset({"text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""})
 """Media types that a page may send anywhere without asking (Fetch standard, CORS-safelisted), and none."""
 
 
-async def require_admin(call: Call) -> None:
+async def require_admin(context: RequestContext) -> None:
     """Raises RefusedError unless this caller may change pipelines and UDFs, and run them by hand.
 
     Raises MediaTypeError for a body of a type that a page can send unasked.
     """
-    call.audit = call.audit or {}
-    _refuse_pages(call)
-    if call.has_body and call.media in _SIMPLE:
+    context.audit = context.audit or {}
+    _refuse_pages(context)
+    if context.has_body and context.media in _SIMPLE:
         raise MediaTypeError(
-            f"Content-Type header [{call.request.headers.get(hdrs.CONTENT_TYPE, '')}] is not supported for changes; "
+            f"Content-Type header [{context.request.headers.get(hdrs.CONTENT_TYPE, '')}] is not supported for changes; "
             "send [application/json], or the type of the UDF's code"
         )
-    if call.parts.settings.admin_token:
-        if not _has_token(call):
+    if context.components.settings.admin_token:
+        if not _has_token(context):
             raise RefusedError(f"changing or running pipelines needs the admin token in {ADMIN_HEADER}")
         return
-    verdict = await call.parts.permissions.manage(call)
+    verdict = await context.components.permissions.manage(context)
     if verdict.allowed is False:
         raise RefusedError(
             "changing or running pipelines needs the rights to change those of the cluster: "
             f"{', '.join(verdict.missing) or 'cluster:admin/ingest/pipeline/put'}"
         )
-    if verdict.allowed is None and not call.parts.settings.loopback:
+    if verdict.allowed is None and not context.components.settings.loopback:
         raise RefusedError(
             "pipelines and UDFs are read-only here: the cluster cannot be asked who may change them, and this "
             "proxy listens on more than loopback and has no admin_token"
         )
 
 
-async def require_reader(call: Call) -> None:
+async def require_attaching(context: RequestContext, index: str) -> None:
+    """Raises RefusedError unless this caller may attach pipelines to `index`; a holder of the admin token may."""
+    if not context.components.settings.admin_token:
+        await context.components.permissions.attach(context, index)
+
+
+async def require_reader(context: RequestContext) -> None:
     """Raises RefusedError unless this caller may read pipelines, UDFs, their statistics and the metrics."""
-    _refuse_pages(call)
-    if _has_token(call):
+    _refuse_pages(context)
+    if _has_token(context):
         return
-    verdict = await call.parts.permissions.look(call)
+    verdict = await context.components.permissions.read(context)
     if verdict.allowed is False:
         raise RefusedError(
             "reading pipelines needs the right to read those of the cluster: "
             f"{', '.join(verdict.missing) or 'cluster:admin/ingest/pipeline/get'}"
         )
-    if verdict.allowed is None and (call.parts.settings.admin_token or not call.parts.settings.loopback):
+    if verdict.allowed is None and (
+        context.components.settings.admin_token or not context.components.settings.loopback
+    ):
         raise RefusedError(
             f"reading pipelines, UDFs, statistics and metrics needs the admin token in {ADMIN_HEADER}: the cluster "
             "cannot be asked who may read them. Metrics may be on a listener of their own: metrics_listen"
         )
 
 
-async def shown_to(call: Call, statistics: Any) -> Any:
+async def shown_to(context: RequestContext, statistics: Any) -> Any:
     """Statistics as this caller may see them: reasons of failures may quote documents, and are for administrators."""
-    return statistics if await _is_admin(call) else _without_reasons(statistics)
+    return statistics if await _is_admin(context) else _without_reasons(statistics)
 
 
-async def _is_admin(call: Call) -> bool:
-    if call.parts.settings.admin_token:
-        return _has_token(call)
-    verdict: Verdict = await call.parts.permissions.manage(call)
-    return verdict.allowed is True or (verdict.allowed is None and call.parts.settings.loopback)
+async def _is_admin(context: RequestContext) -> bool:
+    if context.components.settings.admin_token:
+        return _has_token(context)
+    verdict: Verdict = await context.components.permissions.manage(context)
+    return verdict.allowed is True or (verdict.allowed is None and context.components.settings.loopback)
 
 
 def _without_reasons(value: Any) -> Any:
@@ -90,21 +98,21 @@ def _without_reasons(value: Any) -> Any:
         return [_without_reasons(each) for each in value]
     if not isinstance(value, dict):
         return value
-    made = {name: _without_reasons(each) for name, each in value.items()}
-    if isinstance(made.get("last_errors"), list):
-        made["last_errors"] = [{n: v for n, v in each.items() if n != "reason"} for each in made["last_errors"]]
-    return made
+    shown = {name: _without_reasons(each) for name, each in value.items()}
+    if isinstance(shown.get("last_errors"), list):
+        shown["last_errors"] = [{n: v for n, v in each.items() if n != "reason"} for each in shown["last_errors"]]
+    return shown
 
 
-def _has_token(call: Call) -> bool:
-    token = call.parts.settings.admin_token
-    sent = call.request.headers.get(ADMIN_HEADER, "")
+def _has_token(context: RequestContext) -> bool:
+    token = context.components.settings.admin_token
+    sent = context.request.headers.get(ADMIN_HEADER, "")
     return bool(token) and hmac.compare_digest(sent.encode(), token.encode())
 
 
-def _refuse_pages(call: Call) -> None:
+def _refuse_pages(context: RequestContext) -> None:
     """Raises RefusedError for what a page of another site asks."""
-    headers, settings = call.request.headers, call.parts.settings
+    headers, settings = context.request.headers, context.components.settings
     host = headers.get(hdrs.HOST, "")
     origin = headers.get(hdrs.ORIGIN)
     if origin is not None and urlsplit(origin).netloc != host:

@@ -14,22 +14,22 @@ import msgspec
 from aiohttp import hdrs
 
 if TYPE_CHECKING:
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
 
 log = logging.getLogger("headrace.audit")
 
 
-def record(call: Call, status: int, *, gone: bool = False) -> None:
+def record(context: RequestContext, status: int, *, gone: bool = False) -> None:
     """Writes the line of a request that asked for a change; `gone`: its client did not wait for the answer."""
-    if call.audit is None:
+    if context.audit is None:
         return
-    headers = call.request.headers
+    headers = context.request.headers
     entry = {
-        "action": f"{call.method} {call.target.raw_path}",
+        "action": f"{context.method} {context.target.raw_path}",
         "status": status,
         "user": user_of(headers.get(hdrs.AUTHORIZATION, "")),
-        "source": call.request.remote or "",
-        **call.audit,
+        "source": context.request.remote or "",
+        **context.audit,
     }
     if gone:
         entry["client"] = "gone"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.execution.protected import canonical
 from headrace.protocol import endpoints
+from headrace.protocol.encoding import canonical
 from headrace.protocol.search import msearch_items
 from headrace_pipelines.errors import InvalidError, RefusedError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from headrace.protocol.target import Target
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
 
 _INDEXED = frozenset(
     {
@@ -43,34 +43,34 @@ _BODIES = frozenset({"_mget", "_msearch", "_mtermvectors", "_reindex", "_aliases
 """Segments of the surfaces whose bodies name indexes."""
 
 
-async def keep_out(call: Call) -> None:
+async def keep_out(context: RequestContext) -> None:
     """Raises RefusedError for a target that names the registry index; a wildcard that reaches it passes it by."""
-    target = call.target
-    if not might_name(target, call.parts.settings.registry_index):
+    target = context.target
+    if not may_reach_registry(target, context.components.settings.registry_index):
         return
-    for expression in _expressions(target, reads=call.method in endpoints.READS):
-        _refuse(call, expression)
+    for expression in _expressions(target, reads=context.method in endpoints.READS):
+        _refuse(context, expression)
     first = target.segments[0] if target.segments else ""
-    if first and _reaches(target, first, call.parts.settings.registry_index):
-        registry = call.parts.settings.registry_index
-        view = await call.parts.resolver.view([registry])
+    if first and _reaches(target, first, context.components.settings.registry_index):
+        registry = context.components.settings.registry_index
+        view = await context.components.resolver.view([registry])
         if view.knows(registry):
             # The node takes [_all] beside other names for the name of an index.
             expression = ",".join("*" if part == "_all" else part for part in first.split(","))
-            call.target = target.at_indexes(f"{expression},-{registry}", instead=True)
+            context.target = target.at_indexes(f"{expression},-{registry}", instead=True)
     if (
         first in _INDEXED
         and target.get("index") is None
-        and _reaches(target, "_all", call.parts.settings.registry_index)
+        and _reaches(target, "_all", context.components.settings.registry_index)
     ):
-        registry = call.parts.settings.registry_index
-        if (await call.parts.resolver.view([registry])).knows(registry):
-            call.target = target.at_indexes(f"*,-{registry}", instead=False)
-    if (given := target.get("index")) and _reaches(target, given, call.parts.settings.registry_index):
-        raise _refusal(call.parts.settings.registry_index)
+        registry = context.components.settings.registry_index
+        if (await context.components.resolver.view([registry])).knows(registry):
+            context.target = target.at_indexes(f"*,-{registry}", instead=False)
+    if (given := target.get("index")) and _reaches(target, given, context.components.settings.registry_index):
+        raise _refusal(context.components.settings.registry_index)
 
 
-def might_name(target: Target, registry: str) -> bool:
+def may_reach_registry(target: Target, registry: str) -> bool:
     """Whether a request might name the registry; one that certainly does not needs no more than its target for that."""
     if not _BODIES.isdisjoint(target.segments):
         return True
@@ -92,26 +92,26 @@ def _expressions(target: Target, *, reads: bool) -> Iterator[str]:
         yield from target.values.values()
 
 
-async def refuse_in_body(call: Call) -> None:
+async def refuse_in_body(context: RequestContext) -> None:
     """The same for the bodies of surfaces that name indexes there. Raises UnparsableError, MediaTypeError.
 
     While the registry is empty, a body that cannot be read is left to the cluster.
     """
-    if _BODIES.isdisjoint(call.target.segments) or not call.has_body:
+    if _BODIES.isdisjoint(context.target.segments) or not context.has_body:
         return
-    surface = next(part for part in call.target.segments if part in _BODIES)
-    strict = call.parts.registry.holds
+    surface = next(part for part in context.target.segments if part in _BODIES)
+    strict = context.components.registry.holds
     if strict:
-        call.require_json()
-    elif not call.speaks_json:
+        context.require_json()
+    elif not context.readable:
         return
     try:
-        body = await call.text()
+        body = await context.text()
     except InvalidError:
         if strict:
             raise
         return
-    registry = call.parts.settings.registry_index.encode()
+    registry = context.components.settings.registry_index.encode()
     # An escape or date math may hide the name, a wildcard may reach it.
     if registry not in body and not any(sign in body for sign in (b"\\", b"*", b"<", b"_all", b"\0", b"/")):
         return
@@ -122,14 +122,14 @@ async def refuse_in_body(call: Call) -> None:
             raise
         return
     for name in names:
-        _refuse(call, name)
-        if _reaches(call.target, name, call.parts.settings.registry_index):
-            raise _refusal(call.parts.settings.registry_index)
+        _refuse(context, name)
+        if _reaches(context.target, name, context.components.settings.registry_index):
+            raise _refusal(context.components.settings.registry_index)
 
 
-def _refuse(call: Call, expression: str) -> None:
-    registry = call.parts.settings.registry_index
-    if any(means(name, registry) for name in expression.split(",")):
+def _refuse(context: RequestContext, expression: str) -> None:
+    registry = context.components.settings.registry_index
+    if any(names_registry(name, registry) for name in expression.split(",")):
         raise _refusal(registry)
 
 
@@ -155,7 +155,7 @@ def spellings(registry: str) -> tuple[bytes, ...]:
     return registry.encode(), b'"<', b"\\u00"
 
 
-def means(name: str, registry: str) -> bool:
+def names_registry(name: str, registry: str) -> bool:
     """Whether a name is that of the registry index, also as date math, which can spell it: `<.head{now{'race'}}>`."""
     if not name.startswith("<"):
         return name == registry

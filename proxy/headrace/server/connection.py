@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol, cast
 
 from headrace.http1.body import DEFER_FROM, RequestBody
-from headrace.server import rejection
 from headrace.server.handler_transport import HandlerTransport
 from headrace.server.inbound import InboundRequest
+from headrace.server.response import rejection
+from headrace.server.states import NEXT, Event, State
 from headrace_pipelines.http1 import HeadError, RequestParser
 
 if TYPE_CHECKING:
@@ -24,53 +24,6 @@ if TYPE_CHECKING:
     from headrace.server.listener import Listener
     from headrace_pipelines.http1 import RequestHead
 
-
-class State(IntEnum):
-    """Where a connection is."""
-
-    READING_HEAD = 0
-    """Between two requests, or in the middle of a head."""
-    READING_BODY = 1
-    """A request may be forwarded once its small body is here."""
-    FORWARDING = 2
-    """The response to a forwarded request is pending."""
-    HANDLING = 3
-    """aiohttp's handler has the request."""
-    DISCARDING = 4
-    """The request has been answered; the rest of its body is read and dropped."""
-    CLOSING = 5
-    """The last response has been written: nothing that comes is read as a request."""
-
-
-class Event(IntEnum):
-    """What happens to the request in progress."""
-
-    AWAIT_BODY = 0
-    FORWARD = 1
-    HANDLE = 2
-    """It goes to its handler; also where it was forwarded and the response cannot be buffered."""
-    ANSWERED = 3
-    ANSWERED_EARLY = 4
-    """It is answered, its body has not arrived."""
-    BODY_ENDED = 5
-    END = 6
-    """The connection ends."""
-
-
-_TABLE = {
-    (State.READING_HEAD, Event.AWAIT_BODY): State.READING_BODY,
-    (State.READING_HEAD, Event.FORWARD): State.FORWARDING,
-    (State.READING_HEAD, Event.HANDLE): State.HANDLING,
-    (State.READING_BODY, Event.FORWARD): State.FORWARDING,
-    (State.READING_BODY, Event.HANDLE): State.HANDLING,
-    (State.FORWARDING, Event.HANDLE): State.HANDLING,
-    (State.FORWARDING, Event.ANSWERED): State.READING_HEAD,
-    (State.FORWARDING, Event.ANSWERED_EARLY): State.DISCARDING,
-    (State.HANDLING, Event.ANSWERED): State.READING_HEAD,
-    (State.HANDLING, Event.ANSWERED_EARLY): State.DISCARDING,
-    (State.DISCARDING, Event.BODY_ENDED): State.READING_HEAD,
-} | {(state, Event.END): State.CLOSING for state in State}
-_NEXT = [[_TABLE.get((state, event)) for event in Event] for state in State]
 
 BODY_SECONDS = 0.1
 """Seconds that a small body may take behind its head for the request to be forwarded without a handler."""
@@ -380,18 +333,18 @@ class ClientConnection(asyncio.BufferedProtocol):
             self.pause_reading()
             return
         if self._state is not State.DISCARDING and self.transport is not None:
-            self.transport.write(rejection.response(error, self.remote))
+            self.transport.write(rejection(error, self.remote))
         self._end()
 
     def refuse_handled(self) -> None:
         """Answers the request that aiohttp does not take: its parser is stricter in something."""
         if self._state is State.HANDLING and self.transport is not None:
             error = HeadError(400, "a header that is not taken", "handler")
-            self.transport.write(rejection.response(error, self.remote))
+            self.transport.write(rejection(error, self.remote))
             self._end()
 
     def _on(self, event: Event) -> None:
-        state = _NEXT[self._state][event]
+        state = NEXT[self._state][event]
         if state is None:
             raise RuntimeError(f"{event.name} while {self._state.name}")
         self._state = state

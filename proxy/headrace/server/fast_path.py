@@ -138,7 +138,7 @@ class ForwardedRequest:
         self._client = client
         self.pending = pending
         self.route = route
-        self.started = metrics.begin()
+        self.started = metrics.start_request()
         self._in_flight = True
         pending.listen(self._progress)
 

@@ -36,7 +36,7 @@ class Index:
         self.history.append(entry.source)
 
     def read(self, ledger: Ledger) -> dict[str, Found | None]:
-        ledger.begin()
+        ledger.start_reading()
         found = [Found(id_, source, n, 1) for n, (id_, source) in enumerate(self.sources.items())]
         return ledger.merge(ledger.verified(found))
 
@@ -45,13 +45,13 @@ class Index:
         made = document(value) if value is not None else document(None, DELETED)
         entry = ledger.signer.sign(id_, made, newest.revision + 1 if newest else 1)
         self.put(entry)
-        ledger.take(entry)
+        ledger.record(entry)
         sealed = ledger.manifest()
         if sealed is not None:
             known = ledger.newest(MANIFEST)
             manifest = ledger.signer.sign(MANIFEST, sealed, known.revision + 1 if known else 1)
             self.put(manifest)
-            ledger.take(manifest)
+            ledger.record(manifest)
         return entry
 
 
@@ -181,14 +181,14 @@ def test_one_that_knows_nothing_takes_all_or_refuses(steps: list[tuple[str, str,
     fresh = Ledger(signer())
     with contextlib.suppress(RegistryError):
         index.read(fresh)
-    assert in_force(fresh) == (truth if fresh.known else {})
+    assert in_force(fresh) == (truth if fresh.complete else {})
 
 
 def test_what_is_read_while_it_is_written_is_no_forgery():
     index, ledger = Index(), Ledger(signer())
     index.read(ledger)
     index.change(ledger, "association:a", 1)
-    ledger.begin()
+    ledger.start_reading()
     stale = [Found(id_, source, 1, 1) for id_, source in index.sources.items()]
     index.change(ledger, "association:a", 2)
     assert ledger.merge(ledger.verified(stale)) == {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.protocol.media.types import Media, as_json, asked_for, from_json, named, of_several
+from headrace.protocol.media.types import Media, as_json, asked_for, from_json, is_sequence, named
 from headrace.protocol.target import Target
 from headrace_pipelines.errors import MediaTypeError, TooLargeError, UnparsableError
 
@@ -60,18 +60,18 @@ def test_the_type_of_an_answer(path: str, accept: str | None, sent: str | None, 
 
 
 def test_several_values_are_of_json_or_smile():
-    assert of_several(Target.parse("/i/_bulk"))
-    assert of_several(Target.parse("/_msearch/template"))
-    assert not of_several(Target.parse("/i/_search"))
+    assert is_sequence(Target.parse("/i/_bulk"))
+    assert is_sequence(Target.parse("/_msearch/template"))
+    assert not is_sequence(Target.parse("/i/_search"))
     with pytest.raises(MediaTypeError, match="does not support stream parsing"):
-        as_json(Media.YAML, b"x", 100, strict=False, several=True)
+        as_json(Media.YAML, b"x", 100, strict=False, sequence=True)
     body = from_json(Media.SMILE, b'{"a":1}') + b"\xff"
-    assert as_json(Media.SMILE, 2 * body, 100, strict=False, several=True) == b'{"a":1}\n{"a":1}\n'
+    assert as_json(Media.SMILE, 2 * body, 100, strict=False, sequence=True) == b'{"a":1}\n{"a":1}\n'
 
 
 def test_what_cannot_be_read_says_so():
     with pytest.raises(UnparsableError, match=r"cannot be read as YAML: .*quote it.*; send what every reader"):
-        as_json(Media.YAML, b"x: yes", 100, strict=True, several=False)
+        as_json(Media.YAML, b"x: yes", 100, strict=True, sequence=False)
     with pytest.raises(TooLargeError):
-        as_json(Media.YAML, b"x: " + b"a" * 100, 100, strict=False, several=False)
-    assert as_json(Media.CBOR, b"", 100, strict=True, several=False) == b""
+        as_json(Media.YAML, b"x: " + b"a" * 100, 100, strict=False, sequence=False)
+    assert as_json(Media.CBOR, b"", 100, strict=True, sequence=False) == b""

@@ -5,7 +5,7 @@ use pyo3::types::{PyBytes, PyTuple};
 
 use super::Violation;
 
-/// The admin token's header, which is never sent on. `proxy.header_lines.ADMIN_HEADER` is the same.
+/// The admin token's header, which is never sent on. `headrace.http1.headers.ADMIN_HEADER` is the same.
 const ADMIN: &[u8] = b"x-headrace-admin-token";
 /// Heads with more fields than this take a second look with room on the heap.
 const USUAL: usize = 32;

@@ -39,7 +39,7 @@ def _aggregation(walk: Walk, value: Any) -> Any:
     if len(value.keys() - BESIDE) > 1:
         walk.malformed("an aggregation has one type")
     nested = walk.nested
-    made: dict[str, Any] = {}
+    rewritten: dict[str, Any] = {}
     same = True
     for name, body in sorted(value.items(), key=_types_first):
         if name == "meta":
@@ -49,9 +49,9 @@ def _aggregation(walk: Walk, value: Any) -> Any:
         walk.path.pop()
         if new is not body:
             same = False
-            made[name] = new
+            rewritten[name] = new
     walk.nested = nested
-    return value if same else dict(_renamed(name, made.get(name, body)) for name, body in value.items())
+    return value if same else dict(_renamed(name, rewritten.get(name, body)) for name, body in value.items())
 
 
 def _types_first(item: tuple[str, Any]) -> bool:

@@ -48,8 +48,8 @@ def without_quotes(answer: Any) -> Any:
         return answer
     if type(answer.get("type")) is str and "reason" in answer and (kind := _quoting(answer)):
         return {"type": kind, "reason": REASON}
-    made = {name: each if name in PASSED_OVER else without_quotes(each) for name, each in answer.items()}
-    return answer if all(made[name] is each for name, each in answer.items()) else made
+    cleaned = {name: each if name in PASSED_OVER else without_quotes(each) for name, each in answer.items()}
+    return answer if all(cleaned[name] is each for name, each in answer.items()) else cleaned
 
 
 def _quoting(error: Any) -> str:

@@ -125,18 +125,18 @@ def unwrap(walk: Walk, body: Any, new: Any) -> Any:
 
 @handles(Kind.FOREIGN_QUERY)
 def _foreign_query(walk: Walk, value: Any) -> Any:
-    """Reviewed by `look_up_terms`, which knows the index."""
+    """Reviewed by `terms_lookup`, which knows the index."""
     return value
 
 
 @acts
-def look_up_terms(walk: Walk, body: Any, new: Any) -> Any:
+def terms_lookup(walk: Walk, body: Any, new: Any) -> Any:
     """`terms`: values out of another document, which must be visible in its index."""
     changed: dict[str, Any] | None = None
     for field, value in new.items() if type(new) is dict else ():
         if type(value) is dict:
             walk.path.append(field)
-            looked_up = _look_up(walk, value)
+            looked_up = _lookup(walk, value)
             walk.path.pop()
             if looked_up is not value:
                 changed = changed or dict(new)
@@ -144,7 +144,7 @@ def look_up_terms(walk: Walk, body: Any, new: Any) -> Any:
     return changed or new
 
 
-def _look_up(walk: Walk, value: dict[str, Any]) -> dict[str, Any]:
+def _lookup(walk: Walk, value: dict[str, Any]) -> dict[str, Any]:
     index, inner = value.get("index"), value.get("query")
     if type(index) is not str:
         walk.malformed("a look-up of terms names its index")
@@ -196,10 +196,10 @@ def _indexed_shape(walk: Walk, value: Any) -> Any:
 
 @handles(Kind.LIKE)
 def _like(walk: Walk, value: Any) -> Any:
-    return walk.each(value, _like_one)
+    return walk.each(value, _like_item)
 
 
-def _like_one(walk: Walk, value: Any) -> Any:
+def _like_item(walk: Walk, value: Any) -> Any:
     if type(value) is not dict:
         walk.scalars(value)
         return value

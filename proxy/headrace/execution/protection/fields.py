@@ -43,10 +43,10 @@ def _read_field(walk: Walk, value: Any) -> Any:
 @handles(Kind.READ_FIELDS)
 def _read_fields(walk: Walk, value: Any) -> Any:
     """Names, patterns, or objects with a name and a format."""
-    return walk.each(value, _read_one)
+    return walk.each(value, _read_item)
 
 
-def _read_one(walk: Walk, value: Any) -> Any:
+def _read_item(walk: Walk, value: Any) -> Any:
     if type(value) is dict:
         return walk.members(value, {"field": Kind.READ_FIELD, "format": Kind.VALUE})
     return _read_field(walk, value)
@@ -85,7 +85,7 @@ def script(walk: Walk, value: Any) -> Any:
     """One that sees a document: refused under a mask; else it obeys, if its language is known."""
     if walk.masked:
         walk.refuse_masked(SEES_ALL)
-    return _known(walk, value)
+    return _check_field_names(walk, value)
 
 
 @handles(Kind.QUERY_SCRIPT)
@@ -110,10 +110,10 @@ def value_script(walk: Walk, value: Any) -> Any:
     """One that sees values of the request or of the answer only."""
     if type(value) is dict and type(value.get("script")) in (dict, str):
         return walk.members(value, {"script": Kind.VALUE_SCRIPT})
-    return _known(walk, value)
+    return _check_field_names(walk, value)
 
 
-def _known(walk: Walk, value: Any) -> Any:
+def _check_field_names(walk: Walk, value: Any) -> Any:
     if type(value) is not dict:
         walk.scalars(value)
         return value

@@ -73,32 +73,32 @@ def _above(name: str) -> Iterator[str]:
 
 
 @lru_cache(maxsize=4096)
-def meet(one: str, other: str) -> bool:
+def meet(left: str, right: str) -> bool:
     """Whether some text matches both patterns, in which `*` is any text."""
     states = {(0, 0)}
     seen = set(states)
     while states:
         i, j = states.pop()
-        if i == len(one) and j == len(other):
+        if i == len(left) and j == len(right):
             return True
-        for step in _steps(one, other, i, j):
+        for step in _steps(left, right, i, j):
             if step not in seen:
                 seen.add(step)
                 states.add(step)
     return False
 
 
-def _steps(one: str, other: str, i: int, j: int) -> Iterator[tuple[int, int]]:
-    star, other_star = one[i : i + 1] == "*", other[j : j + 1] == "*"
-    if star:
+def _steps(left: str, right: str, i: int, j: int) -> Iterator[tuple[int, int]]:
+    left_star, right_star = left[i : i + 1] == "*", right[j : j + 1] == "*"
+    if left_star:
         yield i + 1, j
-        if j < len(other) and not other_star:
+        if j < len(right) and not right_star:
             yield i, j + 1
-    if other_star:
+    if right_star:
         yield i, j + 1
-        if i < len(one) and not star:
+        if i < len(left) and not left_star:
             yield i + 1, j
-    if not star and not other_star and i < len(one) and j < len(other) and one[i] == other[j]:
+    if not left_star and not right_star and i < len(left) and j < len(right) and left[i] == right[j]:
         yield i + 1, j + 1
 
 
@@ -117,7 +117,7 @@ def hidden_fields(names: Iterable[str], mappings: Iterable[Mapping[str, Any]]) -
     found |= {path for path, field in fields if field.get("type") == "derived"}
     while True:
         covered = HiddenFields.of(found)
-        more = {other for path, field in fields for other in _repeated(path, field, covered)}
+        more = {right for path, field in fields for right in _repeated(path, field, covered)}
         if more <= found:
             return covered
         found |= more

@@ -6,7 +6,7 @@ SIGNS = (b"index", b"wrapper", b"\\", b"\0")
 """A look-up names an index or an indexed shape. A wrapper, an escape, or another encoding may hide that word."""
 
 
-def may_look_up(body: bytes) -> bool:
+def may_have_lookups(body: bytes) -> bool:
     """Whether a body can hold a look-up: of a search over indexes that nothing protects, where others are protected.
 
     False is certain for JSON in UTF-8, with or without what the node takes beyond the standard.

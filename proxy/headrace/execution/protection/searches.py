@@ -68,10 +68,10 @@ def _rescore_query(walk: Walk, value: Any) -> Any:
 
 @handles(Kind.SORT)
 def _sort(walk: Walk, value: Any) -> Any:
-    return walk.each(value, _sort_one)
+    return walk.each(value, _sort_key)
 
 
-def _sort_one(walk: Walk, value: Any) -> Any:
+def _sort_key(walk: Walk, value: Any) -> Any:
     """The name of a field, or an object of sorts by name."""
     if type(value) is not dict:
         walk.scalars(value)

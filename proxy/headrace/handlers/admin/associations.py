@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.handlers.admin.attachment import check, with_slots
+from headrace.security import admin
+from headrace.server.reply import reply_json
 from headrace_pipelines import PipelineType
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import InvalidError, MissingError
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from headrace.protocol.index_settings import Found
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
     from headrace_pipelines.registry.association import Target
 
 NAME = re.compile(r"[^\s,\"/\\|?#<>:A-Z]{1,255}")
@@ -31,25 +33,25 @@ _KEYS = {
 }
 
 
-async def put(call: Call) -> web.StreamResponse:
+async def put(context: RequestContext) -> web.StreamResponse:
     """Attaches pipelines to all indexes whose names match: 201, or 200 where the pattern was there."""
-    await call.require_admin()
-    pattern = call.params["pattern"]
+    await admin.require_admin(context)
+    pattern = context.params["pattern"]
     if not NAME.fullmatch(pattern) or pattern.startswith((".", "_", "-", "+")):
         raise InvalidError(
             f"[{pattern}] is not an index pattern: one name in small letters, with * for any characters, "
             "that does not begin with a dot (hidden indexes are attached by name)",
             "pattern",
         )
-    await call.require_attaching(pattern)
-    found, priority = _read(await call.plain_text())
-    await call.parts.registry.refresh()
-    check(call, found)
+    await admin.require_attaching(context, pattern)
+    found, priority = _read(await context.plain_text())
+    await context.components.registry.refresh()
+    check(context, found)
     new = with_slots(Pattern(pattern=pattern, priority=priority), found)
     if new.empty:
         raise InvalidError("names no pipeline; delete the association instead")
-    before = await call.parts.registry.change(Pattern, pattern, lambda _: new)
-    return await call.reply_json(201 if before is None else 200, {"acknowledged": True, **_shown(new)})
+    before = await context.components.registry.change(Pattern, pattern, lambda _: new)
+    return await reply_json(context, 201 if before is None else 200, {"acknowledged": True, **_shown(new)})
 
 
 def _read(body: bytes) -> tuple[Found, int]:
@@ -79,46 +81,46 @@ def _shown(pattern: Pattern) -> dict[str, Any]:
     return {"pattern": pattern.pattern, "priority": pattern.priority, **pattern.shown}
 
 
-async def get(call: Call) -> web.StreamResponse:
+async def get(context: RequestContext) -> web.StreamResponse:
     """One association by its pattern."""
-    wanted = call.params["pattern"]
-    for pattern in call.snapshot.associations.patterns:
+    wanted = context.params["pattern"]
+    for pattern in context.snapshot.associations.patterns:
         if pattern.pattern == wanted:
-            return await call.reply_json(200, _shown(pattern))
+            return await reply_json(context, 200, _shown(pattern))
     raise MissingError(f"no association has the pattern [{wanted}]")
 
 
-async def listed(call: Call) -> web.StreamResponse:
+async def listed(context: RequestContext) -> web.StreamResponse:
     """All associations by pattern, the highest priority first."""
-    found = [_shown(pattern) for pattern in call.snapshot.associations.patterns]
-    return await call.reply_json(200, {"total": len(found), "associations": found})
+    found = [_shown(pattern) for pattern in context.snapshot.associations.patterns]
+    return await reply_json(context, 200, {"total": len(found), "associations": found})
 
 
-async def delete(call: Call) -> web.StreamResponse:
+async def delete(context: RequestContext) -> web.StreamResponse:
     """Removes an association."""
-    await call.require_admin()
-    wanted = call.params["pattern"]
-    if await call.parts.registry.change(Pattern, wanted, lambda _: None) is None:
+    await admin.require_admin(context)
+    wanted = context.params["pattern"]
+    if await context.components.registry.change(Pattern, wanted, lambda _: None) is None:
         raise MissingError(f"no association has the pattern [{wanted}]")
-    return await call.reply_json(200, {"acknowledged": True})
+    return await reply_json(context, 200, {"acknowledged": True})
 
 
-async def attached(call: Call) -> web.StreamResponse:
+async def attached(context: RequestContext) -> web.StreamResponse:
     """What is attached to every index of the expression, by name."""
-    held = call.snapshot.associations.indexes
-    targets = await _targets(call)
-    view = await call.parts.resolver.view()
+    held = context.snapshot.associations.indexes
+    targets = await _targets(context)
+    view = await context.components.resolver.view()
     if unknown := [t.name for t in targets if t.name not in held and not view.knows(t.name)]:
         raise MissingError(f"no such index [{', '.join(unknown)}]")
     answer = {t.name: held[t.name].shown if t.name in held else {} for t in targets}
-    return await call.reply_json(200, answer)
+    return await reply_json(context, 200, answer)
 
 
-async def resolve(call: Call) -> web.StreamResponse:
+async def resolve(context: RequestContext) -> web.StreamResponse:
     """What would run on every index of the expression, in which version, and why."""
-    snapshot = call.snapshot
+    snapshot = context.snapshot
     answer: dict[str, Any] = {}
-    for target in await _targets(call):
+    for target in await _targets(context):
         shown: dict[str, Any] = {}
         for slot in SLOTS:
             found = snapshot.associations.find(slot, target)
@@ -136,13 +138,13 @@ async def resolve(call: Call) -> web.StreamResponse:
                 entry["fault"] = pipeline.fault.reason
             shown.setdefault(slot.kind.value, {})["final" if slot.final else "default"] = entry
         answer[target.name] = shown
-    return await call.reply_json(200, answer)
+    return await reply_json(context, 200, answer)
 
 
-async def _targets(call: Call) -> Sequence[Target]:
+async def _targets(context: RequestContext) -> Sequence[Target]:
     """The indexes of the path. Raises MissingError for a name that is none, and no template's either."""
-    expression = call.params["index"]
-    targets = await call.parts.resolver.targets(expression)
+    expression = context.params["index"]
+    targets = await context.components.resolver.targets(expression)
     if not targets and "*" not in expression and expression != "_all":
         raise MissingError(f"no such index [{expression}]")
     return targets

@@ -14,31 +14,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from headrace.protocol.index_settings import Found
-    from headrace.protocol.indices.view import Templates
-    from headrace.server.request import Call
+    from headrace.protocol.indices.templates import Templates
+    from headrace.server.request import RequestContext
     from headrace_pipelines.registry.association import Associations, Target
 
 MARK = b"_pipeline"
 S = TypeVar("S", bound=Slots)
 
 
-def mentions(call: Call, text: bytes) -> bool:
+def mentions(context: RequestContext, text: bytes) -> bool:
     """Whether the body may hold settings of ours. Raises MediaTypeError if it might, in a form we cannot read."""
     if MARK not in text:
         return False
-    if not call.speaks_json:
+    if not context.readable:
         raise MediaTypeError(
-            f"Content-Type header [{call.media}] is not supported for bodies with pipeline settings; send JSON"
+            f"Content-Type header [{context.media}] is not supported for bodies with pipeline settings; send JSON"
         )
     return True
 
 
-def check(call: Call, found: Found) -> None:
+def check(context: RequestContext, found: Found) -> None:
     """Raises InvalidError unless every named pipeline is there and of the right type."""
     for slot, name in found.items():
-        if name in (None, NONE) or call.snapshot.active(slot.kind, name or "") is not None:
+        if name in (None, NONE) or context.snapshot.active(slot.kind, name or "") is not None:
             continue
-        others = [k.value for k in PipelineType if call.snapshot.active(k, name or "") is not None]
+        others = [k.value for k in PipelineType if context.snapshot.active(k, name or "") is not None]
         if others:
             raise InvalidError(
                 f"pipeline [{name}] is of type {' and '.join(others)}, not {slot.kind.value}", slot.setting
@@ -51,23 +51,23 @@ def with_slots(holder: S, found: Found) -> S:
     return msgspec.structs.replace(holder, **{slot.field: name for slot, name in found.items()})
 
 
-async def attach(call: Call, index: str, found: Found) -> Association:
+async def attach(context: RequestContext, index: str, found: Found) -> Association:
     """Changes what is attached to an index; gives what was attached before."""
 
     def change(old: Association | None) -> Association | None:
         new = with_slots(old if old is not None and not old.deleted else Association(index=index), found)
         return None if new.empty else new
 
-    before = await call.parts.registry.change(Association, index, change)
+    before = await context.components.registry.change(Association, index, change)
     return before or Association(index=index)
 
 
-async def settle(call: Call, changed: Callable[[Templates], Templates]) -> None:
+async def settle(context: RequestContext, changed: Callable[[Templates], Templates]) -> None:
     """Attaches to indexes that are there what a change of the cluster's templates would take from them.
 
     A node copies settings when it makes an index; what it got from a template does not end with that.
     """
-    associations, resolver = call.snapshot.associations, call.parts.resolver
+    associations, resolver = context.snapshot.associations, context.components.resolver
     if not associations.templates:
         return
     resolver.forget()
@@ -77,7 +77,7 @@ async def settle(call: Call, changed: Callable[[Templates], Templates]) -> None:
     after = changed(view.templates)
     for target in view.owners_of(view.indexes):
         if lost := _lost(associations, target, after):
-            await attach(call, target.name, lost)
+            await attach(context, target.name, lost)
 
 
 def _lost(associations: Associations, target: Target, after: Templates) -> Found:

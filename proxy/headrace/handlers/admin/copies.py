@@ -9,13 +9,15 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from headrace.execution.protected import canonical, decode
 from headrace.handlers.admin.attachment import attach, check, mentions, settle
 from headrace.handlers.admin.index_settings import mark, note
 from headrace.handlers.passthrough import passthrough
 from headrace.protocol import index_settings as codec
+from headrace.protocol.encoding import canonical, decode_object
 from headrace.protocol.indices.expressions import matcher
-from headrace.protocol.indices.view import Templates
+from headrace.protocol.indices.templates import Templates
+from headrace.security import admin
+from headrace.server.reply import reply_answer
 from headrace.upstream.client import ClusterRefusedError
 from headrace_pipelines import PipelineType
 from headrace_pipelines.errors import RefusedError
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from headrace.protocol.index_settings import Found
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
     from headrace.upstream.client import Answer
     from headrace_pipelines import Snapshot
     from headrace_pipelines.registry.association import Slot, Target
@@ -35,90 +37,94 @@ _BACKING = re.compile(r"\.ds-(.+)-\d{6,}")
 _RENAMES = ("rename_pattern", "rename_replacement", "rename_alias_pattern", "rename_alias_replacement")
 
 
-async def rollover(call: Call) -> web.StreamResponse:
+async def rollover(context: RequestContext) -> web.StreamResponse:
     """`POST /{alias}/_rollover[/{new}]`: the next index gets what the body attaches. Raises RefusedError."""
-    rest, found = await _settings(call)
-    if call.parts.registry.protects:
-        await _check_rollover(call, rest, found)
+    rest, found = await _settings(context)
+    if context.components.registry.protects:
+        await _check_rollover(context, rest, found)
     if not found:
-        return await passthrough(call)
-    dry = await call.ask("POST", call.target.with_parameter("dry_run", "true").raw, rest)
+        return await passthrough(context)
+    dry = await context.call_cluster("POST", context.target.with_parameter("dry_run", "true").raw, rest)
     dry.require_ok()
-    rolls = decode(dry.body)
-    if call.target.flag("dry_run"):
-        return await call.reply_answer(dry)
-    made = await _make(call, str(rolls["new_index"]), rest, found, kept=_rolled_over)
-    return await call.reply_answer(made)
+    rolls = decode_object(dry.body)
+    if context.target.flag("dry_run"):
+        return await reply_answer(context, dry)
+    created = await _make(context, str(rolls["new_index"]), rest, found, kept=_rolled_over)
+    return await reply_answer(context, created)
 
 
 def _rolled_over(answer: Answer) -> bool:
-    return answer.ok and decode(answer.body).get("rolled_over") is True
+    return answer.ok and decode_object(answer.body).get("rolled_over") is True
 
 
-async def copy(call: Call) -> web.StreamResponse:
+async def copy(context: RequestContext) -> web.StreamResponse:
     """`/{index}/_clone|_shrink|_split/{target}`. Raises RefusedError for a copy that is not protected alike."""
-    rest, found = await _settings(call)
-    if call.parts.registry.protects:
-        await _check_copy(call, found)
+    rest, found = await _settings(context)
+    if context.components.registry.protects:
+        await _check_copy(context, found)
     if not found:
-        return await passthrough(call)
-    return await call.reply_answer(await _make(call, call.params["target"], rest, found))
+        return await passthrough(context)
+    return await reply_answer(context, await _make(context, context.params["target"], rest, found))
 
 
-async def _settings(call: Call) -> tuple[bytes, Found]:
+async def _settings(context: RequestContext) -> tuple[bytes, Found]:
     """The body without settings of ours, and these. Raises RefusedError, InvalidError."""
-    text = await call.text() if call.has_body else b""
-    rest, found = codec.take_from_create(text) if mentions(call, text) else (text, {})
+    text = await context.text() if context.has_body else b""
+    rest, found = codec.extract_from_create(text) if mentions(context, text) else (text, {})
     if found:
-        await call.require_admin()
-        check(call, found)
-        note(call, found)
+        await admin.require_admin(context)
+        check(context, found)
+        note(context, found)
     return rest, found
 
 
-async def _make(call: Call, index: str, rest: bytes, found: Found, kept: Any = lambda answer: answer.ok) -> Answer:
+async def _make(
+    context: RequestContext, index: str, rest: bytes, found: Found, kept: Any = lambda answer: answer.ok
+) -> Answer:
     """Attaches, then has the index made, so that no document comes between; undone where it is not."""
-    before = await attach(call, index, found)
-    answer = await call.exchange(rest)
+    before = await attach(context, index, found)
+    answer = await context.forward_buffered(rest)
     if not kept(answer):
-        await attach(call, index, {slot: before.name(slot) for slot in found})
+        await attach(context, index, {slot: before.name(slot) for slot in found})
     return answer
 
 
-async def _check_rollover(call: Call, rest: bytes, found: Found) -> None:
+async def _check_rollover(context: RequestContext, rest: bytes, found: Found) -> None:
     """Raises RefusedError where the next index of an alias would lack the final pipelines of the one before."""
-    resolver, snapshot = call.parts.resolver, call.snapshot
-    name = call.params["index"]
+    resolver, snapshot = context.components.resolver, context.snapshot
+    name = context.params["index"]
     target = await resolver.write_target(name)
     before = _protection(snapshot, _attached(snapshot, target))
     if not before or name in (await resolver.view()).streams:
         return
-    dry = await call.ask("POST", call.target.with_parameter("dry_run", "true").without("filter_path").raw, rest or None)
+    dry = await context.call_cluster(
+        "POST", context.target.with_parameter("dry_run", "true").without("filter_path").raw, rest or None
+    )
     if not dry.ok:
         # The cluster refuses it, in its own words.
         return
-    after = str(decode(dry.body)["new_index"])
-    if before - _protection(snapshot, await _will_have(call, after, found)):
+    after = str(decode_object(dry.body)["new_index"])
+    if before - _protection(snapshot, await _will_have(context, after, found)):
         raise RefusedError(
             f"the next index of [{name}], [{after}], would not have the final pipelines that are attached to "
             f"[{target.name}]; attach them to a pattern or a template that both match, or name them in [settings]"
         )
 
 
-async def _will_have(call: Call, index: str, found: Found) -> dict[Slot, str | None]:
+async def _will_have(context: RequestContext, index: str, found: Found) -> dict[Slot, str | None]:
     """What an index will have attached that is made with these settings."""
-    snapshot = call.snapshot
-    made = (await call.parts.resolver.view([index])).target(index)
-    has = {slot: name for slot, name in _attached(snapshot, made).items() if slot not in found}
+    snapshot = context.snapshot
+    created = (await context.components.resolver.view([index])).target(index)
+    has = {slot: name for slot, name in _attached(snapshot, created).items() if slot not in found}
     return has | {slot: name for slot, name in found.items() if name not in (None, NONE)}
 
 
-async def _check_copy(call: Call, found: Found) -> None:
+async def _check_copy(context: RequestContext, found: Found) -> None:
     """Raises RefusedError unless the new index is protected as the one that it is a copy of."""
-    source, target = call.params["index"], call.params["target"]
-    resolver, snapshot = call.parts.resolver, call.snapshot
+    source, target = context.params["index"], context.params["target"]
+    resolver, snapshot = context.components.resolver, context.snapshot
     before = await resolver.write_target(source)
-    has = await _will_have(call, target, found)
+    has = await _will_have(context, target, found)
     if _protection(snapshot, _attached(snapshot, before)) - _protection(snapshot, has):
         raise RefusedError(
             f"[{target}] would hold the documents of [{source}] without its final pipelines; attach them to a pattern "
@@ -139,34 +145,34 @@ def _protection(snapshot: Snapshot, attached: dict[Slot, str | None]) -> set[tup
     }
 
 
-async def restore(call: Call) -> web.StreamResponse:
+async def restore(context: RequestContext) -> web.StreamResponse:
     """`_snapshot/…/_restore`: an index that was deleted comes back with what was attached to it, as with its settings.
 
     Raises RefusedError for another name, under which it would have other final pipelines, or none.
     """
-    deleted = call.snapshot.associations.deleted
-    if not call.parts.registry.protects and not deleted:
-        return await passthrough(call)
+    deleted = context.snapshot.associations.deleted
+    if not context.components.registry.protects and not deleted:
+        return await passthrough(context)
     sent = b""
-    if call.has_body:
-        call.require_json()
-        sent = canonical(await call.text() or b"{}")
-    body = decode(sent) if sent else {}
+    if context.has_body:
+        context.require_json()
+        sent = canonical(await context.text() or b"{}")
+    body = decode_object(sent) if sent else {}
     if renames := [name for name in _RENAMES if body.get(name)]:
         raise RefusedError(f"[{renames[0]}] restores indexes under names that have other final pipelines, or none")
     if body.get("include_global_state") not in (None, False):
         # Its templates come in place of those that are there.
-        await settle(call, lambda now: Templates(created=now.created))
-    wanted, held = _Wanted.of(body.get("indices")), await _held(call)
-    await _check_streams(call, wanted, held)
-    back = sorted(name for name in held & deleted.keys() if wanted.may_take(name))
+        await settle(context, lambda now: Templates(created=now.created))
+    wanted, held = _Wanted.of(body.get("indices")), await _held(context)
+    await _check_streams(context, wanted, held)
+    back = sorted(name for name in held & deleted.keys() if wanted.may_restore(name))
     for index in back:
-        await mark(call, index, deleted=False)
-    answer = await call.exchange(sent)
+        await mark(context, index, deleted=False)
+    answer = await context.forward_buffered(sent)
     if not answer.ok:
         for index in back:
-            await mark(call, index, deleted=True)
-    return await call.reply_answer(answer)
+            await mark(context, index, deleted=True)
+    return await reply_answer(context, answer)
 
 
 class _Wanted(NamedTuple):
@@ -182,34 +188,34 @@ class _Wanted(NamedTuple):
         included = ["*" if part == "_all" else part for part in named if not part.startswith("-")]
         return cls(included or ["*"], [part[1:] for part in named if part.startswith("-")])
 
-    def may_take(self, name: str) -> bool:
+    def may_restore(self, name: str) -> bool:
         """Whether a name is among them, unless it is left out again."""
         return any(matcher(part)(name) for part in self.included)
 
-    def takes(self, name: str) -> bool:
+    def restores(self, name: str) -> bool:
         """Whether a name is among them for sure."""
-        return self.may_take(name) and not any(matcher(part)(name) for part in self.excluded)
+        return self.may_restore(name) and not any(matcher(part)(name) for part in self.excluded)
 
 
-async def _held(call: Call) -> set[str]:
+async def _held(context: RequestContext) -> set[str]:
     """The indexes and data streams of the snapshot. Raises ClusterRefusedError."""
-    repository, snapshot = (quote(call.params[name], safe="") for name in ("repository", "snapshot"))
-    answer = await call.ask("GET", f"/_snapshot/{repository}/{snapshot}")
+    repository, snapshot = (quote(context.params[name], safe="") for name in ("repository", "snapshot"))
+    answer = await context.call_cluster("GET", f"/_snapshot/{repository}/{snapshot}")
     if not answer.ok:
         raise ClusterRefusedError(answer)
-    shown = decode(answer.body)["snapshots"]
+    shown = decode_object(answer.body)["snapshots"]
     return {name for each in shown for name in [*each["indices"], *each.get("data_streams", [])]}
 
 
-async def _check_streams(call: Call, wanted: _Wanted, held: set[str]) -> None:
+async def _check_streams(context: RequestContext, wanted: _Wanted, held: set[str]) -> None:
     """Raises RefusedError for a backing index without its data stream, by which it is protected."""
-    for index in filter(wanted.may_take, held):
+    for index in filter(wanted.may_restore, held):
         if (match := _BACKING.fullmatch(index)) is None:
             continue
         stream = match[1]
-        if stream in held and wanted.takes(stream):
+        if stream in held and wanted.restores(stream):
             continue
-        before = (await call.parts.resolver.view([stream])).target(stream)
-        deleted = call.snapshot.associations.deleted.get(stream)
-        if deleted is not None or _protection(call.snapshot, _attached(call.snapshot, before)):
+        before = (await context.components.resolver.view([stream])).target(stream)
+        deleted = context.snapshot.associations.deleted.get(stream)
+        if deleted is not None or _protection(context.snapshot, _attached(context.snapshot, before)):
             raise RefusedError(f"[{index}] would come back without its data stream [{stream}] and its final pipelines")

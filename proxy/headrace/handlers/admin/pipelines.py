@@ -7,9 +7,19 @@ from urllib.parse import quote
 
 import msgspec
 
-from headrace.handlers.admin.simulate import TrialDocument, asked, compiled, kind_of, now, tried, tried_document
+from headrace.handlers.admin.simulate import (
+    TrialDocument,
+    compile_definition,
+    decode_body,
+    kind_of,
+    now,
+    simulate,
+    simulate_document,
+)
 from headrace.protocol.importing import from_ingest, from_search
+from headrace.security import admin
 from headrace.security.admin import shown_to
+from headrace.server.reply import reply_json
 from headrace_pipelines import PipelineType
 from headrace_pipelines.definition import (
     CompositeStage,
@@ -32,45 +42,47 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from headrace.ops.metrics import ProcessCounts
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
     from headrace_pipelines.definition import StageDefinition
     from headrace_pipelines.registry import Pipeline
 
 UNSAVED = "unsaved"
 
 
-async def put(call: Call) -> web.StreamResponse:
+async def put(context: RequestContext) -> web.StreamResponse:
     """Creates a pipeline, or adds a version and makes it active: 201; the same content again: 200."""
-    await call.require_admin()
-    check_name(call.params["name"])
-    definition = parse(await call.plain_text(), call.params["name"])
-    known, answer = await _stored(call, definition)
-    return await call.reply_json(200 if known else 201, {"acknowledged": True, **answer})
+    await admin.require_admin(context)
+    check_name(context.params["name"])
+    definition = parse(await context.plain_text(), context.params["name"])
+    stored_already, answer = await _stored(context, definition)
+    return await reply_json(context, 200 if stored_already else 201, {"acknowledged": True, **answer})
 
 
-async def _stored(call: Call, definition: PipelineDefinition) -> tuple[bool, dict[str, Any]]:
+async def _stored(context: RequestContext, definition: PipelineDefinition) -> tuple[bool, dict[str, Any]]:
     """Stores a definition and makes it active; says whether it was known, and what it is now."""
-    registry, store = call.parts.registry, call.parts.registry.store
+    registry, store = context.components.registry, context.components.registry.store
     await store.ensure_index()
     await registry.refresh()
-    snapshot = call.snapshot
-    definition, known = _versioned(definition, snapshot)
-    await compiled(call, definition, snapshot)
-    if not known:
-        await _refuse_cluster_name(call, definition)
+    snapshot = context.snapshot
+    definition, stored_already = _versioned(definition, snapshot)
+    await compile_definition(context, definition, snapshot)
+    if not stored_already:
+        await _refuse_cluster_name(context, definition)
     before = await store.active(definition.type, definition.name)
-    call.note(version=definition.version, before=str(before.value or ""), sha256=digest_of(encode(definition)))
-    if not known and not await store.add_pipeline(PipelineRecord(definition=definition, created=now())):
+    context.add_audit_facts(
+        version=definition.version, before=str(before.value or ""), sha256=digest_of(encode(definition))
+    )
+    if not stored_already and not await store.add_pipeline(PipelineRecord(definition=definition, created=now())):
         raise ConflictError(f"pipeline [{definition.label}] was created by another request at the same time")
     if before.value != definition.version:
         try:
             await store.set_active(definition.type, definition.name, definition.version, before)
         except ConflictError:
-            if not known:
+            if not stored_already:
                 await store.remove_pipeline(definition.type, definition.name, definition.version)
             raise
     await registry.changed()
-    return known, {"name": definition.name, "version": definition.version, "type": definition.type.value}
+    return stored_already, {"name": definition.name, "version": definition.version, "type": definition.type.value}
 
 
 class _Import(msgspec.Struct, forbid_unknown_fields=True):
@@ -80,31 +92,31 @@ class _Import(msgspec.Struct, forbid_unknown_fields=True):
     version: str | None = None
 
 
-async def import_(call: Call) -> web.StreamResponse:
+async def import_(context: RequestContext) -> web.StreamResponse:
     """Makes pipelines of ours out of one of the cluster's, which is read with the caller's credentials."""
-    await call.require_admin()
-    request = asked(await call.plain_text(), _Import)
+    await admin.require_admin(context)
+    request = decode_body(await context.plain_text(), _Import)
     if (request.ingest is None) == (request.search is None):
         raise InvalidError("exactly one of [ingest] and [search] is required: the name of a pipeline of the cluster")
     family, source = ("_ingest", request.ingest) if request.ingest is not None else ("_search", request.search)
     if not request.name:
         raise InvalidError("required: the cluster's pipeline keeps its name, so ours needs another one", "name")
-    body = await _cluster_pipeline(call, family, source or "")
+    body = await _cluster_pipeline(context, family, source or "")
     if family == "_ingest":
         wanted = [from_ingest(body, request.name, request.version)]
     else:
         wanted = from_search(body, request.name, request.version)
     definitions = [parse(msgspec.json.encode(each), request.name) for each in wanted]
     for definition in definitions:
-        await compiled(call, definition, call.snapshot)
-    stored = [await _stored(call, definition) for definition in definitions]
+        await compile_definition(context, definition, context.snapshot)
+    stored = [await _stored(context, definition) for definition in definitions]
     answer = {"acknowledged": True, "pipelines": [shown for _, shown in stored]}
-    return await call.reply_json(200 if all(known for known, _ in stored) else 201, answer)
+    return await reply_json(context, 200 if all(stored_already for stored_already, _ in stored) else 201, answer)
 
 
-async def _cluster_pipeline(call: Call, family: str, name: str) -> dict[str, Any]:
+async def _cluster_pipeline(context: RequestContext, family: str, name: str) -> dict[str, Any]:
     """A pipeline of the cluster. Raises MissingError, and RefusedError where the caller may not see it."""
-    answer = await call.ask("GET", f"/{family}/pipeline/{quote(name, safe='')}")
+    answer = await context.call_cluster("GET", f"/{family}/pipeline/{quote(name, safe='')}")
     if answer.status == 404:
         raise MissingError(f"the cluster has no pipeline [{name}] in {family}/pipeline")
     if not answer.ok:
@@ -144,14 +156,14 @@ def _versioned(given: PipelineDefinition, snapshot: Snapshot) -> tuple[PipelineD
     return definition, False
 
 
-def _same(one: PipelineDefinition, other: PipelineDefinition) -> bool:
-    return bool(msgspec.json.decode(encode(one)) == msgspec.json.decode(encode(other)))
+def _same(left: PipelineDefinition, right: PipelineDefinition) -> bool:
+    return bool(msgspec.json.decode(encode(left)) == msgspec.json.decode(encode(right)))
 
 
-async def _refuse_cluster_name(call: Call, definition: PipelineDefinition) -> None:
+async def _refuse_cluster_name(context: RequestContext, definition: PipelineDefinition) -> None:
     """Raises ConflictError if the cluster has a pipeline of this name: a request could not tell them apart."""
     family = "_ingest" if definition.type is PipelineType.DOCUMENT else "_search"
-    if await call.parts.registry.store.cluster_has_pipeline(family, definition.name):
+    if await context.components.registry.store.cluster_has_pipeline(family, definition.name):
         raise ConflictError(
             f"the cluster has a pipeline [{definition.name}] of its own ({family}/pipeline); choose another name"
         )
@@ -176,29 +188,29 @@ def shown(pipeline: Pipeline, snapshot: Snapshot) -> dict[str, Any]:
     return view
 
 
-async def get(call: Call) -> web.StreamResponse:
+async def get(context: RequestContext) -> web.StreamResponse:
     """One pipeline, active or in `?version=`."""
-    snapshot = call.snapshot
-    pipeline = snapshot.find(call.params["name"], call.target.get("version"), kind_of(call))
-    return await call.reply_json(200, shown(pipeline, snapshot))
+    snapshot = context.snapshot
+    pipeline = snapshot.find(context.params["name"], context.target.get("version"), kind_of(context))
+    return await reply_json(context, 200, shown(pipeline, snapshot))
 
 
-async def listed(call: Call) -> web.StreamResponse:
+async def listed(context: RequestContext) -> web.StreamResponse:
     """All pipelines, `?type=` and `?enabled=`."""
-    snapshot = call.snapshot
-    kind, enabled = kind_of(call), call.target.get("enabled")
+    snapshot = context.snapshot
+    kind, enabled = kind_of(context), context.target.get("enabled")
     found = [
         shown(pipeline, snapshot)
         for pipeline in snapshot.pipelines()
         if kind in (None, pipeline.definition.type) and enabled in (None, str(pipeline.definition.enabled).lower())
     ]
-    return await call.reply_json(200, {"total": len(found), "pipelines": found})
+    return await reply_json(context, 200, {"total": len(found), "pipelines": found})
 
 
-async def versions(call: Call) -> web.StreamResponse:
+async def versions(context: RequestContext) -> web.StreamResponse:
     """All versions of a pipeline, oldest first."""
-    snapshot = call.snapshot
-    definition = snapshot.find(call.params["name"], None, kind_of(call)).definition
+    snapshot = context.snapshot
+    definition = snapshot.find(context.params["name"], None, kind_of(context)).definition
     records = snapshot.versions(definition.type, definition.name)
     found = [
         {
@@ -208,37 +220,37 @@ async def versions(call: Call) -> web.StreamResponse:
         }
         for r in records
     ]
-    return await call.reply_json(200, {"name": definition.name, "type": definition.type.value, "versions": found})
+    return await reply_json(context, 200, {"name": definition.name, "type": definition.type.value, "versions": found})
 
 
-async def activate(call: Call) -> web.StreamResponse:
+async def activate(context: RequestContext) -> web.StreamResponse:
     """Makes the version in `?version=` the active one: back or forward."""
-    await call.require_admin()
-    version = call.target.get("version")
+    await admin.require_admin(context)
+    version = context.target.get("version")
     if not version:
         raise InvalidError("required: the version to make active", "version")
-    registry = call.parts.registry
+    registry = context.components.registry
     await registry.refresh()
-    definition = call.snapshot.find(call.params["name"], version, kind_of(call)).definition
-    await compiled(call, definition, call.snapshot)
+    definition = context.snapshot.find(context.params["name"], version, kind_of(context)).definition
+    await compile_definition(context, definition, context.snapshot)
     before = await registry.store.active(definition.type, definition.name)
     await registry.store.set_active(definition.type, definition.name, version, before)
     await registry.changed()
-    return await call.reply_json(200, {"acknowledged": True, "name": definition.name, "version": version})
+    return await reply_json(context, 200, {"acknowledged": True, "name": definition.name, "version": version})
 
 
-async def delete(call: Call) -> web.StreamResponse:
+async def delete(context: RequestContext) -> web.StreamResponse:
     """Deletes a pipeline, or one version of it; refused while something uses it."""
-    await call.require_admin()
-    registry, store = call.parts.registry, call.parts.registry.store
+    await admin.require_admin(context)
+    registry, store = context.components.registry, context.components.registry.store
     await registry.refresh()
-    snapshot, version = call.snapshot, call.target.get("version")
-    definition = snapshot.find(call.params["name"], version, kind_of(call)).definition
+    snapshot, version = context.snapshot, context.target.get("version")
+    definition = snapshot.find(context.params["name"], version, kind_of(context)).definition
     kind, name = definition.type, definition.name
     stored = [r.definition.version for r in snapshot.versions(kind, name)]
     before = await store.active(kind, name)
     if version is None or stored == [version]:
-        users = snapshot.users_of_pipeline(kind, name) + await _created_with(call, snapshot, kind, name)
+        users = snapshot.users_of_pipeline(kind, name) + await _created_with(context, snapshot, kind, name)
         if users:
             raise InUseError(f"pipeline [{name}] is used by {', '.join(users)}; detach it first")
         await store.set_active(kind, name, None, before)
@@ -252,17 +264,17 @@ async def delete(call: Call) -> web.StreamResponse:
             raise InUseError(f"version [{version}] is used by {', '.join(users)}; change or delete them first")
         await store.remove_pipeline(kind, name, version)
     await registry.changed()
-    return await call.reply_json(200, {"acknowledged": True})
+    return await reply_json(context, 200, {"acknowledged": True})
 
 
-async def _created_with(call: Call, snapshot: Snapshot, kind: PipelineType, name: str) -> list[str]:
+async def _created_with(context: RequestContext, snapshot: Snapshot, kind: PipelineType, name: str) -> list[str]:
     """Indexes that have the pipeline from the template under which they were created, in words."""
     if not snapshot.records.templates:
         return []
     slots = [slot for slot in SLOTS if slot.kind is kind]
     return [
         f"index [{target.name}]"
-        for target in await call.parts.resolver.targets("_all")
+        for target in await context.components.resolver.targets("_all")
         for slot in slots
         if (found := snapshot.associations.find(slot, target)) and (found.name, found.source) == (name, "template")
     ]
@@ -276,41 +288,43 @@ class _Execute(msgspec.Struct, forbid_unknown_fields=True):
     verbose: bool = False
 
 
-async def execute(call: Call) -> web.StreamResponse:
+async def execute(context: RequestContext) -> web.StreamResponse:
     """Tries a stored pipeline on an input; nothing is indexed or searched."""
-    await call.require_admin()
-    request = asked(await call.plain_text(), _Execute)
+    await admin.require_admin(context)
+    request = decode_body(await context.plain_text(), _Execute)
     if request.pipeline is not msgspec.UNSET:
         raise InvalidError("the path names the pipeline; send an unsaved one to /_pipeline/_execute", "pipeline")
-    definition = call.snapshot.find(call.params["name"], call.target.get("version"), kind_of(call)).definition
-    return await _execute(call, definition, request)
+    definition = context.snapshot.find(
+        context.params["name"], context.target.get("version"), kind_of(context)
+    ).definition
+    return await _execute(context, definition, request)
 
 
-async def execute_unsaved(call: Call) -> web.StreamResponse:
+async def execute_unsaved(context: RequestContext) -> web.StreamResponse:
     """Tries a definition that is not stored."""
-    await call.require_admin()
-    request = asked(await call.plain_text(), _Execute)
+    await admin.require_admin(context)
+    request = decode_body(await context.plain_text(), _Execute)
     if request.pipeline is msgspec.UNSET:
         raise InvalidError("required: the definition to try", "pipeline")
     fields = members_of(bytes(request.pipeline))
     name = msgspec.json.decode(fields["name"]) if "name" in fields else UNSAVED
     definition = parse(bytes(request.pipeline), name if isinstance(name, str) else UNSAVED)
-    return await _execute(call, msgspec.structs.replace(definition, version=definition.version or "0"), request)
+    return await _execute(context, msgspec.structs.replace(definition, version=definition.version or "0"), request)
 
 
-async def _execute(call: Call, definition: PipelineDefinition, request: _Execute) -> web.StreamResponse:
+async def _execute(context: RequestContext, definition: PipelineDefinition, request: _Execute) -> web.StreamResponse:
     if (request.input is msgspec.UNSET) == (request.docs is msgspec.UNSET):
         raise InvalidError("exactly one of [input] and [docs] is required")
     if request.parameters:
         definition = _with_parameters(definition, request.parameters)
-    pipeline = await compiled(call, definition, call.snapshot)
+    pipeline = await compile_definition(context, definition, context.snapshot)
     if request.docs is not msgspec.UNSET:
         if definition.type is not PipelineType.DOCUMENT:
             raise InvalidError("are for document pipelines; send [input]", "docs")
-        docs = [await tried_document(call, pipeline, doc, verbose=request.verbose) for doc in request.docs]
-        return await call.reply_json(200, {"docs": docs})
+        docs = [await simulate_document(context, pipeline, doc, verbose=request.verbose) for doc in request.docs]
+        return await reply_json(context, 200, {"docs": docs})
     text = bytes(request.input) if request.input is not msgspec.UNSET else b"{}"
-    return await call.reply_json(200, await tried(call, pipeline, text, verbose=request.verbose))
+    return await reply_json(context, 200, await simulate(context, pipeline, text, verbose=request.verbose))
 
 
 def _with_parameters(definition: PipelineDefinition, given: dict[str, msgspec.Raw]) -> PipelineDefinition:
@@ -330,18 +344,18 @@ def _overridden(stage: StageDefinition, given: dict[str, msgspec.Raw]) -> StageD
     return stage
 
 
-async def stats(call: Call) -> web.StreamResponse:
+async def stats(context: RequestContext) -> web.StreamResponse:
     """Statistics of a pipeline's active version, or that in `?version=`, over all workers."""
-    pipeline = call.snapshot.find(call.params["name"], call.target.get("version"), kind_of(call))
-    counts = await call.parts.metrics.gathered()
-    return await call.reply_json(200, await shown_to(call, _stats(pipeline, counts)))
+    pipeline = context.snapshot.find(context.params["name"], context.target.get("version"), kind_of(context))
+    counts = await context.components.metrics.gathered()
+    return await reply_json(context, 200, await shown_to(context, _stats(pipeline, counts)))
 
 
-async def all_stats(call: Call) -> web.StreamResponse:
+async def all_stats(context: RequestContext) -> web.StreamResponse:
     """Statistics of all active pipelines, over all workers."""
-    counts = await call.parts.metrics.gathered()
-    found = [_stats(pipeline, counts) for pipeline in call.snapshot.pipelines()]
-    return await call.reply_json(200, await shown_to(call, {"total": len(found), "pipelines": found}))
+    counts = await context.components.metrics.gathered()
+    found = [_stats(pipeline, counts) for pipeline in context.snapshot.pipelines()]
+    return await reply_json(context, 200, await shown_to(context, {"total": len(found), "pipelines": found}))
 
 
 def _stats(pipeline: Pipeline, counts: ProcessCounts) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from headrace_pipelines.stats import PipelineStats
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
     from headrace_pipelines import Execution, PipelineDefinition, Snapshot
     from headrace_pipelines.registry import Pipeline
 
@@ -32,9 +32,9 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def kind_of(call: Call) -> PipelineType | None:
+def kind_of(context: RequestContext) -> PipelineType | None:
     """The `type` parameter. Raises InvalidError for an unknown one."""
-    given = call.target.get("type")
+    given = context.target.get("type")
     if given is None:
         return None
     try:
@@ -43,12 +43,12 @@ def kind_of(call: Call) -> PipelineType | None:
         raise InvalidError(f"[{given}] is not one of {', '.join(k.value for k in PipelineType)}", "type") from None
 
 
-async def compiled(call: Call, definition: PipelineDefinition, snapshot: Snapshot) -> Pipeline:
+async def compile_definition(context: RequestContext, definition: PipelineDefinition, snapshot: Snapshot) -> Pipeline:
     """The definition compiled against the registry, off the loop. Raises InvalidError that names the field."""
-    return await asyncio.to_thread(compile_pipeline, definition, snapshot, call.parts.registry.catalog)
+    return await asyncio.to_thread(compile_pipeline, definition, snapshot, context.components.registry.catalog)
 
 
-def asked(body: bytes, what: type[T]) -> T:
+def decode_body(body: bytes, what: type[T]) -> T:
     """A request body as a struct. Raises InvalidError that names the field."""
     members_of(body)
     try:
@@ -66,11 +66,11 @@ class TrialDocument(msgspec.Struct, forbid_unknown_fields=True):
     routing: str | None = msgspec.field(name="_routing", default=None)
 
 
-async def tried(call: Call, pipeline: Pipeline, text: bytes, *, verbose: bool) -> dict[str, Any]:
+async def simulate(context: RequestContext, pipeline: Pipeline, text: bytes, *, verbose: bool) -> dict[str, Any]:
     """What a trial run gave: `output`, `success`, `duration_ms`, and on request each stage's own; not counted."""
     started = time.monotonic()
     batch, run = await _run(
-        call, pipeline, partial(Batch.of, pipeline.definition.type.value, text, trial=True), verbose=verbose
+        context, pipeline, partial(Batch.of, pipeline.definition.type.value, text, trial=True), verbose=verbose
     )
     outputs, failure = _outcome(batch)
     answer: dict[str, Any] = {
@@ -87,7 +87,9 @@ async def tried(call: Call, pipeline: Pipeline, text: bytes, *, verbose: bool) -
     return answer | _shown_trace(run)
 
 
-async def tried_document(call: Call, pipeline: Pipeline, document: TrialDocument, *, verbose: bool) -> dict[str, Any]:
+async def simulate_document(
+    context: RequestContext, pipeline: Pipeline, document: TrialDocument, *, verbose: bool
+) -> dict[str, Any]:
     """A trial run over a document with its metadata: `doc`, or `docs` when it became several, or `error`."""
     make = partial(
         Batch.of,
@@ -97,7 +99,7 @@ async def tried_document(call: Call, pipeline: Pipeline, document: TrialDocument
         id=document.id,
         routing=document.routing,
     )
-    batch, run = await _run(call, pipeline, make, verbose=verbose)
+    batch, run = await _run(context, pipeline, make, verbose=verbose)
     _, failure = _outcome(batch)
     docs = []
     for i in range(len(batch)):
@@ -116,9 +118,11 @@ async def tried_document(call: Call, pipeline: Pipeline, document: TrialDocument
     return answer | _shown_trace(run)
 
 
-async def _run(call: Call, pipeline: Pipeline, make: Callable[[], Batch], *, verbose: bool) -> tuple[Batch, Execution]:
+async def _run(
+    context: RequestContext, pipeline: Pipeline, make: Callable[[], Batch], *, verbose: bool
+) -> tuple[Batch, Execution]:
     uncounted, batch = replace(pipeline, stats=PipelineStats()), make()
-    return batch, await call.parts.runner.run(uncounted, batch, make, RunOptions(trace=verbose, counted=False))
+    return batch, await context.components.runner.run(uncounted, batch, make, RunOptions(trace=verbose, counted=False))
 
 
 def _outcome(batch: Batch) -> tuple[list[msgspec.Raw], dict[str, Any] | None]:

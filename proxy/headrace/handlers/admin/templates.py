@@ -15,6 +15,8 @@ from headrace.handlers.admin.attachment import check, mentions, settle, with_slo
 from headrace.handlers.passthrough import passthrough
 from headrace.protocol import index_settings as codec
 from headrace.protocol.indices.expressions import matcher
+from headrace.security import admin
+from headrace.server.reply import reply_answer
 from headrace_pipelines.registry.association import Slots, Template, merged
 
 if TYPE_CHECKING:
@@ -22,113 +24,115 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
     from headrace_pipelines.registry.association import TemplateKind
 
 LISTS = {"index": ("index_templates", "index_template"), "component": ("component_templates", "component_template")}
 """Where the answers of `GET` list templates, and under which key each stands."""
 
 
-def put(kind: TemplateKind) -> Callable[[Call], Awaitable[web.StreamResponse]]:
+def put(kind: TemplateKind) -> Callable[[RequestContext], Awaitable[web.StreamResponse]]:
     """A handler for `PUT /_index_template/{name}` and its kin: a template is replaced as a whole, ours with it."""
 
-    async def handler(call: Call) -> web.StreamResponse:
-        body = await call.body()
-        text = call.inflated(body)
-        name = call.params["name"]
-        rest, found = codec.take_from_template(text, legacy=kind == "legacy") if mentions(call, text) else (text, {})
-        known = f"{kind}:{name}" in call.snapshot.associations.templates
-        if not found and not known:
-            await settle(call, lambda now: now.with_template(kind, name, rest))
-            return await call.send_on(body, changed=False)
-        await call.require_admin()
-        check(call, found)
-        await settle(call, lambda now: now.with_template(kind, name, rest))
-        before = await _change(call, kind, name, with_slots(Slots(), found))
-        answer = await call.exchange(rest, changed=True)
+    async def handler(context: RequestContext) -> web.StreamResponse:
+        body = await context.body()
+        text = context.decoded_text(body)
+        name = context.params["name"]
+        rest, found = (
+            codec.extract_from_template(text, legacy=kind == "legacy") if mentions(context, text) else (text, {})
+        )
+        had_pipelines = f"{kind}:{name}" in context.snapshot.associations.templates
+        if not found and not had_pipelines:
+            await settle(context, lambda now: now.with_template(kind, name, rest))
+            return await context.forward(body, changed=False)
+        await admin.require_admin(context)
+        check(context, found)
+        await settle(context, lambda now: now.with_template(kind, name, rest))
+        before = await _change(context, kind, name, with_slots(Slots(), found))
+        answer = await context.forward_buffered(rest, changed=True)
         if not answer.ok:
-            await call.parts.registry.change(Template, f"{kind}:{name}", lambda _: before)
-        return await call.reply_answer(answer)
+            await context.components.registry.change(Template, f"{kind}:{name}", lambda _: before)
+        return await reply_answer(context, answer)
 
     return handler
 
 
-async def _change(call: Call, kind: TemplateKind, name: str, slots: Slots) -> Template | None:
+async def _change(context: RequestContext, kind: TemplateKind, name: str, slots: Slots) -> Template | None:
     """Begins a period of the template; gives what was there before."""
-    now = await call.parts.registry.store.now()
+    now = await context.components.registry.store.now()
 
     def change(old: Template | None) -> Template | None:
         return (old or Template(kind=kind, name=name, periods=[])).changed(slots, now)
 
-    return await call.parts.registry.change(Template, f"{kind}:{name}", change)
+    return await context.components.registry.change(Template, f"{kind}:{name}", change)
 
 
-def delete(kind: TemplateKind) -> Callable[[Call], Awaitable[web.StreamResponse]]:
+def delete(kind: TemplateKind) -> Callable[[RequestContext], Awaitable[web.StreamResponse]]:
     """A handler for `DELETE`: indexes created later get nothing, those created before keep what they have."""
 
-    async def handler(call: Call) -> web.StreamResponse:
-        held = [t for t in call.snapshot.associations.templates.values() if t.kind == kind]
-        if not call.snapshot.associations.templates:
-            return await passthrough(call)
-        names = call.params["name"].split(",")
-        await settle(call, lambda now: now.without(kind, names))
-        answer = await call.exchange(await call.body(), changed=False)
+    async def handler(context: RequestContext) -> web.StreamResponse:
+        held = [t for t in context.snapshot.associations.templates.values() if t.kind == kind]
+        if not context.snapshot.associations.templates:
+            return await passthrough(context)
+        names = context.params["name"].split(",")
+        await settle(context, lambda now: now.without(kind, names))
+        answer = await context.forward_buffered(await context.body(), changed=False)
         if answer.ok:
             for template in held:
                 if any(matcher(pattern)(template.name) for pattern in names):
-                    await _change(call, kind, template.name, Slots())
-        return await call.reply_answer(answer)
+                    await _change(context, kind, template.name, Slots())
+        return await reply_answer(context, answer)
 
     return handler
 
 
-async def simulate(call: Call) -> web.StreamResponse:
+async def simulate(context: RequestContext) -> web.StreamResponse:
     """`_index_template/_simulate[_index][/{name}]`: what an index would be made with, our settings too."""
-    held = call.snapshot.associations.templates
-    text = await call.text() if call.has_body else b""
-    rest, found = codec.take_from_template(text, legacy=False) if mentions(call, text) else (text, {})
+    held = context.snapshot.associations.templates
+    text = await context.text() if context.has_body else b""
+    rest, found = codec.extract_from_template(text, legacy=False) if mentions(context, text) else (text, {})
     if not held and not found:
-        return await passthrough(call)
-    check(call, found)
-    answer = await call.exchange(rest, changed=bool(found), unfiltered=True)
+        return await passthrough(context)
+    check(context, found)
+    answer = await context.forward_buffered(rest, changed=bool(found), unfiltered=True)
     if not answer.ok or not answer.json:
-        return await call.reply_answer(answer)
-    slots = [held[key].current for key in await _simulated(call, rest) if key in held]
+        return await reply_answer(context, answer)
+    slots = [held[key].current for key in await _simulated(context, rest) if key in held]
     shown = msgspec.json.decode(answer.body)
     codec.show(shown.setdefault("template", {}), merged([with_slots(Slots(), found), *slots]), codec.Form())
-    return await call.reply_answer(answer, msgspec.json.encode(shown))
+    return await reply_answer(context, answer, msgspec.json.encode(shown))
 
 
-async def _simulated(call: Call, body: bytes) -> list[str]:
+async def _simulated(context: RequestContext, body: bytes) -> list[str]:
     """Keys of the templates that a simulation is about, strongest first; the one in the body itself has none."""
     if body:
         composed = msgspec.json.decode(body).get("composed_of") or []
         return [f"component:{name}" for name in reversed(composed)]
-    templates = (await call.parts.resolver.view()).templates
+    templates = (await context.components.resolver.view()).templates
     if templates is None:
         return []
-    if "index" in call.params:
-        return templates.concerning(call.params["index"])
-    return templates.keys(call.params.get("name", ""))
+    if "index" in context.params:
+        return templates.concerning(context.params["index"])
+    return templates.keys(context.params.get("name", ""))
 
 
-def show(kind: TemplateKind) -> Callable[[Call], Awaitable[web.StreamResponse]]:
+def show(kind: TemplateKind) -> Callable[[RequestContext], Awaitable[web.StreamResponse]]:
     """A handler for `GET`: the cluster's answer with our settings in it."""
 
-    async def handler(call: Call) -> web.StreamResponse:
-        held = {t.name: t.current for t in call.snapshot.associations.templates.values() if t.kind == kind}
+    async def handler(context: RequestContext) -> web.StreamResponse:
+        held = {t.name: t.current for t in context.snapshot.associations.templates.values() if t.kind == kind}
         if not held:
-            return await passthrough(call)
-        answer = await call.exchange(await call.body(), changed=False, unfiltered=True)
+            return await passthrough(context)
+        answer = await context.forward_buffered(await context.body(), changed=False, unfiltered=True)
         if not answer.ok or not answer.json:
-            return await call.reply_answer(answer)
+            return await reply_answer(context, answer)
         shown = msgspec.json.decode(answer.body)
         for name, template in _templates(kind, shown):
             slots = held.get(name)
             if slots is not None and not slots.empty:
-                place = template if kind == "legacy" else template.setdefault("template", {})
-                codec.show(place, slots, codec.Form(call.target.flag("flat_settings")))
-        return await call.reply_answer(answer, msgspec.json.encode(shown))
+                section = template if kind == "legacy" else template.setdefault("template", {})
+                codec.show(section, slots, codec.Form(context.target.flag("flat_settings")))
+        return await reply_answer(context, answer, msgspec.json.encode(shown))
 
     return handler
 

@@ -10,13 +10,14 @@ import msgspec
 
 from headrace.execution import choice
 from headrace.execution.expressions import expansion, options_of
-from headrace.execution.protected import canonical, withheld
-from headrace.execution.search_run import QUERY, RESULT, Searching, is_ours, obliged, strip_names, warn_of_conflicts
+from headrace.execution.protected import withheld
+from headrace.execution.search_run import QUERY, RESULT, SearchRun, is_ours, obliged, strip_names, warn_of_conflicts
 from headrace.handlers.search.search import render
-from headrace.protocol.encoding import one_line
+from headrace.protocol.encoding import as_single_line, canonical
 from headrace.protocol.errors import error_body
 from headrace.protocol.indices.expressions import NOTHING
 from headrace.protocol.search import msearch_items
+from headrace.server.reply import reply, reply_answer
 from headrace.upstream.client import ClusterRefusedError
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import HeadraceError, InvalidError, UnparsableError, UpstreamError
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from headrace.execution.choice import Part
+    from headrace.execution.choice import ScopedPipeline
     from headrace.execution.protected import Protection
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
     from headrace_pipelines import Snapshot
     from headrace_pipelines.registry.association import Slot
 
@@ -50,9 +51,9 @@ class _Item:
     """One search: its header line, and what became of it so far; `error` is its answer in place of the cluster's."""
 
     header: bytes
-    work: Searching
-    queries: list[tuple[Slot, Part]] = field(default_factory=list)
-    results: list[tuple[Slot, Part]] = field(default_factory=list)
+    work: SearchRun
+    queries: list[tuple[Slot, ScopedPipeline]] = field(default_factory=list)
+    results: list[tuple[Slot, ScopedPipeline]] = field(default_factory=list)
     error: bytes | None = None
     protection: Protection | None = None
     bare: bool = False
@@ -90,7 +91,7 @@ class _Item:
     @property
     def expression(self) -> str:
         """The indexes that it searches. Raises InvalidError."""
-        return _expression(self.members) or self.work.call.params.get("index", "_all")
+        return _expression(self.members) or self.work.context.params.get("index", "_all")
 
     @property
     def concerned(self) -> bool:
@@ -99,33 +100,33 @@ class _Item:
         return bool(self.queries or self.results or work.changed or work.pit is not None or self.error is not None)
 
 
-async def msearch(call: Call) -> web.StreamResponse:
+async def msearch(context: RequestContext) -> web.StreamResponse:
     """Runs each search with its pipelines; without any the request is passed on as it came."""
-    return await _serve(call, templates=False)
+    return await _serve(context, templates=False)
 
 
-async def template(call: Call) -> web.StreamResponse:
+async def template(context: RequestContext) -> web.StreamResponse:
     """The same for searches that are templates: where one is concerned, all are rendered first, by the cluster."""
-    return await _serve(call, templates=True)
+    return await _serve(context, templates=True)
 
 
-async def _serve(call: Call, *, templates: bool) -> web.StreamResponse:
-    snapshot, started = call.snapshot, time.monotonic()
+async def _serve(context: RequestContext, *, templates: bool) -> web.StreamResponse:
+    snapshot, started = context.snapshot, time.monotonic()
     if not snapshot.types & {QUERY, RESULT}:
-        return await call.stream_on()
-    if not call.speaks_json and not snapshot.bound_types & {QUERY, RESULT}:
-        return await call.stream_on()
-    call.require_json()
-    sent = await call.body()
-    text = call.inflated(sent)
-    url_name, conflicts = call.target.get("search_pipeline"), dict[str, None]()
-    items = [_Item(header, Searching(call, "", body)) for header, body in msearch_items(text)]
+        return await context.forward_streaming()
+    if not context.readable and not snapshot.bound_types & {QUERY, RESULT}:
+        return await context.forward_streaming()
+    context.require_json()
+    sent = await context.body()
+    text = context.decoded_text(sent)
+    url_name, conflicts = context.target.get("search_pipeline"), dict[str, None]()
+    items = [_Item(header, SearchRun(context, "", body)) for header, body in msearch_items(text)]
     if snapshot.protects:
         for item in items:
             item.read_strictly()
     try:
         if templates and not snapshot.protects and not await _any_concerned(items):
-            return await call.send_on(sent, changed=False)
+            return await context.forward(sent, changed=False)
         for item in items:
             try:
                 await _prepare(item, snapshot, url_name, conflicts, templates=templates)
@@ -137,23 +138,23 @@ async def _serve(call: Call, *, templates: bool) -> web.StreamResponse:
         # The cluster refuses such a body as a whole.
         if snapshot.bound_types & {QUERY, RESULT}:
             raise
-        return await call.send_on(sent, changed=False)
+        return await context.forward(sent, changed=False)
     if not any(item.concerned for item in items):
-        return await call.send_on(sent, changed=False)
-    warn_of_conflicts(call, list(conflicts))
-    strip_names(call, snapshot)
+        return await context.forward(sent, changed=False)
+    warn_of_conflicts(context, list(conflicts))
+    strip_names(context, snapshot)
     if templates:
-        call.target = call.target.at(call.target.raw_path.rstrip("/").removesuffix("/template"))
+        context.target = context.target.at(context.target.raw_path.rstrip("/").removesuffix("/template"))
     for item in items:
         await _ask(item)
-    return await _answer(call, items, started)
+    return await _answer(context, items, started)
 
 
 async def _any_concerned(items: list[_Item]) -> bool:
     """Whether one of these templates is over indexes with pipelines, or names one. Raises InvalidError."""
     for item in items:
-        header, call = item.members, item.work.call
-        if _HEADER_NAME in header or await choice.concerned(call, item.expression, QUERY, RESULT):
+        header, context = item.members, item.work.context
+        if _HEADER_NAME in header or await choice.pipelines_affecting(context, item.expression, QUERY, RESULT):
             return True
     return False
 
@@ -162,7 +163,7 @@ async def _prepare(
     item: _Item, snapshot: Snapshot, url_name: str | None, conflicts: dict[str, None], *, templates: bool
 ) -> None:
     """Finds what concerns a search. Raises HeadraceError."""
-    work, call, header = item.work, item.work.call, item.members
+    work, context, header = item.work, item.work.context, item.members
     work.expression = item.expression
     named = url_name
     if _HEADER_NAME in header:
@@ -171,13 +172,13 @@ async def _prepare(
             del header[_HEADER_NAME]
             item.header, work.changed = msgspec.json.encode(header), True
     if templates:
-        work.body, work.changed = await render(call, work.body), True
+        work.body, work.changed = await render(context, work.body), True
     if named is None:
-        named = work.take_name(snapshot)
-    if "index" not in header and "index" not in call.params:
+        named = work.pop_search_pipeline(snapshot)
+    if "index" not in header and "index" not in context.params:
         work.open_point_in_time(snapshot)
     given = {n: msgspec.json.decode(value) for n, value in header.items() if n in HEADER_MEMBERS}
-    work.options = expansion(given, options_of(call))
+    work.options = expansion(given, options_of(context))
     chosen = await work.choose(snapshot, named)
     item.queries, item.results = chosen.of(QUERY), chosen.of(RESULT)
     if chosen.reading is not None and snapshot.protects:
@@ -214,24 +215,24 @@ async def _ask(item: _Item) -> None:
         if item.bare:
             # A node takes it in a body only, not in a header line (measured on 3.8.0).
             none = msgspec.Raw(msgspec.json.encode(NONE))
-            item.work.put({_HEADER_NAME: none} | item.work.members)
+            item.work.replace_members({_HEADER_NAME: none} | item.work.members)
     except HeadraceError as error:
         item.error = _error(error)
 
 
-async def _answer(call: Call, items: list[_Item], started: float) -> web.StreamResponse:
+async def _answer(context: RequestContext, items: list[_Item], started: float) -> web.StreamResponse:
     """Sends on what is left, and answers with the cluster's responses and ours, in the order of the request."""
     left = [item for item in items if item.error is None]
     members: dict[str, msgspec.Raw] = {"took": msgspec.Raw(str(int((time.monotonic() - started) * 1000)).encode())}
     answer = None
     theirs: Iterator[msgspec.Raw] = iter(())
     if left:
-        body = b"".join(b"%b\n%b\n" % (item.header, one_line(item.work.body)) for item in left)
-        answer = await call.exchange(body, unfiltered=True)
+        body = b"".join(b"%b\n%b\n" % (item.header, as_single_line(item.work.body)) for item in left)
+        answer = await context.forward_buffered(body, unfiltered=True)
         if any(item.results or item.work.pit is not None for item in left):
             answer.require_json()
         if not answer.ok or not answer.json:
-            return await call.reply_answer(answer)
+            return await reply_answer(context, answer)
         members = members_of(answer.body)
         found = msgspec.json.decode(members.get("responses", msgspec.Raw(b"[]")), type=list[msgspec.Raw])
         if len(found) != len(left):
@@ -241,9 +242,9 @@ async def _answer(call: Call, items: list[_Item], started: float) -> web.StreamR
     members["responses"] = msgspec.Raw(b"[" + b",".join(responses) + b"]")
     runs = [run for item in items for run in item.work.runs]
     if runs:
-        call.extra["X-Pipeline"] = choice.header(runs)
+        context.response_headers["X-Pipeline"] = choice.header(runs)
     text = msgspec.json.encode(members)
-    return await (call.reply(200, text) if answer is None else call.reply_answer(answer, text))
+    return await (reply(context, 200, text) if answer is None else reply_answer(context, answer, text))
 
 
 async def _result(item: _Item, response: bytes) -> bytes:

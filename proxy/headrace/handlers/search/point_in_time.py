@@ -12,8 +12,9 @@ import msgspec
 
 from headrace.execution.expressions import narrow, options_of, read_by
 from headrace.execution.search_run import sealed
+from headrace.protocol.cursors import Cursor
 from headrace.protocol.pit_id import indexes_of
-from headrace.server.cursors import Cursor
+from headrace.server.reply import reply_answer, reply_json
 from headrace_pipelines import PipelineType
 from headrace_pipelines.definition import members_of, object_of
 from headrace_pipelines.errors import RefusedError
@@ -23,108 +24,108 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
 
 _KINDS = {PipelineType.QUERY, PipelineType.RESULT}
 _PATH = "/_search/point_in_time"
 
 
-async def create(call: Call) -> web.StreamResponse:
+async def create(context: RequestContext) -> web.StreamResponse:
     """Makes a point in time; the client gets its id with the indexes in it."""
-    translated = _translated(call)
-    watched = bool(call.snapshot.types & _KINDS)
+    translated = _translated(context)
+    watched = bool(context.snapshot.types & _KINDS)
     if not watched and not translated:
-        return await call.stream_on()
-    member = "pit_id" if translated or "_pit" not in call.target.segments else "id"
+        return await context.forward_streaming()
+    member = "pit_id" if translated or "_pit" not in context.target.segments else "id"
     indexes: tuple[str, ...] = ()
     if watched:
-        reading = await read_by(call, call.params["index"], options_of(call))
+        reading = await read_by(context, context.params["index"], options_of(context))
         indexes = reading.resolution.indexes
-        if call.snapshot.protects and not narrow(call, reading) and not reading.resolution.aliased:
+        if context.snapshot.protects and not narrow(context, reading) and not reading.resolution.aliased:
             raise RefusedError(
                 "a point in time over so many indexes, or over hidden ones behind filtering aliases, cannot be made "
                 "where final pipelines are attached; name fewer indexes"
             )
     if translated:
-        call.target = call.target.at(call.target.raw_path.rstrip("/").removesuffix("/_pit") + _PATH)
-    answer = await call.exchange(await call.body(), changed=False, unfiltered=True)
+        context.target = context.target.at(context.target.raw_path.rstrip("/").removesuffix("/_pit") + _PATH)
+    answer = await context.forward_buffered(await context.body(), changed=False, unfiltered=True)
     if not answer.ok or not answer.json:
-        return await call.reply_answer(answer)
+        return await reply_answer(context, answer)
     body = answer.body
     if watched:
-        cursor = _cursor(sorted(indexes) or [call.params["index"]])
-        body = sealed(body, member, call.parts.cursors.sealer(cursor))
+        cursor = _cursor(sorted(indexes) or [context.params["index"]])
+        body = sealed(body, member, context.components.cursors.sealer(cursor))
     if translated:
         body = msgspec.json.encode({"id": members_of(body)["pit_id"]})
-    return await call.reply_answer(answer, body)
+    return await reply_answer(context, answer, body)
 
 
 def _cursor(indexes: list[str]) -> Cursor:
     return Cursor("pit", expression=",".join(indexes))
 
 
-async def every(call: Call) -> web.StreamResponse:
+async def every(context: RequestContext) -> web.StreamResponse:
     """`GET` and `DELETE` of `_search/point_in_time/_all`: ids as clients got them."""
-    if not call.snapshot.types & _KINDS:
-        return await call.stream_on()
-    answer = await call.exchange(await call.body(), changed=False, unfiltered=True)
+    if not context.snapshot.types & _KINDS:
+        return await context.forward_streaming()
+    answer = await context.forward_buffered(await context.body(), changed=False, unfiltered=True)
     if not answer.ok or not answer.json:
-        return await call.reply_answer(answer)
+        return await reply_answer(context, answer)
     told = msgspec.json.decode(answer.body)
     for pit in told.get("pits", []):
         indexes = indexes_of(str(pit.get("pit_id")))
         if indexes is not None:
-            pit["pit_id"] = call.parts.cursors.sealer(_cursor(indexes))(pit["pit_id"])
-    return await call.reply_answer(answer, msgspec.json.encode(told))
+            pit["pit_id"] = context.components.cursors.sealer(_cursor(indexes))(pit["pit_id"])
+    return await reply_answer(context, answer, msgspec.json.encode(told))
 
 
-async def delete(call: Call) -> web.StreamResponse:
+async def delete(context: RequestContext) -> web.StreamResponse:
     """Deletes points in time; the answer names them as the client did."""
-    if _translated(call):
-        return await _delete_translated(call)
-    if not call.snapshot.types & _KINDS:
-        return await call.stream_on()
-    body = await call.text()
+    if _translated(context):
+        return await _delete_translated(context)
+    if not context.snapshot.types & _KINDS:
+        return await context.forward_streaming()
+    body = await context.text()
     if body:
-        call.require_json()
+        context.require_json()
     request = object_of(body) if body else {}
-    member = "id" if "_pit" in call.target.segments else "pit_id"
+    member = "id" if "_pit" in context.target.segments else "pit_id"
     given = request.get(member, [])
-    opener = _opener(call)
+    opener = _opener(context)
     theirs = {opener(each): each for each in map(str, given if isinstance(given, list) else [given])}
     if all(id_ == text for id_, text in theirs.items()):
-        return await call.send_on(body, changed=True)
+        return await context.forward(body, changed=True)
     request[member] = list(theirs) if member == "pit_id" else next(iter(theirs))
-    answer = await call.exchange(msgspec.json.encode(request), unfiltered=True)
+    answer = await context.forward_buffered(msgspec.json.encode(request), unfiltered=True)
     if not answer.ok or not answer.json:
-        return await call.reply_answer(answer)
+        return await reply_answer(context, answer)
     told = msgspec.json.decode(answer.body)
     for pit in told.get("pits", []):
         pit["pit_id"] = theirs.get(pit.get("pit_id"), pit.get("pit_id"))
-    return await call.reply_answer(answer, msgspec.json.encode(told))
+    return await reply_answer(context, answer, msgspec.json.encode(told))
 
 
-async def _delete_translated(call: Call) -> web.StreamResponse:
+async def _delete_translated(context: RequestContext) -> web.StreamResponse:
     """`DELETE /_pit` in OpenSearch's words, and its answer in Elasticsearch's."""
-    request = object_of(await call.text())
-    call.target = call.target.at(_PATH)
-    wanted = {"pit_id": [_opener(call)(str(request.get("id")))]}
-    answer = await call.exchange(msgspec.json.encode(wanted), unfiltered=True)
+    request = object_of(await context.text())
+    context.target = context.target.at(_PATH)
+    wanted = {"pit_id": [_opener(context)(str(request.get("id")))]}
+    answer = await context.forward_buffered(msgspec.json.encode(wanted), unfiltered=True)
     if not answer.ok or not answer.json:
-        return await call.reply_answer(answer)
+        return await reply_answer(context, answer)
     ended = [pit["successful"] for pit in msgspec.json.decode(answer.body)["pits"]]
-    return await call.reply_json(200, {"succeeded": all(ended), "num_freed": sum(ended)})
+    return await reply_json(context, 200, {"succeeded": all(ended), "num_freed": sum(ended)})
 
 
-def _translated(call: Call) -> bool:
-    return call.parts.settings.elasticsearch_compat and "_pit" in call.target.segments
+def _translated(context: RequestContext) -> bool:
+    return context.components.settings.elasticsearch_compat and "_pit" in context.target.segments
 
 
-def _opener(call: Call) -> Callable[[str], str]:
+def _opener(context: RequestContext) -> Callable[[str], str]:
     """What gives the cluster's own id for a sealed one; any other stays."""
 
     def opener(text: str) -> str:
-        cursor = call.parts.cursors.open("pit", text)
+        cursor = context.components.cursors.open("pit", text)
         return cursor.id if cursor else text
 
     return opener

@@ -12,22 +12,25 @@ import msgspec
 
 from headrace.execution import choice
 from headrace.execution.expressions import options_of
-from headrace.execution.protected import UNPROTECTED, canonical, withheld
-from headrace.execution.search_run import QUERY, Searching, protect, strip_names, warn_of_conflicts
-from headrace.handlers.search.document_reads import guard_of, refuse_protected
+from headrace.execution.protected import UNPROTECTED, withheld
+from headrace.execution.read_guard import guard_of
+from headrace.execution.search_run import QUERY, SearchRun, protect, strip_names, warn_of_conflicts
+from headrace.handlers.search.document_reads import refuse_protected
 from headrace.protocol import search as codec
+from headrace.protocol.encoding import canonical
 from headrace.protocol.target import encoded
+from headrace.server.reply import reply_answer, reply_json
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import InvalidError, RefusedError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable
 
     from aiohttp import web
 
     from headrace.execution.protected import Protection
-    from headrace.execution.search_plan import SearchChoice
-    from headrace.server.request import Call
+    from headrace.execution.search_plan import SearchPlan
+    from headrace.server.request import RequestContext
     from headrace_pipelines import Snapshot
 
 
@@ -40,119 +43,100 @@ _SHOWS_TERMS = ("rewrite", "all_shards", "explain")
 
 
 def _surface(
-    write: Callable[[Searching, SearchChoice, Protection | None], Awaitable[None]],
-) -> Callable[[Call], Awaitable[web.StreamResponse]]:
+    write: Callable[[SearchRun, SearchPlan, Protection | None], Awaitable[None]],
+) -> Callable[[RequestContext], Awaitable[web.StreamResponse]]:
     """A handler that has `write` put what query pipelines make of the request into its body."""
 
-    async def handler(call: Call) -> web.StreamResponse:
+    async def handler(context: RequestContext) -> web.StreamResponse:
         explains = False
-        if "_explain" in call.target.raw_segments:
-            if call.target.has_any(_SHOWS):
-                await refuse_protected(call)
-            explains, hidden = await _explained(call)
+        if "_explain" in context.target.raw_segments:
+            if context.target.has_any(_SHOWS):
+                await refuse_protected(context)
+            explains, hidden = await _explained(context)
             if hidden is not None:
-                return await call.reply_json(404, hidden)
-        if QUERY not in call.snapshot.types and not call.snapshot.protects:
-            return await call.stream_on()
-        sent = await call.body()
-        work = Searching(call, call.params.get("index", "_all"), sent, options=options_of(call))
-        chosen = await _chosen(work, call.snapshot)
+                return await reply_json(context, 404, hidden)
+        if QUERY not in context.snapshot.types and not context.snapshot.protects:
+            return await context.forward_streaming()
+        sent = await context.body()
+        work = SearchRun(context, context.params.get("index", "_all"), sent, options=options_of(context))
+        chosen = await _chosen(work, context.snapshot)
         protection = await protect(work, chosen)
-        if protection is None and call.snapshot.protects and write is _write_requests:
+        if protection is None and context.snapshot.protects and write is _write_requests:
             # A template may hide a look-up.
             protection = UNPROTECTED
-        if protection is not None and not protection.lookups and call.target.has_any(_SHOWS_TERMS):
+        if protection is not None and not protection.lookups and context.target.has_any(_SHOWS_TERMS):
             raise RefusedError(
                 "[rewrite] and [explain] show terms of documents that final pipelines hide; leave them out"
             )
         if not chosen.of(QUERY) and protection is None:
-            return await call.send_on(sent, changed=False)
+            return await context.forward(sent, changed=False)
         if sent:
-            call.require_json()
-        work.body = call.inflated(sent)
+            context.require_json()
+        work.body = context.decoded_text(sent)
         if protection is not None and work.body:
             work.body = canonical(work.body)
         await write(work, chosen, protection)
         if work.runs:
-            call.extra["X-Pipeline"] = choice.header(work.runs[: len(chosen.of(QUERY))])
+            context.response_headers["X-Pipeline"] = choice.header(work.runs[: len(chosen.of(QUERY))])
         if explains:
-            return await _matched_only(call, work.body)
+            return await _matched_only(context, work.body)
         if work.scripted:
-            answer = await call.exchange(work.body, unfiltered=True)
-            return await call.reply_answer(answer, withheld(answer.body) if answer.json else None)
-        return await call.send_on(work.body, changed=True)
+            answer = await context.forward_buffered(work.body, unfiltered=True)
+            return await reply_answer(context, answer, withheld(answer.body) if answer.json else None)
+        return await context.forward(work.body, changed=True)
 
     return handler
 
 
-async def _matched_only(call: Call, body: bytes) -> web.StreamResponse:
+async def _matched_only(context: RequestContext, body: bytes) -> web.StreamResponse:
     """Whether a document matches; not why: an explanation counts documents that the filter leaves out."""
-    answer = await call.exchange(body, unfiltered=True)
+    answer = await context.forward_buffered(body, unfiltered=True)
     answer.require_json()
     if not answer.ok:
-        return await call.reply_answer(answer)
+        return await reply_answer(context, answer)
     told = {name: value for name, value in members_of(answer.body).items() if name != "explanation"}
-    return await call.reply_answer(answer, msgspec.json.encode(told))
+    return await reply_answer(context, answer, msgspec.json.encode(told))
 
 
-async def _explained(call: Call) -> tuple[bool, dict[str, object] | None]:
+async def _explained(context: RequestContext) -> tuple[bool, dict[str, object] | None]:
     """Whether a final query pipeline filters what is explained; and the answer for a document that it leaves out.
 
     Raises RefusedError where result pipelines hide fields: an explanation shows values of what it explains.
     """
-    index, id_ = call.params["index"], call.params["id"]
-    guard = await guard_of(call, index, None) if call.snapshot.protects else None
+    index, id_ = context.params["index"], context.params["id"]
+    guard = await guard_of(context, index, None) if context.snapshot.protects else None
     if guard is None:
         return False, None
     if guard.scope.hidden:
         raise RefusedError("[_explain] shows values of fields that a final result pipeline hides")
     if guard.visible is None:
         return False, None
-    routing = {"routing": routing} if (routing := call.target.get("routing")) is not None else {}
+    routing = {"routing": routing} if (routing := context.target.get("routing")) is not None else {}
     path = f"/{quote(index, safe='')}/_doc/{quote(id_, safe='')}"
-    answer = await call.ask("GET", f"{path}?{encoded({'_source': 'false', **routing})}")
-    if answer.ok and await guard.lets_see(call, answer.body):
+    answer = await context.call_cluster("GET", f"{path}?{encoded({'_source': 'false', **routing})}")
+    if answer.ok and await guard.lets_see(context, answer.body):
         return True, None
     return True, {"_index": index, "_id": id_, "matched": False}
 
 
-async def _write_query(work: Searching, chosen: SearchChoice, protection: Protection | None) -> None:
+async def _write_query(work: SearchRun, chosen: SearchPlan, protection: Protection | None) -> None:
     """One query, in the body or in the URL."""
-    call = work.call
-    if not work.body and (source := codec.source_parameter(call.target)) is not None:
+    context = work.context
+    if not work.body and (source := codec.source_parameter(context.target)) is not None:
         work.body = source
-    call.target = call.target.without("source", "source_content_type")
+    context.target = context.target.without("source", "source_content_type")
     members = work.members
     # Beside a body these surfaces do not know `q`, and the cluster says so.
-    if not work.body and (over := codec.folded_query(call.target)) is not None:
+    if not work.body and (over := codec.folded_query(context.target)) is not None:
         members["query"] = msgspec.Raw(msgspec.json.encode(over))
-        call.target = call.target.without(*codec.QUERY_STRING)
-    if not members and "_validate" in call.target.raw_segments:
+        context.target = context.target.without(*codec.QUERY_STRING)
+    if not members and "_validate" in context.target.raw_segments:
         # An empty body of `_validate/query` is a query of everything, but an object without one is none.
         members["query"] = msgspec.Raw(b'{"match_all":{}}')
-    await run_on(work, chosen, members, protection)
+    await work.run_members(chosen, members, protection)
 
 
-async def run_on(
-    work: Searching,
-    chosen: SearchChoice,
-    members: dict[str, msgspec.Raw],
-    protection: Protection | None,
-    searched: Collection[str] = ("query",),
-) -> None:
-    """Runs query pipelines over the `query` of a request with these members, which `work` gets.
-
-    Raises RefusedError for what cannot obey finals, StageError.
-    """
-    asked = {name: members[name] for name in searched if name in members}
-    work.body = msgspec.json.encode(asked)
-    await work.queries(chosen.of(QUERY), protection)
-    made = work.members
-    rest = {name: value for name, value in members.items() if name not in searched}
-    work.put(rest | {name: made[name] for name in searched if name in made})
-
-
-async def _write_requests(work: Searching, chosen: SearchChoice, protection: Protection | None) -> None:
+async def _write_requests(work: SearchRun, chosen: SearchPlan, protection: Protection | None) -> None:
     """The searches of a `_rank_eval`."""
     members = work.members
     try:
@@ -166,14 +150,14 @@ async def _write_requests(work: Searching, chosen: SearchChoice, protection: Pro
         await work.queries(chosen.of(QUERY), protection)
         each["request"] = msgspec.Raw(work.body)
     members["requests"] = msgspec.Raw(msgspec.json.encode(requests))
-    work.put(members)
+    work.replace_members(members)
 
 
-async def _chosen(work: Searching, snapshot: Snapshot) -> SearchChoice:
-    named = work.call.target.get("search_pipeline")
+async def _chosen(work: SearchRun, snapshot: Snapshot) -> SearchPlan:
+    named = work.context.target.get("search_pipeline")
     chosen = await work.choose(snapshot, named)
-    warn_of_conflicts(work.call, chosen.conflicts)
-    strip_names(work.call, snapshot)
+    warn_of_conflicts(work.context, chosen.conflicts)
+    strip_names(work.context, snapshot)
     return chosen
 
 

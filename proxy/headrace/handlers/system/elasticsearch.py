@@ -10,35 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace_pipelines import without_types
+from headrace.server.reply import reply_answer
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
 
 VERSION = "7.10.2"
 """The Elasticsearch that OpenSearch was made of; what clients of 7 are told."""
 TAGLINE = "You Know, for Search"
 
 
-async def info(call: Call) -> web.StreamResponse:
+async def info(context: RequestContext) -> web.StreamResponse:
     """`GET /`: with `elasticsearch_compat`, as an Elasticsearch of 7 answers."""
-    if not call.parts.settings.elasticsearch_compat:
-        return await call.stream_on()
-    answer = await call.exchange(b"", changed=False, unfiltered=True)
+    if not context.components.settings.elasticsearch_compat:
+        return await context.forward_streaming()
+    answer = await context.forward_buffered(b"", changed=False, unfiltered=True)
     if not answer.ok or not answer.json:
-        return await call.reply_answer(answer)
+        return await reply_answer(context, answer)
     told: dict[str, Any] = msgspec.json.decode(answer.body)
     version: dict[str, Any] = told.get("version", {})
     version.pop("distribution", None)
     version |= {"number": VERSION, "build_flavor": "default"}
-    return await call.reply_answer(answer, msgspec.json.encode(told | {"version": version, "tagline": TAGLINE}))
-
-
-async def untyped(call: Call) -> bytes | None:
-    """A bulk without `_type` in its action lines, inflated; `None` where Elasticsearch's clients are not expected."""
-    if not call.parts.settings.elasticsearch_compat or not call.speaks_json:
-        return None
-    body = await call.text()
-    return without_types(body) if b'"_type"' in body else body
+    return await reply_answer(context, answer, msgspec.json.encode(told | {"version": version, "tagline": TAGLINE}))

@@ -5,25 +5,26 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from headrace.server.reply import reply_json
 from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
 
 ASK_SECONDS = 2.0
 
 
-async def live(call: Call) -> web.StreamResponse:
+async def live(context: RequestContext) -> web.StreamResponse:
     """The process answers."""
-    return await call.reply_json(200, {"status": "alive"})
+    return await reply_json(context, 200, {"status": "alive"})
 
 
-async def ready(call: Call) -> web.StreamResponse:
+async def ready(context: RequestContext) -> web.StreamResponse:
     """200 when traffic can be served; says whether the registry is a copy, and what of its index does not count."""
-    reachable = await _cluster_answers(call)
-    registry, ledger = call.parts.registry.state, call.parts.registry.ledger
+    reachable = await _cluster_answers(context)
+    registry, ledger = context.components.registry.state, context.components.registry.ledger
     good = reachable and registry != "none"
     answer: dict[str, str | int] = {
         "status": "ready" if good else "not ready",
@@ -36,13 +37,15 @@ async def ready(call: Call) -> web.StreamResponse:
         "registry_repaired": ledger.repaired,
         "registry_rival": ledger.rival,
     }
-    return await call.reply_json(200 if good else 503, answer | {name: value for name, value in noted.items() if value})
+    return await reply_json(
+        context, 200 if good else 503, answer | {name: value for name, value in noted.items() if value}
+    )
 
 
-async def _cluster_answers(call: Call) -> bool:
+async def _cluster_answers(context: RequestContext) -> bool:
     try:
         async with asyncio.timeout(ASK_SECONDS):
-            answer = await call.parts.upstream.read("HEAD", "/", b"", None)
+            answer = await context.components.upstream.read("HEAD", "/", b"", None)
     except (HeadraceError, TimeoutError):
         return False
     return answer.status < 500

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from headrace.ops.metrics import Metrics, ProcessCounts
     from headrace.registry.live import LiveRegistry
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
     from headrace_pipelines.stats import Counts
 
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -47,10 +47,12 @@ STAGE = {
 }
 
 
-async def metrics(call: Call) -> web.StreamResponse:
+async def metrics(context: RequestContext) -> web.StreamResponse:
     """All metrics; no index names, no document data."""
     headers = CIMultiDict({hdrs.CONTENT_TYPE: CONTENT_TYPE_PLAIN_0_0_4})
-    return await send_whole(call.request, 200, "", headers, await exposition(call.parts.registry, call.parts.metrics))
+    return await send_whole(
+        context.request, 200, "", headers, await exposition(context.components.registry, context.components.metrics)
+    )
 
 
 async def exposition(registry: LiveRegistry, counts: Metrics) -> bytes:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from headrace.execution import choice, document_run
-from headrace.handlers.system.elasticsearch import untyped
 from headrace.handlers.write import updates
+from headrace.handlers.write.typeless import untyped
 from headrace.security import registry_guard
-from headrace.server.request import UNCOUNTED
+from headrace.server.received import UNCOUNTED
+from headrace.server.reply import reply, reply_answer
 from headrace_pipelines import Bulk, BulkError, PipelineType, plain_json
 from headrace_pipelines.errors import HeadraceError, InvalidError, RefusedError, TooLargeError, UpstreamError
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from headrace.protocol.target import Target
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
     from headrace.upstream.sending import Text
     from headrace_pipelines import Snapshot
     from headrace_pipelines.registry import Pipeline
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
 _OURS: tuple[str, ...] = ("document_pipeline",)
 UPDATES = (b"update", b"\\u", b"\0")
 """One of these is in every bulk with an update, whose answer may show a document: the word, or what hides it."""
-_FEW = 8
-"""More targets in one bulk are not remembered."""
-_REMEMBERED, _SHORT = 1024, 2048
-"""So many plans are, of so many characters."""
+_MAX_TARGETS = 8
+"""Different targets of a bulk whose plan is cached: bulks with more are rarely alike."""
+MAX_PLANS = 1024
+"""Cached plans of bulks: with keys of at most 2,048 characters a few megabytes."""
+_MAX_KEY = 2048
+"""Characters of the key of a cached plan."""
 
 
 class BulkRefusedError(HeadraceError):
@@ -46,63 +49,63 @@ class BulkRefusedError(HeadraceError):
         self.type = type_
 
 
-async def bulk(call: Call) -> web.StreamResponse:
+async def bulk(context: RequestContext) -> web.StreamResponse:
     """Runs document pipelines over a bulk, forwards what is left, and puts the answer together."""
-    snapshot, started = call.snapshot, time.monotonic()
-    body = await untyped(call)
-    readable = call.speaks_json
+    snapshot, started = context.snapshot, time.monotonic()
+    body = await untyped(context)
+    readable = context.readable
     pipelines = PipelineType.DOCUMENT in snapshot.types
-    guarded = readable and await _names_registry(call, body)
-    if not (guarded or snapshot.protects or (pipelines and (readable or _concerned(call, snapshot)))):
-        return await (call.stream_on() if body is None else call.send_on(body, changed=True))
+    guarded = readable and await _names_registry(context, body)
+    if not (guarded or snapshot.protects or (pipelines and (readable or _concerned(context, snapshot)))):
+        return await (context.forward_streaming() if body is None else context.forward(body, changed=True))
     if not readable:
-        call.require_json()
+        context.require_json()
     if body is None:
-        body = await call.text()
+        body = await context.text()
     if not guarded and not pipelines and not any(word in body for word in UPDATES):
-        return await call.send_on(body, changed=True)
-    parsed = parse(body, call.params.get("index"), lenient=not snapshot.protects)
-    plan = await _plan(call, snapshot, parsed)
-    call.target = plan.target
-    if hiding := await document_run.refuse_shown(call, parsed):
-        await updates.check_bulk(call, body, hiding)
-    runs = await document_run.run(call, snapshot, parsed, list(plan.groups.values()))
+        return await context.forward(body, changed=True)
+    parsed = parse(body, context.params.get("index"), lenient=not snapshot.protects)
+    plan = await _plan(context, snapshot, parsed)
+    context.target = plan.target
+    if hiding := await document_run.refuse_shown(context, parsed):
+        await updates.check_bulk(context, body, hiding)
+    runs = await document_run.run(context, snapshot, parsed, list(plan.groups.values()))
     if runs:
-        call.extra["X-Pipeline"] = choice.header(runs)
-    rendered, coded = parsed.render(), call.coded
+        context.response_headers["X-Pipeline"] = choice.header(runs)
+    rendered, coded = parsed.render(), context.needs_decoding
     changed = rendered is not None
     outgoing = memoryview(body if rendered is None else rendered)
     # From here on nobody keeps what came in, nor what goes out once it has been sent: others can have the memory.
     del body, rendered
     parsed.let_go()
-    call.let_go()
+    context.release_body()
     if not changed or (not runs and not parsed.counts()[2]):
         # The cluster's items are the answer.
         del parsed
-        return await call.send_on(outgoing, changed=changed or coded)
-    return await _forward(call, parsed, outgoing, started)
+        return await context.forward(outgoing, changed=changed or coded)
+    return await _forward(context, parsed, outgoing, started)
 
 
-async def _names_registry(call: Call, body: bytes | None) -> bool:
+async def _names_registry(context: RequestContext, body: bytes | None) -> bool:
     """Whether a bulk that comes in one piece may name the registry index, so that its lines have to be read.
 
     Longer ones that no pipeline concerns pass the process by: what they write there has no signature and is undone.
     """
-    if not call.parts.registry.holds:
+    if not context.components.registry.holds:
         return False
-    declared = call.inbound.body.length
+    declared = context.inbound.body.length
     if body is None and (declared is None or declared > UNCOUNTED):
         return False
-    text = body if body is not None else await call.text()
-    return any(word in text for word in registry_guard.spellings(call.parts.settings.registry_index))
+    text = body if body is not None else await context.text()
+    return any(word in text for word in registry_guard.spellings(context.components.settings.registry_index))
 
 
-def _concerned(call: Call, snapshot: Snapshot) -> bool:
+def _concerned(context: RequestContext, snapshot: Snapshot) -> bool:
     """Whether a bulk that cannot be read might need a pipeline: one is attached, or the URL names one of ours.
 
     An action that names one of ours inside it is the cluster's error then: the cluster does not know the name.
     """
-    names = (call.target.get("pipeline"), call.target.get("document_pipeline"))
+    names = (context.target.get("pipeline"), context.target.get("document_pipeline"))
     return PipelineType.DOCUMENT in snapshot.bound_types or any(
         name and snapshot.active(PipelineType.DOCUMENT, name) for name in names
     )
@@ -136,24 +139,25 @@ class _Plan:
     """Those whose actions name one of our pipelines."""
     failed: list[tuple[int, int, str, str]] = field(default_factory=list)
     """Those that must not be written: position, status, type and reason."""
-    lasting: bool = True
-    """Whether it follows from the registry and the request alone, not from what the cluster says of its indexes."""
+    attached: list[str] = field(default_factory=list)
+    """The targets whose pipelines follow from what is attached to the index behind the name."""
 
     def add(self, pipeline: Pipeline, key: int) -> None:
         self.groups.setdefault(pipeline.label, (pipeline, []))[1].append(key)
 
 
-async def _plan(call: Call, snapshot: Snapshot, parsed: Bulk) -> _Plan:
+async def _plan(context: RequestContext, snapshot: Snapshot, parsed: Bulk) -> _Plan:
     """The plan for a bulk, which is the same for the next one that says the same of its targets."""
     targets = parsed.targets()
-    key = (_Plan, call.target.raw, *targets) if len(targets) <= _FEW else None
-    plan: _Plan | None = snapshot.memo.get(key)
+    key = (context.target.raw, *targets) if len(targets) <= _MAX_TARGETS else None
+    plans, resolver = context.components.bulk_plans, context.components.resolver
+    plan: _Plan | None = plans.valid_for(snapshot, resolver.fresh).get(key)
     if plan is None:
-        plan = await _planned(call, snapshot, targets)
-        if plan.lasting and key is not None and len(repr(key)) <= _SHORT:
-            if len(snapshot.memo) >= _REMEMBERED:
-                snapshot.memo.clear()
-            snapshot.memo[key] = plan
+        plan = await _planned(context, snapshot, targets)
+        view = resolver.fresh
+        follows = not plan.attached or (view is not None and all(map(view.knows, plan.attached)))
+        if follows and key is not None and len(repr(key)) <= _MAX_KEY:
+            plans.valid_for(snapshot, view).set(key, plan)
     for position in plan.stripped:
         parsed.strip_pipeline(position)
     for failure in plan.failed:
@@ -161,18 +165,20 @@ async def _plan(call: Call, snapshot: Snapshot, parsed: Bulk) -> _Plan:
     return plan
 
 
-async def _planned(call: Call, snapshot: Snapshot, targets: list[tuple[str | None, str | None, bool]]) -> _Plan:
-    url_name, registry = call.target.get("pipeline"), call.parts.settings.registry_index
-    from_url = choice.override(call, snapshot, PipelineType.DOCUMENT)
+async def _planned(
+    context: RequestContext, snapshot: Snapshot, targets: list[tuple[str | None, str | None, bool]]
+) -> _Plan:
+    url_name, registry = context.target.get("pipeline"), context.components.settings.registry_index
+    from_url = choice.override(context, snapshot, PipelineType.DOCUMENT)
     ours = _OURS
-    if document_run.names_of_cluster(call, snapshot, url_name):
+    if document_run.names_of_cluster(context, snapshot, url_name):
         raise document_run.of_cluster(url_name)
     if from_url is None and url_name is not None:
         from_url = choice.named(snapshot, PipelineType.DOCUMENT, url_name)
         ours += ("pipeline",) if from_url.ours else ()
-    plan = _Plan(call.target.without(*ours))
+    plan = _Plan(context.target.without(*ours))
     for key, (index, item_name, writes) in enumerate(targets):
-        if index is not None and registry_guard.means(index, registry):
+        if index is not None and registry_guard.names_registry(index, registry):
             why = f"the index [{registry}] is Headrace's own; use /_pipeline and /_udf"
             plan.failed.append((key, 403, "security_exception", why))
             continue
@@ -180,7 +186,7 @@ async def _planned(call: Call, snapshot: Snapshot, targets: list[tuple[str | Non
             continue
         try:
             chosen = _from_item(snapshot, item_name)
-            if document_run.names_of_cluster(call, snapshot, item_name):
+            if document_run.names_of_cluster(context, snapshot, item_name):
                 raise document_run.of_cluster(item_name)
         except (InvalidError, RefusedError) as error:
             plan.failed.append((key, error.status, error.type, error.reason))
@@ -191,36 +197,36 @@ async def _planned(call: Call, snapshot: Snapshot, targets: list[tuple[str | Non
         if chosen is not None:
             pipeline = chosen.pipeline
         else:
-            plan.lasting = False
-            pipeline = await choice.for_document(snapshot, call.parts.resolver, index)
+            plan.attached.append(index or "")
+            pipeline = await choice.for_document(snapshot, context.components.resolver, index)
         if pipeline is not None:
             plan.add(pipeline, key)
     return plan
 
 
-def _from_item(snapshot: Snapshot, name: str | None) -> choice.Chosen | None:
+def _from_item(snapshot: Snapshot, name: str | None) -> choice.Override | None:
     return None if name is None else choice.named(snapshot, PipelineType.DOCUMENT, name)
 
 
-async def _forward(call: Call, parsed: Bulk, body: Text, started: float) -> web.StreamResponse:
+async def _forward(context: RequestContext, parsed: Bulk, body: Text, started: float) -> web.StreamResponse:
     """Sends on what is left, if anything, and answers with the cluster's items and ours."""
 
     def took() -> int:
         return int((time.monotonic() - started) * 1000)
 
     if not body:
-        return await call.reply(200, parsed.merge(None, took()))
-    limit = call.parts.max_body
+        return await reply(context, 200, parsed.merge(None, took()))
+    limit = context.components.max_body
     if len(body) > limit:
         raise TooLargeError(
             f"pipelines made this bulk {len(body)} bytes long, the limit is {limit}; "
             "nothing was indexed, send smaller bulks"
         )
-    answer = await call.exchange(body, unfiltered=True)
+    answer = await context.forward_buffered(body, unfiltered=True)
     if not answer.ok or not answer.json:
-        return await call.reply_answer(answer)
+        return await reply_answer(context, answer)
     try:
         merged = parsed.merge(answer.body, took())
     except BulkError as error:
         raise UpstreamError(str(error)) from None
-    return await call.reply_answer(answer, merged)
+    return await reply_answer(context, answer, merged)

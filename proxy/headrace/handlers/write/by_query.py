@@ -13,12 +13,13 @@ import msgspec
 
 from headrace.execution import choice, document_run
 from headrace.execution.expressions import options_of, read_by
-from headrace.execution.protected import canonical, masks_of, withheld
-from headrace.execution.search_plan import attached
-from headrace.execution.search_run import Searching, obliged, protect
+from headrace.execution.protected import masks_of, withheld
+from headrace.execution.search_plan import plan_search
+from headrace.execution.search_run import SearchRun, obliged, protect
 from headrace.handlers.passthrough import passthrough
-from headrace.handlers.search.query_only import run_on
 from headrace.protocol import search as codec
+from headrace.protocol.encoding import canonical
+from headrace.server.reply import reply_answer
 from headrace_pipelines import PipelineType
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import InvalidError, RefusedError, UnsupportedError
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from headrace.execution.search_plan import SearchChoice
-    from headrace.server.request import Call
+    from headrace.execution.search_plan import SearchPlan
+    from headrace.server.request import RequestContext
     from headrace_pipelines import Snapshot
 
 DOCUMENT = PipelineType.DOCUMENT
@@ -41,55 +42,55 @@ _SOURCE = frozenset({*_SEARCHED, "index", "size"})
 _SLOTS = (Slot(DOCUMENT), Slot(DOCUMENT, final=True))
 
 
-async def update(call: Call) -> web.StreamResponse:
+async def update(context: RequestContext) -> web.StreamResponse:
     """`_update_by_query`."""
-    if not call.snapshot.types:
-        return await passthrough(call)
-    expression = call.params["index"]
-    _refuse_named(call, call.target.get("pipeline"))
-    if not call.snapshot.bound.isdisjoint(_SLOTS):
-        reading = await read_by(call, expression, options_of(call))
-        for held in choice.held(call.snapshot, reading.targets, _SLOTS):
-            _skip(call, held.names, final=held.slot.final)
-    return await _filtered(call, expression)
+    if not context.snapshot.types:
+        return await passthrough(context)
+    expression = context.params["index"]
+    _refuse_named(context, context.target.get("pipeline"))
+    if not context.snapshot.bound.isdisjoint(_SLOTS):
+        reading = await read_by(context, expression, options_of(context))
+        for held in choice.assignments(context.snapshot, reading.targets, _SLOTS):
+            _skip(context, held.names, final=held.slot.final)
+    return await _filtered(context, expression)
 
 
-async def delete(call: Call) -> web.StreamResponse:
+async def delete(context: RequestContext) -> web.StreamResponse:
     """`_delete_by_query`."""
-    if not call.snapshot.types:
-        return await passthrough(call)
-    return await _filtered(call, call.params["index"])
+    if not context.snapshot.types:
+        return await passthrough(context)
+    return await _filtered(context, context.params["index"])
 
 
-async def _filtered(call: Call, expression: str) -> web.StreamResponse:
+async def _filtered(context: RequestContext, expression: str) -> web.StreamResponse:
     """Sends the request on with the final query pipelines over its query."""
-    work = Searching(call, expression, b"", options=options_of(call))
-    chosen = await attached(call, call.snapshot, expression, defaults=False, options=work.options)
+    work = SearchRun(context, expression, b"", options=options_of(context))
+    chosen = await plan_search(context, context.snapshot, expression, defaults=False, options=work.options)
     work.reading = chosen.reading
-    if chosen.reading is None or not call.snapshot.protects:
-        return await passthrough(call)
-    work.body = await call.text()
+    if chosen.reading is None or not context.snapshot.protects:
+        return await passthrough(context)
+    work.body = await context.text()
     if work.body:
-        call.require_json()
+        context.require_json()
         work.body = canonical(work.body)
     protection = await protect(work, chosen)
-    _refuse_shown_scripts(call, chosen, work.body)
+    _refuse_shown_scripts(context, chosen, work.body)
     members = work.members
     _check_members(members, _BY_QUERY)
-    over = codec.folded_query(call.target)
+    over = codec.folded_query(context.target)
     if over is not None:
         members["query"] = msgspec.Raw(msgspec.json.encode(over))
-        call.target = call.target.without(*codec.QUERY_STRING)
-    await run_on(work, chosen, members, protection, _SEARCHED)
+        context.target = context.target.without(*codec.QUERY_STRING)
+    await work.run_members(chosen, members, protection, _SEARCHED)
     if work.runs:
-        call.extra["X-Pipeline"] = choice.header(work.runs)
+        context.response_headers["X-Pipeline"] = choice.header(work.runs)
     try:
         if not work.scripted:
-            return await call.send_on(work.body, changed=True)
-        answer = await call.exchange(work.body, unfiltered=True)
-        return await call.reply_answer(answer, withheld(answer.body) if answer.json else None)
+            return await context.forward(work.body, changed=True)
+        answer = await context.forward_buffered(work.body, unfiltered=True)
+        return await reply_answer(context, answer, withheld(answer.body) if answer.json else None)
     finally:
-        call.parts.resolver.forget()
+        context.components.resolver.forget()
 
 
 def _check_members(members: Collection[str], allowed: frozenset[str]) -> None:
@@ -101,28 +102,28 @@ def _check_members(members: Collection[str], allowed: frozenset[str]) -> None:
         )
 
 
-def _refuse_shown_scripts(call: Call, chosen: SearchChoice, body: bytes) -> None:
+def _refuse_shown_scripts(context: RequestContext, chosen: SearchPlan, body: bytes) -> None:
     """Raises RefusedError for a script over documents that are masked: its error text would show their values."""
     if masks_of(chosen) and b'"script"' in body:
         raise RefusedError("[script] would see fields that final result pipelines hide, and can show them in its error")
-    if masks_of(chosen) and call.target.get("pipeline") not in (None, NONE):
+    if masks_of(chosen) and context.target.get("pipeline") not in (None, NONE):
         raise RefusedError(
             "[pipeline] of the cluster would see fields that final result pipelines hide, and can copy them"
         )
 
 
-async def reindex(call: Call) -> web.StreamResponse:
+async def reindex(context: RequestContext) -> web.StreamResponse:
     """`_reindex`: source and destination stand in the body."""
-    snapshot = call.snapshot
+    snapshot = context.snapshot
     if not snapshot.types:
-        return await passthrough(call)
-    if not snapshot.bound and not call.speaks_json:
-        return await passthrough(call)
-    call.require_json()
-    work = Searching(call, "", canonical(await call.text()))
+        return await passthrough(context)
+    if not snapshot.bound and not context.readable:
+        return await passthrough(context)
+    context.require_json()
+    work = SearchRun(context, "", canonical(await context.text()))
     members = work.members
     source, destination = (members_of(bytes(members.get(name, msgspec.Raw(b"{}")))) for name in ("source", "dest"))
-    await _check_destination(call, destination)
+    await _check_destination(context, destination)
     if "script" in members and Slot(DOCUMENT, final=True) in snapshot.bound:
         raise UnsupportedError(
             "[script] of _reindex may send documents to any index, and there are final document pipelines that would "
@@ -132,18 +133,18 @@ async def reindex(call: Call) -> web.StreamResponse:
         source.pop("remote", None)
         await _filter_source(work, source, snapshot)
         members["source"] = msgspec.Raw(work.body)
-    return await call.send_on(msgspec.json.encode(members), changed=True)
+    return await context.forward(msgspec.json.encode(members), changed=True)
 
 
-async def _filter_source(work: Searching, source: dict[str, msgspec.Raw], snapshot: Snapshot) -> None:
+async def _filter_source(work: SearchRun, source: dict[str, msgspec.Raw], snapshot: Snapshot) -> None:
     """Puts the source of a `_reindex`, as the final query pipelines of its indexes leave it, into the body of `work`.
 
     Raises UnsupportedError where final result pipelines would be skipped.
     """
-    call = work.call
+    context = work.context
     work.expression = _expression(source.get("index"))
-    work.put(source)
-    chosen = await attached(call, snapshot, work.expression, defaults=False)
+    work.replace_members(source)
+    chosen = await plan_search(context, snapshot, work.expression, defaults=False)
     if masks_of(chosen):
         raise UnsupportedError(
             "the documents of _reindex never leave the cluster, so the final result pipelines of the source would "
@@ -158,46 +159,46 @@ async def _filter_source(work: Searching, source: dict[str, msgspec.Raw], snapsh
         source["index"] = msgspec.Raw(msgspec.json.encode(names))
     protection = await obliged(work, chosen, None, withholds=False)
     _check_members(source, _SOURCE)
-    await run_on(work, chosen, source, protection, _SEARCHED)
+    await work.run_members(chosen, source, protection, _SEARCHED)
     if work.runs:
-        call.extra["X-Pipeline"] = choice.header(work.runs)
+        context.response_headers["X-Pipeline"] = choice.header(work.runs)
 
 
-async def _check_destination(call: Call, destination: dict[str, msgspec.Raw]) -> None:
+async def _check_destination(context: RequestContext, destination: dict[str, msgspec.Raw]) -> None:
     """Warns of document pipelines that a `_reindex` passes by, or raises UnsupportedError."""
     named = destination.get("pipeline")
-    _refuse_named(call, str(msgspec.json.decode(named)) if named else None)
+    _refuse_named(context, str(msgspec.json.decode(named)) if named else None)
     index = msgspec.json.decode(destination.get("index", msgspec.Raw(b"null")))
     if index is not None and not isinstance(index, str):
         raise InvalidError("must be the name of an index", "dest.index")
     if index is not None:
         for slot in _SLOTS:
-            found = await choice.for_document(call.snapshot, call.parts.resolver, index, final=slot.final)
-            _skip(call, [found.definition.name] if found else [], final=slot.final)
+            found = await choice.for_document(context.snapshot, context.components.resolver, index, final=slot.final)
+            _skip(context, [found.definition.name] if found else [], final=slot.final)
 
 
-def _refuse_named(call: Call, name: str | None) -> None:
-    if name and call.snapshot.active(DOCUMENT, name):
+def _refuse_named(context: RequestContext, name: str | None) -> None:
+    if name and context.snapshot.active(DOCUMENT, name):
         raise InvalidError(
             f"[{name}] is a pipeline of Headrace, which cannot run here: these documents never leave the cluster",
             "pipeline",
         )
-    if document_run.names_of_cluster(call, call.snapshot, name):
+    if document_run.names_of_cluster(context, context.snapshot, name):
         raise document_run.of_cluster(name)
 
 
-def _skip(call: Call, names: list[str], *, final: bool) -> None:
+def _skip(context: RequestContext, names: list[str], *, final: bool) -> None:
     """Says that document pipelines do not run. Raises UnsupportedError for final ones, or where settings refuse."""
     if not names:
         return
     shown = ", ".join(names)
-    if final or call.parts.settings.by_query == "refuse":
+    if final or context.components.settings.by_query == "refuse":
         kind = "final document" if final else "document"
         raise UnsupportedError(
             f"the {kind} pipeline [{shown}] would be skipped: documents of this request never leave the cluster. "
             "Index them with _bulk instead"
         )
-    call.extra.add(
+    context.response_headers.add(
         "Warning",
         f'299 Headrace "the document pipeline [{shown}] did not run: these documents never leave the cluster"',
     )

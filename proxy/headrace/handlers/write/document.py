@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.execution import choice, document_run
-from headrace.execution.protected import canonical
 from headrace.handlers.passthrough import passthrough
 from headrace.handlers.write import updates
-from headrace.protocol.encoding import one_line
+from headrace.protocol.encoding import as_single_line, canonical
+from headrace.server.reply import reply_answer, reply_json
 from headrace_pipelines import Bulk, PipelineType, plain_json, unambiguous_json
 from headrace_pipelines.errors import StageError
 from headrace_pipelines.registry.association import Slot
@@ -22,7 +22,7 @@ from headrace_pipelines.registry.association import Slot
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
     from headrace_pipelines.registry import Pipeline
 
 MATCH_ANY = -3
@@ -32,50 +32,50 @@ _OF_THE_ACTION = ("routing", "version", "version_type", "if_seq_no", "if_primary
 _OF_THE_BULK = ("refresh", "timeout", "wait_for_active_shards", "pipeline", "require_alias")
 
 
-async def document(call: Call) -> web.StreamResponse:
+async def document(context: RequestContext) -> web.StreamResponse:
     """Runs the document's pipelines and forwards what they made; a dropped document is answered as OpenSearch does."""
-    snapshot = call.snapshot
-    pipeline = await _choose(call)
-    if pipeline is None and not await _has_final(call):
-        return await call.stream_on()
-    body = await call.text()
+    snapshot = context.snapshot
+    pipeline = await _choose(context)
+    if pipeline is None and not await _has_final(context):
+        return await context.forward_streaming()
+    body = await context.text()
     if not body:
         # The cluster refuses it in its own words; it takes no `source=` here (measured on 3.8.0).
-        return await call.send_on(body, changed=True)
-    call.require_json()
+        return await context.forward(body, changed=True)
+    context.require_json()
     body = _unambiguous(body) if Slot(PipelineType.DOCUMENT, final=True) in snapshot.bound else _plain(body)
-    action = _action(call, "create" if _creates(call) else "index")
-    parsed = Bulk(b"%b\n%b\n" % (action, one_line(body)))
+    action = _action(context, "create" if _creates(context) else "index")
+    parsed = Bulk(b"%b\n%b\n" % (action, as_single_line(body)))
     groups: list[document_run.Group] = [(pipeline, [0])] if pipeline is not None else []
-    runs = await document_run.run(call, snapshot, parsed, groups)
+    runs = await document_run.run(context, snapshot, parsed, groups)
     if runs:
-        call.extra["X-Pipeline"] = choice.header(runs)
+        context.response_headers["X-Pipeline"] = choice.header(runs)
     text = parsed.document(0)
-    return await _forward(call, parsed, body if text is None else text)
+    return await _forward(context, parsed, body if text is None else text)
 
 
-async def update(call: Call) -> web.StreamResponse:
+async def update(context: RequestContext) -> web.StreamResponse:
     """`_update/{id}`: document pipelines on what it may insert, its `upsert` or its `doc` with `doc_as_upsert`."""
-    snapshot = call.snapshot
+    snapshot = context.snapshot
     # OpenSearch refuses `pipeline=` here; so it is left to the cluster.
-    pipeline = await _choose(call, names=False)
-    guarded = snapshot.protects and await document_run.hides(call, call.params["index"])
-    if pipeline is None and not guarded and not await _has_final(call):
-        return await passthrough(call)
-    body = await call.text()
+    pipeline = await _choose(context, names=False)
+    guarded = snapshot.protects and await document_run.hides(context, context.params["index"])
+    if pipeline is None and not guarded and not await _has_final(context):
+        return await passthrough(context)
+    body = await context.text()
     if not body:
         # The cluster refuses it in its own words; it takes no `source=` here (measured on 3.8.0).
-        return await call.send_on(body, changed=True)
-    call.require_json()
+        return await context.forward(body, changed=True)
+    context.require_json()
     body = canonical(body) if snapshot.protects else _plain(body)
-    parsed = Bulk(b"%b\n%b\n" % (_action(call, "update"), one_line(body)))
-    if await document_run.refuse_shown(call, parsed):
-        await updates.check_one(call)
-    runs = await document_run.run(call, snapshot, parsed, [(pipeline, [0])] if pipeline is not None else [])
+    parsed = Bulk(b"%b\n%b\n" % (_action(context, "update"), as_single_line(body)))
+    if await document_run.refuse_shown(context, parsed):
+        await updates.check_update(context)
+    runs = await document_run.run(context, snapshot, parsed, [(pipeline, [0])] if pipeline is not None else [])
     if runs:
-        call.extra["X-Pipeline"] = choice.header(runs)
+        context.response_headers["X-Pipeline"] = choice.header(runs)
     lines = parsed.render()
-    return await _forward(call, parsed, bytes(lines).split(b"\n")[1] if lines else body)
+    return await _forward(context, parsed, bytes(lines).split(b"\n")[1] if lines else body)
 
 
 def _plain(body: bytes) -> bytes:
@@ -91,78 +91,78 @@ def _unambiguous(body: bytes) -> bytes:
         raise StageError(400, "mapper_parsing_exception", f"failed to parse: {error}", "", "") from None
 
 
-async def _forward(call: Call, parsed: Bulk, body: bytes) -> web.StreamResponse:
+async def _forward(context: RequestContext, parsed: Bulk, body: bytes) -> web.StreamResponse:
     """Sends on what stages made of the one document. Raises StageError."""
     state, failure = parsed.outcome(0)
     if failure is not None:
         raise StageError(*failure)
     if state == "dropped":
-        return await call.reply_json(200, _noop(call, call.params["index"], call.params.get("id")))
+        return await reply_json(context, 200, _noop(context, context.params["index"], context.params.get("id")))
     if state == "elsewhere":
-        return await _as_item(call, parsed)
-    return await call.send_on(body, changed=True)
+        return await _as_item(context, parsed)
+    return await context.forward(body, changed=True)
 
 
-def _action(call: Call, name: str) -> bytes:
+def _action(context: RequestContext, name: str) -> bytes:
     """The write as the action line of a bulk."""
-    meta = {"_index": call.params["index"]}
-    if "id" in call.params:
-        meta["_id"] = call.params["id"]
+    meta = {"_index": context.params["index"]}
+    if "id" in context.params:
+        meta["_id"] = context.params["id"]
     for parameter in _OF_THE_ACTION:
-        if (value := call.target.get(parameter)) is not None:
+        if (value := context.target.get(parameter)) is not None:
             meta[parameter] = value
     return msgspec.json.encode({name: meta})
 
 
-def _creates(call: Call) -> bool:
-    return "_create" in call.target.segments or call.target.get("op_type") == "create"
+def _creates(context: RequestContext) -> bool:
+    return "_create" in context.target.segments or context.target.get("op_type") == "create"
 
 
-async def _choose(call: Call, *, names: bool = True) -> Pipeline | None:
+async def _choose(context: RequestContext, *, names: bool = True) -> Pipeline | None:
     """The default pipeline for this document; takes our names out of the target. `names`: `pipeline=` is one."""
-    snapshot = call.snapshot
+    snapshot = context.snapshot
     if PipelineType.DOCUMENT not in snapshot.types:
         return None
-    chosen = choice.override(call, snapshot, PipelineType.DOCUMENT)
-    name = call.target.get("pipeline") if names else None
-    if document_run.names_of_cluster(call, snapshot, name):
+    chosen = choice.override(context, snapshot, PipelineType.DOCUMENT)
+    name = context.target.get("pipeline") if names else None
+    if document_run.names_of_cluster(context, snapshot, name):
         raise document_run.of_cluster(name)
     if chosen is None and name is not None:
         chosen = choice.named(snapshot, PipelineType.DOCUMENT, name)
         if chosen.ours:
-            call.target = call.target.without("pipeline")
-    call.target = call.target.without("document_pipeline")
+            context.target = context.target.without("pipeline")
+    context.target = context.target.without("document_pipeline")
     if chosen is not None:
         return chosen.pipeline
-    return await choice.for_document(snapshot, call.parts.resolver, call.params["index"])
+    return await choice.for_document(snapshot, context.components.resolver, context.params["index"])
 
 
-async def _has_final(call: Call) -> bool:
+async def _has_final(context: RequestContext) -> bool:
     """Whether a final pipeline may concern the document where it goes now."""
-    if Slot(PipelineType.DOCUMENT, final=True) not in call.snapshot.bound:
+    if Slot(PipelineType.DOCUMENT, final=True) not in context.snapshot.bound:
         return False
-    index = call.params["index"]
-    return await choice.for_document(call.snapshot, call.parts.resolver, index, final=True) is not None
+    index = context.params["index"]
+    return await choice.for_document(context.snapshot, context.components.resolver, index, final=True) is not None
 
 
-async def _as_item(call: Call, parsed: Bulk) -> web.StreamResponse:
+async def _as_item(context: RequestContext, parsed: Bulk) -> web.StreamResponse:
     """Writes what the pipelines made as a bulk, and answers with its item."""
-    kept = {name: value for name in _OF_THE_BULK if (value := call.target.get(name)) is not None}
-    answer = await call.write_bulk(parsed.render() or b"", kept)
+    kept = {name: value for name in _OF_THE_BULK if (value := context.target.get(name)) is not None}
+    answer = await context.write_bulk(parsed.render() or b"", kept)
     if not answer.ok or not answer.json:
-        return await call.reply_answer(answer)
+        return await reply_answer(context, answer)
     merged = msgspec.json.decode(parsed.merge(answer.body, 0))
     (item,) = merged["items"][0].values()
     status = item.pop("status")
     if "error" in item:
         error = item["error"]
-        return await call.reply_json(status, {"error": {"root_cause": [error], **error}, "status": status})
-    return await call.reply_json(status, item)
+        return await reply_json(context, status, {"error": {"root_cause": [error], **error}, "status": status})
+    return await reply_json(context, status, item)
 
 
-def _noop(call: Call, index: str, id_: str | None) -> dict[str, Any]:
-    create = id_ is None or _creates(call)
-    given = call.target.get("version")
+def _noop(context: RequestContext, index: str, id_: str | None) -> dict[str, Any]:
+    create = id_ is None or _creates(context)
+    given = context.target.get("version")
     version = int(given) if given and given.isdigit() else MATCH_DELETED if create else MATCH_ANY
     return {
         "_index": index,

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.handlers.search import document_reads
+from headrace.execution import read_guard
 from headrace_pipelines.errors import MissingError, MissingIndexError, RefusedError, TooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from headrace.server.request import Call
+    from headrace.server.request import RequestContext
 
 MAX_UPDATES = 500
 """Maximum number of updates of one bulk that are looked up: each is a search of its own."""
@@ -34,22 +34,22 @@ class Update:
     routing: str | None = None
 
 
-async def check_one(call: Call) -> None:
+async def check_update(context: RequestContext) -> None:
     """Raises MissingDocumentError for an `_update` of a document that final query pipelines leave out."""
-    update = Update(call.params["index"], call.params["id"], call.target.get("routing"))
-    if await _unseen(call, [update]):
+    update = Update(context.params["index"], context.params["id"], context.target.get("routing"))
+    if await _unseen(context, [update]):
         raise MissingDocumentError(f"[{update.id}]: document missing")
 
 
-async def check_bulk(call: Call, body: bytes, indexes: Collection[str | None]) -> None:
+async def check_bulk(context: RequestContext, body: bytes, indexes: Collection[str | None]) -> None:
     """Raises RefusedError for a bulk with an update of a document of these indexes that may not be seen."""
-    updates = [each for each in _updates(body, call.params.get("index")) if each.index in indexes]
+    updates = [each for each in _updates(body, context.params.get("index")) if each.index in indexes]
     if len(updates) > MAX_UPDATES:
         raise TooLargeError(
             f"[{len(updates)}] updates of indexes with final query pipelines are too many for one bulk; the limit is "
             f"{MAX_UPDATES}, send smaller bulks"
         )
-    if unseen := await _unseen(call, updates):
+    if unseen := await _unseen(context, updates):
         names = ", ".join(f"[{each.index}/{each.id}]" for each in unseen[:5])
         raise RefusedError(
             f"this bulk updates documents that final query pipelines leave out: {names}; nothing was written, send it "
@@ -57,20 +57,20 @@ async def check_bulk(call: Call, body: bytes, indexes: Collection[str | None]) -
         )
 
 
-async def _unseen(call: Call, updates: list[Update]) -> list[Update]:
+async def _unseen(context: RequestContext, updates: list[Update]) -> list[Update]:
     """Those of the documents that are there and may not be seen."""
-    guards: dict[str, document_reads.Guard | None] = {}
+    guards: dict[str, read_guard.Guard | None] = {}
     for update in updates:
         if update.index not in guards:
             try:
-                guards[update.index] = await document_reads.guard_of(call, update.index, None)
+                guards[update.index] = await read_guard.guard_of(context, update.index, None)
             except MissingIndexError:
                 guards[update.index] = None
     asked = [u for u in updates if (guard := guards[u.index]) is not None and guard.visible is not None]
     if not asked:
         return []
     docs = [_asked(update) for update in asked]
-    answer = await call.ask("POST", "/_mget", msgspec.json.encode({"docs": docs}))
+    answer = await context.call_cluster("POST", "/_mget", msgspec.json.encode({"docs": docs}))
     answer.require_ok()
     found = [bytes(doc) for doc in msgspec.json.decode(answer.body, type=_Documents).docs]
     there = [
@@ -78,7 +78,7 @@ async def _unseen(call: Call, updates: list[Update]) -> list[Update]:
         for update, doc in zip(asked, found, strict=True)
         if (guard := guards[update.index]) is not None and msgspec.json.decode(doc, type=_Found).found
     ]
-    seen = await document_reads.seen(call, [(guard, doc) for _, guard, doc in there])
+    seen = await read_guard.seen(context, [(guard, doc) for _, guard, doc in there])
     return [update for (update, _, _), good in zip(there, seen, strict=True) if not good]
 
 

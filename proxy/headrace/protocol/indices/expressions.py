@@ -17,7 +17,7 @@ from headrace_pipelines.errors import MissingIndexError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from headrace.protocol.indices.view import View
+    from headrace.protocol.indices.names import Names
 
 _LENIENT = IndicesOptions()
 """The options by which the cluster finds the aliases whose filters hold, whatever the request's own are."""
@@ -41,7 +41,7 @@ class Resolution:
     """Whether an alias is among the names to forward, which may stand for other indexes by the time it is read."""
 
 
-def resolve(view: View, parts: Sequence[str], options: IndicesOptions) -> Resolution:
+def resolve(view: Names, parts: Sequence[str], options: IndicesOptions) -> Resolution:
     """The indexes behind the parts of an expression, none of which is date math. Raises MissingIndexError."""
     found = _expand(view, parts, options, keep_aliases=False)
     if not found:
@@ -70,7 +70,7 @@ def resolve(view: View, parts: Sequence[str], options: IndicesOptions) -> Resolu
     return Resolution(tuple(indexes), names, tuple(unknown), not view.narrowing.isdisjoint(names))
 
 
-def _narrows_alike(view: View, parts: Sequence[str], forwarded: dict[str, None], indexes: dict[str, None]) -> bool:
+def _narrows_alike(view: Names, parts: Sequence[str], forwarded: dict[str, None], indexes: dict[str, None]) -> bool:
     """Whether aliases filter and route searches by `forwarded` as they do searches by the expression."""
     kept = _expand(view, parts, _LENIENT, keep_aliases=True, strict=False)
     if any(_filters(view, index, kept) != _filters(view, index, forwarded) for index in indexes):
@@ -79,14 +79,14 @@ def _narrows_alike(view: View, parts: Sequence[str], forwarded: dict[str, None],
     return view.narrowing & routed.keys() == view.narrowing & forwarded.keys()
 
 
-def _filters(view: View, index: str, names: dict[str, None]) -> frozenset[str]:
+def _filters(view: Names, index: str, names: dict[str, None]) -> frozenset[str]:
     """The aliases whose filters hold for an index, where these names are searched; empty where none filters."""
     aliases = frozenset() if index in names else frozenset(a for a in view.aliases_of(index) if a in names)
     return aliases if all(view.aliases[alias][index].filter is not None for alias in aliases) else frozenset()
 
 
 def _expand(
-    view: View, parts: Sequence[str], options: IndicesOptions, *, keep_aliases: bool, strict: bool = True
+    view: Names, parts: Sequence[str], options: IndicesOptions, *, keep_aliases: bool, strict: bool = True
 ) -> dict[str, None]:
     """The parts with wildcards replaced by names and exclusions taken out. Raises MissingIndexError if `strict`."""
     if not options.expands:
@@ -115,7 +115,7 @@ def _expand(
     return found
 
 
-def _check_found(view: View, expression: str, options: IndicesOptions, *, excludes: bool) -> None:
+def _check_found(view: Names, expression: str, options: IndicesOptions, *, excludes: bool) -> None:
     """Raises MissingIndexError for a wildcard without names, and an exclusion of none, where these must be there."""
     if "*" in expression:
         missing = not options.allow_no_indices and not any(map(matcher(expression), view.names))
@@ -125,7 +125,7 @@ def _check_found(view: View, expression: str, options: IndicesOptions, *, exclud
         raise MissingIndexError(expression)
 
 
-def _all(view: View, options: IndicesOptions) -> Iterable[str]:
+def _all(view: Names, options: IndicesOptions) -> Iterable[str]:
     """What `_all`, `*` and an empty expression stand for: no index that only an alias shows."""
     for name, index in view.indexes.items():
         if index.state in options.states and ("hidden" in options.states or not index.hidden):
@@ -136,7 +136,7 @@ def _all(view: View, options: IndicesOptions) -> Iterable[str]:
                 yield name
 
 
-def _matching(view: View, pattern: str, options: IndicesOptions, *, keep_aliases: bool) -> list[str]:
+def _matching(view: Names, pattern: str, options: IndicesOptions, *, keep_aliases: bool) -> list[str]:
     """The names that a wildcard stands for; an alias or data stream that matches brings its indexes, hidden too.
 
     A name without one stands for itself.

@@ -13,7 +13,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from typing import TYPE_CHECKING, Any, Protocol
 
 from headrace.protocol.indices.options import READ, IndicesOptions, split_expression
-from headrace.protocol.indices.view import Reading, Templates, View
+from headrace.protocol.indices.templates import Templates
+from headrace.protocol.indices.view import Reading, View
 from headrace_pipelines.errors import RegistryError
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ _NAMES = {
 }
 _FORMATS = {media.name.lower(): media for media in Media}
 _VENDOR = re.compile(r"application/vnd\.(opensearch|elasticsearch)\+(x-ndjson|json|yaml|cbor|smile)")
-_OF_SEVERAL = frozenset({"_bulk", "_msearch"})
+_SEQUENCES = frozenset({"_bulk", "_msearch"})
 """Segments of the surfaces whose bodies are several values."""
 
 
@@ -61,22 +61,22 @@ def asked_for(target: Target, accept: str | None, sent: str | None, *, elasticse
     return Media.JSON
 
 
-def of_several(target: Target) -> bool:
+def is_sequence(target: Target) -> bool:
     """Whether a body there is several values."""
-    return not _OF_SEVERAL.isdisjoint(target.segments)
+    return not _SEQUENCES.isdisjoint(target.segments)
 
 
-def as_json(media: Media, body: bytes, limit: int, *, strict: bool, several: bool) -> bytes:
+def as_json(media: Media, body: bytes, limit: int, *, strict: bool, sequence: bool) -> bytes:
     """A body as JSON, of several values a line for each. `strict`: what readers may take differently is refused.
 
     Raises UnparsableError, TooLargeError over the limit, MediaTypeError for several values of a type without them.
     """
     if not body:
         return body
-    if several and media is not Media.SMILE:
+    if sequence and media is not Media.SMILE:
         raise MediaTypeError(f"Content-Type [{media.name}] does not support stream parsing. Use JSON or SMILE instead")
     try:
-        return json_from(media.name.lower(), body, limit, strict=strict, parts=several)
+        return json_from(media.name.lower(), body, limit, strict=strict, parts=sequence)
     except ValueError as error:
         beside = "; send what every reader takes for the same, or JSON" if strict else ""
         raise UnparsableError(f"the request body cannot be read as {media.name}: {error}{beside}") from None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from headrace.execution.protection import Refuse, Review, may_look_up
+from headrace.execution.protection import Refuse, Review, may_have_lookups
 from headrace_pipelines.errors import RefusedError
 from tests.unit.proxy.protection.test_review import FILTERED, MASKED, OPEN, VISIBLE, rewritten
 
@@ -65,12 +65,12 @@ def test_documents_that_are_read_whole_are_of_unprotected_indexes(index: str, qu
 
 def test_bodies_that_may_look_up_are_seen_before_they_are_read():
     for _, query in WHOLE:
-        assert may_look_up(json.dumps({"query": query}).encode())
+        assert may_have_lookups(json.dumps({"query": query}).encode())
     wrapped = base64.b64encode(json.dumps(WHOLE[0][1]).encode()).decode()
-    assert may_look_up(json.dumps({"query": {"wrapper": {"query": wrapped}}}).encode())
+    assert may_have_lookups(json.dumps({"query": {"wrapper": {"query": wrapped}}}).encode())
     for body in (rb'{"terms":{"f":{"\u0069ndex":"o"}}}', b"{terms:{f:{index:o}}}", '{"index":1}'.encode("utf-16")):
-        assert may_look_up(body)
-    assert not may_look_up(b'{"query":{"bool":{"filter":[{"term":{"tag":"x"}}]}},"size":5}')
+        assert may_have_lookups(body)
+    assert not may_have_lookups(b'{"query":{"bool":{"filter":[{"term":{"tag":"x"}}]}},"size":5}')
 
 
 def test_documents_of_the_index_itself_are_not_read_whole():

@@ -115,7 +115,7 @@ QUERIES: dict[str, Row] = {
         fields=values("index", "id", "path", "routing", "store") | {"query": Kind.FOREIGN_QUERY},
         filtered=Rule.REWRITE,
         masked=Rule.DEPENDS,
-        act="look_up_terms",
+        act="terms_lookup",
     ),
     "terms_set": Row(
         why=f"with a script: {SCRIPTED}; under a mask neither that nor a hidden field as the minimum",

@@ -11,23 +11,27 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
 import msgspec
 from aiohttp import hdrs
 
 from headrace.upstream.client import ClusterRefusedError
+from headrace_pipelines.cache import BoundedCache
 from headrace_pipelines.errors import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from headrace.server.request import Call
+    from aiohttp import web
+
     from headrace.upstream.client import Answer
 
 KEPT_SECONDS = 60.0
-MOST_KEPT = 10_000
+"""Seconds for which a permission counts after the cluster granted it: a withdrawn one ends within that time."""
+MAX_KEPT = 10_000
+"""Permissions that are kept: some 100 bytes each, so at most a megabyte."""
 _PROBE = "perform_permission_check=true"
 _WHO = "/_plugins/_security/authinfo"
 _CREDENTIALS = (hdrs.AUTHORIZATION, hdrs.COOKIE)
@@ -50,49 +54,60 @@ class _Who(msgspec.Struct):
     roles: list[str]
 
 
+class Caller(Protocol):
+    """A request, as far as its sender is concerned."""
+
+    @property
+    def request(self) -> web.BaseRequest:
+        """The request, with the credentials in its headers."""
+        ...
+
+    async def call_cluster(self, method: str, path: str, body: bytes | None = None) -> Answer:
+        """A call to the cluster with the credentials of the request."""
+        ...
+
+
 class Permissions:
     """The cluster's answers, kept for a minute where they are yes; by a hash of the credentials, never by the text."""
 
     def __init__(self, admin_roles: Collection[str] = ()) -> None:
         self._admin_roles = frozenset(admin_roles)
-        self._allowed: dict[bytes, float] = {}
+        self._allowed: BoundedCache[bytes, float] = BoundedCache(MAX_KEPT)
 
-    async def manage(self, call: Call) -> Verdict:
+    async def manage(self, caller: Caller) -> Verdict:
         """Whether this caller may change pipelines: who may change the cluster's own. Raises ClusterRefusedError."""
-        return await self._ask(call, "/_ingest/pipeline/headrace", b'{"processors":[]}')
+        return await self._ask(caller, "/_ingest/pipeline/headrace", b'{"processors":[]}')
 
-    async def look(self, call: Call) -> Verdict:
+    async def read(self, caller: Caller) -> Verdict:
         """Whether this caller may read pipelines: who may read the cluster's own. Raises ClusterRefusedError."""
-        return await self._ask(call, "/_ingest/pipeline", None, method="GET")
+        return await self._ask(caller, "/_ingest/pipeline", None, method="GET")
 
-    async def attach(self, call: Call, index: str) -> None:
+    async def attach(self, caller: Caller, index: str) -> None:
         """Raises RefusedError unless this caller may change the settings of an index, or there is nobody to ask."""
-        verdict = await self._ask(call, f"/{quote(index, safe='*,')}/_settings", b'{"index":{}}')
+        verdict = await self._ask(caller, f"/{quote(index, safe='*,')}/_settings", b'{"index":{}}')
         if verdict.allowed is False:
             raise RefusedError(
                 f"attaching pipelines to [{index}] needs the right to change its settings: "
                 f"{', '.join(verdict.missing) or 'indices:admin/settings/update'}"
             )
 
-    async def _ask(self, call: Call, path: str, body: bytes | None, method: str = "PUT") -> Verdict:
-        key = self._key(call, f"{method} {path}")
-        if self._allowed.get(key, 0.0) > time.monotonic():
+    async def _ask(self, caller: Caller, path: str, body: bytes | None, method: str = "PUT") -> Verdict:
+        key = self._key(caller, f"{method} {path}")
+        if (self._allowed.get(key) or 0.0) > time.monotonic():
             return Verdict(True)
-        answer = await call.ask(method, f"{path}?{_PROBE}", body)
+        answer = await caller.call_cluster(method, f"{path}?{_PROBE}", body)
         if answer.status == 401:
             raise ClusterRefusedError(answer)
         if answer.status == 400 and b"perform_permission_check" in answer.body:
-            verdict = await self._by_role(call)
+            verdict = await self._by_role(caller)
         else:
             verdict = _verdict(answer)
         if verdict.allowed:
-            if len(self._allowed) >= MOST_KEPT:
-                self._allowed.clear()
-            self._allowed[key] = time.monotonic() + KEPT_SECONDS
+            self._allowed.set(key, time.monotonic() + KEPT_SECONDS)
         return verdict
 
-    async def _by_role(self, call: Call) -> Verdict:
-        answer = await call.ask("GET", _WHO, b"")
+    async def _by_role(self, caller: Caller) -> Verdict:
+        answer = await caller.call_cluster("GET", _WHO, b"")
         if answer.status == 401:
             raise ClusterRefusedError(answer)
         try:
@@ -105,8 +120,8 @@ class Permissions:
         return Verdict(True) if self._admin_roles.intersection(roles) else Verdict(False, (f"the role {wanted}",))
 
     @staticmethod
-    def _key(call: Call, path: str) -> bytes:
-        headers = call.request.headers
+    def _key(caller: Caller, path: str) -> bytes:
+        headers = caller.request.headers
         parts = [path, *(f"{name}: {value}" for name in _CREDENTIALS for value in headers.getall(name, []))]
         parts += sorted(f"{k}: {v}" for k, v in headers.items() if k.lower().startswith("x-proxy-"))
         return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).digest()

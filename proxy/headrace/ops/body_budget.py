@@ -20,7 +20,7 @@ QUIET_SECONDS = 5.0
 """It is given back when no body has been held for so long."""
 
 
-class Budget:
+class BodyBudget:
     """Bytes that requests take before they read their bodies, in the order they came, and give back in the end."""
 
     def __init__(self, total: int, release: Callable[[], None]) -> None:
@@ -32,7 +32,7 @@ class Budget:
         self._quiet: asyncio.TimerHandle | None = None
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    async def take(self, size: int) -> int:
+    async def acquire(self, size: int) -> int:
         """Waits for room; gives what was taken, which is never more than there is in all."""
         size = min(size, self.total)
         if not self._waiting and self.free >= size:
@@ -44,7 +44,7 @@ class Budget:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.give(size)
+                self.release(size)
             else:
                 with contextlib.suppress(ValueError):
                     self._waiting.remove((size, turn))
@@ -52,11 +52,11 @@ class Budget:
             raise
         return size
 
-    def owe(self, size: int) -> None:
+    def overdraw(self, size: int) -> None:
         """Takes without waiting what is held already; others wait until it is given back."""
         self.free -= size
 
-    def give(self, size: int) -> None:
+    def release(self, size: int) -> None:
         """Gives room back."""
         self._most = max(self._most, self.total - self.free)
         self.free += size
@@ -67,9 +67,9 @@ class Budget:
     def _wait_for_quiet(self) -> None:
         if self._quiet is not None:
             self._quiet.cancel()
-        self._quiet = asyncio.get_running_loop().call_later(QUIET_SECONDS, self._give_back)
+        self._quiet = asyncio.get_running_loop().call_later(QUIET_SECONDS, self._return_memory)
 
-    def _give_back(self) -> None:
+    def _return_memory(self) -> None:
         self._quiet = None
         if self.free == self.total:
             self._most = 0
