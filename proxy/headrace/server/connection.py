@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from headrace.server.inbound import Forwarded
-    from headrace.server.listener import Listener
     from headrace_pipelines.http1 import RequestHead
 
 
@@ -45,6 +44,32 @@ class Forwarder(Protocol):
 
     def awaits(self, head: RequestHead) -> bool:
         """Whether a request would be forwarded once its body is here."""
+        ...
+
+
+class Acceptor(Protocol):
+    """What accepted a connection: limits, shared memory, and where requests go."""
+
+    forwarder: Forwarder | None
+    head_seconds: float
+    """Seconds in which a client has to end a head."""
+    idle_seconds: float
+    """Seconds that a connection may be idle."""
+    buffer: memoryview
+    """Where all connections read: what one reads is taken out before another one does."""
+    connections: set[ClientConnection]
+
+    @property
+    def limits(self) -> tuple[int, int, int]:
+        """Bytes of a request line and of all header lines, and header lines."""
+        ...
+
+    def lost(self, connection: ClientConnection) -> None:
+        """The connection has ended."""
+        ...
+
+    def make_handler(self) -> web.RequestHandler:
+        """A handler of aiohttp for one connection."""
         ...
 
 
@@ -73,7 +98,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         "transport",
     )
 
-    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, listener: Acceptor, loop: asyncio.AbstractEventLoop) -> None:
         self._listener = listener
         self._loop = loop
         self._state = State.READING_HEAD
@@ -110,7 +135,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go: into a body that is received in place, else into what all connections share."""
         if self._request is not None and (body := self._request.arriving) is not None and body.target is not None:
-            return memoryview(body.target)
+            return body.target.room()
         return self._listener.buffer
 
     def buffer_updated(self, nbytes: int) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headrace.upstream.connection import NodeConnection
-    from headrace.upstream.pool import ConnectionPool
+    from headrace.upstream.response import SplicePool
     from headrace.upstream.sending import Body, Sending
     from headrace_pipelines.http1 import ResponseHead
 
@@ -22,7 +22,11 @@ class NodeConnections(Protocol):
     """The connections to a node, as an exchange needs them."""
 
     url: str
-    pool: ConnectionPool
+
+    @property
+    def pool(self) -> SplicePool:
+        """The pool of the connections."""
+        ...
 
     def release(self, connection: NodeConnection) -> None:
         """Takes back a connection."""
@@ -58,7 +62,7 @@ class PendingResponse:
         return self._node.url
 
     @property
-    def pool(self) -> ConnectionPool:
+    def pool(self) -> SplicePool:
         """Where its connection is from."""
         return self._node.pool
 
