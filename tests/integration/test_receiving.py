@@ -10,8 +10,8 @@ import pytest
 
 from headrace.http1 import body as bodies
 from headrace.http1.body import RequestBody
-from tests.cluster import answer
 from tests.integration.ways import get, post
+from tests.support.cluster import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

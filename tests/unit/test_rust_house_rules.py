@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from tests.rust_source import Module, circles, defined, files, uses, words
+from tests.support.rust_source import Module, circles, defined, files, uses, words
 
 LAYERS = [
     ["bulk"],

@@ -113,7 +113,7 @@ class RequestBody:
         """The whole body, which is taken, if all of it is here, in at most `limit` bytes."""
         if not self.complete or self._buffered > limit or self._error is not None:
             return None
-        return self._take()
+        return self._pop()
 
     def restore(self, whole: bytes) -> None:
         """Takes back what [`arrived`] gave."""
@@ -121,9 +121,9 @@ class RequestBody:
             self._pieces.append(whole)
             self._buffered = len(whole)
 
-    def take_buffered(self) -> bytes:
+    def pop_buffered(self) -> bytes:
         """What is here, if anything; it does not wait."""
-        return self._take()
+        return self._pop()
 
     async def piece(self) -> bytes:
         """The next piece; empty at the end. Raises ConnectionResetError when the client breaks off."""
@@ -133,7 +133,7 @@ class RequestBody:
             if self.complete:
                 return b""
             await self._wait()
-        piece = self._take()
+        piece = self._pop()
         if not self.complete and self._source is not None:
             self._source.resume_reading()
         return piece
@@ -144,7 +144,7 @@ class RequestBody:
         Raises ConnectionResetError when the client breaks off, TimeoutError when it is not here in time.
         """
         if self.complete:
-            return self._take()
+            return self._pop()
         if self.length is None or self._source is None:
             raise ValueError("the length of the body is not known")
         target = BodyBuffer(self.length)
@@ -226,7 +226,7 @@ class RequestBody:
 
     # Both sides.
 
-    def _take(self) -> bytes:
+    def _pop(self) -> bytes:
         pieces = self._pieces
         if not pieces:
             return b""

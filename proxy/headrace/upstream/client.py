@@ -139,7 +139,7 @@ class Upstream:
         if not node.failures:
             pending = self._pool.try_forward(node.url, head, target, remote, body)
         if pending is None:
-            self._nodes.put_back()
+            self._nodes.restore()
         return pending
 
     def _fits(self, head: RequestHead, target: str | None, remote: str | None) -> bool:

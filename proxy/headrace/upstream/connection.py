@@ -143,7 +143,7 @@ class NodeConnection(asyncio.BufferedProtocol):
         """Bytes of a streamed body of known length that have not been read."""
         return (self._left or 0) if self._state is State.STREAMING and self.error is None else 0
 
-    def begin(self, method: str) -> asyncio.Transport:
+    def start_exchange(self, method: str) -> asyncio.Transport:
         """A request is about to be sent. Raises DisconnectedError."""
         if not self.is_usable or self.transport is None:
             raise DisconnectedError
@@ -201,7 +201,7 @@ class NodeConnection(asyncio.BufferedProtocol):
         self._buffered -= len(piece)
         return piece
 
-    def take_buffered(self) -> bytes:
+    def pop_buffered(self) -> bytes:
         """What of the body is here; it does not wait."""
         pieces = self._pieces
         whole = pieces.popleft() if len(pieces) == 1 else b"".join(pieces)
@@ -342,11 +342,11 @@ class NodeConnection(asyncio.BufferedProtocol):
                 return
             at += head.size
             if not head.interim:
-                self._begin_body(head, data, at, size)
+                self._start_body(head, data, at, size)
                 return
         raise HeadError(502, "too many interim responses", "malformed")
 
-    def _begin_body(self, head: ResponseHead, data: memoryview | bytearray, at: int, size: int) -> None:
+    def _start_body(self, head: ResponseHead, data: memoryview | bytearray, at: int, size: int) -> None:
         self.head = head
         # A node that refuses what it has not read to its end may never read on.
         refused_early = self.is_sending and head.status >= 400

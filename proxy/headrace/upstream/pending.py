@@ -79,7 +79,7 @@ class PendingResponse:
         head = connection.head
         if head is None or head.length is None:
             return None
-        response = BufferedResponse(head, connection.take_buffered())
+        response = BufferedResponse(head, connection.pop_buffered())
         self.release()
         return response
 
@@ -105,7 +105,7 @@ class PendingResponse:
             self.close()
             raise
         if connection.is_complete and self._is_sent and head.length is not None:
-            body = connection.take_buffered()
+            body = connection.pop_buffered()
             self.release()
             return StreamedResponse(head, None, body)
         return StreamedResponse(head, self)

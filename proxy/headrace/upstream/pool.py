@@ -95,7 +95,7 @@ class ConnectionPool:
             text, length = body, None
         sending: Sending | None = None
         try:
-            transport = connection.begin(head.method)
+            transport = connection.start_exchange(head.method)
             message = head.forward(found.host_line, remote, target, text, length)
             if length is None:
                 transport.write(message)
@@ -127,7 +127,7 @@ class ConnectionPool:
         self, node: _Node, connection: NodeConnection, method: str, target: str, lines: bytes, body: Body
     ) -> PendingResponse:
         try:
-            transport = connection.begin(method)
+            transport = connection.start_exchange(method)
             head = request_head(method, target, node.host_line, lines, body)
             sending = send(connection, transport, head, body, self.pipes, self._patience)
         except BaseException:

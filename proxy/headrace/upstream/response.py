@@ -117,7 +117,7 @@ class StreamedResponse:
         connection = self._connection
         if connection is None or self._exchange is None:
             return False
-        if piece := connection.take_buffered():
+        if piece := connection.pop_buffered():
             sink.write(piece)
         left = connection.left_to_stream
         if not left:

@@ -77,7 +77,7 @@ def _splice(
     """Has the rest of a body sent past the process, if that can be."""
     if body.length is None or body.error is not None or not splice.possible(body.transport, sink):
         return None
-    sink.write(body.take_buffered())
+    sink.write(body.pop_buffered())
     if body.left <= 0:
         return None
     try:
