@@ -110,7 +110,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go: into a body that is received in place, else into what all connections share."""
         if self._request is not None and (body := self._request.arriving) is not None and body.target is not None:
-            return memoryview(body.target)
+            return body.target.room()
         return self._listener.buffer
 
     def buffer_updated(self, nbytes: int) -> None:

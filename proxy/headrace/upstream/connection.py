@@ -278,7 +278,7 @@ class NodeConnection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
-        return self._buffer if self._target is None else memoryview(self._target)
+        return self._buffer if self._target is None else self._target.room()
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes from the node."""
