@@ -10,7 +10,7 @@ use super::java;
 use super::lex::{Entries, key_is, quote, skip_value, skip_ws, unescape, write_quoted};
 use super::lookup::{elements, get, is_nowhere, is_plain, locate, segments, step};
 
-/// Parts of the longest path that is written: every one may be a level of its own.
+/// Maximum number of parts of a path that is written: each may be a level of its own.
 pub(crate) const DEEPEST_PATH: usize = 100;
 
 /// Why a path could not be written; the text is OpenSearch's own.
@@ -224,7 +224,7 @@ pub(crate) fn merge(text: &[u8], patch: &[u8]) -> Vec<u8> {
     set_members(text, skip_ws(text, 0), &members)
 }
 
-/// Merges of so few members are done one by one.
+/// Maximum number of members that are merged one by one: a table costs more below it.
 const FEW: usize = 8;
 
 /// `text` with these members of the object that starts at `start`, in one pass: one that is there gets its new value, others come

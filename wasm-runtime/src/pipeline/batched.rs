@@ -11,7 +11,7 @@ use crate::stats::StageRun;
 use crate::udf::invoke::{Invoker, UdfResult};
 use crate::udf::result_contract::Contract;
 
-/// Documents, and bytes of them, that go into a UDF in one call.
+/// Maximum numbers of documents and of their bytes that go into a UDF in one call: both bound the guest's memory.
 const CHUNK_DOCUMENTS: usize = 200;
 const CHUNK_BYTES: usize = 1 << 20;
 

@@ -13,7 +13,8 @@ use crate::json::index::template::TemplateSet;
 use crate::pipeline::stage::{Counts, StageState};
 use crate::stats::StageRun;
 
-/// A batch of so many documents keeps what was made of them in one piece of memory.
+/// Minimum number of documents in a batch whose output goes into one buffer: for fewer it would be larger than the
+/// texts.
 const MANY: usize = 16;
 
 /// Parameters that all documents of a run share.

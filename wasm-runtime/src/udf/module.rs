@@ -20,7 +20,7 @@ use crate::udf::sandbox::{Plan, Sandbox};
 /// Limits of an interpreter's start, in pages of 64 KiB and bytes of stack.
 const SNAPSHOT_PAGES: u32 = 1024;
 const SNAPSHOT_STACK: usize = 8 << 20;
-/// Sandboxes kept warm for one stage; more run at once, but only so many wait for the next batch.
+/// Maximum number of idle sandboxes that a stage keeps for the next batch: each holds its memory.
 const WARM: usize = 8;
 
 /// A compiled WebAssembly module, checked to fit one of the ABIs.
