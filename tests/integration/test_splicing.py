@@ -327,7 +327,7 @@ async def test_without_file_numbers_a_body_goes_the_way_of_pieces(
     way.cluster.answers |= {"/_bulk": answer(b"{}"), "/i/_search": answer(body_of(2 * MIB))}
     client = await way.client()
     with monkeypatch.context() as patched:
-        patched.setattr(splicing.Pipes, "take", _no_more)
+        patched.setattr(splicing.Pipes, "acquire", _no_more)
         assert (await client(post("/_bulk", body_of(3 * MIB)))).endswith(b"{}")
         assert way.cluster.seen.pop().endswith(body_of(3 * MIB))
         assert (await client(get("/i/_search"))).endswith(body_of(2 * MIB))

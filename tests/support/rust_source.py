@@ -15,7 +15,7 @@ RAW = r'r(?P<hashes>#+)".*?"(?P=hashes)'
 CHARACTER = r"(?P<character>'(?:\\.|[^'\\])')"
 STRING = r'"(?:\\.|[^"\\])*"'
 COMMENT = r"//[^\n]*|/\*.*?\*/"
-TESTS = r"(?ms)^#\[cfg\(test\)\]\n(?:mod \w+|impl[^{;]*) \{.*?^\}"
+TEST_CODE = r"(?ms)^#\[cfg\(test\)\]\n(?:mod \w+|impl[^{;]*) \{.*?^\}"
 
 
 def files() -> dict[Module, str]:
@@ -77,7 +77,7 @@ def uses(modules: dict[Module, str]) -> dict[Module, set[Module]]:
     """Which modules each module uses, tests excepted; a module's own submodules count if it names them."""
     edges: dict[Module, set[Module]] = {}
     for module, text in modules.items():
-        text = code(re.sub(TESTS, "", text))
+        text = code(re.sub(TEST_CODE, "", text))
         inner = {name[-1] for name in modules if name[:-1] == module and name}
         named = {f"self::{name}" for name in re.findall(r"(?<![:\w])(\w+)::[\w{<]", text) if name in inner}
         targets = (absolute(module, path) for path in paths(text) | named)

@@ -5,7 +5,7 @@ when a batch may take long: it blocks until the batch is done or its deadline ha
 written at the end, so that an [`try_execute`] that was too slow leaves none.
 
 Failures are per document: of a batch some documents may be retried, some handled by other stages, and the rest never
-notice. The engine narrows the batch for that, level by level (`wasm-runtime/src/levels.rs`).
+notice. The engine narrows the batch for that, level by level (`wasm-runtime/src/pipeline/scopes.rs`).
 """
 
 from __future__ import annotations

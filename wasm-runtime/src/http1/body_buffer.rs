@@ -7,7 +7,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
-use super::with_bytes;
+use super::buffer::with_bytes;
 
 /// Bytes that one view offers at most: whoever reads has other connections to look after.
 const MOST: usize = 1 << 20;

@@ -7,10 +7,11 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyFrozenSet, PyString, PyTuple};
 
+use super::buffer::with_bytes;
 use super::fields::{Fields, Role, push_line};
 use super::framing::{Framing, framing, keep_alive};
 use super::head_end::HeadEnd;
-use super::{Violation, with_bytes};
+use super::violation::Violation;
 
 /// The methods that a node knows, but for CONNECT, which asks for a tunnel.
 const METHODS: [&[u8]; 8] = [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS", b"TRACE"];
@@ -52,7 +53,7 @@ impl RequestParser {
         let data = &data[skipped..];
         let Some((size, first)) = self.end.find(data, self.max_line, self.max_headers_bytes)? else {
             // What cannot become a request is not waited for: a TLS client on a plain port hears so at once.
-            return if begins_with_method(data) { Ok(None) } else { Err(Violation::Malformed("an unknown method")) };
+            return if starts_with_method(data) { Ok(None) } else { Err(Violation::Malformed("an unknown method")) };
         };
         let head = RequestHead::parse(&data[..size], first, self.max_headers, skipped)?;
         if head.fields.counted(first) > self.max_headers_bytes {
@@ -215,7 +216,7 @@ impl RequestHead {
         for name in dropped.into_iter().flatten() {
             names.push(name.extract().map_err(PyErr::from)?);
         }
-        let is_dropped = |name: &[u8]| names.iter().any(|other| name.eq_ignore_ascii_case(other));
+        let is_dropped = |name: &[u8]| names.iter().any(|dropped| name.eq_ignore_ascii_case(dropped));
         let mut lines = Vec::with_capacity(self.fields.bytes().len() + 64);
         self.push_forwarded(&mut lines, remote, is_dropped);
         Ok(PyBytes::new(py, &lines))
@@ -281,9 +282,9 @@ impl RequestHead {
 }
 
 /// Whether these first bytes of a message may become a method and the space behind it.
-fn begins_with_method(data: &[u8]) -> bool {
+fn starts_with_method(data: &[u8]) -> bool {
     METHODS.iter().any(|method| match data.split_at_checked(method.len()) {
-        Some((begin, rest)) => begin == *method && rest.first().is_none_or(|byte| *byte == b' '),
+        Some((start, rest)) => start == *method && rest.first().is_none_or(|byte| *byte == b' '),
         None => method.starts_with(data),
     })
 }

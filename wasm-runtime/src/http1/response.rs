@@ -3,11 +3,12 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
+use super::buffer::with_bytes;
 use super::fields::{Fields, Role, push_line};
 use super::framing::{Framing, framing, keep_alive};
 use super::head_end::HeadEnd;
 use super::request::{minor_version, text};
-use super::{Violation, with_bytes};
+use super::violation::Violation;
 
 /// Bytes of the longest status line.
 const MAX_STATUS_LINE: usize = 8190;
