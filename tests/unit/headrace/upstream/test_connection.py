@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from headrace.upstream.connection import (
-    _NEXT,
     BUFFER_BYTES,
     MAX_BUFFERED,
     MAX_HEADERS_BYTES,
     MAX_INTERIM,
     SMALL,
-    Event,
     NodeConnection,
-    State,
 )
 from headrace.upstream.errors import DisconnectedError, ExchangeError, MalformedResponseError, NodeTimeoutError
+from headrace.upstream.states import NEXT, Event, State
 
 if TYPE_CHECKING:
     from headrace_pipelines.http1 import ResponseHead
@@ -271,12 +269,12 @@ async def test_a_node_is_late_only_while_somebody_waits_for_it():
 
 
 def test_every_state_can_be_left_and_closed():
-    reached = {state for row in _NEXT for state in row if state is not None}
+    reached = {state for row in NEXT for state in row if state is not None}
     assert reached == set(State)
     for state in State:
-        assert _NEXT[state][Event.CLOSE] is State.CLOSED
+        assert NEXT[state][Event.CLOSE] is State.CLOSED
         if state is not State.CLOSED:
-            assert any(after not in (None, State.CLOSED) for after in _NEXT[state])
+            assert any(after not in (None, State.CLOSED) for after in NEXT[state])
 
 
 async def test_what_cannot_be_next_is_a_fault_of_ours():
