@@ -34,9 +34,9 @@ from headrace_pipelines.engine import (
 )
 from headrace_pipelines.errors import HeadraceError
 from headrace_pipelines.executor import execute, record_skipped, try_execute
+from headrace_pipelines.executor.report import Execution, RunOptions
 from headrace_pipelines.local import Failure, Outcome, PipelineFailedError, Pipelines
 from headrace_pipelines.registry import Snapshot
-from headrace_pipelines.report import Execution, RunOptions
 
 __all__ = [
     "Batch",

@@ -18,8 +18,8 @@ from headrace_pipelines.definition import PipelineType
 from headrace_pipelines.engine import Batch, Bulk, Deadline
 from headrace_pipelines.errors import HeadraceError, InvalidError
 from headrace_pipelines.executor import execute
+from headrace_pipelines.executor.report import RunOptions
 from headrace_pipelines.registry import PipelineRecord, Records, Snapshot, build, key, udf_record
-from headrace_pipelines.report import RunOptions
 from headrace_pipelines.udf import manifest as manifests
 from headrace_pipelines.udf.catalog import Catalog
 from headrace_pipelines.udf.secrets import Secrets

@@ -21,7 +21,7 @@ from headrace.ops.body_budget import BodyBudget
 from headrace.ops.metrics import Metrics
 from headrace.ops.peers import Peers
 from headrace.ops.runner import Runner
-from headrace.protocol import parameters
+from headrace.protocol import endpoints, parameters
 from headrace.protocol.cursors import Cursors
 from headrace.protocol.errors import error_body
 from headrace.protocol.indices.resolver import IndexResolver
@@ -52,6 +52,7 @@ from headrace_pipelines.udf.catalog import Catalog, Ceilings
 from headrace_pipelines.udf.secrets import Secrets
 
 if TYPE_CHECKING:
+    from headrace.server.router import Route
     from headrace.settings import Settings
 
 log = logging.getLogger("headrace.proxy")
@@ -217,8 +218,6 @@ class Proxy:
         try:
             if forwarded is None:
                 return await self._dispatch(context)
-            if forwarded.failure is not None:
-                raise forwarded.failure
             return await context.resume_forwarded(forwarded.pending)
         except StaleNamesError:
             context.components.resolver.forget()
@@ -251,33 +250,36 @@ class Proxy:
             # Where nothing is protected it passes as it came.
             context.target = context.target.canonical
         await registry_guard.keep_out(context)
-        route, context.target = routes.match_target(context.method, context.target)
-        handler, context.surface, context.reads = route.handler, route.surface, route.reads
-        context.params = route.params.copy()
-        if handler is routes.PASSTHROUGH and routes.is_ours(context.target.raw_segments):
+        (route, params), context.target = routes.ROUTER.match_target(context.method, context.target)
+        context.surface, context.reads, context.params = route.surface, route.idempotent, params.copy()
+        if route is routes.UNREAD and routes.is_ours(context.target.raw_segments):
             raise _no_such_endpoint(context)
         if route.parameters and context.components.registry.protects:
             parameters.check(route.parameters, context.target)
         if route.parameters and context.components.registry.holds:
             context.read_source_parameter()
-        if handler in routes.READERS:
+        if route.shows_registry:
             await admin.require_reader(context)
         await registry_guard.refuse_in_body(context)
-        if not routes.renames(handler, context.method, context.target.raw_segments):
-            return await handler(context)
+        if not _may_rename(route, context):
+            return await route.handler(context)
         async with context.components.resolver.changing(told=context.components.registry.protects):
-            return await handler(context)
+            return await route.handler(context)
 
 
 def _goes_on(context: RequestContext) -> bool:
     """Whether a request goes on to its end when its client hangs up: it may change the registry, or names."""
-    segments = context.target.raw_segments
-    handler = routes.match(context.method, segments).handler
-    return handler in routes.CHANGES or routes.renames(handler, context.method, segments)
+    route = routes.ROUTER.match(context.method, context.target.raw_segments).route
+    return route.changes_registry or _may_rename(route, context)
+
+
+def _may_rename(route: Route, context: RequestContext) -> bool:
+    """Whether a request may change which indexes a name stands for."""
+    return route.may_rename and not endpoints.keeps_names(context.method, context.target.raw_segments)
 
 
 def _no_such_endpoint(context: RequestContext) -> HeadraceError:
-    methods = routes.allowed(context.target.raw_segments)
+    methods = routes.ROUTER.allowed(context.target.raw_segments)
     if methods:
         return MethodError(
             f"[{context.method}] is not allowed on [{context.target.raw_path}]; allowed: {', '.join(methods)}"
@@ -292,7 +294,7 @@ async def refuse(context: RequestContext, error: HeadraceError) -> web.StreamRes
     if error.status in (429, 503):
         headers[hdrs.RETRY_AFTER] = "1"
     if isinstance(error, MethodError):
-        headers[hdrs.ALLOW] = ", ".join(routes.allowed(context.target.raw_segments))
+        headers[hdrs.ALLOW] = ", ".join(routes.ROUTER.allowed(context.target.raw_segments))
     headers.extend(context.response_headers)
     close = not context.inbound.body.complete
     return await send_whole(context.request, error.status, "", headers, body, close=close)

@@ -11,9 +11,9 @@ import uvloop
 from headrace.app import Proxy
 from headrace.handlers.bypass import Bypass
 from headrace.server import listener
-from tests.cluster import Cluster, answer
 from tests.conftest import settings_for, watch_fast_path
 from tests.integration.ways import Way
+from tests.support.cluster import Cluster, answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

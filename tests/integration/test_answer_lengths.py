@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cluster import answer
 from tests.integration.ways import get, post
+from tests.support.cluster import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headrace.server import connection
-from headrace.server.connection import MAX_BACKLOG, Event, State
+from headrace.server.connection import MAX_BACKLOG
 from headrace.server.listener import READ_BYTES
-from tests.cluster import answer
+from headrace.server.states import NEXT, TABLE, Event, State
 from tests.integration.ways import Client, get, post
+from tests.support.cluster import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -355,9 +355,9 @@ async def test_a_proxy_that_stops_does_not_wait_longer_than_it_may(start: Callab
 
 def test_every_state_has_a_way_on_and_an_end():
     for state in State:
-        assert connection._NEXT[state][Event.END] is State.CLOSING
+        assert NEXT[state][Event.END] is State.CLOSING
         if state is not State.CLOSING:
-            assert any(connection._NEXT[state][event] not in (None, State.CLOSING) for event in Event)
-    reached = {target for (state, _), target in connection._TABLE.items() if state is not target}
+            assert any(NEXT[state][event] not in (None, State.CLOSING) for event in Event)
+    reached = {target for (state, _), target in TABLE.items() if state is not target}
     assert reached == set(State)
-    assert connection._NEXT[State.CLOSING] == [None] * (len(Event) - 1) + [State.CLOSING]
+    assert NEXT[State.CLOSING] == [None] * (len(Event) - 1) + [State.CLOSING]

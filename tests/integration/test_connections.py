@@ -10,7 +10,7 @@ import pytest
 from headrace.upstream import pool
 from headrace.upstream.errors import NodeTimeoutError
 from headrace.upstream.pool import ConnectionPool
-from tests.cluster import Cluster, answer
+from tests.support.cluster import Cluster, answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

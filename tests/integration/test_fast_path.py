@@ -10,8 +10,8 @@ from urllib.parse import unquote
 import pytest
 
 from headrace.server.connection import ClientConnection
-from tests.cluster import Cluster, answer
 from tests.integration.ways import get, post
+from tests.support.cluster import Cluster, answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ import pytest
 
 from headrace.handlers.bypass import Bypass
 from headrace.server.fast_path import BypassRoute
-from tests.cluster import answer
 from tests.integration.ways import get, post
+from tests.support.cluster import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

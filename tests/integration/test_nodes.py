@@ -220,8 +220,9 @@ async def test_tls_on_both_sides(tmp_path: Path, certificates: Path, session: ai
 
 @pytest.mark.parametrize("clients", [True, False], ids=["client over TLS", "client in the clear"])
 @pytest.mark.parametrize("nodes", [True, False], ids=["node over TLS", "node in the clear"])
+@pytest.mark.parametrize("target", ["/x/_bulk", "/x/_mget", "/x/_close"], ids=["passed", "read whole", "streamed"])
 async def test_long_bodies_with_and_without_tls(
-    tmp_path: Path, certificates: Path, session: aiohttp.ClientSession, clients: bool, nodes: bool
+    tmp_path: Path, certificates: Path, session: aiohttp.ClientSession, clients: bool, nodes: bool, target: str
 ):
     """What is encrypted on one side cannot go from socket to socket."""
     authority, cert, key = (str(certificates / name) for name in ("ca.pem", "server.pem", "server.key"))
@@ -236,7 +237,7 @@ async def test_long_bodies_with_and_without_tls(
         for length in (90_000, 400_000, 3_000_000) * 2:
             body = random.Random(length).randbytes(length)
             async with asyncio.timeout(5):
-                answer = await session.post(f"{proxy.url}/x/_bulk", data=io.BytesIO(body), ssl=trusting)
+                answer = await session.post(f"{proxy.url}{target}", data=io.BytesIO(body), ssl=trusting)
                 assert answer.status == 200
                 assert await answer.read() == body
     finally:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headrace.app import Proxy
-from tests.cluster import Cluster, answer
 from tests.conftest import settings_for
+from tests.support.cluster import Cluster, answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,8 +10,8 @@ import pytest
 
 from headrace.http1 import body as bodies
 from headrace.http1.body import RequestBody
-from tests.cluster import answer
 from tests.integration.ways import get, post
+from tests.support.cluster import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +136,7 @@ async def test_a_client_that_goes_away(start: Any, in_place: type[InPlace], sent
 
 
 async def test_a_body_that_does_not_go_on_is_given_up(start: Any, in_place: type[InPlace], monkeypatch: Any):
-    monkeypatch.setattr("headrace.server.request._SLOWEST", 1 << 30)
+    monkeypatch.setattr("headrace.server.received._SLOWEST", 1 << 30)
     way = await reading(start, client_timeout="300ms")
     client = await way.client()
     got = await client(head_of(5 * MIB) + body_of(2 * MIB))

@@ -11,8 +11,8 @@ import pytest
 
 from headrace.server.connection import MAX_BACKLOG
 from headrace.server.listener import READ_BYTES
-from tests.cluster import answer
 from tests.integration.ways import get, post
+from tests.support.cluster import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

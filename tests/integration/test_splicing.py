@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from headrace.http1 import splice as splicing
-from tests.cluster import answer
 from tests.integration.ways import get, post
+from tests.support.cluster import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -327,7 +327,7 @@ async def test_without_file_numbers_a_body_goes_the_way_of_pieces(
     way.cluster.answers |= {"/_bulk": answer(b"{}"), "/i/_search": answer(body_of(2 * MIB))}
     client = await way.client()
     with monkeypatch.context() as patched:
-        patched.setattr(splicing.Pipes, "take", _no_more)
+        patched.setattr(splicing.Pipes, "acquire", _no_more)
         assert (await client(post("/_bulk", body_of(3 * MIB)))).endswith(b"{}")
         assert way.cluster.seen.pop().endswith(body_of(3 * MIB))
         assert (await client(get("/i/_search"))).endswith(body_of(2 * MIB))
@@ -342,14 +342,14 @@ def _no_more(_: splicing.Pipes) -> Any:
 
 def test_a_pipe_with_something_in_it_is_not_used_again():
     pipes = splicing.Pipes()
-    first = pipes.take()
-    pipes.give(first, empty=True)
-    assert pipes.take() == first
-    pipes.give(first, empty=False)
-    second = pipes.take()
+    first = pipes.acquire()
+    pipes.release(first, empty=True)
+    assert pipes.acquire() == first
+    pipes.release(first, empty=False)
+    second = pipes.acquire()
     os.write(second[1], b"x")
     assert os.read(second[0], 10) == b"x"
-    pipes.give(second, empty=True)
+    pipes.release(second, empty=True)
     pipes.close()
     with pytest.raises(OSError, match="Bad file"):
         os.write(second[1], b"x")
@@ -375,13 +375,13 @@ async def test_where_the_system_forbids_it_bodies_go_in_pieces(start: Any, monke
 
 def test_bodies_leave_file_numbers_for_connections():
     pipes = splicing.Pipes(most=2)
-    taken = [pipes.take(), pipes.take()]
+    taken = [pipes.acquire(), pipes.acquire()]
     with pytest.raises(OSError, match="Too many open files"):
-        pipes.take()
-    pipes.give(taken.pop(), empty=False)
-    taken.append(pipes.take())
+        pipes.acquire()
+    pipes.release(taken.pop(), empty=False)
+    taken.append(pipes.acquire())
     for pipe in taken:
-        pipes.give(pipe, empty=True)
+        pipes.release(pipe, empty=True)
     pipes.close()
 
 

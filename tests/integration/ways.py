@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from headrace.app import Proxy
     from headrace.server.connection import ClientConnection
-    from tests.cluster import Cluster
+    from tests.support.cluster import Cluster
 
 
 class Client:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from tests.rust_source import Module, circles, defined, files, uses, words
+from tests.support.rust_source import TEST_CODE, Module, circles, defined, files, functions, uses, words
 
 LAYERS = [
     ["bulk"],
@@ -177,3 +177,57 @@ def test_a_name_that_is_an_everyday_word_is_found(line):
 
 def test_names_of_others_are_not_ours():
     assert not everyday('let kept = slot.take(); // take one\nlet text = "known"; std::mem::take(&mut kept);\n')
+
+
+LONGEST_FUNCTION = 40
+LONGER_FUNCTIONS = {
+    "bulk::action::parse_action": "one arm for each parameter of an action line",
+    "bulk::documents::documents": "one arm for each outcome of an action",
+    "bulk::parser::parse": "the loop over lines: its parts share eight variables",
+    "bulk::response::merged": "the members of an answer in their order",
+    "document::response::hits::implode": "the edits of one list depend on each other",
+    "document::response::unreadable::value_end": "a scanner: one arm for each character",
+    "engine::metering::parse_function_body": "one arm for each kind of operator",
+    "json::change::set_members": "one pass over the text",
+    "json::filter_path::filter_value": "one arm for each kind of value",
+    "json::validate::parse": "the loop of the validator: measured as one function",
+    "native::fingerprint::apply": "the digest over the fields in their order",
+    "native::foreach::apply": "the loop over elements, with the state before and after",
+    "native::html_strip::tags::next": "a scanner: one arm for each character",
+    "native::support::hit::rewrite": "the two forms of a hit's field",
+    "pipeline::apply::write": "one arm for each effect",
+    "pipeline::batched::in_chunks": "the loop over chunks: its parts share six variables",
+    "pipeline::condition::costs::of": "one arm for each kind of expression",
+    "pipeline::fused::run_partition": "the loop over documents: measured as one function",
+    "regex::java::class::class_of": "the grammar of a class",
+    "regex::java::class::item": "the grammar of a class",
+    "regex::java::group": "one arm for each kind of group",
+    "regex::java::sequence": "one arm for each construct",
+    "regex::machine::step_once": "one arm for each operation of the machine",
+    "regex::program::repeat": "one arm for each kind of repetition",
+    "regex::ruby::class::class": "the grammar of a class",
+    "regex::ruby::finish::node": "one arm for each node",
+    "regex::ruby::finish::reaches": "one arm for each node",
+    "regex::ruby::quantifier::repeated": "the grammar of a quantifier",
+    "udf::host::wasi::stub": "the table of stubs",
+}
+"""Functions over the limit, with the reason why each is one piece. A new one needs a reason; one that is split leaves the list."""
+
+
+def test_functions_are_short():
+    modules = {module: text for module, text in files().items() if module[-1:] not in (("tests",), TESTS)}
+    counted = [
+        ("::".join((*module, name)), length)
+        for module, text in modules.items()
+        for name, length in functions(re.sub(TEST_CODE, "", text))
+    ]
+    assert len(counted) > 1000
+    assert {name for name, length in counted if length > LONGEST_FUNCTION} == set(LONGER_FUNCTIONS)
+
+
+def test_the_length_of_a_function_is_that_of_its_text():
+    body = "    let a = 1;\n" * 41
+    assert functions(f"impl A {{\n    pub(crate) fn long(\n        a: u8,\n    ) {{\n{body}    }}\n}}\n") == [
+        ("long", 45)
+    ]
+    assert functions("fn f() {}\ntrait T {\n    fn g(&self);\n}\n") == [("f", 1), ("g", 1)]

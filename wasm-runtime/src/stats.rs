@@ -5,7 +5,7 @@ use hdrhistogram::Histogram as Hdr;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-/// Errors and log lines that one stage reports per batch; the rest is only counted.
+/// Maximum numbers of errors and log lines that a stage reports per batch: the rest is only counted, to bound memory.
 pub(crate) const SAMPLES: usize = 8;
 pub(crate) const LOG_LINES: usize = 64;
 

@@ -1,6 +1,7 @@
 """What an upload says about its UDF: language, entry, parameters, limits.
 
-ABI and host functions are the engine's (`wasm-runtime/src/host.rs`); their contract is in docs/reference/udf-abi.md.
+ABI and host functions are the engine's (`wasm-runtime/src/udf/host/`); their contract is in
+docs/reference/udf-abi.md.
 """
 
 from __future__ import annotations

@@ -1,21 +1,11 @@
-"""The one table from method and path to handler; what is not in it passes through.
-
-`{index}` matches a name or an expression, never an endpoint (which begin with `_`, `_all` excepted); other variables
-match anything, also ids that begin with `_`.
-"""
+"""The table of routes: one row has all that is known of a route. A request that no row matches is passed on unread."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, NamedTuple
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any
 
-from headrace.execution import document_run
 from headrace.handlers import unread, unsupported
-from headrace.handlers.admin import associations, copies, index_settings, templates, udfs
-from headrace.handlers.admin import pipelines as pipeline_api
+from headrace.handlers.admin import associations, copies, index_settings, pipelines, templates, udfs
 from headrace.handlers.passthrough import passthrough
 from headrace.handlers.search import (
     async_search,
@@ -28,415 +18,256 @@ from headrace.handlers.search import (
 )
 from headrace.handlers.system import elasticsearch, health, metrics, nodes_info
 from headrace.handlers.write import bulk, by_query, document
-from headrace.protocol import endpoints
-from headrace.protocol.target import MAX_CACHED, MAX_LENGTH
+from headrace.server.router import BypassRule, Route, Router
 from headrace_pipelines import PipelineType
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
-    from headrace.protocol.target import Target
-    from headrace.server.request import RequestContext
-    from headrace_pipelines import Snapshot
+    from headrace.server.router import Handler
     from headrace_pipelines.registry.association import TemplateKind
 
-Handler = Callable[["RequestContext"], Awaitable["web.StreamResponse"]]
-
-QUERY, RESULT = PipelineType.QUERY, PipelineType.RESULT
-
-_KINDS: tuple[TemplateKind, ...] = ("index", "component", "legacy")
-_PUT_TEMPLATE: dict[TemplateKind, Handler] = {kind: templates.put(kind) for kind in _KINDS}
-_DELETE_TEMPLATE: dict[TemplateKind, Handler] = {kind: templates.delete(kind) for kind in _KINDS}
+QUERY, RESULT, DOCUMENT = PipelineType.QUERY, PipelineType.RESULT, PipelineType.DOCUMENT
+SEARCHES, DOCUMENTS, RESULTS = frozenset({QUERY, RESULT}), frozenset({DOCUMENT}), frozenset({RESULT})
 
 
-class Row(NamedTuple):
-    """A row of the table: methods, path, handler; and the surface whose parameters it takes where it is protected."""
-
-    methods: str
-    path: str
-    handler: Handler
-    parameters: str = ""
+def _rows(handler: Handler, surface: str, methods: str, *paths: str, **facts: Any) -> list[Route]:
+    """Routes that differ in their path alone."""
+    return [Route(methods, path, handler, surface, **facts) for path in paths]
 
 
-TABLE: list[Row] = [
-    Row("POST|PUT", "/_bulk", bulk.bulk, "bulk"),
-    Row("POST|PUT", "/{index}/_bulk", bulk.bulk, "bulk"),
-    Row("POST|PUT", "/_bulk/stream", unsupported.bulk_stream),
-    Row("POST|PUT", "/{index}/_bulk/stream", unsupported.bulk_stream),
-    Row("POST", "/{index}/_doc", document.document, "index"),
-    Row("POST|PUT", "/{index}/_doc/{id}", document.document, "index"),
-    Row("POST|PUT", "/{index}/_create/{id}", document.document, "index"),
-    Row("POST", "/{index}/_update/{id}", document.update, "update"),
-    Row("POST", "/{index}/_update_by_query", by_query.update, "by_query"),
-    Row("POST", "/{index}/_delete_by_query", by_query.delete, "by_query"),
-    Row("POST", "/_reindex", by_query.reindex, "reindex"),
-    Row("GET|HEAD", "/{index}/_doc/{id}", document_reads.document, "get"),
-    Row("GET|HEAD", "/{index}/_source/{id}", document_reads.document, "get_source"),
-    Row("GET|POST", "/_mget", document_reads.mget, "mget"),
-    Row("GET|POST", "/{index}/_mget", document_reads.mget, "mget"),
-    Row("GET|POST", "/{index}/_termvectors", document_reads.term_vectors, "termvectors"),
-    Row("GET|POST", "/{index}/_termvectors/{id}", document_reads.term_vectors, "termvectors"),
-    Row("GET|POST", "/_mtermvectors", document_reads.term_vectors, "termvectors"),
-    Row("GET|POST", "/{index}/_mtermvectors", document_reads.term_vectors, "termvectors"),
-    Row("GET|POST", "/_search", search.search, "search"),
-    Row("GET|POST", "/{index}/_search", search.search, "search"),
-    Row("GET|POST", "/_search/template", search.template, "search"),
-    Row("GET|POST", "/{index}/_search/template", search.template, "search"),
-    Row("GET|POST", "/_msearch", msearch.msearch, "msearch"),
-    Row("GET|POST", "/{index}/_msearch", msearch.msearch, "msearch"),
-    Row("GET|POST", "/_msearch/template", msearch.template, "msearch_template"),
-    Row("GET|POST", "/{index}/_msearch/template", msearch.template, "msearch_template"),
-    Row("GET|POST", "/_search/scroll", scroll.page, "scroll"),
-    Row("GET|POST", "/_search/scroll/{id}", scroll.page, "scroll"),
-    Row("DELETE", "/_search/scroll", scroll.clear, "clear_scroll"),
-    Row("DELETE", "/_search/scroll/{id}", scroll.clear, "clear_scroll"),
-    Row("POST", "/{index}/_search/point_in_time", point_in_time.create, "point_in_time"),
-    Row("DELETE", "/_search/point_in_time", point_in_time.delete, "delete_point_in_time"),
-    Row("GET|DELETE", "/_search/point_in_time/_all", point_in_time.every),
-    Row("POST", "/{index}/_pit", point_in_time.create),
-    Row("DELETE", "/_pit", point_in_time.delete),
-    Row("GET|POST", "/_count", query_only.query_only, "count"),
-    Row("GET|POST", "/{index}/_count", query_only.query_only, "count"),
-    Row("GET|POST", "/{index}/_explain/{id}", query_only.query_only, "explain"),
-    Row("GET|POST", "/_validate/query", query_only.query_only, "validate_query"),
-    Row("GET|POST", "/{index}/_validate/query", query_only.query_only, "validate_query"),
-    Row("GET|POST", "/_rank_eval", query_only.rank_eval, "rank_eval"),
-    Row("GET|POST", "/{index}/_rank_eval", query_only.rank_eval, "rank_eval"),
-    Row("POST", "/_plugins/_asynchronous_search", async_search.submit, "async_search"),
-    Row("GET", "/_plugins/_asynchronous_search/stats", passthrough),
-    Row("GET", "/_plugins/_asynchronous_search/{id}", async_search.fetch),
-    Row("DELETE", "/_plugins/_asynchronous_search/{id}", async_search.manage),
-    Row("POST", "/_opendistro/_asynchronous_search", async_search.submit, "async_search"),
-    Row("GET", "/_opendistro/_asynchronous_search/stats", passthrough),
-    Row("GET", "/_opendistro/_asynchronous_search/{id}", async_search.fetch),
-    Row("DELETE", "/_opendistro/_asynchronous_search/{id}", async_search.manage),
-    Row("POST", "/_async_search", async_search.submit, "async_search"),
-    Row("POST", "/{index}/_async_search", async_search.submit, "async_search"),
-    Row("GET", "/_async_search/status/{id}", async_search.manage),
-    Row("GET", "/_async_search/{id}", async_search.fetch),
-    Row("DELETE", "/_async_search/{id}", async_search.manage),
-    Row("POST", "/_snapshot/{repository}/{snapshot}/_restore", copies.restore),
-    Row("POST", "/{index}/_rollover", copies.rollover),
-    Row("POST", "/{index}/_rollover/{target}", copies.rollover),
-    *(Row("PUT|POST", f"/{{index}}/{verb}/{{target}}", copies.copy) for verb in ("_clone", "_shrink", "_split")),
-    Row("GET|POST", "/_field_caps", unread.field_capabilities, "field_caps"),
-    Row("GET|POST", "/{index}/_field_caps", unread.field_capabilities, "field_caps"),
-    Row("GET", "/_cat/count", unread.count),
-    Row("GET", "/_cat/count/{index}", unread.count),
-    Row("POST", "/_plugins/_sql", unsupported.by_path(QUERY, RESULT)),
-    Row("POST", "/_plugins/_ppl", unsupported.by_path(QUERY, RESULT)),
-    Row("GET", "/", elasticsearch.info),
-    Row("GET", "/_nodes", nodes_info.nodes),
-    Row("GET", "/_nodes/{what}", nodes_info.nodes),
-    Row("GET", "/_nodes/{node}/{what}", nodes_info.nodes),
-    Row("PUT", "/{index}", index_settings.create),
-    Row("GET", "/{index}", index_settings.show),
-    Row("DELETE", "/{index}", index_settings.delete),
-    Row("PUT", "/_settings", index_settings.update),
-    Row("PUT", "/{index}/_settings", index_settings.update),
-    Row("GET", "/_settings", index_settings.show),
-    Row("GET", "/_settings/{name}", index_settings.show),
-    Row("GET", "/{index}/_settings", index_settings.show),
-    Row("GET", "/{index}/_settings/{name}", index_settings.show),
-    Row("POST", "/_index_template/_simulate", templates.simulate),
-    Row("PUT|POST", "/_index_template/{name}", _PUT_TEMPLATE["index"]),
-    Row("POST", "/_index_template/_simulate/{name}", templates.simulate),
-    Row("POST", "/_index_template/_simulate_index/{index}", templates.simulate),
-    Row("GET", "/_index_template", templates.show("index")),
-    Row("GET", "/_index_template/{name}", templates.show("index")),
-    Row("DELETE", "/_index_template/{name}", _DELETE_TEMPLATE["index"]),
-    Row("PUT|POST", "/_component_template/{name}", _PUT_TEMPLATE["component"]),
-    Row("GET", "/_component_template", templates.show("component")),
-    Row("GET", "/_component_template/{name}", templates.show("component")),
-    Row("DELETE", "/_component_template/{name}", _DELETE_TEMPLATE["component"]),
-    Row("PUT|POST", "/_template/{name}", _PUT_TEMPLATE["legacy"]),
-    Row("GET", "/_template", templates.show("legacy")),
-    Row("GET", "/_template/{name}", templates.show("legacy")),
-    Row("DELETE", "/_template/{name}", _DELETE_TEMPLATE["legacy"]),
-    Row("GET", "/{index}/_pipeline", associations.attached),
-    Row("GET", "/{index}/_pipeline/_resolve", associations.resolve),
-    Row("GET", "/_pipeline/_association", associations.listed),
-    Row("PUT|POST", "/_pipeline/_association/{pattern}", associations.put),
-    Row("GET", "/_pipeline/_association/{pattern}", associations.get),
-    Row("DELETE", "/_pipeline/_association/{pattern}", associations.delete),
-    Row("GET", "/_pipeline", pipeline_api.listed),
-    Row("GET", "/_pipeline/_stats", pipeline_api.all_stats),
-    Row("POST", "/_pipeline/_execute", pipeline_api.execute_unsaved),
-    Row("POST", "/_pipeline/_import", pipeline_api.import_),
-    Row("POST|PUT", "/_pipeline/{name}", pipeline_api.put),
-    Row("GET", "/_pipeline/{name}", pipeline_api.get),
-    Row("DELETE", "/_pipeline/{name}", pipeline_api.delete),
-    Row("GET", "/_pipeline/{name}/_versions", pipeline_api.versions),
-    Row("POST", "/_pipeline/{name}/_activate", pipeline_api.activate),
-    Row("POST", "/_pipeline/{name}/_execute", pipeline_api.execute),
-    Row("GET", "/_pipeline/{name}/_stats", pipeline_api.stats),
-    Row("GET", "/_udf", udfs.listed),
-    Row("POST|PUT", "/_udf/{name}", udfs.put),
-    Row("GET", "/_udf/{name}", udfs.get),
-    Row("DELETE", "/_udf/{name}", udfs.delete),
-    Row("GET", "/_udf/{name}/_versions", udfs.versions),
-    Row("GET", "/_udf/{name}/_source", udfs.source),
-    Row("GET", "/_udf/{name}/_stats", udfs.stats),
-    Row("POST", "/_udf/{name}/_test", udfs.test),
-    Row("GET", "/_proxy/health/live", health.live),
-    Row("GET", "/_proxy/health/ready", health.ready),
-    Row("GET", "/_proxy/metrics", metrics.metrics),
+_WRITES: list[Route] = [
+    *_rows(
+        bulk.bulk,
+        "bulk",
+        "POST|PUT",
+        "/_bulk",
+        "/{index}/_bulk",
+        parameters="bulk",
+        bypass=BypassRule(DOCUMENTS),
+        bulk=True,
+    ),
+    *_rows(unsupported.bulk_stream, "unsupported", "POST|PUT", "/_bulk/stream", "/{index}/_bulk/stream"),
+    *(
+        Route(methods, path, document.document, "document", "index", bypass=BypassRule(DOCUMENTS, "written"))
+        for methods, path in (
+            ("POST", "/{index}/_doc"),
+            ("POST|PUT", "/{index}/_doc/{id}"),
+            ("POST|PUT", "/{index}/_create/{id}"),
+        )
+    ),
+    Route("POST", "/{index}/_update/{id}", document.update, "document", "update"),
+    Route("POST", "/{index}/_update_by_query", by_query.update, "by_query", "by_query"),
+    Route("POST", "/{index}/_delete_by_query", by_query.delete, "by_query", "by_query"),
+    Route("POST", "/_reindex", by_query.reindex, "by_query", "reindex"),
 ]
 
-OURS = ("_pipeline", "_udf", "_proxy")
-"""First path segments that never go to the cluster."""
-PASSTHROUGH = unread.unread
-BULK, UPDATES = bulk.bulk, bulk.UPDATES
-SHOWS = document_run.SHOWS
 
-READERS: frozenset[Handler] = frozenset(
-    {
-        associations.attached,
-        associations.resolve,
-        associations.listed,
-        associations.get,
-        pipeline_api.listed,
-        pipeline_api.get,
-        pipeline_api.versions,
-        pipeline_api.stats,
-        pipeline_api.all_stats,
-        udfs.listed,
-        udfs.get,
-        udfs.versions,
-        udfs.source,
-        udfs.stats,
-        metrics.metrics,
-    }
-)
-"""Handlers that show what is in the registry, or what was counted: for those who may read the cluster's pipelines."""
-
-CHANGES: frozenset[Handler] = frozenset(
-    {
-        pipeline_api.put,
-        pipeline_api.import_,
-        pipeline_api.activate,
-        pipeline_api.delete,
-        udfs.put,
-        udfs.delete,
-        associations.put,
-        associations.delete,
-        index_settings.create,
-        index_settings.update,
-        index_settings.delete,
-        copies.restore,
-        copies.rollover,
-        copies.copy,
-        *_PUT_TEMPLATE.values(),
-        *_DELETE_TEMPLATE.values(),
-    }
-)
-"""Handlers that may change the registry: they go on to their end when the client hangs up."""
+def _reads(handler: Handler, parameters: str, methods: str, *paths: str, **facts: Any) -> list[Route]:
+    return _rows(handler, "reads", methods, *paths, parameters=parameters, idempotent=True, **facts)
 
 
-READ_ONLY: frozenset[Handler] = frozenset(
-    {
-        search.search,
-        search.template,
-        msearch.msearch,
-        msearch.template,
-        query_only.query_only,
-        query_only.rank_eval,
-        document_reads.document,
-        document_reads.mget,
+_BY_ID = BypassRule(RESULTS, "read", finals=frozenset({QUERY}))
+_READS: list[Route] = [
+    *_reads(document_reads.document, "get", "GET|HEAD", "/{index}/_doc/{id}", bypass=_BY_ID),
+    *_reads(document_reads.document, "get_source", "GET|HEAD", "/{index}/_source/{id}", bypass=_BY_ID),
+    *_reads(document_reads.mget, "mget", "GET|POST", "/_mget", "/{index}/_mget"),
+    *_reads(
         document_reads.term_vectors,
-    }
-)
-"""Handlers whose requests change nothing in the cluster, whatever the method: they may be sent twice."""
+        "termvectors",
+        "GET|POST",
+        "/{index}/_termvectors",
+        "/{index}/_termvectors/{id}",
+        "/_mtermvectors",
+        "/{index}/_mtermvectors",
+    ),
+]
 
-RENAMES: frozenset[Handler] = frozenset(
-    {
-        PASSTHROUGH,
-        copies.restore,
-        copies.rollover,
+
+def _searches(handler: Handler, surface: str, parameters: str, *paths: str, **facts: Any) -> list[Route]:
+    return _rows(handler, surface, "GET|POST", *paths, parameters=parameters, idempotent=True, **facts)
+
+
+_SEARCH = BypassRule(SEARCHES, "read", (b"search_pipeline",), frozenset({"scroll", "source"}))
+_QUERY_ONLY = BypassRule(SEARCHES, "read")
+_SCROLL = BypassRule(RESULTS)
+_ASYNCHRONOUS: list[Route] = [
+    *(
+        route
+        for path in ("/_plugins/_asynchronous_search", "/_opendistro/_asynchronous_search")
+        for route in (
+            Route("POST", path, async_search.submit, "asynchronous", "async_search"),
+            Route("GET", f"{path}/stats", passthrough, "passthrough"),
+            Route("GET", f"{path}/{{id}}", async_search.fetch, "asynchronous"),
+            Route("DELETE", f"{path}/{{id}}", async_search.manage, "asynchronous"),
+        )
+    ),
+    *_rows(
+        async_search.submit,
+        "asynchronous",
+        "POST",
+        "/_async_search",
+        "/{index}/_async_search",
+        parameters="async_search",
+    ),
+    Route("GET", "/_async_search/status/{id}", async_search.manage, "asynchronous"),
+    Route("GET", "/_async_search/{id}", async_search.fetch, "asynchronous"),
+    Route("DELETE", "/_async_search/{id}", async_search.manage, "asynchronous"),
+]
+_SEARCHING: list[Route] = [
+    *_searches(search.search, "search", "search", "/_search", "/{index}/_search", bypass=_SEARCH),
+    *_searches(search.template, "search", "search", "/_search/template", "/{index}/_search/template"),
+    *_searches(msearch.msearch, "msearch", "msearch", "/_msearch", "/{index}/_msearch"),
+    *_searches(msearch.template, "msearch", "msearch_template", "/_msearch/template", "/{index}/_msearch/template"),
+    *_rows(
+        scroll.page,
+        "scroll",
+        "GET|POST",
+        "/_search/scroll",
+        "/_search/scroll/{id}",
+        parameters="scroll",
+        bypass=_SCROLL,
+    ),
+    *_rows(
+        scroll.clear,
+        "scroll",
+        "DELETE",
+        "/_search/scroll",
+        "/_search/scroll/{id}",
+        parameters="clear_scroll",
+        bypass=_SCROLL,
+    ),
+    Route("POST", "/{index}/_search/point_in_time", point_in_time.create, "point_in_time", "point_in_time"),
+    Route("DELETE", "/_search/point_in_time", point_in_time.delete, "point_in_time", "delete_point_in_time"),
+    Route("GET|DELETE", "/_search/point_in_time/_all", point_in_time.every, "point_in_time"),
+    Route("POST", "/{index}/_pit", point_in_time.create, "point_in_time"),
+    Route("DELETE", "/_pit", point_in_time.delete, "point_in_time"),
+    *_searches(query_only.query_only, "query_only", "count", "/_count", "/{index}/_count", bypass=_QUERY_ONLY),
+    *_searches(query_only.query_only, "query_only", "explain", "/{index}/_explain/{id}", bypass=_QUERY_ONLY),
+    *_searches(
+        query_only.query_only,
+        "query_only",
+        "validate_query",
+        "/_validate/query",
+        "/{index}/_validate/query",
+        bypass=_QUERY_ONLY,
+    ),
+    *_searches(query_only.rank_eval, "query_only", "rank_eval", "/_rank_eval", "/{index}/_rank_eval"),
+    *_ASYNCHRONOUS,
+    *_rows(
+        unread.field_capabilities,
+        "passthrough",
+        "GET|POST",
+        "/_field_caps",
+        "/{index}/_field_caps",
+        parameters="field_caps",
+    ),
+    *_rows(unread.count, "passthrough", "GET", "/_cat/count", "/_cat/count/{index}"),
+    *_rows(unsupported.by_path(QUERY, RESULT), "unsupported", "POST", "/_plugins/_sql", "/_plugins/_ppl"),
+]
+_SYSTEM: list[Route] = [
+    Route("GET", "/", elasticsearch.info, "elasticsearch"),
+    *_rows(nodes_info.nodes, "nodes_info", "GET", "/_nodes", "/_nodes/{what}", "/_nodes/{node}/{what}"),
+    Route("GET", "/_proxy/health/live", health.live, "health"),
+    Route("GET", "/_proxy/health/ready", health.ready, "health"),
+    Route("GET", "/_proxy/metrics", metrics.metrics, "metrics", shows_registry=True),
+]
+
+
+def _attaching(handler: Handler, surface: str, methods: str, *paths: str) -> list[Route]:
+    """Routes that create, copy, change or delete indexes and templates, and with them what is attached."""
+    return _rows(handler, surface, methods, *paths, changes_registry=True, may_rename=True)
+
+
+def _templates(kind: TemplateKind, path: str) -> list[Route]:
+    return [
+        *_attaching(templates.put(kind), "templates", "PUT|POST", f"{path}/{{name}}"),
+        *_rows(templates.show(kind), "templates", "GET", path, f"{path}/{{name}}"),
+        *_attaching(templates.delete(kind), "templates", "DELETE", f"{path}/{{name}}"),
+    ]
+
+
+_INDEXES: list[Route] = [
+    *_attaching(copies.restore, "copies", "POST", "/_snapshot/{repository}/{snapshot}/_restore"),
+    *_attaching(copies.rollover, "copies", "POST", "/{index}/_rollover", "/{index}/_rollover/{target}"),
+    *_attaching(
         copies.copy,
-        index_settings.create,
-        index_settings.update,
-        index_settings.delete,
-        *_PUT_TEMPLATE.values(),
-        *_DELETE_TEMPLATE.values(),
-    }
-)
-"""Handlers whose requests may make, rename or delete indexes, aliases and templates."""
+        "copies",
+        "PUT|POST",
+        "/{index}/_clone/{target}",
+        "/{index}/_shrink/{target}",
+        "/{index}/_split/{target}",
+    ),
+    *_attaching(index_settings.create, "index_settings", "PUT", "/{index}"),
+    *_attaching(index_settings.delete, "index_settings", "DELETE", "/{index}"),
+    *_attaching(index_settings.update, "index_settings", "PUT", "/_settings", "/{index}/_settings"),
+    *_rows(
+        index_settings.show,
+        "index_settings",
+        "GET",
+        "/{index}",
+        "/_settings",
+        "/_settings/{name}",
+        "/{index}/_settings",
+        "/{index}/_settings/{name}",
+    ),
+    *_rows(
+        templates.simulate,
+        "templates",
+        "POST",
+        "/_index_template/_simulate",
+        "/_index_template/_simulate/{name}",
+        "/_index_template/_simulate_index/{index}",
+    ),
+    *_templates("index", "/_index_template"),
+    *_templates("component", "/_component_template"),
+    *_templates("legacy", "/_template"),
+]
 
 
-def renames(handler: Handler, method: str, segments: tuple[str, ...]) -> bool:
-    """Whether a request may change which indexes a name stands for. `segments` as they are written."""
-    return handler in RENAMES and not endpoints.keeps_names(method, segments)
+def _shown(handler: Handler, surface: str, path: str) -> Route:
+    return Route("GET", path, handler, surface, shows_registry=True)
 
 
-class Concern(NamedTuple):
-    """Which pipelines might concern the requests of a handler that name none in their URL: those of types `kinds`.
-
-    `reach`: of these only what is attached to the indexes that `{index}` reads, or those that it writes; `None` where
-    that alone does not tell. `words`: unless one of them is in the body, or the body is compressed. `unless`: nor with
-    any of these parameters.
-    """
-
-    kinds: frozenset[PipelineType]
-    reach: Literal["read", "written"] | None = None
-    words: tuple[bytes, ...] = ()
-    unless: frozenset[str] = frozenset()
-    finals: frozenset[PipelineType] = frozenset()
-    """Types of which only final pipelines might."""
+def _changed(handler: Handler, surface: str, methods: str, path: str) -> Route:
+    return Route(methods, path, handler, surface, changes_registry=True)
 
 
-SEARCHES, DOCUMENTS = frozenset({QUERY, RESULT}), frozenset({PipelineType.DOCUMENT})
+_REGISTRY: list[Route] = [
+    _shown(associations.attached, "association_api", "/{index}/_pipeline"),
+    _shown(associations.resolve, "association_api", "/{index}/_pipeline/_resolve"),
+    _shown(associations.listed, "association_api", "/_pipeline/_association"),
+    _changed(associations.put, "association_api", "PUT|POST", "/_pipeline/_association/{pattern}"),
+    _shown(associations.get, "association_api", "/_pipeline/_association/{pattern}"),
+    _changed(associations.delete, "association_api", "DELETE", "/_pipeline/_association/{pattern}"),
+    _shown(pipelines.listed, "pipeline_api", "/_pipeline"),
+    _shown(pipelines.all_stats, "pipeline_api", "/_pipeline/_stats"),
+    Route("POST", "/_pipeline/_execute", pipelines.execute_unsaved, "pipeline_api"),
+    _changed(pipelines.import_, "pipeline_api", "POST", "/_pipeline/_import"),
+    _changed(pipelines.put, "pipeline_api", "POST|PUT", "/_pipeline/{name}"),
+    _shown(pipelines.get, "pipeline_api", "/_pipeline/{name}"),
+    _changed(pipelines.delete, "pipeline_api", "DELETE", "/_pipeline/{name}"),
+    _shown(pipelines.versions, "pipeline_api", "/_pipeline/{name}/_versions"),
+    _changed(pipelines.activate, "pipeline_api", "POST", "/_pipeline/{name}/_activate"),
+    Route("POST", "/_pipeline/{name}/_execute", pipelines.execute, "pipeline_api"),
+    _shown(pipelines.stats, "pipeline_api", "/_pipeline/{name}/_stats"),
+    _shown(udfs.listed, "udf_api", "/_udf"),
+    _changed(udfs.put, "udf_api", "POST|PUT", "/_udf/{name}"),
+    _shown(udfs.get, "udf_api", "/_udf/{name}"),
+    _changed(udfs.delete, "udf_api", "DELETE", "/_udf/{name}"),
+    _shown(udfs.versions, "udf_api", "/_udf/{name}/_versions"),
+    _shown(udfs.source, "udf_api", "/_udf/{name}/_source"),
+    _shown(udfs.stats, "udf_api", "/_udf/{name}/_stats"),
+    Route("POST", "/_udf/{name}/_test", udfs.test, "udf_api"),
+]
 
-CONCERNS: dict[Handler, Concern] = {
-    search.search: Concern(SEARCHES, "read", (b"search_pipeline",), frozenset({"scroll", "source"})),
-    query_only.query_only: Concern(SEARCHES, "read"),
-    bulk.bulk: Concern(DOCUMENTS),
-    document.document: Concern(DOCUMENTS, "written"),
-    document_reads.document: Concern(frozenset({RESULT}), "read", finals=frozenset({QUERY})),
-    scroll.page: Concern(frozenset({RESULT})),
-    scroll.clear: Concern(frozenset({RESULT})),
-}
-"""Handlers that stream every request on that no pipeline concerns."""
+TABLE: list[Route] = [*_WRITES, *_READS, *_SEARCHING, *_SYSTEM, *_INDEXES, *_REGISTRY]
+UNREAD = Route("", "", unread.unread, "passthrough", may_rename=True)
+"""The route of requests that are in no row."""
+ROUTER = Router(TABLE, UNREAD)
 
-
-@dataclass(frozen=True)
-class _Row:
-    order: int
-    methods: frozenset[str]
-    parts: tuple[str, ...]
-    handler: Handler
-    parameters: str
-
-    def match(self, segments: tuple[str, ...]) -> dict[str, str] | None:
-        """The variables of a path; literal segments are compared as they are written, as the node does."""
-        params: dict[str, str] = {}
-        for part, segment in zip(self.parts, segments, strict=True):
-            if not part.startswith("{"):
-                if part != segment:
-                    return None
-                continue
-            text = unquote(segment) if "%" in segment else segment
-            if part == "{index}" and text.startswith("_") and text != "_all":
-                return None
-            params[part[1:-1]] = text
-        return params
-
-
-def _rows() -> dict[tuple[int, int, str], list[_Row]]:
-    """The rows by their number of segments, and by place and text of their last literal one (-1: they have none)."""
-    found: dict[tuple[int, int, str], list[_Row]] = {}
-    for order, row in enumerate(TABLE):
-        parts = tuple(part for part in row.path.split("/") if part)
-        literal = max((i for i, part in enumerate(parts) if not part.startswith("{")), default=-1)
-        key = (len(parts), literal, parts[literal] if literal >= 0 else "")
-        made = _Row(order, frozenset(row.methods.split("|")), parts, row.handler, row.parameters)
-        found.setdefault(key, []).append(made)
-    return found
-
-
-_ROWS = _rows()
-
-
-def _candidates(segments: tuple[str, ...]) -> list[_Row]:
-    """The rows that may match, in the order of the table."""
-    count = len(segments)
-    found = list(_ROWS.get((count, -1, ""), ()))
-    for place, segment in enumerate(segments):
-        found += _ROWS.get((count, place, segment), ())
-    if len(found) > 1:
-        found.sort(key=lambda row: row.order)
-    return found
-
-
-class Route(NamedTuple):
-    """Where a request goes; `surface` is the handler's module, for the metrics, and `params` are not to be changed.
-
-    `parameters`: the surface whose URL parameters it takes where something is protected. `reads`: it only reads,
-    whatever the method.
-    """
-
-    handler: Handler
-    surface: str
-    params: dict[str, str]
-    parameters: str = ""
-    reads: bool = False
-
-
-def match(method: str, segments: tuple[str, ...]) -> Route:
-    """The handler for a request and the variables of its path; the last row is passthrough.
-
-    `segments` as they are written.
-    """
-    short = sum(map(len, segments)) <= MAX_LENGTH
-    return _matched_once(method, segments) if short else _matched(method, segments)
-
-
-def _matched(method: str, segments: tuple[str, ...]) -> Route:
-    for row in _candidates(segments):
-        if method in row.methods:
-            params = row.match(segments)
-            if params is not None:
-                return _route(row.handler, params, row.parameters)
-    return _route(PASSTHROUGH, {})
-
-
-_matched_once = lru_cache(maxsize=MAX_CACHED)(_matched)
-
-
-def match_target(method: str, target: Target) -> tuple[Route, Target]:
-    """The route of a target, and the target with its indexes in the path.
-
-    The node takes `?index=` for the indexes of a path that has none, and passes it by beside those of a path.
-    """
-    route = match(method, target.raw_segments)
-    index = target.get("index")
-    if index is None or route.handler is PASSTHROUGH:
-        return route, target
-    if "index" in route.params:
-        return route, target.without("index")
-    wider = match(method, ("any", *target.raw_segments))
-    if wider.handler is not route.handler or "index" not in wider.params:
-        return route, target
-    target = target.at_indexes(index, instead=False)
-    return match(method, target.raw_segments), target
-
-
-_SURFACES = {
-    "associations": "association_api",
-    "async_search": "asynchronous",
-    "document_reads": "reads",
-    "pipelines": "pipeline_api",
-    "udfs": "udf_api",
-    "unread": "passthrough",
-}
-"""Label values of the metrics that are not the name of the handler's module."""
-
-
-def _route(handler: Handler, params: dict[str, str], parameters: str = "") -> Route:
-    module = handler.__module__.rpartition(".")[2]
-    surface = _SURFACES.get(module, module)
-    return Route(handler, surface, params, parameters, handler in READ_ONLY)
-
-
-def allowed(segments: tuple[str, ...]) -> list[str]:
-    """The methods that a path of ours has; empty for a path that is none."""
-    rows = (row for row in _candidates(segments) if row.match(segments) is not None)
-    return sorted({method for row in rows for method in row.methods})
+_OURS = ("_pipeline", "_udf", "_proxy")
+"""First path segments that never go to the cluster."""
 
 
 def is_ours(segments: tuple[str, ...]) -> bool:
     """Whether a path is one of those that never go to the cluster."""
-    return bool(segments) and segments[0] in OURS
-
-
-def passes(route: Route, method: str, segments: tuple[str, ...], snapshot: Snapshot) -> bool:
-    """Whether a request that names no pipeline only passes, whatever index it is about.
-
-    Writes that pass through are left out: after them the resolver has to look again.
-    """
-    if route.handler is PASSTHROUGH:
-        known = not snapshot.protects or endpoints.harmless(method, segments)
-        return method in endpoints.READS and not is_ours(segments) and known
-    types = snapshot.types | SEARCHES if snapshot.protects else snapshot.types
-    concern = CONCERNS.get(route.handler)
-    return concern is not None and types.isdisjoint(concern.kinds)
+    return bool(segments) and segments[0] in _OURS

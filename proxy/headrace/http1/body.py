@@ -8,7 +8,6 @@ somebody reads, a long one stays where it is: the connection is not read from.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from headrace_pipelines.errors import HeadraceError
@@ -84,11 +83,19 @@ class RequestBody:
         """Whether all of it has arrived."""
         self._source = source
         self._expected = head is not None and head.expect_continue
-        self._pieces: deque[bytes] = deque()
+        self._pieces: list[bytes] = []
         self._buffered = 0
         self._target: BodyBuffer | None = None
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
+
+    @classmethod
+    def whole(cls, head: RequestHead, text: bytes) -> RequestBody:
+        """A body that came with its head."""
+        body = cls(head, None)
+        body.left, body.complete = 0, True
+        body.restore(text)
+        return body
 
     # The reader's side.
 
@@ -106,7 +113,7 @@ class RequestBody:
         """The whole body, which is taken, if all of it is here, in at most `limit` bytes."""
         if not self.complete or self._buffered > limit or self._error is not None:
             return None
-        return self._take()
+        return self._pop()
 
     def restore(self, whole: bytes) -> None:
         """Takes back what [`arrived`] gave."""
@@ -114,16 +121,9 @@ class RequestBody:
             self._pieces.append(whole)
             self._buffered = len(whole)
 
-    def contains(self, word: bytes) -> bool:
-        """Whether a word is in what is here, which is not taken."""
-        if len(self._pieces) > 1:
-            self._pieces = deque((self._take(),))
-            self._buffered = len(self._pieces[0])
-        return bool(self._pieces) and word in self._pieces[0]
-
-    def take_buffered(self) -> bytes:
+    def pop_buffered(self) -> bytes:
         """What is here, if anything; it does not wait."""
-        return self._take()
+        return self._pop()
 
     async def piece(self) -> bytes:
         """The next piece; empty at the end. Raises ConnectionResetError when the client breaks off."""
@@ -133,7 +133,7 @@ class RequestBody:
             if self.complete:
                 return b""
             await self._wait()
-        piece = self._take()
+        piece = self._pop()
         if not self.complete and self._source is not None:
             self._source.resume_reading()
         return piece
@@ -144,12 +144,12 @@ class RequestBody:
         Raises ConnectionResetError when the client breaks off, TimeoutError when it is not here in time.
         """
         if self.complete:
-            return self._take()
+            return self._pop()
         if self.length is None or self._source is None:
             raise ValueError("the length of the body is not known")
         target = BodyBuffer(self.length)
         while self._pieces:
-            target.append(self._pieces.popleft())
+            target.append(self._pieces.pop(0))
         self._buffered = 0
         self._target = target
         try:
@@ -226,11 +226,11 @@ class RequestBody:
 
     # Both sides.
 
-    def _take(self) -> bytes:
+    def _pop(self) -> bytes:
         pieces = self._pieces
         if not pieces:
             return b""
-        whole = pieces.popleft() if len(pieces) == 1 else b"".join(pieces)
+        whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         self._buffered = 0
         return whole

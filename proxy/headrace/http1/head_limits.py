@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 SAFE = 2048
 """Bytes of a head that no limit of a node is below."""
+ADDED = 512
+"""Bytes that forwarding adds to a head at most: `Host`, framing and address. A rewritten target adds what it adds."""
+FIRST_ERROR = 400
+"""The lowest status of an error."""
 UNREAD = frozenset({413, 414, 417, 431, 501, 505})
 """Statuses by which a node may refuse a request that it has not read to its end."""
 _UNUSUAL = re.compile(rb"[^\x20-\x7e\r\n]")
@@ -66,7 +70,7 @@ _END = b"\r\n"
 
 def sound(status: int, first: bytes) -> bool:
     """Whether a node that answers `status` to a request with the head `first` goes on reading its connection."""
-    if status < 400:
+    if status < FIRST_ERROR:
         return True
     if status in UNREAD:
         return False

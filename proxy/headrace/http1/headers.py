@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from headrace_pipelines.errors import UpstreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from aiohttp import web
 
@@ -47,25 +47,8 @@ def request_headers(raw: RawHeaders, peer: str | None) -> CIMultiDict[str]:
     """The client's headers as they are sent on, for who changes them; [`lines_of`] makes a head of them."""
     headers = _passed(raw, _NOT_SENT_ON)
     if peer:
-        present = headers.get("X-Forwarded-For")
-        headers["X-Forwarded-For"] = f"{present}, {peer}" if present else peer
+        headers["X-Forwarded-For"] = ", ".join([*headers.getall("X-Forwarded-For", ()), peer])
     return headers
-
-
-def response_headers(raw: RawHeaders) -> CIMultiDict[str]:
-    """The cluster's headers as they are sent back."""
-    return _passed(raw, HOP_BY_HOP)
-
-
-def request_lines(raw: RawHeaders, peer: str | None, without: frozenset[bytes] = frozenset()) -> bytes:
-    """The client's header lines as they are sent on, but for those about framing and the host, and some names."""
-    if without:
-        raw = [pair for pair in raw if pair[0].lower() not in without]
-    lines, present = _plain_lines(raw, _begins_on), []
-    if lines is None:
-        present = [value for name, value in raw if peer and name.lower() == b"x-forwarded-for"]
-        lines = _lines(raw, _NOT_SENT_ON | {b"x-forwarded-for"} if present else _NOT_SENT_ON)
-    return b"%bX-Forwarded-For: %b\r\n" % (lines, b", ".join([*present, peer.encode()])) if peer else lines
 
 
 def lines_back(
@@ -73,50 +56,11 @@ def lines_back(
 ) -> bytes:
     """An answer's header lines as they are sent back, with those that are `extra`. Raises UpstreamError.
 
-    `present`: what [`answer_lines`] has given of it.
+    `present`: the same without those, if they are at hand.
     """
-    vendor = request.get(VENDOR_MEDIA)
-    lines = _lines(raw, _NOT_SENT_BACK, vendor) if vendor else answer_lines(raw) if present is None else present
+    vendor = request.get(VENDOR_MEDIA, "")
+    lines = present if present is not None and not vendor else _lines(raw, _NOT_SENT_BACK, vendor)
     return lines + _of_pairs_once(tuple(extra.items())) if extra else lines
-
-
-def answer_lines(raw: RawHeaders) -> bytes:
-    """The cluster's header lines as they are sent back, but for those about framing. Raises UpstreamError."""
-    lines = _plain_lines(raw, _begins_back)
-    return _lines(raw, _NOT_SENT_BACK) if lines is None else lines
-
-
-def _plain_lines(raw: RawHeaders, begins: Callable[[bytes], bytes | None]) -> bytes | None:
-    """What [`_lines`] gives, where no header says anything of the others; else `None`."""
-    parts: list[bytes] = []
-    for name, value in raw:
-        start = begins(name)
-        if start:
-            parts += start, value, b"\r\n"
-        elif start is None and not (name.lower() == b"connection" and value.lower() in _ALWAYS_NAMED):
-            return None
-    lines, count = b"".join(parts), len(parts) // 3
-    plain = lines.count(b"\n") == lines.count(b"\r") == count and b"\0" not in lines
-    return lines if plain else None
-
-
-@lru_cache(maxsize=512)
-def _begins_on(name: bytes) -> bytes | None:
-    """How the line of a client's header begins that is sent on: empty for none, `None` where its value decides."""
-    return None if name.lower() == b"x-forwarded-for" else _begins(name, _NOT_SENT_ON)
-
-
-@lru_cache(maxsize=512)
-def _begins_back(name: bytes) -> bytes | None:
-    """The same for a header of the cluster that is sent back."""
-    return _begins(name, _NOT_SENT_BACK)
-
-
-def _begins(name: bytes, dropped: frozenset[bytes]) -> bytes | None:
-    lower = name.lower()
-    if lower == b"connection":
-        return None
-    return b"" if lower in dropped else name + b": "
 
 
 def lines_of(headers: CIMultiDict[str]) -> bytes:
@@ -141,7 +85,7 @@ _of_pairs_once = lru_cache(maxsize=512)(_of_pairs)
 def _lines(raw: RawHeaders, dropped: frozenset[bytes], vendor: str = "") -> bytes:
     """Header lines without those that are dropped; `vendor` is what `application/json` is called.
 
-    Raises UpstreamError for a line end in one: aiohttp's parser lets an answer have it.
+    Raises UpstreamError for a line end in one.
     """
     kept = _kept(raw, dropped)
     if vendor:

@@ -120,7 +120,7 @@ class Pipes:
         self._used = 0
         self._free: list[tuple[int, int]] = []
 
-    def take(self) -> tuple[int, int]:
+    def acquire(self) -> tuple[int, int]:
         """An empty pipe: its end to read and its end to write. Raises OSError where there can be no more."""
         if self._used >= self._most:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -136,7 +136,7 @@ class Pipes:
             fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         return pipe
 
-    def give(self, pipe: tuple[int, int], *, empty: bool) -> None:
+    def release(self, pipe: tuple[int, int], *, empty: bool) -> None:
         """Takes a pipe back; one that is not empty is of no use any more."""
         self._used -= 1
         if empty and len(self._free) < _KEPT:
@@ -211,10 +211,10 @@ class Splice:
             undo.callback(os.close, self._from)
             self._to = os.dup(sink.get_extra_info("socket").fileno())
             undo.callback(os.close, self._to)
-            self._out, self._in = pipes.take()
+            self._out, self._in = pipes.acquire()
             undo.pop_all()
         source.suspend()
-        self._look()
+        self._check_progress()
         self._loop.add_writer(self._to, self._flush)
 
     def done(self) -> bool:
@@ -231,7 +231,7 @@ class Splice:
         self._loop.remove_reader(self._from)
         self._loop.remove_writer(self._to)
         _close(self._from, self._to)
-        self._pipes.give((self._out, self._in), empty=not self._held)
+        self._pipes.release((self._out, self._in), empty=not self._held)
         self._source.resume(self._left)
 
     def _end(self, error: OSError | None) -> None:
@@ -243,9 +243,9 @@ class Splice:
         if self._sink.is_closing():
             self._end(ConnectionResetError("the receiver is gone"))
         elif not self._sink.get_write_buffer_size():
-            self._take_turns()
+            self._swap_sides()
 
-    def _take_turns(self) -> None:
+    def _swap_sides(self) -> None:
         """Waits for the other one of the two."""
         self._full = not self._full
         self._since = self._loop.time()
@@ -271,12 +271,12 @@ class Splice:
         self._left -= count
         self._held = count
         if not self._pass_on() and not self._done:
-            self._take_turns()
+            self._swap_sides()
 
     def _go_on(self) -> None:
         """Goes on after the other side took no more."""
         if self._pass_on() and not self._done:
-            self._take_turns()
+            self._swap_sides()
 
     def _pass_on(self) -> bool:
         """Gives the sink what is in the pipe; whether it took it all."""
@@ -293,18 +293,18 @@ class Splice:
             self._end(None)
         return True
 
-    def _look(self) -> None:
+    def _check_progress(self) -> None:
         """Gives up after too long a time without a byte; one timer looks again instead of being set for each."""
-        now, (limit, other) = self._loop.time(), self._patience
+        now, (limit, opposite) = self._loop.time(), self._patience
         if self._full:
-            limit, other = other, limit
+            limit, opposite = opposite, limit
         if limit is not None and now >= self._since + limit:
             self._end(StuckError("nothing is taken") if self._full else SilentError("nothing comes"))
             return
         # By then the other side may have become the one that is waited for.
-        times = [*([] if limit is None else [self._since + limit]), *([] if other is None else [now + other])]
+        times = [*([] if limit is None else [self._since + limit]), *([] if opposite is None else [now + opposite])]
         if times:
-            self._timer = self._loop.call_at(min(times), self._look)
+            self._timer = self._loop.call_at(min(times), self._check_progress)
 
 
 def _close(*numbers: int) -> None:

@@ -8,69 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol, cast
 
-from headrace.http1.body import DEFER_FROM, NO_BODY, RequestBody
-from headrace.server import rejection
+from headrace.http1.body import DEFER_FROM, RequestBody
 from headrace.server.handler_transport import HandlerTransport
 from headrace.server.inbound import InboundRequest
+from headrace.server.response import rejection
+from headrace.server.states import NEXT, Event, State
 from headrace_pipelines.http1 import HeadError, RequestParser
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from headrace.server.inbound import Forwarded
-    from headrace.server.listener import Listener
     from headrace_pipelines.http1 import RequestHead
 
-
-class State(IntEnum):
-    """Where a connection is."""
-
-    READING_HEAD = 0
-    """Between two requests, or in the middle of a head."""
-    READING_BODY = 1
-    """A request may be forwarded once its small body is here."""
-    FORWARDING = 2
-    """The response to a forwarded request is pending."""
-    HANDLING = 3
-    """aiohttp's handler has the request."""
-    DISCARDING = 4
-    """The request has been answered; the rest of its body is read and dropped."""
-    CLOSING = 5
-    """The last response has been written: nothing that comes is read as a request."""
-
-
-class Event(IntEnum):
-    """What happens to the request in progress."""
-
-    AWAIT_BODY = 0
-    FORWARD = 1
-    HANDLE = 2
-    """It goes to its handler; also where it was forwarded and the response cannot be buffered."""
-    ANSWERED = 3
-    ANSWERED_EARLY = 4
-    """It is answered, its body has not arrived."""
-    BODY_ENDED = 5
-    END = 6
-    """The connection ends."""
-
-
-_TABLE = {
-    (State.READING_HEAD, Event.AWAIT_BODY): State.READING_BODY,
-    (State.READING_HEAD, Event.FORWARD): State.FORWARDING,
-    (State.READING_HEAD, Event.HANDLE): State.HANDLING,
-    (State.READING_BODY, Event.FORWARD): State.FORWARDING,
-    (State.READING_BODY, Event.HANDLE): State.HANDLING,
-    (State.FORWARDING, Event.HANDLE): State.HANDLING,
-    (State.FORWARDING, Event.ANSWERED): State.READING_HEAD,
-    (State.FORWARDING, Event.ANSWERED_EARLY): State.DISCARDING,
-    (State.HANDLING, Event.ANSWERED): State.READING_HEAD,
-    (State.HANDLING, Event.ANSWERED_EARLY): State.DISCARDING,
-    (State.DISCARDING, Event.BODY_ENDED): State.READING_HEAD,
-} | {(state, Event.END): State.CLOSING for state in State}
-_NEXT = [[_TABLE.get((state, event)) for event in Event] for state in State]
 
 BODY_SECONDS = 0.1
 """Seconds that a small body may take behind its head for the request to be forwarded without a handler."""
@@ -92,6 +44,32 @@ class Forwarder(Protocol):
 
     def awaits(self, head: RequestHead) -> bool:
         """Whether a request would be forwarded once its body is here."""
+        ...
+
+
+class Acceptor(Protocol):
+    """What accepted a connection: limits, shared memory, and where requests go."""
+
+    forwarder: Forwarder | None
+    head_seconds: float
+    """Seconds in which a client has to end a head."""
+    idle_seconds: float
+    """Seconds that a connection may be idle."""
+    buffer: memoryview
+    """Where all connections read: what one reads is taken out before another one does."""
+    connections: set[ClientConnection]
+
+    @property
+    def limits(self) -> tuple[int, int, int]:
+        """Bytes of a request line and of all header lines, and header lines."""
+        ...
+
+    def lost(self, connection: ClientConnection) -> None:
+        """The connection has ended."""
+        ...
+
+    def make_handler(self) -> web.RequestHandler:
+        """A handler of aiohttp for one connection."""
         ...
 
 
@@ -120,7 +98,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         "transport",
     )
 
-    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, listener: Acceptor, loop: asyncio.AbstractEventLoop) -> None:
         self._listener = listener
         self._loop = loop
         self._state = State.READING_HEAD
@@ -156,14 +134,14 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go: into a body that is received in place, else into what all connections share."""
-        if self._request is not None and (target := self._request.body.target) is not None:
-            return memoryview(target)
+        if self._request is not None and (body := self._request.arriving) is not None and body.target is not None:
+            return body.target.room()
         return self._listener.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes from the client. The shared buffer is read before anybody else writes to it."""
         request = self._request
-        if request is not None and not request.body.complete:
+        if request is not None and not request.complete:
             self._read_body(request, nbytes)
         elif request is None and self._state is State.READING_HEAD and not (self._backlog or self._write_paused):
             try:
@@ -207,7 +185,8 @@ class ClientConnection(asyncio.BufferedProtocol):
             forwarded, request.forwarded = request.forwarded, None
             if forwarded is not None:
                 forwarded.abandon()
-            request.body.fail(error)
+            if request.arriving is not None:
+                request.arriving.fail(error)
         self._wake_writers()
         if self._handler is not None:
             self._handler.connection_lost(exc)
@@ -223,11 +202,14 @@ class ClientConnection(asyncio.BufferedProtocol):
             return 0
         if self._deadline is not None:
             self._stop_deadline()
-        at, body = head.size, NO_BODY
-        if head.has_body:
-            body = RequestBody(head, self)
-            at = body.feed(data, at, size)
-        self._request = InboundRequest(head, body)
+        at = head.size
+        length = (head.length or 0) if head.has_body else 0
+        if not head.has_body or 0 < length <= size - at:
+            self._request = InboundRequest(head, bytes(data[at : at + length]))
+            return at + length
+        body = RequestBody(head, self)
+        at = body.feed(data, at, size)
+        self._request = InboundRequest(head, None, body)
         return at
 
     def _dispatch(self, request: InboundRequest) -> None:
@@ -238,7 +220,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             if request.forwarded is not None:
                 self._on(Event.FORWARD)
                 return
-            if self._state is State.READING_HEAD and not request.body.complete and self._awaits(head, forwarder):
+            if self._state is State.READING_HEAD and not request.complete and self._awaits(head, forwarder):
                 self._on(Event.AWAIT_BODY)
                 return
         self._handle(request)
@@ -298,8 +280,8 @@ class ClientConnection(asyncio.BufferedProtocol):
     def _handle(self, request: InboundRequest) -> None:
         """Gives a request to aiohttp."""
         self._on(Event.HANDLE)
-        body = request.body
-        if not body.complete and request.forwarded is None and body.left >= DEFER_FROM:
+        body = request.arriving
+        if body is not None and not body.complete and request.forwarded is None and body.left >= DEFER_FROM:
             self.pause_reading()
         if self._handler is None or self._handler_transport is None:
             self._handler_transport = HandlerTransport(self, request)
@@ -323,13 +305,14 @@ class ClientConnection(asyncio.BufferedProtocol):
         if self.stopping or not keep_alive:
             self._end()
             return
-        if not request.body.complete:
-            if request.body.error is not None:
+        body = request.arriving
+        if body is not None and not body.complete:
+            if body.error is not None:
                 self._end()
                 return
             self._on(Event.ANSWERED_EARLY)
             self._deadline = self._loop.call_later(self._listener.head_seconds, self.abort)
-            request.body.discard()
+            body.discard()
             self.resume_reading()
             return
         self._on(Event.ANSWERED)
@@ -364,7 +347,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def _is_deferred(self) -> bool:
         """Whether the body of the request in progress is read, or not, as its reader says."""
         return self._state in (State.FORWARDING, State.HANDLING) and not (
-            self._request is None or self._request.body.complete
+            self._request is None or self._request.complete
         )
 
     def _refuse(self, error: HeadError) -> None:
@@ -375,18 +358,18 @@ class ClientConnection(asyncio.BufferedProtocol):
             self.pause_reading()
             return
         if self._state is not State.DISCARDING and self.transport is not None:
-            self.transport.write(rejection.response(error, self.remote))
+            self.transport.write(rejection(error, self.remote))
         self._end()
 
     def refuse_handled(self) -> None:
         """Answers the request that aiohttp does not take: its parser is stricter in something."""
         if self._state is State.HANDLING and self.transport is not None:
             error = HeadError(400, "a header that is not taken", "handler")
-            self.transport.write(rejection.response(error, self.remote))
+            self.transport.write(rejection(error, self.remote))
             self._end()
 
     def _on(self, event: Event) -> None:
-        state = _NEXT[self._state][event]
+        state = NEXT[self._state][event]
         if state is None:
             raise RuntimeError(f"{event.name} while {self._state.name}")
         self._state = state
@@ -396,7 +379,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def _end(self) -> None:
         """Closes the connection once the client has what was written."""
         transport = self.transport
-        unread = self._request is not None and not self._request.body.complete
+        unread = self._request is not None and not self._request.complete
         self._request = None
         self._on(Event.END)
         if transport is None or transport.is_closing():

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from headrace.http1.body import NO_BODY
 from headrace.server.connection import SMALL_BODY
 from headrace.server.response import write_buffered
-from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
     from headrace.http1.body import RequestBody
@@ -75,42 +73,57 @@ class FastForwarder:
 
     def forward(self, request: InboundRequest, client: ClientConnection) -> ForwardedRequest | None:
         """Sends a request on; `None`, with nothing taken, for one that is not for this path."""
-        head, body = request.head, request.body
-        method, target = head.method, head.target
-        route = self._bypass.decide(method, target)
+        head, text = request.head, request.text
+        route = self._bypass.decide(head.method, head.target)
         if route is None:
             return None
-        sent: bytes | RequestBody | None = None
-        if not body.complete:
-            # A long one goes past the process, as it comes.
-            if body.length is None or body.length <= SMALL_BODY or body.length in _RECEIVED or route.words:
-                return None
-            sent = body
-        elif body is not NO_BODY:
-            if (route.words or route.names) and not _is_readable(head, body, route):
-                return None
-            sent = body.arrived(self._max_body)
+        sent: bytes | RequestBody | None = text
+        if text is None:
+            sent = self._arriving(request.body, route)
             if sent is None:
                 return None
-        pending = self._upstream.try_send(method, route.target or target, head.forward_lines(client.remote), sent)
+        if sent and isinstance(sent, bytes) and not self._passes(head, sent, route):
+            _restore(request, sent)
+            return None
+        pending = self._upstream.try_forward(head, route.target, client.remote, sent or None)
         if pending is None:
-            if isinstance(sent, bytes):
-                body.restore(sent)
+            _restore(request, sent)
             return None
         return ForwardedRequest(self._bypass, self._metrics, pending, route, client)
 
+    def _arriving(self, body: RequestBody, route: BypassRoute) -> bytes | RequestBody | None:
+        """A body that did not come with its head: whole by now, or a long one that goes past the process."""
+        if body.complete:
+            return body.arrived(self._max_body)
+        if body.length is None or body.length <= SMALL_BODY or body.length in _RECEIVED or route.words:
+            return None
+        return body
 
-def _is_readable(head: RequestHead, body: RequestBody, route: BypassRoute) -> bool:
-    """Whether a body is plain enough to say that none of the words is in it: other types spell them otherwise."""
-    if (route.words and head.has_encoding) or ((len(route.words) > 1 or route.names) and not head.says_json):
-        return False
-    return not any(body.contains(word) for word in (*route.words, *route.names))
+    def _passes(self, head: RequestHead, text: bytes, route: BypassRoute) -> bool:
+        """Whether a whole body is short enough, and none of the route's words is in it.
+
+        Types other than JSON spell them otherwise.
+        """
+        if len(text) > self._max_body:
+            return False
+        words, names = route.words, route.names
+        if not words and not names:
+            return True
+        if (words and head.has_encoding) or ((len(words) > 1 or names) and not head.says_json):
+            return False
+        return not any(word in text for word in (*words, *names))
+
+
+def _restore(request: InboundRequest, sent: bytes | RequestBody | None) -> None:
+    """Gives a body back that was taken for nothing."""
+    if isinstance(sent, bytes) and request.text is None:
+        request.body.restore(sent)
 
 
 class ForwardedRequest:
-    """A request whose response is pending. `failure`: the response that came cannot be sent back."""
+    """A request whose response is pending."""
 
-    __slots__ = ("_bypass", "_client", "_in_flight", "_metrics", "failure", "pending", "route", "started")
+    __slots__ = ("_bypass", "_client", "_in_flight", "_metrics", "pending", "route", "started")
 
     def __init__(
         self,
@@ -125,7 +138,6 @@ class ForwardedRequest:
         self._client = client
         self.pending = pending
         self.route = route
-        self.failure: HeadraceError | None = None
         self.started = metrics.start_request()
         self._in_flight = True
         pending.listen(self._progress)
@@ -141,12 +153,7 @@ class ForwardedRequest:
         if transport is None:
             # The client has just gone; its connection will say so.
             return
-        try:
-            write_buffered(transport, response)
-        except HeadraceError as error:
-            self.failure = error
-            self._hand_over()
-            return
+        write_buffered(transport, response)
         self._end()
         self._metrics.count(self.route.surface, response.status, self.started)
         self._client.answered()

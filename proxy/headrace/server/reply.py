@@ -12,8 +12,7 @@ from headrace.http1 import headers as header_lines
 from headrace.protocol.encoding import accepts_gzip, deflate
 from headrace.protocol.media import types
 from headrace.protocol.media.types import Media
-from headrace.server.relay import SMALL
-from headrace.server.response import send_lines
+from headrace.server.response import SMALL, send_lines
 from headrace_pipelines import filter_path
 
 if TYPE_CHECKING:

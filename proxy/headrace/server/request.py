@@ -16,7 +16,7 @@ from headrace.protocol.media.plain import plain_media
 from headrace.protocol.media.types import Media
 from headrace.protocol.target import Target
 from headrace.server.received import ReceivedRequest
-from headrace.server.relay import SMALL, relay
+from headrace.server.response import SMALL, relay
 from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:

@@ -1,14 +1,19 @@
-"""Responses as they are written to a client."""
+"""Responses as they are written to a client: ours, and those of nodes, whole or as they come."""
 
 from __future__ import annotations
 
+import logging
 from http.client import responses
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from headrace.http1.headers import VENDOR_MEDIA, lines_of
+from headrace.http1.head_limits import LongHeaderError, LongLineError
+from headrace.http1.headers import VENDOR_MEDIA, lines_back, lines_of
+from headrace.protocol.errors import error_body
 from headrace.server.handler_transport import transport_of
+from headrace.upstream.errors import ExchangeError
+from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
     import asyncio
@@ -16,12 +21,21 @@ if TYPE_CHECKING:
     from multidict import CIMultiDict
 
     from headrace.server.handler_transport import HandlerTransport
-    from headrace.upstream.response import BufferedResponse
+    from headrace.upstream.client import Upstream
+    from headrace.upstream.response import BufferedResponse, StreamedResponse
+    from headrace_pipelines.http1 import HeadError
 
+log = logging.getLogger("headrace.http")
+_LIMITS: dict[str, type[HeadraceError]] = {"line": LongLineError, "headers": LongHeaderError}
 WITHOUT_BODY = (204, 304)
 """Statuses of responses that have no body."""
 JOINED = 1 << 16
 """Bytes of a head and a body that are joined, which costs less than two writes."""
+
+
+SMALL = 1 << 20
+"""Bytes of the longest response that is read whole before it is sent on: one that breaks off can be answered as an
+error then."""
 
 
 class Sent(web.StreamResponse):
@@ -100,12 +114,89 @@ def head_of(
 
 def write_buffered(transport: asyncio.Transport, response: BufferedResponse) -> None:
     """Writes a node's whole response to a client that speaks HTTP/1.1 and stays."""
-    write(transport, response.client_head(), response.body)
-
-
-def write(transport: asyncio.Transport, head: bytes, body: bytes) -> None:
-    """Writes head and body in one go."""
+    body = response.body
     if len(body) <= JOINED:
-        transport.write(head + body)
+        transport.write(response.head.client_message(body))
     else:
-        transport.writelines((head, body))
+        transport.writelines((response.client_head(), body))
+
+
+class RejectedError(HeadraceError):
+    """A message that is not well-formed, or asks for what HTTP has and the proxy has not."""
+
+    type = "illegal_argument_exception"
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+def rejection(error: HeadError, remote: str | None) -> bytes:
+    """The whole response to what is no request, the last one of its connection. `remote`: the client's address."""
+    status, reason, kind = error.args
+    rejected: HeadraceError
+    if kind in _LIMITS:
+        rejected = _LIMITS[kind](reason)
+    elif status == 400:
+        # The reason names the rule, never what was sent, which may hold a secret.
+        log.info("a request from %s that is no HTTP: %s", remote, reason)
+        rejected = RejectedError(status, f"the request is not well-formed HTTP: {reason}")
+    else:
+        rejected = RejectedError(status, reason)
+    body = error_body(rejected)
+    return b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (
+        rejected.status,
+        responses.get(rejected.status, "").encode(),
+        len(body),
+        body,
+    )
+
+
+async def relay(
+    request: web.BaseRequest, upstream: Upstream, response: StreamedResponse, extra: CIMultiDict[str] | None = None
+) -> Sent:
+    """Streams a node's response to the client.
+
+    One that breaks off ends the client's connection: it must not look complete, and nothing more can be said.
+    """
+    bodiless = request.method == hdrs.METH_HEAD or response.status in WITHOUT_BODY
+    length = response.length
+    if not bodiless and 0 < (length or 0) <= SMALL:
+        body = await upstream.read_body(response)
+        return await send_lines(
+            request,
+            response.status,
+            response.reason,
+            lines_back(request, response.raw_headers, extra, response.lines),
+            body,
+        )
+    transport = open_transport(request, response.status)
+    chunked = length is None and bool(transport.request.head.minor_version)
+    keep_alive = transport.keep_alive and (length is not None or chunked or bodiless)
+    lines = lines_back(request, response.raw_headers, extra, response.lines)
+    transport.send(head_of(transport, response.status, response.reason, lines, length, keep_alive=keep_alive))
+    if bodiless:
+        return Sent(response.status, keep_alive=keep_alive)
+    try:
+        if not await _splice(transport, response):
+            await _write(transport, response, chunked=chunked)
+    except (OSError, ExchangeError):
+        # A late node (TimeoutError) is an OSError.
+        transport.abort()
+        keep_alive = False
+    return Sent(response.status, keep_alive=keep_alive)
+
+
+async def _splice(transport: HandlerTransport, response: StreamedResponse) -> bool:
+    """Sends a long body past the process; whether that could be."""
+    sink = transport.sink
+    return sink is not None and response.can_splice(sink) and await response.splice_to(sink)
+
+
+async def _write(transport: HandlerTransport, response: StreamedResponse, *, chunked: bool) -> None:
+    """Sends a body in pieces, as fast as the client takes it."""
+    while piece := await response.piece():
+        transport.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        await transport.drain()
+    if chunked:
+        transport.send(b"0\r\n\r\n")

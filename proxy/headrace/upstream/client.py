@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from headrace.http1 import tls
 from headrace.http1.body import RequestBody
-from headrace.http1.head_limits import HeadLimits
+from headrace.http1.head_limits import ADDED, SAFE, HeadLimits
 from headrace.upstream.errors import ConnectError, ExchangeError, SlowBodyError
 from headrace.upstream.nodes import Nodes
 from headrace.upstream.pool import ConnectionPool
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from headrace.upstream.pending import PendingResponse
     from headrace.upstream.response import StreamedResponse
     from headrace.upstream.sending import Body, Text
+    from headrace_pipelines.http1 import RequestHead
 
 
 class Upstream:
-    """The cluster. `send` gives its response as it arrives, `read` whole; `try_send` does not wait."""
+    """The cluster. `send` gives its response as it arrives, `read` whole; `try_forward` does not wait."""
 
     def __init__(self, settings: Settings, count: Callable[[str], None] = lambda kind: None) -> None:
         self._nodes = Nodes(settings.nodes)
@@ -90,7 +91,7 @@ class Upstream:
         `head`: header lines without those of the framing and the host. Another node is tried when no connection is
         made: not a byte has left then. `safe`: the request changes nothing, so that it may be sent once more also when
         its connection breaks before the response, unless its body cannot. `sent`: it has left already, by
-        [`try_send`].
+        [`try_forward`].
 
         Raises UnreachableError when no connection is made, UpstreamTimeoutError and UpstreamError when the response
         does not come, LongLineError and LongHeaderError for a head that a node does not take.
@@ -124,19 +125,30 @@ class Upstream:
                 self._nodes.answered(node)
                 return response
 
-    def try_send(self, method: str, target: str, head: bytes, body: Body) -> PendingResponse | None:
-        """Sends a request over a connection that is open, without waiting; see [`ConnectionPool.try_send`]."""
-        try:
-            self._limits.check(method, target, head)
-        except HeadraceError:
+    def try_forward(
+        self, head: RequestHead, target: str | None, remote: str | None, body: bytes | RequestBody | None
+    ) -> PendingResponse | None:
+        """Sends a client's request on, without waiting; see [`ConnectionPool.try_forward`].
+
+        `target` stands for that of the head, where it is given; `remote` is the client's address.
+        """
+        if head.size + len(target or "") > SAFE - ADDED and not self._fits(head, target, remote):
             return None
         node = self._nodes.pick()
         pending = None
         if not node.failures:
-            pending = self._pool.try_send(node.url, method, target, head, body)
+            pending = self._pool.try_forward(node.url, head, target, remote, body)
         if pending is None:
-            self._nodes.put_back()
+            self._nodes.restore()
         return pending
+
+    def _fits(self, head: RequestHead, target: str | None, remote: str | None) -> bool:
+        """Whether a node takes the head."""
+        try:
+            self._limits.check(head.method, target or head.target, head.forward_lines(remote))
+        except HeadraceError:
+            return False
+        return True
 
     async def read_body(self, response: StreamedResponse) -> bytes:
         """The body of a response. Raises UpstreamTimeoutError, UpstreamError when it breaks off."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from enum import IntEnum
 from typing import TYPE_CHECKING, cast
 
 from headrace.upstream.errors import DisconnectedError, ExchangeError, MalformedResponseError, NodeTimeoutError
+from headrace.upstream.stall import StallTimer
+from headrace.upstream.states import NEXT, Event, State
 from headrace_pipelines.http1 import BodyBuffer, ChunkedDecoder, HeadError, ResponseParser
 
 if TYPE_CHECKING:
@@ -19,51 +20,6 @@ if TYPE_CHECKING:
 
     from headrace_pipelines.http1 import ResponseHead
 
-
-class State(IntEnum):
-    """Where a connection is."""
-
-    IDLE = 0
-    """No request has been sent that is not answered: a byte of the node ends the connection."""
-    AWAITING = 1
-    """A request has been sent, or is being sent; the head of the response is not here."""
-    RECEIVING = 2
-    """A body of known length, not a long one, is received in place."""
-    STREAMING = 3
-    """A body comes in pieces, as fast as they are taken."""
-    SPLICING = 4
-    """The kernel reads the rest of a long body."""
-    COMPLETE = 5
-    """The response is whole, and not released."""
-    CLOSED = 6
-
-
-class Event(IntEnum):
-    """What happens to it."""
-
-    REQUEST = 0
-    RECEIVE = 1
-    STREAM = 2
-    SPLICE = 3
-    WHOLE = 4
-    """The end of the response is here."""
-    RELEASE = 5
-    CLOSE = 6
-    """It is closed, by us or by the node, or something is wrong with it."""
-
-
-_TABLE = {
-    (State.IDLE, Event.REQUEST): State.AWAITING,
-    (State.AWAITING, Event.RECEIVE): State.RECEIVING,
-    (State.AWAITING, Event.STREAM): State.STREAMING,
-    (State.AWAITING, Event.WHOLE): State.COMPLETE,
-    (State.RECEIVING, Event.WHOLE): State.COMPLETE,
-    (State.STREAMING, Event.WHOLE): State.COMPLETE,
-    (State.STREAMING, Event.SPLICE): State.SPLICING,
-    (State.SPLICING, Event.WHOLE): State.COMPLETE,
-    (State.COMPLETE, Event.RELEASE): State.IDLE,
-} | {(state, Event.CLOSE): State.CLOSED for state in State}
-_NEXT = [[_TABLE.get((state, event)) for event in Event] for state in State]
 
 BUFFER_BYTES = 256 << 10
 """Bytes that are read at a time, and of the longest piece of a streamed body."""
@@ -92,7 +48,7 @@ class NodeConnection(asyncio.BufferedProtocol):
         self._loop = loop
         self._open = open_connections
         self._buffer = buffer
-        self._read_seconds = read_seconds
+        self._stall = StallTimer(loop, read_seconds, lambda: self._fail(NodeTimeoutError("the node is late")))
         self._state = State.IDLE
         self._parser = ResponseParser(MAX_HEADERS_BYTES, MAX_HEADERS)
         self._bodiless = False
@@ -106,8 +62,6 @@ class NodeConnection(asyncio.BufferedProtocol):
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._writing_paused = False
-        self._late_at: float | None = None
-        self._late_timer: asyncio.TimerHandle | None = None
         self.transport: asyncio.Transport | None = None
         self.head: ResponseHead | None = None
         """Of the response, once it is here."""
@@ -115,11 +69,13 @@ class NodeConnection(asyncio.BufferedProtocol):
         """Why the exchange cannot become whole."""
         self.is_reusable = True
         """Whether nothing has come that forbids another request."""
+        self.is_sending = False
+        """Whether the request's body is on its way still."""
         self.listener: Callable[[], None] | None = None
         """Called when something of a response is here, or nothing will come any more."""
 
     def _on(self, event: Event) -> None:
-        state = _NEXT[self._state][event]
+        state = NEXT[self._state][event]
         if state is None:
             raise RuntimeError(f"{event.name} in {self._state.name}")
         self._state = state
@@ -141,7 +97,7 @@ class NodeConnection(asyncio.BufferedProtocol):
         """Bytes of a streamed body of known length that have not been read."""
         return (self._left or 0) if self._state is State.STREAMING and self.error is None else 0
 
-    def begin(self, method: str) -> asyncio.Transport:
+    def start_exchange(self, method: str) -> asyncio.Transport:
         """A request is about to be sent. Raises DisconnectedError."""
         if not self.is_usable or self.transport is None:
             raise DisconnectedError
@@ -199,7 +155,7 @@ class NodeConnection(asyncio.BufferedProtocol):
         self._buffered -= len(piece)
         return piece
 
-    def take_buffered(self) -> bytes:
+    def pop_buffered(self) -> bytes:
         """What of the body is here; it does not wait."""
         pieces = self._pieces
         whole = pieces.popleft() if len(pieces) == 1 else b"".join(pieces)
@@ -230,7 +186,7 @@ class NodeConnection(asyncio.BufferedProtocol):
     def suspend(self) -> None:
         """Leaves the socket to the kernel."""
         self._on(Event.SPLICE)
-        self.expect_nothing()
+        self._stall.stop()
         self._pause()
 
     def resume(self, left: int) -> None:
@@ -247,25 +203,8 @@ class NodeConnection(asyncio.BufferedProtocol):
     # Time.
 
     def expect(self) -> None:
-        """The node has some seconds from now on for its next byte. One timer serves many of them."""
-        if self._read_seconds is None:
-            return
-        self._late_at = self._loop.time() + self._read_seconds
-        if self._late_timer is None:
-            self._late_timer = self._loop.call_at(self._late_at, self._check_late)
-
-    def expect_nothing(self) -> None:
-        """Nobody waits for the node."""
-        self._late_at = None
-
-    def _check_late(self) -> None:
-        self._late_timer = None
-        if self._late_at is None:
-            return
-        if self._loop.time() < self._late_at:
-            self._late_timer = self._loop.call_at(self._late_at, self._check_late)
-        else:
-            self._fail(NodeTimeoutError("the node is late"))
+        """The node has some seconds from now on for its next byte."""
+        self._stall.start()
 
     # The loop's side.
 
@@ -276,7 +215,7 @@ class NodeConnection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
-        return self._buffer if self._target is None else memoryview(self._target)
+        return self._buffer if self._target is None else self._target.room()
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes from the node."""
@@ -304,9 +243,7 @@ class NodeConnection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The node is gone."""
         self._open.discard(self)
-        if self._late_timer is not None:
-            self._late_timer.cancel()
-            self._late_timer = None
+        self._stall.cancel()
         if self._state is State.COMPLETE:
             self.is_reusable = False
         elif self._state is not State.CLOSED:
@@ -336,17 +273,19 @@ class NodeConnection(asyncio.BufferedProtocol):
             head = self._parser.parse(data, at, size, bodiless=self._bodiless)
             if head is None:
                 self._partial += data[at:size]
-                self._extend()
+                self._stall.extend()
                 return
             at += head.size
             if not head.interim:
-                self._begin_body(head, data, at, size)
+                self._start_body(head, data, at, size)
                 return
         raise HeadError(502, "too many interim responses", "malformed")
 
-    def _begin_body(self, head: ResponseHead, data: memoryview | bytearray, at: int, size: int) -> None:
+    def _start_body(self, head: ResponseHead, data: memoryview | bytearray, at: int, size: int) -> None:
         self.head = head
-        self.is_reusable = self.is_reusable and head.keep_alive
+        # A node that refuses what it has not read to its end may never read on.
+        refused_early = self.is_sending and head.status >= 400
+        self.is_reusable = self.is_reusable and head.keep_alive and not refused_early
         length = head.length
         if length is not None and size - at >= length:
             self._append(bytes(data[at : at + length]))
@@ -357,7 +296,7 @@ class NodeConnection(asyncio.BufferedProtocol):
             self._on(Event.RECEIVE)
             self._target = BodyBuffer(length)
             self._target.append(data, at, size)
-            self._extend()
+            self._stall.extend()
             self._notify()
         else:
             self._on(Event.STREAM)
@@ -370,7 +309,7 @@ class NodeConnection(asyncio.BufferedProtocol):
 
     def _receive(self, target: BodyBuffer) -> None:
         if target.left:
-            self._extend()
+            self._stall.extend()
             return
         self._target = None
         self._append(target.whole())
@@ -400,20 +339,15 @@ class NodeConnection(asyncio.BufferedProtocol):
             return
         if self._buffered >= MAX_BUFFERED:
             self._pause()
-        self._extend()
+        self._stall.extend()
         self._notify()
 
     def _whole(self) -> None:
         self._on(Event.WHOLE)
-        self.expect_nothing()
+        self._stall.stop()
         self._decoder = self._left = None
         self._resume()
         self._notify()
-
-    def _extend(self) -> None:
-        """Something came: the node has its time again, if we read."""
-        if self._late_at is not None:
-            self.expect()
 
     def _end_reuse(self) -> None:
         """More has come than a response: what it is nobody can say."""
@@ -424,7 +358,7 @@ class NodeConnection(asyncio.BufferedProtocol):
     def _pause(self) -> None:
         if self._reading and self.transport is not None and not self.transport.is_closing():
             self._reading = False
-            self.expect_nothing()
+            self._stall.stop()
             self.transport.pause_reading()
 
     def _resume(self) -> None:
@@ -438,7 +372,7 @@ class NodeConnection(asyncio.BufferedProtocol):
         idle = self._state is State.IDLE
         self._on(Event.CLOSE)
         self.is_reusable = False
-        self.expect_nothing()
+        self._stall.stop()
         if self.error is None:
             self.error = error
         if self.transport is not None:

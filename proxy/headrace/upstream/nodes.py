@@ -57,7 +57,7 @@ class Nodes:
         fresh = [node for node in order if node not in tried] or order
         return next((node for node in fresh if not node.out), None) or min(fresh, key=lambda node: node.out_until)
 
-    def put_back(self) -> None:
+    def restore(self) -> None:
         """The last pick came to nothing: the same node is next."""
         self._turn -= len(self._nodes) > 1
 

@@ -14,11 +14,12 @@ from headrace.http1.body import RequestBody
 from headrace.http1.splice import Patience, Pipes
 from headrace.upstream.connection import BUFFER_BYTES, NodeConnection
 from headrace.upstream.errors import ConnectError
-from headrace.upstream.pending import Exchange, PendingResponse
-from headrace.upstream.sending import request_head, send
+from headrace.upstream.pending import PendingResponse
+from headrace.upstream.sending import JOINED, request_head, send
 
 if TYPE_CHECKING:
-    from headrace.upstream.sending import Body
+    from headrace.upstream.sending import Body, Sending
+    from headrace_pipelines.http1 import RequestHead
 
 IDLE_SECONDS = 15.0
 """Seconds that a connection is kept which nobody uses: fewer than nodes and what is in front of them keep one."""
@@ -58,7 +59,7 @@ class ConnectionPool:
     def _node(self, url: str) -> _Node:
         node = self._nodes.get(url)
         if node is None:
-            node = self._nodes[url] = _Node(url, self._ssl_context, self._loop)
+            node = self._nodes[url] = _Node(self, url, self._ssl_context, self._loop)
         return node
 
     async def send(self, node: str, method: str, target: str, lines: bytes, body: Body) -> PendingResponse:
@@ -71,24 +72,41 @@ class ConnectionPool:
         connection = found.acquire() or await self._connect(found)
         return self._start(found, connection, method, target, lines, body)
 
-    def try_send(self, node: str, method: str, target: str, lines: bytes, body: Body) -> PendingResponse | None:
-        """[`send`] without waiting.
+    def try_forward(
+        self, node: str, head: RequestHead, target: str | None, remote: str | None, body: bytes | RequestBody | None
+    ) -> PendingResponse | None:
+        """Sends a client's request on over a connection that is open.
 
-        `None`, with nothing taken or sent, where no connection is open, or the body is a client's that cannot go past
-        the process.
+        `None`, with nothing taken or sent, where there is none, or the body is one to come that cannot go past the
+        process.
         """
         found = self._node(node)
         connection = found.acquire()
         if connection is None:
             return None
-        if isinstance(body, RequestBody) and not splice.possible(body.transport, connection.transport):
-            found.release(connection)
-            return None
-        return self._start(found, connection, method, target, lines, body)
-
-    def release(self, node: str, connection: NodeConnection) -> None:
-        """Takes back a connection whose exchange was whole."""
-        self._node(node).release(connection)
+        if isinstance(body, RequestBody):
+            if not splice.possible(body.transport, connection.transport):
+                found.release(connection)
+                return None
+            text, length = None, body.length
+        elif body is not None and len(body) > JOINED:
+            text, length = None, len(body)
+        else:
+            text, length = body, None
+        sending: Sending | None = None
+        try:
+            transport = connection.start_exchange(head.method)
+            message = head.forward(found.host_line, remote, target, text, length)
+            if length is None:
+                transport.write(message)
+            else:
+                sending = send(connection, transport, message, body, self.pipes, self._patience)
+        except BaseException:
+            connection.close()
+            raise
+        if sending is None:
+            connection.expect()
+        return PendingResponse(found, body, connection, message, sending)
 
     async def _connect(self, node: _Node) -> NodeConnection:
         async with asyncio.timeout(self._connect_seconds):
@@ -109,7 +127,7 @@ class ConnectionPool:
         self, node: _Node, connection: NodeConnection, method: str, target: str, lines: bytes, body: Body
     ) -> PendingResponse:
         try:
-            transport = connection.begin(method)
+            transport = connection.start_exchange(method)
             head = request_head(method, target, node.host_line, lines, body)
             sending = send(connection, transport, head, body, self.pipes, self._patience)
         except BaseException:
@@ -117,14 +135,17 @@ class ConnectionPool:
             raise
         if sending is None:
             connection.expect()
-        return PendingResponse(node.url, body, Exchange(self, node.url, connection, head, sending))
+        return PendingResponse(node, body, connection, head, sending)
 
 
 class _Node:
     """A node: how it is reached, and the connections that nobody uses; the one that was used last goes first."""
 
-    def __init__(self, url: str, ssl_context: ssl.SSLContext | None, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, pool: ConnectionPool, url: str, ssl_context: ssl.SSLContext | None, loop: asyncio.AbstractEventLoop
+    ) -> None:
         parsed = URL(url)
+        self.pool = pool
         self.url = url
         self.host = parsed.raw_host or ""
         self.port = parsed.port or 0

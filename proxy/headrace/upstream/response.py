@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from headrace.http1 import splice
 from headrace.http1.splice import Patience
@@ -11,9 +11,34 @@ if TYPE_CHECKING:
     import asyncio
 
     from headrace.http1.headers import RawHeaders
+    from headrace.http1.splice import Pipes
     from headrace.upstream.connection import NodeConnection
-    from headrace.upstream.pending import Exchange
     from headrace_pipelines.http1 import ResponseHead
+
+
+class SplicePool(Protocol):
+    """What a spliced body needs of the pool that its connection is from."""
+
+    pipes: Pipes
+    read_seconds: float | None
+
+
+class Exchange(Protocol):
+    """The request that a response belongs to, with its connection until that is released."""
+
+    @property
+    def connection(self) -> NodeConnection | None:
+        """The connection; `None` once it is released."""
+        ...
+
+    @property
+    def pool(self) -> SplicePool:
+        """The pool of the connection."""
+        ...
+
+    def release(self) -> None:
+        """Gives the connection back, or closes it where the exchange is not whole."""
+        ...
 
 
 class BufferedResponse:
@@ -92,7 +117,7 @@ class StreamedResponse:
         connection = self._connection
         if connection is None or self._exchange is None:
             return False
-        if piece := connection.take_buffered():
+        if piece := connection.pop_buffered():
             sink.write(piece)
         left = connection.left_to_stream
         if not left:

@@ -27,7 +27,7 @@ Sending = asyncio.Task[None] | Splice
 
 _WITH_LENGTH = ("POST", "PUT", "PATCH")
 """Methods whose requests say that they have no body."""
-_JOINED = 1 << 16
+JOINED = 1 << 16
 """Bytes of a head and a body that are joined, which costs less than two writes."""
 _BROKEN: dict[type[Exception], type[Exception]] = {
     splice.SilentError: SlowBodyError,
@@ -56,7 +56,7 @@ def send(
 ) -> Sending | None:
     """Writes what can be written at once; gives what sends the rest of a long body."""
     if isinstance(body, bytes | memoryview) and len(body) <= SMALL:
-        if len(body) <= _JOINED:
+        if len(body) <= JOINED:
             transport.write(head + body)
         else:
             transport.writelines((head, body))
@@ -66,6 +66,7 @@ def send(
     transport.write(head)
     if body is None:
         return None
+    connection.is_sending = True
     spliced = _splice(connection, transport, body, pipes, patience) if isinstance(body, RequestBody) else None
     return spliced or asyncio.get_running_loop().create_task(_stream(connection, transport, body, patience))
 
@@ -76,7 +77,7 @@ def _splice(
     """Has the rest of a body sent past the process, if that can be."""
     if body.length is None or body.error is not None or not splice.possible(body.transport, sink):
         return None
-    sink.write(body.take_buffered())
+    sink.write(body.pop_buffered())
     if body.left <= 0:
         return None
     try:
@@ -120,6 +121,7 @@ async def _stream_client(
 
 def _ended(connection: NodeConnection, error: Exception | None) -> None:
     """A long body has left, or broken off: then the node must not take it for whole."""
+    connection.is_sending = False
     if error is None:
         if not connection.is_complete:
             connection.expect()

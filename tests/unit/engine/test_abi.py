@@ -10,8 +10,8 @@ import pytest
 from examples import build
 from headrace_pipelines._wasm import ModuleError
 from headrace_pipelines.engine import Batch, Deadline
-from tests import wat
 from tests.conftest import compile_wat
+from tests.support import wat
 
 INPUT = b'{"a":1,"keep":0.10}'
 

@@ -191,8 +191,8 @@ def test_an_answer_with_an_item_for_every_action_stays_as_it_is_but_for_took(the
 
 def test_a_pretty_answer_of_a_udf_stays_on_one_line():
     from headrace_pipelines.engine import Deadline
-    from tests import wat
     from tests.conftest import compile_wat
+    from tests.support import wat
 
     bulk = Bulk(ndjson({"index": {}}, {"a": 1}), index="i")
     batch = bulk.batch([0])

@@ -23,7 +23,11 @@ GROWTH_MB = 600
 
 def test_every_call_ends_in_time_and_memory():
     done = subprocess.run(
-        [sys.executable, "-m", "tests.hostile", str(LIMIT_MS)], cwd=ROOT, capture_output=True, text=True, timeout=600
+        [sys.executable, "-m", "tests.support.hostile", str(LIMIT_MS)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     calls = [json.loads(line) for line in done.stdout.splitlines()]

@@ -9,8 +9,8 @@ import pytest
 from examples import build
 from headrace_pipelines._wasm import Module, ModuleError
 from headrace_pipelines.engine import Batch, Bulk, Deadline, Step
-from tests import wat
 from tests.conftest import compile_wat
+from tests.support import wat
 
 
 def many(imports: str = "", host: str = "") -> str:

@@ -20,6 +20,10 @@ pub(crate) enum Op {
 }
 
 impl Op {
+    fn named(name: &str) -> Option<Self> {
+        [Self::Index, Self::Create, Self::Update, Self::Delete].into_iter().find(|op| op.name() == name)
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Index => "index",
@@ -157,15 +161,8 @@ pub(crate) fn parse_action(line: &[u8], number: usize, index: Option<&Arc<str>>)
         return Err(malformed("it has more than one action"));
     }
     let name = json::unescape(&line[entry.key.clone()]).unwrap_or_default();
-    let mut op = match name.as_ref() {
-        "index" => Op::Index,
-        "create" => Op::Create,
-        "update" => Op::Update,
-        "delete" => Op::Delete,
-        name => {
-            return Err(malformed(&format!("expected one of [create, delete, index, update] but found [{name}]")));
-        }
-    };
+    let mut op = Op::named(&name)
+        .ok_or_else(|| malformed(&format!("expected one of [create, delete, index, update] but found [{name}]")))?;
     let meta = json::Entries::new(line, entry.value.start).ok_or_else(|| {
         malformed(&format!(
             "expected START_OBJECT or END_OBJECT but found [{}]",
@@ -185,15 +182,7 @@ pub(crate) fn parse_action(line: &[u8], number: usize, index: Option<&Arc<str>>)
         }
         seen |= 1 << parameter;
         let raw = &line[field.value.clone()];
-        if raw[0] == b'"' && raw.contains(&b'\\') && json::string(raw).is_none() {
-            return Err(malformed(&format!("half of a surrogate pair in the value of [{key}]")));
-        }
-        if key != "_source" && matches!(raw[0], b'[' | b'{') {
-            return Err(malformed(&format!(
-                "expected a simple value for field [{key}] but found [{}]",
-                token_name(raw.first().copied())
-            )));
-        }
+        check_parameter(&key, raw).map_err(|what| malformed(&what))?;
         let text = || match raw {
             b"null" => None,
             _ => Some(json::string(raw).map_or_else(|| String::from_utf8_lossy(raw).into_owned(), |s| s.into_owned())),
@@ -209,6 +198,18 @@ pub(crate) fn parse_action(line: &[u8], number: usize, index: Option<&Arc<str>>)
         }
     }
     Ok(Named { op, target, id, routing, texts, versioned })
+}
+
+/// Whether a parameter of an action line has a value that can be read.
+fn check_parameter(key: &str, raw: &[u8]) -> Result<(), String> {
+    if raw[0] == b'"' && raw.contains(&b'\\') && json::string(raw).is_none() {
+        return Err(format!("half of a surrogate pair in the value of [{key}]"));
+    }
+    if key != "_source" && matches!(raw[0], b'[' | b'{') {
+        let found = token_name(raw.first().copied());
+        return Err(format!("expected a simple value for field [{key}] but found [{found}]"));
+    }
+    Ok(())
 }
 
 /// The part of an action's `source` line that document pipelines see; `None` for updates that only patch.

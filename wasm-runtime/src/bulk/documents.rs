@@ -7,7 +7,7 @@ use crate::bulk::action::{Op, part_of_update, writable_part};
 use crate::bulk::outcome::{ActionOutcome, Indexes, OutputDocument};
 use crate::bulk::parser::Action;
 use crate::bulk::state::Bulk;
-use crate::document::{Doc, Kind, State, Text, join_lines};
+use crate::document::{Doc, Kind, Meta, State, Text, join_lines};
 use crate::error::Fault;
 
 /// Keeps a document that a stage made, on one line. Gives its place, `None` for one that came in; those of the batch are in
@@ -124,15 +124,10 @@ impl Bulk {
                     return;
                 }
                 State::Live if pinned.is_some() && !came_from.contains(&doc.meta.index) => {
-                    let name = pinned.unwrap_or_default();
-                    self.actions.set_outcome(
-                        slot,
-                        ActionOutcome::failed(Fault::new(
-                            400,
-                            "illegal_state_exception",
-                            format!("final pipeline [{name}] can't change the target index"),
-                        )),
-                    );
+                    let reason =
+                        format!("final pipeline [{}] can't change the target index", pinned.unwrap_or_default());
+                    let fault = Fault::new(400, "illegal_state_exception", reason);
+                    self.actions.set_outcome(slot, ActionOutcome::failed(fault));
                     return;
                 }
                 State::Live => {
@@ -141,25 +136,25 @@ impl Bulk {
                 }
             }
         }
-        let moved = |part: &OutputDocument| part.meta.destination() != before.destination();
-        if parts.len() > 1 && (op == Op::Update || versioned) {
-            self.actions.set_outcome(
-                slot,
-                ActionOutcome::failed(Fault::illegal(
-                    "a document that is updated, or written with a version or a sequence number, cannot become several",
-                )),
-            );
-        } else if op == Op::Update && parts.iter().any(moved) {
-            self.actions.set_outcome(
-                slot,
-                ActionOutcome::failed(Fault::illegal("the metadata of an update cannot be changed")),
-            );
-        } else if parts.is_empty() {
-            self.actions.set_outcome(slot, ActionOutcome::Dropped);
-        } else if parts.len() == 1 && parts[0].text.is_none() && parts[0].meta == before {
-            self.actions.set_outcome(slot, ActionOutcome::Untouched);
-        } else {
-            self.actions.set_outcome(slot, ActionOutcome::Written(parts));
-        }
+        let outcome = written(parts, &before, op, versioned);
+        self.actions.set_outcome(slot, outcome);
+    }
+}
+
+/// The outcome of an action whose document became `parts`; `before` is the metadata that it came with.
+fn written(parts: Vec<OutputDocument>, before: &Meta, op: Op, versioned: bool) -> ActionOutcome {
+    let moved = |part: &OutputDocument| part.meta.destination() != before.destination();
+    if parts.len() > 1 && (op == Op::Update || versioned) {
+        ActionOutcome::failed(Fault::illegal(
+            "a document that is updated, or written with a version or a sequence number, cannot become several",
+        ))
+    } else if op == Op::Update && parts.iter().any(moved) {
+        ActionOutcome::failed(Fault::illegal("the metadata of an update cannot be changed"))
+    } else if parts.is_empty() {
+        ActionOutcome::Dropped
+    } else if parts.len() == 1 && parts[0].text.is_none() && parts[0].meta == *before {
+        ActionOutcome::Untouched
+    } else {
+        ActionOutcome::Written(parts)
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::json::scan;
 
-/// Lines that are remembered: the actions of several indexes take turns.
+/// Maximum number of cached lines: actions of a few indexes take turns.
 const REMEMBERED: usize = 4;
 
 /// Where the texts in an action line are that differ from one line to the next: inside their quotes, without escapes.

@@ -122,7 +122,7 @@ impl Actions {
     }
 }
 
-/// For more actions there is no room before they are there.
+/// Maximum number of actions that memory is reserved for before they are parsed: the first line may be a lie.
 const MOST_EXPECTED: usize = 1 << 14;
 /// Maximum number of backslashes in a body that the search for `\u` stops at: each stop costs a restart of the
 /// search.

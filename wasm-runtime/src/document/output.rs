@@ -9,7 +9,7 @@ use crate::json::Edit;
 use crate::json::index::MemberSpan;
 use crate::json::scan::has_control;
 
-/// Room that a document gets when a stage changes it first, for what later stages add.
+/// Bytes of spare capacity that a document gets with its first change, so that later stages need not move it.
 pub(crate) const ROOM: usize = 64;
 
 /// The memory that the stages of a batch write to.

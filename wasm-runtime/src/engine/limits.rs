@@ -35,7 +35,7 @@ pub(crate) const MOST_OUTPUT: usize = 8 << 20;
 const MORE: usize = 64 << 10;
 /// Bytes that the work on one document may copy.
 const MOST_COPIED: usize = 1 << 30;
-/// After so many copied bytes the deadline is asked.
+/// Copied bytes between two looks at the deadline: about 0.1 ms of work.
 const COPIED_AT_ONCE: usize = 256 << 10;
 
 /// # Errors

@@ -12,9 +12,9 @@ use std::time::Duration;
 use crate::engine::deadline::{bound, guarded};
 use crate::error::Fault;
 
-/// Threads at a time, in the process.
+/// Maximum number of such threads in the process: each may keep a core busy after its caller has left.
 const MOST_THREADS: usize = 8;
-/// How often who waits looks whether the request was cancelled, in nanoseconds.
+/// Nanoseconds between two looks of the waiting thread at the cancellation of its request.
 const POLL_NS: u64 = 5_000_000;
 
 static RUNNING: Mutex<usize> = Mutex::new(0);

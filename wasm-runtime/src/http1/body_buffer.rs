@@ -5,17 +5,16 @@ use std::ffi::{c_int, c_void};
 use pyo3::exceptions::{PyBufferError, PyMemoryError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyMemoryView};
 
-use super::with_bytes;
+use super::buffer::with_bytes;
 
 /// Bytes that one view offers at most: whoever reads has other connections to look after.
 const MOST: usize = 1 << 20;
 
 /// Memory for a body of known length, filled from its beginning.
 ///
-/// As a buffer it is the room behind what has been filled, to write to: what `BufferedProtocol.get_buffer` may return. Then
-/// `filled` says how much was written.
+/// `room` is what `BufferedProtocol.get_buffer` may return; then `filled` says how much was written.
 #[pyclass(module = "headrace_pipelines._wasm")]
 pub(crate) struct BodyBuffer {
     /// Nobody else knows it before it is whole. It stays as long as there may be a view of it.
@@ -59,7 +58,12 @@ impl BodyBuffer {
         })
     }
 
-    /// So many bytes were written to the buffer.
+    /// The room that is left, to write to, up to a mebibyte.
+    fn room<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyMemoryView>> {
+        PyMemoryView::from(slf.as_any())
+    }
+
+    /// So many bytes were written to the room.
     fn filled(&mut self, count: usize) -> PyResult<()> {
         if count > self.left() {
             return Err(PyValueError::new_err("more was written than there is room for"));

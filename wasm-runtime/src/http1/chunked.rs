@@ -4,8 +4,9 @@ use memchr::memchr;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::buffer::with_bytes;
 use super::fields::{Fields, Role};
-use super::{Violation, with_bytes};
+use super::violation::Violation;
 
 /// Digits of the longest chunk size, which fits 60 bits.
 const DIGITS: u32 = 15;

@@ -3,9 +3,9 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use super::Violation;
+use super::violation::Violation;
 
-/// The admin token's header, which is never sent on. `proxy.header_lines.ADMIN_HEADER` is the same.
+/// The admin token's header, which is never sent on. `headrace.http1.headers.ADMIN_HEADER` is the same.
 const ADMIN: &[u8] = b"x-headrace-admin-token";
 /// Heads with more fields than this take a second look with room on the heap.
 const USUAL: usize = 32;
@@ -13,7 +13,7 @@ const USUAL: usize = 32;
 /// What the proxy has to know of a field by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    Other,
+    Unrelated,
     Connection,
     /// Another hop-by-hop field (RFC 9110, 7.6.1).
     HopByHop,
@@ -29,7 +29,7 @@ pub(crate) enum Role {
 
 impl Role {
     fn of(name: &[u8]) -> Self {
-        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+        let is = |expected: &[u8]| name.eq_ignore_ascii_case(expected);
         match name.len() {
             2 if is(b"te") => Self::HopByHop,
             4 if is(b"host") => Self::Host,
@@ -46,7 +46,7 @@ impl Role {
             18 if is(b"proxy-authenticate") => Self::HopByHop,
             19 if is(b"proxy-authorization") => Self::HopByHop,
             22 if is(ADMIN) => Self::Admin,
-            _ => Self::Other,
+            _ => Self::Unrelated,
         }
     }
 }

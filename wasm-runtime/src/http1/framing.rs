@@ -1,7 +1,7 @@
 //! Where a message's body ends, by its head (RFC 9112, section 6), and whether its connection stays.
 
-use super::Violation;
 use super::fields::{Fields, Role, tokens};
+use super::violation::Violation;
 
 /// Digits of the longest `Content-Length`: any number of them fits 63 bits.
 const DIGITS: usize = 18;

@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use super::Violation;
+use super::violation::Violation;
 
 /// Looks for the end of a head. What has been looked at is not looked at again, however small the pieces are.
 #[derive(Debug, Default)]

@@ -7,10 +7,11 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyFrozenSet, PyString, PyTuple};
 
+use super::buffer::with_bytes;
 use super::fields::{Fields, Role, push_line};
 use super::framing::{Framing, framing, keep_alive};
 use super::head_end::HeadEnd;
-use super::{Violation, with_bytes};
+use super::violation::Violation;
 
 /// The methods that a node knows, but for CONNECT, which asks for a tunnel.
 const METHODS: [&[u8]; 8] = [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS", b"TRACE"];
@@ -52,7 +53,7 @@ impl RequestParser {
         let data = &data[skipped..];
         let Some((size, first)) = self.end.find(data, self.max_line, self.max_headers_bytes)? else {
             // What cannot become a request is not waited for: a TLS client on a plain port hears so at once.
-            return if begins_with_method(data) { Ok(None) } else { Err(Violation::Malformed("an unknown method")) };
+            return if starts_with_method(data) { Ok(None) } else { Err(Violation::Malformed("an unknown method")) };
         };
         let head = RequestHead::parse(&data[..size], first, self.max_headers, skipped)?;
         if head.fields.counted(first) > self.max_headers_bytes {
@@ -93,6 +94,28 @@ impl RequestHead {
         }
         let keep_alive = keep_alive(&fields, minor_version);
         Ok(Self { fields, method, target, minor_version, framing, keep_alive, skipped })
+    }
+
+    /// Appends the header lines for a node.
+    fn push_forwarded(&self, lines: &mut Vec<u8>, remote: Option<&str>, is_dropped: impl Fn(&[u8]) -> bool) {
+        let named = self.fields.has(Role::Connection);
+        let mut forwarded = Vec::new();
+        for field in self.fields.list() {
+            let (name, value) = (self.fields.name(field), self.fields.value(field));
+            if Self::is_hop_by_hop(field.role) || matches!(field.role, Role::Host | Role::Admin) || is_dropped(name) {
+                continue;
+            }
+            if field.role == Role::ForwardedFor && remote.is_some() {
+                forwarded.extend_from_slice(value);
+                forwarded.extend_from_slice(b", ");
+            } else if !(named && self.fields.named_by_connection(field)) {
+                push_line(lines, name, value);
+            }
+        }
+        if let Some(remote) = remote.filter(|remote| !remote.is_empty()) {
+            forwarded.extend_from_slice(remote.as_bytes());
+            push_line(lines, b"X-Forwarded-For", &forwarded);
+        }
     }
 
     /// Whether a field belongs to this connection alone.
@@ -193,27 +216,36 @@ impl RequestHead {
         for name in dropped.into_iter().flatten() {
             names.push(name.extract().map_err(PyErr::from)?);
         }
-        let is_dropped = |name: &[u8]| names.iter().any(|other| name.eq_ignore_ascii_case(other));
-        let named = self.fields.has(Role::Connection);
+        let is_dropped = |name: &[u8]| names.iter().any(|dropped| name.eq_ignore_ascii_case(dropped));
         let mut lines = Vec::with_capacity(self.fields.bytes().len() + 64);
-        let mut forwarded = Vec::new();
-        for field in self.fields.list() {
-            let (name, value) = (self.fields.name(field), self.fields.value(field));
-            if Self::is_hop_by_hop(field.role) || matches!(field.role, Role::Host | Role::Admin) || is_dropped(name) {
-                continue;
-            }
-            if field.role == Role::ForwardedFor && remote.is_some() {
-                forwarded.extend_from_slice(value);
-                forwarded.extend_from_slice(b", ");
-            } else if !(named && self.fields.named_by_connection(field)) {
-                push_line(&mut lines, name, value);
-            }
-        }
-        if let Some(remote) = remote.filter(|remote| !remote.is_empty()) {
-            forwarded.extend_from_slice(remote.as_bytes());
-            push_line(&mut lines, b"X-Forwarded-For", &forwarded);
-        }
+        self.push_forwarded(&mut lines, remote, is_dropped);
         Ok(PyBytes::new(py, &lines))
+    }
+
+    /// The message for a node, whose `Host` line is `host`: head and `body`, or the head of one with a body of `length`
+    /// bytes to come. `target` stands for the client's, where it is given.
+    #[pyo3(signature = (host, remote = None, target = None, body = None, length = None))]
+    fn forward<'py>(
+        &self,
+        py: Python<'py>,
+        host: &[u8],
+        remote: Option<&str>,
+        target: Option<&str>,
+        body: Option<&[u8]>,
+        length: Option<u64>,
+    ) -> Bound<'py, PyBytes> {
+        let mut message = Vec::with_capacity(self.fields.bytes().len() + 256 + body.map_or(0, <[u8]>::len));
+        for part in [self.method, b" ", target.map_or(&self.target, str::as_bytes), b" HTTP/1.1\r\n", host] {
+            message.extend_from_slice(part);
+        }
+        self.push_forwarded(&mut message, remote, |_| false);
+        let unsaid = matches!(self.method, b"POST" | b"PUT" | b"PATCH").then_some(0);
+        if let Some(length) = length.or(body.map(|body| body.len() as u64)).or(unsaid) {
+            push_line(&mut message, b"Content-Length", itoa::Buffer::new().format(length).as_bytes());
+        }
+        message.extend_from_slice(b"\r\n");
+        message.extend_from_slice(body.unwrap_or_default());
+        PyBytes::new(py, &message)
     }
 
     /// The head for a server that gets no body and does not route: the same method, version and headers, without those
@@ -250,9 +282,9 @@ impl RequestHead {
 }
 
 /// Whether these first bytes of a message may become a method and the space behind it.
-fn begins_with_method(data: &[u8]) -> bool {
+fn starts_with_method(data: &[u8]) -> bool {
     METHODS.iter().any(|method| match data.split_at_checked(method.len()) {
-        Some((begin, rest)) => begin == *method && rest.first().is_none_or(|byte| *byte == b' '),
+        Some((start, rest)) => start == *method && rest.first().is_none_or(|byte| *byte == b' '),
         None => method.starts_with(data),
     })
 }

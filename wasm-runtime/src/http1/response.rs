@@ -3,11 +3,12 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
+use super::buffer::with_bytes;
 use super::fields::{Fields, Role, push_line};
 use super::framing::{Framing, framing, keep_alive};
 use super::head_end::HeadEnd;
 use super::request::{minor_version, text};
-use super::{Violation, with_bytes};
+use super::violation::Violation;
 
 /// Bytes of the longest status line.
 const MAX_STATUS_LINE: usize = 8190;
@@ -85,6 +86,20 @@ impl ResponseHead {
 
     fn reason_bytes(&self) -> &[u8] {
         self.fields.bytes().get(b"HTTP/1.1 200 ".len()..self.line).unwrap_or_default()
+    }
+
+    /// Appends the head for a client that speaks HTTP/1.1 and stays.
+    fn push_client_head(&self, head: &mut Vec<u8>, length: u64) {
+        head.extend_from_slice(b"HTTP/1.1 ");
+        head.extend_from_slice(itoa::Buffer::new().format(self.status).as_bytes());
+        head.push(b' ');
+        head.extend_from_slice(self.reason_bytes());
+        head.extend_from_slice(b"\r\n");
+        self.push_lines(head, None);
+        if !matches!(self.status, 204 | 304) {
+            push_line(head, b"Content-Length", itoa::Buffer::new().format(length).as_bytes());
+        }
+        head.extend_from_slice(b"\r\n");
     }
 
     /// The header lines for the client, appended to `lines`.
@@ -194,17 +209,16 @@ impl ResponseHead {
     /// The whole head for a client that speaks HTTP/1.1 and stays, of a response with a body of `length` bytes.
     fn client_head<'py>(&self, py: Python<'py>, length: u64) -> Bound<'py, PyBytes> {
         let mut head = Vec::with_capacity(self.size() + 64);
-        head.extend_from_slice(b"HTTP/1.1 ");
-        head.extend_from_slice(itoa::Buffer::new().format(self.status).as_bytes());
-        head.push(b' ');
-        head.extend_from_slice(self.reason_bytes());
-        head.extend_from_slice(b"\r\n");
-        self.push_lines(&mut head, None);
-        if !matches!(self.status, 204 | 304) {
-            push_line(&mut head, b"Content-Length", itoa::Buffer::new().format(length).as_bytes());
-        }
-        head.extend_from_slice(b"\r\n");
+        self.push_client_head(&mut head, length);
         PyBytes::new(py, &head)
+    }
+
+    /// The same with the body.
+    fn client_message<'py>(&self, py: Python<'py>, body: &[u8]) -> Bound<'py, PyBytes> {
+        let mut message = Vec::with_capacity(self.size() + 64 + body.len());
+        self.push_client_head(&mut message, body.len() as u64);
+        message.extend_from_slice(body);
+        PyBytes::new(py, &message)
     }
 
     fn __repr__(&self) -> String {

@@ -10,7 +10,7 @@ use super::java;
 use super::lex::{Entries, key_is, quote, skip_value, skip_ws, unescape, write_quoted};
 use super::lookup::{elements, get, is_nowhere, is_plain, locate, segments, step};
 
-/// Parts of the longest path that is written: every one may be a level of its own.
+/// Maximum number of parts of a path that is written: each may be a level of its own.
 pub(crate) const DEEPEST_PATH: usize = 100;
 
 /// Why a path could not be written; the text is OpenSearch's own.
@@ -74,27 +74,13 @@ pub(crate) fn change_at<'d>(
             Some(b'{') => match locate(doc, here, part) {
                 (Some(entry), _) if i + 1 == parts.len() => return Ok(Edit::new(entry.value, value)),
                 (Some(entry), _) if text[entry.value.start] == b'n' => {
-                    let next = &parts[i + 1];
-                    return Err(if i + 2 == parts.len() {
-                        format!("cannot set [{next}] with null parent as part of path [{path}]")
-                    } else {
-                        format!("cannot resolve [{next}] from null as part of path [{path}]")
-                    });
+                    return Err(null_parent(&parts[i + 1], i + 2 == parts.len(), path));
                 }
                 (Some(entry), _) => here = entry.value.start,
                 (None, end) => return Ok(insertion(text, here, end, part, &nest(&parts[i + 1..], value))),
             },
             Some(b'[') => {
-                let list = elements(text, here);
-                let index: i32 = part.parse().map_err(|_| {
-                    format!("[{part}] is not an integer, cannot be used as an index as part of path [{path}]")
-                })?;
-                let Some(range) = usize::try_from(index).ok().and_then(|index| list.get(index).cloned()) else {
-                    return Err(format!(
-                        "[{index}] is out of bounds for array with length [{}] as part of path [{path}]",
-                        list.len()
-                    ));
-                };
+                let range = element_at(text, here, part, path)?;
                 if i + 1 == parts.len() {
                     return Ok(Edit::new(range, value));
                 }
@@ -102,16 +88,41 @@ pub(crate) fn change_at<'d>(
             }
             _ => {
                 let end = skip_value(text, here).unwrap_or(text.len());
-                let found = java::type_name(&text[here..end]);
-                return Err(if i + 1 == parts.len() {
-                    format!("cannot set [{part}] with parent object of type [{found}] as part of path [{path}]")
-                } else {
-                    format!("cannot resolve [{part}] from object of type [{found}] as part of path [{path}]")
-                });
+                return Err(no_parent(&text[here..end], part, i + 1 == parts.len(), path));
             }
         }
     }
     Ok(Edit::new(0..0, b""))
+}
+
+/// The element of the array at `start` that `part` of a path names.
+fn element_at(text: &[u8], start: usize, part: &str, path: &str) -> Result<Range<usize>, PathError> {
+    let list = elements(text, start);
+    let index: i32 = part
+        .parse()
+        .map_err(|_| format!("[{part}] is not an integer, cannot be used as an index as part of path [{path}]"))?;
+    usize::try_from(index).ok().and_then(|index| list.get(index).cloned()).ok_or_else(|| {
+        format!("[{index}] is out of bounds for array with length [{}] as part of path [{path}]", list.len())
+    })
+}
+
+/// The error for `part` of a path below a null; `last`: it is the last part.
+fn null_parent(part: &str, last: bool, path: &str) -> PathError {
+    if last {
+        format!("cannot set [{part}] with null parent as part of path [{path}]")
+    } else {
+        format!("cannot resolve [{part}] from null as part of path [{path}]")
+    }
+}
+
+/// The error for `part` of a path below a value that has no parts; `last`: it is the last part.
+fn no_parent(parent: &[u8], part: &str, last: bool, path: &str) -> PathError {
+    let found = java::type_name(parent);
+    if last {
+        format!("cannot set [{part}] with parent object of type [{found}] as part of path [{path}]")
+    } else {
+        format!("cannot resolve [{part}] from object of type [{found}] as part of path [{path}]")
+    }
 }
 
 /// `{"a":{"b":value}}` for the parts `a`, `b`; just `value` without parts.
@@ -213,7 +224,7 @@ pub(crate) fn merge(text: &[u8], patch: &[u8]) -> Vec<u8> {
     set_members(text, skip_ws(text, 0), &members)
 }
 
-/// Merges of so few members are done one by one.
+/// Maximum number of members that are merged one by one: a table costs more below it.
 const FEW: usize = 8;
 
 /// `text` with these members of the object that starts at `start`, in one pass: one that is there gets its new value, others come

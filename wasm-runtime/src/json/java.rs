@@ -57,7 +57,7 @@ pub(crate) fn double(value: f64) -> String {
     format!("{digits}{point}E{exponent}")
 }
 
-/// How large a `HashMap` is that nobody said a size for.
+/// Buckets of Java's `HashMap` without a given size, which decide the order of its keys.
 pub(crate) const TABLE: usize = 16;
 
 /// Orders members as a `HashMap` of Java does that begins with so many places: it decides how an object is printed, and where one

@@ -105,7 +105,7 @@ impl Fingerprint {
     }
 }
 
-/// So few fields are looked up one by one.
+/// Maximum number of fields that are looked up one by one: a table costs more below it.
 const FEW: usize = 16;
 /// Bytes that the paths of all leaves may have together.
 const MOST_PATHS: usize = 64 << 20;

@@ -177,7 +177,7 @@ impl Function for Kv {
     }
 }
 
-/// So few names are looked for one by one, and written so.
+/// Maximum number of names that are searched and written one by one: a table costs more below it.
 const FEW: usize = 8;
 
 /// The pairs of a text, those of one name together.

@@ -143,7 +143,7 @@ const FUNCTIONS: &[Entry] = &[
     per_hit("rescore", make::<rescore::Rescore>),
 ];
 
-/// Bytes of a document that needs no looks at the clock while a built-in without regular expressions is at work on it.
+/// Bytes of the longest document that a built-in without regular expressions works on without a look at the clock.
 const SMALL: usize = 4096;
 
 fn make<T: Parameters>(parameters: &[u8]) -> Result<Arc<dyn Function>, String> {

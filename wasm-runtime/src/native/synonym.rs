@@ -15,7 +15,7 @@ use crate::error::Fault;
 use crate::json;
 use crate::json::DocView;
 
-/// Most texts that one query is searched under.
+/// Maximum number of texts that one query is searched under: each is a clause that the cluster runs.
 const MOST: usize = 16;
 
 #[derive(Deserialize)]

@@ -52,7 +52,8 @@ enum Property {
     OsMinor,
 }
 
-/// Longer documents are worked on aside: hundreds of expressions are add to a text.
+/// Bytes of the longest document that is worked on without a thread of its own: each agent is matched by hundreds of
+/// expressions.
 const LONGEST: usize = 4096;
 
 fn target() -> String {

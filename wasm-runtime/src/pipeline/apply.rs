@@ -8,7 +8,7 @@ use crate::json::recycle;
 use crate::pipeline::scopes;
 use crate::stats::StageRun;
 
-/// Documents that one stage may make of the documents of a batch.
+/// Maximum number of documents that one stage may make of a batch, to bound memory.
 const MOST_EXPANDED: usize = 100_000;
 
 /// The documents that `parts` are in place of `doc`, each with an id of its own.

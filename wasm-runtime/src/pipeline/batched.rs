@@ -11,7 +11,7 @@ use crate::stats::StageRun;
 use crate::udf::invoke::{Invoker, UdfResult};
 use crate::udf::result_contract::Contract;
 
-/// Documents, and bytes of them, that go into a UDF in one call.
+/// Maximum numbers of documents and of their bytes that go into a UDF in one call: both bound the guest's memory.
 const CHUNK_DOCUMENTS: usize = 200;
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -19,7 +19,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 pub(crate) fn in_chunks(
     mut invoker: Invoker<'_>,
     contract: &Contract,
-    mut pass: StageWriter<'_>,
+    mut writer: StageWriter<'_>,
     body: &[u8],
     docs: &mut Vec<Doc>,
 ) -> StageRun {
@@ -32,12 +32,7 @@ pub(crate) fn in_chunks(
         if chunk.is_empty() {
             break;
         }
-        // With metadata as members, or flat, where they are to be seen so.
-        let shown: Option<Vec<Result<Vec<u8>, Fault>>> = match pass.view {
-            Some(view) => Some(chunk.iter().map(|i| view.expose(buffer.text(&docs[*i]), &docs[*i].meta)).collect()),
-            None if contract.flat => Some(chunk.iter().map(|i| Ok(flat::of(buffer.text(&docs[*i])))).collect()),
-            None => None,
-        };
+        let shown = shown_texts(&writer, contract, &buffer, docs, &chunk);
         let given: Vec<(&[u8], &Meta)> = match &shown {
             None => chunk.iter().map(|i| (buffer.text(&docs[*i]), &docs[*i].meta)).collect(),
             Some(shown) => {
@@ -45,14 +40,14 @@ pub(crate) fn in_chunks(
                 shown.filter_map(|(i, text)| Some((text.as_deref().ok()?, &docs[*i].meta))).collect()
             }
         };
-        let mut results = invoker.call_many(&given, chunk[0], &mut pass.run).into_iter();
+        let mut results = invoker.call_many(&given, chunk[0], &mut writer.run).into_iter();
         let mut shown = shown.map(Vec::into_iter);
         for at in chunk {
             let doc = &mut docs[at];
             let mut result = || results.next().unwrap_or_else(|| Err(Fault::result("the UDF gave no result")));
             let effect = match shown.as_mut().and_then(Iterator::next) {
                 Some(text) => text.and_then(|shown| {
-                    let effect = taken_over(contract, result()?, &shown, &mut doc.meta)?;
+                    let effect = effect_of(contract, result()?, &shown, &mut doc.meta)?;
                     match contract.flat {
                         true => flat::carried(text_of(body, &doc.text), &shown, effect),
                         false => Ok(effect),
@@ -61,23 +56,23 @@ pub(crate) fn in_chunks(
                 None => match result() {
                     // Goes no further: that is 17 of the 30 ns that a small document would cost.
                     Ok(given) if given.is_nothing() => {
-                        pass.run.documents += 1;
+                        writer.run.documents += 1;
                         continue;
                     }
                     given => {
-                        given.and_then(|given| taken_over(contract, given, text_of(body, &doc.text), &mut doc.meta))
+                        given.and_then(|given| effect_of(contract, given, text_of(body, &doc.text), &mut doc.meta))
                     }
                 },
             };
-            if let Some(parts) = pass.apply(&mut buffer, doc, at, effect) {
+            if let Some(parts) = writer.apply(&mut buffer, doc, at, effect) {
                 expanded.push((at, parts));
             }
         }
     }
     replace_expanded(docs, expanded);
-    invoker.finish(&mut pass.run);
-    pass.run.duration_ns = now_ns() - start;
-    pass.run
+    invoker.finish(&mut writer.run);
+    writer.run.duration_ns = now_ns() - start;
+    writer.run
 }
 
 /// The active documents from `next` on, up to some hundred or a megabyte, at least one if there is one; `next` goes behind them.
@@ -97,11 +92,26 @@ fn next_chunk(buffer: &OutputBuffer<'_>, docs: &[Doc], next: &mut usize) -> Vec<
     chunk
 }
 
+/// The documents of a chunk with metadata as members, or flat, where the UDF sees them so.
+fn shown_texts(
+    writer: &StageWriter<'_>,
+    contract: &Contract,
+    buffer: &OutputBuffer<'_>,
+    docs: &[Doc],
+    chunk: &[usize],
+) -> Option<Vec<Result<Vec<u8>, Fault>>> {
+    match writer.view {
+        Some(view) => Some(chunk.iter().map(|i| view.expose(buffer.text(&docs[*i]), &docs[*i].meta)).collect()),
+        None if contract.flat => Some(chunk.iter().map(|i| Ok(flat::of(buffer.text(&docs[*i])))).collect()),
+        None => None,
+    }
+}
+
 /// The effect of an answer on its document; the context is written at once.
 ///
 /// # Errors
 /// As [`Contract::apply`].
-fn taken_over(contract: &Contract, given: UdfResult, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
+fn effect_of(contract: &Contract, given: UdfResult, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
     let effect = contract.apply(text.into(), given.output, None)?;
     if let Some(ctx) = given.ctx {
         meta.replace_ctx(ctx);

@@ -8,7 +8,7 @@ use crate::pipeline::condition::Condition;
 use crate::pipeline::scopes;
 use crate::stats::StageRun;
 
-/// After so many documents quick work asks for the deadline.
+/// Documents between two looks at the deadline of a condition that is evaluated in a microsecond or less.
 const TICK_EVERY: usize = 64;
 
 /// A condition that is put to one document after another.

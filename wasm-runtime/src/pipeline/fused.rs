@@ -13,7 +13,8 @@ use crate::json::index::template::TemplateSet;
 use crate::pipeline::stage::{Counts, StageState};
 use crate::stats::StageRun;
 
-/// A batch of so many documents keeps what was made of them in one piece of memory.
+/// Minimum number of documents in a batch whose output goes into one buffer: for fewer it would be larger than the
+/// texts.
 const MANY: usize = 16;
 
 /// Parameters that all documents of a run share.
@@ -61,7 +62,8 @@ pub(super) fn run_partition(
                     stages.iter_mut().for_each(StageState::record_skipped);
                     continue;
                 }
-                match templates.validate_and_index(doc.text.shared(), text, std::mem::take(&mut buffer.members)) {
+                let members = std::mem::take(&mut buffer.members);
+                match templates.validate_and_index(doc.text.shared(), text, members) {
                     Ok(index) => (doc.checked, doc.index) = (true, index),
                     Err(why) => {
                         doc.state = run.check.failed(run.kind.parse_error(&why));
@@ -78,11 +80,15 @@ pub(super) fn run_partition(
     if collects {
         *output = buffer.output;
     }
+    PartitionResult { expanded, counts: counts_of(stages, now_ns() - start) }
+}
+
+/// The counts of stages that took `elapsed` nanoseconds together, each with its estimated share of them.
+fn counts_of(stages: Vec<StageState<'_>>, elapsed: u64) -> Vec<Counts> {
     let estimates: Vec<u64> = stages.iter().map(|stage| stage.clock.estimate(stage.reached)).collect();
-    let (elapsed, all) = (now_ns() - start, estimates.iter().sum::<u64>().max(1));
+    let all = estimates.iter().sum::<u64>().max(1);
     let share = |part: u64| (u128::from(elapsed) * u128::from(part) / u128::from(all)) as u64;
-    let counts = stages.into_iter().zip(estimates).map(|(stage, part)| stage.finish(share(part))).collect();
-    PartitionResult { expanded, counts }
+    stages.into_iter().zip(estimates).map(|(stage, part)| stage.finish(share(part))).collect()
 }
 
 /// Every active document through one stage.

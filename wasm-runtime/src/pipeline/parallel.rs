@@ -7,10 +7,10 @@ use crate::pipeline::fused::{PartitionResult, Run, replace_expanded, run_partiti
 use crate::pipeline::stage::{Counts, StageState};
 use crate::stats::StageRun;
 
-/// A batch of so many documents is worth a second thread.
+/// Minimum number of documents in a batch that is halved: a thread's start costs as much as some hundred documents.
 pub(crate) const SHARED: usize = 2000;
 
-/// Batches at a time, in the process, that a second thread is started for: one for each core, about.
+/// Maximum number of batches in the process with a second thread: about one for each core.
 const MOST_HELPERS: usize = 4;
 
 static HELPERS: AtomicUsize = AtomicUsize::new(0);

@@ -100,7 +100,7 @@ pub(crate) fn count(run: &mut StageRun, at: usize, fault: &Fault, text: &[u8]) {
     }
 }
 
-/// Members of a document that its shape shows.
+/// Maximum number of members that the shape of a document shows, to bound an error's text.
 const SHAPE_MEMBERS: usize = 32;
 
 /// A document without its values: `{"level":"string","n":"number"}`.

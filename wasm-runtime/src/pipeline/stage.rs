@@ -18,7 +18,7 @@ use crate::udf::result_contract::Contract;
 
 /// Sample the duration of one document in 32 and extrapolate: two looks at the clock cost as much as a simple stage.
 const MEASURED: usize = 32;
-/// Before longer documents the deadline is asked for, too, whatever their number.
+/// Bytes of a document before which the deadline is asked, whatever the number of documents.
 const LONG: usize = 16 << 10;
 
 /// A step of one run, of which every thread makes its own stage.

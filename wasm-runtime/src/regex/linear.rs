@@ -7,7 +7,7 @@ use regex_syntax::hir::{Capture, Class, Hir, Look, Repetition};
 
 use super::tree::{Assert, Greed, Node, Repeat, Words};
 
-/// Bytes that the compiled form may take.
+/// Maximum number of bytes of the compiled form, to bound memory.
 const MOST_COMPILED: usize = 2 << 20;
 
 /// Properties that a text must have.

@@ -9,9 +9,9 @@ use super::tree::Fold;
 use crate::engine::deadline::tick;
 use crate::error::Fault;
 
-/// Steps after which a match is given up: some tenths of a second.
+/// Steps after which a match fails: some tenths of a second.
 const MOST_STEPS: u64 = 20_000_000;
-/// Ways that may be left to try at a time; 24 bytes each.
+/// Maximum number of entries of the backtrack stack, of 24 bytes each.
 const MOST_FRAMES: usize = 2 << 20;
 /// Look-arounds and calls within each other.
 const DEEPEST: usize = 400;

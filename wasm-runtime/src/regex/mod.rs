@@ -30,7 +30,8 @@ use tree::Parsed;
 pub(crate) const LONGEST_PATTERN: usize = 64 << 10;
 /// States of an expression, times bytes of a text, up to which a search is surely done within some milliseconds.
 const AT_ONCE: usize = 4 << 20;
-/// So short a document is always searched on the thread that asks: of large expressions, which are alternatives of many kinds,
+/// Bytes of the longest document that is always searched on the calling thread: of large expressions, which are
+/// alternatives of many kinds,
 /// few states are ever in use.
 const SHORT: usize = 4096;
 

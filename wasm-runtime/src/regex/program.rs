@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::set::Set;
 use super::tree::{Assert, Fold, Greed, Lookaround, Node, Repeat};
 
-/// Steps that a program may have.
+/// Maximum number of steps of a program, to bound memory.
 const MOST_STEPS: usize = 200_000;
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Many documents in one call: those of interpreters (interpreter.rs), and `process_batch` of compiled UDFs, whose input
+//! Many documents in one call: those of interpreters (`interpreter`), and `process_batch` of compiled UDFs, whose input
 //! and answer are texts that stand behind their lengths.
 
 use crate::document::Meta;

@@ -20,7 +20,7 @@ use crate::udf::host::MAX_CTX;
 use crate::udf::invoke::UdfResult;
 use crate::udf::sandbox::{Answer, Failure, Sandbox};
 
-/// Marks the length of an answer that is a result and nothing else.
+/// Bit of an answer's length that says that the answer is a result and nothing else.
 const BARE: u32 = 1 << 31;
 /// The longest input, in bytes, for which the guest keeps a buffer.
 const KEPT_BUFFER: i32 = 64 << 10;

@@ -16,10 +16,11 @@ use crate::udf::module::UdfInner;
 use crate::udf::result_contract::Contract;
 use crate::udf::sandbox::{Answer, Sandbox};
 
-/// Every so many calls under one guard, and before the first, the deadline is asked of the clock; else of the watchdog.
+/// Calls under one guard between two looks at the clock: in between the deadline is asked of the watchdog, which
+/// costs less.
 const CLOCK_EVERY: usize = 64;
 
-/// Documents in the first call of `process_batch`, and by how much the next one may be larger.
+/// Documents in the first call of `process_batch`, and the largest factor from one call to the next.
 const FIRST_GROUP: usize = 16;
 const GROWTH: usize = 4;
 /// Divisors: a call of `process_batch` aims at a quarter of the time limit of one document, and its input takes at

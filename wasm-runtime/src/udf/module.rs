@@ -20,7 +20,7 @@ use crate::udf::sandbox::{Plan, Sandbox};
 /// Limits of an interpreter's start, in pages of 64 KiB and bytes of stack.
 const SNAPSHOT_PAGES: u32 = 1024;
 const SNAPSHOT_STACK: usize = 8 << 20;
-/// Sandboxes kept warm for one stage; more run at once, but only so many wait for the next batch.
+/// Maximum number of idle sandboxes that a stage keeps for the next batch: each holds its memory.
 const WARM: usize = 8;
 
 /// A compiled WebAssembly module, checked to fit one of the ABIs.
@@ -184,7 +184,6 @@ fn find_abi(module: &wasmer::Module, entry: Option<String>) -> Result<(Abi, Stri
         return Ok((Abi::Interpreter(language), "run".to_owned()));
     }
     let has_alloc = function("alloc") == Some(FunctionType::new([Type::I32], [Type::I32]));
-    let json = FunctionType::new([Type::I32, Type::I32], [Type::I64]);
     let name = entry.unwrap_or_else(|| {
         if has_alloc && function("process").is_some() { "process".to_owned() } else { "filter".to_owned() }
     });
@@ -194,30 +193,32 @@ fn find_abi(module: &wasmer::Module, entry: Option<String>) -> Result<(Abi, Stri
              filter(ctx: i64) -> i32; name another function with [entry]"
         ));
     };
-    if ty == json {
-        if has_alloc {
-            let many = of_many(&name);
-            return match function(&many) {
-                Some(ty) if ty != json => Err(format!(
-                    "function [{many}] is {ty}: what takes many documents in a call is (i32, i32) -> i64 (docs/reference/udf-abi.md)"
-                )),
-                found => Ok((Abi::Json { many: found.is_some() }, name)),
-            };
-        }
+    if ty != bytes_in {
+        return Ok((Abi::Field(number_type(&name, &ty)?), name));
+    }
+    if !has_alloc {
         return Err("the module exports no [alloc(i32) -> i32], which the JSON ABI needs".to_owned());
     }
-    let answer = match (ty.params(), ty.results()) {
-        ([Type::I64], [Type::I32]) => NumberType::I32,
-        ([Type::I64], [Type::I64]) => NumberType::I64,
-        ([Type::I64], [Type::F32]) => NumberType::F32,
-        ([Type::I64], [Type::F64]) => NumberType::F64,
-        _ => {
-            return Err(format!(
-                "function [{name}] is {ty}, which fits no ABI: (i32, i32) -> i64 or (i64) -> i32, i64, f32 or f64"
-            ));
-        }
-    };
-    Ok((Abi::Field(answer), name))
+    let many = of_many(&name);
+    match function(&many) {
+        Some(ty) if ty != bytes_in => Err(format!(
+            "function [{many}] is {ty}: what takes many documents in a call is (i32, i32) -> i64 (docs/reference/udf-abi.md)"
+        )),
+        found => Ok((Abi::Json { many: found.is_some() }, name)),
+    }
+}
+
+/// The type of the number that a function of the field ABI returns.
+fn number_type(name: &str, ty: &FunctionType) -> Result<NumberType, String> {
+    match (ty.params(), ty.results()) {
+        ([Type::I64], [Type::I32]) => Ok(NumberType::I32),
+        ([Type::I64], [Type::I64]) => Ok(NumberType::I64),
+        ([Type::I64], [Type::F32]) => Ok(NumberType::F32),
+        ([Type::I64], [Type::F64]) => Ok(NumberType::F64),
+        _ => Err(format!(
+            "function [{name}] is {ty}, which fits no ABI: (i32, i32) -> i64 or (i64) -> i32, i64, f32 or f64"
+        )),
+    }
 }
 
 /// Refuses imports we lack and ABI versions we do not speak. Nothing of the guest's code runs but its start function.

@@ -10,7 +10,7 @@ use crate::udf::host::DocumentEdits;
 use crate::udf::numbers::Room;
 use crate::udf::sandbox::Answer;
 
-/// Documents that one may become.
+/// Maximum number of documents that a UDF may make of one, to bound memory.
 const MOST_PARTS: usize = 10_000;
 
 /// The UDF result contract (docs/reference/udf-abi.md, "JSON ABI"): what an answer means for the document.

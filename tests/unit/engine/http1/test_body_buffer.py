@@ -10,21 +10,21 @@ from headrace_pipelines.http1 import BodyBuffer
 def test_what_is_written_to_it_is_the_body():
     buffer = BodyBuffer(9)
     buffer.append(b"xabcx", 1, 4)
-    with memoryview(buffer) as room:
+    with buffer.room() as room:
         assert len(room) == buffer.left == 6
         room[:4] = b"defg"
     buffer.filled(4)
     assert buffer.left == 2
     with pytest.raises(ValueError, match="not here"):
         buffer.whole()
-    with memoryview(buffer) as room:
+    with buffer.room() as room:
         room[:] = b"hi"
     buffer.filled(2)
     assert buffer.whole() == b"abcdefghi"
     with pytest.raises(ValueError, match="not here"):
         buffer.whole()
     with pytest.raises(BufferError):
-        memoryview(buffer)
+        buffer.room()
 
 
 def test_no_more_than_there_is_room_for():
@@ -37,4 +37,4 @@ def test_no_more_than_there_is_room_for():
 
 
 def test_a_long_one_offers_a_mebibyte_at_a_time():
-    assert len(memoryview(BodyBuffer(5 << 20))) == 1 << 20
+    assert len(BodyBuffer(5 << 20).room()) == 1 << 20

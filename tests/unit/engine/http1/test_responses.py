@@ -122,7 +122,7 @@ def test_trailers_that_belong_into_the_head_are_refused(name: str):
 def test_a_body_is_received_in_place():
     body = BodyBuffer(6)
     body.append(b"_ab", 1)
-    view = memoryview(body)
+    view = body.room()
     assert len(view) == body.left == 4
     view[:2] = b"cd"
     body.filled(2)
@@ -134,7 +134,7 @@ def test_a_body_is_received_in_place():
     with pytest.raises(ValueError, match="more"):
         body.filled(3)
     # The loop holds its view while it says how much it wrote.
-    last = memoryview(body)
+    last = body.room()
     last[:] = b"ef"
     body.filled(2)
     whole = body.whole()
@@ -148,8 +148,8 @@ def test_a_body_is_given_once():
     with pytest.raises(ValueError, match="not here"):
         body.whole()
     with pytest.raises(BufferError):
-        memoryview(body)
+        body.room()
 
 
 def test_a_body_is_offered_a_mebibyte_at_a_time():
-    assert len(memoryview(BodyBuffer(5 << 20))) == 1 << 20
+    assert len(BodyBuffer(5 << 20).room()) == 1 << 20

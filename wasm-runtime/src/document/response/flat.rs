@@ -93,7 +93,7 @@ fn carry(text: &[u8], after: &[u8]) -> Result<Vec<u8>, Fault> {
     Ok(written(text, &hits, scored))
 }
 
-/// By what a hit is by_key: index and id.
+/// The key of a hit: index and id.
 fn key_of(hit: &[u8]) -> [Cow<'_, str>; 2] {
     ["_index", "_id"].map(|name| {
         json::get(hit, 0, name).and_then(|entry| json::string(&hit[entry.value])).unwrap_or(Cow::Borrowed(""))

@@ -153,12 +153,11 @@ pub(crate) fn implode(text: &[u8], body: &[u8], hits: &[Doc], depth: usize, ever
         }
         let joined = parts.iter().map(|p| p.text).collect::<Vec<_>>().join(&b',');
         edits.push((list.array.clone(), [b"[".as_slice(), &joined, b"]"].concat()));
-        if scored && list.main {
-            let best = parts.first().and_then(|p| json::get(p.text, json::skip_ws(p.text, 0), "_score"));
-            let score = best.map_or_else(|| b"null".to_vec(), |e| parts[0].text[e.value].to_vec());
-            if let Some(old) = json::find(text, "hits.max_score") {
-                edits.push((old, score));
-            }
+        if scored
+            && list.main
+            && let Some(old) = json::find(text, "hits.max_score")
+        {
+            edits.push((old, best_score(&parts)));
         }
     }
     edits.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
@@ -166,6 +165,12 @@ pub(crate) fn implode(text: &[u8], body: &[u8], hits: &[Doc], depth: usize, ever
         out = Some(json::splice(out.as_deref().unwrap_or(text), range, &value));
     }
     out
+}
+
+/// The score of the first hit, as JSON.
+fn best_score(parts: &[Part<'_>]) -> Vec<u8> {
+    let first = parts.first().map_or(&b"null"[..], |part| part.text);
+    json::get(first, json::skip_ws(first, 0), "_score").map_or_else(|| b"null".to_vec(), |e| first[e.value].to_vec())
 }
 
 fn score_of(hit: &[u8]) -> Option<f64> {

@@ -20,11 +20,11 @@ impl Shape {
     }
 }
 
-/// Longer names are looked up each time.
+/// Bytes of the longest name that is remembered; longer names are looked up each time.
 const LONGEST: usize = 24;
-/// Names that are remembered, in pairs of which either may hold one.
+/// Number of remembered names, in pairs of which either may hold a name.
 const POSITIONS: usize = 64;
-/// Shapes by which others grew that are remembered.
+/// Number of remembered transitions from a shape to a grown shape.
 const GROWN: usize = 8;
 
 /// Something known of a shape and a name.

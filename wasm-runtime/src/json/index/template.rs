@@ -10,11 +10,12 @@ use crate::json::lex::{skip_value, skip_ws};
 use crate::json::scan::{self, common_prefix};
 use crate::json::validate::{self, Invalid};
 
-/// Models that are kept: documents of several kinds take turns.
+/// Maximum number of templates: documents of a few kinds take turns, and each is compared in turn.
 const MOST_TEMPLATES: usize = 4;
-/// How many more documents may be like no template than are like one, before nobody looks any more.
+/// Misses beyond the hits after which documents are no longer compared: a comparison in vain costs a tenth of the
+/// check.
 const MISS_BUDGET: usize = 8;
-/// Longer documents are no templates; the values of these can be counted in 16 bits.
+/// Bytes of the longest template, whose values can be counted in 16 bits.
 const LONGEST: usize = 64 << 10;
 
 /// The checked documents of a batch that others are compared with.

@@ -4,7 +4,7 @@ use super::sink::{Done, MAX_DIGITS, Refused, Sink, refuse};
 
 /// Bytes of the longest integer with [`MAX_DIGITS`] digits.
 const MAX_BYTES: usize = 416;
-/// Decimals with so many digits behind the point are written with it; others with an exponent.
+/// Maximum number of digits behind the point of a decimal that is written without an exponent.
 const MAX_PLAIN: u64 = 400;
 
 /// The digits of an unsigned integer, most significant byte first.

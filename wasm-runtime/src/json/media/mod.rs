@@ -25,7 +25,8 @@ use self::sink::Refused;
 
 pub(crate) use self::plain::{plain_copy, plain_json};
 
-/// Bytes from which on other Python threads may run meanwhile.
+/// Bytes from which on the lock of Python is released: a shorter body takes less time than the lock's change of
+/// hands.
 const LONG: usize = 32 << 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

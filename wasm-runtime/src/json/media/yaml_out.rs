@@ -3,7 +3,7 @@
 use super::json_out::Json;
 use super::sink::{Done, Kind, Sink};
 
-/// Levels from which on a value stands in one line, as JSON: else its lines could be mostly white space.
+/// Depth from which on a value is written in one line, as JSON: deeper lines would be mostly white space.
 const DEEP: usize = 32;
 
 #[derive(Default)]

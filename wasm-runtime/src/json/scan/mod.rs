@@ -111,7 +111,7 @@ pub(crate) fn short_number(b: &[u8], at: usize) -> Option<usize> {
     None
 }
 
-/// Whether so many bytes at `in_a` of one text and at `in_b` of the second are the same; false where one has not so many.
+/// Whether `len` bytes at `in_a` of one text and at `in_b` of another are the same; false where a text is shorter.
 #[inline(always)]
 pub(crate) fn same(a: &[u8], in_a: usize, b: &[u8], in_b: usize, len: usize) -> bool {
     #[cfg(target_arch = "x86_64")]

@@ -4,11 +4,14 @@
 //! Where it is more generous than the standard in what a text means (overlong UTF-8, halves of surrogate pairs, what stands
 //! behind the value) nothing is taken, so that the text that is forwarded has one meaning only.
 
+mod keys;
+
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
+use self::keys::{Key, shown, twice};
 use crate::json::lex::skip_ws;
 use crate::json::scan::special;
 use crate::json::validate;
@@ -17,12 +20,9 @@ use crate::json::validate;
 const MAX_DIGITS: usize = 1_000;
 const MAX_KEY: usize = 50_000;
 const MAX_STRING: usize = 50_000_000;
-/// Objects of so many members are searched for equal keys pair by pair; larger ones are sorted.
-const FEW: usize = 12;
-/// Bytes of a text for which other Python threads may run meanwhile: shorter ones are read sooner than the lock changes hands.
+/// Bytes from which on the lock of Python is released: a shorter text takes less time than the lock's change of
+/// hands.
 const LONG: usize = 32 * 1024;
-/// Characters of a key that an error shows.
-const SHOWN: usize = 100;
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Why a text is refused, and the byte where.
@@ -80,13 +80,6 @@ struct Level {
     object: bool,
     /// Where its keys start in [`Reader::keys`].
     keys: usize,
-    at: usize,
-}
-
-/// A key: where it is in what is written (which is the same for keys that mean the same), and where it was read.
-struct Key {
-    from: usize,
-    to: usize,
     at: usize,
 }
 
@@ -377,23 +370,6 @@ impl Level {
     fn name(&self) -> &'static str {
         if self.object { "object" } else { "array" }
     }
-}
-
-/// The first key that is among the keys before it.
-fn twice<'a>(keys: &'a mut [Key], out: &[u8]) -> Option<&'a Key> {
-    let text = |key: &Key| &out[key.from..key.to];
-    if keys.len() <= FEW {
-        let same = |(i, key): &(usize, &Key)| keys[..*i].iter().any(|earlier| text(earlier) == text(key));
-        return keys.iter().enumerate().find(same).map(|(_, key)| key);
-    }
-    keys.sort_unstable_by(|a, b| text(a).cmp(text(b)).then(a.at.cmp(&b.at)));
-    keys.windows(2).filter(|pair| text(&pair[0]) == text(&pair[1])).map(|pair| &pair[1]).min_by_key(|key| key.at)
-}
-
-/// The beginning of a key with its quotes, for an error.
-fn shown(key: &[u8]) -> String {
-    let key = String::from_utf8_lossy(key);
-    key.chars().take(SHOWN).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// `NAME PATTERN`, a line each: the patterns of OpenSearch 3.8.
 const PATTERNS: &str = include_str!("../../../data/grok_patterns.txt");
-/// How deep patterns may name each named.
+/// Maximum depth of patterns that name patterns: reading them recurses.
 const DEEPEST: usize = 500;
 
 pub(crate) type Bank<'b> = HashMap<&'b str, &'b str>;

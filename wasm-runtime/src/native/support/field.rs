@@ -188,7 +188,7 @@ pub(crate) fn set_all(text: &[u8], fields: &[(impl AsRef<str>, Vec<u8>)]) -> Res
     Ok(out)
 }
 
-/// So few fields are put one by one.
+/// Maximum number of fields that are written one by one: a table costs more below it.
 const FEW: usize = 8;
 
 /// [`set`] as what a stage does to `text`.

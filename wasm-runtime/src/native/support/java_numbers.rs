@@ -141,7 +141,7 @@ fn repeated_point(text: &str) -> bool {
     text.bytes().take_while(|c| c.is_ascii_digit() || *c == b'.').filter(|c| *c == b'.').count() > 1
 }
 
-/// Largest exponent of two that makes a difference, in either direction: beyond it a number is infinite or zero.
+/// Largest exponent of two, in either direction, that makes a difference: beyond it a number is infinite or zero.
 const MOST_EXPONENT: i64 = 1 << 20;
 
 /// A number without a sign: `significand` times two to the power of `exponent`.

@@ -12,7 +12,7 @@ const MOST_DOUBLED: usize = 8;
 const MOST_TERMS: usize = 256;
 /// Steps that the loops over lists written in a condition may take.
 const MOST_STEPS: usize = 20_000;
-/// Longer documents are matched by regular expressions aside.
+/// Bytes of the longest document that a regular expression matches without a thread of its own.
 const MATCHED: usize = 16 << 10;
 
 /// The same for conditions that loop, add, or compare values of documents with each other.

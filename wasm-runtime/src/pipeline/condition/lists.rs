@@ -9,7 +9,7 @@ use crate::engine::deadline::{check_deadline, glance, unwind};
 use crate::error::Fault;
 use crate::json;
 
-/// In the loop over a list of no more elements a look now and then will do.
+/// Elements of the longest list whose loop asks the deadline only sometimes.
 const SHORT: usize = 32;
 /// Elements of the longest list of a document that conditions look at.
 const MOST_ELEMENTS: usize = 1_000_000;

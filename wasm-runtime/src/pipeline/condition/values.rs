@@ -11,7 +11,7 @@ use super::lists::List;
 use crate::engine::deadline::{check_deadline, glance};
 use crate::json::{self, DocView};
 
-/// Objects and lists of so many bytes or elements are worth a look at the clock each time.
+/// Bytes of an object, or elements of a list, from which on each access asks the deadline.
 pub(super) const LONG: usize = 4096;
 
 /// A document as a CEL value.

@@ -9,7 +9,7 @@ use crate::engine::memory::Linear;
 use crate::json::index::ObjectIndex;
 use crate::json::{DocView, Edit};
 
-/// Room that a document gets when a UDF changes it first, for what it adds later.
+/// Bytes of spare capacity that a document gets with a UDF's first change, so that later ones need not move it.
 const ROOM: usize = 128;
 
 /// One line that a UDF logged.

@@ -14,7 +14,7 @@ use crate::engine::deadline::check_deadline;
 type Written = [&'static str; 6];
 type Pair = (&'static str, &'static str);
 
-/// Tables that are kept ready, of some 50 KB each.
+/// Maximum number of cached tables, of some 50 KB each.
 const MOST_CACHED: usize = 64;
 /// No table.
 const NONE: usize = usize::MAX;
