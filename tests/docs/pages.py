@@ -28,7 +28,7 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def made_by(blocks: list[Block]) -> set[str]:
+def objects_of(blocks: list[Block]) -> set[str]:
     """Paths of the indexes and other objects of the cluster that the blocks name."""
     return {path for block in blocks if block.kind == "sh" and not block.no_run for path in NAMED.findall(block.text)}
 

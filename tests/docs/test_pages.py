@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Http, ProxyProcess
 from tests.docs.blocks import read
 from tests.docs.page import PROXY, Page
-from tests.docs.pages import made_by, name_of, pages, prefix
+from tests.docs.pages import objects_of, name_of, pages, prefix
 
 Serve = Callable[..., tuple[ProxyProcess, Http]]
 NOT_RUN = {
@@ -35,7 +35,7 @@ NOT_RUN = {
 @pytest.mark.parametrize("path", pages(), ids=name_of)
 async def test_the_blocks_of_a_page(path: Path, node: str, direct: Http, serve: Serve, tmp_path: Path):
     blocks = read(path, name_of(path))
-    objects = made_by(blocks)
+    objects = objects_of(blocks)
     page = Page(tmp_path / "page", node=urlsplit(node).netloc)
     page.folder.mkdir()
     await remove(direct, objects)
@@ -57,7 +57,7 @@ async def remove(direct: Http, objects: set[str]) -> None:
 
 @pytest.mark.parametrize("path", pages(), ids=name_of)
 def test_names_in_the_cluster_begin_with_the_first_word_of_the_page(path: Path):
-    for name in made_by(read(path, name_of(path))):
+    for name in objects_of(read(path, name_of(path))):
         assert name.rsplit("/", 1)[-1].startswith(prefix(path)), name
 
 
