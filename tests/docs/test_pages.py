@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Http, ProxyProcess
 from tests.docs.blocks import read
 from tests.docs.page import PROXY, Page
-from tests.docs.pages import objects_of, name_of, pages, prefix
+from tests.docs.pages import name_of, objects_of, pages, prefix
 
 Serve = Callable[..., tuple[ProxyProcess, Http]]
 NOT_RUN = {
