@@ -92,7 +92,11 @@ def test_every_module_can_be_imported_alone_with_warnings_as_errors(module):
 
 
 MAX_LINES = 400
-LONGER = {"proxy/headrace/server/connection.py", "proxy/headrace/upstream/connection.py", "proxy/headrace/registry/store.py"}
+LONGER = {
+    "proxy/headrace/server/connection.py",
+    "proxy/headrace/upstream/connection.py",
+    "proxy/headrace/registry/store.py",
+}
 """One state machine each, and one client of an index: their parts only make sense side by side."""
 MAX_ENTRIES = 12
 MARKERS = {"__init__.py", "__main__.py", "py.typed", "_wasm.pyi"}
@@ -154,7 +158,14 @@ def test_names_are_terms():
 
 @pytest.mark.parametrize(
     "source",
-    ["def take(): ...", "class PlaceHolder: ...", "def f(known): ...", "made = 1", "self.looks_one = 1", "_PUT: int = 1"],
+    [
+        "def take(): ...",
+        "class PlaceHolder: ...",
+        "def f(known): ...",
+        "made = 1",
+        "self.looks_one = 1",
+        "_PUT: int = 1",
+    ],
 )
 def test_an_everyday_word_is_found(source):
     assert any(words_of(name) & EVERYDAY_WORDS for name in defined_names(ast.parse(source)))
