@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 MAX_BODY = 256 << 10
 """Bytes of the longest body that is sent from here whole."""
-_RECEIVED = range(128 << 10, 768 << 10)
-"""Bytes of bodies that have not arrived whole and are cheaper received into one piece of memory, by their handler, and
-sent at once, than moved past the process (docs/decisions/026-long-bodies-stay-in-the-kernel.md)."""
 
 
 class BypassRoute(NamedTuple):
@@ -95,7 +92,7 @@ class FastForwarder:
         """A body that did not come with its head: whole by now, or a long one that goes past the process."""
         if body.complete:
             return body.arrived(self._max_body)
-        if body.length is None or body.length <= SMALL_BODY or body.length in _RECEIVED or route.words:
+        if body.length is None or body.length <= SMALL_BODY or route.words:
             return None
         return body
 
