@@ -1,11 +1,12 @@
-# Two stages: the wheel with the engine in it, then a small image that runs it as an ordinary user.
+# Two stages: the two wheels, then a small image that runs it as an ordinary user.
 FROM rust:1.95-bookworm AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends python3-venv && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 RUN python3 -m venv /build && /build/bin/pip install --quiet build ziglang \
  && /build/bin/python -m guests \
- && /build/bin/python -m build --wheel --outdir /wheels .
+ && /build/bin/python -m build --wheel --outdir /wheels pipelines \
+ && /build/bin/python -m build --wheel --outdir /wheels proxy
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /wheels /wheels

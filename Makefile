@@ -46,4 +46,4 @@ $(CACHE)/uv/bin/uv:
 	@"$(CACHE)/uv/bin/pip" install --quiet "uv==0.13.9"
 
 clean: ## remove the environment (caches stay)
-	rm -rf .venv pipelines/*.so
+	rm -rf .venv pipelines/headrace_pipelines/*.so

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benches.traffic import Case, bulk, bulks, gets, http, searches
 from devnode.node import free_port
 from examples import build
-from pipelines import _wasm
+from headrace_pipelines import _wasm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,54 +112,6 @@ def _cpu_ns(pid: int) -> int:
     return time.clock_gettime_ns(~pid << 3 | 2)
 
 
-@dataclass
-class Case:
-    """A request that is sent again and again; `weight` requests make a round of about half a second."""
-
-    name: str
-    request: bytes
-    weight: int
-    contenders: list[str]
-    unlike: bool = False
-    """Whether each request has a header of its own, as clients that are traced send it."""
-
-    def sent(self, number: int) -> bytes:
-        """The request, as it is sent for the so many-th time."""
-        if not self.unlike:
-            return self.request
-        return self.request.replace(b"\r\n\r\n", b"\r\nX-Opaque-Id: %d\r\n\r\n" % number, 1)
-
-
-def http(method: str, target: str, body: bytes, kind: str = "application/json") -> bytes:
-    """A request as bytes."""
-    head = f"{method} {target} HTTP/1.1\r\nHost: b\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
-
-
-def document(i: int) -> dict[str, Any]:
-    """A log line as shippers send it: 24 values, nested objects, a list, about 550 bytes."""
-    return {
-        "@timestamp": f"2026-11-23T05:{i % 60:02}:{i % 59:02}.{i % 1000:03}Z",
-        "level": "DEBUG" if i % 10 == 0 else ("INFO", "WARN", "ERROR")[i % 3],
-        "message": f"GET /api/v1/orders/{i} took {i % 977} ms and returned {i % 13} items to the caller",
-        "service": {"name": "orders", "version": "4.17.2", "environment": "staging"},
-        "host": {"name": f"node-{i % 24}", "ip": f"10.1.{i % 200}.{i % 250}", "cpu": (i % 100) / 100},
-        "http": {"method": "GET", "status": 200 + i % 5, "bytes": i * 37 % 65536, "path": f"/api/v1/orders/{i}"},
-        "trace": {"id": f"{i:032x}", "span": f"{i:016x}"},
-        "tags": ["web", "eu-central", "canary"],
-        "user": f"user-{i % 1000}@example.org",
-        "duration_ms": (i % 977) + 0.25,
-        "cached": i % 2 == 0,
-        "retries": 0,
-    }
-
-
-def bulk(count: int) -> bytes:
-    """A `_bulk` body of log lines, one in ten of level DEBUG."""
-    lines = [part for i in range(count) for part in (b'{"index":{"_index":"i"}}', json.dumps(document(i)).encode())]
-    return b"\n".join(lines) + b"\n"
-
-
 async def load(port: int, case: Case) -> None:
     """Sends the case's requests over several connections and reads every answer whole."""
     left = iter(range(case.weight))
@@ -238,7 +191,7 @@ def contenders() -> Iterator[dict[str, Contender]]:
         def headrace(name: str, *more: str) -> Contender:
             options = ["--upstream", upstream, "--state-dir", f"{state}/{name}", "--log-level", "warning"]
             options += ["--registry-index", f".headrace-{name}", *more]
-            return start(name, "proxy", "serve", "--listen", "127.0.0.1:{port}", *options)
+            return start(name, "headrace", "serve", "--listen", "127.0.0.1:{port}", *options)
 
         def other(name: str, program: str, template: str, arguments: list[str], more: str = "") -> Contender:
             port, folder = free_port(), Path(state, name)
@@ -299,7 +252,7 @@ def envoy_program() -> str | None:
 async def all_up(ports: list[int]) -> None:
     """Waits until every port accepts."""
     for port in ports:
-        for _ in range(200):
+        for _ in range(600):
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
@@ -339,6 +292,18 @@ def table() -> list[Case]:
             ["headrace", "aiohttp", "envoy"],
             unlike=True,
         ),
+        Case("mixed searches, passed", searches("/i{}/_search"), 3000, plain, unlike=True),
+        Case("mixed documents by id, passed", gets("/i{}/_doc/{{id}}"), 3000, plain, unlike=True),
+        Case("mixed bulks of 10, passed", bulks("/_bulk"), 1500, plain, unlike=True),
+        Case("mixed bulks of 1,000, passed", bulks("/_bulk", 1000, 20), 400, plain, unlike=True),
+        Case(
+            "mixed searches with a query and a result UDF",
+            searches("/i{}/_search?query_pipeline=mask-query&result_pipeline=mask-result"),
+            1000,
+            ["headrace+pipelines", "headrace"],
+            unlike=True,
+        ),
+        Case("mixed bulks of 10: built-ins", bulks("/_bulk?pipeline=native"), 1000, shaped, unlike=True),
         Case("bulk of 1,000, passed", http("POST", "/_bulk", thousand, nd), 400, plain),
         Case("bulk of 19,000, passed", http("POST", "/_bulk", many, nd), 30, plain),
         Case(
@@ -381,6 +346,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--json", action="store_true", help="one JSON object per case in place of the table")
     options = parser.parse_args()
     rounds = options.rounds
     if _wasm.DEBUG_BUILD:
@@ -393,20 +359,36 @@ def main() -> None:
                     measure(case, found[name])
                     if n == 0:
                         found[name].rounds[case.name].clear()
-            report(case, found)
+            results = summary(case, found)
+            print(json.dumps({"case": case.name, "contenders": results}) if options.json else text(case.name, results))
+            sys.stdout.flush()
 
 
-def report(case: Case, found: dict[str, Contender]) -> None:
-    """Medians and spread, and the ratio to each partner: the median of the rounds' ratios."""
-    print(case.name)
+def summary(case: Case, found: dict[str, Contender]) -> dict[str, dict[str, float]]:
+    """By contender: CPU milliseconds of a request, and the ratio to each partner: medians with lowest and highest.
+
+    A ratio is the median of the rounds' ratios.
+    """
+    results = {}
     ours = found[case.contenders[0]].rounds[case.name]
     for name in case.contenders:
         values = found[name].rounds[case.name]
-        line = f"   {name:<20} {statistics.median(values):8.3f} ms CPU  ({min(values):.3f} to {max(values):.3f})"
+        results[name] = {"ms": statistics.median(values), "ms_min": min(values), "ms_max": max(values)}
         if name != case.contenders[0]:
-            ratios = sorted(mine / theirs for mine, theirs in zip(ours, values, strict=True))
-            line += f"   ratio {statistics.median(ratios):.2f}  ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-        print(line, flush=True)
+            ratios = [mine / theirs for mine, theirs in zip(ours, values, strict=True)]
+            results[name] |= {"ratio": statistics.median(ratios), "ratio_min": min(ratios), "ratio_max": max(ratios)}
+    return results
+
+
+def text(case: str, results: dict[str, dict[str, float]]) -> str:
+    """A case of the table."""
+    lines = [case]
+    for name, found in results.items():
+        line = f"   {name:<20} {found['ms']:8.3f} ms CPU  ({found['ms_min']:.3f} to {found['ms_max']:.3f})"
+        if "ratio" in found:
+            line += f"   ratio {found['ratio']:.2f}  ({found['ratio_min']:.2f} to {found['ratio_max']:.2f})"
+        lines.append(line)
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines import _wasm
-from pipelines.udf.catalog import Catalog
+from headrace_pipelines import _wasm
+from headrace_pipelines.udf.catalog import Catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable

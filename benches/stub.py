@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from urllib.parse import unquote
 
 import uvloop
 
@@ -12,6 +13,7 @@ HIT = {"_index": "i", "_id": "1", "_score": 1.0, "_source": {"level": "INFO", "t
 SEARCH = json.dumps(
     {"took": 1, "timed_out": False, "hits": {"total": {"value": 10, "relation": "eq"}, "hits": [HIT] * 10}}
 ).encode()
+DOCUMENT = json.dumps({"_index": "i", "_id": "%s", "_version": 1, "found": True, "_source": HIT["_source"]})
 ITEM = b'{"index":{"_index":"i","_id":"1","_version":1,"result":"created","status":201}}'
 
 
@@ -57,10 +59,14 @@ class Stub(asyncio.Protocol):
             return self.registry(method, path, body)
         if path.endswith("/_search"):
             return 200, SEARCH
+        if method == "GET" and "/_doc/" in path:
+            return 200, DOCUMENT.replace("%s", path.rpartition("/")[2], 1).encode()
         if path.startswith("/_alias"):
             return 200, b'{"i":{"aliases":{}}}'
-        if path.startswith("/_data_stream"):
-            return 200, b'{"data_streams":[]}'
+        if path.startswith("/_resolve/index"):
+            return 200, b'{"indices":[{"name":"i","attributes":["open"]}],"aliases":[],"data_streams":[]}'
+        if path.startswith("/_index_template"):
+            return 200, b'{"index_templates":[]}'
         if "perform_permission_check" in target:
             return 400, b'{"error":"unrecognized parameter: [perform_permission_check]","status":400}'
         if "/pipeline/" in path:
@@ -76,11 +82,13 @@ class Stub(asyncio.Protocol):
                 stats = {"count": len(numbers), "max": max(numbers, default=0), "sum": sum(numbers)}
                 shards = {"failed": 0, "successful": 1}
                 return 200, json.dumps({"_shards": shards, "aggregations": {"s": stats}}).encode()
-            hits = [d for d in documents.values() if d["_source"]["kind"] != "code"]  # type: ignore[index]
-            return 200, json.dumps({"hits": {"hits": hits}}).encode()
+            code = b"must_not" not in body
+            hits = [d for d in documents.values() if (d["_source"]["kind"] == "code") is code]  # type: ignore[index]
+            found = {"_shards": {"failed": 0, "successful": 1}, "timed_out": False, "hits": {"hits": hits}}
+            return 200, json.dumps(found).encode()
         if "/_doc/" not in path:
             return 200, b"{}"
-        id_ = path.rpartition("/")[2]
+        id_ = unquote(path.rpartition("/")[2])
         if method == "GET":
             return (200, json.dumps(documents[id_]).encode()) if id_ in documents else (404, b'{"found":false}')
         documents[id_] = {"_id": id_, "_seq_no": len(documents), "_primary_term": 1, "_source": json.loads(body)}

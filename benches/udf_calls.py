@@ -15,12 +15,12 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from pipelines import _wasm
-from pipelines._wasm import Module, Native
-from pipelines.batch import Bulk, Deadline, Step
+from headrace_pipelines import _wasm
+from headrace_pipelines._wasm import Module, Native
+from headrace_pipelines.engine import Bulk, Deadline, Step
 
 if TYPE_CHECKING:
-    from pipelines._wasm import Udf
+    from headrace_pipelines._wasm import Udf
 
 DOCUMENTS = 2000
 ROUNDS = 61

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benches.__main__ import Case, Contender, contenders, load, register, table, tree
-from pipelines import _wasm
+from headrace_pipelines import _wasm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PIPELINES = Path(__file__).resolve().parent.parent / "pipelines"
+PIPELINES = Path(__file__).resolve().parent.parent / "pipelines" / "headrace_pipelines"
 """Where the guests go: part of the wheel."""
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace" / "guest"
 KEPT = 3

@@ -24,10 +24,10 @@ from yarl import URL
 
 from devnode import running_node
 from devnode.node import free_port
-from pipelines._wasm import Module
-from proxy.app import Proxy
-from proxy.fast_path import FastPath
-from proxy.settings import Settings
+from headrace.app import Proxy
+from headrace.server.fast_path import FastForwarder
+from headrace.settings import Settings
+from headrace_pipelines._wasm import Module
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -229,7 +229,7 @@ class ProxyProcess:
             **options,
         }
         flags = [part for name, value in arguments.items() for part in (f"--{name}", value)]
-        command = [sys.executable, "-m", "proxy", "serve", *flags]
+        command = [sys.executable, "-m", "headrace", "serve", *flags]
         self.log = (folder / f"proxy-{port}.log").open("wb")
         self.process = subprocess.Popen(command, cwd=ROOT, stderr=self.log, env={**os.environ, "PYTHONWARNINGS": ""})
 
@@ -275,24 +275,17 @@ async def serve(
     await Http(node, session).delete(f"/{registry}")
 
 
-def watch_fast_path(monkeypatch: pytest.MonkeyPatch, note: Callable[[FastPath, str, bool], None]) -> None:
-    """Has `note` told of every target that a fast path takes, and whether the head was like one before."""
-    begin, begin_known = FastPath.begin, FastPath.begin_known
+def watch_fast_path(monkeypatch: pytest.MonkeyPatch, note: Callable[[FastForwarder, str], None]) -> None:
+    """Has `note` told of every target that is forwarded without a handler."""
+    forward = FastForwarder.forward
 
-    def watched(self: FastPath, message: Any, payload: Any, client: Any) -> Any:
-        passing = begin(self, message, payload, client)
-        if passing is not None:
-            note(self, message.path, False)
-        return passing
+    def watched(self: FastForwarder, request: Any, client: Any) -> Any:
+        forwarded = forward(self, request, client)
+        if forwarded is not None:
+            note(self, request.head.target)
+        return forwarded
 
-    def watched_known(self: FastPath, known: Any, *others: Any) -> Any:
-        passing = begin_known(self, known, *others)
-        if passing is not None:
-            note(self, known.target, True)
-        return passing
-
-    monkeypatch.setattr(FastPath, "begin", watched)
-    monkeypatch.setattr(FastPath, "begin_known", watched_known)
+    monkeypatch.setattr(FastForwarder, "forward", watched)
 
 
 async def outcome(http: Http, udf: str) -> tuple[str, Any]:

@@ -41,7 +41,7 @@ def proxy(upstream: str) -> Any:
     """A proxy in front of `upstream`, with a state folder of its own."""
     with tempfile.TemporaryDirectory(prefix="headrace-demo-") as state:
         options = ["--upstream", upstream, "--listen", LISTEN, "--state-dir", state, "--log-level", "warning"]
-        process = subprocess.Popen([sys.executable, "-m", "proxy", "serve", *options])
+        process = subprocess.Popen([sys.executable, "-m", "headrace", "serve", *options])
         try:
             client = OpenSearch(f"http://{LISTEN}", timeout=60)
             wait_for(client, process)

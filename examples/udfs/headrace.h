@@ -1,4 +1,4 @@
-/* Headrace UDFs in freestanding C. Two ABIs (docs/udf-abi.md); include this and write one function.
+/* Headrace UDFs in freestanding C. Two ABIs (docs/reference/udf-abi.md); include this and write one function.
  *
  * Field ABI:  HEADRACE_EXPORT("filter") int filter(long long ctx) { ... }        keep (1) or drop (0) a document
  * JSON ABI:   HEADRACE_EXPORT("process") long long process(char *doc, int len)   return answer(text, len), or 0 = unchanged

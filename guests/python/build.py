@@ -1,4 +1,4 @@
-"""Builds the Python guest, `pipelines/python.wasm`, from packages: CPython's source, sdists, ziglang's clang.
+"""Builds the Python guest, `python.wasm` beside the engine: CPython's source, sdists, ziglang's clang.
 
 The interpreter's library is built once per version and kept (about 2 minutes of two cores); a change of guest.c or
 boot.py links anew (seconds).

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests import wat
 from tests.conftest import Http, native, wasm
+from tests.support import wat
 
 FILTER = "errors,items.*.error,items.*.status"
 

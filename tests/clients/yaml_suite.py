@@ -19,7 +19,7 @@ import urllib3
 import yaml
 
 from devnode.fetch import artifact, cache_folder
-from tests import media
+from tests.support import media
 
 if TYPE_CHECKING:
     from pathlib import Path

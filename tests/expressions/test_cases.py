@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import Http
-from tests.node.test_native import ours, simulated
+from tests.node.stages.test_native import ours, simulated
 
 CASES = json.loads((Path(__file__).parent / "cases.json").read_text())
 

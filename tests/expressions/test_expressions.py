@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from devnode import fetch, java
-from pipelines._wasm import Native
-from pipelines.batch import Batch, Deadline
+from headrace_pipelines._wasm import Native
+from headrace_pipelines.engine import Batch, Deadline
 from tests.expressions.drawn import expression, text
 
 COUNT = int(os.environ.get("HEADRACE_EXPRESSIONS", "400"))
@@ -76,7 +76,7 @@ def groups(pattern: str) -> int:
 
 
 ALLOWED = COUNT // 500
-"""How many of so many may differ: docs/differences.md tells why. None in the gate."""
+"""How many of so many may differ: docs/reference/differences.md tells why. None in the gate."""
 
 
 def test_java_finds_the_same():
@@ -86,7 +86,7 @@ def test_java_finds_the_same():
     taken = 0
     for (pattern, value), (kind, *wanted) in zip(cases, asked("java", cases), strict=True):
         if kind == "weird" or ("?" in "".join(wanted) and any(c > "\uffff" for c in value)):
-            continue  # Java overflows, or cuts a character beyond U+FFFF into halves: docs/differences.md
+            continue  # Java overflows, or cuts a character beyond U+FFFF into halves: docs/reference/differences.md
         marked = "<$0" + "".join(f";${n}" for n in range(1, groups(pattern) + 1)) + ">"
         replaced = ours("gsub", value, field="m", pattern=pattern, replacement=marked)
         parts = ours("split", value, field="m", separator=pattern)

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvloop
 
-from proxy import app
-from proxy.app import Proxy
-from proxy.fast_path import FastPath
-from proxy.protocols import NodeProtocol
-from proxy.server import Server
-from tests.cluster import Cluster, answer
+from headrace.app import Proxy
+from headrace.handlers.bypass import Bypass
+from headrace.server import listener
 from tests.conftest import settings_for, watch_fast_path
 from tests.integration.ways import Way
+from tests.support.cluster import Cluster, answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from headrace.server.fast_path import FastForwarder
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], Any]]:
     """These run on uvloop, as the proxy does; what has to do with the loop itself also on asyncio's own."""
     loops: dict[str, Callable[[], Any]] = {"uvloop": uvloop.new_event_loop}
-    if item.path.name in ("test_splicing.py", "test_gathering.py"):
+    if item.path.name in ("test_splicing.py", "test_receiving.py", "test_connection.py"):
         loops["asyncio"] = asyncio.new_event_loop
     return loops
 
@@ -35,11 +34,9 @@ async def start(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     """Starts proxies, with the fast path or without it."""
     started: list[tuple[Way, asyncio.Server]] = []
 
-    def note(path: FastPath, target: str, known: bool) -> None:
-        way = next(way for way, _ in started if way.proxy._parts is path._parts)
+    def note(forwarder: FastForwarder, target: str) -> None:
+        way = next(way for way, _ in started if way.forwarder is forwarder)
         way.taken.append(target)
-        if known:
-            way.known.append(target)
 
     watch_fast_path(monkeypatch, note)
 
@@ -48,10 +45,10 @@ async def start(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     ) -> Way:
         cluster = Cluster(answers={"/warm": answer(b"ok")})
         server = await cluster.start()
-        monkeypatch.setattr(app, "Server", partial(Server, keepalive_timeout=keepalive))
         with monkeypatch.context() as patched:
+            patched.setattr(listener, "IDLE_SECONDS", keepalive)
             if not fast:
-                patched.setattr(FastPath, "of", lambda _: None)
+                patched.setattr(Bypass, "of", lambda _: None)
             folder = tmp_path / str(len(started))
             nodes = ",".join(f"http://127.0.0.1:{port}" for port in (cluster.port, other) if port)
             proxy = Proxy(settings_for(nodes, folder, **{"allowed_hosts": "p", **settings}))
@@ -69,17 +66,3 @@ async def start(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         async with asyncio.timeout(5):
             while way.cluster.gone < way.cluster.connections:
                 await asyncio.sleep(0.01)
-
-
-@pytest.fixture
-def compared(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Of each answer that was looked at, whether it was taken without its head being parsed."""
-    found: list[bool] = []
-    like = NodeProtocol._like_one_before
-
-    def watched(self: Any, data: bytes) -> bool:
-        found.append(like(self, data))
-        return found[-1]
-
-    monkeypatch.setattr(NodeProtocol, "_like_one_before", watched)
-    return found

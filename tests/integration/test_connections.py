@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import aiohttp
 import pytest
 
-from proxy import idle
-from proxy.connections import PooledExchanges
-from tests.cluster import Cluster, answer
+from headrace.upstream import pool
+from headrace.upstream.errors import NodeTimeoutError
+from headrace.upstream.pool import ConnectionPool
+from tests.support.cluster import Cluster, answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from proxy.exchanges import Exchange
+    from headrace.upstream.response import StreamedResponse
 
 LATE = 0.2
 """Seconds after which a node is late."""
@@ -24,14 +24,16 @@ LATE = 0.2
 class Node:
     """A cluster of one node, and our connections to it."""
 
-    def __init__(self, cluster: Cluster, exchanges: PooledExchanges) -> None:
+    def __init__(self, cluster: Cluster, connections: ConnectionPool) -> None:
         self.cluster = cluster
-        self._exchanges = exchanges
+        self._pool = connections
         cluster.answers |= {"/whole": answer(b"ok"), "/part": answer(b"ok").replace(b": 2", b": 3")}
 
-    async def begin(self, target: str = "/whole", body: bytes | memoryview | None = None) -> Exchange:
-        node = f"http://127.0.0.1:{self.cluster.port}"
-        return await self._exchanges.begin(node, "GET" if body is None else "POST", target, b"", body, None)
+    async def begin(
+        self, target: str = "/whole", body: bytes | memoryview | None = None, method: str = ""
+    ) -> StreamedResponse:
+        node, method = f"http://127.0.0.1:{self.cluster.port}", method or ("GET" if body is None else "POST")
+        return await (await self._pool.send(node, method, target, b"", body)).response()
 
     async def exchange(self, target: str = "/whole") -> None:
         exchange = await self.begin(target)
@@ -50,10 +52,10 @@ class Node:
 async def node() -> AsyncIterator[Node]:
     cluster = Cluster()
     server = await cluster.start()
-    exchanges = PooledExchanges(True, connect=5, read=LATE)
-    node = Node(cluster, exchanges)
+    connections = ConnectionPool(None, connect=5, read=LATE)
+    node = Node(cluster, connections)
     yield node
-    await exchanges.close()
+    await connections.close()
     await node.gone(cluster.connections)
     server.close()
 
@@ -114,9 +116,8 @@ async def test_answers_to_head_leave_their_connection_as_it_was(node: Node):
         "/sized": b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n",
         "/chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
     }
-    url = f"http://127.0.0.1:{node.cluster.port}"
     for target in ("/sized", "/sized", "/chunked", "/chunked", "/sized"):
-        exchange = await node._exchanges.begin(url, "HEAD", target, b"", None, None)
+        exchange = await node.begin(target, method="HEAD")
         assert exchange.status == 200
         assert await exchange.read() == b""
         exchange.release()
@@ -143,8 +144,8 @@ async def test_what_comes_between_two_exchanges_belongs_to_none(node: Node):
 
 
 async def test_connections_that_nobody_uses_are_closed(node: Node, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(idle, "IDLE_SECONDS", 0.1)
-    both = [await node.begin(), await node.begin()]
+    monkeypatch.setattr(pool, "IDLE_SECONDS", 0.1)
+    both = await asyncio.gather(node.begin(), node.begin())
     for exchange in both:
         await exchange.read()
         exchange.release()
@@ -184,6 +185,6 @@ async def test_a_node_that_says_nothing_is_late(node: Node):
 async def test_a_node_that_does_not_take_a_long_body_is_late(node: Node):
     node.cluster.deaf.add("/deaf")
     async with asyncio.timeout(4):
-        with pytest.raises(aiohttp.SocketTimeoutError):
+        with pytest.raises(NodeTimeoutError):
             await node.begin("/deaf", bytes(40 << 20))
     await node.exchange()

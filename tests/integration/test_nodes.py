@@ -13,11 +13,10 @@ import aiohttp
 import pytest
 
 from devnode.node import free_port
-from pipelines.errors import InvalidError
-from proxy.app import Proxy
-from proxy.connections import PooledExchanges
-from proxy.exchanges import SessionExchanges
-from proxy.nodes import Nodes
+from headrace.app import Proxy
+from headrace.upstream.nodes import Nodes
+from headrace.upstream.pool import ConnectionPool
+from headrace_pipelines.errors import InvalidError
 from tests.conftest import settings_for
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
@@ -221,8 +220,9 @@ async def test_tls_on_both_sides(tmp_path: Path, certificates: Path, session: ai
 
 @pytest.mark.parametrize("clients", [True, False], ids=["client over TLS", "client in the clear"])
 @pytest.mark.parametrize("nodes", [True, False], ids=["node over TLS", "node in the clear"])
+@pytest.mark.parametrize("target", ["/x/_bulk", "/x/_mget", "/x/_close"], ids=["passed", "read whole", "streamed"])
 async def test_long_bodies_with_and_without_tls(
-    tmp_path: Path, certificates: Path, session: aiohttp.ClientSession, clients: bool, nodes: bool
+    tmp_path: Path, certificates: Path, session: aiohttp.ClientSession, clients: bool, nodes: bool, target: str
 ):
     """What is encrypted on one side cannot go from socket to socket."""
     authority, cert, key = (str(certificates / name) for name in ("ca.pem", "server.pem", "server.key"))
@@ -237,7 +237,7 @@ async def test_long_bodies_with_and_without_tls(
         for length in (90_000, 400_000, 3_000_000) * 2:
             body = random.Random(length).randbytes(length)
             async with asyncio.timeout(5):
-                answer = await session.post(f"{proxy.url}/x/_bulk", data=io.BytesIO(body), ssl=trusting)
+                answer = await session.post(f"{proxy.url}{target}", data=io.BytesIO(body), ssl=trusting)
                 assert answer.status == 200
                 assert await answer.read() == body
     finally:
@@ -245,27 +245,25 @@ async def test_long_bodies_with_and_without_tls(
         node.stop()
 
 
-@pytest.mark.parametrize("made_by", [PooledExchanges, SessionExchanges])
 @pytest.mark.parametrize("encrypted", [True, False], ids=["over TLS", "in the clear"])
-async def test_a_view_of_a_body_arrives_as_its_bytes(
-    certificates: Path, made_by: type[PooledExchanges | SessionExchanges], encrypted: bool
-):
+async def test_a_view_of_a_body_arrives_as_its_bytes(certificates: Path, encrypted: bool):
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
     node = await Fake().start(context if encrypted else None)
-    trusting = ssl.create_default_context(cafile=certificates / "ca.pem") if encrypted else True
-    exchanges = made_by(trusting, 5, 5)
+    trusting = ssl.create_default_context(cafile=certificates / "ca.pem") if encrypted else None
+    connections = ConnectionPool(trusting, 5, 5)
     url = f"http{'s' * encrypted}://127.0.0.1:{node.port}"
     try:
         for length in (0, 10, 70_000, 900_000, 3_000_000):
             body = random.Random(length).randbytes(length)
             async with asyncio.timeout(5):
-                exchange = await exchanges.begin(url, "POST", "/x", b"", memoryview(b"-" + body + b"-")[1:-1], None)
+                view = memoryview(b"-" + body + b"-")[1:-1]
+                exchange = await (await connections.send(url, "POST", "/x", b"", view)).response()
                 answer = await exchange.read()
                 exchange.release()
             assert answer == (body or b"%04d" % (node.port % 10000))
     finally:
-        await exchanges.close()
+        await connections.close()
         node.stop()
 
 

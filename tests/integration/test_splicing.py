@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from proxy import splicing
-from tests.cluster import answer
+from headrace.http1 import splice as splicing
 from tests.integration.ways import get, post
+from tests.support.cluster import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from aiohttp.streams import StreamReader
 
     from tests.integration.ways import Way
 
@@ -216,15 +214,12 @@ async def test_what_the_transport_was_given_before_goes_first(moved: Moved):
     loop = asyncio.get_running_loop()
     (here, client), (there, node) = socket.socketpair(), socket.socketpair()
     there.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    lender = Lent(loop)
-    await loop.create_connection(lambda: lender, sock=here)
+    source = Left(cast("asyncio.Transport", (await loop.create_connection(asyncio.Protocol, sock=here))[0]))
     sink, _ = await loop.create_connection(asyncio.Protocol, sock=there)
     first, rest = body_of(300_000), body_of(200_000)
     sink.write(first)
     pipes = splicing.Pipes()
-    moving = asyncio.create_task(
-        splicing.move(pipes, lender, cast("Any", None), sink, len(rest), splicing.Patience(0.2, 5))
-    )
+    moving = asyncio.create_task(splicing.move(pipes, source, sink, len(rest), splicing.Patience(0.2, 5)))
     await asyncio.sleep(0.5)
     reader, writer = await asyncio.open_connection(sock=node)
     async with asyncio.timeout(5):
@@ -233,9 +228,9 @@ async def test_what_the_transport_was_given_before_goes_first(moved: Moved):
         await loop.sock_sendall(client, rest[1000:])
         assert await reader.readexactly(199_000) == rest[1000:]
         assert await moving
-    assert lender.left == 0
+    assert source.left == 0
     assert moved.bytes == 2 * len(rest)
-    for transport in (lender.transport, sink):
+    for transport in (source.transport, sink):
         cast("asyncio.Transport", transport).close()
     writer.close()
     client.close()
@@ -243,15 +238,18 @@ async def test_what_the_transport_was_given_before_goes_first(moved: Moved):
     await asyncio.sleep(0)
 
 
-class Lent(splicing.Lender):
-    """Nothing but what it is told; `left` of the body when it was given back."""
+class Left:
+    """A body on a connection; `left` of it when it was given back."""
 
-    left = -1
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport: asyncio.Transport | None = transport
+        self.left = -1
 
-    def lend(self, body: StreamReader) -> None:
-        self._pause_transport_reading()
+    def suspend(self) -> None:
+        assert self.transport is not None
+        self.transport.pause_reading()
 
-    def take_back(self, body: StreamReader, left: int) -> None:
+    def resume(self, left: int) -> None:
         self.left = left
 
 
@@ -293,7 +291,7 @@ async def test_a_proxy_that_stops_finishes_the_body_on_its_way(start: Any, moved
     client, body = await way.client(), body_of(4 * MIB)
     client.writer.write(bulk(len(body), body[: 2 * MIB]))
     await until(lambda: moved.bytes > MIB)
-    stopping = asyncio.create_task(way.proxy._runner.cleanup() if way.proxy._runner else asyncio.sleep(0))
+    stopping = asyncio.create_task(way.stop_listening())
     await asyncio.sleep(0.05)
     client.writer.write(body[2 * MIB :])
     assert (await client.answer()).endswith(b"done")
@@ -344,14 +342,14 @@ def _no_more(_: splicing.Pipes) -> Any:
 
 def test_a_pipe_with_something_in_it_is_not_used_again():
     pipes = splicing.Pipes()
-    first = pipes.take()
-    pipes.give(first, empty=True)
-    assert pipes.take() == first
-    pipes.give(first, empty=False)
-    second = pipes.take()
+    first = pipes.acquire()
+    pipes.release(first, empty=True)
+    assert pipes.acquire() == first
+    pipes.release(first, empty=False)
+    second = pipes.acquire()
     os.write(second[1], b"x")
     assert os.read(second[0], 10) == b"x"
-    pipes.give(second, empty=True)
+    pipes.release(second, empty=True)
     pipes.close()
     with pytest.raises(OSError, match="Bad file"):
         os.write(second[1], b"x")
@@ -377,13 +375,13 @@ async def test_where_the_system_forbids_it_bodies_go_in_pieces(start: Any, monke
 
 def test_bodies_leave_file_numbers_for_connections():
     pipes = splicing.Pipes(most=2)
-    taken = [pipes.take(), pipes.take()]
+    taken = [pipes.acquire(), pipes.acquire()]
     with pytest.raises(OSError, match="Too many open files"):
-        pipes.take()
-    pipes.give(taken.pop(), empty=False)
-    taken.append(pipes.take())
+        pipes.acquire()
+    pipes.release(taken.pop(), empty=False)
+    taken.append(pipes.acquire())
     for pipe in taken:
-        pipes.give(pipe, empty=True)
+        pipes.release(pipe, empty=True)
     pipes.close()
 
 

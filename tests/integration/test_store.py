@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
-from pipelines.errors import RegistryError
-from proxy.ledger import Ledger
-from proxy.settings import Settings
-from proxy.signatures import Signer
-from proxy.store import Store
+from headrace.registry.ledger import Ledger
+from headrace.registry.signatures import Signer
+from headrace.registry.store import Store
+from headrace.settings import Settings
+from headrace_pipelines.errors import RegistryError
 
 if TYPE_CHECKING:
     from pytest_aiohttp import AiohttpServer

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from proxy.app import Proxy
-    from tests.cluster import Cluster
+    from headrace.app import Proxy
+    from headrace.server.connection import ClientConnection
+    from tests.support.cluster import Cluster
 
 
 class Client:
@@ -36,13 +37,23 @@ class Client:
 
 @dataclass
 class Way:
-    """A proxy in front of a cluster; `taken`: what went by the fast path, `known`: of that, with a head like one before."""
+    """A proxy in front of a cluster; `taken`: what was forwarded without a handler."""
 
     cluster: Cluster
     proxy: Proxy
     taken: list[str] = field(default_factory=list)
-    known: list[str] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
+
+    @property
+    def forwarder(self) -> object:
+        """What forwards without a handler."""
+        return self.proxy._listener.forwarder if self.proxy._listener is not None else None
+
+    @property
+    def connections(self) -> set[ClientConnection]:
+        """The clients' connections."""
+        assert self.proxy._listener is not None
+        return self.proxy._listener.connections
 
     async def client(self) -> Client:
         """A connection to the proxy, which has one to the cluster that nobody uses."""
@@ -51,7 +62,6 @@ class Way:
         await client(b"GET /warm HTTP/1.1\r\nHost: p\r\n\r\n")
         await asyncio.sleep(0.01)
         self.taken.clear()
-        self.known.clear()
         self.cluster.seen.clear()
         return client
 
@@ -64,6 +74,11 @@ class Way:
         _, came = await asyncio.gather(self.proxy.stop(), client.answer())
         assert await client.reader.read() == b""
         return came
+
+    async def stop_listening(self) -> None:
+        """Ends the clients' side of the proxy, which waits for what is in progress."""
+        assert self.proxy._listener is not None
+        await self.proxy._listener.stop(10)
 
     async def in_flight(self) -> int:
         assert self.proxy._parts is not None

@@ -9,11 +9,11 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipelines import Batch, Bulk, Deadline, Place, Snapshot, execute
-from pipelines.definition import decode
-from pipelines.registry import compile_pipeline
-from pipelines.stats import shown
-from pipelines.udf.catalog import Catalog
+from headrace_pipelines import Batch, Bulk, Deadline, RunOptions, Snapshot, execute
+from headrace_pipelines.definition import decode
+from headrace_pipelines.registry import compile_pipeline
+from headrace_pipelines.stats import shown
+from headrace_pipelines.udf.catalog import Catalog
 from tests.conftest import native, ndjson, without
 
 documents = st.fixed_dictionaries(
@@ -97,7 +97,7 @@ class Dropped(Exception):
 
 @dataclass
 class Reference:
-    """One document on its way, by the book (docs/pipelines.md)."""
+    """One document on its way, by the book (docs/reference/pipelines.md)."""
 
     document: dict[str, Any]
     failure: Any = None
@@ -177,7 +177,7 @@ def run(pipeline: dict[str, Any], batch: list[dict[str, Any]], *, trace: bool = 
     made = compile_pipeline(decode(json.dumps(pipeline).encode()), Snapshot(), Catalog())
     lines = [line for document in batch for line in ({"index": {"_index": "i"}}, document)]
     done = Bulk(ndjson(*lines)).batch([0])
-    execute(made, done, Deadline(30), Place(trace=trace))
+    execute(made, done, Deadline(30), RunOptions(trace=trace))
     return done, without(shown(made.stats.dump()), "duration", "time", "last_executed")
 
 

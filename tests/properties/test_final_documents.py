@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.batch import Bulk, unambiguous_json
+from headrace_pipelines.engine import Bulk, unambiguous_json
 from tests.properties.test_json import documents, dump, layouts
 
 pieces = st.sampled_from(

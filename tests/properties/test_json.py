@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines._wasm import Native
-from pipelines.batch import Batch, Bulk, Deadline, check_object, filter_path
+from headrace_pipelines._wasm import Native
+from headrace_pipelines.engine import Batch, Bulk, Deadline, check_object, filter_path
 
 METADATA = {
     "_index",

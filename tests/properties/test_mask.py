@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipelines._wasm import Native
-from pipelines.batch import Batch, Deadline
+from headrace_pipelines._wasm import Native
+from headrace_pipelines.engine import Batch, Deadline
 
 STARS = "****"
 parts = st.sampled_from(["a", "b", "c", "ab"])

@@ -1,4 +1,4 @@
-//! Headrace's engine behind `pipelines._wasm`: WebAssembly UDFs and every loop over documents.
+//! Headrace's engine behind `headrace_pipelines._wasm`: WebAssembly UDFs and every loop over documents.
 //!
 //! This file is the module table only. A `_bulk` passes through the folders in this order:
 //!
@@ -16,6 +16,7 @@ mod bulk;
 mod document;
 mod engine;
 mod error;
+mod http1;
 mod json;
 mod native;
 mod pipeline;
@@ -34,7 +35,6 @@ fit_for_python!(
     bulk::Bulk,
     pipeline::condition::Condition,
     engine::deadline::Deadline,
-    bulk::body_buffer::Intake,
     pipeline::step::Step,
     bulk::body_view::BodyView,
     udf::module::Module,
@@ -42,7 +42,13 @@ fit_for_python!(
     native::Native,
     stats::Histogram,
     stats::StageRun,
-    stats::Tally
+    stats::Tally,
+    http1::body_buffer::BodyBuffer,
+    http1::chunked::ChunkedDecoder,
+    http1::request::RequestHead,
+    http1::request::RequestParser,
+    http1::response::ResponseHead,
+    http1::response::ResponseParser
 );
 
 #[pymodule]
@@ -53,7 +59,6 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<stats::StageRun>()?;
     m.add_class::<pipeline::step::Step>()?;
     m.add_class::<bulk::Bulk>()?;
-    m.add_class::<bulk::body_buffer::Intake>()?;
     m.add_class::<udf::module::Module>()?;
     m.add_class::<udf::module::Udf>()?;
     m.add_class::<native::Native>()?;
@@ -72,6 +77,7 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(document::unambiguous::unambiguous_json, m)?)?;
     m.add_function(wrap_pyfunction!(pipeline::batch::keep_buffers, m)?)?;
     m.add_function(wrap_pyfunction!(pipeline::batch::release_buffers, m)?)?;
+    http1::register(m)?;
     m.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     Ok(())
 }

@@ -10,7 +10,7 @@ pub(crate) const SAMPLES: usize = 8;
 pub(crate) const LOG_LINES: usize = 64;
 
 /// Counts of one stage over one batch. Times in nanoseconds, fuel in points, memory in bytes.
-#[pyclass(frozen, get_all, module = "pipelines._wasm")]
+#[pyclass(frozen, get_all, module = "headrace_pipelines._wasm")]
 #[derive(Debug, Default)]
 pub(crate) struct StageRun {
     pub(crate) documents: usize,
@@ -53,7 +53,7 @@ impl StageRun {
 }
 
 /// Counts and durations of a stage over all batches so far.
-#[pyclass(module = "pipelines._wasm")]
+#[pyclass(module = "headrace_pipelines._wasm")]
 pub(crate) struct Tally {
     sum: StageRun,
     runs: u64,
@@ -106,7 +106,7 @@ impl Tally {
 const LONGEST: u64 = 3_600_000_000;
 
 /// Counts durations; nothing is lost to averaging.
-#[pyclass(module = "pipelines._wasm")]
+#[pyclass(module = "headrace_pipelines._wasm")]
 pub(crate) struct Histogram {
     inner: Hdr<u32>,
 }

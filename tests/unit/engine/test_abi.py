@@ -1,4 +1,4 @@
-"""ABI detection and the UDF result contract (docs/udf-abi.md)."""
+"""ABI detection and the UDF result contract (docs/reference/udf-abi.md)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import shutil
 import pytest
 
 from examples import build
-from pipelines._wasm import ModuleError
-from pipelines.batch import Batch, Deadline
-from tests import wat
+from headrace_pipelines._wasm import ModuleError
+from headrace_pipelines.engine import Batch, Deadline
 from tests.conftest import compile_wat
+from tests.support import wat
 
 INPUT = b'{"a":1,"keep":0.10}'
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pipelines.batch import Bulk, BulkError, Deadline, filter_path
+from headrace_pipelines.engine import Bulk, BulkError, Deadline, filter_path
 from tests.conftest import ndjson
 
 
@@ -136,7 +136,7 @@ def test_the_answer_has_one_item_for_each_action_in_order():
 
 
 def drop():
-    from pipelines._wasm import Native
+    from headrace_pipelines._wasm import Native
 
     return Native("drop", "document", b"{}")
 
@@ -190,9 +190,9 @@ def test_an_answer_with_an_item_for_every_action_stays_as_it_is_but_for_took(the
 
 
 def test_a_pretty_answer_of_a_udf_stays_on_one_line():
-    from pipelines.batch import Deadline
-    from tests import wat
+    from headrace_pipelines.engine import Deadline
     from tests.conftest import compile_wat
+    from tests.support import wat
 
     bulk = Bulk(ndjson({"index": {}}, {"a": 1}), index="i")
     batch = bulk.batch([0])

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipelines._wasm import Native
-from pipelines.batch import Bulk, Condition, Deadline, Step
+from headrace_pipelines._wasm import Native
+from headrace_pipelines.engine import Bulk, Condition, Deadline, Step
 
 
 def step(function: str, condition: str | None = None, **parameters: Any) -> Step:

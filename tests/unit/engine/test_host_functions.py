@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from pipelines._wasm import ModuleError, Native
-from pipelines.batch import Batch, Bulk, Deadline, Step
-from tests import wat
+from headrace_pipelines._wasm import ModuleError, Native
+from headrace_pipelines.engine import Batch, Bulk, Deadline, Step
 from tests.conftest import compile_wat
+from tests.support import wat
 
 DOCUMENT = rb'{"s":"h\u00e9llo","n":42,"f":2.5,"b":true,"big":12345678901234567890,"o":{"t":["x",{"y":7}]},"z":null}'
 

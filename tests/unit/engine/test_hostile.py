@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines._wasm import Condition, Native
-from pipelines.batch import Batch, Deadline
+from headrace_pipelines._wasm import Condition, Native
+from headrace_pipelines.engine import Batch, Deadline
 
 ROOT = Path(__file__).parents[3]
 LIMIT_MS = 50
@@ -23,7 +23,11 @@ GROWTH_MB = 600
 
 def test_every_call_ends_in_time_and_memory():
     done = subprocess.run(
-        [sys.executable, "-m", "tests.hostile", str(LIMIT_MS)], cwd=ROOT, capture_output=True, text=True, timeout=600
+        [sys.executable, "-m", "tests.support.hostile", str(LIMIT_MS)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     calls = [json.loads(line) for line in done.stdout.splitlines()]

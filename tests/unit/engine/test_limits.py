@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.batch import Batch, Bulk, Deadline
-from tests import wat
+from headrace_pipelines.engine import Batch, Bulk, Deadline
 from tests.conftest import ROOT, compile_wat, ndjson
+from tests.support import wat
 
 TIMEOUT = (429, "udf_timeout_exception")
 TRAP = (400, "udf_trap_exception")

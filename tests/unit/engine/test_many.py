@@ -1,4 +1,4 @@
-"""`process_batch`: many documents in one call of a compiled UDF (docs/udf-abi.md)."""
+"""`process_batch`: many documents in one call of a compiled UDF (docs/reference/udf-abi.md)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import json
 import pytest
 
 from examples import build
-from pipelines._wasm import Module, ModuleError
-from pipelines.batch import Batch, Bulk, Deadline, Step
-from tests import wat
+from headrace_pipelines._wasm import Module, ModuleError
+from headrace_pipelines.engine import Batch, Bulk, Deadline, Step
 from tests.conftest import compile_wat
+from tests.support import wat
 
 
 def many(imports: str = "", host: str = "") -> str:

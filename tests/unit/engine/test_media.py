@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import json_from, json_to, plain_json
+from headrace_pipelines import json_from, json_to, plain_json
 
 KINDS = ("yaml", "cbor", "smile")
 LIMIT = 1 << 24

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from pipelines._wasm import ModuleError
-from pipelines.batch import Batch, Deadline
+from headrace_pipelines._wasm import ModuleError
+from headrace_pipelines.engine import Batch, Deadline
 from tests.conftest import compile_wat
 
 TIMEOUT = (429, "udf_timeout_exception")

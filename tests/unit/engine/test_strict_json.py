@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import canonical_json
+from headrace_pipelines import canonical_json
 from tests.properties.test_json import layouts, values
 
 

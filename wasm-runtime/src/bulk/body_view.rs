@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyMemoryView;
 
 /// A part of what stages made, which stays as it is and as long as it is seen.
-#[pyclass(frozen, module = "pipelines._wasm")]
+#[pyclass(frozen, module = "headrace_pipelines._wasm")]
 pub(crate) struct BodyView {
     all: Arc<Vec<u8>>,
     range: Range<usize>,

@@ -8,11 +8,10 @@
 //! condition, and `final_pipelines` reads documents strictly where a final pipeline must hold.
 //!
 //! `request` renders the body to forward from ranges: lines that no stage touched are copied byte for byte, and a body in which
-//! nothing changed is not copied at all. `response` puts the cluster's items and ours in the order of the request. `body_buffer` and
-//! `body_view` are the memory of bodies that come in and go out without a copy.
+//! nothing changed is not copied at all. `response` puts the cluster's items and ours in the order of the request. `body_view` is
+//! the memory of a body that goes out without a copy.
 
 pub(crate) mod action;
-pub(crate) mod body_buffer;
 pub(crate) mod body_view;
 pub(crate) mod documents;
 pub(crate) mod final_pipelines;

@@ -12,7 +12,7 @@ use crate::bulk::parser::{Action, Actions, Names, ParsedBulk, parse};
 use crate::document::Meta;
 
 /// A parsed `_bulk` body.
-#[pyclass(module = "pipelines._wasm")]
+#[pyclass(module = "headrace_pipelines._wasm")]
 pub(crate) struct Bulk {
     pub(crate) body: Arc<PyBackedBytes>,
     pub(crate) actions: Actions,

@@ -20,7 +20,7 @@ use crate::engine::stop_flag::StopFlag;
 /// Part of every artefact's key: another engine, another way of metering or another cost table, another file.
 const ENGINE_VERSION: &str = "wasmer-7.4.2-cranelift-2";
 
-/// Largest module accepted, in bytes (docs/udf-abi.md, "Limits").
+/// Largest module accepted, in bytes (docs/reference/udf-abi.md, "Limits").
 pub(crate) const MAX_MODULE: usize = 32 << 20;
 
 fn features() -> Features {

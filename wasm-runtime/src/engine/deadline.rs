@@ -11,7 +11,7 @@ use crate::engine::clock::{self, now_ns};
 use crate::error::Fault;
 
 /// When a request's work has to end, and whether it was cancelled; shared by all its stages.
-#[pyclass(frozen, module = "pipelines._wasm")]
+#[pyclass(frozen, module = "headrace_pipelines._wasm")]
 pub(crate) struct Deadline {
     pub(crate) inner: Arc<clock::Deadline>,
 }

@@ -19,7 +19,7 @@ use crate::error::Fault;
 
 /// Bytes of one WebAssembly page.
 pub(crate) const PAGE: u64 = 65_536;
-/// Most elements a table may have (docs/udf-abi.md, "Limits").
+/// Most elements a table may have (docs/reference/udf-abi.md, "Limits").
 pub(crate) const MAX_TABLE: u32 = 10_000;
 /// Fuel for instantiation: data segments, a start function, `_initialize`, `init`.
 pub(crate) const BOOT_FUEL: u64 = 200_000_000;

@@ -156,7 +156,7 @@ fn make<T: Parameters>(parameters: &[u8]) -> Result<Arc<dyn Function>, String> {
 }
 
 /// A built-in with its parameters, ready to run.
-#[pyclass(frozen, module = "pipelines._wasm")]
+#[pyclass(frozen, module = "headrace_pipelines._wasm")]
 pub(crate) struct Native {
     function: Arc<dyn Function>,
     longest: usize,

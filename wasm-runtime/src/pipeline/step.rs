@@ -7,7 +7,7 @@ use crate::pipeline::condition::Condition;
 use crate::udf::module::Udf;
 
 /// A stage that can run together with its neighbours: no time limit, retries or handlers of its own.
-#[pyclass(frozen, module = "pipelines._wasm")]
+#[pyclass(frozen, module = "headrace_pipelines._wasm")]
 pub(crate) struct Step {
     pub(crate) label: String,
     pub(crate) op: StepOp,

@@ -24,7 +24,7 @@ const SNAPSHOT_STACK: usize = 8 << 20;
 const WARM: usize = 8;
 
 /// A compiled WebAssembly module, checked to fit one of the ABIs.
-#[pyclass(frozen, module = "pipelines._wasm")]
+#[pyclass(frozen, module = "headrace_pipelines._wasm")]
 pub(crate) struct Module {
     compiled: Compiled,
     metered: bool,
@@ -202,7 +202,7 @@ fn find_abi(module: &wasmer::Module, entry: Option<String>) -> Result<(Abi, Stri
     let many = of_many(&name);
     match function(&many) {
         Some(ty) if ty != bytes_in => Err(format!(
-            "function [{many}] is {ty}: what takes many documents in a call is (i32, i32) -> i64 (docs/udf-abi.md)"
+            "function [{many}] is {ty}: what takes many documents in a call is (i32, i32) -> i64 (docs/reference/udf-abi.md)"
         )),
         found => Ok((Abi::Json { many: found.is_some() }, name)),
     }
@@ -337,7 +337,7 @@ impl UdfInner {
 }
 
 /// A module bound to one stage's parameters and limits.
-#[pyclass(frozen, module = "pipelines._wasm")]
+#[pyclass(frozen, module = "headrace_pipelines._wasm")]
 pub(crate) struct Udf {
     #[allow(dead_code, reason = "keeps the compiled module alive as long as its stage")]
     module: Py<Module>,

@@ -13,7 +13,7 @@ use crate::udf::sandbox::Answer;
 /// Maximum number of documents that a UDF may make of one, to bound memory.
 const MOST_PARTS: usize = 10_000;
 
-/// The UDF result contract (docs/udf-abi.md, "JSON ABI"): what an answer means for the document.
+/// The UDF result contract (docs/reference/udf-abi.md, "JSON ABI"): what an answer means for the document.
 pub(crate) struct Contract {
     pub(crate) kind: Kind,
     pub(crate) trial: bool,

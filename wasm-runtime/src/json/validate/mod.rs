@@ -11,7 +11,7 @@ use crate::json::index::{MemberSpan, ObjectIndex};
 use crate::json::lex::{skip_string, skip_ws};
 use crate::json::scan;
 
-/// Deepest nesting of arrays and objects that a pipeline accepts (docs/udf-abi.md, "Limits").
+/// Deepest nesting of arrays and objects that a pipeline accepts (docs/reference/udf-abi.md, "Limits").
 pub(crate) const MAX_DEPTH: usize = 128;
 
 /// Why a text is not a document we work on.

@@ -8,7 +8,7 @@ use pyo3::pybacked::PyBackedBytes;
 
 use crate::document::{Doc, Kind, Text, text_of};
 
-#[pyclass(module = "pipelines._wasm")]
+#[pyclass(module = "headrace_pipelines._wasm")]
 pub(crate) struct Batch {
     pub(crate) body: Arc<PyBackedBytes>,
     pub(crate) docs: Vec<Doc>,

@@ -34,7 +34,7 @@ const LONGEST: usize = 8192;
 const DEEPEST_LOOPS: usize = 2;
 
 /// A compiled condition.
-#[pyclass(frozen, module = "pipelines._wasm")]
+#[pyclass(frozen, module = "headrace_pipelines._wasm")]
 pub(crate) struct Condition {
     inner: Arc<Compiled>,
     /// The same without the interpreter, if it is that plain.

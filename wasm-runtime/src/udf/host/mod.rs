@@ -33,7 +33,9 @@ pub(crate) fn link(store: &mut Store, env: &FunctionEnv<Host>, module: &Module) 
             _ => None,
         };
         let Some(function) = function else {
-            return Err(format!("import [{space}.{name}] is not one that Headrace offers (see docs/udf-abi.md)"));
+            return Err(format!(
+                "import [{space}.{name}] is not one that Headrace offers (see docs/reference/udf-abi.md)"
+            ));
         };
         let ours = function.ty(store);
         if ours != *wanted {

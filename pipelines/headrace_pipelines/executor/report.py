@@ -1,0 +1,101 @@
+"""The options of a run and its report: the execution, its trace, and the statistics of its stages."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headrace_pipelines.engine import Batch, StageRun
+    from headrace_pipelines.registry import Pipeline
+    from headrace_pipelines.stages import StageNode
+
+udf_log = logging.getLogger("headrace.udf")
+LEVELS = {0: logging.DEBUG, 1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
+"""From the log levels of the UDF ABI to those of Python."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where a pipeline runs.
+
+    `final`: nothing may switch it off, and it fails closed; `indexes`: only hits of these; `threads`: how many may
+    share a large batch.
+    """
+
+    final: bool = False
+    indexes: list[str] | None = None
+    trace: bool = False
+    counted: bool = True
+    threads: int = 1
+
+
+@dataclass
+class Execution:
+    """What a run came to. `skipped` names stages that did not do their work; `trace` is filled on request.
+
+    Of a response: `hits_dropped` are hits that cannot be read and were taken out of the answer, since nothing may pass
+    a final or protecting pipeline unseen; `hits_passed` are those that other pipelines let by as they are.
+    """
+
+    pipeline: str
+    skipped: list[str] = field(default_factory=list)
+    trace: list[dict[str, Any]] | None = None
+    failures: int = 0
+    duration_ns: int = 0
+    hits_dropped: int = 0
+    hits_passed: int = 0
+
+    def trace_run(self, batch: Batch, stage: StageNode, run: StageRun) -> None:
+        """Adds a stage's run to the trace, if there is one."""
+        if self.trace is None:
+            return
+        status = "error" if run.failures else "dropped" if run.dropped else "success"
+        entry: dict[str, Any] = {
+            "stage": stage.label,
+            "status": status,
+            "duration_ms": run.duration_ns / 1e6,
+            "fuel": run.fuel,
+            "memory": run.memory,
+            "logs": [text for _, _, text in run.logs],
+        }
+        outputs = [batch.document(i) for i in range(len(batch)) if batch.outcome(i)[0] in ("live", "finished")]
+        if outputs:
+            many = len(batch) > 1 or stage.runner.per_hit
+            entry["output"] = b"[" + b",".join(outputs) + b"]" if many else outputs[0]
+        if run.errors:
+            entry["error"] = {"type": run.errors[0][1], "reason": run.errors[0][2]}
+        self.trace.append(entry)
+
+    def trace_failure(self, label: str, run: StageRun) -> None:
+        """Adds a condition that could not be evaluated."""
+        if self.trace is not None:
+            error = {"type": run.errors[0][1], "reason": run.errors[0][2]}
+            self.trace.append({"stage": label, "status": "error", "error": error})
+
+    def trace_skip(self, label: str, reason: str) -> None:
+        """Adds a stage that did not run."""
+        if self.trace is not None:
+            self.trace.append({"stage": label, "status": "skipped", "reason": reason})
+
+
+def count_skips(pipeline: Pipeline, label: str, documents: int) -> None:
+    """Counts documents that a stage did not see."""
+    pipeline.stats.stage(label).skip(documents)
+
+
+def count_retries(pipeline: Pipeline, label: str, documents: int) -> None:
+    """Counts documents that a stage tried again."""
+    pipeline.stats.stage(label).retry(documents)
+
+
+def count_stage(pipeline: Pipeline, stage: StageNode, run: StageRun, *, counted: bool) -> None:
+    """Counts a run of a stage, and logs the lines of its UDF."""
+    pipeline.stats.stage(stage.label).add(run)
+    if counted and stage.runner.stats is not None:
+        stage.runner.stats.add(run)
+    if run.errors:
+        pipeline.stats.errors(stage.label, run)
+    for at, level, text in run.logs:
+        udf_log.log(LEVELS.get(level, logging.INFO), "%s/%s [%d] %s", pipeline.label, stage.label, at, text)

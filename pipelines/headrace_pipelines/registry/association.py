@@ -1,0 +1,257 @@
+"""What is attached where: indexes, index patterns and templates, each with six slots (docs/reference/pipelines.md).
+
+A slot is a type of pipeline and whether it is the default one, which a request may replace, or the final one, which
+nothing switches off. For every slot the nearest answer counts: the index itself, the template it was created under, the
+pattern of the highest priority, the proxy's own default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import msgspec
+
+from headrace_pipelines.cache import BoundedCache
+from headrace_pipelines.definition import PipelineType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+NONE = "_none"
+"""In a slot: no pipeline here, whatever patterns and defaults say."""
+MOST_PERIODS = 20
+MAX_CACHED = 4096
+"""So many answers are remembered."""
+
+
+class Slot(NamedTuple):
+    """A type of pipeline, default or final."""
+
+    kind: PipelineType
+    final: bool = False
+
+    @property
+    def field(self) -> str:
+        """Its name in stored records: `query`, `query_final`."""
+        return f"{self.kind.value}_final" if self.final else self.kind.value
+
+    @property
+    def setting(self) -> str:
+        """Its name among an index's settings."""
+        return f"index.{self.kind.value}.{'final' if self.final else 'default'}_pipeline"
+
+
+SLOTS = tuple(Slot(kind, final) for final in (False, True) for kind in PipelineType)
+
+
+class Slots(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The pipelines of something, by slot; `_none` for none."""
+
+    document: str | None = None
+    query: str | None = None
+    result: str | None = None
+    document_final: str | None = None
+    query_final: str | None = None
+    result_final: str | None = None
+
+    def name(self, slot: Slot) -> str | None:
+        """What the slot holds."""
+        name: str | None = getattr(self, slot.field)
+        return name
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is attached."""
+        return not any(self.name(slot) for slot in SLOTS)
+
+    @property
+    def shown(self) -> dict[str, dict[str, str]]:
+        """As the API shows it: `{"document": {"default_pipeline": "a"}}`."""
+        out: dict[str, dict[str, str]] = {}
+        for slot in SLOTS:
+            if (name := self.name(slot)) is not None:
+                options = "final_pipeline" if slot.final else "default_pipeline"
+                out.setdefault(slot.kind.value, {})[options] = name
+        return out
+
+
+def merged(holders: Iterable[Slots]) -> Slots:
+    """In each slot what the first holder has that has anything there."""
+    found: dict[str, str] = {}
+    for holder in holders:
+        for slot in SLOTS:
+            if (name := holder.name(slot)) is not None:
+                found.setdefault(slot.field, name)
+    return Slots(**found)
+
+
+class Association(Slots, frozen=True, kw_only=True):
+    """The pipelines of one index or data stream; of a `deleted` one they come back when it is restored."""
+
+    index: str
+    deleted: bool = False
+
+
+class Pattern(Slots, frozen=True, kw_only=True):
+    """The pipelines of all indexes whose names match; of several patterns the highest priority counts."""
+
+    pattern: str
+    priority: int = 0
+
+
+class Period(Slots, frozen=True, kw_only=True):
+    """What a template held from a moment on, in milliseconds since the epoch by the cluster's clock."""
+
+    since: int
+
+
+TemplateKind = Literal["index", "component", "legacy"]
+
+
+class Template(msgspec.Struct, frozen=True, kw_only=True):
+    """What a template of the cluster holds and held: an index keeps what was in force when it was created."""
+
+    kind: TemplateKind
+    name: str
+    periods: list[Period]
+
+    @property
+    def key(self) -> str:
+        """`kind:name`."""
+        return f"{self.kind}:{self.name}"
+
+    @property
+    def current(self) -> Slots:
+        """What an index that is created now gets."""
+        return self.periods[-1] if self.periods else Slots()
+
+    def at(self, created: int | None) -> Slots:
+        """What an index created at that moment got; `None` for one that does not exist yet."""
+        if created is None:
+            return self.current
+        past = [period for period in self.periods if period.since <= created]
+        return past[-1] if past else Slots()
+
+    def changed(self, slots: Slots, now: int) -> Template:
+        """With other slots from now on."""
+        if slots == Slots(**{s.field: self.current.name(s) for s in SLOTS}):
+            return self
+        period = Period(since=now, **{s.field: slots.name(s) for s in SLOTS})
+        return msgspec.structs.replace(self, periods=[*self.periods, period][-MOST_PERIODS:])
+
+
+class Attached(NamedTuple):
+    """The pipeline of a slot by name, and why: `index`, `template`, `pattern` or `default`, with the name of that."""
+
+    name: str
+    source: str
+    by: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """An index or data stream as far as associations depend on it.
+
+    `templates`: those of the cluster that concern it, as `kind:name`, strongest first. `created` in milliseconds since
+    the epoch, `None` while it does not exist.
+    """
+
+    name: str
+    created: int | None = None
+    templates: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Associations:
+    """All of them; immutable."""
+
+    indexes: dict[str, Association] = field(default_factory=dict)
+    deleted: dict[str, Association] = field(default_factory=dict)
+    """What was attached to indexes that are not there any more."""
+    patterns: list[Pattern] = field(default_factory=list)
+    templates: dict[str, Template] = field(default_factory=dict)
+    defaults: Slots = field(default_factory=Slots)
+    _nearest_cache: BoundedCache[tuple[Slot, str], tuple[Attached | None]] = field(
+        default_factory=partial(BoundedCache, MAX_CACHED), compare=False
+    )
+    """What [`find`] has said of indexes that no template concerns."""
+
+    @classmethod
+    def of(
+        cls,
+        indexes: Iterable[Association],
+        patterns: Iterable[Pattern],
+        templates: Iterable[Template],
+        defaults: Slots,
+    ) -> Associations:
+        """From the stored records and the proxy's settings."""
+        held: tuple[dict[str, Association], dict[str, Association]] = ({}, {})
+        for each in indexes:
+            held[each.deleted][each.index] = each
+        ordered = sorted(patterns, key=lambda p: (-p.priority, p.pattern))
+        return cls(*held, ordered, {t.key: t for t in templates}, defaults)
+
+    def held(self) -> set[tuple[Slot, str]]:
+        """Every slot in which something is attached anywhere, with each name that it holds."""
+        holders: list[Slots] = [*self.indexes.values(), *self.patterns, self.defaults]
+        holders += [period for template in self.templates.values() for period in template.periods]
+        named = ((slot, holder.name(slot)) for holder in holders for slot in SLOTS)
+        return {(slot, name) for slot, name in named if name is not None and name != NONE}
+
+    def bound(self, slot: Slot) -> bool:
+        """Whether anything is attached in this slot, anywhere."""
+        return any(held == slot for held, _ in self.held())
+
+    def find(self, slot: Slot, target: Target) -> Attached | None:
+        """The pipeline of a slot of an index, the nearest holder first. Names with a dot first obey no pattern."""
+        if target.templates:
+            return self._nearest(slot, target)
+        key = (slot, target.name)
+        cached = self._nearest_cache.get(key)
+        if cached is None:
+            cached = (self._nearest(slot, target),)
+            self._nearest_cache.set(key, cached)
+        return cached[0]
+
+    def _nearest(self, slot: Slot, target: Target) -> Attached | None:
+        for name, source, by in self._candidates(slot, target):
+            if name is not None:
+                return None if name == NONE else Attached(name, source, by)
+        return None
+
+    def _candidates(self, slot: Slot, target: Target) -> Iterable[tuple[str | None, str, str]]:
+        own = self.indexes.get(target.name)
+        yield (own.name(slot) if own else None), "index", target.name
+        if target.name.startswith("."):
+            return
+        for key in target.templates:
+            if (template := self.templates.get(key)) is not None:
+                yield template.at(target.created).name(slot), "template", template.name
+        for pattern in self.patterns:
+            if fnmatchcase(target.name, pattern.pattern):
+                yield pattern.name(slot), "pattern", pattern.pattern
+        yield self.defaults.name(slot), "default", "settings of this proxy"
+
+    def settings(self, target: Target) -> Slots:
+        """What an index has among its settings: what is attached to itself, or was copied from its templates."""
+        own = self.indexes.get(target.name)
+        held: list[Slots] = [own] if own is not None else []
+        if not target.name.startswith("."):
+            found = (self.templates.get(key) for key in target.templates)
+            held += [template.at(target.created) for template in found if template is not None]
+        return merged(held)
+
+    def users(self, kind: PipelineType, name: str) -> list[str]:
+        """Who has a pipeline attached, in words."""
+        slots = [slot for slot in SLOTS if slot.kind is kind]
+
+        def uses(holder: Slots) -> bool:
+            return any(holder.name(slot) == name for slot in slots)
+
+        found = [f"index [{a.index}]" for a in self.indexes.values() if uses(a)]
+        found += [f"pattern [{p.pattern}]" for p in self.patterns if uses(p)]
+        found += [f"{t.kind} template [{t.name}]" for t in self.templates.values() if uses(t.current)]
+        return found + (["the settings of this proxy"] if uses(self.defaults) else [])

@@ -1,0 +1,109 @@
+"""A compiled version of a pipeline, and what callers ask about it before they run it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from headrace_pipelines.registry.cost import CostEstimate
+from headrace_pipelines.stages import CompiledStage, Composite, ExecutionUnit, StageNode, group_stages
+from headrace_pipelines.stats import PipelineStats
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from headrace_pipelines.definition import PipelineDefinition
+    from headrace_pipelines.engine import Condition
+    from headrace_pipelines.errors import HeadraceError
+
+
+@dataclass
+class Pipeline:
+    """A version of a pipeline, compiled. `fault` says why it cannot run (a UDF that went missing)."""
+
+    definition: PipelineDefinition
+    created: str
+    stages: list[CompiledStage]
+    fault: HeadraceError | None
+    timeout: float | None
+    udfs: frozenset[str]
+    handlers: tuple[CompiledStage, ...] = ()
+    stats: PipelineStats = field(default_factory=PipelineStats)
+    cost: CostEstimate = field(default_factory=CostEstimate)
+
+    @cached_property
+    def label(self) -> str:
+        """`name@version`."""
+        return self.definition.label
+
+    @cached_property
+    def units(self) -> tuple[ExecutionUnit, ...]:
+        """Its stages, those together that can be."""
+        return group_stages(self.stages)
+
+    @cached_property
+    def nodes(self) -> list[StageNode]:
+        """Its stages that do work, those of composites and failure handlers included."""
+        return list(_leaves([*self.stages, *self.handlers]))
+
+    @cached_property
+    def inline_safe(self) -> bool:
+        """Whether a small batch takes little time for sure: no UDF, no regular expression, no waiting for retries."""
+        slow = self.may_sleep or any(node.runner.slow for node in self.nodes)
+        return not slow and not any(condition.slow for condition in _conditions([*self.stages, *self.handlers]))
+
+    @cached_property
+    def conditions(self) -> list[Condition]:
+        """Those of its stages, where it does nothing to a document that meets none of them; else empty."""
+        runs = self.fault is None and self.definition.enabled
+        if not runs or not all(
+            isinstance(s, StageNode) and s.fused_step is not None and s.condition is not None for s in self.stages
+        ):
+            return []
+        texts = zip(self.definition.stages, self.stages, strict=True)
+        return list({text.condition: stage.condition for text, stage in texts if stage.condition is not None}.values())
+
+    @cached_property
+    def may_sleep(self) -> bool:
+        """Whether a run may do nothing for a while: between retries."""
+        return any(node.policy.retry is not None for node in self.nodes)
+
+    @cached_property
+    def per_hit(self) -> bool:
+        """Whether it does nothing but work on hits, one by one."""
+        return all(node.runner.per_hit for node in self.nodes)
+
+    @cached_property
+    def protects(self) -> bool:
+        """Whether a stage of it must see a document wherever it is shown."""
+        return any(node.runner.everywhere for node in self.nodes)
+
+    @cached_property
+    def hides(self) -> frozenset[str]:
+        """The fields of hits that its stages hide: dotted names, patterns too."""
+        return frozenset().union(*(node.runner.hides for node in self.nodes))
+
+    @cached_property
+    def hides_conditionally(self) -> bool:
+        """Whether what it hides of a hit may depend on other fields of the hit."""
+        conditions = any(True for _ in _conditions([*self.stages, *self.handlers]))
+        return conditions or any(node.runner.hides and node.runner.slow for node in self.nodes)
+
+
+def _conditions(stages: Iterable[CompiledStage]) -> Iterator[Condition]:
+    for stage in stages:
+        if stage.condition is not None:
+            yield stage.condition
+        if isinstance(stage, Composite):
+            yield from _conditions(stage.stages)
+        yield from _conditions(stage.handlers)
+
+
+def _leaves(stages: Iterable[CompiledStage]) -> Iterator[StageNode]:
+    for stage in stages:
+        if isinstance(stage, StageNode):
+            yield stage
+        else:
+            yield from _leaves(stage.stages)
+        yield from _leaves(stage.handlers)

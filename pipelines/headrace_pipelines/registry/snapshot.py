@@ -1,0 +1,171 @@
+"""All pipelines, UDFs and associations at one moment, as an immutable snapshot.
+
+A request reads the current snapshot once and works with it to its end, so that a change never mixes two versions
+inside one bulk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from headrace_pipelines.definition import LATEST, FailurePolicy, PipelineDefinition, PipelineType
+from headrace_pipelines.errors import InvalidError, MissingError
+from headrace_pipelines.registry.association import SLOTS, Associations, Slot, Slots
+from headrace_pipelines.registry.pipeline import Pipeline
+from headrace_pipelines.registry.records import PipelineRecord, Records, UdfRecord, key, version_order
+from headrace_pipelines.registry.references import references, udf_configs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The registry at one moment; all maps are complete and must not be changed."""
+
+    records: Records = field(default_factory=Records)
+    compiled: Mapping[tuple[str, str], Pipeline] = field(default_factory=dict)
+    codes: Mapping[str, bytes] = field(default_factory=dict)
+    defaults: Slots = field(default_factory=Slots)
+
+    @cached_property
+    def associations(self) -> Associations:
+        """What is attached where."""
+        records = self.records
+        return Associations.of(records.associations, records.patterns, records.templates, self.defaults)
+
+    @cached_property
+    def _versions(self) -> dict[str, list[PipelineRecord]]:
+        found: dict[str, list[PipelineRecord]] = {}
+        for record in self.records.pipelines:
+            found.setdefault(key(record.definition.type, record.definition.name), []).append(record)
+        for versions in found.values():
+            versions.sort(key=lambda r: (r.created, version_order(r.definition.version)))
+        return found
+
+    @cached_property
+    def _udfs(self) -> dict[str, list[UdfRecord]]:
+        found: dict[str, list[UdfRecord]] = {}
+        for record in self.records.udfs:
+            found.setdefault(record.manifest.name, []).append(record)
+        for versions in found.values():
+            versions.sort(key=lambda r: version_order(r.manifest.version))
+        return found
+
+    @cached_property
+    def types(self) -> frozenset[PipelineType]:
+        """Types of which there is any pipeline, or one is attached that is not there."""
+        return frozenset(record.definition.type for record in self.records.pipelines) | self.bound_types
+
+    @cached_property
+    def bound(self) -> frozenset[Slot]:
+        """Slots in which something is attached somewhere."""
+        return frozenset(slot for slot in SLOTS if self.associations.bound(slot))
+
+    @cached_property
+    def bound_types(self) -> frozenset[PipelineType]:
+        """Types of which a pipeline is attached somewhere, default or final."""
+        return frozenset(slot.kind for slot in self.bound)
+
+    @cached_property
+    def protects(self) -> bool:
+        """Whether anything is protected: a final pipeline is attached, or one that masks wherever a hit shows."""
+        results = {name for slot, name in self.associations.held() if slot.kind is PipelineType.RESULT}
+        return any(slot.final for slot in self.bound) or any(
+            self.attached(PipelineType.RESULT, name).protects for name in results
+        )
+
+    @cached_property
+    def _active(self) -> dict[tuple[PipelineType, str], Pipeline]:
+        """The active version of every pipeline, by type and name."""
+        return {(p.definition.type, p.definition.name): p for p in self.pipelines()}
+
+    def active(self, kind: PipelineType, name: str) -> Pipeline | None:
+        """The active version of a pipeline, if there is one of that name and type."""
+        return self._active.get((kind, name))
+
+    def attached(self, kind: PipelineType, name: str) -> Pipeline:
+        """The pipeline behind an association; one that is gone or cannot be read fails whatever it is attached to."""
+        found = self.active(kind, name)
+        if found is not None:
+            return found
+        version = self.records.active.get(key(kind, name), "none")
+        definition = PipelineDefinition(
+            name=name, type=kind, stages=[], version=version, on_failure=FailurePolicy.ABORT
+        )
+        fault = MissingError(f"{kind.value} pipeline [{name}] is attached here, but is not in the registry")
+        return Pipeline(definition, "", [], fault, None, frozenset())
+
+    def find(self, name: str, version: str | None = None, kind: PipelineType | None = None) -> Pipeline:
+        """A pipeline by name; the type may be left out where only one has it. Raises MissingError, InvalidError."""
+        kinds = [k for k in PipelineType if key(k, name) in self._versions and kind in (None, k)]
+        if not kinds:
+            raise MissingError(f"pipeline [{name}] is missing")
+        if len(kinds) > 1:
+            names = ", ".join(k.value for k in kinds)
+            raise InvalidError(f"pipelines of several types are called [{name}]: add ?type= ({names})")
+        wanted = version or self.records.active.get(key(kinds[0], name), "")
+        found = self.compiled.get((key(kinds[0], name), wanted))
+        if found is None:
+            raise MissingError(f"pipeline [{name}] has no version [{wanted}]")
+        return found
+
+    def versions(self, kind: PipelineType, name: str) -> list[PipelineRecord]:
+        """All versions, oldest first."""
+        return self._versions.get(key(kind, name), [])
+
+    def pipelines(self) -> Iterator[Pipeline]:
+        """The active version of every pipeline, by name."""
+        for name in sorted(self.records.active):
+            pipeline = self.compiled.get((name, self.records.active[name]))
+            if pipeline is not None:
+                yield pipeline
+
+    def udf(self, name: str, version: str | None = None) -> UdfRecord:
+        """A UDF; without a version, or as `latest`, the latest. Raises MissingError."""
+        versions = self._udfs.get(name, [])
+        fitting = [r for r in versions if version in (None, LATEST, r.manifest.version)]
+        if not fitting:
+            raise MissingError(f"UDF [{name}] has no version [{version}]" if versions else f"UDF [{name}] is missing")
+        return fitting[-1]
+
+    def udf_versions(self, name: str) -> list[UdfRecord]:
+        """All versions, lowest first."""
+        return self._udfs.get(name, [])
+
+    def udfs(self) -> Iterator[UdfRecord]:
+        """The latest version of every UDF, by name."""
+        for name in sorted(self._udfs):
+            yield self._udfs[name][-1]
+
+    def users_of_pipeline(self, kind: PipelineType, name: str) -> list[str]:
+        """Who would miss the pipeline: indexes, patterns, templates and composite stages, in words."""
+        return self.associations.users(kind, name) + self._composites_of(kind, name, None)
+
+    def users_of_version(self, kind: PipelineType, name: str, version: str) -> list[str]:
+        """Who names this version of the pipeline, in words."""
+        return self._composites_of(kind, name, version)
+
+    def _composites_of(self, kind: PipelineType, name: str, version: str | None) -> list[str]:
+        return [
+            f"pipeline [{record.definition.label}]"
+            for record in self.records.pipelines
+            if record.definition.type is kind
+            and any(used == name and version in (None, wanted) for used, wanted, _ in references(record.definition))
+        ]
+
+    def users_of_udf(self, name: str, version: str | None) -> list[str]:
+        """Who would miss the UDF (or this version of it): pipelines, in words."""
+        return [
+            f"pipeline [{record.definition.label}]"
+            for record in self.records.pipelines
+            for config in udf_configs(record.definition)
+            if config.udf_name == name and self._needs(config.udf_version, name, version)
+        ]
+
+    def _needs(self, wanted: str | None, name: str, removed: str | None) -> bool:
+        if removed is None or wanted == removed:
+            return True
+        return wanted in (None, LATEST) and len(self.udf_versions(name)) == 1

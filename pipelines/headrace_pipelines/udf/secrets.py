@@ -1,0 +1,57 @@
+"""Secrets by reference: `${secret:NAME}` in parameters of stages, resolved when a stage is compiled, never stored."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace_pipelines.errors import InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_REFERENCE = re.compile(r"\$\{secret:([A-Za-z0-9_]+)\}")
+_MARK = b"${secret:"
+_VARIABLE = "HEADRACE_SECRET_"
+
+
+class Secrets:
+    """Values by name, from the operator; definitions only ever name them."""
+
+    def __init__(self, values: Mapping[str, str] | None = None) -> None:
+        self._values = dict(values or {})
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Secrets:
+        """Those of variables that are called `HEADRACE_SECRET_…`."""
+        return cls({n.removeprefix(_VARIABLE): value for n, value in environment.items() if n.startswith(_VARIABLE)})
+
+    def resolved(self, parameters: bytes, field: str) -> bytes:
+        """Parameters (a JSON object) with values in place of references. Raises InvalidError for an unknown name."""
+        if _MARK not in parameters:
+            return parameters
+        return msgspec.json.encode(self._walked(msgspec.json.decode(parameters), field))
+
+    def _walked(self, value: Any, field: str) -> Any:
+        if isinstance(value, str):
+            return _REFERENCE.sub(lambda match: self._value(match.group(1), field), value)
+        if isinstance(value, dict):
+            return {name: self._walked(each, f"{field}.{name}") for name, each in value.items()}
+        if isinstance(value, list):
+            return [self._walked(each, f"{field}[{i}]") for i, each in enumerate(value)]
+        return value
+
+    def _value(self, name: str, field: str) -> str:
+        if name not in self._values:
+            raise InvalidError(
+                f"this proxy knows no secret [{name}]; give it the environment variable {_VARIABLE}{name}", field
+            )
+        return self._values[name]
+
+    def hidden(self, text: str) -> str:
+        """`text` with no secret in it, for errors."""
+        for value in filter(None, self._values.values()):
+            text = text.replace(value, "***")
+        return text

@@ -1,4 +1,0 @@
-"""One handler for each surface, read as the flow of its request.
-
-`call` is what they are given, `choice` says which pipelines apply.
-"""

@@ -1,0 +1,300 @@
+"""The composition root: the only place that wires concrete classes, and the outermost frame of every request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+
+from headrace.handlers import routes
+from headrace.handlers.bypass import Bypass
+from headrace.handlers.system.metrics_listener import MetricsListener
+from headrace.handlers.write.bulk import MAX_PLANS
+from headrace.http1 import tls
+from headrace.http1.headers import VENDOR_MEDIA
+from headrace.ops import supervisor
+from headrace.ops.body_budget import BodyBudget
+from headrace.ops.metrics import Metrics
+from headrace.ops.peers import Peers
+from headrace.ops.runner import Runner
+from headrace.protocol import endpoints, parameters
+from headrace.protocol.cursors import Cursors
+from headrace.protocol.errors import error_body
+from headrace.protocol.indices.resolver import IndexResolver
+from headrace.protocol.indices.view import MAX_RESOLUTIONS
+from headrace.protocol.media import plain
+from headrace.protocol.target import Target
+from headrace.registry.changes import Changes
+from headrace.registry.ledger import Ledger
+from headrace.registry.live import LiveRegistry
+from headrace.registry.signatures import Signer, secrets_of
+from headrace.registry.state_files import secret_of
+from headrace.registry.store import Store
+from headrace.security import admin, audit, registry_guard
+from headrace.server.components import Components
+from headrace.server.fast_path import FastForwarder, ForwardedRequest
+from headrace.server.handler_transport import transport_of
+from headrace.server.listener import HeadLimits, Listener
+from headrace.server.reply import reply_answer, shaped, typed
+from headrace.server.request import RequestContext, StaleNamesError
+from headrace.server.response import ClientGoneError, send_whole
+from headrace.upstream.client import ClusterRefusedError, Upstream
+from headrace.upstream.permissions import Permissions
+from headrace_pipelines import release_buffers
+from headrace_pipelines.cache import BoundedCache
+from headrace_pipelines.errors import HeadraceError, InvalidError, MissingError, NestedError
+from headrace_pipelines.registry.association import Slots
+from headrace_pipelines.udf.catalog import Catalog, Ceilings
+from headrace_pipelines.udf.secrets import Secrets
+
+if TYPE_CHECKING:
+    from headrace.server.router import Route
+    from headrace.settings import Settings
+
+log = logging.getLogger("headrace.proxy")
+
+
+CLIENT_GONE = 499
+"""The status under which requests are counted whose client has hung up before there was an answer."""
+
+
+_WRITES = ("bulk", "document")
+"""Surfaces whose requests make an index that is not there."""
+
+
+class MethodError(HeadraceError):
+    """A path of ours with a method that it does not have."""
+
+    status = 405
+    type = "method_not_allowed_exception"
+
+
+class Proxy:
+    """A running proxy. `start` binds the socket; `stop` takes no more requests and lets those in flight finish."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._parts: Components | None = None
+        self._listener: Listener | None = None
+        self._peers: Peers | None = None
+        self._changes = Changes()
+        self._metrics: MetricsListener | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        """Reads the registry and listens. Raises OSError if the address is taken, InvalidError for bad certificates."""
+        settings = self.settings
+        tls_context = tls.for_clients(settings)
+        registry_secret = secret_of(settings.registry_secret, settings.state_folder, "registry")
+        signer = Signer(secrets_of(registry_secret, settings.registry_secret), settings.registry_index)
+        store = Store(settings, Ledger(signer, adopt=settings.registry_adopt_unsigned))
+        ceilings = Ceilings(
+            timeout=settings.seconds("udf_timeout"),
+            max_timeout=settings.seconds("udf_max_timeout"),
+            memory=settings.size("udf_memory"),
+            max_memory=settings.size("udf_max_memory"),
+        )
+        catalog = Catalog(settings.state_folder / "compiled", ceilings, Secrets.of(os.environ))
+        defaults = Slots(
+            document=settings.document_pipeline or None,
+            query=settings.query_pipeline or None,
+            result=settings.result_pipeline or None,
+        )
+        registry = LiveRegistry(store, catalog, settings.state_folder, settings.seconds("registry_poll"), defaults)
+        metrics = Metrics(registry)
+        self._parts = Components(
+            settings,
+            Upstream(settings, metrics.upstream_error),
+            registry,
+            IndexResolver(store, lambda: bool(registry.snapshot.records.templates), settings.registry_index),
+            BoundedCache(MAX_RESOLUTIONS),
+            BoundedCache(MAX_PLANS),
+            Runner(settings),
+            metrics,
+            Cursors(secret_of(settings.cursor_secret, settings.state_folder, "cursor")),
+            Permissions([role.strip() for role in settings.admin_roles.split(",") if role.strip()]),
+            BodyBudget(settings.size("body_memory"), release_buffers),
+            settings.seconds("client_timeout"),
+            settings.size("max_body"),
+        )
+        await registry.start()
+        host, port = settings.host_port
+        worker = supervisor.identity()
+        self._listener = Listener(
+            self.handle,
+            self._forwarder(self._parts),
+            HeadLimits(settings.size("max_request_line"), settings.size("max_request_headers")),
+            head_seconds=settings.seconds("client_timeout"),
+        )
+        await self._listener.start(host, port, tls_context, shared=worker is not None)
+        self._parts.upstream.start()
+        if worker is not None:
+            number, folder = worker
+            self._peers = Peers(folder, number, metrics, registry, self._parts.resolver)
+            await self._peers.start()
+        if settings.metrics_listen:
+            self._metrics = MetricsListener(registry, metrics, shared=worker is not None)
+            await self._metrics.start(*settings.address("metrics_listen"))
+        self.url = f"{'https' if tls_context else 'http'}://{host}:{self._listener.port}"
+        log.info(
+            "listening on %s, upstream %s, registry %s",
+            self.url,
+            settings.shown()["upstream"],
+            registry.state,
+        )
+
+    @staticmethod
+    def _forwarder(parts: Components) -> FastForwarder | None:
+        """What sends requests on that no pipeline can concern."""
+        bypass = Bypass.of(parts)
+        return None if bypass is None else FastForwarder(bypass, parts.upstream, parts.metrics, parts.max_body)
+
+    async def stop(self) -> None:
+        """Stops accepting, finishes what is in flight within `shutdown_grace`, closes everything."""
+        if self._listener is not None:
+            await self._listener.stop(self.settings.seconds("shutdown_grace"))
+        await self._changes.finish(self.settings.seconds("shutdown_grace"))
+        if self._metrics is not None:
+            await self._metrics.stop()
+        if self._peers is not None:
+            await self._peers.stop()
+        if self._parts is not None:
+            await self._parts.registry.stop()
+            await self._parts.upstream.close()
+            await self._parts.registry.store.close()
+            self._parts.runner.close()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """One request: route it, and turn our errors into OpenSearch's shape."""
+        parts, transport = self._parts, transport_of(request)
+        if parts is None:
+            raise RuntimeError("the proxy has not been started")
+        if transport is None:
+            raise ConnectionResetError("the client is gone")
+        inbound = transport.request
+        context = RequestContext(request, inbound, parts, Target.parse(inbound.head.target))
+        if parts.settings.elasticsearch_compat:
+            context.response_headers.add(*plain.PRODUCT)
+            request[VENDOR_MEDIA] = plain.vendor_media(request.headers.get(hdrs.ACCEPT, ""))
+        forwarded, inbound.forwarded, started = inbound.forwarded, None, parts.metrics.start_request()
+        if isinstance(forwarded, ForwardedRequest):
+            context.surface, context.reads, started = forwarded.route.surface, forwarded.route.reads, forwarded.started
+            return await self._whole(context, forwarded, started)
+        whole = self._whole(context, None, started)
+        return await (self._changes.run(whole) if _goes_on(context) else whole)
+
+    async def _whole(
+        self, context: RequestContext, forwarded: ForwardedRequest | None, started: float
+    ) -> web.StreamResponse:
+        """The answer, counted and in the audit log whatever happens on the way, also where nobody waits for it."""
+        parts, status, gone = context.components, CLIENT_GONE, True
+        try:
+            response = await self._answered(context, forwarded)
+            status, gone = response.status, False
+            return response
+        except ClientGoneError as error:
+            status = error.status
+            raise
+        except (ConnectionResetError, asyncio.CancelledError):
+            raise
+        except BaseException:
+            status, gone = 500, False
+            raise
+        finally:
+            self._suspect(context)
+            parts.metrics.end()
+            if context.reserved_bytes:
+                parts.budget.release(context.reserved_bytes)
+            parts.metrics.count(context.surface, status, started)
+            audit.record(context, status, gone=gone)
+
+    async def _answered(self, context: RequestContext, forwarded: ForwardedRequest | None) -> web.StreamResponse:
+        """The answer, whatever happens on the way."""
+        request = context.request
+        try:
+            if forwarded is None:
+                return await self._dispatch(context)
+            return await context.resume_forwarded(forwarded.pending)
+        except StaleNamesError:
+            context.components.resolver.forget()
+            context.restart()
+            return await self._answered(context, None)
+        except ClusterRefusedError as error:
+            return await reply_answer(context, error.answer)
+        except HeadraceError as error:
+            malformed = context.inbound.body.error
+            return await refuse(context, malformed if isinstance(malformed, HeadraceError) else error)
+        except (ConnectionResetError, asyncio.CancelledError):
+            raise
+        except RecursionError:
+            # Of the reader or writer of JSON: what a client sends is the only thing here whose depth is not ours.
+            log.info("JSON that is nested too deep in %s %s", request.method, context.target.raw_path)
+            return await refuse(context, NestedError())
+        except Exception:
+            log.exception("an unexpected error in %s %s", request.method, context.target.raw_path)
+            return await refuse(context, HeadraceError("an unexpected error in the proxy; its log has the details"))
+
+    def _suspect(self, context: RequestContext) -> None:
+        """Has names looked up anew after a write that may have made an index."""
+        if context.surface in _WRITES and context.components.registry.protects:
+            context.components.resolver.suspect()
+
+    async def _dispatch(self, context: RequestContext) -> web.StreamResponse:
+        if not context.target.raw_path.startswith("/"):
+            raise InvalidError(f"the request target must begin with a slash, not [{context.target.raw_path[:100]}]")
+        if not context.target.plain and context.components.registry.holds:
+            # Where nothing is protected it passes as it came.
+            context.target = context.target.canonical
+        await registry_guard.keep_out(context)
+        (route, params), context.target = routes.ROUTER.match_target(context.method, context.target)
+        context.surface, context.reads, context.params = route.surface, route.idempotent, params.copy()
+        if route is routes.UNREAD and routes.is_ours(context.target.raw_segments):
+            raise _no_such_endpoint(context)
+        if route.parameters and context.components.registry.protects:
+            parameters.check(route.parameters, context.target)
+        if route.parameters and context.components.registry.holds:
+            context.read_source_parameter()
+        if route.shows_registry:
+            await admin.require_reader(context)
+        await registry_guard.refuse_in_body(context)
+        if not _may_rename(route, context):
+            return await route.handler(context)
+        async with context.components.resolver.changing(told=context.components.registry.protects):
+            return await route.handler(context)
+
+
+def _goes_on(context: RequestContext) -> bool:
+    """Whether a request goes on to its end when its client hangs up: it may change the registry, or names."""
+    route = routes.ROUTER.match(context.method, context.target.raw_segments).route
+    return route.changes_registry or _may_rename(route, context)
+
+
+def _may_rename(route: Route, context: RequestContext) -> bool:
+    """Whether a request may change which indexes a name stands for."""
+    return route.may_rename and not endpoints.keeps_names(context.method, context.target.raw_segments)
+
+
+def _no_such_endpoint(context: RequestContext) -> HeadraceError:
+    methods = routes.ROUTER.allowed(context.target.raw_segments)
+    if methods:
+        return MethodError(
+            f"[{context.method}] is not allowed on [{context.target.raw_path}]; allowed: {', '.join(methods)}"
+        )
+    return MissingError(f"no handler found for uri [{context.target.raw_path}] and method [{context.method}]")
+
+
+async def refuse(context: RequestContext, error: HeadraceError) -> web.StreamResponse:
+    """Answers an error in OpenSearch's shape; what the client still sends is not waited for."""
+    body, kind = typed(context, shaped(context, error_body(error)))
+    headers: CIMultiDict[str] = CIMultiDict({hdrs.CONTENT_TYPE: kind.value})
+    if error.status in (429, 503):
+        headers[hdrs.RETRY_AFTER] = "1"
+    if isinstance(error, MethodError):
+        headers[hdrs.ALLOW] = ", ".join(routes.ROUTER.allowed(context.target.raw_segments))
+    headers.extend(context.response_headers)
+    close = not context.inbound.body.complete
+    return await send_whole(context.request, error.status, "", headers, body, close=close)

@@ -1,0 +1,149 @@
+"""Which pipelines apply to a request (docs/reference/pipelines.md): those it names, then those that are attached.
+
+A name found in our registry is ours and is taken off the request; any other goes on to the cluster. `_none` empties the
+default slot of both. Final pipelines run whatever a request says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from headrace.execution.expressions import options_of, read_by
+from headrace_pipelines import PipelineType
+from headrace_pipelines.errors import InvalidError
+from headrace_pipelines.registry.association import NONE, SLOTS, Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from headrace.protocol.indices.resolver import IndexResolver
+    from headrace.server.request import RequestContext
+    from headrace_pipelines import Execution, Snapshot
+    from headrace_pipelines.registry import Pipeline
+    from headrace_pipelines.registry.association import Target
+
+OVERRIDES = {kind: f"{kind.value}_pipeline" for kind in PipelineType}
+"""URL parameters that always mean ours: `document_pipeline`, `query_pipeline`, `result_pipeline`."""
+
+
+class Override(NamedTuple):
+    """A slot's pipeline. `ours`: the request's own name is one of ours and must not reach the cluster."""
+
+    pipeline: Pipeline | None = None
+    ours: bool = False
+
+
+def named(snapshot: Snapshot, kind: PipelineType, name: str) -> Override:
+    """What a name in the request means for our default slot. Raises InvalidError for an empty name."""
+    if name == "":
+        raise InvalidError("the name of a pipeline must not be empty; use [_none] to run none")
+    if name == NONE:
+        return Override()
+    pipeline = snapshot.active(kind, name)
+    return Override(pipeline, ours=True) if pipeline else Override()
+
+
+def override(context: RequestContext, snapshot: Snapshot, kind: PipelineType) -> Override | None:
+    """The pipeline of our own URL parameter. Raises InvalidError for one that is not there."""
+    name = context.target.get(OVERRIDES[kind])
+    if name is None:
+        return None
+    chosen = named(snapshot, kind, name)
+    if name != NONE and chosen.pipeline is None:
+        raise InvalidError(f"{kind.value} pipeline with id [{name}] does not exist", OVERRIDES[kind])
+    return chosen
+
+
+async def for_document(
+    snapshot: Snapshot, resolver: IndexResolver, index: str | None, *, final: bool = False
+) -> Pipeline | None:
+    """The default or final pipeline of the index that a write to `index` goes to."""
+    slot = Slot(PipelineType.DOCUMENT, final)
+    if index is None or slot not in snapshot.bound:
+        return None
+    found = snapshot.associations.find(slot, await resolver.write_target(index))
+    return snapshot.attached(PipelineType.DOCUMENT, found.name) if found else None
+
+
+class Visible(NamedTuple):
+    """The documents that may be seen: those that a query finds, or all where it is `None`."""
+
+    query: Any
+
+
+@dataclass
+class ScopedPipeline:
+    """A pipeline over a part of what a search reads; `indexes`: `None` for all of it."""
+
+    pipeline: Pipeline
+    indexes: list[str] | None = None
+    visible: Visible | None = None
+    """For a final query pipeline that only filters: which documents may be seen, whatever the request is."""
+
+
+@dataclass
+class SlotAssignments:
+    """What the indexes of a search hold in one slot: the pipelines by name, each with its indexes; `None` for none."""
+
+    slot: Slot
+    parts: dict[str | None, list[Target]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of pipelines, those of indexes without one left out."""
+        return sorted(name for name in self.parts if name is not None)
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the indexes differ."""
+        return len(self.parts) > 1
+
+
+def assignments(snapshot: Snapshot, targets: Iterable[Target], slots: Iterable[Slot]) -> list[SlotAssignments]:
+    """What these indexes hold in each of these slots, where anything is attached at all."""
+    wanted = [SlotAssignments(slot) for slot in slots if slot in snapshot.bound]
+    if wanted:
+        for target in targets:
+            for each in wanted:
+                found = snapshot.associations.find(each.slot, target)
+                each.parts.setdefault(found.name if found else None, []).append(target)
+    return wanted
+
+
+async def indexes_of(resolver: IndexResolver, targets: Iterable[Target]) -> list[str]:
+    """The names that hits of these indexes and data streams carry."""
+    return [name for target in targets for name in await resolver.members(target.name)]
+
+
+async def pipelines_affecting(context: RequestContext, expression: str, *kinds: PipelineType) -> list[str]:
+    """Pipelines of these types that are attached to an index of `expression`, or named in the URL: `query [x]`."""
+    snapshot = context.snapshot
+    found: set[str] = set()
+    for kind in kinds:
+        for parameter in (
+            OVERRIDES[kind],
+            "pipeline" if kind is PipelineType.DOCUMENT else "search_pipeline",
+        ):
+            name = context.target.get(parameter)
+            if name and snapshot.active(kind, name):
+                found.add(f"{kind.value} [{name}]")
+    slots = [slot for slot in SLOTS if slot.kind in kinds and slot in snapshot.bound]
+    if slots:
+        reading = await read_by(context, expression, options_of(context))
+        for each in assignments(snapshot, reading.targets, slots):
+            found.update(f"{each.slot.kind.value} [{name}]" for name in each.names)
+    return sorted(found)
+
+
+def header(runs: list[tuple[Slot, Execution]]) -> str:
+    """The `X-Pipeline` header: `document=pii@3,document_final=audit@1;skipped=a/b;unreadable_hits=1`.
+
+    A pipeline that ran several times is named once. The hits are those that were left out because nobody can read them.
+    """
+    text = ",".join(dict.fromkeys(f"{slot.field}={run.pipeline}" for slot, run in runs))
+    if skipped := dict.fromkeys(label for _, run in runs for label in run.skipped):
+        text += f";skipped={'+'.join(skipped)}"
+    if dropped := sum(run.hits_dropped for _, run in runs):
+        text += f";unreadable_hits={dropped}"
+    return text

@@ -1,0 +1,150 @@
+"""`/_pipeline/_association/{pattern}` and what an index has attached: `GET /{index}/_pipeline`, `_resolve`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.handlers.admin.attachment import check, with_slots
+from headrace.security import admin
+from headrace.server.reply import reply_json
+from headrace_pipelines import PipelineType
+from headrace_pipelines.definition import members_of
+from headrace_pipelines.errors import InvalidError, MissingError
+from headrace_pipelines.registry.association import SLOTS, Pattern, Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiohttp import web
+
+    from headrace.protocol.index_settings import Found
+    from headrace.server.request import RequestContext
+    from headrace_pipelines.registry.association import Target
+
+NAME = re.compile(r"[^\s,\"/\\|?#<>:A-Z]{1,255}")
+_KEYS = {
+    "default": False,
+    "default_pipeline": False,
+    "final": True,
+    "final_pipeline": True,
+}
+
+
+async def put(context: RequestContext) -> web.StreamResponse:
+    """Attaches pipelines to all indexes whose names match: 201, or 200 where the pattern was there."""
+    await admin.require_admin(context)
+    pattern = context.params["pattern"]
+    if not NAME.fullmatch(pattern) or pattern.startswith((".", "_", "-", "+")):
+        raise InvalidError(
+            f"[{pattern}] is not an index pattern: one name in small letters, with * for any characters, "
+            "that does not begin with a dot (hidden indexes are attached by name)",
+            "pattern",
+        )
+    await admin.require_attaching(context, pattern)
+    found, priority = _read(await context.plain_text())
+    await context.components.registry.refresh()
+    check(context, found)
+    new = with_slots(Pattern(pattern=pattern, priority=priority), found)
+    if new.empty:
+        raise InvalidError("names no pipeline; delete the association instead")
+    before = await context.components.registry.change(Pattern, pattern, lambda _: new)
+    return await reply_json(context, 201 if before is None else 200, {"acknowledged": True, **_shown(new)})
+
+
+def _read(body: bytes) -> tuple[Found, int]:
+    """Slots and priority of a body: `{"priority": 5, "document": "a", "query": {"final_pipeline": "b"}}`."""
+    found: Found = {}
+    priority = 0
+    for name, raw in members_of(body).items():
+        value = msgspec.json.decode(raw)
+        if name == "priority":
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise InvalidError("must be a whole number", "priority")
+            priority = value
+        elif name in (kind.value for kind in PipelineType):
+            kind = PipelineType(name)
+            for key, pipeline in value.items() if isinstance(value, dict) else [("default_pipeline", value)]:
+                if key not in _KEYS:
+                    raise InvalidError(f"unknown field; there are {', '.join(_KEYS)}", f"{name}.{key}")
+                if pipeline is not None and not isinstance(pipeline, str):
+                    raise InvalidError("must be the name of a pipeline, or null", f"{name}.{key}")
+                found[Slot(kind, _KEYS[key])] = pipeline
+        else:
+            raise InvalidError("unknown field; there are priority, document, query, result", name)
+    return found, priority
+
+
+def _shown(pattern: Pattern) -> dict[str, Any]:
+    return {"pattern": pattern.pattern, "priority": pattern.priority, **pattern.shown}
+
+
+async def get(context: RequestContext) -> web.StreamResponse:
+    """One association by its pattern."""
+    wanted = context.params["pattern"]
+    for pattern in context.snapshot.associations.patterns:
+        if pattern.pattern == wanted:
+            return await reply_json(context, 200, _shown(pattern))
+    raise MissingError(f"no association has the pattern [{wanted}]")
+
+
+async def listed(context: RequestContext) -> web.StreamResponse:
+    """All associations by pattern, the highest priority first."""
+    found = [_shown(pattern) for pattern in context.snapshot.associations.patterns]
+    return await reply_json(context, 200, {"total": len(found), "associations": found})
+
+
+async def delete(context: RequestContext) -> web.StreamResponse:
+    """Removes an association."""
+    await admin.require_admin(context)
+    wanted = context.params["pattern"]
+    if await context.components.registry.change(Pattern, wanted, lambda _: None) is None:
+        raise MissingError(f"no association has the pattern [{wanted}]")
+    return await reply_json(context, 200, {"acknowledged": True})
+
+
+async def attached(context: RequestContext) -> web.StreamResponse:
+    """What is attached to every index of the expression, by name."""
+    held = context.snapshot.associations.indexes
+    targets = await _targets(context)
+    view = await context.components.resolver.view()
+    if unknown := [t.name for t in targets if t.name not in held and not view.knows(t.name)]:
+        raise MissingError(f"no such index [{', '.join(unknown)}]")
+    answer = {t.name: held[t.name].shown if t.name in held else {} for t in targets}
+    return await reply_json(context, 200, answer)
+
+
+async def resolve(context: RequestContext) -> web.StreamResponse:
+    """What would run on every index of the expression, in which version, and why."""
+    snapshot = context.snapshot
+    answer: dict[str, Any] = {}
+    for target in await _targets(context):
+        shown: dict[str, Any] = {}
+        for slot in SLOTS:
+            found = snapshot.associations.find(slot, target)
+            if found is None:
+                continue
+            pipeline = snapshot.attached(slot.kind, found.name)
+            entry = {
+                "pipeline": found.name,
+                "version": pipeline.definition.version,
+                "enabled": pipeline.definition.enabled,
+                "source": found.source,
+                "by": found.by,
+            }
+            if pipeline.fault is not None:
+                entry["fault"] = pipeline.fault.reason
+            shown.setdefault(slot.kind.value, {})["final" if slot.final else "default"] = entry
+        answer[target.name] = shown
+    return await reply_json(context, 200, answer)
+
+
+async def _targets(context: RequestContext) -> Sequence[Target]:
+    """The indexes of the path. Raises MissingError for a name that is none, and no template's either."""
+    expression = context.params["index"]
+    targets = await context.components.resolver.targets(expression)
+    if not targets and "*" not in expression and expression != "_all":
+        raise MissingError(f"no such index [{expression}]")
+    return targets

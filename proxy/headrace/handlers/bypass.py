@@ -1,0 +1,161 @@
+"""Requests that no pipeline can concern: which they are, as long as the registry and the cluster's names stay.
+
+The decision is made once for a method and a target, or for all targets that differ only in a plain document id, so that
+it does not cost more for a client that never asks for the same twice.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from aiohttp import hdrs
+
+from headrace.execution.document_run import SHOWS
+from headrace.execution.expressions import expansion, forwardable
+from headrace.execution.protection.lookups import SIGNS
+from headrace.handlers.routes import ROUTER, SEARCHES, UNREAD, is_ours
+from headrace.handlers.write.bulk import UPDATES
+from headrace.protocol import endpoints, parameters
+from headrace.protocol.indices.expressions import NOTHING
+from headrace.protocol.indices.view import View
+from headrace.protocol.target import MAX_LENGTH, Target
+from headrace.security import registry_guard
+from headrace.server.fast_path import BypassRoute
+from headrace_pipelines.cache import BoundedCache
+from headrace_pipelines.errors import HeadraceError, RegistryError
+
+if TYPE_CHECKING:
+    from headrace.server.components import Components
+    from headrace.server.router import BypassRule, Match, Route
+    from headrace_pipelines import Snapshot
+    from headrace_pipelines.registry.association import Slot
+
+MAX_DECISIONS = 1024
+"""Maximum number of decisions that are kept."""
+_BY_ID = re.compile(r"(/[^/?%<>#;\\]+/(?:_doc|_source|_create|_update|_explain)/)(?!_)[A-Za-z0-9_-]+((?:\?[^#]*)?)")
+"""A target with a plain document id: what is in place of the id decides nothing."""
+_ANY_ID = "0"
+
+
+class _Decision(NamedTuple):
+    """A route, or that there is none. `view`: of the cluster's names, if only that one says so."""
+
+    route: BypassRoute | None
+    view: View | None = None
+
+
+_NONE = _Decision(None)
+_STALE = View()
+"""In place of a view that is not there yet."""
+
+
+class Bypass:
+    """Decides for a proxy."""
+
+    def __init__(self, components: Components) -> None:
+        self._components = components
+        self._decisions: BoundedCache[tuple[str, str], _Decision] = BoundedCache(MAX_DECISIONS)
+
+    @classmethod
+    def of(cls, components: Components) -> Bypass | None:
+        """The decisions for a proxy; none for old clients, whose requests are changed on their way."""
+        return None if components.settings.elasticsearch_compat else cls(components)
+
+    def decide(self, method: str, target: str) -> BypassRoute | None:
+        """The route of a request that only passes; `None` for one that its handler has to see."""
+        try:
+            snapshot = self._components.registry.snapshot
+        except RegistryError:
+            return None
+        decision = self._decisions.valid_for(snapshot).get((method, target))
+        if decision is not None and (decision.view is None or decision.view is self._components.resolver.fresh):
+            return decision.route
+        plain = _BY_ID.fullmatch(target)
+        if plain is not None and "pipeline" not in target:
+            decision = self._decided(snapshot, method, f"{plain[1]}{_ANY_ID}{plain[2]}")
+            if decision.route is None or decision.route.target is None:
+                return decision.route
+        return self._decided(snapshot, method, target).route
+
+    def _decided(self, snapshot: Snapshot, method: str, target: str) -> _Decision:
+        decision = self._decisions.get((method, target))
+        if decision is not None and (decision.view is None or decision.view is self._components.resolver.fresh):
+            return decision
+        decision = self._find(snapshot, method, Target.parse(target))
+        if len(target) <= MAX_LENGTH:
+            self._decisions.set((method, target), decision)
+        return decision
+
+    def created(self) -> None:
+        """A request that may make an index has been answered."""
+        self._components.resolver.suspect()
+
+    def _find(self, snapshot: Snapshot, method: str, target: Target) -> _Decision:
+        registry = self._components.settings.registry_index
+        # Names of pipelines in a request are for its handler to judge, and so is whatever might mean the registry.
+        named = "pipeline" in target.raw_path or any("pipeline" in name for name in target.values)
+        if named or not target.plain or target.has_any(("index", "source")) or method == hdrs.METH_HEAD:
+            return _NONE
+        if registry_guard.may_reach_registry(target, registry):
+            return _NONE
+        route, params = match = ROUTER.match(method, target.raw_segments)
+        if _passes(route, method, target.raw_segments, snapshot):
+            creates = snapshot.protects and route.bulk
+            if creates and target.has_any(SHOWS):
+                return _NONE
+            names = registry_guard.spellings(registry) if route.bulk and self._components.registry.holds else ()
+            words = UPDATES if creates else ()
+            return _Decision(BypassRoute(route.surface, None, route.idempotent, words, names, creates=creates))
+        rule = route.bypass
+        if rule is None or rule.scope is None or "index" not in params or target.has_any(rule.not_with):
+            return _NONE
+        slots = [s for s in snapshot.bound if s.kind in rule.kinds or (s.final and s.kind in rule.finals)]
+        if not slots and not snapshot.protects:
+            return _Decision(BypassRoute(route.surface, None, route.idempotent, rule.body_markers))
+        view = self._components.resolver.fresh
+        if view is None:
+            # Its handler has the cluster asked.
+            return _Decision(None, _STALE)
+        return _Decision(self._over_indexes(snapshot, match, rule, target, slots), view)
+
+    def _over_indexes(
+        self, snapshot: Snapshot, match: Match, rule: BypassRule, target: Target, slots: list[Slot]
+    ) -> BypassRoute | None:
+        """The route of a request over indexes none of which has a pipeline that concerns it, by the view at hand."""
+        route, expression, resolver = match.route, match.params["index"], self._components.resolver
+        try:
+            if snapshot.protects:
+                parameters.check(route.parameters, target)
+            if rule.scope == "written":
+                view = resolver.fresh
+                written = view.written_by(expression) if view is not None else None
+                if written is None or any(snapshot.associations.find(slot, written) for slot in slots):
+                    return None
+                return BypassRoute(route.surface, None, route.idempotent, rule.body_markers)
+            reading = resolver.current(expression, expansion(target.values))
+        except HeadraceError:
+            return None
+        if reading is None or reading.registry or (snapshot.protects and reading.remote):
+            return None
+        if any(snapshot.associations.find(slot, each) for slot in slots for each in reading.targets):
+            return None
+        if not snapshot.protects:
+            return BypassRoute(route.surface, None, route.idempotent, rule.body_markers)
+        names = forwardable(reading)
+        if names is None or reading.resolution.aliased or reading.resolution.forwarded == NOTHING:
+            return None
+        sent = None if names == expression else target.at_indexes(names, instead=True).raw
+        return BypassRoute(route.surface, sent, route.idempotent, (*rule.body_markers, *SIGNS))
+
+
+def _passes(route: Route, method: str, segments: tuple[str, ...], snapshot: Snapshot) -> bool:
+    """Whether a request that names no pipeline only passes, whatever index it is about.
+
+    Writes that pass through are left out: after them the names have to be read anew.
+    """
+    if route is UNREAD:
+        harmless = not snapshot.protects or endpoints.harmless(method, segments)
+        return method in endpoints.READS and not is_ours(segments) and harmless
+    types = snapshot.types | SEARCHES if snapshot.protects else snapshot.types
+    return route.bypass is not None and types.isdisjoint(route.bypass.kinds)

@@ -1,0 +1,51 @@
+"""`/_proxy/health/live` and `/_proxy/health/ready`; no index names, no document data."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from headrace.server.reply import reply_json
+from headrace_pipelines.errors import HeadraceError
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from headrace.server.request import RequestContext
+
+ASK_SECONDS = 2.0
+
+
+async def live(context: RequestContext) -> web.StreamResponse:
+    """The process answers."""
+    return await reply_json(context, 200, {"status": "alive"})
+
+
+async def ready(context: RequestContext) -> web.StreamResponse:
+    """200 when traffic can be served; says whether the registry is a copy, and what of its index does not count."""
+    reachable = await _cluster_answers(context)
+    registry, ledger = context.components.registry.state, context.components.registry.ledger
+    good = reachable and registry != "none"
+    answer: dict[str, str | int] = {
+        "status": "ready" if good else "not ready",
+        "registry": registry,
+        "cluster": "reachable" if reachable else "unreachable",
+    }
+    # Only where there is something to say: most of the time there is not.
+    noted: dict[str, str | int | None] = {
+        "registry_ignored": len(ledger.ignored),
+        "registry_repaired": ledger.repaired,
+        "registry_rival": ledger.rival,
+    }
+    return await reply_json(
+        context, 200 if good else 503, answer | {name: value for name, value in noted.items() if value}
+    )
+
+
+async def _cluster_answers(context: RequestContext) -> bool:
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            answer = await context.components.upstream.read("HEAD", "/", b"", None)
+    except (HeadraceError, TimeoutError):
+        return False
+    return answer.status < 500

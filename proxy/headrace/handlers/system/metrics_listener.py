@@ -1,0 +1,52 @@
+"""Metrics and health on an address of their own: for scrapers that have no rights on the data, and need none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from headrace.handlers.system.metrics import exposition
+
+if TYPE_CHECKING:
+    from headrace.ops.metrics import Metrics
+    from headrace.registry.live import LiveRegistry
+
+
+class MetricsListener:
+    """Serves `GET /metrics`, `/_proxy/metrics` and `/_proxy/health/live` to whoever reaches its address.
+
+    `shared`: the address is shared with the other workers, each of which answers for all.
+    """
+
+    def __init__(self, registry: LiveRegistry, counts: Metrics, *, shared: bool) -> None:
+        self._registry = registry
+        self._counts = counts
+        self._shared = shared
+        app = web.Application()
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/_proxy/metrics", self._metrics)
+        app.router.add_get("/_proxy/health/live", self._live)
+        self._runner = web.AppRunner(app, access_log=None)
+
+    async def start(self, host: str, port: int) -> None:
+        """Listens. Raises OSError if the address is taken."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port, reuse_port=self._shared or None).start()
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Closes the listener."""
+        await self._runner.cleanup()
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        body = await exposition(self._registry, self._counts)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+    async def _live(self, request: web.Request) -> web.Response:
+        return web.json_response({"status": "live"})

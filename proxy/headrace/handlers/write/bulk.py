@@ -1,0 +1,232 @@
+"""`POST|PUT /_bulk` and `/{index}/_bulk`: document pipelines on every action that writes a document.
+
+Each action's pipeline is its own name, else the URL's, else that of its index. Items come back in the order of the
+request: the cluster's for what was forwarded, `noop` for what was dropped, an error for what failed.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from headrace.execution import choice, document_run
+from headrace.handlers.write import updates
+from headrace.handlers.write.typeless import untyped
+from headrace.security import registry_guard
+from headrace.server.received import UNCOUNTED
+from headrace.server.reply import reply, reply_answer
+from headrace_pipelines import Bulk, BulkError, PipelineType, plain_json
+from headrace_pipelines.errors import HeadraceError, InvalidError, RefusedError, TooLargeError, UpstreamError
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from headrace.protocol.target import Target
+    from headrace.server.request import RequestContext
+    from headrace.upstream.sending import Text
+    from headrace_pipelines import Snapshot
+    from headrace_pipelines.registry import Pipeline
+
+_OURS: tuple[str, ...] = ("document_pipeline",)
+UPDATES = (b"update", b"\\u", b"\0")
+"""One of these is in every bulk with an update, whose answer may show a document: the word, or what hides it."""
+_MAX_TARGETS = 8
+"""Different targets of a bulk whose plan is cached: bulks with more are rarely alike."""
+MAX_PLANS = 1024
+"""Cached plans of bulks: with keys of at most 2,048 characters a few megabytes."""
+_MAX_KEY = 2048
+"""Characters of the key of a cached plan."""
+
+
+class BulkRefusedError(HeadraceError):
+    """A bulk that OpenSearch refuses as a whole; type and text are its own."""
+
+    status = 400
+
+    def __init__(self, reason: str, type_: str = "illegal_argument_exception") -> None:
+        super().__init__(reason)
+        self.type = type_
+
+
+async def bulk(context: RequestContext) -> web.StreamResponse:
+    """Runs document pipelines over a bulk, forwards what is left, and puts the answer together."""
+    snapshot, started = context.snapshot, time.monotonic()
+    body = await untyped(context)
+    readable = context.readable
+    pipelines = PipelineType.DOCUMENT in snapshot.types
+    guarded = readable and await _names_registry(context, body)
+    if not (guarded or snapshot.protects or (pipelines and (readable or _concerned(context, snapshot)))):
+        return await (context.forward_streaming() if body is None else context.forward(body, changed=True))
+    if not readable:
+        context.require_json()
+    if body is None:
+        body = await context.text()
+    if not guarded and not pipelines and not any(word in body for word in UPDATES):
+        return await context.forward(body, changed=True)
+    parsed = parse(body, context.params.get("index"), lenient=not snapshot.protects)
+    plan = await _plan(context, snapshot, parsed)
+    context.target = plan.target
+    if hiding := await document_run.refuse_shown(context, parsed):
+        await updates.check_bulk(context, body, hiding)
+    runs = await document_run.run(context, snapshot, parsed, list(plan.groups.values()))
+    if runs:
+        context.response_headers["X-Pipeline"] = choice.header(runs)
+    rendered, coded = parsed.render(), context.needs_decoding
+    changed = rendered is not None
+    outgoing = memoryview(body if rendered is None else rendered)
+    # From here on nobody keeps what came in, nor what goes out once it has been sent: others can have the memory.
+    del body, rendered
+    parsed.let_go()
+    context.release_body()
+    if not changed or (not runs and not parsed.counts()[2]):
+        # The cluster's items are the answer.
+        del parsed
+        return await context.forward(outgoing, changed=changed or coded)
+    return await _forward(context, parsed, outgoing, started)
+
+
+async def _names_registry(context: RequestContext, body: bytes | None) -> bool:
+    """Whether a bulk that comes in one piece may name the registry index, so that its lines have to be read.
+
+    Longer ones that no pipeline concerns pass the process by: what they write there has no signature and is undone.
+    """
+    if not context.components.registry.holds:
+        return False
+    declared = context.inbound.body.length
+    if body is None and (declared is None or declared > UNCOUNTED):
+        return False
+    text = body if body is not None else await context.text()
+    return any(word in text for word in registry_guard.spellings(context.components.settings.registry_index))
+
+
+def _concerned(context: RequestContext, snapshot: Snapshot) -> bool:
+    """Whether a bulk that cannot be read might need a pipeline: one is attached, or the URL names one of ours.
+
+    An action that names one of ours inside it is the cluster's error then: the cluster does not know the name.
+    """
+    names = (context.target.get("pipeline"), context.target.get("document_pipeline"))
+    return PipelineType.DOCUMENT in snapshot.bound_types or any(
+        name and snapshot.active(PipelineType.DOCUMENT, name) for name in names
+    )
+
+
+def parse(body: bytes, index: str | None, *, lenient: bool = False) -> Bulk:
+    """The actions of a body. Raises BulkRefusedError with OpenSearch's type and text."""
+    if not body:
+        raise BulkRefusedError("request body is required", "parse_exception")
+    try:
+        parsed = Bulk(body, index=index)
+    except BulkError as error:
+        # The cluster passes over comments.
+        plain = plain_json(body) if lenient else None
+        if plain is None:
+            raise BulkRefusedError(str(error)) from None
+        return parse(plain, index)
+    if not len(parsed):
+        raise BulkRefusedError("Validation Failed: 1: no requests added;", "action_request_validation_exception")
+    return parsed
+
+
+@dataclass
+class _Plan:
+    """What is to become of the targets of a bulk, by position."""
+
+    target: Target
+    """Where the bulk goes: without the parameters that are ours."""
+    groups: dict[str, document_run.Group] = field(default_factory=dict)
+    stripped: list[int] = field(default_factory=list)
+    """Those whose actions name one of our pipelines."""
+    failed: list[tuple[int, int, str, str]] = field(default_factory=list)
+    """Those that must not be written: position, status, type and reason."""
+    attached: list[str] = field(default_factory=list)
+    """The targets whose pipelines follow from what is attached to the index behind the name."""
+
+    def add(self, pipeline: Pipeline, key: int) -> None:
+        self.groups.setdefault(pipeline.label, (pipeline, []))[1].append(key)
+
+
+async def _plan(context: RequestContext, snapshot: Snapshot, parsed: Bulk) -> _Plan:
+    """The plan for a bulk, which is the same for the next one that says the same of its targets."""
+    targets = parsed.targets()
+    key = (context.target.raw, *targets) if len(targets) <= _MAX_TARGETS else None
+    plans, resolver = context.components.bulk_plans, context.components.resolver
+    plan: _Plan | None = plans.valid_for(snapshot, resolver.fresh).get(key)
+    if plan is None:
+        plan = await _planned(context, snapshot, targets)
+        view = resolver.fresh
+        follows = not plan.attached or (view is not None and all(map(view.knows, plan.attached)))
+        if follows and key is not None and len(repr(key)) <= _MAX_KEY:
+            plans.valid_for(snapshot, view).set(key, plan)
+    for position in plan.stripped:
+        parsed.strip_pipeline(position)
+    for failure in plan.failed:
+        parsed.fail(*failure)
+    return plan
+
+
+async def _planned(
+    context: RequestContext, snapshot: Snapshot, targets: list[tuple[str | None, str | None, bool]]
+) -> _Plan:
+    url_name, registry = context.target.get("pipeline"), context.components.settings.registry_index
+    from_url = choice.override(context, snapshot, PipelineType.DOCUMENT)
+    ours = _OURS
+    if document_run.names_of_cluster(context, snapshot, url_name):
+        raise document_run.of_cluster(url_name)
+    if from_url is None and url_name is not None:
+        from_url = choice.named(snapshot, PipelineType.DOCUMENT, url_name)
+        ours += ("pipeline",) if from_url.ours else ()
+    plan = _Plan(context.target.without(*ours))
+    for key, (index, item_name, writes) in enumerate(targets):
+        if index is not None and registry_guard.names_registry(index, registry):
+            why = f"the index [{registry}] is Headrace's own; use /_pipeline and /_udf"
+            plan.failed.append((key, 403, "security_exception", why))
+            continue
+        if not writes:
+            continue
+        try:
+            chosen = _from_item(snapshot, item_name)
+            if document_run.names_of_cluster(context, snapshot, item_name):
+                raise document_run.of_cluster(item_name)
+        except (InvalidError, RefusedError) as error:
+            plan.failed.append((key, error.status, error.type, error.reason))
+            continue
+        if chosen is not None and chosen.ours:
+            plan.stripped.append(key)
+        chosen = chosen or from_url
+        if chosen is not None:
+            pipeline = chosen.pipeline
+        else:
+            plan.attached.append(index or "")
+            pipeline = await choice.for_document(snapshot, context.components.resolver, index)
+        if pipeline is not None:
+            plan.add(pipeline, key)
+    return plan
+
+
+def _from_item(snapshot: Snapshot, name: str | None) -> choice.Override | None:
+    return None if name is None else choice.named(snapshot, PipelineType.DOCUMENT, name)
+
+
+async def _forward(context: RequestContext, parsed: Bulk, body: Text, started: float) -> web.StreamResponse:
+    """Sends on what is left, if anything, and answers with the cluster's items and ours."""
+
+    def took() -> int:
+        return int((time.monotonic() - started) * 1000)
+
+    if not body:
+        return await reply(context, 200, parsed.merge(None, took()))
+    limit = context.components.max_body
+    if len(body) > limit:
+        raise TooLargeError(
+            f"pipelines made this bulk {len(body)} bytes long, the limit is {limit}; "
+            "nothing was indexed, send smaller bulks"
+        )
+    answer = await context.forward_buffered(body, unfiltered=True)
+    if not answer.ok or not answer.json:
+        return await reply_answer(context, answer)
+    try:
+        merged = parsed.merge(answer.body, took())
+    except BulkError as error:
+        raise UpstreamError(str(error)) from None
+    return await reply_answer(context, answer, merged)

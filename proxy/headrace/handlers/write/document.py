@@ -1,0 +1,173 @@
+"""`/{index}/_doc[/{id}]`, `_create/{id}`, `_update/{id}`: one document through document pipelines, as a bulk of one.
+
+What stages leave in its place is forwarded where the client sent it; when they moved it to another index or made
+several documents of it, it goes on as a bulk, whose item is answered in the shape of a single write.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.execution import choice, document_run
+from headrace.handlers.passthrough import passthrough
+from headrace.handlers.write import updates
+from headrace.protocol.encoding import as_single_line, canonical
+from headrace.server.reply import reply_answer, reply_json
+from headrace_pipelines import Bulk, PipelineType, plain_json, unambiguous_json
+from headrace_pipelines.errors import StageError
+from headrace_pipelines.registry.association import Slot
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from headrace.server.request import RequestContext
+    from headrace_pipelines.registry import Pipeline
+
+MATCH_ANY = -3
+MATCH_DELETED = -4
+"""OpenSearch's versions for a dropped document: of an index request, of a create (measured on 3.8.0)."""
+_OF_THE_ACTION = ("routing", "version", "version_type", "if_seq_no", "if_primary_term", "retry_on_conflict")
+_OF_THE_BULK = ("refresh", "timeout", "wait_for_active_shards", "pipeline", "require_alias")
+
+
+async def document(context: RequestContext) -> web.StreamResponse:
+    """Runs the document's pipelines and forwards what they made; a dropped document is answered as OpenSearch does."""
+    snapshot = context.snapshot
+    pipeline = await _choose(context)
+    if pipeline is None and not await _has_final(context):
+        return await context.forward_streaming()
+    body = await context.text()
+    if not body:
+        # The cluster refuses it in its own words; it takes no `source=` here (measured on 3.8.0).
+        return await context.forward(body, changed=True)
+    context.require_json()
+    body = _unambiguous(body) if Slot(PipelineType.DOCUMENT, final=True) in snapshot.bound else _plain(body)
+    action = _action(context, "create" if _creates(context) else "index")
+    parsed = Bulk(b"%b\n%b\n" % (action, as_single_line(body)))
+    groups: list[document_run.Group] = [(pipeline, [0])] if pipeline is not None else []
+    runs = await document_run.run(context, snapshot, parsed, groups)
+    if runs:
+        context.response_headers["X-Pipeline"] = choice.header(runs)
+    text = parsed.document(0)
+    return await _forward(context, parsed, body if text is None else text)
+
+
+async def update(context: RequestContext) -> web.StreamResponse:
+    """`_update/{id}`: document pipelines on what it may insert, its `upsert` or its `doc` with `doc_as_upsert`."""
+    snapshot = context.snapshot
+    # OpenSearch refuses `pipeline=` here; so it is left to the cluster.
+    pipeline = await _choose(context, names=False)
+    guarded = snapshot.protects and await document_run.hides(context, context.params["index"])
+    if pipeline is None and not guarded and not await _has_final(context):
+        return await passthrough(context)
+    body = await context.text()
+    if not body:
+        # The cluster refuses it in its own words; it takes no `source=` here (measured on 3.8.0).
+        return await context.forward(body, changed=True)
+    context.require_json()
+    body = canonical(body) if snapshot.protects else _plain(body)
+    parsed = Bulk(b"%b\n%b\n" % (_action(context, "update"), as_single_line(body)))
+    if await document_run.refuse_shown(context, parsed):
+        await updates.check_update(context)
+    runs = await document_run.run(context, snapshot, parsed, [(pipeline, [0])] if pipeline is not None else [])
+    if runs:
+        context.response_headers["X-Pipeline"] = choice.header(runs)
+    lines = parsed.render()
+    return await _forward(context, parsed, bytes(lines).split(b"\n")[1] if lines else body)
+
+
+def _plain(body: bytes) -> bytes:
+    """A document without comments, which the cluster passes over; one to the line's end would go on in one line."""
+    return plain_json(body) or body if b"//" in body or b"/*" in body else body
+
+
+def _unambiguous(body: bytes) -> bytes:
+    """A document that every reader takes for the same. Raises StageError in the cluster's shape."""
+    try:
+        return unambiguous_json(body)
+    except ValueError as error:
+        raise StageError(400, "mapper_parsing_exception", f"failed to parse: {error}", "", "") from None
+
+
+async def _forward(context: RequestContext, parsed: Bulk, body: bytes) -> web.StreamResponse:
+    """Sends on what stages made of the one document. Raises StageError."""
+    state, failure = parsed.outcome(0)
+    if failure is not None:
+        raise StageError(*failure)
+    if state == "dropped":
+        return await reply_json(context, 200, _noop(context, context.params["index"], context.params.get("id")))
+    if state == "elsewhere":
+        return await _as_item(context, parsed)
+    return await context.forward(body, changed=True)
+
+
+def _action(context: RequestContext, name: str) -> bytes:
+    """The write as the action line of a bulk."""
+    meta = {"_index": context.params["index"]}
+    if "id" in context.params:
+        meta["_id"] = context.params["id"]
+    for parameter in _OF_THE_ACTION:
+        if (value := context.target.get(parameter)) is not None:
+            meta[parameter] = value
+    return msgspec.json.encode({name: meta})
+
+
+def _creates(context: RequestContext) -> bool:
+    return "_create" in context.target.segments or context.target.get("op_type") == "create"
+
+
+async def _choose(context: RequestContext, *, names: bool = True) -> Pipeline | None:
+    """The default pipeline for this document; takes our names out of the target. `names`: `pipeline=` is one."""
+    snapshot = context.snapshot
+    if PipelineType.DOCUMENT not in snapshot.types:
+        return None
+    chosen = choice.override(context, snapshot, PipelineType.DOCUMENT)
+    name = context.target.get("pipeline") if names else None
+    if document_run.names_of_cluster(context, snapshot, name):
+        raise document_run.of_cluster(name)
+    if chosen is None and name is not None:
+        chosen = choice.named(snapshot, PipelineType.DOCUMENT, name)
+        if chosen.ours:
+            context.target = context.target.without("pipeline")
+    context.target = context.target.without("document_pipeline")
+    if chosen is not None:
+        return chosen.pipeline
+    return await choice.for_document(snapshot, context.components.resolver, context.params["index"])
+
+
+async def _has_final(context: RequestContext) -> bool:
+    """Whether a final pipeline may concern the document where it goes now."""
+    if Slot(PipelineType.DOCUMENT, final=True) not in context.snapshot.bound:
+        return False
+    index = context.params["index"]
+    return await choice.for_document(context.snapshot, context.components.resolver, index, final=True) is not None
+
+
+async def _as_item(context: RequestContext, parsed: Bulk) -> web.StreamResponse:
+    """Writes what the pipelines made as a bulk, and answers with its item."""
+    kept = {name: value for name in _OF_THE_BULK if (value := context.target.get(name)) is not None}
+    answer = await context.write_bulk(parsed.render() or b"", kept)
+    if not answer.ok or not answer.json:
+        return await reply_answer(context, answer)
+    merged = msgspec.json.decode(parsed.merge(answer.body, 0))
+    (item,) = merged["items"][0].values()
+    status = item.pop("status")
+    if "error" in item:
+        error = item["error"]
+        return await reply_json(context, status, {"error": {"root_cause": [error], **error}, "status": status})
+    return await reply_json(context, status, item)
+
+
+def _noop(context: RequestContext, index: str, id_: str | None) -> dict[str, Any]:
+    create = id_ is None or _creates(context)
+    given = context.target.get("version")
+    version = int(given) if given and given.isdigit() else MATCH_DELETED if create else MATCH_ANY
+    return {
+        "_index": index,
+        "_id": id_ or "auto-generated",
+        "_version": version,
+        "result": "noop",
+        "_shards": msgspec.Raw(b'{"total":0,"successful":0,"failed":0}'),
+    }

@@ -1,0 +1,119 @@
+"""Runs pipelines off the event loop, bounded in number and time, and ends them when the client is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from headrace_pipelines import Deadline, RunOptions, execute, try_execute
+from headrace_pipelines.errors import OverloadedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headrace.settings import Settings
+    from headrace_pipelines import Batch, Execution
+    from headrace_pipelines.registry import Pipeline
+
+INLINE_WORK = 3 << 20
+"""Bytes of documents, times the stages over them and one for the rest, that quick built-ins work on in about a
+millisecond: up to so much the event loop waits for them, which is cheaper than a thread's turn."""
+INLINE_NS = 500_000
+"""How long other pipelines may be expected to take for the same, in nanoseconds."""
+INLINE_NS_ON_FEW_CORES = 2_000_000
+"""The same where a worker has two cores or fewer: a thread would take more from the loop than it gives."""
+INLINE_BYTES = 1 << 20
+"""Larger batches are never theirs."""
+INLINE_SECONDS = 0.005
+"""When a run on the event loop that takes longer than expected is ended, and begins again on a thread."""
+
+
+class Runner:
+    """A pool of threads for batches; the GIL is free while the engine works."""
+
+    def __init__(self, settings: Settings) -> None:
+        cores = os.cpu_count() or 2
+        workers = settings.threads or max(2, cores)
+        self._patience = INLINE_NS if cores > 2 * settings.workers else INLINE_NS_ON_FEW_CORES
+        self._workers = workers
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="headrace-run")
+        self._timeout = settings.seconds("pipeline_timeout")
+        self._room = workers + settings.queue
+        self._running = 0
+
+    async def run(
+        self,
+        pipeline: Pipeline,
+        batch: Batch,
+        again: Callable[[], Batch],
+        options: RunOptions | None = None,
+        then: Callable[[Batch], object] | None = None,
+    ) -> Execution:
+        """Runs `pipeline` over `batch`: on the event loop where that is quickly done, else on a thread.
+
+        `again` makes the same batch once more, for a second beginning where the first took too long.
+
+        Two threads share a large batch where no other is at work.
+
+        `then` gets the batch on the same thread, whose caches and memory it is in. Raises OverloadedError when too many
+        batches wait. Cancelling the call ends a running UDF.
+        """
+        nbytes = batch.nbytes
+        done = self._inline(pipeline, batch, again, nbytes, options)
+        if done is not None:
+            if then is not None:
+                then(batch)
+            return done
+        deadline = Deadline(self._timeout)
+        threads = 2 if nbytes > INLINE_BYTES and self._running == 0 and self._workers > 1 else 1
+        options = replace(options or RunOptions(), threads=threads)
+
+        def work() -> Execution:
+            start = time.thread_time_ns()
+            run = execute(pipeline, batch, deadline, options)
+            pipeline.cost.observe(nbytes, threads * (time.thread_time_ns() - start))
+            if then is not None:
+                then(batch)
+            return run
+
+        if self._running >= self._room:
+            raise OverloadedError("too many requests wait for their pipelines; try again")
+        self._running += 1
+        loop = asyncio.get_running_loop()
+        running = loop.run_in_executor(self._pool, work)
+        running.add_done_callback(self._done)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            deadline.cancel()
+            raise
+
+    def _inline(
+        self, pipeline: Pipeline, batch: Batch, again: Callable[[], Batch], nbytes: int, options: RunOptions | None
+    ) -> Execution | None:
+        """The run on the event loop; `None` (and nothing happened) where it belongs on a thread, or took too long."""
+        inline_safe = pipeline.inline_safe and nbytes * (len(pipeline.nodes) + 1) <= INLINE_WORK
+        if not inline_safe and (
+            pipeline.may_sleep or nbytes > INLINE_BYTES or pipeline.cost.predict(nbytes) > self._patience
+        ):
+            return None
+        start = 0 if inline_safe else time.thread_time_ns()
+        done = try_execute(pipeline, batch, Deadline(min(self._timeout, INLINE_SECONDS)), options)
+        if not inline_safe:
+            pipeline.cost.observe(nbytes, time.thread_time_ns() - start)
+        if done is None:
+            batch.restart(again())
+        return done
+
+    def _done(self, run: asyncio.Future[Execution]) -> None:
+        self._running -= 1
+        if not run.cancelled():
+            run.exception()
+
+    def close(self) -> None:
+        """Ends the pool; running batches are not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

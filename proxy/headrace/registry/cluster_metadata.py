@@ -1,0 +1,118 @@
+"""What the proxy asks the cluster in its own name: what its indexes and templates are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from opensearchpy import AsyncOpenSearch
+from opensearchpy.exceptions import NotFoundError, OpenSearchException, RequestError
+
+from headrace.http1 import tls
+from headrace_pipelines.errors import InvalidError, RegistryError
+
+if TYPE_CHECKING:
+    from headrace.settings import Settings
+
+
+class Cluster:
+    """A client with the registry's credentials. Every method raises RegistryError when the cluster does not answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._nodes = len(settings.nodes)
+        auth = (settings.registry_user, settings.registry_password) if settings.registry_user else None
+        self._client = AsyncOpenSearch(
+            hosts=settings.nodes,
+            http_auth=auth,
+            timeout=10,
+            max_retries=len(settings.nodes) - 1,
+            ssl_context=tls.to_upstream(settings),
+        )
+
+    async def close(self) -> None:
+        """Closes the client. Its pool closes no connections that it takes for dead, so they are called alive first."""
+        pool: Any = self._client.transport.connection_pool
+        for _ in range(self._nodes):
+            pool.resurrect(True)
+        await self._client.close()
+
+    async def resolve(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The cluster's indexes with their aliases; and all names, with states and data streams."""
+        aliases = await self._ask("/_alias", {"expand_wildcards": "all"})
+        return aliases, await self._ask("/_resolve/index/*", {"expand_wildcards": "all"})
+
+    async def mappings(self, names: str) -> dict[str, Any]:
+        """The mappings of indexes, by name; of one that is not there nothing."""
+        found: dict[str, Any] = await self._ask(f"/{quote(names, safe=',')}/_mapping", {"ignore_unavailable": "true"})
+        return found
+
+    async def version(self) -> str:
+        """The version of the cluster's state: it changes with every index, alias and data stream."""
+        state = await self._ask("/_cluster/state/version")
+        return f"{state['state_uuid']}:{state['version']}"
+
+    async def templates(self) -> dict[str, Any]:
+        """What the cluster's templates say of names, and when its indexes were created: by name."""
+        created = await self._ask(
+            "/_all/_settings/index.creation_date", {"expand_wildcards": "all", "flat_settings": "true"}
+        )
+        return {
+            "index": (await self._ask("/_index_template"))["index_templates"],
+            "legacy": await self._ask("/_template"),
+            "created": {n: int(i["settings"].get("index.creation_date", 0)) for n, i in created.items()},
+        }
+
+    async def now(self) -> int:
+        """The cluster's clock, in milliseconds since the epoch."""
+        stats = await self._ask("/_cluster/stats", {"filter_path": "timestamp"})
+        return int(stats["timestamp"])
+
+    async def _ask(self, path: str, params: dict[str, str] | None = None) -> Any:
+        try:
+            return await self._client.transport.perform_request("GET", path, params=params)
+        except OpenSearchException as error:
+            raise unavailable(error) from None
+
+    async def expand(self, expression: str) -> list[str]:
+        """The concrete names that the cluster makes of a date-math name, whether the index exists or not.
+
+        Raises BadNameError for one that it cannot read.
+        """
+        try:
+            path = f"/_resolve/index/{quote(expression, safe='')}"
+            answer = await self._client.transport.perform_request("GET", path)
+        except NotFoundError as error:
+            missing = error.info.get("error", {}).get("index") if isinstance(error.info, dict) else None
+            return [missing or expression]
+        except RequestError as error:
+            told = error.info.get("error", {}) if isinstance(error.info, dict) else {}
+            raise BadNameError(str(told.get("reason", f"[{expression}] is no name of an index"))) from None
+        except OpenSearchException as error:
+            raise unavailable(error) from None
+        return [found["name"] for kind in ("indices", "aliases", "data_streams") for found in answer[kind]]
+
+    async def cluster_has_pipeline(self, family: str, name: str) -> bool:
+        """Whether the cluster itself has an `_ingest` or `_search` pipeline of this name."""
+        try:
+            await self._client.transport.perform_request("GET", f"/{family}/pipeline/{name}")
+        except NotFoundError:
+            return False
+        except OpenSearchException as error:
+            raise unavailable(error) from None
+        return True
+
+
+class BadNameError(InvalidError):
+    """A date-math name that is none, in the cluster's words."""
+
+    type = "parse_exception"
+
+
+def unavailable(error: OpenSearchException) -> RegistryError:
+    """The cluster does not serve the registry now."""
+    status, kind = getattr(error, "status_code", None), getattr(error, "error", None)
+    if isinstance(status, int):
+        detail = f"status {status}" + (f", {kind}" if isinstance(kind, str) and kind.isidentifier() else "")
+    else:
+        detail = type(error).__name__
+    return RegistryError(f"the registry index cannot be reached ({detail}); data without pipelines still passes")

@@ -1,0 +1,242 @@
+"""The current snapshot of the registry: polled from the store, kept on disk, swapped as a whole.
+
+A request reads [`LiveRegistry.snapshot`] once. Changes made through this process are there when its call returns;
+those of other replicas within the poll interval. When the cluster does not serve the registry, the last good state
+stays; at start it comes from disk. What the index has lost is written anew from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from headrace.registry.changes import Changes
+from headrace.registry.local_copy import Copy
+from headrace.registry.records_codec import records_of
+from headrace.registry.repair import Mender
+from headrace.registry.store import UnfitError
+from headrace_pipelines.errors import ConflictError, HeadraceError, RegistryError
+from headrace_pipelines.registry import Records, Snapshot, build
+from headrace_pipelines.registry.association import Association, Pattern, Slots, Template
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from headrace.registry.ledger import Found
+    from headrace.registry.store import Store
+    from headrace_pipelines.udf.catalog import Catalog
+
+log = logging.getLogger("headrace.registry")
+
+ATTEMPTS = 5
+WHOLE_SECONDS = 60.0
+"""So often everything is read, even where the fingerprint is the same: an index made anew may have the old one's."""
+STOPPING_SECONDS = 20.0
+"""So long a refresh that has begun may take to end before the process does."""
+PAUSE_SECONDS = 1.0
+"""Between two attempts at repairing an index that cannot be written."""
+H = TypeVar("H", Association, Pattern, Template)
+
+
+class LiveRegistry:
+    """Holds the snapshot and keeps it current. `state` is "current", "cached" (cluster unreachable) or "none"."""
+
+    def __init__(
+        self, store: Store, catalog: Catalog, folder: Path, poll: float, defaults: Slots | None = None
+    ) -> None:
+        self.store = store
+        self.ledger = store.ledger
+        self.catalog = catalog
+        self._copy = Copy(folder, store.ledger.signer)
+        self._mender = Mender(store)
+        self._poll = poll
+        self._snapshot = Snapshot(defaults=defaults or Slots())
+        self._fingerprint: str | None = None
+        self._again = 0.0
+        self._copied: list[str] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+        self._refreshes = Changes()
+        self.state = "none"
+        self.why = "the registry of pipelines cannot be read"
+        self.tell_others: Callable[[], Awaitable[None]] | None = None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The registry now. Raises RegistryError when nothing is known of it: no pipeline may be bypassed."""
+        if self.state == "none":
+            raise RegistryError(f"{self.why}, and no copy is on disk, so this request might bypass a pipeline")
+        return self._snapshot
+
+    @property
+    def protects(self) -> bool:
+        """Whether anything may be protected: it is, or nothing is known of the registry."""
+        return self.state == "none" or self._snapshot.protects
+
+    @property
+    def holds(self) -> bool:
+        """Whether there may be anything in the registry."""
+        return self.state == "none" or self._snapshot.records != Records()
+
+    async def start(self) -> None:
+        """Reads the copy on disk, then the registry itself, and begins to poll."""
+        copied = await self._from_disk()
+        try:
+            await self.refresh()
+        except RegistryError as error:
+            log.warning("%s", error.reason)
+            if copied:
+                self.state = "cached"
+                log.warning("serving the copy of the registry in %s", self._copy.folder)
+            else:
+                self.why = error.reason
+                log.error("no copy of the registry in %s: what pipelines may concern is refused", self._copy.folder)
+        self._task = asyncio.create_task(self._keep_current(), name="registry poll")
+
+    async def stop(self) -> None:
+        """Ends the polling."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._refreshes.finish(STOPPING_SECONDS)
+
+    async def _keep_current(self) -> None:
+        while True:
+            await asyncio.sleep(self._poll)
+            try:
+                await self.refresh()
+            except HeadraceError as error:
+                if self.state == "none":
+                    self.why = error.reason
+                elif self.state == "current":
+                    log.warning("%s; the last good registry stays in force", error.reason)
+                    self.state = "cached"
+            except Exception:
+                log.exception("the registry could not be refreshed; the last good one stays in force")
+
+    async def refresh(self) -> None:
+        """Takes over what has changed in the store, in a task of its own: who waits may go. Raises RegistryError."""
+        await self._refreshes.run(self._in_turn())
+
+    async def _in_turn(self) -> None:
+        async with self._turn:
+            fingerprint = await self.store.fingerprint()
+            if fingerprint != self._fingerprint or monotonic() >= self._again:
+                self._again = await self._read(fingerprint)
+                self._fingerprint = fingerprint
+            self.state = "current"
+
+    async def _read(self, fingerprint: str) -> float:
+        """Reads everything, installs it, and then repairs; gives when (by `time.monotonic`) to do so again."""
+        ledger = self.ledger
+        ledger.start_reading()
+        try:
+            found = await self.store.documents() if fingerprint else []
+        except UnfitError as error:
+            await self._mender.make_anew(error.reason)
+            found = []
+        wrong = ledger.merge(await asyncio.to_thread(ledger.verified, found))
+        records = await asyncio.to_thread(records_of, ledger.live)
+        codes = await self._codes(records)
+        if records != self._snapshot.records or codes.keys() != self._snapshot.codes.keys() or self.state == "none":
+            await self._install(records, codes)
+        await self._to_disk(records)
+        again = monotonic() + WHOLE_SECONDS
+        if len(codes) < len({record.digest for record in records.udfs}):
+            again = monotonic()
+        return min(again, await self._mended(wrong, records, exists=bool(fingerprint)))
+
+    async def _mended(self, wrong: dict[str, Found | None], records: Records, *, exists: bool) -> float:
+        """Repairs the index, if it lets itself be repaired; gives when to look again."""
+        try:
+            await self._mender.documents(wrong, exists=exists)
+            if exists:
+                await self._mender.code(records.udfs, self._snapshot.codes)
+            if not wrong:
+                await self.store.seal()
+        except HeadraceError as error:
+            log.warning("the registry index could not be repaired; the last good state is in force: %s", error.reason)
+            return monotonic() + PAUSE_SECONDS
+        return self._mender.again
+
+    async def _seal(self) -> None:
+        """Writes the manifest; a change that is written is one without it, too, and the next poll writes it."""
+        try:
+            await self.store.seal()
+        except HeadraceError as error:
+            log.warning("the manifest of the registry could not be written: %s", error.reason)
+
+    async def changed(self) -> None:
+        """To be called after a change: takes it over here and, before the caller is answered, in the other workers."""
+        try:
+            await self._seal()
+            await self.refresh()
+        finally:
+            if self.tell_others is not None:
+                await self.tell_others()
+
+    async def change(self, holder: type[H], name: str, change: Callable[[H | None], H | None]) -> H | None:
+        """Changes what is attached to an index, a pattern or a template, by compare-and-set; gives what was before.
+
+        Raises ConflictError when others keep changing it at the same time.
+        """
+        await self.store.ensure_index()
+        for attempt in range(ATTEMPTS):
+            before = await self.store.attached(holder, name)
+            old: H | None = msgspec.convert(before.value, holder) if before.value else None
+            new = change(old)
+            try:
+                if new != old:
+                    await self.store.attach(holder, name, new, before)
+                break
+            except ConflictError:
+                if attempt == ATTEMPTS - 1:
+                    raise
+        await self.changed()
+        return old
+
+    async def _install(self, records: Records, codes: dict[str, bytes]) -> None:
+        before = self._snapshot
+        self._snapshot = await asyncio.to_thread(build, records, codes, self.catalog, before)
+        self.catalog.keep_only({r.digest for r in records.udfs}, {r.manifest.label for r in records.udfs})
+        log.info("registry: %d pipelines, %d UDFs", len(records.active), len(records.udfs))
+
+    async def _codes(self, records: Records) -> dict[str, bytes]:
+        """The code of every UDF, from memory, disk or the store; without it the pipelines that use it fail."""
+        codes: dict[str, bytes] = {}
+        for digest in {record.digest for record in records.udfs}:
+            code = self._snapshot.codes.get(digest) or await asyncio.to_thread(self._copy.code, digest)
+            if code is None:
+                try:
+                    code = await self.store.code(digest)
+                    await asyncio.to_thread(self._copy.write_code, digest, code)
+                except RegistryError as error:
+                    log.error("%s", error.reason)
+                    continue
+            codes[digest] = code
+        return codes
+
+    async def _to_disk(self, records: Records) -> None:
+        """Copies what has changed since the last time."""
+        entries = sorted(self.ledger.entries.values(), key=lambda entry: entry.id)
+        signatures = [entry.signature for entry in entries]
+        if signatures != self._copied:
+            await asyncio.to_thread(self._copy.write, entries)
+            await asyncio.to_thread(self._copy.keep_only, {record.digest for record in records.udfs})
+            self._copied = signatures
+
+    async def _from_disk(self) -> bool:
+        """Installs the copy on disk; false if there is none that can be read."""
+        entries = await asyncio.to_thread(self._copy.read)
+        if entries is None:
+            return False
+        self.ledger.restore(entries)
+        records = await asyncio.to_thread(records_of, self.ledger.live)
+        codes = {record.digest: await asyncio.to_thread(self._copy.code, record.digest) for record in records.udfs}
+        await self._install(records, {digest: code for digest, code in codes.items() if code is not None})
+        return True

@@ -1,0 +1,38 @@
+"""Files in the state folder, which only this user can read: secrets of this proxy's own, and copies."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def secret_of(given: str, folder: Path, name: str) -> bytes:
+    """The setting, else a secret of this proxy's own that outlives restarts, in its state folder as `name.key`."""
+    if given:
+        return given.encode()
+    path = folder / f"{name}.key"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        temporary = folder / f"{name}.{os.getpid()}.tmp"
+        temporary.touch(mode=0o600)
+        temporary.write_bytes(secrets.token_bytes(32))
+        # Of several processes that start together one wins.
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(temporary)
+        temporary.unlink()
+    return path.read_bytes()
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Writes a file that only this user can read, at once or not at all."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    temporary.replace(path)

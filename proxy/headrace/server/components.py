@@ -1,0 +1,40 @@
+"""The parts of a running proxy that requests work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headrace.ops.body_budget import BodyBudget
+    from headrace.ops.metrics import Metrics
+    from headrace.ops.runner import Runner
+    from headrace.protocol.cursors import Cursors
+    from headrace.protocol.indices.resolver import IndexResolver
+    from headrace.registry.live import LiveRegistry
+    from headrace.settings import Settings
+    from headrace.upstream.client import Upstream
+    from headrace.upstream.permissions import Permissions
+    from headrace_pipelines.cache import BoundedCache
+
+
+@dataclass(frozen=True)
+class Components:
+    """Made once, by the composition root (`app`)."""
+
+    settings: Settings
+    upstream: Upstream
+    registry: LiveRegistry
+    resolver: IndexResolver
+    search_plans: BoundedCache[Any, Any]
+    """Plans of searches by expression and options, for one snapshot and view (`execution.search_plan`)."""
+    bulk_plans: BoundedCache[Any, Any]
+    """Plans of bulks by what they say of their targets, for one snapshot and view (`handlers.write.bulk`)."""
+    runner: Runner
+    metrics: Metrics
+    cursors: Cursors
+    permissions: Permissions
+    budget: BodyBudget
+    client_seconds: float
+    max_body: int
+    """Bytes of the longest body, from the setting of that name: every request asks for it."""

@@ -1,0 +1,176 @@
+"""Requests that no pipeline can concern, from the client's bytes to the node's in one callback and back in another.
+
+A task, a request object and several futures for each request cost more than everything else that a small one needs
+(docs/decisions/025-a-fast-path-for-what-passes.md). Here a request is sent at once if it is here whole, its route
+passes, and a connection to a node is open. Whatever is not as plain as that goes, or goes on, the way of all requests:
+a [`ForwardedRequest`] is handed over with its response pending, so that nothing is sent twice and every error has one
+shape.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from headrace.server.connection import SMALL_BODY
+from headrace.server.response import write_buffered
+
+if TYPE_CHECKING:
+    from headrace.http1.body import RequestBody
+    from headrace.ops.metrics import Metrics
+    from headrace.server.connection import ClientConnection
+    from headrace.server.inbound import InboundRequest
+    from headrace.upstream.client import Upstream
+    from headrace.upstream.pending import PendingResponse
+    from headrace_pipelines.http1 import RequestHead
+
+MAX_BODY = 256 << 10
+"""Bytes of the longest body that is sent from here whole."""
+_RECEIVED = range(128 << 10, 768 << 10)
+"""Bytes of bodies that have not arrived whole and are cheaper received into one piece of memory, by their handler, and
+sent at once, than moved past the process (docs/decisions/026-long-bodies-stay-in-the-kernel.md)."""
+
+
+class BypassRoute(NamedTuple):
+    """What becomes of a request that passes: the surface that counts it, and the target where it is not as it came.
+
+    `reads`: it only reads, whatever the method. `words`: one of these is in a body that its handler has to read.
+    `names`: the same for bodies that have arrived whole: longer ones pass the process by. `creates`: it may make an
+    index.
+    """
+
+    surface: str
+    target: str | None
+    reads: bool
+    words: tuple[bytes, ...] = ()
+    names: tuple[bytes, ...] = ()
+    creates: bool = False
+
+
+class Bypass(Protocol):
+    """Decides what passes."""
+
+    def decide(self, method: str, target: str) -> BypassRoute | None:
+        """The route of a request; `None` for one that its handler has to see."""
+        ...
+
+    def created(self) -> None:
+        """A request that may make an index has been answered."""
+        ...
+
+
+class FastForwarder:
+    """Forwards requests for a proxy."""
+
+    def __init__(self, bypass: Bypass, upstream: Upstream, metrics: Metrics, max_body: int) -> None:
+        self._bypass = bypass
+        self._upstream = upstream
+        self._metrics = metrics
+        self._max_body = min(MAX_BODY, max_body)
+
+    def awaits(self, head: RequestHead) -> bool:
+        """Whether a request would be forwarded once its body is here."""
+        return self._bypass.decide(head.method, head.target) is not None
+
+    def forward(self, request: InboundRequest, client: ClientConnection) -> ForwardedRequest | None:
+        """Sends a request on; `None`, with nothing taken, for one that is not for this path."""
+        head, text = request.head, request.text
+        route = self._bypass.decide(head.method, head.target)
+        if route is None:
+            return None
+        sent: bytes | RequestBody | None = text
+        if text is None:
+            sent = self._arriving(request.body, route)
+            if sent is None:
+                return None
+        if sent and isinstance(sent, bytes) and not self._passes(head, sent, route):
+            _restore(request, sent)
+            return None
+        pending = self._upstream.try_forward(head, route.target, client.remote, sent or None)
+        if pending is None:
+            _restore(request, sent)
+            return None
+        return ForwardedRequest(self._bypass, self._metrics, pending, route, client)
+
+    def _arriving(self, body: RequestBody, route: BypassRoute) -> bytes | RequestBody | None:
+        """A body that did not come with its head: whole by now, or a long one that goes past the process."""
+        if body.complete:
+            return body.arrived(self._max_body)
+        if body.length is None or body.length <= SMALL_BODY or body.length in _RECEIVED or route.words:
+            return None
+        return body
+
+    def _passes(self, head: RequestHead, text: bytes, route: BypassRoute) -> bool:
+        """Whether a whole body is short enough, and none of the route's words is in it.
+
+        Types other than JSON spell them otherwise.
+        """
+        if len(text) > self._max_body:
+            return False
+        words, names = route.words, route.names
+        if not words and not names:
+            return True
+        if (words and head.has_encoding) or ((len(words) > 1 or names) and not head.says_json):
+            return False
+        return not any(word in text for word in (*words, *names))
+
+
+def _restore(request: InboundRequest, sent: bytes | RequestBody | None) -> None:
+    """Gives a body back that was taken for nothing."""
+    if isinstance(sent, bytes) and request.text is None:
+        request.body.restore(sent)
+
+
+class ForwardedRequest:
+    """A request whose response is pending."""
+
+    __slots__ = ("_bypass", "_client", "_in_flight", "_metrics", "pending", "route", "started")
+
+    def __init__(
+        self,
+        bypass: Bypass,
+        metrics: Metrics,
+        pending: PendingResponse,
+        route: BypassRoute,
+        client: ClientConnection,
+    ) -> None:
+        self._bypass = bypass
+        self._metrics = metrics
+        self._client = client
+        self.pending = pending
+        self.route = route
+        self.started = metrics.start_request()
+        self._in_flight = True
+        pending.listen(self._progress)
+
+    def _progress(self) -> None:
+        """Answers the client if the response is here; hands over if it will not come whole."""
+        response = self.pending.buffered()
+        if response is None:
+            if not self.pending.may_buffer:
+                self._hand_over()
+            return
+        transport = self._client.transport
+        if transport is None:
+            # The client has just gone; its connection will say so.
+            return
+        write_buffered(transport, response)
+        self._end()
+        self._metrics.count(self.route.surface, response.status, self.started)
+        self._client.answered()
+
+    def _hand_over(self) -> None:
+        self.pending.listen(None)
+        self._end()
+        self._client.fall_back()
+
+    def abandon(self) -> None:
+        """The client is gone: so is the exchange."""
+        self._end()
+        self.pending.close()
+
+    def _end(self) -> None:
+        if self._in_flight:
+            self._in_flight = False
+            if self.route.creates:
+                self._bypass.created()
+            self._metrics.end()

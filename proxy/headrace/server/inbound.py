@@ -1,0 +1,51 @@
+"""A client's request as the server side hands it on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from headrace.http1.body import NO_BODY, RequestBody
+
+if TYPE_CHECKING:
+    from headrace_pipelines.http1 import RequestHead
+
+
+class Forwarded(Protocol):
+    """A request that has been sent to a node."""
+
+    def abandon(self) -> None:
+        """Ends its exchange: the client is gone."""
+        ...
+
+
+class InboundRequest:
+    """A request: head, body, and, where it was forwarded before it came to its handler, what became of that.
+
+    `text`: the body, where all of it came with the head; it is `None` where some is still to come. Most requests are
+    forwarded as they came: for those no [`RequestBody`] is made.
+    """
+
+    __slots__ = ("_body", "forwarded", "head", "text")
+
+    def __init__(self, head: RequestHead, text: bytes | None, body: RequestBody | None = None) -> None:
+        self.head = head
+        self.text = text
+        self._body = body
+        self.forwarded: Forwarded | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole body has arrived."""
+        return self._body is None or self._body.complete
+
+    @property
+    def body(self) -> RequestBody:
+        """The body."""
+        if self._body is None:
+            self._body = RequestBody.whole(self.head, self.text or b"") if self.head.has_body else NO_BODY
+        return self._body
+
+    @property
+    def arriving(self) -> RequestBody | None:
+        """The body, where some of it was still to come."""
+        return self._body

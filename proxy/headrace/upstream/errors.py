@@ -1,0 +1,34 @@
+"""What can become of an exchange with a node beside a whole response."""
+
+from __future__ import annotations
+
+
+class ExchangeError(Exception):
+    """The exchange is not whole."""
+
+
+class ConnectError(ExchangeError):
+    """No connection was made: not a byte has left."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error.strerror or str(error))
+
+
+class DisconnectedError(ExchangeError):
+    """The node closed the connection before the end of its response."""
+
+
+class MalformedResponseError(ExchangeError):
+    """The response is not well-formed HTTP."""
+
+
+class RequestBodyError(ExchangeError):
+    """The body of the request broke off."""
+
+
+class SlowBodyError(ExchangeError):
+    """The rest of a client's body does not come."""
+
+
+class NodeTimeoutError(TimeoutError):
+    """The node does not answer, or does not take the request's body."""

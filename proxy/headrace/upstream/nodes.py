@@ -1,0 +1,96 @@
+"""The nodes of the cluster: requests go to each in turn, and past those that do not answer until they do again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+log = logging.getLogger("headrace.upstream")
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 30.0
+"""Seconds that a node is left out for; doubled with every failure in a row."""
+
+
+@dataclass
+class Node:
+    """A node by its URL; `out_until` by the monotonic clock."""
+
+    url: str
+    failures: int = 0
+    out_until: float = 0.0
+
+    @property
+    def out(self) -> bool:
+        """Whether it is left out now."""
+        return time.monotonic() < self.out_until
+
+
+class Nodes:
+    """Picks nodes round robin. A node that fails is left out for a while, then tried again, first by a health check."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self._nodes = [Node(url.rstrip("/")) for url in urls]
+        self._turn = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def at(self, url: str) -> Node:
+        """The node at a URL that [`pick`] gave."""
+        return next(node for node in self._nodes if node.url == url)
+
+    def pick(self, tried: Sequence[Node] = ()) -> Node:
+        """The next node: one that answers and was not tried yet, else the one that is out the shortest."""
+        if len(self._nodes) == 1:
+            return self._nodes[0]
+        start, self._turn = self._turn, self._turn + 1
+        order = [self._nodes[(start + i) % len(self._nodes)] for i in range(len(self._nodes))]
+        fresh = [node for node in order if node not in tried] or order
+        return next((node for node in fresh if not node.out), None) or min(fresh, key=lambda node: node.out_until)
+
+    def restore(self) -> None:
+        """The last pick came to nothing: the same node is next."""
+        self._turn -= len(self._nodes) > 1
+
+    def failed(self, node: Node) -> None:
+        """Leaves a node out that could not be reached."""
+        node.failures += 1
+        pause = min(FIRST_PAUSE * 2 ** (node.failures - 1), LONGEST_PAUSE)
+        if len(self._nodes) > 1 and not node.out:
+            log.warning("the node %s cannot be reached; it is left out for %g s", node.url, pause)
+        node.out_until = time.monotonic() + pause
+
+    def answered(self, node: Node) -> None:
+        """Takes a node in again."""
+        if node.failures:
+            log.info("the node %s answers again", node.url)
+            node.failures, node.out_until = 0, 0.0
+
+    def watch(self, healthy: Callable[[Node], Awaitable[bool]], interval: float) -> None:
+        """Asks every node each `interval` seconds whether it is there; a single node is not asked."""
+        if len(self._nodes) > 1:
+            self._task = asyncio.create_task(self._watch(healthy, interval))
+
+    async def _watch(self, healthy: Callable[[Node], Awaitable[bool]], interval: float) -> None:
+        while True:
+            await asyncio.sleep(interval)
+            for node, good in zip(
+                self._nodes, await asyncio.gather(*(healthy(node) for node in self._nodes)), strict=True
+            ):
+                (self.answered if good else self.failed)(node)
+
+    async def stop(self) -> None:
+        """Ends the health checks."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task

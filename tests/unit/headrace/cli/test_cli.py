@@ -1,0 +1,31 @@
+"""The command: what it takes of the system before it serves."""
+
+from __future__ import annotations
+
+import resource
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from headrace import cli
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_serving_takes_the_file_numbers_that_it_may_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    seen: list[tuple[int, int]] = []
+
+    def run(coroutine: Any) -> None:
+        coroutine.close()
+        seen.append(resource.getrlimit(resource.RLIMIT_NOFILE))
+
+    monkeypatch.setattr(cli.uvloop, "run", run)
+    monkeypatch.setattr(cli.proxy_logging, "configure", lambda level: None)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1] // 2, limits[1]))
+    try:
+        assert cli.main(["serve", "--upstream", "http://127.0.0.1:1", "--state-dir", str(tmp_path)]) == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert seen == [(limits[1], limits[1])]
