@@ -13,7 +13,7 @@ const USUAL: usize = 32;
 /// What the proxy has to know of a field by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    Other,
+    Unlisted,
     Connection,
     /// Another hop-by-hop field (RFC 9110, 7.6.1).
     HopByHop,
@@ -46,7 +46,7 @@ impl Role {
             18 if is(b"proxy-authenticate") => Self::HopByHop,
             19 if is(b"proxy-authorization") => Self::HopByHop,
             22 if is(ADMIN) => Self::Admin,
-            _ => Self::Other,
+            _ => Self::Unlisted,
         }
     }
 }

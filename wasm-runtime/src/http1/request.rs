@@ -283,7 +283,7 @@ impl RequestHead {
 /// Whether these first bytes of a message may become a method and the space behind it.
 fn begins_with_method(data: &[u8]) -> bool {
     METHODS.iter().any(|method| match data.split_at_checked(method.len()) {
-        Some((begin, rest)) => begin == *method && rest.first().is_none_or(|byte| *byte == b' '),
+        Some((word, rest)) => word == *method && rest.first().is_none_or(|byte| *byte == b' '),
         None => method.starts_with(data),
     })
 }
