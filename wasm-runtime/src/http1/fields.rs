@@ -29,7 +29,7 @@ pub(crate) enum Role {
 
 impl Role {
     fn of(name: &[u8]) -> Self {
-        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+        let is = |expected: &[u8]| name.eq_ignore_ascii_case(expected);
         match name.len() {
             2 if is(b"te") => Self::HopByHop,
             4 if is(b"host") => Self::Host,

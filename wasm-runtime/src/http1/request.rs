@@ -215,7 +215,7 @@ impl RequestHead {
         for name in dropped.into_iter().flatten() {
             names.push(name.extract().map_err(PyErr::from)?);
         }
-        let is_dropped = |name: &[u8]| names.iter().any(|other| name.eq_ignore_ascii_case(other));
+        let is_dropped = |name: &[u8]| names.iter().any(|listed| name.eq_ignore_ascii_case(listed));
         let mut lines = Vec::with_capacity(self.fields.bytes().len() + 64);
         self.push_forwarded(&mut lines, remote, is_dropped);
         Ok(PyBytes::new(py, &lines))
