@@ -78,7 +78,7 @@ class Proxy:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._parts: Components | None = None
+        self._components: Components | None = None
         self._listener: Listener | None = None
         self._peers: Peers | None = None
         self._changes = Changes()
@@ -106,7 +106,7 @@ class Proxy:
         )
         registry = LiveRegistry(store, catalog, settings.state_folder, settings.seconds("registry_poll"), defaults)
         metrics = Metrics(registry)
-        self._parts = Components(
+        self._components = Components(
             settings,
             Upstream(settings, metrics.upstream_error),
             registry,
@@ -126,15 +126,15 @@ class Proxy:
         worker = supervisor.identity()
         self._listener = Listener(
             self.handle,
-            self._forwarder(self._parts),
+            self._forwarder(self._components),
             HeadLimits(settings.size("max_request_line"), settings.size("max_request_headers")),
             head_seconds=settings.seconds("client_timeout"),
         )
         await self._listener.start(host, port, tls_context, shared=worker is not None)
-        self._parts.upstream.start()
+        self._components.upstream.start()
         if worker is not None:
             number, folder = worker
-            self._peers = Peers(folder, number, metrics, registry, self._parts.resolver)
+            self._peers = Peers(folder, number, metrics, registry, self._components.resolver)
             await self._peers.start()
         if settings.metrics_listen:
             self._metrics = MetricsListener(registry, metrics, shared=worker is not None)
@@ -148,10 +148,14 @@ class Proxy:
         )
 
     @staticmethod
-    def _forwarder(parts: Components) -> FastForwarder | None:
+    def _forwarder(components: Components) -> FastForwarder | None:
         """What sends requests on that no pipeline can concern."""
-        bypass = Bypass.of(parts)
-        return None if bypass is None else FastForwarder(bypass, parts.upstream, parts.metrics, parts.max_body)
+        bypass = Bypass.of(components)
+        return (
+            None
+            if bypass is None
+            else FastForwarder(bypass, components.upstream, components.metrics, components.max_body)
+        )
 
     async def stop(self) -> None:
         """Stops accepting, finishes what is in flight within `shutdown_grace`, closes everything."""
@@ -162,25 +166,25 @@ class Proxy:
             await self._metrics.stop()
         if self._peers is not None:
             await self._peers.stop()
-        if self._parts is not None:
-            await self._parts.registry.stop()
-            await self._parts.upstream.close()
-            await self._parts.registry.store.close()
-            self._parts.runner.close()
+        if self._components is not None:
+            await self._components.registry.stop()
+            await self._components.upstream.close()
+            await self._components.registry.store.close()
+            self._components.runner.close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request: route it, and turn our errors into OpenSearch's shape."""
-        parts, transport = self._parts, transport_of(request)
-        if parts is None:
+        components, transport = self._components, transport_of(request)
+        if components is None:
             raise RuntimeError("the proxy has not been started")
         if transport is None:
             raise ConnectionResetError("the client is gone")
         inbound = transport.request
-        context = RequestContext(request, inbound, parts, Target.parse(inbound.head.target))
-        if parts.settings.elasticsearch_compat:
+        context = RequestContext(request, inbound, components, Target.parse(inbound.head.target))
+        if components.settings.elasticsearch_compat:
             context.response_headers.add(*plain.PRODUCT)
             request[VENDOR_MEDIA] = plain.vendor_media(request.headers.get(hdrs.ACCEPT, ""))
-        forwarded, inbound.forwarded, started = inbound.forwarded, None, parts.metrics.start_request()
+        forwarded, inbound.forwarded, started = inbound.forwarded, None, components.metrics.start_request()
         if isinstance(forwarded, ForwardedRequest):
             context.surface, context.reads, started = forwarded.route.surface, forwarded.route.reads, forwarded.started
             return await self._whole(context, forwarded, started)
@@ -191,7 +195,7 @@ class Proxy:
         self, context: RequestContext, forwarded: ForwardedRequest | None, started: float
     ) -> web.StreamResponse:
         """The answer, counted and in the audit log whatever happens on the way, also where nobody waits for it."""
-        parts, status, gone = context.components, CLIENT_GONE, True
+        components, status, gone = context.components, CLIENT_GONE, True
         try:
             response = await self._answered(context, forwarded)
             status, gone = response.status, False
@@ -206,10 +210,10 @@ class Proxy:
             raise
         finally:
             self._suspect(context)
-            parts.metrics.end()
+            components.metrics.end()
             if context.reserved_bytes:
-                parts.budget.release(context.reserved_bytes)
-            parts.metrics.count(context.surface, status, started)
+                components.budget.release(context.reserved_bytes)
+            components.metrics.count(context.surface, status, started)
             audit.record(context, status, gone=gone)
 
     async def _answered(self, context: RequestContext, forwarded: ForwardedRequest | None) -> web.StreamResponse:

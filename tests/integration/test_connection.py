@@ -350,7 +350,7 @@ async def test_a_proxy_that_stops_does_not_wait_longer_than_it_may(start: Callab
     async with asyncio.timeout(2):
         await way.proxy._listener.stop(0.1)
     assert way.connections == set()
-    await until(lambda: way.proxy._parts.metrics.counts().in_flight == 0)
+    await until(lambda: way.proxy._components.metrics.counts().in_flight == 0)
 
 
 def test_every_state_has_a_way_on_and_an_end():

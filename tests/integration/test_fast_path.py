@@ -283,7 +283,7 @@ async def test_requests_are_counted(start: Callable[..., Any]):
     client = await way.client()
     for _ in range(3):
         await client(post("/i/_search"))
-    assert way.proxy._parts.metrics.counts().requests["search|2xx"] == 3
+    assert way.proxy._components.metrics.counts().requests["search|2xx"] == 3
     assert len(way.taken) == 3
 
 

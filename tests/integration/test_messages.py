@@ -58,7 +58,7 @@ async def test_statuses_and_headers_of_answers_are_their_own(start: Callable[...
             way.cluster.answers[SEARCH] = each
             came = await client(post(SEARCH))
             assert sorted(came.split(b"\r\n")) == sorted(each.split(b"\r\n"))
-    counts = way.proxy._parts.metrics.counts().requests
+    counts = way.proxy._components.metrics.counts().requests
     assert (counts["search|2xx"], counts["search|4xx"]) == (7, 2)
 
 

@@ -130,7 +130,7 @@ async def test_a_client_that_goes_away(start: Any, in_place: type[InPlace], sent
         before = in_place.bodies
         await until(lambda: in_place.bodies > before)  # noqa: B023 - it is asked before the next turn
         client.writer.transport.abort()
-    await until(lambda: way.proxy._parts is not None and way.proxy._parts.metrics.counts().in_flight == 0)
+    await until(lambda: way.proxy._components is not None and way.proxy._components.metrics.counts().in_flight == 0)
     assert way.cluster.seen == []
     assert (await (await way.client())(get("/warm"))).endswith(b"ok")
 

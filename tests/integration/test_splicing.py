@@ -175,7 +175,7 @@ async def test_a_body_that_breaks_off_is_not_taken_for_whole(start: Any, moved: 
     await until(lambda: way.cluster.gone == 1)
     assert way.cluster.broken == 1
     assert way.cluster.seen == []
-    await until(lambda: way.proxy._parts is not None and way.proxy._parts.metrics.counts().in_flight == 0)
+    await until(lambda: way.proxy._components is not None and way.proxy._components.metrics.counts().in_flight == 0)
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["of known length", "in chunks"])

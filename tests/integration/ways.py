@@ -81,8 +81,8 @@ class Way:
         await self.proxy._listener.stop(10)
 
     async def in_flight(self) -> int:
-        assert self.proxy._parts is not None
-        return self.proxy._parts.metrics.counts().in_flight
+        assert self.proxy._components is not None
+        return self.proxy._components.metrics.counts().in_flight
 
 
 def post(target: str, body: bytes = b"{}", *headers: bytes) -> bytes:
