@@ -1,4 +1,4 @@
-# Two stages: the two wheels, then a small image that runs it as an ordinary user.
+# Builds the wheels of both distributions, then a small image in which an unprivileged user runs the proxy.
 FROM rust:1.95-bookworm AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends python3-venv && rm -rf /var/lib/apt/lists/*
 WORKDIR /src

@@ -1,4 +1,4 @@
-"""A bounded map for what is costly to find out again."""
+"""A bounded cache with a validity key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people write: pipelines and their stages, as frozen structs that refuse unknown fields.
+"""Definitions of pipelines and stages, as frozen structs that refuse unknown fields.
 
 [`parse`] turns a request body into a [`PipelineDefinition`], or raises InvalidError whose `field` is the path of the
 first fault (`stages[1].config.udf_name`).
@@ -21,7 +21,9 @@ VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 LATEST = "latest"
 """In place of a version: the latest UDF, or the active version of a pipeline, at every moment anew."""
 DEEPEST_COMPOSITE = 10
+"""Maximum nesting of composites, failure handlers and referenced pipelines: it bounds recursion and work."""
 MOST_ATTEMPTS = 100
+"""Maximum of `max_attempts`: it bounds the time of a stage."""
 T = TypeVar("T")
 EMPTY = msgspec.Raw(b"{}")
 
@@ -42,11 +44,11 @@ SCOPES: dict[PipelineType, tuple[str, ...]] = {
     PipelineType.QUERY: ("request",),
     PipelineType.RESULT: ("response", "hit"),
 }
-"""What a UDF stage may be run on, by the type of its pipeline; the first is the default."""
+"""Scopes of a UDF stage by the type of its pipeline; the first is the default."""
 
 
 class FailurePolicy(Enum):
-    """What a failing stage means for what it failed on."""
+    """The policy for a document, query or response on which a stage failed."""
 
     ABORT = "abort"
     CONTINUE = "continue"
@@ -54,7 +56,7 @@ class FailurePolicy(Enum):
 
 
 class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Base of what people write: immutable, and a field that is not known is an error."""
+    """Base of definitions: immutable, and an unknown field is an error."""
 
 
 RetryableError = Literal["timeout", "trap", "out_of_memory", "error"]
@@ -62,7 +64,7 @@ RETRYABLE: tuple[RetryableError, ...] = ("timeout", "trap", "out_of_memory", "er
 
 
 class RetryConfig(Strict, frozen=True, kw_only=True):
-    """How a failed document is tried again; delays grow from `initial_delay` by `multiplier` up to `max_delay`.
+    """Retries of a failed document; delays grow from `initial_delay` by `multiplier` up to `max_delay`.
 
     `max_attempts` counts the first one; `retryable_errors` are classes of failures, other failures are not tried again.
     """
@@ -77,7 +79,7 @@ class RetryConfig(Strict, frozen=True, kw_only=True):
 class UdfConfig(Strict, frozen=True, kw_only=True):
     """A UDF by name; `parameters` is a JSON object; `merge` writes an answer over the input, not in its place.
 
-    `udf_version`: left out, it is given that of the moment when the pipeline is stored ([`registry.pins`]).
+    `udf_version`: left out, it the latest version at the time of storing (`registry.pins`).
 
     `scope`: the whole body, or in result pipelines `hit`: once for each hit; with `protect` also for those of inner
     hits and `top_hits`. `view`: a response comes without OpenSearch's nesting (`flat`).

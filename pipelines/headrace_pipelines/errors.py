@@ -1,7 +1,7 @@
 """One tree of errors; each class carries the HTTP status and the OpenSearch error type that a client sees.
 
 HeadraceError                 500 headrace_exception
-├── InvalidError              400 illegal_argument_exception        what somebody sent is wrong; names the field
+├── InvalidError              400 illegal_argument_exception        the request is wrong; names the field
 │   └── UnparsableError       400 parse_exception                   not JSON at all
 │       └── NestedError       400 parsing_exception                 more levels of lists and objects than are read
 ├── MissingError              404 resource_not_found_exception
@@ -162,7 +162,7 @@ class StageError(HeadraceError):
         self.stage = stage
 
     def extra(self) -> dict[str, str]:
-        """Where it happened."""
+        """The pipeline and the stage."""
         keys = {"pipeline": self.pipeline, "stage": self.stage}
         return {key: value for key, value in keys.items() if value}
 

@@ -82,9 +82,8 @@ class PipelineFailedError(HeadraceError):
 class Pipelines:
     """Compiled pipelines and their UDFs. Safe to use from threads."""
 
-    def __init__(self, snapshot: Snapshot, catalog: Catalog) -> None:
+    def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._catalog = catalog
 
     @classmethod
     def load(
@@ -117,7 +116,7 @@ class Pipelines:
         for pipeline in snapshot.pipelines():
             if pipeline.fault is not None:
                 raise pipeline.fault
-        return cls(snapshot, catalog)
+        return cls(snapshot)
 
     def run(
         self, name: str, documents: Iterable[Document], *, index: str | None = None, timeout: float = 30.0
@@ -147,7 +146,10 @@ class Pipelines:
 
         Needs pyarrow (`pip install headrace-pipelines[arrow]`). Values that JSON has no type for must be cast first.
         """
-        import pyarrow
+        try:
+            import pyarrow
+        except ImportError as error:
+            raise ImportError("run_arrow needs pyarrow: pip install headrace-pipelines[arrow]") from error
 
         outcome = self.run(name, table.to_pylist(), index=index, timeout=timeout)
         return pyarrow.Table.from_pylist(outcome.documents), outcome

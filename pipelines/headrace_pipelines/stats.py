@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headrace_pipelines.engine import StageRun
 
 LAST_ERRORS = 10
+"""Number of error samples that a version of a pipeline keeps."""
 Counts = list[tuple[int, int]]
 """A histogram's recorded values in µs, each with its count."""
 
@@ -141,7 +142,7 @@ class PipelineStats:
             self._counts.current += 1
 
     def forget(self) -> None:
-        """Takes back a [`begin`]: the run is tried again elsewhere."""
+        """Takes back [`start_run`]: the run starts again on a thread."""
         with self._lock:
             self._counts.current -= 1
 

@@ -1,10 +1,16 @@
-"""The shell: sockets, cluster, process.
+"""The server and the command line of Headrace.
 
-The life of a request, and the module that owns each step:
+The packages, each above those that it may import:
 
-    in (app) → route (routes) → read and decode (handlers.call, protocol) → choose pipelines (handlers.choice, from
-    index_resolver and the live registry) → run query or document stages (runner, headrace_pipelines.executor) → forward
-    (upstream) → run result stages (runner) → encode (protocol) → out
+- `cli`: commands; `app`: the composition root, and the outermost frame of every request;
+- `handlers`: one handler for each REST surface, the table of routes, and the bypass rules;
+- `execution`: from a request to pipeline runs, and the review of searches over protected indexes;
+- `security`: rights, audit log, guard of the registry index;
+- `server`: the client side: connections, the fast path, requests, responses;
+- `ops`: metrics, logging, workers, threads, memory budget of bodies;
+- `registry`: the hidden index; `upstream`: the node side;
+- `http1`: mechanics of both sides; `protocol`: formats of OpenSearch; `settings`.
 
-What no pipeline concerns goes from `routes` to `handlers.passthrough` and is streamed both ways.
+A request that no pipeline can concern goes from `server.fast_path` to a node. Every other request goes through
+`app`, its route and its handler.
 """

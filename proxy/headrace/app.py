@@ -149,7 +149,7 @@ class Proxy:
 
     @staticmethod
     def _forwarder(components: Components) -> FastForwarder | None:
-        """What sends requests on that no pipeline can concern."""
+        """The forwarder of requests that no pipeline can concern; `None` with `elasticsearch_compat`."""
         bypass = Bypass.of(components)
         return (
             None
@@ -235,7 +235,7 @@ class Proxy:
         except (ConnectionResetError, asyncio.CancelledError):
             raise
         except RecursionError:
-            # Of the reader or writer of JSON: what a client sends is the only thing here whose depth is not ours.
+            # Raised by the reader or writer of JSON: only input of clients has an unbounded depth.
             log.info("JSON that is nested too deep in %s %s", request.method, context.target.raw_path)
             return await refuse(context, NestedError())
         except Exception:

@@ -26,7 +26,7 @@ ENVIRONMENT = "HEADRACE_"
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What an operator may set. Durations and sizes are texts in OpenSearch's units."""
+    """The settings of a proxy. Durations and sizes are texts in OpenSearch's units."""
 
     upstream: str = "http://127.0.0.1:9200"
     listen: str = "127.0.0.1:9280"

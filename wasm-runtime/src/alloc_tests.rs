@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outline_is_one_allocation_and_is_asked_for_free() {
+    fn an_object_index_is_one_allocation_and_look_ups_are_free() {
         let (output, mut index) = counted(|| ObjectIndex::of(LINE));
         assert_eq!(output, 1);
         let (asked, found) =
@@ -85,7 +85,7 @@ mod tests {
         let meta = Meta::default();
         let ask = |doc: DocView<'_>| condition.holds(doc, &meta, "p").unwrap();
         let (count, met) = counted(|| with_view(LINE, &mut ObjectIndex::of(LINE), ask));
-        assert_eq!((count, met), (1, false), "the outline alone");
+        assert_eq!((count, met), (1, false), "the object index alone");
     }
 
     #[test]
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!((count, like.and_then(|like| like.id)), (0, Some("20")));
     }
 
-    /// Allocations of a built-in for one document whose outline is known.
+    /// Allocations of a built-in for one document that has its object index.
     fn of_native(name: &str, parameters: &str) -> usize {
         let native = Native::build(name, "document", parameters.as_bytes()).unwrap();
         let (mut meta, mut index) = (Meta::default(), ObjectIndex::of(LINE));

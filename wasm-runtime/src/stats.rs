@@ -5,8 +5,9 @@ use hdrhistogram::Histogram as Hdr;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-/// Maximum numbers of errors and log lines that a stage reports per batch: the rest is only counted, to bound memory.
+/// Maximum number of errors that a stage reports per batch: further ones are only counted, to bound memory.
 pub(crate) const SAMPLES: usize = 8;
+/// Maximum number of log lines, for the same reason.
 pub(crate) const LOG_LINES: usize = 64;
 
 /// Counts of one stage over one batch. Times in nanoseconds, fuel in points, memory in bytes.

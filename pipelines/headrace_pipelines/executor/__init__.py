@@ -2,7 +2,7 @@
 
 Python decides here; the loops over documents are the engine's and run without the GIL. Call [`execute`] from a thread
 when a batch may take long: it blocks until the batch is done or its deadline has passed. Statistics and log lines are
-written at the end, so that an [`try_execute`] that was too slow leaves none.
+written at the end, so that a [`try_execute`] that was too slow leaves none.
 
 Failures are per document: of a batch some documents may be retried, some handled by other stages, and the rest never
 notice. The engine narrows the batch for that, level by level (`wasm-runtime/src/pipeline/scopes.rs`).
@@ -80,7 +80,7 @@ def record_skipped(pipeline: Pipeline, documents: int) -> Execution:
 
 
 def fails_closed(kind: PipelineType, options: RunOptions) -> bool:
-    """Whether a failure ends the way by default: of documents and in final pipelines; see "When a stage fails"."""
+    """Whether the default policy is `abort`: in document pipelines and in final ones (docs/reference/pipelines.md)."""
     return kind is PipelineType.DOCUMENT or options.final
 
 
@@ -124,7 +124,7 @@ class _Run:
         timeout = self.pipeline.timeout
         end = time.monotonic() + timeout if timeout is not None else None
         since = self.batch.runs + 1
-        # What the client itself wrote there is for the cluster, which refuses it.
+        # A `_meta` that the client wrote itself stays: the cluster refuses it.
         self.takes_notes = self.pipeline.definition.type is PipelineType.QUERY and not self.batch.has_notes()
         self._stages(self.batch, self.pipeline.units, end)
         if not self.pipeline.stages:
@@ -156,7 +156,7 @@ class _Run:
         self.pipeline.stats.end(self.execution.duration_ns, live, left, max(dropped_now - dropped, 0), failures)
 
     def forget(self) -> None:
-        """Lets nobody know that there was a run."""
+        """Discards statistics and log lines of the run."""
         self.pipeline.stats.forget()
 
     def _refuse(self, status: int, kind: str, reason: str) -> None:

@@ -18,7 +18,7 @@ LEVELS = {0: logging.DEBUG, 1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNIN
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where a pipeline runs.
+    """Options of one run.
 
     `final`: nothing may switch it off, and it fails closed; `indexes`: only hits of these; `threads`: how many may
     share a large batch.
@@ -33,7 +33,7 @@ class RunOptions:
 
 @dataclass
 class Execution:
-    """What a run came to. `skipped` names stages that did not do their work; `trace` is filled on request.
+    """The report of a run. `skipped` names stages that did not do their work; `trace` is filled on request.
 
     Of a response: `hits_dropped` are hits that cannot be read and were taken out of the answer, since nothing may pass
     a final or protecting pipeline unseen; `hits_passed` are those that other pipelines let by as they are.

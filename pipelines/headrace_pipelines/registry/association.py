@@ -1,4 +1,4 @@
-"""What is attached where: indexes, index patterns and templates, each with six slots (docs/reference/pipelines.md).
+"""Attached pipelines of indexes, patterns and templates, in six slots each (docs/reference/pipelines.md).
 
 A slot is a type of pipeline and whether it is the default one, which a request may replace, or the final one, which
 nothing switches off. For every slot the nearest answer counts: the index itself, the template it was created under, the
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 NONE = "_none"
 """In a slot: no pipeline here, whatever patterns and defaults say."""
 MOST_PERIODS = 20
+"""Maximum number of earlier states that a template keeps for indexes that were created under them."""
 MAX_CACHED = 4096
-"""So many answers are remembered."""
+"""Maximum number of cached results of [`Associations.find`]."""
 
 
 class Slot(NamedTuple):
@@ -58,7 +59,7 @@ class Slots(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     result_final: str | None = None
 
     def name(self, slot: Slot) -> str | None:
-        """What the slot holds."""
+        """The name in the slot."""
         name: str | None = getattr(self, slot.field)
         return name
 
@@ -103,7 +104,7 @@ class Pattern(Slots, frozen=True, kw_only=True):
 
 
 class Period(Slots, frozen=True, kw_only=True):
-    """What a template held from a moment on, in milliseconds since the epoch by the cluster's clock."""
+    """The slots of a template since a time, in milliseconds since the epoch by the cluster's clock."""
 
     since: int
 
@@ -112,7 +113,7 @@ TemplateKind = Literal["index", "component", "legacy"]
 
 
 class Template(msgspec.Struct, frozen=True, kw_only=True):
-    """What a template of the cluster holds and held: an index keeps what was in force when it was created."""
+    """A template of the cluster with its periods: an index keeps the slots in force when it was created."""
 
     kind: TemplateKind
     name: str
@@ -125,11 +126,11 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def current(self) -> Slots:
-        """What an index that is created now gets."""
+        """The slots for an index that is created now."""
         return self.periods[-1] if self.periods else Slots()
 
     def at(self, created: int | None) -> Slots:
-        """What an index created at that moment got; `None` for one that does not exist yet."""
+        """The slots of an index with this creation date; `None`: one that does not exist yet."""
         if created is None:
             return self.current
         past = [period for period in self.periods if period.since <= created]
@@ -170,14 +171,14 @@ class Associations:
 
     indexes: dict[str, Association] = field(default_factory=dict)
     deleted: dict[str, Association] = field(default_factory=dict)
-    """What was attached to indexes that are not there any more."""
+    """Associations of deleted indexes, for their restore."""
     patterns: list[Pattern] = field(default_factory=list)
     templates: dict[str, Template] = field(default_factory=dict)
     defaults: Slots = field(default_factory=Slots)
     _nearest_cache: BoundedCache[tuple[Slot, str], tuple[Attached | None]] = field(
         default_factory=partial(BoundedCache, MAX_CACHED), compare=False
     )
-    """What [`find`] has said of indexes that no template concerns."""
+    """Results of [`find`] for indexes without templates."""
 
     @classmethod
     def of(
@@ -236,7 +237,7 @@ class Associations:
         yield self.defaults.name(slot), "default", "settings of this proxy"
 
     def settings(self, target: Target) -> Slots:
-        """What an index has among its settings: what is attached to itself, or was copied from its templates."""
+        """The slots that an index shows among its settings: its own, and those from its templates."""
         own = self.indexes.get(target.name)
         held: list[Slots] = [own] if own is not None else []
         if not target.name.startswith("."):
@@ -245,7 +246,7 @@ class Associations:
         return merged(held)
 
     def users(self, kind: PipelineType, name: str) -> list[str]:
-        """Who has a pipeline attached, in words."""
+        """The holders that have a pipeline attached, in words."""
         slots = [slot for slot in SLOTS if slot.kind is kind]
 
         def uses(holder: Slots) -> bool:

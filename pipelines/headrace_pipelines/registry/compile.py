@@ -126,7 +126,7 @@ def _reuse_or_compile(old: Pipeline | None, record: PipelineRecord, snapshot: Sn
 
 
 def _needed(definition: PipelineDefinition, resolver: _SnapshotResolver) -> frozenset[str] | None:
-    """What the pipeline would be compiled from now; `None` if something of it is missing."""
+    """The references that a compilation would use now; `None` if one is missing."""
     try:
         _collect(definition, resolver, (definition.name,))
     except InvalidError:

@@ -1,11 +1,11 @@
-"""How long the runs of a pipeline take, learnt from those that were: where the next one runs depends on it."""
+"""The cost estimate of a pipeline, from earlier runs: it decides between event loop and thread."""
 
 from __future__ import annotations
 
 FIXED = 4096
-"""Bytes of documents that take about as long as all that a run costs whatever their number."""
+"""The fixed cost of a run, as bytes of documents that take the same time."""
 FORGET = 0.1
-"""How much of the difference a faster run makes up; a slower one counts at once."""
+"""Weight of a faster run in the estimate; a slower run replaces the estimate."""
 
 
 class CostEstimate:

@@ -1,4 +1,4 @@
-"""What a stored pipeline runs is fixed when it is stored: every UDF and pipeline that it names gets a version.
+"""Pins: a stored pipeline names the version of every UDF and pipeline that it runs.
 
 A stage that names none is given the latest UDF, or the active version of a pipeline, of that moment. Only `latest`,
 where somebody wrote it, floats. `pipeline` processors have no version, as in OpenSearch, and float, too.
@@ -24,11 +24,11 @@ class Versions(Protocol):
     """Says which version a name without one stands for; `None` where there is none."""
 
     def udf(self, name: str) -> str | None:
-        """Of a UDF."""
+        """The version of a UDF."""
         ...
 
     def pipeline(self, kind: PipelineType, name: str) -> str | None:
-        """Of a pipeline."""
+        """The version of a pipeline."""
         ...
 
 

@@ -39,7 +39,7 @@ class Pipeline:
 
     @cached_property
     def units(self) -> tuple[ExecutionUnit, ...]:
-        """Its stages, those together that can be."""
+        """Its stages as execution units: neighbours that can be fused form one unit."""
         return group_stages(self.stages)
 
     @cached_property

@@ -31,7 +31,7 @@ class UdfRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Records(msgspec.Struct, frozen=True, kw_only=True):
-    """What the store holds: every version of every pipeline and UDF, which one is active, and the associations."""
+    """The content of the store: all versions of pipelines and UDFs, the active versions, and the associations."""
 
     pipelines: list[PipelineRecord] = []
     active: dict[str, str] = {}
@@ -42,7 +42,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def key(kind: PipelineType, name: str) -> str:
-    """How the store names a pipeline: names are unique per type."""
+    """The key of a pipeline in the store: names are unique per type."""
     return f"{kind.value}:{name}"
 
 

@@ -1,4 +1,4 @@
-"""What a definition names: UDFs and other pipelines, in stages, composites and failure handlers."""
+"""References of a definition to UDFs and other pipelines, in stages, composites and failure handlers."""
 
 from __future__ import annotations
 

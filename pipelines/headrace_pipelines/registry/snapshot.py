@@ -32,7 +32,7 @@ class Snapshot:
 
     @cached_property
     def associations(self) -> Associations:
-        """What is attached where."""
+        """All attachments."""
         records = self.records
         return Associations.of(records.associations, records.patterns, records.templates, self.defaults)
 
@@ -141,11 +141,11 @@ class Snapshot:
             yield self._udfs[name][-1]
 
     def users_of_pipeline(self, kind: PipelineType, name: str) -> list[str]:
-        """Who would miss the pipeline: indexes, patterns, templates and composite stages, in words."""
+        """The users of a pipeline: indexes, patterns, templates and composite stages, in words."""
         return self.associations.users(kind, name) + self._composites_of(kind, name, None)
 
     def users_of_version(self, kind: PipelineType, name: str, version: str) -> list[str]:
-        """Who names this version of the pipeline, in words."""
+        """The users of one version of a pipeline, in words."""
         return self._composites_of(kind, name, version)
 
     def _composites_of(self, kind: PipelineType, name: str, version: str | None) -> list[str]:
@@ -157,7 +157,7 @@ class Snapshot:
         ]
 
     def users_of_udf(self, name: str, version: str | None) -> list[str]:
-        """Who would miss the UDF (or this version of it): pipelines, in words."""
+        """The users of a UDF, or of one version of it: pipelines, in words."""
         return [
             f"pipeline [{record.definition.label}]"
             for record in self.records.pipelines

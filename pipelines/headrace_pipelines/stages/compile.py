@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from headrace_pipelines.udf.manifest import Manifest
 
 NAMES = {PipelineType.DOCUMENT: "document", PipelineType.QUERY: "request", PipelineType.RESULT: "response"}
-"""How a condition may call what it is about, beside `doc`; in the scope of hits it is `hit`."""
+"""The variable of a condition beside `doc`, by type of pipeline; in the scope of hits it is `hit`."""
 
 
 class Resolver(Protocol):
-    """Where a compiling pipeline finds UDFs and other pipelines."""
+    """Finds the UDFs and pipelines that a definition names."""
 
     @property
     def catalog(self) -> Catalog:
@@ -59,7 +59,7 @@ class Resolver(Protocol):
 
 @dataclass(frozen=True)
 class Scope:
-    """Where a stage stands: its pipeline's type, the policy it inherits, the names and pipelines around it."""
+    """The surroundings of a stage: type of pipeline, inherited policy, path and label prefix, chain of pipelines."""
 
     kind: PipelineType
     policy: Policy

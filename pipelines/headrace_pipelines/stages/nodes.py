@@ -1,4 +1,4 @@
-"""What a compiled pipeline consists of: stages that do work, composites of stages, and how they are grouped for a run.
+"""The nodes of a compiled pipeline: stages that do work, composites of stages, and their grouping for a run.
 
 A run goes over a list of stages as execution units: a unit is one stage, or several neighbours that the engine runs
 over each document in one pass.
@@ -32,7 +32,7 @@ class StageContext:
 
 
 class Runner(Protocol):
-    """What the executor asks of a stage: one pass over a batch, without asyncio and without the GIL in its loops."""
+    """The work of a stage: one pass over a batch, without asyncio and without the GIL in its loops."""
 
     @property
     def per_hit(self) -> bool:
@@ -64,7 +64,7 @@ class Runner(Protocol):
         ...
 
     def fused_step(self, label: str, condition: Condition | None, aborts: bool | None) -> Step | None:
-        """The same for one document between its neighbours; `None` where it needs a batch of its own."""
+        """The same as a step of a fused group; `None` where it needs a pass of its own over the batch."""
         ...
 
 
@@ -82,7 +82,7 @@ class StageNode:
 
     @cached_property
     def fused_step(self) -> Step | None:
-        """The stage for one document between its neighbours; `None` where it has to be run over the batch alone."""
+        """The stage as a step of a fused group; `None` where it needs a pass of its own over the batch."""
         own = self.timeout is not None or self.policy.retry is not None or bool(self.handlers)
         if own or not self.enabled or self.runner.per_hit:
             return None
@@ -107,7 +107,7 @@ class Composite:
 
     @cached_property
     def units(self) -> tuple[ExecutionUnit, ...]:
-        """Its stages, those together that can be."""
+        """Its stages as execution units: neighbours that can be fused form one unit."""
         return group_stages(self.stages)
 
 
@@ -123,11 +123,11 @@ class FusedGroup:
 
 
 ExecutionUnit = FusedGroup | CompiledStage
-"""What runs over a batch before the next does."""
+"""One step of a run: a unit finishes the batch before the next unit starts."""
 
 
 def group_stages(stages: Iterable[CompiledStage]) -> tuple[ExecutionUnit, ...]:
-    """Stages in their order, those together that can be."""
+    """Stages in their order as execution units: neighbours that can be fused form one unit."""
     found: list[ExecutionUnit] = []
     for fused, group in groupby(stages, lambda stage: isinstance(stage, StageNode) and stage.fused_step is not None):
         if fused:

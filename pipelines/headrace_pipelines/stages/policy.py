@@ -1,4 +1,4 @@
-"""What a failure of a stage means: end the way, go on, try again."""
+"""Failure policies: abort, continue, retry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Retry:
-    """How failed documents are tried again; delays in seconds."""
+    """Retries of failed documents; delays in seconds."""
 
     attempts: int
     delay: float
@@ -36,11 +36,11 @@ class Retry:
 
 @dataclass(frozen=True)
 class Policy:
-    """What a failure means. `action`: `None` for the default of the pipeline's place."""
+    """The policy of a stage. `action`: `None` for the default of the run (`executor.fails_closed`)."""
 
     action: FailurePolicy | None = None
     retry: Retry | None = None
 
     def aborts(self, default: bool) -> bool:
-        """Whether a failure ends the document's way."""
+        """Whether a failure aborts the document."""
         return default if self.action is None else self.action is FailurePolicy.ABORT

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 INLINE = "inline"
 DOCUMENTS = {PipelineType.DOCUMENT: "document", PipelineType.QUERY: "request", PipelineType.RESULT: "result"}
-"""What a snippet calls the thing that it works on; in the scope of hits it is `hit`."""
+"""The variable of a snippet, by type of pipeline; in the scope of hits it is `hit`."""
 
 
 @dataclass(frozen=True)

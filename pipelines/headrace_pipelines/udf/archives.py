@@ -14,8 +14,9 @@ from headrace_pipelines.errors import InvalidError
 
 MAGIC = b"\0headrace-python-1\n"
 MOST_BYTES = 16 << 20
-"""Of all files of all packages, unpacked."""
+"""Maximum of unpacked bytes of the files of a package: the guest holds them in memory."""
 MOST_FILES = 5000
+"""Maximum number of files of a package: it bounds the work of an upload."""
 NATIVE = (".so", ".pyd", ".dll", ".dylib")
 
 
@@ -25,7 +26,7 @@ class _Stored(msgspec.Struct):
 
 
 def packed(source: str, packages: list[str]) -> bytes:
-    """What is stored of a UDF: its source, or source and packages together. Raises InvalidError.
+    """The stored code of a UDF: its source, or source and packages together. Raises InvalidError.
 
     `packages` are base64 texts of zips or wheels.
     """

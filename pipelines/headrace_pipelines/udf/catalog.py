@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 GUESTS = {language: Path(__file__).parent.parent / f"{language}.wasm" for language in INTERPRETED}
 """The interpreters, made by `python -m guests`; part of the wheel."""
 KEPT_SECONDS = 30 * 86400
+"""Age in seconds at which compiled guests of other builds are deleted: 30 days."""
 STACK, INTERPRETER_STACK = 1 << 20, 8 << 20
 """Bytes of wasm stack; an interpreter's own error for too deep a recursion must come first."""
 _ENTRY = re.compile(
@@ -41,7 +42,7 @@ _ENTRY = re.compile(
 
 @dataclass(frozen=True)
 class Ceilings:
-    """What the operator allows at most, and what a UDF gets that asks for nothing; seconds and bytes."""
+    """Limits of the operator: defaults and maxima of a UDF, in seconds and bytes."""
 
     timeout: float = 0.1
     max_timeout: float = 5.0
@@ -193,7 +194,7 @@ def guest_digests() -> dict[str, str]:
 def guest_cache() -> Path:
     """The user's cache folder for the compiled guests, which all proxies of this user share.
 
-    What other guests than those of this build left there goes after a month.
+    Artefacts of other builds are deleted after `KEPT_SECONDS`.
     """
     current = tuple(guest_digests().values())
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "headrace", "compiled")

@@ -1,4 +1,4 @@
-"""What an upload says about its UDF: language, entry, parameters, limits.
+"""The manifest of a UDF: language, entry, parameters, limits.
 
 ABI and host functions are the engine's (`wasm-runtime/src/udf/host/`); their contract is in
 docs/reference/udf-abi.md.
@@ -37,7 +37,7 @@ _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "f64": (int, float),
     "bool": (bool,),
 }
-"""What a parameter of each declared type may be; the last three are other names of types above."""
+"""Python types of each declared type of parameter; the last three are other names of types above."""
 
 
 class Parameter(Strict, frozen=True, kw_only=True):
@@ -149,7 +149,7 @@ _HEADER_TEXTS = ("name", "version", "entry", "description", "returns", "category
 
 
 def headers(source: str) -> dict[str, Any]:
-    """What lines `# @udf: key=value` (JavaScript: `// @udf: …`) in a source say of the UDF.
+    """The facts in lines `# @udf: key=value` (JavaScript: `// @udf: …`) of a source.
 
     Raises InvalidError for a key that there is not.
 

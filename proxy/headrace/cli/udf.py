@@ -57,7 +57,7 @@ export function process(doc, params) {
 """
 TEMPLATES = {".py": PYTHON_TEMPLATE, ".js": JAVASCRIPT_TEMPLATE}
 STUBS = {ending: stubs.FOLDER / f"headrace.{stub}" for ending, stub in ((".py", "pyi"), (".js", "d.ts"))}
-"""What editors complete by; written beside the UDF."""
+"""Types for editors; written beside the UDF."""
 LANGUAGES = {".py": manifests.PYTHON, ".js": manifests.JAVASCRIPT, ".mjs": manifests.JAVASCRIPT}
 MEDIA = {manifests.PYTHON: "text/x-python", manifests.JAVASCRIPT: "text/javascript"}
 CASES = [
@@ -65,6 +65,7 @@ CASES = [
     {"name": "takes a parameter", "input": {}, "parameters": {"by": "me"}, "expected": {"seen": "me"}},
 ]
 SECONDS = 30.0
+"""Seconds for one case: the limits of the UDF end it earlier."""
 ADMIN_VARIABLE = "HEADRACE_ADMIN_TOKEN"
 UPLOAD_SECONDS = 60
 
@@ -172,7 +173,7 @@ def _fits(found: Any, expected: Any) -> bool:
 
 
 def _run(loaded: tuple[Manifest, bytes, Catalog], case: dict[str, Any]) -> Any:
-    """What the UDF makes of a case's input."""
+    """The output of the UDF for the input of a case."""
     manifest, code, catalog = loaded
     given = msgspec.Raw(msgspec.json.encode(case.get("parameters", {})))
     parameters = manifests.bind_parameters(manifest, given, "parameters")

@@ -5,7 +5,7 @@
 - `search_plan` composes the pipelines of a search over several indexes, and caches the result;
 - `search_run` and `document_run` run them over a search or over the actions of a bulk;
 - `protected` and `protection` review what a request over a protected index may ask;
-- `visibility` checks that documents read by id pass the final filters.
+- `read_guard` finds what protects documents that are read by id, and `visibility` whether final filters show them.
 
-Nothing here answers a client: functions return values or raise `HeadraceError`. Handlers answer.
+Functions return values or raise `HeadraceError`. Handlers answer; the exception is `search_run.later_answer`.
 """

@@ -35,7 +35,7 @@ class Override(NamedTuple):
 
 
 def named(snapshot: Snapshot, kind: PipelineType, name: str) -> Override:
-    """What a name in the request means for our default slot. Raises InvalidError for an empty name."""
+    """The override of the default slot by a name in the request. Raises InvalidError for an empty name."""
     if name == "":
         raise InvalidError("the name of a pipeline must not be empty; use [_none] to run none")
     if name == NONE:
@@ -84,7 +84,7 @@ class ScopedPipeline:
 
 @dataclass
 class SlotAssignments:
-    """What the indexes of a search hold in one slot: the pipelines by name, each with its indexes; `None` for none."""
+    """The pipelines in one slot of the indexes of a search, by name, each with its indexes; `None` for none."""
 
     slot: Slot
     parts: dict[str | None, list[Target]] = field(default_factory=dict)
@@ -101,7 +101,7 @@ class SlotAssignments:
 
 
 def assignments(snapshot: Snapshot, targets: Iterable[Target], slots: Iterable[Slot]) -> list[SlotAssignments]:
-    """What these indexes hold in each of these slots, where anything is attached at all."""
+    """The assignments of these indexes for each slot in which anything is attached at all."""
     wanted = [SlotAssignments(slot) for slot in slots if slot in snapshot.bound]
     if wanted:
         for target in targets:

@@ -143,7 +143,7 @@ def of_cluster(name: str | None) -> RefusedError:
 
 
 def _ruled_out(parsed: Bulk, pipeline: Pipeline, keys: list[int]) -> int | None:
-    """How many documents there are for a pipeline, none of which it concerns; `None` where it has to look at them."""
+    """The number of documents for a pipeline if none meets its conditions; `None` if the pipeline has to run."""
     if not pipeline.conditions or parsed.nbytes > INLINE_BYTES:
         return None
     return parsed.ruled_out(keys, pipeline.conditions)

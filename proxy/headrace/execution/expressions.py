@@ -1,4 +1,4 @@
-"""What a request reads: its index expression resolved once, judged, and sent on as it was judged.
+"""The index expression of a request: resolved once, judged, and forwarded as it was judged.
 
 Names of indexes take the place of wildcards, exclusions and plain aliases, so that the cluster searches exactly what
 the pipelines were chosen for, also where an index is made in the meantime.
@@ -23,7 +23,7 @@ MAX_EXPRESSION = 2048
 
 
 def options_of(context: RequestContext, defaults: IndicesOptions = READ) -> IndicesOptions:
-    """How the request's parameters have its expression expanded. Raises InvalidError."""
+    """The expansion options in the request's parameters. Raises InvalidError."""
     return expansion(context.target.values, defaults)
 
 
@@ -36,7 +36,7 @@ _CAMEL = {"expandWildcards", "ignoreUnavailable", "allowNoIndices"}
 
 
 async def read_by(context: RequestContext, expression: str, options: IndicesOptions = READ) -> Reading:
-    """What the request reads. Raises MissingIndexError; RefusedError for what cannot be judged."""
+    """The indexes that the request reads. Raises MissingIndexError; RefusedError for what cannot be judged."""
     resolver = context.components.resolver
     reading = resolver.current(expression, options) or await resolver.reading(expression, options)
     if reading.registry:

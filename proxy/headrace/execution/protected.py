@@ -1,4 +1,4 @@
-"""What final pipelines and masks of the searched indexes allow of a request: reviewed, rewritten or refused.
+"""Requests over protected indexes: reviewed, rewritten or refused by the final pipelines and masks of the indexes.
 
 A final query pipeline says which documents may be seen: what it makes of an empty search is the filter that every part
 of a request has to obey. A final or protecting result pipeline says which fields are hidden: every other way to their
@@ -42,7 +42,7 @@ _NOTHING_HIDDEN = HiddenFields()
 
 @dataclass(frozen=True)
 class Protection:
-    """What holds for one search. `visible` is a query: the documents that may be seen, all where it is `None`."""
+    """The protection of one search. `visible`: the query for the documents that may be seen; `None` for all."""
 
     scope: Scope
     visible: Any = None
@@ -60,7 +60,7 @@ UNPROTECTED = Protection(Scope(False, HiddenFields()), lookups=True)
 
 
 async def protection_of(context: RequestContext, chosen: SearchPlan) -> Protection | None:
-    """What holds for a search with these pipelines; `None` where it may contain anything. Raises HeadraceError."""
+    """The protection of a search with these pipelines; `None` where it may contain anything. Raises HeadraceError."""
     if chosen.reading is None:
         return None
     filters = chosen.parts.get(QUERY_FINAL, ())
@@ -157,7 +157,7 @@ def _check_unseen(request: dict[str, Any]) -> None:
 
 
 async def _lookup(context: RequestContext, index: str) -> Any:
-    """What a look-up of documents in another index has to obey: a query, `None` for nothing, or that it is refused."""
+    """The filter of a look-up in another index: a query, `None` for no filter, or `Refuse`."""
     chosen = await plan_search(context, context.snapshot, index, defaults=False)
     if masks_of(chosen) or masks_of(await plan_search(context, context.snapshot, index, defaults=True)):
         return Refuse()
@@ -165,7 +165,7 @@ async def _lookup(context: RequestContext, index: str) -> Any:
 
 
 def over_judged(protection: Protection | None, reading: Reading) -> Protection:
-    """What a search has to obey whose expression may stand for more by now: only the indexes that were judged count."""
+    """The protection that also limits a search to the judged indexes: its expression may stand for more by now."""
     scope = protection.scope if protection is not None else UNPROTECTED.scope
     visible = _judged(reading)
     if protection is not None and protection.visible is not None:

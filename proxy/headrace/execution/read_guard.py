@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class DocumentAbout(msgspec.Struct):
-    """What the answer to a read by id says of the document."""
+    """The metadata of a document in the answer to a read by id."""
 
     index: str = msgspec.field(name="_index")
     id: str = msgspec.field(name="_id")
@@ -47,7 +47,7 @@ WHOLE_DOCUMENT = (
 
 @dataclass
 class Guard:
-    """What protects the documents of an index: pipelines that they go through, and a query that they have to meet."""
+    """The protection of documents of an index: result pipelines to run, and a query that they must match."""
 
     parts: list[tuple[Slot, ScopedPipeline]]
     visible: Any
@@ -92,7 +92,7 @@ async def seen(context: RequestContext, documents: Sequence[tuple[Guard, bytes]]
 
 
 async def guard_of(context: RequestContext, expression: str, given: Override | None) -> Guard | None:
-    """What protects the documents of the indexes of `expression`; `None` where nothing does. Raises HeadraceError."""
+    """The guard of the indexes of `expression`; `None` for unprotected ones. Raises HeadraceError."""
     snapshot = context.snapshot
     parts = await protecting(context, expression, given)
     if not parts and not snapshot.protects:
@@ -109,9 +109,9 @@ async def guard_of(context: RequestContext, expression: str, given: Override | N
 async def protecting(
     context: RequestContext, expression: str, given: Override | None
 ) -> list[tuple[Slot, ScopedPipeline]]:
-    """The result pipelines that protect an index of `expression`; `given` is in place of the default ones.
+    """The result pipelines that protect an index of `expression`; `given` replaces the default ones.
 
-    It is the last one, so that it sees only what final ones leave.
+    `given` runs last, so that it sees only the output of the final ones.
     """
     snapshot = context.snapshot
     parts: list[tuple[Slot, ScopedPipeline]] = []

@@ -35,6 +35,7 @@ _SLOTS = {kind: (Slot(kind), Slot(kind, final=True)) for kind in (QUERY, RESULT)
 """Defaults, then finals."""
 FILTER = "filter_query"
 COMPOSING_SECONDS = 5.0
+"""Seconds for the run of a filter over an empty search: it has no UDF, so that only a defect reaches them."""
 
 
 @dataclass
@@ -44,9 +45,9 @@ class SearchPlan:
     parts: dict[Slot, list[ScopedPipeline]] = field(default_factory=dict)
     conflicts: list[str] = field(default_factory=list)
     reading: Reading | None = None
-    """What the search reads, where that had to be found out."""
+    """The indexes of the search, where the plan had to resolve them."""
     derived: dict[str, Any] = field(default_factory=dict)
-    """What follows from the final pipelines alone, kept for all searches with this choice."""
+    """Values derived from the final pipelines alone, shared by all searches with this plan."""
     names_result: bool = False
     """Whether the request itself names its result pipeline."""
 
@@ -68,7 +69,7 @@ class SearchPlan:
 async def plan_search(
     context: RequestContext, snapshot: Snapshot, expression: str, *, defaults: bool, options: IndicesOptions = READ
 ) -> SearchPlan:
-    """What is attached to the indexes of `expression`; without `defaults` only finals.
+    """The plan for the pipelines that are attached to the indexes of `expression`; without `defaults` only finals.
 
     Raises InvalidError, MissingIndexError, RefusedError.
     """

@@ -64,9 +64,9 @@ class SearchRun:
     rendered: bool = False
     asynchronous: bool = False
     options: IndicesOptions = READ
-    """How the expression is expanded."""
+    """The expansion options of the expression."""
     reading: Reading | None = None
-    """What the search reads, where finals or masks may concern it."""
+    """The indexes of the search, where finals or masks may concern it."""
     scripted: bool = False
     """Whether errors of the request's scripts may quote documents that it must not see."""
     unnamed: bool = False
@@ -237,7 +237,7 @@ class SearchRun:
 
 
 async def protect(work: SearchRun, chosen: SearchPlan, *, withholds: bool = False) -> Protection | None:
-    """Sends the search to the indexes that were judged, and says what it has to obey; `None` where that is nothing.
+    """Points the search at the judged indexes and returns its protection; `None` for none.
 
     `withholds`: the answer goes through [`withheld`] if a script of the request may quote documents in its errors.
     Raises HeadraceError.
@@ -263,7 +263,7 @@ async def protect(work: SearchRun, chosen: SearchPlan, *, withholds: bool = Fals
 
 
 async def obliged(work: SearchRun, chosen: SearchPlan, pipeline: str | None, *, withholds: bool) -> Protection | None:
-    """What a search has to obey; `None` where that is nothing. `pipeline`: of the cluster, which the request names.
+    """The protection of a search; `None` for none. `pipeline`: the cluster's search pipeline that the request names.
 
     Raises HeadraceError.
     """

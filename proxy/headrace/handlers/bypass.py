@@ -1,4 +1,4 @@
-"""Requests that no pipeline can concern: which they are, as long as the registry and the cluster's names stay.
+"""The decision which requests no pipeline can concern, valid for one snapshot and one view of the cluster's names.
 
 The decision is made once for a method and a target, or for all targets that differ only in a plain document id, so that
 it does not cost more for a client that never asks for the same twice.
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MAX_DECISIONS = 1024
 """Maximum number of decisions that are kept."""
 _BY_ID = re.compile(r"(/[^/?%<>#;\\]+/(?:_doc|_source|_create|_update|_explain)/)(?!_)[A-Za-z0-9_-]+((?:\?[^#]*)?)")
-"""A target with a plain document id: what is in place of the id decides nothing."""
+"""A target with a plain document id: the decision does not depend on the id."""
 _ANY_ID = "0"
 
 

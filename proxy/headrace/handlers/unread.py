@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from headrace.server.request import RequestContext
 
 QUERY_FINAL = Slot(PipelineType.QUERY, final=True)
-_RENAMES = ("rename_pattern", "rename_replacement", "rename_alias_pattern", "rename_alias_replacement")
 
 
 class BadIndexNameError(InvalidError):

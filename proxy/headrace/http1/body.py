@@ -21,7 +21,7 @@ MAX_BUFFERED = 512 << 10
 MAX_TRAILER_BYTES = 16 << 10
 """Bytes of the trailer section of a chunked body, as many as a node takes of headers."""
 DEFER_FROM = 32 << 10
-"""Bytes still to come of a body which is left where it is until somebody reads it: for fewer that does not pay."""
+"""Minimum of missing bytes for which reading stops until a reader asks: pausing costs more than receiving fewer."""
 
 
 class BodySource(Protocol):
@@ -122,7 +122,7 @@ class RequestBody:
             self._buffered = len(whole)
 
     def pop_buffered(self) -> bytes:
-        """What is here, if anything; it does not wait."""
+        """The bytes that have arrived; it does not wait."""
         return self._pop()
 
     async def piece(self) -> bytes:
@@ -179,11 +179,11 @@ class RequestBody:
 
     @property
     def target(self) -> BodyBuffer | None:
-        """Where the connection has to write what comes."""
+        """The buffer that the connection writes the next bytes to, while a reader receives in place."""
         return self._target
 
     def filled(self, count: int) -> None:
-        """So many bytes have been written to the target."""
+        """Counts bytes that the connection has written to the target."""
         if self._target is not None:
             self._target.filled(count)
         self.left -= count

@@ -1,4 +1,4 @@
-"""What a node takes of a request's head, and when its connection can be used again.
+"""Limits of a node for the head of a request, and the reuse of its connection after a refusal.
 
 A node refuses a longer line or longer headers with a 400 that does not say `Connection: close`, and reads nothing more
 of that connection (`http.max_initial_line_length`, `http.max_header_size`; measured on 3.8.0: the line is counted
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SAFE = 2048
-"""Bytes of a head that no limit of a node is below."""
+"""Bytes of a head that every node accepts: shorter heads need no check."""
 ADDED = 512
-"""Bytes that forwarding adds to a head at most: `Host`, framing and address. A rewritten target adds what it adds."""
+"""Maximum of bytes that forwarding adds to a head (`Host`, framing, address), a rewritten target aside."""
 FIRST_ERROR = 400
 """The lowest status of an error."""
 UNREAD = frozenset({413, 414, 417, 431, 501, 505})

@@ -36,7 +36,7 @@ HOP_BY_HOP = frozenset(
 ADMIN_HEADER = "X-Headrace-Admin-Token"
 """Carries the admin token; never sent on."""
 VENDOR_MEDIA = "headrace.vendor_media"
-"""What a request notes of its client: the media type of its own that it wants JSON called."""
+"""Key in a request for the vendor media type that its client expects in place of `application/json`."""
 _NOT_SENT_ON = HOP_BY_HOP | {b"host", b"expect", b"content-length", ADMIN_HEADER.lower().encode()}
 _NOT_SENT_BACK = HOP_BY_HOP | {b"content-length"}
 _ALWAYS_NAMED = frozenset({b"close", b"keep-alive"})
@@ -79,7 +79,7 @@ def _of_pairs(headers: Iterable[tuple[str, str]]) -> bytes:
 
 
 _of_pairs_once = lru_cache(maxsize=512)(_of_pairs)
-"""For headers of ours, which are the same again and again, and no secrets."""
+"""Cached: headers of our own repeat, and none is a secret."""
 
 
 def _lines(raw: RawHeaders, dropped: frozenset[bytes], vendor: str = "") -> bytes:

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("headrace.splicing")
 
 _PIPE_BYTES = 1 << 20
-"""What a pipe should hold: what an unprivileged process may ask for; it is smaller where the kernel refuses."""
+"""Bytes of a pipe: the maximum for an unprivileged process. A kernel that refuses keeps its default."""
 _KEPT = 16
-"""So many pipes are kept for the next body."""
+"""Maximum number of idle pipes that are kept for the next body."""
 _NUMBERS = 4
-"""File numbers that a body takes: two of a pipe, two of the sockets' duplicates."""
+"""File numbers of one spliced body: two of the pipe, two of the duplicated sockets."""
 
 
 class SilentError(TimeoutError):
@@ -103,7 +103,7 @@ def plain(transport: asyncio.BaseTransport | None) -> bool:
 
 
 def file_numbers() -> int:
-    """How many the long bodies on their way may take: a quarter, so that there are always some for connections."""
+    """The file numbers that spliced bodies may use together: a quarter, so that connections always find some."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return sys.maxsize if limit < 0 else limit // 4
 
@@ -111,8 +111,7 @@ def file_numbers() -> int:
 class Pipes:
     """Pipes that bytes go through, kept for the next body.
 
-    `most`: so many may be in use at once; without it bodies take no more than a quarter of the process's file numbers,
-    so that there are always some for new connections.
+    `most`: maximum number of pipes in use; the default is what [`file_numbers`] allows.
     """
 
     def __init__(self, most: int | None = None) -> None:
@@ -131,7 +130,7 @@ class Pipes:
     @staticmethod
     def _new() -> tuple[int, int]:
         pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        # What one user may have in all has an end; a smaller one works too.
+        # The kernel limits the pages of all pipes of a user; a pipe of the default size works too.
         with suppress(OSError):
             fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         return pipe

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MANY = 16 << 20
-"""So many bytes held at a time leave memory that is worth giving back: about three times as much."""
+"""Minimum peak of reserved bytes after which memory is returned: the allocator keeps about three times the peak."""
 QUIET_SECONDS = 5.0
-"""It is given back when no body has been held for so long."""
+"""Seconds without a reservation before memory is returned to the system."""
 
 
 class BodyBudget:

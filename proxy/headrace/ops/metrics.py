@@ -1,6 +1,6 @@
-"""What this process counts, and the sum over all workers.
+"""Counts of this process, and their sum over all workers.
 
-Requests are counted by surface (the handler's module) and status class; pipelines and UDFs count for themselves
+Requests are counted by surface (a column of the routes) and status class; pipelines and UDFs count for themselves
 (`headrace_pipelines.stats`). With several workers each dumps its counts to the others on request, so that every worker
 answers for all of them.
 """
@@ -76,7 +76,7 @@ class Metrics:
         self._upstream_errors[kind] = self._upstream_errors.get(kind, 0) + 1
 
     def counts(self) -> ProcessCounts:
-        """What this process has counted."""
+        """The counts of this process now."""
         registry = self._registry
         pipelines = {}
         if registry.state != "none":

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("headrace.workers")
 
 ANSWER_SECONDS = 2.0
+"""Seconds for the answer of another worker; one that is late is left out, so that a request does not hang on it."""
 STATS, CHANGED, CHANGING = b"stats\n", b"changed\n", b"changing names\n"
 HEARD = b"ok\n"
 

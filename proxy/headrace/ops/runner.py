@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from headrace_pipelines.registry import Pipeline
 
 INLINE_WORK = 3 << 20
-"""Bytes of documents, times the stages over them and one for the rest, that quick built-ins work on in about a
-millisecond: up to so much the event loop waits for them, which is cheaper than a thread's turn."""
+"""Maximum of bytes times (stages + 1) for a run of fast built-ins on the event loop: about a millisecond, which is
+cheaper than the switch to a thread."""
 INLINE_NS = 500_000
-"""How long other pipelines may be expected to take for the same, in nanoseconds."""
+"""Maximum cost estimate in nanoseconds of other pipelines for a run on the event loop."""
 INLINE_NS_ON_FEW_CORES = 2_000_000
 """The same where a worker has two cores or fewer: a thread would take more from the loop than it gives."""
 INLINE_BYTES = 1 << 20
-"""Larger batches are never theirs."""
+"""Maximum length in bytes of a batch that such pipelines run on the event loop."""
 INLINE_SECONDS = 0.005
-"""When a run on the event loop that takes longer than expected is ended, and begins again on a thread."""
+"""Seconds after which a run on the event loop is ended and starts again on a thread."""
 
 
 class Runner:

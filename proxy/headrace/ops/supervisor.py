@@ -23,7 +23,7 @@ log = logging.getLogger("headrace.workers")
 
 NUMBER, FOLDER = "HEADRACE_WORKER_NUMBER", "HEADRACE_WORKER_FOLDER"
 PAUSE_SECONDS = 1.0
-"""Between the end of a worker and its next start, so that one that cannot start does not keep the machine busy."""
+"""Seconds between the end of a worker and its restart: a worker that cannot start must not keep the machine busy."""
 
 
 def identity() -> tuple[int, Path] | None:

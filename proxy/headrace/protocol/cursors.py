@@ -56,11 +56,11 @@ class Cursors:
         return MARK + base64.urlsafe_b64encode(self._tag(text) + text).decode().rstrip("=")
 
     def sealer(self, cursor: Cursor) -> Callable[[str], str]:
-        """What seals an id of the cluster with the facts of `cursor`."""
+        """A function that seals an id of the cluster with the facts of `cursor`."""
         return lambda id_: self.seal(msgspec.structs.replace(cursor, id=id_))
 
     def open(self, kind: str, text: str) -> Cursor | None:
-        """What was sealed; `None` for a cursor that is the cluster's own. Raises InvalidError for a broken seal."""
+        """The sealed cursor; `None` for an id of the cluster itself. Raises InvalidError for a broken seal."""
         if not text.startswith(MARK):
             return None
         try:

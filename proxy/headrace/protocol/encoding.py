@@ -13,7 +13,7 @@ from headrace_pipelines.errors import InvalidError, MediaTypeError, TooLargeErro
 
 _LEVEL = 3
 _GUESS = 8
-"""How many times its size a compressed body has that does not say."""
+"""Assumed ratio of inflated to compressed bytes for a coding that does not state its size."""
 _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 

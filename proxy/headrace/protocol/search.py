@@ -18,18 +18,18 @@ QUERY_STRING = ("q", "df", "analyzer", "analyze_wildcard", "default_operator", "
 _NUMBERS = ("from", "size", "terminate_after")
 _BOOLEANS = ("explain", "version", "seq_no_primary_term", "track_scores")
 _WITH_VALUE = frozenset({"explain", "version", "seq_no_primary_term"})
-"""Of these the ones that say nothing without a value (measured on 3.8.0); the others are on then."""
+"""Boolean parameters that are ignored without a value (measured on 3.8.0); the others are on then."""
 _LISTS = ("stored_fields", "docvalue_fields")
 _SOURCE = ("_source", "_source_includes", "_source_excludes")
 _OTHERS = ("sort", "track_total_hits", "timeout", "stats")
 FOLDED = (*QUERY_STRING, *_NUMBERS, *_BOOLEANS, *_LISTS, *_SOURCE, *_OTHERS)
 """Parameters that leave the URL when the body takes them over."""
 ADDED = frozenset({"sort", "docvalue_fields"})
-"""Of these the URL's come behind the body's (measured on 3.8.0); all others take the place of the body's."""
+"""Parameters that are appended to the body's list (measured on 3.8.0); all others replace the body's value."""
 
 
 def folded(target: Target) -> dict[str, Any]:
-    """What the URL says of the body: body keys and their values, to be written over those of the body."""
+    """The members that URL parameters give to the body; they replace those of the body."""
     out: dict[str, Any] = {}
     if not target.has_any(FOLDED):
         return out
@@ -116,7 +116,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "track_total_hits": _tracked,
     "timeout": lambda _, value: value,
 }
-"""What the value of each parameter is in the body, by its name."""
+"""The converter of each parameter to its value in the body, by name."""
 
 
 def msearch_items(body: bytes) -> list[tuple[bytes, bytes]]:

@@ -31,10 +31,10 @@ class Changes:
     def _over(self, task: asyncio.Task[object]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            # Whoever waits is told; where nobody does, it is in the log already.
+            # Marks the exception as retrieved: the caller gets it, or the log has it.
             task.exception()
 
     async def finish(self, seconds: float) -> None:
-        """Waits until all have ended, so long at most."""
+        """Waits until all have ended, at most `seconds`."""
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)

@@ -1,4 +1,4 @@
-"""What the proxy asks the cluster in its own name: what its indexes and templates are."""
+"""Requests for the names, templates and mappings of the cluster, with the proxy's own credentials."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Cluster:
         return f"{state['state_uuid']}:{state['version']}"
 
     async def templates(self) -> dict[str, Any]:
-        """What the cluster's templates say of names, and when its indexes were created: by name."""
+        """The cluster's templates and the creation dates of its indexes, by name."""
         created = await self._ask(
             "/_all/_settings/index.creation_date", {"expand_wildcards": "all", "flat_settings": "true"}
         )

@@ -1,4 +1,4 @@
-"""What the registry holds by all that this proxy has ever seen of it, whatever its index says now.
+"""The ledger: the newest signed state of each document of the registry that this proxy has seen.
 
 Of every document the ledger keeps the newest one whose signature holds, deletions included. So a document that was
 altered, deleted or set back past the proxies changes nothing: it is reported, and written anew. A proxy that knows
@@ -28,7 +28,7 @@ log = logging.getLogger("headrace.registry")
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two repairs of one document: somebody who goes on overwriting it is not answered write by write."""
 CALM_SECONDS = 120.0
-"""A document that stayed whole so long is repaired at once again."""
+"""Seconds since its last repair after which the next repair of a document has no pause."""
 IN_VAIN = 3
 """Writes over the manifest with one key after which whoever does that is taken for another proxy."""
 _RIVAL = (
@@ -36,9 +36,9 @@ _RIVAL = (
     "each undoes what the other writes: give both the same secret, and start them again"
 )
 _MOST_CLAIMED = 1 << 40
-"""A revision that nobody reaches by changes."""
+"""Upper bound of revisions that an unsigned document may claim; changes do not reach it."""
 MOST_NAMED = 20
-"""So many documents are logged by name each time that the index is read."""
+"""Maximum number of ignored documents that one reading logs by name."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Ledger:
 
     @property
     def live(self) -> list[Entry]:
-        """What is in force."""
+        """The entries in force: no deletions."""
         return [entry for entry in self.entries.values() if entry.live]
 
     def newest(self, id_: str, found: Entry | None = None) -> Entry | None:
@@ -181,7 +181,7 @@ class Ledger:
         self.entries[MANIFEST] = self.signer.sign(MANIFEST, manifest, max(before, default=0) + 1)
 
     def _resign(self) -> None:
-        """What an older secret has signed is signed with the first one, once at start."""
+        """Signs entries of an older secret with the first secret, once at start."""
         for id_, entry in self.entries.items():
             if self.signer.old(entry):
                 self.entries[id_] = self.signer.sign(id_, entry, entry.revision + 1)

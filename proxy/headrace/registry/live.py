@@ -34,12 +34,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("headrace.registry")
 
 ATTEMPTS = 5
+"""Attempts at a change that loses compare-and-set races."""
 WHOLE_SECONDS = 60.0
-"""So often everything is read, even where the fingerprint is the same: an index made anew may have the old one's."""
+"""Seconds between complete readings with an unchanged fingerprint: a recreated index may have the old fingerprint."""
 STOPPING_SECONDS = 20.0
-"""So long a refresh that has begun may take to end before the process does."""
+"""Maximum seconds that a stopping process waits for a refresh in progress."""
 PAUSE_SECONDS = 1.0
-"""Between two attempts at repairing an index that cannot be written."""
+"""Seconds between two attempts to repair an index that cannot be written."""
 H = TypeVar("H", Association, Pattern, Template)
 
 

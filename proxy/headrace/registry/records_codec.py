@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("headrace.registry")
 
 KINDS = ("pipeline", "udf", "association", "pattern", "template", "active")
-"""What a document may be of; code stands beside them, in chunks."""
+"""Kinds of documents; chunks of code are documents of their own."""
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """What a document says; `body` is JSON text, so that what people wrote stays as they wrote it."""
+    """The content of a document; `body` is JSON text, so that definitions keep their exact text."""
 
     kind: str
     name: str
@@ -39,7 +39,7 @@ class Readable(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the record."""
         ...
 
     @property
@@ -66,7 +66,7 @@ def udf_document(record: UdfRecord) -> Document:
 
 
 Holder = Association | Pattern | Template
-"""What pipelines are attached to."""
+"""A record with attached pipelines."""
 HOLDERS: dict[type[Holder], str] = {Association: "association", Pattern: "pattern", Template: "template"}
 
 
@@ -125,7 +125,7 @@ def _pipeline_record(body: str) -> PipelineRecord:
 
 
 def documents_of(records: Records) -> list[Document]:
-    """The opposite of [`records_of`], for the copy on disk."""
+    """The opposite of [`records_of`]."""
     return [
         *map(pipeline_document, records.pipelines),
         *map(udf_document, records.udfs),

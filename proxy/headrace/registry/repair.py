@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("headrace.registry")
 
 IN_VAIN = 3
-"""After so many repairs of a document it is looked at whether the index gives back what it is given."""
+"""Repairs of one document after which a read checks that the index returns the document as written."""
 
 
 class Mender:

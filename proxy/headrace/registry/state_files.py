@@ -21,7 +21,7 @@ def secret_of(given: str, folder: Path, name: str) -> bytes:
         temporary = folder / f"{name}.{os.getpid()}.tmp"
         temporary.touch(mode=0o600)
         temporary.write_bytes(secrets.token_bytes(32))
-        # Of several processes that start together one wins.
+        # Several processes may start together: the first link wins.
         with contextlib.suppress(FileExistsError):
             path.hardlink_to(temporary)
         temporary.unlink()

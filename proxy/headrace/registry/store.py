@@ -48,8 +48,9 @@ PAGE = 500
 """Documents that a search for them answers."""
 STARTING_ATTEMPTS = 20
 STARTING_PAUSE = 0.05
+"""Attempts, and seconds between them, while a new shard answers 503: a second in all."""
 ATTEMPTS = 5
-"""So often a write that may go over any state is tried, each time on what stands there then."""
+"""Attempts at an unconditional write, each on the state that is stored then."""
 _PLAIN = {"type": "object", "enabled": False}
 MAPPING = {
     "settings": {
@@ -87,7 +88,7 @@ class VersionedValue:
 
     @property
     def value(self) -> Any:
-        """What its body says; `None` when it is not there, or was deleted."""
+        """The decoded body; `None` for a missing or deleted document."""
         return msgspec.json.decode(self.entry.body) if self.entry is not None and self.entry.live else None
 
 
@@ -247,7 +248,7 @@ class Store(Cluster):
                 await self._delete_chunk(f"code:{record.digest}:{n}")
 
     async def attached(self, holder: type[Holder], name: str) -> VersionedValue:
-        """What is attached to an index, a pattern or a template, as it stands now."""
+        """The stored attachment of an index, a pattern or a template."""
         return await self._read(f"{HOLDERS[holder]}:{name}")
 
     async def attach(self, holder: type[Holder], name: str, value: Holder | None, before: VersionedValue) -> None:
@@ -301,7 +302,7 @@ class Store(Cluster):
         return VersionedValue(id_, newest, found.seq_no, found.primary_term)
 
     async def _get(self, id_: str) -> Found | None:
-        """What stands under an id, whatever it is."""
+        """The stored document of an id, unverified; `None` for none."""
         try:
             answer = await self._client.get(index=self.index, id=id_, params=_SOURCE)
         except NotFoundError:
@@ -313,7 +314,7 @@ class Store(Cluster):
         return Found(id_, answer.get("_source"), answer["_seq_no"], answer["_primary_term"])
 
     async def _position(self, id_: str) -> Any:
-        """What [`_get`] reads, without a source that cannot be decoded."""
+        """The answer of [`_get`] without the source, which cannot be decoded."""
         try:
             return await self._client.get(index=self.index, id=id_, params={"_source": "false"})
         except OpenSearchException as error:
@@ -416,7 +417,7 @@ class UnfitError(RegistryError):
 
 
 def refused(error: OpenSearchException) -> RegistryError:
-    """What a write or a search that is right in an index of ours is refused for."""
+    """The error of a refused write or search; UnfitError where the index itself is the reason."""
     reason = unavailable(error)
     if isinstance(error, RequestError) and "closed" not in str(error.error):
         return UnfitError(reason.reason)

@@ -1,9 +1,9 @@
-"""Who may read the registry, and who may change it; and that it is not a page in a browser that asks.
+"""Rights to read and to change the registry, and the defence against pages in a browser.
 
 With an admin token its holders are administrators. Without one the cluster is asked with the caller's credentials, and
-where it cannot be asked, only a loopback listener serves. A page that somebody has open must not use that: a foreign
-`Origin` is refused, on loopback listeners a foreign `Host` too (the page's owner may point a name here), and changes
-come with a content type that pages cannot send unasked.
+where it cannot be asked, only a loopback listener serves. Against pages in a browser on the same machine, a foreign
+`Origin` is refused, on loopback listeners a foreign `Host` too (DNS rebinding), and changes need a content type that
+pages cannot send without a preflight request.
 """
 
 from __future__ import annotations

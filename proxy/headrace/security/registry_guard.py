@@ -151,7 +151,7 @@ def _reaches(target: Target, expression: str, registry: str) -> bool:
 
 
 def spellings(registry: str) -> tuple[bytes, ...]:
-    """One of these is in every bulk in JSON that names the registry index: its name, date math, or an escape."""
+    """Byte strings; every JSON bulk that names the registry index contains one: its name, date math, or an escape."""
     return registry.encode(), b'"<', b"\\u00"
 
 

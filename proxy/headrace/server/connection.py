@@ -1,4 +1,4 @@
-"""One client's connection: where it is in the exchange of messages, and what comes next.
+"""The connection of a client: the state machine between its bytes, the forwarder and aiohttp's handler.
 
 A connection has one request in progress. What a client sends behind it (pipelining) waits unparsed, and from
 `MAX_BACKLOG` bytes on in the client's socket.
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 BODY_SECONDS = 0.1
 """Seconds that a small body may take behind its head for the request to be forwarded without a handler."""
 SMALL_BODY = 64 << 10
-"""Bytes of the longest body that is waited for so."""
+"""Maximum length in bytes of a body that the connection waits for in this way."""
 MAX_BACKLOG = 64 << 10
-"""Bytes behind the request in progress from which on the connection is not read from."""
+"""Bytes behind the request in progress at which reading from the connection stops."""
 LINGER_SECONDS = 2.0
 """Seconds in which a client may take the last response before the connection is closed: if that is done while bytes of
 the client are unread, the system throws the response away (RFC 9112, 9.6)."""
@@ -48,7 +48,7 @@ class Forwarder(Protocol):
 
 
 class Acceptor(Protocol):
-    """What accepted a connection: limits, shared memory, and where requests go."""
+    """The listener of a connection: limits, shared memory, forwarder and handlers."""
 
     forwarder: Forwarder | None
     head_seconds: float
@@ -124,7 +124,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     # The loop's side.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The client is here."""
+        """The loop has accepted the connection."""
         self.transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self.remote = peer[0] if isinstance(peer, tuple) else peer or None
@@ -158,7 +158,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._proceed()
 
     def eof_received(self) -> bool:
-        """The client sends nothing more: as a node has it, it is gone."""
+        """A half-closed connection counts as closed, as with a node."""
         return False
 
     def pause_writing(self) -> None:
@@ -172,7 +172,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._proceed()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone, and so is what was in progress for it."""
+        """Ends the exchange and the handler of the request in progress."""
         self._listener.lost(self)
         for timer in (self._deadline, self._await_timer, self._idle_timer):
             if timer is not None:
@@ -191,7 +191,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         if self._handler is not None:
             self._handler.connection_lost(exc)
 
-    # What comes.
+    # Incoming bytes.
 
     def _parse(self, data: memoryview, size: int) -> int:
         """Takes the request that the first `size` bytes of `data` begin with; gives where it ends. Raises HeadError."""
@@ -213,7 +213,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         return at
 
     def _dispatch(self, request: InboundRequest) -> None:
-        """Decides what becomes of a request."""
+        """Forwards a request, waits for its small body, or hands it to aiohttp."""
         forwarder, head = self._listener.forwarder, request.head
         if forwarder is not None and head.keep_alive and head.minor_version == 1 and not head.expect_continue:
             request.forwarded = forwarder.forward(request, self)
@@ -272,10 +272,10 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._stop_deadline()
             self._next()
         else:
-            # What comes now is a request that waits.
+            # The next bytes belong to a further request.
             self.resume_reading()
 
-    # What becomes of it.
+    # The request in progress.
 
     def _handle(self, request: InboundRequest) -> None:
         """Gives a request to aiohttp."""
@@ -353,7 +353,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def _refuse(self, error: HeadError) -> None:
         """Ends the connection behind what is not well-formed."""
         if self._state in (State.FORWARDING, State.HANDLING):
-            # Who reads the body answers, and nothing is read behind it.
+            # The reader of the body answers; the connection reads nothing behind it.
             self.stopping = True
             self.pause_reading()
             return
@@ -374,7 +374,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             raise RuntimeError(f"{event.name} while {self._state.name}")
         self._state = state
 
-    # Its end.
+    # Closing.
 
     def _end(self) -> None:
         """Closes the connection once the client has what was written."""
@@ -431,7 +431,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     # For bodies and handlers.
 
     def pause_reading(self) -> None:
-        """Leaves what the client sends where it is."""
+        """Stops reading: further bytes stay in the socket."""
         if self._reading and self.transport is not None and not self.transport.is_closing():
             self._reading = False
             self.transport.pause_reading()

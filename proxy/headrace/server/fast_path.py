@@ -28,11 +28,11 @@ MAX_BODY = 256 << 10
 
 
 class BypassRoute(NamedTuple):
-    """What becomes of a request that passes: the surface that counts it, and the target where it is not as it came.
+    """How a request is forwarded without a handler: its surface for the metrics, and its new target, if that changes.
 
-    `reads`: it only reads, whatever the method. `words`: one of these is in a body that its handler has to read.
-    `names`: the same for bodies that have arrived whole: longer ones pass the process by. `creates`: it may make an
-    index.
+    `reads`: it changes nothing, whatever the method. `words`: byte strings; a body that contains one goes to the
+    handler. `names`: the same for bodies that have arrived whole; longer bodies are spliced unread. `creates`: it may
+    create an index.
     """
 
     surface: str
@@ -112,7 +112,7 @@ class FastForwarder:
 
 
 def _restore(request: InboundRequest, sent: bytes | RequestBody | None) -> None:
-    """Gives a body back that was taken for nothing."""
+    """Puts the body back into a request that is not forwarded."""
     if isinstance(sent, bytes) and request.text is None:
         request.body.restore(sent)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class HandledConnection(Protocol):
-    """What the transport asks of a client's connection."""
+    """The part of a client connection that the transport uses."""
 
     transport: asyncio.Transport | None
     stopping: bool
@@ -52,7 +52,7 @@ class HandlerTransport(asyncio.Transport):
         self.request = request
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Of the client's transport."""
+        """Extra info of the client's own transport."""
         transport = self._connection.transport
         return default if transport is None else transport.get_extra_info(name, default)
 
@@ -77,7 +77,7 @@ class HandlerTransport(asyncio.Transport):
             transport.writelines(parts)
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        """Aiohttp answers by itself: it does not take the head. The client is told so in our words."""
+        """Called only when aiohttp refuses a head by itself: the connection sends our error in place of aiohttp's."""
         self._connection.refuse_handled()
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview[Any]]) -> None:

@@ -19,7 +19,7 @@ class Forwarded(Protocol):
 
 
 class InboundRequest:
-    """A request: head, body, and, where it was forwarded before it came to its handler, what became of that.
+    """A request: head, body, and the pending exchange, if it was forwarded before its handler got it.
 
     `text`: the body, where all of it came with the head; it is `None` where some is still to come. Most requests are
     forwarded as they came: for those no [`RequestBody`] is made.

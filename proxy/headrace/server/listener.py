@@ -28,7 +28,7 @@ IDLE_SECONDS = 3630.0
 """Seconds that a connection may be idle: longer than the clients' pools and the load balancers in front keep theirs, so
 that it is they who close it."""
 _MAX_HEADERS = 1024
-"""Header lines of a request."""
+"""Maximum number of header lines of a request."""
 _NEVER = 10.0 * 365 * 24 * 3600
 """Seconds after which aiohttp takes a connection for idle: idling is the connection's to judge."""
 BACKLOG = 1024
@@ -36,7 +36,7 @@ BACKLOG = 1024
 
 
 class HeadLimits(NamedTuple):
-    """What a head may have: bytes of the request line and of all header lines, and header lines."""
+    """Limits of a head: bytes of the request line, bytes of all header lines, number of header lines."""
 
     request_line: int
     header_bytes: int

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 _MARK = b"\xef\xbb\xbf"
 """A byte order mark, which the cluster passes over."""
 UNCOUNTED = 64 << 10
-"""Bodies up to so many bytes wait for no room: connections bound them."""
+"""Maximum length in bytes of a body that needs no reservation: the number of connections bounds such bodies."""
 _SLOWEST = 64 << 10
-"""Bytes a second that a client must send on average, once `client_timeout` has passed."""
+"""Minimum average rate of a client in bytes per second, once `client_timeout` has passed."""
 
 
 @dataclass

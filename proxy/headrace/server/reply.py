@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from headrace.upstream.client import Answer
 
 _COMPRESSED = 1 << 10
-"""Bytes from which on answers of ours are compressed for clients that take it."""
+"""Minimum length in bytes of our own answers that are compressed."""
 
 
 async def reply(context: RequestContext, status: int, body: bytes) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""A request in a handler's hands: what is decided about it, and how it is forwarded to the cluster."""
+"""The request context of a handler: target, forwarding, and calls to the cluster with the caller's credentials."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class StaleNamesError(HeadraceError):
 
 @dataclass
 class RequestContext(ReceivedRequest):
-    """One request on its way: what handlers decided about it, and its calls to the cluster."""
+    """A request with the decisions of its handler, and its calls to the cluster."""
 
     response_headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
     """Headers of ours for the response."""

@@ -30,7 +30,7 @@ _LIMITS: dict[str, type[HeadraceError]] = {"line": LongLineError, "headers": Lon
 WITHOUT_BODY = (204, 304)
 """Statuses of responses that have no body."""
 JOINED = 1 << 16
-"""Bytes of a head and a body that are joined, which costs less than two writes."""
+"""Maximum length in bytes of a body that is joined to its head: the copy costs less than a second write."""
 
 
 SMALL = 1 << 20
@@ -39,7 +39,7 @@ error then."""
 
 
 class Sent(web.StreamResponse):
-    """What became of a response: its status, and whether the connection may stay open behind it."""
+    """A response that has been written: its status, and whether the connection may stay open."""
 
     def __init__(self, status: int, *, keep_alive: bool) -> None:
         super().__init__(status=status)

@@ -1,4 +1,4 @@
-"""The states of a client's connection, and what leads from one to another."""
+"""The states of a client connection, and the table of transitions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class State(IntEnum):
 
 
 class Event(IntEnum):
-    """What happens to the request in progress."""
+    """An event of the request in progress."""
 
     AWAIT_BODY = 0
     FORWARD = 1

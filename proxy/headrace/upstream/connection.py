@@ -1,4 +1,4 @@
-"""A connection to a node: one request at a time, and where its response is.
+"""A connection to a node: the state machine of one exchange at a time.
 
 Bytes are read into a buffer that all connections of the pool share, and copied out of it once; a body of known length
 is received in the memory where it stays.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 BUFFER_BYTES = 256 << 10
 """Bytes that are read at a time, and of the longest piece of a streamed body."""
 SMALL = 1 << 20
-"""Bytes of the longest body that is received without anybody asking for it; of a longer one nothing is read before."""
+"""Maximum length in bytes of a body that is received before its reader asks; a longer one stays in the socket."""
 MAX_BUFFERED = 2 * BUFFER_BYTES
 """Bytes of a streamed body that may wait for their reader before the connection is not read from any more."""
 MAX_HEADERS_BYTES = 256 << 10
@@ -64,7 +64,7 @@ class NodeConnection(asyncio.BufferedProtocol):
         self._writing_paused = False
         self.transport: asyncio.Transport | None = None
         self.head: ResponseHead | None = None
-        """Of the response, once it is here."""
+        """The head of the response, once it has arrived."""
         self.error: Exception | None = None
         """Why the exchange cannot become whole."""
         self.is_reusable = True
@@ -156,7 +156,7 @@ class NodeConnection(asyncio.BufferedProtocol):
         return piece
 
     def pop_buffered(self) -> bytes:
-        """What of the body is here; it does not wait."""
+        """The bytes of the body that have arrived; it does not wait."""
         pieces = self._pieces
         whole = pieces.popleft() if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
@@ -228,7 +228,7 @@ class NodeConnection(asyncio.BufferedProtocol):
             elif self._state is State.STREAMING:
                 self._stream(self._buffer, 0, nbytes)
             else:
-                # Nothing was asked for.
+                # No exchange is in progress.
                 self._end_reuse()
         except HeadError as error:
             self._fail(MalformedResponseError(f"the response is not well-formed HTTP: {error.args[1]}"))
@@ -260,7 +260,7 @@ class NodeConnection(asyncio.BufferedProtocol):
         self._writing_paused = False
         self._wake_writer()
 
-    # What comes.
+    # Incoming bytes.
 
     def _read_head(self, size: int) -> None:
         data: memoryview | bytearray = self._buffer
@@ -350,7 +350,7 @@ class NodeConnection(asyncio.BufferedProtocol):
         self._notify()
 
     def _end_reuse(self) -> None:
-        """More has come than a response: what it is nobody can say."""
+        """Ends reuse of the connection: bytes behind a response belong to no exchange."""
         self.is_reusable = False
         if self._state is State.IDLE:
             self._fail(ExchangeError("something came that nobody asked for"))
@@ -376,7 +376,7 @@ class NodeConnection(asyncio.BufferedProtocol):
         if self.error is None:
             self.error = error
         if self.transport is not None:
-            # Between two requests there is nothing that the node must not take for whole.
+            # An idle connection has no request that a plain close could truncate unnoticed.
             (self.transport.close if idle else self.transport.abort)()
         self._target = None
         self._wake_writer()

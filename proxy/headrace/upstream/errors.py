@@ -1,10 +1,10 @@
-"""What can become of an exchange with a node beside a whole response."""
+"""Errors of an exchange with a node."""
 
 from __future__ import annotations
 
 
 class ExchangeError(Exception):
-    """The exchange is not whole."""
+    """Base of errors that end an exchange before its response is complete."""
 
 
 class ConnectError(ExchangeError):
@@ -27,7 +27,7 @@ class RequestBodyError(ExchangeError):
 
 
 class SlowBodyError(ExchangeError):
-    """The rest of a client's body does not come."""
+    """The client stopped sending its body."""
 
 
 class NodeTimeoutError(TimeoutError):

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("headrace.upstream")
 
 FIRST_PAUSE = 1.0
+"""Seconds without requests for a node after its first failure; each further failure in a row doubles them."""
 LONGEST_PAUSE = 30.0
-"""Seconds that a node is left out for; doubled with every failure in a row."""
+"""Maximum of these seconds: a node that is back serves again within half a minute without a health check."""
 
 
 @dataclass

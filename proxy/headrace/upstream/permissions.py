@@ -1,4 +1,4 @@
-"""Who may change pipelines and attach them: asked of the cluster, with the caller's own credentials.
+"""Permissions to read, change and attach pipelines: asked of the cluster with the caller's own credentials.
 
 The security plugin of OpenSearch 3 answers any request with `perform_permission_check=true` with whether it would be
 allowed, and does nothing. A cluster without the plugin refuses the unknown parameter, also before it does anything
@@ -39,7 +39,7 @@ _CREDENTIALS = (hdrs.AUTHORIZATION, hdrs.COOKIE)
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the cluster says; `allowed` is `None` where it cannot be asked."""
+    """The answer of the cluster; `allowed` is `None` where it cannot be asked."""
 
     allowed: bool | None
     missing: tuple[str, ...] = ()

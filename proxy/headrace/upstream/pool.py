@@ -45,7 +45,7 @@ class ConnectionPool:
         self._open: set[NodeConnection] = set()
         self.pipes = Pipes()
         """For long bodies, both ways."""
-        # Found out while there are file numbers.
+        # The probe needs file numbers; they may run out later.
         splice.works()
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Responses of nodes: whole ones, and those whose bodies are read, or spliced, as they come."""
+"""Responses of nodes: buffered ones, and streamed ones, whose bodies are read in pieces or spliced."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SplicePool(Protocol):
-    """What a spliced body needs of the pool that its connection is from."""
+    """The part of a connection pool that splicing uses."""
 
     pipes: Pipes
     read_seconds: float | None
@@ -88,7 +88,7 @@ class StreamedResponse:
         return self._exchange.connection if self._exchange is not None else None
 
     async def read(self) -> bytes:
-        """What is left of the body. Raises ExchangeError, TimeoutError if it breaks off."""
+        """The rest of the body. Raises ExchangeError, TimeoutError if it breaks off."""
         connection = self._connection
         if connection is None:
             return await self.piece()

@@ -28,12 +28,12 @@ Sending = asyncio.Task[None] | Splice
 _WITH_LENGTH = ("POST", "PUT", "PATCH")
 """Methods whose requests say that they have no body."""
 JOINED = 1 << 16
-"""Bytes of a head and a body that are joined, which costs less than two writes."""
+"""Maximum length in bytes of a body that is joined to its head: the copy costs less than a second write."""
 _BROKEN: dict[type[Exception], type[Exception]] = {
     splice.SilentError: SlowBodyError,
     splice.StuckError: NodeTimeoutError,
 }
-"""What an exchange ends with whose body was given up."""
+"""The error of an exchange whose body stalled, by the side that stalled."""
 _T = TypeVar("_T")
 
 
@@ -132,7 +132,7 @@ def _ended(connection: NodeConnection, error: Exception | None) -> None:
 
 
 async def _within(seconds: float | None, step: Awaitable[_T], error: type[TimeoutError]) -> _T:
-    """A step that has so many seconds. Raises the error after them."""
+    """Awaits a step for at most `seconds`. Raises `error` after them."""
     try:
         async with asyncio.timeout(seconds):
             return await step

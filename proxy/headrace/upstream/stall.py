@@ -1,4 +1,4 @@
-"""Whether something comes in time, with one timer for many waits."""
+"""A time-out for many waits with one timer of the loop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class StallTimer:
-    """Calls `late` when so many `seconds` have passed since it was last started or extended; `None`: never.
+    """Calls `late` when `seconds` have passed since the last start or extension; `None`: never.
 
     A timer of the loop is set once and looks again, since setting one for each byte that is waited for costs more.
     """

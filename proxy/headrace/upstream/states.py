@@ -1,4 +1,4 @@
-"""The states of a connection to a node, and what leads from one to another."""
+"""The states of a connection to a node, and the table of transitions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class State(IntEnum):
     """Where a connection is."""
 
     IDLE = 0
-    """No request has been sent that is not answered: a byte of the node ends the connection."""
+    """No exchange is in progress: a byte of the node ends the connection."""
     AWAITING = 1
     """A request has been sent, or is being sent; the head of the response is not here."""
     RECEIVING = 2
@@ -24,7 +24,7 @@ class State(IntEnum):
 
 
 class Event(IntEnum):
-    """What happens to it."""
+    """An event of the connection."""
 
     REQUEST = 0
     RECEIVE = 1

@@ -14,10 +14,11 @@ use crate::engine::interrupt::{GRACE_NS, Interrupt};
 use crate::engine::metering::ENDS;
 use crate::error::Fault;
 
-/// How often the thread looks: a sixteenth of the shortest limit of a call at work, within these nanoseconds. Each look is a
-/// switch to another thread and back, which took 3 % of a core when there was one a millisecond.
+/// Divisor: the period of checks is a sixteenth of the shortest limit of a running call.
 const SHARE_OF_LIMIT: u64 = 16;
+/// Bounds of the period in nanoseconds: each check is a thread switch, and one in a millisecond costs 3 % of a core.
 const TICK_NS: RangeInclusive<u64> = 1_000_000..=8_000_000;
+/// Minimum pause in nanoseconds between two checks.
 const INSIST_NS: u64 = 100_000;
 /// Rounds without work before the thread sleeps until it is woken: between requests that follow closely nobody needs to,
 /// and waking a thread costs more than a small UDF.

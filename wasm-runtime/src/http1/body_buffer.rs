@@ -9,7 +9,7 @@ use pyo3::types::{PyBytes, PyMemoryView};
 
 use super::buffer::with_bytes;
 
-/// Bytes that one view offers at most: whoever reads has other connections to look after.
+/// Maximum length in bytes of one view: a single read must not hold up other connections.
 const MOST: usize = 1 << 20;
 
 /// Memory for a body of known length, filled from its beginning.
@@ -63,7 +63,7 @@ impl BodyBuffer {
         PyMemoryView::from(slf.as_any())
     }
 
-    /// So many bytes were written to the room.
+    /// Counts bytes that were written to the room.
     fn filled(&mut self, count: usize) -> PyResult<()> {
         if count > self.left() {
             return Err(PyValueError::new_err("more was written than there is room for"));
@@ -83,7 +83,7 @@ impl BodyBuffer {
         Ok(self.bytes.clone_ref(py))
     }
 
-    /// What has come of a body that breaks off.
+    /// The bytes so far of a body that breaks off.
     fn part<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.bytes.as_bytes(py)[..self.at])
     }

@@ -8,17 +8,17 @@ use super::buffer::with_bytes;
 use super::fields::{Fields, Role};
 use super::violation::Violation;
 
-/// Digits of the longest chunk size, which fits 60 bits.
+/// Maximum number of hexadecimal digits of a chunk size: it fits 60 bits.
 const DIGITS: u32 = 15;
 /// Bytes of all chunk extensions of a body together; they are dropped.
 const MAX_EXTENSIONS: usize = 16 << 10;
 /// Fields of the longest trailer section.
 const MAX_TRAILERS: usize = 64;
 
-/// What comes next.
+/// The next byte's role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// The size of a chunk, of which so many digits have come.
+    /// The size of a chunk, after `digits` digits.
     Size {
         size: u64,
         digits: u32,
@@ -32,7 +32,7 @@ enum State {
     SizeEnd {
         size: u64,
     },
-    /// So many bytes of a chunk.
+    /// The data of a chunk: `left` bytes are missing.
     Data {
         left: u64,
     },

@@ -10,7 +10,7 @@ const ADMIN: &[u8] = b"x-headrace-admin-token";
 /// Heads with more fields than this take a second look with room on the heap.
 const USUAL: usize = 32;
 
-/// What the proxy has to know of a field by its name.
+/// The meaning of a field for the proxy, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Unrelated,

@@ -3,10 +3,10 @@
 use super::fields::{Fields, Role, tokens};
 use super::violation::Violation;
 
-/// Digits of the longest `Content-Length`: any number of them fits 63 bits.
+/// Maximum number of decimal digits of a `Content-Length`: it fits 63 bits.
 const DIGITS: usize = 18;
 
-/// How long a body is.
+/// The framing of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
     /// The head says nothing of it.

@@ -10,7 +10,7 @@ pyo3::create_exception!(
     "A message that is not well-formed, or over a limit. Arguments: status, reason, kind."
 );
 
-/// What is wrong with a message.
+/// The fault of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Violation {
     /// Not HTTP/1.x, or not beyond doubt. The text names the rule, never what was sent: that may hold a secret.

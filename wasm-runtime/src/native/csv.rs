@@ -1,4 +1,4 @@
-//! `csv`: a line of values into fields, in OpenSearch's own dialect (docs/decisions/012).
+//! `csv`: a line of values into fields, in OpenSearch's own dialect (docs/decisions/012-built-ins-of-the-cluster.md).
 
 use serde::Deserialize;
 

@@ -11,8 +11,9 @@ use crate::stats::StageRun;
 use crate::udf::invoke::{Invoker, UdfResult};
 use crate::udf::result_contract::Contract;
 
-/// Maximum numbers of documents and of their bytes that go into a UDF in one call: both bound the guest's memory.
+/// Maximum number of documents in one call of a UDF: it bounds the guest's memory.
 const CHUNK_DOCUMENTS: usize = 200;
+/// Maximum of their bytes, for the same reason.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// Every active document through the UDF, some hundred at a time.

@@ -3,7 +3,7 @@
 //! An expression is read in the syntax of its language into a tree. What needs no backtracking is searched by `regex-automata`,
 //! in time that grows with the text; all else by a machine that asks for the deadline as it goes. Both find the same: what a
 //! search without backtracking would find otherwise is left to the machine, for some expressions by the text
-//! (docs/decisions/038).
+//! (docs/decisions/038-regular-expressions.md).
 
 mod asserted;
 mod fold;

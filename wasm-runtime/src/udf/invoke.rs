@@ -20,8 +20,9 @@ use crate::udf::sandbox::{Answer, Sandbox};
 /// costs less.
 const CLOCK_EVERY: usize = 64;
 
-/// Documents in the first call of `process_batch`, and the largest factor from one call to the next.
+/// Number of documents in the first call of `process_batch`.
 const FIRST_GROUP: usize = 16;
+/// Maximum factor of the number from one call to the next.
 const GROWTH: usize = 4;
 /// Divisors: a call of `process_batch` aims at a quarter of the time limit of one document, and its input takes at
 /// most a sixteenth of the sandbox's memory.

@@ -1,4 +1,4 @@
-"""What the node says of scripts that failed: it may quote documents that a final filter leaves out."""
+"""Error texts of failed scripts in a node's answer: they may quote documents that a final filter leaves out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SAFE_REASONS = (
     *("Result window is", "Batch size is", "Cannot sort", "can't sort", "Expected numeric type", "Field [", "[from]"),
     *("Failed to parse query", "Trying to create too many", "Required [", "request [", "The fielddata circuit"),
 )
-"""How the reasons of an `illegal_argument_exception` begin that speak of the request or the mapping."""
+"""Prefixes of reasons of an `illegal_argument_exception` that concern the request or the mapping only."""
 PASSED_OVER = frozenset({"hits", "aggregations", "suggest", "profile"})
 """Members of an answer in which documents are, not errors."""
 COMPILING = "compile error"

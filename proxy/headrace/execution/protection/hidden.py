@@ -60,7 +60,7 @@ class HiddenFields:
 
     @property
     def sources(self) -> list[str]:
-        """What `_source.excludes` must say so that no hidden field is in a document."""
+        """The entries for `_source.excludes` that leave every hidden field out."""
         return [each for name in self.names for each in (name, f"{name}.*")]
 
 

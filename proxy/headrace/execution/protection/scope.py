@@ -1,4 +1,4 @@
-"""What protects a search: whether it is filtered, which fields are hidden, and what an administrator allows."""
+"""The scope of a review: filter, hidden fields, and the exceptions that an administrator allows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Choice = Literal["refuse", "allow"]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What final pipelines promise about the documents that a search reads.
+    """The promises of final pipelines about the documents that a search reads.
 
     `filtered`: a final query pipeline restricts which documents may be seen. `hidden`: the fields that a final or
     protecting result pipeline hides. `conditional`: what is hidden depends on other fields of the document (a stage

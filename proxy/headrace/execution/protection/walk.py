@@ -23,7 +23,7 @@ PENDING: dict[str, Any] = {"match_none": {}}
 """In place of a filter that is not known yet, while a request is only reviewed."""
 HANDLERS: dict[Kind, Handler] = {}
 ACTIONS: dict[str, Callable[[Walk, dict[str, Any], dict[str, Any]], Any]] = {}
-"""What the table calls `act`: takes the body as it came and as its members were rewritten."""
+"""The actions that rows name by `act`: each gets the original body and the body with rewritten members."""
 VALUE, PER_FIELD, DATA = Kind.VALUE, Kind.PER_FIELD, Kind.DATA
 REFUSE = Rule.REFUSE
 
@@ -231,7 +231,7 @@ class Walk:
         raise InvalidError(reason, self.where)
 
     def unknown(self, reason: str, value: Any) -> Any:
-        """What the table does not have: refused; where nothing is protected, searched for look-ups only."""
+        """Refuses a part without a row; where nothing is protected, only searches it for look-ups."""
         if self.strict:
             raise RefusedError(
                 f"[{self.where}] final pipelines protect these documents, and only what is known to obey them may be "

@@ -106,7 +106,7 @@ async def delete(context: RequestContext) -> web.StreamResponse:
 
 
 async def attached(context: RequestContext) -> web.StreamResponse:
-    """What is attached to every index of the expression, by name."""
+    """The attachments of every index of the expression, by name."""
     held = context.snapshot.associations.indexes
     targets = await _targets(context)
     view = await context.components.resolver.view()
@@ -117,7 +117,7 @@ async def attached(context: RequestContext) -> web.StreamResponse:
 
 
 async def resolve(context: RequestContext) -> web.StreamResponse:
-    """What would run on every index of the expression, in which version, and why."""
+    """The pipelines that would run on every index of the expression, with version and reason."""
     snapshot = context.snapshot
     answer: dict[str, Any] = {}
     for target in await _targets(context):

@@ -1,4 +1,4 @@
-"""What the surfaces that attach pipelines share: settings found in a body, checked, written into slots, and kept."""
+"""Shared by surfaces that attach pipelines: finds settings in a body, checks them, and stores them as slots."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def settle(context: RequestContext, changed: Callable[[Templates], Templat
 
 
 def _lost(associations: Associations, target: Target, after: Templates) -> Found:
-    """What an index has from its templates, and from these no more; but for what is attached to itself."""
+    """The slots of an index from its templates, without its own attachments."""
     if target.name.startswith("."):
         return {}
     held, own = associations.templates, associations.indexes.get(target.name, Slots())

@@ -112,7 +112,7 @@ async def _check_rollover(context: RequestContext, rest: bytes, found: Found) ->
 
 
 async def _will_have(context: RequestContext, index: str, found: Found) -> dict[Slot, str | None]:
-    """What an index will have attached that is made with these settings."""
+    """The attachments of an index that is created with these settings."""
     snapshot = context.snapshot
     created = (await context.components.resolver.view([index])).target(index)
     has = {slot: name for slot, name in _attached(snapshot, created).items() if slot not in found}
@@ -138,7 +138,7 @@ def _attached(snapshot: Snapshot, target: Target) -> dict[Slot, str | None]:
 
 
 def _protection(snapshot: Snapshot, attached: dict[Slot, str | None]) -> set[tuple[Slot, str]]:
-    """What protects an index: its final pipelines, and a default one that masks wherever it shows."""
+    """The protecting attachments of an index: final pipelines, and a default one with `protect`."""
     named = {(slot, name) for slot, name in attached.items() if name is not None}
     return {
         (s, n) for s, n in named if s.final or (s.kind is PipelineType.RESULT and snapshot.attached(s.kind, n).protects)

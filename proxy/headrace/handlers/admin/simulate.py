@@ -1,4 +1,4 @@
-"""What the `_pipeline` and `_udf` surfaces share: compiling a definition, and trying it on an input."""
+"""Shared by `_pipeline` and `_udf`: compiles a definition, and runs it on an input as a trial."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class TrialDocument(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def simulate(context: RequestContext, pipeline: Pipeline, text: bytes, *, verbose: bool) -> dict[str, Any]:
-    """What a trial run gave: `output`, `success`, `duration_ms`, and on request each stage's own; not counted."""
+    """The result of a trial run: `output`, `success`, `duration_ms`, on request a trace. It is not counted."""
     started = time.monotonic()
     batch, run = await _run(
         context, pipeline, partial(Batch.of, pipeline.definition.type.value, text, trial=True), verbose=verbose

@@ -29,7 +29,7 @@ async def submit(context: RequestContext) -> web.StreamResponse:
 
 
 async def fetch(context: RequestContext) -> web.StreamResponse:
-    """What there is of the answer by now, through the result pipelines of the beginning."""
+    """The answer so far, after the result pipelines that the submitted search was given."""
     text = context.params["id"]
     cursor = context.components.cursors.open("async", text)
     if cursor is None:

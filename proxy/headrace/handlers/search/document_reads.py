@@ -155,7 +155,7 @@ def _documents(answer: bytes) -> list[bytes] | None:
 
 
 def _asked_for(body: bytes) -> tuple[str, list[msgspec.Raw]]:
-    """What an `_mget` asks for: the name of its list, `docs` or `ids`, and what is in it."""
+    """The list of an `_mget`: its name, `docs` or `ids`, and its entries."""
     members = members_of(body)
     name = "docs" if "docs" in members else "ids"
     return name, msgspec.json.decode(members.get(name, msgspec.Raw(b"[]")), type=list[msgspec.Raw])

@@ -1,4 +1,4 @@
-"""Points in time: what they are of travels in their id, so that searches over them find their pipelines.
+"""Points in time: their indexes travel in the sealed id, so that searches over them find their pipelines.
 
 OpenSearch's form is `_search/point_in_time`, Elasticsearch's `_pit`. With `elasticsearch_compat` the second is
 translated into the first: OpenSearch does not know it.
@@ -122,7 +122,7 @@ def _translated(context: RequestContext) -> bool:
 
 
 def _opener(context: RequestContext) -> Callable[[str], str]:
-    """What gives the cluster's own id for a sealed one; any other stays."""
+    """A function from a sealed id to the cluster's own; any other id stays."""
 
     def opener(text: str) -> str:
         cursor = context.components.cursors.open("pit", text)

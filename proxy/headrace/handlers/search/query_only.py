@@ -1,6 +1,6 @@
-"""`_count`, `_explain`, `_validate/query`, `_rank_eval`: query pipelines, so that a query means what in a search.
+"""`_count`, `_explain`, `_validate/query`, `_rank_eval`: query pipelines run, so that counts match searches.
 
-Of what a stage makes of the request only its `query` goes on: these surfaces know nothing else of a search.
+Only the `query` of a stage's output is forwarded: these surfaces have no other member of a search.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from headrace.server.request import RequestContext
 
 ASK_SECONDS = 2.0
+"""Seconds for the cluster's answer to a readiness probe: below the time-outs of common probes."""
 
 
 async def live(context: RequestContext) -> web.StreamResponse:

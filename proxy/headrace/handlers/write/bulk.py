@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 _OURS: tuple[str, ...] = ("document_pipeline",)
 UPDATES = (b"update", b"\\u", b"\0")
-"""One of these is in every bulk with an update, whose answer may show a document: the word, or what hides it."""
+"""Byte strings of which every bulk with an update contains one: the word, or an escape or encoding that hides it."""
 _MAX_TARGETS = 8
-"""Different targets of a bulk whose plan is cached: bulks with more are rarely alike."""
+"""Maximum number of targets of a bulk whose plan is cached: bulks with more rarely repeat."""
 MAX_PLANS = 1024
 """Cached plans of bulks: with keys of at most 2,048 characters a few megabytes."""
 _MAX_KEY = 2048
-"""Characters of the key of a cached plan."""
+"""Maximum length in characters of the key of a cached plan: it bounds the memory of the cache."""
 
 
 class BulkRefusedError(HeadraceError):
@@ -130,7 +130,7 @@ def parse(body: bytes, index: str | None, *, lenient: bool = False) -> Bulk:
 
 @dataclass
 class _Plan:
-    """What is to become of the targets of a bulk, by position."""
+    """The decisions on the targets of a bulk, by position."""
 
     target: Target
     """Where the bulk goes: without the parameters that are ours."""

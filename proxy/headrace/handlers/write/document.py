@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from headrace_pipelines.registry import Pipeline
 
 MATCH_ANY = -3
+"""The `_version` of a dropped document in the answer to an index request (measured on 3.8.0)."""
 MATCH_DELETED = -4
-"""OpenSearch's versions for a dropped document: of an index request, of a create (measured on 3.8.0)."""
+"""The same in the answer to a create."""
 _OF_THE_ACTION = ("routing", "version", "version_type", "if_seq_no", "if_primary_term", "retry_on_conflict")
 _OF_THE_BULK = ("refresh", "timeout", "wait_for_active_shards", "pipeline", "require_alias")
 

@@ -27,7 +27,7 @@ NOTHING = ("*", "-*")
 
 @dataclass(frozen=True)
 class Resolution:
-    """What an expression stands for: `indexes` are read, and `forwarded` is an expression that says exactly that.
+    """The meaning of an expression: `indexes` are read, and `forwarded` is an expression for exactly these.
 
     `forwarded` has names only: of indexes, of aliases that filter or route, and unknown ones as they came. It is `None`
     where names cannot say the same: an alias found by a wildcard filters an index that is hidden or closed.
@@ -126,7 +126,7 @@ def _check_found(view: Names, expression: str, options: IndicesOptions, *, exclu
 
 
 def _all(view: Names, options: IndicesOptions) -> Iterable[str]:
-    """What `_all`, `*` and an empty expression stand for: no index that only an alias shows."""
+    """The names behind `_all`, `*` and an empty expression: no index that only an alias shows."""
     for name, index in view.indexes.items():
         if index.state in options.states and ("hidden" in options.states or not index.hidden):
             yield name

@@ -15,7 +15,7 @@ class Index(NamedTuple):
 
 
 class AliasOptions(NamedTuple):
-    """What an alias does to searches of one of its indexes. `filter`: a query; `written`: the routing of documents."""
+    """The options of an alias for one of its indexes. `filter`: a query; `written`: the routing of documents."""
 
     filter: Any = None
     routing: str | None = None

@@ -29,7 +29,7 @@ class IndicesOptions:
     """Which indexes a wildcard stands for, and whether a name or wildcard without an index is an error."""
 
     states: frozenset[str] = frozenset({"open"})
-    """Of `open`, `closed` and `hidden`."""
+    """The states that wildcards expand to: `open`, `closed`, `hidden`."""
     ignore_unavailable: bool = False
     allow_no_indices: bool = True
 

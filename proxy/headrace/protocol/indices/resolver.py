@@ -1,8 +1,8 @@
 """From index expressions to the concrete names that associations are kept under, by cached cluster metadata.
 
-The view is at most a second old, and read for each request while another may change names. It
-is read anew when a name is not in it, and before a wildcard is resolved when a request has been answered since that
-may have made an index, so that nothing new is taken for an index without a pipeline.
+The view is at most a second old. It is read for each request while another request may change names, when a name is
+not in it, and before a wildcard is resolved after a write that may have created an index: a new index must not pass
+for one without a pipeline.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Metadata(Protocol):
         ...
 
     async def expand(self, expression: str) -> list[str]:
-        """What the cluster makes of a date-math name."""
+        """The indexes behind a date-math name, by the cluster's clock."""
         ...
 
     async def mappings(self, names: str) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class IndexResolver:
         self._changes = 0
         self._changing = 0
         self.tell_others: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
-        """What holds, in the other workers, while names may change."""
+        """The context in which other workers read names anew, while a request may change them."""
         self._mappings: dict[str, dict[str, Any]] = {}
         self._mapped_at = float("-inf")
         self._turn = asyncio.Lock()
@@ -123,7 +123,7 @@ class IndexResolver:
         return None if old or (self._view.templates is None and self._wants_templates()) else self._view
 
     def current(self, expression: str, options: IndicesOptions = READ) -> Reading | None:
-        """What `expression` reads, where the view at hand is sure to know. Raises MissingIndexError."""
+        """The reading of `expression` by the view at hand; `None` if that may be outdated. Raises MissingIndexError."""
         view = self.fresh
         if view is None:
             return None
@@ -173,7 +173,7 @@ class IndexResolver:
         self._version, self._verified = version, writes
 
     async def reading(self, expression: str, options: IndicesOptions = READ) -> Reading:
-        """What a search over `expression` reads. Raises MissingIndexError, RegistryError."""
+        """The reading of `expression` for a search. Raises MissingIndexError, RegistryError."""
         reading = self.current(expression, options)
         if reading is not None:
             return reading

@@ -1,4 +1,4 @@
-"""What the cluster's templates say of names: their patterns, and which of them an index meets."""
+"""The cluster's templates: their patterns, and the templates that apply to an index name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _Template = tuple[list[str], int, list[str]]
 
 
 class _Said(msgspec.Struct):
-    """What the body of a template says of names."""
+    """The members of a template's body that concern names."""
 
     index_patterns: list[str] | str
     priority: int | None = None
@@ -23,7 +23,7 @@ class _Said(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Templates:
-    """What the cluster's templates say of names: (patterns, priority, keys from weak to strong); creation dates."""
+    """The templates as (patterns, priority, keys from weak to strong), and the creation dates of indexes."""
 
     index: list[_Template] = field(default_factory=list)
     legacy: list[_Template] = field(default_factory=list)

@@ -25,7 +25,7 @@ MAX_KEY = 512
 
 @dataclass(frozen=True)
 class Reading:
-    """What a search over an expression reads, with what associations depend on."""
+    """The indexes that a search over an expression reads, with the facts that associations depend on."""
 
     resolution: Resolution
     targets: tuple[Target, ...]
@@ -96,7 +96,7 @@ class View(Names):
         return tuple(map(self.target, dict.fromkeys(self.owners.get(index, index) for index in indexes)))
 
     def read(self, expression: str, options: IndicesOptions = READ) -> Reading:
-        """What a search over `expression` reads, which has no date math. Raises MissingIndexError."""
+        """The reading of an expression without date math. Raises MissingIndexError."""
         key = (expression, options)
         reading = self._readings.get(key)
         if reading is None:

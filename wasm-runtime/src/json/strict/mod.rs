@@ -16,9 +16,11 @@ use crate::json::lex::skip_ws;
 use crate::json::scan::special;
 use crate::json::validate;
 
-/// Digits of the longest number, bytes of the longest key and UTF-16 units of the longest string that the cluster reads.
+/// Digits of the longest number that the cluster reads (Jackson's limit, like the next two).
 const MAX_DIGITS: usize = 1_000;
+/// Bytes of the longest key.
 const MAX_KEY: usize = 50_000;
+/// UTF-16 units of the longest string.
 const MAX_STRING: usize = 50_000_000;
 /// Bytes from which on the lock of Python is released: a shorter text takes less time than the lock's change of
 /// hands.

@@ -29,7 +29,7 @@ fn it_says_what_serde_says() {
 }
 
 #[test]
-fn the_members_it_notes_are_those_of_the_outline() {
+fn the_members_it_notes_are_those_of_the_object_index() {
     let pieces = ["{", "}", "[", "]", ",", ":", "\"a\"", "\"b\" ", "1", "null", " "];
     let mut texts: Vec<String> = vec!["{".to_owned(), " {".to_owned()];
     let mut objects = 0;

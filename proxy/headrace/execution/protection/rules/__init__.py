@@ -1,1 +1,1 @@
-"""What OpenSearch 3.8.0 lets a search contain, as data: a row for each clause, aggregation, suggester and option."""
+"""The allow-list as data: a row for each clause, aggregation, suggester and option of OpenSearch 3.8.0."""

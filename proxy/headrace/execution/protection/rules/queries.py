@@ -28,7 +28,7 @@ FUNCTION = DECAYS | {
     "random_score": Kind.SCORED_OBJECT,
     "weight": Kind.VALUE,
 }
-"""What makes a score, in `function_score` and in each of its functions."""
+"""Members of `function_score`, and of each of its functions, that make a score."""
 
 OWN = "it looks at one document at a time"
 SCRIPTED = (

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Rule(Enum):
-    """What happens to a request that contains the row."""
+    """The decision on a request that contains the row."""
 
     OBEYS = "obeys"
     """It is forwarded as it is: it shows nothing but the documents of the query (or no hidden field)."""
@@ -24,7 +24,7 @@ class Rule(Enum):
 
 
 class Kind(Enum):
-    """What a member holds, which says how it is reviewed."""
+    """The kind of content of a member, which selects its review."""
 
     VALUE = "a value or a list of values"
     DATA = "any JSON, in which nothing is a query or a look-up"
@@ -88,7 +88,7 @@ class Row:
     """A clause, an aggregation, a suggester or an option.
 
     `members`: what its object may hold. `others`: what members not listed hold, whose names are fields; None: there are
-    none. `fields`: the members of the object of such a field. `act`: the function that does the rest (actions.py).
+    none. `fields`: the members of the object of such a field. `act`: a name in `walk.ACTIONS` for the rest.
     `own`: what the body is, where it is not an object of members. `plugin`: what brings the row, where a plain node
     does not have it: such a row is by the plugin's documentation, and was not run.
     """

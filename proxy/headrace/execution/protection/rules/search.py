@@ -5,15 +5,10 @@ from __future__ import annotations
 from headrace.execution.protection.rules.row import Kind, Row, Rule, data, kinds, values
 
 HITS = "it concerns the hits of the query"
-PROTECTED = "refused under a final query or result pipeline"
 
 
 def _row(kind: Kind, why: str, filtered: Rule = Rule.OBEYS, masked: Rule = Rule.OBEYS) -> Row:
     return Row(why=why, own=kind, filtered=filtered, masked=masked)
-
-
-def _refused(kind: Kind, why: str) -> Row:
-    return _row(kind, why, Rule.REFUSE, Rule.REFUSE)
 
 
 READING = {
