@@ -171,6 +171,23 @@ async def test_what_is_no_request_is_refused_in_its_turn(start: Callable[..., An
     assert not any(b"/never" in request for request in way.cluster.seen)
 
 
+@pytest.mark.parametrize(
+    "line", [b"Transfer-Encoding: gzip, chunked", b"Expect: x", b"no header", b"A: %b" % (b"a" * 99999)]
+)
+async def test_a_refusal_arrives_though_the_client_still_sends(start: Callable[..., Any], line: bytes):
+    """What comes behind a refused head is dropped for a while: closed at once, the system would reset the client."""
+    way = await ready(start)
+    client = await way.client()
+    client.writer.write(b"POST %b HTTP/1.1\r\nHost: p\r\n%b\r\n\r\n" % (READ.encode(), line))
+    for _ in range(20):
+        client.writer.write(b"a" * 100_000)
+        await client.writer.drain()
+        await asyncio.sleep(0.002)
+    assert (await client.answer()).startswith((b"HTTP/1.1 4", b"HTTP/1.1 501 "))
+    async with asyncio.timeout(5):
+        assert await client.reader.read() == b""
+
+
 @pytest.mark.parametrize("target", [READ, STREAMED])
 async def test_a_body_that_goes_wrong_on_its_way(start: Callable[..., Any], target: str):
     way = await ready(start)

@@ -359,7 +359,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             return
         if self._state is not State.DISCARDING and self.transport is not None:
             self.transport.write(rejection(error, self.remote))
-        self._end()
+        self._end(more=True)
 
     def refuse_handled(self) -> None:
         """Answers the request that aiohttp does not take: its parser is stricter in something."""
@@ -376,15 +376,15 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     # Its end.
 
-    def _end(self) -> None:
-        """Closes the connection once the client has what was written."""
+    def _end(self, *, more: bool = False) -> None:
+        """Closes the connection once the client has what was written; `more`: it may send what nobody will read."""
         transport = self.transport
-        unread = self._request is not None and not self._request.complete
+        unread = more or bool(self._backlog) or (self._request is not None and not self._request.complete)
         self._request = None
         self._on(Event.END)
         if transport is None or transport.is_closing():
             return
-        if not unread and not self._backlog:
+        if not unread:
             transport.close()
             return
         self._backlog.clear()
