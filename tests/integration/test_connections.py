@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -188,3 +190,46 @@ async def test_a_node_that_does_not_take_a_long_body_is_late(node: Node):
         with pytest.raises(NodeTimeoutError):
             await node.begin("/deaf", bytes(40 << 20))
     await node.exchange()
+
+
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
+async def test_a_node_that_answers_before_it_has_taken_a_body_is_not_asked_again(status: str):
+    """Nobody knows whether it ever reads the rest, and the next request waits behind that."""
+    came: list[bytes] = []
+    ended = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = b""
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while b"/early" not in (head := await reader.readuntil(b"\r\n\r\n")):
+                came.append(head)
+                writer.write(answer(b"ok"))
+            writer.write(answer(b"ok", status=status))
+            await asyncio.sleep(2 * LATE)
+        writer.close()
+        if b"/early" in head:
+            ended.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1024)
+    connections = ConnectionPool(None, connect=5, read=LATE)
+    node = "http://127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+
+    async def exchange(target: str, body: bytes | None = None) -> None:
+        response = await (await connections.send(node, "GET", target, b"", body)).response()
+        assert await response.read() == b"ok"
+        response.release()
+
+    try:
+        await exchange("/first")
+        (connection,) = connections._open
+        assert connection.transport is not None
+        # As over a network: the system does not take a megabyte at once.
+        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        await exchange("/early", b"a" * 900_000)
+        await exchange("/next")
+    finally:
+        await connections.close()
+        server.close()
+    assert len(came) == 2
+    async with asyncio.timeout(5):
+        await ended.wait()

@@ -93,6 +93,11 @@ class NodeConnection(asyncio.BufferedProtocol):
         return self._state is State.COMPLETE
 
     @property
+    def is_unsent(self) -> bool:
+        """Whether the node has not taken all that was written."""
+        return self.transport is not None and self.transport.get_write_buffer_size() > 0
+
+    @property
     def left_to_stream(self) -> int:
         """Bytes of a streamed body of known length that have not been read."""
         return (self._left or 0) if self._state is State.STREAMING and self.error is None else 0
