@@ -11,6 +11,7 @@ import pytest
 
 from headrace.app import Proxy
 from headrace.execution import search_plan
+from headrace.protocol.indices import resolver
 from headrace.protocol.indices.resolver import FRESH_SECONDS
 from headrace.settings import Settings
 from headrace_pipelines.registry import compile_pipeline
@@ -593,3 +594,24 @@ async def test_a_backing_index_does_not_come_back_without_its_data_stream(throug
         await direct.delete(f"/_index_template/{name}")
         await direct.delete(snapshot)
         await direct.delete(f"/_snapshot/{name}")
+
+
+async def test_an_alias_that_moves_while_a_bulk_is_planned(
+    through: Http, direct: Http, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Names read anew in the middle of a bulk: what is kept of it for the next one is of one moment."""
+    await through.pipeline(name, "document", tag("first"))
+    await through.index(f"{name}-1", document=name)
+    await through.index(f"{name}-2")
+    alias = f"{name}-alias"
+    here, there = ({"index": f"{name}-{n}", "alias": alias} for n in (1, 2))
+    await through.post("/_aliases", {"actions": [{"add": here}]})
+    monkeypatch.setattr(resolver, "FRESH_SECONDS", 3600)
+    await through.bulk({"index": {"_index": alias}}, {})
+    await direct.post("/_aliases", {"actions": [{"remove": here}, {"add": there}]})
+    await direct.put(f"/{name}-new")
+    await asyncio.sleep(2 * resolver.AGAIN_SECONDS)
+    for id_ in ("during", "after"):
+        lines = [{"index": {"_index": alias, "_id": id_}}, {}, {"index": {"_index": f"{name}-new"}}, {}]
+        assert not (await through.bulk(*lines)).json["errors"]
+    assert await tags(direct, f"{name}-2", "after") == []
