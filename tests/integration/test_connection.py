@@ -306,6 +306,28 @@ async def test_a_client_that_sends_nothing_more_is_gone(start: Callable[..., Any
     assert await way.in_flight() == 0
 
 
+@pytest.mark.parametrize("length", [700_000, 20 << 20], ids=["whole", "streamed"])
+@pytest.mark.parametrize("target", [SEARCH, READ])
+async def test_a_client_that_takes_nothing_of_a_response_is_given_up(
+    start: Callable[..., Any], target: str, length: int
+):
+    """It would keep memory, and of a long response a connection to the cluster, for as long as it likes."""
+    way = await ready(start, client_timeout="300ms")
+    way.cluster.answers[target] = answer(b"a" * length)
+    client, slow = await way.client(), await way.client()
+    slow.writer.write(post(target))
+    client.writer.write(post(target) * 20)
+    client.writer.transport.pause_reading()
+    left = length
+    while left > 0 and len(way.connections) == 2:
+        left -= len(await slow.reader.read(length // 10))
+        await asyncio.sleep(0.08)
+    await until(lambda: len(way.connections) == 1)
+    while left > 0:
+        left -= len(await slow.reader.read(length))
+    assert (await way.in_flight()) == 0
+
+
 async def test_answers_to_head_and_without_a_body_leave_the_connection_as_it_was(start: Callable[..., Any]):
     way = await ready(start)
     way.cluster.answers |= {

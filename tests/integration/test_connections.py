@@ -212,7 +212,7 @@ async def test_a_node_that_answers_before_it_has_taken_a_body_is_not_asked_again
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1024)
     connections = ConnectionPool(None, connect=5, read=LATE)
-    node = "http://127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+    node = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
     async def exchange(target: str, body: bytes | None = None) -> None:
         response = await (await connections.send(node, "GET", target, b"", body)).response()

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, cast
 
 from headrace.http1.body import DEFER_FROM, RequestBody
+from headrace.http1.splice import untaken
 from headrace.server.handler_transport import HandlerTransport
 from headrace.server.inbound import InboundRequest
 from headrace.server.response import rejection
@@ -51,8 +52,8 @@ class Acceptor(Protocol):
     """What accepted a connection: limits, shared memory, and where requests go."""
 
     forwarder: Forwarder | None
-    head_seconds: float
-    """Seconds in which a client has to end a head."""
+    client_seconds: float
+    """Seconds in which a client has to end a head, or to take something of a response."""
     idle_seconds: float
     """Seconds that a connection may be idle."""
     buffer: memoryview
@@ -92,6 +93,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         "_reading",
         "_request",
         "_state",
+        "_taking_timer",
+        "_untaken",
         "_write_paused",
         "remote",
         "stopping",
@@ -115,6 +118,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._awaiting_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
+        self._taking_timer: asyncio.TimerHandle | None = None
+        self._untaken = -1
         self.transport: asyncio.Transport | None = None
         self.remote: str | None = None
         """The client's address."""
@@ -164,17 +169,21 @@ class ClientConnection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """The client does not take what is written."""
         self._write_paused = True
+        self._untaken = -1
+        self._check_taking()
 
     def resume_writing(self) -> None:
         """The client takes what is written again."""
         self._write_paused = False
+        if self._taking_timer is not None:
+            self._taking_timer.cancel()
         self._wake_writers()
         self._proceed()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone, and so is what was in progress for it."""
         self._listener.lost(self)
-        for timer in (self._deadline, self._await_timer, self._idle_timer):
+        for timer in (self._deadline, self._await_timer, self._idle_timer, self._taking_timer):
             if timer is not None:
                 timer.cancel()
         self._state = State.CLOSING
@@ -198,7 +207,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         head = self._parser.parse(data, 0, size)
         if head is None:
             if self._deadline is None:
-                self._deadline = self._loop.call_later(self._listener.head_seconds, self.abort)
+                self._deadline = self._loop.call_later(self._listener.client_seconds, self.abort)
             return 0
         if self._deadline is not None:
             self._stop_deadline()
@@ -311,7 +320,7 @@ class ClientConnection(asyncio.BufferedProtocol):
                 self._end()
                 return
             self._on(Event.ANSWERED_EARLY)
-            self._deadline = self._loop.call_later(self._listener.head_seconds, self.abort)
+            self._deadline = self._loop.call_later(self._listener.client_seconds, self.abort)
             body.discard()
             self.resume_reading()
             return
@@ -422,6 +431,17 @@ class ClientConnection(asyncio.BufferedProtocol):
             self.transport.close()
             return
         self._idle_timer = self._loop.call_at(due, self._check_idle)
+
+    def _check_taking(self) -> None:
+        """Closes the connection of a client that has taken nothing of what waits for it since the last look."""
+        if self.transport is None:
+            return
+        waiting = untaken(self.transport)
+        if waiting == self._untaken:
+            self.transport.abort()
+            return
+        self._untaken = waiting
+        self._taking_timer = self._loop.call_later(self._listener.client_seconds, self._check_taking)
 
     def _stop_deadline(self) -> None:
         if self._deadline is not None:
