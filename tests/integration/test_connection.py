@@ -392,6 +392,23 @@ async def test_a_proxy_that_stops_does_not_wait_longer_than_it_may(start: Callab
     await until(lambda: way.proxy._parts.metrics.counts().in_flight == 0)
 
 
+async def test_a_proxy_that_stops_lets_an_early_response_arrive(start: Callable[..., Any]):
+    """The body behind it still comes: closed at once, the system would throw the response away."""
+    way = await ready(start)
+    way.cluster.early[STREAMED] = answer(b"early", status="413 Too Large")
+    client = await way.client()
+    client.writer.write(post(STREAMED, b"a" * (8 << 20))[: 3 << 20])
+    await until(lambda: any(each._state is State.DISCARDING for each in way.connections))
+    stopping = asyncio.create_task(way.stop_listening())
+    for _ in range(10):
+        client.writer.write(b"a" * 100_000)
+        await client.writer.drain()
+        await asyncio.sleep(0.01)
+    assert (await client.answer()).endswith(b"early")
+    client.writer.close()
+    await stopping
+
+
 def test_every_state_has_a_way_on_and_an_end():
     for state in State:
         assert NEXT[state][Event.END] is State.CLOSING

@@ -417,7 +417,10 @@ class ClientConnection(asyncio.BufferedProtocol):
     def shut_down(self) -> None:
         """Ends the connection with the request in progress; at once, if there is none."""
         self.stopping = True
-        if self._state in (State.FORWARDING, State.HANDLING) or self.transport is None:
+        if self._state in (State.FORWARDING, State.HANDLING, State.CLOSING) or self.transport is None:
+            return
+        if self._state is State.DISCARDING:
+            self._end()
             return
         self._on(Event.END)
         self.transport.close()
