@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headrace.upstream import pool
-from headrace.upstream.errors import NodeTimeoutError
+from headrace.upstream.errors import MalformedResponseError, NodeTimeoutError
 from headrace.upstream.pool import ConnectionPool
 from tests.support.cluster import Cluster, answer
 
@@ -190,6 +190,18 @@ async def test_a_node_that_does_not_take_a_long_body_is_late(node: Node):
         with pytest.raises(NodeTimeoutError):
             await node.begin("/deaf", bytes(40 << 20))
     await node.exchange()
+
+
+@pytest.mark.parametrize("pieces", [1, 20])
+async def test_interim_responses_without_end_end_the_exchange(node: Node, pieces: int):
+    """However they are cut: each would keep the node from being late."""
+    interim = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    node.cluster.answers["/hints"] = [interim * (100 // pieces)] * pieces + [answer(b"ok")]
+    with pytest.raises(MalformedResponseError):
+        await node.begin("/hints")
+    node.cluster.answers["/hints"] = [interim * 16, interim * 16, answer(b"ok")]
+    for _ in range(2):
+        await node.exchange("/hints")
 
 
 @pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
