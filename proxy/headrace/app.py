@@ -128,7 +128,7 @@ class Proxy:
             self.handle,
             self._forwarder(self._components),
             HeadLimits(settings.size("max_request_line"), settings.size("max_request_headers")),
-            head_seconds=settings.seconds("client_timeout"),
+            client_seconds=settings.seconds("client_timeout"),
         )
         await self._listener.start(host, port, tls_context, shared=worker is not None)
         self._components.upstream.start()

@@ -171,6 +171,23 @@ async def test_what_is_no_request_is_refused_in_its_turn(start: Callable[..., An
     assert not any(b"/never" in request for request in way.cluster.seen)
 
 
+@pytest.mark.parametrize(
+    "line", [b"Transfer-Encoding: gzip, chunked", b"Expect: x", b"no header", b"A: %b" % (b"a" * 99999)]
+)
+async def test_a_refusal_arrives_though_the_client_still_sends(start: Callable[..., Any], line: bytes):
+    """What comes behind a refused head is dropped for a while: closed at once, the system would reset the client."""
+    way = await ready(start)
+    client = await way.client()
+    client.writer.write(b"POST %b HTTP/1.1\r\nHost: p\r\n%b\r\n\r\n" % (READ.encode(), line))
+    for _ in range(20):
+        client.writer.write(b"a" * 100_000)
+        await client.writer.drain()
+        await asyncio.sleep(0.002)
+    assert (await client.answer()).startswith((b"HTTP/1.1 4", b"HTTP/1.1 501 "))
+    async with asyncio.timeout(5):
+        assert await client.reader.read() == b""
+
+
 @pytest.mark.parametrize("target", [READ, STREAMED])
 async def test_a_body_that_goes_wrong_on_its_way(start: Callable[..., Any], target: str):
     way = await ready(start)
@@ -289,6 +306,28 @@ async def test_a_client_that_sends_nothing_more_is_gone(start: Callable[..., Any
     assert await way.in_flight() == 0
 
 
+@pytest.mark.parametrize("length", [700_000, 20 << 20], ids=["whole", "streamed"])
+@pytest.mark.parametrize("target", [SEARCH, READ])
+async def test_a_client_that_takes_nothing_of_a_response_is_given_up(
+    start: Callable[..., Any], target: str, length: int
+):
+    """It would keep memory, and of a long response a connection to the cluster, for as long as it likes."""
+    way = await ready(start, client_timeout="300ms")
+    way.cluster.answers[target] = answer(b"a" * length)
+    client, slow = await way.client(), await way.client()
+    slow.writer.write(post(target))
+    client.writer.write(post(target) * 20)
+    client.writer.transport.pause_reading()
+    left = length
+    while left > 0 and len(way.connections) == 2:
+        left -= len(await slow.reader.read(length // 10))
+        await asyncio.sleep(0.08)
+    await until(lambda: len(way.connections) == 1)
+    while left > 0:
+        left -= len(await slow.reader.read(length))
+    assert (await way.in_flight()) == 0
+
+
 async def test_answers_to_head_and_without_a_body_leave_the_connection_as_it_was(start: Callable[..., Any]):
     way = await ready(start)
     way.cluster.answers |= {
@@ -351,6 +390,23 @@ async def test_a_proxy_that_stops_does_not_wait_longer_than_it_may(start: Callab
         await way.proxy._listener.stop(0.1)
     assert way.connections == set()
     await until(lambda: way.proxy._components.metrics.counts().in_flight == 0)
+
+
+async def test_a_proxy_that_stops_lets_an_early_response_arrive(start: Callable[..., Any]):
+    """The body behind it still comes: closed at once, the system would throw the response away."""
+    way = await ready(start)
+    way.cluster.early[STREAMED] = answer(b"early", status="413 Too Large")
+    client = await way.client()
+    client.writer.write(post(STREAMED, b"a" * (8 << 20))[: 3 << 20])
+    await until(lambda: any(each._state is State.DISCARDING for each in way.connections))
+    stopping = asyncio.create_task(way.stop_listening())
+    for _ in range(10):
+        client.writer.write(b"a" * 100_000)
+        await client.writer.drain()
+        await asyncio.sleep(0.01)
+    assert (await client.answer()).endswith(b"early")
+    client.writer.close()
+    await stopping
 
 
 def test_every_state_has_a_way_on_and_an_end():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from headrace.upstream import pool
-from headrace.upstream.errors import NodeTimeoutError
+from headrace.upstream.errors import MalformedResponseError, NodeTimeoutError
 from headrace.upstream.pool import ConnectionPool
 from tests.support.cluster import Cluster, answer
 
@@ -188,3 +190,58 @@ async def test_a_node_that_does_not_take_a_long_body_is_late(node: Node):
         with pytest.raises(NodeTimeoutError):
             await node.begin("/deaf", bytes(40 << 20))
     await node.exchange()
+
+
+@pytest.mark.parametrize("pieces", [1, 20])
+async def test_interim_responses_without_end_end_the_exchange(node: Node, pieces: int):
+    """However they are cut: each would keep the node from being late."""
+    interim = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    node.cluster.answers["/hints"] = [interim * (100 // pieces)] * pieces + [answer(b"ok")]
+    with pytest.raises(MalformedResponseError):
+        await node.begin("/hints")
+    node.cluster.answers["/hints"] = [interim * 16, interim * 16, answer(b"ok")]
+    for _ in range(2):
+        await node.exchange("/hints")
+
+
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
+async def test_a_node_that_answers_before_it_has_taken_a_body_is_not_asked_again(status: str):
+    """Nobody knows whether it ever reads the rest, and the next request waits behind that."""
+    came: list[bytes] = []
+    ended = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = b""
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while b"/early" not in (head := await reader.readuntil(b"\r\n\r\n")):
+                came.append(head)
+                writer.write(answer(b"ok"))
+            writer.write(answer(b"ok", status=status))
+            await asyncio.sleep(2 * LATE)
+        writer.close()
+        if b"/early" in head:
+            ended.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1024)
+    connections = ConnectionPool(None, connect=5, read=LATE)
+    node = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    async def exchange(target: str, body: bytes | None = None) -> None:
+        response = await (await connections.send(node, "GET", target, b"", body)).response()
+        assert await response.read() == b"ok"
+        response.release()
+
+    try:
+        await exchange("/first")
+        (connection,) = connections._open
+        assert connection.transport is not None
+        # As over a network: the system does not take a megabyte at once.
+        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        await exchange("/early", b"a" * 900_000)
+        await exchange("/next")
+    finally:
+        await connections.close()
+        server.close()
+    assert len(came) == 2
+    async with asyncio.timeout(5):
+        await ended.wait()

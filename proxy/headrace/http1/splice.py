@@ -16,6 +16,7 @@ import os
 import resource
 import socket
 import sys
+import termios
 from contextlib import ExitStack, suppress
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -199,6 +200,7 @@ class Splice:
         self._since = self._loop.time()
         """When the sink last took something, or its turn began or ended."""
         self._timer: asyncio.TimerHandle | None = None
+        self._queued = -1
         self._done = False
         transport = source.transport
         if transport is None:
@@ -297,6 +299,8 @@ class Splice:
         now, (limit, opposite) = self._loop.time(), self._patience
         if self._full:
             limit, opposite = opposite, limit
+        if limit is not None and now >= self._since + limit and self._full and self._is_taking():
+            self._since = now
         if limit is not None and now >= self._since + limit:
             self._end(StuckError("nothing is taken") if self._full else SilentError("nothing comes"))
             return
@@ -304,6 +308,24 @@ class Splice:
         times = [*([] if limit is None else [self._since + limit]), *([] if opposite is None else [now + opposite])]
         if times:
             self._timer = self._loop.call_at(min(times), self._check_progress)
+
+    def _is_taking(self) -> bool:
+        """Whether the sink has taken something since the last look: a slow one lets nothing be written for long."""
+        before, self._queued = self._queued, queued(self._to)
+        return self._queued != before
+
+
+def queued(number: int) -> int:
+    """Bytes that a connection's other side has not taken of what the system has to send."""
+    return int.from_bytes(fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+
+def untaken(transport: asyncio.Transport) -> int:
+    """The same with what the transport holds, where its socket can be asked."""
+    found = transport.get_extra_info("socket")
+    with suppress(OSError, AttributeError):
+        return transport.get_write_buffer_size() + queued(found.fileno())
+    return transport.get_write_buffer_size()
 
 
 def _close(*numbers: int) -> None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, cast
 
 from headrace.http1.body import DEFER_FROM, RequestBody
+from headrace.http1.splice import untaken
 from headrace.server.handler_transport import HandlerTransport
 from headrace.server.inbound import InboundRequest
 from headrace.server.response import rejection
@@ -51,8 +52,8 @@ class Acceptor(Protocol):
     """The listener of a connection: limits, shared memory, forwarder and handlers."""
 
     forwarder: Forwarder | None
-    head_seconds: float
-    """Seconds in which a client has to end a head."""
+    client_seconds: float
+    """Seconds in which a client has to end a head, or to take something of a response."""
     idle_seconds: float
     """Seconds that a connection may be idle."""
     buffer: memoryview
@@ -92,6 +93,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         "_reading",
         "_request",
         "_state",
+        "_taking_timer",
+        "_untaken",
         "_write_paused",
         "remote",
         "stopping",
@@ -115,6 +118,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._awaiting_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
+        self._taking_timer: asyncio.TimerHandle | None = None
+        self._untaken = -1
         self.transport: asyncio.Transport | None = None
         self.remote: str | None = None
         """The client's address."""
@@ -164,17 +169,21 @@ class ClientConnection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """The client does not take what is written."""
         self._write_paused = True
+        self._untaken = -1
+        self._check_taking()
 
     def resume_writing(self) -> None:
         """The client takes what is written again."""
         self._write_paused = False
+        if self._taking_timer is not None:
+            self._taking_timer.cancel()
         self._wake_writers()
         self._proceed()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends the exchange and the handler of the request in progress."""
         self._listener.lost(self)
-        for timer in (self._deadline, self._await_timer, self._idle_timer):
+        for timer in (self._deadline, self._await_timer, self._idle_timer, self._taking_timer):
             if timer is not None:
                 timer.cancel()
         self._state = State.CLOSING
@@ -198,7 +207,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         head = self._parser.parse(data, 0, size)
         if head is None:
             if self._deadline is None:
-                self._deadline = self._loop.call_later(self._listener.head_seconds, self.abort)
+                self._deadline = self._loop.call_later(self._listener.client_seconds, self.abort)
             return 0
         if self._deadline is not None:
             self._stop_deadline()
@@ -311,7 +320,7 @@ class ClientConnection(asyncio.BufferedProtocol):
                 self._end()
                 return
             self._on(Event.ANSWERED_EARLY)
-            self._deadline = self._loop.call_later(self._listener.head_seconds, self.abort)
+            self._deadline = self._loop.call_later(self._listener.client_seconds, self.abort)
             body.discard()
             self.resume_reading()
             return
@@ -359,7 +368,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             return
         if self._state is not State.DISCARDING and self.transport is not None:
             self.transport.write(rejection(error, self.remote))
-        self._end()
+        self._end(more=True)
 
     def refuse_handled(self) -> None:
         """Answers the request that aiohttp does not take: its parser is stricter in something."""
@@ -376,15 +385,15 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     # Closing.
 
-    def _end(self) -> None:
-        """Closes the connection once the client has what was written."""
+    def _end(self, *, more: bool = False) -> None:
+        """Closes the connection once the client has what was written; `more`: it may send what nobody will read."""
         transport = self.transport
-        unread = self._request is not None and not self._request.complete
+        unread = more or bool(self._backlog) or (self._request is not None and not self._request.complete)
         self._request = None
         self._on(Event.END)
         if transport is None or transport.is_closing():
             return
-        if not unread and not self._backlog:
+        if not unread:
             transport.close()
             return
         self._backlog.clear()
@@ -408,7 +417,10 @@ class ClientConnection(asyncio.BufferedProtocol):
     def shut_down(self) -> None:
         """Ends the connection with the request in progress; at once, if there is none."""
         self.stopping = True
-        if self._state in (State.FORWARDING, State.HANDLING) or self.transport is None:
+        if self._state in (State.FORWARDING, State.HANDLING, State.CLOSING) or self.transport is None:
+            return
+        if self._state is State.DISCARDING:
+            self._end()
             return
         self._on(Event.END)
         self.transport.close()
@@ -422,6 +434,17 @@ class ClientConnection(asyncio.BufferedProtocol):
             self.transport.close()
             return
         self._idle_timer = self._loop.call_at(due, self._check_idle)
+
+    def _check_taking(self) -> None:
+        """Closes the connection of a client that has taken nothing of what waits for it since the last look."""
+        if self.transport is None:
+            return
+        waiting = untaken(self.transport)
+        if waiting == self._untaken:
+            self.transport.abort()
+            return
+        self._untaken = waiting
+        self._taking_timer = self._loop.call_later(self._listener.client_seconds, self._check_taking)
 
     def _stop_deadline(self) -> None:
         if self._deadline is not None:

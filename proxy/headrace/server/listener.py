@@ -52,14 +52,14 @@ class Listener:
         forwarder: Forwarder | None,
         limits: HeadLimits,
         *,
-        head_seconds: float,
+        client_seconds: float,
     ) -> None:
         self._handle = handle
         self._loop = asyncio.get_running_loop()
         self.forwarder = forwarder
         self.limits = limits
-        self.head_seconds = head_seconds
-        """Seconds in which a client has to end a head."""
+        self.client_seconds = client_seconds
+        """Seconds in which a client has to end a head, or to take something of a response."""
         self.idle_seconds = IDLE_SECONDS
         self.buffer = memoryview(bytearray(READ_BYTES))
         """Where all connections read: what one reads is taken out before another one does."""

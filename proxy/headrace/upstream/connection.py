@@ -52,6 +52,7 @@ class NodeConnection(asyncio.BufferedProtocol):
         self._state = State.IDLE
         self._parser = ResponseParser(MAX_HEADERS_BYTES, MAX_HEADERS)
         self._bodiless = False
+        self._interims = 0
         self._partial = bytearray()
         self._target: BodyBuffer | None = None
         self._decoder: ChunkedDecoder | None = None
@@ -93,6 +94,11 @@ class NodeConnection(asyncio.BufferedProtocol):
         return self._state is State.COMPLETE
 
     @property
+    def is_unsent(self) -> bool:
+        """Whether the node has not taken all that was written."""
+        return self.transport is not None and self.transport.get_write_buffer_size() > 0
+
+    @property
     def left_to_stream(self) -> int:
         """Bytes of a streamed body of known length that have not been read."""
         return (self._left or 0) if self._state is State.STREAMING and self.error is None else 0
@@ -103,6 +109,7 @@ class NodeConnection(asyncio.BufferedProtocol):
             raise DisconnectedError
         self._on(Event.REQUEST)
         self._bodiless = method == "HEAD"
+        self._interims = 0
         self.head = None
         return self.transport
 
@@ -269,7 +276,7 @@ class NodeConnection(asyncio.BufferedProtocol):
             data += self._buffer[:size]
             size = len(data)
         at = 0
-        for _ in range(MAX_INTERIM):
+        while self._interims <= MAX_INTERIM:
             head = self._parser.parse(data, at, size, bodiless=self._bodiless)
             if head is None:
                 self._partial += data[at:size]
@@ -279,6 +286,7 @@ class NodeConnection(asyncio.BufferedProtocol):
             if not head.interim:
                 self._start_body(head, data, at, size)
                 return
+            self._interims += 1
         raise HeadError(502, "too many interim responses", "malformed")
 
     def _start_body(self, head: ResponseHead, data: memoryview | bytearray, at: int, size: int) -> None:

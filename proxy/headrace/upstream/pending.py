@@ -126,6 +126,7 @@ class PendingResponse:
             and head is not None
             and connection.is_complete
             and connection.is_reusable
+            and not connection.is_unsent
             and (head.status < FIRST_ERROR or sound(head.status, self._message.partition(b"\r\n\r\n")[0]))
         ):
             connection.release()

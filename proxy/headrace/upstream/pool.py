@@ -29,7 +29,7 @@ class ConnectionPool:
     """Connections to the nodes of a cluster.
 
     `connect`, `read`: seconds for a connection to be made, and for a node's next byte; `client`: for the next byte of a
-    client's body.
+    client's body, and for a client to take the next of a long response.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class ConnectionPool:
         self._ssl_context = ssl_context
         self._connect_seconds = connect
         self.read_seconds = read
+        self.client_seconds = client
         self._patience = Patience(client, read)
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._nodes: dict[str, _Node] = {}

@@ -21,6 +21,7 @@ class SplicePool(Protocol):
 
     pipes: Pipes
     read_seconds: float | None
+    client_seconds: float | None
 
 
 class Exchange(Protocol):
@@ -123,7 +124,7 @@ class StreamedResponse:
         if not left:
             return False
         pool = self._exchange.pool
-        return await splice.move(pool.pipes, connection, sink, left, Patience(pool.read_seconds, None))
+        return await splice.move(pool.pipes, connection, sink, left, Patience(pool.read_seconds, pool.client_seconds))
 
     def release(self) -> None:
         """Gives the connection back, or closes it where the exchange is not whole."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
+from headrace.protocol.indices import resolver
 from tests.conftest import NDJSON, Http, native
 
 
@@ -274,3 +276,24 @@ async def test_no_request_switches_a_final_pipeline_off(through: Http, direct: H
     several = await through.post("/_msearch", lines, headers=NDJSON)
     assert several.json["responses"][0]["status"] == 403
     await direct.delete(f"/_search/pipeline/{name}-theirs")
+
+
+async def test_an_alias_that_moves_while_a_bulk_is_planned(
+    through: Http, direct: Http, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Names read anew in the middle of a bulk: what is kept of it for the next one is of one moment."""
+    await through.pipeline(name, "document", tag("first"))
+    await through.index(f"{name}-1", document=name)
+    await through.index(f"{name}-2")
+    alias = f"{name}-alias"
+    here, there = ({"index": f"{name}-{n}", "alias": alias} for n in (1, 2))
+    await through.post("/_aliases", {"actions": [{"add": here}]})
+    monkeypatch.setattr(resolver, "FRESH_SECONDS", 3600)
+    await through.bulk({"index": {"_index": alias}}, {})
+    await direct.post("/_aliases", {"actions": [{"remove": here}, {"add": there}]})
+    await direct.put(f"/{name}-new")
+    await asyncio.sleep(2 * resolver.AGAIN_SECONDS)
+    for id_ in ("during", "after"):
+        lines = [{"index": {"_index": alias, "_id": id_}}, {}, {"index": {"_index": f"{name}-new"}}, {}]
+        assert not (await through.bulk(*lines)).json["errors"]
+    assert await tags(direct, f"{name}-2", "after") == []

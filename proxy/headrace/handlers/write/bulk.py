@@ -151,11 +151,13 @@ async def _plan(context: RequestContext, snapshot: Snapshot, parsed: Bulk) -> _P
     targets = parsed.targets()
     key = (context.target.raw, *targets) if len(targets) <= _MAX_TARGETS else None
     plans, resolver = context.components.bulk_plans, context.components.resolver
-    plan: _Plan | None = plans.valid_for(snapshot, resolver.fresh).get(key)
+    before = resolver.fresh
+    plan: _Plan | None = plans.valid_for(snapshot, before).get(key)
     if plan is None:
         plan = await _planned(context, snapshot, targets)
         view = resolver.fresh
-        follows = not plan.attached or (view is not None and all(map(view.knows, plan.attached)))
+        # One for which the names had to be read anew may follow in part from those of before.
+        follows = not plan.attached or (view is not None and view is before and all(map(view.knows, plan.attached)))
         if follows and key is not None and len(repr(key)) <= _MAX_KEY:
             plans.valid_for(snapshot, view).set(key, plan)
     for position in plan.stripped:

@@ -7,7 +7,19 @@ import pytest
 from headrace.http1.headers import HOP_BY_HOP, request_headers
 from headrace_pipelines.http1 import RequestParser
 
-NAMES = [*sorted({name.decode() for name in HOP_BY_HOP} - {"transfer-encoding", "connection"}), "host", "expect", "content-length", "x-headrace-admin-token", "x-opaque-id", "authorization", "te-x", "keep-aliv", "via", "cookie"]
+NAMES = [
+    *sorted({name.decode() for name in HOP_BY_HOP} - {"transfer-encoding", "connection"}),
+    "host",
+    "expect",
+    "content-length",
+    "x-headrace-admin-token",
+    "x-opaque-id",
+    "authorization",
+    "te-x",
+    "keep-aliv",
+    "via",
+    "cookie",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
