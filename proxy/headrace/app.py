@@ -73,6 +73,50 @@ class MethodError(HeadraceError):
     type = "method_not_allowed_exception"
 
 
+def compose(settings: Settings) -> Components:
+    """The parts of a proxy, wired; nothing runs yet. Raises InvalidError for bad certificates."""
+    registry = _registry(settings)
+    store, metrics = registry.store, Metrics(registry)
+    return Components(
+        settings,
+        Upstream(settings, metrics.upstream_error),
+        registry,
+        IndexResolver(store, lambda: bool(registry.snapshot.records.templates), settings.registry_index),
+        BoundedCache(MAX_RESOLUTIONS),
+        BoundedCache(MAX_PLANS),
+        Runner(settings),
+        metrics,
+        Cursors(secret_of(settings.cursor_secret, settings.state_folder, "cursor")),
+        Permissions([role.strip() for role in settings.admin_roles.split(",") if role.strip()]),
+        BodyBudget(settings.size("body_memory"), release_buffers),
+        settings.seconds("client_timeout"),
+        settings.size("max_body"),
+    )
+
+
+def _registry(settings: Settings) -> LiveRegistry:
+    secret = secret_of(settings.registry_secret, settings.state_folder, "registry")
+    signer = Signer(secrets_of(secret, settings.registry_secret), settings.registry_index)
+    ceilings = Ceilings(
+        timeout=settings.seconds("udf_timeout"),
+        max_timeout=settings.seconds("udf_max_timeout"),
+        memory=settings.size("udf_memory"),
+        max_memory=settings.size("udf_max_memory"),
+    )
+    defaults = Slots(
+        document=settings.document_pipeline or None,
+        query=settings.query_pipeline or None,
+        result=settings.result_pipeline or None,
+    )
+    return LiveRegistry(
+        Store(settings, Ledger(signer, adopt=settings.registry_adopt_unsigned)),
+        Catalog(settings.state_folder / "compiled", ceilings, Secrets.of(os.environ)),
+        settings.state_folder,
+        settings.seconds("registry_poll"),
+        defaults,
+    )
+
+
 class Proxy:
     """A running proxy. `start` binds the socket; `stop` takes no more requests and lets those in flight finish."""
 
@@ -89,63 +133,28 @@ class Proxy:
         """Reads the registry and listens. Raises OSError if the address is taken, InvalidError for bad certificates."""
         settings = self.settings
         tls_context = tls.for_clients(settings)
-        registry_secret = secret_of(settings.registry_secret, settings.state_folder, "registry")
-        signer = Signer(secrets_of(registry_secret, settings.registry_secret), settings.registry_index)
-        store = Store(settings, Ledger(signer, adopt=settings.registry_adopt_unsigned))
-        ceilings = Ceilings(
-            timeout=settings.seconds("udf_timeout"),
-            max_timeout=settings.seconds("udf_max_timeout"),
-            memory=settings.size("udf_memory"),
-            max_memory=settings.size("udf_max_memory"),
-        )
-        catalog = Catalog(settings.state_folder / "compiled", ceilings, Secrets.of(os.environ))
-        defaults = Slots(
-            document=settings.document_pipeline or None,
-            query=settings.query_pipeline or None,
-            result=settings.result_pipeline or None,
-        )
-        registry = LiveRegistry(store, catalog, settings.state_folder, settings.seconds("registry_poll"), defaults)
-        metrics = Metrics(registry)
-        self._components = Components(
-            settings,
-            Upstream(settings, metrics.upstream_error),
-            registry,
-            IndexResolver(store, lambda: bool(registry.snapshot.records.templates), settings.registry_index),
-            BoundedCache(MAX_RESOLUTIONS),
-            BoundedCache(MAX_PLANS),
-            Runner(settings),
-            metrics,
-            Cursors(secret_of(settings.cursor_secret, settings.state_folder, "cursor")),
-            Permissions([role.strip() for role in settings.admin_roles.split(",") if role.strip()]),
-            BodyBudget(settings.size("body_memory"), release_buffers),
-            settings.seconds("client_timeout"),
-            settings.size("max_body"),
-        )
-        await registry.start()
+        components = self._components = compose(settings)
+        await components.registry.start()
         host, port = settings.host_port
         worker = supervisor.identity()
         self._listener = Listener(
             self.handle,
-            self._forwarder(self._components),
+            self._forwarder(components),
             HeadLimits(settings.size("max_request_line"), settings.size("max_request_headers")),
             client_seconds=settings.seconds("client_timeout"),
         )
         await self._listener.start(host, port, tls_context, shared=worker is not None)
-        self._components.upstream.start()
+        components.upstream.start()
         if worker is not None:
             number, folder = worker
-            self._peers = Peers(folder, number, metrics, registry, self._components.resolver)
+            self._peers = Peers(folder, number, components.metrics, components.registry, components.resolver)
             await self._peers.start()
         if settings.metrics_listen:
-            self._metrics = MetricsListener(registry, metrics, shared=worker is not None)
+            self._metrics = MetricsListener(components.registry, components.metrics, shared=worker is not None)
             await self._metrics.start(*settings.address("metrics_listen"))
         self.url = f"{'https' if tls_context else 'http'}://{host}:{self._listener.port}"
-        log.info(
-            "listening on %s, upstream %s, registry %s",
-            self.url,
-            settings.shown()["upstream"],
-            registry.state,
-        )
+        upstream, state = settings.shown()["upstream"], components.registry.state
+        log.info("listening on %s, upstream %s, registry %s", self.url, upstream, state)
 
     @staticmethod
     def _forwarder(components: Components) -> FastForwarder | None:

@@ -108,6 +108,21 @@ def test_files_are_short():
     assert all(len((ROOT / name).read_text().splitlines()) <= MAX_LINES * 1.25 for name in LONGER)
 
 
+MAX_FUNCTION_LINES = 40
+LONGER_FUNCTIONS = {"send": "a loop over nodes, whose every branch is another end of it"}
+
+
+def test_functions_are_short():
+    long = {
+        node.name
+        for path in PYTHON
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno >= MAX_FUNCTION_LINES
+    }
+    assert long == set(LONGER_FUNCTIONS)
+
+
 def test_folders_are_small():
     folders = {path.parent for path in PYTHON}
     folders |= {path.parent for path in (ROOT / "tests").rglob("*.py")}

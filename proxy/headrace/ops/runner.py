@@ -68,9 +68,19 @@ class Runner:
             if then is not None:
                 then(batch)
             return done
+        return await self._on_thread(pipeline, batch, nbytes, options or RunOptions(), then)
+
+    async def _on_thread(
+        self,
+        pipeline: Pipeline,
+        batch: Batch,
+        nbytes: int,
+        options: RunOptions,
+        then: Callable[[Batch], object] | None,
+    ) -> Execution:
         deadline = Deadline(self._timeout)
         threads = 2 if nbytes > INLINE_BYTES and self._running == 0 and self._workers > 1 else 1
-        options = replace(options or RunOptions(), threads=threads)
+        options = replace(options, threads=threads)
 
         def work() -> Execution:
             start = time.thread_time_ns()

@@ -60,14 +60,7 @@ def _surface(
         sent = await context.body()
         work = SearchRun(context, context.params.get("index", "_all"), sent, options=options_of(context))
         chosen = await _chosen(work, context.snapshot)
-        protection = await protect(work, chosen)
-        if protection is None and context.snapshot.protects and write is _write_requests:
-            # A template may hide a look-up.
-            protection = UNPROTECTED
-        if protection is not None and not protection.lookups and context.target.has_any(_SHOWS_TERMS):
-            raise RefusedError(
-                "[rewrite] and [explain] show terms of documents that final pipelines hide; leave them out"
-            )
+        protection = await _protection(work, chosen, templates=write is _write_requests)
         if not chosen.of(QUERY) and protection is None:
             return await context.forward(sent, changed=False)
         if sent:
@@ -78,14 +71,30 @@ def _surface(
         await write(work, chosen, protection)
         if work.runs:
             context.response_headers["X-Pipeline"] = choice.header(work.runs[: len(chosen.of(QUERY))])
-        if explains:
-            return await _matched_only(context, work.body)
-        if work.scripted:
-            answer = await context.forward_buffered(work.body, unfiltered=True)
-            return await reply_answer(context, answer, withheld(answer.body) if answer.json else None)
-        return await context.forward(work.body, changed=True)
+        return await (_matched_only(context, work.body) if explains else _forwarded(work))
 
     return handler
+
+
+async def _protection(work: SearchRun, chosen: SearchPlan, *, templates: bool) -> Protection | None:
+    """What protects the searched indexes. Raises RefusedError for parameters that show their terms."""
+    context = work.context
+    protection = await protect(work, chosen)
+    if protection is None and context.snapshot.protects and templates:
+        # A template may hide a look-up.
+        protection = UNPROTECTED
+    if protection is not None and not protection.lookups and context.target.has_any(_SHOWS_TERMS):
+        raise RefusedError("[rewrite] and [explain] show terms of documents that final pipelines hide; leave them out")
+    return protection
+
+
+async def _forwarded(work: SearchRun) -> web.StreamResponse:
+    """The cluster's response, without the errors of scripts that quote documents."""
+    context = work.context
+    if not work.scripted:
+        return await context.forward(work.body, changed=True)
+    answer = await context.forward_buffered(work.body, unfiltered=True)
+    return await reply_answer(context, answer, withheld(answer.body) if answer.json else None)
 
 
 async def _matched_only(context: RequestContext, body: bytes) -> web.StreamResponse:
