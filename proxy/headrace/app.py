@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from headrace.handlers import routes
-from headrace.handlers.bypass import Bypass
+from headrace.handlers.bypass import BypassDecisions
 from headrace.handlers.system.metrics_listener import MetricsListener
 from headrace.handlers.write.bulk import MAX_PLANS
 from headrace.http1 import tls
@@ -38,7 +38,7 @@ from headrace.security import admin, audit, registry_guard
 from headrace.server.components import Components
 from headrace.server.fast_path import FastForwarder, ForwardedRequest
 from headrace.server.handler_transport import transport_of
-from headrace.server.listener import HeadLimits, Listener
+from headrace.server.listener import Listener, RequestHeadLimits
 from headrace.server.reply import reply_answer, shaped, typed
 from headrace.server.request import RequestContext, StaleNamesError
 from headrace.server.response import ClientGoneError, send_whole
@@ -62,7 +62,7 @@ CLIENT_GONE = 499
 """The status under which requests are counted whose client has hung up before there was an answer."""
 
 
-_WRITES = ("bulk", "document")
+_INDEX_CREATING_SURFACES = ("bulk", "document")
 """Surfaces whose requests make an index that is not there."""
 
 
@@ -140,7 +140,7 @@ class Proxy:
         self._listener = Listener(
             self.handle,
             self._forwarder(components),
-            HeadLimits(settings.size("max_request_line"), settings.size("max_request_headers")),
+            RequestHeadLimits(settings.size("max_request_line"), settings.size("max_request_headers")),
             client_seconds=settings.seconds("client_timeout"),
         )
         await self._listener.start(host, port, tls_context, shared=worker is not None)
@@ -159,7 +159,7 @@ class Proxy:
     @staticmethod
     def _forwarder(components: Components) -> FastForwarder | None:
         """The forwarder of requests that no pipeline can concern; `None` with `elasticsearch_compat`."""
-        bypass = Bypass.of(components)
+        bypass = BypassDecisions.of(components)
         return (
             None
             if bypass is None
@@ -196,17 +196,17 @@ class Proxy:
         forwarded, inbound.forwarded, started = inbound.forwarded, None, components.metrics.start_request()
         if isinstance(forwarded, ForwardedRequest):
             context.surface, context.reads, started = forwarded.route.surface, forwarded.route.reads, forwarded.started
-            return await self._whole(context, forwarded, started)
-        whole = self._whole(context, None, started)
+            return await self._handle_counted(context, forwarded, started)
+        whole = self._handle_counted(context, None, started)
         return await (self._changes.run(whole) if _goes_on(context) else whole)
 
-    async def _whole(
+    async def _handle_counted(
         self, context: RequestContext, forwarded: ForwardedRequest | None, started: float
     ) -> web.StreamResponse:
         """The answer, counted and in the audit log whatever happens on the way, also where nobody waits for it."""
         components, status, gone = context.components, CLIENT_GONE, True
         try:
-            response = await self._answered(context, forwarded)
+            response = await self._handle_errors(context, forwarded)
             status, gone = response.status, False
             return response
         except ClientGoneError as error:
@@ -225,7 +225,7 @@ class Proxy:
             components.metrics.count(context.surface, status, started)
             audit.record(context, status, gone=gone)
 
-    async def _answered(self, context: RequestContext, forwarded: ForwardedRequest | None) -> web.StreamResponse:
+    async def _handle_errors(self, context: RequestContext, forwarded: ForwardedRequest | None) -> web.StreamResponse:
         """The answer, whatever happens on the way."""
         request = context.request
         try:
@@ -235,7 +235,7 @@ class Proxy:
         except StaleNamesError:
             context.components.resolver.forget()
             context.restart()
-            return await self._answered(context, None)
+            return await self._handle_errors(context, None)
         except ClusterRefusedError as error:
             return await reply_answer(context, error.answer)
         except HeadraceError as error:
@@ -253,7 +253,7 @@ class Proxy:
 
     def _suspect(self, context: RequestContext) -> None:
         """Has names looked up anew after a write that may have made an index."""
-        if context.surface in _WRITES and context.components.registry.protects:
+        if context.surface in _INDEX_CREATING_SURFACES and context.components.registry.protects:
             context.components.resolver.suspect()
 
     async def _dispatch(self, context: RequestContext) -> web.StreamResponse:

@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from headrace.app import Proxy
-from headrace.handlers.bypass import Bypass
+from headrace.handlers.bypass import BypassDecisions
 from headrace.server import listener
 from tests.conftest import settings_for, watch_fast_path
 from tests.integration.ways import Way
@@ -48,7 +48,7 @@ async def start(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         with monkeypatch.context() as patched:
             patched.setattr(listener, "IDLE_SECONDS", keepalive)
             if not fast:
-                patched.setattr(Bypass, "of", lambda _: None)
+                patched.setattr(BypassDecisions, "of", lambda _: None)
             folder = tmp_path / str(len(started))
             nodes = ",".join(f"http://127.0.0.1:{port}" for port in (cluster.port, other) if port)
             proxy = Proxy(settings_for(nodes, folder, **{"allowed_hosts": "p", **settings}))

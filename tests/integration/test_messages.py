@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headrace.handlers.bypass import Bypass
+from headrace.handlers.bypass import BypassDecisions
 from headrace.server.fast_path import BypassRoute
 from tests.integration.ways import get, post
 from tests.support.cluster import answer
@@ -77,7 +77,7 @@ async def test_a_body_that_names_a_pipeline_is_for_its_handler(
     start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ):
     # As where there are pipelines of other indexes.
-    monkeypatch.setattr(Bypass, "decide", lambda *_: BypassRoute("search", None, True, (b"search_pipeline",)))
+    monkeypatch.setattr(BypassDecisions, "decide", lambda *_: BypassRoute("search", None, True, (b"search_pipeline",)))
     way, client = await ready(start)
     assert (await client(post(SEARCH, b'{"search_pipeline":"none"}'))).endswith(b"{}")
     assert way.taken == []
@@ -300,7 +300,7 @@ async def test_only_what_may_go_on_at_once_is_kept_for_its_body(
     assert way.cluster.broken == 1
     client.writer.write(b" " * 20_000)
     way, client = await ready(start)
-    monkeypatch.setattr(Bypass, "decide", lambda *_: None)
+    monkeypatch.setattr(BypassDecisions, "decide", lambda *_: None)
     client.writer.write(post(SEARCH)[:-1])
     await asyncio.sleep(0.05)
     assert await way.in_flight() == 1

@@ -218,7 +218,7 @@ async def test_what_the_transport_was_given_before_goes_first(moved: Moved):
     first, rest = body_of(300_000), body_of(200_000)
     sink.write(first)
     pipes = splicing.Pipes()
-    moving = asyncio.create_task(splicing.move(pipes, source, sink, len(rest), splicing.Patience(0.2, 5)))
+    moving = asyncio.create_task(splicing.move(pipes, source, sink, len(rest), splicing.StallTimeouts(0.2, 5)))
     await asyncio.sleep(0.5)
     reader, writer = await asyncio.open_connection(sock=node)
     async with asyncio.timeout(5):

@@ -50,7 +50,7 @@ _STALE = View()
 """In place of a view that is not there yet."""
 
 
-class Bypass:
+class BypassDecisions:
     """Decides for a proxy."""
 
     def __init__(self, components: Components) -> None:
@@ -58,7 +58,7 @@ class Bypass:
         self._decisions: BoundedCache[tuple[str, str], _Decision] = BoundedCache(MAX_DECISIONS)
 
     @classmethod
-    def of(cls, components: Components) -> Bypass | None:
+    def of(cls, components: Components) -> BypassDecisions | None:
         """The decisions for a proxy; none for old clients, whose requests are changed on their way."""
         return None if components.settings.elasticsearch_compat else cls(components)
 
@@ -73,16 +73,16 @@ class Bypass:
             return decision.route
         plain = _BY_ID.fullmatch(target)
         if plain is not None and "pipeline" not in target:
-            decision = self._decided(snapshot, method, f"{plain[1]}{_ANY_ID}{plain[2]}")
+            decision = self._decide_cached(snapshot, method, f"{plain[1]}{_ANY_ID}{plain[2]}")
             if decision.route is None or decision.route.target is None:
                 return decision.route
-        return self._decided(snapshot, method, target).route
+        return self._decide_cached(snapshot, method, target).route
 
-    def _decided(self, snapshot: Snapshot, method: str, target: str) -> _Decision:
+    def _decide_cached(self, snapshot: Snapshot, method: str, target: str) -> _Decision:
         decision = self._decisions.get((method, target))
         if decision is not None and (decision.view is None or decision.view is self._components.resolver.fresh):
             return decision
-        decision = self._find(snapshot, method, Target.parse(target))
+        decision = self._decide(snapshot, method, Target.parse(target))
         if len(target) <= MAX_LENGTH:
             self._decisions.set((method, target), decision)
         return decision
@@ -91,7 +91,7 @@ class Bypass:
         """A request that may make an index has been answered."""
         self._components.resolver.suspect()
 
-    def _find(self, snapshot: Snapshot, method: str, target: Target) -> _Decision:
+    def _decide(self, snapshot: Snapshot, method: str, target: Target) -> _Decision:
         registry = self._components.settings.registry_index
         # Names of pipelines in a request are for its handler to judge, and so is whatever might mean the registry.
         named = "pipeline" in target.raw_path or any("pipeline" in name for name in target.values)
@@ -105,8 +105,8 @@ class Bypass:
             if creates and target.has_any(SHOWS):
                 return _NONE
             names = registry_guard.spellings(registry) if route.bulk and self._components.registry.holds else ()
-            words = UPDATES if creates else ()
-            return _Decision(BypassRoute(route.surface, None, route.idempotent, words, names, creates=creates))
+            body_markers = UPDATES if creates else ()
+            return _Decision(BypassRoute(route.surface, None, route.idempotent, body_markers, names, creates=creates))
         rule = route.bypass
         if rule is None or rule.scope is None or "index" not in params or target.has_any(rule.not_with):
             return _NONE

@@ -42,7 +42,7 @@ class LongHeaderError(HeadraceError):
     type = "too_long_http_header_exception"
 
 
-class HeadLimits(NamedTuple):
+class NodeHeadLimits(NamedTuple):
     """Bytes of the longest request line, of all headers, and of those that the proxy adds."""
 
     line: int
@@ -50,7 +50,7 @@ class HeadLimits(NamedTuple):
     added: int
 
     @classmethod
-    def of(cls, line: int, headers: int, nodes: Iterable[str]) -> HeadLimits:
+    def of(cls, line: int, headers: int, nodes: Iterable[str]) -> NodeHeadLimits:
         """For nodes by their URLs."""
         return cls(line, headers, max(len(urlsplit(node).netloc) for node in nodes) + len(_ADDED))
 

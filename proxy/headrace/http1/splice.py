@@ -42,7 +42,7 @@ class StuckError(TimeoutError):
     """The sink has not taken anything for too long."""
 
 
-class Patience(NamedTuple):
+class StallTimeouts(NamedTuple):
     """Seconds without a byte from the source, and without one that the sink takes, after which a body is given up."""
 
     source: float | None
@@ -150,7 +150,7 @@ class Pipes:
             _close(*self._free.pop())
 
 
-async def move(pipes: Pipes, source: Source, sink: asyncio.Transport, count: int, patience: Patience) -> bool:
+async def move(pipes: Pipes, source: Source, sink: asyncio.Transport, count: int, patience: StallTimeouts) -> bool:
     """Moves the rest of a body, as [`Splice`] does, and waits for its end; whether it could. Raises OSError."""
     ended: asyncio.Future[OSError | None] = asyncio.get_running_loop().create_future()
 
@@ -186,7 +186,7 @@ class Splice:
         sink: asyncio.Transport,
         count: int,
         then: Callable[[OSError | None], object],
-        patience: Patience,
+        patience: StallTimeouts,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._pipes, self._source, self._sink, self._then = pipes, source, sink, then

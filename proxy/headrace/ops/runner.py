@@ -38,11 +38,11 @@ class Runner:
     def __init__(self, settings: Settings) -> None:
         cores = os.cpu_count() or 2
         workers = settings.threads or max(2, cores)
-        self._patience = INLINE_NS if cores > 2 * settings.workers else INLINE_NS_ON_FEW_CORES
+        self._max_inline_ns = INLINE_NS if cores > 2 * settings.workers else INLINE_NS_ON_FEW_CORES
         self._workers = workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="headrace-run")
         self._timeout = settings.seconds("pipeline_timeout")
-        self._room = workers + settings.queue
+        self._max_running = workers + settings.queue
         self._running = 0
 
     async def run(
@@ -90,7 +90,7 @@ class Runner:
                 then(batch)
             return run
 
-        if self._running >= self._room:
+        if self._running >= self._max_running:
             raise OverloadedError("too many requests wait for their pipelines; try again")
         self._running += 1
         loop = asyncio.get_running_loop()
@@ -108,7 +108,7 @@ class Runner:
         """The run on the event loop; `None` (and nothing happened) where it belongs on a thread, or took too long."""
         inline_safe = pipeline.inline_safe and nbytes * (len(pipeline.nodes) + 1) <= INLINE_WORK
         if not inline_safe and (
-            pipeline.may_sleep or nbytes > INLINE_BYTES or pipeline.cost.predict(nbytes) > self._patience
+            pipeline.may_sleep or nbytes > INLINE_BYTES or pipeline.cost.predict(nbytes) > self._max_inline_ns
         ):
             return None
         start = 0 if inline_safe else time.thread_time_ns()

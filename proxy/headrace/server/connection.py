@@ -69,7 +69,7 @@ class Acceptor(Protocol):
         """The connection has ended."""
         ...
 
-    def make_handler(self) -> web.RequestHandler:
+    def make_aiohttp_handler(self) -> web.RequestHandler:
         """A handler of aiohttp for one connection."""
         ...
 
@@ -294,7 +294,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             self.pause_reading()
         if self._handler is None or self._handler_transport is None:
             self._handler_transport = HandlerTransport(self, request)
-            self._handler = self._listener.make_handler()
+            self._handler = self._listener.make_aiohttp_handler()
             self._handler.connection_made(self._handler_transport)
         else:
             self._handler_transport.request = request

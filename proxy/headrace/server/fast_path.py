@@ -30,7 +30,7 @@ MAX_BODY = 256 << 10
 class BypassRoute(NamedTuple):
     """How a request is forwarded without a handler: its surface for the metrics, and its new target, if that changes.
 
-    `reads`: it changes nothing, whatever the method. `words`: byte strings; a body that contains one goes to the
+    `reads`: it changes nothing, whatever the method. `body_markers`: byte strings; a body that contains one goes to the
     handler. `names`: the same for bodies that have arrived whole; longer bodies are spliced unread. `creates`: it may
     create an index.
     """
@@ -38,12 +38,12 @@ class BypassRoute(NamedTuple):
     surface: str
     target: str | None
     reads: bool
-    words: tuple[bytes, ...] = ()
+    body_markers: tuple[bytes, ...] = ()
     names: tuple[bytes, ...] = ()
     creates: bool = False
 
 
-class Bypass(Protocol):
+class BypassDecider(Protocol):
     """Decides what passes."""
 
     def decide(self, method: str, target: str) -> BypassRoute | None:
@@ -58,7 +58,7 @@ class Bypass(Protocol):
 class FastForwarder:
     """Forwards requests for a proxy."""
 
-    def __init__(self, bypass: Bypass, upstream: Upstream, metrics: Metrics, max_body: int) -> None:
+    def __init__(self, bypass: BypassDecider, upstream: Upstream, metrics: Metrics, max_body: int) -> None:
         self._bypass = bypass
         self._upstream = upstream
         self._metrics = metrics
@@ -92,7 +92,7 @@ class FastForwarder:
         """A body that did not come with its head: whole by now, or a long one that goes past the process."""
         if body.complete:
             return body.arrived(self._max_body)
-        if body.length is None or body.length <= SMALL_BODY or route.words:
+        if body.length is None or body.length <= SMALL_BODY or route.body_markers:
             return None
         return body
 
@@ -103,12 +103,12 @@ class FastForwarder:
         """
         if len(text) > self._max_body:
             return False
-        words, names = route.words, route.names
-        if not words and not names:
+        body_markers, names = route.body_markers, route.names
+        if not body_markers and not names:
             return True
-        if (words and head.has_encoding) or ((len(words) > 1 or names) and not head.says_json):
+        if (body_markers and head.has_encoding) or ((len(body_markers) > 1 or names) and not head.says_json):
             return False
-        return not any(word in text for word in (*words, *names))
+        return not any(word in text for word in (*body_markers, *names))
 
 
 def _restore(request: InboundRequest, sent: bytes | RequestBody | None) -> None:
@@ -124,7 +124,7 @@ class ForwardedRequest:
 
     def __init__(
         self,
-        bypass: Bypass,
+        bypass: BypassDecider,
         metrics: Metrics,
         pending: PendingResponse,
         route: BypassRoute,

@@ -35,7 +35,7 @@ BACKLOG = 1024
 """Connections that the system accepts before the process does."""
 
 
-class HeadLimits(NamedTuple):
+class RequestHeadLimits(NamedTuple):
     """Limits of a head: bytes of the request line, bytes of all header lines, number of header lines."""
 
     request_line: int
@@ -50,7 +50,7 @@ class Listener:
         self,
         handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
         forwarder: Forwarder | None,
-        limits: HeadLimits,
+        limits: RequestHeadLimits,
         *,
         client_seconds: float,
     ) -> None:
@@ -68,7 +68,7 @@ class Listener:
         self._server: asyncio.Server | None = None
         # Ours is the stricter parser: aiohttp's limits are wider.
         longest = 2 * (limits.request_line + limits.header_bytes)
-        self._handlers = web.Server(
+        self._aiohttp_server = web.Server(
             self._answer,
             handler_cancellation=True,
             access_log=None,
@@ -109,7 +109,7 @@ class Listener:
             await asyncio.wait([self._none_left], timeout=grace)
         for connection in list(self.connections):
             connection.abort()
-        await self._handlers.shutdown(0)
+        await self._aiohttp_server.shutdown(0)
 
     def lost(self, connection: ClientConnection) -> None:
         """A client is gone."""
@@ -117,9 +117,9 @@ class Listener:
         if not self.connections and self._none_left is not None and not self._none_left.done():
             self._none_left.set_result(None)
 
-    def make_handler(self) -> web.RequestHandler:
+    def make_aiohttp_handler(self) -> web.RequestHandler:
         """The handler of aiohttp for the requests of a connection."""
-        return self._handlers()
+        return self._aiohttp_server()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers a request, and has its connection go on."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from headrace.http1 import tls
 from headrace.http1.body import RequestBody
-from headrace.http1.head_limits import ADDED, SAFE, HeadLimits
+from headrace.http1.head_limits import ADDED, SAFE, NodeHeadLimits
 from headrace.upstream.errors import ConnectError, ExchangeError, SlowBodyError
 from headrace.upstream.nodes import Nodes
 from headrace.upstream.pool import ConnectionPool
@@ -43,7 +43,7 @@ class Upstream:
         self._count = count
         self._health_seconds = settings.seconds("upstream_health_interval")
         self._connect_seconds = settings.seconds("upstream_connect_timeout")
-        self._limits = HeadLimits.of(
+        self._limits = NodeHeadLimits.of(
             settings.size("max_request_line"), settings.size("max_request_headers"), settings.nodes
         )
         self._pool = ConnectionPool(

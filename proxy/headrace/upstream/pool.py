@@ -11,7 +11,7 @@ from yarl import URL
 
 from headrace.http1 import splice
 from headrace.http1.body import RequestBody
-from headrace.http1.splice import Patience, Pipes
+from headrace.http1.splice import Pipes, StallTimeouts
 from headrace.upstream.connection import BUFFER_BYTES, NodeConnection
 from headrace.upstream.errors import ConnectError
 from headrace.upstream.pending import PendingResponse
@@ -40,7 +40,7 @@ class ConnectionPool:
         self._connect_seconds = connect
         self.read_seconds = read
         self.client_seconds = client
-        self._patience = Patience(client, read)
+        self._patience = StallTimeouts(client, read)
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._nodes: dict[str, _Node] = {}
         self._open: set[NodeConnection] = set()

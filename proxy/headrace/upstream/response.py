@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.http1 import splice
-from headrace.http1.splice import Patience
+from headrace.http1.splice import StallTimeouts
 
 if TYPE_CHECKING:
     import asyncio
@@ -124,7 +124,9 @@ class StreamedResponse:
         if not left:
             return False
         pool = self._exchange.pool
-        return await splice.move(pool.pipes, connection, sink, left, Patience(pool.read_seconds, pool.client_seconds))
+        return await splice.move(
+            pool.pipes, connection, sink, left, StallTimeouts(pool.read_seconds, pool.client_seconds)
+        )
 
     def release(self) -> None:
         """Gives the connection back, or closes it where the exchange is not whole."""

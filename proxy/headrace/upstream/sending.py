@@ -16,7 +16,7 @@ from headrace_pipelines.errors import HeadraceError
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from headrace.http1.splice import Patience, Pipes
+    from headrace.http1.splice import Pipes, StallTimeouts
     from headrace.upstream.connection import NodeConnection
 
 Text = bytes | memoryview
@@ -52,7 +52,12 @@ def _framing(method: str, body: Body) -> bytes:
 
 
 def send(
-    connection: NodeConnection, transport: asyncio.Transport, head: bytes, body: Body, pipes: Pipes, patience: Patience
+    connection: NodeConnection,
+    transport: asyncio.Transport,
+    head: bytes,
+    body: Body,
+    pipes: Pipes,
+    patience: StallTimeouts,
 ) -> Sending | None:
     """Writes what can be written at once; gives what sends the rest of a long body."""
     if isinstance(body, bytes | memoryview) and len(body) <= SMALL:
@@ -72,7 +77,7 @@ def send(
 
 
 def _splice(
-    connection: NodeConnection, sink: asyncio.Transport, body: RequestBody, pipes: Pipes, patience: Patience
+    connection: NodeConnection, sink: asyncio.Transport, body: RequestBody, pipes: Pipes, patience: StallTimeouts
 ) -> Splice | None:
     """Has the rest of a body sent past the process, if that can be."""
     if body.length is None or body.error is not None or not splice.possible(body.transport, sink):
@@ -88,7 +93,7 @@ def _splice(
 
 
 async def _stream(
-    connection: NodeConnection, transport: asyncio.Transport, body: Text | RequestBody, patience: Patience
+    connection: NodeConnection, transport: asyncio.Transport, body: Text | RequestBody, patience: StallTimeouts
 ) -> None:
     """Writes a body as fast as the node takes it; one that breaks off ends the exchange, never the request."""
     try:
@@ -109,7 +114,7 @@ async def _stream(
 
 
 async def _stream_client(
-    connection: NodeConnection, transport: asyncio.Transport, body: RequestBody, patience: Patience
+    connection: NodeConnection, transport: asyncio.Transport, body: RequestBody, patience: StallTimeouts
 ) -> None:
     chunked = body.length is None
     while piece := await _within(patience.source, body.piece(), splice.SilentError):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headrace_pipelines import json_to
-from tests.node.search.test_final_reads import BODIES, HEADERS, document, shows, tenants
+from tests.node.conftest import document
+from tests.node.search.test_final_reads import BODIES, HEADERS, shows
 from tests.support.media import encoded, several
 
 if TYPE_CHECKING:

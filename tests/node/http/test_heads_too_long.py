@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from headrace.app import Proxy
-from headrace.http1.head_limits import HeadLimits, LongHeaderError, LongLineError, sound
+from headrace.http1.head_limits import LongHeaderError, LongLineError, NodeHeadLimits, sound
 from tests.conftest import Http
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ async def test_what_the_proxy_takes_and_the_node_does_not(
 
 
 def test_the_limits_are_those_of_a_node():
-    limits = HeadLimits.of(4096, 16384, ["http://node:9200"])
+    limits = NodeHeadLimits.of(4096, 16384, ["http://node:9200"])
     line = "/" + "a" * (4096 - len("GET / HTTP/1.1"))
     limits.check("GET", line, b"")
     with pytest.raises(LongLineError):

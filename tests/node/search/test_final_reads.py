@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.conftest import NDJSON, Http
-from tests.node.search.conftest import HIDDEN, MAPPING, OTHERS, document
+from tests.node.conftest import HIDDEN, MAPPING, OTHERS, document
 
 if TYPE_CHECKING:
     pass

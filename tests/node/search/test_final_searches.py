@@ -10,7 +10,7 @@ from tests.conftest import NDJSON, Http, native
 
 if TYPE_CHECKING:
     pass
-from tests.node.search.conftest import OTHERS
+from tests.node.conftest import OTHERS
 from tests.node.search.test_final_reads import ALL, shows
 
 
