@@ -15,8 +15,6 @@ from tests.support.media import encoded, several
 if TYPE_CHECKING:
     from tests.conftest import Http
 
-__all__ = ["tenants"]
-
 KINDS = ("yaml", "cbor", "smile")
 GLOBAL = {"aggs": {"g": {"global": {}, "aggs": {"t": {"terms": {"field": "text.raw"}}}}}}
 
