@@ -32,7 +32,6 @@ Document = Mapping[str, Any] | bytes | str
 UdfSource = Path | Mapping[str, Any] | str
 """A UDF: a file (`.py`, `.js`, `.wasm`), the body of `PUT /_udf/{name}`, or the source of a Python function."""
 
-_LANGUAGES = {".py": manifests.PYTHON, ".js": manifests.JAVASCRIPT, ".mjs": manifests.JAVASCRIPT}
 _BATCH = 1000
 """Documents of one batch: enough for the cost of a batch not to show, few enough for memory to stay small."""
 
@@ -200,7 +199,7 @@ def _udf(catalog: Catalog, name: str, source: UdfSource) -> tuple[UdfRecord, byt
         manifest, code, abi = manifests.parse(msgspec.json.encode(source), name)
     elif isinstance(source, Path):
         code = source.read_bytes()
-        manifest = manifests.raw(code, name, "", _LANGUAGES.get(source.suffix, "wasm"))
+        manifest = manifests.raw(code, name, "", manifests.LANGUAGE_OF_SUFFIX.get(source.suffix, "wasm"))
     else:
         code = source.encode()
         manifest = manifests.raw(code, name, "", manifests.PYTHON)

@@ -22,6 +22,8 @@ FLAT = "flat"
 """The view of a response without OpenSearch's nesting."""
 PYTHON, JAVASCRIPT = "python", "javascript"
 INTERPRETED = (PYTHON, JAVASCRIPT)
+LANGUAGE_OF_SUFFIX = {".py": PYTHON, ".js": JAVASCRIPT, ".mjs": JAVASCRIPT}
+"""The language of a file of source code, by how its name ends."""
 """Languages that run in a guest of ours."""
 LANGUAGES = ("wasm", "wat", "rust", "c", "go", "assemblyscript", *INTERPRETED)
 FROM_SOURCE = ("wat", *INTERPRETED)

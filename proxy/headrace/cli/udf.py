@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from headrace.http1.headers import ADMIN_HEADER
 from headrace_pipelines import Batch, Deadline
 from headrace_pipelines.definition import check_name
 from headrace_pipelines.errors import HeadraceError, InvalidError
@@ -58,7 +59,6 @@ export function process(doc, params) {
 TEMPLATES = {".py": PYTHON_TEMPLATE, ".js": JAVASCRIPT_TEMPLATE}
 STUBS = {ending: stubs.FOLDER / f"headrace.{stub}" for ending, stub in ((".py", "pyi"), (".js", "d.ts"))}
 """Types for editors; written beside the UDF."""
-LANGUAGES = {".py": manifests.PYTHON, ".js": manifests.JAVASCRIPT, ".mjs": manifests.JAVASCRIPT}
 MEDIA = {manifests.PYTHON: "text/x-python", manifests.JAVASCRIPT: "text/javascript"}
 CASES = [
     {"name": "marks what it has seen", "input": {"a": 1}, "expected": {"a": 1, "seen": "headrace"}},
@@ -130,7 +130,9 @@ def _cases_of(file: Path) -> Path:
 def _loaded(file: Path) -> tuple[Manifest, bytes, Catalog]:
     """The UDF of a file, compiled. Raises InvalidError with line and column of what is wrong."""
     code = file.read_bytes()
-    manifest = manifests.raw(code, _name_of(file, code), "", LANGUAGES.get(file.suffix, manifests.PYTHON))
+    manifest = manifests.raw(
+        code, _name_of(file, code), "", manifests.LANGUAGE_OF_SUFFIX.get(file.suffix, manifests.PYTHON)
+    )
     catalog = Catalog()
     started(catalog.udf(manifest, code, b"{}", "source"), "source")
     return manifest, code, catalog
@@ -206,7 +208,7 @@ def _upload(file: Path, url: str, name: str) -> int:
     manifest, code, _ = _loaded(file)
     headers = {"Content-Type": MEDIA[manifest.language]}
     if token := os.environ.get(ADMIN_VARIABLE):
-        headers["X-Headrace-Admin-Token"] = token
+        headers[ADMIN_HEADER] = token
     target = f"{url.rstrip('/')}/_udf/{name}"
     if not target.startswith(("http://", "https://")):
         raise InvalidError(f"[{url}] is not an http:// or https:// URL", "url")

@@ -7,5 +7,5 @@
 - `protected` and `protection` review what a request over a protected index may ask;
 - `read_guard` finds what protects documents that are read by id, and `visibility` whether final filters show them.
 
-Functions return values or raise `HeadraceError`. Handlers answer; the exception is `search_run.later_answer`.
+Functions return values or raise `HeadraceError`. Handlers answer.
 """

@@ -25,7 +25,6 @@ from headrace.execution.search_plan import plan_search
 from headrace.protocol.cursors import Cursor, PinnedPart
 from headrace.protocol.encoding import canonical, decode_object, encode_exact
 from headrace.protocol.indices.options import READ
-from headrace.server.reply import reply_answer
 from headrace_pipelines import Batch, PipelineType, RunOptions
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import InvalidError, RefusedError, StageError
@@ -33,8 +32,6 @@ from headrace_pipelines.registry.association import NONE, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-
-    from aiohttp import web
 
     from headrace.execution.search_plan import SearchPlan
     from headrace.protocol.indices.options import IndicesOptions
@@ -277,26 +274,6 @@ async def obliged(work: SearchRun, chosen: SearchPlan, pipeline: str | None, *, 
         body = context.decoded_text(work.body) if context.needs_decoding and not work.changed else work.body
         return UNPROTECTED if may_have_lookups(body) or (body and not context.readable) else None
     return protection.withholding if withholds else protection
-
-
-async def later_answer(
-    context: RequestContext, cursor: Cursor, body: bytes, member: str, *, asynchronous: bool = False
-) -> web.StreamResponse:
-    """Answers a later request for a search that has begun: by its result pipelines, its cursor (`member`) sealed again.
-
-    Raises MissingError for a pipeline's version that is gone, StageError, MediaTypeError.
-    """
-    parts = unpinned(context.snapshot, cursor.results)
-    ctx = cursor.ctx.encode() if cursor.ctx is not None else None
-    work = SearchRun(context, "_all", b"", ctx=ctx, asynchronous=asynchronous)
-    answer = await context.forward_buffered(body, changed=bool(body), unfiltered=True)
-    answer.require_json()
-    if not answer.ok:
-        return await reply_answer(context, answer)
-    text = await work.results(parts, answer.body)
-    if work.runs:
-        context.response_headers["X-Pipeline"] = choice.header(work.runs)
-    return await reply_answer(context, answer, sealed(text, member, context.components.cursors.sealer(cursor)))
 
 
 def _set_pipeline(chosen: SearchPlan, kind: PipelineType, pipeline: Pipeline | None) -> None:

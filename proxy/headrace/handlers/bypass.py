@@ -27,7 +27,7 @@ from headrace_pipelines.errors import HeadraceError, RegistryError
 
 if TYPE_CHECKING:
     from headrace.server.components import Components
-    from headrace.server.router import BypassRule, Match, Route
+    from headrace.server.router import Match, Route
     from headrace_pipelines import Snapshot
     from headrace_pipelines.registry.association import Slot
 
@@ -68,20 +68,24 @@ class BypassDecisions:
             snapshot = self._components.registry.snapshot
         except RegistryError:
             return None
-        decision = self._decisions.valid_for(snapshot).get((method, target))
-        if decision is not None and (decision.view is None or decision.view is self._components.resolver.fresh):
+        self._decisions.valid_for(snapshot)
+        decision = self._cached(method, target)
+        if decision is not None:
             return decision.route
         plain = _BY_ID.fullmatch(target)
         if plain is not None and "pipeline" not in target:
-            decision = self._decide_cached(snapshot, method, f"{plain[1]}{_ANY_ID}{plain[2]}")
+            same = f"{plain[1]}{_ANY_ID}{plain[2]}"
+            decision = self._cached(method, same) or self._add(snapshot, method, same)
             if decision.route is None or decision.route.target is None:
                 return decision.route
-        return self._decide_cached(snapshot, method, target).route
+        return self._add(snapshot, method, target).route
 
-    def _decide_cached(self, snapshot: Snapshot, method: str, target: str) -> _Decision:
+    def _cached(self, method: str, target: str) -> _Decision | None:
         decision = self._decisions.get((method, target))
-        if decision is not None and (decision.view is None or decision.view is self._components.resolver.fresh):
-            return decision
+        current = decision is None or decision.view is None or decision.view is self._components.resolver.fresh
+        return decision if current else None
+
+    def _add(self, snapshot: Snapshot, method: str, target: str) -> _Decision:
         decision = self._decide(snapshot, method, Target.parse(target))
         if len(target) <= MAX_LENGTH:
             self._decisions.set((method, target), decision)
@@ -111,28 +115,29 @@ class BypassDecisions:
         if rule is None or rule.scope is None or "index" not in params or target.has_any(rule.not_with):
             return _NONE
         slots = [s for s in snapshot.bound if s.kind in rule.kinds or (s.final and s.kind in rule.finals)]
+        passed = BypassRoute(route.surface, None, route.idempotent, rule.body_markers)
         if not slots and not snapshot.protects:
-            return _Decision(BypassRoute(route.surface, None, route.idempotent, rule.body_markers))
+            return _Decision(passed)
         view = self._components.resolver.fresh
         if view is None:
             # Its handler has the cluster asked.
             return _Decision(None, _STALE)
-        return _Decision(self._over_indexes(snapshot, match, rule, target, slots), view)
+        return _Decision(self._over_indexes(snapshot, match, passed, target, slots), view)
 
     def _over_indexes(
-        self, snapshot: Snapshot, match: Match, rule: BypassRule, target: Target, slots: list[Slot]
+        self, snapshot: Snapshot, match: Match, passed: BypassRoute, target: Target, slots: list[Slot]
     ) -> BypassRoute | None:
-        """The route of a request over indexes none of which has a pipeline that concerns it, by the view at hand."""
+        """How a request passes over indexes none of which has a pipeline that concerns it, by the view at hand."""
         route, expression, resolver = match.route, match.params["index"], self._components.resolver
         try:
             if snapshot.protects:
                 parameters.check(route.parameters, target)
-            if rule.scope == "written":
+            if route.bypass is not None and route.bypass.scope == "written":
                 view = resolver.fresh
                 written = view.written_by(expression) if view is not None else None
                 if written is None or any(snapshot.associations.find(slot, written) for slot in slots):
                     return None
-                return BypassRoute(route.surface, None, route.idempotent, rule.body_markers)
+                return passed
             reading = resolver.current(expression, expansion(target.values))
         except HeadraceError:
             return None
@@ -141,12 +146,12 @@ class BypassDecisions:
         if any(snapshot.associations.find(slot, each) for slot in slots for each in reading.targets):
             return None
         if not snapshot.protects:
-            return BypassRoute(route.surface, None, route.idempotent, rule.body_markers)
+            return passed
         names = forwardable(reading)
         if names is None or reading.resolution.aliased or reading.resolution.forwarded == NOTHING:
             return None
         sent = None if names == expression else target.at_indexes(names, instead=True).raw
-        return BypassRoute(route.surface, sent, route.idempotent, (*rule.body_markers, *SIGNS))
+        return passed._replace(target=sent, body_markers=(*passed.body_markers, *SIGNS))
 
 
 def _passes(route: Route, method: str, segments: tuple[str, ...], snapshot: Snapshot) -> bool:

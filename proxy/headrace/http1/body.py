@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from headrace.http1.framing import MAX_TRAILER_BYTES
 from headrace_pipelines.errors import HeadraceError
 from headrace_pipelines.http1 import BodyBuffer, ChunkedDecoder, HeadError
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 MAX_BUFFERED = 512 << 10
 """Bytes of a body that may wait for their reader before the connection is not read from any more."""
-MAX_TRAILER_BYTES = 16 << 10
-"""Bytes of the trailer section of a chunked body, as many as a node takes of headers."""
 DEFER_FROM = 32 << 10
 """Minimum of missing bytes for which reading stops until a reader asks: pausing costs more than receiving fewer."""
 

@@ -160,7 +160,7 @@ class Ledger:
         elif manifest is not None:
             if missing := lacking(manifest, good):
                 raise RegistryError(
-                    f"{len(missing)} documents of the registry are missing or set back ({_some(missing)}); a proxy "
+                    f"{len(missing)} documents of the registry are missing or set back ({sample_of(missing)}); a proxy "
                     "that has a copy writes them anew. If there is none, see registry_adopt_unsigned"
                 )
         elif ours or good:
@@ -284,5 +284,6 @@ def _unsure(ours: list[tuple[Found, str]]) -> str:
     )
 
 
-def _some(ids: list[str]) -> str:
+def sample_of(ids: list[str]) -> str:
+    """The first of some ids, for a line of the log."""
     return ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")

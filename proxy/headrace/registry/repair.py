@@ -6,7 +6,7 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from headrace.registry.ledger import LONGEST_PAUSE
+from headrace.registry.ledger import LONGEST_PAUSE, sample_of
 from headrace.registry.store import CHUNK, UnfitError
 from headrace_pipelines.errors import RegistryError
 
@@ -39,7 +39,7 @@ class Mender:
         self.again = min([float("inf"), *(ledger.due(id_) for id_ in wrong if id_ not in due)])
         if not due:
             return
-        log.warning("the registry index lacks %d documents (%s): writing them anew", len(due), _some(due))
+        log.warning("the registry index lacks %d documents (%s): writing them anew", len(due), sample_of(due))
         if not exists:
             await self._store.ensure_index()
         self.again = monotonic()
@@ -102,7 +102,3 @@ class Mender:
         await self._store.refresh()
         ledger.repaired += 1
         self.again = monotonic()
-
-
-def _some(ids: list[str]) -> str:
-    return ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")

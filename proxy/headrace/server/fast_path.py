@@ -1,7 +1,7 @@
 """Requests that no pipeline can concern, from the client's bytes to the node's in one callback and back in another.
 
 A task, a request object and several futures for each request cost more than everything else that a small one needs
-(docs/decisions/025-a-fast-path-for-what-passes.md). Here a request is sent at once if it is here whole, its route
+(docs/decisions/041-front-door.md). Here a request is sent at once if it is here whole, its route
 passes, and a connection to a node is open. Whatever is not as plain as that goes, or goes on, the way of all requests:
 a [`ForwardedRequest`] is handed over with its response pending, so that nothing is sent twice and every error has one
 shape.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
+from headrace.http1.framing import LAST_CHUNK, MAX_JOINED_BYTES, chunk
 from headrace.http1.head_limits import LongHeaderError, LongLineError
 from headrace.http1.headers import VENDOR_MEDIA, lines_back, lines_of
 from headrace.protocol.errors import error_body
@@ -29,10 +30,6 @@ log = logging.getLogger("headrace.http")
 _LIMITS: dict[str, type[HeadraceError]] = {"line": LongLineError, "headers": LongHeaderError}
 WITHOUT_BODY = (204, 304)
 """Statuses of responses that have no body."""
-JOINED = 1 << 16
-"""Maximum length in bytes of a body that is joined to its head: the copy costs less than a second write."""
-
-
 SMALL = 1 << 20
 """Bytes of the longest response that is read whole before it is sent on: one that breaks off can be answered as an
 error then."""
@@ -78,7 +75,7 @@ async def send_lines(
     head = head_of(transport, status, reason, lines, len(body), keep_alive=keep_alive)
     if request.method == hdrs.METH_HEAD or status in WITHOUT_BODY:
         body = b""
-    if len(body) <= JOINED:
+    if len(body) <= MAX_JOINED_BYTES:
         transport.send(head + body)
     else:
         transport.send(head, body)
@@ -115,7 +112,7 @@ def head_of(
 def write_buffered(transport: asyncio.Transport, response: BufferedResponse) -> None:
     """Writes a node's whole response to a client that speaks HTTP/1.1 and stays."""
     body = response.body
-    if len(body) <= JOINED:
+    if len(body) <= MAX_JOINED_BYTES:
         transport.write(response.head.client_message(body))
     else:
         transport.writelines((response.client_head(), body))
@@ -196,7 +193,7 @@ async def _splice(transport: HandlerTransport, response: StreamedResponse) -> bo
 async def _write(transport: HandlerTransport, response: StreamedResponse, *, chunked: bool) -> None:
     """Sends a body in pieces, as fast as the client takes it."""
     while piece := await response.piece():
-        transport.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        transport.send(chunk(piece) if chunked else piece)
         await transport.drain()
     if chunked:
-        transport.send(b"0\r\n\r\n")
+        transport.send(LAST_CHUNK)

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
+from headrace.http1.framing import MAX_TRAILER_BYTES
 from headrace.upstream.errors import DisconnectedError, ExchangeError, MalformedResponseError, NodeTimeoutError
 from headrace.upstream.stall import StallTimer
 from headrace.upstream.states import NEXT, Event, State
@@ -32,7 +33,6 @@ MAX_HEADERS_BYTES = 256 << 10
 MAX_HEADERS = 1024
 MAX_INTERIM = 32
 """Interim responses (1xx) before the final one."""
-MAX_TRAILER_BYTES = 16 << 10
 
 
 class NodeConnection(asyncio.BufferedProtocol):

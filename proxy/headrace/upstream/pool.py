@@ -11,11 +11,12 @@ from yarl import URL
 
 from headrace.http1 import splice
 from headrace.http1.body import RequestBody
+from headrace.http1.framing import MAX_JOINED_BYTES
 from headrace.http1.splice import Pipes, StallTimeouts
 from headrace.upstream.connection import BUFFER_BYTES, NodeConnection
 from headrace.upstream.errors import ConnectError
 from headrace.upstream.pending import PendingResponse
-from headrace.upstream.sending import JOINED, request_head, send
+from headrace.upstream.sending import request_head, send
 
 if TYPE_CHECKING:
     from headrace.upstream.sending import Body, Sending
@@ -90,7 +91,7 @@ class ConnectionPool:
                 found.release(connection)
                 return None
             text, length = None, body.length
-        elif body is not None and len(body) > JOINED:
+        elif body is not None and len(body) > MAX_JOINED_BYTES:
             text, length = None, len(body)
         else:
             text, length = body, None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from headrace.http1 import splice
 from headrace.http1.body import RequestBody
+from headrace.http1.framing import LAST_CHUNK, MAX_JOINED_BYTES, chunk
 from headrace.http1.splice import Splice
 from headrace.upstream.connection import BUFFER_BYTES, SMALL
 from headrace.upstream.errors import NodeTimeoutError, RequestBodyError, SlowBodyError
@@ -27,8 +28,6 @@ Sending = asyncio.Task[None] | Splice
 
 _WITH_LENGTH = ("POST", "PUT", "PATCH")
 """Methods whose requests say that they have no body."""
-JOINED = 1 << 16
-"""Maximum length in bytes of a body that is joined to its head: the copy costs less than a second write."""
 _BROKEN: dict[type[Exception], type[Exception]] = {
     splice.SilentError: SlowBodyError,
     splice.StuckError: NodeTimeoutError,
@@ -61,7 +60,7 @@ def send(
 ) -> Sending | None:
     """Writes what can be written at once; gives what sends the rest of a long body."""
     if isinstance(body, bytes | memoryview) and len(body) <= SMALL:
-        if len(body) <= JOINED:
+        if len(body) <= MAX_JOINED_BYTES:
             transport.write(head + body)
         else:
             transport.writelines((head, body))
@@ -118,10 +117,10 @@ async def _stream_client(
 ) -> None:
     chunked = body.length is None
     while piece := await _within(patience.source, body.piece(), splice.SilentError):
-        transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        transport.write(chunk(piece) if chunked else piece)
         await _within(patience.sink, connection.drain(), splice.StuckError)
     if chunked:
-        transport.write(b"0\r\n\r\n")
+        transport.write(LAST_CHUNK)
 
 
 def _ended(connection: NodeConnection, error: Exception | None) -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import pyarrow
 import pytest
 
 from headrace_pipelines import PipelineFailedError, Pipelines
@@ -58,7 +59,6 @@ def test_lines_of_ndjson():
 
 
 def test_rows_of_an_arrow_table():
-    pyarrow = pytest.importorskip("pyarrow")
     table = pyarrow.table({"title": [" a ", None], "n": [1, 2]})
     done, outcome = Pipelines.load({"tidy": document({**TRIM, "if": "has(doc.title) && doc.title != null"})}).run_arrow(
         "tidy", table

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from headrace.execution.search_run import later_answer, sealed
+from headrace.execution.search_run import sealed
 from headrace.handlers.search import search
+from headrace.handlers.search.later_pages import later_answer
 from headrace.server.reply import reply_answer
 from headrace_pipelines.errors import InvalidError
 

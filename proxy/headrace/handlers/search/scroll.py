@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.execution.search_run import later_answer
+from headrace.handlers.search.later_pages import later_answer
 from headrace_pipelines import PipelineType
 from headrace_pipelines.definition import object_of
 from headrace_pipelines.errors import InvalidError
