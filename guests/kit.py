@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ def install(language: str, inputs: list[Path], make: Callable[[Path], str], anno
 
     `make` writes the guest to the path that it is given, and returns the licences of its parts. Raises BuildError.
     """
-    with _locked():
+    with _locked(language):
         guest = _made(language, [*inputs, Path(__file__)], make, announce)
     for made, name in ((guest, f"{language}.wasm"), (guest.with_suffix(".txt"), f"{language}-licences.txt")):
         output = PIPELINES / name
@@ -49,10 +50,10 @@ def install(language: str, inputs: list[Path], make: Callable[[Path], str], anno
 
 
 @contextlib.contextmanager
-def _locked() -> Iterator[None]:
-    """One build at a time on this machine."""
+def _locked(language: str) -> Iterator[None]:
+    """One build of a guest at a time on this machine; different guests are built side by side."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as file:
+    with (CACHE / f"{language}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -96,8 +97,10 @@ def compiler() -> Path:
     commands = {"zcc": "cc -target wasm32-wasi -Wno-date-time", "zar": "ar", "zranlib": "ranlib"}
     for name, command in commands.items():
         script = folder / name
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ziglang {command} "$@"\n')
-        script.chmod(0o755)
+        written = folder / f"{name}.{os.getpid()}.{threading.get_ident()}"
+        written.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ziglang {command} "$@"\n')
+        written.chmod(0o755)
+        written.replace(script)
     return folder
 
 

@@ -14,3 +14,19 @@ The packages, each above those that it may import:
 A request that no pipeline can concern goes from `server.fast_path` to a node. Every other request goes through
 `app`, its route and its handler.
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headrace.client import AsyncClient, Client, ClientError, UnreachableError
+
+__all__ = ["AsyncClient", "Client", "ClientError", "UnreachableError"]
+
+
+def __getattr__(name: str) -> object:
+    """Imports the client when it is used: the server and the help of the command line do not need it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from headrace import client
+
+    return getattr(client, name)

@@ -69,12 +69,12 @@ def test_check_config(capsys, monkeypatch):
     assert '"queue": 5' in out
     assert "s3cret" not in out
     assert cli.main(["check-config", "--listen", "nowhere"]) == 2
-    assert "[listen]" in capsys.readouterr().err
+    assert "(listen)" in capsys.readouterr().err
 
 
 def test_certificates_are_checked_at_the_start(capsys):
     assert cli.main(["check-config", "--tls-cert", "/not/there.pem"]) == 2
-    assert "[tls_cert] cannot be used" in capsys.readouterr().err
+    assert "(tls_cert)" in capsys.readouterr().err
     assert cli.main(["check-config", "--tls-client-ca", "/x"]) == 2
     assert "needs tls_cert" in capsys.readouterr().err
     assert cli.main(["check-config", "--upstream", "http://a:1, https://b:2"]) == 2

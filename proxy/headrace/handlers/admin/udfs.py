@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -160,7 +161,7 @@ _SOURCE_TYPES = {
 
 
 async def source(context: RequestContext) -> web.StreamResponse:
-    """The code of a UDF as it was sent: text, or the bytes of a module."""
+    """The code of a UDF as it was sent: text, or the bytes of a module; `?format=json` for the code as a JSON value."""
     record = context.snapshot.udf(context.params["name"], context.target.get("version"))
     code = context.snapshot.codes.get(record.digest)
     if code is None:
@@ -168,6 +169,11 @@ async def source(context: RequestContext) -> web.StreamResponse:
     kind = "application/wasm" if code[:4] == b"\0asm" else _SOURCE_TYPES.get(record.manifest.language, "text/plain")
     if record.manifest.language == manifests.PYTHON:
         code = archives.unpacked(code)[0].encode()
+    if context.target.get("format") == "json":
+        binary = kind == "application/wasm"
+        text = {"wasm": base64.b64encode(code).decode()} if binary else {"source": code.decode()}
+        head = {"name": record.manifest.name, "version": record.manifest.version, "language": record.manifest.language}
+        return await reply_json(context, 200, {**head, "digest": record.digest, **text})
     headers = CIMultiDict({hdrs.CONTENT_TYPE: kind, "ETag": f'"{record.digest}"'})
     return await send_whole(context.request, 200, "", headers, code)
 

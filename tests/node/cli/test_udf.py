@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from headrace.cli import main
+from headrace.cli.errors import ExitCode
 from tests.conftest import Http
 
 
@@ -25,7 +26,7 @@ def test_from_the_template_to_green_cases(folder: Path, capsys: pytest.CaptureFi
     assert main(["udf", "test", file]) == 0
     assert "2 passed, 0 failed" in capsys.readouterr().out
     assert main(["udf", "new", name]) == 1
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
 
 
 def test_cases_that_fail_are_shown_and_can_be_updated(folder: Path, capsys: pytest.CaptureFixture[str]):
@@ -77,5 +78,5 @@ async def test_it_is_uploaded(
     assert capsys.readouterr().out.startswith(f"{name}@1  ")
     assert (await through.post(f"/_udf/{name}/_test", {"input": {}})).json["output"] == {"n": 5}
     refused = await asyncio.to_thread(main, [*put[:-1], "http://127.0.0.1:9"])
-    assert refused == 1
+    assert refused == ExitCode.UNREACHABLE
     assert "cannot be reached" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The command: what it takes of the system before it serves."""
+"""The process: what it takes of the system before it serves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headrace import cli
+from headrace.cli import main, process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,11 +21,11 @@ def test_serving_takes_the_file_numbers_that_it_may_have(tmp_path: Path, monkeyp
         coroutine.close()
         seen.append(resource.getrlimit(resource.RLIMIT_NOFILE))
 
-    monkeypatch.setattr(cli.uvloop, "run", run)
-    monkeypatch.setattr(cli.proxy_logging, "configure", lambda level: None)
+    monkeypatch.setattr(process.uvloop, "run", run)
+    monkeypatch.setattr(process.proxy_logging, "configure", lambda level: None)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1] // 2, limits[1]))
     try:
-        assert cli.main(["serve", "--upstream", "http://127.0.0.1:1", "--state-dir", str(tmp_path)]) == 0
+        assert main(["serve", "--upstream", "http://127.0.0.1:1", "--state-dir", str(tmp_path)]) == 0
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert seen == [(limits[1], limits[1])]

@@ -1,0 +1,1 @@
+"""The commands, a module for each name in the table of `headrace.cli.root`."""

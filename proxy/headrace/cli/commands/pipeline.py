@@ -1,0 +1,237 @@
+"""`headrace pipeline`: the pipelines of a target."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headrace.cli.command import REMOTE, command
+from headrace.cli.errors import ExitCode, Failure
+from headrace.cli.output import confirm, emit, emit_data, note, output_option
+from headrace.cli.target import completed, pipeline_names, target_options
+
+if TYPE_CHECKING:
+    from headrace.client import Client
+
+TYPE = click.option(
+    "--type", "kind", type=click.Choice(["document", "query", "result"]), help="Where several types have the name."
+)
+FORCE = click.option("--force", is_flag=True, help="Change what a set from git manages.")
+NAME = click.argument("name", shell_complete=completed(pipeline_names))
+LIST_COLUMNS = {"name": "name", "type": "type", "active": "version", "enabled": "enabled", "updated": "updated"}
+
+
+@click.group(short_help="List, store, run and change pipelines.")
+def pipeline() -> None:
+    """Lists, stores, runs and changes the pipelines of a target."""
+
+
+def _forced(force: bool) -> dict[str, Any]:
+    return {"force": True} if force else {}
+
+
+def read_document(file: str) -> Any:
+    """The content of a JSON or YAML file, or of standard input for `-`. Raises Failure with line and column."""
+    import msgspec
+    import yaml
+
+    text = sys.stdin.read() if file == "-" else Path(file).read_text()
+    try:
+        return msgspec.json.decode(text) if file.endswith(".json") else yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
+        raise Failure(f"{where}: {error.problem}", code=ExitCode.FAILED) from None
+    except (msgspec.DecodeError, yaml.YAMLError) as error:
+        raise Failure(f"{file}: {error}") from None
+
+
+@command(
+    "List the pipelines.",
+    example="headrace pipeline list\nheadrace pipeline list --type query -o name",
+    name="list",
+    exits=REMOTE,
+    group=pipeline,
+)
+@TYPE
+@output_option
+@target_options
+def list_(client: Client, kind: str | None, output: str) -> None:
+    """Shows the active version of each."""
+    found = client.pipelines.list(type=kind)
+    emit(found["pipelines"], LIST_COLUMNS, output, found)
+
+
+@command("Print a definition.", example="headrace pipeline get logs -o yaml", exits=REMOTE, group=pipeline)
+@NAME
+@click.option("--version", help="A version; the active one without it.")
+@TYPE
+@output_option
+@target_options
+def get(client: Client, name: str, version: str | None, kind: str | None, output: str) -> None:
+    """A table is no form of a definition: `-o table` prints YAML."""
+    found = client.pipelines.get(name, version=version, type=kind)
+    if output == "name":
+        click.echo(found["name"])
+    else:
+        emit_data(found, "json" if output == "json" else "yaml")
+
+
+@command(
+    "Store a definition and make it active.",
+    example="headrace pipeline put logs logs.yaml",
+    exits=REMOTE,
+    group=pipeline,
+)
+@NAME
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@FORCE
+@output_option
+@target_options
+def put(client: Client, name: str, file: str, force: bool, output: str) -> None:
+    """FILE is JSON or YAML; `-` reads standard input."""
+    stored = client.pipelines.put(name, read_document(file), **_forced(force))
+    emit([dict(stored)], {"name": "name", "version": "version", "type": "type"}, output, stored)
+
+
+@command("Delete a pipeline or a version of it.", example="headrace pipeline delete logs", exits=REMOTE, group=pipeline)
+@NAME
+@click.option("--version", help="A version; all of them without it.")
+@TYPE
+@FORCE
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@target_options
+def delete(client: Client, name: str, version: str | None, kind: str | None, force: bool, yes: bool) -> None:
+    """A pipeline that is attached stays, and the error names what uses it."""
+    confirm(f"delete the pipeline {name}{f'@{version}' if version else ''}?", yes=yes)
+    client.pipelines.delete(name, version=version, type=kind, **_forced(force))
+    note(f"deleted {name}{f'@{version}' if version else ''}")
+
+
+@command("List the versions of a pipeline.", example="headrace pipeline versions logs", exits=REMOTE, group=pipeline)
+@NAME
+@TYPE
+@output_option
+@target_options
+def versions(client: Client, name: str, kind: str | None, output: str) -> None:
+    """Shows when each was stored, and which is active."""
+    found = client.pipelines.versions(name, type=kind)
+    emit(found["versions"], {"version": "version", "active": "active", "created": "created"}, output, found)
+
+
+@command(
+    "Compare two versions.",
+    example="headrace pipeline diff logs 3 4",
+    exits=(ExitCode.DIFFERENCES, *REMOTE),
+    group=pipeline,
+)
+@NAME
+@click.argument("old")
+@click.argument("new")
+@TYPE
+@output_option
+@target_options
+def diff(client: Client, name: str, old: str, new: str, kind: str | None, output: str) -> int:
+    """Prints a unified difference of both as YAML; with `-o json` a JSON patch. Exit status 3: they differ."""
+    left, right = (_content(client.pipelines.get(name, version=version, type=kind)) for version in (old, new))
+    if output in ("json", "yaml"):
+        import jsonpatch
+
+        emit_data(jsonpatch.make_patch(left, right).patch, output)
+    else:
+        show_difference(left, right, f"{name}@{old}", f"{name}@{new}")
+    return ExitCode.OK if left == right else ExitCode.DIFFERENCES
+
+
+_STAMPS = ("created", "updated", "active", "version", "fault", "name")
+"""Members that the registry adds to a definition."""
+
+
+def _content(shown: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in shown.items() if key not in _STAMPS}
+
+
+def show_difference(left: Any, right: Any, old: str, new: str) -> None:
+    """Prints the unified difference of two values as YAML, in colour on a terminal."""
+    import difflib
+
+    import msgspec
+
+    before, after = (msgspec.yaml.encode(value).decode().splitlines() for value in (left, right))
+    colours = {"+": "green", "-": "red", "@": "cyan"}
+    for line in difflib.unified_diff(before, after, old, new, lineterm=""):
+        click.echo(click.style(line, fg=colours.get(line[:1])))
+
+
+def _activated(client: Client, name: str, version: str, kind: str | None, force: bool) -> None:
+    client.pipelines.activate(name, version, type=kind, **_forced(force))
+    note(f"{name}@{version} is active")
+
+
+@command("Make a version active.", example="headrace pipeline activate logs 3", exits=REMOTE, group=pipeline)
+@NAME
+@click.argument("version")
+@TYPE
+@FORCE
+@target_options
+def activate(client: Client, name: str, version: str, kind: str | None, force: bool) -> None:
+    """All proxies run it within the poll interval of the registry."""
+    _activated(client, name, version, kind, force)
+
+
+@command(
+    "Make the version before the active one active.",
+    example="headrace pipeline rollback logs",
+    exits=REMOTE,
+    group=pipeline,
+)
+@NAME
+@TYPE
+@FORCE
+@target_options
+def rollback(client: Client, name: str, kind: str | None, force: bool) -> None:
+    """Versions are in the order in which they were stored."""
+    found = client.pipelines.versions(name, type=kind)["versions"]
+    active = next((i for i, version in enumerate(found) if version["active"]), 0)
+    if active == 0:
+        raise Failure(f"{name} has no version before the active one")
+    _activated(client, name, found[active - 1]["version"], kind, force)
+
+
+@command("Print the statistics of pipelines.", example="headrace pipeline stats logs", exits=REMOTE, group=pipeline)
+@click.argument("name", required=False, shell_complete=completed(pipeline_names))
+@output_option
+@target_options
+def stats(client: Client, name: str | None, output: str) -> None:
+    """Counts, percentiles and the last errors since the start of the proxy, for each stage."""
+    emit_data(client.pipelines.stats(name), "json" if output == "json" else "yaml")
+
+
+def _switched(client: Client, name: str, kind: str | None, force: bool, *, enabled: bool) -> None:
+    definition = _content(client.pipelines.get(name, type=kind))
+    definition["enabled"] = enabled
+    stored = client.pipelines.put(name, definition, **_forced(force))
+    note(f"{name}@{stored['version']} is {'enabled' if enabled else 'disabled'}")
+
+
+@command("Let a pipeline run again.", example="headrace pipeline enable logs", exits=REMOTE, group=pipeline)
+@NAME
+@TYPE
+@FORCE
+@target_options
+def enable(client: Client, name: str, kind: str | None, force: bool) -> None:
+    """Stores a version that is enabled, and makes it active."""
+    _switched(client, name, kind, force, enabled=True)
+
+
+@command("Keep a pipeline from running.", example="headrace pipeline disable logs", exits=REMOTE, group=pipeline)
+@NAME
+@TYPE
+@FORCE
+@target_options
+def disable(client: Client, name: str, kind: str | None, force: bool) -> None:
+    """Stores a version that is disabled: what is attached stays attached and does not run."""
+    _switched(client, name, kind, force, enabled=False)

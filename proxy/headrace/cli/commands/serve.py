@@ -1,0 +1,115 @@
+"""`headrace serve` and `headrace check-config`: every setting is an option of both."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headrace.cli.command import Leaf, command
+from headrace.cli.errors import ExitCode, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headrace.settings import Settings
+
+
+class SettingsLeaf(Leaf):
+    """A command whose options are the settings, listed by group. They are read when the command is called."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The options of the command, then one for each setting."""
+        return [*super().get_params(ctx), *_setting_options()]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the command's own options, then the settings of each group under its name."""
+        own = [option.get_help_record(ctx) for option in super().get_params(ctx)]
+        with formatter.section("Options"):
+            formatter.write_dl([record for record in own if record])
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for option in _setting_options():
+            record = option.get_help_record(ctx)
+            if record:
+                groups.setdefault(option.group, []).append(record)
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+class SettingOption(click.Option):
+    """An option that is a setting of the proxy."""
+
+    group = "Settings"
+
+
+def _setting_options() -> list[SettingOption]:
+    from headrace.settings import Settings
+
+    options = []
+    for name, default in zip(Settings.__struct_fields__, Settings.__struct_defaults__, strict=True):
+        shown = "" if default == "" else f"[default: {default}]"
+        options.append(SettingOption([f"--{name.replace('_', '-')}", name], metavar="VALUE", help=shown))
+    return options
+
+
+def _settings_command(summary: str, example: str, name: str) -> Callable[[Callable[..., Any]], click.Command]:
+    def decorated(function: Callable[..., Any]) -> click.Command:
+        leaf = command(summary, example=example, name=name)(function)
+        own = SettingsLeaf(name, callback=leaf.callback, params=leaf.params, help=leaf.help, short_help=leaf.short_help)
+        own.example, own.exits = leaf.example, leaf.exits
+        return own
+
+    return decorated
+
+
+def _load(config: str | None, given: dict[str, Any]) -> Settings:
+    """The settings in force. Raises Failure for wrong ones."""
+    from pathlib import Path
+
+    from headrace.http1 import tls
+    from headrace.settings import load
+    from headrace_pipelines.errors import InvalidError
+
+    try:
+        settings = load(Path(config) if config else None, os.environ, given)
+        tls.check(settings)
+    except InvalidError as error:
+        reason = error.reason.removeprefix(f"[{error.field}] ")
+        raise Failure(reason, error.field, "`headrace serve --help` lists the settings", ExitCode.USAGE) from None
+    return settings
+
+
+CONFIG = click.option("--config", metavar="FILE", help="A TOML file with settings.")
+
+
+@_settings_command(
+    "Run the proxy.",
+    "headrace serve --upstream http://127.0.0.1:9201 --listen 127.0.0.1:9200\nheadrace serve --config headrace.toml",
+    "serve",
+)
+@CONFIG
+def serve(config: str | None, **given: Any) -> int:
+    """Every setting is an option, a key of the TOML file, and a variable `HEADRACE_NAME`.
+
+    An option beats a variable, and a variable beats the file.
+    """
+    settings = _load(config, given)
+    from headrace.cli import process
+
+    try:
+        return process.run(settings, click.get_current_context().find_root().obj["arguments"])
+    except OSError as error:
+        raise Failure(f"cannot listen on {settings.listen}: {error.strerror}", "listen") from None
+
+
+@_settings_command(
+    "Check and print the settings in force.", "headrace check-config --config headrace.toml", "check-config"
+)
+@CONFIG
+def check_config(config: str | None, **given: Any) -> None:
+    """Prints the settings as JSON, without secrets."""
+    from headrace.cli.output import emit_data
+
+    emit_data(_load(config, given).shown(), "json")

@@ -1,0 +1,106 @@
+"""What commands print: a table for people, JSON, YAML or names for scripts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+FORMATS = ("table", "json", "yaml", "name")
+GAP = "  "
+"""Spaces between the columns of a plain table."""
+
+
+def output_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `-o`, as the parameter `output`."""
+    option = click.option(
+        "-o", "--output", type=click.Choice(FORMATS), default="table", show_default=True, help="Format of the output."
+    )
+    return option(function)
+
+
+def emit(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], output: str, data: Any = None) -> None:
+    """Prints rows. `columns` has `heading: key`; the first column is the name of a row.
+
+    `data` is what JSON and YAML show in place of the rows.
+    """
+    if output in ("json", "yaml"):
+        emit_data(list(rows) if data is None else data, output)
+    elif output == "name":
+        name = next(iter(columns.values()))
+        for row in rows:
+            click.echo(str(row.get(name, "")))
+    elif rows:
+        _emit_table([[_cell(row.get(key)) for key in columns.values()] for row in rows], list(columns))
+    else:
+        note("nothing found")
+
+
+def emit_data(data: Any, output: str) -> None:
+    """Prints a value as JSON, or as YAML where `output` says so."""
+    import msgspec
+
+    if output == "yaml":
+        click.echo(msgspec.yaml.encode(data).decode(), nl=False)
+        return
+    text = msgspec.json.format(msgspec.json.encode(data), indent=2).decode()
+    if _coloured():
+        from rich.console import Console
+        from rich.syntax import Syntax
+
+        Console().print(Syntax(text, "json", background_color="default", word_wrap=True))
+    else:
+        click.echo(text)
+
+
+def note(text: str) -> None:
+    """Prints a line for people on standard error; not with `--quiet`."""
+    context = click.get_current_context(silent=True)
+    if context is None or not (context.find_root().obj or {}).get("quiet"):
+        click.echo(text, err=True)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Asks before something is deleted. Raises Failure without a terminal and without `--yes`."""
+    from headrace.cli.errors import ExitCode, Failure
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Failure(question.rstrip("?") + ": not confirmed", hint="pass --yes", code=ExitCode.USAGE)
+    click.confirm(question, abort=True, err=True)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, list | tuple):
+        return ",".join(_cell(part) for part in value)
+    return "" if value is None else str(value)
+
+
+def _coloured() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _emit_table(rows: list[list[str]], headings: list[str]) -> None:
+    if _coloured():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*headings, box=None, header_style="bold", pad_edge=False)
+        for row in rows:
+            table.add_row(*row)
+        Console(markup=False, highlight=False).print(table)
+        return
+    lines = [[heading.upper() for heading in headings], *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(headings))]
+    for line in lines:
+        click.echo(GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

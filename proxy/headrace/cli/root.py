@@ -1,0 +1,106 @@
+"""The program: its commands by name, and how each ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+import click
+
+from headrace.cli.command import LazyGroup
+from headrace.cli.errors import ExitCode, Failure, failure_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_COMMANDS = "headrace.cli.commands."
+TABLE: dict[str, tuple[str, str]] = {
+    name: (summary, _COMMANDS + where)
+    for name, summary, where in (
+        ("serve", "Run the proxy.", "serve:serve"),
+        ("check-config", "Check and print the settings in force.", "serve:check_config"),
+        ("pipeline", "List, store, run and change pipelines.", "pipeline:pipeline"),
+        ("udf", "Write, test and upload user-defined functions.", "udf:udf"),
+        ("attach", "Attach pipelines to the indexes of a pattern.", "attach:attach"),
+        ("detach", "Remove what is attached to a pattern.", "attach:detach"),
+        ("resolve", "Show which pipelines run on an index, and why.", "attach:resolve"),
+        ("import", "Convert pipelines of the cluster.", "convert:convert"),
+        ("completion", "Print the completion script of a shell.", "completion:completion"),
+        ("version", "Print the versions of the program and of a target.", "version:show"),
+    )
+}
+INTERRUPTED = 130
+"""Exit status after Ctrl-C: 128 and the number of SIGINT, as shells report it."""
+BROKEN_PIPE = 141
+"""Exit status when the reader of the output has gone: 128 and the number of SIGPIPE."""
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"headrace {version('headrace')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup, table=TABLE, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Print it.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("-q", "--quiet", is_flag=True, help="Print results only, without notes and progress.")
+@click.option("-v", "--verbose", is_flag=True, help="Print the calls to the target, without secrets.")
+@click.pass_context
+def root(ctx: click.Context, /, **flags: bool) -> None:
+    """Runs your own code on the traffic of OpenSearch.
+
+    Start with `headrace demo`, or with `headrace init`.
+    """
+    ctx.obj = {**(ctx.obj or {}), **flags}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status. Never shows a traceback but with `--debug`."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = root.main(given, "headrace", standalone_mode=False, obj={"arguments": given})
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 - the outermost frame
+        return _ended(error, debug="--debug" in given)
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def _ended(error: Exception, *, debug: bool) -> int:
+    """Tells the user how the command failed."""
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, click.ClickException):
+        return _misused(error)
+    failure = failure_of(error)
+    if failure is None:
+        name = type(error).__name__
+        failure = Failure(f"{name}: {error}", hint="this is a defect: run the command with --debug and report it")
+    field = f" ({failure.field})" if failure.field else ""
+    click.echo(f"{_red('error:')} {failure.reason}{field}", err=True)
+    if failure.hint:
+        click.echo(f"hint: {failure.hint}", err=True)
+    return failure.code
+
+
+def _misused(error: click.ClickException) -> int:
+    click.echo(f"{_red('error:')} {error.format_message()}", err=True)
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(f"hint: `{error.ctx.command_path} --help` has the options", err=True)
+    return ExitCode.USAGE
+
+
+def _red(text: str) -> str:
+    """Colours a word of a message; click leaves the colour out where no terminal shows it."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, fg="red", bold=True)

@@ -1,0 +1,45 @@
+"""The calls of docs/reference/rest-api.md as requests, for both clients."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from headrace.client.transport import Request, parameters
+
+
+def path(*segments: str) -> str:
+    """A path of quoted segments."""
+    return "/" + "/".join(quote(segment, safe="*,-_.") for segment in segments)
+
+
+def read(*segments: str, **params: Any) -> Request:
+    """A GET."""
+    return Request("GET", path(*segments), parameters(params))
+
+
+def post(*segments: str, body: Any = None, **params: Any) -> Request:
+    """A POST."""
+    return Request("POST", path(*segments), parameters(params), body)
+
+
+def store(*segments: str, body: Any = None, **params: Any) -> Request:
+    """A PUT."""
+    return Request("PUT", path(*segments), parameters(params), body)
+
+
+def remove(*segments: str, **params: Any) -> Request:
+    """A DELETE."""
+    return Request("DELETE", path(*segments), parameters(params))
+
+
+def store_udf(name: str, code: bytes | dict[str, Any], media_type: str, **params: Any) -> Request:
+    """Uploads the code of a UDF, or its manifest where `code` is a dict."""
+    if isinstance(code, dict):
+        return store("_udf", name, body=code, **params)
+    return Request("PUT", path("_udf", name), parameters(params), code, media_type)
+
+
+def run(name: str | None, body: dict[str, Any], **params: Any) -> Request:
+    """A trial run of a stored pipeline, or of the one in the body."""
+    return post("_pipeline", *([name] if name else []), "_execute", body=body, **params)

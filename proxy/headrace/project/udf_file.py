@@ -1,0 +1,119 @@
+"""A UDF as a file, `name.py` or `name.js`, with its cases beside it in `name.cases.json`.
+
+The cases are a list of `{"name", "input", "parameters"?, "as"?, "expected"}`. `as` is `document` (default), `query`,
+`result` or `hit`; `expected` is the output, `{"filtered": true}` for a document that is dropped, or `{"error": "text
+that the reason must hold"}`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace_pipelines import Batch, Deadline
+from headrace_pipelines.errors import InvalidError
+from headrace_pipelines.udf import manifest as manifests
+from headrace_pipelines.udf.catalog import Catalog, started
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headrace_pipelines.udf.manifest import Manifest
+
+MEDIA = {
+    manifests.PYTHON: "text/x-python",
+    manifests.JAVASCRIPT: "text/javascript",
+    "wasm": "application/wasm",
+    "wat": "text/x-wat",
+}
+"""The media type in which a proxy receives the code of a language."""
+SECONDS = 30.0
+"""Seconds for one case: the limits of the UDF end it earlier."""
+
+
+@dataclass(frozen=True)
+class UdfFile:
+    """A UDF that the engine has compiled."""
+
+    manifest: Manifest
+    code: bytes
+    catalog: Catalog
+
+    @property
+    def media_type(self) -> str:
+        """The media type of the code."""
+        return MEDIA[self.manifest.language]
+
+
+def load(file: Path) -> UdfFile:
+    """Compiles the UDF of a file. Raises InvalidError with the line of what is wrong, and OSError."""
+    code = file.read_bytes()
+    suffix = manifests.LANGUAGE_OF_SUFFIX.get(file.suffix, manifests.PYTHON)
+    manifest = manifests.raw(code, name_of(file, code), "", _binary(file) or suffix)
+    catalog = Catalog()
+    started(catalog.udf(manifest, code, b"{}", "source"), "source")
+    return UdfFile(manifest, code, catalog)
+
+
+def _binary(file: Path) -> str:
+    return file.suffix[1:] if file.suffix in (".wasm", ".wat") else ""
+
+
+def name_of(file: Path, code: bytes) -> str:
+    """The name in the header of the code, or that of the file."""
+    named = manifests.headers(code.decode(errors="replace")).get("name")
+    return named if isinstance(named, str) else file.stem
+
+
+def cases_of(file: Path) -> Path:
+    """The file of the cases of a UDF."""
+    return file.with_suffix(".cases.json")
+
+
+def read_cases(path: Path) -> list[dict[str, Any]]:
+    """The cases of a file. Raises InvalidError and OSError."""
+    try:
+        cases: list[dict[str, Any]] = json.loads(path.read_text())
+    except ValueError as error:
+        raise InvalidError(f"{path} is not JSON: {error}") from None
+    return cases
+
+
+def fits(found: Any, expected: Any) -> bool:
+    """Whether an output is what a case expects."""
+    if isinstance(expected, dict) and isinstance(found, dict) and set(expected) == set(found) == {"error"}:
+        return str(expected["error"]) in str(found["error"])
+    return bool(found == expected)
+
+
+def run(udf: UdfFile, case: dict[str, Any]) -> tuple[Any, list[str]]:
+    """The output of the UDF for the input of a case, and the lines that it logs."""
+    given = msgspec.Raw(msgspec.json.encode(case.get("parameters", {})))
+    parameters = manifests.bind_parameters(udf.manifest, given, "parameters")
+    compiled = udf.catalog.udf(udf.manifest, udf.code, parameters, "source")
+    kind, text = case.get("as", "document"), msgspec.json.encode(case["input"])
+    if kind == "hit":
+        response = Batch.of("result", b'{"hits":{"hits":[' + text + b"]}}", trial=True)
+        batch = response.hits()
+    else:
+        batch = Batch.of(kind, text, trial=True)
+    done = batch.run_udf(
+        compiled, Deadline(SECONDS), abort=True, pipeline="", stage=udf.manifest.name, metadata=udf.manifest.metadata
+    )
+    return _outcome(batch), [line for _, _, line in done.logs]
+
+
+def _outcome(batch: Batch) -> Any:
+    outputs = []
+    for i in range(len(batch)):
+        state, failure = batch.outcome(i)
+        if failure is not None:
+            return {"error": failure[2]}
+        if state != "dropped":
+            outputs.append(msgspec.json.decode(batch.document(i)))
+    if not outputs:
+        return {"filtered": True}
+    return outputs[0] if len(outputs) == 1 else outputs

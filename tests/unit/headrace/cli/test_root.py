@@ -1,0 +1,133 @@
+"""The command line itself: help, exit status, start-up, completion, output."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from headrace.cli import main
+from headrace.cli.command import Leaf
+from headrace.cli.errors import MEANINGS, ExitCode, failure_of
+from headrace.cli.output import emit
+from headrace.cli.root import TABLE, root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HEADRACE = [sys.executable, "-m", "headrace"]
+HEAVY = (
+    "aiohttp",
+    "opensearchpy",
+    "rich",
+    "yaml",
+    "msgspec",
+    "headrace_pipelines",
+    "headrace.app",
+    "importlib.metadata",
+)
+"""Modules that take longer to import than a help to show."""
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        found = command.get_command(context, name)
+        assert found is not None
+        yield from leaves(found, (*path, name))
+
+
+LEAVES = dict(leaves(root))
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_every_command_explains_itself(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]):
+    leaf = LEAVES[path]
+    assert isinstance(leaf, Leaf)
+    assert main([*path, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "Examples:" in text
+    assert "Exit status:" in text
+    assert f"headrace {' '.join(path)}" in leaf.example, "the example shows the command"
+    assert leaf.short_help, "a summary of one line"
+    assert leaf.short_help.endswith(".")
+    for parameter in leaf.params:
+        assert isinstance(parameter, click.Argument) or parameter.help, parameter.name
+    if any(parameter.name == "target" for parameter in leaf.params) and path != ("version",):
+        assert {ExitCode.UNREACHABLE, ExitCode.REFUSED} <= set(leaf.exits)
+
+
+def test_the_table_has_the_summaries_of_the_commands():
+    for name, (summary, _) in TABLE.items():
+        command = root.get_command(click.Context(root), name)
+        assert command is not None
+        assert command.short_help == summary, name
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["pipeline", "--help"], ["udf", "put", "--help"]])
+def test_a_help_imports_nothing_heavy(arguments: list[str]):
+    code = f"import sys\nfrom headrace.cli import main\nmain({arguments})\nprint(sorted(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not [name for name in HEAVY if f"'{name}'" in done.stderr]
+
+
+def test_the_exit_status_of_each_kind_of_failure(capsys: pytest.CaptureFixture[str]):
+    assert set(MEANINGS) == set(ExitCode)
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("headrace ")
+    assert main(["pipline"]) == ExitCode.USAGE
+    assert "Did you mean 'pipeline'?" in capsys.readouterr().err
+    assert main(["serve", "--upstrem", "x"]) == ExitCode.USAGE
+    assert "--upstream" in capsys.readouterr().err
+    assert main(["pipeline", "list", "--url", "http://127.0.0.1:9"]) == ExitCode.UNREACHABLE
+    assert "hint: " in capsys.readouterr().err
+    assert main(["pipeline", "list", "--target", "nowhere"]) == ExitCode.FAILED
+    assert "(target)" in capsys.readouterr().err
+    assert failure_of(ValueError("a defect")) is None
+
+
+def test_a_reader_that_goes_ends_the_command_quietly():
+    shell = f"{sys.executable} -m headrace check-config | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[0] == "{"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_script_loads(shell: str, capsys: pytest.CaptureFixture[str]):
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert "_HEADRACE_COMPLETE" in script
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed: the script was made, not loaded")
+    command = ["bash", "--norc"] if shell == "bash" else [shell]
+    done = subprocess.run([*command, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_commands_complete():
+    environment = {**os.environ, "_HEADRACE_COMPLETE": "bash_complete", "COMP_WORDS": "headrace pi", "COMP_CWORD": "1"}
+    done = subprocess.run(HEADRACE, env=environment, capture_output=True, text=True, check=False)
+    assert "plain,pipeline" in done.stdout
+
+
+def test_rows_in_every_format(capsys: pytest.CaptureFixture[str]):
+    rows = [{"name": "a", "active": True, "tags": ["x", "y"]}, {"name": "long-name", "active": False, "tags": []}]
+    columns = {"name": "name", "active": "active", "tags": "tags"}
+    emit(rows, columns, "table")
+    assert capsys.readouterr().out == "NAME       ACTIVE  TAGS\na          yes     x,y\nlong-name  no\n"
+    emit(rows, columns, "name")
+    assert capsys.readouterr().out == "a\nlong-name\n"
+    emit(rows, columns, "json")
+    assert json.loads(capsys.readouterr().out) == rows
+    emit(rows, columns, "yaml")
+    assert "- name: a\n" in capsys.readouterr().out
