@@ -9,7 +9,7 @@ export UV_PYTHON_DOWNLOADS := never
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
 RUN := $(UV) run --no-sync
 
-.PHONY: help demo test lint env java clean
+.PHONY: help demo test wheels lint env java clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,10 @@ test: env java ## the whole test suite, against a real OpenSearch node
 	@cd wasm-runtime && cargo test --release --quiet
 	@echo "== Python tests (the first run fetches and starts an OpenSearch node)"
 	@$(RUN) pytest $(ARGS)
+
+wheels: env ## wheels for x86_64 and aarch64 and source distributions, in dist/ (TARGET=…: one of them)
+	@$(UV) sync --quiet --locked --inexact --group release
+	@$(RUN) python -m release $(if $(TARGET),--target $(TARGET))
 
 lint: env ## formatting, lints, types, import rules
 	@bash .ci/lint

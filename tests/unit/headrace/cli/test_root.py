@@ -102,15 +102,19 @@ def test_a_reader_that_goes_ends_the_command_quietly():
     assert done.stdout.splitlines()[0] == "{"
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+SHELLS = {"bash": "bash --norc -c", "zsh": "zsh -f -c", "fish": "fish --no-config -c"}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_the_completion_script_loads(shell: str, capsys: pytest.CaptureFixture[str]):
     assert main(["completion", shell]) == 0
     script = capsys.readouterr().out
     assert "_HEADRACE_COMPLETE" in script
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed: the script was made, not loaded")
-    command = ["bash", "--norc"] if shell == "bash" else [shell]
-    done = subprocess.run([*command, "-c", script], capture_output=True, text=True, check=False)
+    if shell == "zsh":
+        script = f"autoload -U compinit && compinit -u -D\n{script}"
+    done = subprocess.run([*SHELLS[shell].split(), script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 

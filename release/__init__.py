@@ -1,0 +1,1 @@
+"""Makes what people install: wheels and source distributions (`python -m release`)."""
