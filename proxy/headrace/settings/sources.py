@@ -28,7 +28,9 @@ FILE = "_file"
 """The end of the name under which the file of a secret is given."""
 UDF_SECRET = "secret_"  # noqa: S105
 """The beginning of the names of secrets that parameters of stages refer to (`${secret:NAME}`)."""
-OF_THE_COMMAND_LINE = frozenset({"TARGET", "URL", "WORKER_NUMBER", "WORKER_FOLDER"})
+OF_THE_COMMAND_LINE = frozenset(
+    ("TARGET", "URL", "USER", "PASSWORD", "TOKEN", "JAVA", "WORKER_NUMBER", "WORKER_FOLDER")
+)
 """Names behind `HEADRACE_` that are no settings: the targets of the command line, and the identity of a worker."""
 TABLE_OF_TARGETS = "target"
 """A table of the TOML file that is for the command line."""
