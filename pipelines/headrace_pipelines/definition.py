@@ -15,6 +15,7 @@ import msgspec
 from headrace_pipelines import units
 from headrace_pipelines.engine import plain_json
 from headrace_pipelines.errors import InvalidError, NestedError, UnparsableError
+from headrace_pipelines.errors.validation import explained
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
@@ -209,7 +210,7 @@ def decode(body: bytes) -> PipelineDefinition:
     try:
         return msgspec.json.decode(body, type=PipelineDefinition)
     except msgspec.ValidationError as error:
-        raise explained(error) from None
+        raise explained(error, PipelineDefinition, body) from None
     except RecursionError:
         raise NestedError from None
 
@@ -217,16 +218,6 @@ def decode(body: bytes) -> PipelineDefinition:
 def encode(definition: PipelineDefinition) -> bytes:
     """The definition as JSON text."""
     return msgspec.json.encode(definition)
-
-
-def explained(error: msgspec.ValidationError, root: str = "") -> InvalidError:
-    """A msgspec error as ours: what is wrong, and where as a path from `root`, without msgspec's `$.`."""
-    text, _, path = str(error).partition(" - at `")
-    field = (root + path.rstrip("`").removeprefix("$")).removeprefix(".")
-    if match := re.search(r"(unknown|missing required) field `(\w+)`", text):
-        inner = match.group(2)
-        field = f"{field}.{inner}" if field else inner
-    return InvalidError(text, field)
 
 
 def validate(definition: PipelineDefinition) -> None:

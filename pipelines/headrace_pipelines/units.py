@@ -11,9 +11,12 @@ _SIZE = {"b": 1, "k": 1 << 10, "kb": 1 << 10, "m": 1 << 20, "mb": 1 << 20, "g": 
 _FORM = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
 
 
-def seconds(text: str, field: str) -> float:
-    """A duration in seconds; `text` is a number with a unit. Raises InvalidError that names `field`."""
-    return _read(text, field, _TIME, "time value")
+def seconds(text: str, field: str, *, zero: bool = False) -> float:
+    """A duration in seconds; `text` is a number with a unit. Raises InvalidError that names `field`.
+
+    `zero`: it may be none at all.
+    """
+    return _read(text, field, _TIME, "time value", zero=zero)
 
 
 def size(text: str, field: str) -> int:
@@ -21,7 +24,7 @@ def size(text: str, field: str) -> int:
     return int(_read(text, field, _SIZE, "size"))
 
 
-def _read(text: str, field: str, units: dict[str, float] | dict[str, int], what: str) -> float:
+def _read(text: str, field: str, units: dict[str, float] | dict[str, int], what: str, *, zero: bool = False) -> float:
     match = _FORM.fullmatch(text)
     unit = match.group(2).lower() if match else ""
     if match is None or unit not in units:
@@ -30,6 +33,6 @@ def _read(text: str, field: str, units: dict[str, float] | dict[str, int], what:
             field,
         )
     value = float(match.group(1)) * units[unit]
-    if value <= 0:
+    if value <= 0 and not (zero and value == 0):
         raise InvalidError(f"[{text}] must be more than zero", field)
     return value

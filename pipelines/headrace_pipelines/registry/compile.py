@@ -94,9 +94,17 @@ def udf_record(catalog: Catalog, manifest: Manifest, code: bytes, created: str, 
 
 
 def build(
-    records: Records, codes: Mapping[str, bytes], catalog: Catalog, before: Snapshot, defaults: Slots | None = None
+    records: Records,
+    codes: Mapping[str, bytes],
+    catalog: Catalog,
+    before: Snapshot,
+    defaults: Slots | None = None,
+    *,
+    reuse: bool = True,
 ) -> Snapshot:
     """The snapshot of `records`; `codes` holds the code of its UDFs by digest, `defaults` the proxy's own slots.
+
+    `reuse`: pipelines of `before` that have not changed stay; without it, only their statistics do.
 
     A version that no longer compiles becomes a pipeline with a `fault`: it fails under its stages' policy, and the
     rest of the registry stays usable.
@@ -106,15 +114,17 @@ def build(
     for record in records.pipelines:
         definition = record.definition
         options = (key(definition.type, definition.name), definition.version)
-        compiled[options] = _reuse_or_compile(before.compiled.get(options), record, snapshot, catalog)
+        compiled[options] = _reuse_or_compile(before.compiled.get(options), record, snapshot, catalog, reuse=reuse)
     return snapshot
 
 
-def _reuse_or_compile(old: Pipeline | None, record: PipelineRecord, snapshot: Snapshot, catalog: Catalog) -> Pipeline:
+def _reuse_or_compile(
+    old: Pipeline | None, record: PipelineRecord, snapshot: Snapshot, catalog: Catalog, *, reuse: bool
+) -> Pipeline:
     definition = record.definition
     resolver = _SnapshotResolver(catalog, snapshot)
     same = old is not None and old.fault is None and old.definition == definition
-    if same and old is not None and old.udfs == _needed(definition, resolver):
+    if reuse and same and old is not None and old.udfs == _needed(definition, resolver):
         return old
     try:
         pipeline = compile_pipeline(definition, snapshot, catalog, record.created)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace_pipelines._wasm import Native
-from headrace_pipelines.definition import Strict, explained
+from headrace_pipelines.definition import Strict
 from headrace_pipelines.engine import Step
 from headrace_pipelines.errors import InvalidError
+from headrace_pipelines.errors.validation import explained, nearest
 
 if TYPE_CHECKING:
     from headrace_pipelines.definition import NativeConfig, PipelineType
@@ -35,7 +36,7 @@ def reference(config: NativeConfig, field: str) -> tuple[str, bool]:
     try:
         wanted = msgspec.json.decode(config.parameters, type=_Reference)
     except msgspec.ValidationError as error:
-        raise explained(error, f"{field}.parameters") from None
+        raise explained(error, _Reference, config.parameters, f"{field}.parameters") from None
     if "{{" in wanted.name:
         raise InvalidError("the name of a pipeline cannot be a template here", f"{field}.parameters.name")
     return wanted.name, wanted.ignore_missing_pipeline
@@ -56,6 +57,12 @@ def _hidden_by(function: str, parameters: bytes) -> frozenset[str]:
     return frozenset(name for name in listed if name)
 
 
+def _missing(function: str, kind: PipelineType, field: str) -> InvalidError:
+    fitting = [name for name, kinds in FUNCTIONS.items() if kind.value in kinds]
+    hint = f": did you mean [{near}]?" if (near := nearest(function, fitting)) else "."
+    return InvalidError(f"no built-in is called [{function}]{hint} There are {', '.join(fitting)}", f"{field}.function")
+
+
 @dataclass(frozen=True)
 class NativeRunner:
     """A built-in with its parameters."""
@@ -71,8 +78,7 @@ class NativeRunner:
         """Checks function and parameters, in which the secrets stand already. Raises InvalidError without them."""
         kinds = FUNCTIONS.get(config.function)
         if kinds is None:
-            fitting = ", ".join(name for name, there in FUNCTIONS.items() if kind.value in there)
-            raise InvalidError(f"no built-in is called [{config.function}]; there are {fitting}", f"{field}.function")
+            raise _missing(config.function, kind, field)
         if kind.value not in kinds:
             raise InvalidError(
                 f"[{config.function}] belongs in pipelines of type {' or '.join(kinds)}, not {kind.value}",

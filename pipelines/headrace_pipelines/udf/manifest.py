@@ -9,14 +9,18 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from headrace_pipelines import units
-from headrace_pipelines.definition import EMPTY, VERSION, Strict, check_name, check_version, explained, object_of
+from headrace_pipelines.definition import EMPTY, VERSION, Strict, check_name, check_version, object_of
 from headrace_pipelines.errors import InvalidError
+from headrace_pipelines.errors.validation import bad_value, explained, nearest
 from headrace_pipelines.udf import archives
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FLAT = "flat"
 """The view of a response without OpenSearch's nesting."""
@@ -117,7 +121,7 @@ def parse(body: bytes, name: str) -> tuple[Manifest, bytes, str | None]:
     try:
         upload = msgspec.convert(fields, _Upload)
     except msgspec.ValidationError as error:
-        raise explained(error) from None
+        raise explained(error, _Upload, fields) from None
     code = _code(upload)
     kept = {key: getattr(upload, key) for key in Manifest.__struct_fields__}
     manifest = Manifest(**kept)
@@ -139,7 +143,7 @@ def raw(body: bytes, name: str, version: str, language: str) -> Manifest:
     try:
         manifest = msgspec.convert(fields, Manifest)
     except msgspec.ValidationError as error:
-        raise explained(error) from None
+        raise explained(error, Manifest, fields) from None
     validate(manifest)
     if not body:
         raise InvalidError("the request body is empty; send the module's bytes")
@@ -148,6 +152,7 @@ def raw(body: bytes, name: str, version: str, language: str) -> Manifest:
 
 _HEADER = re.compile(r"^(?:#|//)\s*@udf:\s*([a-z_.]+)\s*=\s*(.*?)\s*$", re.MULTILINE)
 _HEADER_TEXTS = ("name", "version", "entry", "description", "returns", "category", "author")
+_HEADER_KEYS = (*_HEADER_TEXTS, "isolation", "view", "tags", "fields", "merge", "metadata", "timeout", "memory", "fuel")
 
 
 def headers(source: str) -> dict[str, Any]:
@@ -170,8 +175,13 @@ def headers(source: str) -> dict[str, Any]:
             limit = int(value) if key == "fuel" and value.isdigit() else value
             found.setdefault("limits", {})[key] = limit
         else:
-            raise InvalidError(f"the code's header [@udf: {key}] is not known", "source")
+            raise InvalidError(f"the code's header [@udf: {key}] is not known{_meant(key)}", "source")
     return found
+
+
+def _meant(name: str, existing: Iterable[str] = _HEADER_KEYS) -> str:
+    near = nearest(name, existing)
+    return f"; did you mean [{near}]?" if near else ""
 
 
 def _code(upload: _Upload) -> bytes:
@@ -199,7 +209,7 @@ def _code(upload: _Upload) -> bytes:
 def check_language(language: str) -> None:
     """Raises InvalidError for a language that cannot run here, and says what can."""
     if language not in LANGUAGES:
-        raise InvalidError(f"[{language}] is not one of {', '.join(LANGUAGES)}", "language")
+        raise InvalidError(bad_value(language, LANGUAGES), "language")
 
 
 def validate(manifest: Manifest) -> None:
@@ -242,10 +252,8 @@ def _check_declared(manifest: Manifest, values: dict[str, msgspec.Raw], field: s
     declared = {parameter.name: parameter for parameter in manifest.parameters}
     for name, value in values.items():
         if name not in declared:
-            raise InvalidError(
-                f"UDF [{manifest.name}] declares no such parameter; it has {', '.join(declared)}",
-                f"{field}.{name}",
-            )
+            listed = ", ".join(declared) + _meant(name, declared)
+            raise InvalidError(f"UDF [{manifest.name}] declares no such parameter; it has {listed}", f"{field}.{name}")
         _check_type(declared[name], msgspec.json.decode(value), f"{field}.{name}")
     for name, parameter in declared.items():
         if name in values:

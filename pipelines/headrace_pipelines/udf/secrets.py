@@ -24,9 +24,10 @@ class Secrets:
         self._values = dict(values or {})
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> Secrets:
-        """Those of variables that are called `HEADRACE_SECRET_…`."""
-        return cls({n.removeprefix(_VARIABLE): value for n, value in environment.items() if n.startswith(_VARIABLE)})
+    def of(cls, environment: Mapping[str, str], others: Mapping[str, str] | None = None) -> Secrets:
+        """Those of variables that are called `HEADRACE_SECRET_…`, and `others` where there is no such variable."""
+        own = {n.removeprefix(_VARIABLE): value for n, value in environment.items() if n.startswith(_VARIABLE)}
+        return cls({**(others or {}), **own})
 
     def resolved(self, parameters: bytes, field: str) -> bytes:
         """Parameters (a JSON object) with values in place of references. Raises InvalidError for an unknown name."""
@@ -46,7 +47,9 @@ class Secrets:
     def _value(self, name: str, field: str) -> str:
         if name not in self._values:
             raise InvalidError(
-                f"this proxy knows no secret [{name}]; give it the environment variable {_VARIABLE}{name}", field
+                f"this proxy knows no secret [{name}]; give it the environment variable {_VARIABLE}{name}, or a "
+                f"file secret_{name} in secrets_dir",
+                field,
             )
         return self._values[name]
 

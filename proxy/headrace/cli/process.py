@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import resource
 import signal
 from contextlib import suppress
@@ -12,27 +13,45 @@ import uvloop
 
 from headrace.app import Proxy
 from headrace.ops import logging as proxy_logging
-from headrace.ops import supervisor
+from headrace.ops import supervisor, systemd
 from headrace_pipelines import keep_buffers
+from headrace_pipelines.errors import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headrace.settings import Settings
+    from headrace.settings import Loaded, Settings, Sources
+
+log = logging.getLogger("headrace.proxy")
 
 
-def run(settings: Settings, arguments: Sequence[str]) -> int:
+def run(loaded: Loaded, sources: Sources, arguments: Sequence[str]) -> int:
     """Serves until SIGTERM or SIGINT; returns the exit status. `arguments` start the workers, if there are several.
 
-    Raises OSError where an address cannot be listened on.
+    `loaded` is what `sources` said; SIGHUP reads them again. Raises OSError where an address cannot be listened on.
     """
+    settings = loaded.settings
     proxy_logging.configure(settings.log_level)
+    # Until there is something to reload.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     keep_buffers()
     _raise_file_limit()
-    if settings.workers > 1 and supervisor.identity() is None:
-        return uvloop.run(supervisor.supervise(settings.workers, arguments, settings.seconds("shutdown_grace")))
-    uvloop.run(serve(settings))
+    worker = supervisor.identity()
+    if worker is None or not worker[0]:
+        for warning in loaded.warnings:
+            log.warning("%s", warning)
+    if settings.workers > 1 and worker is None:
+        return uvloop.run(supervisor.supervise(settings.workers, arguments, lambda: _patience(settings, sources)))
+    uvloop.run(serve(loaded, sources))
     return 0
+
+
+def _patience(settings: Settings, sources: Sources) -> float:
+    """The most seconds that a worker may take to end, under the settings of its start or of its last reload."""
+    read = [settings]
+    with suppress(InvalidError):
+        read.append(sources.load().settings)
+    return max(each.seconds("drain_delay") + each.seconds("shutdown_grace") for each in read)
 
 
 def _raise_file_limit() -> None:
@@ -43,15 +62,44 @@ def _raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def serve(settings: Settings) -> None:
-    """Runs a proxy until SIGTERM or SIGINT, then stops it cleanly."""
-    over = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, over.set)
-    proxy = Proxy(settings)
+async def serve(loaded: Loaded, sources: Sources) -> None:
+    """Runs a proxy until SIGTERM or SIGINT, then drains and stops it.
+
+    SIGHUP reloads it. A second SIGTERM, or SIGINT, ends the drain.
+    """
+    loop, over, urgent = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    proxy = Proxy(loaded, sources)
+    reloads: set[asyncio.Task[None]] = set()
+
+    def terminate() -> None:
+        (urgent if over.is_set() else over).set()
+
+    def interrupt() -> None:
+        over.set()
+        urgent.set()
+
+    def reload() -> None:
+        task = loop.create_task(_reload(proxy))
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGTERM, terminate)
+    loop.add_signal_handler(signal.SIGINT, interrupt)
     try:
         await proxy.start()
+        loop.add_signal_handler(signal.SIGHUP, reload)
+        systemd.ready(f"serving on {proxy.url}")
         await over.wait()
+        systemd.stopping()
+        await proxy.drain(urgent)
     finally:
         await proxy.stop()
+
+
+async def _reload(proxy: Proxy) -> None:
+    try:
+        await proxy.reload()
+    except InvalidError:
+        return  # It is in the log.
+    except Exception:
+        log.exception("the reload failed")

@@ -30,7 +30,7 @@ class BodyBudget:
         self._release = release
         self._most = 0
         self._quiet: asyncio.TimerHandle | None = None
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[int, asyncio.Future[int]]] = deque()
 
     async def acquire(self, size: int) -> int:
         """Waits for room; gives what was taken, which is never more than there is in all."""
@@ -38,19 +38,24 @@ class BodyBudget:
         if not self._waiting and self.free >= size:
             self.free -= size
             return size
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append((size, turn))
         try:
-            await turn
+            return await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.release(size)
+                self.release(turn.result())
             else:
                 with contextlib.suppress(ValueError):
                     self._waiting.remove((size, turn))
                 self._admit()
             raise
-        return size
+
+    def resize(self, total: int) -> None:
+        """Room for `total` bytes from now on; what is held stays held."""
+        self.free += total - self.total
+        self.total = total
+        self._admit()
 
     def overdraw(self, size: int) -> None:
         """Takes without waiting what is held already; others wait until it is given back."""
@@ -76,8 +81,9 @@ class BodyBudget:
             asyncio.get_running_loop().run_in_executor(None, self._release)
 
     def _admit(self) -> None:
-        while self._waiting and self.free >= self._waiting[0][0]:
+        while self._waiting and self.free >= min(self._waiting[0][0], self.total):
             size, turn = self._waiting.popleft()
             if not turn.done():
+                size = min(size, self.total)
                 self.free -= size
-                turn.set_result(None)
+                turn.set_result(size)

@@ -13,3 +13,8 @@ def configure(level: str) -> None:
     logging.basicConfig(stream=sys.stderr, level=level.upper(), format=FORMAT, force=True)
     logging.getLogger("opensearch").setLevel(logging.ERROR)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+
+
+def set_level(level: str) -> None:
+    """Changes the level of a process that runs; libraries keep theirs."""
+    logging.getLogger().setLevel(level.upper())

@@ -41,6 +41,10 @@ class Peers(Protocol):
         """The counts of each, as [`Metrics.dump`] gives them."""
         ...
 
+    async def reload(self) -> list[str]:
+        """Has each reload; gives the reasons of those that did not."""
+        ...
+
 
 class Metrics:
     """Counts requests and gathers what everything else has counted."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from headrace.ops.lifecycle import Lifecycle
     from headrace.ops.metrics import Metrics
     from headrace.protocol.indices.resolver import IndexResolver
     from headrace.registry.live import LiveRegistry
@@ -26,7 +27,10 @@ log = logging.getLogger("headrace.workers")
 
 ANSWER_SECONDS = 2.0
 """Seconds for the answer of another worker; one that is late is left out, so that a request does not hang on it."""
+RELOAD_SECONDS = 30.0
+"""Seconds for the reload of another worker, which may compile all pipelines."""
 STATS, CHANGED, CHANGING = b"stats\n", b"changed\n", b"changing names\n"
+RELOAD = b"reload\n"
 HEARD = b"ok\n"
 
 
@@ -34,13 +38,20 @@ class Peers:
     """The sockets of the other workers, and the one of this."""
 
     def __init__(
-        self, folder: Path, number: int, metrics: Metrics, registry: LiveRegistry, resolver: IndexResolver
+        self,
+        folder: Path,
+        number: int,
+        metrics: Metrics,
+        registry: LiveRegistry,
+        resolver: IndexResolver,
+        lifecycle: Lifecycle,
     ) -> None:
         self._folder = folder
         self._own = folder / f"worker-{number}.sock"
         self._metrics = metrics
         self._registry = registry
         self._resolver = resolver
+        self._lifecycle = lifecycle
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -76,6 +87,15 @@ class Peers:
                 if writer is not None:
                     writer.close()
 
+    async def reload(self) -> list[str]:
+        """Has each other worker reload; gives the reasons of those that did not."""
+        others = self._others()
+        answers = await asyncio.gather(*(self._ask_worker(path, RELOAD, RELOAD_SECONDS) for path in others))
+        texts = [answer.decode(errors="replace").strip() or "no answer" for answer in answers]
+        return [
+            f"{path.stem}: {text}" for path, text in zip(others, texts, strict=True) if text.encode() + b"\n" != HEARD
+        ]
+
     def _others(self) -> list[Path]:
         return [path for path in self._folder.glob("worker-*.sock") if path != self._own]
 
@@ -97,9 +117,9 @@ class Peers:
         return [answer for answer in answers if answer]
 
     @staticmethod
-    async def _ask_worker(path: Path, message: bytes) -> bytes:
+    async def _ask_worker(path: Path, message: bytes, seconds: float = ANSWER_SECONDS) -> bytes:
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(seconds):
                 reader, writer = await asyncio.open_unix_connection(path)
                 try:
                     writer.write(message)
@@ -118,6 +138,8 @@ class Peers:
             elif message == CHANGED:
                 await self._registry.refresh()
                 writer.write(HEARD)
+            elif message == RELOAD:
+                writer.write(await self._reloaded())
             elif message == CHANGING:
                 async with self._resolver.changing():
                     writer.write(HEARD)
@@ -128,3 +150,10 @@ class Peers:
             log.warning("a question of another worker could not be answered: %s", error)
         finally:
             writer.close()
+
+    async def _reloaded(self) -> bytes:
+        try:
+            await self._lifecycle.reload()
+        except HeadraceError as error:
+            return error.reason.encode()
+        return HEARD

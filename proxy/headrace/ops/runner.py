@@ -41,9 +41,13 @@ class Runner:
         self._max_inline_ns = INLINE_NS if cores > 2 * settings.workers else INLINE_NS_ON_FEW_CORES
         self._workers = workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="headrace-run")
-        self._timeout = settings.seconds("pipeline_timeout")
-        self._max_running = workers + settings.queue
         self._running = 0
+        self.reload(settings)
+
+    def reload(self, settings: Settings) -> None:
+        """Another deadline and another queue for the runs to come."""
+        self._timeout = settings.seconds("pipeline_timeout")
+        self._max_running = self._workers + settings.queue
 
     async def run(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -12,29 +13,34 @@ from headrace.http1 import tls
 from headrace_pipelines.errors import InvalidError, RegistryError
 
 if TYPE_CHECKING:
+    import ssl
+
     from headrace.settings import Settings
+
+ANSWER_SECONDS = 10
+"""Seconds for an answer of the cluster about itself or the registry."""
 
 
 class Cluster:
     """A client with the registry's credentials. Every method raises RegistryError when the cluster does not answer."""
 
     def __init__(self, settings: Settings) -> None:
-        self._nodes = len(settings.nodes)
-        auth = (settings.registry_user, settings.registry_password) if settings.registry_user else None
-        self._client = AsyncOpenSearch(
-            hosts=settings.nodes,
-            http_auth=auth,
-            timeout=10,
-            max_retries=len(settings.nodes) - 1,
-            ssl_context=tls.to_upstream(settings),
-        )
+        self._client = _client(settings, tls.to_upstream(settings))
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def reconnect(self, settings: Settings, ssl_context: ssl.SSLContext | None) -> None:
+        """Other nodes, credentials and certificates for the requests to come; those in progress go on."""
+        before, self._client = self._client, _client(settings, ssl_context)
+        closing = asyncio.create_task(_close_later(before))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
-        """Closes the client. Its pool closes no connections that it takes for dead, so they are called alive first."""
-        pool: Any = self._client.transport.connection_pool
-        for _ in range(self._nodes):
-            pool.resurrect(True)
-        await self._client.close()
+        """Closes the clients."""
+        for closing in self._closing:
+            closing.cancel()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        await _close(self._client)
 
     async def resolve(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The cluster's indexes with their aliases; and all names, with states and data streams."""
@@ -100,6 +106,32 @@ class Cluster:
         except OpenSearchException as error:
             raise unavailable(error) from None
         return True
+
+
+def _client(settings: Settings, ssl_context: ssl.SSLContext | None) -> AsyncOpenSearch:
+    auth = (settings.registry_user, settings.registry_password) if settings.registry_user else None
+    return AsyncOpenSearch(
+        hosts=settings.nodes,
+        http_auth=auth,
+        timeout=ANSWER_SECONDS,
+        max_retries=len(settings.nodes) - 1,
+        ssl_context=ssl_context,
+    )
+
+
+async def _close_later(client: AsyncOpenSearch) -> None:
+    try:
+        await asyncio.sleep(2 * ANSWER_SECONDS)
+    finally:
+        await _close(client)
+
+
+async def _close(client: AsyncOpenSearch) -> None:
+    """Closes a client. Its pool closes no connections that it takes for dead, so they are called alive first."""
+    pool: Any = client.transport.connection_pool
+    for _ in client.transport.hosts:
+        pool.resurrect(True)
+    await client.close()
 
 
 class BadNameError(InvalidError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
@@ -55,7 +56,8 @@ class LiveRegistry:
         self.catalog = catalog
         self._copy = Copy(folder, store.ledger.signer)
         self._mender = Mender(store)
-        self._poll = poll
+        self.poll = poll
+        """Seconds between two questions for changes."""
         self._snapshot = Snapshot(defaults=defaults or Slots())
         self._fingerprint: str | None = None
         self._again = 0.0
@@ -108,7 +110,7 @@ class LiveRegistry:
 
     async def _keep_current(self) -> None:
         while True:
-            await asyncio.sleep(self._poll)
+            await asyncio.sleep(self.poll)
             try:
                 await self.refresh()
             except HeadraceError as error:
@@ -171,6 +173,18 @@ class LiveRegistry:
             await self.store.seal()
         except HeadraceError as error:
             log.warning("the manifest of the registry could not be written: %s", error.reason)
+
+    async def recompile(self, defaults: Slots) -> None:
+        """Compiles all pipelines anew, under the present limits and secrets of the catalogue."""
+        async with self._turn:
+            before = self._snapshot
+            self._snapshot = await asyncio.to_thread(
+                partial(build, before.records, before.codes, self.catalog, before, defaults, reuse=False)
+            )
+
+    def reread(self) -> None:
+        """Has the next refresh read, verify and sign everything anew."""
+        self._fingerprint = None
 
     async def changed(self) -> None:
         """To be called after a change: takes it over here and, before the caller is answered, in the other workers."""

@@ -58,22 +58,32 @@ class Signer:
     """Signs with the first secret, and takes the signatures of all."""
 
     def __init__(self, secrets: list[bytes], index: str) -> None:
-        derived = (
-            hashlib.sha256(b"headrace registry\0" + index.encode() + b"\0" + secret).digest() for secret in secrets
-        )
+        self._index = index
+        self._keys: dict[str, bytes] = {}
+        self.replace(secrets)
+
+    def replace(self, secrets: list[bytes]) -> None:
+        """Signs with the first of these from now on, and takes the signatures of all of them."""
+        prefix = b"headrace registry\0" + self._index.encode() + b"\0"
+        derived = (hashlib.sha256(prefix + secret).digest() for secret in secrets)
+        # One assignment: threads verify at any time.
         self._keys = {hashlib.sha256(b"id" + key).hexdigest()[:KEY_ID]: key for key in derived}
-        self._first = next(iter(self._keys))
+
+    @property
+    def _first(self) -> str:
+        return next(iter(self._keys))
 
     def sign(self, id_: str, document: Document, revision: int) -> Entry:
         """The document with its signature."""
-        tag = self._tag(self._first, id_, document.kind, document.name, document.body, revision)
+        key_id, key = next(iter(self._keys.items()))
+        tag = _tag(key, id_, document.kind, document.name, document.body, revision)
         return Entry(
             id=id_,
             kind=document.kind,
             name=document.name,
             body=document.body,
             revision=revision,
-            signature=f"{_MARK}.{self._first}.{tag}",
+            signature=f"{_MARK}.{key_id}.{tag}",
         )
 
     @property
@@ -112,17 +122,19 @@ class Signer:
             return newest
         mark, _, rest = signature.partition(".")
         key_id, _, tag = rest.partition(".")
-        if mark != _MARK or key_id not in self._keys:
+        key = self._keys.get(key_id)
+        if mark != _MARK or key is None:
             return "it was signed with another registry_secret"
         try:
-            good = hmac.compare_digest(tag.encode(), self._tag(key_id, id_, kind, name, body, revision).encode())
+            good = hmac.compare_digest(tag.encode(), _tag(key, id_, kind, name, body, revision).encode())
         except UnicodeEncodeError:
             return "it holds text that is no Unicode"
         return entry if good else "its signature is wrong"
 
-    def _tag(self, key_id: str, id_: str, kind: str, name: str, body: str, revision: int) -> str:
-        text = msgspec.json.encode([id_, kind, name, body, revision])
-        return hmac.digest(self._keys[key_id], text, "sha256").hex()
+
+def _tag(key: bytes, id_: str, kind: str, name: str, body: str, revision: int) -> str:
+    text = msgspec.json.encode([id_, kind, name, body, revision])
+    return hmac.digest(key, text, "sha256").hex()
 
 
 def secrets_of(setting: bytes, given: str) -> list[bytes]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headrace.ops.body_budget import BodyBudget
+    from headrace.ops.lifecycle import Lifecycle
     from headrace.ops.metrics import Metrics
     from headrace.ops.runner import Runner
     from headrace.protocol.cursors import Cursors
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Components:
-    """Made once, by the composition root (`app`)."""
+    """Made by the composition root (`app`), and made anew by a reload: a request keeps those that it began with."""
 
     settings: Settings
     upstream: Upstream
@@ -38,3 +39,4 @@ class Components:
     client_seconds: float
     max_body: int
     """Bytes of the longest body, from the setting of that name: every request asks for it."""
+    lifecycle: Lifecycle

@@ -56,6 +56,8 @@ class Acceptor(Protocol):
     """Seconds in which a client has to end a head, or to take something of a response."""
     idle_seconds: float
     """Seconds that a connection may be idle."""
+    draining: bool
+    """Whether each response is the last one of its connection."""
     buffer: memoryview
     """Where all connections read: what one reads is taken out before another one does."""
     connections: set[ClientConnection]
@@ -289,6 +291,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def _handle(self, request: InboundRequest) -> None:
         """Gives a request to aiohttp."""
         self._on(Event.HANDLE)
+        self.stopping = self.stopping or self._listener.draining
         body = request.arriving
         if body is not None and not body.complete and request.forwarded is None and body.left >= DEFER_FROM:
             self.pause_reading()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
@@ -64,8 +66,10 @@ class Listener:
         self.buffer = memoryview(bytearray(READ_BYTES))
         """Where all connections read: what one reads is taken out before another one does."""
         self.connections: set[ClientConnection] = set()
+        self.draining = False
+        """Whether each response is the last one of its connection."""
         self._none_left: asyncio.Future[None] | None = None
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         # Ours is the stricter parser: aiohttp's limits are wider.
         longest = 2 * (limits.request_line + limits.header_bytes)
         self._aiohttp_server = web.Server(
@@ -83,25 +87,43 @@ class Listener:
 
     async def start(self, host: str, port: int, context: ssl.SSLContext | None, *, shared: bool) -> None:
         """Listens; `shared`: with other processes. Raises OSError if the address is taken."""
-        self._server = await self._loop.create_server(
-            lambda: ClientConnection(self, self._loop),
-            host,
-            port,
-            ssl=context,
-            backlog=BACKLOG,
-            reuse_port=shared or None,
+        server = await self._loop.create_server(
+            self._accept, host, port, ssl=context, backlog=BACKLOG, reuse_port=shared or None
         )
+        self._servers = [server]
+
+    def _accept(self) -> ClientConnection:
+        return ClientConnection(self, self._loop)
+
+    async def renew_tls(self, context: ssl.SSLContext) -> None:
+        """Accepts further clients with another context; the sockets stay, so that nobody is refused meanwhile.
+
+        Sessions of the context before cannot be resumed: whoever comes shows a certificate of the present authorities.
+        """
+        before = self._servers
+        # The transport of a listening socket has no `dup`, but a file number.
+        sockets = [socket.socket(fileno=os.dup(each.fileno())) for server in before for each in server.sockets]
+        self._servers = [
+            await self._loop.create_server(self._accept, sock=each, ssl=context, backlog=BACKLOG) for each in sockets
+        ]
+        for server in before:
+            server.close()
+
+    def drain(self) -> None:
+        """From now on every response ends its connection, and says so."""
+        self.draining = True
+        # Only handlers write heads that say it.
+        self.forwarder = None
 
     @property
     def port(self) -> int:
         """The port that it listens on."""
-        sockets = self._server.sockets if self._server is not None else ()
-        return int(sockets[0].getsockname()[1])
+        return int(self._servers[0].sockets[0].getsockname()[1])
 
     async def stop(self, grace: float) -> None:
         """Accepts nobody any more, and ends with the requests in progress, or after `grace` seconds."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in list(self.connections):
             connection.shut_down()
         if self.connections:

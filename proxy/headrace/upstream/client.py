@@ -24,6 +24,7 @@ from headrace_pipelines.errors import (
 )
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from headrace.http1.headers import RawHeaders
@@ -41,17 +42,33 @@ class Upstream:
     def __init__(self, settings: Settings, count: Callable[[str], None] = lambda kind: None) -> None:
         self._nodes = Nodes(settings.nodes)
         self._count = count
-        self._health_seconds = settings.seconds("upstream_health_interval")
-        self._connect_seconds = settings.seconds("upstream_connect_timeout")
-        self._limits = NodeHeadLimits.of(
-            settings.size("max_request_line"), settings.size("max_request_headers"), settings.nodes
-        )
+        self._adopt(settings)
         self._pool = ConnectionPool(
             tls.to_upstream(settings),
             self._connect_seconds,
             settings.seconds("upstream_timeout"),
             settings.seconds("client_timeout"),
         )
+
+    def _adopt(self, settings: Settings) -> None:
+        self._health_seconds = settings.seconds("upstream_health_interval")
+        self._connect_seconds = settings.seconds("upstream_connect_timeout")
+        self._limits = NodeHeadLimits.of(
+            settings.size("max_request_line"), settings.size("max_request_headers"), settings.nodes
+        )
+
+    async def reload(self, settings: Settings, ssl_context: ssl.SSLContext | None) -> None:
+        """Other nodes, times and certificates for the connections to come."""
+        await self._nodes.stop()
+        self._nodes.replace(settings.nodes)
+        self._adopt(settings)
+        self._pool.renew(
+            ssl_context,
+            self._connect_seconds,
+            settings.seconds("upstream_timeout"),
+            settings.seconds("client_timeout"),
+        )
+        self.start()
 
     def start(self) -> None:
         """Begins to watch the nodes."""

@@ -46,8 +46,12 @@ class Nodes:
         return len(self._nodes)
 
     def at(self, url: str) -> Node:
-        """The node at a URL that [`pick`] gave."""
-        return next(node for node in self._nodes if node.url == url)
+        """The node at a URL; a new one, where it is none of the present nodes."""
+        return next((node for node in self._nodes if node.url == url), None) or Node(url)
+
+    def replace(self, urls: Sequence[str]) -> None:
+        """Other nodes from now on; those that stay keep their state."""
+        self._nodes = [self.at(url.rstrip("/")) for url in urls]
 
     def pick(self, tried: Sequence[Node] = ()) -> Node:
         """The next node: one that answers and was not tried yet, else the one that is out the shortest."""
@@ -84,9 +88,8 @@ class Nodes:
     async def _watch(self, healthy: Callable[[Node], Awaitable[bool]], interval: float) -> None:
         while True:
             await asyncio.sleep(interval)
-            for node, good in zip(
-                self._nodes, await asyncio.gather(*(healthy(node) for node in self._nodes)), strict=True
-            ):
+            nodes = self._nodes
+            for node, good in zip(nodes, await asyncio.gather(*(healthy(node) for node in nodes)), strict=True):
                 (self.answered if good else self.failed)(node)
 
     async def stop(self) -> None:
@@ -95,3 +98,4 @@ class Nodes:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+            self._task = None

@@ -50,6 +50,17 @@ class ConnectionPool:
         # The probe needs file numbers; they may run out later.
         splice.works()
 
+    def renew(
+        self, ssl_context: ssl.SSLContext | None, connect: float, read: float | None, client: float | None
+    ) -> None:
+        """Other terms for connections to come; those in use end with their exchange, and idle ones now."""
+        self._ssl_context, self._connect_seconds = ssl_context, connect
+        self.read_seconds, self.client_seconds = read, client
+        self._patience = StallTimeouts(client, read)
+        nodes, self._nodes = self._nodes, {}
+        for node in nodes.values():
+            node.retire()
+
     async def close(self) -> None:
         """Closes all connections."""
         self.pipes.close()
@@ -158,6 +169,7 @@ class _Node:
         self._loop = loop
         self._waiting: deque[tuple[NodeConnection, float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._retired = False
 
     def acquire(self) -> NodeConnection | None:
         """A connection that can be used, if there is any."""
@@ -170,6 +182,9 @@ class _Node:
 
     def release(self, connection: NodeConnection) -> None:
         """Takes back a connection."""
+        if self._retired:
+            connection.close()
+            return
         self._waiting.append((connection, self._loop.time()))
         if self._timer is None:
             self._timer = self._loop.call_later(IDLE_SECONDS, self._close_old)
@@ -181,6 +196,11 @@ class _Node:
             self._waiting.popleft()[0].close()
         if self._waiting:
             self._timer = self._loop.call_at(self._waiting[0][1] + IDLE_SECONDS, self._close_old)
+
+    def retire(self) -> None:
+        """Closes each connection once nobody uses it."""
+        self._retired = True
+        self.close()
 
     def close(self) -> None:
         """Closes the connections that nobody uses."""

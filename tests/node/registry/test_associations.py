@@ -56,8 +56,12 @@ async def test_patterns_attach_by_priority_and_old_indexes_too(through: Http, di
     [
         ("x*", {"document": "nowhere"}, "pipeline [nowhere] does not exist"),
         ("x*", {"priority": "high"}, "must be a whole number"),
-        ("x*", {"documents": "a"}, "unknown field; there are priority, document, query, result"),
-        ("x*", {"document": {"first": "a"}}, "unknown field; there are default, default_pipeline"),
+        (
+            "x*",
+            {"documents": "a"},
+            "unknown field [documents]: did you mean [document]? Fields: priority, document, query, result",
+        ),
+        ("x*", {"document": {"first": "a"}}, "Fields: default, default_pipeline"),
         ("x*", {"document": {"final": 5}}, "must be the name of a pipeline"),
         ("x*", {"priority": 5}, "names no pipeline"),
         ("X*", {"priority": 5}, "is not an index pattern"),

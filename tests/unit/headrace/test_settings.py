@@ -25,7 +25,7 @@ def test_later_sources_win(tmp_path):
         ({"listen": "127.0.0.1:99999"}, "not host:port"),
         ({"udf_timeout": "100"}, "unit is missing"),
         ({"max_body": "lots"}, "unit is missing"),
-        ({"queue": "many"}, "bad setting"),
+        ({"queue": "many"}, "must be a whole number"),
         ({"log_level": "loud"}, "is not one of"),
         ({"registry_index": "plain"}, "must begin with a dot"),
     ],

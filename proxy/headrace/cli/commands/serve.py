@@ -13,7 +13,7 @@ from headrace.cli.errors import ExitCode, Failure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from headrace.settings import Settings
+    from headrace.settings import Loaded, Sources
 
 
 class SettingsLeaf(Leaf):
@@ -45,13 +45,22 @@ class SettingOption(click.Option):
 
 
 def _setting_options() -> list[SettingOption]:
-    from headrace.settings import Settings
+    from headrace.settings import documented
 
     options = []
-    for name, default in zip(Settings.__struct_fields__, Settings.__struct_defaults__, strict=True):
-        shown = "" if default == "" else f"[default: {default}]"
-        options.append(SettingOption([f"--{name.replace('_', '-')}", name], metavar="VALUE", help=shown))
+    for doc in documented():
+        shown = f" [default: {doc.default}]" if doc.default else ""
+        option = _option(doc.name, doc.kind.upper(), doc.summary.replace("`", "") + shown, doc.group)
+        options.append(option)
+        if doc.file_option:
+            options.append(_option(doc.file_option, "FILE", f"The file that holds {doc.name}.", doc.group))
     return options
+
+
+def _option(name: str, metavar: str, text: str, group: str) -> SettingOption:
+    option = SettingOption([f"--{name.replace('_', '-')}", name], metavar=metavar, help=text)
+    option.group = group
+    return option
 
 
 def _settings_command(summary: str, example: str, name: str) -> Callable[[Callable[..., Any]], click.Command]:
@@ -64,21 +73,25 @@ def _settings_command(summary: str, example: str, name: str) -> Callable[[Callab
     return decorated
 
 
-def _load(config: str | None, given: dict[str, Any]) -> Settings:
-    """The settings in force. Raises Failure for wrong ones."""
+def _load(config: str | None, given: dict[str, Any]) -> tuple[Loaded, Sources]:
+    """The settings in force, and where they come from. Raises Failure for wrong ones."""
     from pathlib import Path
 
     from headrace.http1 import tls
-    from headrace.settings import load
+    from headrace.settings import Sources
     from headrace_pipelines.errors import InvalidError
 
+    sources = Sources(Path(config) if config else None, os.environ, given)
     try:
-        settings = load(Path(config) if config else None, os.environ, given)
-        tls.check(settings)
+        loaded = sources.load()
+        try:
+            tls.check(loaded.settings)
+        except InvalidError as error:
+            raise loaded.blamed(error) from None
     except InvalidError as error:
         reason = error.reason.removeprefix(f"[{error.field}] ")
         raise Failure(reason, error.field, "`headrace serve --help` lists the settings", ExitCode.USAGE) from None
-    return settings
+    return loaded, sources
 
 
 CONFIG = click.option("--config", metavar="FILE", help="A TOML file with settings.")
@@ -95,13 +108,13 @@ def serve(config: str | None, **given: Any) -> int:
 
     An option beats a variable, and a variable beats the file.
     """
-    settings = _load(config, given)
+    loaded, sources = _load(config, given)
     from headrace.cli import process
 
     try:
-        return process.run(settings, click.get_current_context().find_root().obj["arguments"])
+        return process.run(loaded, sources, click.get_current_context().find_root().obj["arguments"])
     except OSError as error:
-        raise Failure(f"cannot listen on {settings.listen}: {error.strerror}", "listen") from None
+        raise Failure(f"cannot listen on {loaded.settings.listen}: {error.strerror}", "listen") from None
 
 
 @_settings_command(
@@ -112,4 +125,7 @@ def check_config(config: str | None, **given: Any) -> None:
     """Prints the settings as JSON, without secrets."""
     from headrace.cli.output import emit_data
 
-    emit_data(_load(config, given).shown(), "json")
+    loaded, _ = _load(config, given)
+    for warning in loaded.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    emit_data(loaded.settings.shown(), "json")

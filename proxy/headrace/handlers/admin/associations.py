@@ -13,6 +13,7 @@ from headrace.server.reply import reply_json
 from headrace_pipelines import PipelineType
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import InvalidError, MissingError
+from headrace_pipelines.errors.validation import unknown
 from headrace_pipelines.registry.association import SLOTS, Pattern, Slot
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _KEYS = {
     "final": True,
     "final_pipeline": True,
 }
+_MEMBERS = ("priority", *(kind.value for kind in PipelineType))
 
 
 async def put(context: RequestContext) -> web.StreamResponse:
@@ -68,12 +70,12 @@ def _read(body: bytes) -> tuple[Found, int]:
             kind = PipelineType(name)
             for key, pipeline in value.items() if isinstance(value, dict) else [("default_pipeline", value)]:
                 if key not in _KEYS:
-                    raise InvalidError(f"unknown field; there are {', '.join(_KEYS)}", f"{name}.{key}")
+                    raise InvalidError(unknown(key, _KEYS, "field"), f"{name}.{key}")
                 if pipeline is not None and not isinstance(pipeline, str):
                     raise InvalidError("must be the name of a pipeline, or null", f"{name}.{key}")
                 found[Slot(kind, _KEYS[key])] = pipeline
         else:
-            raise InvalidError("unknown field; there are priority, document, query, result", name)
+            raise InvalidError(unknown(name, _MEMBERS, "field"), name)
     return found, priority
 
 

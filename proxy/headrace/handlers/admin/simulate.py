@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from headrace_pipelines import Batch, PipelineType, RunOptions
-from headrace_pipelines.definition import explained, members_of
+from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import InvalidError
+from headrace_pipelines.errors.validation import bad_value, explained
 from headrace_pipelines.registry import compile_pipeline
 from headrace_pipelines.stats import PipelineStats
 
@@ -40,7 +41,7 @@ def kind_of(context: RequestContext) -> PipelineType | None:
     try:
         return PipelineType(given)
     except ValueError:
-        raise InvalidError(f"[{given}] is not one of {', '.join(k.value for k in PipelineType)}", "type") from None
+        raise InvalidError(bad_value(given, [k.value for k in PipelineType]), "type") from None
 
 
 async def compile_definition(context: RequestContext, definition: PipelineDefinition, snapshot: Snapshot) -> Pipeline:
@@ -54,7 +55,7 @@ def decode_body(body: bytes, what: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=what)
     except msgspec.ValidationError as error:
-        raise explained(error) from None
+        raise explained(error, what, body) from None
 
 
 class TrialDocument(msgspec.Struct, forbid_unknown_fields=True):

@@ -23,12 +23,13 @@ async def live(context: RequestContext) -> web.StreamResponse:
 
 
 async def ready(context: RequestContext) -> web.StreamResponse:
-    """200 when traffic can be served; says whether the registry is a copy, and what of its index does not count."""
+    """200 when traffic is served and wanted; says whether the registry is a copy, and what of its index is ignored."""
     reachable = await _cluster_answers(context)
     registry, ledger = context.components.registry.state, context.components.registry.ledger
-    good = reachable and registry != "none"
+    draining = context.components.lifecycle.draining
+    good = reachable and registry != "none" and not draining
     answer: dict[str, str | int] = {
-        "status": "ready" if good else "not ready",
+        "status": "draining" if draining else "ready" if good else "not ready",
         "registry": registry,
         "cluster": "reachable" if reachable else "unreachable",
     }

@@ -1,59 +1,45 @@
-"""The composition root: the only place that wires concrete classes, and the outermost frame of every request."""
+"""A running proxy: its start and end, and the outermost frame of every request."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import os
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
+from headrace.app.compose import compose, forwarder_of
+from headrace.app.reload import Reloader, Running
 from headrace.handlers import routes
-from headrace.handlers.bypass import BypassDecisions
 from headrace.handlers.system.metrics_listener import MetricsListener
-from headrace.handlers.write.bulk import MAX_PLANS
 from headrace.http1 import tls
 from headrace.http1.headers import VENDOR_MEDIA
 from headrace.ops import supervisor
-from headrace.ops.body_budget import BodyBudget
-from headrace.ops.metrics import Metrics
+from headrace.ops.lifecycle import Lifecycle
 from headrace.ops.peers import Peers
-from headrace.ops.runner import Runner
 from headrace.protocol import endpoints, parameters
-from headrace.protocol.cursors import Cursors
 from headrace.protocol.errors import error_body
-from headrace.protocol.indices.resolver import IndexResolver
-from headrace.protocol.indices.view import MAX_RESOLUTIONS
 from headrace.protocol.media import plain
 from headrace.protocol.target import Target
 from headrace.registry.changes import Changes
-from headrace.registry.ledger import Ledger
-from headrace.registry.live import LiveRegistry
-from headrace.registry.signatures import Signer, secrets_of
-from headrace.registry.state_files import secret_of
-from headrace.registry.store import Store
 from headrace.security import admin, audit, registry_guard
-from headrace.server.components import Components
-from headrace.server.fast_path import FastForwarder, ForwardedRequest
+from headrace.server.fast_path import ForwardedRequest
 from headrace.server.handler_transport import transport_of
 from headrace.server.listener import Listener, RequestHeadLimits
 from headrace.server.reply import reply_answer, shaped, typed
 from headrace.server.request import RequestContext, StaleNamesError
 from headrace.server.response import ClientGoneError, send_whole
-from headrace.upstream.client import ClusterRefusedError, Upstream
-from headrace.upstream.permissions import Permissions
-from headrace_pipelines import release_buffers
-from headrace_pipelines.cache import BoundedCache
+from headrace.settings import Loaded
+from headrace.upstream.client import ClusterRefusedError
 from headrace_pipelines.errors import HeadraceError, InvalidError, MissingError, NestedError
-from headrace_pipelines.registry.association import Slots
-from headrace_pipelines.udf.catalog import Catalog, Ceilings
-from headrace_pipelines.udf.secrets import Secrets
 
 if TYPE_CHECKING:
+    from headrace.ops.lifecycle import ReloadReport
+    from headrace.server.components import Components
     from headrace.server.router import Route
-    from headrace.settings import Settings
+    from headrace.settings import Settings, Sources
 
 log = logging.getLogger("headrace.proxy")
 
@@ -73,55 +59,17 @@ class MethodError(HeadraceError):
     type = "method_not_allowed_exception"
 
 
-def compose(settings: Settings) -> Components:
-    """The parts of a proxy, wired; nothing runs yet. Raises InvalidError for bad certificates."""
-    registry = _registry(settings)
-    store, metrics = registry.store, Metrics(registry)
-    return Components(
-        settings,
-        Upstream(settings, metrics.upstream_error),
-        registry,
-        IndexResolver(store, lambda: bool(registry.snapshot.records.templates), settings.registry_index),
-        BoundedCache(MAX_RESOLUTIONS),
-        BoundedCache(MAX_PLANS),
-        Runner(settings),
-        metrics,
-        Cursors(secret_of(settings.cursor_secret, settings.state_folder, "cursor")),
-        Permissions([role.strip() for role in settings.admin_roles.split(",") if role.strip()]),
-        BodyBudget(settings.size("body_memory"), release_buffers),
-        settings.seconds("client_timeout"),
-        settings.size("max_body"),
-    )
-
-
-def _registry(settings: Settings) -> LiveRegistry:
-    secret = secret_of(settings.registry_secret, settings.state_folder, "registry")
-    signer = Signer(secrets_of(secret, settings.registry_secret), settings.registry_index)
-    ceilings = Ceilings(
-        timeout=settings.seconds("udf_timeout"),
-        max_timeout=settings.seconds("udf_max_timeout"),
-        memory=settings.size("udf_memory"),
-        max_memory=settings.size("udf_max_memory"),
-    )
-    defaults = Slots(
-        document=settings.document_pipeline or None,
-        query=settings.query_pipeline or None,
-        result=settings.result_pipeline or None,
-    )
-    return LiveRegistry(
-        Store(settings, Ledger(signer, adopt=settings.registry_adopt_unsigned)),
-        Catalog(settings.state_folder / "compiled", ceilings, Secrets.of(os.environ)),
-        settings.state_folder,
-        settings.seconds("registry_poll"),
-        defaults,
-    )
-
-
 class Proxy:
     """A running proxy. `start` binds the socket; `stop` takes no more requests and lets those in flight finish."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings | Loaded, sources: Sources | None = None) -> None:
+        """`sources`: where the settings come from, for reloads; without, only files are read again."""
+        loaded = settings if isinstance(settings, Loaded) else Loaded(settings)
+        self.settings = loaded.settings
+        self._loaded = loaded
+        self._folder = loaded.settings.state_folder
+        self._reloader = Reloader(loaded, sources, self._folder)
+        self._lifecycle = Lifecycle(self._reloader.reload)
         self._components: Components | None = None
         self._listener: Listener | None = None
         self._peers: Peers | None = None
@@ -133,41 +81,60 @@ class Proxy:
         """Reads the registry and listens. Raises OSError if the address is taken, InvalidError for bad certificates."""
         settings = self.settings
         tls_context = tls.for_clients(settings)
-        components = self._components = compose(settings)
+        components = self._components = compose(self._loaded, self._folder, self._lifecycle)
         await components.registry.start()
         host, port = settings.host_port
         worker = supervisor.identity()
-        self._listener = Listener(
+        listener = self._listener = Listener(
             self.handle,
-            self._forwarder(components),
+            forwarder_of(components),
             RequestHeadLimits(settings.size("max_request_line"), settings.size("max_request_headers")),
             client_seconds=settings.seconds("client_timeout"),
         )
-        await self._listener.start(host, port, tls_context, shared=worker is not None)
+        await listener.start(host, port, tls_context, shared=worker is not None)
         components.upstream.start()
-        if worker is not None:
-            number, folder = worker
-            self._peers = Peers(folder, number, components.metrics, components.registry, components.resolver)
-            await self._peers.start()
         if settings.metrics_listen:
             self._metrics = MetricsListener(components.registry, components.metrics, shared=worker is not None)
             await self._metrics.start(*settings.address("metrics_listen"))
-        self.url = f"{'https' if tls_context else 'http'}://{host}:{self._listener.port}"
+        self._reloader.start(self._running)
+        if worker is not None:
+            number, folder = worker
+            self._peers = Peers(
+                folder, number, components.metrics, components.registry, components.resolver, self._lifecycle
+            )
+            await self._peers.start()
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"{'https' if tls_context else 'http'}://{shown}:{listener.port}"
         upstream, state = settings.shown()["upstream"], components.registry.state
         log.info("listening on %s, upstream %s, registry %s", self.url, upstream, state)
 
-    @staticmethod
-    def _forwarder(components: Components) -> FastForwarder | None:
-        """The forwarder of requests that no pipeline can concern; `None` with `elasticsearch_compat`."""
-        bypass = BypassDecisions.of(components)
-        return (
-            None
-            if bypass is None
-            else FastForwarder(bypass, components.upstream, components.metrics, components.max_body)
-        )
+    def _running(self) -> Running:
+        if self._listener is None or self._components is None:
+            raise RuntimeError("the proxy has not been started")
+        return Running(self._listener, self._components, self._adopt)
+
+    def _adopt(self, components: Components) -> None:
+        self._components, self.settings = components, components.settings
+
+    async def reload(self) -> ReloadReport:
+        """Adopts the settings, secrets and certificates as they are now. Raises InvalidError, and nothing changes."""
+        return await self._reloader.reload()
+
+    async def drain(self, skip: asyncio.Event) -> None:
+        """Serves on for `drain_delay`, or until `skip` is set, while readiness is 503 and responses end connections."""
+        seconds = self.settings.seconds("drain_delay")
+        if not seconds or self._listener is None:
+            return
+        log.info("draining for %g s: not ready, still serving", seconds)
+        self._lifecycle.draining = True
+        self._listener.drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await skip.wait()
 
     async def stop(self) -> None:
         """Stops accepting, finishes what is in flight within `shutdown_grace`, closes everything."""
+        await self._reloader.stop()
         if self._listener is not None:
             await self._listener.stop(self.settings.seconds("shutdown_grace"))
         await self._changes.finish(self.settings.seconds("shutdown_grace"))

@@ -1,0 +1,133 @@
+"""Wires the parts of a proxy, and gives running parts the settings of a reload."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from headrace.handlers.bypass import BypassDecisions
+from headrace.handlers.write.bulk import MAX_PLANS
+from headrace.ops.body_budget import BodyBudget
+from headrace.ops.metrics import Metrics
+from headrace.ops.runner import Runner
+from headrace.protocol.cursors import Cursors
+from headrace.protocol.indices.resolver import IndexResolver
+from headrace.protocol.indices.view import MAX_RESOLUTIONS
+from headrace.registry.ledger import Ledger
+from headrace.registry.live import LiveRegistry
+from headrace.registry.signatures import Signer, secrets_of
+from headrace.registry.state_files import secret_of
+from headrace.registry.store import Store
+from headrace.server.components import Components
+from headrace.server.fast_path import FastForwarder
+from headrace.upstream.client import Upstream
+from headrace.upstream.permissions import Permissions
+from headrace_pipelines import release_buffers
+from headrace_pipelines.cache import BoundedCache
+from headrace_pipelines.registry.association import Slots
+from headrace_pipelines.udf.catalog import Catalog, Ceilings
+from headrace_pipelines.udf.secrets import Secrets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headrace.ops.lifecycle import Lifecycle
+    from headrace.settings import Loaded, Settings
+
+
+def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
+    """The parts of a proxy, wired; nothing runs yet. `folder`: where its state is.
+
+    Raises InvalidError for bad certificates.
+    """
+    settings = loaded.settings
+    registry = _registry(loaded, folder)
+    store, metrics = registry.store, Metrics(registry)
+    return Components(
+        settings,
+        Upstream(settings, metrics.upstream_error),
+        registry,
+        IndexResolver(store, lambda: bool(registry.snapshot.records.templates), settings.registry_index),
+        BoundedCache(MAX_RESOLUTIONS),
+        BoundedCache(MAX_PLANS),
+        Runner(settings),
+        metrics,
+        _cursors(settings, folder),
+        _permissions(settings),
+        BodyBudget(settings.size("body_memory"), release_buffers),
+        settings.seconds("client_timeout"),
+        settings.size("max_body"),
+        lifecycle,
+    )
+
+
+def with_settings(components: Components, settings: Settings, folder: Path) -> Components:
+    """The same long-lived parts with other settings, for the requests to come."""
+    return replace(
+        components,
+        settings=settings,
+        search_plans=BoundedCache(MAX_RESOLUTIONS),
+        bulk_plans=BoundedCache(MAX_PLANS),
+        cursors=_cursors(settings, folder),
+        permissions=_permissions(settings),
+        client_seconds=settings.seconds("client_timeout"),
+        max_body=settings.size("max_body"),
+    )
+
+
+def forwarder_of(components: Components) -> FastForwarder | None:
+    """The forwarder of requests that no pipeline can concern; `None` with `elasticsearch_compat`."""
+    bypass = BypassDecisions.of(components)
+    if bypass is None:
+        return None
+    return FastForwarder(bypass, components.upstream, components.metrics, components.max_body)
+
+
+def signing_secrets(settings: Settings, folder: Path) -> list[bytes]:
+    """The secrets of the registry's signatures. Raises InvalidError."""
+    return secrets_of(secret_of(settings.registry_secret, folder, "registry"), settings.registry_secret)
+
+
+def ceilings(settings: Settings) -> Ceilings:
+    """The operator's limits of UDFs."""
+    return Ceilings(
+        timeout=settings.seconds("udf_timeout"),
+        max_timeout=settings.seconds("udf_max_timeout"),
+        memory=settings.size("udf_memory"),
+        max_memory=settings.size("udf_max_memory"),
+    )
+
+
+def udf_secrets(loaded: Loaded) -> Secrets:
+    """The values of `${secret:NAME}`: of the folder of secrets, and of the environment, which wins."""
+    return Secrets.of(os.environ, loaded.udf_secrets)
+
+
+def defaults(settings: Settings) -> Slots:
+    """The pipelines of indexes without other ones."""
+    return Slots(
+        document=settings.document_pipeline or None,
+        query=settings.query_pipeline or None,
+        result=settings.result_pipeline or None,
+    )
+
+
+def _registry(loaded: Loaded, folder: Path) -> LiveRegistry:
+    settings = loaded.settings
+    signer = Signer(signing_secrets(settings, folder), settings.registry_index)
+    return LiveRegistry(
+        Store(settings, Ledger(signer, adopt=settings.registry_adopt_unsigned)),
+        Catalog(folder / "compiled", ceilings(settings), udf_secrets(loaded)),
+        folder,
+        settings.seconds("registry_poll"),
+        defaults(settings),
+    )
+
+
+def _cursors(settings: Settings, folder: Path) -> Cursors:
+    return Cursors(secret_of(settings.cursor_secret, folder, "cursor"))
+
+
+def _permissions(settings: Settings) -> Permissions:
+    return Permissions([role.strip() for role in settings.admin_roles.split(",") if role.strip()])

@@ -1,0 +1,221 @@
+"""Reload: a running proxy adopts other settings, secrets and certificates, or none of them.
+
+A reload first reads and checks everything: settings, certificates, secrets. What can fail comes before the first
+change. Then the long-lived parts adopt their limits, and requests to come get components with the new settings;
+requests in progress keep those that they began with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from headrace.app import compose
+from headrace.http1 import tls
+from headrace.ops import logging as proxy_logging
+from headrace.ops import systemd
+from headrace.ops.lifecycle import ReloadReport
+from headrace.settings import Settings, restart_needed, validate
+from headrace_pipelines.errors import InvalidError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Collection, Iterable
+
+    from headrace.server.components import Components
+    from headrace.server.listener import Listener
+    from headrace.settings import Loaded, Sources
+
+log = logging.getLogger("headrace.reload")
+
+WATCH_SECONDS = 5.0
+"""Seconds between two looks at the files of certificates and secrets."""
+LISTENER_FILES = ("tls_cert", "tls_key", "tls_client_ca")
+UPSTREAM_FILES = ("upstream_ca", "upstream_cert", "upstream_key")
+_CREDENTIALS = ("registry_user", "registry_password")
+_TIMES = ("client_timeout", "upstream_health_interval", "upstream_connect_timeout", "upstream_timeout")
+_UPSTREAM = frozenset(("upstream", "upstream_verify", *UPSTREAM_FILES, *_CREDENTIALS, *_TIMES))
+"""Settings of connections to the cluster."""
+_CEILINGS = ("udf_timeout", "udf_max_timeout", "udf_memory", "udf_max_memory")
+_DEFAULTS = ("document_pipeline", "query_pipeline", "result_pipeline")
+_COMPILED = frozenset((*_CEILINGS, *_DEFAULTS))
+"""Settings that compiled pipelines, or the snapshot, contain."""
+UDF_SECRETS = "secrets_dir"
+"""The setting under which changed secrets of stages are reported."""
+
+Stamp = tuple[int, int, int]
+"""Time of change, inode and size of a file."""
+
+
+class Running(NamedTuple):
+    """The running parts that a reload changes; `adopt` gives requests to come their components."""
+
+    listener: Listener
+    components: Components
+    adopt: Callable[[Components], None]
+
+
+class Reloader:
+    """Reloads one process. `loaded`: what is in force; `folder`: where its state is, also under other settings."""
+
+    def __init__(self, loaded: Loaded, sources: Sources | None, folder: Path) -> None:
+        self.loaded = loaded
+        self._sources = sources
+        self._text = ""
+        self._folder = folder
+        self._stamps: dict[Path, Stamp] = {}
+        self._turn = asyncio.Lock()
+        self._watcher: asyncio.Task[None] | None = None
+
+    def start(self, running: Callable[[], Running]) -> None:
+        """Remembers the files as they are, and begins to watch them."""
+        if self._sources is not None:
+            self._text = self._sources.read_file()
+        self._running = running
+        self._stamps = stamps_of(self._files())
+        self._watcher = asyncio.create_task(self._watch(), name="watch of files")
+
+    async def stop(self) -> None:
+        """Ends the watch."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+
+    async def reload(self, *, reread: bool = True) -> ReloadReport:
+        """Adopts what the sources say now. `reread`: the TOML file, too. Raises InvalidError, and nothing changes."""
+        async with self._turn:
+            systemd.reloading()
+            try:
+                report = await self._reload(reread=reread)
+            except InvalidError as error:
+                log.error("the reload has changed nothing: %s", error.reason)
+                raise
+            finally:
+                systemd.ready("serving")
+            log.info("reloaded; %s", report.text)
+            return report
+
+    async def _reload(self, *, reread: bool) -> ReloadReport:
+        text, loaded = self._text, self.loaded
+        if self._sources is not None:
+            text = await asyncio.to_thread(self._sources.read_file) if reread else text
+            loaded = await asyncio.to_thread(self._sources.loaded_with, text)
+        settings, report = merged(self.loaded.settings, loaded.settings)
+        try:
+            validate(settings)
+            stamps = await asyncio.to_thread(stamps_of, (*_certificates(settings), *loaded.files))
+            for_clients = await asyncio.to_thread(tls.for_clients, settings)
+            to_upstream = await asyncio.to_thread(tls.to_upstream, settings)
+            signing = await asyncio.to_thread(compose.signing_secrets, settings, self._folder)
+        except InvalidError as error:
+            raise loaded.blamed(error) from None
+        report.changed += self._changed_files(settings, stamps, report.changed)
+        if loaded.udf_secrets != self.loaded.udf_secrets and UDF_SECRETS not in report.changed:
+            report.changed.append(UDF_SECRETS)
+        for warning in loaded.warnings:
+            log.warning("%s", warning)
+        self._text, self._stamps = text, stamps
+        before, self.loaded = self.loaded, replace(loaded, settings=settings)
+        await self._adopt(set(report.changed), before, for_clients, to_upstream, signing)
+        return report
+
+    def _changed_files(self, settings: Settings, stamps: dict[Path, Stamp], reported: Collection[str]) -> list[str]:
+        """The settings that name a certificate file whose content is new."""
+        names = [name for name in (*LISTENER_FILES, *UPSTREAM_FILES) if getattr(settings, name)]
+        paths = {name: Path(getattr(settings, name)) for name in names}
+        return [
+            name for name, path in paths.items() if name not in reported and stamps.get(path) != self._stamps.get(path)
+        ]
+
+    async def _adopt(
+        self,
+        changed: set[str],
+        before: Loaded,
+        for_clients: ssl.SSLContext | None,
+        to_upstream: ssl.SSLContext | None,
+        signing: list[bytes],
+    ) -> None:
+        settings = self.loaded.settings
+        listener, components, adopt = self._running()
+        registry = components.registry
+        proxy_logging.set_level(settings.log_level)
+        components.runner.reload(settings)
+        components.budget.resize(settings.size("body_memory"))
+        registry.poll = settings.seconds("registry_poll")
+        if "registry_secret" in changed:
+            registry.ledger.signer.replace(signing)
+            registry.reread()
+        if changed & _UPSTREAM:
+            await components.upstream.reload(settings, to_upstream)
+            registry.store.reconnect(settings, to_upstream)
+        if changed & _COMPILED or self.loaded.udf_secrets != before.udf_secrets:
+            registry.catalog.ceilings = compose.ceilings(settings)
+            registry.catalog.secrets = compose.udf_secrets(self.loaded)
+            await registry.recompile(compose.defaults(settings))
+        fresh = compose.with_settings(components, settings, self._folder)
+        adopt(fresh)
+        listener.client_seconds = fresh.client_seconds
+        if not listener.draining:
+            listener.forwarder = compose.forwarder_of(fresh)
+        if changed & set(LISTENER_FILES) and for_clients is not None:
+            await listener.renew_tls(for_clients)
+
+    def _files(self) -> list[Path]:
+        return [*_certificates(self.loaded.settings), *self.loaded.files]
+
+    async def _watch(self) -> None:
+        seen = self._stamps
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            stamps = await asyncio.to_thread(stamps_of, self._files())
+            # A set of files that is wrong now may be right once its last file is written: each change is tried once.
+            if stamps in (seen, self._stamps):
+                continue
+            seen = stamps
+            try:
+                await self.reload(reread=False)
+            except InvalidError:
+                continue
+            except Exception:
+                log.exception("changed files could not be adopted")
+
+
+def merged(current: Settings, wanted: Settings) -> tuple[Settings, ReloadReport]:
+    """The settings after a reload: the wanted ones, but for those that need a restart; and the names of both."""
+    names = [name for name in Settings.__struct_fields__ if getattr(current, name) != getattr(wanted, name)]
+    fixed = restart_needed() | _fixed_here(current, wanted)
+    changed = [name for name in names if name not in fixed]
+    settings = msgspec.structs.replace(current, **{name: getattr(wanted, name) for name in changed})
+    return settings, ReloadReport(changed=changed, restart_needed=[name for name in names if name in fixed])
+
+
+def _fixed_here(current: Settings, wanted: Settings) -> frozenset[str]:
+    """Settings that need a restart for this change: TLS on or off, and nodes that may be another cluster."""
+    fixed: frozenset[str] = frozenset()
+    if bool(current.tls_cert) != bool(wanted.tls_cert):
+        fixed |= set(LISTENER_FILES)
+    if not set(current.nodes) & set(wanted.nodes):
+        fixed |= {"upstream"}
+    return fixed
+
+
+def _certificates(settings: Settings) -> list[Path]:
+    names = (*LISTENER_FILES, *UPSTREAM_FILES)
+    return [Path(value) for name in names if (value := getattr(settings, name))]
+
+
+def stamps_of(files: Iterable[Path]) -> dict[Path, Stamp]:
+    """The stamps of the files that are there; links are followed."""
+    found: dict[Path, Stamp] = {}
+    for path in files:
+        try:
+            stat = path.stat()
+        except OSError:
+            continue
+        found[path] = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+    return found

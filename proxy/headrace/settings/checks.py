@@ -1,0 +1,71 @@
+"""Settings whose values cannot work are refused, with an error that names the setting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from headrace.settings.fields import of_kind, redacted
+from headrace_pipelines.errors import InvalidError
+
+if TYPE_CHECKING:
+    from headrace.settings.fields import Settings
+
+MOST_WORKERS = 256
+"""Maximum of workers: each keeps threads, sandboxes and a socket to every other one."""
+
+
+def validate(settings: Settings) -> None:
+    """Raises InvalidError for values that cannot work."""
+    _check_nodes(settings.nodes)
+    if settings.tls_client_ca and not settings.tls_cert:
+        raise InvalidError("needs tls_cert: clients show certificates only to a server that has one", "tls_client_ca")
+    _check_listeners(settings)
+    for name in of_kind("duration"):
+        settings.seconds(name)
+    for name in of_kind("size"):
+        settings.size(name)
+    if settings.registry_secret and not settings.registry_secret.replace(",", "").strip():
+        raise InvalidError(
+            "must be a secret, or several with commas between them, of which the first one signs", "registry_secret"
+        )
+    if not settings.registry_index.startswith("."):
+        raise InvalidError("must begin with a dot, so that wildcards do not reach it", "registry_index")
+
+
+def _check_listeners(settings: Settings) -> None:
+    port = _check_address(settings.listen, "listen")
+    if settings.metrics_listen:
+        _check_address(settings.metrics_listen, "metrics_listen")
+    if not 1 <= settings.workers <= MOST_WORKERS:
+        raise InvalidError(f"must be between 1 and {MOST_WORKERS}", "workers")
+    if settings.workers > 1 and port == "0":
+        raise InvalidError("several workers need a port to share, not 0", "listen")
+
+
+def _check_address(address: str, name: str) -> str:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise InvalidError(f"[{address}] is not host:port", name)
+    return port
+
+
+def _check_nodes(urls: list[str]) -> None:
+    for url in urls or [""]:
+        _check_node(url)
+    if len({urlsplit(url).scheme for url in urls}) > 1:
+        raise InvalidError("all nodes speak http, or all speak https", "upstream")
+
+
+def _check_node(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidError(f"[{redacted(url)}] is not an http:// or https:// URL", "upstream")
+    if parts.username is not None:
+        raise InvalidError(
+            "must not carry credentials: clients send their own, and the registry's go into registry_user and "
+            "registry_password",
+            "upstream",
+        )
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise InvalidError("must be scheme, host and port only", "upstream")
