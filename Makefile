@@ -15,7 +15,8 @@ help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: env java ## start OpenSearch and the proxy, show pipelines at work (ONCE=1: end by itself)
-	@$(RUN) python -m examples.demo $(if $(ONCE),--once)
+	@[ -n "$(OPENSEARCH_URL)" ] || $(RUN) python -m devnode fetch
+	@$(RUN) headrace demo $(if $(OPENSEARCH_URL),--opensearch $(OPENSEARCH_URL)) $(if $(ONCE),--once)
 
 test: env java ## the whole test suite, against a real OpenSearch node
 	@echo "== Rust tests"

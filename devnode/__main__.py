@@ -6,9 +6,10 @@ import argparse
 import signal
 import sys
 
-from devnode import java
-from devnode.errors import NodeError
+from devnode import fetch
 from devnode.node import Node, stop_on_sigterm
+from headrace.cli.demo import java
+from headrace.cli.demo.errors import NodeError
 
 
 def main() -> int:
@@ -16,6 +17,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m devnode", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("java", help="print the Java runtime that a node would use")
+    commands.add_parser("fetch", help="bring the server into the cache folder")
     run = commands.add_parser("run", help="run a node in the foreground")
     run.add_argument("--port", type=int, default=9200)
     run.add_argument("--full", action="store_true", help="all compiler tiers: for measuring, not for tests")
@@ -24,6 +26,8 @@ def main() -> int:
         found = java.find()
         print(found.path if found else "none")
         return 0 if found else 3
+    if options.command == "fetch":
+        return _fetched()
     stop_on_sigterm()
     node = Node(options.port, fast=not options.full)
     try:
@@ -37,6 +41,15 @@ def main() -> int:
         return 1
     finally:
         node.stop()
+    return 0
+
+
+def _fetched() -> int:
+    try:
+        fetch.server()
+    except NodeError as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 

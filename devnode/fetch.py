@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import subprocess
-import sys
-import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from devnode.errors import NodeError
+from headrace.cli.demo.download import VERSION, cache_folder, say, unpack
+from headrace.cli.demo.errors import NodeError
 
-VERSION = "3.8.0"
-"""The one release whose zip is known to carry all its modules; see docs/decisions/004."""
+if TYPE_CHECKING:
+    from pathlib import Path
+
 ARTIFACT = f"org.opensearch.distribution.integ-test-zip:opensearch:{VERSION}:zip"
 COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
-
-
-def cache_folder() -> Path:
-    """The user's cache folder of this project."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base, "headrace")
 
 
 def server() -> Path:
@@ -57,18 +50,5 @@ def artifact(coordinates: str, pattern: str) -> Path:
 def _install(home: Path) -> None:
     say(f"fetching OpenSearch {VERSION} from Maven Central (160 MB, once per machine)")
     archive = artifact(ARTIFACT, f"opensearch-{VERSION}*.zip")
-    say("unpacking")
-    unpacked = home.with_suffix(".new")
-    shutil.rmtree(unpacked, ignore_errors=True)
-    with zipfile.ZipFile(archive) as z:
-        z.extractall(unpacked)
-    roots = [path for path in unpacked.iterdir() if path.is_dir()]
-    root = roots[0] if len(roots) == 1 and not (unpacked / "lib").is_dir() else unpacked
-    root.rename(home)
-    shutil.rmtree(unpacked, ignore_errors=True)
+    unpack(archive, home)
     archive.unlink()
-
-
-def say(text: str) -> None:
-    """A line of progress."""
-    print(f"   {text}", file=sys.stderr, flush=True)

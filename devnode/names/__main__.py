@@ -9,7 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from devnode import fetch, java
+from devnode import fetch
+from headrace.cli.demo import java
 
 TABLES = Path(__file__).parents[2] / "wasm-runtime" / "data" / "dates"
 LONG = {"", "en", "de", "fr", "es", "it", "pt", "nl", "pl", "ru", "tr", "ja", "ko", "zh"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from devnode.fetch import cache_folder
+from headrace.cli.demo.download import cache_folder
 from tests.clients.programs import output
 from tests.conftest import Http, native
 

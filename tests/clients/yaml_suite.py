@@ -18,7 +18,8 @@ from urllib.parse import quote, urlencode
 import urllib3
 import yaml
 
-from devnode.fetch import artifact, cache_folder
+from devnode.fetch import artifact
+from headrace.cli.demo.download import cache_folder
 from tests.support import media
 
 if TYPE_CHECKING:

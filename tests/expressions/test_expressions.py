@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from devnode import fetch, java
+from devnode import fetch
+from headrace.cli.demo import java
 from headrace_pipelines._wasm import Native
 from headrace_pipelines.engine import Batch, Deadline
 from tests.expressions.drawn import expression, text

@@ -19,6 +19,7 @@ _COMMANDS = "headrace.cli.commands."
 TABLE: dict[str, tuple[str, str]] = {
     name: (summary, _COMMANDS + where)
     for name, summary, where in (
+        ("demo", "Show pipelines at work on a real OpenSearch.", "demo:demo"),
         ("serve", "Run the proxy.", "serve:serve"),
         ("check-config", "Check and print the settings in force.", "serve:check_config"),
         ("pipeline", "List, store, run and change pipelines.", "pipeline:pipeline"),

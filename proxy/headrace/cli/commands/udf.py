@@ -109,7 +109,7 @@ def put(client: Client, file: Path, name: str | None, version: str | None, force
 
     loaded = udf_file.load(file)
     name = name or loaded.manifest.name
-    _refuse_other_language(client, name, loaded.manifest.language)
+    _require_language(client, name, loaded.manifest.language)
     params: dict[str, Any] = {"version": version} | ({"force": True} if force else {})
     stored = client.udfs.put(name, loaded.code, media_type=loaded.media_type, **params)
     if output == "table":
@@ -118,7 +118,7 @@ def put(client: Client, file: Path, name: str | None, version: str | None, force
         emit([dict(stored)], {"name": "name"}, output, stored)
 
 
-def _refuse_other_language(client: Client, name: str, language: str) -> None:
+def _require_language(client: Client, name: str, language: str) -> None:
     """Raises Failure where the name is that of a UDF in another language: its pipelines would run this code."""
     from headrace.client import ClientError
 

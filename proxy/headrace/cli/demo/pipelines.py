@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
-from examples import build
+KEEP_LEVEL = """// @udf: description=drops documents of level DEBUG
+export function process(doc) {
+  return doc.level !== "DEBUG";
+}
+"""
+MASK_EMAIL = """# @udf: description=masks the local part of e-mail addresses
+# @udf: timeout=50ms
+import re
+
+ADDRESS = re.compile(r"[\\w.+-]+(?=@)")
 
 
-def udfs() -> dict[str, dict[str, Any]]:
-    """Uploads by name: one WAT filter (field ABI) and one C transform (JSON ABI)."""
-    return {
-        "keep_level": {
-            "language": "wat",
-            "source": build.module("keep_level.wat").decode(),
-            "description": "drops documents of level DEBUG",
-        },
-        "mask_email": {
-            "language": "c",
-            "wasm": base64.b64encode(build.module("mask_email.c")).decode(),
-            "description": "masks the local part of e-mail addresses",
-            "limits": {"timeout": "50ms", "memory": "16mb"},
-        },
-    }
-
+def process(doc):
+    doc["note"] = ADDRESS.sub("***", doc["note"])
+    return doc
+"""
+UDFS: dict[str, dict[str, Any]] = {
+    "keep_level": {"language": "javascript", "source": KEEP_LEVEL},
+    "mask_email": {"language": "python", "source": MASK_EMAIL},
+}
+"""Uploads by name."""
 
 PIPELINES: dict[str, dict[str, Any]] = {
     "tickets-in": {
         "type": "document",
         "description": "no debug tickets, no addresses, one spelling of the level",
         "stages": [
-            {"name": "no-debug", "type": "wasm", "config": {"udf_name": "keep_level"}},
-            {"name": "mask", "type": "wasm", "config": {"udf_name": "mask_email"}},
+            {"name": "no-debug", "type": "javascript", "config": {"udf_name": "keep_level"}},
+            {"name": "mask", "type": "python", "config": {"udf_name": "mask_email"}},
             {
                 "name": "level",
                 "type": "native",

@@ -1,1 +1,0 @@
-"""`make demo`: a real OpenSearch, the proxy, and pipelines at work on a small data set of tickets."""
