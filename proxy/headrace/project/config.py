@@ -20,52 +20,31 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from headrace.client.target import FILE, Target
 from headrace.project.nodes import split
 from headrace.project.problems import Problem, ProjectError, nearest
 from headrace.project.source import read_text
 from headrace_pipelines.definition import NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-FILE = "headrace.toml"
 DEFAULT_SET = "default"
-_ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 _AT = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
 _FIELD = re.compile(r"`(\w+)`")
 Value = str | int | float | bool
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-class TargetConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A proxy to work with. `ca`, `cert`, `key`: files, relative to the directory. `vars`: values of `${var:NAME}`.
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of `headrace.toml`, `${env:NAME}` as it stands there.
 
-    A password is never in the file: it comes from the environment.
+    `set`: objects of a project carry this name on the server.
     """
 
-    url: str = ""
-    ca: str | None = None
-    cert: str | None = None
-    key: str | None = None
-    user: str | None = None
-    vars: dict[str, Value] = {}
-
-    def resolved(self, environment: Mapping[str, str]) -> TargetConfig:
-        """With the values of `${env:NAME}` in place. Raises KeyError for a variable that is not set."""
-
-        def filled(text: str | None) -> str | None:
-            return None if text is None else _ENVIRONMENT.sub(lambda match: environment[match.group(1)], text)
-
-        texts = {name: filled(getattr(self, name)) for name in ("url", "ca", "cert", "key", "user")}
-        return msgspec.structs.replace(self, **texts)
-
-
-class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The content of `headrace.toml`. `set`: objects of a project carry this name on the server."""
-
     set: str = DEFAULT_SET
-    target: dict[str, TargetConfig] = {}
+    target: dict[str, Target] = {}
 
 
 def load_config(folder: Path) -> Config:
@@ -97,11 +76,11 @@ class _Reader:
             raise self.error(["set"], f"[{config.set}] does not match {NAME.pattern}")
         return msgspec.structs.replace(config, target=found)
 
-    def target(self, name: str, fields: Any) -> TargetConfig:
+    def target(self, name: str, fields: Any) -> Target:
         for key, value in fields.get("vars", {}).items() if isinstance(fields, dict) else ():
             if not isinstance(value, Value):
                 raise self.error(["target", name, "vars", key], "must be a text, a number or a boolean")
-        return self.converted(fields, TargetConfig, ["target", name])
+        return self.converted(fields, Target, ["target", name])
 
     def converted(self, fields: Any, kind: type[T], parts: Sequence[str | int]) -> T:
         try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headrace.client.target import FILE, Target
 from headrace.project import files as reader
-from headrace.project.config import FILE, Config, TargetConfig, load_config
+from headrace.project.config import Config, load_config
 from headrace.project.files import ASSOCIATIONS, PIPELINES, UDFS, Files
 from headrace.project.problems import Problem, ProjectError, in_order, nearest
 from headrace.project.variables import Variables
@@ -50,9 +51,9 @@ class Project:
         return self.config.set
 
     @property
-    def target_config(self) -> TargetConfig:
+    def target_config(self) -> Target:
         """The target that the project was read for; an empty one where there is none."""
-        return self.config.target.get(self.target, TargetConfig())
+        return self.config.target.get(self.target, Target())
 
     def as_set(self, source: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The body of `POST /_registry/_apply`, in a fixed order; `source` says where it comes from.

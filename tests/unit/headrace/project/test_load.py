@@ -52,9 +52,7 @@ def test_every_target_has_variables_of_its_own(write):
     folder = write({**GOOD, "headrace.toml": toml})
     found = Project.load(folder, "prod")
     assert found.as_set()["pipelines"][0]["stages"][0]["config"]["parameters"] == {"by": "+"}
-    assert found.target_config.resolved({"U": "me"}).user == "me"
-    with pytest.raises(KeyError):
-        found.target_config.resolved({})
+    assert found.target_config.user == "${env:U}"
 
 
 def test_a_variable_that_is_missing_has_a_position_and_there_is_no_set(write):
