@@ -7,15 +7,18 @@ pattern of the highest priority, the proxy's own default.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
 from headrace_pipelines.cache import BoundedCache
 from headrace_pipelines.definition import PipelineType
+from headrace_pipelines.errors import InvalidError
+from headrace_pipelines.errors.validation import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,6 +27,7 @@ NONE = "_none"
 """In a slot: no pipeline here, whatever patterns and defaults say."""
 MOST_PERIODS = 20
 """Maximum number of earlier states that a template keeps for indexes that were created under them."""
+PATTERN = re.compile(r"[^\s,\"/\\|?#<>:A-Z]{1,255}")
 MAX_CACHED = 4096
 """Maximum number of cached results of [`Associations.find`]."""
 
@@ -101,6 +105,52 @@ class Pattern(Slots, frozen=True, kw_only=True):
 
     pattern: str
     priority: int = 0
+
+
+_KEYS = {"default": False, "default_pipeline": False, "final": True, "final_pipeline": True}
+"""The members of a slot's object, and whether they mean the final slot."""
+_MEMBERS = ("priority", *(kind.value for kind in PipelineType))
+"""The members of a pattern's body."""
+
+
+def pattern_of(name: str, body: object) -> Pattern:
+    """A pattern from a body such as `{"priority": 5, "document": "a", "query": {"final_pipeline": "b"}}`.
+
+    Raises InvalidError that names the field; `pattern` stands for the name itself.
+    """
+    if not PATTERN.fullmatch(name) or name.startswith((".", "_", "-", "+")):
+        raise InvalidError(
+            f"[{name}] is not an index pattern: one name in small letters, with * for any characters, "
+            "that does not begin with a dot (hidden indexes are attached by name)",
+            "pattern",
+        )
+    if not isinstance(body, dict):
+        raise InvalidError("must be an object with priority, document, query, result")
+    found: dict[str, Any] = {}
+    for field_, value in body.items():
+        if field_ == "priority":
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise InvalidError("must be a whole number", "priority")
+            found["priority"] = value
+        elif field_ in (kind.value for kind in PipelineType):
+            found |= _slots_of(PipelineType(field_), value)
+        else:
+            raise InvalidError(unknown(field_, _MEMBERS, "field"), field_)
+    new = Pattern(pattern=name, **found)
+    if new.empty:
+        raise InvalidError("names no pipeline; delete the association instead")
+    return new
+
+
+def _slots_of(kind: PipelineType, value: object) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, pipeline in value.items() if isinstance(value, dict) else [("default_pipeline", value)]:
+        if key not in _KEYS:
+            raise InvalidError(unknown(key, _KEYS, "field"), f"{kind.value}.{key}")
+        if pipeline is not None and not isinstance(pipeline, str):
+            raise InvalidError("must be the name of a pipeline, or null", f"{kind.value}.{key}")
+        found[Slot(kind, _KEYS[key]).field] = pipeline
+    return found
 
 
 class Period(Slots, frozen=True, kw_only=True):

@@ -2,81 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from headrace.handlers.admin.attachment import check, with_slots
+from headrace.handlers.admin.attachment import check
 from headrace.security import admin
 from headrace.server.reply import reply_json
-from headrace_pipelines import PipelineType
-from headrace_pipelines.definition import members_of
-from headrace_pipelines.errors import InvalidError, MissingError
-from headrace_pipelines.errors.validation import unknown
-from headrace_pipelines.registry.association import SLOTS, Pattern, Slot
+from headrace_pipelines.definition import object_of
+from headrace_pipelines.errors import MissingError
+from headrace_pipelines.registry.association import SLOTS, Pattern, pattern_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aiohttp import web
 
-    from headrace.protocol.index_settings import Found
     from headrace.server.request import RequestContext
     from headrace_pipelines.registry.association import Target
-
-NAME = re.compile(r"[^\s,\"/\\|?#<>:A-Z]{1,255}")
-_KEYS = {
-    "default": False,
-    "default_pipeline": False,
-    "final": True,
-    "final_pipeline": True,
-}
-_MEMBERS = ("priority", *(kind.value for kind in PipelineType))
 
 
 async def put(context: RequestContext) -> web.StreamResponse:
     """Attaches pipelines to all indexes whose names match: 201, or 200 where the pattern was there."""
     await admin.require_admin(context)
     pattern = context.params["pattern"]
-    if not NAME.fullmatch(pattern) or pattern.startswith((".", "_", "-", "+")):
-        raise InvalidError(
-            f"[{pattern}] is not an index pattern: one name in small letters, with * for any characters, "
-            "that does not begin with a dot (hidden indexes are attached by name)",
-            "pattern",
-        )
+    new = pattern_of(pattern, object_of(await context.plain_text()))
     await admin.require_attaching(context, pattern)
-    found, priority = _read(await context.plain_text())
     await context.components.registry.refresh()
-    check(context, found)
-    new = with_slots(Pattern(pattern=pattern, priority=priority), found)
-    if new.empty:
-        raise InvalidError("names no pipeline; delete the association instead")
+    check(context, {slot: name for slot in SLOTS if (name := new.name(slot)) is not None})
     before = await context.components.registry.change(Pattern, pattern, lambda _: new)
     return await reply_json(context, 201 if before is None else 200, {"acknowledged": True, **_shown(new)})
-
-
-def _read(body: bytes) -> tuple[Found, int]:
-    """Slots and priority of a body: `{"priority": 5, "document": "a", "query": {"final_pipeline": "b"}}`."""
-    found: Found = {}
-    priority = 0
-    for name, raw in members_of(body).items():
-        value = msgspec.json.decode(raw)
-        if name == "priority":
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise InvalidError("must be a whole number", "priority")
-            priority = value
-        elif name in (kind.value for kind in PipelineType):
-            kind = PipelineType(name)
-            for key, pipeline in value.items() if isinstance(value, dict) else [("default_pipeline", value)]:
-                if key not in _KEYS:
-                    raise InvalidError(unknown(key, _KEYS, "field"), f"{name}.{key}")
-                if pipeline is not None and not isinstance(pipeline, str):
-                    raise InvalidError("must be the name of a pipeline, or null", f"{name}.{key}")
-                found[Slot(kind, _KEYS[key])] = pipeline
-        else:
-            raise InvalidError(unknown(name, _MEMBERS, "field"), name)
-    return found, priority
 
 
 def _shown(pattern: Pattern) -> dict[str, Any]:
