@@ -37,12 +37,10 @@ def association_problems(files: Files, types: Types) -> Iterator[Problem]:
 
 
 def _problem(source: Source, name: str, error: InvalidError) -> Problem:
-    reason, _, listed = bare(error).partition("; there are ")
-    if not listed:
-        field = name if error.field in ("", "pattern") else f"{name}.{error.field}"
-        return source.problem(reason, field, key=error.field == "pattern")
-    last = error.field.rpartition(".")[2]
-    return source.problem(reason, f"{name}.{error.field}", nearest(last, listed.split(", ")), key=True)
+    reason, field = bare(error), name if error.field in ("", "pattern") else f"{name}.{error.field}"
+    if reason.startswith("unknown field"):
+        return source.problem("unknown field", field, reason.partition("]")[2].lstrip(":. "), key=True)
+    return source.problem(reason, field, key=error.field == "pattern")
 
 
 def _missing(source: Source, name: str, slot: Slot, pipeline: str, types: Types) -> Iterator[Problem]:

@@ -7,36 +7,23 @@ rest is decoded again.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from headrace.project.check.details import bare
 from headrace.project.nodes import split
-from headrace.project.problems import nearest
 from headrace_pipelines.definition import (
-    CompositeConfig,
-    FailurePolicy,
-    NativeConfig,
     PipelineDefinition,
-    PipelineType,
-    RetryConfig,
     StageDefinition,
-    UdfConfig,
-    explained,
 )
-from headrace_pipelines.udf.manifest import LimitsConfig, Manifest, Parameter
+from headrace_pipelines.errors.validation import explained
+from headrace_pipelines.udf.manifest import Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 _STAND_IN = {"name": "stage", "type": "native", "config": {"function": "set"}}
-_TYPES = {kind.__struct_config__.tag: kind for kind in get_args(StageDefinition)}
-_CONFIGS = {"native": NativeConfig, "composite": CompositeConfig}
-_WORDS = {
-    "type": [kind.value for kind in PipelineType],
-    "on_failure": [policy.value for policy in FailurePolicy],
-}
 MOST_FAULTS = 20
 """Maximum of faults that one object reports: more of them have one reason."""
 
@@ -100,53 +87,29 @@ def faults(
             msgspec.json.decode(msgspec.json.encode(left), type=kind)
             return
         except msgspec.ValidationError as error:
-            told = explained(error)
+            told = explained(error, kind, left)
             reason = bare(told)
-        if "missing required" in reason and told.field in removed:
+        if reason.startswith("required field") and told.field in removed:
             return
         if told.field not in removed:
-            yield _fault(reason, told.field, path, left)
+            yield _fault(reason, told.field, path)
         removed.add(told.field)
         if not _remove(left, told.field):
             return
 
 
-def _fault(reason: str, field: str, path: str, fields: dict[str, Any]) -> Fault:
+def _fault(reason: str, field: str, path: str) -> Fault:
     dot = "." if path and field and not field.startswith("[") else ""
     where = f"{path}{dot}{field}"
-    name = str(split(field)[-1]) if field else ""
-    if "unknown field" in reason:
-        return Fault(where, "unknown field", nearest(name, _names(field, path, fields)), key=True)
-    if "missing required" in reason:
+    if reason.startswith("unknown field"):
+        _, _, hint = reason.partition("]")
+        return Fault(where, "unknown field", hint.lstrip(":. "), key=True)
+    if reason.startswith("required field"):
         return Fault(where, "is required", "", key=True)
-    if reason.startswith(("Invalid value", "Invalid enum value")):
-        value = reason.partition("'")[2].rstrip("'")
-        return Fault(where, f"[{value}] is not a value of it", nearest(value, _words(field, path)))
+    if " is not one of " in reason:
+        words, _, hint = reason.partition("; ")
+        return Fault(where, words, hint)
     return Fault(where, reason[:1].lower() + reason[1:])
-
-
-def _words(field: str, path: str) -> Iterable[str]:
-    """The words that may stand in a field of fixed ones."""
-    if path and field == "type":
-        return _TYPES
-    if field.startswith("parameters[") and not path:
-        return get_args(get_type_hints(Parameter)["type"])
-    return _WORDS.get(field, ())
-
-
-def _names(field: str, path: str, fields: dict[str, Any]) -> list[str]:
-    """The fields that exist where an unknown one is."""
-    parts = split(field)[:-1]
-    kind: Any
-    if not parts:
-        stage = _TYPES.get(fields.get("type", "")) if path else None
-        kind = stage or (Manifest if "stages" not in fields and not path else PipelineDefinition)
-    else:
-        configs = {"config": _CONFIGS.get(fields.get("type", ""), UdfConfig), "retry": RetryConfig}
-        last = next(part for part in reversed(parts) if isinstance(part, str))
-        kind = {**configs, "limits": LimitsConfig, "parameters": Parameter}.get(last, PipelineDefinition)
-    names = [each.encode_name for each in msgspec.structs.fields(kind)]
-    return [*names, "type"] if kind in _TYPES.values() else names
 
 
 def _remove(fields: dict[str, Any], field: str) -> bool:

@@ -163,7 +163,7 @@ def test_what_is_broken_is_told_where_it_is_and_nowhere_else(write):
             },
             "udfs/u.udf.yaml",
             (2, 21),
-            "[str] is not a value of it",
+            "[str] is not one of ",
         ),
         (
             {"udfs/u.py": "def process(doc): return doc\n", "udfs/u.js": "export function process(d) { return d }\n"},
