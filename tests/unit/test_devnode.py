@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from devnode.errors import NodeError
+from devnode import NodeError
 from devnode.node import Node
 
 
