@@ -147,4 +147,4 @@ def unavailable(error: OpenSearchException) -> RegistryError:
         detail = f"status {status}" + (f", {kind}" if isinstance(kind, str) and kind.isidentifier() else "")
     else:
         detail = type(error).__name__
-    return RegistryError(f"the registry index cannot be reached ({detail}); data without pipelines still passes")
+    return RegistryError(f"the registry index cannot be reached ({detail})")

@@ -92,13 +92,18 @@ class LiveRegistry:
         try:
             await self.refresh()
         except RegistryError as error:
-            log.warning("%s", error.reason)
+            folder = self._copy.folder
             if copied:
                 self.state = "cached"
-                log.warning("serving the copy of the registry in %s", self._copy.folder)
+                log.warning("%s; the copy in %s is in force until it can be read", error.reason, folder)
             else:
                 self.why = error.reason
-                log.error("no copy of the registry in %s: what pipelines may concern is refused", self._copy.folder)
+                log.warning(
+                    "%s, and %s has no copy of it: until it can be read, requests that pipelines may concern are "
+                    "answered with 503",
+                    error.reason,
+                    folder,
+                )
         self._task = asyncio.create_task(self._keep_current(), name="registry poll")
 
     async def stop(self) -> None:

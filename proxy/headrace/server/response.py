@@ -11,6 +11,7 @@ from aiohttp import hdrs, web
 from headrace.http1.framing import LAST_CHUNK, MAX_JOINED_BYTES, chunk
 from headrace.http1.head_limits import LongHeaderError, LongLineError
 from headrace.http1.headers import VENDOR_MEDIA, lines_back, lines_of
+from headrace.ops.logging import LimitedLog
 from headrace.protocol.errors import error_body
 from headrace.server.handler_transport import transport_of
 from headrace.upstream.errors import ExchangeError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from headrace.upstream.response import BufferedResponse, StreamedResponse
     from headrace_pipelines.http1 import HeadError
 
-log = logging.getLogger("headrace.http")
+_malformed = LimitedLog(logging.getLogger("headrace.http"))
 _LIMITS: dict[str, type[HeadraceError]] = {"line": LongLineError, "headers": LongHeaderError}
 WITHOUT_BODY = (204, 304)
 """Statuses of responses that have no body."""
@@ -136,7 +137,7 @@ def rejection(error: HeadError, remote: str | None) -> bytes:
         rejected = _LIMITS[kind](reason)
     elif status == 400:
         # The reason names the rule, never what was sent, which may hold a secret.
-        log.info("a request from %s that is no HTTP: %s", remote, reason)
+        _malformed.info("a request from %s that is no HTTP: %s", remote, reason)
         rejected = RejectedError(status, f"the request is not well-formed HTTP: {reason}")
     else:
         rejected = RejectedError(status, reason)

@@ -75,6 +75,7 @@ class Node:
 
     def start(self) -> None:
         """Starts the node and waits until it is healthy. Raises NodeError with the end of its log."""
+        _require_free(self.port)
         runtime = java.require()
         home = self.home()
         self._run = _run_folder(home, self.port, trimmed=runtime.trimmed)
@@ -144,6 +145,19 @@ class Node:
         if self._run is not None:
             shutil.rmtree(self._run, ignore_errors=True)
             self._run = None
+
+
+def _require_free(port: int) -> None:
+    """Raises NodeError if a port is in use: the health of another node would count as this one's."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise NodeError(
+                f"port {port} cannot be listened on: {error.strerror}; end the process that uses it, or choose "
+                "another port"
+            ) from None
 
 
 def free_port() -> int:
