@@ -94,7 +94,7 @@ class Proxy:
         await listener.start(host, port, tls_context, shared=worker is not None)
         components.upstream.start()
         if settings.metrics_listen:
-            self._metrics = MetricsListener(components.registry, components.metrics, shared=worker is not None)
+            self._metrics = MetricsListener(components, shared=worker is not None)
             await self._metrics.start(*settings.address("metrics_listen"))
         self._reloader.start(self._running)
         if worker is not None:

@@ -259,6 +259,7 @@ async def test_metrics_have_a_listener_of_their_own(node, session, tmp_path):
         assert (await http.get("/_proxy/metrics")).status == 403
         metrics = Http(f"http://127.0.0.1:{port}", session)
         assert b"headrace_" in (await metrics.get("/metrics")).body
+        assert (await metrics.get("/_proxy/health/ready")).json["registry"] in ("current", "none")
         assert (await metrics.get("/_proxy/health/live")).status == 200
         assert (await metrics.get("/_pipeline")).status == 404
         assert (await metrics.get("/_search")).status == 404

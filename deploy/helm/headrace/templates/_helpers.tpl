@@ -54,3 +54,13 @@ capabilities:
 seccompProfile:
   type: RuntimeDefault
 {{- end -}}
+
+{{/* Where probes connect: clients with certificates are asked for one, so probes then use the address of metrics. */}}
+{{- define "headrace.probe" -}}
+{{- if .Values.tls.clientCa -}}
+{{- $_ := required "tls.clientCa needs settings.metrics_listen: probes have no certificate" .Values.settings.metrics_listen -}}
+port: metrics
+{{- else -}}
+port: http, scheme: {{ include "headrace.scheme" . }}
+{{- end -}}
+{{- end -}}

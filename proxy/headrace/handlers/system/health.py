@@ -11,6 +11,7 @@ from headrace_pipelines.errors import HeadraceError
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from headrace.server.components import Components
     from headrace.server.request import RequestContext
 
 ASK_SECONDS = 2.0
@@ -24,9 +25,15 @@ async def live(context: RequestContext) -> web.StreamResponse:
 
 async def ready(context: RequestContext) -> web.StreamResponse:
     """200 when traffic is served and wanted; says whether the registry is a copy, and what of its index is ignored."""
-    reachable = await _cluster_answers(context)
-    registry, ledger = context.components.registry.state, context.components.registry.ledger
-    draining = context.components.lifecycle.draining
+    good, answer = await readiness(context.components)
+    return await reply_json(context, 200 if good else 503, answer)
+
+
+async def readiness(components: Components) -> tuple[bool, dict[str, str | int]]:
+    """Whether traffic is served and wanted, and the answer of a readiness probe."""
+    reachable = await _cluster_answers(components)
+    registry, ledger = components.registry.state, components.registry.ledger
+    draining = components.lifecycle.draining
     good = reachable and registry != "none" and not draining
     answer: dict[str, str | int] = {
         "status": "draining" if draining else "ready" if good else "not ready",
@@ -39,15 +46,13 @@ async def ready(context: RequestContext) -> web.StreamResponse:
         "registry_repaired": ledger.repaired,
         "registry_rival": ledger.rival,
     }
-    return await reply_json(
-        context, 200 if good else 503, answer | {name: value for name, value in noted.items() if value}
-    )
+    return good, answer | {name: value for name, value in noted.items() if value}
 
 
-async def _cluster_answers(context: RequestContext) -> bool:
+async def _cluster_answers(components: Components) -> bool:
     try:
         async with asyncio.timeout(ASK_SECONDS):
-            answer = await context.components.upstream.read("HEAD", "/", b"", None)
+            answer = await components.upstream.read("HEAD", "/", b"", None)
     except (HeadraceError, TimeoutError):
         return False
     return answer.status < 500

@@ -7,27 +7,27 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from headrace.handlers.system.health import readiness
 from headrace.handlers.system.metrics import exposition
 
 if TYPE_CHECKING:
-    from headrace.ops.metrics import Metrics
-    from headrace.registry.live import LiveRegistry
+    from headrace.server.components import Components
 
 
 class MetricsListener:
-    """Serves `GET /metrics`, `/_proxy/metrics` and `/_proxy/health/live` to whoever reaches its address.
+    """Serves `GET /metrics`, `/_proxy/metrics` and `/_proxy/health/live` and `ready` to whoever reaches its address.
 
     `shared`: the address is shared with the other workers, each of which answers for all.
     """
 
-    def __init__(self, registry: LiveRegistry, counts: Metrics, *, shared: bool) -> None:
-        self._registry = registry
-        self._counts = counts
+    def __init__(self, components: Components, *, shared: bool) -> None:
+        self._components = components
         self._shared = shared
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/_proxy/metrics", self._metrics)
         app.router.add_get("/_proxy/health/live", self._live)
+        app.router.add_get("/_proxy/health/ready", self._ready)
         self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self, host: str, port: int) -> None:
@@ -45,8 +45,12 @@ class MetricsListener:
         await self._runner.cleanup()
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        body = await exposition(self._registry, self._counts)
+        body = await exposition(self._components.registry, self._components.metrics)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     async def _live(self, request: web.Request) -> web.Response:
         return web.json_response({"status": "live"})
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        good, answer = await readiness(self._components)
+        return web.json_response(answer, status=200 if good else 503)
