@@ -9,7 +9,7 @@ export UV_PYTHON_DOWNLOADS := never
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
 RUN := $(UV) run --no-sync
 
-.PHONY: help demo test wheels lint env java clean
+.PHONY: help demo test wheels deb lint env java clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ test: env java ## the whole test suite, against a real OpenSearch node
 wheels: env ## wheels for x86_64 and aarch64 and source distributions, in dist/ (TARGET=…: one of them)
 	@$(UV) sync --quiet --locked --inexact --group release
 	@$(RUN) python -m release $(if $(TARGET),--target $(TARGET))
+
+deb: ## a package for Debian and Ubuntu of the wheels in dist/
+	@PATH="$(dir $(UV)):$$PATH" $(RUN) python -m release.deb
 
 lint: env ## formatting, lints, types, import rules
 	@bash .ci/lint

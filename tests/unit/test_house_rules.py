@@ -10,7 +10,6 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 
 from headrace.handlers import routes
 from headrace.settings import Settings
@@ -237,24 +236,3 @@ def test_names_are_terms():
 )
 def test_an_everyday_word_is_found(source):
     assert any(words_of(name) & EVERYDAY_WORDS for name in defined_names(ast.parse(source)))
-
-
-def test_the_compose_file_is_valid_and_names_settings_that_exist():
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    assert set(compose["services"]) == {"opensearch", "dashboards", "headrace"}
-    names = {n.removeprefix("HEADRACE_").lower() for n in compose["services"]["headrace"]["environment"]}
-    assert names <= set(Settings.__struct_fields__)
-    volumes = {v.partition(":")[0] for s in compose["services"].values() for v in s.get("volumes", [])}
-    assert volumes <= set(compose["volumes"])
-    for service in compose["services"].values():
-        assert ("image" in service) != ("build" in service)
-        assert set(service.get("depends_on", {})) <= set(compose["services"])
-
-
-def test_the_dockerfile_copies_what_exists_and_sets_settings_that_exist():
-    text = (ROOT / "Dockerfile").read_text()
-    names = {n.lower() for n in re.findall(r"HEADRACE_(\w+)=", text)}
-    assert names
-    assert names <= set(Settings.__struct_fields__)
-    stages = set(re.findall(r"^FROM .* AS (\w+)$", text, re.MULTILINE))
-    assert set(re.findall(r"--from=(\w+)", text)) <= stages
