@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ from tests.conftest import Http, native
 from tests.support.certificates import Authority
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-RELOADS = 12
-"""Reloads in the gate; a hundred take a minute."""
+RELOADS = int(os.environ.get("HEADRACE_RELOADS", "12"))
+"""Reloads under load; `HEADRACE_RELOADS=150` takes half a minute."""
 
 
 class Filed:
@@ -35,58 +37,84 @@ class Filed:
         self.file.write_text("".join(f"{name} = {value!r}\n" for name, value in self._base.items()))
 
 
-async def test_no_request_fails_while_everything_is_exchanged(node: str, name: str, tmp_path: Path, direct: Http):
+class Load:
+    """Clients that ask without a pause: requests that pass, requests on new connections, and documents of a pipeline."""
+
+    def __init__(self, url: str, name: str, trusted: Path) -> None:
+        self._name = name
+        context = ssl.create_default_context(cafile=trusted)
+        self._sessions = [
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context, force_close=close))
+            for close in (False, True)
+        ]
+        self.kept, self.fresh = (Http(url, session) for session in self._sessions)
+        self.counts = {"passing": 0, "connecting": 0, "writing": 0}
+        self._over = asyncio.Event()
+
+    async def started(self) -> None:
+        for _ in range(200):
+            try:
+                await self.fresh.get("/_proxy/health/live")
+                break
+            except aiohttp.ClientConnectorError:
+                await asyncio.sleep(0.05)
+
+    def start(self) -> None:
+        works = (self._passing, self._passing, self._connecting, self._connecting, self._writing)
+        self._tasks = [asyncio.create_task(each()) for each in works]
+
+    async def end(self) -> None:
+        """Raises what a client has met."""
+        self._over.set()
+        try:
+            await asyncio.gather(*getattr(self, "_tasks", []))
+        finally:
+            for session in self._sessions:
+                await session.close()
+
+    async def _passing(self) -> None:
+        while not self._over.is_set():
+            assert (await self.kept.get("/_cat/health")).status == 200
+            self.counts["passing"] += 1
+
+    async def _connecting(self) -> None:
+        while not self._over.is_set():
+            assert (await self.fresh.get("/_proxy/health/live")).status == 200
+            self.counts["connecting"] += 1
+
+    async def _writing(self) -> None:
+        while not self._over.is_set():
+            written = await self.kept.put(f"/{self._name}/_doc/1?pipeline={self._name}", {})
+            assert written.status in (200, 201), written.body
+            self.counts["writing"] += 1
+
+
+async def test_no_request_fails_while_everything_is_exchanged(serve: Callable[..., Any], name: str, tmp_path: Path):
     authority = Authority(tmp_path / "tls")
     cert, key = authority.issue("server")
-    registry = f".headrace-test-{name}"
-    filed = Filed(
-        tmp_path, "p", upstream=node, registry_index=registry, registry_secret="of this test, and long enough",
-        tls_cert=str(cert), tls_key=str(key),
-    )  # fmt: skip
-    await filed.proxy.start()
-    trusting = ssl.create_default_context(cafile=authority.path)
-    over, counts = asyncio.Event(), [0, 0, 0]
+    file = tmp_path / "headrace.toml"
+    file.write_text(f"tls_cert = '{cert}'\ntls_key = '{key}'\n")
+    process, http = serve(config=str(file))
+    load = Load(http.base.replace("http:", "https:"), name, authority.path)
     try:
-        async with (
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting)) as kept,
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting, force_close=True)) as fresh,
-        ):
-            through = Http(filed.proxy.url, kept)
-            await through.pipeline(name, "document", native("v", "set", field="v", value=1))
-
-            async def passing() -> None:
-                while not over.is_set():
-                    assert (await through.get("/_cat/health")).status == 200
-                    counts[0] += 1
-
-            async def connecting() -> None:
-                while not over.is_set():
-                    assert (await Http(filed.proxy.url, fresh).get("/_proxy/health/live")).status == 200
-                    counts[1] += 1
-
-            async def writing() -> None:
-                while not over.is_set():
-                    written = await through.put(f"/{name}/_doc/1?pipeline={name}", {})
-                    assert written.status in (200, 201), written.body
-                    counts[2] += 1
-
-            work = [asyncio.create_task(each()) for each in (passing, passing, connecting, connecting, writing)]
-            for i in range(RELOADS):
-                authority.issue("server")
-                filed.write(
-                    max_body=f"{i + 1}mb", upstream_timeout=f"{100 + i}s", udf_timeout=f"{200 + i}ms", queue=100 + i
-                )
-                report = await filed.proxy.reload()
-                assert {"max_body", "upstream_timeout", "udf_timeout", "queue", "tls_cert"} <= set(report.changed)
-                await asyncio.sleep(0.05)
-            over.set()
-            await asyncio.gather(*work)
-            assert min(counts) > RELOADS, counts
-            assert (await through.get(f"/_pipeline/{name}/_stats")).json["total_executions"] == counts[2]
+        await load.started()
+        await load.kept.pipeline(name, "document", native("v", "set", field="v", value=1))
+        load.start()
+        for i in range(RELOADS):
+            authority.issue("server")
+            file.write_text(
+                f"tls_cert = '{cert}'\ntls_key = '{key}'\nmax_body = '{i + 1}mb'\nqueue = {100 + i}\n"
+                f"upstream_timeout = '{100 + i}s'\nudf_timeout = '{200 + i}ms'\n"
+            )
+            report = (await load.kept.post("/_proxy/reload")).json
+            assert {"max_body", "upstream_timeout", "udf_timeout", "queue", "tls_cert"} <= set(report["changed"])
+            await asyncio.sleep(0.05)
+        stats = await load.kept.get(f"/_pipeline/{name}/_stats")
+        assert stats.json["total_executions"] + 1 >= load.counts["writing"], "counts survive"
     finally:
-        over.set()
-        await filed.proxy.stop()
-        await direct.delete(f"/{registry}")
+        await load.end()
+    assert min(load.counts.values()) > RELOADS, load.counts
+    assert process.end() == 0
 
 
 async def keys_of(direct: Http, registry: str) -> set[str]:
