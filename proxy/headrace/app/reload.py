@@ -148,7 +148,7 @@ class Reloader:
         components.budget.resize(settings.size("body_memory"))
         registry.poll = settings.seconds("registry_poll")
         if "registry_secret" in changed:
-            registry.ledger.signer.replace(signing)
+            registry.ledger.exchange(signing)
             registry.reread()
         if changed & _UPSTREAM:
             await components.upstream.reload(settings, to_upstream)
@@ -195,13 +195,22 @@ def merged(current: Settings, wanted: Settings) -> tuple[Settings, ReloadReport]
 
 
 def _fixed_here(current: Settings, wanted: Settings) -> frozenset[str]:
-    """Settings that need a restart for this change: TLS on or off, and nodes that may be another cluster."""
+    """Settings that need a restart for this change: TLS on or off, nodes of maybe another cluster, foreign secrets.
+
+    A registry under a secret that the other proxies do not have would be written over theirs.
+    """
     fixed: frozenset[str] = frozenset()
     if bool(current.tls_cert) != bool(wanted.tls_cert):
         fixed |= set(LISTENER_FILES)
     if not set(current.nodes) & set(wanted.nodes):
         fixed |= {"upstream"}
+    if not _listed(current.registry_secret) & _listed(wanted.registry_secret):
+        fixed |= {"registry_secret"}
     return fixed
+
+
+def _listed(secrets: str) -> set[str]:
+    return {part.strip() for part in secrets.split(",") if part.strip()}
 
 
 def _certificates(settings: Settings) -> list[Path]:

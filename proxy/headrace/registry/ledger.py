@@ -113,6 +113,11 @@ class Ledger:
         self.entries = {entry.id: entry for entry in entries}
         self.complete = True
 
+    def exchange(self, secrets: list[bytes]) -> None:
+        """Other secrets from now on; the next reading signs anew what the first of them has not signed."""
+        self.signer.replace(secrets)
+        self._first = True
+
     def start_reading(self) -> None:
         """The index is about to be read: what is written from now on may be missing there."""
         self._written.clear()
@@ -181,7 +186,7 @@ class Ledger:
         self.entries[MANIFEST] = self.signer.sign(MANIFEST, manifest, max(before, default=0) + 1)
 
     def _resign(self) -> None:
-        """Signs entries of an older secret with the first secret, once at start."""
+        """Signs entries of an older secret with the first secret, once at start and after an exchange of secrets."""
         for id_, entry in self.entries.items():
             if self.signer.old(entry):
                 self.entries[id_] = self.signer.sign(id_, entry, entry.revision + 1)

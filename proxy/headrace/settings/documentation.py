@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import msgspec
@@ -47,6 +48,7 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
 
 
+@functools.cache
 def restart_needed() -> frozenset[str]:
     """The settings that only a restart changes."""
     return frozenset(doc.name for doc in documented() if not doc.reload)

@@ -50,7 +50,8 @@ def _setting_options() -> list[SettingOption]:
     options = []
     for doc in documented():
         shown = f" [default: {doc.default}]" if doc.default else ""
-        option = _option(doc.name, doc.kind.upper(), doc.summary.replace("`", "") + shown, doc.group)
+        values = "|".join(("true", "false") if doc.kind == "switch" else doc.values)
+        option = _option(doc.name, values or doc.kind.upper(), doc.summary.replace("`", "") + shown, doc.group)
         options.append(option)
         if doc.file_option:
             options.append(_option(doc.file_option, "FILE", f"The file that holds {doc.name}.", doc.group))

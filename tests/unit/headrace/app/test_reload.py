@@ -42,6 +42,17 @@ def test_a_list_of_other_nodes_may_be_another_cluster():
     assert (settings.upstream, report.restart_needed) == ("http://a:1", ["upstream"])
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "adopted"),
+    [("a", "a,b", True), ("a,b", "b", True), ("a", "b", False), ("", "b", False), ("a", "", False)],
+)
+def test_a_secret_of_the_registry_that_shares_nothing_with_the_present_one_needs_a_restart(
+    before: str, after: str, adopted: bool
+):
+    _, report = merged(Settings(registry_secret=before), Settings(registry_secret=after))
+    assert (report.changed if adopted else report.restart_needed) == ["registry_secret"]
+
+
 async def test_room_for_bodies_grows_and_shrinks_under_those_that_wait():
     budget = BodyBudget(10, release=lambda: None)
     held = await budget.acquire(10)
