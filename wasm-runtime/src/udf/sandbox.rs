@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wasmer::{AsStoreMut, Engine, FunctionEnv, Instance, Memory, Module, Store, StoreObjects, Value};
 
 use crate::document::Meta;
+use crate::engine::fixed;
 use crate::engine::interrupt::Interrupt;
 use crate::engine::limits::{BOOT_FUEL, GROW_FAILED, Limits};
 use crate::engine::memory::{self, Linear};
@@ -109,6 +110,9 @@ impl Sandbox {
         let mut store = Store::new(engine.clone());
         let mut host = Host::new(Arc::clone(params));
         host.real = real;
+        if let (true, Some(seed)) = (real.random, fixed::seed()) {
+            host.random = seed;
+        }
         let env = FunctionEnv::new(&mut store, host);
         let imports = link(&mut store, &env, module).map_err(Fault::trap)?;
         memory::forget();
