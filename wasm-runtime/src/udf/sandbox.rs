@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wasmer::{AsStoreMut, Engine, FunctionEnv, Instance, Memory, Module, Store, StoreObjects, Value};
 
 use crate::document::Meta;
-use crate::engine::fixed;
 use crate::engine::interrupt::Interrupt;
 use crate::engine::limits::{BOOT_FUEL, GROW_FAILED, Limits};
 use crate::engine::memory::{self, Linear};
@@ -108,12 +107,7 @@ impl Sandbox {
     fn instantiated(plan: &Plan<'_>) -> Result<Self, Fault> {
         let Plan { engine, module, abi, entry, params, limits, real } = *plan;
         let mut store = Store::new(engine.clone());
-        let mut host = Host::new(Arc::clone(params));
-        host.real = real;
-        if let (true, Some(seed)) = (real.random, fixed::seed()) {
-            host.random = seed;
-        }
-        let env = FunctionEnv::new(&mut store, host);
+        let env = FunctionEnv::new(&mut store, Host::new(Arc::clone(params), real));
         let imports = link(&mut store, &env, module).map_err(Fault::trap)?;
         memory::forget();
         let instance = Instance::new(&mut store, module, &imports).map_err(|e| match e {

@@ -82,9 +82,9 @@ class Coverage:
         own.skips += counts.skips
         own.failures += counts.failures
         for label, named in self._references.get(pipeline, {}).items():
-            other = f"{pipeline.partition(':')[0]}:{named}"
-            if stage.startswith(f"{label}/") and other in self._references:
-                self._add(other, stage.removeprefix(f"{label}/"), counts)
+            referenced = f"{pipeline.partition(':')[0]}:{named}"
+            if stage.startswith(f"{label}/") and referenced in self._references:
+                self._add(referenced, stage.removeprefix(f"{label}/"), counts)
 
     def report(self) -> list[PipelineCoverage]:
         """The coverage of every pipeline of the directory, by name."""

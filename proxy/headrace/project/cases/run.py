@@ -93,14 +93,14 @@ def _unreadable(file: CaseFile, problem: Problem) -> Result:
 def _judged(engine: Engine, file: CaseFile, case: Case, coverage: Coverage | None) -> Result:
     line, column = file.source.locate(case.path) if file.source is not None else (1, 1)
     result = Result(file, case, FAILED, line=line, column=column)
-    begin = time.monotonic()
+    started = time.monotonic()
     try:
         ran = engine.run(case)
     except HeadraceError as error:
         result.reason = str(error)
         return result
     finally:
-        result.seconds = time.monotonic() - begin
+        result.seconds = time.monotonic() - started
     for pipeline in ran.pipelines if coverage is not None else ():
         coverage.add(pipeline)  # type: ignore[union-attr]
     result.logs, result.outcomes = ran.logs, ran.outcomes
