@@ -46,13 +46,13 @@ _METADATA = ("_index", "_id", "_routing", "_source")
 def find(paths: Iterable[Path]) -> Iterator[Path]:
     """The case files and case folders at or below paths, by name."""
     for path in paths:
-        if path.is_file():
+        if path.is_file() or (path / IN).is_file():
             yield path
             continue
         for found in sorted(path.rglob("*")):
             if found.name.endswith(ENDINGS) and found.is_file():
                 yield found
-            elif found.name == IN:
+            elif found.name == IN and found.parent != path:
                 yield found.parent
 
 

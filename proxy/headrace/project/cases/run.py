@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from headrace.project.cases import compare, read
 from headrace.project.cases.engine import SECONDS, Engine
+from headrace.project.files import TESTS
 from headrace.project.variables import Variables
 from headrace_pipelines.errors import HeadraceError
 
@@ -17,11 +18,20 @@ if TYPE_CHECKING:
 
     from headrace.project.cases.compare import Difference
     from headrace.project.cases.coverage import Coverage
+    from headrace.project.cases.engine import Ran
     from headrace.project.cases.model import Case, CaseFile, Outcome
     from headrace.project.problems import Problem
     from headrace.project.project import Project
 
 PASSED, FAILED, UNREADABLE, UPDATED = "passed", "failed", "unreadable", "updated"
+
+
+class Runs(Protocol):
+    """Runs a case."""
+
+    def run(self, case: Case) -> Ran:
+        """What became of each input. Raises HeadraceError."""
+        ...
 
 
 @dataclass
@@ -72,17 +82,23 @@ class CaseRun:
         """The number of cases to run; a file that cannot be read counts as one."""
         return sum(len(file.cases) + bool(file.problems) for file in self.files)
 
-    def run(self, seed: int = 0, coverage: Coverage | None = None) -> Iterator[Result]:
-        """Runs the cases one by one."""
+    def run(self, seed: int = 0, coverage: Coverage | None = None, engine: Runs | None = None) -> Iterator[Result]:
+        """Runs the cases one by one, in the engine or in what stands for it."""
         if self.count > read.MOST_CASES:
             reason = f"there are {self.count} cases; a run has at most {read.MOST_CASES}: name some of the files"
             yield Result(self.files[0], None, UNREADABLE, reason=reason)
             return
-        engine = Engine(self.project.files, seed)
+        engine = engine or Engine(self.project.files, seed)
         for file in self.files:
             yield from (_unreadable(file, problem) for problem in file.problems)
             for case in file.cases:
                 yield _judged(engine, file, case, coverage)
+
+
+def unreadable(project: Project) -> Iterator[Problem]:
+    """The problems of the case files of a project."""
+    for file in CaseRun(project, [project.folder / TESTS]).files:
+        yield from file.problems
 
 
 def _unreadable(file: CaseFile, problem: Problem) -> Result:
@@ -90,7 +106,7 @@ def _unreadable(file: CaseFile, problem: Problem) -> Result:
     return Result(file, None, UNREADABLE, reason=reason, line=problem.line, column=problem.column)
 
 
-def _judged(engine: Engine, file: CaseFile, case: Case, coverage: Coverage | None) -> Result:
+def _judged(engine: Runs, file: CaseFile, case: Case, coverage: Coverage | None) -> Result:
     line, column = file.source.locate(case.path) if file.source is not None else (1, 1)
     result = Result(file, case, FAILED, line=line, column=column)
     started = time.monotonic()
