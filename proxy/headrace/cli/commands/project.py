@@ -16,6 +16,7 @@ FOLDER = click.argument(
 )
 TARGET = click.option(
     "--target",
+    "variables",
     envvar="HEADRACE_TARGET",
     metavar="NAME",
     shell_complete=_targets,
@@ -37,7 +38,7 @@ TARGET = click.option(
     help="The form of the problems: for people, scripts, annotations of a workflow, or code scanning.",
 )
 @TARGET
-def validate(folder: Path, form: str, target: str | None) -> int:
+def validate(folder: Path, form: str, variables: str | None) -> int:
     """Compiles everything that DIR holds and shows all problems, each with file, line and column."""
     from headrace.project import Project, ProjectError
     from headrace.project.cases.run import unreadable
@@ -45,7 +46,7 @@ def validate(folder: Path, form: str, target: str | None) -> int:
     from headrace.project.problems import in_order
 
     try:
-        project = Project.load(folder, target or None)
+        project = Project.load(folder, variables or None)
         problems = in_order([*project.problems(), *unreadable(project)])
         files = project.files
         counts = [

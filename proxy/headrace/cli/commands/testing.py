@@ -42,7 +42,7 @@ class _Options:
     junit: Path | None
     watch: bool
     seed: int
-    target: str | None
+    variables: str | None
     against: str | None
     from_index: str | None
     sample: int
@@ -79,7 +79,7 @@ def _run(options: _Options) -> int:
     from headrace.project.files import TESTS
 
     folder = _project_of(options.paths)
-    project = Project.load(folder, options.target or None)
+    project = Project.load(folder, options.variables or None)
     paths = [path / TESTS if path.resolve() == folder.resolve() else path for path in options.paths]
     if options.from_index:
         paths = [_sampled(options, folder)]
@@ -183,7 +183,7 @@ def _sampled(options: _Options, folder: Path) -> Path:
     path = folder / TESTS / f"{''.join(c if c.isalnum() or c in '._-' else '_' for c in index)}.cases.yaml"
     if path.exists():
         raise Failure(f"{path} exists already", hint="delete or rename it")
-    with connect(options.against or options.target or "") as client:
+    with connect(options.against or options.variables or "") as client:
         documents: list[Any] = sample.fetch(client, index, options.sample, options.seed)
     if not documents:
         raise Failure(f"[{index}] shows no documents")

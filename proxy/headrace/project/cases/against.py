@@ -84,7 +84,7 @@ class TargetEngine:
 def _of_document(answer: dict[str, Any], given: Output) -> Outcome:
     if "error" in answer:
         return Outcome(error=_error(answer["error"]))
-    documents: list[Any] = answer["docs"] if "docs" in answer else [answer["doc"]]
+    documents: list[Any] = list(answer["docs"]) if "docs" in answer else [answer["doc"]]
     return Outcome(tuple(_output(each, given) for each in documents if each is not None))
 
 
@@ -100,8 +100,8 @@ def _of_input(answer: dict[str, Any]) -> Outcome:
         return Outcome(error=_error(answer["error"]))
     if answer.get("filtered"):
         return Outcome()
-    output = answer.get("output")
-    many = output if "expanded" in answer else [output]
+    output: Any = answer.get("output")
+    many: list[Any] = output if "expanded" in answer else [output]
     return Outcome(tuple(Output(each) for each in many))
 
 
