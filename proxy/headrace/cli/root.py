@@ -25,6 +25,7 @@ TABLE: dict[str, tuple[str, str]] = {
         ("init", "Write a project directory to begin with.", "project:init"),
         ("validate", "Check a project directory, offline.", "project:validate"),
         ("test", "Run test cases in the engine, without a cluster.", "testing:test"),
+        ("bench", "Measure a UDF, and compare with a baseline.", "testing:bench"),
         ("pipeline", "List, store, run and change pipelines.", "pipeline:pipeline"),
         ("udf", "Write, test and upload user-defined functions.", "udf:udf"),
         ("attach", "Attach pipelines to the indexes of a pattern.", "attach:attach"),

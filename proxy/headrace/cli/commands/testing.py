@@ -11,7 +11,7 @@ import click
 from headrace.cli.command import REMOTE, command
 from headrace.cli.commands.project import TARGET
 from headrace.cli.errors import ExitCode, Failure
-from headrace.cli.output import note
+from headrace.cli.output import emit, note, output_option
 
 if TYPE_CHECKING:
     from headrace.project import Project
@@ -146,7 +146,7 @@ def _show(result: Result) -> None:
     colours = {"passed": "green", "updated": "yellow"}
     word = {"passed": "ok", "updated": "new"}.get(result.status, "FAIL")
     if result.status != "passed":
-        click.echo(f"{click.style(word, fg=colours.get(result.status, 'red')):4} {result.label}")
+        click.echo(f"{click.style(word.ljust(4), fg=colours.get(result.status, 'red'))} {result.label}")
     if not result.failed:
         return
     click.echo(f"     {result.file.name}:{result.line}:{result.column}")
@@ -216,3 +216,78 @@ def _watch(options: _Options) -> int:
         click.echo("")
         once()
     return ExitCode.OK
+
+
+def _percent(_: click.Context, __: click.Parameter, value: str) -> float:
+    """`10%` or `10` as a ratio."""
+    try:
+        found = float(value.removesuffix("%")) / 100
+    except ValueError:
+        raise click.BadParameter(f"[{value}] is not a percentage such as 10%") from None
+    if found < 0:
+        raise click.BadParameter("must not be negative")
+    return found
+
+
+@command(
+    "Measure a UDF, and compare with a baseline.",
+    example="headrace bench udfs/titles.py --input docs.ndjson --save baseline.json\n"
+    "headrace bench udfs/titles.py --input docs.ndjson --baseline baseline.json --max-regression 10%",
+)
+@click.argument("file", metavar="UDF", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--input",
+    "documents",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Documents, a JSON object on each line.",
+)
+@click.option("--params", default="{}", metavar="JSON", help="Parameters of the UDF, a JSON object.")
+@click.option("--save", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the figures.")
+@click.option(
+    "--baseline",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Figures of --save to compare with.",
+)
+@click.option(
+    "--max-regression", default="10%", show_default=True, callback=_percent, help="Fail if a figure is worse by more."
+)
+@output_option
+def bench(
+    file: Path,
+    documents: Path,
+    params: str,
+    save: Path | None,
+    baseline: Path | None,
+    max_regression: float,
+    output: str,
+) -> int:
+    """Shows microseconds for a document by the size of a batch, fuel, memory, and the start of a sandbox.
+
+    Figures of one machine compare with those of the same machine only.
+    """
+    import msgspec
+
+    from headrace.project import bench as benches
+    from headrace.project import udf_file
+
+    given = msgspec.json.decode(params, type=dict[str, Any])
+    lines = [line for line in documents.read_bytes().splitlines() if line.strip()]
+    found = benches.measure(udf_file.load(file), lines, given)
+    rows = [{"figure": f"µs/document, batches of {size}", "value": v} for size, v in found.microseconds.items()]
+    rows += [
+        {"figure": "fuel/document", "value": found.fuel},
+        {"figure": "memory peak, bytes", "value": found.memory_peak},
+        {"figure": "cold start, ms", "value": found.cold_start_ms},
+    ]
+    emit(rows, {"figure": "figure", "value": "value"}, output, msgspec.to_builtins(found))
+    if save is not None:
+        save.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+    if baseline is None:
+        return ExitCode.OK
+    before = msgspec.json.decode(baseline.read_bytes(), type=benches.Measurement)
+    worse = benches.regressions(before, found, max_regression)
+    for each in worse:
+        note(f"{each.figure}: {each.before:g} -> {each.after:g}, {each.change:+.0%}")
+    return ExitCode.FAILED if worse else ExitCode.OK

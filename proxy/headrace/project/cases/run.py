@@ -102,7 +102,8 @@ def unreadable(project: Project) -> Iterator[Problem]:
 
 
 def _unreadable(file: CaseFile, problem: Problem) -> Result:
-    reason = str(problem) + (f"; {problem.hint}" if problem.hint else "")
+    field = f" ({problem.field})" if problem.field else ""
+    reason = f"{problem.reason}{field}" + (f"; {problem.hint}" if problem.hint else "")
     return Result(file, None, UNREADABLE, reason=reason, line=problem.line, column=problem.column)
 
 
