@@ -196,10 +196,23 @@ class Handler(logging.Handler):
 logging.basicConfig(handlers=[Handler()], level=logging.INFO, format="%(name)s: %(message)s")
 logging.raiseExceptions = False
 
-# What stubs for editors speak of (pipelines/udf/stubs): in here a document is a dict, and a context is.
+
+def udf(function=None, *, params=None, **_):
+    """The decorator of `headrace.udf`: the function is given its parameters as a value of the type `params`."""
+    if function is None:
+        return lambda decorated: udf(decorated, params=params)
+    function.__headrace_params__ = params
+    return function
+
+
+# What the package for editors has (headrace.udf): in here a document is a dict, and a context is.
 names = types.ModuleType("headrace")
-names.Document = names.Params = names.Context = names.Result = dict
-sys.modules["headrace"] = names
+names.__path__ = []
+names.udf = types.ModuleType("headrace.udf")
+names.udf.udf = udf
+for module in (names, names.udf):
+    module.Document = module.Params = module.Context = module.Result = dict
+    sys.modules[module.__name__] = module
 
 FILE = "<udf>"
 ENTRIES = ("process", "udf_main")
@@ -239,6 +252,8 @@ def load(config):
         exec(compile(source, FILE, "exec", dont_inherit=True), module.__dict__)
         function = entry(module, config.get("entry"))
         Udf.params = config.get("parameters") or {}
+        if (kind := getattr(function, "__headrace_params__", None)) is not None:
+            Udf.params = converted(Udf.params, kind)
         Udf.arity = min(positional(function), 3)
         Udf.call = function
         if Udf.arity == 0:
@@ -248,6 +263,16 @@ def load(config):
     except BaseException as error:
         return failure(error)
     return Udf.arity == 3
+
+
+def converted(params, kind):
+    """The parameters as a value of the type that the UDF declares; an upload is tried without any."""
+    try:
+        return msgspec.convert(params, kind)
+    except msgspec.ValidationError:
+        if params:
+            raise
+        return params
 
 
 def snippet(source, name):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from headrace_pipelines import _wasm
 from headrace_pipelines._wasm import (
@@ -19,6 +21,7 @@ from headrace_pipelines._wasm import (
     canonical_json,
     check_object,
     filter_path,
+    fix_sources,
     json_from,
     json_to,
     keep_buffers,
@@ -27,6 +30,9 @@ from headrace_pipelines._wasm import (
     unambiguous_json,
     without_types,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 if _wasm.DEBUG_BUILD:
     warnings.warn("the engine is a debug build: do not report timings from it", RuntimeWarning, stacklevel=2)
@@ -45,6 +51,7 @@ __all__ = [
     "canonical_json",
     "check_object",
     "filter_path",
+    "fixed_sources",
     "json_from",
     "json_to",
     "keep_buffers",
@@ -53,3 +60,17 @@ __all__ = [
     "unambiguous_json",
     "without_types",
 ]
+
+
+@contextmanager
+def fixed_sources(time_ms: int | None = None, seed: int | None = None) -> Iterator[None]:
+    """Within it stages see this time, in milliseconds since 1970, and randomness from this seed (32 bits).
+
+    For tests: it holds for all threads of the process, and a seed for sandboxes that start within it. Deadlines,
+    limits and statistics keep to the clock of the system.
+    """
+    fix_sources(time_ms, seed)
+    try:
+        yield
+    finally:
+        fix_sources()

@@ -76,6 +76,7 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(json::media::plain_json, m)?)?;
     m.add_function(wrap_pyfunction!(document::unambiguous::unambiguous_json, m)?)?;
     m.add_function(wrap_pyfunction!(pipeline::batch::keep_buffers, m)?)?;
+    m.add_function(wrap_pyfunction!(engine::fixed::fix_sources, m)?)?;
     m.add_function(wrap_pyfunction!(pipeline::batch::release_buffers, m)?)?;
     http1::register(m)?;
     m.add("DEBUG_BUILD", cfg!(debug_assertions))?;

@@ -61,6 +61,10 @@ def failure_of(error: Exception) -> Failure | None:
     if pipelines is not None and isinstance(error, pipelines.HeadraceError):
         field = getattr(error, "field", "")
         return Failure(error.reason.removeprefix(f"[{field}] "), field)
+    project = sys.modules.get("headrace.project.problems")
+    if project is not None and isinstance(error, project.ProjectError):
+        first = error.problems[0]
+        return Failure(f"{first.file}:{first.line}:{first.column}: {first.reason}", first.field, first.hint)
     client = sys.modules.get("headrace.client.errors")
     if client is not None and isinstance(error, client.UnreachableError):
         hint = "name a target with --url, --target or HEADRACE_URL, or start one with `headrace serve`"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PYTHON = '''# @udf: description=What it does, in a line
 # @udf: timeout=100ms
-from headrace import Document, Params, Result
+from headrace.udf import Document, Params, Result
 
 
 def process(doc: Document, params: Params) -> Result:
@@ -39,8 +39,8 @@ export function process(doc, params) {
 }
 """
 TEMPLATES = {".py": PYTHON, ".js": JAVASCRIPT}
-STUBS = {ending: stubs.FOLDER / f"headrace.{stub}" for ending, stub in ((".py", "pyi"), (".js", "d.ts"))}
-"""Types for editors; written beside the UDF."""
+STUBS = {".js": stubs.FOLDER / "headrace.d.ts"}
+"""Types for editors, written beside the UDF; those of Python are in the package `headrace.udf`."""
 CASES = [
     {"name": "marks what it has seen", "input": {"a": 1}, "expected": {"a": 1, "seen": "headrace"}},
     {"name": "takes a parameter", "input": {}, "parameters": {"by": "me"}, "expected": {"seen": "me"}},
@@ -56,8 +56,8 @@ def write(name: str, folder: Path) -> list[Path]:
     for path, _ in written:
         if path.exists():
             raise InvalidError(f"{path.name} exists already")
-    stub = STUBS[file.suffix]
-    if not (folder / stub.name).exists():
+    stub = STUBS.get(file.suffix)
+    if stub is not None and not (folder / stub.name).exists():
         written.append((folder / stub.name, stub.read_text()))
     for path, text in written:
         path.write_text(text)

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from headrace.project.decorated import declared
 from headrace.project.problems import Problem, ProjectError
 from headrace.project.source import MOST_BYTES, Source, read_text
 from headrace_pipelines.errors import InvalidError
-from headrace_pipelines.udf.manifest import INTERPRETED, LANGUAGE_OF_SUFFIX, headers
+from headrace_pipelines.udf.manifest import INTERPRETED, LANGUAGE_OF_SUFFIX, PYTHON, headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,6 +125,8 @@ def _udf(folder: Path, path: Path, variables: Variables) -> UdfFile:
             raise ProjectError([manifest.problem(f"is the file {file} itself", key, "remove it", key=True)])
     language = fields.pop("language", CODE[path.suffix])
     code = _code(path, file)
+    if language == PYTHON:
+        fields = {**declared(code.decode(), file), **fields}
     name = fields.pop("name", None) or (_named(code, file) if language in INTERPRETED else None) or path.stem
     if packages := fields.get("packages"):
         fields["packages"] = [_package(folder, path, each, manifest, i) for i, each in enumerate(packages)]

@@ -6,6 +6,7 @@ reader, for its positions.
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -45,12 +46,16 @@ class Position(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """A value of a file. `start` and `end`: offsets in the text; `tag`: what the file says, or nothing."""
+    """A value of a file. `start` and `end`: offsets in the text; `tag`: what the file says, or nothing.
+
+    `alias`: it is written somewhere else, and here is `*NAME`.
+    """
 
     at: Position
     start: int
     end: int
     tag: str | None
+    alias: bool = field(default=False, kw_only=True)
 
 
 @dataclass(eq=False, slots=True)
@@ -84,7 +89,7 @@ def compose(text: str, name: str, *, is_json: bool = False) -> Node | None:
         text = _SURROGATE.sub(r"\\u0020", text.replace("\t", " "))
     text = text.translate(_BREAKS)
     try:
-        return _Composer(name).root(yaml.parse(text, Loader=_LOADER))
+        return _Composer(name, text).root(yaml.parse(text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
         raise _unreadable(error, name) from None
     except yaml.YAMLError as error:
@@ -94,8 +99,9 @@ def compose(text: str, name: str, *, is_json: bool = False) -> Node | None:
 class _Composer:
     """Builds the tree with a stack of what is open."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, text: str) -> None:
         self.name = name
+        self.text = text
         self.anchors: dict[str, Node] = {}
         self.open: list[Items | Members] = []
         self.keys: list[Node | None] = []
@@ -119,7 +125,11 @@ class _Composer:
 
     def node(self, event: Any) -> None:
         mark = event.start_mark
-        options = (Position(mark.line + 1, mark.column + 1), mark.index, event.end_mark.index, event.tag)
+        end = event.end_mark.index
+        if isinstance(event, ScalarEvent) and event.style in ("|", ">"):
+            # PyYAML's end of a block is where the next token begins.
+            end = mark.index + len(self.text[mark.index : end].rstrip())
+        options = (Position(mark.line + 1, mark.column + 1), mark.index, end, event.tag)
         node: Node
         if isinstance(event, ScalarEvent):
             node = Scalar(*options, event.value.translate(_NOT_BREAKS), not event.style)
@@ -140,10 +150,14 @@ class _Composer:
             self.keys.append(None)
             self.names.append(event.anchor)
 
-    def alias(self, event: AliasEvent) -> None:
+    def alias(self, event: Any) -> None:
         if event.anchor not in self.anchors:
             raise self.error(event, f"alias [{event.anchor}] names nothing that ends before it")
-        self.add(self.anchors[event.anchor])
+        node = copy.copy(self.anchors[event.anchor])
+        mark = event.start_mark
+        node.at, node.alias = Position(mark.line + 1, mark.column + 1), True
+        node.start, node.end = mark.index, event.end_mark.index
+        self.add(node)
 
     def add(self, node: Node) -> None:
         if not self.open:

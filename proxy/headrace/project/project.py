@@ -15,6 +15,9 @@ from headrace.project.variables import Variables
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+PARTS = (FILE, PIPELINES, UDFS, ASSOCIATIONS)
+"""A directory that has any of them is a project."""
+
 
 class Project:
     """A directory of pipelines, UDFs, associations and test cases, for one of its targets."""
@@ -33,9 +36,8 @@ class Project:
         an unreadable `headrace.toml` and for a target that it does not have.
         """
         folder = Path(folder)
-        parts = (FILE, PIPELINES, UDFS, ASSOCIATIONS)
-        if not any((folder / part).exists() for part in parts):
-            reason = f"is no project directory: it has none of {', '.join(parts)}"
+        if not any((folder / part).exists() for part in PARTS):
+            reason = f"is no project directory: it has none of {', '.join(PARTS)}"
             raise ProjectError([Problem(file=str(folder), reason=reason, hint="write one with `headrace init`")])
         config = load_config(folder)
         name = target or next(iter(config.target), "")

@@ -90,7 +90,7 @@ def read_text(path: Path, name: str) -> str:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ProjectError([Problem(file=name, reason=f"the file has more than {MOST_BYTES} bytes")])
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ProjectError([Problem(file=name, reason=f"the file is not UTF-8: {error.reason}")]) from None
     except OSError as error:

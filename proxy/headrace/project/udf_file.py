@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from headrace.project.decorated import declared
+from headrace.project.problems import ProjectError
 from headrace_pipelines import Batch, Deadline
 from headrace_pipelines.errors import InvalidError
 from headrace_pipelines.udf import manifest as manifests
@@ -41,6 +43,8 @@ class UdfFile:
     manifest: Manifest
     code: bytes
     catalog: Catalog
+    body: dict[str, Any] | None = None
+    """What is uploaded in place of the code, where a decorator says more than the code."""
 
     @property
     def media_type(self) -> str:
@@ -52,10 +56,24 @@ def load(file: Path) -> UdfFile:
     """Compiles the UDF of a file. Raises InvalidError with the line of what is wrong, and OSError."""
     code = file.read_bytes()
     suffix = manifests.LANGUAGE_OF_SUFFIX.get(file.suffix, manifests.PYTHON)
-    manifest = manifests.raw(code, name_of(file, code), "", _binary(file) or suffix)
+    language = _binary(file) or suffix
+    facts = _declared(code, file) if language == manifests.PYTHON else {}
+    if facts:
+        facts = {"name": name_of(file, code), **facts, "language": language, "source": code.decode()}
+        manifest, code, _ = manifests.parse(msgspec.json.encode(facts), facts["name"])
+    else:
+        manifest = manifests.raw(code, name_of(file, code), "", language)
     catalog = Catalog()
     started(catalog.udf(manifest, code, b"{}", "source"), "source")
-    return UdfFile(manifest, code, catalog)
+    return UdfFile(manifest, code, catalog, facts or None)
+
+
+def _declared(code: bytes, file: Path) -> dict[str, Any]:
+    """What the decorator of a Python UDF says. Raises InvalidError with its position."""
+    try:
+        return declared(code.decode(errors="replace"), file.name)
+    except ProjectError as error:
+        raise InvalidError(str(error)) from None
 
 
 def _binary(file: Path) -> str:

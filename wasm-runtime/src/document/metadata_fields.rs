@@ -261,10 +261,16 @@ pub(crate) fn absorbed(effect: Effect, meta: &mut Meta) -> Result<Effect, Fault>
 /// Metadata that is the writer's own business.
 const UNWRITABLE: [&str; 4] = ["_version", "_version_type", "_if_seq_no", "_if_primary_term"];
 
+/// The time that stages see.
+fn now() -> jiff::Timestamp {
+    let fixed = crate::engine::fixed::time_ms().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    fixed.unwrap_or_else(jiff::Timestamp::now)
+}
+
 /// The context in OpenSearch's form: a failure handler's `on_failure` spread out, and the time.
 fn ingest(meta: &Meta) -> Vec<u8> {
     let mut shown = Meta { ctx: Some(meta.ctx().to_vec()), ..Meta::default() };
-    shown.set_ctx_member("timestamp", &json::quote(&jiff::Timestamp::now().to_string()));
+    shown.set_ctx_member("timestamp", &json::quote(&now().to_string()));
     if let Some(failure) = json::find(meta.ctx(), "on_failure").map(|r| meta.ctx()[r].to_vec()) {
         let of = |key| json::find(&failure, key).map(|value| &failure[value]);
         // A stage that is called as its built-in has no tag.

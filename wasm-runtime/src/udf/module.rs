@@ -225,7 +225,7 @@ fn number_type(name: &str, ty: &FunctionType) -> Result<NumberType, String> {
 fn check_version(compiled: &Compiled) -> Result<(), String> {
     let engine = capped(&compiled.engine, 1024, 1 << 20);
     let mut store = Store::new(engine);
-    let env = FunctionEnv::new(&mut store, Host::new(Arc::from(&b"{}"[..])));
+    let env = FunctionEnv::new(&mut store, Host::new(Arc::from(&b"{}"[..]), Real::default()));
     let imports = link(&mut store, &env, &compiled.module)?;
     let versioned = compiled.module.exports().any(|e| e.name() == "headrace_abi");
     if !versioned {

@@ -107,9 +107,7 @@ impl Sandbox {
     fn instantiated(plan: &Plan<'_>) -> Result<Self, Fault> {
         let Plan { engine, module, abi, entry, params, limits, real } = *plan;
         let mut store = Store::new(engine.clone());
-        let mut host = Host::new(Arc::clone(params));
-        host.real = real;
-        let env = FunctionEnv::new(&mut store, host);
+        let env = FunctionEnv::new(&mut store, Host::new(Arc::clone(params), real));
         let imports = link(&mut store, &env, module).map_err(Fault::trap)?;
         memory::forget();
         let instance = Instance::new(&mut store, module, &imports).map_err(|e| match e {

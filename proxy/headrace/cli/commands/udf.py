@@ -111,7 +111,7 @@ def put(client: Client, file: Path, name: str | None, version: str | None, force
     name = name or loaded.manifest.name
     _require_language(client, name, loaded.manifest.language)
     params: dict[str, Any] = {"version": version} | ({"force": True} if force else {})
-    stored = client.udfs.put(name, loaded.code, media_type=loaded.media_type, **params)
+    stored = client.udfs.put(name, loaded.body or loaded.code, media_type=loaded.media_type, **params)
     if output == "table":
         click.echo(f"{stored['name']}@{stored['version']}  {stored['digest']}")
     else:

@@ -22,9 +22,7 @@ from headrace.security.admin import shown_to
 from headrace.server.reply import reply_json
 from headrace_pipelines import PipelineType
 from headrace_pipelines.definition import (
-    CompositeStage,
     PipelineDefinition,
-    UdfStage,
     check_name,
     encode,
     members_of,
@@ -34,6 +32,7 @@ from headrace_pipelines.errors import ConflictError, InUseError, InvalidError, M
 from headrace_pipelines.registry import PipelineRecord, Snapshot, version_order
 from headrace_pipelines.registry.association import SLOTS
 from headrace_pipelines.registry.pins import Now, pinned, pinned_as
+from headrace_pipelines.registry.references import with_parameters
 from headrace_pipelines.stats import PipelineCounts
 from headrace_pipelines.stats import shown as shown_stats
 from headrace_pipelines.udf.catalog import digest as digest_of
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 
     from headrace.ops.metrics import ProcessCounts
     from headrace.server.request import RequestContext
-    from headrace_pipelines.definition import StageDefinition
     from headrace_pipelines.registry import Pipeline
 
 UNSAVED = "unsaved"
@@ -316,7 +314,7 @@ async def _execute(context: RequestContext, definition: PipelineDefinition, requ
     if (request.input is msgspec.UNSET) == (request.docs is msgspec.UNSET):
         raise InvalidError("exactly one of [input] and [docs] is required")
     if request.parameters:
-        definition = _with_parameters(definition, request.parameters)
+        definition = with_parameters(definition, request.parameters)
     pipeline = await compile_definition(context, definition, context.snapshot)
     if request.docs is not msgspec.UNSET:
         if definition.type is not PipelineType.DOCUMENT:
@@ -325,23 +323,6 @@ async def _execute(context: RequestContext, definition: PipelineDefinition, requ
         return await reply_json(context, 200, {"docs": docs})
     text = bytes(request.input) if request.input is not msgspec.UNSET else b"{}"
     return await reply_json(context, 200, await simulate(context, pipeline, text, verbose=request.verbose))
-
-
-def _with_parameters(definition: PipelineDefinition, given: dict[str, msgspec.Raw]) -> PipelineDefinition:
-    """The definition with the parameters of its UDF stages overridden for one call."""
-    stages = [_overridden(stage, given) for stage in definition.stages]
-    return msgspec.structs.replace(definition, stages=stages)
-
-
-def _overridden(stage: StageDefinition, given: dict[str, msgspec.Raw]) -> StageDefinition:
-    if isinstance(stage, CompositeStage) and stage.config.stages is not None:
-        inner = [_overridden(s, given) for s in stage.config.stages]
-        return msgspec.structs.replace(stage, config=msgspec.structs.replace(stage.config, stages=inner))
-    if isinstance(stage, UdfStage):
-        merged = msgspec.json.decode(stage.config.parameters, type=dict[str, msgspec.Raw]) | given
-        raw = msgspec.Raw(msgspec.json.encode(merged))
-        return msgspec.structs.replace(stage, config=msgspec.structs.replace(stage.config, parameters=raw))
-    return stage
 
 
 async def stats(context: RequestContext) -> web.StreamResponse:

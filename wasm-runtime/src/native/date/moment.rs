@@ -194,7 +194,7 @@ pub(crate) fn lacks_year(parsed: &Parsed<'_>) -> bool {
 
 /// Now, in seconds since 1970.
 pub(crate) fn now() -> i64 {
-    jiff::Timestamp::now().as_second()
+    crate::engine::fixed::now_ms().div_euclid(1000)
 }
 
 /// The locale of no language, made once.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::document::Meta;
+use crate::engine::fixed;
 use crate::engine::memory::Linear;
 use crate::json::index::ObjectIndex;
 use crate::json::{DocView, Edit};
@@ -68,7 +69,7 @@ pub(crate) struct Host {
 unsafe impl Send for Host {}
 
 impl Host {
-    pub(crate) fn new(params: Arc<[u8]>) -> Self {
+    pub(crate) fn new(params: Arc<[u8]>, real: Real) -> Self {
         Self {
             memory: None,
             doc: None,
@@ -81,9 +82,9 @@ impl Host {
             fuel: std::ptr::null_mut(),
             log: Vec::new(),
             log_budget: 0,
-            random: 0x9e37_79b9_7f4a_7c15,
+            random: fixed::seed().filter(|_| real.random).unwrap_or(0x9e37_79b9_7f4a_7c15),
             clock_ns: 1_000_000_000,
-            real: Real::default(),
+            real,
         }
     }
 

@@ -6,6 +6,7 @@ use wasmer::{Function, FunctionEnv, RuntimeError, Store};
 
 use super::guest_memory::{Env, read, write};
 use super::state::Host;
+use crate::engine::fixed;
 
 const BADF: i32 = 8;
 const NOSYS: i32 = 52;
@@ -31,12 +32,9 @@ fn fd_write(mut env: Env<'_>, fd: i32, iovs: i32, count: i32, written: i32) -> R
 
 /// The time, or a clock that counts calls in milliseconds: never 0 (Go refuses that).
 fn clock_time_get(mut env: Env<'_>, id: i32, _precision: i64, out: i32) -> Result<i32, RuntimeError> {
-    if env.data().real.clock {
-        let now = if id == 0 {
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
-        } else {
-            crate::engine::clock::now_ns() / 1_000_000 + 1
-        };
+    let fixed = fixed::time_ms().is_some();
+    if env.data().real.clock && (id == 0 || !fixed) {
+        let now = if id == 0 { fixed::now_ms().max(0) as u64 } else { crate::engine::clock::now_ns() / 1_000_000 + 1 };
         return write(&env, out, &(now * 1_000_000).to_le_bytes()).map(|()| 0);
     }
     env.data_mut().clock_ns += 1_000_000;
@@ -51,7 +49,7 @@ fn random_get(mut env: Env<'_>, ptr: i32, len: i32) -> Result<i32, RuntimeError>
         return Ok(NOSYS);
     }
     let mut bytes = Vec::with_capacity(len + 8);
-    if env.data().real.random {
+    if env.data().real.random && fixed::seed().is_none() {
         bytes.resize(len, 0);
         // SAFETY: writes `len` bytes into a buffer of that size.
         if unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), len, 0) } != len as isize {

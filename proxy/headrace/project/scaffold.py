@@ -1,0 +1,190 @@
+"""The files of a new project directory: a pipeline, a UDF, their cases, and checks for every change."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from headrace.project.config import DEFAULT_SET
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG = """\
+# What this directory stores on a proxy carries the name of the set.
+set = "{set}"
+
+# Where `headrace diff` and `headrace apply` go. Secrets come from the environment, such as HEADRACE_PASSWORD.
+[target.dev]
+url = "http://127.0.0.1:9280"
+vars = {{ separator = "-" }}
+
+# [target.prod]
+# url = "https://search.example.org"
+# ca = "ca.pem"
+# user = "${{env:HEADRACE_USER}}"
+# vars = {{ separator = "-" }}
+"""
+PIPELINE = """\
+type: document
+description: Tidies log lines before they are indexed
+stages:
+  - name: titles
+    type: python
+    config:
+      udf_name: titles
+      parameters: {by: "${var:separator}"}
+  - name: level
+    type: native
+    if: has(doc.level)
+    config:
+      function: lowercase
+      parameters: {field: level}
+"""
+UDF = '''\
+# @udf: description=Normalises titles
+# @udf: timeout=100ms
+from headrace.udf import Document, Params, Result
+
+
+def process(doc: Document, params: Params) -> Result:
+    """Called for every document; what it returns replaces the document, None leaves it as it is."""
+    if "title" in doc:
+        doc["title"] = params.get("by", " ").join(doc["title"].lower().split())
+    return doc
+'''
+ASSOCIATIONS = """\
+# Patterns of index names, with the pipelines that run there.
+app-*:
+  priority: 10
+  document: logs
+"""
+CASES = """\
+pipeline: logs
+cases:
+  - name: titles and levels
+    docs:
+      - {title: "First  Title", level: WARN}
+      - {title: Second}
+    expect:
+      - {title: first-title, level: warn}
+      - {title: second}
+  - name: a document without a title stays as it is
+    docs: {message: text}
+    expect: {message: text}
+"""
+UDF_CASES = """\
+udf: titles
+cases:
+  - name: spaces
+    docs: {title: " A  B "}
+    expect: {title: a b}
+  - name: with a parameter
+    params: {by: "_"}
+    docs: {title: A B}
+    expect: {title: a_b}
+"""
+WORKFLOW = """\
+name: headrace
+on:
+  pull_request:
+  push:
+    branches: [main]
+permissions:
+  contents: read
+  pull-requests: write
+jobs:
+  check:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - uses: actions/setup-python@v5
+        with: {python-version: "3.13"}
+      - run: pip install headrace
+      - run: headrace validate --format github
+      - run: headrace test --coverage --junit headrace-tests.xml
+      - uses: actions/upload-artifact@v4
+        if: always()
+        with: {name: headrace-tests, path: headrace-tests.xml}
+      - name: Differences as a comment
+        if: github.event_name == 'pull_request'
+        env:
+          GH_TOKEN: ${{ github.token }}
+          HEADRACE_URL: ${{ secrets.HEADRACE_URL }}
+          HEADRACE_ADMIN_TOKEN: ${{ secrets.HEADRACE_ADMIN_TOKEN }}
+        run: |
+          code=0
+          headrace diff > diff.txt || code=$?
+          { echo '```'; cat diff.txt; echo '```'; } > comment.md
+          gh pr comment ${{ github.event.number }} --edit-last --create-if-none --body-file comment.md
+          # 3: there are differences.
+          test "$code" -eq 0 || test "$code" -eq 3
+  apply:
+    if: github.event_name == 'push'
+    needs: check
+    runs-on: ubuntu-latest
+    concurrency: headrace-apply
+    steps:
+      - uses: actions/checkout@v4
+      - uses: actions/setup-python@v5
+        with: {python-version: "3.13"}
+      - run: pip install headrace
+      - run: headrace apply --prune --yes
+        env:
+          HEADRACE_URL: ${{ secrets.HEADRACE_URL }}
+          HEADRACE_ADMIN_TOKEN: ${{ secrets.HEADRACE_ADMIN_TOKEN }}
+"""
+PRE_COMMIT = """\
+repos:
+  - repo: local
+    hooks:
+      - id: headrace-validate
+        name: headrace validate
+        entry: headrace validate
+        language: system
+        pass_filenames: false
+      - id: headrace-test
+        name: headrace test
+        entry: headrace test
+        language: system
+        pass_filenames: false
+"""
+IGNORED = """\
+.env
+*.pem
+headrace-tests.xml
+"""
+FILES = {
+    "headrace.toml": CONFIG,
+    "pipelines/logs.yaml": PIPELINE,
+    "udfs/titles.py": UDF,
+    "associations.yaml": ASSOCIATIONS,
+    "tests/logs.cases.yaml": CASES,
+    "tests/titles.cases.yaml": UDF_CASES,
+    ".github/workflows/headrace.yml": WORKFLOW,
+    ".pre-commit-config.yaml": PRE_COMMIT,
+    ".gitignore": IGNORED,
+}
+
+
+def write(folder: Path) -> tuple[list[str], list[str]]:
+    """Writes the files that are not there; gives the paths of those written, and of those left as they are.
+
+    Raises OSError.
+    """
+    written, left = [], []
+    for name, text in FILES.items():
+        path = folder / name
+        if path.exists() or path.is_symlink():
+            left.append(name)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.format(set=set_name(folder)) if text is CONFIG else text)
+        written.append(name)
+    return written, left
+
+
+def set_name(folder: Path) -> str:
+    """The name of the directory as that of a set."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", folder.resolve().name.lower()).strip("-._")
+    return name[:128] or DEFAULT_SET
