@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from headrace_pipelines.definition import CompositeStage, NativeStage, UdfStage
+from headrace_pipelines.errors import MissingError
 from headrace_pipelines.registry import key
 
 if TYPE_CHECKING:
@@ -33,15 +34,17 @@ class Versions(Protocol):
 
 
 class Now:
-    """The versions of this moment: the latest of a UDF, the active one of a pipeline."""
+    """The versions of this moment: the one in force of a UDF, the active one of a pipeline."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
     def udf(self, name: str) -> str | None:
-        """The latest version; `None` for a UDF that is missing, which compiling then says."""
-        found = self._snapshot.udf_versions(name)
-        return found[-1].manifest.version if found else None
+        """The version in force; `None` for a UDF that is missing, which compiling then says."""
+        try:
+            return self._snapshot.udf(name).version
+        except MissingError:
+            return None
 
     def pipeline(self, kind: PipelineType, name: str) -> str | None:
         """The active version."""

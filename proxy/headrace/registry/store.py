@@ -222,7 +222,7 @@ class Store(Cluster):
 
     async def active(self, kind: PipelineType, name: str) -> VersionedValue:
         """Which version is active, as it stands now."""
-        return await self._read(f"active:{key(kind, name)}")
+        return await self.read(f"active:{key(kind, name)}")
 
     async def set_active(self, kind: PipelineType, name: str, version: str | None, before: VersionedValue) -> None:
         """Makes a version active, or none; raises ConflictError if somebody changed it since `before` was read."""
@@ -249,7 +249,7 @@ class Store(Cluster):
 
     async def attached(self, holder: type[Holder], name: str) -> VersionedValue:
         """The stored attachment of an index, a pattern or a template."""
-        return await self._read(f"{HOLDERS[holder]}:{name}")
+        return await self.read(f"{HOLDERS[holder]}:{name}")
 
     async def attach(self, holder: type[Holder], name: str, value: Holder | None, before: VersionedValue) -> None:
         """Changes what is attached; `None` removes it. Raises ConflictError as [`set_active`]."""
@@ -258,13 +258,13 @@ class Store(Cluster):
     async def seal(self) -> None:
         """Writes the manifest after a change; what of it is lost to others is written by the next one."""
         for _ in range(ATTEMPTS if self.ledger.manifest() is not None else 0):
-            before = await self._read(MANIFEST)
+            before = await self.read(MANIFEST)
             # Not taken into the ledger: a search need not see yet what another proxy has just written.
             document = self.ledger.manifest(before.entry)
             if document is None:
                 return
             try:
-                await self._save(before, document)
+                await self.save(before, document)
             except ConflictError:
                 continue
             return
@@ -293,7 +293,8 @@ class Store(Cluster):
         except OpenSearchException as error:
             raise unavailable(error) from None
 
-    async def _read(self, id_: str) -> VersionedValue:
+    async def read(self, id_: str) -> VersionedValue:
+        """A document as it stands now, or as this proxy knows it where that is newer."""
         found = await self._get(id_)
         if found is None:
             return VersionedValue(id_, self.ledger.newest(id_), None, None)
@@ -320,12 +321,30 @@ class Store(Cluster):
         except OpenSearchException as error:
             raise unavailable(error) from None
 
+    async def stage(self, id_: str, document: Document) -> Entry:
+        """Writes a document that nothing in force names yet, over what stands there; the next refresh shows it."""
+        self.ledger.require_sole()
+        for _ in range(ATTEMPTS):
+            before = await self.read(id_)
+            entry = self._next(before, document)
+            try:
+                await self._write(entry, before, refresh=False)
+            except OpenSearchConflict:
+                continue
+            return entry
+        raise lost_race(document.name)
+
+    def _next(self, before: VersionedValue, document: Document) -> Entry:
+        """The next revision of a document, signed."""
+        newest = self.ledger.newest(before.id, before.entry)
+        return self.ledger.signer.sign(before.id, document, newest.revision + 1 if newest is not None else 1)
+
     async def _create(self, id_: str, document: Document) -> bool:
-        before = await self._read(id_)
+        before = await self.read(id_)
         if before.value is not None:
             return False
         try:
-            await self._save(before, document)
+            await self.save(before, document)
         except ConflictError:
             return False
         return True
@@ -333,27 +352,26 @@ class Store(Cluster):
     async def _set(self, kind: str, name: str, value: object, before: VersionedValue) -> None:
         if value is None:
             if before.value is not None:
-                await self._save(before, Document(kind=DELETED, name=name, body="null"))
+                await self.save(before, Document(kind=DELETED, name=name, body="null"))
             return
-        await self._save(before, Document(kind=kind, name=name, body=text_of(value)))
+        await self.save(before, Document(kind=kind, name=name, body=text_of(value)))
 
     async def _remove(self, id_: str) -> None:
         for attempt in range(ATTEMPTS):
-            before = await self._read(id_)
+            before = await self.read(id_)
             if before.entry is None or not before.entry.live:
                 return
             try:
-                await self._save(before, Document(kind=DELETED, name=before.entry.name, body="null"))
+                await self.save(before, Document(kind=DELETED, name=before.entry.name, body="null"))
                 break
             except ConflictError:
                 if attempt == ATTEMPTS - 1:
                     raise
 
-    async def _save(self, before: VersionedValue, document: Document) -> None:
+    async def save(self, before: VersionedValue, document: Document) -> None:
         """Writes the next revision of a document. Raises ConflictError if somebody was there first, RegistryError."""
         self.ledger.require_sole()
-        newest = self.ledger.newest(before.id, before.entry)
-        entry = self.ledger.signer.sign(before.id, document, newest.revision + 1 if newest is not None else 1)
+        entry = self._next(before, document)
         try:
             await self._write(entry, before)
         except OpenSearchConflict:
