@@ -13,15 +13,16 @@ from headrace_pipelines.udf.manifest import Manifest
 
 
 class VersionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What every stored version has; times in ISO 8601.
+    """What every stored version has; `created` in ISO 8601.
 
-    `set`: the set that stored the version, which is visible while a set in force lists it (`registry.sets`); empty for
-    one that was stored by hand. `staged`: when a set last wrote it. `tag`: the end of its id, made of its content.
+    `set`: the set that stored the version, which is visible while a revision in force lists it (`registry.sets`); empty
+    for one that was stored by hand. `staged`: the revision that it was last written for. `tag`: the end of its id, made
+    of its content.
     """
 
     created: str
     set: str = ""
-    staged: str = ""
+    staged: int = 0
     tag: str = ""
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from headrace.handlers import unread, unsupported
-from headrace.handlers.admin import associations, copies, index_settings, pipelines, templates, udfs
+from headrace.handlers.admin import associations, copies, index_settings, pipelines, sets, templates, udfs
 from headrace.handlers.passthrough import passthrough
 from headrace.handlers.search import (
     async_search,
@@ -258,6 +258,11 @@ _REGISTRY: list[Route] = [
     _shown(udfs.source, "udf_api", "/_udf/{name}/_source"),
     _shown(udfs.stats, "udf_api", "/_udf/{name}/_stats"),
     Route("POST", "/_udf/{name}/_test", udfs.test, "udf_api"),
+    Route("POST", "/_registry/_diff", sets.diff, "registry_api"),
+    _changed(sets.apply, "registry_api", "POST", "/_registry/_apply"),
+    _changed(sets.rollback, "registry_api", "POST", "/_registry/_rollback"),
+    _shown(sets.revisions, "registry_api", "/_registry/_revisions"),
+    _shown(sets.export, "registry_api", "/_registry/_export"),
 ]
 
 TABLE: list[Route] = [*_WRITES, *_READS, *_SEARCHING, *_SYSTEM, *_INDEXES, *_REGISTRY]
@@ -265,7 +270,7 @@ UNREAD = Route("", "", unread.unread, "passthrough", may_rename=True)
 """The route of requests that are in no row."""
 ROUTER = Router(TABLE, UNREAD)
 
-_OURS = ("_pipeline", "_udf", "_proxy")
+_OURS = ("_pipeline", "_udf", "_registry", "_proxy")
 """First path segments that never go to the cluster."""
 
 

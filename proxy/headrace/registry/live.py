@@ -89,6 +89,11 @@ class LiveRegistry:
         """Whether there may be anything in the registry."""
         return self.state == "none" or self._snapshot.records != Records()
 
+    @property
+    def revisions(self) -> dict[str, int]:
+        """The revisions of sets that are in force here, by their names."""
+        return {name: revision.revision for name, revision in self._snapshot.records.sets.items()}
+
     async def start(self) -> None:
         """Reads the copy on disk, then the registry itself, and begins to poll."""
         copied = await self._from_disk()

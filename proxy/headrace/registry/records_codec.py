@@ -80,7 +80,7 @@ def heads_document(heads: dict[str, Head]) -> Document:
     return Document(kind=SETS, name=SETS, body=text_of(heads))
 
 
-_OF_SETS = ("set", "staged", "tag")
+_OF_SETS: dict[str, type[Any]] = {"set": str, "staged": int, "tag": str}
 """Members of a stored version that only those of sets have."""
 Holder = Association | Pattern | Template
 """A record with attached pipelines."""
@@ -166,7 +166,9 @@ def _heads(body: str) -> dict[str, Head]:
 
 def _pipeline_record(body: str) -> PipelineRecord:
     stored = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    of_set = {field: msgspec.json.decode(stored[field], type=str) for field in _OF_SETS if field in stored}
+    of_set = {
+        field: msgspec.json.decode(stored[field], type=type_) for field, type_ in _OF_SETS.items() if field in stored
+    }
     return PipelineRecord(
         definition=decode(bytes(stored["definition"])), created=msgspec.json.decode(stored["created"]), **of_set
     )

@@ -244,8 +244,12 @@ class Store(Cluster):
         """Removes a version, and its code where no other version has the same."""
         await self._remove(f"udf:{record.manifest.label}")
         if code_too:
-            for n in range(-(-record.size // CHUNK)):
-                await self._delete_chunk(f"code:{record.digest}:{n}")
+            await self.remove_code(record)
+
+    async def remove_code(self, record: UdfRecord) -> None:
+        """Removes the code of a version."""
+        for n in range(-(-record.size // CHUNK)):
+            await self._delete_chunk(f"code:{record.digest}:{n}")
 
     async def attached(self, holder: type[Holder], name: str) -> VersionedValue:
         """The stored attachment of an index, a pattern or a template."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from headrace_pipelines.definition import CompositeStage, PipelineDefinition, encode
+from headrace_pipelines.definition import CompositeStage, PipelineDefinition, PipelineType, encode
 from headrace_pipelines.errors import HeadraceError, InvalidError
 from headrace_pipelines.registry.association import Pattern
 from headrace_pipelines.registry.compile import udf_record
 from headrace_pipelines.registry.pins import pinned
-from headrace_pipelines.registry.records import PipelineRecord, Records, UdfRecord, key, version_order
+from headrace_pipelines.registry.records import PipelineRecord, Records, Revision, UdfRecord, key, version_order
 from headrace_pipelines.registry.references import all_stages, udf_configs
 from headrace_pipelines.registry.sets.merge import pipeline_tag, udf_tag
 from headrace_pipelines.udf.catalog import digest as digest_of
@@ -21,7 +21,6 @@ from headrace_pipelines.udf.manifest import Manifest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from headrace_pipelines.definition import PipelineType
     from headrace_pipelines.udf.catalog import Catalog
 
 V = TypeVar("V", PipelineRecord, UdfRecord)
@@ -55,11 +54,12 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """Objects of a set as they were sent."""
+    """Objects of a set as they were sent. `faults`: those of objects that cannot be read."""
 
     udfs: list[Upload] = []
     pipelines: list[PipelineDefinition] = []
     patterns: list[Pattern] = []
+    faults: list[Fault] = []
 
 
 @dataclass
@@ -75,22 +75,23 @@ class Chosen:
 
 
 class Chooser:
-    """Chooses versions. `stored`: everything that is stored; `visible`: what is in force; `set_name`: of which set."""
+    """Chooses versions for a `revision`. `stored`: everything that is stored; `visible`: what is in force."""
 
     def __init__(
-        self, stored: Records, visible: Records, catalog: Catalog, set_name: str, created: str, released: set[str]
+        self, stored: Records, visible: Records, catalog: Catalog, revision: Revision, released: set[str]
     ) -> None:
         self._stored = stored
         self._visible = visible
         self._catalog = catalog
-        self._set = set_name
-        self._created = created
+        self._revision = revision
         self._released = released
         self.chosen = Chosen()
 
     def choose(self, content: Content) -> Chosen:
         """Versions of everything; what is wrong is among the faults."""
         chosen = self.chosen
+        for fault in content.faults:
+            self._fail(fault)
         for upload in content.udfs:
             name = upload.manifest.name
             try:
@@ -114,7 +115,10 @@ class Chooser:
 
     def _fail(self, fault: Fault) -> None:
         self.chosen.faults.append(fault)
-        self.chosen.doubtful.add(f"{fault.kind} {fault.name}")
+        names = [fault.name]
+        if fault.kind == "pipeline" and ":" not in fault.name:
+            names = [key(kind, fault.name) for kind in PipelineType]
+        self.chosen.doubtful |= {f"{fault.kind} {name}" for name in names}
 
     def _is_doubtful(self, definition: PipelineDefinition) -> bool:
         names = {f"udf {config.udf_name}" for config in udf_configs(definition)}
@@ -151,9 +155,9 @@ class Chooser:
         if isinstance(found, UdfRecord):
             return found
         manifest = msgspec.structs.replace(manifest, version=found)
-        record = udf_record(self._catalog, manifest, upload.code, self._created, upload.abi)
+        record = udf_record(self._catalog, manifest, upload.code, self._revision.created, upload.abi)
         tag = udf_tag(manifest, digest)
-        return msgspec.structs.replace(record, set=self._set, staged=self._created, tag=tag)
+        return msgspec.structs.replace(record, set=self._revision.set, staged=self._revision.revision, tag=tag)
 
     def _pipeline(self, definition: PipelineDefinition) -> PipelineRecord:
         definition = pinned(definition, self)
@@ -170,9 +174,9 @@ class Chooser:
         definition = msgspec.structs.replace(definition, version=found)
         return PipelineRecord(
             definition=definition,
-            created=self._created,
-            set=self._set,
-            staged=self._created,
+            created=self._revision.created,
+            set=self._revision.set,
+            staged=self._revision.revision,
             tag=pipeline_tag(definition),
         )
 
@@ -191,27 +195,23 @@ class Chooser:
         set.
         """
         shown = [record for record in visible if record.name == name]
-        ids = {record.id for record in shown}
-        every = [record for record in stored if record.name == name]
-        hidden = [record for record in every if record.id not in ids and record.set == self._set]
         versions = {record.version for record in shown}
         shown.sort(key=lambda r: (r.version == active, r.created, version_order(r.version)), reverse=True)
-        for record in [*shown, *hidden]:
+        for record in shown:
             if version in ("", record.version) and fits(record):
-                return record if record.id in ids else self._again(record, versions)
+                return record
         if version and version in versions:
             raise _ContentError(
                 f"version [{version}] exists with other content, or with other versions of what it names; versions "
                 "never change: give it another version, or leave the version out"
             )
+        every = [record for record in stored if record.name == name]
+        for record in every:
+            hidden = record.set == self._revision.set and record.version not in versions
+            if hidden and version in ("", record.version) and fits(record):
+                return msgspec.structs.replace(record, staged=self._revision.revision)
         numbers = [int(record.version) for record in every if record.version.isdigit()]
         return version or str(max(numbers, default=0) + 1)
-
-    def _again(self, record: V, versions: set[str]) -> V | str:
-        """A version that is not visible, to be stored anew; another number where somebody else has its number now."""
-        if record.version in versions:
-            return str(max(int(v) for v in versions if v.isdigit()) + 1)
-        return msgspec.structs.replace(record, staged=self._created)
 
 
 class _ContentError(HeadraceError):

@@ -94,11 +94,8 @@ class Planner:
         sent |= {f"association {each.pattern}" for each in content.patterns}
         released = labels_of(self._base) - sent if prune else set()
         basis = self._basis
-        chooser = Chooser(
-            basis.stored, basis.visible, basis.catalog, self._revision.set, self._revision.created, released
-        )
-        chosen = chooser.choose(content)
-        return self._planned(self._completed(chosen, released), sent, released)
+        chosen = Chooser(basis.stored, basis.visible, basis.catalog, self._revision, released).choose(content)
+        return self._planned(self._completed(chosen, released), sent | chosen.doubtful, released - chosen.doubtful)
 
     def restore(self, past: Revision, codes: Mapping[str, bytes]) -> Plan:
         """The plan that brings the content of an earlier revision in force again."""
@@ -148,7 +145,7 @@ class Planner:
         staged: list[VersionRecord] = [
             record for record in (*chosen.udfs.values(), *chosen.pipelines.values()) if record.id not in self._shown
         ]
-        staged += self._converted(released)
+        staged += converted(self._basis.stored, released, self._revision)
         plan = Plan(revision, changes, list(chosen.faults), staged, chosen.codes, released)
         plan.faults += self._owned_elsewhere(sent)
         self._check(plan, chosen, sent)
@@ -158,12 +155,6 @@ class Planner:
     def _shown(self) -> set[str]:
         visible = self._basis.visible
         return {record.id for record in (*visible.pipelines, *visible.udfs)}
-
-    def _converted(self, released: set[str]) -> list[VersionRecord]:
-        """Versions of released names that were stored by hand: from now on they are visible by the set alone."""
-        stored = self._basis.stored
-        hand = [r for r in (*stored.pipelines, *stored.udfs) if not r.set and label_of(r) in released]
-        return [msgspec.structs.replace(r, set=self._revision.set, staged=self._revision.created) for r in hand]
 
     def _versions(self, chosen: Chosen, past: Revision | None) -> list[str]:
         """The ids of the versions that are visible: of kept revisions, and what visible pipelines name."""
@@ -268,6 +259,12 @@ class Planner:
         records = merged(hand, {**self._basis.visible.sets, revision.set: revision})
         before = self._basis.snapshot
         return build(records, {**before.codes, **plan.codes}, self._basis.catalog, before)
+
+
+def converted(stored: Records, released: set[str], revision: Revision) -> list[VersionRecord]:
+    """Versions of released names that were stored by hand: from now on they are visible by the set alone."""
+    hand = [r for r in [*stored.pipelines, *stored.udfs] if not r.set and label_of(r) in released]
+    return [msgspec.structs.replace(r, set=revision.set, staged=revision.revision) for r in hand]
 
 
 def _by_id(records: Iterable[V]) -> dict[str, V]:

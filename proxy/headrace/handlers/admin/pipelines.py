@@ -250,7 +250,7 @@ async def delete(context: RequestContext) -> web.StreamResponse:
     stored = [r.definition.version for r in snapshot.versions(kind, name)]
     before = await store.active(kind, name)
     if version is None or stored == [version]:
-        users = snapshot.users_of_pipeline(kind, name) + await _created_with(context, snapshot, kind, name)
+        users = snapshot.users_of_pipeline(kind, name) + await created_with(context, snapshot, kind, name)
         if users:
             raise InUseError(f"pipeline [{name}] is used by {', '.join(users)}; detach it first")
         await store.set_active(kind, name, None, before)
@@ -267,7 +267,7 @@ async def delete(context: RequestContext) -> web.StreamResponse:
     return await reply_json(context, 200, {"acknowledged": True})
 
 
-async def _created_with(context: RequestContext, snapshot: Snapshot, kind: PipelineType, name: str) -> list[str]:
+async def created_with(context: RequestContext, snapshot: Snapshot, kind: PipelineType, name: str) -> list[str]:
     """Indexes that have the pipeline from the template under which they were created, in words."""
     if not snapshot.records.templates:
         return []
