@@ -24,6 +24,7 @@ from headrace.registry.store import UnfitError
 from headrace_pipelines.errors import ConflictError, HeadraceError, RegistryError
 from headrace_pipelines.registry import Records, Snapshot, build
 from headrace_pipelines.registry.association import Association, Pattern, Slots, Template
+from headrace_pipelines.registry.records import version_in
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -93,6 +94,11 @@ class LiveRegistry:
     def revisions(self) -> dict[str, int]:
         """The revisions of sets that are in force here, by their names."""
         return {name: revision.revision for name, revision in self._snapshot.records.sets.items()}
+
+    def numbers(self, what: str) -> list[int]:
+        """The numbers of all versions of `pipeline:KEY` or `udf:NAME`, also of those in the history of a set alone."""
+        versions = (version_in(entry.id) for entry in self.ledger.live if entry.id.startswith(f"{what}@"))
+        return [int(version) for version in versions if version.isdigit()]
 
     async def start(self) -> None:
         """Reads the copy on disk, then the registry itself, and begins to poll."""

@@ -71,7 +71,6 @@ class Opened:
 
 async def opened(registry: LiveRegistry, name: str) -> Opened:
     """The registry as it stands now, for a change of a set. Raises LostRaceError, RegistryError."""
-    await registry.store.ensure_index()
     for _ in range(ATTEMPTS):
         marker = await registry.store.read(HEADS)
         await registry.refresh()
@@ -104,6 +103,7 @@ async def commit(
     `released`: labels of what leaves the set: what was stored by hand of it before must not come back.
     """
     store = registry.store
+    await store.ensure_index()
     for label in released:
         kind, _, name = label.partition(" ")
         if kind in _OF_HAND:

@@ -54,7 +54,8 @@ def broken(
 ) -> list[Fault]:
     """Faults of pipelines that would not run: those that were sent, and those that run now.
 
-    `own`: the active versions of the set's pipelines by key. `doubtful`: labels of what has a fault already.
+    `own`: the active versions of the set's pipelines by key. `doubtful`: labels of what has a fault already, or goes:
+    then that says it.
     """
     faults = []
     for (name, version), pipeline in candidate.compiled.items():

@@ -233,7 +233,7 @@ class Planner:
         """Compiles everything that would be in force, and adds what is wrong."""
         candidate = self._candidate(plan)
         own = {name: record.version for name, record in chosen.pipelines.items()}
-        plan.faults += broken(candidate, self._basis.snapshot, own, sent, chosen.doubtful)
+        plan.faults += broken(candidate, self._basis.snapshot, own, sent, chosen.doubtful | plan.released)
         there = {*candidate.records.active, *(label.removeprefix("pipeline ") for label in chosen.doubtful)}
         for name, pattern in sorted(chosen.patterns.items()):
             if f"association {name}" in sent:
