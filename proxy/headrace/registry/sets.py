@@ -29,7 +29,7 @@ from headrace.registry.signatures import DELETED
 from headrace_pipelines.errors import ConflictError, HeadraceError
 from headrace_pipelines.registry import PipelineRecord, UdfRecord
 from headrace_pipelines.registry.records import Head, VersionRecord
-from headrace_pipelines.registry.sets import MOST_REVISIONS, Basis
+from headrace_pipelines.registry.sets import MOST_REVISIONS, Basis, needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -69,8 +69,10 @@ class Opened:
         return self.heads[name].revision if name in self.heads else 0
 
 
-async def opened(registry: LiveRegistry, name: str) -> Opened:
+async def opened(registry: LiveRegistry, name: str, *, change: bool = True) -> Opened:
     """The registry as it stands now, for a change of a set. Raises LostRaceError, RegistryError."""
+    if change:
+        await registry.store.ensure_index()
     for _ in range(ATTEMPTS):
         marker = await registry.store.read(HEADS)
         await registry.refresh()
@@ -103,7 +105,6 @@ async def commit(
     `released`: labels of what leaves the set: what was stored by hand of it before must not come back.
     """
     store = registry.store
-    await store.ensure_index()
     for label in released:
         kind, _, name = label.partition(" ")
         if kind in _OF_HAND:
@@ -217,9 +218,10 @@ async def _collect(registry: LiveRegistry, name: str) -> None:
 
 
 def _dead(entries: list[Entry], name: str, head: Head) -> list[Entry]:
-    listed = {id_ for revision in revisions_of(entries, head.kept).values() for id_ in revision.versions}
+    kept = revisions_of(entries, head.kept)
     stored = stored_records(entries)
     records: list[VersionRecord] = [*stored.pipelines, *stored.udfs]
+    listed = needed(kept.values(), records) | set(kept[head.id].versions)
     dead = {r.id for r in records if r.set == name and r.staged <= head.revision and r.id not in listed}
     for entry in entries:
         if entry.kind == REVISION and entry.name == name and entry.id not in head.kept:

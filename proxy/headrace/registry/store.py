@@ -13,6 +13,7 @@ import asyncio
 import base64
 import binascii
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,7 +35,7 @@ from headrace_pipelines.registry import key
 from headrace_pipelines.udf.catalog import digest as digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from headrace.registry.ledger import Ledger
     from headrace.registry.records_codec import Holder
@@ -107,17 +108,12 @@ class Store(Cluster):
     async def fingerprint(self) -> str:
         """Changes with every write; empty while the index does not exist."""
         body = {"size": 0, "track_total_hits": True, "aggs": {"s": {"stats": {"field": "_seq_no"}}}}
-        for attempt in range(STARTING_ATTEMPTS):
-            try:
-                answer = await self._client.search(index=self.index, body=body)
-                break
-            except NotFoundError:
-                return ""
-            except OpenSearchException as error:
-                # A shard that another proxy has just created answers 503 for a moment.
-                if attempt == STARTING_ATTEMPTS - 1 or getattr(error, "status_code", None) != 503:
-                    raise unavailable(error) from None
-                await asyncio.sleep(STARTING_PAUSE)
+        try:
+            answer = await _started(partial(self._client.search, index=self.index, body=body))
+        except NotFoundError:
+            return ""
+        except OpenSearchException as error:
+            raise unavailable(error) from None
         try:
             shards, stats = answer["_shards"], answer["aggregations"]["s"]
             answers = shards["successful"] and not shards["failed"]
@@ -309,7 +305,7 @@ class Store(Cluster):
     async def _get(self, id_: str) -> Found | None:
         """The stored document of an id, unverified; `None` for none."""
         try:
-            answer = await self._client.get(index=self.index, id=id_, params=_SOURCE)
+            answer = await _started(partial(self._client.get, index=self.index, id=id_, params=_SOURCE))
         except NotFoundError:
             return None
         except (RecursionError, OpenSearchException) as error:
@@ -444,6 +440,18 @@ def refused(error: OpenSearchException) -> RegistryError:
     if isinstance(error, RequestError) and "closed" not in str(error.error):
         return UnfitError(reason.reason)
     return reason
+
+
+async def _started(call: Callable[[], Awaitable[Any]]) -> Any:
+    """The answer of a call, repeated while a shard that another proxy has just created answers 503."""
+    for _ in range(STARTING_ATTEMPTS - 1):
+        try:
+            return await call()
+        except OpenSearchException as error:
+            if getattr(error, "status_code", None) != 503:
+                raise
+            await asyncio.sleep(STARTING_PAUSE)
+    return await call()
 
 
 _CODE = {"match": {"kind": {"query": "code", "lenient": True}}}

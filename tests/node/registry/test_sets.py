@@ -146,7 +146,7 @@ async def test_everything_that_is_wrong_is_said_at_once(through: Http, name: str
             ("association", "_x", "pattern"),
             ("association", "-*", "document.default_pipeline"),
             ("association", "-2", "query.final_pipeline"),
-            ("udf", "shout", None),
+            ("udf", "shout", "source"),
             ("udf", "bad", "wasm"),
         ],
         key=str,

@@ -6,8 +6,21 @@
 - `plan` is the next revision of a set, compiled with everything else.
 """
 
+from headrace_pipelines.registry.sets.checks import needed
 from headrace_pipelines.registry.sets.choice import Content, Fault, Upload
 from headrace_pipelines.registry.sets.merge import merged
 from headrace_pipelines.registry.sets.plan import MOST_REVISIONS, Basis, Change, Plan, Planner, converted
 
-__all__ = ["MOST_REVISIONS", "Basis", "Change", "Content", "Fault", "Plan", "Planner", "Upload", "converted", "merged"]
+__all__ = [
+    "MOST_REVISIONS",
+    "Basis",
+    "Change",
+    "Content",
+    "Fault",
+    "Plan",
+    "Planner",
+    "Upload",
+    "converted",
+    "merged",
+    "needed",
+]

@@ -11,7 +11,7 @@ from headrace_pipelines.registry.references import references, udf_configs
 from headrace_pipelines.registry.sets.choice import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from headrace_pipelines.definition import PipelineDefinition
     from headrace_pipelines.registry.association import Pattern
@@ -35,18 +35,29 @@ def named_by(definition: PipelineDefinition) -> set[str]:
     return labels | {f"pipeline {key(definition.type, name)}" for name, _, _ in references(definition)}
 
 
-def pinned_in(visible: Records) -> set[str]:
-    """The ids of the versions that visible pipelines name."""
-    udfs = {(record.name, record.version): record.id for record in visible.udfs}
-    pipelines = {(record.name, record.version): record.id for record in visible.pipelines}
-    found: set[str | None] = set()
-    for record in visible.pipelines:
-        kind = record.definition.type
-        found |= {
-            udfs.get((config.udf_name or "", config.udf_version or "")) for config in udf_configs(record.definition)
-        }
-        found |= {pipelines.get((key(kind, name), version or "")) for name, version, _ in references(record.definition)}
-    return {id_ for id_ in found if id_ is not None}
+def needed(revisions: Iterable[Revision], records: Collection[VersionRecord]) -> set[str]:
+    """The ids of the versions that revisions have, of those stored by hand, and of all that these name."""
+    found = {id_ for r in revisions for id_ in (*r.pipelines.values(), *r.udfs.values())}
+    found |= {record.id for record in records if not record.set}
+    ids: dict[tuple[str, str], set[str]] = {}
+    for record in records:
+        ids.setdefault((label_of(record), record.version), set()).add(record.id)
+    pipelines = {record.id: record for record in records if isinstance(record, PipelineRecord)}
+    waiting = [id_ for id_ in found if id_ in pipelines]
+    while waiting:
+        for pin in _pins(pipelines[waiting.pop()].definition):
+            new = ids.get(pin, set()) - found
+            found |= new
+            waiting += [id_ for id_ in new if id_ in pipelines]
+    return found
+
+
+def _pins(definition: PipelineDefinition) -> Iterator[tuple[str, str]]:
+    """Labels and versions of what a definition names with a version."""
+    for config in udf_configs(definition):
+        yield f"udf {config.udf_name}", config.udf_version or ""
+    for name, version, _ in references(definition):
+        yield f"pipeline {key(definition.type, name)}", version or ""
 
 
 def broken(

@@ -12,7 +12,7 @@ import msgspec
 from headrace_pipelines.registry.association import Pattern
 from headrace_pipelines.registry.compile import build
 from headrace_pipelines.registry.records import PipelineRecord, Records, Revision, UdfRecord, VersionRecord
-from headrace_pipelines.registry.sets.checks import broken, label_of, labels_of, pinned_in, still_used, unattachable
+from headrace_pipelines.registry.sets.checks import broken, label_of, labels_of, needed, still_used, unattachable
 from headrace_pipelines.registry.sets.choice import Chooser, Chosen, Content, Fault
 from headrace_pipelines.registry.sets.merge import merged
 
@@ -157,18 +157,21 @@ class Planner:
         return {record.id for record in (*visible.pipelines, *visible.udfs)}
 
     def _versions(self, chosen: Chosen, past: Revision | None) -> list[str]:
-        """The ids of the versions that are visible: of kept revisions, and what visible pipelines name."""
+        """The ids of the versions that are visible: all, or once revisions go, what the others need."""
         names = {f"pipeline {name}" for name in chosen.pipelines} | {f"udf {name}" for name in chosen.udfs}
-        visible, stored = self._basis.visible, self._basis.stored
+        new: list[VersionRecord] = [*chosen.pipelines.values(), *chosen.udfs.values()]
         listed = set(self._base.versions) | set(past.versions if past is not None else ())
-        records = [r for r in (*stored.pipelines, *stored.udfs) if label_of(r) in names]
-        found = {r.id for r in records if r.id in listed or not r.set}
+        stored = self._basis.stored
+        records = {record.id: record for record in [*stored.pipelines, *stored.udfs, *new]}
+        found = {id_ for id_, r in records.items() if label_of(r) in names and (id_ in listed or not r.set)}
         if len(self._basis.kept) >= MOST_REVISIONS:
-            needed = {id_ for r in self._basis.kept[1:] for id_ in (*r.pipelines.values(), *r.udfs.values())}
-            needed |= {r.id for r in records if not r.set} | pinned_in(visible)
-            found &= needed
-        found |= {record.id for record in (*chosen.pipelines.values(), *chosen.udfs.values())}
-        return sorted(found)
+            present = msgspec.structs.replace(
+                self._revision,
+                pipelines={name: record.id for name, record in chosen.pipelines.items()},
+                udfs={name: record.id for name, record in chosen.udfs.items()},
+            )
+            found &= needed([*self._basis.kept[1:], present], list(records.values()))
+        return sorted(found | {record.id for record in new})
 
     def _changes(self, chosen: Chosen, released: set[str]) -> list[Change]:
         visible = self._basis.visible
