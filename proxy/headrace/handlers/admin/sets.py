@@ -131,10 +131,10 @@ async def revisions(context: RequestContext) -> web.StreamResponse:
         {"process": worker.process, "registry": worker.registry, "revision": worker.sets.get(name, 0)}
         for worker in counts.in_force
     ]
-    answer = {"set": name, "revision": in_force, "revisions": shown}
-    return await reply_json(
-        context, 200, answer | {"workers": workers, "expected_workers": context.components.settings.workers}
-    )
+    settings = context.components.settings
+    answer = {"set": name, "revision": in_force, "revisions": shown, "workers": workers}
+    answer |= {"expected_workers": settings.workers, "poll_seconds": settings.seconds("registry_poll")}
+    return await reply_json(context, 200, answer)
 
 
 async def export(context: RequestContext) -> web.StreamResponse:
