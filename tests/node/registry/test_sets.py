@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.handlers.admin import set_request
+from headrace.handlers.admin.sets import request as set_request
 from tests.conftest import Http, native
 
 SHOUT = """def process(document, parameters):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.handlers.admin import set_view
-from headrace.handlers.admin.pipelines import created_with
-from headrace.handlers.admin.set_request import MOST_BYTES, SetRequest, check_set, read_request
+from headrace.handlers.admin.deletion import created_with
+from headrace.handlers.admin.sets import view
+from headrace.handlers.admin.sets.request import MOST_BYTES, SetRequest, check_set, read_request
 from headrace.handlers.admin.simulate import decode_body, now
 from headrace.registry import sets
 from headrace.security import admin, audit
@@ -116,7 +116,7 @@ async def revisions(context: RequestContext) -> web.StreamResponse:
     if context.target.get("set") is None:
         found = [
             {"set": name, "objects": len(r.pipelines) + len(r.udfs) + len(r.patterns)}
-            | set_view.revision_shown(r, r.revision)
+            | view.revision_shown(r, r.revision)
             for name, r in sorted(snapshot.records.sets.items())
         ]
         return await reply_json(context, 200, {"total": len(found), "sets": found})
@@ -125,7 +125,7 @@ async def revisions(context: RequestContext) -> web.StreamResponse:
     if not kept:
         raise MissingError(f"there is no set [{name}]")
     in_force = kept[-1].revision
-    shown = [set_view.revision_shown(revision, in_force) for revision in reversed(kept)]
+    shown = [view.revision_shown(revision, in_force) for revision in reversed(kept)]
     counts = await context.components.metrics.gathered()
     workers = [
         {"process": worker.process, "registry": worker.registry, "revision": worker.sets.get(name, 0)}
@@ -148,7 +148,7 @@ async def export(context: RequestContext) -> web.StreamResponse:
         if revision is None:
             raise MissingError(f"there is no set [{name}]")
         head = {"set": name, "revision": revision.revision}
-    found = await asyncio.to_thread(set_view.exported, snapshot, revision, snapshot.codes)
+    found = await asyncio.to_thread(view.exported, snapshot, revision, snapshot.codes)
     return await reply_json(context, 200, head | found)
 
 
@@ -197,10 +197,10 @@ async def _changes(context: RequestContext, at: Opened, plan: Plan) -> list[dict
     """The changes of a plan as they are shown. Raises SetError with everything that is wrong."""
     faults = [*plan.faults, *await _taken_by_cluster(context, plan), *await _created(context, plan)]
     if faults:
-        raise set_view.set_error(faults)
+        raise view.set_error(faults)
     codes = {**at.basis.snapshot.codes, **plan.codes}
     base = at.basis.visible.sets.get(plan.revision.set)
-    return await asyncio.to_thread(set_view.changes_shown, plan.changes, base, at.basis.kept, codes)
+    return await asyncio.to_thread(view.changes_shown, plan.changes, base, at.basis.kept, codes)
 
 
 async def _taken_by_cluster(context: RequestContext, plan: Plan) -> list[Fault]:
@@ -246,7 +246,7 @@ def _check_expected(at: Opened, name: str, expected: int | None) -> None:
     if expected is None or expected == present:
         return
     later = [revision for revision in at.basis.kept if revision.revision > expected]
-    words = "; ".join(set_view.told(revision) for revision in later[-3:])
+    words = "; ".join(view.told(revision) for revision in later[-3:])
     raise ConflictError(
         f"the set [{name}] is at revision {present}, not {expected}; look at the differences again"
         + (f". Since then: {words}" if words else "")
