@@ -14,6 +14,7 @@ HeadraceError                 500 headrace_exception
 ├── SlowClientError           408 timeout_exception                 a body that does not arrive in time
 ├── TooLargeError             413 content_too_large_exception
 ├── OverloadedError           429 rejected_execution_exception      clients retry it
+├── SetError                  (400 or 409)                          all that is wrong with a set
 ├── StageError                (its own)                             a stage ended the request
 ├── EngineError               500 engine_exception                  a defect of the engine ended the request
 ├── RegistryError             503 registry_unavailable_exception
@@ -23,6 +24,8 @@ HeadraceError                 500 headrace_exception
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class HeadraceError(Exception):
@@ -35,8 +38,8 @@ class HeadraceError(Exception):
         super().__init__(reason)
         self.reason = reason
 
-    def extra(self) -> dict[str, str]:
-        """Further keys of the error object: `field`, `pipeline`, `stage`."""
+    def extra(self) -> dict[str, Any]:
+        """Further keys of the error object: `field`, `pipeline`, `stage`, `errors`."""
         return {}
 
 
@@ -50,7 +53,7 @@ class InvalidError(HeadraceError):
         super().__init__(f"[{field}] {reason}" if field else reason)
         self.field = field
 
-    def extra(self) -> dict[str, str]:
+    def extra(self) -> dict[str, Any]:
         """The field at fault."""
         return {"field": self.field} if self.field else {}
 
@@ -86,7 +89,7 @@ class MissingIndexError(MissingError):
         super().__init__(f"no such index [{name}]")
         self.name = name
 
-    def extra(self) -> dict[str, str]:
+    def extra(self) -> dict[str, Any]:
         """The keys that the cluster's own error has."""
         return {
             "index": self.name,
@@ -107,6 +110,20 @@ class InUseError(ConflictError):
     """A pipeline or a UDF that cannot go because something uses it."""
 
     type = "resource_in_use_exception"
+
+
+class SetError(HeadraceError):
+    """Everything that is wrong with a set: `errors`, each with kind and name of its object, field and reason."""
+
+    def __init__(self, status: int, type_: str, reason: str, errors: list[dict[str, Any]]) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.type = type_
+        self.errors = errors
+
+    def extra(self) -> dict[str, Any]:
+        """All of the errors."""
+        return {"errors": self.errors}
 
 
 class RefusedError(HeadraceError):
@@ -161,7 +178,7 @@ class StageError(HeadraceError):
         self.pipeline = pipeline
         self.stage = stage
 
-    def extra(self) -> dict[str, str]:
+    def extra(self) -> dict[str, Any]:
         """The pipeline and the stage."""
         keys = {"pipeline": self.pipeline, "stage": self.stage}
         return {key: value for key, value in keys.items() if value}

@@ -6,15 +6,17 @@ where somebody wrote it, floats. `pipeline` processors have no version, as in Op
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from headrace_pipelines.definition import CompositeStage, NativeStage, UdfStage
+from headrace_pipelines.errors import MissingError
 from headrace_pipelines.registry import key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from headrace_pipelines.definition import PipelineDefinition, PipelineType, StageDefinition
     from headrace_pipelines.registry import Snapshot
@@ -33,15 +35,17 @@ class Versions(Protocol):
 
 
 class Now:
-    """The versions of this moment: the latest of a UDF, the active one of a pipeline."""
+    """The versions of this moment: the one in force of a UDF, the active one of a pipeline."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
     def udf(self, name: str) -> str | None:
-        """The latest version; `None` for a UDF that is missing, which compiling then says."""
-        found = self._snapshot.udf_versions(name)
-        return found[-1].manifest.version if found else None
+        """The version in force; `None` for a UDF that is missing, which compiling then says."""
+        try:
+            return self._snapshot.udf(name).version
+        except MissingError:
+            return None
 
     def pipeline(self, kind: PipelineType, name: str) -> str | None:
         """The active version."""
@@ -79,10 +83,26 @@ def pinned_as(given: PipelineDefinition, stored: PipelineDefinition) -> Pipeline
     return pinned(given, _Next(theirs for ours, theirs in places if not ours))
 
 
+def unpinned(definition: PipelineDefinition, versions: Versions) -> PipelineDefinition:
+    """The definition without the versions that [`pinned`] would write in again."""
+    pins = _Pins(definition.type, versions, remove=True)
+    handlers = definition.on_failure
+    if isinstance(handlers, list):
+        handlers = pins.all(handlers)
+    return msgspec.structs.replace(definition, stages=pins.all(definition.stages), on_failure=handlers)
+
+
 class _Pins:
-    def __init__(self, kind: PipelineType, versions: Versions) -> None:
+    def __init__(self, kind: PipelineType, versions: Versions, *, remove: bool = False) -> None:
         self._kind = kind
         self._versions = versions
+        self._remove = remove
+
+    def _pin(self, version: str | None, present: Callable[[], str | None]) -> str | None:
+        """The version of a place: written in where there is none, or left out where it is the present one."""
+        if self._remove:
+            return None if version == present() else version
+        return version or present()
 
     def all(self, stages: Sequence[StageDefinition]) -> list[StageDefinition]:
         return [self._pinned_stage(stage) for stage in stages]
@@ -96,17 +116,17 @@ class _Pins:
 
     def _udf(self, stage: UdfStage) -> UdfStage:
         config = stage.config
-        if config.udf_name is None or config.code is not None or config.udf_version:
+        if config.udf_name is None or config.code is not None:
             return stage
-        version = self._versions.udf(config.udf_name)
+        version = self._pin(config.udf_version, partial(self._versions.udf, config.udf_name))
         return msgspec.structs.replace(stage, config=msgspec.structs.replace(config, udf_version=version))
 
     def _composite(self, stage: CompositeStage) -> CompositeStage:
         config = stage.config
         if config.stages is not None:
             config = msgspec.structs.replace(config, stages=self.all(config.stages))
-        elif config.pipeline is not None and not config.version:
-            version = self._versions.pipeline(self._kind, config.pipeline)
+        elif config.pipeline is not None:
+            version = self._pin(config.version, partial(self._versions.pipeline, self._kind, config.pipeline))
             config = msgspec.structs.replace(config, version=version)
         return msgspec.structs.replace(stage, config=config)
 

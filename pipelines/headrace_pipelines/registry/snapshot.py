@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from headrace_pipelines.definition import LATEST, FailurePolicy, PipelineDefinition, PipelineType
 from headrace_pipelines.errors import InvalidError, MissingError
@@ -124,9 +124,11 @@ class Snapshot:
                 yield pipeline
 
     def udf(self, name: str, version: str | None = None) -> UdfRecord:
-        """A UDF; without a version, or as `latest`, the latest. Raises MissingError."""
+        """A UDF; without a version, or as `latest`, the one in force: its set's, or the latest. Raises MissingError."""
         versions = self._udfs.get(name, [])
-        fitting = [r for r in versions if version in (None, LATEST, r.manifest.version)]
+        if version in (None, LATEST):
+            version = self.records.current.get(name)
+        fitting = [r for r in versions if version in (None, r.manifest.version)]
         if not fitting:
             raise MissingError(f"UDF [{name}] has no version [{version}]" if versions else f"UDF [{name}] is missing")
         return fitting[-1]
@@ -136,9 +138,26 @@ class Snapshot:
         return self._udfs.get(name, [])
 
     def udfs(self) -> Iterator[UdfRecord]:
-        """The latest version of every UDF, by name."""
+        """The version in force of every UDF, by name."""
         for name in sorted(self._udfs):
-            yield self._udfs[name][-1]
+            if name not in self.records.current or self._has(name):
+                yield self.udf(name)
+
+    def _has(self, name: str) -> bool:
+        return any(record.version == self.records.current[name] for record in self._udfs[name])
+
+    @cached_property
+    def _managed(self) -> dict[tuple[str, str], str]:
+        found: dict[tuple[str, str], str] = {}
+        for name, revision in self.records.sets.items():
+            found |= {("pipeline", each): name for each in revision.pipelines}
+            found |= {("udf", each): name for each in revision.udfs}
+            found |= {("association", each.pattern): name for each in revision.patterns}
+        return found
+
+    def managed_by(self, what: Literal["pipeline", "udf", "association"], name: str) -> str:
+        """The set that has an object, a pipeline by its key; empty for one that is changed by hand."""
+        return self._managed.get((what, name), "")
 
     def users_of_pipeline(self, kind: PipelineType, name: str) -> list[str]:
         """The users of a pipeline: indexes, patterns, templates and composite stages, in words."""

@@ -111,6 +111,10 @@ class _Upload(Manifest, frozen=True, kw_only=True):
     abi: str | None = None
 
 
+MEMBERS = _Upload.__struct_fields__
+"""Members of a JSON upload."""
+
+
 def parse(body: bytes, name: str) -> tuple[Manifest, bytes, str | None]:
     """Manifest, code and claimed ABI of a JSON upload for the path's `name`. Raises InvalidError."""
     fields = object_of(body)

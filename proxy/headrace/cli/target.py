@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headrace.client import Client
+    from headrace.client.target import Target
 
 
 def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,8 +27,8 @@ def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_client
 
 
-def connect(target: str = "", url: str = "") -> Client:
-    """The client of a target. Raises InvalidError for a target that does not exist."""
+def connect(target: Target | str = "", url: str = "") -> Client:
+    """The client of a target, by name or as it is. Raises InvalidError for a target that does not exist."""
     from headrace.client import Client
 
     context = click.get_current_context(silent=True)

@@ -63,3 +63,10 @@ class RunResult(TypedDict):
     error: NotRequired[dict[str, Any]]
     filtered: NotRequired[bool]
     stage_results: NotRequired[list[dict[str, Any]]]
+
+
+class SetChanged(TypedDict):
+    """A change of a set, or what it would be: the revision in force, and what happened to each object."""
+
+    revision: int
+    changes: list[dict[str, Any]]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         PipelineList,
         PipelineStored,
         RunResult,
+        SetChanged,
         UdfList,
         UdfStored,
         VersionList,
@@ -148,6 +149,33 @@ class AsyncAssociations:
         return await self._call(calls.read(index, "_pipeline", "_resolve"))
 
 
+class Registry:
+    """`/_registry`: sets of pipelines, UDFs and associations that are in force as a whole."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    async def diff(self, body: Mapping[str, Any]) -> SetChanged:
+        """What applying a set would change."""
+        return await self._call(calls.post("_registry", "_diff", body=body))
+
+    async def apply(self, body: Mapping[str, Any]) -> SetChanged:
+        """Brings a set in force as a whole, or nothing of it."""
+        return await self._call(calls.post("_registry", "_apply", body=body))
+
+    async def export(self, set: str | None = None) -> dict[str, Any]:  # noqa: A002 - the parameter's name
+        """A set in the form in which it is applied, or what no set has."""
+        return await self._call(calls.read("_registry", "_export", set=set))
+
+    async def revisions(self, set: str | None = None) -> dict[str, Any]:  # noqa: A002
+        """The kept revisions of a set, newest first, and what each worker has in force; or all sets."""
+        return await self._call(calls.read("_registry", "_revisions", set=set))
+
+    async def rollback(self, set: str, revision: int, body: Mapping[str, Any] | None = None) -> SetChanged:  # noqa: A002
+        """Brings an earlier revision in force again, as a new one; `body` may have `source` and `expected`."""
+        return await self._call(calls.post("_registry", "_rollback", body=body or {}, set=set, revision=revision))
+
+
 class AsyncClient:
     """A client for an event loop.
 
@@ -161,6 +189,7 @@ class AsyncClient:
         self.pipelines = AsyncPipelines(self._run)
         self.udfs = AsyncUdfs(self._run)
         self.associations = AsyncAssociations(self._run)
+        self.registry = Registry(self._run)
 
     async def _run(self, request: transport.Request) -> Any:
         try:

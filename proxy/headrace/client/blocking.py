@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         PipelineList,
         PipelineStored,
         RunResult,
+        SetChanged,
         UdfList,
         UdfStored,
         VersionList,
@@ -148,6 +149,33 @@ class Associations:
         return self._call(calls.read(index, "_pipeline", "_resolve"))
 
 
+class Registry:
+    """`/_registry`: sets of pipelines, UDFs and associations that are in force as a whole."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def diff(self, body: Mapping[str, Any]) -> SetChanged:
+        """What applying a set would change."""
+        return self._call(calls.post("_registry", "_diff", body=body))
+
+    def apply(self, body: Mapping[str, Any]) -> SetChanged:
+        """Brings a set in force as a whole, or nothing of it."""
+        return self._call(calls.post("_registry", "_apply", body=body))
+
+    def export(self, set: str | None = None) -> dict[str, Any]:  # noqa: A002 - the parameter's name
+        """A set in the form in which it is applied, or what no set has."""
+        return self._call(calls.read("_registry", "_export", set=set))
+
+    def revisions(self, set: str | None = None) -> dict[str, Any]:  # noqa: A002
+        """The kept revisions of a set, newest first, and what each worker has in force; or all sets."""
+        return self._call(calls.read("_registry", "_revisions", set=set))
+
+    def rollback(self, set: str, revision: int, body: Mapping[str, Any] | None = None) -> SetChanged:  # noqa: A002
+        """Brings an earlier revision in force again, as a new one; `body` may have `source` and `expected`."""
+        return self._call(calls.post("_registry", "_rollback", body=body or {}, set=set, revision=revision))
+
+
 class Client:
     """A client that blocks.
 
@@ -161,6 +189,7 @@ class Client:
         self.pipelines = Pipelines(self._run)
         self.udfs = Udfs(self._run)
         self.associations = Associations(self._run)
+        self.registry = Registry(self._run)
 
     def _run(self, request: transport.Request) -> Any:
         try:

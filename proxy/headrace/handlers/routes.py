@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from headrace.handlers import unread, unsupported
-from headrace.handlers.admin import associations, copies, index_settings, pipelines, templates, udfs
+from headrace.handlers.admin import associations, copies, deletion, index_settings, pipelines, templates, udfs
+from headrace.handlers.admin.sets import endpoints
 from headrace.handlers.passthrough import passthrough
 from headrace.handlers.search import (
     async_search,
@@ -245,7 +246,7 @@ _REGISTRY: list[Route] = [
     _changed(pipelines.import_, "pipeline_api", "POST", "/_pipeline/_import"),
     _changed(pipelines.put, "pipeline_api", "POST|PUT", "/_pipeline/{name}"),
     _shown(pipelines.get, "pipeline_api", "/_pipeline/{name}"),
-    _changed(pipelines.delete, "pipeline_api", "DELETE", "/_pipeline/{name}"),
+    _changed(deletion.delete, "pipeline_api", "DELETE", "/_pipeline/{name}"),
     _shown(pipelines.versions, "pipeline_api", "/_pipeline/{name}/_versions"),
     _changed(pipelines.activate, "pipeline_api", "POST", "/_pipeline/{name}/_activate"),
     Route("POST", "/_pipeline/{name}/_execute", pipelines.execute, "pipeline_api"),
@@ -258,6 +259,11 @@ _REGISTRY: list[Route] = [
     _shown(udfs.source, "udf_api", "/_udf/{name}/_source"),
     _shown(udfs.stats, "udf_api", "/_udf/{name}/_stats"),
     Route("POST", "/_udf/{name}/_test", udfs.test, "udf_api"),
+    Route("POST", "/_registry/_diff", endpoints.diff, "registry_api"),
+    _changed(endpoints.apply, "registry_api", "POST", "/_registry/_apply"),
+    _changed(endpoints.rollback, "registry_api", "POST", "/_registry/_rollback"),
+    _shown(endpoints.revisions, "registry_api", "/_registry/_revisions"),
+    _shown(endpoints.export, "registry_api", "/_registry/_export"),
 ]
 
 TABLE: list[Route] = [*_WRITES, *_READS, *_SEARCHING, *_SYSTEM, *_INDEXES, *_REGISTRY]
@@ -265,7 +271,7 @@ UNREAD = Route("", "", unread.unread, "passthrough", may_rename=True)
 """The route of requests that are in no row."""
 ROUTER = Router(TABLE, UNREAD)
 
-_OURS = ("_pipeline", "_udf", "_proxy")
+_OURS = ("_pipeline", "_udf", "_registry", "_proxy")
 """First path segments that never go to the cluster."""
 
 

@@ -7,6 +7,7 @@ answers for all of them.
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
     from headrace.registry.live import LiveRegistry
 
 
+class InForce(msgspec.Struct):
+    """What a process has in force: revisions by set, and the state of its registry."""
+
+    process: int
+    registry: str
+    sets: dict[str, int]
+
+
 class ProcessCounts(msgspec.Struct):
     """The counts of one process, or of several added up. Requests are keyed `surface|2xx`, durations in µs."""
 
@@ -32,6 +41,7 @@ class ProcessCounts(msgspec.Struct):
     workers: int = 1
     pipelines: dict[str, PipelineCounts] = {}
     udfs: dict[str, StageCounts] = {}
+    in_force: list[InForce] = []
 
 
 class Peers(Protocol):
@@ -96,6 +106,7 @@ class Metrics:
             registry_repairs=registry.ledger.repaired,
             pipelines=pipelines,
             udfs=registry.catalog.dump(),
+            in_force=[InForce(process=os.getpid(), registry=registry.state, sets=registry.revisions)],
         )
 
     def dump(self) -> bytes:
@@ -119,6 +130,7 @@ def added(parts: Iterable[ProcessCounts]) -> ProcessCounts:
         total.workers += part.workers
         total.in_flight += part.in_flight
         total.registry_repairs += part.registry_repairs
+        total.in_force += part.in_force
         for mine, theirs in ((total.requests, part.requests), (total.upstream_errors, part.upstream_errors)):
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -135,7 +136,8 @@ def _udf(folder: Path, path: Path, variables: Variables) -> UdfFile:
 
 def _code(path: Path, file: str) -> bytes:
     if path.suffix != ".wasm":
-        return read_text(path, file).encode()
+        read_text(path, file)
+        return path.read_bytes().removeprefix(codecs.BOM_UTF8)
     if path.stat().st_size > MOST_BYTES:
         raise ProjectError([Problem(file=file, reason=f"the file has more than {MOST_BYTES} bytes")])
     return path.read_bytes()

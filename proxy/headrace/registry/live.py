@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from headrace.registry.changes import Changes
+from headrace.registry.ledger import sample_of
 from headrace.registry.local_copy import Copy
 from headrace.registry.records_codec import records_of
 from headrace.registry.repair import Mender
@@ -23,6 +24,7 @@ from headrace.registry.store import UnfitError
 from headrace_pipelines.errors import ConflictError, HeadraceError, RegistryError
 from headrace_pipelines.registry import Records, Snapshot, build
 from headrace_pipelines.registry.association import Association, Pattern, Slots, Template
+from headrace_pipelines.registry.records import version_in
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -42,6 +44,8 @@ STOPPING_SECONDS = 20.0
 """Maximum seconds that a stopping process waits for a refresh in progress."""
 PAUSE_SECONDS = 1.0
 """Seconds between two attempts to repair an index that cannot be written."""
+READINGS = 2
+"""Readings of the index after which what a set lacks is taken for lost."""
 H = TypeVar("H", Association, Pattern, Template)
 
 
@@ -85,6 +89,16 @@ class LiveRegistry:
     def holds(self) -> bool:
         """Whether there may be anything in the registry."""
         return self.state == "none" or self._snapshot.records != Records()
+
+    @property
+    def revisions(self) -> dict[str, int]:
+        """The revisions of sets that are in force here, by their names."""
+        return {name: revision.revision for name, revision in self._snapshot.records.sets.items()}
+
+    def numbers(self, what: str) -> list[int]:
+        """The numbers of all versions of `pipeline:KEY` or `udf:NAME`, also of those in the history of a set alone."""
+        versions = (version_in(entry.id) for entry in self.ledger.live if entry.id.startswith(f"{what}@"))
+        return [int(version) for version in versions if version.isdigit()]
 
     async def start(self) -> None:
         """Reads the copy on disk, then the registry itself, and begins to poll."""
@@ -141,15 +155,7 @@ class LiveRegistry:
 
     async def _read(self, fingerprint: str) -> float:
         """Reads everything, installs it, and then repairs; gives when (by `time.monotonic`) to do so again."""
-        ledger = self.ledger
-        ledger.start_reading()
-        try:
-            found = await self.store.documents() if fingerprint else []
-        except UnfitError as error:
-            await self._mender.make_anew(error.reason)
-            found = []
-        wrong = ledger.merge(await asyncio.to_thread(ledger.verified, found))
-        records = await asyncio.to_thread(records_of, ledger.live)
+        wrong, records = await self._records(fingerprint)
         codes = await self._codes(records)
         if records != self._snapshot.records or codes.keys() != self._snapshot.codes.keys() or self.state == "none":
             await self._install(records, codes)
@@ -158,6 +164,36 @@ class LiveRegistry:
         if len(codes) < len({record.digest for record in records.udfs}):
             again = monotonic()
         return min(again, await self._mended(wrong, records, exists=bool(fingerprint)))
+
+    async def _records(self, fingerprint: str) -> tuple[dict[str, Found | None], Records]:
+        """What the index has, or this proxy of it, and what is to be repaired. Raises RegistryError.
+
+        A search may see the document that puts a set in force before what that names, which was written earlier: then
+        a second one sees all of it.
+        """
+        for reading in range(1, READINGS + 1):
+            self.ledger.start_reading()
+            try:
+                found = await self.store.documents() if fingerprint else []
+            except UnfitError as error:
+                await self._mender.make_anew(error.reason)
+                found = []
+            wrong = self.ledger.merge(await asyncio.to_thread(self.ledger.verified, found))
+            try:
+                records = await asyncio.to_thread(records_of, self.ledger.live)
+                if not records.missing:
+                    break
+            except RegistryError:
+                if reading == READINGS:
+                    raise
+            if fingerprint:
+                await self.store.refresh()
+        if records.missing:
+            log.error(
+                "the registry lacks %d versions that sets have in force (%s): what needs them fails",
+                len(records.missing), sample_of(records.missing),
+            )  # fmt: skip
+        return wrong, records
 
     async def _mended(self, wrong: dict[str, Found | None], records: Records, *, exists: bool) -> float:
         """Repairs the index, if it lets itself be repaired; gives when to look again."""
@@ -256,7 +292,11 @@ class LiveRegistry:
         if entries is None:
             return False
         self.ledger.restore(entries)
-        records = await asyncio.to_thread(records_of, self.ledger.live)
+        try:
+            records = await asyncio.to_thread(records_of, self.ledger.live)
+        except RegistryError as error:
+            log.error("the copy of the registry in %s is of no use: %s", self._copy.folder, error.reason)
+            return False
         codes = {record.digest: await asyncio.to_thread(self._copy.code, record.digest) for record in records.udfs}
         await self._install(records, {digest: code for digest, code in codes.items() if code is not None})
         return True

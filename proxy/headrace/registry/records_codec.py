@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from headrace_pipelines.definition import decode, encode
-from headrace_pipelines.errors import InvalidError
+from headrace_pipelines.errors import InvalidError, RegistryError
 from headrace_pipelines.registry import PipelineRecord, Records, UdfRecord, key
 from headrace_pipelines.registry.association import Association, Pattern, Template
+from headrace_pipelines.registry.records import Head, Revision
+from headrace_pipelines.registry.sets import merged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 log = logging.getLogger("headrace.registry")
 
-KINDS = ("pipeline", "udf", "association", "pattern", "template", "active")
+SETS, REVISION = "sets", "revision"
+"""Kinds of the document that says which revisions of sets are in force, and of a revision."""
+KINDS = ("pipeline", "udf", "association", "pattern", "template", "active", SETS, REVISION)
 """Kinds of documents; chunks of code are documents of their own."""
 
 
@@ -56,7 +60,8 @@ def text_of(value: object) -> str:
 def pipeline_document(record: PipelineRecord) -> Document:
     """A version as it is stored."""
     name = key(record.definition.type, record.definition.name)
-    body = {"created": record.created, "definition": msgspec.Raw(encode(record.definition))}
+    body: dict[str, object] = {"created": record.created, "definition": msgspec.Raw(encode(record.definition))}
+    body |= {field: value for field in _OF_SETS if (value := getattr(record, field))}
     return Document(kind="pipeline", name=name, body=text_of(body))
 
 
@@ -65,6 +70,18 @@ def udf_document(record: UdfRecord) -> Document:
     return Document(kind="udf", name=record.manifest.name, body=text_of(record))
 
 
+def revision_document(revision: Revision) -> Document:
+    """A revision as it is stored."""
+    return Document(kind=REVISION, name=revision.set, body=text_of(revision))
+
+
+def heads_document(heads: dict[str, Head]) -> Document:
+    """The document that puts revisions in force."""
+    return Document(kind=SETS, name=SETS, body=text_of(heads))
+
+
+_OF_SETS: dict[str, type[Any]] = {"set": str, "staged": int, "tag": str}
+"""Members of a stored version that only those of sets have."""
 Holder = Association | Pattern | Template
 """A record with attached pipelines."""
 HOLDERS: dict[type[Holder], str] = {Association: "association", Pattern: "pattern", Template: "template"}
@@ -79,17 +96,40 @@ def holder_documents(records: Records) -> list[Document]:
 
 
 def records_of(documents: Iterable[Readable]) -> Records:
-    """The registry behind the documents of the index.
+    """The registry behind the documents of the index: what is in force.
 
     An entry that cannot be read (a newer Headrace wrote it, or somebody by hand) is left out and logged; what depends
-    on it fails, the rest of the registry works.
+    on it fails, the rest of the registry works. Raises RegistryError for a set whose revision cannot be read.
     """
+    documents = list(documents)
+    stored = stored_records(documents)
+    revisions = revisions_of(documents, {head.id for head in stored.heads.values()})
+    return merged(stored, {name: revisions[head.id] for name, head in stored.heads.items()})
+
+
+def revisions_of(documents: Iterable[Readable], ids: Collection[str]) -> dict[str, Revision]:
+    """The revisions with these ids. Raises RegistryError unless all can be read."""
+    found: dict[str, Revision] = {}
+    for document in documents if ids else ():
+        if document.kind == REVISION:
+            try:
+                revision = msgspec.json.decode(document.body, type=Revision)
+            except msgspec.MsgspecError as error:
+                raise RegistryError(f"a revision of the set [{document.name}] cannot be read: {error}") from None
+            found[revision.id] = revision
+    if missing := set(ids) - found.keys():
+        raise RegistryError(f"the registry lacks revisions of sets: {', '.join(sorted(missing))}")
+    return {id_: found[id_] for id_ in ids}
+
+
+def stored_records(documents: Iterable[Readable]) -> Records:
+    """Everything that is stored, as if there were no sets: also versions that are not visible."""
     pipelines: list[PipelineRecord] = []
     udfs: list[UdfRecord] = []
-    associations: list[Association] = []
-    patterns: list[Pattern] = []
-    templates: list[Template] = []
+    holders: dict[str, list[Any]] = {kind: [] for kind in HOLDERS.values()}
     active: dict[str, str] = {}
+    heads: dict[str, Head] = {}
+    types = {kind: holder for holder, kind in HOLDERS.items()}
     for document in documents:
         try:
             match document.kind:
@@ -97,35 +137,45 @@ def records_of(documents: Iterable[Readable]) -> Records:
                     pipelines.append(_pipeline_record(document.body))
                 case "udf":
                     udfs.append(msgspec.json.decode(document.body, type=UdfRecord))
-                case "association":
-                    associations.append(msgspec.json.decode(document.body, type=Association))
-                case "pattern":
-                    patterns.append(msgspec.json.decode(document.body, type=Pattern))
-                case "template":
-                    templates.append(msgspec.json.decode(document.body, type=Template))
+                case "association" | "pattern" | "template":
+                    holders[document.kind].append(msgspec.json.decode(document.body, type=types[document.kind]))
                 case "active":
                     active[document.name] = msgspec.json.decode(document.body, type=str)
+                case "sets":
+                    heads = _heads(document.body)
         except (msgspec.MsgspecError, InvalidError, KeyError) as error:
             log.error("the %s [%s] in the registry cannot be read: %s", document.kind, document.name, error)
     return Records(
         pipelines=pipelines,
         active=active,
         udfs=udfs,
-        associations=associations,
-        patterns=patterns,
-        templates=templates,
+        associations=holders["association"],
+        patterns=holders["pattern"],
+        templates=holders["template"],
+        heads=heads,
     )
+
+
+def _heads(body: str) -> dict[str, Head]:
+    """Raises RegistryError: without it nothing is known of any set, and protection might be lost."""
+    try:
+        return msgspec.json.decode(body, type=dict[str, Head])
+    except msgspec.MsgspecError as error:
+        raise RegistryError(f"the document that puts sets in force cannot be read: {error}") from None
 
 
 def _pipeline_record(body: str) -> PipelineRecord:
     stored = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    of_set = {
+        field: msgspec.json.decode(stored[field], type=type_) for field, type_ in _OF_SETS.items() if field in stored
+    }
     return PipelineRecord(
-        definition=decode(bytes(stored["definition"])), created=msgspec.json.decode(stored["created"])
+        definition=decode(bytes(stored["definition"])), created=msgspec.json.decode(stored["created"]), **of_set
     )
 
 
 def documents_of(records: Records) -> list[Document]:
-    """The opposite of [`records_of`]."""
+    """The opposite of [`stored_records`]."""
     return [
         *map(pipeline_document, records.pipelines),
         *map(udf_document, records.udfs),

@@ -13,6 +13,7 @@ import asyncio
 import base64
 import binascii
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,7 +35,7 @@ from headrace_pipelines.registry import key
 from headrace_pipelines.udf.catalog import digest as digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from headrace.registry.ledger import Ledger
     from headrace.registry.records_codec import Holder
@@ -107,17 +108,12 @@ class Store(Cluster):
     async def fingerprint(self) -> str:
         """Changes with every write; empty while the index does not exist."""
         body = {"size": 0, "track_total_hits": True, "aggs": {"s": {"stats": {"field": "_seq_no"}}}}
-        for attempt in range(STARTING_ATTEMPTS):
-            try:
-                answer = await self._client.search(index=self.index, body=body)
-                break
-            except NotFoundError:
-                return ""
-            except OpenSearchException as error:
-                # A shard that another proxy has just created answers 503 for a moment.
-                if attempt == STARTING_ATTEMPTS - 1 or getattr(error, "status_code", None) != 503:
-                    raise unavailable(error) from None
-                await asyncio.sleep(STARTING_PAUSE)
+        try:
+            answer = await _started(partial(self._client.search, index=self.index, body=body))
+        except NotFoundError:
+            return ""
+        except OpenSearchException as error:
+            raise unavailable(error) from None
         try:
             shards, stats = answer["_shards"], answer["aggregations"]["s"]
             answers = shards["successful"] and not shards["failed"]
@@ -222,7 +218,7 @@ class Store(Cluster):
 
     async def active(self, kind: PipelineType, name: str) -> VersionedValue:
         """Which version is active, as it stands now."""
-        return await self._read(f"active:{key(kind, name)}")
+        return await self.read(f"active:{key(kind, name)}")
 
     async def set_active(self, kind: PipelineType, name: str, version: str | None, before: VersionedValue) -> None:
         """Makes a version active, or none; raises ConflictError if somebody changed it since `before` was read."""
@@ -244,12 +240,16 @@ class Store(Cluster):
         """Removes a version, and its code where no other version has the same."""
         await self._remove(f"udf:{record.manifest.label}")
         if code_too:
-            for n in range(-(-record.size // CHUNK)):
-                await self._delete_chunk(f"code:{record.digest}:{n}")
+            await self.remove_code(record)
+
+    async def remove_code(self, record: UdfRecord) -> None:
+        """Removes the code of a version."""
+        for n in range(-(-record.size // CHUNK)):
+            await self._delete_chunk(f"code:{record.digest}:{n}")
 
     async def attached(self, holder: type[Holder], name: str) -> VersionedValue:
         """The stored attachment of an index, a pattern or a template."""
-        return await self._read(f"{HOLDERS[holder]}:{name}")
+        return await self.read(f"{HOLDERS[holder]}:{name}")
 
     async def attach(self, holder: type[Holder], name: str, value: Holder | None, before: VersionedValue) -> None:
         """Changes what is attached; `None` removes it. Raises ConflictError as [`set_active`]."""
@@ -258,13 +258,13 @@ class Store(Cluster):
     async def seal(self) -> None:
         """Writes the manifest after a change; what of it is lost to others is written by the next one."""
         for _ in range(ATTEMPTS if self.ledger.manifest() is not None else 0):
-            before = await self._read(MANIFEST)
+            before = await self.read(MANIFEST)
             # Not taken into the ledger: a search need not see yet what another proxy has just written.
             document = self.ledger.manifest(before.entry)
             if document is None:
                 return
             try:
-                await self._save(before, document)
+                await self.save(before, document)
             except ConflictError:
                 continue
             return
@@ -293,7 +293,8 @@ class Store(Cluster):
         except OpenSearchException as error:
             raise unavailable(error) from None
 
-    async def _read(self, id_: str) -> VersionedValue:
+    async def read(self, id_: str) -> VersionedValue:
+        """A document as it stands now, or as this proxy knows it where that is newer."""
         found = await self._get(id_)
         if found is None:
             return VersionedValue(id_, self.ledger.newest(id_), None, None)
@@ -304,7 +305,7 @@ class Store(Cluster):
     async def _get(self, id_: str) -> Found | None:
         """The stored document of an id, unverified; `None` for none."""
         try:
-            answer = await self._client.get(index=self.index, id=id_, params=_SOURCE)
+            answer = await _started(partial(self._client.get, index=self.index, id=id_, params=_SOURCE))
         except NotFoundError:
             return None
         except (RecursionError, OpenSearchException) as error:
@@ -320,12 +321,30 @@ class Store(Cluster):
         except OpenSearchException as error:
             raise unavailable(error) from None
 
+    async def stage(self, id_: str, document: Document) -> Entry:
+        """Writes a document that nothing in force names yet, over what stands there; the next refresh shows it."""
+        self.ledger.require_sole()
+        for _ in range(ATTEMPTS):
+            before = await self.read(id_)
+            entry = self._next(before, document)
+            try:
+                await self._write(entry, before, refresh=False)
+            except OpenSearchConflict:
+                continue
+            return entry
+        raise lost_race(document.name)
+
+    def _next(self, before: VersionedValue, document: Document) -> Entry:
+        """The next revision of a document, signed."""
+        newest = self.ledger.newest(before.id, before.entry)
+        return self.ledger.signer.sign(before.id, document, newest.revision + 1 if newest is not None else 1)
+
     async def _create(self, id_: str, document: Document) -> bool:
-        before = await self._read(id_)
+        before = await self.read(id_)
         if before.value is not None:
             return False
         try:
-            await self._save(before, document)
+            await self.save(before, document)
         except ConflictError:
             return False
         return True
@@ -333,27 +352,26 @@ class Store(Cluster):
     async def _set(self, kind: str, name: str, value: object, before: VersionedValue) -> None:
         if value is None:
             if before.value is not None:
-                await self._save(before, Document(kind=DELETED, name=name, body="null"))
+                await self.save(before, Document(kind=DELETED, name=name, body="null"))
             return
-        await self._save(before, Document(kind=kind, name=name, body=text_of(value)))
+        await self.save(before, Document(kind=kind, name=name, body=text_of(value)))
 
     async def _remove(self, id_: str) -> None:
         for attempt in range(ATTEMPTS):
-            before = await self._read(id_)
+            before = await self.read(id_)
             if before.entry is None or not before.entry.live:
                 return
             try:
-                await self._save(before, Document(kind=DELETED, name=before.entry.name, body="null"))
+                await self.save(before, Document(kind=DELETED, name=before.entry.name, body="null"))
                 break
             except ConflictError:
                 if attempt == ATTEMPTS - 1:
                     raise
 
-    async def _save(self, before: VersionedValue, document: Document) -> None:
+    async def save(self, before: VersionedValue, document: Document) -> None:
         """Writes the next revision of a document. Raises ConflictError if somebody was there first, RegistryError."""
         self.ledger.require_sole()
-        newest = self.ledger.newest(before.id, before.entry)
-        entry = self.ledger.signer.sign(before.id, document, newest.revision + 1 if newest is not None else 1)
+        entry = self._next(before, document)
         try:
             await self._write(entry, before)
         except OpenSearchConflict:
@@ -422,6 +440,18 @@ def refused(error: OpenSearchException) -> RegistryError:
     if isinstance(error, RequestError) and "closed" not in str(error.error):
         return UnfitError(reason.reason)
     return reason
+
+
+async def _started(call: Callable[[], Awaitable[Any]]) -> Any:
+    """The answer of a call, repeated while a shard that another proxy has just created answers 503."""
+    for _ in range(STARTING_ATTEMPTS - 1):
+        try:
+            return await call()
+        except OpenSearchException as error:
+            if getattr(error, "status_code", None) != 503:
+                raise
+            await asyncio.sleep(STARTING_PAUSE)
+    return await call()
 
 
 _CODE = {"match": {"kind": {"query": "code", "lenient": True}}}

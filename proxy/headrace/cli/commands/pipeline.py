@@ -146,7 +146,7 @@ def diff(client: Client, name: str, old: str, new: str, kind: str | None, output
     return ExitCode.OK if left == right else ExitCode.DIFFERENCES
 
 
-_STAMPS = ("created", "updated", "active", "version", "fault", "name")
+_STAMPS = ("created", "updated", "active", "version", "fault", "name", "managed_by")
 """Members that the registry adds to a definition."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from headrace.handlers.admin.attachment import check
+from headrace.handlers.admin.sets import managed
 from headrace.security import admin
 from headrace.server.reply import reply_json
 from headrace_pipelines.definition import object_of
@@ -28,12 +29,16 @@ async def put(context: RequestContext) -> web.StreamResponse:
     await admin.require_attaching(context, pattern)
     await context.components.registry.refresh()
     check(context, {slot: name for slot in SLOTS if (name := new.name(slot)) is not None})
+    if managed_by := managed.manager(context, "association", pattern):
+        await managed.associate(context, managed_by, new)
+        return await reply_json(context, 200, {"acknowledged": True, **_shown(new, managed_by)})
     before = await context.components.registry.change(Pattern, pattern, lambda _: new)
     return await reply_json(context, 201 if before is None else 200, {"acknowledged": True, **_shown(new)})
 
 
-def _shown(pattern: Pattern) -> dict[str, Any]:
-    return {"pattern": pattern.pattern, "priority": pattern.priority, **pattern.shown}
+def _shown(pattern: Pattern, managed_by: str = "") -> dict[str, Any]:
+    of_set = {"managed_by": managed_by} if managed_by else {}
+    return {"pattern": pattern.pattern, "priority": pattern.priority, **pattern.shown, **of_set}
 
 
 async def get(context: RequestContext) -> web.StreamResponse:
@@ -41,13 +46,15 @@ async def get(context: RequestContext) -> web.StreamResponse:
     wanted = context.params["pattern"]
     for pattern in context.snapshot.associations.patterns:
         if pattern.pattern == wanted:
-            return await reply_json(context, 200, _shown(pattern))
+            managed_by = context.snapshot.managed_by("association", wanted)
+            return await reply_json(context, 200, _shown(pattern, managed_by))
     raise MissingError(f"no association has the pattern [{wanted}]")
 
 
 async def listed(context: RequestContext) -> web.StreamResponse:
     """All associations by pattern, the highest priority first."""
-    found = [_shown(pattern) for pattern in context.snapshot.associations.patterns]
+    snapshot = context.snapshot
+    found = [_shown(p, snapshot.managed_by("association", p.pattern)) for p in snapshot.associations.patterns]
     return await reply_json(context, 200, {"total": len(found), "associations": found})
 
 
@@ -55,6 +62,10 @@ async def delete(context: RequestContext) -> web.StreamResponse:
     """Removes an association."""
     await admin.require_admin(context)
     wanted = context.params["pattern"]
+    await context.components.registry.refresh()
+    if managed_by := managed.manager(context, "association", wanted):
+        await managed.release(context, managed_by, "association", wanted)
+        return await reply_json(context, 200, {"acknowledged": True})
     if await context.components.registry.change(Pattern, wanted, lambda _: None) is None:
         raise MissingError(f"no association has the pattern [{wanted}]")
     return await reply_json(context, 200, {"acknowledged": True})

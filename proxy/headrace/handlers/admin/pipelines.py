@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from headrace.handlers.admin.sets import managed
 from headrace.handlers.admin.simulate import (
     TrialDocument,
     compile_definition,
@@ -28,9 +29,8 @@ from headrace_pipelines.definition import (
     members_of,
     parse,
 )
-from headrace_pipelines.errors import ConflictError, InUseError, InvalidError, MissingError, RefusedError
-from headrace_pipelines.registry import PipelineRecord, Snapshot, version_order
-from headrace_pipelines.registry.association import SLOTS
+from headrace_pipelines.errors import ConflictError, InvalidError, MissingError, RefusedError
+from headrace_pipelines.registry import PipelineRecord, Snapshot, key
 from headrace_pipelines.registry.pins import Now, pinned, pinned_as
 from headrace_pipelines.registry.references import with_parameters
 from headrace_pipelines.stats import PipelineCounts
@@ -62,7 +62,9 @@ async def _stored(context: RequestContext, definition: PipelineDefinition) -> tu
     await store.ensure_index()
     await registry.refresh()
     snapshot = context.snapshot
-    definition, stored_already = _versioned(definition, snapshot)
+    name = key(definition.type, definition.name)
+    managed_by = managed.manager(context, "pipeline", name)
+    definition, stored_already = _versioned(definition, snapshot, registry.numbers(f"pipeline:{name}"))
     await compile_definition(context, definition, snapshot)
     if not stored_already:
         await _refuse_cluster_name(context, definition)
@@ -71,15 +73,21 @@ async def _stored(context: RequestContext, definition: PipelineDefinition) -> tu
         version=definition.version, before=str(before.value or ""), sha256=digest_of(encode(definition))
     )
     if not stored_already and not await store.add_pipeline(PipelineRecord(definition=definition, created=now())):
-        raise ConflictError(f"pipeline [{definition.label}] was created by another request at the same time")
-    if before.value != definition.version:
+        raise ConflictError(
+            f"pipeline [{definition.label}] was created by another request at the same time, or is in the history of "
+            "a set; choose another version"
+        )
+    if managed_by:
+        await managed.bring_in_force(context, managed_by, "pipeline", name, _id_of(definition, snapshot))
+    elif before.value != definition.version:
         try:
             await store.set_active(definition.type, definition.name, definition.version, before)
         except ConflictError:
             if not stored_already:
                 await store.remove_pipeline(definition.type, definition.name, definition.version)
             raise
-    await registry.changed()
+    if not managed_by:
+        await registry.changed()
     return stored_already, {"name": definition.name, "version": definition.version, "type": definition.type.value}
 
 
@@ -125,8 +133,17 @@ async def _cluster_pipeline(context: RequestContext, family: str, name: str) -> 
     return found[name]
 
 
-def _versioned(given: PipelineDefinition, snapshot: Snapshot) -> tuple[PipelineDefinition, bool]:
+def _id_of(definition: PipelineDefinition, snapshot: Snapshot) -> str:
+    """The id of a version, which may have been stored since."""
+    stored = snapshot.versions(definition.type, definition.name)
+    found = [record.id for record in stored if record.version == definition.version]
+    return found[0] if found else PipelineRecord(definition=definition, created="").id
+
+
+def _versioned(given: PipelineDefinition, snapshot: Snapshot, numbers: list[int]) -> tuple[PipelineDefinition, bool]:
     """The definition as it is to be stored, its version and its pins in it, and whether exactly this is stored.
+
+    `numbers`: of all versions that are stored.
 
     Without a version: that of the active one if the content is the same, else one more than the highest number. Raises
     ConflictError for a version that exists with other content: versions never change. What exists in the version that
@@ -140,7 +157,6 @@ def _versioned(given: PipelineDefinition, snapshot: Snapshot) -> tuple[PipelineD
             msgspec.structs.replace(definition, version=active.definition.version), active.definition
         ):
             return active.definition, True
-        numbers = [int(v.definition.version) for v in versions if v.definition.version.isdigit()]
         return msgspec.structs.replace(definition, version=str(max(numbers, default=0) + 1)), False
     for record in versions:
         stored = record.definition
@@ -168,7 +184,7 @@ async def _refuse_cluster_name(context: RequestContext, definition: PipelineDefi
 
 
 def shown(pipeline: Pipeline, snapshot: Snapshot) -> dict[str, Any]:
-    """A pipeline as the API shows it: its definition, `created`, `updated`, `active`."""
+    """A pipeline as the API shows it: its definition, `created`, `updated`, `active`, and its set if it has one."""
     definition = pipeline.definition
     view: dict[str, Any] = {
         "name": definition.name,
@@ -181,6 +197,8 @@ def shown(pipeline: Pipeline, snapshot: Snapshot) -> dict[str, Any]:
     view["created"] = versions[0].created
     view["updated"] = pipeline.created
     view["active"] = snapshot.active(definition.type, definition.name) is pipeline
+    if managed_by := snapshot.managed_by("pipeline", key(definition.type, definition.name)):
+        view["managed_by"] = managed_by
     if pipeline.fault is not None:
         view["fault"] = pipeline.fault.reason
     return view
@@ -231,51 +249,14 @@ async def activate(context: RequestContext) -> web.StreamResponse:
     await registry.refresh()
     definition = context.snapshot.find(context.params["name"], version, kind_of(context)).definition
     await compile_definition(context, definition, context.snapshot)
-    before = await registry.store.active(definition.type, definition.name)
-    await registry.store.set_active(definition.type, definition.name, version, before)
-    await registry.changed()
-    return await reply_json(context, 200, {"acknowledged": True, "name": definition.name, "version": version})
-
-
-async def delete(context: RequestContext) -> web.StreamResponse:
-    """Deletes a pipeline, or one version of it; refused while something uses it."""
-    await admin.require_admin(context)
-    registry, store = context.components.registry, context.components.registry.store
-    await registry.refresh()
-    snapshot, version = context.snapshot, context.target.get("version")
-    definition = snapshot.find(context.params["name"], version, kind_of(context)).definition
-    kind, name = definition.type, definition.name
-    stored = [r.definition.version for r in snapshot.versions(kind, name)]
-    before = await store.active(kind, name)
-    if version is None or stored == [version]:
-        users = snapshot.users_of_pipeline(kind, name) + await _created_with(context, snapshot, kind, name)
-        if users:
-            raise InUseError(f"pipeline [{name}] is used by {', '.join(users)}; detach it first")
-        await store.set_active(kind, name, None, before)
-        for each in stored:
-            await store.remove_pipeline(kind, name, each)
+    name = key(definition.type, definition.name)
+    if managed_by := managed.manager(context, "pipeline", name):
+        await managed.bring_in_force(context, managed_by, "pipeline", name, _id_of(definition, context.snapshot))
     else:
-        if before.value == version:
-            others = sorted((v for v in stored if v != version), key=version_order)
-            raise InUseError(f"version [{version}] is active; make another one active first: {', '.join(others)}")
-        if users := snapshot.users_of_version(kind, name, version):
-            raise InUseError(f"version [{version}] is used by {', '.join(users)}; change or delete them first")
-        await store.remove_pipeline(kind, name, version)
-    await registry.changed()
-    return await reply_json(context, 200, {"acknowledged": True})
-
-
-async def _created_with(context: RequestContext, snapshot: Snapshot, kind: PipelineType, name: str) -> list[str]:
-    """Indexes that have the pipeline from the template under which they were created, in words."""
-    if not snapshot.records.templates:
-        return []
-    slots = [slot for slot in SLOTS if slot.kind is kind]
-    return [
-        f"index [{target.name}]"
-        for target in await context.components.resolver.targets("_all")
-        for slot in slots
-        if (found := snapshot.associations.find(slot, target)) and (found.name, found.source) == (name, "template")
-    ]
+        before = await registry.store.active(definition.type, definition.name)
+        await registry.store.set_active(definition.type, definition.name, version, before)
+        await registry.changed()
+    return await reply_json(context, 200, {"acknowledged": True, "name": definition.name, "version": version})
 
 
 class _Execute(msgspec.Struct, forbid_unknown_fields=True):

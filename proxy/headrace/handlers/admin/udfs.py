@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import hdrs
 from multidict import CIMultiDict
 
+from headrace.handlers.admin.sets import managed
 from headrace.handlers.admin.simulate import compile_definition, decode_body, kind_of, now, simulate
 from headrace.security import admin
 from headrace.security.admin import shown_to
@@ -49,13 +50,23 @@ async def put(context: RequestContext) -> web.StreamResponse:
     registry, store = context.components.registry, context.components.registry.store
     await store.ensure_index()
     await registry.refresh()
-    manifest, stored_already = _versioned(manifest, code, context.snapshot)
+    managed_by = managed.manager(context, "udf", name)
+    manifest, stored_already = _versioned(manifest, code, context.snapshot, registry.numbers(f"udf:{name}"))
     context.add_audit_facts(version=manifest.version, sha256=digest_of(code))
     record = await asyncio.to_thread(_checked, context, manifest, code, claimed)
     if not stored_already and not await store.add_udf(record, code):
-        raise ConflictError(f"UDF [{manifest.label}] was created by another request at the same time")
-    await registry.changed()
-    return await reply_json(context, 200 if stored_already else 201, {"acknowledged": True, **shown(record)})
+        raise ConflictError(
+            f"UDF [{manifest.label}] was created by another request at the same time, or is in the history of a set; "
+            "choose another version"
+        )
+    if managed_by:
+        stored = [r.id for r in context.snapshot.udf_versions(name) if r.version == manifest.version]
+        await managed.bring_in_force(context, managed_by, "udf", name, stored[0] if stored else record.id)
+    else:
+        await registry.changed()
+    return await reply_json(
+        context, 200 if stored_already else 201, {"acknowledged": True, **shown(record, context.snapshot)}
+    )
 
 
 async def _upload(context: RequestContext, name: str) -> tuple[Manifest, bytes, str | None]:
@@ -70,16 +81,15 @@ def _checked(context: RequestContext, manifest: Manifest, code: bytes, claimed: 
     return udf_record(context.components.registry.catalog, manifest, code, now(), claimed)
 
 
-def _versioned(manifest: Manifest, code: bytes, snapshot: Snapshot) -> tuple[Manifest, bool]:
+def _versioned(manifest: Manifest, code: bytes, snapshot: Snapshot, numbers: list[int]) -> tuple[Manifest, bool]:
     """The manifest with its version, and whether exactly this is stored. Raises ConflictError as pipelines do."""
     versions = snapshot.udf_versions(manifest.name)
     if not manifest.version:
         if versions:
-            latest = versions[-1]
+            latest = snapshot.udf(manifest.name)
             same = msgspec.structs.replace(manifest, version=latest.manifest.version)
             if same == latest.manifest and latest.digest == digest_of(code):
                 return latest.manifest, True
-        numbers = [int(r.manifest.version) for r in versions if r.manifest.version.isdigit()]
         return msgspec.structs.replace(manifest, version=str(max(numbers, default=0) + 1)), False
     for record in versions:
         if record.manifest.version == manifest.version:
@@ -91,8 +101,8 @@ def _versioned(manifest: Manifest, code: bytes, snapshot: Snapshot) -> tuple[Man
     return manifest, False
 
 
-def shown(record: UdfRecord) -> dict[str, Any]:
-    """A UDF as the API shows it: manifest, digest (SHA-256), size in bytes, ABI, exports."""
+def shown(record: UdfRecord, snapshot: Snapshot) -> dict[str, Any]:
+    """A UDF as the API shows it: manifest, digest (SHA-256), size in bytes, ABI, exports, and its set if it has one."""
     manifest: dict[str, Any] = msgspec.to_builtins(record.manifest)
     found = {"digest": record.digest, "size": record.size, "abi": record.abi, "entry": record.entry}
     head = {
@@ -100,13 +110,17 @@ def shown(record: UdfRecord) -> dict[str, Any]:
         "version": record.manifest.version,
         "language": record.manifest.language,
     }
-    return head | manifest | found | {"exports": record.exports, "created": record.created}
+    managed_by = snapshot.managed_by("udf", record.name)
+    of_set = {"managed_by": managed_by} if managed_by else {}
+    return head | manifest | found | {"exports": record.exports, "created": record.created} | of_set
 
 
 async def get(context: RequestContext) -> web.StreamResponse:
     """The latest version of a UDF, or that in `?version=`."""
     return await reply_json(
-        context, 200, shown(context.snapshot.udf(context.params["name"], context.target.get("version")))
+        context,
+        200,
+        shown(context.snapshot.udf(context.params["name"], context.target.get("version")), context.snapshot),
     )
 
 
@@ -115,7 +129,7 @@ async def listed(context: RequestContext) -> web.StreamResponse:
     asked = {name: context.target.get(name) for name in ("category", "author", "language")}
     tag = context.target.get("tag")
     found = [
-        shown(record)
+        shown(record, context.snapshot)
         for record in context.snapshot.udfs()
         if all(value in (None, getattr(record.manifest, name)) for name, value in asked.items())
         and (tag is None or tag in record.manifest.tags)
@@ -142,8 +156,14 @@ async def delete(context: RequestContext) -> web.StreamResponse:
     snapshot, version = context.snapshot, context.target.get("version")
     snapshot.udf(context.params["name"], version)
     name = context.params["name"]
+    managed_by = managed.manager(context, "udf", name)
     if users := snapshot.users_of_udf(name, version):
         raise InUseError(f"UDF [{name}] is used by {', '.join(dict.fromkeys(users))}; change or delete them first")
+    if managed_by:
+        if version is not None:
+            managed.refuse_version(managed_by, f"{name}@{version}")
+        await managed.release(context, managed_by, "udf", name)
+        return await reply_json(context, 200, {"acknowledged": True})
     for record in snapshot.udf_versions(name):
         if version in (None, record.manifest.version):
             others = [r for r in snapshot.records.udfs if r.digest == record.digest and r is not record]

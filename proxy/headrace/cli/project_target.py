@@ -1,0 +1,77 @@
+"""The options of commands on a project directory: the directory, its set, and the proxy of one of its targets."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headrace.cli.target import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from headrace.client import Client
+    from headrace.project import Project
+
+
+def remote_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `--target` and `--url`; a target is one of the directory's `headrace.toml`."""
+    target = click.option("--target", default="", metavar="NAME", help="A target of headrace.toml.")
+    url = click.option("--url", default="", metavar="URL", help="The address of the proxy.")
+    return target(url(function))
+
+
+def set_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `--set` and `--dir`, and gives the function the `name` of the set and a connected `client`."""
+
+    @click.option("--set", "name", default="", metavar="NAME", help="The set, by default that of the directory.")
+    @click.option("--dir", "folder", default=".", metavar="DIR", help="The project directory.")
+    @remote_options
+    @functools.wraps(function)
+    def with_set(*args: Any, name: str, folder: str, target: str, url: str, **options: Any) -> Any:
+        from pathlib import Path
+
+        path = Path(folder)
+        with client_of(path, target, url) as client:
+            return function(*args, name=name or set_of(path), client=client, **options)
+
+    return with_set
+
+
+def set_of(folder: Path) -> str:
+    """The set of a directory; the default one where it has no `headrace.toml`."""
+    from headrace.project.config import load_config
+
+    return load_config(folder).set
+
+
+def target_of(folder: Path, target: str, url: str) -> str:
+    """The target that is asked for, else the first one of the directory; empty where an address is named."""
+    from headrace.project.config import load_config
+
+    named = target or os.environ.get("HEADRACE_TARGET", "")
+    if named or url or os.environ.get("HEADRACE_URL"):
+        return named
+    return next(iter(load_config(folder).target), "")
+
+
+def client_of(folder: Path, target: str, url: str) -> Client:
+    """The client of a target of a directory. Raises InvalidError for a target that does not exist."""
+    from headrace.client.target import FILE, load
+
+    file = folder / FILE
+    name = target_of(folder, target, url)
+    return connect(load(name, url, file=file if file.is_file() else None))
+
+
+def project_of(folder: Path, target: str, url: str) -> Project:
+    """The directory, with the variables of the target. Raises ProjectError."""
+    from headrace.project import Project
+
+    name = target_of(folder, target, url)
+    project = Project.load(folder)
+    return Project.load(folder, name) if name in project.config.target else project

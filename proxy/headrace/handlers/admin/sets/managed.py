@@ -1,0 +1,94 @@
+"""Changes by hand of what a set has: refused, or with `?force=true` a revision of the set that its diff shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.handlers.admin.simulate import now
+from headrace.registry import sets
+from headrace.registry.sets import Edit, Opened
+from headrace.security import audit
+from headrace_pipelines.errors import ConflictError
+from headrace_pipelines.registry.sets import converted
+
+if TYPE_CHECKING:
+    from headrace.server.request import RequestContext
+    from headrace_pipelines.registry.association import Pattern
+    from headrace_pipelines.registry.records import Revision
+    from headrace_pipelines.registry.sets.plan import Kind
+
+
+class ManagedError(ConflictError):
+    """Something that belongs to a set."""
+
+
+def manager(context: RequestContext, kind: Kind, name: str) -> str:
+    """The set that an object belongs to, empty for none. Raises ManagedError unless the change is forced."""
+    managed_by = context.snapshot.managed_by(kind, name)
+    if managed_by and not context.target.flag("force"):
+        plain = name.rpartition(":")[2] if kind == "pipeline" else name
+        raise ManagedError(
+            f"{kind} [{plain}] is managed by the set [{managed_by}]; change it there and apply the set, or add "
+            "?force=true, which the next diff of the set shows"
+        )
+    if managed_by:
+        context.add_audit_facts(set=managed_by, forced="true")
+    return managed_by
+
+
+def refuse_version(managed_by: str, label: str) -> None:
+    """Raises ManagedError for a single version of what a set has: the set may go back to it."""
+    if managed_by:
+        raise ManagedError(
+            f"[{label}] belongs to the history of the set [{managed_by}]; versions of a set go with its old revisions"
+        )
+
+
+async def bring_in_force(context: RequestContext, managed_by: str, kind: Kind, name: str, id_: str) -> None:
+    """Makes another version of a pipeline (by its key) or a UDF the one that its set has."""
+
+    def change(_: Opened, base: Revision) -> Edit:
+        held = base.pipelines if kind == "pipeline" else base.udfs
+        revision = _next(context, base, kind, name, "activate" if id_ in base.versions else "update")
+        versions = sorted({*base.versions, id_})
+        if kind == "pipeline":
+            return Edit(msgspec.structs.replace(revision, pipelines={**held, name: id_}, versions=versions))
+        return Edit(msgspec.structs.replace(revision, udfs={**held, name: id_}, versions=versions))
+
+    await sets.edit(context.components.registry, managed_by, change)
+
+
+async def associate(context: RequestContext, managed_by: str, pattern: Pattern) -> None:
+    """Replaces an association of a set."""
+
+    def change(_: Opened, base: Revision) -> Edit:
+        others = [each for each in base.patterns if each.pattern != pattern.pattern]
+        revision = _next(context, base, "association", pattern.pattern, "update")
+        return Edit(msgspec.structs.replace(revision, patterns=[*others, pattern]))
+
+    await sets.edit(context.components.registry, managed_by, change)
+
+
+async def release(context: RequestContext, managed_by: str, kind: Kind, name: str) -> None:
+    """Removes an object from its set, and from what is in force."""
+    label = f"{kind} {name}"
+
+    def change(at: Opened, base: Revision) -> Edit:
+        revision = _next(context, base, kind, name, "detach" if kind == "association" else "delete")
+        revision = msgspec.structs.replace(
+            revision,
+            pipelines={n: id_ for n, id_ in base.pipelines.items() if f"pipeline {n}" != label},
+            udfs={n: id_ for n, id_ in base.udfs.items() if f"udf {n}" != label},
+            patterns=[each for each in base.patterns if f"association {each.pattern}" != label],
+            versions=[id_ for id_ in base.versions if not id_.startswith(f"{kind}:{name}@")],
+        )
+        return Edit(revision, tuple(converted(at.basis.stored, {label}, revision)), (label,))
+
+    await sets.edit(context.components.registry, managed_by, change)
+
+
+def _next(context: RequestContext, base: Revision, kind: Kind, name: str, action: str) -> Revision:
+    user = audit.user_of(context.request.headers.get("Authorization", ""))
+    return sets.by_hand(base, f"{kind} {name}", now(), user, action)

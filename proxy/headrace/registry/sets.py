@@ -1,0 +1,246 @@
+"""Sets in the registry index: one document says which revisions are in force, and everything else goes before it.
+
+A revision and the versions that it lists are written first; nothing shows them. Then the document of all heads is
+written by compare-and-set, and with that every reader sees the whole set. Who dies before leaves versions behind that
+the next attempt uses, or that are removed after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from headrace.registry.records_codec import (
+    REVISION,
+    Document,
+    heads_document,
+    pipeline_document,
+    revision_document,
+    revisions_of,
+    stored_records,
+    udf_document,
+)
+from headrace.registry.signatures import DELETED
+from headrace_pipelines.errors import ConflictError, HeadraceError
+from headrace_pipelines.registry import PipelineRecord, UdfRecord
+from headrace_pipelines.registry.records import Head, VersionRecord
+from headrace_pipelines.registry.sets import MOST_REVISIONS, Basis, needed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
+
+    from headrace.registry.live import LiveRegistry
+    from headrace.registry.signatures import Entry
+    from headrace.registry.store import VersionedValue
+    from headrace_pipelines.registry.records import Revision
+
+log = logging.getLogger("headrace.registry")
+T = TypeVar("T")
+
+HEADS = "sets:in_force"
+"""The id of the document that puts sets in force."""
+MOST_SETS = 100
+"""Maximum number of sets: it bounds the document that every change of a set writes anew."""
+ATTEMPTS = 5
+"""Attempts at a change of a set while other sets are changed at the same time."""
+WRITERS = 8
+"""Documents that are written at once."""
+
+
+class LostRaceError(ConflictError):
+    """Another change of sets came first."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The registry, to be changed as it stands: it is written only if no set was changed since."""
+
+    marker: VersionedValue
+    heads: dict[str, Head]
+    basis: Basis
+
+    def revision(self, name: str) -> int:
+        """The number of the revision of a set that is in force; 0 for a set that there is not."""
+        return self.heads[name].revision if name in self.heads else 0
+
+
+async def opened(registry: LiveRegistry, name: str, *, change: bool = True) -> Opened:
+    """The registry as it stands now, for a change of a set. Raises LostRaceError, RegistryError."""
+    if change:
+        await registry.store.ensure_index()
+    for _ in range(ATTEMPTS):
+        marker = await registry.store.read(HEADS)
+        await registry.refresh()
+        snapshot, entries = registry.snapshot, registry.ledger.live
+        stored = await asyncio.to_thread(stored_records, entries)
+        heads = msgspec.convert(marker.value or {}, dict[str, Head])
+        if stored.heads == heads == snapshot.records.heads:
+            kept = heads[name].kept if name in heads else []
+            history = await asyncio.to_thread(revisions_of, entries, kept)
+            return Opened(marker, heads, Basis(stored, snapshot, registry.catalog, tuple(history.values())))
+    raise LostRaceError("sets were changed by other requests at the same time; try again")
+
+
+def history(registry: LiveRegistry, name: str) -> list[Revision]:
+    """The kept revisions of a set, oldest first; empty for a set that there is not."""
+    head = registry.snapshot.records.heads.get(name)
+    return list(revisions_of(registry.ledger.live, head.kept).values()) if head is not None else []
+
+
+async def commit(
+    registry: LiveRegistry,
+    at: Opened,
+    revision: Revision,
+    staged: Iterable[VersionRecord] = (),
+    codes: Mapping[str, bytes] | None = None,
+    released: Iterable[str] = (),
+) -> None:
+    """Brings a revision in force, with versions that are to be stored; LostRaceError if a set was changed since.
+
+    `released`: labels of what leaves the set: what was stored by hand of it before must not come back.
+    """
+    store = registry.store
+    for label in released:
+        kind, _, name = label.partition(" ")
+        if kind in _OF_HAND:
+            await _remove(registry, f"{_OF_HAND[kind]}:{name}")
+    records = list(staged)
+    documents = [(record.id, _document(record)) for record in records]
+    documents.append((revision.id, revision_document(revision)))
+    entries = await _all(store.stage(id_, document) for id_, document in documents)
+    digests = {record.digest for record in records if isinstance(record, UdfRecord)}
+    await _all(store.write_code(digest, code) for digest, code in (codes or {}).items() if digest in digests)
+    await store.refresh()
+    for entry in entries:
+        registry.ledger.record(entry)
+    before = at.heads[revision.set].kept if revision.set in at.heads else []
+    head = Head(revision=revision.revision, id=revision.id, kept=[*before, revision.id][-MOST_REVISIONS:])
+    try:
+        await store.save(at.marker, heads_document({**at.heads, revision.set: head}))
+    except ConflictError:
+        raise LostRaceError(f"the set [{revision.set}] was changed by another request at the same time") from None
+    await registry.changed()
+    await _collect(registry, revision.set)
+
+
+async def edit(registry: LiveRegistry, name: str, change: Callable[[Opened, Revision], Edit]) -> None:
+    """Changes the revision of a set that is in force by hand, as often as other changes come between."""
+    for attempt in range(ATTEMPTS):
+        try:
+            at = await opened(registry, name)
+            base = at.basis.visible.sets.get(name)
+            if base is None:
+                raise ConflictError(f"the set [{name}] is no more; try again")
+            edited = change(at, base)
+            await commit(registry, at, edited.revision, edited.staged, released=edited.released)
+            return
+        except LostRaceError:
+            if attempt == ATTEMPTS - 1:
+                raise
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change by hand: the next revision, versions to store, and labels of what leaves the set."""
+
+    revision: Revision
+    staged: tuple[VersionRecord, ...] = ()
+    released: tuple[str, ...] = ()
+
+
+def by_hand(base: Revision, label: str, created: str, user: str, action: str) -> Revision:
+    """The next revision after `base`, still with the same objects, by somebody who changes one of them."""
+    number = base.revision + 1
+    return msgspec.structs.replace(
+        base,
+        revision=number,
+        token=secrets.token_hex(8),
+        created=created,
+        user=user,
+        action="by_hand",
+        source=type(base.source)(),
+        drift={**base.drift, label: number},
+        changes=[f"{action} {label}"],
+    )
+
+
+_OF_HAND = {"pipeline": "active", "association": "pattern"}
+"""Kinds of documents by which something is in force that no set has, by the kind of object."""
+
+
+def _document(record: VersionRecord) -> Document:
+    if isinstance(record, PipelineRecord):
+        return pipeline_document(record)
+    if isinstance(record, UdfRecord):
+        return udf_document(record)
+    raise TypeError(type(record))
+
+
+async def _all(writes: Iterable[Coroutine[object, object, T]]) -> list[T]:
+    """Does writes at the same time, and raises the first error once all have ended."""
+    turn = asyncio.Semaphore(WRITERS)
+
+    async def write(each: Coroutine[object, object, T]) -> T:
+        async with turn:
+            return await each
+
+    results = await asyncio.gather(*map(write, writes), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]
+
+
+async def _remove(registry: LiveRegistry, id_: str) -> None:
+    """Deletes a document as it stands. Raises ConflictError if it is changed meanwhile."""
+    before = await registry.store.read(id_)
+    if before.entry is not None and before.entry.live:
+        await registry.store.save(before, Document(kind=DELETED, name=before.entry.name, body="null"))
+
+
+async def _collect(registry: LiveRegistry, name: str) -> None:
+    """Removes what no kept revision of a set lists and no attempt can need: it was staged for an earlier revision."""
+    try:
+        head = registry.snapshot.records.heads[name]
+        entries = registry.ledger.live
+        dead = await asyncio.to_thread(_dead, entries, name, head)
+        for entry in dead:
+            await _remove_unchanged(registry, entry)
+        if dead:
+            await registry.changed()
+    except HeadraceError as error:
+        log.warning("old revisions of the set [%s] could not be removed: %s", name, error.reason)
+
+
+def _dead(entries: list[Entry], name: str, head: Head) -> list[Entry]:
+    kept = revisions_of(entries, head.kept)
+    stored = stored_records(entries)
+    records: list[VersionRecord] = [*stored.pipelines, *stored.udfs]
+    listed = needed(kept.values(), records) | set(kept[head.id].versions)
+    dead = {r.id for r in records if r.set == name and r.staged <= head.revision and r.id not in listed}
+    for entry in entries:
+        if entry.kind == REVISION and entry.name == name and entry.id not in head.kept:
+            number = int(entry.id.partition("@")[2].partition("#")[0])
+            dead |= {entry.id} if number <= head.revision else set()
+    return [entry for entry in entries if entry.id in dead]
+
+
+async def _remove_unchanged(registry: LiveRegistry, entry: Entry) -> None:
+    """Deletes a document unless somebody has written it anew, and code that nothing else has."""
+    before = await registry.store.read(entry.id)
+    if before.entry is None or before.entry.body != entry.body:
+        return
+    try:
+        await registry.store.save(before, Document(kind=DELETED, name=entry.name, body="null"))
+    except ConflictError:
+        return
+    if entry.kind == "udf":
+        record = msgspec.json.decode(entry.body, type=UdfRecord)
+        others = (e for e in registry.ledger.live if e.kind == "udf")
+        if not any(record.digest in e.body for e in others):
+            await registry.store.remove_code(record)

@@ -1,0 +1,344 @@
+"""A set is in force as a whole, whoever dies, races or tampers.
+
+`HEADRACE_SETS=100` and `HEADRACE_KILLS=50` run the long form of the samples.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from headrace.registry.sets import HEADS
+from headrace.registry.store import Store
+from headrace_pipelines.errors import RegistryError
+from tests.conftest import Http, ProxyProcess, native, running_proxy, settings_for
+from tests.node.registry.test_registry_tampering import another, path_of, until, whole
+from tests.node.registry.test_sets import actions, applied, body, pipeline, python, setting, shout
+from tests.node.security.test_workers import free_port, on_new_connection, ready
+from tests.support import wat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from headrace.settings import Settings
+
+SETS = int(os.environ.get("HEADRACE_SETS", "8"))
+KILLS = int(os.environ.get("HEADRACE_KILLS", "6"))
+
+
+def generation(n: int, size: int = 12) -> dict[str, Any]:
+    """A set whose objects all say `n`."""
+    pipelines = [pipeline(f"p{i}", python(), setting(n), description=f"g{n}") for i in range(size)]
+    udf = shout(description=f"g{n}", source=f"def process(document, parameters):\n    return document  # {n}\n")
+    return body(
+        "app",
+        *pipelines,
+        udfs=[udf],
+        associations={f"p{i}-*": {"priority": n, "document": f"p{i}"} for i in range(size)},
+    )
+
+
+def told(export: dict[str, Any]) -> int:
+    """The generation that everything of an export says; one that mixes two is an error."""
+    found = {p["description"] for p in export["pipelines"]} | {u["description"] for u in export["udfs"]}
+    found |= {f"g{a['priority']}" for a in export["associations"].values()}
+    assert len(found) == 1, f"a mix: {found}"
+    assert len(export["pipelines"]) == len(export["associations"]) == 12
+    return int(found.pop()[1:])
+
+
+async def seen(http: Http) -> int:
+    answer = await http.get("/_registry/_export?set=app")
+    assert answer.status == 200, answer.json
+    return told(answer.json)
+
+
+@pytest.mark.timeout(60 + 10 * KILLS)
+async def test_whoever_is_killed_while_applying_leaves_the_old_set_or_the_new(
+    serve: Callable[..., Any], node: str, session: aiohttp.ClientSession, tmp_path: Path
+):
+    process, http = serve()
+    await process.ready(http)
+    await applied(http, generation(1))
+    started = asyncio.get_running_loop().time()
+    await applied(http, generation(2))
+    usual = asyncio.get_running_loop().time() - started
+    (tmp_path / "watcher").mkdir()
+    watcher, watching = serve(**{"state-dir": str(tmp_path / "watcher"), "registry-poll": "100ms"})
+    await watcher.ready(watching)
+    outcomes: set[int] = set()
+    stop = asyncio.Event()
+
+    async def watch() -> None:
+        while not stop.is_set():
+            outcomes.add(await seen(watching))
+
+    task = asyncio.create_task(watch())
+    present, chance = 2, random.Random(5)
+    ends = {"old": 0, "new": 0}
+    for number in range(KILLS):
+        attempt = asyncio.create_task(http.post("/_registry/_apply", generation(present + 1)))
+        await asyncio.sleep(chance.uniform(0, 1.1 * usual))
+        process.end(signal.SIGKILL)
+        await asyncio.gather(attempt, return_exceptions=True)
+        # Every second time a proxy that has never seen the registry.
+        folder = tmp_path / f"fresh-{number}" if number % 2 else tmp_path
+        folder.mkdir(exist_ok=True)
+        process, http = serve(**{"state-dir": str(folder)})
+        await process.ready(http)
+        after = await seen(http)
+        assert after in (present, present + 1)
+        # The next one dies nearer to the moment that decides.
+        usual *= 0.8 if after > present else 1.25
+        ends["new" if after > present else "old"] += 1
+        async with asyncio.timeout(10):
+            while await seen(watching) != after:
+                await asyncio.sleep(0.05)
+        present = after
+        assert not task.done(), task.exception()
+    stop.set()
+    await task
+    assert outcomes <= set(range(2, present + 1))
+    assert (await applied(http, generation(present)))["revision"] == present
+    print(f"\nkilled {KILLS} times: {ends}")
+
+
+@pytest.mark.parametrize("expected", [True, False])
+async def test_of_two_applies_at_once_one_wins(
+    through: Http, settings: Settings, tmp_path: Path, session: aiohttp.ClientSession, expected: bool
+):
+    async with another(settings, tmp_path / "other", session) as other:
+        await applied(through, generation(1))
+        for n in range(2, 6):
+            fields = {"expected": n - 1} if expected else {}
+            answers = await asyncio.gather(
+                through.post("/_registry/_apply", {**generation(10 * n), **fields}),
+                other.post("/_registry/_apply", {**generation(10 * n + 1), **fields, "source": {"by": "bob"}}),
+            )
+            assert sorted(answer.status for answer in answers) == [200, 409], [a.json for a in answers]
+            winner, loser = sorted(answers, key=lambda answer: answer.status)
+            assert winner.json["revision"] == n
+            assert f"is at revision {n}, not {n - 1}" in loser.error["reason"]
+            assert "Since then: revision" in loser.error["reason"]
+            found = {await seen(through), 10 * n + answers.index(winner)}
+            assert len(found) == 1
+
+
+async def test_two_sets_at_once_are_both_in_force(
+    through: Http, settings: Settings, tmp_path: Path, session: aiohttp.ClientSession
+):
+    async with another(settings, tmp_path / "other", session) as other:
+        for n in range(1, 5):
+            await asyncio.gather(
+                applied(through, body("one", pipeline("a", setting(n)))),
+                applied(other, body("two", pipeline("b", setting(n)))),
+            )
+
+        async def both() -> bool:
+            sets = (await through.get("/_registry/_revisions")).json["sets"]
+            return [(each["set"], each["revision"]) for each in sets] == [("one", 4), ("two", 4)]
+
+        await until(both)
+        same = body("one", pipeline("c", setting(1))), body("two", pipeline("c", setting(2)))
+        answers = await asyncio.gather(
+            through.post("/_registry/_apply", same[0]), other.post("/_registry/_apply", same[1])
+        )
+        assert sorted(answer.status for answer in answers) == [200, 409]
+
+
+async def test_other_workers_never_see_a_mix(node: str, direct: Http, name: str, tmp_path: Path):
+    registry = f".headrace-test-{name}"
+    proxy = ProxyProcess(node, registry, tmp_path, free_port(), workers="2")
+    try:
+        await ready(proxy.url, 2)
+        status, first = await on_new_connection(proxy.url, "POST", "/_registry/_apply", generation(1))
+        assert status == 200, first
+        stop, counts = asyncio.Event(), {"reads": 0}
+
+        async def watch() -> None:
+            while not stop.is_set():
+                status, export = await on_new_connection(proxy.url, "GET", "/_registry/_export?set=app")
+                assert status == 200, export
+                told(export)
+                counts["reads"] += 1
+
+        task = asyncio.create_task(watch())
+        for n in range(2, 7):
+            status, answer = await on_new_connection(proxy.url, "POST", "/_registry/_apply", generation(n))
+            assert (status, answer.get("revision")) == (200, n), answer
+            shown = (await on_new_connection(proxy.url, "GET", "/_registry/_revisions?set=app"))[1]
+            assert [worker["revision"] for worker in shown["workers"]] == [n, n]
+            assert len({worker["process"] for worker in shown["workers"]}) == shown["expected_workers"] == 2
+        stop.set()
+        await task
+        assert counts["reads"] > 10
+    finally:
+        proxy.end()
+        await direct.delete(f"/{registry}")
+
+
+def drawn(chance: random.Random, name: str) -> dict[str, Any]:
+    """A set at random: UDFs, pipelines that name them and each other, with and without versions, associations."""
+    udfs: list[dict[str, Any]] = []
+    for i in range(chance.randint(0, 3)):
+        code = {"language": "wat", "source": wat.answering(f'{{"v":{chance.randint(1, 9)}}}')}
+        if chance.random() < 0.3:
+            code = shout(chance.choice(["upper", "lower"]))
+        version = {"version": f"{chance.randint(1, 9)}.0"} if chance.random() < 0.3 else {}
+        udfs.append({**code, **version, "name": f"{name}-u{i}", "tags": chance.sample(["a", "b", "c"], 2)})
+    pipelines: list[dict[str, Any]] = []
+    for i in range(chance.randint(1, 6)):
+        kind = chance.choice(["document", "document", "query", "result"])
+        stages: list[dict[str, Any]] = []
+        if kind == "document":
+            stages.append(setting(chance.choice([1, "x", 1.5, [1, {"a": None}], "ä"])))
+            if udfs:
+                pin = {"udf_version": "latest"} if chance.random() < 0.3 else {}
+                stages.append(python(chance.choice(udfs)["name"], **pin))
+            earlier = [p["name"] for p in pipelines if p["type"] == "document"]
+            if earlier and chance.random() < 0.6:
+                inner = {"pipeline": chance.choice(earlier)}
+                stages.append({"name": "inner", "type": "composite", "config": inner, "on_failure": [setting(0)]})
+        elif kind == "query":
+            stages.append(native("q", "filter_query", query={"term": {"tenant": f"t{chance.randint(1, 9)}"}}))
+        else:
+            stages.append(native("m", "mask", fields=[f"f{chance.randint(1, 9)}"]))
+        version = {"version": f"v{chance.randint(1, 9)}"} if chance.random() < 0.3 else {}
+        extra: dict[str, Any] = chance.choice([{}, {"description": "d"}, {"enabled": False}, {"metadata": {"a": [1]}}])
+        pipelines.append(pipeline(f"{name}-p{i}", *stages, kind=kind, **version, **extra))
+    chance.shuffle(pipelines)
+    associations = {
+        f"{name}-{p['name']}-*": {
+            "priority": chance.randint(0, 5),
+            p["type"]: chance.choice([p["name"], {"final_pipeline": p["name"]}]),
+        }
+        for p in chance.sample(pipelines, chance.randint(0, len(pipelines)))
+    }
+    return body("app", *pipelines, udfs=udfs, associations=associations, prune=True)
+
+
+async def test_what_is_exported_is_what_was_applied(
+    through: Http, node: str, tmp_path: Path, session: aiohttp.ClientSession
+):
+    chance = random.Random(11)
+    async with running_proxy(settings_for(node, tmp_path / "other"), session) as elsewhere:
+        for number in range(SETS):
+            sent = drawn(chance, f"s{number}")
+            await applied(through, sent)
+            clean = await through.post("/_registry/_diff", sent)
+            assert set(actions(clean.json).values()) == {"unchanged"}, clean.json
+            first = (await through.get("/_registry/_export?set=app")).json
+            revision = first.pop("revision")
+            again = await applied(through, {**first, "prune": True, "expected": revision})
+            assert (again["revision"], set(actions(again).values())) == (revision, {"unchanged"}), again
+            await applied(elsewhere, {**first, "prune": True})
+            second = (await elsewhere.get("/_registry/_export?set=app")).json
+            assert {**first, "revision": second["revision"]} == second
+
+
+async def test_an_export_without_a_set_has_what_no_set_has(through: Http, name: str):
+    await applied(through, body("one", pipeline("a", setting(1))))
+    await through.udf("u", wat.answering('{"v":1}'))
+    await through.pipeline("b", "document", python("u"))
+    await through.put(f"/_pipeline/_association/{name}-*", {"document": "b"})
+    found = (await through.get("/_registry/_export")).json
+    assert [p["name"] for p in found["pipelines"]] == ["b"]
+    assert found["pipelines"][0]["stages"] == [python("u")], "a pin to what is in force comes back by itself"
+    taken = await applied(through, {"set": "two", **found})
+    assert {c["action"] for c in taken["changes"]} == {"update"}
+    assert all(c["adopted"] for c in taken["changes"])
+    assert (await through.get("/_registry/_export")).json == {"udfs": [], "pipelines": [], "associations": {}}
+
+
+async def test_an_attempt_that_was_cut_off_is_used_by_the_next(
+    through: Http, direct: Http, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    await applied(through, generation(1))
+    save = Store.save
+
+    async def cut(self: Store, before: Any, document: Any) -> None:
+        if before.id == HEADS:
+            raise RegistryError("cut off")
+        await save(self, before, document)
+
+    monkeypatch.setattr(Store, "save", cut)
+    for n in (2, 3):
+        assert (await through.post("/_registry/_apply", generation(n))).status == 503
+        assert await seen(through) == 1
+    monkeypatch.setattr(Store, "save", save)
+    assert (await through.get("/_udf/shout")).json["version"] == "1"
+    assert len((await through.get("/_pipeline/p0/_versions")).json["versions"]) == 1
+    made = await applied(through, generation(2))
+    assert made["revision"] == 2
+    assert {c["to"] for c in made["changes"] if c["kind"] != "association"} == {"2"}, (
+        "the versions of the first attempt"
+    )
+    held = await whole(direct, settings)
+    live = {id_ for id_, source in held.items() if source["kind"] in ("pipeline", "udf", "revision")}
+    assert not [id_ for id_ in live if "@3#" in id_], "what the second attempt left is gone"
+    assert sum(id_.startswith("udf:") for id_ in live) == 2
+
+
+async def test_old_revisions_go(through: Http, direct: Http, settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("headrace.registry.sets.MOST_REVISIONS", 3)
+    monkeypatch.setattr("headrace_pipelines.registry.sets.plan.MOST_REVISIONS", 3)
+    await through.pipeline("keeps", "document", setting(0))
+    for n in range(1, 7):
+        await applied(through, generation(n))
+        if n == 2:
+            naming = {"name": "c", "type": "composite", "config": {"pipeline": "p0", "version": "2"}}
+            await through.pipeline("keeps", "document", naming)
+    listed = (await through.get("/_registry/_revisions?set=app")).json["revisions"]
+    assert [each["revision"] for each in listed] == [6, 5, 4]
+    held = await whole(direct, settings)
+    live = {id_ for id_, source in held.items() if source["kind"] in ("pipeline", "udf", "revision")}
+    assert sum(id_.startswith("revision:") for id_ in live) == 3
+    numbers = {id_.partition("@")[2].partition("#")[0] for id_ in live if id_.startswith("pipeline:document:p0@")}
+    assert numbers == {"2", "4", "5", "6"}, "2 is named by a pipeline that is no set's"
+    digests = {id_.split(":")[1] for id_ in held if id_.startswith("code:")}
+    assert len(digests) == 4, "2 is named by the version of p0 that stays"
+    assert (await through.post("/_registry/_rollback?set=app&revision=3")).status == 404
+    assert (await through.post("/_registry/_rollback?set=app&revision=4")).status == 200
+    assert await seen(through) == 4
+    assert (await through.post("/_pipeline/keeps/_execute", {"input": {}})).json["output"]["x"] == 2
+
+
+async def test_tampering_with_sets_changes_nothing(
+    through: Http, direct: Http, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("headrace.registry.ledger.LONGEST_PAUSE", 0.2)
+    await applied(through, generation(1))
+    old = await whole(direct, settings)
+    await applied(through, generation(2))
+    now = await whole(direct, settings)
+    revision = next(id_ for id_ in now if id_.startswith("revision:app@2#"))
+    version = next(id_ for id_ in now if id_.startswith("pipeline:document:p3@2#"))
+    for id_, source in (
+        (HEADS, None),
+        (HEADS, old[HEADS]),
+        (HEADS, {**now[HEADS], "body": "{}"}),
+        (HEADS, {**now[HEADS], "kind": "deleted", "body": "null"}),
+        (revision, None),
+        (revision, {**now[revision], "body": old[next(i for i in old if i.startswith("revision:app@1#"))]["body"]}),
+        (version, None),
+        (version, {**now[version], "body": now[version]["body"].replace("g2", "g1")}),
+    ):
+        path = path_of(settings, id_)
+        answer = await (direct.delete(path) if source is None else direct.put(path, source))
+        assert answer.status == 200
+        await direct.post(f"/{settings.registry_index}/_refresh")
+
+        async def mended(id_: str = id_) -> bool:
+            assert await seen(through) == 2
+            return (await whole(direct, settings)).get(id_) == now[id_]
+
+        await until(mended)
+    async with another(settings, tmp_path / "other", through.session) as http:
+        assert await seen(http) == 2
