@@ -17,7 +17,7 @@ from headrace.handlers.search import (
     scroll,
     search,
 )
-from headrace.handlers.system import elasticsearch, health, metrics, nodes_info, reload
+from headrace.handlers.system import elasticsearch, health, info, metrics, nodes_info, reload
 from headrace.handlers.write import bulk, by_query, document
 from headrace.server.router import BypassRule, Route, Router
 from headrace_pipelines import PipelineType
@@ -169,6 +169,7 @@ _SYSTEM: list[Route] = [
     *_rows(nodes_info.nodes, "nodes_info", "GET", "/_nodes", "/_nodes/{what}", "/_nodes/{node}/{what}"),
     Route("GET", "/_proxy/health/live", health.live, "health"),
     Route("GET", "/_proxy/health/ready", health.ready, "health"),
+    Route("GET", "/_proxy/info", info.info, "health"),
     Route("POST", "/_proxy/reload", reload.reload, "reload", changes_registry=True),
     Route("GET", "/_proxy/metrics", metrics.metrics, "metrics", shows_registry=True),
 ]
