@@ -12,6 +12,10 @@ import os
 import sys
 import tempfile
 import traceback
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def main() -> int:
@@ -22,28 +26,39 @@ def main() -> int:
         importlib.import_module(package)
     ours = [name for name in sys.modules if name.partition(".")[0] in ("headrace", "headrace_pipelines")]
     assert not ours, ours
-    failed = {module: error for module in wanted["modules"] if (error := _error_of(module))}
-    json.dump(failed, sys.stdout)
+    json.dump({module: error for module, error in errors_of(wanted["modules"]) if error}, sys.stdout)
     return 0
 
 
-def _error_of(module: str) -> str:
-    """What the import of a module in a fresh process says; nothing, if it succeeds."""
-    with tempfile.TemporaryFile("w+") as told:
-        child = os.fork()
-        if not child:
-            status = 1
-            try:
-                importlib.import_module(module)
-                status = 0
-            except BaseException:  # noqa: BLE001 - the parent reports it
-                traceback.print_exc(file=told)
-                told.flush()
-            finally:
-                os._exit(status)
-        _, status = os.waitpid(child, 0)
-        told.seek(0)
-        return told.read() or f"ended with status {status}" if status else ""
+def errors_of(modules: list[str]) -> Iterator[tuple[str, str]]:
+    """Each module with what its import in a fresh process says; nothing, if it succeeds. As many at once as cores."""
+    waiting, running = list(reversed(modules)), {}
+    while waiting or running:
+        while waiting and len(running) < (os.cpu_count() or 1):
+            told = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed below
+            module = waiting.pop()
+            running[_start(module, told)] = module, told
+        child, status = os.wait()
+        module, told = running.pop(child)
+        with told:
+            told.seek(0)
+            yield module, (told.read() or f"ended with status {status}") if status else ""
+
+
+def _start(module: str, told: IO[str]) -> int:
+    """Imports a module in a fork of this process; gives its number."""
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        importlib.import_module(module)
+        status = 0
+    except BaseException:  # noqa: BLE001 - the parent reports it
+        traceback.print_exc(file=told)
+        told.flush()
+    finally:
+        os._exit(status)
 
 
 if __name__ == "__main__":

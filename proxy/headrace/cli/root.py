@@ -22,6 +22,7 @@ TABLE: dict[str, tuple[str, str]] = {
         ("demo", "Show pipelines at work on a real OpenSearch.", "demo:demo"),
         ("serve", "Run the proxy.", "serve:serve"),
         ("check-config", "Check and print the settings in force.", "serve:check_config"),
+        ("reload", "Have a proxy read its settings and certificates again.", "reload:reload"),
         ("init", "Write a project directory to begin with.", "project:init"),
         ("validate", "Check a project directory, offline.", "project:validate"),
         ("test", "Run test cases in the engine, without a cluster.", "testing:test"),
