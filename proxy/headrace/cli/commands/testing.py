@@ -138,11 +138,12 @@ def _results(run: CaseRun, options: _Options, coverage: Coverage | None) -> list
             for result in own:
                 result.status = "updated"
     for result in results:
-        _show(result)
+        show(result)
     return results
 
 
-def _show(result: Result) -> None:
+def show(result: Result) -> None:
+    """Prints a result, unless the case passed."""
     colours = {"passed": "green", "updated": "yellow"}
     word = {"passed": "ok", "updated": "new"}.get(result.status, "FAIL")
     if result.status != "passed":
