@@ -94,8 +94,8 @@ class Session:
         """Runs the cases; the number of those that fail."""
         from headrace.cli.commands.testing import show
         from headrace.project.cases.run import CaseRun
-        from headrace.project.dev import concerned
         from headrace.project.files import TESTS
+        from headrace.project.tools.dev import concerned
 
         run = CaseRun(project, [project.folder / TESTS])
         if paths:
@@ -110,7 +110,7 @@ class Session:
 
     def _apply(self, project: Project) -> None:
         from headrace.client import ClientError, UnreachableError
-        from headrace.project.dev import namespace, prefixed
+        from headrace.project.tools.dev import namespace, prefixed
 
         body = prefixed(project.as_set(), namespace(getpass.getuser()))
         try:

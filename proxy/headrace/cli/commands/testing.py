@@ -270,8 +270,8 @@ def bench(
     """
     import msgspec
 
-    from headrace.project import bench as benches
     from headrace.project import udf_file
+    from headrace.project.tools import bench as benches
 
     given = msgspec.json.decode(params, type=dict[str, Any])
     lines = [line for line in documents.read_bytes().splitlines() if line.strip()]
