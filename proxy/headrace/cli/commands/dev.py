@@ -16,13 +16,15 @@ from headrace.cli.command import REMOTE, command
 from headrace.cli.commands.project import FOLDER
 from headrace.cli.errors import ExitCode
 from headrace.cli.output import note
-from headrace.cli.target import connect
+from headrace.cli.project_target import client_of, project_of, remote_options
 
 if TYPE_CHECKING:
     from headrace.project import Project
 
-TIMEOUT_MS = 5000
-"""Milliseconds between two looks at whether the command is to end."""
+TIMEOUT_MS = 250
+"""Milliseconds between two looks at whether the command is to end, and before the first check."""
+STEP_MS = 20
+"""Milliseconds without a change after which the changes are complete."""
 DEBOUNCE_MS = 50
 """Milliseconds in which changes count as one: an editor writes a file in several steps."""
 
@@ -33,8 +35,7 @@ DEBOUNCE_MS = 50
     exits=REMOTE,
 )
 @FOLDER
-@click.option("--target", default="", metavar="NAME", help="The target to apply to; the first of headrace.toml.")
-@click.option("--url", default="", metavar="URL", help="Its address.")
+@remote_options
 @click.option("--no-apply", is_flag=True, help="Check and test only.")
 def dev(folder: Path, target: str, url: str, no_apply: bool) -> int:
     """Everything is applied under names with the prefix dev-USER-, which match no index of others.
@@ -47,12 +48,23 @@ def dev(folder: Path, target: str, url: str, no_apply: bool) -> int:
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
-    session.changed(set())
+    looks = watch(
+        folder.resolve(),
+        stop_event=over,
+        debounce=DEBOUNCE_MS,
+        step=STEP_MS,
+        rust_timeout=TIMEOUT_MS,
+        yield_on_timeout=True,
+        raise_interrupt=False,
+    )
+    first = True
     try:
-        for changes in watch(
-            folder, stop_event=over, debounce=DEBOUNCE_MS, step=20, rust_timeout=TIMEOUT_MS, raise_interrupt=False
-        ):
-            session.changed({Path(path).relative_to(folder.resolve()).as_posix() for _, path in changes})
+        # The first look comes when the watcher runs, so that no change is missed.
+        for changes in looks:
+            paths = {Path(path).relative_to(folder.resolve()).as_posix() for _, path in changes}
+            if first or paths:
+                session.changed(set() if first else paths)
+            first = False
     finally:
         session.close()
     return ExitCode.OK
@@ -71,13 +83,13 @@ class Session:
 
     def changed(self, paths: set[str]) -> None:
         """Checks everything, runs the cases that the change concerns, and applies what is good."""
-        from headrace.project import Project, ProjectError
+        from headrace.project import ProjectError
 
         started = time.monotonic()
         if paths:
             click.echo(f"\n{time.strftime('%H:%M:%S')} {', '.join(sorted(paths))}")
         try:
-            project = Project.load(self.folder, self.target or None)
+            project = project_of(self.folder, self.target, self.url)
             problems = project.problems()
         except ProjectError as error:
             problems = error.problems
@@ -114,7 +126,7 @@ class Session:
 
         body = prefixed(project.as_set(), namespace(getpass.getuser()))
         try:
-            with connect(self.target or ("" if self.url else project.target), self.url) as client:
+            with client_of(self.folder, self.target, self.url) as client:
                 answer = client.request("POST", "/_registry/_apply", body={**body, "prune": True})
         except UnreachableError:
             if not self.unreachable:
@@ -133,10 +145,9 @@ class Session:
         if not self.applied:
             return
         from headrace.client import ClientError, UnreachableError
-        from headrace.project import Project, ProjectError
+        from headrace.project import ProjectError
 
         with suppress(ClientError, UnreachableError, ProjectError):
-            target = self.target or ("" if self.url else Project.load(self.folder).target)
-            with connect(target, self.url) as client:
+            with client_of(self.folder, self.target, self.url) as client:
                 client.request("POST", "/_registry/_apply", body={"set": self.applied, "prune": True})
             note(f"removed {self.applied}")
