@@ -26,6 +26,7 @@ TABLE: dict[str, tuple[str, str]] = {
         ("init", "Write a project directory to begin with.", "project:init"),
         ("validate", "Check a project directory, offline.", "project:validate"),
         ("test", "Run test cases in the engine, without a cluster.", "testing:test"),
+        ("dev", "Check, test and apply a project at each change.", "dev:dev"),
         ("bench", "Measure a UDF, and compare with a baseline.", "testing:bench"),
         ("diff", "Show what applying a directory would change.", "registry:diff"),
         ("apply", "Bring a directory in force, as a whole.", "registry:apply"),

@@ -31,6 +31,8 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _NOT_JSON = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _WORDS: dict[str, Any] = dict.fromkeys(("", "~", "null", "Null", "NULL"))
 _WORDS |= dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(("false", "False", "FALSE"), False)
+_BREAKS = frozenset("\x85\u2028\u2029")
+"""Characters that are ends of lines in YAML 1.1, which PyYAML writes."""
 _TAGGED: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
@@ -176,6 +178,11 @@ class _TwiceError(Exception):
     def __init__(self, key: str) -> None:
         super().__init__(key)
         self.key = key
+
+
+def needs_quotes(text: str) -> bool:
+    """Whether a text without quotes would be read as something else, or PyYAML would write ends of lines in it."""
+    return plain(text) != text or not _BREAKS.isdisjoint(text)
 
 
 def _json(text: str, name: str) -> Any:

@@ -42,8 +42,8 @@ def validate(folder: Path, form: str, variables: str | None) -> int:
     """Compiles everything that DIR holds and shows all problems, each with file, line and column."""
     from headrace.project import Project, ProjectError
     from headrace.project.cases.run import unreadable
-    from headrace.project.formats import render
     from headrace.project.problems import in_order
+    from headrace.project.tools.formats import render
 
     try:
         project = Project.load(folder, variables or None)
@@ -74,7 +74,7 @@ def init(folder: Path) -> int:
 
     A file that is there already stays as it is.
     """
-    from headrace.project import scaffold
+    from headrace.project.tools import scaffold
 
     written, left = scaffold.write(folder)
     for name in written:

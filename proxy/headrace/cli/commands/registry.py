@@ -127,7 +127,7 @@ def export(folder: str, name: str, unmanaged: bool, prune: bool, yes: bool, targ
     """A file whose object is the same stays as it is. Applying the directory again changes nothing."""
     from headrace.cli import sets
     from headrace.project import ProjectError
-    from headrace.project.writer import write
+    from headrace.project.tools.writer import write
 
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)

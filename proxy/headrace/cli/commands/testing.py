@@ -125,10 +125,10 @@ def _results(run: CaseRun, options: _Options, coverage: Coverage | None) -> list
     from headrace.project.cases.update import update
 
     if options.against:
-        from headrace.cli.target import connect
+        from headrace.cli.project_target import client_of
         from headrace.project.cases.against import TargetEngine
 
-        with connect(options.against) as client:
+        with client_of(run.project.folder, options.against, "") as client:
             results = list(run.run(options.seed, None, TargetEngine(client)))
     else:
         results = list(run.run(options.seed, coverage))
@@ -138,11 +138,12 @@ def _results(run: CaseRun, options: _Options, coverage: Coverage | None) -> list
             for result in own:
                 result.status = "updated"
     for result in results:
-        _show(result)
+        show(result)
     return results
 
 
-def _show(result: Result) -> None:
+def show(result: Result) -> None:
+    """Prints a result, unless the case passed."""
     colours = {"passed": "green", "updated": "yellow"}
     word = {"passed": "ok", "updated": "new"}.get(result.status, "FAIL")
     if result.status != "passed":
@@ -175,7 +176,7 @@ def _show_coverage(coverage: Coverage, options: _Options) -> bool:
 
 def _sampled(options: _Options, folder: Path) -> Path:
     """Writes a case file with documents of an index. Raises Failure where it is there already."""
-    from headrace.cli.target import connect
+    from headrace.cli.project_target import client_of
     from headrace.project.cases import sample
     from headrace.project.files import TESTS
 
@@ -183,7 +184,7 @@ def _sampled(options: _Options, folder: Path) -> Path:
     path = folder / TESTS / f"{''.join(c if c.isalnum() or c in '._-' else '_' for c in index)}.cases.yaml"
     if path.exists():
         raise Failure(f"{path} exists already", hint="delete or rename it")
-    with connect(options.against or options.variables or "") as client:
+    with client_of(folder, options.against or options.variables or "", "") as client:
         documents: list[Any] = sample.fetch(client, index, options.sample, options.seed)
     if not documents:
         raise Failure(f"[{index}] shows no documents")
@@ -269,8 +270,8 @@ def bench(
     """
     import msgspec
 
-    from headrace.project import bench as benches
     from headrace.project import udf_file
+    from headrace.project.tools import bench as benches
 
     given = msgspec.json.decode(params, type=dict[str, Any])
     lines = [line for line in documents.read_bytes().splitlines() if line.strip()]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from headrace.project.cases.model import Case, Error, Outcome, Output, Subject
+from headrace.project.check.compiled import catalog_for, definition_of
 from headrace.project.check.udfs import check_udfs
-from headrace.project.compiled import catalog_for, definition_of
 from headrace_pipelines import Batch, Deadline, RunOptions, execute, fixed_sources
 from headrace_pipelines.definition import PipelineDefinition, PipelineType, UdfConfig, UdfStage
 from headrace_pipelines.errors import HeadraceError, InvalidError

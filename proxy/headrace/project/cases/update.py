@@ -15,7 +15,7 @@ from headrace.project.cases import compare, read
 from headrace.project.cases.model import EXPECTATIONS
 from headrace.project.nodes import Items, Members, Node, Scalar
 from headrace.project.problems import ProjectError
-from headrace.project.source import Source, plain
+from headrace.project.source import Source, needs_quotes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text_node(dumper: _Dumper, value: str) -> yaml.Node:
-    style = None if isinstance(plain(value), str) else '"'
+    style = '"' if needs_quotes(value) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style)
 
 

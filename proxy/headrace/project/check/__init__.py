@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.project.check.associations import association_problems
+from headrace.project.check.compiled import catalog_for
 from headrace.project.check.pipelines import PipelineChecker
 from headrace.project.check.udfs import check_udfs
-from headrace.project.compiled import catalog_for
 
 if TYPE_CHECKING:
     from headrace.project.files import Files

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from headrace.project.check.compiled import definition_of
 from headrace.project.check.details import bare, problem_of
 from headrace.project.check.references import FIRST, HintedError, References, all_stages, only_condition
 from headrace.project.check.shape import definition_faults
-from headrace.project.compiled import definition_of
 from headrace_pipelines import definition as definitions
 from headrace_pipelines.definition import CompositeStage, PipelineType
 from headrace_pipelines.errors import InvalidError

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from headrace.project.check.compiled import VERSION
 from headrace.project.check.details import bare, in_code
 from headrace.project.check.shape import manifest_faults
-from headrace.project.compiled import VERSION
 from headrace.project.problems import Problem
 from headrace_pipelines.errors import HeadraceError, InvalidError
 from headrace_pipelines.registry import UdfRecord, udf_record

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 
 from headrace.cli import main
-from headrace.project import scaffold
 from headrace.project.source import Source
+from headrace.project.tools import scaffold
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def test_junit_has_every_case(project, tmp_path):
 
 
 def test_bench_compares_with_a_baseline(project, capsys, monkeypatch):
-    monkeypatch.setattr("headrace.project.bench.ROUND_SECONDS", 0.005)
+    monkeypatch.setattr("headrace.project.tools.bench.ROUND_SECONDS", 0.005)
     (project / "docs.ndjson").write_text('{"title": "A B"}\n\n{"title": "C"}\n')
     command = ["bench", "udfs/titles.py", "--input", "docs.ndjson"]
     assert main([*command, "--save", "base.json", "-o", "json"]) == 0

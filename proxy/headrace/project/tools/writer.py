@@ -18,7 +18,7 @@ from headrace.client.target import FILE
 from headrace.project.config import DEFAULT_SET
 from headrace.project.files import ASSOCIATIONS, CODE, MANIFEST, PIPELINES, UDFS
 from headrace.project.project import Project
-from headrace.project.source import plain
+from headrace.project.source import needs_quotes
 from headrace_pipelines import definition as definitions
 from headrace_pipelines.errors import HeadraceError
 from headrace_pipelines.registry.association import pattern_of
@@ -47,11 +47,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    style = None
-    if "\n" in text and not text.startswith((" ", "\n")):
+    style = '"' if needs_quotes(text) else None
+    if style is None and "\n" in text and not text.startswith((" ", "\n")):
         style = "|"
-    elif plain(text) != text:
-        style = '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
