@@ -32,7 +32,7 @@ def examine(clients: Sequence[Client]) -> Iterator[Finding]:
             yield from _stored(client)
             yield from _attached(client)
             yield from _shadowed(client)
-    yield from _together(told)
+    yield from _compared(told)
 
 
 def _readiness(client: Client) -> Generator[Finding, None, bool]:
@@ -159,7 +159,7 @@ def _names(slots: Any) -> list[str]:
     return [name for name in (slots or {}).values() if isinstance(name, str)]
 
 
-def _together(told: list[dict[str, Any]]) -> Iterator[Finding]:
+def _compared(told: list[dict[str, Any]]) -> Iterator[Finding]:
     """What has to be the same in all proxies."""
     if len(told) < 2:
         return
