@@ -89,7 +89,7 @@ def read(folder: Path, variables: Variables) -> Files:
             files.pipelines.append(_pipeline(folder, path, variables))
     for path in _listed(folder / UDFS, tuple(CODE)):
         with files.collecting():
-            files.udfs.append(_udf(folder, path, variables))
+            files.udfs.append(read_udf(folder, path, variables))
     with files.collecting():
         _refuse_orphans(folder)
     with files.collecting():
@@ -117,7 +117,8 @@ def _pipeline(folder: Path, path: Path, variables: Variables) -> PipelineFile:
     return PipelineFile(source, name, fields)
 
 
-def _udf(folder: Path, path: Path, variables: Variables) -> UdfFile:
+def read_udf(folder: Path, path: Path, variables: Variables) -> UdfFile:
+    """A UDF with the manifest beside it. Raises ProjectError."""
     file = name_of(folder, path)
     manifest = _manifest(folder, path)
     fields = variables.filled(manifest) if manifest is not None else {}

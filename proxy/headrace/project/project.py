@@ -19,6 +19,12 @@ PARTS = (FILE, PIPELINES, UDFS, ASSOCIATIONS)
 """A directory that has any of them is a project."""
 
 
+def root_of(path: Path) -> Path | None:
+    """The nearest directory at or above a path that is a project."""
+    resolved = path.resolve()
+    return next((each for each in (resolved, *resolved.parents) if any((each / part).exists() for part in PARTS)), None)
+
+
 class Project:
     """A directory of pipelines, UDFs, associations and test cases, for one of its targets."""
 

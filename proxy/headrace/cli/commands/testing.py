@@ -89,12 +89,11 @@ def _run(options: _Options) -> int:
 
 def _project_of(paths: tuple[Path, ...]) -> Path:
     """The project directory of the first path: the nearest above it that is one. Raises Failure."""
-    from headrace.project.project import PARTS
+    from headrace.project.project import root_of
 
     start = paths[0] if paths else Path()
-    for folder in (start.resolve(), *start.resolve().parents):
-        if any((folder / part).exists() for part in PARTS):
-            return folder
+    if (found := root_of(start)) is not None:
+        return found
     raise Failure(f"{start} is in no project directory", hint="write one with `headrace init`", code=ExitCode.USAGE)
 
 
