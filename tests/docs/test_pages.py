@@ -27,6 +27,8 @@ NOT_RUN = {
     ("docs/howto/keep-pipelines-in-git.md", "runs until it is stopped"),
     ("docs/howto/run-several-proxies.md", "needs a second host"),
     ("docs/howto/run-several-proxies.md", "runs until it is stopped"),
+    ("docs/howto/test-pipelines.md", "needs pytest in your environment"),
+    ("docs/howto/test-pipelines.md", "runs until it is stopped"),
     ("proxy/README.md", "the test has it installed and running"),
     ("docs/howto/write-udfs.md", "needs a Rust toolchain with the target wasm32-unknown-unknown"),
 }

@@ -7,6 +7,7 @@ formatting stay. Where that is not possible, the whole expectation is written an
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 """Maximum of characters of a value that is written in one line."""
+
+
+_COMMENT = re.compile(r"[ \t]*(?:#[^\r\n]*)?(?=\r?$)", re.MULTILINE)
+"""The rest of a line behind a value."""
 
 
 class _Edit(NamedTuple):
@@ -150,7 +155,7 @@ class _Editor:
         if there:
             # Expectations stand together as a rule; what stands between them goes.
             return _Edit(there[0][0].start, there[-1][1].end, text)
-        end = node.pairs[-1][1].end
+        end = self.behind(node.pairs[-1][1], node)
         return _Edit(end, end, between + text)
 
     def case_node(self, case: Case) -> Members:
@@ -185,7 +190,7 @@ class _Editor:
             else:
                 yield _Edit(self.line_start(key.start), self.line_end(value.end), "")
         names = {key.text for key, _ in kept}
-        column, end = node.pairs[0][0].at.column - 1, kept[-1][1].end
+        column, end = node.pairs[0][0].at.column - 1, self.behind(kept[-1][1], node)
         between = ", " if node.flow else "\n" + " " * column
         added = [self.member(key, value, node, column) for key, value in new.items() if key not in names]
         if added:
@@ -195,6 +200,13 @@ class _Editor:
         """Whether the members that go have lines of their own."""
         gone = [key.start for key, _ in node.pairs if isinstance(key, Scalar) and key.text not in new]
         return all(not self.text[self.line_start(start) : start].strip() for start in gone)
+
+    def behind(self, value: Node, holder: Members) -> int:
+        """Where a member is added behind a value: in a block behind the comment of its line."""
+        if holder.flow:
+            return value.end
+        comment = _COMMENT.match(self.text, value.end)
+        return comment.end() if comment is not None else value.end
 
     def line_start(self, offset: int) -> int:
         return self.text.rfind("\n", 0, offset) + 1

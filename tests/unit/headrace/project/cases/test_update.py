@@ -81,6 +81,8 @@ def test_members_come_and_go_by_themselves(write):
     ("before", "after"),
     [
         ("docs: {title: A}", "docs: {title: A}\nexpect: {title: a}"),
+        ("docs: {title: A}   # given", "docs: {title: A}   # given\nexpect: {title: a}"),
+        ("docs: {title: A, n: 1}\nexpect:\n  title: a   # it\n# end", "docs: {title: A, n: 1}\nexpect:\n  title: a   # it\n  n: 1\n# end"),
         ("docs: {title: A}\nexpect:", "docs: {title: A}\nexpect: {title: a}"),
         ("docs: {title: A}\nexpect_error: x", "docs: {title: A}\nexpect: {title: a}"),
         ("docs: {}\nexpect: {}", "docs: {}\nexpect_error: 'KeyError: ''title'' (line 3)'"),
