@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from headrace.handlers.admin import managed
 from headrace.handlers.admin.attachment import check
-from headrace.handlers.admin.sets import managed
 from headrace.security import admin
 from headrace.server.reply import reply_json
 from headrace_pipelines.definition import object_of

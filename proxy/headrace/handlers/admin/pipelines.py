@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from headrace.handlers.admin.sets import managed
+from headrace.handlers.admin import managed
 from headrace.handlers.admin.simulate import (
     TrialDocument,
     compile_definition,

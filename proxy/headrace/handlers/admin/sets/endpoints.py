@@ -37,7 +37,7 @@ async def diff(context: RequestContext) -> web.StreamResponse:
     """What applying a set would change; nothing is written."""
     await admin.require_admin(context)
     request, content = await _request(context)
-    at = await sets.opened(context.components.registry, request.set, change=False)
+    at = await sets.opened(context.components.registry, request.set)
     _check_expected(at, request.set, request.expected)
     plan = await _plan(context, at, request, content)
     answer = {"revision": at.revision(request.set), "changes": await _changes(context, at, plan)}
