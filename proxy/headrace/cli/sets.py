@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ GIT_SECONDS = 10.0
 """Seconds for an answer of git: it reads a few files."""
 WAIT_PAUSE = 0.2
 """Seconds between two questions to a proxy whose workers are waited for."""
+LONGEST_VALUE = 200
+"""Characters of a value in a table of changes."""
 SIGNS = {"create": "+", "update": "~", "activate": "~", "delete": "-", "detach": "-", "unchanged": " "}
 COLOURS = {"+": "green", "~": "yellow", "-": "red"}
 COLUMNS = {key: key for key in ("action", "kind", "type", "name", "from", "to", "note")}
@@ -143,12 +146,12 @@ def _operation(operation: Mapping[str, Any]) -> str:
     import msgspec
 
     value = f" {msgspec.json.encode(operation['value']).decode()}" if "value" in operation else ""
+    if len(value) > LONGEST_VALUE:
+        value = f"{value[:LONGEST_VALUE]}… ({len(value)} characters, -o json shows them)"
     return f"{operation['op']} {operation['path'] or '/'}{value}"
 
 
 def _coloured(line: str, sign: str) -> str:
-    import os
-
     return click.style(line, fg=COLOURS.get(sign)) if not os.environ.get("NO_COLOR") else line
 
 

@@ -88,7 +88,9 @@ class LiveRegistry:
     @property
     def holds(self) -> bool:
         """Whether there may be anything in the registry."""
-        return self.state == "none" or self._snapshot.records != Records()
+        records = self._snapshot.records
+        held = (records.pipelines, records.active, records.udfs, records.associations, records.patterns)
+        return self.state == "none" or any(held) or bool(records.templates)
 
     @property
     def revisions(self) -> dict[str, int]:
