@@ -44,8 +44,8 @@ STOPPING_SECONDS = 20.0
 """Maximum seconds that a stopping process waits for a refresh in progress."""
 PAUSE_SECONDS = 1.0
 """Seconds between two attempts to repair an index that cannot be written."""
-READINGS = 2
-"""Readings of the index after which what a set lacks is taken for lost."""
+READINGS = 4
+"""Readings of the index after which what a set lacks is taken for lost: each sees what the one before missed."""
 H = TypeVar("H", Association, Pattern, Template)
 
 
@@ -170,8 +170,8 @@ class LiveRegistry:
     async def _records(self, fingerprint: str) -> tuple[dict[str, Found | None], Records]:
         """What the index has, or this proxy of it, and what is to be repaired. Raises RegistryError.
 
-        A search may see the document that puts a set in force before what that names, which was written earlier: then
-        a second one sees all of it.
+        A search may see the document that puts a set in force before what that names, which was written earlier: the
+        next one sees it.
         """
         for reading in range(1, READINGS + 1):
             self.ledger.start_reading()

@@ -33,6 +33,7 @@ async def put(context: RequestContext) -> web.StreamResponse:
         await managed.associate(context, managed_by, new)
         return await reply_json(context, 200, {"acknowledged": True, **_shown(new, managed_by)})
     before = await context.components.registry.change(Pattern, pattern, lambda _: new)
+    managed.refuse_adopted(context, "association", pattern)
     return await reply_json(context, 201 if before is None else 200, {"acknowledged": True, **_shown(new)})
 
 

@@ -88,6 +88,7 @@ async def _stored(context: RequestContext, definition: PipelineDefinition) -> tu
             raise
     if not managed_by:
         await registry.changed()
+        managed.refuse_adopted(context, "pipeline", name)
     return stored_already, {"name": definition.name, "version": definition.version, "type": definition.type.value}
 
 
