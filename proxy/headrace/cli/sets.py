@@ -156,19 +156,24 @@ def _coloured(line: str, sign: str) -> str:
 
 
 def wait(client: Client, name: str, revision: int, seconds: float) -> None:
-    """Waits until every worker of the proxy has a revision in force, and other proxies have had time to read it.
+    """Waits until every worker of the proxy, and every process of other proxies, has a revision in force.
 
-    Raises Failure when the time is over.
+    A process that is new to sets reports within two polls; so long it is waited for those, too. Raises Failure when the
+    time is over.
     """
     end = time.monotonic() + seconds
+    settled = 0.0
     while True:
         found = client.registry.revisions(name)
-        workers = found["workers"]
-        ready = [worker for worker in workers if worker["registry"] == "current" and worker["revision"] >= revision]
-        if len(ready) == len(workers) >= found["expected_workers"]:
-            time.sleep(min(found["poll_seconds"] * 2, max(end - time.monotonic(), 0.0)))
+        settled = settled or time.monotonic() + 2 * found["poll_seconds"]
+        processes = [*found["workers"], *found["proxies"]]
+        late = [p for p in processes if p["registry"] != "current" or p["revision"] < revision]
+        if not late and len(found["workers"]) >= found["expected_workers"] and time.monotonic() >= settled:
             return
         if time.monotonic() >= end:
-            reason = f"{len(ready)} of {found['expected_workers']} workers have revision {revision} in force"
-            raise Failure(reason, hint="the set is stored: look at /_proxy/health/ready of the proxy")
+            names = ", ".join(f"{p.get('host', 'this proxy')}:{p['process']}" for p in late) or "a worker"
+            raise Failure(
+                f"the set is stored, but {names} has not revision {revision} in force after {seconds:g} s",
+                hint="look at the log and at /_proxy/health/ready of that proxy",
+            )
         time.sleep(WAIT_PAUSE)

@@ -18,6 +18,7 @@ import msgspec
 from headrace.registry.changes import Changes
 from headrace.registry.ledger import sample_of
 from headrace.registry.local_copy import Copy
+from headrace.registry.presence import Presence
 from headrace.registry.records_codec import records_of
 from headrace.registry.repair import Mender
 from headrace.registry.store import UnfitError
@@ -60,6 +61,7 @@ class LiveRegistry:
         self.catalog = catalog
         self._copy = Copy(folder, store.ledger.signer)
         self._mender = Mender(store)
+        self.presence = Presence(store)
         self.poll = poll
         """Seconds between two questions for changes."""
         self._snapshot = Snapshot(defaults=defaults or Slots())
@@ -128,12 +130,14 @@ class LiveRegistry:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self._refreshes.finish(STOPPING_SECONDS)
+        await self.presence.end()
 
     async def _keep_current(self) -> None:
         while True:
             await asyncio.sleep(self.poll)
             try:
                 await self.refresh()
+                await self.presence.tell(self.state, self.revisions)
             except HeadraceError as error:
                 if self.state == "none":
                     self.why = error.reason

@@ -201,6 +201,12 @@ async def test_other_workers_never_see_a_mix(node: str, direct: Http, name: str,
         stop.set()
         await task
         assert counts["reads"] > 10
+
+        async def reported() -> bool:
+            shown = (await on_new_connection(proxy.url, "GET", "/_registry/_revisions?set=app"))[1]
+            return [each["revision"] for each in shown["proxies"]] == [6, 6]
+
+        await until(reported)
     finally:
         proxy.end()
         await direct.delete(f"/{registry}")
