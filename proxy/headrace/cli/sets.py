@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ GIT_SECONDS = 10.0
 """Seconds for an answer of git: it reads a few files."""
 WAIT_PAUSE = 0.2
 """Seconds between two questions to a proxy whose workers are waited for."""
+LONGEST_VALUE = 200
+"""Characters of a value in a table of changes."""
 SIGNS = {"create": "+", "update": "~", "activate": "~", "delete": "-", "detach": "-", "unchanged": " "}
 COLOURS = {"+": "green", "~": "yellow", "-": "red"}
 COLUMNS = {key: key for key in ("action", "kind", "type", "name", "from", "to", "note")}
@@ -143,29 +146,34 @@ def _operation(operation: Mapping[str, Any]) -> str:
     import msgspec
 
     value = f" {msgspec.json.encode(operation['value']).decode()}" if "value" in operation else ""
+    if len(value) > LONGEST_VALUE:
+        value = f"{value[:LONGEST_VALUE]}… ({len(value)} characters, -o json shows them)"
     return f"{operation['op']} {operation['path'] or '/'}{value}"
 
 
 def _coloured(line: str, sign: str) -> str:
-    import os
-
     return click.style(line, fg=COLOURS.get(sign)) if not os.environ.get("NO_COLOR") else line
 
 
 def wait(client: Client, name: str, revision: int, seconds: float) -> None:
-    """Waits until every worker of the proxy has a revision in force, and other proxies have had time to read it.
+    """Waits until every worker of the proxy, and every process of other proxies, has a revision in force.
 
-    Raises Failure when the time is over.
+    A process that is new to sets reports within two polls; so long it is waited for those, too. Raises Failure when the
+    time is over.
     """
     end = time.monotonic() + seconds
+    settled = 0.0
     while True:
         found = client.registry.revisions(name)
-        workers = found["workers"]
-        ready = [worker for worker in workers if worker["registry"] == "current" and worker["revision"] >= revision]
-        if len(ready) == len(workers) >= found["expected_workers"]:
-            time.sleep(min(found["poll_seconds"] * 2, max(end - time.monotonic(), 0.0)))
+        settled = settled or time.monotonic() + 2 * found["poll_seconds"]
+        processes = [*found["workers"], *found["proxies"]]
+        late = [p for p in processes if p["registry"] != "current" or p["revision"] < revision]
+        if not late and len(found["workers"]) >= found["expected_workers"] and time.monotonic() >= settled:
             return
         if time.monotonic() >= end:
-            reason = f"{len(ready)} of {found['expected_workers']} workers have revision {revision} in force"
-            raise Failure(reason, hint="the set is stored: look at /_proxy/health/ready of the proxy")
+            names = ", ".join(f"{p.get('host', 'this proxy')}:{p['process']}" for p in late) or "a worker"
+            raise Failure(
+                f"the set is stored, but {names} has not revision {revision} in force after {seconds:g} s",
+                hint="look at the log and at /_proxy/health/ready of that proxy",
+            )
         time.sleep(WAIT_PAUSE)

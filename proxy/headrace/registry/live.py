@@ -18,6 +18,7 @@ import msgspec
 from headrace.registry.changes import Changes
 from headrace.registry.ledger import sample_of
 from headrace.registry.local_copy import Copy
+from headrace.registry.presence import Presence
 from headrace.registry.records_codec import records_of
 from headrace.registry.repair import Mender
 from headrace.registry.store import UnfitError
@@ -44,8 +45,8 @@ STOPPING_SECONDS = 20.0
 """Maximum seconds that a stopping process waits for a refresh in progress."""
 PAUSE_SECONDS = 1.0
 """Seconds between two attempts to repair an index that cannot be written."""
-READINGS = 2
-"""Readings of the index after which what a set lacks is taken for lost."""
+READINGS = 4
+"""Readings of the index after which what a set lacks is taken for lost: each sees what the one before missed."""
 H = TypeVar("H", Association, Pattern, Template)
 
 
@@ -60,6 +61,7 @@ class LiveRegistry:
         self.catalog = catalog
         self._copy = Copy(folder, store.ledger.signer)
         self._mender = Mender(store)
+        self.presence = Presence(store)
         self.poll = poll
         """Seconds between two questions for changes."""
         self._snapshot = Snapshot(defaults=defaults or Slots())
@@ -88,7 +90,9 @@ class LiveRegistry:
     @property
     def holds(self) -> bool:
         """Whether there may be anything in the registry."""
-        return self.state == "none" or self._snapshot.records != Records()
+        records = self._snapshot.records
+        held = (records.pipelines, records.active, records.udfs, records.associations, records.patterns)
+        return self.state == "none" or any(held) or bool(records.templates)
 
     @property
     def revisions(self) -> dict[str, int]:
@@ -126,12 +130,14 @@ class LiveRegistry:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self._refreshes.finish(STOPPING_SECONDS)
+        await self.presence.end()
 
     async def _keep_current(self) -> None:
         while True:
             await asyncio.sleep(self.poll)
             try:
                 await self.refresh()
+                await self.presence.tell(self.state, self.revisions)
             except HeadraceError as error:
                 if self.state == "none":
                     self.why = error.reason
@@ -168,8 +174,8 @@ class LiveRegistry:
     async def _records(self, fingerprint: str) -> tuple[dict[str, Found | None], Records]:
         """What the index has, or this proxy of it, and what is to be repaired. Raises RegistryError.
 
-        A search may see the document that puts a set in force before what that names, which was written earlier: then
-        a second one sees all of it.
+        A search may see the document that puts a set in force before what that names, which was written earlier: the
+        next one sees it.
         """
         for reading in range(1, READINGS + 1):
             self.ledger.start_reading()

@@ -69,10 +69,8 @@ class Opened:
         return self.heads[name].revision if name in self.heads else 0
 
 
-async def opened(registry: LiveRegistry, name: str, *, change: bool = True) -> Opened:
+async def opened(registry: LiveRegistry, name: str) -> Opened:
     """The registry as it stands now, for a change of a set. Raises LostRaceError, RegistryError."""
-    if change:
-        await registry.store.ensure_index()
     for _ in range(ATTEMPTS):
         marker = await registry.store.read(HEADS)
         await registry.refresh()
@@ -105,6 +103,7 @@ async def commit(
     `released`: labels of what leaves the set: what was stored by hand of it before must not come back.
     """
     store = registry.store
+    await store.ensure_index()
     for label in released:
         kind, _, name = label.partition(" ")
         if kind in _OF_HAND:

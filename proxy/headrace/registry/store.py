@@ -50,6 +50,8 @@ PAGE = 500
 STARTING_ATTEMPTS = 20
 STARTING_PAUSE = 0.05
 """Attempts, and seconds between them, while a new shard answers 503: a second in all."""
+MOST_SEEN = 1000
+"""Maximum number of reports of processes that are read: whoever can write the index may add any number."""
 ATTEMPTS = 5
 """Attempts at an unconditional write, each on the state that is stored then."""
 _PLAIN = {"type": "object", "enabled": False}
@@ -107,7 +109,12 @@ class Store(Cluster):
 
     async def fingerprint(self) -> str:
         """Changes with every write; empty while the index does not exist."""
-        body = {"size": 0, "track_total_hits": True, "aggs": {"s": {"stats": {"field": "_seq_no"}}}}
+        body = {
+            "size": 0,
+            "track_total_hits": True,
+            "query": {"bool": {"must_not": [_SEEN]}},
+            "aggs": {"s": {"stats": {"field": "_seq_no"}}},
+        }
         try:
             answer = await _started(partial(self._client.search, index=self.index, body=body))
         except NotFoundError:
@@ -129,11 +136,29 @@ class Store(Cluster):
 
     async def documents(self) -> list[Found]:
         """Everything but code, whatever it is. Raises RegistryError unless all of it could be read."""
-        query = {"bool": {"must_not": [_CODE]}}
+        query = {"bool": {"must_not": [_CODE, _SEEN]}}
         return [
             Found(hit["_id"], hit.get("_source"), hit["_seq_no"], hit["_primary_term"])
             async for hit in self._hits(query, list(FIELDS))
+            if not is_report(hit.get("_source"))
         ]
+
+    async def seen(self) -> dict[str, Any]:
+        """The reports of processes ([`registry.presence`]) by their ids, unverified; at most MOST_SEEN."""
+        found: dict[str, Any] = {}
+        async for hit in self._hits(_SEEN, list(FIELDS)):
+            found[hit["_id"]] = hit.get("_source")
+            if len(found) >= MOST_SEEN:
+                break
+        return found
+
+    async def overwrite(self, entry: Entry) -> None:
+        """Writes a document that is no part of the registry, whatever stands there."""
+        await self._index(entry.id, entry.source, {"refresh": "false"})
+
+    async def drop(self, id_: str) -> None:
+        """Deletes a document that is no part of the registry."""
+        await self._delete_chunk(id_)
 
     async def chunks(self) -> dict[str, int]:
         """The ids of the chunks of code, each with the number of its last write."""
@@ -442,6 +467,11 @@ def refused(error: OpenSearchException) -> RegistryError:
     return reason
 
 
+def is_report(source: object) -> bool:
+    """Whether a document is one of a process, which a search finds only in an index with another mapping."""
+    return isinstance(source, dict) and source.get("kind") == "seen"
+
+
 async def _started(call: Callable[[], Awaitable[Any]]) -> Any:
     """The answer of a call, repeated while a shard that another proxy has just created answers 503."""
     for _ in range(STARTING_ATTEMPTS - 1):
@@ -454,6 +484,7 @@ async def _started(call: Callable[[], Awaitable[Any]]) -> Any:
     return await call()
 
 
+_SEEN = {"match": {"kind": {"query": "seen", "lenient": True}}}
 _CODE = {"match": {"kind": {"query": "code", "lenient": True}}}
 _SOURCE = {"_source_includes": ",".join(FIELDS)}
 

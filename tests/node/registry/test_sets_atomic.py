@@ -153,6 +153,28 @@ async def test_two_sets_at_once_are_both_in_force(
         assert sorted(answer.status for answer in answers) == [200, 409]
 
 
+async def test_what_is_stored_by_hand_while_a_set_comes_to_have_it(
+    through: Http, settings: Settings, tmp_path: Path, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+):
+    async with another(settings, tmp_path / "other", session) as other:
+        add = Store.add_pipeline
+
+        async def late(self: Store, record: Any) -> bool:
+            monkeypatch.setattr(Store, "add_pipeline", add)
+            await applied(other, body("app", pipeline("p", setting(1))))
+            return await add(self, record)
+
+        monkeypatch.setattr(Store, "add_pipeline", late)
+        lost = await through.put("/_pipeline/p", {"type": "document", "stages": [setting(2)]})
+        assert lost.status == 409
+        assert "set [app] was applied at the same time" in lost.error["reason"]
+        assert (await through.post("/_pipeline/p/_execute", {"input": {}})).json["output"] == {"x": 1}
+        await applied(other, body("app", prune=True))
+        async with asyncio.timeout(10):
+            while (await through.get("/_pipeline")).json["total"]:
+                await asyncio.sleep(0.05)
+
+
 async def test_other_workers_never_see_a_mix(node: str, direct: Http, name: str, tmp_path: Path):
     registry = f".headrace-test-{name}"
     proxy = ProxyProcess(node, registry, tmp_path, free_port(), workers="2")
@@ -179,6 +201,12 @@ async def test_other_workers_never_see_a_mix(node: str, direct: Http, name: str,
         stop.set()
         await task
         assert counts["reads"] > 10
+
+        async def reported() -> bool:
+            shown = (await on_new_connection(proxy.url, "GET", "/_registry/_revisions?set=app"))[1]
+            return [each["revision"] for each in shown["proxies"]] == [6, 6]
+
+        await until(reported)
     finally:
         proxy.end()
         await direct.delete(f"/{registry}")

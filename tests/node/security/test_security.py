@@ -149,6 +149,11 @@ async def test_the_cluster_says_who_may(session, tmp_path, name):
         attached = await http.put("/_pipeline/_association/m*", {"document": "_none"}, headers=user("writer"))
         assert (attached.status, "right to change its settings" in attached.error["reason"]) == (403, True)
         assert ("writer", "/m*/_settings") in plugin.checks
+        sent = {"set": "app", "associations": {"m*": {"document": "_none"}}}
+        assert (await http.post("/_registry/_diff", sent, headers=user("reader"))).status == 403
+        assert (await http.post("/_registry/_diff", sent, headers=user("writer"))).status == 200
+        as_a_set = await http.post("/_registry/_apply", sent, headers=user("writer"))
+        assert (as_a_set.status, "right to change its settings" in as_a_set.error["reason"]) == (403, True)
         allowed = await http.put("/_pipeline/_association/m*", {"document": "_none"}, headers=user("admin"))
         assert allowed.status != 403, allowed.body
     finally:

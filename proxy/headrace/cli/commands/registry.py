@@ -101,7 +101,8 @@ def apply(
         try:
             planned = client.registry.diff(body)
             if gone := sets.removed(planned):
-                sets.emit_changes(planned, "table", patches=False) if output == "table" else None
+                if output == "table":
+                    sets.emit_changes(planned, output, patches=False)
                 confirm(f"remove {', '.join(gone)}?", yes=yes)
             answer = client.registry.apply({**body, "expected": planned["revision"]})
         except ClientError as error:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from headrace.handlers.admin import managed
 from headrace.handlers.admin.attachment import check
-from headrace.handlers.admin.sets import managed
 from headrace.security import admin
 from headrace.server.reply import reply_json
 from headrace_pipelines.definition import object_of
@@ -33,6 +33,7 @@ async def put(context: RequestContext) -> web.StreamResponse:
         await managed.associate(context, managed_by, new)
         return await reply_json(context, 200, {"acknowledged": True, **_shown(new, managed_by)})
     before = await context.components.registry.change(Pattern, pattern, lambda _: new)
+    managed.refuse_adopted(context, "association", pattern)
     return await reply_json(context, 201 if before is None else 200, {"acknowledged": True, **_shown(new)})
 
 

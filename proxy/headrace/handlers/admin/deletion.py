@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headrace.handlers.admin.sets import managed
+from headrace.handlers.admin import managed
 from headrace.handlers.admin.simulate import kind_of
 from headrace.security import admin
 from headrace.server.reply import reply_json

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from headrace.handlers.admin.sets import managed
+from headrace.handlers.admin import managed
 from headrace.handlers.admin.simulate import (
     TrialDocument,
     compile_definition,
@@ -88,6 +88,7 @@ async def _stored(context: RequestContext, definition: PipelineDefinition) -> tu
             raise
     if not managed_by:
         await registry.changed()
+        managed.refuse_adopted(context, "pipeline", name)
     return stored_already, {"name": definition.name, "version": definition.version, "type": definition.type.value}
 
 

@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import hdrs
 from multidict import CIMultiDict
 
-from headrace.handlers.admin.sets import managed
+from headrace.handlers.admin import managed
 from headrace.handlers.admin.simulate import compile_definition, decode_body, kind_of, now, simulate
 from headrace.security import admin
 from headrace.security.admin import shown_to

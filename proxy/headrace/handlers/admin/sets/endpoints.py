@@ -37,7 +37,7 @@ async def diff(context: RequestContext) -> web.StreamResponse:
     """What applying a set would change; nothing is written."""
     await admin.require_admin(context)
     request, content = await _request(context)
-    at = await sets.opened(context.components.registry, request.set, change=False)
+    at = await sets.opened(context.components.registry, request.set)
     _check_expected(at, request.set, request.expected)
     plan = await _plan(context, at, request, content)
     answer = {"revision": at.revision(request.set), "changes": await _changes(context, at, plan)}
@@ -110,7 +110,7 @@ async def _change(
 
 
 async def revisions(context: RequestContext) -> web.StreamResponse:
-    """The kept revisions of a set, newest first, and what each worker of this proxy has in force; or all sets."""
+    """The kept revisions of a set, newest first, and what each worker and each proxy has in force; or all sets."""
     registry = context.components.registry
     snapshot = context.snapshot
     if context.target.get("set") is None:
@@ -132,8 +132,12 @@ async def revisions(context: RequestContext) -> web.StreamResponse:
         for worker in counts.in_force
     ]
     settings = context.components.settings
-    answer = {"set": name, "revision": in_force, "revisions": shown, "workers": workers}
-    answer |= {"expected_workers": settings.workers, "poll_seconds": settings.seconds("registry_poll")}
+    proxies = [
+        {"host": r.host, "process": r.process, "registry": r.registry, "revision": r.sets.get(name, 0)}
+        for r in await registry.presence.reports()
+    ]
+    answer = {"set": name, "revision": in_force, "revisions": shown, "workers": workers, "proxies": proxies}
+    answer |= {"expected_workers": settings.workers, "poll_seconds": registry.poll}
     return await reply_json(context, 200, answer)
 
 

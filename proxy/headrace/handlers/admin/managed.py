@@ -38,6 +38,12 @@ def manager(context: RequestContext, kind: Kind, name: str) -> str:
     return managed_by
 
 
+def refuse_adopted(context: RequestContext, kind: Kind, name: str) -> None:
+    """Raises ManagedError where a set has come to have what was just stored by hand: that is not in force."""
+    if managed_by := context.snapshot.managed_by(kind, name):
+        raise ManagedError(f"the set [{managed_by}] was applied at the same time, and has {kind} [{name}] in force")
+
+
 def refuse_version(managed_by: str, label: str) -> None:
     """Raises ManagedError for a single version of what a set has: the set may go back to it."""
     if managed_by:
