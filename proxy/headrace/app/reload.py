@@ -172,7 +172,9 @@ class Reloader:
         seen = self._stamps
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            stamps = await asyncio.to_thread(stamps_of, self._files())
+            if not (files := self._files()):
+                continue
+            stamps = await asyncio.to_thread(stamps_of, files)
             # A set of files that is wrong now may be right once its last file is written: each change is tried once.
             if stamps in (seen, self._stamps):
                 continue

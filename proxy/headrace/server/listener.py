@@ -106,6 +106,7 @@ class Listener:
         self._servers = [
             await self._loop.create_server(self._accept, sock=each, ssl=context, backlog=BACKLOG) for each in sockets
         ]
+        # uvloop accepts a client and hands it over in one step, so none is between two servers.
         for server in before:
             server.close()
 
