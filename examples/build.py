@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from headrace_pipelines.udf import stubs
+
 UDFS = Path(__file__).parent / "udfs"
 RUST_TARGET = "wasm32-unknown-unknown"
 
@@ -38,7 +40,7 @@ def module(name: str) -> bytes:
 
 def compiled(source: Path, compiler: object) -> bytes:
     """The compiled source, from the cache if it has been compiled before."""
-    headers = sorted({UDFS / "headrace.h", *source.parent.glob("*.h")})
+    headers = sorted({stubs.FOLDER / "headrace.h", *source.parent.glob("*.h")})
     text = source.read_bytes() + b"".join(header.read_bytes() for header in headers)
     made = cache_folder() / f"{source.stem}-{hashlib.sha256(text).hexdigest()[:16]}.wasm"
     if not made.is_file():
@@ -51,7 +53,7 @@ def compiled(source: Path, compiler: object) -> bytes:
 def compile_c(source: Path, made: Path) -> None:
     """Freestanding C: no libc, a few hundred bytes."""
     target = ["--target=wasm32-freestanding", "-Os", "-nostdlib", "-Wl,--no-entry", "-Wl,-z,stack-size=65536"]
-    command = [sys.executable, "-m", "ziglang", "cc", *target, f"-I{UDFS}", "-o", str(made), str(source)]
+    command = [sys.executable, "-m", "ziglang", "cc", *target, f"-I{stubs.FOLDER}", "-o", str(made), str(source)]
     run(command)
 
 

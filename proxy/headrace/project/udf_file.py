@@ -32,6 +32,8 @@ MEDIA = {
     "wat": "text/x-wat",
 }
 """The media type in which a proxy receives the code of a language."""
+SOURCES = (".rs", ".c", ".go", ".as.ts")
+"""Endings of sources that `headrace udf build` compiles."""
 SECONDS = 30.0
 """Seconds for one case: the limits of the UDF end it earlier."""
 
@@ -54,18 +56,27 @@ class UdfFile:
 
 def load(file: Path) -> UdfFile:
     """Compiles the UDF of a file. Raises InvalidError with the line of what is wrong, and OSError."""
+    if file.name.endswith(SOURCES):
+        raise InvalidError(f"{file.name} is not compiled yet: `headrace udf build {file.name}` writes its module")
     code = file.read_bytes()
-    suffix = manifests.LANGUAGE_OF_SUFFIX.get(file.suffix, manifests.PYTHON)
-    language = _binary(file) or suffix
+    language = _binary(file) or manifests.LANGUAGE_OF_SUFFIX.get(file.suffix, manifests.PYTHON)
     facts = _declared(code, file) if language == manifests.PYTHON else {}
     if facts:
         facts = {"name": name_of(file, code), **facts, "language": language, "source": code.decode()}
-        manifest, code, _ = manifests.parse(msgspec.json.encode(facts), facts["name"])
-    else:
-        manifest = manifests.raw(code, name_of(file, code), "", language)
+        return of_manifest(facts)
+    return _compiled(manifests.raw(code, name_of(file, code), "", language), code, None)
+
+
+def of_manifest(facts: dict[str, Any]) -> UdfFile:
+    """Compiles the UDF of a manifest that has its code in it, as `PUT /_udf` takes it. Raises InvalidError."""
+    manifest, code, _ = manifests.parse(msgspec.json.encode(facts), facts["name"])
+    return _compiled(manifest, code, facts)
+
+
+def _compiled(manifest: Manifest, code: bytes, body: dict[str, Any] | None) -> UdfFile:
     catalog = Catalog()
     started(catalog.udf(manifest, code, b"{}", "source"), "source")
-    return UdfFile(manifest, code, catalog, facts or None)
+    return UdfFile(manifest, code, catalog, body)
 
 
 def _declared(code: bytes, file: Path) -> dict[str, Any]:

@@ -27,16 +27,60 @@ def udf() -> None:
     """Writes, checks, tests and uploads user-defined functions (UDFs)."""
 
 
+LANGUAGES = ("python", "js", "rust", "c", "go", "tinygo", "as", "wat")
+
+
 @command(
-    "Write a UDF and its cases to begin with.", example="headrace udf new titles\nheadrace udf new titles.js", group=udf
+    "Write a UDF and its cases to begin with.",
+    example="headrace udf new titles\nheadrace udf new titles --lang rust",
+    group=udf,
 )
 @click.argument("name")
-def new(name: str) -> None:
-    """NAME is that of the UDF, with the ending of its language; without an ending it is Python."""
-    from headrace.cli import udf_templates
+@click.option("--lang", type=click.Choice(LANGUAGES), help="Its language; that of the ending of NAME, or Python.")
+def new(name: str, lang: str | None) -> None:
+    """Every language gets the same UDF and the same cases. `as` is AssemblyScript."""
+    from headrace.project.tools import templates
 
-    for path in udf_templates.write(name, Path.cwd()):
+    for path in templates.write(name, lang or "", Path.cwd()):
         click.echo(path.name)
+
+
+@command(
+    "Compile a source to WebAssembly.",
+    example="headrace udf build titles.rs\nheadrace udf build titles.go --tinygo",
+    group=udf,
+)
+@FILE
+@click.option("--tinygo", is_flag=True, help="Compile Go with TinyGo: smaller and faster modules.")
+def build(file: Path, tinygo: bool) -> None:
+    """Calls the toolchain of the language (zig or clang, rustc, go, asc), and checks the module.
+
+    Python, JavaScript and WAT need no build.
+    """
+    from headrace.project import udf_file
+    from headrace.project.tools import build as builds
+
+    output = builds.build(file, tinygo=tinygo)
+    udf_file.load(output)
+    click.echo(f"{output}: {output.stat().st_size} bytes")
+
+
+@command(
+    "Pack a UDF into one file.",
+    example="headrace udf package titles.py\nheadrace udf put titles.udf.zip",
+    group=udf,
+)
+@FILE
+@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="The file; NAME.udf.zip without it.")
+def package(file: Path, to: Path | None) -> None:
+    """The file holds the manifest, the code with its SHA-256, the cases and the README.md beside it."""
+    from headrace.project import udf_file
+    from headrace.project.tools import package as packages
+
+    loaded = udf_file.load(file)
+    output = to or file.with_name(f"{loaded.manifest.name}{packages.ENDING}")
+    digest = packages.write(file, loaded, output)
+    click.echo(f"{output}  {digest}")
 
 
 @command("Compile a UDF as the proxy does.", example="headrace udf check titles.py", group=udf)
@@ -106,8 +150,9 @@ def _passes(loaded: Any, case: dict[str, Any], *, update: bool) -> bool:
 def put(client: Client, file: Path, name: str | None, version: str | None, force: bool, output: str) -> None:
     """Compiles the code first, so that an error shows before anything is sent."""
     from headrace.project import udf_file
+    from headrace.project.tools import package as packages
 
-    loaded = udf_file.load(file)
+    loaded = packages.read(file) if file.name.endswith(packages.ENDING) else udf_file.load(file)
     name = name or loaded.manifest.name
     _require_language(client, name, loaded.manifest.language)
     params: dict[str, Any] = {"version": version} | ({"force": True} if force else {})
