@@ -61,12 +61,13 @@ def command(
 class LazyGroup(click.Group):
     """A group that imports a command when it is called, so that the help of the program is quick.
 
-    `table` has `name: (summary, "module:attribute")` for each.
+    `sections` has `title: {name: (summary, "module:attribute")}`; modules are those of `headrace.cli.commands`.
     """
 
-    def __init__(self, *args: Any, table: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, tuple[str, str]]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.table = table
+        self.sections = sections
+        self.table = {name: row for section in sections.values() for name, row in section.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands, in the order of the table."""
@@ -77,7 +78,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self.table:
             return None
         module, _, attribute = self.table[cmd_name][1].partition(":")
-        found: click.Command = getattr(importlib.import_module(module), attribute)
+        found: click.Command = getattr(importlib.import_module(f"headrace.cli.commands.{module}"), attribute)
         return found
 
     def resolve_command(
@@ -89,6 +90,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Lists the summaries without importing a command."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (summary, _) in self.table.items()])
+        """Lists the summaries by section, without importing a command."""
+        for title, section in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, summary) for name, (summary, _) in section.items()])

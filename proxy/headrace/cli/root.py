@@ -15,36 +15,41 @@ from headrace.cli.errors import ExitCode, Failure, failure_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = "headrace.cli.commands."
-TABLE: dict[str, tuple[str, str]] = {
-    name: (summary, _COMMANDS + where)
-    for name, summary, where in (
-        ("demo", "Show pipelines at work on a real OpenSearch.", "demo:demo"),
-        ("serve", "Run the proxy.", "serve:serve"),
-        ("check-config", "Check and print the settings in force.", "serve:check_config"),
-        ("reload", "Have a proxy read its settings and certificates again.", "reload:reload"),
-        ("init", "Write a project directory to begin with.", "project:init"),
-        ("validate", "Check a project directory, offline.", "project:validate"),
-        ("test", "Run test cases in the engine, without a cluster.", "testing:test"),
-        ("dev", "Check, test and apply a project at each change.", "dev:dev"),
-        ("bench", "Measure a UDF, and compare with a baseline.", "testing:bench"),
-        ("diff", "Show what applying a directory would change.", "registry:diff"),
-        ("apply", "Bring a directory in force, as a whole.", "registry:apply"),
-        ("export", "Write a set as a project directory.", "registry:export"),
-        ("history", "Show the revisions of a set.", "registry:history"),
-        ("rollback", "Bring an earlier revision of a set in force again.", "registry:rollback"),
-        ("sync", "Apply a directory whenever it changes.", "registry:sync"),
-        ("pipeline", "List, store, run and change pipelines.", "pipeline:pipeline"),
-        ("udf", "Write, test and upload user-defined functions.", "udf:udf"),
-        ("attach", "Attach pipelines to the indexes of a pattern.", "attach:attach"),
-        ("detach", "Remove what is attached to a pattern.", "attach:detach"),
-        ("resolve", "Show which pipelines run on an index, and why.", "attach:resolve"),
-        ("import", "Convert pipelines of the cluster.", "convert:convert"),
-        ("doctor", "Find what is wrong with an installation, and the remedy.", "doctor:doctor"),
-        ("completion", "Print the completion script of a shell.", "completion:completion"),
-        ("version", "Print the versions of the program and of a target.", "version:show"),
-    )
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Proxies": {
+        "demo": ("Show pipelines at work on a real OpenSearch.", "server.demo:demo"),
+        "serve": ("Run the proxy.", "server.serve:serve"),
+        "check-config": ("Check and print the settings in force.", "server.serve:check_config"),
+        "reload": ("Have a proxy read its settings and certificates again.", "server.reload:reload"),
+        "doctor": ("Find what is wrong with an installation, and the remedy.", "server.doctor:doctor"),
+    },
+    "Project directories": {
+        "init": ("Write a project directory to begin with.", "directory.project:init"),
+        "validate": ("Check a project directory, offline.", "directory.project:validate"),
+        "test": ("Run test cases in the engine, without a cluster.", "directory.testing:test"),
+        "dev": ("Check, test and apply a project at each change.", "directory.dev:dev"),
+        "diff": ("Show what applying a directory would change.", "directory.registry:diff"),
+        "apply": ("Bring a directory in force, as a whole.", "directory.registry:apply"),
+        "export": ("Write a set as a project directory.", "directory.registry:export"),
+        "history": ("Show the revisions of a set.", "directory.registry:history"),
+        "rollback": ("Bring an earlier revision of a set in force again.", "directory.registry:rollback"),
+        "sync": ("Apply a directory whenever it changes.", "directory.registry:sync"),
+    },
+    "Pipelines and UDFs": {
+        "pipeline": ("List, store, run and change pipelines.", "pipeline:pipeline"),
+        "udf": ("Write, test and upload user-defined functions.", "udf:udf"),
+        "bench": ("Measure a UDF, and compare with a baseline.", "directory.testing:bench"),
+        "attach": ("Attach pipelines to the indexes of a pattern.", "attach:attach"),
+        "detach": ("Remove what is attached to a pattern.", "attach:detach"),
+        "resolve": ("Show which pipelines run on an index, and why.", "attach:resolve"),
+        "import": ("Convert pipelines of the cluster.", "convert:convert"),
+    },
+    "The program": {
+        "completion": ("Print the completion script of a shell.", "completion:completion"),
+        "version": ("Print the versions of the program and of a target.", "version:show"),
+    },
 }
+"""Every command, by the section of the help: its summary, and its attribute of a module of `headrace.cli.commands`."""
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 and the number of SIGINT, as shells report it."""
 BROKEN_PIPE = 141
@@ -60,9 +65,9 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 @click.group(
-    cls=LazyGroup, table=TABLE, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=LazyGroup, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Print it.")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Print the version.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.option("-q", "--quiet", is_flag=True, help="Print results only, without notes and progress.")
 @click.option("-v", "--verbose", is_flag=True, help="Print the calls to the target, without secrets.")

@@ -16,7 +16,7 @@ from headrace.cli import main
 from headrace.cli.command import Leaf
 from headrace.cli.errors import MEANINGS, ExitCode, failure_of
 from headrace.cli.output import emit
-from headrace.cli.root import TABLE, root
+from headrace.cli.root import root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +67,7 @@ def test_every_command_explains_itself(path: tuple[str, ...], capsys: pytest.Cap
 
 
 def test_the_table_has_the_summaries_of_the_commands():
-    for name, (summary, _) in TABLE.items():
+    for name, (summary, _) in root.table.items():
         command = root.get_command(click.Context(root), name)
         assert command is not None
         assert command.short_help == summary, name

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headrace.cli.command import REMOTE, command
-from headrace.cli.commands.project import FOLDER
+from headrace.cli.commands.directory.project import FOLDER
 from headrace.cli.errors import ExitCode
 from headrace.cli.output import note
 from headrace.cli.project_target import client_of, project_of, remote_options
@@ -104,7 +104,7 @@ class Session:
 
     def _tested(self, project: Project, paths: set[str]) -> int:
         """Runs the cases; the number of those that fail."""
-        from headrace.cli.commands.testing import show
+        from headrace.cli.commands.directory.testing import show
         from headrace.project.cases.run import CaseRun
         from headrace.project.files import TESTS
         from headrace.project.tools.dev import concerned

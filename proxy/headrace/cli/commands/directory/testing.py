@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headrace.cli.command import REMOTE, command
-from headrace.cli.commands.project import TARGET
+from headrace.cli.commands.directory.project import TARGET
 from headrace.cli.errors import ExitCode, Failure
 from headrace.cli.output import emit, note, output_option
 
