@@ -11,6 +11,8 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from headrace.project.nodes import Items, Members, Node, Position, Scalar, compose, walk
 from headrace.project.problems import Problem, ProjectError
 
@@ -180,9 +182,27 @@ class _TwiceError(Exception):
         self.key = key
 
 
-def needs_quotes(text: str) -> bool:
-    """Whether a text without quotes would be read as something else, or PyYAML would write ends of lines in it."""
-    return plain(text) != text or not _BREAKS.isdisjoint(text)
+class _Dumper(yaml.SafeDumper):
+    """Quotes what YAML 1.2 reads as something else than text, or PyYAML would break; writes no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text_node(dumper: _Dumper, text: str) -> yaml.Node:
+    style = '"' if plain(text) != text or not _BREAKS.isdisjoint(text) else None
+    if style is None and "\n" in text:
+        style = '"' if text.startswith((" ", "\n")) or text.endswith("\n\n") else "|"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _text_node)
+
+
+def dump(value: Any, *, flow: bool = False, width: int = 1 << 30) -> str:
+    """A JSON value as YAML that `Source` reads as the same value, in blocks or in one line, without a line end."""
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=flow, sort_keys=False, allow_unicode=True, width=width)
+    return str(text).rstrip("\n").removesuffix("\n...")
 
 
 def _json(text: str, name: str) -> Any:

@@ -10,7 +10,7 @@ import secrets
 import string
 from typing import TYPE_CHECKING, Any
 
-import yaml
+from headrace.project.source import dump
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,8 +38,8 @@ def fetch(client: Client, index: str, count: int, seed: int) -> list[dict[str, A
 def case_file(index: str, documents: Sequence[Any]) -> str:
     """The text of a case file: a case for each document, without what it expects."""
     cases = [{"name": f"document {i}", "docs": document} for i, document in enumerate(documents, 1)]
-    body = yaml.safe_dump({"index": index, "cases": cases}, sort_keys=False, allow_unicode=True)
-    return f"# {len(documents)} documents of {index}; `headrace test --update` writes what they become.\n{body}"
+    body = dump({"index": index, "cases": cases})
+    return f"# {len(documents)} documents of {index}; `headrace test --update` writes what they become.\n{body}\n"
 
 
 class Anonymiser:

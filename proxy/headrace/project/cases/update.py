@@ -10,13 +10,11 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import yaml
-
 from headrace.project.cases import compare, read
 from headrace.project.cases.model import EXPECTATIONS
 from headrace.project.nodes import Items, Members, Node, Scalar
 from headrace.project.problems import ProjectError
-from headrace.project.source import Source, needs_quotes
+from headrace.project.source import Source, dump
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,21 +38,6 @@ class _Edit(NamedTuple):
 
 class _WholeError(Exception):
     """A value cannot be edited in part."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes what YAML 1.2 reads as something else than text; writes no anchors."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _text_node(dumper: _Dumper, value: str) -> yaml.Node:
-    style = '"' if needs_quotes(value) else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style)
-
-
-_Dumper.add_representer(str, _text_node)
 
 
 def update(file: CaseFile, results: Sequence[Result]) -> bool:
@@ -236,14 +219,8 @@ class _Editor:
 
 
 def _flow(value: Any) -> str:
-    dumped = yaml.dump(
-        value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1 << 30
-    )
-    return dumped.removesuffix("\n").removesuffix("\n...")
+    return dump(value, flow=True)
 
 
 def _block(value: Any, column: int) -> str:
-    dumped = yaml.dump(
-        value, Dumper=_Dumper, default_flow_style=False, sort_keys=False, allow_unicode=True, width=1 << 30
-    )
-    return dumped.rstrip("\n").replace("\n", "\n" + " " * column)
+    return dump(value).replace("\n", "\n" + " " * column)

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import yaml
 
 from headrace.client.target import FILE
 from headrace.project.config import DEFAULT_SET
 from headrace.project.files import ASSOCIATIONS, CODE, MANIFEST, PIPELINES, UDFS
 from headrace.project.project import Project
-from headrace.project.source import needs_quotes
+from headrace.project.source import dump
 from headrace_pipelines import definition as definitions
 from headrace_pipelines.errors import HeadraceError
 from headrace_pipelines.registry.association import pattern_of
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 _VARIABLE = re.compile(r"\$\{var:")
 _ENDINGS = {language: ending for ending, language in reversed(CODE.items())}
 """The ending of the file of a language; modules of others end with `.wasm`."""
+WIDTH = 100
+"""Characters of a line of a file, where its values allow it."""
 
 
 @dataclass
@@ -40,20 +41,6 @@ class Written:
 
     files: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes every text that the reader, which knows YAML 1.2, would take for something else."""
-
-
-def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    style = '"' if needs_quotes(text) else None
-    if style is None and "\n" in text and not text.startswith((" ", "\n")):
-        style = "|"
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _text)
 
 
 def write(folder: Path, export: Mapping[str, Any], *, prune: bool = False) -> Written:
@@ -190,8 +177,7 @@ def _udf_of(body: Mapping[str, Any]) -> object:
 
 
 def _yaml(value: Any) -> bytes:
-    text = yaml.dump(_escaped(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-    return text.encode()
+    return f"{dump(_escaped(value), width=WIDTH)}\n".encode()
 
 
 def _escaped(value: Any) -> Any:
