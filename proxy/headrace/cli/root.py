@@ -36,7 +36,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "sync": ("Apply a directory whenever it changes.", "directory.registry:sync"),
     },
     "Pipelines and UDFs": {
-        "pipeline": ("List, store, run and change pipelines.", "pipeline:pipeline"),
+        "pipeline": ("List, store, run and change pipelines.", "execute:pipeline"),
         "udf": ("Write, test and upload user-defined functions.", "udf:udf"),
         "bench": ("Measure a UDF, and compare with a baseline.", "directory.testing:bench"),
         "attach": ("Attach pipelines to the indexes of a pattern.", "attach:attach"),
@@ -67,7 +67,9 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @click.group(
     cls=LazyGroup, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Print the version.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Print the version."
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.option("-q", "--quiet", is_flag=True, help="Print results only, without notes and progress.")
 @click.option("-v", "--verbose", is_flag=True, help="Print the calls to the target, without secrets.")

@@ -69,6 +69,29 @@ async def test_the_life_of_a_pipeline(run, through: Http, tmp_path: Path, name: 
     assert (code, err) == (ExitCode.FAILED, f"error: pipeline [{name}] is missing\n")
 
 
+async def test_a_trial_run_shows_what_each_stage_changes(run, through: Http, tmp_path: Path, name: str):
+    stages = [native("up", "uppercase", field="a"), {**native("no", "set", field="b", value=1), "if": "false"}]
+    await through.pipeline(name, "document", *stages, native("drop", "drop") | {"if": "doc.a == 'Y'"})
+    (tmp_path / "docs.ndjson").write_text('{"a":"x"}\n{"a":"y"}\n')
+    code, out, _ = await run("pipeline", "execute", name, str(tmp_path / "docs.ndjson"))
+    assert code == 0
+    assert '    replace /a "X"' in out
+    assert "no                   skipped  if is false" in out
+    assert "dropped" in out
+    (tmp_path / "d.json").write_text("{}")
+    code, out, _ = await run("pipeline", "execute", name, str(tmp_path / "d.json"), "-o", "json")
+    assert (code, json.loads(out)[0]["error"]["stage"]) == (1, "up")
+    (tmp_path / "def.yaml").write_text(
+        "type: query\nstages:\n- {name: q, type: native, config: {function: oversample, parameters: {sample_factor: 2}}}\n"
+    )
+    code, out, _ = await run(
+        "pipeline", "execute", "new", str(tmp_path / "d.json"), "--definition", str(tmp_path / "def.yaml")
+    )
+    assert (code, "add /size 20" in out) == (0, True)
+    (tmp_path / "bad").write_text('{"a":1}\n{')
+    assert "bad:2: " in (await run("pipeline", "execute", name, str(tmp_path / "bad")))[2]
+
+
 async def test_a_pipeline_of_the_cluster_is_converted(run, direct: Http, name: str):
     await direct.put(f"/_ingest/pipeline/{name}", {"processors": [{"lowercase": {"field": "a"}}]})
     code, out, _ = await run("import", "ingest", name, "--as", f"{name}-2", "-o", "name")
