@@ -38,7 +38,7 @@ env: $(UV) ## the Python environment with the engine built into it
 	@command -v cargo >/dev/null || { echo "A Rust toolchain is needed (cargo was not found): https://rustup.rs"; exit 1; }
 	@mkdir -p "$(CARGO_TARGET_DIR)"
 	@ls "$(CARGO_TARGET_DIR)"/release/deps/libwasmer-*.rlib >/dev/null 2>&1 || { \
-		echo "== First build on this machine: compiling the WebAssembly engine takes 4 to 8 minutes on two cores"; \
+		echo "== First build on this machine: compiling the WebAssembly engine takes 2 to 5 minutes on two cores"; \
 		cd wasm-runtime && cargo build --release --locked --features pyo3/extension-module; }
 	@echo "== Python environment and engine (cargo target: $(CARGO_TARGET_DIR))"
 	@$(UV) sync --quiet --locked --inexact || $(UV) sync --locked --inexact

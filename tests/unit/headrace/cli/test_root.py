@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from headrace.cli.command import Leaf
 from headrace.cli.errors import MEANINGS, ExitCode, failure_of
 from headrace.cli.output import emit
 from headrace.cli.root import root
+from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +80,13 @@ def test_a_help_imports_nothing_heavy(arguments: list[str]):
     code = f"import sys\nfrom headrace.cli import main\nmain({arguments})\nprint(sorted(sys.modules), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not [name for name in HEAVY if f"'{name}'" in done.stderr]
+
+
+def test_the_page_lists_every_command_and_exit_status():
+    page = (ROOT / "docs/reference/cli.md").read_text()
+    rows = re.findall(r"^\| `headrace ([\w -]+)` \| (.+) \|$", page, re.MULTILINE)
+    assert rows == [(" ".join(path), leaf.short_help) for path, leaf in LEAVES.items()]
+    assert all(f"| {int(code)} | {meaning} |" in page for code, meaning in MEANINGS.items())
 
 
 def test_the_exit_status_of_each_kind_of_failure(capsys: pytest.CaptureFixture[str]):
