@@ -10,11 +10,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from headrace.project.writer import write
 
 from headrace import AsyncClient, Client, ClientError
 from headrace.cli import main
 from headrace.cli.errors import ExitCode
+from headrace.project.tools.writer import write
 from tests.conftest import Http
 from tests.node.registry.test_registry_tampering import until
 from tests.node.registry.test_sets import applied, body, pipeline, python, setting, shout
