@@ -11,11 +11,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from headrace.project.writer import write
 
 from headrace import AsyncClient, Client, ClientError
 from headrace.cli import main
 from headrace.cli.errors import ExitCode
+from headrace.project.tools.writer import write
 from headrace.registry.records_codec import Document
 from headrace.registry.signatures import Signer
 from tests.conftest import SECRET, Http
