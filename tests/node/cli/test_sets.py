@@ -7,6 +7,7 @@ import json
 import random
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,13 +16,17 @@ from headrace import AsyncClient, Client, ClientError
 from headrace.cli import main
 from headrace.cli.errors import ExitCode
 from headrace.project.tools.writer import write
-from tests.conftest import Http
-from tests.node.registry.test_registry_tampering import until
+from headrace.registry.records_codec import Document
+from headrace.registry.signatures import Signer
+from tests.conftest import SECRET, Http
+from tests.node.registry.test_registry_tampering import another, until
 from tests.node.registry.test_sets import applied, body, pipeline, python, setting, shout
 from tests.node.registry.test_sets_atomic import SETS, drawn
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from headrace.settings import Settings
 
 TITLES = "def process(document, parameters):\n    return document  # {}\n"
 
@@ -85,6 +90,30 @@ async def test_from_a_directory_into_force_and_back(run, shop: Path, through: Ht
     code, _, err = await run("rollback", "1", "--dir", path, "--yes")
     assert (code, "revision 4" in err) == (0, True)
     assert (await run("rollback", "--set", "none", "--yes"))[0] == ExitCode.FAILED
+
+
+async def test_waiting_is_for_every_proxy(
+    run, shop: Path, through: Http, direct: Http, settings: Settings, tmp_path: Path
+):
+    async with another(settings, tmp_path / "other", through.session, registry_poll="1s") as other:
+        for n in (1, 2):
+            (shop / "udfs/titles.py").write_text(TITLES.format(n))
+            code, _, err = await run("apply", str(shop), "--wait")
+            assert code == 0, err
+            assert (await other.get("/_udf/titles")).json["version"] == str(n)
+        assert len((await through.get("/_registry/_revisions?set=shop")).json["proxies"]) == 2
+        await direct.put(f"/{settings.registry_index}/_doc/seen:junk?refresh=true", {"kind": "seen", "name": "x"})
+        assert len((await through.get("/_registry/_revisions?set=shop")).json["proxies"]) == 2, "signed ones only"
+        assert (await through.get("/_proxy/health/ready")).json.get("registry_ignored") is None
+    await direct.post(f"/{settings.registry_index}/_refresh")
+    assert len((await through.get("/_registry/_revisions?set=shop")).json["proxies"]) == 1, "who ends says so"
+    (shop / "udfs/titles.py").write_text(TITLES.format(3))
+    signer = Signer([SECRET.encode()], settings.registry_index)
+    report = {"host": "h", "process": 7, "at": time.time(), "registry": "current", "sets": {"shop": 2}}
+    late = signer.sign("seen:late", Document(kind="seen", name="seen", body=json.dumps(report)), 1)
+    await direct.put(f"/{settings.registry_index}/_doc/seen:late?refresh=true", late.source)
+    code, _, err = await run("apply", str(shop), "--wait", "--timeout", "2")
+    assert (code, "h:7 has not revision 3 in force after 2 s" in err) == (ExitCode.FAILED, True)
 
 
 async def test_errors_have_a_place_in_the_directory(run, shop: Path, through: Http):
