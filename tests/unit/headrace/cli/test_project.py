@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from xml.etree import ElementTree
 
 import pytest
@@ -192,3 +196,19 @@ def test_bench_tells_which_document_fails(project, capsys):
     assert main(["bench", "udfs/titles.py", "--input", "docs.ndjson"]) == 1
     assert "document 2 fails: AttributeError" in capsys.readouterr().err
     assert main(["bench", "udfs/titles.py", "--input", "docs.ndjson", "--max-regression", "much"]) == 2
+
+
+def test_watch_runs_the_cases_at_each_change_until_it_is_ended(project):
+    command = [sys.executable, "-m", "headrace", "test", "--watch", "--junit", "report.xml"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    try:
+        assert next(line for line in process.stdout if b"passed" in line) == b"4 passed, 0 failed\n"
+        (project / "tests/notes.txt").write_text("no file of the project")
+        (project / "tests/titles.cases.yaml").unlink()
+        assert next(line for line in process.stdout if b"passed" in line) == b"2 passed, 0 failed\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import getpass
-import signal
-import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -19,14 +16,9 @@ from headrace.cli.output import note
 from headrace.cli.project_target import client_of, project_of, remote_options
 
 if TYPE_CHECKING:
-    from headrace.project import Project
+    from pathlib import Path
 
-TIMEOUT_MS = 250
-"""Milliseconds between two looks at whether the command is to end, and before the first check."""
-STEP_MS = 20
-"""Milliseconds without a change after which the changes are complete."""
-DEBOUNCE_MS = 50
-"""Milliseconds in which changes count as one: an editor writes a file in several steps."""
+    from headrace.project import Project
 
 
 @command(
@@ -42,29 +34,11 @@ def dev(folder: Path, target: str, url: str, no_apply: bool) -> int:
 
     What was applied is removed at the end.
     """
-    from watchfiles import watch
+    from headrace.project.tools.watching import follow
 
     session = Session(folder, target, url, applies=not no_apply)
-    over = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: over.set())
-    looks = watch(
-        folder.resolve(),
-        stop_event=over,
-        debounce=DEBOUNCE_MS,
-        step=STEP_MS,
-        rust_timeout=TIMEOUT_MS,
-        yield_on_timeout=True,
-        raise_interrupt=False,
-    )
-    first = True
     try:
-        # The first look comes when the watcher runs, so that no change is missed.
-        for changes in looks:
-            paths = {Path(path).relative_to(folder.resolve()).as_posix() for _, path in changes}
-            if first or paths:
-                session.changed(set() if first else paths)
-            first = False
+        follow(folder, session.changed)
     finally:
         session.close()
     return ExitCode.OK

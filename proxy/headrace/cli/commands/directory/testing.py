@@ -197,13 +197,14 @@ def _sampled(options: _Options, folder: Path) -> Path:
 
 def _watch(options: _Options) -> int:
     """Runs the cases at each change until it is interrupted."""
-    from watchfiles import watch
-
     from headrace.project import ProjectError
+    from headrace.project.tools.watching import follow
 
     folder = _project_of(options.paths)
 
-    def once() -> None:
+    def once(paths: set[str]) -> None:
+        if paths:
+            click.echo("")
         try:
             _run(options)
         except ProjectError as error:
@@ -211,10 +212,7 @@ def _watch(options: _Options) -> int:
         except Failure as failure:
             click.echo(f"error: {failure.reason}", err=True)
 
-    once()
-    for _ in watch(folder, raise_interrupt=False, debounce=50, step=20):
-        click.echo("")
-        once()
+    follow(folder, once)
     return ExitCode.OK
 
 
