@@ -164,7 +164,7 @@ async def test_bodies_that_are_no_set(through: Http, monkeypatch):
         ({"set": "a", "tables": []}, "not supported"),
         ({"set": "a", "pipeline": []}, "there are associations, expected, pipelines, prune, set, source, udfs"),
         ({"set": "A b"}, "does not match"),
-        ({}, "missing required field"),
+        ({}, "[set] is missing"),
         ({"set": "a", "source": {"commit": 1}}, "Expected `str`"),
         ({"set": "a", "expected": "1"}, "Expected `int"),
     ):
