@@ -71,19 +71,33 @@ class Presence:
             await self._remove(self._id)
 
     async def reports(self) -> list[Report]:
-        """The reports of all processes that are there. Raises RegistryError."""
+        """The reports of all processes that are there; none where the cluster does not answer."""
         found = []
-        for id_, source in (await self._store.seen()).items():
-            entry = self._store.ledger.signer.verified(id_, source)
-            if not isinstance(entry, Entry):
+        try:
+            sources = await self._store.seen()
+        except HeadraceError as error:
+            log.warning("%s", error.reason)
+            return []
+        for id_, source in sources.items():
+            report = self._read(id_, source)
+            if report is None:
                 continue
-            report = msgspec.json.decode(entry.body, type=Report)
             age = time.time() - report.at
             if age < LOST_SECONDS:
                 found.append(report)
             elif age > FORGOTTEN_SECONDS:
                 await self._remove(id_)
         return sorted(found, key=lambda report: (report.host, report.process))
+
+    def _read(self, id_: str, source: object) -> Report | None:
+        """A report that a proxy with our secret wrote, of a version that says the same."""
+        entry = self._store.ledger.signer.verified(id_, source)
+        if not isinstance(entry, Entry):
+            return None
+        try:
+            return msgspec.json.decode(entry.body, type=Report)
+        except msgspec.DecodeError:
+            return None
 
     async def _remove(self, id_: str) -> None:
         try:

@@ -164,7 +164,7 @@ async def test_bodies_that_are_no_set(through: Http, monkeypatch):
         ({"set": "a", "tables": []}, "not supported"),
         ({"set": "a", "pipeline": []}, "there are associations, expected, pipelines, prune, set, source, udfs"),
         ({"set": "A b"}, "does not match"),
-        ({}, "missing required field"),
+        ({}, "[set] is missing"),
         ({"set": "a", "source": {"commit": 1}}, "Expected `str`"),
         ({"set": "a", "expected": "1"}, "Expected `int"),
     ):
@@ -274,3 +274,16 @@ async def test_prune_goes_no_further_than_the_set(through: Http, name: str):
     await applied(through, body("one", prune=True))
     left = [p["name"] for p in (await through.get("/_pipeline")).json["pipelines"]]
     assert left == [f"{name}-c", f"{name}-hand"]
+
+
+async def test_a_version_in_the_code_is_kept_by_an_export(through: Http):
+    source = "# @udf: version=7\n" + SHOUT.format("upper")
+    await applied(through, body("app", udfs=[shout(source=source)]))
+    await through.put("/_udf/other", {"language": "python", "source": source, "version": "3"})
+    await applied(
+        through, body("app", udfs=[{"name": "other", "language": "python", "source": source, "version": "3"}])
+    )
+    found = (await through.get("/_registry/_export?set=app")).json
+    assert [(u["name"], u["version"]) for u in found["udfs"]] == [("other", "3"), ("shout", "7")]
+    del found["revision"]
+    assert set(actions(await applied(through, found)).values()) == {"unchanged"}

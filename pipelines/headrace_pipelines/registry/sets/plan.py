@@ -117,12 +117,13 @@ class Planner:
     def _completed(self, chosen: Chosen, released: set[str]) -> Chosen:
         """With what the set has and was not sent."""
         pipelines, udfs = _by_id(self._basis.visible.pipelines), _by_id(self._basis.visible.udfs)
+        settled = released | chosen.doubtful
         for name, id_ in self._base.pipelines.items():
-            if f"pipeline {name}" not in released | chosen.doubtful and id_ in pipelines:
-                chosen.pipelines.setdefault(name, pipelines[id_])
+            if name not in chosen.pipelines and f"pipeline {name}" not in settled:
+                _keep(chosen.pipelines, pipelines, name, id_, Fault(kind="pipeline", name=name, reason=_LOST), chosen)
         for name, id_ in self._base.udfs.items():
-            if f"udf {name}" not in released | chosen.doubtful and id_ in udfs:
-                chosen.udfs.setdefault(name, udfs[id_])
+            if name not in chosen.udfs and f"udf {name}" not in settled:
+                _keep(chosen.udfs, udfs, name, id_, Fault(kind="udf", name=name, reason=_LOST), chosen)
         for pattern in self._base.patterns:
             if f"association {pattern.pattern}" not in released:
                 chosen.patterns.setdefault(pattern.pattern, pattern)
@@ -268,6 +269,17 @@ def converted(stored: Records, released: set[str], revision: Revision) -> list[V
     """Versions of released names that were stored by hand: from now on they are visible by the set alone."""
     hand = [r for r in [*stored.pipelines, *stored.udfs] if not r.set and label_of(r) in released]
     return [msgspec.structs.replace(r, set=revision.set, staged=revision.revision) for r in hand]
+
+
+_LOST = "was not sent, and the registry has lost the version that the set has: send it again"
+
+
+def _keep(objects: dict[str, V], stored: Mapping[str, V], name: str, id_: str, lost: Fault, chosen: Chosen) -> None:
+    """Keeps an object that was not sent; a version that is no longer stored is a fault."""
+    if id_ in stored:
+        objects[name] = stored[id_]
+    else:
+        chosen.faults.append(lost)
 
 
 def _by_id(records: Iterable[V]) -> dict[str, V]:

@@ -9,12 +9,12 @@ import jsonpatch
 import msgspec
 
 from headrace_pipelines.definition import encode
-from headrace_pipelines.errors import ConflictError, InUseError, InvalidError, SetError
+from headrace_pipelines.errors import ConflictError, InUseError, InvalidError, RegistryError, SetError
 from headrace_pipelines.registry import PipelineRecord, UdfRecord
 from headrace_pipelines.registry.association import Pattern
 from headrace_pipelines.registry.pins import Now, unpinned
 from headrace_pipelines.udf import archives
-from headrace_pipelines.udf.manifest import FROM_SOURCE, PYTHON
+from headrace_pipelines.udf.manifest import FROM_SOURCE, PYTHON, headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -117,6 +117,11 @@ def _code(record: UdfRecord, code: bytes) -> dict[str, Any]:
     return {"wasm": base64.b64encode(code).decode()}
 
 
+def _says_version(record: UdfRecord, code: bytes) -> bool:
+    """Whether the code itself names a version, in place of which an upload without one would have it."""
+    return record.manifest.interpreted and "version" in headers(_code(record, code)["source"])
+
+
 def revision_shown(revision: Revision, in_force: int) -> dict[str, Any]:
     """A revision in a list of them."""
     shown: dict[str, Any] = {
@@ -173,10 +178,12 @@ def exported(snapshot: Snapshot, revision: Revision | None, codes: Mapping[str, 
         shown_pipelines.append(msgspec.json.decode(encode(definition), type=dict[str, msgspec.Raw]))
     shown_udfs = []
     for udf in sorted(udfs, key=lambda r: r.name):
-        manifest = udf.manifest
-        if manifest.version.isdigit():
+        manifest, code = udf.manifest, codes.get(udf.digest)
+        if code is None:
+            raise RegistryError(f"the code of UDF [{manifest.label}] is not at hand")
+        if manifest.version.isdigit() and not _says_version(udf, code):
             manifest = msgspec.structs.replace(manifest, version="")
         entry = {"name": manifest.name, "language": manifest.language, **msgspec.to_builtins(manifest)}
-        shown_udfs.append(entry | _code(udf, codes[udf.digest]))
+        shown_udfs.append(entry | _code(udf, code))
     associations = {p.pattern: {"priority": p.priority, **p.shown} for p in patterns}
     return {"udfs": shown_udfs, "pipelines": shown_pipelines, "associations": associations}
