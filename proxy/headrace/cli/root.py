@@ -41,6 +41,7 @@ TABLE: dict[str, tuple[str, str]] = {
         ("resolve", "Show which pipelines run on an index, and why.", "attach:resolve"),
         ("import", "Convert pipelines of the cluster.", "convert:convert"),
         ("doctor", "Find what is wrong with an installation, and the remedy.", "doctor:doctor"),
+        ("schema", "Print the JSON Schema of a kind of file.", "schema:schema"),
         ("completion", "Print the completion script of a shell.", "completion:completion"),
         ("version", "Print the versions of the program and of a target.", "version:show"),
     )
