@@ -7,7 +7,7 @@ use super::support::field;
 use super::support::function::{Function, Parameters};
 use super::support::java_numbers;
 use super::support::rewrite::FieldRewrite;
-use super::support::schema::{Caseless, OneOf};
+use super::support::schema::{Caseless, Spelled};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
@@ -59,7 +59,7 @@ pub(crate) struct Convert {
     #[schemars(length(min = 1))]
     field: String,
     /// The type of the result.
-    #[schemars(with = "OneOf<Type>")]
+    #[schemars(with = "Spelled<Type>")]
     #[serde(rename = "type")]
     to: Type,
     /// The field that gets the result; default: `field`.

@@ -9,7 +9,7 @@ use sha1::Digest;
 
 use super::support::field;
 use super::support::function::{Function, Parameters};
-use super::support::schema::{Caseless, OneOf};
+use super::support::schema::{Caseless, Spelled};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::document::metadata_fields;
@@ -73,7 +73,7 @@ pub(crate) struct Fingerprint {
     #[schemars(length(min = 1))]
     target_field: String,
     /// The hash function.
-    #[schemars(with = "OneOf<Method>")]
+    #[schemars(with = "Spelled<Method>")]
     #[serde(default = "method")]
     hash_method: Method,
     /// Whether a document without the field stays as it is, in place of failing.

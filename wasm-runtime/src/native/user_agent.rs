@@ -9,7 +9,7 @@ use ua_parser::{Extractor, Regexes};
 use super::support::field;
 use super::support::function::{Function, Parameters};
 use super::support::rewrite::FieldRewrite;
-use super::support::schema::{Caseless, OneOf};
+use super::support::schema::{Caseless, Spelled};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
@@ -29,7 +29,7 @@ pub(crate) struct UserAgent {
     target_field: String,
     /// The members of the result; default: all.
     #[serde(default, deserialize_with = "properties")]
-    #[schemars(with = "Option<Vec<OneOf<Property>>>")]
+    #[schemars(with = "Option<Vec<Spelled<Property>>>")]
     properties: Option<Vec<Property>>,
     /// Whether a document without the field stays as it is, in place of failing.
     #[serde(default)]

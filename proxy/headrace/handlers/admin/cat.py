@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import hdrs
@@ -106,14 +107,14 @@ async def udfs(context: RequestContext) -> web.StreamResponse:
 
 
 async def _table(context: RequestContext, columns: Sequence[Column], rows: list[Row]) -> web.StreamResponse:
-    """The rows as `h`, `s`, `v`, `help` and `format` ask for them. Raises InvalidError for a column that is not there."""
+    """The rows as `h`, `s`, `v`, `help` and `format` ask for them. Raises InvalidError for an unknown column."""
     target = context.target
     if target.flag("help"):
         cells = [[column.name, "|", column.about] for column in columns]
         return await _text(context, _aligned(cells, [False] * 3))
     chosen = _columns(target.get("h"), columns, "h") or list(columns)
-    for name, descending in reversed(_order(target.get("s"), columns)):
-        rows.sort(key=lambda row, by=name: _sort_key(columns, by, row), reverse=descending)
+    for column, descending in reversed(_order(target.get("s"), columns)):
+        rows.sort(key=partial(_sort_key, column), reverse=descending)
     if _structured(context):
         return await reply_json(context, 200, [{each.name: row[each.name] for each in chosen} for row in rows])
     cells = [[row[each.name] or "" for each in chosen] for row in rows]
@@ -140,21 +141,20 @@ def _columns(text: str | None, columns: Sequence[Column], parameter: str) -> lis
     return [named[name] for name in wanted]
 
 
-def _order(text: str | None, columns: Sequence[Column]) -> list[tuple[str, bool]]:
+def _order(text: str | None, columns: Sequence[Column]) -> list[tuple[Column, bool]]:
     """The columns to sort by, and whether each is sorted downwards."""
     found = []
     for each in (text or "").split(","):
         name, _, direction = each.strip().partition(":")
         if direction not in ("", "asc", "desc"):
             raise InvalidError(f"[{direction}] is no direction; there are asc and desc", "s")
-        found += [(column.name, direction == "desc") for column in _columns(name, columns, "s")]
+        found += [(column, direction == "desc") for column in _columns(name, columns, "s")]
     return found
 
 
-def _sort_key(columns: Sequence[Column], name: str, row: Row) -> tuple[int, str]:
-    number = next(column.number for column in columns if column.name == name)
-    value = row[name] or ""
-    return (int(value), "") if number else (0, value)
+def _sort_key(column: Column, row: Row) -> tuple[int, str]:
+    value = row[column.name] or ""
+    return (int(value), "") if column.number else (0, value)
 
 
 def _aligned(cells: list[list[str]], right: list[bool]) -> str:

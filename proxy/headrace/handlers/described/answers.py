@@ -139,7 +139,7 @@ class Trial(Answer, kw_only=True):
 class DocumentTrial(Answer, kw_only=True):
     """The result of a trial run over one document: `doc`, `docs` where it became several, or `error`."""
 
-    doc: dict[str, Any] | None | UnsetType = UNSET
+    doc: dict[str, Any] | UnsetType | None = UNSET
     docs: list[dict[str, Any]] | UnsetType = UNSET
     filtered: bool | UnsetType = UNSET
     error: Failure | UnsetType = UNSET

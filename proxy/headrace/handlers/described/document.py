@@ -14,7 +14,7 @@ from headrace.handlers.described.answers import Error
 from headrace.handlers.described.operations import CODE, OPERATIONS, PARAMETERS, Operation
 from headrace.http1.headers import ADMIN_HEADER
 from headrace.server.reply import reply
-from headrace_pipelines import schemas
+from headrace_pipelines.registry import schemas
 
 if TYPE_CHECKING:
     from aiohttp import web

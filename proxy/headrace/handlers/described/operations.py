@@ -19,9 +19,9 @@ CODE = ("application/wasm", "text/x-wat", "text/x-python", "text/javascript", "a
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation. `query`: names of `PARAMETERS`. `answer`: the type of a success, or one of several; `body`: that
-    of the request, or the name of a component.
+    """An operation; `query` has names of `PARAMETERS`.
 
+    `answer`: the type of a success, or one of several. `body`: that of the request, or the name of a component.
     `texts`: media types of a success that is no JSON. `optional`: the request may come without its body.
     """
 

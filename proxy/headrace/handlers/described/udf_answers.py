@@ -20,13 +20,13 @@ class UdfShown(Answer, kw_only=True):
     entry: str | None
     description: str | UnsetType = UNSET
     parameters: list[Parameter] | UnsetType = UNSET
-    returns: str | None | UnsetType = UNSET
+    returns: str | UnsetType | None = UNSET
     merge: bool | UnsetType = UNSET
     metadata: bool | UnsetType = UNSET
-    view: str | None | UnsetType = UNSET
+    view: str | UnsetType | None = UNSET
     isolation: Literal["document", "request", "instance"] | UnsetType = UNSET
-    clock: Literal["counted", "real"] | None | UnsetType = UNSET
-    random: Literal["seeded", "real"] | None | UnsetType = UNSET
+    clock: Literal["counted", "real"] | UnsetType | None = UNSET
+    random: Literal["seeded", "real"] | UnsetType | None = UNSET
     limits: LimitsConfig | UnsetType = UNSET
     fields: list[str] | UnsetType = UNSET
     tags: list[str] | UnsetType = UNSET
@@ -236,7 +236,7 @@ class PipelineRow(Answer, kw_only=True):
     enabled: str | UnsetType = UNSET
     stages: str | UnsetType = UNSET
     attached: str | UnsetType = UNSET
-    managed_by: str | None | UnsetType = UNSET
+    managed_by: str | UnsetType | None = UNSET
     updated: str | UnsetType = UNSET
 
 
@@ -249,5 +249,5 @@ class UdfRow(Answer, kw_only=True):
     abi: str | UnsetType = UNSET
     size: str | UnsetType = UNSET
     versions: str | UnsetType = UNSET
-    managed_by: str | None | UnsetType = UNSET
+    managed_by: str | UnsetType | None = UNSET
     created: str | UnsetType = UNSET

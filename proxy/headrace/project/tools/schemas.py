@@ -12,8 +12,8 @@ import msgspec
 from headrace.project.cases.read import SUBJECTS
 from headrace.project.config import Config
 from headrace.settings.documentation import schema as settings_schema
-from headrace_pipelines import schemas
 from headrace_pipelines.definition import NAME, PipelineType
+from headrace_pipelines.registry import schemas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -216,7 +216,7 @@ def _variable(schema: Schema) -> Schema:
     choice = any("const" in each or "enum" in each for key in ("anyOf", "oneOf") for each in schema.get(key, ()))
     if plain or not (kinds & _SCALARS or bounded or choice):
         return _with_variables(schema)
-    about = {key: schema[key] for key in ("description", "default") if key in schema}
+    about: Schema = {key: schema[key] for key in ("description", "default") if key in schema}
     return {
         **about,
         "anyOf": [{key: value for key, value in schema.items() if key not in about}, {"$ref": "#/$defs/variable"}],

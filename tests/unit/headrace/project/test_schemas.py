@@ -19,7 +19,6 @@ from headrace.cli.commands.schema import KINDS
 from headrace.cli.root import root
 from headrace.project.cases import read
 from headrace.project.tools import scaffold, schemas
-from headrace_pipelines import schemas as definitions
 from headrace_pipelines.definition import (
     CompositeConfig,
     NativeConfig,
@@ -28,6 +27,7 @@ from headrace_pipelines.definition import (
     RetryConfig,
     UdfConfig,
 )
+from headrace_pipelines.registry import schemas as definitions
 from tests.docs import blocks
 
 ROOT = Path(__file__).parents[4]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from headrace_pipelines import schemas
 from headrace_pipelines._wasm import Native
+from headrace_pipelines.registry import schemas
 from headrace_pipelines.stages.native import FUNCTIONS, PIPELINE
 from tests.node.stages import generated_natives
 from tests.support.native_parameters import VALID, variants

@@ -48,9 +48,9 @@ fn spelling(name: &str) -> String {
 }
 
 /// Stands for `T` where a schema is derived.
-pub(crate) struct OneOf<T>(std::marker::PhantomData<T>);
+pub(crate) struct Spelled<T>(std::marker::PhantomData<T>);
 
-impl<T: Caseless> JsonSchema for OneOf<T> {
+impl<T: Caseless> JsonSchema for Spelled<T> {
     fn inline_schema() -> bool {
         true
     }

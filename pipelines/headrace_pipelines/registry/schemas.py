@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from headrace_pipelines._wasm import native_schemas
 from headrace_pipelines.definition import (
     MOST_ATTEMPTS,
     NAME,
@@ -20,6 +19,7 @@ from headrace_pipelines.definition import (
     FailurePolicy,
     PipelineType,
 )
+from headrace_pipelines.engine import native_schemas
 from headrace_pipelines.registry.association import PATTERN
 from headrace_pipelines.stages.native import PIPELINE
 from headrace_pipelines.udf.manifest import LANGUAGES, Manifest
@@ -129,7 +129,7 @@ def _optional(schema: Schema) -> Schema:
         return {**schema, "type": [kind, "null"], **({"enum": [*schema["enum"], None]} if "enum" in schema else {})}
     if isinstance(kind, list) or not schema.keys() - {"description", "default"}:
         return schema
-    about = {key: schema[key] for key in ("description", "default") if key in schema}
+    about: Schema = {key: schema[key] for key in ("description", "default") if key in schema}
     rest = {key: value for key, value in schema.items() if key not in about}
     return {**about, "anyOf": [rest, {"type": "null"}]}
 
