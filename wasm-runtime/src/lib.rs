@@ -69,6 +69,7 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("BulkError", m.py().get_type::<error::BulkError>())?;
     m.add_function(wrap_pyfunction!(bulk::filter_path, m)?)?;
     m.add_function(wrap_pyfunction!(bulk::without_types, m)?)?;
+    m.add_function(wrap_pyfunction!(native::native_schemas, m)?)?;
     m.add_function(wrap_pyfunction!(pipeline::batch::check_object, m)?)?;
     m.add_function(wrap_pyfunction!(json::strict::canonical_json, m)?)?;
     m.add_function(wrap_pyfunction!(json::media::json_from, m)?)?;

@@ -27,6 +27,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "init": ("Write a project directory to begin with.", "directory.project:init"),
         "validate": ("Check a project directory, offline.", "directory.project:validate"),
         "test": ("Run test cases in the engine, without a cluster.", "directory.testing:test"),
+        "schema": ("Print the JSON Schema of a kind of file.", "directory.schema:schema"),
         "dev": ("Check, test and apply a project at each change.", "directory.dev:dev"),
         "diff": ("Show what applying a directory would change.", "directory.registry:diff"),
         "apply": ("Bring a directory in force, as a whole.", "directory.registry:apply"),

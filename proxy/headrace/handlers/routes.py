@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from headrace.handlers import unread, unsupported
-from headrace.handlers.admin import associations, copies, deletion, index_settings, pipelines, templates, udfs
+from headrace.handlers.admin import associations, cat, copies, deletion, index_settings, pipelines, templates, udfs
 from headrace.handlers.admin.sets import endpoints
+from headrace.handlers.described import document as description
 from headrace.handlers.passthrough import passthrough
 from headrace.handlers.search import (
     async_search,
@@ -169,6 +170,7 @@ _SYSTEM: list[Route] = [
     *_rows(nodes_info.nodes, "nodes_info", "GET", "/_nodes", "/_nodes/{what}", "/_nodes/{node}/{what}"),
     Route("GET", "/_proxy/health/live", health.live, "health"),
     Route("GET", "/_proxy/health/ready", health.ready, "health"),
+    Route("GET", "/_proxy/openapi.json", description.description, "health"),
     Route("GET", "/_proxy/info", info.info, "health"),
     Route("POST", "/_proxy/reload", reload.reload, "reload", changes_registry=True),
     Route("GET", "/_proxy/metrics", metrics.metrics, "metrics", shows_registry=True),
@@ -265,6 +267,8 @@ _REGISTRY: list[Route] = [
     _changed(endpoints.rollback, "registry_api", "POST", "/_registry/_rollback"),
     _shown(endpoints.revisions, "registry_api", "/_registry/_revisions"),
     _shown(endpoints.export, "registry_api", "/_registry/_export"),
+    _shown(cat.pipelines, "pipeline_api", "/_cat/pipelines"),
+    _shown(cat.udfs, "udf_api", "/_cat/udfs"),
 ]
 
 TABLE: list[Route] = [*_WRITES, *_READS, *_SEARCHING, *_SYSTEM, *_INDEXES, *_REGISTRY]

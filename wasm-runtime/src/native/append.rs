@@ -1,10 +1,12 @@
 //! `append`: values to a list; where a single value is, it becomes the first of one.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::support::field;
 use super::support::function::{Function, Parameters};
+use super::support::schema::ANY;
 use super::support::template::{Template, Value};
 use crate::document::Meta;
 use crate::document::effect::Effect;
@@ -13,11 +15,17 @@ use crate::error::Fault;
 use crate::json;
 use crate::json::DocView;
 
-#[derive(Deserialize)]
+/// Adds values to the list in a field.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Append {
+    /// The field, as a dotted path; a template.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The value, or a list of values, that is added; its strings are templates.
+    #[schemars(required, extend("type" = ANY))]
     value: Option<Box<RawValue>>,
+    /// Whether a value that is there already is added again.
     #[serde(default = "super::support::function::yes")]
     allow_duplicates: bool,
     #[serde(skip)]

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::function::{Function, Parameters};
@@ -11,9 +12,12 @@ use crate::error::Fault;
 use crate::json;
 use crate::json::DocView;
 
-#[derive(Deserialize)]
+/// Keeps only the first hit of those with the same value in a field.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Collapse {
+    /// The field whose values are compared, as a dotted path.
+    #[schemars(length(min = 1))]
     field: String,
 }
 

@@ -1,11 +1,13 @@
 //! `convert`: a value, or every value of a list, to another type.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::field;
 use super::support::function::{Function, Parameters};
 use super::support::java_numbers;
 use super::support::rewrite::FieldRewrite;
+use super::support::schema::{Caseless, Spelled};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
@@ -24,6 +26,10 @@ enum Type {
     Boolean,
     Ip,
     Auto,
+}
+
+impl Caseless for Type {
+    const NAMES: &'static [&'static str] = &["integer", "long", "float", "double", "string", "boolean", "ip", "auto"];
 }
 
 impl TryFrom<String> for Type {
@@ -45,13 +51,21 @@ impl TryFrom<String> for Type {
     }
 }
 
-#[derive(Deserialize)]
+/// Converts the value of a field, or of each element of a list, to a type.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Convert {
+    /// The field that is read, as a dotted path.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The type of the result.
+    #[schemars(with = "Spelled<Type>")]
     #[serde(rename = "type")]
     to: Type,
+    /// The field that gets the result; default: `field`.
+    #[schemars(length(min = 1))]
     target_field: Option<String>,
+    /// Whether a document without the field stays as it is, in place of failing.
     #[serde(default)]
     ignore_missing: bool,
 }

@@ -1,5 +1,6 @@
 //! `copy`: a value to another field.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::field;
@@ -11,15 +12,23 @@ use crate::error::Fault;
 use crate::json;
 use crate::json::DocView;
 
-#[derive(Deserialize)]
+/// Copies a field to another one.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Copy {
+    /// The field that is copied; a template.
+    #[schemars(length(min = 1))]
     source_field: String,
+    /// The field that gets the copy; a template.
+    #[schemars(length(min = 1))]
     target_field: String,
+    /// Whether a document without the field stays as it is, in place of failing.
     #[serde(default)]
     ignore_missing: bool,
+    /// Whether the source field is removed.
     #[serde(default)]
     remove_source: bool,
+    /// Whether a target field that exists is replaced.
     #[serde(default)]
     override_target: bool,
     #[serde(skip)]

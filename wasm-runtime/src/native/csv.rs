@@ -1,5 +1,6 @@
 //! `csv`: a line of values into fields, in OpenSearch's own dialect (docs/decisions/012-built-ins-of-the-cluster.md).
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::field;
@@ -13,19 +14,31 @@ use crate::error::Fault;
 use crate::json;
 use crate::json::DocView;
 
-#[derive(Deserialize)]
+/// Reads a line of separated values into fields.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Csv {
+    /// The field that is read, as a dotted path.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The fields that get the values, in order.
+    #[schemars(length(min = 1))]
     target_fields: Vec<String>,
+    /// The character between values.
     #[serde(default = "comma")]
+    #[schemars(length(min = 1, max = 1))]
     separator: String,
+    /// The character around values that contain a separator.
     #[serde(default = "double_quote")]
+    #[schemars(length(min = 1, max = 1))]
     quote: String,
+    /// Whether white space around values without quotes is removed.
     #[serde(default)]
     trim: bool,
+    /// Whether a document without the field stays as it is, in place of failing.
     #[serde(default)]
     ignore_missing: bool,
+    /// The value in place of an empty one; default: the field stays absent.
     empty_value: Option<serde_json::Value>,
     #[serde(skip)]
     marks: (char, char),

@@ -15,6 +15,7 @@ mod zone;
 
 use std::borrow::Cow;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::formats::{Format, Formatter};
@@ -32,15 +33,24 @@ use crate::json;
 use crate::json::DocView;
 use crate::json::java;
 
-#[derive(Deserialize)]
+/// Reads a date by formats and writes it in one format.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Date {
+    /// The field that is read, as a dotted path.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The formats that are tried; the last one that fits counts.
     formats: Vec<String>,
+    /// The field that gets the date.
     #[serde(default = "target")]
+    #[schemars(length(min = 1))]
     target_field: String,
+    /// The time zone of texts without one, and of the result; a template.
     timezone: Option<String>,
+    /// The language of names in the text, such as `de-AT`; a template.
     locale: Option<String>,
+    /// The format of the result.
     #[serde(default = "output")]
     output_format: String,
     #[serde(skip)]

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::field;
@@ -14,13 +15,19 @@ use crate::json;
 use crate::json::DocView;
 use crate::json::java;
 
-#[derive(Deserialize)]
+/// Splits a text at fixed separators into fields.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Dissect {
+    /// The field that is read, as a dotted path.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The keys and the text between them, such as `%{ip} - %{user}`.
     pattern: String,
+    /// The text between values that are appended to one key.
     #[serde(default)]
     append_separator: String,
+    /// Whether a document without the field stays as it is, in place of failing.
     #[serde(default)]
     ignore_missing: bool,
     #[serde(skip)]

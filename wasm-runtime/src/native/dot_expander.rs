@@ -1,5 +1,6 @@
 //! `dot_expander`: a field with dots in its name becomes objects in each other.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::field;
@@ -10,10 +11,14 @@ use crate::error::Fault;
 use crate::json;
 use crate::json::DocView;
 
-#[derive(Deserialize)]
+/// Turns a field with dots in its name into nested objects.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DotExpander {
+    /// The field with a dot in its name.
+    #[schemars(regex(pattern = r"^[^.]+(\.[^.]+)+$"))]
     field: String,
+    /// The object that contains the field.
     path: Option<String>,
 }
 

@@ -1,5 +1,6 @@
 //! `drop`: the document is not indexed; its bulk item says `noop`.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::function::{Function, Parameters};
@@ -8,7 +9,8 @@ use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json::DocView;
 
-#[derive(Deserialize)]
+/// Drops the document: it is not indexed.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Drop {}
 

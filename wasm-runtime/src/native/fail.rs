@@ -1,5 +1,6 @@
 //! `fail`: refuses the document with a message of the pipeline's author.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::function::{Function, Parameters};
@@ -9,9 +10,11 @@ use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json::DocView;
 
-#[derive(Deserialize)]
+/// Fails the document with a message.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fail {
+    /// The message of the error; a template.
     message: String,
     #[serde(skip)]
     template: Option<Template>,

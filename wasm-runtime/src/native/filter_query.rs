@@ -3,6 +3,7 @@
 //! The body's query `q` becomes `{"bool": {"must": [q], "filter": [filter]}}`, as OpenSearch's own processor of this name
 //! does it.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -13,9 +14,12 @@ use crate::error::Fault;
 use crate::json;
 use crate::json::DocView;
 
-#[derive(Deserialize)]
+/// Adds a filter to the query of a search.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FilterQuery {
+    /// The query that hits have to match, too.
+    #[schemars(extend("type" = "object"))]
     query: Box<RawValue>,
 }
 

@@ -3,11 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use base64::Engine;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sha1::Digest;
 
 use super::support::field;
 use super::support::function::{Function, Parameters};
+use super::support::schema::{Caseless, Spelled};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::document::metadata_fields;
@@ -24,6 +26,10 @@ struct Method {
     /// As it was written, small letters or not.
     name: String,
     hash: fn(&str) -> Vec<u8>,
+}
+
+impl Caseless for Method {
+    const NAMES: &'static [&'static str] = &["MD5@2.16.0", "SHA-1@2.16.0", "SHA-256@2.16.0", "SHA3-256@2.16.0"];
 }
 
 impl TryFrom<String> for Method {
@@ -52,17 +58,25 @@ impl Method {
     }
 }
 
-#[derive(Deserialize)]
+/// Writes a hash of fields.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fingerprint {
+    /// The fields that are hashed; default: all.
     #[serde(default)]
     fields: Vec<String>,
+    /// The fields that are not hashed, where all others are.
     #[serde(default)]
     exclude_fields: Vec<String>,
+    /// The field that gets the hash.
     #[serde(default = "target")]
+    #[schemars(length(min = 1))]
     target_field: String,
+    /// The hash function.
+    #[schemars(with = "Spelled<Method>")]
     #[serde(default = "method")]
     hash_method: Method,
+    /// Whether a document without the field stays as it is, in place of failing.
     #[serde(default)]
     ignore_missing: bool,
 }

@@ -1,5 +1,6 @@
 //! `foreach`: a built-in over every element of a list, which it calls `_ingest._value`.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -17,11 +18,17 @@ use crate::json::DocView;
 
 const VALUE: &str = "_ingest._value";
 
-#[derive(Deserialize)]
+/// Runs a built-in on each element of a list.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Foreach {
+    /// The field with the list, as a dotted path.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The name of one built-in with its options; the element is `_ingest._value`.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
     processor: BTreeMap<String, Box<RawValue>>,
+    /// Whether a document without the field stays as it is, in place of failing.
     #[serde(default)]
     ignore_missing: bool,
     #[serde(skip)]

@@ -9,6 +9,7 @@ mod value;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::field;
@@ -24,17 +25,26 @@ use crate::regex::{self, Found, Regex};
 use expand::Expander;
 use value::{Kind, value};
 
-#[derive(Deserialize)]
+/// Extracts fields from a text by named patterns.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Grok {
+    /// The field that is read, as a dotted path.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The patterns, such as `%{IP:client} %{NUMBER:bytes:int}`; the match that begins first counts.
+    #[schemars(length(min = 1))]
     patterns: Vec<String>,
+    /// Patterns by name, beside those of the bank.
     #[serde(default)]
     pattern_definitions: BTreeMap<String, String>,
+    /// Whether a document without the field stays as it is, in place of failing.
     #[serde(default)]
     ignore_missing: bool,
+    /// Whether `_ingest._grok_match_index` gets the number of the pattern that matched.
     #[serde(default)]
     trace_match: bool,
+    /// Whether a name that matches several times gets all values.
     #[serde(default)]
     capture_all_matches: bool,
     #[serde(skip)]

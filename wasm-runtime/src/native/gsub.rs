@@ -1,5 +1,6 @@
 //! `gsub`: replaces what a regular expression matches; lists element by element.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::field;
@@ -13,13 +14,21 @@ use crate::json;
 use crate::json::DocView;
 use crate::regex::{self, Found, Regex};
 
-#[derive(Deserialize)]
+/// Replaces what a regular expression matches, in a text or in each text of a list.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Gsub {
+    /// The field that is read, as a dotted path.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The regular expression, as in Java.
     pattern: String,
+    /// The replacement; `$1` and `${name}` are groups of the match.
     replacement: String,
+    /// The field that gets the result; default: `field`.
+    #[schemars(length(min = 1))]
     target_field: Option<String>,
+    /// Whether a document without the field stays as it is, in place of failing.
     #[serde(default)]
     ignore_missing: bool,
     #[serde(skip)]

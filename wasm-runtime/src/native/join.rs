@@ -1,5 +1,6 @@
 //! `join`: a list into a string.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::field;
@@ -13,11 +14,17 @@ use crate::json;
 use crate::json::DocView;
 use crate::json::java;
 
-#[derive(Deserialize)]
+/// Joins the elements of a list into a text.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Join {
+    /// The field with the list, as a dotted path.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The text between elements.
     separator: String,
+    /// The field that gets the result; default: `field`.
+    #[schemars(length(min = 1))]
     target_field: Option<String>,
 }
 

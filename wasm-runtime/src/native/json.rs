@@ -1,5 +1,6 @@
 //! `json`: the value that a string spells.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::field;
@@ -13,11 +14,17 @@ use crate::json::DocView;
 use crate::json::java;
 use crate::json::validate;
 
-#[derive(Deserialize)]
+/// Reads a text as JSON.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Json {
+    /// The field that is read, as a dotted path.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The field that gets the result; default: `field`.
+    #[schemars(length(min = 1))]
     target_field: Option<String>,
+    /// Whether the members are added to the document itself.
     #[serde(default)]
     add_to_root: bool,
 }

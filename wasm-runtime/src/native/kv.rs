@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::field;
@@ -17,24 +18,37 @@ use crate::json;
 use crate::json::DocView;
 use crate::regex::{self, Regex};
 
-#[derive(Deserialize)]
+/// Reads pairs of keys and values out of a text.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Kv {
+    /// The field that is read; a template.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The regular expression between pairs.
     field_split: String,
+    /// The regular expression between a key and its value.
     value_split: String,
+    /// The object that gets the pairs; default: the document; a template.
     target_field: Option<String>,
+    /// The keys that are kept; default: all.
     include_keys: Option<Vec<String>>,
+    /// The keys that are left out.
     #[serde(default)]
     exclude_keys: Vec<String>,
+    /// Whether a document without the field stays as it is, in place of failing.
     #[serde(default)]
     ignore_missing: bool,
+    /// The text before every key.
     #[serde(default)]
     prefix: String,
+    /// Characters that are removed from both ends of keys.
     #[serde(default)]
     trim_key: String,
+    /// Characters that are removed from both ends of values.
     #[serde(default)]
     trim_value: String,
+    /// Whether brackets and quotes around values are removed.
     #[serde(default)]
     strip_brackets: bool,
     #[serde(skip)]

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sha1::Digest;
 
@@ -19,7 +20,7 @@ use crate::json::DocView;
 use crate::json::java;
 use crate::json::{Edit, Entry};
 
-#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Deserialize, JsonSchema, Default, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 enum Mode {
     /// A fixed text in place of the value.
@@ -39,17 +40,26 @@ const LONGEST: usize = 1024;
 /// Where a hit shows fields.
 const CONTAINERS: [&str; 3] = ["_source", "fields", "highlight"];
 
-#[derive(Deserialize)]
+/// Hides fields of hits.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Mask {
+    /// The fields that are hidden, as the mapping names them.
+    #[schemars(extend("minItems" = 1, "minLength" = 1))]
     fields: Names,
+    /// The form of a hidden value.
     #[serde(default)]
     mode: Mode,
+    /// The text in place of a value, with mode `redact`.
     #[serde(default = "stars")]
+    #[schemars(length(max = 1024))]
     mask: String,
+    /// Number of characters that stay readable, with mode `partial`.
     #[serde(default)]
     keep_last: usize,
+    /// The secret of the hash, with mode `hash`.
     #[serde(default)]
+    #[schemars(length(max = 1024))]
     salt: String,
 }
 

@@ -52,9 +52,11 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use schemars::Schema;
 
 use self::support::field;
 use self::support::function::{Function, Parameters};
+use self::support::schema;
 use self::support::text_map::Texts;
 use crate::document::Meta;
 use crate::document::effect::Effect;
@@ -75,26 +77,28 @@ enum Pace {
     Slow,
 }
 
-/// A built-in: its name, the pipelines it belongs in, and how it is made from its parameters.
+/// A built-in: its name, the pipelines it belongs in, how it is made from its parameters, and their schema.
 struct Entry {
     name: &'static str,
     kinds: &'static [&'static str],
     build: Build,
+    schema: fn() -> Schema,
     pace: Pace,
     per_hit: bool,
     everywhere: bool,
 }
 
-const fn quick(name: &'static str, kinds: &'static [&'static str], build: Build) -> Entry {
-    Entry { name, kinds, build, pace: Pace::Quick, per_hit: false, everywhere: false }
+const fn quick<T: Parameters>(name: &'static str, kinds: &'static [&'static str]) -> Entry {
+    let (build, schema) = (make::<T>, schema::of::<T>);
+    Entry { name, kinds, build, schema, pace: Pace::Quick, per_hit: false, everywhere: false }
 }
 
-const fn slow(name: &'static str, kinds: &'static [&'static str], build: Build) -> Entry {
-    Entry { name, kinds, build, pace: Pace::Slow, per_hit: false, everywhere: false }
+const fn slow<T: Parameters>(name: &'static str, kinds: &'static [&'static str]) -> Entry {
+    Entry { pace: Pace::Slow, ..quick::<T>(name, kinds) }
 }
 
-const fn per_hit(name: &'static str, build: Build) -> Entry {
-    Entry { name, kinds: RESULT, build, pace: Pace::Quick, per_hit: true, everywhere: false }
+const fn per_hit<T: Parameters>(name: &'static str) -> Entry {
+    Entry { per_hit: true, ..quick::<T>(name, RESULT) }
 }
 
 const DOCUMENT: &[&str] = &["document"];
@@ -103,44 +107,44 @@ const QUERY: &[&str] = &["query"];
 const RESULT: &[&str] = &["result"];
 
 const FUNCTIONS: &[Entry] = &[
-    quick("set", BODY, make::<set::Set>),
-    quick("remove", BODY, make::<remove::Remove>),
-    quick("rename", BODY, make::<rename::Rename>),
-    quick("copy", BODY, make::<copy::Copy>),
-    quick("convert", BODY, make::<convert::Convert>),
-    quick("lowercase", BODY, make::<Texts<lowercase::Lowercase>>),
-    quick("uppercase", BODY, make::<Texts<uppercase::Uppercase>>),
-    quick("trim", BODY, make::<Texts<trim::Trim>>),
-    slow("split", DOCUMENT, make::<split::Split>),
-    slow("join", DOCUMENT, make::<join::Join>),
-    slow("gsub", BODY, make::<gsub::Gsub>),
-    slow("append", BODY, make::<append::Append>),
-    slow("date", DOCUMENT, make::<date::Date>),
-    slow("json", DOCUMENT, make::<json::Json>),
-    slow("kv", DOCUMENT, make::<kv::Kv>),
-    slow("dissect", DOCUMENT, make::<dissect::Dissect>),
-    slow("grok", DOCUMENT, make::<grok::Grok>),
-    slow("csv", DOCUMENT, make::<csv::Csv>),
-    slow("html_strip", DOCUMENT, make::<Texts<html_strip::HtmlStrip>>),
-    quick("bytes", DOCUMENT, make::<Texts<bytes::Bytes>>),
-    quick("urldecode", DOCUMENT, make::<Texts<urldecode::Urldecode>>),
-    slow("fingerprint", DOCUMENT, make::<fingerprint::Fingerprint>),
-    slow("dot_expander", DOCUMENT, make::<dot_expander::DotExpander>),
-    slow("sort", DOCUMENT, make::<sort::Sort>),
-    quick("drop", DOCUMENT, make::<drop::Drop>),
-    quick("fail", BODY, make::<fail::Fail>),
-    slow("foreach", DOCUMENT, make::<foreach::Foreach>),
-    slow("user_agent", DOCUMENT, make::<user_agent::UserAgent>),
-    quick("filter_query", QUERY, make::<filter_query::FilterQuery>),
-    quick("oversample", QUERY, make::<oversample::Oversample>),
-    slow("synonym", QUERY, make::<synonym::Synonym>),
-    per_hit("rename_field", make::<rename_field::RenameField>),
-    quick("truncate_hits", RESULT, make::<truncate_hits::TruncateHits>),
-    per_hit("sort", make::<sort::SortHits>),
-    quick("collapse", RESULT, make::<collapse::Collapse>),
-    per_hit("split", make::<split::SplitHits>),
-    Entry { everywhere: true, ..per_hit("mask", make::<mask::Mask>) },
-    per_hit("rescore", make::<rescore::Rescore>),
+    quick::<set::Set>("set", BODY),
+    quick::<remove::Remove>("remove", BODY),
+    quick::<rename::Rename>("rename", BODY),
+    quick::<copy::Copy>("copy", BODY),
+    quick::<convert::Convert>("convert", BODY),
+    quick::<Texts<lowercase::Lowercase>>("lowercase", BODY),
+    quick::<Texts<uppercase::Uppercase>>("uppercase", BODY),
+    quick::<Texts<trim::Trim>>("trim", BODY),
+    slow::<split::Split>("split", DOCUMENT),
+    slow::<join::Join>("join", DOCUMENT),
+    slow::<gsub::Gsub>("gsub", BODY),
+    slow::<append::Append>("append", BODY),
+    slow::<date::Date>("date", DOCUMENT),
+    slow::<json::Json>("json", DOCUMENT),
+    slow::<kv::Kv>("kv", DOCUMENT),
+    slow::<dissect::Dissect>("dissect", DOCUMENT),
+    slow::<grok::Grok>("grok", DOCUMENT),
+    slow::<csv::Csv>("csv", DOCUMENT),
+    slow::<Texts<html_strip::HtmlStrip>>("html_strip", DOCUMENT),
+    quick::<Texts<bytes::Bytes>>("bytes", DOCUMENT),
+    quick::<Texts<urldecode::Urldecode>>("urldecode", DOCUMENT),
+    slow::<fingerprint::Fingerprint>("fingerprint", DOCUMENT),
+    slow::<dot_expander::DotExpander>("dot_expander", DOCUMENT),
+    slow::<sort::Sort>("sort", DOCUMENT),
+    quick::<drop::Drop>("drop", DOCUMENT),
+    quick::<fail::Fail>("fail", BODY),
+    slow::<foreach::Foreach>("foreach", DOCUMENT),
+    slow::<user_agent::UserAgent>("user_agent", DOCUMENT),
+    quick::<filter_query::FilterQuery>("filter_query", QUERY),
+    quick::<oversample::Oversample>("oversample", QUERY),
+    slow::<synonym::Synonym>("synonym", QUERY),
+    per_hit::<rename_field::RenameField>("rename_field"),
+    quick::<truncate_hits::TruncateHits>("truncate_hits", RESULT),
+    per_hit::<sort::SortHits>("sort"),
+    quick::<collapse::Collapse>("collapse", RESULT),
+    per_hit::<split::SplitHits>("split"),
+    Entry { everywhere: true, ..per_hit::<mask::Mask>("mask") },
+    per_hit::<rescore::Rescore>("rescore"),
 ];
 
 /// Bytes of the longest document that a built-in without regular expressions works on without a look at the clock.
@@ -214,6 +218,15 @@ impl Native {
         }
         all
     }
+}
+
+/// A JSON list of `{"name", "kinds", "schema"}`: the JSON Schema of the parameters of every built-in, by the types of pipelines.
+#[pyfunction]
+pub(crate) fn native_schemas() -> PyResult<Vec<u8>> {
+    let described =
+        |entry: &Entry| serde_json::json!({"name": entry.name, "kinds": entry.kinds, "schema": (entry.schema)()});
+    let all: Vec<_> = FUNCTIONS.iter().map(described).collect();
+    serde_json::to_vec(&all).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
 /// The options of a processor without those that are null: they are not there.

@@ -1,5 +1,6 @@
 //! `oversample`: asks for more hits than the client did, for result stages that drop or re-rank some.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::function::{Function, Parameters};
@@ -9,10 +10,14 @@ use crate::error::Fault;
 use crate::json;
 use crate::json::DocView;
 
-#[derive(Deserialize)]
+/// Asks the cluster for more hits than the client requested.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Oversample {
+    /// The factor of the size, at least 1.
+    #[schemars(range(min = 1.0))]
     sample_factor: f64,
+    /// The prefix under which `truncate_hits` finds the requested size.
     context_prefix: Option<String>,
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::field;
 use super::support::function::{Function, Parameters};
+use super::support::schema::present;
 use super::support::template::Template;
 use crate::document::Meta;
 use crate::document::effect::Effect;
@@ -15,11 +17,16 @@ use crate::error::Fault;
 use crate::json;
 use crate::json::DocView;
 
-#[derive(Deserialize)]
+/// Removes fields.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [present("field"), present("exclude_field")]))]
 pub(crate) struct Remove {
+    /// The field, or the list of fields, that is removed; templates.
     field: Option<field::Names>,
+    /// The field, or the list of fields, that stays, while all others are removed; templates.
     exclude_field: Option<field::Names>,
+    /// Whether a document without the field stays as it is, in place of failing.
     #[serde(default)]
     ignore_missing: bool,
     #[serde(skip)]

@@ -1,5 +1,6 @@
 //! `rename`: moves a value to another field.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::field;
@@ -11,13 +12,20 @@ use crate::error::Fault;
 use crate::json;
 use crate::json::DocView;
 
-#[derive(Deserialize)]
+/// Renames a field.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rename {
+    /// The field that is renamed; a template.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The new name; a template.
+    #[schemars(length(min = 1))]
     target_field: String,
+    /// Whether a document without the field stays as it is, in place of failing.
     #[serde(default)]
     ignore_missing: bool,
+    /// Whether a target field that exists is replaced.
     #[serde(default)]
     override_target: bool,
     #[serde(skip)]

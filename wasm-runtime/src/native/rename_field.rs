@@ -1,5 +1,6 @@
 //! `rename_field`: a field of every hit under another name, in `_source` and in `fields`.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::function::{Function, Parameters};
@@ -9,11 +10,17 @@ use crate::error::Fault;
 use crate::json;
 use crate::json::DocView;
 
-#[derive(Deserialize)]
+/// Renames a field of every hit, in `_source` and `fields`.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RenameField {
+    /// The field that is renamed.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The new name.
+    #[schemars(length(min = 1))]
     target_field: String,
+    /// Whether a hit without the field stays as it is, in place of failing.
     #[serde(default)]
     ignore_missing: bool,
 }

@@ -3,6 +3,7 @@
 //! The number is `factor * modifier(value)`, as `field_value_factor` of OpenSearch's `function_score` makes it, and the
 //! two are put together as its `rescore` does: `query_weight * score` and `rescore_query_weight * number` by `score_mode`.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::function::{Function, Parameters};
@@ -13,7 +14,7 @@ use crate::error::Fault;
 use crate::json;
 use crate::json::DocView;
 
-#[derive(Deserialize, Default, Clone, Copy)]
+#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
 enum Modifier {
     #[default]
@@ -29,7 +30,7 @@ enum Modifier {
     Reciprocal,
 }
 
-#[derive(Deserialize, Default, Clone, Copy)]
+#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
 enum Mode {
     #[default]
@@ -40,19 +41,28 @@ enum Mode {
     Min,
 }
 
-#[derive(Deserialize)]
+/// Computes a new score of every hit from a field, and sorts hits by it.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rescore {
+    /// The field with the number, as a dotted path.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The factor of the value.
     #[serde(default = "unit")]
     factor: f64,
+    /// The function of the value.
     #[serde(default)]
     modifier: Modifier,
+    /// The value of hits without the field; default: they fail.
     missing: Option<f64>,
+    /// The weight of the score of the search.
     #[serde(default = "unit")]
     query_weight: f64,
+    /// The weight of the value.
     #[serde(default = "unit")]
     rescore_query_weight: f64,
+    /// The operation that joins both scores.
     #[serde(default)]
     score_mode: Mode,
 }

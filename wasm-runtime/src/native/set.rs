@@ -1,10 +1,12 @@
 //! `set`: writes a value.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::support::field;
 use super::support::function::{Function, Parameters};
+use super::support::schema::ANY;
 use super::support::template::{Template, Value};
 use crate::document::Meta;
 use crate::document::effect::Effect;
@@ -12,13 +14,20 @@ use crate::error::Fault;
 use crate::json;
 use crate::json::DocView;
 
-#[derive(Deserialize)]
+/// Sets a field to a value.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Set {
+    /// The field, as a dotted path; a template.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The value; its strings are templates.
+    #[schemars(required, extend("type" = ANY))]
     value: Option<Box<RawValue>>,
+    /// Whether a field that exists is replaced.
     #[serde(default = "super::support::function::yes", rename = "override")]
     replace: bool,
+    /// Whether a template without a value leaves the field as it is.
     #[serde(default)]
     ignore_empty_value: bool,
     #[serde(skip)]

@@ -4,6 +4,7 @@
 
 use std::cmp::Ordering;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::field;
@@ -18,11 +19,18 @@ use crate::json;
 use crate::json::DocView;
 use crate::json::java;
 
-#[derive(Deserialize)]
+/// Sorts the elements of a list.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Sort {
+    /// The field with the list, as a dotted path.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The direction: `asc` or `desc`.
+    #[schemars(extend("enum" = ["asc", "desc", null]))]
     order: Option<String>,
+    /// The field that gets the result; default: `field`.
+    #[schemars(length(min = 1))]
     target_field: Option<String>,
 }
 
@@ -101,8 +109,8 @@ impl Function for Sort {
     }
 }
 
-/// `sort` over the hits of a response.
-#[derive(Deserialize)]
+/// Sorts the elements of a list in every hit.
+#[derive(Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub(crate) struct SortHits(Sort);
 

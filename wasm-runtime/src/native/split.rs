@@ -2,6 +2,7 @@
 //!
 //! In result pipelines it works on the field of every hit, as OpenSearch's search processor of this name does.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::field;
@@ -16,14 +17,22 @@ use crate::json;
 use crate::json::DocView;
 use crate::regex::{self, Regex};
 
-#[derive(Deserialize)]
+/// Splits a text into a list.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Split {
+    /// The field that is read, as a dotted path.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The regular expression between parts, as in Java.
     separator: String,
+    /// The field that gets the result; default: `field`.
+    #[schemars(length(min = 1))]
     target_field: Option<String>,
+    /// Whether a document without the field stays as it is, in place of failing.
     #[serde(default)]
     ignore_missing: bool,
+    /// Whether empty parts at the end stay.
     #[serde(default)]
     preserve_trailing: bool,
     #[serde(skip)]
@@ -65,13 +74,19 @@ impl Function for Split {
     }
 }
 
-/// `split` over the hits of a response.
-#[derive(Deserialize)]
+/// Splits a field of every hit into a list.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SplitHits {
+    /// The field that is read, as a dotted path.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The regular expression between parts, as in Java.
     separator: String,
+    /// The field that gets the result; default: `field`.
+    #[schemars(length(min = 1))]
     target_field: Option<String>,
+    /// Whether empty parts at the end stay.
     #[serde(default)]
     preserve_trailing: bool,
     #[serde(skip)]

@@ -4,6 +4,7 @@
 //! same query with the word replaced, any of which may match. Rules are Solr's: `tv, television` (each finds the other) and
 //! `tv => television` (one way).
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::support::field::Names;
@@ -18,15 +19,20 @@ use crate::json::DocView;
 /// Maximum number of texts that one query is searched under: each is a clause that the cluster runs.
 const MOST: usize = 16;
 
-#[derive(Deserialize)]
+/// Searches for synonyms of the words of a query, too.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Synonym {
+    /// The rules, such as `tv, television` and `tv => television`.
+    #[schemars(extend("minItems" = 1, "minLength" = 1))]
     synonyms: Names,
     /// Only queries on these fields.
     #[serde(default)]
+    #[schemars(with = "Option<Names>")]
     fields: Names,
     /// How much the other names count, relative to the word itself.
     #[serde(default = "unit")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     boost: f64,
     /// (word or words, what they may be replaced by), in small letters.
     #[serde(skip)]

@@ -1,5 +1,6 @@
 //! `truncate_hits`: keeps the first hits of a response; `hits.total` stays as the cluster counted it.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::oversample::original_size;
@@ -10,10 +11,14 @@ use crate::error::Fault;
 use crate::json;
 use crate::json::DocView;
 
-#[derive(Deserialize)]
+/// Keeps the first hits.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TruncateHits {
+    /// Number of hits that stay; default: as many as the client requested before `oversample`.
+    #[schemars(range(min = 0))]
     target_size: Option<i64>,
+    /// The prefix under which `oversample` kept the requested size.
     context_prefix: Option<String>,
 }
 

@@ -2,32 +2,43 @@
 
 use std::sync::LazyLock;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use ua_parser::{Extractor, Regexes};
 
 use super::support::field;
 use super::support::function::{Function, Parameters};
 use super::support::rewrite::FieldRewrite;
+use super::support::schema::{Caseless, Spelled};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
 use crate::json;
 use crate::json::DocView;
 
-#[derive(Deserialize)]
+/// Reads browser, system and device out of a user agent.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UserAgent {
+    /// The field that is read, as a dotted path.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The object that gets the result.
     #[serde(default = "target")]
+    #[schemars(length(min = 1))]
     target_field: String,
-    /// All of them when it is left out.
+    /// The members of the result; default: all.
     #[serde(default, deserialize_with = "properties")]
+    #[schemars(with = "Option<Vec<Spelled<Property>>>")]
     properties: Option<Vec<Property>>,
+    /// Whether a document without the field stays as it is, in place of failing.
     #[serde(default)]
     ignore_missing: bool,
-    /// The Elastic Common Schema; without it the members are those of OpenSearch's older format.
+    /// Whether members are those of the Elastic Common Schema.
     #[serde(default = "super::support::function::yes")]
     ecs: bool,
+    /// The file of expressions; there is only the built-in one.
+    #[schemars(extend("enum" = ["_default_", null]))]
     regex_file: Option<String>,
 }
 
@@ -58,6 +69,13 @@ const LONGEST: usize = 4096;
 
 fn target() -> String {
     "user_agent".to_owned()
+}
+
+impl Caseless for Property {
+    const NAMES: &'static [&'static str] = &[
+        "name", "version", "os", "device", "original", "major", "minor", "patch", "build", "os_name", "os_major",
+        "os_minor",
+    ];
 }
 
 /// Names of properties, in small letters or not.

@@ -92,7 +92,9 @@ async def _stored(context: RequestContext, definition: PipelineDefinition) -> tu
     return stored_already, {"name": definition.name, "version": definition.version, "type": definition.type.value}
 
 
-class _Import(msgspec.Struct, forbid_unknown_fields=True):
+class ImportRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Which pipeline of the cluster becomes one of ours, and its new name."""
+
     ingest: str | None = None
     search: str | None = None
     name: str | None = None
@@ -102,7 +104,7 @@ class _Import(msgspec.Struct, forbid_unknown_fields=True):
 async def import_(context: RequestContext) -> web.StreamResponse:
     """Makes pipelines of ours out of one of the cluster's, which is read with the caller's credentials."""
     await admin.require_admin(context)
-    request = decode_body(await context.plain_text(), _Import)
+    request = decode_body(await context.plain_text(), ImportRequest)
     if (request.ingest is None) == (request.search is None):
         raise InvalidError("exactly one of [ingest] and [search] is required: the name of a pipeline of the cluster")
     family, source = ("_ingest", request.ingest) if request.ingest is not None else ("_search", request.search)
@@ -260,7 +262,9 @@ async def activate(context: RequestContext) -> web.StreamResponse:
     return await reply_json(context, 200, {"acknowledged": True, "name": definition.name, "version": version})
 
 
-class _Execute(msgspec.Struct, forbid_unknown_fields=True):
+class TrialRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """An input, or documents, to try a pipeline on; `pipeline` is a definition that is not stored."""
+
     input: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     docs: list[TrialDocument] | msgspec.UnsetType = msgspec.UNSET
     pipeline: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -271,7 +275,7 @@ class _Execute(msgspec.Struct, forbid_unknown_fields=True):
 async def execute(context: RequestContext) -> web.StreamResponse:
     """Tries a stored pipeline on an input; nothing is indexed or searched."""
     await admin.require_admin(context)
-    request = decode_body(await context.plain_text(), _Execute)
+    request = decode_body(await context.plain_text(), TrialRequest)
     if request.pipeline is not msgspec.UNSET:
         raise InvalidError("the path names the pipeline; send an unsaved one to /_pipeline/_execute", "pipeline")
     definition = context.snapshot.find(
@@ -283,7 +287,7 @@ async def execute(context: RequestContext) -> web.StreamResponse:
 async def execute_unsaved(context: RequestContext) -> web.StreamResponse:
     """Tries a definition that is not stored."""
     await admin.require_admin(context)
-    request = decode_body(await context.plain_text(), _Execute)
+    request = decode_body(await context.plain_text(), TrialRequest)
     if request.pipeline is msgspec.UNSET:
         raise InvalidError("required: the definition to try", "pipeline")
     fields = members_of(bytes(request.pipeline))
@@ -292,7 +296,9 @@ async def execute_unsaved(context: RequestContext) -> web.StreamResponse:
     return await _execute(context, msgspec.structs.replace(definition, version=definition.version or "0"), request)
 
 
-async def _execute(context: RequestContext, definition: PipelineDefinition, request: _Execute) -> web.StreamResponse:
+async def _execute(
+    context: RequestContext, definition: PipelineDefinition, request: TrialRequest
+) -> web.StreamResponse:
     if (request.input is msgspec.UNSET) == (request.docs is msgspec.UNSET):
         raise InvalidError("exactly one of [input] and [docs] is required")
     if request.parameters:

@@ -219,9 +219,11 @@ def _counted(counts: StageCounts) -> dict[str, Any]:
     return shown
 
 
-class _Test(msgspec.Struct, forbid_unknown_fields=True):
+class UdfTrialRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """An input to try a UDF on."""
+
     input: msgspec.Raw
-    parameters: msgspec.Raw = EMPTY
+    parameters: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     verbose: bool = False
 
 
@@ -229,12 +231,12 @@ async def test(context: RequestContext) -> web.StreamResponse:
     """Runs a UDF on an input, alone; `?type=` says as what (default document; `hit` for one hit of a response)."""
     await admin.require_admin(context)
     record = context.snapshot.udf(context.params["name"], context.target.get("version"))
-    request = decode_body(await context.plain_text(), _Test)
+    request = decode_body(await context.plain_text(), UdfTrialRequest)
     as_hit = context.target.get("type") == "hit"
     config = UdfConfig(
         udf_name=record.manifest.name,
         udf_version=record.manifest.version,
-        parameters=request.parameters,
+        parameters=EMPTY if request.parameters is msgspec.UNSET else request.parameters,
         scope="hit" if as_hit else None,
     )
     kind = PipelineType.RESULT if as_hit else kind_of(context) or PipelineType.DOCUMENT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.handlers.admin.pipelines import _Execute
+from headrace.handlers.admin.pipelines import TrialRequest
 from headrace.handlers.admin.simulate import decode_body
 from headrace_pipelines.errors import InvalidError
 
@@ -24,6 +24,6 @@ from headrace_pipelines.errors import InvalidError
 )
 def test_faults_name_the_members(body: bytes, field: str, words: str):
     with pytest.raises(InvalidError) as caught:
-        decode_body(body, _Execute)
+        decode_body(body, TrialRequest)
     assert caught.value.field == field
     assert words in caught.value.reason

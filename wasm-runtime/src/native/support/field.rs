@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::template::Template;
@@ -200,10 +201,11 @@ pub(crate) fn change(doc: DocView<'_>, path: &str, value: &[u8]) -> Result<Effec
 }
 
 /// One name or a list of names.
-#[derive(Deserialize, Default, Clone)]
+#[derive(Deserialize, JsonSchema, Default, Clone)]
 #[serde(untagged)]
 pub(crate) enum Names {
     #[default]
+    #[schemars(skip)]
     None,
     Single(String),
     Many(Vec<String>),

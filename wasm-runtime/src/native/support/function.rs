@@ -1,5 +1,6 @@
 //! Interface of a built-in: a function of a document, made from parameters.
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use super::template::Template;
@@ -37,7 +38,7 @@ pub(crate) fn yes() -> bool {
 }
 
 /// A built-in made from JSON parameters; `prepare` is for what serde cannot say.
-pub(crate) trait Parameters: Function + DeserializeOwned + 'static {
+pub(crate) trait Parameters: Function + DeserializeOwned + JsonSchema + 'static {
     /// # Errors
     /// Which option is wrong, and why.
     fn prepare(&mut self) -> Result<(), String> {

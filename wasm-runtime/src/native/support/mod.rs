@@ -3,7 +3,7 @@
 //! `function` is the interface of a built-in, and `rewrite` the usual form of one: a field that is read, converted and written
 //! to its target; `field` has names, paths and their error texts. `text_map` is that for texts. `template` renders mustache templates in options, `hit` works on the hits of a response, and
 //! `handled` is a built-in inside another, with its failure handlers. `java_numbers` reads numbers as Java does; `same` compares JSON
-//! values.
+//! values. `schema` describes parameters to editors.
 
 pub(crate) mod field;
 pub(crate) mod function;
@@ -12,5 +12,6 @@ pub(crate) mod hit;
 pub(crate) mod java_numbers;
 pub(crate) mod rewrite;
 pub(crate) mod same;
+pub(crate) mod schema;
 pub(crate) mod template;
 pub(crate) mod text_map;

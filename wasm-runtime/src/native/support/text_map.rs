@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::field;
@@ -26,12 +27,17 @@ pub(crate) trait TextMap: Send + Sync + 'static {
     }
 }
 
-/// A built-in that maps texts.
-#[derive(Deserialize)]
+/// Converts a text, or each text of a list.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, bound = "")]
 pub(crate) struct Texts<M> {
+    /// The field that is read, as a dotted path.
+    #[schemars(length(min = 1))]
     field: String,
+    /// The field that gets the result; default: `field`.
+    #[schemars(length(min = 1))]
     target_field: Option<String>,
+    /// Whether a document without the field stays as it is, in place of failing.
     #[serde(default)]
     ignore_missing: bool,
     #[serde(skip)]

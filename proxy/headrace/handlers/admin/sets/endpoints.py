@@ -55,7 +55,9 @@ async def apply(context: RequestContext) -> web.StreamResponse:
     return await _change(context, request.set, request.expected, plan)
 
 
-class _Rollback(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class RollbackRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Why a set goes back, and the revision that the sender has seen."""
+
     source: Source = Source()
     expected: int | None = None
 
@@ -65,7 +67,7 @@ async def rollback(context: RequestContext) -> web.StreamResponse:
     await admin.require_admin(context)
     name, wanted = _set_named(context), _number(context)
     body = await context.plain_text() if context.has_body else b"{}"
-    request = decode_body(body, _Rollback)
+    request = decode_body(body, RollbackRequest)
 
     async def plan(at: Opened) -> Plan:
         past = [revision for revision in at.basis.kept if revision.revision == wanted]

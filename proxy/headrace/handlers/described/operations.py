@@ -1,0 +1,195 @@
+"""What each endpoint of ours does, reads and answers: one row for each row of the table of routes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.handlers.admin.pipelines import ImportRequest, TrialRequest
+from headrace.handlers.admin.sets.endpoints import RollbackRequest
+from headrace.handlers.admin.sets.request import SetRequest
+from headrace.handlers.admin.udfs import UdfTrialRequest
+from headrace.handlers.described import answers, udf_answers
+from headrace.handlers.described.udf_answers import UdfSource
+
+TEXT, PROMETHEUS = "text/plain", "text/plain; version=0.0.4"
+CODE = ("application/wasm", "text/x-wat", "text/x-python", "text/javascript", "application/javascript")
+"""Media types of the code of a UDF."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation; `query` has names of `PARAMETERS`.
+
+    `answer`: the type of a success, or one of several. `body`: that of the request, or the name of a component.
+    `texts`: media types of a success that is no JSON. `optional`: the request may come without its body.
+    """
+
+    tag: str
+    summary: str
+    answer: Any = answers.Acknowledged
+    statuses: tuple[int, ...] = (200,)
+    query: tuple[str, ...] = ()
+    body: Any = None
+    optional: bool = False
+    texts: tuple[str, ...] = ()
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A query parameter."""
+
+    description: str
+    schema: dict[str, Any]
+    required: bool = False
+
+
+_STRING: dict[str, Any] = {"type": "string"}
+_FLAG: dict[str, Any] = {"enum": ["true", "false", ""]}
+_KINDS: dict[str, Any] = {"enum": ["document", "query", "result"]}
+_VERSION = Parameter("The version; default: the one in force.", _STRING)
+_FORCE = Parameter("Whether an object of a set may be changed by hand.", _FLAG)
+PARAMETERS: dict[str, Parameter] = {
+    "version": _VERSION,
+    "new_version": Parameter("The version of bare code; default: the next number.", _STRING),
+    "version!": Parameter("The version.", _STRING, required=True),
+    "type": Parameter("The type of the pipeline, where several have the name.", _KINDS),
+    "type:udf": Parameter("What the UDF runs as; default: document.", {"enum": [*_KINDS["enum"], "hit"]}),
+    "type:list": Parameter("Only pipelines of this type.", _KINDS),
+    "enabled": Parameter("Only pipelines that run, or that do not.", {"enum": ["true", "false"]}),
+    "force": _FORCE,
+    "category": Parameter("Only UDFs of this category.", _STRING),
+    "author": Parameter("Only UDFs of this author.", _STRING),
+    "language": Parameter("Only UDFs in this language.", _STRING),
+    "tag": Parameter("Only UDFs with this tag.", _STRING),
+    "format:source": Parameter("The code in JSON.", {"enum": ["json"]}),
+    "set": Parameter("The name of a set.", _STRING),
+    "set!": Parameter("The name of the set.", _STRING, required=True),
+    "revision!": Parameter("The number of a kept revision.", {"type": "integer", "minimum": 0}, required=True),
+    "h": Parameter("The columns, separated by commas.", _STRING),
+    "s": Parameter("The columns that rows are sorted by, separated by commas; `:desc` behind one turns it.", _STRING),
+    "v": Parameter("Whether the table has a heading.", _FLAG),
+    "help": Parameter("Whether the columns are described in place of the table.", _FLAG),
+    "format:cat": Parameter("`json` or `yaml` in place of a table.", {"enum": ["text", "json", "yaml"]}),
+}
+"""Query parameters. Behind `:` and `!` stands which of several of that name is meant; `new_version` is a `version`."""
+
+_PIPELINE, _ASSOCIATION, _UDF, _SET, _PROXY, _CAT = "Pipelines", "Associations", "UDFs", "Sets", "Proxy", "Tables"
+_ROWS = ("h", "s", "v", "help", "format:cat")
+OPERATIONS: dict[tuple[str, str], Operation] = {
+    ("GET", "/_pipeline"): Operation(_PIPELINE, "List pipelines", answers.PipelineList, query=("type:list", "enabled")),
+    ("GET", "/_pipeline/_stats"): Operation(_PIPELINE, "Count what pipelines did", answers.AllStatistics),
+    ("POST", "/_pipeline/_execute"): Operation(
+        _PIPELINE, "Try a definition", (answers.Trial, answers.DocumentTrials), body=TrialRequest
+    ),
+    ("POST", "/_pipeline/_import"): Operation(
+        _PIPELINE, "Convert a pipeline of the cluster", answers.PipelinesImported, (200, 201), ("force",), ImportRequest
+    ),
+    ("POST|PUT", "/_pipeline/{name}"): Operation(
+        _PIPELINE,
+        "Store a version of a pipeline",
+        answers.PipelineStored,
+        (200, 201),
+        ("force",),
+        body="Pipeline",
+        description="201: the version is stored and active. 200: the same content is stored already.",
+    ),
+    ("GET", "/_pipeline/{name}"): Operation(
+        _PIPELINE, "Show a pipeline", answers.PipelineShown, query=("version", "type")
+    ),
+    ("DELETE", "/_pipeline/{name}"): Operation(
+        _PIPELINE, "Delete a pipeline, or one version of it", query=("version", "type", "force")
+    ),
+    ("GET", "/_pipeline/{name}/_versions"): Operation(
+        _PIPELINE, "List the versions of a pipeline", answers.PipelineVersions, query=("type",)
+    ),
+    ("POST", "/_pipeline/{name}/_activate"): Operation(
+        _PIPELINE, "Make a version active", answers.PipelineActivated, query=("version!", "type", "force")
+    ),
+    ("POST", "/_pipeline/{name}/_execute"): Operation(
+        _PIPELINE,
+        "Try a stored pipeline",
+        (answers.Trial, answers.DocumentTrials),
+        query=("version", "type"),
+        body=TrialRequest,
+    ),
+    ("GET", "/_pipeline/{name}/_stats"): Operation(
+        _PIPELINE, "Count what a pipeline did", answers.PipelineStatistics, query=("version", "type")
+    ),
+    ("GET", "/_pipeline/_association"): Operation(_ASSOCIATION, "List associations", answers.AssociationList),
+    ("PUT|POST", "/_pipeline/_association/{pattern}"): Operation(
+        _ASSOCIATION,
+        "Attach pipelines to all indexes whose names match",
+        answers.AssociationStored,
+        (200, 201),
+        ("force",),
+        body="Association",
+    ),
+    ("GET", "/_pipeline/_association/{pattern}"): Operation(
+        _ASSOCIATION, "Show an association", answers.AssociationShown
+    ),
+    ("DELETE", "/_pipeline/_association/{pattern}"): Operation(_ASSOCIATION, "Remove an association", query=("force",)),
+    ("GET", "/{index}/_pipeline"): Operation(
+        _ASSOCIATION, "Show what is attached to indexes by name", dict[str, answers.Attached]
+    ),
+    ("GET", "/{index}/_pipeline/_resolve"): Operation(
+        _ASSOCIATION, "Show the pipelines that would run, and why", dict[str, answers.Resolution]
+    ),
+    ("GET", "/_udf"): Operation(
+        _UDF, "List UDFs", udf_answers.UdfList, query=("category", "author", "language", "tag")
+    ),
+    ("POST|PUT", "/_udf/{name}"): Operation(
+        _UDF,
+        "Store a version of a UDF",
+        udf_answers.UdfStored,
+        (200, 201),
+        ("new_version", "force"),
+        body="UdfUpload",
+        description="The body is a manifest with the code, or the bare code in its own media type.",
+    ),
+    ("GET", "/_udf/{name}"): Operation(_UDF, "Show a UDF", udf_answers.UdfShown, query=("version",)),
+    ("DELETE", "/_udf/{name}"): Operation(_UDF, "Delete a UDF, or one version of it", query=("version", "force")),
+    ("GET", "/_udf/{name}/_versions"): Operation(_UDF, "List the versions of a UDF", udf_answers.UdfVersions),
+    ("GET", "/_udf/{name}/_source"): Operation(
+        _UDF, "Show the code of a UDF", UdfSource, query=("version", "format:source"), texts=(*CODE[:4], TEXT)
+    ),
+    ("GET", "/_udf/{name}/_stats"): Operation(
+        _UDF, "Count what a UDF did", udf_answers.UdfStatistics, query=("version",)
+    ),
+    ("POST", "/_udf/{name}/_test"): Operation(
+        _UDF, "Try a UDF", answers.Trial, query=("version", "type:udf"), body=UdfTrialRequest
+    ),
+    ("POST", "/_registry/_diff"): Operation(
+        _SET, "Show what applying a set would change", udf_answers.Changes, body=SetRequest
+    ),
+    ("POST", "/_registry/_apply"): Operation(
+        _SET, "Bring a set in force as a whole", udf_answers.Changes, body=SetRequest
+    ),
+    ("POST", "/_registry/_rollback"): Operation(
+        _SET,
+        "Bring an earlier revision in force again",
+        udf_answers.Changes,
+        query=("set!", "revision!"),
+        body=RollbackRequest,
+        optional=True,
+    ),
+    ("GET", "/_registry/_revisions"): Operation(
+        _SET, "List the revisions of a set, or all sets", (udf_answers.Revisions, udf_answers.SetList), query=("set",)
+    ),
+    ("GET", "/_registry/_export"): Operation(
+        _SET, "Show a set in the form in which it is applied", udf_answers.Exported, query=("set",)
+    ),
+    ("GET", "/_cat/pipelines"): Operation(
+        _CAT, "Pipelines as a table", list[udf_answers.PipelineRow], query=_ROWS, texts=(TEXT,)
+    ),
+    ("GET", "/_cat/udfs"): Operation(_CAT, "UDFs as a table", list[udf_answers.UdfRow], query=_ROWS, texts=(TEXT,)),
+    ("GET", "/_proxy/health/live"): Operation(_PROXY, "Say that the process answers", udf_answers.Alive),
+    ("GET", "/_proxy/health/ready"): Operation(
+        _PROXY, "Say whether traffic can be served", udf_answers.Readiness, (200, 503)
+    ),
+    ("GET", "/_proxy/info"): Operation(_PROXY, "Show versions and settings", udf_answers.Information),
+    ("POST", "/_proxy/reload"): Operation(_PROXY, "Read the settings again", udf_answers.Reloaded),
+    ("GET", "/_proxy/metrics"): Operation(_PROXY, "Metrics in the format of Prometheus", None, texts=(PROMETHEUS,)),
+    ("GET", "/_proxy/openapi.json"): Operation(_PROXY, "This description", dict[str, Any]),
+}
