@@ -15,7 +15,7 @@ import yaml
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
-from headrace.cli.commands.schema import KINDS
+from headrace.cli.commands.directory.schema import KINDS
 from headrace.cli.root import root
 from headrace.project.cases import read
 from headrace.project.tools import scaffold, schemas
