@@ -14,7 +14,7 @@ from headrace_pipelines.registry.cost import FIXED, CostEstimate
 from headrace_pipelines.stats import shown
 from tests.conftest import native, wasm
 from tests.support import wat
-from tests.unit.headrace_pipelines.test_executor import compiled
+from tests.unit.headrace_pipelines.executor.test_executor import compiled
 
 SET = native("s", "set", field="x", value=1)
 LOOP_ON_A = wat.field_udf(

@@ -8,7 +8,7 @@ from headrace_pipelines import Bulk, Deadline, RunOptions, execute
 from headrace_pipelines.stats import shown
 from tests.conftest import native, ndjson, wasm, without
 from tests.support import wat
-from tests.unit.headrace_pipelines.test_executor import compiled
+from tests.unit.headrace_pipelines.executor.test_executor import compiled
 
 DOCUMENTS = 5000
 SPLIT = wat.answering('[{"part":1},{"part":2}]')

@@ -11,7 +11,7 @@ from headrace_pipelines import Bulk, Deadline, execute, record_skipped
 from headrace_pipelines.stats import shown
 from tests.conftest import native, ndjson, wasm, without
 from tests.support import wat
-from tests.unit.headrace_pipelines.test_executor import compiled
+from tests.unit.headrace_pipelines.executor.test_executor import compiled
 
 IS = {"if": "doc.level == 'DEBUG'"}
 SET = native("set", "set", field="x", value=1)
