@@ -12,7 +12,7 @@ from headrace_pipelines.stats import shown
 from headrace_pipelines.udf.catalog import Catalog
 from tests.conftest import native, ndjson, wasm
 from tests.support import wat
-from tests.unit.headrace_pipelines.test_registry import pipeline, records, udf
+from tests.unit.headrace_pipelines.registry.test_registry import pipeline, records, udf
 
 SET = native("s", "set", field="x", value=1)
 LOW = native("low", "lowercase", field="level")

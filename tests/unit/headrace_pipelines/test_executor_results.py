@@ -12,8 +12,8 @@ from headrace_pipelines.registry import compile_pipeline
 from headrace_pipelines.udf.catalog import Catalog
 from tests.conftest import native, wasm
 from tests.support import wat
+from tests.unit.headrace_pipelines.registry.test_registry import pipeline, records, udf
 from tests.unit.headrace_pipelines.test_executor import LOW, SET, compiled, run, through
-from tests.unit.headrace_pipelines.test_registry import pipeline, records, udf
 
 
 def test_final_pipelines_fail_closed_by_default():

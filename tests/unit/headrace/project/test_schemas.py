@@ -13,9 +13,9 @@ import msgspec
 import pytest
 import yaml
 from click.testing import CliRunner
+from headrace.cli.commands.schema import KINDS
 from jsonschema import Draft202012Validator
 
-from headrace.cli.commands.schema import KINDS
 from headrace.cli.root import root
 from headrace.project.cases import read
 from headrace.project.tools import scaffold, schemas

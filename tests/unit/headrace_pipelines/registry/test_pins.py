@@ -11,7 +11,7 @@ from headrace_pipelines.registry.pins import Now, pinned, pinned_as
 from headrace_pipelines.udf import manifest
 from tests.conftest import native, wasm
 from tests.support import wat
-from tests.unit.headrace_pipelines.test_registry import pipeline, records, udf
+from tests.unit.headrace_pipelines.registry.test_registry import pipeline, records, udf
 
 NAMING = {"name": "c", "type": "composite", "config": {"pipeline": "inner"}}
 HANDLED = {**native("h", "set", field="x", value=1), "on_failure": [wasm("in_handler", "u")]}
