@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from headrace.handlers.admin.sets import request as set_request
+from headrace.upstream.permissions import Permissions
+from headrace_pipelines.errors import RefusedError
 from tests.conftest import Http, native
 
 SHOUT = """def process(document, parameters):
@@ -287,3 +291,33 @@ async def test_a_version_in_the_code_is_kept_by_an_export(through: Http):
     assert [(u["name"], u["version"]) for u in found["udfs"]] == [("other", "3"), ("shout", "7")]
     del found["revision"]
     assert set(actions(await applied(through, found)).values()) == {"unchanged"}
+
+
+async def test_a_final_association_goes_only_with_the_right_to_it(
+    through: Http, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    tenants = pipeline(f"{name}-f", native("q", "filter_query", query={"term": {"tenant": "a"}}), kind="query")
+    finals = {f"{name}-*": {"query": {"final_pipeline": f"{name}-f"}}}
+    await applied(through, body("app", tenants))
+    await applied(through, body("app", tenants, associations=finals))
+    asked = []
+
+    async def attach(self: Permissions, caller: object, index: str) -> None:
+        asked.append(index)
+        raise RefusedError(f"not to [{index}]")
+
+    monkeypatch.setattr(Permissions, "attach", attach)
+    weaker = {f"{name}-*": {"query": {"default_pipeline": f"{name}-f"}}}
+    for path, sent in (
+        ("/_registry/_rollback?set=app&revision=1", {}),
+        ("/_registry/_apply", body("app", tenants, prune=True)),
+        ("/_registry/_apply", body("app", tenants, associations=weaker)),
+        ("/_registry/_apply", body("app", tenants, pipeline("new", setting(1)), associations=weaker)),
+    ):
+        assert (await through.post(path, sent)).status == 403
+    assert asked == [f"{name}-*"] * 4
+    assert (await through.get("/_registry/_revisions?set=app")).json["revision"] == 2
+    shown = (await through.get(f"/{name}-1/_pipeline/_resolve")).json[f"{name}-1"]
+    assert shown["query"]["final"]["pipeline"] == f"{name}-f"
+    same = await applied(through, body("app", {**tenants, "description": "d"}, associations=finals))
+    assert same["revision"] == 3, "what does not change is not asked about"

@@ -140,6 +140,12 @@ class Worker(Answer, kw_only=True):
     revision: int
 
 
+class Process(Worker, kw_only=True):
+    """What a process of any proxy has in force."""
+
+    host: str
+
+
 class RevisionShown(Answer, kw_only=True):
     """A revision of a set."""
 
@@ -167,12 +173,13 @@ class SetList(Answer, kw_only=True):
 
 
 class Revisions(Answer, kw_only=True):
-    """The kept revisions of a set, newest first, and what each worker has in force."""
+    """The kept revisions of a set, newest first, and what each worker and each proxy has in force."""
 
     set: str
     revision: int
     revisions: list[RevisionShown]
     workers: list[Worker]
+    proxies: list[Process]
     expected_workers: int
     poll_seconds: float
 
