@@ -8,7 +8,7 @@ import time
 import pytest
 
 from headrace_pipelines._wasm import ModuleError, Native
-from headrace_pipelines.engine import Batch, Bulk, Deadline, Step
+from headrace_pipelines.engine import Batch, Bulk, Deadline, Step, fixed_sources
 from tests.conftest import compile_wat
 from tests.support import wat
 
@@ -287,3 +287,17 @@ def test_each_of_the_two_can_be_the_real_one():
     first, second = looked(real_random=True), looked(real_random=True)
     assert first["t"] == second["t"] == looked()["t"]
     assert len({first["r"], second["r"], looked()["r"]}) == 3
+
+
+def test_the_real_ones_can_be_fixed_for_tests():
+    real = {"real_clock": True, "real_random": True}
+    with fixed_sources(time_ms=1_700_000_000_123, seed=1):
+        seen = looked(**real)
+        assert seen == looked(**real)
+        assert seen["t"] == 1_700_000_000_123_000_000
+        counted = looked()
+    with fixed_sources(seed=2):
+        assert looked(**real)["r"] != seen["r"]
+    assert counted == looked(), "sources that are not real stay as they are"
+    assert looked(**real)["t"] // 1_000_000 >= time.time_ns() // 1_000_000 - 60_000
+    assert len({looked(**real)["r"] for _ in range(3)}) == 3

@@ -21,7 +21,7 @@ from headrace_pipelines.errors import HeadraceError, InvalidError
 from headrace_pipelines.executor.report import udf_log
 from headrace_pipelines.registry import PipelineRecord, Records, Snapshot, compile_pipeline, key
 from headrace_pipelines.registry.association import Associations, Slot, Slots, Target, pattern_of
-from headrace_pipelines.registry.references import with_parameters
+from headrace_pipelines.registry.references import udf_configs, with_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,13 +100,18 @@ class Engine:
         definition = self.definitions[found]
         if params:
             definition = with_parameters(definition, _raws(params))
+        for config in udf_configs(definition):
+            self._check_udf(config.udf_name or "")
         return compile_pipeline(definition, self.snapshot, self.catalog)
+
+    def _check_udf(self, name: str) -> None:
+        """Raises InvalidError for a UDF of the directory that does not compile."""
+        if name in self.udfs.broken:
+            raise InvalidError(f"the UDF [{name}] cannot run: {self.udfs.broken[name]}")
 
     def of_udf(self, name: str, kind: PipelineType, case: Case) -> Pipeline:
         """A pipeline of one stage that runs a UDF. Raises HeadraceError."""
-        problem = next((each for each in self.udfs.problems if name in self.udfs.broken), None)
-        if problem is not None:
-            raise InvalidError(f"the UDF [{name}] does not compile: {problem}")
+        self._check_udf(name)
         config = UdfConfig(
             udf_name=name,
             parameters=msgspec.Raw(msgspec.json.encode(case.params)),

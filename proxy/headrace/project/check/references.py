@@ -121,7 +121,7 @@ class References:
             return only_condition(stage)
         names = {record.manifest.name for record in self.udfs.records}
         if name not in names:
-            hint = nearest(name, names | self.udfs.broken)
+            hint = nearest(name, names | set(self.udfs.broken))
             raise HintedError(f"UDF [{name}] is not in this directory", f"{FIRST}.config.udf_name", hint)
         return stage
 

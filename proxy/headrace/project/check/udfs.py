@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class CheckedUdfs:
-    """The UDFs that compile, their code by digest, the names of the others, and what is wrong with them."""
+    """The UDFs that compile, their code by digest, the first problem of each of the others, and all problems."""
 
     records: list[UdfRecord] = field(default_factory=list)
     codes: dict[str, bytes] = field(default_factory=dict)
-    broken: set[str] = field(default_factory=set)
+    broken: dict[str, Problem] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -49,7 +49,7 @@ def check_udfs(files: Files, catalog: Catalog) -> CheckedUdfs:
             except HeadraceError as error:
                 found.append(_problem(udf, error))
         if found:
-            checked.broken.add(udf.name)
+            checked.broken[udf.name] = found[0]
             checked.problems += found
     return checked
 

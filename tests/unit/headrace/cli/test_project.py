@@ -116,6 +116,8 @@ def test_variables_of_a_target_are_chosen_by_name_or_environment(project, capsys
     assert main(["validate", "--target", "bare"]) == 1
     monkeypatch.setenv("HEADRACE_TARGET", "bare")
     assert main(["validate"]) == 1
+    monkeypatch.setenv("HEADRACE_TARGET", "of another directory")
+    assert main(["validate"]) == 0
     assert main(["validate", "--target", "bar"]) == 1
     assert "did you mean [bare]? there are bare, dev" in capsys.readouterr().out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,17 +12,27 @@ from headrace.cli.errors import ExitCode
 from headrace.cli.output import note
 from headrace.cli.target import _targets
 
+if TYPE_CHECKING:
+    from headrace.project import Project
+
 FOLDER = click.argument(
     "folder", metavar="[DIR]", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path)
 )
 TARGET = click.option(
     "--target",
     "variables",
-    envvar="HEADRACE_TARGET",
     metavar="NAME",
     shell_complete=_targets,
-    help="The target whose variables are used; the first of headrace.toml without it.",
+    help="The target whose variables are used; without it HEADRACE_TARGET, or the first of headrace.toml.",
 )
+
+
+def load(folder: Path, variables: str | None) -> Project:
+    """The directory with the variables of a target. Raises ProjectError for a named target that it does not have."""
+    from headrace.cli.project_target import project_of
+    from headrace.project import Project
+
+    return Project.load(folder, variables) if variables else project_of(folder, "", "")
 
 
 @command(
@@ -40,13 +51,13 @@ TARGET = click.option(
 @TARGET
 def validate(folder: Path, form: str, variables: str | None) -> int:
     """Compiles everything that DIR holds and shows all problems, each with file, line and column."""
-    from headrace.project import Project, ProjectError
+    from headrace.project import ProjectError
     from headrace.project.cases.run import unreadable
     from headrace.project.problems import in_order
     from headrace.project.tools.formats import render
 
     try:
-        project = Project.load(folder, variables or None)
+        project = load(folder, variables)
         problems = in_order([*project.problems(), *unreadable(project)])
         files = project.files
         counts = [

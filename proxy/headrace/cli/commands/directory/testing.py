@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headrace.cli.command import REMOTE, command
-from headrace.cli.commands.directory.project import TARGET
+from headrace.cli.commands.directory.project import TARGET, load
 from headrace.cli.errors import ExitCode, Failure
 from headrace.cli.output import emit, note, output_option
 
@@ -75,11 +75,10 @@ def test(**options: Any) -> int:
 
 
 def _run(options: _Options) -> int:
-    from headrace.project import Project
     from headrace.project.files import TESTS
 
     folder = _project_of(options.paths)
-    project = Project.load(folder, options.variables or None)
+    project = load(folder, options.variables)
     paths = [path / TESTS if path.resolve() == folder.resolve() else path for path in options.paths]
     if options.from_index:
         paths = [_sampled(options, folder)]

@@ -106,6 +106,15 @@ def test_a_case_that_cannot_be_read_is_a_failure_with_its_position(write, text, 
     assert word in found[0].reason
 
 
+def test_cases_of_what_does_not_compile_say_where_it_is(write):
+    broken = {**GOOD, "udfs/titles.py": "def process(doc):\n    return (\n", "udfs/a.py": "x = 1\n"}
+    for subject in ("udf: titles", "pipeline: logs"):
+        result = case(write, subject, "docs: {}\nexpect: {}", broken)
+        assert "udfs/titles.py:2:12: cannot be started: SyntaxError" in result.reason
+    result = case(write, "pipeline: logs", "docs: {}\nexpect: {}", {**GOOD, "pipelines/logs.yaml": "type: document\n"})
+    assert "pipelines/logs.yaml" in result.reason
+
+
 def test_the_cases_beside_an_unreadable_one_run(write):
     text = "pipeline: logs\ncases:\n  - {name: a, docs: 3}\n  - {name: b, docs: {title: A}, expect: {title: a}}\n"
     assert [r.status for r in results(write({**GOOD, "tests/a.cases.yaml": text}))] == ["unreadable", "passed"]
