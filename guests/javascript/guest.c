@@ -1,4 +1,4 @@
-/* The JavaScript guest: QuickJS as a WebAssembly reactor that runs UDFs for the engine (wasm-runtime/src/interpreter.rs).
+/* The JavaScript guest: QuickJS as a WebAssembly reactor that runs UDFs for the engine (wasm-runtime/src/udf/interpreter.rs).
  *
  * Exports as of the Python guest: alloc, dealloc; boot() starts the interpreter; load(config) compiles a UDF and answers an
  * error as text, else whether it takes contexts (0 or 1); run(documents) answers the results; interrupts() says how a call is ended softly. Configuration,
@@ -30,7 +30,7 @@ static JSValue function, parameters;
 static int arity;
 static const char *answer;
 
-/* How the host interrupts a call from outside (wasm-runtime/src/interrupt.rs): a breaker, a slot, what to write into them. */
+/* How the host interrupts a call from outside (wasm-runtime/src/engine/interrupt.rs): a breaker, a slot, what to write into them. */
 static volatile uint32_t breaker, slot;
 static struct {
     uintptr_t breaker, slot;
@@ -537,7 +537,7 @@ EXPORT("run") uint64_t guest_run(char *at, uint32_t len) {
     return text;
 }
 
-/* Marks the length of an answer that is a result and nothing else (wasm-runtime/src/interpreter.rs). */
+/* Marks the length of an answer that is a result and nothing else (wasm-runtime/src/udf/interpreter.rs). */
 #define BARE (UINT64_C(1) << 31)
 
 /* One document of a UDF that takes no contexts: its result alone, else as `told` says it. */

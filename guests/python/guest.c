@@ -1,4 +1,4 @@
-/* The Python guest: CPython as a WebAssembly reactor that runs UDFs for the engine (wasm-runtime/src/interpreter.rs).
+/* The Python guest: CPython as a WebAssembly reactor that runs UDFs for the engine (wasm-runtime/src/udf/interpreter.rs).
  *
  * Exports: alloc, dealloc; boot() starts the interpreter; load(config) compiles a UDF and answers an error as text, else
  * whether it takes contexts (0 or 1); run(documents) answers the results. Configuration, documents and results are JSON text; see boot.py, which does the work.
@@ -62,7 +62,7 @@ static PyObject *init_headrace(void) { return PyModule_Create(&module); }
 /* boot.py's functions, and the answer of the last call. */
 static PyObject *load_function, *run_function, *one_function, *answer;
 
-/* How the host interrupts a call from outside (wasm-runtime/src/interrupt.rs). */
+/* How the host interrupts a call from outside (wasm-runtime/src/engine/interrupt.rs). */
 static struct {
     uintptr_t breaker, slot, exception, bit;
 } interrupt;
@@ -160,7 +160,7 @@ EXPORT("run") uint64_t guest_run(const char *at, uint32_t len) {
     return text_of(answer);
 }
 
-/* Marks the length of an answer that is a result and nothing else (wasm-runtime/src/interpreter.rs). */
+/* Marks the length of an answer that is a result and nothing else (wasm-runtime/src/udf/interpreter.rs). */
 #define BARE (UINT64_C(1) << 31)
 
 /* One document of a UDF that takes no contexts: its result alone, or, as a tuple, what run would answer. */

@@ -50,6 +50,9 @@ class Slot(NamedTuple):
 
 
 SLOTS = tuple(Slot(kind, final) for final in (False, True) for kind in PipelineType)
+DOCUMENT_FINAL = Slot(PipelineType.DOCUMENT, final=True)
+QUERY_FINAL = Slot(PipelineType.QUERY, final=True)
+RESULT_FINAL = Slot(PipelineType.RESULT, final=True)
 
 
 class Slots(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

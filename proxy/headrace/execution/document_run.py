@@ -12,7 +12,7 @@ from headrace.protocol.indices.resolver import dated
 from headrace.security import registry_guard
 from headrace_pipelines import PipelineType, RunOptions, record_skipped
 from headrace_pipelines.errors import InvalidError, MissingIndexError, RefusedError
-from headrace_pipelines.registry.association import NONE, Slot
+from headrace_pipelines.registry.association import DOCUMENT_FINAL, NONE, QUERY_FINAL, RESULT_FINAL, Slot
 
 if TYPE_CHECKING:
     from headrace.server.request import RequestContext
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 SHOWS = ("_source", "_source_includes", "_source_excludes")
 """URL parameters by which an update answers with the document that it leaves."""
 _SHOWING = (
-    Slot(PipelineType.QUERY, final=True),
-    Slot(PipelineType.RESULT, final=True),
+    QUERY_FINAL,
+    RESULT_FINAL,
     Slot(PipelineType.RESULT),
 )
-DEFAULT, FINAL = Slot(PipelineType.DOCUMENT), Slot(PipelineType.DOCUMENT, final=True)
+DEFAULT, FINAL = Slot(PipelineType.DOCUMENT), DOCUMENT_FINAL
 
 Group = tuple["Pipeline", list[int]]
 """A pipeline and the positions of the bulk's targets that it runs on."""

@@ -24,7 +24,7 @@ from headrace.execution.search_plan import is_everything, plan_search
 from headrace.protocol.encoding import decode_object, encode_exact
 from headrace_pipelines import Batch, PipelineType, RunOptions
 from headrace_pipelines.errors import RefusedError, StageError
-from headrace_pipelines.registry.association import NONE, Slot
+from headrace_pipelines.registry.association import NONE, QUERY_FINAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from headrace_pipelines.registry import Pipeline
 
 QUERY, RESULT = PipelineType.QUERY, PipelineType.RESULT
-QUERY_FINAL = Slot(QUERY, final=True)
 _NOTHING_HIDDEN = HiddenFields()
 
 

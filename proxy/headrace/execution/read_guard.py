@@ -16,10 +16,10 @@ from headrace.execution.choice import Override, ScopedPipeline
 from headrace.execution.expressions import read_by
 from headrace.execution.protected import UNPROTECTED, protection_of
 from headrace.execution.search_plan import plan_search
-from headrace.execution.search_run import RESULT, RESULT_FINAL
+from headrace.execution.search_run import RESULT
 from headrace.execution.visibility import Read, visible
 from headrace_pipelines.errors import RefusedError
-from headrace_pipelines.registry.association import Slot
+from headrace_pipelines.registry.association import RESULT_FINAL, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from headrace_pipelines.registry import Pipeline
 
 QUERY, RESULT = PipelineType.QUERY, PipelineType.RESULT
-RESULT_FINAL = Slot(RESULT, final=True)
 
 
 @dataclass

@@ -10,16 +10,13 @@ from headrace.execution.search_plan import plan_search
 from headrace.handlers.passthrough import passthrough
 from headrace.protocol import endpoints
 from headrace.protocol.encoding import canonical, decode_object
-from headrace_pipelines import PipelineType
 from headrace_pipelines.errors import InvalidError, RefusedError
-from headrace_pipelines.registry.association import Slot
+from headrace_pipelines.registry.association import QUERY_FINAL
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from headrace.server.request import RequestContext
-
-QUERY_FINAL = Slot(PipelineType.QUERY, final=True)
 
 
 class BadIndexNameError(InvalidError):

@@ -172,13 +172,3 @@ def _pipeline_record(body: str) -> PipelineRecord:
     return PipelineRecord(
         definition=decode(bytes(stored["definition"])), created=msgspec.json.decode(stored["created"]), **of_set
     )
-
-
-def documents_of(records: Records) -> list[Document]:
-    """The opposite of [`stored_records`]."""
-    return [
-        *map(pipeline_document, records.pipelines),
-        *map(udf_document, records.udfs),
-        *holder_documents(records),
-        *(Document(kind="active", name=name, body=text_of(version)) for name, version in records.active.items()),
-    ]

@@ -23,7 +23,7 @@ from headrace.server.reply import reply_answer
 from headrace_pipelines import PipelineType
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import InvalidError, RefusedError, UnsupportedError
-from headrace_pipelines.registry.association import NONE, Slot
+from headrace_pipelines.registry.association import DOCUMENT_FINAL, NONE, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -39,7 +39,7 @@ _SEARCHED = ("query", "sort", "slice", "_source")
 """Members that say which documents are selected and what of them: reviewed like those of a search."""
 _BY_QUERY = frozenset({*_SEARCHED, "script", "max_docs", "conflicts", "size"})
 _SOURCE = frozenset({*_SEARCHED, "index", "size"})
-_SLOTS = (Slot(DOCUMENT), Slot(DOCUMENT, final=True))
+_SLOTS = (Slot(DOCUMENT), DOCUMENT_FINAL)
 
 
 async def update(context: RequestContext) -> web.StreamResponse:
@@ -124,7 +124,7 @@ async def reindex(context: RequestContext) -> web.StreamResponse:
     members = work.members
     source, destination = (members_of(bytes(members.get(name, msgspec.Raw(b"{}")))) for name in ("source", "dest"))
     await _check_destination(context, destination)
-    if "script" in members and Slot(DOCUMENT, final=True) in snapshot.bound:
+    if "script" in members and DOCUMENT_FINAL in snapshot.bound:
         raise UnsupportedError(
             "[script] of _reindex may send documents to any index, and there are final document pipelines that would "
             "be skipped; read the source by searches and index it with _bulk"

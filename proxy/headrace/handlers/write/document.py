@@ -17,7 +17,7 @@ from headrace.protocol.encoding import as_single_line, canonical
 from headrace.server.reply import reply_answer, reply_json
 from headrace_pipelines import Bulk, PipelineType, plain_json, unambiguous_json
 from headrace_pipelines.errors import StageError
-from headrace_pipelines.registry.association import Slot
+from headrace_pipelines.registry.association import DOCUMENT_FINAL
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -44,7 +44,7 @@ async def document(context: RequestContext) -> web.StreamResponse:
         # The cluster refuses it in its own words; it takes no `source=` here (measured on 3.8.0).
         return await context.forward(body, changed=True)
     context.require_json()
-    body = _unambiguous(body) if Slot(PipelineType.DOCUMENT, final=True) in snapshot.bound else _plain(body)
+    body = _unambiguous(body) if DOCUMENT_FINAL in snapshot.bound else _plain(body)
     action = _action(context, "create" if _creates(context) else "index")
     parsed = Bulk(b"%b\n%b\n" % (action, as_single_line(body)))
     groups: list[document_run.Group] = [(pipeline, [0])] if pipeline is not None else []
@@ -140,7 +140,7 @@ async def _choose(context: RequestContext, *, names: bool = True) -> Pipeline | 
 
 async def _has_final(context: RequestContext) -> bool:
     """Whether a final pipeline may concern the document where it goes now."""
-    if Slot(PipelineType.DOCUMENT, final=True) not in context.snapshot.bound:
+    if DOCUMENT_FINAL not in context.snapshot.bound:
         return False
     index = context.params["index"]
     return await choice.for_document(context.snapshot, context.components.resolver, index, final=True) is not None

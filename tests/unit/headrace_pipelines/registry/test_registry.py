@@ -5,7 +5,14 @@ import json
 
 import pytest
 
-from headrace.registry.records_codec import documents_of, records_of
+from headrace.registry.records_codec import (
+    Document,
+    holder_documents,
+    pipeline_document,
+    records_of,
+    text_of,
+    udf_document,
+)
 from headrace_pipelines.definition import PipelineType, decode
 from headrace_pipelines.errors import InvalidError, MissingError
 from headrace_pipelines.registry import PipelineRecord, Records, Snapshot, UdfRecord, build, key, version_order
@@ -17,6 +24,16 @@ from tests.support import wat
 
 DOCUMENT, QUERY = PipelineType.DOCUMENT, PipelineType.QUERY
 SET = native("s", "set", field="x", value=1)
+
+
+def documents_of(records: Records) -> list[Document]:
+    """The documents of records, as the registry stores them."""
+    return [
+        *map(pipeline_document, records.pipelines),
+        *map(udf_document, records.udfs),
+        *holder_documents(records),
+        *(Document(kind="active", name=name, body=text_of(version)) for name, version in records.active.items()),
+    ]
 
 
 def pipeline(name: str, *stages, kind: str = "document", version: str = "1", created: str = "2026-01-01", **fields):
