@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import zipfile
 from pathlib import PurePosixPath
@@ -62,10 +61,11 @@ def _files(text: str, field: str) -> list[tuple[str, bytes]]:
     """The files of one zip or wheel. Raises InvalidError for what is none, too large, or native code."""
     try:
         data = base64.b64decode(text, validate=True)
-        archive = zipfile.ZipFile(io.BytesIO(data))
-    except binascii.Error as error:
+    except ValueError as error:
         raise InvalidError(f"is not base64: {error}", field) from None
-    except zipfile.BadZipFile as error:
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise InvalidError(f"is neither a zip nor a wheel: {error}", field) from None
     infos = [info for info in archive.infolist() if not info.is_dir()]
     if len(infos) > MOST_FILES or sum(info.file_size for info in infos) > MOST_BYTES:

@@ -7,7 +7,6 @@ docs/reference/udf-abi.md.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -138,9 +137,11 @@ def raw(body: bytes, name: str, version: str, language: str) -> Manifest:
     fields: dict[str, Any] = {}
     if language in INTERPRETED:
         try:
-            fields = headers(body.decode())
+            source = body.decode()
         except UnicodeDecodeError as error:
             raise InvalidError(f"the source is not UTF-8: {error}", "source") from None
+        _check_text(source, language)
+        fields = headers(source)
     if fields.setdefault("name", name) != name:
         raise InvalidError(f"the code says [{fields['name']}], but the path names [{name}]", "name")
     fields |= {"language": language, **({"version": version} if version else {})}
@@ -201,13 +202,22 @@ def _code(upload: _Upload) -> bytes:
                 "and send the module in [wasm]",
                 "source",
             )
+        _check_text(upload.source, upload.language)
         if upload.language == PYTHON:
             return archives.packed(upload.source, upload.packages)
         return upload.source.encode()
+    if upload.language in INTERPRETED:
+        raise InvalidError(f"is a compiled module; send code in {upload.language} as text in [source]", "wasm")
     try:
         return base64.b64decode(upload.wasm or "", validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise InvalidError(f"is not base64: {error}", "wasm") from None
+
+
+def _check_text(source: str, language: str) -> None:
+    """Raises InvalidError for a Python source with a NUL, which Python refuses, and which marks stored packages."""
+    if language == PYTHON and "\0" in source:
+        raise InvalidError("Python code cannot contain NUL", "source")
 
 
 def check_language(language: str) -> None:

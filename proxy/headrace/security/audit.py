@@ -6,7 +6,6 @@ Who (the name of Basic credentials, never a password), from where, what, with wh
 from __future__ import annotations
 
 import base64
-import binascii
 import logging
 from typing import TYPE_CHECKING
 
@@ -45,5 +44,5 @@ def user_of(authorization: str) -> str:
         return scheme.lower()
     try:
         return base64.b64decode(value, validate=True).decode().partition(":")[0]
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return "basic"

@@ -135,7 +135,11 @@ def _tidied(components: dict[str, Schema]) -> dict[str, Schema]:
 
 def _operation(method: str, path: str, operation: Operation, schema_of: dict[str, Schema]) -> Schema:
     success = {str(status): _answer(operation, schema_of) for status in operation.statuses}
-    failure = {"description": "The request failed.", "content": _typed(schema_of[repr(Error)])}
+    error = schema_of[repr(Error)]
+    if path.startswith("/{index}"):
+        # Names that begin with `_` are endpoints of the cluster, which answers them itself.
+        error = {"anyOf": [error, {"type": "object", "required": ["error"]}]}
+    failure = {"description": "The request failed.", "content": _typed(error)}
     out: Schema = {
         "operationId": _id(method, path),
         "summary": operation.summary,

@@ -1,0 +1,22 @@
+"""The user in the audit log, out of whatever a header has."""
+
+from __future__ import annotations
+
+import pytest
+
+from headrace.security.audit import user_of
+
+
+@pytest.mark.parametrize(
+    ("header", "user"),
+    [
+        ("Basic YWRhOng=", "ada"),
+        ("Basic é", "basic"),
+        ("Basic //4=", "basic"),
+        ("Basic x", "basic"),
+        ("Bearer é", "bearer"),
+        ("", ""),
+    ],
+)
+def test_user_of(header, user):
+    assert user_of(header) == user
