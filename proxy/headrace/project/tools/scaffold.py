@@ -1,16 +1,19 @@
-"""The files of a new project directory: a pipeline, a UDF, their cases, and checks for every change."""
+"""The files of a new project directory: a pipeline, a UDF, cases, checks for every change, schemas for editors."""
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
 from headrace.project.config import DEFAULT_SET
+from headrace.project.tools import schemas
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 CONFIG = """\
+#:schema .headrace/project.json
 # What this directory stores on a proxy carries the name of the set.
 set = "{set}"
 
@@ -26,6 +29,7 @@ vars = {{ separator = "-" }}
 # vars = {{ separator = "-" }}
 """
 PIPELINE = """\
+# yaml-language-server: $schema=../.headrace/pipeline.json
 type: document
 description: Tidies log lines before they are indexed
 stages:
@@ -54,12 +58,14 @@ def process(doc: Document, params: Params) -> Result:
     return doc
 '''
 ASSOCIATIONS = """\
+# yaml-language-server: $schema=.headrace/associations.json
 # Patterns of index names, with the pipelines that run there.
 app-*:
   priority: 10
   document: logs
 """
 CASES = """\
+# yaml-language-server: $schema=../.headrace/cases.json
 pipeline: logs
 cases:
   - name: titles and levels
@@ -74,6 +80,7 @@ cases:
     expect: {message: text}
 """
 UDF_CASES = """\
+# yaml-language-server: $schema=../.headrace/cases.json
 udf: titles
 cases:
   - name: spaces
@@ -165,6 +172,8 @@ FILES = {
     ".pre-commit-config.yaml": PRE_COMMIT,
     ".gitignore": IGNORED,
 }
+SCHEMAS = {f".headrace/{kind}.json": kind for kind in ("pipeline", "udf", "cases", "associations", "project")}
+"""Files with the schemas that editors read, and what each describes."""
 
 
 def write(folder: Path) -> tuple[list[str], list[str]]:
@@ -173,15 +182,22 @@ def write(folder: Path) -> tuple[list[str], list[str]]:
     Raises OSError.
     """
     written, left = [], []
-    for name, text in FILES.items():
+    for name in (*FILES, *SCHEMAS):
         path = folder / name
         if path.exists() or path.is_symlink():
             left.append(name)
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.format(set=set_name(folder)) if text is CONFIG else text)
+        path.write_text(_text(name, folder))
         written.append(name)
     return written, left
+
+
+def _text(name: str, folder: Path) -> str:
+    if name in SCHEMAS:
+        return json.dumps(schemas.KINDS[SCHEMAS[name]](), separators=(",", ":")) + "\n"
+    text = FILES[name]
+    return text.format(set=set_name(folder)) if text is CONFIG else text
 
 
 def set_name(folder: Path) -> str:

@@ -28,7 +28,7 @@ def project(tmp_path, monkeypatch):
 def test_what_init_writes_is_valid_and_its_tests_pass(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["init", "search"]) == 0
-    assert set(capsys.readouterr().out.split()) == {f"search/{name}" for name in scaffold.FILES}
+    assert set(capsys.readouterr().out.split()) == {f"search/{name}" for name in (*scaffold.FILES, *scaffold.SCHEMAS)}
     assert main(["validate", "search"]) == 0
     assert main(["test", "search", "--coverage", "--min-coverage", "100"]) == 0
     assert "4 passed, 0 failed" in capsys.readouterr().out
@@ -73,7 +73,7 @@ def test_validate_has_forms_for_machines(project, capsys):
     capsys.readouterr()
     assert main(["validate", "--format", "json"]) == 1
     (found,) = json.loads(capsys.readouterr().out)
-    assert (found["file"], found["line"], found["field"]) == ("pipelines/logs.yaml", 13, "stages[1].config.function")
+    assert (found["file"], found["line"], found["field"]) == ("pipelines/logs.yaml", 14, "stages[1].config.function")
     assert main(["validate", "--format", "github"]) == 1
     out = capsys.readouterr().out
     assert out.startswith(
@@ -88,7 +88,7 @@ def test_validate_has_forms_for_machines(project, capsys):
         "region": {"startLine": 13, "startColumn": 17},
     }
     assert main(["validate"]) == 1
-    assert capsys.readouterr().out.startswith("pipelines/logs.yaml:13:17: no built-in is called [lowercas]")
+    assert capsys.readouterr().out.startswith("pipelines/logs.yaml:14:17: no built-in is called [lowercas]")
 
 
 def test_files_of_a_directory_are_named_from_where_validate_runs(project, monkeypatch, capsys):
@@ -158,7 +158,7 @@ def test_too_little_coverage_fails(project, capsys):
     assert main(["test", "--coverage"]) == 0
     out = capsys.readouterr().out
     assert "document logs: 0 % (0 of 3)" in out
-    assert "pipelines/logs.yaml:4: stage [titles]: never runs" in out
+    assert "pipelines/logs.yaml:5: stage [titles]: never runs" in out
     assert main(["test", "--min-coverage", "50"]) == 1
 
 

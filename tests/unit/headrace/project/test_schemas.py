@@ -184,6 +184,12 @@ def test_the_files_of_a_new_project(tmp_path):
             assert faults(kind, yaml.safe_load(path.read_text())) == [], path
             checked += 1
     assert checked == 4
+    for path in (*tmp_path.rglob("*.yaml"), tmp_path / "headrace.toml"):
+        if named := re.match(r"#(?: yaml-language-server: \$schema=|:schema )(\S+)\n", path.read_text()):
+            schema = json.loads((path.parent / named[1]).read_text())
+            assert schema["$id"].rpartition(":")[2] in (kind_of(path.as_posix()), "project")
+            checked += 1
+    assert checked == 9
     assert faults("project", tomllib.loads((tmp_path / "headrace.toml").read_text())) == []
 
 
