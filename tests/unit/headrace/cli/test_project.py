@@ -77,7 +77,7 @@ def test_validate_has_forms_for_machines(project, capsys):
     assert main(["validate", "--format", "github"]) == 1
     out = capsys.readouterr().out
     assert out.startswith(
-        "::error file=pipelines/logs.yaml,line=13,col=17,title=headrace::no built-in is called [lowercas]"
+        "::error file=pipelines/logs.yaml,line=14,col=17,title=headrace::no built-in is called [lowercas]"
     )
     assert out.count("\n") == 1
     assert main(["validate", "--format", "sarif"]) == 1
