@@ -51,11 +51,7 @@ async def test_columns_a_heading_and_an_order(filled):
         "b                1 10             1",
         "q                2 1              0",
     ]
-    assert await lines(filled, "/_cat/pipelines?h=name&s=type:desc,name:desc") == [
-        "q          ",
-        "b          ",
-        "a-long-name",
-    ]
+    assert await lines(filled, "/_cat/pipelines?h=name&s=type:desc,name:desc") == ["q", "b", "a-long-name"]
     assert (await lines(filled, "/_cat/pipelines?s=name"))[2].split()[:5] == ["q", "query", "1", "false", "2"]
     assert await lines(filled, "/_cat/udfs?h=name,version,language,abi,versions") == ["u 1 python python 1"]
 
@@ -66,6 +62,8 @@ async def test_the_cluster_writes_tables_in_the_same_way(filled, direct, name):
     theirs = await direct.get(f"/_cat/indices/{name}*?v&h=index,rep&s=index")
     cells = [["index", "rep"], [f"{name}-a-long-name", "0"], [f"{name}-b", "0"]]
     assert theirs.body.decode() == cat._aligned(cells, [False, True])
+    theirs = await direct.get(f"/_cat/indices/{name}*?v&h=rep,index&s=index")
+    assert theirs.body.decode() == cat._aligned([[right, left] for left, right in cells], [True, False])
     ours = await filled.get("/_cat/pipelines?v")
     assert theirs.headers["Content-Type"] == ours.headers["Content-Type"]
 
