@@ -85,7 +85,7 @@ def test_validate_has_forms_for_machines(project, capsys):
     location = run["results"][0]["locations"][0]["physicalLocation"]
     assert location == {
         "artifactLocation": {"uri": "pipelines/logs.yaml"},
-        "region": {"startLine": 13, "startColumn": 17},
+        "region": {"startLine": 14, "startColumn": 17},
     }
     assert main(["validate"]) == 1
     assert capsys.readouterr().out.startswith("pipelines/logs.yaml:14:17: no built-in is called [lowercas]")
