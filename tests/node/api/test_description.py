@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Http
 
-SECONDS = int(os.environ.get("HEADRACE_SCHEMATHESIS_SECONDS", "7"))
+SECONDS = int(os.environ.get("HEADRACE_SCHEMATHESIS_SECONDS", "5"))
 """Seconds for each run in the gate."""
 SEED = [] if "HEADRACE_SCHEMATHESIS_SECONDS" in os.environ else ["--seed", "7"]
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"

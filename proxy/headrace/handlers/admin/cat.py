@@ -158,8 +158,10 @@ def _sort_key(column: Column, row: Row) -> tuple[int, str]:
 
 
 def _aligned(cells: list[list[str]], right: list[bool]) -> str:
-    """Lines of cells, one blank between columns, as the cluster's tables are."""
+    """Lines of cells, one blank between columns; the last cell of a line is not filled up, as in the cluster."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    if widths and not right[-1]:
+        widths[-1] = 0
     lines = (
         " ".join(
             cell.rjust(width) if on_right else cell.ljust(width)
