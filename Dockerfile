@@ -30,6 +30,7 @@ ENV PATH=/app/bin:$PATH \
 VOLUME /state
 EXPOSE 9280
 STOPSIGNAL SIGTERM
-HEALTHCHECK --start-period=120s CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9280/_proxy/health/live')"]
+# With TLS of clients, set metrics_listen: this asks the listener of HEADRACE_LISTEN, by HTTPS where it has a certificate.
+HEALTHCHECK --start-period=120s CMD ["headrace", "health"]
 ENTRYPOINT ["headrace"]
 CMD ["serve"]

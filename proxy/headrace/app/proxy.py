@@ -23,6 +23,7 @@ from headrace.protocol import endpoints, parameters
 from headrace.protocol.errors import error_body
 from headrace.protocol.media import plain
 from headrace.protocol.target import Target
+from headrace.registry import state_files
 from headrace.registry.changes import Changes
 from headrace.security import admin, audit, registry_guard
 from headrace.server.fast_path import ForwardedRequest
@@ -67,7 +68,9 @@ class Proxy:
         loaded = settings if isinstance(settings, Loaded) else Loaded(settings)
         self.settings = loaded.settings
         self._loaded = loaded
-        self._folder = loaded.settings.state_folder
+        self._folder = state_files.folder_of(
+            self.settings.state_folder, self.settings.registry_index, self.settings.nodes
+        )
         self._reloader = Reloader(loaded, sources, self._folder)
         self._lifecycle = Lifecycle(self._reloader.reload)
         self._components: Components | None = None
@@ -83,6 +86,7 @@ class Proxy:
         tls_context = tls.for_clients(settings)
         components = self._components = compose(self._loaded, self._folder, self._lifecycle)
         await components.registry.start()
+        await asyncio.to_thread(state_files.write_nodes, self._folder, settings.registry_index, settings.nodes)
         host, port = settings.host_port
         worker = supervisor.identity()
         listener = self._listener = Listener(

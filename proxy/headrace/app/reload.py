@@ -20,6 +20,7 @@ from headrace.http1 import tls
 from headrace.ops import logging as proxy_logging
 from headrace.ops import systemd
 from headrace.ops.lifecycle import ReloadReport
+from headrace.registry.state_files import write_nodes
 from headrace.settings import Settings, restart_needed, validate
 from headrace_pipelines.errors import InvalidError
 
@@ -60,24 +61,28 @@ class Running(NamedTuple):
     adopt: Callable[[Components], None]
 
 
+_OF_THE_CLUSTER = frozenset(
+    ("upstream_ca", "upstream_cert", "upstream_key", "upstream_verify", "registry_user", "registry_password")
+)
+"""Settings that go with the nodes: those of another cluster would cut the proxy off from its own."""
+
+
 class Reloader:
     """Reloads one process. `loaded`: what is in force; `folder`: where its state is, also under other settings."""
 
     def __init__(self, loaded: Loaded, sources: Sources | None, folder: Path) -> None:
         self.loaded = loaded
         self._sources = sources
-        self._text = ""
         self._folder = folder
-        self._stamps: dict[Path, Stamp] = {}
+        # As soon as may be after the settings were read: a file that is exchanged later is a change.
+        self._stamps = stamps_of(self._files())
+        self._text = sources.read_file() if sources is not None else ""
         self._turn = asyncio.Lock()
         self._watcher: asyncio.Task[None] | None = None
 
     def start(self, running: Callable[[], Running]) -> None:
-        """Remembers the files as they are, and begins to watch them."""
-        if self._sources is not None:
-            self._text = self._sources.read_file()
+        """Begins to watch the files."""
         self._running = running
-        self._stamps = stamps_of(self._files())
         self._watcher = asyncio.create_task(self._watch(), name="watch of files")
 
     async def stop(self) -> None:
@@ -102,6 +107,7 @@ class Reloader:
 
     async def _reload(self, *, reread: bool) -> ReloadReport:
         text, loaded = self._text, self.loaded
+        earlier = await asyncio.to_thread(stamps_of, self._files())
         if self._sources is not None:
             text = await asyncio.to_thread(self._sources.read_file) if reread else text
             loaded = await asyncio.to_thread(self._sources.loaded_with, text)
@@ -109,6 +115,8 @@ class Reloader:
         try:
             validate(settings)
             stamps = await asyncio.to_thread(stamps_of, (*_certificates(settings), *loaded.files))
+            # A file that was exchanged while it was read is a change that the watch still has to see.
+            stamps |= {path: stamp for path, stamp in earlier.items() if path in stamps}
             for_clients = await asyncio.to_thread(tls.for_clients, settings)
             to_upstream = await asyncio.to_thread(tls.to_upstream, settings)
             signing = await asyncio.to_thread(compose.signing_secrets, settings, self._folder)
@@ -119,9 +127,9 @@ class Reloader:
             report.changed.append(UDF_SECRETS)
         for warning in loaded.warnings:
             log.warning("%s", warning)
-        self._text, self._stamps = text, stamps
-        before, self.loaded = self.loaded, replace(loaded, settings=settings)
-        await self._adopt(set(report.changed), before, for_clients, to_upstream, signing)
+        await self._adopt(set(report.changed), replace(loaded, settings=settings), for_clients, to_upstream, signing)
+        # Behind the adoption: what an exception has left undone is a difference that the next reload finds.
+        self._text, self._stamps, self.loaded = text, stamps, replace(loaded, settings=settings)
         return report
 
     def _changed_files(self, settings: Settings, stamps: dict[Path, Stamp], reported: Collection[str]) -> list[str]:
@@ -135,14 +143,16 @@ class Reloader:
     async def _adopt(
         self,
         changed: set[str],
-        before: Loaded,
+        loaded: Loaded,
         for_clients: ssl.SSLContext | None,
         to_upstream: ssl.SSLContext | None,
         signing: list[bytes],
     ) -> None:
-        settings = self.loaded.settings
+        settings = loaded.settings
         listener, components, adopt = self._running()
         registry = components.registry
+        # It reads and writes files: what can fail comes before the first change.
+        fresh = compose.with_settings(components, settings, self._folder)
         proxy_logging.set_level(settings.log_level)
         components.runner.reload(settings)
         components.budget.resize(settings.size("body_memory"))
@@ -153,11 +163,11 @@ class Reloader:
         if changed & _UPSTREAM:
             await components.upstream.reload(settings, to_upstream)
             registry.store.reconnect(settings, to_upstream)
-        if changed & _COMPILED or self.loaded.udf_secrets != before.udf_secrets:
+            await asyncio.to_thread(write_nodes, self._folder, settings.registry_index, settings.nodes)
+        if changed & _COMPILED or loaded.udf_secrets != self.loaded.udf_secrets:
             registry.catalog.ceilings = compose.ceilings(settings)
-            registry.catalog.secrets = compose.udf_secrets(self.loaded)
+            registry.catalog.secrets = compose.udf_secrets(loaded)
             await registry.recompile(compose.defaults(settings))
-        fresh = compose.with_settings(components, settings, self._folder)
         adopt(fresh)
         listener.client_seconds = fresh.client_seconds
         if not listener.draining:
@@ -205,7 +215,7 @@ def _fixed_here(current: Settings, wanted: Settings) -> frozenset[str]:
     if bool(current.tls_cert) != bool(wanted.tls_cert):
         fixed |= set(LISTENER_FILES)
     if not set(current.nodes) & set(wanted.nodes):
-        fixed |= {"upstream"}
+        fixed |= {"upstream", *_OF_THE_CLUSTER}
     if not _listed(current.registry_secret) & _listed(wanted.registry_secret):
         fixed |= {"registry_secret"}
     return fixed

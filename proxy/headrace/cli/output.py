@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -24,15 +24,17 @@ def output_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return option(function)
 
 
-def emit(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], output: str, data: Any = None) -> None:
-    """Prints rows. `columns` has `heading: key`; the first column is the name of a row.
+def emit(
+    rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], output: str, data: Any = None, *, name: str = ""
+) -> None:
+    """Prints rows. `columns` has `heading: key`; `name` is the key of a row's name; the first column without it.
 
     `data` is what JSON and YAML show in place of the rows.
     """
     if output in ("json", "yaml"):
         emit_data(list(rows) if data is None else data, output)
     elif output == "name":
-        name = next(iter(columns.values()))
+        name = name or next(iter(columns.values()))
         for row in rows:
             click.echo(str(row.get(name, "")))
     elif rows:
@@ -49,11 +51,11 @@ def emit_data(data: Any, output: str) -> None:
         click.echo(msgspec.yaml.encode(data).decode(), nl=False)
         return
     text = msgspec.json.format(msgspec.json.encode(data), indent=2).decode()
-    if _coloured():
+    if coloured(sys.stdout):
         from rich.console import Console
         from rich.syntax import Syntax
 
-        Console().print(Syntax(text, "json", background_color="default", word_wrap=True))
+        Console(soft_wrap=True).print(Syntax(text, "json", background_color="default"))
     else:
         click.echo(text)
 
@@ -73,7 +75,8 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise Failure(question.rstrip("?") + ": not confirmed", hint="pass --yes", code=ExitCode.USAGE)
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        raise Failure("cancelled")
 
 
 def _cell(value: Any) -> str:
@@ -86,12 +89,13 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _coloured() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def coloured(stream: TextIO) -> bool:
+    """Whether a stream shows colours: a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _emit_table(rows: list[list[str]], headings: list[str]) -> None:
-    if _coloured():
+    if coloured(sys.stdout):
         from rich.console import Console
         from rich.table import Table
 

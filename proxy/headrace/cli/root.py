@@ -11,6 +11,7 @@ import click
 
 from headrace.cli.command import LazyGroup
 from headrace.cli.errors import ExitCode, Failure, failure_of
+from headrace.cli.output import coloured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "serve": ("Run the proxy.", "server.serve:serve"),
         "check-config": ("Check and print the settings in force.", "server.serve:check_config"),
         "reload": ("Have a proxy read its settings and certificates again.", "server.reload:reload"),
+        "health": ("Ask the proxy of this host whether it is alive.", "server.serve:health"),
         "doctor": ("Find what is wrong with an installation, and the remedy.", "server.doctor:doctor"),
     },
     "Project directories": {
@@ -81,22 +83,35 @@ def root(ctx: click.Context, /, **flags: bool) -> None:
     Start with `headrace demo`, or with `headrace init`.
     """
     ctx.obj = {**(ctx.obj or {}), **flags}
+    if not coloured(sys.stdout):
+        ctx.color = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status. Never shows a traceback but with `--debug`."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    stdout = sys.stdout
     try:
         code = root.main(given, "headrace", standalone_mode=False, obj={"arguments": given})
         sys.stdout.flush()
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt, EOFError):
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+        return _silenced()
+    except SystemExit:
+        # click replaces the output and ends the process by itself where the reader of the output has gone.
+        if sys.stdout is stdout:
+            raise
+        return _silenced()
     except Exception as error:  # noqa: BLE001 - the outermost frame
         return _ended(error, debug="--debug" in given)
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _silenced() -> int:
+    """Sends what is still in the buffers nowhere, so that the end of the process does not fail on them."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    return BROKEN_PIPE
 
 
 def _ended(error: Exception, *, debug: bool) -> int:
@@ -125,4 +140,4 @@ def _misused(error: click.ClickException) -> int:
 
 def _red(text: str) -> str:
     """Colours a word of a message; click leaves the colour out where no terminal shows it."""
-    return text if os.environ.get("NO_COLOR") else click.style(text, fg="red", bold=True)
+    return click.style(text, fg="red", bold=True) if coloured(sys.stderr) else text

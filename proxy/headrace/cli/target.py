@@ -58,12 +58,25 @@ def _targets(_: click.Context, __: click.Parameter, incomplete: str) -> list[str
     return [name for name in (targets.tables(file) if file else {}) if name.startswith(incomplete)]
 
 
+COMPLETION_SECONDS = 2.0
+"""Seconds for the answer of a target whose names are completed: a person waits at the prompt."""
+
+
+def _hurried(target: str, url: str) -> Client:
+    import msgspec
+
+    from headrace.client import Client
+    from headrace.client import target as targets
+
+    return Client(target=msgspec.structs.replace(targets.load(target, url), timeout=COMPLETION_SECONDS))
+
+
 def completed(list_names: Callable[[Client], list[str]]) -> Callable[..., list[str]]:
     """Completes an argument with names that the target of the command line has; nothing where it does not answer."""
 
     def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
         try:
-            with connect(ctx.params.get("target") or "", ctx.params.get("url") or "") as client:
+            with _hurried(ctx.params.get("target") or "", ctx.params.get("url") or "") as client:
                 return [name for name in list_names(client) if name.startswith(incomplete)]
         except Exception:  # noqa: BLE001 - a completion never shows an error
             return []

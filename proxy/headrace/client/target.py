@@ -11,6 +11,7 @@ import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -86,17 +87,30 @@ def load(
     values = _named(name, file or find_file(Path.cwd()), environment) if name else {}
     if url or (not name and environment.get("HEADRACE_URL")):
         values["url"] = url or environment["HEADRACE_URL"]
+    for key in ("ca", "cert", "key"):
+        if not values.get(key) and environment.get(f"HEADRACE_{key.upper()}"):
+            values[key] = environment[f"HEADRACE_{key.upper()}"]
     for key in ("user", *SECRETS):
-        values.setdefault(key, environment.get(f"HEADRACE_{key.upper()}", ""))
-        if key in SECRETS and not values[key]:
-            values.setdefault(f"{key}_file", environment.get(f"HEADRACE_{key.upper()}_FILE", ""))
+        if key not in values and f"{key}_file" not in values:
+            _add_variable(values, key, environment)
     try:
         target = msgspec.convert(values, Target)
     except msgspec.ValidationError as error:
         raise InvalidError(f"{error}", f"target.{name}" if name else "target") from None
     if not target.url.startswith(("http://", "https://")):
         raise InvalidError(f"[{target.url}] is not an http:// or https:// URL", "url")
+    if "@" in urlsplit(target.url).netloc:
+        raise InvalidError("must not carry credentials: use user and password_file, or HEADRACE_USER", "url")
     return _with_files(target)
+
+
+def _add_variable(values: dict[str, Any], key: str, environment: Mapping[str, str]) -> None:
+    """Adds what the environment says of a key that the target has in no form."""
+    variable = f"HEADRACE_{key.upper()}"
+    if environment.get(variable):
+        values[key] = environment[variable]
+    elif key in SECRETS and environment.get(f"{variable}_FILE"):
+        values[f"{key}_file"] = environment[f"{variable}_FILE"]
 
 
 def _named(name: str, file: Path | None, environment: Mapping[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Calls over opensearch-py's transport: Basic, tokens, mTLS, SigV4, a CA of one's own, and retries on other nodes."""
+"""Calls over opensearch-py's transport: Basic, tokens, mTLS, SigV4 and a CA of one's own. A call is sent once."""
 
 from __future__ import annotations
 

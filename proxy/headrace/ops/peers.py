@@ -28,7 +28,7 @@ log = logging.getLogger("headrace.workers")
 ANSWER_SECONDS = 2.0
 """Seconds for the answer of another worker; one that is late is left out, so that a request does not hang on it."""
 RELOAD_SECONDS = 30.0
-"""Seconds for the reload of another worker, which may compile all pipelines."""
+"""Seconds for another worker that reloads or reads the registry: it may compile all pipelines."""
 STATS, CHANGED, CHANGING = b"stats\n", b"changed\n", b"changing names\n"
 RELOAD = b"reload\n"
 HEARD = b"ok\n"
@@ -74,7 +74,7 @@ class Peers:
 
     async def changed(self) -> None:
         """Has each other worker read the registry, and waits for it."""
-        await self._ask(CHANGED)
+        await self._ask(CHANGED, RELOAD_SECONDS)
 
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[None]:
@@ -112,8 +112,8 @@ class Peers:
             log.warning("worker at %s does not answer: %s", path.name, type(error).__name__)
             return writer
 
-    async def _ask(self, message: bytes) -> list[bytes]:
-        answers = await asyncio.gather(*(self._ask_worker(path, message) for path in self._others()))
+    async def _ask(self, message: bytes, seconds: float = ANSWER_SECONDS) -> list[bytes]:
+        answers = await asyncio.gather(*(self._ask_worker(path, message, seconds) for path in self._others()))
         return [answer for answer in answers if answer]
 
     @staticmethod

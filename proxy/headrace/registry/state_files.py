@@ -28,6 +28,30 @@ def secret_of(given: str, folder: Path, name: str) -> bytes:
     return path.read_bytes()
 
 
+NODES = "nodes"
+"""The file of a state folder that names its registry index and the nodes of its cluster, one on each line."""
+
+
+def folder_of(exact: Path, index: str, nodes: list[str]) -> Path:
+    """The state folder of a cluster: `exact`, else one of an earlier list of nodes that shares a node with `nodes`.
+
+    A node that is added or replaced must not cost the proxy its keys and its copy of the registry.
+    """
+    if exact.is_dir():
+        return exact
+    for listed in sorted(exact.parent.glob(f"*/{NODES}")):
+        first, *earlier = listed.read_text().splitlines() or [""]
+        if first == index and set(earlier) & set(nodes):
+            return listed.parent
+    return exact
+
+
+def write_nodes(folder: Path, index: str, nodes: list[str]) -> None:
+    """Writes down of which cluster a folder is. A folder that cannot be written costs the proxy nothing else."""
+    with contextlib.suppress(OSError):
+        write_private(folder / NODES, "\n".join((index, *nodes)).encode() + b"\n")
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Writes a file that only this user can read, at once or not at all."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 MOST_WORKERS = 256
 """Maximum of workers: each keeps threads, sandboxes and a socket to every other one."""
 
+LEAST = {"threads": 0, "queue": 1}
+"""Minima of counts: 0 threads means as many as there are processors, and a queue of nothing refuses every pipeline."""
+
 
 def validate(settings: Settings) -> None:
     """Raises InvalidError for values that cannot work."""
@@ -21,6 +24,9 @@ def validate(settings: Settings) -> None:
     if settings.tls_client_ca and not settings.tls_cert:
         raise InvalidError("needs tls_cert: clients show certificates only to a server that has one", "tls_client_ca")
     _check_listeners(settings)
+    for name, least in LEAST.items():
+        if getattr(settings, name) < least:
+            raise InvalidError(f"must be at least {least}", name)
     for name in of_kind("duration"):
         settings.seconds(name)
     for name in of_kind("size"):
@@ -53,12 +59,18 @@ def _check_address(address: str, name: str) -> str:
 def _check_nodes(urls: list[str]) -> None:
     for url in urls or [""]:
         _check_node(url)
-    if len({urlsplit(url).scheme for url in urls}) > 1:
+    if len({url.partition(":")[0] for url in urls}) > 1:
         raise InvalidError("all nodes speak http, or all speak https", "upstream")
 
 
 def _check_node(url: str) -> None:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise InvalidError(f"[{redacted(url)}] is not a URL: {error}", "upstream") from None
+    if port == 0:
+        raise InvalidError(f"[{redacted(url)}] has no port to connect to", "upstream")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidError(f"[{redacted(url)}] is not an http:// or https:// URL", "upstream")
     if parts.username is not None:

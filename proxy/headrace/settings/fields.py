@@ -11,7 +11,6 @@ import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -365,11 +364,12 @@ def of_kind(kind: Kind) -> tuple[str, ...]:
 
 
 def redacted(url: str) -> str:
-    """`url` without a password."""
-    parts = urlsplit(url)
-    if parts.password is None:
+    """`url` without anything before an `@`, whether or not it is a URL: a user, a password, a token."""
+    head, at, tail = url.rpartition("@")
+    if not at:
         return url
-    return url.replace(f":{parts.password}@", ":***@")
+    scheme, slashes, _ = head.partition("//")
+    return f"{scheme}//***@{tail}" if slashes else f"***@{tail}"
 
 
 def _kinds() -> dict[str, Kind]:

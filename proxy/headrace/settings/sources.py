@@ -29,7 +29,10 @@ FILE = "_file"
 UDF_SECRET = "secret_"  # noqa: S105
 """The beginning of the names of secrets that parameters of stages refer to (`${secret:NAME}`)."""
 OF_THE_COMMAND_LINE = frozenset(
-    ("TARGET", "URL", "USER", "PASSWORD", "TOKEN", "JAVA", "WORKER_NUMBER", "WORKER_FOLDER")
+    (
+        *("TARGET", "URL", "USER", "PASSWORD", "PASSWORD_FILE", "TOKEN", "TOKEN_FILE", "CA", "CERT", "KEY"),
+        *("JAVA", "OPENSEARCH_ARCHIVE", "CPYTHON_SOURCE", "WORKER_NUMBER", "WORKER_FOLDER"),
+    )
 )
 """Names behind `HEADRACE_` that are no settings: the targets of the command line, and the identity of a worker."""
 TABLE_OF_TARGETS = "target"

@@ -50,6 +50,8 @@ async def test_the_life_of_a_pipeline(run, through: Http, tmp_path: Path, name: 
     code, out, _ = await run("pipeline", "versions", name)
     assert [line.split()[:2] for line in out.splitlines()] == [["VERSION", "ACTIVE"], ["1", "yes"], ["2", "no"]]
     assert (await run("pipeline", "get", name, "-o", "name"))[1] == f"{name}\n"
+    file.write_text((await run("pipeline", "get", name))[1])
+    assert (await run("pipeline", "put", name, str(file)))[0] == 0, "what is printed can be stored"
     assert f"{name}\n" in (await run("pipeline", "list", "-o", "name"))[1]
 
     assert (await run("attach", f"{name}-*", "--document", name, "--priority", "7"))[0] == 0

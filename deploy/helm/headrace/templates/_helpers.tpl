@@ -38,6 +38,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ ternary "HTTPS" "HTTP" (not (empty .Values.tls.secretName)) }}
 {{- end -}}
 
+{{/* Seconds of a duration such as 10s or 2m. */}}
+{{- define "headrace.seconds" -}}
+{{- $text := . | default "0s" | toString -}}
+{{- if hasSuffix "ms" $text -}}1
+{{- else if hasSuffix "m" $text -}}{{ mul (trimSuffix "m" $text | int) 60 }}
+{{- else -}}{{ trimSuffix "s" $text | int }}
+{{- end -}}
+{{- end -}}
+
 {{/* The port of an address such as 0.0.0.0:9281. */}}
 {{- define "headrace.metricsPort" -}}
 {{ .Values.settings.metrics_listen | splitList ":" | last }}

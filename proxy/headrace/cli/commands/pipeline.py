@@ -34,19 +34,12 @@ def _forced(force: bool) -> dict[str, Any]:
 
 
 def read_document(file: str) -> Any:
-    """The content of a JSON or YAML file, or of standard input for `-`. Raises Failure with line and column."""
-    import msgspec
-    import yaml
+    """The content of a JSON or YAML file, or of standard input for `-`. Raises ProjectError with line and column."""
+    from headrace.project.source import Source
 
-    text = sys.stdin.read() if file == "-" else Path(file).read_text()
-    try:
-        return msgspec.json.decode(text) if file.endswith(".json") else yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
-        raise Failure(f"{where}: {error.problem}", code=ExitCode.FAILED) from None
-    except (msgspec.DecodeError, yaml.YAMLError) as error:
-        raise Failure(f"{file}: {error}") from None
+    if file == "-":
+        return Source.parse(sys.stdin.read(), "standard input").value
+    return Source.read(Path(file), file).value
 
 
 @command(
@@ -92,8 +85,11 @@ def get(client: Client, name: str, version: str | None, kind: str | None, output
 @output_option
 @target_options
 def put(client: Client, name: str, file: str, force: bool, output: str) -> None:
-    """FILE is JSON or YAML; `-` reads standard input."""
-    stored = client.pipelines.put(name, read_document(file), **_forced(force))
+    """FILE is JSON or YAML, such as `headrace pipeline get` prints; `-` reads standard input."""
+    given = read_document(file)
+    if isinstance(given, dict):
+        given = {key: value for key, value in given.items() if key not in _ADDED}
+    stored = client.pipelines.put(name, given, **_forced(force))
     emit([dict(stored)], {"name": "name", "version": "version", "type": "type"}, output, stored)
 
 
@@ -146,12 +142,12 @@ def diff(client: Client, name: str, old: str, new: str, kind: str | None, output
     return ExitCode.OK if left == right else ExitCode.DIFFERENCES
 
 
-_STAMPS = ("created", "updated", "active", "version", "fault", "name", "managed_by")
-"""Members that the registry adds to a definition."""
+_ADDED = ("created", "updated", "active", "fault", "managed_by")
+"""Members that the registry adds to a definition, and refuses in one."""
 
 
 def _content(shown: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in shown.items() if key not in _STAMPS}
+    return {key: value for key, value in shown.items() if key not in (*_ADDED, "version", "name")}
 
 
 def show_difference(left: Any, right: Any, old: str, new: str) -> None:

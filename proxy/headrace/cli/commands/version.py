@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from headrace.cli.command import command
+from headrace.cli.command import REMOTE, command
 from headrace.cli.output import emit, output_option
 from headrace.cli.target import connect
 
@@ -16,15 +16,17 @@ from headrace.cli.target import connect
     "Print the versions of the program and of a target.",
     example="headrace version\nheadrace version --url http://127.0.0.1:9280 -o json",
     name="version",
+    exits=REMOTE,
 )
 @click.option("--target", default="", metavar="NAME", help="A target of headrace.toml.")
 @click.option("--url", default="", metavar="URL", help="The address of a proxy.")
 @output_option
 def show(target: str, url: str, output: str) -> None:
-    """Asks a target only where one is named."""
+    """Asks a target only where one is named: the version of the proxy needs the rights of an administrator."""
     found: dict[str, Any] = {"headrace": version("headrace"), "headrace-pipelines": version("headrace-pipelines")}
     if target or url:
         with connect(target, url) as client:
+            found |= {"proxy": client.request("GET", "/_proxy/info")["version"]}
             found |= {"cluster": client.request("GET", "/")["version"]["number"]}
     emit(
         [{"name": name, "version": value} for name, value in found.items()],

@@ -75,7 +75,7 @@ class Node:
 
     def start(self) -> None:
         """Starts the node and waits until it is healthy. Raises NodeError with the end of its log."""
-        _require_free(self.port)
+        require_free(f"127.0.0.1:{self.port}")
         runtime = java.require()
         home = self.home()
         self._run = _run_folder(home, self.port, trimmed=runtime.trimmed)
@@ -147,16 +147,17 @@ class Node:
             self._run = None
 
 
-def _require_free(port: int) -> None:
-    """Raises NodeError if a port is in use: the health of another node would count as this one's."""
-    with socket.socket() as probe:
+def require_free(address: str) -> None:
+    """Raises NodeError if `host:port` is in use: the health of another process would count as that of ours."""
+    host, _, port = address.rpartition(":")
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
+            probe.bind((host.strip("[]") or "127.0.0.1", int(port)))
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise NodeError(
-                f"port {port} cannot be listened on: {error.strerror}; end the process that uses it, or choose "
-                "another port"
+                f"port {port} cannot be listened on: {reason}; end the process that uses it, or choose another port"
             ) from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import signal
 import subprocess
@@ -18,13 +19,14 @@ from opensearchpy.helpers import bulk
 
 from headrace.cli.demo.data import MAPPING, tickets
 from headrace.cli.demo.errors import NodeError
-from headrace.cli.demo.node import Node
+from headrace.cli.demo.node import Node, require_free
 from headrace.cli.demo.pipelines import PIPELINES, SETTINGS, UDFS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-INDEX = "headrace-demo"
+INDEX = f"headrace-demo-{secrets.token_hex(3)}"
+"""The index of this run: one that a cluster of somebody else cannot have."""
 START_SECONDS = 30
 """Seconds until the proxy must be ready. It needs one; a busy machine needs more."""
 
@@ -34,6 +36,7 @@ def run(opensearch: str, listen: str, *, once: bool) -> None:
 
     `opensearch` is the URL of a cluster; where it is empty a node runs as long as the demo. Raises NodeError.
     """
+    require_free(listen)
     say("== OpenSearch")
     with _cluster(opensearch) as upstream:
         say(f"   {upstream}")
@@ -85,17 +88,22 @@ def _proxy(upstream: str, listen: str) -> Iterator[OpenSearch]:
     """A proxy in front of `upstream`, with a state folder and a registry index of its own."""
     with tempfile.TemporaryDirectory(prefix="headrace-demo-") as state:
         options = ["--upstream", upstream, "--listen", listen, "--state-dir", state, "--log-level", "warning"]
-        registry = f".{INDEX}-{secrets.token_hex(4)}"
-        process = subprocess.Popen([sys.executable, "-m", "headrace", "serve", *options, "--registry-index", registry])
+        registry = f".{INDEX}-registry"
+        command = [sys.executable, "-m", "headrace", "serve", *options, "--registry-index", registry]
+        # Settings of the user are for another proxy: an admin token of theirs would bar the demo from its own.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+        process = subprocess.Popen(command, env=environment)
         try:
             client = OpenSearch(f"http://{listen}", timeout=60)
             _wait(client, process, listen)
             yield client
             client.close()
         finally:
-            process.terminate()
-            process.wait(30)
-            _clean(upstream, registry)
+            try:
+                process.terminate()
+                process.wait(30)
+            finally:
+                _clean(upstream, registry)
 
 
 def _wait(client: OpenSearch, process: subprocess.Popen[bytes], listen: str) -> None:
@@ -122,8 +130,6 @@ def register(client: OpenSearch) -> None:
 
 def index(client: OpenSearch) -> None:
     """Creates the index with its pipelines and sends the tickets through `_bulk`."""
-    if client.indices.exists(index=INDEX):
-        client.indices.delete(index=INDEX)
     client.indices.create(index=INDEX, body={"settings": SETTINGS, "mappings": MAPPING})
     documents = tickets()
     actions = [{"_index": INDEX, "_id": str(i), "_source": ticket} for i, ticket in enumerate(documents)]

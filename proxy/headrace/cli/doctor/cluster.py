@@ -139,7 +139,7 @@ def _plugins(client: Client, settings: Settings) -> Iterator[Finding]:
 
 
 def _rights(client: Client, settings: Settings) -> Iterator[Finding]:
-    """Whether the registry's user may write its index, asked without writing."""
+    """Whether the registry's user may read its index."""
     body: dict[str, Any] = {"query": {"match_none": {}}}
     try:
         client.request("GET", f"/{settings.registry_index}/_search", body=body, params={"ignore_unavailable": True})

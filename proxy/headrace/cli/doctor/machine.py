@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.cli.doctor.finding import Finding, Level, ok
+from headrace.settings import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,10 +49,12 @@ def _files() -> Finding:
 
 def _addresses() -> Finding:
     soft = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if soft != resource.RLIM_INFINITY and soft < 16 * SANDBOX:
+    if soft == resource.RLIM_INFINITY:
+        return ok("address space", "unlimited")
+    if soft < 16 * SANDBOX:
         remedy = "remove it (ulimit -v unlimited, LimitAS=infinity): each sandbox reserves 8 GiB of addresses"
         return Finding(Level.ERROR, "address space", f"limited to {soft >> 30} GiB", remedy)
-    return ok("address space", "unlimited")
+    return ok("address space", f"{soft >> 30} GiB")
 
 
 def _state(settings: Settings) -> Finding:
@@ -85,10 +88,10 @@ def _listener(settings: Settings) -> Finding:
 
 
 def environment() -> dict[str, str]:
-    """The variables that concern Headrace, without the values of secrets."""
+    """The variables that concern Headrace, without the values of secrets and passwords in addresses."""
     hidden = ("TOKEN", "SECRET", "PASSWORD")
     return {
-        name: "(set)" if any(word in name for word in hidden) and not name.endswith("_FILE") else value
+        name: "(set)" if any(word in name for word in hidden) and not name.endswith("_FILE") else redacted(value)
         for name, value in sorted(os.environ.items())
         if name.startswith("HEADRACE_")
     }

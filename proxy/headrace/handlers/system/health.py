@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from headrace.server.components import Components
     from headrace.server.request import RequestContext
 
+ALIVE = {"status": "alive"}
 ASK_SECONDS = 2.0
 """Seconds for the cluster's answer to a readiness probe: below the time-outs of common probes."""
 
 
 async def live(context: RequestContext) -> web.StreamResponse:
     """The process answers."""
-    return await reply_json(context, 200, {"status": "alive"})
+    return await reply_json(context, 200, ALIVE)
 
 
 async def ready(context: RequestContext) -> web.StreamResponse:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from headrace.handlers.system.health import readiness
+from headrace.handlers.system.health import ALIVE, readiness
 from headrace.handlers.system.metrics import exposition
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class MetricsListener:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     async def _live(self, request: web.Request) -> web.Response:
-        return web.json_response({"status": "live"})
+        return web.json_response(ALIVE)
 
     async def _ready(self, request: web.Request) -> web.Response:
         good, answer = await readiness(self._components)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -17,11 +18,12 @@ from headrace.cli import main
 from headrace.cli.command import Leaf
 from headrace.cli.errors import MEANINGS, ExitCode, failure_of
 from headrace.cli.output import emit
-from headrace.cli.root import root
+from headrace.cli.root import BROKEN_PIPE, root
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 HEADRACE = [sys.executable, "-m", "headrace"]
 HEAVY = (
@@ -104,11 +106,23 @@ def test_the_exit_status_of_each_kind_of_failure(capsys: pytest.CaptureFixture[s
     assert failure_of(ValueError("a defect")) is None
 
 
-def test_a_reader_that_goes_ends_the_command_quietly():
-    shell = f"{sys.executable} -m headrace check-config | head -1; echo ${{PIPESTATUS[0]}}"
+@pytest.mark.parametrize("arguments", ["schema pipeline", "serve --help"])
+def test_a_reader_that_goes_ends_the_command_quietly(arguments: str):
+    # The reader is gone before the command writes.
+    shell = f"({sys.executable} -m headrace {arguments}; echo $? >&2) | true"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True)
-    assert done.stderr == ""
-    assert done.stdout.splitlines()[0] == "{"
+    assert done.stderr == f"{BROKEN_PIPE}\n"
+
+
+def test_an_interrupt_ends_the_command_without_a_traceback(tmp_path: Path):
+    (tmp_path / "headrace.toml").write_text('set = "s"\n[target.dev]\nurl = "http://127.0.0.1:9"\n')
+    process = subprocess.Popen([*HEADRACE, "sync", "--dir", str(tmp_path), "--every", "30s"], stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert b"Traceback" not in err
+    assert process.returncode in (0, 130)
 
 
 SHELLS = {"bash": "bash --norc -c", "zsh": "zsh -f -c", "fish": "fish --no-config -c"}

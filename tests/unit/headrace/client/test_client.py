@@ -54,6 +54,9 @@ def test_a_target_of_the_nearest_file(tmp_path: Path, monkeypatch: pytest.Monkey
     assert targets.load("dev", "http://127.0.0.1:1", {}).url == "http://127.0.0.1:1"
     assert targets.load(environment={"HEADRACE_URL": "http://127.0.0.1:2"}).url == "http://127.0.0.1:2"
     assert targets.load(url="http://127.0.0.1:3", environment={"HEADRACE_TARGET": "prod"}).user == ""
+    signed_in = {"WHO": "alice", "HEADRACE_PASSWORD": "of another", "HEADRACE_TOKEN": "t"}
+    target = targets.load("prod", environment=signed_in)
+    assert (target.password, target.token) == ("hunter2", "t"), "the target's own form beats the environment"
     assert targets.load(environment={"HEADRACE_ADMIN_TOKEN_FILE": str(tmp_path / "secret")}).admin_token == "hunter2"
 
 
@@ -63,6 +66,7 @@ def test_a_target_of_the_nearest_file(tmp_path: Path, monkeypatch: pytest.Monkey
         ("staging", "", {}, r"\[staging\] is not a target; those that exist: dev, prod"),
         ("prod", "", {}, "the environment variable WHO is not set"),
         ("dev", "ftp://x", {}, "is not an http:// or https:// URL"),
+        ("dev", "http://me:s3cret@x:1", {}, "must not carry credentials"),
         ("prod", "", {"WHO": "a"}, "cannot read .*secret"),
     ],
 )

@@ -15,6 +15,10 @@ from headrace.security.audit import user_of
         ("Basic //4=", "basic"),
         ("Basic x", "basic"),
         ("Bearer é", "bearer"),
+        ("Bearer", "unknown"),
+        ("S3cr3tToken", "unknown"),
+        ("S3cr3t Token", "unknown"),
+        ("AWS4-HMAC-SHA256 Credential=x", "aws4-hmac-sha256"),
         ("", ""),
     ],
 )

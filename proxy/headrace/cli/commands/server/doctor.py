@@ -49,7 +49,7 @@ def doctor(
     if settings is not None:
         findings += [*machine.examine(settings), *cluster.examine(settings)]
     findings += proxy.examine(clients)
-    emit([finding._asdict() for finding in findings], COLUMNS, output)
+    emit([finding._asdict() for finding in findings], COLUMNS, output, name="check")
     if bundle is not None:
         bundles.write(bundle, findings, settings, clients)
         note(f"wrote {bundle}")

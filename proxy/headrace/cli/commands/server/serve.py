@@ -95,6 +95,8 @@ def _load(config: str | None, given: dict[str, Any]) -> tuple[Loaded, Sources]:
     return loaded, sources
 
 
+HEALTH_SECONDS = 5.0
+"""Seconds for the answer of a proxy that is asked whether it is alive."""
 CONFIG = click.option("--config", metavar="FILE", help="A TOML file with settings.")
 
 
@@ -115,7 +117,11 @@ def serve(config: str | None, **given: Any) -> int:
     try:
         return process.run(loaded, sources, click.get_current_context().find_root().obj["arguments"])
     except OSError as error:
-        raise Failure(f"cannot listen on {loaded.settings.listen}: {error.strerror}", "listen") from None
+        if error.filename:
+            raise
+        # asyncio says the address in its text.
+        hint = "`listen` and `metrics_listen` are the addresses of the proxy"
+        raise Failure(f"cannot listen on {loaded.settings.listen}: {error.strerror}", hint=hint) from None
 
 
 @_settings_command(
@@ -130,3 +136,37 @@ def check_config(config: str | None, **given: Any) -> None:
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
     emit_data(loaded.settings.shown(), "json")
+
+
+@_settings_command(
+    "Ask the proxy of this host whether it is alive.", "headrace health --config headrace.toml", "health"
+)
+@CONFIG
+def health(config: str | None, **given: Any) -> None:
+    """For health checks of containers: it finds the listener by the settings. The exit status is 5 without an answer.
+
+    Where clients need a certificate it asks at metrics_listen.
+    """
+    import http.client
+    import ssl
+
+    settings = _load(config, given)[0].settings
+    by_metrics = bool(settings.tls_client_ca and settings.metrics_listen)
+    host, port = settings.address("metrics_listen" if by_metrics else "listen")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it connects, and does not listen
+    connection: http.client.HTTPConnection
+    if settings.tls_cert and not by_metrics:
+        # The certificate is for the name by which clients call, which is not that of this address.
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connection = http.client.HTTPSConnection(host, port, timeout=HEALTH_SECONDS, context=context)
+    else:
+        connection = http.client.HTTPConnection(host, port, timeout=HEALTH_SECONDS)
+    try:
+        connection.request("GET", "/_proxy/health/live")
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        raise Failure(f"{host}:{port} does not answer: {error}", code=ExitCode.UNREACHABLE) from None
+    if status != http.client.OK:
+        raise Failure(f"{host}:{port} answers {status}", code=ExitCode.UNREACHABLE)
+    click.echo("alive")
