@@ -70,7 +70,7 @@ class Outcome:
 
 
 class PipelineFailedError(HeadraceError):
-    """A query or result pipeline failed; `status`, `type` and `reason` are those of the stage's error."""
+    """A query or result pipeline failed; `status` and `type` are those of the stage's error; `reason` names it."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"stage [{failure.stage}]: {failure.reason}")
@@ -95,7 +95,7 @@ class Pipelines:
     ) -> Pipelines:
         """Compiles pipelines and UDFs, by their names.
 
-        `secrets`: values for `{"secret": "name"}` in parameters. `cache`: a folder for compiled modules.
+        `secrets`: values for `${secret:name}` in parameters. `cache`: a folder for compiled modules.
         Raises InvalidError, with the field at fault, for a definition or a UDF that does not compile.
         """
         catalog = Catalog(cache, secrets=Secrets(secrets))
@@ -181,7 +181,7 @@ def _run_documents(
     for i in range(len(batch)):
         state, failure = batch.outcome(i)
         if failure is not None:
-            outcome.failures.append(_failure(offset + i, failure))
+            outcome.failures.append(_failure(offset + batch.slot(i), failure))
         elif state == "dropped":
             outcome.dropped += 1
         else:
@@ -216,7 +216,13 @@ def _text(value: Document) -> bytes:
             return msgspec.json.encode(value)
         except (TypeError, ValueError) as error:
             raise InvalidError(f"not a JSON object: {error}") from None
-    return value.replace(b"\r", b" ").replace(b"\n", b" ")
+    if b"\n" in value or b"\r" in value:
+        # A line end between members is white space; one inside of a string is no JSON.
+        try:
+            return msgspec.json.format(value, indent=-1)
+        except msgspec.DecodeError as error:
+            raise InvalidError(f"not a JSON object: {error}") from None
+    return value
 
 
 def _chunks(documents: Iterable[Document], size: int) -> Iterable[list[bytes]]:

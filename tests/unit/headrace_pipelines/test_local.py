@@ -9,7 +9,7 @@ import sys
 import pyarrow
 import pytest
 
-from headrace_pipelines import PipelineFailedError, Pipelines
+from headrace_pipelines import PipelineFailedError, Pipelines, fixed_sources
 from headrace_pipelines.errors import InvalidError, MissingError
 
 TRIM = {"name": "trim", "type": "native", "config": {"function": "trim", "parameters": {"field": "title"}}}
@@ -45,6 +45,28 @@ def test_a_document_that_fails_is_named_by_its_position_and_the_others_go_on():
     assert len(outcome.texts) == 1001
     (failure,) = outcome.failures
     assert (failure.position, failure.status, failure.stage) == (1001, 400, "trim")
+
+
+def test_the_position_of_a_failure_is_that_in_the_input_also_behind_documents_that_became_several():
+    code = "def process(doc):\n    if doc['n'] == 2: raise ValueError('x')\n    return [doc] * 3 if doc['n'] == 0 else doc\n"
+    stage = {"name": "u", "type": "python", "config": {"udf_name": "u"}}
+    pipelines = Pipelines.load({"p": {"type": "document", "stages": [stage]}}, udfs={"u": code})
+    outcome = pipelines.run("p", [{"n": 0}, {"n": 1}, {"n": 2}])
+    assert [failure.position for failure in outcome.failures] == [2]
+    assert [doc["n"] for doc in outcome.documents] == [0, 0, 0, 1]
+
+
+def test_a_line_end_is_white_space_between_members_and_no_part_of_a_string():
+    pipelines = Pipelines.load({"p": document(TRIM | {"if": "false"})})
+    assert pipelines.run("p", [b'{"a":\n 1.50}']).texts == [b'{"a":1.50}']
+    with pytest.raises(InvalidError, match="not a JSON object"):
+        pipelines.run("p", [b'{"a": "x\ny"}'])
+
+
+@pytest.mark.parametrize("time_ms", [-1, 9_300_000_000_000])
+def test_a_time_that_a_clock_cannot_have_is_refused(time_ms: int):
+    with pytest.raises(ValueError, match="between the years 1970 and 2261"), fixed_sources(time_ms):
+        pass
 
 
 def test_dropped_documents_are_counted():

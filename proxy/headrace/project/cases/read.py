@@ -21,6 +21,8 @@ SUBJECTS = ("pipeline", "udf", "index")
 IN, OUT, ABOUT = "in.ndjson", "out.ndjson", "case.yaml"
 MOST_CASES = 10_000
 """Maximum number of cases of a run: they are held in memory."""
+EARLIEST_MS, LATEST_MS = 0, 9_214_646_399_999
+"""The times that the engine can fix, in milliseconds since 1970."""
 _FILE_FIELDS = (*SUBJECTS, "type", "now", "params", "user", "ignore", "cases")
 _FIELDS = ("name", *INPUTS, *EXPECTATIONS, "params", "user", "now", "fixtures", "ignore")
 _SHAPES: dict[str, tuple[type, ...]] = {
@@ -147,6 +149,12 @@ class _Reader:
         where, value = (f"{path}.now", given["now"]) if "now" in given else ("now", self.value.get("now"))
         if value is None:
             return DEFAULT_TIME_MS
+        found = self._time_ms(value, where)
+        if not EARLIEST_MS <= found <= LATEST_MS:
+            raise self.error("must be between the years 1970 and 2261", where)
+        return found
+
+    def _time_ms(self, value: Any, where: str) -> int:
         if isinstance(value, int) and not isinstance(value, bool):
             return value
         try:

@@ -111,6 +111,12 @@ impl Batch {
         Ok(PyBytes::new(py, self.text(self.doc(i)?)))
     }
 
+    /// The bulk action, or the place in a response, that document `i` comes from: one that has become several has the same
+    /// for each.
+    fn slot(&self, i: usize) -> PyResult<usize> {
+        Ok(self.doc(i)?.slot)
+    }
+
     /// The metadata of document `i` as it now is: (index, id, routing).
     fn metadata(&self, i: usize) -> PyResult<(Option<&str>, Option<&str>, Option<&str>)> {
         Ok(self.doc(i)?.meta.destination().into())
