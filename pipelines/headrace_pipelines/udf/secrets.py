@@ -30,13 +30,18 @@ class Secrets:
         return cls({**(others or {}), **own})
 
     def resolved(self, parameters: bytes, field: str) -> bytes:
-        """Parameters (a JSON object) with values in place of references. Raises InvalidError for an unknown name."""
+        """Parameters (a JSON object) with values in place of references.
+
+        Raises InvalidError for an unknown name, and for a reference that is malformed: it would stand as text.
+        """
         if _MARK not in parameters:
             return parameters
         return msgspec.json.encode(self._walked(msgspec.json.decode(parameters), field))
 
     def _walked(self, value: Any, field: str) -> Any:
         if isinstance(value, str):
+            if _MARK.decode() in _REFERENCE.sub("", value):
+                raise InvalidError("a reference to a secret is ${secret:NAME}, with letters, digits and _ in NAME", field)
             return _REFERENCE.sub(lambda match: self._value(match.group(1), field), value)
         if isinstance(value, dict):
             return {name: self._walked(each, f"{field}.{name}") for name, each in value.items()}
@@ -54,7 +59,7 @@ class Secrets:
         return self._values[name]
 
     def hidden(self, text: str) -> str:
-        """`text` with no secret in it, for errors."""
-        for value in filter(None, self._values.values()):
+        """`text` with no secret in it, for errors. A secret that has another one in it is replaced first."""
+        for value in sorted(filter(None, self._values.values()), key=len, reverse=True):
             text = text.replace(value, "***")
         return text

@@ -81,9 +81,22 @@ class Reloader:
         self._watcher: asyncio.Task[None] | None = None
 
     def start(self, running: Callable[[], Running]) -> None:
-        """Begins to watch the files."""
+        """Begins to watch the files. What has changed since they were read is adopted at the first look."""
         self._running = running
+        if self._is_outdated():
+            self._stamps = {}
         self._watcher = asyncio.create_task(self._watch(), name="watch of files")
+
+    def _is_outdated(self) -> bool:
+        """Whether the sources say something else now than when this process read them: a start takes seconds."""
+        if self._sources is None:
+            return False
+        try:
+            found = self._sources.loaded_with(self._text)
+        except InvalidError:
+            return True
+        report = merged(self.loaded.settings, found.settings)[1]
+        return bool(report.changed) or found.udf_secrets != self.loaded.udf_secrets
 
     async def stop(self) -> None:
         """Ends the watch."""
@@ -209,7 +222,8 @@ def merged(current: Settings, wanted: Settings) -> tuple[Settings, ReloadReport]
 def _fixed_here(current: Settings, wanted: Settings) -> frozenset[str]:
     """Settings that need a restart for this change: TLS on or off, nodes of maybe another cluster, foreign secrets.
 
-    A registry under a secret that the other proxies do not have would be written over theirs.
+    A registry under a secret that the other proxies do not have would be written over theirs. A file of the admin
+    token that is missing, maybe for a moment only, must not open the proxy.
     """
     fixed: frozenset[str] = frozenset()
     if bool(current.tls_cert) != bool(wanted.tls_cert):
@@ -218,6 +232,8 @@ def _fixed_here(current: Settings, wanted: Settings) -> frozenset[str]:
         fixed |= {"upstream", *_OF_THE_CLUSTER}
     if not _listed(current.registry_secret) & _listed(wanted.registry_secret):
         fixed |= {"registry_secret"}
+    if not wanted.admin_token:
+        fixed |= {"admin_token"}
     return fixed
 
 

@@ -57,6 +57,8 @@ def failure_of(error: Exception) -> Failure | None:
     if isinstance(error, OSError):
         named = f"{error.filename}: " if error.filename else ""
         return Failure(f"{named}{error.strerror or error}")
+    if isinstance(error, UnicodeDecodeError):
+        return Failure(f"the input is not UTF-8: {error.reason} at byte {error.start}", hint="save it as UTF-8")
     pipelines = sys.modules.get("headrace_pipelines.errors")
     if pipelines is not None and isinstance(error, pipelines.HeadraceError):
         field = getattr(error, "field", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import unicodedata
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 FORMATS = ("table", "json", "yaml", "name")
 GAP = "  "
 """Spaces between the columns of a plain table."""
+_CONTROL = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Categories of Unicode that a terminal shows as something else than a character."""
 
 
 def output_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,7 +39,7 @@ def emit(
     elif output == "name":
         name = name or next(iter(columns.values()))
         for row in rows:
-            click.echo(str(row.get(name, "")))
+            click.echo(printable(str(row.get(name, "")), keep=""))
     elif rows:
         _emit_table([[_cell(row.get(key)) for key in columns.values()] for row in rows], list(columns))
     else:
@@ -86,7 +89,14 @@ def _cell(value: Any) -> str:
         return f"{value:.3g}"
     if isinstance(value, list | tuple):
         return ",".join(_cell(part) for part in value)
-    return "" if value is None else str(value)
+    return "" if value is None else printable(str(value), keep="")
+
+
+def printable(text: str, keep: str = "\n\t") -> str:
+    """`text` with control characters as escapes: what a target answers must not steer the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c in keep or unicodedata.category(c) not in _CONTROL else repr(c)[1:-1] for c in text)
 
 
 def coloured(stream: TextIO) -> bool:

@@ -11,7 +11,7 @@ import click
 
 from headrace.cli.command import LazyGroup
 from headrace.cli.errors import ExitCode, Failure, failure_of
-from headrace.cli.output import coloured
+from headrace.cli.output import coloured, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,13 +125,16 @@ def _ended(error: Exception, *, debug: bool) -> int:
         name = type(error).__name__
         failure = Failure(f"{name}: {error}", hint="this is a defect: run the command with --debug and report it")
     field = f" ({failure.field})" if failure.field else ""
-    click.echo(f"{_red('error:')} {failure.reason}{field}", err=True)
+    click.echo(f"{_red('error:')} {printable(failure.reason)}{field}", err=True)
     if failure.hint:
-        click.echo(f"hint: {failure.hint}", err=True)
+        click.echo(f"hint: {printable(failure.hint)}", err=True)
     return failure.code
 
 
 def _misused(error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return ExitCode.USAGE
     click.echo(f"{_red('error:')} {error.format_message()}", err=True)
     if isinstance(error, click.UsageError) and error.ctx is not None:
         click.echo(f"hint: `{error.ctx.command_path} --help` has the options", err=True)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import click
 
 from headrace.cli.errors import ExitCode, Failure, failure_of
-from headrace.cli.output import emit, emit_data, note
+from headrace.cli.output import emit, emit_data, note, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ def body_of(project: Project, source: Mapping[str, str], *, prune: bool) -> dict
 def shown_problems(problems: Sequence[Problem], code: ExitCode = ExitCode.FAILED) -> Failure:
     """Prints problems on standard error, and gives the failure that ends the command."""
     for problem in problems:
-        click.echo(str(problem), err=True)
+        click.echo(printable(str(problem)), err=True)
         if problem.hint:
             click.echo(f"  hint: {problem.hint}", err=True)
     count = len(problems)
@@ -125,7 +125,7 @@ def emit_changes(answer: Mapping[str, Any], output: str, *, patches: bool) -> No
         sign = SIGNS[change["action"]]
         versions = f" {change['from']} → {change['to']}" if change["from"] and change["to"] else ""
         line = f"{sign} {change['action']} {change['kind']} {change['name']}{versions}{_note(change)}"
-        click.echo(_coloured(line, sign))
+        click.echo(_coloured(printable(line), sign))
         if change["action"] in ("update", "activate"):
             for operation in change["patch"]:
                 click.echo("    " + _operation(operation))

@@ -11,7 +11,7 @@ import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -36,7 +36,10 @@ class Sigv4(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A proxy: its address, how to trust it and how to sign in. `timeout` is in seconds."""
+    """A proxy: its address, how to trust it and how to sign in. `timeout` is in seconds.
+
+    Credentials in `url` move to `user` and `password`: the address is shown in errors and reports.
+    """
 
     url: str = DEFAULT_URL
     user: str = ""
@@ -54,6 +57,16 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     sigv4: Sigv4 | None = None
     vars: dict[str, Any] = {}
 
+    def __post_init__(self) -> None:
+        scheme, mark, rest = self.url.partition("://")
+        host, slash, path = rest.partition("/")
+        credentials, at, host = host.rpartition("@")
+        if not at:
+            return
+        user, _, password = credentials.partition(":")
+        for key, value in (("url", f"{scheme}{mark}{host}{slash}{path}"), ("user", user), ("password", password)):
+            msgspec.structs.force_setattr(self, key, value if key == "url" else unquote(value))
+
 
 def find_file(folder: Path) -> Path | None:
     """The `headrace.toml` that is in force in a folder, or None."""
@@ -67,8 +80,8 @@ def find_file(folder: Path) -> Path | None:
 def tables(file: Path) -> dict[str, Any]:
     """The tables `[target.NAME]` of a file, as they are written. Raises InvalidError."""
     try:
-        found = tomllib.loads(file.read_text()).get("target", {})
-    except tomllib.TOMLDecodeError as error:
+        found = tomllib.loads(file.read_text("utf-8-sig")).get("target", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidError(f"{file} is not TOML: {error}") from None
     if not isinstance(found, dict) or not all(isinstance(value, dict) for value in found.values()):
         raise InvalidError(f"{file}: targets are tables, such as [target.dev]", "target")
@@ -145,7 +158,9 @@ def _with_files(target: Target) -> Target:
         path = getattr(target, f"{key}_file")
         if path and not getattr(target, key):
             try:
-                changes[key] = Path(path).read_text().strip()
+                changes[key] = Path(path).read_text("utf-8-sig").strip()
             except OSError as error:
                 raise InvalidError(f"cannot read {path}: {error.strerror}", f"{key}_file") from None
+            except UnicodeDecodeError:
+                raise InvalidError(f"{path} is not UTF-8", f"{key}_file") from None
     return msgspec.structs.replace(target, **changes)

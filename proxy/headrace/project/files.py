@@ -106,7 +106,19 @@ def _listed(folder: Path, endings: tuple[str, ...]) -> Iterator[Path]:
             yield path
 
 
+def inside(folder: Path, path: Path) -> Path:
+    """`path`, which may be a link within the directory. Raises ProjectError for one that leads out of it.
+
+    A directory may come from a proposed change: its links must not bring files of the host into a set.
+    """
+    if not path.resolve().is_relative_to(folder.resolve()):
+        reason = "is a symbolic link out of the directory"
+        raise ProjectError([Problem(file=name_of(folder, path), reason=reason, hint="copy the file")])
+    return path
+
+
 def _pipeline(folder: Path, path: Path, variables: Variables) -> PipelineFile:
+    inside(folder, path)
     source = Source.read(path, name_of(folder, path))
     if not isinstance(source.value, dict):
         raise ProjectError([source.problem("must be an object with type and stages")])
@@ -119,7 +131,7 @@ def _pipeline(folder: Path, path: Path, variables: Variables) -> PipelineFile:
 
 def read_udf(folder: Path, path: Path, variables: Variables) -> UdfFile:
     """A UDF with the manifest beside it. Raises ProjectError."""
-    file = name_of(folder, path)
+    file = name_of(folder, inside(folder, path))
     manifest = _manifest(folder, path)
     fields = variables.filled(manifest) if manifest is not None else {}
     if manifest is not None:
@@ -157,7 +169,7 @@ def _manifest(folder: Path, path: Path) -> Source | None:
     present = [each for each in found if each.is_file()]
     if not present:
         return None
-    source = Source.read(present[0], name_of(folder, present[0]))
+    source = Source.read(inside(folder, present[0]), name_of(folder, present[0]))
     if len(present) > 1:
         raise ProjectError([source.problem(f"there is {present[1].name}, too", hint="keep one manifest")])
     if not isinstance(source.value, dict):
@@ -194,7 +206,7 @@ def _associations(folder: Path, variables: Variables, files: Files) -> None:
     path = folder / ASSOCIATIONS
     if not path.is_file():
         return
-    source = files.associations = Source.read(path, ASSOCIATIONS)
+    source = files.associations = Source.read(inside(folder, path), ASSOCIATIONS)
     if source.value is None:
         return
     if not isinstance(source.value, dict):

@@ -105,7 +105,7 @@ def cases_of(file: Path) -> Path:
 def read_cases(path: Path) -> list[dict[str, Any]]:
     """The cases of a file. Raises InvalidError and OSError."""
     try:
-        cases: list[dict[str, Any]] = json.loads(path.read_text())
+        cases: list[dict[str, Any]] = json.loads(path.read_text("utf-8-sig"))
     except ValueError as error:
         raise InvalidError(f"{path} is not JSON: {error}") from None
     return cases

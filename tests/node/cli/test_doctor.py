@@ -41,6 +41,10 @@ async def test_a_host_a_cluster_and_a_proxy_that_are_well(
     monkeypatch.setenv("HEADRACE_CURSOR_SECRET", SECRET)
     (tmp_path / "h.toml").write_text(f'upstream = "{node}"\nadmin_token = "{SECRET}"\nstate_dir = "{tmp_path}"\n')
     bundle = tmp_path / "report.zip"
+    await through.pipeline("bundled", "document", native("said", "fail", message=f"value {SECRET}"))
+    await through.index("bundled", document="bundled")
+    assert (await through.put("/bundled/_doc/1", {"a": 1})).status == 400
+    assert SECRET in (await through.get("/_pipeline/_stats")).body.decode()
     code, found = await examine("--config", str(tmp_path / "h.toml"), "--url", through.base, "--bundle", str(bundle))
     levels = {finding["level"] for findings in found.values() for finding in findings}
     assert (code, levels) == (0, {"ok", "warning"})

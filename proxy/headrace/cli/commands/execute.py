@@ -11,7 +11,7 @@ import click
 from headrace.cli.command import REMOTE, command
 from headrace.cli.commands.pipeline import pipeline, read_document
 from headrace.cli.errors import ExitCode, Failure
-from headrace.cli.output import emit_data, output_option
+from headrace.cli.output import emit_data, output_option, printable
 from headrace.cli.target import completed, pipeline_names, target_options
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _values(file: str) -> list[Any]:
     """The JSON values of a file. Raises Failure with the line of what is none."""
     import msgspec
 
-    text = sys.stdin.read() if file == "-" else Path(file).read_text()
+    text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8-sig")
     try:
         return [msgspec.json.decode(text)]
     except msgspec.DecodeError:
@@ -100,7 +100,7 @@ def _show(value: Any, result: dict[str, Any]) -> None:
             click.echo(f"    {line}")
         before = stage.get("output", before)
     if "error" in result:
-        click.echo(f"{click.style('failed', fg='red')}: {result['error']['reason']}")
+        click.echo(f"{click.style('failed', fg='red')}: {printable(result['error']['reason'])}")
     elif result.get("filtered"):
         click.echo("dropped")
     else:

@@ -27,6 +27,8 @@ CALLS = {
     "associations": "/_pipeline/_association",
 }
 """What is asked of each proxy. Definitions and UDFs are left out: they may hold business rules."""
+REASONS = "last_errors"
+"""The member of statistics with reasons of errors, which quote values of documents and of parameters."""
 
 
 def write(path: Path, findings: list[Finding], settings: Settings | None, clients: Sequence[Client]) -> None:
@@ -49,6 +51,18 @@ def write(path: Path, findings: list[Finding], settings: Settings | None, client
 
 def _asked(client: Client, call: str) -> Any:
     try:
-        return client.request("GET", call)
+        return _without_reasons(client.request("GET", call))
     except (ClientError, UnreachableError) as error:
         return {"error": str(error)}
+
+
+def _without_reasons(value: Any) -> Any:
+    """`value` whose samples of errors have the time, the stage and the type only."""
+    if isinstance(value, list):
+        return [_without_reasons(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {name: _without_reasons(each) for name, each in value.items() if name != REASONS}
+    if isinstance(value.get(REASONS), list):
+        kept[REASONS] = [{n: each[n] for n in ("time", "stage", "type") if n in each} for each in value[REASONS]]
+    return kept

@@ -16,6 +16,7 @@ import msgspec
 from headrace.client.target import FILE
 from headrace.project.config import DEFAULT_SET
 from headrace.project.files import ASSOCIATIONS, CODE, MANIFEST, PIPELINES, UDFS
+from headrace.project.problems import Problem, ProjectError
 from headrace.project.project import Project
 from headrace.project.source import dump
 from headrace_pipelines import definition as definitions
@@ -46,8 +47,10 @@ class Written:
 def write(folder: Path, export: Mapping[str, Any], *, prune: bool = False) -> Written:
     """Writes what `GET /_registry/_export` answers. `prune` removes files of objects that are not in it.
 
-    Raises ProjectError for a directory that holds a project which cannot be read, and OSError.
+    Raises ProjectError for a directory that holds a project which cannot be read, for a name that is none (files get
+    their names from it), and for a file that would be outside of the directory; and OSError.
     """
+    _check_names(export)
     folder.mkdir(parents=True, exist_ok=True)
     writer = _Writer(folder)
     if (name := export.get("set")) and name != DEFAULT_SET and not (folder / FILE).exists():
@@ -77,6 +80,8 @@ class _Writer:
             self._pipelines = {(str(each.fields.get("type")), each.name): each for each in project.files.pipelines}
             self._udfs = {each.name: each for each in project.files.udfs}
             self._patterns = project.files.patterns
+        self._used = {each.source.name for each in self._pipelines.values()} | {each.file for each in self._udfs.values()}
+        """Files of objects, of which each has one."""
         self.written.stale = [each.source.name for each in self._pipelines.values()]
         for udf in self._udfs.values():
             self.written.stale += [udf.file, *([udf.manifest.name] if udf.manifest is not None else [])]
@@ -84,6 +89,8 @@ class _Writer:
     def save(self, path: str, data: bytes) -> None:
         """Writes a file unless it has this content."""
         file = self.folder / path
+        if not file.resolve().is_relative_to(self.folder.resolve()):
+            raise ProjectError([Problem(file=path, reason="is outside of the directory, by a symbolic link")])
         self._keep(path)
         if file.is_file() and file.read_bytes() == data:
             return
@@ -94,6 +101,15 @@ class _Writer:
     def _keep(self, *paths: str) -> None:
         self.written.stale = [path for path in self.written.stale if path not in paths]
 
+    def _free(self, stem: str, ending: str) -> str:
+        """`stem`, with a number where another object has the file: `a.query` may be a name, and a type with a name."""
+        free, number = stem, 1
+        while f"{free}{ending}" in self._used:
+            number += 1
+            free = f"{stem}-{number}"
+        self._used.add(f"{free}{ending}")
+        return free
+
     def pipeline(self, definition: Mapping[str, Any], *, unique: bool) -> None:
         """Writes a pipeline; of several types with one name each has its type in the name of its file."""
         name, kind = definition["name"], definition["type"]
@@ -101,9 +117,10 @@ class _Writer:
         if present is not None and _pipeline_of(present.body) == _pipeline_of(definition):
             self._keep(present.source.name)
             return
-        path = f"{PIPELINES}/{name if unique else f'{name}.{kind}'}.yaml"
         if present is not None and present.source.name.endswith((".yaml", ".yml")):
             path = present.source.name
+        else:
+            path = self._free(f"{PIPELINES}/{name if unique else f'{name}.{kind}'}", ".yaml") + ".yaml"
         fields = {key: value for key, value in definition.items() if key != "name" or Path(path).stem != name}
         self.save(path, _yaml(fields))
 
@@ -115,9 +132,10 @@ class _Writer:
             self._keep(present.file, *([present.manifest.name] if present.manifest is not None else []))
             return
         ending = _ENDINGS.get(language, ".wasm") if "source" in udf else ".wasm"
-        stem = f"{UDFS}/{name}"
         if present is not None and present.file.endswith(ending):
             stem = present.file.removesuffix(ending)
+        else:
+            stem = self._free(f"{UDFS}/{name}", ending)
         code = udf["source"].encode() if "source" in udf else base64.b64decode(udf["wasm"])
         self.save(f"{stem}{ending}", code)
         fields = _manifest_of(udf, Path(stem).name, ending)
@@ -137,6 +155,16 @@ class _Writer:
         present = {name: pattern_of(name, body) for name, body in self._patterns.items()}
         if present != {name: pattern_of(name, body) for name, body in associations.items()}:
             self.save(ASSOCIATIONS, _yaml(dict(associations)))
+
+
+def _check_names(export: Mapping[str, Any]) -> None:
+    """Raises ProjectError for an export with a name that no proxy takes, such as a path."""
+    names = [("set", export.get("set") or DEFAULT_SET)]
+    names += [(kind, each["name"]) for kind in ("pipelines", "udfs") for each in export[kind]]
+    wrong = [(kind, name) for kind, name in names if not definitions.NAME.fullmatch(str(name))]
+    if wrong:
+        reason = f"does not match {definitions.NAME.pattern}: nothing was written"
+        raise ProjectError([Problem(file=kind, reason=f"[{name}] {reason}") for kind, name in wrong])
 
 
 def _manifest_of(udf: Mapping[str, Any], stem: str, ending: str) -> dict[str, Any]:

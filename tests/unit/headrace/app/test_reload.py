@@ -182,6 +182,31 @@ async def test_a_watched_file_does_not_bring_an_edit_of_the_settings(
         node.stop()
 
 
+def test_a_missing_admin_token_does_not_open_a_proxy():
+    settings, report = merged(Settings(admin_token="a"), Settings(admin_token=""))
+    assert (settings.admin_token, report.restart_needed) == ("a", ["admin_token"])
+    assert merged(Settings(), Settings(admin_token="a"))[0].admin_token == "a"
+
+
+async def test_a_secret_that_changes_while_a_proxy_starts_is_adopted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "WATCH_SECONDS", 0.05)
+    token = tmp_path / "token"
+    token.write_text("first")
+    node = await Fake().start()
+    running = Running(tmp_path, upstream=f"http://127.0.0.1:{node.port}", admin_token_file=str(token))
+    token.write_text("second")
+    await running.proxy.start()
+    try:
+        for _ in range(40):
+            await asyncio.sleep(0.05)
+            if running.proxy.settings.admin_token == "second":
+                break
+        assert running.proxy.settings.admin_token == "second"
+    finally:
+        await running.proxy.stop()
+        node.stop()
+
+
 async def test_a_proxy_without_sources_reads_its_files_again(tmp_path: Path):
     node = await Fake().start()
     authority = Authority(tmp_path / "tls")

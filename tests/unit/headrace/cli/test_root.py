@@ -16,8 +16,9 @@ import pytest
 
 from headrace.cli import main
 from headrace.cli.command import Leaf
+from headrace.cli.commands.pipeline import read_document
 from headrace.cli.errors import MEANINGS, ExitCode, failure_of
-from headrace.cli.output import emit
+from headrace.cli.output import emit, printable
 from headrace.cli.root import BROKEN_PIPE, root
 from tests.conftest import ROOT
 
@@ -158,3 +159,31 @@ def test_rows_in_every_format(capsys: pytest.CaptureFixture[str]):
     assert json.loads(capsys.readouterr().out) == rows
     emit(rows, columns, "yaml")
     assert "- name: a\n" in capsys.readouterr().out
+
+
+def test_what_a_target_says_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]):
+    rows = [{"name": "a\x1b]0;x\x07b\nc\u202e", "value": "tä\t\u200f"}]
+    for output in ("table", "name"):
+        emit(rows, {"name": "name", "value": "value"}, output)
+        shown = capsys.readouterr().out
+        assert r"a\x1b]0;x\x07b\nc\u202e" in shown
+        assert all(c.isprintable() or c == "\n" for c in shown)
+    assert printable("one\n\x1b[2Jtwo ä") == "one\n\\x1b[2Jtwo ä"
+
+
+def test_a_file_that_is_not_utf_8_is_no_defect(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "a.json").write_bytes(b"\xff\xfe{")
+    assert main(["pipeline", "put", "a", str(tmp_path / "a.json")]) == ExitCode.FAILED
+    shown = capsys.readouterr().err
+    assert "not UTF-8" in shown
+    assert "defect" not in shown
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path):
+    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert read_document(str(tmp_path / "a.json")) == {"a": 1}
+
+
+def test_no_arguments_are_a_help_and_no_error(capsys: pytest.CaptureFixture[str]):
+    assert main([]) == ExitCode.USAGE
+    assert capsys.readouterr().err.startswith("Usage:")

@@ -83,3 +83,21 @@ def test_an_answer_that_is_an_error():
     assert (found.status, found.type, found.field, found.reason) == (400, "t", "f.g", "is wrong")
     assert errors.error_of(502, "gateway").reason == "gateway"
     assert errors.error_of(500, None).reason == "HTTP status 500"
+
+
+@pytest.mark.parametrize("url", ["http://al%40ice:hunter2@127.0.0.1:1/a", "http://al%40ice:hunter2@127.0.0.1:1"])
+def test_credentials_in_an_address_are_not_in_errors(url: str):
+    target = targets.load(url=url, environment={"HEADRACE_USER": "bob", "HEADRACE_PASSWORD": "other"})
+    assert (target.user, target.password) == ("al@ice", "hunter2")
+    with blocking.Client(url) as client, pytest.raises(errors.UnreachableError) as caught:
+        client.pipelines.list()
+    assert "hunter2" not in str(caught.value)
+    assert "127.0.0.1:1" in str(caught.value)
+
+
+def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path):
+    (tmp_path / "token").write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidError, match="not UTF-8"):
+        targets.load(environment={"HEADRACE_TOKEN_FILE": str(tmp_path / "token")})
+    with pytest.raises(InvalidError, match="not TOML"):
+        targets.tables(tmp_path / "token")

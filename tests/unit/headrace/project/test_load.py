@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import zipfile
+from typing import TYPE_CHECKING
 
 import pytest
 
 from headrace.project import Project, ProjectError
 from headrace_pipelines import Pipelines
 from tests.unit.headrace.project.conftest import GOOD, TITLES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def only(error: pytest.ExceptionInfo[ProjectError]):
@@ -109,6 +113,24 @@ def test_modules_manifests_and_packages_are_in_the_body_of_a_udf(write, tmp_path
     assert module["language"] == "rust"
     assert base64.b64decode(module["wasm"]) == b"\0asm"
     assert base64.b64decode(python["packages"][0]) == (folder / "udfs/lib.zip").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["pipelines/a.yaml", "udfs/a.py", "udfs/b.udf.yaml", "associations.yaml"])
+def test_a_link_out_of_the_directory_is_not_read(write, tmp_path: Path, name: str):
+    folder = write({"udfs/b.py": "def process(document, parameters):\n    return document\n"})
+    outside = tmp_path.with_name(f"{tmp_path.name}-outside")
+    outside.write_text("private")
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).symlink_to(outside)
+    problems = Project.load(folder).problems()
+    assert [(each.file, "link out of" in each.reason) for each in problems] == [(name, True)]
+
+
+def test_links_within_a_directory_are_read(write):
+    folder = write({"kept/a.py": "def process(document, parameters):\n    return document\n", "udfs/b.py": "x = 1\n"})
+    (folder / "udfs" / "a.py").symlink_to("../kept/a.py")
+    folder.with_name("linked").symlink_to(folder)
+    assert [each.name for each in Project.load(folder.with_name("linked")).files.udfs] == ["a", "b"]
 
 
 def test_a_package_outside_of_the_directory_is_refused(write):

@@ -1,0 +1,28 @@
+"""References to secrets: replaced as a whole, or an error."""
+
+from __future__ import annotations
+
+import pytest
+
+from headrace_pipelines.errors import InvalidError
+from headrace_pipelines.udf.secrets import Secrets
+
+SECRETS = Secrets({"key": "abc", "longer": "abcdef", "nested": "${secret:x-y}"})
+
+
+def test_references_are_replaced_once():
+    assert SECRETS.resolved(b'{"a": ["x${secret:key}y"], "b": "${secret:nested}"}', "p") == (
+        b'{"a":["xabcy"],"b":"${secret:x-y}"}'
+    )
+
+
+@pytest.mark.parametrize("name", ["a-b", "", "../../etc/passwd", "key ", "ä", "key"])
+def test_a_malformed_reference_does_not_stand_as_text(name: str):
+    text = "${secret:" + name + ("" if name == "key" else "}")
+    with pytest.raises(InvalidError, match="reference to a secret") as caught:
+        SECRETS.resolved(('{"a": "' + text + '"}').encode(), "p")
+    assert caught.value.field == "p.a"
+
+
+def test_a_secret_that_has_another_one_in_it_is_hidden_as_a_whole():
+    assert SECRETS.hidden("it is [abcdef], not abc") == "it is [***], not ***"
