@@ -69,9 +69,27 @@ def client_of(folder: Path, target: str, url: str) -> Client:
 
 
 def project_of(folder: Path, target: str, url: str) -> Project:
-    """The directory, with the variables of the target. Raises ProjectError."""
+    """The directory, with the variables of the target that is called. Raises ProjectError."""
     from headrace.project import Project
 
+    return Project.load(folder, variables_of(folder, target, url))
+
+
+def variables_of(folder: Path, target: str, url: str) -> str | None:
+    """The target whose variables go to the proxy that is called; `None` where the directory has no variables.
+
+    Raises ProjectError for a target that the directory does not have, and for an address without a target where
+    targets have variables: those of another target would be sent.
+    """
+    from headrace.client.target import FILE
+    from headrace.project.config import load_config
+    from headrace.project.problems import Problem, ProjectError
+
     name = target_of(folder, target, url)
-    project = Project.load(folder)
-    return Project.load(folder, name) if name in project.config.target else project
+    targets = load_config(folder).target
+    if name in targets or not any(each.vars for each in targets.values()):
+        return name if name in targets else None
+    exist = ", ".join(sorted(targets))
+    reason = f"has no target [{name}]" if name else "has variables for each target, and the address names no target"
+    hint = f"name one with --target or HEADRACE_TARGET: {exist}; --url replaces its address"
+    raise ProjectError([Problem(file=FILE, field="target", reason=reason, hint=hint)])

@@ -19,7 +19,7 @@ from headrace.project.files import ASSOCIATIONS, CODE, MANIFEST, PIPELINES, UDFS
 from headrace.project.project import Project
 from headrace.project.source import dump
 from headrace_pipelines import definition as definitions
-from headrace_pipelines.errors import HeadraceError
+from headrace_pipelines.errors import HeadraceError, InvalidError
 from headrace_pipelines.registry.association import pattern_of
 from headrace_pipelines.udf import manifest as manifests
 
@@ -43,13 +43,15 @@ class Written:
     stale: list[str] = field(default_factory=list)
 
 
-def write(folder: Path, export: Mapping[str, Any], *, prune: bool = False) -> Written:
-    """Writes what `GET /_registry/_export` answers. `prune` removes files of objects that are not in it.
+def write(folder: Path, export: Mapping[str, Any], target: str | None = None) -> Written:
+    """Writes what `GET /_registry/_export` answers. `target`: whose variables the files present are compared with.
 
-    Raises ProjectError for a directory that holds a project which cannot be read, and OSError.
+    Raises InvalidError for an answer that names no file of the directory, before anything is written. Raises
+    ProjectError for a directory that holds a project which cannot be read, and OSError.
     """
+    _check_names(export)
     folder.mkdir(parents=True, exist_ok=True)
-    writer = _Writer(folder)
+    writer = _Writer(folder, target)
     if (name := export.get("set")) and name != DEFAULT_SET and not (folder / FILE).exists():
         writer.save(FILE, f'set = "{name}"\n'.encode())
     names = [definition["name"] for definition in export["pipelines"]]
@@ -58,21 +60,29 @@ def write(folder: Path, export: Mapping[str, Any], *, prune: bool = False) -> Wr
     for udf in export["udfs"]:
         writer.udf(udf)
     writer.associations(export["associations"])
-    if prune:
-        for path in writer.written.stale:
-            (folder / path).unlink()
     return writer.written
 
 
+def _check_names(export: Mapping[str, Any]) -> None:
+    """Names become paths: each is that of an object. Raises InvalidError."""
+    if name := export.get("set"):
+        definitions.check_name(name)
+    for each in (*export["pipelines"], *export["udfs"]):
+        definitions.check_name(each["name"])
+    for each in export["pipelines"]:
+        if each["type"] not in [kind.value for kind in definitions.PipelineType]:
+            raise InvalidError(f"[{each['type']}] is no type of a pipeline", "type")
+
+
 class _Writer:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, target: str | None) -> None:
         self.folder = folder
         self.written = Written()
         self._pipelines: dict[tuple[str, str], PipelineFile] = {}
         self._udfs: dict[str, UdfFile] = {}
         self._patterns: dict[str, Any] = {}
         if any((folder / part).exists() for part in (FILE, PIPELINES, UDFS, ASSOCIATIONS)):
-            project = Project.load(folder)
+            project = Project.load(folder, target)
             project.as_set()
             self._pipelines = {(str(each.fields.get("type")), each.name): each for each in project.files.pipelines}
             self._udfs = {each.name: each for each in project.files.udfs}
@@ -82,8 +92,10 @@ class _Writer:
             self.written.stale += [udf.file, *([udf.manifest.name] if udf.manifest is not None else [])]
 
     def save(self, path: str, data: bytes) -> None:
-        """Writes a file unless it has this content."""
+        """Writes a file unless it has this content. Raises InvalidError for a path that leads out of the directory."""
         file = self.folder / path
+        if not file.resolve().is_relative_to(self.folder.resolve()):
+            raise InvalidError(f"[{path}] leads out of the directory {self.folder}: nothing is written there")
         self._keep(path)
         if file.is_file() and file.read_bytes() == data:
             return
