@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 from headrace.cli import main
+from headrace.project.config import load_config
 from headrace.project.source import Source
 from headrace.project.tools import scaffold
 
@@ -54,6 +55,14 @@ def test_the_workflow_and_the_hooks_run_commands_that_exist(project, capsys):
     called = {match for run in runs for match in re.findall(r"\bheadrace ([a-z]+)", run)}
     assert {"validate", "test", "diff", "apply"} == called
     assert workflow["on"] == {"pull_request": None, "push": {"branches": ["main"]}}
+    (difference,) = (step for step in workflow["jobs"]["check"]["steps"] if "headrace diff" in step.get("run", ""))
+    assert "head.repo.full_name == github.repository" in difference["if"]
+    targets = load_config(project).target
+    for name in ("diff", "apply"):
+        (options,) = (match for run in runs for match in re.findall(rf"headrace {name} (.*?)(?: > .*)?$", run, re.M))
+        assert "--prune" in options.split(), "what is compared is what is applied"
+        assert options.split()[options.split().index("--target") + 1] in targets
+    assert "HEADRACE_URL" not in json.dumps(workflow), "the address is that of the target"
     for name in called - {"diff", "apply"}:
         assert main([name, "--help"]) == 0
 
