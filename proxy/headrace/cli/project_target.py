@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headrace.client import Client
+    from headrace.client.target import Target
     from headrace.project import Project
 
 
@@ -61,11 +62,16 @@ def target_of(folder: Path, target: str, url: str) -> str:
 
 def client_of(folder: Path, target: str, url: str) -> Client:
     """The client of a target of a directory. Raises InvalidError for a target that does not exist."""
+    return connect(loaded(folder, target, url))
+
+
+def loaded(folder: Path, target: str, url: str) -> Target:
+    """A target of a directory, as it is called. Raises InvalidError for one that does not exist."""
     from headrace.client.target import FILE, load
 
     file = folder / FILE
     name = target_of(folder, target, url)
-    return connect(load(name, url, file=file if file.is_file() else None))
+    return load(name, url, file=file if file.is_file() else None)
 
 
 def project_of(folder: Path, target: str, url: str) -> Project:
