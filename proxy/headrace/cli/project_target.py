@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headrace.client import Client
+    from headrace.client.target import Target
     from headrace.project import Project
 
 
@@ -61,17 +62,40 @@ def target_of(folder: Path, target: str, url: str) -> str:
 
 def client_of(folder: Path, target: str, url: str) -> Client:
     """The client of a target of a directory. Raises InvalidError for a target that does not exist."""
+    return connect(loaded(folder, target, url))
+
+
+def loaded(folder: Path, target: str, url: str) -> Target:
+    """A target of a directory, as it is called. Raises InvalidError for one that does not exist."""
     from headrace.client.target import FILE, load
 
     file = folder / FILE
     name = target_of(folder, target, url)
-    return connect(load(name, url, file=file if file.is_file() else None))
+    return load(name, url, file=file if file.is_file() else None)
 
 
 def project_of(folder: Path, target: str, url: str) -> Project:
-    """The directory, with the variables of the target. Raises ProjectError."""
+    """The directory, with the variables of the target that is called. Raises ProjectError."""
     from headrace.project import Project
 
+    return Project.load(folder, variables_of(folder, target, url))
+
+
+def variables_of(folder: Path, target: str, url: str) -> str | None:
+    """The target whose variables go to the proxy that is called; `None` where the directory has no variables.
+
+    Raises ProjectError for a target that the directory does not have, and for an address without a target where
+    targets have variables: those of another target would be sent.
+    """
+    from headrace.client.target import FILE
+    from headrace.project.config import load_config
+    from headrace.project.problems import Problem, ProjectError
+
     name = target_of(folder, target, url)
-    project = Project.load(folder)
-    return Project.load(folder, name) if name in project.config.target else project
+    targets = load_config(folder).target
+    if name in targets or not any(each.vars for each in targets.values()):
+        return name if name in targets else None
+    exist = ", ".join(sorted(targets))
+    reason = f"has no target [{name}]" if name else "has variables for each target, and the address names no target"
+    hint = f"name one with --target or HEADRACE_TARGET: {exist}; --url replaces its address"
+    raise ProjectError([Problem(file=FILE, field="target", reason=reason, hint=hint)])

@@ -118,7 +118,14 @@ def emit_changes(answer: Mapping[str, Any], output: str, *, patches: bool) -> No
         emit_data(dict(answer), output)
         return
     changes = [c for c in answer["changes"] if c["action"] != "unchanged"]
-    if output == "name" or not patches:
+    if output == "name":
+        for change in changes:
+            click.echo(f"{change['kind']}/{change['name']}")
+        return
+    if not changes and not patches:
+        note("nothing changed")
+        return
+    if not patches:
         emit([{**change, "note": _note(change)} for change in changes], COLUMNS, output)
         return
     for change in changes:
@@ -173,7 +180,7 @@ def wait(client: Client, name: str, revision: int, seconds: float) -> None:
         if time.monotonic() >= end:
             names = ", ".join(f"{p.get('host', 'this proxy')}:{p['process']}" for p in late) or "a worker"
             raise Failure(
-                f"the set is stored, but {names} has not revision {revision} in force after {seconds:g} s",
+                f"the set is stored, but after {seconds:g} s revision {revision} is not in force in {names}",
                 hint="look at the log and at /_proxy/health/ready of that proxy",
             )
         time.sleep(WAIT_PAUSE)

@@ -25,8 +25,16 @@ log = logging.getLogger("headrace.sync")
 
 LONGEST_PAUSE = 300.0
 """Seconds between two attempts after failures: five minutes."""
+MOST_DOUBLINGS = 32
+"""Maximum of doublings of a pause: a millisecond becomes seven weeks, more than the longest pause."""
 EXPECTED = (ProjectError, HeadraceError, ClientError, UnreachableError, OSError)
 """What may be otherwise at the next attempt; anything else is a defect and ends the program."""
+
+
+def pause_after(failures: int, seconds: float) -> float:
+    """Seconds until the next attempt after failures without a success between them."""
+    doublings = min(max(failures - 1, 0), MOST_DOUBLINGS)
+    return max(min(seconds * 2.0**doublings, LONGEST_PAUSE), seconds)
 
 
 class Sync:
@@ -60,8 +68,7 @@ class Sync:
             except EXPECTED as error:
                 failures += 1
                 self._tell(error)
-            pause = self._seconds if not failures else min(self._seconds * 2 ** (failures - 1), LONGEST_PAUSE)
-            self._stop.wait(max(pause, self._seconds))
+            self._stop.wait(pause_after(failures, self._seconds))
         log.info("stopped")
 
     def _end(self, _: int, __: FrameType | None) -> None:

@@ -113,7 +113,7 @@ async def test_waiting_is_for_every_proxy(
     late = signer.sign("seen:late", Document(kind="seen", name="seen", body=json.dumps(report)), 1)
     await direct.put(f"/{settings.registry_index}/_doc/seen:late?refresh=true", late.source)
     code, _, err = await run("apply", str(shop), "--wait", "--timeout", "2")
-    assert (code, "h:7 has not revision 3 in force after 2 s" in err) == (ExitCode.FAILED, True)
+    assert (code, "after 2 s revision 3 is not in force in h:7" in err) == (ExitCode.FAILED, True)
 
 
 async def test_errors_have_a_place_in_the_directory(run, shop: Path, through: Http):

@@ -15,6 +15,7 @@ import msgspec
 from headrace.project.cases.model import Case, Error, Outcome, Output, Subject
 from headrace.project.check.compiled import catalog_for, definition_of
 from headrace.project.check.udfs import check_udfs
+from headrace.project.files import ASSOCIATIONS
 from headrace_pipelines import Batch, Deadline, RunOptions, execute, fixed_sources
 from headrace_pipelines.definition import PipelineDefinition, PipelineType, UdfConfig, UdfStage
 from headrace_pipelines.errors import HeadraceError, InvalidError
@@ -58,6 +59,12 @@ class Engine:
         self.seed = seed
         self.udfs = check_udfs(files, self.catalog)
         self.faults: dict[str, str] = {}
+        """Why what stands in a file cannot be run, by the key of a pipeline or the name of the file."""
+        problems = {problem.file: problem for problem in reversed(files.problems)}
+        self.faults |= {file: str(problem) for file, problem in problems.items()}
+        for udf in files.udfs:
+            if udf.manifest is not None and udf.manifest.name in problems:
+                self.udfs.broken.setdefault(udf.name, problems[udf.manifest.name])
         definitions = dict(self._definitions(files))
         records = [PipelineRecord(definition=each, created="") for each in definitions.values()]
         active = {name: each.version for name, each in definitions.items()}
@@ -67,10 +74,14 @@ class Engine:
 
     def _definitions(self, files: Files) -> Iterator[tuple[str, PipelineDefinition]]:
         for file in files.pipelines:
+            name = f"{file.fields.get('type')}:{file.name}"
+            if file.source.name in self.faults:
+                self.faults[name] = self.faults[file.source.name]
+                continue
             try:
                 definition = definition_of(file.body)
             except HeadraceError as error:
-                self.faults[f"{file.fields.get('type')}:{file.name}"] = f"{file.source.name}: {error.reason}"
+                self.faults[name] = f"{file.source.name}: {error.reason}"
             else:
                 yield key(definition.type, definition.name), definition
 
@@ -80,7 +91,7 @@ class Engine:
             try:
                 found.append(pattern_of(name, body))
             except HeadraceError as error:
-                self.faults[f"pattern:{name}"] = error.reason
+                self.faults.setdefault(ASSOCIATIONS, f"{ASSOCIATIONS}: [{name}] {error.reason}")
         return found
 
     def run(self, case: Case) -> Ran:
@@ -108,6 +119,13 @@ class Engine:
         """Raises InvalidError for a UDF of the directory that does not compile."""
         if name in self.udfs.broken:
             raise InvalidError(f"the UDF [{name}] cannot run: {self.udfs.broken[name]}")
+
+    def attached(self, slot: Slot, index: str) -> str | None:
+        """The pipeline of a slot of an index. Raises InvalidError where the associations cannot be read."""
+        if ASSOCIATIONS in self.faults:
+            raise InvalidError(f"the associations cannot be read: {self.faults[ASSOCIATIONS]}")
+        found = self.associations.find(slot, Target(index))
+        return found.name if found is not None else None
 
     def of_udf(self, name: str, kind: PipelineType, case: Case) -> Pipeline:
         """A pipeline of one stage that runs a UDF. Raises HeadraceError."""
@@ -162,8 +180,8 @@ class _Run:
         return [] if self.kind is PipelineType.DOCUMENT else self._attached(index, final=True)
 
     def _attached(self, index: str, *, final: bool) -> list[_Step]:
-        found = self.engine.associations.find(Slot(self.kind, final), Target(index))
-        return [_Step(self._compiled(found.name), final)] if found is not None else []
+        name = self.engine.attached(Slot(self.kind, final), index)
+        return [_Step(self._compiled(name), final)] if name is not None else []
 
     def _compiled(self, name: str) -> Pipeline:
         if name not in self.compiled:

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
     from headrace.client import Client
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_TIME = re.compile(r"(?<=[T ])\d{2}:\d{2}(:\d{2})?(\.\d+)?")
-_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
+_DATE = re.compile(
+    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:(?P<between>[T ])(?P<time>[0-9]{2}:[0-9]{2})(?P<seconds>:[0-9]{2})?(?P<fraction>\.[0-9]{1,9})?"
+    r"(?P<zone>Z|[+-][01][0-9]:?[0-5][0-9])?)?"
+)
+"""A whole date, or a date with a time: a text with anything else in it is no date."""
+_ADDRESS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 _HEXADECIMAL = re.compile(r"[0-9a-f]{8,}(?:-[0-9a-f]{4,})*")
 DAYS = 300
 """Maximum of days by which a date is moved: it stays in a year or two of the same length."""
@@ -78,12 +82,12 @@ class Anonymiser:
 
     def _text(self, value: str) -> str:
         draw = self._draw(value)
-        if _DATE.match(value):
+        if (date := _DATE.fullmatch(value)) is not None:
             try:
-                day = dates.date.fromisoformat(value[:10]) + dates.timedelta(days=draw.randint(-DAYS, DAYS))
+                day = dates.date.fromisoformat(date["date"]) + dates.timedelta(days=draw.randint(-DAYS, DAYS))
             except (ValueError, OverflowError):
                 return _replaced(value, draw)
-            return day.isoformat() + _TIME.sub(lambda match: _time(match, draw), value[10:])
+            return day.isoformat() + (_time(date, draw) if date["time"] else "")
         if _ADDRESS.fullmatch(value):
             return ".".join(str(draw.randint(*_SPANS[len(part)])) for part in value.split("."))
         if _HEXADECIMAL.fullmatch(value):
@@ -91,16 +95,17 @@ class Anonymiser:
         return _replaced(value, draw)
 
 
+_KEPT = frozenset(string.punctuation + string.whitespace)
 _SPANS = {1: (0, 9), 2: (10, 99), 3: (100, 255)}
 """Octets of an address by their number of digits."""
 
 
 def _time(match: re.Match[str], draw: random.Random) -> str:
-    """Another time of the day, to the same digits."""
-    shown = f"{draw.randint(0, 23):02}:{draw.randint(0, 59):02}"
-    if match[1]:
+    """Another time of the day, to the same digits and in the same zone."""
+    shown = f"{match['between']}{draw.randint(0, 23):02}:{draw.randint(0, 59):02}"
+    if match["seconds"]:
         shown += f":{draw.randint(0, 59):02}"
-    return shown + re.sub(r"\d", lambda _: str(draw.randint(0, 9)), match[2] or "")
+    return shown + _replaced(match["fraction"] or "", draw) + (match["zone"] or "")
 
 
 def _digit(draw: random.Random, match: re.Match[str]) -> str:
@@ -116,10 +121,9 @@ def _replaced(value: str, draw: random.Random) -> str:
 
 
 def _character(each: str, draw: random.Random) -> str:
+    """Another character. Only ASCII punctuation and white space stay: vowel signs and symbols are content."""
+    if each in _KEPT:
+        return each
     if each.isdigit():
         return str(draw.randint(0, 9))
-    if each.islower():
-        return draw.choice(string.ascii_lowercase)
-    if each.isupper():
-        return draw.choice(string.ascii_uppercase)
-    return draw.choice("abcdefghijklmnopqrstuvwxyz") if each.isalpha() else each
+    return draw.choice(string.ascii_uppercase if each.isupper() else string.ascii_lowercase)

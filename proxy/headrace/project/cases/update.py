@@ -75,7 +75,7 @@ def _updated(source: Source, result: Result) -> str:
             return text
     except (_WholeError, ProjectError):
         pass
-    return _applied(source.text, [_Editor(source).whole(case, wanted)])
+    return _applied(source.text, list(_Editor(source).anew(case, wanted)))
 
 
 def _written(text: str, name: str, case: Case) -> dict[str, Any]:
@@ -95,8 +95,9 @@ def _expectations(case: Case, result: Result) -> dict[str, Any]:
     if all(each.dropped for each in outcomes):
         return {"dropped": True}
     found: dict[str, Any] = {}
-    if "moved_to" in case.expected:
-        found["moved_to"] = next((o.index for each in outcomes for o in each.outputs), None)
+    index = next((o.index for each in outcomes for o in each.outputs), None)
+    if "moved_to" in case.expected and index is not None:
+        found["moved_to"] = index
     patches = compare.patches_of(case, outcomes) if "expect_patch" in case.expected and not errors else None
     if patches is not None:
         found["expect_patch"] = patches
@@ -128,18 +129,28 @@ class _Editor:
         for key, value in wanted.items():
             yield from self.changed(pairs[key][1], case.expected[key], value)
 
-    def whole(self, case: Case, wanted: dict[str, Any]) -> _Edit:
-        """Writes all expectations anew, in place of the first that is there, or behind the last member."""
+    def anew(self, case: Case, wanted: dict[str, Any]) -> Iterator[_Edit]:
+        """Writes all expectations in place of the first that is there, or behind the last member.
+
+        Each of the others goes by itself: members between them stay.
+        """
         node = self.case_node(case)
-        there = [(key, value) for key, value in node.pairs if isinstance(key, Scalar) and key.text in EXPECTATIONS]
         column = node.pairs[0][0].at.column - 1
         between = ", " if node.flow else "\n" + " " * column
         text = between.join(self.member(key, value, node, column) for key, value in wanted.items())
-        if there:
-            # Expectations stand together as a rule; what stands between them goes.
-            return _Edit(there[0][0].start, there[-1][1].end, text)
-        end = self.behind(node.pairs[-1][1], node)
-        return _Edit(end, end, between + text)
+        there = [i for i, (key, _) in enumerate(node.pairs) if isinstance(key, Scalar) and key.text in EXPECTATIONS]
+        if not there:
+            end = self.behind(node.pairs[-1][1], node)
+            yield _Edit(end, end, between + text)
+            return
+        yield _Edit(node.pairs[there[0]][0].start, node.pairs[there[0]][1].end, text)
+        for i in there[1:]:
+            # In flow style from the end of the member before it: its comma goes, too.
+            key, value = node.pairs[i]
+            if node.flow:
+                yield _Edit(node.pairs[i - 1][1].end, value.end, "")
+            else:
+                yield _Edit(self.line_start(key.start), self.line_end(value.end), "")
 
     def case_node(self, case: Case) -> Members:
         node = self.source.find(case.path)

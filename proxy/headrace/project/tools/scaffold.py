@@ -22,11 +22,12 @@ set = "{set}"
 url = "http://127.0.0.1:9280"
 vars = {{ separator = "-" }}
 
-# [target.prod]
-# url = "https://search.example.org"
+# The workflow in .github applies the directory to it.
+[target.prod]
+url = "https://search.example.org"
+vars = {{ separator = "-" }}
 # ca = "ca.pem"
 # user = "${{env:HEADRACE_USER}}"
-# vars = {{ separator = "-" }}
 """
 PIPELINE = """\
 # yaml-language-server: $schema=../.headrace/pipeline.json
@@ -114,14 +115,14 @@ jobs:
         if: always()
         with: {name: headrace-tests, path: headrace-tests.xml}
       - name: Differences as a comment
-        if: github.event_name == 'pull_request'
+        # A fork has no secrets.
+        if: github.event_name == 'pull_request' && github.event.pull_request.head.repo.full_name == github.repository
         env:
           GH_TOKEN: ${{ github.token }}
-          HEADRACE_URL: ${{ secrets.HEADRACE_URL }}
           HEADRACE_ADMIN_TOKEN: ${{ secrets.HEADRACE_ADMIN_TOKEN }}
         run: |
           code=0
-          headrace diff > diff.txt || code=$?
+          headrace diff --target prod --prune > diff.txt || code=$?
           { echo '```'; cat diff.txt; echo '```'; } > comment.md
           gh pr comment ${{ github.event.number }} --edit-last --create-if-none --body-file comment.md
           # 3: there are differences.
@@ -136,9 +137,8 @@ jobs:
       - uses: actions/setup-python@v5
         with: {python-version: "3.13"}
       - run: pip install headrace
-      - run: headrace apply --prune --yes
+      - run: headrace apply --target prod --prune --yes --wait
         env:
-          HEADRACE_URL: ${{ secrets.HEADRACE_URL }}
           HEADRACE_ADMIN_TOKEN: ${{ secrets.HEADRACE_ADMIN_TOKEN }}
 """
 PRE_COMMIT = """\

@@ -44,15 +44,15 @@ class Written:
     stale: list[str] = field(default_factory=list)
 
 
-def write(folder: Path, export: Mapping[str, Any], *, prune: bool = False) -> Written:
-    """Writes what `GET /_registry/_export` answers. `prune` removes files of objects that are not in it.
+def write(folder: Path, export: Mapping[str, Any], target: str | None = None) -> Written:
+    """Writes what `GET /_registry/_export` answers. `target`: whose variables the files present are compared with.
 
     Raises ProjectError for a directory that holds a project which cannot be read, for a name that is none (files get
     their names from it), and for a file that would be outside of the directory; and OSError.
     """
     _check_names(export)
     folder.mkdir(parents=True, exist_ok=True)
-    writer = _Writer(folder)
+    writer = _Writer(folder, target)
     if (name := export.get("set")) and name != DEFAULT_SET and not (folder / FILE).exists():
         writer.save(FILE, f'set = "{name}"\n'.encode())
     names = [definition["name"] for definition in export["pipelines"]]
@@ -61,26 +61,25 @@ def write(folder: Path, export: Mapping[str, Any], *, prune: bool = False) -> Wr
     for udf in export["udfs"]:
         writer.udf(udf)
     writer.associations(export["associations"])
-    if prune:
-        for path in writer.written.stale:
-            (folder / path).unlink()
     return writer.written
 
 
 class _Writer:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, target: str | None) -> None:
         self.folder = folder
         self.written = Written()
         self._pipelines: dict[tuple[str, str], PipelineFile] = {}
         self._udfs: dict[str, UdfFile] = {}
         self._patterns: dict[str, Any] = {}
         if any((folder / part).exists() for part in (FILE, PIPELINES, UDFS, ASSOCIATIONS)):
-            project = Project.load(folder)
+            project = Project.load(folder, target)
             project.as_set()
             self._pipelines = {(str(each.fields.get("type")), each.name): each for each in project.files.pipelines}
             self._udfs = {each.name: each for each in project.files.udfs}
             self._patterns = project.files.patterns
-        self._used = {each.source.name for each in self._pipelines.values()} | {each.file for each in self._udfs.values()}
+        self._used = {each.source.name for each in self._pipelines.values()} | {
+            each.file for each in self._udfs.values()
+        }
         """Files of objects, of which each has one."""
         self.written.stale = [each.source.name for each in self._pipelines.values()]
         for udf in self._udfs.values():
@@ -165,6 +164,9 @@ def _check_names(export: Mapping[str, Any]) -> None:
     if wrong:
         reason = f"does not match {definitions.NAME.pattern}: nothing was written"
         raise ProjectError([Problem(file=kind, reason=f"[{name}] {reason}") for kind, name in wrong])
+    types = [kind.value for kind in definitions.PipelineType]
+    if foreign := [each["type"] for each in export["pipelines"] if each["type"] not in types]:
+        raise ProjectError([Problem(file="pipelines", reason=f"[{kind}] is no type of a pipeline") for kind in foreign])
 
 
 def _manifest_of(udf: Mapping[str, Any], stem: str, ending: str) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from xml.etree import ElementTree
 import pytest
 
 from headrace.cli import main
+from headrace.project.cases.engine import Ran
+from headrace.project.cases.model import Outcome
+from headrace.project.config import load_config
 from headrace.project.source import Source
 from headrace.project.tools import scaffold
 
@@ -54,6 +57,14 @@ def test_the_workflow_and_the_hooks_run_commands_that_exist(project, capsys):
     called = {match for run in runs for match in re.findall(r"\bheadrace ([a-z]+)", run)}
     assert {"validate", "test", "diff", "apply"} == called
     assert workflow["on"] == {"pull_request": None, "push": {"branches": ["main"]}}
+    (difference,) = (step for step in workflow["jobs"]["check"]["steps"] if "headrace diff" in step.get("run", ""))
+    assert "head.repo.full_name == github.repository" in difference["if"]
+    targets = load_config(project).target
+    for name in ("diff", "apply"):
+        (options,) = (match for run in runs for match in re.findall(rf"headrace {name} (.*?)(?: > .*)?$", run, re.M))
+        assert "--prune" in options.split(), "what is compared is what is applied"
+        assert options.split()[options.split().index("--target") + 1] in targets
+    assert "HEADRACE_URL" not in json.dumps(workflow), "the address is that of the target"
     for name in called - {"diff", "apply"}:
         assert main([name, "--help"]) == 0
 
@@ -198,6 +209,76 @@ def test_bench_tells_which_document_fails(project, capsys):
     assert main(["bench", "udfs/titles.py", "--input", "docs.ndjson"]) == 1
     assert "document 2 fails: AttributeError" in capsys.readouterr().err
     assert main(["bench", "udfs/titles.py", "--input", "docs.ndjson", "--max-regression", "much"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--params", "["], "--params: is no JSON object"),
+        (["--params", "[1]"], "--params: is no JSON object: Expected `object`, got `array`"),
+        (["--baseline", "docs.ndjson"], "docs.ndjson has no figures: Object missing required field"),
+        (["--baseline", "udfs/titles.py"], "udfs/titles.py has no figures: JSON is malformed"),
+    ],
+)
+def test_bench_tells_what_is_wrong_with_its_options(project, capsys, options, reason):
+    (project / "docs.ndjson").write_text('{"title": "A B"}\n')
+    assert main(["bench", "udfs/titles.py", "--input", "docs.ndjson", *options]) == 2
+    shown = capsys.readouterr().err
+    assert reason in shown
+    assert "defect" not in shown
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--against", "dev", "--coverage"],
+        ["--against", "dev", "--min-coverage", "10"],
+        ["--watch", "--from-index", "app-1"],
+        ["--anonymise"],
+    ],
+)
+def test_options_without_an_effect_are_usage_errors(project, capsys, options):
+    assert main(["test", *options]) == 2
+    assert "error: --" in capsys.readouterr().err
+
+
+def test_cases_against_a_target_have_its_variables(project, monkeypatch, capsys):
+    def run(_, case):
+        return Ran([Outcome(tuple(case.inputs))], [], [])
+
+    monkeypatch.setattr("headrace.project.cases.against.TargetEngine.run", run)
+    toml = project / "headrace.toml"
+    toml.write_text(f'{toml.read_text()}\n[target.plus]\nurl = "http://127.0.0.1:9"\nvars = {{ separator = "+" }}\n')
+    (project / "tests/logs.cases.yaml").write_text(
+        "pipeline: logs\ncases: [{docs: {title: '${var:separator}'}, expect: {title: +}}]\n"
+    )
+    assert main(["test", "-k", "logs", "--against", "plus"]) == 0, capsys.readouterr().out
+    assert main(["test", "-k", "logs", "--against", "dev"]) == 1
+
+
+def test_watch_goes_on_after_failures(project, monkeypatch, capsys):
+    """An unreachable target, files that vanish and an unreadable project: the next change may mend them."""
+
+    def follow(_, once):
+        once(set())
+        toml = (project / "headrace.toml").read_text()
+        (project / "headrace.toml").write_text("[")
+        once({"headrace.toml"})
+        (project / "headrace.toml").write_text(toml)
+        (project / "tests").rename(project / "gone")
+        once({"tests"})
+        (project / "headrace.toml").unlink()
+        once({"headrace.toml"})
+
+    monkeypatch.setattr("headrace.project.tools.watching.follow", follow)
+    toml = project / "headrace.toml"
+    toml.write_text(toml.read_text().replace("9280", "9"))
+    assert main(["test", "--watch", "--against", "dev"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert sum(line.startswith("hint: ") for line in lines) >= 3
+    assert any("serve" in line for line in lines)
+    assert any(line.startswith("headrace.toml:1:") for line in lines)
+    assert "error: no test case is found" in lines
 
 
 def test_watch_runs_the_cases_at_each_change_until_it_is_ended(project):

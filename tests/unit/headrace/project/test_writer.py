@@ -9,13 +9,18 @@ import pytest
 from headrace.project.problems import ProjectError
 from headrace.project.project import Project
 from headrace.project.tools import writer
+from tests.unit.headrace.project.conftest import GOOD
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def pipeline(name: str, kind: str = "document", field: str = "a") -> dict[str, Any]:
-    stage = {"name": "x", "type": "python", "config": {"code": f"{kind if kind == 'document' else 'request'}['{field}'] = 1"}}
+    stage = {
+        "name": "x",
+        "type": "python",
+        "config": {"code": f"{kind if kind == 'document' else 'request'}['{field}'] = 1"},
+    }
     return {"name": name, "type": kind, "stages": [stage]}
 
 
@@ -59,3 +64,13 @@ def test_the_file_of_another_object_is_not_overwritten(tmp_path: Path):
     assert "pipelines/a-2.yaml" in written.files
     assert code in (tmp_path / "pipelines" / "a-2.yaml").read_text()
     assert (tmp_path / "pipelines" / "a.yaml").read_text().startswith("name: b")
+
+
+def test_files_that_are_the_same_for_the_target_stay_as_they_are(write):
+    prod = '\n[target.prod]\nurl = "http://127.0.0.1:1"\nvars = { by = "+", n = 4 }\n'
+    folder = write({**GOOD, "headrace.toml": GOOD["headrace.toml"] + prod})
+    stored = Project.load(folder, "prod").as_set()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert writer.write(folder, stored, "prod").files == []
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert writer.write(folder, stored).files == ["pipelines/logs.yaml"], "the first target has other variables"

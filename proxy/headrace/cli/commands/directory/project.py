@@ -28,11 +28,17 @@ TARGET = click.option(
 
 
 def load(folder: Path, variables: str | None) -> Project:
-    """The directory with the variables of a target. Raises ProjectError for a named target that it does not have."""
-    from headrace.cli.project_target import project_of
-    from headrace.project import Project
+    """The directory with the variables of a target. Raises ProjectError for a named target that it does not have.
 
-    return Project.load(folder, variables) if variables else project_of(folder, "", "")
+    Without a name it is that of HEADRACE_TARGET if the directory has it, or the first: nothing is sent.
+    """
+    import os
+
+    from headrace.project import Project
+    from headrace.project.config import load_config
+
+    name = os.environ.get("HEADRACE_TARGET", "")
+    return Project.load(folder, variables or (name if name in load_config(folder).target else None))
 
 
 @command(

@@ -10,7 +10,7 @@ import click
 from headrace.cli.command import REMOTE, command
 from headrace.cli.errors import ExitCode, Failure
 from headrace.cli.output import confirm, emit, note, output_option
-from headrace.cli.project_target import client_of, project_of, remote_options, set_of, set_options
+from headrace.cli.project_target import client_of, project_of, remote_options, set_of, set_options, variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,10 +133,11 @@ def export(folder: str, name: str, unmanaged: bool, prune: bool, yes: bool, targ
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     wanted = name or set_of(path)
+    variables = variables_of(path, target, url)
     with client_of(path, target, url) as client:
         found = {**client.registry.export(None if unmanaged else wanted), "set": wanted}
     try:
-        written = write(path, found)
+        written = write(path, found, variables)
     except ProjectError as error:
         raise sets.shown_problems(error.problems) from None
     for file in written.files:

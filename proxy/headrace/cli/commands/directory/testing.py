@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headrace.project import Project
     from headrace.project.cases.coverage import Coverage
     from headrace.project.cases.run import CaseRun, Result
+    from headrace.project.tools.bench import Measurement
 
 MOST_LOGS = 10
 """Maximum of log lines that are shown of a failed case."""
@@ -57,28 +58,42 @@ class _Options:
 @click.option("--min-coverage", type=click.FloatRange(0, 100), metavar="PERCENT", help="Fail below this coverage.")
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write JUnit XML.")
 @click.option("--watch", is_flag=True, help="Run again when a file of the project changes.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of randomness.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="The seed of randomness.")
 @TARGET
 @click.option("--against", metavar="TARGET", help="Run on what this target stores, not in the engine.")
 @click.option("--from-index", metavar="INDEX", help="Write cases from documents of an index of --against.")
-@click.option("--sample", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Of how many documents.")
-@click.option("--anonymise", is_flag=True, help="With other values of the same form.")
+@click.option(
+    "--sample", type=click.IntRange(1, 10_000), default=50, show_default=True, help="The number of documents."
+)
+@click.option("--anonymise", is_flag=True, help="Replace values by others of the same form.")
 def test(**options: Any) -> int:
     """PATHS are case files, folders and project directories; without any, the cases in tests/.
 
     The exit status is 2 where no case is found.
     """
     given = _Options(**options)
+    _check(given)
     if not given.watch:
         return _run(given)
     return _watch(given)
+
+
+def _check(options: _Options) -> None:
+    """Raises UsageError for options that have no effect with others."""
+    if options.against and not options.from_index and (options.coverage or options.min_coverage is not None):
+        raise click.UsageError("--against has no coverage: it is counted in the engine only")
+    if options.watch and options.from_index:
+        raise click.UsageError("--from-index writes its cases once: it does not go with --watch")
+    if options.anonymise and not options.from_index:
+        raise click.UsageError("--anonymise is for the documents of --from-index")
 
 
 def _run(options: _Options) -> int:
     from headrace.project.files import TESTS
 
     folder = _project_of(options.paths)
-    project = load(folder, options.variables)
+    stored = options.against if not options.from_index else None
+    project = load(folder, options.variables or stored)
     paths = [path / TESTS if path.resolve() == folder.resolve() else path for path in options.paths]
     if options.from_index:
         paths = [_sampled(options, folder)]
@@ -195,7 +210,8 @@ def _sampled(options: _Options, folder: Path) -> Path:
 
 
 def _watch(options: _Options) -> int:
-    """Runs the cases at each change until it is interrupted."""
+    """Runs the cases at each change until it is interrupted: the next change may mend what went wrong."""
+    from headrace.cli.errors import failure_of
     from headrace.project import ProjectError
     from headrace.project.tools.watching import follow
 
@@ -207,12 +223,19 @@ def _watch(options: _Options) -> int:
         try:
             _run(options)
         except ProjectError as error:
-            click.echo(str(error), err=True)
-        except Failure as failure:
-            click.echo(f"error: {failure.reason}", err=True)
+            for problem in error.problems:
+                _tell(str(problem), problem.hint)
+        except Exception as error:
+            if (failure := failure_of(error)) is None:
+                raise
+            _tell(f"error: {failure.reason}" + (f" ({failure.field})" if failure.field else ""), failure.hint)
 
     follow(folder, once)
     return ExitCode.OK
+
+
+def _tell(text: str, hint: str) -> None:
+    click.echo(text + (f"\nhint: {hint}" if hint else ""), err=True)
 
 
 def _percent(_: click.Context, __: click.Parameter, value: str) -> float:
@@ -269,7 +292,11 @@ def bench(
     from headrace.project import udf_file
     from headrace.project.tools import bench as benches
 
-    given = msgspec.json.decode(params, type=dict[str, Any])
+    try:
+        given = msgspec.json.decode(params, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise click.BadParameter(f"is no JSON object: {error}", param_hint="--params") from None
+    before = _figures(baseline) if baseline is not None else None
     lines = [line for line in documents.read_bytes().splitlines() if line.strip()]
     found = benches.measure(udf_file.load(file), lines, given)
     rows = [{"figure": f"µs/document, batches of {size}", "value": v} for size, v in found.microseconds.items()]
@@ -281,10 +308,22 @@ def bench(
     emit(rows, {"figure": "figure", "value": "value"}, output, msgspec.to_builtins(found))
     if save is not None:
         save.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
-    if baseline is None:
+    if before is None:
         return ExitCode.OK
-    before = msgspec.json.decode(baseline.read_bytes(), type=benches.Measurement)
     worse = benches.regressions(before, found, max_regression)
     for each in worse:
         note(f"{each.figure}: {each.before:g} -> {each.after:g}, {each.change:+.0%}")
     return ExitCode.FAILED if worse else ExitCode.OK
+
+
+def _figures(path: Path) -> Measurement:
+    """What `--save` has written. Raises Failure."""
+    import msgspec
+
+    from headrace.project.tools.bench import Measurement
+
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Measurement)
+    except msgspec.DecodeError as error:
+        hint = "write it with `headrace bench --save`"
+        raise Failure(f"{path} has no figures: {error}", hint=hint, code=ExitCode.USAGE) from None

@@ -106,6 +106,24 @@ def test_a_case_that_cannot_be_read_is_a_failure_with_its_position(write, text, 
     assert word in found[0].reason
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("associations.yaml", "app-*: {priority: high, document: logs}\n", "associations cannot be read"),
+        ("associations.yaml", "APP-*: {document: logs}\n", "is not an index pattern"),
+        ("associations.yaml", "app-*: {document: logs\n", "associations.yaml:2:1"),
+        ("associations.yaml", "app-*: {document: '${var:nothing}'}\n", "has no variable [nothing]"),
+        ("associations.yaml", "- app-*\n", "must be an object of index patterns"),
+        ("pipelines/logs.yaml", GOOD["pipelines/logs.yaml"].replace("var:by", "var:nothing"), "no variable [nothing]"),
+        ("udfs/titles.udf.yaml", "description: ${var:nothing}\n", "no variable [nothing]"),
+    ],
+)
+def test_a_case_fails_where_what_it_runs_cannot_be_read(write, name, text, reason):
+    result = case(write, "index: app-1", "docs: {title: A}\nexpect: {title: A}", {**GOOD, name: text})
+    assert result.status == "failed"
+    assert reason in result.messages[0]
+
+
 def test_cases_of_what_does_not_compile_say_where_it_is(write):
     broken = {**GOOD, "udfs/titles.py": "def process(doc):\n    return (\n", "udfs/a.py": "x = 1\n"}
     for subject in ("udf: titles", "pipeline: logs"):

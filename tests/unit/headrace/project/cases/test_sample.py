@@ -38,6 +38,34 @@ def test_dates_addresses_and_identifiers_stay_valid():
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{12}", anonymiser.value("5f2c1d3e-aaaa-0123456789ab"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-03-01 Ada Lovelace, diagnosis",
+        "2026-03-01T10:00:00Z Ada Lovelace",
+        "2026-03-01T10:00:00 Europe/London",
+        "2026-03-01, Lovelace",
+        "2026-03-01\nLovelace",
+        "10.0.0.1 Lovelace",
+        "10.0.0.1\n",
+        "5f2c1d3e-aaaa Lovelace",
+        "2026-03-01T10:00:00.123+01:00[Europe/London]",
+    ],
+)
+def test_a_text_that_only_begins_like_a_date_or_an_address_is_replaced_as_a_whole(text):
+    found = Anonymiser(1).value(text)
+    assert form(found) == form(text)
+    for word in re.findall(r"[A-Za-z]{3,}", text):
+        assert word not in found
+
+
+@pytest.mark.parametrize("text", ["हिन्दी", "กำลังใจ", "½ Ⅷ ①", "e\u0301te\u0301", "🩺", "٣٤٥٦٧٨٩٠"])
+def test_marks_and_symbols_outside_of_ascii_are_content(text):
+    found = Anonymiser(1).value(text)
+    assert len(found) == len(text)
+    assert found.isascii()
+
+
 @pytest.mark.parametrize("number", [0, 7, -13, 4711, 10**20, 0.5, 123.25, -1e-7, 1.5e300])
 def test_numbers_keep_their_type_sign_and_digits(number):
     found = Anonymiser(1).value(number)

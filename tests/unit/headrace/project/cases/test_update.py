@@ -93,6 +93,8 @@ def test_members_come_and_go_by_themselves(write):
         ("docs: {title: '1E3'}\nexpect: {title: x}", "docs: {title: '1E3'}\nexpect: {title: \"1e3\"}"),
         ("docs: {title: 'NO'}\nexpect: {title: x}", "docs: {title: 'NO'}\nexpect: {title: 'no'}"),
         ("docs: {title: A}\nexpect:\n  title: |\n    text\n    more\nignore: []", "docs: {title: A}\nexpect:\n  title: a\nignore: []"),
+        ("dropped: true\ndocs: {title: A}\nuser: {a: 1}   # who\nexpect_error: x   # why\nignore: []", "expect: {title: a}\ndocs: {title: A}\nuser: {a: 1}   # who\nignore: []"),
+        ("docs: {title: A}\nexpect_error:\n  reason: x\n# of the user\nuser: {a: 1}\ndropped: true", "docs: {title: A}\nexpect: {title: a}\n# of the user\nuser: {a: 1}"),
         ("docs: &x {title: A}\nexpect: *x", "docs: &x {title: A}\nexpect: {title: a}"),
     ],
 )  # fmt: skip
@@ -101,6 +103,28 @@ def test_every_expectation_has_its_form(write, before, after):
         return "pipeline: logs\ncases:\n  - name: a\n" + "".join(f"    {line}\n" for line in body.split("\n"))
 
     changed(write, text(before), text(after))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            '{"dropped": true, "name": "a", "docs": {"title": "A"}, "moved_to": "b", "user": {"n": 1}}',
+            '{"expect": {"title": "a"}, "name": "a", "docs": {"title": "A"}, "user": {"n": 1}}',
+        ),
+        (
+            '{"name": "a", "docs": {"title": "A"}, "expect_error": "x", "ignore": ["n"], "dropped": true}',
+            '{"name": "a", "docs": {"title": "A"}, "expect": {"title": "a"}, "ignore": ["n"]}',
+        ),
+        (
+            '{"name": "a", "docs": {"title": "A"},\n "expect_error": "x",\n "dropped": true\n}',
+            '{"name": "a", "docs": {"title": "A"},\n "expect": {"title": "a"}\n}',
+        ),
+    ],
+)
+def test_members_between_expectations_stay(write, before, after):
+    text = '{{"pipeline": "logs", "cases": [{}]}}\n'
+    changed(write, text.format(before), text.format(after), "tests/a.cases.json")
 
 
 def test_json_stays_json(write):
