@@ -41,7 +41,9 @@ class Secrets:
     def _walked(self, value: Any, field: str) -> Any:
         if isinstance(value, str):
             if _MARK.decode() in _REFERENCE.sub("", value):
-                raise InvalidError("a reference to a secret is ${secret:NAME}, with letters, digits and _ in NAME", field)
+                raise InvalidError(
+                    "a reference to a secret is ${secret:NAME}, with letters, digits and _ in NAME", field
+                )
             return _REFERENCE.sub(lambda match: self._value(match.group(1), field), value)
         if isinstance(value, dict):
             return {name: self._walked(each, f"{field}.{name}") for name, each in value.items()}

@@ -80,7 +80,9 @@ class _Writer:
             self._pipelines = {(str(each.fields.get("type")), each.name): each for each in project.files.pipelines}
             self._udfs = {each.name: each for each in project.files.udfs}
             self._patterns = project.files.patterns
-        self._used = {each.source.name for each in self._pipelines.values()} | {each.file for each in self._udfs.values()}
+        self._used = {each.source.name for each in self._pipelines.values()} | {
+            each.file for each in self._udfs.values()
+        }
         """Files of objects, of which each has one."""
         self.written.stale = [each.source.name for each in self._pipelines.values()]
         for udf in self._udfs.values():

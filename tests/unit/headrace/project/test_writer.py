@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def pipeline(name: str, kind: str = "document", field: str = "a") -> dict[str, Any]:
-    stage = {"name": "x", "type": "python", "config": {"code": f"{kind if kind == 'document' else 'request'}['{field}'] = 1"}}
+    stage = {
+        "name": "x",
+        "type": "python",
+        "config": {"code": f"{kind if kind == 'document' else 'request'}['{field}'] = 1"},
+    }
     return {"name": name, "type": kind, "stages": [stage]}
 
 
