@@ -11,7 +11,7 @@ import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -36,10 +36,7 @@ class Sigv4(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A proxy: its address, how to trust it and how to sign in. `timeout` is in seconds.
-
-    Credentials in `url` move to `user` and `password`: the address is shown in errors and reports.
-    """
+    """A proxy: its address, how to trust it and how to sign in. `timeout` is in seconds."""
 
     url: str = DEFAULT_URL
     user: str = ""
@@ -56,16 +53,6 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     timeout: float = 60.0
     sigv4: Sigv4 | None = None
     vars: dict[str, Any] = {}
-
-    def __post_init__(self) -> None:
-        scheme, mark, rest = self.url.partition("://")
-        host, slash, path = rest.partition("/")
-        credentials, at, host = host.rpartition("@")
-        if not at:
-            return
-        user, _, password = credentials.partition(":")
-        for key, value in (("url", f"{scheme}{mark}{host}{slash}{path}"), ("user", user), ("password", password)):
-            msgspec.structs.force_setattr(self, key, value if key == "url" else unquote(value))
 
 
 def find_file(folder: Path) -> Path | None:
@@ -110,11 +97,20 @@ def load(
         target = msgspec.convert(values, Target)
     except msgspec.ValidationError as error:
         raise InvalidError(f"{error}", f"target.{name}" if name else "target") from None
-    if not target.url.startswith(("http://", "https://")):
-        raise InvalidError(f"[{target.url}] is not an http:// or https:// URL", "url")
-    if "@" in urlsplit(target.url).netloc:
-        raise InvalidError("must not carry credentials: use user and password_file, or HEADRACE_USER", "url")
+    _check_url(target.url)
     return _with_files(target)
+
+
+def _check_url(url: str) -> None:
+    """Raises InvalidError for an address that has credentials, which is not shown, or is no address of HTTP."""
+    if "@" in url:
+        raise InvalidError("must not carry credentials: use user and password_file, or HEADRACE_USER", "url")
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InvalidError(f"is not an http:// or https:// URL: {error}", "url") from None
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise InvalidError(f"[{url}] is not an http:// or https:// URL", "url")
 
 
 def _add_variable(values: dict[str, Any], key: str, environment: Mapping[str, str]) -> None:
