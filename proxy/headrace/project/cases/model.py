@@ -55,11 +55,13 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """What the cases of a file run: a `pipeline`, a `udf`, or what an `index` resolves to. `type`: of the pipeline."""
+    """The object that the cases of a file run: a `pipeline`, a `udf`, or what an `index` resolves to.
+
+    The input of a case says the type of a pipeline.
+    """
 
     kind: str
     name: str
-    type: str = ""
 
 
 @dataclass(eq=False)

@@ -23,7 +23,7 @@ MOST_CASES = 10_000
 """Maximum number of cases of a run: they are held in memory."""
 EARLIEST_MS, LATEST_MS = 0, 9_214_646_399_999
 """The times that the engine can fix, in milliseconds since 1970."""
-_FILE_FIELDS = (*SUBJECTS, "type", "now", "params", "user", "ignore", "cases")
+_FILE_FIELDS = (*SUBJECTS, "now", "params", "user", "ignore", "cases")
 _FIELDS = ("name", *INPUTS, *EXPECTATIONS, "params", "user", "now", "fixtures", "ignore")
 _SHAPES: dict[str, tuple[type, ...]] = {
     "name": (str,),
@@ -37,7 +37,6 @@ _SHAPES: dict[str, tuple[type, ...]] = {
     "expect_patch": (list,),
     "expect_error": (str, dict),
     "moved_to": (str,),
-    "type": (str,),
     "cases": (list,),
     **dict.fromkeys(SUBJECTS, (str,)),
 }
@@ -46,9 +45,20 @@ _METADATA = ("_index", "_id", "_routing", "_source")
 
 
 def find(paths: Iterable[Path]) -> Iterator[Path]:
-    """The case files and case folders at or below paths, by name."""
+    """The case files and case folders at or below paths, by name; each once, where paths overlap."""
+    seen: set[Path] = set()
+    for found in _found(paths):
+        if (resolved := found.resolve()) not in seen:
+            seen.add(resolved)
+            yield found
+
+
+def _found(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
-        if path.is_file() or (path / IN).is_file():
+        if path.is_file():
+            yield path.parent if path.name == IN else path
+            continue
+        if (path / IN).is_file():
             yield path
             continue
         for found in sorted(path.rglob("*")):
@@ -99,7 +109,7 @@ class _Reader:
         named = [word for word in SUBJECTS if word in fields]
         if len(named) != 1:
             raise self.error(f"needs exactly one of {', '.join(SUBJECTS)}", "")
-        return Subject(named[0], fields[named[0]], fields.get("type", ""))
+        return Subject(named[0], fields[named[0]])
 
     def case(self, given: Any, path: str, subject: Subject, i: int) -> Case:
         if not isinstance(given, dict):
@@ -114,6 +124,8 @@ class _Reader:
             raise self.error(f"needs exactly one of {', '.join(INPUTS)}", path)
         value = given[inputs[0]]
         single = isinstance(value, dict)
+        if not single and not value:
+            raise self.error("has no document: every expectation would be met", f"{path}.{inputs[0]}")
         documents = inputs[0] == "docs"
         found = [
             self.document(each, f"{path}.docs[{n}]" if not single else f"{path}.docs") if documents else Output(each)
@@ -208,6 +220,8 @@ def _read_folder(file: CaseFile, variables: Variables) -> None:
     else:
         subject, time, ignore = Subject("pipeline", file.path.name), DEFAULT_TIME_MS, ()
     inputs = [_as_document(each) for each in _lines(file, IN)]
+    if not inputs:
+        raise ProjectError([Problem(file=f"{file.name}/{IN}", reason="has no document")])
     expected = {"expect": _lines(file, OUT)} if (file.path / OUT).is_file() else {}
     case = Case(file.path.name, subject, "docs", inputs, expected, "", time_ms=time, ignore=ignore)
     case.params, case.user = fields.get("params", {}), fields.get("user")

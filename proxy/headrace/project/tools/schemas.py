@@ -12,7 +12,7 @@ import msgspec
 from headrace.project.cases.read import SUBJECTS
 from headrace.project.config import Config
 from headrace.settings.documentation import schema as settings_schema
-from headrace_pipelines.definition import NAME, PipelineType
+from headrace_pipelines.definition import NAME
 from headrace_pipelines.registry import schemas
 
 if TYPE_CHECKING:
@@ -55,10 +55,6 @@ def cases() -> Schema:
         "pipeline": _text("The pipeline that the cases run."),
         "udf": _text("The UDF that the cases run."),
         "index": _text("The index whose pipelines the cases run."),
-        "type": {
-            "description": "The type of the pipeline, where several have the name.",
-            "enum": [*(kind.value for kind in PipelineType), "hit"],
-        },
         **_of_cases(),
         "cases": {"description": "The cases.", "type": "array", "items": _case()},
     }

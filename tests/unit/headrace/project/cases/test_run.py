@@ -86,6 +86,23 @@ def test_failures_say_what_differs(write, subject, body, message):
     assert (result.line, result.column) == (3, 5)
 
 
+def test_overlapping_paths_run_a_case_once(write):
+    folder = write({**GOOD, "tests/a.cases.yaml": "pipeline: logs\ncases: [{docs: {title: A}, expect: {title: a}}]\n"})
+    write({"tests/logs/in.ndjson": '{"title": "A"}\n', "tests/logs/out.ndjson": '{"title": "a"}\n'})
+    tests = folder / "tests"
+    paths = [tests / "a.cases.yaml", tests, tests / "logs" / "in.ndjson", tests / "logs", tests / ".." / "tests"]
+    run = CaseRun(Project.load(folder), paths)
+    assert [result.label for result in run.run() if not result.failed] == [
+        "tests/a.cases.yaml::case 1",
+        "tests/logs::logs",
+    ]
+
+
+def test_a_folder_without_documents_is_a_failure(write):
+    result = only(write({**GOOD, "tests/logs/in.ndjson": "\n", "tests/logs/out.ndjson": ""}))
+    assert (result.status, result.reason) == ("unreadable", "has no document")
+
+
 @pytest.mark.parametrize(
     ("text", "line", "column", "word"),
     [
@@ -97,6 +114,8 @@ def test_failures_say_what_differs(write, subject, body, message):
         ("pipeline: logs\ncases:\n  - {name: a, docs: 3}", 3, 21, "must be a list or an object"),
         ("pipeline: logs\ncases:\n  - {name: a, docs: {}, dropped: false}", 3, 34, "must be true"),
         ("pipeline: logs\ncases:\n  - {name: a, docs: {}}\n  - {name: a, docs: {}}", 4, 12, "another case"),
+        ("pipeline: logs\ntype: document\ncases: []", 2, 1, "unknown field"),
+        ("pipeline: logs\ncases:\n  - {name: a, docs: [], dropped: true}", 3, 21, "has no document"),
         ("- 1", 1, 1, "must be an object"),
     ],
 )
