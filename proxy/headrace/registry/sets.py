@@ -131,8 +131,8 @@ async def commit(
     await store.refresh()
     for entry in entries:
         registry.ledger.record(entry)
-    before = at.heads[revision.set].kept if revision.set in at.heads else []
-    head = Head(revision=revision.revision, id=revision.id, kept=[*before, revision.id][-MOST_REVISIONS:])
+    kept = at.heads[revision.set].kept if revision.set in at.heads else []
+    head = Head(revision=revision.revision, id=revision.id, kept=[*kept, revision.id][-MOST_REVISIONS:])
     try:
         await store.save(at.marker, heads_document({**at.heads, revision.set: head}))
     except ConflictError:
