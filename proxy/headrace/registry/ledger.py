@@ -108,10 +108,10 @@ class Ledger:
         self.entries[entry.id] = entry
         self._written.add(entry.id)
 
-    def restore(self, entries: Iterable[Entry]) -> None:
-        """Takes in the copy on disk."""
+    def restore(self, entries: Iterable[Entry], *, complete: bool = True) -> None:
+        """Takes in the copy on disk; from one that lacks documents the first reading has to make a whole registry."""
         self.entries = {entry.id: entry for entry in entries}
-        self.complete = True
+        self.complete = complete
 
     def exchange(self, secrets: list[bytes]) -> None:
         """Other secrets from now on; the next reading signs anew what the first of them has not signed."""
@@ -157,21 +157,24 @@ class Ledger:
         return {id_: places.get(id_) for id_ in wrong}
 
     def _first_reading(self, verified: list[Verified], good: dict[str, Entry]) -> set[str]:
-        """The first look at a registry of which there is no copy; gives what was adopted."""
+        """The first look at a registry of which there is no whole copy; gives the ids of what was adopted."""
         ours = [(each, why) for each, why in verified if isinstance(why, str) and _looks_ours(each.source)]
-        manifest = good.get(MANIFEST)
-        if self._adopt and (ours or good) and (manifest is None or lacking(manifest, good)):
-            self._adopt_all(ours, good)
-        elif manifest is not None:
-            if missing := lacking(manifest, good):
+        present = {id_: entry for id_ in good | self.entries if (entry := self.newest(id_, good.get(id_))) is not None}
+        manifest = present.get(MANIFEST)
+        if self._adopt and (ours or present) and (manifest is None or lacking(manifest, present)):
+            self._adopt_all(ours, present)
+            self.complete = True
+            return {each.id for each, _ in ours}
+        if manifest is not None:
+            if missing := lacking(manifest, present):
                 raise RegistryError(
                     f"{len(missing)} documents of the registry are missing or set back ({sample_of(missing)}); a proxy "
                     "that has a copy writes them anew. If there is none, see registry_adopt_unsigned"
                 )
-        elif ours or good:
+        elif ours or present:
             raise RegistryError(_unsure(ours))
         self.complete = True
-        return set(self.entries)
+        return set()
 
     def _adopt_all(self, ours: list[tuple[Found, str]], good: dict[str, Entry]) -> None:
         """Signs what an older version, or a proxy with another secret, has left, and what is there as all there is."""

@@ -79,7 +79,7 @@ class LiveRegistry:
     def snapshot(self) -> Snapshot:
         """The registry now. Raises RegistryError when nothing is known of it: no pipeline may be bypassed."""
         if self.state == "none":
-            raise RegistryError(f"{self.why}, and no copy is on disk, so this request might bypass a pipeline")
+            raise RegistryError(f"{self.why}, and no whole copy is on disk, so this request might bypass a pipeline")
         return self._snapshot
 
     @property
@@ -117,7 +117,7 @@ class LiveRegistry:
             else:
                 self.why = error.reason
                 log.warning(
-                    "%s, and %s has no copy of it: until it can be read, requests that pipelines may concern are "
+                    "%s, and %s has no whole copy of it: until it can be read, requests that pipelines may concern are "
                     "answered with 503",
                     error.reason,
                     folder,
@@ -293,11 +293,14 @@ class LiveRegistry:
             self._copied = signatures
 
     async def _from_disk(self) -> bool:
-        """Installs the copy on disk; false if there is none that can be read."""
-        entries = await asyncio.to_thread(self._copy.read)
-        if entries is None:
+        """Installs the copy on disk; false if there is none that can be read, and that has the whole registry."""
+        copied = await asyncio.to_thread(self._copy.read)
+        if copied is None:
             return False
-        self.ledger.restore(entries)
+        self.ledger.restore(copied.entries, complete=copied.whole)
+        if not copied.whole:
+            log.error("the copy of the registry in %s is not whole, and not in force", self._copy.folder)
+            return False
         try:
             records = await asyncio.to_thread(records_of, self.ledger.live)
         except RegistryError as error:

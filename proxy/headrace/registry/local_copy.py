@@ -7,11 +7,13 @@ document that is older than its copy is not taken. Everything here reads and wri
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.registry.signatures import Entry
+from headrace.registry.ledger import lacking, sample_of
+from headrace.registry.signatures import MANIFEST, Entry
 from headrace.registry.state_files import write_private
 from headrace_pipelines.udf.catalog import digest as digest_of
 
@@ -28,6 +30,14 @@ class _Copy(msgspec.Struct):
     entries: list[msgspec.Raw]
 
 
+@dataclass(frozen=True)
+class Copied:
+    """The documents of a copy whose signatures hold. `whole`: whether these are all that the registry had."""
+
+    entries: list[Entry]
+    whole: bool
+
+
 class Copy:
     """The folder in which the copy is."""
 
@@ -35,8 +45,8 @@ class Copy:
         self.folder = folder
         self._signer = signer
 
-    def read(self) -> list[Entry] | None:
-        """The documents whose signatures hold; `None` if there is no copy that says anything."""
+    def read(self) -> Copied | None:
+        """The copy; `None` if there is none that says anything."""
         path = self.folder / "registry.json"
         if not path.is_file():
             return None
@@ -56,7 +66,15 @@ class Copy:
                 "%d of %d documents in %s are not signed with this registry_secret: they are not used",
                 len(stored) - len(entries), len(stored), path,
             )  # fmt: skip
-        return entries if entries or not stored else None
+        if stored and not entries:
+            return None
+        by_id = {entry.id: entry for entry in entries}
+        manifest = by_id.get(MANIFEST)
+        missing = lacking(manifest, by_id) if manifest is not None else []
+        if missing:
+            log.error("the copy in %s lacks %d documents (%s)", path, len(missing), sample_of(missing))
+        # A copy that was written before the first manifest has none.
+        return Copied(entries, not missing and (manifest is not None or len(entries) == len(stored)))
 
     def write(self, entries: Iterable[Entry]) -> None:
         """Replaces the copy."""

@@ -8,6 +8,7 @@ the next attempt uses, or that are removed after it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from headrace.registry.live import LiveRegistry
     from headrace.registry.signatures import Entry
-    from headrace.registry.store import VersionedValue
+    from headrace.registry.store import Store, VersionedValue
     from headrace_pipelines.registry.records import Revision
 
 log = logging.getLogger("headrace.registry")
@@ -63,6 +64,8 @@ class Opened:
     marker: VersionedValue
     heads: dict[str, Head]
     basis: Basis
+    entries: dict[str, Entry]
+    """The newest documents by id that the basis is made of, deletions included."""
 
     def revision(self, name: str) -> int:
         """The number of the revision of a set that is in force; 0 for a set that there is not."""
@@ -74,13 +77,15 @@ async def opened(registry: LiveRegistry, name: str) -> Opened:
     for _ in range(ATTEMPTS):
         marker = await registry.store.read(HEADS)
         await registry.refresh()
-        snapshot, entries = registry.snapshot, registry.ledger.live
+        snapshot, newest = registry.snapshot, dict(registry.ledger.entries)
+        entries = [entry for entry in newest.values() if entry.live]
         stored = await asyncio.to_thread(stored_records, entries)
         heads = msgspec.convert(marker.value or {}, dict[str, Head])
         if stored.heads == heads == snapshot.records.heads:
             kept = heads[name].kept if name in heads else []
             history = await asyncio.to_thread(revisions_of, entries, kept)
-            return Opened(marker, heads, Basis(stored, snapshot, registry.catalog, tuple(history.values())))
+            basis = Basis(stored, snapshot, registry.catalog, tuple(history.values()))
+            return Opened(marker, heads, basis, newest)
     raise LostRaceError("sets were changed by other requests at the same time; try again")
 
 
@@ -100,29 +105,38 @@ async def commit(
 ) -> None:
     """Brings a revision in force, with versions that are to be stored; LostRaceError if a set was changed since.
 
-    `released`: labels of what leaves the set: what was stored by hand of it before must not come back.
+    `released`: labels of what leaves the set: what was stored by hand of it before must not come back. So documents of
+    that kind go before the head is written, while the set still hides them, and each by compare-and-set with the
+    document that the plan was made of: what somebody has stored since stays.
     """
     store = registry.store
     await store.ensure_index()
-    for label in released:
-        kind, _, name = label.partition(" ")
-        if kind in _OF_HAND:
-            await _remove(registry, f"{_OF_HAND[kind]}:{name}")
     records = list(staged)
-    documents = [(record.id, _document(record)) for record in records]
+    released = list(released)
+    hand = _over_hand(at, records, released)
+    before = await _unchanged(registry, at, revision, released, hand)
+    entries: list[Entry] = []
+    try:
+        # In order, not at once: of two changes of the same documents one loses before it has written anything.
+        for id_, document in hand.items():
+            entries.append(await store.stage(before[id_], document))
+    except ConflictError:
+        await store.refresh()
+        raise _lost(revision.set) from None
+    documents = [(record.id, _document(record)) for record in records if record.tag]
     documents.append((revision.id, revision_document(revision)))
-    entries = await _all(store.stage(id_, document) for id_, document in documents)
+    entries += await _all(_stage(store, id_, document) for id_, document in documents)
     digests = {record.digest for record in records if isinstance(record, UdfRecord)}
     await _all(store.write_code(digest, code) for digest, code in (codes or {}).items() if digest in digests)
     await store.refresh()
     for entry in entries:
         registry.ledger.record(entry)
-    before = at.heads[revision.set].kept if revision.set in at.heads else []
-    head = Head(revision=revision.revision, id=revision.id, kept=[*before, revision.id][-MOST_REVISIONS:])
+    kept = at.heads[revision.set].kept if revision.set in at.heads else []
+    head = Head(revision=revision.revision, id=revision.id, kept=[*kept, revision.id][-MOST_REVISIONS:])
     try:
         await store.save(at.marker, heads_document({**at.heads, revision.set: head}))
     except ConflictError:
-        raise LostRaceError(f"the set [{revision.set}] was changed by another request at the same time") from None
+        raise _lost(revision.set) from None
     await registry.changed()
     await _collect(registry, revision.set)
 
@@ -172,6 +186,45 @@ _OF_HAND = {"pipeline": "active", "association": "pattern"}
 """Kinds of documents by which something is in force that no set has, by the kind of object."""
 
 
+def _over_hand(at: Opened, staged: Iterable[VersionRecord], released: Iterable[str]) -> dict[str, Document]:
+    """What a change writes over documents that were stored by hand, by their ids in order."""
+    found = {record.id: _document(record) for record in staged if not record.tag}
+    for label in released:
+        kind, _, name = label.partition(" ")
+        entry = at.entries.get(f"{_OF_HAND[kind]}:{name}") if kind in _OF_HAND else None
+        if entry is not None and entry.live:
+            found[entry.id] = Document(kind=DELETED, name=entry.name, body="null")
+    return dict(sorted(found.items()))
+
+
+async def _unchanged(
+    registry: LiveRegistry, at: Opened, revision: Revision, released: Iterable[str], hand: Iterable[str]
+) -> dict[str, VersionedValue]:
+    """Documents as they stand, by id. Raises LostRaceError if one is not what it was when the registry was opened.
+
+    Documents of what is released are among them that there were not: somebody may have stored them since.
+    """
+    labels = [label.partition(" ") for label in released]
+    ids = {HEADS, *hand} | {f"{_OF_HAND[kind]}:{name}" for kind, _, name in labels if kind in _OF_HAND}
+    before = await _all(registry.store.read(id_) for id_ in sorted(ids))
+    if any(each.entry != at.entries.get(each.id) for each in before):
+        await registry.store.refresh()
+        raise _lost(revision.set)
+    return {each.id: each for each in before}
+
+
+async def _stage(store: Store, id_: str, document: Document) -> Entry:
+    """Writes a document that nothing in force names yet, and whose id has its content, over what stands there."""
+    for _ in range(ATTEMPTS - 1):
+        with contextlib.suppress(ConflictError):
+            return await store.stage(await store.read(id_), document)
+    return await store.stage(await store.read(id_), document)
+
+
+def _lost(name: str) -> LostRaceError:
+    return LostRaceError(f"the set [{name}], or what leaves it, was changed by another request at the same time")
+
+
 def _document(record: VersionRecord) -> Document:
     if isinstance(record, PipelineRecord):
         return pipeline_document(record)
@@ -193,13 +246,6 @@ async def _all(writes: Iterable[Coroutine[object, object, T]]) -> list[T]:
         if isinstance(result, BaseException):
             raise result
     return [result for result in results if not isinstance(result, BaseException)]
-
-
-async def _remove(registry: LiveRegistry, id_: str) -> None:
-    """Deletes a document as it stands. Raises ConflictError if it is changed meanwhile."""
-    before = await registry.store.read(id_)
-    if before.entry is not None and before.entry.live:
-        await registry.store.save(before, Document(kind=DELETED, name=before.entry.name, body="null"))
 
 
 async def _collect(registry: LiveRegistry, name: str) -> None:

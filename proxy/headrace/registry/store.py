@@ -346,18 +346,15 @@ class Store(Cluster):
         except OpenSearchException as error:
             raise unavailable(error) from None
 
-    async def stage(self, id_: str, document: Document) -> Entry:
-        """Writes a document that nothing in force names yet, over what stands there; the next refresh shows it."""
+    async def stage(self, before: VersionedValue, document: Document) -> Entry:
+        """Writes the next revision of a document, which the next refresh shows. Raises ConflictError as [`save`]."""
         self.ledger.require_sole()
-        for _ in range(ATTEMPTS):
-            before = await self.read(id_)
-            entry = self._next(before, document)
-            try:
-                await self._write(entry, before, refresh=False)
-            except OpenSearchConflict:
-                continue
-            return entry
-        raise lost_race(document.name)
+        entry = self._next(before, document)
+        try:
+            await self._write(entry, before, refresh=False)
+        except OpenSearchConflict:
+            raise lost_race(document.name) from None
+        return entry
 
     def _next(self, before: VersionedValue, document: Document) -> Entry:
         """The next revision of a document, signed."""

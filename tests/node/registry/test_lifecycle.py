@@ -18,6 +18,7 @@ from tests.support.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 HOSTILE = {
     "loop": (wat.LOOP, 429, "udf_timeout_exception"),
@@ -170,6 +171,36 @@ async def test_with_the_cluster_away_the_copy_on_disk_serves_and_says_so(serve, 
                 await asyncio.sleep(0.1)
         assert (await http.get("/_proxy/health/ready")).status == 200
         assert (await http.put(f"/{name}/_doc/1", {"a": 1})).error["reason"] == "by the copy"
+    finally:
+        await wire.down()
+
+
+async def test_with_the_cluster_away_a_copy_that_lacks_something_serves_nothing(
+    serve, node: str, name: str, tmp_path: Path
+):
+    wire = Wire(node)
+    await wire.up()
+    try:
+        process, http = serve(upstream=wire.url)
+        await process.ready(http)
+        await http.pipeline(name, "document", native("no", "fail", message="by the final"))
+        await http.put(f"/_pipeline/_association/{name}-*", {"document": {"final_pipeline": name}})
+        process.end()
+        await wire.down()
+        path = next(tmp_path.rglob("registry.json"))
+        copy = path.read_text()
+        assert f'"pattern:{name}-*"' in copy
+        path.write_text(copy.replace(f'"pattern:{name}-*"', f'"pattern:{name}-x"'))
+        again, http = serve(upstream=wire.url)
+        await again.ready(http)
+        assert (await http.get("/_proxy/health/ready")).json["registry"] == "none"
+        written = await http.put(f"/{name}-1/_doc/1", {"a": 1})
+        assert (written.status, written.error["type"]) == (503, "registry_unavailable_exception")
+        await wire.up()
+        async with asyncio.timeout(10):
+            while (await http.get("/_proxy/health/ready")).json["registry"] != "current":
+                await asyncio.sleep(0.1)
+        assert (await http.put(f"/{name}-1/_doc/1", {"a": 1})).error["reason"] == "by the final"
     finally:
         await wire.down()
 

@@ -321,3 +321,25 @@ async def test_a_final_association_goes_only_with_the_right_to_it(
     assert shown["query"]["final"]["pipeline"] == f"{name}-f"
     same = await applied(through, body("app", {**tenants, "description": "d"}, associations=finals))
     assert same["revision"] == 3, "what does not change is not asked about"
+
+
+async def test_an_association_goes_by_hand_only_with_the_right_to_its_indexes(
+    through: Http, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    guard = pipeline(f"{name}-f", setting(1))
+    await applied(through, body("app", guard, associations={f"{name}-a-*": {"document": f"{name}-f"}}))
+    assert (await through.put(f"/_pipeline/_association/{name}-b-*", {"document": f"{name}-f"})).status == 201
+    allowed = Permissions.attach
+    asked = []
+
+    async def attach(self: Permissions, caller: object, index: str) -> None:
+        asked.append(index)
+        raise RefusedError(f"not to [{index}]")
+
+    monkeypatch.setattr(Permissions, "attach", attach)
+    for path in (f"{name}-a-*?force=true", f"{name}-b-*"):
+        assert (await through.delete(f"/_pipeline/_association/{path}")).status == 403
+    assert asked == [f"{name}-a-*", f"{name}-b-*"]
+    assert (await through.get("/_pipeline/_association")).json["total"] == 2
+    monkeypatch.setattr(Permissions, "attach", allowed)
+    assert (await through.delete(f"/_pipeline/_association/{name}-b-*")).status == 200

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from headrace.registry import sets
 from headrace.registry.sets import HEADS
 from headrace.registry.store import Store
 from headrace_pipelines.errors import RegistryError
@@ -173,6 +174,81 @@ async def test_what_is_stored_by_hand_while_a_set_comes_to_have_it(
         async with asyncio.timeout(10):
             while (await through.get("/_pipeline")).json["total"]:
                 await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("forced", [False, True])
+async def test_a_late_release_leaves_what_was_made_by_hand_since(
+    through: Http,
+    settings: Settings,
+    tmp_path: Path,
+    session: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+    forced: bool,
+):
+    async with another(settings, tmp_path / "other", session) as other:
+        made = await through.put("/_pipeline/p", {"type": "document", "stages": [setting(1)]})
+        assert made.status == 201
+        finals = {"document": {"final_pipeline": "p"}}
+        assert (await through.put("/_pipeline/_association/p-*", finals)).status == 201
+        await applied(through, body("app", pipeline("p", setting(1)), associations={"p-*": finals}))
+        ensure = Store.ensure_index
+
+        async def late(self: Store) -> None:
+            monkeypatch.setattr(Store, "ensure_index", ensure)
+            await applied(other, body("app", prune=True))
+            made = await other.put("/_pipeline/p", {"type": "document", "stages": [setting(2)]})
+            assert (made.status, made.json["version"]) == (201, "2")
+            assert (await other.put("/_pipeline/_association/p-*", finals)).status == 201
+            await ensure(self)
+
+        monkeypatch.setattr(Store, "ensure_index", late)
+        if forced:
+            lost = await through.delete("/_pipeline/_association/p-*?force=true")
+        else:
+            lost = await through.post("/_registry/_apply", body("app", prune=True))
+        assert lost.status == 409, lost.json
+        for http in (other, through):
+            assert (await http.get("/_pipeline/_association/p-*")).json["document"] == finals["document"]
+            assert (await http.get("/_pipeline/p")).json["version"] == "2"
+            assert (await http.post("/_pipeline/p/_execute", {"input": {}})).json["output"] == {"x": 2}
+
+
+async def test_a_forced_change_does_not_bring_back_what_left_the_set(
+    through: Http, settings: Settings, tmp_path: Path, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+):
+    async with another(settings, tmp_path / "other", session) as other:
+        await applied(
+            through, body("app", pipeline("p", setting(1)), udfs=[shout()], associations={"p-*": {"document": "p"}})
+        )
+        opened = sets.opened
+
+        async def late(*args: Any) -> Any:
+            monkeypatch.setattr(sets, "opened", opened)
+            await applied(other, body("app", pipeline("q", setting(1)), prune=True))
+            return await opened(*args)
+
+        for method, path, sent in (
+            (through.put, "/_pipeline/p", {"type": "document", "stages": [setting(2)]}),
+            (through.put, "/_udf/shout", shout("title")),
+            (through.put, "/_pipeline/_association/p-*", {"priority": 2, "document": "p"}),
+        ):
+            monkeypatch.setattr(sets, "opened", late)
+            lost = await method(f"{path}?force=true", sent)
+            assert lost.status == 409, lost.json
+            assert "left the set [app]" in lost.error["reason"]
+            await until_total(through, 1)
+            found = (await through.get("/_registry/_export?set=app")).json
+            assert ([p["name"] for p in found["pipelines"]], found["udfs"], found["associations"]) == (["q"], [], {})
+            assert (await through.get("/_udf")).json["total"] == 0
+            again = await through.post("/_registry/_rollback?set=app&revision=1")
+            assert again.status == 200, again.json
+
+
+async def until_total(http: Http, wanted: int) -> None:
+    async def found() -> bool:
+        return (await http.get("/_pipeline")).json["total"] == wanted
+
+    await until(found)
 
 
 async def test_other_workers_never_see_a_mix(node: str, direct: Http, name: str, tmp_path: Path):

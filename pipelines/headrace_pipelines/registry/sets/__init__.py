@@ -6,7 +6,7 @@
 - `plan` is the next revision of a set, compiled with everything else.
 """
 
-from headrace_pipelines.registry.sets.checks import needed
+from headrace_pipelines.registry.sets.checks import labels_of, needed
 from headrace_pipelines.registry.sets.choice import Content, Fault, Upload
 from headrace_pipelines.registry.sets.merge import merged
 from headrace_pipelines.registry.sets.plan import MOST_REVISIONS, Basis, Change, Plan, Planner, converted
@@ -21,6 +21,7 @@ __all__ = [
     "Planner",
     "Upload",
     "converted",
+    "labels_of",
     "merged",
     "needed",
 ]

@@ -60,9 +60,10 @@ async def listed(context: RequestContext) -> web.StreamResponse:
 
 
 async def delete(context: RequestContext) -> web.StreamResponse:
-    """Removes an association."""
+    """Removes an association. Raises RefusedError unless the caller may attach pipelines to its indexes."""
     await admin.require_admin(context)
     wanted = context.params["pattern"]
+    await admin.require_attaching(context, wanted)
     await context.components.registry.refresh()
     if managed_by := managed.manager(context, "association", wanted):
         await managed.release(context, managed_by, "association", wanted)

@@ -11,9 +11,11 @@ from headrace.registry import sets
 from headrace.registry.sets import Edit, Opened
 from headrace.security import audit
 from headrace_pipelines.errors import ConflictError
-from headrace_pipelines.registry.sets import converted
+from headrace_pipelines.registry.sets import converted, labels_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headrace.server.request import RequestContext
     from headrace_pipelines.registry.association import Pattern
     from headrace_pipelines.registry.records import Revision
@@ -55,7 +57,9 @@ def refuse_version(managed_by: str, label: str) -> None:
 async def bring_in_force(context: RequestContext, managed_by: str, kind: Kind, name: str, id_: str) -> None:
     """Makes another version of a pipeline (by its key) or a UDF the one that its set has."""
 
-    def change(_: Opened, base: Revision) -> Edit:
+    def change(at: Opened, base: Revision) -> Edit:
+        if id_ not in {record.id for record in (*at.basis.stored.pipelines, *at.basis.stored.udfs)}:
+            raise ConflictError(f"[{id_}] was deleted by another request at the same time")
         held = base.pipelines if kind == "pipeline" else base.udfs
         revision = _next(context, base, kind, name, "activate" if id_ in base.versions else "update")
         versions = sorted({*base.versions, id_})
@@ -63,7 +67,7 @@ async def bring_in_force(context: RequestContext, managed_by: str, kind: Kind, n
             return Edit(msgspec.structs.replace(revision, pipelines={**held, name: id_}, versions=versions))
         return Edit(msgspec.structs.replace(revision, udfs={**held, name: id_}, versions=versions))
 
-    await sets.edit(context.components.registry, managed_by, change)
+    await _edit(context, managed_by, f"{kind} {name}", change)
 
 
 async def associate(context: RequestContext, managed_by: str, pattern: Pattern) -> None:
@@ -74,7 +78,7 @@ async def associate(context: RequestContext, managed_by: str, pattern: Pattern) 
         revision = _next(context, base, "association", pattern.pattern, "update")
         return Edit(msgspec.structs.replace(revision, patterns=[*others, pattern]))
 
-    await sets.edit(context.components.registry, managed_by, change)
+    await _edit(context, managed_by, f"association {pattern.pattern}", change)
 
 
 async def release(context: RequestContext, managed_by: str, kind: Kind, name: str) -> None:
@@ -92,7 +96,22 @@ async def release(context: RequestContext, managed_by: str, kind: Kind, name: st
         )
         return Edit(revision, tuple(converted(at.basis.stored, {label}, revision)), (label,))
 
-    await sets.edit(context.components.registry, managed_by, change)
+    await _edit(context, managed_by, label, change)
+
+
+async def _edit(
+    context: RequestContext, managed_by: str, label: str, change: Callable[[Opened, Revision], Edit]
+) -> None:
+    """Changes an object of a set. Raises ManagedError where the set has it no more: who asked knew the set's."""
+
+    def checked(at: Opened, base: Revision) -> Edit:
+        if label not in labels_of(base):
+            raise ManagedError(
+                f"[{label}] left the set [{managed_by}] at the same time by another request; look at it and try again"
+            )
+        return change(at, base)
+
+    await sets.edit(context.components.registry, managed_by, checked)
 
 
 def _next(context: RequestContext, base: Revision, kind: Kind, name: str, action: str) -> Revision:

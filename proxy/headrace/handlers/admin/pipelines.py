@@ -77,15 +77,15 @@ async def _stored(context: RequestContext, definition: PipelineDefinition) -> tu
             f"pipeline [{definition.label}] was created by another request at the same time, or is in the history of "
             "a set; choose another version"
         )
-    if managed_by:
-        await managed.bring_in_force(context, managed_by, "pipeline", name, _id_of(definition, snapshot))
-    elif before.value != definition.version:
-        try:
+    try:
+        if managed_by:
+            await managed.bring_in_force(context, managed_by, "pipeline", name, _id_of(definition, snapshot))
+        elif before.value != definition.version:
             await store.set_active(definition.type, definition.name, definition.version, before)
-        except ConflictError:
-            if not stored_already:
-                await store.remove_pipeline(definition.type, definition.name, definition.version)
-            raise
+    except ConflictError:
+        if not stored_already:
+            await store.remove_pipeline(definition.type, definition.name, definition.version)
+        raise
     if not managed_by:
         await registry.changed()
         managed.refuse_adopted(context, "pipeline", name)
@@ -259,6 +259,7 @@ async def activate(context: RequestContext) -> web.StreamResponse:
         before = await registry.store.active(definition.type, definition.name)
         await registry.store.set_active(definition.type, definition.name, version, before)
         await registry.changed()
+        managed.refuse_adopted(context, "pipeline", name)
     return await reply_json(context, 200, {"acknowledged": True, "name": definition.name, "version": version})
 
 
