@@ -187,7 +187,7 @@ async def test_with_the_cluster_away_a_copy_that_lacks_something_serves_nothing(
         await http.put(f"/_pipeline/_association/{name}-*", {"document": {"final_pipeline": name}})
         process.end()
         await wire.down()
-        path = next(tmp_path.rglob("registry.json"))
+        path = next(tmp_path.rglob("registry.json"))  # noqa: ASYNC240 - a test with nothing else on the loop
         copy = path.read_text()
         assert f'"pattern:{name}-*"' in copy
         path.write_text(copy.replace(f'"pattern:{name}-*"', f'"pattern:{name}-x"'))
