@@ -36,14 +36,14 @@ def examine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_host_a_cluster_and_a_proxy_that_are_well(
-    examine, node: str, through: Http, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    examine, node: str, through: Http, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("HEADRACE_CURSOR_SECRET", SECRET)
     (tmp_path / "h.toml").write_text(f'upstream = "{node}"\nadmin_token = "{SECRET}"\nstate_dir = "{tmp_path}"\n')
     bundle = tmp_path / "report.zip"
-    await through.pipeline("bundled", "document", native("said", "fail", message=f"value {SECRET}"))
-    await through.index("bundled", document="bundled")
-    assert (await through.put("/bundled/_doc/1", {"a": 1})).status == 400
+    await through.pipeline(name, "document", native("said", "fail", message=f"value {SECRET}"))
+    await through.index(name, document=name)
+    assert (await through.put(f"/{name}/_doc/1", {"a": 1})).status == 400
     assert SECRET in (await through.get("/_pipeline/_stats")).body.decode()
     code, found = await examine("--config", str(tmp_path / "h.toml"), "--url", through.base, "--bundle", str(bundle))
     levels = {finding["level"] for findings in found.values() for finding in findings}
