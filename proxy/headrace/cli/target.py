@@ -28,13 +28,18 @@ def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def connect(target: Target | str = "", url: str = "") -> Client:
-    """The client of a target, by name or as it is. Raises InvalidError for a target that does not exist."""
+    """The client of a target, by name or as it is. Raises Failure for a target that does not exist."""
+    from headrace.cli.errors import ExitCode, Failure
     from headrace.client import Client
+    from headrace_pipelines.errors import InvalidError
 
     context = click.get_current_context(silent=True)
     if context is not None and (context.find_root().obj or {}).get("verbose"):
         _show_calls()
-    return Client(url, target=target)
+    try:
+        return Client(url, target=target)
+    except InvalidError as error:
+        raise Failure(error.reason.removeprefix(f"[{error.field}] "), error.field, code=ExitCode.USAGE) from None
 
 
 def _show_calls() -> None:

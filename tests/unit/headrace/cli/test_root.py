@@ -102,7 +102,7 @@ def test_the_exit_status_of_each_kind_of_failure(capsys: pytest.CaptureFixture[s
     assert "--upstream" in capsys.readouterr().err
     assert main(["pipeline", "list", "--url", "http://127.0.0.1:9"]) == ExitCode.UNREACHABLE
     assert "hint: " in capsys.readouterr().err
-    assert main(["pipeline", "list", "--target", "nowhere"]) == ExitCode.FAILED
+    assert main(["pipeline", "list", "--target", "nowhere"]) == ExitCode.USAGE
     assert "(target)" in capsys.readouterr().err
     assert failure_of(ValueError("a defect")) is None
 
