@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headrace.project.cases.engine import Engine
     from headrace.project.cases.model import Case, CaseFile
     from headrace.project.problems import Problem
+    from headrace.project.variables import Variables
 
 CASE_ENDINGS = (".cases.yaml", ".cases.yml", ".cases.json")
 FOLDER_INPUT = "in.ndjson"
@@ -90,16 +91,22 @@ class Subject:
 def udf(request: pytest.FixtureRequest) -> Callable[..., Subject]:
     """`udf(file, params={}, time_ms=…, user={}, seed=0)`: a UDF of a file.
 
-    `file`: relative to the test, to its project, or to the directory of pytest.
+    `file`: relative to the test, to its project, or to the directory of pytest. Raises ProjectError for a manifest that
+    cannot be read, or that names a variable which the target does not have.
     """
 
     def of(file: str | Path, *, seed: int = 0, **options: Any) -> Subject:
+        from headrace.project import ProjectError
         from headrace.project.cases.engine import Engine
         from headrace.project.files import Files, read_udf
-        from headrace.project.variables import Variables
+        from headrace.project.project import root_of
 
         path = _found(request, Path(file))
-        read = read_udf(path.parent, path, Variables("", {}))
+        root = root_of(path.parent)
+        variables = _variables(request.config, root)
+        read = read_udf(root or path.parent, path, variables)
+        if variables.problems:
+            raise ProjectError(variables.problems)
         return Subject(Engine(Files(udfs=[read]), seed), "udf", read.name, options)
 
     return of
@@ -115,10 +122,28 @@ def pipeline(request: pytest.FixtureRequest) -> Callable[..., Subject]:
         from headrace.project.project import root_of
 
         folder = root_of(request.path.parent) or request.config.rootpath
-        project = Project.load(folder, request.config.getoption("headrace_target") or None)
+        project = Project.load(folder, _target(request.config, folder))
         return Subject(Engine(project.files, seed), "pipeline", name, options)
 
     return of
+
+
+def _target(config: pytest.Config, folder: Path) -> str | None:
+    """The target of `--headrace-target`, else that of HEADRACE_TARGET if the project has it."""
+    from headrace.project.config import load_config, target_of_environment
+
+    named: str | None = config.getoption("headrace_target")
+    return named or target_of_environment(load_config(folder))
+
+
+def _variables(config: pytest.Config, folder: Path | None) -> Variables:
+    """The variables of the target of a project; none outside of a project."""
+    from headrace.project.config import load_config
+    from headrace.project.variables import Variables
+
+    targets = load_config(folder).target if folder is not None else {}
+    name = (_target(config, folder) if folder is not None else None) or next(iter(targets), "")
+    return Variables(name, targets[name].vars if name in targets else {})
 
 
 def _found(request: pytest.FixtureRequest, file: Path) -> Path:
@@ -136,7 +161,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds `--headrace` and `--headrace-target`."""
     group = parser.getgroup("headrace", "pipelines and UDFs of Headrace")
     group.addoption("--headrace", action="store_true", help="collect the test cases of Headrace")
-    group.addoption("--headrace-target", dest="headrace_target", help="the target whose variables are used")
+    group.addoption(
+        "--headrace-target",
+        dest="headrace_target",
+        help="the target whose variables are used; HEADRACE_TARGET, or the first",
+    )
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -167,7 +196,7 @@ class CasesCollector(pytest.File):
             raise self.CollectError(f"{self.path} is in no project directory of Headrace")
         loaded = self.config.stash.setdefault(_ENGINES, {})
         if folder not in loaded:
-            project = Project.load(folder, self.config.getoption("headrace_target") or None)
+            project = Project.load(folder, _target(self.config, folder))
             loaded[folder] = (project, Engine(project.files))
         project, engine = loaded[folder]
         path = self.path.parent if self.path.name == FOLDER_INPUT else self.path

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def remote_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds `--target` and `--url`; a target is one of the directory's `headrace.toml`."""
     target = click.option("--target", default="", metavar="NAME", help="A target of headrace.toml.")
-    url = click.option("--url", default="", metavar="URL", help="The address of the proxy.")
+    url = click.option(
+        "--url", default="", metavar="URL", help="The address of the proxy, in place of that of the target."
+    )
     return target(url(function))
 
 

@@ -14,6 +14,7 @@ vars = { retention = "30d" }
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -58,6 +59,12 @@ def load_config(folder: Path) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ProjectError([_unreadable(str(error), text)]) from None
     return _Reader(text).config(fields)
+
+
+def target_of_environment(config: Config) -> str | None:
+    """The target of HEADRACE_TARGET, if the directory has it."""
+    name = os.environ.get("HEADRACE_TARGET", "")
+    return name if name in config.target else None
 
 
 class _Reader:

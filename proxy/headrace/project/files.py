@@ -137,14 +137,32 @@ def read_udf(folder: Path, path: Path, variables: Variables) -> UdfFile:
     if manifest is not None:
         for key in {"source", "wasm"} & set(fields):
             raise ProjectError([manifest.problem(f"is the file {file} itself", key, "remove it", key=True)])
+        _check_fields(manifest, fields)
     language = fields.pop("language", CODE[path.suffix])
+    if path.suffix == ".wasm" and language in INTERPRETED and manifest is not None:
+        raise ProjectError([manifest.problem(f"[{language}] is text, and {path.name} is a module", "language")])
     code = _code(path, file)
     if language == PYTHON:
         fields = {**declared(code.decode(), file), **fields}
     name = fields.pop("name", None) or (_named(code, file) if language in INTERPRETED else None) or path.stem
+    if not isinstance(name, str):
+        raise ProjectError([Problem(file=file, field="name", reason="must be a text")])
     if packages := fields.get("packages"):
         fields["packages"] = [_package(folder, path, each, manifest, i) for i, each in enumerate(packages)]
     return UdfFile(file, name, language, code, fields, manifest)
+
+
+def _check_fields(manifest: Source, fields: dict[str, Any]) -> None:
+    """Raises ProjectError for the fields that say how the file is read, where they have another type."""
+    kinds = {"name": str, "language": str, "packages": list}
+    words = {str: "a text", list: "a list"}
+    found = [
+        manifest.problem(f"must be {words[kind]}", key)
+        for key, kind in kinds.items()
+        if key in fields and not isinstance(fields[key], kind)
+    ]
+    if found:
+        raise ProjectError(found)
 
 
 def _code(path: Path, file: str) -> bytes:

@@ -34,6 +34,8 @@ MEDIA = {
 """The media type in which a proxy receives the code of a language."""
 SOURCES = (".rs", ".c", ".go", ".as.ts")
 """Endings of sources that `headrace udf build` compiles."""
+KINDS = ("document", "query", "result", "hit")
+"""Kinds of the input of a case."""
 SECONDS = 30.0
 """Seconds for one case: the limits of the UDF end it earlier."""
 
@@ -60,6 +62,8 @@ def load(file: Path) -> UdfFile:
         raise InvalidError(f"{file.name} is not compiled yet: `headrace udf build {file.name}` writes its module")
     code = file.read_bytes()
     language = _binary(file) or manifests.LANGUAGE_OF_SUFFIX.get(file.suffix, manifests.PYTHON)
+    if language in manifests.FROM_SOURCE:
+        _check_text(code, file)
     facts = _declared(code, file) if language == manifests.PYTHON else {}
     if facts:
         facts = {"name": name_of(file, code), **facts, "language": language, "source": code.decode()}
@@ -87,6 +91,14 @@ def _declared(code: bytes, file: Path) -> dict[str, Any]:
         raise InvalidError(str(error)) from None
 
 
+def _check_text(content: bytes, file: Path) -> str:
+    """The text of a file. Raises InvalidError for one that is not UTF-8."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidError(f"{file} is not UTF-8: {error.reason} at byte {error.start}") from None
+
+
 def _binary(file: Path) -> str:
     return file.suffix[1:] if file.suffix in (".wasm", ".wat") else ""
 
@@ -103,12 +115,30 @@ def cases_of(file: Path) -> Path:
 
 
 def read_cases(path: Path) -> list[dict[str, Any]]:
-    """The cases of a file. Raises InvalidError and OSError."""
+    """The cases of a file. Raises InvalidError with what is wrong and where, and OSError."""
     try:
-        cases: list[dict[str, Any]] = json.loads(path.read_text("utf-8-sig"))
-    except ValueError as error:
+        cases: Any = json.loads(_check_text(path.read_bytes(), path))
+    except (ValueError, RecursionError) as error:
         raise InvalidError(f"{path} is not JSON: {error}") from None
+    if not isinstance(cases, list):
+        raise InvalidError(f"{path} must be a list of cases")
+    for i, case in enumerate(cases):
+        if (reason := _fault(case)) is not None:
+            raise InvalidError(f"{path}: {reason}", f"[{i}]")
     return cases
+
+
+def _fault(case: Any) -> str | None:
+    """Why something is no case, or None."""
+    if not isinstance(case, dict):
+        return "a case must be an object with input and expected"
+    if "input" not in case:
+        return "the case has no input"
+    if (kind := case.get("as", "document")) not in KINDS:
+        return f"[{kind}] is no kind of input: there are {', '.join(KINDS)}"
+    if not isinstance(case.get("parameters", {}), dict):
+        return "parameters must be an object"
+    return None
 
 
 def fits(found: Any, expected: Any) -> bool:

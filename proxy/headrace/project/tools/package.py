@@ -56,6 +56,11 @@ def read(path: Path) -> UdfFile:
         raise InvalidError(f"{path.name} is no package of a UDF: {error}") from None
     if hashlib.sha256(code).hexdigest() != manifest.pop("sha256", ""):
         raise InvalidError(f"{path.name} is damaged: its code is not that of its digest")
-    if manifest["language"] in SOURCE_LANGUAGES:
+    if not isinstance(manifest.get("name"), str):
+        raise InvalidError(f"{path.name} is no package of a UDF: its manifest has no name")
+    if manifest.get("language") not in SOURCE_LANGUAGES:
+        return of_manifest({**manifest, "wasm": base64.b64encode(code).decode()})
+    try:
         return of_manifest({**manifest, "source": code.decode()})
-    return of_manifest({**manifest, "wasm": base64.b64encode(code).decode()})
+    except UnicodeDecodeError as error:
+        raise InvalidError(f"the code in {path.name} is not UTF-8: {error.reason} at byte {error.start}") from None

@@ -164,3 +164,44 @@ def test_a_set_has_a_maximum_of_objects(write):
     patterns = "".join(f"a{i}-*: {{document: logs}}\n" for i in range(1000))
     problems = Project.load(write({**GOOD, "associations.yaml": patterns})).problems()
     assert [problem.reason for problem in problems] == ["the directory has 1003 objects; a set has at most 1000"]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "field", "reason"),
+    [
+        ("name: 7\n", "name", "must be a text"),
+        ("language: [python]\n", "language", "must be a text"),
+        ("packages: a.zip\n", "packages", "must be a list"),
+    ],
+)
+def test_a_manifest_whose_fields_have_another_type_is_a_problem(write, manifest, field, reason):
+    files = Project.load(write({**GOOD, "udfs/titles.udf.yaml": manifest})).files
+    (problem,) = files.problems
+    assert (problem.file, problem.line, problem.field) == ("udfs/titles.udf.yaml", 1, field)
+    assert problem.reason == reason
+
+
+def test_a_name_in_a_decorator_is_a_text(write):
+    code = "from headrace.udf import udf\n\n@udf(name=7)\ndef process(doc, params):\n    return doc\n"
+    (problem,) = Project.load(write({**GOOD, "udfs/titles.py": code})).files.problems
+    assert problem.file == "udfs/titles.py"
+
+
+def test_a_module_in_a_language_of_text_is_a_problem(write):
+    folder = write({**GOOD, "udfs/m.udf.yaml": "language: python\n"})
+    (folder / "udfs/m.wasm").write_bytes(b"\x00asm\xff")
+    (problem,) = Project.load(folder).files.problems
+    assert (problem.file, problem.field) == ("udfs/m.udf.yaml", "language")
+
+
+@pytest.mark.parametrize(
+    "name", ["headrace.toml", "pipelines/logs.yaml", "udfs/titles.py", "udfs/titles.udf.yaml", "associations.yaml"]
+)
+def test_a_file_that_is_not_utf_8_is_a_problem(write, name):
+    folder = write({**GOOD})
+    (folder / name).write_bytes(b"# \xff\n")
+    try:
+        problems = Project.load(folder).files.problems
+    except ProjectError as error:
+        problems = error.problems
+    assert [(each.file, "not UTF-8" in each.reason) for each in problems] == [(name, True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -47,7 +48,7 @@ def test_missing(udf):
 '''
 
 
-def run(folder, *arguments):
+def run(folder, *arguments, environment=None):
     command = [
         sys.executable,
         "-m",
@@ -63,7 +64,8 @@ def run(folder, *arguments):
         "error",
         *arguments,
     ]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    given = {**os.environ, **(environment or {})}
+    return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, check=False)
 
 
 def test_fixtures_run_udfs_and_pipelines_in_the_sandbox(tmp_path):
@@ -87,3 +89,39 @@ def test_case_files_are_tests_if_asked_for(tmp_path):
     assert "tests/bad.cases.yaml:5:15: unknown field" in done.stdout
     assert "Traceback" not in done.stdout
     assert "1 passed" in run(tmp_path, "--headrace", "tests/bad.cases.yaml", "-k", "ok").stdout
+
+
+VARIABLES = """\
+import pytest
+from headrace.project import ProjectError
+
+
+def test_udf(udf, pipeline):
+    assert udf("udfs/titles.py").logs == []
+    assert pipeline("logs")({"title": "A B"}) == {"title": "a+b"}
+
+
+def test_missing_variable(udf):
+    with pytest.raises(ProjectError, match="titles.udf.yaml:1:.*has no variable .nothing"):
+        udf("other/titles.py")
+"""
+
+
+def test_fixtures_and_case_files_have_the_variables_of_the_target(tmp_path):
+    scaffold.write(tmp_path)
+    toml = tmp_path / "headrace.toml"
+    toml.write_text(toml.read_text() + '\n[target.plus]\nvars = { separator = "+", text = "it" }\n')
+    (tmp_path / "udfs/titles.udf.yaml").write_text("description: ${var:text}\n")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/titles.py").write_text((tmp_path / "udfs/titles.py").read_text())
+    (tmp_path / "other/titles.udf.yaml").write_text("description: ${var:nothing}\n")
+    (tmp_path / "tests/test_it.py").write_text(VARIABLES)
+    for path in (tmp_path / "tests").glob("*.cases.yaml"):
+        path.unlink()
+    (tmp_path / "tests/plus.cases.yaml").write_text(
+        "pipeline: logs\ncases: [{docs: {title: A B}, expect: {title: 'a${var:separator}b'}}]\n"
+    )
+    for options, environment in ([], {"HEADRACE_TARGET": "plus"}), (["--headrace-target", "plus"], {}):
+        done = run(tmp_path, "--headrace", *options, environment=environment)
+        assert "3 passed" in done.stdout, done.stdout
+    assert "2 failed, 1 passed" in run(tmp_path, "--headrace").stdout, "the first target has no variable [text]"

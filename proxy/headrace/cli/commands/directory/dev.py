@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def dev(folder: Path, target: str, url: str, no_apply: bool) -> int:
     """Everything is applied under names with the prefix dev-USER-, which match no index of others.
 
-    What was applied is removed at the end.
+    Everything that was applied is removed at the end.
     """
     from headrace.project.tools.watching import follow
 

@@ -32,13 +32,10 @@ def load(folder: Path, variables: str | None) -> Project:
 
     Without a name it is that of HEADRACE_TARGET if the directory has it, or the first: nothing is sent.
     """
-    import os
-
     from headrace.project import Project
-    from headrace.project.config import load_config
+    from headrace.project.config import load_config, target_of_environment
 
-    name = os.environ.get("HEADRACE_TARGET", "")
-    return Project.load(folder, variables or (name if name in load_config(folder).target else None))
+    return Project.load(folder, variables or target_of_environment(load_config(folder)))
 
 
 @command(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headrace.client import Client
 
 FOLDER = click.argument("folder", default=".", metavar="[DIR]")
-PRUNE = click.option("--prune", is_flag=True, help="Delete what the set has and the directory has not.")
+PRUNE = click.option("--prune", is_flag=True, help="Delete objects of the set that the directory does not have.")
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
 WAIT_SECONDS = 60.0
 """Seconds that `--wait` waits at most by default."""
@@ -34,7 +34,9 @@ def _source(function: Callable[..., Any]) -> Callable[..., Any]:
 def _waiting(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds `--wait` and `--timeout`."""
     flag = click.option("--wait", "waits", is_flag=True, help="Wait until all workers have it in force.")
-    seconds = click.option("--timeout", type=float, default=WAIT_SECONDS, show_default=True, help="Seconds of --wait.")
+    seconds = click.option(
+        "--timeout", type=float, default=WAIT_SECONDS, show_default=True, help="Maximum of seconds of --wait."
+    )
     return flag(seconds(function))
 
 
@@ -48,7 +50,7 @@ def _waiting(function: Callable[..., Any]) -> Callable[..., Any]:
 @output_option
 @remote_options
 def diff(folder: str, prune: bool, output: str, target: str, url: str) -> int:
-    """Nothing is written. What somebody has changed by hand is marked."""
+    """Nothing is written. Changes that somebody made by hand are marked."""
     from headrace.cli import sets
     from headrace.client import ClientError
 
@@ -89,7 +91,7 @@ def apply(
 ) -> None:
     """Everything of the set changes at once, or nothing. Another change at the same time ends it with status 4.
 
-    What deletes or detaches is asked for, and needs --yes without a terminal.
+    Before anything is deleted or detached, the command asks; without a terminal it needs --yes.
     """
     from headrace.cli import sets
     from headrace.client import ClientError
@@ -120,7 +122,7 @@ def apply(
 )
 @click.argument("folder", metavar="DIR")
 @click.option("--set", "name", default="", metavar="NAME", help="The set, by default that of the directory.")
-@click.option("--unmanaged", is_flag=True, help="Write what belongs to no set.")
+@click.option("--unmanaged", is_flag=True, help="Write the objects that belong to no set.")
 @PRUNE
 @YES
 @remote_options
@@ -215,7 +217,7 @@ def rollback(
     exits=REMOTE,
 )
 @click.option("--dir", "folder", default=".", metavar="DIR", help="The project directory.")
-@click.option("--every", default="30s", show_default=True, help="Time between two looks at the directory.")
+@click.option("--every", default="30s", show_default=True, help="Time between two readings of the directory.")
 @click.option("--once", is_flag=True, help="Apply it once and end, for a scheduled job.")
 @PRUNE
 @remote_options
