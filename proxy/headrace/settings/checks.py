@@ -41,12 +41,25 @@ def validate(settings: Settings) -> None:
 
 def _check_listeners(settings: Settings) -> None:
     port = _check_address(settings.listen, "listen")
+    for url in settings.nodes:
+        if _is_own(settings, url):
+            raise InvalidError(f"[{redacted(url)}] is the address of the proxy itself (listen)", "upstream")
     if settings.metrics_listen:
         _check_address(settings.metrics_listen, "metrics_listen")
     if not 1 <= settings.workers <= MOST_WORKERS:
         raise InvalidError(f"must be between 1 and {MOST_WORKERS}", "workers")
     if settings.workers > 1 and port == "0":
         raise InvalidError("several workers need a port to share, not 0", "listen")
+
+
+def _is_own(settings: Settings, url: str) -> bool:
+    """Whether a node's address is that of the listener: a proxy in front of itself answers nothing."""
+    host, port = settings.host_port
+    parts = urlsplit(url)
+    if parts.port != port or not port:
+        return False
+    local = ("localhost", "127.0.0.1", "::1")
+    return parts.hostname == host or (parts.hostname in local and host in (*local, "0.0.0.0", "::"))  # noqa: S104
 
 
 def _check_address(address: str, name: str) -> str:

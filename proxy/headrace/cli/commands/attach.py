@@ -107,5 +107,5 @@ def resolve(client: Client, index: str, output: str) -> None:
         for kind, slots in kinds.items()
         for slot, attached in slots.items()
     ]
-    columns = {key: key for key in ("index", "type", "slot", "pipeline", "version", "source", "by")}
-    emit(rows, columns, output, found)
+    columns = {key: key for key in ("index", "type", "slot", "pipeline", "version", "enabled", "source", "by")}
+    emit(rows, columns, output, found, name="pipeline")

@@ -44,12 +44,15 @@ def _readiness(client: Client) -> Generator[Finding, None, bool]:
         return False
     except ClientError as error:
         answer = error.body if isinstance(error.body, dict) else {}
+    if "registry" not in answer:
+        yield Finding(Level.ERROR, "proxy", f"{url} is no Headrace", "name the address of the proxy with --url")
+        return False
     if answer.get("status") != "ready":
         remedy = "the log of the proxy has the reason; `headrace doctor --config FILE` examines the cluster from there"
-        shown = ", ".join(f"{key} {value}" for key, value in answer.items()) or "no answer of a Headrace"
+        shown = ", ".join(f"{key} {value}" for key, value in answer.items())
         yield Finding(Level.ERROR, "proxy", f"{url}: {shown}", remedy)
-    else:
-        yield from _registry(url, answer)
+        return bool(answer.get("cluster") == "reachable")
+    yield from _registry(url, answer)
     return True
 
 
@@ -77,7 +80,8 @@ def _info(client: Client) -> Generator[Finding, None, dict[str, Any] | None]:
         info: dict[str, Any] = client.request("GET", "/_proxy/info")
         middle = (before + time.time()) / 2 * 1000
     except ClientError as error:
-        yield Finding(Level.UNKNOWN, "proxy settings", f"{url}: {error.reason}", "set HEADRACE_ADMIN_TOKEN")
+        remedy = "set HEADRACE_ADMIN_TOKEN to the admin token of the proxy" if error.status in (401, 403) else ""
+        yield Finding(Level.UNKNOWN, "proxy settings", f"{url}: {error.reason}", remedy or "see the log of the proxy")
         return None
     if abs(info["now_ms"] - middle) > SKEW_MS:
         found = f"{url} is {abs(info['now_ms'] - middle) / 1000:.0f} s away from this host"
@@ -104,9 +108,11 @@ def _attached(client: Client) -> Iterator[Finding]:
     """Slots of patterns that name no pipeline."""
     try:
         associations = client.associations.list()["associations"]
-        names = {(pipeline["type"], pipeline["name"]) for pipeline in client.pipelines.list()["pipelines"]}
+        pipelines = client.pipelines.list()["pipelines"]
     except ClientError:
         return
+    names = {(pipeline["type"], pipeline["name"]): pipeline["enabled"] for pipeline in pipelines}
+    yield from _disabled_finals(associations, names)
     missing = [
         (association["pattern"], kind, name)
         for association in associations
@@ -121,6 +127,17 @@ def _attached(client: Client) -> Iterator[Finding]:
         )
     if not missing:
         yield ok("attachments", f"{len(associations)} patterns, all of their pipelines exist")
+
+
+def _disabled_finals(associations: list[dict[str, Any]], enabled: dict[tuple[str, str], bool]) -> Iterator[Finding]:
+    """Final pipelines of patterns that are disabled: they protect nothing."""
+    for association in associations:
+        for kind in TYPES:
+            slots = association.get(kind)
+            name = slots.get("final_pipeline") if isinstance(slots, dict) else None
+            if enabled.get((kind, name or "")) is False:
+                found = f"the final {kind} pipeline {name} of {association['pattern']} is disabled"
+                yield Finding(Level.WARNING, "attachments", found, f"`headrace pipeline enable {name}`")
 
 
 def _shadowed(client: Client) -> Iterator[Finding]:
@@ -166,10 +183,8 @@ def _compared(told: list[dict[str, Any]]) -> Iterator[Finding]:
     for name in told[0]["fingerprints"]:
         found = {info["fingerprints"][name] for info in told}
         if len(found) > 1 or found == {""}:
-            remedy = (
-                "set the same in all proxies: a cursor of one is refused by another" if name == "cursor_secret" else ""
-            )
-            yield Finding(Level.ERROR, name, "differs between the proxies", remedy or "set the same in all proxies")
+            shown = "is set in no proxy" if found == {""} else "differs between the proxies"
+            yield Finding(Level.ERROR, name, shown, _SHARED[name])
         else:
             yield ok(name, "is the same in all proxies")
     versions = {info["version"] for info in told}

@@ -22,6 +22,8 @@ SECRET = "s3cret"
         ({"upstream": "http://a:0"}, "upstream"),
         ({"listen": "127.0.0.1:99999"}, "listen"),
         ({"workers": 0}, "workers"),
+        ({"upstream": "http://localhost:9280"}, "upstream"),
+        ({"upstream": "http://a:1,http://127.0.0.1:5", "listen": "0.0.0.0:5"}, "upstream"),
     ],
 )
 def test_values_that_cannot_work(changes, field):

@@ -11,7 +11,7 @@ import click
 
 from headrace.cli.command import REMOTE, command
 from headrace.cli.commands.directory.project import FOLDER, load
-from headrace.cli.errors import ExitCode
+from headrace.cli.errors import ExitCode, Failure
 from headrace.cli.output import note
 from headrace.cli.project_target import loaded, project_of, remote_options
 from headrace.cli.target import connect
@@ -36,8 +36,11 @@ def dev(folder: Path, target: str, url: str, no_apply: bool) -> int:
 
     Everything that was applied is removed at the end.
     """
+    from headrace.project.project import PARTS
     from headrace.project.tools.watching import follow
 
+    if not any((folder / part).exists() for part in PARTS):
+        raise Failure(f"{folder} is no project directory", hint="`headrace init` writes one", code=ExitCode.USAGE)
     session = Session(folder, target, url, applies=not no_apply)
     try:
         follow(folder, session.changed)
