@@ -46,7 +46,7 @@ async def test_the_story(direct: Http):
 async def test_without_a_cluster():
     code, _, messages = await demo("http://127.0.0.1:9")
     assert code == ExitCode.UNREACHABLE
-    assert messages.startswith("error: http://127.0.0.1:9 does not answer as a cluster")
+    assert messages.startswith("error: http://127.0.0.1:9 cannot be reached: ")
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from headrace.cli.target import completed, pipeline_names, target_options
 if TYPE_CHECKING:
     from headrace.client import Client
 
+TYPES = ("document", "query", "result")
 TYPE = click.option(
-    "--type", "kind", type=click.Choice(["document", "query", "result"]), help="Where several types have the name."
+    "--type", "kind", type=click.Choice(TYPES), help="The type, where pipelines of several have the name."
 )
 FORCE = click.option("--force", is_flag=True, help="Change what a set from git manages.")
 NAME = click.argument("name", shell_complete=completed(pipeline_names))
@@ -49,7 +50,7 @@ def read_document(file: str) -> Any:
     exits=REMOTE,
     group=pipeline,
 )
-@TYPE
+@click.option("--type", "kind", type=click.Choice(TYPES), help="Only those of this type.")
 @output_option
 @target_options
 def list_(client: Client, kind: str | None, output: str) -> None:

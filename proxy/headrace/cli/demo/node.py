@@ -150,6 +150,8 @@ class Node:
 def require_free(address: str) -> None:
     """Raises NodeError if `host:port` is in use: the health of another process would count as that of ours."""
     host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise NodeError(f"[{address}] is not host:port")
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

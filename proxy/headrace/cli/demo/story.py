@@ -21,6 +21,7 @@ from headrace.cli.demo.data import MAPPING, tickets
 from headrace.cli.demo.errors import NodeError
 from headrace.cli.demo.node import Node, require_free
 from headrace.cli.demo.pipelines import PIPELINES, SETTINGS, UDFS
+from headrace.client import transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,11 +69,13 @@ def _stay(listen: str) -> None:
 def _cluster(url: str) -> Iterator[str]:
     """The URL of a cluster: the given one, else that of a node which runs as long as the context."""
     if url:
+        if not url.startswith(("http://", "https://")):
+            raise NodeError(f"[{url}] is not an http:// or https:// URL")
         try:
             with OpenSearch(url, timeout=10, max_retries=0) as cluster:
                 cluster.info()
         except OpenSearchException as error:
-            raise NodeError(f"{url} does not answer as a cluster: {error}") from None
+            raise NodeError(str(transport.raised(error, url))) from None
         yield url.rstrip("/")
         return
     node = Node()

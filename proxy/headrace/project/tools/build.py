@@ -7,12 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from headrace.project.udf_file import SOURCES
 from headrace_pipelines.errors import InvalidError
 from headrace_pipelines.udf import stubs
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 C_OPTIONS = ("-Os", "-nostdlib", "-Wl,--no-entry", "-Wl,-z,stack-size=65536", f"-I{stubs.FOLDER}")
 RUST_OPTIONS = (
@@ -34,6 +36,8 @@ class Toolchain(NamedTuple):
 
 def build(source: Path, *, tinygo: bool = False) -> Path:
     """Compiles a source to `NAME.wasm` beside it. Raises InvalidError without the toolchain, or with its errors."""
+    if not source.is_file():
+        raise InvalidError(f"{source} is no file")
     ending = next((each for each in SOURCES if source.name.endswith(each)), "")
     if not ending:
         raise InvalidError(f"{source.name} needs no build: upload it as it is. Compiled are {', '.join(SOURCES)}")
@@ -44,7 +48,7 @@ def build(source: Path, *, tinygo: bool = False) -> Path:
         command, capture_output=True, text=True, check=False, env={**os.environ, **toolchain.environment}
     )
     if done.returncode:
-        raise InvalidError(f"{Path(command[0]).name} fails with status {done.returncode}:\n{done.stderr.strip()}")
+        raise InvalidError(f"the compiler ends with status {done.returncode}:\n{done.stderr.strip()}")
     return output
 
 
@@ -73,7 +77,7 @@ def _clang() -> list[str]:
         return [zig, "cc", target]
     if importlib.util.find_spec("ziglang"):
         return [sys.executable, "-m", "ziglang", "cc", target]
-    return [_found("clang", "pip install ziglang"), "--target=wasm32"]
+    return [_found("clang", "pip install ziglang, which brings a compiler"), "--target=wasm32"]
 
 
 def _found(program: str, hint: str) -> str:

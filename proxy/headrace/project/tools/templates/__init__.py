@@ -66,4 +66,7 @@ def _by_ending(name: str) -> Language:
     for language in LANGUAGES.values():
         if name.endswith(language.ending):
             return language
+    if "." in name:
+        endings = ", ".join(dict.fromkeys(language.ending for language in LANGUAGES.values()))
+        raise InvalidError(f"[{name}] ends like no language; the endings are {endings}")
     return LANGUAGES["python"]
