@@ -249,9 +249,8 @@ class Store(Cluster):
         """Makes a version active, or none; raises ConflictError if somebody changed it since `before` was read."""
         await self._set("active", key(kind, name), version, before)
 
-    async def add_udf(self, record: UdfRecord, code: bytes) -> bool:
-        """Stores code and manifest of a version, the manifest last; false if that version is there already."""
-        await self.write_code(record.digest, code)
+    async def add_udf(self, record: UdfRecord) -> bool:
+        """Stores the manifest of a version, whose code is there; false if that version is there already."""
         return await self._create(f"udf:{record.manifest.label}", udf_document(record))
 
     async def write_code(self, digest: str, code: bytes) -> None:
@@ -261,11 +260,9 @@ class Store(Cluster):
             body = {"kind": "code", "name": digest, "body": text}
             await self._index(f"code:{digest}:{n // CHUNK}", body, {"refresh": "false"})
 
-    async def remove_udf(self, record: UdfRecord, *, code_too: bool) -> None:
-        """Removes a version, and its code where no other version has the same."""
+    async def remove_udf(self, record: UdfRecord) -> None:
+        """Removes a version; its code stays."""
         await self._remove(f"udf:{record.manifest.label}")
-        if code_too:
-            await self.remove_code(record)
 
     async def remove_code(self, record: UdfRecord) -> None:
         """Removes the code of a version."""

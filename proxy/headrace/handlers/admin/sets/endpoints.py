@@ -98,6 +98,7 @@ async def _change(
         changes = await _changes(context, at, plan)
         context.add_audit_facts(set=name, before=str(base))
         if not plan.different:
+            await registry.supply_code(plan.codes)
             return await reply_json(context, 200, {"revision": base, "changes": changes})
         for change in plan.changes:
             if change.kind == "association" and change.action != "unchanged":
@@ -123,7 +124,7 @@ async def revisions(context: RequestContext) -> web.StreamResponse:
         ]
         return await reply_json(context, 200, {"total": len(found), "sets": found})
     name = _set_named(context)
-    kept = await asyncio.to_thread(sets.history, registry, name)
+    kept = await sets.history(registry, name)
     if not kept:
         raise MissingError(f"there is no set [{name}]")
     in_force = kept[-1].revision
