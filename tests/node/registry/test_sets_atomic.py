@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from headrace.registry import sets
+from headrace.registry.live import LiveRegistry
 from headrace.registry.sets import HEADS
 from headrace.registry.store import Store
 from headrace_pipelines.errors import RegistryError
@@ -174,6 +175,41 @@ async def test_what_is_stored_by_hand_while_a_set_comes_to_have_it(
         async with asyncio.timeout(10):
             while (await through.get("/_pipeline")).json["total"]:
                 await asyncio.sleep(0.05)
+
+
+async def test_deletions_and_activations_by_hand_while_a_set_comes_to_have_it(
+    through: Http, settings: Settings, tmp_path: Path, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+):
+    """Answers of changes that are not in force as they say: each is a conflict that names the set."""
+    async with another(settings, tmp_path / "other", session) as other:
+        for n in (1, 2):
+            made = await through.put("/_pipeline/p", {"type": "document", "stages": [setting(n)]})
+            assert made.status == 201
+        assert (await through.put("/_udf/shout", shout())).status == 201
+        assert (await through.put("/_pipeline/_association/p-*", {"document": "p"})).status == 201
+        changed = LiveRegistry.changed
+        for name, (call, path, sent, content) in enumerate(
+            (
+                (through.put, "/_udf/shout", shout("title"), {"udfs": [shout()]}),
+                (through.post, "/_pipeline/p/_activate?version=1", None, {"pipelines": [pipeline("p", setting(2))]}),
+                (
+                    through.delete,
+                    "/_pipeline/_association/p-*",
+                    None,
+                    {"associations": {"p-*": {"priority": 1, "document": "p"}}},
+                ),
+            )
+        ):
+
+            async def late(self: LiveRegistry, name: int = name, content: dict[str, Any] = content) -> None:
+                monkeypatch.setattr(LiveRegistry, "changed", changed)
+                await applied(other, {"set": f"s{name}", **content})
+                await changed(self)
+
+            monkeypatch.setattr(LiveRegistry, "changed", late)
+            lost = await (call(path, sent) if sent is not None else call(path))
+            assert lost.status == 409, lost.json
+            assert f"the set [s{name}] was applied at the same time" in lost.error["reason"]
 
 
 @pytest.mark.parametrize("forced", [False, True])

@@ -84,7 +84,7 @@ def test_an_unreadable_revision_that_no_head_names_is_nothing():
     junk = type(heads)(kind=REVISION, name="app", body="{")
     documents = [pipeline_document(version("a", "1")), junk, revision_document(there), heads]
     assert records_of(documents).sets == {"app": there}
-    with pytest.raises(RegistryError, match="lacks revisions of sets: .*cannot be read"):
+    with pytest.raises(RegistryError, match=r"lacks revisions of sets: .*cannot be read"):
         records_of([documents[0], junk, heads])
 
 

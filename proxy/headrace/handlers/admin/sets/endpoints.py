@@ -9,7 +9,7 @@ import msgspec
 
 from headrace.handlers.admin.deletion import created_with
 from headrace.handlers.admin.sets import view
-from headrace.handlers.admin.sets.request import MOST_BYTES, SetRequest, check_set, read_request
+from headrace.handlers.admin.sets.request import MOST_BYTES, SetRequest, check_set, check_source, read_request
 from headrace.handlers.admin.simulate import decode_body, now
 from headrace.registry import sets
 from headrace.security import admin, audit
@@ -68,6 +68,7 @@ async def rollback(context: RequestContext) -> web.StreamResponse:
     name, wanted = _set_named(context), _number(context)
     body = await context.plain_text() if context.has_body else b"{}"
     request = decode_body(body, RollbackRequest)
+    check_source(request.source)
 
     async def plan(at: Opened) -> Plan:
         past = [revision for revision in at.basis.kept if revision.revision == wanted]
