@@ -1,4 +1,4 @@
-"""Who has which revision in force: every process says so in the registry index, while there are sets.
+"""Reports of the revisions in force: every process writes one to the registry index, while there are sets.
 
 These documents are signed, but no part of the registry: no fingerprint, reading or repair sees them.
 """
@@ -34,7 +34,7 @@ FORGOTTEN_SECONDS = 3600.0
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process has in force: revisions by set; `at` in seconds since the epoch, by the clock of its host."""
+    """The revisions that a process has in force, by set; `at` in seconds since the epoch, by the clock of its host."""
 
     host: str
     process: int

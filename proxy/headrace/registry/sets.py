@@ -1,8 +1,8 @@
 """Sets in the registry index: one document says which revisions are in force, and everything else goes before it.
 
 A revision and the versions that it lists are written first; nothing shows them. Then the document of all heads is
-written by compare-and-set, and with that every reader sees the whole set. Who dies before leaves versions behind that
-the next attempt uses, or that are removed after it.
+written by compare-and-set, and with that every reader sees the whole set. A process that dies before leaves versions
+behind that the next attempt uses, or that are removed after it.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ _OF_HAND = {"pipeline": "active", "association": "pattern"}
 
 
 def _over_hand(at: Opened, staged: Iterable[VersionRecord], released: Iterable[str]) -> dict[str, Document]:
-    """What a change writes over documents that were stored by hand, by their ids in order."""
+    """Returns the documents that a change writes over those stored by hand, by their ids in order."""
     found = {record.id: _document(record) for record in staged if not record.tag}
     for label in released:
         kind, _, name = label.partition(" ")

@@ -75,7 +75,7 @@ class Basis:
 
     @property
     def visible(self) -> Records:
-        """What is in force."""
+        """The records in force."""
         return self.snapshot.records
 
 

@@ -34,7 +34,7 @@ ATTEMPTS = 5
 
 
 async def diff(context: RequestContext) -> web.StreamResponse:
-    """What applying a set would change; nothing is written."""
+    """Answers the changes that applying a set would make; nothing is written."""
     await admin.require_admin(context)
     request, content = await _request(context)
     at = await sets.opened(context.components.registry, request.set)
