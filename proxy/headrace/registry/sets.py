@@ -114,7 +114,26 @@ async def commit(
     store = registry.store
     await store.ensure_index()
     records = list(staged)
-    released = list(released)
+    await _write_staged(registry, at, revision, records, list(released))
+    # Code after the documents that name it: who removes code of others sees these first.
+    digests = {record.digest for record in records if isinstance(record, UdfRecord)}
+    sent = {d: code for d, code in (codes or {}).items() if d in digests or d not in registry.snapshot.codes}
+    await _all(registry.write_code(digest, code) for digest, code in sent.items())
+    kept = at.heads[revision.set].kept if revision.set in at.heads else []
+    head = Head(revision=revision.revision, id=revision.id, kept=[*kept, revision.id][-MOST_REVISIONS:])
+    try:
+        await store.save(at.marker, heads_document({**at.heads, revision.set: head}))
+    except ConflictError:
+        raise _lost(revision.set) from None
+    await registry.changed()
+    await _collect(registry, revision.set)
+
+
+async def _write_staged(
+    registry: LiveRegistry, at: Opened, revision: Revision, records: list[VersionRecord], released: list[str]
+) -> None:
+    """Writes everything that goes before the head, but code. Raises LostRaceError."""
+    store = registry.store
     hand = _over_hand(at, records, released)
     before = await _unchanged(registry, at, revision, released, hand)
     entries: list[Entry] = []
@@ -128,21 +147,9 @@ async def commit(
     documents = [(record.id, _document(record)) for record in records if record.tag]
     documents.append((revision.id, revision_document(revision)))
     entries += await _all(_stage(store, id_, document) for id_, document in documents)
-    # Code after the documents that name it: who removes code of others sees these first.
     await store.refresh()
     for entry in entries:
         registry.ledger.record(entry)
-    digests = {record.digest for record in records if isinstance(record, UdfRecord)}
-    sent = {d: code for d, code in (codes or {}).items() if d in digests or d not in registry.snapshot.codes}
-    await _all(registry.write_code(digest, code) for digest, code in sent.items())
-    kept = at.heads[revision.set].kept if revision.set in at.heads else []
-    head = Head(revision=revision.revision, id=revision.id, kept=[*kept, revision.id][-MOST_REVISIONS:])
-    try:
-        await store.save(at.marker, heads_document({**at.heads, revision.set: head}))
-    except ConflictError:
-        raise _lost(revision.set) from None
-    await registry.changed()
-    await _collect(registry, revision.set)
 
 
 async def edit(registry: LiveRegistry, name: str, change: Callable[[Opened, Revision], Edit]) -> None:
