@@ -23,12 +23,12 @@ from headrace.registry.records_codec import records_of
 from headrace.registry.repair import Mender
 from headrace.registry.store import UnfitError
 from headrace_pipelines.errors import ConflictError, HeadraceError, RegistryError
-from headrace_pipelines.registry import Records, Snapshot, build
+from headrace_pipelines.registry import Records, Snapshot, UdfRecord, build
 from headrace_pipelines.registry.association import Association, Pattern, Slots, Template
 from headrace_pipelines.registry.records import version_in
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from pathlib import Path
 
     from headrace.registry.ledger import Found
@@ -261,6 +261,29 @@ class LiveRegistry:
                     raise
         await self.changed()
         return old
+
+    async def write_code(self, digest: str, code: bytes) -> None:
+        """Stores code in the index, and here: what another proxy removes there at the same time is written anew."""
+        await asyncio.to_thread(self._copy.write_code, digest, code)
+        await self.store.write_code(digest, code)
+
+    async def supply_code(self, codes: Mapping[str, bytes]) -> None:
+        """Stores code that was sent once more, where a version in force lacks it."""
+        lacking = {record.digest for record in self._snapshot.records.udfs} - self._snapshot.codes.keys()
+        for digest in lacking & codes.keys():
+            await self.write_code(digest, codes[digest])
+        if lacking & codes.keys():
+            self.reread()
+            await self.changed()
+
+    async def drop_code(self, records: Iterable[UdfRecord]) -> None:
+        """Removes the code of versions that were removed, unless a stored version has it, visible or not."""
+        removed = {record.digest: record for record in records}
+        if removed:
+            await self.refresh()
+        for digest, record in removed.items():
+            if not any(entry.kind == "udf" and digest in entry.body for entry in self.ledger.live):
+                await self.store.remove_code(record)
 
     async def _install(self, records: Records, codes: dict[str, bytes]) -> None:
         before = self._snapshot

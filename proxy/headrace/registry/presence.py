@@ -1,4 +1,4 @@
-"""Who has which revision in force: every process says so in the registry index, while there are sets.
+"""Reports of the revisions in force: every process writes one to the registry index, while there are sets.
 
 These documents are signed, but no part of the registry: no fingerprint, reading or repair sees them.
 """
@@ -34,7 +34,7 @@ FORGOTTEN_SECONDS = 3600.0
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process has in force: revisions by set; `at` in seconds since the epoch, by the clock of its host."""
+    """The revisions that a process has in force, by set; `at` in seconds since the epoch, by the clock of its host."""
 
     host: str
     process: int
@@ -71,14 +71,13 @@ class Presence:
             await self._remove(self._id)
 
     async def reports(self) -> list[Report]:
-        """The reports of all processes that are there; none where the cluster does not answer."""
+        """The reports of all processes that are there. Raises RegistryError where the cluster does not answer.
+
+        The newest documents are read, and what no proxy has signed is ignored: whoever can write the index hides a
+        process only with more than MOST_SEEN documents between two of its reports.
+        """
         found = []
-        try:
-            sources = await self._store.seen()
-        except HeadraceError as error:
-            log.warning("%s", error.reason)
-            return []
-        for id_, source in sources.items():
+        async for id_, source in self._store.seen():
             report = self._read(id_, source)
             if report is None:
                 continue

@@ -108,17 +108,20 @@ def records_of(documents: Iterable[Readable]) -> Records:
 
 
 def revisions_of(documents: Iterable[Readable], ids: Collection[str]) -> dict[str, Revision]:
-    """The revisions with these ids. Raises RegistryError unless all can be read."""
+    """The revisions with these ids; another one may be unreadable. Raises RegistryError unless all can be read."""
     found: dict[str, Revision] = {}
+    faults: list[str] = []
+    wanted = {None, *ids}
     for document in documents if ids else ():
-        if document.kind == REVISION:
+        if document.kind == REVISION and getattr(document, "id", None) in wanted:
             try:
                 revision = msgspec.json.decode(document.body, type=Revision)
             except msgspec.MsgspecError as error:
-                raise RegistryError(f"a revision of the set [{document.name}] cannot be read: {error}") from None
-            found[revision.id] = revision
+                faults.append(f"a revision of the set [{document.name}] cannot be read: {error}")
+            else:
+                found[revision.id] = revision
     if missing := set(ids) - found.keys():
-        raise RegistryError(f"the registry lacks revisions of sets: {', '.join(sorted(missing))}")
+        raise RegistryError("; ".join([f"the registry lacks revisions of sets: {', '.join(sorted(missing))}", *faults]))
     return {id_: found[id_] for id_ in ids}
 
 

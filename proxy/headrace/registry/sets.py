@@ -1,8 +1,8 @@
 """Sets in the registry index: one document says which revisions are in force, and everything else goes before it.
 
 A revision and the versions that it lists are written first; nothing shows them. Then the document of all heads is
-written by compare-and-set, and with that every reader sees the whole set. Who dies before leaves versions behind that
-the next attempt uses, or that are removed after it.
+written by compare-and-set, and with that every reader sees the whole set. A process that dies before leaves versions
+behind that the next attempt uses, or that are removed after it.
 """
 
 from __future__ import annotations
@@ -89,10 +89,12 @@ async def opened(registry: LiveRegistry, name: str) -> Opened:
     raise LostRaceError("sets were changed by other requests at the same time; try again")
 
 
-def history(registry: LiveRegistry, name: str) -> list[Revision]:
+async def history(registry: LiveRegistry, name: str) -> list[Revision]:
     """The kept revisions of a set, oldest first; empty for a set that there is not."""
-    head = registry.snapshot.records.heads.get(name)
-    return list(revisions_of(registry.ledger.live, head.kept).values()) if head is not None else []
+    head, entries = registry.snapshot.records.heads.get(name), registry.ledger.live
+    if head is None:
+        return []
+    return list((await asyncio.to_thread(revisions_of, entries, head.kept)).values())
 
 
 async def commit(
@@ -112,7 +114,26 @@ async def commit(
     store = registry.store
     await store.ensure_index()
     records = list(staged)
-    released = list(released)
+    await _write_staged(registry, at, revision, records, list(released))
+    # Code after the documents that name it: who removes code of others sees these first.
+    digests = {record.digest for record in records if isinstance(record, UdfRecord)}
+    sent = {d: code for d, code in (codes or {}).items() if d in digests or d not in registry.snapshot.codes}
+    await _all(registry.write_code(digest, code) for digest, code in sent.items())
+    kept = at.heads[revision.set].kept if revision.set in at.heads else []
+    head = Head(revision=revision.revision, id=revision.id, kept=[*kept, revision.id][-MOST_REVISIONS:])
+    try:
+        await store.save(at.marker, heads_document({**at.heads, revision.set: head}))
+    except ConflictError:
+        raise _lost(revision.set) from None
+    await registry.changed()
+    await _collect(registry, revision.set)
+
+
+async def _write_staged(
+    registry: LiveRegistry, at: Opened, revision: Revision, records: list[VersionRecord], released: list[str]
+) -> None:
+    """Writes everything that goes before the head, but code. Raises LostRaceError."""
+    store = registry.store
     hand = _over_hand(at, records, released)
     before = await _unchanged(registry, at, revision, released, hand)
     entries: list[Entry] = []
@@ -126,19 +147,9 @@ async def commit(
     documents = [(record.id, _document(record)) for record in records if record.tag]
     documents.append((revision.id, revision_document(revision)))
     entries += await _all(_stage(store, id_, document) for id_, document in documents)
-    digests = {record.digest for record in records if isinstance(record, UdfRecord)}
-    await _all(store.write_code(digest, code) for digest, code in (codes or {}).items() if digest in digests)
     await store.refresh()
     for entry in entries:
         registry.ledger.record(entry)
-    kept = at.heads[revision.set].kept if revision.set in at.heads else []
-    head = Head(revision=revision.revision, id=revision.id, kept=[*kept, revision.id][-MOST_REVISIONS:])
-    try:
-        await store.save(at.marker, heads_document({**at.heads, revision.set: head}))
-    except ConflictError:
-        raise _lost(revision.set) from None
-    await registry.changed()
-    await _collect(registry, revision.set)
 
 
 async def edit(registry: LiveRegistry, name: str, change: Callable[[Opened, Revision], Edit]) -> None:
@@ -187,7 +198,7 @@ _OF_HAND = {"pipeline": "active", "association": "pattern"}
 
 
 def _over_hand(at: Opened, staged: Iterable[VersionRecord], released: Iterable[str]) -> dict[str, Document]:
-    """What a change writes over documents that were stored by hand, by their ids in order."""
+    """Returns the documents that a change writes over those stored by hand, by their ids in order."""
     found = {record.id: _document(record) for record in staged if not record.tag}
     for label in released:
         kind, _, name = label.partition(" ")
@@ -251,22 +262,23 @@ async def _all(writes: Iterable[Coroutine[object, object, T]]) -> list[T]:
 async def _collect(registry: LiveRegistry, name: str) -> None:
     """Removes what no kept revision of a set lists and no attempt can need: it was staged for an earlier revision."""
     try:
-        head = registry.snapshot.records.heads[name]
-        entries = registry.ledger.live
-        dead = await asyncio.to_thread(_dead, entries, name, head)
-        for entry in dead:
-            await _remove_unchanged(registry, entry)
+        heads, entries = registry.snapshot.records.heads, registry.ledger.live
+        dead = await asyncio.to_thread(_dead, entries, name, heads)
+        gone = [entry for entry in dead if await _remove_unchanged(registry, entry)]
+        await registry.drop_code(msgspec.json.decode(e.body, type=UdfRecord) for e in gone if e.kind == "udf")
         if dead:
             await registry.changed()
     except HeadraceError as error:
         log.warning("old revisions of the set [%s] could not be removed: %s", name, error.reason)
 
 
-def _dead(entries: list[Entry], name: str, head: Head) -> list[Entry]:
-    kept = revisions_of(entries, head.kept)
+def _dead(entries: list[Entry], name: str, heads: Mapping[str, Head]) -> list[Entry]:
+    head = heads[name]
+    revisions = revisions_of(entries, {*head.kept, *(each.id for each in heads.values())})
     stored = stored_records(entries)
     records: list[VersionRecord] = [*stored.pipelines, *stored.udfs]
-    listed = needed(kept.values(), records) | set(kept[head.id].versions)
+    listed = needed(revisions.values(), records)
+    listed |= {id_ for each in heads.values() for id_ in revisions[each.id].versions}
     dead = {r.id for r in records if r.set == name and r.staged <= head.revision and r.id not in listed}
     for entry in entries:
         if entry.kind == REVISION and entry.name == name and entry.id not in head.kept:
@@ -275,17 +287,13 @@ def _dead(entries: list[Entry], name: str, head: Head) -> list[Entry]:
     return [entry for entry in entries if entry.id in dead]
 
 
-async def _remove_unchanged(registry: LiveRegistry, entry: Entry) -> None:
-    """Deletes a document unless somebody has written it anew, and code that nothing else has."""
+async def _remove_unchanged(registry: LiveRegistry, entry: Entry) -> bool:
+    """Deletes a document unless somebody has written it anew; says whether it did."""
     before = await registry.store.read(entry.id)
     if before.entry is None or before.entry.body != entry.body:
-        return
+        return False
     try:
         await registry.store.save(before, Document(kind=DELETED, name=entry.name, body="null"))
     except ConflictError:
-        return
-    if entry.kind == "udf":
-        record = msgspec.json.decode(entry.body, type=UdfRecord)
-        others = (e for e in registry.ledger.live if e.kind == "udf")
-        if not any(record.digest in e.body for e in others):
-            await registry.store.remove_code(record)
+        return False
+    return True

@@ -50,7 +50,7 @@ PAGE = 500
 STARTING_ATTEMPTS = 20
 STARTING_PAUSE = 0.05
 """Attempts, and seconds between them, while a new shard answers 503: a second in all."""
-MOST_SEEN = 1000
+MOST_SEEN = 10_000
 """Maximum number of reports of processes that are read: whoever can write the index may add any number."""
 ATTEMPTS = 5
 """Attempts at an unconditional write, each on the state that is stored then."""
@@ -143,14 +143,14 @@ class Store(Cluster):
             if not is_report(hit.get("_source"))
         ]
 
-    async def seen(self) -> dict[str, Any]:
-        """The reports of processes ([`registry.presence`]) by their ids, unverified; at most MOST_SEEN."""
-        found: dict[str, Any] = {}
-        async for hit in self._hits(_SEEN, list(FIELDS)):
-            found[hit["_id"]] = hit.get("_source")
-            if len(found) >= MOST_SEEN:
-                break
-        return found
+    async def seen(self) -> AsyncIterator[tuple[str, Any]]:
+        """The newest reports of processes ([`registry.presence`]) with their ids, unverified; at most MOST_SEEN."""
+        count = 0
+        async for hit in self._hits(_SEEN, list(FIELDS), "desc"):
+            yield hit["_id"], hit.get("_source")
+            count += 1
+            if count >= MOST_SEEN:
+                return
 
     async def overwrite(self, entry: Entry) -> None:
         """Writes a document that is no part of the registry, whatever stands there."""
@@ -164,11 +164,13 @@ class Store(Cluster):
         """The ids of the chunks of code, each with the number of its last write."""
         return {hit["_id"]: hit["_seq_no"] async for hit in self._hits(_CODE, False)}
 
-    async def _hits(self, query: dict[str, Any], source: list[str] | bool) -> AsyncIterator[dict[str, Any]]:
-        """All hits, page by page in the order of the log."""
+    async def _hits(
+        self, query: dict[str, Any], source: list[str] | bool, order: str = "asc"
+    ) -> AsyncIterator[dict[str, Any]]:
+        """All hits, page by page in the order of the log, or the newest first."""
         body: dict[str, Any] = {
             "size": PAGE,
-            "sort": [{"_seq_no": "asc"}],
+            "sort": [{"_seq_no": order}],
             "query": query,
             "seq_no_primary_term": True,
         }
@@ -249,9 +251,8 @@ class Store(Cluster):
         """Makes a version active, or none; raises ConflictError if somebody changed it since `before` was read."""
         await self._set("active", key(kind, name), version, before)
 
-    async def add_udf(self, record: UdfRecord, code: bytes) -> bool:
-        """Stores code and manifest of a version, the manifest last; false if that version is there already."""
-        await self.write_code(record.digest, code)
+    async def add_udf(self, record: UdfRecord) -> bool:
+        """Stores the manifest of a version, whose code is there; false if that version is there already."""
         return await self._create(f"udf:{record.manifest.label}", udf_document(record))
 
     async def write_code(self, digest: str, code: bytes) -> None:
@@ -261,11 +262,9 @@ class Store(Cluster):
             body = {"kind": "code", "name": digest, "body": text}
             await self._index(f"code:{digest}:{n // CHUNK}", body, {"refresh": "false"})
 
-    async def remove_udf(self, record: UdfRecord, *, code_too: bool) -> None:
-        """Removes a version, and its code where no other version has the same."""
+    async def remove_udf(self, record: UdfRecord) -> None:
+        """Removes a version; its code stays."""
         await self._remove(f"udf:{record.manifest.label}")
-        if code_too:
-            await self.remove_code(record)
 
     async def remove_code(self, record: UdfRecord) -> None:
         """Removes the code of a version."""

@@ -175,6 +175,13 @@ async def test_with_the_cluster_away_the_copy_on_disk_serves_and_says_so(serve, 
         await wire.down()
 
 
+def alter_copy(folder: Path, old: str, new: str) -> None:
+    path = next(folder.rglob("registry.json"))
+    copy = path.read_text()
+    assert old in copy
+    path.write_text(copy.replace(old, new))
+
+
 async def test_with_the_cluster_away_a_copy_that_lacks_something_serves_nothing(
     serve, node: str, name: str, tmp_path: Path
 ):
@@ -187,10 +194,7 @@ async def test_with_the_cluster_away_a_copy_that_lacks_something_serves_nothing(
         await http.put(f"/_pipeline/_association/{name}-*", {"document": {"final_pipeline": name}})
         process.end()
         await wire.down()
-        path = next(tmp_path.rglob("registry.json"))  # noqa: ASYNC240 - a test with nothing else on the loop
-        copy = path.read_text()
-        assert f'"pattern:{name}-*"' in copy
-        path.write_text(copy.replace(f'"pattern:{name}-*"', f'"pattern:{name}-x"'))
+        alter_copy(tmp_path, f'"pattern:{name}-*"', f'"pattern:{name}-x"')
         again, http = serve(upstream=wire.url)
         await again.ready(http)
         assert (await http.get("/_proxy/health/ready")).json["registry"] == "none"

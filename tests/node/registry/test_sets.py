@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from headrace.handlers.admin.sets import request as set_request
+from headrace.registry.store import Store
 from headrace.upstream.permissions import Permissions
-from headrace_pipelines.errors import RefusedError
-from tests.conftest import Http, native
+from headrace_pipelines.errors import RefusedError, RegistryError
+from tests.conftest import NDJSON, Http, native, ndjson
+from tests.node.registry.test_registry_tampering import until
+
+if TYPE_CHECKING:
+    from headrace.settings import Settings
 
 SHOUT = """def process(document, parameters):
     document["level"] = document["level"].{}()
@@ -343,3 +348,42 @@ async def test_an_association_goes_by_hand_only_with_the_right_to_its_indexes(
     assert (await through.get("/_pipeline/_association")).json["total"] == 2
     monkeypatch.setattr(Permissions, "attach", allowed)
     assert (await through.delete(f"/_pipeline/_association/{name}-b-*")).status == 200
+
+
+async def test_a_source_has_an_end(through: Http):
+    await applied(through, body("app", source={"commit": "c" * 256, "url": "u" * 256, "by": "ü" * 256}))
+    await applied(through, body("app", pipeline("p", setting(1))))
+    for field in ("commit", "url", "by"):
+        source = {field: "x" * 257}
+        for path, sent in (
+            ("/_registry/_diff", body("app", source=source)),
+            ("/_registry/_apply", body("app", source=source)),
+            ("/_registry/_rollback?set=app&revision=1", {"source": source}),
+        ):
+            answer = await through.post(path, sent)
+            assert answer.status == 400
+            assert f"[source.{field}] has 257 characters" in answer.error["reason"]
+
+
+async def test_reports_are_found_behind_junk_and_a_failed_search_is_an_error(
+    through: Http, direct: Http, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    await applied(through, body("app", pipeline("p", setting(1))))
+    lines = [part for i in range(1100) for part in ({"index": {"_id": f"seen:{i}"}}, {"kind": "seen", "name": "x"})]
+    junk = await direct.post(f"/{settings.registry_index}/_bulk?refresh=true", ndjson(*lines), headers=NDJSON)
+    assert junk.json["errors"] is False
+    await applied(through, body("app", pipeline("p", setting(2))))
+
+    async def reported() -> bool:
+        answer = await through.get("/_registry/_revisions?set=app")
+        assert answer.status == 200
+        return [each["revision"] for each in answer.json["proxies"]] == [2]
+
+    await until(reported)
+
+    async def fails(*_: Any, **__: Any) -> Any:
+        raise RegistryError("the search failed")
+
+    monkeypatch.setattr(Store, "_page", fails)
+    answer = await through.get("/_registry/_revisions?set=app")
+    assert (answer.status, answer.error["reason"]) == (503, "the search failed")

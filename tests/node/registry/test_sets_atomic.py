@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from headrace.registry import sets
+from headrace.registry.live import LiveRegistry
 from headrace.registry.sets import HEADS
 from headrace.registry.store import Store
 from headrace_pipelines.errors import RegistryError
@@ -174,6 +175,41 @@ async def test_what_is_stored_by_hand_while_a_set_comes_to_have_it(
         async with asyncio.timeout(10):
             while (await through.get("/_pipeline")).json["total"]:
                 await asyncio.sleep(0.05)
+
+
+async def test_deletions_and_activations_by_hand_while_a_set_comes_to_have_it(
+    through: Http, settings: Settings, tmp_path: Path, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+):
+    """Answers of changes that are not in force as they say: each is a conflict that names the set."""
+    async with another(settings, tmp_path / "other", session) as other:
+        for n in (1, 2):
+            made = await through.put("/_pipeline/p", {"type": "document", "stages": [setting(n)]})
+            assert made.status == 201
+        assert (await through.put("/_udf/shout", shout())).status == 201
+        assert (await through.put("/_pipeline/_association/p-*", {"document": "p"})).status == 201
+        changed = LiveRegistry.changed
+        for name, (call, path, sent, content) in enumerate(
+            (
+                (through.put, "/_udf/shout", shout("title"), {"udfs": [shout()]}),
+                (through.post, "/_pipeline/p/_activate?version=1", None, {"pipelines": [pipeline("p", setting(2))]}),
+                (
+                    through.delete,
+                    "/_pipeline/_association/p-*",
+                    None,
+                    {"associations": {"p-*": {"priority": 1, "document": "p"}}},
+                ),
+            )
+        ):
+
+            async def late(self: LiveRegistry, name: int = name, content: dict[str, Any] = content) -> None:
+                monkeypatch.setattr(LiveRegistry, "changed", changed)
+                await applied(other, {"set": f"s{name}", **content})
+                await changed(self)
+
+            monkeypatch.setattr(LiveRegistry, "changed", late)
+            lost = await (call(path, sent) if sent is not None else call(path))
+            assert lost.status == 409, lost.json
+            assert f"the set [s{name}] was applied at the same time" in lost.error["reason"]
 
 
 @pytest.mark.parametrize("forced", [False, True])
@@ -412,6 +448,92 @@ async def test_old_revisions_go(through: Http, direct: Http, settings: Settings,
     assert (await through.post("/_registry/_rollback?set=app&revision=4")).status == 200
     assert await seen(through) == 4
     assert (await through.post("/_pipeline/keeps/_execute", {"input": {}})).json["output"]["x"] == 2
+
+
+async def test_what_another_set_pins_does_not_go_with_old_revisions(through: Http, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("headrace.registry.sets.MOST_REVISIONS", 2)
+    monkeypatch.setattr("headrace_pipelines.registry.sets.plan.MOST_REVISIONS", 2)
+    inner = {"name": "c", "type": "composite", "config": {"pipeline": "inner", "version": "1"}}
+    await applied(through, body("low", pipeline("inner", setting(1))))
+    await applied(through, body("high", pipeline("outer", inner)))
+    for n in range(2, 7):
+        await applied(through, body("low", pipeline("inner", setting(n))))
+    versions = (await through.get("/_pipeline/inner/_versions")).json["versions"]
+    assert [each["version"] for each in versions] == ["1", "5", "6"]
+    assert (await through.post("/_pipeline/outer/_execute", {"input": {}})).json["output"] == {"x": 1}
+
+
+async def test_code_that_a_hidden_version_shares_stays(through: Http):
+    sent = body("app", udfs=[shout()], prune=True)
+    await applied(through, sent)
+    await applied(through, body("app", prune=True))
+    assert (await through.put("/_udf/twin", shout(name="twin"))).status == 201
+    assert (await through.delete("/_udf/twin")).status == 200
+    again = await through.post("/_registry/_rollback?set=app&revision=1")
+    assert again.status == 200, again.json
+    assert (await through.post("/_udf/shout/_test", {"input": {"level": "a"}})).json["output"] == {"level": "A"}
+    assert (await through.put("/_udf/twin", shout("title", name="twin"))).status == 201
+    await applied(through, body("app", prune=True))
+    assert (await through.delete("/_udf/twin")).status == 200
+
+
+@pytest.mark.parametrize("by_set", [False, True])
+async def test_code_that_another_proxy_removes_at_the_same_time_is_written_anew(
+    through: Http,
+    settings: Settings,
+    tmp_path: Path,
+    session: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+    direct: Http,
+    by_set: bool,
+):
+    async with another(settings, tmp_path / "other", session) as other:
+        write = Store.write_code
+
+        async def cut(self: Store, digest: str, code: bytes) -> None:
+            monkeypatch.setattr(Store, "write_code", write)
+            await write(self, digest, code)
+            assert (await direct.delete(path_of(settings, f"code:{digest}:0"))).status == 200
+
+        monkeypatch.setattr(Store, "write_code", cut)
+        if by_set:
+            await applied(through, body("app", udfs=[shout()]))
+        else:
+            assert (await through.put("/_udf/shout", shout())).status == 201
+
+        async def works(http: Http) -> bool:
+            answer = await http.post("/_udf/shout/_test", {"input": {"level": "a"}})
+            return answer.json.get("output") == {"level": "A"}
+
+        assert await works(through)
+        await until(lambda: works(other))
+
+
+@pytest.mark.parametrize("by_set", [False, True])
+async def test_code_that_is_lost_comes_back_with_the_same_upload(
+    settings: Settings, tmp_path: Path, session: aiohttp.ClientSession, direct: Http, by_set: bool
+):
+    async def stored(http: Http) -> int:
+        if by_set:
+            return (await http.post("/_registry/_apply", body("app", udfs=[shout()]))).status
+        return (await http.put("/_udf/shout", shout())).status
+
+    try:
+        async with another(settings, tmp_path / "first", session) as http:
+            assert await stored(http) in (200, 201)
+        code = [id_ for id_ in await whole(direct, settings) if id_.startswith("code:")]
+        for id_ in code:
+            assert (await direct.delete(path_of(settings, id_))).status == 200
+        assert code
+        async with another(settings, tmp_path / "second", session) as http:
+            answer = await http.post("/_udf/shout/_test", {"input": {"level": "a"}})
+            assert answer.status != 200 or answer.json.get("output") is None
+            assert await stored(http) == 200
+            answer = await http.post("/_udf/shout/_test", {"input": {"level": "a"}})
+            assert answer.json["output"] == {"level": "A"}
+        assert set(code) <= set(await whole(direct, settings))
+    finally:
+        await direct.delete(f"/{settings.registry_index}")
 
 
 async def test_tampering_with_sets_changes_nothing(

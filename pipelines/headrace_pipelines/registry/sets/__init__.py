@@ -2,7 +2,7 @@
 
 - `merge` makes the records in force of what is stored by hand and of what sets have;
 - `choice` finds the versions that a set is to have, stored ones or new ones;
-- `checks` says what stands against a plan;
+- `checks` finds the faults of a plan;
 - `plan` is the next revision of a set, compiled with everything else.
 """
 

@@ -1,4 +1,4 @@
-"""What stands against a plan: pipelines that would not run, names that are missing, and users of what would go."""
+"""Faults of a plan: pipelines that would not run, names that are missing, and users of what would go."""
 
 from __future__ import annotations
 

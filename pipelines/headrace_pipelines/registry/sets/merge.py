@@ -1,7 +1,7 @@
 """Sets: objects of the registry that are applied together, from a directory under version control.
 
-A set is in force by its revision, and the revisions of all sets by one document of the registry. What a revision has
-goes before what was stored by hand: so the write of that document changes everything of a set at once, for every
+A set is in force by its revision, and the revisions of all sets by one document of the registry. Objects of a
+revision go before those stored by hand: so the write of that document changes everything of a set at once, for every
 reader. Versions that a set has stored are visible while its revision in force lists them.
 """
 

@@ -75,7 +75,7 @@ class Basis:
 
     @property
     def visible(self) -> Records:
-        """What is in force."""
+        """The records in force."""
         return self.snapshot.records
 
 
@@ -158,7 +158,7 @@ class Planner:
         return {record.id for record in (*visible.pipelines, *visible.udfs)}
 
     def _versions(self, chosen: Chosen, past: Revision | None) -> list[str]:
-        """The ids of the versions that are visible: all, or once revisions go, what the others need."""
+        """The ids of the versions that are visible: all, or once revisions go, what the others and other sets need."""
         names = {f"pipeline {name}" for name in chosen.pipelines} | {f"udf {name}" for name in chosen.udfs}
         new: list[VersionRecord] = [*chosen.pipelines.values(), *chosen.udfs.values()]
         listed = set(self._base.versions) | set(past.versions if past is not None else ())
@@ -171,7 +171,8 @@ class Planner:
                 pipelines={name: record.id for name, record in chosen.pipelines.items()},
                 udfs={name: record.id for name, record in chosen.udfs.items()},
             )
-            found &= needed([*self._basis.kept[1:], present], list(records.values()))
+            elsewhere = [each for name, each in self._basis.visible.sets.items() if name != self._revision.set]
+            found &= needed([*self._basis.kept[1:], present, *elsewhere], list(records.values()))
         return sorted(found | {record.id for record in new})
 
     def _changes(self, chosen: Chosen, released: set[str]) -> list[Change]:

@@ -68,7 +68,9 @@ async def delete(context: RequestContext) -> web.StreamResponse:
     if managed_by := managed.manager(context, "association", wanted):
         await managed.release(context, managed_by, "association", wanted)
         return await reply_json(context, 200, {"acknowledged": True})
-    if await context.components.registry.change(Pattern, wanted, lambda _: None) is None:
+    before = await context.components.registry.change(Pattern, wanted, lambda _: None)
+    managed.refuse_adopted(context, "association", wanted)
+    if before is None:
         raise MissingError(f"no association has the pattern [{wanted}]")
     return await reply_json(context, 200, {"acknowledged": True})
 

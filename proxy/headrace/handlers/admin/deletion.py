@@ -44,6 +44,7 @@ async def delete(context: RequestContext) -> web.StreamResponse:
         managed.refuse_version(managed_by, f"{name}@{version}")
         await _delete_version(context, kind, name, version)
     await registry.changed()
+    managed.refuse_adopted(context, "pipeline", key(kind, name))
     return await reply_json(context, 200, {"acknowledged": True})
 
 

@@ -47,26 +47,44 @@ async def put(context: RequestContext) -> web.StreamResponse:
     name = context.params["name"]
     check_name(name)
     manifest, code, claimed = await _upload(context, name)
-    registry, store = context.components.registry, context.components.registry.store
-    await store.ensure_index()
+    registry = context.components.registry
+    await registry.store.ensure_index()
     await registry.refresh()
     managed_by = managed.manager(context, "udf", name)
     manifest, stored_already = _versioned(manifest, code, context.snapshot, registry.numbers(f"udf:{name}"))
     context.add_audit_facts(version=manifest.version, sha256=digest_of(code))
     record = await asyncio.to_thread(_checked, context, manifest, code, claimed)
-    if not stored_already and not await store.add_udf(record, code):
-        raise ConflictError(
-            f"UDF [{manifest.label}] was created by another request at the same time, or is in the history of a set; "
-            "choose another version"
-        )
-    if managed_by:
-        stored = [r.id for r in context.snapshot.udf_versions(name) if r.version == manifest.version]
-        await managed.bring_in_force(context, managed_by, "udf", name, stored[0] if stored else record.id)
-    else:
-        await registry.changed()
+    await _store(context, record, code, managed_by, stored_already=stored_already)
     return await reply_json(
         context, 200 if stored_already else 201, {"acknowledged": True, **shown(record, context.snapshot)}
     )
+
+
+async def _store(
+    context: RequestContext, record: UdfRecord, code: bytes, managed_by: str, *, stored_already: bool
+) -> None:
+    """Stores a version and brings it in force. Raises ConflictError where another request was there first."""
+    registry, name = context.components.registry, record.name
+    if not stored_already:
+        await registry.write_code(record.digest, code)
+        if not await registry.store.add_udf(record):
+            raise ConflictError(
+                f"UDF [{record.manifest.label}] was created by another request at the same time, or is in the history "
+                "of a set; choose another version"
+            )
+    if managed_by:
+        stored = [r.id for r in context.snapshot.udf_versions(name) if r.version == record.version]
+        try:
+            await managed.bring_in_force(context, managed_by, "udf", name, stored[0] if stored else record.id)
+        except ConflictError:
+            if not stored_already:
+                await registry.store.remove_udf(record)
+                await registry.drop_code([record])
+            raise
+    else:
+        await registry.changed()
+        managed.refuse_adopted(context, "udf", name)
+    await registry.supply_code({record.digest: code})
 
 
 async def _upload(context: RequestContext, name: str) -> tuple[Manifest, bytes, str | None]:
@@ -164,12 +182,12 @@ async def delete(context: RequestContext) -> web.StreamResponse:
             managed.refuse_version(managed_by, f"{name}@{version}")
         await managed.release(context, managed_by, "udf", name)
         return await reply_json(context, 200, {"acknowledged": True})
-    for record in snapshot.udf_versions(name):
-        if version in (None, record.manifest.version):
-            others = [r for r in snapshot.records.udfs if r.digest == record.digest and r is not record]
-            kept = [r for r in others if not (r.manifest.name == name and version is None)]
-            await registry.store.remove_udf(record, code_too=not kept)
+    records = [record for record in snapshot.udf_versions(name) if version in (None, record.version)]
+    for record in records:
+        await registry.store.remove_udf(record)
+    await registry.drop_code(records)
     await registry.changed()
+    managed.refuse_adopted(context, "udf", name)
     return await reply_json(context, 200, {"acknowledged": True})
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from headrace.registry.records_codec import heads_document, pipeline_document, records_of, revision_document
+from headrace.registry.records_codec import REVISION, heads_document, pipeline_document, records_of, revision_document
 from headrace_pipelines.definition import PipelineType, decode
 from headrace_pipelines.errors import RegistryError
 from headrace_pipelines.registry import PipelineRecord, Records
@@ -76,6 +76,16 @@ def test_without_a_revision_in_force_there_is_no_registry():
     for broken in ("{", '{"app": {"revision": "x"}}'):
         with pytest.raises(RegistryError, match="cannot be read"):
             records_of([*documents[:2], type(heads)(kind=heads.kind, name=heads.name, body=broken)])
+
+
+def test_an_unreadable_revision_that_no_head_names_is_nothing():
+    there = revision(version("a", "1"))
+    heads = heads_document({"app": Head(revision=1, id=there.id, kept=[there.id])})
+    junk = type(heads)(kind=REVISION, name="app", body="{")
+    documents = [pipeline_document(version("a", "1")), junk, revision_document(there), heads]
+    assert records_of(documents).sets == {"app": there}
+    with pytest.raises(RegistryError, match=r"lacks revisions of sets: .*cannot be read"):
+        records_of([documents[0], junk, heads])
 
 
 def test_what_is_needed_follows_pins():

@@ -9,7 +9,7 @@ import msgspec
 
 from headrace.handlers.admin.deletion import created_with
 from headrace.handlers.admin.sets import view
-from headrace.handlers.admin.sets.request import MOST_BYTES, SetRequest, check_set, read_request
+from headrace.handlers.admin.sets.request import MOST_BYTES, SetRequest, check_set, check_source, read_request
 from headrace.handlers.admin.simulate import decode_body, now
 from headrace.registry import sets
 from headrace.security import admin, audit
@@ -34,7 +34,7 @@ ATTEMPTS = 5
 
 
 async def diff(context: RequestContext) -> web.StreamResponse:
-    """What applying a set would change; nothing is written."""
+    """Answers the changes that applying a set would make; nothing is written."""
     await admin.require_admin(context)
     request, content = await _request(context)
     at = await sets.opened(context.components.registry, request.set)
@@ -68,6 +68,7 @@ async def rollback(context: RequestContext) -> web.StreamResponse:
     name, wanted = _set_named(context), _number(context)
     body = await context.plain_text() if context.has_body else b"{}"
     request = decode_body(body, RollbackRequest)
+    check_source(request.source)
 
     async def plan(at: Opened) -> Plan:
         past = [revision for revision in at.basis.kept if revision.revision == wanted]
@@ -98,6 +99,7 @@ async def _change(
         changes = await _changes(context, at, plan)
         context.add_audit_facts(set=name, before=str(base))
         if not plan.different:
+            await registry.supply_code(plan.codes)
             return await reply_json(context, 200, {"revision": base, "changes": changes})
         for change in plan.changes:
             if change.kind == "association" and change.action != "unchanged":
@@ -123,7 +125,7 @@ async def revisions(context: RequestContext) -> web.StreamResponse:
         ]
         return await reply_json(context, 200, {"total": len(found), "sets": found})
     name = _set_named(context)
-    kept = await asyncio.to_thread(sets.history, registry, name)
+    kept = await sets.history(registry, name)
     if not kept:
         raise MissingError(f"there is no set [{name}]")
     in_force = kept[-1].revision

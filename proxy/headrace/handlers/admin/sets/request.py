@@ -23,6 +23,8 @@ MOST_OBJECTS = 1000
 """Maximum number of objects of a set: all of them are compiled, and their names stand in every revision."""
 MOST_BYTES = 64 << 20
 """Maximum bytes of a body: it is held in memory as text, and its code a second time."""
+LONGEST_SOURCE_FIELD = 256
+"""Maximum characters of a commit, an address or a name in `source`: each revision has them, and errors quote them."""
 NAME_FIELD = "name"
 _PIPELINE = tuple(field.encode_name for field in msgspec.structs.fields(PipelineDefinition))
 
@@ -49,6 +51,7 @@ def read_request(body: bytes) -> tuple[SetRequest, Content]:
     _check_members(members, SetRequest.__struct_fields__, "")
     request = decode_body(body, SetRequest)
     check_set(request.set)
+    check_source(request.source)
     count = len(request.udfs) + len(request.pipelines) + len(request.associations)
     if count > MOST_OBJECTS:
         raise TooLargeError(f"a set may have {MOST_OBJECTS} objects, not {count}; divide it into several sets")
@@ -61,6 +64,15 @@ def check_set(name: str) -> None:
         check_name(name)
     except InvalidError as error:
         raise InvalidError(error.reason.removeprefix("[name] "), "set") from None
+
+
+def check_source(source: Source) -> None:
+    """Raises InvalidError for a text that is too long."""
+    for field in Source.__struct_fields__:
+        length = len(getattr(source, field))
+        if length > LONGEST_SOURCE_FIELD:
+            reason = f"has {length} characters; at most {LONGEST_SOURCE_FIELD} are stored: shorten it"
+            raise InvalidError(reason, f"source.{field}")
 
 
 def _content(request: SetRequest) -> Content:

@@ -83,7 +83,7 @@ def _version(record: Object | None) -> str | None:
 
 
 def _definition(record: Object | None, codes: Mapping[str, bytes]) -> dict[str, Any] | None:
-    """What a patch is about: a definition without its name and version."""
+    """The value that a patch describes: a definition without its name and version."""
     if isinstance(record, PipelineRecord):
         found: dict[str, Any] = msgspec.json.decode(encode(record.definition))
     elif isinstance(record, UdfRecord):
