@@ -175,8 +175,14 @@ def wait(client: Client, name: str, revision: int, seconds: float) -> None:
         settled = settled or time.monotonic() + 2 * found["poll_seconds"]
         processes = [*found["workers"], *found["proxies"]]
         late = [p for p in processes if p["registry"] != "current" or p["revision"] < revision]
-        if not late and len(found["workers"]) >= found["expected_workers"] and time.monotonic() >= settled:
+        reported = not late and len(found["workers"]) >= found["expected_workers"]
+        if reported and time.monotonic() >= settled:
             return
+        if reported and time.monotonic() >= end:
+            raise Failure(
+                f"the set is stored and in force in every process that has reported within {seconds:g} s",
+                hint=f"a process that is new reports within {2 * found['poll_seconds']:g} s: give a longer --timeout",
+            )
         if time.monotonic() >= end:
             names = ", ".join(f"{p.get('host', 'this proxy')}:{p['process']}" for p in late) or "a worker"
             raise Failure(

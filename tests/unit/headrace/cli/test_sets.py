@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from headrace.cli import sets
+from headrace.cli.errors import Failure
 from headrace.cli.sync import LONGEST_PAUSE, pause_after
 
 CHANGES = [
@@ -31,3 +34,19 @@ def test_pauses_grow_to_the_longest_one_after_any_number_of_failures(seconds):
     assert pauses == sorted(pauses)
     assert pauses[:2] == [seconds, seconds]
     assert pauses[-1] == max(LONGEST_PAUSE, seconds)
+
+
+@pytest.mark.parametrize(
+    ("revision", "expected", "reason"),
+    [
+        (3, 1, "in force in every process that has reported within 0.01 s"),
+        (2, 1, "after 0.01 s revision 3 is not in force in h:7"),
+        (3, 2, "revision 3 is not in force in a worker"),
+    ],
+)
+def test_waiting_that_ends_tells_what_it_waited_for(revision, expected, reason):
+    worker = {"host": "h", "process": 7, "registry": "current", "revision": revision}
+    answer = {"workers": [worker], "proxies": [], "expected_workers": expected, "poll_seconds": 30.0}
+    client = SimpleNamespace(registry=SimpleNamespace(revisions=lambda _: answer))
+    with pytest.raises(Failure, match=reason):
+        sets.wait(client, "shop", 3, 0.01)
