@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -121,12 +122,21 @@ async def commit(
     await _all(registry.write_code(digest, code) for digest, code in sent.items())
     kept = at.heads[revision.set].kept if revision.set in at.heads else []
     head = Head(revision=revision.revision, id=revision.id, kept=[*kept, revision.id][-MOST_REVISIONS:])
+    gone = spare(at) if revision.set not in at.heads and len(at.heads) >= MOST_SETS else None
+    heads = {name: each for name, each in at.heads.items() if name != gone}
     try:
-        await store.save(at.marker, heads_document({**at.heads, revision.set: head}))
+        await store.save(at.marker, heads_document({**heads, revision.set: head}))
     except ConflictError:
         raise _lost(revision.set) from None
     await registry.changed()
-    await _collect(registry, revision.set)
+    for name in (revision.set, *([gone] if gone else [])):
+        await _collect(registry, name)
+
+
+def spare(at: Opened) -> str | None:
+    """The set without objects that was emptied first: its history goes where a new set has no room otherwise."""
+    empty = [each for each in at.basis.visible.sets.values() if not (each.pipelines or each.udfs or each.patterns)]
+    return min(empty, key=lambda each: each.created).set if empty else None
 
 
 async def _write_staged(
@@ -273,17 +283,18 @@ async def _collect(registry: LiveRegistry, name: str) -> None:
 
 
 def _dead(entries: list[Entry], name: str, heads: Mapping[str, Head]) -> list[Entry]:
-    head = heads[name]
-    revisions = revisions_of(entries, {*head.kept, *(each.id for each in heads.values())})
+    head = heads.get(name)
+    kept, latest = (head.kept, head.revision) if head else ([], sys.maxsize)
+    revisions = revisions_of(entries, {*kept, *(each.id for each in heads.values())})
     stored = stored_records(entries)
     records: list[VersionRecord] = [*stored.pipelines, *stored.udfs]
     listed = needed(revisions.values(), records)
     listed |= {id_ for each in heads.values() for id_ in revisions[each.id].versions}
-    dead = {r.id for r in records if r.set == name and r.staged <= head.revision and r.id not in listed}
+    dead = {r.id for r in records if r.set == name and r.staged <= latest and r.id not in listed}
     for entry in entries:
-        if entry.kind == REVISION and entry.name == name and entry.id not in head.kept:
+        if entry.kind == REVISION and entry.name == name and entry.id not in kept:
             number = int(entry.id.partition("@")[2].partition("#")[0])
-            dead |= {entry.id} if number <= head.revision else set()
+            dead |= {entry.id} if number <= latest else set()
     return [entry for entry in entries if entry.id in dead]
 
 

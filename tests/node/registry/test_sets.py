@@ -387,3 +387,21 @@ async def test_reports_are_found_behind_junk_and_a_failed_search_is_an_error(
     monkeypatch.setattr(Store, "_page", fails)
     answer = await through.get("/_registry/_revisions?set=app")
     assert (answer.status, answer.error["reason"]) == (503, "the search failed")
+
+
+async def test_an_emptied_set_makes_room_for_a_new_one(through: Http, name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("headrace.registry.sets.MOST_SETS", 2)
+    for each in ("one", "two"):
+        await applied(through, body(f"{name}-{each}", pipeline(f"{name}-{each}", setting(1))))
+    third = body(f"{name}-three", pipeline(f"{name}-three", setting(1)))
+    refused = await through.post("/_registry/_apply", third)
+    assert (refused.status, "or empty one" in refused.json["error"]["reason"]) == (400, True)
+    await applied(through, body(f"{name}-one", prune=True))
+    await applied(through, third)
+    found = await through.get(f"/_registry/_revisions?set={name}-one")
+    assert not found.json.get("revisions")
+    assert (await through.get(f"/_pipeline/{name}-two")).status == 200
+    again = await applied(through, body(f"{name}-two", prune=True))
+    assert again["revision"] == 2
+    assert (await applied(through, body(f"{name}-one", pipeline(f"{name}-one", setting(2)))))["revision"] == 1
+    assert (await through.post(f"/_pipeline/{name}-one/_execute", {"input": {}})).json["output"] == {"x": 2}

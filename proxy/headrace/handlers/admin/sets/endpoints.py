@@ -93,8 +93,8 @@ async def _change(
             _check_expected(at, name, base)
         base = at.revision(name)
         _check_expected(at, name, expected)
-        if base == 0 and len(at.heads) >= sets.MOST_SETS:
-            raise InvalidError(f"there are {sets.MOST_SETS} sets, the maximum; use one of them", "set")
+        if base == 0 and len(at.heads) >= sets.MOST_SETS and sets.spare(at) is None:
+            raise InvalidError(f"there are {sets.MOST_SETS} sets, the maximum; use one of them, or empty one", "set")
         plan = await planned(at)
         changes = await _changes(context, at, plan)
         context.add_audit_facts(set=name, before=str(base))
