@@ -129,8 +129,9 @@ async def commit(
     except ConflictError:
         raise _lost(revision.set) from None
     await registry.changed()
-    for name in (revision.set, *([gone] if gone else [])):
-        await _collect(registry, name)
+    await _collect(registry, revision.set)
+    if gone is not None:
+        await _collect(registry, gone, at.entries)
 
 
 def spare(at: Opened) -> str | None:
@@ -269,11 +270,16 @@ async def _all(writes: Iterable[Coroutine[object, object, T]]) -> list[T]:
     return [result for result in results if not isinstance(result, BaseException)]
 
 
-async def _collect(registry: LiveRegistry, name: str) -> None:
-    """Removes what no kept revision of a set lists and no attempt can need: it was staged for an earlier revision."""
+async def _collect(registry: LiveRegistry, name: str, before: Mapping[str, Entry] | None = None) -> None:
+    """Removes what no kept revision of a set lists and no attempt can need: it was staged for an earlier revision.
+
+    `before`: the documents of a set that is gone; its name may have begun anew since, with the same numbers.
+    """
     try:
         heads, entries = registry.snapshot.records.heads, registry.ledger.live
         dead = await asyncio.to_thread(_dead, entries, name, heads)
+        if before is not None:
+            dead = [entry for entry in dead if before.get(entry.id) == entry]
         gone = [entry for entry in dead if await _remove_unchanged(registry, entry)]
         await registry.drop_code(msgspec.json.decode(e.body, type=UdfRecord) for e in gone if e.kind == "udf")
         if dead:
@@ -301,7 +307,7 @@ def _dead(entries: list[Entry], name: str, heads: Mapping[str, Head]) -> list[En
 async def _remove_unchanged(registry: LiveRegistry, entry: Entry) -> bool:
     """Deletes a document unless somebody has written it anew; says whether it did."""
     before = await registry.store.read(entry.id)
-    if before.entry is None or before.entry.body != entry.body:
+    if before.entry != entry:
         return False
     try:
         await registry.store.save(before, Document(kind=DELETED, name=entry.name, body="null"))

@@ -212,6 +212,43 @@ async def test_deletions_and_activations_by_hand_while_a_set_comes_to_have_it(
             assert f"the set [s{name}] was applied at the same time" in lost.error["reason"]
 
 
+async def test_a_set_that_begins_anew_while_its_history_goes_keeps_what_it_stages(
+    through: Http, settings: Settings, tmp_path: Path, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sets, "MOST_SETS", 2)
+    async with another(settings, tmp_path / "other", session) as other:
+        old = body("old", pipeline("p", setting(1)))
+        for sent in (old, body("old", prune=True), body("spare", pipeline("q", setting(1))), body("spare", prune=True)):
+            await applied(through, sent)
+        save, staged, free = Store.save, asyncio.Event(), asyncio.Event()
+
+        async def held(self: Store, before: Any, document: Any) -> None:
+            if before.id == HEADS and '"old":{"revision":1,' in document.body:
+                staged.set()
+                await free.wait()
+            await save(self, before, document)
+
+        changed, anew = LiveRegistry.changed, []
+
+        async def late(self: LiveRegistry) -> None:
+            monkeypatch.setattr(LiveRegistry, "changed", changed)
+            anew.append(asyncio.create_task(applied(other, old)))
+            await staged.wait()
+            await changed(self)
+
+        monkeypatch.setattr(Store, "save", held)
+        monkeypatch.setattr(LiveRegistry, "changed", late)
+        await applied(through, body("new", pipeline("r", setting(1))))
+        free.set()
+        assert (await anew[0])["revision"] == 1
+        assert (await other.post("/_pipeline/p/_execute", {"input": {}})).json["output"] == {"x": 1}
+
+        async def followed() -> bool:
+            return (await through.get("/_registry/_revisions?set=old")).json.get("revision") == 1
+
+        await until(followed)
+
+
 @pytest.mark.parametrize("forced", [False, True])
 async def test_a_late_release_leaves_what_was_made_by_hand_since(
     through: Http,
