@@ -45,7 +45,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "attach": ("Attach pipelines to the indexes of a pattern.", "attach:attach"),
         "detach": ("Remove what is attached to a pattern.", "attach:detach"),
         "resolve": ("Show which pipelines run on an index, and why.", "attach:resolve"),
-        "import": ("Convert pipelines of the cluster.", "convert:convert"),
+        "import": ("Convert pipelines of the cluster, Logstash, Vector or INFINI.", "convert:convert"),
     },
     "The program": {
         "completion": ("Print the completion script of a shell.", "completion:completion"),

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from headrace.project.tools.migration import logstash
+from headrace.project.tools.migration import cluster, infini, logstash, vector
 from headrace.project.tools.migration.compiled import refusal
-from headrace.project.tools.migration.model import CONVERTED, Conversion, Finding, MigrationError, stages_of, unique
+from headrace.project.tools.migration.model import MOST_CHARACTERS, Conversion, Finding, MigrationError, stages_of, unique
 from headrace.project.tools.migration.yaml_text import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["KINDS", "Conversion", "Finding", "MigrationError", "convert", "texts"]
+__all__ = ["KINDS", "Conversion", "Finding", "MigrationError", "convert", "definitions", "texts"]
 
-KINDS: dict[str, Callable[[str], Conversion]] = {"logstash": logstash.convert}
+KINDS: dict[str, Callable[[str], Conversion]] = {
+    "ingest": cluster.ingest,
+    "search": cluster.search,
+    "logstash": logstash.convert,
+    "vector": vector.convert,
+    "infini": infini.convert,
+}
 """The programs whose configurations are converted."""
 
 
 def convert(kind: str, text: str) -> Conversion:
     """The pipelines of a configuration. Raises MigrationError for a text that cannot be read."""
+    if len(text) > MOST_CHARACTERS:
+        raise MigrationError(f"the configuration has more than {MOST_CHARACTERS} characters")
     conversion = KINDS[kind](text)
     for fields, items in conversion.pipelines:
         unique(items, set())
@@ -43,8 +51,3 @@ def definitions(conversion: Conversion) -> list[dict[str, Any]]:
     """The pipelines without their comments, as the engine takes them."""
     return [{**fields, "stages": stages_of(items)} for fields, items in conversion.pipelines]
 
-
-def counts(findings: list[Finding]) -> tuple[int, int]:
-    """The numbers of converted parts and of the rest."""
-    converted = sum(each.status == CONVERTED for each in findings)
-    return converted, len(findings) - converted
