@@ -29,6 +29,7 @@ def convert(kind: str, text: str) -> Conversion:
     if len(text) > MOST_CHARACTERS:
         raise MigrationError(f"the configuration has more than {MOST_CHARACTERS} characters")
     conversion = KINDS[kind](text)
+    conversion.findings.sort(key=lambda each: each.line)
     for fields, items in conversion.pipelines:
         unique(items, set())
         if reason := refusal(items, fields["type"]):

@@ -101,18 +101,19 @@ def _set(options: Any) -> list[Item]:
         field, arrow, value = path.partition(" -> ")
         if not arrow or "{{" in value or "$[[" in value:
             raise Unsupported("[path] must hold entries of the form field -> value")
-        if value.startswith('"') and value.endswith('"'):
-            value = value[1:-1]
-        stage = native("set", field=field.strip(), value=_value(value))
-        items.append(stage)
+        items.append(native("set", field=field.strip(), value=_value(value.strip())))
     return items
 
 
 def _value(text: str) -> Any:
-    """A number or a boolean where the text is written as it, else the text."""
+    """A text between quotes, a number or a boolean. Raises Unsupported for another text."""
     if text in ("true", "false"):
         return text == "true"
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else text
+    if text.isascii() and text.isdigit() and len(text) < 18:
+        return int(text)
+    if len(text) > 1 and text[0] == text[-1] == '"' and "\\" not in text and '"' not in text[1:-1]:
+        return text[1:-1]
+    raise Unsupported(f"the value [{text}] is no number, no boolean and no text between quotes")
 
 
 _FILTERS: dict[str, Callable[[Any], list[Item]]] = {

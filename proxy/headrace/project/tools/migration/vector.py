@@ -25,6 +25,8 @@ from headrace.project.tools.migration.vrl import Program, condition_of
 
 _MOST_TRANSFORMS = 500
 """Maximum of transforms of a configuration."""
+_MOST_SECTIONS = 100
+"""Maximum of sections: the line of each is searched in the text."""
 _OPTIONS = {
     "remap": {"type", "inputs", "source", "drop_on_error", "drop_on_abort"},
     "filter": {"type", "inputs", "condition"},
@@ -54,6 +56,8 @@ def _loaded(text: str) -> dict[str, Any]:
         value = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError):
         value = Source.parse(text, "vector.yaml").value
+    if isinstance(value, dict) and len(value) > _MOST_SECTIONS:
+        raise MigrationError(f"the configuration has more than {_MOST_SECTIONS} sections")
     if not isinstance(value, dict) or not isinstance(value.get("transforms"), dict):
         raise MigrationError("the configuration has no transforms")
     return value
@@ -104,7 +108,7 @@ def _transform(text: str, name: str, body: dict[str, Any], conversion: Conversio
         if reason := refusal(items):
             raise Unsupported(f"the engine refuses it: {reason}")
     except Unsupported as error:
-        findings.append(Finding(line=line, part=name, status=error.status, reason=error.reason))
+        findings.append(Finding(line=error.line or line, part=name, status=error.status, reason=error.reason))
         return [Comment(f"line {line}: {error.status}: {name}: {error.reason}")]
     findings += found
     return items
@@ -116,7 +120,7 @@ def _remap(text: str, name: str, body: dict[str, Any], line: int) -> tuple[list[
         raise Unsupported("the program is in another file: convert it in its place")
     if body.get("drop_on_abort", True) is not True or not isinstance(body.get("drop_on_error", False), bool):
         raise Unsupported("drop_on_abort and drop_on_error have other values than true, and true or false")
-    program = Program(source, _first(text, source, line), name)
+    program = Program(source, _first(text, source, line))
     items = program.items()
     whole = composite(name, items)
     whole["on_failure"] = [native("drop", "failed")] if body.get("drop_on_error") else "continue"

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _PATH = r"(?:\.[A-Za-z_@][A-Za-z0-9_@]*)+"
 _STRING = r'"(?:[^"\\]|\\["\\nt])*"'
 _CONSTANT = rf"{_STRING}|-?[0-9]{{1,18}}(?:\.[0-9]{{1,18}})?|true|false"
+_MOST_LINES = 5000
+"""Maximum of lines of a program: each may become a stage."""
 _CALLS = {
     "downcase": ("lowercase", {}),
     "upcase": ("uppercase", {}),
@@ -40,6 +42,7 @@ _NOTES = {
     "to_string": "Vector also makes null the empty text",
     "to_bool": "only true and false are read; Vector also reads t, yes, y, 1, numbers and null",
 }
+_BARE = re.compile(rf"{_STRING}|[srt]'(?:[^'\\\\]|\\\\.)*'")
 _SET = re.compile(rf"({_PATH}) = ({_CONSTANT})")
 _COPY = re.compile(rf"({_PATH}) = ({_PATH})")
 _DELETE = re.compile(rf"del\(({_PATH})\)")
@@ -59,11 +62,17 @@ class _Line:
 class Program:
     """A program: its stages in order, with findings for every statement. `first`: the line of its first statement."""
 
-    def __init__(self, source: str, first: int, part: str) -> None:
+    def __init__(self, source: str, first: int) -> None:
         self.lines = [_Line(_code(text), first + i) for i, text in enumerate(source.split("\n"))]
         self.position = 0
-        self.part = part
         self.findings: list[Finding] = []
+        if len(self.lines) > _MOST_LINES:
+            raise Unsupported(f"the program has more than {_MOST_LINES} lines")
+        for line in self.lines:
+            if set(_BARE.sub("", line.text)) & {'"', "'"}:
+                raise Unsupported("a text goes over several lines", line=line.number)
+            if "${" in line.text:
+                raise Unsupported("the program names an environment variable", line=line.number)
 
     def items(self, depth: int = 0) -> list[Item]:
         """The stages up to the end of the block, and comments for what is left."""
@@ -73,6 +82,8 @@ class Program:
             self.position += 1
             if line.text == "}" and depth:
                 return result
+            if line.text.startswith("}"):
+                raise Unsupported("a block with else has no conversion")
             if line.text:
                 result += self.statement(line, depth)
         if depth:
@@ -201,7 +212,7 @@ def _code(text: str) -> str:
 
 
 def _opened(text: str) -> int:
-    bare = re.sub(_STRING, "", text)
+    bare = _BARE.sub("", text)
     return sum(bare.count(each) for each in "({[") - sum(bare.count(each) for each in ")}]")
 
 

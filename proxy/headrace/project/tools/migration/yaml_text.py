@@ -33,7 +33,7 @@ def scalar(value: Any) -> str:
     """A value in one line: plain where YAML 1.1 and 1.2 read the same text, else as JSON."""
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False).replace("${var:", "$${var:")
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

@@ -26,8 +26,8 @@ from headrace.project.tools.migration.model import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MOST_PLUGINS = 2000
-"""Maximum of plugins of a configuration: each is compiled alone."""
+MOST_PARTS = 2000
+"""Maximum of plugins and conditions of a configuration: each is compiled alone."""
 _LONGEST_COMMENT = 40
 """Lines of the configuration that a comment repeats."""
 _VARIABLE = re.compile(r"\$\{[A-Za-z_]")
@@ -43,7 +43,7 @@ def convert(text: str) -> Conversion:
     items: list[Item] = []
     for name, parts, _ in parse(text):
         items += converter.items(parts) if name == "filter" else converter.outside(name, parts)
-    converter.conversion.pipelines.append(({"type": "document"}, items))
+    converter.conversion.pipelines.append(({"type": "document", "on_failure": "continue"}, items))
     return converter.conversion
 
 
@@ -51,7 +51,7 @@ class _Converter:
     def __init__(self, text: str) -> None:
         self.lines = text.split("\n")
         self.conversion = Conversion()
-        self.plugins = 0
+        self.parts = 0
 
     def items(self, parts: Iterable[Plugin | Branch]) -> list[Item]:
         result: list[Item] = []
@@ -59,11 +59,15 @@ class _Converter:
             result += self.plugin(part) if isinstance(part, Plugin) else self.branch(part)
         return result
 
+    def count(self, line: int) -> None:
+        """Counts a plugin or a condition. Raises MigrationError at the limit."""
+        self.parts += 1
+        if self.parts > MOST_PARTS:
+            raise MigrationError(f"the configuration has more than {MOST_PARTS} plugins and conditions", line)
+
     def report(self, line: int, part: str, status: str, reason: str = "") -> str:
         """Adds a finding; the text of it for a comment."""
-        self.plugins += 1
-        if self.plugins > MOST_PLUGINS:
-            raise MigrationError(f"the configuration has more than {MOST_PLUGINS} plugins", line)
+        self.count(line)
         self.conversion.findings.append(Finding(line=line, part=part, status=status, reason=reason))
         return f"line {line}: {status}: {part}: {reason}"
 
@@ -84,7 +88,7 @@ class _Converter:
 
     def branch(self, branch: Branch) -> list[Item]:
         try:
-            conditions = [None if condition is None else self.condition(condition) for condition, _, _ in branch.cases]
+            conditions = [None if test is None else self.condition(test, line) for test, _, line in branch.cases]
         except Unsupported as error:
             comment = self.left(branch.line, "if", error, branch.line, branch.end)
             for _, parts, _ in branch.cases:
@@ -94,7 +98,8 @@ class _Converter:
             return _conditional(str(conditions[0]), self.items(branch.cases[0][1]), f"if-{branch.line}")
         return self.cases(branch, conditions)
 
-    def condition(self, node: Any) -> str:
+    def condition(self, node: Any, line: int) -> str:
+        self.count(line)
         text = cel(node)
         if _VARIABLE.search(text):
             raise Unsupported("the condition names an environment variable")

@@ -88,5 +88,5 @@ def _match(name: str, left: Any, right: Any) -> str:
     if not isinstance(left, Reference) or not isinstance(right, Regex | str):
         raise Unsupported("the condition matches something that is no field")
     pattern = portable(right.pattern if isinstance(right, Regex) else right)
-    found = f"({path(left)} != null && {path(left)}.matches({json.dumps(pattern, ensure_ascii=False)}))"
+    found = f"(type({path(left)}) == string && {path(left)}.matches({json.dumps(pattern, ensure_ascii=False)}))"
     return found if name == "=~" else f"!{found}"

@@ -9,7 +9,7 @@ from headrace.project.tools.migration.model import MOST_CHARACTERS, MigrationErr
 
 _TOKEN = re.compile(
     r"""(?P<space>[\s]+|\#[^\n]*)
-    |(?P<string>"(?:\\"|[^"])*"|'(?:\\'|[^'])*')
+    |(?P<string>"(?:\\"|\\(?!")|[^"\\])*"|'(?:\\'|\\(?!')|[^'\\])*')
     |(?P<op>=>|==|!=|<=|>=|=~|!~|<|>|!|[{}(),])
     |(?P<selector>(?:\[[^\[\]"',{}]+\])+)
     |(?P<bracket>[\[\]])
@@ -17,7 +17,7 @@ _TOKEN = re.compile(
     |(?P<word>[A-Za-z0-9_][A-Za-z0-9_-]*)""",
     re.VERBOSE,
 )
-_REGEX = re.compile(r"\s*/((?:\\/|[^/])*)/")
+_REGEX = re.compile(r"\s*/((?:\\/|\\(?!/)|[^/\\])*)/")
 
 
 class Token(NamedTuple):
