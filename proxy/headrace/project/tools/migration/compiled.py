@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
-from headrace.project.tools.migration.model import stages_of
+from headrace.project.tools.migration.model import stages_of, unique
 from headrace_pipelines import Pipelines
 from headrace_pipelines.errors import InvalidError
 
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
 
 def refusal(items: list[Item], kind: str = "document") -> str:
     """The reason for which the engine refuses the stages; empty where it accepts them, or there are none."""
-    stages = stages_of(items)
+    stages = copy.deepcopy(stages_of(items))
     if not stages:
         return ""
-    numbered = [{**stage, "name": str(number)} for number, stage in enumerate(stages)]
+    unique([*stages], set())
     try:
-        Pipelines.load({"check": {"type": kind, "stages": numbered}})
+        Pipelines.load({"check": {"type": kind, "stages": stages}})
     except InvalidError as error:
         return error.reason
     return ""

@@ -80,6 +80,11 @@ def composite(name: str, items: list[Item]) -> Stage:
     return {"name": name, "type": "composite", "config": {"stages": items}}
 
 
+def nothing() -> Stage:
+    """A stage that changes nothing: a pipeline and a list of handlers have at least one stage."""
+    return native("remove", "nothing", field=[])
+
+
 def stages_of(items: list[Item]) -> list[Stage]:
     """The stages without comments, at every level."""
     result = []

@@ -20,6 +20,7 @@ from headrace.project.tools.migration.model import (
     Unsupported,
     composite,
     native,
+    nothing,
 )
 from headrace.project.tools.migration.vrl import Program, condition_of
 
@@ -122,9 +123,12 @@ def _remap(text: str, name: str, body: dict[str, Any], line: int) -> tuple[list[
         raise Unsupported("drop_on_abort and drop_on_error have other values than true, and true or false")
     program = Program(source, _first(text, source, line))
     items = program.items()
+    if all(isinstance(item, Comment) for item in items):
+        return items, program.findings
     whole = composite(name, items)
-    whole["on_failure"] = [native("drop", "failed")] if body.get("drop_on_error") else "continue"
-    return ([whole] if any(not isinstance(item, Comment) for item in items) else items), program.findings
+    whole["on_failure"] = [native("drop", "failed") if body.get("drop_on_error") else nothing()]
+    note = "" if body.get("drop_on_error") else "where a statement fails, the changes before it stay, unlike in Vector"
+    return [whole], [*program.findings, Finding(line=line, part=name, status=CONVERTED, reason=note)]
 
 
 def _filter(_text: str, name: str, body: dict[str, Any], line: int) -> tuple[list[Item], list[Finding]]:

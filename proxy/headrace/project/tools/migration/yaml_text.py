@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from headrace.project.tools.migration.model import Comment, stages_of
+from headrace.project.tools.migration.model import Comment, nothing, stages_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,15 +16,13 @@ if TYPE_CHECKING:
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _WORDS = frozenset("null true false yes no on off y n".split())  # noqa: SIM905
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
-_NOTHING = {"name": "nothing", "type": "native", "config": {"function": "remove", "parameters": {"field": []}}}
-"""The stage of a pipeline of which nothing is converted: a pipeline has at least one stage."""
 
 
 def written(fields: dict[str, Any], items: list[Item]) -> str:
     """The text of a pipeline file: its fields, then its stages with the comments in their places."""
     lines = [f"{key}: {scalar(value)}" for key, value in fields.items()]
     lines.append("stages:")
-    kept = items if stages_of(items) else [*items, _NOTHING]
+    kept = items if stages_of(items) else [*items, nothing()]
     lines += _items(kept, "  ")
     return "\n".join(lines) + "\n"
 

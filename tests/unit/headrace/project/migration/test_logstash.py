@@ -170,6 +170,11 @@ def test_a_log_of_an_application_in_json():
     ]  # fmt: skip
 
 
+def test_options_of_a_filter_that_fails_do_not_run():
+    text = "kv { source => 'a' tag_on_failure => [] remove_field => ['a'] add_field => { 'b' => 1 } }"
+    assert filtered(text, {"a": "x"}, {"a": "x=1"}, {}) == [{"a": "x"}, {"x": "1", "b": 1}, {}]
+
+
 def test_fields_that_exist_become_lists_as_in_logstash():
     text = 'mutate { add_field => { "a" => "%{b}" } }'
     assert filtered(text, {"b": 1}, {"a": "x", "b": 1}) == [{"b": 1, "a": "1"}, {"a": ["x", "1"], "b": 1}]

@@ -9,7 +9,7 @@ from headrace.project.tools.migration.logstash.conditions import path
 from headrace.project.tools.migration.logstash.mutate import common, converted, operations
 from headrace.project.tools.migration.logstash.options import Options, dotted
 from headrace.project.tools.migration.logstash.parser import reference
-from headrace.project.tools.migration.model import CANNOT, Item, Stage, Unsupported, composite, native
+from headrace.project.tools.migration.model import CANNOT, Item, Stage, Unsupported, composite, native, nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,14 +39,14 @@ def _whole(name: str, stages: list[Stage], options: Options, notes: Notes, *, ta
     """Stages that succeed or fail together; `source`: the field without which the filter does nothing."""
     stages = [*stages, *common(options, notes)]
     condition = {"if": f"{path(reference(source))} != null"} if source else {}
-    handler: Any = "continue"
+    handler: list[Stage] = [nothing()]
     if tags:
         handler = [native("append", f"{name}-failure", field="tags", value=tags, allow_duplicates=False)]
     stage = stages[0] if len(stages) == 1 else composite(name, [*stages])
     return [_ordered(stage, condition, handler)]
 
 
-def _ordered(stage: Stage, condition: dict[str, str], handler: Any) -> Stage:
+def _ordered(stage: Stage, condition: dict[str, str], handler: list[Stage]) -> Stage:
     head = {"name": stage["name"], "type": stage["type"], **condition}
     return {**head, "config": stage["config"], "on_failure": stage.get("on_failure", handler)}
 
