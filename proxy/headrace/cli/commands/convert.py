@@ -58,6 +58,7 @@ def convert(
         _from_cluster(kind, source, name, target, url, output)
         return
     name = name or Path(source).name.partition(".")[0]
+    _check_name(name)
     converted = _converted(kind, Path(source), name)
     _write(converted, name, folder)
     _report(converted, source, report)
@@ -76,6 +77,20 @@ def _from_cluster(kind: str, source: str, name: str, target: str, url: str, outp
     with connect(target, url) as client:
         found = client.pipelines.convert({kind: source, "name": name})
     emit(found["pipelines"], {"name": "name", "version": "version", "type": "type"}, output, found)
+
+
+def _check_name(name: str) -> None:
+    """Raises Failure for a name that no pipeline may have: it is the name of a file, too."""
+    from headrace.cli.errors import ExitCode, Failure
+    from headrace_pipelines.definition import check_name
+    from headrace_pipelines.errors import InvalidError
+
+    try:
+        check_name(name)
+    except InvalidError as error:
+        raise Failure(error.reason, hint="pass another name with --as", code=ExitCode.USAGE) from None
+    if name.startswith("."):
+        raise Failure(f"[{name}] begins with a dot", hint="pass another name with --as", code=ExitCode.USAGE)
 
 
 def _converted(kind: str, path: Path, name: str) -> Conversion:

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.project.tools.migration import cluster, infini, logstash, vector
 from headrace.project.tools.migration.compiled import refusal
-from headrace.project.tools.migration.model import MOST_CHARACTERS, Conversion, Finding, MigrationError, stages_of, unique
+from headrace.project.tools.migration.model import (
+    MOST_CHARACTERS,
+    Conversion,
+    Finding,
+    MigrationError,
+    nothing,
+    stages_of,
+    unique,
+)
 from headrace.project.tools.migration.yaml_text import written
 
 if TYPE_CHECKING:
@@ -50,5 +58,4 @@ def texts(conversion: Conversion, name: str) -> dict[str, str]:
 
 def definitions(conversion: Conversion) -> list[dict[str, Any]]:
     """The pipelines without their comments, as the engine takes them."""
-    return [{**fields, "stages": stages_of(items)} for fields, items in conversion.pipelines]
-
+    return [{**fields, "stages": stages_of(items) or [nothing()]} for fields, items in conversion.pipelines]

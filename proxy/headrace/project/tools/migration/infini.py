@@ -41,7 +41,9 @@ def convert(text: str) -> Conversion:
         raise MigrationError("the configuration has no list [flow]")
     conversion, items = Conversion(), list[Item]()
     for section in sorted(set(source.value) - {"flow"}):
-        finding = Finding(line=source.locate(section, key=True).line, part=section, status=CANNOT, reason="has no counterpart")
+        finding = Finding(
+            line=source.locate(section, key=True).line, part=section, status=CANNOT, reason="has no counterpart"
+        )
         conversion.findings.append(finding)
     for i, flow in enumerate(flows):
         filters = flow.get("filter") or []

@@ -13,7 +13,7 @@ from headrace.project.tools.migration.model import Unsupported
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = frozenset(
     "as break const continue else false for function if import in let loop package namespace null return true var void "
-    "while".split()
+    "while".split()  # noqa: SIM905
 )
 """Words that CEL reserves."""
 _FLIPPED = {"==": "==", "!=": "!=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}

@@ -35,18 +35,20 @@ def convert(plugin: Plugin) -> tuple[list[Item], Notes]:
     return [*stages], notes
 
 
-def _whole(name: str, stages: list[Stage], options: Options, notes: Notes, *, tags: list[str], source: str) -> list[Stage]:
+def _whole(
+    name: str, stages: list[Stage], options: Options, notes: Notes, *, tags: list[str], source: str
+) -> list[Stage]:
     """Stages that succeed or fail together; `source`: the field without which the filter does nothing."""
     stages = [*stages, *common(options, notes)]
     condition = {"if": f"{path(reference(source))} != null"} if source else {}
-    handler: list[Stage] = [nothing()]
+    handler: str | list[Stage] = "continue" if len(stages) == 1 else [nothing()]
     if tags:
         handler = [native("append", f"{name}-failure", field="tags", value=tags, allow_duplicates=False)]
     stage = stages[0] if len(stages) == 1 else composite(name, [*stages])
     return [_ordered(stage, condition, handler)]
 
 
-def _ordered(stage: Stage, condition: dict[str, str], handler: list[Stage]) -> Stage:
+def _ordered(stage: Stage, condition: dict[str, str], handler: str | list[Stage]) -> Stage:
     head = {"name": stage["name"], "type": stage["type"], **condition}
     return {**head, "config": stage["config"], "on_failure": stage.get("on_failure", handler)}
 

@@ -44,7 +44,9 @@ def common(options: Options, notes: Notes) -> list[Stage]:
         stages.append(native("remove", field=[dotted(each) for each in removed], ignore_missing=True))
     tags = options.texts("add_tag")
     if tags:
-        stages.append(native("append", field="tags", value=[_value(tag, notes) for tag in tags], allow_duplicates=False))
+        stages.append(
+            native("append", field="tags", value=[_value(tag, notes) for tag in tags], allow_duplicates=False)
+        )
     return stages
 
 
@@ -124,7 +126,7 @@ def _gsub(options: Options, _notes: Notes) -> list[Stage]:
 
 
 def _replacement(text: str) -> str:
-    """Ruby's `\\1` as Java's `$1`."""
+    """The references to groups of Ruby (a backslash and a digit) as those of Java."""
     result = re.sub(r"\\([0-9])", "\0\\1", text)
     if "\\" in result:
         raise Unsupported("the replacement has a backslash that is no reference to a group")
