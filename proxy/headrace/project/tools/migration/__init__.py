@@ -47,11 +47,11 @@ def convert(kind: str, text: str) -> Conversion:
 
 def texts(conversion: Conversion, name: str) -> dict[str, str]:
     """The files of a conversion, by the name of the file without its ending."""
-    several = len(conversion.pipelines) > 1
+    many = len(conversion.pipelines) > 1
     found: dict[str, str] = {}
     for fields, items in conversion.pipelines:
-        file = f"{name}-{fields['type']}" if several else name
-        head: dict[str, Any] = {"name": name, **fields} if several else fields
+        file = f"{name}-{fields['type']}" if many else name
+        head: dict[str, Any] = {"name": name, **fields} if many else fields
         found[file] = written(head, items)
     return found
 
