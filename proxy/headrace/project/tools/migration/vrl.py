@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _PATH = r"(?:\.[A-Za-z_@][A-Za-z0-9_@]*)+"
 _STRING = r'"(?:[^"\\]|\\["\\nt])*"'
 _CONSTANT = rf"{_STRING}|-?[0-9]{{1,18}}(?:\.[0-9]{{1,18}})?|true|false"
-_MOST_LINES = 5000
+_MOST_LINES = 2000
 """Maximum of lines of a program: each may become a stage."""
 _CALLS = {
     "downcase": ("lowercase", {}),
