@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 def shows(body: bytes) -> bool:
     """Whether an answer shows the other tenant's values or hidden ones."""
     text = body.decode("utf-8", "replace")
-    return OTHERS in text or HIDDEN in text or "7000" in text or "7001" in text
+    return OTHERS in text or HIDDEN in text or NUMBERS.search(text) is not None
+
+
+NUMBERS = re.compile(r"(?<![0-9a-z])700[0-2](?![0-9])")
+"""Numbers of the other tenant's documents. Names of indexes are drawn, and may have such digits within them."""
 
 
 TARGETS = [
