@@ -9,7 +9,7 @@ from headrace.handlers.admin.pipelines import ImportRequest, TrialRequest
 from headrace.handlers.admin.sets.endpoints import RollbackRequest
 from headrace.handlers.admin.sets.request import SetRequest
 from headrace.handlers.admin.udfs import UdfTrialRequest
-from headrace.handlers.described import answers, udf_answers
+from headrace.handlers.described import answers, proxy_answers, set_answers, udf_answers
 from headrace.handlers.described.udf_answers import UdfSource
 
 TEXT, PROMETHEUS = "text/plain", "text/plain; version=0.0.4"
@@ -161,35 +161,35 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         _UDF, "Try a UDF", answers.Trial, query=("version", "type:udf"), body=UdfTrialRequest
     ),
     ("POST", "/_registry/_diff"): Operation(
-        _SET, "Show what applying a set would change", udf_answers.Changes, body=SetRequest
+        _SET, "Show what applying a set would change", set_answers.Changes, body=SetRequest
     ),
     ("POST", "/_registry/_apply"): Operation(
-        _SET, "Bring a set in force as a whole", udf_answers.Changes, body=SetRequest
+        _SET, "Bring a set in force as a whole", set_answers.Changes, body=SetRequest
     ),
     ("POST", "/_registry/_rollback"): Operation(
         _SET,
         "Bring an earlier revision in force again",
-        udf_answers.Changes,
+        set_answers.Changes,
         query=("set!", "revision!"),
         body=RollbackRequest,
         optional=True,
     ),
     ("GET", "/_registry/_revisions"): Operation(
-        _SET, "List the revisions of a set, or all sets", (udf_answers.Revisions, udf_answers.SetList), query=("set",)
+        _SET, "List the revisions of a set, or all sets", (set_answers.Revisions, set_answers.SetList), query=("set",)
     ),
     ("GET", "/_registry/_export"): Operation(
-        _SET, "Show a set in the form in which it is applied", udf_answers.Exported, query=("set",)
+        _SET, "Show a set in the form in which it is applied", set_answers.Exported, query=("set",)
     ),
     ("GET", "/_cat/pipelines"): Operation(
-        _CAT, "Pipelines as a table", list[udf_answers.PipelineRow], query=_ROWS, texts=(TEXT,)
+        _CAT, "Pipelines as a table", list[proxy_answers.PipelineRow], query=_ROWS, texts=(TEXT,)
     ),
-    ("GET", "/_cat/udfs"): Operation(_CAT, "UDFs as a table", list[udf_answers.UdfRow], query=_ROWS, texts=(TEXT,)),
-    ("GET", "/_proxy/health/live"): Operation(_PROXY, "Say that the process answers", udf_answers.Alive),
+    ("GET", "/_cat/udfs"): Operation(_CAT, "UDFs as a table", list[proxy_answers.UdfRow], query=_ROWS, texts=(TEXT,)),
+    ("GET", "/_proxy/health/live"): Operation(_PROXY, "Say that the process answers", proxy_answers.Alive),
     ("GET", "/_proxy/health/ready"): Operation(
-        _PROXY, "Say whether traffic can be served", udf_answers.Readiness, (200, 503)
+        _PROXY, "Say whether traffic can be served", proxy_answers.Readiness, (200, 503)
     ),
-    ("GET", "/_proxy/info"): Operation(_PROXY, "Show versions and settings", udf_answers.Information),
-    ("POST", "/_proxy/reload"): Operation(_PROXY, "Read the settings again", udf_answers.Reloaded),
+    ("GET", "/_proxy/info"): Operation(_PROXY, "Show versions and settings", proxy_answers.Information),
+    ("POST", "/_proxy/reload"): Operation(_PROXY, "Read the settings again", proxy_answers.Reloaded),
     ("GET", "/_proxy/metrics"): Operation(_PROXY, "Metrics in the format of Prometheus", None, texts=(PROMETHEUS,)),
     ("GET", "/_proxy/openapi.json"): Operation(_PROXY, "This description", dict[str, Any]),
 }
