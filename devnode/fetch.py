@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
+from headrace.cli.demo import download
 from headrace.cli.demo.download import VERSION, cache_folder, say, unpack
 from headrace.cli.demo.errors import NodeError
 
@@ -19,15 +19,7 @@ COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
 
 def server() -> Path:
     """The unpacked server (read-only, shared by all nodes); fetched if it is not there. Raises NodeError."""
-    home = cache_folder() / f"opensearch-{VERSION}"
-    if home.is_dir():
-        return home
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    with (cache_folder() / "fetch.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not home.is_dir():
-            _install(home)
-    return home
+    return download.server(_install)
 
 
 def artifact(coordinates: str, pattern: str) -> Path:

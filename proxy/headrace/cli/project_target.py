@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli.target import connect
+from headrace.cli.target import TARGET, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 
 def remote_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds `--target` and `--url`; a target is one of the directory's `headrace.toml`."""
-    target = click.option("--target", default="", metavar="NAME", help="A target of headrace.toml.")
     url = click.option(
         "--url", default="", metavar="URL", help="The address of the proxy, in place of that of the target."
     )
-    return target(url(function))
+    return TARGET(url(function))
 
 
 def set_options(function: Callable[..., Any]) -> Callable[..., Any]:

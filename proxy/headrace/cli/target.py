@@ -14,11 +14,30 @@ if TYPE_CHECKING:
     from headrace.client.target import Target
 
 
+PIPELINE_TYPES = ("document", "query", "result")
+
+
+def target_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Names of targets, for the completion of a shell."""
+    from pathlib import Path
+
+    from headrace.client import target as targets
+
+    file = targets.find_file(Path.cwd())
+    return [name for name in (targets.tables(file) if file else {}) if name.startswith(incomplete)]
+
+
+TARGET = click.option(
+    "--target", default="", metavar="NAME", help="A target of headrace.toml.", shell_complete=target_names
+)
+URL = click.option("--url", default="", metavar="URL", help="The address of the proxy.")
+
+
 def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds `--target` and `--url`, and gives the function a connected `client`."""
 
-    @click.option("--target", default="", metavar="NAME", help="A target of headrace.toml.", shell_complete=_targets)
-    @click.option("--url", default="", metavar="URL", help="The address of the proxy.")
+    @TARGET
+    @URL
     @functools.wraps(function)
     def with_client(*args: Any, target: str, url: str, **options: Any) -> Any:
         with connect(target, url) as client:
@@ -51,16 +70,6 @@ def _show_calls() -> None:
     logger = logging.getLogger("opensearch")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-
-
-def _targets(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    """Names of targets, for the completion of a shell."""
-    from pathlib import Path
-
-    from headrace.client import target as targets
-
-    file = targets.find_file(Path.cwd())
-    return [name for name in (targets.tables(file) if file else {}) if name.startswith(incomplete)]
 
 
 COMPLETION_SECONDS = 2.0

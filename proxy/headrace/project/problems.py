@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from headrace_pipelines.errors import validation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,8 +50,8 @@ def nearest(name: str, names: Iterable[str]) -> str:
     listed = sorted(names)
     if not listed:
         return ""
-    close = difflib.get_close_matches(name, listed, n=1, cutoff=0.6)
-    meant = f"did you mean [{close[0]}]? " if close else ""
+    close = validation.nearest(name, listed)
+    meant = f"did you mean [{close}]? " if close else ""
     return f"{meant}there are {', '.join(listed)}"
 
 

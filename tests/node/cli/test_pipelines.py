@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headrace import AsyncClient, Client, ClientError, UnreachableError
-from headrace.cli import main
 from headrace.cli.errors import ExitCode
 from tests.conftest import Http, native
 
@@ -19,19 +18,6 @@ if TYPE_CHECKING:
 DEFINITION = (
     "type: document\nstages:\n- {name: s, type: native, config: {function: lowercase, parameters: {field: %s}}}\n"
 )
-
-
-@pytest.fixture
-def run(through: Http, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    """Runs a command against the proxy: exit status, output, messages."""
-    monkeypatch.setenv("HEADRACE_URL", through.base)
-
-    async def command(*arguments: str) -> tuple[int, str, str]:
-        code = await asyncio.to_thread(main, list(arguments))
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return command
 
 
 async def test_the_life_of_a_pipeline(run, through: Http, tmp_path: Path, name: str):

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headrace import AsyncClient, Client, ClientError
-from headrace.cli import main
 from headrace.cli.errors import ExitCode
 from headrace.project.tools.writer import write
 from headrace.registry.records_codec import Document
@@ -29,19 +28,6 @@ if TYPE_CHECKING:
     from headrace.settings import Settings
 
 TITLES = "def process(document, parameters):\n    return document  # {}\n"
-
-
-@pytest.fixture
-def run(through: Http, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    """Runs a command against the proxy: exit status, output, messages."""
-    monkeypatch.setenv("HEADRACE_URL", through.base)
-
-    async def command(*arguments: str) -> tuple[int, str, str]:
-        code = await asyncio.to_thread(main, list(arguments))
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return command
 
 
 @pytest.fixture

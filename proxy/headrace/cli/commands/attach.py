@@ -9,14 +9,13 @@ import click
 from headrace.cli.command import REMOTE, command
 from headrace.cli.errors import Failure
 from headrace.cli.output import confirm, emit, note, output_option
-from headrace.cli.target import completed, index_names, pipeline_names, target_options
+from headrace.cli.target import PIPELINE_TYPES, completed, index_names, pipeline_names, target_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headrace.client import Client
 
-TYPES = ("document", "query", "result")
 FORCE = click.option("--force", is_flag=True, help="Change what a set from git manages.")
 
 
@@ -26,7 +25,7 @@ def _pattern_names(client: Client) -> list[str]:
 
 def _slots(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds `--document`, `--final-document` and so on."""
-    for kind in reversed(TYPES):
+    for kind in reversed(PIPELINE_TYPES):
         for final in (True, False):
             name = f"--final-{kind}" if final else f"--{kind}"
             slot = "final" if final else "default"
@@ -67,7 +66,7 @@ def _changed(association: dict[str, Any], priority: int | None, slots: dict[str,
     if priority is None and not any(slots.values()):
         raise Failure("nothing to attach", hint="name a pipeline, such as --document NAME")
     body: dict[str, Any] = {"priority": association.get("priority", 0) if priority is None else priority}
-    for kind in TYPES:
+    for kind in PIPELINE_TYPES:
         before = association.get(kind) or {}
         found = {"default_pipeline": before} if isinstance(before, str) else dict(before)
         for slot, name in (("default_pipeline", slots[kind]), ("final_pipeline", slots[f"final_{kind}"])):

@@ -9,7 +9,7 @@ import click
 
 from headrace.cli.command import REMOTE, command
 from headrace.cli.output import emit, note, output_option, printable
-from headrace.cli.target import connect
+from headrace.cli.target import TARGET, URL, connect
 
 if TYPE_CHECKING:
     from headrace.project.tools.migration import Conversion
@@ -32,8 +32,8 @@ OTHERS = ("logstash", "vector", "infini")
 @click.option("--to", "folder", default=None, metavar="DIR", help="Write DIR/pipelines/NAME.yaml in place of printing.")
 @click.option("--report", default=None, metavar="FILE", help="Write the report as JSON.")
 @click.option("--partial", is_flag=True, help="Succeed although parts are not converted.")
-@click.option("--target", default="", metavar="TARGET", help="A target of headrace.toml.")
-@click.option("--url", default="", metavar="URL", help="The address of the proxy.")
+@TARGET
+@URL
 @output_option
 def convert(
     kind: str,

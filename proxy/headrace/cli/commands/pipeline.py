@@ -11,14 +11,13 @@ import click
 from headrace.cli.command import REMOTE, command
 from headrace.cli.errors import ExitCode, Failure
 from headrace.cli.output import confirm, emit, emit_data, note, output_option
-from headrace.cli.target import completed, pipeline_names, target_options
+from headrace.cli.target import PIPELINE_TYPES, completed, pipeline_names, target_options
 
 if TYPE_CHECKING:
     from headrace.client import Client
 
-TYPES = ("document", "query", "result")
 TYPE = click.option(
-    "--type", "kind", type=click.Choice(TYPES), help="The type, where pipelines of several have the name."
+    "--type", "kind", type=click.Choice(PIPELINE_TYPES), help="The type, where pipelines of several have the name."
 )
 FORCE = click.option("--force", is_flag=True, help="Change what a set from git manages.")
 NAME = click.argument("name", shell_complete=completed(pipeline_names))
@@ -50,7 +49,7 @@ def read_document(file: str) -> Any:
     exits=REMOTE,
     group=pipeline,
 )
-@click.option("--type", "kind", type=click.Choice(TYPES), help="Only those of this type.")
+@click.option("--type", "kind", type=click.Choice(PIPELINE_TYPES), help="Only those of this type.")
 @output_option
 @target_options
 def list_(client: Client, kind: str | None, output: str) -> None:

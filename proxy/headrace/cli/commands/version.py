@@ -5,11 +5,9 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-import click
-
 from headrace.cli.command import REMOTE, command
 from headrace.cli.output import emit, output_option
-from headrace.cli.target import connect
+from headrace.cli.target import TARGET, URL, connect
 
 
 @command(
@@ -18,8 +16,8 @@ from headrace.cli.target import connect
     name="version",
     exits=REMOTE,
 )
-@click.option("--target", default="", metavar="NAME", help="A target of headrace.toml.")
-@click.option("--url", default="", metavar="URL", help="The address of a proxy.")
+@TARGET
+@URL
 @output_option
 def show(target: str, url: str, output: str) -> None:
     """Asks a target only where one is named: the version of the proxy needs the rights of an administrator."""

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from headrace.cli.demo.errors import NodeError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.progress import Progress
 
 VERSION = "3.8.0"
@@ -37,8 +39,11 @@ def cache_folder() -> Path:
     return Path(base, "headrace")
 
 
-def server() -> Path:
-    """The unpacked server (read-only, shared by all nodes); fetched if it is not there. Raises NodeError."""
+def server(install: Callable[[Path], None] | None = None) -> Path:
+    """The unpacked server (read-only, shared by all nodes); fetched if it is not there. Raises NodeError.
+
+    `install` brings it into the folder that it is given, in place of a download.
+    """
     home = cache_folder() / f"opensearch-{VERSION}"
     if home.is_dir():
         return home
@@ -46,11 +51,12 @@ def server() -> Path:
     with (cache_folder() / "fetch.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not home.is_dir():
-            _install(home, os.environ.get(VARIABLE, ""))
+            (install or _install)(home)
     return home
 
 
-def _install(home: Path, given: str) -> None:
+def _install(home: Path) -> None:
+    given = os.environ.get(VARIABLE, "")
     address = given or ARCHIVE.format(version=VERSION, machine=MACHINES.get(platform.machine(), "x64"))
     if "://" not in address:
         unpack(Path(address), home)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.cli.doctor.cluster import SKEW_MS
 from headrace.cli.doctor.finding import Finding, Level, ok
+from headrace.cli.target import PIPELINE_TYPES
 from headrace.client import ClientError, UnreachableError
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from headrace.client import Client
 
-TYPES = ("document", "query", "result")
 _SHARED = {
     "cursor_secret": "set the same in all proxies: each refuses the cursors of the others",
     "registry_secret": "set the same in all proxies: each ignores what the others store",
@@ -116,7 +116,7 @@ def _attached(client: Client) -> Iterator[Finding]:
     missing = [
         (association["pattern"], kind, name)
         for association in associations
-        for kind in TYPES
+        for kind in PIPELINE_TYPES
         for name in _names(association.get(kind))
         if name != "_none" and (kind, name) not in names
     ]
@@ -132,7 +132,7 @@ def _attached(client: Client) -> Iterator[Finding]:
 def _disabled_finals(associations: list[dict[str, Any]], enabled: dict[tuple[str, str], bool]) -> Iterator[Finding]:
     """Final pipelines of patterns that are disabled: they protect nothing."""
     for association in associations:
-        for kind in TYPES:
+        for kind in PIPELINE_TYPES:
             slots = association.get(kind)
             name = slots.get("final_pipeline") if isinstance(slots, dict) else None
             if enabled.get((kind, name or "")) is False:
@@ -161,7 +161,7 @@ def _shadowed(client: Client) -> Iterator[Finding]:
 
 def _attaches(template: dict[str, Any]) -> bool:
     index = template.get("template", {}).get("settings", {}).get("index", {})
-    return any(kind in index for kind in TYPES)
+    return any(kind in index for kind in PIPELINE_TYPES)
 
 
 def _overlap(left: Iterable[str], right: Iterable[str]) -> bool:

@@ -10,7 +10,7 @@ import click
 from headrace.cli.command import command
 from headrace.cli.errors import ExitCode
 from headrace.cli.output import note
-from headrace.cli.target import _targets
+from headrace.cli.target import target_names
 
 if TYPE_CHECKING:
     from headrace.project import Project
@@ -22,7 +22,7 @@ TARGET = click.option(
     "--target",
     "variables",
     metavar="NAME",
-    shell_complete=_targets,
+    shell_complete=target_names,
     help="The target whose variables are used; without it HEADRACE_TARGET, or the first of headrace.toml.",
 )
 

@@ -9,8 +9,6 @@ import click
 from headrace.cli.command import command
 from headrace.cli.errors import ExitCode, Failure
 
-INTERRUPTED = 130
-
 
 @command(
     "Show pipelines at work on a real OpenSearch.",
@@ -31,8 +29,6 @@ def demo(opensearch: str, listen: str, once: bool) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         story.run(opensearch, listen, once=once)
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except NodeError as error:
         raise Failure(str(error), code=ExitCode.UNREACHABLE) from None
     return ExitCode.OK

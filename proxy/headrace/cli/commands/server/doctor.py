@@ -10,6 +10,7 @@ import click
 from headrace.cli.command import command
 from headrace.cli.errors import ExitCode
 from headrace.cli.output import emit, note, output_option
+from headrace.cli.target import target_names
 
 if TYPE_CHECKING:
     from headrace.client import Client
@@ -25,7 +26,14 @@ COLUMNS = {"result": "level", "check": "check", "found": "found", "remedy": "rem
     exits=(),
 )
 @click.option("--config", metavar="FILE", help="Settings of a proxy: examine this host and the cluster with them.")
-@click.option("--target", "targets", multiple=True, metavar="NAME", help="A target of headrace.toml; may be repeated.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="NAME",
+    help="A target of headrace.toml; may be repeated.",
+    shell_complete=target_names,
+)
 @click.option("--url", "urls", multiple=True, metavar="URL", help="The address of a proxy; may be repeated.")
 @click.option(
     "--bundle", type=click.Path(dir_okay=False, path_type=Path), help="Write a zip for a report, without secrets."
