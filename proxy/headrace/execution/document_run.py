@@ -47,7 +47,7 @@ async def run(
         batch = make()
         if len(batch):
             touched = True
-            runs.append((DEFAULT, await context.components.runner.run(pipeline, batch, make, then=parsed.absorb)))
+            runs.append((DEFAULT, await context.run_pipeline(pipeline, batch, make, then=parsed.absorb)))
             await _fail_unreadable(context, parsed)
     if FINAL in snapshot.bound:
         for pipeline, indexes in (await _finals(context, snapshot, parsed)).values():
@@ -58,9 +58,7 @@ async def run(
             if len(batch):
                 touched = True
                 absorb = partial(parsed.absorb, pinned=pipeline.definition.name)
-                runs.append(
-                    (FINAL, await context.components.runner.run(pipeline, batch, make, RunOptions(final=True), absorb))
-                )
+                runs.append((FINAL, await context.run_pipeline(pipeline, batch, make, RunOptions(final=True), absorb)))
     if touched:
         # A stage may have sent a document there, by whatever means the name.
         registry = context.components.settings.registry_index

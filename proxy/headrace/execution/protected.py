@@ -93,7 +93,7 @@ async def visible_documents(context: RequestContext, parts: Iterable[ScopedPipel
 async def _applied(context: RequestContext, pipeline: Pipeline, text: bytes) -> bytes:
     make = partial(Batch.of, QUERY.value, text, index=context.params.get("index"))
     batch = make()
-    await context.components.runner.run(pipeline, batch, make, RunOptions(final=True, counted=False))
+    await context.run_pipeline(pipeline, batch, make, RunOptions(final=True, counted=False))
     _, failure = batch.outcome(0)
     if failure is not None:
         raise StageError(*failure)

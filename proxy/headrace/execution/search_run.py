@@ -82,7 +82,7 @@ class SearchRun:
         """`text` after the pipeline. Raises StageError when the pipeline ends the request."""
         make = partial(Batch.of, slot.kind.value, text, index=self.context.params.get("index"), ctx=self.ctx)
         batch, options = make(), RunOptions(final=slot.final, indexes=part.indexes)
-        run = await self.context.components.runner.run(part.pipeline, batch, make, options)
+        run = await self.context.run_pipeline(part.pipeline, batch, make, options)
         self.runs.append((slot, run))
         _, failure = batch.outcome(0)
         if failure is not None:

@@ -11,19 +11,25 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from headrace.http1 import headers as header_lines
+from headrace.ops.observers import run_observed
 from headrace.protocol.media import types
 from headrace.protocol.media.plain import plain_media
 from headrace.protocol.media.types import Media
 from headrace.protocol.target import Target
 from headrace.server.received import ReceivedRequest
 from headrace.server.response import SMALL, relay
+from headrace_pipelines import RunOptions
 from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headrace.ops.observers import RunObserver
     from headrace.upstream.client import Answer
     from headrace.upstream.pending import PendingResponse
     from headrace.upstream.sending import Body, Text
-    from headrace_pipelines.registry import Snapshot
+    from headrace_pipelines import Batch, Execution
+    from headrace_pipelines.registry import Pipeline, Snapshot
 
 _DROPPED = {
     (changed, plain): frozenset([b"content-encoding"] * changed + [b"accept-encoding"] * plain)
@@ -52,11 +58,27 @@ class RequestContext(ReceivedRequest):
     narrowed: bool = False
     """Whether the target has names from the view at hand in place of those of the client."""
     restarted: bool = False
+    observers: tuple[RunObserver, ...] = ()
+    """What sees the pipeline runs of this request: a trace, a tap."""
 
     @property
     def safe(self) -> bool:
         """Whether the request changes nothing in the cluster, so that it may be sent twice."""
         return self.reads or self.method in ("GET", "HEAD")
+
+    async def run_pipeline(
+        self,
+        pipeline: Pipeline,
+        batch: Batch,
+        again: Callable[[], Batch],
+        options: RunOptions | None = None,
+        then: Callable[[Batch], object] | None = None,
+    ) -> Execution:
+        """Runs a pipeline over a batch of this request (`Runner.run`) under its observers."""
+        runner = self.components.runner
+        if not self.observers:
+            return await runner.run(pipeline, batch, again, options, then)
+        return await run_observed(runner, self.observers, pipeline, batch, again, options or RunOptions(), then)
 
     def restart(self) -> None:
         """Takes back what has been made of the request, whose body stays at hand."""

@@ -1,0 +1,62 @@
+"""Observers of pipeline runs: what traces and taps see of the work that a request causes.
+
+An observer changes nothing and never waits. A request without observers pays one comparison for each run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headrace.ops.runner import Runner
+    from headrace_pipelines import Batch, Execution, RunOptions
+    from headrace_pipelines.registry import Pipeline
+
+
+class RunObservation(Protocol):
+    """One run of a pipeline, seen by one observer."""
+
+    def read(self, batch: Batch) -> None:
+        """Sees the batch after the run, before it is merged into the request. Called on the thread of the run."""
+        ...
+
+    def finish(self, execution: Execution | None) -> None:
+        """The run has ended; `None`: by an exception, or because the request was cancelled. Called on the loop."""
+        ...
+
+
+class RunObserver(Protocol):
+    """Observes the runs of one request."""
+
+    def start(self, pipeline: Pipeline, batch: Batch, options: RunOptions) -> RunObservation | None:
+        """A run is about to start over `batch`; `None`: this run is not observed. Called on the loop."""
+        ...
+
+
+async def run_observed(
+    runner: Runner,
+    observers: tuple[RunObserver, ...],
+    pipeline: Pipeline,
+    batch: Batch,
+    again: Callable[[], Batch],
+    options: RunOptions,
+    then: Callable[[Batch], object] | None = None,
+) -> Execution:
+    """[`Runner.run`] under observers."""
+    observations = [observation for observer in observers if (observation := observer.start(pipeline, batch, options))]
+
+    def ended(done: Batch) -> None:
+        for observation in observations:
+            observation.read(done)
+        if then is not None:
+            then(done)
+
+    execution: Execution | None = None
+    try:
+        execution = await runner.run(pipeline, batch, again, options, ended)
+    finally:
+        for observation in observations:
+            observation.finish(execution)
+    return execution
