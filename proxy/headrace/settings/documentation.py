@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from headrace.settings.fields import Kind, Settings, of_kind
+from headrace.settings.fields import Settings, of_kind
 from headrace.settings.sources import FILE, TABLE_OF_TARGETS
+
+if TYPE_CHECKING:
+    from headrace.settings.facts import Kind
 
 
 class SettingDoc(NamedTuple):
