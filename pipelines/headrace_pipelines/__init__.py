@@ -35,7 +35,7 @@ from headrace_pipelines.engine import (
 )
 from headrace_pipelines.errors import HeadraceError
 from headrace_pipelines.executor import execute, record_skipped, try_execute
-from headrace_pipelines.executor.report import Execution, RunOptions
+from headrace_pipelines.executor.report import Execution, RunOptions, StageTime
 from headrace_pipelines.local import Failure, Outcome, PipelineFailedError, Pipelines
 from headrace_pipelines.registry import Snapshot
 
@@ -54,6 +54,7 @@ __all__ = [
     "Pipelines",
     "RunOptions",
     "Snapshot",
+    "StageTime",
     "canonical_json",
     "execute",
     "filter_path",

@@ -192,10 +192,13 @@ class _Run:
     def _run_fused(self, batch: Batch, unit: FusedGroup, end: float | None) -> None:
         """Stages without time limit, retries or handlers of their own, in one pass."""
         left = None if end is None else max(end - time.monotonic(), 0.0)
-        threads = self.options.threads
+        threads, start = self.options.threads, time.monotonic_ns() if self.options.timed else 0
         counts = batch.run_steps(
             unit.steps, self.deadline, closed=self.closed, pipeline=self.label, timeout=left, threads=threads
         )
+        if start:
+            ran_stages = [(stage, ran) for stage, (*_, ran) in zip(unit.nodes, counts, strict=True) if ran is not None]
+            self.execution.time_group(ran_stages, start)
         for stage, (reached, asked, ran) in zip(unit.nodes, counts, strict=True):
             if asked is not None:
                 self._condition_run(stage, asked)
@@ -278,7 +281,10 @@ class _Run:
     def _run(self, batch: Batch, stage: StageNode, end: float | None, held: bool) -> StageRun:
         left = None if end is None else max(end - time.monotonic(), 0.0)
         context = StageContext(self.label, self.deadline, left)
+        start = time.monotonic_ns() if self.options.timed else 0
         run = stage.runner.run(batch, context, abort=held, label=stage.label)
+        if start:
+            self.execution.time_run(stage, run, start)
         self.notes.append(partial(count_stage, self.pipeline, stage, run, counted=self.options.counted))
         self.execution.trace_run(batch, stage, run)
         return run

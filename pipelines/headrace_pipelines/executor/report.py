@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headrace_pipelines.engine import Batch, StageRun
     from headrace_pipelines.registry import Pipeline
     from headrace_pipelines.stages import StageNode
@@ -21,7 +24,7 @@ class RunOptions:
     """Options of one run.
 
     `final`: nothing may switch it off, and it fails closed; `indexes`: only hits of these; `threads`: how many may
-    share a large batch.
+    share a large batch; `timed`: the report says when each stage ran.
     """
 
     final: bool = False
@@ -29,11 +32,28 @@ class RunOptions:
     trace: bool = False
     counted: bool = True
     threads: int = 1
+    timed: bool = False
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """One run of a stage. `start_ns` is by `time.monotonic_ns`.
+
+    Stages of a fused group share one pass over the documents: they are shown one after the other within it, and their
+    durations are scaled to it where several threads shared the work.
+    """
+
+    stage: StageNode
+    run: StageRun
+    start_ns: int
+    duration_ns: int
 
 
 @dataclass
 class Execution:
-    """The report of a run. `skipped` names stages that did not do their work; `trace` is filled on request.
+    """The report of a run. `skipped` names stages that did not do their work.
+
+    `trace` and `stages` are filled on request.
 
     Of a response: `hits_dropped` are hits that cannot be read and were taken out of the answer, since nothing may pass
     a final or protecting pipeline unseen; `hits_passed` are those that other pipelines let by as they are.
@@ -46,6 +66,20 @@ class Execution:
     duration_ns: int = 0
     hits_dropped: int = 0
     hits_passed: int = 0
+    stages: list[StageTime] = field(default_factory=list)
+
+    def time_run(self, stage: StageNode, run: StageRun, start_ns: int) -> None:
+        """Adds the time of a stage that has just ended."""
+        self.stages.append(StageTime(stage, run, start_ns, time.monotonic_ns() - start_ns))
+
+    def time_group(self, ran: Sequence[tuple[StageNode, StageRun]], start_ns: int) -> None:
+        """Adds the times of a fused group that has just ended."""
+        whole = time.monotonic_ns() - start_ns
+        scale = min(1.0, whole / max(sum(run.duration_ns for _, run in ran), 1))
+        for stage, run in ran:
+            duration = int(run.duration_ns * scale)
+            self.stages.append(StageTime(stage, run, start_ns, duration))
+            start_ns += duration
 
     def trace_run(self, batch: Batch, stage: StageNode, run: StageRun) -> None:
         """Adds a stage's run to the trace, if there is one."""

@@ -70,6 +70,7 @@ class NativeRunner:
     native: Native
     stats: StageStats | None = None
     hides: frozenset[str] = frozenset()
+    function: str = ""
 
     @classmethod
     def build(
@@ -85,7 +86,8 @@ class NativeRunner:
                 f"{field}.function",
             )
         try:
-            return cls(Native(config.function, kind.value, parameters), hides=_hidden_by(config.function, parameters))
+            native = Native(config.function, kind.value, parameters)
+            return cls(native, hides=_hidden_by(config.function, parameters), function=config.function)
         except ValueError as error:
             raise InvalidError(secrets.hidden(str(error)), f"{field}.parameters") from None
 
@@ -103,6 +105,11 @@ class NativeRunner:
     def slow(self) -> bool:
         """Whether it is kept off the event loop."""
         return self.native.slow
+
+    @property
+    def does(self) -> tuple[str, str]:
+        """`native`, and the built-in."""
+        return "native", self.function
 
     def run(self, batch: Batch, context: StageContext, *, abort: bool, label: str) -> StageRun:
         """One pass over the batch."""

@@ -59,6 +59,11 @@ class Runner(Protocol):
         """Where its runs are counted beside the pipeline's own statistics."""
         ...
 
+    @property
+    def does(self) -> tuple[str, str]:
+        """The kind of the stage and what it runs: `native` and the built-in, or the language and `udf@version`."""
+        ...
+
     def run(self, batch: Batch, context: StageContext, *, abort: bool, label: str) -> StageRun:
         """Runs over every active document of the batch."""
         ...

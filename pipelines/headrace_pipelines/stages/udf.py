@@ -92,6 +92,11 @@ class UdfRunner:
             hides=frozenset(manifest.fields),
         )
 
+    @property
+    def does(self) -> tuple[str, str]:
+        """The language, and the UDF with its version."""
+        return self.manifest.language, self.manifest.label
+
     def run(self, batch: Batch, context: StageContext, *, abort: bool, label: str) -> StageRun:
         """One pass over the batch."""
         return batch.run_udf(

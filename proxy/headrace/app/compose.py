@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from headrace.handlers.bypass import BypassDecisions
 from headrace.handlers.write.bulk import MAX_PLANS
 from headrace.ops.body_budget import BodyBudget
+from headrace.ops.logs.requests import RequestLog
 from headrace.ops.metrics import Metrics
 from headrace.ops.runner import Runner
+from headrace.ops.tracing.sampling import tracer_of
 from headrace.protocol.cursors import Cursors
 from headrace.protocol.indices.resolver import IndexResolver
 from headrace.protocol.indices.view import MAX_RESOLUTIONS
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
     """The parts of a proxy, wired; nothing runs yet. `folder`: where its state is.
 
-    Raises InvalidError for bad certificates.
+    Raises InvalidError for bad certificates, and for traces without what they need.
     """
     settings = loaded.settings
     registry = _registry(loaded, folder)
@@ -59,6 +61,8 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
         settings.seconds("client_timeout"),
         settings.size("max_body"),
         lifecycle,
+        RequestLog(settings),
+        tracer_of(settings),
     )
 
 
@@ -81,7 +85,7 @@ def forwarder_of(components: Components) -> FastForwarder | None:
     bypass = BypassDecisions.of(components)
     if bypass is None:
         return None
-    return FastForwarder(bypass, components.upstream, components.metrics, components.max_body)
+    return FastForwarder(bypass, components)
 
 
 def signing_secrets(settings: Settings, folder: Path) -> list[bytes]:

@@ -18,6 +18,8 @@ from headrace.http1 import tls
 from headrace.http1.headers import VENDOR_MEDIA
 from headrace.ops import supervisor
 from headrace.ops.lifecycle import Lifecycle
+from headrace.ops.logs.lines import CURRENT, RequestIds
+from headrace.ops.logs.requests import FinishedRequest
 from headrace.ops.peers import Peers
 from headrace.protocol import endpoints, parameters
 from headrace.protocol.errors import error_body
@@ -161,6 +163,14 @@ class Proxy:
             raise ConnectionResetError("the client is gone")
         inbound = transport.request
         context = RequestContext(request, inbound, components, Target.parse(inbound.head.target))
+        ids = CURRENT.set(RequestIds(inbound.head))
+        try:
+            return await self._handle(context)
+        finally:
+            CURRENT.reset(ids)
+
+    async def _handle(self, context: RequestContext) -> web.StreamResponse:
+        components, request, inbound = context.components, context.request, context.inbound
         if components.settings.elasticsearch_compat:
             context.response_headers.add(*plain.PRODUCT)
             request[VENDOR_MEDIA] = plain.vendor_media(request.headers.get(hdrs.ACCEPT, ""))
@@ -169,7 +179,32 @@ class Proxy:
             context.surface, context.reads, started = forwarded.route.surface, forwarded.route.reads, forwarded.started
             return await self._handle_counted(context, forwarded, started)
         whole = self._handle_counted(context, None, started)
+        self._observe(context)
         return await (self._changes.run(whole) if _goes_on(context) else whole)
+
+    def _observe(self, context: RequestContext) -> None:
+        """Has a request traced and its stages timed, where settings and chance say so."""
+        components, inbound = context.components, context.inbound
+        if (tracer := components.tracer) is not None and (
+            inbound.is_sampled if inbound.is_sampled is not None else tracer.samples(inbound.head)
+        ):
+            trace = tracer.trace(inbound.head, context.target.raw_path, context.request.remote)
+            context.trace = trace
+            context.observers += (trace,)
+            if (ids := CURRENT.get()) is not None:
+                ids.trace_id = trace.trace_id
+        if (stages := components.request_log.stages(lambda: context.params.get("index", ""))) is not None:
+            context.observers += (stages,)
+
+    def _finish(self, context: RequestContext, status: int, started: float, *, gone: bool) -> None:
+        """Ends the trace of a request, and writes its line of the access log."""
+        if context.trace is not None:
+            context.trace.end(status)
+        if context.components.request_log.enabled:
+            pipelines, remote = context.response_headers.get("X-Pipeline", ""), context.request.remote
+            context.components.request_log.finish(
+                FinishedRequest(context.head, status, context.surface, started, remote, pipelines, gone)
+            )
 
     async def _handle_counted(
         self, context: RequestContext, forwarded: ForwardedRequest | None, started: float
@@ -194,6 +229,7 @@ class Proxy:
             if context.reserved_bytes:
                 components.budget.release(context.reserved_bytes)
             components.metrics.count(context.surface, status, started)
+            self._finish(context, status, started, gone=gone)
             audit.record(context, status, gone=gone)
 
     async def _handle_errors(self, context: RequestContext, forwarded: ForwardedRequest | None) -> web.StreamResponse:
@@ -236,6 +272,8 @@ class Proxy:
         await registry_guard.keep_out(context)
         (route, params), context.target = routes.ROUTER.match_target(context.method, context.target)
         context.surface, context.reads, context.params = route.surface, route.idempotent, params.copy()
+        if context.trace is not None:
+            context.trace.route(context.method, route.path, route.surface)
         if route is routes.UNREAD and routes.is_ours(context.target.raw_segments):
             raise _no_such_endpoint(context)
         if route.parameters and context.components.registry.protects:

@@ -17,9 +17,9 @@ import msgspec
 
 from headrace.app import compose
 from headrace.http1 import tls
-from headrace.ops import logging as proxy_logging
 from headrace.ops import systemd
 from headrace.ops.lifecycle import ReloadReport
+from headrace.ops.logs import lines
 from headrace.registry.state_files import write_nodes
 from headrace.settings import Settings, restart_needed, validate
 from headrace_pipelines.errors import InvalidError
@@ -166,7 +166,10 @@ class Reloader:
         registry = components.registry
         # It reads and writes files: what can fail comes before the first change.
         fresh = compose.with_settings(components, settings, self._folder)
-        proxy_logging.set_level(settings.log_level)
+        lines.set_level(settings.log_level)
+        components.request_log.reload(settings)
+        if components.tracer is not None:
+            components.tracer.ratio = settings.trace_sample
         components.runner.reload(settings)
         components.budget.resize(settings.size("body_memory"))
         registry.poll = settings.seconds("registry_poll")

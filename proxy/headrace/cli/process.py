@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from headrace.app import Proxy
-from headrace.ops import logging as proxy_logging
 from headrace.ops import supervisor, systemd
+from headrace.ops.logs import lines
 from headrace_pipelines import keep_buffers
 from headrace_pipelines.errors import InvalidError
 
@@ -31,7 +31,7 @@ def run(loaded: Loaded, sources: Sources, arguments: Sequence[str]) -> int:
     `loaded` is what `sources` said; SIGHUP reads them again. Raises OSError where an address cannot be listened on.
     """
     settings = loaded.settings
-    proxy_logging.configure(settings.log_level)
+    lines.configure(settings)
     # Until there is something to reload.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     keep_buffers()

@@ -21,7 +21,7 @@ from headrace.execution.protection import (
     without_quotes,
 )
 from headrace.execution.search_plan import is_everything, plan_search
-from headrace.protocol.encoding import decode_object, encode_exact
+from headrace.protocol.headers.encoding import decode_object, encode_exact
 from headrace_pipelines import Batch, PipelineType, RunOptions
 from headrace_pipelines.errors import RefusedError, StageError
 from headrace_pipelines.registry.association import NONE, QUERY_FINAL

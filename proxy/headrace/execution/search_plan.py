@@ -13,7 +13,7 @@ import msgspec
 
 from headrace.execution.choice import ScopedPipeline, SlotAssignments, Visible, assignments, indexes_of
 from headrace.execution.expressions import read_by
-from headrace.protocol.encoding import decode_exact, encode_exact
+from headrace.protocol.headers.encoding import decode_exact, encode_exact
 from headrace.protocol.indices.options import READ
 from headrace.protocol.indices.view import MAX_KEY
 from headrace_pipelines import Batch, Deadline, PipelineType, RunOptions, execute

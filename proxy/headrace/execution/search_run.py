@@ -23,7 +23,7 @@ from headrace.execution.protected import (
 from headrace.execution.protection import HiddenFields, Scope, may_have_lookups
 from headrace.execution.search_plan import plan_search
 from headrace.protocol.cursors import Cursor, PinnedPart
-from headrace.protocol.encoding import canonical, decode_object, encode_exact
+from headrace.protocol.headers.encoding import canonical, decode_object, encode_exact
 from headrace.protocol.indices.options import READ
 from headrace_pipelines import Batch, PipelineType, RunOptions
 from headrace_pipelines.definition import members_of

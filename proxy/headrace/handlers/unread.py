@@ -9,7 +9,7 @@ from headrace.execution.protected import visible_documents
 from headrace.execution.search_plan import plan_search
 from headrace.handlers.passthrough import passthrough
 from headrace.protocol import endpoints
-from headrace.protocol.encoding import canonical, decode_object
+from headrace.protocol.headers.encoding import canonical, decode_object
 from headrace_pipelines.errors import InvalidError, RefusedError
 from headrace_pipelines.registry.association import QUERY_FINAL
 

@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from headrace_pipelines.errors import UpstreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from aiohttp import web
 
@@ -61,6 +61,12 @@ def lines_back(
     vendor = request.get(VENDOR_MEDIA, "")
     lines = present if present is not None and not vendor else _lines(raw, _NOT_SENT_BACK, vendor)
     return lines + _of_pairs_once(tuple(extra.items())) if extra else lines
+
+
+def without(lines: bytes, names: Collection[bytes]) -> bytes:
+    """Header lines without the headers of these names, in lower case."""
+    kept = [line for line in lines.split(b"\r\n") if line.partition(b":")[0].strip().lower() not in names]
+    return b"\r\n".join(kept)
 
 
 def lines_of(headers: CIMultiDict[str]) -> bytes:

@@ -5,6 +5,7 @@ An observer changes nothing and never waits. A request without observers pays on
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ async def run_observed(
     options: RunOptions,
     then: Callable[[Batch], object] | None = None,
 ) -> Execution:
-    """[`Runner.run`] under observers."""
+    """[`Runner.run`] under observers; the report has the times of the stages."""
+    options = replace(options, timed=True)
     observations = [observation for observer in observers if (observation := observer.start(pipeline, batch, options))]
 
     def ended(done: Batch) -> None:

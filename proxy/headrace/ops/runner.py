@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -98,7 +99,8 @@ class Runner:
             raise OverloadedError("too many requests wait for their pipelines; try again")
         self._running += 1
         loop = asyncio.get_running_loop()
-        running = loop.run_in_executor(self._pool, work)
+        # Log lines of the run belong to the request.
+        running = loop.run_in_executor(self._pool, copy_context().run, work)
         running.add_done_callback(self._done)
         try:
             return await asyncio.shield(running)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.protocol import endpoints
-from headrace.protocol.encoding import canonical
+from headrace.protocol.headers.encoding import canonical
 from headrace.protocol.search import msearch_items
 from headrace_pipelines.errors import InvalidError, RefusedError
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from headrace.ops.body_budget import BodyBudget
     from headrace.ops.lifecycle import Lifecycle
+    from headrace.ops.logs.requests import RequestLog
     from headrace.ops.metrics import Metrics
     from headrace.ops.runner import Runner
+    from headrace.ops.tracing.sampling import Tracer
     from headrace.protocol.cursors import Cursors
     from headrace.protocol.indices.resolver import IndexResolver
     from headrace.registry.live import LiveRegistry
@@ -40,3 +42,6 @@ class Components:
     max_body: int
     """Bytes of the longest body, from the setting of that name: every request asks for it."""
     lifecycle: Lifecycle
+    request_log: RequestLog
+    tracer: Tracer | None
+    """`None`: no request is traced."""

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from headrace.ops.logs.requests import FinishedRequest
 from headrace.server.connection import SMALL_BODY
 from headrace.server.response import write_buffered
 
 if TYPE_CHECKING:
     from headrace.http1.body import RequestBody
-    from headrace.ops.metrics import Metrics
+    from headrace.server.components import Components
     from headrace.server.connection import ClientConnection
     from headrace.server.inbound import InboundRequest
-    from headrace.upstream.client import Upstream
     from headrace.upstream.pending import PendingResponse
     from headrace_pipelines.http1 import RequestHead
 
@@ -58,20 +58,27 @@ class BypassDecider(Protocol):
 class FastForwarder:
     """Forwards requests for a proxy."""
 
-    def __init__(self, bypass: BypassDecider, upstream: Upstream, metrics: Metrics, max_body: int) -> None:
-        self._bypass = bypass
-        self._upstream = upstream
-        self._metrics = metrics
-        self._max_body = min(MAX_BODY, max_body)
+    def __init__(self, bypass: BypassDecider, components: Components) -> None:
+        self.bypass = bypass
+        self.metrics = components.metrics
+        self.log = components.request_log
+        self._upstream = components.upstream
+        self._tracer = components.tracer
+        self._max_body = min(MAX_BODY, components.max_body)
 
     def awaits(self, head: RequestHead) -> bool:
         """Whether a request would be forwarded once its body is here."""
-        return self._bypass.decide(head.method, head.target) is not None
+        return self.bypass.decide(head.method, head.target) is not None
 
     def forward(self, request: InboundRequest, client: ClientConnection) -> ForwardedRequest | None:
         """Sends a request on; `None`, with nothing taken, for one that is not for this path."""
         head, text = request.head, request.text
-        route = self._bypass.decide(head.method, head.target)
+        if self._tracer is not None:
+            if request.is_sampled is None:
+                request.is_sampled = self._tracer.samples(head)
+            if request.is_sampled:
+                return None
+        route = self.bypass.decide(head.method, head.target)
         if route is None:
             return None
         sent: bytes | RequestBody | None = text
@@ -86,7 +93,7 @@ class FastForwarder:
         if pending is None:
             _restore(request, sent)
             return None
-        return ForwardedRequest(self._bypass, self._metrics, pending, route, client)
+        return ForwardedRequest(self, head, pending, route, client)
 
     def _arriving(self, body: RequestBody, route: BypassRoute) -> bytes | RequestBody | None:
         """A body that did not come with its head: whole by now, or a long one that goes past the process."""
@@ -120,22 +127,22 @@ def _restore(request: InboundRequest, sent: bytes | RequestBody | None) -> None:
 class ForwardedRequest:
     """A request whose response is pending."""
 
-    __slots__ = ("_bypass", "_client", "_in_flight", "_metrics", "pending", "route", "started")
+    __slots__ = ("_client", "_forwarder", "_head", "_in_flight", "pending", "route", "started")
 
     def __init__(
         self,
-        bypass: BypassDecider,
-        metrics: Metrics,
+        forwarder: FastForwarder,
+        head: RequestHead,
         pending: PendingResponse,
         route: BypassRoute,
         client: ClientConnection,
     ) -> None:
-        self._bypass = bypass
-        self._metrics = metrics
+        self._forwarder = forwarder
+        self._head = head
         self._client = client
         self.pending = pending
         self.route = route
-        self.started = metrics.start_request()
+        self.started = forwarder.metrics.start_request()
         self._in_flight = True
         pending.listen(self._progress)
 
@@ -152,7 +159,10 @@ class ForwardedRequest:
             return
         write_buffered(transport, response)
         self._end()
-        self._metrics.count(self.route.surface, response.status, self.started)
+        forwarder, surface, status = self._forwarder, self.route.surface, response.status
+        forwarder.metrics.count(surface, status, self.started)
+        if forwarder.log.enabled:
+            forwarder.log.finish(FinishedRequest(self._head, status, surface, self.started, self._client.remote))
         self._client.answered()
 
     def _hand_over(self) -> None:
@@ -169,5 +179,5 @@ class ForwardedRequest:
         if self._in_flight:
             self._in_flight = False
             if self.route.creates:
-                self._bypass.created()
-            self._metrics.end()
+                self._forwarder.bypass.created()
+            self._forwarder.metrics.end()

@@ -25,13 +25,15 @@ class InboundRequest:
     forwarded as they came: for those no [`RequestBody`] is made.
     """
 
-    __slots__ = ("_body", "forwarded", "head", "text")
+    __slots__ = ("_body", "forwarded", "head", "is_sampled", "text")
 
     def __init__(self, head: RequestHead, text: bytes | None, body: RequestBody | None = None) -> None:
         self.head = head
         self.text = text
         self._body = body
         self.forwarded: Forwarded | None = None
+        self.is_sampled: bool | None = None
+        """Whether it is traced; `None`: nobody has asked."""
 
     @property
     def complete(self) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs
 
-from headrace.protocol.encoding import claimed_size, inflate
+from headrace.protocol.headers.encoding import claimed_size, inflate
 from headrace.protocol.media import types
 from headrace.protocol.media.types import Media
 from headrace_pipelines import plain_json

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import hdrs
 
 from headrace.http1 import headers as header_lines
-from headrace.protocol.encoding import accepts_gzip, deflate
+from headrace.protocol.headers.encoding import accepts_gzip, deflate
 from headrace.protocol.media import types
 from headrace.protocol.media.types import Media
 from headrace.server.response import SMALL, send_lines

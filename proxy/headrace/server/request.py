@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 
 from headrace.http1 import headers as header_lines
 from headrace.ops.observers import run_observed
+from headrace.ops.tracing.upstream import TracedUpstream
 from headrace.protocol.media import types
 from headrace.protocol.media.plain import plain_media
 from headrace.protocol.media.types import Media
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headrace.ops.observers import RunObserver
-    from headrace.upstream.client import Answer
+    from headrace.ops.tracing.spans import RequestTrace
+    from headrace.upstream.client import Answer, Upstream
     from headrace.upstream.pending import PendingResponse
     from headrace.upstream.sending import Body, Text
     from headrace_pipelines import Batch, Execution
@@ -60,6 +62,13 @@ class RequestContext(ReceivedRequest):
     restarted: bool = False
     observers: tuple[RunObserver, ...] = ()
     """What sees the pipeline runs of this request: a trace, a tap."""
+    trace: RequestTrace | None = None
+
+    @property
+    def _cluster(self) -> Upstream | TracedUpstream:
+        """The cluster, for the exchanges of this request."""
+        cluster = self.components.upstream
+        return cluster if self.trace is None else TracedUpstream(cluster, self.trace)
 
     @property
     def safe(self) -> bool:
@@ -131,11 +140,10 @@ class RequestContext(ReceivedRequest):
 
     async def _forward(self, head: bytes, body: Body, sent: PendingResponse | None = None) -> web.StreamResponse:
         """Sends the request with this head and body, unless it is `sent`, and streams the answer back."""
-        cluster = self.components.upstream
-        response = await cluster.send(self.method, self.target.raw, head, body, safe=self.safe, sent=sent)
+        response = await self._cluster.send(self.method, self.target.raw, head, body, safe=self.safe, sent=sent)
         try:
             self._check_names(response.status)
-            return await relay(self.request, cluster, response, self.response_headers)
+            return await relay(self.request, self.components.upstream, response, self.response_headers)
         finally:
             response.release()
 
@@ -168,7 +176,7 @@ class RequestContext(ReceivedRequest):
         if self.response_media is not Media.JSON:
             target = target.without("format")
         head = self._forward_lines_for(body, changed=changed, plain=True)
-        answer = await self.components.upstream.read(self.method, target.raw, head, body, safe=self.safe)
+        answer = await self._cluster.read(self.method, target.raw, head, body, safe=self.safe)
         self._check_names(answer.status)
         return answer
 
@@ -179,7 +187,7 @@ class RequestContext(ReceivedRequest):
             headers.popall(name, None)
         if body is not None:
             headers[hdrs.CONTENT_TYPE] = "application/json"
-        return await self.components.upstream.read(method, path, header_lines.lines_of(headers), body)
+        return await self._cluster.read(method, path, header_lines.lines_of(headers), body)
 
     async def write_bulk(self, body: Text, params: dict[str, str]) -> Answer:
         """Sends a `_bulk` in place of this request, with its credentials."""
@@ -188,7 +196,7 @@ class RequestContext(ReceivedRequest):
             headers.popall(name, None)
         headers[hdrs.CONTENT_TYPE] = "application/x-ndjson"
         query = f"?{urlencode(params)}" if params else ""
-        return await self.components.upstream.read("POST", f"/_bulk{query}", header_lines.lines_of(headers), body)
+        return await self._cluster.read("POST", f"/_bulk{query}", header_lines.lines_of(headers), body)
 
     @cached_property
     def response_media(self) -> Media:

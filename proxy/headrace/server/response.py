@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from headrace.http1.framing import LAST_CHUNK, MAX_JOINED_BYTES, chunk
 from headrace.http1.head_limits import LongHeaderError, LongLineError
 from headrace.http1.headers import VENDOR_MEDIA, lines_back, lines_of
-from headrace.ops.logging import LimitedLog
+from headrace.ops.logs.lines import LimitedLog
 from headrace.protocol.errors import error_body
 from headrace.server.handler_transport import transport_of
 from headrace.upstream.errors import ExchangeError
@@ -137,7 +137,7 @@ def rejection(error: HeadError, remote: str | None) -> bytes:
         rejected = _LIMITS[kind](reason)
     elif status == 400:
         # The reason names the rule, never what was sent, which may hold a secret.
-        _malformed.info("a request from %s that is no HTTP: %s", remote, reason)
+        _malformed.write("a request from %s that is no HTTP: %s", remote, reason)
         rejected = RejectedError(status, f"the request is not well-formed HTTP: {reason}")
     else:
         rejected = RejectedError(status, reason)

@@ -27,6 +27,10 @@ def validate(settings: Settings) -> None:
     for name, least in LEAST.items():
         if getattr(settings, name) < least:
             raise InvalidError(f"must be at least {least}", name)
+    for name in of_kind("fraction"):
+        if not 0 <= getattr(settings, name) <= 1:
+            raise InvalidError("must be from 0 to 1", name)
+    _check_traces(settings.otlp_endpoint)
     for name in of_kind("duration"):
         settings.seconds(name)
     for name in of_kind("size"):
@@ -37,6 +41,16 @@ def validate(settings: Settings) -> None:
         )
     if not settings.registry_index.startswith("."):
         raise InvalidError("must begin with a dot, so that wildcards do not reach it", "registry_index")
+
+
+def _check_traces(url: str) -> None:
+    if not url:
+        return
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidError(f"[{redacted(url)}] is not an http:// or https:// URL", "otlp_endpoint")
+    if parts.username is not None:
+        raise InvalidError("must not carry credentials: they go into OTEL_EXPORTER_OTLP_HEADERS", "otlp_endpoint")
 
 
 def _check_listeners(settings: Settings) -> None:

@@ -82,6 +82,7 @@ _KINDS: tuple[Kind, ...] = (
     "choice",
     "switch",
     "count",
+    "fraction",
     "duration",
     "size",
     "address",

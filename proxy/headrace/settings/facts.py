@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 import msgspec
 
-Kind = Literal["text", "choice", "switch", "count", "duration", "size", "address", "file", "folder", "secret"]
+Kind = Literal[
+    "text", "choice", "switch", "count", "fraction", "duration", "size", "address", "file", "folder", "secret"
+]
 """What the text of a setting stands for."""
 ADDRESSES, RIGHTS, PIPELINES = "Addresses and TLS", "Registry and rights", "Pipelines"
 FINALS, BODIES, LIMITS, PROCESS = "Final pipelines", "Bodies and connections", "Limits of pipelines", "Process"

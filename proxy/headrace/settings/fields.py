@@ -25,6 +25,58 @@ class Settings(ServingSettings, frozen=True, forbid_unknown_fields=True, kw_only
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], about(OBSERVABILITY, "`debug`, `info`, `warning` or `error`.")
     ] = "info"
+    log_format: Annotated[
+        Literal["text", "json"],
+        about(
+            OBSERVABILITY,
+            "`json` writes each line of the log as one JSON object with the field names of the Elastic Common Schema.",
+            restart=True,
+        ),
+    ] = "text"
+    access_log: Annotated[
+        Literal["off", "errors", "sampled", "all"],
+        about(
+            OBSERVABILITY,
+            "The requests that get a line in the log. `errors`: statuses from 400 on. `sampled`: these, and a sample "
+            "of the others.",
+        ),
+    ] = "off"
+    access_log_sample: Annotated[
+        float, about(OBSERVABILITY, "The fraction of requests in a sampled access log, from 0 to 1.")
+    ] = 0.01
+    slow_request: Annotated[
+        str,
+        about(OBSERVABILITY, "The time from which a request is written to the slow log. 0: none.", "duration"),
+    ] = "0s"
+    slow_stage: Annotated[
+        str,
+        about(OBSERVABILITY, "The time from which a run of a stage is written to the slow log. 0: none.", "duration"),
+    ] = "0s"
+    audit_log: Annotated[
+        str,
+        about(
+            OBSERVABILITY,
+            "A file that gets the audit log, a JSON object per line, in place of the log of the process.",
+            "file",
+            restart=True,
+        ),
+    ] = ""
+    otlp_endpoint: Annotated[
+        str,
+        about(
+            OBSERVABILITY,
+            "The URL that traces are sent to by OTLP over HTTP (`http://…:4318/v1/traces`). Empty: no traces.",
+            restart=True,
+        ),
+    ] = ""
+    trace_sample: Annotated[
+        float,
+        about(
+            OBSERVABILITY,
+            "The fraction of requests without a `traceparent` that are traced, from 0 to 1. One with a `traceparent` "
+            "is traced if that says so.",
+        ),
+    ] = 0.01
 
     @property
     def nodes(self) -> list[str]:
@@ -75,7 +127,7 @@ class Settings(ServingSettings, frozen=True, forbid_unknown_fields=True, kw_only
         return values
 
 
-MAY_BE_ZERO = ("drain_delay",)
+MAY_BE_ZERO = ("drain_delay", "slow_request", "slow_stage")
 """Durations that may be nothing."""
 
 
@@ -108,6 +160,7 @@ def _kinds() -> dict[str, Kind]:
 _BY_TYPE: dict[type[msgspec.inspect.Type], Kind] = {
     msgspec.inspect.BoolType: "switch",
     msgspec.inspect.IntType: "count",
+    msgspec.inspect.FloatType: "fraction",
     msgspec.inspect.LiteralType: "choice",
 }
 _KINDS = _kinds()

@@ -225,6 +225,7 @@ class _Reading:
 
 _WORDS: dict[type[msgspec.inspect.Type], str] = {
     msgspec.inspect.IntType: "a whole number",
+    msgspec.inspect.FloatType: "a number",
     msgspec.inspect.BoolType: "true or false",
 }
 

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from devnode.node import free_port
 from headrace.app import Proxy
-from headrace.security.audit import user_of
+from headrace.protocol.headers.credentials import user_of
 from headrace.settings import Settings
 from tests.conftest import NDJSON, Http, native, running_proxy, settings_for
 

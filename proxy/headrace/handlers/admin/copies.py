@@ -13,7 +13,7 @@ from headrace.handlers.admin.attachment import attach, check, mentions, settle
 from headrace.handlers.admin.index_settings import mark, note
 from headrace.handlers.passthrough import passthrough
 from headrace.protocol import index_settings as codec
-from headrace.protocol.encoding import canonical, decode_object
+from headrace.protocol.headers.encoding import canonical, decode_object
 from headrace.protocol.indices.expressions import matcher
 from headrace.protocol.indices.templates import Templates
 from headrace.security import admin

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.handlers.admin.simulate import now
+from headrace.protocol.headers.credentials import user_of
 from headrace.registry import sets
 from headrace.registry.sets import Edit, Opened
-from headrace.security import audit
 from headrace_pipelines.errors import ConflictError
 from headrace_pipelines.registry.sets import converted, labels_of
 
@@ -115,5 +115,5 @@ async def _edit(
 
 
 def _next(context: RequestContext, base: Revision, kind: Kind, name: str, action: str) -> Revision:
-    user = audit.user_of(context.request.headers.get("Authorization", ""))
+    user = user_of(context.request.headers.get("Authorization", ""))
     return sets.by_hand(base, f"{kind} {name}", now(), user, action)

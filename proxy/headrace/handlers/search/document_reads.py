@@ -13,8 +13,8 @@ import msgspec
 from headrace.execution import choice
 from headrace.execution.read_guard import WHOLE_DOCUMENT, DocumentAbout, Guard, guard_of, protecting, seen
 from headrace.execution.search_run import RESULT, SearchRun
-from headrace.protocol.encoding import canonical
 from headrace.protocol.errors import error_object
+from headrace.protocol.headers.encoding import canonical
 from headrace.server.reply import reply, reply_answer, reply_json
 from headrace_pipelines.definition import members_of, object_of
 from headrace_pipelines.errors import RefusedError, StageError, UnsupportedError, UpstreamError

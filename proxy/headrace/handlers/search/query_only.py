@@ -17,7 +17,7 @@ from headrace.execution.read_guard import guard_of
 from headrace.execution.search_run import QUERY, SearchRun, protect, strip_names, warn_of_conflicts
 from headrace.handlers.search.document_reads import refuse_protected
 from headrace.protocol import search as codec
-from headrace.protocol.encoding import canonical
+from headrace.protocol.headers.encoding import canonical
 from headrace.protocol.target import encoded
 from headrace.server.reply import reply_answer, reply_json
 from headrace_pipelines.definition import members_of

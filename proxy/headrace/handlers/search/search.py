@@ -23,7 +23,7 @@ from headrace.execution.search_run import (
 from headrace.handlers.passthrough import passthrough
 from headrace.protocol import search as codec
 from headrace.protocol.cursors import Cursor
-from headrace.protocol.encoding import canonical
+from headrace.protocol.headers.encoding import canonical
 from headrace.server.reply import reply_answer
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import InvalidError

@@ -18,7 +18,7 @@ from headrace.execution.search_plan import plan_search
 from headrace.execution.search_run import SearchRun, obliged, protect
 from headrace.handlers.passthrough import passthrough
 from headrace.protocol import search as codec
-from headrace.protocol.encoding import canonical
+from headrace.protocol.headers.encoding import canonical
 from headrace.server.reply import reply_answer
 from headrace_pipelines import PipelineType
 from headrace_pipelines.definition import members_of

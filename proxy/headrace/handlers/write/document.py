@@ -13,7 +13,7 @@ import msgspec
 from headrace.execution import choice, document_run
 from headrace.handlers.passthrough import passthrough
 from headrace.handlers.write import updates
-from headrace.protocol.encoding import as_single_line, canonical
+from headrace.protocol.headers.encoding import as_single_line, canonical
 from headrace.server.reply import reply_answer, reply_json
 from headrace_pipelines import Bulk, PipelineType, plain_json, unambiguous_json
 from headrace_pipelines.errors import StageError

@@ -22,7 +22,7 @@ def test_serving_takes_the_file_numbers_that_it_may_have(tmp_path: Path, monkeyp
         seen.append(resource.getrlimit(resource.RLIMIT_NOFILE))
 
     monkeypatch.setattr(process.uvloop, "run", run)
-    monkeypatch.setattr(process.proxy_logging, "configure", lambda level: None)
+    monkeypatch.setattr(process.lines, "configure", lambda settings: None)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1] // 2, limits[1]))
     try:
         assert main(["serve", "--upstream", "http://127.0.0.1:1", "--state-dir", str(tmp_path)]) == 0

@@ -11,8 +11,9 @@ from headrace.handlers.admin.deletion import created_with
 from headrace.handlers.admin.sets import view
 from headrace.handlers.admin.sets.request import MOST_BYTES, SetRequest, check_set, check_source, read_request
 from headrace.handlers.admin.simulate import decode_body, now
+from headrace.protocol.headers.credentials import user_of
 from headrace.registry import sets
-from headrace.security import admin, audit
+from headrace.security import admin
 from headrace.server.reply import reply_json
 from headrace_pipelines.definition import PipelineType
 from headrace_pipelines.errors import ConflictError, InvalidError, MissingError, TooLargeError
@@ -184,7 +185,7 @@ def _number(context: RequestContext) -> int:
 
 def _revision(context: RequestContext, at: Opened, name: str, source: Source, action: str) -> Revision:
     """The revision that a request makes, still empty."""
-    user = audit.user_of(context.request.headers.get("Authorization", ""))
+    user = user_of(context.request.headers.get("Authorization", ""))
     return Revision(
         set=name,
         revision=at.revision(name) + 1,

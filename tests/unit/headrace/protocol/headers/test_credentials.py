@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.security.audit import user_of
+from headrace.protocol.headers.credentials import user_of
 
 
 @pytest.mark.parametrize(

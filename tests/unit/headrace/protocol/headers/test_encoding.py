@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from headrace.protocol.encoding import accepts_gzip, claimed_size, deflate, inflate
+from headrace.protocol.headers.encoding import accepts_gzip, claimed_size, deflate, inflate
 from headrace_pipelines.errors import InvalidError, MediaTypeError, TooLargeError
 
 TEXT = b"some text " * 100

@@ -1,0 +1,22 @@
+"""The name behind an `Authorization` header, for logs: never a password, never a token."""
+
+from __future__ import annotations
+
+import base64
+
+SCHEMES = frozenset({"bearer", "apikey", "negotiate", "digest", "aws4-hmac-sha256"})
+"""Schemes of credentials that OpenSearch, Elasticsearch and AWS have (RFC 9110, section 11)."""
+
+
+def user_of(authorization: str) -> str:
+    """The user of Basic credentials; of others their scheme, where it is one of SCHEMES, else `unknown`.
+
+    A header that is a bare token has no scheme: nothing of it is shown.
+    """
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return scheme.lower() if value and scheme.lower() in SCHEMES else "unknown" if authorization else ""
+    try:
+        return base64.b64decode(value, validate=True).decode().partition(":")[0]
+    except ValueError:
+        return "basic"
