@@ -153,6 +153,8 @@ class Proxy:
             await self._components.upstream.close()
             await self._components.registry.store.close()
             self._components.runner.close()
+            if self._components.tracer is not None:
+                await asyncio.to_thread(self._components.tracer.close)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request: route it, and turn our errors into OpenSearch's shape."""
@@ -163,11 +165,13 @@ class Proxy:
             raise ConnectionResetError("the client is gone")
         inbound = transport.request
         context = RequestContext(request, inbound, components, Target.parse(inbound.head.target))
-        ids = CURRENT.set(RequestIds(inbound.head))
+        ids = RequestIds(inbound.head)
+        before = CURRENT.set(ids)
         try:
             return await self._handle(context)
         finally:
-            CURRENT.reset(ids)
+            CURRENT.reset(before)
+            ids.ended = True
 
     async def _handle(self, context: RequestContext) -> web.StreamResponse:
         components, request, inbound = context.components, context.request, context.inbound

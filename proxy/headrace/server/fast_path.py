@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from headrace.ops.logs.lines import CURRENT, RequestIds
 from headrace.ops.logs.requests import FinishedRequest
 from headrace.server.connection import SMALL_BODY
 from headrace.server.response import write_buffered
@@ -162,7 +163,11 @@ class ForwardedRequest:
         forwarder, surface, status = self._forwarder, self.route.surface, response.status
         forwarder.metrics.count(surface, status, self.started)
         if forwarder.log.enabled:
-            forwarder.log.finish(FinishedRequest(self._head, status, surface, self.started, self._client.remote))
+            request = FinishedRequest(self._head, status, surface, self.started, self._client.remote)
+            # The callback runs in the context of whoever opened the connection to the node.
+            before = CURRENT.set(RequestIds(self._head))
+            forwarder.log.finish(request)
+            CURRENT.reset(before)
         self._client.answered()
 
     def _hand_over(self) -> None:

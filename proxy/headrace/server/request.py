@@ -45,6 +45,12 @@ class StaleNamesError(HeadraceError):
     """The view of the cluster's names was outdated: the request is dealt with anew by a fresh one."""
 
 
+def _traced(batch: Batch, trace_id: str) -> Batch:
+    """The batch, whose documents now have `ctx.trace_id`."""
+    batch.set_context("trace_id", b'"%b"' % trace_id.encode())
+    return batch
+
+
 @dataclass
 class RequestContext(ReceivedRequest):
     """A request with the decisions of its handler, and its calls to the cluster."""
@@ -87,6 +93,10 @@ class RequestContext(ReceivedRequest):
         runner = self.components.runner
         if not self.observers:
             return await runner.run(pipeline, batch, again, options, then)
+        if self.trace is not None:
+            trace_id = self.trace.trace_id
+            make, batch = again, _traced(batch, trace_id)
+            again = lambda: _traced(make(), trace_id)  # noqa: E731 - it stands for what it wraps
         return await run_observed(runner, self.observers, pipeline, batch, again, options or RunOptions(), then)
 
     def restart(self) -> None:

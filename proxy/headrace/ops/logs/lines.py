@@ -30,16 +30,23 @@ MAX_ID = 128
 
 
 class RequestIds:
-    """The ids of a request, read from its head when a line is written; `trace_id`: of a trace that begins here."""
+    """The ids of a request, read from its head when a line is written.
 
-    __slots__ = ("_head", "trace_id")
+    `trace_id`: of a trace that begins here. `ended`: the request is over. Connections and tasks that it has started
+    live on in its context, and their lines are not about it.
+    """
+
+    __slots__ = ("_head", "ended", "trace_id")
 
     def __init__(self, head: RequestHead) -> None:
         self._head = head
+        self.ended = False
         self.trace_id = ""
 
     def fields(self) -> dict[str, str]:
         """The members of a log line."""
+        if self.ended:
+            return {}
         parent = None if self.trace_id else parent_of(self._head.header(TRACE_PARENT))
         trace = self.trace_id or (parent.trace_id if parent is not None else "")
         found = {"trace.id": trace} if trace else {}

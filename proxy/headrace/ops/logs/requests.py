@@ -10,7 +10,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from headrace.ops.logs.lines import CURRENT, LimitedLog, RequestIds, shown
+from headrace.ops.logs.lines import LimitedLog, shown
 from headrace.protocol.headers.credentials import user_of
 
 if TYPE_CHECKING:
@@ -129,4 +129,4 @@ def _fields(request: FinishedRequest, seconds: float) -> dict[str, Any]:
         fields["headrace.pipelines"] = request.pipelines
     if request.gone:
         fields["client.gone"] = True
-    return fields if CURRENT.get() is not None else fields | RequestIds(head).fields()
+    return fields

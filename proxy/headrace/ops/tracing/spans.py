@@ -8,6 +8,7 @@ conventions for HTTP and databases, and `headrace.…`. No values of documents, 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 MAX_EVENTS = 10
 """Events of failed documents on the span of a stage: more would say the same."""
+FLUSH_SECONDS = 2.0
+"""Seconds at the end of a process for spans that have not been sent: a collector that is gone must not hold it up."""
 _HEADERS = TraceContextTextMapPropagator()
 
 
@@ -48,7 +51,8 @@ class SpanFactory:
             own[SERVICE_NAME] = "headrace"
         # Which requests are traced is decided before, once for the whole tree.
         self._provider = TracerProvider(sampler=ALWAYS_ON, resource=Resource.create(own), shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+        self._exporter = OTLPSpanExporter(endpoint=endpoint)
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("headrace", version("headrace"))
 
     def request(self, head: RequestHead, path: str, client: str | None) -> RequestTrace:
@@ -66,8 +70,13 @@ class SpanFactory:
         return RequestTrace(self._tracer, span, set_span_in_context(span, parent))
 
     def close(self) -> None:
-        """Sends what has not been sent, and ends the thread."""
-        self._provider.shutdown()
+        """Sends what has not been sent, within FLUSH_SECONDS, and ends the thread."""
+        ending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        ending.start()
+        ending.join(FLUSH_SECONDS)
+        # It ends the pause between two attempts, which may be longer. Its types are missing in the library.
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]
+        ending.join(FLUSH_SECONDS)
 
 
 class RequestTrace:

@@ -159,6 +159,11 @@ impl Batch {
         self.restore_hits();
     }
 
+    /// Gives every document a member of the context; `value` is JSON.
+    fn set_context(&mut self, name: &str, value: &[u8]) {
+        self.docs.iter_mut().for_each(|doc| doc.meta.set_ctx_member(name, value));
+    }
+
     /// Whether the request has a member `_meta`.
     fn has_notes(&self) -> bool {
         self.docs.first().is_some_and(|doc| query_notes::is_in(text_of(&self.body, &doc.text)))
