@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 LAST_ERRORS = 10
 """Number of error samples that a version of a pipeline keeps."""
+MAX_FAILURE_TYPES = 32
+"""Number of types of errors that a version of a pipeline counts apart: UDFs name their own. Others: `REST_OF_TYPES`."""
+REST_OF_TYPES = "other"
+"""The type under which errors are counted beyond that number."""
 Counts = list[tuple[int, int]]
 """A histogram's recorded values in µs, each with its count."""
 
@@ -68,7 +72,10 @@ SUMMED = (
 
 
 class PipelineCounts(msgspec.Struct):
-    """Counts of one version of a pipeline; `last` in seconds since the epoch."""
+    """Counts of one version of a pipeline; `last` in seconds since the epoch.
+
+    `failures_by_type`: failed documents by stage and type of the error.
+    """
 
     total: int = 0
     failed: int = 0
@@ -83,6 +90,7 @@ class PipelineCounts(msgspec.Struct):
     durations: Counts = []
     stages: list[StageCounts] = []
     errors: list[ErrorSample] = []
+    failures_by_type: dict[str, dict[str, int]] = {}
 
 
 PIPELINE_SUMMED = (
@@ -135,6 +143,12 @@ class PipelineStats:
         self._durations = Histogram()
         self._stages: dict[str, StageStats] = {}
         self._errors: deque[ErrorSample] = deque(maxlen=LAST_ERRORS)
+        self._failures: dict[tuple[str, str], int] = {}
+
+    @property
+    def runs(self) -> int:
+        """The number of finished runs."""
+        return self._counts.total
 
     def start_run(self) -> None:
         """Counts a run in progress."""
@@ -169,20 +183,35 @@ class PipelineStats:
         return found
 
     def errors(self, stage: str, run: StageRun) -> None:
-        """Keeps the last errors of a stage's run."""
+        """Keeps the last errors of a stage's run, and counts its failures by type.
+
+        A run has samples of its errors only: where it has more failures, they are of the types of the samples, the
+        rest of the last one's.
+        """
         if run.errors:
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             with self._lock:
                 for _, kind, reason, shape in run.errors[-LAST_ERRORS:]:
                     self._errors.append(ErrorSample(now, stage, kind, reason[:500], shape))
+                for _, kind, _, _ in run.errors:
+                    self._count_failures(stage, kind, 1)
+                self._count_failures(stage, run.errors[-1][1], max(run.failures - len(run.errors), 0))
+
+    def _count_failures(self, stage: str, kind: str, count: int) -> None:
+        key = stage, kind
+        if key not in self._failures and len(self._failures) >= MAX_FAILURE_TYPES:
+            key = stage, REST_OF_TYPES
+        self._failures[key] = self._failures.get(key, 0) + count
 
     def dump(self) -> PipelineCounts:
         """The counts now."""
         with self._lock:
             stages = list(self._stages.values())
             dumped = msgspec.structs.replace(
-                self._counts, durations=self._durations.counts(), errors=list(self._errors)
+                self._counts, durations=self._durations.counts(), errors=list(self._errors), failures_by_type={}
             )
+            for (stage_name, kind), count in self._failures.items():
+                dumped.failures_by_type.setdefault(stage_name, {})[kind] = count
         dumped.stages = [stage.dump() for stage in stages]
         dumped.skips = sum(stage.skips for stage in dumped.stages)
         dumped.retries = sum(stage.retries for stage in dumped.stages)
@@ -191,13 +220,17 @@ class PipelineStats:
 
 def merged(parts: Iterable[PipelineCounts]) -> PipelineCounts:
     """The sum of what several processes counted for the same version of a pipeline."""
-    total = PipelineCounts(durations=[], stages=[], errors=[])
+    total = PipelineCounts(durations=[], stages=[], errors=[], failures_by_type={})
     stages: dict[str, list[StageCounts]] = {}
     for part in parts:
         _add(total, part, PIPELINE_SUMMED)
         total.last = max(total.last, part.last)
         total.durations = total.durations + part.durations
         total.errors = total.errors + part.errors
+        for name, types in part.failures_by_type.items():
+            counts = total.failures_by_type.setdefault(name, {})
+            for kind, count in types.items():
+                counts[kind] = counts.get(kind, 0) + count
         for stage in part.stages:
             stages.setdefault(stage.name, []).append(stage)
     total.stages = [merged_stages(name, found) for name, found in stages.items()]

@@ -99,6 +99,7 @@ class Proxy:
         )
         await listener.start(host, port, tls_context, shared=worker is not None)
         components.upstream.start()
+        components.metrics.history.start()
         if settings.metrics_listen:
             self._metrics = MetricsListener(components, shared=worker is not None)
             await self._metrics.start(*settings.address("metrics_listen"))
@@ -149,6 +150,7 @@ class Proxy:
         if self._peers is not None:
             await self._peers.stop()
         if self._components is not None:
+            await self._components.metrics.history.stop()
             await self._components.registry.stop()
             await self._components.upstream.close()
             await self._components.registry.store.close()

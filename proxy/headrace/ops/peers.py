@@ -12,6 +12,9 @@ import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from headrace.ops.metrics.history import Wanted
 from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ RELOAD_SECONDS = 30.0
 """Seconds for another worker that reloads or reads the registry: it may compile all pipelines."""
 STATS, CHANGED, CHANGING = b"stats\n", b"changed\n", b"changing names\n"
 RELOAD = b"reload\n"
+HISTORY = b"history "
+"""What follows it, up to the end of the line, is a [`Wanted`] in JSON."""
 HEARD = b"ok\n"
 
 
@@ -59,6 +64,7 @@ class Peers:
         self._own.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._answer, self._own)
         self._metrics.peers = self
+        self._metrics.history.ask_others = self.histories
         self._registry.tell_others = self.changed
         self._resolver.tell_others = self.changing
 
@@ -71,6 +77,10 @@ class Peers:
     async def dumps(self) -> list[bytes]:
         """The counts of each other worker that answers."""
         return await self._ask(STATS)
+
+    async def histories(self, wanted: Wanted) -> list[bytes]:
+        """The history of each other worker that answers, as `History.dump` gives it."""
+        return await self._ask(HISTORY + msgspec.json.encode(wanted) + b"\n")
 
     async def changed(self) -> None:
         """Has each other worker read the registry, and waits for it."""
@@ -135,6 +145,9 @@ class Peers:
             message = await reader.readline()
             if message == STATS:
                 writer.write(self._metrics.dump())
+            elif message.startswith(HISTORY):
+                wanted = msgspec.json.decode(message.removeprefix(HISTORY), type=Wanted)
+                writer.write(await asyncio.to_thread(self._metrics.history.dump, wanted))
             elif message == CHANGED:
                 await self._registry.refresh()
                 writer.write(HEARD)

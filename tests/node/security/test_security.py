@@ -248,6 +248,8 @@ async def test_a_page_of_another_site_cannot_use_the_registry(through: Http, nam
             ("POST", f"/_pipeline/{name}/_activate?version=1", None),
             ("GET", "/_pipeline", None),
             ("GET", "/_proxy/metrics", None),
+            ("GET", "/_proxy/stats", None),
+            ("GET", "/_proxy/stats/history", None),
             ("DELETE", f"/_pipeline/{name}", None),
         ):
             refused = await through(method, target, sent, headers=headers)

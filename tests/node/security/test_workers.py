@@ -68,6 +68,13 @@ async def test_workers_share_a_port_and_their_counts(node: str, direct: Http, na
             await on_new_connection(proxy.url, "PUT", f"/{name}/_doc/{i}?pipeline={name}", {})
         seen = [await on_new_connection(proxy.url, "GET", f"/_pipeline/{name}/_stats") for _ in range(6)]
         assert {(b["total_executions"], b["documents_out"]) for _, b in seen} == {(24, 24)}
+        _, history = await on_new_connection(proxy.url, "GET", f"/_proxy/stats/history?pipeline={name}@3")
+        runs = [p for minute in history["minutes"] for p in minute["pipelines"].values()]
+        assert history["workers"] == 3
+        assert sum(p["runs"] for p in runs) == sum(s["documents"] for p in runs for s in p["stages"]) == 24
+        _, totals = await on_new_connection(proxy.url, "GET", f"/_proxy/stats?pipeline={name}")
+        assert len(totals["processes"]) == 3
+        assert sum(totals["pipelines"][f"document:{name}@3"]["durations"].values()) == 24
         lost = children(proxy.process.pid)[0]
         os.kill(lost, signal.SIGKILL)
         for _ in range(100):

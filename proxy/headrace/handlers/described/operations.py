@@ -67,6 +67,8 @@ PARAMETERS: dict[str, Parameter] = {
     "set": Parameter("The name of a set.", _STRING),
     "set!": Parameter("The name of the set.", _STRING, required=True),
     "revision!": Parameter("The number of a kept revision.", {"type": "integer", "minimum": 0}, required=True),
+    "pipeline": Parameter("Only pipelines of this name: `[type:]name[@version]`.", _STRING),
+    "minutes": Parameter("The number of minutes, 120 at most.", {"type": "integer", "minimum": 1, "maximum": 120}),
     "h": Parameter("The columns, separated by commas.", _STRING),
     "s": Parameter("The columns that rows are sorted by, separated by commas; `:desc` behind one turns it.", _STRING),
     "v": Parameter("Whether the table has a heading.", _FLAG),
@@ -191,5 +193,11 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/_proxy/info"): Operation(_PROXY, "Show versions and settings", proxy_answers.Information),
     ("POST", "/_proxy/reload"): Operation(_PROXY, "Read the settings again", proxy_answers.Reloaded),
     ("GET", "/_proxy/metrics"): Operation(_PROXY, "Metrics in the format of Prometheus", None, texts=(PROMETHEUS,)),
+    ("GET", "/_proxy/stats"): Operation(
+        _PROXY, "Count what was done since the start", proxy_answers.Totals, query=("pipeline",)
+    ),
+    ("GET", "/_proxy/stats/history"): Operation(
+        _PROXY, "Count what was done in each of the last minutes", proxy_answers.History, query=("pipeline", "minutes")
+    ),
     ("GET", "/_proxy/openapi.json"): Operation(_PROXY, "This description", dict[str, Any]),
 }

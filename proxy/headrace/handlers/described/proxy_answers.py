@@ -73,3 +73,103 @@ class UdfRow(Answer, kw_only=True):
     versions: str | UnsetType = UNSET
     managed_by: str | UnsetType | None = UNSET
     created: str | UnsetType = UNSET
+
+
+class StageActivity(Answer, kw_only=True):
+    """What a stage did in a minute: runs over a batch, documents, fuel in points."""
+
+    name: str
+    runs: int
+    documents: int
+    failures: int
+    dropped: int
+    fuel: int
+    p50_ms: float
+    p99_ms: float
+
+
+class ErrorCount(Answer, kw_only=True):
+    """Documents that failed in a stage with a type of error."""
+
+    stage: str
+    type: str
+    count: int
+
+
+class PipelineActivity(Answer, kw_only=True):
+    """What a version of a pipeline did in a minute."""
+
+    runs: int
+    documents: int
+    failures: int
+    dropped: int
+    fuel: int
+    p50_ms: float
+    p99_ms: float
+    stages: list[StageActivity]
+    errors: list[ErrorCount]
+
+
+class SurfaceActivity(Answer, kw_only=True):
+    """Requests of a surface in a minute; errors are answers of 5xx."""
+
+    requests: int
+    errors: int
+    p50_ms: float
+    p99_ms: float
+
+
+class Minute(Answer, kw_only=True):
+    """A minute by its start, and the seconds of it that have passed."""
+
+    start: str
+    seconds: float
+    pipelines: dict[str, PipelineActivity]
+    surfaces: dict[str, SurfaceActivity]
+
+
+class History(Answer, kw_only=True):
+    """The last minutes, the earliest first; the last one is in progress."""
+
+    interval_seconds: int
+    workers: int
+    minutes: list[Minute]
+
+
+class StageTotals(Answer, kw_only=True):
+    """What a stage did since the start; durations of runs by the number of their bucket."""
+
+    name: str
+    runs: int
+    documents: int
+    failures: int
+    dropped: int
+    fuel: int
+    durations: dict[str, int]
+
+
+class PipelineTotals(Answer, kw_only=True):
+    """What a version of a pipeline did since the start."""
+
+    runs: int
+    documents: int
+    failures: int
+    dropped: int
+    fuel: int
+    durations: dict[str, int]
+    stages: list[StageTotals]
+
+
+class SurfaceTotals(Answer, kw_only=True):
+    """Requests of a surface since the start, by class of status."""
+
+    statuses: dict[str, int]
+    durations: dict[str, int]
+
+
+class Totals(Answer, kw_only=True):
+    """What pipelines and surfaces did since the start; other processes: counting began anew."""
+
+    processes: list[str]
+    pipelines: dict[str, PipelineTotals]
+    surfaces: dict[str, SurfaceTotals]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from headrace.ops.metrics.history import History, wall_clock
 from headrace_pipelines.engine import Histogram
 from headrace_pipelines.stats import Counts, PipelineCounts, StageCounts, merged, merged_stages
 
@@ -66,6 +67,11 @@ class Metrics:
         self._upstream_errors: dict[str, int] = {}
         self._in_flight = 0
         self.peers: Peers | None = None
+        self.history = History(registry, self._recorded, f"{os.getpid()}-{time.monotonic_ns()}", wall_clock)
+
+    def _recorded(self) -> tuple[dict[str, int], dict[str, Counts]]:
+        """Requests and their durations, for the history; called on any thread."""
+        return dict(self._requests), {name: histogram.counts() for name, histogram in self._durations.copy().items()}
 
     def start_request(self) -> float:
         """Counts a request in progress; gives when it began, for [`count`]."""
