@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from headrace.handlers.bypass import BypassDecisions
 from headrace.handlers.write.bulk import MAX_PLANS
+from headrace.ops import supervisor
 from headrace.ops.body_budget import BodyBudget
 from headrace.ops.logs.requests import RequestLog
 from headrace.ops.metrics import Metrics
+from headrace.ops.metrics.gauges import read_gauges
 from headrace.ops.runner import Runner
 from headrace.ops.tracing.sampling import tracer_of
 from headrace.protocol.cursors import Cursors
@@ -46,18 +49,22 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
     settings = loaded.settings
     registry = _registry(loaded, folder)
     store, metrics = registry.store, Metrics(registry)
+    upstream, runner = Upstream(settings, metrics.upstream_error), Runner(settings)
+    budget = BodyBudget(settings.size("body_memory"), release_buffers)
+    worker = supervisor.identity()
+    metrics.read_gauges = partial(read_gauges, worker[0] if worker else 0, runner, budget, upstream, registry)
     return Components(
         settings,
-        Upstream(settings, metrics.upstream_error),
+        upstream,
         registry,
         IndexResolver(store, lambda: bool(registry.snapshot.records.templates), settings.registry_index),
         BoundedCache(MAX_RESOLUTIONS),
         BoundedCache(MAX_PLANS),
-        Runner(settings),
+        runner,
         metrics,
         _cursors(settings, folder),
         _permissions(settings),
-        BodyBudget(settings.size("body_memory"), release_buffers),
+        budget,
         settings.seconds("client_timeout"),
         settings.size("max_body"),
         lifecycle,

@@ -253,7 +253,9 @@ class Proxy:
             return await reply_answer(context, error.answer)
         except HeadraceError as error:
             malformed = context.inbound.body.error
-            return await refuse(context, malformed if isinstance(malformed, HeadraceError) else error)
+            shown = malformed if isinstance(malformed, HeadraceError) else error
+            context.components.metrics.refused(shown, administers=routes.is_ours(context.target.raw_segments))
+            return await refuse(context, shown)
         except (ConnectionResetError, asyncio.CancelledError):
             raise
         except RecursionError:

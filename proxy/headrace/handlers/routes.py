@@ -18,7 +18,7 @@ from headrace.handlers.search import (
     scroll,
     search,
 )
-from headrace.handlers.system import elasticsearch, health, history, info, metrics, nodes_info, reload
+from headrace.handlers.system import elasticsearch, exposition, health, history, info, nodes_info, reload
 from headrace.handlers.write import bulk, by_query, document
 from headrace.server.router import BypassRule, Route, Router
 from headrace_pipelines import PipelineType
@@ -173,7 +173,7 @@ _SYSTEM: list[Route] = [
     Route("GET", "/_proxy/openapi.json", description.description, "health"),
     Route("GET", "/_proxy/info", info.info, "health"),
     Route("POST", "/_proxy/reload", reload.reload, "reload", changes_registry=True),
-    Route("GET", "/_proxy/metrics", metrics.metrics, "metrics", shows_registry=True),
+    Route("GET", "/_proxy/metrics", exposition.metrics, "metrics", shows_registry=True),
     Route("GET", "/_proxy/stats", history.totals, "stats", shows_registry=True),
     Route("GET", "/_proxy/stats/history", history.history, "stats", shows_registry=True),
 ]

@@ -51,6 +51,11 @@ class BodyBudget:
                 self._admit()
             raise
 
+    @property
+    def waiting(self) -> int:
+        """The bytes that requests wait for."""
+        return sum(size for size, _ in tuple(self._waiting))
+
     def resize(self, total: int) -> None:
         """Room for `total` bytes from now on; what is held stays held."""
         self.free += total - self.total

@@ -32,7 +32,7 @@ ANSWER_SECONDS = 2.0
 """Seconds for the answer of another worker; one that is late is left out, so that a request does not hang on it."""
 RELOAD_SECONDS = 30.0
 """Seconds for another worker that reloads or reads the registry: it may compile all pipelines."""
-STATS, CHANGED, CHANGING = b"stats\n", b"changed\n", b"changing names\n"
+STATS, METRICS, CHANGED, CHANGING = b"stats\n", b"metrics\n", b"changed\n", b"changing names\n"
 RELOAD = b"reload\n"
 HISTORY = b"history "
 """What follows it, up to the end of the line, is a [`Wanted`] in JSON."""
@@ -77,6 +77,10 @@ class Peers:
     async def dumps(self) -> list[bytes]:
         """The counts of each other worker that answers."""
         return await self._ask(STATS)
+
+    async def compact_dumps(self) -> list[bytes]:
+        """The same with durations for Prometheus' buckets only."""
+        return await self._ask(METRICS)
 
     async def histories(self, wanted: Wanted) -> list[bytes]:
         """The history of each other worker that answers, as `History.dump` gives it."""
@@ -143,8 +147,8 @@ class Peers:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             message = await reader.readline()
-            if message == STATS:
-                writer.write(self._metrics.dump())
+            if message in (STATS, METRICS):
+                writer.write(await asyncio.to_thread(self._metrics.dump, compact=message == METRICS))
             elif message.startswith(HISTORY):
                 wanted = msgspec.json.decode(message.removeprefix(HISTORY), type=Wanted)
                 writer.write(await asyncio.to_thread(self._metrics.history.dump, wanted))

@@ -50,6 +50,12 @@ class Runner:
         self._timeout = settings.seconds("pipeline_timeout")
         self._max_running = self._workers + settings.queue
 
+    @property
+    def load(self) -> tuple[int, int]:
+        """The batches that run on threads, and those that wait for one."""
+        running = min(self._running, self._workers)
+        return running, self._running - running
+
     async def run(
         self,
         pipeline: Pipeline,

@@ -30,10 +30,23 @@ READY_SECONDS = 0.05
 """Seconds between two looks whether all workers listen."""
 
 
+RESTARTS = "restarts"
+"""The file in the folder of the sockets that has the number of restarts."""
+
+
 def identity() -> tuple[int, Path] | None:
     """This worker's number and the folder of the sockets; `None` in a process that is no worker."""
     number, folder = os.environ.get(NUMBER), os.environ.get(FOLDER)
     return (int(number), Path(folder)) if number and folder else None
+
+
+def restarts() -> int:
+    """How many workers of this proxy have ended before their time and were started again."""
+    found = identity()
+    try:
+        return int((found[1] / RESTARTS).read_text()) if found is not None else 0
+    except (OSError, ValueError):
+        return 0
 
 
 async def supervise(count: int, arguments: Sequence[str], patience: Callable[[], float]) -> int:
@@ -58,6 +71,7 @@ class _Workers:
         self._patience = patience
         self._over = asyncio.Event()
         self._ending = signal.SIGTERM
+        self._restarts = 0
         self._running: dict[int, asyncio.subprocess.Process] = {}
 
     async def run(self) -> int:
@@ -118,6 +132,7 @@ class _Workers:
             if self._over.is_set():
                 return await self._end(process, ended)
             self._socket(number).unlink(missing_ok=True)
+            self._count_restart()
             log.error("worker %d ended with status %s; it is started again", number, process.returncode)
             try:
                 async with asyncio.timeout(PAUSE_SECONDS):
@@ -125,6 +140,15 @@ class _Workers:
                 return process.returncode or 0
             except TimeoutError:
                 continue
+
+    def _count_restart(self) -> None:
+        self._restarts += 1
+        written = self._folder / f"{RESTARTS}.new"
+        try:
+            written.write_text(str(self._restarts))
+            written.replace(self._folder / RESTARTS)
+        except OSError as error:
+            log.warning("the number of restarts could not be written: %s", error.strerror)
 
     async def _end(self, process: asyncio.subprocess.Process, ended: asyncio.Task[int]) -> int:
         """Ends a worker: in peace within its time and a bit more, else by force."""

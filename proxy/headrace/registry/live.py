@@ -67,6 +67,8 @@ class LiveRegistry:
         self._snapshot = Snapshot(defaults=defaults or Slots())
         self._fingerprint: str | None = None
         self._again = 0.0
+        self.read_at: float | None = None
+        """When the registry was last read whole, by `time.monotonic`."""
         self._copied: list[str] | None = None
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
@@ -166,6 +168,7 @@ class LiveRegistry:
         if records != self._snapshot.records or codes.keys() != self._snapshot.codes.keys() or self.state == "none":
             await self._install(records, codes)
         await self._to_disk(records)
+        self.read_at = monotonic()
         again = monotonic() + WHOLE_SECONDS
         if len(codes) < len({record.digest for record in records.udfs}):
             again = monotonic()

@@ -70,6 +70,10 @@ class Upstream:
         )
         self.start()
 
+    def nodes_up(self) -> dict[str, bool]:
+        """Whether each node of the setting answers, by `host:port`."""
+        return self._nodes.up()
+
     def start(self) -> None:
         """Begins to watch the nodes."""
         self._nodes.watch(self._healthy, self._health_seconds)

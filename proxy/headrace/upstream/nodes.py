@@ -8,6 +8,7 @@ import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -29,6 +30,13 @@ class Node:
     out_until: float = 0.0
 
     @property
+    def address(self) -> str:
+        """Its `host:port`, without credentials."""
+        parts = urlsplit(self.url)
+        host = parts.hostname or ""
+        return f"{f'[{host}]' if ':' in host else host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+    @property
     def out(self) -> bool:
         """Whether it is left out now."""
         return time.monotonic() < self.out_until
@@ -48,6 +56,10 @@ class Nodes:
     def at(self, url: str) -> Node:
         """The node at a URL; a new one, where it is none of the present nodes."""
         return next((node for node in self._nodes if node.url == url), None) or Node(url)
+
+    def up(self) -> dict[str, bool]:
+        """Whether each node has answered when it was last asked, by its address; true before the first question."""
+        return {node.address: not node.failures for node in self._nodes}
 
     def replace(self, urls: Sequence[str]) -> None:
         """Other nodes from now on; those that stay keep their state."""

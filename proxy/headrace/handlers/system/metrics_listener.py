@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiohttp import web
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from headrace.handlers.system.exposition import exposition
 from headrace.handlers.system.health import ALIVE, readiness
-from headrace.handlers.system.metrics import exposition
 
 if TYPE_CHECKING:
     from headrace.server.components import Components
@@ -45,8 +44,8 @@ class MetricsListener:
         await self._runner.cleanup()
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        body = await exposition(self._components.registry, self._components.metrics)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+        found = await exposition(self._components, request.headers.get("Accept", ""))
+        return web.Response(body=found.body, headers={"Content-Type": found.content_type, "Vary": "Accept"})
 
     async def _live(self, request: web.Request) -> web.Response:
         return web.json_response(ALIVE)

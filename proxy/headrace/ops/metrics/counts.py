@@ -7,20 +7,50 @@ answers for all of them.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from headrace.ops.metrics.buckets import compacted
+from headrace.ops.metrics.exemplars import Exemplars, Series
+from headrace.ops.metrics.gauges import Gauges
 from headrace.ops.metrics.history import History, wall_clock
 from headrace_pipelines.engine import Histogram
+from headrace_pipelines.errors import (
+    EngineError,
+    OverloadedError,
+    RefusedError,
+    RegistryError,
+    SlowClientError,
+    TooLargeError,
+    UnsupportedError,
+)
 from headrace_pipelines.stats import Counts, PipelineCounts, StageCounts, merged, merged_stages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from headrace.registry.live import LiveRegistry
+    from headrace_pipelines.errors import HeadraceError
+
+
+REJECTED: dict[type[HeadraceError], str] = {
+    OverloadedError: "queue",
+    TooLargeError: "too_large",
+    SlowClientError: "slow_client",
+}
+"""Why a request is not taken."""
+FAIL_CLOSED: dict[type[HeadraceError], str] = {
+    RegistryError: "registry",
+    UnsupportedError: "unsupported",
+    EngineError: "engine",
+}
+"""Why a request is refused that a pipeline concerns and that would pass it by."""
+PROTECTED = "protected"
+"""Why a request is refused that asks for what final pipelines hide."""
 
 
 class InForce(msgspec.Struct):
@@ -43,6 +73,10 @@ class ProcessCounts(msgspec.Struct):
     pipelines: dict[str, PipelineCounts] = {}
     udfs: dict[str, StageCounts] = {}
     in_force: list[InForce] = []
+    rejected: dict[str, int] = {}
+    fail_closed: dict[str, int] = {}
+    gauges: list[Gauges] = []
+    exemplars: list[Series] = []
 
 
 class Peers(Protocol):
@@ -50,6 +84,10 @@ class Peers(Protocol):
 
     async def dumps(self) -> list[bytes]:
         """The counts of each, as [`Metrics.dump`] gives them."""
+        ...
+
+    async def compact_dumps(self) -> list[bytes]:
+        """The counts of each, with durations for Prometheus' buckets only."""
         ...
 
     async def reload(self) -> list[str]:
@@ -66,6 +104,10 @@ class Metrics:
         self._durations: dict[str, Histogram] = {}
         self._upstream_errors: dict[str, int] = {}
         self._in_flight = 0
+        self._rejected: dict[str, int] = {}
+        self._fail_closed: dict[str, int] = {}
+        self.exemplars = Exemplars()
+        self.read_gauges: Callable[[], Gauges] | None = None
         self.peers: Peers | None = None
         self.history = History(registry, self._recorded, f"{os.getpid()}-{time.monotonic_ns()}", wall_clock)
 
@@ -95,36 +137,62 @@ class Metrics:
         """Counts an exchange with the cluster that failed: `unreachable`, `timeout` or `broken`."""
         self._upstream_errors[kind] = self._upstream_errors.get(kind, 0) + 1
 
-    def counts(self) -> ProcessCounts:
-        """The counts of this process now."""
+    def refused(self, error: HeadraceError, *, administers: bool) -> None:
+        """Counts a request that is answered with an error of ours, if it is one of those that say something of us.
+
+        `administers`: the request is one to our own API, where a missing right is no matter of pipelines.
+        """
+        if (why := REJECTED.get(type(error))) is not None:
+            self._rejected[why] = self._rejected.get(why, 0) + 1
+        why = FAIL_CLOSED.get(type(error), PROTECTED if isinstance(error, RefusedError) else None)
+        if why is not None and not administers:
+            self._fail_closed[why] = self._fail_closed.get(why, 0) + 1
+
+    def counts(self, *, compact: bool = False) -> ProcessCounts:
+        """The counts of this process now, on any thread; `compact`: durations for Prometheus' buckets only."""
         registry = self._registry
+        shorten = compacted if compact else list
         pipelines = {}
         if registry.state != "none":
             for (key, version), pipeline in registry.snapshot.compiled.items():
                 counts = pipeline.stats.dump()
                 if counts.total or counts.current:
+                    counts.durations = shorten(counts.durations)
+                    for stage in counts.stages:
+                        stage.durations = shorten(stage.durations)
                     pipelines[f"{key}@{version}"] = counts
+        udfs = registry.catalog.dump()
+        for udf in udfs.values():
+            udf.durations = shorten(udf.durations)
         return ProcessCounts(
             requests=dict(self._requests),
-            durations={name: histogram.counts() for name, histogram in self._durations.items()},
+            durations={name: shorten(histogram.counts()) for name, histogram in self._durations.copy().items()},
             in_flight=self._in_flight,
             upstream_errors=dict(self._upstream_errors),
             registry_repairs=registry.ledger.repaired,
             pipelines=pipelines,
-            udfs=registry.catalog.dump(),
+            udfs=udfs,
             in_force=[InForce(process=os.getpid(), registry=registry.state, sets=registry.revisions)],
+            rejected=dict(self._rejected),
+            fail_closed=dict(self._fail_closed),
+            gauges=[self.read_gauges()] if self.read_gauges is not None else [],
+            exemplars=self.exemplars.dump() if compact else [],
         )
 
-    def dump(self) -> bytes:
+    def dump(self, *, compact: bool = False) -> bytes:
         """[`counts`] for another worker."""
-        return msgspec.json.encode(self.counts())
+        return msgspec.json.encode(self.counts(compact=compact))
 
-    async def gathered(self) -> ProcessCounts:
-        """The counts of all workers."""
-        own = self.counts()
-        if self.peers is None:
-            return own
-        return added([own, *(msgspec.json.decode(dump, type=ProcessCounts) for dump in await self.peers.dumps())])
+    async def gathered(self, *, compact: bool = False) -> ProcessCounts:
+        """The counts of all workers; `compact` as in [`counts`]."""
+        dumps: list[bytes] = []
+        if self.peers is not None:
+            dumps = await (self.peers.compact_dumps() if compact else self.peers.dumps())
+        return await asyncio.to_thread(self._added, dumps, compact=compact)
+
+    def _added(self, dumps: list[bytes], *, compact: bool) -> ProcessCounts:
+        own = self.counts(compact=compact)
+        return added([own, *(msgspec.json.decode(dump, type=ProcessCounts) for dump in dumps)]) if dumps else own
 
 
 def added(parts: Iterable[ProcessCounts]) -> ProcessCounts:
@@ -137,7 +205,10 @@ def added(parts: Iterable[ProcessCounts]) -> ProcessCounts:
         total.in_flight += part.in_flight
         total.registry_repairs += part.registry_repairs
         total.in_force += part.in_force
-        for mine, theirs in ((total.requests, part.requests), (total.upstream_errors, part.upstream_errors)):
+        total.gauges += part.gauges
+        total.exemplars += part.exemplars
+        for field in ("requests", "upstream_errors", "rejected", "fail_closed"):
+            mine, theirs = getattr(total, field), getattr(part, field)
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count
         for name, durations in part.durations.items():
