@@ -47,6 +47,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "resolve": ("Show which pipelines run on an index, and why.", "attach:resolve"),
         "import": ("Convert pipelines of the cluster, Logstash, Vector or INFINI.", "convert:convert"),
     },
+    "Watching": {
+        "top": ("Show what pipelines do now: rates, percentiles, fuel.", "watch.top:top"),
+    },
     "The program": {
         "completion": ("Print the completion script of a shell.", "completion:completion"),
         "version": ("Print the versions of the program and of a target.", "version:show"),

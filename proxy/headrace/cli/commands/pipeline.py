@@ -21,6 +21,18 @@ TYPE = click.option(
 )
 FORCE = click.option("--force", is_flag=True, help="Change what a set from git manages.")
 NAME = click.argument("name", shell_complete=completed(pipeline_names))
+STATS_COLUMNS = {
+    "name": "name",
+    "version": "version",
+    "stage": "stage",
+    "runs": "executions",
+    "documents": "documents_in",
+    "dropped": "documents_dropped",
+    "failed": "failures",
+    "p50 ms": "p50_duration_ms",
+    "p99 ms": "p99_duration_ms",
+    "fuel": "fuel",
+}
 LIST_COLUMNS = {"name": "name", "type": "type", "active": "version", "enabled": "enabled", "updated": "updated"}
 
 
@@ -203,7 +215,15 @@ def rollback(client: Client, name: str, kind: str | None, force: bool) -> None:
 @target_options
 def stats(client: Client, name: str | None, output: str) -> None:
     """Counts, percentiles and the last errors since the start of the proxy, for each stage."""
-    emit_data(client.pipelines.stats(name), "json" if output == "json" else "yaml")
+    found = client.pipelines.stats(name)
+    rows = [row for counts in (found["pipelines"] if name is None else [found]) for row in _stats_rows(counts)]
+    emit(rows, STATS_COLUMNS, output, found)
+
+
+def _stats_rows(counts: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row of the pipeline, and those of its stages."""
+    head = {**counts, "executions": counts["total_executions"], "failures": counts["documents_failed"]}
+    return [head, *({**stage, "name": "", "stage": stage["name"]} for stage in counts["stage_stats"])]
 
 
 def _switched(client: Client, name: str, kind: str | None, force: bool, *, enabled: bool) -> None:

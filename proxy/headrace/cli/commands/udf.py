@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 NAME = click.argument("name", shell_complete=completed(udf_names))
 FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 VERSION = click.option("--version", help="A version; the latest without it.")
+STATS_COLUMNS = {
+    "version": "version",
+    "runs": "executions",
+    "documents": "documents_in",
+    "failed": "failures",
+    "p50 ms": "p50_duration_ms",
+    "p99 ms": "p99_duration_ms",
+    "fuel": "fuel",
+    "memory": "memory_peak_bytes",
+}
 LIST_COLUMNS = {"name": "name", "version": "version", "language": "language", "description": "description"}
 
 
@@ -257,4 +267,5 @@ def delete(client: Client, name: str, version: str | None, force: bool, yes: boo
 @target_options
 def stats(client: Client, name: str, version: str | None, output: str) -> None:
     """Counts and percentiles since the start of the proxy, by version."""
-    emit_data(client.udfs.stats(name, version=version), "json" if output == "json" else "yaml")
+    found = client.udfs.stats(name, version=version)
+    emit(found["versions"], STATS_COLUMNS, output, found, name="version")
