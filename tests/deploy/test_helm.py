@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import tomllib
@@ -33,6 +34,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "networkPolicy": {"enabled": True, "clients": [{"namespaceSelector": {}}], "clusterPorts": [9200, 9201]}
     },
     "monitor": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
+    "alerts": {"prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}}},
     "settings": {"settings": {"workers": 4, "elasticsearch_compat": True, "max_body": "10mb", "metrics_listen": ""}},
     "apply": {
         **SECRET,
@@ -51,7 +53,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "imagePullSecrets": [{"name": "r"}],
     },
 }
-OTHERS = {"ServiceMonitor"}
+OTHERS = {"ServiceMonitor", "PrometheusRule"}
 """Kinds that Kubernetes itself does not have."""
 
 
@@ -104,9 +106,24 @@ def test_the_chart_is_valid_and_its_settings_exist(helm: str, tmp_path: Path, na
     assert pod["terminationGracePeriodSeconds"] > wait
 
 
+def test_alerts_and_dashboards_are_those_of_the_folder(helm: str, tmp_path: Path):
+    values = {"prometheusRule": {"enabled": True, "docsUrl": "https://a/b/"}, "dashboards": {"enabled": True}}
+    documents = rendered(helm, values, tmp_path)
+    (rule,) = (document for document in documents if document["kind"] == "PrometheusRule")
+    text = (ROOT / "deploy/observability/rules.yaml").read_text()
+    assert rule["spec"] == yaml.safe_load(text.replace("docs/howto", "https://a/b/docs/howto"))
+    (found,) = (document for document in documents if document["metadata"]["name"].endswith("-dashboards"))
+    kubernetes_validate.validate(found, KUBERNETES, strict=True)
+    files = sorted((ROOT / "deploy/observability/dashboards").glob("*.json"))
+    assert {name: json.loads(text) for name, text in found["data"].items()} == {
+        f"headrace-{path.name}": json.loads(path.read_text()) for path in files
+    }
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
+        ({"prometheusRule": {"docsUrl": "a b"}}, "docsUrl"),
         ({"upstrem": "http://a:1"}, "upstrem"),
         ({"replicas": "two"}, "replicas"),
         ({"settings": {"admin_token": "x"}}, "admin_token"),

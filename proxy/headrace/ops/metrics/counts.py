@@ -104,8 +104,9 @@ class Metrics:
         self._durations: dict[str, Histogram] = {}
         self._upstream_errors: dict[str, int] = {}
         self._in_flight = 0
-        self._rejected: dict[str, int] = {}
-        self._fail_closed: dict[str, int] = {}
+        # From 0 on: the first of a kind is an increase for Prometheus, too.
+        self._rejected = dict.fromkeys(REJECTED.values(), 0)
+        self._fail_closed = dict.fromkeys([*FAIL_CLOSED.values(), PROTECTED], 0)
         self.exemplars = Exemplars()
         self.read_gauges: Callable[[], Gauges] | None = None
         self.peers: Peers | None = None
@@ -143,10 +144,10 @@ class Metrics:
         `administers`: the request is one to our own API, where a missing right is no matter of pipelines.
         """
         if (why := REJECTED.get(type(error))) is not None:
-            self._rejected[why] = self._rejected.get(why, 0) + 1
+            self._rejected[why] += 1
         why = FAIL_CLOSED.get(type(error), PROTECTED if isinstance(error, RefusedError) else None)
         if why is not None and not administers:
-            self._fail_closed[why] = self._fail_closed.get(why, 0) + 1
+            self._fail_closed[why] += 1
 
     def counts(self, *, compact: bool = False) -> ProcessCounts:
         """The counts of this process now, on any thread; `compact`: durations for Prometheus' buckets only."""
