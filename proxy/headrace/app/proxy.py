@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
@@ -20,6 +21,7 @@ from headrace.ops import supervisor
 from headrace.ops.lifecycle import Lifecycle
 from headrace.ops.logs.lines import CURRENT, RequestIds
 from headrace.ops.logs.requests import FinishedRequest
+from headrace.ops.metrics.exemplars import REQUESTS, TracedRuns
 from headrace.ops.peers import Peers
 from headrace.protocol import endpoints, parameters
 from headrace.protocol.errors import error_body
@@ -196,7 +198,7 @@ class Proxy:
         ):
             trace = tracer.trace(inbound.head, context.target.raw_path, context.request.remote)
             context.trace = trace
-            context.observers += (trace,)
+            context.observers += (trace, TracedRuns(components.metrics.exemplars, trace.trace_id))
             if (ids := CURRENT.get()) is not None:
                 ids.trace_id = trace.trace_id
         if (stages := components.request_log.stages(lambda: context.params.get("index", ""))) is not None:
@@ -206,6 +208,8 @@ class Proxy:
         """Ends the trace of a request, and writes its line of the access log."""
         if context.trace is not None:
             context.trace.end(status)
+            exemplars, seconds = context.components.metrics.exemplars, time.monotonic() - started
+            exemplars.record(REQUESTS, (context.surface,), context.trace.trace_id, seconds)
         if context.components.request_log.enabled:
             pipelines, remote = context.response_headers.get("X-Pipeline", ""), context.request.remote
             context.components.request_log.finish(

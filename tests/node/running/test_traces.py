@@ -191,3 +191,17 @@ async def test_a_collector_that_does_not_answer_costs_no_request_and_no_stop(
             assert (await http.get("/")).status == 200
         ended = time.monotonic()
     assert time.monotonic() - ended < 5
+
+
+async def test_durations_have_the_trace_as_their_exemplar(traced: tuple[Http, Collector], name: str):
+    http, _ = traced
+    await http.pipeline(f"{name}-p", "document", native("s", "set", field="x", value=1))
+    await http.index(name, document=f"{name}-p")
+    assert (await http.put(f"/{name}/_doc/1", {}, headers={"traceparent": PARENT})).status == 201
+    answer = await http.get("/_proxy/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    found = [line for line in answer.body.decode().splitlines() if PARENT.split("-")[1] in line]
+    assert sorted(line.partition("{")[0] for line in found) == [
+        "headrace_pipeline_duration_seconds_bucket",
+        "headrace_request_duration_seconds_bucket",
+    ]
+    assert f'pipeline="{name}-p"' in found[0] + found[1]

@@ -82,6 +82,8 @@ async def test_workers_share_a_port_and_their_counts(node: str, direct: Http, na
                 break
             await asyncio.sleep(0.1)
         await ready(proxy.url, 3)
+        async with aiohttp.ClientSession() as session, session.get(f"{proxy.url}/_proxy/metrics") as answer:
+            assert "headrace_worker_restarts_total 1.0" in await answer.text()
         pids = children(proxy.process.pid)
         assert proxy.end() == 0
         assert not any(alive(pid) for pid in pids)

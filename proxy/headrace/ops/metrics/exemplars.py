@@ -13,6 +13,9 @@ from headrace.ops.metrics.buckets import bucket_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from headrace_pipelines import Batch, Execution, RunOptions
+    from headrace_pipelines.registry import Pipeline
+
 MAX_SERIES = 2000
 """Number of series that have exemplars: 18 of them at most, about 250 bytes each. Those not seen longest go first."""
 MAX_TRACE_ID = 64
@@ -67,6 +70,37 @@ class Exemplars:
         """All of them now."""
         with self._lock:
             return [Series(histogram, labels, dict(kept)) for (histogram, labels), kept in self._series.items()]
+
+
+class TracedRuns:
+    """Records the runs of a traced request: an observer of its pipelines (`ops.observers.RunObserver`)."""
+
+    def __init__(self, exemplars: Exemplars, trace_id: str) -> None:
+        self._exemplars = exemplars
+        self._trace_id = trace_id
+
+    def start(self, pipeline: Pipeline, batch: Batch, options: RunOptions) -> _TracedRun:
+        """A pipeline begins to run."""
+        definition = pipeline.definition
+        labels = definition.type.value, definition.name, definition.version
+        return _TracedRun(self._exemplars, labels, self._trace_id)
+
+
+class _TracedRun:
+    """One run of a pipeline."""
+
+    def __init__(self, exemplars: Exemplars, labels: tuple[str, ...], trace_id: str) -> None:
+        self._exemplars = exemplars
+        self._labels = labels
+        self._trace_id = trace_id
+
+    def read(self, batch: Batch) -> None:
+        """The duration is all that is recorded."""
+
+    def finish(self, execution: Execution | None) -> None:
+        """Records the run, if it has come to its end."""
+        if execution is not None:
+            self._exemplars.record(PIPELINES, self._labels, self._trace_id, execution.duration_ns / 1e9)
 
 
 def newest(series: Iterable[Series]) -> dict[tuple[str, tuple[str, ...]], Kept]:
