@@ -89,3 +89,6 @@ async def test_wrong_questions_about_the_history(through: Http):
     for minutes in ("0", "121", "-1", "x", ""):
         refused = await through.get(f"/_proxy/stats/history?minutes={minutes}")
         assert (refused.status, refused.error["field"]) == (400, "minutes"), minutes
+    for path in ("stats", "stats/history"):
+        refused = await through.get(f"/_proxy/{path}?pipeline={'x' * 1001}")
+        assert (refused.status, refused.error["field"]) == (400, "pipeline")

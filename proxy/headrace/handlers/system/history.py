@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from headrace.ops.metrics.history import ProxyHistory
     from headrace.server.request import RequestContext
 
+MAX_NAME = 1000
+"""Characters of `type:name@version` that are looked for: other workers get it in a line of bounded length."""
+
 
 async def history(context: RequestContext) -> web.StreamResponse:
     """What was done in each of the last minutes; with `?pipeline=` of one pipeline, with its stages and errors."""
-    pipeline = context.target.get("pipeline") or ""
+    pipeline = _checked(context.target.get("pipeline"))
     wanted = Wanted(pipeline, _minutes(context.target.get("minutes")), stages=bool(pipeline))
     found = await context.components.metrics.history.gathered(wanted)
     return await reply_json(context, 200, await asyncio.to_thread(_shown_history, found))
@@ -28,9 +31,15 @@ async def history(context: RequestContext) -> web.StreamResponse:
 
 async def totals(context: RequestContext) -> web.StreamResponse:
     """What was done since the start, with durations in buckets: the difference of two answers is what came between."""
-    wanted = Wanted(context.target.get("pipeline") or "", minutes=0, totals=True)
+    wanted = Wanted(_checked(context.target.get("pipeline")), minutes=0, totals=True)
     found = await context.components.metrics.history.gathered(wanted)
     return await reply_json(context, 200, await asyncio.to_thread(_shown_totals, found))
+
+
+def _checked(name: str | None) -> str:
+    if name is not None and len(name) > MAX_NAME:
+        raise InvalidError(f"no pipeline has a name of more than {MAX_NAME} characters", "pipeline")
+    return name or ""
 
 
 def _minutes(text: str | None) -> int:
