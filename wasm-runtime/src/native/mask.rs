@@ -3,14 +3,14 @@
 //! It runs on the hits of `top_hits` and inner hits, too; a hit that is a nested object shows it without the names above it.
 //! Aggregations over a masked field still show its values: keep the field out of them by the query pipeline.
 
-use std::borrow::Cow;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sha1::Digest;
 
+use super::support::edits::edited;
 use super::support::field::Names;
 use super::support::function::{Function, Parameters};
+use super::support::names::{Relation, below, relation};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::engine::deadline::glance;
@@ -144,19 +144,15 @@ impl Mask {
         let mut entries = json::Entries::new(text, at).into_iter().flatten().peekable();
         let (mut kept, mut last) = (false, at + 1);
         while let Some(Entry { key, value }) = entries.next() {
-            let found = if may_match(&text[key.clone()], names) {
-                compare(&text[key.clone()], names)
-            } else {
-                Found::Elsewhere
-            };
-            let removed = self.mode == Mode::Remove && matches!(found, Found::Hidden);
+            let found = relation(&text[key.clone()], names);
+            let removed = self.mode == Mode::Remove && matches!(found, Relation::Covered);
             match found {
-                Found::Elsewhere => {}
-                Found::Above(inner) => self.hide(text, value.start, &inner, edits),
-                Found::Hidden if !removed => edits.push(Edit::of(value.clone(), self.hidden(&text[value.clone()]))),
+                Relation::Elsewhere => {}
+                Relation::Above(inner) => self.hide(text, value.start, &inner, edits),
+                Relation::Covered if !removed => edits.push(Edit::of(value.clone(), self.hidden(&text[value.clone()]))),
                 // One comma goes with it: the one before it, or where nothing is before it the one behind it.
-                Found::Hidden if kept => edits.push(Edit::of(last..value.end, Vec::new())),
-                Found::Hidden => {
+                Relation::Covered if kept => edits.push(Edit::of(last..value.end, Vec::new())),
+                Relation::Covered => {
                     let end = entries.peek().map_or(value.end, |next| next.key.start - 1);
                     edits.push(Edit::of(key.start - 1..end, Vec::new()));
                 }
@@ -165,43 +161,6 @@ impl Mask {
             last = value.end;
         }
     }
-}
-
-/// Relation of a key to the masked names.
-enum Found<'n> {
-    /// It is one of them, or lies below one.
-    Hidden,
-    /// It is above these, which are what is left of them below it.
-    Above(Vec<&'n str>),
-    Elsewhere,
-}
-
-/// Whether a raw key has to be compared with the names: most differ in their first byte.
-fn may_match(key: &[u8], names: &[&str]) -> bool {
-    match key.first() {
-        None | Some(b'.' | b'\\') => true,
-        first => names.iter().any(|name| name.is_empty() || name.as_bytes().first() == first),
-    }
-}
-
-/// Relation of a raw key to `names`; a key that cannot be read is hidden.
-fn compare<'n>(raw: &[u8], names: &[&'n str]) -> Found<'n> {
-    let Some(key) = json::unescape(raw).map(without_empty_parts) else { return Found::Hidden };
-    let mut inner = Vec::new();
-    for name in names {
-        if below(&key, name).is_some() {
-            return Found::Hidden;
-        } else if let Some(rest) = below(name, &key) {
-            inner.push(rest);
-        }
-    }
-    if inner.is_empty() { Found::Elsewhere } else { Found::Above(inner) }
-}
-
-/// The rest of `path` below `above`, if it is that or lies below it; all lies below the empty path.
-fn below<'p>(path: &'p str, above: &str) -> Option<&'p str> {
-    let rest = path.strip_prefix(above)?;
-    if rest.is_empty() || above.is_empty() { Some(rest) } else { rest.strip_prefix('.') }
 }
 
 /// The path of the nested object that the hit at `start` is; its `_source` is that object.
@@ -220,27 +179,6 @@ fn nested_path(doc: DocView<'_>, start: usize) -> Option<String> {
 /// The rest of `names` in the object at the path `object`.
 fn within<'n>(names: &[&'n str], object: &str) -> Vec<&'n str> {
     names.iter().filter_map(|name| below(object, name).map(|_| "").or_else(|| below(name, object))).collect()
-}
-
-/// A key as a path: of empty parts OpenSearch drops those at the end; others it refuses, or stores where it indexes nothing.
-fn without_empty_parts(key: Cow<'_, str>) -> Cow<'_, str> {
-    if key.split('.').all(|part| !part.is_empty()) {
-        return key;
-    }
-    Cow::Owned(key.split('.').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("."))
-}
-
-/// `text` after `edits`, which are in the order of the text and apart.
-fn edited(text: &[u8], edits: &[Edit]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len() + edits.iter().map(|edit| edit.with.len()).sum::<usize>());
-    let mut from = 0;
-    for edit in edits {
-        out.extend_from_slice(&text[from..edit.range.start]);
-        out.extend_from_slice(&edit.with);
-        from = edit.range.end;
-    }
-    out.extend_from_slice(&text[from..]);
-    out
 }
 
 impl Function for Mask {

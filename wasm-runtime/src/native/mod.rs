@@ -32,6 +32,7 @@ mod kv;
 mod lowercase;
 mod mask;
 mod oversample;
+mod redact;
 mod remove;
 mod rename;
 mod rename_field;
@@ -135,6 +136,7 @@ const FUNCTIONS: &[Entry] = &[
     quick::<fail::Fail>("fail", BODY),
     slow::<foreach::Foreach>("foreach", DOCUMENT),
     slow::<user_agent::UserAgent>("user_agent", DOCUMENT),
+    slow::<redact::Redact>("redact", DOCUMENT),
     quick::<filter_query::FilterQuery>("filter_query", QUERY),
     quick::<oversample::Oversample>("oversample", QUERY),
     slow::<synonym::Synonym>("synonym", QUERY),
@@ -145,6 +147,7 @@ const FUNCTIONS: &[Entry] = &[
     per_hit::<split::SplitHits>("split"),
     Entry { everywhere: true, ..per_hit::<mask::Mask>("mask") },
     per_hit::<rescore::Rescore>("rescore"),
+    Entry { everywhere: true, pace: Pace::Slow, ..per_hit::<redact::RedactHits>("redact") },
 ];
 
 /// Bytes of the longest document that a built-in without regular expressions works on without a look at the clock.

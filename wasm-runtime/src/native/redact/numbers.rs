@@ -1,0 +1,288 @@
+//! Numbers with a checksum or a plan: payment cards, bank accounts, phones.
+
+use phonenumber::metadata::{DATABASE, Descriptors};
+
+use super::scan::{Found, at, before, is_word};
+
+/// The least and most digits of a card (ISO/IEC 7812-1) of the issuers that are known here.
+const CARD_DIGITS: std::ops::RangeInclusive<usize> = 14..=19;
+
+/// The digits of a number, and the sizes of its groups.
+struct Digits {
+    digits: [u8; 20],
+    len: usize,
+    groups: Vec<usize>,
+    end: usize,
+}
+
+/// Reads digits from `place` on, with one kind of sign between groups. `None` for more than 19 digits.
+fn digits(bytes: &[u8], place: usize) -> Option<Digits> {
+    let mut found = Digits { digits: [0; 20], len: 0, groups: Vec::new(), end: place };
+    let (mut at, mut group, mut separator) = (place, 0, None);
+    while let Some(byte) = bytes.get(at) {
+        if byte.is_ascii_digit() {
+            if found.len == 19 {
+                return None;
+            }
+            found.digits[found.len] = byte - b'0';
+            (found.len, group, found.end) = (found.len + 1, group + 1, at + 1);
+        } else {
+            let next = bytes.get(at + 1).is_some_and(u8::is_ascii_digit);
+            if !matches!(byte, b' ' | b'-') || !next || separator.is_some_and(|sign| sign != *byte) {
+                break;
+            }
+            separator = Some(*byte);
+            found.groups.push(group);
+            group = 0;
+        }
+        at += 1;
+    }
+    found.groups.push(group);
+    Some(found)
+}
+
+/// The number of a payment card whose first digit is at `place`.
+pub(super) fn card(bytes: &[u8], place: usize) -> Found {
+    let previous = before(bytes, place);
+    if is_word(previous) || matches!(previous, b'.' | b'-' | b'+' | b'#') || !matches!(bytes[place], b'2'..=b'6') {
+        return None;
+    }
+    let number = digits(bytes, place)?;
+    let next = at(bytes, number.end);
+    let joined = is_word(next)
+        || (matches!(next, b'.' | b'-' | b',' | b':') && at(bytes, number.end + 1).is_ascii_alphanumeric());
+    if joined || !CARD_DIGITS.contains(&number.len) {
+        return None;
+    }
+    let digits = &number.digits[..number.len];
+    if !is_issued(digits) || !luhn(digits) || digits.iter().all(|digit| digit == &digits[0]) {
+        return None;
+    }
+    let base = match number.groups.as_slice() {
+        [_] => 0.6,
+        [4, 4, 4, 4] | [4, 4, 4, 4, 3] | [4, 6, 5] | [4, 6, 4] => 0.85,
+        _ => return None,
+    };
+    Some((place..number.end, base))
+}
+
+/// Whether prefix and length are those of an issuer (the registries of the card networks).
+fn is_issued(digits: &[u8]) -> bool {
+    let prefix = |count: usize| digits[..count].iter().fold(0_u32, |number, digit| number * 10 + u32::from(*digit));
+    let (two, three, four) = (prefix(2), prefix(3), prefix(4));
+    match digits.len() {
+        14 => (300..=305).contains(&three) || matches!(two, 36 | 38 | 39),
+        15 => matches!(two, 34 | 37),
+        16 => {
+            digits[0] == 4
+                || (51..=55).contains(&two)
+                || (2221..=2720).contains(&four)
+                || (2200..=2204).contains(&four)
+                || four == 6011
+                || two == 65
+                || (644..=649).contains(&three)
+                || (3528..=3589).contains(&four)
+                || two == 62
+        }
+        19 => digits[0] == 4 || two == 62 || four == 6011,
+        _ => two == 62,
+    }
+}
+
+/// Luhn's checksum (ISO/IEC 7812-1, annex B).
+fn luhn(digits: &[u8]) -> bool {
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(place, digit)| {
+            let doubled = if place % 2 == 1 { digit * 2 } else { *digit };
+            u32::from(if doubled > 9 { doubled - 9 } else { doubled })
+        })
+        .sum();
+    sum % 10 == 0
+}
+
+/// Lengths of account numbers by country (the registry of ISO 13616 that SWIFT keeps).
+const IBAN_LENGTHS: &[(&[u8; 2], usize)] = &[
+    (b"AD", 24),
+    (b"AE", 23),
+    (b"AL", 28),
+    (b"AT", 20),
+    (b"AZ", 28),
+    (b"BA", 20),
+    (b"BE", 16),
+    (b"BG", 22),
+    (b"BH", 22),
+    (b"BI", 27),
+    (b"BR", 29),
+    (b"BY", 28),
+    (b"CH", 21),
+    (b"CR", 22),
+    (b"CY", 28),
+    (b"CZ", 24),
+    (b"DE", 22),
+    (b"DJ", 27),
+    (b"DK", 18),
+    (b"DO", 28),
+    (b"EE", 20),
+    (b"EG", 29),
+    (b"ES", 24),
+    (b"FI", 18),
+    (b"FK", 18),
+    (b"FO", 18),
+    (b"FR", 27),
+    (b"GB", 22),
+    (b"GE", 22),
+    (b"GI", 23),
+    (b"GL", 18),
+    (b"GR", 27),
+    (b"GT", 28),
+    (b"HN", 28),
+    (b"HR", 21),
+    (b"HU", 28),
+    (b"IE", 22),
+    (b"IL", 23),
+    (b"IQ", 23),
+    (b"IS", 26),
+    (b"IT", 27),
+    (b"JO", 30),
+    (b"KW", 30),
+    (b"KZ", 20),
+    (b"LB", 28),
+    (b"LC", 32),
+    (b"LI", 21),
+    (b"LT", 20),
+    (b"LU", 20),
+    (b"LV", 21),
+    (b"LY", 25),
+    (b"MC", 27),
+    (b"MD", 24),
+    (b"ME", 22),
+    (b"MK", 19),
+    (b"MN", 20),
+    (b"MR", 27),
+    (b"MT", 31),
+    (b"MU", 30),
+    (b"NI", 28),
+    (b"NL", 18),
+    (b"NO", 15),
+    (b"OM", 23),
+    (b"PK", 24),
+    (b"PL", 28),
+    (b"PS", 29),
+    (b"PT", 25),
+    (b"QA", 29),
+    (b"RO", 24),
+    (b"RS", 22),
+    (b"RU", 33),
+    (b"SA", 24),
+    (b"SC", 31),
+    (b"SD", 18),
+    (b"SE", 24),
+    (b"SI", 19),
+    (b"SK", 24),
+    (b"SM", 27),
+    (b"SO", 23),
+    (b"ST", 25),
+    (b"SV", 28),
+    (b"TL", 23),
+    (b"TN", 24),
+    (b"TR", 26),
+    (b"UA", 29),
+    (b"VA", 22),
+    (b"VG", 24),
+    (b"XK", 20),
+    (b"YE", 30),
+];
+
+/// An account number that begins at `place`, in one piece or in groups of four.
+pub(super) fn iban(bytes: &[u8], place: usize) -> Found {
+    let head = bytes.get(place..place + 4)?;
+    let fits = head[..2].iter().all(u8::is_ascii_uppercase) && head[2..].iter().all(u8::is_ascii_digit);
+    if !fits || is_word(before(bytes, place)) || matches!(before(bytes, place), b'-' | b'/' | b'.') {
+        return None;
+    }
+    let length = IBAN_LENGTHS.iter().find(|(country, _)| *country == &head[..2])?.1;
+    let (mut number, mut end, mut spaced) = (Vec::with_capacity(length), place, None);
+    while number.len() < length {
+        let byte = at(bytes, end);
+        if number.len() == 4 && spaced.is_none() {
+            spaced = Some(byte == b' ');
+        }
+        if spaced == Some(true) && byte == b' ' && number.len() % 4 == 0 && before(bytes, end) != b' ' {
+            end += 1;
+        } else if byte.is_ascii_uppercase() || byte.is_ascii_digit() {
+            number.push(byte);
+            end += 1;
+        } else {
+            return None;
+        }
+    }
+    (!is_word(at(bytes, end)) && remainder(&number) == 1).then_some((place..end, 0.95))
+}
+
+/// The remainder by 97 of an account number as a number, its first four signs at the end (ISO 7064).
+fn remainder(number: &[u8]) -> u32 {
+    number[4..].iter().chain(&number[..4]).fold(0, |rest, byte| match byte {
+        b'0'..=b'9' => (rest * 10 + u32::from(byte - b'0')) % 97,
+        letter => (rest * 100 + u32::from(letter - b'A') + 10) % 97,
+    })
+}
+
+/// A phone number in international form whose `+` is at `place`.
+pub(super) fn phone(bytes: &[u8], place: usize) -> Found {
+    /// Digits of the longest number, with its country code (E.164).
+    const MOST: usize = 15;
+    /// Signs between two digits.
+    const SIGNS: usize = 2;
+    if is_word(before(bytes, place)) || matches!(before(bytes, place), b'+' | b'.' | b'/' | b'=') {
+        return None;
+    }
+    let (mut number, mut count, mut end, mut signs) = ([0_u8; MOST], 0, place + 1, 0);
+    for (offset, byte) in bytes[place + 1..].iter().enumerate() {
+        if byte.is_ascii_digit() {
+            if count == MOST {
+                return None;
+            }
+            number[count] = *byte;
+            (count, end, signs) = (count + 1, place + offset + 2, 0);
+        } else {
+            signs += 1;
+            if !matches!(byte, b' ' | b'-' | b'.' | b'(' | b')' | b'/') || signs > SIGNS {
+                break;
+            }
+            // The national prefix, which nobody dials from abroad: `+44 (0)20`.
+            if bytes[..place + offset + 2].ends_with(b"(0)") {
+                count -= 1;
+            }
+        }
+    }
+    let number = std::str::from_utf8(&number[..count]).ok()?;
+    let valid = (8..=MOST).contains(&count) && !is_word(at(bytes, end)) && is_in_use(number);
+    valid.then_some((place..end, 0.85))
+}
+
+/// Whether a number with its country code is one of a country's plan (the metadata of libphonenumber).
+fn is_in_use(number: &str) -> bool {
+    (1..=3).any(|len| {
+        let (code, national) = number.split_at(len);
+        let regions = code.parse::<u16>().ok().and_then(|code| DATABASE.by_code(&code)).unwrap_or_default();
+        regions.iter().any(|region| is_in_plan(region.descriptors(), national))
+    })
+}
+
+/// Whether a national number is of one of the types that people are called by.
+fn is_in_plan(plan: &Descriptors, national: &str) -> bool {
+    let types = [
+        plan.fixed_line(),
+        plan.mobile(),
+        plan.voip(),
+        plan.toll_free(),
+        plan.personal_number(),
+        plan.uan(),
+        plan.pager(),
+    ];
+    let others = [plan.premium_rate(), plan.shared_cost()];
+    plan.general().is_match(national) && types.iter().chain(&others).flatten().any(|kind| kind.is_match(national))
+}
