@@ -166,6 +166,11 @@ DEFINITIONS: dict[str, list[dict[str, Any]]] = {
         },
     ],
     "user_agent": [FIELD],
+    "redact": [
+        {},
+        {"keys": True, "action": "token", "secret": "s", "report": "t", "report_fields": True},
+        {"deny": [f"k{i}" for i in range(256)], "allow": [f"v{i}" for i in range(256)], "action": "hash", "secret": "s"},
+    ],
 }
 OF_SEARCHES: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "filter_query": ("query", [{"query": {"term": {"a": "b"}}}]),

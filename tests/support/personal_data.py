@@ -14,11 +14,41 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-WORDS = (
-    "user account profile login failed succeeded request served cache miss retry worker started queue drained "
-    "payment accepted refund issued email sent notification customer support ticket closed Größe café Überweisung "
-    "データ 更新 ошибка соединения"
-).split()
+WORDS = [
+    "user",
+    "account",
+    "profile",
+    "login",
+    "failed",
+    "succeeded",
+    "request",
+    "served",
+    "cache",
+    "miss",
+    "retry",
+    "worker",
+    "started",
+    "queue",
+    "drained",
+    "payment",
+    "accepted",
+    "refund",
+    "issued",
+    "email",
+    "sent",
+    "notification",
+    "customer",
+    "support",
+    "ticket",
+    "closed",
+    "Größe",
+    "café",
+    "Überweisung",
+    "データ",
+    "更新",
+    "ошибка",
+    "соединения",
+]
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 IBANS = {"DE": 18, "FR": 23, "GB": 18, "NL": 14, "ES": 20, "CH": 17, "AT": 16, "BE": 12, "PL": 24, "SE": 20, "NO": 11}
 """Characters behind country and checksum, all digits but for the bank in GB and NL."""
@@ -73,7 +103,9 @@ def iban(draw: random.Random) -> str:
 
 def email(draw: random.Random) -> str:
     local = draw.choice(["ann", "bob.smith", "c-d", "info+tag", "x_1", "o'neil"]) + digits(draw, draw.randrange(3))
-    host = draw.choice(["example.com", "mail.example.co.uk", "firma.de", "sub.domain.info", "xn--mnchen-3ya.de", "uni.museum"])
+    host = draw.choice(
+        ["example.com", "mail.example.co.uk", "firma.de", "sub.domain.info", "xn--mnchen-3ya.de", "uni.museum"]
+    )
     return f"{local}@{host}"
 
 
@@ -91,7 +123,9 @@ def phone(draw: random.Random) -> str:
 
 
 def ipv4(draw: random.Random) -> str:
-    return ".".join(str(draw.randrange(1, 255)) for _ in range(4)).replace("127.", "128.", 1).replace("255.255.", "254.")
+    return (
+        ".".join(str(draw.randrange(1, 255)) for _ in range(4)).replace("127.", "128.", 1).replace("255.255.", "254.")
+    )
 
 
 def ipv6(draw: random.Random) -> str:

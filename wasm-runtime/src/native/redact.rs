@@ -10,6 +10,7 @@ mod network;
 mod numbers;
 mod replacement;
 mod scan;
+mod text;
 mod tokens;
 mod visit;
 
@@ -133,8 +134,8 @@ impl Redact {
     fn redacted(&self, doc: DocView<'_>, places: &[usize]) -> Result<Effect, Fault> {
         let text = doc.text();
         let mut visit = Visit::new(self, text);
-        for place in places {
-            visit.start(*place);
+        for start in places {
+            visit.start(*start);
         }
         let (edits, counts) = visit.end();
         if edits.is_empty() {

@@ -7,108 +7,113 @@ const WINDOW: usize = 30;
 /// What a word nearby changes.
 const STEP: f64 = 0.3;
 
-/// Words that say that a number is one of a card, a phone and so on.
-fn expected(detector: Detector) -> &'static [&'static str] {
-    match detector {
-        Detector::CreditCard => &[
-            "card",
-            "cards",
-            "cc",
-            "pan",
-            "visa",
-            "mastercard",
-            "amex",
-            "discover",
-            "jcb",
-            "credit",
-            "debit",
-            "payment",
-            "paid",
-            "pay",
-            "karte",
-            "kreditkarte",
-            "carte",
-            "tarjeta",
-        ],
-        Detector::Phone => &[
-            "phone",
-            "tel",
-            "telephone",
-            "mobile",
-            "cell",
-            "call",
-            "called",
-            "fax",
-            "sms",
-            "whatsapp",
-            "contact",
-            "msisdn",
-            "telefon",
-            "handy",
-        ],
-        Detector::Ip => &["ip", "client", "remote", "host", "addr", "address", "peer", "from"],
-        Detector::Mac => &["mac", "hwaddr", "ether", "bssid"],
-        _ => &[],
-    }
-}
-
+/// Words that say that a number is one of a card.
+const CARDS: &[&str] = &[
+    "amex",
+    "card",
+    "cards",
+    "carte",
+    "cc",
+    "credit",
+    "debit",
+    "discover",
+    "jcb",
+    "karte",
+    "kreditkarte",
+    "mastercard",
+    "paid",
+    "pan",
+    "pay",
+    "payment",
+    "tarjeta",
+    "visa",
+];
+/// Words that say that a number is one of a phone.
+const PHONES: &[&str] = &[
+    "call",
+    "called",
+    "cell",
+    "contact",
+    "fax",
+    "handy",
+    "mobile",
+    "msisdn",
+    "phone",
+    "sms",
+    "tel",
+    "telefon",
+    "telephone",
+    "whatsapp",
+];
+/// Words that say that an address follows.
+const HOSTS: &[&str] = &["addr", "address", "client", "from", "host", "ip", "peer", "remote"];
+const HARDWARE: &[&str] = &["bssid", "ether", "hwaddr", "mac"];
+/// Words that say that four numbers are a version.
+const VERSIONS: &[&str] = &["build", "firmware", "oid", "release", "rev", "revision", "ver", "version"];
 /// Words that say that a number is one of something else.
-fn otherwise(detector: Detector) -> &'static [&'static str] {
+const NUMBERS: &[&str] = &[
+    "barcode",
+    "build",
+    "bytes",
+    "checksum",
+    "count",
+    "digest",
+    "duration",
+    "ean",
+    "epoch",
+    "firmware",
+    "guid",
+    "hash",
+    "id",
+    "ids",
+    "imei",
+    "invoice",
+    "isbn",
+    "messageid",
+    "micros",
+    "millis",
+    "nanos",
+    "offset",
+    "oid",
+    "order",
+    "orders",
+    "parcel",
+    "release",
+    "request",
+    "rev",
+    "revision",
+    "seq",
+    "sequence",
+    "serial",
+    "session",
+    "sha",
+    "shipment",
+    "size",
+    "sku",
+    "sn",
+    "span",
+    "time",
+    "timestamp",
+    "trace",
+    "tracking",
+    "transaction",
+    "ts",
+    "txn",
+    "upc",
+    "uuid",
+    "ver",
+    "version",
+];
+
+/// Words that say that something is what it looks like, and words that say that it is something else; none for what has a check that
+/// no other text passes.
+fn vocabulary(detector: Detector) -> (&'static [&'static str], &'static [&'static str]) {
     match detector {
-        Detector::Ip => &["build", "firmware", "oid", "release", "rev", "revision", "ver", "version"],
-        _ => &[
-            "barcode",
-            "build",
-            "bytes",
-            "checksum",
-            "count",
-            "digest",
-            "duration",
-            "ean",
-            "epoch",
-            "firmware",
-            "guid",
-            "hash",
-            "id",
-            "ids",
-            "imei",
-            "invoice",
-            "isbn",
-            "messageid",
-            "micros",
-            "millis",
-            "nanos",
-            "offset",
-            "oid",
-            "order",
-            "orders",
-            "parcel",
-            "release",
-            "request",
-            "rev",
-            "revision",
-            "seq",
-            "sequence",
-            "serial",
-            "session",
-            "sha",
-            "shipment",
-            "size",
-            "sku",
-            "sn",
-            "span",
-            "time",
-            "timestamp",
-            "trace",
-            "tracking",
-            "transaction",
-            "ts",
-            "txn",
-            "upc",
-            "uuid",
-            "ver",
-            "version",
-        ],
+        Detector::CreditCard => (CARDS, NUMBERS),
+        Detector::Phone => (PHONES, NUMBERS),
+        Detector::Ip => (HOSTS, VERSIONS),
+        Detector::Mac => (HARDWARE, NUMBERS),
+        _ => (&[], &[]),
     }
 }
 
@@ -122,7 +127,7 @@ const GAP: usize = 4;
 /// The word right before it decides that it is something else; one within WINDOW that it is what it looks like. Where the text
 /// says nothing, the name of the field does.
 pub(super) fn in_context(base: f64, detector: Detector, text: &str, start: usize, key: &str) -> f64 {
-    let (expected, otherwise) = (expected(detector), otherwise(detector));
+    let (expected, otherwise) = vocabulary(detector);
     if expected.is_empty() {
         return base;
     }

@@ -2,7 +2,7 @@
 
 use phonenumber::metadata::{DATABASE, Descriptors};
 
-use super::scan::{Found, at, before, is_word};
+use super::text::{Found, at, before, is_word};
 
 /// The least and most digits of a card (ISO/IEC 7812-1) of the issuers that are known here.
 const CARD_DIGITS: std::ops::RangeInclusive<usize> = 14..=19;
@@ -15,10 +15,10 @@ struct Digits {
     end: usize,
 }
 
-/// Reads digits from `place` on, with one kind of sign between groups. `None` for more than 19 digits.
-fn digits(bytes: &[u8], place: usize) -> Option<Digits> {
-    let mut found = Digits { digits: [0; 20], len: 0, groups: Vec::new(), end: place };
-    let (mut at, mut group, mut separator) = (place, 0, None);
+/// Reads digits from `start` on, with one kind of sign between groups. `None` for more than 19 digits.
+fn digits(bytes: &[u8], start: usize) -> Option<Digits> {
+    let mut found = Digits { digits: [0; 20], len: 0, groups: Vec::new(), end: start };
+    let (mut at, mut group, mut separator) = (start, 0, None);
     while let Some(byte) = bytes.get(at) {
         if byte.is_ascii_digit() {
             if found.len == 19 {
@@ -41,13 +41,13 @@ fn digits(bytes: &[u8], place: usize) -> Option<Digits> {
     Some(found)
 }
 
-/// The number of a payment card whose first digit is at `place`.
-pub(super) fn card(bytes: &[u8], place: usize) -> Found {
-    let previous = before(bytes, place);
-    if is_word(previous) || matches!(previous, b'.' | b'-' | b'+' | b'#') || !matches!(bytes[place], b'2'..=b'6') {
+/// The number of a payment card whose first digit is at `start`.
+pub(super) fn card(bytes: &[u8], start: usize) -> Found {
+    let previous = before(bytes, start);
+    if is_word(previous) || matches!(previous, b'.' | b'-' | b'+' | b'#') || !matches!(bytes[start], b'2'..=b'6') {
         return None;
     }
-    let number = digits(bytes, place)?;
+    let number = digits(bytes, start)?;
     let next = at(bytes, number.end);
     let joined = is_word(next)
         || (matches!(next, b'.' | b'-' | b',' | b':') && at(bytes, number.end + 1).is_ascii_alphanumeric());
@@ -63,7 +63,7 @@ pub(super) fn card(bytes: &[u8], place: usize) -> Found {
         [4, 4, 4, 4] | [4, 4, 4, 4, 3] | [4, 6, 5] | [4, 6, 4] => 0.85,
         _ => return None,
     };
-    Some((place..number.end, base))
+    Some((start..number.end, base))
 }
 
 /// Whether prefix and length are those of an issuer (the registries of the card networks).
@@ -95,12 +95,12 @@ fn luhn(digits: &[u8]) -> bool {
         .iter()
         .rev()
         .enumerate()
-        .map(|(place, digit)| {
-            let doubled = if place % 2 == 1 { digit * 2 } else { *digit };
+        .map(|(start, digit)| {
+            let doubled = if start % 2 == 1 { digit * 2 } else { *digit };
             u32::from(if doubled > 9 { doubled - 9 } else { doubled })
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// Lengths of account numbers by country (the registry of ISO 13616 that SWIFT keeps).
@@ -196,21 +196,21 @@ const IBAN_LENGTHS: &[(&[u8; 2], usize)] = &[
     (b"YE", 30),
 ];
 
-/// An account number that begins at `place`, in one piece or in groups of four.
-pub(super) fn iban(bytes: &[u8], place: usize) -> Found {
-    let head = bytes.get(place..place + 4)?;
+/// An account number that begins at `start`, in one piece or in groups of four.
+pub(super) fn iban(bytes: &[u8], start: usize) -> Found {
+    let head = bytes.get(start..start + 4)?;
     let fits = head[..2].iter().all(u8::is_ascii_uppercase) && head[2..].iter().all(u8::is_ascii_digit);
-    if !fits || is_word(before(bytes, place)) || matches!(before(bytes, place), b'-' | b'/' | b'.') {
+    if !fits || is_word(before(bytes, start)) || matches!(before(bytes, start), b'-' | b'/' | b'.') {
         return None;
     }
     let length = IBAN_LENGTHS.iter().find(|(country, _)| *country == &head[..2])?.1;
-    let (mut number, mut end, mut spaced) = (Vec::with_capacity(length), place, None);
+    let (mut number, mut end, mut spaced) = (Vec::with_capacity(length), start, None);
     while number.len() < length {
         let byte = at(bytes, end);
         if number.len() == 4 && spaced.is_none() {
             spaced = Some(byte == b' ');
         }
-        if spaced == Some(true) && byte == b' ' && number.len() % 4 == 0 && before(bytes, end) != b' ' {
+        if spaced == Some(true) && byte == b' ' && number.len().is_multiple_of(4) && before(bytes, end) != b' ' {
             end += 1;
         } else if byte.is_ascii_uppercase() || byte.is_ascii_digit() {
             number.push(byte);
@@ -219,7 +219,7 @@ pub(super) fn iban(bytes: &[u8], place: usize) -> Found {
             return None;
         }
     }
-    (!is_word(at(bytes, end)) && remainder(&number) == 1).then_some((place..end, 0.95))
+    (!is_word(at(bytes, end)) && remainder(&number) == 1).then_some((start..end, 0.95))
 }
 
 /// The remainder by 97 of an account number as a number, its first four signs at the end (ISO 7064).
@@ -230,37 +230,37 @@ fn remainder(number: &[u8]) -> u32 {
     })
 }
 
-/// A phone number in international form whose `+` is at `place`.
-pub(super) fn phone(bytes: &[u8], place: usize) -> Found {
+/// A phone number in international form whose `+` is at `start`.
+pub(super) fn phone(bytes: &[u8], start: usize) -> Found {
     /// Digits of the longest number, with its country code (E.164).
     const MOST: usize = 15;
     /// Signs between two digits.
     const SIGNS: usize = 2;
-    if is_word(before(bytes, place)) || matches!(before(bytes, place), b'+' | b'.' | b'/' | b'=') {
+    if is_word(before(bytes, start)) || matches!(before(bytes, start), b'+' | b'.' | b'/' | b'=') {
         return None;
     }
-    let (mut number, mut count, mut end, mut signs) = ([0_u8; MOST], 0, place + 1, 0);
-    for (offset, byte) in bytes[place + 1..].iter().enumerate() {
+    let (mut number, mut count, mut end, mut signs) = ([0_u8; MOST], 0, start + 1, 0);
+    for (offset, byte) in bytes[start + 1..].iter().enumerate() {
         if byte.is_ascii_digit() {
             if count == MOST {
                 return None;
             }
             number[count] = *byte;
-            (count, end, signs) = (count + 1, place + offset + 2, 0);
+            (count, end, signs) = (count + 1, start + offset + 2, 0);
         } else {
             signs += 1;
             if !matches!(byte, b' ' | b'-' | b'.' | b'(' | b')' | b'/') || signs > SIGNS {
                 break;
             }
             // The national prefix, which nobody dials from abroad: `+44 (0)20`.
-            if bytes[..place + offset + 2].ends_with(b"(0)") {
+            if bytes[..start + offset + 2].ends_with(b"(0)") {
                 count -= 1;
             }
         }
     }
     let number = std::str::from_utf8(&number[..count]).ok()?;
     let valid = (8..=MOST).contains(&count) && !is_word(at(bytes, end)) && is_in_use(number);
-    valid.then_some((place..end, 0.85))
+    valid.then_some((start..end, 0.85))
 }
 
 /// Whether a number with its country code is one of a country's plan (the metadata of libphonenumber).

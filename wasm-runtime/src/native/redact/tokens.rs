@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::scan::{Found, before, is_word};
+use super::text::{Found, before, is_word};
 
 /// Which bytes a key has behind its prefix.
 #[derive(Clone, Copy, PartialEq)]
@@ -75,26 +75,26 @@ impl Signs {
     }
 }
 
-/// An access key that begins at `place`.
-pub(super) fn secret_key(bytes: &[u8], place: usize) -> Found {
-    if !matches!(bytes[place], b'A' | b'S' | b'd' | b'g' | b'h' | b'n' | b'p' | b'r' | b's' | b'w' | b'x')
-        || is_word(before(bytes, place))
+/// An access key that begins at `start`.
+pub(super) fn secret_key(bytes: &[u8], start: usize) -> Found {
+    if !matches!(bytes[start], b'A' | b'S' | b'd' | b'g' | b'h' | b'n' | b'p' | b'r' | b's' | b'w' | b'x')
+        || is_word(before(bytes, start))
     {
         return None;
     }
-    let text = &bytes[place..];
+    let text = &bytes[start..];
     let kind = KINDS.iter().find(|kind| text.starts_with(kind.prefix))?;
     let rest = &text[kind.prefix.len()..];
     let mut len = rest.iter().take(kind.most + 1).position(|byte| !kind.signs.has(*byte)).unwrap_or(rest.len());
     if kind.prefix == b"SG." && len == kind.most && rest.get(len) == Some(&b'.') {
         len +=
             1 + rest[len + 1..].iter().take(44).position(|byte| !Signs::Url.has(*byte)).unwrap_or(rest.len() - len - 1);
-        return (len == 66).then(|| (place..place + kind.prefix.len() + len, 0.95));
+        return (len == 66).then(|| (start..start + kind.prefix.len() + len, 0.95));
     }
     if !(kind.least..=kind.most).contains(&len) || (kind.signs == Signs::Checked && !is_checked(&rest[..len])) {
         return None;
     }
-    Some((place..place + kind.prefix.len() + len, 0.95))
+    Some((start..start + kind.prefix.len() + len, 0.95))
 }
 
 /// Whether the last six signs are the CRC-32 of the others in base 62 (GitHub's description of its token formats).
@@ -110,34 +110,43 @@ fn is_checked(signs: &[u8]) -> bool {
     check == expected
 }
 
-/// A JSON Web Token that begins at `place`: its header is an object with `alg` (RFC 7515, section 4.1.1).
-pub(super) fn jwt(bytes: &[u8], place: usize) -> Found {
-    if !bytes[place..].starts_with(b"eyJ") || is_word(before(bytes, place)) {
+/// Bytes of the longest header of a token, and of the longest part behind it: what is looked at again and again has to be short.
+const LONGEST_HEADER: usize = 1024;
+const LONGEST_PART: usize = 16 << 10;
+
+/// A JSON Web Token that begins at `start`: its header is an object with `alg` (RFC 7515, section 4.1.1).
+pub(super) fn jwt(bytes: &[u8], start: usize) -> Found {
+    if !bytes[start..].starts_with(b"eyJ") || is_word(before(bytes, start)) {
         return None;
     }
-    let part =
-        |from: usize| bytes[from..].iter().position(|byte| !Signs::Url.has(*byte)).map_or(bytes.len(), |at| from + at);
-    let head = part(place);
+    let part_end = |from: usize, longest: usize| {
+        let part = &bytes[from..(from + longest).min(bytes.len())];
+        from + part.iter().position(|byte| !Signs::Url.has(*byte)).unwrap_or(part.len())
+    };
+    let head = part_end(start, LONGEST_HEADER);
     if bytes.get(head) != Some(&b'.') {
         return None;
     }
-    let claims = part(head + 1);
+    let claims = part_end(head + 1, LONGEST_PART);
     if claims == head + 1 || bytes.get(claims) != Some(&b'.') {
         return None;
     }
-    let header = URL_SAFE_NO_PAD.decode(&bytes[place..head]).ok()?;
+    let header = URL_SAFE_NO_PAD.decode(&bytes[start..head]).ok()?;
     let is_header = memchr::memmem::find(&header, b"\"alg\"").is_some();
-    is_header.then(|| (place..part(claims + 1), 0.95))
+    is_header.then(|| (start..part_end(claims + 1, LONGEST_PART), 0.95))
 }
 
-/// A private key in PEM (RFC 7468) whose first dash is at `place`, with all its lines.
-pub(super) fn private_key(text: &str, place: usize) -> Found {
-    let inner = text[place..].strip_prefix("-----BEGIN ")?;
-    let label = &inner[..inner.find("-----")?];
-    if !label.ends_with("PRIVATE KEY") || label.len() > 40 {
+/// Bytes of the longest label of a key, `ENCRYPTED PRIVATE KEY` and the like.
+const LONGEST_LABEL: usize = 40;
+
+/// A private key in PEM (RFC 7468) whose first dash is at `start`, with all its lines.
+pub(super) fn private_key(text: &str, start: usize) -> Found {
+    let inner = text[start..].strip_prefix("-----BEGIN ")?;
+    let label = inner.get(..LONGEST_LABEL.min(inner.len()))?.split("-----").next()?;
+    if !label.ends_with("PRIVATE KEY") || label.len() == LONGEST_LABEL {
         return None;
     }
     let end = format!("-----END {label}-----");
-    let length = text[place..].find(&end).map_or(text.len() - place, |at| at + end.len());
-    Some((place..place + length, 1.0))
+    let length = text[start..].find(&end).map_or(text.len() - start, |at| at + end.len());
+    Some((start..start + length, 1.0))
 }

@@ -48,11 +48,11 @@ impl<'d> Visit<'d> {
         Self { redact, text, edits, counts: [0; KINDS], path, by_field: BTreeMap::new() }
     }
 
-    /// Searches the object that begins at `place`.
-    pub(super) fn start(&mut self, place: usize) {
+    /// Searches the object that begins at `start`.
+    pub(super) fn start(&mut self, start: usize) {
         let names = (!self.redact.fields.is_empty()).then(|| self.redact.fields.iter().map(String::as_str).collect());
         let scope = Scope { names, except: self.redact.except.iter().map(String::as_str).collect() };
-        self.members(place, &scope);
+        self.members(start, &scope);
     }
 
     /// The edits in the order of the text, and the number of findings by detector as a JSON object.
@@ -66,8 +66,8 @@ impl<'d> Visit<'d> {
         (self.edits, format!("{{{}}}", members.join(",")).into_bytes())
     }
 
-    fn members(&mut self, place: usize, scope: &Scope<'_>) {
-        for entry in json::Entries::new(self.text, place).into_iter().flatten() {
+    fn members(&mut self, start: usize, scope: &Scope<'_>) {
+        for entry in json::Entries::new(self.text, start).into_iter().flatten() {
             glance();
             let raw = &self.text[entry.key.clone()];
             let except = match relation(raw, &scope.except) {
