@@ -169,7 +169,12 @@ DEFINITIONS: dict[str, list[dict[str, Any]]] = {
     "redact": [
         {},
         {"keys": True, "action": "token", "secret": "s", "report": "t", "report_fields": True},
-        {"deny": [f"k{i}" for i in range(256)], "allow": [f"v{i}" for i in range(256)], "action": "hash", "secret": "s"},
+        {
+            "deny": [f"k{i}" for i in range(256)],
+            "allow": [f"v{i}" for i in range(256)],
+            "action": "hash",
+            "secret": "s",
+        },
     ],
 }
 OF_SEARCHES: dict[str, tuple[str, list[dict[str, Any]]]] = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.handlers import unread, unsupported
 from headrace.handlers.admin import associations, cat, copies, deletion, index_settings, pipelines, templates, udfs
 from headrace.handlers.admin.sets import endpoints
+from headrace.handlers.admin.trials import scan
 from headrace.handlers.described import document as description
 from headrace.handlers.passthrough import passthrough
 from headrace.handlers.search import (
@@ -241,6 +242,7 @@ def _changed(handler: Handler, surface: str, methods: str, path: str) -> Route:
 _REGISTRY: list[Route] = [
     _shown(associations.attached, "association_api", "/{index}/_pipeline"),
     _shown(associations.resolve, "association_api", "/{index}/_pipeline/_resolve"),
+    Route("POST", "/{index}/_pipeline/_scan", scan.scan, "pipeline_api"),
     _shown(associations.listed, "association_api", "/_pipeline/_association"),
     _changed(associations.put, "association_api", "PUT|POST", "/_pipeline/_association/{pattern}"),
     _shown(associations.get, "association_api", "/_pipeline/_association/{pattern}"),

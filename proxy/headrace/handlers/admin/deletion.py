@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.handlers.admin import managed
-from headrace.handlers.admin.simulate import kind_of
+from headrace.handlers.admin.trials.simulate import kind_of
 from headrace.security import admin
 from headrace.server.reply import reply_json
 from headrace_pipelines.errors import InUseError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.handlers.admin.simulate import now
+from headrace.handlers.admin.trials.simulate import now
 from headrace.protocol.headers.credentials import user_of
 from headrace.registry import sets
 from headrace.registry.sets import Edit, Opened

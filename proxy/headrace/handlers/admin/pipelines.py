@@ -8,7 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from headrace.handlers.admin import managed
-from headrace.handlers.admin.simulate import (
+from headrace.handlers.admin.trials.simulate import (
     TrialDocument,
     compile_definition,
     decode_body,

@@ -11,7 +11,7 @@ from aiohttp import hdrs
 from multidict import CIMultiDict
 
 from headrace.handlers.admin import managed
-from headrace.handlers.admin.simulate import compile_definition, decode_body, kind_of, now, simulate
+from headrace.handlers.admin.trials.simulate import compile_definition, decode_body, kind_of, now, simulate
 from headrace.security import admin
 from headrace.security.admin import shown_to
 from headrace.server.reply import reply_json

@@ -8,6 +8,7 @@ from typing import Any
 from headrace.handlers.admin.pipelines import ImportRequest, TrialRequest
 from headrace.handlers.admin.sets.endpoints import RollbackRequest
 from headrace.handlers.admin.sets.request import SetRequest
+from headrace.handlers.admin.trials.scan import ScanAnswer, ScanRequest
 from headrace.handlers.admin.udfs import UdfTrialRequest
 from headrace.handlers.described import answers, proxy_answers, set_answers, udf_answers
 from headrace.handlers.described.udf_answers import UdfSource
@@ -137,6 +138,14 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("GET", "/{index}/_pipeline/_resolve"): Operation(
         _ASSOCIATION, "Show the pipelines that would run, and why", dict[str, answers.Resolution]
+    ),
+    ("POST", "/{index}/_pipeline/_scan"): Operation(
+        _PIPELINE,
+        "Count personal data and secrets in a sample of an index",
+        ScanAnswer,
+        body=ScanRequest,
+        optional=True,
+        description="What the built-in `redact` finds, by detector and field; no values.",
     ),
     ("GET", "/_udf"): Operation(
         _UDF, "List UDFs", udf_answers.UdfList, query=("category", "author", "language", "tag")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headrace.handlers.admin.pipelines import TrialRequest
-from headrace.handlers.admin.simulate import decode_body
+from headrace.handlers.admin.trials.simulate import decode_body
 from headrace_pipelines.errors import InvalidError
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from headrace.handlers.admin.simulate import decode_body
+from headrace.handlers.admin.trials.simulate import decode_body
 from headrace_pipelines.definition import PipelineDefinition, check_name, members_of, object_of, parse
 from headrace_pipelines.errors import HeadraceError, InvalidError, TooLargeError
 from headrace_pipelines.registry import key
