@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from headrace.client import AsyncClient, Client, ClientError
+from headrace.execution.taps.hub import Taps
 from tests.conftest import Http, native
 
 PIPELINE = {
@@ -29,17 +30,40 @@ async def index(through: Http, name: str) -> str:
     return name
 
 
-async def during(http: Http, index: str, command: Any) -> Any:
+@pytest.fixture(autouse=True)
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The taps that have been opened."""
+    found: list[Any] = []
+    start = Taps.start
+
+    def started(self: Taps, *arguments: Any) -> Any:
+        found.append(start(self, *arguments))
+        return found[-1]
+
+    monkeypatch.setattr(Taps, "start", started)
+    return found
+
+
+async def wait_for(opened: list[Any], count: int = 1) -> None:
+    for _ in range(200):
+        if len(opened) >= count:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("no tap was opened")
+
+
+async def during(http: Http, index: str, command: Any, opened: list[Any], count: int = 1) -> Any:
     """The outcome of a command, while documents are written."""
+    before = len(opened)
     running = asyncio.ensure_future(command)
-    await asyncio.sleep(0.7)
+    await wait_for(opened, before + count)
     for n in range(3):
         await http.put(f"/{index}/_doc/{n}", {"level": "WARN", "n": n, "big": 12345678901234567890})
     return await running
 
 
-async def test_the_changes_are_printed(through: Http, index: str, run: Any):
-    code, out, err = await during(through, index, run("tail", "--index", index, "--limit", "3"))
+async def test_the_changes_are_printed(through: Http, index: str, run: Any, opened: list[Any]):
+    code, out, err = await during(through, index, run("tail", "--index", index, "--limit", "3"), opened)
     assert code == 0, err
     lines = out.splitlines()
     assert f"document {index}/0 {index}@1 changed" in lines[0]
@@ -50,7 +74,7 @@ async def test_the_changes_are_printed(through: Http, index: str, run: Any):
     assert "3 shown of 3 seen" in err
 
 
-async def test_records_as_json_of_several_proxies(through: Http, index: str, run: Any):
+async def test_records_as_json_of_several_proxies(through: Http, index: str, run: Any, opened: list[Any]):
     command = run(
         "tail",
         "--index",
@@ -65,21 +89,23 @@ async def test_records_as_json_of_several_proxies(through: Http, index: str, run
         "--url",
         through.base,
     )
-    code, out, err = await during(through, index, command)
+    code, out, err = await during(through, index, command, opened, 2)
     assert code == 0, err
     records = [json.loads(line) for line in out.splitlines()]
     assert [record["id"] for record in records] == ["1", "1"]
     assert err.count("1 shown of 3 seen") == 2
 
 
-async def test_saved_cases_pass(through: Http, index: str, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_saved_cases_pass(
+    through: Http, index: str, run: Any, opened: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     (tmp_path / "pipelines").mkdir()
     (tmp_path / "headrace.toml").write_text("")
     (tmp_path / "pipelines" / f"{index}.json").write_text(json.dumps(PIPELINE))
     monkeypatch.chdir(tmp_path)
     file = f"tests/{index}.cases.yaml"
     command = run("tail", "--pipeline", index, "--limit", "3", "--save", file)
-    code, _, err = await during(through, index, command)
+    code, _, err = await during(through, index, command, opened)
     assert code == 0, err
     assert "wrote 3 cases" in err
     code, out, err = await run("test", file)
@@ -93,7 +119,7 @@ async def test_saved_cases_pass(through: Http, index: str, run: Any, tmp_path: P
 
 
 async def test_a_query_becomes_a_case(
-    through: Http, name: str, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    through: Http, name: str, run: Any, opened: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     body = {"type": "query", "stages": [native("f", "filter_query", query={"term": {"b": 3}})]}
     assert (await through.put(f"/_pipeline/{name}", body)).status == 201
@@ -103,7 +129,7 @@ async def test_a_query_becomes_a_case(
     (tmp_path / "pipelines" / f"{name}.json").write_text(json.dumps(body))
     monkeypatch.chdir(tmp_path)
     running = asyncio.ensure_future(run("tail", "--pipeline", name, "--limit", "1", "--save", "tests/q.cases.yaml"))
-    await asyncio.sleep(0.7)
+    await wait_for(opened)
     await through.post(f"/{name}/_search", {"query": {"match_all": {}}})
     assert (await running)[0] == 0
     code, out, err = await run("test")
@@ -116,19 +142,19 @@ async def test_a_wrong_selection_and_a_missing_proxy(run: Any):
     assert (await run("tail", "--url", "http://127.0.0.1:1"))[0] == 5
 
 
-async def test_both_clients_read_taps(through: Http, index: str):
+async def test_both_clients_read_taps(through: Http, index: str, opened: list[Any]):
     def blocking() -> list[dict[str, Any]]:
         with Client(through.base) as client:
             return list(client.tap(index=index, limit=1))
 
-    (record, end) = await during(through, index, asyncio.to_thread(blocking))
+    (record, end) = await during(through, index, asyncio.to_thread(blocking), opened)
     assert (record["outcome"], end["end"]) == ("changed", "limit")
     async with AsyncClient(through.base) as client:
 
         async def read() -> list[dict[str, Any]]:
             return [each async for each in client.tap({"index": index}, outcome=["failed"], limit=1)]
 
-        (record, end) = await during(through, index, read())
+        (record, end) = await during(through, index, read(), opened)
         assert (record["error"]["reason"], end["shown"]) == ("no warn", 1)
         with pytest.raises(ClientError, match="11m"):
             _ = [each async for each in client.tap(duration="11m")]
