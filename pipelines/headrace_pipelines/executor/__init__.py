@@ -203,7 +203,7 @@ class _Run:
             if asked is not None:
                 self._condition_run(stage, asked)
             if ran is not None:
-                self.notes.append(partial(count_stage, self.pipeline, stage, ran, counted=self.options.counted))
+                self.notes.append(partial(count_stage, self.pipeline, stage, ran, options=self.options))
             failures = (ran.failures if ran is not None else 0) or (asked.failures if asked is not None else 0)
             if failures and failures == reached and not stage.policy.aborts(self.closed):
                 self.execution.skipped.append(stage.label)
@@ -285,7 +285,7 @@ class _Run:
         run = stage.runner.run(batch, context, abort=held, label=stage.label)
         if start:
             self.execution.time_run(stage, run, start)
-        self.notes.append(partial(count_stage, self.pipeline, stage, run, counted=self.options.counted))
+        self.notes.append(partial(count_stage, self.pipeline, stage, run, options=self.options))
         self.execution.trace_run(batch, stage, run)
         return run
 

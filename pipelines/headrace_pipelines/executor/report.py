@@ -24,13 +24,14 @@ class RunOptions:
     """Options of one run.
 
     `final`: nothing may switch it off, and it fails closed; `indexes`: only hits of these; `threads`: how many may
-    share a large batch; `timed`: the report says when each stage ran.
+    share a large batch; `timed`: the report says when each stage ran; `logged`: lines of UDFs go to the log.
     """
 
     final: bool = False
     indexes: list[str] | None = None
     trace: bool = False
     counted: bool = True
+    logged: bool = True
     threads: int = 1
     timed: bool = False
 
@@ -124,12 +125,15 @@ def count_retries(pipeline: Pipeline, label: str, documents: int) -> None:
     pipeline.stats.stage(label).retry(documents)
 
 
-def count_stage(pipeline: Pipeline, stage: StageNode, run: StageRun, *, counted: bool) -> None:
+def count_stage(pipeline: Pipeline, stage: StageNode, run: StageRun, options: RunOptions) -> None:
     """Counts a run of a stage, and logs the lines of its UDF."""
     pipeline.stats.stage(stage.label).add(run)
-    if counted and stage.runner.stats is not None:
+    if options.counted and stage.runner.stats is not None:
         stage.runner.stats.add(run)
     if run.errors:
         pipeline.stats.errors(stage.label, run)
+    if not run.logs or not options.logged:
+        return
+    stage.runner.keep_lines(pipeline.label, stage.label, run.logs)
     for at, level, text in run.logs:
         udf_log.log(LEVELS.get(level, logging.INFO), "%s/%s [%d] %s", pipeline.label, stage.label, at, text)

@@ -111,6 +111,9 @@ class NativeRunner:
         """`native`, and the built-in."""
         return "native", self.function
 
+    def keep_lines(self, pipeline: str, stage: str, logs: list[tuple[int, int, str]]) -> None:
+        """Built-ins log nothing."""
+
     def run(self, batch: Batch, context: StageContext, *, abort: bool, label: str) -> StageRun:
         """One pass over the batch."""
         return batch.run_native(

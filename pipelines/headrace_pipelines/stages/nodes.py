@@ -64,6 +64,10 @@ class Runner(Protocol):
         """The kind of the stage and what it runs: `native` and the built-in, or the language and `udf@version`."""
         ...
 
+    def keep_lines(self, pipeline: str, stage: str, logs: list[tuple[int, int, str]]) -> None:
+        """Keeps the lines that a run has logged."""
+        ...
+
     def run(self, batch: Batch, context: StageContext, *, abort: bool, label: str) -> StageRun:
         """Runs over every active document of the batch."""
         ...

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headrace_pipelines.stages.nodes import StageContext
     from headrace_pipelines.stats import StageStats
     from headrace_pipelines.udf.catalog import Catalog
+    from headrace_pipelines.udf.lines import UdfLines
 
 INLINE = "inline"
 DOCUMENTS = {PipelineType.DOCUMENT: "document", PipelineType.QUERY: "request", PipelineType.RESULT: "result"}
@@ -36,6 +37,7 @@ class UdfRunner:
     per_hit: bool
     everywhere: bool
     stats: StageStats
+    lines: UdfLines
     flat: bool = False
     slow: bool = True
     hides: frozenset[str] = frozenset()
@@ -88,6 +90,7 @@ class UdfRunner:
             per_hit=config.scope == "hit",
             everywhere=config.protect,
             stats=catalog.stats(manifest),
+            lines=catalog.lines(manifest.name),
             flat=whole and FLAT in (config.view, manifest.view),
             hides=frozenset(manifest.fields),
         )
@@ -96,6 +99,10 @@ class UdfRunner:
     def does(self) -> tuple[str, str]:
         """The language, and the UDF with its version."""
         return self.manifest.language, self.manifest.label
+
+    def keep_lines(self, pipeline: str, stage: str, logs: list[tuple[int, int, str]]) -> None:
+        """Keeps the lines that a run has logged."""
+        self.lines.add(self.manifest.label, pipeline, stage, logs)
 
     def run(self, batch: Batch, context: StageContext, *, abort: bool, label: str) -> StageRun:
         """One pass over the batch."""

@@ -20,6 +20,7 @@ from headrace_pipelines._wasm import Module, ModuleError, Udf
 from headrace_pipelines.errors import InvalidError
 from headrace_pipelines.stats import StageCounts, StageStats
 from headrace_pipelines.udf import archives
+from headrace_pipelines.udf.lines import UdfLines
 from headrace_pipelines.udf.manifest import INTERPRETED, JAVASCRIPT
 from headrace_pipelines.udf.secrets import Secrets
 
@@ -64,6 +65,7 @@ class Catalog:
         self._modules: dict[tuple[str, str | None], Module] = {}
         self._guests: dict[tuple[str, bool], Module] = {}
         self._stats: dict[str, StageStats] = {}
+        self._lines: dict[str, UdfLines] = {}
         self._lock = threading.Lock()
         if cache is not None:
             cache.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -83,6 +85,11 @@ class Catalog:
         """The counts of a version of a UDF over all the stages that run it."""
         with self._lock:
             return self._stats.setdefault(manifest.label, StageStats(manifest.label))
+
+    def lines(self, name: str) -> UdfLines:
+        """The last lines of a UDF, over all its versions and the stages that run it."""
+        with self._lock:
+            return self._lines.setdefault(name, UdfLines())
 
     def dump(self) -> dict[str, StageCounts]:
         """The counts of every UDF that has run, by `name@version`."""
@@ -126,7 +133,9 @@ class Catalog:
 
     def keep_only(self, digests: set[str], labels: set[str]) -> None:
         """Forgets modules, their artefacts on disk and counts of UDFs that the registry does not name any more."""
+        names = {label.partition("@")[0] for label in labels}
         with self._lock:
+            self._lines = {name: lines for name, lines in self._lines.items() if name in names}
             self._stats = {label: stats for label, stats in self._stats.items() if label in labels}
             self._modules = {key: module for key, module in self._modules.items() if key[0] in digests}
         for path in self._cache.glob("*.bin") if self._cache is not None else ():

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from headrace.execution.taps.hub import Taps
 from headrace.handlers.bypass import BypassDecisions
 from headrace.handlers.write.bulk import MAX_PLANS
 from headrace.ops import supervisor
@@ -68,6 +69,7 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
         settings.seconds("client_timeout"),
         settings.size("max_body"),
         lifecycle,
+        Taps(registry.catalog, enabled=settings.tap == "on"),
         RequestLog(settings),
         tracer_of(settings),
     )
@@ -75,6 +77,7 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
 
 def with_settings(components: Components, settings: Settings, folder: Path) -> Components:
     """The same long-lived parts with other settings, for the requests to come."""
+    components.taps.enable(enabled=settings.tap == "on")
     return replace(
         components,
         settings=settings,

@@ -13,7 +13,9 @@ from multidict import CIMultiDict
 
 from headrace.app.compose import compose, forwarder_of
 from headrace.app.reload import Reloader, Running
-from headrace.handlers import routes
+from headrace.execution.taps.streams import Streams
+from headrace.execution.taps.watching import answered_for
+from headrace.handlers import explaining, routes
 from headrace.handlers.system.metrics_listener import MetricsListener
 from headrace.http1 import tls
 from headrace.http1.headers import VENDOR_MEDIA
@@ -109,7 +111,13 @@ class Proxy:
         if worker is not None:
             number, folder = worker
             self._peers = Peers(
-                folder, number, components.metrics, components.registry, components.resolver, self._lifecycle
+                folder,
+                number,
+                components.metrics,
+                components.registry,
+                components.resolver,
+                self._lifecycle,
+                Streams(components.taps, components.registry.catalog),
             )
             await self._peers.start()
         shown = f"[{host}]" if ":" in host else host
@@ -144,6 +152,8 @@ class Proxy:
     async def stop(self) -> None:
         """Stops accepting, finishes what is in flight within `shutdown_grace`, closes everything."""
         await self._reloader.stop()
+        if self._components is not None:
+            self._components.taps.close()
         if self._listener is not None:
             await self._listener.stop(self.settings.seconds("shutdown_grace"))
         await self._changes.finish(self.settings.seconds("shutdown_grace"))
@@ -182,12 +192,17 @@ class Proxy:
         if components.settings.elasticsearch_compat:
             context.response_headers.add(*plain.PRODUCT)
             request[VENDOR_MEDIA] = plain.vendor_media(request.headers.get(hdrs.ACCEPT, ""))
+        watch = components.taps.watch(context) if components.taps.open else None
+        if watch is not None:
+            context.observers += (watch,)
         forwarded, inbound.forwarded, started = inbound.forwarded, None, components.metrics.start_request()
         if isinstance(forwarded, ForwardedRequest):
             context.surface, context.reads, started = forwarded.route.surface, forwarded.route.reads, forwarded.started
             return await self._handle_counted(context, forwarded, started)
         whole = self._handle_counted(context, None, started)
         self._observe(context)
+        if watch is not None:
+            whole = answered_for(watch, whole)
         return await (self._changes.run(whole) if _goes_on(context) else whole)
 
     def _observe(self, context: RequestContext) -> None:
@@ -288,6 +303,8 @@ class Proxy:
             context.trace.route(context.method, route.path, route.surface)
         if route is routes.UNREAD and routes.is_ours(context.target.raw_segments):
             raise _no_such_endpoint(context)
+        if explaining.PARAMETER in context.target.values:
+            await explaining.prepare(context, route)
         if route.parameters and context.components.registry.protects:
             parameters.check(route.parameters, context.target)
         if route.parameters and context.components.registry.holds:
@@ -323,7 +340,10 @@ def _no_such_endpoint(context: RequestContext) -> HeadraceError:
 
 async def refuse(context: RequestContext, error: HeadraceError) -> web.StreamResponse:
     """Answers an error in OpenSearch's shape; what the client still sends is not waited for."""
-    body, kind = typed(context, shaped(context, error_body(error)))
+    body = error_body(error)
+    if context.explain is not None:
+        body = await context.explain(body)
+    body, kind = typed(context, shaped(context, body))
     headers: CIMultiDict[str] = CIMultiDict({hdrs.CONTENT_TYPE: kind.value})
     if error.status in (429, 503):
         headers[hdrs.RETRY_AFTER] = "1"

@@ -48,6 +48,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "import": ("Convert pipelines of the cluster, Logstash, Vector or INFINI.", "convert:convert"),
     },
     "Watching": {
+        "tail": ("Watch documents, queries and results change, live.", "watch.tail:tail"),
         "top": ("Show what pipelines do now: rates, percentiles, fuel.", "watch.top:top"),
     },
     "The program": {

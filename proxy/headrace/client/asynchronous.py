@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from opensearchpy.exceptions import OpenSearchException
 
-from headrace.client import calls, transport
+from headrace.client import calls, streams, transport
 from headrace.client import target as targets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
     from types import TracebackType
 
     from headrace.client.answers import (
@@ -121,6 +121,10 @@ class AsyncUdfs:
         """Statistics of a UDF."""
         return await self._call(calls.read("_udf", name, "_stats", version=version))
 
+    async def logs(self, name: str, *, lines: int | None = None) -> dict[str, Any]:
+        """The last lines that a UDF has logged, at most 200."""
+        return await self._call(calls.read("_udf", name, "_logs", lines=lines))
+
 
 class AsyncAssociations:
     """`/_pipeline/_association`, and what runs on an index."""
@@ -209,6 +213,19 @@ class AsyncClient:
         """Any other call; returns the decoded answer. `path` is quoted as it is to go."""
         request = transport.Request(method, path, transport.parameters(params or {}), body)
         return await self._run(request)
+
+    def tap(self, selection: Mapping[str, Any] | None = None, **members: Any) -> AsyncIterator[dict[str, Any]]:
+        """Documents, queries and results as they change, live; the last one has the counts, and `end`.
+
+        `selection` and `members` are those of `POST /_proxy/tap`. Raises InvalidError for a `duration` that is none.
+        """
+        request, seconds = calls.tap({**(selection or {}), **members})
+        return streams.async_lines(self.target, request, seconds)
+
+    def udf_lines(self, name: str, count: int) -> AsyncIterator[dict[str, Any]]:
+        """The last lines that a UDF has logged, and those of the next ten minutes."""
+        request, seconds = calls.udf_lines(name, count)
+        return streams.async_lines(self.target, request, seconds)
 
     async def close(self) -> None:
         """Closes the connections."""

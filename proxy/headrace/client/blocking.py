@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from opensearchpy.exceptions import OpenSearchException
 
-from headrace.client import calls, transport
+from headrace.client import calls, streams, transport
 from headrace.client import target as targets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from headrace.client.answers import (
@@ -121,6 +121,10 @@ class Udfs:
         """Statistics of a UDF."""
         return self._call(calls.read("_udf", name, "_stats", version=version))
 
+    def logs(self, name: str, *, lines: int | None = None) -> dict[str, Any]:
+        """The last lines that a UDF has logged, at most 200."""
+        return self._call(calls.read("_udf", name, "_logs", lines=lines))
+
 
 class Associations:
     """`/_pipeline/_association`, and what runs on an index."""
@@ -207,6 +211,19 @@ class Client:
         """Any other call; returns the decoded answer. `path` is quoted as it is to go."""
         request = transport.Request(method, path, transport.parameters(params or {}), body)
         return self._run(request)
+
+    def tap(self, selection: Mapping[str, Any] | None = None, **members: Any) -> Iterator[dict[str, Any]]:
+        """Documents, queries and results as they change, live; the last one has the counts, and `end`.
+
+        `selection` and `members` are those of `POST /_proxy/tap`. Raises InvalidError for a `duration` that is none.
+        """
+        request, seconds = calls.tap({**(selection or {}), **members})
+        return streams.lines(self.target, request, seconds)
+
+    def udf_lines(self, name: str, count: int) -> Iterator[dict[str, Any]]:
+        """The last lines that a UDF has logged, and those of the next ten minutes."""
+        request, seconds = calls.udf_lines(name, count)
+        return streams.lines(self.target, request, seconds)
 
     def close(self) -> None:
         """Closes the connections."""

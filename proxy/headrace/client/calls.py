@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from headrace.client.transport import Request, parameters
+from headrace_pipelines import units
 
 
 def path(*segments: str) -> str:
@@ -43,3 +44,18 @@ def store_udf(name: str, code: bytes | dict[str, Any], media_type: str, **params
 def run(name: str | None, body: dict[str, Any], **params: Any) -> Request:
     """A trial run of a stored pipeline, or of the one in the body."""
     return post("_pipeline", *([name] if name else []), "_execute", body=body, **params)
+
+
+FOLLOWED_SECONDS = 600.0
+"""Seconds for which a proxy sends the lines of a UDF."""
+
+
+def tap(selection: dict[str, Any]) -> tuple[Request, float]:
+    """A tap, and the seconds that it lasts. Raises InvalidError for a duration that is none."""
+    given = {name: value for name, value in selection.items() if value is not None}
+    return post("_proxy", "tap", body=given), units.seconds(str(given.get("duration", "60s")), "duration")
+
+
+def udf_lines(name: str, count: int) -> tuple[Request, float]:
+    """The lines of a UDF that have been and that come, and the seconds for which they come."""
+    return read("_udf", name, "_logs", lines=count, follow=True), FOLLOWED_SECONDS

@@ -41,7 +41,10 @@ async def run(
     for pipeline, keys in groups:
         idle = _ruled_out(parsed, pipeline, keys)
         if idle is not None:
-            runs += [(DEFAULT, record_skipped(pipeline, idle))] if idle else []
+            if idle:
+                runs.append((DEFAULT, record_skipped(pipeline, idle)))
+                for observer in context.observers:
+                    observer.skip(pipeline, idle, partial(parsed.batch, keys))
             continue
         make = partial(parsed.batch, keys)
         batch = make()

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from headrace.handlers import unread, unsupported
-from headrace.handlers.admin import associations, cat, copies, deletion, index_settings, pipelines, templates, udfs
+from headrace.handlers.admin import (
+    associations,
+    cat,
+    copies,
+    deletion,
+    index_settings,
+    pipelines,
+    templates,
+    udfs,
+)
 from headrace.handlers.admin.sets import endpoints
 from headrace.handlers.admin.trials import scan
 from headrace.handlers.described import document as description
@@ -19,7 +28,17 @@ from headrace.handlers.search import (
     scroll,
     search,
 )
-from headrace.handlers.system import elasticsearch, exposition, health, history, info, nodes_info, reload
+from headrace.handlers.system import (
+    elasticsearch,
+    exposition,
+    health,
+    history,
+    info,
+    nodes_info,
+    reload,
+    tap,
+    udf_logs,
+)
 from headrace.handlers.write import bulk, by_query, document
 from headrace.server.router import BypassRule, Route, Router
 from headrace_pipelines import PipelineType
@@ -174,6 +193,7 @@ _SYSTEM: list[Route] = [
     Route("GET", "/_proxy/openapi.json", description.description, "health"),
     Route("GET", "/_proxy/info", info.info, "health"),
     Route("POST", "/_proxy/reload", reload.reload, "reload", changes_registry=True),
+    Route("POST", "/_proxy/tap", tap.tap, "tap", idempotent=True),
     Route("GET", "/_proxy/metrics", exposition.metrics, "metrics", shows_registry=True),
     Route("GET", "/_proxy/stats", history.totals, "stats", shows_registry=True),
     Route("GET", "/_proxy/stats/history", history.history, "stats", shows_registry=True),
@@ -265,6 +285,7 @@ _REGISTRY: list[Route] = [
     _shown(udfs.versions, "udf_api", "/_udf/{name}/_versions"),
     _shown(udfs.source, "udf_api", "/_udf/{name}/_source"),
     _shown(udfs.stats, "udf_api", "/_udf/{name}/_stats"),
+    _shown(udf_logs.logs, "udf_api", "/_udf/{name}/_logs"),
     Route("POST", "/_udf/{name}/_test", udfs.test, "udf_api"),
     Route("POST", "/_registry/_diff", endpoints.diff, "registry_api"),
     _changed(endpoints.apply, "registry_api", "POST", "/_registry/_apply"),

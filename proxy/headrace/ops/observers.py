@@ -31,8 +31,17 @@ class RunObservation(Protocol):
 class RunObserver(Protocol):
     """Observes the runs of one request."""
 
-    def start(self, pipeline: Pipeline, batch: Batch, options: RunOptions) -> RunObservation | None:
-        """A run is about to start over `batch`; `None`: this run is not observed. Called on the loop."""
+    def skip(self, pipeline: Pipeline, documents: int, make: Callable[[], Batch]) -> None:
+        """No document of a batch, which `make` gives, meets a condition of the pipeline: there is no run."""
+        ...
+
+    def start(
+        self, pipeline: Pipeline, batch: Batch, again: Callable[[], Batch], options: RunOptions
+    ) -> RunObservation | None:
+        """A run is about to start over `batch`; `None`: this run is not observed. Called on the loop.
+
+        `again` makes the same batch once more, until [`RunObservation.read`] has returned.
+        """
         ...
 
 
@@ -45,9 +54,12 @@ async def run_observed(
     options: RunOptions,
     then: Callable[[Batch], object] | None = None,
 ) -> Execution:
-    """[`Runner.run`] under observers; the report has the times of the stages."""
+    """[`Runner.run`] under observers; where one of them observes it, the report has the times of the stages."""
+    started = (observer.start(pipeline, batch, again, options) for observer in observers)
+    observations = [observation for observation in started if observation is not None]
+    if not observations:
+        return await runner.run(pipeline, batch, again, options, then)
     options = replace(options, timed=True)
-    observations = [observation for observer in observers if (observation := observer.start(pipeline, batch, options))]
 
     def ended(done: Batch) -> None:
         for observation in observations:

@@ -42,6 +42,8 @@ class Components:
     max_body: int
     """Bytes of the longest body, from the setting of that name: every request asks for it."""
     lifecycle: Lifecycle
+    taps: Any
+    """The taps that this worker feeds (`execution.taps.hub.Taps`)."""
     request_log: RequestLog
     tracer: Tracer | None
     """`None`: no request is traced."""

@@ -27,6 +27,8 @@ _COMPRESSED = 1 << 10
 
 async def reply(context: RequestContext, status: int, body: bytes) -> web.StreamResponse:
     """Answers with JSON of ours, `filter_path` and `pretty` honoured, in the type that is asked for."""
+    if context.explain is not None:
+        body = await context.explain(body)
     body, media = typed(context, shaped(context, body))
     return await _reply(
         context, status, header_lines.lines_back(context.request, [_is(media)], context.response_headers), body
@@ -66,6 +68,8 @@ async def reply_json(context: RequestContext, status: int, value: Any) -> web.St
 
 async def reply_answer(context: RequestContext, answer: Answer, body: bytes | None = None) -> web.StreamResponse:
     """Sends a whole answer of the cluster on, in the type that is asked for; another body, if given, is shaped."""
+    if context.explain is not None and answer.json:
+        body = await context.explain(answer.body if body is None else body)
     raw, text = answer.raw_headers, answer.body if body is None else shaped(context, body)
     if context.response_media is not Media.JSON and answer.json:
         text, media = typed(context, text)

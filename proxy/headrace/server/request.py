@@ -23,7 +23,7 @@ from headrace_pipelines import RunOptions
 from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from headrace.ops.observers import RunObserver
     from headrace.ops.tracing.spans import RequestTrace
@@ -69,6 +69,10 @@ class RequestContext(ReceivedRequest):
     observers: tuple[RunObserver, ...] = ()
     """What sees the pipeline runs of this request: a trace, a tap."""
     trace: RequestTrace | None = None
+    explain: Callable[[bytes], Awaitable[bytes]] | None = None
+    """Adds to the JSON of an answer what the pipelines did, where the request asks for that."""
+    answer_whole: Callable[[Text, bool], Awaitable[web.StreamResponse]] | None = None
+    """Takes the place of [`forward`] where the answer has to be at hand as a whole."""
 
     @property
     def _cluster(self) -> Upstream | TracedUpstream:
@@ -139,6 +143,8 @@ class RequestContext(ReceivedRequest):
 
     async def forward_streaming(self) -> web.StreamResponse:
         """Forwards the request unread and streams the answer back."""
+        if self.answer_whole is not None:
+            return await self.answer_whole(self._body if self._body is not None else await self.body(), False)
         if self._body_from_parameter or self._is_rewritten(self._body):
             return await self.forward(self._body or b"", changed=self._body_from_parameter)
         arriving = self.inbound.body
@@ -163,6 +169,8 @@ class RequestContext(ReceivedRequest):
 
     async def forward(self, body: Text, *, changed: bool) -> web.StreamResponse:
         """Forwards the request with a body at hand and streams the answer back."""
+        if self.answer_whole is not None:
+            return await self.answer_whole(body, changed)
         if not changed and self._is_rewritten(body):
             body, changed = self._text or b"", True
         return await self._forward(self._forward_lines_for(body, changed=changed), body)

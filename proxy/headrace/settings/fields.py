@@ -25,6 +25,10 @@ class Settings(ServingSettings, frozen=True, forbid_unknown_fields=True, kw_only
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], about(OBSERVABILITY, "`debug`, `info`, `warning` or `error`.")
     ] = "info"
+    tap: Annotated[
+        Literal["on", "off"],
+        about(OBSERVABILITY, "`on` or `off`: whether administrators may watch documents change."),
+    ] = "on"
     log_format: Annotated[
         Literal["text", "json"],
         about(

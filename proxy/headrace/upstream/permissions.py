@@ -82,6 +82,10 @@ class Permissions:
         """Whether this caller may read pipelines: who may read the cluster's own. Raises ClusterRefusedError."""
         return await self._ask(caller, "/_ingest/pipeline", None, method="GET")
 
+    async def search(self, caller: Caller, index: str) -> Verdict:
+        """Whether this caller may read the documents of an index, or of an expression. Raises ClusterRefusedError."""
+        return await self._ask(caller, f"/{quote(index, safe='*,')}/_search", None, method="GET")
+
     async def attach(self, caller: Caller, index: str) -> None:
         """Raises RefusedError unless this caller may change the settings of an index, or there is nobody to ask."""
         verdict = await self._ask(caller, f"/{quote(index, safe='*,')}/_settings", b'{"index":{}}')

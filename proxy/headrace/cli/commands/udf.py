@@ -10,7 +10,7 @@ import click
 
 from headrace.cli.command import REMOTE, command
 from headrace.cli.errors import Failure
-from headrace.cli.output import confirm, emit, emit_data, note, output_option
+from headrace.cli.output import confirm, emit, emit_data, note, output_option, printable
 from headrace.cli.target import completed, target_options, udf_names
 
 if TYPE_CHECKING:
@@ -269,3 +269,33 @@ def stats(client: Client, name: str, version: str | None, output: str) -> None:
     """Counts and percentiles since the start of the proxy, by version."""
     found = client.udfs.stats(name, version=version)
     emit(found["versions"], STATS_COLUMNS, output, found, name="version")
+
+
+@command(
+    "Show what a UDF has logged.",
+    example="headrace udf logs titles\nheadrace udf logs titles -f -n 20",
+    exits=REMOTE,
+    group=udf,
+)
+@NAME
+@click.option("-f", "--follow", is_flag=True, help="Go on with lines as they come, for ten minutes.")
+@click.option("-n", "--lines", type=click.IntRange(0, 200), default=200, show_default=True, help="The last lines.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(("pretty", "json")),
+    default="pretty",
+    show_default=True,
+    help="Lines for people, or JSON.",
+)
+@target_options
+def logs(client: Client, name: str, follow: bool, lines: int, output: str) -> None:
+    """Shows the last lines of all workers. Lines may quote documents: it needs the rights of an administrator."""
+    import msgspec
+
+    for line in client.udf_lines(name, lines) if follow else client.udfs.logs(name, lines=lines)["lines"]:
+        if output == "json":
+            click.echo(msgspec.json.encode(line))
+        else:
+            where = f"{line['pipeline']}/{line['stage']} [{line['document']}]"
+            click.echo(f"{line['ts'][11:23]} {line['level']:<5} {printable(where + ' ' + line['text'], keep='')}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from headrace.execution.taps.selection import Selection
 from headrace.handlers.admin.pipelines import ImportRequest, TrialRequest
 from headrace.handlers.admin.sets.endpoints import RollbackRequest
 from headrace.handlers.admin.sets.request import SetRequest
@@ -14,6 +15,8 @@ from headrace.handlers.described import answers, proxy_answers, set_answers, udf
 from headrace.handlers.described.udf_answers import UdfSource
 
 TEXT, PROMETHEUS = "text/plain", "text/plain; version=0.0.4"
+STREAMS = ("application/x-ndjson", "text/event-stream")
+"""Media types of answers that come line by line."""
 CODE = ("application/wasm", "text/x-wat", "text/x-python", "text/javascript", "application/javascript")
 """Media types of the code of a UDF."""
 
@@ -65,6 +68,8 @@ PARAMETERS: dict[str, Parameter] = {
     "language": Parameter("Only UDFs in this language.", _STRING),
     "tag": Parameter("Only UDFs with this tag.", _STRING),
     "format:source": Parameter("The code in JSON.", {"enum": ["json"]}),
+    "lines": Parameter("The number of lines.", {"type": "integer", "minimum": 0, "maximum": 200, "default": 200}),
+    "follow": Parameter("Whether further lines are sent as they come, for ten minutes.", _FLAG),
     "set": Parameter("The name of a set.", _STRING),
     "set!": Parameter("The name of the set.", _STRING, required=True),
     "revision!": Parameter("The number of a kept revision.", {"type": "integer", "minimum": 0}, required=True),
@@ -168,6 +173,14 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/_udf/{name}/_stats"): Operation(
         _UDF, "Count what a UDF did", udf_answers.UdfStatistics, query=("version",)
     ),
+    ("GET", "/_udf/{name}/_logs"): Operation(
+        _UDF,
+        "Show the last lines that a UDF has logged",
+        udf_answers.UdfLogs,
+        query=("lines", "follow"),
+        texts=STREAMS,
+        description="For administrators: lines may quote documents. With `follow` the answer is a stream of lines.",
+    ),
     ("POST", "/_udf/{name}/_test"): Operation(
         _UDF, "Try a UDF", answers.Trial, query=("version", "type:udf"), body=UdfTrialRequest
     ),
@@ -201,6 +214,15 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("GET", "/_proxy/info"): Operation(_PROXY, "Show versions and settings", proxy_answers.Information),
     ("POST", "/_proxy/reload"): Operation(_PROXY, "Read the settings again", proxy_answers.Reloaded),
+    ("POST", "/_proxy/tap"): Operation(
+        _PROXY,
+        "Watch documents, queries and results change",
+        None,
+        body=Selection,
+        optional=True,
+        texts=STREAMS,
+        description="For administrators, of indexes that they may read. A line for each input, and one with counts.",
+    ),
     ("GET", "/_proxy/metrics"): Operation(_PROXY, "Metrics in the format of Prometheus", None, texts=(PROMETHEUS,)),
     ("GET", "/_proxy/stats"): Operation(
         _PROXY, "Count what was done since the start", proxy_answers.Totals, query=("pipeline",)

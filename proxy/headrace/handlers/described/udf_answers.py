@@ -91,3 +91,22 @@ class UdfStatistics(Counted, kw_only=True):
 
     name: str
     versions: list[UdfVersionStatistics]
+
+
+class UdfLine(Answer, kw_only=True):
+    """A line that a UDF has logged. `document` is the position of the document in its batch."""
+
+    ts: str
+    level: Literal["trace", "debug", "info", "warn", "error"]
+    version: str
+    pipeline: str
+    stage: str
+    document: int
+    text: str
+
+
+class UdfLogs(Answer, kw_only=True):
+    """The last lines of a UDF, oldest first, of all workers."""
+
+    name: str
+    lines: list[UdfLine]

@@ -33,6 +33,7 @@ from headrace_pipelines.stats import Counts, PipelineCounts, StageCounts, merged
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from headrace.ops.following import Following
     from headrace.registry.live import LiveRegistry
     from headrace_pipelines.errors import HeadraceError
 
@@ -92,6 +93,10 @@ class Peers(Protocol):
 
     async def reload(self) -> list[str]:
         """Has each reload; gives the reasons of those that did not."""
+        ...
+
+    def follow(self, wanted: bytes, receive: Callable[[str, bytes], None]) -> Following:
+        """The streams of all, each frame with the name of its worker."""
         ...
 
 

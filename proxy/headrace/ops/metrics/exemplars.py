@@ -11,7 +11,7 @@ import msgspec
 from headrace.ops.metrics.buckets import bucket_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from headrace_pipelines import Batch, Execution, RunOptions
     from headrace_pipelines.registry import Pipeline
@@ -79,7 +79,10 @@ class TracedRuns:
         self._exemplars = exemplars
         self._trace_id = trace_id
 
-    def start(self, pipeline: Pipeline, batch: Batch, options: RunOptions) -> _TracedRun:
+    def skip(self, pipeline: Pipeline, documents: int, make: Callable[[], Batch]) -> None:
+        """What does not run has no duration."""
+
+    def start(self, pipeline: Pipeline, batch: Batch, again: Callable[[], Batch], options: RunOptions) -> _TracedRun:
         """A pipeline begins to run."""
         definition = pipeline.definition
         labels = definition.type.value, definition.name, definition.version

@@ -25,6 +25,8 @@ from headrace.ops.logs.lines import shown
 from headrace.protocol.headers.trace_context import TRACE_PARENT, TRACE_STATE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
@@ -109,7 +111,10 @@ class RequestTrace:
             self._span.set_status(Status(StatusCode.ERROR))
         self._span.end()
 
-    def start(self, pipeline: Pipeline, batch: Batch, options: RunOptions) -> PipelineSpan:
+    def skip(self, pipeline: Pipeline, documents: int, make: Callable[[], Batch]) -> None:
+        """What does not run has no span."""
+
+    def start(self, pipeline: Pipeline, batch: Batch, again: Callable[[], Batch], options: RunOptions) -> PipelineSpan:
         """A pipeline begins to run."""
         span = self._tracer.start_span(f"pipeline {pipeline.label}", self._context)
         return PipelineSpan(self._tracer, span, set_span_in_context(span, self._context), pipeline, batch)

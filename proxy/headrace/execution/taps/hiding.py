@@ -1,0 +1,129 @@
+"""What a tap never shows: fields that masks hide, paths that the caller hides, and copies of their values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.execution import choice
+from headrace.execution.protection import HiddenFields, hidden_fields
+from headrace.execution.taps import patches
+from headrace.protocol.indices.options import READ
+from headrace_pipelines import PipelineType
+from headrace_pipelines.errors import HeadraceError, MissingIndexError
+from headrace_pipelines.registry.association import RESULT_FINAL, Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from headrace.server.components import Components
+    from headrace_pipelines.registry.association import Target
+
+EVERYTHING = "*"
+"""The pattern under which every field is hidden: of indexes that cannot be judged."""
+SHORT = 4
+"""Characters from which on a hidden text is looked for within other texts: shorter ones are in any text."""
+_RESULTS = (Slot(PipelineType.RESULT), RESULT_FINAL)
+
+
+async def hidden_of(components: Components, index: str) -> HiddenFields:
+    """The fields of an index, or of the indexes of an expression, that masks hide; all where that cannot be judged."""
+    try:
+        snapshot = components.registry.snapshot
+        if snapshot.bound.isdisjoint(_RESULTS):
+            return HiddenFields()
+        targets, indexes = await _targets(components, index)
+        names: set[str] = set()
+        for held in choice.assignments(snapshot, targets, _RESULTS):
+            for name in held.names:
+                pipeline = snapshot.attached(PipelineType.RESULT, name)
+                if pipeline.definition.enabled and (held.slot.final or pipeline.protects):
+                    names |= pipeline.hides
+        return hidden_fields(names, await components.resolver.mappings(indexes)) if names else HiddenFields()
+    except (HeadraceError, OSError):
+        return HiddenFields.of([EVERYTHING])
+
+
+async def _targets(components: Components, index: str) -> tuple[Iterable[Target], Iterable[str]]:
+    resolver = components.resolver
+    try:
+        reading = resolver.current(index, READ) or await resolver.reading(index, READ)
+    except MissingIndexError:
+        # It may have been made by the write that is shown; it is judged by the patterns that its name meets.
+        return [await resolver.write_target(index)], []
+    return reading.targets, reading.resolution.indexes
+
+
+@dataclass
+class Concealer:
+    """Leaves fields out of JSON texts; `names` are those that were left out.
+
+    A value of such a field is left out wherever else it stands: a stage may have copied it, or is about to.
+    """
+
+    hidden: HiddenFields
+    names: set[str] = field(default_factory=set)
+    _values: set[str] = field(default_factory=set)
+
+    def learn(self, text: bytes) -> None:
+        """Notes the values of hidden fields in a text. Raises msgspec.DecodeError."""
+        for path, value in _leaves(text, ""):
+            if self._is_hidden(path) and len(value) > 1:
+                self._values.add(value)
+
+    def without(self, text: bytes, *, query: bool = False) -> bytes:
+        """A text without what is hidden. `query`: a search, whose members name fields at any depth.
+
+        Raises msgspec.DecodeError.
+        """
+        kept = self._kept(text, "", query=query)
+        return b"null" if kept is None else kept
+
+    def shows(self, value: str) -> bool:
+        """Whether a text beside the documents may be shown."""
+        return not self._repeats(value, query=False)
+
+    def _is_hidden(self, path: str) -> bool:
+        hidden = self.hidden
+        return hidden.covers(path) and (path in hidden.exact or path not in hidden.parents)
+
+    def _kept(self, text: bytes, path: str, *, query: bool) -> bytes | None:
+        """A value as it may be shown; `None` for one that may not."""
+        kind = text[:1]
+        if kind == b"{":
+            shown = {}
+            for name, value in patches.members(text).items():
+                below = name if query else f"{path}.{name}" if path else name
+                if self._is_hidden(below):
+                    self.names.add(below)
+                elif (kept := self._kept(value, below, query=query)) is not None:
+                    shown[name] = msgspec.Raw(kept)
+            return msgspec.json.encode(shown)
+        if kind == b"[":
+            kept_all = [self._kept(value, path, query=query) for value in patches.elements(text)]
+            return msgspec.json.encode([msgspec.Raw(each) for each in kept_all if each is not None])
+        return None if self._repeats(_leaf(text), query=query) else text
+
+    def _repeats(self, value: str, *, query: bool) -> bool:
+        """Whether a value is, or contains, one of a hidden field; in a search also where it names the field."""
+        if value in self._values or any(len(each) >= SHORT and each in value for each in self._values):
+            return True
+        return query and any(f"{name}:" in value for name in self.hidden.exact)
+
+
+def _leaf(text: bytes) -> str:
+    return str(msgspec.json.decode(text)) if text[:1] == b'"' else text.decode()
+
+
+def _leaves(text: bytes, path: str) -> Iterator[tuple[str, str]]:
+    kind = text[:1]
+    if kind == b"{":
+        for name, value in patches.members(text).items():
+            yield from _leaves(value, f"{path}.{name}" if path else name)
+    elif kind == b"[":
+        for value in patches.elements(text):
+            yield from _leaves(value, path)
+    elif text not in (b"true", b"false", b"null"):
+        yield path, _leaf(text)

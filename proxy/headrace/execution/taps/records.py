@@ -1,0 +1,235 @@
+"""From a sample to the record that is shown: without hidden fields, with a patch for each stage."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.execution.taps import patches
+from headrace.execution.taps.hiding import Concealer
+from headrace.execution.taps.samples import Record, StageShown
+from headrace_pipelines import PipelineType
+from headrace_pipelines.errors import HeadraceError
+from headrace_pipelines.stages import Composite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from headrace.execution.protection import HiddenFields
+    from headrace.execution.taps.rerun import Rerunner, Second
+    from headrace.execution.taps.samples import Sample
+    from headrace.execution.taps.selection import Selection
+    from headrace_pipelines.stages import CompiledStage
+
+WITHHELD = "withheld: a mask hides fields of these documents, and reasons may quote them"
+_Hit = dict[str, msgspec.Raw]
+
+
+def record_of(sample: Sample, selection: Selection, hidden: HiddenFields, rerunner: Rerunner) -> Record | None:
+    """The record of a sample; `None` where the second run tells that it is not selected."""
+    second = _second(sample, rerunner) if sample.text is not None and selection.needs_trace else None
+    if second is not None and sample.outcome == "unchanged" and _all_skipped(second):
+        sample.outcome = "skipped"
+    if not _is_selected(sample, selection, second):
+        return None
+    concealer = Concealer(hidden)
+    record = _frame(sample)
+    try:
+        _fill(record, sample, selection, second, concealer)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # A document that cannot be read shows nothing of itself: nobody can say what of it is hidden.
+        record.before = record.after = record.stages = None
+        record.rerun = "unreadable"
+    if concealer.names:
+        record.hidden = sorted(concealer.names)
+    return record
+
+
+def _second(sample: Sample, rerunner: Rerunner) -> Second | None:
+    try:
+        return rerunner.run(sample)
+    except HeadraceError:
+        return None
+
+
+def _all_skipped(second: Second) -> bool:
+    return bool(second.trace) and all(entry["status"] == "skipped" for entry in second.trace)
+
+
+def _is_selected(sample: Sample, selection: Selection, second: Second | None) -> bool:
+    wanted = selection.outcome
+    if not wanted or sample.outcome in wanted:
+        return True
+    if "slow" not in wanted:
+        return False
+    # The duration of a run says nothing of one document among many.
+    spent = sum(_ms(entry) for entry in second.trace) * 1e6 if second is not None else 0.0
+    single = sample.kind is not PipelineType.DOCUMENT or sample.single
+    return (sample.duration_ns if single else spent) >= selection.slow_ns
+
+
+def _ms(entry: dict[str, Any]) -> float:
+    return float(entry.get("duration_ms", 0.0))
+
+
+def _frame(sample: Sample) -> Record:
+    definition, facts = sample.pipeline.definition, sample.facts
+    return Record(
+        datetime.fromtimestamp(sample.at, UTC).isoformat(timespec="milliseconds"),
+        facts.surface,
+        definition.type.value,
+        definition.name,
+        definition.version,
+        sample.options.final,
+        sample.index,
+        sample.id,
+        facts.user,
+        facts.opaque_id,
+        facts.trace_id,
+        sample.outcome,
+        round(sample.duration_ns / 1e6, 3),
+    )
+
+
+def _fill(record: Record, sample: Sample, selection: Selection, second: Second | None, concealer: Concealer) -> None:
+    if sample.failure is not None:
+        status, kind, reason, _, stage = sample.failure
+        record.error = {"type": kind, "reason": _reason(reason, concealer), "stage": stage, "status": status}
+    if sample.text is None:
+        record.truncated = True
+        return
+    if sample.kind is PipelineType.RESULT:
+        if sample.outputs:
+            record.hits = _hits(sample.text, sample.outputs[0])
+        if second is not None and selection.stages != "none":
+            record.stages = _result_stages(sample, second, concealer)
+        return
+    query = sample.kind is PipelineType.QUERY
+    texts = [patches.text_of(text) for text in (sample.text, *sample.outputs)]
+    traced = [patches.text_of(bytes(entry["output"])) for entry in second.trace if "output" in entry] if second else []
+    if concealer.hidden:
+        for text in (*texts, *traced):
+            concealer.learn(text)
+    before, *outputs = (concealer.without(text, query=query) if concealer.hidden else text for text in texts)
+    record.before = msgspec.Raw(before)
+    if outputs:
+        record.after = msgspec.Raw(_joined(outputs))
+    if record.id is not None and concealer.hidden and not concealer.shows(record.id):
+        record.id = None
+    if second is None or selection.stages == "none":
+        return
+    shown = iter([concealer.without(text, query=query) if concealer.hidden else text for text in traced])
+    record.stages = list(_stages(sample, second, selection, concealer, before, shown))
+    if not _agrees(sample, second):
+        record.rerun = "differs"
+
+
+def _agrees(sample: Sample, second: Second) -> bool:
+    """Whether the second run ended as the first: both failed, or with the same documents."""
+    if second.failed or sample.failure is not None:
+        return second.failed and sample.failure is not None
+    return len(second.outputs) == len(sample.outputs) and all(
+        patches.same(patches.text_of(again), patches.text_of(first))
+        for again, first in zip(second.outputs, sample.outputs, strict=True)
+    )
+
+
+def _joined(outputs: Sequence[bytes]) -> bytes:
+    return outputs[0] if len(outputs) == 1 else b"[%b]" % b",".join(outputs)
+
+
+def _reason(reason: str, concealer: Concealer) -> str:
+    return WITHHELD if concealer.hidden else reason
+
+
+def _stages(
+    sample: Sample,
+    second: Second,
+    selection: Selection,
+    concealer: Concealer,
+    before: bytes,
+    texts: Iterable[bytes],
+) -> Iterable[StageShown]:
+    conditional, rest, last = _conditional(sample), iter(texts), before
+    for entry in second.trace:
+        stage = _stage(entry, conditional, concealer)
+        if "output" in entry:
+            now = next(rest)
+            if selection.stages == "full":
+                stage.output = msgspec.Raw(now)
+            stage.patch = patches.patch(last, now)
+            last = now
+        yield stage
+
+
+def _stage(entry: dict[str, Any], conditional: set[str], concealer: Concealer) -> StageShown:
+    stage = StageShown(entry["stage"], entry["status"])
+    if "duration_ms" in entry:
+        stage.ms = round(entry["duration_ms"], 4)
+    if "reason" in entry:
+        stage.reason = entry["reason"]
+    if stage.reason == "if is false":
+        stage.condition = False
+    elif stage.name in conditional and "duration_ms" in entry:
+        stage.condition = True
+    if "error" in entry:
+        error = entry["error"]
+        stage.error = {"type": error["type"], "reason": _reason(error["reason"], concealer)}
+    return stage
+
+
+def _conditional(sample: Sample) -> set[str]:
+    return set(_with_condition([*sample.pipeline.stages, *sample.pipeline.handlers]))
+
+
+def _with_condition(stages: Iterable[CompiledStage]) -> Iterable[str]:
+    for stage in stages:
+        if stage.condition is not None:
+            yield stage.label
+        if isinstance(stage, Composite):
+            yield from _with_condition(stage.stages)
+        yield from _with_condition(stage.handlers)
+
+
+def _result_stages(sample: Sample, second: Second, concealer: Concealer) -> list[StageShown]:
+    """The stages of a response, by the numbers of hits that each changed; hits themselves are not shown."""
+    conditional, found = _conditional(sample), []
+    last = _hit_list(sample.text or b"")
+    for entry in second.trace:
+        stage = _stage(entry, conditional, concealer)
+        if "output" in entry:
+            now = _hit_list(bytes(entry["output"]))
+            if now is not None and last is not None:
+                stage.hits = _compared(last, now)
+            last = now
+        found.append(stage)
+    return found
+
+
+def _hits(before: bytes, after: bytes) -> dict[str, int] | None:
+    old, new = _hit_list(before), _hit_list(after)
+    return None if old is None or new is None else _compared(old, new)
+
+
+def _compared(old: list[bytes], new: list[bytes]) -> dict[str, int]:
+    kept = {_key(hit): hit for hit in old}
+    after = {_key(hit): hit for hit in new}
+    changed = sum(1 for key, hit in after.items() if key in kept and not patches.same(kept[key], hit))
+    removed, added = sum(key not in after for key in kept), sum(key not in kept for key in after)
+    return {"before": len(old), "after": len(new), "removed": removed, "changed": changed, "added": added}
+
+
+def _key(hit: bytes) -> tuple[bytes, bytes]:
+    members = patches.members(hit)
+    return members.get("_index", b""), members.get("_id", b"")
+
+
+def _hit_list(response: bytes) -> list[bytes] | None:
+    """The hits of a response, or those of a trace of hits alone; `None` for what is neither."""
+    if response[:1] == b"[":
+        return patches.elements(response)
+    hits = patches.members(response).get("hits", b"")
+    listed = patches.members(hits).get("hits", b"") if hits[:1] == b"{" else b""
+    return patches.elements(listed) if listed[:1] == b"[" else None

@@ -1,0 +1,108 @@
+"""The second run of a kept input: the same version of the pipeline, with a trace, in sandboxes of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace_pipelines import Batch, Bulk, BulkError, Deadline, PipelineType, RunOptions, execute
+from headrace_pipelines.cache import BoundedCache
+from headrace_pipelines.registry import compile_pipeline
+from headrace_pipelines.stats import PipelineStats
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.execution.taps.samples import Sample
+    from headrace_pipelines.engine import Condition
+    from headrace_pipelines.registry import Pipeline
+    from headrace_pipelines.udf.catalog import Catalog
+
+MAX_COMPILED = 8
+"""Pipelines with UDFs that are compiled for second runs: each has sandboxes of its own, of some ten megabytes."""
+SECONDS = 5.0
+"""Seconds of one second run, or of one evaluation of `match` over all that waits."""
+
+
+class Second(msgspec.Struct):
+    """A second run: its trace, what it ended with, and whether it failed."""
+
+    trace: list[dict[str, Any]]
+    outputs: list[bytes]
+    failed: bool
+
+
+class Rerunner:
+    """Runs samples once more; used by one thread."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._compiled: BoundedCache[int, tuple[Pipeline, Pipeline]] = BoundedCache(MAX_COMPILED)
+
+    def forget(self) -> None:
+        """Lets the sandboxes go."""
+        self._compiled = BoundedCache(MAX_COMPILED)
+
+    def run(self, sample: Sample) -> Second:
+        """The run of a sample whose text is at hand. Raises HeadraceError where the version cannot be compiled."""
+        pipeline = self._uncounted(sample)
+        batch = Batch.of(
+            sample.kind.value,
+            sample.text or b"",
+            index=sample.index,
+            id=sample.id,
+            routing=sample.routing,
+            ctx=sample.context,
+        )
+        options = RunOptions(
+            final=sample.options.final, indexes=sample.options.indexes, trace=True, counted=False, logged=False
+        )
+        done = execute(pipeline, batch, Deadline(SECONDS), options)
+        states = [batch.outcome(at) for at in range(len(batch))]
+        failed = any(failure is not None for _, failure in states)
+        outputs = [batch.document(at) for at, (state, _) in enumerate(states) if state in ("live", "finished")]
+        return Second(done.trace or [], [] if failed else outputs, failed)
+
+    def _uncounted(self, sample: Sample) -> Pipeline:
+        """The pipeline with statistics of its own, and with sandboxes of its own where it has UDFs."""
+        pipeline = sample.pipeline
+        if pipeline.fault is not None or not any(node.runner.stats is not None for node in pipeline.nodes):
+            return replace(pipeline, stats=PipelineStats())
+        cached = self._compiled.get(id(pipeline))
+        if cached is None or cached[0] is not pipeline:
+            own = compile_pipeline(pipeline.definition, sample.snapshot, self._catalog)
+            cached = (pipeline, own)
+            self._compiled.set(id(pipeline), cached)
+        return cached[1]
+
+
+def matching(samples: Sequence[tuple[Sample, bytes]], conditions: dict[PipelineType, Condition]) -> list[Sample]:
+    """The samples whose text, as it may be seen, meets the condition; one that cannot be evaluated does not."""
+    documents = [
+        (sample, text) for sample, text in samples if sample.kind is PipelineType.DOCUMENT and b"\n" not in text
+    ]
+    rest = [each for each in samples if each[0].kind is not PipelineType.DOCUMENT or b"\n" in each[1]]
+    found = [documents[at][0] for at in _met([text for _, text in documents], conditions)]
+    for sample, text in rest:
+        batch = Batch.of(sample.kind.value, text)
+        batch.enter_if(conditions[sample.kind], Deadline(SECONDS), False, "tap", "match")
+        if batch.live:
+            found.append(sample)
+    return found
+
+
+def _met(texts: list[bytes], conditions: dict[PipelineType, Condition]) -> list[int]:
+    """The positions of the documents that meet a condition, evaluated over all of them in one call."""
+    if not texts:
+        return []
+    try:
+        bulk = Bulk(b"".join(b'{"index":{"_index":"_"}}\n%b\n' % text for text in texts))
+    except BulkError:
+        return []
+    batch = bulk.batch(list(range(len(bulk.targets()))))
+    batch.enter_if(conditions[PipelineType.DOCUMENT], Deadline(SECONDS), False, "tap", "match")
+    # Only documents within the condition are active: the mark that they get says which these are.
+    batch.fail_all(400, "match", "", "tap", "match")
+    return [at for at in range(len(batch)) if batch.outcome(at)[0] == "failed"]

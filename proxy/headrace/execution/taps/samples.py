@@ -1,0 +1,167 @@
+"""Inputs of pipelines that are kept for a tap, and the records that it shows of them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace_pipelines import PipelineType
+
+if TYPE_CHECKING:
+    from headrace_pipelines import Batch, RunOptions, Snapshot
+    from headrace_pipelines.registry import Pipeline
+
+MAX_TEXT = 64 << 10
+"""Bytes of the longest document or query that is kept: a longer one is shown as `truncated`."""
+MAX_RESPONSE = 1 << 20
+"""Bytes of the longest response that is kept: only its hits are counted."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a record says of a request."""
+
+    surface: str = ""
+    user: str = ""
+    opaque_id: str = ""
+    trace_id: str = ""
+
+
+@dataclass(eq=False)
+class Sample:
+    """One input of a run, and what became of it. `snapshot` has the versions of UDFs that it ran with."""
+
+    pipeline: Pipeline
+    snapshot: Snapshot
+    options: RunOptions
+    facts: Facts
+    index: str | None
+    id: str | None
+    routing: str | None
+    context: bytes | None
+    text: bytes | None
+    """The input; `None` for one that is too long."""
+    slot: int
+    position: int
+    single: bool
+    """Whether the run was over this input alone."""
+    matched: bool = False
+    """Whether it is known to meet `match`."""
+    granted: bool = False
+    """Whether the rate of the tap has been counted for it."""
+    at: float = field(default_factory=time.time)
+    outputs: list[bytes] = field(default_factory=list)
+    failure: tuple[int, str, str, str, str] | None = None
+    outcome: str = "dropped"
+    duration_ns: int = 0
+    moved: set[str] = field(default_factory=set)
+    """Indexes other than `index` that its outputs go to."""
+
+    @property
+    def indexes(self) -> set[str]:
+        """The indexes whose readers may see it, and whose masks hide fields of it."""
+        return {self.index or "_all", *self.moved}
+
+    @property
+    def kind(self) -> PipelineType:
+        """The type of the pipeline."""
+        return self.pipeline.definition.type
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are kept."""
+        return len(self.text or b"") + sum(map(len, self.outputs))
+
+    @classmethod
+    def of(
+        cls,
+        batch: Batch,
+        at: int,
+        pipeline: Pipeline,
+        snapshot: Snapshot,
+        options: RunOptions,
+        facts: Facts,
+        expression: str | None,
+    ) -> Sample:
+        """Keeps an input of a batch that has not run yet. `expression`: the indexes, where it is a search."""
+        index, id_, routing = batch.metadata(at)
+        text: bytes | None = batch.document(at)
+        longest = MAX_RESPONSE if pipeline.definition.type is PipelineType.RESULT else MAX_TEXT
+        if text is not None and len(text) > longest:
+            text = None
+        index = index or expression
+        return cls(
+            pipeline,
+            snapshot,
+            options,
+            facts,
+            index,
+            id_,
+            routing,
+            batch.context(at),
+            text,
+            batch.slot(at),
+            at,
+            len(batch) == 1,
+        )
+
+    def read(self, batch: Batch, positions: list[int]) -> None:
+        """Keeps what became of the input: `positions` are those of its outputs."""
+        for at in positions:
+            state, failure = batch.outcome(at)
+            if failure is not None:
+                self.failure, self.outcome = failure, "failed"
+                return
+            if state == "dropped":
+                continue
+            if self.text is not None:
+                self.outputs.append(batch.document(at))
+            same = len(positions) == 1 and (self.text is None or self.outputs[0] == self.text)
+            index, id_, routing = batch.metadata(at)
+            if index is not None and index != self.index:
+                self.moved.add(index)
+            same = same and (index or self.index, id_, routing) == (self.index, self.id, self.routing)
+            self.outcome = "unchanged" if same and self.text is not None else "changed"
+
+
+class StageShown(msgspec.Struct, omit_defaults=True):
+    """A stage in a record. `condition` is whether its `if` held; without it, it has none."""
+
+    name: str
+    status: str
+    ms: float | None = None
+    condition: bool | None = msgspec.field(name="if", default=None)
+    patch: list[Any] | None = None
+    output: msgspec.Raw | None = None
+    hits: dict[str, int] | None = None
+    error: dict[str, Any] | None = None
+    reason: str = ""
+
+
+class Record(msgspec.Struct):
+    """One input of a pipeline, as a tap shows it; `ms` is the duration of the run, of all its documents together."""
+
+    ts: str
+    surface: str
+    type: str
+    pipeline: str
+    version: str
+    final: bool
+    index: str | None
+    id: str | None
+    user: str
+    opaque_id: str
+    trace_id: str
+    outcome: str
+    ms: float
+    before: msgspec.Raw | None = None
+    stages: list[StageShown] | None = None
+    after: msgspec.Raw | None = None
+    error: dict[str, Any] | None = None
+    hits: dict[str, int] | msgspec.UnsetType | None = msgspec.UNSET
+    rerun: str | msgspec.UnsetType = msgspec.UNSET
+    truncated: bool | msgspec.UnsetType = msgspec.UNSET
+    hidden: list[str] | msgspec.UnsetType = msgspec.UNSET

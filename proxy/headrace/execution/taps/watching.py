@@ -1,0 +1,370 @@
+"""What a tap costs a request: it counts documents, and copies those that it chooses."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+from aiohttp import hdrs
+
+from headrace.execution.taps.samples import Facts, Sample
+from headrace.protocol.headers.credentials import user_of
+from headrace.protocol.headers.trace_context import parent_of
+from headrace_pipelines import Deadline, PipelineType, RunOptions
+from headrace_pipelines.registry.association import RESULT_FINAL, Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from headrace.execution.taps.selection import Selection
+    from headrace.server.request import RequestContext
+    from headrace_pipelines import Batch, Execution
+    from headrace_pipelines.registry import Pipeline
+
+T = TypeVar("T")
+
+CANDIDATES = 1000
+"""Inputs a second that a tap with `match` copies where masks hide fields, in each worker: they are judged afterwards,
+without these fields, which costs some ten microseconds each."""
+MATCHING_NS = 8_000_000
+"""Nanoseconds a second that a tap spends on `match` in the way of requests, in each worker: about one percent."""
+MATCH_SECONDS = 0.01
+"""Seconds that one batch may wait for `match`: a condition that takes longer leaves inputs unexamined."""
+SCANS = 20
+"""Batches a second in which a tap looks for outcomes that only a comparison of texts tells."""
+MAX_FOUND = 64
+"""Inputs of one batch that a tap keeps, at most, until it is known whether they are shown."""
+MAX_HELD = 16 << 20
+"""Bytes that all taps of a worker hold of inputs that are not shown yet."""
+TRIES = 256
+"""Documents of a batch whose index, or outcome, is looked at for one that is selected."""
+_COUNTED = {"failed": 1, "dropped": 2}
+"""Outcomes that a batch counts: their positions in `Batch.counts`."""
+_RESULTS = (Slot(PipelineType.RESULT), RESULT_FINAL)
+
+
+class Bucket:
+    """So many a second, with those of one second at once."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = self._left = float(rate)
+        self._at = time.monotonic()
+
+    def grant(self, wanted: int) -> int:
+        """How many of the `wanted` are granted now."""
+        now = time.monotonic()
+        self._left = min(self._rate, self._left + (now - self._at) * self._rate)
+        self._at = now
+        granted = min(wanted, max(0, int(self._left)))
+        self._left -= granted
+        return granted
+
+    def spend(self, amount: int) -> None:
+        """Counts what was used, also beyond what is left."""
+        self._left -= amount
+
+    def restore(self, count: int) -> None:
+        """Puts back what was granted and not used."""
+        self._left = min(self._rate, self._left + count)
+
+
+class Choice:
+    """The choosing of one tap in one worker, and its counts since it began."""
+
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
+        self.rate = Bucket(selection.per_second)
+        self.candidates = Bucket(CANDIDATES)
+        self.scans = Bucket(SCANS)
+        self.spending = Bucket(MATCHING_NS)
+        self.seen = 0
+        self.unexamined = 0
+        self.missed = 0
+
+    def keeps(self, sample: Sample) -> bool:
+        """Whether an input is shown, as far as its outcome tells now."""
+        wanted = self.selection.outcome
+        if not wanted or sample.outcome in wanted:
+            return True
+        # Whether stages were skipped, and how long one document took, is known after the second run.
+        if "slow" in wanted and sample.duration_ns >= self.selection.slow_ns:
+            return True
+        return "skipped" in wanted and sample.outcome == "unchanged"
+
+
+class Held:
+    """The bytes that taps hold."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._nbytes = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is held."""
+        return self._nbytes > MAX_HELD
+
+    def add(self, nbytes: int) -> None:
+        """Counts bytes that are held from now on, or, below 0, no longer."""
+        with self._lock:
+            self._nbytes = max(0, self._nbytes + nbytes)
+
+
+class Watch:
+    """The taps on one request: an observer of its runs. `offer` gets what is kept, once the request is answered."""
+
+    def __init__(
+        self,
+        context: RequestContext,
+        choices: Iterable[Choice],
+        held: Held,
+        offer: Callable[[Choice, list[Sample]], None],
+    ) -> None:
+        self._context = context
+        self._choices = tuple(choices)
+        self._held = held
+        self._offer = offer
+        self.kept: dict[Choice, list[Sample]] = {}
+
+    @cached_property
+    def _facts(self) -> Facts:
+        headers = self._context.request.headers
+        trace = self._context.trace or parent_of(headers.get("traceparent", "").encode())
+        return Facts(
+            self._context.surface,
+            user_of(headers.get(hdrs.AUTHORIZATION, "")),
+            headers.get("X-Opaque-Id", "")[:256],
+            trace.trace_id if trace is not None else "",
+        )
+
+    def start(
+        self, pipeline: Pipeline, batch: Batch, again: Callable[[], Batch], options: RunOptions
+    ) -> Watched | None:
+        """Copies the chosen inputs of a batch that is about to run."""
+        if not options.counted:
+            return None
+        run = Run(pipeline, options, batch, again)
+        chosen: list[tuple[Choice, list[Sample]]] = []
+        late: list[Choice] = []
+        for choice in self._seeing(pipeline):
+            choice.seen += run.count
+            if choice.selection.match:
+                samples = self._matching(choice, run)
+            elif choice.selection.judges:
+                late.append(choice)
+                continue
+            else:
+                samples = self._copies(choice, run, choice.rate.grant(run.count))
+            if samples:
+                chosen.append((choice, samples))
+        return Watched(self, run, chosen, late) if chosen or late else None
+
+    def _seeing(self, pipeline: Pipeline) -> list[Choice]:
+        definition, surface = pipeline.definition, self._context.surface
+        return [c for c in self._choices if c.selection.sees_pipeline(definition.name, definition.type, surface)]
+
+    def skip(self, pipeline: Pipeline, documents: int, make: Callable[[], Batch]) -> None:
+        """No document of a batch meets a condition of the pipeline, so that there is no run."""
+        run: Run | None = None
+        for choice in self._seeing(pipeline):
+            choice.seen += documents
+            outcomes = choice.selection.outcome
+            if outcomes and not {"skipped", "unchanged"}.intersection(outcomes):
+                continue
+            wanted = 0 if choice.selection.match else choice.rate.grant(documents)
+            if choice.selection.match and not choice.spending.grant(1):
+                choice.unexamined += documents
+                continue
+            if not (wanted or choice.selection.match):
+                continue
+            run = run or Run(pipeline, RunOptions(), make(), make)
+            samples = self._matching(choice, run) if choice.selection.match else self._copies(choice, run, wanted)
+            for sample in samples:
+                sample.outcome, sample.outputs = "skipped", [sample.text] if sample.text is not None else []
+                sample.granted = True
+                self._held.add(len(sample.text or b""))
+            if samples:
+                self.kept.setdefault(choice, []).extend(samples)
+
+    def _matching(self, choice: Choice, run: Run) -> list[Sample]:
+        """The inputs that meet `match`; where masks hide fields, those whose condition is evaluated afterwards."""
+        selection, snapshot = choice.selection, self._context.snapshot
+        if selection.hide or not snapshot.bound.isdisjoint(_RESULTS):
+            granted = choice.candidates.grant(run.count)
+            choice.unexamined += run.count - granted
+            return self._copies(choice, run, granted)
+        if not choice.spending.grant(1):
+            choice.unexamined += run.count
+            return []
+        begun = time.perf_counter_ns()
+        trial = run.again()
+        deadline = Deadline(MATCH_SECONDS)
+        trial.enter_if(selection.conditions[run.kind], deadline, False, "tap", "match")
+        positions: list[int] = []
+        if wanted := min(trial.live, MAX_FOUND):
+            if not selection.outcome:
+                wanted = choice.rate.grant(wanted)
+            # Only what meets the condition is active: the mark that it gets says which inputs these are.
+            trial.fail_all(400, "match", "", "tap", "match")
+            met = (at for at in range(len(trial)) if trial.outcome(at)[0] == "failed")
+            positions = list(islice(met, wanted))
+        if deadline.over:
+            choice.unexamined += run.count
+        choice.spending.spend(time.perf_counter_ns() - begun)
+        samples = self._samples(choice, run, run.batch, positions)
+        for sample in samples:
+            sample.matched, sample.granted = True, not selection.outcome
+        return samples
+
+    def _copies(self, choice: Choice, run: Run, wanted: int) -> list[Sample]:
+        """Inputs of a batch from a random position on."""
+        if not wanted:
+            return []
+        start = random.randrange(run.count) if run.count > wanted else 0  # noqa: S311 - a sample, no secret
+        tried = min(run.count, max(TRIES, wanted))
+        positions = [(start + at) % run.count for at in range(tried)]
+        found = self._samples(choice, run, run.batch, positions, wanted)
+        if not choice.selection.match:
+            for sample in found:
+                sample.granted = True
+            if self._held.full:
+                choice.missed += wanted - len(found)
+            else:
+                choice.rate.restore(wanted - len(found))
+        return found
+
+    def _samples(
+        self, choice: Choice, run: Run, batch: Batch, positions: Iterable[int], wanted: int = MAX_FOUND
+    ) -> list[Sample]:
+        """Copies of the inputs at these positions of a batch that has not run, as far as their index is selected."""
+        found: list[Sample] = []
+        expression = self._context.params.get("index")
+        for at in positions:
+            if len(found) == wanted or self._held.full:
+                break
+            if choice.selection.sees_index(batch.metadata(at)[0] or expression or "_all"):
+                snapshot = self._context.snapshot
+                sample = Sample.of(batch, at, run.pipeline, snapshot, run.options, self._facts, expression)
+                self._held.add(sample.nbytes)
+                run.copied += sample.nbytes
+                found.append(sample)
+        return found
+
+    def find(self, choice: Choice, run: Run, batch: Batch) -> list[Sample]:
+        """The inputs of a batch that has run whose outcome is selected. Called on the thread of the run."""
+        outcomes = choice.selection.outcome
+        states = [name for name in outcomes if name in _COUNTED]
+        now = batch.counts
+        ended = sum(max(0, now[_COUNTED[name]] - run.counts[_COUNTED[name]]) for name in states)
+        found: list[Sample] = []
+        if ended and (granted := choice.rate.grant(min(ended, MAX_FOUND))):
+            at_end = (at for at in range(len(batch)) if batch.outcome(at)[0] in states)
+            found = self._found(choice, run, batch, islice(at_end, MAX_FOUND))[:granted]
+            choice.rate.restore(granted - len(found))
+            for sample in found:
+                sample.granted = True
+        if len(states) == len(outcomes) or (outcomes == ["slow"] and run.elapsed_ns < choice.selection.slow_ns):
+            return found
+        if choice.scans.grant(1):
+            start = random.randrange(len(batch)) if len(batch) else 0  # noqa: S311 - a sample, no secret
+            positions = [(start + at) % len(batch) for at in range(min(len(batch), MAX_FOUND))]
+            found += [sample for sample in self._found(choice, run, batch, positions) if sample.outcome not in states]
+        return found
+
+    def _found(self, choice: Choice, run: Run, batch: Batch, positions: Iterable[int]) -> list[Sample]:
+        fresh = run.again()
+        slots = {fresh.slot(at): at for at in range(len(fresh))} if len(batch) != len(fresh) else None
+        wanted = dict.fromkeys(positions) if slots is None else {slots[batch.slot(at)]: None for at in positions}
+        samples = self._samples(choice, run, fresh, wanted)
+        run.read(samples, batch)
+        for sample in samples:
+            sample.duration_ns = run.elapsed_ns
+        return [sample for sample in samples if choice.keeps(sample)]
+
+    def keep(self, choice: Choice, samples: list[Sample], copied: int) -> None:
+        """Keeps what the outcome lets be shown; `copied`: bytes that were held of all of them before the run."""
+        kept = [sample for sample in samples if choice.keeps(sample)]
+        self._held.add(sum(sample.nbytes for sample in kept) - copied)
+        if kept:
+            self.kept.setdefault(choice, []).extend(kept)
+
+    def answered(self) -> None:
+        """The request has been answered: what was kept can be worked on."""
+        kept, self.kept = self.kept, {}
+        for choice, samples in kept.items():
+            self._offer(choice, samples)
+
+
+class Run:
+    """One run of a pipeline over a batch, as taps see it."""
+
+    def __init__(self, pipeline: Pipeline, options: RunOptions, batch: Batch, again: Callable[[], Batch]) -> None:
+        self.pipeline = pipeline
+        self.options = options
+        self.batch = batch
+        self.again = again
+        self.kind = pipeline.definition.type
+        self.count = len(batch)
+        self.counts = batch.counts
+        self.copied = 0
+        """Bytes that are held of its inputs."""
+        self._begun = time.perf_counter_ns()
+
+    @property
+    def elapsed_ns(self) -> int:
+        """Nanoseconds since the run began."""
+        return time.perf_counter_ns() - self._begun
+
+    def read(self, samples: Iterable[Sample], batch: Batch) -> None:
+        """Keeps what became of inputs."""
+        if len(batch) == self.count:
+            for sample in samples:
+                sample.read(batch, [sample.position])
+            return
+        slots: dict[int, list[int]] = {}
+        for at in range(len(batch)):
+            slots.setdefault(batch.slot(at), []).append(at)
+        for sample in samples:
+            sample.read(batch, slots.get(sample.slot, []))
+
+
+class Watched:
+    """One run under taps: `chosen` are inputs that are shown, `late` are taps that choose by the outcome."""
+
+    def __init__(self, watch: Watch, run: Run, chosen: list[tuple[Choice, list[Sample]]], late: list[Choice]) -> None:
+        self._watch = watch
+        self._run = run
+        self._chosen = chosen
+        self._late = late
+        self._copied = [sum(sample.nbytes for sample in samples) for _, samples in chosen]
+
+    def read(self, batch: Batch) -> None:
+        """Keeps what became of the chosen inputs, and chooses by the outcome."""
+        for _, samples in self._chosen:
+            self._run.read(samples, batch)
+        for choice in self._late:
+            before = self._run.copied
+            self._chosen.append((choice, self._watch.find(choice, self._run, batch)))
+            self._copied.append(self._run.copied - before)
+
+    def finish(self, execution: Execution | None) -> None:
+        """Hands over what is kept; nothing of a run that did not end."""
+        for (choice, samples), copied in zip(self._chosen, self._copied, strict=True):
+            for sample in samples:
+                sample.duration_ns = execution.duration_ns if execution is not None else 0
+                skipped = execution.skipped if execution is not None else ()
+                if sample.outcome == "unchanged" and sample.pipeline.definition.name in skipped:
+                    sample.outcome = "skipped"
+            self._watch.keep(choice, samples if execution is not None else [], copied)
+
+
+async def answered_for(watch: Watch, answer: Awaitable[T]) -> T:
+    """The answer of a request, after which its taps can be worked on."""
+    try:
+        return await answer
+    finally:
+        watch.answered()

@@ -1,0 +1,59 @@
+"""Responses that are written as they come: lines of NDJSON, or events (SSE) for those who ask for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs
+from multidict import CIMultiDict
+
+from headrace.http1.framing import LAST_CHUNK, chunk
+from headrace.http1.headers import lines_of
+from headrace.server.response import Sent, head_of, open_transport
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+EVENTS, LINES = "text/event-stream", "application/x-ndjson"
+
+
+class LineStream:
+    """A response of JSON texts, one after the other; the client is told nothing until `open`."""
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        self._request = request
+        self._transport = open_transport(request, 200)
+        self._events = EVENTS in request.headers.get(hdrs.ACCEPT, "")
+        self._chunked = bool(self._transport.request.head.minor_version)
+        self._keep_alive = self._transport.keep_alive and self._chunked
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has hung up."""
+        return self._transport.is_closing()
+
+    async def open(self) -> None:
+        """Sends the head. Raises ConnectionResetError if the client is gone."""
+        headers: CIMultiDict[str] = CIMultiDict(
+            {
+                hdrs.CONTENT_TYPE: EVENTS if self._events else LINES,
+                hdrs.CACHE_CONTROL: "no-store",
+                # nginx would gather lines for seconds.
+                "X-Accel-Buffering": "no",
+            }
+        )
+        lines = lines_of(headers)
+        self._transport.send(head_of(self._transport, 200, "", lines, None, keep_alive=self._keep_alive))
+        await self._transport.drain()
+
+    async def send(self, text: bytes) -> None:
+        """Sends a text, which is on one line; waits for a slow client. Raises ConnectionResetError if it is gone."""
+        framed = b"data: %b\n\n" % text if self._events else text + b"\n"
+        self._transport.send(chunk(framed) if self._chunked else framed)
+        await self._transport.drain()
+
+    def end(self) -> Sent:
+        """Ends the response."""
+        if self._chunked:
+            self._transport.send(LAST_CHUNK)
+        return Sent(200, keep_alive=self._keep_alive)

@@ -1,0 +1,77 @@
+"""`GET /_udf/{name}/_logs`: the last lines of a UDF from all workers, and on request those to come."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.execution.taps.selection import MAX_SECONDS, LogsMessage
+from headrace.execution.taps.streams import GatheredLogs
+from headrace.handlers.line_stream import LineStream
+from headrace.security import admin
+from headrace.server.reply import reply_json
+from headrace_pipelines.errors import InvalidError
+from headrace_pipelines.udf.lines import MAX_LINES
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from headrace.server.request import RequestContext
+    from headrace_pipelines.udf.lines import Line
+
+POLL_SECONDS = 0.25
+"""Seconds between two looks whether the client is still there."""
+
+
+async def logs(context: RequestContext) -> web.StreamResponse:
+    """Answers with the last lines, or streams them and what follows. Lines may quote documents."""
+    await admin.require_admin(context)
+    name = context.snapshot.udf(context.params["name"]).manifest.name
+    follow, count = context.target.flag("follow"), _count(context.target.get("lines"))
+    components = context.components
+    gathered = GatheredLogs(components.registry.catalog, components.metrics.peers, LogsMessage(name, count, follow))
+    try:
+        last = await gathered.start()
+        if not follow:
+            return await reply_json(context, 200, {"name": name, "lines": [shown(line) for line in last]})
+        return await _follow(LineStream(context.request), gathered, last)
+    finally:
+        await gathered.stop()
+
+
+def _count(text: str | None) -> int:
+    if text is None:
+        return MAX_LINES
+    if not text.isascii() or not text.isdigit() or int(text[:9]) > MAX_LINES:
+        raise InvalidError(f"[{text[:20]}] is no number from 0 to {MAX_LINES}", "lines")
+    return int(text)
+
+
+async def _follow(client: LineStream, gathered: GatheredLogs, last: list[Line]) -> web.StreamResponse:
+    """Sends lines until the client goes. Raises ConnectionResetError then."""
+    await client.open()
+    ends = time.monotonic() + MAX_SECONDS
+    while time.monotonic() < ends:
+        for line in last:
+            await client.send(msgspec.json.encode(shown(line)))
+        if client.gone:
+            raise ConnectionResetError("the client is gone")
+        last = await gathered.next(POLL_SECONDS)
+    return client.end()
+
+
+def shown(line: Line) -> dict[str, Any]:
+    """A line as it is shown."""
+    _, _, version = line.udf.partition("@")
+    return {
+        "ts": datetime.fromtimestamp(line.ts, UTC).isoformat(timespec="milliseconds"),
+        "level": line.level,
+        "version": version,
+        "pipeline": line.pipeline,
+        "stage": line.stage,
+        "document": line.document,
+        "text": line.text,
+    }

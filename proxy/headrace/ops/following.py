@@ -1,0 +1,85 @@
+"""Streams of all other workers at once, which go on when a worker dies and another one takes its number."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from headrace.ops.messages import Follow, encoded, read_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+log = logging.getLogger("headrace.workers")
+
+POLL_SECONDS = 0.5
+"""Seconds between two looks for workers that are new: as long a worker's documents may go unseen."""
+CONNECT_SECONDS = 2.0
+"""Seconds for a worker to take the connection."""
+LAST_SECONDS = 1.0
+"""Seconds for a worker to say the last of its stream."""
+
+
+class Following:
+    """The streams of the workers at `others`; each frame goes to `receive` with the name of its worker."""
+
+    def __init__(self, others: Callable[[], list[Path]], wanted: bytes, receive: Callable[[str, bytes], None]) -> None:
+        self._others = others
+        self._wanted = encoded(Follow(wanted))
+        self._receive = receive
+        self._streams: dict[Path, tuple[asyncio.StreamWriter, asyncio.Task[None]]] = {}
+        self._looking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Connects to all workers that are there, and goes on looking."""
+        await self._connect_new()
+        self._looking = asyncio.create_task(self._poll())
+
+    async def stop(self) -> None:
+        """Asks each worker for the last of its stream, and ends."""
+        if self._looking is not None:
+            self._looking.cancel()
+        streams, self._streams = self._streams, {}
+        for writer, _ in streams.values():
+            with contextlib.suppress(OSError, RuntimeError):
+                writer.write_eof()
+        reading = [task for _, task in streams.values()]
+        if reading:
+            await asyncio.wait(reading, timeout=LAST_SECONDS)
+        for writer, task in streams.values():
+            task.cancel()
+            writer.close()
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            await self._connect_new()
+
+    async def _connect_new(self) -> None:
+        for path in [path for path, (_, task) in self._streams.items() if task.done()]:
+            self._streams.pop(path)[0].close()
+        await asyncio.gather(*(self._connect(path) for path in self._others() if path not in self._streams))
+
+    async def _connect(self, path: Path) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                reader, writer = await asyncio.open_unix_connection(path)
+                writer.write(self._wanted)
+                # The first frame says that the worker follows from now on.
+                first = await read_frame(reader)
+        except (OSError, TimeoutError) as error:
+            log.debug("worker at %s has no stream: %s", path.name, type(error).__name__)
+            return
+        if first is None:
+            writer.close()
+            return
+        self._receive(path.stem, first)
+        self._streams[path] = (writer, asyncio.create_task(self._read(path.stem, reader)))
+
+    async def _read(self, name: str, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(OSError):
+            while (frame := await read_frame(reader)) is not None:
+                self._receive(name, frame)
