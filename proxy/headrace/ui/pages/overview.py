@@ -1,0 +1,48 @@
+"""The first page: what the proxy does now, and whether it is well."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from headrace.ui.history import minutes_of, pipelines_by_traffic, totals
+from headrace.ui.inner import ApiError
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from headrace.ui.view import View
+
+MINUTES = 15
+"""Minutes that the page looks back: of 1,000 busy pipelines that is as much as it can add up at once."""
+BUSIEST = 8
+"""Pipelines in the table."""
+
+
+async def show(view: View) -> web.StreamResponse:
+    """State, rates, and the busiest pipelines."""
+    rows, health, minutes = await asyncio.gather(
+        view.api.get("_cat", "pipelines", format="json"), _health(view), minutes_of(view.api, MINUTES)
+    )
+    udfs = await view.api.get("_cat", "udfs", format="json", h="name")
+    busiest = await asyncio.to_thread(pipelines_by_traffic, minutes, BUSIEST)
+    return await view.page(
+        "overview.html",
+        "overview",
+        "Overview",
+        health=health,
+        nodes=view.components.upstream.nodes,
+        counts={"pipelines": len(rows), "attached": sum(row["attached"] != "0" for row in rows), "udfs": len(udfs)},
+        totals=await asyncio.to_thread(totals, minutes),
+        busiest=busiest,
+        minutes=MINUTES,
+    )
+
+
+async def _health(view: View) -> dict[str, Any]:
+    """The answer of the readiness probe, also of a proxy that is not ready."""
+    try:
+        found: dict[str, Any] = await view.api.get("_proxy", "health", "ready")
+    except ApiError as error:
+        return {"status": "not ready", "registry": view.components.registry.state, "reason": error.reason}
+    return found

@@ -1,0 +1,129 @@
+"""Samples of trial runs: as people paste them, from an index, and as test cases."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import yaml
+
+from headrace.ui.differences import parse
+
+if TYPE_CHECKING:
+    from headrace.ui.inner import Api
+    from headrace.ui.trials import Trial
+
+MOST_SAMPLES = 20
+"""Number of samples of one run: each is run stage by stage, and all of it is shown."""
+MOST_BYTES = 1 << 20
+"""Characters of all samples."""
+
+
+class SampleError(Exception):
+    """Why there are no samples."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample: the text that the API takes, and its value. `document`: it has metadata beside its `_source`."""
+
+    text: bytes
+    value: dict[str, Any]
+    document: bool
+
+    @property
+    def input(self) -> Any:
+        """What the stages get."""
+        return self.value["_source"] if self.document else self.value
+
+
+def read_samples(text: str, kind: str) -> list[Sample]:
+    """Samples in a JSON array, or one after the other. Raises SampleError.
+
+    For a document pipeline each is a document, or an object with `_source` and metadata; for others a body.
+    """
+    if len(text) > MOST_BYTES:
+        raise SampleError(f"the samples have more than {MOST_BYTES} characters")
+    found = _texts(text)
+    if len(found) == 1 and found[0].startswith("["):
+        found = [bytes(each).decode() for each in msgspec.json.decode(found[0], type=list[msgspec.Raw])]
+    if not found:
+        raise SampleError("there are no samples: paste some, or get some of an index")
+    if len(found) > MOST_SAMPLES:
+        raise SampleError(f"there are {len(found)} samples; the page runs {MOST_SAMPLES} at once")
+    return [_sample(i + 1, each, kind) for i, each in enumerate(found)]
+
+
+def _texts(text: str) -> list[str]:
+    """The values of a text, each as it is written. Raises SampleError."""
+    decoder, at, found = json.JSONDecoder(), 0, []
+    while at < len(text):
+        if text[at].isspace() or text[at] == ",":
+            at += 1
+            continue
+        try:
+            _, end = decoder.raw_decode(text, at)
+            msgspec.json.decode(text[at:end].encode())
+        except (ValueError, RecursionError) as error:
+            line = text.count("\n", 0, at) + 1
+            raise SampleError(f"the samples are not JSON: the one that begins in line {line}: {error}") from None
+        found.append(text[at:end])
+        at = end
+    return found
+
+
+_METADATA = ("_index", "_id", "_routing", "_source")
+
+
+def _sample(number: int, text: str, kind: str) -> Sample:
+    value = parse(text)
+    if not isinstance(value, dict):
+        raise SampleError(f"sample {number} is not an object")
+    if kind != "document":
+        return Sample(text.encode(), value, document=False)
+    if not isinstance(value.get("_source"), dict):
+        return Sample(b'{"_source":' + text.encode() + b"}", {"_source": value}, document=True)
+    members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    kept = {name: members[name] for name in _METADATA if name in members}
+    return Sample(msgspec.json.encode(kept), {name: value[name] for name in kept}, document=True)
+
+
+def written(samples: list[Any]) -> str:
+    """Samples as a text for people."""
+    return json.dumps(samples, indent=2, ensure_ascii=False, default=float) if samples else ""
+
+
+async def from_index(api: Api, kind: str, index: str, count: int) -> list[Any]:
+    """Documents of an index as its callers see them, or the response to a search. Raises SampleError, ApiError."""
+    if not index:
+        raise SampleError("enter the name of an index")
+    answer = await api.post(index, "_search", body={"size": min(max(count, 1), MOST_SAMPLES)})
+    if kind == "query":
+        return [{"query": {"match_all": {}}}]
+    if kind == "result":
+        return [answer]
+    hits = answer.get("hits", {}).get("hits", [])
+    return [{"_index": hit["_index"], "_id": hit["_id"], "_source": hit["_source"]} for hit in hits if "_source" in hit]
+
+
+def case_text(pipeline: dict[str, Any], sample: Sample, trial: Trial, number: int) -> str:
+    """A sample as a file for `headrace test`: what the run made of it is what is expected."""
+    entry: dict[str, Any] = {"name": f"sample {number}"}
+    if pipeline["type"] == "document":
+        entry["docs"] = [sample.input if sample.value.keys() == {"_source"} else sample.value]
+    else:
+        entry["request" if pipeline["type"] == "query" else "response"] = sample.value
+    if trial.error:
+        entry["expect_error"] = {"type": trial.error["type"], "stage": trial.error.get("stage", "")}
+    elif not trial.outputs:
+        entry["dropped"] = True
+    else:
+        entry["expect"] = trial.outputs if pipeline["type"] == "document" else trial.outputs[0]
+    plain = json.loads(json.dumps({"pipeline": pipeline["name"], "cases": [entry]}, default=float))
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)
