@@ -37,7 +37,7 @@ class AuditLines(logging.Handler):
                 entry = msgspec.json.decode(text)
             except msgspec.DecodeError:
                 continue
-            if isinstance(entry, dict):
+            if isinstance(entry, dict) and not _is_trial(entry):
                 found.append({**entry, "time": created})
         return found
 
@@ -48,3 +48,9 @@ class AuditLines(logging.Handler):
     def detach(self) -> None:
         """Ends it."""
         logging.getLogger(AUDIT).removeHandler(self)
+
+
+def _is_trial(entry: dict[str, Any]) -> bool:
+    """Whether it is about a request that was allowed and changes nothing: a trial run, a look at the settings."""
+    method, _, path = str(entry.get("action", "")).partition(" ")
+    return int(entry.get("status") or 0) < 400 and (method == "GET" or path.endswith(("/_execute", "/_test", "/_diff")))

@@ -10,6 +10,8 @@ from headrace.ui.inner import ApiError
 from headrace.ui.rendering import pretty
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from headrace.ui.view import View
 
 KINDS = ("document", "query", "result")
@@ -45,6 +47,30 @@ def definition_text(found: dict[str, Any]) -> str:
     if kept.get("enabled") is True:
         kept.pop("enabled")
     return pretty(kept)
+
+
+def labelled(stages: Any, prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """The stages of a definition, nested ones too, by the labels that traces and statistics have."""
+    for stage in stages if isinstance(stages, list) else ():
+        if not isinstance(stage, dict) or not isinstance(stage.get("name"), str):
+            continue
+        label = prefix + stage["name"]
+        yield label, stage
+        config = stage.get("config")
+        if isinstance(config, dict):
+            yield from labelled(config.get("stages"), f"{label}/")
+        yield from labelled(stage.get("on_failure"), f"{label}/")
+
+
+def fields_of(stages: Any) -> dict[str, str]:
+    """The field that each stage is about, by its label, where its parameters say one."""
+    found = {}
+    for label, stage in labelled(stages):
+        config = stage.get("config")
+        parameters = config.get("parameters") if isinstance(config, dict) else None
+        if isinstance(parameters, dict) and isinstance(parameters.get("field"), str):
+            found[label] = parameters["field"]
+    return found
 
 
 def skeleton(kind: str) -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 60.0
 """Seconds for an answer of the proxy: more than a trial run or a reload takes."""
+OPAQUE_ID = "headrace-ui"
+"""The `X-Opaque-Id` of requests of the page: the audit log has it."""
 MOST_BYTES = 64 << 20
 """Maximum length in bytes of an answer: more than 1,000 definitions have."""
 
@@ -112,7 +114,7 @@ class Api:
 
 
 def _request(method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
-    lines = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close", "X-Opaque-Id: headrace-ui"]
+    lines = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close", f"X-Opaque-Id: {OPAQUE_ID}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     if body is not None:
         lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]

@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler, Middleware
 
 from headrace.http1 import tls
 from headrace.server.listener import BACKLOG
@@ -22,6 +21,8 @@ from headrace.ui.view import BASE, View, address, redirect
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable
+
+    from aiohttp.typedefs import Handler, Middleware
 
     from headrace.server.components import Components
     from headrace.server.listener import Listener

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from headrace.ui.definitions import labelled
 from headrace.ui.differences import MemberChange, member_changes, parse
 
 if TYPE_CHECKING:
@@ -82,20 +83,9 @@ def _decoded(text: str) -> Any:
         return None
 
 
-def _conditions(stages: Any, prefix: str = "") -> dict[str, str]:
-    """The `if` of each stage by its label, as the trace names it."""
-    found: dict[str, str] = {}
-    for stage in stages if isinstance(stages, list) else ():
-        if not isinstance(stage, dict) or not isinstance(stage.get("name"), str):
-            continue
-        label = prefix + stage["name"]
-        if isinstance(stage.get("if"), str):
-            found[label] = stage["if"]
-        config = stage.get("config")
-        if isinstance(config, dict):
-            found |= _conditions(config.get("stages"), f"{label}/")
-        found |= _conditions(stage.get("on_failure"), f"{label}/")
-    return found
+def _conditions(stages: Any) -> dict[str, str]:
+    """The `if` of each stage that has one, by the label that the trace has."""
+    return {label: stage["if"] for label, stage in labelled(stages) if isinstance(stage.get("if"), str)}
 
 
 def _trial(answer: dict[str, Any], sample: Sample, conditions: dict[str, str]) -> Trial:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from headrace.ui.audit_lines import MOST_LINES
+from headrace.ui.inner import OPAQUE_ID
 from headrace.ui.view import sliced
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 FIRST = frozenset({"action", "status", "user", "source", "time"})
 """Members with a column of their own."""
+
+
+LONGEST = {"sha256": 12}
+"""Characters of a member that tell it from others."""
 
 
 async def show(view: View) -> web.StreamResponse:
@@ -36,7 +41,10 @@ async def show(view: View) -> web.StreamResponse:
 
 
 def _row(line: dict[str, Any]) -> dict[str, Any]:
-    more = ", ".join(f"{name} {str(value)[:64]}" for name, value in line.items() if name not in FIRST and value)
+    facts = {name: str(value) for name, value in line.items() if name not in FIRST and value}
+    if facts.pop("x_opaque_id", "") == OPAQUE_ID:
+        facts["by"] = "this page"
+    more = ", ".join(f"{name} {value[: LONGEST.get(name, 100)]}" for name, value in facts.items())
     return {
         "time": datetime.fromtimestamp(line["time"], UTC).isoformat(timespec="seconds"),
         "action": str(line.get("action", "")),

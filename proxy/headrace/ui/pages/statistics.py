@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from headrace.ui.definitions import find
+from headrace.ui.definitions import fields_of, find
 from headrace.ui.history import Minute, minutes_of, rates_of, stage_rates
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ async def show(view: View) -> web.StreamResponse:
         counts=counts,
         rates=rates,
         stages=stages,
-        errors=_grouped(counts["last_errors"]),
+        errors=_grouped(counts["last_errors"], fields_of(found.get("stages"))),
         tab="statistics",
     )
 
@@ -48,11 +48,11 @@ def _charts(
     return rates_of(minutes, prefix), [(each, stage_rates(minutes, prefix, each["name"])) for each in slowest]
 
 
-def _grouped(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _grouped(errors: list[dict[str, Any]], fields: dict[str, str]) -> list[dict[str, Any]]:
     """The last failures by stage, type and field, the most frequent first. Reasons are for administrators."""
     groups: dict[tuple[str, str, str], dict[str, Any]] = {}
     for error in errors:
-        field = error.get("field") or _field_in(error.get("reason", ""))
+        field = error.get("field") or fields.get(error["stage"], "")
         at = (error["stage"], error["type"], field)
         group = groups.setdefault(
             at, {"stage": at[0], "type": at[1], "field": field, "count": 0, "latest": "", "reason": "", "document": ""}
@@ -61,9 +61,3 @@ def _grouped(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if error["time"] >= group["latest"]:
             group |= {"latest": error["time"], "reason": error.get("reason", ""), "document": error["document"]}
     return sorted(groups.values(), key=lambda group: (-group["count"], group["stage"]))
-
-
-def _field_in(reason: str) -> str:
-    """The field that the reason of a built-in names first: `field [a.b] is missing`."""
-    _, opened, rest = reason.partition("field [")
-    return rest.partition("]")[0] if opened else ""
