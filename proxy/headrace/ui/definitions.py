@@ -108,5 +108,7 @@ def _unparsable(error: ValueError, text: str) -> Problem:
     if isinstance(error, json.JSONDecodeError):
         # A browser counts UTF-16 units.
         offset = len(text[: error.pos].encode("utf-16-le", "replace")) // 2
-        return Problem("", f"line {error.lineno}, column {error.colno}: {error.msg}", offset)
+        return Problem(
+            "", f"line {error.lineno}, column {error.colno}: {error.msg.removesuffix(' starting at')}", offset
+        )
     return Problem("", f"this is not JSON: {error}")

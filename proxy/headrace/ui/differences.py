@@ -78,7 +78,7 @@ class MemberChange:
 def member_changes(before: Any, after: Any) -> tuple[list[MemberChange], int]:
     """The members that differ between two values, and how many more there are than are listed."""
     found: list[MemberChange] = []
-    operations = jsonpatch.make_patch(before, after).patch
+    operations = jsonpatch.JsonPatch.from_diff(before, after, dumps=_dumped).patch
     for operation in operations[:MOST_CHANGES]:
         path = str(operation["path"])
         if operation["op"] == "move":
@@ -109,8 +109,12 @@ def parse(text: str | bytes) -> Any:
     return json.loads(text, parse_float=Decimal)
 
 
+def _dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=_plain)
+
+
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=_plain)
+    text = _dumped(value)
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
 
 

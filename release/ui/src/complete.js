@@ -142,7 +142,11 @@ function values(context, root, node, property) {
   const literal = ["String", "Number", "True", "False", "Null"].includes(node.name) ? node : null;
   if (!property && !literal) return null;
   const { state, pos } = context;
-  const at = literal ?? { parent: property, name: "String", from: pos, to: pos };
+  // A text whose end is not written yet is no value for the parser.
+  const word = literal ? null : context.matchBefore(/"[^"\n]*|\w+/);
+  if (!literal && !word && !context.explicit) return null;
+  const from = literal ? literal.from : word ? word.from : pos;
+  const at = literal ?? { parent: property, name: "String", from, to: pos };
   const options = new Map();
   const add = (value, info) => {
     if (value === null || typeof value === "object") return;
@@ -156,5 +160,5 @@ function values(context, root, node, property) {
     (schema.examples ?? []).forEach((value) => add(value, "in the registry"));
   }
   if (!options.size) return null;
-  return { from: literal ? literal.from : pos, to: literal ? literal.to : pos, options: [...options.values()] };
+  return { from, to: literal ? literal.to : pos, options: [...options.values()] };
 }

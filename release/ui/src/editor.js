@@ -84,7 +84,7 @@ function attach(area) {
     theme,
     // Tab leaves the editor, so that nobody who works by keyboard is caught in it.
     keymap.of([...closeBracketsKeymap, ...completionKeymap, ...historyKeymap, ...defaultKeymap]),
-    EditorView.contentAttributes.of({ "aria-label": label }),
+    EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0" }),
     EditorState.readOnly.of(readOnly),
     EditorView.updateListener.of((update) => {
       if (!update.docChanged) return;
