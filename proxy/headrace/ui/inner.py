@@ -166,9 +166,9 @@ class _Loop(asyncio.Transport):
 
     def _feed(self) -> None:
         while self._left and not self._paused and not self._closing:
-            room = self._protocol.get_buffer(-1)
+            room = memoryview(self._protocol.get_buffer(-1))
             count = min(len(room), len(self._left))
-            memoryview(room)[:count] = self._left[:count]
+            room[:count] = self._left[:count]
             self._left = self._left[count:]
             self._protocol.buffer_updated(count)
 

@@ -62,12 +62,13 @@ async def run(view: View) -> web.StreamResponse:
     found = await _pipeline(view)
     text, samples = view.form.get("definition", ""), view.form.get("samples", "")
     index, number = view.form.get("index", "").strip(), view.form.get("count", "5")
-    facts = {"index": index, "count": int(number) if number.isdecimal() and len(number) < 4 else 5}
+    count = int(number) if number.isdecimal() and len(number) < 4 else 5
+    facts: dict[str, Any] = {"index": index, "count": count}
     if not view.form.get("do"):
         return await _page(view, found, text, samples, [], [], **facts)
     try:
         if view.form.get("do") == "fetch":
-            fetched = await from_index(view.api, found["type"], index, facts["count"])
+            fetched = await from_index(view.api, found["type"], index, count)
             note = f"{len(fetched)} of [{index}]" if fetched else f"[{index}] has no documents"
             return await _page(view, found, text, written(fetched), [], [], **facts, note=note)
         inputs = await asyncio.to_thread(read_samples, samples, found["type"])
