@@ -45,7 +45,7 @@ def static_files() -> dict[str, StaticFile]:
 @cache
 def environment() -> Environment:
     """The templates. A name that a page forgets to give is an error."""
-    made = Environment(
+    templates = Environment(
         loader=PackageLoader("headrace.ui"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -53,9 +53,9 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters |= {"segment": segment, "count": count, "rate": rate, "ms": ms, "when": when, "pretty": pretty}
-    made.globals["static"] = static_url
-    return made
+    templates.filters |= {"segment": segment, "count": count, "rate": rate, "ms": ms, "when": when, "pretty": pretty}
+    templates.globals["static"] = static_url
+    return templates
 
 
 def rendered(template: str, facts: dict[str, Any]) -> bytes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from headrace.ui.history import minutes_of, pipelines_by_traffic, totals
 from headrace.ui.inner import ApiError
+from headrace.ui.rates.history import minutes_of, pipelines_by_traffic, totals
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from headrace.ui.history import errors_by_pipeline, minutes_of
+from headrace.ui.rates.history import errors_by_pipeline, minutes_of
 from headrace.ui.view import sliced
 
 if TYPE_CHECKING:

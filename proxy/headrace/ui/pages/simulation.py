@@ -10,8 +10,9 @@ from aiohttp import web
 
 from headrace.ui.definitions import definition_text, find, problem_of
 from headrace.ui.inner import ApiError
-from headrace.ui.samples import MOST_SAMPLES, SampleError, case_text, from_index, read_samples, written
-from headrace.ui.trials import Trial, trials_of
+from headrace.ui.trials.cases import case_text
+from headrace.ui.trials.runs import Trial, trials_of
+from headrace.ui.trials.samples import MOST_SAMPLES, SampleError, from_index, read_samples, written
 
 if TYPE_CHECKING:
     from headrace.ui.definitions import Problem

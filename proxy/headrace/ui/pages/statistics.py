@@ -6,12 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from headrace.ui.definitions import fields_of, find
-from headrace.ui.history import Minute, minutes_of, rates_of, stage_rates
+from headrace.ui.rates.history import Minute, minutes_of, rates_of, stage_rates
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from headrace.ui.history import Rates
+    from headrace.ui.rates.history import Rates
     from headrace.ui.view import View
 
 MINUTES = 120

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import yaml
 
 from headrace.ui.differences import parse
 
 if TYPE_CHECKING:
     from headrace.ui.inner import Api
-    from headrace.ui.trials import Trial
 
 MOST_SAMPLES = 20
 """Number of samples of one run: each is run stage by stage, and all of it is shown."""
@@ -110,20 +108,3 @@ async def from_index(api: Api, kind: str, index: str, count: int) -> list[Any]:
         return [answer]
     hits = answer.get("hits", {}).get("hits", [])
     return [{"_index": hit["_index"], "_id": hit["_id"], "_source": hit["_source"]} for hit in hits if "_source" in hit]
-
-
-def case_text(pipeline: dict[str, Any], sample: Sample, trial: Trial, number: int) -> str:
-    """A sample as a file for `headrace test`: what the run made of it is what is expected."""
-    entry: dict[str, Any] = {"name": f"sample {number}"}
-    if pipeline["type"] == "document":
-        entry["docs"] = [sample.input if sample.value.keys() == {"_source"} else sample.value]
-    else:
-        entry["request" if pipeline["type"] == "query" else "response"] = sample.value
-    if trial.error:
-        entry["expect_error"] = {"type": trial.error["type"], "stage": trial.error.get("stage", "")}
-    elif not trial.outputs:
-        entry["dropped"] = True
-    else:
-        entry["expect"] = trial.outputs if pipeline["type"] == "document" else trial.outputs[0]
-    plain = json.loads(json.dumps({"pipeline": pipeline["name"], "cases": [entry]}, default=float))
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headrace.ui.inner import ApiError
-from headrace.ui.sparklines import Sparkline, sparkline
+from headrace.ui.rates.sparklines import Sparkline, sparkline
 
 if TYPE_CHECKING:
     from headrace.ui.inner import Api

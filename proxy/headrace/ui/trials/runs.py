@@ -14,7 +14,7 @@ from headrace.ui.differences import MemberChange, member_changes, parse
 
 if TYPE_CHECKING:
     from headrace.ui.inner import Api
-    from headrace.ui.samples import Sample
+    from headrace.ui.trials.samples import Sample
 
 
 @dataclass(frozen=True)
