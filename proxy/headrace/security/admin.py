@@ -126,7 +126,7 @@ def _refuse_pages(context: RequestContext) -> None:
 def is_own_name(host: str, advertised: str, allowed: str) -> bool:
     """Whether a `Host` header names a proxy on loopback: against names that a page points at it (DNS rebinding)."""
     name = urlsplit(f"//{host}").hostname or ""
-    names = {each.strip().lower() for each in allowed.split(",")}
+    names = {each.strip().lower() for each in allowed.split(",") if each.strip()}
     if (
         name == "localhost"
         or "*" in names

@@ -1,53 +1,42 @@
-"""The last lines of the audit log of this process, in memory."""
+"""The last entries of the audit log of this process, in memory."""
 
 from __future__ import annotations
 
-import logging
+import time
 from collections import deque
 from typing import Any
 
-import msgspec
-
-from headrace.ops.logs.lines import AUDIT
+from headrace.security import audit
 
 MOST_LINES = 500
-"""Number of lines that are kept: a page or five, and some hundred kilobytes."""
-LONGEST_LINE = 4096
-"""Bytes of the longest line that is kept."""
+"""Number of entries that are kept: five parts of a table."""
+LONGEST = 512
+"""Characters of a member that are kept."""
 
 
-class AuditLines(logging.Handler):
-    """Keeps the lines that the logger `headrace.audit` writes."""
+class AuditLines:
+    """Keeps the entries of the audit log that are about changes: trial runs would crowd them out."""
 
     def __init__(self) -> None:
-        super().__init__(logging.INFO)
-        self._lines: deque[tuple[float, str]] = deque(maxlen=MOST_LINES)
+        self._entries: deque[dict[str, Any]] = deque(maxlen=MOST_LINES)
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keeps a line."""
-        text = record.getMessage()
-        if len(text) <= LONGEST_LINE:
-            self._lines.append((record.created, text))
+    def keep(self, entry: dict[str, Any]) -> None:
+        """Keeps an entry, with the `time` in seconds since 1970."""
+        if not _is_trial(entry):
+            kept = {name: value if isinstance(value, int) else str(value)[:LONGEST] for name, value in entry.items()}
+            self._entries.append({**kept, "time": time.time()})
 
     def recent(self) -> list[dict[str, Any]]:
-        """The lines, the latest first, each with its `time` in seconds since 1970."""
-        found = []
-        for created, text in reversed(self._lines):
-            try:
-                entry = msgspec.json.decode(text)
-            except msgspec.DecodeError:
-                continue
-            if isinstance(entry, dict) and not _is_trial(entry):
-                found.append({**entry, "time": created})
-        return found
+        """The entries, the latest first."""
+        return list(reversed(self._entries))
 
     def attach(self) -> None:
-        """Begins to keep lines."""
-        logging.getLogger(AUDIT).addHandler(self)
+        """Begins to keep entries."""
+        audit.observers.add(self.keep)
 
     def detach(self) -> None:
         """Ends it."""
-        logging.getLogger(AUDIT).removeHandler(self)
+        audit.observers.discard(self.keep)
 
 
 def _is_trial(entry: dict[str, Any]) -> bool:

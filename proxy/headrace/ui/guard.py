@@ -35,7 +35,7 @@ def refuse_foreign_names(request: web.BaseRequest, settings: Settings) -> None:
     Another site may point a name of its own at this machine (DNS rebinding).
     """
     host = request.headers.get(hdrs.HOST, "")
-    if settings.ui_loopback and not (host and is_own_name(host, settings.advertise, settings.allowed_hosts)):
+    if settings.ui_loopback and not is_own_name(host, settings.advertise, settings.allowed_hosts):
         raise web.HTTPMisdirectedRequest(
             text=f"[{host}] is not a name of this proxy, which listens on loopback; add it to the setting allowed_hosts"
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headrace.settings import Settings, validate
+from headrace.upstream.permissions import Permissions, Verdict
 from headrace_pipelines.errors import InvalidError
 from tests.conftest import Answer, Http, native
 from tests.node.ui.conftest import running_site
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser
 
+    from headrace.server.request import RequestContext
     from tests.node.ui.conftest import Site
 
 pytestmark = [pytest.mark.node, pytest.mark.asyncio(loop_scope="session")]
@@ -112,14 +114,40 @@ async def test_with_an_admin_token_nothing_is_shown_before_the_login(browser: Br
             assert answer.headers["Location"].startswith("/_proxy/ui/"), target
 
 
-async def test_reasons_that_quote_documents_are_for_administrators(node: str, tmp_path: Path):
-    """A caller whom the cluster lets read pipelines sees no reasons; the page asks the API in this caller's name."""
+async def test_a_caller_who_may_only_read_sees_no_reasons_and_changes_nothing(
+    node: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The page asks the API in the name of its caller, whom the cluster lets read and not change."""
+
+    async def refuse(self: Permissions, context: RequestContext) -> Verdict:
+        return Verdict(allowed=False, missing=("cluster:admin/ingest/pipeline/put",))
+
     async with running_site(node, tmp_path) as site:
         await site.proxy.pipeline("p", "document", native("n", "convert", field="n", type="integer"))
         await site.proxy.index("page-reasons", document="p")
         await site.proxy.bulk({"index": {"_index": "page-reasons"}}, {"n": "what a document says"})
         shown, _, _ = await opened(site, "pipelines/document/p/statistics")
         assert b"what a document says" in shown.body
+        monkeypatch.setattr(Permissions, "manage", refuse)
+        shown, cookie, token = await opened(site, "pipelines/document/p/statistics")
+        assert b"what a document says" not in shown.body
+        assert b"for administrators" in shown.body
+        assert (await opened(site, "audit"))[0].status == 303
+        body = f"csrf={token}&definition=%7B%22type%22%3A%22document%22%2C%22stages%22%3A%5B%5D%7D"
+        own = {"Origin": site.origin, "Cookie": cookie}
+        assert (await posted(site, "pipelines/document/p", body, **own)).status == 403
+        assert (await posted(site, "check", body, **own)).status in (303, 403)
+        assert (
+            await posted(site, "pipelines/document/p/simulate", f"{body}&do=run&samples=%7B%7D", **own)
+        ).status == 403
+        assert (await site.proxy.get("/_pipeline/p")).json["version"] == "1"
+        _, cookie, token = await opened(site, "login")
+        own = {"Origin": site.origin, "Cookie": cookie}
+        entered = await posted(site, "login", f"csrf={token}&user=reader&password=x", **own)
+        assert (entered.status, entered.headers["Location"]) == (303, "/_proxy/ui/")
+        cookie = entered.headers["Set-Cookie"].partition(";")[0]
+        shown, _, _ = await opened(site, "audit", cookie)
+        assert (shown.status, b"You are reader" in shown.body) == (403, True)
         await site.proxy.delete("/page-reasons")
 
 
