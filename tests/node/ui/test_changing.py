@@ -111,12 +111,12 @@ async def test_a_pipeline_is_created_and_its_samples_come_from_an_index(page: Pa
     await page.goto("pipelines/document/made-here/simulate")
     await page.fill("input[name=index]", "page-logs")
     await page.fill("input[name=count]", "3")
-    await page.click("button:has-text('Get')")
+    await page.click("text=From the index")
     await page.wait_for_selector("text=3 of [page-logs]")
     await page.click("text=Run the samples")
     await page.wait_for_selector("text=3 of 3 samples succeed")
     await page.fill("input[name=index]", "no-such-index")
-    await page.click("button:has-text('Get')")
+    await page.click("text=From the index")
     await page.wait_for_selector("text=no such index")
 
 

@@ -12,7 +12,7 @@ from headrace.ui.definitions import definition_text, find, problem_of
 from headrace.ui.inner import ApiError
 from headrace.ui.trials.cases import case_text
 from headrace.ui.trials.runs import Trial, trials_of
-from headrace.ui.trials.samples import MOST_SAMPLES, SampleError, from_index, read_samples, written
+from headrace.ui.trials.samples import MOST_SAMPLES, SampleError, from_index, from_tap, read_samples, written
 
 if TYPE_CHECKING:
     from headrace.ui.definitions import Problem
@@ -68,19 +68,27 @@ async def run(view: View) -> web.StreamResponse:
     if not view.form.get("do"):
         return await _page(view, found, text, samples, [], [], **facts)
     try:
-        if view.form.get("do") == "fetch":
-            fetched = await from_index(view.api, found["type"], index, count)
-            note = f"{len(fetched)} of [{index}]" if fetched else f"[{index}] has no documents"
+        if view.form.get("do") in ("fetch", "tap"):
+            fetched, note = await _fetched(view, found, index, count)
             return await _page(view, found, text, written(fetched), [], [], **facts, note=note)
         inputs = await asyncio.to_thread(read_samples, samples, found["type"])
         trials = await trials_of(view.api, text, inputs)
     except SampleError as error:
         return await _page(view, found, text, samples, [], [], 400, **facts, note=error.reason)
     except ApiError as error:
-        if error.status in (401, 403) or view.form.get("do") == "fetch":
+        if error.status in (401, 403) or view.form.get("do") != "run":
             return await _page(view, found, text, samples, [], [], error.status, **facts, note=error.reason)
         return await _page(view, found, text, samples, [], [problem_of(error, text)], 400, **facts)
     return await _page(view, found, text, samples, trials, [], **facts)
+
+
+async def _fetched(view: View, found: dict[str, Any], index: str, count: int) -> tuple[list[Any], str]:
+    """Samples of an index or of the traffic, and where they come from."""
+    if view.form["do"] == "tap":
+        samples = await from_tap(view.api, found, count)
+        return samples, f"{len(samples)} of the traffic that goes through the active version"
+    samples = await from_index(view.api, found["type"], index, count)
+    return samples, f"{len(samples)} of [{index}]" if samples else f"[{index}] has no documents"
 
 
 async def case(view: View) -> web.StreamResponse:

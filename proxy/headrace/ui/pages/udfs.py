@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 LONGEST_SOURCE = 200_000
 """Characters of a source that are shown."""
 
+LINES = 50
+"""Lines of the log that are shown."""
+
 
 async def listed(view: View) -> web.StreamResponse:
     """UDFs whose names contain a text, 100 at a time."""
@@ -45,6 +48,7 @@ async def show(view: View) -> web.StreamResponse:
         counts=by_version.get(found["version"], counts),
         source=source,
         users=_users(view, name),
+        logs=await _logs(view, name),
     )
 
 
@@ -59,6 +63,18 @@ async def _source(view: View, name: str, version: str) -> dict[str, Any]:
     text = str(answer["source"])
     note = f"The first {LONGEST_SOURCE} characters." if len(text) > LONGEST_SOURCE else ""
     return {"text": text[:LONGEST_SOURCE], "note": note}
+
+
+async def _logs(view: View, name: str) -> dict[str, Any]:
+    """The last lines that it has logged, for administrators; none where the proxy keeps none."""
+    try:
+        answer = await view.api.get("_udf", name, "_logs", lines=LINES)
+    except ApiError as error:
+        return {
+            "lines": [],
+            "note": "Lines may quote documents: they are for administrators." if error.status == 403 else "",
+        }
+    return {"lines": answer["lines"][::-1], "note": "" if answer["lines"] else "It has logged nothing."}
 
 
 def _users(view: View, name: str) -> list[str]:

@@ -97,6 +97,41 @@ def written(samples: list[Any]) -> str:
     return json.dumps(samples, indent=2, ensure_ascii=False, default=float) if samples else ""
 
 
+TAP_SECONDS = 5
+"""Seconds for which the page waits for traffic."""
+
+
+async def from_tap(api: Api, pipeline: dict[str, Any], count: int) -> list[Any]:
+    """Inputs of a pipeline as they come, for a few seconds. Raises SampleError, ApiError."""
+    wanted = {
+        "pipeline": pipeline["name"],
+        "surface": pipeline["type"],
+        "limit": min(max(count, 1), MOST_SAMPLES),
+        "per_second": 100,
+        "duration": f"{TAP_SECONDS}s",
+        "stages": "none",
+    }
+    reply = await api.call("POST", ("_proxy", "tap"), msgspec.json.encode(wanted), {})
+    try:
+        records = [parse(line) for line in reply.body.splitlines() if line.strip()]
+    except ValueError:
+        raise SampleError("the tap gave what is not JSON") from None
+    inputs = [_tapped(each, pipeline["type"]) for each in records if each.get("before") is not None]
+    if not inputs:
+        counted = records[-1] if records else {}
+        hidden = f", and {counted['refused']} that you may not read" if counted.get("refused") else ""
+        raise SampleError(f"no input came in {TAP_SECONDS} seconds{hidden}: send a request, or paste a sample")
+    return inputs
+
+
+def _tapped(record: dict[str, Any], kind: str) -> Any:
+    """The input in a record of a tap; a document with its metadata."""
+    if kind != "document":
+        return record["before"]
+    named = {"_index": record.get("index"), "_id": record.get("id")}
+    return {**{name: value for name, value in named.items() if value}, "_source": record["before"]}
+
+
 async def from_index(api: Api, kind: str, index: str, count: int) -> list[Any]:
     """Documents of an index as its callers see them, or the response to a search. Raises SampleError, ApiError."""
     if not index:
