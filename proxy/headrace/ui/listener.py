@@ -35,6 +35,12 @@ MOST_FORM_BYTES = 4 << 20
 """Maximum length in bytes of a form: a definition and its samples."""
 OPEN_PAGES = ("login", "logout")
 """Pages for people who have not logged in."""
+MOST_AT_ONCE = 16
+"""Number of pages that are made at once; others wait. With their forms they take 64 MB at most."""
+FORM_SECONDS = 30.0
+"""Seconds in which a form has to arrive."""
+STOPPING_SECONDS = 5.0
+"""Seconds for pages in progress when the listener closes."""
 _YEAR = 365 * 24 * 3600
 
 
@@ -61,7 +67,8 @@ class UiListener:
         app.router.add_get(BASE + "/static/{name}", _static)
         for method, path, page in TABLE:
             app.router.add_route(method, BASE + path, partial(self._answer, page))
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=STOPPING_SECONDS)
+        self._places = asyncio.Semaphore(MOST_AT_ONCE)
         self._socket: socket.socket | None = None
         self._site: web.SockSite | None = None
         self._scheme = "http"
@@ -127,13 +134,16 @@ class UiListener:
         return frame
 
     async def _answer(self, page: PageHandler, request: web.Request) -> web.StreamResponse:
+        async with self._places:
+            return await self._answer_now(page, request)
+
+    async def _answer_now(self, page: PageHandler, request: web.Request) -> web.StreamResponse:
         cookie = self._cookie_name(request)
         found = self._seals.open(request.cookies.get(cookie, ""))
         session = found or sessions.anonymous()
         form: dict[str, str] = {}
         if request.method == hdrs.METH_POST:
-            posted = await request.post()
-            form = {name: value for name, value in posted.items() if isinstance(value, str)}
+            form = await _form(request)
             guard.refuse_foreign_forms(request, self._seals, session, form.get(guard.CSRF_FIELD))
         view = self._view(request, session, form)
         try:
@@ -157,12 +167,12 @@ class UiListener:
         back = address("login", next=request.path_qs if request.method == hdrs.METH_GET else "")
         open_page = request.path.rpartition("/")[2] in OPEN_PAGES
         if not view.components.settings.ui_loopback and not view.session.logged_in and not open_page:
-            raise redirect(back)
+            raise _to_login(request, back)
         try:
             return await page(view)
         except ApiError as error:
             if error.status in (401, 403) and not view.session.logged_in:
-                raise redirect(back) from None
+                raise _to_login(request, back) from None
             return await view.page("error.html", "", _title(error.status), _status(error.status), error=error)
 
     def _cookie_name(self, request: web.Request) -> str:
@@ -175,6 +185,23 @@ class UiListener:
         secure = cookie.startswith("__Secure-")
         # No `Max-Age`: it goes with the browser, and the seal ends it sooner.
         response.set_cookie(cookie, sealed, path=BASE, httponly=True, samesite="Strict", secure=secure)
+
+
+def _to_login(request: web.Request, location: str) -> web.HTTPException:
+    """The way to the login. The script asks for parts of pages, which are no place for another page: it is refused."""
+    if "HX-Request" in request.headers:
+        return web.HTTPForbidden(text="Your session has ended: reload the page.")
+    return redirect(location)
+
+
+async def _form(request: web.Request) -> dict[str, str]:
+    """The fields of a form. Raises HTTPRequestTimeout, HTTPRequestEntityTooLarge."""
+    try:
+        async with asyncio.timeout(FORM_SECONDS):
+            posted = await request.post()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text="the form did not arrive in time") from None
+    return {name: value for name, value in posted.items() if isinstance(value, str)}
 
 
 def _status(status: int) -> int:

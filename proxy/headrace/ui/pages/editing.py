@@ -101,7 +101,10 @@ async def create(view: View) -> web.StreamResponse:
 async def check(view: View) -> web.StreamResponse:
     """The problems of a text, as a part of a page: the API compiles it and runs it on nothing."""
     text = view.form.get("definition", "")
-    problems = await checked(view, text)
+    try:
+        problems = await checked(view, text)
+    except ApiError as error:
+        problems = [Problem("", error.reason)]
     return await view.page("pipelines/problems.html", "", "Problems", problems=problems, checked=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 LONGEST = 512
 """Characters of a user's name, a password and a token: their cookie must fit into a browser."""
+
+REFUSED_SECONDS = 0.5
+"""Seconds before a refused login is answered: guesses are slow."""
 
 
 async def show(view: View) -> web.StreamResponse:
@@ -43,6 +47,7 @@ async def log_in(view: View) -> web.StreamResponse:
         # The token is for administrators, and only they may read what the first one answers.
         await (api.get("_proxy", "info") if token else api.get("_pipeline", "_association"))
     except ApiError as error:
+        await asyncio.sleep(REFUSED_SECONDS)
         if error.status in (401, 403):
             return await _form(view, 403, f"These credentials are not accepted: {error.reason}")
         return await _form(view, 502, error.reason)
