@@ -34,6 +34,7 @@ async def show(view: View) -> web.StreamResponse:
         pipeline=found,
         counts=counts,
         rates=rates,
+        minutes=len(minutes),
         stages=stages,
         errors=_grouped(counts["last_errors"], fields_of(found.get("stages"))),
         tab="statistics",
