@@ -16,6 +16,7 @@ from headrace.ui import guard, rendering, sessions
 from headrace.ui.audit_lines import AuditLines
 from headrace.ui.inner import Api, ApiError
 from headrace.ui.pages import TABLE
+from headrace.ui.rates.history import RecentTotals
 from headrace.ui.view import BASE, View, address, redirect
 
 if TYPE_CHECKING:
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("headrace.ui")
 MOST_FORM_BYTES = 4 << 20
 """Maximum length in bytes of a form: a definition and its samples."""
-OPEN_PAGES = ("login", "logout")
+OPEN_PAGES = (f"{BASE}/login", f"{BASE}/logout")
 """Pages for people who have not logged in."""
 MOST_AT_ONCE = 16
 """Number of pages that are made at once; others wait. With their forms they take 64 MB at most."""
+RECENT_MINUTES = 30
+"""Minutes of the charts of the overview."""
 FORM_SECONDS = 30.0
 """Seconds in which a form has to arrive."""
 STOPPING_SECONDS = 5.0
@@ -61,6 +64,7 @@ class UiListener:
         self._shared = shared
         self._seals = sessions.Seals(secret)
         self._audit = AuditLines()
+        self._recent = RecentTotals(RECENT_MINUTES)
         app = web.Application(client_max_size=MOST_FORM_BYTES, middlewares=[self._frame])
         app.router.add_get("/", partial(_to, BASE + "/"))
         app.router.add_get(BASE, partial(_to, BASE + "/"))
@@ -125,6 +129,9 @@ class UiListener:
                 response = await handler(request)
             except web.HTTPException as error:
                 response = error
+            except Exception:
+                log.exception("a page failed: %s %s", request.method, request.path)
+                response = web.Response(status=500, text="The page failed; the log of the proxy says why.")
             response.headers.update(guard.HEADERS)
             response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
             if isinstance(response, web.HTTPException):
@@ -159,14 +166,15 @@ class UiListener:
     def _view(self, request: web.Request, session: sessions.Session, form: dict[str, str]) -> View:
         peer = request.transport.get_extra_info("peername") if request.transport is not None else None
         api = Api(self._listener.accept, session.headers, peer)
-        return View(request, session, self._seals.csrf(session), api, self._components(), self._audit, form)
+        csrf = self._seals.csrf(session)
+        return View(request, session, csrf, api, self._components(), self._audit, self._recent, form)
 
     async def _page(self, page: PageHandler, view: View) -> web.StreamResponse:
         """The page, or why there is none."""
         request = view.request
         back = address("login", next=request.path_qs if request.method == hdrs.METH_GET else "")
-        open_page = request.path.rpartition("/")[2] in OPEN_PAGES
-        if not view.components.settings.ui_loopback and not view.session.logged_in and not open_page:
+        is_open = view.components.settings.ui_loopback or request.path in OPEN_PAGES
+        if not is_open and not view.session.logged_in:
             raise _to_login(request, back)
         try:
             return await page(view)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headrace.server.components import Components
     from headrace.ui.audit_lines import AuditLines
     from headrace.ui.inner import Api
+    from headrace.ui.rates.history import RecentTotals
     from headrace.ui.sessions import Session
 
 BASE = "/_proxy/ui"
@@ -41,6 +42,7 @@ class View:
     api: Api
     components: Components
     audit: AuditLines
+    recent: RecentTotals
     form: Mapping[str, str]
 
     def query(self, name: str, default: str = "") -> str:

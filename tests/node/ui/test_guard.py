@@ -90,6 +90,10 @@ async def test_with_an_admin_token_nothing_is_shown_before_the_login(browser: Br
         page = await context.new_page()
         await page.goto("pipelines")
         assert page.url == f"{site.url}login?next=/_proxy/ui/pipelines"
+        # A pipeline of this name is no login.
+        await page.goto("pipelines/document/login")
+        assert "/login?next=" in page.url
+        await page.goto("pipelines")
         await page.fill("input[name=token]", "a wrong token")
         await page.click("main >> text=Log in >> nth=-1")
         await page.wait_for_selector("[role=alert]")

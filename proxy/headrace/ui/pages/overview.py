@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 from headrace.ui.inner import ApiError
-from headrace.ui.rates.history import minutes_of, pipelines_by_traffic, totals
+from headrace.ui.rates.history import AT_ONCE, minutes_of, pipelines_by_traffic
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from headrace.ui.view import View
 
-MINUTES = 15
-"""Minutes that the page looks back: of 1,000 busy pipelines that is as much as it can add up at once."""
 BUSIEST = 8
 """Pipelines in the table."""
 
 
 async def show(view: View) -> web.StreamResponse:
     """State, rates, and the busiest pipelines."""
+    now = time.time()
     rows, health, minutes = await asyncio.gather(
-        view.api.get("_cat", "pipelines", format="json"), _health(view), minutes_of(view.api, MINUTES)
+        view.api.get("_cat", "pipelines", format="json"), _health(view), minutes_of(view.api, view.recent.missing(now))
     )
     udfs = await view.api.get("_cat", "udfs", format="json", h="name")
-    busiest = await asyncio.to_thread(pipelines_by_traffic, minutes, BUSIEST)
+    rates, latest = view.recent.add(minutes, now), minutes[-AT_ONCE:]
+    busiest = await asyncio.to_thread(pipelines_by_traffic, latest, BUSIEST)
     return await view.page(
         "overview.html",
         "overview",
@@ -33,9 +34,9 @@ async def show(view: View) -> web.StreamResponse:
         health=health,
         nodes=view.components.upstream.nodes,
         counts={"pipelines": len(rows), "attached": sum(row["attached"] != "0" for row in rows), "udfs": len(udfs)},
-        totals=await asyncio.to_thread(totals, minutes),
+        totals=rates,
         busiest=busiest,
-        minutes=MINUTES,
+        minutes=len(latest),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from headrace.ui.rates.history import errors_by_pipeline, minutes_of
+from headrace.ui.rates.history import AT_ONCE, errors_by_pipeline, minutes_of
 from headrace.ui.view import sliced
 
 if TYPE_CHECKING:
@@ -13,15 +13,13 @@ if TYPE_CHECKING:
 
     from headrace.ui.view import View
 
-MINUTES = 5
-"""Minutes over which errors are averaged."""
 ORDERS = ("name", "type", "updated", "attached", "errors")
 
 
 async def listed(view: View) -> web.StreamResponse:
     """Pipelines whose names contain a text, of a type, in an order, 100 at a time."""
     rows, minutes = await asyncio.gather(
-        view.api.get("_cat", "pipelines", format="json"), minutes_of(view.api, MINUTES)
+        view.api.get("_cat", "pipelines", format="json"), minutes_of(view.api, AT_ONCE)
     )
     text, kind, order = view.query("q").lower(), view.query("type"), view.query("sort")
     order = order if order in ORDERS else "name"

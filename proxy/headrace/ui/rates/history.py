@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headrace.ui.inner import ApiError
 from headrace.ui.rates.sparklines import Sparkline, sparkline
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from headrace.ui.inner import Api
 
+AT_ONCE = 3
+"""Minutes that a list of all pipelines looks back: the one in progress, and two before it."""
 Minute = dict[str, Any]
 """A minute as `GET /_proxy/stats/history` shows it."""
 
@@ -39,52 +43,80 @@ class Rates:
     p99_chart: Sparkline
 
 
-def totals(minutes: list[Minute]) -> Rates | None:
-    """The rates of all pipelines; `None` without a history."""
-    parts = [list(minute["pipelines"].values()) for minute in minutes]
-    return _rates(minutes, parts) if minutes else None
+class MinuteTotals(NamedTuple):
+    """What was done in a minute by all pipelines, or by one: counts, and the highest p99 in ms."""
+
+    seconds: float
+    documents: int
+    failures: int
+    p99: float
+
+
+def _totals(minute: Minute, activities: Iterable[dict[str, Any]]) -> MinuteTotals:
+    documents, failures, p99 = 0, 0, 0.0
+    for each in activities:
+        documents, failures = documents + each["documents"], failures + each["failures"]
+        p99 = max(p99, float(each["p99_ms"]))
+    return MinuteTotals(max(float(minute["seconds"]), 1.0), documents, failures, p99)
+
+
+class RecentTotals:
+    """The sums of the last minutes, kept: of 1,000 busy pipelines a look adds up what is new, and not all of it."""
+
+    def __init__(self, minutes: int) -> None:
+        self._minutes = minutes
+        self._kept: dict[str, MinuteTotals] = {}
+        self._asked: float | None = None
+
+    def missing(self, now: float) -> int:
+        """How many minutes to ask for, at `now` in seconds: those since the last time, which may not have been over."""
+        if self._asked is None:
+            return self._minutes
+        return min(int((now - self._asked) // 60) + AT_ONCE, self._minutes)
+
+    def add(self, minutes: list[Minute], now: float) -> Rates | None:
+        """Keeps the sums of these minutes; the rates of all that are kept, `None` where there are none."""
+        self._asked = now
+        self._kept |= {minute["start"]: _totals(minute, minute["pipelines"].values()) for minute in minutes}
+        self._kept = {start: self._kept[start] for start in sorted(self._kept)[-self._minutes :]}
+        return _rates(list(self._kept.values()))
 
 
 def rates_of(minutes: list[Minute], prefix: str) -> Rates | None:
     """The rates of the versions of a pipeline, whose keys begin with `type:name@`."""
-    parts = [[each for key, each in minute["pipelines"].items() if key.startswith(prefix)] for minute in minutes]
-    return _rates(minutes, parts) if minutes else None
+    return _rates([_totals(minute, _versions(minute, prefix)) for minute in minutes])
 
 
 def stage_rates(minutes: list[Minute], prefix: str, stage: str) -> Rates | None:
     """The rates of a stage of a pipeline."""
-    parts = [
+    return _rates(
         [
-            found
-            for key, each in minute["pipelines"].items()
-            if key.startswith(prefix)
-            for found in each.get("stages", ())
-            if found["name"] == stage
+            _totals(
+                minute,
+                (s for each in _versions(minute, prefix) for s in each.get("stages", ()) if s["name"] == stage),
+            )
+            for minute in minutes
         ]
-        for minute in minutes
-    ]
-    return _rates(minutes, parts) if minutes else None
-
-
-def _rates(minutes: list[Minute], parts: list[list[dict[str, Any]]]) -> Rates:
-    seconds = [max(float(minute["seconds"]), 1.0) for minute in minutes]
-    documents = [sum(each["documents"] for each in part) for part in parts]
-    failures = [sum(each["failures"] for each in part) for part in parts]
-    slowest = [max((float(each["p99_ms"]) for each in part), default=0.0) for part in parts]
-    span = len(minutes)
-    return Rates(
-        _latest(documents, seconds),
-        _latest(failures, seconds),
-        max(slowest[-2:], default=0.0),
-        sparkline([n / s for n, s in zip(documents, seconds, strict=True)], "documents a second", span),
-        sparkline([n / s for n, s in zip(failures, seconds, strict=True)], "failures a second", span),
-        sparkline(slowest, "99th percentile in ms", span),
     )
 
 
-def _latest(numbers: list[int], seconds: list[float]) -> float:
-    """The rate of the last full minute and of the one in progress."""
-    return sum(numbers[-2:]) / (sum(seconds[-2:]) or 1.0)
+def _versions(minute: Minute, prefix: str) -> Iterator[dict[str, Any]]:
+    return (each for key, each in minute["pipelines"].items() if key.startswith(prefix))
+
+
+def _rates(minutes: list[MinuteTotals]) -> Rates | None:
+    if not minutes:
+        return None
+    span, latest = len(minutes), minutes[-2:]
+    seconds = sum(minute.seconds for minute in latest)
+    return Rates(
+        sum(minute.documents for minute in latest) / seconds,
+        sum(minute.failures for minute in latest) / seconds,
+        max(minute.p99 for minute in latest),
+        sparkline([minute.documents / minute.seconds for minute in minutes], "documents a second", span),
+        sparkline([minute.failures / minute.seconds for minute in minutes], "failures a second", span),
+        sparkline([minute.p99 for minute in minutes], "99th percentile in ms", span),
+    )
 
 
 def errors_by_pipeline(minutes: list[Minute]) -> dict[str, float]:

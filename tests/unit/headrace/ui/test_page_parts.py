@@ -11,7 +11,7 @@ from headrace.ui import sessions
 from headrace.ui.audit_lines import LONGEST, MOST_LINES, AuditLines
 from headrace.ui.definitions import Problem
 from headrace.ui.differences import member_changes, parse, side_by_side
-from headrace.ui.rates.history import errors_by_pipeline, pipelines_by_traffic, rates_of, stage_rates
+from headrace.ui.rates.history import RecentTotals, errors_by_pipeline, pipelines_by_traffic, rates_of, stage_rates
 from headrace.ui.rates.sparklines import sparkline
 from headrace.ui.rendering import rendered
 from headrace.ui.trials.samples import MOST_SAMPLES, SampleError, read_samples
@@ -97,7 +97,26 @@ def test_lines_side_by_side_leave_out_what_is_the_same():
 def minute(start: int, documents: int, failures: int = 0) -> dict[str, object]:
     stage = {"name": "s", "documents": documents, "failures": failures, "p99_ms": 2.0}
     activity = {**stage, "stages": [stage]}
-    return {"start": start, "seconds": 60.0, "pipelines": {"document:a@2": activity, "document:ab@1": activity}}
+    return {"start": f"{start:05}", "seconds": 60.0, "pipelines": {"document:a@2": activity, "document:ab@1": activity}}
+
+
+def test_the_sums_of_minutes_are_kept_and_only_new_ones_are_asked_for():
+    recent = RecentTotals(4)
+    assert recent.missing(1000.0) == 4
+    first = recent.add([minute(0, 600), minute(60, 600)], 1000.0)
+    assert first is not None
+    assert first.documents == 20.0
+    assert [recent.missing(1000.0 + passed) for passed in (0, 59, 61, 1000)] == [3, 3, 4, 4]
+    later = recent.add([minute(60, 1200), minute(120, 1200)], 1060.0)
+    assert later is not None
+    assert later.documents == 40.0
+    assert "last 3 minutes: now 40.0, at most 40.0" in later.documents_chart.text
+    for start in range(180, 900, 60):
+        recent.add([minute(start, 0)], start)
+    last = recent.add([], 1000.0)
+    assert last is not None
+    assert "last 4 minutes: now 0.0, at most 0.0" in last.documents_chart.text
+    assert RecentTotals(4).add([], 0.0) is None
 
 
 def test_rates_are_of_one_pipeline_and_its_stages():
