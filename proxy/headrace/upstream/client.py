@@ -78,11 +78,6 @@ class Upstream:
         """Begins to watch the nodes."""
         self._nodes.watch(self._healthy, self._health_seconds)
 
-    @property
-    def nodes(self) -> list[tuple[str, bool]]:
-        """The URLs of the nodes, and whether each is used now."""
-        return self._nodes.states
-
     async def _healthy(self, node: Node) -> bool:
         """Whether a node answers at all: a 401 is an answer, too."""
         try:

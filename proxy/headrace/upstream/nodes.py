@@ -53,11 +53,6 @@ class Nodes:
     def __len__(self) -> int:
         return len(self._nodes)
 
-    @property
-    def states(self) -> list[tuple[str, bool]]:
-        """The nodes, and whether each is used: one that failed is left out for a while."""
-        return [(node.url, not node.out) for node in self._nodes]
-
     def at(self, url: str) -> Node:
         """The node at a URL; a new one, where it is none of the present nodes."""
         return next((node for node in self._nodes if node.url == url), None) or Node(url)

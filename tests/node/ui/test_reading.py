@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 import subprocess
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -29,7 +30,7 @@ async def test_every_page_can_be_read_without_javascript(browser: Browser, site:
     context = await browser.new_context(base_url=site.url, java_script_enabled=False)
     page = await context.new_page()
     wanted = {
-        "overview": ["Ready", "current", "reachable"],
+        "overview": ["Ready", "current", "reachable", "Documents / s", "logs"],
         "pipelines": ["logs", "hidden", "Attached to"],
         "edit": ["Definition", "Save as a new version"],
         "simulate": ["Run the samples"],
@@ -46,6 +47,10 @@ async def test_every_page_can_be_read_without_javascript(browser: Browser, site:
         for part in wanted.get(name, ()):
             assert part in text, name
         assert await page.locator("h1").count() == 1, name
+    await page.goto(PAGES["statistics"])
+    charts = await page.locator("svg[role=img]").evaluate_all("all => all.map(each => each.getAttribute('aria-label'))")
+    assert len(charts) >= 3 + 2 * 2
+    assert all(re.fullmatch(r".+ in the last \d+ minutes: now [\d.]+, at most [\d.]+", text) for text in charts)
     await page.goto(PAGES["edit"])
     assert '"function": "lowercase"' in await page.input_value("textarea[name=definition]")
     await page.goto("pipelines?q=hid&type=result")

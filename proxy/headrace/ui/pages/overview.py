@@ -32,7 +32,7 @@ async def show(view: View) -> web.StreamResponse:
         "overview",
         "Overview",
         health=health,
-        nodes=view.components.upstream.nodes,
+        nodes=view.components.upstream.nodes_up(),
         counts={"pipelines": len(rows), "attached": sum(row["attached"] != "0" for row in rows), "udfs": len(udfs)},
         totals=rates,
         busiest=busiest,
