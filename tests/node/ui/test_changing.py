@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -146,3 +147,19 @@ async def test_a_definition_that_is_wrong_is_not_stored_and_not_lost(page: Page,
         assert problem in await page.inner_text("#problems")
         assert await page.locator("#definition").evaluate("area => area.value") == text
     assert (await site.proxy.get("/_pipeline/kept")).json["version"] == "1"
+
+
+async def test_samples_come_from_the_traffic(page: Page, site: Site):
+    await page.goto("pipelines/document/logs/simulate")
+    await page.fill("input[name=count]", "2")
+    waiting = asyncio.create_task(page.click("text=From the traffic"))
+    for n in range(50):
+        await site.proxy.bulk({"index": {"_index": "page-logs"}}, {"level": f"TAPPED{n}"})
+        if waiting.done():
+            break
+        await asyncio.sleep(0.1)
+    await waiting
+    await page.wait_for_selector("text=2 of the traffic")
+    assert '"level": "TAPPED' in await page.input_value("#samples")
+    await page.click("text=Run the samples")
+    await page.wait_for_selector("text=2 of 2 samples succeed")
