@@ -12,6 +12,10 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
@@ -28,6 +32,9 @@ INSIDE = (
     "_wasm.abi3.so",
 )
 """What a wheel of the engine must carry, by how the name of the entry ends."""
+
+PAGE = ("templates/base.html", "static/headrace.css", "static/headrace.js", "static/headrace.js.licences.txt")
+"""What the wheel of the server must carry of the page, by how the name of the entry ends."""
 
 
 class ReleaseError(Exception):
@@ -84,15 +91,20 @@ def _require_target(target: str) -> None:
 
 def _check(wheel: Path) -> None:
     """Raises ReleaseError for a wheel that lacks a part, or that asks more of a system than its name says."""
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-    missing = [part for part in INSIDE if not any(name.endswith(part) for name in names)]
-    if missing:
-        raise ReleaseError(f"{wheel.name} lacks {', '.join(missing)}")
+    _require_parts(wheel, INSIDE)
     shown = subprocess.run(["auditwheel", "show", str(wheel)], capture_output=True, text=True, check=True).stdout
     machine = wheel.stem.rpartition(f"{PLATFORM}_")[2]
     if f'"{PLATFORM}_{machine}"' not in " ".join(shown.split()) and not _older(shown):
         raise ReleaseError(f"{wheel.name} needs more than {PLATFORM}:\n{shown}")
+
+
+def _require_parts(wheel: Path, parts: Sequence[str]) -> None:
+    """Raises ReleaseError for a wheel that lacks a part."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    missing = [part for part in parts if not any(name.endswith(part) for name in names)]
+    if missing:
+        raise ReleaseError(f"{wheel.name} lacks {', '.join(missing)}")
 
 
 def _older(shown: str) -> bool:
@@ -105,6 +117,7 @@ def server() -> Path:
     """The wheel of `headrace`: pure Python, for every machine."""
     _run("python", "-m", "build", "--wheel", "--outdir", str(DIST), str(ROOT / "proxy"))
     (wheel,) = DIST.glob("headrace-*-none-any.whl")
+    _require_parts(wheel, PAGE)
     return wheel
 
 

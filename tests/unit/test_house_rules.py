@@ -149,6 +149,8 @@ LONGER = {
 }
 """One state machine each, and one client of an index: their parts only make sense side by side."""
 MAX_ENTRIES = 12
+LAYERS = {ROOT / "proxy/headrace": 13}
+"""The folder whose entries are the layers of the import law, one for each: their number is its number."""
 MARKERS = {"__init__.py", "__main__.py", "py.typed", "_wasm.pyi"}
 PUBLIC = {"client", "project", "testing.py", "udf.py"}
 """What other people's code imports from `headrace`: short names beside the folders of the server."""
@@ -180,7 +182,7 @@ def test_folders_are_small():
     folders |= {path.parent for path in (ROOT / "tests").rglob("*.py")}
     for folder in folders:
         tracked = {p.name for p in folder.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
-        assert len(tracked - MARKERS - PUBLIC - {"conftest.py"}) <= MAX_ENTRIES, folder
+        assert len(tracked - MARKERS - PUBLIC - {"conftest.py"}) <= LAYERS.get(folder, MAX_ENTRIES), folder
 
 
 def test_every_package_says_what_it_is_for():

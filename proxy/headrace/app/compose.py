@@ -103,6 +103,11 @@ def signing_secrets(settings: Settings, folder: Path) -> list[bytes]:
     return secrets_of(secret_of(settings.registry_secret, folder, "registry"), settings.registry_secret)
 
 
+def page_secret(settings: Settings, folder: Path) -> bytes:
+    """The secret that seals the sessions of the page: that of cursors, which all proxies of a cluster share."""
+    return secret_of(settings.cursor_secret, folder, "cursor")
+
+
 def ceilings(settings: Settings) -> Ceilings:
     """The operator's limits of UDFs."""
     return Ceilings(

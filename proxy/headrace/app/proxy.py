@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
-from headrace.app.compose import compose, forwarder_of
+from headrace.app import compose
 from headrace.app.reload import Reloader, Running
 from headrace.execution.taps.streams import Streams
 from headrace.execution.taps.watching import answered_for
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from headrace.server.components import Components
     from headrace.server.router import Route
     from headrace.settings import Settings, Sources
+    from headrace.ui.listener import UiListener
 
 log = logging.getLogger("headrace.proxy")
 
@@ -84,20 +85,21 @@ class Proxy:
         self._peers: Peers | None = None
         self._changes = Changes()
         self._metrics: MetricsListener | None = None
+        self._page: UiListener | None = None
         self.url = ""
 
     async def start(self) -> None:
         """Reads the registry and listens. Raises OSError if the address is taken, InvalidError for bad certificates."""
         settings = self.settings
         tls_context = tls.for_clients(settings)
-        components = self._components = compose(self._loaded, self._folder, self._lifecycle)
+        components = self._components = compose.compose(self._loaded, self._folder, self._lifecycle)
         await components.registry.start()
         await asyncio.to_thread(state_files.write_nodes, self._folder, settings.registry_index, settings.nodes)
         host, port = settings.host_port
         worker = supervisor.identity()
         listener = self._listener = Listener(
             self.handle,
-            forwarder_of(components),
+            compose.forwarder_of(components),
             RequestHeadLimits(settings.size("max_request_line"), settings.size("max_request_headers")),
             client_seconds=settings.seconds("client_timeout"),
         )
@@ -107,6 +109,8 @@ class Proxy:
         if settings.metrics_listen:
             self._metrics = MetricsListener(components, shared=worker is not None)
             await self._metrics.start(*settings.address("metrics_listen"))
+        if settings.ui_listen:
+            await self._start_page(listener, shared=worker is not None)
         self._reloader.start(self._running)
         if worker is not None:
             number, folder = worker
@@ -125,10 +129,28 @@ class Proxy:
         upstream, state = settings.shown()["upstream"], components.registry.state
         log.info("listening on %s, upstream %s, registry %s", self.url, upstream, state)
 
-    def _running(self) -> Running:
-        if self._listener is None or self._components is None:
+    async def _start_page(self, listener: Listener, *, shared: bool) -> None:
+        # Its libraries cost a proxy without the page nothing.
+        from headrace.ui.listener import UiListener
+
+        secret = await asyncio.to_thread(compose.page_secret, self.settings, self._folder)
+        self._page = UiListener(listener, self._present, secret, shared=shared)
+        await self._page.start()
+
+    def _present(self) -> Components:
+        if self._components is None:
             raise RuntimeError("the proxy has not been started")
-        return Running(self._listener, self._components, self._adopt)
+        return self._components
+
+    def _running(self) -> Running:
+        if self._listener is None:
+            raise RuntimeError("the proxy has not been started")
+        return Running(self._listener, self._present(), self._adopt, self._page)
+
+    @property
+    def page_url(self) -> str:
+        """Where the page is; empty without one."""
+        return self._page.url if self._page is not None else ""
 
     def _adopt(self, components: Components) -> None:
         self._components, self.settings = components, components.settings
@@ -154,6 +176,8 @@ class Proxy:
         await self._reloader.stop()
         if self._components is not None:
             self._components.taps.close()
+        if self._page is not None:
+            await self._page.stop()
         if self._listener is not None:
             await self._listener.stop(self.settings.seconds("shutdown_grace"))
         await self._changes.finish(self.settings.seconds("shutdown_grace"))

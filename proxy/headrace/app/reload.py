@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from headrace.server.components import Components
     from headrace.server.listener import Listener
     from headrace.settings import Loaded, Sources
+    from headrace.ui.listener import UiListener
 
 log = logging.getLogger("headrace.reload")
 
@@ -59,6 +60,7 @@ class Running(NamedTuple):
     listener: Listener
     components: Components
     adopt: Callable[[Components], None]
+    page: UiListener | None = None
 
 
 _OF_THE_CLUSTER = frozenset(
@@ -162,10 +164,11 @@ class Reloader:
         signing: list[bytes],
     ) -> None:
         settings = loaded.settings
-        listener, components, adopt = self._running()
+        listener, components, adopt, page = self._running()
         registry = components.registry
         # It reads and writes files: what can fail comes before the first change.
         fresh = compose.with_settings(components, settings, self._folder)
+        secret = compose.page_secret(settings, self._folder)
         lines.set_level(settings.log_level)
         components.request_log.reload(settings)
         if components.tracer is not None:
@@ -190,6 +193,8 @@ class Reloader:
             listener.forwarder = compose.forwarder_of(fresh)
         if changed & set(LISTENER_FILES) and for_clients is not None:
             await listener.renew_tls(for_clients)
+        if page is not None:
+            await page.adopt(secret, renew_tls=bool(changed & set(LISTENER_FILES)))
 
     def _files(self) -> list[Path]:
         return [*_certificates(self.loaded.settings), *self.loaded.files]

@@ -117,15 +117,16 @@ def _refuse_pages(context: RequestContext) -> None:
     origin = headers.get(hdrs.ORIGIN)
     if origin is not None and urlsplit(origin).netloc != host:
         raise RefusedError(f"a page of [{origin}] must not ask this proxy for pipelines")
-    if settings.loopback and not _is_own(host, settings.advertise, settings.allowed_hosts):
+    if settings.loopback and not is_own_name(host, settings.advertise, settings.allowed_hosts):
         raise RefusedError(
             f"[{host}] is not a name of this proxy, which listens on loopback; add it to the setting allowed_hosts"
         )
 
 
-def _is_own(host: str, advertised: str, allowed: str) -> bool:
+def is_own_name(host: str, advertised: str, allowed: str) -> bool:
+    """Whether a `Host` header names a proxy on loopback: against names that a page points at it (DNS rebinding)."""
     name = urlsplit(f"//{host}").hostname or ""
-    names = {each.strip().lower() for each in allowed.split(",")}
+    names = {each.strip().lower() for each in allowed.split(",") if each.strip()}
     if (
         name == "localhost"
         or "*" in names

@@ -6,7 +6,7 @@ Who (the name of Basic credentials, never a password), from where, what, with wh
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import hdrs
@@ -15,9 +15,15 @@ from headrace.ops.logs.lines import AUDIT
 from headrace.protocol.headers.credentials import user_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headrace.server.request import RequestContext
 
 log = logging.getLogger(AUDIT)
+
+
+observers: set[Callable[[dict[str, Any]], None]] = set()
+"""What sees each entry, whatever the level of the log is: the page keeps the last ones."""
 
 
 def record(context: RequestContext, status: int, *, gone: bool = False) -> None:
@@ -36,4 +42,6 @@ def record(context: RequestContext, status: int, *, gone: bool = False) -> None:
         entry["client"] = "gone"
     if opaque := headers.get("X-Opaque-Id"):
         entry["x_opaque_id"] = opaque
+    for observer in observers:
+        observer(entry)
     log.info("%s", msgspec.json.encode(entry).decode(), extra={"fields": entry, "summary": entry["action"]})

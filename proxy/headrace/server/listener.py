@@ -88,11 +88,12 @@ class Listener:
     async def start(self, host: str, port: int, context: ssl.SSLContext | None, *, shared: bool) -> None:
         """Listens; `shared`: with other processes. Raises OSError if the address is taken."""
         server = await self._loop.create_server(
-            self._accept, host, port, ssl=context, backlog=BACKLOG, reuse_port=shared or None
+            self.accept, host, port, ssl=context, backlog=BACKLOG, reuse_port=shared or None
         )
         self._servers = [server]
 
-    def _accept(self) -> ClientConnection:
+    def accept(self) -> ClientConnection:
+        """A connection for a client that has come, also one within this process."""
         return ClientConnection(self, self._loop)
 
     async def renew_tls(self, context: ssl.SSLContext) -> None:
@@ -104,7 +105,7 @@ class Listener:
         # The transport of a listening socket has no `dup`, but a file number.
         sockets = [socket.socket(fileno=os.dup(each.fileno())) for server in before for each in server.sockets]
         self._servers = [
-            await self._loop.create_server(self._accept, sock=each, ssl=context, backlog=BACKLOG) for each in sockets
+            await self._loop.create_server(self.accept, sock=each, ssl=context, backlog=BACKLOG) for each in sockets
         ]
         # uvloop accepts a client and hands it over in one step, so none is between two servers.
         for server in before:

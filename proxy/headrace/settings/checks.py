@@ -60,10 +60,26 @@ def _check_listeners(settings: Settings) -> None:
             raise InvalidError(f"[{redacted(url)}] is the address of the proxy itself (listen)", "upstream")
     if settings.metrics_listen:
         _check_address(settings.metrics_listen, "metrics_listen")
+    if settings.ui_listen:
+        _check_page(settings)
     if not 1 <= settings.workers <= MOST_WORKERS:
         raise InvalidError(f"must be between 1 and {MOST_WORKERS}", "workers")
     if settings.workers > 1 and port == "0":
         raise InvalidError("several workers need a port to share, not 0", "listen")
+
+
+def _check_page(settings: Settings) -> None:
+    """The address of the page. Nobody who cannot reach a proxy on loopback gets its rights by the page."""
+    text = settings.ui_listen
+    port = _check_address(f"127.0.0.1:{text}" if text.isdigit() else text, "ui_listen")
+    if settings.workers > 1 and port == "0":
+        raise InvalidError("several workers need a port to share, not 0", "ui_listen")
+    if settings.loopback and not settings.ui_loopback and not settings.admin_token:
+        raise InvalidError(
+            "must be a loopback address where [listen] is: whoever reaches a proxy on loopback may be an "
+            "administrator; set [admin_token] to open the page to others",
+            "ui_listen",
+        )
 
 
 def _is_own(settings: Settings, url: str) -> bool:

@@ -100,11 +100,12 @@ class Settings(ServingSettings, frozen=True, forbid_unknown_fields=True, kw_only
     @property
     def loopback(self) -> bool:
         """Whether only this machine can connect."""
-        host = self.host_port[0]
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"
+        return is_loopback(self.host_port[0])
+
+    @property
+    def ui_loopback(self) -> bool:
+        """Whether only this machine can open the page."""
+        return is_loopback(self.address("ui_listen")[0])
 
     @property
     def state_folder(self) -> Path:
@@ -129,6 +130,14 @@ class Settings(ServingSettings, frozen=True, forbid_unknown_fields=True, kw_only
             values[name] = "(set)" if values[name] else ""
         values["upstream"] = ",".join(redacted(url) for url in self.nodes)
         return values
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host to listen on is this machine's alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 MAY_BE_ZERO = ("drain_delay", "slow_request", "slow_stage")

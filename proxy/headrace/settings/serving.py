@@ -39,6 +39,15 @@ class ServingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     metrics_listen: Annotated[
         str, about(ADDRESSES, "An address (`host:port`) for metrics alone.", "address", restart=True)
     ] = ""
+    ui_listen: Annotated[
+        str,
+        about(
+            ADDRESSES,
+            "An address (`host:port`, or a port of loopback) for the page `/_proxy/ui/`.",
+            "address",
+            restart=True,
+        ),
+    ] = ""
     tls_cert: Annotated[
         str,
         about(ADDRESSES, "The certificate chain of the proxy, a PEM file; with it the proxy speaks HTTPS.", "file"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from headrace.server.request import RequestContext
+    from headrace_pipelines import PipelineType
     from headrace_pipelines.registry import Snapshot
     from headrace_pipelines.registry.association import Slots
 
@@ -60,6 +62,7 @@ UDFS = (
 async def pipelines(context: RequestContext) -> web.StreamResponse:
     """All pipelines, a row each."""
     snapshot = context.snapshot
+    attached = _attached(snapshot)
     rows: list[Row] = []
     for pipeline in snapshot.pipelines():
         definition = pipeline.definition
@@ -71,7 +74,7 @@ async def pipelines(context: RequestContext) -> web.StreamResponse:
                 "version": definition.version,
                 "enabled": str(definition.enabled).lower(),
                 "stages": str(len(definition.stages)),
-                "attached": str(_attached(snapshot, kind.value, name)),
+                "attached": str(attached[kind, name]),
                 "managed_by": snapshot.managed_by("pipeline", f"{kind.value}:{name}") or None,
                 "updated": pipeline.created,
             }
@@ -79,12 +82,15 @@ async def pipelines(context: RequestContext) -> web.StreamResponse:
     return await _table(context, PIPELINES, rows)
 
 
-def _attached(snapshot: Snapshot, kind: str, name: str) -> int:
+def _attached(snapshot: Snapshot) -> Counter[tuple[PipelineType, str | None]]:
+    """How many patterns, indexes and templates have each pipeline, by its type and name."""
     records = snapshot.records
-    slots = [slot for slot in SLOTS if slot.kind.value == kind]
     holders: list[Slots] = [*records.patterns, *(each for each in records.associations if not each.deleted)]
     holders += [each.current for each in records.templates]
-    return sum(any(holder.name(slot) == name for slot in slots) for holder in holders)
+    found: Counter[tuple[PipelineType, str | None]] = Counter()
+    for holder in holders:
+        found.update({(slot.kind, holder.name(slot)) for slot in SLOTS})
+    return found
 
 
 async def udfs(context: RequestContext) -> web.StreamResponse:

@@ -33,5 +33,5 @@ def test_reasons_of_failures_are_left_out_wherever_they_stand():
     ],
 )
 def test_names_of_a_proxy_on_loopback(host, own):
-    assert admin._is_own(host, "search.internal:9280", "balancer, other") is own
-    assert admin._is_own(host, "", "*")
+    assert admin.is_own_name(host, "search.internal:9280", "balancer, other") is own
+    assert admin.is_own_name(host, "", "*")

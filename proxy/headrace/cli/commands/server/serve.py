@@ -120,7 +120,7 @@ def serve(config: str | None, **given: Any) -> int:
         if error.filename:
             raise
         # asyncio says the address in its text.
-        hint = "`listen` and `metrics_listen` are the addresses of the proxy"
+        hint = "`listen`, `metrics_listen` and `ui_listen` are the addresses of the proxy"
         raise Failure(f"cannot listen on {loaded.settings.listen}: {error.strerror}", hint=hint) from None
 
 

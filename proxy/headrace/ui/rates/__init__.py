@@ -1,0 +1,1 @@
+"""Rates of the last minutes, and their charts."""

@@ -1,0 +1,1 @@
+"""Trial runs: samples, what stages made of them, and samples as test cases."""
