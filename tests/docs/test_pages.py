@@ -38,6 +38,7 @@ NOT_RUN = {
     ("docs/howto/test-pipelines.md", "runs until it is stopped"),
     ("proxy/README.md", "the test has it installed and running"),
     ("docs/howto/trace-requests.md", "the test has a proxy"),
+    ("docs/howto/use-the-page.md", "needs a cluster of Kubernetes"),
     ("docs/howto/use-the-page.md", "the test has a proxy"),
     ("docs/howto/trace-requests.md", "the test has it installed"),
 }
