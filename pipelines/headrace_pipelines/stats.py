@@ -56,6 +56,10 @@ class StageCounts(msgspec.Struct):
     fuel: int = 0
     memory_peak: int = 0
     durations: Counts = []
+    breaker_opened: int = 0
+    """How often the breaker of its UDF has opened."""
+    breaker_open: int = 0
+    """The processes in which it is open."""
 
 
 SUMMED = (
@@ -68,6 +72,8 @@ SUMMED = (
     "changed",
     "expanded",
     "fuel",
+    "breaker_opened",
+    "breaker_open",
 )
 
 
@@ -291,7 +297,15 @@ def shown_stage(counts: StageCounts) -> dict[str, Any]:
         "fuel": counts.fuel,
         "memory_peak_bytes": counts.memory_peak,
         **_durations(counts.durations),
+        **_breaker(counts),
     }
+
+
+def _breaker(counts: StageCounts) -> dict[str, Any]:
+    """Shown once it has opened."""
+    if not counts.breaker_opened:
+        return {}
+    return {"breaker": {"opened": counts.breaker_opened, "open_in_workers": counts.breaker_open}}
 
 
 def _durations(counts: Counts) -> dict[str, float]:

@@ -35,7 +35,7 @@ VALID: dict[str, dict[str, Any]] = {
     "mask": {"fields": ["a", "b"], "mode": "hash", "mask": "*", "keep_last": 2, "salt": "s"},
     "oversample": {"sample_factor": 1.5, "context_prefix": "p"},
     "redact": {
-        "fields": ["a"], "except": ["b"], "detectors": ["email", "credit_card"], "action": "token", "mask": "<{type}>", "keep_last": 2, "secret": "s", "min_confidence": 0.5, "allow": ["x"], "deny": ["y"], "keys": True, "numbers": True, "report_fields": True,
+        "fields": ["a"], "except": ["b"], "detectors": ["email", "credit_card"], "action": "token", "mask": "<{type}>", "keep_last": 2, "secret": "s", "min_confidence": 0.5, "allow": ["x"], "deny": ["y"], "keys": True, "numbers": True, "report": "r", "report_fields": True,
     },
     "remove": {"field": ["a", "{{b}}"], "ignore_missing": True},
     "rename": {**_FIELD, "override_target": True},

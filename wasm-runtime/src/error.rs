@@ -105,6 +105,13 @@ impl Fault {
         Self::new(429, "udf_memory_limit_exception", reason)
     }
 
+    /// A UDF that is not called for so many nanoseconds.
+    pub(crate) fn breaker(left_ns: u64) -> Self {
+        let seconds = left_ns.div_ceil(1_000_000_000).max(1);
+        let reason = format!("the UDF has failed too often and is not called; it is tried again in {seconds} s");
+        Self::new(429, "udf_breaker_exception", reason)
+    }
+
     pub(crate) fn trap(reason: impl Into<String>) -> Self {
         Self::new(400, "udf_trap_exception", reason)
     }

@@ -104,6 +104,8 @@ class _Run:
         return self.execution
 
     def open(self) -> None:
+        if not self.options.counted:
+            self.batch.ignore_breakers()
         self.before = self.batch.counts
         self.begun = time.monotonic_ns()
         self.pipeline.stats.start_run()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headrace_pipelines.definition import PipelineDefinition
     from headrace_pipelines.engine import Condition
     from headrace_pipelines.errors import HeadraceError
+    from headrace_pipelines.stats import PipelineCounts
 
 
 @dataclass
@@ -36,6 +37,15 @@ class Pipeline:
     def label(self) -> str:
         """`name@version`."""
         return self.definition.label
+
+    def counts(self) -> PipelineCounts:
+        """What it has counted so far in this process, with the state of its breakers."""
+        counts = self.stats.dump()
+        breakers = {node.label: node.runner.breaker for node in self.nodes if node.runner.breaker[1]}
+        for stage in counts.stages:
+            is_open, stage.breaker_opened = breakers.get(stage.name, (False, 0))
+            stage.breaker_open = int(is_open)
+        return counts
 
     @cached_property
     def units(self) -> tuple[ExecutionUnit, ...]:

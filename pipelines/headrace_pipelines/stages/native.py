@@ -107,6 +107,11 @@ class NativeRunner:
         return self.native.slow
 
     @property
+    def breaker(self) -> tuple[bool, int]:
+        """A built-in has none."""
+        return False, 0
+
+    @property
     def does(self) -> tuple[str, str]:
         """`native`, and the built-in."""
         return "native", self.function

@@ -60,6 +60,11 @@ class Runner(Protocol):
         ...
 
     @property
+    def breaker(self) -> tuple[bool, int]:
+        """Whether its breaker is open, and how often it has opened."""
+        ...
+
+    @property
     def does(self) -> tuple[str, str]:
         """The kind of the stage and what it runs: `native` and the built-in, or the language and `udf@version`."""
         ...

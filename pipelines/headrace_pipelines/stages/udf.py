@@ -96,6 +96,11 @@ class UdfRunner:
         )
 
     @property
+    def breaker(self) -> tuple[bool, int]:
+        """Whether the UDF is not called for a while, and how often that has happened."""
+        return self.udf.breaker
+
+    @property
     def does(self) -> tuple[str, str]:
         """The language, and the UDF with its version."""
         return self.manifest.language, self.manifest.label

@@ -51,6 +51,8 @@ class Ceilings:
     max_memory: int = 256 << 20
     output: int = 8 << 20
     log: int = 4096
+    breaker: tuple[int, float, float] = (0, 0.0, 0.0)
+    """Failures that open the breaker of a stage (0: none do), its window and its pause in seconds."""
 
 
 class Catalog:
@@ -159,6 +161,7 @@ class Catalog:
                 fresh=manifest.isolation == "request",
                 real_clock=manifest.clock == "real",
                 real_random=manifest.random == "real",
+                breaker=self.ceilings.breaker,
             )
         except ModuleError as error:
             raise InvalidError(str(error)) from None

@@ -115,6 +115,7 @@ def ceilings(settings: Settings) -> Ceilings:
         max_timeout=settings.seconds("udf_max_timeout"),
         memory=settings.size("udf_memory"),
         max_memory=settings.size("udf_max_memory"),
+        breaker=(settings.breaker_failures, settings.seconds("breaker_window"), settings.seconds("breaker_pause")),
     )
 
 

@@ -43,7 +43,8 @@ _CREDENTIALS = ("registry_user", "registry_password")
 _TIMES = ("client_timeout", "upstream_health_interval", "upstream_connect_timeout", "upstream_timeout")
 _UPSTREAM = frozenset(("upstream", "upstream_verify", *UPSTREAM_FILES, *_CREDENTIALS, *_TIMES))
 """Settings of connections to the cluster."""
-_CEILINGS = ("udf_timeout", "udf_max_timeout", "udf_memory", "udf_max_memory")
+_BREAKER = ("breaker_failures", "breaker_window", "breaker_pause")
+_CEILINGS = ("udf_timeout", "udf_max_timeout", "udf_memory", "udf_max_memory", *_BREAKER)
 _DEFAULTS = ("document_pipeline", "query_pipeline", "result_pipeline")
 _COMPILED = frozenset((*_CEILINGS, *_DEFAULTS))
 """Settings that compiled pipelines, or the snapshot, contain."""

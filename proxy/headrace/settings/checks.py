@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MOST_WORKERS = 256
 """Maximum of workers: each keeps threads, sandboxes and a socket to every other one."""
 
-LEAST = {"threads": 0, "queue": 1}
+LEAST = {"threads": 0, "queue": 1, "breaker_failures": 0}
 """Minima of counts: 0 threads means as many as there are processors, and a queue of nothing refuses every pipeline."""
 
 

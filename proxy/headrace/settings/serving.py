@@ -255,6 +255,20 @@ class ServingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     udf_max_timeout: Annotated[str, about(LIMITS, "The most time that a UDF may ask for.", "duration")] = "5s"
     udf_memory: Annotated[str, about(LIMITS, "The memory of a UDF that asks for nothing else.", "size")] = "64mb"
     udf_max_memory: Annotated[str, about(LIMITS, "The most memory that a UDF may ask for.", "size")] = "256mb"
+    breaker_failures: Annotated[
+        int,
+        about(
+            LIMITS,
+            "The number of traps, timeouts and memory faults within `breaker_window` after which the UDF of a stage is "
+            "not called for a while, if at least half of its calls failed. 0: no number.",
+        ),
+    ] = 20
+    breaker_window: Annotated[
+        str, about(LIMITS, "The time in which the failures of `breaker_failures` are counted.", "duration")
+    ] = "10s"
+    breaker_pause: Annotated[
+        str, about(LIMITS, "The time after which the UDF of such a stage is tried again.", "duration")
+    ] = "30s"
     workers: Annotated[
         int,
         about(

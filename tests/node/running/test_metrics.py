@@ -41,6 +41,15 @@ async def run_everything(http: Http, name: str) -> None:
     assert (await http.put(f"/{name}/_doc/2", {"bad": 1})).status == 400
     assert (await http.get(f"/{name}/_search")).status == 200
     await http.get("/_cluster/health")
+    await open_breaker(http, name)
+
+
+async def open_breaker(http: Http, name: str) -> None:
+    """A UDF that traps until its stage does not call it."""
+    await http.udf(f"{name}-t", wat.TRAP)
+    await http.pipeline(f"{name}-b", "document", wasm("t", f"{name}-t"))
+    for _ in range(25):
+        assert (await http.put(f"/{name}/_doc/t?pipeline={name}-b", {"a": 1})).status in (400, 429)
 
 
 async def test_what_alerts_and_dashboards_ask_for_exists(node: str, session, name: str, tmp_path: Path):

@@ -77,7 +77,7 @@ pub(crate) struct Redact {
     /// Whether numbers are searched: cards that their field, or a word nearby, calls so.
     #[serde(default = "yes")]
     numbers: bool,
-    /// The field that gets the number of findings by detector, where there are any.
+    /// The field that gets the number of findings by detector, where there are any; of a hit it stands beside `_source`.
     #[serde(default)]
     report: Option<String>,
     /// Whether the report counts by detector and field, in place of by detector.
@@ -135,7 +135,7 @@ impl Redact {
         let text = doc.text();
         let mut visit = Visit::new(self, text);
         for start in places {
-            visit.start(*start);
+            visit.start(*start)?;
         }
         let (edits, counts) = visit.end();
         if edits.is_empty() {
@@ -162,9 +162,6 @@ pub(crate) struct RedactHits(Redact);
 
 impl Parameters for RedactHits {
     fn prepare(&mut self) -> Result<(), String> {
-        if self.0.report.is_some() {
-            return Err("[report] belongs in document pipelines: a hit shows what is stored".to_owned());
-        }
         self.0.prepare()
     }
 }

@@ -15,6 +15,7 @@ pub(crate) fn class(kind: &str) -> &'static str {
         "udf_timeout_exception" => "timeout",
         "udf_trap_exception" => "trap",
         "udf_memory_limit_exception" => "out_of_memory",
+        "udf_breaker_exception" => "breaker",
         _ => "error",
     }
 }

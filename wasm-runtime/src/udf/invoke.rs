@@ -44,6 +44,27 @@ pub(crate) struct CallLimits {
     pub(crate) fuel: u64,
     /// Its name, for the contexts of documents.
     pub(crate) pipeline: String,
+    /// Whether the breaker of the stage is asked and told: not in trial runs.
+    pub(crate) guarded: bool,
+}
+
+impl CallLimits {
+    /// # Errors
+    /// While the breaker of the stage is open.
+    #[inline(always)]
+    fn check_breaker(&self) -> Result<(), Fault> {
+        if self.guarded { self.udf.breaker.check() } else { Ok(()) }
+    }
+
+    /// Tells the breaker how a call ended: `broken`: it left a sandbox that cannot be used.
+    #[inline(always)]
+    fn tell_breaker(&self, broken: bool, ended: Ended) {
+        if self.guarded && broken && matches!(ended, Ended::Call | Ended::No) {
+            self.udf.breaker.failed();
+        } else if self.guarded && !broken {
+            self.udf.breaker.succeeded();
+        }
+    }
 }
 
 /// Result of one document from a UDF that takes many: its answer, and the context if it changed that.
@@ -98,6 +119,7 @@ impl<'r> Invoker<'r> {
         run: &mut StageRun,
     ) -> Result<Effect, Fault> {
         loop {
+            self.limits.check_breaker()?;
             let mut active = self.acquire()?;
             let report = active.sandbox.call(doc, meta, self.limits.hits, &active.guard, self.limits.fuel);
             run.fuel += report.fuel;
@@ -115,6 +137,7 @@ impl<'r> Invoker<'r> {
             if broken && served_before && report.ended == Ended::No {
                 continue;
             }
+            self.limits.tell_breaker(broken, report.ended);
             return effect;
         }
     }
@@ -201,12 +224,17 @@ impl<'r> Invoker<'r> {
         let fuel = self.limits.fuel.saturating_mul(docs.len() as u64);
         let mut retried = false;
         loop {
+            self.limits.check_breaker()?;
             let mut active = self.acquire()?;
             let report = active.sandbox.call_many(docs, &self.limits.pipeline, &active.guard, fuel);
             run.fuel += if self.limits.udf.metered { report.fuel } else { 0 };
             let (broken, served_before) = self.end(active, report.logs, at, run);
             if broken && docs.len() == 1 && served_before && report.ended == Ended::No {
                 continue;
+            }
+            if !broken || docs.len() == 1 {
+                // Of many documents those that broke the sandbox are found by calling for each alone.
+                self.limits.tell_breaker(broken, report.ended);
             }
             return match (report.results, report.interrupted) {
                 (Ok(_), Some(_)) if docs.len() == 1 && report.ended == Ended::No && !retried => {

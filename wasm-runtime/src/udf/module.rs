@@ -13,8 +13,8 @@ use crate::engine::metering;
 use crate::engine::snapshot::{self, Snapshot};
 use crate::error::{Fault, ModuleError};
 use crate::udf::abi::{Abi, Language, NumberType, of_many};
-use crate::udf::host::Real;
-use crate::udf::host::{Host, link};
+use crate::udf::breaker::{Breaker, BreakerLimits};
+use crate::udf::host::{Host, Real, link};
 use crate::udf::sandbox::{Plan, Sandbox};
 
 /// Limits of an interpreter's start, in pages of 64 KiB and bytes of stack.
@@ -96,9 +96,10 @@ impl Module {
         self.compiled.module.imports().map(|i| format!("{}.{}", i.module(), i.name())).collect()
     }
 
-    /// The module with parameters (a JSON object) and limits, with a pool of sandboxes of its own.
+    /// The module with parameters (a JSON object) and limits, with a pool of sandboxes of its own. `breaker`: failures that open
+    /// it (0: none do), window and pause in seconds.
     #[pyo3(signature = (parameters, *, timeout_ms, memory, fuel=None, output=8 << 20, log=4096, stack=1 << 20,
-                        merge=false, isolate=false, fresh=false, real_clock=false, real_random=false))]
+                        merge=false, isolate=false, fresh=false, real_clock=false, real_random=false, breaker=(0, 0.0, 0.0)))]
     #[allow(clippy::too_many_arguments)]
     fn bind(
         slf: &Bound<'_, Self>,
@@ -114,6 +115,7 @@ impl Module {
         fresh: bool,
         real_clock: bool,
         real_random: bool,
+        breaker: (u32, f64, f64),
     ) -> PyResult<Udf> {
         crate::json::validate::check_object(parameters)
             .map_err(|e| ModuleError::new_err(format!("parameters: {}", e.0)))?;
@@ -130,7 +132,7 @@ impl Module {
         let real = Real { clock: real_clock || always, random: real_random || always };
         Ok(Udf {
             module: slf.clone().unbind(),
-            inner: Arc::new(UdfInner::new(slf.get(), Arc::from(parameters), limits, real)),
+            inner: Arc::new(UdfInner::new(slf.get(), Arc::from(parameters), limits, real, breaker.into())),
             merge,
             isolate,
             fresh,
@@ -252,10 +254,11 @@ pub(crate) struct UdfInner {
     real: Real,
     guest: Option<(Arc<InterpreterImage>, wasmer::Engine)>,
     warm: Mutex<Vec<Sandbox>>,
+    pub(crate) breaker: Breaker,
 }
 
 impl UdfInner {
-    fn new(module: &Module, params: Arc<[u8]>, limits: Limits, real: Real) -> Self {
+    fn new(module: &Module, params: Arc<[u8]>, limits: Limits, real: Real, breaker: BreakerLimits) -> Self {
         Self {
             engine: capped(&module.compiled.engine, limits.memory_pages, limits.stack),
             module: module.compiled.module.clone(),
@@ -270,6 +273,7 @@ impl UdfInner {
                 .as_ref()
                 .map(|p| (Arc::clone(p), capped(&p.bare.engine, limits.memory_pages, limits.stack))),
             warm: Mutex::new(Vec::new()),
+            breaker: Breaker::new(breaker),
         }
     }
 
@@ -373,6 +377,12 @@ impl Udf {
     fn limits(&self) -> (f64, u64, usize, Option<u64>) {
         let l = &self.inner.limits;
         (l.timeout_ns as f64 / 1e6, u64::from(l.memory_pages) * crate::engine::limits::PAGE, l.output, l.fuel)
+    }
+
+    /// Whether its breaker is open, and how often it has opened.
+    #[getter]
+    fn breaker(&self) -> (bool, u32) {
+        self.inner.breaker.state()
     }
 
     /// Makes one sandbox and keeps it warm, so that a fault in the start code shows before traffic does.

@@ -184,12 +184,20 @@ class Counted(Durations, kw_only=True):
     memory_peak_bytes: int
 
 
+class BreakerState(Answer, kw_only=True):
+    """The breaker of a stage: how often it has opened, and the workers in which it is open."""
+
+    opened: int
+    open_in_workers: int
+
+
 class StageStatistics(Counted, kw_only=True):
-    """Counts of a stage."""
+    """Counts of a stage; `breaker` once it has opened."""
 
     name: str
     skips: int
     retries: int
+    breaker: BreakerState | UnsetType = UNSET
 
 
 class PipelineStatistics(Durations, kw_only=True):

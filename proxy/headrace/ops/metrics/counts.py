@@ -161,7 +161,7 @@ class Metrics:
         pipelines = {}
         if registry.state != "none":
             for (key, version), pipeline in registry.snapshot.compiled.items():
-                counts = pipeline.stats.dump()
+                counts = pipeline.counts()
                 if counts.total or counts.current:
                     counts.durations = shorten(counts.durations)
                     for stage in counts.stages:

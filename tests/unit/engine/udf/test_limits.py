@@ -180,7 +180,7 @@ def test_a_fault_handler_enabled_late_does_not_end_the_process():
     script = f"""
 import faulthandler, sys
 sys.path.insert(0, {str(ROOT)!r})
-from tests.unit.engine.test_limits import run, wat
+from tests.unit.engine.udf.test_limits import run, wat
 assert run(wat.OUT_OF_BOUNDS)[0][0] == "failed"
 faulthandler.enable()
 assert run(wat.OUT_OF_BOUNDS)[0][0] == "failed"

@@ -127,6 +127,23 @@ fn searches_the_fields_that_it_is_told() {
 }
 
 #[test]
+fn half_a_surrogate_pair_hides_nothing_from_it() {
+    let run = |doc: &str, parameters: &str| {
+        let mut redact: Redact = serde_json::from_str(parameters).unwrap();
+        redact.prepare().unwrap();
+        match redact.apply(doc.as_bytes().into(), &mut Meta::default()).unwrap() {
+            Effect::Replaced(text) => String::from_utf8(text).unwrap(),
+            _ => doc.to_owned(),
+        }
+    };
+    let expected = "{\"m\":\"<email> \u{fffd}\u{1f600} \\\" \\\\u\"}";
+    assert_eq!(run(r#"{"m":"a@example.com \ud800\ud83d\ude00 \" \\u"}"#, "{}"), expected);
+    assert!(run(r#"{"m\ud800":"a@example.com"}"#, r#"{"except": ["x"]}"#).contains("<email>"));
+    assert!(run(r#"{"m\ud800":"a@example.com"}"#, r#"{"fields": ["mx"]}"#).contains("<email>"));
+    assert_eq!(run(r#"{"m":"b \ud800"}"#, "{}"), r#"{"m":"b \ud800"}"#);
+}
+
+#[test]
 fn refuses_options_that_cannot_work() {
     for (parameters, part) in [
         (r#"{"action": "token"}"#, "[secret]"),

@@ -1,5 +1,6 @@
 //! The way through a document: its texts, the fields that they are in, and what is changed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -9,9 +10,13 @@ use super::Redact;
 use super::detectors::{ALL, Detector};
 use super::scan::{Finding, scan};
 use crate::engine::deadline::glance;
+use crate::engine::limits::check_output_size;
+use crate::error::Fault;
 use crate::json::{self, Edit};
 use crate::native::support::names::{Relation, relation};
 
+/// Matches of one denied text in one value: what is behind them stays. A value of so many has no other text to speak of.
+const MOST_DENIED: usize = 1 << 20;
 /// Number of detectors: those of options, and `Denied`.
 const KINDS: usize = ALL.len() + 1;
 
@@ -19,6 +24,31 @@ const KINDS: usize = ALL.len() + 1;
 struct Scope<'n> {
     names: Option<Vec<&'n str>>,
     except: Vec<&'n str>,
+}
+
+/// A raw text without its quotes, halves of surrogate pairs being U+FFFD: the cluster stores such a text, so it is searched.
+fn readable(raw: &[u8]) -> Cow<'_, str> {
+    json::unescape(raw).unwrap_or_else(|| Cow::Owned(without_halves(raw)))
+}
+
+fn without_halves(raw: &[u8]) -> String {
+    let unit = |at: usize| {
+        let digits = raw.get(at..at + 6).filter(|escape| escape.starts_with(b"\\u"))?;
+        u16::from_str_radix(std::str::from_utf8(&digits[2..]).ok()?, 16).ok()
+    };
+    let (mut text, mut at) = (Vec::with_capacity(raw.len()), 0);
+    while at < raw.len() {
+        let (len, half) = match (unit(at), unit(at + 6)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => (12, false),
+            (Some(0xd800..=0xdfff), _) => (6, true),
+            (Some(_), _) => (6, false),
+            (None, _) => (if raw[at] == b'\\' { 2 } else { 1 }, false),
+        };
+        let end = (at + len).min(raw.len());
+        text.extend_from_slice(if half { b"\\ufffd" } else { &raw[at..end] });
+        at = end;
+    }
+    json::unescape(&text).map_or_else(|| String::from_utf8_lossy(&text).into_owned(), Cow::into_owned)
 }
 
 /// A report by detector and field: `{"email":{"user.name":1}}`.
@@ -40,19 +70,24 @@ pub(super) struct Visit<'d> {
     /// The path of the value at hand, and the findings by detector and path, where they are counted so.
     path: String,
     by_field: BTreeMap<(&'static str, String), usize>,
+    /// Bytes of the texts that were written.
+    written: usize,
 }
 
 impl<'d> Visit<'d> {
     pub(super) fn new(redact: &'d Redact, text: &'d [u8]) -> Self {
         let (edits, path) = (Vec::new(), String::new());
-        Self { redact, text, edits, counts: [0; KINDS], path, by_field: BTreeMap::new() }
+        Self { redact, text, edits, counts: [0; KINDS], path, by_field: BTreeMap::new(), written: 0 }
     }
 
     /// Searches the object that begins at `start`.
-    pub(super) fn start(&mut self, start: usize) {
+    ///
+    /// # Errors
+    /// For a document that would become many times as long.
+    pub(super) fn start(&mut self, start: usize) -> Result<(), Fault> {
         let names = (!self.redact.fields.is_empty()).then(|| self.redact.fields.iter().map(String::as_str).collect());
         let scope = Scope { names, except: self.redact.except.iter().map(String::as_str).collect() };
-        self.members(start, &scope);
+        self.members(start, &scope)
     }
 
     /// The edits in the order of the text, and the number of findings by detector as a JSON object.
@@ -66,11 +101,13 @@ impl<'d> Visit<'d> {
         (self.edits, format!("{{{}}}", members.join(",")).into_bytes())
     }
 
-    fn members(&mut self, start: usize, scope: &Scope<'_>) {
+    fn members(&mut self, start: usize, scope: &Scope<'_>) -> Result<(), Fault> {
         for entry in json::Entries::new(self.text, start).into_iter().flatten() {
             glance();
             let raw = &self.text[entry.key.clone()];
             let except = match relation(raw, &scope.except) {
+                // A key that cannot be read is no exception.
+                Relation::Covered if json::unescape(raw).is_none() => Vec::new(),
                 Relation::Covered => continue,
                 Relation::Above(rest) => rest,
                 Relation::Elsewhere => Vec::new(),
@@ -83,41 +120,45 @@ impl<'d> Visit<'d> {
                     Relation::Elsewhere => continue,
                 },
             };
-            let key = json::unescape(raw).unwrap_or_default();
+            let key = readable(raw);
             if self.redact.keys && names.is_none() {
-                self.searched(entry.key.start - 1..entry.key.end + 1, "");
+                self.searched(entry.key.start - 1..entry.key.end + 1, "")?;
             }
             let above = self.path.len();
             if self.redact.report_fields {
                 self.path.push_str(if above == 0 { "" } else { "." });
                 self.path.push_str(&key);
             }
-            self.value(entry.value, &Scope { names, except }, &key);
+            self.value(entry.value, &Scope { names, except }, &key)?;
             self.path.truncate(above);
         }
+        Ok(())
     }
 
-    fn value(&mut self, range: Range<usize>, scope: &Scope<'_>, key: &str) {
+    fn value(&mut self, range: Range<usize>, scope: &Scope<'_>, key: &str) -> Result<(), Fault> {
         match self.text[range.start] {
-            b'{' => self.members(range.start, scope),
+            b'{' => self.members(range.start, scope)?,
             b'[' => {
                 for item in json::elements(self.text, range.start) {
-                    self.value(item, scope, key);
+                    self.value(item, scope, key)?;
                 }
             }
-            b'"' if scope.names.is_none() => self.searched(range, key),
+            b'"' if scope.names.is_none() => self.searched(range, key)?,
             b'1'..=b'9' if scope.names.is_none() && self.redact.numbers => self.number(range, key),
             _ => {}
         }
+        Ok(())
     }
 
     /// Hides what is found in the text at `range`, which has its quotes.
-    fn searched(&mut self, range: Range<usize>, key: &str) {
+    fn searched(&mut self, range: Range<usize>, key: &str) -> Result<(), Fault> {
         glance();
-        let Some(text) = json::string(&self.text[range.clone()]) else { return };
-        if let Some(hidden) = self.hidden(&text, key) {
+        let text = readable(&self.text[range.start + 1..range.end - 1]);
+        if let Some(hidden) = self.hidden(&text, key)? {
+            self.written += hidden.len();
             self.edits.push(Edit::of(range, json::quote(&hidden)));
         }
+        Ok(())
     }
 
     /// Hides a number that is a card by its field: without such a word numbers are of anything.
@@ -137,7 +178,7 @@ impl<'d> Visit<'d> {
     }
 
     /// `text` with what is found hidden; `None` where nothing is.
-    fn hidden(&mut self, text: &str, key: &str) -> Option<String> {
+    fn hidden(&mut self, text: &str, key: &str) -> Result<Option<String>, Fault> {
         let mut findings = self.denied(text);
         scan(text, key, self.redact.wanted, |found| {
             if found.confidence >= self.redact.min_confidence && !self.is_allowed(&text[found.range.clone()]) {
@@ -145,7 +186,7 @@ impl<'d> Visit<'d> {
             }
         });
         if findings.is_empty() {
-            return None;
+            return Ok(None);
         }
         findings.sort_by_key(|found| (found.range.start, std::cmp::Reverse(found.range.end)));
         let (mut out, mut from) = (String::with_capacity(text.len()), 0);
@@ -158,10 +199,11 @@ impl<'d> Visit<'d> {
             out.push_str(&text[from..range.start]);
             self.redact.replacement.write(&text[range.clone()], detector, &mut out);
             self.count(detector);
+            check_output_size(self.text.len(), self.written + out.len())?;
             from = range.end;
         }
         out.push_str(&text[from..]);
-        Some(out)
+        Ok(Some(out))
     }
 
     fn count(&mut self, detector: Detector) {
@@ -174,8 +216,8 @@ impl<'d> Visit<'d> {
     /// The texts of `deny` in `text`.
     fn denied(&self, text: &str) -> Vec<Finding> {
         let found = self.redact.deny.iter().flat_map(|denied| {
-            let places = memmem::find_iter(text.as_bytes(), denied.as_bytes());
-            places.map(|at| Finding { range: at..at + denied.len(), detector: Detector::Denied, confidence: 1.0 })
+            let matches = memmem::find_iter(text.as_bytes(), denied.as_bytes()).take(MOST_DENIED).inspect(|_| glance());
+            matches.map(|at| Finding { range: at..at + denied.len(), detector: Detector::Denied, confidence: 1.0 })
         });
         found.collect()
     }

@@ -159,6 +159,11 @@ impl Batch {
         self.restore_hits();
     }
 
+    /// Has the breakers of UDFs neither asked nor told: for trial runs.
+    fn ignore_breakers(&mut self) {
+        self.ignores_breakers = true;
+    }
+
     /// Gives every document a member of the context; `value` is JSON.
     fn set_context(&mut self, name: &str, value: &[u8]) {
         self.docs.iter_mut().for_each(|doc| doc.meta.set_ctx_member(name, value));
@@ -320,7 +325,8 @@ impl Batch {
             }
             _ => Vec::new(),
         });
-        Self { trial: self.trial, ..Self::new(body, docs, Kind::Hit) }
+        let (trial, ignores_breakers) = (self.trial, self.ignores_breakers);
+        Self { trial, ignores_breakers, ..Self::new(body, docs, Kind::Hit) }
     }
 
     /// Takes over what became of the hits of `hits`; a hit that failed fails the response.

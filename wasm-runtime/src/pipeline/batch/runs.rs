@@ -123,6 +123,7 @@ impl Batch {
             stage_at,
             fuel: udf.inner.fuel(),
             pipeline: name_of(pipeline).to_owned(),
+            guarded: !self.ignores_breakers,
         }
     }
 

@@ -14,6 +14,8 @@ pub(crate) struct Batch {
     pub(crate) docs: Vec<Doc>,
     pub(crate) kind: Kind,
     pub(crate) trial: bool,
+    /// Whether breakers of UDFs are neither asked nor told, as in trial runs.
+    pub(super) ignores_breakers: bool,
     /// Stage runs so far.
     pub(super) runs: u32,
     /// The texts that stages made of many documents, one behind the other.
@@ -24,7 +26,16 @@ pub(crate) struct Batch {
 
 impl Batch {
     pub(crate) fn new(body: Arc<PyBackedBytes>, docs: Vec<Doc>, kind: Kind) -> Self {
-        Self { body, docs, kind, trial: false, runs: 0, output: Vec::new(), poison: Vec::new() }
+        Self {
+            body,
+            docs,
+            kind,
+            trial: false,
+            ignores_breakers: false,
+            runs: 0,
+            output: Vec::new(),
+            poison: Vec::new(),
+        }
     }
 
     pub(super) fn next_run(&mut self) -> u32 {

@@ -35,7 +35,9 @@ STAGE = {
     "skips": ("skips", "Documents that it did not see: condition, disabled, deadline"),
     "documents": ("documents", "Documents that it saw"),
     "fuel_points": ("fuel", "Points of fuel that it burned"),
+    "breaker_openings": ("breaker_opened", "How often the breaker of its UDF has opened"),
 }
+OF_STAGES_ONLY = ("skips", "breaker_openings")
 _PIPELINE_LABELS = ("type", "pipeline", "version")
 _STAGE_LABELS = (*_PIPELINE_LABELS, "stage")
 _UDF_LABELS = ("udf", "version")
@@ -174,6 +176,12 @@ class Families:
                 if (seconds := self._limits.timeouts.get((key, stage.name))) is not None:
                     timeouts.add_metric((*_parts(key), stage.name), seconds)
             yield timeouts
+        text = "Workers in which the UDF of the stage is not called, since it failed too often"
+        breakers = GaugeMetricFamily("headrace_stage_breaker_open", text, labels=_STAGE_LABELS)
+        for key, stage in keys:
+            if stage.breaker_opened:
+                breakers.add_metric((*_parts(key), stage.name), stage.breaker_open)
+        yield breakers
 
     def _udfs(self) -> Iterator[Metric]:
         found = sorted(self._counts.udfs.items())
@@ -188,7 +196,7 @@ class Families:
 def _counted(prefix: str, labels: tuple[str, ...], rows: list[StageRow]) -> Iterator[Metric]:
     """What is counted of stages as of UDFs."""
     for name, (field, text) in STAGE.items():
-        if prefix == "udf" and name == "skips":
+        if prefix == "udf" and name in OF_STAGES_ONLY:
             continue
         yield from _counters(f"headrace_{prefix}_{name}", text, labels, rows, field)
     peak = GaugeMetricFamily(
