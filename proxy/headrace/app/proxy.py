@@ -278,8 +278,8 @@ class Proxy:
             if context.reserved_bytes:
                 components.budget.release(context.reserved_bytes)
             components.metrics.count(context.surface, status, started)
-            self._finish(context, status, started, gone=gone)
             audit.record(context, status, gone=gone)
+            self._finish(context, status, started, gone=gone)
 
     async def _handle_errors(self, context: RequestContext, forwarded: ForwardedRequest | None) -> web.StreamResponse:
         """The answer, whatever happens on the way."""

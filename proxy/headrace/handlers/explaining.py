@@ -43,7 +43,7 @@ async def prepare(context: RequestContext, route: Route) -> None:
     context.target = context.target.without(PARAMETER)
     if not wanted or context.explain is not None:
         return
-    await admin.require_admin(context)
+    await admin.require_admin(context, changes=False)
     if context.components.settings.tap != "on":
         raise RefusedError(f"[{PARAMETER}] is switched off here by the setting tap")
     await reading.require_readable(context, context.params.get("index", "_all"))

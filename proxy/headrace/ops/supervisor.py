@@ -28,8 +28,6 @@ PAUSE_SECONDS = 1.0
 """Seconds between the end of a worker and its restart: a worker that cannot start must not keep the machine busy."""
 READY_SECONDS = 0.05
 """Seconds between two looks whether all workers listen."""
-
-
 RESTARTS = "restarts"
 """The file in the folder of the sockets that has the number of restarts."""
 

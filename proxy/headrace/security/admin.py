@@ -26,12 +26,14 @@ _SIMPLE = frozenset({"text/plain", "application/x-www-form-urlencoded", "multipa
 """Media types that a page may send anywhere without asking (Fetch standard, CORS-safelisted), and none."""
 
 
-async def require_admin(context: RequestContext) -> None:
+async def require_admin(context: RequestContext, *, changes: bool = True) -> None:
     """Raises RefusedError unless this caller may change pipelines and UDFs, and run them by hand.
+
+    `changes`: whether the request is one for a change, or one for something that only administrators may see.
 
     Raises MediaTypeError for a body of a type that a page can send unasked.
     """
-    context.audit = context.audit or {}
+    context.audit, context.asks_for_change = context.audit or {}, changes
     _refuse_pages(context)
     if context.has_body and context.media in _SIMPLE:
         raise MediaTypeError(

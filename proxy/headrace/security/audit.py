@@ -23,7 +23,7 @@ log = logging.getLogger(AUDIT)
 
 
 observers: set[Callable[[dict[str, Any]], None]] = set()
-"""What sees each entry, whatever the level of the log is: the page keeps the last ones."""
+"""What sees each entry about a change, whatever the level of the log is: the page keeps the last ones."""
 
 
 def record(context: RequestContext, status: int, *, gone: bool = False) -> None:
@@ -42,6 +42,7 @@ def record(context: RequestContext, status: int, *, gone: bool = False) -> None:
         entry["client"] = "gone"
     if opaque := headers.get("X-Opaque-Id"):
         entry["x_opaque_id"] = opaque
-    for observer in observers:
-        observer(entry)
     log.info("%s", msgspec.json.encode(entry).decode(), extra={"fields": entry, "summary": entry["action"]})
+    if context.asks_for_change:
+        for observer in observers:
+            observer(entry)

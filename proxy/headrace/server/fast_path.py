@@ -166,8 +166,10 @@ class ForwardedRequest:
             request = FinishedRequest(self._head, status, surface, self.started, self._client.remote)
             # The callback runs in the context of whoever opened the connection to the node.
             before = CURRENT.set(RequestIds(self._head))
-            forwarder.log.finish(request)
-            CURRENT.reset(before)
+            try:
+                forwarder.log.finish(request)
+            finally:
+                CURRENT.reset(before)
         self._client.answered()
 
     def _hand_over(self) -> None:

@@ -62,7 +62,8 @@ class RequestContext(ReceivedRequest):
     reads: bool = False
     """Whether its route changes nothing, whatever the method."""
     audit: dict[str, str] | None = None
-    """Facts for the audit log, where the request asks for a change."""
+    """Facts for the audit log, where the request asks for a change, or for what only administrators may see."""
+    asks_for_change: bool = False
     narrowed: bool = False
     """Whether the target has names from the view at hand in place of those of the client."""
     restarted: bool = False

@@ -15,16 +15,15 @@ LONGEST = 512
 
 
 class AuditLines:
-    """Keeps the entries of the audit log that are about changes: trial runs would crowd them out."""
+    """Keeps the entries of the audit log that are about changes."""
 
     def __init__(self) -> None:
         self._entries: deque[dict[str, Any]] = deque(maxlen=MOST_LINES)
 
     def keep(self, entry: dict[str, Any]) -> None:
         """Keeps an entry, with the `time` in seconds since 1970."""
-        if not _is_trial(entry):
-            kept = {name: value if isinstance(value, int) else str(value)[:LONGEST] for name, value in entry.items()}
-            self._entries.append({**kept, "time": time.time()})
+        kept = {name: value if isinstance(value, int) else str(value)[:LONGEST] for name, value in entry.items()}
+        self._entries.append({**kept, "time": time.time()})
 
     def recent(self) -> list[dict[str, Any]]:
         """The entries, the latest first."""
@@ -37,9 +36,3 @@ class AuditLines:
     def detach(self) -> None:
         """Ends it."""
         audit.observers.discard(self.keep)
-
-
-def _is_trial(entry: dict[str, Any]) -> bool:
-    """Whether it is about a request that was allowed and changes nothing: a trial run, a look at the settings."""
-    method, _, path = str(entry.get("action", "")).partition(" ")
-    return int(entry.get("status") or 0) < 400 and (method == "GET" or path.endswith(("/_execute", "/_test", "/_diff")))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from headrace.ui.inner import ApiError
 from headrace.ui.rendering import pretty
@@ -81,10 +84,10 @@ def skeleton(kind: str) -> str:
 async def checked(view: View, text: str) -> list[Problem]:
     """The problems of a definition, found by compiling it. Raises ApiError where that is not allowed."""
     try:
-        found = json.loads(text)
-    except ValueError as error:
+        found = await asyncio.to_thread(json.loads, text)
+    except (ValueError, RecursionError) as error:
         return [_unparsable(error, text)]
-    trial: dict[str, Any] = {"pipeline": found}
+    trial: dict[str, Any] = {"pipeline": msgspec.Raw(text.encode("utf-8", "replace"))}
     trial |= {"docs": []} if isinstance(found, dict) and found.get("type") == "document" else {"input": {}}
     try:
         await view.api.post("_pipeline", "_execute", body=trial)
@@ -99,16 +102,18 @@ def problem_of(error: ApiError, text: str) -> Problem:
     """The problem that an error of the API describes."""
     try:
         json.loads(text)
-    except ValueError as unparsable:
+    except (ValueError, RecursionError) as unparsable:
         return _unparsable(unparsable, text)
     return Problem(error.field.removeprefix("pipeline."), error.reason)
 
 
-def _unparsable(error: ValueError, text: str) -> Problem:
+def _unparsable(error: ValueError | RecursionError, text: str) -> Problem:
     if isinstance(error, json.JSONDecodeError):
         # A browser counts UTF-16 units.
         offset = len(text[: error.pos].encode("utf-16-le", "replace")) // 2
         return Problem(
             "", f"line {error.lineno}, column {error.colno}: {error.msg.removesuffix(' starting at')}", offset
         )
+    if isinstance(error, RecursionError):
+        return Problem("", "this is nested too deep")
     return Problem("", f"this is not JSON: {error}")

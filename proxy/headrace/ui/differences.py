@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 import jsonpatch
+import msgspec
 from jsonpointer import JsonPointer, JsonPointerException
 
 if TYPE_CHECKING:
@@ -107,6 +108,25 @@ def _at(value: Any, path: str) -> str | None:
 def parse(text: str | bytes) -> Any:
     """A value of JSON whose numbers keep their digits. Raises ValueError."""
     return json.loads(text, parse_float=Decimal)
+
+
+def value_text(value: Any) -> str:
+    """A value of [`parse`] for people: JSON with indentation, its numbers with all their digits."""
+    return msgspec.json.format(_ENCODER.encode(_encodable(value)), indent=2).decode()
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+_LARGEST = (1 << 63) - 1
+"""The largest integer that msgspec writes as one."""
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _encodable(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_encodable(each) for each in value]
+    is_large = isinstance(value, int) and not isinstance(value, bool) and abs(value) > _LARGEST
+    return Decimal(value) if is_large else value
 
 
 def _dumped(value: Any) -> str:

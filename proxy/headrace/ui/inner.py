@@ -102,7 +102,7 @@ class Api:
         return reply
 
     async def _exchange(self, method: str, text: bytes) -> Reply:
-        transport = _Loop(self.accept(), text, self.peer)
+        transport = _InProcessTransport(self.accept(), text, self.peer)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 raw = await transport.exchange()
@@ -141,7 +141,7 @@ def _parsed(method: str, raw: bytes) -> Reply:
         raise ApiError(502, "the proxy ended the connection without an answer") from None
 
 
-class _Loop(asyncio.Transport):
+class _InProcessTransport(asyncio.Transport):
     """A transport whose bytes stay in the process: it feeds a request to its protocol and keeps what that writes."""
 
     def __init__(self, protocol: asyncio.BufferedProtocol, text: bytes, peer: tuple[Any, ...] | None) -> None:

@@ -17,7 +17,8 @@ from headrace.ui.audit_lines import AuditLines
 from headrace.ui.inner import Api, ApiError
 from headrace.ui.pages import TABLE
 from headrace.ui.rates.history import RecentTotals
-from headrace.ui.view import BASE, View, address, redirect
+from headrace.ui.rendering import BASE
+from headrace.ui.view import View, address, redirect
 
 if TYPE_CHECKING:
     import ssl
@@ -141,10 +142,6 @@ class UiListener:
         return frame
 
     async def _answer(self, page: PageHandler, request: web.Request) -> web.StreamResponse:
-        async with self._places:
-            return await self._answer_now(page, request)
-
-    async def _answer_now(self, page: PageHandler, request: web.Request) -> web.StreamResponse:
         cookie = self._cookie_name(request)
         found = self._seals.open(request.cookies.get(cookie, ""))
         session = found or sessions.anonymous()
@@ -154,7 +151,9 @@ class UiListener:
             guard.refuse_foreign_forms(request, self._seals, session, form.get(guard.CSRF_FIELD))
         view = self._view(request, session, form)
         try:
-            response = await self._page(page, view)
+            # A form that arrives slowly holds up no page.
+            async with self._places:
+                response = await self._page(page, view)
         except web.HTTPException as error:
             response = error
         if view.session is not found:

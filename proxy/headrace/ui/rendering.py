@@ -13,6 +13,9 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+BASE = "/_proxy/ui"
+"""The path of the page."""
+
 ABSENT = "\u2013"
 """A dash where there is no value."""
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "txt": "text/plain"}
@@ -65,7 +68,7 @@ def rendered(template: str, facts: dict[str, Any]) -> bytes:
 
 def static_url(name: str) -> str:
     """The address of a static file, which is another one once its content is."""
-    return f"/_proxy/ui/static/{name}?{static_files()[name].digest}"
+    return f"{BASE}/static/{name}?{static_files()[name].digest}"
 
 
 def segment(text: object) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
-from headrace.ui.rendering import rendered
+from headrace.ui.rendering import BASE, rendered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from headrace.ui.rates.history import RecentTotals
     from headrace.ui.sessions import Session
 
-BASE = "/_proxy/ui"
 ROWS = 100
 """Rows of a table on one page: a browser and a thread render them in a few milliseconds."""
 SECTIONS = (

@@ -79,6 +79,7 @@ pub(crate) struct Redact {
     numbers: bool,
     /// The field that gets the number of findings by detector, where there are any; of a hit it stands beside `_source`.
     #[serde(default)]
+    #[schemars(length(min = 1))]
     report: Option<String>,
     /// Whether the report counts by detector and field, in place of by detector.
     #[serde(default)]

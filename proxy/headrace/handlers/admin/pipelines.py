@@ -70,7 +70,10 @@ async def _stored(context: RequestContext, definition: PipelineDefinition) -> tu
         await _refuse_cluster_name(context, definition)
     before = await store.active(definition.type, definition.name)
     context.add_audit_facts(
-        version=definition.version, before=str(before.value or ""), sha256=digest_of(encode(definition))
+        type=definition.type.value,
+        version=definition.version,
+        before=str(before.value or ""),
+        sha256=digest_of(encode(definition)),
     )
     if not stored_already and not await store.add_pipeline(PipelineRecord(definition=definition, created=now())):
         raise ConflictError(
@@ -275,7 +278,7 @@ class TrialRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 async def execute(context: RequestContext) -> web.StreamResponse:
     """Tries a stored pipeline on an input; nothing is indexed or searched."""
-    await admin.require_admin(context)
+    await admin.require_admin(context, changes=False)
     request = decode_body(await context.plain_text(), TrialRequest)
     if request.pipeline is not msgspec.UNSET:
         raise InvalidError("the path names the pipeline; send an unsaved one to /_pipeline/_execute", "pipeline")
@@ -287,7 +290,7 @@ async def execute(context: RequestContext) -> web.StreamResponse:
 
 async def execute_unsaved(context: RequestContext) -> web.StreamResponse:
     """Tries a definition that is not stored."""
-    await admin.require_admin(context)
+    await admin.require_admin(context, changes=False)
     request = decode_body(await context.plain_text(), TrialRequest)
     if request.pipeline is msgspec.UNSET:
         raise InvalidError("required: the definition to try", "pipeline")

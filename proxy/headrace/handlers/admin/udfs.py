@@ -247,7 +247,7 @@ class UdfTrialRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 async def test(context: RequestContext) -> web.StreamResponse:
     """Runs a UDF on an input, alone; `?type=` says as what (default document; `hit` for one hit of a response)."""
-    await admin.require_admin(context)
+    await admin.require_admin(context, changes=False)
     record = context.snapshot.udf(context.params["name"], context.target.get("version"))
     request = decode_body(await context.plain_text(), UdfTrialRequest)
     as_hit = context.target.get("type") == "hit"

@@ -25,7 +25,7 @@ Errors = dict[str, dict[str, int]]
 """Failed documents by stage and type of the error."""
 
 
-def bucket_of(microseconds: int) -> int:
+def history_bucket(microseconds: int) -> int:
     """The number of the bucket that a duration is in."""
     shift = max(microseconds.bit_length() - FINE_BITS - 1, 0)
     return (shift << FINE_BITS) + (microseconds >> shift)
@@ -37,11 +37,11 @@ def upper_bound(bucket: int) -> int:
     return (((bucket - (shift << FINE_BITS)) + 1) << shift) - 1
 
 
-def in_buckets(counts: Counts) -> Durations:
+def in_history_buckets(counts: Counts) -> Durations:
     """A histogram's records in µs, in buckets."""
     found: Durations = {}
     for value, count in counts:
-        bucket = bucket_of(value)
+        bucket = history_bucket(value)
         found[bucket] = found.get(bucket, 0) + count
     return found
 
@@ -113,7 +113,7 @@ class Minute(msgspec.Struct):
 
 def stage_activity(counts: StageCounts) -> Activity:
     """The counts of a stage since the start."""
-    durations = in_buckets(counts.durations)
+    durations = in_history_buckets(counts.durations)
     return Activity(counts.executions, counts.documents, counts.failures, counts.dropped, counts.fuel, durations)
 
 
@@ -126,7 +126,7 @@ def pipeline_activity(counts: PipelineCounts) -> PipelineActivity:
         counts.document_failures,
         counts.dropped,
         sum(stage.fuel for stage in stages.values()),
-        in_buckets(counts.durations),
+        in_history_buckets(counts.durations),
         stages,
         {stage: dict(types) for stage, types in counts.failures_by_type.items()},
     )

@@ -13,14 +13,14 @@ BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
 _BOUNDS_US = tuple(round(bound * 1e6) for bound in BOUNDS)
 
 
-def bucket_of(microseconds: float) -> int:
+def prometheus_bucket(microseconds: float) -> int:
     """The position of the bucket that a duration is in; `len(BOUNDS)`: the last one."""
     return bisect_left(_BOUNDS_US, microseconds)
 
 
 def compacted(recorded: Counts) -> Counts:
     """Records with the same counts and sums by bucket: two of them at most stand for all that are in a bucket."""
-    counts, sums = in_buckets(recorded)
+    counts, sums = in_prometheus_buckets(recorded)
     found: Counts = []
     for count, total in zip(counts, sums, strict=True):
         if count:
@@ -29,7 +29,7 @@ def compacted(recorded: Counts) -> Counts:
     return found
 
 
-def in_buckets(recorded: Counts) -> tuple[list[int], list[int]]:
+def in_prometheus_buckets(recorded: Counts) -> tuple[list[int], list[int]]:
     """The counts, and the sums in µs, of each bucket."""
     counts, sums = [0] * (len(BOUNDS) + 1), [0] * (len(BOUNDS) + 1)
     for value, count in recorded:

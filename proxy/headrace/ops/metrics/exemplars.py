@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.ops.metrics.buckets import bucket_of
+from headrace.ops.metrics.buckets import prometheus_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -61,7 +61,7 @@ class Exemplars:
         exemplar = Exemplar(trace_id, seconds, time.time() if at is None else at)
         with self._lock:
             kept = self._series.pop(key, None) or {}
-            kept[bucket_of(seconds * 1e6)] = exemplar
+            kept[prometheus_bucket(seconds * 1e6)] = exemplar
             self._series[key] = kept
             if len(self._series) > MAX_SERIES:
                 del self._series[next(iter(self._series))]

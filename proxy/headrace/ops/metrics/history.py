@@ -22,7 +22,7 @@ from headrace.ops.metrics.activity import (
     PipelineActivity,
     SurfaceActivity,
     difference,
-    in_buckets,
+    in_history_buckets,
     less,
     merged_minutes,
     pipeline_activity,
@@ -262,7 +262,7 @@ class History:
 
     def _surfaces(self) -> dict[str, SurfaceActivity]:
         requests, durations = self._requests()
-        found = {surface: SurfaceActivity({}, in_buckets(counts)) for surface, counts in durations.items()}
+        found = {surface: SurfaceActivity({}, in_history_buckets(counts)) for surface, counts in durations.items()}
         for key, count in requests.items():
             surface, _, status = key.partition("|")
             found.setdefault(surface, SurfaceActivity({}, {})).statuses[status] = count

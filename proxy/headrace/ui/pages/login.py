@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from headrace.ui import sessions
 from headrace.ui.inner import ApiError
-from headrace.ui.view import BASE, redirect
+from headrace.ui.rendering import BASE
+from headrace.ui.view import redirect
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -25,5 +25,17 @@ def case_text(pipeline: dict[str, Any], sample: Sample, trial: Trial, number: in
         entry["dropped"] = True
     else:
         entry["expect"] = trial.outputs if pipeline["type"] == "document" else trial.outputs[0]
-    plain = json.loads(json.dumps({"pipeline": pipeline["name"], "cases": [entry]}, default=float))
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(
+        {"pipeline": pipeline["name"], "cases": [entry]}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120
+    )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes numbers with all their digits."""
+
+
+def _number(dumper: yaml.SafeDumper, number: Decimal) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:float", str(number).lower())
+
+
+_Dumper.add_representer(Decimal, _number)

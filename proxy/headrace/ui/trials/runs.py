@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.ui.definitions import labelled
-from headrace.ui.differences import MemberChange, member_changes, parse
+from headrace.ui.differences import MemberChange, member_changes, parse, value_text
 
 if TYPE_CHECKING:
     from headrace.ui.inner import Api
@@ -50,7 +50,7 @@ class Trial:
     def output_text(self) -> str:
         """The outputs for people."""
         shown = self.outputs[0] if len(self.outputs) == 1 else self.outputs
-        return json.dumps(shown, indent=2, ensure_ascii=False, default=float)
+        return value_text(shown)
 
 
 async def trials_of(api: Api, text: str, samples: list[Sample]) -> list[Trial]:

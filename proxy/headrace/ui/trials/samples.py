@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.ui.differences import parse
+from headrace.ui.differences import parse, value_text
 
 if TYPE_CHECKING:
     from headrace.ui.inner import Api
 
 MOST_SAMPLES = 20
 """Number of samples of one run: each is run stage by stage, and all of it is shown."""
-MOST_BYTES = 1 << 20
+MOST_CHARACTERS = 1 << 20
 """Characters of all samples."""
 
 
@@ -46,8 +46,8 @@ def read_samples(text: str, kind: str) -> list[Sample]:
 
     For a document pipeline each is a document, or an object with `_source` and metadata; for others a body.
     """
-    if len(text) > MOST_BYTES:
-        raise SampleError(f"the samples have more than {MOST_BYTES} characters")
+    if len(text) > MOST_CHARACTERS:
+        raise SampleError(f"the samples have more than {MOST_CHARACTERS} characters")
     found = _texts(text)
     if len(found) == 1 and found[0].startswith("["):
         found = [bytes(each).decode() for each in msgspec.json.decode(found[0], type=list[msgspec.Raw])]
@@ -94,7 +94,7 @@ def _sample(number: int, text: str, kind: str) -> Sample:
 
 def written(samples: list[Any]) -> str:
     """Samples as a text for people."""
-    return json.dumps(samples, indent=2, ensure_ascii=False, default=float) if samples else ""
+    return value_text(samples) if samples else ""
 
 
 TAP_SECONDS = 5

@@ -14,7 +14,7 @@ from headrace.handlers.system.exposition.histograms import PART_ROWS
 from headrace.handlers.system.exposition.render import exposition
 from headrace.ops.metrics import Metrics
 from headrace.ops.metrics import exemplars as bounds
-from headrace.ops.metrics.buckets import BOUNDS, bucket_of, compacted, in_buckets
+from headrace.ops.metrics.buckets import BOUNDS, compacted, in_prometheus_buckets, prometheus_bucket
 from headrace.ops.metrics.exemplars import PIPELINES, REQUESTS, Exemplars, newest
 from headrace.ops.metrics.gauges import Gauges
 from headrace.settings import Settings
@@ -120,7 +120,7 @@ async def test_refusals_are_counted_by_reason(error: Any, administers: bool, sho
 def test_compacted_records_have_the_same_counts_and_sums():
     records = [(v, v % 7 + 1) for v in (1, 2, 99, 100, 101, 250, 251, 9_999_999, 30_000_000, 30_000_001, 3_600_000_000)]
     short = compacted(records * 3)
-    assert in_buckets(short) == in_buckets(records * 3)
+    assert in_prometheus_buckets(short) == in_prometheus_buckets(records * 3)
     assert compacted(short) == short
     many = compacted([(v, 1) for v in range(1, 100_000, 7)])
     assert len(many) <= 2 * (len(BOUNDS) + 1)
@@ -142,4 +142,4 @@ def test_the_newest_exemplar_of_all_workers_counts():
     for at, (worker, trace) in enumerate(zip((*workers, workers[0]), ("a", "c", "b"), strict=True)):
         worker.record(REQUESTS, ("bulk",), trace, 0.001, {0: 1.0, 1: 3.0, 2: 2.0}[at])
     found = newest(series for worker in workers for series in worker.dump())
-    assert found[REQUESTS, ("bulk",)][bucket_of(1000)].trace_id == "c"
+    assert found[REQUESTS, ("bulk",)][prometheus_bucket(1000)].trace_id == "c"

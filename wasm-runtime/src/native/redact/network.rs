@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::text::{Found, at, before, is_word};
+use super::text::{Candidate, at, before, is_word};
 
 /// Bytes of the longest local part and the longest domain (RFC 5321, section 4.5.3.1).
 const LONGEST_LOCAL: usize = 64;
@@ -16,7 +16,7 @@ const FILES: [&[u8]; 22] = [
 ];
 
 /// An e-mail address around the `@` at `sign`; its local part begins at `done` at the earliest.
-pub(super) fn email(bytes: &[u8], sign: usize, done: usize) -> Found {
+pub(super) fn email(bytes: &[u8], sign: usize, done: usize) -> Candidate {
     let is_local = |byte: u8| byte.is_ascii_alphanumeric() || b"._%+-'".contains(&byte);
     let least = done.max(sign.saturating_sub(LONGEST_LOCAL));
     let mut start = sign;
@@ -59,11 +59,11 @@ fn is_host(domain: &[u8]) -> bool {
 }
 
 /// An IPv4 address whose first digit is at `start`, or an IPv6 address.
-pub(super) fn ip(text: &str, start: usize) -> Found {
+pub(super) fn ip(text: &str, start: usize) -> Candidate {
     ipv4(text, start).or_else(|| ipv6(text, start))
 }
 
-fn ipv4(text: &str, start: usize) -> Found {
+fn ipv4(text: &str, start: usize) -> Candidate {
     let bytes = text.as_bytes();
     if is_word(before(bytes, start)) || before(bytes, start) == b'.' {
         return None;
@@ -96,7 +96,7 @@ fn is_product(bytes: &[u8], start: usize) -> bool {
 }
 
 /// An IPv6 address that begins at `start`.
-pub(super) fn ipv6(text: &str, start: usize) -> Found {
+pub(super) fn ipv6(text: &str, start: usize) -> Candidate {
     let bytes = text.as_bytes();
     let starts = bytes[start].is_ascii_hexdigit() || bytes[start..].starts_with(b"::");
     if !starts || is_word(before(bytes, start)) || matches!(before(bytes, start), b':' | b'.') {
@@ -124,7 +124,7 @@ pub(super) fn ipv6(text: &str, start: usize) -> Found {
 }
 
 /// A hardware address of six pairs of hexadecimal digits that begins at `start`.
-pub(super) fn mac(bytes: &[u8], start: usize) -> Found {
+pub(super) fn mac(bytes: &[u8], start: usize) -> Candidate {
     const LEN: usize = 17;
     let separator = at(bytes, start + 2);
     let address = bytes.get(start..start + LEN)?;

@@ -2,7 +2,7 @@
 
 use phonenumber::metadata::{DATABASE, Descriptors};
 
-use super::text::{Found, at, before, is_word};
+use super::text::{Candidate, at, before, is_word};
 
 /// The least and most digits of a card (ISO/IEC 7812-1) of the issuers that are known here.
 const CARD_DIGITS: std::ops::RangeInclusive<usize> = 14..=19;
@@ -42,7 +42,7 @@ fn digits(bytes: &[u8], start: usize) -> Option<Digits> {
 }
 
 /// The number of a payment card whose first digit is at `start`.
-pub(super) fn card(bytes: &[u8], start: usize) -> Found {
+pub(super) fn card(bytes: &[u8], start: usize) -> Candidate {
     let previous = before(bytes, start);
     if is_word(previous) || matches!(previous, b'.' | b'-' | b'+' | b'#') || !matches!(bytes[start], b'2'..=b'6') {
         return None;
@@ -197,7 +197,7 @@ const IBAN_LENGTHS: &[(&[u8; 2], usize)] = &[
 ];
 
 /// An account number that begins at `start`, in one piece or in groups of four.
-pub(super) fn iban(bytes: &[u8], start: usize) -> Found {
+pub(super) fn iban(bytes: &[u8], start: usize) -> Candidate {
     let head = bytes.get(start..start + 4)?;
     let fits = head[..2].iter().all(u8::is_ascii_uppercase) && head[2..].iter().all(u8::is_ascii_digit);
     if !fits || is_word(before(bytes, start)) || matches!(before(bytes, start), b'-' | b'/' | b'.') {
@@ -231,7 +231,7 @@ fn remainder(number: &[u8]) -> u32 {
 }
 
 /// A phone number in international form whose `+` is at `start`.
-pub(super) fn phone(bytes: &[u8], start: usize) -> Found {
+pub(super) fn phone(bytes: &[u8], start: usize) -> Candidate {
     /// Digits of the longest number, with its country code (E.164).
     const MOST: usize = 15;
     /// Signs between two digits.

@@ -7,7 +7,7 @@ use sha2::Sha256;
 
 use super::detectors::Detector;
 
-/// Characters that the mask and the secret may have: they are written, or hashed, for every finding.
+/// Bytes that the mask and the secret may have: they are written, or hashed, for every finding.
 const LONGEST: usize = 1024;
 
 #[derive(Deserialize, JsonSchema, Default, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Replacement {
     /// Which option is wrong, and why.
     pub(super) fn new(action: Action, mask: &str, keep_last: usize, secret: &str) -> Result<Self, String> {
         if mask.len() > LONGEST || secret.len() > LONGEST {
-            return Err(format!("[mask] and [secret] may have {LONGEST} characters each"));
+            return Err(format!("[mask] and [secret] may have {LONGEST} bytes each"));
         }
         if matches!(action, Action::Hash | Action::Token) && secret.is_empty() {
             return Err(

@@ -8,7 +8,7 @@ use crate::engine::deadline::glance;
 
 use super::confidence::in_context;
 use super::detectors::{Detector, Detectors};
-use super::text::{Found, is_word};
+use super::text::{Candidate, is_word};
 use super::{network, numbers, tokens};
 
 /// Something that was found.
@@ -51,7 +51,7 @@ fn end_of_word(bytes: &[u8], start: usize) -> usize {
 /// The first detector that finds something at `start`; nothing before `done` is looked at.
 fn first_of(text: &str, start: usize, done: usize, wanted: Detectors) -> Option<(Detector, Range<usize>, f64)> {
     let bytes = text.as_bytes();
-    let ask = |detector: Detector, check: &dyn Fn() -> Found| {
+    let ask = |detector: Detector, check: &dyn Fn() -> Candidate| {
         if wanted.has(detector) { check().map(|(range, base)| (detector, range, base)) } else { None }
     };
     match bytes[start] {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// What a detector says of a place: its end, and how sure it is.
-pub(super) type Found = Option<(Range<usize>, f64)>;
+pub(super) type Candidate = Option<(Range<usize>, f64)>;
 
 /// Whether a byte belongs to a word.
 pub(super) fn is_word(byte: u8) -> bool {

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::text::{Found, before, is_word};
+use super::text::{Candidate, before, is_word};
 
 /// Which bytes a key has behind its prefix.
 #[derive(Clone, Copy, PartialEq)]
@@ -76,7 +76,7 @@ impl Signs {
 }
 
 /// An access key that begins at `start`.
-pub(super) fn secret_key(bytes: &[u8], start: usize) -> Found {
+pub(super) fn secret_key(bytes: &[u8], start: usize) -> Candidate {
     if !matches!(bytes[start], b'A' | b'S' | b'd' | b'g' | b'h' | b'n' | b'p' | b'r' | b's' | b'w' | b'x')
         || is_word(before(bytes, start))
     {
@@ -115,7 +115,7 @@ const LONGEST_HEADER: usize = 1024;
 const LONGEST_PART: usize = 16 << 10;
 
 /// A JSON Web Token that begins at `start`: its header is an object with `alg` (RFC 7515, section 4.1.1).
-pub(super) fn jwt(bytes: &[u8], start: usize) -> Found {
+pub(super) fn jwt(bytes: &[u8], start: usize) -> Candidate {
     if !bytes[start..].starts_with(b"eyJ") || is_word(before(bytes, start)) {
         return None;
     }
@@ -140,7 +140,7 @@ pub(super) fn jwt(bytes: &[u8], start: usize) -> Found {
 const LONGEST_LABEL: usize = 40;
 
 /// A private key in PEM (RFC 7468) whose first dash is at `start`, with all its lines.
-pub(super) fn private_key(text: &str, start: usize) -> Found {
+pub(super) fn private_key(text: &str, start: usize) -> Candidate {
     let inner = text[start..].strip_prefix("-----BEGIN ")?;
     let label = inner.get(..LONGEST_LABEL.min(inner.len()))?.split("-----").next()?;
     if !label.ends_with("PRIVATE KEY") || label.len() == LONGEST_LABEL {

@@ -36,7 +36,7 @@ ATTEMPTS = 5
 
 async def diff(context: RequestContext) -> web.StreamResponse:
     """Answers the changes that applying a set would make; nothing is written."""
-    await admin.require_admin(context)
+    await admin.require_admin(context, changes=False)
     request, content = await _request(context)
     at = await sets.opened(context.components.registry, request.set)
     _check_expected(at, request.set, request.expected)

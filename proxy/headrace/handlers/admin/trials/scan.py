@@ -15,6 +15,7 @@ from headrace.handlers.admin.trials.simulate import decode_body
 from headrace.security import admin
 from headrace.server.reply import reply_json
 from headrace_pipelines import Pipelines
+from headrace_pipelines.errors import RefusedError
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
 MAX_SAMPLE = 10_000
 """Documents of the largest sample: the cluster gives no more to a search."""
-PAGE = 200
-"""Documents that are read at once: a page of large documents has to fit into memory."""
+FIRST_PAGE, PAGE = 10, 200
+"""Documents that are read at once: few as long as nobody knows how large they are."""
+PAGE_BYTES = 8 << 20
+"""Bytes that a page of them aims at, by the mean of the page before."""
 REPORT = "_headrace_scan"
 """The member that holds the report of a document."""
 
@@ -81,17 +84,25 @@ class ScanAnswer(msgspec.Struct):
 
 async def scan(context: RequestContext) -> web.StreamResponse:
     """Counts of personal data and secrets in a sample."""
-    await admin.require_admin(context)
+    await admin.require_admin(context, changes=False)
     body = await context.plain_text()
     wanted = decode_body(body or b"{}", ScanRequest)
+    if wanted.deny and context.components.registry.protects:
+        raise RefusedError(
+            "[deny] is not taken while a final or protecting pipeline is attached to any index: its counts would "
+            "tell the values of hidden fields"
+        )
     stage = {"name": "scan", "type": "native", "config": {"function": "redact", "parameters": wanted.parameters}}
     pipelines = Pipelines.load({"scan": {"type": "document", "stages": [stage]}})
-    answer = ScanAnswer()
+    answer, size = ScanAnswer(), FIRST_PAGE
     while answer.documents < wanted.sample:
-        documents = await _page(context, answer.documents, min(PAGE, wanted.sample - answer.documents))
+        size = min(size, wanted.sample - answer.documents)
+        documents = await _page(context, answer.documents, size)
         await asyncio.to_thread(_search, pipelines, documents, answer)
-        if len(documents) < PAGE:
+        if len(documents) < size:
             break
+        mean = max(sum(map(len, documents)) // len(documents), 1)
+        size = min(PAGE, max(1, PAGE_BYTES // mean))
     return await reply_json(context, 200, msgspec.to_builtins(answer))
 
 

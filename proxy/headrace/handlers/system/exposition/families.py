@@ -109,8 +109,10 @@ class Families:
         yield _gauge("headrace_upstream_node_up", "1 for a node that answers all workers", "node", nodes)
 
     def _registry(self) -> Iterator[Metric]:
-        states = {name: name == self._state for name in ("current", "cached", "none")}
-        yield _gauge("headrace_registry_state", "1 for the state that holds", "state", states)
+        found = {self._state, *(each.registry for each in self._counts.in_force)}
+        worst = next(state for state in ("none", "cached", "current") if state in found)
+        states = {name: name == worst for name in ("current", "cached", "none")}
+        yield _gauge("headrace_registry_state", "1 for the worst state of the workers", "state", states)
         ages = [each.registry_age for each in self._counts.gauges if each.registry_age is not None]
         age = GaugeMetricFamily(
             "headrace_registry_age_seconds", "Since the registry was last read whole, in the worker where it is longest"

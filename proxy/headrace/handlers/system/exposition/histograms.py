@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from prometheus_client.core import Exemplar, HistogramMetricFamily
 
-from headrace.ops.metrics.buckets import BOUNDS, in_buckets
+from headrace.ops.metrics.buckets import BOUNDS, in_prometheus_buckets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -58,7 +58,7 @@ def parts(rows: Iterable[R]) -> Iterator[list[R]]:
 
 def _row(recorded: Counts, kept: Kept, shown: frozenset[int]) -> tuple[list[Bucket], float]:
     """Cumulative buckets, and the sum in seconds."""
-    counts, sums = in_buckets(recorded)
+    counts, sums = in_prometheus_buckets(recorded)
     buckets: list[Bucket] = []
     total = 0
     for position, (name, count) in enumerate(zip(_NAMES, counts, strict=True)):
