@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -185,9 +186,9 @@ async def test_a_slow_stage_has_a_line_with_its_trace(
 async def test_a_collector_that_does_not_answer_costs_no_request_and_no_stop(
     session: aiohttp.ClientSession, tmp_path: Path, node: str
 ):
-    silent = await asyncio.start_server(lambda reader, writer: asyncio.sleep(60), "127.0.0.1", 0)
-    port = silent.sockets[0].getsockname()[1]
-    endpoint = f"http://127.0.0.1:{port}/v1/traces"
+    # The system accepts connections for it, and nobody reads.
+    silent = socket.create_server(("127.0.0.1", 0))
+    endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}/v1/traces"
     async with running_proxy(settings_for(node, tmp_path, otlp_endpoint=endpoint, trace_sample=1.0), session) as http:
         begun = time.monotonic()
         for _ in range(50):
