@@ -177,9 +177,19 @@ PERSONAL: dict[str, Callable[[random.Random], str]] = {
 }  # fmt: skip
 AROUND = {
     "email": ["to <{}>", "contact {}, please", "user={};", "{}"],
-    "credit_card": ["card {} accepted", "paid with {}", "pan={}", "{}", "visa: {}."],
+    "credit_card": [
+        "card {} accepted",
+        "paid with {}",
+        "pan={}",
+        "{}",
+        "visa: {}.",
+        "{} 12/29",
+        "{} 123",
+        "card {}, 100 EUR",
+        "{} 100 EUR",
+    ],
     "iban": ["IBAN {}", "transfer to {}.", "{}", "account={},"],
-    "phone": ["call {} today", "tel:{}", "{}", "phone {}."],
+    "phone": ["call {} today", "tel:{}", "{}", "phone {}.", "{}, 22 s"],
     "ip": ["from {} port 22", "client {}", "[{}]", "{} - - GET /"],
     "mac": ["station {} joined", "hwaddr={}", "{}"],
     "jwt": ["Authorization: Bearer {}", "token={}", "{}"],

@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 def error_object(error: HeadraceError) -> dict[str, Any]:
     """`{"type", "reason", …}` with the keys that name field, pipeline and stage."""
-    return {"type": error.type, "reason": error.reason, **error.extra()}
+    # A reason may quote a header, or a path, that is no UTF-8.
+    return {"type": error.type, "reason": _readable(error.reason), **error.extra()}
+
+
+def _readable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def error_body(error: HeadraceError) -> bytes:

@@ -117,7 +117,7 @@ def _refuse_pages(context: RequestContext) -> None:
     headers, settings = context.request.headers, context.components.settings
     host = headers.get(hdrs.HOST, "")
     origin = headers.get(hdrs.ORIGIN)
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and authority_of(origin) != host:
         raise RefusedError(f"a page of [{origin}] must not ask this proxy for pipelines")
     if settings.loopback and not is_own_name(host, settings.advertise, settings.allowed_hosts):
         raise RefusedError(
@@ -125,9 +125,20 @@ def _refuse_pages(context: RequestContext) -> None:
         )
 
 
+def authority_of(origin: str) -> str:
+    """Host and port of an `Origin`; empty for one that is none (RFC 6454, section 7)."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
 def is_own_name(host: str, advertised: str, allowed: str) -> bool:
     """Whether a `Host` header names a proxy on loopback: against names that a page points at it (DNS rebinding)."""
-    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
     names = {each.strip().lower() for each in allowed.split(",") if each.strip()}
     if (
         name == "localhost"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import hdrs
 
-from headrace.ops.logs.lines import AUDIT
+from headrace.ops.logs.lines import AUDIT, printable
 from headrace.protocol.headers.credentials import user_of
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ def record(context: RequestContext, status: int, *, gone: bool = False) -> None:
         entry["client"] = "gone"
     if opaque := headers.get("X-Opaque-Id"):
         entry["x_opaque_id"] = opaque
+    # A header that is no UTF-8 must not keep a change out of the log.
+    entry = {name: printable(value) if isinstance(value, str) else value for name, value in entry.items()}
     log.info("%s", msgspec.json.encode(entry).decode(), extra={"fields": entry, "summary": entry["action"]})
     if context.asks_for_change:
         for observer in observers:

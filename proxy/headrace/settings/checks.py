@@ -49,8 +49,10 @@ def _check_traces(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidError(f"[{redacted(url)}] is not an http:// or https:// URL", "otlp_endpoint")
-    if parts.username is not None:
-        raise InvalidError("must not carry credentials: they go into OTEL_EXPORTER_OTLP_HEADERS", "otlp_endpoint")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise InvalidError(
+            "must have no user and no query: credentials go into OTEL_EXPORTER_OTLP_HEADERS", "otlp_endpoint"
+        )
 
 
 def _check_listeners(settings: Settings) -> None:

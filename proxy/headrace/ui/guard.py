@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
-from headrace.security.admin import is_own_name
+from headrace.security.admin import authority_of, is_own_name
 
 if TYPE_CHECKING:
     from headrace.settings import Settings
@@ -45,7 +44,7 @@ def refuse_foreign_names(request: web.BaseRequest, settings: Settings) -> None:
 def refuse_foreign_forms(request: web.BaseRequest, seals: Seals, session: Session, token: object) -> None:
     """Raises HTTPForbidden for a change that no form of this page and of this session has asked for."""
     origin = request.headers.get(hdrs.ORIGIN)
-    if origin is None or urlsplit(origin).netloc != request.headers.get(hdrs.HOST):
+    if origin is None or authority_of(origin) != request.headers.get(hdrs.HOST):
         raise web.HTTPForbidden(text=f"a page of [{origin or 'another origin'}] must not change anything here")
     if not isinstance(token, str) or not seals.is_csrf(session, token):
         raise web.HTTPForbidden(text="this form is of another session, or too old: go back, reload the page, try again")

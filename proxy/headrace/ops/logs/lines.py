@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
 AUDIT = "headrace.audit"
+_log = logging.getLogger("headrace.log")
 MAX_ID = 128
 """Characters of an `X-Opaque-Id` in a line: clients choose it, and a line must stay one."""
 
@@ -61,8 +62,12 @@ CURRENT: ContextVar[RequestIds | None] = ContextVar("request", default=None)
 
 def shown(value: bytes) -> str:
     """A header's value as a log shows it: printable characters, at most MAX_ID of them."""
-    text = value.decode("utf-8", "replace")[:MAX_ID]
-    return "".join(each if each.isprintable() else "�" for each in text)
+    return printable(value.decode("utf-8", "replace")[:MAX_ID])
+
+
+def printable(text: str) -> str:
+    """A text of a client as a log shows it: what cannot be printed, and what is no UTF-8, is U+FFFD."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else "�" for each in text)
 
 
 def configure(settings: Settings) -> None:
@@ -72,9 +77,12 @@ def configure(settings: Settings) -> None:
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
     logging.getLogger("opensearch").setLevel(logging.ERROR)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    # What clients send in `tracestate` is no news, and warnings about an export name its URL.
+    logging.getLogger("opentelemetry.trace").setLevel(logging.CRITICAL)
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
     if settings.audit_log:
         # It follows a file that is moved away, so that logrotate needs no signal.
-        to_file = WatchedFileHandler(settings.audit_log, encoding="utf-8")
+        to_file = AuditFile(settings.audit_log, encoding="utf-8")
         to_file.setFormatter(JsonLines())
         audit = logging.getLogger(AUDIT)
         audit.handlers, audit.propagate = [to_file], False
@@ -84,6 +92,17 @@ def configure(settings: Settings) -> None:
 def set_level(level: str) -> None:
     """Changes the level of a process that runs; libraries keep theirs."""
     logging.getLogger().setLevel(level.upper())
+
+
+class AuditFile(WatchedFileHandler):
+    """The file of the audit log. A line that it does not take goes to the log of the process."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes a line."""
+        try:
+            super().emit(record)
+        except OSError as error:
+            _log.error("the audit log cannot be written: %s; the line: %s", error.strerror, self.format(record))
 
 
 class TextLines(logging.Formatter):

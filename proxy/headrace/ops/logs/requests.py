@@ -10,7 +10,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from headrace.ops.logs.lines import LimitedLog, shown
+from headrace.ops.logs.lines import LimitedLog, printable, shown
 from headrace.protocol.headers.credentials import user_of
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _fields(request: FinishedRequest, seconds: float) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "http.request.method": head.method,
         # The query may hold values of documents.
-        "url.path": head.target.partition("?")[0][:MAX_PATH],
+        "url.path": printable(head.target.partition("?")[0][:MAX_PATH]),
         "http.response.status_code": request.status,
         "event.duration": int(seconds * 1e9),
         "headrace.surface": request.surface,

@@ -62,7 +62,7 @@ class SpanFactory:
         carrier = {
             name.decode(): value.decode("latin-1")
             for name in (TRACE_PARENT, TRACE_STATE)
-            if (value := head.header(name)) is not None
+            if (value := _joined(head, name))
         }
         attributes = {"http.request.method": head.method, "url.path": path, "client.address": client or ""}
         if opaque := head.header(b"x-opaque-id"):
@@ -79,6 +79,11 @@ class SpanFactory:
         # It ends the pause between two attempts, which may be longer. Its types are missing in the library.
         self._exporter.shutdown()  # type: ignore[no-untyped-call]
         ending.join(FLUSH_SECONDS)
+
+
+def _joined(head: RequestHead, name: bytes) -> bytes:
+    """The values of a header, which may come in several lines (RFC 9110, section 5.3)."""
+    return b",".join(value for each, value in head.raw_headers if each.lower() == name)
 
 
 class RequestTrace:

@@ -17,6 +17,8 @@ def user_of(authorization: str) -> str:
     if scheme.lower() != "basic":
         return scheme.lower() if value and scheme.lower() in SCHEMES else "unknown" if authorization else ""
     try:
-        return base64.b64decode(value, validate=True).decode().partition(":")[0]
+        user, colon, _ = base64.b64decode(value, validate=True).decode().partition(":")
     except ValueError:
         return "basic"
+    # Without a colon it may be a password alone.
+    return user if colon else "basic"

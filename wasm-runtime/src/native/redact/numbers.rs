@@ -7,38 +7,36 @@ use super::text::{Candidate, at, before, is_word};
 /// The least and most digits of a card (ISO/IEC 7812-1) of the issuers that are known here.
 const CARD_DIGITS: std::ops::RangeInclusive<usize> = 14..=19;
 
-/// The digits of a number, and the sizes of its groups.
-struct Digits {
-    digits: [u8; 20],
-    len: usize,
-    groups: Vec<usize>,
-    end: usize,
+/// How people group the digits of a card, the longest first.
+const CARD_GROUPS: [&[usize]; 4] = [&[4, 4, 4, 4, 3], &[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4]];
+
+/// The digits of groups with one sign between them, and where each group ends.
+struct Groups {
+    digits: Vec<u8>,
+    /// (Number of digits, end in the text) of each.
+    groups: Vec<(usize, usize)>,
+    separator: u8,
 }
 
-/// Reads digits from `start` on, with one kind of sign between groups. `None` for more than 19 digits.
-fn digits(bytes: &[u8], start: usize) -> Option<Digits> {
-    let mut found = Digits { digits: [0; 20], len: 0, groups: Vec::new(), end: start };
-    let (mut at, mut group, mut separator) = (start, 0, None);
-    while let Some(byte) = bytes.get(at) {
-        if byte.is_ascii_digit() {
-            if found.len == 19 {
-                return None;
-            }
-            found.digits[found.len] = byte - b'0';
-            (found.len, group, found.end) = (found.len + 1, group + 1, at + 1);
-        } else {
-            let next = bytes.get(at + 1).is_some_and(u8::is_ascii_digit);
-            if !matches!(byte, b' ' | b'-') || !next || separator.is_some_and(|sign| sign != *byte) {
-                break;
-            }
-            separator = Some(*byte);
-            found.groups.push(group);
-            group = 0;
+/// Reads groups of digits from `start` on, as many as a card has at most; further ones are left.
+fn groups(bytes: &[u8], start: usize) -> Groups {
+    let mut found = Groups { digits: Vec::with_capacity(20), groups: Vec::new(), separator: at(bytes, start) };
+    let mut position = start;
+    while found.groups.len() < 6 && found.digits.len() <= *CARD_DIGITS.end() {
+        let len = bytes[position..].iter().take(20).position(|byte| !byte.is_ascii_digit());
+        let end = position + len.unwrap_or_else(|| (bytes.len() - position).min(20));
+        found.digits.extend(bytes[position..end].iter().map(|byte| byte - b'0'));
+        found.groups.push((end - position, end));
+        let sign = at(bytes, end);
+        if found.groups.len() == 1 {
+            found.separator = sign;
         }
-        at += 1;
+        if !matches!(sign, b' ' | b'-') || sign != found.separator || !at(bytes, end + 1).is_ascii_digit() {
+            break;
+        }
+        position = end + 1;
     }
-    found.groups.push(group);
-    Some(found)
+    found
 }
 
 /// The number of a payment card whose first digit is at `start`.
@@ -47,23 +45,26 @@ pub(super) fn card(bytes: &[u8], start: usize) -> Candidate {
     if is_word(previous) || matches!(previous, b'.' | b'-' | b'+' | b'#') || !matches!(bytes[start], b'2'..=b'6') {
         return None;
     }
-    let number = digits(bytes, start)?;
-    let next = at(bytes, number.end);
-    let joined = is_word(next)
-        || (matches!(next, b'.' | b'-' | b',' | b':') && at(bytes, number.end + 1).is_ascii_alphanumeric());
-    if joined || !CARD_DIGITS.contains(&number.len) {
-        return None;
+    let number = groups(bytes, start);
+    let (first, end) = number.groups[0];
+    if CARD_DIGITS.contains(&first) {
+        return is_card(&number.digits[..first], bytes, end).then_some((start..end, 0.6));
     }
-    let digits = &number.digits[..number.len];
-    if !is_issued(digits) || !luhn(digits) || digits.iter().all(|digit| digit == &digits[0]) {
-        return None;
-    }
-    let base = match number.groups.as_slice() {
-        [_] => 0.6,
-        [4, 4, 4, 4] | [4, 4, 4, 4, 3] | [4, 6, 5] | [4, 6, 4] => 0.85,
-        _ => return None,
-    };
-    Some((start..number.end, base))
+    let grouped = CARD_GROUPS.iter().find_map(|form| {
+        let fits =
+            number.groups.len() >= form.len() && form.iter().zip(&number.groups).all(|(len, (have, _))| len == have);
+        let end = fits.then(|| number.groups[form.len() - 1].1)?;
+        is_card(&number.digits[..form.iter().sum()], bytes, end).then_some(end)
+    });
+    grouped.map(|end| (start..end, 0.85))
+}
+
+/// Whether digits that end at `end` are those of a card, and nothing goes on behind them.
+fn is_card(digits: &[u8], bytes: &[u8], end: usize) -> bool {
+    let (next, then) = (at(bytes, end), at(bytes, end + 1));
+    let goes_on =
+        is_word(next) || (next == b'-' && then.is_ascii_alphanumeric()) || (next == b'.' && then.is_ascii_digit());
+    !goes_on && is_issued(digits) && luhn(digits) && digits.iter().any(|digit| digit != &digits[0])
 }
 
 /// Whether prefix and length are those of an issuer (the registries of the card networks).
@@ -239,28 +240,36 @@ pub(super) fn phone(bytes: &[u8], start: usize) -> Candidate {
     if is_word(before(bytes, start)) || matches!(before(bytes, start), b'+' | b'.' | b'/' | b'=') {
         return None;
     }
-    let (mut number, mut count, mut end, mut signs) = ([0_u8; MOST], 0, start + 1, 0);
+    let (mut number, mut count, mut signs) = ([0_u8; MOST + 1], 0, 0);
+    // Where the number may end: behind each group of digits, with as many as are before it.
+    let mut ends: Vec<(usize, usize)> = Vec::new();
     for (offset, byte) in bytes[start + 1..].iter().enumerate() {
+        let position = start + 1 + offset;
         if byte.is_ascii_digit() {
-            if count == MOST {
-                return None;
+            if count > MOST {
+                break;
             }
             number[count] = *byte;
-            (count, end, signs) = (count + 1, start + offset + 2, 0);
+            (count, signs) = (count + 1, 0);
+            if !at(bytes, position + 1).is_ascii_digit() {
+                ends.push((position + 1, count));
+            }
         } else {
             signs += 1;
             if !matches!(byte, b' ' | b'-' | b'.' | b'(' | b')' | b'/') || signs > SIGNS {
                 break;
             }
             // The national prefix, which nobody dials from abroad: `+44 (0)20`.
-            if bytes[..start + offset + 2].ends_with(b"(0)") {
+            if bytes[..=position].ends_with(b"(0)") {
                 count -= 1;
             }
         }
     }
-    let number = std::str::from_utf8(&number[..count]).ok()?;
-    let valid = (8..=MOST).contains(&count) && !is_word(at(bytes, end)) && is_in_use(number);
-    valid.then_some((start..end, 0.85))
+    let found = ends.into_iter().rev().find(|(end, count)| {
+        let number = std::str::from_utf8(&number[..*count]).unwrap_or_default();
+        (8..=MOST).contains(count) && !is_word(at(bytes, *end)) && is_in_use(number)
+    });
+    found.map(|(end, _)| (start..end, 0.85))
 }
 
 /// Whether a number with its country code is one of a country's plan (the metadata of libphonenumber).
