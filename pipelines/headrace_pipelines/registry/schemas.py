@@ -11,10 +11,13 @@ from typing import Any
 import msgspec
 
 from headrace_pipelines.definition import (
+    CAUSES,
+    DEAD_LETTERS,
     MOST_ATTEMPTS,
     NAME,
     RETRYABLE,
     SCOPES,
+    STREAM,
     VERSION,
     FailurePolicy,
     PipelineType,
@@ -87,7 +90,26 @@ def association() -> Schema:
     priority = _described(
         "Of several patterns that match, the highest priority counts.", {"type": "integer", "default": 0}
     )
-    return {**_object({"priority": priority, **kinds}), "minProperties": 1}
+    return {**_object({"priority": priority, **kinds, "dead_letters": _optional(_dead_letters())}), "minProperties": 1}
+
+
+def _dead_letters() -> Schema:
+    """Of a pipeline, or of a pattern."""
+    stream = {"type": "string", "pattern": f"^{STREAM.pattern}$", "default": DEAD_LETTERS}
+    answer = {"enum": ["error", "accepted"], "default": "error"}
+    return {
+        "description": "Where documents are kept that end as errors.",
+        **_object(
+            {
+                "stream": _described("The data stream of the records.", stream),
+                "on": _described(
+                    "The failures: of stages, and documents that the cluster refuses for good. Empty: none.",
+                    {"type": "array", "items": {"enum": list(CAUSES)}, "default": list(CAUSES)},
+                ),
+                "answer": _described("The answer of the client for such a document.", answer),
+            }
+        ),
+    }
 
 
 def definitions() -> dict[str, Schema]:
@@ -308,6 +330,7 @@ def _pipeline() -> Schema:
         **common,
         "on_failure": {"description": "The policy for failures, or the stages that handle them."},
         "stages": _described("The stages, in the order in which they run.", stages),
+        "dead_letters": _optional(_dead_letters()),
         "metadata": _described("Members for people and their tools.", {"type": "object", "default": {}}),
     }
     chosen = [
@@ -317,6 +340,7 @@ def _pipeline() -> Schema:
                 "properties": {
                     "stages": {"items": _reference(f"{kind.value}.stage")},
                     "on_failure": _reference(f"{kind.value}.on_failure"),
+                    **({} if kind is PipelineType.DOCUMENT else {"dead_letters": {"type": "null"}}),
                 }
             },
         }
