@@ -17,6 +17,7 @@ from headrace.handlers.admin import (
 )
 from headrace.handlers.admin.sets import endpoints
 from headrace.handlers.admin.trials import scan
+from headrace.handlers.dead_letters import endpoints as dead_letters
 from headrace.handlers.described import document as description
 from headrace.handlers.passthrough import passthrough
 from headrace.handlers.search import (
@@ -292,6 +293,11 @@ _REGISTRY: list[Route] = [
     _changed(endpoints.rollback, "registry_api", "POST", "/_registry/_rollback"),
     _shown(endpoints.revisions, "registry_api", "/_registry/_revisions"),
     _shown(endpoints.export, "registry_api", "/_registry/_export"),
+    Route("GET", "/_dead_letters", dead_letters.groups, "dead_letter_api"),
+    _changed(dead_letters.delete, "dead_letter_api", "DELETE", "/_dead_letters"),
+    _changed(dead_letters.redrive, "dead_letter_api", "POST", "/_dead_letters/_redrive"),
+    Route("GET", "/_dead_letters/_redrive/{task}", dead_letters.show, "dead_letter_api"),
+    Route("GET", "/_dead_letters/{id}", dead_letters.records, "dead_letter_api"),
     _shown(cat.pipelines, "pipeline_api", "/_cat/pipelines"),
     _shown(cat.udfs, "udf_api", "/_cat/udfs"),
 ]
@@ -301,7 +307,7 @@ UNREAD = Route("", "", unread.unread, "passthrough", may_rename=True)
 """The route of requests that are in no row."""
 ROUTER = Router(TABLE, UNREAD)
 
-_OURS = ("_pipeline", "_udf", "_registry", "_proxy")
+_OURS = ("_pipeline", "_udf", "_registry", "_dead_letters", "_proxy")
 """First path segments that never go to the cluster."""
 
 

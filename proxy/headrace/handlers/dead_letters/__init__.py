@@ -1,0 +1,1 @@
+"""`/_dead_letters`: documents that were kept, and their redrive."""
