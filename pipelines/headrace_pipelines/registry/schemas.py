@@ -11,18 +11,16 @@ from typing import Any
 import msgspec
 
 from headrace_pipelines.definition import (
-    CAUSES,
-    DEAD_LETTERS,
     MOST_ATTEMPTS,
     NAME,
     RETRYABLE,
     SCOPES,
-    STREAM,
     VERSION,
     FailurePolicy,
     PipelineType,
 )
 from headrace_pipelines.engine import native_schemas
+from headrace_pipelines.registry import dead_letters
 from headrace_pipelines.registry.association import PATTERN
 from headrace_pipelines.stages.native import PIPELINE
 from headrace_pipelines.udf.manifest import LANGUAGES, Manifest
@@ -90,25 +88,9 @@ def association() -> Schema:
     priority = _described(
         "Of several patterns that match, the highest priority counts.", {"type": "integer", "default": 0}
     )
-    return {**_object({"priority": priority, **kinds, "dead_letters": _optional(_dead_letters())}), "minProperties": 1}
-
-
-def _dead_letters() -> Schema:
-    """Of a pipeline, or of a pattern."""
-    stream = {"type": "string", "pattern": f"^{STREAM.pattern}$", "default": DEAD_LETTERS}
-    answer = {"enum": ["error", "accepted"], "default": "error"}
     return {
-        "description": "Where documents are kept that end as errors.",
-        **_object(
-            {
-                "stream": _described("The data stream of the records.", stream),
-                "on": _described(
-                    "The failures: of stages, and documents that the cluster refuses for good. Empty: none.",
-                    {"type": "array", "items": {"enum": list(CAUSES)}, "default": list(CAUSES)},
-                ),
-                "answer": _described("The answer of the client for such a document.", answer),
-            }
-        ),
+        **_object({"priority": priority, **kinds, "dead_letters": _optional(dead_letters.schema())}),
+        "minProperties": 1,
     }
 
 
@@ -330,7 +312,7 @@ def _pipeline() -> Schema:
         **common,
         "on_failure": {"description": "The policy for failures, or the stages that handle them."},
         "stages": _described("The stages, in the order in which they run.", stages),
-        "dead_letters": _optional(_dead_letters()),
+        "dead_letters": _optional(dead_letters.schema()),
         "metadata": _described("Members for people and their tools.", {"type": "object", "default": {}}),
     }
     chosen = [

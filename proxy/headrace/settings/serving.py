@@ -136,7 +136,7 @@ class ServingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     ] = ""
     dead_letter_user: Annotated[
         str,
-        about(RIGHTS, "The user that writes dead letters. Empty: the caller's own credentials do."),
+        about(RIGHTS, "The user that writes dead letters."),
     ] = ""
     dead_letter_password: Annotated[str, about(RIGHTS, "The password of `dead_letter_user`.", "secret")] = ""
     document_pipeline: Annotated[str, about(PIPELINES, "The document pipeline of all indexes without another one.")] = (

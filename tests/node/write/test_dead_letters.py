@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headrace.protocol import dead_letters
+from headrace.protocol.indices import dead_letters
 from tests.conftest import NDJSON, Http, native, ndjson
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -24,7 +25,8 @@ MAX_BULK = 8 << 20
 """Bytes of records in one request to the cluster, unless a single record is longer."""
 
 
-class Kept(NamedTuple):
+@dataclass(frozen=True)
+class Kept:
     """Where a record is."""
 
     index: str

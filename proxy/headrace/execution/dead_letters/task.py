@@ -16,7 +16,7 @@ import msgspec
 
 from headrace.execution.dead_letters import stream
 from headrace.execution.dead_letters.redriving import Resending, changes_of, resend
-from headrace.protocol.dead_letters import TASKS
+from headrace.protocol.indices.dead_letters import TASKS
 from headrace_pipelines.errors import ConflictError, HeadraceError, MissingError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Request(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What a redrive is to do; `query` selects the records."""
 
     stream: str
-    query: stream.Query
+    query: dict[str, Any]
     pipeline: str = "current"
     overwrite: bool = False
     rate: int = 500
@@ -143,7 +143,7 @@ async def _run(context: RequestContext, state: State, request: Request) -> None:
         wanted = min(BATCH, request.rate, *([request.max_docs - state.handled] if request.max_docs is not None else []))
         if wanted <= 0:
             return
-        begin = time.monotonic()
+        started = time.monotonic()
         hits = await stream.records(context, request.stream, remaining(state, request), wanted)
         if not hits:
             return
@@ -155,10 +155,10 @@ async def _run(context: RequestContext, state: State, request: Request) -> None:
                 raise HeadraceError("the cluster rejects all documents; start the redrive again with its task")
             await asyncio.sleep(_PAUSES[barren])
         barren = 0 if progress else barren + 1
-        await asyncio.sleep(max(0.0, begin + len(hits) / request.rate - time.monotonic()))
+        await asyncio.sleep(max(0.0, started + len(hits) / request.rate - time.monotonic()))
 
 
-def remaining(state: State, request: Request) -> stream.Query:
+def remaining(state: State, request: Request) -> dict[str, Any]:
     """The query for the records that a task has not been through yet: none that came after it began."""
     since = {"range": {"@timestamp": {"lte": int(state.started * 1000), "format": "epoch_millis"}}}
     marked = {"term": {"redrive": state.task}}

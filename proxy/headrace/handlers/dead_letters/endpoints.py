@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.execution.dead_letters import stream, task
 from headrace.execution.dead_letters.redriving import Resending
+from headrace.execution.dead_letters.stream import stream_of
 from headrace.security import admin
 from headrace.server.reply import reply_json
 from headrace_pipelines.errors import InvalidError, MissingError, NestedError, UnparsableError
@@ -43,18 +44,22 @@ async def groups(context: RequestContext) -> web.StreamResponse:
     """The groups of records that failed alike, the largest first."""
     await admin.require_admin(context)
     target = context.target
+    name = stream_of(target.get("stream"))
+    await stream.refresh(context, name)
     clauses = stream.filters(target.get("index"), target.get("pipeline"), target.get("since"))
-    total, found = await stream.groups(context, _stream(context), clauses)
+    total, found = await stream.groups(context, name, clauses)
     return await reply_json(context, 200, {"total": total, "groups": found})
 
 
 async def records(context: RequestContext) -> web.StreamResponse:
     """A record by its id, or the records of a group. Raises MissingError where there are none."""
     await admin.require_admin(context)
-    name, size = context.params["id"], _size(context.target.get("size"))
-    hits = await stream.records(context, _stream(context), stream.any_of(name), size)
+    name, size = stream_of(context.target.get("stream")), _size(context.target.get("size"))
+    wanted = context.params["id"]
+    await stream.refresh(context, name)
+    hits = await stream.records(context, name, stream.any_of(wanted), size)
     if not hits:
-        raise MissingError(f"no dead letter and no group of them is called [{name}]")
+        raise MissingError(f"no dead letter and no group of them is called [{wanted}]")
     found = [{"_index": hit["_index"], "_id": hit["_id"], **hit["_source"]} for hit in hits]
     return await reply_json(context, 200, {"records": found})
 
@@ -65,8 +70,9 @@ async def delete(context: RequestContext) -> web.StreamResponse:
     group = context.target.get("group")
     if not group:
         raise InvalidError("required: the group whose records are deleted; see GET /_dead_letters", "group")
-    await stream.refresh(context, _stream(context))
-    deleted = await stream.drop(context, _stream(context), stream.filters(None, None, None, group))
+    name = stream_of(context.target.get("stream"))
+    await stream.refresh(context, name)
+    deleted = await stream.drop(context, name, stream.filters(None, None, None, group))
     context.add_audit_facts(group=group, deleted=str(deleted))
     return await reply_json(context, 200, {"acknowledged": True, "deleted": deleted})
 
@@ -74,7 +80,7 @@ async def delete(context: RequestContext) -> web.StreamResponse:
 async def redrive(context: RequestContext) -> web.StreamResponse:
     """Starts a redrive, or has one go on: 202 with its task. A dry run is answered at once."""
     await admin.require_admin(context)
-    name, asked = _stream(context), _request(await context.plain_text())
+    name, asked = stream_of(context.target.get("stream")), _request(await context.plain_text())
     await stream.refresh(context, name)
     if asked.task is not None:
         state = await task.resumed(context, name, asked.task)
@@ -92,19 +98,15 @@ async def redrive(context: RequestContext) -> web.StreamResponse:
 async def show(context: RequestContext) -> web.StreamResponse:
     """How far a redrive is. Raises MissingError."""
     await admin.require_admin(context)
-    state = await task.find(context, _stream(context), context.params["task"])
+    state = await task.find(context, stream_of(context.target.get("stream")), context.params["task"])
     return await reply_json(context, 200, state.shown)
 
 
 def _detached(context: RequestContext) -> RequestContext:
     """The request for a task that outlives it: with its credentials, and without its trace."""
-    alone = copy.copy(context)
-    alone.trace, alone.observers = None, ()
-    return alone
-
-
-def _stream(context: RequestContext) -> str:
-    return stream.stream_of(context.target.get("stream"))
+    detached = copy.copy(context)
+    detached.trace, detached.observers = None, ()
+    return detached
 
 
 def _size(text: str | None) -> int:

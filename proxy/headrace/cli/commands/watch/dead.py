@@ -117,7 +117,7 @@ def _body(
     group: str | None, *, every: bool, ids: tuple[str, ...], resume: str | None, **options: Any
 ) -> dict[str, Any]:
     """The body of a redrive."""
-    chosen = {
+    chosen: dict[str, Any] = {
         "group": group,
         "ids": list(ids) or None,
         "query": {"match_all": {}} if every else None,
@@ -152,7 +152,7 @@ def drop(client: Client, group: str, yes: bool, stream: str | None) -> None:
 def setup(client: Client, days: int, stream: str | None) -> None:
     """Stores the index template and the ISM policy, and makes the data stream. Needs the rights for that."""
     from headrace.client import ClientError
-    from headrace.protocol import dead_letters
+    from headrace.protocol.indices import dead_letters
     from headrace_pipelines.definition import DEAD_LETTERS
 
     name = stream or DEAD_LETTERS
