@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web
 
+from headrace.execution.dead_letters.record import text_of
 from headrace.protocol.indices import dead_letters
-from tests.conftest import NDJSON, Http, native, ndjson
+from tests.conftest import NDJSON, Http, native, ndjson, running_proxy, settings_for, wasm
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 STRICT = {
     "dynamic": "strict",
@@ -184,7 +188,59 @@ async def test_texts_that_are_none_survive(through: Http, direct: Http, name: st
     answer = await through.post("/_bulk", body, headers=NDJSON)
     failed = [text for text, item in zip(texts, answer.json["items"], strict=True) if item["index"]["status"] == 400]
     assert len(failed) >= 4
-    from headrace.execution.dead_letters.record import text_of
-
     found = await records(direct, stream)
     assert sorted(text_of(record) for record in found) == sorted(failed)
+
+
+async def test_a_document_that_became_several_is_one_record(through: Http, direct: Http, name: str, stream: str):
+    await index(direct, name)
+    code = "def process(doc):\n    return [dict(doc, n=1), dict(doc, n='x')]\n"
+    made = await through.put(f"/_udf/{name}?version=1", code.encode(), headers={"Content-Type": "text/x-python"})
+    assert made.status == 201, made.body
+    await through.pipeline(name, "document", wasm("split", name), dead_letters={"stream": stream})
+    await attach(through, name, document=name)
+    answer = await through.bulk({"index": {"_index": name}}, {"t": "a"})
+    assert answer.json["items"][0]["index"]["expanded"] == 2
+    (record,) = await records(direct, stream)
+    assert (record["parts"], record["original"]) == (2, '{"t": "a"}')
+    single = await through.post(f"/{name}/_doc", {"t": "b"})
+    assert single.status == 400
+    assert "dead_letter" in single.json
+
+
+async def test_records_are_written_by_their_own_user(node: str, tmp_path: Path, direct: Http, name: str, stream: str):
+    seen: list[tuple[str, str]] = []
+
+    async def forward(request: web.Request) -> web.Response:
+        body = await request.read()
+        if request.path == "/_bulk":
+            seen.append((stream if stream.encode() in body else name, str(sorted(request.headers.items()))))
+        headers = {"Content-Type": request.headers.get("Content-Type", "application/json")}
+        answer = await direct(request.method, request.path_qs, body or None, headers=headers)
+        return web.Response(status=answer.status, body=answer.body, content_type="application/json")
+
+    await index(direct, name)
+    recording = web.Server(forward)
+    runner = web.ServerRunner(recording)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    settings = settings_for(
+        f"http://127.0.0.1:{port}", tmp_path, dead_letter_user="keeper", dead_letter_password="hushed"
+    )
+    try:
+        async with running_proxy(settings, direct.session) as through:
+            await attach(through, name, dead_letters={"stream": stream})
+            own = {"Authorization": "Basic b3duOm93bg==", "Cookie": "a=owncookie", **NDJSON}
+            body = ndjson({"index": {"_index": name}}, {"n": "x"})
+            answer = await through.post("/_bulk", body, headers=own)
+            assert "dead_letter" in answer.json["items"][0]["index"]
+    finally:
+        await runner.cleanup()
+    keeper = base64.b64encode(b"keeper:hushed").decode()
+    assert [who for who, _ in seen] == [name, stream]
+    assert ("b3duOm93bg==" in seen[0][1], keeper in seen[0][1]) == (True, False)
+    assert ("b3duOm93bg==" in seen[1][1], "owncookie" in seen[1][1], keeper in seen[1][1]) == (False, False, True)
+    (record,) = await records(direct, stream)
+    assert record["user"] == "own"

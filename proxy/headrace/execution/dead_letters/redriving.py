@@ -76,14 +76,22 @@ async def resend(
     Raises HeadraceError where the cluster does not answer a bulk at all: nothing is known of its documents then.
     """
     snapshot = context.snapshot
-    faults = [await _unfit(context, hit["_source"]) for hit in hits]
-    fit = [hit for hit, fault in zip(hits, faults, strict=True) if fault is None]
+    ends = [await _unfit(context, hit["_source"], how) for hit in hits]
+    fit = [hit for hit, end in zip(hits, ends, strict=True) if end is None]
     endings = iter(await _resent(context, snapshot, fit, how, dry_run=dry_run) if fit else [])
-    return [next(endings) if fault is None else Ending("failed", fault) for fault in faults]
+    return [next(endings) if end is None else end for end in ends]
 
 
-async def _unfit(context: RequestContext, record: dict[str, Any]) -> Fault | None:
-    """Why a record's document cannot be sent at all, whatever pipelines do."""
+async def _unfit(context: RequestContext, record: dict[str, Any], how: Resending) -> Ending | None:
+    """What becomes of a record whose document cannot be sent at all, whatever pipelines do."""
+    fault = await _refusal(context, record)
+    if fault is None and record.get("parts", 1) > 1 and not how.overwrite:
+        # Some of its documents may be there, under ids that nobody knows.
+        return Ending("conflict")
+    return None if fault is None else Ending("failed", fault)
+
+
+async def _refusal(context: RequestContext, record: dict[str, Any]) -> Fault | None:
     target = str(record.get("target", ""))
     if not target or not text_of(record).strip():
         return Fault("mapping", 400, "illegal_argument_exception", "the record lacks a target or a document")

@@ -80,11 +80,11 @@ class SingleWrite:
             return None
         return await self.item(answer.status, found, shown)
 
-    async def item(self, status: int, found: Error, shown: dict[str, Any]) -> Reply | None:
-        """The reply where the cluster refused the item of a bulk; `shown`: its error."""
-        return await self._reply(Fault("mapping", status, found.type, found.text, self.label), shown)
+    async def item(self, status: int, found: Error, shown: dict[str, Any], parts: int = 1) -> Reply | None:
+        """The reply where the cluster refused the item of a bulk; `shown`: its error, `parts`: its documents."""
+        return await self._reply(Fault("mapping", status, found.type, found.text, self.label), shown, parts)
 
-    async def _reply(self, fault: Fault, error: dict[str, Any]) -> Reply | None:
+    async def _reply(self, fault: Fault, error: dict[str, Any], parts: int = 1) -> Reply | None:
         context = self.context
         letters = None
         if fault.cause == "pipeline":
@@ -94,7 +94,7 @@ class SingleWrite:
             return None
         routing, params = context.target.get("routing"), context.params
         letter = DeadLetter(
-            letters, self.op, params["index"], self.original, fault, params.get("id"), routing, self.named
+            letters, self.op, params["index"], self.original, fault, params.get("id"), routing, self.named, parts
         )
         (keeping,) = await keep(context, [letter])
         about = answered({"status": fault.status, "error": error}, letter, keeping)

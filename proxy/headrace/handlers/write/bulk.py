@@ -191,9 +191,9 @@ async def _plan_dead_letters(
         if not writes or key in plan.dead.excluded:
             continue
         letters = await policy.of_target(context, snapshot, index, chosen.get(key))
+        plan.attached.append(index or "")
         if letters is not None:
             plan.dead.policies[key] = letters
-            plan.attached.append(index or "")
         if key in chosen:
             plan.dead.pipelines[key] = chosen[key].label
         if name := item_name or from_url:

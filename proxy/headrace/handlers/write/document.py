@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from aiohttp import hdrs
 
 from headrace.execution import choice, document_run
 from headrace.execution.dead_letters import policy
@@ -19,12 +20,13 @@ from headrace.handlers.write import updates
 from headrace.protocol.headers.encoding import as_single_line, canonical
 from headrace.server.reply import reply_answer, reply_json
 from headrace_pipelines import Bulk, PipelineType, plain_json, unambiguous_json
-from headrace_pipelines.errors import StageError
+from headrace_pipelines.errors import OverloadedError, StageError
 from headrace_pipelines.registry.association import DOCUMENT_FINAL
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from headrace.execution.dead_letters.single import Reply
     from headrace.server.request import RequestContext
     from headrace_pipelines.registry import Pipeline
 
@@ -99,10 +101,17 @@ def _plain(body: bytes) -> bytes:
     return plain_json(body) or body if b"//" in body or b"/*" in body else body
 
 
+async def _dead(context: RequestContext, dead: Reply) -> web.StreamResponse:
+    """Answers for a document that is a dead letter."""
+    if dead.status == OverloadedError.status:
+        context.response_headers[hdrs.RETRY_AFTER] = "1"
+    return await reply_json(context, dead.status, dead.body)
+
+
 async def _failed(write: SingleWrite, failure: tuple[int, str, str, str, str]) -> web.StreamResponse:
     """Answers for a document that failed: as a dead letter, or raises StageError in the cluster's shape."""
     if (dead := await write.failed(failure)) is not None:
-        return await reply_json(write.context, *dead)
+        return await _dead(write.context, dead)
     raise StageError(*failure)
 
 
@@ -120,8 +129,9 @@ async def _forward(write: SingleWrite, parsed: Bulk, body: bytes) -> web.StreamR
         return await context.forward(body, changed=True)
     answer = await context.forward_buffered(body, unfiltered=True)
     if (dead := await write.refused(answer)) is not None:
-        return await reply_json(context, *dead)
-    return await reply_answer(context, answer, answer.body if answer.json else None)
+        return await _dead(context, dead)
+    filtered = answer.json and context.target.get("filter_path")
+    return await reply_answer(context, answer, answer.body if filtered else None)
 
 
 def _action(context: RequestContext, name: str) -> bytes:
@@ -183,9 +193,13 @@ async def _as_item(write: SingleWrite, parsed: Bulk) -> web.StreamResponse:
     status = item.pop("status")
     if "error" in item:
         error = item["error"]
-        dead = await write.item(status, msgspec.convert(error, Error), error) if write.watches else None
+        dead = (
+            await write.item(status, msgspec.convert(error, Error), error, parsed.forwarded(0))
+            if write.watches
+            else None
+        )
         if dead is not None:
-            return await reply_json(context, *dead)
+            return await _dead(context, dead)
         return await reply_json(context, status, {"error": {"root_cause": [error], **error}, "status": status})
     return await reply_json(context, status, item)
 
