@@ -15,7 +15,7 @@ from headrace.ops.body_budget import BodyBudget
 from headrace.ops.logs.requests import RequestLog
 from headrace.ops.metrics import Metrics
 from headrace.ops.metrics.gauges import read_gauges
-from headrace.ops.rate import Rate
+from headrace.ops.metrics.rate import Rate
 from headrace.ops.runner import Runner
 from headrace.ops.tracing.sampling import tracer_of
 from headrace.protocol.cursors import Cursors
@@ -90,6 +90,12 @@ def with_settings(components: Components, settings: Settings, folder: Path) -> C
         client_seconds=settings.seconds("client_timeout"),
         max_body=settings.size("max_body"),
     )
+
+
+def adopt_bounds(components: Components, settings: Settings) -> None:
+    """Gives running bounds the values of other settings."""
+    components.budget.resize(settings.size("body_memory"))
+    components.dead_letter_rate.adopt(dead_letter_rate(settings))
 
 
 def dead_letter_rate(settings: Settings) -> float:

@@ -17,7 +17,6 @@ from headrace.handlers.admin import (
 )
 from headrace.handlers.admin.sets import endpoints
 from headrace.handlers.admin.trials import scan
-from headrace.handlers.dead_letters import endpoints as dead_letters
 from headrace.handlers.described import document as description
 from headrace.handlers.passthrough import passthrough
 from headrace.handlers.search import (
@@ -40,7 +39,7 @@ from headrace.handlers.system import (
     tap,
     udf_logs,
 )
-from headrace.handlers.write import bulk, by_query, document
+from headrace.handlers.write import bulk, by_query, dead_letters, document
 from headrace.server.router import BypassRule, Route, Router
 from headrace_pipelines import PipelineType
 

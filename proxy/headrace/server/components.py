@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from headrace.ops.lifecycle import Lifecycle
     from headrace.ops.logs.requests import RequestLog
     from headrace.ops.metrics import Metrics
-    from headrace.ops.rate import Rate
+    from headrace.ops.metrics.rate import Rate
     from headrace.ops.runner import Runner
     from headrace.ops.tracing.sampling import Tracer
     from headrace.protocol.cursors import Cursors

@@ -11,9 +11,9 @@ from headrace.handlers.admin.sets.endpoints import RollbackRequest
 from headrace.handlers.admin.sets.request import SetRequest
 from headrace.handlers.admin.trials.scan import ScanAnswer, ScanRequest
 from headrace.handlers.admin.udfs import UdfTrialRequest
-from headrace.handlers.dead_letters.endpoints import RedriveRequest
 from headrace.handlers.described import answers, dead_letter_answers, proxy_answers, set_answers, udf_answers
 from headrace.handlers.described.udf_answers import UdfSource
+from headrace.handlers.write.dead_letters import RedriveRequest
 
 TEXT, PROMETHEUS = "text/plain", "text/plain; version=0.0.4"
 STREAMS = ("application/x-ndjson", "text/event-stream")

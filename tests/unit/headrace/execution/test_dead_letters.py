@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headrace.execution.dead_letters.record import DeadLetter, Fault, original_of, text_of
-from headrace.ops.rate import Rate
+from headrace.ops.metrics.rate import Rate
 from headrace_pipelines.definition import DeadLetters
 
 

@@ -1,1 +1,0 @@
-"""`/_dead_letters`: documents that were kept, and their redrive."""
