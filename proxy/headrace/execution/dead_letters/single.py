@@ -24,11 +24,11 @@ _OF_DOCUMENTS = frozenset(
 _MAYBE = "illegal_argument_exception"
 """The type of errors of documents, such as a limit of fields, and of requests."""
 _PARAMETERS = frozenset(
-    {
-        *("routing", "version", "version_type", "if_seq_no", "if_primary_term", "retry_on_conflict", "op_type"),
-        *("refresh", "timeout", "wait_for_active_shards", "pipeline", "document_pipeline", "require_alias", "lang"),
-        *("pretty", "human", "error_trace", "filter_path", "format", "_source", "_source_includes", "_source_excludes"),
-    }
+    (
+        "routing version version_type if_seq_no if_primary_term retry_on_conflict op_type refresh timeout "
+        "wait_for_active_shards pipeline document_pipeline require_alias lang explain_pipelines pretty human "
+        "error_trace filter_path format _source _source_includes _source_excludes"
+    ).split()
 )
 """Parameters that the cluster has for such writes: with another one the request is at fault, not its document."""
 
