@@ -11,6 +11,7 @@ from headrace.execution.dead_letters import policy
 from headrace.execution.dead_letters.bulk import Error, answered
 from headrace.execution.dead_letters.keeping import keep
 from headrace.execution.dead_letters.record import DeadLetter, Fault
+from headrace.protocol import parameters
 
 if TYPE_CHECKING:
     from headrace.server.request import RequestContext
@@ -23,14 +24,7 @@ _OF_DOCUMENTS = frozenset(
 """Types of errors of the cluster that only documents cause."""
 _MAYBE = "illegal_argument_exception"
 """The type of errors of documents, such as a limit of fields, and of requests."""
-_PARAMETERS = frozenset(
-    (
-        "routing version version_type if_seq_no if_primary_term retry_on_conflict op_type refresh timeout "
-        "wait_for_active_shards pipeline document_pipeline require_alias lang explain_pipelines pretty human "
-        "error_trace filter_path format _source _source_includes _source_excludes"
-    ).split()
-)
-"""Parameters that the cluster has for such writes: with another one the request is at fault, not its document."""
+_OURS = frozenset({*parameters.COMMON, *parameters.OURS, "explain_pipelines"})
 
 
 class Reply(NamedTuple):
@@ -69,7 +63,10 @@ class SingleWrite:
 
     async def refused(self, answer: Answer) -> Reply | None:
         """The reply where the cluster refused the document for good; `None`: it is no dead letter."""
-        if answer.status not in policy.PERMANENT or not answer.json or self.context.target.values.keys() - _PARAMETERS:
+        surface = parameters.SURFACES["update" if self.op == "update" else "index"]
+        unknown = self.context.target.values.keys() - surface - _OURS
+        if answer.status not in policy.PERMANENT or not answer.json or unknown:
+            # With an unknown parameter the request is at fault, not its document.
             return None
         try:
             raw = msgspec.json.decode(answer.body, type=_Refusal).error
