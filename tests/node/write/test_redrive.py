@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
+
+from headrace.handlers.described import dead_letter_answers as answers
 from tests.conftest import Http, native
 from tests.node.write.test_dead_letters import NUMBER, attach, index, records, stream
 
@@ -21,7 +24,7 @@ async def finished(through: Http, stream: str, **body: Any) -> dict[str, Any]:
     for _ in range(200):
         state = (await through.get(f"/_dead_letters/_redrive/{task}?stream={stream}")).json
         if state["state"] != "running":
-            return state
+            return msgspec.to_builtins(msgspec.convert(state, answers.Redrive))
         await asyncio.sleep(0.05)
     raise AssertionError(state)
 
@@ -38,6 +41,7 @@ async def test_documents_are_put_right_and_sent_again(through: Http, direct: Htt
     await direct.post(f"/{stream}/_refresh")
     listed = (await through.get(f"/_dead_letters?stream={stream}&index={name}&since=1h")).json
     assert listed["total"] == 6
+    msgspec.convert(listed, answers.Groups)
     assert [group["count"] for group in listed["groups"]] == [5, 1]
     group = listed["groups"][0]
     assert (group["target"], group["pipeline"], group["stage"]) == (name, name, "number")
@@ -57,6 +61,7 @@ async def test_documents_are_put_right_and_sent_again(through: Http, direct: Htt
     dry = (
         await through.post(f"/_dead_letters/_redrive?stream={stream}", {"query": {"match_all": {}}, "dry_run": True})
     ).json
+    msgspec.convert(dry, answers.DryRun)
     assert (dry["examined"], dry["indexed"], dry["failed"]) == (6, 6, 0)
     state = await finished(through, stream, query={"match_all": {}})
     assert (state["total"], state["indexed"], state["failed"], state["state"]) == (6, 5, 1, "done")
@@ -65,6 +70,7 @@ async def test_documents_are_put_right_and_sent_again(through: Http, direct: Htt
     await direct.post(f"/{name}/_refresh")
     assert (await direct.get(f"/{name}/_count")).json["count"] == 6
     dropped = (await through.delete(f"/_dead_letters?stream={stream}&group={left['group']}")).json
+    msgspec.convert(dropped, answers.Dropped)
     assert dropped["deleted"] == 1
     assert await records(direct, stream) == []
 
@@ -102,6 +108,25 @@ async def test_what_the_request_named_counts_again(through: Http, direct: Http, 
     await direct.post(f"/{name}/_refresh")
     (hit,) = (await direct.get(f"/{name}/_search")).json["hits"]["hits"]
     assert hit["_source"] == {"n": 8}
+
+
+async def test_two_redrives_at_once_write_each_document_once(through: Http, direct: Http, name: str, stream: str):
+    await index(direct, name)
+    await attach(through, name, dead_letters={"stream": stream})
+    lines: list[Any] = []
+    for i in range(60):
+        lines += [{"index": {"_index": name} | ({"_id": str(i)} if i % 2 else {})}, {"n": "x" if i % 3 else "y"}]
+    await through.bulk(*lines)
+    await through.pipeline(name, "document", native("n", "set", field="n", value=7) | {"if": "doc.n == 'x'"})
+    asked = {"query": {"match_all": {}}, "pipeline": name, "rate": 20}
+    states = await asyncio.gather(*(finished(through, stream, **asked) for _ in range(2)))
+    assert [state["state"] for state in states] == ["done", "done"]
+    assert [state["conflict"] for state in states] == [0, 0]
+    await direct.post(f"/{name}/_refresh")
+    assert (await direct.get(f"/{name}/_count")).json["count"] == 40
+    left = await records(direct, stream)
+    assert len(left) == 20
+    assert {record["attempt"] for record in left} <= {2, 3}
 
 
 async def test_bad_requests(through: Http, name: str):

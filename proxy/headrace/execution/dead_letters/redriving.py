@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 CURRENT = "current"
 """In place of a pipeline: the one that the request named, else the one of the index, as they are now."""
+MAX_MARKS = 19
+"""Maximum number of earlier redrives whose marks a record keeps."""
 Result = Literal["indexed", "dropped", "conflict", "failed", "retry"]
 _DONE = frozenset({"indexed", "dropped"})
 
@@ -221,12 +223,13 @@ async def _stored(context: RequestContext, asked: list[tuple[dict[str, Any], _It
 def changes_of(hit: dict[str, Any], ending: Ending, task: str) -> dict[str, Any]:
     """The members of a record that change where its document is still none: a failure is an attempt more."""
     record, fault = hit["_source"], ending.fault
+    marks = [*record.get("redrive", [])[-MAX_MARKS:], task]
     if ending.result == "conflict" or fault is None:
-        return {"redrive": task, "conflict": True}
+        return {"redrive": marks, "conflict": True}
     letter = DeadLetter(DeadLetters(), record["op"], record["target"], b"", fault)
     name, _, version = fault.pipeline.rpartition("@")
     return {
-        "redrive": task,
+        "redrive": marks,
         "conflict": False,
         "attempt": int(record.get("attempt", 1)) + 1,
         "error": error_of(fault),

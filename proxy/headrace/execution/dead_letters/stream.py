@@ -69,7 +69,7 @@ async def count(context: RequestContext, stream: str, query: Query) -> int:
 async def records(context: RequestContext, stream: str, query: Query, size: int) -> list[dict[str, Any]]:
     """The oldest records, as hits. Raises ClusterRefusedError."""
     order = [{"@timestamp": {"order": "asc", "unmapped_type": "date"}}]
-    found = await search(context, stream, {"size": size, "query": query, "sort": order})
+    found = await search(context, stream, {"size": size, "query": query, "sort": order, "seq_no_primary_term": True})
     hits: list[dict[str, Any]] = found["hits"]["hits"]
     return hits
 

@@ -173,29 +173,35 @@ async def _batch(
     settled = [(hit, ending) for hit, ending in zip(hits, endings, strict=True) if ending.result != "retry"]
     if not settled:
         return False
-    await _settle(context, settled, state.task)
-    for _, ending in settled:
+    through = await _settle(context, settled, state.task)
+    for ending in through:
         name = ending.result
         setattr(state, name, getattr(state, name) + 1)
-    return True
+    return bool(through)
 
 
-async def _settle(context: RequestContext, settled: list[tuple[dict[str, Any], Ending]], task: str) -> None:
-    """Deletes the records of documents that are there, and marks the others. Raises HeadraceError."""
+async def _settle(context: RequestContext, settled: list[tuple[dict[str, Any], Ending]], task: str) -> list[Ending]:
+    """Deletes the records of documents that are there, and marks the others. Raises HeadraceError.
+
+    Gives the endings of the records that the task is through with: without those that another redrive has just marked.
+    """
     lines: list[bytes] = []
     for hit, ending in settled:
         about = {"_index": hit["_index"], "_id": hit["_id"]}
         if ending.done:
             lines.append(msgspec.json.encode({"delete": about}))
         else:
+            seen = {"if_seq_no": hit["_seq_no"], "if_primary_term": hit["_primary_term"]}
             changes = msgspec.json.encode({"doc": changes_of(hit, ending, task)})
-            lines += [msgspec.json.encode({"update": about}), changes]
+            lines += [msgspec.json.encode({"update": about | seen}), changes]
     answer = await context.write_bulk(b"\n".join([*lines, b""]), {"refresh": "true"})
     answer.require_ok()
     found: dict[str, Any] = msgspec.json.decode(answer.body)
     statuses = [next(iter(item.values()))["status"] for item in found["items"]]
-    if refused := sorted({status for status in statuses if status >= 300 and status != 404}):
+    # 404: another redrive has deleted the record.
+    if refused := sorted({status for status in statuses if status >= 300 and status not in (404, 409)}):
         raise HeadraceError(f"the cluster refuses changes of the records: {', '.join(map(str, refused))}")
+    return [ending for (_, ending), status in zip(settled, statuses, strict=True) if status != 409]
 
 
 async def trial(context: RequestContext, request: Request) -> dict[str, Any]:
