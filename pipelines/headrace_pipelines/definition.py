@@ -23,6 +23,10 @@ LATEST = "latest"
 """In place of a version: the latest UDF, or the active version of a pipeline, at every moment anew."""
 DEEPEST_COMPOSITE = 10
 """Maximum nesting of composites, failure handlers and referenced pipelines: it bounds recursion and work."""
+STREAM = re.compile(r"[a-z0-9][a-z0-9._-]{0,199}")
+"""A name of a stream of dead letters: never a hidden index, such as the registry."""
+DEAD_LETTERS = "headrace-dead-letters"
+"""The stream of dead letters where none is named."""
 MOST_ATTEMPTS = 100
 """Maximum of `max_attempts`: it bounds the time of a stage."""
 T = TypeVar("T")
@@ -151,6 +155,22 @@ class CompositeStage(_Stage, frozen=True, kw_only=True, tag="composite"):
 StageDefinition = UdfStage | WasmStage | JavaScriptStage | NativeStage | CompositeStage
 
 
+DeadLetterCause = Literal["pipeline", "mapping"]
+CAUSES: tuple[DeadLetterCause, ...] = ("pipeline", "mapping")
+
+
+class DeadLetters(Strict, frozen=True, kw_only=True):
+    """The stream for documents that end as errors, which are written to it before the client has its answer.
+
+    `on`: failures of stages (`pipeline`), and documents that the cluster refuses for good (`mapping`); an empty list
+    switches dead letters off. `answer`: such a document is still an `error`, or `accepted` like one that is indexed.
+    """
+
+    stream: str = DEAD_LETTERS
+    on: tuple[DeadLetterCause, ...] = CAUSES
+    answer: Literal["error", "accepted"] = "error"
+
+
 class PipelineDefinition(Strict, frozen=True, kw_only=True):
     """A pipeline. `version` may be absent in a request; the registry then counts on."""
 
@@ -163,6 +183,7 @@ class PipelineDefinition(Strict, frozen=True, kw_only=True):
     on_failure: FailurePolicy | list[StageDefinition] | None = None
     retry: RetryConfig | None = None
     timeout: str | None = None
+    dead_letters: DeadLetters | None = None
     metadata: dict[str, Any] = {}
 
     @property
@@ -228,6 +249,10 @@ def validate(definition: PipelineDefinition) -> None:
     check_version(definition.version)
     if definition.timeout is not None:
         units.seconds(definition.timeout, "timeout")
+    if definition.dead_letters is not None:
+        if definition.type is not PipelineType.DOCUMENT:
+            raise InvalidError("belongs to document pipelines", "dead_letters")
+        check_dead_letters(definition.dead_letters)
     if not definition.stages:
         raise InvalidError("a pipeline needs at least one stage", "stages")
     _check_stages(definition.stages, "stages", definition.type, depth=1)
@@ -238,6 +263,12 @@ def check_name(name: str) -> None:
     """Raises InvalidError unless `name` is one that a pipeline or a UDF may have."""
     if not NAME.fullmatch(name):
         raise InvalidError(f"[{name}] does not match {NAME.pattern}", "name")
+
+
+def check_dead_letters(dead_letters: DeadLetters) -> None:
+    """Raises InvalidError unless the stream has a name that a data stream may have."""
+    if not STREAM.fullmatch(dead_letters.stream):
+        raise InvalidError(f"[{dead_letters.stream}] does not match {STREAM.pattern}", "dead_letters.stream")
 
 
 def check_version(version: str) -> None:

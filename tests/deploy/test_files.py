@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from headrace.protocol.indices import dead_letters
 from headrace.settings import Settings, Sources
 from tests.conftest import ROOT
 
@@ -94,3 +96,8 @@ def test_prometheus_scrapes_the_address_of_metrics():
     environment = services(COMPOSE)["headrace"]["environment"]
     port = environment["HEADRACE_METRICS_LISTEN"].rpartition(":")[2]
     assert targets["static_configs"][0]["targets"] == [f"headrace:{port}"]
+
+
+def test_the_files_of_the_stream_of_dead_letters_are_those_of_the_command():
+    found = {path.stem: json.loads(path.read_text()) for path in (DEPLOY / "dead-letters").iterdir()}
+    assert found == {"index-template": dead_letters.template(), "policy": dead_letters.policy()}

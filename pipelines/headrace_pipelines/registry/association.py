@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 
 from headrace_pipelines.cache import BoundedCache
-from headrace_pipelines.definition import PipelineType
+from headrace_pipelines.definition import DeadLetters, PipelineType, check_dead_letters
 from headrace_pipelines.errors import InvalidError
-from headrace_pipelines.errors.validation import unknown
+from headrace_pipelines.errors.validation import explained, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -108,11 +108,20 @@ class Pattern(Slots, frozen=True, kw_only=True):
 
     pattern: str
     priority: int = 0
+    dead_letters: DeadLetters | None = None
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """As a body of the API says it, without the pattern itself."""
+        body: dict[str, Any] = {"priority": self.priority, **self.shown}
+        if self.dead_letters is not None:
+            body["dead_letters"] = msgspec.json.decode(msgspec.json.encode(self.dead_letters))
+        return body
 
 
 _KEYS = {"default": False, "default_pipeline": False, "final": True, "final_pipeline": True}
 """The members of a slot's object, and whether they mean the final slot."""
-_MEMBERS = ("priority", *(kind.value for kind in PipelineType))
+_MEMBERS = ("priority", *(kind.value for kind in PipelineType), "dead_letters")
 """The members of a pattern's body."""
 
 
@@ -128,21 +137,33 @@ def pattern_of(name: str, body: object) -> Pattern:
             "pattern",
         )
     if not isinstance(body, dict):
-        raise InvalidError("must be an object with priority, document, query, result")
+        raise InvalidError("must be an object with priority, document, query, result, dead_letters")
     found: dict[str, Any] = {}
     for field_, value in body.items():
         if field_ == "priority":
             if not isinstance(value, int) or isinstance(value, bool):
                 raise InvalidError("must be a whole number", "priority")
             found["priority"] = value
+        elif field_ == "dead_letters":
+            found["dead_letters"] = _dead_letters_of(value)
         elif field_ in (kind.value for kind in PipelineType):
             found |= _slots_of(PipelineType(field_), value)
         else:
             raise InvalidError(unknown(field_, _MEMBERS, "field"), field_)
     new = Pattern(pattern=name, **found)
-    if new.empty:
+    if new.empty and new.dead_letters is None:
         raise InvalidError("names no pipeline; delete the association instead")
     return new
+
+
+def _dead_letters_of(value: object) -> DeadLetters | None:
+    try:
+        found = msgspec.convert(value, DeadLetters | None)
+    except msgspec.ValidationError as error:
+        raise explained(error, DeadLetters, value, root="dead_letters") from None
+    if found is not None:
+        check_dead_letters(found)
+    return found
 
 
 def _slots_of(kind: PipelineType, value: object) -> dict[str, Any]:
@@ -258,6 +279,20 @@ class Associations:
     def bound(self, slot: Slot) -> bool:
         """Whether anything is attached in this slot, anywhere."""
         return any(held == slot for held, _ in self.held())
+
+    @property
+    def has_dead_letters(self) -> bool:
+        """Whether a pattern has dead letters."""
+        return any(pattern.dead_letters is not None for pattern in self.patterns)
+
+    def dead_letters(self, index: str) -> DeadLetters | None:
+        """Those of an index or data stream: of the pattern of the highest priority that says anything of them."""
+        if index.startswith("."):
+            return None
+        for pattern in self.patterns:
+            if pattern.dead_letters is not None and fnmatchcase(index, pattern.pattern):
+                return pattern.dead_letters
+        return None
 
     def find(self, slot: Slot, target: Target) -> Attached | None:
         """The pipeline of a slot of an index, the nearest holder first. Names with a dot first obey no pattern."""

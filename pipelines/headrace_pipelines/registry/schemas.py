@@ -20,6 +20,7 @@ from headrace_pipelines.definition import (
     PipelineType,
 )
 from headrace_pipelines.engine import native_schemas
+from headrace_pipelines.registry import dead_letters
 from headrace_pipelines.registry.association import PATTERN
 from headrace_pipelines.stages.native import PIPELINE
 from headrace_pipelines.udf.manifest import LANGUAGES, Manifest
@@ -87,7 +88,10 @@ def association() -> Schema:
     priority = _described(
         "Of several patterns that match, the highest priority counts.", {"type": "integer", "default": 0}
     )
-    return {**_object({"priority": priority, **kinds}), "minProperties": 1}
+    return {
+        **_object({"priority": priority, **kinds, "dead_letters": _optional(dead_letters.schema())}),
+        "minProperties": 1,
+    }
 
 
 def definitions() -> dict[str, Schema]:
@@ -308,6 +312,7 @@ def _pipeline() -> Schema:
         **common,
         "on_failure": {"description": "The policy for failures, or the stages that handle them."},
         "stages": _described("The stages, in the order in which they run.", stages),
+        "dead_letters": _optional(dead_letters.schema()),
         "metadata": _described("Members for people and their tools.", {"type": "object", "default": {}}),
     }
     chosen = [
@@ -317,6 +322,7 @@ def _pipeline() -> Schema:
                 "properties": {
                     "stages": {"items": _reference(f"{kind.value}.stage")},
                     "on_failure": _reference(f"{kind.value}.on_failure"),
+                    **({} if kind is PipelineType.DOCUMENT else {"dead_letters": {"type": "null"}}),
                 }
             },
         }

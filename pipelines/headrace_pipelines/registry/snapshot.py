@@ -57,7 +57,8 @@ class Snapshot:
     @cached_property
     def types(self) -> frozenset[PipelineType]:
         """Types of which there is any pipeline, or one is attached that is not there."""
-        return frozenset(record.definition.type for record in self.records.pipelines) | self.bound_types
+        found = frozenset(record.definition.type for record in self.records.pipelines) | self.bound_types
+        return found | {PipelineType.DOCUMENT} if self.associations.has_dead_letters else found
 
     @cached_property
     def bound(self) -> frozenset[Slot]:
@@ -76,6 +77,12 @@ class Snapshot:
         return any(slot.final for slot in self.bound) or any(
             self.attached(PipelineType.RESULT, name).protects for name in results
         )
+
+    @cached_property
+    def has_dead_letters(self) -> bool:
+        """Whether a pipeline or a pattern has dead letters."""
+        has = (record.definition.dead_letters is not None for record in self.records.pipelines)
+        return self.associations.has_dead_letters or any(has)
 
     @cached_property
     def _active(self) -> dict[tuple[PipelineType, str], Pipeline]:

@@ -15,6 +15,7 @@ from headrace.ops.body_budget import BodyBudget
 from headrace.ops.logs.requests import RequestLog
 from headrace.ops.metrics import Metrics
 from headrace.ops.metrics.gauges import read_gauges
+from headrace.ops.metrics.rate import Rate
 from headrace.ops.runner import Runner
 from headrace.ops.tracing.sampling import tracer_of
 from headrace.protocol.cursors import Cursors
@@ -68,6 +69,7 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
         budget,
         settings.seconds("client_timeout"),
         settings.size("max_body"),
+        Rate(dead_letter_rate(settings)),
         lifecycle,
         Taps(registry.catalog, enabled=settings.tap == "on"),
         RequestLog(settings),
@@ -88,6 +90,17 @@ def with_settings(components: Components, settings: Settings, folder: Path) -> C
         client_seconds=settings.seconds("client_timeout"),
         max_body=settings.size("max_body"),
     )
+
+
+def adopt_bounds(components: Components, settings: Settings) -> None:
+    """Gives running bounds the values of other settings."""
+    components.budget.resize(settings.size("body_memory"))
+    components.dead_letter_rate.adopt(dead_letter_rate(settings))
+
+
+def dead_letter_rate(settings: Settings) -> float:
+    """The dead letters a second of this process: its part of those of the proxy."""
+    return settings.dead_letter_rate / max(1, settings.workers)
 
 
 def forwarder_of(components: Components) -> FastForwarder | None:

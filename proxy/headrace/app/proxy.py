@@ -180,6 +180,7 @@ class Proxy:
             await self._page.stop()
         if self._listener is not None:
             await self._listener.stop(self.settings.seconds("shutdown_grace"))
+        await self._lifecycle.stop()
         await self._changes.finish(self.settings.seconds("shutdown_grace"))
         if self._metrics is not None:
             await self._metrics.stop()

@@ -175,7 +175,7 @@ class Reloader:
         if components.tracer is not None:
             components.tracer.ratio = settings.trace_sample
         components.runner.reload(settings)
-        components.budget.resize(settings.size("body_memory"))
+        compose.adopt_bounds(components, settings)
         registry.poll = settings.seconds("registry_poll")
         if "registry_secret" in changed:
             registry.ledger.exchange(signing)

@@ -53,6 +53,13 @@ class AssociationStored(TypedDict):
     pattern: str
 
 
+class DeadLetterGroups(TypedDict):
+    """Dead letters by what failed."""
+
+    total: int
+    groups: list[dict[str, Any]]
+
+
 class RunResult(TypedDict):
     """A trial run: `output` of one input, or `docs` of several documents."""
 

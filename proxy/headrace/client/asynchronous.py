@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from headrace.client.answers import (
         AssociationStored,
+        DeadLetterGroups,
         PipelineList,
         PipelineStored,
         RunResult,
@@ -180,6 +181,33 @@ class Registry:
         return await self._call(calls.post("_registry", "_rollback", body=body or {}, set=set, revision=revision))
 
 
+class AsyncDeadLetters:
+    """`/_dead_letters`: documents that ended as errors; `stream` is the data stream of their records."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    async def list(self, **filters: str | None) -> DeadLetterGroups:
+        """The groups of records that failed alike, with `index`, `pipeline`, `since` or `stream`."""
+        return await self._call(calls.read("_dead_letters", **filters))
+
+    async def get(self, name: str, *, size: int | None = None, stream: str | None = None) -> dict[str, Any]:
+        """A record by its id, or the oldest records of a group."""
+        return await self._call(calls.read("_dead_letters", name, size=size, stream=stream))
+
+    async def redrive(self, body: Mapping[str, Any], *, stream: str | None = None) -> dict[str, Any]:
+        """Sends documents again: the task, or with `dry_run` what would become of them."""
+        return await self._call(calls.post("_dead_letters", "_redrive", body=body, stream=stream))
+
+    async def task(self, task: str, *, stream: str | None = None) -> dict[str, Any]:
+        """How far a redrive is."""
+        return await self._call(calls.read("_dead_letters", "_redrive", task, stream=stream))
+
+    async def delete(self, group: str, *, stream: str | None = None) -> dict[str, Any]:
+        """Deletes the records of a group."""
+        return await self._call(calls.remove("_dead_letters", group=group, stream=stream))
+
+
 class AsyncClient:
     """A client for an event loop.
 
@@ -194,6 +222,7 @@ class AsyncClient:
         self.udfs = AsyncUdfs(self._run)
         self.associations = AsyncAssociations(self._run)
         self.registry = Registry(self._run)
+        self.dead_letters = AsyncDeadLetters(self._run)
 
     async def _run(self, request: transport.Request) -> Any:
         try:

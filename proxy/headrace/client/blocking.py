@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from headrace.client.answers import (
         AssociationStored,
+        DeadLetterGroups,
         PipelineList,
         PipelineStored,
         RunResult,
@@ -180,6 +181,33 @@ class Registry:
         return self._call(calls.post("_registry", "_rollback", body=body or {}, set=set, revision=revision))
 
 
+class DeadLetters:
+    """`/_dead_letters`: documents that ended as errors; `stream` is the data stream of their records."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def list(self, **filters: str | None) -> DeadLetterGroups:
+        """The groups of records that failed alike, with `index`, `pipeline`, `since` or `stream`."""
+        return self._call(calls.read("_dead_letters", **filters))
+
+    def get(self, name: str, *, size: int | None = None, stream: str | None = None) -> dict[str, Any]:
+        """A record by its id, or the oldest records of a group."""
+        return self._call(calls.read("_dead_letters", name, size=size, stream=stream))
+
+    def redrive(self, body: Mapping[str, Any], *, stream: str | None = None) -> dict[str, Any]:
+        """Sends documents again: the task, or with `dry_run` what would become of them."""
+        return self._call(calls.post("_dead_letters", "_redrive", body=body, stream=stream))
+
+    def task(self, task: str, *, stream: str | None = None) -> dict[str, Any]:
+        """How far a redrive is."""
+        return self._call(calls.read("_dead_letters", "_redrive", task, stream=stream))
+
+    def delete(self, group: str, *, stream: str | None = None) -> dict[str, Any]:
+        """Deletes the records of a group."""
+        return self._call(calls.remove("_dead_letters", group=group, stream=stream))
+
+
 class Client:
     """A client that blocks.
 
@@ -194,6 +222,7 @@ class Client:
         self.udfs = Udfs(self._run)
         self.associations = Associations(self._run)
         self.registry = Registry(self._run)
+        self.dead_letters = DeadLetters(self._run)
 
     def _run(self, request: transport.Request) -> Any:
         try:

@@ -116,7 +116,8 @@ class BypassDecisions:
             return _NONE
         slots = [s for s in snapshot.bound if s.kind in rule.kinds or (s.final and s.kind in rule.finals)]
         passed = BypassRoute(route.surface, None, route.idempotent, rule.body_markers)
-        if not slots and not snapshot.protects:
+        keeps = rule.scope == "written" and snapshot.associations.has_dead_letters
+        if not slots and not snapshot.protects and not keeps:
             return _Decision(passed)
         view = self._components.resolver.fresh
         if view is None:
@@ -135,7 +136,11 @@ class BypassDecisions:
             if route.bypass is not None and route.bypass.scope == "written":
                 view = resolver.fresh
                 written = view.written_by(expression) if view is not None else None
-                if written is None or any(snapshot.associations.find(slot, written) for slot in slots):
+                if (
+                    written is None
+                    or snapshot.associations.dead_letters(written.name) is not None
+                    or any(snapshot.associations.find(slot, written) for slot in slots)
+                ):
                     return None
                 return passed
             reading = resolver.current(expression, expansion(target.values))

@@ -39,7 +39,7 @@ from headrace.handlers.system import (
     tap,
     udf_logs,
 )
-from headrace.handlers.write import bulk, by_query, document
+from headrace.handlers.write import bulk, by_query, dead_letters, document
 from headrace.server.router import BypassRule, Route, Router
 from headrace_pipelines import PipelineType
 
@@ -292,6 +292,11 @@ _REGISTRY: list[Route] = [
     _changed(endpoints.rollback, "registry_api", "POST", "/_registry/_rollback"),
     _shown(endpoints.revisions, "registry_api", "/_registry/_revisions"),
     _shown(endpoints.export, "registry_api", "/_registry/_export"),
+    Route("GET", "/_dead_letters", dead_letters.groups, "dead_letter_api"),
+    _changed(dead_letters.delete, "dead_letter_api", "DELETE", "/_dead_letters"),
+    _changed(dead_letters.redrive, "dead_letter_api", "POST", "/_dead_letters/_redrive"),
+    Route("GET", "/_dead_letters/_redrive/{task}", dead_letters.show, "dead_letter_api"),
+    Route("GET", "/_dead_letters/{id}", dead_letters.records, "dead_letter_api"),
     _shown(cat.pipelines, "pipeline_api", "/_cat/pipelines"),
     _shown(cat.udfs, "udf_api", "/_cat/udfs"),
 ]
@@ -301,7 +306,7 @@ UNREAD = Route("", "", unread.unread, "passthrough", may_rename=True)
 """The route of requests that are in no row."""
 ROUTER = Router(TABLE, UNREAD)
 
-_OURS = ("_pipeline", "_udf", "_registry", "_proxy")
+_OURS = ("_pipeline", "_udf", "_registry", "_dead_letters", "_proxy")
 """First path segments that never go to the cluster."""
 
 

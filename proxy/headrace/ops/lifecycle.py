@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
 
 class ReloadReport(msgspec.Struct, kw_only=True):
@@ -32,7 +33,24 @@ class WorkerReloadError(HeadraceError):
 
 @dataclass
 class Lifecycle:
-    """`reload` reloads this process; `draining`: the proxy serves, but wants no new clients."""
+    """`reload` reloads this process; `draining`: the proxy serves, but wants no new clients.
+
+    `tasks`: what requests have started that goes on behind their answers.
+    """
 
     reload: Callable[[], Awaitable[ReloadReport]]
     draining: bool = False
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def start(self, work: Coroutine[object, object, None]) -> None:
+        """Has work go on behind the answer of a request, until it ends or the proxy stops."""
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def stop(self) -> None:
+        """Cancels what goes on, and waits for its end."""
+        tasks = list(self.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from headrace.ops.lifecycle import Lifecycle
     from headrace.ops.logs.requests import RequestLog
     from headrace.ops.metrics import Metrics
+    from headrace.ops.metrics.rate import Rate
     from headrace.ops.runner import Runner
     from headrace.ops.tracing.sampling import Tracer
     from headrace.protocol.cursors import Cursors
@@ -41,6 +42,8 @@ class Components:
     client_seconds: float
     max_body: int
     """Bytes of the longest body, from the setting of that name: every request asks for it."""
+    dead_letter_rate: Rate
+    """Bounds the dead letters of this process."""
     lifecycle: Lifecycle
     taps: Any
     """The taps that this worker feeds (`execution.taps.hub.Taps`)."""

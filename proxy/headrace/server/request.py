@@ -208,9 +208,12 @@ class RequestContext(ReceivedRequest):
             headers[hdrs.CONTENT_TYPE] = "application/json"
         return await self._cluster.read(method, path, header_lines.lines_of(headers), body)
 
-    async def write_bulk(self, body: Text, params: dict[str, str]) -> Answer:
-        """Sends a `_bulk` in place of this request, with its credentials."""
-        headers = self.headers_for(body, changed=True)
+    async def write_bulk(self, body: Text, params: dict[str, str], authorization: str | None = None) -> Answer:
+        """Sends a `_bulk` in place of this request, with its credentials, or with nothing of it but `authorization`."""
+        if authorization is None:
+            headers = self.headers_for(body, changed=True)
+        else:
+            headers = CIMultiDict({hdrs.AUTHORIZATION: authorization})
         for name in (hdrs.ACCEPT_ENCODING, hdrs.ACCEPT):
             headers.popall(name, None)
         headers[hdrs.CONTENT_TYPE] = "application/x-ndjson"

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 MOST_WORKERS = 256
 """Maximum of workers: each keeps threads, sandboxes and a socket to every other one."""
 
-LEAST = {"threads": 0, "queue": 1, "breaker_failures": 0}
-"""Minima of counts: 0 threads means as many as there are processors, and a queue of nothing refuses every pipeline."""
+LEAST = {"threads": 0, "queue": 1, "breaker_failures": 0, "dead_letter_rate": 1}
+"""Minima of counts: 0 threads means as many as there are processors, and a queue of nothing refuses every pipeline,
+as a rate of nothing refuses every dead letter."""
 
 
 def validate(settings: Settings) -> None:

@@ -134,6 +134,11 @@ class ServingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         str,
         about(RIGHTS, "The secret that seals the ids of scrolls, points in time and asynchronous searches.", "secret"),
     ] = ""
+    dead_letter_user: Annotated[
+        str,
+        about(RIGHTS, "The user that writes dead letters."),
+    ] = ""
+    dead_letter_password: Annotated[str, about(RIGHTS, "The password of `dead_letter_user`.", "secret")] = ""
     document_pipeline: Annotated[str, about(PIPELINES, "The document pipeline of all indexes without another one.")] = (
         ""
     )
@@ -286,6 +291,9 @@ class ServingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             restart=True,
         ),
     ] = 0
+    dead_letter_rate: Annotated[
+        int, about(LIMITS, "The most dead letters a second of a proxy; documents over it are answered with 429.")
+    ] = 1000
     queue: Annotated[
         int, about(PROCESS, "The number of batches that may wait for a thread; more are answered with 429.")
     ] = 256

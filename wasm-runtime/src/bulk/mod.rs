@@ -218,6 +218,26 @@ impl Bulk {
         })
     }
 
+    /// Action `i` as it came: (name, position of its target, index, id, routing, source line).
+    #[allow(clippy::type_complexity)]
+    fn source<'py>(
+        &self,
+        py: Python<'py>,
+        i: usize,
+    ) -> PyResult<(&'static str, usize, Option<&str>, Option<&str>, Option<&str>, Bound<'py, PyBytes>)> {
+        let action = self.action(i)?;
+        let names = self.actions.names(i);
+        let text = PyBytes::new(py, &self.body[action.source.clone()]);
+        let index = self.targets[action.key].index.as_deref();
+        Ok((action.op.name(), action.key, index, names.id.as_deref(), names.routing.as_deref(), text))
+    }
+
+    /// How many documents action `i` has become: those that are forwarded.
+    fn forwarded(&self, i: usize) -> PyResult<usize> {
+        self.action(i)?;
+        Ok(self.actions.outcome(i).forwarded())
+    }
+
     /// The new text of the one document of action `i`; `None` if it is the one that came in.
     fn document<'py>(&self, py: Python<'py>, i: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
         self.action(i)?;

@@ -44,9 +44,23 @@ def _slots(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("pattern", shell_complete=completed(_pattern_names))
 @_slots
 @click.option("--priority", type=int, help="The highest of the patterns that match an index wins.")
+@click.option("--dead-letters", metavar="STREAM", help="The stream for documents that fail. `_none`: none is kept.")
+@click.option(
+    "--dead-letters-answer",
+    type=click.Choice(["error", "accepted"]),
+    help="The answer for a document that is kept there.",
+)
 @FORCE
 @target_options
-def attach(client: Client, pattern: str, priority: int | None, force: bool, **slots: str | None) -> None:
+def attach(
+    client: Client,
+    pattern: str,
+    priority: int | None,
+    dead_letters: str | None,
+    dead_letters_answer: str | None,
+    force: bool,
+    **slots: str | None,
+) -> None:
     """What is not named stays as it is attached. `_none` says that no pipeline runs."""
     from headrace.client import ClientError
 
@@ -56,15 +70,18 @@ def attach(client: Client, pattern: str, priority: int | None, force: bool, **sl
         if error.status != 404:
             raise
         association = {}
+    dead = _dead_letters(association.get("dead_letters"), dead_letters, dead_letters_answer)
+    if priority is None and not (dead_letters or dead_letters_answer) and not any(slots.values()):
+        raise Failure("nothing to attach", hint="name a pipeline, such as --document NAME")
     body = _changed(association, priority, slots)
+    if dead is not None:
+        body["dead_letters"] = dead
     client.associations.put(pattern, body, **({"force": True} if force else {}))
     note(f"attached to {pattern}")
 
 
 def _changed(association: dict[str, Any], priority: int | None, slots: dict[str, str | None]) -> dict[str, Any]:
     """The association with the pipelines of the command line in it."""
-    if priority is None and not any(slots.values()):
-        raise Failure("nothing to attach", hint="name a pipeline, such as --document NAME")
     body: dict[str, Any] = {"priority": association.get("priority", 0) if priority is None else priority}
     for kind in PIPELINE_TYPES:
         before = association.get(kind) or {}
@@ -75,6 +92,16 @@ def _changed(association: dict[str, Any], priority: int | None, slots: dict[str,
         if found:
             body[kind] = found
     return body
+
+
+def _dead_letters(before: dict[str, Any] | None, stream: str | None, answer: str | None) -> dict[str, Any] | None:
+    """The dead letters of the association with those of the command line in them."""
+    if stream == "_none":
+        return {"on": []}
+    said = {name: value for name, value in (("stream", stream), ("answer", answer)) if value is not None}
+    if not said:
+        return before
+    return {name: value for name, value in (before or {}).items() if name != "on" or value} | said
 
 
 @command("Remove what is attached to a pattern.", example="headrace detach 'app-*' --yes", exits=REMOTE)

@@ -39,7 +39,7 @@ async def put(context: RequestContext) -> web.StreamResponse:
 
 def _shown(pattern: Pattern, managed_by: str = "") -> dict[str, Any]:
     of_set = {"managed_by": managed_by} if managed_by else {}
-    return {"pattern": pattern.pattern, "priority": pattern.priority, **pattern.shown, **of_set}
+    return {"pattern": pattern.pattern, **pattern.body, **of_set}
 
 
 async def get(context: RequestContext) -> web.StreamResponse:

@@ -82,6 +82,7 @@ class PipelineShown(Answer, kw_only=True):
     enabled: bool
     stages: list[dict[str, Any]]
     on_failure: str | list[dict[str, Any]] | UnsetType = UNSET
+    dead_letters: dict[str, Any] | UnsetType = UNSET
     retry: dict[str, Any] | UnsetType = UNSET
     timeout: str | UnsetType = UNSET
     metadata: dict[str, Any] | UnsetType = UNSET
@@ -250,6 +251,7 @@ class AssociationShown(Attached, kw_only=True):
 
     pattern: str
     priority: int
+    dead_letters: dict[str, Any] | UnsetType = UNSET
     managed_by: str | UnsetType = UNSET
 
 

@@ -28,6 +28,8 @@ _PATH_PARAMETERS = {
     "name": "The name of the pipeline or the UDF.",
     "index": "A name of an index, or an expression.",
     "pattern": "A pattern of index names.",
+    "id": "The id of a record, or a group of records.",
+    "task": "The name of a task.",
 }
 _ABOUT = (
     "Endpoints of Headrace. All others are those of the OpenSearch cluster behind it. Every JSON answer comes in the "

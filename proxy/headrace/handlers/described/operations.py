@@ -11,8 +11,9 @@ from headrace.handlers.admin.sets.endpoints import RollbackRequest
 from headrace.handlers.admin.sets.request import SetRequest
 from headrace.handlers.admin.trials.scan import ScanAnswer, ScanRequest
 from headrace.handlers.admin.udfs import UdfTrialRequest
-from headrace.handlers.described import answers, proxy_answers, set_answers, udf_answers
+from headrace.handlers.described import answers, dead_letter_answers, proxy_answers, set_answers, udf_answers
 from headrace.handlers.described.udf_answers import UdfSource
+from headrace.handlers.write.dead_letters import RedriveRequest
 
 TEXT, PROMETHEUS = "text/plain", "text/plain; version=0.0.4"
 STREAMS = ("application/x-ndjson", "text/event-stream")
@@ -74,6 +75,12 @@ PARAMETERS: dict[str, Parameter] = {
     "set!": Parameter("The name of the set.", _STRING, required=True),
     "revision!": Parameter("The number of a kept revision.", {"type": "integer", "minimum": 0}, required=True),
     "pipeline": Parameter("Only pipelines of this name: `[type:]name[@version]`.", _STRING),
+    "index": Parameter("Only documents for this index; `*` for any characters.", _STRING),
+    "pipeline:dead": Parameter("Only documents that met this pipeline.", _STRING),
+    "since": Parameter("Only records since this time, or of a duration such as `1h`.", _STRING),
+    "stream": Parameter("The stream of dead letters; default `headrace-dead-letters`.", _STRING),
+    "size": Parameter("The most records of the answer.", {"type": "integer", "minimum": 1, "maximum": 1000}),
+    "group!": Parameter("The group whose records are deleted.", _STRING, required=True),
     "minutes": Parameter("The number of minutes, 120 at most.", {"type": "integer", "minimum": 1, "maximum": 120}),
     "h": Parameter("The columns, separated by commas.", _STRING),
     "s": Parameter("The columns that rows are sorted by, separated by commas; `:desc` behind one turns it.", _STRING),
@@ -84,6 +91,7 @@ PARAMETERS: dict[str, Parameter] = {
 """Query parameters. Behind `:` and `!` stands which of several of that name is meant; `new_version` is a `version`."""
 
 _PIPELINE, _ASSOCIATION, _UDF, _SET, _PROXY, _CAT = "Pipelines", "Associations", "UDFs", "Sets", "Proxy", "Tables"
+_DEAD = "Dead letters"
 _ROWS = ("h", "s", "v", "help", "format:cat")
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/_pipeline"): Operation(_PIPELINE, "List pipelines", answers.PipelineList, query=("type:list", "enabled")),
@@ -203,6 +211,30 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("GET", "/_registry/_export"): Operation(
         _SET, "Show a set in the form in which it is applied", set_answers.Exported, query=("set",)
+    ),
+    ("GET", "/_dead_letters"): Operation(
+        _DEAD,
+        "List dead letters by what failed",
+        dead_letter_answers.Groups,
+        query=("index", "pipeline:dead", "since", "stream"),
+    ),
+    ("DELETE", "/_dead_letters"): Operation(
+        _DEAD, "Delete the records of a group", dead_letter_answers.Dropped, query=("group!", "stream")
+    ),
+    ("POST", "/_dead_letters/_redrive"): Operation(
+        _DEAD,
+        "Send documents again, or try that",
+        (dead_letter_answers.Redrive, dead_letter_answers.DryRun),
+        (200, 202),
+        ("stream",),
+        RedriveRequest,
+        description="202: a task has begun or goes on. 200: a dry run has ended.",
+    ),
+    ("GET", "/_dead_letters/_redrive/{task}"): Operation(
+        _DEAD, "Show how far a redrive is", dead_letter_answers.Redrive, query=("stream",)
+    ),
+    ("GET", "/_dead_letters/{id}"): Operation(
+        _DEAD, "Show a record, or those of a group", dead_letter_answers.Records, query=("size", "stream")
     ),
     ("GET", "/_cat/pipelines"): Operation(
         _CAT, "Pipelines as a table", list[proxy_answers.PipelineRow], query=_ROWS, texts=(TEXT,)

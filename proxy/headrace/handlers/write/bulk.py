@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from headrace.execution import choice, document_run
+from headrace.execution.dead_letters import policy
+from headrace.execution.dead_letters.bulk import DeadLetterPlan, settle
 from headrace.handlers.write import updates
 from headrace.handlers.write.typeless import untyped
 from headrace.security import registry_guard
@@ -20,6 +23,8 @@ from headrace_pipelines import Bulk, BulkError, PipelineType, plain_json
 from headrace_pipelines.errors import HeadraceError, InvalidError, RefusedError, TooLargeError, UpstreamError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from aiohttp import web
 
     from headrace.protocol.target import Target
@@ -75,6 +80,10 @@ async def bulk(context: RequestContext) -> web.StreamResponse:
     rendered, coded = parsed.render(), context.needs_decoding
     changed = rendered is not None
     outgoing = memoryview(body if rendered is None else rendered)
+    if not plan.dead.idle:
+        # The texts stay at hand: those of documents that fail become records.
+        del body, rendered
+        return await _forward(context, parsed, outgoing, started, partial(settle, context, snapshot, parsed, plan.dead))
     # From here on nobody keeps what came in, nor what goes out once it has been sent: others can have the memory.
     del body, rendered
     parsed.let_go()
@@ -141,6 +150,7 @@ class _Plan:
     """Those that must not be written: position, status, type and reason."""
     attached: list[str] = field(default_factory=list)
     """The targets whose pipelines follow from what is attached to the index behind the name."""
+    dead: DeadLetterPlan = field(default_factory=DeadLetterPlan)
 
     def add(self, pipeline: Pipeline, key: int) -> None:
         self.groups.setdefault(pipeline.label, (pipeline, []))[1].append(key)
@@ -165,6 +175,29 @@ async def _plan(context: RequestContext, snapshot: Snapshot, parsed: Bulk) -> _P
     for failure in plan.failed:
         parsed.fail(*failure)
     return plan
+
+
+async def _plan_dead_letters(
+    context: RequestContext, snapshot: Snapshot, targets: list[tuple[str | None, str | None, bool]], plan: _Plan
+) -> None:
+    """Adds to the plan which documents may become dead letters."""
+    chosen = {key: pipeline for pipeline, keys in plan.groups.values() for key in keys}
+    from_url = context.target.get("document_pipeline") or context.target.get("pipeline")
+    plan.dead.excluded = {position for position, *_ in plan.failed}
+    plan.dead.follows = any(pipeline.definition.dead_letters is not None for pipeline in chosen.values()) or (
+        document_run.FINAL in snapshot.bound
+    )
+    for key, (index, item_name, writes) in enumerate(targets):
+        if not writes or key in plan.dead.excluded:
+            continue
+        letters = await policy.of_target(context, snapshot, index, chosen.get(key))
+        plan.attached.append(index or "")
+        if letters is not None:
+            plan.dead.policies[key] = letters
+        if key in chosen:
+            plan.dead.pipelines[key] = chosen[key].label
+        if name := item_name or from_url:
+            plan.dead.named[key] = name
 
 
 async def _planned(
@@ -203,6 +236,8 @@ async def _planned(
             pipeline = await choice.for_document(snapshot, context.components.resolver, index)
         if pipeline is not None:
             plan.add(pipeline, key)
+    if snapshot.has_dead_letters:
+        await _plan_dead_letters(context, snapshot, targets, plan)
     return plan
 
 
@@ -210,14 +245,21 @@ def _from_item(snapshot: Snapshot, name: str | None) -> choice.Override | None:
     return None if name is None else choice.named(snapshot, PipelineType.DOCUMENT, name)
 
 
-async def _forward(context: RequestContext, parsed: Bulk, body: Text, started: float) -> web.StreamResponse:
-    """Sends on what is left, if anything, and answers with the cluster's items and ours."""
+async def _forward(
+    context: RequestContext,
+    parsed: Bulk,
+    body: Text,
+    started: float,
+    finish: Callable[[bytes], Awaitable[bytes]] | None = None,
+) -> web.StreamResponse:
+    """Sends on what is left, if anything, and answers with the cluster's items and ours, as `finish` changes them."""
 
     def took() -> int:
         return int((time.monotonic() - started) * 1000)
 
     if not body:
-        return await reply(context, 200, parsed.merge(None, took()))
+        ours = parsed.merge(None, took())
+        return await reply(context, 200, ours if finish is None else await finish(ours))
     limit = context.components.max_body
     if len(body) > limit:
         raise TooLargeError(
@@ -231,4 +273,4 @@ async def _forward(context: RequestContext, parsed: Bulk, body: Text, started: f
         merged = parsed.merge(answer.body, took())
     except BulkError as error:
         raise UpstreamError(str(error)) from None
-    return await reply_answer(context, answer, merged)
+    return await reply_answer(context, answer, merged if finish is None else await finish(merged))

@@ -9,19 +9,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from aiohttp import hdrs
 
 from headrace.execution import choice, document_run
+from headrace.execution.dead_letters import policy
+from headrace.execution.dead_letters.bulk import Error
+from headrace.execution.dead_letters.single import SingleWrite
 from headrace.handlers.passthrough import passthrough
 from headrace.handlers.write import updates
 from headrace.protocol.headers.encoding import as_single_line, canonical
 from headrace.server.reply import reply_answer, reply_json
 from headrace_pipelines import Bulk, PipelineType, plain_json, unambiguous_json
-from headrace_pipelines.errors import StageError
+from headrace_pipelines.errors import OverloadedError, StageError
 from headrace_pipelines.registry.association import DOCUMENT_FINAL
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from headrace.execution.dead_letters.single import Reply
     from headrace.server.request import RequestContext
     from headrace_pipelines.registry import Pipeline
 
@@ -35,39 +40,51 @@ _OF_THE_BULK = ("refresh", "timeout", "wait_for_active_shards", "pipeline", "req
 
 async def document(context: RequestContext) -> web.StreamResponse:
     """Runs the document's pipelines and forwards what they made; a dropped document is answered as OpenSearch does."""
-    snapshot = context.snapshot
+    snapshot, named = context.snapshot, _named(context)
     pipeline = await _choose(context)
-    if pipeline is None and not await _has_final(context):
+    dead = await policy.of_target(context, snapshot, context.params["index"], pipeline)
+    if pipeline is None and dead is None and not await _has_final(context):
         return await context.forward_streaming()
     body = await context.text()
     if not body:
         # The cluster refuses it in its own words; it takes no `source=` here (measured on 3.8.0).
         return await context.forward(body, changed=True)
     context.require_json()
-    body = _unambiguous(body) if DOCUMENT_FINAL in snapshot.bound else _plain(body)
-    action = _action(context, "create" if _creates(context) else "index")
+    op = "create" if _creates(context) else "index"
+    write = SingleWrite(context, dead, op, body, named, pipeline.label if pipeline is not None else "")
+    if DOCUMENT_FINAL in snapshot.bound:
+        try:
+            body = unambiguous_json(body)
+        except ValueError as error:
+            return await _failed(write, (400, "mapper_parsing_exception", f"failed to parse: {error}", "", ""))
+    else:
+        body = _plain(body)
+    action = _action(context, op)
     parsed = Bulk(b"%b\n%b\n" % (action, as_single_line(body)))
     groups: list[document_run.Group] = [(pipeline, [0])] if pipeline is not None else []
     runs = await document_run.run(context, snapshot, parsed, groups)
     if runs:
         context.response_headers["X-Pipeline"] = choice.header(runs)
     text = parsed.document(0)
-    return await _forward(context, parsed, body if text is None else text)
+    return await _forward(write, parsed, body if text is None else text)
 
 
 async def update(context: RequestContext) -> web.StreamResponse:
     """`_update/{id}`: document pipelines on what it may insert, its `upsert` or its `doc` with `doc_as_upsert`."""
     snapshot = context.snapshot
     # OpenSearch refuses `pipeline=` here; so it is left to the cluster.
+    named = context.target.get("document_pipeline")
     pipeline = await _choose(context, names=False)
+    dead = await policy.of_target(context, snapshot, context.params["index"], pipeline)
     guarded = snapshot.protects and await document_run.hides(context, context.params["index"])
-    if pipeline is None and not guarded and not await _has_final(context):
+    if pipeline is None and dead is None and not guarded and not await _has_final(context):
         return await passthrough(context)
     body = await context.text()
     if not body:
         # The cluster refuses it in its own words; it takes no `source=` here (measured on 3.8.0).
         return await context.forward(body, changed=True)
     context.require_json()
+    write = SingleWrite(context, dead, "update", body, named, pipeline.label if pipeline is not None else "")
     body = canonical(body) if snapshot.protects else _plain(body)
     parsed = Bulk(b"%b\n%b\n" % (_action(context, "update"), as_single_line(body)))
     if await document_run.refuse_shown(context, parsed):
@@ -76,7 +93,7 @@ async def update(context: RequestContext) -> web.StreamResponse:
     if runs:
         context.response_headers["X-Pipeline"] = choice.header(runs)
     lines = parsed.render()
-    return await _forward(context, parsed, bytes(lines).split(b"\n")[1] if lines else body)
+    return await _forward(write, parsed, bytes(lines).split(b"\n")[1] if lines else body)
 
 
 def _plain(body: bytes) -> bytes:
@@ -84,24 +101,37 @@ def _plain(body: bytes) -> bytes:
     return plain_json(body) or body if b"//" in body or b"/*" in body else body
 
 
-def _unambiguous(body: bytes) -> bytes:
-    """A document that every reader takes for the same. Raises StageError in the cluster's shape."""
-    try:
-        return unambiguous_json(body)
-    except ValueError as error:
-        raise StageError(400, "mapper_parsing_exception", f"failed to parse: {error}", "", "") from None
+async def _dead(context: RequestContext, dead: Reply) -> web.StreamResponse:
+    """Answers for a document that is a dead letter."""
+    if dead.status == OverloadedError.status:
+        context.response_headers[hdrs.RETRY_AFTER] = "1"
+    return await reply_json(context, dead.status, dead.body)
 
 
-async def _forward(context: RequestContext, parsed: Bulk, body: bytes) -> web.StreamResponse:
+async def _failed(write: SingleWrite, failure: tuple[int, str, str, str, str]) -> web.StreamResponse:
+    """Answers for a document that failed: as a dead letter, or raises StageError in the cluster's shape."""
+    if (dead := await write.failed(failure)) is not None:
+        return await _dead(write.context, dead)
+    raise StageError(*failure)
+
+
+async def _forward(write: SingleWrite, parsed: Bulk, body: bytes) -> web.StreamResponse:
     """Sends on what stages made of the one document. Raises StageError."""
+    context = write.context
     state, failure = parsed.outcome(0)
     if failure is not None:
-        raise StageError(*failure)
+        return await _failed(write, failure)
     if state == "dropped":
         return await reply_json(context, 200, _noop(context, context.params["index"], context.params.get("id")))
     if state == "elsewhere":
-        return await _as_item(context, parsed)
-    return await context.forward(body, changed=True)
+        return await _as_item(write, parsed)
+    if not write.watches:
+        return await context.forward(body, changed=True)
+    answer = await context.forward_buffered(body, unfiltered=True)
+    if (dead := await write.refused(answer)) is not None:
+        return await _dead(context, dead)
+    filtered = answer.json and context.target.get("filter_path")
+    return await reply_answer(context, answer, answer.body if filtered else None)
 
 
 def _action(context: RequestContext, name: str) -> bytes:
@@ -113,6 +143,11 @@ def _action(context: RequestContext, name: str) -> bytes:
         if (value := context.target.get(parameter)) is not None:
             meta[parameter] = value
     return msgspec.json.encode({name: meta})
+
+
+def _named(context: RequestContext) -> str | None:
+    """The pipeline that the request names."""
+    return context.target.get("document_pipeline") or context.target.get("pipeline")
 
 
 def _creates(context: RequestContext) -> bool:
@@ -146,8 +181,9 @@ async def _has_final(context: RequestContext) -> bool:
     return await choice.for_document(context.snapshot, context.components.resolver, index, final=True) is not None
 
 
-async def _as_item(context: RequestContext, parsed: Bulk) -> web.StreamResponse:
+async def _as_item(write: SingleWrite, parsed: Bulk) -> web.StreamResponse:
     """Writes what the pipelines made as a bulk, and answers with its item."""
+    context = write.context
     kept = {name: value for name in _OF_THE_BULK if (value := context.target.get(name)) is not None}
     answer = await context.write_bulk(parsed.render() or b"", kept)
     if not answer.ok or not answer.json:
@@ -157,6 +193,13 @@ async def _as_item(context: RequestContext, parsed: Bulk) -> web.StreamResponse:
     status = item.pop("status")
     if "error" in item:
         error = item["error"]
+        dead = (
+            await write.item(status, msgspec.convert(error, Error), error, parsed.forwarded(0))
+            if write.watches
+            else None
+        )
+        if dead is not None:
+            return await _dead(context, dead)
         return await reply_json(context, status, {"error": {"root_cause": [error], **error}, "status": status})
     return await reply_json(context, status, item)
 

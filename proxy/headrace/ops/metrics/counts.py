@@ -50,6 +50,8 @@ FAIL_CLOSED: dict[type[HeadraceError], str] = {
     EngineError: "engine",
 }
 """Why a request is refused that a pipeline concerns and that would pass it by."""
+DEAD_LETTERS = ("written", "unwritten", "limited")
+"""The outcomes of dead letters."""
 PROTECTED = "protected"
 """Why a request is refused that asks for what final pipelines hide."""
 
@@ -76,6 +78,7 @@ class ProcessCounts(msgspec.Struct):
     in_force: list[InForce] = []
     rejected: dict[str, int] = {}
     fail_closed: dict[str, int] = {}
+    dead_letters: dict[str, int] = {}
     gauges: list[Gauges] = []
     exemplars: list[Series] = []
 
@@ -112,6 +115,7 @@ class Metrics:
         # From 0 on: the first of a kind is an increase for Prometheus, too.
         self._rejected = dict.fromkeys(REJECTED.values(), 0)
         self._fail_closed = dict.fromkeys([*FAIL_CLOSED.values(), PROTECTED], 0)
+        self._dead_letters = dict.fromkeys(DEAD_LETTERS, 0)
         self.exemplars = Exemplars()
         self.read_gauges: Callable[[], Gauges] | None = None
         self.peers: Peers | None = None
@@ -154,6 +158,11 @@ class Metrics:
         if why is not None and not administers:
             self._fail_closed[why] += 1
 
+    def dead_letters(self, written: int, unwritten: int, limited: int) -> None:
+        """Counts dead letters: those whose records are written, those that are not, those over the limit."""
+        for outcome, count in zip(DEAD_LETTERS, (written, unwritten, limited), strict=True):
+            self._dead_letters[outcome] += count
+
     def counts(self, *, compact: bool = False) -> ProcessCounts:
         """The counts of this process now, on any thread; `compact`: durations for Prometheus' buckets only."""
         registry = self._registry
@@ -181,6 +190,7 @@ class Metrics:
             in_force=[InForce(process=os.getpid(), registry=registry.state, sets=registry.revisions)],
             rejected=dict(self._rejected),
             fail_closed=dict(self._fail_closed),
+            dead_letters=dict(self._dead_letters),
             gauges=[self.read_gauges()] if self.read_gauges is not None else [],
             exemplars=self.exemplars.dump() if compact else [],
         )
@@ -213,7 +223,7 @@ def added(parts: Iterable[ProcessCounts]) -> ProcessCounts:
         total.in_force += part.in_force
         total.gauges += part.gauges
         total.exemplars += part.exemplars
-        for field in ("requests", "upstream_errors", "rejected", "fail_closed"):
+        for field in ("requests", "upstream_errors", "rejected", "fail_closed", "dead_letters"):
             mine, theirs = getattr(total, field), getattr(part, field)
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count

@@ -92,7 +92,7 @@ def _definition(record: Object | None, codes: Mapping[str, bytes]) -> dict[str, 
         if record.manifest.language in FROM_SOURCE and code is not None and len(code) <= LONGEST_SOURCE:
             found |= _code(record, code)
     elif isinstance(record, Pattern):
-        return {"priority": record.priority, **record.shown}
+        return record.body
     else:
         return None
     return {name: value for name, value in found.items() if name not in ("name", "version")}
@@ -185,5 +185,5 @@ def exported(snapshot: Snapshot, revision: Revision | None, codes: Mapping[str, 
             manifest = msgspec.structs.replace(manifest, version="")
         entry = {"name": manifest.name, "language": manifest.language, **msgspec.to_builtins(manifest)}
         shown_udfs.append(entry | _code(udf, code))
-    associations = {p.pattern: {"priority": p.priority, **p.shown} for p in patterns}
+    associations = {p.pattern: p.body for p in patterns}
     return {"udfs": shown_udfs, "pipelines": shown_pipelines, "associations": associations}

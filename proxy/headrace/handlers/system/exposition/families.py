@@ -136,6 +136,7 @@ class Families:
             ("upstream_errors", "Exchanges with the cluster that failed", "kind", counts.upstream_errors),
             ("rejects", "Requests that were not taken", "reason", counts.rejected),
             ("fail_closed_refusals", "Requests refused as they would pass a pipeline by", "reason", counts.fail_closed),
+            ("dead_letters", "Dead letters by what became of their records", "outcome", counts.dead_letters),
         ):
             family = CounterMetricFamily(f"headrace_{name}", text, labels=[label])
             for value, count in sorted(found.items()):
