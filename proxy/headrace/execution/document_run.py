@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from headrace.execution import choice, read_guard
+from headrace.ops.observers import skip_observed
 from headrace.ops.runner import INLINE_BYTES
 from headrace.protocol.indices.resolver import dated
 from headrace.security import registry_guard
@@ -43,8 +44,7 @@ async def run(
         if idle is not None:
             if idle:
                 runs.append((DEFAULT, record_skipped(pipeline, idle)))
-                for observer in context.observers:
-                    observer.skip(pipeline, idle, partial(parsed.batch, keys))
+                skip_observed(context.observers, pipeline, idle, partial(parsed.batch, keys))
             continue
         make = partial(parsed.batch, keys)
         batch = make()

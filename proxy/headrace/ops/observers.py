@@ -1,19 +1,26 @@
 """Observers of pipeline runs: what traces and taps see of the work that a request causes.
 
-An observer changes nothing and never waits. A request without observers pays one comparison for each run.
+An observer changes nothing and never waits; the fault of one is logged, and neither the request nor the observers
+beside it know of it. A request without observers pays one comparison for each run.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from headrace.ops.runner import Runner
     from headrace_pipelines import Batch, Execution, RunOptions
     from headrace_pipelines.registry import Pipeline
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = logging.getLogger("headrace.observers")
 
 
 class RunObservation(Protocol):
@@ -55,7 +62,7 @@ async def run_observed(
     then: Callable[[Batch], object] | None = None,
 ) -> Execution:
     """[`Runner.run`] under observers; where one of them observes it, the report has the times of the stages."""
-    started = (observer.start(pipeline, batch, again, options) for observer in observers)
+    started = [guarded(observer.start, pipeline, batch, again, options) for observer in observers]
     observations = [observation for observation in started if observation is not None]
     if not observations:
         return await runner.run(pipeline, batch, again, options, then)
@@ -63,7 +70,7 @@ async def run_observed(
 
     def ended(done: Batch) -> None:
         for observation in observations:
-            observation.read(done)
+            guarded(observation.read, done)
         if then is not None:
             then(done)
 
@@ -72,5 +79,22 @@ async def run_observed(
         execution = await runner.run(pipeline, batch, again, options, ended)
     finally:
         for observation in observations:
-            observation.finish(execution)
+            guarded(observation.finish, execution)
     return execution
+
+
+def skip_observed(
+    observers: Iterable[RunObserver], pipeline: Pipeline, documents: int, make: Callable[[], Batch]
+) -> None:
+    """Tells all observers of a batch that needs no run."""
+    for observer in observers:
+        guarded(observer.skip, pipeline, documents, make)
+
+
+def guarded(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """What an observer returns; `None` where it fails, which is logged: what it observes goes on."""
+    try:
+        return call(*args, **kwargs)
+    except Exception:
+        log.exception("an observer of pipelines failed")
+        return None
