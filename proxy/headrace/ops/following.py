@@ -7,6 +7,8 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from headrace.ops.messages import Follow, encoded, read_frame
 
 if TYPE_CHECKING:
@@ -16,11 +18,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("headrace.workers")
 
 POLL_SECONDS = 0.5
-"""Seconds between two looks for workers that are new: as long a worker's documents may go unseen."""
+"""Seconds between two searches for new workers: for as long the documents of one may go unseen."""
 CONNECT_SECONDS = 2.0
 """Seconds for a worker to take the connection."""
 LAST_SECONDS = 1.0
-"""Seconds for a worker to say the last of its stream."""
+"""Seconds for a worker to send the end of its stream."""
+_BROKEN = (OSError, TimeoutError, msgspec.DecodeError)
+"""What a worker that dies, hangs or is of another version raises."""
 
 
 class Following:
@@ -31,27 +35,31 @@ class Following:
         self._wanted = encoded(Follow(wanted))
         self._receive = receive
         self._streams: dict[Path, tuple[asyncio.StreamWriter, asyncio.Task[None]]] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._searching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Connects to all workers that are there, and goes on looking."""
+        """Connects to all workers that are there, and goes on to search for new ones."""
         await self._connect_new()
-        self._looking = asyncio.create_task(self._poll())
+        self._searching = asyncio.create_task(self._poll())
 
     async def stop(self) -> None:
-        """Asks each worker for the last of its stream, and ends."""
-        if self._looking is not None:
-            self._looking.cancel()
+        """Asks each worker for the end of its stream, reads it, and ends; connections are closed in any case."""
+        searching, self._searching = self._searching, None
         streams, self._streams = self._streams, {}
-        for writer, _ in streams.values():
-            with contextlib.suppress(OSError, RuntimeError):
-                writer.write_eof()
         reading = [task for _, task in streams.values()]
-        if reading:
-            await asyncio.wait(reading, timeout=LAST_SECONDS)
-        for writer, task in streams.values():
-            task.cancel()
-            writer.close()
+        if searching is not None:
+            searching.cancel()
+            reading.append(searching)
+        try:
+            for writer, _ in streams.values():
+                with contextlib.suppress(OSError, RuntimeError):
+                    writer.write_eof()
+            if reading:
+                await asyncio.wait(reading, timeout=LAST_SECONDS)
+        finally:
+            for writer, task in streams.values():
+                task.cancel()
+                writer.close()
 
     async def _poll(self) -> None:
         while True:
@@ -64,22 +72,26 @@ class Following:
         await asyncio.gather(*(self._connect(path) for path in self._others() if path not in self._streams))
 
     async def _connect(self, path: Path) -> None:
+        writer: asyncio.StreamWriter | None = None
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 reader, writer = await asyncio.open_unix_connection(path)
                 writer.write(self._wanted)
                 # The first frame says that the worker follows from now on.
                 first = await read_frame(reader)
-        except (OSError, TimeoutError) as error:
+            if first is not None:
+                self._receive(path.stem, first)
+                self._streams[path] = (writer, asyncio.create_task(self._read(path.stem, reader)))
+                writer = None
+        except _BROKEN as error:
             log.debug("worker at %s has no stream: %s", path.name, type(error).__name__)
-            return
-        if first is None:
-            writer.close()
-            return
-        self._receive(path.stem, first)
-        self._streams[path] = (writer, asyncio.create_task(self._read(path.stem, reader)))
+        finally:
+            if writer is not None:
+                writer.close()
 
     async def _read(self, name: str, reader: asyncio.StreamReader) -> None:
-        with contextlib.suppress(OSError):
+        try:
             while (frame := await read_frame(reader)) is not None:
                 self._receive(name, frame)
+        except _BROKEN as error:
+            log.warning("the stream of %s has ended: %s", name, type(error).__name__)
