@@ -168,20 +168,24 @@ class History:
     def note(self) -> None:
         """Ends the minute in progress."""
         with self._lock:
-            start, before = int(self._before.start) // MINUTE * MINUTE, self._before
-            self._before = _Before(self._clock(), dict(before.pipelines))
+            before, now = self._before, _Before(self._clock())
             pipelines = {}
-            for key, runs, now in self._changed(before):
-                pipelines[key] = _encode(difference(now, self._earlier(before, key)))
-                self._before.pipelines[key] = runs, _encode(now)
+            now.pipelines = dict(before.pipelines)
+            for key, runs, counts in self._changed(before):
+                pipelines[key] = _encode(difference(counts, self._earlier(before, key)))
+                now.pipelines[key] = runs, _encode(counts)
             there = self._compiled()
-            self._before.pipelines = {key: found for key, found in self._before.pipelines.items() if key in there}
-            self._before.surfaces = self._surfaces()
-            seconds = round(self._before.start - before.start, 3)
+            now.pipelines = {key: found for key, found in now.pipelines.items() if key in there}
+            now.surfaces = self._surfaces()
             stored = _Stored(
-                start, seconds, pipelines, _encode(_surfaces_since(self._before.surfaces, before.surfaces))
+                int(before.start) // MINUTE * MINUTE,
+                round(now.start - before.start, 3),
+                pipelines,
+                _encode(_surfaces_since(now.surfaces, before.surfaces)),
             )
             stored.nbytes = len(stored.surfaces) + sum(len(each) + ENTRY_BYTES for each in pipelines.values())
+            # From here on nothing fails: a minute that could not be kept is in the next one.
+            self._before = now
             self._keep(stored)
 
     def _keep(self, stored: _Stored) -> None:
