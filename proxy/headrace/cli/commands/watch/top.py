@@ -124,9 +124,9 @@ def _print_on(targets: list[Watched], sort: str, output: str, seconds: float) ->
     """Prints an interval after the other, for files and programs."""
     time.sleep(seconds + KEY_SECONDS)
     for interval in _intervals(targets):
-        time.sleep(seconds)
         _print(interval, sort, output)
         sys.stdout.flush()
+        time.sleep(seconds)
 
 
 def _print(interval: Interval, sort: str, output: str) -> None:
