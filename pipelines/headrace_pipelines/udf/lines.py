@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MAX_LINES = 200
 """Lines of each UDF that are kept."""
-MAX_BYTES = 256 << 10
+MAX_CHARACTERS = 256 << 10
 """Characters of the lines of each UDF that are kept: a line that quotes a document may be long."""
 MAX_TEXT = 8 << 10
 """Characters of a line that are kept."""
@@ -54,7 +54,7 @@ class UdfLines:
             for line in found:
                 self._lines.append(line)
                 self._length += len(line.text)
-            while self._lines and (len(self._lines) > MAX_LINES or self._length > MAX_BYTES):
+            while self._lines and (len(self._lines) > MAX_LINES or self._length > MAX_CHARACTERS):
                 self._length -= len(self._lines.popleft().text)
             listeners = self._listeners
         for listener in listeners:
@@ -71,6 +71,6 @@ class UdfLines:
             self._listeners = (*self._listeners, listener)
 
     def forget(self, listener: Callable[[list[Line]], None]) -> None:
-        """Ends [`listen`]."""
+        """Ends [`listen`]; a bound method is another object at each access, and equal."""
         with self._lock:
-            self._listeners = tuple(each for each in self._listeners if each is not listener)
+            self._listeners = tuple(each for each in self._listeners if each != listener)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from headrace.execution.taps.bounds import HeldBytes
 from headrace.execution.taps.selection import Selection
-from headrace.execution.taps.watching import Choice, Held, Watch
+from headrace.execution.taps.watching import Choice, Watch
 from headrace.security import admin, reading
 from headrace.server.reply import reply_answer
 from headrace_pipelines.errors import InvalidError, RefusedError
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from headrace.server.request import RequestContext
     from headrace.server.router import Route
     from headrace.upstream.sending import Text
+
+log = logging.getLogger("headrace.tap")
 
 PARAMETER = "explain_pipelines"
 MEMBER = "_pipelines"
@@ -49,19 +53,26 @@ async def prepare(context: RequestContext, route: Route) -> None:
     await reading.require_readable(context, context.params.get("index", "_all"))
     context.add_audit_facts(explain="pipelines")
     selection = Selection(per_second=RUNS)
-    watch = Watch(context, [Choice(selection)], Held(), lambda _choice, _samples: None)
+    watch = Watch(context, [Choice(selection)], HeldBytes(), lambda _choice, _samples: None)
     context.observers = (*context.observers, watch)
     context.explain = partial(_explained, context, watch, selection)
     context.answer_whole = partial(_answer_whole, context)
 
 
 async def _explained(context: RequestContext, watch: Watch, selection: Selection, body: bytes) -> bytes:
-    """A JSON object with the records of the request's runs as its last member; another text as it is."""
+    """A JSON object with the records of the request's runs as its last member; another text as it is.
+
+    Where they cannot be made the answer is without them: what it answers has been done.
+    """
     text = body.rstrip()
     if text[:1] != b"{" or text[-1:] != b"}":
         return body
     taps: Taps = context.components.taps
-    records = await taps.explained(context, watch, selection)
+    try:
+        records = await taps.explained(context, watch, selection)
+    except Exception:
+        log.exception("the pipelines of a request could not be explained")
+        return body
     comma = b"" if text[1:-1].strip() == b"" else b","
     return b'%b%b"%b":%b}' % (text[:-1], comma, MEMBER.encode(), msgspec.json.encode(records))
 

@@ -14,6 +14,8 @@ from headrace.server.response import Sent, head_of, open_transport
 if TYPE_CHECKING:
     from aiohttp import web
 
+POLL_SECONDS = 0.25
+"""Seconds after which a stream without lines sees whether the client is there."""
 EVENTS, LINES = "text/event-stream", "application/x-ndjson"
 
 
@@ -48,12 +50,17 @@ class LineStream:
 
     async def send(self, text: bytes) -> None:
         """Sends a text, which is on one line; waits for a slow client. Raises ConnectionResetError if it is gone."""
-        framed = b"data: %b\n\n" % text if self._events else text + b"\n"
-        self._transport.send(chunk(framed) if self._chunked else framed)
+        self._transport.send(self._framed(text))
         await self._transport.drain()
 
-    def end(self) -> Sent:
-        """Ends the response."""
+    def _framed(self, text: bytes) -> bytes:
+        framed = b"data: %b\n\n" % text if self._events else text + b"\n"
+        return chunk(framed) if self._chunked else framed
+
+    def end(self, text: bytes = b"") -> Sent:
+        """Ends the response with a last text; waits for nobody."""
+        if text and not self.gone:
+            self._transport.send(self._framed(text))
         if self._chunked:
             self._transport.send(LAST_CHUNK)
         return Sent(200, keep_alive=self._keep_alive)

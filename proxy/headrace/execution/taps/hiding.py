@@ -25,18 +25,22 @@ EVERYTHING = "*"
 """The pattern under which every field is hidden: of indexes that cannot be judged."""
 SHORT = 4
 """Characters from which on a hidden text is looked for within other texts: shorter ones are in any text."""
-_RESULTS = (Slot(PipelineType.RESULT), RESULT_FINAL)
+MAX_VALUES = 256
+"""Hidden values that are looked for; of an input with more nothing is shown: each costs some 60 microseconds for a text
+of 64 KiB, while other threads wait."""
+RESULT_SLOTS = (Slot(PipelineType.RESULT), RESULT_FINAL)
+"""The slots whose pipelines hide fields."""
 
 
 async def hidden_of(components: Components, index: str) -> HiddenFields:
     """The fields of an index, or of the indexes of an expression, that masks hide; all where that cannot be judged."""
     try:
         snapshot = components.registry.snapshot
-        if snapshot.bound.isdisjoint(_RESULTS):
+        if snapshot.bound.isdisjoint(RESULT_SLOTS):
             return HiddenFields()
         targets, indexes = await _targets(components, index)
         names: set[str] = set()
-        for held in choice.assignments(snapshot, targets, _RESULTS):
+        for held in choice.assignments(snapshot, targets, RESULT_SLOTS):
             for name in held.names:
                 pipeline = snapshot.attached(PipelineType.RESULT, name)
                 if pipeline.definition.enabled and (held.slot.final or pipeline.protects):
@@ -60,30 +64,45 @@ async def _targets(components: Components, index: str) -> tuple[Iterable[Target]
 class Concealer:
     """Leaves fields out of JSON texts; `names` are those that were left out.
 
-    A value of such a field is left out wherever else it stands: a stage may have copied it, or is about to.
+    A value of such a field is left out wherever else it stands: a stage may have copied it, or is about to. With too
+    many values nothing is shown.
     """
 
     hidden: HiddenFields
     names: set[str] = field(default_factory=set)
     _values: set[str] = field(default_factory=set)
+    _present: list[str] = field(default_factory=list)
 
     def learn(self, text: bytes) -> None:
         """Notes the values of hidden fields in a text. Raises msgspec.DecodeError."""
         for path, value in _leaves(text, ""):
             if self._is_hidden(path) and len(value) > 1:
                 self._values.add(value)
+            if len(self._values) > MAX_VALUES:
+                self.names.add(EVERYTHING)
+                return
 
     def without(self, text: bytes, *, query: bool = False) -> bytes:
         """A text without what is hidden. `query`: a search, whose members name fields at any depth.
 
         Raises msgspec.DecodeError.
         """
+        if self._too_many:
+            return b"null"
+        # One search over the whole text for each value; the values that it has none of are not looked for in its parts.
+        whole = "\n".join(value for _, value in _leaves(text, ""))
+        self._present = [value for value in self._values if len(value) >= SHORT and value in whole]
         kept = self._kept(text, "", query=query)
         return b"null" if kept is None else kept
 
     def shows(self, value: str) -> bool:
         """Whether a text beside the documents may be shown."""
-        return not self._repeats(value, query=False)
+        self._present = [each for each in self._values if len(each) >= SHORT]
+        return not self._too_many and not self._repeats(value, query=False)
+
+    @property
+    def _too_many(self) -> bool:
+        return len(self._values) > MAX_VALUES
 
     def _is_hidden(self, path: str) -> bool:
         hidden = self.hidden
@@ -108,7 +127,7 @@ class Concealer:
 
     def _repeats(self, value: str, *, query: bool) -> bool:
         """Whether a value is, or contains, one of a hidden field; in a search also where it names the field."""
-        if value in self._values or any(len(each) >= SHORT and each in value for each in self._values):
+        if value in self._values or any(each in value for each in self._present):
             return True
         return query and any(f"{name}:" in value for name in self.hidden.exact)
 

@@ -5,26 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import threading
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import msgspec
 
 from headrace.execution.protection import HiddenFields
+from headrace.execution.taps.bounds import MAX_HELD, Bucket, HeldBytes, StreamLimits
 from headrace.execution.taps.hiding import Concealer, hidden_of
-from headrace.execution.taps.records import record_of
+from headrace.execution.taps.records import encoded, record_of
 from headrace.execution.taps.rerun import Rerunner, matching
-from headrace.execution.taps.watching import Bucket, Choice, Held, Watch
+from headrace.execution.taps.watching import Choice, Watch
 from headrace_pipelines.cache import BoundedCache
 from headrace_pipelines.errors import OverloadedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from headrace.execution.taps.samples import Record, Sample
+    from headrace.execution.taps.samples import Sample
     from headrace.execution.taps.selection import Selection
     from headrace.server.components import Components
     from headrace.server.request import RequestContext
@@ -64,22 +67,50 @@ class Counted(msgspec.Struct, array_like=True, tag="counted"):
     missed: int = 0
 
 
+class RecordQueue:
+    """Records that wait for a reader, bounded in number and by the bytes that all taps hold."""
+
+    def __init__(self, held: HeldBytes) -> None:
+        self._held = held
+        self._records: deque[Shown] = deque()
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def append(self, shown: Shown) -> bool:
+        """Queues a record; `False` where there is no room."""
+        if len(self._records) >= MAX_QUEUED or self._held.full:
+            return False
+        self._held.add(len(shown.record))
+        self._records.append(shown)
+        return True
+
+    def popleft(self) -> Shown:
+        """The next record. Raises IndexError where there is none."""
+        shown = self._records.popleft()
+        self._held.add(-len(shown.record))
+        return shown
+
+    def clear(self) -> None:
+        """Drops all records."""
+        while self._records:
+            self.popleft()
+
+
 class Tap(Choice):
     """A tap in this worker."""
 
-    def __init__(self, selection: Selection, changed: Callable[[], None]) -> None:
+    def __init__(self, selection: Selection, changed: Callable[[], None], held: HeldBytes) -> None:
         super().__init__(selection)
         self.reruns = Bucket(max(RERUNS, selection.per_second))
-        self.queue: deque[Shown] = deque()
+        self.queue = RecordQueue(held)
         self.over = False
         self._changed = changed
 
     def deliver(self, shown: Shown) -> None:
         """Queues a record, or counts it as missed."""
-        if len(self.queue) >= MAX_QUEUED:
+        if not self.queue.append(shown):
             self.missed += 1
-        else:
-            self.queue.append(shown)
         self._changed()
 
     def end(self) -> None:
@@ -99,59 +130,71 @@ class Taps:
     def __init__(self, catalog: Catalog, *, enabled: bool) -> None:
         self.open: tuple[Tap, ...] = ()
         self.enabled = enabled
-        self._rerunner = Rerunner(catalog)
-        self._held = Held()
+        self.limits = StreamLimits()
+        """The streams of this worker, also of the lines of UDFs."""
+        self.held = HeldBytes()
+        self._catalog = catalog
+        self._thread: tuple[ThreadPoolExecutor, Rerunner] | None = None
+        self._users = 0
         self._queue: deque[tuple[Tap, list[Sample]]] = deque()
         self._components: Components | None = None
         self._hidden: BoundedCache[str, tuple[float, HiddenFields]] = BoundedCache(MAX_INDEXES)
-        self._pool: ThreadPoolExecutor | None = None
         self._working: asyncio.Task[None] | None = None
 
     def enable(self, *, enabled: bool) -> None:
         """The setting `tap`: switched off, it ends all taps."""
         self.enabled = enabled
         if not enabled:
-            self.close()
+            self._end_all()
 
     def start(self, selection: Selection, changed: Callable[[], None]) -> Tap:
         """Opens a tap; `changed` is called when there is something to read. Raises OverloadedError for one too many."""
         if len(self.open) >= MAX_TAPS:
             raise OverloadedError(f"there are {MAX_TAPS} taps already; end one of them, or try again later")
-        tap = Tap(selection, changed)
+        tap = Tap(selection, changed, self.held)
         self.open = (*self.open, tap)
+        self._users += 1
         return tap
 
     def stop(self, tap: Tap) -> None:
         """Closes a tap."""
+        tap.over = True
+        tap.queue.clear()
         self.open = tuple(each for each in self.open if each is not tap)
-        if not self.open:
-            self._queue.clear()
-            self._held = Held()
-            if self._working is None:
-                self._rest()
+        waiting, self._queue = self._queue, deque(each for each in self._queue if each[0] is not tap)
+        for owner, samples in waiting:
+            if owner is tap:
+                self._release(samples)
+        self._leave()
 
     def close(self) -> None:
-        """Ends all taps."""
+        """Ends all taps and all streams."""
+        self._end_all()
+        self.limits.close()
+
+    def _end_all(self) -> None:
         for tap in self.open:
             tap.end()
 
     def watch(self, context: RequestContext) -> Watch:
         """The observer of a request, while a tap is open."""
         self._components = context.components
-        return Watch(context, self.open, self._held, self._offer)
+        return Watch(context, self.open, self.held, self._offer)
 
-    async def explained(self, context: RequestContext, watch: Watch, selection: Selection) -> list[Record]:
-        """The records of what one request kept, for its own answer."""
+    async def explained(self, context: RequestContext, watch: Watch, selection: Selection) -> list[msgspec.Raw]:
+        """The records of what one request kept, for its own answer: as many as have room."""
         samples = [sample for kept in watch.kept.values() for sample in kept]
         watch.kept = {}
-        found: list[Record] = []
-        for sample in samples:
-            hidden = await self._hidden_for(context.components, sample, selection)
-            record = await self._on_thread(record_of, sample, selection, hidden, self._rerunner)
-            if record is not None:
-                found.append(record)
-        if not self.open and self._working is None:
-            self._rest()
+        found: list[msgspec.Raw] = []
+        left = MAX_HELD
+        with self._using():
+            for sample in samples:
+                record = await self._record(context.components, sample, selection)
+                left -= len(record or b"")
+                if left < 0:
+                    break
+                if record is not None:
+                    found.append(msgspec.Raw(record))
         return found
 
     def _offer(self, choice: Choice, samples: list[Sample]) -> None:
@@ -169,7 +212,7 @@ class Taps:
         """The samples that the rate of a tap and the queue have room for."""
         counted = [sample for sample in samples if sample.granted]
         rest = [sample for sample in samples if not sample.granted]
-        bucket = tap.reruns if _told_late(tap.selection) else tap.rate
+        bucket = tap.reruns if _judged_late(tap.selection) else tap.rate
         found = [*counted, *rest[: bucket.grant(len(rest))]]
         room = max(0, MAX_QUEUED - sum(len(each) for _, each in self._queue))
         tap.missed += max(0, len(found) - room)
@@ -178,23 +221,23 @@ class Taps:
         return kept
 
     def _release(self, samples: Iterable[Sample]) -> None:
-        self._held.add(-sum(sample.nbytes for sample in samples))
+        self.held.add(-sum(sample.nbytes for sample in samples))
 
     async def _work(self) -> None:
         try:
-            while self._queue:
-                tap, samples = self._queue.popleft()
-                try:
-                    if not tap.over:
-                        await self._show(tap, samples)
-                except Exception:
-                    log.exception("a tap could not show what it chose")
-                finally:
-                    self._release(samples)
+            with self._using():
+                while self._queue:
+                    tap, samples = self._queue.popleft()
+                    nbytes = sum(sample.nbytes for sample in samples)
+                    try:
+                        if not tap.over:
+                            await self._show(tap, samples)
+                    except Exception:
+                        log.exception("a tap could not show what it chose")
+                    finally:
+                        self.held.add(-nbytes)
         finally:
             self._working = None
-            if not self.open:
-                self._rest()
 
     async def _show(self, tap: Tap, samples: list[Sample]) -> None:
         components, selection = self._components, tap.selection
@@ -202,13 +245,20 @@ class Taps:
             return
         if selection.match and not samples[0].matched:
             samples = await self._matching(components, samples, selection)
-            samples = samples[: (tap.reruns if _told_late(selection) else tap.rate).grant(len(samples))]
+            samples = samples[: (tap.reruns if _judged_late(selection) else tap.rate).grant(len(samples))]
         for sample in samples:
-            hidden = await self._hidden_for(components, sample, selection)
-            record = await self._on_thread(record_of, sample, selection, hidden, self._rerunner)
-            if record is None or (_told_late(selection) and not sample.granted and not tap.rate.grant(1)):
+            if tap.over:
+                return
+            record = await self._record(components, sample, selection)
+            if record is None or (_judged_late(selection) and not sample.granted and not tap.rate.grant(1)):
                 continue
-            tap.deliver(Shown(msgspec.json.encode(record), sorted(sample.indexes)))
+            if not tap.over:
+                tap.deliver(Shown(record, sorted(sample.indexes)))
+
+    async def _record(self, components: Components, sample: Sample, selection: Selection) -> bytes | None:
+        hidden = await self._hidden_for(components, sample, selection)
+        _, rerunner = self._working_thread()
+        return await self._on_thread(_encoded_record, sample, selection, hidden, rerunner)
 
     async def _matching(self, components: Components, samples: list[Sample], selection: Selection) -> list[Sample]:
         found: dict[frozenset[str], HiddenFields] = {}
@@ -235,27 +285,50 @@ class Taps:
         return hidden
 
     async def _on_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(1, thread_name_prefix="headrace-tap", initializer=_step_back)
-        return await asyncio.wrap_future(self._pool.submit(work, *args, **kwargs))
+        pool, _ = self._working_thread()
+        return await asyncio.wrap_future(pool.submit(work, *args, **kwargs))
 
-    def _rest(self) -> None:
-        """Lets the thread and the sandboxes go."""
-        self._rerunner.forget()
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown(wait=False, cancel_futures=True)
+    def _working_thread(self) -> tuple[ThreadPoolExecutor, Rerunner]:
+        """The thread and the sandboxes that it alone uses: a thread that still ends shares none with the next."""
+        if self._thread is None:
+            pool = ThreadPoolExecutor(1, thread_name_prefix="headrace-tap", initializer=_step_back)
+            self._thread = (pool, Rerunner(self._catalog))
+        return self._thread
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        """Keeps the thread and its sandboxes for the block."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Lets the thread and its sandboxes go with their last user; what it works on is not waited for."""
+        self._users -= 1
+        if not self._users and self._thread is not None:
+            pool, _ = self._thread
+            self._thread = None
+            pool.shutdown(wait=False)
+
+
+def _encoded_record(sample: Sample, selection: Selection, hidden: HiddenFields, rerunner: Rerunner) -> bytes | None:
+    record = record_of(sample, selection, hidden, rerunner)
+    return None if record is None else encoded(record)
 
 
 def _step_back() -> None:
-    """Lowers the priority of this thread, where the system has one for threads."""
+    """Lowers the priority of this thread, where the system takes the number of a thread for that of a process."""
+    if sys.platform != "linux":
+        return
     try:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
     except OSError:
         log.debug("the thread of taps has the priority of the process")
 
 
-def _told_late(selection: Selection) -> bool:
+def _judged_late(selection: Selection) -> bool:
     return bool({"slow", "skipped"}.intersection(selection.outcome))
 
 

@@ -18,18 +18,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from headrace.execution.protection import HiddenFields
-    from headrace.execution.taps.rerun import Rerunner, Second
+    from headrace.execution.taps.rerun import Rerunner, SecondRun
     from headrace.execution.taps.samples import Sample
     from headrace.execution.taps.selection import Selection
     from headrace_pipelines.stages import CompiledStage
 
 WITHHELD = "withheld: a mask hides fields of these documents, and reasons may quote them"
-_Hit = dict[str, msgspec.Raw]
+MAX_TRACE = 4 << 20
+"""Bytes of the outputs of all stages of a record; with more it shows no stages: 64 of the longest documents."""
+MAX_RECORD = 1 << 20
+"""Bytes of the longest record; a longer one shows no stages. A frame to another worker may have 16 MiB."""
+MAX_REASON = 8 << 10
+"""Characters of a reason: one that quotes a document may be long."""
 
 
 def record_of(sample: Sample, selection: Selection, hidden: HiddenFields, rerunner: Rerunner) -> Record | None:
     """The record of a sample; `None` where the second run tells that it is not selected."""
-    second = _second(sample, rerunner) if sample.text is not None and selection.needs_trace else None
+    second = _second_run(sample, rerunner) if sample.text is not None and selection.needs_trace else None
     if second is not None and sample.outcome == "unchanged" and _all_skipped(second):
         sample.outcome = "skipped"
     if not _is_selected(sample, selection, second):
@@ -47,18 +52,30 @@ def record_of(sample: Sample, selection: Selection, hidden: HiddenFields, rerunn
     return record
 
 
-def _second(sample: Sample, rerunner: Rerunner) -> Second | None:
+def encoded(record: Record) -> bytes:
+    """The text of a record, without what makes it too long."""
+    text = msgspec.json.encode(record)
+    if len(text) > MAX_RECORD:
+        record.stages, record.truncated = None, True
+        text = msgspec.json.encode(record)
+    if len(text) > MAX_RECORD:
+        record.before = record.after = None
+        text = msgspec.json.encode(record)
+    return text
+
+
+def _second_run(sample: Sample, rerunner: Rerunner) -> SecondRun | None:
     try:
         return rerunner.run(sample)
     except HeadraceError:
         return None
 
 
-def _all_skipped(second: Second) -> bool:
+def _all_skipped(second: SecondRun) -> bool:
     return bool(second.trace) and all(entry["status"] == "skipped" for entry in second.trace)
 
 
-def _is_selected(sample: Sample, selection: Selection, second: Second | None) -> bool:
+def _is_selected(sample: Sample, selection: Selection, second: SecondRun | None) -> bool:
     wanted = selection.outcome
     if not wanted or sample.outcome in wanted:
         return True
@@ -93,13 +110,15 @@ def _frame(sample: Sample) -> Record:
     )
 
 
-def _fill(record: Record, sample: Sample, selection: Selection, second: Second | None, concealer: Concealer) -> None:
+def _fill(record: Record, sample: Sample, selection: Selection, second: SecondRun | None, concealer: Concealer) -> None:
     if sample.failure is not None:
         status, kind, reason, _, stage = sample.failure
         record.error = {"type": kind, "reason": _reason(reason, concealer), "stage": stage, "status": status}
     if sample.text is None:
         record.truncated = True
         return
+    if second is not None and sum(len(entry.get("output", b"")) for entry in second.trace) > MAX_TRACE:
+        record.truncated, second = True, None
     if sample.kind is PipelineType.RESULT:
         if sample.outputs:
             record.hits = _hits(sample.text, sample.outputs[0])
@@ -126,7 +145,7 @@ def _fill(record: Record, sample: Sample, selection: Selection, second: Second |
         record.rerun = "differs"
 
 
-def _agrees(sample: Sample, second: Second) -> bool:
+def _agrees(sample: Sample, second: SecondRun) -> bool:
     """Whether the second run ended as the first: both failed, or with the same documents."""
     if second.failed or sample.failure is not None:
         return second.failed and sample.failure is not None
@@ -141,12 +160,12 @@ def _joined(outputs: Sequence[bytes]) -> bytes:
 
 
 def _reason(reason: str, concealer: Concealer) -> str:
-    return WITHHELD if concealer.hidden else reason
+    return WITHHELD if concealer.hidden else reason[:MAX_REASON]
 
 
 def _stages(
     sample: Sample,
-    second: Second,
+    second: SecondRun,
     selection: Selection,
     concealer: Concealer,
     before: bytes,
@@ -169,7 +188,7 @@ def _stage(entry: dict[str, Any], conditional: set[str], concealer: Concealer) -
     if "duration_ms" in entry:
         stage.ms = round(entry["duration_ms"], 4)
     if "reason" in entry:
-        stage.reason = entry["reason"]
+        stage.reason = entry["reason"][:MAX_REASON]
     if stage.reason == "if is false":
         stage.condition = False
     elif stage.name in conditional and "duration_ms" in entry:
@@ -193,7 +212,7 @@ def _with_condition(stages: Iterable[CompiledStage]) -> Iterable[str]:
         yield from _with_condition(stage.handlers)
 
 
-def _result_stages(sample: Sample, second: Second, concealer: Concealer) -> list[StageShown]:
+def _result_stages(sample: Sample, second: SecondRun, concealer: Concealer) -> list[StageShown]:
     """The stages of a response, by the numbers of hits that each changed; hits themselves are not shown."""
     conditional, found = _conditional(sample), []
     last = _hit_list(sample.text or b"")

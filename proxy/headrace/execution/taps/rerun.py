@@ -26,7 +26,7 @@ SECONDS = 5.0
 """Seconds of one second run, or of one evaluation of `match` over all that waits."""
 
 
-class Second(msgspec.Struct):
+class SecondRun(msgspec.Struct):
     """A second run: its trace, what it ended with, and whether it failed."""
 
     trace: list[dict[str, Any]]
@@ -41,11 +41,7 @@ class Rerunner:
         self._catalog = catalog
         self._compiled: BoundedCache[int, tuple[Pipeline, Pipeline]] = BoundedCache(MAX_COMPILED)
 
-    def forget(self) -> None:
-        """Lets the sandboxes go."""
-        self._compiled = BoundedCache(MAX_COMPILED)
-
-    def run(self, sample: Sample) -> Second:
+    def run(self, sample: Sample) -> SecondRun:
         """The run of a sample whose text is at hand. Raises HeadraceError where the version cannot be compiled."""
         pipeline = self._uncounted(sample)
         batch = Batch.of(
@@ -63,7 +59,7 @@ class Rerunner:
         states = [batch.outcome(at) for at in range(len(batch))]
         failed = any(failure is not None for _, failure in states)
         outputs = [batch.document(at) for at, (state, _) in enumerate(states) if state in ("live", "finished")]
-        return Second(done.trace or [], [] if failed else outputs, failed)
+        return SecondRun(done.trace or [], [] if failed else outputs, failed)
 
     def _uncounted(self, sample: Sample) -> Pipeline:
         """The pipeline with statistics of its own, and with sandboxes of its own where it has UDFs."""
@@ -103,6 +99,6 @@ def _met(texts: list[bytes], conditions: dict[PipelineType, Condition]) -> list[
         return []
     batch = bulk.batch(list(range(len(bulk.targets()))))
     batch.enter_if(conditions[PipelineType.DOCUMENT], Deadline(SECONDS), False, "tap", "match")
-    # Only documents within the condition are active: the mark that they get says which these are.
+    # Only documents within the condition are active: the mark that they get tells them apart.
     batch.fail_all(400, "match", "", "tap", "match")
     return [at for at in range(len(batch)) if batch.outcome(at)[0] == "failed"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headrace_pipelines.registry import Pipeline
 
 MAX_TEXT = 64 << 10
-"""Bytes of the longest document or query that is kept: a longer one is shown as `truncated`."""
+"""Bytes of the longest document or query that is kept, and of all its outputs: a longer one is shown as `truncated`."""
 MAX_RESPONSE = 1 << 20
 """Bytes of the longest response that is kept: only its hits are counted."""
 
@@ -43,7 +43,7 @@ class Sample:
     routing: str | None
     context: bytes | None
     text: bytes | None
-    """The input; `None` for one that is too long."""
+    """The input; `None` where it, or what became of it, is too long."""
     slot: int
     position: int
     single: bool
@@ -89,8 +89,7 @@ class Sample:
         """Keeps an input of a batch that has not run yet. `expression`: the indexes, where it is a search."""
         index, id_, routing = batch.metadata(at)
         text: bytes | None = batch.document(at)
-        longest = MAX_RESPONSE if pipeline.definition.type is PipelineType.RESULT else MAX_TEXT
-        if text is not None and len(text) > longest:
+        if text is not None and len(text) > _longest(pipeline):
             text = None
         index = index or expression
         return cls(
@@ -118,13 +117,22 @@ class Sample:
             if state == "dropped":
                 continue
             if self.text is not None:
-                self.outputs.append(batch.document(at))
+                self._keep(batch.document(at))
             same = len(positions) == 1 and (self.text is None or self.outputs[0] == self.text)
             index, id_, routing = batch.metadata(at)
             if index is not None and index != self.index:
                 self.moved.add(index)
             same = same and (index or self.index, id_, routing) == (self.index, self.id, self.routing)
             self.outcome = "unchanged" if same and self.text is not None else "changed"
+
+    def _keep(self, output: bytes) -> None:
+        self.outputs.append(output)
+        if sum(map(len, self.outputs)) > _longest(self.pipeline):
+            self.text, self.outputs = None, []
+
+
+def _longest(pipeline: Pipeline) -> int:
+    return MAX_RESPONSE if pipeline.definition.type is PipelineType.RESULT else MAX_TEXT
 
 
 class StageShown(msgspec.Struct, omit_defaults=True):

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from headrace.execution.taps.hub import MAX_QUEUED, Counted, Shown, Tap
-from headrace.execution.taps.selection import LogsMessage, TapMessage
+from headrace.execution.taps.hub import Counted, RecordQueue, Shown, Tap
+from headrace.execution.taps.selection import MAX_SECONDS, LogsMessage, TapMessage
 from headrace_pipelines.errors import OverloadedError
 from headrace_pipelines.udf.lines import MAX_LINES, Line
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     from headrace.execution.taps.hub import Taps
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from headrace.ops.following import Following
     from headrace.ops.metrics import Peers
     from headrace_pipelines.udf.catalog import Catalog
+    from headrace_pipelines.udf.lines import UdfLines
 
 COUNT_SECONDS = 0.5
-"""Seconds between two words of a worker about its counts."""
+"""Seconds from one frame with the counts of a worker to the next."""
 _WANTED = msgspec.msgpack.Decoder(TapMessage | LogsMessage)
 _FRAME = msgspec.msgpack.Decoder(Shown | Counted)
 _LINES = msgspec.msgpack.Decoder(list[Line])
@@ -56,30 +57,30 @@ class Streams:
             tap = self._taps.start(message.selection, event.set)
         except OverloadedError:
             return
-        told = Counted()
+        sent = Counted()
         try:
-            await send(msgspec.msgpack.encode(told))
+            await send(msgspec.msgpack.encode(sent))
             while not (ended.done() or tap.over):
                 await _either(event, ended, COUNT_SECONDS)
                 while tap.queue:
                     await send(msgspec.msgpack.encode(tap.queue.popleft()))
-                if tap.counted != told:
-                    told = tap.counted
-                    await send(msgspec.msgpack.encode(told))
+                if tap.counted != sent:
+                    sent = tap.counted
+                    await send(msgspec.msgpack.encode(sent))
         finally:
             self._taps.stop(tap)
 
     async def _logs(
         self, message: LogsMessage, send: Callable[[bytes], Awaitable[None]], ended: asyncio.Future[bytes]
     ) -> None:
-        with _listening(self._catalog, message) as (waiting, event):
-            await send(msgspec.msgpack.encode(self._catalog.lines(message.udf).last(message.lines)))
-            while message.follow and not ended.done():
-                await _either(event, ended, COUNT_SECONDS)
-                if waiting:
-                    lines = list(waiting)
-                    waiting.clear()
-                    await send(msgspec.msgpack.encode(lines))
+        lines, event = self._catalog.lines(message.udf), asyncio.Event()
+        with Listener(lines, MAX_LINES, event, listens=message.follow) as listener:
+            await send(msgspec.msgpack.encode(lines.last(message.lines)))
+            async with self._taps.limits.within(MAX_SECONDS):
+                while message.follow and not ended.done():
+                    await _either(event, ended, COUNT_SECONDS)
+                    if found := listener.pop_all():
+                        await send(msgspec.msgpack.encode(found))
 
 
 async def _either(event: asyncio.Event, ended: asyncio.Future[bytes], seconds: float) -> None:
@@ -92,23 +93,40 @@ async def _either(event: asyncio.Event, ended: asyncio.Future[bytes], seconds: f
     event.clear()
 
 
-@contextlib.contextmanager
-def _listening(catalog: Catalog, message: LogsMessage) -> Iterator[tuple[deque[Line], asyncio.Event]]:
-    """The lines of a UDF to come, at most as many as are kept, and an event for them."""
-    waiting: deque[Line] = deque(maxlen=MAX_LINES)
-    event, loop, lines = asyncio.Event(), asyncio.get_running_loop(), catalog.lines(message.udf)
+class Listener:
+    """The lines of a UDF to come, at most so many; a context on the event loop, whatever thread logs them."""
 
-    def listener(found: list[Line]) -> None:
-        waiting.extend(found)
+    def __init__(self, lines: UdfLines, most: int, event: asyncio.Event, *, listens: bool = True) -> None:
+        """`event` is set when there are lines. The catalog may have other lines of this name by the end."""
+        self._lines = lines
+        self._event = event
+        self._listens = listens
+        self._found: deque[Line] = deque(maxlen=most)
+        self._loop = asyncio.get_running_loop()
+
+    def __enter__(self) -> Self:
+        if self._listens:
+            self._lines.listen(self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lines.forget(self._hear)
+
+    def add(self, lines: list[Line]) -> None:
+        """Adds lines. Called on the loop."""
+        self._found.extend(lines)
+        self._event.set()
+
+    def pop_all(self) -> list[Line]:
+        """The lines that wait, by time."""
+        found = sorted(self._found, key=lambda line: line.ts)
+        self._found.clear()
+        return found
+
+    def _hear(self, lines: list[Line]) -> None:
+        # A loop that is closed must not fail the run that logs.
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(event.set)
-
-    if message.follow:
-        lines.listen(listener)
-    try:
-        yield waiting, event
-    finally:
-        lines.forget(listener)
+            self._loop.call_soon_threadsafe(self.add, lines)
 
 
 class Gathered:
@@ -118,7 +136,7 @@ class Gathered:
         self._taps = taps
         self._selection = selection
         self._event = asyncio.Event()
-        self._queue: deque[Shown] = deque()
+        self._queue = RecordQueue(taps.held)
         self._counts: dict[str, Counted] = {}
         self._gone: list[Counted] = []
         self._missed = 0
@@ -131,8 +149,13 @@ class Gathered:
     async def __aenter__(self) -> Self:
         """Opens the tap in all workers. Raises OverloadedError."""
         self._tap = self._taps.start(self._selection, self._event.set)
-        if self._following is not None:
-            await self._following.start()
+        try:
+            if self._following is not None:
+                await self._following.start()
+        except BaseException:
+            # Nobody enters the block: a client that goes now must not leave its tap open.
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(
@@ -146,8 +169,11 @@ class Gathered:
         if tap is not None:
             self._counts["own"] = tap.counted
             self._taps.stop(tap)
-            if self._following is not None:
-                await self._following.stop()
+            try:
+                if self._following is not None:
+                    await self._following.stop()
+            finally:
+                self._queue.clear()
 
     @property
     def over(self) -> bool:
@@ -186,10 +212,9 @@ class Gathered:
                 # Another worker has its number now.
                 self._gone.append(before)
             self._counts[worker] = message
-        elif len(self._queue) >= MAX_QUEUED:
+        elif self._tap is None or not self._queue.append(message):
             self._missed += 1
         else:
-            self._queue.append(message)
             self._event.set()
 
 
@@ -197,29 +222,37 @@ class GatheredLogs:
     """The lines of a UDF from all workers; further ones come to `next`."""
 
     def __init__(self, catalog: Catalog, peers: Peers | None, message: LogsMessage) -> None:
-        self._catalog = catalog
+        self._lines = catalog.lines(message.udf)
         self._message = message
         self._event = asyncio.Event()
-        self._found: deque[Line] = deque(maxlen=8 * MAX_LINES)
+        self._listener = Listener(self._lines, 8 * MAX_LINES, self._event, listens=message.follow)
         self._following: Following | None = None
-        self._loop = asyncio.get_running_loop()
         if peers is not None:
             self._following = peers.follow(msgspec.msgpack.encode(message), self._receive)
 
-    async def start(self) -> list[Line]:
+    async def __aenter__(self) -> Self:
+        self._listener.__enter__()
+        try:
+            self._listener.add(self._lines.last(self._message.lines))
+            if self._following is not None:
+                await self._following.start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stop()
+
+    def last(self) -> list[Line]:
         """The last lines of all workers, oldest first."""
-        lines = self._catalog.lines(self._message.udf)
-        if self._message.follow:
-            lines.listen(self._listener)
-        self._found.extend(lines.last(self._message.lines))
-        if self._following is not None:
-            await self._following.start()
-        last = self.taken()
+        last = self._listener.pop_all()
         return last[-self._message.lines :] if self._message.lines else []
 
-    async def stop(self) -> None:
-        """Ends the streams."""
-        self._catalog.lines(self._message.udf).forget(self._listener)
+    async def _stop(self) -> None:
+        self._listener.__exit__()
         if self._following is not None:
             await self._following.stop()
 
@@ -229,21 +262,7 @@ class GatheredLogs:
             async with asyncio.timeout(seconds):
                 await self._event.wait()
         self._event.clear()
-        return self.taken()
-
-    def taken(self) -> list[Line]:
-        """The lines that wait, by time."""
-        found = sorted(self._found, key=lambda line: line.ts)
-        self._found.clear()
-        return found
+        return self._listener.pop_all()
 
     def _receive(self, _: str, frame: bytes) -> None:
-        self._found.extend(_LINES.decode(frame))
-        self._event.set()
-
-    def _listener(self, lines: list[Line]) -> None:
-        self._loop.call_soon_threadsafe(self._add, lines)
-
-    def _add(self, lines: list[Line]) -> None:
-        self._found.extend(lines)
-        self._event.set()
+        self._listener.add(_LINES.decode(frame))

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import hdrs
 
+from headrace.execution.taps.bounds import Bucket, HeldBytes
+from headrace.execution.taps.hiding import RESULT_SLOTS
 from headrace.execution.taps.samples import Facts, Sample
+from headrace.ops.observers import guarded
 from headrace.protocol.headers.credentials import user_of
 from headrace.protocol.headers.trace_context import parent_of
-from headrace_pipelines import Deadline, PipelineType, RunOptions
-from headrace_pipelines.registry.association import RESULT_FINAL, Slot
+from headrace_pipelines import Deadline, RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -38,42 +40,14 @@ SCANS = 20
 """Batches a second in which a tap looks for outcomes that only a comparison of texts tells."""
 MAX_FOUND = 64
 """Inputs of one batch that a tap keeps, at most, until it is known whether they are shown."""
-MAX_HELD = 16 << 20
-"""Bytes that all taps of a worker hold of inputs that are not shown yet."""
 TRIES = 256
 """Documents of a batch whose index, or outcome, is looked at for one that is selected."""
 _COUNTED = {"failed": 1, "dropped": 2}
 """Outcomes that a batch counts: their positions in `Batch.counts`."""
-_RESULTS = (Slot(PipelineType.RESULT), RESULT_FINAL)
-
-
-class Bucket:
-    """So many a second, with those of one second at once."""
-
-    def __init__(self, rate: float) -> None:
-        self._rate = self._left = float(rate)
-        self._at = time.monotonic()
-
-    def grant(self, wanted: int) -> int:
-        """How many of the `wanted` are granted now."""
-        now = time.monotonic()
-        self._left = min(self._rate, self._left + (now - self._at) * self._rate)
-        self._at = now
-        granted = min(wanted, max(0, int(self._left)))
-        self._left -= granted
-        return granted
-
-    def spend(self, amount: int) -> None:
-        """Counts what was used, also beyond what is left."""
-        self._left -= amount
-
-    def restore(self, count: int) -> None:
-        """Puts back what was granted and not used."""
-        self._left = min(self._rate, self._left + count)
 
 
 class Choice:
-    """The choosing of one tap in one worker, and its counts since it began."""
+    """The choosing of one tap in one worker, and its counts since it began, which only the event loop changes."""
 
     def __init__(self, selection: Selection) -> None:
         self.selection = selection
@@ -96,24 +70,6 @@ class Choice:
         return "skipped" in wanted and sample.outcome == "unchanged"
 
 
-class Held:
-    """The bytes that taps hold."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._nbytes = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether nothing more is held."""
-        return self._nbytes > MAX_HELD
-
-    def add(self, nbytes: int) -> None:
-        """Counts bytes that are held from now on, or, below 0, no longer."""
-        with self._lock:
-            self._nbytes = max(0, self._nbytes + nbytes)
-
-
 class Watch:
     """The taps on one request: an observer of its runs. `offer` gets what is kept, once the request is answered."""
 
@@ -121,7 +77,7 @@ class Watch:
         self,
         context: RequestContext,
         choices: Iterable[Choice],
-        held: Held,
+        held: HeldBytes,
         offer: Callable[[Choice, list[Sample]], None],
     ) -> None:
         self._context = context
@@ -143,7 +99,7 @@ class Watch:
 
     def start(
         self, pipeline: Pipeline, batch: Batch, again: Callable[[], Batch], options: RunOptions
-    ) -> Watched | None:
+    ) -> WatchedRun | None:
         """Copies the chosen inputs of a batch that is about to run."""
         if not options.counted:
             return None
@@ -161,7 +117,7 @@ class Watch:
                 samples = self._copies(choice, run, choice.rate.grant(run.count))
             if samples:
                 chosen.append((choice, samples))
-        return Watched(self, run, chosen, late) if chosen or late else None
+        return WatchedRun(self, run, chosen, late) if chosen or late else None
 
     def _seeing(self, pipeline: Pipeline) -> list[Choice]:
         definition, surface = pipeline.definition, self._context.surface
@@ -193,14 +149,14 @@ class Watch:
     def _matching(self, choice: Choice, run: Run) -> list[Sample]:
         """The inputs that meet `match`; where masks hide fields, those whose condition is evaluated afterwards."""
         selection, snapshot = choice.selection, self._context.snapshot
-        if selection.hide or not snapshot.bound.isdisjoint(_RESULTS):
+        if selection.hide or not snapshot.bound.isdisjoint(RESULT_SLOTS):
             granted = choice.candidates.grant(run.count)
             choice.unexamined += run.count - granted
             return self._copies(choice, run, granted)
         if not choice.spending.grant(1):
             choice.unexamined += run.count
             return []
-        begun = time.perf_counter_ns()
+        started_ns = time.perf_counter_ns()
         trial = run.again()
         deadline = Deadline(MATCH_SECONDS)
         trial.enter_if(selection.conditions[run.kind], deadline, False, "tap", "match")
@@ -208,13 +164,13 @@ class Watch:
         if wanted := min(trial.live, MAX_FOUND):
             if not selection.outcome:
                 wanted = choice.rate.grant(wanted)
-            # Only what meets the condition is active: the mark that it gets says which inputs these are.
+            # Only what meets the condition is active: the mark that it gets tells them apart.
             trial.fail_all(400, "match", "", "tap", "match")
             met = (at for at in range(len(trial)) if trial.outcome(at)[0] == "failed")
             positions = list(islice(met, wanted))
         if deadline.over:
             choice.unexamined += run.count
-        choice.spending.spend(time.perf_counter_ns() - begun)
+        choice.spending.spend(time.perf_counter_ns() - started_ns)
         samples = self._samples(choice, run, run.batch, positions)
         for sample in samples:
             sample.matched, sample.granted = True, not selection.outcome
@@ -285,12 +241,16 @@ class Watch:
             sample.duration_ns = run.elapsed_ns
         return [sample for sample in samples if choice.keeps(sample)]
 
-    def keep(self, choice: Choice, samples: list[Sample], copied: int) -> None:
-        """Keeps what the outcome lets be shown; `copied`: bytes that were held of all of them before the run."""
-        kept = [sample for sample in samples if choice.keeps(sample)]
-        self._held.add(sum(sample.nbytes for sample in kept) - copied)
-        if kept:
-            self.kept.setdefault(choice, []).extend(kept)
+    def settle(self, run: Run, chosen: Iterable[tuple[Choice, list[Sample]]]) -> None:
+        """Keeps what the outcome lets be shown, and holds nothing else of a run any more."""
+        nbytes = 0
+        for choice, samples in chosen:
+            kept = [sample for sample in samples if choice.keeps(sample)]
+            nbytes += sum(sample.nbytes for sample in kept)
+            if kept:
+                self.kept.setdefault(choice, []).extend(kept)
+        self._held.add(nbytes - run.copied)
+        run.copied = 0
 
     def answered(self) -> None:
         """The request has been answered: what was kept can be worked on."""
@@ -312,12 +272,12 @@ class Run:
         self.counts = batch.counts
         self.copied = 0
         """Bytes that are held of its inputs."""
-        self._begun = time.perf_counter_ns()
+        self._started_ns = time.perf_counter_ns()
 
     @property
     def elapsed_ns(self) -> int:
         """Nanoseconds since the run began."""
-        return time.perf_counter_ns() - self._begun
+        return time.perf_counter_ns() - self._started_ns
 
     def read(self, samples: Iterable[Sample], batch: Batch) -> None:
         """Keeps what became of inputs."""
@@ -332,34 +292,57 @@ class Run:
             sample.read(batch, slots.get(sample.slot, []))
 
 
-class Watched:
-    """One run under taps: `chosen` are inputs that are shown, `late` are taps that choose by the outcome."""
+class WatchedRun:
+    """One run under taps: `chosen` are inputs that are shown, `late` are taps that choose by the outcome.
+
+    A client that goes ends the run on the loop, while the thread may still read: the last of both releases the bytes.
+    """
 
     def __init__(self, watch: Watch, run: Run, chosen: list[tuple[Choice, list[Sample]]], late: list[Choice]) -> None:
         self._watch = watch
         self._run = run
         self._chosen = chosen
         self._late = late
-        self._copied = [sum(sample.nbytes for sample in samples) for _, samples in chosen]
+        self._lock = threading.Lock()
+        self._reading = False
+        self._ended = False
 
     def read(self, batch: Batch) -> None:
         """Keeps what became of the chosen inputs, and chooses by the outcome."""
-        for _, samples in self._chosen:
-            self._run.read(samples, batch)
-        for choice in self._late:
-            before = self._run.copied
-            self._chosen.append((choice, self._watch.find(choice, self._run, batch)))
-            self._copied.append(self._run.copied - before)
+        if not self._start_reading():
+            return
+        try:
+            for _, samples in self._chosen:
+                self._run.read(samples, batch)
+            for choice in self._late:
+                self._chosen.append((choice, self._watch.find(choice, self._run, batch)))
+        finally:
+            with self._lock:
+                self._reading = False
+                ended = self._ended
+            if ended:
+                self._watch.settle(self._run, ())
+
+    def _start_reading(self) -> bool:
+        with self._lock:
+            self._reading = not self._ended
+            return self._reading
 
     def finish(self, execution: Execution | None) -> None:
         """Hands over what is kept; nothing of a run that did not end."""
-        for (choice, samples), copied in zip(self._chosen, self._copied, strict=True):
+        with self._lock:
+            self._ended = True
+            if self._reading:
+                return
+        if execution is None:
+            self._watch.settle(self._run, ())
+            return
+        for _, samples in self._chosen:
             for sample in samples:
-                sample.duration_ns = execution.duration_ns if execution is not None else 0
-                skipped = execution.skipped if execution is not None else ()
-                if sample.outcome == "unchanged" and sample.pipeline.definition.name in skipped:
+                sample.duration_ns = execution.duration_ns
+                if sample.outcome == "unchanged" and sample.pipeline.definition.name in execution.skipped:
                     sample.outcome = "skipped"
-            self._watch.keep(choice, samples if execution is not None else [], copied)
+        self._watch.settle(self._run, self._chosen)
 
 
 async def answered_for(watch: Watch, answer: Awaitable[T]) -> T:
@@ -367,4 +350,4 @@ async def answered_for(watch: Watch, answer: Awaitable[T]) -> T:
     try:
         return await answer
     finally:
-        watch.answered()
+        guarded(watch.answered)

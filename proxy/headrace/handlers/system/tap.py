@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.execution.taps import selection as selections
+from headrace.execution.taps.bounds import Bucket
 from headrace.execution.taps.streams import Gathered
-from headrace.execution.taps.watching import Bucket
-from headrace.handlers.line_stream import LineStream
+from headrace.handlers.line_stream import POLL_SECONDS, LineStream
 from headrace.security import admin, audit, reading
 from headrace_pipelines.errors import RefusedError
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from headrace.execution.taps.selection import Selection
     from headrace.server.request import RequestContext
 
-POLL_SECONDS = 0.25
-"""Seconds between two looks whether the client is still there."""
 RIGHT_SECONDS = 10.0
 """Seconds for which a right of the caller counts within a tap; beyond, `permissions` knows whether to ask again."""
 
@@ -62,11 +60,13 @@ class _Stream:
     async def run(self) -> web.StreamResponse:
         """Sends records until the tap ends. Raises ConnectionResetError when the client goes."""
         await self._client.open()
-        reason = await self._pass_on()
+        limits, reason = self._context.components.taps.limits, "duration"
+        async with limits.within(self._selection.seconds):
+            reason = await self._pass_on()
         await self._records.stop()
         counted = self._records.counted
         end = {
-            "end": reason,
+            "end": "closed" if limits.closed else reason,
             "seen": counted.seen,
             "shown": self._shown,
             "missed": counted.missed,
@@ -74,16 +74,14 @@ class _Stream:
             "refused": self._refused,
         }
         self._context.add_audit_facts(shown=str(self._shown))
-        await self._client.send(msgspec.json.encode(end))
-        return self._client.end()
+        return self._client.end(msgspec.json.encode(end))
 
     async def _pass_on(self) -> str:
-        """Sends records; gives the reason for the end."""
-        ends, limit = time.monotonic() + self._selection.seconds, self._selection.limit
-        while (left := ends - time.monotonic()) > 0:
+        """Sends records, until its time is over; gives the reason for an earlier end."""
+        while True:
             if self._client.gone:
                 raise ConnectionResetError("the client is gone")
-            shown = await self._records.next(min(left, POLL_SECONDS))
+            shown = await self._records.next(POLL_SECONDS)
             if shown is None:
                 if self._records.over:
                     return "closed"
@@ -91,11 +89,10 @@ class _Stream:
             if not all([await self._may_read(index) for index in shown.indexes]):
                 self._refused += 1
             elif self._rate.grant(1):
-                await self._client.send(shown.record)
                 self._shown += 1
-                if self._shown == limit:
+                await self._client.send(shown.record)
+                if self._shown == self._selection.limit:
                     return "limit"
-        return "duration"
 
     async def _may_read(self, index: str) -> bool:
         due, allowed = self._rights.get(index, (0.0, False))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import msgspec
 
 from headrace.execution.taps.selection import MAX_SECONDS, LogsMessage
 from headrace.execution.taps.streams import GatheredLogs
-from headrace.handlers.line_stream import LineStream
+from headrace.handlers.line_stream import POLL_SECONDS, LineStream
 from headrace.security import admin
 from headrace.server.reply import reply_json
 from headrace_pipelines.errors import InvalidError
@@ -19,11 +18,12 @@ from headrace_pipelines.udf.lines import MAX_LINES
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from headrace.execution.taps.bounds import StreamLimits
     from headrace.server.request import RequestContext
     from headrace_pipelines.udf.lines import Line
 
-POLL_SECONDS = 0.25
-"""Seconds between two looks whether the client is still there."""
+MAX_DIGITS = 9
+"""Digits of a number of lines that are read: reading takes longer than their number."""
 
 
 async def logs(context: RequestContext) -> web.StreamResponse:
@@ -32,35 +32,38 @@ async def logs(context: RequestContext) -> web.StreamResponse:
     name = context.snapshot.udf(context.params["name"]).manifest.name
     follow, count = context.target.flag("follow"), _count(context.target.get("lines"))
     components = context.components
-    gathered = GatheredLogs(components.registry.catalog, components.metrics.peers, LogsMessage(name, count, follow))
-    try:
-        last = await gathered.start()
+    catalog, peers = components.registry.catalog, components.metrics.peers
+    async with GatheredLogs(catalog, peers, LogsMessage(name, count, follow)) as gathered:
         if not follow:
-            return await reply_json(context, 200, {"name": name, "lines": [shown(line) for line in last]})
-        return await _follow(LineStream(context.request), gathered, last)
-    finally:
-        await gathered.stop()
+            return await reply_json(context, 200, {"name": name, "lines": [shown(line) for line in gathered.last()]})
+        return await _follow(LineStream(context.request), gathered, components.taps.limits)
 
 
 def _count(text: str | None) -> int:
     if text is None:
         return MAX_LINES
-    if not text.isascii() or not text.isdigit() or int(text[:9]) > MAX_LINES:
+    if not text.isascii() or not text.isdigit() or len(text) > MAX_DIGITS or int(text) > MAX_LINES:
         raise InvalidError(f"[{text[:20]}] is no number from 0 to {MAX_LINES}", "lines")
     return int(text)
 
 
-async def _follow(client: LineStream, gathered: GatheredLogs, last: list[Line]) -> web.StreamResponse:
-    """Sends lines until the client goes. Raises ConnectionResetError then."""
+async def _follow(client: LineStream, gathered: GatheredLogs, limits: StreamLimits) -> web.StreamResponse:
+    """Sends lines until the client goes, or their time is over."""
     await client.open()
-    ends = time.monotonic() + MAX_SECONDS
-    while time.monotonic() < ends:
-        for line in last:
+    async with limits.within(MAX_SECONDS):
+        await _pass_on(client, gathered)
+    return client.end()
+
+
+async def _pass_on(client: LineStream, gathered: GatheredLogs) -> None:
+    """Sends lines without an end. Raises ConnectionResetError when the client is gone."""
+    lines = gathered.last()
+    while True:
+        for line in lines:
             await client.send(msgspec.json.encode(shown(line)))
         if client.gone:
             raise ConnectionResetError("the client is gone")
-        last = await gathered.next(POLL_SECONDS)
-    return client.end()
+        lines = await gathered.next(POLL_SECONDS)
 
 
 def shown(line: Line) -> dict[str, Any]:

@@ -46,7 +46,9 @@ class Worker:
 async def workers(folder: Path, **answers: Answer) -> AsyncIterator[tuple[dict[str, Worker], list[Path]]]:
     found = {name: Worker(answer) for name, answer in answers.items()}
     paths = [folder / f"{name}.sock" for name in found]
-    servers = [await asyncio.start_unix_server(worker, path) for worker, path in zip(found.values(), paths, strict=True)]
+    servers = [
+        await asyncio.start_unix_server(worker, path) for worker, path in zip(found.values(), paths, strict=True)
+    ]
     try:
         yield found, paths
     finally:

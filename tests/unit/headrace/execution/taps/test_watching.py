@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.execution.taps import watching
+from headrace.execution.taps import bounds
+from headrace.execution.taps.bounds import Bucket, HeldBytes
 from headrace.execution.taps.samples import MAX_TEXT, Sample
 from headrace.execution.taps.selection import Selection, checked
-from headrace.execution.taps.watching import Bucket, Choice, Held, Watch
+from headrace.execution.taps.watching import Choice, Watch
 from headrace_pipelines import Bulk, Deadline, Pipelines, RunOptions, execute
 from headrace_pipelines.errors import InvalidError
 from tests.conftest import native
@@ -27,7 +28,7 @@ LOADED = Pipelines.load({"p": {"type": "document", "stages": STAGES}})
 PIPELINE = LOADED._snapshot.find("p")
 
 
-def watched(selection: Selection, count: int = 100, size: int = 0) -> tuple[Choice, Held, list[Sample]]:
+def watched(selection: Selection, count: int = 100, size: int = 0) -> tuple[Choice, HeldBytes, list[Sample]]:
     """A run over so many documents under one tap: its choice, what is held, and what is offered."""
     context: Any = SimpleNamespace(
         request=SimpleNamespace(headers={}), surface="bulk", params={}, trace=None, snapshot=LOADED._snapshot
@@ -38,7 +39,7 @@ def watched(selection: Selection, count: int = 100, size: int = 0) -> tuple[Choi
     def again() -> Any:
         return bulk.batch(list(range(len(bulk.targets()))))
 
-    choice, held, offered = Choice(selection), Held(), []
+    choice, held, offered = Choice(selection), HeldBytes(), []
     watch = Watch(context, [choice], held, lambda _, samples: offered.extend(samples))
     batch, options = again(), RunOptions()
     observation = watch.start(PIPELINE, batch, again, options)
@@ -100,7 +101,7 @@ def test_a_long_document_keeps_no_bytes():
 
 
 def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(watching, "MAX_HELD", 10_000)
+    monkeypatch.setattr(bounds, "MAX_HELD", 10_000)
     choice, _, offered = watched(Selection(per_second=100), 100, size=1000)
     assert 0 < len(offered) < 100
     assert choice.missed == 100 - len(offered)
@@ -114,7 +115,7 @@ def test_other_pipelines_and_surfaces_cost_one_comparison():
 
 def test_a_bucket_fills_up_again(monkeypatch: pytest.MonkeyPatch):
     now = [100.0]
-    monkeypatch.setattr(watching, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(bounds, "time", SimpleNamespace(monotonic=lambda: now[0]))
     bucket = Bucket(5)
     assert [bucket.grant(3), bucket.grant(3), bucket.grant(3)] == [3, 2, 0]
     now[0] += 0.4
