@@ -52,8 +52,8 @@ FOLLOWED_SECONDS = 600.0
 
 def tap(selection: dict[str, Any]) -> tuple[Request, float]:
     """A tap, and the seconds that it lasts. Raises InvalidError for a duration that is none."""
-    given = {name: value for name, value in selection.items() if value is not None}
-    return post("_proxy", "tap", body=given), units.seconds(str(given.get("duration", "60s")), "duration")
+    chosen = {name: value for name, value in selection.items() if value is not None}
+    return post("_proxy", "tap", body=chosen), units.seconds(str(chosen.get("duration", "60s")), "duration")
 
 
 def udf_lines(name: str, count: int) -> tuple[Request, float]:

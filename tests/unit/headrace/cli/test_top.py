@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headrace.cli.commands.watch import rates
+from headrace.cli.commands.watch import rates, top
 from headrace.cli.commands.watch.rates import Watched, interval_of
 from headrace.client.errors import ClientError, UnreachableError
 
@@ -93,3 +93,13 @@ def test_a_refusal_is_final():
     target = watched(ClientError(403, "no right"))
     target.ask()
     assert target.refused is not None
+
+
+def test_an_interval_is_printed_when_it_is_new(monkeypatch: pytest.MonkeyPatch):
+    """Files and programs get the interval that has just ended, not the one before it."""
+    happened: list[str] = []
+    monkeypatch.setattr(top, "time", SimpleNamespace(sleep=lambda _: happened.append("sleep")))
+    monkeypatch.setattr(top, "_intervals", lambda _: (happened.append("interval") or n for n in range(2)))
+    monkeypatch.setattr(top, "_print", lambda *_: happened.append("print"))
+    top._print_on([], "docs", "json", 1.0)
+    assert happened == ["sleep", *["interval", "print", "sleep"] * 2]

@@ -151,3 +151,20 @@ def test_types_of_errors_are_bounded():
     assert counts["type_0"] == 3
     assert sum(counts.values()) == 300
     assert counts[REST_OF_TYPES] == 3 * (100 - MAX_FAILURE_TYPES)
+
+
+async def test_a_minute_that_could_not_be_kept_is_in_the_next(monkeypatch):
+    worker = Worker()
+    worker.run(b"{}", b"{}")
+    worker.pass_minute()
+    worker.requests = {"bulk|2xx": 3}
+    worker.run(b"{}")
+    with monkeypatch.context() as patched:
+        patched.setattr(worker.history, "_surfaces", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            worker.pass_minute()
+    worker.run(b"{}", b"{}", b"{}")
+    worker.pass_minute()
+    minutes = (await worker.history.gathered()).minutes
+    assert [m.pipelines["document:p@1"].runs for m in minutes if m.pipelines] == [2, 4]
+    assert minutes[1].surfaces["bulk"].statuses == {"2xx": 3}

@@ -20,7 +20,7 @@ STARTING = (502, 503, 504)
 
 
 @dataclass(frozen=True)
-class Sample:
+class StatsAnswer:
     """What pipelines of a target did since its start, by `type:name@version`; `at` by the monotonic clock."""
 
     at: float
@@ -64,11 +64,11 @@ SORTS: Mapping[str, Callable[[Row], float]] = {
 """What rows can be sorted by, the largest first."""
 
 
-def read_sample(client: Client, pipeline: str = "") -> Sample:
+def read_stats(client: Client, pipeline: str = "") -> StatsAnswer:
     """Asks a target. Raises UnreachableError and ClientError."""
     answer = client.request("GET", "/_proxy/stats", params={"pipeline": pipeline} if pipeline else {})
     found = {key: _activity(counts) for key, counts in answer["pipelines"].items()}
-    return Sample(time.monotonic(), tuple(answer["processes"]), found)
+    return StatsAnswer(time.monotonic(), tuple(answer["processes"]), found)
 
 
 def _activity(counts: dict[str, Any]) -> PipelineActivity:
@@ -95,12 +95,12 @@ class Watched:
         """The error of a target that answers and will not say more when it is asked again."""
         self._client = client
         self._pipeline = pipeline
-        self._before: Sample | None = None
+        self._before: StatsAnswer | None = None
 
     def ask(self) -> None:
         """Asks once; what fails is in `note`, and the next answer only begins an interval."""
         try:
-            sample = read_sample(self._client, self._pipeline)
+            answer = read_stats(self._client, self._pipeline)
         except UnreachableError as error:
             self._lose(str(error))
             return
@@ -109,15 +109,15 @@ class Watched:
                 self.refused = error
             self._lose(f"{self.url} does not answer: {error.reason}")
             return
-        before, self._before, self.workers = self._before, sample, len(sample.processes)
+        before, self._before, self.workers = self._before, answer, len(answer.processes)
         if before is None:
             self._wait("a first answer; rates come with the second")
-        elif before.processes != sample.processes:
+        elif before.processes != answer.processes:
             self._wait("its workers are others than before; rates come with the next answer")
         else:
-            found = {key: difference(now, before.pipelines.get(key)) for key, now in sample.pipelines.items()}
+            found = {key: difference(now, before.pipelines.get(key)) for key, now in answer.pipelines.items()}
             self.newest = {key: activity for key, activity in found.items() if activity.runs}
-            self.seconds, self.note = sample.at - before.at, ""
+            self.seconds, self.note = answer.at - before.at, ""
 
     def _wait(self, why: str) -> None:
         self.newest, self.note = None, f"{self.url}: {why}"

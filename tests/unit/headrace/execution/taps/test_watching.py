@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,8 +50,90 @@ def watched(selection: Selection, count: int = 100, size: int = 0) -> tuple[Choi
         observation.finish(run)
     assert offered == []
     watch.answered()
-    assert held._nbytes == sum(sample.nbytes for sample in offered)
+    assert held.nbytes == sum(sample.nbytes for sample in offered)
     return choice, held, offered
+
+
+def under_a_tap(selection: Selection, **replaced: Any) -> tuple[Any, HeldBytes, Watch, Any, Any]:
+    """A run that has been made under one tap, and that no observation has read: observation, bytes, watch, batch, run."""
+    context: Any = SimpleNamespace(
+        request=SimpleNamespace(headers={}), surface="bulk", params={}, trace=None, snapshot=LOADED._snapshot
+    )
+    bulk = Bulk(b'{"index":{"_id":"1"}}\n{"a":"A","n":1}\n' * 20, index="i")
+
+    def again() -> Any:
+        return bulk.batch(list(range(20)))
+
+    held = HeldBytes()
+    watch = Watch(context, [Choice(selection)], held, lambda *_: None)
+    batch, options = again(), RunOptions()
+    observation = watch.start(PIPELINE, batch, again, options)
+    return observation, held, watch, batch, execute(PIPELINE, batch, Deadline(5), options)
+
+
+SELECTIONS = [Selection(per_second=100), Selection(outcome=["failed"], per_second=100)]
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_a_client_that_goes_before_the_thread_reads_leaves_nothing(selection: Selection):
+    observation, held, watch, batch, _ = under_a_tap(selection)
+    observation.finish(None)
+    observation.read(batch)
+    assert held.nbytes == 0
+    assert watch.kept == {}
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_a_client_that_goes_while_the_thread_reads_leaves_nothing(
+    selection: Selection, monkeypatch: pytest.MonkeyPatch
+):
+    observation, held, watch, batch, _ = under_a_tap(selection)
+    reads, goes = threading.Event(), threading.Event()
+    read = Sample.read
+
+    def slowly(sample: Sample, *args: Any) -> None:
+        reads.set()
+        assert goes.wait(10)
+        read(sample, *args)
+
+    monkeypatch.setattr(Sample, "read", slowly)
+    thread = threading.Thread(target=observation.read, args=(batch,))
+    thread.start()
+    assert reads.wait(10)
+    observation.finish(None)
+    goes.set()
+    thread.join()
+    assert held.nbytes == 0
+    assert watch.kept == {}
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_a_fault_of_the_thread_leaves_nothing(selection: Selection, monkeypatch: pytest.MonkeyPatch):
+    observation, held, watch, batch, run = under_a_tap(selection)
+
+    def fails(*_: Any) -> None:
+        raise ValueError("a fault")
+
+    with monkeypatch.context() as patched, pytest.raises(ValueError, match="a fault"):
+        patched.setattr(Sample, "read", fails)
+        observation.read(batch)
+    observation.finish(run)
+    assert held.nbytes == sum(sample.nbytes for samples in watch.kept.values() for sample in samples)
+
+
+def test_a_bucket_counts_over_threads(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bounds, "time", SimpleNamespace(monotonic=lambda: 1.0))
+    bucket, granted = Bucket(10_000), []
+
+    def use() -> None:
+        granted.append(sum(bucket.grant(1) for _ in range(5000)))
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(granted) == 10_000
 
 
 def ids(samples: list[Sample]) -> set[int]:
@@ -97,7 +180,7 @@ def test_one_failure_among_many_is_found():
 def test_a_long_document_keeps_no_bytes():
     _, held, offered = watched(Selection(per_second=3), 3, size=MAX_TEXT)
     assert [sample.text for sample in offered] == [None] * 3
-    assert held._nbytes == 0
+    assert held.nbytes == 0
 
 
 def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch):
