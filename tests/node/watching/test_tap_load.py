@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+import aiohttp
 
 from devnode.node import free_port
 from tests.conftest import NDJSON, Http, ProxyProcess, native, ndjson
@@ -119,7 +123,7 @@ async def test_a_reader_that_does_not_read_misses_records_and_holds_up_nobody(th
     await through.pipeline(name, "document", native("s", "set", field="x", value=1))
     await through.index(name, document=name)
     host, _, port = through.base.removeprefix("http://").partition(":")
-    body = json.dumps({"per_second": 1000, "duration": "4s", "pipeline": name}).encode()
+    body = json.dumps({"per_second": 1000, "duration": "8s", "pipeline": name}).encode()
     with socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         slow.connect((host, int(port)))
@@ -152,3 +156,70 @@ async def test_many_requests_at_once_with_a_match_are_all_examined(through: Http
         await asyncio.gather(*(through.bulk(*lines[at : at + 400], target="/_bulk") for at in range(0, 4000, 400)))
     assert [record["id"] for record in seen.records] == ["777"]
     assert (seen.end["seen"], seen.end["unexamined"]) == (2000, 0)
+
+
+async def status_of_tap(url: str) -> int:
+    """The status of a short tap on a connection of its own, which any worker may get."""
+    async with aiohttp.ClientSession() as session, session.post(f"{url}/_proxy/tap", json={"duration": "20ms"}) as tap:
+        await tap.read()
+        return tap.status
+
+
+async def test_clients_that_go_while_their_tap_starts_leave_no_tap_open(node: str, direct: Http, name: str, tmp_path):
+    """With two workers: a tap starts with a question to the other one, which a client does not wait for."""
+    async with two_workers(node, name, tmp_path) as proxy:
+        host, _, port = proxy.url.removeprefix("http://").partition(":")
+        head = b"POST /_proxy/tap HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        request = head + b"Content-Length: 19\r\n\r\n" + b'{"duration": "10m"}'
+        for n in range(60):
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.write(request)
+            await writer.drain()
+            await asyncio.sleep(n % 12 / 2000)
+            writer.transport.abort()
+        async with asyncio.timeout(10):
+            for _ in range(8):
+                while await status_of_tap(proxy.url) != 200:
+                    await asyncio.sleep(0.1)
+    await direct.delete(f"/.headrace-test-{name}")
+
+
+async def test_the_end_of_the_proxy_ends_taps_and_followed_lines(node: str, direct: Http, name: str, tmp_path: Path):
+    async with two_workers(node, name, tmp_path) as proxy:
+        code = {"language": "python", "source": "def process(doc, params): return doc"}
+        status, _ = await on_new_connection(proxy.url, "PUT", f"/_udf/{name}", code)
+        assert status == 201
+        async with aiohttp.ClientSession() as session:
+            lines = await session.get(f"{proxy.url}/_udf/{name}/_logs?follow=true")
+            tap = await session.post(f"{proxy.url}/_proxy/tap", json={"duration": "10m"})
+            assert (lines.status, tap.status) == (200, 200)
+            started = time.monotonic()
+            proxy.process.terminate()
+            assert json.loads(await tap.content.readline())["end"] == "closed"
+            assert await lines.content.read() == b""
+            while proxy.process.poll() is None:
+                await asyncio.sleep(0.05)
+            assert time.monotonic() - started < 10, "nothing waits for shutdown_grace, which is 30 s"
+    await direct.delete(f"/.headrace-test-{name}")
+
+
+async def test_a_reader_of_a_few_bytes_does_not_outlast_its_tap(through: Http, name: str):
+    await through.pipeline(name, "document", native("s", "set", field="x", value=1))
+    await through.index(name, document=name)
+    host, _, port = through.base.removeprefix("http://").partition(":")
+    body = json.dumps({"per_second": 1000, "duration": "1s", "pipeline": name, "stages": "full"}).encode()
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect((host, int(port)))
+        head = "POST /_proxy/tap HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        slow.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        await asyncio.sleep(0.3)
+        lines = [{"index": {"_index": name}}, {"t": "x" * 50000}] * 50
+        for _ in range(4):
+            assert (await through.bulk(*lines, target="/_bulk")).status == 200
+        # The records that wait for this reader are some megabytes; its tap has ended after a second all the same.
+        async with asyncio.timeout(10), contextlib.AsyncExitStack() as stack:
+            await asyncio.sleep(1.5)
+            for _ in range(4):
+                seen = await stack.enter_async_context(tapped(through.base, duration="500ms"))
+                assert seen.status == 200
