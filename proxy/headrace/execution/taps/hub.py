@@ -42,6 +42,8 @@ MAX_TAPS = 4
 """Taps of a proxy, over all its workers."""
 MAX_QUEUED = 256
 """Records of a tap that wait for a reader, and samples that wait for their second run; more are counted as missed."""
+MAX_QUEUED_BYTES = 2 << 20
+"""Bytes of the records that wait for one reader: with one that does not read, the other taps have room."""
 RERUNS = 100
 """Second runs a second for a tap whose `outcome` only they tell."""
 HIDDEN_SECONDS = 1.0
@@ -68,33 +70,38 @@ class Counted(msgspec.Struct, array_like=True, tag="counted"):
 
 
 class RecordQueue:
-    """Records that wait for a reader, bounded in number and by the bytes that all taps hold."""
+    """Records that wait for a reader, bounded in number and bytes, its own and those of all taps."""
 
     def __init__(self, held: HeldBytes) -> None:
         self._held = held
         self._records: deque[Shown] = deque()
+        self._nbytes = 0
 
     def __len__(self) -> int:
         return len(self._records)
 
     def append(self, shown: Shown) -> bool:
         """Queues a record; `False` where there is no room."""
-        if len(self._records) >= MAX_QUEUED or self._held.full:
+        if len(self._records) >= MAX_QUEUED or self._nbytes > MAX_QUEUED_BYTES or self._held.full:
             return False
-        self._held.add(len(shown.record))
+        self._count(len(shown.record))
         self._records.append(shown)
         return True
 
     def popleft(self) -> Shown:
         """The next record. Raises IndexError where there is none."""
         shown = self._records.popleft()
-        self._held.add(-len(shown.record))
+        self._count(-len(shown.record))
         return shown
 
     def clear(self) -> None:
         """Drops all records."""
         while self._records:
             self.popleft()
+
+    def _count(self, nbytes: int) -> None:
+        self._nbytes += nbytes
+        self._held.add(nbytes)
 
 
 class Tap(Choice):

@@ -177,6 +177,11 @@ def test_a_queue_is_bounded_in_number_and_in_bytes(monkeypatch: pytest.MonkeyPat
     assert [queue.append(Shown(b"x", [])) for _ in range(hub.MAX_QUEUED + 1)] == [True] * hub.MAX_QUEUED + [False]
     queue.clear()
     assert held.nbytes == 0
+    monkeypatch.setattr(hub, "MAX_QUEUED_BYTES", 500)
+    assert [queue.append(Shown(b"x" * 300, [])) for _ in range(4)] == [True, True, False, False]
+    assert RecordQueue(held).append(Shown(b"x", [])), "another reader has room"
+    queue.clear()
+    monkeypatch.undo()
     monkeypatch.setattr(bounds, "MAX_HELD", 1000)
     added = [queue.append(Shown(b"x" * 300, [])) for _ in range(10)]
     assert added == [True] * 4 + [False] * 6
