@@ -29,11 +29,13 @@ NOT_RUN = {
     ("docs/howto/deploy.md", "needs a cluster of Kubernetes"),
     ("docs/howto/deploy.md", "needs systemd"),
     ("docs/howto/deploy.md", "needs the package"),
+    ("docs/howto/hide-personal-data.md", "the test has a proxy with the secret"),
     ("docs/howto/keep-the-registry-secret.md", "needs the state folder of your proxy"),
     ("docs/howto/keep-pipelines-in-git.md", "needs a target that is not there"),
     ("docs/howto/keep-pipelines-in-git.md", "runs until it is stopped"),
     ("docs/howto/run-several-proxies.md", "needs a second host"),
     ("docs/howto/run-several-proxies.md", "runs until it is stopped"),
+    ("docs/howto/see-what-pipelines-do.md", "runs until it is stopped"),
     ("docs/howto/test-pipelines.md", "needs pytest in your environment"),
     ("docs/howto/test-pipelines.md", "runs until it is stopped"),
     ("proxy/README.md", "the test has it installed and running"),
@@ -47,7 +49,10 @@ NOT_RUN = {
 
 @pytest.mark.node
 @pytest.mark.parametrize("path", pages(), ids=name_of)
-async def test_the_blocks_of_a_page(path: Path, node: str, direct: Http, serve: Serve, tmp_path: Path):
+async def test_the_blocks_of_a_page(
+    path: Path, node: str, direct: Http, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HEADRACE_SECRET_HIDE", "of hide-personal-data.md")
     blocks = read(path, name_of(path))
     objects = objects_of(blocks)
     page = Page(tmp_path / "page", node=urlsplit(node).netloc)

@@ -42,6 +42,8 @@ async def require_admin(context: RequestContext, *, changes: bool = True) -> Non
         )
     if context.components.settings.admin_token:
         if not _has_token(context):
+            if context.request.headers.get(ADMIN_HEADER):
+                raise RefusedError(f"the admin token in {ADMIN_HEADER} is wrong")
             raise RefusedError(f"changing or running pipelines needs the admin token in {ADMIN_HEADER}")
         return
     verdict = await context.components.permissions.manage(context)

@@ -101,6 +101,10 @@ function attach(area) {
   const view = new EditorView({ doc: area.value, extensions, parent: shadow, root: shadow });
   area.hidden = true;
   area.labels[0]?.addEventListener("click", () => view.focus());
+  area.addEventListener("restore", (event) => {
+    view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: event.detail } });
+    view.focus();
+  });
   showProblems(view, area);
   document.addEventListener("htmx:after:swap", () => showProblems(view, area));
 }

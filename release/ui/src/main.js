@@ -1,5 +1,6 @@
 // The script of the page. Without it every page can be read, and every form can be sent.
 import htmx from "htmx.org";
+import { watchDrafts } from "./drafts.js";
 import { attachEditors } from "./editor.js";
 
 window.htmx = htmx;
@@ -8,10 +9,11 @@ function revealScripted() {
   document.documentElement.classList.add("scripted");
 }
 
-// A menu or a set of tabs is plain links; a table row is reached by its link. Only the editor needs more.
+// A menu or a set of tabs is plain links; a table row is reached by its link. Only the editor and its drafts need more.
 function start() {
   revealScripted();
   attachEditors(document);
+  watchDrafts();
 }
 
 document.addEventListener("htmx:after:swap", () => attachEditors(document));

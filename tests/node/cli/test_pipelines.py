@@ -57,6 +57,41 @@ async def test_the_life_of_a_pipeline(run, through: Http, tmp_path: Path, name: 
     assert (code, err) == (ExitCode.FAILED, f"error: pipeline [{name}] is missing\n")
 
 
+async def test_a_rollback_does_not_switch_off(run, through: Http, tmp_path: Path, name: str):
+    """`disable` and `enable` each store a version: 1 runs, 2 is switched off, 3 runs."""
+    await through.pipeline(name, "document", native("s", "lowercase", field="a"))
+    assert (await run("pipeline", "disable", name))[0] == 0
+    assert (await run("pipeline", "enable", name))[0] == 0
+    _, out, _ = await run("pipeline", "versions", name)
+    assert [line.split()[:3] for line in out.splitlines()] == [
+        ["VERSION", "ACTIVE", "ENABLED"],
+        ["1", "no", "yes"],
+        ["2", "no", "no"],
+        ["3", "yes", "yes"],
+    ]
+    code, _, err = await run("pipeline", "rollback", name)
+    assert (code, err) == (0, f"passed over, since switched off: {name}@2\n{name}@1 is active\n")
+    assert (await through.get(f"/_pipeline/{name}")).json["version"] == "1"
+    assert (await run("pipeline", "activate", name, "3"))[0] == 0
+    for command in ("rollback", "activate"):
+        code, _, err = await run("pipeline", command, name, "2")
+        assert (code, "pass --yes" in err, "switched off" in err) == (ExitCode.USAGE, True, True)
+        assert (await through.get(f"/_pipeline/{name}")).json["version"] == "3"
+    code, _, err = await run("pipeline", "rollback", name, "4")
+    assert (code, f"{name} has no version [4] before the active one" in err) == (ExitCode.FAILED, True)
+    code, _, err = await run("pipeline", "rollback", name, "2", "--yes")
+    assert (code, f"{name}@2 is active, and switched off" in err) == (0, True)
+    assert (await through.get(f"/_pipeline/{name}")).json["enabled"] is False
+
+
+async def test_a_rollback_asks_where_all_earlier_versions_are_switched_off(run, through: Http, name: str):
+    stages = [native("s", "lowercase", field="a")]
+    await through.put(f"/_pipeline/{name}", {"type": "document", "stages": stages, "enabled": False})
+    assert (await run("pipeline", "enable", name))[0] == 0
+    assert (await run("pipeline", "rollback", name))[0] == ExitCode.USAGE
+    assert (await through.get(f"/_pipeline/{name}")).json["version"] == "2"
+
+
 async def test_a_trial_run_shows_what_each_stage_changes(run, through: Http, tmp_path: Path, name: str):
     stages = [native("up", "uppercase", field="a"), {**native("no", "set", field="b", value=1), "if": "false"}]
     await through.pipeline(name, "document", *stages, native("drop", "drop") | {"if": "doc.a == 'Y'"})

@@ -108,6 +108,7 @@ async def test_saved_cases_pass(
     code, _, err = await during(through, index, command, opened)
     assert code == 0, err
     assert "wrote 3 cases" in err
+    assert "hint" not in err
     code, out, err = await run("test", file)
     assert (code, "3 passed" in out) == (0, True), out + err
     cases = tmp_path / file
@@ -116,6 +117,16 @@ async def test_saved_cases_pass(
     code, _, err = await run("tail", "--pipeline", index, "--save", file)
     assert (code, "exists already" in err) == (1, True)
     assert (await run("tail", "--save", "x.yaml"))[0] == 2
+    await asyncio.to_thread((tmp_path / "pipelines" / f"{index}.json").rename, tmp_path / "pipelines/unlike.json")
+    code, _, err = await during(through, index, run("tail", "--pipeline", index, "--limit", "1", "--save", "y"), opened)
+    assert (code, f"hint: the project directory has no pipeline [{index}]: `headrace export`" in err) == (0, True), err
+
+
+async def test_a_pipeline_that_there_is_not_is_not_waited_for(through: Http, index: str, run: Any):
+    code, _, err = await run("tail", "--pipeline", f"{index}x", "--duration", "60s")
+    assert (code, f"there is no pipeline [{index}x]" in err, f"hint: did you mean [{index}]?" in err) == (1, True, True)
+    code, _, err = await run("tail", "--pipeline", "no-such-*", "--duration", "1s")
+    assert code == 0, err
 
 
 async def test_a_query_becomes_a_case(

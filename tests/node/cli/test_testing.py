@@ -76,13 +76,24 @@ async def run(*arguments: str) -> int:
 
 
 async def test_engine_and_target_agree_and_a_target_with_other_content_does_not(
-    folder: Path, through: Http, name: str, capsys: pytest.CaptureFixture[str]
+    folder: Path, through: Http, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setenv("HEADRACE_URL", through.base)
     assert await run("test") == 0, capsys.readouterr().out
     assert await run("test", "--against", "dev") == 1
     assert f"the target answers 404: pipeline [{name}] is missing" in capsys.readouterr().out
     assert await run("apply", "--yes") == 0
     assert await run("test", "--against", "dev") == 0, capsys.readouterr().out
+    assert await run("test", "--against", through.base) == 0, capsys.readouterr().out
+    assert await run("test", "--url", through.base) == 0, capsys.readouterr().out
+    assert await run("test", "--against", "http://127.0.0.1:1") == 5
+    assert "http://127.0.0.1:1 cannot be reached" in "".join(capsys.readouterr())
+    assert await run("test", "--against", through.base, "--url", through.base) == 2
+    capsys.readouterr()
+    assert await run("test", "--against", "prod") == 2
+    assert f"hint: those that there are: dev; or pass an address, such as --against {through.base}" in "".join(
+        capsys.readouterr()
+    )
     changed = UDF.replace("lower()", "upper()")
     await through.put(f"/_udf/{name}?force=true", changed, headers={"Content-Type": "text/x-python"})
     assert await run("test", "--against", "dev", "-k", "u.cases.yaml::u") == 1

@@ -90,6 +90,27 @@ async def test_changes_are_audited_refused_ones_too(node, session, tmp_path, nam
     assert "let-me-in" not in caplog.text
 
 
+async def test_the_audit_log_says_which_version_follows_which_and_what_is_switched_off(node, session, tmp_path, caplog):
+    caplog.set_level("INFO", "headrace.audit")
+    async with running_proxy(settings_for(node, tmp_path), session) as http:
+        for enabled in (True, False):
+            await http.put("/_pipeline/audited", {**BODY, "enabled": enabled})
+        await http.put("/_pipeline/audited", {**BODY, "description": "new", "enabled": False})
+        await http.post("/_pipeline/audited/_activate?version=1")
+    lines = [json.loads(r.message) for r in caplog.records if r.name == "headrace.audit"]
+    assert [(line["version"], line["before"], line.get("enabled")) for line in lines] == [
+        ("1", "", None), ("2", "1", "false"), ("3", "2", None), ("1", "3", "true"),
+    ]  # fmt: skip
+    facts = {name: lines[3][name] for name in ("action", "status", "name", "type", "after")}
+    assert facts == {
+        "action": "POST /_pipeline/audited/_activate",
+        "status": 200,
+        "name": "audited",
+        "type": "document",
+        "after": "1",
+    }
+
+
 class Plugin:
     """A cluster with the security plugin's answers to permission checks, and nothing else; by user and path."""
 

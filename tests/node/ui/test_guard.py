@@ -97,6 +97,7 @@ async def test_with_an_admin_token_nothing_is_shown_before_the_login(browser: Br
         await page.fill("input[name=token]", "a wrong token")
         await page.click("main >> text=Log in >> nth=-1")
         await page.wait_for_selector("[role=alert]")
+        assert await page.inner_text("[role=alert]") == "The admin token is wrong."
         await page.fill("input[name=token]", "a long token")
         await page.click("button.primary")
         await page.wait_for_selector("text=No pipelines yet")

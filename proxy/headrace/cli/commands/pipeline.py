@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TYPE = click.option(
     "--type", "kind", type=click.Choice(PIPELINE_TYPES), help="The type, where pipelines of several have the name."
 )
+YES = click.option("--yes", is_flag=True, help="Do not ask before a version that is switched off becomes active.")
 FORCE = click.option("--force", is_flag=True, help="Change what a set from git manages.")
 NAME = click.argument("name", shell_complete=completed(pipeline_names))
 STATS_COLUMNS = {
@@ -33,6 +34,7 @@ STATS_COLUMNS = {
     "p99 ms": "p99_duration_ms",
     "fuel": "fuel",
 }
+VERSION_COLUMNS = {"version": "version", "active": "active", "enabled": "enabled", "created": "created"}
 LIST_COLUMNS = {"name": "name", "type": "type", "active": "version", "enabled": "enabled", "updated": "updated"}
 
 
@@ -125,9 +127,9 @@ def delete(client: Client, name: str, version: str | None, kind: str | None, for
 @output_option
 @target_options
 def versions(client: Client, name: str, kind: str | None, output: str) -> None:
-    """Shows when each was stored, and which is active."""
+    """Shows when each was stored, which is active, and which are switched off."""
     found = client.pipelines.versions(name, type=kind)
-    emit(found["versions"], {"version": "version", "active": "active", "created": "created"}, output, found)
+    emit(found["versions"], VERSION_COLUMNS, output, found)
 
 
 @command(
@@ -174,9 +176,14 @@ def show_difference(left: Any, right: Any, old: str, new: str) -> None:
         click.echo(click.style(line, fg=colours.get(line[:1])))
 
 
-def _activated(client: Client, name: str, version: str, kind: str | None, force: bool) -> None:
-    client.pipelines.activate(name, version, type=kind, **_forced(force))
-    note(f"{name}@{version} is active")
+def _activated(client: Client, name: str, version: dict[str, Any], kind: str | None, force: bool, yes: bool) -> None:
+    """Makes a version active, after a question where this switches the pipeline off."""
+    label, enabled = f"{name}@{version['version']}", version.get("enabled", True)
+    if not enabled:
+        note(f"{label} is switched off: what {name} is attached to would run nothing of it")
+        confirm(f"make {label} active, which is switched off?", yes=yes)
+    client.pipelines.activate(name, version["version"], type=kind, **_forced(force))
+    note(f"{label} is active" + ("" if enabled else ", and switched off: it runs nothing"))
 
 
 @command("Make a version active.", example="headrace pipeline activate logs 3", exits=REMOTE, group=pipeline)
@@ -184,29 +191,44 @@ def _activated(client: Client, name: str, version: str, kind: str | None, force:
 @click.argument("version")
 @TYPE
 @FORCE
+@YES
 @target_options
-def activate(client: Client, name: str, version: str, kind: str | None, force: bool) -> None:
+def activate(client: Client, name: str, version: str, kind: str | None, force: bool, yes: bool) -> None:
     """All proxies run it within the poll interval of the registry."""
-    _activated(client, name, version, kind, force)
+    found = client.pipelines.versions(name, type=kind)["versions"]
+    wanted = next((each for each in found if each["version"] == version), {"version": version})
+    _activated(client, name, dict(wanted), kind, force, yes)
 
 
 @command(
-    "Make the version before the active one active.",
-    example="headrace pipeline rollback logs",
+    "Make an earlier version active.",
+    example="headrace pipeline rollback logs\nheadrace pipeline rollback logs 3",
     exits=REMOTE,
     group=pipeline,
 )
 @NAME
+@click.argument("version", required=False)
 @TYPE
 @FORCE
+@YES
 @target_options
-def rollback(client: Client, name: str, kind: str | None, force: bool) -> None:
-    """Versions are in the order in which they were stored."""
-    found = client.pipelines.versions(name, type=kind)["versions"]
-    active = next((i for i, version in enumerate(found) if version["active"]), 0)
-    if active == 0:
-        raise Failure(f"{name} has no version before the active one")
-    _activated(client, name, found[active - 1]["version"], kind, force)
+def rollback(client: Client, name: str, version: str | None, kind: str | None, force: bool, yes: bool) -> None:
+    """Without VERSION: the last one before the active one that is not switched off.
+
+    Versions are in the order in which they were stored.
+    """
+    found = [dict(each) for each in client.pipelines.versions(name, type=kind)["versions"]]
+    active = next((i for i, each in enumerate(found) if each["active"]), 0)
+    earlier = [each for each in found[:active][::-1] if version in (None, each["version"])]
+    if not earlier:
+        raise Failure(
+            f"{name} has no version {f'[{version}] ' if version else ''}before the active one",
+            hint=f"headrace pipeline versions {name}",
+        )
+    wanted = next((each for each in earlier if each.get("enabled", True)), earlier[0])
+    if passed := [each["version"] for each in earlier[: earlier.index(wanted)]]:
+        note(f"passed over, since switched off: {', '.join(f'{name}@{each}' for each in passed)}")
+    _activated(client, name, wanted, kind, force, yes)
 
 
 @command("Print the statistics of pipelines.", example="headrace pipeline stats logs", exits=REMOTE, group=pipeline)

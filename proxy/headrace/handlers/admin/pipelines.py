@@ -75,6 +75,7 @@ async def _stored(context: RequestContext, definition: PipelineDefinition) -> tu
         before=str(before.value or ""),
         sha256=digest_of(encode(definition)),
     )
+    _note_switch(context, snapshot, definition)
     if not stored_already and not await store.add_pipeline(PipelineRecord(definition=definition, created=now())):
         raise ConflictError(
             f"pipeline [{definition.label}] was created by another request at the same time, or is in the history of "
@@ -93,6 +94,13 @@ async def _stored(context: RequestContext, definition: PipelineDefinition) -> tu
         await registry.changed()
         managed.refuse_adopted(context, "pipeline", name)
     return stored_already, {"name": definition.name, "version": definition.version, "type": definition.type.value}
+
+
+def _note_switch(context: RequestContext, snapshot: Snapshot, definition: PipelineDefinition) -> None:
+    """Says in the audit log whether the pipeline runs from now on, where the change switches it on or off."""
+    active = snapshot.active(definition.type, definition.name)
+    if definition.enabled != (active is None or active.definition.enabled):
+        context.add_audit_facts(enabled=str(definition.enabled).lower())
 
 
 class ImportRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -239,6 +247,7 @@ async def versions(context: RequestContext) -> web.StreamResponse:
             "version": r.definition.version,
             "created": r.created,
             "active": r.definition.version == definition.version,
+            "enabled": r.definition.enabled,
         }
         for r in records
     ]
@@ -254,12 +263,16 @@ async def activate(context: RequestContext) -> web.StreamResponse:
     registry = context.components.registry
     await registry.refresh()
     definition = context.snapshot.find(context.params["name"], version, kind_of(context)).definition
+    context.add_audit_facts(name=definition.name, type=definition.type.value, version=version)
     await compile_definition(context, definition, context.snapshot)
     name = key(definition.type, definition.name)
-    if managed_by := managed.manager(context, "pipeline", name):
+    managed_by = managed.manager(context, "pipeline", name)
+    before = await registry.store.active(definition.type, definition.name)
+    context.add_audit_facts(before=str(before.value or ""), after=version)
+    _note_switch(context, context.snapshot, definition)
+    if managed_by:
         await managed.bring_in_force(context, managed_by, "pipeline", name, _id_of(definition, context.snapshot))
     else:
-        before = await registry.store.active(definition.type, definition.name)
         await registry.store.set_active(definition.type, definition.name, version, before)
         await registry.changed()
         managed.refuse_adopted(context, "pipeline", name)

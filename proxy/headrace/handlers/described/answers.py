@@ -106,6 +106,7 @@ class PipelineVersion(Answer, kw_only=True):
     version: str
     created: str
     active: bool
+    enabled: bool
 
 
 class PipelineVersions(Answer, kw_only=True):

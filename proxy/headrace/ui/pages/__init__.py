@@ -30,6 +30,8 @@ TABLE: list[tuple[str, str, Callable[[View], Awaitable[web.StreamResponse]]]] = 
     ("GET", "/pipelines", pipelines.listed),
     ("GET", "/pipelines/new", editing.new),
     ("POST", "/pipelines/new", editing.create),
+    ("POST", "/pipelines/new/simulate", editing.try_new),
+    ("GET", "/pipelines/{name}", pipelines.named),
     ("GET", "/schemas/pipeline.json", editing.schema),
     ("POST", "/check", editing.check),
     ("GET", _PIPELINE, editing.edit),

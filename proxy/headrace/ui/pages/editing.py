@@ -11,6 +11,8 @@ from aiohttp import web
 
 from headrace.ui.definitions import KINDS, Problem, checked, definition_text, find, problem_of, skeleton
 from headrace.ui.inner import ApiError
+from headrace.ui.trials.runs import trials_of
+from headrace.ui.trials.samples import MOST_SAMPLES, SampleError, read_samples
 from headrace.ui.view import address, redirect
 from headrace_pipelines.registry import schemas
 
@@ -36,9 +38,15 @@ async def _editor(
         **{"saved": "", "conflict": "", **facts},
         pipeline=found,
         text=text,
+        unsaved=is_unsaved(text, definition_text(found)),
         problems=problems,
         tab="edit",
     )
+
+
+def is_unsaved(text: str, stored: str) -> bool:
+    """Whether a text of a form is another one than the stored: browsers send CR LF."""
+    return text.replace("\r\n", "\n").strip() != stored.strip()
 
 
 async def save(view: View) -> web.StreamResponse:
@@ -77,8 +85,12 @@ async def new(view: View) -> web.StreamResponse:
     return await _new(view, kind, "", skeleton(kind), [], 200)
 
 
-async def _new(view: View, kind: str, name: str, text: str, problems: list[Problem], status: int) -> web.Response:
-    facts = {"type": kind, "name": name, "text": text, "problems": problems, "kinds": KINDS}
+async def _new(
+    view: View, kind: str, name: str, text: str, problems: list[Problem], status: int, /, **trial: Any
+) -> web.Response:
+    facts = {"type": kind, "name": name, "text": text, "problems": problems, "kinds": KINDS, "most": MOST_SAMPLES}
+    facts |= {"unsaved": is_unsaved(text, skeleton(kind)), "samples": view.form.get("samples", "")}
+    facts |= {"note": "", "trials": [], **trial}
     return await view.page("pipelines/new.html", "pipelines", "New pipeline", status, **facts)
 
 
@@ -96,6 +108,31 @@ async def create(view: View) -> web.StreamResponse:
     except ApiError as error:
         return await _new(view, str(kind), name, text, [problem_of(error, text)], error.status)
     raise redirect(address("pipelines", answer["type"], name, saved=answer["version"]))
+
+
+async def try_new(view: View) -> web.StreamResponse:
+    """Runs a definition that is not stored over samples."""
+    name, text = view.form.get("name", "").strip(), view.form.get("definition", "")
+    kind = str(view.form.get("type") if view.form.get("type") in KINDS else "document")
+    try:
+        inputs = await asyncio.to_thread(read_samples, view.form.get("samples", ""), _kind_in(text) or kind)
+        trials = await trials_of(view.api, text, inputs)
+    except SampleError as error:
+        return await _new(view, kind, name, text, [], 400, note=error.reason)
+    except ApiError as error:
+        if error.status in (401, 403):
+            raise
+        return await _new(view, kind, name, text, [problem_of(error, text)], 400)
+    return await _new(view, kind, name, text, [], 200, trials=trials, good=sum(trial.good for trial in trials))
+
+
+def _kind_in(text: str) -> str:
+    """The type that a definition names; empty where it names none."""
+    try:
+        found = msgspec.json.decode(text.encode("utf-8", "replace"))
+    except msgspec.DecodeError:
+        return ""
+    return str(found["type"]) if isinstance(found, dict) and found.get("type") in KINDS else ""
 
 
 async def check(view: View) -> web.StreamResponse:

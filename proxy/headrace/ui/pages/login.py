@@ -42,6 +42,8 @@ async def log_in(view: View) -> web.StreamResponse:
         return await _form(view, 400, "A token has printable ASCII characters only.")
     if not token and (not user or ":" in user):
         return await _form(view, 400, "Enter a user name (without a colon) and a password, or the admin token.")
+    if token and not view.components.settings.admin_token:
+        return await _form(view, 403, "This proxy has no admin token: log in with your user of the cluster.")
     session = sessions.of_token(token) if token else sessions.of_user(user, password)
     api = replace(view.api, headers=session.headers)
     try:
@@ -49,6 +51,8 @@ async def log_in(view: View) -> web.StreamResponse:
         await (api.get("_proxy", "info") if token else api.get("_pipeline", "_association"))
     except ApiError as error:
         await asyncio.sleep(REFUSED_SECONDS)
+        if token and error.status in (401, 403):
+            return await _form(view, 403, "The admin token is wrong.")
         if error.status in (401, 403):
             return await _form(view, 403, f"These credentials are not accepted: {error.reason}")
         return await _form(view, 502, error.reason)

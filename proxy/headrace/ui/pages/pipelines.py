@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from headrace.ui.inner import ApiError
 from headrace.ui.rates.history import AT_ONCE, errors_by_pipeline, minutes_of
-from headrace.ui.view import sliced
+from headrace.ui.view import address, redirect, sliced
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -35,6 +36,16 @@ async def listed(view: View) -> web.StreamResponse:
         sort=order,
         rates=bool(minutes),
     )
+
+
+async def named(view: View) -> web.StreamResponse:
+    """An address without the type: it leads to the pipeline of this name, or to those of several types."""
+    name = view.request.match_info["name"]
+    rows = await view.api.get("_cat", "pipelines", format="json", h="name,type")
+    types = [row["type"] for row in rows if row["name"] == name]
+    if not types:
+        raise ApiError(404, f"pipeline [{name}] is missing")
+    raise redirect(address("pipelines", types[0], name) if len(types) == 1 else address("pipelines", q=name))
 
 
 def _chosen(rows: list[dict[str, Any]], minutes: list[Any], text: str, kind: str, order: str) -> list[dict[str, Any]]:

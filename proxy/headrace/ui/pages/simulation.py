@@ -10,6 +10,7 @@ from aiohttp import web
 
 from headrace.ui.definitions import definition_text, find, problem_of
 from headrace.ui.inner import ApiError
+from headrace.ui.pages.editing import is_unsaved
 from headrace.ui.trials.cases import case_text
 from headrace.ui.trials.runs import Trial, trials_of
 from headrace.ui.trials.samples import MOST_SAMPLES, SampleError, from_index, from_tap, read_samples, written
@@ -18,11 +19,16 @@ if TYPE_CHECKING:
     from headrace.ui.definitions import Problem
     from headrace.ui.view import View
 
+LONGEST = 200
+"""Characters of the name of a stage that are shown."""
+
 
 async def show(view: View) -> web.StreamResponse:
     """The form, with the active version."""
     found = await _pipeline(view)
-    return await _page(view, found, definition_text(found), "", [], [])
+    stage = view.query("failed")[:LONGEST]
+    note = f"Stage [{stage}] fails: get samples of the index or of the traffic, or paste a document." if stage else ""
+    return await _page(view, found, definition_text(found), "", [], [], note=note)
 
 
 async def _pipeline(view: View) -> dict[str, Any]:
@@ -49,6 +55,7 @@ async def _page(
         **shared,
         pipeline=found,
         text=text,
+        unsaved=is_unsaved(text, definition_text(found)),
         samples=samples,
         trials=trials,
         problems=problems,

@@ -55,8 +55,10 @@ async def show(view: View) -> web.StreamResponse:
         to=to,
         rows=rows,
         wanted=wanted if wanted in names and wanted != found["version"] else "",
+        wanted_runs=next((each["enabled"] for each in listed if each["version"] == wanted), True),
         holders=await holders(view, kind, name) if wanted else ([], 0),
         activated=view.query("activated"),
+        activated_runs=next((each["enabled"] for each in listed if each["version"] == view.query("activated")), True),
         tab="versions",
     )
 

@@ -11,15 +11,21 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 240, 36
 """Units of the drawing; the style sheet says how large it is shown."""
 _MARGIN = 2
+FEWEST = 3
+"""Number of values from which a chart has a line."""
 
 
 @dataclass(frozen=True)
 class Sparkline:
-    """A chart: points of its line, of the area below it, and its text."""
+    """A chart: points of its line, of the area below it, and its text. `dots`: the path of a dot for each value.
+
+    One or two values have dots alone: a line between two would show a slope that nobody has measured.
+    """
 
     line: str
     area: str
     text: str
+    dots: str = ""
     width: int = WIDTH
     height: int = HEIGHT
 
@@ -34,11 +40,12 @@ def sparkline(values: Sequence[float], unit: str, minutes: int) -> Sparkline:
         for i, value in enumerate(values)
     ]
     if len(points) == 1:
-        points.append(f"{WIDTH},{points[0].partition(',')[2]}")
+        points = [f"{WIDTH},{points[0].partition(',')[2]}"]
     line = " ".join(points)
     latest = values[-1] if values else 0.0
     text = f"{unit} in the last {minutes} minutes: now {_shown(latest)}, at most {_shown(highest)}"
-    return Sparkline(line, f"0,{HEIGHT} {line} {WIDTH},{HEIGHT}", text)
+    dots = " ".join(f"M{point}h0" for point in points) if len(points) < FEWEST else ""
+    return Sparkline(line, f"0,{HEIGHT} {line} {WIDTH},{HEIGHT}", text, dots)
 
 
 def _shown(value: float) -> str:

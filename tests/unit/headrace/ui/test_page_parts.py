@@ -12,8 +12,8 @@ from headrace.ui.audit_lines import LONGEST, MOST_LINES, AuditLines
 from headrace.ui.definitions import Problem
 from headrace.ui.differences import member_changes, parse, side_by_side
 from headrace.ui.rates.history import RecentTotals, errors_by_pipeline, pipelines_by_traffic, rates_of, stage_rates
-from headrace.ui.rates.sparklines import sparkline
-from headrace.ui.rendering import rendered
+from headrace.ui.rates.sparklines import FEWEST, sparkline
+from headrace.ui.rendering import environment, rendered
 from headrace.ui.trials.samples import MOST_SAMPLES, SampleError, read_samples
 from headrace.ui.view import ROWS, address, sliced
 
@@ -140,6 +140,9 @@ def test_a_chart_is_within_its_edges_and_says_its_values(values: list[float]):
         assert 0 <= x <= chart.width
         assert 0 <= y <= chart.height
     assert f"at most {max(values, default=0):.0f}" in chart.text.replace(".0", "")
+    page = environment().from_string('{% import "macros.html" as ui %}{{ ui.chart(chart) }}').render(chart=chart)
+    few = 0 < len(values) < FEWEST
+    assert (chart.dots.count("M"), "<path" in page, "<polyline" in page) == (len(values) * few, few, not few)
 
 
 def test_the_recent_audit_entries_are_bounded():

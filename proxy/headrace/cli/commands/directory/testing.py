@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ headrace test tests/logs.cases.yaml -k titles
 headrace test --coverage --min-coverage 80 --junit report.xml
 headrace test --update
 headrace test --against prod
+headrace test --against http://localhost:9200
 headrace test --from-index app-1 --sample 50 --anonymise --against prod
 """
 
@@ -45,6 +47,7 @@ class _Options:
     seed: int
     variables: str | None
     against: str | None
+    url: str
     from_index: str | None
     sample: int
     anonymise: bool
@@ -60,7 +63,8 @@ class _Options:
 @click.option("--watch", is_flag=True, help="Run again when a file of the project changes.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="The seed of randomness.")
 @TARGET
-@click.option("--against", metavar="TARGET", help="Run on what this target stores, not in the engine.")
+@click.option("--against", metavar="TARGET|URL", help="Run on what this target stores, not in the engine.")
+@click.option("--url", default="", metavar="URL", help="The address of the proxy, in place of that of the target.")
 @click.option("--from-index", metavar="INDEX", help="Write cases from documents of an index of --against.")
 @click.option(
     "--sample", type=click.IntRange(1, 10_000), default=50, show_default=True, help="The number of documents."
@@ -72,6 +76,10 @@ def test(**options: Any) -> int:
     The exit status is 2 where no case is found.
     """
     given = _Options(**options)
+    if given.against and "://" in given.against:
+        if given.url:
+            raise click.UsageError("--against has an address already: it does not go with --url")
+        given = replace(given, against=None, url=given.against)
     _check(given)
     if not given.watch:
         return _run(given)
@@ -80,7 +88,11 @@ def test(**options: Any) -> int:
 
 def _check(options: _Options) -> None:
     """Raises UsageError for options that have no effect with others."""
-    if options.against and not options.from_index and (options.coverage or options.min_coverage is not None):
+    if (
+        (options.against or options.url)
+        and not options.from_index
+        and (options.coverage or options.min_coverage is not None)
+    ):
         raise click.UsageError("--against has no coverage: it is counted in the engine only")
     if options.watch and options.from_index:
         raise click.UsageError("--from-index writes its cases once: it does not go with --watch")
@@ -93,12 +105,26 @@ def _run(options: _Options) -> int:
 
     folder = _project_of(options.paths)
     stored = options.against if not options.from_index else None
+    if stored:
+        _require_target(folder, stored)
     project = load(folder, options.variables or stored)
     paths = [path / TESTS if path.resolve() == folder.resolve() else path for path in options.paths]
     if options.from_index:
         paths = [_sampled(options, folder)]
-        options = _Options(**{**options.__dict__, "update": True, "against": None})
+        options = replace(options, update=True, against=None, url="")
     return _tested(project, [path.resolve() for path in paths or [folder / TESTS]], options)
+
+
+def _require_target(folder: Path, name: str) -> None:
+    """Raises Failure for a target that `headrace.toml` of the directory does not have."""
+    from headrace.client.target import DEFAULT_URL, FILE
+    from headrace.project.config import load_config
+
+    targets = load_config(folder).target
+    if name not in targets:
+        listed = f"those that there are: {', '.join(targets)}" if targets else f"{FILE} has none"
+        hint = f"{listed}; or pass an address, such as --against {os.environ.get('HEADRACE_URL') or DEFAULT_URL}"
+        raise Failure(f"{FILE} has no target [{name}]", "target", hint, ExitCode.USAGE)
 
 
 def _project_of(paths: tuple[Path, ...]) -> Path:
@@ -137,11 +163,12 @@ def _results(run: CaseRun, options: _Options, coverage: Coverage | None) -> list
     """Runs the cases and shows each; with `--update`, what differs is written."""
     from headrace.project.cases.update import update
 
-    if options.against:
+    if options.against or options.url:
         from headrace.cli.project_target import client_of
         from headrace.project.cases.against import TargetEngine
 
-        with client_of(run.project.folder, options.against, "") as client:
+        named = options.against or options.variables or ""
+        with client_of(run.project.folder, named, options.url) as client:
             results = list(run.run(options.seed, None, TargetEngine(client)))
     else:
         results = list(run.run(options.seed, coverage))
@@ -197,7 +224,7 @@ def _sampled(options: _Options, folder: Path) -> Path:
     path = folder / TESTS / f"{''.join(c if c.isalnum() or c in '._-' else '_' for c in index)}.cases.yaml"
     if path.exists():
         raise Failure(f"{path} exists already", hint="delete or rename it")
-    with client_of(folder, options.against or options.variables or "", "") as client:
+    with client_of(folder, options.against or options.variables or "", options.url) as client:
         documents: list[Any] = sample.fetch(client, index, options.sample, options.seed)
     if not documents:
         raise Failure(f"[{index}] shows no documents")

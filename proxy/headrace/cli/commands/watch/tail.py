@@ -79,6 +79,8 @@ def tail(
     selection |= {"outcome": outcome} if outcome else {}
     selection |= {"slow": slow} if slow else {}
     clients = [connect(target, each) for each in url or ("",)]
+    if options["pipeline"]:
+        _require_pipeline(clients[0], options["pipeline"])
     kept: list[dict[str, Any]] = []
     try:
         for name, record in _merged(clients, selection):
@@ -93,6 +95,20 @@ def tail(
     if save is not None:
         _save(save, kept)
     return ExitCode.OK
+
+
+def _require_pipeline(client: Client, name: str) -> None:
+    """Raises Failure where the proxy has no pipeline of a name: a tap would wait for it. A pattern may fit later."""
+    if any(character in name for character in "*?,"):
+        return
+    rows = client.request("GET", "/_cat/pipelines", params={"format": "json", "h": "name"})
+    names = sorted({row["name"] for row in rows})
+    if name not in names:
+        from headrace_pipelines.errors.validation import nearest
+
+        near = nearest(name, names)
+        hint = f"did you mean [{near}]?" if near else "`headrace pipeline list` shows those that there are"
+        raise Failure(f"there is no pipeline [{name}]", "pipeline", hint)
 
 
 def _merged(clients: list[Client], selection: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -199,3 +215,24 @@ def _save(path: Path, records: list[dict[str, Any]]) -> None:
         f"wrote {count} cases to {path}"
         + (f", {len(records) - count} records cannot be cases" if count < len(records) else "")
     )
+    if hint := _missing_in_project(path, names[0]):
+        note(f"hint: {hint}")
+
+
+def _missing_in_project(path: Path, name: str) -> str:
+    """What to do where `headrace test` cannot run a case file, as no project has its pipeline; empty where one has."""
+    from headrace.project import Project, ProjectError
+    from headrace.project.project import root_of
+
+    root = root_of(path.parent)
+    if root is None:
+        return (
+            "the file is in no project directory: write one with `headrace init`, and its pipelines with "
+            "`headrace export`; `headrace test --against URL` runs cases on what a proxy stores"
+        )
+    try:
+        has = any(each.name == name for each in Project.load(root).files.pipelines)
+    except ProjectError:
+        return ""
+    export = "`headrace export` writes those of a set of the proxy, with --unmanaged those of none"
+    return "" if has else f"the project directory has no pipeline [{name}]: {export}"
