@@ -24,7 +24,8 @@ class RunOptions:
     """Options of one run.
 
     `final`: nothing may switch it off, and it fails closed; `indexes`: only hits of these; `threads`: how many may
-    share a large batch; `timed`: the report says when each stage ran; `logged`: lines of UDFs go to the log.
+    share a large batch; `timed`: the report says when each stage ran; `logged`: lines of UDFs go to the log; `origin`:
+    what observers of the run are told, which the run itself does not read.
     """
 
     final: bool = False
@@ -34,6 +35,7 @@ class RunOptions:
     logged: bool = True
     threads: int = 1
     timed: bool = False
+    origin: Any = None
 
 
 @dataclass(frozen=True)

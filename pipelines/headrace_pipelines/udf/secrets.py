@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 _REFERENCE = re.compile(r"\$\{secret:([A-Za-z0-9_]+)\}")
 _MARK = b"${secret:"
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*')
+"""A string or a number in JSON."""
+_NUMBER = 4
+"""Digits from which on a number is looked for among secrets: shorter ones are counts and flags."""
 _VARIABLE = "HEADRACE_SECRET_"
 
 
@@ -65,3 +69,21 @@ class Secrets:
         for value in sorted(filter(None, self._values.values()), key=len, reverse=True):
             text = text.replace(value, "***")
         return text
+
+    def hidden_in(self, text: bytes) -> bytes:
+        """JSON with no secret in its strings and names, however they are escaped, nor as a number."""
+        if not any(self._values.values()):
+            return text
+        return _TOKEN.sub(self._hidden_token, text)
+
+    def _hidden_token(self, match: re.Match[bytes]) -> bytes:
+        token = match.group()
+        if token[:1] != b'"':
+            return b'"***"' if len(token) >= _NUMBER and token.decode() in self._values.values() else token
+        try:
+            value = msgspec.json.decode(token)
+        except msgspec.DecodeError:
+            # Half a surrogate pair: nobody reads it as text, but what stands beside it.
+            return self.hidden(token.decode()).encode()
+        shown = self.hidden(value)
+        return token if shown == value else msgspec.json.encode(shown)

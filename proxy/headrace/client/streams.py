@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import http.client
+import math
 import ssl
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
@@ -22,6 +24,15 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 30.0
 """Seconds beyond the duration of a stream for which its next line is waited for."""
+
+
+def _number(text: str) -> float | Decimal:
+    """A number with a fraction or an exponent; one that no float holds keeps its digits, as a Decimal."""
+    number = float(text)
+    return number if math.isfinite(number) else Decimal(text)
+
+
+_LINE = msgspec.json.Decoder(dict[str, Any], float_hook=_number)
 
 
 def lines(target: Target, request: transport.Request, seconds: float) -> Iterator[dict[str, Any]]:
@@ -42,7 +53,7 @@ def lines(target: Target, request: transport.Request, seconds: float) -> Iterato
             raise error_of(answer.status, _decoded(answer.read()))
         while line := answer.readline():
             if line.strip():
-                yield msgspec.json.decode(line)
+                yield _LINE.decode(line)
     except (OSError, http.client.HTTPException) as error:
         raise UnreachableError(f"{target.url} cannot be reached: {error or type(error).__name__}") from None
     finally:
@@ -74,7 +85,7 @@ async def _split(answer: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]
         *whole, rest = (rest + piece).split(b"\n")
         for line in whole:
             if line.strip():
-                yield msgspec.json.decode(line)
+                yield _LINE.decode(line)
 
 
 def _decoded(body: bytes) -> Any:

@@ -23,7 +23,7 @@ from headrace.execution.protection import (
 from headrace.execution.search_plan import is_everything, plan_search
 from headrace.protocol.headers.encoding import decode_object, encode_exact
 from headrace_pipelines import Batch, PipelineType, RunOptions
-from headrace_pipelines.errors import RefusedError, StageError
+from headrace_pipelines.errors import RefusedError
 from headrace_pipelines.registry.association import NONE, QUERY_FINAL
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ async def _applied(context: RequestContext, pipeline: Pipeline, text: bytes) -> 
     await context.run_pipeline(pipeline, batch, make, RunOptions(final=True, counted=False))
     _, failure = batch.outcome(0)
     if failure is not None:
-        raise StageError(*failure)
+        raise context.stage_error(*failure)
     return batch.document(0)
 
 

@@ -22,12 +22,13 @@ from headrace.execution.protected import (
 )
 from headrace.execution.protection import HiddenFields, Scope, may_have_lookups
 from headrace.execution.search_plan import plan_search
+from headrace.ops.observers import RunOrigin
 from headrace.protocol.cursors import Cursor, PinnedPart
 from headrace.protocol.headers.encoding import canonical, decode_object, encode_exact
 from headrace.protocol.indices.options import READ
 from headrace_pipelines import Batch, PipelineType, RunOptions
 from headrace_pipelines.definition import members_of
-from headrace_pipelines.errors import InvalidError, RefusedError, StageError
+from headrace_pipelines.errors import InvalidError, RefusedError
 from headrace_pipelines.registry.association import NONE, Slot
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class SearchRun:
     unnamed: bool = False
     """Whether what is sent on cannot name what was judged, so that the query has to."""
     runs: list[tuple[Slot, Execution]] = field(default_factory=list)
+    _came: dict[PipelineType, bytes] = field(default_factory=dict)
+    """The texts before the first pipeline, for observers."""
 
     @property
     def members(self) -> dict[str, msgspec.Raw]:
@@ -81,14 +84,21 @@ class SearchRun:
     async def run(self, slot: Slot, part: ScopedPipeline, text: bytes) -> bytes:
         """`text` after the pipeline. Raises StageError when the pipeline ends the request."""
         make = partial(Batch.of, slot.kind.value, text, index=self.context.params.get("index"), ctx=self.ctx)
-        batch, options = make(), RunOptions(final=slot.final, indexes=part.indexes)
+        origin = self._origin(slot.kind, text) if self.context.observers else None
+        batch, options = make(), RunOptions(final=slot.final, indexes=part.indexes, origin=origin)
         run = await self.context.run_pipeline(part.pipeline, batch, make, options)
         self.runs.append((slot, run))
         _, failure = batch.outcome(0)
         if failure is not None:
-            raise StageError(*failure)
+            raise self.context.stage_error(*failure)
         self.ctx = batch.context(0)
         return batch.document(0)
+
+    def _origin(self, kind: PipelineType, text: bytes) -> RunOrigin:
+        """What observers are told of a run over `text`."""
+        came = self._came.setdefault(kind, text)
+        indexes = tuple(self.reading.resolution.indexes) if self.reading is not None else ()
+        return RunOrigin(self.expression, indexes, came, came is not text)
 
     async def run_members(
         self,

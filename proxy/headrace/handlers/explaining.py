@@ -74,7 +74,8 @@ async def _explained(context: RequestContext, watch: Watch, selection: Selection
         log.exception("the pipelines of a request could not be explained")
         return body
     comma = b"" if text[1:-1].strip() == b"" else b","
-    return b'%b%b"%b":%b}' % (text[:-1], comma, MEMBER.encode(), msgspec.json.encode(records))
+    shown = context.components.registry.catalog.secrets.hidden_in(msgspec.json.encode(records))
+    return b'%b%b"%b":%b}' % (text[:-1], comma, MEMBER.encode(), shown)
 
 
 async def _answer_whole(context: RequestContext, body: Text, changed: bool) -> web.StreamResponse:

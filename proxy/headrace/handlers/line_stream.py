@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import TYPE_CHECKING
 
+import msgspec
 from aiohttp import hdrs
 from multidict import CIMultiDict
 
 from headrace.http1.framing import LAST_CHUNK, chunk
 from headrace.http1.headers import lines_of
+from headrace.protocol.errors import error_object
 from headrace.server.response import Sent, head_of, open_transport
+from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from aiohttp import web
+
+log = logging.getLogger("headrace.proxy")
 
 POLL_SECONDS = 0.25
 """Seconds after which a stream without lines sees whether the client is there."""
@@ -56,6 +65,26 @@ class LineStream:
     def _framed(self, text: bytes) -> bytes:
         framed = b"data: %b\n\n" % text if self._events else text + b"\n"
         return chunk(framed) if self._chunked else framed
+
+    async def complete(self, work: Awaitable[bytes]) -> Sent:
+        """Waits for the work that sends the texts of an open response, and ends it with the text that it gives.
+
+        An error has no head of its own any more: it is the last line, and the connection ends. Raises
+        ConnectionResetError if the client is gone.
+        """
+        try:
+            last = await work
+        except HeadraceError as error:
+            failed = error
+        except (ConnectionResetError, asyncio.CancelledError):
+            raise
+        except Exception:
+            log.exception("an unexpected error in a stream")
+            failed = HeadraceError("an unexpected error in the proxy; its log has the details")
+        else:
+            return self.end(last)
+        self._keep_alive = False
+        return self.end(msgspec.json.encode({"end": "error", "error": error_object(failed)}))
 
     def end(self, text: bytes = b"") -> Sent:
         """Ends the response with a last text; waits for nobody."""

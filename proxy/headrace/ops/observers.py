@@ -7,7 +7,7 @@ beside it know of it. A request without observers pays one comparison for each r
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -21,6 +21,20 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 log = logging.getLogger("headrace.observers")
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrigin:
+    """What a run of a search is about (`RunOptions.origin`).
+
+    `expression`: its indexes as the request names them, empty where it does not; `indexes`: those that the search plan
+    resolved, where it did. `came`: the text before the first pipeline; `derived`: whether a pipeline has run on it.
+    """
+
+    expression: str
+    indexes: tuple[str, ...]
+    came: bytes
+    derived: bool
 
 
 class RunObservation(Protocol):

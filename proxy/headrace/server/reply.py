@@ -66,6 +66,11 @@ async def reply_json(context: RequestContext, status: int, value: Any) -> web.St
     return await reply(context, status, msgspec.json.encode(value))
 
 
+async def reply_run(context: RequestContext, status: int, value: Any) -> web.StreamResponse:
+    """Answers with what runs made, or why they failed, as JSON in which no secret stands (`${secret:NAME}`)."""
+    return await reply(context, status, context.secrets.hidden_in(msgspec.json.encode(value)))
+
+
 async def reply_answer(context: RequestContext, answer: Answer, body: bytes | None = None) -> web.StreamResponse:
     """Sends a whole answer of the cluster on, in the type that is asked for; another body, if given, is shaped."""
     if context.explain is not None and answer.json:

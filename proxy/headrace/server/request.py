@@ -20,7 +20,7 @@ from headrace.protocol.target import Target
 from headrace.server.received import ReceivedRequest
 from headrace.server.response import SMALL, relay
 from headrace_pipelines import RunOptions
-from headrace_pipelines.errors import HeadraceError
+from headrace_pipelines.errors import HeadraceError, StageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from headrace.upstream.sending import Body, Text
     from headrace_pipelines import Batch, Execution
     from headrace_pipelines.registry import Pipeline, Snapshot
+    from headrace_pipelines.udf.secrets import Secrets
 
 _DROPPED = {
     (changed, plain): frozenset([b"content-encoding"] * changed + [b"accept-encoding"] * plain)
@@ -122,6 +123,15 @@ class RequestContext(ReceivedRequest):
     def snapshot(self) -> Snapshot:
         """The registry now; take it once in a request. Raises RegistryError."""
         return self.components.registry.snapshot
+
+    @property
+    def secrets(self) -> Secrets:
+        """The secrets of stages (`${secret:NAME}`), which no answer may show."""
+        return self.components.registry.catalog.secrets
+
+    def stage_error(self, status: int, kind: str, reason: str, pipeline: str, stage: str) -> StageError:
+        """The error of a run; the arguments are those of a failure of a batch."""
+        return StageError(status, self.secrets.hidden(kind), self.secrets.hidden(reason), pipeline, stage)
 
     @property
     def headers(self) -> CIMultiDict[str]:

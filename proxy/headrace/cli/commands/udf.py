@@ -294,6 +294,8 @@ def logs(client: Client, name: str, follow: bool, lines: int, output: str) -> No
     import msgspec
 
     for line in client.udf_lines(name, lines) if follow else client.udfs.logs(name, lines=lines)["lines"]:
+        if line.get("end") == "error":
+            raise Failure(f"the stream has ended: {line['error']['reason']}")
         if output == "json":
             click.echo(msgspec.json.encode(line))
         else:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 EVERYTHING = "*"
 """The pattern under which every field is hidden: of indexes that cannot be judged."""
+HIDDEN = '"…"'.encode()
+"""What stands in place of a value that is not shown."""
 SHORT = 4
 """Characters from which on a hidden text is looked for within other texts: shorter ones are in any text."""
 MAX_VALUES = 256
@@ -48,6 +50,14 @@ async def hidden_of(components: Components, index: str) -> HiddenFields:
         return hidden_fields(names, await components.resolver.mappings(indexes)) if names else HiddenFields()
     except (HeadraceError, OSError):
         return HiddenFields.of([EVERYTHING])
+
+
+def may_mask(components: Components) -> bool:
+    """Whether any index may have a mask; true where the registry cannot be read."""
+    try:
+        return not components.registry.snapshot.bound.isdisjoint(RESULT_SLOTS)
+    except HeadraceError:
+        return True
 
 
 async def _targets(components: Components, index: str) -> tuple[Iterable[Target], Iterable[str]]:
@@ -76,60 +86,57 @@ class Concealer:
     def learn(self, text: bytes) -> None:
         """Notes the values of hidden fields in a text. Raises msgspec.DecodeError."""
         for path, value in _leaves(text, ""):
-            if self._is_hidden(path) and len(value) > 1:
+            if self.is_hidden(path) and len(value) > 1:
                 self._values.add(value)
             if len(self._values) > MAX_VALUES:
                 self.names.add(EVERYTHING)
                 return
 
-    def without(self, text: bytes, *, query: bool = False) -> bytes:
-        """A text without what is hidden. `query`: a search, whose members name fields at any depth.
-
-        Raises msgspec.DecodeError.
-        """
+    def without(self, text: bytes) -> bytes:
+        """A text without what is hidden. Raises msgspec.DecodeError."""
         if self._too_many:
             return b"null"
         # One search over the whole text for each value; the values that it has none of are not looked for in its parts.
         whole = "\n".join(value for _, value in _leaves(text, ""))
         self._present = [value for value in self._values if len(value) >= SHORT and value in whole]
-        kept = self._kept(text, "", query=query)
-        return b"null" if kept is None else kept
+        kept = self._kept(text, "")
+        return HIDDEN if kept is None else kept
 
     def shows(self, value: str) -> bool:
         """Whether a text beside the documents may be shown."""
         self._present = [each for each in self._values if len(each) >= SHORT]
-        return not self._too_many and not self._repeats(value, query=False)
+        return not (self._too_many or EVERYTHING in self.hidden.patterns or self._repeats(value))
 
     @property
     def _too_many(self) -> bool:
         return len(self._values) > MAX_VALUES
 
-    def _is_hidden(self, path: str) -> bool:
+    def is_hidden(self, path: str) -> bool:
+        """Whether masks hide the field, or an object that it is in."""
         hidden = self.hidden
         return hidden.covers(path) and (path in hidden.exact or path not in hidden.parents)
 
-    def _kept(self, text: bytes, path: str, *, query: bool) -> bytes | None:
+    def _kept(self, text: bytes, path: str) -> bytes | None:
         """A value as it may be shown; `None` for one that may not."""
         kind = text[:1]
         if kind == b"{":
             shown = {}
             for name, value in patches.members(text).items():
-                below = name if query else f"{path}.{name}" if path else name
-                if self._is_hidden(below):
+                below = f"{path}.{name}" if path else name
+                if self.is_hidden(below):
                     self.names.add(below)
-                elif (kept := self._kept(value, below, query=query)) is not None:
+                elif (kept := self._kept(value, below)) is not None:
                     shown[name] = msgspec.Raw(kept)
             return msgspec.json.encode(shown)
         if kind == b"[":
-            kept_all = [self._kept(value, path, query=query) for value in patches.elements(text)]
-            return msgspec.json.encode([msgspec.Raw(each) for each in kept_all if each is not None])
-        return None if self._repeats(_leaf(text), query=query) else text
+            # Elements keep their positions: what stages make of the list is compared with them.
+            kept_all = [self._kept(value, path) for value in patches.elements(text)]
+            return msgspec.json.encode([msgspec.Raw(HIDDEN if each is None else each) for each in kept_all])
+        return None if self._repeats(_leaf(text)) else text
 
-    def _repeats(self, value: str, *, query: bool) -> bool:
-        """Whether a value is, or contains, one of a hidden field; in a search also where it names the field."""
-        if value in self._values or any(each in value for each in self._present):
-            return True
-        return query and any(f"{name}:" in value for name in self.hidden.exact)
+    def _repeats(self, value: str) -> bool:
+        """Whether a value is, or contains, one of a hidden field."""
+        return value in self._values or any(each in value for each in self._present)
 
 
 def _leaf(text: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -17,8 +18,8 @@ import msgspec
 
 from headrace.execution.protection import HiddenFields
 from headrace.execution.taps.bounds import MAX_HELD, Bucket, HeldBytes, StreamLimits
-from headrace.execution.taps.hiding import Concealer, hidden_of
-from headrace.execution.taps.records import encoded, record_of
+from headrace.execution.taps.hiding import EVERYTHING, hidden_of, may_mask
+from headrace.execution.taps.records import encoded, matched_text, record_of
 from headrace.execution.taps.rerun import Rerunner, matching
 from headrace.execution.taps.watching import Choice, Watch
 from headrace_pipelines.cache import BoundedCache
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from headrace.server.components import Components
     from headrace.server.request import RequestContext
     from headrace_pipelines.udf.catalog import Catalog
+    from headrace_pipelines.udf.secrets import Secrets
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -164,7 +166,8 @@ class Taps:
         return tap
 
     def stop(self, tap: Tap) -> None:
-        """Closes a tap."""
+        """Closes a tap; what it chose and has not shown is missed."""
+        tap.missed += sum(len(samples) for each, samples in self._queue if each is tap)
         tap.over = True
         tap.queue.clear()
         self.open = tuple(each for each in self.open if each is not tap)
@@ -265,22 +268,25 @@ class Taps:
     async def _record(self, components: Components, sample: Sample, selection: Selection) -> bytes | None:
         hidden = await self._hidden_for(components, sample, selection)
         _, rerunner = self._working_thread()
-        return await self._on_thread(_encoded_record, sample, selection, hidden, rerunner)
+        secrets = components.registry.catalog.secrets
+        return await self._on_thread(_encoded_record, sample, selection, hidden, rerunner, secrets)
 
     async def _matching(self, components: Components, samples: list[Sample], selection: Selection) -> list[Sample]:
         found: dict[frozenset[str], HiddenFields] = {}
         hidden = []
         for sample in samples:
-            indexes = frozenset(sample.indexes)
+            indexes = frozenset(sample.masked_by)
             if indexes not in found:
                 found[indexes] = await self._hidden_for(components, sample, selection)
             hidden.append(found[indexes])
-        return await self._on_thread(_matches, samples, hidden, selection)
+        return await self._on_thread(_matches, samples, hidden, selection, components.registry.catalog.secrets)
 
     async def _hidden_for(self, components: Components, sample: Sample, selection: Selection) -> HiddenFields:
-        found = [await self._hidden_of(components, index) for index in sample.indexes]
+        found = [await self._hidden_of(components, index) for index in sample.masked_by]
+        if not found and may_mask(components):
+            found = [HiddenFields.of([EVERYTHING])]
         if not any(found) and not selection.hide:
-            return found[0]
+            return HiddenFields()
         return HiddenFields.of([name for each in (*found, selection.hidden) for name in each.names])
 
     async def _hidden_of(self, components: Components, index: str) -> HiddenFields:
@@ -320,9 +326,11 @@ class Taps:
             pool.shutdown(wait=False)
 
 
-def _encoded_record(sample: Sample, selection: Selection, hidden: HiddenFields, rerunner: Rerunner) -> bytes | None:
+def _encoded_record(
+    sample: Sample, selection: Selection, hidden: HiddenFields, rerunner: Rerunner, secrets: Secrets
+) -> bytes | None:
     record = record_of(sample, selection, hidden, rerunner)
-    return None if record is None else encoded(record)
+    return None if record is None else secrets.hidden_in(encoded(record))
 
 
 def _step_back() -> None:
@@ -339,20 +347,12 @@ def _judged_late(selection: Selection) -> bool:
     return bool({"slow", "skipped"}.intersection(selection.outcome))
 
 
-def _matches(samples: list[Sample], hidden: list[HiddenFields], selection: Selection) -> list[Sample]:
+def _matches(samples: list[Sample], hidden: list[HiddenFields], selection: Selection, secrets: Secrets) -> list[Sample]:
     """The samples that `match` selects by what may be seen of them."""
-    shown: list[tuple[Sample, bytes]] = []
+    seen: list[tuple[Sample, bytes]] = []
     for sample, fields in zip(samples, hidden, strict=True):
         if sample.text is None:
             continue
-        if not fields:
-            shown.append((sample, sample.text))
-            continue
-        concealer = Concealer(fields)
-        try:
-            for text in (sample.text, *sample.outputs):
-                concealer.learn(text)
-            shown.append((sample, concealer.without(sample.text)))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            continue
-    return matching(shown, selection.conditions)
+        with contextlib.suppress(ValueError, RecursionError):
+            seen.append((sample, matched_text(sample, fields, secrets)))
+    return matching(seen, selection.conditions)

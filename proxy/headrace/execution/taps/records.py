@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from headrace.execution.taps import patches
+from headrace.execution.taps.disclosure import Disclosure, response_of, without_cursor
 from headrace.execution.taps.hiding import Concealer
 from headrace.execution.taps.samples import Record, StageShown
 from headrace_pipelines import PipelineType
@@ -15,13 +17,14 @@ from headrace_pipelines.errors import HeadraceError
 from headrace_pipelines.stages import Composite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from headrace.execution.protection import HiddenFields
     from headrace.execution.taps.rerun import Rerunner, SecondRun
     from headrace.execution.taps.samples import Sample
     from headrace.execution.taps.selection import Selection
     from headrace_pipelines.stages import CompiledStage
+    from headrace_pipelines.udf.secrets import Secrets
 
 WITHHELD = "withheld: a mask hides fields of these documents, and reasons may quote them"
 MAX_TRACE = 4 << 20
@@ -30,6 +33,19 @@ MAX_RECORD = 1 << 20
 """Bytes of the longest record; a longer one shows no stages. A frame to another worker may have 16 MiB."""
 MAX_REASON = 8 << 10
 """Characters of a reason: one that quotes a document may be long."""
+UDF_ERROR = "udf_exception"
+ERROR_TYPES = frozenset(
+    {
+        *(name for name, each in vars(builtins).items() if isinstance(each, type) and issubclass(each, Exception)),
+        *("Error", "EvalError", "RangeError", "ReferenceError", "URIError", UDF_ERROR, "udf_timeout_exception"),
+        *("udf_breaker_exception", "udf_trap_exception", "udf_result_exception", "udf_memory_limit_exception"),
+        *("parse_exception", "mapper_parsing_exception", "illegal_state_exception", "illegal_argument_exception"),
+        *("engine_exception", "fail_processor_exception", "document_limit_exception", "condition_exception"),
+        *("number_format_exception", "class_cast_exception", "security_exception", "rejected_execution_exception"),
+        *("timeout_exception", "content_too_large_exception", "unsupported_operation_exception"),
+    }
+)
+"""Types of errors that no document has named."""
 
 
 def record_of(sample: Sample, selection: Selection, hidden: HiddenFields, rerunner: Rerunner) -> Record | None:
@@ -43,7 +59,7 @@ def record_of(sample: Sample, selection: Selection, hidden: HiddenFields, rerunn
     record = _frame(sample)
     try:
         _fill(record, sample, selection, second, concealer)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         # A document that cannot be read shows nothing of itself: nobody can say what of it is hidden.
         record.before = record.after = record.stages = None
         record.rerun = "unreadable"
@@ -113,7 +129,12 @@ def _frame(sample: Sample) -> Record:
 def _fill(record: Record, sample: Sample, selection: Selection, second: SecondRun | None, concealer: Concealer) -> None:
     if sample.failure is not None:
         status, kind, reason, _, stage = sample.failure
-        record.error = {"type": kind, "reason": _reason(reason, concealer), "stage": stage, "status": status}
+        record.error = {
+            "type": _type(kind, concealer),
+            "reason": _reason(reason, concealer),
+            "stage": stage,
+            "status": status,
+        }
     if sample.text is None:
         record.truncated = True
         return
@@ -125,24 +146,43 @@ def _fill(record: Record, sample: Sample, selection: Selection, second: SecondRu
         if second is not None and selection.stages != "none":
             record.stages = _result_stages(sample, second, concealer)
         return
-    query = sample.kind is PipelineType.QUERY
-    texts = [patches.text_of(text) for text in (sample.text, *sample.outputs)]
     traced = [patches.text_of(bytes(entry["output"])) for entry in second.trace if "output" in entry] if second else []
-    if concealer.hidden:
-        for text in (*texts, *traced):
-            concealer.learn(text)
-    before, *outputs = (concealer.without(text, query=query) if concealer.hidden else text for text in texts)
+    before, later = _forms(sample, traced, concealer)
     record.before = msgspec.Raw(before)
-    if outputs:
-        record.after = msgspec.Raw(_joined(outputs))
-    if record.id is not None and concealer.hidden and not concealer.shows(record.id):
+    if sample.outputs:
+        record.after = msgspec.Raw(_joined([later(patches.text_of(text)) for text in sample.outputs]))
+    if record.id is not None and concealer.hidden and (sample.derived or not concealer.shows(record.id)):
+        # A pipeline that ran before may have made the id of a hidden value.
         record.id = None
     if second is None or selection.stages == "none":
         return
-    shown = iter([concealer.without(text, query=query) if concealer.hidden else text for text in traced])
+    shown = [later(text) for text in traced]
     record.stages = list(_stages(sample, second, selection, concealer, before, shown))
     if not _agrees(sample, second):
         record.rerun = "differs"
+
+
+def _forms(sample: Sample, traced: Sequence[bytes], concealer: Concealer) -> tuple[bytes, Callable[[bytes], bytes]]:
+    """The input as it is shown, and the function that gives what pipelines made of it as that is shown."""
+    if concealer.hidden:
+        for text in (sample.text or b"{}", *sample.outputs, *traced):
+            concealer.learn(patches.text_of(text))
+        disclosure = Disclosure(sample, concealer)
+        return disclosure.before, disclosure.later
+    later = without_cursor if sample.kind is PipelineType.QUERY else bytes
+    return later(patches.text_of(sample.text or b"{}")), later
+
+
+def matched_text(sample: Sample, hidden: HiddenFields, secrets: Secrets) -> bytes:
+    """The text that `match` is evaluated over: what a record shows of the input.
+
+    Raises msgspec.DecodeError, UnicodeDecodeError, ValueError or RecursionError for one that shows nothing.
+    """
+    if sample.kind is not PipelineType.RESULT:
+        text, _ = _forms(sample, (), Concealer(hidden))
+    else:
+        text = response_of(sample, hidden) if hidden else sample.text or b"{}"
+    return secrets.hidden_in(text)
 
 
 def _agrees(sample: Sample, second: SecondRun) -> bool:
@@ -161,6 +201,11 @@ def _joined(outputs: Sequence[bytes]) -> bytes:
 
 def _reason(reason: str, concealer: Concealer) -> str:
     return WITHHELD if concealer.hidden else reason[:MAX_REASON]
+
+
+def _type(kind: str, concealer: Concealer) -> str:
+    """The type of an error; UDFs choose the names of their classes, and may make them of a document."""
+    return kind if not concealer.hidden or kind in ERROR_TYPES else UDF_ERROR
 
 
 def _stages(
@@ -195,7 +240,7 @@ def _stage(entry: dict[str, Any], conditional: set[str], concealer: Concealer) -
         stage.condition = True
     if "error" in entry:
         error = entry["error"]
-        stage.error = {"type": error["type"], "reason": _reason(error["reason"], concealer)}
+        stage.error = {"type": _type(error["type"], concealer), "reason": _reason(error["reason"], concealer)}
     return stage
 
 

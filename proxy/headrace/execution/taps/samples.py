@@ -7,10 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from aiohttp import hdrs
 
+from headrace.ops.logs.lines import shown
+from headrace.protocol.headers.credentials import user_of
+from headrace.protocol.headers.trace_context import parent_of
 from headrace_pipelines import PipelineType
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headrace.ops.observers import RunOrigin
     from headrace_pipelines import Batch, RunOptions, Snapshot
     from headrace_pipelines.registry import Pipeline
 
@@ -28,6 +35,22 @@ class Facts:
     user: str = ""
     opaque_id: str = ""
     trace_id: str = ""
+
+    @classmethod
+    def of(cls, surface: str, headers: Mapping[str, str], trace_id: str) -> Facts:
+        """Those of a request with these headers; without a `trace_id` it is that of the client."""
+        parent = None if trace_id else parent_of(_bytes(headers.get("traceparent", "")))
+        return cls(
+            surface,
+            shown(_bytes(user_of(headers.get(hdrs.AUTHORIZATION, "")))),
+            shown(_bytes(headers.get("X-Opaque-Id", ""))),
+            parent.trace_id if parent is not None else trace_id,
+        )
+
+
+def _bytes(text: str) -> bytes:
+    """A header's value as it came: bytes that are not UTF-8 are half surrogate pairs in its text."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 @dataclass(eq=False)
@@ -57,13 +80,28 @@ class Sample:
     failure: tuple[int, str, str, str, str] | None = None
     outcome: str = "dropped"
     duration_ns: int = 0
+    origin: RunOrigin | None = None
+    """What its search is about; `None` for a document."""
+    derived: bool = False
+    """Whether a pipeline has run on it before, so that it may hold values in places where nobody has put them."""
+    came: bytes | None = None
+    """The text before the first pipeline, where it is at hand and not `text`."""
     moved: set[str] = field(default_factory=set)
     """Indexes other than `index` that its outputs go to."""
 
     @property
     def indexes(self) -> set[str]:
-        """The indexes whose readers may see it, and whose masks hide fields of it."""
+        """The indexes whose readers may see it."""
+        if self.origin is not None and not self.origin.expression:
+            return set(self.origin.indexes) or {"_all"}
         return {self.index or "_all", *self.moved}
+
+    @property
+    def masked_by(self) -> set[str]:
+        """The indexes, or expressions of indexes, whose masks hide fields of it; empty where they cannot be told."""
+        if self.origin is None:
+            return self.indexes
+        return {",".join(self.origin.indexes) or self.origin.expression} - {""}
 
     @property
     def kind(self) -> PipelineType:
@@ -73,7 +111,7 @@ class Sample:
     @property
     def nbytes(self) -> int:
         """Bytes that are kept."""
-        return len(self.text or b"") + sum(map(len, self.outputs))
+        return len(self.text or b"") + len(self.came or b"") + sum(map(len, self.outputs))
 
     @classmethod
     def of(
@@ -84,14 +122,19 @@ class Sample:
         snapshot: Snapshot,
         options: RunOptions,
         facts: Facts,
-        expression: str | None,
+        came: bytes | None = None,
     ) -> Sample:
-        """Keeps an input of a batch that has not run yet. `expression`: the indexes, where it is a search."""
+        """Keeps an input of a batch that has not run yet. `came`: the document before a pipeline ran on it."""
         index, id_, routing = batch.metadata(at)
         text: bytes | None = batch.document(at)
         if text is not None and len(text) > _longest(pipeline):
             text = None
-        index = index or expression
+        origin: RunOrigin | None = options.origin
+        derived = options.final
+        if origin is not None:
+            index, came, derived = origin.expression or None, origin.came, origin.derived
+        if not derived or (came is not None and len(came) > _longest(pipeline)):
+            came = None
         return cls(
             pipeline,
             snapshot,
@@ -105,6 +148,9 @@ class Sample:
             batch.slot(at),
             at,
             len(batch) == 1,
+            origin=origin,
+            derived=derived,
+            came=came,
         )
 
     def read(self, batch: Batch, positions: list[int]) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from headrace.execution.protection import HiddenFields
+from headrace.protocol.headers.encoding import canonical
 from headrace_pipelines import PipelineType, units
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.engine import Condition
@@ -26,6 +27,12 @@ MAX_LIMIT = 100_000
 """Records that a tap may ask for."""
 NAMES = {PipelineType.DOCUMENT: "document", PipelineType.QUERY: "request", PipelineType.RESULT: "response"}
 """The name of an input in `match`, beside `doc`, as in conditions of stages."""
+
+_KINDS = frozenset(kind.value for kind in PipelineType)
+MAX_HIDDEN = 100
+"""Patterns in `hide`: each field of a document is compared with each of them."""
+MAX_PATTERN = 256
+"""Characters of such a pattern."""
 
 
 class Selection(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, dict=True):
@@ -47,7 +54,10 @@ class Selection(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, 
         msgspec.Meta(description="The tap ends after so many records."),
     ] = None
     duration: Annotated[str, msgspec.Meta(description="The tap ends after this time, 10 minutes at most.")] = "60s"
-    hide: Annotated[list[str], msgspec.Meta(description="Fields that are not shown, beside those of masks.")] = []
+    hide: Annotated[
+        list[Annotated[str, msgspec.Meta(max_length=MAX_PATTERN)]],
+        msgspec.Meta(max_length=MAX_HIDDEN, description="Fields that are not shown, beside those of masks."),
+    ] = []
 
     @cached_property
     def seconds(self) -> float:
@@ -61,13 +71,22 @@ class Selection(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, 
 
     @cached_property
     def conditions(self) -> dict[PipelineType, Condition]:
-        """`match`, compiled for each type of pipeline; empty without it. Raises InvalidError."""
-        if not self.match:
-            return {}
-        try:
-            return {kind: Condition(self.match, ["doc", name], b"{}") for kind, name in NAMES.items()}
-        except ValueError as error:
-            raise InvalidError(str(error), "match") from None
+        """`match`, compiled for the types of pipelines whose input it names; empty without it.
+
+        Raises InvalidError where it is an expression for none of those that are asked for.
+        """
+        found: dict[PipelineType, Condition] = {}
+        reason = ""
+        for kind, name in NAMES.items() if self.match else ():
+            if self.surface in _KINDS and self.surface != kind.value:
+                continue
+            try:
+                found[kind] = Condition(self.match, ["doc", name], b"{}")
+            except ValueError as error:
+                reason = reason or str(error)
+        if self.match and not found:
+            raise InvalidError(reason, "match")
+        return found
 
     @cached_property
     def hidden(self) -> HiddenFields:
@@ -86,8 +105,10 @@ class Selection(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, 
 
     def sees_pipeline(self, name: str, kind: PipelineType, surface: str) -> bool:
         """Whether runs of a pipeline on a surface are selected."""
-        return (not self.pipeline or fnmatchcase(name, self.pipeline)) and (
-            not self.surface or self.surface in (kind.value, surface)
+        return (
+            (not self.pipeline or fnmatchcase(name, self.pipeline))
+            and (not self.surface or self.surface in (kind.value, surface))
+            and (not self.match or kind in self.conditions)
         )
 
     def sees_index(self, index: str | None) -> bool:
@@ -117,6 +138,8 @@ class LogsMessage(msgspec.Struct, tag="logs"):
 def checked(body: bytes) -> Selection:
     """The selection of a request's body. Raises InvalidError that names the field."""
     if body.strip():
+        # Of duplicate members one would be read, and nobody could say which.
+        body = canonical(body)
         members_of(body)
     try:
         selection = msgspec.json.decode(body.strip() or b"{}", type=Selection)

@@ -167,8 +167,8 @@ class Gathered:
         """Closes the tap in all workers; their last counts are here then."""
         tap, self._tap = self._tap, None
         if tap is not None:
-            self._counts["own"] = tap.counted
             self._taps.stop(tap)
+            self._counts["own"] = tap.counted
             try:
                 if self._following is not None:
                     await self._following.stop()

@@ -9,20 +9,17 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from aiohttp import hdrs
-
 from headrace.execution.taps.bounds import Bucket, HeldBytes
 from headrace.execution.taps.hiding import RESULT_SLOTS
-from headrace.execution.taps.samples import Facts, Sample
+from headrace.execution.taps.samples import MAX_TEXT, Facts, Sample
 from headrace.ops.observers import guarded
-from headrace.protocol.headers.credentials import user_of
-from headrace.protocol.headers.trace_context import parent_of
-from headrace_pipelines import Deadline, RunOptions
+from headrace_pipelines import Deadline, PipelineType, RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from headrace.execution.taps.selection import Selection
+    from headrace.ops.observers import RunOrigin
     from headrace.server.request import RequestContext
     from headrace_pipelines import Batch, Execution
     from headrace_pipelines.registry import Pipeline
@@ -85,17 +82,14 @@ class Watch:
         self._held = held
         self._offer = offer
         self.kept: dict[Choice, list[Sample]] = {}
+        self._came: dict[int, bytes] = {}
+        """Documents before their first pipeline, by slot, as far as they are at hand."""
 
     @cached_property
     def _facts(self) -> Facts:
-        headers = self._context.request.headers
-        trace = self._context.trace or parent_of(headers.get("traceparent", "").encode())
-        return Facts(
-            self._context.surface,
-            user_of(headers.get(hdrs.AUTHORIZATION, "")),
-            headers.get("X-Opaque-Id", "")[:256],
-            trace.trace_id if trace is not None else "",
-        )
+        trace = self._context.trace
+        trace_id = trace.trace_id if trace is not None else ""
+        return Facts.of(self._context.surface, self._context.request.headers, trace_id)
 
     def start(
         self, pipeline: Pipeline, batch: Batch, again: Callable[[], Batch], options: RunOptions
@@ -104,6 +98,8 @@ class Watch:
         if not options.counted:
             return None
         run = Run(pipeline, options, batch, again)
+        if run.kind is PipelineType.DOCUMENT and not options.final and run.count == 1:
+            self._remember(batch.slot(0), batch.document(0))
         chosen: list[tuple[Choice, list[Sample]]] = []
         late: list[Choice] = []
         for choice in self._seeing(pipeline):
@@ -118,6 +114,10 @@ class Watch:
             if samples:
                 chosen.append((choice, samples))
         return WatchedRun(self, run, chosen, late) if chosen or late else None
+
+    def _remember(self, slot: int, text: bytes | None) -> None:
+        if text is not None and len(text) <= MAX_TEXT:
+            self._came[slot] = text
 
     def _seeing(self, pipeline: Pipeline) -> list[Choice]:
         definition, surface = pipeline.definition, self._context.surface
@@ -147,9 +147,9 @@ class Watch:
                 self.kept.setdefault(choice, []).extend(samples)
 
     def _matching(self, choice: Choice, run: Run) -> list[Sample]:
-        """The inputs that meet `match`; where masks hide fields, those whose condition is evaluated afterwards."""
+        """The inputs that meet `match`; where something is hidden, those whose condition is evaluated afterwards."""
         selection, snapshot = choice.selection, self._context.snapshot
-        if selection.hide or not snapshot.bound.isdisjoint(RESULT_SLOTS):
+        if selection.hide or run.derived or not snapshot.bound.isdisjoint(RESULT_SLOTS):
             granted = choice.candidates.grant(run.count)
             choice.unexamined += run.count - granted
             return self._copies(choice, run, granted)
@@ -198,13 +198,14 @@ class Watch:
     ) -> list[Sample]:
         """Copies of the inputs at these positions of a batch that has not run, as far as their index is selected."""
         found: list[Sample] = []
-        expression = self._context.params.get("index")
         for at in positions:
             if len(found) == wanted or self._held.full:
                 break
-            if choice.selection.sees_index(batch.metadata(at)[0] or expression or "_all"):
-                snapshot = self._context.snapshot
-                sample = Sample.of(batch, at, run.pipeline, snapshot, run.options, self._facts, expression)
+            if choice.selection.sees_index(run.index_of(batch, at)):
+                snapshot, came = self._context.snapshot, self._came.get(batch.slot(at))
+                sample = Sample.of(batch, at, run.pipeline, snapshot, run.options, self._facts, came)
+                if run.kind is PipelineType.DOCUMENT and not run.derived:
+                    self._remember(sample.slot, sample.text)
                 self._held.add(sample.nbytes)
                 run.copied += sample.nbytes
                 found.append(sample)
@@ -273,6 +274,19 @@ class Run:
         self.copied = 0
         """Bytes that are held of its inputs."""
         self._started_ns = time.perf_counter_ns()
+
+    @property
+    def derived(self) -> bool:
+        """Whether pipelines have run on its inputs before."""
+        origin: RunOrigin | None = self.options.origin
+        return self.options.final if origin is None else origin.derived
+
+    def index_of(self, batch: Batch, at: int) -> str:
+        """The index of an input, or the names of those of a search, separated by commas."""
+        origin: RunOrigin | None = self.options.origin
+        if origin is None:
+            return batch.metadata(at)[0] or "_all"
+        return ",".join(filter(None, (origin.expression, *origin.indexes))) or "_all"
 
     @property
     def elapsed_ns(self) -> int:

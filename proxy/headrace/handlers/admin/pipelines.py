@@ -20,7 +20,7 @@ from headrace.handlers.admin.trials.simulate import (
 from headrace.protocol.importing import from_ingest, from_search
 from headrace.security import admin
 from headrace.security.admin import shown_to
-from headrace.server.reply import reply_json
+from headrace.server.reply import reply_json, reply_run
 from headrace_pipelines import PipelineType
 from headrace_pipelines.definition import (
     PipelineDefinition,
@@ -325,23 +325,23 @@ async def _execute(
         if definition.type is not PipelineType.DOCUMENT:
             raise InvalidError("are for document pipelines; send [input]", "docs")
         docs = [await simulate_document(context, pipeline, doc, verbose=request.verbose) for doc in request.docs]
-        return await reply_json(context, 200, {"docs": docs})
+        return await reply_run(context, 200, {"docs": docs})
     text = bytes(request.input) if request.input is not msgspec.UNSET else b"{}"
-    return await reply_json(context, 200, await simulate(context, pipeline, text, verbose=request.verbose))
+    return await reply_run(context, 200, await simulate(context, pipeline, text, verbose=request.verbose))
 
 
 async def stats(context: RequestContext) -> web.StreamResponse:
     """Statistics of a pipeline's active version, or that in `?version=`, over all workers."""
     pipeline = context.snapshot.find(context.params["name"], context.target.get("version"), kind_of(context))
     counts = await context.components.metrics.gathered()
-    return await reply_json(context, 200, await shown_to(context, _stats(pipeline, counts)))
+    return await reply_run(context, 200, await shown_to(context, _stats(pipeline, counts)))
 
 
 async def all_stats(context: RequestContext) -> web.StreamResponse:
     """Statistics of all active pipelines, over all workers."""
     counts = await context.components.metrics.gathered()
     found = [_stats(pipeline, counts) for pipeline in context.snapshot.pipelines()]
-    return await reply_json(context, 200, await shown_to(context, {"total": len(found), "pipelines": found}))
+    return await reply_run(context, 200, await shown_to(context, {"total": len(found), "pipelines": found}))
 
 
 def _stats(pipeline: Pipeline, counts: ProcessCounts) -> dict[str, Any]:

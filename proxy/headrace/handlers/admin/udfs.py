@@ -14,7 +14,7 @@ from headrace.handlers.admin import managed
 from headrace.handlers.admin.trials.simulate import compile_definition, decode_body, kind_of, now, simulate
 from headrace.security import admin
 from headrace.security.admin import shown_to
-from headrace.server.reply import reply_json
+from headrace.server.reply import reply_json, reply_run
 from headrace.server.response import send_whole
 from headrace_pipelines import PipelineType
 from headrace_pipelines.definition import EMPTY, FailurePolicy, PipelineDefinition, UdfConfig, UdfStage, check_name
@@ -267,7 +267,7 @@ async def test(context: RequestContext) -> web.StreamResponse:
     if as_hit:
         text = b'{"hits":{"hits":[' + text + b"]}}"
     answer = await simulate(context, pipeline, text, verbose=request.verbose)
-    return await reply_json(context, 200, _only_hit(answer) if as_hit else answer)
+    return await reply_run(context, 200, _only_hit(answer) if as_hit else answer)
 
 
 def _only_hit(answer: dict[str, Any]) -> dict[str, Any]:

@@ -208,7 +208,8 @@ async def _shown_document(context: RequestContext, doc: bytes, parts: list[tuple
     if not parts:
         return doc
     try:
-        hit = await _as_hit(SearchRun(context, "", b""), parts, doc)
+        index = msgspec.json.decode(doc, type=DocumentAbout).index
+        hit = await _as_hit(SearchRun(context, index, b""), parts, doc)
     except StageError as error:
         cause = error_object(error)
         about = msgspec.json.decode(_missing(doc))

@@ -60,6 +60,10 @@ class _Stream:
     async def run(self) -> web.StreamResponse:
         """Sends records until the tap ends. Raises ConnectionResetError when the client goes."""
         await self._client.open()
+        return await self._client.complete(self._send())
+
+    async def _send(self) -> bytes:
+        """Sends the records; gives the last line."""
         limits, reason = self._context.components.taps.limits, "duration"
         async with limits.within(self._selection.seconds):
             reason = await self._pass_on()
@@ -74,7 +78,7 @@ class _Stream:
             "refused": self._refused,
         }
         self._context.add_audit_facts(shown=str(self._shown))
-        return self._client.end(msgspec.json.encode(end))
+        return msgspec.json.encode(end)
 
     async def _pass_on(self) -> str:
         """Sends records, until its time is over; gives the reason for an earlier end."""

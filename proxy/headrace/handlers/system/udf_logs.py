@@ -36,7 +36,9 @@ async def logs(context: RequestContext) -> web.StreamResponse:
     async with GatheredLogs(catalog, peers, LogsMessage(name, count, follow)) as gathered:
         if not follow:
             return await reply_json(context, 200, {"name": name, "lines": [shown(line) for line in gathered.last()]})
-        return await _follow(LineStream(context.request), gathered, components.taps.limits)
+        client = LineStream(context.request)
+        await client.open()
+        return await client.complete(_follow(client, gathered, components.taps.limits))
 
 
 def _count(text: str | None) -> int:
@@ -47,12 +49,11 @@ def _count(text: str | None) -> int:
     return int(text)
 
 
-async def _follow(client: LineStream, gathered: GatheredLogs, limits: StreamLimits) -> web.StreamResponse:
-    """Sends lines until the client goes, or their time is over."""
-    await client.open()
+async def _follow(client: LineStream, gathered: GatheredLogs, limits: StreamLimits) -> bytes:
+    """Sends lines until the client goes, or their time is over; there is no last one."""
     async with limits.within(MAX_SECONDS):
         await _pass_on(client, gathered)
-    return client.end()
+    return b""
 
 
 async def _pass_on(client: LineStream, gathered: GatheredLogs) -> None:

@@ -20,7 +20,7 @@ from headrace.handlers.write import updates
 from headrace.protocol.headers.encoding import as_single_line, canonical
 from headrace.server.reply import reply_answer, reply_json
 from headrace_pipelines import Bulk, PipelineType, plain_json, unambiguous_json
-from headrace_pipelines.errors import OverloadedError, StageError
+from headrace_pipelines.errors import OverloadedError
 from headrace_pipelines.registry.association import DOCUMENT_FINAL
 
 if TYPE_CHECKING:
@@ -110,9 +110,10 @@ async def _dead(context: RequestContext, dead: Reply) -> web.StreamResponse:
 
 async def _failed(write: SingleWrite, failure: tuple[int, str, str, str, str]) -> web.StreamResponse:
     """Answers for a document that failed: as a dead letter, or raises StageError in the cluster's shape."""
-    if (dead := await write.failed(failure)) is not None:
+    error = write.context.stage_error(*failure)
+    if (dead := await write.failed((error.status, error.type, error.reason, error.pipeline, error.stage))) is not None:
         return await _dead(write.context, dead)
-    raise StageError(*failure)
+    raise error
 
 
 async def _forward(write: SingleWrite, parsed: Bulk, body: bytes) -> web.StreamResponse:

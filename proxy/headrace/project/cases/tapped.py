@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from headrace.project.source import dump
@@ -16,11 +17,13 @@ INPUTS = {"document": "docs", "query": "request"}
 def case_of(record: dict[str, Any], name: str) -> dict[str, Any] | None:
     """The case of a record; `None` for one that does not say all that a case needs.
 
-    These are responses, documents that are too long or have hidden fields, and those for which the second run ended
-    otherwise: the pipeline depends on more than its input.
+    These are responses, documents that are too long or have hidden fields, those with numbers that no float holds, and
+    those for which the second run ended otherwise: the pipeline depends on more than its input.
     """
     kind, before = INPUTS.get(record["type"]), record["before"]
     if kind is None or before is None or record.get("hidden") or record.get("rerun"):
+        return None
+    if _has_decimal(before) or _has_decimal(record["after"]):
         return None
     case: dict[str, Any] = {"name": name, "now": record["ts"]}
     if kind == "docs":
@@ -38,6 +41,12 @@ def case_of(record: dict[str, Any], name: str) -> dict[str, Any] | None:
     else:
         case["expect"] = after
     return case
+
+
+def _has_decimal(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_decimal, value.values()))
+    return any(map(_has_decimal, value)) if isinstance(value, list) else isinstance(value, Decimal)
 
 
 def case_file(pipeline: str, records: Sequence[dict[str, Any]]) -> tuple[str, int]:

@@ -82,8 +82,12 @@ def tail(
     if options["pipeline"]:
         _require_pipeline(clients[0], options["pipeline"])
     kept: list[dict[str, Any]] = []
+    failure = ""
     try:
         for name, record in _merged(clients, selection):
+            if record.get("end") == "error":
+                failure = record["error"]["reason"]
+                break
             if "end" in record:
                 _show_end(name if len(clients) > 1 else "", record)
                 continue
@@ -94,6 +98,8 @@ def tail(
         note("")
     if save is not None:
         _save(save, kept)
+    if failure:
+        raise Failure(f"the tap has ended: {failure}")
     return ExitCode.OK
 
 
@@ -139,11 +145,16 @@ def _merged(clients: list[Client], selection: dict[str, Any]) -> Iterator[tuple[
             yield url, record
 
 
-def _show(record: dict[str, Any], output: str) -> None:
+def _text(value: Any) -> str:
+    """JSON; a Decimal is a number."""
     import msgspec
 
+    return msgspec.json.Encoder(decimal_format="number").encode(value).decode()
+
+
+def _show(record: dict[str, Any], output: str) -> None:
     if output == "json":
-        click.echo(msgspec.json.encode(record))
+        click.echo(_text(record))
         return
     where = f"{record['index'] or ''}/{record['id']}" if record["id"] else record["index"] or ""
     final = " (final)" if record["final"] else ""
@@ -166,8 +177,6 @@ def _show(record: dict[str, Any], output: str) -> None:
 
 
 def _show_stage(stage: dict[str, Any]) -> None:
-    import msgspec
-
     took = f" {stage['ms']:g} ms" if "ms" in stage else ""
     reason = stage.get("reason") or stage.get("error", {}).get("reason", "")
     status = click.style(stage["status"], fg=COLOURS.get(stage["status"]))
@@ -175,7 +184,7 @@ def _show_stage(stage: dict[str, Any]) -> None:
         f"  {printable(stage['name'], keep=''):<20} {status}{took}{'  ' + printable(reason, keep='') if reason else ''}"
     )
     for change in stage.get("patch") or []:
-        value = f" {msgspec.json.encode(change['value']).decode()}" if "value" in change else ""
+        value = f" {_text(change['value'])}" if "value" in change else ""
         text = printable(f"{change['op']} {change['path']}{value}", keep="")
         click.echo(f"    {click.style(text, fg=OPERATIONS.get(change['op']))}")
     if stage.get("hits"):
