@@ -31,7 +31,7 @@ SNAPSHOT = LOADED._snapshot
 
 
 def context() -> Any:
-    components = SimpleNamespace(registry=SimpleNamespace(snapshot=SNAPSHOT))
+    components = SimpleNamespace(registry=SimpleNamespace(catalog=Catalog(), snapshot=SNAPSHOT))
     return SimpleNamespace(
         components=components,
         request=SimpleNamespace(headers={}),
