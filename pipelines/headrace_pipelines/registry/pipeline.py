@@ -80,6 +80,12 @@ class Pipeline:
         return any(node.policy.retry is not None for node in self.nodes)
 
     @cached_property
+    def keeps_dead_letters(self) -> bool:
+        """Whether documents that it meets may become dead letters by its definition."""
+        letters = self.definition.dead_letters
+        return letters is not None and bool(letters.on)
+
+    @cached_property
     def per_hit(self) -> bool:
         """Whether it does nothing but work on hits, one by one."""
         return all(node.runner.per_hit for node in self.nodes)

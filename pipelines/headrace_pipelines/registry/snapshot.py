@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from headrace_pipelines.definition import LATEST, FailurePolicy, PipelineDefinition, PipelineType
 from headrace_pipelines.errors import InvalidError, MissingError
-from headrace_pipelines.registry.association import SLOTS, Associations, Slot, Slots
+from headrace_pipelines.registry.association import DOCUMENT_FINAL, SLOTS, Associations, Slot, Slots
 from headrace_pipelines.registry.pipeline import Pipeline
 from headrace_pipelines.registry.records import PipelineRecord, Records, UdfRecord, key, version_order
 from headrace_pipelines.registry.references import references, udf_configs
@@ -81,8 +81,15 @@ class Snapshot:
     @cached_property
     def has_dead_letters(self) -> bool:
         """Whether a pipeline or a pattern has dead letters."""
-        has = (record.definition.dead_letters is not None for record in self.records.pipelines)
-        return self.associations.has_dead_letters or any(has)
+        # A request may name any version.
+        kept = (record.definition.dead_letters for record in self.records.pipelines)
+        return self.associations.has_dead_letters or any(letters is not None and letters.on for letters in kept)
+
+    @cached_property
+    def final_dead_letters(self) -> bool:
+        """Whether a final document pipeline that is attached to any index has dead letters."""
+        finals = {name for slot, name in self.associations.held() if slot == DOCUMENT_FINAL}
+        return any(self.attached(PipelineType.DOCUMENT, name).keeps_dead_letters for name in finals)
 
     @cached_property
     def _active(self) -> dict[tuple[PipelineType, str], Pipeline]:

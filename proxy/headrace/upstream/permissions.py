@@ -95,7 +95,14 @@ class Permissions:
                 f"{', '.join(verdict.missing) or 'indices:admin/settings/update'}"
             )
 
-    async def _ask(self, caller: Caller, path: str, body: bytes | None, method: str = "PUT") -> Verdict:
+    async def write(self, caller: Caller, index: str) -> Verdict:
+        """Whether this caller may write documents to an index. Raises ClusterRefusedError."""
+        return await self._ask(caller, f"/{quote(index, safe='')}/_doc", b"{}", method="POST", by_role=False)
+
+    async def _ask(
+        self, caller: Caller, path: str, body: bytes | None, method: str = "PUT", *, by_role: bool = True
+    ) -> Verdict:
+        """`by_role`: where permissions cannot be asked for, the roles of administrators decide."""
         key = self._key(caller, f"{method} {path}")
         if (self._allowed.get(key) or 0.0) > time.monotonic():
             return Verdict(True)
@@ -103,7 +110,7 @@ class Permissions:
         if answer.status == 401:
             raise ClusterRefusedError(answer)
         if answer.status == 400 and b"perform_permission_check" in answer.body:
-            verdict = await self._by_role(caller)
+            verdict = await self._by_role(caller) if by_role else Verdict(None)
         else:
             verdict = _verdict(answer)
         if verdict.allowed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,7 +13,7 @@ from headrace.http1.framing import LAST_CHUNK, MAX_JOINED_BYTES, chunk
 from headrace.http1.splice import Splice
 from headrace.upstream.connection import BUFFER_BYTES, SMALL
 from headrace.upstream.errors import NodeTimeoutError, RequestBodyError, SlowBodyError
-from headrace_pipelines.errors import HeadraceError
+from headrace_pipelines.errors import HeadraceError, InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -36,9 +37,15 @@ _BROKEN: dict[type[Exception], type[Exception]] = {
 _T = TypeVar("_T")
 
 
+_NOT_IN_TARGETS = re.compile(rb"[\x00-\x20\x7f]")
+
+
 def request_head(method: str, target: str, host: bytes, lines: bytes, body: Body) -> bytes:
     """The head of a request: request line, host, header lines and framing."""
     line = target.encode("utf-8", "surrogateescape")
+    if _NOT_IN_TARGETS.search(line):
+        # A target that would end the request line, whoever has made it.
+        raise InvalidError("a request target has no spaces and no control characters (RFC 9112, section 3.2)")
     return b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method.encode(), line, host, lines, _framing(method, body))
 
 

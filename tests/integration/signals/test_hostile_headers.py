@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headrace.ops.logs.lines import AuditFile, JsonLines
+from headrace.upstream.sending import request_head
+from headrace_pipelines.errors import InvalidError
 from tests.integration.ways import get
 
 if TYPE_CHECKING:
@@ -74,3 +76,9 @@ async def test_several_lines_of_tracestate_are_one(start: Callable[..., Any]):
         await client(get("/i/_search", parent, b"tracestate: a=1", b"tracestate: b=2"))
         assert b"tracestate: a=1,b=2\r\n" in way.cluster.seen[-1]
         await way.proxy.stop()
+
+
+@pytest.mark.parametrize("target", ["/a b", "/a\r\nX: y", "/a\0", "/a\x7f"])
+def test_no_target_ends_the_request_line(target: str):
+    with pytest.raises(InvalidError):
+        request_head("GET", target, b"", b"", None)

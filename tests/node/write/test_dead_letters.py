@@ -244,3 +244,46 @@ async def test_records_are_written_by_their_own_user(node: str, tmp_path: Path, 
     assert ("b3duOm93bg==" in seen[1][1], "owncookie" in seen[1][1], keeper in seen[1][1]) == (False, False, True)
     (record,) = await records(direct, stream)
     assert record["user"] == "own"
+
+
+@pytest.mark.parametrize("may_write", [True, False])
+async def test_who_may_not_write_leaves_no_record(
+    node: str, tmp_path: Path, direct: Http, name: str, stream: str, may_write: bool
+):
+    """A document that a stage fails never comes to the cluster: nobody else asks who has sent it."""
+
+    async def forward(request: web.Request) -> web.Response:
+        if request.query_string == "perform_permission_check=true" and request.path.endswith("/_doc"):
+            return web.json_response({"accessAllowed": may_write, "missingPrivileges": ["indices:data/write/index"]})
+        body = await request.read()
+        headers = {"Content-Type": request.headers.get("Content-Type", "application/json")}
+        answer = await direct(request.method, request.path_qs, body or None, headers=headers)
+        return web.Response(status=answer.status, body=answer.body, content_type="application/json")
+
+    await index(direct, name)
+    runner = web.ServerRunner(web.Server(forward))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    settings = settings_for(f"http://127.0.0.1:{runner.addresses[0][1]}", tmp_path)
+    try:
+        async with running_proxy(settings, direct.session) as through:
+            await through.pipeline(name, "document", NUMBER, dead_letters={"stream": stream, "answer": "accepted"})
+            answer = await through.bulk({"index": {"_index": name}}, {"n": "many"}, target=f"/_bulk?pipeline={name}")
+    finally:
+        await runner.cleanup()
+    (item,) = [item["index"] for item in answer.json["items"]]
+    assert item["status"] == (201 if may_write else 400)
+    assert len(await records(direct, stream)) == (1 if may_write else 0)
+
+
+async def test_a_pipeline_that_keeps_nothing_has_the_last_word(through: Http, direct: Http, name: str, stream: str):
+    await index(direct, name)
+    await through.pipeline(f"{name}-f", "document", NUMBER, dead_letters={"stream": stream, "on": []})
+    await through.pipeline(
+        f"{name}-d", "document", native("a", "set", field="a", value=1), dead_letters={"stream": stream}
+    )
+    body = {"index.document.default_pipeline": f"{name}-d", "index.document.final_pipeline": f"{name}-f"}
+    assert (await through.put(f"/{name}/_settings", body)).status == 200
+    answer = await through.bulk({"index": {"_index": name}}, {"n": "many"})
+    assert "dead_letter" not in answer.json["items"][0]["index"]
+    assert await records(direct, stream) == []

@@ -143,3 +143,60 @@ async def test_bad_requests(through: Http, name: str):
     assert (await through.get("/_dead_letters?stream=.headrace-registry")).status in (400, 403)
     assert (await through.get(f"/_dead_letters/{name}")).status == 404
     assert (await through.get(f"/_dead_letters?stream={name}")).json == {"total": 0, "groups": []}
+
+
+async def test_an_id_of_a_task_is_no_path(through: Http, direct: Http, name: str, stream: str):
+    await direct.put(f"/{name}")
+    ends = "x%20HTTP%2F1.1%0D%0AHost:%20a%0D%0A%0D%0ADELETE%20%2F" + name + "%20HTTP%2F1.1%0D%0AX:%20"
+    for task in (ends, "..%2F..%2F_search", "%3Fq", "A" * 16, "0" * 15):
+        answer = await through.get(f"/_dead_letters/_redrive/{task}?stream={stream}")
+        assert answer.status == 404, task
+    answer = await through.post(f"/_dead_letters/_redrive?stream={stream}", {"task": "../x HTTP/1.1\r\n\r\n"})
+    assert answer.status == 404
+    assert (await direct.get(f"/{name}")).status == 200
+
+
+async def test_a_redrive_that_goes_on_takes_no_other_member(through: Http, stream: str):
+    for more in ({"dry_run": True}, {"overwrite": True}, {"max_docs": 1}, {"group": "g"}):
+        answer = await through.post(f"/_dead_letters/_redrive?stream={stream}", {"task": "0" * 16, **more})
+        assert (answer.status, answer.error["field"]) == (400, "task")
+
+
+async def test_a_record_that_no_bulk_takes_stops_no_other(through: Http, direct: Http, name: str, stream: str):
+    await index(direct, name)
+    await through.pipeline(name, "document", NUMBER, dead_letters={"stream": stream})
+    await attach(through, name, document=name)
+    lines: list[Any] = []
+    for n in range(5):
+        # The cluster refuses a whole bulk for an id of more than 512 bytes.
+        lines += [{"index": {"_index": name, "_id": "i" * 600 if n == 2 else str(n)}}, {"n": "many"}]
+    await through.bulk(*lines)
+    assert len(await records(direct, stream)) == 5
+    await through.pipeline(name, "document", native("number", "remove", field="n", ignore_missing=True))
+    state = await finished(through, stream, query={"match_all": {}})
+    assert (state["state"], state["indexed"], state["failed"]) == ("done", 4, 1)
+    (left,) = await records(direct, stream)
+    assert left["id"] == "i" * 600
+
+
+async def test_an_update_is_sent_again_only_over_what_is_there(through: Http, direct: Http, name: str, stream: str):
+    await index(direct, name)
+    await through.pipeline(name, "document", NUMBER, dead_letters={"stream": stream})
+    await attach(through, name, document=name)
+    await through.bulk({"update": {"_index": name, "_id": "1"}}, {"doc": {"n": "many"}, "doc_as_upsert": True})
+    await direct.put(f"/{name}/_doc/1?refresh=true", {"n": 7})
+    await through.pipeline(name, "document", native("number", "set", field="n", value=1))
+    state = await finished(through, stream, query={"match_all": {}})
+    assert (state["conflict"], state["indexed"]) == (1, 0)
+    assert (await direct.get(f"/{name}/_doc/1")).json["_source"] == {"n": 7}
+    state = await finished(through, stream, query={"match_all": {}}, overwrite=True)
+    assert state["indexed"] == 1
+
+
+async def test_the_routing_of_the_request_is_that_of_its_documents(through: Http, direct: Http, name: str, stream: str):
+    await index(direct, name)
+    await through.pipeline(name, "document", NUMBER, dead_letters={"stream": stream})
+    await attach(through, name, document=name)
+    await through.bulk({"index": {"_index": name, "_id": "1"}}, {"n": "many"}, target="/_bulk?routing=r")
+    (record,) = await records(direct, stream)
+    assert record["routing"] == "r"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from headrace.server.request import RequestContext
     from headrace_pipelines import Bulk, Snapshot
     from headrace_pipelines.definition import DeadLetters
+
+log = logging.getLogger("headrace.dead_letters")
 
 LIMITED = "more dead letters than dead_letter_rate allows; send the document again later"
 UNWRITTEN = "the document is a dead letter, and its record was not written; send the document again later"
@@ -73,6 +76,17 @@ async def settle(
     context: RequestContext, snapshot: Snapshot, parsed: Bulk, plan: DeadLetterPlan, answer: bytes
 ) -> bytes:
     """Keeps the documents of the items that failed for good; gives the answer that says so."""
+    try:
+        return await _settle(context, snapshot, parsed, plan, answer)
+    except msgspec.MsgspecError:
+        # The documents are written: an answer that cannot be read is still the answer.
+        log.exception("dead letters are not kept: the answer of the cluster cannot be read")
+        return answer
+
+
+async def _settle(
+    context: RequestContext, snapshot: Snapshot, parsed: Bulk, plan: DeadLetterPlan, answer: bytes
+) -> bytes:
     members = msgspec.json.decode(answer, type=dict[str, msgspec.Raw])
     if bytes(members.get("errors", b"")) != b"true" or "items" not in members:
         return answer
@@ -110,11 +124,11 @@ def _letter(
     if key in plan.excluded or op == "delete" or index is None:
         return None
     fault = fault_of(parsed, position, plan.pipelines.get(key, ""), item.status, bytes(item.error))
-    letters = policy.allowed(context, policy.of_failed(snapshot, fault.pipeline)) if fault.cause == "pipeline" else None
-    letters = letters or plan.policies.get(key)
+    own = policy.of_failed(snapshot, fault.pipeline) if fault.cause == "pipeline" else None
+    letters = plan.policies.get(key) if own is None else policy.allowed(context, own)
     if letters is None or fault.cause not in letters.on:
         return None
-    parts = parsed.forwarded(position)
+    parts, routing = parsed.forwarded(position), routing or context.target.get("routing")
     return DeadLetter(letters, op, index, original, fault, id_, routing, plan.named.get(key), parts)
 
 
@@ -149,6 +163,8 @@ def answered(about: dict[str, Any], letter: DeadLetter, keeping: Keeping) -> dic
         }
     if keeping.kept is not None:
         return {**about, "dead_letter": keeping.kept.shown}
+    if keeping.refused:
+        return about
     if keeping.limited or letter.policy.answer == "accepted":
         reason = LIMITED if keeping.limited else UNWRITTEN
         return {**about, "status": OverloadedError.status, "error": {"type": OverloadedError.type, "reason": reason}}

@@ -39,10 +39,14 @@ class Kept:
 
 
 class Keeping(NamedTuple):
-    """The end of a dead letter: where its record is; `None`: it is not written, and maybe `limited`."""
+    """The end of a dead letter: where its record is; `None`: it is not written.
+
+    `limited`: there are too many; `refused`: its caller may not write to where it was to go.
+    """
 
     kept: Kept | None = None
     limited: bool = False
+    refused: bool = False
 
 
 class _Written(msgspec.Struct):
@@ -58,6 +62,25 @@ class _Answer(msgspec.Struct):
 
 async def keep(context: RequestContext, letters: Sequence[DeadLetter]) -> list[Keeping]:
     """Writes the records of these documents, as far as the limit of this proxy allows; never raises HeadraceError."""
+    unseen = {letter.index for letter in letters if letter.fault.cause == "pipeline"}
+    refused = {index for index in unseen if not await _may_write(context, index)}
+    allowed = [letter.fault.cause != "pipeline" or letter.index not in refused for letter in letters]
+    found = iter(await _keep(context, [letter for letter, good in zip(letters, allowed, strict=True) if good]))
+    return [next(found) if good else Keeping(refused=True) for good in allowed]
+
+
+async def _may_write(context: RequestContext, index: str) -> bool:
+    """Whether the caller may write to the target of documents that have not come to the cluster.
+
+    Nobody else has asked for its credentials: what it may not write must not be written by a redrive.
+    """
+    try:
+        return (await context.components.permissions.write(context, index)).allowed is not False
+    except HeadraceError:
+        return False
+
+
+async def _keep(context: RequestContext, letters: Sequence[DeadLetter]) -> list[Keeping]:
     components = context.components
     admitted = components.dead_letter_rate.admit(len(letters))
     found: list[Keeping] = []

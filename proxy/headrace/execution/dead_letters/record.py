@@ -65,9 +65,10 @@ class DeadLetter:
     def record_id(self) -> str:
         """The id of its record: of a document with an id the same for the same text, of another a new one each time.
 
-        So a document that a client sends again is not counted twice, and equal documents without an id are two.
+        So a document that a client sends again is not counted twice, and equal documents without an id are two. Equal
+        updates are two as well: each may count something.
         """
-        if self.id is None:
+        if self.id is None or self.op == "update":
             return uuid.uuid4().hex
         digest = hashlib.sha256(self.original)
         for part in (self.op, self.index, self.id, self.routing or "", self.named or ""):

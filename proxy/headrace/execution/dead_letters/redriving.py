@@ -13,8 +13,9 @@ from headrace.execution.dead_letters.policy import PERMANENT
 from headrace.execution.dead_letters.record import DeadLetter, Fault, error_of, text_of
 from headrace.protocol.headers.encoding import as_single_line
 from headrace.security import registry_guard
-from headrace_pipelines import Bulk, PipelineType
+from headrace_pipelines import Bulk, BulkError, PipelineType, plain_json
 from headrace_pipelines.definition import DeadLetters
+from headrace_pipelines.errors import HeadraceError
 from headrace_pipelines.registry.association import NONE
 
 if TYPE_CHECKING:
@@ -80,15 +81,15 @@ async def resend(
     snapshot = context.snapshot
     ends = [await _unfit(context, hit["_source"], how) for hit in hits]
     fit = [hit for hit, end in zip(hits, ends, strict=True) if end is None]
-    endings = iter(await _resent(context, snapshot, fit, how, dry_run=dry_run) if fit else [])
+    endings = iter(await _sent_apart(context, snapshot, fit, how, dry_run=dry_run) if fit else [])
     return [next(endings) if end is None else end for end in ends]
 
 
 async def _unfit(context: RequestContext, record: dict[str, Any], how: Resending) -> Ending | None:
     """What becomes of a record whose document cannot be sent at all, whatever pipelines do."""
     fault = await _refusal(context, record)
-    if fault is None and record.get("parts", 1) > 1 and not how.overwrite:
-        # Some of its documents may be there, under ids that nobody knows.
+    if fault is None and not how.overwrite and (record.get("parts", 1) > 1 or record["op"] == "update"):
+        # Some of its documents may be there, under ids that nobody knows; an old update would win over newer ones.
         return Ending("conflict")
     return None if fault is None else Ending("failed", fault)
 
@@ -103,6 +104,24 @@ async def _refusal(context: RequestContext, record: dict[str, Any]) -> Fault | N
         reason = "an update of documents that final pipelines hide; send it as its user"
         return Fault("mapping", 403, "security_exception", reason)
     return None
+
+
+async def _sent_apart(
+    context: RequestContext, snapshot: Snapshot, hits: list[dict[str, Any]], how: Resending, *, dry_run: bool
+) -> list[Ending]:
+    """[`_resent`]; a bulk that is refused as a whole is halved, until the document that is to blame stands alone."""
+    try:
+        return await _resent(context, snapshot, hits, how, dry_run=dry_run)
+    except (HeadraceError, BulkError) as error:
+        status = error.status if isinstance(error, HeadraceError) else 400
+        if status not in PERMANENT:
+            raise
+        if len(hits) == 1:
+            reason = error.reason if isinstance(error, HeadraceError) else str(error)
+            return [Ending("failed", Fault("mapping", status, "illegal_argument_exception", reason))]
+    middle = len(hits) // 2
+    first = await _sent_apart(context, snapshot, hits[:middle], how, dry_run=dry_run)
+    return first + await _sent_apart(context, snapshot, hits[middle:], how, dry_run=dry_run)
 
 
 async def _resent(
@@ -133,8 +152,10 @@ def _lines(hit: dict[str, Any], how: Resending) -> tuple[bytes, ...]:
         about["routing"] = record["routing"]
     if how.pipeline == CURRENT and "named" in record:
         about["pipeline"] = record["named"]
-    op = "update" if record["op"] == "update" else "index" if how.overwrite else "create"
-    return msgspec.json.encode({op: about}), b"\n", as_single_line(text_of(record)), b"\n"
+    replaces = how.overwrite and "id" in record
+    op = "update" if record["op"] == "update" else "index" if replaces else "create"
+    text = text_of(record)
+    return msgspec.json.encode({op: about}), b"\n", as_single_line(plain_json(text) or text), b"\n"
 
 
 async def _groups(

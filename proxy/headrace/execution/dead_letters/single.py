@@ -83,10 +83,8 @@ class SingleWrite:
 
     async def _reply(self, fault: Fault, error: dict[str, Any], parts: int = 1) -> Reply | None:
         context = self.context
-        letters = None
-        if fault.cause == "pipeline":
-            letters = policy.allowed(context, policy.of_failed(context.snapshot, fault.pipeline))
-        letters = letters or self.letters
+        own = policy.of_failed(context.snapshot, fault.pipeline) if fault.cause == "pipeline" else None
+        letters = self.letters if own is None else policy.allowed(context, own)
         if letters is None or fault.status not in policy.PERMANENT or fault.cause not in letters.on:
             return None
         routing, params = context.target.get("routing"), context.params

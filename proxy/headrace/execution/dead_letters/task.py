@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 import uuid
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,6 +34,8 @@ SILENT_SECONDS = 30.0
 """Seconds without a sign of a running task from which it counts as interrupted."""
 _PAUSES = (0.5, 1, 2, 4, 8, 10, 10, 10)
 """Seconds before each further attempt at a batch of which nothing could be done."""
+_TASK = re.compile(r"[0-9a-f]{16}")
+"""The form of the id of a task."""
 Counted = Literal["indexed", "dropped", "conflict", "failed"]
 
 
@@ -88,6 +91,8 @@ def created(request: Request, total: int) -> State:
 
 async def find(context: RequestContext, name: str, task: str) -> State:
     """A task as it was stored last. Raises MissingError."""
+    if not _TASK.fullmatch(task):
+        raise MissingError(f"the stream [{name}] has no redrive of this id")
     answer = await context.call_cluster("GET", f"/{name}{TASKS}/_doc/{task}")
     if answer.status == 404:
         raise MissingError(f"the stream [{name}] has no redrive [{task}]")
@@ -147,7 +152,13 @@ async def _run(context: RequestContext, state: State, request: Request) -> None:
         hits = await stream.records(context, request.stream, remaining(state, request), wanted)
         if not hits:
             return
-        progress = await _batch(context, state, request, hits, how)
+        try:
+            progress = await _batch(context, state, request, hits, how)
+        except HeadraceError as error:
+            if error.status != 429 and error.status < 500:
+                raise
+            # The cluster is busy, or away for a moment.
+            progress = False
         state.updated = time.time()
         await save(context, state)
         if not progress:

@@ -184,9 +184,7 @@ async def _plan_dead_letters(
     chosen = {key: pipeline for pipeline, keys in plan.groups.values() for key in keys}
     from_url = context.target.get("document_pipeline") or context.target.get("pipeline")
     plan.dead.excluded = {position for position, *_ in plan.failed}
-    plan.dead.follows = any(pipeline.definition.dead_letters is not None for pipeline in chosen.values()) or (
-        document_run.FINAL in snapshot.bound
-    )
+    plan.dead.follows = snapshot.final_dead_letters or any(each.keeps_dead_letters for each in chosen.values())
     for key, (index, item_name, writes) in enumerate(targets):
         if not writes or key in plan.dead.excluded:
             continue

@@ -83,6 +83,8 @@ async def redrive(context: RequestContext) -> web.StreamResponse:
     name, asked = stream_of(context.target.get("stream")), _request(await context.plain_text())
     await stream.refresh(context, name)
     if asked.task is not None:
+        if asked != RedriveRequest(task=asked.task):
+            raise InvalidError("a redrive that goes on does what it began with: no other member is allowed", "task")
         state = await task.resumed(context, name, asked.task)
     else:
         request = _checked(context, name, asked)
