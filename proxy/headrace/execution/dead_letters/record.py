@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from aiohttp import hdrs
 
 from headrace.protocol.headers.credentials import user_of
+from headrace.protocol.headers.trace_context import TRACE_PARENT, parent_of
 
 if TYPE_CHECKING:
     from headrace.server.request import RequestContext
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 _FIELD = re.compile(r"(?:field|within) \[([^\]]{1,200})\]")
 """The field that a reason of the cluster or of a built-in names."""
-_TRACE = re.compile(r"00-([0-9a-f]{32})-")
 MAX_REASON = 2000
 """Maximum length in characters of the reason in a record: a reason may quote a whole document."""
 
@@ -136,5 +136,5 @@ def _user(context: RequestContext) -> str | None:
 def _trace_id(context: RequestContext) -> str | None:
     if context.trace is not None:
         return context.trace.trace_id
-    found = _TRACE.match(context.request.headers.get("traceparent", ""))
-    return found[1] if found else None
+    parent = parent_of(context.head.header(TRACE_PARENT))
+    return parent.trace_id if parent is not None else None
