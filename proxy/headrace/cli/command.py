@@ -94,3 +94,14 @@ class LazyGroup(click.Group):
         for title, section in self.sections.items():
             with formatter.section(title):
                 formatter.write_dl([(name, summary) for name, (summary, _) in section.items()])
+
+
+STREAM_OUTPUT = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(("pretty", "json")),
+    default="pretty",
+    show_default=True,
+    help="Lines for people, or JSON.",
+)
+"""The option of commands that print a stream."""

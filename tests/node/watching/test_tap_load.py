@@ -119,16 +119,22 @@ async def test_full_bulks_are_stored_alike_with_and_without_a_tap_and_none_is_mi
     assert await stored(f"{name}-off") == await stored(f"{name}-on")
 
 
+def slow_reader(through: Http, body: bytes) -> socket.socket:
+    """A tap whose reader takes few bytes at once."""
+    host, _, port = through.base.removeprefix("http://").partition(":")
+    slow = socket.socket()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    slow.connect((host, int(port)))
+    head = "POST /_proxy/tap HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    slow.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    return slow
+
+
 async def test_a_reader_that_does_not_read_misses_records_and_holds_up_nobody(through: Http, name: str):
     await through.pipeline(name, "document", native("s", "set", field="x", value=1))
     await through.index(name, document=name)
-    host, _, port = through.base.removeprefix("http://").partition(":")
     body = json.dumps({"per_second": 1000, "duration": "8s", "pipeline": name}).encode()
-    with socket.socket() as slow:
-        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        slow.connect((host, int(port)))
-        head = "POST /_proxy/tap HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        slow.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    with slow_reader(through, body) as slow:
         await asyncio.sleep(0.3)
         lines = [{"index": {"_index": name}}, {"t": "x" * 20000}] * 50
         for _ in range(20):
@@ -206,13 +212,8 @@ async def test_the_end_of_the_proxy_ends_taps_and_followed_lines(node: str, dire
 async def test_a_reader_of_a_few_bytes_does_not_outlast_its_tap(through: Http, name: str):
     await through.pipeline(name, "document", native("s", "set", field="x", value=1))
     await through.index(name, document=name)
-    host, _, port = through.base.removeprefix("http://").partition(":")
     body = json.dumps({"per_second": 1000, "duration": "1s", "pipeline": name, "stages": "full"}).encode()
-    with socket.socket() as slow:
-        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        slow.connect((host, int(port)))
-        head = "POST /_proxy/tap HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        slow.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    with slow_reader(through, body):
         await asyncio.sleep(0.3)
         lines = [{"index": {"_index": name}}, {"t": "x" * 50000}] * 50
         for _ in range(4):

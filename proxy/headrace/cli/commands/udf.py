@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli.command import REMOTE, command
+from headrace.cli.command import REMOTE, STREAM_OUTPUT, command
 from headrace.cli.errors import Failure
 from headrace.cli.output import confirm, emit, emit_data, note, output_option, printable
 from headrace.cli.target import completed, target_options, udf_names
@@ -280,14 +280,7 @@ def stats(client: Client, name: str, version: str | None, output: str) -> None:
 @NAME
 @click.option("-f", "--follow", is_flag=True, help="Go on with lines as they come, for ten minutes.")
 @click.option("-n", "--lines", type=click.IntRange(0, 200), default=200, show_default=True, help="The last lines.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(("pretty", "json")),
-    default="pretty",
-    show_default=True,
-    help="Lines for people, or JSON.",
-)
+@STREAM_OUTPUT
 @target_options
 def logs(client: Client, name: str, follow: bool, lines: int, output: str) -> None:
     """Shows the last lines of all workers. Lines may quote documents: it needs the rights of an administrator."""

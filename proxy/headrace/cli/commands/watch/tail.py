@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli.command import REMOTE, command
+from headrace.cli.command import REMOTE, STREAM_OUTPUT, command
 from headrace.cli.errors import ExitCode, Failure
 from headrace.cli.output import note, printable
 from headrace.cli.target import PIPELINE_TYPES, TARGET, completed, connect, pipeline_names
@@ -50,14 +50,7 @@ OPERATIONS = {"add": "green", "remove": "red", "replace": "cyan"}
 @click.option("--per-second", type=click.IntRange(1, 1000), help="Maximum of records a second; 5 without it.")
 @click.option("--limit", type=click.IntRange(1), help="End after so many records.")
 @click.option("--duration", default="10m", show_default=True, metavar="TIME", help="End after this time.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(("pretty", "json")),
-    default="pretty",
-    show_default=True,
-    help="Lines for people, or JSON.",
-)
+@STREAM_OUTPUT
 @click.option(
     "--save", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the records as test cases."
 )
