@@ -43,10 +43,12 @@ impl SharedBuckets {
         let size = SLOTS * (WORDS + workers) * size_of::<u64>();
         let map = match path {
             None => MmapMut::map_anon(size).map(MmapRaw::from),
-            Some(path) => OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).and_then(|file| {
-                file.set_len(size as u64)?;
-                MmapRaw::map_raw(&file)
-            }),
+            Some(path) => {
+                OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).and_then(|file| {
+                    file.set_len(size as u64)?;
+                    MmapRaw::map_raw(&file)
+                })
+            }
         };
         let buckets = Self { map: map.map_err(|error| PyOSError::new_err(error.to_string()))?, workers, worker };
         for slot in 0..SLOTS {
@@ -55,19 +57,19 @@ impl SharedBuckets {
         Ok(buckets)
     }
 
-    /// Charges `cost` to the bucket of `key` while less than `capacity` is used of it; both in nanoseconds at its rate.
+    /// Charges `cost` to the bucket of `key` while a `unit` of its `capacity` is free; all in nanoseconds at its rate.
     ///
-    /// Gives 0, or the nanoseconds after which to ask again. The cost may be more than is left: the bucket is in debt then.
-    #[pyo3(signature = (key, cost, capacity, now=None))]
-    fn charge(&self, key: u64, cost: u64, capacity: u64, now: Option<u64>) -> u64 {
+    /// Gives 0, or the nanoseconds after which to ask again. The cost may be more than is free: the bucket is in debt then.
+    #[pyo3(signature = (key, cost, unit, capacity, now=None))]
+    fn charge(&self, key: u64, cost: u64, unit: u64, capacity: u64, now: Option<u64>) -> u64 {
         let now = now.unwrap_or_else(clock);
         let Some(slot) = self.slot(key, now) else { return capacity.max(1) };
         let time = self.time(slot);
         let mut before = time.load(SeqCst);
         loop {
-            let used = before.saturating_sub(now);
-            if used >= capacity {
-                return used - capacity + 1;
+            let wanted = before.saturating_sub(now).saturating_add(unit);
+            if wanted > capacity {
+                return wanted - capacity;
             }
             match time.compare_exchange_weak(before, before.max(now).saturating_add(cost), SeqCst, SeqCst) {
                 Ok(_) => return 0,
@@ -112,7 +114,8 @@ impl SharedBuckets {
     #[pyo3(signature = (key, now=None))]
     fn state(&self, key: u64, now: Option<u64>) -> (u64, u64) {
         let now = now.unwrap_or_else(clock);
-        self.find(key).map_or((0, 0), |slot| (self.time(slot).load(Relaxed).saturating_sub(now), self.in_progress(slot)))
+        self.find(key)
+            .map_or((0, 0), |slot| (self.time(slot).load(Relaxed).saturating_sub(now), self.in_progress(slot)))
     }
 }
 

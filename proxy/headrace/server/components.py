@@ -47,6 +47,8 @@ class Components:
     lifecycle: Lifecycle
     taps: Any
     """The taps that this worker feeds (`execution.taps.hub.Taps`)."""
+    quotas: Any
+    """The quotas of requests (`security.quotas.Quotas`)."""
     request_log: RequestLog
     tracer: Tracer | None
     """`None`: no request is traced."""

@@ -79,6 +79,10 @@ class ProcessCounts(msgspec.Struct):
     rejected: dict[str, int] = {}
     fail_closed: dict[str, int] = {}
     dead_letters: dict[str, int] = {}
+    quotas: dict[str, int] = {}
+    """Requests and documents over a quota, by `quota|limit`."""
+    quota_keys: dict[str, int] = {}
+    """The same by `quota|key`."""
     gauges: list[Gauges] = []
     exemplars: list[Series] = []
 
@@ -117,6 +121,8 @@ class Metrics:
         self._fail_closed = dict.fromkeys([*FAIL_CLOSED.values(), PROTECTED], 0)
         self._dead_letters = dict.fromkeys(DEAD_LETTERS, 0)
         self.exemplars = Exemplars()
+        self.read_quotas: Callable[[], tuple[dict[str, int], dict[str, int]]] | None = None
+        """Refusals by `quota|limit`, and by `quota|key`."""
         self.read_gauges: Callable[[], Gauges] | None = None
         self.peers: Peers | None = None
         self.history = History(registry, self._recorded, f"{os.getpid()}-{time.monotonic_ns()}", wall_clock)
@@ -176,6 +182,7 @@ class Metrics:
                     for stage in counts.stages:
                         stage.durations = shorten(stage.durations)
                     pipelines[f"{key}@{version}"] = counts
+        quotas, keys = self.read_quotas() if self.read_quotas is not None else ({}, {})
         udfs = registry.catalog.dump()
         for udf in udfs.values():
             udf.durations = shorten(udf.durations)
@@ -191,6 +198,8 @@ class Metrics:
             rejected=dict(self._rejected),
             fail_closed=dict(self._fail_closed),
             dead_letters=dict(self._dead_letters),
+            quotas=quotas,
+            quota_keys=keys,
             gauges=[self.read_gauges()] if self.read_gauges is not None else [],
             exemplars=self.exemplars.dump() if compact else [],
         )
@@ -223,7 +232,7 @@ def added(parts: Iterable[ProcessCounts]) -> ProcessCounts:
         total.in_force += part.in_force
         total.gauges += part.gauges
         total.exemplars += part.exemplars
-        for field in ("requests", "upstream_errors", "rejected", "fail_closed", "dead_letters"):
+        for field in ("requests", "upstream_errors", "rejected", "fail_closed", "dead_letters", "quotas", "quota_keys"):
             mine, theirs = getattr(total, field), getattr(part, field)
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count
