@@ -73,7 +73,7 @@ impl SharedBuckets {
             }
             match time.compare_exchange_weak(before, before.max(now).saturating_add(cost), SeqCst, SeqCst) {
                 Ok(_) => return 0,
-                Err(other) => before = other,
+                Err(current) => before = current,
             }
         }
     }
