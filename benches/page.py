@@ -13,12 +13,12 @@ Results = dict[str, dict[str, dict[str, float]]]
 """By case and contender: `ms`, and `ratio` with `ratio_min` and `ratio_max` to the first contender."""
 
 DIVERSE = {
-    "diverse bulks of 1,000: drop by a condition, set, lowercase": "bulk of 1,000: a drop by a condition, two built-ins",
-    "diverse bulks of 1,000: filter UDF, set, lowercase": "bulk of 1,000: a filter UDF (field ABI), two built-ins",
+    "diverse bulks of 1,000: drop by a condition, set, lowercase": "bulk of 1,000: a drop by a condition, 2 built-ins",
+    "diverse bulks of 1,000: filter UDF, set, lowercase": "bulk of 1,000: a filter UDF (field ABI), 2 built-ins",
     "diverse bulks of 1,000: one JSON-ABI UDF": "bulk of 1,000: all of it as one JSON-ABI UDF in C",
     "diverse bulks of 1,000: one Python UDF": "bulk of 1,000: all of it in Python, sandboxed",
     "diverse bulks of 1,000: one JavaScript UDF": "bulk of 1,000: all of it in JavaScript",
-    "diverse bulks of 10: drop by a condition, set, lowercase": "bulk of 10: a drop by a condition, two built-ins",
+    "diverse bulks of 10: drop by a condition, set, lowercase": "bulk of 10: a drop by a condition, 2 built-ins",
 }
 ATTACHED = {
     "diverse bulks of 1,000: conditions that are false": "bulk of 1,000 whose conditions are all false",
