@@ -134,7 +134,8 @@ mod tests {
         };
         let mut output = Vec::with_capacity(2 * body.len());
         let deadline = Arc::new(clock::Deadline { at_ns: u64::MAX, cancelled: AtomicBool::new(false) });
-        let run = Run { body: &body, kind: Kind::Document, check: context, deadline: &deadline, end: u64::MAX };
+        let check = context;
+        let run = Run { body: &body, kind: Kind::Document, check, deadline: &deadline, end: u64::MAX, fitting: None };
         let (count, counts) = counted(|| run_fused(&run, &stages, &mut output, &mut docs, 1));
         let changed = counts.last().and_then(|(_, _, run)| run.as_ref()).map_or(0, |run| run.changed);
         assert!(changed == 0 || changed == documents, "{changed}");

@@ -42,6 +42,8 @@ fit_for_python!(
     udf::module::Udf,
     native::Native,
     quota::SharedBuckets,
+    native::fit_mapping::Mapping,
+    native::fit_mapping::Mappings,
     stats::Histogram,
     stats::StageRun,
     stats::Tally,
@@ -65,6 +67,8 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<udf::module::Udf>()?;
     m.add_class::<native::Native>()?;
     m.add_class::<quota::SharedBuckets>()?;
+    m.add_class::<native::fit_mapping::Mapping>()?;
+    m.add_class::<native::fit_mapping::Mappings>()?;
     m.add_class::<stats::Histogram>()?;
     m.add_class::<stats::Tally>()?;
     m.add("PanicException", m.py().get_type::<pyo3::panic::PanicException>())?;

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from headrace_pipelines.registry.cost import CostEstimate
 from headrace_pipelines.stages import CompiledStage, Composite, ExecutionUnit, StageNode, group_stages
+from headrace_pipelines.stages.native import FIT_MAPPING, NativeRunner
 from headrace_pipelines.stats import PipelineStats
 
 if TYPE_CHECKING:
@@ -84,6 +85,12 @@ class Pipeline:
         """Whether documents that it meets may become dead letters by its definition."""
         letters = self.definition.dead_letters
         return letters is not None and bool(letters.on)
+
+    @cached_property
+    def fitters(self) -> list[NativeRunner]:
+        """Its stages that fit documents to the mappings of indexes."""
+        runners = [node.runner for node in self.nodes]
+        return [each for each in runners if isinstance(each, NativeRunner) and each.function == FIT_MAPPING]
 
     @cached_property
     def per_hit(self) -> bool:

@@ -57,6 +57,26 @@ def _hidden_by(function: str, parameters: bytes) -> frozenset[str]:
     return frozenset(name for name in listed if name)
 
 
+FIT_MAPPING = "fit_mapping"
+"""The built-in that needs the mappings of indexes."""
+
+
+def _target_of(function: str, parameters: bytes) -> str | None:
+    if function != FIT_MAPPING:
+        return None
+    options = msgspec.json.decode(parameters)
+    return options.get("target", "_unfit") if options.get("prepare", True) else None
+
+
+def fitter(parameters: bytes) -> NativeRunner:
+    """`fit_mapping` outside a pipeline. Raises InvalidError for wrong options."""
+    try:
+        native = Native(FIT_MAPPING, "document", parameters)
+    except ValueError as error:
+        raise InvalidError(str(error), "parameters") from None
+    return NativeRunner(native, function=FIT_MAPPING)
+
+
 def _missing(function: str, kind: PipelineType, field: str) -> InvalidError:
     fitting = [name for name, kinds in FUNCTIONS.items() if kind.value in kinds]
     hint = f": did you mean [{near}]?" if (near := nearest(function, fitting)) else "."
@@ -71,6 +91,8 @@ class NativeRunner:
     stats: StageStats | None = None
     hides: frozenset[str] = frozenset()
     function: str = ""
+    target: str | None = None
+    """Of `fit_mapping`: the field that values move to, if mappings are to have it."""
 
     @classmethod
     def build(
@@ -87,7 +109,8 @@ class NativeRunner:
             )
         try:
             native = Native(config.function, kind.value, parameters)
-            return cls(native, hides=_hidden_by(config.function, parameters), function=config.function)
+            hides, target = _hidden_by(config.function, parameters), _target_of(config.function, parameters)
+            return cls(native, hides=hides, function=config.function, target=target)
         except ValueError as error:
             raise InvalidError(secrets.hidden(str(error)), f"{field}.parameters") from None
 

@@ -33,6 +33,47 @@ use crate::json;
 use crate::json::DocView;
 use crate::json::java;
 
+/// Formats of dates as a mapping has them, between `||`.
+pub(crate) struct Dates {
+    formatter: Formatter,
+    /// Whether the usual form is one of them.
+    iso: bool,
+}
+
+impl std::fmt::Debug for Dates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Dates")
+    }
+}
+
+impl Dates {
+    /// `None` for formats that cannot be read by.
+    pub(crate) fn new(format: &str) -> Option<Self> {
+        let iso = format.split("||").any(|part| matches!(part, "strict_date_optional_time" | "date_optional_time"));
+        Formatter::new(format).ok().map(|formatter| Self { formatter, iso })
+    }
+
+    /// Whether a text has the form of a date, which there may not be.
+    pub(crate) fn reads(&self, text: &str) -> bool {
+        self.is_usual(text.as_bytes()) || self.formatter.reads(text)
+    }
+
+    /// Whether a text is a date.
+    pub(crate) fn accepts(&self, text: &str) -> bool {
+        self.is_usual(text.as_bytes()) || self.instant(text).is_some()
+    }
+
+    /// Whether a text is surely one of the dates: `2020-01-02`, maybe with `T03:04:05`, a fraction and `Z`.
+    pub(crate) fn is_usual(&self, text: &[u8]) -> bool {
+        self.iso && quick::is_usual(text)
+    }
+
+    /// The seconds since 1970 of a date, and the nanoseconds behind them.
+    pub(crate) fn instant(&self, text: &str) -> Option<(i64, i64)> {
+        self.formatter.moment(text).map(|moment| (moment.instant, moment.nanos))
+    }
+}
+
 /// Reads a date by formats and writes it in one format.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -15,13 +15,14 @@ mod collapse;
 mod convert;
 mod copy;
 mod csv;
-mod date;
+pub(crate) mod date;
 mod dissect;
 mod dot_expander;
 mod drop;
 mod fail;
 mod filter_query;
 mod fingerprint;
+pub(crate) mod fit_mapping;
 mod foreach;
 mod grok;
 mod gsub;
@@ -137,6 +138,7 @@ const FUNCTIONS: &[Entry] = &[
     slow::<foreach::Foreach>("foreach", DOCUMENT),
     slow::<user_agent::UserAgent>("user_agent", DOCUMENT),
     slow::<redact::Redact>("redact", DOCUMENT),
+    quick::<fit_mapping::FitMapping>("fit_mapping", DOCUMENT),
     quick::<filter_query::FilterQuery>("filter_query", QUERY),
     quick::<oversample::Oversample>("oversample", QUERY),
     slow::<synonym::Synonym>("synonym", QUERY),

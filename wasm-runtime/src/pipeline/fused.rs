@@ -10,6 +10,7 @@ use crate::document::{Doc, Kind, OutputBuffer, State, text_of};
 use crate::engine::clock::{self, now_ns};
 use crate::engine::deadline::within;
 use crate::json::index::template::TemplateSet;
+use crate::native::fit_mapping::Fitting;
 use crate::pipeline::stage::{Counts, StageState};
 use crate::stats::StageRun;
 
@@ -26,6 +27,8 @@ pub(crate) struct Run<'r> {
     pub(crate) deadline: &'r Arc<clock::Deadline>,
     /// When it has to end, by `now_ns`.
     pub(crate) end: u64,
+    /// The mappings that documents are fitted to.
+    pub(crate) fitting: Option<&'r Arc<Fitting>>,
 }
 
 /// Documents that one thread has taken through all stages.
@@ -53,7 +56,7 @@ pub(super) fn run_partition(
     let mut templates = TemplateSet::new(run.body, docs.len());
     let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
     let conditional = stages.iter().all(|stage| stage.condition.is_some());
-    within(run.deadline, run.end, || {
+    let mut work = || {
         for (at, doc) in docs.iter_mut().enumerate().filter(|(_, doc)| doc.active()) {
             doc.own_text(&buffer.output);
             if !doc.checked {
@@ -76,7 +79,8 @@ pub(super) fn run_partition(
             }
             buffer.finish(doc);
         }
-    });
+    };
+    Fitting::hold(run.fitting, || within(run.deadline, run.end, &mut work));
     if collects {
         *output = buffer.output;
     }

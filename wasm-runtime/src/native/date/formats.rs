@@ -117,6 +117,19 @@ impl Formatter {
         Ok(Self { writes, reads, plain: text == quick::OUTPUT })
     }
 
+    /// The moment of a text, in UTC where it has no zone; `None` where no format fits.
+    pub(crate) fn moment(&self, text: &str) -> Option<Moment> {
+        match self.first(text, moment::root(), None)? {
+            Found::Moment(moment) => Some(moment),
+            Found::Parsed(parsed) => moment::complete(&parsed, &UTC),
+        }
+    }
+
+    /// Whether a format fits a text, before its fields are put together.
+    pub(crate) fn reads(&self, text: &str) -> bool {
+        self.first(text, moment::root(), None).is_some()
+    }
+
     fn first<'l>(&self, text: &str, locale: &'l Locale, zone: Option<&Zone>) -> Option<Found<'l>> {
         if text.is_empty() {
             return None;

@@ -53,6 +53,38 @@ pub(crate) fn iso(text: &str, zone: &Zone) -> Option<Moment> {
     }
 }
 
+/// Whether a text is `2020-01-02`, maybe with `T03:04:05`, a fraction of up to nine digits and `Z`; days after the 28th are left to others.
+pub(crate) fn is_usual(text: &[u8]) -> bool {
+    let pair = |at: usize, most: u8| {
+        let (tens, ones) = (text[at].wrapping_sub(b'0'), text[at + 1].wrapping_sub(b'0'));
+        tens < 10 && ones < 10 && tens * 10 + ones <= most
+    };
+    if text.len() < 10
+        || !(pair(0, 99) && pair(2, 99) && text[4] == b'-' && pair(5, 12) && text[7] == b'-' && pair(8, 28))
+        || text[5..7] == *b"00"
+        || text[8..10] == *b"00"
+    {
+        return false;
+    }
+    if text.len() == 10 {
+        return true;
+    }
+    if text.len() < 19
+        || !(text[10] == b'T' && pair(11, 23) && text[13] == b':' && pair(14, 59) && text[16] == b':' && pair(17, 59))
+    {
+        return false;
+    }
+    let mut rest = &text[19..];
+    if let [b'.', digits @ ..] = rest {
+        let count = digits.iter().take_while(|c| c.is_ascii_digit()).count();
+        if !(1..=9).contains(&count) {
+            return false;
+        }
+        rest = &digits[count..];
+    }
+    matches!(rest, [] | b"Z")
+}
+
 /// Writes as [`OUTPUT`] says, unless the year has another length; whether it did.
 pub(crate) fn write(moment: &Moment, out: &mut String) -> bool {
     let (date, time) = moment.date_and_time();

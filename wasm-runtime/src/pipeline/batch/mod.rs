@@ -27,6 +27,7 @@ use crate::engine::deadline::{Deadline, within};
 use crate::error::Fault;
 use crate::json::validate;
 use crate::native::Native;
+use crate::native::fit_mapping::Mappings;
 use crate::pipeline::condition::Condition;
 use crate::pipeline::condition_state::ConditionState;
 use crate::pipeline::scopes;
@@ -162,6 +163,24 @@ impl Batch {
     /// Has the breakers of UDFs neither asked nor told: for trial runs.
     fn ignore_breakers(&mut self) {
         self.ignores_breakers = true;
+    }
+
+    /// Has `mappings` for the stages that fit documents. `dry`: fields that documents add stay unknown to other batches.
+    /// `refused`: paths whose values do not fit, whatever the mapping says.
+    #[pyo3(signature = (mappings, *, dry = false, refused = Vec::new()))]
+    fn fit(&mut self, mappings: &Bound<'_, Mappings>, dry: bool, refused: Vec<String>) {
+        self.fitting = Some(mappings.get().fitting(dry, refused));
+    }
+
+    /// Goes on with what `before` has of mappings: the fields that its documents have added, and the counts.
+    fn fit_as(&mut self, before: &Self) {
+        self.fitting.clone_from(&before.fitting);
+    }
+
+    /// The values that did not fit so far, since this was asked last: (index, path, reason, count).
+    fn unfit(&self) -> Vec<(String, String, &'static str, u64)> {
+        let counts = self.fitting.as_ref().map(|fitting| fitting.counts()).unwrap_or_default();
+        counts.into_iter().map(|((index, path, reason), count)| (index, path, reason.name(), count)).collect()
     }
 
     /// Gives every document a member of the context; `value` is JSON.

@@ -12,6 +12,7 @@ use crate::engine::clock::{self, now_ns};
 use crate::engine::compiler::guard_signals;
 use crate::engine::deadline::{Deadline, within};
 use crate::native::Native;
+use crate::native::fit_mapping::Fitting;
 use crate::pipeline::apply::StageWriter;
 use crate::pipeline::batched::in_chunks;
 use crate::pipeline::fused;
@@ -59,7 +60,9 @@ impl Batch {
         self.own_texts();
         let body = Arc::clone(&self.body);
         let stage = StageState::new(context, None, StageOp::Native(native));
-        within(deadline, end_of(now_ns(), timeout), || fused::run_single(stage, &body, &mut self.docs))
+        let fitting = self.fitting.clone();
+        let run = || within(deadline, end_of(now_ns(), timeout), || fused::run_single(stage, &body, &mut self.docs));
+        Fitting::hold(fitting.as_ref(), run)
     }
 
     /// The steps of one run, with its bounds.
@@ -107,7 +110,7 @@ impl Batch {
             guard_signals();
         }
         let body = Arc::clone(&self.body);
-        let run = fused::Run { body: &body, kind: self.kind, check, deadline, end };
+        let run = fused::Run { body: &body, kind: self.kind, check, deadline, end, fitting: self.fitting.as_ref() };
         let stages = || planned.iter().map(PlannedStage::state).collect();
         run_fused(&run, &stages, &mut self.output, &mut self.docs, threads)
     }

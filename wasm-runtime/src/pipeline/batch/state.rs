@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 
 use crate::document::{Doc, Kind, Text, text_of};
+use crate::native::fit_mapping::Fitting;
 
 #[pyclass(module = "headrace_pipelines._wasm")]
 pub(crate) struct Batch {
@@ -22,6 +23,8 @@ pub(crate) struct Batch {
     pub(crate) output: Vec<u8>,
     /// Hits of a response that cannot be read, taken out of it, with their places.
     pub(super) poison: Vec<(usize, Vec<u8>)>,
+    /// The mappings that documents are fitted to.
+    pub(super) fitting: Option<Arc<Fitting>>,
 }
 
 impl Batch {
@@ -35,6 +38,7 @@ impl Batch {
             runs: 0,
             output: Vec::new(),
             poison: Vec::new(),
+            fitting: None,
         }
     }
 
