@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from headrace.execution.taps.hub import Taps
 from headrace.handlers.bypass import BypassDecisions
 from headrace.handlers.write.bulk import MAX_PLANS
+from headrace.mappings.keeper import MappingKeeper
 from headrace.ops import supervisor
 from headrace.ops.body_budget import BodyBudget
 from headrace.ops.logs.requests import RequestLog
@@ -59,13 +60,17 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
     metrics.read_gauges = partial(read_gauges, worker[0] if worker else 0, runner, budget, upstream, registry)
     quotas = Quotas.shared(read_quotas(settings.quotas), settings.workers, worker)
     metrics.read_quotas = quotas.counts
+    resolver = IndexResolver(store, lambda: bool(registry.snapshot.records.templates), settings.registry_index)
+    mappings = MappingKeeper(store, resolver)
+    metrics.fitting.read_unknown = lambda: dict(mappings.unknown)
     return Components(
         settings,
         upstream,
         registry,
-        IndexResolver(store, lambda: bool(registry.snapshot.records.templates), settings.registry_index),
+        resolver,
         BoundedCache(MAX_RESOLUTIONS),
         BoundedCache(MAX_PLANS),
+        mappings,
         runner,
         metrics,
         _cursors(settings, folder),

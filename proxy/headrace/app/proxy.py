@@ -184,6 +184,7 @@ class Proxy:
             await self._peers.stop()
         if self._components is not None:
             await self._components.metrics.history.stop()
+            await self._components.mappings.stop()
             await self._components.registry.stop()
             await self._components.upstream.close()
             await self._components.registry.store.close()

@@ -46,6 +46,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "detach": ("Remove what is attached to a pattern.", "attach:detach"),
         "resolve": ("Show which pipelines run on an index, and why.", "attach:resolve"),
         "dead": ("List dead letters, and send them again.", "watch.dead:dead"),
+        "fit": ("Show which values do not fit the mapping of an index.", "watch.fit:fit"),
         "import": ("Convert pipelines of the cluster, Logstash, Vector or INFINI.", "convert:convert"),
     },
     "Watching": {

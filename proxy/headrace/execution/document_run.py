@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from headrace.execution import choice, read_guard
 from headrace.ops.observers import skip_observed
@@ -16,8 +16,10 @@ from headrace_pipelines.errors import InvalidError, MissingIndexError, RefusedEr
 from headrace_pipelines.registry.association import DOCUMENT_FINAL, NONE, QUERY_FINAL, RESULT_FINAL, Slot
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headrace.server.request import RequestContext
-    from headrace_pipelines import Bulk, Execution, Snapshot
+    from headrace_pipelines import Batch, Bulk, Execution, Snapshot
     from headrace_pipelines.registry import Pipeline
 
 SHOWS = ("_source", "_source_includes", "_source_excludes")
@@ -29,39 +31,34 @@ _SHOWING = (
 )
 DEFAULT, FINAL = Slot(PipelineType.DOCUMENT), DOCUMENT_FINAL
 
+
+class Fitted(NamedTuple):
+    """A pipeline that fitted documents, and the names of their indexes."""
+
+    pipeline: Pipeline
+    indexes: set[str]
+
+
 Group = tuple["Pipeline", list[int]]
 """A pipeline and the positions of the bulk's targets that it runs on."""
 
 
 async def run(
-    context: RequestContext, snapshot: Snapshot, parsed: Bulk, groups: list[Group]
+    context: RequestContext,
+    snapshot: Snapshot,
+    parsed: Bulk,
+    groups: list[Group],
+    fitted: list[Fitted] | None = None,
 ) -> list[tuple[Slot, Execution]]:
-    """Runs the chosen default pipelines, then the finals; a final pipeline cannot change a document's index."""
+    """Runs the chosen default pipelines, then the finals; a final pipeline cannot change a document's index.
+
+    `fitted` gets the pipelines that fit documents to mappings.
+    """
     runs: list[tuple[Slot, Execution]] = []
-    touched = False
-    for pipeline, keys in groups:
-        idle = _ruled_out(parsed, pipeline, keys)
-        if idle is not None:
-            if idle:
-                runs.append((DEFAULT, record_skipped(pipeline, idle)))
-                skip_observed(context.observers, pipeline, idle, partial(parsed.batch, keys))
-            continue
-        make = partial(parsed.batch, keys)
-        batch = make()
-        if len(batch):
-            touched = True
-            runs.append((DEFAULT, await context.run_pipeline(pipeline, batch, make, then=parsed.absorb)))
-            await _fail_unreadable(context, parsed)
+    fitted = [] if fitted is None else fitted
+    touched = await _run_defaults(context, parsed, groups, runs, fitted)
     if FINAL in snapshot.bound:
-        for pipeline, indexes in (await _finals(context, snapshot, parsed)).values():
-            if pipeline.definition.enabled:
-                await _settle(parsed, indexes)
-            make = partial(parsed.batch_at, indexes)
-            batch = make()
-            if len(batch):
-                touched = True
-                absorb = partial(parsed.absorb, pinned=pipeline.definition.name)
-                runs.append((FINAL, await context.run_pipeline(pipeline, batch, make, RunOptions(final=True), absorb)))
+        touched = await _run_finals(context, snapshot, parsed, runs, fitted) or touched
     if touched:
         # A stage may have sent a document there, by whatever means the name.
         registry = context.components.settings.registry_index
@@ -71,6 +68,85 @@ async def run(
         for index in {registry} | spelt:
             parsed.fail_at(index, 403, "security_exception", f"the index [{registry}] is Headrace's own")
     return runs
+
+
+async def _run_defaults(
+    context: RequestContext,
+    parsed: Bulk,
+    groups: list[Group],
+    runs: list[tuple[Slot, Execution]],
+    fitted: list[Fitted],
+) -> bool:
+    """Runs the default pipelines; whether one has seen a document."""
+    touched = False
+    for pipeline, keys in groups:
+        idle = _ruled_out(parsed, pipeline, keys)
+        if idle is not None:
+            if idle:
+                runs.append((DEFAULT, record_skipped(pipeline, idle)))
+                skip_observed(context.observers, pipeline, idle, partial(parsed.batch, keys))
+            continue
+        make: Callable[[], Batch] = partial(parsed.batch, keys)
+        then: Callable[[Batch], object] = parsed.absorb
+        if pipeline.fitters:
+            targets = parsed.targets()
+            names = {targets[key][0] for key in keys}
+            make, then = await _fitting(context, pipeline, names, make, then, fitted)
+        batch = make()
+        if len(batch):
+            touched = True
+            runs.append((DEFAULT, await context.run_pipeline(pipeline, batch, make, then=then)))
+            await _fail_unreadable(context, parsed)
+    return touched
+
+
+async def _run_finals(
+    context: RequestContext,
+    snapshot: Snapshot,
+    parsed: Bulk,
+    runs: list[tuple[Slot, Execution]],
+    fitted: list[Fitted],
+) -> bool:
+    """Runs the final pipelines; whether one has seen a document."""
+    touched = False
+    for pipeline, indexes in (await _finals(context, snapshot, parsed)).values():
+        if pipeline.definition.enabled:
+            await _settle(parsed, indexes)
+        make: Callable[[], Batch] = partial(parsed.batch_at, indexes)
+        absorb: Callable[[Batch], object] = partial(parsed.absorb, pinned=pipeline.definition.name)
+        if pipeline.fitters:
+            make, absorb = await _fitting(context, pipeline, set(indexes), make, absorb, fitted)
+        batch = make()
+        if len(batch):
+            touched = True
+            runs.append((FINAL, await context.run_pipeline(pipeline, batch, make, RunOptions(final=True), absorb)))
+    return touched
+
+
+async def _fitting(
+    context: RequestContext,
+    pipeline: Pipeline,
+    names: set[str | None],
+    make: Callable[[], Batch],
+    then: Callable[[Batch], object],
+    fitted: list[Fitted],
+) -> tuple[Callable[[], Batch], Callable[[Batch], object]]:
+    """The same makers of a batch, which has the mappings of these indexes, and whose values are counted."""
+    keeper, counts = context.components.mappings, context.components.metrics.fitting
+    indexes = {name for name in names if name}
+    await keeper.ready(indexes, {each.target for each in pipeline.fitters if each.target})
+    fitted.append(Fitted(pipeline, indexes))
+
+    def fitting_batch() -> Batch:
+        batch = make()
+        batch.fit(keeper.mappings)
+        return batch
+
+    def done(batch: Batch) -> None:
+        counts.add(batch.unfit())
+        then(batch)
+
+    return fitting_batch, done
 
 
 async def _fail_unreadable(context: RequestContext, parsed: Bulk) -> None:

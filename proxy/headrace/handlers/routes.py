@@ -16,7 +16,7 @@ from headrace.handlers.admin import (
     udfs,
 )
 from headrace.handlers.admin.sets import endpoints
-from headrace.handlers.admin.trials import scan
+from headrace.handlers.admin.trials import fit, scan
 from headrace.handlers.described import document as description
 from headrace.handlers.passthrough import passthrough
 from headrace.handlers.search import (
@@ -265,6 +265,8 @@ _REGISTRY: list[Route] = [
     _shown(associations.attached, "association_api", "/{index}/_pipeline"),
     _shown(associations.resolve, "association_api", "/{index}/_pipeline/_resolve"),
     Route("POST", "/{index}/_pipeline/_scan", scan.scan, "pipeline_api"),
+    Route("POST", "/{index}/_pipeline/_fit", fit.fit, "pipeline_api"),
+    Route("GET", "/{index}/_pipeline/_unfit", fit.unfit, "pipeline_api", shows_registry=True),
     _shown(associations.listed, "association_api", "/_pipeline/_association"),
     _changed(associations.put, "association_api", "PUT|POST", "/_pipeline/_association/{pattern}"),
     _shown(associations.get, "association_api", "/_pipeline/_association/{pattern}"),

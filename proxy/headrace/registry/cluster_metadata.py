@@ -52,6 +52,42 @@ class Cluster:
         found: dict[str, Any] = await self._ask(f"/{quote(names, safe=',')}/_mapping", {"ignore_unavailable": "true"})
         return found
 
+    async def fit_mapping(self, index: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """The mapping of an index and its flat settings of mappings; `None` where it is not there."""
+        path = quote(index, safe="")
+        try:
+            mapping = await self._client.transport.perform_request("GET", f"/{path}/_mapping")
+            settings = await self._client.transport.perform_request(
+                "GET", f"/{path}/_settings/index.mapping*", params={"flat_settings": "true"}
+            )
+        except NotFoundError:
+            return None
+        except OpenSearchException as error:
+            raise unavailable(error) from None
+        name = next(iter(mapping), "")
+        return mapping.get(name, {}).get("mappings", {}), settings.get(name, {}).get("settings", {})
+
+    async def template_mapping(self, index: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The same of an index that would be created, by the index template that it meets."""
+        try:
+            found = await self._client.transport.perform_request(
+                "POST", f"/_index_template/_simulate_index/{quote(index, safe='')}"
+            )
+        except OpenSearchException as error:
+            raise unavailable(error) from None
+        template = found.get("template", {})
+        return template.get("mappings", {}), _flat(template.get("settings", {}))
+
+    async def add_fields(self, index: str, properties: dict[str, Any]) -> bool:
+        """Adds fields to the mapping of an index; false where the cluster refuses."""
+        try:
+            await self._client.transport.perform_request(
+                "PUT", f"/{quote(index, safe='')}/_mapping", body={"properties": properties}
+            )
+        except OpenSearchException:
+            return False
+        return True
+
     async def version(self) -> str:
         """The version of the cluster's state: it changes with every index, alias and data stream."""
         state = await self._ask("/_cluster/state/version")
@@ -106,6 +142,17 @@ class Cluster:
         except OpenSearchException as error:
             raise unavailable(error) from None
         return True
+
+
+def _flat(settings: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Settings with dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{above}{name}.")
+        else:
+            found[f"{above}{name}"] = value
+    return found
 
 
 def _client(settings: Settings, ssl_context: ssl.SSLContext | None) -> AsyncOpenSearch:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headrace.mappings.keeper import MappingKeeper
     from headrace.ops.body_budget import BodyBudget
     from headrace.ops.lifecycle import Lifecycle
     from headrace.ops.logs.requests import RequestLog
@@ -34,6 +35,8 @@ class Components:
     """Plans of searches by expression and options, for one snapshot and view (`execution.search_plan`)."""
     bulk_plans: BoundedCache[Any, Any]
     """Plans of bulks by what they say of their targets, for one snapshot and view (`handlers.write.bulk`)."""
+    mappings: MappingKeeper
+    """The mappings that documents are fitted to."""
     runner: Runner
     metrics: Metrics
     cursors: Cursors

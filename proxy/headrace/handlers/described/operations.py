@@ -9,6 +9,7 @@ from headrace.execution.taps.selection import Selection
 from headrace.handlers.admin.pipelines import ImportRequest, TrialRequest
 from headrace.handlers.admin.sets.endpoints import RollbackRequest
 from headrace.handlers.admin.sets.request import SetRequest
+from headrace.handlers.admin.trials.fit import FitAnswer, FitRequest, UnfitAnswer
 from headrace.handlers.admin.trials.scan import ScanAnswer, ScanRequest
 from headrace.handlers.admin.udfs import UdfTrialRequest
 from headrace.handlers.described import answers, dead_letter_answers, proxy_answers, set_answers, udf_answers
@@ -159,6 +160,16 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         body=ScanRequest,
         optional=True,
         description="What the built-in `redact` finds, by detector and field; no values.",
+    ),
+    ("POST", "/{index}/_pipeline/_fit"): Operation(
+        _PIPELINE,
+        "Show what does not fit the mapping of an index",
+        FitAnswer,
+        body=FitRequest,
+        description="What the built-in `fit_mapping` would do with documents; nothing is written.",
+    ),
+    ("GET", "/{index}/_pipeline/_unfit"): Operation(
+        _PIPELINE, "Count values that did not fit the mapping of an index", UnfitAnswer
     ),
     ("GET", "/_udf"): Operation(
         _UDF, "List UDFs", udf_answers.UdfList, query=("category", "author", "language", "tag")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from headrace.execution import choice, document_run
 from headrace.execution.dead_letters import policy
 from headrace.execution.dead_letters.bulk import DeadLetterPlan, settle
-from headrace.handlers.write import updates
+from headrace.handlers.write import fitting, updates
 from headrace.handlers.write.typeless import untyped
 from headrace.security import quotas, registry_guard
 from headrace.server.received import UNCOUNTED
@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
     from headrace.protocol.target import Target
     from headrace.server.request import RequestContext
+    from headrace.upstream.client import Answer
     from headrace.upstream.sending import Text
-    from headrace_pipelines import Snapshot
+    from headrace_pipelines import Execution, Snapshot
     from headrace_pipelines.registry import Pipeline
+    from headrace_pipelines.registry.association import Slot
 
 _OURS: tuple[str, ...] = ("document_pipeline",)
 UPDATES = (b"update", b"\\u", b"\0")
@@ -71,29 +73,42 @@ async def bulk(context: RequestContext) -> web.StreamResponse:
     if not guarded and not counted and not pipelines and not any(word in body for word in UPDATES):
         return await context.forward(body, changed=True)
     parsed = parse(body, context.params.get("index"), lenient=not snapshot.protects)
+    fitted: list[document_run.Fitted] = []
+    plan, runs = await _run(context, snapshot, parsed, body, fitted)
+    rendered, coded = parsed.render(), context.needs_decoding
+    changed = rendered is not None
+    outgoing = memoryview(body if rendered is None else rendered)
+    # A bulk that documents were fitted in may be sent again in part.
+    again = partial(fitting.sent_again, context, fitted, body if rendered is None else rendered) if fitted else None
+    if not plan.dead.idle:
+        # The texts stay at hand: those of documents that fail become records.
+        del body, rendered
+        finish = partial(settle, context, snapshot, parsed, plan.dead)
+        return await _forward(context, parsed, outgoing, started, finish, again)
+    # From here on nobody keeps what came in, nor what goes out once it has been sent: others can have the memory.
+    del body, rendered
+    parsed.let_go()
+    if not fitted:
+        context.release_body()
+    if not fitted and (not changed or (not runs and not parsed.counts()[2])):
+        # The cluster's items are the answer.
+        del parsed
+        return await context.forward(outgoing, changed=changed or coded)
+    return await _forward(context, parsed, outgoing, started, again=again)
+
+
+async def _run(
+    context: RequestContext, snapshot: Snapshot, parsed: Bulk, body: bytes, fitted: list[document_run.Fitted]
+) -> tuple[_Plan, list[tuple[Slot, Execution]]]:
+    """Plans the bulk, and runs its pipelines; `fitted` gets those that fit documents to mappings."""
     plan = await _plan(context, snapshot, parsed)
     context.target = plan.target
     if hiding := await document_run.refuse_shown(context, parsed):
         await updates.check_bulk(context, body, hiding)
-    runs = await document_run.run(context, snapshot, parsed, list(plan.groups.values()))
+    runs = await document_run.run(context, snapshot, parsed, list(plan.groups.values()), fitted)
     if runs:
         context.response_headers["X-Pipeline"] = choice.header(runs)
-    rendered, coded = parsed.render(), context.needs_decoding
-    changed = rendered is not None
-    outgoing = memoryview(body if rendered is None else rendered)
-    if not plan.dead.idle:
-        # The texts stay at hand: those of documents that fail become records.
-        del body, rendered
-        return await _forward(context, parsed, outgoing, started, partial(settle, context, snapshot, parsed, plan.dead))
-    # From here on nobody keeps what came in, nor what goes out once it has been sent: others can have the memory.
-    del body, rendered
-    parsed.let_go()
-    context.release_body()
-    if not changed or (not runs and not parsed.counts()[2]):
-        # The cluster's items are the answer.
-        del parsed
-        return await context.forward(outgoing, changed=changed or coded)
-    return await _forward(context, parsed, outgoing, started)
+    return plan, runs
 
 
 async def _names_registry(context: RequestContext, body: bytes | None) -> bool:
@@ -251,8 +266,12 @@ async def _forward(
     body: Text,
     started: float,
     finish: Callable[[bytes], Awaitable[bytes]] | None = None,
+    again: Callable[[Answer], Awaitable[bytes | None]] | None = None,
 ) -> web.StreamResponse:
-    """Sends on what is left, if anything, and answers with the cluster's items and ours, as `finish` changes them."""
+    """Sends on what is left, if anything, and answers with the cluster's items and ours, as `finish` changes them.
+
+    `again` gives the answer after a second try for a part of the documents.
+    """
 
     def took() -> int:
         return int((time.monotonic() - started) * 1000)
@@ -269,8 +288,9 @@ async def _forward(
     answer = await context.forward_buffered(body, unfiltered=True)
     if not answer.ok or not answer.json:
         return await reply_answer(context, answer)
+    second = await again(answer) if again is not None else None
     try:
-        merged = parsed.merge(answer.body, took())
+        merged = parsed.merge(answer.body if second is None else second, took())
     except BulkError as error:
         raise UpstreamError(str(error)) from None
     merged = _without_secrets(context, merged)

@@ -16,7 +16,7 @@ from headrace.execution.dead_letters import policy
 from headrace.execution.dead_letters.bulk import Error
 from headrace.execution.dead_letters.single import SingleWrite
 from headrace.handlers.passthrough import passthrough
-from headrace.handlers.write import updates
+from headrace.handlers.write import fitting, updates
 from headrace.protocol.headers.encoding import as_single_line, canonical
 from headrace.server.reply import reply_answer, reply_json
 from headrace_pipelines import Bulk, PipelineType, plain_json, unambiguous_json
@@ -62,11 +62,12 @@ async def document(context: RequestContext) -> web.StreamResponse:
     action = _action(context, op)
     parsed = Bulk(b"%b\n%b\n" % (action, as_single_line(body)))
     groups: list[document_run.Group] = [(pipeline, [0])] if pipeline is not None else []
-    runs = await document_run.run(context, snapshot, parsed, groups)
+    fitted: list[document_run.Fitted] = []
+    runs = await document_run.run(context, snapshot, parsed, groups, fitted)
     if runs:
         context.response_headers["X-Pipeline"] = choice.header(runs)
     text = parsed.document(0)
-    return await _forward(write, parsed, body if text is None else text)
+    return await _forward(write, parsed, body if text is None else text, fitted)
 
 
 async def update(context: RequestContext) -> web.StreamResponse:
@@ -116,7 +117,9 @@ async def _failed(write: SingleWrite, failure: tuple[int, str, str, str, str]) -
     raise error
 
 
-async def _forward(write: SingleWrite, parsed: Bulk, body: bytes) -> web.StreamResponse:
+async def _forward(
+    write: SingleWrite, parsed: Bulk, body: bytes, fitted: list[document_run.Fitted] | None = None
+) -> web.StreamResponse:
     """Sends on what stages made of the one document. Raises StageError."""
     context = write.context
     state, failure = parsed.outcome(0)
@@ -126,10 +129,12 @@ async def _forward(write: SingleWrite, parsed: Bulk, body: bytes) -> web.StreamR
         return await reply_json(context, 200, _noop(context, context.params["index"], context.params.get("id")))
     if state == "elsewhere":
         return await _as_item(write, parsed)
-    if not write.watches:
+    if not write.watches and not fitted:
         return await context.forward(body, changed=True)
     answer = await context.forward_buffered(body, unfiltered=True)
-    if (dead := await write.refused(answer)) is not None:
+    if fitted:
+        answer = await fitting.single_again(context, fitted, context.params["index"], body, answer)
+    if write.watches and (dead := await write.refused(answer)) is not None:
         return await _dead(context, dead)
     filtered = answer.json and context.target.get("filter_path")
     return await reply_answer(context, answer, answer.body if filtered else None)

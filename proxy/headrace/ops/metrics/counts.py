@@ -16,6 +16,7 @@ import msgspec
 
 from headrace.ops.metrics.buckets import compacted
 from headrace.ops.metrics.exemplars import Exemplars, Series
+from headrace.ops.metrics.fitting import FittingCounts, add_fields
 from headrace.ops.metrics.gauges import Gauges
 from headrace.ops.metrics.history import History, wall_clock
 from headrace_pipelines.engine import Histogram
@@ -83,6 +84,9 @@ class ProcessCounts(msgspec.Struct):
     """Requests and documents over a quota, by `quota|limit`."""
     quota_keys: dict[str, int] = {}
     """The same by `quota|key`."""
+    unfit: dict[str, int] = {}
+    mappings_unknown: dict[str, int] = {}
+    unfit_fields: dict[str, dict[str, dict[str, int]]] = {}
     gauges: list[Gauges] = []
     exemplars: list[Series] = []
 
@@ -123,6 +127,7 @@ class Metrics:
         self.exemplars = Exemplars()
         self.read_quotas: Callable[[], tuple[dict[str, int], dict[str, int]]] | None = None
         """Refusals by `quota|limit`, and by `quota|key`."""
+        self.fitting = FittingCounts()
         self.read_gauges: Callable[[], Gauges] | None = None
         self.peers: Peers | None = None
         self.history = History(registry, self._recorded, f"{os.getpid()}-{time.monotonic_ns()}", wall_clock)
@@ -200,6 +205,9 @@ class Metrics:
             dead_letters=dict(self._dead_letters),
             quotas=quotas,
             quota_keys=keys,
+            unfit=dict(self.fitting.reasons),
+            mappings_unknown=self.fitting.read_unknown(),
+            unfit_fields={} if compact else self.fitting.copied(),
             gauges=[self.read_gauges()] if self.read_gauges is not None else [],
             exemplars=self.exemplars.dump() if compact else [],
         )
@@ -233,9 +241,19 @@ def added(parts: Iterable[ProcessCounts]) -> ProcessCounts:
         total.gauges += part.gauges
         total.exemplars += part.exemplars
         for field in ("requests", "upstream_errors", "rejected", "fail_closed", "dead_letters", "quotas", "quota_keys"):
+        for field in (
+            "requests",
+            "upstream_errors",
+            "rejected",
+            "fail_closed",
+            "dead_letters",
+            "unfit",
+            "mappings_unknown",
+        ):
             mine, theirs = getattr(total, field), getattr(part, field)
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count
+        add_fields(total.unfit_fields, part.unfit_fields)
         for name, durations in part.durations.items():
             total.durations[name] = total.durations.get(name, []) + durations
         for name, counts in part.pipelines.items():

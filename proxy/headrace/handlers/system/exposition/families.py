@@ -137,6 +137,8 @@ class Families:
             ("rejects", "Requests that were not taken", "reason", counts.rejected),
             ("fail_closed_refusals", "Requests refused as they would pass a pipeline by", "reason", counts.fail_closed),
             ("dead_letters", "Dead letters by what became of their records", "outcome", counts.dead_letters),
+            ("unfit_values", "Values that did not fit the mapping of their index", "reason", counts.unfit),
+            ("unknown_mappings", "Mappings that could not be fitted to", "reason", counts.mappings_unknown),
         ):
             family = CounterMetricFamily(f"headrace_{name}", text, labels=[label])
             for value, count in sorted(found.items()):

@@ -1,0 +1,194 @@
+"""What the cluster refuses by a mapping that has changed meanwhile: read anew, fitted by it, and sent once more.
+
+A refused document has not been written, so that the second try repeats nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace_pipelines import Batch, Bulk, Deadline
+
+if TYPE_CHECKING:
+    from headrace.execution.document_run import Fitted
+    from headrace.server.request import RequestContext
+    from headrace.upstream.client import Answer
+    from headrace.upstream.sending import Text
+
+_REFUSALS = re.compile(
+    r"(?:mapper_parsing|strict_dynamic_mapping|document_parsing|mapper|illegal_argument|parsing)_exception"
+)
+"""Types of errors that documents and mappings cause."""
+_LIMITS = re.compile(
+    r"limit of|immense term|ambiguous|mapper \[|mapping|dynamic introduction|non object", re.IGNORECASE
+)
+"""Texts of the errors of type `illegal_argument_exception` that do."""
+_NAMED = (
+    re.compile(r"failed to parse field \[([^\]]+)\]"),
+    re.compile(r"object mapping for \[([^\]]+)\]"),
+    re.compile(r"add mapping for field \[([^\]]+)\]"),
+    re.compile(r'immense term in field="([^"]+)"'),
+    re.compile(r"field alias \[([^\]]+)\]"),
+    re.compile(r"(?:join )?field \[([^\]]+)\]"),
+    re.compile(r"mapper \[([^\]]+)\]"),
+    re.compile(r"ambiguous: \[([^\]]+)\]"),
+    re.compile(r"non object mapping \[([^\]]+)\]"),
+)
+_POINTS = re.compile(r"\.{2,}")
+_INTRODUCED = re.compile(r"dynamic introduction of \[([^\]]*)\] within \[([^\]]*)\]")
+MAX_REFITTED = 10_000
+"""Documents of one request that are fitted again: it bounds the time of a second try."""
+_SECONDS = 5.0
+"""Seconds for the fitting of refused documents."""
+
+
+class _Cause(msgspec.Struct):
+    type: str = ""
+    reason: str | None = None
+    caused_by: _Cause | None = None
+
+    @property
+    def text(self) -> str:
+        cause = self.caused_by.text if self.caused_by is not None else ""
+        return f"{self.reason or ''}; {cause}"
+
+
+class _Item(msgspec.Struct):
+    status: int = 0
+    error: _Cause | None = None
+
+
+class _BulkAnswer(msgspec.Struct):
+    items: list[msgspec.Raw] = []
+
+
+class _SingleAnswer(msgspec.Struct):
+    error: _Cause | None = None
+
+
+@dataclass
+class _Refused:
+    """A document that the cluster refused, by the position of its item, with its lines and the paths of the error."""
+
+    position: int
+    index: str
+    action: bytes
+    source: bytes
+    paths: list[str] = field(default_factory=list)
+
+
+async def sent_again(context: RequestContext, fitted: list[Fitted], body: Text, answer: Answer) -> bytes | None:
+    """The answer to a bulk after a second try for what mappings refused; `None`: there is nothing to try."""
+    if not fitted or not answer.ok or b'"error"' not in answer.body:
+        return None
+    try:
+        items = msgspec.json.decode(answer.body, type=_BulkAnswer).items
+        refused = await asyncio.to_thread(_refused, bytes(memoryview(body)), items)
+    except msgspec.MsgspecError:
+        return None
+    if not refused:
+        return None
+    again = await _refit(context, fitted, refused)
+    lines = b"".join(b"%b\n%b\n" % (each.action, text) for each, text in zip(refused, again, strict=True))
+    second = await context.forward_buffered(lines, unfiltered=True)
+    if not second.ok or not second.json:
+        return None
+    replaced = msgspec.json.decode(second.body, type=_BulkAnswer).items
+    if len(replaced) != len(refused):
+        return None
+    for each, item in zip(refused, replaced, strict=True):
+        items[each.position] = item
+    members: dict[str, Any] = msgspec.json.decode(answer.body, type=dict[str, msgspec.Raw])
+    errors = any(b'"error"' in bytes(item) for item in items)
+    members |= {"errors": msgspec.Raw(b"true" if errors else b"false"), "items": items}
+    return msgspec.json.encode(members)
+
+
+async def single_again(
+    context: RequestContext, fitted: list[Fitted], index: str, body: bytes, answer: Answer
+) -> Answer:
+    """The answer to a write of one document, after a second try where a mapping refused it."""
+    if not fitted or answer.status != 400 or not answer.json:
+        return answer
+    try:
+        error = msgspec.json.decode(answer.body, type=_SingleAnswer).error
+    except msgspec.MsgspecError:
+        return answer
+    if error is None or not _by_mapping(error):
+        return answer
+    refused = _Refused(0, index, b"", body, _paths(error.text))
+    (text,) = await _refit(context, fitted, [refused])
+    return await context.forward_buffered(text, unfiltered=True)
+
+
+def _by_mapping(error: _Cause) -> bool:
+    if not _REFUSALS.fullmatch(error.type):
+        return False
+    return error.type != "illegal_argument_exception" or bool(_LIMITS.search(error.text))
+
+
+def _refused(body: bytes, items: list[msgspec.Raw]) -> list[_Refused]:
+    """The documents of a bulk that mappings refused. Updates are not tried again."""
+    found: dict[int, tuple[str, _Cause]] = {}
+    for position, raw in enumerate(items):
+        if b'"error"' in bytes(raw):
+            for op, item in msgspec.json.decode(raw, type=dict[str, _Item]).items():
+                if op in ("index", "create") and item.status == 400 and item.error is not None:
+                    found[position] = (op, item.error)
+    wanted = {position: error for position, (_, error) in found.items() if _by_mapping(error)}
+    if not wanted or len(wanted) > MAX_REFITTED:
+        return []
+    parsed, refused = Bulk(body), []
+    lines = [line for line in body.split(b"\n") if line.strip()]
+    at = 0
+    for position in range(len(parsed)):
+        op, _, index, *_ = parsed.source(position)
+        if (error := wanted.get(position)) is not None:
+            refused.append(_Refused(position, index or "", lines[at], lines[at + 1], _paths(error.text)))
+        at += 1 if op == "delete" else 2
+    return refused
+
+
+def _paths(text: str) -> list[str]:
+    """The paths that the cluster's error names."""
+    found = [name for pattern in _NAMED for name in pattern.findall(text)]
+    for name, above in _INTRODUCED.findall(text):
+        found.append(name if above == "_doc" else f"{above}.{name}")
+    # Names keep points that are no more than that.
+    return list(dict.fromkeys(_POINTS.sub(".", name).strip(".") for name in found))
+
+
+async def _refit(context: RequestContext, fitted: list[Fitted], refused: list[_Refused]) -> list[bytes]:
+    """The documents, fitted by mappings that are read now; where these change nothing, without what the errors name."""
+    keeper = context.components.mappings
+    default = context.params.get("index")
+    for each in refused:
+        each.index = each.index or default or ""
+    await keeper.renew({each.index for each in refused})
+
+    def work() -> list[bytes]:
+        deadline, counts, texts = Deadline(_SECONDS), [], []
+        for each in refused:
+            runners = [each_fitted for each_fitted in fitted if each.index in each_fitted.indexes] or fitted
+            text = each.source
+            for named in ([], each.paths):
+                for runner in runners[0].pipeline.fitters:
+                    batch = Batch.of("document", text, index=each.index)
+                    batch.fit(keeper.mappings, refused=named)
+                    batch.check("")
+                    if batch.live:
+                        batch.run_native(runner.native, deadline, abort=False, pipeline="", stage="")
+                        text = batch.document(0)
+                        counts.extend(batch.unfit())
+                if text != each.source:
+                    break
+            texts.append(text)
+        context.components.metrics.fitting.add(counts)
+        return texts
+
+    return await asyncio.to_thread(work)

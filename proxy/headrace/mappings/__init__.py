@@ -1,0 +1,1 @@
+"""Mappings of the indexes that documents are fitted to: `keeper` reads them, and has them compiled for the engine."""
