@@ -166,6 +166,12 @@ DEFINITIONS: dict[str, list[dict[str, Any]]] = {
         },
     ],
     "user_agent": [FIELD],
+    "fit_mapping": [
+        {},
+        {"mapping": {"properties": {"f": {"type": "long"}, "k": {"type": "flat_object"}}}},
+        {"mapping": {"properties": {"f": {"properties": {"a": {"type": "date"}}}}}, "object_for_scalar": "move"},
+        {"mapping": {"dynamic": "false"}, "unknown_fields": "move"},
+    ],
     "redact": [
         {},
         {"keys": True, "action": "token", "secret": "s", "report": "t", "report_fields": True},

@@ -22,6 +22,9 @@ VALID: dict[str, dict[str, Any]] = {
     "fail": {"message": "no {{a}}"},
     "filter_query": {"query": {"term": {"a": 1}}},
     "fingerprint": {"fields": ["a"], "exclude_fields": [], "target_field": "b", "hash_method": "md5@2.16.0", "ignore_missing": True},
+    "fit_mapping": {
+        "scalar_for_object": "move", "object_for_scalar": "json", "unparsable": "drop_field", "unknown_fields": "keep", "max_new_fields": 50, "target": "_unfit", "coerce": True, "on_unknown": "pass", "prepare": True, "mapping": {"properties": {"n": {"type": "long"}}},
+    },
     "foreach": {"field": "a", "ignore_missing": True, "processor": {"set": {"field": "b", "value": 1, "tag": "t", "ignore_failure": True, "on_failure": [{"drop": {}}]}}},
     "grok": {"field": "a", "patterns": ["%{WORD:b} %{X:c}"], "pattern_definitions": {"X": "x+"}, "ignore_missing": True, "trace_match": True, "capture_all_matches": True},
     "gsub": {**_FIELD, "pattern": "x", "replacement": "y"},
