@@ -57,6 +57,20 @@ PROTECTED = "protected"
 """Why a request is refused that asks for what final pipelines hide."""
 
 
+_SUMS = (
+    "requests",
+    "upstream_errors",
+    "rejected",
+    "fail_closed",
+    "dead_letters",
+    "quotas",
+    "quota_keys",
+    "unfit",
+    "mappings_unknown",
+)
+"""The members of counts that are numbers by name."""
+
+
 class InForce(msgspec.Struct):
     """What a process has in force: revisions by set, and the state of its registry."""
 
@@ -240,16 +254,7 @@ def added(parts: Iterable[ProcessCounts]) -> ProcessCounts:
         total.in_force += part.in_force
         total.gauges += part.gauges
         total.exemplars += part.exemplars
-        for field in ("requests", "upstream_errors", "rejected", "fail_closed", "dead_letters", "quotas", "quota_keys"):
-        for field in (
-            "requests",
-            "upstream_errors",
-            "rejected",
-            "fail_closed",
-            "dead_letters",
-            "unfit",
-            "mappings_unknown",
-        ):
+        for field in _SUMS:
             mine, theirs = getattr(total, field), getattr(part, field)
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count
