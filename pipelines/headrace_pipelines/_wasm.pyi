@@ -16,6 +16,8 @@ __all__ = [
     "Deadline",
     "HeadError",
     "Histogram",
+    "Mapping",
+    "Mappings",
     "Module",
     "ModuleError",
     "Native",

@@ -35,6 +35,9 @@ enum Fate {
     Goes,
 }
 
+/// Looks at an element of a list.
+type Each<'e, V> = dyn FnMut(&mut V, Range<usize>) -> Result<Fate, Fault> + 'e;
+
 /// One document on its way.
 pub(super) struct Visit<'d> {
     options: &'d Options,
@@ -289,11 +292,7 @@ impl<'d> Visit<'d> {
     }
 
     /// The elements of a list, which goes if none of them stays.
-    fn elements(
-        &mut self,
-        value: Range<usize>,
-        each: &mut dyn FnMut(&mut Self, Range<usize>) -> Result<Fate, Fault>,
-    ) -> Result<Fate, Fault> {
+    fn elements(&mut self, value: Range<usize>, each: &mut Each<'_, Self>) -> Result<Fate, Fault> {
         self.lists += 1;
         if self.lists > self.mapping.limits.depth {
             self.lists -= 1;
