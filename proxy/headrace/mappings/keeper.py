@@ -94,16 +94,19 @@ class MappingKeeper:
         `targets`: fields that a mapping is to have, as `flat_object`, with a list of names beside each.
         """
         wanted = {name for name in names if name} | set(self.mappings.missing())
-        waiting = []
+        waiting, fields = [], set(targets)
         for name in wanted:
             kept = self._kept.pop(name, None) or _Kept()
             self._kept[name] = kept
-            if time.monotonic() - kept.read_at > kept.seconds or not set(targets) <= kept.prepared:
-                reading = self._read(name, kept, tuple(targets))
-                if kept.read_at == float("-inf"):
-                    waiting.append(reading)
-                else:
-                    self._spawn(reading)
+            prepared = fields <= kept.prepared
+            if prepared and time.monotonic() - kept.read_at <= kept.seconds:
+                continue
+            reading = self._read(name, kept, tuple(fields))
+            # The form of a target is decided by the first document.
+            if not prepared or kept.read_at == float("-inf"):
+                waiting.append(reading)
+            else:
+                self._spawn(reading)
         if waiting:
             await asyncio.gather(*waiting)
         self._evict()

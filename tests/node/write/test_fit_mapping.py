@@ -129,6 +129,8 @@ async def test_no_conflict_is_refused(through: Http, direct: Http, name: str):
     settings = {"number_of_shards": 2, "number_of_replicas": 0, "index.mapping.total_fields.limit": 60}
     made = await direct.put(f"/{name}", {"settings": settings, "mappings": {"properties": MAPPED}})
     assert made.status == 200, made.body
+    # The mapping is at hand, without the target.
+    assert (await through.post(f"/{name}/_pipeline/_fit", {"docs": [{}]})).status == 200
     lines = [line for text in CONFLICTS for line in ('{"index":{}}', text)]
     answer = await through.bulk(*lines, target=f"/{name}/_bulk?refresh=true")
     errors = [item["index"]["error"] for item in answer.json["items"] if "error" in item["index"]]
