@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headrace.execution.taps.samples import Sample
+    from headrace_pipelines import Execution, Snapshot
     from headrace_pipelines.engine import Condition
     from headrace_pipelines.registry import Pipeline
     from headrace_pipelines.udf.catalog import Catalog
@@ -43,7 +44,17 @@ class Rerunner:
 
     def run(self, sample: Sample) -> SecondRun:
         """The run of a sample whose text is at hand. Raises HeadraceError where the version cannot be compiled."""
-        pipeline = self._uncounted(sample)
+        batch, done = self.ended(sample, sample.pipeline, Deadline(SECONDS), trace=True)
+        states = [batch.outcome(at) for at in range(len(batch))]
+        failed = any(failure is not None for _, failure in states)
+        outputs = [batch.document(at) for at, (state, _) in enumerate(states) if state in ("live", "finished")]
+        return SecondRun(done.trace or [], [] if failed else outputs, failed)
+
+    def ended(
+        self, sample: Sample, pipeline: Pipeline, deadline: Deadline, *, trace: bool = False
+    ) -> tuple[Batch, Execution]:
+        """A sample whose text is at hand after a run of a version. Raises HeadraceError where it cannot be compiled."""
+        pipeline = self._uncounted(pipeline, sample.snapshot)
         batch = Batch.of(
             sample.kind.value,
             sample.text or b"",
@@ -53,22 +64,17 @@ class Rerunner:
             ctx=sample.context,
         )
         options = RunOptions(
-            final=sample.options.final, indexes=sample.options.indexes, trace=True, counted=False, logged=False
+            final=sample.options.final, indexes=sample.options.indexes, trace=trace, counted=False, logged=False
         )
-        done = execute(pipeline, batch, Deadline(SECONDS), options)
-        states = [batch.outcome(at) for at in range(len(batch))]
-        failed = any(failure is not None for _, failure in states)
-        outputs = [batch.document(at) for at, (state, _) in enumerate(states) if state in ("live", "finished")]
-        return SecondRun(done.trace or [], [] if failed else outputs, failed)
+        return batch, execute(pipeline, batch, deadline, options)
 
-    def _uncounted(self, sample: Sample) -> Pipeline:
+    def _uncounted(self, pipeline: Pipeline, snapshot: Snapshot) -> Pipeline:
         """The pipeline with statistics of its own, and with sandboxes of its own where it has UDFs."""
-        pipeline = sample.pipeline
         if pipeline.fault is not None or not any(node.runner.stats is not None for node in pipeline.nodes):
             return replace(pipeline, stats=PipelineStats())
         cached = self._compiled.get(id(pipeline))
         if cached is None or cached[0] is not pipeline:
-            own = compile_pipeline(pipeline.definition, sample.snapshot, self._catalog)
+            own = compile_pipeline(pipeline.definition, snapshot, self._catalog)
             cached = (pipeline, own)
             self._compiled.set(id(pipeline), cached)
         return cached[1]

@@ -56,6 +56,11 @@ class Choice:
         self.unexamined = 0
         self.missed = 0
 
+    def sees(self, pipeline: Pipeline, surface: str) -> bool:
+        """Whether runs of a pipeline on a surface are chosen from."""
+        definition = pipeline.definition
+        return self.selection.sees_pipeline(definition.name, definition.type, surface)
+
     def keeps(self, sample: Sample) -> bool:
         """Whether an input is shown, as far as its outcome tells now."""
         wanted = self.selection.outcome
@@ -120,8 +125,7 @@ class Watch:
             self._came[slot] = text
 
     def _seeing(self, pipeline: Pipeline) -> list[Choice]:
-        definition, surface = pipeline.definition, self._context.surface
-        return [c for c in self._choices if c.selection.sees_pipeline(definition.name, definition.type, surface)]
+        return [choice for choice in self._choices if choice.sees(pipeline, self._context.surface)]
 
     def skip(self, pipeline: Pipeline, documents: int, make: Callable[[], Batch]) -> None:
         """No document of a batch meets a condition of the pipeline, so that there is no run."""
@@ -140,8 +144,8 @@ class Watch:
             run = run or Run(pipeline, RunOptions(), make(), make)
             samples = self._matching(choice, run) if choice.selection.match else self._copies(choice, run, wanted)
             for sample in samples:
-                sample.outcome, sample.outputs = "skipped", [sample.text] if sample.text is not None else []
-                sample.granted = True
+                sample.keep_input()
+                sample.outcome, sample.granted = "skipped", True
                 self._held.add(len(sample.text or b""))
             if samples:
                 self.kept.setdefault(choice, []).extend(samples)
