@@ -16,9 +16,12 @@ from headrace_pipelines.registry.association import DOCUMENT_FINAL, SLOTS, Assoc
 from headrace_pipelines.registry.pipeline import Pipeline
 from headrace_pipelines.registry.records import PipelineRecord, Records, UdfRecord, key, version_order
 from headrace_pipelines.registry.references import references, udf_configs
+from headrace_pipelines.registry.rollouts.running import RunningRollout, in_force
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from headrace_pipelines.registry.rollouts.record import Rollout
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,21 @@ class Snapshot:
         """Whether a final document pipeline that is attached to any index has dead letters."""
         finals = {name for slot, name in self.associations.held() if slot == DOCUMENT_FINAL}
         return any(self.attached(PipelineType.DOCUMENT, name).keeps_dead_letters for name in finals)
+
+    @cached_property
+    def rollouts(self) -> Mapping[str, RunningRollout]:
+        """The rollouts in force, by the keys of their pipelines."""
+        return in_force(self.records.rollouts, self.records.active, self.compiled)
+
+    @cached_property
+    def has_rollouts(self) -> bool:
+        """Whether a rollout is in force: a request asks for nothing else where there is none."""
+        return bool(self.rollouts)
+
+    def rollout(self, kind: PipelineType, name: str) -> Rollout | None:
+        """The newest rollout of a pipeline, in force or ended."""
+        wanted = key(kind, name)
+        return next((record for record in self.records.rollouts if record.key == wanted), None)
 
     @cached_property
     def _active(self) -> dict[tuple[PipelineType, str], Pipeline]:

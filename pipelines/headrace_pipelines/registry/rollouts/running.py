@@ -1,0 +1,45 @@
+"""Rollouts in force: each with both of its versions, compiled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from headrace_pipelines.registry.pipeline import Pipeline
+    from headrace_pipelines.registry.rollouts.record import Rollout
+
+
+@dataclass(frozen=True)
+class RunningRollout:
+    """A rollout whose candidate meets traffic, or is compared with the stable version."""
+
+    record: Rollout
+    stable: Pipeline
+    candidate: Pipeline
+
+    @property
+    def is_canary(self) -> bool:
+        """Whether what the candidate makes is written or answered."""
+        return self.record.spec.mode == "canary"
+
+
+def in_force(
+    rollouts: Iterable[Rollout], active: Mapping[str, str], compiled: Mapping[tuple[str, str], Pipeline]
+) -> dict[str, RunningRollout]:
+    """The rollouts in force by the keys of their pipelines.
+
+    A rollout ends when another version than its stable one becomes active, whoever does that: with a set, by force, or
+    by promoting the candidate. So one write of the active version ends it and changes the version at once.
+    """
+    found: dict[str, RunningRollout] = {}
+    for record in rollouts:
+        if not record.concerns_traffic or active.get(record.key) != record.stable:
+            continue
+        stable = compiled.get((record.key, record.stable))
+        candidate = compiled.get((record.key, record.spec.candidate))
+        if stable is not None and candidate is not None and candidate.fault is None:
+            found[record.key] = RunningRollout(record, stable, candidate)
+    return found
