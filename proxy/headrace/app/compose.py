@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from headrace.app import probing
+from headrace.execution.rollouts.shadow.hub import Shadows
 from headrace.execution.taps.hub import Taps
 from headrace.handlers.bypass import BypassDecisions
 from headrace.handlers.write.bulk import MAX_PLANS
@@ -54,6 +56,8 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
     upstream, runner = Upstream(settings, metrics.upstream_error), Runner(settings)
     budget = BodyBudget(settings.size("body_memory"), release_buffers)
     worker = supervisor.identity()
+    shadows = Shadows(registry.catalog, probing.probe)
+    metrics.read_shadows = shadows.counts
     metrics.read_gauges = partial(read_gauges, worker[0] if worker else 0, runner, budget, upstream, registry)
     return Components(
         settings,
@@ -72,6 +76,7 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
         Rate(dead_letter_rate(settings)),
         lifecycle,
         Taps(registry.catalog, enabled=settings.tap == "on"),
+        shadows,
         RequestLog(settings),
         tracer_of(settings),
     )

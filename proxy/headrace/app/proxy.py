@@ -176,6 +176,7 @@ class Proxy:
         await self._reloader.stop()
         if self._components is not None:
             self._components.taps.close()
+            self._components.shadows.close()
         if self._page is not None:
             await self._page.stop()
         if self._listener is not None:
@@ -220,14 +221,18 @@ class Proxy:
         watch = components.taps.watch(context) if components.taps.open else None
         if watch is not None:
             context.observers += (watch,)
+        shadow = components.shadows.watch(context)
+        if shadow is not None:
+            context.observers += (shadow,)
         forwarded, inbound.forwarded, started = inbound.forwarded, None, components.metrics.start_request()
         if isinstance(forwarded, ForwardedRequest):
             context.surface, context.reads, started = forwarded.route.surface, forwarded.route.reads, forwarded.started
             return await self._handle_counted(context, forwarded, started)
         whole = self._handle_counted(context, None, started)
         self._observe(context)
-        if watch is not None:
-            whole = answered_for(watch, whole)
+        for each in (watch, shadow):
+            if each is not None:
+                whole = answered_for(each, whole)
         return await (self._changes.run(whole) if _goes_on(context) else whole)
 
     def _observe(self, context: RequestContext) -> None:

@@ -47,6 +47,8 @@ class Components:
     lifecycle: Lifecycle
     taps: Any
     """The taps that this worker feeds (`execution.taps.hub.Taps`)."""
+    shadows: Any
+    """The shadows of rollouts in this worker (`execution.rollouts.shadow.hub.Shadows`)."""
     request_log: RequestLog
     tracer: Tracer | None
     """`None`: no request is traced."""

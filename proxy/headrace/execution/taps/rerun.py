@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_COMPILED = 8
 """Pipelines with UDFs that are compiled for second runs: each has sandboxes of its own, of some ten megabytes."""
+MAX_COPIED = 64
+"""Other pipelines with statistics of their own that are kept: they have no sandboxes."""
 SECONDS = 5.0
 """Seconds of one second run, or of one evaluation of `match` over all that waits."""
 
@@ -41,6 +43,7 @@ class Rerunner:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._compiled: BoundedCache[int, tuple[Pipeline, Pipeline]] = BoundedCache(MAX_COMPILED)
+        self._copied: BoundedCache[int, tuple[Pipeline, Pipeline]] = BoundedCache(MAX_COPIED)
 
     def run(self, sample: Sample) -> SecondRun:
         """The run of a sample whose text is at hand. Raises HeadraceError where the version cannot be compiled."""
@@ -70,13 +73,16 @@ class Rerunner:
 
     def _uncounted(self, pipeline: Pipeline, snapshot: Snapshot) -> Pipeline:
         """The pipeline with statistics of its own, and with sandboxes of its own where it has UDFs."""
-        if pipeline.fault is not None or not any(node.runner.stats is not None for node in pipeline.nodes):
-            return replace(pipeline, stats=PipelineStats())
-        cached = self._compiled.get(id(pipeline))
+        isolated = pipeline.fault is None and any(node.runner.stats is not None for node in pipeline.nodes)
+        cache = self._compiled if isolated else self._copied
+        cached = cache.get(id(pipeline))
         if cached is None or cached[0] is not pipeline:
-            own = compile_pipeline(pipeline.definition, snapshot, self._catalog)
+            if isolated:
+                own = compile_pipeline(pipeline.definition, snapshot, self._catalog)
+            else:
+                own = replace(pipeline, stats=PipelineStats())
             cached = (pipeline, own)
-            self._compiled.set(id(pipeline), cached)
+            cache.set(id(pipeline), cached)
         return cached[1]
 
 

@@ -61,6 +61,11 @@ class Choice:
         definition = pipeline.definition
         return self.selection.sees_pipeline(definition.name, definition.type, surface)
 
+    def see(self, count: int) -> int:
+        """Counts inputs, and gives how many of them may be chosen."""
+        self.seen += count
+        return count
+
     def keeps(self, sample: Sample) -> bool:
         """Whether an input is shown, as far as its outcome tells now."""
         wanted = self.selection.outcome
@@ -108,14 +113,14 @@ class Watch:
         chosen: list[tuple[Choice, list[Sample]]] = []
         late: list[Choice] = []
         for choice in self._seeing(pipeline):
-            choice.seen += run.count
+            wanted = choice.see(run.count)
             if choice.selection.match:
                 samples = self._matching(choice, run)
             elif choice.selection.judges:
                 late.append(choice)
                 continue
             else:
-                samples = self._copies(choice, run, choice.rate.grant(run.count))
+                samples = self._copies(choice, run, choice.rate.grant(wanted))
             if samples:
                 chosen.append((choice, samples))
         return WatchedRun(self, run, chosen, late) if chosen or late else None
@@ -131,11 +136,11 @@ class Watch:
         """No document of a batch meets a condition of the pipeline, so that there is no run."""
         run: Run | None = None
         for choice in self._seeing(pipeline):
-            choice.seen += documents
+            seen = choice.see(documents)
             outcomes = choice.selection.outcome
             if outcomes and not {"skipped", "unchanged"}.intersection(outcomes):
                 continue
-            wanted = 0 if choice.selection.match else choice.rate.grant(documents)
+            wanted = 0 if choice.selection.match else choice.rate.grant(seen)
             if choice.selection.match and not choice.spending.grant(1):
                 choice.unexamined += documents
                 continue

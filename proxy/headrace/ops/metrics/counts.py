@@ -18,6 +18,7 @@ from headrace.ops.metrics.buckets import compacted
 from headrace.ops.metrics.exemplars import Exemplars, Series
 from headrace.ops.metrics.gauges import Gauges
 from headrace.ops.metrics.history import History, wall_clock
+from headrace.ops.metrics.shadows import ShadowCounts
 from headrace_pipelines.engine import Histogram
 from headrace_pipelines.errors import (
     EngineError,
@@ -81,6 +82,7 @@ class ProcessCounts(msgspec.Struct):
     dead_letters: dict[str, int] = {}
     gauges: list[Gauges] = []
     exemplars: list[Series] = []
+    shadows: dict[str, ShadowCounts] = {}
 
 
 class Peers(Protocol):
@@ -118,6 +120,7 @@ class Metrics:
         self._dead_letters = dict.fromkeys(DEAD_LETTERS, 0)
         self.exemplars = Exemplars()
         self.read_gauges: Callable[[], Gauges] | None = None
+        self.read_shadows: Callable[[], dict[str, ShadowCounts]] | None = None
         self.peers: Peers | None = None
         self.history = History(registry, self._recorded, f"{os.getpid()}-{time.monotonic_ns()}", wall_clock)
 
@@ -193,6 +196,7 @@ class Metrics:
             dead_letters=dict(self._dead_letters),
             gauges=[self.read_gauges()] if self.read_gauges is not None else [],
             exemplars=self.exemplars.dump() if compact else [],
+            shadows=self.read_shadows() if self.read_shadows is not None else {},
         )
 
     def dump(self, *, compact: bool = False) -> bytes:
@@ -227,6 +231,8 @@ def added(parts: Iterable[ProcessCounts]) -> ProcessCounts:
             mine, theirs = getattr(total, field), getattr(part, field)
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count
+        for seed, shadow in part.shadows.items():
+            total.shadows.setdefault(seed, ShadowCounts()).add(shadow)
         for name, durations in part.durations.items():
             total.durations[name] = total.durations.get(name, []) + durations
         for name, counts in part.pipelines.items():

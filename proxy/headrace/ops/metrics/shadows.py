@@ -61,18 +61,27 @@ class SearchCounts(msgspec.Struct):
 class ShadowCounts(msgspec.Struct):
     """Inputs by what the comparison of both ends said; those of `seen` that are neither are missed or waiting.
 
-    `paths`: the inputs that differ at a path, by path and kind (`path|kind`); `more_paths`: differences at others.
+    `failed`, `dropped`: those that the candidate failed on, or dropped, whatever stable did. `paths`: the inputs that
+    differ at a path, by path and kind (`path|kind`); `more_paths`: differences at others.
     """
 
+    type: str = ""
+    name: str = ""
+    stable: str = ""
+    candidate: str = ""
     seen: int = 0
     waiting: int = 0
+    failed: int = 0
+    dropped: int = 0
     verdicts: dict[str, int] = {}
     paths: dict[str, int] = {}
     more_paths: int = 0
     searches: SearchCounts = msgspec.field(default_factory=SearchCounts)
 
-    def count(self, verdict: str, found: list[tuple[str, str]]) -> None:
-        """Counts one input, and where its ends differ."""
+    def count(self, verdict: str, state: str, found: list[tuple[str, str]]) -> None:
+        """Counts one input: the verdict, the state in which the candidate ended, and where the ends differ."""
+        self.failed += state == "failed"
+        self.dropped += state == "dropped"
         self.verdicts[verdict] = self.verdicts.get(verdict, 0) + 1
         for path, kind in found:
             self._count_path(f"{path}|{kind}", 1)
@@ -87,6 +96,10 @@ class ShadowCounts(msgspec.Struct):
         """Adds the counts of another process."""
         self.seen += more.seen
         self.waiting += more.waiting
+        self.failed += more.failed
+        self.dropped += more.dropped
+        self.type, self.name = more.type, more.name
+        self.stable, self.candidate = more.stable, more.candidate
         self.more_paths += more.more_paths
         for verdict, count in more.verdicts.items():
             self.verdicts[verdict] = self.verdicts.get(verdict, 0) + count
@@ -116,17 +129,22 @@ class ShadowCounts(msgspec.Struct):
     @property
     def shown(self) -> dict[str, Any]:
         """As the rollout's answer shows them; the most frequent differences come first."""
-        found = [(*key.rsplit("|", 1), count) for key, count in self.paths.items()]
+        found = [(*_parts(key), count) for key, count in self.paths.items()]
+        found.sort(key=lambda each: (-each[2], each[0], each[1]))
         return {
             **{verdict: self.verdicts.get(verdict, 0) for verdict in VERDICTS},
-            "paths": [
-                {"path": path, "kind": kind, "count": count}
-                for path, kind, count in sorted(found, key=lambda each: (-each[2], each[0], each[1]))
-            ],
+            "paths": [{"path": path, "kind": kind, "count": count} for path, kind, count in found],
             "more_paths": self.more_paths,
+            "candidate_failed": self.failed,
+            "candidate_dropped": self.dropped,
             "seen": self.seen,
             "missed": self.missed,
             "waiting": self.waiting,
             "sampled": round(self.compared / self.seen, 4) if self.seen else 0.0,
             "searches": self.searches.shown,
         }
+
+
+def _parts(key: str) -> tuple[str, str]:
+    path, _, kind = key.rpartition("|")
+    return path, kind

@@ -44,9 +44,7 @@ class Ignored:
         plain = _plain(path)
         if plain in self._paths:
             return True
-        return any(
-            plain[:at] in self._paths for at in range(len(plain) - 1, 0, -1) if plain[at] == "."
-        )
+        return any(plain[:at] in self._paths for at in range(len(plain) - 1, 0, -1) if plain[at] == ".")
 
 
 def _plain(path: str) -> str:
@@ -116,9 +114,7 @@ def value_differences(before: Any, after: Any, path: str = "") -> Iterator[Diffe
             yield Difference(where, "changed")
 
 
-def _surplus(
-    old: list[Any], new: list[Any], path: str, waiting: list[tuple[Any, Any, str]]
-) -> Iterator[Difference]:
+def _surplus(old: list[Any], new: list[Any], path: str, waiting: list[tuple[Any, Any, str]]) -> Iterator[Difference]:
     """Equal elements at both ends stay; those between are compared one by one, and the rest is more or less."""
     inner, shortest = f"{path}[]"[:MAX_PATH], min(len(old), len(new))
     start = 0

@@ -98,9 +98,7 @@ def compared(kind: PipelineType, stable: End, candidate: End, ignored: Ignored |
     return Comparison("different" if found else "same", found)
 
 
-def _differences(
-    kind: PipelineType, stable: End, candidate: End, ignored: Ignored | None
-) -> Iterator[Difference]:
+def _differences(kind: PipelineType, stable: End, candidate: End, ignored: Ignored | None) -> Iterator[Difference]:
     if len(stable.outputs) != len(candidate.outputs):
         yield Difference(DOCUMENTS, "removed" if len(stable.outputs) > len(candidate.outputs) else "added")
     for before, after in zip(stable.outputs, candidate.outputs, strict=False):

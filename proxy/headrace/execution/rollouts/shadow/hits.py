@@ -55,10 +55,9 @@ def _of_responses(old: Any, new: Any) -> Iterator[Difference]:
 def _popped_hits(response: Any) -> list[Any] | None:
     """The hits of a response, taken out of it; `None` where there are none."""
     inner = response.get("hits") if isinstance(response, dict) else None
-    hits = inner.get("hits") if isinstance(inner, dict) else None
-    if not isinstance(hits, list):
+    if not isinstance(inner, dict) or not isinstance(inner.get("hits"), list):
         return None
-    del inner["hits"]
+    hits: list[Any] = inner.pop("hits")
     return hits
 
 

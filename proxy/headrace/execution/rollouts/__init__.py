@@ -1,0 +1,1 @@
+"""Rollouts of candidate versions on live traffic."""

@@ -1,0 +1,95 @@
+"""The shadow of one rollout in one process: which runs it sees, the share that it keeps, and its counts."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from headrace.execution.rollouts.shadow.compare import Ignored
+from headrace.execution.taps.bounds import Bucket
+from headrace.execution.taps.selection import Selection
+from headrace.execution.taps.watching import Choice
+from headrace.ops.metrics.shadows import ShadowCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headrace.execution.rollouts.shadow.ends import Comparison, End
+    from headrace.ops.metrics.shadows import SearchCounts
+    from headrace_pipelines.registry import Pipeline
+    from headrace_pipelines.registry.rollouts.running import RunningRollout
+
+MAX_PER_RUN = 256
+"""Inputs of one run that are kept: a copy takes some two microseconds in the way of the request."""
+
+
+class Room(Bucket):
+    """Grants as many inputs as have room in the queue; stands for the rate of a tap."""
+
+    def __init__(self, left: Callable[[], int]) -> None:
+        super().__init__(0)
+        self._room = left
+
+    def grant(self, wanted: int) -> int:
+        """How many of the `wanted` inputs are kept."""
+        return min(wanted, MAX_PER_RUN, self._room())
+
+    def restore(self, count: int) -> None:
+        """Counts nothing: the queue says what is left."""
+
+
+class Shadow(Choice):
+    """The shadow of a rollout. Chosen on the event loop; counted on the thread that compares."""
+
+    def __init__(self, rollout: RunningRollout, left: Callable[[], int]) -> None:
+        super().__init__(Selection())
+        self.rate = Room(left)
+        self.ignored = Ignored(rollout.record.spec.ignore)
+        self.waiting = 0
+        self._lock = threading.Lock()
+        self._counts = ShadowCounts()
+        self._part = 0.0
+        self.adopt(rollout)
+
+    def adopt(self, rollout: RunningRollout) -> None:
+        """The rollout as it is now: another step, or versions that were compiled anew."""
+        self.record = rollout.record
+        self.candidate = rollout.candidate
+
+    @property
+    def seed(self) -> str:
+        """The identity of the rollout."""
+        return self.record.seed
+
+    def sees(self, pipeline: Pipeline, surface: str) -> bool:
+        """Whether a run is one of the stable version."""
+        definition, record = pipeline.definition, self.record
+        return definition.name == record.name and definition.type is record.type and definition.version == record.stable
+
+    def see(self, count: int) -> int:
+        """Counts the share of inputs that the step in force compares, and gives their number."""
+        wanted = self._part + count * self.record.percent / 100
+        shared = int(wanted)
+        self._part = wanted - shared
+        self.seen += shared
+        return shared
+
+    def count(self, comparison: Comparison, candidate: End) -> None:
+        """Counts one input that was compared."""
+        with self._lock:
+            self._counts.count(comparison.verdict, candidate.state, list(comparison.found))
+
+    def count_search(self, found: SearchCounts) -> None:
+        """Counts one search that was sent in both forms."""
+        with self._lock:
+            self._counts.searches.add(found)
+
+    @property
+    def counts(self) -> ShadowCounts:
+        """The counts now, on any thread."""
+        with self._lock:
+            counts = self._counts.copy()
+        counts.type, counts.name = self.record.type.value, self.record.name
+        counts.stable, counts.candidate = self.record.stable, self.record.spec.candidate
+        counts.seen, counts.waiting = self.seen, self.waiting
+        return counts
