@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from headrace_pipelines.registry.cost import CostEstimate
 from headrace_pipelines.stages import CompiledStage, Composite, ExecutionUnit, StageNode, group_stages
 from headrace_pipelines.stats import PipelineStats
 
@@ -16,28 +17,6 @@ if TYPE_CHECKING:
     from headrace_pipelines.engine import Condition
     from headrace_pipelines.errors import HeadraceError
     from headrace_pipelines.stats import PipelineCounts
-
-FIXED = 4096
-"""The fixed cost of a run, as bytes of documents that take the same time."""
-FORGET = 0.1
-"""Weight of a faster run in the estimate; a slower run replaces the estimate."""
-
-
-class CostEstimate:
-    """CPU time per byte of documents, in nanoseconds: the slowest run, slowly forgotten."""
-
-    def __init__(self) -> None:
-        self._ns: float | None = None
-
-    def observe(self, nbytes: int, ns: int) -> None:
-        """Takes in a run over `nbytes` of documents that took `ns` of CPU time."""
-        new = ns / (nbytes + FIXED)
-        slowest = self._ns
-        self._ns = new if slowest is None or new > slowest else slowest + (new - slowest) * FORGET
-
-    def predict(self, nbytes: int) -> float:
-        """Nanoseconds that a run over `nbytes` will take; infinite before the first."""
-        return float("inf") if self._ns is None else self._ns * (nbytes + FIXED)
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 from headrace.ops.runner import INLINE_NS_ON_FEW_CORES, INLINE_WORK, Runner
 from headrace.settings import Settings
 from headrace_pipelines import Batch, Bulk
-from headrace_pipelines.registry.pipeline import FIXED, CostEstimate
+from headrace_pipelines.registry.cost import FIXED, CostEstimate
 from headrace_pipelines.stats import shown
 from tests.conftest import native, wasm
 from tests.support import wat
