@@ -147,7 +147,8 @@ def _rbo_by_definition(ours: list[Any], theirs: list[Any], p: float, depth: int)
 
 
 def test_rank_biased_overlap_agrees_with_its_definition() -> None:
-    assert rank_biased_overlap([], []) == 1 and rank_biased_overlap([1], []) == 0
+    assert rank_biased_overlap([], []) == 1
+    assert rank_biased_overlap([1], []) == 0
     assert rank_biased_overlap([1, 2, 3], [1, 2, 3]) == pytest.approx(1)
     assert rank_biased_overlap([1, 2, 3], [4, 5, 6]) == 0
     draw = random.Random(7)
@@ -158,10 +159,10 @@ def test_rank_biased_overlap_agrees_with_its_definition() -> None:
             a, b = draw.randrange(300), draw.randrange(300)
             theirs[a], theirs[b] = theirs[b], theirs[a]
         assert rank_biased_overlap(ours, theirs) == pytest.approx(_rbo_by_definition(ours, theirs, 0.9, 300), abs=1e-9)
-        # A ranking that is cut off is extrapolated: it lies between the bounds of what could follow.
-        cut = rank_biased_overlap(ours[:10], theirs[:6])
-        least = _rbo_by_definition(ours[:10], theirs[:6], 0.9, 10)
-        assert least <= cut <= least + 0.9**6 + 0.2
+        # A page is extrapolated: it lies between what it says for sure and what could follow.
+        least = _rbo_by_definition(ours[:10], theirs[:10], 0.9, 10)
+        assert least <= rank_biased_overlap(ours[:10], theirs[:10]) <= least + 0.9**10
+    assert 0 < rank_biased_overlap([1, 2, 3], [1]) < rank_biased_overlap([1, 2, 3], [1, 2]) < 1
     assert overlap([1, 2, 3, 4], [4, 9]) == 0.25
 
 
@@ -170,7 +171,8 @@ def test_answers_of_searches_are_measured_by_ids_alone() -> None:
     assert (found.compared, found.overlap, found.same_hits, found.same_total) == (1, 1.0, 0, 0)
     assert (found.stable_total, found.candidate_total) == (3, 5)
     shown = found.shown
-    assert shown["n"] == 1 and shown["overlap@10"] == 1 and 0 < shown["rbo"] < 1
+    assert (shown["n"], shown["overlap@10"]) == (1, 1)
+    assert 0 < shown["rbo"] < 1
     assert SearchCounts().shown == {"n": 0, "failed": 0, "missed": 0}
     assert measured(b"{}", b"{}").same_hits == 1
 
@@ -184,9 +186,9 @@ def test_counts_of_processes_add_up_and_paths_are_bounded() -> None:
     total = ShadowCounts()
     total.add(first.copy())
     total.add(second.copy())
-    assert len(total.paths) == MAX_PATHS and total.more_paths == 2
+    assert (len(total.paths), total.more_paths) == (MAX_PATHS, 2)
     assert total.paths["a|b|changed"] == 1 + MAX_PATHS
     shown = total.shown
     assert shown["paths"][0] == {"path": "a|b", "kind": "changed", "count": 1 + MAX_PATHS}
     assert (shown["different"], shown["unstable"], shown["seen"], total.differing) == (201, 1, 15, 201)
-    assert shown["missed"] == 0 and total.failed == MAX_PATHS
+    assert (shown["missed"], total.failed) == (0, MAX_PATHS)
