@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 from collections import Counter
 from typing import Any
 
 from headrace_pipelines.local import Outcome, Pipelines
-from tests.conftest import NDJSON, Http, native
-from tests.node.rollouts.shadows import begin, parsed, paths, rollout, settled, two_versions
+from tests.conftest import Http, native
+from tests.node.rollouts.shadows import begin, parsed, paths, settled, two_versions
 
 DOCUMENTS = 400
 """Documents of the sample in the gate; 20,000 were compared when this was written."""

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from headrace.handlers.system.exposition.histograms import FEW, histogram, parts
 from headrace.handlers.system.exposition.processes import build, processes
+from headrace.handlers.system.exposition.shadows import shadows
 from headrace.ops.metrics.exemplars import PIPELINES, REQUESTS, newest
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class Families:
         yield from self._failures()
         yield from self._stages()
         yield from self._udfs()
+        yield from shadows(self._counts.shadows)
         yield from processes(self._counts.gauges)
 
     def _proxy(self) -> Iterator[Metric]:
