@@ -17,7 +17,7 @@ VERDICTS = (
     "only_candidate_dropped",
     "unstable",
 )
-_ALIKE = frozenset({"same", "unstable"})
+ALIKE = frozenset({"same", "unstable"})
 """Verdicts that are no difference between the two versions."""
 
 
@@ -119,7 +119,7 @@ class ShadowCounts(msgspec.Struct):
     @property
     def differing(self) -> int:
         """Inputs whose two ends differ by what the versions do."""
-        return sum(count for verdict, count in self.verdicts.items() if verdict not in _ALIKE)
+        return sum(count for verdict, count in self.verdicts.items() if verdict not in ALIKE)
 
     @property
     def missed(self) -> int:

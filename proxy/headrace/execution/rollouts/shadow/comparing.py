@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.execution.rollouts.shadow.ends import Comparison, End, compared
@@ -18,6 +19,15 @@ STABLE_RUNS = 2
 """Runs of stable over an input that differs: one that depends on chance may be the same once."""
 
 
+@dataclass(frozen=True)
+class Judged:
+    """One input: the comparison, and both ends."""
+
+    comparison: Comparison
+    stable: End
+    candidate: End
+
+
 class Comparer:
     """Compares with sandboxes of its own; used by one thread, and ended by [`cancel`] from any."""
 
@@ -31,8 +41,8 @@ class Comparer:
         self._over = True
         self._deadline.cancel()
 
-    def compare(self, shadow: Shadow, sample: Sample) -> tuple[Comparison, End] | None:
-        """The comparison of an input, and the end of the candidate; `None` for an input that cannot be compared.
+    def compare(self, shadow: Shadow, sample: Sample) -> Judged | None:
+        """The comparison of an input; `None` for an input that cannot be compared.
 
         Raises HeadraceError where a version cannot be compiled any more.
         """
@@ -46,7 +56,7 @@ class Comparer:
                 break
             again = self._end(sample, sample.pipeline)
             found = without(found, compared(sample.kind, stable, again, shadow.ignored))
-        return None if self._over else (found, candidate)
+        return None if self._over else Judged(found, stable, candidate)
 
     def _end(self, sample: Sample, pipeline: Pipeline) -> End:
         self._deadline = deadline = Deadline(SECONDS)

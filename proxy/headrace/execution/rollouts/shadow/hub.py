@@ -70,6 +70,10 @@ class Shadows:
             del kept[seed]
         self._kept, self._open, self._snapshot = kept, tuple(found), snapshot
 
+    def find(self, seed: str) -> Shadow | None:
+        """The shadow of a rollout, which this process has seen."""
+        return self._kept.get(seed)
+
     def counts(self) -> dict[str, ShadowCounts]:
         """The counts of all shadows by the seeds of their rollouts, on any thread."""
         return {seed: shadow.counts for seed, shadow in self._kept.items()}

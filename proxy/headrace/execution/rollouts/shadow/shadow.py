@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.execution.rollouts.shadow.compare import Ignored
 from headrace.execution.taps.bounds import Bucket
 from headrace.execution.taps.selection import Selection
 from headrace.execution.taps.watching import Choice
-from headrace.ops.metrics.shadows import ShadowCounts
+from headrace.ops.metrics.shadows import ALIKE, ShadowCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from headrace.execution.rollouts.shadow.ends import Comparison, End
+    from headrace.execution.rollouts.shadow.comparing import Judged
     from headrace.ops.metrics.shadows import SearchCounts
     from headrace_pipelines.registry import Pipeline
     from headrace_pipelines.registry.rollouts.running import RunningRollout
 
 MAX_PER_RUN = 256
 """Inputs of one run that are kept: a copy takes some two microseconds in the way of the request."""
+
+
+@dataclass
+class FreshCounts:
+    """Inputs since a moment: those that are alike and those that differ, and how both versions ended."""
+
+    same: int = 0
+    different: int = 0
+    stable_failed: int = 0
+    stable_dropped: int = 0
+    candidate_failed: int = 0
+    candidate_dropped: int = 0
+
+    def count(self, verdict: str, stable: str, candidate: str) -> None:
+        """Counts one input."""
+        alike = verdict in ALIKE
+        self.same += alike
+        self.different += not alike
+        self.stable_failed += stable == "failed"
+        self.stable_dropped += stable == "dropped"
+        self.candidate_failed += candidate == "failed"
+        self.candidate_dropped += candidate == "dropped"
+
+    @property
+    def compared(self) -> int:
+        """All of them."""
+        return self.same + self.different
 
 
 class Room(Bucket):
@@ -48,6 +76,7 @@ class Shadow(Choice):
         self.waiting = 0
         self._lock = threading.Lock()
         self._counts = ShadowCounts()
+        self._fresh = FreshCounts()
         self._part = 0.0
         self.adopt(rollout)
 
@@ -74,10 +103,18 @@ class Shadow(Choice):
         self.seen += shared
         return shared
 
-    def count(self, comparison: Comparison, candidate: End) -> None:
+    def count(self, judged: Judged) -> None:
         """Counts one input that was compared."""
+        verdict, found = judged.comparison.verdict, judged.comparison.found
         with self._lock:
-            self._counts.count(comparison.verdict, candidate.state, list(comparison.found))
+            self._counts.count(verdict, judged.candidate.state, list(found))
+            self._fresh.count(verdict, judged.stable.state, judged.candidate.state)
+
+    def drain(self) -> FreshCounts:
+        """What was compared since the last call, for the window of the rollout."""
+        with self._lock:
+            fresh, self._fresh = self._fresh, FreshCounts()
+        return fresh
 
     def count_search(self, found: SearchCounts) -> None:
         """Counts one search that was sent in both forms."""

@@ -27,7 +27,7 @@ MAX_QUEUED = 2048
 """Inputs that wait for their comparison, of all shadows of a process: about a second of work."""
 SHARE = 0.25
 """The part of the time of one core that the thread works: the rest it sleeps, after each input."""
-IDLE_SECONDS = 5.0
+IDLE_SECONDS = 30.0
 """Seconds without an input after which the thread ends, and its sandboxes with it."""
 
 
@@ -116,7 +116,7 @@ class Worker:
         try:
             found = comparer.compare(shadow, sample)
             if found is not None:
-                shadow.count(*found)
+                shadow.count(found)
         except HeadraceError as error:
             log.debug("an input of rollout %s cannot be compared: %s", shadow.record.key, error.reason)
             found = None
@@ -128,4 +128,4 @@ class Worker:
                 shadow.waiting -= 1
             self._held.add(-nbytes)
         if found is not None:
-            self._compared(shadow, sample, found[1])
+            self._compared(shadow, sample, found.candidate)
