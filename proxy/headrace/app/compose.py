@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from headrace.execution.rollouts.windows import Windows
 from headrace.execution.taps.hub import Taps
 from headrace.handlers.bypass import BypassDecisions
 from headrace.handlers.write.bulk import MAX_PLANS
@@ -52,6 +53,8 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
     registry = _registry(loaded, folder)
     store, metrics = registry.store, Metrics(registry)
     upstream, runner = Upstream(settings, metrics.upstream_error), Runner(settings)
+    windows = Windows()
+    metrics.read_rollouts = windows.counts
     budget = BodyBudget(settings.size("body_memory"), release_buffers)
     worker = supervisor.identity()
     metrics.read_gauges = partial(read_gauges, worker[0] if worker else 0, runner, budget, upstream, registry)
@@ -72,6 +75,7 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
         Rate(dead_letter_rate(settings)),
         lifecycle,
         Taps(registry.catalog, enabled=settings.tap == "on"),
+        windows,
         RequestLog(settings),
         tracer_of(settings),
     )
