@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from headrace.app import probing
 from headrace.execution.rollouts.shadow.hub import Shadows
+from headrace.execution.rollouts.windows import Windows
 from headrace.execution.taps.hub import Taps
 from headrace.handlers.bypass import BypassDecisions
 from headrace.handlers.write.bulk import MAX_PLANS
@@ -54,10 +55,12 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
     registry = _registry(loaded, folder)
     store, metrics = registry.store, Metrics(registry)
     upstream, runner = Upstream(settings, metrics.upstream_error), Runner(settings)
+    windows = Windows()
+    metrics.read_rollouts = windows.counts
     budget = BodyBudget(settings.size("body_memory"), release_buffers)
     worker = supervisor.identity()
     shadows = Shadows(registry.catalog, probing.probe)
-    metrics.read_shadows = shadows.counts
+    metrics.read_shadows, windows.drain_shadow = shadows.counts, shadows.drain
     metrics.read_gauges = partial(read_gauges, worker[0] if worker else 0, runner, budget, upstream, registry)
     return Components(
         settings,
@@ -76,6 +79,7 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
         Rate(dead_letter_rate(settings)),
         lifecycle,
         Taps(registry.catalog, enabled=settings.tap == "on"),
+        windows,
         shadows,
         RequestLog(settings),
         tracer_of(settings),

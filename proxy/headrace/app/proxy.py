@@ -13,6 +13,8 @@ from multidict import CIMultiDict
 
 from headrace.app import compose
 from headrace.app.reload import Reloader, Running
+from headrace.execution.rollouts import versions
+from headrace.execution.rollouts.judging import Judge
 from headrace.execution.taps.streams import Streams
 from headrace.execution.taps.watching import answered_for
 from headrace.handlers import explaining, routes
@@ -86,6 +88,7 @@ class Proxy:
         self._changes = Changes()
         self._metrics: MetricsListener | None = None
         self._page: UiListener | None = None
+        self._judge: Judge | None = None
         self.url = ""
 
     async def start(self) -> None:
@@ -106,6 +109,8 @@ class Proxy:
         await listener.start(host, port, tls_context, shared=worker is not None)
         components.upstream.start()
         components.metrics.history.start()
+        self._judge = Judge(components.registry, components.rollouts)
+        self._judge.start()
         if settings.metrics_listen:
             self._metrics = MetricsListener(components, shared=worker is not None)
             await self._metrics.start(*settings.address("metrics_listen"))
@@ -185,6 +190,8 @@ class Proxy:
         await self._changes.finish(self.settings.seconds("shutdown_grace"))
         if self._metrics is not None:
             await self._metrics.stop()
+        if self._judge is not None:
+            await self._judge.stop()
         if self._peers is not None:
             await self._peers.stop()
         if self._components is not None:
@@ -329,6 +336,8 @@ class Proxy:
         await registry_guard.keep_out(context)
         (route, params), context.target = routes.ROUTER.match_target(context.method, context.target)
         context.surface, context.reads, context.params = route.surface, route.idempotent, params.copy()
+        if not routes.is_ours(context.target.raw_segments):
+            context.choose_versions = versions.chosen
         if context.trace is not None:
             context.trace.route(context.method, route.path, route.surface)
         if route is routes.UNREAD and routes.is_ours(context.target.raw_segments):

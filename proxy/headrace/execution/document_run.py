@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from headrace.execution import choice, read_guard
+from headrace.execution.rollouts.splitting import SplitRun, canary_of
 from headrace.ops.observers import skip_observed
 from headrace.ops.runner import INLINE_BYTES
 from headrace.protocol.indices.resolver import dated
@@ -16,8 +17,10 @@ from headrace_pipelines.errors import InvalidError, MissingIndexError, RefusedEr
 from headrace_pipelines.registry.association import DOCUMENT_FINAL, NONE, QUERY_FINAL, RESULT_FINAL, Slot
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headrace.server.request import RequestContext
-    from headrace_pipelines import Bulk, Execution, Snapshot
+    from headrace_pipelines import Batch, Bulk, Execution, Snapshot
     from headrace_pipelines.registry import Pipeline
 
 SHOWS = ("_source", "_source_includes", "_source_excludes")
@@ -40,28 +43,27 @@ async def run(
     runs: list[tuple[Slot, Execution]] = []
     touched = False
     for pipeline, keys in groups:
-        idle = _ruled_out(parsed, pipeline, keys)
+        idle = _ruled_out(parsed, snapshot, pipeline, keys)
         if idle is not None:
             if idle:
                 runs.append((DEFAULT, record_skipped(pipeline, idle)))
                 skip_observed(context.observers, pipeline, idle, partial(parsed.batch, keys))
             continue
-        make = partial(parsed.batch, keys)
-        batch = make()
-        if len(batch):
+        done = await _run(context, snapshot, pipeline, partial(parsed.batch, keys), RunOptions(), parsed.absorb)
+        if done:
             touched = True
-            runs.append((DEFAULT, await context.run_pipeline(pipeline, batch, make, then=parsed.absorb)))
+            runs += [(DEFAULT, execution) for execution in done]
             await _fail_unreadable(context, parsed)
     if FINAL in snapshot.bound:
         for pipeline, indexes in (await _finals(context, snapshot, parsed)).values():
-            if pipeline.definition.enabled:
+            name = pipeline.definition.name
+            if any(each.definition.enabled for each in snapshot.versions_met(PipelineType.DOCUMENT, name)):
                 await _settle(parsed, indexes)
-            make = partial(parsed.batch_at, indexes)
-            batch = make()
-            if len(batch):
-                touched = True
-                absorb = partial(parsed.absorb, pinned=pipeline.definition.name)
-                runs.append((FINAL, await context.run_pipeline(pipeline, batch, make, RunOptions(final=True), absorb)))
+            absorb = partial(parsed.absorb, pinned=name)
+            make, options = partial(parsed.batch_at, indexes), RunOptions(final=True)
+            done = await _run(context, snapshot, pipeline, make, options, absorb)
+            touched = touched or bool(done)
+            runs += [(FINAL, execution) for execution in done]
     if touched:
         # A stage may have sent a document there, by whatever means the name.
         registry = context.components.settings.registry_index
@@ -71,6 +73,21 @@ async def run(
         for index in {registry} | spelt:
             parsed.fail_at(index, 403, "security_exception", f"the index [{registry}] is Headrace's own")
     return runs
+
+
+async def _run(
+    context: RequestContext,
+    snapshot: Snapshot,
+    pipeline: Pipeline,
+    make: Callable[[], Batch],
+    options: RunOptions,
+    absorb: Callable[[Batch], object],
+) -> list[Execution]:
+    """Runs a pipeline over a batch, or both versions of a canary; none over an empty one."""
+    if (rollout := canary_of(snapshot, pipeline)) is not None:
+        return await SplitRun(context, rollout, make, options).run(absorb)
+    batch = make()
+    return [await context.run_pipeline(pipeline, batch, make, options, absorb)] if len(batch) else []
 
 
 async def _fail_unreadable(context: RequestContext, parsed: Bulk) -> None:
@@ -143,9 +160,9 @@ def of_cluster(name: str | None) -> RefusedError:
     )
 
 
-def _ruled_out(parsed: Bulk, pipeline: Pipeline, keys: list[int]) -> int | None:
+def _ruled_out(parsed: Bulk, snapshot: Snapshot, pipeline: Pipeline, keys: list[int]) -> int | None:
     """The number of documents for a pipeline if none meets its conditions; `None` if the pipeline has to run."""
-    if not pipeline.conditions or parsed.nbytes > INLINE_BYTES:
+    if canary_of(snapshot, pipeline) is not None or not pipeline.conditions or parsed.nbytes > INLINE_BYTES:
         return None
     return parsed.ruled_out(keys, pipeline.conditions)
 

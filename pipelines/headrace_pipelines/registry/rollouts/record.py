@@ -71,6 +71,12 @@ class RolloutSpec(Strict, frozen=True, kw_only=True):
     execute: float = 0.0
 
     @property
+    def expression(self) -> str | None:
+        """The key where it is an expression in CEL."""
+        plain = self.key in (BY_ID, BY_USER) or self.key.startswith(BY_HEADER)
+        return None if plain else self.key
+
+    @property
     def last_step(self) -> int:
         """The position of the last step."""
         return max(len(self.steps) - 1, 0)

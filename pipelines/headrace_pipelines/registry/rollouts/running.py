@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+from headrace_pipelines.definition import PipelineType
+from headrace_pipelines.engine import KeyShare
+from headrace_pipelines.errors import InvalidError
+from headrace_pipelines.registry.rollouts.record import BY_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,10 +26,30 @@ class RunningRollout:
     stable: Pipeline
     candidate: Pipeline
 
+    @cached_property
+    def share(self) -> KeyShare:
+        """The hash of its keys. Raises InvalidError for a key that is no expression."""
+        return share_of(self.record)
+
+    @property
+    def per_document(self) -> bool:
+        """Whether each document has its own key; else all of a request have one."""
+        spec = self.record.spec
+        return spec.key == BY_ID or (spec.expression is not None and self.record.type is PipelineType.DOCUMENT)
+
     @property
     def is_canary(self) -> bool:
         """Whether what the candidate makes is written or answered."""
         return self.record.spec.mode == "canary"
+
+
+def share_of(record: Rollout) -> KeyShare:
+    """The hash of the keys of a rollout. Raises InvalidError for a key that is no expression."""
+    names = ["doc", "document"] if record.type is PipelineType.DOCUMENT else []
+    try:
+        return KeyShare(record.seed, record.spec.expression, names)
+    except ValueError as error:
+        raise InvalidError(str(error), "key") from None
 
 
 def in_force(

@@ -80,6 +80,8 @@ class ProcessCounts(msgspec.Struct):
     rejected: dict[str, int] = {}
     fail_closed: dict[str, int] = {}
     dead_letters: dict[str, int] = {}
+    rollouts: dict[str, int] = {}
+    """Documents by `seed|pipeline|version|role|outcome`, and aborts by `pipeline|limit`."""
     gauges: list[Gauges] = []
     exemplars: list[Series] = []
     shadows: dict[str, ShadowCounts] = {}
@@ -119,6 +121,7 @@ class Metrics:
         self._fail_closed = dict.fromkeys([*FAIL_CLOSED.values(), PROTECTED], 0)
         self._dead_letters = dict.fromkeys(DEAD_LETTERS, 0)
         self.exemplars = Exemplars()
+        self.read_rollouts: Callable[[], dict[str, int]] | None = None
         self.read_gauges: Callable[[], Gauges] | None = None
         self.read_shadows: Callable[[], dict[str, ShadowCounts]] | None = None
         self.peers: Peers | None = None
@@ -194,6 +197,7 @@ class Metrics:
             rejected=dict(self._rejected),
             fail_closed=dict(self._fail_closed),
             dead_letters=dict(self._dead_letters),
+            rollouts=self.read_rollouts() if self.read_rollouts is not None else {},
             gauges=[self.read_gauges()] if self.read_gauges is not None else [],
             exemplars=self.exemplars.dump() if compact else [],
             shadows=self.read_shadows() if self.read_shadows is not None else {},
@@ -227,7 +231,7 @@ def added(parts: Iterable[ProcessCounts]) -> ProcessCounts:
         total.in_force += part.in_force
         total.gauges += part.gauges
         total.exemplars += part.exemplars
-        for field in ("requests", "upstream_errors", "rejected", "fail_closed", "dead_letters"):
+        for field in ("requests", "upstream_errors", "rejected", "fail_closed", "dead_letters", "rollouts"):
             mine, theirs = getattr(total, field), getattr(part, field)
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headrace.execution.rollouts.shadow.ends import Comparison, End, compared
+from headrace.execution.rollouts.shadow.ends import Comparison, End, Judged, compared
 from headrace.execution.taps.rerun import SECONDS, Rerunner
 from headrace_pipelines import Deadline
 
@@ -17,15 +16,6 @@ if TYPE_CHECKING:
 
 STABLE_RUNS = 2
 """Runs of stable over an input that differs: one that depends on chance may be the same once."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One input: the comparison, and both ends."""
-
-    comparison: Comparison
-    stable: End
-    candidate: End
 
 
 class Comparer:

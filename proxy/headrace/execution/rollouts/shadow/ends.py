@@ -82,6 +82,15 @@ class Comparison:
     found: set[Difference] = field(default_factory=set)
 
 
+@dataclass(frozen=True)
+class Judged:
+    """One input: the comparison, and both ends."""
+
+    comparison: Comparison
+    stable: End
+    candidate: End
+
+
 def compared(kind: PipelineType, stable: End, candidate: End, ignored: Ignored | None = None) -> Comparison:
     """The end of the candidate against the one of stable. Two failures of one type are the same."""
     if "failed" in (stable.state, candidate.state):

@@ -13,6 +13,7 @@ from headrace.execution.taps.watching import Watch
 if TYPE_CHECKING:
     from headrace.execution.rollouts.shadow.ends import End
     from headrace.execution.rollouts.shadow.searches import Probe
+    from headrace.execution.rollouts.shadow.shadow import FreshCounts
     from headrace.execution.taps.samples import Sample
     from headrace.execution.taps.watching import Choice
     from headrace.ops.metrics.shadows import ShadowCounts
@@ -70,9 +71,10 @@ class Shadows:
             del kept[seed]
         self._kept, self._open, self._snapshot = kept, tuple(found), snapshot
 
-    def find(self, seed: str) -> Shadow | None:
-        """The shadow of a rollout, which this process has seen."""
-        return self._kept.get(seed)
+    def drain(self, seed: str) -> FreshCounts | None:
+        """What the shadow of a rollout has compared since the last call; `None` for one that there is none of."""
+        shadow = self._kept.get(seed)
+        return None if shadow is None else shadow.drain()
 
     def counts(self) -> dict[str, ShadowCounts]:
         """The counts of all shadows by the seeds of their rollouts, on any thread."""

@@ -15,7 +15,7 @@ from headrace.ops.metrics.shadows import ALIKE, ShadowCounts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from headrace.execution.rollouts.shadow.comparing import Judged
+    from headrace.execution.rollouts.shadow.ends import Judged
     from headrace.ops.metrics.shadows import SearchCounts
     from headrace_pipelines.registry import Pipeline
     from headrace_pipelines.registry.rollouts.running import RunningRollout
