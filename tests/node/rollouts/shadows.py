@@ -26,7 +26,7 @@ async def two_versions(
 
 async def begin(http: Http, name: str, kind: str = "document", **spec: Any) -> None:
     """Starts a shadow of version 2, in place of one that runs."""
-    await http.post(f"/_pipeline/{name}/_rollout/_abort?type={kind}")
+    await http.post(f"/_pipeline/{name}/_abort?type={kind}")
     body = {"candidate": "2", "mode": "shadow", **spec}
     answer = await http.put(f"/_pipeline/{name}/_rollout?type={kind}", body)
     assert answer.status in (200, 201), answer.body
