@@ -12,8 +12,8 @@ from headrace.handlers.admin.sets.request import SetRequest
 from headrace.handlers.admin.trials.scan import ScanAnswer, ScanRequest
 from headrace.handlers.admin.udfs import UdfTrialRequest
 from headrace.handlers.described import answers, dead_letter_answers, proxy_answers, set_answers, udf_answers
-from headrace.handlers.described.udf_answers import UdfSource
 from headrace.handlers.described.rollout_answers import RolloutShown
+from headrace.handlers.described.udf_answers import UdfSource
 from headrace.handlers.write.dead_letters import RedriveRequest
 from headrace_pipelines.registry.rollouts.record import RolloutSpec
 

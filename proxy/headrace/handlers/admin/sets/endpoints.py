@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.handlers.admin.versions.deletion import created_with
 from headrace.handlers.admin.sets import view
 from headrace.handlers.admin.sets.request import MOST_BYTES, SetRequest, check_set, check_source, read_request
 from headrace.handlers.admin.trials.simulate import decode_body, now
+from headrace.handlers.admin.versions.deletion import created_with
 from headrace.protocol.headers.credentials import user_of
 from headrace.registry import sets
 from headrace.security import admin
