@@ -19,6 +19,7 @@ import aiohttp
 from headrace.execution.rollouts.judging import WINDOW_SECONDS
 from tests.conftest import NDJSON, Http, ProxyProcess, native, ndjson, wasm
 from tests.node.running.test_rollouts import basic
+from tests.node.security.test_workers import children
 from tests.support.wat import field_udf
 
 if TYPE_CHECKING:
@@ -105,8 +106,8 @@ async def prepared(
     rollout = {"candidate": "2", "mode": "canary", "steps": [{"percent": 30}], **spec}
     answer = await http.put(f"/_pipeline/{name}/_rollout", rollout)
     assert answer.status == 201, answer.body
-    # The other proxy has it by its next poll.
-    await asyncio.sleep(1.0)
+    while not (await http.get(f"/_pipeline/{name}/_rollout")).json["percent"]:
+        await asyncio.sleep(0.1)
 
 
 async def ended(https: list[Http], name: str, since: float) -> Any:
@@ -136,7 +137,10 @@ async def test_a_candidate_with_one_error_in_a_hundred_is_aborted_though_a_proxy
     async with traffic.running():
         await asyncio.sleep(1.0)
         # Whichever would have judged first: one of the two is enough.
+        workers = children(killed.process.pid)
         killed.end(signal.SIGKILL)
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
         traffic.bases = [http.base]
         shown = await ended([http], name, since)
         at = time.monotonic()
@@ -167,8 +171,10 @@ async def test_a_candidate_that_is_three_times_slower_is_aborted_and_an_equal_on
         slow = {"type": "document", "version": "3", "stages": [wasm("w", f"{name}-c")]}
         assert (await https[0].put(f"/_pipeline/{name}?activate=false", slow)).status == 201
         spec = {"candidate": "3", "mode": "canary", "steps": [{"percent": 30}], "abort_if": limits}
-        since = time.monotonic()
         assert (await https[0].put(f"/_pipeline/{name}/_rollout", spec)).status == 201
+        while not (await https[0].get(f"/_pipeline/{name}/_rollout")).json["percent"]:
+            await asyncio.sleep(0.1)
+        since = time.monotonic()
         shown = await ended(https, name, since)
         at = time.monotonic()
         await asyncio.sleep(1.5)
@@ -192,7 +198,7 @@ async def test_no_key_meets_two_versions_within_a_step_and_none_goes_back(serve:
     await direct.bulk(*[line for n in range(3) for line in ({"index": {"_index": name, "_id": f"s{n}"}}, {})])
     spec = {"candidate": "2", "mode": "canary", "steps": steps}
     assert (await http.put(f"/_pipeline/{name}-q/_rollout", spec)).status == 201
-    traffic, until = Traffic(bases, name, lambda k: {"k": k}, keys=300), time.monotonic() + 10.0
+    traffic, until = Traffic(bases, name, lambda k: {"k": k}, keys=300), time.monotonic() + 12.0
     met: dict[str, list[int]] = {}
     while time.monotonic() < until:
         for k in await traffic.bulk():
