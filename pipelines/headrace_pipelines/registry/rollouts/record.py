@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -90,7 +91,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A stored rollout of the pipeline `name`; times in ISO 8601.
 
     `stable`: the version that was active when it began. `seed`: of the hash of keys, another one for each rollout.
-    `step`: the position of the step in force, since `step_since`; while it is paused, `step_ran` seconds of it had
+    `step`: the position of the step in force from `step_since` on; while it is paused, `step_ran` seconds of it had
     passed. `by`: who changed the state last, `at`: when. Of an abort: its `reason`, and the process that judged.
     """
 
@@ -120,10 +121,19 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether its candidate meets traffic, as long as the stable version is the active one."""
         return self.state in ("running", "paused")
 
+    def percent_at(self, seconds: float) -> float:
+        """The percentage of the keys that meet the candidate, or are compared, at a time in seconds since 1970.
+
+        A step is written ahead of the time at which it begins, so that all proxies begin it together; before the first
+        one the percentage is 0.
+        """
+        step = self.step if seconds >= self.since else self.step - 1
+        return self.spec.percent(step) if step >= 0 else 0.0
+
     @property
-    def percent(self) -> float:
-        """The percentage of the keys that meet the candidate, or are compared."""
-        return self.spec.percent(self.step)
+    def since(self) -> float:
+        """When the step begins or began, in seconds since 1970; 0 where that is long ago."""
+        return datetime.fromisoformat(self.step_since).timestamp() if self.step_since else 0.0
 
 
 def parse(body: bytes, kind: PipelineType) -> RolloutSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -30,6 +31,16 @@ class RunningRollout:
     def share(self) -> KeyShare:
         """The hash of its keys. Raises InvalidError for a key that is no expression."""
         return share_of(self.record)
+
+    @cached_property
+    def _since(self) -> float:
+        return self.record.since
+
+    @property
+    def percent(self) -> float:
+        """The percentage now, by the clock of this machine."""
+        now = time.time()
+        return self.record.percent_at(now) if now < self._since else self.record.spec.percent(self.record.step)
 
     @property
     def per_document(self) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 5
 """Attempts at a change that loses compare-and-set races."""
+POLLS = 2
+"""Polls of the registry after which every proxy has read a change: one may just be going on."""
+WRITING_SECONDS = 0.5
+"""Seconds that the write, and reading it, take beside that."""
 
 
 def now() -> str:
@@ -26,11 +31,10 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def seconds_since(moment: str) -> float:
-    """Seconds since a time in ISO 8601, by the clock of this machine; 0 for none."""
-    if not moment:
-        return 0.0
-    return max((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds(), 0.0)
+def soon(registry: LiveRegistry) -> str:
+    """A time at which all proxies have read what is written now, by their polls: in ISO 8601."""
+    lead = timedelta(seconds=POLLS * registry.poll + WRITING_SECONDS)
+    return (datetime.now(UTC) + lead).isoformat(timespec="milliseconds")
 
 
 async def change(
@@ -64,18 +68,20 @@ def ended(record: Rollout, state: State, by: str, reason: str = "", judged_by: s
 
 def paused(record: Rollout, by: str) -> Rollout:
     """The record, whose step does not go on."""
-    ran = record.step_ran + seconds_since(record.step_since)
-    return msgspec.structs.replace(record, state="paused", at=now(), by=by, step_ran=ran, step_since="")
+    begun = time.time() >= record.since
+    ran = record.step_ran + _passed(record)
+    since = "" if begun else record.step_since
+    return msgspec.structs.replace(record, state="paused", at=now(), by=by, step_ran=ran, step_since=since)
 
 
 def resumed(record: Rollout, by: str) -> Rollout:
     """The record, whose step goes on."""
-    return msgspec.structs.replace(record, state="running", at=now(), by=by, step_since=now())
+    return msgspec.structs.replace(record, state="running", at=now(), by=by, step_since=record.step_since or now())
 
 
-def next_step(record: Rollout) -> Rollout:
-    """The record at its next step."""
-    return msgspec.structs.replace(record, step=record.step + 1, step_since=now(), step_ran=0.0)
+def next_step(record: Rollout, since: str) -> Rollout:
+    """The record at its next step, which begins at a time in ISO 8601."""
+    return msgspec.structs.replace(record, step=record.step + 1, step_since=since, step_ran=0.0)
 
 
 def left_in_step(record: Rollout) -> float | None:
@@ -84,4 +90,9 @@ def left_in_step(record: Rollout) -> float | None:
     if record.state != "running" or record.step >= spec.last_step:
         return None
     seconds = spec.steps[record.step].seconds
-    return None if seconds is None else seconds - record.step_ran - seconds_since(record.step_since)
+    return None if seconds is None else seconds - record.step_ran - _passed(record)
+
+
+def _passed(record: Rollout) -> float:
+    """Seconds since the step began, by the clock of this machine."""
+    return max(time.time() - record.since, 0.0) if record.step_since else 0.0

@@ -126,8 +126,9 @@ class Judge:
         def update(stored: Rollout | None) -> Rollout | None:
             if stored is None or stored.seed != record.seed or stored.step != record.step or stored.state != "running":
                 return None
-            return changing.next_step(stored)
+            return changing.next_step(stored, changing.soon(self._registry))
 
         if (new := await changing.change(self._registry, record.key, update)) is not None:
-            log.info("the rollout of %s pipeline [%s] is at %g %%", new.type.value, new.name, new.percent)
-            record_own("next step of rollout", pipeline=new.key, version=new.spec.candidate, percent=f"{new.percent:g}")
+            percent = f"{new.spec.percent(new.step):g}"
+            log.info("the rollout of %s pipeline [%s] goes on to %s %%", new.type.value, new.name, percent)
+            record_own("next step of rollout", pipeline=new.key, version=new.spec.candidate, percent=percent)

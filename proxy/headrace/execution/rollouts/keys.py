@@ -22,7 +22,7 @@ _BASIC = "basic "
 def meets_candidate(context: RequestContext, rollout: RunningRollout) -> bool:
     """Whether the key of this request meets the candidate; a request without the key meets the stable version."""
     key = request_key(context, rollout)
-    return key is not None and rollout.share.of(key) < rollout.record.percent
+    return key is not None and rollout.share.of(key) < rollout.percent
 
 
 def request_key(context: RequestContext, rollout: RunningRollout) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -56,7 +57,7 @@ async def put(context: RequestContext) -> web.StreamResponse:
         seed=secrets.token_hex(SEED_BYTES),
         created=changing.now(),
         created_by=_user(context),
-        step_since=changing.now(),
+        step_since=changing.soon(registry),
         at=changing.now(),
         by=_user(context),
     )
@@ -208,7 +209,7 @@ async def _answer(context: RequestContext, record: Rollout) -> dict[str, Any]:
         **msgspec.to_builtins(record.spec),
         "state": state,
         "step": record.step,
-        "percent": record.percent if running else 100.0 if state == "promoted" else 0.0,
+        "percent": record.percent_at(time.time()) if running else 100.0 if state == "promoted" else 0.0,
         "step_since": record.step_since or None,
         "next_step_in_seconds": round(max(left, 0.0), 1) if left is not None and state == "running" else None,
         "created": record.created,
