@@ -30,6 +30,8 @@ async def begin(http: Http, name: str, kind: str = "document", **spec: Any) -> N
     body = {"candidate": "2", "mode": "shadow", **spec}
     answer = await http.put(f"/_pipeline/{name}/_rollout?type={kind}", body)
     assert answer.status in (200, 201), answer.body
+    while (await rollout(http, name, kind))["percent"] < 100:
+        await asyncio.sleep(0.05)
 
 
 async def rollout(http: Http, name: str, kind: str = "document") -> dict[str, Any]:

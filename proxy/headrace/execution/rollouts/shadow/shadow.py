@@ -82,7 +82,7 @@ class Shadow(Choice):
 
     def adopt(self, rollout: RunningRollout) -> None:
         """The rollout as it is now: another step, or versions that were compiled anew."""
-        self.record = rollout.record
+        self.rollout, self.record = rollout, rollout.record
         self.candidate = rollout.candidate
 
     @property
@@ -97,7 +97,7 @@ class Shadow(Choice):
 
     def see(self, count: int) -> int:
         """Counts the share of inputs that the step in force compares, and gives their number."""
-        wanted = self._part + count * self.record.percent / 100
+        wanted = self._part + count * self.rollout.percent / 100
         shared = int(wanted)
         self._part = wanted - shared
         self.seen += shared
