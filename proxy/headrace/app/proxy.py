@@ -107,10 +107,7 @@ class Proxy:
             client_seconds=settings.seconds("client_timeout"),
         )
         await listener.start(host, port, tls_context, shared=worker is not None)
-        components.upstream.start()
-        components.metrics.history.start()
-        self._judge = Judge(components.registry, components.rollouts)
-        self._judge.start()
+        self._start_background(components)
         if settings.metrics_listen:
             self._metrics = MetricsListener(components, shared=worker is not None)
             await self._metrics.start(*settings.address("metrics_listen"))
@@ -133,6 +130,12 @@ class Proxy:
         self.url = f"{'https' if tls_context else 'http'}://{shown}:{listener.port}"
         upstream, state = settings.shown()["upstream"], components.registry.state
         log.info("listening on %s, upstream %s, registry %s", self.url, upstream, state)
+
+    def _start_background(self, components: Components) -> None:
+        components.upstream.start()
+        components.metrics.history.start()
+        self._judge = Judge(components.registry, components.rollouts)
+        self._judge.start()
 
     async def _start_page(self, listener: Listener, *, shared: bool) -> None:
         # Its libraries cost a proxy without the page nothing.

@@ -114,9 +114,9 @@ class SplitRun:
         slots = set(batch.remove_failed())
 
         def again() -> Batch:
-            made = self._make()
-            made.keep(slots)
-            return made
+            whole = self._make()
+            whole.keep(slots)
+            return whole
 
         failed = again()
         execution = await self._context.run_pipeline(self._rollout.stable, failed, again, self._options)

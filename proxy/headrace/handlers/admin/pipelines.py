@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from headrace.ops.metrics import ProcessCounts
+    from headrace.registry.store import VersionedValue
     from headrace.server.request import RequestContext
     from headrace_pipelines.registry import Pipeline
 
@@ -69,8 +70,7 @@ async def _stored(context: RequestContext, definition: PipelineDefinition) -> tu
     await compile_definition(context, definition, snapshot)
     if not activates(context):
         return await _stored_inactive(context, definition, stored_already=stored_already, managed_by=managed_by)
-    if snapshot.records.active.get(name) != definition.version:
-        refuse_activation(context, name)
+    refuse_activation(context, name, definition.version)
     if not stored_already:
         await _refuse_cluster_name(context, definition)
     before = await store.active(definition.type, definition.name)
@@ -87,10 +87,7 @@ async def _stored(context: RequestContext, definition: PipelineDefinition) -> tu
             "a set; choose another version"
         )
     try:
-        if managed_by:
-            await managed.bring_in_force(context, managed_by, "pipeline", name, _id_of(definition, snapshot))
-        elif before.value != definition.version:
-            await store.set_active(definition.type, definition.name, definition.version, before)
+        await _bring_in_force(context, definition, managed_by, before, _id_of(definition, snapshot))
     except ConflictError:
         if not stored_already:
             await store.remove_pipeline(definition.type, definition.name, definition.version)
@@ -99,6 +96,17 @@ async def _stored(context: RequestContext, definition: PipelineDefinition) -> tu
         await registry.changed()
         managed.refuse_adopted(context, "pipeline", name)
     return stored_already, {"name": definition.name, "version": definition.version, "type": definition.type.value}
+
+
+async def _bring_in_force(
+    context: RequestContext, definition: PipelineDefinition, managed_by: str, before: VersionedValue, id_: str
+) -> None:
+    """Makes a stored version active, by its set if one has it. Raises ConflictError."""
+    kind, name, version = definition.type, definition.name, definition.version
+    if managed_by:
+        await managed.bring_in_force(context, managed_by, "pipeline", key(kind, name), id_)
+    elif before.value != version:
+        await context.components.registry.store.set_active(kind, name, version, before)
 
 
 def activates(context: RequestContext) -> bool:
@@ -298,8 +306,7 @@ async def activate(context: RequestContext) -> web.StreamResponse:
     await compile_definition(context, definition, context.snapshot)
     name = key(definition.type, definition.name)
     managed_by = managed.manager(context, "pipeline", name)
-    if context.snapshot.records.active.get(name) != version:
-        refuse_activation(context, name)
+    refuse_activation(context, name, version)
     before = await registry.store.active(definition.type, definition.name)
     context.add_audit_facts(before=str(before.value or ""), after=version)
     _note_switch(context, context.snapshot, definition)

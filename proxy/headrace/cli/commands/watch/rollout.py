@@ -51,7 +51,13 @@ def rollout() -> None:
 )
 @NAME
 @click.argument("version")
-@click.option("--mode", type=click.Choice(("canary", "shadow")), default="canary", show_default=True)
+@click.option(
+    "--mode",
+    type=click.Choice(("canary", "shadow")),
+    default="canary",
+    show_default=True,
+    help="Whether clients get what the candidate makes, or it is only compared.",
+)
 @click.option("--step", "steps", multiple=True, metavar="PERCENT[:TIME]", help="A step, such as 1:10m; in order.")
 @click.option("--key", help="_id, user, header:NAME, or an expression in CEL.")
 @click.option("--abort-if", "limits", multiple=True, metavar="LIMIT=VALUE", help=f"One of {', '.join(LIMITS)}.")

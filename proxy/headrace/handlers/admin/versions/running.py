@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from headrace.server.request import RequestContext
 
 
-def refuse_activation(context: RequestContext, name: str) -> None:
+def refuse_activation(context: RequestContext, name: str, version: str) -> None:
     """Raises InUseError where a rollout of a pipeline (by its key) runs, unless the change is forced: that ends it."""
     running = context.snapshot.rollouts.get(name)
-    if running is None:
+    if running is None or version == running.record.stable:
         return
     if not context.target.flag("force"):
         raise InUseError(
