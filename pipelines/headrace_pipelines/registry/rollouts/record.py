@@ -56,7 +56,7 @@ class AbortLimits(Strict, frozen=True, kw_only=True):
 class RolloutSpec(Strict, frozen=True, kw_only=True):
     """What was asked for. An empty `key` is the default of the pipeline's type, `_id` or `user`.
 
-    In the mode `shadow` the percentage of a step is the share of the keys that are compared; without steps all are.
+    In the mode `shadow` the percentage of a step is the share of the inputs that are compared; without steps all are.
     `ignore`: paths whose differences do not count. `execute`: the share of the compared searches that are sent to the
     cluster in both forms. `fallback`: what becomes of a document on which the candidate of a canary failed.
     """
@@ -191,6 +191,8 @@ def _check_mode(spec: RolloutSpec, kind: PipelineType) -> None:
         raise InvalidError("is for the mode [shadow]: a canary compares no documents", "ignore")
     if spec.mode == "canary" and spec.abort_if.diff_rate is not None:
         raise InvalidError("is for the mode [shadow]: a canary compares no documents", "abort_if.diff_rate")
+    if spec.mode == "shadow" and spec.abort_if.p99_ratio is not None:
+        raise InvalidError("is for the mode [canary]: a shadow has no times of live traffic", "abort_if.p99_ratio")
     if spec.mode == "shadow" and spec.fallback == "stable":
         raise InvalidError("is for the mode [canary]: in [shadow] nobody gets what the candidate made", "fallback")
 

@@ -64,6 +64,8 @@ def test_a_shadow_needs_no_steps_and_has_no_fallback() -> None:
     assert parse(json.dumps(SHADOW).encode(), PipelineType.DOCUMENT).percent(0) == 100
     with pytest.raises(InvalidError, match="fallback"):
         parse(json.dumps(SHADOW | {"fallback": "stable"}).encode(), PipelineType.DOCUMENT)
+    with pytest.raises(InvalidError, match="p99_ratio"):
+        parse(json.dumps(SHADOW | {"abort_if": {"p99_ratio": 2}}).encode(), PipelineType.DOCUMENT)
 
 
 def _rollout(**changes: Any) -> Rollout:
