@@ -56,7 +56,8 @@ async def test_it_is_aborted_within_two_windows_and_counts_are_those_of_all_work
         await asyncio.sleep(2.5)
         started, ended = time.monotonic(), asyncio.Event()
         tasks = [
-            asyncio.create_task(traffic(proxy.url, name, 1_000_000 * n, ended.is_set)) for n, proxy in enumerate(proxies)
+            asyncio.create_task(traffic(proxy.url, name, 1_000_000 * n, ended.is_set))
+            for n, proxy in enumerate(proxies)
         ]
         try:
             async with asyncio.timeout(20):
