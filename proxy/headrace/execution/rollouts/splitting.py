@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from headrace.execution.rollouts.keys import meets_candidate
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 HALF = 50.0
 """Percent: a control of the size of the candidate's part fits beside it up to here; above, it is all of the rest."""
 
+REST = 2
+"""The position of the rest in a split."""
 ALL = 101.0
 """Percent that are more than any share."""
 
@@ -65,27 +68,31 @@ class SplitRun:
         percent = self._rollout.percent
         if not self._rollout.per_document:
             share = ALL if meets_candidate(self._context, self._rollout) else 0.0
-            return (share, share), [_Part(0, "candidate", True), _Part(2, "stable", True)]
+            return (share, share), [_Part(0, "candidate", True), _Part(REST, "stable", True)]
         if self._rollout.record.spec.abort_if.p99_ratio is None:
-            return (percent, percent), [_Part(0, "candidate", False), _Part(2, "stable", False)]
+            return (percent, percent), [_Part(0, "candidate", False), _Part(REST, "stable", False)]
         if percent <= HALF:
-            parts = [_Part(0, "candidate", True), _Part(1, "stable", True), _Part(2, "stable", False)]
+            parts = [_Part(0, "candidate", True), _Part(1, "stable", True), _Part(REST, "stable", False)]
             return (percent, 2 * percent), parts
-        parts = [_Part(0, "candidate", True), _Part(1, "candidate", False), _Part(2, "stable", True)]
+        parts = [_Part(0, "candidate", True), _Part(1, "candidate", False), _Part(REST, "stable", True)]
         return (100.0 - percent, percent), parts
 
     async def run(self, absorb: Callable[[Batch], object]) -> list[Execution]:
         """Runs the versions over their parts, and has the batch absorbed as one. Raises OverloadedError."""
-        batches = await self._batches()
+        first, second, rest = batches = await self._batches()
+
+        def finish(whole: Batch) -> None:
+            whole.join(first)
+            whole.join(second)
+            absorb(whole)
+
         executions: list[Execution] = []
         for part in self._parts:
             if len(batches[part.at]):
-                executions += await self._run_part(part, batches[part.at])
-        whole = batches[2]
-        for batch in batches[:2]:
-            whole.join(batch)
-        if executions:
-            await (asyncio.to_thread(absorb, whole) if whole.nbytes > INLINE_BYTES else _now(absorb, whole))
+                # The rest is the last part: on its thread the texts are at hand.
+                executions += await self._run_part(part, batches[part.at], finish if part.at == REST else None)
+        if executions and not len(rest):
+            finish(rest)
         return executions
 
     async def _batches(self) -> tuple[Batch, Batch, Batch]:
@@ -98,16 +105,25 @@ class SplitRun:
         first, second = batch.split(self._rollout.share, *self._bounds)
         return first, second, batch
 
-    async def _run_part(self, part: _Part, batch: Batch) -> list[Execution]:
+    async def _run_part(self, part: _Part, batch: Batch, then: Callable[[Batch], object] | None) -> list[Execution]:
         candidate = part.role == "candidate"
         pipeline = self._rollout.candidate if candidate else self._rollout.stable
-        (live, _, dropped), again = batch.counts, lambda: self._split(self._make())[part.at]
-        execution = await self._context.run_pipeline(pipeline, batch, again, self._options)
+        (live, _, dropped), after = batch.counts, [0]
+
+        def ended(done: Batch) -> None:
+            after[0] = done.counts[2]
+            if then is not None:
+                then(done)
+
+        execution = await self._context.run_pipeline(pipeline, batch, partial(self._again, part), self._options, ended)
         execution.canary = candidate
-        self._watched.add(part.role, execution, live, max(batch.counts[2] - dropped, 0), timed=part.timed)
+        self._watched.add(part.role, execution, live, max(after[0] - dropped, 0), timed=part.timed)
         if candidate and batch.failed and self._rollout.record.spec.fallback == "stable":
             return [execution, await self._fall_back(batch)]
         return [execution]
+
+    def _again(self, part: _Part) -> Batch:
+        return self._split(self._make())[part.at]
 
     async def _fall_back(self, batch: Batch) -> Execution:
         """Runs the stable version over what the candidate failed on."""
@@ -122,7 +138,3 @@ class SplitRun:
         execution = await self._context.run_pipeline(self._rollout.stable, failed, again, self._options)
         batch.join(failed)
         return execution
-
-
-async def _now(absorb: Callable[[Batch], object], batch: Batch) -> None:
-    absorb(batch)
