@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections import Counter
 from typing import Any
@@ -11,8 +12,8 @@ from headrace_pipelines.local import Outcome, Pipelines
 from tests.conftest import Http, native
 from tests.node.rollouts.shadows import begin, parsed, paths, settled, two_versions
 
-DOCUMENTS = 400
-"""Documents of the sample in the gate; 20,000 were compared when this was written."""
+DOCUMENTS = int(os.environ.get("HEADRACE_SHADOW_DOCUMENTS", "400"))
+"""Documents of the sample in the gate; the long form has 20,000."""
 
 STABLE = [
     native("lower", "lowercase", field="word", ignore_missing=True),
@@ -85,6 +86,8 @@ async def test_the_counts_equal_an_offline_comparison(through: Http, name: str):
         for n, text in enumerate(documents[first : first + 50], first):
             lines += [{"index": {"_index": name, "_id": str(n)}}, text]
         assert (await through.bulk(*lines)).status == 200
+        if first % 500 == 0:
+            await settled(through, name, first + 50)
         if first == 100:
             await through.put(f"/{name}/_doc/extra", json.loads(documents[0]))
     verdict, found = offline(local.run("stable", [documents[0]]), local.run("candidate", [documents[0]]))
@@ -99,3 +102,8 @@ async def test_the_counts_equal_an_offline_comparison(through: Http, name: str):
     assert {"only_candidate_failed", "only_candidate_dropped", "only_stable_dropped", "different", "same"} <= set(
         verdicts
     )
+    metrics = (await through.get("/_proxy/metrics")).body.decode()
+    for verdict, count in verdicts.items():
+        labels = f'candidate="2",pipeline="{name}",type="document",verdict="{verdict}"'
+        assert f"headrace_shadow_compared_total{{{labels}}} {float(count)}" in metrics
+    assert f'headrace_shadow_inputs_total{{candidate="2",pipeline="{name}",type="document"}}' in metrics
