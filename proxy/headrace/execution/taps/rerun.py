@@ -57,7 +57,6 @@ class Rerunner:
         self, sample: Sample, pipeline: Pipeline, deadline: Deadline, *, trace: bool = False
     ) -> tuple[Batch, Execution]:
         """A sample whose text is at hand after a run of a version. Raises HeadraceError where it cannot be compiled."""
-        pipeline = self._uncounted(pipeline, sample.snapshot)
         batch = Batch.of(
             sample.kind.value,
             sample.text or b"",
@@ -66,10 +65,16 @@ class Rerunner:
             routing=sample.routing,
             ctx=sample.context,
         )
+        return batch, self.execute(sample, pipeline, batch, deadline, trace=trace)
+
+    def execute(
+        self, sample: Sample, pipeline: Pipeline, batch: Batch, deadline: Deadline, *, trace: bool = False
+    ) -> Execution:
+        """Runs a version over a batch as it ran over the batch of the sample. Raises HeadraceError as [`ended`]."""
         options = RunOptions(
             final=sample.options.final, indexes=sample.options.indexes, trace=trace, counted=False, logged=False
         )
-        return batch, execute(pipeline, batch, deadline, options)
+        return execute(self._uncounted(pipeline, sample.snapshot), batch, deadline, options)
 
     def _uncounted(self, pipeline: Pipeline, snapshot: Snapshot) -> Pipeline:
         """The pipeline with statistics of its own, and with sandboxes of its own where it has UDFs."""

@@ -1,12 +1,14 @@
-"""One comparison: the candidate, and where its end differs stable once more, run on a kept input."""
+"""Comparisons: the candidate, and where its end differs stable once more, run on kept inputs."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+from headrace.execution.rollouts.shadow.batching import batch_of, ends_of, fits
 from headrace.execution.rollouts.shadow.ends import Comparison, End, Judged, compared
 from headrace.execution.taps.rerun import SECONDS, Rerunner
-from headrace_pipelines import Deadline
+from headrace_pipelines import BulkError, Deadline
 
 if TYPE_CHECKING:
     from headrace.execution.rollouts.shadow.shadow import Shadow
@@ -31,29 +33,44 @@ class Comparer:
         self._over = True
         self._deadline.cancel()
 
-    def compare(self, shadow: Shadow, sample: Sample) -> Judged | None:
-        """The comparison of an input; `None` for an input that cannot be compared.
+    def compare(self, shadow: Shadow, samples: list[Sample]) -> list[tuple[Sample, Judged]]:
+        """The comparisons of inputs; those that cannot be compared are left out.
 
         Raises HeadraceError where a version cannot be compiled any more.
         """
-        if sample.text is None:
-            return None
-        stable = End.of_sample(sample)
-        candidate = self._end(sample, shadow.candidate)
-        found = compared(sample.kind, stable, candidate, shadow.ignored)
-        for _ in range(STABLE_RUNS):
-            if found.verdict in ("same", "unstable"):
+        found: list[tuple[Sample, Judged]] = []
+        for sample, candidate in self._ends(shadow, [sample for sample in samples if sample.text is not None]):
+            stable = End.of_sample(sample)
+            comparison = compared(sample.kind, stable, candidate, shadow.ignored)
+            for _ in range(STABLE_RUNS):
+                if comparison.verdict in ("same", "unstable"):
+                    break
+                again = self._end(sample, sample.pipeline)
+                comparison = without(comparison, compared(sample.kind, stable, again, shadow.ignored))
+            if self._over:
                 break
-            again = self._end(sample, sample.pipeline)
-            found = without(found, compared(sample.kind, stable, again, shadow.ignored))
-        return None if self._over else Judged(found, stable, candidate)
+            found.append((sample, Judged(comparison, stable, candidate)))
+        return found
+
+    def _ends(self, shadow: Shadow, samples: list[Sample]) -> list[tuple[Sample, End]]:
+        """The ends of the candidate: in one batch where all fit and have time, else one by one."""
+        if len(samples) > 1 and all(map(fits, samples)):
+            with contextlib.suppress(BulkError):
+                batch, deadline = batch_of(samples), self._deadline_now()
+                self._rerunner.execute(samples[0], shadow.candidate, batch, deadline)
+                if not deadline.over:
+                    return list(zip(samples, ends_of(samples, batch), strict=True))
+        return [(sample, self._end(sample, shadow.candidate)) for sample in samples]
 
     def _end(self, sample: Sample, pipeline: Pipeline) -> End:
+        batch, _ = self._rerunner.ended(sample, pipeline, self._deadline_now())
+        return End.of_batch(sample, batch)
+
+    def _deadline_now(self) -> Deadline:
         self._deadline = deadline = Deadline(SECONDS)
         if self._over:
             deadline.cancel()
-        batch, _ = self._rerunner.ended(sample, pipeline, deadline)
-        return End.of_batch(sample, batch)
+        return deadline
 
 
 def without(found: Comparison, own: Comparison) -> Comparison:

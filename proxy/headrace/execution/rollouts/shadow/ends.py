@@ -15,7 +15,7 @@ from headrace.execution.rollouts.shadow.hits import response_differences
 from headrace_pipelines import PipelineType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from headrace.execution.taps.samples import Sample
     from headrace_pipelines import Batch
@@ -61,9 +61,14 @@ class End:
     @classmethod
     def of_batch(cls, sample: Sample, batch: Batch) -> End:
         """What a run over a batch of one kept input made of it."""
+        return cls.at(sample, batch, range(len(batch)))
+
+    @classmethod
+    def at(cls, sample: Sample, batch: Batch, positions: Iterable[int]) -> End:
+        """What a run made of an input whose outputs are at these positions of a batch."""
         outputs: list[bytes] = []
         destinations: list[Destination] = []
-        for at in range(len(batch)):
+        for at in positions:
             state, failure = batch.outcome(at)
             if failure is not None:
                 return cls("failed", error=failure[1])

@@ -13,15 +13,18 @@ from headrace.execution.taps.watching import Choice
 from headrace.ops.metrics.shadows import ALIKE, ShadowCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from headrace.execution.rollouts.shadow.ends import Judged
     from headrace.ops.metrics.shadows import SearchCounts
     from headrace_pipelines.registry import Pipeline
     from headrace_pipelines.registry.rollouts.running import RunningRollout
 
-MAX_PER_RUN = 256
-"""Inputs of one run that are kept: a copy takes some two microseconds in the way of the request."""
+FEW = 16
+"""Inputs of one run that are kept, however few it has: copies take some four microseconds each, in the way of the
+request."""
+PART = 8
+"""Of a longer run one in so many is kept: the run takes longer, too, so that copies are a few percent of it."""
 
 
 @dataclass
@@ -60,7 +63,7 @@ class Room(Bucket):
 
     def grant(self, wanted: int) -> int:
         """How many of the `wanted` inputs are kept."""
-        return min(wanted, MAX_PER_RUN, self._room())
+        return min(wanted, max(FEW, wanted // PART), self._room())
 
     def restore(self, count: int) -> None:
         """Counts nothing: the queue says what is left."""
@@ -103,12 +106,13 @@ class Shadow(Choice):
         self.seen += shared
         return shared
 
-    def count(self, judged: Judged) -> None:
-        """Counts one input that was compared."""
-        verdict, found = judged.comparison.verdict, judged.comparison.found
+    def count(self, judged: Iterable[Judged]) -> None:
+        """Counts inputs that were compared."""
         with self._lock:
-            self._counts.count(verdict, judged.candidate.state, list(found))
-            self._fresh.count(verdict, judged.stable.state, judged.candidate.state)
+            for each in judged:
+                verdict, found = each.comparison.verdict, each.comparison.found
+                self._counts.count(verdict, each.candidate.state, list(found))
+                self._fresh.count(verdict, each.stable.state, each.candidate.state)
 
     def drain(self) -> FreshCounts:
         """What was compared since the last call, for the window of the rollout."""

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from headrace.execution.rollouts.shadow.batching import Pace
 from headrace.execution.rollouts.shadow.comparing import Comparer
 from headrace.execution.taps.hub import step_back
 from headrace_pipelines.errors import HeadraceError
@@ -27,6 +28,8 @@ MAX_QUEUED = 2048
 """Inputs that wait for their comparison, of all shadows of a process: about a second of work."""
 SHARE = 0.25
 """The part of the time of one core that the thread works: the rest it sleeps, after each input."""
+GATHER_SECONDS = 0.05
+"""Seconds between two looks at an empty queue: a thread that each request woke would take the GIL from it."""
 IDLE_SECONDS = 30.0
 """Seconds without an input after which the thread ends, and its sandboxes with it."""
 
@@ -39,7 +42,7 @@ class Worker:
         self._held = held
         self._compared = compared
         self._queue: deque[tuple[Shadow, Sample]] = deque()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._comparer: Comparer | None = None
         self._closed = False
         self.spent_ns = 0
@@ -57,17 +60,16 @@ class Worker:
             self._held.add(-sample.nbytes)
         if not (kept := samples[:room]):
             return
-        with self._changed:
+        with self._lock:
             shadow.waiting += len(kept)
             self._queue.extend((shadow, sample) for sample in kept)
             if self._comparer is None:
                 self._comparer = Comparer(self._catalog)
                 threading.Thread(target=self._run, args=(self._comparer,), name="headrace-shadow", daemon=True).start()
-            self._changed.notify()
 
     def drop(self, shadow: Shadow) -> None:
         """Drops what waits for a shadow that is over."""
-        with self._changed:
+        with self._lock:
             dropped = [sample for owner, sample in self._queue if owner is shadow]
             self._queue = deque(each for each in self._queue if each[0] is not shadow)
             shadow.waiting -= len(dropped)
@@ -75,57 +77,62 @@ class Worker:
 
     def close(self) -> None:
         """Ends the thread, and the run that it is at."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             dropped, self._queue = self._queue, deque()
             if self._comparer is not None:
                 self._comparer.cancel()
-            self._changed.notify()
-        for shadow, sample in dropped:
-            shadow.waiting -= 1
-            self._held.add(-sample.nbytes)
+            for shadow, sample in dropped:
+                shadow.waiting -= 1
+                self._held.add(-sample.nbytes)
 
     def _run(self, comparer: Comparer) -> None:
         step_back()
-        while (found := self._next()) is not None:
+        pace = Pace()
+        while (found := self._next(pace.size)) is not None:
             started = time.perf_counter_ns()
             self._compare(comparer, *found)
             spent = time.perf_counter_ns() - started
+            pace.note(len(found[1]), spent)
             self.spent_ns += spent
             self._rest(spent / 1e9 * (1 / SHARE - 1))
 
-    def _next(self) -> tuple[Shadow, Sample] | None:
-        """The next input; `None`, and the thread is no longer the one, after a while without any."""
-        with self._changed:
-            end = time.monotonic() + IDLE_SECONDS
-            while not self._queue:
-                if self._closed or not self._changed.wait(max(0.0, end - time.monotonic())):
-                    self._comparer = None
-                    return None
-            return self._queue.popleft()
+    def _next(self, count: int) -> tuple[Shadow, list[Sample]] | None:
+        """The next inputs of one kind; `None`, and the thread is no longer the one, after a while without any."""
+        end = time.monotonic() + IDLE_SECONDS
+        while not self._queue and not self._closed and time.monotonic() < end:
+            time.sleep(GATHER_SECONDS)
+        with self._lock:
+            if not self._queue:
+                self._comparer = None
+                return None
+            shadow, first = self._queue.popleft()
+            samples = [first]
+            while self._queue and len(samples) < count:
+                owner, sample = self._queue[0]
+                if owner is not shadow or sample.options.final != first.options.final:
+                    break
+                samples.append(self._queue.popleft()[1])
+            return shadow, samples
 
     def _rest(self, seconds: float) -> None:
-        if seconds < 1:
-            time.sleep(seconds)
-            return
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed, seconds)
+        end = time.monotonic() + seconds
+        while not self._closed and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, GATHER_SECONDS))
 
-    def _compare(self, comparer: Comparer, shadow: Shadow, sample: Sample) -> None:
-        nbytes = sample.nbytes
+    def _compare(self, comparer: Comparer, shadow: Shadow, samples: list[Sample]) -> None:
+        nbytes, found = sum(sample.nbytes for sample in samples), []
         try:
-            found = comparer.compare(shadow, sample)
-            if found is not None:
-                shadow.count(found)
+            found = comparer.compare(shadow, samples)
+            shadow.count(judged for _, judged in found)
         except HeadraceError as error:
-            log.debug("an input of rollout %s cannot be compared: %s", shadow.record.key, error.reason)
-            found = None
+            log.debug("inputs of rollout %s cannot be compared: %s", shadow.record.key, error.reason)
         except Exception:
-            log.exception("the shadow of rollout %s could not compare an input", shadow.record.key)
-            found = None
+            log.exception("the shadow of rollout %s could not compare inputs", shadow.record.key)
         finally:
-            with self._changed:
-                shadow.waiting -= 1
+            with self._lock:
+                shadow.waiting -= len(samples)
             self._held.add(-nbytes)
-        if found is not None:
-            self._compared(shadow, sample, found.candidate)
+        if shadow.record.spec.execute:
+            for sample, judged in found:
+                self._compared(shadow, sample, judged.candidate)
