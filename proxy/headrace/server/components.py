@@ -49,6 +49,8 @@ class Components:
     """The taps that this worker feeds (`execution.taps.hub.Taps`)."""
     rollouts: Any
     """What this process has seen of rollouts (`execution.rollouts.windows.Windows`)."""
+    quotas: Any
+    """The quotas of requests (`security.quotas.Quotas`)."""
     request_log: RequestLog
     tracer: Tracer | None
     """`None`: no request is traced."""
