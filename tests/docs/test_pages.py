@@ -35,6 +35,7 @@ NOT_RUN = {
     ("docs/howto/keep-pipelines-in-git.md", "runs until it is stopped"),
     ("docs/howto/run-several-proxies.md", "needs a second host"),
     ("docs/howto/run-several-proxies.md", "runs until it is stopped"),
+    ("docs/howto/share-a-cluster.md", "runs until it is stopped"),
     ("docs/howto/see-what-pipelines-do.md", "runs until it is stopped"),
     ("docs/howto/test-pipelines.md", "needs pytest in your environment"),
     ("docs/howto/test-pipelines.md", "runs until it is stopped"),

@@ -16,12 +16,12 @@ LAYERS = [
     ["document"],
     ["json", "regex"],
     ["engine"],
-    ["stats", "http1"],
+    ["stats", "http1", "quota"],
     ["error"],
 ]
 """Each folder uses those of lower layers only; two of one layer do not use each other. `lib.rs` uses all."""
 
-ONLY_LIB_USES = {"http1"}
+ONLY_LIB_USES = {"http1", "quota"}
 
 
 TESTS = ("alloc_tests",)

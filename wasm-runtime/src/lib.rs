@@ -20,6 +20,7 @@ mod http1;
 mod json;
 mod native;
 mod pipeline;
+mod quota;
 mod regex;
 mod stats;
 mod udf;
@@ -41,6 +42,7 @@ fit_for_python!(
     udf::module::Module,
     udf::module::Udf,
     native::Native,
+    quota::SharedBuckets,
     stats::Histogram,
     stats::StageRun,
     stats::Tally,
@@ -64,6 +66,7 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<udf::module::Module>()?;
     m.add_class::<udf::module::Udf>()?;
     m.add_class::<native::Native>()?;
+    m.add_class::<quota::SharedBuckets>()?;
     m.add_class::<stats::Histogram>()?;
     m.add_class::<stats::Tally>()?;
     m.add("PanicException", m.py().get_type::<pyo3::panic::PanicException>())?;

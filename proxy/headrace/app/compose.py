@@ -29,6 +29,7 @@ from headrace.registry.live import LiveRegistry
 from headrace.registry.signatures import Signer, secrets_of
 from headrace.registry.state_files import secret_of
 from headrace.registry.store import Store
+from headrace.security.quotas import Quotas, read_quotas
 from headrace.server.components import Components
 from headrace.server.fast_path import FastForwarder
 from headrace.upstream.client import Upstream
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headrace.ops.lifecycle import Lifecycle
+    from headrace.security.quotas import Quota
     from headrace.settings import Loaded, Settings
 
 
@@ -62,6 +64,8 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
     shadows = Shadows(registry.catalog, probing.probe)
     metrics.read_shadows, windows.drain_shadow = shadows.counts, shadows.drain
     metrics.read_gauges = partial(read_gauges, worker[0] if worker else 0, runner, budget, upstream, registry)
+    quotas = Quotas.shared(read_quotas(settings.quotas), settings.workers, worker)
+    metrics.read_quotas = quotas.counts
     return Components(
         settings,
         upstream,
@@ -81,6 +85,7 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
         Taps(registry.catalog, enabled=settings.tap == "on"),
         windows,
         shadows,
+        quotas,
         RequestLog(settings),
         tracer_of(settings),
     )
@@ -101,8 +106,9 @@ def with_settings(components: Components, settings: Settings, folder: Path) -> C
     )
 
 
-def adopt_bounds(components: Components, settings: Settings) -> None:
-    """Gives running bounds the values of other settings."""
+def adopt_bounds(components: Components, settings: Settings, rules: tuple[Quota, ...]) -> None:
+    """Gives running bounds the values of other settings and quotas."""
+    components.quotas.adopt(rules)
     components.budget.resize(settings.size("body_memory"))
     components.dead_letter_rate.adopt(dead_letter_rate(settings))
 

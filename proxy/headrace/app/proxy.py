@@ -33,8 +33,8 @@ from headrace.protocol.media import plain
 from headrace.protocol.target import Target
 from headrace.registry import state_files
 from headrace.registry.changes import Changes
-from headrace.security import admin, audit, registry_guard
-from headrace.server.fast_path import ForwardedRequest
+from headrace.security import admin, audit, quotas, registry_guard
+from headrace.server.fast_path import CLIENT_GONE, ForwardedRequest
 from headrace.server.handler_transport import transport_of
 from headrace.server.listener import Listener, RequestHeadLimits
 from headrace.server.reply import reply_answer, shaped, typed
@@ -52,10 +52,6 @@ if TYPE_CHECKING:
     from headrace.ui.listener import UiListener
 
 log = logging.getLogger("headrace.proxy")
-
-
-CLIENT_GONE = 499
-"""The status under which requests are counted whose client has hung up before there was an answer."""
 
 
 _INDEX_CREATING_SURFACES = ("bulk", "document")
@@ -237,6 +233,7 @@ class Proxy:
         forwarded, inbound.forwarded, started = inbound.forwarded, None, components.metrics.start_request()
         if isinstance(forwarded, ForwardedRequest):
             context.surface, context.reads, started = forwarded.route.surface, forwarded.route.reads, forwarded.started
+            context.admission = forwarded.admission
             return await self._handle_counted(context, forwarded, started)
         whole = self._handle_counted(context, None, started)
         self._observe(context)
@@ -291,6 +288,8 @@ class Proxy:
         finally:
             self._suspect(context)
             components.metrics.end()
+            if context.admission is not None:
+                context.admission.end(status)
             if context.reserved_bytes:
                 components.budget.release(context.reserved_bytes)
             components.metrics.count(context.surface, status, started)
@@ -331,6 +330,7 @@ class Proxy:
             context.components.resolver.suspect()
 
     async def _dispatch(self, context: RequestContext) -> web.StreamResponse:
+        components = context.components
         if not context.target.raw_path.startswith("/"):
             raise InvalidError(f"the request target must begin with a slash, not [{context.target.raw_path[:100]}]")
         if not context.target.plain and context.components.registry.holds:
@@ -351,6 +351,8 @@ class Proxy:
             parameters.check(route.parameters, context.target)
         if route.parameters and context.components.registry.holds:
             context.read_source_parameter()
+        if components.quotas.rules and not routes.is_ours(context.target.raw_segments):
+            await quotas.admit(context, route.surface)
         if route.shows_registry:
             await admin.require_reader(context)
         await registry_guard.refuse_in_body(context)
@@ -388,7 +390,7 @@ async def refuse(context: RequestContext, error: HeadraceError) -> web.StreamRes
     body, kind = typed(context, shaped(context, body))
     headers: CIMultiDict[str] = CIMultiDict({hdrs.CONTENT_TYPE: kind.value})
     if error.status in (429, 503):
-        headers[hdrs.RETRY_AFTER] = "1"
+        headers[hdrs.RETRY_AFTER] = str(getattr(error, "retry_after", 1))
     if isinstance(error, MethodError):
         headers[hdrs.ALLOW] = ", ".join(routes.ROUTER.allowed(context.target.raw_segments))
     headers.extend(context.response_headers)

@@ -21,6 +21,7 @@ from headrace.ops import systemd
 from headrace.ops.lifecycle import ReloadReport
 from headrace.ops.logs import lines
 from headrace.registry.state_files import write_nodes
+from headrace.security.quotas import read_quotas
 from headrace.settings import Settings, restart_needed, validate
 from headrace_pipelines.errors import InvalidError
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Collection, Iterable
 
+    from headrace.security.quotas import Quota
     from headrace.server.components import Components
     from headrace.server.listener import Listener
     from headrace.settings import Loaded, Sources
@@ -39,6 +41,8 @@ WATCH_SECONDS = 5.0
 """Seconds between two looks at the files of certificates and secrets."""
 LISTENER_FILES = ("tls_cert", "tls_key", "tls_client_ca")
 UPSTREAM_FILES = ("upstream_ca", "upstream_cert", "upstream_key")
+QUOTAS = "quotas"
+"""The setting of the file of quotas."""
 _CREDENTIALS = ("registry_user", "registry_password")
 _TIMES = ("client_timeout", "upstream_health_interval", "upstream_connect_timeout", "upstream_timeout")
 _UPSTREAM = frozenset(("upstream", "upstream_verify", *UPSTREAM_FILES, *_CREDENTIALS, *_TIMES))
@@ -130,12 +134,13 @@ class Reloader:
         settings, report = merged(self.loaded.settings, loaded.settings)
         try:
             validate(settings)
-            stamps = await asyncio.to_thread(stamps_of, (*_certificates(settings), *loaded.files))
+            stamps = await asyncio.to_thread(stamps_of, (*_watched(settings), *loaded.files))
             # A file that was exchanged while it was read is a change that the watch still has to see.
             stamps |= {path: stamp for path, stamp in earlier.items() if path in stamps}
             for_clients = await asyncio.to_thread(tls.for_clients, settings)
             to_upstream = await asyncio.to_thread(tls.to_upstream, settings)
             signing = await asyncio.to_thread(compose.signing_secrets, settings, self._folder)
+            rules = await asyncio.to_thread(read_quotas, settings.quotas)
         except InvalidError as error:
             raise loaded.blamed(error) from None
         report.changed += self._changed_files(settings, stamps, report.changed)
@@ -143,14 +148,16 @@ class Reloader:
             report.changed.append(UDF_SECRETS)
         for warning in loaded.warnings:
             log.warning("%s", warning)
-        await self._adopt(set(report.changed), replace(loaded, settings=settings), for_clients, to_upstream, signing)
+        await self._adopt(
+            set(report.changed), replace(loaded, settings=settings), for_clients, to_upstream, signing, rules
+        )
         # Behind the adoption: what an exception has left undone is a difference that the next reload finds.
         self._text, self._stamps, self.loaded = text, stamps, replace(loaded, settings=settings)
         return report
 
     def _changed_files(self, settings: Settings, stamps: dict[Path, Stamp], reported: Collection[str]) -> list[str]:
-        """The settings that name a certificate file whose content is new."""
-        names = [name for name in (*LISTENER_FILES, *UPSTREAM_FILES) if getattr(settings, name)]
+        """The settings that name a file, of a certificate or of quotas, whose content is new."""
+        names = [name for name in (*LISTENER_FILES, *UPSTREAM_FILES, QUOTAS) if getattr(settings, name)]
         paths = {name: Path(getattr(settings, name)) for name in names}
         return [
             name for name, path in paths.items() if name not in reported and stamps.get(path) != self._stamps.get(path)
@@ -163,6 +170,7 @@ class Reloader:
         for_clients: ssl.SSLContext | None,
         to_upstream: ssl.SSLContext | None,
         signing: list[bytes],
+        rules: tuple[Quota, ...],
     ) -> None:
         settings = loaded.settings
         listener, components, adopt, page = self._running()
@@ -175,15 +183,13 @@ class Reloader:
         if components.tracer is not None:
             components.tracer.ratio = settings.trace_sample
         components.runner.reload(settings)
-        compose.adopt_bounds(components, settings)
+        compose.adopt_bounds(components, settings, rules)
         registry.poll = settings.seconds("registry_poll")
         if "registry_secret" in changed:
             registry.ledger.exchange(signing)
             registry.reread()
         if changed & _UPSTREAM:
-            await components.upstream.reload(settings, to_upstream)
-            registry.store.reconnect(settings, to_upstream)
-            await asyncio.to_thread(write_nodes, self._folder, settings.registry_index, settings.nodes)
+            await self._reconnect(components, settings, to_upstream)
         if changed & _COMPILED or loaded.udf_secrets != self.loaded.udf_secrets:
             registry.catalog.ceilings = compose.ceilings(settings)
             registry.catalog.secrets = compose.udf_secrets(loaded)
@@ -197,8 +203,14 @@ class Reloader:
         if page is not None:
             await page.adopt(secret, renew_tls=bool(changed & set(LISTENER_FILES)))
 
+    async def _reconnect(self, components: Components, settings: Settings, tls_context: ssl.SSLContext | None) -> None:
+        """Has all connections to the cluster made anew, with other addresses, credentials or certificates."""
+        await components.upstream.reload(settings, tls_context)
+        components.registry.store.reconnect(settings, tls_context)
+        await asyncio.to_thread(write_nodes, self._folder, settings.registry_index, settings.nodes)
+
     def _files(self) -> list[Path]:
-        return [*_certificates(self.loaded.settings), *self.loaded.files]
+        return [*_watched(self.loaded.settings), *self.loaded.files]
 
     async def _watch(self) -> None:
         seen = self._stamps
@@ -250,8 +262,8 @@ def _listed(secrets: str) -> set[str]:
     return {part.strip() for part in secrets.split(",") if part.strip()}
 
 
-def _certificates(settings: Settings) -> list[Path]:
-    names = (*LISTENER_FILES, *UPSTREAM_FILES)
+def _watched(settings: Settings) -> list[Path]:
+    names = (*LISTENER_FILES, *UPSTREAM_FILES, QUOTAS)
     return [Path(value) for name in names if (value := getattr(settings, name))]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from headrace.execution.choice import pipelines_affecting
 from headrace.handlers.passthrough import passthrough
+from headrace.security import quotas
 from headrace_pipelines import PipelineType
 from headrace_pipelines.errors import InvalidError, UnsupportedError
 
@@ -44,6 +45,8 @@ async def bulk_stream(context: RequestContext) -> web.StreamResponse:
 
     Its lines name any index, and its updates show documents. Raises InvalidError.
     """
+    if quotas.counts_documents(context):
+        raise InvalidError("_bulk/stream does not count documents, and a quota does; use _bulk")
     found = await pipelines_affecting(context, context.params.get("index", "_all"), PipelineType.DOCUMENT)
     if found or PipelineType.DOCUMENT in context.snapshot.bound_types or context.components.registry.protects:
         named = f"{', '.join(found)} would have to run" if found else "its lines may go where some are attached"

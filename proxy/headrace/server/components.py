@@ -51,6 +51,8 @@ class Components:
     """What this process has seen of rollouts (`execution.rollouts.windows.Windows`)."""
     shadows: Any
     """The shadows of rollouts in this worker (`execution.rollouts.shadow.hub.Shadows`)."""
+    quotas: Any
+    """The quotas of requests (`security.quotas.Quotas`)."""
     request_log: RequestLog
     tracer: Tracer | None
     """`None`: no request is traced."""

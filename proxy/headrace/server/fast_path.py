@@ -9,7 +9,7 @@ shape.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from headrace.ops.logs.lines import CURRENT, RequestIds
 from headrace.ops.logs.requests import FinishedRequest
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 MAX_BODY = 256 << 10
 """Bytes of the longest body that is sent from here whole."""
+
+
+CLIENT_GONE = 499
+"""The status under which requests are counted whose client has hung up before there was an answer."""
 
 
 class BypassRoute(NamedTuple):
@@ -63,6 +67,7 @@ class FastForwarder:
         self.bypass = bypass
         self.metrics = components.metrics
         self.log = components.request_log
+        self._quotas = components.quotas
         self._upstream = components.upstream
         self._tracer = components.tracer
         self._max_body = min(MAX_BODY, components.max_body)
@@ -90,11 +95,19 @@ class FastForwarder:
         if sent and isinstance(sent, bytes) and not self._passes(head, sent, route):
             _restore(request, sent)
             return None
+        admission = None
+        if self._quotas.rules:
+            admission = self._quotas.admit_at_once(head, route.surface)
+            if admission is None:
+                _restore(request, sent)
+                return None
         pending = self._upstream.try_forward(head, route.target, client.remote, sent or None)
         if pending is None:
+            if admission is not None:
+                admission.cancel()
             _restore(request, sent)
             return None
-        return ForwardedRequest(self, head, pending, route, client)
+        return ForwardedRequest(self, head, pending, route, client, admission)
 
     def _arriving(self, body: RequestBody, route: BypassRoute) -> bytes | RequestBody | None:
         """A body that did not come with its head: whole by now, or a long one that goes past the process."""
@@ -128,7 +141,7 @@ def _restore(request: InboundRequest, sent: bytes | RequestBody | None) -> None:
 class ForwardedRequest:
     """A request whose response is pending."""
 
-    __slots__ = ("_client", "_forwarder", "_head", "_in_flight", "pending", "route", "started")
+    __slots__ = ("_client", "_forwarder", "_head", "_in_flight", "admission", "pending", "route", "started")
 
     def __init__(
         self,
@@ -137,10 +150,13 @@ class ForwardedRequest:
         pending: PendingResponse,
         route: BypassRoute,
         client: ClientConnection,
+        admission: Any = None,
     ) -> None:
+        """`admission`: what the request has of quotas, where there are any."""
         self._forwarder = forwarder
         self._head = head
         self._client = client
+        self.admission = admission
         self.pending = pending
         self.route = route
         self.started = forwarder.metrics.start_request()
@@ -161,6 +177,8 @@ class ForwardedRequest:
         write_buffered(transport, response)
         self._end()
         forwarder, surface, status = self._forwarder, self.route.surface, response.status
+        if self.admission is not None:
+            self.admission.end(status)
         forwarder.metrics.count(surface, status, self.started)
         if forwarder.log.enabled:
             request = FinishedRequest(self._head, status, surface, self.started, self._client.remote)
@@ -180,6 +198,8 @@ class ForwardedRequest:
     def abandon(self) -> None:
         """The client is gone: so is the exchange."""
         self._end()
+        if self.admission is not None:
+            self.admission.end(CLIENT_GONE)
         self.pending.close()
 
     def _end(self) -> None:

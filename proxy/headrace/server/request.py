@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
@@ -71,6 +71,8 @@ class RequestContext(ReceivedRequest):
     observers: tuple[RunObserver, ...] = ()
     """What sees the pipeline runs of this request: a trace, a tap."""
     trace: RequestTrace | None = None
+    admission: Any = None
+    """What the request has of quotas (`security.quotas.Admission`), where it counts in any."""
     explain: Callable[[bytes], Awaitable[bytes]] | None = None
     """Adds to the JSON of an answer what the pipelines did, where the request asks for that."""
     choose_versions: Callable[[RequestContext, Snapshot], Snapshot] | None = None

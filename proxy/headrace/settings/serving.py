@@ -294,6 +294,9 @@ class ServingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     dead_letter_rate: Annotated[
         int, about(LIMITS, "The most dead letters a second of a proxy; documents over it are answered with 429.")
     ] = 1000
+    quotas: Annotated[
+        str, about(LIMITS, "A YAML file with quotas of users, indexes and headers. Empty: no quotas.", "file")
+    ] = ""
     queue: Annotated[
         int, about(PROCESS, "The number of batches that may wait for a thread; more are answered with 429.")
     ] = 256

@@ -249,6 +249,13 @@ impl Bulk {
         Ok(output.map(|range| PyBytes::new(py, &self.output[range])))
     }
 
+    /// The number of actions at each target, by its position in `targets`.
+    fn actions_by_target(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.targets.len()];
+        self.actions.list.iter().for_each(|action| counts[action.key] += 1);
+        counts
+    }
+
     /// (forwarded, dropped, failed) actions.
     fn counts(&self) -> (usize, usize, usize) {
         let (mut dropped, mut failed) = (0, 0);

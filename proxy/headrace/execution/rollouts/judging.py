@@ -15,7 +15,6 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from headrace.execution.rollouts import changing
-from headrace.execution.rollouts.window import Window
 from headrace.security.audit import record_own
 from headrace_pipelines.errors import HeadraceError
 
@@ -88,7 +87,7 @@ class Judge:
         if not window.is_judged(spec.min_samples):
             return False
         excess = window.excess(spec.abort_if, spec.min_samples)
-        watched.window = Window()
+        watched.window = window.following()
         if excess is None:
             return False
         limit, reason = excess

@@ -44,6 +44,11 @@ def kept(snapshot: Snapshot, versions: Mapping[str, str]) -> Snapshot:
 
 
 def is_aborted(snapshot: Snapshot, key: str, version: str) -> bool:
-    """Whether a version was the candidate of a rollout that was aborted: nothing goes on with it."""
-    record = snapshot.rollout_of(key)
-    return record is not None and record.state == "aborted" and record.spec.candidate == version
+    """Whether a version is the candidate of an aborted rollout whose stable version is active: nothing meets it."""
+    record, active = snapshot.rollout_of(key), snapshot.origin.records.active.get(key)
+    return (
+        record is not None
+        and record.state == "aborted"
+        and record.spec.candidate == version
+        and record.stable == active
+    )

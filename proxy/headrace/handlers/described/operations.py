@@ -280,6 +280,9 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         description="For administrators, of indexes that they may read. A line for each input, and one with counts.",
     ),
     ("GET", "/_proxy/metrics"): Operation(_PROXY, "Metrics in the format of Prometheus", None, texts=(PROMETHEUS,)),
+    ("GET", "/_proxy/quotas"): Operation(
+        _PROXY, "List the quotas and what they refused", proxy_answers.QuotasShown, description="For administrators."
+    ),
     ("GET", "/_proxy/stats"): Operation(
         _PROXY, "Count what was done since the start", proxy_answers.Totals, query=("pipeline",)
     ),

@@ -49,6 +49,43 @@ class Reloaded(Acknowledged, kw_only=True):
     restart_needed: list[str]
 
 
+class QuotaMatchShown(Answer, kw_only=True):
+    """The requests that a quota is about."""
+
+    users: list[str]
+    indexes: list[str]
+    headers: dict[str, str]
+    operations: list[Literal["search", "write", "other"]]
+
+
+class QuotaKey(Answer, kw_only=True):
+    """A key that a quota has refused."""
+
+    key: str
+    refused: int
+    empty_in_seconds: float
+    in_progress: int
+
+
+class QuotaShown(Answer, kw_only=True):
+    """A quota, its refusals since the start, and the keys that were refused most."""
+
+    name: str
+    match: QuotaMatchShown
+    per: str
+    burst: str
+    limits: dict[str, float]
+    refused: dict[str, int]
+    keys: list[QuotaKey]
+
+
+class QuotasShown(Answer, kw_only=True):
+    """The quotas in force, over all workers."""
+
+    workers: int
+    quotas: list[QuotaShown]
+
+
 class PipelineRow(Answer, kw_only=True):
     """A pipeline in a table."""
 

@@ -16,7 +16,7 @@ from headrace.execution.dead_letters import policy
 from headrace.execution.dead_letters.bulk import DeadLetterPlan, settle
 from headrace.handlers.write import updates
 from headrace.handlers.write.typeless import untyped
-from headrace.security import registry_guard
+from headrace.security import quotas, registry_guard
 from headrace.server.received import UNCOUNTED
 from headrace.server.reply import reply, reply_answer
 from headrace_pipelines import Bulk, BulkError, PipelineType, plain_json
@@ -61,13 +61,14 @@ async def bulk(context: RequestContext) -> web.StreamResponse:
     readable = context.readable
     pipelines = PipelineType.DOCUMENT in snapshot.types
     guarded = readable and await _names_registry(context, body)
-    if not (guarded or snapshot.protects or (pipelines and (readable or _concerned(context, snapshot)))):
+    counted = quotas.counts_documents(context)
+    if not (guarded or counted or snapshot.protects or (pipelines and (readable or _concerned(context, snapshot)))):
         return await (context.forward_streaming() if body is None else context.forward(body, changed=True))
     if not readable:
         context.require_json()
     if body is None:
         body = await context.text()
-    if not guarded and not pipelines and not any(word in body for word in UPDATES):
+    if not guarded and not counted and not pipelines and not any(word in body for word in UPDATES):
         return await context.forward(body, changed=True)
     parsed = parse(body, context.params.get("index"), lenient=not snapshot.protects)
     plan = await _plan(context, snapshot, parsed)
@@ -157,7 +158,8 @@ class _Plan:
 
 
 async def _plan(context: RequestContext, snapshot: Snapshot, parsed: Bulk) -> _Plan:
-    """The plan for a bulk, which is the same for the next one that says the same of its targets."""
+    """The plan for a bulk within its quotas, which is the same for the next one that says the same of its targets."""
+    await quotas.admit_bulk(context, parsed)
     targets = parsed.targets()
     key = (context.target.raw, *targets) if len(targets) <= _MAX_TARGETS else None
     plans, resolver = context.components.bulk_plans, context.components.resolver

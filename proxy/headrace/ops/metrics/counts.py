@@ -55,6 +55,11 @@ DEAD_LETTERS = ("written", "unwritten", "limited")
 """The outcomes of dead letters."""
 PROTECTED = "protected"
 """Why a request is refused that asks for what final pipelines hide."""
+_SUMMED = (
+    *("requests", "upstream_errors", "rejected", "fail_closed", "dead_letters"),
+    *("rollouts", "quotas", "quota_keys"),
+)
+"""Members of `ProcessCounts` with counts by name."""
 
 
 class InForce(msgspec.Struct):
@@ -82,6 +87,10 @@ class ProcessCounts(msgspec.Struct):
     dead_letters: dict[str, int] = {}
     rollouts: dict[str, int] = {}
     """Documents by `seed|pipeline|version|role|outcome`, and aborts by `pipeline|limit`."""
+    quotas: dict[str, int] = {}
+    """Requests and documents over a quota, by `quota|limit`."""
+    quota_keys: dict[str, int] = {}
+    """The same by `quota|key`."""
     gauges: list[Gauges] = []
     exemplars: list[Series] = []
     shadows: dict[str, ShadowCounts] = {}
@@ -122,6 +131,8 @@ class Metrics:
         self._dead_letters = dict.fromkeys(DEAD_LETTERS, 0)
         self.exemplars = Exemplars()
         self.read_rollouts: Callable[[], dict[str, int]] | None = None
+        self.read_quotas: Callable[[], tuple[dict[str, int], dict[str, int]]] | None = None
+        """Refusals by `quota|limit`, and by `quota|key`."""
         self.read_gauges: Callable[[], Gauges] | None = None
         self.read_shadows: Callable[[], dict[str, ShadowCounts]] | None = None
         self.peers: Peers | None = None
@@ -182,6 +193,7 @@ class Metrics:
                     for stage in counts.stages:
                         stage.durations = shorten(stage.durations)
                     pipelines[f"{key}@{version}"] = counts
+        quotas, keys = self.read_quotas() if self.read_quotas is not None else ({}, {})
         udfs = registry.catalog.dump()
         for udf in udfs.values():
             udf.durations = shorten(udf.durations)
@@ -198,6 +210,8 @@ class Metrics:
             fail_closed=dict(self._fail_closed),
             dead_letters=dict(self._dead_letters),
             rollouts=self.read_rollouts() if self.read_rollouts is not None else {},
+            quotas=quotas,
+            quota_keys=keys,
             gauges=[self.read_gauges()] if self.read_gauges is not None else [],
             exemplars=self.exemplars.dump() if compact else [],
             shadows=self.read_shadows() if self.read_shadows is not None else {},
@@ -231,7 +245,7 @@ def added(parts: Iterable[ProcessCounts]) -> ProcessCounts:
         total.in_force += part.in_force
         total.gauges += part.gauges
         total.exemplars += part.exemplars
-        for field in ("requests", "upstream_errors", "rejected", "fail_closed", "dead_letters", "rollouts"):
+        for field in _SUMMED:
             mine, theirs = getattr(total, field), getattr(part, field)
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 
 SCHEMES = frozenset({"bearer", "apikey", "negotiate", "digest", "aws4-hmac-sha256"})
 """Schemes of credentials that OpenSearch, Elasticsearch and AWS have (RFC 9110, section 11)."""
@@ -22,3 +23,16 @@ def user_of(authorization: str) -> str:
         return "basic"
     # Without a colon it may be a password alone.
     return user if colon else "basic"
+
+
+def identity_of(authorization: str) -> str:
+    """A name for whom credentials are of: the user of Basic ones, else their scheme with 12 digits of their SHA-256.
+
+    Empty without credentials. Whether they are right is not checked.
+    """
+    if not authorization:
+        return ""
+    user = user_of(authorization)
+    if authorization.partition(" ")[0].lower() == "basic" and user != "basic":
+        return user
+    return f"{user}:{hashlib.sha256(authorization.encode('latin-1', 'replace')).hexdigest()[:12]}"

@@ -206,7 +206,7 @@ async def _answer(context: RequestContext, record: Rollout) -> dict[str, Any]:
         "name": record.name,
         "type": record.type.value,
         "stable": record.stable,
-        **msgspec.to_builtins(record.spec),
+        **{name: msgspec.to_builtins(getattr(record.spec, name)) for name in RolloutSpec.__struct_fields__},
         "state": state,
         "step": record.step,
         "percent": record.percent_at(time.time()) if running else 100.0 if state == "promoted" else 0.0,

@@ -155,6 +155,10 @@ class Families:
             for value, count in sorted(found.items()):
                 family.add_metric([value], count)
             yield family
+        refused = CounterMetricFamily("headrace_quota_refusals", "Over a quota", labels=["quota", "limit"])
+        for key, count in sorted(counts.quotas.items()):
+            refused.add_metric(key.split("|"), count)
+        yield refused
         rows = [((surface,), recorded) for surface, recorded in sorted(counts.durations.items())]
         yield from histogram(REQUESTS, "By surface", ["surface"], rows, exemplars=self._exemplars)
 
