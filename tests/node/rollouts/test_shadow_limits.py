@@ -72,14 +72,14 @@ async def test_what_depends_on_chance_is_no_fault_of_the_candidate(through: Http
     await two_versions(through, name, "document", [python("c", name, x=1)], [python("c", name, x=2)])
     await through.index(name, document=name)
     await begin(through, name)
-    await write(through, name, 0, 20)
-    found = await settled(through, name, 20)
-    assert (found["different"], found["unstable"], found["same"]) == (20, 0, 0)
-    assert found["paths"] == [{"path": "x", "kind": "changed", "count": 20}]
+    await write(through, name, 0, 16)
+    found = await settled(through, name, 16)
+    assert (found["different"], found["unstable"], found["same"]) == (16, 0, 0)
+    assert found["paths"] == [{"path": "x", "kind": "changed", "count": 16}]
     await begin(through, name, ignore=["x"])
-    await write(through, name, 100, 20)
-    found = await settled(through, name, 20)
-    assert (found["different"], found["unstable"], found["same"], found["paths"]) == (0, 20, 0, [])
+    await write(through, name, 100, 16)
+    found = await settled(through, name, 16)
+    assert (found["different"], found["unstable"], found["same"], found["paths"]) == (0, 16, 0, [])
 
 
 async def test_traffic_is_the_same_with_and_without_a_shadow(through: Http, name: str):
