@@ -61,8 +61,6 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
     metrics.read_rollouts = windows.counts
     budget = BodyBudget(settings.size("body_memory"), release_buffers)
     worker = supervisor.identity()
-    shadows = Shadows(registry.catalog, probing.probe)
-    metrics.read_shadows, windows.drain_shadow = shadows.counts, shadows.drain
     metrics.read_gauges = partial(read_gauges, worker[0] if worker else 0, runner, budget, upstream, registry)
     quotas = Quotas.shared(read_quotas(settings.quotas), settings.workers, worker)
     metrics.read_quotas = quotas.counts
@@ -84,11 +82,18 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
         lifecycle,
         Taps(registry.catalog, enabled=settings.tap == "on"),
         windows,
-        shadows,
+        _shadows(registry, metrics, windows),
         quotas,
         RequestLog(settings),
         tracer_of(settings),
     )
+
+
+def _shadows(registry: LiveRegistry, metrics: Metrics, windows: Windows) -> Shadows:
+    """The shadows of rollouts, which the metrics show and windows judge."""
+    shadows = Shadows(registry.catalog, probing.probe)
+    metrics.read_shadows, windows.drain_shadow = shadows.counts, shadows.drain
+    return shadows
 
 
 def with_settings(components: Components, settings: Settings, folder: Path) -> Components:

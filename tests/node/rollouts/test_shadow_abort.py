@@ -70,6 +70,8 @@ async def test_it_is_aborted_within_two_windows_and_counts_are_those_of_all_work
         assert took < 2 * WINDOW + 3, "two windows, and the time in which a change is seen"
         assert found["state"] == "aborted"
         assert "diff_rate" in found["reason"]
+        # Every worker has read the registry once more.
+        await asyncio.sleep(3)
         told = [(await rollout(client, name))["shadow"] for client in clients]
         for shadow, count in zip(told, sent, strict=True):
             assert 0 < shadow["seen"] <= count
