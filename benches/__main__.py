@@ -13,18 +13,18 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from benches.traffic import Case, bulk, bulks, gets, http, searches
+from benches.load.cases import diverse_table, register, shaping, table
 from devnode.node import free_port
-from examples import build
 from headrace_pipelines import _wasm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from benches.load.traffic import Case
 
 ROOT = Path(__file__).parent.parent
 CONNECTIONS = 16
@@ -124,54 +124,12 @@ async def load(port: int, case: Case) -> None:
             status = int(head.split(b" ", 2)[1])
             lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
             body = await reader.readexactly(int(lengths[0][15:]))
-            if status != 200:
+            if status not in (200, 201):
                 raise RuntimeError(f"{case.name}: {status} {body[:300]!r}")
         writer.close()
 
     async with asyncio.timeout(LONGEST):
         await asyncio.gather(*(worker() for _ in range(CONNECTIONS)))
-
-
-def call(port: int, method: str, path: str, body: Any) -> None:
-    """One call of the API; raises on an error."""
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    kind = "application/wasm" if isinstance(body, bytes) else "application/json"
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, {"Content-Type": kind}, method=method)
-    urllib.request.urlopen(request, timeout=30).read()
-
-
-def stage(name: str, function: str, **parameters: Any) -> dict[str, Any]:
-    """A built-in stage."""
-    return {"name": name, "type": "native", "config": {"function": function, "parameters": parameters}}
-
-
-def udf(name: str) -> dict[str, Any]:
-    """A UDF stage."""
-    return {"name": name, "type": "wasm", "config": {"udf_name": name}}
-
-
-def shaping(name: str) -> bytes:
-    """The transform of the table, compiled: `udf.c` for Headrace, `envoy.c` for Envoy."""
-    return build.compiled(ROOT / "benches" / "shape" / name, build.compile_c)
-
-
-def register(port: int) -> None:
-    """The pipelines of the table."""
-    call(port, "PUT", "/_udf/keep_level", {"language": "wat", "source": build.module("keep_level.wat").decode()})
-    call(port, "PUT", "/_udf/mask_email", build.module("mask_email.c"))
-    call(port, "PUT", "/_udf/shape", shaping("udf.c"))
-    shape = [stage("env", "set", field="env", value="prod"), stage("level", "lowercase", field="level")]
-    for name, kind, stages in (
-        ("shape", "document", [udf("keep_level"), *shape]),
-        ("native", "document", [stage("debug", "drop") | {"if": "doc.level == 'DEBUG'"}, *shape]),
-        ("idle", "document", [each | {"if": "doc.level == 'NONE'"} for each in shape]),
-        ("compiled", "document", [udf("shape")]),
-        ("mask-query", "query", [udf("mask_email")]),
-        ("mask-result", "result", [udf("mask_email")]),
-    ):
-        call(port, "PUT", f"/_pipeline/{name}", {"type": kind, "stages": stages})
-    attached = {"query": {"default_pipeline": "mask-query"}, "result": {"default_pipeline": "mask-result"}}
-    call(port, "PUT", "/_pipeline/_association/masked-*", attached)
 
 
 @contextlib.contextmanager
@@ -205,16 +163,16 @@ def contenders() -> Iterator[dict[str, Contender]]:
             started.append(contender.process)
             return contender
 
-        started.append(subprocess.Popen([sys.executable, "-m", "benches.stub", str(stub)], cwd=ROOT))
+        started.append(subprocess.Popen([sys.executable, "-m", "benches.load.stub", str(stub)], cwd=ROOT))
         try:
             found = {
                 "headrace": headrace("headrace"),
                 "headrace+pipelines": headrace("headrace+pipelines"),
                 "headrace, 2 workers": headrace("headrace, 2 workers", "--workers", "2"),
-                "aiohttp": start("aiohttp", "benches.vanilla", upstream, "{port}"),
-                "aiohttp, uvloop": start("aiohttp, uvloop", "benches.vanilla", upstream, "{port}", "uvloop"),
+                "aiohttp": start("aiohttp", "benches.load.vanilla", upstream, "{port}"),
+                "aiohttp, uvloop": start("aiohttp, uvloop", "benches.load.vanilla", upstream, "{port}", "uvloop"),
                 "aiohttp+msgspec": start(
-                    "aiohttp+msgspec", "benches.vanilla", upstream, "{port}", "uvloop", "transform"
+                    "aiohttp+msgspec", "benches.load.vanilla", upstream, "{port}", "uvloop", "transform"
                 ),
             }
             if nginx := shutil.which("nginx"):
@@ -264,76 +222,6 @@ async def all_up(ports: list[int]) -> None:
             raise RuntimeError(f"a contender does not listen on its port {port}")
 
 
-def table() -> list[Case]:
-    """What is measured."""
-    query = json.dumps({"query": {"match": {"text": "x" * 120}}, "size": 10, "sort": ["n"]}).encode()
-    thousand, many = bulk(1000), bulk(19_000)
-    nd = "application/x-ndjson"
-    plain = ["headrace", "aiohttp", "aiohttp, uvloop", "nginx", "envoy"]
-    shaped = ["headrace+pipelines", "aiohttp+msgspec", "envoy+wasm"]
-    return [
-        Case("search, passed", http("POST", "/i/_search", query), 4000, plain),
-        Case(
-            "search, passed by two workers",
-            http("POST", "/i/_search", query),
-            4000,
-            ["headrace, 2 workers", "headrace"],
-        ),
-        Case(
-            "search, passed beside pipelines of other indexes",
-            http("POST", "/i/_search", query),
-            4000,
-            ["headrace+pipelines", "headrace"],
-        ),
-        Case(
-            "search, passed, each with a header of its own",
-            http("POST", "/i/_search", query),
-            4000,
-            ["headrace", "aiohttp", "envoy"],
-            unlike=True,
-        ),
-        Case("mixed searches, passed", searches("/i{}/_search"), 3000, plain, unlike=True),
-        Case("mixed documents by id, passed", gets("/i{}/_doc/{{id}}"), 3000, plain, unlike=True),
-        Case("mixed bulks of 10, passed", bulks("/_bulk"), 1500, plain, unlike=True),
-        Case("mixed bulks of 1,000, passed", bulks("/_bulk", 1000, 20), 400, plain, unlike=True),
-        Case(
-            "mixed searches with a query and a result UDF",
-            searches("/i{}/_search?query_pipeline=mask-query&result_pipeline=mask-result"),
-            1000,
-            ["headrace+pipelines", "headrace"],
-            unlike=True,
-        ),
-        Case("mixed bulks of 10: built-ins", bulks("/_bulk?pipeline=native"), 1000, shaped, unlike=True),
-        Case("bulk of 1,000, passed", http("POST", "/_bulk", thousand, nd), 400, plain),
-        Case("bulk of 19,000, passed", http("POST", "/_bulk", many, nd), 30, plain),
-        Case(
-            "bulk of 1,000: filter UDF, set, lowercase",
-            http("POST", "/_bulk?pipeline=shape", thousand, nd),
-            200,
-            shaped,
-        ),
-        Case(
-            "bulk of 1,000: drop by a condition, set, lowercase",
-            http("POST", "/_bulk?pipeline=native", thousand, nd),
-            200,
-            shaped,
-        ),
-        Case(
-            "bulk of 1,000: conditions that are false",
-            http("POST", "/_bulk?pipeline=idle", thousand, nd),
-            200,
-            ["headrace+pipelines", "headrace", "aiohttp, uvloop"],
-        ),
-        Case("bulk of 1,000: one JSON-ABI UDF", http("POST", "/_bulk?pipeline=compiled", thousand, nd), 200, shaped),
-        Case(
-            "search with a query and a result UDF",
-            http("POST", "/i/_search?query_pipeline=mask-query&result_pipeline=mask-result", query),
-            2000,
-            ["headrace+pipelines", "headrace"],
-        ),
-    ]
-
-
 def measure(case: Case, contender: Contender) -> None:
     """One round: CPU milliseconds per request."""
     before = contender.cpu()
@@ -352,7 +240,7 @@ def main() -> None:
     if _wasm.DEBUG_BUILD:
         sys.exit("the engine is a debug build; its timings say nothing")
     with contenders() as found:
-        for case in (case for case in table() if options.only in case.name):
+        for case in (case for case in [*diverse_table(), *table()] if options.only in case.name):
             case.contenders = [name for name in case.contenders if name in found]
             for n in range(rounds + 1):
                 for name in case.contenders:

@@ -12,6 +12,19 @@ PAGE = Path(__file__).parent.parent / "docs" / "reference" / "performance.md"
 Results = dict[str, dict[str, dict[str, float]]]
 """By case and contender: `ms`, and `ratio` with `ratio_min` and `ratio_max` to the first contender."""
 
+DIVERSE = {
+    "diverse bulks of 1,000: drop by a condition, set, lowercase": "bulk of 1,000: a drop by a condition, 2 built-ins",
+    "diverse bulks of 1,000: filter UDF, set, lowercase": "bulk of 1,000: a filter UDF (field ABI), 2 built-ins",
+    "diverse bulks of 1,000: one JSON-ABI UDF": "bulk of 1,000: all of it as one JSON-ABI UDF in C",
+    "diverse bulks of 1,000: one Python UDF": "bulk of 1,000: all of it in Python, sandboxed",
+    "diverse bulks of 1,000: one JavaScript UDF": "bulk of 1,000: all of it in JavaScript",
+    "diverse bulks of 10: drop by a condition, set, lowercase": "bulk of 10: a drop by a condition, 2 built-ins",
+}
+ATTACHED = {
+    "diverse bulks of 1,000: conditions that are false": "bulk of 1,000 whose conditions are all false",
+    "diverse single documents: drop by a condition, set, lowercase": "one document through three stages",
+    "searches with a query and a result UDF attached": "search with a compiled query UDF and result UDF",
+}
 PASSED = {
     "mixed searches, passed": "search, 200 queries over 20 indexes",
     "mixed documents by id, passed": "`GET _doc`",
@@ -55,10 +68,10 @@ def table(results: Results, cases: dict[str, str], first: str, partners: dict[st
     return "\n".join(lines)
 
 
-def beside(results: Results) -> str:
+def beside(results: Results, cases: dict[str, str]) -> str:
     """What pipelines add to requests that would pass."""
     lines = ["| request | Headrace | passed | ratio |", "|---|---|---|---|"]
-    for case, label in BESIDE.items():
+    for case, label in cases.items():
         if case in results:
             ours, passed = results[case]["headrace+pipelines"], results[case]["headrace"]
             lines.append(
@@ -92,7 +105,10 @@ def main(file: Path) -> None:
     page = written(page, "passed", table(results, PASSED, "request", partners))
     shaped = {"aiohttp+msgspec": "aiohttp + msgspec", "envoy+wasm": "Envoy + filter"}
     page = written(page, "piped", table(results, PIPED, "request", shaped))
-    PAGE.write_text(written(page, "beside", beside(results)))
+    if any(case in results for case in DIVERSE):
+        page = written(page, "diverse", table(results, DIVERSE, "request", shaped))
+        page = written(page, "attached", beside(results, ATTACHED))
+    PAGE.write_text(written(page, "beside", beside(results, BESIDE)))
 
 
 if __name__ == "__main__":

@@ -13,9 +13,14 @@ import sys
 import threading
 import time
 import urllib.request
+from typing import TYPE_CHECKING
 
-from benches.__main__ import Case, Contender, contenders, load, table
+from benches.__main__ import Contender, contenders, load
+from benches.load.cases import table
 from headrace_pipelines import _wasm
+
+if TYPE_CHECKING:
+    from benches.load.traffic import Case
 
 CASES = {
     "bulk of 1,000: drop by a condition, set, lowercase": 300,

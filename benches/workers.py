@@ -17,11 +17,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benches.__main__ import Case, Contender, contenders, load, register, table, tree
+from benches.__main__ import Contender, contenders, load, tree
+from benches.load.cases import register, table
 from headrace_pipelines import _wasm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from benches.load.traffic import Case
 
 GROUPS = Path("/sys/fs/cgroup")
 PERIOD = 10_000

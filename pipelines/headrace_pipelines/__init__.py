@@ -36,13 +36,15 @@ from headrace_pipelines.engine import (
 from headrace_pipelines.errors import HeadraceError
 from headrace_pipelines.executor import execute, record_skipped, try_execute
 from headrace_pipelines.executor.report import Execution, RunOptions, StageTime
-from headrace_pipelines.local import Failure, Outcome, PipelineFailedError, Pipelines
+from headrace_pipelines.local import BulkOutcome, Bundle, Failure, Outcome, PipelineFailedError, Pipelines
 from headrace_pipelines.registry import Snapshot
 
 __all__ = [
     "Batch",
     "Bulk",
     "BulkError",
+    "BulkOutcome",
+    "Bundle",
     "Deadline",
     "Execution",
     "Failure",

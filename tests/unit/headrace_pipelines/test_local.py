@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 
 import pyarrow
 import pytest
 
-from headrace_pipelines import PipelineFailedError, Pipelines, fixed_sources
+from headrace_pipelines import Bundle, PipelineFailedError, Pipelines, fixed_sources
 from headrace_pipelines.errors import InvalidError, MissingError
 
 TRIM = {"name": "trim", "type": "native", "config": {"function": "trim", "parameters": {"field": "title"}}}
+DROP = {"name": "drop", "type": "native", "config": {"function": "drop"}, "if": 'doc.title == "drop"'}
 STARS = """
 def process(doc):
     doc["stars"] = 5
@@ -135,3 +137,108 @@ def test_it_needs_neither_event_loop_nor_http_nor_cluster_client():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+BUNDLE = Bundle(
+    pipelines=(
+        ("p", json.dumps({"type": "document", "version": "1", "stages": [TRIM]}).encode()),
+        (
+            "p",
+            json.dumps(
+                {
+                    "type": "document",
+                    "version": "2",
+                    "stages": [{"name": "u", "type": "python", "config": {"udf_name": "u", "udf_version": "2"}}],
+                }
+            ).encode(),
+        ),
+    ),
+    udfs=tuple(
+        (
+            "u",
+            json.dumps(
+                {
+                    "language": "python",
+                    "version": v,
+                    "source": f"def process(doc):\n    doc['v'] = {v}\n    return doc\n",
+                }
+            ).encode(),
+        )
+        for v in ("1", "2")
+    ),
+)
+
+
+def test_a_bundle_has_versions_and_goes_to_other_processes():
+    pipelines = Pipelines.shared(BUNDLE)
+    assert pipelines.label("p") == "p@2"
+    assert pipelines.run("p", [{"title": " a "}]).documents == [{"title": " a ", "v": 2}]
+    assert pipelines.run("p@1", [{"title": " a "}]).documents == [{"title": "a"}]
+    assert pickle.loads(pickle.dumps(pipelines)) is pipelines, "compiled once in a process"
+    assert Bundle.decode(BUNDLE.encode()) == BUNDLE
+    assert Bundle.decode(BUNDLE.encode()).digest == BUNDLE.digest
+    with pytest.raises(TypeError, match=r"Pipelines\.of"):
+        pickle.dumps(Pipelines.load({"p": document(TRIM)}))
+
+
+@pytest.mark.parametrize(
+    "other", [(BUNDLE.pipelines[:1], BUNDLE.udfs), (BUNDLE.pipelines, ()), (BUNDLE.udfs, BUNDLE.pipelines)]
+)
+def test_bundles_that_differ_have_other_digests(other):
+    assert Bundle(*other).digest != BUNDLE.digest
+
+
+def test_a_bulk_comes_back_as_it_would_be_forwarded():
+    code = (
+        "def process(doc):\n"
+        "    if doc.get('n') == 0: return False\n"
+        "    if doc.get('n') == 1: raise ValueError('x')\n"
+        "    if doc.get('n') == 2: return [doc, {'n': 22}]\n"
+        "    if doc.get('n') == 3: doc['m'] = 1\n"
+        "    return doc\n"
+    )
+    stage = {"name": "u", "type": "python", "config": {"udf_name": "u"}}
+    pipelines = Pipelines.load({"p": document(stage)}, udfs={"u": code})
+    lines = [f'{{"index":{{"_id":"{n}","version":{n + 7},"version_type":"external"}}}}\n{{"n":{n}}}' for n in range(5)]
+    lines[2] = '{"index":{}}\n{"n": 2}'
+    lines.insert(4, '{"delete":{"_id":"d"}}')
+    outcome = pipelines.run_bulk("p", ("\n".join(lines) + "\n").encode(), index="i")
+    assert outcome.states == ["dropped", "failed", "moved", "changed", "same", "same"]
+    assert outcome.forwarded == [0, 0, 2, 1, 1, 1]
+    assert [(f.position, f.stage) for f in outcome.failures] == [(1, "u")]
+    body = bytes(outcome.body).split(b"\n")
+    assert b'"version":10' in body[4], "an action line stays as it is"
+    assert body[-3:] == [lines[5].encode().split(b"\n")[0], lines[5].encode().split(b"\n")[1], b""]
+
+
+def test_a_bulk_of_which_nothing_is_left_is_empty():
+    pipelines = Pipelines.load({"p": document({"name": "d", "type": "native", "config": {"function": "drop"}})})
+    assert bytes(pipelines.run_bulk("p", b'{"index":{"_index":"a"}}\n{}\n').body) == b""
+
+
+def test_a_record_batch_has_a_row_for_each_document():
+    pipelines = Pipelines.load({"p": document(TRIM, DROP)})
+    batch = pyarrow.RecordBatch.from_pydict(
+        {
+            "_id": ["a", "b", None, "d"],
+            "_source": ['{"title": " x "}', '{"title": "drop"}', '{\n"title": "same"}', '{"title": 1}'],
+        }
+    )
+    found = pipelines.run_record_batch("p", batch, keep_before=True)
+    assert found.schema.names == ["_id", "outcome", "reason", "_source", "before"]
+    assert found.column("_id").to_pylist() == ["a", "b", None, "d"]
+    assert found.column("outcome").to_pylist() == ["changed", "dropped", "same", "failed"]
+    assert found.column("_source").to_pylist() == ['{"title": "x"}', None, '{"title":"same"}', None]
+    assert found.column("before").to_pylist()[0] == '{"title": " x "}'
+    assert found.column("reason").to_pylist()[3].startswith("illegal_argument_exception: ")
+    empty = pipelines.run_record_batch("p", batch.slice(0, 0))
+    assert empty.num_rows == 0
+    assert empty.schema == found.schema.remove(4)
+
+
+def test_a_record_batch_without_documents_says_which_column_is_missing():
+    pipelines = Pipelines.load({"p": document(TRIM)})
+    with pytest.raises(InvalidError, match="must be a column of JSON texts; the columns are title"):
+        pipelines.run_record_batch("p", pyarrow.RecordBatch.from_pydict({"title": ["a"]}))
+    with pytest.raises(InvalidError, match="row 1 is no JSON text"):
+        pipelines.run_record_batch("p", pyarrow.RecordBatch.from_pydict({"_source": ["{}", None]}))

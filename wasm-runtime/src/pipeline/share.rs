@@ -123,10 +123,10 @@ impl Batch {
     }
 
     /// Adds the documents of a batch with the same body.
-    pub(super) fn append(&mut self, other: &mut Self) {
+    pub(super) fn append(&mut self, batch: &mut Self) {
         let before = self.output.len();
-        self.output.append(&mut other.output);
-        self.docs.extend(std::mem::take(&mut other.docs).into_iter().map(|mut doc| {
+        self.output.append(&mut batch.output);
+        self.docs.extend(std::mem::take(&mut batch.docs).into_iter().map(|mut doc| {
             if let Text::Output(range) = &mut doc.text {
                 *range = range.start + before..range.end + before;
             }

@@ -120,8 +120,8 @@ impl Batch {
     }
 
     /// Adds the documents of a batch of the same request, which is empty then.
-    fn join(&mut self, mut other: PyRefMut<'_, Self>) {
-        self.append(&mut other);
+    fn join(&mut self, mut batch: PyRefMut<'_, Self>) {
+        self.append(&mut batch);
     }
 
     /// Bytes of the documents still on their way.

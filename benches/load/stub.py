@@ -9,11 +9,18 @@ from urllib.parse import unquote
 
 import uvloop
 
+from benches.load.diverse import INDEXES, PIPELINES
+
 HIT = {"_index": "i", "_id": "1", "_score": 1.0, "_source": {"level": "INFO", "text": "x" * 440}}
 SEARCH = json.dumps(
     {"took": 1, "timed_out": False, "hits": {"total": {"value": 10, "relation": "eq"}, "hits": [HIT] * 10}}
 ).encode()
 DOCUMENT = json.dumps({"_index": "i", "_id": "%s", "_version": 1, "found": True, "_source": HIT["_source"]})
+NAMES = ["i", *(f"{pipeline}-{n}" for pipeline in (*PIPELINES, "masked") for n in range(INDEXES))]
+ALIASES = json.dumps({name: {"aliases": {}} for name in NAMES}).encode()
+RESOLVED = json.dumps(
+    {"indices": [{"name": n, "attributes": ["open"]} for n in NAMES], "aliases": [], "data_streams": []}
+).encode()
 ITEM = b'{"index":{"_index":"i","_id":"1","_version":1,"result":"created","status":201}}'
 
 
@@ -59,12 +66,14 @@ class Stub(asyncio.Protocol):
             return self.registry(method, path, body)
         if path.endswith("/_search"):
             return 200, SEARCH
+        if method == "POST" and path.endswith("/_doc"):
+            return 201, b'{"_index":"i","_id":"1","_version":1,"result":"created"}'
         if method == "GET" and "/_doc/" in path:
             return 200, DOCUMENT.replace("%s", path.rpartition("/")[2], 1).encode()
         if path.startswith("/_alias"):
-            return 200, b'{"i":{"aliases":{}}}'
+            return 200, ALIASES
         if path.startswith("/_resolve/index"):
-            return 200, b'{"indices":[{"name":"i","attributes":["open"]}],"aliases":[],"data_streams":[]}'
+            return 200, RESOLVED
         if path.startswith("/_index_template"):
             return 200, b'{"index_templates":[]}'
         if "perform_permission_check" in target:
