@@ -36,6 +36,7 @@ fit_for_python!(
     bulk::Bulk,
     pipeline::condition::Condition,
     engine::deadline::Deadline,
+    pipeline::share::KeyShare,
     pipeline::step::Step,
     bulk::body_view::BodyView,
     udf::module::Module,
@@ -61,6 +62,7 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<engine::deadline::Deadline>()?;
     m.add_class::<pipeline::condition::Condition>()?;
     m.add_class::<stats::StageRun>()?;
+    m.add_class::<pipeline::share::KeyShare>()?;
     m.add_class::<pipeline::step::Step>()?;
     m.add_class::<bulk::Bulk>()?;
     m.add_class::<udf::module::Module>()?;

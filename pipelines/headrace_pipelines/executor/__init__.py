@@ -207,8 +207,10 @@ class _Run:
             if ran is not None:
                 self.notes.append(partial(count_stage, self.pipeline, stage, ran, options=self.options))
             failures = (ran.failures if ran is not None else 0) or (asked.failures if asked is not None else 0)
-            if failures and failures == reached and not stage.policy.aborts(self.closed):
-                self.execution.skipped.append(stage.label)
+            if failures and not stage.policy.aborts(self.closed):
+                self.execution.tolerated += failures
+                if failures == reached:
+                    self.execution.skipped.append(stage.label)
 
     def _composite(self, batch: Batch, stage: Composite, end: float | None) -> None:
         since = batch.runs + 1
@@ -254,6 +256,7 @@ class _Run:
             if held:
                 batch.enter_failed(since)
                 batch.leave()
+            self.execution.tolerated += ran.failures
             if ran.failures == live:
                 self.execution.skipped.append(stage.label)
 

@@ -58,6 +58,9 @@ class Execution:
 
     `trace` and `stages` are filled on request.
 
+    `tolerated`: failures of stages whose documents went on by the policy. `canary`: the version is the candidate of a
+    rollout.
+
     Of a response: `hits_dropped` are hits that cannot be read and were taken out of the answer, since nothing may pass
     a final or protecting pipeline unseen; `hits_passed` are those that other pipelines let by as they are.
     """
@@ -69,6 +72,8 @@ class Execution:
     duration_ns: int = 0
     hits_dropped: int = 0
     hits_passed: int = 0
+    tolerated: int = 0
+    canary: bool = False
     stages: list[StageTime] = field(default_factory=list)
 
     def time_run(self, stage: StageNode, run: StageRun, start_ns: int) -> None:

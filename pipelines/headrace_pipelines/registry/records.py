@@ -9,6 +9,7 @@ import msgspec
 
 from headrace_pipelines.definition import PipelineDefinition, PipelineType
 from headrace_pipelines.registry.association import Association, Pattern, Template
+from headrace_pipelines.registry.rollouts.record import Rollout
 from headrace_pipelines.udf.manifest import Manifest
 
 
@@ -146,6 +147,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
     patterns: list[Pattern] = []
     templates: list[Template] = []
     current: dict[str, str] = {}
+    rollouts: list[Rollout] = []
     sets: dict[str, Revision] = {}
     heads: dict[str, Head] = {}
     missing: list[str] = []

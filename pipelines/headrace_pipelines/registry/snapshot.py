@@ -10,15 +10,25 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
+from headrace_pipelines.cache import BoundedCache
 from headrace_pipelines.definition import LATEST, FailurePolicy, PipelineDefinition, PipelineType
 from headrace_pipelines.errors import InvalidError, MissingError
 from headrace_pipelines.registry.association import DOCUMENT_FINAL, SLOTS, Associations, Slot, Slots
 from headrace_pipelines.registry.pipeline import Pipeline
 from headrace_pipelines.registry.records import PipelineRecord, Records, UdfRecord, key, version_order
 from headrace_pipelines.registry.references import references, udf_configs
+from headrace_pipelines.registry.rollouts.running import RunningRollout, in_force
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from headrace_pipelines.registry.rollouts.record import Rollout
+
+
+MAX_VARIANTS = 64
+"""Maximum number of choices of versions that are kept: all of six rollouts of searches at once."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,42 @@ class Snapshot:
     compiled: Mapping[tuple[str, str], Pipeline] = field(default_factory=dict)
     codes: Mapping[str, bytes] = field(default_factory=dict)
     defaults: Slots = field(default_factory=Slots)
+    based_on: Snapshot | None = None
+    """The registry of which this one differs in active versions alone ([`with_versions`])."""
+    chosen_versions: frozenset[tuple[str, str]] = frozenset()
+    """The versions, by key, in which it differs."""
+
+    @property
+    def origin(self) -> Snapshot:
+        """The registry itself, without versions chosen for a request."""
+        return self.based_on or self
+
+    @cached_property
+    def _variants(self) -> BoundedCache[frozenset[tuple[str, str]], Snapshot]:
+        return BoundedCache(MAX_VARIANTS)
+
+    def with_versions(self, versions: Mapping[str, str]) -> Snapshot:
+        """The same registry, in which these versions of pipelines (by key) are active; those that are gone are not.
+
+        Not for use from several threads at once.
+        """
+        origin = self.origin
+        active = origin.records.active
+        chosen = frozenset(
+            (name, version)
+            for name, version in versions.items()
+            if name in active and version != active[name] and (name, version) in origin.compiled
+        )
+        if not chosen:
+            return origin
+        found = origin._variants.get(chosen)  # noqa: SLF001 - it is one of this class
+        if found is None:
+            records = msgspec.structs.replace(origin.records, active={**active, **dict(chosen)})
+            found = Snapshot(records, origin.compiled, origin.codes, origin.defaults, origin, chosen)
+            # What is attached is the same.
+            found.__dict__["associations"] = origin.associations
+            origin._variants.set(chosen, found)  # noqa: SLF001
+        return found
 
     @cached_property
     def associations(self) -> Associations:
@@ -73,10 +119,10 @@ class Snapshot:
     @cached_property
     def protects(self) -> bool:
         """Whether anything is protected: a final pipeline is attached, or one that masks wherever a hit shows."""
+        if any(slot.final for slot in self.bound):
+            return True
         results = {name for slot, name in self.associations.held() if slot.kind is PipelineType.RESULT}
-        return any(slot.final for slot in self.bound) or any(
-            self.attached(PipelineType.RESULT, name).protects for name in results
-        )
+        return any(each.protects for name in results for each in self.versions_met(PipelineType.RESULT, name))
 
     @cached_property
     def has_dead_letters(self) -> bool:
@@ -89,7 +135,26 @@ class Snapshot:
     def final_dead_letters(self) -> bool:
         """Whether a final document pipeline that is attached to any index has dead letters."""
         finals = {name for slot, name in self.associations.held() if slot == DOCUMENT_FINAL}
-        return any(self.attached(PipelineType.DOCUMENT, name).keeps_dead_letters for name in finals)
+        met = (each for name in finals for each in self.versions_met(PipelineType.DOCUMENT, name))
+        return any(each.keeps_dead_letters for each in met)
+
+    @cached_property
+    def rollouts(self) -> Mapping[str, RunningRollout]:
+        """The rollouts in force, by the keys of their pipelines."""
+        return in_force(self.records.rollouts, self.records.active, self.compiled)
+
+    @cached_property
+    def has_rollouts(self) -> bool:
+        """Whether a rollout is in force: a request asks for nothing else where there is none."""
+        return bool(self.rollouts)
+
+    def rollout(self, kind: PipelineType, name: str) -> Rollout | None:
+        """The newest rollout of a pipeline, in force or ended."""
+        return self.rollout_of(key(kind, name))
+
+    def rollout_of(self, name: str) -> Rollout | None:
+        """The same by the key of the pipeline."""
+        return next((record for record in self.records.rollouts if record.key == name), None)
 
     @cached_property
     def _active(self) -> dict[tuple[PipelineType, str], Pipeline]:
@@ -111,6 +176,14 @@ class Snapshot:
         )
         fault = MissingError(f"{kind.value} pipeline [{name}] is attached here, but is not in the registry")
         return Pipeline(definition, "", [], fault, None, frozenset())
+
+    def versions_met(self, kind: PipelineType, name: str) -> list[Pipeline]:
+        """The versions behind an association that traffic meets: the active one, and the candidate of a canary."""
+        found = [self.attached(kind, name)]
+        running = self.origin.rollouts.get(key(kind, name))
+        if running is not None and running.is_canary:
+            found += [running.candidate, running.stable]
+        return found
 
     def find(self, name: str, version: str | None = None, kind: PipelineType | None = None) -> Pipeline:
         """A pipeline by name; the type may be left out where only one has it. Raises MissingError, InvalidError."""

@@ -7,6 +7,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from headrace.app import probing
+from headrace.execution.rollouts.shadow.hub import Shadows
+from headrace.execution.rollouts.windows import Windows
 from headrace.execution.taps.hub import Taps
 from headrace.handlers.bypass import BypassDecisions
 from headrace.handlers.write.bulk import MAX_PLANS
@@ -55,6 +58,8 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
     registry = _registry(loaded, folder)
     store, metrics = registry.store, Metrics(registry)
     upstream, runner = Upstream(settings, metrics.upstream_error), Runner(settings)
+    windows = Windows()
+    metrics.read_rollouts = windows.counts
     budget = BodyBudget(settings.size("body_memory"), release_buffers)
     worker = supervisor.identity()
     metrics.read_gauges = partial(read_gauges, worker[0] if worker else 0, runner, budget, upstream, registry)
@@ -81,10 +86,19 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
         Rate(dead_letter_rate(settings)),
         lifecycle,
         Taps(registry.catalog, enabled=settings.tap == "on"),
+        windows,
+        _shadows(registry, metrics, windows),
         quotas,
         RequestLog(settings),
         tracer_of(settings),
     )
+
+
+def _shadows(registry: LiveRegistry, metrics: Metrics, windows: Windows) -> Shadows:
+    """The shadows of rollouts, which the metrics show and windows judge."""
+    shadows = Shadows(registry.catalog, probing.probe)
+    metrics.read_shadows, windows.drain_shadow = shadows.counts, shadows.drain
+    return shadows
 
 
 def with_settings(components: Components, settings: Settings, folder: Path) -> Components:

@@ -13,6 +13,8 @@ from multidict import CIMultiDict
 
 from headrace.app import compose
 from headrace.app.reload import Reloader, Running
+from headrace.execution.rollouts import versions
+from headrace.execution.rollouts.judging import Judge
 from headrace.execution.taps.streams import Streams
 from headrace.execution.taps.watching import answered_for
 from headrace.handlers import explaining, routes
@@ -82,6 +84,7 @@ class Proxy:
         self._changes = Changes()
         self._metrics: MetricsListener | None = None
         self._page: UiListener | None = None
+        self._judge: Judge | None = None
         self.url = ""
 
     async def start(self) -> None:
@@ -100,8 +103,7 @@ class Proxy:
             client_seconds=settings.seconds("client_timeout"),
         )
         await listener.start(host, port, tls_context, shared=worker is not None)
-        components.upstream.start()
-        components.metrics.history.start()
+        self._start_background(components)
         if settings.metrics_listen:
             self._metrics = MetricsListener(components, shared=worker is not None)
             await self._metrics.start(*settings.address("metrics_listen"))
@@ -124,6 +126,12 @@ class Proxy:
         self.url = f"{'https' if tls_context else 'http'}://{shown}:{listener.port}"
         upstream, state = settings.shown()["upstream"], components.registry.state
         log.info("listening on %s, upstream %s, registry %s", self.url, upstream, state)
+
+    def _start_background(self, components: Components) -> None:
+        components.upstream.start()
+        components.metrics.history.start()
+        self._judge = Judge(components.registry, components.rollouts)
+        self._judge.start()
 
     async def _start_page(self, listener: Listener, *, shared: bool) -> None:
         # Its libraries cost a proxy without the page nothing.
@@ -172,6 +180,7 @@ class Proxy:
         await self._reloader.stop()
         if self._components is not None:
             self._components.taps.close()
+            self._components.shadows.close()
         if self._page is not None:
             await self._page.stop()
         if self._listener is not None:
@@ -180,6 +189,8 @@ class Proxy:
         await self._changes.finish(self.settings.seconds("shutdown_grace"))
         if self._metrics is not None:
             await self._metrics.stop()
+        if self._judge is not None:
+            await self._judge.stop()
         if self._peers is not None:
             await self._peers.stop()
         if self._components is not None:
@@ -217,6 +228,9 @@ class Proxy:
         watch = components.taps.watch(context) if components.taps.open else None
         if watch is not None:
             context.observers += (watch,)
+        shadow = components.shadows.watch(context)
+        if shadow is not None:
+            context.observers += (shadow,)
         forwarded, inbound.forwarded, started = inbound.forwarded, None, components.metrics.start_request()
         if isinstance(forwarded, ForwardedRequest):
             context.surface, context.reads, started = forwarded.route.surface, forwarded.route.reads, forwarded.started
@@ -224,8 +238,9 @@ class Proxy:
             return await self._handle_counted(context, forwarded, started)
         whole = self._handle_counted(context, None, started)
         self._observe(context)
-        if watch is not None:
-            whole = answered_for(watch, whole)
+        for each in (watch, shadow):
+            if each is not None:
+                whole = answered_for(each, whole)
         return await (self._changes.run(whole) if _goes_on(context) else whole)
 
     def _observe(self, context: RequestContext) -> None:
@@ -325,6 +340,8 @@ class Proxy:
         await registry_guard.keep_out(context)
         (route, params), context.target = routes.ROUTER.match_target(context.method, context.target)
         context.surface, context.reads, context.params = route.surface, route.idempotent, params.copy()
+        if not routes.is_ours(context.target.raw_segments):
+            context.choose_versions = versions.chosen
         if context.trace is not None:
             context.trace.route(context.method, route.path, route.surface)
         if route is routes.UNREAD and routes.is_ours(context.target.raw_segments):

@@ -45,6 +45,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "attach": ("Attach pipelines to the indexes of a pattern.", "attach:attach"),
         "detach": ("Remove what is attached to a pattern.", "attach:detach"),
         "resolve": ("Show which pipelines run on an index, and why.", "attach:resolve"),
+        "rollout": ("Release a version of a pipeline on live traffic, step by step.", "watch.rollout:rollout"),
         "dead": ("List dead letters, and send them again.", "watch.dead:dead"),
         "fit": ("Show which values do not fit the mapping of an index.", "watch.fit:fit"),
         "import": ("Convert pipelines of the cluster, Logstash, Vector or INFINI.", "convert:convert"),

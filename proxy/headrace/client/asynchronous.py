@@ -69,6 +69,18 @@ class AsyncPipelines:
         """Makes a version active."""
         return await self._call(calls.post("_pipeline", name, "_activate", version=version, type=type, **params))
 
+    async def start_rollout(self, name: str, body: Mapping[str, Any], *, type: str | None = None) -> dict[str, Any]:  # noqa: A002
+        """Starts a rollout of a stored version beside the active one."""
+        return await self._call(calls.store("_pipeline", name, "_rollout", body=dict(body), type=type))
+
+    async def rollout(self, name: str, *, type: str | None = None) -> dict[str, Any]:  # noqa: A002
+        """The newest rollout of a pipeline."""
+        return await self._call(calls.read("_pipeline", name, "_rollout", type=type))
+
+    async def change_rollout(self, name: str, action: str, *, type: str | None = None, **params: Any) -> dict[str, Any]:  # noqa: A002
+        """Changes a rollout; `action` is `promote`, `abort`, `pause` or `resume`."""
+        return await self._call(calls.post("_pipeline", name, f"_{action}", type=type, **params))
+
     async def execute(self, name: str | None, body: dict[str, Any], **params: Any) -> RunResult:
         """Runs a stored pipeline, or that of the body where `name` is None, on `input` or `docs` of the body."""
         return await self._call(calls.run(name, body, **params))

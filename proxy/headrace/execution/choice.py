@@ -139,9 +139,12 @@ async def pipelines_affecting(context: RequestContext, expression: str, *kinds: 
 def header(runs: list[tuple[Slot, Execution]]) -> str:
     """The `X-Pipeline` header: `document=pii@3,document_final=audit@1;skipped=a/b;unreadable_hits=1`.
 
-    A pipeline that ran several times is named once. The hits are those that were left out because nobody can read them.
+    A pipeline that ran several times is named once; candidates of rollouts are named in `canary`, too.
+    The hits are those that were left out because nobody can read them.
     """
     text = ",".join(dict.fromkeys(f"{slot.field}={run.pipeline}" for slot, run in runs))
+    if canaries := dict.fromkeys(run.pipeline for _, run in runs if run.canary):
+        text += f";canary={'+'.join(canaries)}"
     if skipped := dict.fromkeys(label for _, run in runs for label in run.skipped):
         text += f";skipped={'+'.join(skipped)}"
     if dropped := sum(run.hits_dropped for _, run in runs):

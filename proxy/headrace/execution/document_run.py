@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from headrace.execution import choice, read_guard
+from headrace.execution.rollouts.splitting import SplitRun, canary_of
 from headrace.ops.observers import skip_observed
 from headrace.ops.runner import INLINE_BYTES
 from headrace.protocol.indices.resolver import dated
@@ -56,7 +57,7 @@ async def run(
     """
     runs: list[tuple[Slot, Execution]] = []
     fitted = [] if fitted is None else fitted
-    touched = await _run_defaults(context, parsed, groups, runs, fitted)
+    touched = await _run_defaults(context, snapshot, parsed, groups, runs, fitted)
     if FINAL in snapshot.bound:
         touched = await _run_finals(context, snapshot, parsed, runs, fitted) or touched
     if touched:
@@ -72,6 +73,7 @@ async def run(
 
 async def _run_defaults(
     context: RequestContext,
+    snapshot: Snapshot,
     parsed: Bulk,
     groups: list[Group],
     runs: list[tuple[Slot, Execution]],
@@ -80,22 +82,17 @@ async def _run_defaults(
     """Runs the default pipelines; whether one has seen a document."""
     touched = False
     for pipeline, keys in groups:
-        idle = _ruled_out(parsed, pipeline, keys)
+        idle = _ruled_out(parsed, snapshot, pipeline, keys)
         if idle is not None:
             if idle:
                 runs.append((DEFAULT, record_skipped(pipeline, idle)))
                 skip_observed(context.observers, pipeline, idle, partial(parsed.batch, keys))
             continue
-        make: Callable[[], Batch] = partial(parsed.batch, keys)
-        then: Callable[[Batch], object] = parsed.absorb
-        if pipeline.fitters:
-            targets = parsed.targets()
-            names = {targets[key][0] for key in keys}
-            make, then = await _fitting(context, pipeline, names, make, then, fitted)
-        batch = make()
-        if len(batch):
+        names = {parsed.targets()[key][0] for key in keys} if _fitters(snapshot, pipeline) else set()
+        batches = _Batches(partial(parsed.batch, keys), parsed.absorb, names)
+        if done := await _run(context, snapshot, pipeline, batches, RunOptions(), fitted):
             touched = True
-            runs.append((DEFAULT, await context.run_pipeline(pipeline, batch, make, then=then)))
+            runs += [(DEFAULT, execution) for execution in done]
             await _fail_unreadable(context, parsed)
     return touched
 
@@ -110,43 +107,70 @@ async def _run_finals(
     """Runs the final pipelines; whether one has seen a document."""
     touched = False
     for pipeline, indexes in (await _finals(context, snapshot, parsed)).values():
-        if pipeline.definition.enabled:
+        name = pipeline.definition.name
+        if any(each.definition.enabled for each in snapshot.versions_met(PipelineType.DOCUMENT, name)):
             await _settle(parsed, indexes)
-        make: Callable[[], Batch] = partial(parsed.batch_at, indexes)
-        absorb: Callable[[Batch], object] = partial(parsed.absorb, pinned=pipeline.definition.name)
-        if pipeline.fitters:
-            make, absorb = await _fitting(context, pipeline, set(indexes), make, absorb, fitted)
-        batch = make()
-        if len(batch):
-            touched = True
-            runs.append((FINAL, await context.run_pipeline(pipeline, batch, make, RunOptions(final=True), absorb)))
+        batches = _Batches(partial(parsed.batch_at, indexes), partial(parsed.absorb, pinned=name), set(indexes))
+        done = await _run(context, snapshot, pipeline, batches, RunOptions(final=True), fitted)
+        touched = touched or bool(done)
+        runs += [(FINAL, execution) for execution in done]
     return touched
 
 
-async def _fitting(
-    context: RequestContext,
-    pipeline: Pipeline,
-    names: set[str | None],
-    make: Callable[[], Batch],
-    then: Callable[[Batch], object],
-    fitted: list[Fitted],
-) -> tuple[Callable[[], Batch], Callable[[Batch], object]]:
-    """The same makers of a batch, which has the mappings of these indexes, and whose values are counted."""
-    keeper, counts = context.components.mappings, context.components.metrics.fitting
-    indexes = {name for name in names if name}
-    await keeper.ready(indexes, {each.target for each in pipeline.fitters if each.target})
-    fitted.append(Fitted(pipeline, indexes))
+class _Batches(NamedTuple):
+    """The batches of a run: how one is made, what takes it over, and the names of its indexes where that matters."""
 
-    def fitting_batch() -> Batch:
-        batch = make()
+    make: Callable[[], Batch]
+    absorb: Callable[[Batch], object]
+    names: set[str | None]
+
+
+async def _run(
+    context: RequestContext,
+    snapshot: Snapshot,
+    pipeline: Pipeline,
+    batches: _Batches,
+    options: RunOptions,
+    fitted: list[Fitted],
+) -> list[Execution]:
+    """Runs a pipeline over a batch, or both versions of a canary; none over an empty one."""
+    if fitters := _fitters(snapshot, pipeline):
+        batches = await _fitting(context, fitters, batches, fitted)
+    if (rollout := canary_of(snapshot, pipeline)) is not None:
+        return await SplitRun(context, rollout, batches.make, options).run(batches.absorb)
+    batch = batches.make()
+    if not len(batch):
+        return []
+    return [await context.run_pipeline(pipeline, batch, batches.make, options, batches.absorb)]
+
+
+def _fitters(snapshot: Snapshot, pipeline: Pipeline) -> list[Pipeline]:
+    """The pipeline, or both versions of a canary, as far as they fit documents to mappings."""
+    rollout = canary_of(snapshot, pipeline)
+    versions = [pipeline] if rollout is None else [rollout.stable, rollout.candidate]
+    return [version for version in versions if version.fitters]
+
+
+async def _fitting(
+    context: RequestContext, fitters: list[Pipeline], batches: _Batches, fitted: list[Fitted]
+) -> _Batches:
+    """The same batches, which have the mappings of their indexes, and whose values are counted."""
+    keeper, counts = context.components.mappings, context.components.metrics.fitting
+    indexes = {name for name in batches.names if name}
+    targets = {each.target for version in fitters for each in version.fitters if each.target}
+    await keeper.ready(indexes, targets)
+    fitted += [Fitted(version, indexes) for version in fitters]
+
+    def make() -> Batch:
+        batch = batches.make()
         batch.fit(keeper.mappings)
         return batch
 
-    def done(batch: Batch) -> None:
+    def absorb(batch: Batch) -> None:
         counts.add(batch.unfit())
-        then(batch)
+        batches.absorb(batch)
 
-    return fitting_batch, done
+    return _Batches(make, absorb, batches.names)
 
 
 async def _fail_unreadable(context: RequestContext, parsed: Bulk) -> None:
@@ -219,9 +243,9 @@ def of_cluster(name: str | None) -> RefusedError:
     )
 
 
-def _ruled_out(parsed: Bulk, pipeline: Pipeline, keys: list[int]) -> int | None:
+def _ruled_out(parsed: Bulk, snapshot: Snapshot, pipeline: Pipeline, keys: list[int]) -> int | None:
     """The number of documents for a pipeline if none meets its conditions; `None` if the pipeline has to run."""
-    if not pipeline.conditions or parsed.nbytes > INLINE_BYTES:
+    if canary_of(snapshot, pipeline) is not None or not pipeline.conditions or parsed.nbytes > INLINE_BYTES:
         return None
     return parsed.ruled_out(keys, pipeline.conditions)
 

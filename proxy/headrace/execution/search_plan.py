@@ -78,13 +78,14 @@ async def plan_search(
         return SearchPlan()
     reading = await read_by(context, expression, options)
     view = context.components.resolver.fresh
-    key = (expression, options, defaults)
-    cached: SearchPlan | None = context.components.search_plans.valid_for(snapshot, view).get(key)
+    key = (expression, options, defaults, snapshot.chosen_versions)
+    plans, origin = context.components.search_plans, snapshot.origin
+    cached: SearchPlan | None = plans.valid_for(origin, view).get(key)
     if cached is not None and view is not None and cached.reading is reading:
         return cached.copy()
     found = await _plan(context, snapshot, reading, slots)
     if view is not None and len(expression) <= MAX_KEY:
-        context.components.search_plans.valid_for(snapshot, view).set(key, found)
+        plans.valid_for(origin, view).set(key, found)
     return found.copy()
 
 

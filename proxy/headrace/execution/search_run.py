@@ -21,6 +21,8 @@ from headrace.execution.protected import (
     reviewed,
 )
 from headrace.execution.protection import HiddenFields, Scope, may_have_lookups
+from headrace.execution.rollouts import versions
+from headrace.execution.rollouts.searches import note_run
 from headrace.execution.search_plan import plan_search
 from headrace.ops.observers import RunOrigin
 from headrace.protocol.cursors import Cursor, PinnedPart
@@ -29,6 +31,7 @@ from headrace.protocol.indices.options import READ
 from headrace_pipelines import Batch, PipelineType, RunOptions
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import InvalidError, RefusedError
+from headrace_pipelines.registry import key
 from headrace_pipelines.registry.association import NONE, Slot
 
 if TYPE_CHECKING:
@@ -89,6 +92,11 @@ class SearchRun:
         run = await self.context.run_pipeline(part.pipeline, batch, make, options)
         self.runs.append((slot, run))
         _, failure = batch.outcome(0)
+        stable = note_run(self.context, part.pipeline, run)
+        if failure is not None and stable is not None:
+            batch = make()
+            self.runs.append((slot, await self.context.run_pipeline(stable, batch, make, options)))
+            _, failure = batch.outcome(0)
         if failure is not None:
             raise self.context.stage_error(*failure)
         self.ctx = batch.context(0)
@@ -181,6 +189,8 @@ class SearchRun:
 
         Raises InvalidError where finals cannot be put together, or a name of the URL is none.
         """
+        if self.pit is not None:
+            snapshot = versions.kept(snapshot, self.pit.versions)
         given = {kind: choice.override(self.context, snapshot, kind) for kind in (QUERY, RESULT)}
         chosen = await plan_search(
             self.context, snapshot, self.expression, defaults=named is None, options=self.options
@@ -325,11 +335,16 @@ def pinned(parts: list[tuple[Slot, ScopedPipeline]]) -> list[PinnedPart]:
 
 
 def unpinned(snapshot: Snapshot, parts: list[PinnedPart]) -> list[tuple[Slot, ScopedPipeline]]:
-    """The result pipelines of a cursor. Raises MissingError for a version that is gone."""
-    return [
-        (Slot(RESULT, part.final), ScopedPipeline(snapshot.find(part.name, part.version, RESULT), part.indexes))
-        for part in parts
-    ]
+    """The result pipelines of a cursor; the active version in place of the candidate of an aborted rollout.
+
+    Raises MissingError for a version that is gone.
+    """
+    found: list[tuple[Slot, ScopedPipeline]] = []
+    for part in parts:
+        aborted = versions.is_aborted(snapshot, key(RESULT, part.name), part.version)
+        pipeline = snapshot.origin.find(part.name, None if aborted else part.version, RESULT)
+        found.append((Slot(RESULT, part.final), ScopedPipeline(pipeline, part.indexes)))
+    return found
 
 
 def sealed(body: bytes, member: str, sealer: Callable[[str], str]) -> bytes:

@@ -9,7 +9,6 @@ from headrace.handlers.admin import (
     associations,
     cat,
     copies,
-    deletion,
     index_settings,
     pipelines,
     templates,
@@ -17,6 +16,7 @@ from headrace.handlers.admin import (
 )
 from headrace.handlers.admin.sets import endpoints
 from headrace.handlers.admin.trials import fit, scan
+from headrace.handlers.admin.versions import deletion, rollouts
 from headrace.handlers.described import document as description
 from headrace.handlers.passthrough import passthrough
 from headrace.handlers.search import (
@@ -280,6 +280,12 @@ _REGISTRY: list[Route] = [
     _changed(deletion.delete, "pipeline_api", "DELETE", "/_pipeline/{name}"),
     _shown(pipelines.versions, "pipeline_api", "/_pipeline/{name}/_versions"),
     _changed(pipelines.activate, "pipeline_api", "POST", "/_pipeline/{name}/_activate"),
+    _changed(rollouts.put, "pipeline_api", "PUT", "/_pipeline/{name}/_rollout"),
+    _shown(rollouts.get, "pipeline_api", "/_pipeline/{name}/_rollout"),
+    _changed(rollouts.promote, "pipeline_api", "POST", "/_pipeline/{name}/_promote"),
+    _changed(rollouts.abort, "pipeline_api", "POST", "/_pipeline/{name}/_abort"),
+    _changed(rollouts.pause, "pipeline_api", "POST", "/_pipeline/{name}/_pause"),
+    _changed(rollouts.resume, "pipeline_api", "POST", "/_pipeline/{name}/_resume"),
     Route("POST", "/_pipeline/{name}/_execute", pipelines.execute, "pipeline_api"),
     _shown(pipelines.stats, "pipeline_api", "/_pipeline/{name}/_stats"),
     _shown(udfs.listed, "udf_api", "/_udf"),

@@ -42,6 +42,8 @@ class Cursor(msgspec.Struct, omit_defaults=True):
     results: list[PinnedPart] = []
     expression: str = ""
     ctx: str | None = None
+    versions: dict[str, str] = {}
+    """Of a point in time: the versions of pipelines with a canary, by key, that its first search met."""
 
 
 class Cursors:

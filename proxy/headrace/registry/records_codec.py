@@ -12,6 +12,7 @@ from headrace_pipelines.errors import InvalidError, RegistryError
 from headrace_pipelines.registry import PipelineRecord, Records, UdfRecord, key
 from headrace_pipelines.registry.association import Association, Pattern, Template
 from headrace_pipelines.registry.records import Head, Revision
+from headrace_pipelines.registry.rollouts.record import Rollout
 from headrace_pipelines.registry.sets import merged
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ log = logging.getLogger("headrace.registry")
 
 SETS, REVISION = "sets", "revision"
 """Kinds of the document that says which revisions of sets are in force, and of a revision."""
-KINDS = ("pipeline", "udf", "association", "pattern", "template", "active", SETS, REVISION)
+ROLLOUT = "rollout"
+"""Kind of the document of a rollout: one for each pipeline that has or had one."""
+KINDS = ("pipeline", "udf", "association", "pattern", "template", "active", SETS, REVISION, ROLLOUT)
 """Kinds of documents; chunks of code are documents of their own."""
 
 
@@ -73,6 +76,11 @@ def udf_document(record: UdfRecord) -> Document:
 def revision_document(revision: Revision) -> Document:
     """A revision as it is stored."""
     return Document(kind=REVISION, name=revision.set, body=text_of(revision))
+
+
+def rollout_document(rollout: Rollout) -> Document:
+    """A rollout as it is stored."""
+    return Document(kind=ROLLOUT, name=rollout.key, body=text_of(rollout))
 
 
 def heads_document(heads: dict[str, Head]) -> Document:
@@ -132,6 +140,7 @@ def stored_records(documents: Iterable[Readable]) -> Records:
     holders: dict[str, list[Any]] = {kind: [] for kind in HOLDERS.values()}
     active: dict[str, str] = {}
     heads: dict[str, Head] = {}
+    rollouts: list[Rollout] = []
     types = {kind: holder for holder, kind in HOLDERS.items()}
     for document in documents:
         try:
@@ -144,6 +153,8 @@ def stored_records(documents: Iterable[Readable]) -> Records:
                     holders[document.kind].append(msgspec.json.decode(document.body, type=types[document.kind]))
                 case "active":
                     active[document.name] = msgspec.json.decode(document.body, type=str)
+                case "rollout":
+                    rollouts.append(msgspec.json.decode(document.body, type=Rollout))
                 case "sets":
                     heads = _heads(document.body)
         except (msgspec.MsgspecError, InvalidError, KeyError) as error:
@@ -155,6 +166,7 @@ def stored_records(documents: Iterable[Readable]) -> Records:
         associations=holders["association"],
         patterns=holders["pattern"],
         templates=holders["template"],
+        rollouts=rollouts,
         heads=heads,
     )
 

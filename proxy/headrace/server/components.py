@@ -50,6 +50,10 @@ class Components:
     lifecycle: Lifecycle
     taps: Any
     """The taps that this worker feeds (`execution.taps.hub.Taps`)."""
+    rollouts: Any
+    """What this process has seen of rollouts (`execution.rollouts.windows.Windows`)."""
+    shadows: Any
+    """The shadows of rollouts in this worker (`execution.rollouts.shadow.hub.Shadows`)."""
     quotas: Any
     """The quotas of requests (`security.quotas.Quotas`)."""
     request_log: RequestLog

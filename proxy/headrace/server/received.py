@@ -92,6 +92,11 @@ class ReceivedRequest:
                 await self._decode_in_thread(self._body)
         return self._body
 
+    @property
+    def kept_body(self) -> bytes | None:
+        """The body as it came in its place, where it has been read; empty for one that came as a parameter."""
+        return b"" if self._body_from_parameter else self._body
+
     async def _decode_in_thread(self, body: bytes) -> None:
         """Decodes a long body of another media type without holding the loop; what is wrong is told to who asks."""
         try:

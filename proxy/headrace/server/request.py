@@ -75,6 +75,9 @@ class RequestContext(ReceivedRequest):
     """What the request has of quotas (`security.quotas.Admission`), where it counts in any."""
     explain: Callable[[bytes], Awaitable[bytes]] | None = None
     """Adds to the JSON of an answer what the pipelines did, where the request asks for that."""
+    choose_versions: Callable[[RequestContext, Snapshot], Snapshot] | None = None
+    """Chooses the versions of pipelines that searches of this request meet, where rollouts run."""
+    _chosen: tuple[Snapshot, Snapshot] | None = None
     answer_whole: Callable[[Text, bool], Awaitable[web.StreamResponse]] | None = None
     """Takes the place of [`forward`] where the answer has to be at hand as a whole."""
 
@@ -123,8 +126,13 @@ class RequestContext(ReceivedRequest):
 
     @property
     def snapshot(self) -> Snapshot:
-        """The registry now; take it once in a request. Raises RegistryError."""
-        return self.components.registry.snapshot
+        """The registry now, as this request sees it; take it once in a request. Raises RegistryError."""
+        snapshot = self.components.registry.snapshot
+        if self.choose_versions is None or not snapshot.has_rollouts:
+            return snapshot
+        if self._chosen is None or self._chosen[0] is not snapshot:
+            self._chosen = snapshot, self.choose_versions(self, snapshot)
+        return self._chosen[1]
 
     @property
     def secrets(self) -> Secrets:

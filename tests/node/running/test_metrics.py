@@ -42,6 +42,11 @@ async def run_everything(http: Http, name: str) -> None:
     assert (await http.get(f"/{name}/_search")).status == 200
     await http.get("/_cluster/health")
     await open_breaker(http, name)
+    stages = [wasm("u", f"{name}-u"), native("s", "set", field="v", value=2)]
+    body = {"type": "document", "version": "2", "stages": stages}
+    assert (await http.put(f"/_pipeline/{name}?activate=false", body)).status == 201
+    spec = {"candidate": "2", "mode": "canary", "steps": [{"percent": 100}]}
+    assert (await http.put(f"/_pipeline/{name}/_rollout", spec)).status == 201
 
 
 async def open_breaker(http: Http, name: str) -> None:

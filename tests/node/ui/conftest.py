@@ -46,6 +46,9 @@ PAGES = {
     "simulate": "pipelines/document/logs/simulate",
     "versions": "pipelines/document/logs/versions?from=1&to=2",
     "roll back": "pipelines/document/logs/versions?activate=1",
+    "rollout": "pipelines/document/rolled/rollout",
+    "promote": "pipelines/document/rolled/rollout?confirm=promote",
+    "no rollout": "pipelines/document/logs/rollout",
     "statistics": "pipelines/document/logs/statistics",
     "udfs": "udfs",
     "udf": "udfs/titles",
@@ -124,6 +127,11 @@ async def fill(http: Http) -> None:
     await http.pipeline("logs", "document", level, titles, number, description=HOSTILE)
     await http.pipeline("hidden", "result", native("hide", "mask", fields=["password"]))
     await http.put("/_pipeline/_association/page-*", {"document": "logs", "result": {"final_pipeline": "hidden"}})
+    await http.pipeline("rolled", "document", native("level", "lowercase", field="level"))
+    second = {"type": "document", "version": "2", "stages": [native("level", "uppercase", field="level")]}
+    await http.put("/_pipeline/rolled?activate=false", second)
+    spec = {"candidate": "2", "mode": "canary", "steps": [{"percent": 5, "for": "1h"}, {"percent": 50}]}
+    await http.put("/_pipeline/rolled/_rollout", spec)
     lines = [line for n in range(20) for line in ({"index": {"_index": "page-logs"}}, {"level": f"WARN{n}"})]
     await http.bulk(*lines, {"index": {"_index": "page-logs"}}, {HOSTILE: HOSTILE})
     await http.delete(f"/_pipeline/{'%3Cscript%3Ewindow.owned=1%3C%2Fscript%3E'}")

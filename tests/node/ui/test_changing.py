@@ -163,3 +163,19 @@ async def test_samples_come_from_the_traffic(page: Page, site: Site):
     assert '"level": "TAPPED' in await page.input_value("#samples")
     await page.click("text=Run the samples")
     await page.wait_for_selector("text=2 of 2 samples succeed")
+
+
+async def test_a_rollout_is_paused_and_promoted(page: Page, site: Site):
+    await site.proxy.pipeline("by-steps", "document", native("level", "lowercase", field="level"))
+    second = {"type": "document", "version": "2", "stages": [native("level", "uppercase", field="level")]}
+    assert (await site.proxy.put("/_pipeline/by-steps?activate=false", second)).status == 201
+    spec = {"candidate": "2", "mode": "canary", "steps": [{"percent": 5}]}
+    assert (await site.proxy.put("/_pipeline/by-steps/_rollout", spec)).status == 201
+    await page.goto("pipelines/document/by-steps/rollout")
+    await page.click("button:has-text('Pause')")
+    await page.wait_for_selector(".figure:has-text('paused')")
+    assert (await site.proxy.get("/_pipeline/by-steps/_rollout")).json["state"] == "paused"
+    await page.click("text=Promote…")
+    await page.click("button:has-text('Promote version 2')")
+    await page.wait_for_selector(".figure:has-text('promoted')")
+    assert (await site.proxy.get("/_pipeline/by-steps")).json["version"] == "2"

@@ -9,7 +9,7 @@
 //! counts it; errors, counts and samples are the same in all of these ways.
 //!
 //! `condition` compiles and evaluates `if`. `scopes` narrows a batch to the documents that a condition, a retry or a failure handler
-//! concerns, and widens it again.
+//! concerns, and widens it again. `share` splits a batch by a hash of keys, for a version of a pipeline beside another one.
 
 pub(crate) mod apply;
 pub(crate) mod batch;
@@ -19,5 +19,6 @@ pub(crate) mod condition_state;
 pub(crate) mod fused;
 pub(crate) mod parallel;
 pub(crate) mod scopes;
+pub(crate) mod share;
 pub(crate) mod stage;
 pub(crate) mod step;

@@ -89,21 +89,23 @@ def get(client: Client, name: str, version: str | None, kind: str | None, output
 
 @command(
     "Store a definition and make it active.",
-    example="headrace pipeline put logs logs.yaml",
+    example="headrace pipeline put logs logs.yaml\nheadrace pipeline put logs logs.yaml --no-activate",
     exits=REMOTE,
     group=pipeline,
 )
 @NAME
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@click.option("--no-activate", is_flag=True, help="Store it beside the active version, for a rollout.")
 @FORCE
 @output_option
 @target_options
-def put(client: Client, name: str, file: str, force: bool, output: str) -> None:
+def put(client: Client, name: str, file: str, no_activate: bool, force: bool, output: str) -> None:
     """FILE is JSON or YAML, such as `headrace pipeline get` prints; `-` reads standard input."""
     given = read_document(file)
     if isinstance(given, dict):
         given = {key: value for key, value in given.items() if key not in _ADDED}
-    stored = client.pipelines.put(name, given, **_forced(force))
+    beside = {"activate": False} if no_activate else {}
+    stored = client.pipelines.put(name, given, **_forced(force), **beside)
     emit([dict(stored)], {"name": "name", "version": "version", "type": "type"}, output, stored)
 
 

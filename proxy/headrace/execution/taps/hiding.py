@@ -44,9 +44,9 @@ async def hidden_of(components: Components, index: str) -> HiddenFields:
         names: set[str] = set()
         for held in choice.assignments(snapshot, targets, RESULT_SLOTS):
             for name in held.names:
-                pipeline = snapshot.attached(PipelineType.RESULT, name)
-                if pipeline.definition.enabled and (held.slot.final or pipeline.protects):
-                    names |= pipeline.hides
+                for pipeline in snapshot.versions_met(PipelineType.RESULT, name):
+                    if pipeline.definition.enabled and (held.slot.final or pipeline.protects):
+                        names |= pipeline.hides
         return hidden_fields(names, await components.resolver.mappings(indexes)) if names else HiddenFields()
     except (HeadraceError, OSError):
         return HiddenFields.of([EVERYTHING])

@@ -304,7 +304,7 @@ class Taps:
     def _working_thread(self) -> tuple[ThreadPoolExecutor, Rerunner]:
         """The thread and the sandboxes that it alone uses: a thread that still ends shares none with the next."""
         if self._thread is None:
-            pool = ThreadPoolExecutor(1, thread_name_prefix="headrace-tap", initializer=_step_back)
+            pool = ThreadPoolExecutor(1, thread_name_prefix="headrace-tap", initializer=step_back)
             self._thread = (pool, Rerunner(self._catalog))
         return self._thread
 
@@ -333,7 +333,7 @@ def _encoded_record(
     return None if record is None else secrets.hidden_in(encoded(record))
 
 
-def _step_back() -> None:
+def step_back() -> None:
     """Lowers the priority of this thread, where the system takes the number of a thread for that of a process."""
     if sys.platform != "linux":
         return

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headrace.execution.taps.samples import Sample
+    from headrace_pipelines import Execution, Snapshot
     from headrace_pipelines.engine import Condition
     from headrace_pipelines.registry import Pipeline
     from headrace_pipelines.udf.catalog import Catalog
 
 MAX_COMPILED = 8
 """Pipelines with UDFs that are compiled for second runs: each has sandboxes of its own, of some ten megabytes."""
+MAX_COPIED = 64
+"""Other pipelines with statistics of their own that are kept: they have no sandboxes."""
 SECONDS = 5.0
 """Seconds of one second run, or of one evaluation of `match` over all that waits."""
 
@@ -40,10 +43,20 @@ class Rerunner:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._compiled: BoundedCache[int, tuple[Pipeline, Pipeline]] = BoundedCache(MAX_COMPILED)
+        self._copied: BoundedCache[int, tuple[Pipeline, Pipeline]] = BoundedCache(MAX_COPIED)
 
     def run(self, sample: Sample) -> SecondRun:
         """The run of a sample whose text is at hand. Raises HeadraceError where the version cannot be compiled."""
-        pipeline = self._uncounted(sample)
+        batch, done = self.ended(sample, sample.pipeline, Deadline(SECONDS), trace=True)
+        states = [batch.outcome(at) for at in range(len(batch))]
+        failed = any(failure is not None for _, failure in states)
+        outputs = [batch.document(at) for at, (state, _) in enumerate(states) if state in ("live", "finished")]
+        return SecondRun(done.trace or [], [] if failed else outputs, failed)
+
+    def ended(
+        self, sample: Sample, pipeline: Pipeline, deadline: Deadline, *, trace: bool = False
+    ) -> tuple[Batch, Execution]:
+        """A sample whose text is at hand after a run of a version. Raises HeadraceError where it cannot be compiled."""
         batch = Batch.of(
             sample.kind.value,
             sample.text or b"",
@@ -52,25 +65,29 @@ class Rerunner:
             routing=sample.routing,
             ctx=sample.context,
         )
-        options = RunOptions(
-            final=sample.options.final, indexes=sample.options.indexes, trace=True, counted=False, logged=False
-        )
-        done = execute(pipeline, batch, Deadline(SECONDS), options)
-        states = [batch.outcome(at) for at in range(len(batch))]
-        failed = any(failure is not None for _, failure in states)
-        outputs = [batch.document(at) for at, (state, _) in enumerate(states) if state in ("live", "finished")]
-        return SecondRun(done.trace or [], [] if failed else outputs, failed)
+        return batch, self.execute(sample, pipeline, batch, deadline, trace=trace)
 
-    def _uncounted(self, sample: Sample) -> Pipeline:
+    def execute(
+        self, sample: Sample, pipeline: Pipeline, batch: Batch, deadline: Deadline, *, trace: bool = False
+    ) -> Execution:
+        """Runs a version over a batch as it ran over the batch of the sample. Raises HeadraceError as [`ended`]."""
+        options = RunOptions(
+            final=sample.options.final, indexes=sample.options.indexes, trace=trace, counted=False, logged=False
+        )
+        return execute(self._uncounted(pipeline, sample.snapshot), batch, deadline, options)
+
+    def _uncounted(self, pipeline: Pipeline, snapshot: Snapshot) -> Pipeline:
         """The pipeline with statistics of its own, and with sandboxes of its own where it has UDFs."""
-        pipeline = sample.pipeline
-        if pipeline.fault is not None or not any(node.runner.stats is not None for node in pipeline.nodes):
-            return replace(pipeline, stats=PipelineStats())
-        cached = self._compiled.get(id(pipeline))
+        isolated = pipeline.fault is None and any(node.runner.stats is not None for node in pipeline.nodes)
+        cache = self._compiled if isolated else self._copied
+        cached = cache.get(id(pipeline))
         if cached is None or cached[0] is not pipeline:
-            own = compile_pipeline(pipeline.definition, sample.snapshot, self._catalog)
+            if isolated:
+                own = compile_pipeline(pipeline.definition, snapshot, self._catalog)
+            else:
+                own = replace(pipeline, stats=PipelineStats())
             cached = (pipeline, own)
-            self._compiled.set(id(pipeline), cached)
+            cache.set(id(pipeline), cached)
         return cached[1]
 
 

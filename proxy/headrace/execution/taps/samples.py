@@ -77,6 +77,8 @@ class Sample:
     """Whether the rate of the tap has been counted for it."""
     at: float = field(default_factory=time.time)
     outputs: list[bytes] = field(default_factory=list)
+    destinations: list[tuple[str | None, str | None, str | None]] = field(default_factory=list)
+    """Index, id and routing of each output."""
     failure: tuple[int, str, str, str, str] | None = None
     outcome: str = "dropped"
     duration_ns: int = 0
@@ -162,19 +164,26 @@ class Sample:
                 return
             if state == "dropped":
                 continue
-            if self.text is not None:
-                self._keep(batch.document(at))
-            same = len(positions) == 1 and (self.text is None or self.outputs[0] == self.text)
             index, id_, routing = batch.metadata(at)
+            destination = (index or self.index, id_, routing)
+            if self.text is not None:
+                self._keep(batch.document(at), destination)
+            same = len(positions) == 1 and (self.text is None or self.outputs[0] == self.text)
             if index is not None and index != self.index:
                 self.moved.add(index)
-            same = same and (index or self.index, id_, routing) == (self.index, self.id, self.routing)
+            same = same and destination == (self.index, self.id, self.routing)
             self.outcome = "unchanged" if same and self.text is not None else "changed"
 
-    def _keep(self, output: bytes) -> None:
+    def keep_input(self) -> None:
+        """The input has come out as it went in."""
+        self.outputs = [self.text] if self.text is not None else []
+        self.destinations = [(self.index, self.id, self.routing)] if self.text is not None else []
+
+    def _keep(self, output: bytes, destination: tuple[str | None, str | None, str | None]) -> None:
         self.outputs.append(output)
+        self.destinations.append(destination)
         if sum(map(len, self.outputs)) > _longest(self.pipeline):
-            self.text, self.outputs = None, []
+            self.text, self.outputs, self.destinations = None, [], []
 
 
 def _longest(pipeline: Pipeline) -> int:

@@ -56,6 +56,16 @@ class Choice:
         self.unexamined = 0
         self.missed = 0
 
+    def sees(self, pipeline: Pipeline, surface: str) -> bool:
+        """Whether runs of a pipeline on a surface are chosen from."""
+        definition = pipeline.definition
+        return self.selection.sees_pipeline(definition.name, definition.type, surface)
+
+    def see(self, count: int) -> int:
+        """Counts inputs, and gives how many of them may be chosen."""
+        self.seen += count
+        return count
+
     def keeps(self, sample: Sample) -> bool:
         """Whether an input is shown, as far as its outcome tells now."""
         wanted = self.selection.outcome
@@ -103,14 +113,14 @@ class Watch:
         chosen: list[tuple[Choice, list[Sample]]] = []
         late: list[Choice] = []
         for choice in self._seeing(pipeline):
-            choice.seen += run.count
+            wanted = choice.see(run.count)
             if choice.selection.match:
                 samples = self._matching(choice, run)
             elif choice.selection.judges:
                 late.append(choice)
                 continue
             else:
-                samples = self._copies(choice, run, choice.rate.grant(run.count))
+                samples = self._copies(choice, run, choice.rate.grant(wanted))
             if samples:
                 chosen.append((choice, samples))
         return WatchedRun(self, run, chosen, late) if chosen or late else None
@@ -120,18 +130,17 @@ class Watch:
             self._came[slot] = text
 
     def _seeing(self, pipeline: Pipeline) -> list[Choice]:
-        definition, surface = pipeline.definition, self._context.surface
-        return [c for c in self._choices if c.selection.sees_pipeline(definition.name, definition.type, surface)]
+        return [choice for choice in self._choices if choice.sees(pipeline, self._context.surface)]
 
     def skip(self, pipeline: Pipeline, documents: int, make: Callable[[], Batch]) -> None:
         """No document of a batch meets a condition of the pipeline, so that there is no run."""
         run: Run | None = None
         for choice in self._seeing(pipeline):
-            choice.seen += documents
+            seen = choice.see(documents)
             outcomes = choice.selection.outcome
             if outcomes and not {"skipped", "unchanged"}.intersection(outcomes):
                 continue
-            wanted = 0 if choice.selection.match else choice.rate.grant(documents)
+            wanted = 0 if choice.selection.match else choice.rate.grant(seen)
             if choice.selection.match and not choice.spending.grant(1):
                 choice.unexamined += documents
                 continue
@@ -140,8 +149,8 @@ class Watch:
             run = run or Run(pipeline, RunOptions(), make(), make)
             samples = self._matching(choice, run) if choice.selection.match else self._copies(choice, run, wanted)
             for sample in samples:
-                sample.outcome, sample.outputs = "skipped", [sample.text] if sample.text is not None else []
-                sample.granted = True
+                sample.keep_input()
+                sample.outcome, sample.granted = "skipped", True
                 self._held.add(len(sample.text or b""))
             if samples:
                 self.kept.setdefault(choice, []).extend(samples)

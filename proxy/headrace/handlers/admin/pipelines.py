@@ -17,6 +17,7 @@ from headrace.handlers.admin.trials.simulate import (
     simulate,
     simulate_document,
 )
+from headrace.handlers.admin.versions.running import refuse_activation
 from headrace.protocol.importing import from_ingest, from_search
 from headrace.security import admin
 from headrace.security.admin import shown_to
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from headrace.ops.metrics import ProcessCounts
+    from headrace.registry.store import VersionedValue
     from headrace.server.request import RequestContext
     from headrace_pipelines.registry import Pipeline
 
@@ -66,6 +68,9 @@ async def _stored(context: RequestContext, definition: PipelineDefinition) -> tu
     managed_by = managed.manager(context, "pipeline", name)
     definition, stored_already = _versioned(definition, snapshot, registry.numbers(f"pipeline:{name}"))
     await compile_definition(context, definition, snapshot)
+    if not activates(context):
+        return await _stored_inactive(context, definition, stored_already=stored_already, managed_by=managed_by)
+    refuse_activation(context, name, definition.version)
     if not stored_already:
         await _refuse_cluster_name(context, definition)
     before = await store.active(definition.type, definition.name)
@@ -82,10 +87,7 @@ async def _stored(context: RequestContext, definition: PipelineDefinition) -> tu
             "a set; choose another version"
         )
     try:
-        if managed_by:
-            await managed.bring_in_force(context, managed_by, "pipeline", name, _id_of(definition, snapshot))
-        elif before.value != definition.version:
-            await store.set_active(definition.type, definition.name, definition.version, before)
+        await _bring_in_force(context, definition, managed_by, before, _id_of(definition, snapshot))
     except ConflictError:
         if not stored_already:
             await store.remove_pipeline(definition.type, definition.name, definition.version)
@@ -93,6 +95,43 @@ async def _stored(context: RequestContext, definition: PipelineDefinition) -> tu
     if not managed_by:
         await registry.changed()
         managed.refuse_adopted(context, "pipeline", name)
+    return stored_already, {"name": definition.name, "version": definition.version, "type": definition.type.value}
+
+
+async def _bring_in_force(
+    context: RequestContext, definition: PipelineDefinition, managed_by: str, before: VersionedValue, id_: str
+) -> None:
+    """Makes a stored version active, by its set if one has it. Raises ConflictError."""
+    kind, name, version = definition.type, definition.name, definition.version
+    if managed_by:
+        await managed.bring_in_force(context, managed_by, "pipeline", key(kind, name), id_)
+    elif before.value != version:
+        await context.components.registry.store.set_active(kind, name, version, before)
+
+
+def activates(context: RequestContext) -> bool:
+    """Whether a stored version becomes active: unless `?activate=false` says otherwise. Raises InvalidError."""
+    given = context.target.get("activate")
+    if given not in (None, "", "true", "false"):
+        raise InvalidError(f"[{given}] is not one of true, false", "activate")
+    return given != "false"
+
+
+async def _stored_inactive(
+    context: RequestContext, definition: PipelineDefinition, *, stored_already: bool, managed_by: str
+) -> tuple[bool, dict[str, Any]]:
+    """Stores a version beside the active one, for a rollout. Raises InvalidError where there is no active one."""
+    registry = context.components.registry
+    if context.snapshot.active(definition.type, definition.name) is None:
+        raise InvalidError("there is no active version yet; store the first one without [activate]", "activate")
+    if managed_by:
+        raise InvalidError(f"the versions of this pipeline are those of the set [{managed_by}]", "activate")
+    context.add_audit_facts(type=definition.type.value, version=definition.version, active="false")
+    if not stored_already:
+        record = PipelineRecord(definition=definition, created=now())
+        if not await registry.store.add_pipeline(record):
+            raise ConflictError(f"pipeline [{definition.label}] was created by another request at the same time")
+        await registry.changed()
     return stored_already, {"name": definition.name, "version": definition.version, "type": definition.type.value}
 
 
@@ -267,6 +306,7 @@ async def activate(context: RequestContext) -> web.StreamResponse:
     await compile_definition(context, definition, context.snapshot)
     name = key(definition.type, definition.name)
     managed_by = managed.manager(context, "pipeline", name)
+    refuse_activation(context, name, version)
     before = await registry.store.active(definition.type, definition.name)
     context.add_audit_facts(before=str(before.value or ""), after=version)
     _note_switch(context, context.snapshot, definition)

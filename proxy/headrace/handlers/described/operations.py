@@ -13,8 +13,10 @@ from headrace.handlers.admin.trials.fit import FitAnswer, FitRequest, UnfitAnswe
 from headrace.handlers.admin.trials.scan import ScanAnswer, ScanRequest
 from headrace.handlers.admin.udfs import UdfTrialRequest
 from headrace.handlers.described import answers, dead_letter_answers, proxy_answers, set_answers, udf_answers
+from headrace.handlers.described.rollout_answers import RolloutShown
 from headrace.handlers.described.udf_answers import UdfSource
 from headrace.handlers.write.dead_letters import RedriveRequest
+from headrace_pipelines.registry.rollouts.record import RolloutSpec
 
 TEXT, PROMETHEUS = "text/plain", "text/plain; version=0.0.4"
 STREAMS = ("application/x-ndjson", "text/event-stream")
@@ -64,6 +66,7 @@ PARAMETERS: dict[str, Parameter] = {
     "type:udf": Parameter("What the UDF runs as; default: document.", {"enum": [*_KINDS["enum"], "hit"]}),
     "type:list": Parameter("Only pipelines of this type.", _KINDS),
     "enabled": Parameter("Only pipelines that run, or that do not.", {"enum": ["true", "false"]}),
+    "activate": Parameter("Whether the stored version becomes the active one; default: true.", _FLAG),
     "force": _FORCE,
     "category": Parameter("Only UDFs of this category.", _STRING),
     "author": Parameter("Only UDFs of this author.", _STRING),
@@ -101,14 +104,19 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         _PIPELINE, "Try a definition", (answers.Trial, answers.DocumentTrials), body=TrialRequest
     ),
     ("POST", "/_pipeline/_import"): Operation(
-        _PIPELINE, "Convert a pipeline of the cluster", answers.PipelinesImported, (200, 201), ("force",), ImportRequest
+        _PIPELINE,
+        "Convert a pipeline of the cluster",
+        answers.PipelinesImported,
+        (200, 201),
+        ("activate", "force"),
+        ImportRequest,
     ),
     ("POST|PUT", "/_pipeline/{name}"): Operation(
         _PIPELINE,
         "Store a version of a pipeline",
         answers.PipelineStored,
         (200, 201),
-        ("force",),
+        ("activate", "force"),
         body="Pipeline",
         description="201: the version is stored and active. 200: the same content is stored already.",
     ),
@@ -123,6 +131,22 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("POST", "/_pipeline/{name}/_activate"): Operation(
         _PIPELINE, "Make a version active", answers.PipelineActivated, query=("version!", "type", "force")
+    ),
+    ("PUT", "/_pipeline/{name}/_rollout"): Operation(
+        _PIPELINE, "Start a rollout of a version", RolloutShown, (201,), ("type",), RolloutSpec
+    ),
+    ("GET", "/_pipeline/{name}/_rollout"): Operation(
+        _PIPELINE, "Show the newest rollout of a pipeline", RolloutShown, query=("type",)
+    ),
+    ("POST", "/_pipeline/{name}/_promote"): Operation(
+        _PIPELINE, "Make the candidate of a rollout active", RolloutShown, query=("type", "force")
+    ),
+    ("POST", "/_pipeline/{name}/_abort"): Operation(_PIPELINE, "End a rollout", RolloutShown, query=("type",)),
+    ("POST", "/_pipeline/{name}/_pause"): Operation(
+        _PIPELINE, "Keep the percentage of a rollout", RolloutShown, query=("type",)
+    ),
+    ("POST", "/_pipeline/{name}/_resume"): Operation(
+        _PIPELINE, "Have the step of a rollout go on", RolloutShown, query=("type",)
     ),
     ("POST", "/_pipeline/{name}/_execute"): Operation(
         _PIPELINE,

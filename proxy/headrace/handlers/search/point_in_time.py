@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.execution.expressions import narrow, options_of, read_by
+from headrace.execution.rollouts import versions
 from headrace.execution.search_run import sealed
 from headrace.protocol.cursors import Cursor
 from headrace.protocol.pit_id import indexes_of
@@ -53,15 +54,15 @@ async def create(context: RequestContext) -> web.StreamResponse:
         return await reply_answer(context, answer)
     body = answer.body
     if watched:
-        cursor = _cursor(sorted(indexes) or [context.params["index"]])
+        cursor = _cursor(sorted(indexes) or [context.params["index"]], context)
         body = sealed(body, member, context.components.cursors.sealer(cursor))
     if translated:
         body = msgspec.json.encode({"id": members_of(body)["pit_id"]})
     return await reply_answer(context, answer, body)
 
 
-def _cursor(indexes: list[str]) -> Cursor:
-    return Cursor("pit", expression=",".join(indexes))
+def _cursor(indexes: list[str], context: RequestContext) -> Cursor:
+    return Cursor("pit", expression=",".join(indexes), versions=versions.met(context.snapshot))
 
 
 async def every(context: RequestContext) -> web.StreamResponse:
@@ -75,7 +76,7 @@ async def every(context: RequestContext) -> web.StreamResponse:
     for pit in told.get("pits", []):
         indexes = indexes_of(str(pit.get("pit_id")))
         if indexes is not None:
-            pit["pit_id"] = context.components.cursors.sealer(_cursor(indexes))(pit["pit_id"])
+            pit["pit_id"] = context.components.cursors.sealer(_cursor(indexes, context))(pit["pit_id"])
     return await reply_answer(context, answer, msgspec.json.encode(told))
 
 

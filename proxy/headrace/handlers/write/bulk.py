@@ -179,14 +179,15 @@ async def _plan(context: RequestContext, snapshot: Snapshot, parsed: Bulk) -> _P
     key = (context.target.raw, *targets) if len(targets) <= _MAX_TARGETS else None
     plans, resolver = context.components.bulk_plans, context.components.resolver
     before = resolver.fresh
-    plan: _Plan | None = plans.valid_for(snapshot, before).get(key)
+    # The versions chosen for searches of a request are of no concern to its documents.
+    plan: _Plan | None = plans.valid_for(snapshot.origin, before).get(key)
     if plan is None:
         plan = await _planned(context, snapshot, targets)
         view = resolver.fresh
         # One for which the names had to be read anew may follow in part from those of before.
         follows = not plan.attached or (view is not None and view is before and all(map(view.knows, plan.attached)))
         if follows and key is not None and len(repr(key)) <= _MAX_KEY:
-            plans.valid_for(snapshot, view).set(key, plan)
+            plans.valid_for(snapshot.origin, view).set(key, plan)
     for position in plan.stripped:
         parsed.strip_pipeline(position)
     for failure in plan.failed:

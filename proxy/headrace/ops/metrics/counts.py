@@ -19,6 +19,7 @@ from headrace.ops.metrics.exemplars import Exemplars, Series
 from headrace.ops.metrics.fitting import FittingCounts, add_fields
 from headrace.ops.metrics.gauges import Gauges
 from headrace.ops.metrics.history import History, wall_clock
+from headrace.ops.metrics.shadows import ShadowCounts
 from headrace_pipelines.engine import Histogram
 from headrace_pipelines.errors import (
     EngineError,
@@ -55,8 +56,6 @@ DEAD_LETTERS = ("written", "unwritten", "limited")
 """The outcomes of dead letters."""
 PROTECTED = "protected"
 """Why a request is refused that asks for what final pipelines hide."""
-
-
 _SUMS = (
     "requests",
     "upstream_errors",
@@ -67,6 +66,7 @@ _SUMS = (
     "quota_keys",
     "unfit",
     "mappings_unknown",
+    "rollouts",
 )
 """The members of counts that are numbers by name."""
 
@@ -94,6 +94,8 @@ class ProcessCounts(msgspec.Struct):
     rejected: dict[str, int] = {}
     fail_closed: dict[str, int] = {}
     dead_letters: dict[str, int] = {}
+    rollouts: dict[str, int] = {}
+    """Documents by `seed|pipeline|version|role|outcome`, and aborts by `pipeline|limit`."""
     quotas: dict[str, int] = {}
     """Requests and documents over a quota, by `quota|limit`."""
     quota_keys: dict[str, int] = {}
@@ -103,6 +105,7 @@ class ProcessCounts(msgspec.Struct):
     unfit_fields: dict[str, dict[str, dict[str, int]]] = {}
     gauges: list[Gauges] = []
     exemplars: list[Series] = []
+    shadows: dict[str, ShadowCounts] = {}
 
 
 class Peers(Protocol):
@@ -139,10 +142,12 @@ class Metrics:
         self._fail_closed = dict.fromkeys([*FAIL_CLOSED.values(), PROTECTED], 0)
         self._dead_letters = dict.fromkeys(DEAD_LETTERS, 0)
         self.exemplars = Exemplars()
+        self.read_rollouts: Callable[[], dict[str, int]] | None = None
         self.read_quotas: Callable[[], tuple[dict[str, int], dict[str, int]]] | None = None
         """Refusals by `quota|limit`, and by `quota|key`."""
         self.fitting = FittingCounts()
         self.read_gauges: Callable[[], Gauges] | None = None
+        self.read_shadows: Callable[[], dict[str, ShadowCounts]] | None = None
         self.peers: Peers | None = None
         self.history = History(registry, self._recorded, f"{os.getpid()}-{time.monotonic_ns()}", wall_clock)
 
@@ -217,6 +222,7 @@ class Metrics:
             rejected=dict(self._rejected),
             fail_closed=dict(self._fail_closed),
             dead_letters=dict(self._dead_letters),
+            rollouts=self.read_rollouts() if self.read_rollouts is not None else {},
             quotas=quotas,
             quota_keys=keys,
             unfit=dict(self.fitting.reasons),
@@ -224,6 +230,7 @@ class Metrics:
             unfit_fields={} if compact else self.fitting.copied(),
             gauges=[self.read_gauges()] if self.read_gauges is not None else [],
             exemplars=self.exemplars.dump() if compact else [],
+            shadows=self.read_shadows() if self.read_shadows is not None else {},
         )
 
     def dump(self, *, compact: bool = False) -> bytes:
@@ -259,6 +266,8 @@ def added(parts: Iterable[ProcessCounts]) -> ProcessCounts:
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count
         add_fields(total.unfit_fields, part.unfit_fields)
+        for seed, shadow in part.shadows.items():
+            total.shadows.setdefault(seed, ShadowCounts()).add(shadow)
         for name, durations in part.durations.items():
             total.durations[name] = total.durations.get(name, []) + durations
         for name, counts in part.pipelines.items():

@@ -27,6 +27,7 @@ from headrace_pipelines.errors import (
     RegistryError,
     UnsupportedError,
 )
+from headrace_pipelines.registry import Records, Snapshot
 from tests.conftest import ROOT, native
 from tests.unit.headrace_pipelines.executor.test_executor import compiled
 
@@ -42,7 +43,7 @@ def components(pipelines: int = 1, **settings: Any) -> Any:
         execute(pipeline, Batch.of("document", b"{}"), Deadline(30.0))
     registry = SimpleNamespace(
         state="current",
-        snapshot=SimpleNamespace(compiled=found, records=SimpleNamespace(udfs=[])),
+        snapshot=Snapshot(Records(), found),
         ledger=SimpleNamespace(repaired=0, ignored=[]),
         catalog=SimpleNamespace(dump=dict),
         revisions={},

@@ -8,6 +8,7 @@ mod response_hits;
 mod runs;
 mod state;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
@@ -31,6 +32,7 @@ use crate::native::fit_mapping::Mappings;
 use crate::pipeline::condition::Condition;
 use crate::pipeline::condition_state::ConditionState;
 use crate::pipeline::scopes;
+use crate::pipeline::share::KeyShare;
 use crate::pipeline::stage::Counts;
 use crate::pipeline::step::Step;
 use crate::stats::StageRun;
@@ -99,6 +101,28 @@ impl Batch {
     fn restart(&mut self, mut fresh: PyRefMut<'_, Self>) {
         let empty = Self::new(Arc::clone(&fresh.body), Vec::new(), fresh.kind);
         *self = std::mem::replace(&mut *fresh, empty);
+    }
+
+    /// Moves the documents whose share is less than `candidate` percent, and those from there to less than `control` percent, into
+    /// batches of their own. Those of one slot stay together: the first one decides.
+    fn split(&mut self, py: Python<'_>, share: &Bound<'_, KeyShare>, candidate: f64, control: f64) -> (Self, Self) {
+        let share = share.get();
+        py.detach(|| self.split_by(share, candidate, control))
+    }
+
+    /// Removes all documents of the slots in which one ended as an error; gives these slots.
+    fn remove_failed(&mut self) -> Vec<usize> {
+        self.without_failed().into_iter().collect()
+    }
+
+    /// Keeps the documents of these slots alone.
+    fn keep(&mut self, slots: HashSet<usize>) {
+        self.docs.retain(|doc| slots.contains(&doc.slot));
+    }
+
+    /// Adds the documents of a batch of the same request, which is empty then.
+    fn join(&mut self, mut batch: PyRefMut<'_, Self>) {
+        self.append(&mut batch);
     }
 
     /// Bytes of the documents still on their way.

@@ -16,15 +16,15 @@ pub(crate) struct Batch {
     pub(crate) kind: Kind,
     pub(crate) trial: bool,
     /// Whether breakers of UDFs are neither asked nor told, as in trial runs.
-    pub(super) ignores_breakers: bool,
+    pub(crate) ignores_breakers: bool,
     /// Stage runs so far.
-    pub(super) runs: u32,
+    pub(crate) runs: u32,
     /// The texts that stages made of many documents, one behind the other.
     pub(crate) output: Vec<u8>,
     /// Hits of a response that cannot be read, taken out of it, with their places.
-    pub(super) poison: Vec<(usize, Vec<u8>)>,
+    pub(crate) poison: Vec<(usize, Vec<u8>)>,
     /// The mappings that documents are fitted to.
-    pub(super) fitting: Option<Arc<Fitting>>,
+    pub(crate) fitting: Option<Arc<Fitting>>,
 }
 
 impl Batch {
@@ -53,7 +53,7 @@ impl Batch {
             .ok_or_else(|| PyIndexError::new_err(format!("no document {i} in a batch of {}", self.docs.len())))
     }
 
-    pub(super) fn text<'a>(&'a self, doc: &'a Doc) -> &'a [u8] {
+    pub(crate) fn text<'a>(&'a self, doc: &'a Doc) -> &'a [u8] {
         match &doc.text {
             Text::Output(range) => &self.output[range.clone()],
             text => text_of(&self.body, text),

@@ -9,7 +9,7 @@ pub(crate) mod simple;
 use std::sync::Arc;
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
-use cel::common::types::CelBool;
+use cel::common::types::{CelBool, CelInt, CelString, CelUInt};
 use cel::common::value::Val;
 use cel::{Context, Env, Program, Value};
 use pyo3::exceptions::PyValueError;
@@ -128,6 +128,15 @@ impl Condition {
         self.simple.as_ref().is_some_and(|simple| simple.lacks_needle(text, has_unicode_escapes))
     }
 
+    /// The value of the expression as text; `None` where it has none, or none that names something.
+    pub(crate) fn text(&self, doc: DocView<'_>, meta: &Meta) -> Option<String> {
+        if doc.text().len() <= self.longest {
+            return guarded(|| Ok(self.inner.evaluated_text(doc, meta))).ok().flatten();
+        }
+        let (inner, text, meta) = (Arc::clone(&self.inner), doc.text().to_vec(), meta.clone());
+        offloaded(move || Ok(inner.evaluated_text((&text).into(), &meta))).ok().flatten()
+    }
+
     /// Whether the condition is met.
     ///
     /// # Errors
@@ -154,6 +163,34 @@ impl Compiled {
     }
 
     fn evaluated(&self, doc: DocView<'_>, meta: &Meta, pipeline: &str) -> Result<bool, String> {
+        self.resolved(doc, meta, pipeline, |value| match value.downcast_ref::<CelBool>() {
+            Some(flag) => Ok(*flag.inner()),
+            None => Err(format!("the condition gave a {}, not a bool", value.get_type().name())),
+        })
+    }
+
+    /// The text of the value, if it is one that names something: a string, a number without fraction, a bool.
+    fn evaluated_text(&self, doc: DocView<'_>, meta: &Meta) -> Option<String> {
+        if self.growth.saturating_mul(doc.text().len() + self.params.len() + LONGEST) > MOST_ADDED {
+            return None;
+        }
+        let text = |value: &dyn Val| {
+            let string = value.downcast_ref::<CelString>().map(|text| text.inner().to_owned());
+            let int = value.downcast_ref::<CelInt>().map(|number| number.inner().to_string());
+            let uint = value.downcast_ref::<CelUInt>().map(|number| number.inner().to_string());
+            let flag = value.downcast_ref::<CelBool>().map(|flag| flag.inner().to_string());
+            Ok(string.or(int).or(uint).or(flag))
+        };
+        self.resolved(doc, meta, "", text).ok().flatten()
+    }
+
+    fn resolved<T>(
+        &self,
+        doc: DocView<'_>,
+        meta: &Meta,
+        pipeline: &str,
+        read: impl FnOnce(&dyn Val) -> Result<T, String>,
+    ) -> Result<T, String> {
         let ctx = if self.uses_ctx { meta.full_ctx(pipeline) } else { Vec::new() };
         let mut context = Context::with_env(Arc::clone(&self.env));
         for name in &self.document {
@@ -164,10 +201,7 @@ impl Compiled {
             context.add_variable_as_val("ctx", self.value((&ctx).into()));
         }
         match Value::resolve_val(self.program.expression(), &context) {
-            Ok(value) => match value.downcast_ref::<CelBool>() {
-                Some(flag) => Ok(*flag.inner()),
-                None => Err(format!("the condition gave a {}, not a bool", value.get_type().name())),
-            },
+            Ok(value) => read(&*value),
             Err(error) => Err(format!("the condition cannot be evaluated: {error}")),
         }
     }

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.handlers.admin.deletion import created_with
 from headrace.handlers.admin.sets import view
 from headrace.handlers.admin.sets.request import MOST_BYTES, SetRequest, check_set, check_source, read_request
 from headrace.handlers.admin.trials.simulate import decode_body, now
+from headrace.handlers.admin.versions.deletion import created_with
 from headrace.protocol.headers.credentials import user_of
 from headrace.registry import sets
 from headrace.security import admin
@@ -18,7 +18,7 @@ from headrace.server.reply import reply_json
 from headrace_pipelines.definition import PipelineType
 from headrace_pipelines.errors import ConflictError, InvalidError, MissingError, TooLargeError
 from headrace_pipelines.registry import PipelineRecord
-from headrace_pipelines.registry.records import Revision, Source
+from headrace_pipelines.registry.records import Revision, Source, version_in
 from headrace_pipelines.registry.sets import Fault, Planner
 
 if TYPE_CHECKING:
@@ -204,12 +204,28 @@ async def _plan(context: RequestContext, at: Opened, request: SetRequest, conten
 
 async def _changes(context: RequestContext, at: Opened, plan: Plan) -> list[dict[str, Any]]:
     """The changes of a plan as they are shown. Raises SetError with everything that is wrong."""
-    faults = [*plan.faults, *await _taken_by_cluster(context, plan), *await _created(context, plan)]
+    faults = [
+        *plan.faults,
+        *_rolled_out(context, plan),
+        *await _taken_by_cluster(context, plan),
+        *await _created(context, plan),
+    ]
     if faults:
         raise view.set_error(faults)
     codes = {**at.basis.snapshot.codes, **plan.codes}
     base = at.basis.visible.sets.get(plan.revision.set)
     return await asyncio.to_thread(view.changes_shown, plan.changes, base, at.basis.kept, codes)
+
+
+def _rolled_out(context: RequestContext, plan: Plan) -> list[Fault]:
+    """Faults for pipelines whose active version a plan changes while a rollout of them runs."""
+    faults = []
+    for name, running in context.snapshot.rollouts.items():
+        id_, record = plan.revision.pipelines.get(name), running.record
+        if f"pipeline {name}" in plan.released or (id_ is not None and version_in(id_) != record.stable):
+            reason = f"has a rollout of version [{record.spec.candidate}]; promote or abort it first"
+            faults.append(Fault(kind="pipeline", name=name, reason=reason, conflict=True))
+    return faults
 
 
 async def _taken_by_cluster(context: RequestContext, plan: Plan) -> list[Fault]:

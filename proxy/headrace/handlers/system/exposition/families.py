@@ -8,10 +8,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from headrace.handlers.system.exposition.histograms import FEW, histogram, parts
 from headrace.handlers.system.exposition.processes import build, processes
+from headrace.handlers.system.exposition.rollouts import ShownRollout, rollouts
+from headrace.handlers.system.exposition.shadows import shadows
 from headrace.ops.metrics.exemplars import PIPELINES, REQUESTS, newest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client import Metric
 
@@ -70,12 +72,21 @@ class Limits(NamedTuple):
 class Families:
     """All families, large ones in several parts of the same name."""
 
-    def __init__(self, counts: ProcessCounts, limits: Limits, settings: Settings, state: str, ignored: int) -> None:
+    def __init__(
+        self,
+        counts: ProcessCounts,
+        limits: Limits,
+        settings: Settings,
+        state: str,
+        ignored: int,
+        shown: Sequence[ShownRollout] = (),
+    ) -> None:
         self._counts = counts
         self._limits = limits
         self._settings = settings
         self._state = state
         self._ignored = ignored
+        self._rollouts = shown
         self._exemplars = newest(counts.exemplars)
 
     def collect(self) -> Iterator[Metric]:
@@ -88,6 +99,8 @@ class Families:
         yield from self._failures()
         yield from self._stages()
         yield from self._udfs()
+        yield from rollouts(self._counts.rollouts, self._rollouts)
+        yield from shadows(self._counts.shadows)
         yield from processes(self._counts.gauges)
 
     def _proxy(self) -> Iterator[Metric]:

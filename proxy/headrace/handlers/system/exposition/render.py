@@ -12,6 +12,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from headrace.handlers.system.exposition.families import Families, Limits
+from headrace.handlers.system.exposition.rollouts import shown_of
 from headrace.server.response import send_whole
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def _rendered(components: Components, counts: ProcessCounts, accept: str) -> Exp
     encode, content_type = choose_encoder(accept)
     registry = components.registry
     limits = Limits.of(registry, components.settings.seconds("pipeline_timeout"), counts)
-    families = Families(counts, limits, components.settings, registry.state, len(registry.ledger.ignored))
+    shown = [] if registry.state == "none" else shown_of(registry.snapshot)
+    families = Families(counts, limits, components.settings, registry.state, len(registry.ledger.ignored), shown)
     pieces, name = [], ""
     for part in families.collect():
         text = encode(_Part(part)).removesuffix(END)

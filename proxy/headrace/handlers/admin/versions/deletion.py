@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from headrace.handlers.admin import managed
 from headrace.handlers.admin.trials.simulate import kind_of
+from headrace.handlers.admin.versions.running import refuse_deletion
 from headrace.security import admin
 from headrace.server.reply import reply_json
 from headrace_pipelines.errors import InUseError
@@ -29,6 +30,7 @@ async def delete(context: RequestContext) -> web.StreamResponse:
     kind, name = definition.type, definition.name
     managed_by = managed.manager(context, "pipeline", key(kind, name))
     stored = [r.definition.version for r in snapshot.versions(kind, name)]
+    refuse_deletion(context, key(kind, name), version)
     if version is None or stored == [version]:
         users = snapshot.users_of_pipeline(kind, name) + await created_with(context, snapshot, kind, name)
         if users:

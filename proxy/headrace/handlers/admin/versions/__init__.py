@@ -1,0 +1,1 @@
+"""Versions of pipelines: their deletion, and their rollouts on live traffic."""
