@@ -133,6 +133,6 @@ impl Batch {
             }
             doc
         }));
-        self.runs = self.runs.max(other.runs);
+        self.runs = self.runs.max(batch.runs);
     }
 }
