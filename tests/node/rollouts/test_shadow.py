@@ -81,14 +81,14 @@ async def test_the_counts_equal_an_offline_comparison(through: Http, name: str):
     await two_versions(through, name, "document", STABLE, CANDIDATE)
     await through.index(name, document=name)
     await begin(through, name)
-    for first in range(0, len(documents), 10):
+    for first in range(0, len(documents), 200):
         lines: list[Any] = []
-        for n, text in enumerate(documents[first : first + 10], first):
+        for n, text in enumerate(documents[first : first + 200], first):
             lines += [{"index": {"_index": name, "_id": str(n)}}, text]
         assert (await through.bulk(*lines)).status == 200
-        if first % 500 == 0:
-            await settled(through, name, first + 10)
-        if first == 100:
+        if first % 2000 == 0:
+            await settled(through, name, first + 200)
+        if first == 200:
             await through.put(f"/{name}/_doc/extra", json.loads(documents[0]))
     verdict, found = offline(local.run("stable", [documents[0]]), local.run("candidate", [documents[0]]))
     verdicts[verdict] += 1

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from headrace_pipelines.registry import Pipeline
     from headrace_pipelines.registry.rollouts.running import RunningRollout
 
-FEW = 16
-"""Inputs of one run that are kept, however few it has: copies take some four microseconds each, in the way of the
-request."""
-PART = 8
-"""Of a longer run one in so many is kept: the run takes longer, too, so that copies are a few percent of it."""
+COPIES = 5000
+"""Inputs a second that a shadow keeps, in each worker: a copy takes some four microseconds in the way of its request,
+so that copies are two percent of a worker's time."""
+MAX_COPIES = 1000
+"""Inputs of one run that are kept: they delay its request by some four milliseconds."""
 
 
 @dataclass
@@ -55,18 +55,15 @@ class FreshCounts:
 
 
 class Room(Bucket):
-    """Grants as many inputs as have room in the queue; stands for the rate of a tap."""
+    """Grants as many inputs as have room in the queue, within a rate; stands for the rate of a tap."""
 
     def __init__(self, left: Callable[[], int]) -> None:
-        super().__init__(0)
+        super().__init__(COPIES)
         self._room = left
 
     def grant(self, wanted: int) -> int:
         """How many of the `wanted` inputs are kept."""
-        return min(wanted, max(FEW, wanted // PART), self._room())
-
-    def restore(self, count: int) -> None:
-        """Counts nothing: the queue says what is left."""
+        return super().grant(min(wanted, MAX_COPIES, self._room()))
 
 
 class Shadow(Choice):

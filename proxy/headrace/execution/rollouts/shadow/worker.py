@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("headrace.rollout")
 
-MAX_QUEUED = 2048
-"""Inputs that wait for their comparison, of all shadows of a process: about a second of work."""
+MAX_QUEUED = 10_000
+"""Inputs that wait for their comparison, of all shadows of a process: some seconds of work."""
 SHARE = 0.25
 """The part of the time of one core that the thread works: the rest it sleeps, after each input."""
 GATHER_SECONDS = 0.05
