@@ -58,16 +58,11 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
     registry = _registry(loaded, folder)
     store, metrics = registry.store, Metrics(registry)
     upstream, runner = Upstream(settings, metrics.upstream_error), Runner(settings)
-    windows = Windows()
-    metrics.read_rollouts = windows.counts
+    windows = _windows(metrics)
     budget = BodyBudget(settings.size("body_memory"), release_buffers)
     worker = supervisor.identity()
     metrics.read_gauges = partial(read_gauges, worker[0] if worker else 0, runner, budget, upstream, registry)
-    quotas = Quotas.shared(read_quotas(settings.quotas), settings.workers, worker)
-    metrics.read_quotas = quotas.counts
     resolver = IndexResolver(store, lambda: bool(registry.snapshot.records.templates), settings.registry_index)
-    mappings = MappingKeeper(store, resolver)
-    metrics.fitting.read_unknown = lambda: dict(mappings.unknown)
     return Components(
         settings,
         upstream,
@@ -75,7 +70,7 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
         resolver,
         BoundedCache(MAX_RESOLUTIONS),
         BoundedCache(MAX_PLANS),
-        mappings,
+        _mappings(store, resolver, metrics),
         runner,
         metrics,
         _cursors(settings, folder),
@@ -88,10 +83,31 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
         Taps(registry.catalog, enabled=settings.tap == "on"),
         windows,
         _shadows(registry, metrics, windows),
-        quotas,
+        _quotas(settings, worker, metrics),
         RequestLog(settings),
         tracer_of(settings),
     )
+
+
+def _windows(metrics: Metrics) -> Windows:
+    """What the versions of rollouts did, which the metrics show."""
+    windows = Windows()
+    metrics.read_rollouts = windows.counts
+    return windows
+
+
+def _mappings(store: Store, resolver: IndexResolver, metrics: Metrics) -> MappingKeeper:
+    """The mappings that documents are fitted to; the metrics show those that are not at hand."""
+    mappings = MappingKeeper(store, resolver)
+    metrics.fitting.read_unknown = lambda: dict(mappings.unknown)
+    return mappings
+
+
+def _quotas(settings: Settings, worker: tuple[int, Path] | None, metrics: Metrics) -> Quotas:
+    """The quotas of all workers, whose refusals the metrics show. Raises InvalidError for a file that cannot be read."""
+    quotas = Quotas.shared(read_quotas(settings.quotas), settings.workers, worker)
+    metrics.read_quotas = quotas.counts
+    return quotas
 
 
 def _shadows(registry: LiveRegistry, metrics: Metrics, windows: Windows) -> Shadows:

@@ -39,8 +39,8 @@ fn check_utf8(text: &[u8]) -> Result<(), Invalid> {
     if text.is_ascii() {
         return Ok(());
     }
-    let wrong = |e: std::str::Utf8Error| Invalid(format!("invalid UTF-8 at byte {}", e.valid_up_to()));
-    std::str::from_utf8(text).map(|_| ()).map_err(wrong)
+    let wrong = |e: simdutf8::compat::Utf8Error| Invalid(format!("invalid UTF-8 at byte {}", e.valid_up_to()));
+    simdutf8::compat::from_utf8(text).map(|_| ()).map_err(wrong)
 }
 
 /// [`check`], and the value must be an object.
