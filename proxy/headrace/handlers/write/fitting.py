@@ -6,19 +6,23 @@ A refused document has not been written, so that the second try repeats nothing.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace_pipelines import Batch, Bulk, Deadline
+from headrace_pipelines import Batch, Bulk, BulkError, Deadline
+from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
     from headrace.execution.document_run import Fitted
     from headrace.server.request import RequestContext
     from headrace.upstream.client import Answer
     from headrace.upstream.sending import Text
+
+log = logging.getLogger("headrace.mappings")
 
 _REFUSALS = re.compile(
     r"(?:mapper_parsing|strict_dynamic_mapping|document_parsing|mapper|illegal_argument|parsing)_exception"
@@ -45,6 +49,8 @@ MAX_REFITTED = 10_000
 """Documents of one request that are fitted again: it bounds the time of a second try."""
 _SECONDS = 5.0
 """Seconds for the fitting of refused documents."""
+_BLANK = b" \t\f\r"
+"""What a line may have that the cluster and the engine pass over in place of an action."""
 
 
 class _Cause(msgspec.Struct):
@@ -83,23 +89,16 @@ class _Refused:
 
 
 async def sent_again(context: RequestContext, fitted: list[Fitted], body: Text, answer: Answer) -> bytes | None:
-    """The answer to a bulk after a second try for what mappings refused; `None`: there is nothing to try."""
+    """The answer to a bulk after a second try for what mappings refused; `None`: the first answer stands."""
     if not fitted or not answer.ok or b'"error"' not in answer.body:
         return None
     try:
         items = msgspec.json.decode(answer.body, type=_BulkAnswer).items
-        refused = await asyncio.to_thread(_refused, bytes(memoryview(body)), items)
-    except msgspec.MsgspecError:
+        refused = await asyncio.to_thread(_refused, context.params.get("index"), fitted, body, items)
+        replaced = await _second_try(context, fitted, refused) if refused else []
+    except (msgspec.MsgspecError, BulkError):
         return None
-    if not refused:
-        return None
-    again = await _refit(context, fitted, refused)
-    lines = b"".join(b"%b\n%b\n" % (each.action, text) for each, text in zip(refused, again, strict=True))
-    second = await context.forward_buffered(lines, unfiltered=True)
-    if not second.ok or not second.json:
-        return None
-    replaced = msgspec.json.decode(second.body, type=_BulkAnswer).items
-    if len(replaced) != len(refused):
+    if not refused or len(replaced) != len(refused):
         return None
     for each, item in zip(refused, replaced, strict=True):
         items[each.position] = item
@@ -109,11 +108,24 @@ async def sent_again(context: RequestContext, fitted: list[Fitted], body: Text, 
     return msgspec.json.encode(members)
 
 
+async def _second_try(context: RequestContext, fitted: list[Fitted], refused: list[_Refused]) -> list[msgspec.Raw]:
+    """The cluster's items for refused documents that are fitted again; none where it does not answer."""
+    again = await _refit(context, fitted, refused)
+    lines = b"".join(b"%b\n%b\n" % (each.action, text) for each, text in zip(refused, again, strict=True))
+    try:
+        second = await context.forward_buffered(lines, unfiltered=True)
+    except HeadraceError as error:
+        # The other documents of the bulk are written: their items are the answer.
+        log.warning("refused documents of a bulk could not be sent again: %s", error.reason)
+        return []
+    return msgspec.json.decode(second.body, type=_BulkAnswer).items if second.ok and second.json else []
+
+
 async def single_again(
     context: RequestContext, fitted: list[Fitted], index: str, body: bytes, answer: Answer
 ) -> Answer:
     """The answer to a write of one document, after a second try where a mapping refused it."""
-    if not fitted or answer.status != 400 or not answer.json:
+    if answer.status != 400 or not answer.json or not any(index in each.indexes for each in fitted):
         return answer
     try:
         error = msgspec.json.decode(answer.body, type=_SingleAnswer).error
@@ -123,7 +135,11 @@ async def single_again(
         return answer
     refused = _Refused(0, index, b"", body, _paths(error.text))
     (text,) = await _refit(context, fitted, [refused])
-    return await context.forward_buffered(text, unfiltered=True)
+    try:
+        return await context.forward_buffered(text, unfiltered=True)
+    except HeadraceError as failure:
+        log.warning("a refused document could not be sent again: %s", failure.reason)
+        return answer
 
 
 def _by_mapping(error: _Cause) -> bool:
@@ -132,26 +148,40 @@ def _by_mapping(error: _Cause) -> bool:
     return error.type != "illegal_argument_exception" or bool(_LIMITS.search(error.text))
 
 
-def _refused(body: bytes, items: list[msgspec.Raw]) -> list[_Refused]:
-    """The documents of a bulk that mappings refused. Updates are not tried again."""
-    found: dict[int, tuple[str, _Cause]] = {}
+def _refused(default: str | None, fitted: list[Fitted], body: Text, items: list[msgspec.Raw]) -> list[_Refused]:
+    """The documents of a bulk that mappings refused, at the indexes of fitted ones. Updates are not tried again.
+
+    `default`: the index of actions that name none. Raises MsgspecError, BulkError.
+    """
+    wanted = _errors(items)
+    if not wanted or len(wanted) > MAX_REFITTED:
+        return []
+    text = bytes(memoryview(body))
+    parsed, refused = Bulk(text, index=default), []
+    if len(parsed) != len(items):
+        return []
+    indexes: set[str | None] = {index for each in fitted for index in each.indexes}
+    lines, at = text.split(b"\n"), 0
+    for position in range(len(parsed)):
+        op, _, index, _, _, source = parsed.source(position)
+        # Blank lines stand for nothing before an action; behind one they are its document.
+        while not lines[at].strip(_BLANK):
+            at += 1
+        if (error := wanted.get(position)) is not None and index in indexes:
+            refused.append(_Refused(position, index or "", lines[at], source, _paths(error.text)))
+        at += 1 if op == "delete" else 2
+    return refused
+
+
+def _errors(items: list[msgspec.Raw]) -> dict[int, _Cause]:
+    """The errors that mappings caused, by the positions of their items. Raises MsgspecError."""
+    found: dict[int, _Cause] = {}
     for position, raw in enumerate(items):
         if b'"error"' in bytes(raw):
             for op, item in msgspec.json.decode(raw, type=dict[str, _Item]).items():
-                if op in ("index", "create") and item.status == 400 and item.error is not None:
-                    found[position] = (op, item.error)
-    wanted = {position: error for position, (_, error) in found.items() if _by_mapping(error)}
-    if not wanted or len(wanted) > MAX_REFITTED:
-        return []
-    parsed, refused = Bulk(body), []
-    lines = [line for line in body.split(b"\n") if line.strip()]
-    at = 0
-    for position in range(len(parsed)):
-        op, _, index, *_ = parsed.source(position)
-        if (error := wanted.get(position)) is not None:
-            refused.append(_Refused(position, index or "", lines[at], lines[at + 1], _paths(error.text)))
-        at += 1 if op == "delete" else 2
-    return refused
+                if op in ("index", "create") and item.status == 400 and item.error and _by_mapping(item.error):
+                    found[position] = item.error
+    return found
 
 
 def _paths(text: str) -> list[str]:
@@ -166,18 +196,15 @@ def _paths(text: str) -> list[str]:
 async def _refit(context: RequestContext, fitted: list[Fitted], refused: list[_Refused]) -> list[bytes]:
     """The documents, fitted by mappings that are read now; where these change nothing, without what the errors name."""
     keeper = context.components.mappings
-    default = context.params.get("index")
-    for each in refused:
-        each.index = each.index or default or ""
     await keeper.renew({each.index for each in refused})
 
     def work() -> list[bytes]:
         deadline, counts, texts = Deadline(_SECONDS), [], []
         for each in refused:
-            runners = [each_fitted for each_fitted in fitted if each.index in each_fitted.indexes] or fitted
+            pipeline = next(pair.pipeline for pair in fitted if each.index in pair.indexes)
             text = each.source
             for named in ([], each.paths):
-                for runner in runners[0].pipeline.fitters:
+                for runner in pipeline.fitters:
                     batch = Batch.of("document", text, index=each.index)
                     batch.fit(keeper.mappings, refused=named)
                     batch.check("")
