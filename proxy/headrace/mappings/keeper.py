@@ -18,7 +18,7 @@ from headrace_pipelines import Mapping, Mappings
 from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Coroutine, Iterable
 
     from headrace.protocol.indices.resolver import IndexResolver
 
@@ -32,6 +32,8 @@ MAX_BYTES = 64 << 20
 """Bytes of all compiled mappings, about: those beyond count as unknown."""
 MAX_NAMES = 1000
 """Maximum number of names with a mapping; the one that was used least recently makes room."""
+AT_ONCE = 8
+"""Mappings that are read at the same time: a bulk may name thousands of indexes."""
 UNREADABLE, TOO_LARGE = "unreadable", "too_large"
 """Why a mapping is unknown."""
 
@@ -74,6 +76,7 @@ class MappingKeeper:
         self._resolver = resolver
         self._kept: dict[str, _Kept] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._reading = asyncio.Semaphore(AT_ONCE)
         self.mappings = Mappings()
         self.unknown = {UNREADABLE: 0, TOO_LARGE: 0}
         """How often a mapping was not at hand, by the reason."""
@@ -116,6 +119,7 @@ class MappingKeeper:
         now = time.monotonic()
         kept = {name: self._kept.setdefault(name, _Kept()) for name in names if name}
         await asyncio.gather(*(self._read(name, each, (), since=now) for name, each in kept.items()))
+        self._evict()
 
     async def stop(self) -> None:
         """Ends the reading that is in progress."""
@@ -123,7 +127,7 @@ class MappingKeeper:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _spawn(self, reading: Any) -> None:
+    def _spawn(self, reading: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(reading)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -141,7 +145,8 @@ class MappingKeeper:
             if kept.read_at >= asked and set(targets) <= kept.prepared:
                 return
             try:
-                await self._compile(name, kept, targets)
+                async with self._reading:
+                    await self._compile(name, kept, targets)
             except (HeadraceError, ValueError) as error:
                 log.warning("the mapping of [%s] is unknown: %s", name, error)
                 large = isinstance(error, ValueError)
@@ -175,7 +180,9 @@ class MappingKeeper:
 
     def _hold(self, name: str, kept: _Kept, mapping: Mapping | None) -> None:
         kept.mapping, kept.nbytes = mapping, 0 if mapping is None else mapping.nbytes
-        self.mappings.set(name, mapping)
+        if self._kept.get(name) is kept:
+            # One that has made room while it was read is not counted any more.
+            self.mappings.set(name, mapping)
 
 
 async def _compiled(found: tuple[dict[str, Any], dict[str, Any]]) -> Mapping:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 REASONS = (
     "conflict",
@@ -23,6 +24,8 @@ REASONS = (
 """Why a value does not fit, as the engine names it."""
 MAX_INDEXES, MAX_PATHS = 200, 200
 """Maximum numbers of indexes, and of fields of each, that are counted by their own: the rest is counted as one."""
+MAX_NAME = 256
+"""Characters of a path that are kept: clients choose the names of fields."""
 REST = "*"
 """Stands for the indexes, or fields, that are not counted by their own."""
 
@@ -37,14 +40,16 @@ class FittingCounts:
         self.reasons = dict.fromkeys(REASONS, 0)
         self.read_unknown: Callable[[], dict[str, int]] = dict
         self._fields: Fields = {}
+        self._lock = threading.Lock()
 
     def add(self, found: Iterable[tuple[str, str, str, int]]) -> None:
-        """Counts values by index, path, reason and number."""
-        for index, path, reason, count in found:
-            self.reasons[reason] += count
-            fields = self._fields.setdefault(_bounded(self._fields, index, MAX_INDEXES), {})
-            reasons = fields.setdefault(_bounded(fields, path, MAX_PATHS), {})
-            reasons[reason] = reasons.get(reason, 0) + count
+        """Counts values by index, path, reason and number; called on any thread."""
+        with self._lock:
+            for index, path, reason, count in found:
+                self.reasons[reason] += count
+                fields = self._fields.setdefault(_bounded(self._fields, index, MAX_INDEXES), {})
+                reasons = fields.setdefault(_bounded(fields, path[:MAX_NAME], MAX_PATHS), {})
+                reasons[reason] = reasons.get(reason, 0) + count
 
     def copied(self) -> Fields:
         """The counts by index, field and reason; called on any thread."""
@@ -54,7 +59,7 @@ class FittingCounts:
         }
 
 
-def _bounded(counted: dict[str, object] | Fields | dict[str, dict[str, int]], name: str, most: int) -> str:
+def _bounded(counted: Mapping[str, object], name: str, most: int) -> str:
     return name if name in counted or len(counted) < most else REST
 
 
