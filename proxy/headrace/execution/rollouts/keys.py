@@ -7,16 +7,12 @@ from typing import TYPE_CHECKING
 import msgspec
 from aiohttp import hdrs
 
-from headrace.protocol.headers.credentials import user_of
+from headrace.protocol.headers.credentials import identity_of
 from headrace_pipelines.registry.rollouts.record import BY_HEADER, BY_ID, BY_USER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from headrace.server.request import RequestContext
     from headrace_pipelines.registry.rollouts.running import RunningRollout
-
-_BASIC = "basic "
 
 
 def meets_candidate(context: RequestContext, rollout: RunningRollout) -> bool:
@@ -31,20 +27,12 @@ def request_key(context: RequestContext, rollout: RunningRollout) -> str | None:
     if wanted == BY_ID:
         return None
     if wanted == BY_USER:
-        return user_key(headers)
+        return identity_of(headers.get(hdrs.AUTHORIZATION, "")) or None
     if wanted.startswith(BY_HEADER):
         return headers.get(wanted.removeprefix(BY_HEADER)) or None
     facts = {
-        "user": user_key(headers),
+        "user": identity_of(headers.get(hdrs.AUTHORIZATION, "")) or None,
         "index": context.params.get("index", ""),
         "headers": {name.lower(): value for name, value in headers.items() if name.lower() != "authorization"},
     }
     return rollout.share.key(msgspec.json.encode(facts))
-
-
-def user_key(headers: Mapping[str, str]) -> str | None:
-    """The name of Basic credentials; other credentials as they are, of which only a hash is made; `None` for none."""
-    sent = headers.get(hdrs.AUTHORIZATION, "")
-    if sent.lower().startswith(_BASIC):
-        return user_of(sent)
-    return sent or None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from headrace.security.quotas.rules import MAX_KEY, UNITS
+from headrace.security.quotas.rules import MAX_KEY, MAX_QUOTAS, UNITS
 from headrace_pipelines import units
 from headrace_pipelines.engine import SharedBuckets
 from headrace_pipelines.errors import HeadraceError
@@ -89,7 +90,6 @@ class Quotas:
     def adopt(self, rules: tuple[Quota, ...]) -> None:
         """Puts other quotas in force; buckets of quotas that keep their names stay as full as they are."""
         self.rules = rules
-        self._bursts = {rule.name: int(units.seconds(rule.burst, "burst") * NANOSECONDS) for rule in rules}
         for rule in rules:
             for limit in rule.limits:
                 self.refused.setdefault(f"{rule.name}|{limit}", 0)
@@ -112,10 +112,6 @@ class Quotas:
                 admission.cancel()
                 return None
         return admission
-
-    def burst(self, quota: Quota) -> int:
-        """The capacity of the buckets of a quota in nanoseconds."""
-        return self._bursts[quota.name]
 
     def counts(self) -> tuple[dict[str, int], dict[str, int]]:
         """Refusals by `quota|limit`, and by `quota|key`, on any thread."""
@@ -160,7 +156,7 @@ class Admission:
             return None
         unit = int(NANOSECONDS / rate)
         bucket, cost = bucket_of(quota, limit, key), min(int(count * NANOSECONDS / rate), MAX_COST)
-        wait = self._quotas.buckets.charge(bucket, cost, unit, max(self._quotas.burst(quota), unit))
+        wait = self._quotas.buckets.charge(bucket, cost, unit, max(capacity_of(quota.burst), unit))
         if wait:
             return Refusal(quota, limit, key, wait)
         self._charged.append((bucket, cost))
@@ -182,6 +178,12 @@ class Admission:
         for slot in self._slots:
             self._quotas.buckets.leave(slot)
         self._slots.clear()
+
+
+@lru_cache(maxsize=MAX_QUOTAS)
+def capacity_of(burst: str) -> int:
+    """The capacity of the buckets of a quota in nanoseconds."""
+    return int(units.seconds(burst, "burst") * NANOSECONDS)
 
 
 def bucket_of(quota: Quota, limit: Limit, key: str) -> int:

@@ -1,4 +1,4 @@
-"""The quotas of an operator, out of a YAML file (docs/reference/quotas.md)."""
+"""The quotas of an operator, out of a YAML file (docs/howto/share-a-cluster.md)."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ MAX_BYTES = 1 << 20
 """Bytes of the longest file of quotas."""
 MAX_QUOTAS = 100
 """Maximum of quotas: each request is compared with all of them."""
+MIN_RATE = 1e-6
+"""Minimum of a rate per second, about thirty a year: a bucket has 64 bits for nanoseconds."""
 MAX_RATE = 1e9
 """Maximum of a rate per second: a bucket counts nanoseconds."""
 MAX_KEY = 200
@@ -29,6 +31,8 @@ MAX_KEY = 200
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 HEADER = re.compile(r"header:([!#$%&'*+.^_`|~0-9A-Za-z-]{1,100})")
 """`per` by a header: a field name of RFC 9110, section 5.1."""
+SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
+"""Fields whose values are credentials: keys are shown in errors and answers."""
 
 Operation = Literal["search", "write", "other"]
 Limit = Literal["documents_per_second", "searches_per_second", "requests_per_second", "concurrent_requests"]
@@ -84,7 +88,7 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         match = self.match
         if match.operations and operation not in match.operations:
             return False
-        if match.users and not _fits(user_of(head), match.users):
+        if match.users and not _fits(requester_of(head), match.users):
             return False
         return all(_fits(header_of(head, name), (pattern,)) for name, pattern in match.headers.items())
 
@@ -95,7 +99,7 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def key(self, head: RequestHead) -> str:
         """The value of `per` of a request; empty where all share one bucket, or by index."""
         if self.per == "user":
-            return user_of(head)
+            return requester_of(head)
         named = HEADER.fullmatch(self.per)
         return header_of(head, named[1]) if named else ""
 
@@ -104,7 +108,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     quotas: list[Quota]
 
 
-def user_of(head: RequestHead) -> str:
+def requester_of(head: RequestHead) -> str:
     """The user that a request claims to be; only the cluster knows whether it is."""
     return identity_of((head.header(b"authorization") or b"").decode("latin-1"))
 
@@ -163,11 +167,13 @@ def _check(quota: Quota, where: str) -> None:
         raise wrong("name", f"[{quota.name[:100]}] must be small letters, digits, dots, dashes and underscores")
     if quota.per not in ("", "user", "index") and not HEADER.fullmatch(quota.per):
         raise wrong("per", f"[{quota.per[:100]}] must be user, index or header:NAME")
+    if quota.per.removeprefix("header:").lower() in SECRET_HEADERS:
+        raise wrong("per", f"[{quota.per}] has credentials, and keys are shown: write [user]")
     if not quota.limits:
         raise wrong("name", f"[{quota.name}] has no limit: set one of {', '.join(UNITS)}")
     for name, limit in quota.limits.items():
-        if not 0 < limit <= MAX_RATE:
-            raise wrong(name, f"must be more than 0 and at most {MAX_RATE:.0f}")
+        if not MIN_RATE <= limit <= MAX_RATE:
+            raise wrong(name, f"must be more than 0, at least {MIN_RATE:g} and at most {MAX_RATE:.0f}")
     for pattern in quota.match.indexes:
         if pattern.startswith(("-", "+", "<")) or "," in pattern:
             raise wrong("match.indexes", f"[{pattern[:100]}] must be a name of an index, with * for any characters")

@@ -46,6 +46,8 @@ def written(tmp_path: Path, text: str) -> str:
         ("quotas: [{name: a, per: pattern, requests_per_second: 1}]", "user, index or header:NAME"),
         ("quotas: [{name: a, per: 'header:', requests_per_second: 1}]", "user, index or header:NAME"),
         ("quotas: [{name: a, per: 'header:a b', requests_per_second: 1}]", "user, index or header:NAME"),
+        ("quotas: [{name: a, per: 'header:Authorization', requests_per_second: 1}]", "write [user]"),
+        ("quotas: [{name: a, requests_per_second: 1.0e-12}]", "at least"),
         ("quotas: [{name: a, match: {operations: [reads]}, requests_per_second: 1}]", "search"),
         ("quotas: [{name: a, match: {indexes: ['a,b']}, requests_per_second: 1}]", "match.indexes"),
         ("quotas: [{name: a, burst: 2h, requests_per_second: 1}]", "burst"),
