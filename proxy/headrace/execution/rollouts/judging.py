@@ -74,11 +74,19 @@ class Judge:
         if judging:
             self._judged = monotonic()
         for record in snapshot.records.rollouts:
-            if record.concerns_traffic and (active := snapshot.records.active.get(record.key)) != record.stable:
-                await self._close(record, active)
-        for rollout in snapshot.rollouts.values():
-            if not (judging and await self._abort(rollout)):
-                await self._step(rollout)
+            active = snapshot.records.active.get(record.key)
+            # One that cannot be changed does not keep the others from being judged.
+            try:
+                if record.concerns_traffic and active != record.stable:
+                    await self._close(record, active)
+                elif (rollout := snapshot.rollouts.get(record.key)) is not None and rollout.record is record:
+                    await self._go_on_with(rollout, judging=judging)
+            except HeadraceError as error:
+                log.warning("the rollout of [%s] could not be changed: %s", record.key, error.reason)
+
+    async def _go_on_with(self, rollout: RunningRollout, *, judging: bool) -> None:
+        if not (judging and await self._abort(rollout)):
+            await self._step(rollout)
 
     async def _abort(self, rollout: RunningRollout) -> bool:
         """Whether the candidate exceeds a limit, so that the rollout is aborted; a judged window ends."""
@@ -87,8 +95,8 @@ class Judge:
         if not window.is_judged(spec.min_samples):
             return False
         excess = window.excess(spec.abort_if, spec.min_samples)
-        watched.window = window.following()
         if excess is None:
+            watched.window = window.following()
             return False
         limit, reason = excess
 
@@ -102,6 +110,8 @@ class Judge:
             label = f"{record.name}@{spec.candidate}"
             log.error("the rollout of %s pipeline [%s] is aborted: %s", record.type.value, label, reason)
             record_own("abort rollout", pipeline=record.key, version=spec.candidate, limit=limit, reason=reason)
+        # A window whose abort could not be written is judged again.
+        watched.window = watched.window.following()
         return True
 
     async def _close(self, record: Rollout, active: str | None) -> None:

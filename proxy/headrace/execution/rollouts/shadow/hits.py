@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from headrace.execution.rollouts.shadow.compare import (
@@ -64,10 +65,9 @@ def _popped_hits(response: Any) -> list[Any] | None:
 def _by_key(hits: list[Any]) -> dict[tuple[Any, ...], Any]:
     """Hits by index and id, and by their number among those that share these, as inner parts of a document may."""
     found: dict[tuple[Any, ...], Any] = {}
+    counts: Counter[tuple[str, str]] = Counter()
     for hit in hits:
         key = (str(hit.get("_index")), str(hit.get("_id"))) if isinstance(hit, dict) else ("", "")
-        at = 0
-        while (*key, at) in found:
-            at += 1
-        found[*key, at] = hit
+        found[*key, counts[key]] = hit
+        counts[key] += 1
     return found

@@ -93,8 +93,7 @@ async def fit(context: RequestContext) -> web.StreamResponse:
         for each in doc.moved:
             counts[each.path, each.reason] = counts.get((each.path, each.reason), 0) + 1
     fits = sum(doc.fits for doc in docs)
-    answer = FitAnswer(index, len(docs), fits, _sorted(counts), docs)
-    return await reply_json(context, 200, msgspec.to_builtins(answer))
+    return await reply_json(context, 200, FitAnswer(index, len(docs), fits, _sorted(counts), docs))
 
 
 async def unfit(context: RequestContext) -> web.StreamResponse:
@@ -103,8 +102,7 @@ async def unfit(context: RequestContext) -> web.StreamResponse:
     index = context.params["index"]
     fields = (await context.components.metrics.gathered()).unfit_fields.get(index, {})
     counts = {(path, reason): count for path, reasons in fields.items() for reason, count in reasons.items()}
-    answer = UnfitAnswer(index, sum(counts.values()), _sorted(counts))
-    return await reply_json(context, 200, msgspec.to_builtins(answer))
+    return await reply_json(context, 200, UnfitAnswer(index, sum(counts.values()), _sorted(counts)))
 
 
 def _sorted(counts: dict[tuple[str, str], int]) -> list[UnfitField]:
@@ -145,5 +143,6 @@ def _fitted(context: RequestContext, runner: NativeRunner, index: str, docs: lis
             found.append(FittedDocument(fits=False, moved=moved, error=failure[2]))
             continue
         new = batch.document(0)
-        found.append(FittedDocument(fits=new == text, moved=moved, doc=msgspec.json.decode(new)))
+        # Its text, so that numbers are exact.
+        found.append(FittedDocument(fits=new == text, moved=moved, doc=msgspec.Raw(new)))
     return found
