@@ -160,12 +160,13 @@ impl SharedBuckets {
         for slot in Self::probes(key) {
             let before = self.key(slot).load(SeqCst);
             let unused = before == FREE || (self.time(slot).load(SeqCst) <= now && self.in_progress(slot) == 0);
-            if unused && self.key(slot).compare_exchange(before, key, SeqCst, SeqCst).is_ok() {
+            let taken = unused && self.key(slot).compare_exchange(before, key, SeqCst, SeqCst).is_ok();
+            // Another worker may have put the key there meanwhile: in a further slot it would have a second bucket.
+            if taken || self.key(slot).load(SeqCst) == key {
                 return Some(slot);
             }
         }
-        // Another worker may have put it there.
-        self.find(key)
+        None
     }
 }
 

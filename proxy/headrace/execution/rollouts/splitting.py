@@ -92,7 +92,10 @@ class SplitRun:
                 # The rest is the last part: on its thread the texts are at hand.
                 executions += await self._run_part(part, batches[part.at], finish if part.at == REST else None)
         if executions and not len(rest):
-            finish(rest)
+            if first.nbytes + second.nbytes > INLINE_BYTES:
+                await asyncio.to_thread(finish, rest)
+            else:
+                finish(rest)
         return executions
 
     async def _batches(self) -> tuple[Batch, Batch, Batch]:
