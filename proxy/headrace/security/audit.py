@@ -9,10 +9,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from aiohttp import hdrs
 
 from headrace.ops.logs.lines import AUDIT, printable
-from headrace.protocol.headers.credentials import user_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,17 +36,16 @@ def record(context: RequestContext, status: int, *, gone: bool = False) -> None:
     """Writes the line of a request that asked for a change; `gone`: its client did not wait for the answer."""
     if context.audit is None:
         return
-    headers = context.request.headers
     entry = {
         "action": f"{context.method} {context.target.raw_path}",
         "status": status,
-        "user": user_of(headers.get(hdrs.AUTHORIZATION, "")),
+        "user": context.user,
         "source": context.request.remote or "",
         **context.audit,
     }
     if gone:
         entry["client"] = "gone"
-    if opaque := headers.get("X-Opaque-Id"):
+    if opaque := context.request.headers.get("X-Opaque-Id"):
         entry["x_opaque_id"] = opaque
     # A header that is no UTF-8 must not keep a change out of the log.
     entry = {name: printable(value) if isinstance(value, str) else value for name, value in entry.items()}

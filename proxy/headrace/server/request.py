@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 from headrace.http1 import headers as header_lines
 from headrace.ops.observers import run_observed
 from headrace.ops.tracing.upstream import TracedUpstream
+from headrace.protocol.headers.credentials import user_of
 from headrace.protocol.media import types
 from headrace.protocol.media.plain import plain_media
 from headrace.protocol.media.types import Media
@@ -138,6 +139,11 @@ class RequestContext(ReceivedRequest):
     def secrets(self) -> Secrets:
         """The secrets of stages (`${secret:NAME}`), which no answer may show."""
         return self.components.registry.catalog.secrets
+
+    @property
+    def user(self) -> str:
+        """The user that the request names, for records of changes: never a password, never a token."""
+        return user_of(self.request.headers.get(hdrs.AUTHORIZATION, ""))
 
     def stage_error(self, status: int, kind: str, reason: str, pipeline: str, stage: str) -> StageError:
         """The error of a run; the arguments are those of a failure of a batch."""

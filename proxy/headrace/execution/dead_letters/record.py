@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from aiohttp import hdrs
-
-from headrace.protocol.headers.credentials import user_of
 from headrace.protocol.headers.trace_context import TRACE_PARENT, parent_of
 
 if TYPE_CHECKING:
@@ -101,7 +98,7 @@ def fields_of(context: RequestContext, letter: DeadLetter) -> dict[str, Any]:
         "stage": fault.stage or None,
         "error": error_of(fault),
         "group": letter.group(),
-        "user": _user(context),
+        "user": context.user or None,
         "trace_id": _trace_id(context),
         "attempt": 1,
     }
@@ -127,10 +124,6 @@ def text_of(record: dict[str, Any]) -> bytes:
     if "original_base64" in record:
         return base64.b64decode(record["original_base64"])
     return str(record["original"]).encode()
-
-
-def _user(context: RequestContext) -> str | None:
-    return user_of(context.request.headers.get(hdrs.AUTHORIZATION, "")) or None
 
 
 def _trace_id(context: RequestContext) -> str | None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.handlers.admin.trials.simulate import now
-from headrace.protocol.headers.credentials import user_of
 from headrace.registry import sets
 from headrace.registry.sets import Edit, Opened
 from headrace_pipelines.errors import ConflictError
@@ -115,5 +114,4 @@ async def _edit(
 
 
 def _next(context: RequestContext, base: Revision, kind: Kind, name: str, action: str) -> Revision:
-    user = user_of(context.request.headers.get("Authorization", ""))
-    return sets.by_hand(base, f"{kind} {name}", now(), user, action)
+    return sets.by_hand(base, f"{kind} {name}", now(), context.user, action)

@@ -11,7 +11,6 @@ from headrace.handlers.admin.sets import view
 from headrace.handlers.admin.sets.request import MOST_BYTES, SetRequest, check_set, check_source, read_request
 from headrace.handlers.admin.trials.simulate import decode_body, now
 from headrace.handlers.admin.versions.deletion import created_with
-from headrace.protocol.headers.credentials import user_of
 from headrace.registry import sets
 from headrace.security import admin
 from headrace.server.reply import reply_json
@@ -185,7 +184,6 @@ def _number(context: RequestContext) -> int:
 
 def _revision(context: RequestContext, at: Opened, name: str, source: Source, action: str) -> Revision:
     """The revision that a request makes, still empty."""
-    user = user_of(context.request.headers.get("Authorization", ""))
     return Revision(
         set=name,
         revision=at.revision(name) + 1,
@@ -193,7 +191,7 @@ def _revision(context: RequestContext, at: Opened, name: str, source: Source, ac
         created=now(),
         action="rollback" if action == "rollback" else "apply",
         source=source,
-        user=user,
+        user=context.user,
     )
 
 

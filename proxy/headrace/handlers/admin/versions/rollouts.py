@@ -14,7 +14,6 @@ from headrace.execution.rollouts.windows import ROLES
 from headrace.handlers.admin import managed
 from headrace.handlers.admin.trials.simulate import compile_definition, kind_of
 from headrace.ops.metrics.shadows import ShadowCounts
-from headrace.protocol.headers.credentials import user_of
 from headrace.security import admin
 from headrace.server.reply import reply_json
 from headrace_pipelines.engine import Histogram
@@ -56,10 +55,10 @@ async def put(context: RequestContext) -> web.StreamResponse:
         stable=stable.version,
         seed=secrets.token_hex(SEED_BYTES),
         created=changing.now(),
-        created_by=_user(context),
+        created_by=context.user,
         step_since=changing.soon(registry),
         at=changing.now(),
-        by=_user(context),
+        by=context.user,
     )
     share_of(new)
     await registry.store.ensure_index()
@@ -135,7 +134,7 @@ async def _ended(context: RequestContext, record: Rollout, state: State, reason:
     def update(old: Rollout | None) -> Rollout | None:
         if old is None or old.seed != record.seed:
             return None
-        return changing.ended(old, state, _user(context), reason)
+        return changing.ended(old, state, context.user, reason)
 
     registry = context.components.registry
     if await changing.change(registry, record.key, update) is None:
@@ -165,7 +164,7 @@ async def _switch(
     def update(old: Rollout | None) -> Rollout | None:
         if old is None or not old.concerns_traffic or old.seed != record.seed or _state(context, old)[0] != old.state:
             raise ConflictError(f"the rollout of [{record.name}@{record.spec.candidate}] has ended")
-        return change(old, _user(context)) if old.state == expected else None
+        return change(old, context.user) if old.state == expected else None
 
     await changing.change(registry, record.key, update)
     return await reply_json(context, 200, await _answer(context, _rollout(context)))
@@ -182,10 +181,6 @@ def _rollout(context: RequestContext) -> Rollout:
     if found is None:
         raise MissingError(f"pipeline [{definition.name}] has no rollout")
     return found
-
-
-def _user(context: RequestContext) -> str:
-    return user_of(context.request.headers.get("Authorization", ""))
 
 
 def _state(context: RequestContext, record: Rollout) -> tuple[str, str]:
