@@ -1,5 +1,6 @@
 //! The fields that values move to: their forms, which no mapping refuses.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::dynamic::Matched;
@@ -74,16 +75,16 @@ fn members(moved: &[(&str, Vec<String>)]) -> Vec<u8> {
 /// The paths of values that did not fit, as the list of them has them.
 fn names(mapping: &Mapping, options: &Options, unfit: &[Unfit]) -> Vec<String> {
     let mapped = mapping.root.children.contains_key(options.target_fields.as_bytes());
-    let mut names: Vec<String> = Vec::new();
+    let (mut names, mut seen) = (Vec::new(), HashSet::new());
     for each in unfit {
         let path = shortened(&each.path);
+        if !seen.insert(path) {
+            continue;
+        }
         let quoted = json::quote(path);
         // The first of them may decide what the field becomes: no date, and no number.
         let plain = mapped || Matched::of(&quoted, &mapping.detection) == Matched::String;
-        let name = if plain { path.to_owned() } else { String::from_utf8_lossy(&quoted).into_owned() };
-        if !names.contains(&name) {
-            names.push(name);
-        }
+        names.push(if plain { path.to_owned() } else { String::from_utf8_lossy(&quoted).into_owned() });
     }
     names
 }
@@ -91,14 +92,15 @@ fn names(mapping: &Mapping, options: &Options, unfit: &[Unfit]) -> Vec<String> {
 /// What moves, by path.
 fn by_path(unfit: &[Unfit]) -> Vec<(&str, Vec<String>)> {
     let mut moved: Vec<(&str, Vec<String>)> = Vec::new();
+    let mut positions: HashMap<&str, usize> = HashMap::new();
     for each in unfit {
         let Some(value) = &each.moved else { continue };
         let path = shortened(&each.path);
-        let parts = parts(value, path);
-        match moved.iter_mut().find(|(name, _)| *name == path) {
-            Some((_, values)) => values.extend(parts),
-            None => moved.push((path, parts)),
-        }
+        let at = *positions.entry(path).or_insert_with(|| {
+            moved.push((path, Vec::new()));
+            moved.len() - 1
+        });
+        moved[at].1.extend(parts(value, path));
     }
     moved
 }
