@@ -104,7 +104,7 @@ def _mappings(store: Store, resolver: IndexResolver, metrics: Metrics) -> Mappin
 
 
 def _quotas(settings: Settings, worker: tuple[int, Path] | None, metrics: Metrics) -> Quotas:
-    """The quotas of all workers, whose refusals the metrics show. Raises InvalidError for a file that cannot be read."""
+    """The quotas of all workers, whose refusals the metrics show. Raises InvalidError for a file with an error."""
     quotas = Quotas.shared(read_quotas(settings.quotas), settings.workers, worker)
     metrics.read_quotas = quotas.counts
     return quotas
