@@ -103,8 +103,7 @@ impl Batch {
         *self = std::mem::replace(&mut *fresh, empty);
     }
 
-    /// Moves the documents whose share is less than `candidate` percent, and those from there to less than `control` percent, into
-    /// batches of their own. Those of one slot stay together: the first one decides.
+    /// Moves the documents below `candidate` percent, and those from there to below `control`, into batches of their own.
     fn split(&mut self, py: Python<'_>, share: &Bound<'_, KeyShare>, candidate: f64, control: f64) -> (Self, Self) {
         let share = share.get();
         py.detach(|| self.split_by(share, candidate, control))
@@ -136,8 +135,7 @@ impl Batch {
         Ok(PyBytes::new(py, self.text(self.doc(i)?)))
     }
 
-    /// The bulk action, or the place in a response, that document `i` comes from: one that has become several has the same
-    /// for each.
+    /// The bulk action, or the place in a response, that document `i` comes from: all that it has become share it.
     fn slot(&self, i: usize) -> PyResult<usize> {
         Ok(self.doc(i)?.slot)
     }
@@ -152,8 +150,7 @@ impl Batch {
         Ok(self.doc(i)?.meta.ctx.as_deref().map(|text| PyBytes::new(py, text)))
     }
 
-    /// The state of document `i`: ("live" | "dropped" | "finished", None), or ("failed", (status, type, reason,
-    /// pipeline, stage)).
+    /// The state of document `i`, and of a failed one (status, type, reason, pipeline, stage).
     #[allow(clippy::type_complexity)]
     fn outcome(&self, i: usize) -> PyResult<(&'static str, Option<(u16, String, String, String, String)>)> {
         Ok(match &self.doc(i)?.state {
