@@ -158,7 +158,10 @@ async def _fitting(
     keeper, counts = context.components.mappings, context.components.metrics.fitting
     indexes = {name for name in batches.names if name}
     targets = {each.target for version in fitters for each in version.fitters if each.target}
-    await keeper.ready(indexes, targets)
+    # Who names a pipeline in a request may not have the right to change the mapping; who has attached it had.
+    attached = {name for name in indexes if await _is_attached(context, fitters[0], name)}
+    await keeper.ready(attached, targets)
+    await keeper.ready(indexes - attached)
     fitted += [Fitted(version, indexes) for version in fitters]
 
     def make() -> Batch:
@@ -171,6 +174,13 @@ async def _fitting(
         batches.absorb(batch)
 
     return _Batches(make, absorb, batches.names)
+
+
+async def _is_attached(context: RequestContext, pipeline: Pipeline, index: str) -> bool:
+    """Whether a pipeline is attached to an index, by default or finally."""
+    name, resolver = pipeline.definition.name, context.components.resolver
+    found = [await choice.for_document(context.snapshot, resolver, index, final=final) for final in (False, True)]
+    return any(each is not None and each.definition.name == name for each in found)
 
 
 async def _fail_unreadable(context: RequestContext, parsed: Bulk) -> None:

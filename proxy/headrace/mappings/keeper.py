@@ -176,7 +176,10 @@ class MappingKeeper:
         properties: dict[str, Any] = {target: {"type": "flat_object"} for target in targets}
         lists = [f"{target}_fields" for target in targets]
         properties |= {name: {"type": "keyword"} for name in lists if not mapping.has(name)}
-        return await self._source.add_fields(index, properties)
+        added = await self._source.add_fields(index, properties)
+        # Searches have to know the fields, which masks hide.
+        self._resolver.forget()
+        return added
 
     def _hold(self, name: str, kept: _Kept, mapping: Mapping | None) -> None:
         kept.mapping, kept.nbytes = mapping, 0 if mapping is None else mapping.nbytes

@@ -201,3 +201,37 @@ async def test_a_dry_run_writes_nothing(through: Http, direct: Http, name: str):
     assert (await through.get(f"/{name}/_pipeline/_unfit")).json["total"] == 0
     wrong = await through.post(f"/{name}/_pipeline/_fit", {"docs": [{}], "parameters": {"unparsable": "x"}})
     assert wrong.status == 400
+
+
+async def test_what_has_moved_from_a_masked_field_is_hidden(through: Http, direct: Http, name: str):
+    await direct.put(f"/{name}", {"mappings": {"properties": {"ssn": {"type": "long"}, "n": {"type": "long"}}}})
+    await through.pipeline(f"{name}-fit", "document", native("fit", "fit_mapping"))
+    await through.pipeline(f"{name}-mask", "result", native("mask", "mask", fields=["ssn"]))
+    finals = {"index.document.final_pipeline": f"{name}-fit", "index.result.final_pipeline": f"{name}-mask"}
+    assert (await through.put(f"/{name}/_settings", finals)).status == 200
+    for n, value in enumerate(({"a": "hushed"}, "hushed", ["hushed"])):
+        assert (await through.put(f"/{name}/_doc/{n}?refresh=true", {"ssn": value, "n": n})).status == 201
+    assert "hushed" in (await direct.get(f"/{name}/_doc/0")).body.decode()
+    for target, body in (
+        (f"/{name}/_search", {"fields": ["*"]}),
+        (f"/{name}/_search", {"highlight": {"fields": {"*": {}}}, "query": {"query_string": {"query": "hushed"}}}),
+        (f"/{name}/_search", {"docvalue_fields": ["_unfit._value"]}),
+        (f"/{name}/_search", {"size": 0, "aggs": {"a": {"terms": {"field": "_unfit._value"}}}}),
+        (f"/{name}/_search", {"size": 0, "aggs": {"a": {"terms": {"field": "_unfit.ssn"}}}}),
+        (f"/{name}/_search", {"sort": ["_unfit.ssn"]}),
+        (f"/{name}/_doc/0", None),
+        (f"/{name}/_source/1", None),
+    ):
+        answer = await (through.get(target) if body is None else through.post(target, body))
+        assert "hushed" not in answer.body.decode(), (target, body)
+    listed = (await through.post(f"/{name}/_search", {"query": {"term": {"_unfit_fields": "ssn"}}})).json
+    assert listed["hits"]["total"]["value"] == 3
+
+
+async def test_a_pipeline_that_a_request_names_changes_no_mapping(through: Http, direct: Http, name: str):
+    await direct.put(f"/{name}", {"mappings": {"properties": {"n": {"type": "long"}}}})
+    await through.pipeline(f"{name}-fit", "document", native("fit", "fit_mapping"))
+    assert (await through.put(f"/{name}/_doc/1?pipeline={name}-fit&refresh=true", {"n": 1})).status == 201
+    mapping = (await direct.get(f"/{name}/_mapping")).json[name]["mappings"]
+    assert mapping["properties"] == {"n": {"type": "long"}}
+    assert (await through.put(f"/{name}/_doc/2?pipeline={name}-fit", {"n": {"a": 1}})).status == 201

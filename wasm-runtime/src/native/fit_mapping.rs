@@ -27,6 +27,7 @@ pub(crate) use self::store::{Fitting, Mapping, Mappings};
 use self::visit::Visit;
 use super::support::edits::edited;
 use super::support::function::{Function, Parameters, yes};
+use super::support::names::UNFIT;
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::error::Fault;
@@ -82,7 +83,7 @@ fn fifty() -> usize {
 }
 
 fn unfit() -> String {
-    "_unfit".to_owned()
+    UNFIT.to_owned()
 }
 
 impl Parameters for FitMapping {
@@ -92,6 +93,9 @@ impl Parameters for FitMapping {
             || self.target.trim().is_empty()
         {
             return Err("[target] must be the name of a field of the document itself, without points".to_owned());
+        }
+        if !self.target.starts_with(UNFIT) {
+            return Err(format!("[target] must begin with [{UNFIT}]: masks hide such fields as a whole"));
         }
         if let Some(mapping) = self.mapping.take() {
             let compiled = mapping::Mapping::compile(&serde_json::Value::Object(mapping), &serde_json::Value::Null);

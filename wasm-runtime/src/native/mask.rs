@@ -1,6 +1,7 @@
 //! `mask`: hides fields of hits, wherever a hit shows them: `_source`, `fields`, highlights.
 //!
 //! It runs on the hits of `top_hits` and inner hits, too; a hit that is a nested object shows it without the names above it.
+//! What did not fit a mapping (`fit_mapping`) may be a value of any field, and is hidden as a whole.
 //! Aggregations over a masked field still show its values: keep the field out of them by the query pipeline.
 
 use schemars::JsonSchema;
@@ -10,7 +11,7 @@ use sha1::Digest;
 use super::support::edits::edited;
 use super::support::field::Names;
 use super::support::function::{Function, Parameters};
-use super::support::names::{Relation, below, relation};
+use super::support::names::{Relation, below, holds_any, relation};
 use crate::document::Meta;
 use crate::document::effect::Effect;
 use crate::engine::deadline::glance;
@@ -130,25 +131,26 @@ impl Mask {
 
     /// Notes in `edits` what hides the fields `names` of the object, or of the objects of the list, that starts at `at`.
     ///
-    /// A name is what is left of it there; the empty one is everything.
-    fn hide(&self, text: &[u8], at: usize, names: &[&str], edits: &mut Vec<Edit>) {
+    /// A name is what is left of it there; the empty one is everything. `whole`: it is the document itself, not a part.
+    fn hide(&self, text: &[u8], at: usize, names: &[&str], whole: bool, edits: &mut Vec<Edit>) {
         glance();
         match text[at] {
-            b'[' => json::elements(text, at).iter().for_each(|item| self.hide(text, item.start, names, edits)),
-            b'{' => self.hide_members(text, at, names, edits),
+            b'[' => json::elements(text, at).iter().for_each(|item| self.hide(text, item.start, names, false, edits)),
+            b'{' => self.hide_members(text, at, names, whole, edits),
             _ => {}
         }
     }
 
-    fn hide_members(&self, text: &[u8], at: usize, names: &[&str], edits: &mut Vec<Edit>) {
+    fn hide_members(&self, text: &[u8], at: usize, names: &[&str], whole: bool, edits: &mut Vec<Edit>) {
         let mut entries = json::Entries::new(text, at).into_iter().flatten().peekable();
         let (mut kept, mut last) = (false, at + 1);
         while let Some(Entry { key, value }) = entries.next() {
-            let found = relation(&text[key.clone()], names);
+            let key_text = &text[key.clone()];
+            let found = if whole && holds_any(key_text) { Relation::Covered } else { relation(key_text, names) };
             let removed = self.mode == Mode::Remove && matches!(found, Relation::Covered);
             match found {
                 Relation::Elsewhere => {}
-                Relation::Above(inner) => self.hide(text, value.start, &inner, edits),
+                Relation::Above(inner) => self.hide(text, value.start, &inner, false, edits),
                 Relation::Covered if !removed => edits.push(Edit::of(value.clone(), self.hidden(&text[value.clone()]))),
                 // One comma goes with it: the one before it, or where nothing is before it the one behind it.
                 Relation::Covered if kept => edits.push(Edit::of(last..value.end, Vec::new())),
@@ -196,7 +198,7 @@ impl Function for Mask {
         places.sort_unstable();
         let mut edits = Vec::new();
         for range in places {
-            self.hide(text, range, &names, &mut edits);
+            self.hide(text, range, &names, true, &mut edits);
         }
         Ok(if edits.is_empty() { Effect::Unchanged } else { Effect::Replaced(edited(text, &edits)) })
     }

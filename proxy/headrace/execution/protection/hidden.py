@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+UNFIT, UNFIT_PATHS = "_unfit", "_fields"
+"""How the targets of `fit_mapping` begin, and how the lists of paths beside them end."""
 FLAT_OBJECT_PARTS = ("_value", "_valueAndPath")
 """Sub-fields of a `flat_object`, which hold the values of all its keys."""
 
@@ -114,13 +116,18 @@ def hidden_fields(names: Iterable[str], mappings: Iterable[Mapping[str, Any]]) -
     fields = [each for mapping in mappings for each in _fields(mapping)]
     patterns = [name for name in found if "*" in name]
     found |= {path for path, _ in fields if any(meet(path, pattern) for pattern in patterns)}
-    found |= {path for path, field in fields if field.get("type") == "derived"}
+    found |= {path for path, field in fields if field.get("type") == "derived" or _holds_any(path)}
     while True:
         covered = HiddenFields.of(found)
         more = {right for path, field in fields for right in _repeated(path, field, covered)}
         if more <= found:
             return covered
         found |= more
+
+
+def _holds_any(path: str) -> bool:
+    """Whether a field holds values of any other field: what did not fit the mapping (the built-in `fit_mapping`)."""
+    return path.startswith(UNFIT) and not path.endswith(UNFIT_PATHS)
 
 
 def _plain(name: str) -> str:

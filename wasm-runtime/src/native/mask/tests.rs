@@ -35,6 +35,9 @@ fn every_spelling_of_a_masked_field_is_hidden() {
         ("secret", r#"{"\u0073ecret":1,"secret\u002ex":2}"#, r#"{"\u0073ecret":"****","secret\u002ex":"****"}"#),
         ("secret", r#"{"secret":1,"secret":2}"#, r#"{"secret":"****","secret":"****"}"#),
         ("secret", r#"{"\ud800":1}"#, r#"{"\ud800":"****"}"#),
+        ("ssn", r#"{"_unfit":{"ssn":"1"},"_unfit_fields":["ssn"]}"#, r#"{"_unfit":"****","_unfit_fields":["ssn"]}"#),
+        ("ssn", r#"{"_unfit":["ssn: 1"],"_unfit_b.c":1}"#, r#"{"_unfit":["****"],"_unfit_b.c":"****"}"#),
+        ("ssn", r#"{"\u005funfit":1,"a":{"_unfit":1}}"#, r#"{"\u005funfit":"****","a":{"_unfit":1}}"#),
     ] {
         assert_eq!(source(field, stored), shown, "{field} in {stored}");
     }

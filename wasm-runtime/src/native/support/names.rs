@@ -4,6 +4,20 @@ use std::borrow::Cow;
 
 use crate::json;
 
+/// How fields begin that hold what did not fit a mapping (`fit_mapping`): values of any field of the document.
+pub(crate) const UNFIT: &str = "_unfit";
+/// The end of the names of the lists beside them, which hold paths alone.
+const UNFIT_PATHS: &str = "_fields";
+
+/// Whether a raw key is that of a field, or below one, that holds values of any other field.
+pub(crate) fn holds_any(raw: &[u8]) -> bool {
+    if !matches!(raw.first(), Some(b'_' | b'.' | b'\\')) {
+        return false;
+    }
+    let key = json::unescape(raw).map(without_empty_parts);
+    key.is_none_or(|key| key.starts_with(UNFIT) && !key.ends_with(UNFIT_PATHS))
+}
+
 /// Relation of a key to names.
 pub(crate) enum Relation<'n> {
     /// It is one of them, or lies below one.
