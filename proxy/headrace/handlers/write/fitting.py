@@ -6,6 +6,7 @@ A refused document has not been written, so that the second try repeats nothing.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace_pipelines import Batch, Bulk, Deadline
+from headrace_pipelines.engine import PanicException
+from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
     from headrace.execution.document_run import Fitted
     from headrace.server.request import RequestContext
     from headrace.upstream.client import Answer
     from headrace.upstream.sending import Text
+
+log = logging.getLogger("headrace.fitting")
 
 _REFUSALS = re.compile(
     r"(?:mapper_parsing|strict_dynamic_mapping|document_parsing|mapper|illegal_argument|parsing)_exception"
@@ -94,11 +99,18 @@ async def sent_again(context: RequestContext, fitted: list[Fitted], body: Text, 
     if not refused:
         return None
     again = await _refit(context, fitted, refused)
-    lines = b"".join(b"%b\n%b\n" % (each.action, text) for each, text in zip(refused, again, strict=True))
-    second = await context.forward_buffered(lines, unfiltered=True)
-    if not second.ok or not second.json:
+    if again is None:
         return None
-    replaced = msgspec.json.decode(second.body, type=_BulkAnswer).items
+    lines = b"".join(b"%b\n%b\n" % (each.action, text) for each, text in zip(refused, again, strict=True))
+    try:
+        second = await context.forward_buffered(lines, unfiltered=True)
+        if not second.ok or not second.json:
+            return None
+        replaced = msgspec.json.decode(second.body, type=_BulkAnswer).items
+    except (HeadraceError, msgspec.MsgspecError) as error:
+        # What the first answer says is written is written: a client that repeats the bulk would write it twice.
+        log.warning("refused documents could not be sent once more: %s", error)
+        return None
     if len(replaced) != len(refused):
         return None
     for each, item in zip(refused, replaced, strict=True):
@@ -122,8 +134,8 @@ async def single_again(
     if error is None or not _by_mapping(error):
         return answer
     refused = _Refused(0, index, b"", body, _paths(error.text))
-    (text,) = await _refit(context, fitted, [refused])
-    return await context.forward_buffered(text, unfiltered=True)
+    again = await _refit(context, fitted, [refused])
+    return answer if again is None else await context.forward_buffered(again[0], unfiltered=True)
 
 
 def _by_mapping(error: _Cause) -> bool:
@@ -163,32 +175,38 @@ def _paths(text: str) -> list[str]:
     return list(dict.fromkeys(_POINTS.sub(".", name).strip(".") for name in found))
 
 
-async def _refit(context: RequestContext, fitted: list[Fitted], refused: list[_Refused]) -> list[bytes]:
-    """The documents, fitted by mappings that are read now; where these change nothing, without what the errors name."""
-    keeper = context.components.mappings
+async def _refit(context: RequestContext, fitted: list[Fitted], refused: list[_Refused]) -> list[bytes] | None:
+    """The documents, fitted by mappings that are read now; `None` where that changes nothing."""
     default = context.params.get("index")
     for each in refused:
         each.index = each.index or default or ""
-    await keeper.renew({each.index for each in refused})
+    await context.components.mappings.renew({each.index for each in refused})
+    try:
+        texts = await asyncio.to_thread(_refit_all, context, fitted, refused)
+    except (Exception, PanicException):
+        log.exception("refused documents could not be fitted again")
+        return None
+    return None if all(text == each.source for text, each in zip(texts, refused, strict=True)) else texts
 
-    def work() -> list[bytes]:
-        deadline, counts, texts = Deadline(_SECONDS), [], []
-        for each in refused:
-            runners = [each_fitted for each_fitted in fitted if each.index in each_fitted.indexes] or fitted
-            text = each.source
-            for named in ([], each.paths):
-                for runner in runners[0].pipeline.fitters:
-                    batch = Batch.of("document", text, index=each.index)
-                    batch.fit(keeper.mappings, refused=named)
-                    batch.check("")
-                    if batch.live:
-                        batch.run_native(runner.native, deadline, abort=False, pipeline="", stage="")
-                        text = batch.document(0)
-                        counts.extend(batch.unfit())
-                if text != each.source:
-                    break
-            texts.append(text)
-        context.components.metrics.fitting.add(counts)
-        return texts
 
-    return await asyncio.to_thread(work)
+def _refit_all(context: RequestContext, fitted: list[Fitted], refused: list[_Refused]) -> list[bytes]:
+    """The documents by the mapping as it is; else without what errors name; else without what only the cluster judges."""
+    keeper, texts = context.components.mappings, []
+    deadline, counts = Deadline(_SECONDS), []
+    for each in refused:
+        runners = [each_fitted for each_fitted in fitted if each.index in each_fitted.indexes] or fitted
+        text = each.source
+        for named in ([], each.paths, keeper.opaque(each.index)):
+            for runner in runners[0].pipeline.fitters:
+                batch = Batch.of("document", text, index=each.index)
+                batch.fit(keeper.mappings, refused=named)
+                batch.check("")
+                if batch.live:
+                    batch.run_native(runner.native, deadline, abort=False, pipeline="", stage="")
+                    text = batch.document(0) if batch.live else each.source
+                    counts.extend(batch.unfit())
+            if text != each.source:
+                break
+        texts.append(text)
+    context.components.metrics.fitting.add(counts)
+    return texts
