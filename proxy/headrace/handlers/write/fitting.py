@@ -30,7 +30,7 @@ _REFUSALS = re.compile(
 )
 """Types of errors that documents and mappings cause."""
 _LIMITS = re.compile(
-    r"limit of|immense term|ambiguous|mapper \[|mapping|dynamic introduction|non object", re.IGNORECASE
+    r"limit of|immense term|ambiguous|mapper \[|mapping|dynamic introduction|non object|field \[", re.IGNORECASE
 )
 """Texts of the errors of type `illegal_argument_exception` that do."""
 _NAMED = (
