@@ -216,6 +216,19 @@ async def test_a_document_with_the_target_in_another_form_is_written(through: Ht
         assert (await through.post(f"/{name}/_doc", text)).status == 201, text
 
 
+async def test_a_full_mapping_gets_room_for_the_target(through: Http, direct: Http, name: str):
+    await attached(through, name)
+    mappings = {"properties": {"n": {"type": "long"}, "k": {"type": "keyword"}}}
+    settings = {"index.mapping.total_fields.limit": 2}
+    assert (await direct.put(f"/{name}", {"settings": settings, "mappings": mappings})).status == 200
+    documents = ['{"n":"x"}', '{"new":1}', '{"n":{"a":1}}', '{"k":[{"a":1}]}']
+    lines = [line for text in documents for line in ('{"index":{}}', text)]
+    answer = await through.bulk(*lines, target=f"/{name}/_bulk?refresh=true")
+    assert answer.json["errors"] is False, answer.json
+    mapping = (await direct.get(f"/{name}/_mapping")).json[name]["mappings"]["properties"]
+    assert set(mapping) == {"n", "k", *TARGETS}
+
+
 async def test_a_dry_run_writes_nothing(through: Http, direct: Http, name: str):
     await direct.put(f"/{name}", {"mappings": {"properties": {"n": {"type": "long"}, **TARGETS}}})
     body = {"docs": [{"n": 1}, {"n": "x"}, {"q": 1}, {"q": {"a": 1}}], "parameters": {"unparsable": "drop_field"}}
