@@ -64,10 +64,10 @@ def _popped_hits(response: Any) -> list[Any] | None:
 def _by_key(hits: list[Any]) -> dict[tuple[Any, ...], Any]:
     """Hits by index and id, and by their number among those that share these, as inner parts of a document may."""
     found: dict[tuple[Any, ...], Any] = {}
+    counts: dict[tuple[str, str], int] = {}
     for hit in hits:
         key = (str(hit.get("_index")), str(hit.get("_id"))) if isinstance(hit, dict) else ("", "")
-        at = 0
-        while (*key, at) in found:
-            at += 1
-        found[*key, at] = hit
+        # Responses without stored fields have no ids: all hits may share a key.
+        counts[key] = counts.get(key, 0) + 1
+        found[*key, counts[key]] = hit
     return found
