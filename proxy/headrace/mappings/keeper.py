@@ -91,6 +91,11 @@ class MappingKeeper:
         kept = self._kept.get(name)
         return kept is not None and kept.mapping is not None
 
+    def opaque(self, name: str) -> list[str]:
+        """Dotted paths of the fields of an index that may refuse a value which only the cluster can judge."""
+        kept = self._kept.get(name)
+        return kept.mapping.opaque() if kept is not None and kept.mapping is not None else []
+
     async def ready(self, names: Iterable[str | None], targets: Iterable[str] = ()) -> None:
         """Has the mappings of these indexes at hand; one that is old is read anew meanwhile.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
     from headrace.settings import Settings
 
+log = logging.getLogger("headrace.mappings")
+
+_FULL = re.compile(r"Limit of total fields \[(\d+)\] has been exceeded")
 ANSWER_SECONDS = 10
 """Seconds for an answer of the cluster about itself or the registry."""
 
@@ -79,14 +84,27 @@ class Cluster:
         return template.get("mappings", {}), _flat(template.get("settings", {}))
 
     async def add_fields(self, index: str, properties: dict[str, Any]) -> bool:
-        """Adds fields to the mapping of an index; false where the cluster refuses."""
+        """Adds fields to the mapping of an index; false where the cluster refuses.
+
+        A mapping that is full gets room for them: its limit of fields rises by their number.
+        """
+        path = f"/{quote(index, safe='')}"
+        refusal = await self._change(f"{path}/_mapping", {"properties": properties})
+        if (full := _FULL.search(refusal)) is not None:
+            limit = {"index.mapping.total_fields.limit": int(full[1]) + len(properties)}
+            refusal = await self._change(f"{path}/_settings", limit)
+            refusal = refusal or await self._change(f"{path}/_mapping", {"properties": properties})
+            if not refusal:
+                log.warning("the mapping of [%s] is full: its limit is now %d fields", index, *limit.values())
+        return not refusal
+
+    async def _change(self, path: str, body: dict[str, Any]) -> str:
+        """Changes a mapping or settings; gives why the cluster refuses, if it does."""
         try:
-            await self._client.transport.perform_request(
-                "PUT", f"/{quote(index, safe='')}/_mapping", body={"properties": properties}
-            )
-        except OpenSearchException:
-            return False
-        return True
+            await self._client.transport.perform_request("PUT", path, body=body)
+        except OpenSearchException as error:
+            return str(error) or type(error).__name__
+        return ""
 
     async def version(self) -> str:
         """The version of the cluster's state: it changes with every index, alias and data stream."""

@@ -184,6 +184,51 @@ async def test_a_refused_document_is_sent_once_more(through: Http, direct: Http,
         assert source == {"_unfit": {path: "x"}, "_unfit_fields": [path]}
 
 
+OPAQUE = {
+    "c": {"type": "completion"}, "g": {"type": "completion", "contexts": [{"name": "g", "type": "category"}]},
+    "rf": {"type": "rank_features"}, "p": {"type": "percolator"}, "j": {"type": "join", "relations": {"a": "b"}},
+    "r": {"type": "date_range"}, "s": {"type": "geo_shape"}, "o": {"properties": {"r": {"type": "ip_range"}}},
+}  # fmt: skip
+"""Fields of types that only the cluster judges."""
+UNJUDGED = (
+    '{"c":5}', '{"c":{"weight":"x"}}', '{"c":{"input":["a"],"weight":-1}}', '{"g":"a"}',
+    '{"g":{"input":"a","contexts":{"z":"q"}}}', '{"rf":{"a":-1}}', '{"rf":{"a":"x"}}', '{"rf":{"a":{"b":1}}}',
+    '{"p":{"none":{}}}', '{"j":5}', '{"j":"none"}', '{"r":{"gte":"x"}}', '{"s":"POINT(1"}', '{"o":{"r":"1.2.3.4/99"}}',
+)  # fmt: skip
+
+
+async def test_what_only_the_cluster_judges_is_not_refused(through: Http, direct: Http, name: str):
+    await attached(through, name)
+    assert (await direct.put(f"/{name}", {"mappings": {"properties": OPAQUE}})).status == 200
+    documents = [text.replace("{", '{"k":"y",', 1) for text in UNJUDGED]
+    lines = [line for text in documents for line in ('{"index":{}}', text)]
+    answer = await through.bulk(*lines, target=f"/{name}/_bulk")
+    assert answer.json["errors"] is False, [item for item in answer.json["items"] if "error" in item["index"]]
+    for n, text in enumerate(documents):
+        answer = await through.put(f"/{name}/_doc/{n}", json.loads(text))
+        assert answer.status == 201, (text, answer.body)
+
+
+async def test_a_document_with_the_target_in_another_form_is_written(through: Http, direct: Http, name: str):
+    await attached(through, name)
+    await direct.put(f"/{name}", {"mappings": {"properties": {"n": {"type": "long"}, **TARGETS}}})
+    for text in ({"_unfit": 5}, {"_unfit": [1, {"a": "b"}], "n": "x"}, {"_unfit_fields": {"a": 1}, "n": "x"}):
+        assert (await through.post(f"/{name}/_doc", text)).status == 201, text
+
+
+async def test_a_full_mapping_gets_room_for_the_target(through: Http, direct: Http, name: str):
+    await attached(through, name)
+    mappings = {"properties": {"n": {"type": "long"}, "k": {"type": "keyword"}}}
+    settings = {"index.mapping.total_fields.limit": 2}
+    assert (await direct.put(f"/{name}", {"settings": settings, "mappings": mappings})).status == 200
+    documents = ['{"n":"x"}', '{"new":1}', '{"n":{"a":1}}', '{"k":[{"a":1}]}']
+    lines = [line for text in documents for line in ('{"index":{}}', text)]
+    answer = await through.bulk(*lines, target=f"/{name}/_bulk?refresh=true")
+    assert answer.json["errors"] is False, answer.json
+    mapping = (await direct.get(f"/{name}/_mapping")).json[name]["mappings"]["properties"]
+    assert set(mapping) == {"n", "k", *TARGETS}
+
+
 async def test_a_dry_run_writes_nothing(through: Http, direct: Http, name: str):
     await direct.put(f"/{name}", {"mappings": {"properties": {"n": {"type": "long"}, **TARGETS}}})
     body = {"docs": [{"n": 1}, {"n": "x"}, {"q": 1}, {"q": {"a": 1}}], "parameters": {"unparsable": "drop_field"}}

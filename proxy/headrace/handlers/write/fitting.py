@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace_pipelines import Batch, Bulk, BulkError, Deadline
+from headrace_pipelines.engine import PanicException
 from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _REFUSALS = re.compile(
 )
 """Types of errors that documents and mappings cause."""
 _LIMITS = re.compile(
-    r"limit of|immense term|ambiguous|mapper \[|mapping|dynamic introduction|non object", re.IGNORECASE
+    r"limit of|immense term|ambiguous|mapper \[|mapping|dynamic introduction|non object|field \[", re.IGNORECASE
 )
 """Texts of the errors of type `illegal_argument_exception` that do."""
 _NAMED = (
@@ -111,6 +112,8 @@ async def sent_again(context: RequestContext, fitted: list[Fitted], body: Text, 
 async def _second_try(context: RequestContext, fitted: list[Fitted], refused: list[_Refused]) -> list[msgspec.Raw]:
     """The cluster's items for refused documents that are fitted again; none where it does not answer."""
     again = await _refit(context, fitted, refused)
+    if again is None:
+        return []
     lines = b"".join(b"%b\n%b\n" % (each.action, text) for each, text in zip(refused, again, strict=True))
     try:
         second = await context.forward_buffered(lines, unfiltered=True)
@@ -134,9 +137,11 @@ async def single_again(
     if error is None or not _by_mapping(error):
         return answer
     refused = _Refused(0, index, b"", body, _paths(error.text))
-    (text,) = await _refit(context, fitted, [refused])
+    again = await _refit(context, fitted, [refused])
+    if again is None:
+        return answer
     try:
-        return await context.forward_buffered(text, unfiltered=True)
+        return await context.forward_buffered(again[0], unfiltered=True)
     except HeadraceError as failure:
         log.warning("a refused document could not be sent again: %s", failure.reason)
         return answer
@@ -193,29 +198,35 @@ def _paths(text: str) -> list[str]:
     return list(dict.fromkeys(_POINTS.sub(".", name).strip(".") for name in found))
 
 
-async def _refit(context: RequestContext, fitted: list[Fitted], refused: list[_Refused]) -> list[bytes]:
-    """The documents, fitted by mappings that are read now; where these change nothing, without what the errors name."""
-    keeper = context.components.mappings
-    await keeper.renew({each.index for each in refused})
+async def _refit(context: RequestContext, fitted: list[Fitted], refused: list[_Refused]) -> list[bytes] | None:
+    """The documents, fitted by mappings that are read now; `None` where that changes nothing."""
+    await context.components.mappings.renew({each.index for each in refused})
+    try:
+        texts = await asyncio.to_thread(_refit_all, context, fitted, refused)
+    except (Exception, PanicException):
+        log.exception("refused documents could not be fitted again")
+        return None
+    return None if all(text == each.source for text, each in zip(texts, refused, strict=True)) else texts
 
-    def work() -> list[bytes]:
-        deadline, counts, texts = Deadline(_SECONDS), [], []
-        for each in refused:
-            pipeline = next(pair.pipeline for pair in fitted if each.index in pair.indexes)
-            text = each.source
-            for named in ([], each.paths):
-                for runner in pipeline.fitters:
-                    batch = Batch.of("document", text, index=each.index)
-                    batch.fit(keeper.mappings, refused=named)
-                    batch.check("")
-                    if batch.live:
-                        batch.run_native(runner.native, deadline, abort=False, pipeline="", stage="")
-                        text = batch.document(0)
-                        counts.extend(batch.unfit())
-                if text != each.source:
-                    break
-            texts.append(text)
-        context.components.metrics.fitting.add(counts)
-        return texts
 
-    return await asyncio.to_thread(work)
+def _refit_all(context: RequestContext, fitted: list[Fitted], refused: list[_Refused]) -> list[bytes]:
+    """The documents by the mapping as it is; else without what errors name, or what only the cluster judges."""
+    keeper, texts = context.components.mappings, []
+    deadline, counts = Deadline(_SECONDS), []
+    for each in refused:
+        fitters = next(pair.pipeline for pair in fitted if each.index in pair.indexes).fitters
+        text = each.source
+        for named in ([], each.paths, keeper.opaque(each.index)):
+            for runner in fitters:
+                batch = Batch.of("document", text, index=each.index)
+                batch.fit(keeper.mappings, refused=named)
+                batch.check("")
+                if batch.live:
+                    batch.run_native(runner.native, deadline, abort=False, pipeline="", stage="")
+                    text = batch.document(0) if batch.live else each.source
+                    counts.extend(batch.unfit())
+            if text != each.source:
+                break
+        texts.append(text)
+    context.components.metrics.fitting.add(counts)
+    return texts

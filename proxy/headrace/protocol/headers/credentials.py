@@ -14,15 +14,31 @@ def user_of(authorization: str) -> str:
 
     A header that is a bare token has no scheme: nothing of it is shown.
     """
-    scheme, _, value = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return scheme.lower() if value and scheme.lower() in SCHEMES else "unknown" if authorization else ""
+    scheme, value = _parts(authorization)
+    if scheme != "basic":
+        return scheme if value and scheme in SCHEMES else "unknown" if authorization else ""
+    return _basic_user(value) or "basic"
+
+
+def _parts(authorization: str) -> tuple[str, str]:
+    """The scheme in small letters and what is behind it, without the spaces around both."""
+    scheme, _, value = authorization.strip().partition(" ")
+    return scheme.lower(), value.strip()
+
+
+def _basic_user(value: str) -> str | None:
+    """The user of Basic credentials as OpenSearch reads them; `None` where it is not plain.
+
+    It decodes what is before the next space, which needs no `=` at its end.
+    Else a client has as many names as it writes spellings of its own.
+    """
+    text = value.partition(" ")[0].rstrip("=")
     try:
-        user, colon, _ = base64.b64decode(value, validate=True).decode().partition(":")
+        user, colon, _ = base64.b64decode(text + "=" * (-len(text) % 4), validate=True).partition(b":")
     except ValueError:
-        return "basic"
+        return None
     # Without a colon it may be a password alone.
-    return user if colon else "basic"
+    return user.decode(errors="replace") if colon else None
 
 
 def identity_of(authorization: str) -> str:
@@ -32,7 +48,9 @@ def identity_of(authorization: str) -> str:
     """
     if not authorization:
         return ""
-    user = user_of(authorization)
-    if authorization.partition(" ")[0].lower() == "basic" and user != "basic":
+    scheme, value = _parts(authorization)
+    user = _basic_user(value) if scheme == "basic" else None
+    if user is not None:
         return user
-    return f"{user}:{hashlib.sha256(authorization.encode('latin-1', 'replace')).hexdigest()[:12]}"
+    spelt = f"{scheme} {value}".encode("latin-1", "replace")
+    return f"{user_of(authorization)}:{hashlib.sha256(spelt).hexdigest()[:12]}"

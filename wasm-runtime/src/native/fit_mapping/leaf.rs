@@ -79,6 +79,12 @@ impl Leaf {
         matches!(self.kind, Kind::GeoPoint | Kind::Any | Kind::Open)
     }
 
+    /// Whether it, or a field of it, may refuse a value that fits by all that is known here.
+    pub(super) fn is_opaque(&self) -> bool {
+        matches!(self.kind, Kind::Any | Kind::Object | Kind::GeoPoint | Kind::Rank)
+            || self.fields.iter().any(Self::is_opaque)
+    }
+
     /// Fields that it adds to a mapping.
     pub(super) fn count(&self) -> usize {
         1 + self.fields.iter().map(Self::count).sum::<usize>()

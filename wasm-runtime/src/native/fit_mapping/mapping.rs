@@ -110,6 +110,13 @@ impl Mapping {
         })
     }
 
+    /// Dotted paths of fields whose values are not judged here, or not in full.
+    pub(super) fn opaque(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        self.root.opaque("", &mut found);
+        found
+    }
+
     /// The field of a path that the mapping has.
     pub(super) fn find(&self, path: &str) -> Option<&Node> {
         let mut parts = path.split('.');
@@ -119,6 +126,22 @@ impl Mapping {
             node = object.children.get(part.as_bytes())?;
         }
         Some(node)
+    }
+}
+
+/// The most paths of opaque fields: each is compared with each name of a document.
+const MOST_OPAQUE: usize = 1000;
+
+impl Object {
+    fn opaque(&self, above: &str, found: &mut Vec<String>) {
+        for (name, node) in &self.children {
+            let path = format!("{above}{}", String::from_utf8_lossy(name));
+            match node {
+                Node::Object(object) => object.opaque(&format!("{path}."), found),
+                Node::Leaf(leaf) if leaf.is_opaque() && found.len() < MOST_OPAQUE => found.push(path),
+                Node::Leaf(_) => {}
+            }
+        }
     }
 }
 

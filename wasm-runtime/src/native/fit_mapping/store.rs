@@ -50,6 +50,11 @@ impl Mapping {
     fn has(&self, path: &str) -> bool {
         self.inner.find(path).is_some()
     }
+
+    /// Dotted paths of fields that may refuse a value which nobody but the cluster can judge.
+    fn opaque(&self) -> Vec<String> {
+        self.inner.opaque()
+    }
 }
 
 #[derive(Debug, Default)]

@@ -50,6 +50,26 @@ fn what_does_not_fit_moves() {
 }
 
 #[test]
+fn a_document_may_have_the_target_in_any_form() {
+    let cases = [
+        (r#"{"_unfit":5}"#, r#"{"_unfit":{"_unfit":"5"},"_unfit_fields":["_unfit"]}"#),
+        (r#"{"k":"y","_unfit":[5,"z"]}"#, r#"{"k":"y","_unfit":{"_unfit":["5","z"]},"_unfit_fields":["_unfit"]}"#),
+        (r#"{"\u005funfit":{"a":"1"},"n":"x"}"#, r#"{"\u005funfit":{"a":"1","n":"x"},"_unfit_fields":["n"]}"#),
+        (
+            r#"{"n":"x","_unfit":{"a":"1"},"_unfit_fields":{}}"#,
+            r#"{"_unfit":{"a":"1","n":"x"},"_unfit_fields":["{}","n","_unfit_fields"]}"#,
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(fitted(MAPPED, "{}", &[text]), [expected], "{text}");
+    }
+    let own = r#"{"properties":{"n":{"type":"long"},"odd":{"type":"flat_object"},"odd_fields":{"type":"keyword"}}}"#;
+    let text = r#"{"odd":{"a":"1"},"n":"x","odd_fields":["a"]}"#;
+    let expected = r#"{"odd":{"a":"1","n":"x"},"odd_fields":["a","n"]}"#;
+    assert_eq!(fitted(own, r#"{"target":"odd"}"#, &[text]), [expected]);
+}
+
+#[test]
 fn documents_agree_on_new_fields() {
     let all = fitted(MAPPED, "{}", &[r#"{"new":1}"#, r#"{"new":{"a":1}}"#, r#"{"new":"2"}"#, r#"{"more":[1,2.5]}"#]);
     assert_eq!(all[0], r#"{"new":1}"#);
@@ -91,4 +111,13 @@ fn long_values_are_kept_in_parts() {
     let parts: Vec<&str> = found["_unfit"]["k"].as_array().unwrap().iter().filter_map(|part| part.as_str()).collect();
     assert!(parts.len() > 1 && parts.iter().all(|part| part.len() <= 32_766));
     assert_eq!(parts.concat(), "é".repeat(40_000));
+}
+
+#[test]
+fn fields_of_types_that_only_the_cluster_judges_are_listed() {
+    let mapping = serde_json::json!({"properties": {"c": {"type": "completion"}, "n": {"type": "long"},
+        "o": {"properties": {"r": {"type": "date_range"}, "k": {"type": "keyword", "fields": {"c": {"type": "completion"}}}}}}});
+    let mut found = Mapping::compile(&mapping, &serde_json::Value::Null).unwrap().opaque();
+    found.sort();
+    assert_eq!(found, ["c", "o.k", "o.r"]);
 }

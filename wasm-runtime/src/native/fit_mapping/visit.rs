@@ -164,17 +164,21 @@ impl<'d> Visit<'d> {
     }
 
     fn plain_root_member(&mut self, raw: &'d [u8], value: Range<usize>, scope: Scope<'d>) -> Result<Fate, Fault> {
-        if raw[0] == b'_' {
-            if names::is_metadata(raw) && !names::is_count(raw, &self.text[value.clone()]) {
-                return self.refused(value, Reason::Name, None);
-            }
-            if raw == self.options.target.as_bytes() {
-                self.targets[0] = Some(value.clone());
-            } else if raw == self.options.target_fields.as_bytes() {
-                self.targets[1] = Some(value.clone());
-            }
+        if raw[0] == b'_' && names::is_metadata(raw) && !names::is_count(raw, &self.text[value.clone()]) {
+            return self.refused(value, Reason::Name, None);
         }
-        self.field(raw, value, scope)
+        self.root_field(raw, value, scope)
+    }
+
+    /// The field `name` of the root; the place of a target's value is noted, unless that goes itself.
+    fn root_field(&mut self, name: &[u8], value: Range<usize>, scope: Scope<'d>) -> Result<Fate, Fault> {
+        let targets = [&self.options.target, &self.options.target_fields];
+        let target = targets.iter().position(|target| target.as_bytes() == name);
+        let fate = self.field(name, value.clone(), scope)?;
+        if let Some(target) = target {
+            self.targets[target] = (fate == Fate::Stays).then_some(value);
+        }
+        Ok(fate)
     }
 
     /// The dotted name of the value at hand.
@@ -234,25 +238,10 @@ impl<'d> Visit<'d> {
         if self.fitting.refused.contains(&self.path()) {
             return self.refused(value, Reason::Unparsable, None);
         }
+        if root && leading.is_empty() {
+            return self.root_field(last.as_bytes(), value, scope);
+        }
         self.field(last.as_bytes(), value, scope)
-    }
-
-    /// A null, which only some fields and strict objects refuse.
-    fn null(&mut self, parts: &[&str], value: Range<usize>, scope: Scope<'d>) -> Result<Fate, Fault> {
-        let strict = scope.is_strict();
-        let mut object = scope.object;
-        let mut found = None;
-        for part in parts {
-            self.enter(part);
-            found = object.and_then(|object| object.children.get(part.as_bytes()));
-            object = if let Some(Node::Object(object)) = found { Some(object) } else { None };
-        }
-        match found {
-            Some(Node::Leaf(leaf)) => self.leaf(leaf, value),
-            Some(Node::Object(_)) => Ok(Fate::Stays),
-            None if strict => self.refused(value, Reason::Unknown, None),
-            None => Ok(Fate::Stays),
-        }
     }
 
     /// The field `name` of the scope, at the path.

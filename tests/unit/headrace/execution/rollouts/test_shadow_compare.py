@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from typing import Any
 
 import pytest
@@ -192,3 +193,11 @@ def test_counts_of_processes_add_up_and_paths_are_bounded() -> None:
     assert shown["paths"][0] == {"path": "a|b", "kind": "changed", "count": 1 + MAX_PATHS}
     assert (shown["different"], shown["unstable"], shown["seen"], total.differing) == (201, 1, 15, 201)
     assert (shown["missed"], total.failed) == (0, MAX_PATHS)
+
+
+def test_many_hits_without_ids_are_compared_in_linear_time() -> None:
+    hits = [{"_score": n} for n in range(20_000)]
+    before, after = (json.dumps({"hits": {"hits": each}}).encode() for each in (hits, [{"_score": -1}, *hits[1:]]))
+    began = time.process_time()
+    assert {each.path for each in response_differences(before, after)} == {"hits.hits[]._score"}
+    assert time.process_time() - began < 3

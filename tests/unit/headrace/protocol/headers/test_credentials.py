@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.protocol.headers.credentials import user_of
+from headrace.protocol.headers.credentials import identity_of, user_of
 
 
 @pytest.mark.parametrize(
     ("header", "user"),
     [
         ("Basic YWRhOng=", "ada"),
+        ("basic  YWRhOng=", "ada"),
+        ("Basic YWRhOng", "ada"),
+        ("Basic YWRhOng= more", "ada"),
         ("Basic é", "basic"),
         ("Basic //4=", "basic"),
         ("Basic x", "basic"),
@@ -24,3 +27,12 @@ from headrace.protocol.headers.credentials import user_of
 )
 def test_user_of(header, user):
     assert user_of(header) == user
+
+
+@pytest.mark.parametrize("spelling", ["basic YWRhOng=", "Basic  YWRhOng=", "Basic YWRhOng", "Basic YWRhOng= more"])
+def test_a_user_has_the_same_name_in_every_spelling(spelling: str):
+    assert identity_of(spelling) == "ada"
+
+
+def test_spellings_of_a_token_have_the_same_name():
+    assert identity_of("Bearer t") == identity_of("bearer  t") != identity_of("Bearer u")

@@ -15,6 +15,24 @@ use crate::native::fit_mapping::options::Action;
 use crate::native::fit_mapping::reason::Reason;
 
 impl<'d> Visit<'d> {
+    /// A null, which only some fields and strict objects refuse.
+    pub(super) fn null(&mut self, parts: &[&str], value: Range<usize>, scope: Scope<'d>) -> Result<Fate, Fault> {
+        let strict = scope.is_strict();
+        let mut object = scope.object;
+        let mut found = None;
+        for part in parts {
+            self.enter(part);
+            found = object.and_then(|object| object.children.get(part.as_bytes()));
+            object = if let Some(Node::Object(object)) = found { Some(object) } else { None };
+        }
+        match found {
+            Some(Node::Leaf(leaf)) => self.leaf(leaf, value),
+            Some(Node::Object(_)) => Ok(Fate::Stays),
+            None if strict => self.refused(value, Reason::Unknown, None),
+            None => Ok(Fate::Stays),
+        }
+    }
+
     /// One part of a dotted name that is not the last.
     pub(super) fn step(&mut self, part: &str, scope: Scope<'d>) -> Step<'d> {
         match scope.object.and_then(|object| object.children.get(part.as_bytes())) {
