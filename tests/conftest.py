@@ -234,7 +234,8 @@ class ProxyProcess:
         self.process = subprocess.Popen(command, cwd=ROOT, stderr=self.log, env={**os.environ, "PYTHONWARNINGS": ""})
 
     async def ready(self, http: Http) -> None:
-        for _ in range(200):
+        # A busy machine takes many times the second that a start needs.
+        for _ in range(800):
             try:
                 if (await http.get("/_proxy/health/live")).status == 200:
                     return
