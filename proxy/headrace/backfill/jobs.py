@@ -70,7 +70,7 @@ class JobRecord(msgspec.Struct, kw_only=True):
     created: str
     kind: Literal["job"] = "job"
     state: Literal["running", "done", "failed"] = "running"
-    in_place: bool = False
+    same_index: bool = False
     delete_dropped: bool = False
     tombstones: bool = False
     query: str = ""

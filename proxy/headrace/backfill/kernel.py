@@ -70,7 +70,7 @@ class _Run:
         counts.bytes += page.bytes
         if self.job.diff:
             self._compared(page.hits)
-        elif self.job.in_place:
+        elif self.job.same_index:
             self._changed(page.hits)
         else:
             self._copied(page.hits)
@@ -109,7 +109,7 @@ class _Run:
         if "moved" in outcome.states:
             body = b"".join(pair for pair, kept in _pairs(outcome) if kept)
         gone = [i for i, state in enumerate(outcome.states) if state not in KEPT] if self._cleans else []
-        body += b"".join(deletion(hits[i], in_place=False) + b"\n" for i in gone)
+        body += b"".join(deletion(hits[i], same_index=False) + b"\n" for i in gone)
         refused = self._sent(body, positions, gone, self.job.target)
         letters = [letter(self.job, hits[i], fault) for i, fault in faults.items()]
         letters += self._rejected(hits, refused)
@@ -128,7 +128,7 @@ class _Run:
         self.result.counts.same += outcome.states.count("same")
         texts = {i: pair for i, pair in zip(positions, pairs, strict=True) if outcome.states[i] == "changed"}
         gone = [i for i, state in enumerate(outcome.states) if state == "dropped"] if self.job.delete_dropped else []
-        body = b"".join(texts.values()) + b"".join(deletion(hits[i], in_place=True) + b"\n" for i in gone)
+        body = b"".join(texts.values()) + b"".join(deletion(hits[i], same_index=True) + b"\n" for i in gone)
         refused = self._sent(body, list(texts), gone, self.item.index)
         letters = [letter(self.job, hits[i], fault) for i, fault in faults.items()]
         keep(self.link, self.job, letters + self._rejected(hits, refused))
@@ -192,8 +192,8 @@ class _Run:
     def _rejected(self, hits: Sequence[Hit], refused: dict[int, Refusal]) -> list[DeadLetter]:
         """The dead letters of documents that the cluster refuses for good. Their earlier states leave the target."""
         found = {i: refusal for i, refusal in refused.items() if refusal.status in PERMANENT}
-        if found and self._cleans and not self.job.in_place:
-            lines = b"".join(deletion(hits[i], in_place=False) + b"\n" for i in found)
+        if found and self._cleans and not self.job.same_index:
+            lines = b"".join(deletion(hits[i], same_index=False) + b"\n" for i in found)
             self._sent(lines, [], list(found), self.job.target)
         letters = []
         for i, refusal in found.items():

@@ -56,7 +56,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     `pipeline`: `name@version`, a document pipeline of `bundle`. `query`: JSON text; empty: all documents. `rate`:
     documents a second of one worker; 0: as many as the cluster takes. `page_bytes`: bytes of documents of a page.
     `patience`: seconds for which a call that is not taken is repeated. `stream`: of dead letters. `params`: of every
-    bulk. `job_index`: where items are checked off; empty: nowhere. `tombstones`: whether the target may have older
+    bulk. `same_index`: documents are changed where they are. `job_index`: where items are checked off; empty: nowhere. `tombstones`: whether the target may have older
     copies of documents that the pipeline now drops.
     """
 
@@ -66,7 +66,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: str
     bundle: Bundle
     cluster: Connection = Connection()
-    in_place: bool = False
+    same_index: bool = False
     diff: bool = False
     delete_dropped: bool = False
     tombstones: bool = False

@@ -75,9 +75,9 @@ def changes(hits: Sequence[Hit]) -> bytes:
     return b"\n".join(lines)
 
 
-def deletion(hit: Hit, *, in_place: bool) -> bytes:
+def deletion(hit: Hit, *, same_index: bool) -> bytes:
     """The line that deletes a document: in place as it was read, elsewhere what is older than it."""
-    if in_place:
+    if same_index:
         return b'{"delete":{%b}}' % _as_read(hit)
     routing = b'"routing":%b,' % hit.routing if hit.routing else b""
     return b'{"delete":{"_id":%b,%b"version":%d,"version_type":"external"}}' % (hit.id, routing, hit.external)
