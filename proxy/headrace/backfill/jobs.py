@@ -46,13 +46,18 @@ Marks = dict[str, dict[str, int]]
 
 
 class Pass(msgspec.Struct, kw_only=True):
-    """A pass over low ≤ `_seq_no` < high of each shard, in items of `size` numbers; by `slices` where it is not 0."""
+    """A pass over low ≤ `_seq_no` < high of each shard, in items of `size` numbers; by `slices` where it is not 0.
+
+    `compare`: over the target, for what the source lacks. `files`: the marks are bytes or row groups of files.
+    """
 
     number: int
     low: Marks = {}
     high: Marks = {}
     size: int = 0
     slices: int = 0
+    compare: bool = False
+    files: bool = False
     done: bool = False
 
 
@@ -75,6 +80,10 @@ class JobRecord(msgspec.Struct, kw_only=True):
     tombstones: bool = False
     query: str = ""
     alias: str = ""
+    mirror: bool | None = None
+    stream: str = ""
+    slices: int = 0
+    id_field: str = ""
     passes: list[Pass] = []
     result: ItemResult = msgspec.field(default_factory=ItemResult)
     reason: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from headrace.backfill import jobs
+from headrace.backfill import files, jobs
 from headrace.backfill.cluster import reading
 from headrace.backfill.cluster.dead import PERMANENT, keep, letter
 from headrace.backfill.cluster.link import Link
@@ -41,7 +41,7 @@ def run_item(job: JobSpec, item: WorkItem, *, progress: Callable[[Counts], None]
     if job.job_index and (earlier := jobs.result_of(link, job, item)) is not None:
         return earlier
     run = _Run(job, item, link)
-    for page in reading.pages(link, job, item):
+    for page in files.pages(job, item) if item.file else reading.pages(link, job, item):
         run.page(page)
         if progress is not None:
             progress(run.result.counts)
@@ -58,6 +58,8 @@ class _Run:
         self.link = link
         self.result = ItemResult()
         self._pipelines = Pipelines.shared(job.bundle)
+        folder = files.is_folder(job.stream) and not job.diff
+        self._dead = files.DeadLetterFiles(job.stream, job, item) if folder else None
         self._started = time.monotonic()
         self._cpu = time.thread_time()
         self._throttled = link.throttled
@@ -66,6 +68,10 @@ class _Run:
     def page(self, page: Page) -> None:
         """Runs and writes the documents of a page."""
         counts = self.result.counts
+        if self.item.compare:
+            self._mirrored(page.hits)
+            self.settle()
+            return
         counts.read += len(page.hits)
         counts.bytes += page.bytes
         if self.job.diff:
@@ -113,12 +119,19 @@ class _Run:
         refused = self._sent(body, positions, gone, self.job.target)
         letters = [letter(self.job, hits[i], fault) for i, fault in faults.items()]
         letters += self._rejected(hits, refused)
-        keep(self.link, self.job, letters)
+        self._keep(letters)
+
+    def _keep(self, letters: Sequence[DeadLetter]) -> None:
+        """Writes dead letters where the job wants them."""
+        if self._dead is not None:
+            self._dead.keep(letters)
+        else:
+            keep(self.link, self.job, letters)
 
     @property
     def _cleans(self) -> bool:
         """Whether the target may have an earlier state of a document."""
-        return self.job.tombstones or self.item.number > 1
+        return not self.item.file and (self.job.tombstones or self.item.number > 1)
 
     def _changed(self, hits: Sequence[Hit], *, last: bool = False) -> None:
         """In place: writes what changed. A document that a live write changed meanwhile is read once more."""
@@ -131,7 +144,7 @@ class _Run:
         body = b"".join(texts.values()) + b"".join(deletion(hits[i], same_index=True) + b"\n" for i in gone)
         refused = self._sent(body, list(texts), gone, self.item.index)
         letters = [letter(self.job, hits[i], fault) for i, fault in faults.items()]
-        keep(self.link, self.job, letters + self._rejected(hits, refused))
+        self._keep(letters + self._rejected(hits, refused))
         lost = [i for i, refusal in refused.items() if refusal.status == 409]
         if lost and not last:
             self._retried([hits[i] for i in lost], [texts.get(i, b"") for i in lost])
@@ -203,6 +216,13 @@ class _Run:
                 letter(self.job, hits[i], Fault("mapping", refusal.status, error.type, error.text, self.job.pipeline))
             )
         return letters
+
+    def _mirrored(self, hits: Sequence[Hit]) -> None:
+        """Deletes documents of the target that the source lacks, as long as they are as they were read."""
+        present = reading.present(self.link, self.job, hits)
+        gone = [i for i, hit in enumerate(hits) if hit.name not in present]
+        body = b"".join(deletion(hits[i], same_index=True) + b"\n" for i in gone)
+        self._sent(body, [], gone, self.item.index)
 
     def _compared(self, hits: Sequence[Hit]) -> None:
         """Diff: what would become of documents; nothing is written."""

@@ -5,6 +5,7 @@ No credentials are in it: a worker finds them by the name of a target, in `headr
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from pathlib import Path
 from typing import Any, Literal
@@ -46,8 +47,9 @@ class Connection(msgspec.Struct, frozen=True):
     file: str = ""
 
     def load(self) -> targets.Target:
-        """The target, with credentials of this process. Raises InvalidError."""
-        return targets.load(self.target, self.url, file=Path(self.file) if self.file else None)
+        """The target, with credentials of this process, but for those of the proxy alone. Raises InvalidError."""
+        found = targets.load(self.target, self.url, file=Path(self.file) if self.file else None)
+        return msgspec.structs.replace(found, admin_token="", admin_token_file="")
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,8 +58,9 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     `pipeline`: `name@version`, a document pipeline of `bundle`. `query`: JSON text; empty: all documents. `rate`:
     documents a second of one worker; 0: as many as the cluster takes. `page_bytes`: bytes of documents of a page.
     `patience`: seconds for which a call that is not taken is repeated. `stream`: of dead letters. `params`: of every
-    bulk. `same_index`: documents are changed where they are. `job_index`: where items are checked off; empty: nowhere. `tombstones`: whether the target may have older
-    copies of documents that the pipeline now drops.
+    bulk. `same_index`: documents are changed where they are. `job_index`: where items are checked off; empty: nowhere.
+    `tombstones`: whether the target may have older copies of documents that the pipeline now drops. `id_field`: of
+    documents of files, with dots; empty: their ids are made of their text.
     """
 
     job: str
@@ -77,12 +80,15 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     stream: str = DEAD_LETTERS
     params: dict[str, str] = {}
     job_index: str = ""
+    id_field: str = ""
 
 
 class WorkItem(msgspec.Struct, frozen=True, kw_only=True):
     """A part of a source: the documents of a shard with low ≤ `_seq_no` < high, or slice `shard` of `slices`.
 
-    `number`: of the pass, from 1. `primary`: whether only the primary shard has what a refresh shows.
+    `number`: of the pass, from 1. `primary`: whether only the primary shard has what a refresh shows. `file`: `index`
+    is a path, of which it has the bytes, or the row groups of Parquet, from `low` to `high`. `compare`: of a part of
+    the target, deletes what the source lacks.
     """
 
     index: str
@@ -92,17 +98,20 @@ class WorkItem(msgspec.Struct, frozen=True, kw_only=True):
     number: int = 1
     primary: bool = False
     slices: int = 0
+    file: bool = False
+    compare: bool = False
 
     @property
     def key(self) -> str:
         """A name that no other item of its job has."""
         part = f"slice:{self.shard}/{self.slices}" if self.slices else f"{self.shard}:{self.low}-{self.high}"
-        return f"{self.number}:{self.index}:{part}"
+        path = hashlib.sha256(self.index.encode()).hexdigest()[:32] if self.file else self.index
+        return f"{self.number}:{path}:{part}"
 
     @property
     def span(self) -> int:
         """How many documents it has at most; 0 where nobody knows."""
-        return self.high - self.low
+        return 0 if self.file else self.high - self.low
 
 
 class Counts(msgspec.Struct, kw_only=True):

@@ -44,7 +44,7 @@ class Hit(msgspec.Struct, gc=False):
 
     @property
     def external(self) -> int:
-        """Its version in another index: more than that of every older state of it."""
+        """Its version in another index: more than that of every older state of it; 0 for one of a file."""
         return self.version or self.seq_no + 1
 
     @property
@@ -117,7 +117,7 @@ def pages(link: Link, job: JobSpec, item: WorkItem) -> Iterator[Page]:
     found = _slice(link, job, item, window) if item.slices else _range(link, job, item, window)
     for page in found:
         window.adapt(page)
-        if any(not hit.source for hit in page.hits):
+        if not item.compare and any(not hit.source for hit in page.hits):
             raise BackfillError(f"documents of [{item.index}] have no _source: they cannot go through a pipeline")
         yield page
 
@@ -131,9 +131,11 @@ def _range(link: Link, job: JobSpec, item: WorkItem, window: _Window) -> Iterato
     path = f"/{quote(item.index, safe='')}/_search"
     while low < item.high:
         asked = window.size
+        query = [] if item.compare else _filters(job)
         body = {
             "size": asked,
-            "query": {"bool": {"filter": [{"range": {"_seq_no": {"gte": low, "lt": item.high}}}, *_filters(job)]}},
+            "query": {"bool": {"filter": [{"range": {"_seq_no": {"gte": low, "lt": item.high}}}, *query]}},
+            "_source": not item.compare,
             "sort": [{"_seq_no": "asc"}],
             "seq_no_primary_term": True,
             "track_total_hits": False,
@@ -207,3 +209,25 @@ def again(link: Link, hits: Sequence[Hit], index: str) -> list[Hit]:
     if answer.status != 200:
         decoded(answer)
     return _joined_lines(_GOT.decode(answer.body).docs, answer.body)
+
+
+def present(link: Link, job: JobSpec, hits: Sequence[Hit]) -> set[str]:
+    """The ids among those of `hits` that the source of a job has, however they are routed."""
+    found: set[str] = set()
+    ids = [hit.name for hit in hits]
+    while ids:
+        body = {
+            "size": MAX_DOCUMENTS,
+            "query": {"bool": {"filter": [{"ids": {"values": ids}}, *_filters(job)]}},
+            "_source": False,
+            "track_total_hits": False,
+        }
+        params = {"allow_partial_search_results": "false"}
+        page, _ = _searched(link, f"/{quote(job.source, safe='*,-_.')}/_search", params, body, MAX_ANSWER)
+        named = {hit.name for hit in page.hits}
+        found |= named
+        if len(page.hits) < MAX_DOCUMENTS:
+            break
+        # Documents of several indexes with one id have filled the answer: the rest is asked for again.
+        ids = [each for each in ids if each not in named]
+    return found

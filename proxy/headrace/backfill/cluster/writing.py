@@ -52,10 +52,13 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 
 
 def copies(hits: Sequence[Hit]) -> bytes:
-    """The bulk that writes documents to another index, each with its external version."""
+    """The bulk that writes documents to another index, each with its external version; without one it creates them."""
     lines: list[bytes | msgspec.Raw] = []
     for hit in hits:
-        if hit.routing:
+        if not hit.external:
+            routing = b',"routing":%b' % hit.routing if hit.routing else b""
+            head = b'{"create":{"_id":%b%b}}' % (hit.id, routing)
+        elif hit.routing:
             head = b'{"index":{"_id":%b,"routing":%b,"version":%d,"version_type":"external"}}' % (
                 hit.id, hit.routing, hit.external,
             )  # fmt: skip
