@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.backfill.spec import MAX_SAMPLES, ItemResult, Sample, count_bounded
+from headrace.backfill.spec import ItemResult, Sample, count_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,8 +21,6 @@ MAX_PATH = 256
 """Characters of a path: names of members may be data."""
 MAX_TEXT = 2000
 """Characters of a document in a sample."""
-SAMPLES_PER_OUTCOME = 5
-"""Samples of an item with the same outcome, so that a frequent outcome leaves room for a rare one."""
 
 
 def compare(
@@ -37,22 +35,18 @@ def compare(
     for position, (hit, text) in enumerate(zip(hits, after, strict=True)):
         fault = faults.get(position)
         if fault is not None:
-            _sample(result, Sample(hit.name, "failed", _shown(hit.text), reason=f"{fault.type}: {fault.reason}"[:500]))
+            result.add_sample(
+                Sample(hit.name, "failed", _shown(hit.text), reason=f"{fault.type}: {fault.reason}"[:500])
+            )
         elif text is None:
-            _sample(result, Sample(hit.name, "dropped", _shown(hit.text)))
+            result.add_sample(Sample(hit.name, "dropped", _shown(hit.text)))
         elif states[position] == "same" or not (paths := changed_paths(hit.text, text)):
             counts.same += 1
         else:
             counts.changed += 1
             for path in paths:
                 count_bounded(result.paths, path)
-            _sample(result, Sample(hit.name, "changed", _shown(hit.text), _shown(text)))
-
-
-def _sample(result: ItemResult, sample: Sample) -> None:
-    alike = sum(each.outcome == sample.outcome for each in result.samples)
-    if alike < SAMPLES_PER_OUTCOME and len(result.samples) < MAX_SAMPLES:
-        result.samples.append(sample)
+            result.add_sample(Sample(hit.name, "changed", _shown(hit.text), _shown(text)))
 
 
 def _shown(text: bytes) -> str:

@@ -22,8 +22,8 @@ PATIENCE_SECONDS = 600.0
 """Seconds for which a worker repeats a call that the cluster does not take."""
 MAX_PATHS = 1000
 """Paths of a diff that are counted; changes at others count as those of the path `*`."""
-MAX_SAMPLES = 20
-"""Changed documents that a diff shows."""
+SAMPLES_PER_OUTCOME = 5
+"""Samples of a diff with the same outcome, so that a frequent outcome leaves room for a rare one."""
 
 
 class BackfillError(Exception):
@@ -173,7 +173,13 @@ class ItemResult(msgspec.Struct, kw_only=True):
         for ours, theirs in ((self.paths, more.paths), (self.reasons, more.reasons)):
             for name, count in theirs.items():
                 count_bounded(ours, name, count)
-        self.samples += more.samples[: MAX_SAMPLES - len(self.samples)]
+        for sample in more.samples:
+            self.add_sample(sample)
+
+    def add_sample(self, sample: Sample) -> None:
+        """Adds a sample where there is room for its outcome."""
+        if sum(each.outcome == sample.outcome for each in self.samples) < SAMPLES_PER_OUTCOME:
+            self.samples.append(sample)
 
 
 def count_bounded(counted: dict[str, int], name: str, count: int = 1) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,10 +21,15 @@ from headrace_pipelines.definition import DEAD_LETTERS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from headrace.backfill.bundles import Chosen
     from headrace.backfill.engine import Engine, Progress
     from headrace.backfill.jobs import JobRecord, Pass
 
     Watch = Callable[[Pass, Progress], None]
+
+
+CALL_SECONDS = 60.0
+"""Seconds for which a call of the job itself is repeated while the cluster is busy: a person waits."""
 
 
 class Options(NamedTuple):
@@ -97,8 +102,9 @@ class Prepared(NamedTuple):
 def prepare(options: Options) -> Iterator[Prepared]:
     """The job of the options. Raises Failure for options that do not fit together, and what the cluster says."""
     try:
-        with _engine(options) as engine:
-            yield _prepared(options, engine)
+        connection, params = _connection(options)
+        with _engine(options) as engine, closing(Link(connection, CALL_SECONDS)) as link:
+            yield _prepared(options, engine, link, connection, params)
     except BackfillError as error:
         conflict = "another process" in error.reason
         raise Failure(error.reason, error.field, code=ExitCode.CONFLICT if conflict else ExitCode.FAILED) from None
@@ -112,14 +118,12 @@ def _engine(options: Options) -> Iterator[Engine]:
         yield engine
 
 
-def _prepared(options: Options, engine: Engine) -> Prepared:
-    connection, params = _connection(options)
-    link = Link.shared(connection, 60.0)
+def _prepared(options: Options, engine: Engine, link: Link, connection: Connection, params: dict[str, str]) -> Prepared:
     journal = jobs.Journal.load(link, options.resume) if options.resume else None
     if journal is not None:
         options = _resumed(options, journal.record)
     _check(options)
-    chosen = bundles.bundle_of(_origin(options), str(options.pipeline))
+    chosen = _chosen(options)
     if journal is not None and journal.record.digest != chosen.bundle.digest:
         raise Failure(
             f"the code of [{chosen.label}] is not that with which the job began",
@@ -243,12 +247,16 @@ def _connection(options: Options) -> tuple[Connection, dict[str, str]]:
     return Connection(options.proxy, options.url, where), {"pipeline": "_none"}
 
 
-def _origin(options: Options) -> bundles.Origin:
+def _chosen(options: Options) -> Chosen:
+    """The pipeline with its code, from the directory or the proxy."""
+    name = str(options.pipeline)
     if options.folder:
         from headrace.cli.project_target import project_of
 
-        return bundles.Directory(project_of(Path(options.folder), options.proxy, options.url).as_set())
-    return bundles.Proxy(targets.load(options.proxy, options.url))
+        project = project_of(Path(options.folder), options.proxy, options.url)
+        return bundles.bundle_of(bundles.Directory(project.as_set()), name)
+    with closing(bundles.Proxy(targets.load(options.proxy, options.url))) as origin:
+        return bundles.bundle_of(origin, name)
 
 
 def _query(text: str | None) -> str:

@@ -138,7 +138,7 @@ def emit_diff(job: JobSpec, result: ItemResult, *, as_json: bool) -> None:
         if rows:
             click.echo()
             emit(rows, {heading: heading, "documents": "documents"}, "table")
-    for sample in result.samples[:MAX_ROWS]:
+    for sample in {each.outcome: each for each in reversed(result.samples)}.values():
         click.echo()
         emit_data(msgspec.to_builtins(sample), "yaml")
 

@@ -1,0 +1,188 @@
+"""A job over what is indexed: the target is the function applied once to each document, whatever happens meanwhile.
+
+`HEADRACE_BACKFILL_DOCS=1000000` runs the first test in its long form.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+
+import pytest
+
+from headrace.cli.errors import ExitCode
+from tests.conftest import ROOT, Http, native
+from tests.node.backfill import corpus
+from tests.node.backfill.corpus import Writers, contents, expected, filled, pipeline
+
+DOCUMENTS = int(os.environ.get("HEADRACE_BACKFILL_DOCS", "20000"))
+
+
+async def killed_workers(count: int, seconds: float) -> int:
+    """Kills workers of jobs of this process, one at a time."""
+    killed, rng = 0, random.Random(7)
+    while killed < count:
+        await asyncio.sleep(rng.uniform(0.5, 1.5) * seconds)
+        workers = [each for each in multiprocessing.active_children() if each.is_alive()]
+        if workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(rng.choice(workers).pid or 0, signal.SIGKILL)
+                killed += 1
+    return killed
+
+
+@pytest.mark.timeout(3600 if DOCUMENTS > 100_000 else 300)
+async def test_zero_downtime_with_live_writes_and_killed_workers(backfill, through: Http, direct: Http, name: str):
+    source, target = f"{name}-1", f"{name}-2"
+    await filled(direct, source, DOCUMENTS)
+    await corpus.created(direct, target, shards=2)
+    await direct.post("/_aliases", {"actions": [{"add": {"index": source, "alias": name, "is_write_index": True}}]})
+    pipelines = await pipeline(through, name)
+    job = ["--source", source, "--target", target, "--pipeline", name, "--swap-alias", name, "--json"]
+    job += ["--dead-letters", f"{name}-dead"]
+    killer = asyncio.create_task(killed_workers(3, 0.8))
+    async with Writers(direct, source, DOCUMENTS) as writers:
+        code, out, err = await backfill(*job)
+        killer.cancel()
+        assert code == 0, err
+    shown = json.loads(out)
+    print({key: shown[key] for key in ("documents_per_second", "cpu_us_per_document", "passes", "seconds")})
+    assert writers.refused
+    assert writers.written > 0
+    assert shown["passes"] >= 3
+    wanted, found = await expected(direct, pipelines, name, source), await contents(direct, target)
+    assert found == wanted
+    assert {document["seen"] for document, _ in found.values()} == {1}
+    assert list((await direct.get(f"/_alias/{name}")).json) == [target]
+    assert (await direct.put(f"/{name}/_doc/d1", {"n": 1})).status in (200, 201)
+    assert (await direct.put(f"/{source}/_doc/d1", {"n": 1})).status == 403
+    dead = await contents(direct, f"{name}-dead")
+    assert dead
+    assert {record["pipeline"] for record, _ in dead.values()} == {name}
+
+
+async def job_process(node: str, proxy: str, *arguments: str) -> asyncio.subprocess.Process:
+    environment = {**os.environ, "HEADRACE_URL": proxy, "HEADRACE_CLUSTER": node, "PYTHONWARNINGS": ""}
+    command = [sys.executable, "-m", "headrace", "backfill", "--workers", "2", *arguments]
+    return await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, env=environment, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL
+    )
+
+
+async def killed_job(node: str, proxy: str, direct: Http, items: int, *arguments: str) -> str:
+    """Starts a job and kills it once so many items are checked off; gives its id."""
+    process = await job_process(node, proxy, *arguments)
+    assert process.stderr is not None
+    job = (await asyncio.wait_for(process.stderr.readline(), 60)).decode().split()[-1]
+    body = {"query": {"bool": {"filter": [{"term": {"job": job}}, {"term": {"kind": "item"}}]}}}
+    while process.returncode is None:
+        await direct.post("/.headrace-backfill/_refresh")
+        if (await direct.post("/.headrace-backfill/_count", body)).json["count"] >= items:
+            process.kill()
+            break
+        await asyncio.sleep(0.02)
+    assert await process.wait() == -signal.SIGKILL
+    return job
+
+
+async def test_a_killed_job_goes_on_and_repeats_nothing_visible(
+    backfill, node: str, through: Http, direct: Http, name: str
+):
+    source, target = f"{name}-1", f"{name}-2"
+    await filled(direct, source, DOCUMENTS)
+    await corpus.created(direct, target)
+    pipelines = await pipeline(through, name)
+    arguments = ["--source", source, "--target", target, "--pipeline", name, "--rate", "20000"]
+    arguments += ["--dead-letters", f"{name}-dead"]
+    job = await killed_job(node, through.base, direct, 1, *arguments)
+    code, _, err = await backfill("--resume", job, "--source", f"{name}-other")
+    assert (code, "the job has" in err) == (ExitCode.USAGE, True)
+    async with Writers(direct, source, DOCUMENTS):
+        code, out, err = await backfill("--resume", job, "--json")
+        assert code == 0, err
+    # What was written behind the last pass: another job on the same target takes it along.
+    code, out, err = await backfill(*arguments, "--json", "--mirror")
+    assert code == 0, err
+    assert await contents(direct, target) == await expected(direct, pipelines, name, source)
+    assert json.loads(out)["counts"]["written"] < DOCUMENTS / 2
+    code, _, err = await backfill("--resume", "nothing")
+    assert (code, "there is no job" in err) == (ExitCode.FAILED, True)
+
+
+async def test_a_resume_with_other_code_is_refused(backfill, node: str, through: Http, direct: Http, name: str):
+    source, target = f"{name}-1", f"{name}-2"
+    await filled(direct, source, 20000)
+    await corpus.created(direct, target)
+    stage = {"name": "u", "type": "python", "config": {"udf_name": name, "udf_version": "latest"}}
+    await pipeline(through, name, [stage])
+    arguments = ["--source", source, "--target", target, "--pipeline", name, "--rate", "5000"]
+    job = await killed_job(node, through.base, direct, 1, *arguments)
+    await through.put(f"/_udf/{name}", {"language": "python", "source": "def process(doc):\n    return doc\n"})
+    code, _, err = await backfill("--resume", job)
+    assert (code, "is not that with which the job began" in err) == (ExitCode.CONFLICT, True)
+
+
+async def test_in_place_each_document_goes_through_once(backfill, node: str, through: Http, direct: Http, name: str):
+    await filled(direct, name, 20000)
+    await pipeline(through, name)
+    arguments = ["--source", name, "--in-place", "--pipeline", name, "--delete-dropped"]
+    arguments += ["--dead-letters", f"{name}-dead"]
+    job = await killed_job(node, through.base, direct, 1, *arguments, "--rate", "20000")
+    killer = asyncio.create_task(killed_workers(2, 0.4))
+    async with Writers(direct, name, 20000) as writers:
+        code, _, err = await backfill("--resume", job, "--json")
+        killer.cancel()
+        assert code == 0, err
+    assert writers.written > 0
+    found = {id_: document for id_, (document, _) in (await contents(direct, name)).items()}
+    untouched = [each for each in found.values() if each["state"] == "first"]
+    assert len(untouched) > 10000
+    for each in untouched:
+        failed = each["n"] % 500 == 5
+        assert each.get("seen") == (None if failed else 1), each
+        assert each["n"] % 7 != 3
+        assert failed or each["level"].islower()
+
+
+async def test_in_place_only_changed_documents_are_written(backfill, through: Http, direct: Http, name: str):
+    await filled(direct, name, 3000, shards=1)
+    stages = [native("l", "lowercase", field="level"), native("d", "drop") | {"if": "doc.n == 3"}]
+    await pipeline(through, name, stages)
+    counts = []
+    for _ in range(2):
+        code, out, err = await backfill("--source", name, "--in-place", "--pipeline", f"{name}@1", "--json")
+        assert code == 0, err
+        counts.append(json.loads(out)["counts"])
+    assert (counts[0]["written"], counts[0]["dropped"], counts[0]["deleted"]) == (2999, 1, 0)
+    assert (counts[1]["written"], counts[1]["same"]) == (0, 2999)
+    assert len(await contents(direct, name)) == 3000
+
+
+async def test_a_diff_counts_and_writes_nothing(backfill, through: Http, direct: Http, name: str, tmp_path):
+    await filled(direct, name, 2000)
+    await pipeline(through, name, [each for each in corpus.STAGES if each["name"] != "u"])
+    before = (await direct.get("/_cat/indices?expand_wildcards=all&h=index,docs.count&format=json")).json
+    report = tmp_path / "report.parquet"
+    arguments = ["--source", name, "--pipeline", name, "--diff", "--report", str(report)]
+    code, out, err = await backfill(*arguments, "--json", "--query", "n:[0 TO 999]")
+    assert code == ExitCode.DIFFERENCES, err
+    shown = json.loads(out)
+    dropped, failed = sum(n % 7 == 3 for n in range(1000)), sum(n % 500 == 5 and n % 7 != 3 for n in range(1000))
+    assert shown["counts"]["read"] == 1000
+    assert (shown["counts"]["dropped"], shown["counts"]["failed"]) == (dropped, failed)
+    assert shown["paths"] == {"~ level": 1000 - dropped - failed}
+    assert {sample["outcome"] for sample in shown["samples"]} == {"changed", "dropped", "failed"}
+    import pyarrow.parquet
+
+    rows = pyarrow.parquet.read_table(report).to_pylist()
+    assert {row["name"]: row["value"] for row in rows if row["kind"] == "path"} == {"~ level": 1000 - dropped - failed}
+    after = (await direct.get("/_cat/indices?expand_wildcards=all&h=index,docs.count&format=json")).json
+    assert sorted(map(str, before)) == sorted(map(str, after))
+    code, out, _ = await backfill(*arguments, "--query", json.dumps({"term": {"n": 3}}))
+    assert (code, out.splitlines()[1].split()) == (ExitCode.DIFFERENCES, ["1", "0", "0", "1", "0"])
