@@ -72,6 +72,16 @@ async def contents(direct: Http, index: str) -> dict[str, tuple[Any, str | None]
     return found
 
 
+async def facts(direct: Http, index: str) -> dict[str, dict[str, int]]:
+    """Version and sequence number of each document, by id."""
+    body = {"size": 10000, "version": True, "seq_no_primary_term": True, "_source": False}
+    found: dict[str, dict[str, int]] = {}
+    for shard in range(3):
+        hits = (await direct.post(f"/{index}/_search?preference=_shards:{shard}", body)).json["hits"]["hits"]
+        found |= {hit["_id"]: {"_version": hit["_version"], "_seq_no": hit["_seq_no"]} for hit in hits}
+    return found
+
+
 async def expected(direct: Http, pipelines: Pipelines, name: str, source: str) -> dict[str, tuple[Any, str | None]]:
     """What the target has to be: the pipeline applied once to each document of the source."""
     found: dict[str, tuple[Any, str | None]] = {}
