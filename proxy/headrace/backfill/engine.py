@@ -70,11 +70,13 @@ class LocalEngine:
             raise run.error
         return run.total
 
-    def idle(self) -> list[_Worker]:
-        """Workers without an item, as many as there are to be."""
-        while len(self._workers) < self._count:
+    def idle(self, count: int) -> list[_Worker]:
+        """Workers for so many items, started where there are too few; fewer where all that may be are at work."""
+        idle = [worker for worker in self._workers if worker.item is None]
+        while len(idle) < count and len(self._workers) < self._count:
             self._workers.append(_Worker())
-        return [worker for worker in self._workers if worker.item is None]
+            idle.append(self._workers[-1])
+        return idle[:count]
 
     def busy(self) -> list[_Worker]:
         """Workers with an item."""
@@ -160,7 +162,7 @@ class _Run:
     def step(self) -> None:
         """Hands out items, and waits for a message or the end of a worker."""
         if self.error is None:
-            for worker in self._engine.idle()[: len(self._waiting)]:
+            for worker in self._engine.idle(len(self._waiting)):
                 if worker.assign(self._job, self._waiting[0]):
                     self._waiting.popleft()
                 else:

@@ -119,6 +119,8 @@ def _engine(options: Options) -> Iterator[Engine]:
 
 
 def _prepared(options: Options, engine: Engine, link: Link, connection: Connection, params: dict[str, str]) -> Prepared:
+    if options.diff and (options.resume or options.alias):
+        raise Failure("--diff writes nothing: leave --resume and --swap-alias out", "diff", code=ExitCode.USAGE)
     journal = jobs.Journal.load(link, options.resume) if options.resume else None
     if journal is not None:
         options = _resumed(options, journal.record)
@@ -234,8 +236,6 @@ def _check(options: Options) -> None:
         refuse("belongs to --in-place: a target never gets what the pipeline drops", "delete_dropped")
     if options.source and files.are_files(options.source) and (options.same_index or options.query or options.mirror):
         refuse("files are read whole: leave --in-place, --query and --mirror out", "source")
-    if options.diff and (options.resume or options.alias):
-        refuse("--diff writes nothing: leave --resume and --swap-alias out", "diff")
 
 
 def _connection(options: Options) -> tuple[Connection, dict[str, str]]:
