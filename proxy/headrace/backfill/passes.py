@@ -8,7 +8,7 @@ after it would be nowhere.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,7 +16,7 @@ import msgspec
 from headrace.backfill import files, items
 from headrace.backfill.jobs import Pass
 from headrace.backfill.spec import BackfillError, ItemResult
-from headrace.client.errors import ClientError
+from headrace.client.errors import ClientError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,8 +61,9 @@ class Passes:
         self._mirror = mirror
         self._watch = watch
         self._files = files.are_files(job.source)
-        searched = not slices and not self._files
-        self._primary = items.primary_only(link, job.source) if searched else frozenset[str]()
+        if not slices and not self._files and items.primary_only(link, f"{job.source},{job.target}"):
+            # Replicas that copy segments may lack what a refresh has shown.
+            self._job = msgspec.structs.replace(job, preference="_primary")
 
     @property
     def _record(self) -> JobRecord:
@@ -75,12 +76,13 @@ class Passes:
             self._run()
         except BaseException as error:
             self._record.state, self._record.reason = "failed", str(error)[:500] or type(error).__name__
-            raise
-        else:
-            self._record.state = "done"
-        finally:
             self._record.seconds = time.monotonic() - started
-            self._journal.save()
+            # The reason counts, not that the record cannot be written either.
+            with suppress(ClientError, UnreachableError, BackfillError):
+                self._journal.save()
+            raise
+        self._record.state, self._record.seconds = "done", time.monotonic() - started
+        self._journal.save()
         return self._record
 
     def _run(self) -> None:
@@ -94,7 +96,7 @@ class Passes:
             self._catch_up()
         compared = self._compare() if self._mirror and not self._job.same_index else None
         if self._record.alias and self._files:
-            switch_alias(self._link, self._record.alias, self._job.target)
+            self._switch_alias()
         elif self._record.alias:
             with self._blocked():
                 self._finish(compared)
@@ -132,7 +134,7 @@ class Passes:
     def _pass(self, planned: Pass) -> ItemResult:
         """Runs the items of a pass, and adds their counts to those of the job."""
         index = self._job.target if planned.compare else self._job.source
-        work = items.items_of(planned, index, frozenset() if planned.compare else self._primary)
+        work = items.items_of(planned, index, frozenset(planned.high) if self._job.preference else frozenset())
         watch = self._watch
         result = self._engine.run(
             self._job, work, (lambda progress: watch(planned, progress)) if watch is not None else None
@@ -178,25 +180,28 @@ class Passes:
             if self._mirror and (compared is None or result.counts.read != survey.operations - before):
                 self._compare()
         self._link.json("POST", items.path_of(self._job.target, "_refresh"))
-        switch_alias(self._link, self._record.alias, self._job.target)
+        self._switch_alias()
+
+    def _switch_alias(self) -> None:
+        source = () if self._files else items.survey(self._link, self._job.source).marks
+        switch_alias(self._link, self._record.alias, frozenset(source), self._job.target)
 
 
-def switch_alias(link: Link, alias: str, target: str) -> None:
-    """Has an alias name the target, and nothing else, by one call. Raises ClientError."""
+def switch_alias(link: Link, alias: str, source: frozenset[str], target: str) -> None:
+    """Has an alias name the target in place of indexes of the source, by one call. Raises ClientError."""
     try:
         held: dict[str, Any] = link.json("GET", f"/_alias/{items.path_of(alias)[1:]}")
     except ClientError as error:
         if error.status != 404:
             raise
         held = {}
-    actions: list[dict[str, Any]] = [{"remove": {"index": index, "alias": alias}} for index in held if index != target]
-    adding: dict[str, Any] = {"index": target, "alias": alias}
-    for about in held.values():
-        # What routes and filters by the alias goes on; of several indexes the first one says it.
-        adding = {**about["aliases"][alias], **adding}
-        if adding.pop("is_write_index", None):
-            adding["is_write_index"] = True
-        break
+    left = [index for index in held if index in source and index != target]
+    actions: list[dict[str, Any]] = [{"remove": {"index": index, "alias": alias}} for index in left]
+    adding: dict[str, Any] = {}
+    for index in left:
+        # What filters and routes by the alias, and whether writes go there, holds for the target, too.
+        adding |= held[index]["aliases"][alias]
+    adding |= {"index": target, "alias": alias}
     link.json("POST", "/_aliases", None, {"actions": [*actions, {"add": adding}]})
 
 

@@ -81,6 +81,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, str] = {}
     job_index: str = ""
     id_field: str = ""
+    preference: str = ""
 
 
 class WorkItem(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,8 +16,8 @@ def backfill(node: str, through: Http, capsys: pytest.CaptureFixture[str], monke
     monkeypatch.setenv("HEADRACE_URL", through.base)
     monkeypatch.setenv("HEADRACE_CLUSTER", node)
 
-    async def command(*arguments: str) -> tuple[int, str, str]:
-        code = await asyncio.to_thread(main, ["backfill", "--workers", "2", *arguments])
+    async def command(*arguments: str, workers: int = 1) -> tuple[int, str, str]:
+        code = await asyncio.to_thread(main, ["backfill", "--workers", str(workers), *arguments])
         shown = capsys.readouterr()
         return code, shown.out, shown.err
 

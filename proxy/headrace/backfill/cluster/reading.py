@@ -223,6 +223,8 @@ def present(link: Link, job: JobSpec, hits: Sequence[Hit]) -> set[str]:
             "track_total_hits": False,
         }
         params = {"allow_partial_search_results": "false"}
+        if job.preference:
+            params["preference"] = job.preference
         page, _ = _searched(link, f"/{quote(job.source, safe='*,-_.')}/_search", params, body, MAX_ANSWER)
         named = {hit.name for hit in page.hits}
         found |= named
