@@ -104,7 +104,7 @@ def emit_record(record: JobRecord, *, as_json: bool) -> None:
     if counts.failed + counts.rejected:
         note(f"{counts.failed + counts.rejected} documents are dead letters: `headrace dead list`")
     if record.alias:
-        note(f"[{record.alias}] names [{record.target}]; [{record.source}] takes no more writes")
+        note(f"[{record.alias}] names [{record.target}]; an index that had been the source takes no more writes")
 
 
 def record_data(record: JobRecord) -> dict[str, Any]:
