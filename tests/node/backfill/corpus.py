@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 from headrace_pipelines import Pipelines
-from tests.conftest import NDJSON, Http, native
+from tests.conftest import NDJSON, Http, native, ndjson
 
 MAPPING = {
     "properties": {
@@ -52,7 +52,7 @@ async def filled(direct: Http, index: str, count: int, shards: int = 3) -> None:
 async def pipeline(through: Http, name: str, stages: list[dict[str, Any]] | None = None) -> Pipelines:
     """Stores the pipeline and its UDF; gives the same in this process."""
     stages = json.loads(json.dumps(stages or STAGES).replace("{name}", name))
-    udfs = {name: {"language": "python", "source": PYTHON}}
+    udfs = {name: {"language": "python", "source": PYTHON, "limits": {"timeout": "5s"}}}
     assert (await through.put(f"/_udf/{name}", udfs[name])).status in (200, 201)
     definition = {"type": "document", "stages": stages}
     assert (await through.put(f"/_pipeline/{name}", definition)).status in (200, 201)
@@ -85,10 +85,16 @@ async def facts(direct: Http, index: str) -> dict[str, dict[str, int]]:
 async def expected(direct: Http, pipelines: Pipelines, name: str, source: str) -> dict[str, tuple[Any, str | None]]:
     """What the target has to be: the pipeline applied once to each document of the source."""
     found: dict[str, tuple[Any, str | None]] = {}
-    for id_, (text, routing) in (await contents(direct, source)).items():
-        outcome = pipelines.run(name, [text], index=source)
-        if outcome.documents:
-            found[id_] = (outcome.documents[0], routing)
+    documents = list((await contents(direct, source)).items())
+    for start in range(0, len(documents), 2000):
+        chunk = documents[start : start + 2000]
+        lines = [line for id_, (text, _) in chunk for line in ({"index": {"_id": id_}}, text)]
+        outcome = pipelines.run_bulk(name, ndjson(*lines), index=source)
+        # A stage that fails for want of time would say nothing about the job.
+        assert {failure.type for failure in outcome.failures} <= {"fail_processor_exception"}
+        left = [about for about, state in zip(chunk, outcome.states, strict=True) if state in ("same", "changed")]
+        texts = bytes(outcome.body).split(b"\n")[1::2]
+        found |= {id_: (json.loads(text), routing) for (id_, (_, routing)), text in zip(left, texts, strict=True)}
     return found
 
 
