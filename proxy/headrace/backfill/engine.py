@@ -223,18 +223,24 @@ def _described(error: Exception) -> tuple[str, int, str, str]:
     return "backfill", 0, f"{type(error).__name__}: {error}", ""
 
 
+class _Reports:
+    """Tells the parent how far an item is, at most so often."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+        self._last = 0.0
+
+    def __call__(self, counts: Counts) -> None:
+        if time.monotonic() - self._last > REPORT_SECONDS:
+            self._last = time.monotonic()
+            self._pipe.send(("counts", counts))
+
+
 def _work(pipe: Pipe) -> None:
     """A worker: does one item after the other until the other end of its pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     job: JobSpec | None = None
-    reported = 0.0
-
-    def report(counts: Counts) -> None:
-        nonlocal reported
-        if time.monotonic() - reported > REPORT_SECONDS:
-            reported = time.monotonic()
-            pipe.send(("counts", counts))
-
+    report = _Reports(pipe)
     while True:
         try:
             sent, item = pipe.recv()
