@@ -152,7 +152,7 @@ MAX_ENTRIES = 12
 LAYERS = {ROOT / "proxy/headrace": 14}
 """The folder whose entries are the layers of the import law, one for each: their number is its number."""
 MARKERS = {"__init__.py", "__main__.py", "py.typed", "_wasm.pyi"}
-PUBLIC = {"client", "project", "testing.py", "udf.py"}
+PUBLIC = {"backfill", "client", "project", "testing.py", "udf.py"}
 """What other people's code imports from `headrace`: short names beside the folders of the server."""
 
 

@@ -48,6 +48,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "rollout": ("Release a version of a pipeline on live traffic, step by step.", "watch.rollout:rollout"),
         "dead": ("List dead letters, and send them again.", "watch.dead:dead"),
         "fit": ("Show which values do not fit the mapping of an index.", "watch.fit:fit"),
+        "backfill": ("Send what is indexed already through a pipeline.", "jobs.backfill:backfill"),
         "import": ("Convert pipelines of the cluster, Logstash, Vector or INFINI.", "convert:convert"),
     },
     "Watching": {

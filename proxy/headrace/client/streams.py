@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import math
-import ssl
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
@@ -15,7 +13,7 @@ import msgspec
 
 from headrace.client import transport
 from headrace.client.errors import UnreachableError, error_of
-from headrace_pipelines.errors import InvalidError
+from headrace.client.exchange import NDJSON, context_of, signed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -42,7 +40,7 @@ def lines(target: Target, request: transport.Request, seconds: float) -> Iterato
     timeout = seconds + PATIENCE_SECONDS
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=_context(target))
+        connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=context_of(target))
     else:
         connection = http.client.HTTPConnection(parts.netloc, timeout=timeout)
     try:
@@ -64,7 +62,7 @@ async def async_lines(target: Target, request: transport.Request, seconds: float
     """The same for an event loop."""
     url, headers = _prepared(target, request, asynchronous=True)
     timeout = aiohttp.ClientTimeout(total=None, sock_read=seconds + PATIENCE_SECONDS, sock_connect=target.timeout)
-    options: dict[str, Any] = {"ssl": _context(target)} if url.startswith("https:") else {}
+    options: dict[str, Any] = {"ssl": context_of(target)} if url.startswith("https:") else {}
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, read_bufsize=1 << 20) as session,
@@ -100,25 +98,6 @@ def _prepared(target: Target, request: transport.Request, *, asynchronous: bool)
     query = f"?{urlencode(request.params)}" if request.params else ""
     url = f"{target.url.rstrip('/')}{request.path}{query}"
     options = transport.options(target, asynchronous=asynchronous)
-    headers: dict[str, str] = {**options["headers"], **request.headers(), "accept": "application/x-ndjson"}
-    signed = options.get("http_auth")
-    if isinstance(signed, tuple):
-        user = base64.b64encode(":".join(signed).encode()).decode()
-        headers["authorization"] = f"Basic {user}"
-    elif signed is not None:
-        headers |= dict(signed(request.method, url, request.payload() or b"", headers))
+    headers: dict[str, str] = {**options["headers"], **request.headers(), "accept": NDJSON}
+    signed(options, request.method, url, request.payload(), headers)
     return url, headers
-
-
-def _context(target: Target) -> ssl.SSLContext:
-    """TLS as the target says. Raises InvalidError for files that cannot be read."""
-    try:
-        context = ssl.create_default_context(cafile=target.ca or None)
-        if target.cert:
-            context.load_cert_chain(target.cert, target.key or None)
-    except OSError as error:
-        raise InvalidError(str(error), "target") from None
-    if not target.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

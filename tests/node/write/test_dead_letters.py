@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-from headrace.execution.dead_letters.record import text_of
 from headrace.protocol.indices import dead_letters
+from headrace.protocol.indices.dead_letter_record import text_of
 from tests.conftest import NDJSON, Http, native, ndjson, running_proxy, settings_for, wasm
 
 if TYPE_CHECKING:

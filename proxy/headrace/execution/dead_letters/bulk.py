@@ -10,7 +10,7 @@ import msgspec
 
 from headrace.execution.dead_letters import policy
 from headrace.execution.dead_letters.keeping import keep
-from headrace.execution.dead_letters.record import DeadLetter, Fault
+from headrace.protocol.indices.dead_letter_record import DeadLetter, Fault
 from headrace_pipelines.errors import OverloadedError
 
 if TYPE_CHECKING:

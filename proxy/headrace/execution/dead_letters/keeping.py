@@ -15,7 +15,7 @@ from headrace_pipelines.errors import HeadraceError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from headrace.execution.dead_letters.record import DeadLetter
+    from headrace.protocol.indices.dead_letter_record import DeadLetter
     from headrace.server.request import RequestContext
     from headrace.settings import Settings
 

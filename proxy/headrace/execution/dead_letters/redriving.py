@@ -10,8 +10,8 @@ import msgspec
 from headrace.execution import choice, document_run
 from headrace.execution.dead_letters.bulk import fault_of
 from headrace.execution.dead_letters.policy import PERMANENT
-from headrace.execution.dead_letters.record import DeadLetter, Fault, error_of, text_of
 from headrace.protocol.headers.encoding import as_single_line
+from headrace.protocol.indices.dead_letter_record import DeadLetter, Fault, error_of, text_of
 from headrace.security import registry_guard
 from headrace_pipelines import Bulk, BulkError, PipelineType, plain_json
 from headrace_pipelines.definition import DeadLetters

@@ -10,8 +10,8 @@ import msgspec
 from headrace.execution.dead_letters import policy
 from headrace.execution.dead_letters.bulk import Error, answered
 from headrace.execution.dead_letters.keeping import keep
-from headrace.execution.dead_letters.record import DeadLetter, Fault
 from headrace.protocol import parameters
+from headrace.protocol.indices.dead_letter_record import DeadLetter, Fault
 
 if TYPE_CHECKING:
     from headrace.server.request import RequestContext

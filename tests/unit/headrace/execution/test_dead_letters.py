@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.execution.dead_letters.record import DeadLetter, Fault, original_of, text_of
 from headrace.ops.metrics.rate import Rate
+from headrace.protocol.indices.dead_letter_record import DeadLetter, Fault, original_of, text_of
 from headrace_pipelines.definition import DeadLetters
 
 

@@ -1,0 +1,235 @@
+"""The documents of an item, in pages of bounded bytes.
+
+A page is a search by a range of `_seq_no` on one shard, so no cursor lives on the server, and an item can begin again
+anywhere. A slice is read by a scroll, where `_seq_no` cannot be searched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import msgspec
+
+from headrace.backfill.spec import BackfillError
+from headrace.client.exchange import MAX_ANSWER, TooLongError, decoded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from headrace.backfill.cluster.link import Link
+    from headrace.backfill.spec import JobSpec, WorkItem
+
+MAX_DOCUMENTS = 5000
+"""Documents of a page at most: half of the largest window that an index allows by default."""
+FIRST_DOCUMENTS = 200
+"""Documents of the first page of an item, whose length nobody knows yet."""
+SURPLUS = 4
+"""How many times the bytes of a page an answer may have; a longer one is asked for again, with fewer documents."""
+KEEP_ALIVE = "10m"
+"""The time that a scroll lives between two pages."""
+
+
+class Hit(msgspec.Struct, gc=False):
+    """A document: JSON texts of its id, its routing (empty: none) and its source; `found` in an answer by id."""
+
+    id: msgspec.Raw = msgspec.field(name="_id", default=msgspec.Raw(b'""'))
+    source: msgspec.Raw = msgspec.field(name="_source", default=msgspec.Raw(b""))
+    seq_no: int = msgspec.field(name="_seq_no", default=-1)
+    primary_term: int = msgspec.field(name="_primary_term", default=0)
+    version: int = msgspec.field(name="_version", default=0)
+    routing: msgspec.Raw = msgspec.field(name="_routing", default=msgspec.Raw(b""))
+    index: str = msgspec.field(name="_index", default="")
+    found: bool = True
+
+    @property
+    def external(self) -> int:
+        """Its version in another index: more than that of every older state of it; 0 for one of a file."""
+        return self.version or self.seq_no + 1
+
+    @property
+    def name(self) -> str:
+        """The id."""
+        return msgspec.json.decode(self.id, type=str)
+
+    @property
+    def text(self) -> bytes:
+        """The source as JSON on one line."""
+        return bytes(self.source)
+
+
+class _Hits(msgspec.Struct):
+    hits: list[Hit]
+
+
+class _Shards(msgspec.Struct):
+    failed: int = 0
+
+
+class _Found(msgspec.Struct):
+    hits: _Hits
+    shards: _Shards = msgspec.field(name="_shards", default_factory=_Shards)
+    timed_out: bool = False
+    scroll: str = msgspec.field(name="_scroll_id", default="")
+
+
+class _Got(msgspec.Struct):
+    docs: list[Hit]
+
+
+_FOUND = msgspec.json.Decoder(_Found)
+_GOT = msgspec.json.Decoder(_Got)
+
+
+class Page(msgspec.Struct):
+    """Documents with the bytes of the answer that had them."""
+
+    hits: list[Hit]
+    bytes: int
+
+
+class _Window:
+    """How many documents a page asks for, by the bytes of the pages before it."""
+
+    def __init__(self, page_bytes: int) -> None:
+        self.size = FIRST_DOCUMENTS
+        self._bytes = page_bytes
+
+    @property
+    def limit(self) -> int:
+        """Bytes of an answer. A single document has as many as the cluster takes."""
+        return SURPLUS * self._bytes if self.size > 1 else MAX_ANSWER * SURPLUS
+
+    def adapt(self, page: Page) -> None:
+        """Learns from a page; more than four times as many documents are never asked for at once."""
+        if page.hits:
+            fitting = self._bytes * len(page.hits) // max(1, page.bytes)
+            self.size = max(1, min(fitting, self.size * 4, MAX_DOCUMENTS))
+
+    def shrink(self) -> None:
+        """A page was too long."""
+        self.size = max(1, self.size // 8)
+
+
+def pages(link: Link, job: JobSpec, item: WorkItem) -> Iterator[Page]:
+    """The documents of an item. Raises ClientError, UnreachableError, and BackfillError for what is no document."""
+    window = _Window(job.page_bytes)
+    found = _slice(link, job, item, window) if item.slices else _range(link, job, item, window)
+    for page in found:
+        window.adapt(page)
+        if not item.compare and any(not hit.source for hit in page.hits):
+            raise BackfillError(f"documents of [{item.index}] have no _source: they cannot go through a pipeline")
+        yield page
+
+
+def _range(link: Link, job: JobSpec, item: WorkItem, window: _Window) -> Iterator[Page]:
+    low = item.low
+    params = {
+        "preference": f"_shards:{item.shard}" + ("|_primary" if item.primary else ""),
+        "allow_partial_search_results": "false",
+    }
+    path = f"/{quote(item.index, safe='')}/_search"
+    while low < item.high:
+        asked = window.size
+        query = [] if item.compare else _filters(job)
+        body = {
+            "size": asked,
+            "query": {"bool": {"filter": [{"range": {"_seq_no": {"gte": low, "lt": item.high}}}, *query]}},
+            "_source": not item.compare,
+            "sort": [{"_seq_no": "asc"}],
+            "seq_no_primary_term": True,
+            "track_total_hits": False,
+        }
+        try:
+            page, _ = _searched(link, path, params, body, window.limit)
+        except TooLongError:
+            if asked == 1:
+                raise BackfillError(f"a document of [{item.index}] is longer than a job reads") from None
+            window.shrink()
+            continue
+        if page.hits:
+            low = page.hits[-1].seq_no + 1
+            yield page
+        if len(page.hits) < asked:
+            return
+
+
+def _slice(link: Link, job: JobSpec, item: WorkItem, window: _Window) -> Iterator[Page]:
+    """The documents of a slice. The length of its pages is that of the first one: a scroll has one size."""
+    body: dict[str, Any] = {
+        "size": window.size,
+        "query": {"bool": {"filter": _filters(job)}},
+        "sort": ["_doc"],
+        "version": True,
+        "seq_no_primary_term": True,
+    }
+    if item.slices > 1:
+        body["slice"] = {"id": item.shard, "max": item.slices}
+    params = {"scroll": KEEP_ALIVE, "allow_partial_search_results": "false"}
+    page, scroll = _searched(link, f"/{quote(item.index, safe='')}/_search", params, body, MAX_ANSWER * SURPLUS)
+    try:
+        while page.hits:
+            yield page
+            body = {"scroll": KEEP_ALIVE, "scroll_id": scroll}
+            page, scroll = _searched(link, "/_search/scroll", {}, body, MAX_ANSWER * SURPLUS)
+    finally:
+        link.call("DELETE", "/_search/scroll", None, msgspec.json.encode({"scroll_id": scroll}))
+
+
+def _filters(job: JobSpec) -> list[Any]:
+    return [msgspec.json.decode(job.query)] if job.query else []
+
+
+def _searched(link: Link, path: str, params: dict[str, str], body: Any, limit: int) -> tuple[Page, str]:
+    """A page and the id of its scroll. Raises BackfillError for an answer that lacks a shard."""
+    answer = link.call("POST", path, params, msgspec.json.encode(body), limit=limit)
+    if answer.status != 200:
+        decoded(answer)
+    found = _FOUND.decode(answer.body)
+    if found.shards.failed or found.timed_out:
+        raise BackfillError("a shard has not answered: the search is not whole")
+    return Page(_joined_lines(found.hits.hits, answer.body), len(answer.body)), found.scroll
+
+
+def _joined_lines(hits: list[Hit], body: bytes) -> list[Hit]:
+    """The documents as a bulk can have them: a stored text may have line ends between its members."""
+    if b"\n" in body or b"\r" in body:
+        for hit in hits:
+            hit.source = msgspec.Raw(msgspec.json.format(hit.source, indent=-1))
+    return hits
+
+
+def again(link: Link, hits: Sequence[Hit], index: str) -> list[Hit]:
+    """The documents as they are now, in the same order; `found` is false for those that are gone."""
+    docs = [
+        {"_id": msgspec.Raw(hit.id)} | ({"routing": msgspec.Raw(hit.routing)} if hit.routing else {}) for hit in hits
+    ]
+    body = msgspec.json.encode({"docs": docs})
+    answer = link.call("POST", f"/{quote(index, safe='')}/_mget", None, body, limit=MAX_ANSWER * SURPLUS)
+    if answer.status != 200:
+        decoded(answer)
+    return _joined_lines(_GOT.decode(answer.body).docs, answer.body)
+
+
+def present(link: Link, job: JobSpec, hits: Sequence[Hit]) -> set[str]:
+    """The ids among those of `hits` that the source of a job has, however they are routed."""
+    found: set[str] = set()
+    ids = [hit.name for hit in hits]
+    while ids:
+        body = {
+            "size": MAX_DOCUMENTS,
+            "query": {"bool": {"filter": [{"ids": {"values": ids}}, *_filters(job)]}},
+            "_source": False,
+            "track_total_hits": False,
+        }
+        params = {"allow_partial_search_results": "false"}
+        if job.preference:
+            params["preference"] = job.preference
+        page, _ = _searched(link, f"/{quote(job.source, safe='*,-_.')}/_search", params, body, MAX_ANSWER)
+        named = {hit.name for hit in page.hits}
+        found |= named
+        if len(page.hits) < MAX_DOCUMENTS:
+            break
+        # Documents of several indexes with one id have filled the answer: the rest is asked for again.
+        ids = [each for each in ids if each not in named]
+    return found

@@ -1,0 +1,201 @@
+"""Files of a data lake: NDJSON and Parquet in by splits; dead letters and reports out as Parquet.
+
+A document of a file has no version: it is created where its id is free, so a second run finds it done.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.backfill.cluster.reading import Hit, Page
+from headrace.backfill.spec import BackfillError
+from headrace.protocol.indices.dead_letter_record import fields_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from headrace.backfill.jobs import Marks
+    from headrace.backfill.spec import ItemResult, JobSpec, WorkItem
+    from headrace.protocol.indices.dead_letter_record import DeadLetter
+
+PARQUET = ".parquet"
+NDJSON = (".ndjson", ".jsonl")
+SPLIT = 64 << 20
+"""Bytes of NDJSON of an item: some seconds of work."""
+MAX_LINE = 100 << 20
+"""Bytes of a line: what the cluster takes as one request at most."""
+MAX_ROWS = 5000
+"""Rows of a page."""
+_SOURCE, _ID, _ROUTING = "_source", "_id", "_routing"
+"""Columns of Parquet with a whole document as JSON, its id and its routing; without the first, a row is a document."""
+
+
+def are_files(source: str) -> bool:
+    """Whether a source is files, by how its name ends."""
+    return source.endswith((PARQUET, *NDJSON))
+
+
+def marks_of(source: str) -> Marks:
+    """The bytes of each file, or its row groups. Raises BackfillError where there is no file."""
+    paths = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - the pattern may be absolute
+    if not paths:
+        raise BackfillError(f"there are no files [{source}]", "source")
+    return {path: {"0": _extent(path)} for path in paths}
+
+
+def _extent(path: str) -> int:
+    if path.endswith(PARQUET):
+        with _arrow().parquet.ParquetFile(path) as file:
+            return int(file.num_row_groups)
+    return Path(path).stat().st_size
+
+
+def split_of(path: str) -> int:
+    """How much of a file an item has: bytes, or row groups."""
+    return 1 if path.endswith(PARQUET) else SPLIT
+
+
+def _arrow() -> Any:
+    """Pyarrow with its reader of Parquet. Raises BackfillError that says what to install."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise BackfillError("Parquet needs pyarrow: pip install headrace[parquet]") from None
+    return pyarrow
+
+
+def pages(job: JobSpec, item: WorkItem) -> Iterator[Page]:
+    """The documents of a part of a file, in pages of bounded bytes. Raises BackfillError, OSError."""
+    found = _rows(job, item) if item.index.endswith(PARQUET) else _lines(item)
+    hits: list[Hit] = []
+    size = 0
+    for text, id_, routing in found:
+        hits.append(_hit(job, text, id_, routing))
+        size += len(text)
+        if size >= job.page_bytes or len(hits) >= MAX_ROWS:
+            yield Page(hits, size)
+            hits, size = [], 0
+    if hits:
+        yield Page(hits, size)
+
+
+def _hit(job: JobSpec, text: bytes, id_: str | None, routing: str | None) -> Hit:
+    if id_ is None and job.id_field:
+        id_ = _field(text, job.id_field)
+    if id_ is None:
+        id_ = hashlib.sha256(text).hexdigest()[:40]
+    hit = Hit(msgspec.Raw(msgspec.json.encode(id_)), msgspec.Raw(text))
+    if routing is not None:
+        hit.routing = msgspec.Raw(msgspec.json.encode(routing))
+    return hit
+
+
+def _field(text: bytes, path: str) -> str | None:
+    """The text or number at a dotted path; `None` where there is none."""
+    try:
+        value: Any = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return None
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+
+
+def _lines(item: WorkItem) -> Iterator[tuple[bytes, None, None]]:
+    """The lines that begin in the part; the last one may end behind it."""
+    with Path(item.index).open("rb") as file:
+        if item.low:
+            file.seek(item.low - 1)
+            file.readline(MAX_LINE)
+        while file.tell() < item.high:
+            line = file.readline(MAX_LINE)
+            if len(line) == MAX_LINE:
+                raise BackfillError(f"a line of [{item.index}] is longer than {MAX_LINE} bytes", "source")
+            if text := line.strip():
+                yield text, None, None
+
+
+def _rows(job: JobSpec, item: WorkItem) -> Iterator[tuple[bytes, str | None, str | None]]:
+    with _arrow().parquet.ParquetFile(item.index) as file:
+        groups = list(range(item.low, item.high))
+        rows = sum(file.metadata.row_group(each).num_rows for each in groups)
+        size = sum(file.metadata.row_group(each).total_byte_size for each in groups)
+        count = max(1, min(MAX_ROWS, job.page_bytes * rows // max(1, size)))
+        for batch in file.iter_batches(batch_size=count, row_groups=groups):
+            for row in batch.to_pylist():
+                id_, routing, source = row.pop(_ID, None), row.pop(_ROUTING, None), row.pop(_SOURCE, None)
+                text = msgspec.json.encode(row) if source is None else _single_line(source)
+                yield text, None if id_ is None else str(id_), None if routing is None else str(routing)
+
+
+def _single_line(source: str | bytes) -> bytes:
+    text = source.encode() if isinstance(source, str) else source
+    return msgspec.json.format(text, indent=-1) if b"\n" in text or b"\r" in text else text
+
+
+def is_folder(stream: str) -> bool:
+    """Whether dead letters go to files."""
+    return stream.endswith("/")
+
+
+class DeadLetterFiles:
+    """The dead letters of an item as Parquet files of a folder, one for each page that has some."""
+
+    def __init__(self, folder: str, job: JobSpec, item: WorkItem) -> None:
+        self._folder = Path(folder)
+        self._stem = f"{job.job}-{hashlib.sha256(item.key.encode()).hexdigest()[:16]}"
+        self._count = 0
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for path in self._folder.glob(f"{self._stem}-*{PARQUET}"):
+            # An earlier run of the item may have ended within it.
+            path.unlink(missing_ok=True)
+
+    def keep(self, letters: Sequence[DeadLetter]) -> None:
+        """Writes the records of a page."""
+        if not letters:
+            return
+        rows = []
+        for letter in letters:
+            fields = fields_of(letter)
+            error = fields.pop("error")
+            rows.append({**fields, **{f"error.{name}": value for name, value in error.items()}})
+        names = dict.fromkeys(name for row in rows for name in row)
+        columns = {name: [row.get(name) for row in rows] for name in names}
+        path = self._folder / f"{self._stem}-{self._count}{PARQUET}"
+        _write(path, _arrow().table(columns))
+        self._count += 1
+
+
+def write_report(name: str, result: ItemResult) -> None:
+    """The result as Parquet, a row for each count, path, reason and sample; by another ending as JSON."""
+    path = Path(name)
+    if path.suffix != PARQUET:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2))
+        return
+    counts = msgspec.to_builtins(result.counts)
+    rows: list[dict[str, Any]] = [{"kind": "count", "name": key, "value": float(n)} for key, n in counts.items()]
+    rows += [{"kind": "path", "name": key, "value": float(n)} for key, n in result.paths.items()]
+    rows += [{"kind": "reason", "name": key, "value": float(n)} for key, n in result.reasons.items()]
+    rows += [
+        {"kind": "sample", "name": each.outcome, "id": each.id, "before": each.before, "after": each.after}
+        | {"reason": each.reason}
+        for each in result.samples
+    ]
+    pyarrow = _arrow()
+    text = pyarrow.string()
+    types = {"kind": text, "name": text, "value": pyarrow.float64(), "id": text, "before": text, "after": text}
+    schema = pyarrow.schema({**types, "reason": text})
+    _write(path, pyarrow.table({key: [row.get(key) for row in rows] for key in schema.names}, schema=schema))
+
+
+def _write(path: Path, table: Any) -> None:
+    """Writes a file at once, or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    _arrow().parquet.write_table(table, temporary)
+    temporary.replace(path)

@@ -1,0 +1,242 @@
+"""The work of a worker: an item read, run and written, page by page, then checked off."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from headrace.backfill import files, jobs
+from headrace.backfill.cluster import reading
+from headrace.backfill.cluster.dead import PERMANENT, keep, letter
+from headrace.backfill.cluster.link import Link
+from headrace.backfill.cluster.writing import Refusal, changes, copies, deletion, send
+from headrace.backfill.diff import compare
+from headrace.backfill.spec import BackfillError, ItemResult, count_bounded
+from headrace.protocol.indices.dead_letter_record import Fault
+from headrace_pipelines import Pipelines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from headrace.backfill.cluster.reading import Hit, Page
+    from headrace.backfill.spec import Counts, JobSpec, WorkItem
+    from headrace.protocol.indices.dead_letter_record import DeadLetter
+    from headrace_pipelines import BulkOutcome
+    from headrace_pipelines.local.outcomes import ActionState
+
+KEPT = frozenset({"same", "changed"})
+"""States of documents that a bulk writes."""
+RUN_SECONDS = 600.0
+"""Seconds for a page in the pipeline: a bound for code that hangs; stages have limits of their own."""
+MOVED = "the pipeline changes the _id or the _index of the document: a job writes each document to its own"
+
+
+def run_item(job: JobSpec, item: WorkItem, *, progress: Callable[[Counts], None] | None = None) -> ItemResult:
+    """Does an item, and checks it off where the job has an index for that. Doing it twice has the effect of once.
+
+    `progress` is told the counts after each page. Compiles the pipeline once in a process, and keeps its connection.
+    Raises ClientError, UnreachableError, BackfillError, and InvalidError for a pipeline that does not compile.
+    """
+    link = Link.shared(job.cluster, job.patience)
+    if job.job_index and (earlier := jobs.result_of(link, job, item)) is not None:
+        return earlier
+    run = _Run(job, item, link)
+    for page in files.pages(job, item) if item.file else reading.pages(link, job, item):
+        run.page(page)
+        if progress is not None:
+            progress(run.result.counts)
+    run.settle()
+    if job.job_index:
+        jobs.check_off(link, job, item, run.result)
+    return run.result
+
+
+class _Run:
+    def __init__(self, job: JobSpec, item: WorkItem, link: Link) -> None:
+        self.job = job
+        self.item = item
+        self.link = link
+        self.result = ItemResult()
+        self._pipelines = Pipelines.shared(job.bundle)
+        folder = files.is_folder(job.stream) and not job.diff
+        self._dead = files.DeadLetterFiles(job.stream, job, item) if folder else None
+        self._started = time.monotonic()
+        self._cpu = time.thread_time()
+        self._throttled = link.throttled
+        self._slept = 0.0
+
+    def page(self, page: Page) -> None:
+        """Runs and writes the documents of a page."""
+        counts = self.result.counts
+        if self.item.compare:
+            self._mirrored(page.hits)
+            self.settle()
+            return
+        counts.read += len(page.hits)
+        counts.bytes += page.bytes
+        if self.job.diff:
+            self._compared(page.hits)
+        elif self.job.same_index:
+            self._changed(page.hits)
+        else:
+            self._copied(page.hits)
+        self.settle()
+        if self.job.rate:
+            ahead = counts.read / self.job.rate - (time.monotonic() - self._started)
+            if ahead > 0:
+                time.sleep(ahead)
+                self._slept += ahead
+
+    def settle(self) -> None:
+        """Adds what time the item has cost so far."""
+        counts = self.result.counts
+        counts.cpu = time.thread_time() - self._cpu
+        counts.throttled = self.link.throttled - self._throttled + self._slept
+
+    def _ran(self, hits: Sequence[Hit], body: bytes, index: str) -> tuple[BulkOutcome, dict[int, Fault]]:
+        """What the pipeline makes of a bulk, and the faults of documents that cannot be written, by position."""
+        outcome = self._pipelines.run_bulk(self.job.pipeline, body, index=index, timeout=RUN_SECONDS, final=True)
+        faults = {
+            each.position: Fault("pipeline", each.status, each.type, each.reason, self.job.pipeline, each.stage)
+            for each in outcome.failures
+        }
+        for position, state in enumerate(outcome.states):
+            if state == "moved":
+                faults[position] = Fault("pipeline", 400, "illegal_argument_exception", MOVED, self.job.pipeline)
+        self.result.counts.dropped += outcome.states.count("dropped")
+        self.result.counts.failed += len(faults)
+        for fault in faults.values():
+            count_bounded(self.result.reasons, f"{fault.type}: {fault.reason[:200]}")
+        return outcome, faults
+
+    def _copied(self, hits: Sequence[Hit]) -> None:
+        outcome, faults = self._ran(hits, copies(hits), self.job.target)
+        body, positions = bytes(outcome.body), [i for i, state in enumerate(outcome.states) if state in KEPT]
+        if "moved" in outcome.states:
+            body = b"".join(pair for pair, kept in _pairs(outcome) if kept)
+        gone = [i for i, state in enumerate(outcome.states) if state not in KEPT] if self._cleans else []
+        body += b"".join(deletion(hits[i], same_index=False) + b"\n" for i in gone)
+        refused = self._sent(body, positions, gone, self.job.target)
+        letters = [letter(self.job, hits[i], fault) for i, fault in faults.items()]
+        letters += self._rejected(hits, refused)
+        self._keep(letters)
+
+    def _keep(self, letters: Sequence[DeadLetter]) -> None:
+        """Writes dead letters where the job wants them."""
+        if self._dead is not None:
+            self._dead.keep(letters)
+        else:
+            keep(self.link, self.job, letters)
+
+    @property
+    def _cleans(self) -> bool:
+        """Whether the target may have an earlier state of a document."""
+        return not self.item.file and (self.job.tombstones or self.item.number > 1)
+
+    def _changed(self, hits: Sequence[Hit], *, last: bool = False) -> None:
+        """In place: writes what changed. A document that a live write changed meanwhile is read once more."""
+        outcome, faults = self._ran(hits, changes(hits), self.item.index)
+        pairs = [pair for pair, kept in _pairs(outcome) if kept]
+        positions = [i for i, state in enumerate(outcome.states) if state in KEPT]
+        self.result.counts.same += outcome.states.count("same")
+        texts = {i: pair for i, pair in zip(positions, pairs, strict=True) if outcome.states[i] == "changed"}
+        gone = [i for i, state in enumerate(outcome.states) if state == "dropped"] if self.job.delete_dropped else []
+        body = b"".join(texts.values()) + b"".join(deletion(hits[i], same_index=True) + b"\n" for i in gone)
+        refused = self._sent(body, list(texts), gone, self.item.index)
+        letters = [letter(self.job, hits[i], fault) for i, fault in faults.items()]
+        self._keep(letters + self._rejected(hits, refused))
+        lost = [i for i, refusal in refused.items() if refusal.status == 409]
+        if lost and not last:
+            self._retried([hits[i] for i in lost], [texts.get(i, b"") for i in lost])
+
+    def _retried(self, hits: Sequence[Hit], sent: Sequence[bytes]) -> None:
+        """Reads documents once more that were not as they had been read. `sent`: the actions with their new texts.
+
+        A document that has the text that was sent was written by this worker, or by one that ended before it heard.
+        """
+        now = reading.again(self.link, hits, self.item.index)
+        counts = self.result.counts
+        left = []
+        for hit, action in zip(now, sent, strict=True):
+            _, _, text = action.partition(b"\n")
+            if not hit.found:
+                continue
+            if action and text.rstrip(b"\n") == hit.text:
+                counts.conflicts -= 1
+                counts.written += 1
+            else:
+                left.append(hit)
+        if left:
+            counts.conflicts -= len(left)
+            counts.retried += len(left)
+            self._changed(left, last=True)
+
+    def _sent(self, body: bytes, written: Sequence[int], gone: Sequence[int], index: str) -> dict[int, Refusal]:
+        """Sends a bulk and counts its end; gives the refusals by the position of the document.
+
+        Raises BackfillError where the cluster refuses something for another reason than the document.
+        """
+        counts = self.result.counts
+        if not written and not gone:
+            return {}
+        sent = send(self.link, index, body, len(written) + len(gone), self.job.params)
+        positions = [*written, *gone]
+        counts.retried += sent.repeated
+        counts.written += len(written)
+        counts.deleted += len(gone)
+        refused: dict[int, Refusal] = {}
+        for order, refusal in sent.refused.items():
+            deletes = order >= len(written)
+            if deletes:
+                counts.deleted -= 1
+            else:
+                counts.written -= 1
+            if deletes and refusal.status == 404:
+                continue
+            refused[positions[order]] = refusal
+            if refusal.status == 409 and not deletes:
+                counts.conflicts += 1
+            elif refusal.status in PERMANENT and not deletes:
+                counts.rejected += 1
+            elif refusal.status != 409:
+                raise BackfillError(f"[{index}] refuses a document: {refusal.status}: {refusal.error.text}")
+        return refused
+
+    def _rejected(self, hits: Sequence[Hit], refused: dict[int, Refusal]) -> list[DeadLetter]:
+        """The dead letters of documents that the cluster refuses for good. Their earlier states leave the target."""
+        found = {i: refusal for i, refusal in refused.items() if refusal.status in PERMANENT}
+        if found and self._cleans and not self.job.same_index:
+            lines = b"".join(deletion(hits[i], same_index=False) + b"\n" for i in found)
+            self._sent(lines, [], list(found), self.job.target)
+        letters = []
+        for i, refusal in found.items():
+            error = refusal.error
+            count_bounded(self.result.reasons, f"{error.type}: {error.text[:200]}")
+            letters.append(
+                letter(self.job, hits[i], Fault("mapping", refusal.status, error.type, error.text, self.job.pipeline))
+            )
+        return letters
+
+    def _mirrored(self, hits: Sequence[Hit]) -> None:
+        """Deletes documents of the target that the source lacks, as long as they are as they were read."""
+        present = reading.present(self.link, self.job, hits)
+        gone = [i for i, hit in enumerate(hits) if hit.name not in present]
+        body = b"".join(deletion(hits[i], same_index=True) + b"\n" for i in gone)
+        self._sent(body, [], gone, self.item.index)
+
+    def _compared(self, hits: Sequence[Hit]) -> None:
+        """Diff: what would become of documents; nothing is written."""
+        outcome, faults = self._ran(hits, copies(hits), self.job.target)
+        texts = iter(_pairs(outcome))
+        after: list[bytes | None] = [
+            next(texts)[0].partition(b"\n")[2].rstrip(b"\n") if state in KEPT or state == "moved" else None
+            for state in outcome.states
+        ]
+        compare(self.result, hits, outcome.states, after, faults)
+
+
+def _pairs(outcome: BulkOutcome) -> list[tuple[bytes, bool]]:
+    """The actions of what is left of a bulk, each with its line ends, and whether it goes where it was to go."""
+    left: list[ActionState] = [state for state in outcome.states if state in KEPT or state == "moved"]
+    lines = bytes(outcome.body).split(b"\n")
+    return [(b"%b\n%b\n" % (lines[2 * order], lines[2 * order + 1]), state in KEPT) for order, state in enumerate(left)]

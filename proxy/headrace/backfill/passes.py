@@ -1,0 +1,240 @@
+"""A job from its first pass to the switch of an alias.
+
+The first pass reads all; each later one reads what was written since, until little is left. Then documents leave the
+target that the source lacks. To switch an alias, writes to the source are refused for the last pass: what is written
+after it would be nowhere.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.backfill import files, items
+from headrace.backfill.jobs import Pass
+from headrace.backfill.spec import BackfillError, ItemResult
+from headrace.client.errors import ClientError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from headrace.backfill.cluster.link import Link
+    from headrace.backfill.engine import Engine, Progress
+    from headrace.backfill.items import Survey
+    from headrace.backfill.jobs import JobRecord, Journal
+    from headrace.backfill.spec import JobSpec
+
+FEW = 1000
+"""Documents of a pass after which another one is not worth it: it would find about as many."""
+MAX_PASSES = 20
+"""Passes over what was written since: more of them do not catch up with writers that are faster than the job."""
+
+
+class Passes:
+    """A job that runs.
+
+    `workers`: how many items are at work at once. `slices`: items of a source without sequence numbers. `mirror`:
+    whether the target loses what the source lacks.
+    """
+
+    def __init__(
+        self,
+        job: JobSpec,
+        journal: Journal,
+        link: Link,
+        engine: Engine,
+        *,
+        workers: int,
+        slices: int = 0,
+        mirror: bool = True,
+        watch: Callable[[Pass, Progress], None] | None = None,
+    ) -> None:
+        self._job = job
+        self._journal = journal
+        self._link = link
+        self._engine = engine
+        self._workers = workers
+        self._slices = slices
+        self._mirror = mirror
+        self._watch = watch
+        self._files = files.are_files(job.source)
+        if not slices and not self._files and items.primary_only(link, f"{job.source},{job.target}"):
+            # Replicas that copy segments may lack what a refresh has shown.
+            self._job = msgspec.structs.replace(job, preference="_primary")
+
+    @property
+    def _record(self) -> JobRecord:
+        return self._journal.record
+
+    def run(self) -> JobRecord:
+        """Runs or resumes the job. Raises ClientError, UnreachableError, BackfillError; the record says so."""
+        started = time.monotonic() - self._record.seconds
+        try:
+            self._run()
+        except BaseException as error:
+            self._record.state, self._record.reason = "failed", str(error)[:500] or type(error).__name__
+            self._record.seconds = time.monotonic() - started
+            # The reason counts, not that the record cannot be written either.
+            with suppress(ClientError, UnreachableError, BackfillError):
+                self._journal.save()
+            raise
+        self._record.state, self._record.seconds = "done", time.monotonic() - started
+        self._journal.save()
+        return self._record
+
+    def _run(self) -> None:
+        if self._record.passes and not self._record.passes[-1].done:
+            self._pass(self._record.passes[-1])
+        if self._job.same_index or self._slices or self._files:
+            # In place, a later pass would meet what the first one wrote; slices and files cannot say what is new.
+            if not self._record.passes:
+                self._pass(self._next())
+        else:
+            self._catch_up()
+        compared = self._compare() if self._mirror and not self._job.same_index else None
+        if self._record.alias and self._files:
+            self._switch_alias()
+        elif self._record.alias:
+            with self._blocked():
+                self._finish(compared)
+        if not self._job.same_index:
+            self._link.json("POST", items.path_of(self._job.target, "_refresh"))
+
+    def _catch_up(self) -> None:
+        """Passes until one finds few documents."""
+        while True:
+            number = sum(not each.compare for each in self._record.passes)
+            result = self._pass(self._next())
+            if (number and result.counts.read <= FEW) or number >= MAX_PASSES:
+                return
+
+    def _next(self, survey: Survey | None = None) -> Pass:
+        """The next pass, over what the passes before have not seen."""
+        number = len(self._record.passes) + 1
+        if self._files:
+            return self._stored(Pass(number=number, high=files.marks_of(self._job.source), files=True))
+        if self._slices:
+            self._link.json("POST", items.path_of(self._job.source, "_refresh"))
+            return self._stored(Pass(number=number, slices=self._slices))
+        earlier = [each for each in self._record.passes if not each.compare]
+        low = earlier[-1].high if earlier else {}
+        survey = survey or items.survey(self._link, self._job.source)
+        operations = survey.operations - sum(mark for shards in low.values() for mark in shards.values())
+        size = items.item_size(operations, self._workers)
+        return self._stored(Pass(number=number, low=low, high=survey.marks, size=size))
+
+    def _stored(self, planned: Pass) -> Pass:
+        self._record.passes.append(planned)
+        self._journal.save()
+        return planned
+
+    def _pass(self, planned: Pass) -> ItemResult:
+        """Runs the items of a pass, and adds their counts to those of the job."""
+        index = self._job.target if planned.compare else self._job.source
+        work = items.items_of(planned, index, frozenset(planned.high) if self._job.preference else frozenset())
+        watch = self._watch
+        result = self._engine.run(
+            self._job, work, (lambda progress: watch(planned, progress)) if watch is not None else None
+        )
+        self._record.result.add(result)
+        planned.done = True
+        self._journal.save()
+        return result
+
+    def _compare(self) -> Survey | None:
+        """Deletes from the target what the source lacks; gives the state of the source that it was compared with."""
+        source = None if self._slices else items.survey(self._link, self._job.source)
+        self._link.json("POST", items.path_of(self._job.source, "_refresh"))
+        found = items.survey(self._link, self._job.target)
+        size = items.item_size(found.operations, self._workers)
+        number = len(self._record.passes) + 1
+        self._pass(self._stored(Pass(number=number, high=found.marks, size=size, compare=True)))
+        return source
+
+    @contextmanager
+    def _blocked(self) -> Iterator[None]:
+        """Writes to the source are refused; they stay refused when the alias has another index."""
+        self._link.json("PUT", items.path_of(self._job.source, "_block", "write"))
+        try:
+            yield
+        except BaseException:
+            settings = {"index.blocks.write": None}
+            self._link.json("PUT", items.path_of(self._job.source, "_settings"), None, settings)
+            raise
+
+    def _finish(self, compared: Survey | None) -> None:
+        """The last pass over a source that nobody writes to, and the switch of the alias."""
+        if self._slices:
+            self._pass(self._next())
+            if self._mirror:
+                self._compare()
+        else:
+            survey = items.settled_survey(self._link, self._job.source)
+            planned = self._next(survey)
+            before = sum(mark for shards in planned.low.values() for mark in shards.values())
+            result = self._pass(planned)
+            # Where each operation since is a document that is there, none was a deletion.
+            if self._mirror and (compared is None or result.counts.read != survey.operations - before):
+                self._compare()
+        self._link.json("POST", items.path_of(self._job.target, "_refresh"))
+        self._switch_alias()
+
+    def _switch_alias(self) -> None:
+        source = () if self._files else items.survey(self._link, self._job.source).marks
+        switch_alias(self._link, self._record.alias, frozenset(source), self._job.target)
+
+
+def switch_alias(link: Link, alias: str, source: frozenset[str], target: str) -> None:
+    """Has an alias name the target in place of indexes of the source, by one call. Raises ClientError."""
+    try:
+        held: dict[str, Any] = link.json("GET", f"/_alias/{items.path_of(alias)[1:]}")
+    except ClientError as error:
+        if error.status != 404:
+            raise
+        held = {}
+    left = [index for index in held if index in source and index != target]
+    actions: list[dict[str, Any]] = [{"remove": {"index": index, "alias": alias}} for index in left]
+    adding: dict[str, Any] = {}
+    for index in left:
+        # What filters and routes by the alias, and whether writes go there, holds for the target, too.
+        adding |= held[index]["aliases"][alias]
+    adding |= {"index": target, "alias": alias}
+    link.json("POST", "/_aliases", None, {"actions": [*actions, {"add": adding}]})
+
+
+def check_alias(link: Link, alias: str) -> None:
+    """Raises BackfillError for an alias that is the name of an index."""
+    found: dict[str, Any] = {}
+    try:
+        found = link.json("GET", items.path_of(alias))
+    except ClientError as error:
+        if error.status != 404:
+            raise
+    if alias in found:
+        raise BackfillError(f"[{alias}] is an index, not an alias", "swap_alias")
+
+
+def run_diff(
+    job: JobSpec,
+    link: Link,
+    engine: Engine,
+    *,
+    workers: int,
+    slices: int = 0,
+    watch: Callable[[Pass, Progress], None] | None = None,
+) -> ItemResult:
+    """What a job would change. Nothing is written, not even a record. Raises ClientError, UnreachableError."""
+    planned = Pass(number=1, slices=slices)
+    primary = frozenset[str]()
+    if files.are_files(job.source):
+        planned.high, planned.files = files.marks_of(job.source), True
+    elif not slices:
+        survey = items.survey(link, job.source)
+        primary = items.primary_only(link, job.source)
+        planned.high, planned.size = survey.marks, items.item_size(survey.operations, workers)
+    work = items.items_of(planned, job.source, primary)
+    quiet = msgspec.structs.replace(job, job_index="", diff=True)
+    return engine.run(quiet, work, (lambda progress: watch(planned, progress)) if watch is not None else None)

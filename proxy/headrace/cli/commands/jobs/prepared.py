@@ -1,0 +1,284 @@
+"""A job from the options of a command: checked, with its code, its record and its engine."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from headrace.backfill import bundles, files, items, jobs, passes
+from headrace.backfill.cluster.link import Link
+from headrace.backfill.engine import LocalEngine
+from headrace.backfill.spec import BackfillError, Connection, ItemResult, JobSpec
+from headrace.cli.errors import ExitCode, Failure
+from headrace.cli.output import note
+from headrace.client import target as targets
+from headrace_pipelines.definition import DEAD_LETTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from headrace.backfill.bundles import Chosen
+    from headrace.backfill.engine import Engine, Progress
+    from headrace.backfill.jobs import JobRecord, Pass
+
+    Watch = Callable[[Pass, Progress], None]
+
+
+CALL_SECONDS = 60.0
+"""Seconds for which a call of the job itself is repeated while the cluster is busy: a person waits."""
+
+
+class Options(NamedTuple):
+    """The options of the command."""
+
+    source: str | None
+    target: str | None
+    pipeline: str | None
+    same_index: bool
+    query: str | None
+    diff: bool
+    alias: str | None
+    mirror: bool | None
+    delete_dropped: bool
+    resume: str | None
+    rate: int | None
+    workers: int | None
+    engine: str
+    master: str | None
+    slices: int | None
+    id_field: str | None
+    dead_letters: str | None
+    folder: str | None
+    proxy: str
+    url: str
+    cluster: str | None
+
+    @property
+    def at_once(self) -> int:
+        """Workers at once."""
+        return self.workers or os.cpu_count() or 1
+
+
+class Prepared(NamedTuple):
+    """A job that can run."""
+
+    job: JobSpec
+    link: Link
+    engine: Engine
+    workers: int
+    slices: int
+    mirror: bool
+    journal: jobs.Journal | None
+
+    def run(self, watch: Watch | None) -> JobRecord:
+        """Runs the job to its end. Raises ClientError, UnreachableError, BackfillError."""
+        assert self.journal is not None  # noqa: S101 - only a diff has none
+        run = passes.Passes(
+            self.job,
+            self.journal,
+            self.link,
+            self.engine,
+            workers=self.workers,
+            slices=self.slices,
+            mirror=self.mirror,
+            watch=watch,
+        )
+        try:
+            return run.run()
+        except BaseException:
+            note(f"the job can go on: headrace backfill --resume {self.job.job}")
+            raise
+
+    def diff(self, watch: Watch | None) -> ItemResult:
+        """What the job would change. Raises ClientError, UnreachableError, BackfillError."""
+        return passes.run_diff(self.job, self.link, self.engine, workers=self.workers, slices=self.slices, watch=watch)
+
+
+@contextmanager
+def prepare(options: Options) -> Iterator[Prepared]:
+    """The job of the options. Raises Failure for options that do not fit together, and what the cluster says."""
+    try:
+        connection, params = _connection(options)
+        with _engine(options) as engine, closing(Link(connection, CALL_SECONDS)) as link:
+            yield _prepared(options, engine, link, connection, params)
+    except BackfillError as error:
+        conflict = "another process" in error.reason
+        raise Failure(error.reason, error.field, code=ExitCode.CONFLICT if conflict else ExitCode.FAILED) from None
+
+
+@contextmanager
+def _engine(options: Options) -> Iterator[Engine]:
+    if options.engine != "local":
+        raise Failure(f"the engine [{options.engine}] is not installed", "engine", code=ExitCode.USAGE)
+    with LocalEngine(options.at_once) as engine:
+        yield engine
+
+
+def _prepared(options: Options, engine: Engine, link: Link, connection: Connection, params: dict[str, str]) -> Prepared:
+    if options.diff and (options.resume or options.alias):
+        raise Failure("--diff writes nothing: leave --resume and --swap-alias out", "diff", code=ExitCode.USAGE)
+    journal = jobs.Journal.load(link, options.resume) if options.resume else None
+    if journal is not None:
+        options = _resumed(options, journal.record)
+    _check(options)
+    chosen = _chosen(options)
+    if journal is not None and journal.record.digest != chosen.bundle.digest:
+        raise Failure(
+            f"the code of [{chosen.label}] is not that with which the job began",
+            hint="start a new job: two halves of an index must not come from two functions",
+            code=ExitCode.CONFLICT,
+        )
+    job = JobSpec(
+        job=journal.record.job if journal is not None else jobs.new_id(),
+        source=str(options.source),
+        target=str(options.source if options.same_index else options.target or options.source),
+        pipeline=chosen.label,
+        bundle=chosen.bundle,
+        cluster=connection,
+        same_index=options.same_index,
+        delete_dropped=options.delete_dropped,
+        query=_query(options.query),
+        rate=options.rate / options.at_once if options.rate else 0.0,
+        stream=options.dead_letters or chosen.stream or DEAD_LETTERS,
+        params=params,
+        job_index="" if options.diff else jobs.JOB_INDEX,
+        id_field=options.id_field or "",
+    )
+    if params:
+        _refuse_attached(link, job)
+    return _planned(options, engine, link, job, journal)
+
+
+def _planned(options: Options, engine: Engine, link: Link, job: JobSpec, journal: jobs.Journal | None) -> Prepared:
+    """The job with what the indexes say: how the source can be read, and whether the target is empty."""
+    slices = options.slices or 0
+    from_files = files.are_files(job.source)
+    if not from_files:
+        items.refuse_filter(link, job.source)
+    if not from_files and not slices and not items.readable(link, job.source):
+        slices = max(8, 2 * options.at_once)
+        note(f"[{job.source}] does not show its sequence numbers: it is read by a scroll")
+    tombstones = journal.record.tombstones if journal is not None else False
+    if not options.diff and journal is None and not job.same_index:
+        job = msgspec.structs.replace(job, target=items.concrete(link, job.target, "target"))
+        if items.path_of(job.source) == items.path_of(job.target):
+            raise Failure("source and target are one index", "target", "name --in-place", ExitCode.USAGE)
+        tombstones = items.survey(link, job.target).documents > 0
+    job = msgspec.structs.replace(job, tombstones=tombstones)
+    mirror = not tombstones and not from_files if options.mirror is None else options.mirror
+    if tombstones and options.mirror is None and not job.same_index and not from_files:
+        note("the target is not empty: documents that the source lacks stay (--mirror deletes them)")
+    if options.alias:
+        passes.check_alias(link, options.alias)
+    if not options.diff and journal is None:
+        journal = jobs.Journal.start(link, _record(options, job))
+        note(f"job {job.job}")
+    return Prepared(job, link, engine, options.at_once, slices, mirror, journal)
+
+
+def _record(options: Options, job: JobSpec) -> JobRecord:
+    return jobs.JobRecord(
+        job=job.job,
+        source=job.source,
+        target=job.target,
+        pipeline=job.pipeline,
+        digest=job.bundle.digest,
+        created=jobs.now(),
+        same_index=job.same_index,
+        delete_dropped=job.delete_dropped,
+        tombstones=job.tombstones,
+        query=job.query,
+        alias=options.alias or "",
+        mirror=options.mirror,
+        stream=job.stream,
+        slices=options.slices or 0,
+        id_field=job.id_field,
+    )
+
+
+def _resumed(options: Options, record: JobRecord) -> Options:
+    """The options with those of the record. Raises Failure for one that says something else."""
+    stored: dict[str, Any] = {
+        "source": record.source,
+        "target": None if record.same_index else record.target,
+        "pipeline": record.pipeline,
+        "query": record.query or None,
+        "alias": record.alias or None,
+        "mirror": record.mirror,
+        "dead_letters": record.stream,
+        "slices": record.slices or None,
+        "id_field": record.id_field or None,
+    }
+    for name, value in stored.items():
+        asked = getattr(options, name)
+        if asked not in (None, value):
+            raise Failure(f"the job has [{value}], not [{asked}]", name, "leave it out", ExitCode.USAGE)
+    return options._replace(**stored, same_index=record.same_index, delete_dropped=record.delete_dropped)
+
+
+def _check(options: Options) -> None:
+    """Raises Failure for options that are missing, or do not go with each other."""
+
+    def refuse(reason: str, field: str = "") -> None:
+        raise Failure(reason, field, code=ExitCode.USAGE)
+
+    if not options.source or not options.pipeline:
+        refuse("--source and --pipeline are required, or --resume")
+    if not (options.target or options.same_index or options.diff):
+        refuse("--target is required, or --in-place, or --diff")
+    if options.same_index and (options.target or options.alias or options.mirror):
+        refuse("--in-place has no target: leave --target, --swap-alias and --mirror out", "in_place")
+    if options.delete_dropped and not options.same_index:
+        refuse("belongs to --in-place: a target never gets what the pipeline drops", "delete_dropped")
+    if options.source and files.are_files(options.source) and (options.same_index or options.query or options.mirror):
+        refuse("files are read whole: leave --in-place, --query and --mirror out", "source")
+
+
+def _connection(options: Options) -> tuple[Connection, dict[str, str]]:
+    """How workers find the cluster, and the parameters of their bulks: through a proxy, no pipeline of its own runs."""
+    file = targets.find_file(Path.cwd())
+    where = str(file) if file is not None and options.proxy else ""
+    if options.cluster:
+        return Connection(options.proxy, options.cluster, where), {}
+    return Connection(options.proxy, options.url, where), {"pipeline": "_none"}
+
+
+def _chosen(options: Options) -> Chosen:
+    """The pipeline with its code, from the directory or the proxy."""
+    name = str(options.pipeline)
+    if options.folder:
+        from headrace.cli.project_target import project_of
+
+        project = project_of(Path(options.folder), options.proxy, options.url)
+        return bundles.bundle_of(bundles.Directory(project.as_set()), name)
+    with closing(bundles.Proxy(targets.load(options.proxy, options.url))) as origin:
+        return bundles.bundle_of(origin, name)
+
+
+def _query(text: str | None) -> str:
+    """The query as JSON. Raises Failure for text that begins like JSON and is none."""
+    if not text:
+        return ""
+    if not text.lstrip().startswith("{"):
+        return msgspec.json.encode({"query_string": {"query": text}}).decode()
+    try:
+        return msgspec.json.format(text.encode(), indent=-1).decode()
+    except msgspec.DecodeError as error:
+        raise Failure(f"is no JSON: {error}", "query", code=ExitCode.USAGE) from None
+
+
+def _refuse_attached(link: Link, job: JobSpec) -> None:
+    """Raises Failure where a proxy would change what is read, or what is written, once more."""
+    hint = "name a node with --cluster, to read and write without the proxy"
+    read = [] if files.are_files(job.source) else [(job.source, "result", ("default", "final"))]
+    for index, kind, slots in (*read, (job.target, "document", ("final",))):
+        found = link.json("GET", items.path_of(index, "_pipeline", "_resolve"))
+        for name, about in found.items():
+            for slot in slots:
+                if slot in about.get(kind, {}):
+                    label = about[kind][slot]["pipeline"]
+                    raise Failure(f"[{name}] has the {slot} {kind} pipeline [{label}] at this proxy", hint=hint)

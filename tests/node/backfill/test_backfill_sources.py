@@ -1,0 +1,133 @@
+"""Sources of other kinds: behind a proxy, in files; code of other kinds: pinned, nested, from a directory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from headrace.backfill.bundles import Proxy, bundle_of
+from headrace.cli.errors import ExitCode
+from headrace.client.target import Target
+from headrace_pipelines import Pipelines
+from tests.conftest import Http, native
+from tests.node.backfill import corpus
+from tests.node.backfill.corpus import contents, expected, filled, pipeline
+
+
+async def test_through_a_proxy_no_other_pipeline_runs(
+    backfill, through: Http, direct: Http, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    source, target = f"{name}-1", f"{name}-2"
+    await filled(direct, source, 500)
+    await corpus.created(direct, target)
+    pipelines = await pipeline(through, name)
+    monkeypatch.delenv("HEADRACE_CLUSTER")
+    await through.pipeline(f"{name}-own", "document", native("s", "set", field="own", value=1))
+    await through.put(f"/{target}/_settings", {"index.document.default_pipeline": f"{name}-own"})
+    arguments = ["--source", source, "--target", target, "--pipeline", name, "--dead-letters", f"{name}-dead"]
+    for more in ((), ("--slices", "3")):
+        code, _, err = await backfill(*arguments, *more)
+        assert code == 0, err
+        assert await contents(direct, target) == await expected(direct, pipelines, name, source)
+        await direct.delete(f"/{target}")
+        await corpus.created(direct, target)
+    await through.put(f"/{target}/_settings", {"index.document.final_pipeline": f"{name}-own"})
+    code, _, err = await backfill(*arguments)
+    assert (code, "has the final document pipeline" in err, "--cluster" in err) == (ExitCode.FAILED, True, True)
+
+
+async def test_files_are_indexed_once(backfill, through: Http, direct: Http, name: str, tmp_path: Path):
+    await corpus.created(direct, name)
+    await pipeline(through, name)
+    lines = [json.dumps(corpus.document(n)) for n in range(700)]
+    (tmp_path / "a.ndjson").write_text("\n".join(lines[:400]))
+    (tmp_path / "b.ndjson").write_text("\n".join(lines[400:]))
+    arguments = ["--source", f"{tmp_path}/*.ndjson", "--target", name, "--pipeline", name, "--id-field", "n"]
+    arguments += ["--dead-letters", f"{tmp_path}/dead/", "--json"]
+    counts = []
+    for _ in range(2):
+        code, out, err = await backfill(*arguments)
+        assert code == 0, err
+        counts.append(json.loads(out)["counts"])
+    good = {str(n) for n in range(700) if n % 7 != 3 and n % 500 != 5}
+    assert set(await contents(direct, name)) == good
+    assert (counts[0]["written"], counts[1]["written"], counts[1]["conflicts"]) == (len(good), 0, len(good))
+    import pyarrow.parquet
+
+    dead = [row["id"] for row in pyarrow.parquet.read_table(tmp_path / "dead").to_pylist()]
+    assert sorted(dead) == ["5", "5", "505", "505"]
+
+
+async def test_a_bundle_has_what_a_pipeline_refers_to(through: Http, name: str):
+    """Nested pipelines, UDFs in the versions that are pinned, and code that is not text."""
+    udf = {"language": "python", "source": "def process(doc):\n    doc['v'] = 1\n    return doc\n"}
+    assert (await through.put(f"/_udf/{name}", udf)).status == 201
+    stage = {"name": "u", "type": "python", "config": {"udf_name": name}}
+    await through.pipeline(f"{name}-inner", "document", stage)
+    await through.put(f"/_udf/{name}", udf | {"source": udf["source"].replace("= 1", "= 2")})
+    nested = {"name": "c", "type": "composite", "config": {"pipeline": f"{name}-inner"}}
+    called = native("p", "pipeline", name=f"{name}-inner")
+    await through.pipeline(name, "document", stage | {"on_failure": [nested]}, nested, called)
+
+    def chosen():
+        origin = Proxy(Target(url=through.base))
+        try:
+            return bundle_of(origin, name)
+        finally:
+            origin.close()
+
+    found = await asyncio.to_thread(chosen)
+    assert found.label == f"{name}@1"
+    assert [each for each, _ in found.bundle.pipelines] == [name, f"{name}-inner"]
+    assert len(found.bundle.udfs) == 2
+    assert Pipelines.of(found.bundle).run(found.label, [{}]).documents == [{"v": 1}]
+    assert (await asyncio.to_thread(chosen)).bundle.digest == found.bundle.digest
+
+
+async def test_a_pipeline_of_a_directory(backfill, direct: Http, name: str, tmp_path: Path, through: Http):
+    (tmp_path / "pipelines").mkdir()
+    stage = {"name": "l", "type": "native", "config": {"function": "lowercase", "parameters": {"field": "level"}}}
+    (tmp_path / "pipelines" / "logs.json").write_text(json.dumps({"type": "document", "stages": [stage]}))
+    await filled(direct, name, 30, shards=1)
+    arguments = ["--source", name, "--pipeline", "logs", "--dir", str(tmp_path), "--diff"]
+    code, out, err = await backfill(*arguments, "--json")
+    assert (code, json.loads(out)["paths"]) == (ExitCode.DIFFERENCES, {"~ level": 30}), err
+    code, _, err = await backfill("--source", name, "--pipeline", "nothing", "--dir", str(tmp_path), "--diff")
+    assert (code, "no document pipeline [nothing]" in err) == (ExitCode.FAILED, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--source and --pipeline are required"),
+        (["--source", "a", "--pipeline", "p"], "--target is required"),
+        (["--source", "a", "--pipeline", "p", "--in-place", "--target", "b"], "--in-place has no target"),
+        (["--source", "a", "--pipeline", "p", "--target", "b", "--delete-dropped"], "belongs to --in-place"),
+        (["--source", "a", "--pipeline", "p", "--diff", "--resume", "x"], "--diff writes nothing"),
+        (["--source", "a.ndjson", "--pipeline", "p", "--in-place"], "files are read whole"),
+        (["--source", "a", "--pipeline", "p", "--diff", "--query", "{no"], "is no JSON"),
+    ],
+)
+async def test_options_that_do_not_fit(backfill, through: Http, arguments: list[str], words: str):
+    await through.pipeline("p", "document", native("s", "set", field="a", value=1))
+    code, _, err = await backfill(*arguments)
+    assert (code, words in err) == (ExitCode.USAGE, True), err
+
+
+async def test_indexes_that_do_not_fit(backfill, through: Http, direct: Http, name: str):
+    await through.pipeline(name, "document", native("s", "set", field="a", value=1))
+    await filled(direct, f"{name}-1", 5, shards=1)
+    alias = {"index": f"{name}-1", "alias": f"{name}-alias", "filter": {"term": {"n": 1}}}
+    await direct.post("/_aliases", {"actions": [{"add": alias}]})
+    for source, target, words in (
+        (f"{name}-1", f"{name}-none", "create it first"),
+        (f"{name}-none", f"{name}-1", "no such index"),
+        (f"{name}-1", f"{name}-1", "source and target are one index"),
+        (f"{name}-alias", f"{name}-1", "has a filter"),
+    ):
+        code, _, err = await backfill("--source", source, "--target", target, "--pipeline", name)
+        assert code in (ExitCode.FAILED, ExitCode.USAGE)
+        assert words in err, err

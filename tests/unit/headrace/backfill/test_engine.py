@@ -1,0 +1,93 @@
+"""Workers in processes: their errors come back, those that are lost are replaced, and items do not end them for ever."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from headrace.backfill import Connection, JobSpec, WorkItem, engine
+from headrace.backfill.engine import LocalEngine, Progress
+from headrace.backfill.spec import BackfillError
+from headrace.client.errors import ClientError
+from headrace_pipelines import Bundle
+from tests.conftest import native
+from tests.unit.headrace.backfill.fake import Cluster, documents
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    cluster = Cluster(documents(600))
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def job(cluster: Cluster) -> JobSpec:
+    stages = [native("s", "set", field="seen", value=True)]
+    text = json.dumps({"type": "document", "version": "1", "stages": stages}).encode()
+    bundle, where = Bundle((("p", text),)), Connection(url=cluster.url)
+    return JobSpec(job="j", source="s", target="t", pipeline="p@1", bundle=bundle, cluster=where, patience=0.2)
+
+
+ITEMS = [WorkItem(index="s", shard=0, low=low, high=low + 200) for low in (0, 200, 400)]
+
+
+def killer(local: LocalEngine, count: int) -> threading.Thread:
+    """Kills the first worker that there is, so often."""
+
+    def kill() -> None:
+        killed: set[int] = set()
+        while len(killed) < count:
+            for pid in set(local.pids) - killed:
+                killed.add(pid)
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_items_of_lost_workers_run_again(cluster: Cluster, job: JobSpec):
+    told: list[Progress] = []
+    with LocalEngine(1) as local:
+        thread = killer(local, 1)
+        result = local.run(job, ITEMS, told.append)
+        thread.join()
+        assert local.lost == 1
+        # The worker lives on for the next pass.
+        (pid,) = local.pids
+        assert local.run(job, ITEMS[:1]).counts.written == 200
+        assert local.pids == [pid]
+    assert (result.counts.read, result.counts.written) == (600, 600)
+    assert set(cluster.indexed) == {f"d{n}" for n in range(600)}
+    assert (told[-1].done, told[-1].items, told[-1].lost, told[-1].counts.read) == (3, 3, 1, 600)
+
+
+def test_an_item_that_ends_every_worker_ends_the_job(job: JobSpec, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(engine, "MAX_ATTEMPTS", 2)
+    with LocalEngine(1) as local:
+        killer(local, 100)
+        with pytest.raises(BackfillError, match=r"1:s:0:0-200\] has ended its worker 2 times"):
+            local.run(job, ITEMS[:1])
+
+
+def test_the_error_of_an_item_is_that_of_the_job(cluster: Cluster, job: JobSpec):
+    cluster.script = {"_search": [(403, {"error": {"type": "security_exception", "reason": "no permissions"}})]}
+    with LocalEngine(1) as local:
+        with pytest.raises(ClientError) as raised:
+            local.run(job, ITEMS)
+        assert (raised.value.status, raised.value.reason) == (403, "no permissions")
+        broken = Bundle((("p", b'{"type":"document","stages":[]}'),))
+        with pytest.raises(BackfillError, match="at least one stage"):
+            local.run(msgspec.structs.replace(job, bundle=broken), ITEMS)
+        # An error ends no worker.
+        assert local.lost == 0
+        assert local.run(job, []).counts.read == 0
