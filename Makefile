@@ -9,7 +9,7 @@ export UV_PYTHON_DOWNLOADS := never
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
 RUN := $(UV) run --no-sync
 
-.PHONY: help demo test wheels deb lint env java clean
+.PHONY: help demo test wheels deb lint env java scale clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ env: $(UV) ## the Python environment with the engine built into it
 	@echo "== Python environment and engine (cargo target: $(CARGO_TARGET_DIR))"
 	@$(UV) sync --quiet --locked --inexact || $(UV) sync --locked --inexact
 	@$(RUN) python -m guests
+
+scale: env ## Spark and Ray in the environment, for tests/scale
+	@$(UV) sync --quiet --locked --inexact --group scale
 
 java: env
 	@[ -n "$(OPENSEARCH_URL)" ] || $(RUN) python -m devnode java >/dev/null || \

@@ -31,6 +31,7 @@ NOT_RUN = {
     ("docs/howto/deploy.md", "needs the package"),
     ("docs/howto/hide-personal-data.md", "the test has a proxy with the secret"),
     ("docs/howto/keep-the-registry-secret.md", "needs the state folder of your proxy"),
+    ("docs/howto/run-on-spark.md", "needs a cluster of Spark or Ray"),
     ("docs/howto/keep-pipelines-in-git.md", "needs a target that is not there"),
     ("docs/howto/keep-pipelines-in-git.md", "runs until it is stopped"),
     ("docs/howto/reindex-through-a-pipeline.md", "needs a job that ended early"),

@@ -194,7 +194,7 @@ class _Run:
             self._done += 1
             self.total.add(value)
         else:
-            self.error = self.error or _raised(*value)
+            self.error = self.error or raised(*value)
 
     def _lost(self, item: WorkItem) -> None:
         attempts = self._attempts[item.key] = self._attempts.get(item.key, 0) + 1
@@ -204,14 +204,14 @@ class _Run:
             self._waiting.appendleft(item)
 
 
-def _raised(kind: str, status: int, reason: str, field: str) -> Exception:
+def raised(kind: str, status: int, reason: str, field: str) -> Exception:
     """The error of a worker, in this process."""
     if kind == "client":
         return ClientError(status, reason, field=field)
     return UnreachableError(reason) if kind == "unreachable" else BackfillError(reason, field)
 
 
-def _described(error: Exception) -> tuple[str, int, str, str]:
+def described(error: Exception) -> tuple[str, int, str, str]:
     """An error as a message: its own class may need arguments that a pickle does not have."""
     field = getattr(error, "field", "")
     if isinstance(error, ClientError):
@@ -249,9 +249,9 @@ def _work(pipe: Pipe) -> None:
             try:
                 message = ("done", run_item(job, item, progress=report))  # type: ignore[arg-type]
             except OSError as error:
-                message = ("failed", _described(error))
+                message = ("failed", described(error))
             except Exception as error:  # noqa: BLE001 - the parent decides what an error means
-                message = ("failed", _described(error))
+                message = ("failed", described(error))
             pipe.send(message)
         except (EOFError, OSError):
             # The job has ended, or was killed: the item, if any, is not checked off twice.

@@ -41,7 +41,7 @@ headrace backfill --resume 5a1f0c2e9d3b
 @click.option("--rate", type=click.IntRange(1), help="The most documents a second.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes; default: the processors of this machine.")
 @click.option("--engine", type=click.Choice(ENGINES), default="local", show_default=True, help="What runs the workers.")
-@click.option("--master", metavar="URL", help="The cluster of Spark or Ray.")
+@click.option("--master", metavar="URL", help="Spark, such as spark://HOST:7077 or local[4]; or Ray.")
 @click.option("--slices", type=click.IntRange(1, 1024), help="Read by a scroll in so many slices.")
 @click.option("--id-field", metavar="FIELD", help="Files: the field with the id; default: a hash of the document.")
 @click.option("--dead-letters", metavar="STREAM|DIR", help="Where failed documents go; DIR/ for Parquet files.")

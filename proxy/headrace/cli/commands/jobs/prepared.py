@@ -11,8 +11,8 @@ import msgspec
 
 from headrace.backfill import bundles, files, items, jobs, passes
 from headrace.backfill.cluster.link import Link
-from headrace.backfill.engine import LocalEngine
 from headrace.backfill.spec import BackfillError, Connection, ItemResult, JobSpec
+from headrace.cli.commands.jobs import engines
 from headrace.cli.errors import ExitCode, Failure
 from headrace.cli.output import note
 from headrace.client import target as targets
@@ -103,19 +103,12 @@ def prepare(options: Options) -> Iterator[Prepared]:
     """The job of the options. Raises Failure for options that do not fit together, and what the cluster says."""
     try:
         connection, params = _connection(options)
-        with _engine(options) as engine, closing(Link(connection, CALL_SECONDS)) as link:
-            yield _prepared(options, engine, link, connection, params)
+        opened = engines.opened(options.engine, options.master, options.workers, options.at_once)
+        with closing(Link(connection, CALL_SECONDS)) as link, opened as (engine, workers):
+            yield _prepared(options._replace(workers=workers), engine, link, connection, params)
     except BackfillError as error:
         conflict = "another process" in error.reason
         raise Failure(error.reason, error.field, code=ExitCode.CONFLICT if conflict else ExitCode.FAILED) from None
-
-
-@contextmanager
-def _engine(options: Options) -> Iterator[Engine]:
-    if options.engine != "local":
-        raise Failure(f"the engine [{options.engine}] is not installed", "engine", code=ExitCode.USAGE)
-    with LocalEngine(options.at_once) as engine:
-        yield engine
 
 
 def _prepared(options: Options, engine: Engine, link: Link, connection: Connection, params: dict[str, str]) -> Prepared:

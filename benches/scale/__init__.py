@@ -1,0 +1,1 @@
+"""Jobs on several engines: a measurement, and a simulation that its constants feed."""

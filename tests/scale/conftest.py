@@ -1,0 +1,112 @@
+"""A Spark of this machine for the session; `uv sync --inexact --group scale` installs it, as the gate does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from headrace.cli import main
+from headrace_pipelines import Bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.conftest import Http
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    """Two workers, on loopback alone."""
+    pytest.importorskip("pyspark")
+    from headrace import spark as headrace_spark
+
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    os.environ["PYSPARK_SUBMIT_ARGS"] = "--conf spark.ui.enabled=false --conf spark.driver.memory=512m pyspark-shell"
+    with headrace_spark.running("local[2]") as session:
+        session.sparkContext.setLogLevel("OFF")
+        session.conf.set("spark.sql.shuffle.partitions", "2")
+        session.dataSource.register(headrace_spark.OpenSearch)
+        yield session
+
+
+@pytest.fixture
+def backfill(node: str, through: Http, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """Runs `headrace backfill`: exit status, output, messages."""
+    monkeypatch.setenv("HEADRACE_URL", through.base)
+    monkeypatch.setenv("HEADRACE_CLUSTER", node)
+
+    async def command(*arguments: str) -> tuple[int, str, str]:
+        code = await asyncio.to_thread(main, ["backfill", *arguments])
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return command
+
+
+def processes() -> dict[int, tuple[int, str]]:
+    """The parent and the command of each process."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            found[int(folder.name)] = parent, (folder / "cmdline").read_text().replace("\0", " ")
+    return found
+
+
+def descendants(root: int) -> dict[int, tuple[int, str]]:
+    """The processes below one, with parent and command."""
+    everything, found, level = processes(), {}, {root}
+    while level := {pid for pid, (parent, _) in everything.items() if parent in level and pid not in found}:
+        found |= {pid: everything[pid] for pid in level}
+    return found
+
+
+def spark_workers() -> list[int]:
+    """Python workers of a Spark of this process: what their daemon has forked."""
+    below = descendants(os.getpid())
+    return [pid for pid, (parent, text) in below.items() if "pyspark" in text and "daemon" in text
+            and "daemon" in below.get(parent, (0, ""))[1]]  # fmt: skip
+
+
+def ray_workers() -> list[int]:
+    """Workers of Ray of this process that are at an item."""
+    return [pid for pid, (_, text) in descendants(os.getpid()).items() if text.startswith("ray::attempt")]
+
+
+async def killed(workers: Callable[[], list[int]], count: int, ready: Callable[[], Any]) -> int:
+    """Kills workers, one at a time, as soon as `ready` says that they write."""
+    done = 0
+    while done < count:
+        await asyncio.sleep(0.1)
+        found = workers()
+        if found and await ready():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(found[-1], signal.SIGKILL)
+                done += 1
+                await asyncio.sleep(0.5)
+    return done
+
+
+def bundle(*stages: dict[str, Any], name: str = "p") -> Bundle:
+    """A bundle of one pipeline."""
+    import json
+
+    return Bundle(((name, json.dumps({"type": "document", "version": "1", "stages": stages}).encode()),))
+
+
+PYTHON = sys.executable
+
+
+async def versions(direct: Http, index: str) -> dict[str, tuple[int, int]]:
+    """Version and sequence number of each document, by id."""
+    await direct.post(f"/{index}/_refresh")
+    body = {"size": 10000, "version": True, "seq_no_primary_term": True, "_source": False}
+    hits = (await direct.post(f"/{index}/_search", body)).json["hits"]["hits"]
+    return {hit["_id"]: (hit["_version"], hit["_seq_no"]) for hit in hits}
