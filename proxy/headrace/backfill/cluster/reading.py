@@ -241,10 +241,10 @@ def again(link: Link, hits: Sequence[Hit], index: str) -> list[Hit]:
 
     Raises ClientError, UnreachableError, and BackfillError for a document that the cluster cannot read.
     """
-    docs = [
+    asked = [
         {"_id": msgspec.Raw(hit.id)} | ({"routing": msgspec.Raw(hit.routing)} if hit.routing else {}) for hit in hits
     ]
-    body = msgspec.json.encode({"docs": docs})
+    body = msgspec.json.encode({"docs": asked})
     answer = link.call("POST", f"/{quote(index, safe='')}/_mget", None, body, limit=MAX_ANSWER * SURPLUS)
     if answer.status != 200:
         decoded(answer)

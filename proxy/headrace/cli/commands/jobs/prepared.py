@@ -150,16 +150,19 @@ def _planned(options: Options, engine: Engine, link: Link, job: JobSpec, journal
     """The job with what the indexes say: how the source can be read, and whether the target is empty."""
     slices = options.slices or 0
     from_files = files.are_files(job.source)
-    if not from_files:
-        items.refuse_filter(link, job.source)
+    sources = frozenset[str]() if from_files else items.indexes_of(link, job.source)
     if not from_files and not slices and not items.readable(link, job.source):
         slices = max(8, 2 * options.at_once)
         note(f"[{job.source}] does not show its sequence numbers: it is read by a scroll")
     tombstones = journal.record.tombstones if journal is not None else False
     if not options.diff and journal is None and not job.same_index:
         job = msgspec.structs.replace(job, target=items.concrete(link, job.target, "target"))
-        if items.path_of(job.source) == items.path_of(job.target):
-            raise Failure("source and target are one index", "target", "name --in-place", ExitCode.USAGE)
+    if not options.diff and not job.same_index and job.target in sources:
+        # Also where an alias that is the source has gone over to the target since the job began.
+        raise Failure("source and target are one index", "target", "name --in-place", ExitCode.USAGE)
+    if not options.diff and journal is None and not job.same_index:
+        # Statistics count what has been refreshed.
+        link.json("POST", items.path_of(job.target, "_refresh"))
         tombstones = items.survey(link, job.target).documents > 0
     job = msgspec.structs.replace(job, tombstones=tombstones)
     mirror = not tombstones and not from_files if options.mirror is None else options.mirror
@@ -267,7 +270,8 @@ def _query(text: str | None) -> str:
 def _refuse_attached(link: Link, job: JobSpec) -> None:
     """Raises Failure where a proxy would change what is read, or what is written, once more."""
     hint = "name a node with --cluster, to read and write without the proxy"
-    read = [] if files.are_files(job.source) else [(job.source, "result", ("default", "final"))]
+    kinds = () if files.are_files(job.source) else ("query", "result")
+    read = [(job.source, kind, ("default", "final")) for kind in kinds]
     for index, kind, slots in (*read, (job.target, "document", ("final",))):
         found = link.json("GET", items.path_of(index, "_pipeline", "_resolve"))
         for name, about in found.items():
