@@ -164,7 +164,8 @@ class Passes:
         indexes = ",".join(sorted(items.indexes_of(self._link, self._job.source))) or self._job.source
         try:
             answer = self._link.json("PUT", items.path_of(indexes, "_block", "write"))
-            if not (answer.get("acknowledged") and answer.get("shards_acknowledged")):
+            # A block that was there before is acknowledged, but not by shards.
+            if not answer["acknowledged"]:
                 raise BackfillError(f"not every shard of [{indexes}] refuses writes", "source")
             yield
         except BaseException as error:

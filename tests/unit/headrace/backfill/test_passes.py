@@ -71,7 +71,7 @@ def test_each_alias_of_a_source_is_searched_for_a_filter(cluster: Cluster, link:
 @pytest.mark.parametrize(
     ("block", "settings", "words"),
     [
-        ((200, {"acknowledged": True, "shards_acknowledged": False}), (200, {}), r"not every shard of \[a\]"),
+        ((200, {"acknowledged": False, "shards_acknowledged": False}), (200, {}), r"not every shard of \[a\]"),
         ((500, {"error": "lost"}), (200, {}), "lost"),
         ((500, {"error": "lost"}), (500, {"error": "away"}), r"lost; \[a\] may still refuse writes"),
     ],
