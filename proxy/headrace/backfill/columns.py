@@ -19,7 +19,7 @@ from headrace.backfill.cluster.reading import Hit
 from headrace.backfill.cluster.writing import copies, send
 from headrace.backfill.diff import changed_paths
 from headrace.backfill.jobs import Pass
-from headrace.backfill.kernel import MOVED
+from headrace.backfill.kernel import MOVED, RUN_SECONDS
 from headrace.backfill.spec import MAX_PATHS, BackfillError, Connection, Counts, JobSpec
 from headrace.protocol.indices.dead_letter_record import Fault
 from headrace_pipelines import Bundle, Pipelines
@@ -127,7 +127,9 @@ def run(code: Code, batches: Iterable[Any], *, keep_before: bool = False) -> Ite
     pipelines = Pipelines.shared(code.bundle)
     for batch in batches:
         taken = [name for name in (SOURCE, ID, INDEX, ROUTING) if name in batch.schema.names]
-        result = pipelines.run_record_batch(code.label, batch.select(taken), keep_before=keep_before)
+        result = pipelines.run_record_batch(
+            code.label, batch.select(taken), timeout=RUN_SECONDS, keep_before=keep_before
+        )
         columns = {name: batch.column(name) for name in kept_columns(batch.schema.names, keep_before=keep_before)}
         columns |= {OUTCOME: result.column(OUTCOME), REASON: result.column(REASON)}
         columns[SOURCE] = result.column(SOURCE).cast(pyarrow.string())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -99,12 +101,25 @@ class Prepared(NamedTuple):
 
 
 @contextmanager
+def ended_in_order() -> Iterator[None]:
+    """SIGTERM interrupts the block as Ctrl-C does: a source whose writes are refused must get them back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def prepare(options: Options) -> Iterator[Prepared]:
     """The job of the options. Raises Failure for options that do not fit together, and what the cluster says."""
     try:
         connection, params = _connection(options)
         opened = engines.opened(options.engine, options.master, options.workers, options.at_once)
-        with closing(Link(connection, CALL_SECONDS)) as link, opened as (engine, workers):
+        with ended_in_order(), closing(Link(connection, CALL_SECONDS)) as link, opened as (engine, workers):
             yield _prepared(options._replace(workers=workers), engine, link, connection, params)
     except BackfillError as error:
         conflict = "another process" in error.reason
