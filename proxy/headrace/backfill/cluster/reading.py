@@ -6,6 +6,7 @@ anywhere. A slice is read by a scroll, where `_seq_no` cannot be searched.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -196,7 +197,9 @@ def _slice(link: Link, job: JobSpec, item: WorkItem, window: _Window) -> Iterato
             body = {"scroll": KEEP_ALIVE, "scroll_id": scroll}
             page, scroll = _scrolled(link, body)
     finally:
-        link.call("DELETE", "/_search/scroll", None, msgspec.json.encode({"scroll_id": scroll}))
+        # It ends by itself where the cluster is away.
+        with suppress(UnreachableError):
+            link.once("DELETE", "/_search/scroll", msgspec.json.encode({"scroll_id": scroll}))
 
 
 def _filters(job: JobSpec) -> list[Any]:
