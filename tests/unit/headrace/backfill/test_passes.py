@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from headrace.backfill.cluster import link as links
 from headrace.backfill.cluster.link import Link
 from headrace.backfill.jobs import JobRecord, Journal
 from headrace.backfill.passes import Passes, switch_alias
-from headrace.backfill.spec import BackfillError
+from headrace.backfill.spec import BackfillError, Counts, ItemResult
 from headrace.client.errors import ClientError
 from headrace_pipelines import Bundle
 from tests.unit.headrace.backfill.fake import Cluster
@@ -86,3 +87,14 @@ def test_a_block_that_fails_is_lifted(cluster: Cluster, link: Link, block: Any, 
     with pytest.raises((BackfillError, ClientError), match=words), passes._blocked():
         raise AssertionError
     assert [path for method, path, _ in cluster.requests if method == "PUT"] == ["/a/_block/write", "/a/_settings"]
+
+
+def test_the_record_of_a_job_quotes_no_document(cluster: Cluster, link: Link):
+    cluster.script = {"j": [(201, {"_seq_no": 0, "_primary_term": 1})]}
+    record = JobRecord(job="j", source="a", target="b", pipeline="p@1", digest="", created="")
+    record.result = ItemResult(counts=Counts(read=3), reasons={"mapper_parsing_exception: value 'hushed'": 3})
+    Journal(link, record, "jobs", None).save()
+    ((_, _, body),) = cluster.requests
+    assert b"hushed" not in body
+    assert json.loads(body)["result"]["counts"]["read"] == 3
+    assert record.result.reasons
