@@ -21,9 +21,11 @@ def main() -> None:
     spark = SparkSession.builder.appName("reindex").getOrCreate()
     spark.dataSource.register(OpenSearch)
     cluster = os.environ.get("HEADRACE_CLUSTER") or os.environ["HEADRACE_URL"]
+    # Without a node the proxy writes, whose own pipelines are not to run.
+    own = {} if os.environ.get("HEADRACE_CLUSTER") else {"pipeline": "_none"}
     documents = spark.read.format("headrace").options(url=cluster, index=given.source).load()
     applied = apply(documents, given.pipeline).cache()
-    applied.write.format("headrace").options(url=cluster, index=given.target).mode("append").save()
+    applied.write.format("headrace").options(url=cluster, index=given.target, **own).mode("append").save()
     for row in applied.groupBy("outcome").count().orderBy("outcome").collect():
         print(f"{row['outcome']}\t{row['count']}")
     spark.stop()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote
 
 import msgspec
 
 from headrace.backfill.spec import BackfillError
+from headrace.client.errors import ClientError
 from headrace.client.exchange import Exchange, decoded
 from headrace_pipelines import Bundle, PipelineType
 from headrace_pipelines.definition import LATEST, PipelineDefinition, members_of, parse
@@ -86,8 +88,9 @@ def _fixed(version: str | None) -> str | None:
 def _referred(origin: Origin, name: str, version: str | None, *, optional: bool) -> PipelineDefinition | None:
     try:
         return origin.pipeline(name, _fixed(version))
-    except Exception:
-        if optional:
+    except (ClientError, BackfillError) as error:
+        # What cannot be asked is not missing.
+        if optional and (isinstance(error, BackfillError) or error.status == HTTPStatus.NOT_FOUND):
             return None
         raise
 

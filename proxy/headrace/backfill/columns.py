@@ -19,7 +19,7 @@ from headrace.backfill.cluster.reading import Hit
 from headrace.backfill.cluster.writing import copies, send
 from headrace.backfill.diff import changed_paths
 from headrace.backfill.jobs import Pass
-from headrace.backfill.kernel import MOVED
+from headrace.backfill.kernel import MOVED, RUN_SECONDS
 from headrace.backfill.spec import MAX_PATHS, BackfillError, Connection, Counts, JobSpec
 from headrace.protocol.indices.dead_letter_record import Fault
 from headrace_pipelines import Bundle, Pipelines
@@ -74,7 +74,7 @@ def plan(job: JobSpec, *, workers: int = 0, slices: int = 0) -> list[WorkItem]:
     """The items of a read: by sequence numbers, else by slices. Raises ClientError, UnreachableError, BackfillError."""
     link = Link.shared(job.cluster, job.patience)
     workers = workers or _WORKERS
-    items.refuse_filter(link, job.source)
+    items.indexes_of(link, job.source)
     if slices or not items.readable(link, job.source):
         return items.items_of(Pass(number=1, slices=slices or 2 * workers), job.source, frozenset())
     survey = items.survey(link, job.source)
@@ -127,7 +127,9 @@ def run(code: Code, batches: Iterable[Any], *, keep_before: bool = False) -> Ite
     pipelines = Pipelines.shared(code.bundle)
     for batch in batches:
         taken = [name for name in (SOURCE, ID, INDEX, ROUTING) if name in batch.schema.names]
-        result = pipelines.run_record_batch(code.label, batch.select(taken), keep_before=keep_before)
+        result = pipelines.run_record_batch(
+            code.label, batch.select(taken), timeout=RUN_SECONDS, keep_before=keep_before
+        )
         columns = {name: batch.column(name) for name in kept_columns(batch.schema.names, keep_before=keep_before)}
         columns |= {OUTCOME: result.column(OUTCOME), REASON: result.column(REASON)}
         columns[SOURCE] = result.column(SOURCE).cast(pyarrow.string())
@@ -156,12 +158,14 @@ def write(job: JobSpec, batches: Iterable[Any]) -> Counts:
     """
     counts = Counts()
     link = Link.shared(job.cluster, job.patience)
+    throttled = link.throttled
     for batch in batches:
         counts.read += batch.num_rows
         for hits, moved in _pages(batch, job.page_bytes, counts):
             _written(link, job, hits, counts)
             fault = Fault("pipeline", 400, "illegal_argument_exception", MOVED, job.pipeline)
             keep(link, job, [letter(job, hit, fault) for hit in moved])
+    counts.throttled = link.throttled - throttled
     return counts
 
 
@@ -233,7 +237,6 @@ def _written(link: Link, job: JobSpec, hits: list[Hit], counts: Counts) -> None:
             else:
                 raise BackfillError(f"[{job.target}] refuses a document: {refusal.status}: {error.text}")
         keep(link, job, letters)
-    counts.throttled = link.throttled
 
 
 def refresh(job: JobSpec) -> None:

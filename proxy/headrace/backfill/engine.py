@@ -121,6 +121,11 @@ class _Worker:
         self.counts = Counts()
         self._job: JobSpec | None = None
 
+    @property
+    def fresh(self) -> bool:
+        """Whether it has never had an item."""
+        return self._job is None
+
     def assign(self, job: JobSpec, item: WorkItem) -> bool:
         """Sends an item; says whether the worker could be told."""
         try:
@@ -165,8 +170,12 @@ class _Run:
             for worker in self._engine.idle(len(self._waiting)):
                 if worker.assign(self._job, self._waiting[0]):
                     self._waiting.popleft()
-                else:
-                    self._engine.drop(worker)
+                    continue
+                self._engine.drop(worker)
+                if worker.fresh:
+                    # It ended while it was told: one that cannot start must not be started for ever.
+                    self._lost(self._waiting.popleft())
+                    break
         busy = {worker.pipe: worker for worker in self._engine.busy()}
         for pipe in connection.wait(list(busy), TICK_SECONDS):
             self._hear(busy[pipe])  # type: ignore[index]

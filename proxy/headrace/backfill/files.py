@@ -42,7 +42,8 @@ def are_files(source: str) -> bool:
 
 def marks_of(source: str) -> Marks:
     """The bytes of each file, or its row groups. Raises BackfillError where there is no file."""
-    paths = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - the pattern may be absolute
+    # Workers, and the process that resumes the job, may be in another folder.
+    paths = sorted(glob.glob(str(Path(source).absolute()), recursive=True))  # noqa: PTH207 - the pattern is absolute
     if not paths:
         raise BackfillError(f"there are no files [{source}]", "source")
     return {path: {"0": _extent(path)} for path in paths}

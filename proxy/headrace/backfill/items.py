@@ -91,7 +91,19 @@ def survey(link: Link, source: str) -> Survey:
             settled = settled and primary.seq_no.global_checkpoint == primary.seq_no.max_seq_no
             documents += primary.docs.count
     link.json("POST", path_of(source, "_refresh"))
+    _require_shards(link, source, sum(map(len, marks.values())))
     return Survey(marks, settled, documents)
+
+
+def _require_shards(link: Link, source: str, count: int) -> None:
+    """Raises BackfillError where statistics lack a shard, and ClientError where a shard is not there to be searched.
+
+    Statistics say nothing of a shard without a copy: its documents would be left out without a word.
+    """
+    params = {"allow_partial_search_results": "false", "filter_path": "_shards.total"}
+    found = link.json("POST", path_of(source, "_search"), params, {"size": 0, "track_total_hits": False})
+    if found["_shards"]["total"] > count:
+        raise BackfillError(f"not every shard of [{source}] tells its sequence numbers now", "source")
 
 
 def settled_survey(link: Link, source: str) -> Survey:
@@ -184,14 +196,22 @@ def concrete(link: Link, name: str, field: str) -> str:
     return index
 
 
-def refuse_filter(link: Link, source: str) -> None:
-    """Raises BackfillError for an alias with a filter: items read the indexes behind it."""
+def indexes_of(link: Link, source: str) -> frozenset[str]:
+    """The indexes behind a source. Raises BackfillError for an alias with a filter: items read the indexes behind it.
+
+    Raises ClientError, but for a source that is not there: what reads it says so.
+    """
     try:
         found: dict[str, Any] = link.json("GET", path_of(source, "_alias"))
-    except ClientError:
-        return
+    except ClientError as error:
+        if error.status != 404:
+            raise
+        return frozenset()
+    named = source.split(",")
     for about in found.values():
-        if about.get("aliases", {}).get(source, {}).get("filter"):
-            raise BackfillError(
-                f"the alias [{source}] has a filter: name its index, and the filter by --query", "source"
-            )
+        for alias, says in about.get("aliases", {}).items():
+            if alias in named and says.get("filter"):
+                raise BackfillError(
+                    f"the alias [{alias}] has a filter: name its index, and the filter by --query", "source"
+                )
+    return frozenset(found)

@@ -198,7 +198,9 @@ class Journal:
             params = {"if_seq_no": str(self._version[0]), "if_primary_term": str(self._version[1])}
         path = _path(self._index, "_doc", self.record.job)
         try:
-            answer: dict[str, Any] = self._link.json("PUT", path, params, self.record)
+            # As with items: reasons may quote documents.
+            record = msgspec.structs.replace(self.record, result=ItemResult(counts=self.record.result.counts))
+            answer: dict[str, Any] = self._link.json("PUT", path, params, record)
             self._version = answer["_seq_no"], answer["_primary_term"]
         except ClientError as error:
             if error.status != 409:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from headrace.backfill import files, jobs
 from headrace.backfill.cluster import reading
 from headrace.backfill.cluster.dead import PERMANENT, keep, letter
-from headrace.backfill.cluster.link import Link
+from headrace.backfill.cluster.link import Backoff, Link
 from headrace.backfill.cluster.writing import Refusal, changes, copies, deletion, send
 from headrace.backfill.diff import compare
 from headrace.backfill.spec import BackfillError, ItemResult, count_bounded
@@ -40,11 +40,19 @@ def run_item(job: JobSpec, item: WorkItem, *, progress: Callable[[Counts], None]
     link = Link.shared(job.cluster, job.patience)
     if job.job_index and (earlier := jobs.result_of(link, job, item)) is not None:
         return earlier
-    run = _Run(job, item, link)
-    for page in files.pages(job, item) if item.file else reading.pages(link, job, item):
-        run.page(page)
-        if progress is not None:
-            progress(run.result.counts)
+    backoff = Backoff(job.patience)
+    while True:
+        run = _Run(job, item, link)
+        try:
+            for page in files.pages(job, item) if item.file else reading.pages(link, job, item):
+                run.page(page)
+                if progress is not None:
+                    progress(run.result.counts)
+            break
+        except reading.LostPageError:
+            # In place, documents that are written already would go through the pipeline again.
+            if job.same_index or not backoff.wait():
+                raise
     run.settle()
     if job.job_index:
         jobs.check_off(link, job, item, run.result)
@@ -156,7 +164,8 @@ class _Run:
         """
         now = reading.again(self.link, hits, self.item.index)
         counts = self.result.counts
-        left = []
+        left: list[Hit] = []
+        deletions = 0
         for hit, action in zip(now, sent, strict=True):
             _, _, text = action.partition(b"\n")
             if not hit.found:
@@ -166,8 +175,11 @@ class _Run:
                 counts.written += 1
             else:
                 left.append(hit)
+                deletions += not action
         if left:
-            counts.conflicts -= len(left)
+            # A deletion that was refused was counted as dropped, and as no conflict.
+            counts.conflicts -= len(left) - deletions
+            counts.dropped -= deletions
             counts.retried += len(left)
             self._changed(left, last=True)
 

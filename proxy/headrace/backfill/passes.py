@@ -156,13 +156,27 @@ class Passes:
 
     @contextmanager
     def _blocked(self) -> Iterator[None]:
-        """Writes to the source are refused; they stay refused when the alias has another index."""
-        self._link.json("PUT", items.path_of(self._job.source, "_block", "write"))
+        """Writes to the source are refused; they stay refused when the alias has another index.
+
+        Raises BackfillError where a write may still be under way, or where writes stay refused after an error.
+        """
+        # An alias may name the target at the end.
+        indexes = ",".join(sorted(items.indexes_of(self._link, self._job.source))) or self._job.source
         try:
+            answer = self._link.json("PUT", items.path_of(indexes, "_block", "write"))
+            # A block that was there before is acknowledged, but not by shards.
+            if not answer["acknowledged"]:
+                raise BackfillError(f"not every shard of [{indexes}] refuses writes", "source")
             yield
-        except BaseException:
-            settings = {"index.blocks.write": None}
-            self._link.json("PUT", items.path_of(self._job.source, "_settings"), None, settings)
+        except BaseException as error:
+            try:
+                settings = {"index.blocks.write": None}
+                self._link.json("PUT", items.path_of(indexes, "_settings"), None, settings)
+            except (ClientError, UnreachableError) as failed:
+                raise BackfillError(
+                    f"{str(error) or type(error).__name__}; [{indexes}] may still refuse writes, as index.blocks.write "
+                    f"of its settings says: {failed}"
+                ) from error
             raise
 
     def _finish(self, compared: Survey | None) -> None:
@@ -189,12 +203,7 @@ class Passes:
 
 def switch_alias(link: Link, alias: str, source: frozenset[str], target: str) -> None:
     """Has an alias name the target in place of indexes of the source, by one call. Raises ClientError."""
-    try:
-        held: dict[str, Any] = link.json("GET", f"/_alias/{items.path_of(alias)[1:]}")
-    except ClientError as error:
-        if error.status != 404:
-            raise
-        held = {}
+    held = _holders(link, alias)
     left = [index for index in held if index in source and index != target]
     actions: list[dict[str, Any]] = [{"remove": {"index": index, "alias": alias}} for index in left]
     adding: dict[str, Any] = {}
@@ -202,7 +211,24 @@ def switch_alias(link: Link, alias: str, source: frozenset[str], target: str) ->
         # What filters and routes by the alias, and whether writes go there, holds for the target, too.
         adding |= held[index]["aliases"][alias]
     adding |= {"index": target, "alias": alias}
-    link.json("POST", "/_aliases", None, {"actions": [*actions, {"add": adding}]})
+    try:
+        link.json("POST", "/_aliases", None, {"actions": [*actions, {"add": adding}]})
+    except (ClientError, UnreachableError):
+        # The answer to an earlier attempt may have been lost: then there is no alias to remove any more.
+        now = _holders(link, alias)
+        if target not in now or any(index in now for index in left):
+            raise
+
+
+def _holders(link: Link, alias: str) -> dict[str, Any]:
+    """The indexes that an alias names, with what it says of each. Raises ClientError."""
+    try:
+        found: dict[str, Any] = link.json("GET", f"/_alias/{items.path_of(alias)[1:]}")
+    except ClientError as error:
+        if error.status != 404:
+            raise
+        return {}
+    return found
 
 
 def check_alias(link: Link, alias: str) -> None:

@@ -81,8 +81,9 @@ class Exchange:
         *,
         media_type: str = transport.JSON,
         limit: int = MAX_ANSWER,
+        repeatable: bool = True,
     ) -> Response:
-        """The answer, whatever its status. A call whose idle connection has ended is sent once more.
+        """The answer, whatever its status. A `repeatable` call whose idle connection has ended is sent once more.
 
         `path` is quoted as it is to go. Raises UnreachableError, and TooLongError for more than `limit` bytes.
         """
@@ -96,7 +97,7 @@ class Exchange:
             return self._sent(method, self._parts.path + target, body, headers, limit)
         except (ConnectionError, http.client.RemoteDisconnected, http.client.CannotSendRequest) as error:
             self.close()
-            if fresh:
+            if fresh or not repeatable:
                 raise self._unreachable(error) from None
         except (OSError, http.client.HTTPException) as error:
             self.close()

@@ -31,7 +31,7 @@ def session(master: str = "", name: str = "headrace") -> SparkSession:
     A local master without a bound of failures gets one: else the first worker that ends would end the job.
     """
     builder = SparkSession.builder.appName(name)
-    if master.startswith("local"):
+    if master == "local" or master.startswith("local["):
         # Workers of this machine have the modules of this process, whatever `python3` is.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         cores = master[len("local") :].strip("[]") or "1"

@@ -121,13 +121,27 @@ async def test_indexes_that_do_not_fit(backfill, through: Http, direct: Http, na
     await through.pipeline(name, "document", native("s", "set", field="a", value=1))
     await filled(direct, f"{name}-1", 5, shards=1)
     alias = {"index": f"{name}-1", "alias": f"{name}-alias", "filter": {"term": {"n": 1}}}
-    await direct.post("/_aliases", {"actions": [{"add": alias}]})
+    whole = {"index": f"{name}-1", "alias": f"{name}-whole"}
+    await direct.post("/_aliases", {"actions": [{"add": alias}, {"add": whole}]})
     for source, target, words in (
         (f"{name}-1", f"{name}-none", "create it first"),
         (f"{name}-none", f"{name}-1", "no such index"),
         (f"{name}-1", f"{name}-1", "source and target are one index"),
+        (f"{name}-whole", f"{name}-1", "source and target are one index"),
         (f"{name}-alias", f"{name}-1", "has a filter"),
     ):
         code, _, err = await backfill("--source", source, "--target", target, "--pipeline", name)
         assert code in (ExitCode.FAILED, ExitCode.USAGE)
         assert words in err, err
+
+
+async def test_a_target_whose_documents_are_not_refreshed_is_not_empty(
+    backfill, through: Http, direct: Http, name: str
+):
+    await pipeline(through, name)
+    await filled(direct, f"{name}-1", 5, shards=1)
+    await direct.put(f"/{name}-2", {"settings": {"refresh_interval": "-1", "number_of_replicas": 0}})
+    await direct.put(f"/{name}-2/_doc/own", {"n": 1})
+    code, _, err = await backfill("--source", f"{name}-1", "--target", f"{name}-2", "--pipeline", name)
+    assert (code, "the target is not empty" in err) == (0, True), err
+    assert "own" in await contents(direct, f"{name}-2")

@@ -93,6 +93,10 @@ class Link:
         finally:
             self.throttled += backoff.waited
 
+    def once(self, method: str, path: str, body: bytes, *, limit: int = MAX_ANSWER) -> Response:
+        """The answer of a call that must not be repeated, whatever its status. Raises UnreachableError."""
+        return self._exchange.request(method, path, None, body, limit=limit, repeatable=False)
+
     def json(self, method: str, path: str, params: Mapping[str, str] | None = None, body: Any = None) -> Any:
         """The decoded answer. Raises ClientError for one that is an error, and what [`call`] raises."""
         return decoded(self.call(method, path, params, None if body is None else msgspec.json.encode(body)))

@@ -6,12 +6,15 @@ anywhere. A slice is read by a scroll, where `_seq_no` cannot be searched.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
 
+from headrace.backfill.cluster.link import BUSY
 from headrace.backfill.spec import BackfillError
+from headrace.client.errors import UnreachableError
 from headrace.client.exchange import MAX_ANSWER, TooLongError, decoded
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
     from headrace.backfill.cluster.link import Link
     from headrace.backfill.spec import JobSpec, WorkItem
+    from headrace.client.exchange import Response
 
 MAX_DOCUMENTS = 5000
 """Documents of a page at most: half of the largest window that an index allows by default."""
@@ -28,6 +32,10 @@ SURPLUS = 4
 """How many times the bytes of a page an answer may have; a longer one is asked for again, with fewer documents."""
 KEEP_ALIVE = "10m"
 """The time that a scroll lives between two pages."""
+
+
+class LostPageError(BackfillError):
+    """A page of a scroll is lost: its slice has to be read from its beginning."""
 
 
 class Hit(msgspec.Struct, gc=False):
@@ -44,8 +52,12 @@ class Hit(msgspec.Struct, gc=False):
 
     @property
     def external(self) -> int:
-        """Its version in another index: more than that of every older state of it; 0 for one of a file."""
-        return self.version or self.seq_no + 1
+        """Its version in another index: more than that of every older state of it; 0 for one of a file.
+
+        The same for each way of reading, so that a later job with the same target has newer versions. Its `_version`
+        begins again when it comes back after a deletion, and is for sources alone that show no `_seq_no`.
+        """
+        return self.seq_no + 1 if self.seq_no >= 0 else self.version
 
     @property
     def name(self) -> str:
@@ -73,8 +85,17 @@ class _Found(msgspec.Struct):
     scroll: str = msgspec.field(name="_scroll_id", default="")
 
 
+class _Failed(msgspec.Struct):
+    type: str = ""
+    reason: str | None = None
+
+
+class _GotHit(Hit, gc=False):
+    error: _Failed | None = None
+
+
 class _Got(msgspec.Struct):
-    docs: list[Hit]
+    docs: list[_GotHit]
 
 
 _FOUND = msgspec.json.Decoder(_Found)
@@ -155,7 +176,10 @@ def _range(link: Link, job: JobSpec, item: WorkItem, window: _Window) -> Iterato
 
 
 def _slice(link: Link, job: JobSpec, item: WorkItem, window: _Window) -> Iterator[Page]:
-    """The documents of a slice. The length of its pages is that of the first one: a scroll has one size."""
+    """The documents of a slice. The length of its pages is that of the first one: a scroll has one size.
+
+    Raises LostPageError where the answer of a later page is lost: the cluster may have gone on to the next one.
+    """
     body: dict[str, Any] = {
         "size": window.size,
         "query": {"bool": {"filter": _filters(job)}},
@@ -171,9 +195,11 @@ def _slice(link: Link, job: JobSpec, item: WorkItem, window: _Window) -> Iterato
         while page.hits:
             yield page
             body = {"scroll": KEEP_ALIVE, "scroll_id": scroll}
-            page, scroll = _searched(link, "/_search/scroll", {}, body, MAX_ANSWER * SURPLUS)
+            page, scroll = _scrolled(link, body)
     finally:
-        link.call("DELETE", "/_search/scroll", None, msgspec.json.encode({"scroll_id": scroll}))
+        # It ends by itself where the cluster is away.
+        with suppress(UnreachableError):
+            link.once("DELETE", "/_search/scroll", msgspec.json.encode({"scroll_id": scroll}))
 
 
 def _filters(job: JobSpec) -> list[Any]:
@@ -182,7 +208,21 @@ def _filters(job: JobSpec) -> list[Any]:
 
 def _searched(link: Link, path: str, params: dict[str, str], body: Any, limit: int) -> tuple[Page, str]:
     """A page and the id of its scroll. Raises BackfillError for an answer that lacks a shard."""
-    answer = link.call("POST", path, params, msgspec.json.encode(body), limit=limit)
+    return _page(link.call("POST", path, params, msgspec.json.encode(body), limit=limit))
+
+
+def _scrolled(link: Link, body: Any) -> tuple[Page, str]:
+    """The next page of a scroll. The call is not repeated: a repeated one would skip the page that was lost."""
+    try:
+        answer = link.once("POST", "/_search/scroll", msgspec.json.encode(body), limit=MAX_ANSWER * SURPLUS)
+    except UnreachableError as error:
+        raise LostPageError(f"a page of a scroll is lost: its slice has to be read again: {error}") from None
+    if answer.status in BUSY:
+        raise LostPageError(f"a page of a scroll is lost: its slice has to be read again: status {answer.status}")
+    return _page(answer)
+
+
+def _page(answer: Response) -> tuple[Page, str]:
     if answer.status != 200:
         decoded(answer)
     found = _FOUND.decode(answer.body)
@@ -200,15 +240,22 @@ def _joined_lines(hits: list[Hit], body: bytes) -> list[Hit]:
 
 
 def again(link: Link, hits: Sequence[Hit], index: str) -> list[Hit]:
-    """The documents as they are now, in the same order; `found` is false for those that are gone."""
-    docs = [
+    """The documents as they are now, in the same order; `found` is false for those that are gone.
+
+    Raises ClientError, UnreachableError, and BackfillError for a document that the cluster cannot read.
+    """
+    asked = [
         {"_id": msgspec.Raw(hit.id)} | ({"routing": msgspec.Raw(hit.routing)} if hit.routing else {}) for hit in hits
     ]
-    body = msgspec.json.encode({"docs": docs})
+    body = msgspec.json.encode({"docs": asked})
     answer = link.call("POST", f"/{quote(index, safe='')}/_mget", None, body, limit=MAX_ANSWER * SURPLUS)
     if answer.status != 200:
         decoded(answer)
-    return _joined_lines(_GOT.decode(answer.body).docs, answer.body)
+    docs = _GOT.decode(answer.body).docs
+    for doc in docs:
+        if doc.error is not None:
+            raise BackfillError(f"a document of [{index}] cannot be read: {doc.error.type}: {doc.error.reason}")
+    return _joined_lines([*docs], answer.body)
 
 
 def present(link: Link, job: JobSpec, hits: Sequence[Hit]) -> set[str]:

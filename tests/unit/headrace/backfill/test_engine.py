@@ -15,6 +15,7 @@ import pytest
 from headrace.backfill import Connection, JobSpec, WorkItem, engine
 from headrace.backfill.engine import LocalEngine, Progress
 from headrace.backfill.spec import BackfillError
+from headrace.cli.commands.jobs.prepared import ended_in_order
 from headrace.client.errors import ClientError
 from headrace_pipelines import Bundle
 from tests.conftest import native
@@ -91,3 +92,17 @@ def test_the_error_of_an_item_is_that_of_the_job(cluster: Cluster, job: JobSpec)
         # An error ends no worker.
         assert local.lost == 0
         assert local.run(job, []).counts.read == 0
+
+
+def test_a_worker_that_cannot_be_told_ends_the_job_in_the_end(job: JobSpec, monkeypatch: pytest.MonkeyPatch):
+    """As where each process ends while a bundle that no pipe holds is sent to it."""
+    monkeypatch.setattr(engine, "MAX_ATTEMPTS", 2)
+    monkeypatch.setattr(engine._Worker, "assign", lambda *_: False)
+    with LocalEngine(1) as local, pytest.raises(BackfillError, match="has ended its worker 2 times"):
+        local.run(job, ITEMS[:1])
+
+
+def test_a_command_that_is_told_to_end_undoes_what_it_began():
+    with pytest.raises(KeyboardInterrupt), ended_in_order():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is not signal.default_int_handler

@@ -159,6 +159,54 @@ def test_in_place_a_live_write_wins_and_a_lost_acknowledgement_is_found(cluster:
     assert (counts.read, counts.written, counts.conflicts, counts.dropped) == (1000, 999, 0, 1)
 
 
+def test_in_place_a_deletion_that_a_live_write_refuses_is_counted_once(cluster: Cluster):
+    cluster.refuse = {"d3": [409, 409]}
+    result = run_item(job_of(cluster, same_index=True, target="s", delete_dropped=True), ITEM)
+    counts = result.counts
+    assert (counts.read, counts.written, counts.dropped) == (1000, 999, 1)
+    assert (counts.conflicts, counts.deleted, counts.retried) == (0, 0, 1)
+
+
+def test_in_place_a_document_that_cannot_be_read_again_ends_the_item(cluster: Cluster):
+    cluster.refuse = {"d1": [409]}
+    error = {"type": "no_shard_available_action_exception", "reason": "gone"}
+    cluster.script = {"_mget": [(200, {"docs": [{"_index": "s", "_id": "d1", "error": error}]})]}
+    with pytest.raises(BackfillError, match="cannot be read: no_shard_available_action_exception: gone"):
+        run_item(job_of(cluster, same_index=True, target="s"), ITEM)
+
+
+def test_a_page_of_a_scroll_that_is_lost_is_not_skipped(cluster: Cluster):
+    """A scroll goes on with each call, so the slice begins again; in place that would run the pipeline twice."""
+    size, at, losses = 200, {"first": 0}, [1]
+
+    def page(low: int) -> dict[str, Any]:
+        hits = [each | {"_version": 1} for each in cluster.documents[low : low + size]]
+        return {"_scroll_id": "c", "timed_out": False, "_shards": {"failed": 0}, "hits": {"hits": hits}}
+
+    def answer(path: str, body: bytes) -> tuple[int, Any]:
+        if path == "/s/_search":
+            at["first"] = 0
+            return 200, page(0)
+        if path == "/_search/scroll" and json.loads(body).get("scroll"):
+            at["first"] += size
+            if losses and at["first"] == 2 * size:
+                losses.pop()
+                return 503, {}
+            return 200, page(at["first"])
+        return Cluster.answer(cluster, path, body)
+
+    cluster.answer = answer  # type: ignore[method-assign]
+    item = msgspec.structs.replace(ITEM, slices=1)
+    result = run_item(job_of(cluster), item)
+    assert set(cluster.indexed) == {f"d{n}" for n in range(1000)} - {"d3"}
+    assert result.counts.read == 1000
+    bulk = next(body for _, path, body in cluster.requests if path.startswith("/t/_bulk"))
+    assert json.loads(bulk.split(b"\n")[2])["index"]["version"] == 2
+    losses.append(1)
+    with pytest.raises(BackfillError, match="a page of a scroll is lost"):
+        run_item(job_of(cluster, same_index=True, target="s"), item)
+
+
 def test_a_search_that_lacks_a_shard_is_an_error(cluster: Cluster):
     cluster.script = {"_search": [(200, {"timed_out": True, "_shards": {"failed": 0}, "hits": {"hits": []}})]}
     with pytest.raises(BackfillError, match="not whole"):

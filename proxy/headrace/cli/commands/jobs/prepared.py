@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -99,12 +101,25 @@ class Prepared(NamedTuple):
 
 
 @contextmanager
+def ended_in_order() -> Iterator[None]:
+    """SIGTERM interrupts the block as Ctrl-C does: a source whose writes are refused must get them back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def prepare(options: Options) -> Iterator[Prepared]:
     """The job of the options. Raises Failure for options that do not fit together, and what the cluster says."""
     try:
         connection, params = _connection(options)
         opened = engines.opened(options.engine, options.master, options.workers, options.at_once)
-        with closing(Link(connection, CALL_SECONDS)) as link, opened as (engine, workers):
+        with ended_in_order(), closing(Link(connection, CALL_SECONDS)) as link, opened as (engine, workers):
             yield _prepared(options._replace(workers=workers), engine, link, connection, params)
     except BackfillError as error:
         conflict = "another process" in error.reason
@@ -150,16 +165,19 @@ def _planned(options: Options, engine: Engine, link: Link, job: JobSpec, journal
     """The job with what the indexes say: how the source can be read, and whether the target is empty."""
     slices = options.slices or 0
     from_files = files.are_files(job.source)
-    if not from_files:
-        items.refuse_filter(link, job.source)
+    sources = frozenset[str]() if from_files else items.indexes_of(link, job.source)
     if not from_files and not slices and not items.readable(link, job.source):
         slices = max(8, 2 * options.at_once)
         note(f"[{job.source}] does not show its sequence numbers: it is read by a scroll")
     tombstones = journal.record.tombstones if journal is not None else False
     if not options.diff and journal is None and not job.same_index:
         job = msgspec.structs.replace(job, target=items.concrete(link, job.target, "target"))
-        if items.path_of(job.source) == items.path_of(job.target):
-            raise Failure("source and target are one index", "target", "name --in-place", ExitCode.USAGE)
+    if not options.diff and not job.same_index and job.target in sources:
+        # Also where an alias that is the source has gone over to the target since the job began.
+        raise Failure("source and target are one index", "target", "name --in-place", ExitCode.USAGE)
+    if not options.diff and journal is None and not job.same_index:
+        # Statistics count what has been refreshed.
+        link.json("POST", items.path_of(job.target, "_refresh"))
         tombstones = items.survey(link, job.target).documents > 0
     job = msgspec.structs.replace(job, tombstones=tombstones)
     mirror = not tombstones and not from_files if options.mirror is None else options.mirror
@@ -267,7 +285,8 @@ def _query(text: str | None) -> str:
 def _refuse_attached(link: Link, job: JobSpec) -> None:
     """Raises Failure where a proxy would change what is read, or what is written, once more."""
     hint = "name a node with --cluster, to read and write without the proxy"
-    read = [] if files.are_files(job.source) else [(job.source, "result", ("default", "final"))]
+    kinds = () if files.are_files(job.source) else ("query", "result")
+    read = [(job.source, kind, ("default", "final")) for kind in kinds]
     for index, kind, slots in (*read, (job.target, "document", ("final",))):
         found = link.json("GET", items.path_of(index, "_pipeline", "_resolve"))
         for name, about in found.items():

@@ -1,0 +1,100 @@
+"""The steps between passes against a cluster that lacks shards, loses answers, or does not block in time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from headrace.backfill import Connection, JobSpec, items
+from headrace.backfill.cluster import link as links
+from headrace.backfill.cluster.link import Link
+from headrace.backfill.jobs import JobRecord, Journal
+from headrace.backfill.passes import Passes, switch_alias
+from headrace.backfill.spec import BackfillError, Counts, ItemResult
+from headrace.client.errors import ClientError
+from headrace_pipelines import Bundle
+from tests.unit.headrace.backfill.fake import Cluster
+
+GONE = (404, {"error": {"type": "aliases_not_found_exception", "reason": "aliases [logs] missing"}})
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    monkeypatch.setattr(links, "FIRST_DELAY", 0.001)
+    cluster = Cluster([])
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def link(cluster: Cluster) -> Iterator[Link]:
+    link = Link(Connection(url=cluster.url), 0.05)
+    yield link
+    link.close()
+
+
+def holders(*names: str) -> tuple[int, Any]:
+    return 200, {name: {"aliases": {"logs": {}}} for name in names}
+
+
+def test_an_alias_that_an_earlier_attempt_switched_is_switched(cluster: Cluster, link: Link):
+    cluster.script = {"logs": [holders("a"), holders("b")], "_aliases": [(503, {}), GONE]}
+    switch_alias(link, "logs", frozenset({"a"}), "b")
+    cluster.script = {"logs": [holders("a"), holders("a")], "_aliases": [GONE]}
+    with pytest.raises(ClientError):
+        switch_alias(link, "logs", frozenset({"a"}), "b")
+
+
+def test_a_shard_without_a_copy_is_not_left_out(cluster: Cluster, link: Link):
+    copy = {"routing": {"primary": True}, "seq_no": {"max_seq_no": 8, "global_checkpoint": 7}, "docs": {"count": 8}}
+    stats = (200, {"indices": {"s": {"shards": {"0": [copy]}}}})
+    cluster.script = {"docs": [stats] * 2, "_refresh": [(200, {})] * 2}
+    cluster.script["_search"] = [(200, {"_shards": {"total": total}}) for total in (1, 2)]
+    assert items.survey(link, "s").marks == {"s": {"0": 8}}
+    with pytest.raises(BackfillError, match="not every shard"):
+        items.survey(link, "s")
+
+
+def test_each_alias_of_a_source_is_searched_for_a_filter(cluster: Cluster, link: Link):
+    found = (200, {"a": {"aliases": {"other": {"filter": {}}}}, "b": {"aliases": {"part": {"filter": {"term": {}}}}}})
+    cluster.script = {"_alias": [found, found, (403, {"error": "no"}), (404, {"error": "no"})]}
+    assert items.indexes_of(link, "a,b") == {"a", "b"}
+    with pytest.raises(BackfillError, match=r"the alias \[part\] has a filter"):
+        items.indexes_of(link, "a,part")
+    with pytest.raises(ClientError):
+        items.indexes_of(link, "a")
+    assert items.indexes_of(link, "a") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("block", "settings", "words"),
+    [
+        ((200, {"acknowledged": False, "shards_acknowledged": False}), (200, {}), r"not every shard of \[a\]"),
+        ((500, {"error": "lost"}), (200, {}), "lost"),
+        ((500, {"error": "lost"}), (500, {"error": "away"}), r"lost; \[a\] may still refuse writes"),
+    ],
+)
+def test_a_block_that_fails_is_lifted(cluster: Cluster, link: Link, block: Any, settings: Any, words: str):
+    """The source is an alias: what is lifted is the block of the index behind it."""
+    cluster.script = {"index.replication.type": [(200, {})], "_alias": [holders("a")]}
+    cluster.script |= {"write": [block], "_settings": [settings]}
+    job = JobSpec(job="j", source="logs", target="b", pipeline="p@1", bundle=Bundle(()))
+    record = JobRecord(job="j", source="logs", target="b", pipeline="p@1", digest="", created="")
+    passes = Passes(job, Journal(link, record, "jobs", None), link, None, workers=1)  # type: ignore[arg-type]
+    with pytest.raises((BackfillError, ClientError), match=words), passes._blocked():
+        raise AssertionError
+    assert [path for method, path, _ in cluster.requests if method == "PUT"] == ["/a/_block/write", "/a/_settings"]
+
+
+def test_the_record_of_a_job_quotes_no_document(cluster: Cluster, link: Link):
+    cluster.script = {"j": [(201, {"_seq_no": 0, "_primary_term": 1})]}
+    record = JobRecord(job="j", source="a", target="b", pipeline="p@1", digest="", created="")
+    record.result = ItemResult(counts=Counts(read=3), reasons={"mapper_parsing_exception: value 'hushed'": 3})
+    Journal(link, record, "jobs", None).save()
+    ((_, _, body),) = cluster.requests
+    assert b"hushed" not in body
+    assert json.loads(body)["result"]["counts"]["read"] == 3
+    assert record.result.reasons
