@@ -183,6 +183,7 @@ def _planned(options: Options, engine: Engine, link: Link, job: JobSpec, journal
     mirror = not tombstones and not from_files if options.mirror is None else options.mirror
     if tombstones and options.mirror is None and not job.same_index and not from_files:
         note("the target is not empty: documents that the source lacks stay (--mirror deletes them)")
+        note("documents that another version of the pipeline has written stay, too: that needs a new target")
     if options.alias:
         passes.check_alias(link, options.alias)
     if not options.diff and journal is None:
