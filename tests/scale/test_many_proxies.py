@@ -116,9 +116,10 @@ async def test_no_request_fails_and_no_bulk_is_mixed_while_proxies_restart_and_p
     front = Http(fleet.url, session)
     await direct.put(f"/{name}", {"settings": {"number_of_shards": 1, "number_of_replicas": 0}})
     assert (await front.put(f"/_pipeline/{name}", pipeline(0))).status == 201
-    # Another proxy has the pipeline after its next poll.
+    # Other proxies have a change after their next poll.
     await asyncio.sleep(2)
     assert (await front.put(f"/{name}/_settings", {"index.document.default_pipeline": name})).status == 200
+    await asyncio.sleep(2)
     end = time.monotonic() + SECONDS
     statuses: Counter[int] = Counter()
     slowest = 0.0
