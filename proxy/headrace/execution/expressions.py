@@ -9,12 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.protocol.indices.expressions import NOTHING
-from headrace.protocol.indices.options import PARAMETERS, READ, IndicesOptions
+from headrace.protocol.indices.options import READ, IndicesOptions, expansion
 from headrace_pipelines.errors import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from headrace.protocol.indices.view import Reading
     from headrace.server.request import RequestContext
 
@@ -25,14 +23,6 @@ MAX_EXPRESSION = 2048
 def options_of(context: RequestContext, defaults: IndicesOptions = READ) -> IndicesOptions:
     """The expansion options in the request's parameters. Raises InvalidError."""
     return expansion(context.target.values, defaults)
-
-
-def expansion(given: Mapping[str, object], defaults: IndicesOptions = READ) -> IndicesOptions:
-    """The same for parameters or the members of a header line. Raises InvalidError."""
-    return defaults if not given or given.keys().isdisjoint(PARAMETERS | _CAMEL) else defaults.with_parameters(given)
-
-
-_CAMEL = {"expandWildcards", "ignoreUnavailable", "allowNoIndices"}
 
 
 async def read_by(context: RequestContext, expression: str, options: IndicesOptions = READ) -> Reading:

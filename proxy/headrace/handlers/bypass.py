@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from aiohttp import hdrs
 
 from headrace.execution.document_run import SHOWS
-from headrace.execution.expressions import expansion, forwardable
+from headrace.execution.expressions import forwardable
 from headrace.execution.protection.lookups import SIGNS
 from headrace.handlers.routes import ROUTER, SEARCHES, UNREAD, is_ours
 from headrace.handlers.write.bulk import UPDATES
 from headrace.protocol import endpoints, parameters
 from headrace.protocol.indices.expressions import NOTHING
+from headrace.protocol.indices.options import expansion
 from headrace.protocol.indices.view import View
 from headrace.protocol.target import MAX_LENGTH, Target
 from headrace.security import registry_guard

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -53,6 +54,11 @@ class Readable(Protocol):
     def body(self) -> str:
         """JSON text."""
         ...
+
+
+def now() -> str:
+    """The time of a change as records have it, in ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def text_of(value: object) -> str:

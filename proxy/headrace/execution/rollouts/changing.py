@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.registry.records_codec import ROLLOUT, rollout_document
+from headrace.registry.records_codec import ROLLOUT, now, rollout_document
 from headrace_pipelines.errors import ConflictError
 from headrace_pipelines.registry.rollouts.record import Rollout
 
@@ -24,11 +24,6 @@ POLLS = 2
 """Polls of the registry after which every proxy has read a change: one may just be going on."""
 WRITING_SECONDS = 0.5
 """Seconds that the write, and reading it, take beside that."""
-
-
-def now() -> str:
-    """The time in ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def soon(registry: LiveRegistry) -> str:

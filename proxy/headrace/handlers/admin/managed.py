@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.handlers.admin.trials.simulate import now
 from headrace.registry import sets
+from headrace.registry.records_codec import now
 from headrace.registry.sets import Edit, Opened
 from headrace_pipelines.errors import ConflictError
 from headrace_pipelines.registry.sets import converted, labels_of

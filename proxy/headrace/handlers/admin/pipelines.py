@@ -13,12 +13,12 @@ from headrace.handlers.admin.trials.simulate import (
     compile_definition,
     decode_body,
     kind_of,
-    now,
     simulate,
     simulate_document,
 )
 from headrace.handlers.admin.versions.running import refuse_activation
 from headrace.protocol.importing import from_ingest, from_search
+from headrace.registry.records_codec import now
 from headrace.security import admin
 from headrace.security.admin import shown_to
 from headrace.server.reply import reply_json, reply_run

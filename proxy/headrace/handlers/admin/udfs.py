@@ -11,7 +11,8 @@ from aiohttp import hdrs
 from multidict import CIMultiDict
 
 from headrace.handlers.admin import managed
-from headrace.handlers.admin.trials.simulate import compile_definition, decode_body, kind_of, now, simulate
+from headrace.handlers.admin.trials.simulate import compile_definition, decode_body, kind_of, simulate
+from headrace.registry.records_codec import now
 from headrace.security import admin
 from headrace.security.admin import shown_to
 from headrace.server.reply import reply_json, reply_run

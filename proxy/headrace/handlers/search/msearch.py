@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.execution import choice
-from headrace.execution.expressions import expansion, options_of
+from headrace.execution.expressions import options_of
 from headrace.execution.protected import withheld
 from headrace.execution.search_run import QUERY, RESULT, SearchRun, is_ours, obliged, strip_names, warn_of_conflicts
 from headrace.handlers.search.search import render
 from headrace.protocol.errors import error_body
 from headrace.protocol.headers.encoding import as_single_line, canonical
 from headrace.protocol.indices.expressions import NOTHING
+from headrace.protocol.indices.options import expansion
 from headrace.protocol.search import msearch_items
 from headrace.server.reply import reply, reply_answer
 from headrace.upstream.client import ClusterRefusedError

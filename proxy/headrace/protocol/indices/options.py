@@ -92,3 +92,11 @@ def _parse_flag(name: str, value: object, *, default: bool) -> bool:
     if value in ("true", "false"):
         return value == "true"
     raise InvalidError(f"Could not convert [{name}] to boolean")
+
+
+def expansion(given: Mapping[str, object], defaults: IndicesOptions = READ) -> IndicesOptions:
+    """The options in URL parameters, or in the members of a header line, over `defaults`. Raises InvalidError."""
+    return defaults if not given or given.keys().isdisjoint(_NAMES) else defaults.with_parameters(given)
+
+
+_NAMES = PARAMETERS | set(_OLD_NAMES.values())

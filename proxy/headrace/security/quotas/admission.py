@@ -166,15 +166,18 @@ class Admission:
         """The request is over. Who only claimed to be a user has used nothing of that user's."""
         if status == UNAUTHORIZED:
             self.cancel()
-        for slot in self._slots:
-            self._quotas.buckets.leave(slot)
-        self._slots.clear()
+        else:
+            self._leave()
 
     def cancel(self) -> None:
         """Puts everything back."""
         for bucket, cost in self._charged:
             self._quotas.buckets.refund(bucket, cost)
         self._charged.clear()
+        self._leave()
+
+    def _leave(self) -> None:
+        """The request is no longer in progress."""
         for slot in self._slots:
             self._quotas.buckets.leave(slot)
         self._slots.clear()

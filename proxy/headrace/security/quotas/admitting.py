@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.protocol.indices.options import PARAMETERS, READ
+from headrace.protocol.indices.options import expansion
 from headrace.protocol.search import msearch_items
 from headrace.security.quotas.admission import OPERATIONS, Admission
 from headrace_pipelines.definition import members_of
@@ -153,9 +153,7 @@ async def _read(context: RequestContext, expression: str | None) -> list[str]:
     """The indexes and data streams behind an expression."""
     if expression is None:
         return []
-    values = context.target.values
-    options = READ if values.keys().isdisjoint(PARAMETERS) else READ.with_parameters(values)
-    resolver = context.components.resolver
+    options, resolver = expansion(context.target.values), context.components.resolver
     try:
         reading = resolver.current(expression, options) or await resolver.reading(expression, options)
     except MissingIndexError:

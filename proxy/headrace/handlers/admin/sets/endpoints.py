@@ -9,9 +9,10 @@ import msgspec
 
 from headrace.handlers.admin.sets import view
 from headrace.handlers.admin.sets.request import MOST_BYTES, SetRequest, check_set, check_source, read_request
-from headrace.handlers.admin.trials.simulate import decode_body, now
+from headrace.handlers.admin.trials.simulate import decode_body
 from headrace.handlers.admin.versions.deletion import created_with
 from headrace.registry import sets
+from headrace.registry.records_codec import now
 from headrace.security import admin
 from headrace.server.reply import reply_json
 from headrace_pipelines.definition import PipelineType

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,11 +25,6 @@ if TYPE_CHECKING:
     from headrace_pipelines.registry import Pipeline
 
 T = TypeVar("T")
-
-
-def now() -> str:
-    """The time of a change, in ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def kind_of(context: RequestContext) -> PipelineType | None:

@@ -14,6 +14,7 @@ from headrace.execution.rollouts.windows import ROLES
 from headrace.handlers.admin import managed
 from headrace.handlers.admin.trials.simulate import compile_definition, kind_of
 from headrace.ops.metrics.shadows import ShadowCounts
+from headrace.registry.records_codec import now
 from headrace.security import admin
 from headrace.server.reply import reply_json
 from headrace_pipelines.engine import Histogram
@@ -54,10 +55,10 @@ async def put(context: RequestContext) -> web.StreamResponse:
         spec=spec,
         stable=stable.version,
         seed=secrets.token_hex(SEED_BYTES),
-        created=changing.now(),
+        created=now(),
         created_by=context.user,
         step_since=changing.soon(registry),
-        at=changing.now(),
+        at=now(),
         by=context.user,
     )
     share_of(new)
