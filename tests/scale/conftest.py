@@ -16,7 +16,7 @@ from headrace.cli import main
 from headrace_pipelines import Bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from tests.conftest import Http
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def spark() -> Iterator[Any]:
     """Two workers, on loopback alone."""
-    pytest.importorskip("pyspark")
+    pytest.importorskip("pyspark", reason="the dependency group scale is not installed")
     from headrace import spark as headrace_spark
 
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
@@ -48,6 +48,16 @@ def backfill(node: str, through: Http, capsys: pytest.CaptureFixture[str], monke
         return code, shown.out, shown.err
 
     return command
+
+
+def has_documents(direct: Http, index: str) -> Callable[[], Awaitable[bool]]:
+    """Tells whether a job has begun to write to an index."""
+
+    async def found() -> bool:
+        await direct.post(f"/{index}/_refresh")
+        return (await direct.get(f"/{index}/_count")).json["count"] > 0
+
+    return found
 
 
 def processes() -> dict[int, tuple[int, str]]:

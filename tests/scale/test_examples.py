@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def spark_home() -> Path:
-    return Path(pytest.importorskip("pyspark").__file__).parent
+    return Path(pytest.importorskip("pyspark", reason="the dependency group scale is not installed").__file__).parent
 
 
 def environment(**more: str) -> dict[str, str]:

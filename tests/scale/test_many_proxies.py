@@ -95,7 +95,7 @@ class Fleet:
 @pytest.fixture
 async def fleet(node: str, direct: Http, name: str, tmp_path: Path) -> AsyncIterator[Fleet]:
     if shutil.which("nginx") is None:
-        pytest.skip("nginx is not installed")
+        pytest.skip("nginx is not installed; the gate installs it")
     found = Fleet(node, f".headrace-test-{name}", tmp_path)
     yield found
     found.end()

@@ -11,7 +11,7 @@ from headrace_pipelines import Pipelines
 from tests.conftest import Http
 from tests.node.backfill import corpus
 from tests.node.backfill.corpus import contents, expected, filled, pipeline
-from tests.scale.conftest import bundle, killed, ray_workers
+from tests.scale.conftest import bundle, has_documents, killed, ray_workers
 from tests.scale.test_spark import STAGES
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
 @pytest.fixture(scope="module")
 def ray_here() -> Iterator[None]:
     """A Ray with two processors, on loopback alone."""
-    ray = pytest.importorskip("ray")
+    ray = pytest.importorskip("ray", reason="the dependency group scale is not installed")
     ray.init(
         num_cpus=2,
         include_dashboard=False,
@@ -57,11 +57,7 @@ async def test_a_job_survives_killed_workers(ray_here, backfill, through: Http, 
     await corpus.created(direct, target, shards=2)
     pipelines = await pipeline(through, name)
 
-    async def writing() -> bool:
-        await direct.post(f"/{target}/_refresh")
-        return (await direct.get(f"/{target}/_count")).json["count"] > 0
-
-    killer = asyncio.create_task(killed(ray_workers, 2, writing))
+    killer = asyncio.create_task(killed(ray_workers, 2, has_documents(direct, target)))
     job = ["--source", source, "--target", target, "--pipeline", name, "--dead-letters", f"{name}-dead"]
     code, _, err = await backfill(*job, "--engine", "ray", "--rate", "4000", "--json")
     assert code == 0, err

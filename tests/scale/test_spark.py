@@ -13,7 +13,7 @@ from headrace_pipelines import Pipelines
 from tests.conftest import Http, native
 from tests.node.backfill import corpus
 from tests.node.backfill.corpus import Writers, contents, expected, filled, pipeline
-from tests.scale.conftest import bundle, killed, spark_workers, versions
+from tests.scale.conftest import bundle, has_documents, killed, spark_workers, versions
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
 STAGES = (
@@ -104,11 +104,7 @@ async def test_a_job_survives_killed_workers(spark, backfill, through: Http, dir
     await corpus.created(direct, target, shards=2)
     pipelines = await pipeline(through, name)
 
-    async def writing() -> bool:
-        await direct.post(f"/{target}/_refresh")
-        return (await direct.get(f"/{target}/_count")).json["count"] > 0
-
-    killer = asyncio.create_task(killed(spark_workers, 2, writing))
+    killer = asyncio.create_task(killed(spark_workers, 2, has_documents(direct, target)))
     await direct.post("/_aliases", {"actions": [{"add": {"index": source, "alias": name, "is_write_index": True}}]})
     async with Writers(direct, source, 12000) as writers:
         job = ["--source", source, "--target", target, "--pipeline", name, "--dead-letters", f"{name}-dead"]
