@@ -63,10 +63,10 @@ fn a_document_may_have_the_target_in_any_form() {
     for (text, expected) in cases {
         assert_eq!(fitted(MAPPED, "{}", &[text]), [expected], "{text}");
     }
-    let own = r#"{"properties":{"n":{"type":"long"},"odd":{"type":"flat_object"},"odd_fields":{"type":"keyword"}}}"#;
-    let text = r#"{"odd":{"a":"1"},"n":"x","odd_fields":["a"]}"#;
-    let expected = r#"{"odd":{"a":"1","n":"x"},"odd_fields":["a","n"]}"#;
-    assert_eq!(fitted(own, r#"{"target":"odd"}"#, &[text]), [expected]);
+    let own = r#"{"properties":{"n":{"type":"long"},"_unfit_odd":{"type":"flat_object"},"_unfit_odd_fields":{"type":"keyword"}}}"#;
+    let text = r#"{"_unfit_odd":{"a":"1"},"n":"x","_unfit_odd_fields":["a"]}"#;
+    let expected = r#"{"_unfit_odd":{"a":"1","n":"x"},"_unfit_odd_fields":["a","n"]}"#;
+    assert_eq!(fitted(own, r#"{"target":"_unfit_odd"}"#, &[text]), [expected]);
 }
 
 #[test]
