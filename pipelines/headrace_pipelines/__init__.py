@@ -36,7 +36,7 @@ from headrace_pipelines.engine import (
     without_types,
 )
 from headrace_pipelines.errors import HeadraceError
-from headrace_pipelines.executor import execute, record_skipped, try_execute
+from headrace_pipelines.executor import Run, attempt, execute, record_skipped
 from headrace_pipelines.executor.report import Execution, RunOptions, StageTime
 from headrace_pipelines.local import BulkOutcome, Bundle, Failure, Outcome, PipelineFailedError, Pipelines
 from headrace_pipelines.registry import Snapshot
@@ -58,9 +58,11 @@ __all__ = [
     "PipelineFailedError",
     "PipelineType",
     "Pipelines",
+    "Run",
     "RunOptions",
     "Snapshot",
     "StageTime",
+    "attempt",
     "canonical_json",
     "execute",
     "filter_path",
@@ -71,7 +73,6 @@ __all__ = [
     "plain_json",
     "record_skipped",
     "release_buffers",
-    "try_execute",
     "unambiguous_json",
     "without_types",
 ]

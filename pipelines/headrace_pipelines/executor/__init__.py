@@ -2,7 +2,7 @@
 
 Python decides here; the loops over documents are the engine's and run without the GIL. Call [`execute`] from a thread
 when a batch may take long: it blocks until the batch is done or its deadline has passed. Statistics and log lines are
-written at the end, so that a [`try_execute`] that was too slow leaves none.
+written at the end, so that an [`attempt`] that was too slow leaves none.
 
 Failures are per document: of a batch some documents may be retried, some handled by other stages, and the rest never
 notice. The engine narrows the batch for that, level by level (`wasm-runtime/src/pipeline/scopes.rs`).
@@ -31,41 +31,38 @@ if TYPE_CHECKING:
 
 def execute(pipeline: Pipeline, batch: Batch, deadline: Deadline, options: RunOptions | None = None) -> Execution:
     """Runs `pipeline` over the live documents of `batch`, in place; a disabled pipeline lets them pass."""
-    run = _Run(pipeline, batch, deadline, options or RunOptions())
-    if not pipeline.definition.enabled:
-        return run.disabled()
-    run.open()
-    try:
-        run.start()
-    except PanicException:
-        raise EngineError from None
-    finally:
-        run.count()
+    run = Run(pipeline, batch, deadline, options or _DEFAULTS)
+    if run.open():
+        try:
+            run.start()
+        except PanicException:
+            raise EngineError from None
+        finally:
+            run.count()
     return run.execution
 
 
-def try_execute(
-    pipeline: Pipeline, batch: Batch, deadline: Deadline, options: RunOptions | None = None
-) -> Execution | None:
-    """[`execute`], unless the deadline passes meanwhile: then nothing is counted or logged, and `batch` is spent.
+def attempt(pipeline: Pipeline, batch: Batch, deadline: Deadline, options: RunOptions | None = None) -> Run | None:
+    """A run of `pipeline` over `batch` that is done; `None` where the deadline passes meanwhile: `batch` is spent then.
 
-    For a first try in a place where there is no time to wait; what a UDF remembers between documents it keeps.
+    It is counted and logged when the caller says so ([`Run.count`], or [`Run.forget`]). For a first try where there is
+    no time to wait; what a UDF remembers between documents it keeps.
     """
-    run = _Run(pipeline, batch, deadline, options or RunOptions())
-    if not pipeline.definition.enabled:
-        return run.disabled()
-    run.open()
+    run = Run(pipeline, batch, deadline, options or _DEFAULTS)
+    if not run.open():
+        return run
     try:
         run.start()
     except PanicException:
+        run.count()
         raise EngineError from None
-    finally:
-        late = deadline.over
-        if late:
-            run.forget()
-        else:
-            run.count()
-    return None if late else run.execution
+    except Exception:
+        run.count()
+        raise
+    if deadline.over:
+        run.forget()
+        return None
+    return run
 
 
 def record_skipped(pipeline: Pipeline, documents: int) -> Execution:
@@ -79,13 +76,16 @@ def record_skipped(pipeline: Pipeline, documents: int) -> Execution:
     return Execution(pipeline.label, duration_ns=duration)
 
 
+_DEFAULTS = RunOptions()
+
+
 def fails_closed(kind: PipelineType, options: RunOptions) -> bool:
     """Whether the default policy is `abort`: in document pipelines and in final ones (docs/reference/pipelines.md)."""
     return kind is PipelineType.DOCUMENT or options.final
 
 
-class _Run:
-    """One run in progress."""
+class Run:
+    """One run: in progress, or done and not counted yet."""
 
     def __init__(self, pipeline: Pipeline, batch: Batch, deadline: Deadline, options: RunOptions) -> None:
         self.pipeline = pipeline
@@ -99,18 +99,28 @@ class _Run:
         # None of them may hold this run, whose batch would then live until the garbage collector comes.
         self.notes: list[Callable[[], None]] = []
 
-    def disabled(self) -> Execution:
-        self.execution.skipped.append(self.pipeline.definition.name)
-        return self.execution
-
-    def open(self) -> None:
+    def open(self) -> bool:
+        """Begins; false for a pipeline that is disabled, of which nothing is counted."""
+        if not self.pipeline.definition.enabled:
+            self.execution.skipped.append(self.pipeline.definition.name)
+            return False
         if not self.options.counted:
             self.batch.ignore_breakers()
         self.before = self.batch.counts
         self.begun = time.monotonic_ns()
         self.pipeline.stats.start_run()
+        return True
 
     def start(self) -> None:
+        """Runs the stages."""
+        try:
+            self._start()
+        finally:
+            self.execution.duration_ns = time.monotonic_ns() - self.begun
+            self.after = self.batch.counts
+            self.execution.failures = self.after[1] - self.before[1]
+
+    def _start(self) -> None:
         if self.pipeline.fault is not None:
             self.batch.check(self.label)
             self._refuse(400, self.pipeline.fault.type, f"cannot run: {self.pipeline.fault.reason}")
@@ -149,17 +159,19 @@ class _Run:
         return True
 
     def count(self) -> None:
-        """Puts what happened into statistics and log."""
-        self.execution.duration_ns = time.monotonic_ns() - self.begun
-        (live, failed, dropped), (left, failed_now, dropped_now) = self.before, self.batch.counts
-        failures = self.execution.failures = failed_now - failed
+        """Puts what happened into statistics and log; nothing for a pipeline that is disabled."""
+        if not self.pipeline.definition.enabled:
+            return
+        (live, _, dropped), (left, _, dropped_now) = self.before, self.after
         for note in self.notes:
             note()
-        self.pipeline.stats.end(self.execution.duration_ns, live, left, max(dropped_now - dropped, 0), failures)
+        execution = self.execution
+        self.pipeline.stats.end(execution.duration_ns, live, left, max(dropped_now - dropped, 0), execution.failures)
 
     def forget(self) -> None:
         """Discards statistics and log lines of the run."""
-        self.pipeline.stats.forget()
+        if self.pipeline.definition.enabled:
+            self.pipeline.stats.forget()
 
     def _refuse(self, status: int, kind: str, reason: str) -> None:
         policy = self.pipeline.definition.on_failure

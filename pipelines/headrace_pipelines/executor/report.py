@@ -76,6 +76,11 @@ class Execution:
     canary: bool = False
     stages: list[StageTime] = field(default_factory=list)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether every stage did its work on all that came, by the version in force."""
+        return not (self.skipped or self.hits_dropped or self.canary)
+
     def time_run(self, stage: StageNode, run: StageRun, start_ns: int) -> None:
         """Adds the time of a stage that has just ended."""
         self.stages.append(StageTime(stage, run, start_ns, time.monotonic_ns() - start_ns))

@@ -41,7 +41,7 @@ class Slot(NamedTuple):
     @property
     def field(self) -> str:
         """Its name in stored records: `query`, `query_final`."""
-        return f"{self.kind.value}_final" if self.final else self.kind.value
+        return _FIELDS[self]
 
     @property
     def setting(self) -> str:
@@ -49,6 +49,11 @@ class Slot(NamedTuple):
         return f"index.{self.kind.value}.{'final' if self.final else 'default'}_pipeline"
 
 
+_FIELDS = {
+    Slot(kind, final): f"{kind.value}_final" if final else kind.value
+    for final in (False, True)
+    for kind in PipelineType
+}
 SLOTS = tuple(Slot(kind, final) for final in (False, True) for kind in PipelineType)
 DOCUMENT_FINAL = Slot(PipelineType.DOCUMENT, final=True)
 QUERY_FINAL = Slot(PipelineType.QUERY, final=True)

@@ -303,7 +303,7 @@ class Proxy:
         try:
             if forwarded is None:
                 return await self._dispatch(context)
-            return await context.resume_forwarded(forwarded.pending)
+            return await forwarded.resume(context)
         except StaleNamesError:
             context.components.resolver.forget()
             context.restart()

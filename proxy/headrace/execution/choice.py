@@ -143,6 +143,8 @@ def header(runs: list[tuple[Slot, Execution]]) -> str:
     The hits are those that were left out because nobody can read them.
     """
     text = ",".join(dict.fromkeys(f"{slot.field}={run.pipeline}" for slot, run in runs))
+    if all(run.is_plain for _, run in runs):
+        return text
     if canaries := dict.fromkeys(run.pipeline for _, run in runs if run.canary):
         text += f";canary={'+'.join(canaries)}"
     if skipped := dict.fromkeys(label for _, run in runs for label in run.skipped):

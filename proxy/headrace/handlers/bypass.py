@@ -15,6 +15,8 @@ from headrace.execution.document_run import SHOWS
 from headrace.execution.expressions import forwardable
 from headrace.execution.protection.lookups import SIGNS
 from headrace.handlers.routes import ROUTER, SEARCHES, UNREAD, is_ours
+from headrace.handlers.search import inline as inline_searches
+from headrace.handlers.write import inline as inline_writes
 from headrace.handlers.write.bulk import UPDATES
 from headrace.protocol import endpoints, parameters
 from headrace.protocol.indices.expressions import NOTHING
@@ -113,8 +115,8 @@ class BypassDecisions:
             body_markers = UPDATES if creates else ()
             return _Decision(BypassRoute(route.surface, None, route.idempotent, body_markers, names, creates=creates))
         rule = route.bypass
-        if rule is None or rule.scope is None or "index" not in params or target.has_any(rule.not_with):
-            return _NONE
+        if rule is None or "index" not in params or target.has_any(rule.not_with) or rule.scope is None:
+            return self._with_pipelines(snapshot, match, target) if route.bulk else _NONE
         slots = [s for s in snapshot.bound if s.kind in rule.kinds or (s.final and s.kind in rule.finals)]
         passed = BypassRoute(route.surface, None, route.idempotent, rule.body_markers)
         keeps = rule.scope == "written" and snapshot.associations.has_dead_letters
@@ -124,7 +126,19 @@ class BypassDecisions:
         if view is None:
             # Its handler has the cluster asked.
             return _Decision(None, _STALE)
-        return _Decision(self._over_indexes(snapshot, match, passed, target, slots), view)
+        over = self._over_indexes(snapshot, match, passed, target, slots)
+        return _Decision(over, view) if over is not None else self._with_pipelines(snapshot, match, target)
+
+    def _with_pipelines(self, snapshot: Snapshot, match: Match, target: Target) -> _Decision:
+        """The route of a request whose pipelines run on the event loop, if they may, by the view at hand."""
+        view = self._components.resolver.fresh
+        if view is None:
+            return _Decision(None, _STALE)
+        facts = (self._components, snapshot, view, match, target)
+        pipelines = inline_writes.route(*facts) or inline_searches.route(*facts)
+        if pipelines is None:
+            return _Decision(None, view)
+        return _Decision(BypassRoute(match.route.surface, None, match.route.idempotent, pipelines=pipelines), view)
 
     def _over_indexes(
         self, snapshot: Snapshot, match: Match, passed: BypassRoute, target: Target, slots: list[Slot]

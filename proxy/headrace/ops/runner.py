@@ -10,14 +10,14 @@ from contextvars import copy_context
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headrace_pipelines import Deadline, RunOptions, execute, try_execute
+from headrace_pipelines import Deadline, RunOptions, attempt, execute
 from headrace_pipelines.errors import OverloadedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headrace.settings import Settings
-    from headrace_pipelines import Batch, Execution
+    from headrace_pipelines import Batch, Execution, Run
     from headrace_pipelines.registry import Pipeline
 
 INLINE_WORK = 3 << 20
@@ -118,18 +118,38 @@ class Runner:
         self, pipeline: Pipeline, batch: Batch, again: Callable[[], Batch], nbytes: int, options: RunOptions | None
     ) -> Execution | None:
         """The run on the event loop; `None` (and nothing happened) where it belongs on a thread, or took too long."""
-        inline_safe = pipeline.inline_safe and nbytes * (len(pipeline.nodes) + 1) <= INLINE_WORK
-        if not inline_safe and (
-            pipeline.may_sleep or nbytes > INLINE_BYTES or pipeline.cost.predict(nbytes) > self._max_inline_ns
-        ):
+        if not self._is_short(pipeline, nbytes):
             return None
-        start = 0 if inline_safe else time.thread_time_ns()
-        done = try_execute(pipeline, batch, Deadline(min(self._timeout, INLINE_SECONDS)), options)
-        if not inline_safe:
-            pipeline.cost.observe(nbytes, time.thread_time_ns() - start)
-        if done is None:
+        run = self._attempt(pipeline, batch, nbytes, options)
+        if run is None:
             batch.restart(again())
-        return done
+            return None
+        run.count()
+        return run.execution
+
+    def attempt(self, pipeline: Pipeline, batch: Batch, options: RunOptions | None = None) -> Run | None:
+        """The run on the event loop, for the caller to count; `None` where it belongs on a thread, or took too long.
+
+        In the second case `batch` is spent.
+        """
+        nbytes = batch.nbytes
+        return self._attempt(pipeline, batch, nbytes, options) if self._is_short(pipeline, nbytes) else None
+
+    def _is_short(self, pipeline: Pipeline, nbytes: int) -> bool:
+        """Whether a run over so many bytes may be tried on the event loop."""
+        if pipeline.inline_safe and nbytes * (len(pipeline.nodes) + 1) <= INLINE_WORK:
+            return True
+        if pipeline.may_sleep or nbytes > INLINE_BYTES:
+            return False
+        return pipeline.cost.predict(nbytes) <= self._max_inline_ns
+
+    def _attempt(self, pipeline: Pipeline, batch: Batch, nbytes: int, options: RunOptions | None) -> Run | None:
+        measured = not (pipeline.inline_safe and nbytes * (len(pipeline.nodes) + 1) <= INLINE_WORK)
+        start = time.thread_time_ns() if measured else 0
+        run = attempt(pipeline, batch, Deadline(min(self._timeout, INLINE_SECONDS)), options)
+        if measured:
+            pipeline.cost.observe(nbytes, time.thread_time_ns() - start)
+        return run
 
     def _done(self, run: asyncio.Future[Execution]) -> None:
         self._running -= 1

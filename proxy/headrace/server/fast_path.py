@@ -1,10 +1,10 @@
-"""Requests that no pipeline can concern, from the client's bytes to the node's in one callback and back in another.
+"""Small and plain requests, from the client's bytes to the node's in one callback and back in another.
 
 A task, a request object and several futures for each request cost more than everything else that a small one needs
-(docs/decisions/041-front-door.md). Here a request is sent at once if it is here whole, its route
-passes, and a connection to a node is open. Whatever is not as plain as that goes, or goes on, the way of all requests:
-a [`ForwardedRequest`] is handed over with its response pending, so that nothing is sent twice and every error has one
-shape.
+(docs/decisions/041-front-door.md). Here a request is sent at once if it is here whole, a connection to a node is open,
+and its route passes, or its pipelines are known and run on the event loop. Whatever is not as plain as that goes, or
+goes on, the way of all requests: a [`ForwardedRequest`] is handed over with its response pending, so that nothing is
+sent twice and every error has one shape.
 """
 
 from __future__ import annotations
@@ -14,22 +14,60 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from headrace.ops.logs.lines import CURRENT, RequestIds
 from headrace.ops.logs.requests import FinishedRequest
 from headrace.server.connection import SMALL_BODY
-from headrace.server.response import write_buffered
+from headrace.server.received import UNCOUNTED
+from headrace.server.response import WholeAnswer, write_answer, write_buffered, written_error
+from headrace_pipelines.errors import HeadraceError
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
     from headrace.http1.body import RequestBody
     from headrace.server.components import Components
     from headrace.server.connection import ClientConnection
     from headrace.server.inbound import InboundRequest
+    from headrace.server.request import RequestContext
     from headrace.upstream.pending import PendingResponse
+    from headrace.upstream.response import BufferedResponse
     from headrace_pipelines.http1 import RequestHead
 
 MAX_BODY = 256 << 10
 """Bytes of the longest body that is sent from here whole."""
-
+_ACCEPTED = (None, b"*/*", b"application/json", b"application/json, */*", b"application/json, text/plain, */*")
+"""Values of `Accept` that surely mean JSON."""
 
 CLIENT_GONE = 499
 """The status under which requests are counted whose client has hung up before there was an answer."""
+
+
+class InlineRun(Protocol):
+    """A request whose pipelines have run on the event loop.
+
+    `body`: what they made of the request's; `None` where nothing goes to the cluster. `plain`: the response is worked
+    on, so that it is asked for without a content coding.
+    """
+
+    body: bytes | None
+    plain: bool
+
+    def settle(self, *, sent: bool) -> None:
+        """Counts the runs if the request has left; else the handler runs them again."""
+        ...
+
+    def answer(self, response: BufferedResponse | None) -> WholeAnswer | None:
+        """The answer for the client; `None` where that takes longer, for [`resume`]. Raises HeadraceError."""
+        ...
+
+    async def resume(self, context: RequestContext, sent: PendingResponse) -> web.StreamResponse:
+        """Answers the request in its handler: its response is not here whole, or takes longer to work on."""
+        ...
+
+
+class InlinePipelines(Protocol):
+    """The pipelines of requests with one method and target, where they are known."""
+
+    def run(self, head: RequestHead, text: bytes) -> InlineRun | None:
+        """Runs them; `None`, and nothing happened, for a request that is not plain or would take long."""
+        ...
 
 
 class BypassRoute(NamedTuple):
@@ -37,7 +75,7 @@ class BypassRoute(NamedTuple):
 
     `reads`: it changes nothing, whatever the method. `body_markers`: byte strings; a body that contains one goes to the
     handler. `names`: the same for bodies that have arrived whole; longer bodies are spliced unread. `creates`: it may
-    create an index.
+    create an index. `pipelines`: those that run first.
     """
 
     surface: str
@@ -46,6 +84,7 @@ class BypassRoute(NamedTuple):
     body_markers: tuple[bytes, ...] = ()
     names: tuple[bytes, ...] = ()
     creates: bool = False
+    pipelines: InlinePipelines | None = None
 
 
 class BypassDecider(Protocol):
@@ -68,9 +107,12 @@ class FastForwarder:
         self.metrics = components.metrics
         self.log = components.request_log
         self._quotas = components.quotas
+        self._taps = components.taps
         self._upstream = components.upstream
         self._tracer = components.tracer
         self._max_body = min(MAX_BODY, components.max_body)
+        # Longer bodies need room in the budget, which is waited for.
+        self._max_run = min(UNCOUNTED, components.max_body)
 
     def awaits(self, head: RequestHead) -> bool:
         """Whether a request would be forwarded once its body is here."""
@@ -87,6 +129,8 @@ class FastForwarder:
         route = self.bypass.decide(head.method, head.target)
         if route is None:
             return None
+        if route.pipelines is not None:
+            return self._run(request, route, route.pipelines, client)
         sent: bytes | RequestBody | None = text
         if text is None:
             sent = self._arriving(request.body, route)
@@ -108,6 +152,36 @@ class FastForwarder:
             _restore(request, sent)
             return None
         return ForwardedRequest(self, head, pending, route, client, admission)
+
+    def _run(
+        self, request: InboundRequest, route: BypassRoute, pipelines: InlinePipelines, client: ClientConnection
+    ) -> ForwardedRequest | None:
+        """Runs the pipelines of a request and sends on what they made; `None` for one that is not for this path."""
+        head, text = request.head, request.text
+        if text is None:
+            text = request.body.arrived(self._max_run) if request.body.complete else None
+        if not text:
+            return None
+        run = None
+        if len(text) <= self._max_run and self._may_run(head) and self._upstream.is_ready:
+            run = pipelines.run(head, text)
+        if run is None:
+            _restore(request, text)
+            return None
+        pending = None
+        if run.body is not None:
+            pending = self._upstream.try_forward(head, route.target, client.remote, run.body, plain=run.plain)
+            if pending is None:
+                run.settle(sent=False)
+                _restore(request, text)
+                return None
+        run.settle(sent=True)
+        return ForwardedRequest(self, head, pending, route, client, run=run)
+
+    def _may_run(self, head: RequestHead) -> bool:
+        """Whether nothing observes or counts the runs of a request, and it is about plain JSON both ways."""
+        watched = self._taps.open or self._quotas.rules or self.log.times_stages
+        return not watched and not head.has_encoding and head.says_json and head.header(b"accept") in _ACCEPTED
 
     def _arriving(self, body: RequestBody, route: BypassRoute) -> bytes | RequestBody | None:
         """A body that did not come with its head: whole by now, or a long one that goes past the process."""
@@ -139,49 +213,77 @@ def _restore(request: InboundRequest, sent: bytes | RequestBody | None) -> None:
 
 
 class ForwardedRequest:
-    """A request whose response is pending."""
+    """A request whose response is pending, or one that is answered without the cluster."""
 
-    __slots__ = ("_client", "_forwarder", "_head", "_in_flight", "admission", "pending", "route", "started")
+    __slots__ = ("_client", "_forwarder", "_head", "_in_flight", "_run", "admission", "pending", "route", "started")
 
     def __init__(
         self,
         forwarder: FastForwarder,
         head: RequestHead,
-        pending: PendingResponse,
+        pending: PendingResponse | None,
         route: BypassRoute,
         client: ClientConnection,
         admission: Any = None,
+        run: InlineRun | None = None,
     ) -> None:
-        """`admission`: what the request has of quotas, where there are any."""
+        """`admission`: what the request has of quotas, where there are any. `run`: the pipelines that have run."""
         self._forwarder = forwarder
         self._head = head
         self._client = client
+        self._run = run
         self.admission = admission
         self.pending = pending
         self.route = route
         self.started = forwarder.metrics.start_request()
         self._in_flight = True
-        pending.listen(self._progress)
+        if pending is not None:
+            pending.listen(self._progress)
+
+    def begin(self) -> None:
+        """Answers a request that does not go to the cluster."""
+        if self.pending is None:
+            self._answer(None)
 
     def _progress(self) -> None:
         """Answers the client if the response is here; hands over if it will not come whole."""
-        response = self.pending.buffered()
-        if response is None:
-            if not self.pending.may_buffer:
-                self._hand_over()
+        if self.pending is None:
             return
-        transport = self._client.transport
+        response = self.pending.buffered()
+        if response is not None:
+            self._answer(response)
+        elif not self.pending.may_buffer:
+            self._hand_over()
+
+    def _answer(self, response: BufferedResponse | None) -> None:
+        transport, run = self._client.transport, self._run
         if transport is None:
             # The client has just gone; its connection will say so.
             return
-        write_buffered(transport, response)
+        if run is None and response is not None:
+            write_buffered(transport, response)
+            self._finish(response.status)
+        elif run is not None:
+            try:
+                answer = run.answer(response)
+            except HeadraceError as error:
+                self._forwarder.metrics.refused(error, administers=False)
+                answer = written_error(error)
+            if answer is None:
+                self._hand_over()
+                return
+            write_answer(transport, response, answer, self._head.header(b"accept-encoding"))
+            self._finish(answer.status, answer.pipelines)
+
+    def _finish(self, status: int, pipelines: str = "") -> None:
+        """Counts the request, whose answer has been written, and has the connection go on."""
         self._end()
-        forwarder, surface, status = self._forwarder, self.route.surface, response.status
+        forwarder, surface = self._forwarder, self.route.surface
         if self.admission is not None:
             self.admission.end(status)
         forwarder.metrics.count(surface, status, self.started)
         if forwarder.log.enabled:
-            request = FinishedRequest(self._head, status, surface, self.started, self._client.remote)
+            request = FinishedRequest(self._head, status, surface, self.started, self._client.remote, pipelines)
             # The callback runs in the context of whoever opened the connection to the node.
             before = CURRENT.set(RequestIds(self._head))
             try:
@@ -190,8 +292,17 @@ class ForwardedRequest:
                 CURRENT.reset(before)
         self._client.answered()
 
+    async def resume(self, context: RequestContext) -> web.StreamResponse:
+        """Answers the request in its handler, once its response is there."""
+        if self.pending is None:
+            raise RuntimeError("the request has not been sent")
+        if self._run is not None:
+            return await self._run.resume(context, self.pending)
+        return await context.resume_forwarded(self.pending)
+
     def _hand_over(self) -> None:
-        self.pending.listen(None)
+        if self.pending is not None:
+            self.pending.listen(None)
         self._end()
         self._client.fall_back()
 
@@ -200,7 +311,8 @@ class ForwardedRequest:
         self._end()
         if self.admission is not None:
             self.admission.end(CLIENT_GONE)
-        self.pending.close()
+        if self.pending is not None:
+            self.pending.close()
 
     def _end(self) -> None:
         if self._in_flight:

@@ -12,7 +12,7 @@ from headrace.http1 import headers as header_lines
 from headrace.protocol.headers.encoding import accepts_gzip, deflate
 from headrace.protocol.media import types
 from headrace.protocol.media.types import Media
-from headrace.server.response import SMALL, send_lines
+from headrace.server.response import COMPRESSED, SMALL, send_lines
 from headrace_pipelines import filter_path
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from headrace.server.request import RequestContext
     from headrace.upstream.client import Answer
-
-_COMPRESSED = 1 << 10
-"""Minimum length in bytes of our own answers that are compressed."""
 
 
 async def reply(context: RequestContext, status: int, body: bytes) -> web.StreamResponse:
@@ -36,7 +33,7 @@ async def reply(context: RequestContext, status: int, body: bytes) -> web.Stream
 
 
 async def _reply(context: RequestContext, status: int, lines: bytes, body: bytes) -> web.StreamResponse:
-    if len(body) >= _COMPRESSED and accepts_gzip(context.request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+    if len(body) >= COMPRESSED and accepts_gzip(context.request.headers.get(hdrs.ACCEPT_ENCODING, "")):
         body = await asyncio.to_thread(deflate, body) if len(body) > SMALL >> 2 else deflate(body)
         lines += b"Content-Encoding: gzip\r\n"
     return await send_lines(context.request, status, "", lines, body)

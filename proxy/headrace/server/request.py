@@ -194,6 +194,12 @@ class RequestContext(ReceivedRequest):
         """Takes over from the fast path: the request has left, its answer is to be waited for."""
         return await self._forward(self.forward_lines, sent.body, sent=sent)
 
+    async def read_forwarded(self, sent: PendingResponse) -> Answer:
+        """The same with the answer read whole; it was asked for uncompressed."""
+        lines = self._forward_lines_for(b"", changed=True, plain=True)
+        body = sent.body if isinstance(sent.body, bytes) else None
+        return await self._cluster.read(self.method, self.target.raw, lines, body, safe=self.safe, sent=sent)
+
     async def forward(self, body: Text, *, changed: bool) -> web.StreamResponse:
         """Forwards the request with a body at hand and streams the answer back."""
         if self.answer_whole is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from http.client import responses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import hdrs, web
 
@@ -13,6 +13,7 @@ from headrace.http1.head_limits import LongHeaderError, LongLineError
 from headrace.http1.headers import VENDOR_MEDIA, lines_back, lines_of
 from headrace.ops.logs.lines import LimitedLog
 from headrace.protocol.errors import error_body
+from headrace.protocol.headers.encoding import accepts_gzip, deflate
 from headrace.server.handler_transport import transport_of
 from headrace.upstream.errors import ExchangeError
 from headrace_pipelines.errors import HeadraceError
@@ -31,6 +32,10 @@ _malformed = LimitedLog(logging.getLogger("headrace.http"))
 _LIMITS: dict[str, type[HeadraceError]] = {"line": LongLineError, "headers": LongHeaderError}
 WITHOUT_BODY = (204, 304)
 """Statuses of responses that have no body."""
+_JSON_HEAD = b"HTTP/1.1 %d %b\r\nContent-Type: application/json; charset=UTF-8\r\n%bContent-Length: %d\r\n\r\n"
+"""The head of an answer of ours: status, reason, further lines, length."""
+COMPRESSED = 1 << 10
+"""Minimum length in bytes of our own answers that are compressed."""
 SMALL = 1 << 20
 """Bytes of the longest response that is read whole before it is sent on: one that breaks off can be answered as an
 error then."""
@@ -117,6 +122,50 @@ def write_buffered(transport: asyncio.Transport, response: BufferedResponse) -> 
         transport.write(response.head.client_message(body))
     else:
         transport.writelines((response.client_head(), body))
+
+
+class WholeAnswer(NamedTuple):
+    """An answer that is written at once.
+
+    `body`: `None` for that of the cluster's response as it came. `pipelines`: as `X-Pipeline` says them.
+    """
+
+    status: int
+    body: bytes | None
+    pipelines: str = ""
+    more: bytes = b""
+    """Further header lines, each with its end."""
+
+
+def written_error(error: HeadraceError) -> WholeAnswer:
+    """The answer that says an error, in OpenSearch's shape."""
+    retry = b"Retry-After: %d\r\n" % getattr(error, "retry_after", 1) if error.status in (429, 503) else b""
+    return WholeAnswer(error.status, error_body(error), more=retry)
+
+
+def write_answer(
+    transport: asyncio.Transport, response: BufferedResponse | None, answer: WholeAnswer, accept_encoding: bytes | None
+) -> None:
+    """Writes an answer to a client that speaks HTTP/1.1 and stays.
+
+    Its head is that of `response`, where that has the same status; else it is ours.
+    """
+    lines = b"X-Pipeline: %b\r\n" % answer.pipelines.encode() if answer.pipelines else b""
+    lines += answer.more
+    if answer.body is None and response is not None:
+        body = response.body
+    else:
+        body = answer.body or b""
+        if len(body) >= COMPRESSED and accept_encoding and accepts_gzip(accept_encoding.decode("latin-1")):
+            body, lines = deflate(body), lines + b"Content-Encoding: gzip\r\n"
+    if response is not None and response.status == answer.status:
+        parts = (response.head.client_head(len(body), lines), body)
+    else:
+        parts = (_JSON_HEAD % (answer.status, responses.get(answer.status, "").encode(), lines, len(body)), body)
+    if len(body) <= MAX_JOINED_BYTES:
+        transport.write(b"".join(parts))
+    else:
+        transport.writelines(parts)
 
 
 class RejectedError(HeadraceError):

@@ -146,19 +146,33 @@ class Upstream:
                 self._nodes.answered(node)
                 return response
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether [`try_forward`] finds an open connection to the node that it would pick."""
+        node = self._nodes.pick()
+        self._nodes.restore()
+        return not node.failures and self._pool.has_idle(node.url)
+
     def try_forward(
-        self, head: RequestHead, target: str | None, remote: str | None, body: bytes | RequestBody | None
+        self,
+        head: RequestHead,
+        target: str | None,
+        remote: str | None,
+        body: bytes | RequestBody | None,
+        *,
+        plain: bool = False,
     ) -> PendingResponse | None:
         """Sends a client's request on, without waiting; see [`ConnectionPool.try_forward`].
 
-        `target` stands for that of the head, where it is given; `remote` is the client's address.
+        `target` stands for that of the head, where it is given; `remote` is the client's address. `plain`: the response
+        is asked for without a content coding.
         """
         if head.size + len(target or "") > SAFE - ADDED and not self._fits(head, target, remote):
             return None
         node = self._nodes.pick()
         pending = None
         if not node.failures:
-            pending = self._pool.try_forward(node.url, head, target, remote, body)
+            pending = self._pool.try_forward(node.url, head, target, remote, body, plain=plain)
         if pending is None:
             self._nodes.restore()
         return pending
@@ -180,9 +194,18 @@ class Upstream:
         except ExchangeError as error:
             raise self._broken(error) from None
 
-    async def read(self, method: str, target: str, head: bytes, body: Text | None, *, safe: bool = False) -> Answer:
-        """One exchange with the answer read whole; `head` as [`send`] takes it. Raises as [`send`]."""
-        response = await self.send(method, target, head, body, safe=safe)
+    async def read(
+        self,
+        method: str,
+        target: str,
+        head: bytes,
+        body: Text | None,
+        *,
+        safe: bool = False,
+        sent: PendingResponse | None = None,
+    ) -> Answer:
+        """One exchange with the answer read whole; `head` and `sent` as [`send`] takes them. Raises as [`send`]."""
+        response = await self.send(method, target, head, body, safe=safe, sent=sent)
         try:
             text = await self.read_body(response)
         finally:

@@ -85,8 +85,19 @@ class ConnectionPool:
         connection = found.acquire() or await self._connect(found)
         return self._start(found, connection, method, target, lines, body)
 
+    def has_idle(self, node: str) -> bool:
+        """Whether a connection to a node is open that nobody uses."""
+        return self._node(node).has_idle
+
     def try_forward(
-        self, node: str, head: RequestHead, target: str | None, remote: str | None, body: bytes | RequestBody | None
+        self,
+        node: str,
+        head: RequestHead,
+        target: str | None,
+        remote: str | None,
+        body: bytes | RequestBody | None,
+        *,
+        plain: bool = False,
     ) -> PendingResponse | None:
         """Sends a client's request on over a connection that is open.
 
@@ -109,7 +120,7 @@ class ConnectionPool:
         sending: Sending | None = None
         try:
             transport = connection.start_exchange(head.method)
-            message = head.forward(found.host_line, remote, target, text, length)
+            message = head.forward(found.host_line, remote, target, text, length, plain)
             if length is None:
                 transport.write(message)
             else:
@@ -179,6 +190,14 @@ class _Node:
                 return connection
             connection.close()
         return None
+
+    @property
+    def has_idle(self) -> bool:
+        """Whether [`acquire`] gives a connection."""
+        connection = self.acquire()
+        if connection is not None:
+            self.release(connection)
+        return connection is not None
 
     def release(self, connection: NodeConnection) -> None:
         """Takes back a connection."""

@@ -52,6 +52,13 @@ class BufferedResponse:
         self.body = body
         self.status = head.status
 
+    @property
+    def is_json(self) -> bool:
+        """Whether the body is plain JSON."""
+        kind = self.head.header(b"content-type") or b""
+        plain = self.head.header(b"content-encoding") is None
+        return plain and kind.partition(b";")[0].strip().endswith(b"json")
+
     def client_head(self) -> bytes:
         """The head for a client that speaks HTTP/1.1 and stays."""
         return self.head.client_head(len(self.body))

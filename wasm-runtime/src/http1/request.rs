@@ -223,8 +223,10 @@ impl RequestHead {
     }
 
     /// The message for a node, whose `Host` line is `host`: head and `body`, or the head of one with a body of `length`
-    /// bytes to come. `target` stands for the client's, where it is given.
-    #[pyo3(signature = (host, remote = None, target = None, body = None, length = None))]
+    /// bytes to come. `target` stands for the client's, where it is given. `plain`: the response is asked for without a
+    /// content coding.
+    #[pyo3(signature = (host, remote = None, target = None, body = None, length = None, plain = false))]
+    #[expect(clippy::too_many_arguments, reason = "keywords of a Python method")]
     fn forward<'py>(
         &self,
         py: Python<'py>,
@@ -233,12 +235,13 @@ impl RequestHead {
         target: Option<&str>,
         body: Option<&[u8]>,
         length: Option<u64>,
+        plain: bool,
     ) -> Bound<'py, PyBytes> {
         let mut message = Vec::with_capacity(self.fields.bytes().len() + 256 + body.map_or(0, <[u8]>::len));
         for part in [self.method, b" ", target.map_or(&self.target, str::as_bytes), b" HTTP/1.1\r\n", host] {
             message.extend_from_slice(part);
         }
-        self.push_forwarded(&mut message, remote, |_| false);
+        self.push_forwarded(&mut message, remote, |name| plain && name.eq_ignore_ascii_case(b"accept-encoding"));
         let unsaid = matches!(self.method, b"POST" | b"PUT" | b"PATCH").then_some(0);
         if let Some(length) = length.or(body.map(|body| body.len() as u64)).or(unsaid) {
             push_line(&mut message, b"Content-Length", itoa::Buffer::new().format(length).as_bytes());

@@ -88,14 +88,15 @@ impl ResponseHead {
         self.fields.bytes().get(b"HTTP/1.1 200 ".len()..self.line).unwrap_or_default()
     }
 
-    /// Appends the head for a client that speaks HTTP/1.1 and stays.
-    fn push_client_head(&self, head: &mut Vec<u8>, length: u64) {
+    /// Appends the head for a client that speaks HTTP/1.1 and stays; `more`: header lines of ours.
+    fn push_client_head(&self, head: &mut Vec<u8>, length: u64, more: &[u8]) {
         head.extend_from_slice(b"HTTP/1.1 ");
         head.extend_from_slice(itoa::Buffer::new().format(self.status).as_bytes());
         head.push(b' ');
         head.extend_from_slice(self.reason_bytes());
         head.extend_from_slice(b"\r\n");
         self.push_lines(head, None);
+        head.extend_from_slice(more);
         if !matches!(self.status, 204 | 304) {
             push_line(head, b"Content-Length", itoa::Buffer::new().format(length).as_bytes());
         }
@@ -206,17 +207,22 @@ impl ResponseHead {
         PyBytes::new(py, &lines)
     }
 
-    /// The whole head for a client that speaks HTTP/1.1 and stays, of a response with a body of `length` bytes.
-    fn client_head<'py>(&self, py: Python<'py>, length: u64) -> Bound<'py, PyBytes> {
-        let mut head = Vec::with_capacity(self.size() + 64);
-        self.push_client_head(&mut head, length);
+    /// The whole head for a client that speaks HTTP/1.1 and stays, of a response with a body of `length` bytes; `more`: header
+    /// lines of ours, each with its end.
+    #[pyo3(signature = (length, more = None))]
+    fn client_head<'py>(&self, py: Python<'py>, length: u64, more: Option<&[u8]>) -> Bound<'py, PyBytes> {
+        let more = more.unwrap_or_default();
+        let mut head = Vec::with_capacity(self.size() + 64 + more.len());
+        self.push_client_head(&mut head, length, more);
         PyBytes::new(py, &head)
     }
 
     /// The same with the body.
-    fn client_message<'py>(&self, py: Python<'py>, body: &[u8]) -> Bound<'py, PyBytes> {
-        let mut message = Vec::with_capacity(self.size() + 64 + body.len());
-        self.push_client_head(&mut message, body.len() as u64);
+    #[pyo3(signature = (body, more = None))]
+    fn client_message<'py>(&self, py: Python<'py>, body: &[u8], more: Option<&[u8]>) -> Bound<'py, PyBytes> {
+        let more = more.unwrap_or_default();
+        let mut message = Vec::with_capacity(self.size() + 64 + more.len() + body.len());
+        self.push_client_head(&mut message, body.len() as u64, more);
         message.extend_from_slice(body);
         PyBytes::new(py, &message)
     }

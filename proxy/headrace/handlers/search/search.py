@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from headrace.execution.choice import ScopedPipeline
     from headrace.execution.search_plan import SearchPlan
     from headrace.server.request import RequestContext
+    from headrace.upstream.client import Answer
     from headrace_pipelines import Snapshot
     from headrace_pipelines.registry.association import Slot
 
@@ -168,8 +169,13 @@ def _makes_cursor(work: SearchRun, snapshot: Snapshot, results: list[tuple[Slot,
 
 async def _with_results(work: SearchRun, results: list[tuple[Slot, ScopedPipeline]]) -> web.StreamResponse:
     """Sends the search and runs the result pipelines over a good answer; other answers pass as they are."""
+    answer = await work.context.forward_buffered(work.body, changed=work.changed, unfiltered=True)
+    return await answered(work, results, answer)
+
+
+async def answered(work: SearchRun, results: list[tuple[Slot, ScopedPipeline]], answer: Answer) -> web.StreamResponse:
+    """Runs the result pipelines over a good answer; others pass as they are. Raises MediaTypeError, StageError."""
     context = work.context
-    answer = await context.forward_buffered(work.body, changed=work.changed, unfiltered=True)
     answer.require_json()
     told = withheld(answer.body) if work.scripted else answer.body
     if not answer.ok:

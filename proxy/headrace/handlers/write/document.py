@@ -24,6 +24,8 @@ from headrace_pipelines.errors import OverloadedError
 from headrace_pipelines.registry.association import DOCUMENT_FINAL
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiohttp import web
 
     from headrace.execution.dead_letters.single import Reply
@@ -58,7 +60,7 @@ async def document(context: RequestContext) -> web.StreamResponse:
         except ValueError as error:
             return await _failed(write, (400, "mapper_parsing_exception", f"failed to parse: {error}", "", ""))
     else:
-        body = _plain(body)
+        body = plain(body)
     action = _action(context, op)
     parsed = Bulk(b"%b\n%b\n" % (action, as_single_line(body)))
     groups: list[document_run.Group] = [(pipeline, [0])] if pipeline is not None else []
@@ -86,7 +88,7 @@ async def update(context: RequestContext) -> web.StreamResponse:
         return await context.forward(body, changed=True)
     context.require_json()
     write = SingleWrite(context, dead, "update", body, named, pipeline.label if pipeline is not None else "")
-    body = canonical(body) if snapshot.protects else _plain(body)
+    body = canonical(body) if snapshot.protects else plain(body)
     parsed = Bulk(b"%b\n%b\n" % (_action(context, "update"), as_single_line(body)))
     if await document_run.refuse_shown(context, parsed):
         await updates.check_update(context)
@@ -97,7 +99,7 @@ async def update(context: RequestContext) -> web.StreamResponse:
     return await _forward(write, parsed, bytes(lines).split(b"\n")[1] if lines else body)
 
 
-def _plain(body: bytes) -> bytes:
+def plain(body: bytes) -> bytes:
     """A document without comments, which the cluster passes over; one to the line's end would go on in one line."""
     return plain_json(body) or body if b"//" in body or b"/*" in body else body
 
@@ -126,7 +128,8 @@ async def _forward(
     if failure is not None:
         return await _failed(write, failure)
     if state == "dropped":
-        return await reply_json(context, 200, _noop(context, context.params["index"], context.params.get("id")))
+        id_, given = context.params.get("id"), context.target.get("version")
+        return await reply_json(context, 200, noop(context.params["index"], id_, given, creates=_creates(context)))
     if state == "elsewhere":
         return await _as_item(write, parsed)
     if not write.watches and not fitted:
@@ -142,13 +145,16 @@ async def _forward(
 
 def _action(context: RequestContext, name: str) -> bytes:
     """The write as the action line of a bulk."""
-    meta = {"_index": context.params["index"]}
-    if "id" in context.params:
-        meta["_id"] = context.params["id"]
-    for parameter in _OF_THE_ACTION:
-        if (value := context.target.get(parameter)) is not None:
-            meta[parameter] = value
-    return msgspec.json.encode({name: meta})
+    of_url = {name: value for name in _OF_THE_ACTION if (value := context.target.get(name)) is not None}
+    return action_line(name, context.params["index"], context.params.get("id"), of_url)
+
+
+def action_line(name: str, index: str, id_: str | None, more: Mapping[str, str] | None = None) -> bytes:
+    """An action line of a bulk; `more`: further members of its metadata."""
+    meta = {"_index": index}
+    if id_ is not None:
+        meta["_id"] = id_
+    return msgspec.json.encode({name: {**meta, **more} if more else meta})
 
 
 def _named(context: RequestContext) -> str | None:
@@ -210,10 +216,9 @@ async def _as_item(write: SingleWrite, parsed: Bulk) -> web.StreamResponse:
     return await reply_json(context, status, item)
 
 
-def _noop(context: RequestContext, index: str, id_: str | None) -> dict[str, Any]:
-    create = id_ is None or _creates(context)
-    given = context.target.get("version")
-    version = int(given) if given and given.isdigit() else MATCH_DELETED if create else MATCH_ANY
+def noop(index: str, id_: str | None, given: str | None = None, *, creates: bool) -> dict[str, Any]:
+    """The answer for a document that was dropped; `given`: the version that the request names."""
+    version = int(given) if given and given.isdigit() else MATCH_DELETED if creates or id_ is None else MATCH_ANY
     return {
         "_index": index,
         "_id": id_ or "auto-generated",

@@ -56,6 +56,11 @@ class RequestLog:
         self.enabled = self._mode != "off" or self._slow_request > 0
         """Whether it wants to hear of requests."""
 
+    @property
+    def times_stages(self) -> bool:
+        """Whether it wants to hear of slow stages."""
+        return self._slow_stage_ns > 0
+
     def finish(self, request: FinishedRequest) -> None:
         """A request has been answered."""
         seconds = time.monotonic() - request.started

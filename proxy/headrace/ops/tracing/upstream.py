@@ -44,11 +44,20 @@ class TracedUpstream:
         exchange.answered(response.status)
         return response
 
-    async def read(self, method: str, target: str, head: bytes, body: Text | None, *, safe: bool = False) -> Answer:
+    async def read(
+        self,
+        method: str,
+        target: str,
+        head: bytes,
+        body: Text | None,
+        *,
+        safe: bool = False,
+        sent: PendingResponse | None = None,
+    ) -> Answer:
         """As [`Upstream.read`]."""
         exchange = self._trace.exchange(method, target)
         try:
-            answer = await self._upstream.read(method, target, _joined(head, exchange), body, safe=safe)
+            answer = await self._upstream.read(method, target, _joined(head, exchange), body, safe=safe, sent=sent)
         except Exception as error:
             exchange.end(error)
             raise

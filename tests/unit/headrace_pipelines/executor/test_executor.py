@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from headrace_pipelines import Batch, Bulk, Deadline, RunOptions, Snapshot, execute, try_execute
+from headrace_pipelines import Batch, Bulk, Deadline, RunOptions, Snapshot, execute, attempt
 from headrace_pipelines.registry import compile_pipeline
 from headrace_pipelines.stats import shown
 from headrace_pipelines.udf.catalog import Catalog
@@ -309,14 +309,16 @@ def test_an_attempt_that_was_too_slow_leaves_nothing_behind():
     made = compiled(SET, LOW, on_failure="continue")
     batch, fresh = (bulk_of({"level": "X"}, {"level": 5}) for _ in range(2))
     texts = [fresh.document(i) for i in range(2)]
-    assert try_execute(made, batch, Deadline(0)) is None
+    assert attempt(made, batch, Deadline(0)) is None
     batch.restart(fresh)
     assert ([batch.document(i) for i in range(2)], len(fresh)) == (texts, 0)
     stats = shown(made.stats.dump())
     assert (stats["total_executions"], stats["current"], stats["last_errors"], stats["stage_stats"]) == (0, 0, [], [])
-    done = try_execute(made, batch, Deadline(30))
-    assert done is not None
-    assert (done.failures, batch.document(0)) == (0, b'{"level": "x","x":1}')
+    run = attempt(made, batch, Deadline(30))
+    assert run is not None
+    assert shown(made.stats.dump())["total_executions"] == 0
+    run.count()
+    assert (run.execution.failures, batch.document(0)) == (0, b'{"level": "x","x":1}')
     assert shown(made.stats.dump())["total_executions"] == 1
 
 

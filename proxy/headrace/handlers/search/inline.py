@@ -1,0 +1,181 @@
+"""Searches whose default pipelines run on the event loop.
+
+Query pipelines run before the request is sent, result pipelines on its answer. Whatever needs more (finals and masks, rollouts, cursors, names in the request, parts over some indexes only) is left to
+the handlers, and so is an answer that is long or takes long.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from headrace.execution import choice
+from headrace.execution.choice import ScopedPipeline
+from headrace.execution.search_run import QUERY, RESULT, SearchRun
+from headrace.handlers.search import search
+from headrace.protocol.indices.options import expansion
+from headrace.server.response import WholeAnswer
+from headrace.upstream.client import Answer
+from headrace_pipelines import Batch, RunOptions
+from headrace_pipelines.errors import EngineError, HeadraceError, StageError
+from headrace_pipelines.registry.association import Slot
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from headrace.protocol.indices.view import View
+    from headrace.protocol.target import Target
+    from headrace.server.components import Components
+    from headrace.server.fast_path import InlinePipelines
+    from headrace.server.request import RequestContext
+    from headrace.server.router import Match
+    from headrace.upstream.pending import PendingResponse
+    from headrace.upstream.response import BufferedResponse
+    from headrace_pipelines import Execution, PipelineType, Run, Snapshot
+    from headrace_pipelines.http1 import RequestHead
+    from headrace_pipelines.registry import Pipeline
+
+DEFAULTS = {kind: Slot(kind) for kind in (QUERY, RESULT)}
+PARAMETERS = frozenset(
+    {
+        "allow_no_indices",
+        "batched_reduce_size",
+        "expand_wildcards",
+        "ignore_throttled",
+        "ignore_unavailable",
+        "max_concurrent_shard_requests",
+        "pre_filter_shard_size",
+        "preference",
+        "request_cache",
+        "routing",
+        "typed_keys",
+    }
+)
+"""URL parameters that neither choose pipelines, nor belong into the body, nor shape the answer."""
+_MARKER = b"search_pipeline"
+"""A body that contains it may name a pipeline."""
+
+
+def route(
+    components: Components, snapshot: Snapshot, view: View, match: Match, target: Target
+) -> InlinePipelines | None:
+    """The pipelines of searches with this target, where they may run on the event loop."""
+    expression = match.params.get("index")
+    plain = target.values.keys() <= PARAMETERS and not snapshot.protects and not snapshot.has_rollouts
+    if match.route.handler is not search.search or expression is None or not plain:
+        return None
+    options = expansion(target.values)
+    try:
+        reading = components.resolver.current(expression, options)
+    except HeadraceError:
+        return None
+    if reading is None or reading.registry or reading.remote:
+        return None
+    found: dict[Slot, Pipeline] = {}
+    for each in choice.assignments(snapshot, reading.targets, DEFAULTS.values()):
+        if each.mixed or len(each.names) > 1:
+            return None
+        if each.names:
+            found[each.slot] = snapshot.attached(each.slot.kind, each.names[0])
+    return InlineSearch(components, expression, match.params["index"], found) if found else None
+
+
+@dataclass
+class InlineSearch:
+    """The pipelines of searches with one target (`server.fast_path.InlinePipelines`)."""
+
+    components: Components
+    expression: str
+    index: str
+    found: dict[Slot, Pipeline]
+
+    def run(self, head: RequestHead, text: bytes) -> InlineSearchRun | None:
+        """Runs the query pipeline; `None` for a search that is not plain, or that it ends."""
+        if _MARKER in text or not text.lstrip().startswith(b"{"):
+            return None
+        work = InlineSearchRun(self, text)
+        work.plain = DEFAULTS[RESULT] in self.found
+        if DEFAULTS[QUERY] not in self.found:
+            return work
+        try:
+            made = work.through(QUERY, text.strip())
+        except (EngineError, StageError):
+            made = None
+        if made is None:
+            work.settle(sent=False)
+            return None
+        work.body = made
+        return work
+
+
+@dataclass
+class InlineSearchRun:
+    """A search whose query pipeline has run (`server.fast_path.InlineRun`)."""
+
+    search: InlineSearch
+    body: bytes
+    plain: bool = False
+    ctx: bytes | None = None
+    runs: list[tuple[Slot, Execution]] = field(default_factory=list)
+    _uncounted: list[Run] = field(default_factory=list)
+    _answer: Answer | None = None
+    """The cluster's answer, where its pipeline takes longer than the event loop can wait."""
+
+    def through(self, kind: PipelineType, text: bytes) -> bytes | None:
+        """`text` after the pipeline of a type; `None` where that belongs on a thread. Raises StageError."""
+        slot = DEFAULTS[kind]
+        batch = Batch.of(kind.value, text, index=self.search.index, ctx=self.ctx)
+        run = self.search.components.runner.attempt(self.search.found[slot], batch, RunOptions())
+        if run is None:
+            return None
+        self._uncounted.append(run)
+        _, failure = batch.outcome(0)
+        if failure is not None:
+            secrets = self.search.components.registry.catalog.secrets
+            status, name, reason, pipeline, stage = failure
+            raise StageError(status, secrets.hidden(name), secrets.hidden(reason), pipeline, stage)
+        self.runs.append((slot, run.execution))
+        self.ctx = batch.context(0)
+        return batch.document(0)
+
+    def settle(self, *, sent: bool) -> None:
+        """Counts the runs if the request has left."""
+        runs, self._uncounted = self._uncounted, []
+        for run in runs:
+            if sent:
+                run.count()
+            else:
+                run.forget()
+
+    def answer(self, response: BufferedResponse | None) -> WholeAnswer | None:
+        """The answer after the result pipeline; one that is no success as it is. Raises StageError, MediaTypeError."""
+        if response is None:
+            raise RuntimeError("a search goes to the cluster")
+        if not self.plain or not 200 <= response.status < 300:
+            return WholeAnswer(response.status, None, choice.header(self.runs))
+        if not response.is_json:
+            _whole(response).require_json()
+        try:
+            body = self.through(RESULT, response.body)
+        finally:
+            self.settle(sent=True)
+        if body is None:
+            self._answer = _whole(response)
+            return None
+        return WholeAnswer(response.status, body, choice.header(self.runs))
+
+    async def resume(self, context: RequestContext, sent: PendingResponse) -> web.StreamResponse:
+        """Goes on as a search of its handler."""
+        if not self.plain:
+            context.response_headers["X-Pipeline"] = choice.header(self.runs)
+            return await context.resume_forwarded(sent)
+        answer = self._answer or await context.read_forwarded(sent)
+        work = SearchRun(context, self.search.expression, self.body, changed=True, ctx=self.ctx)
+        work.runs = self.runs
+        results = DEFAULTS[RESULT]
+        return await search.answered(work, [(results, ScopedPipeline(self.search.found[results]))], answer)
+
+
+def _whole(response: BufferedResponse) -> Answer:
+    """The same response as handlers have it."""
+    return Answer(response.status, response.head.reason, response.head.raw_headers, response.body)

@@ -1,0 +1,257 @@
+"""Writes whose pipelines run on the event loop before the request is sent: small bulks and single documents.
+
+Nothing waits here: the pipelines follow from the view of the cluster's names at hand, and run where they are quickly
+done. Whatever needs more (finals, dead letters, rollouts, mappings, a name in the request, a new index, an error of the
+whole request) is left to the handlers, which say and do everything themselves.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.execution import choice, document_run
+from headrace.handlers.write import document
+from headrace.protocol.headers.encoding import as_single_line
+from headrace.protocol.indices.resolver import dated
+from headrace.security import registry_guard
+from headrace.server.reply import reply_answer
+from headrace.server.response import WholeAnswer
+from headrace_pipelines import Bulk, BulkError, Execution, PipelineType, record_skipped
+from headrace_pipelines.errors import EngineError, UpstreamError
+from headrace_pipelines.registry.association import DOCUMENT_FINAL, Slot
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from headrace.protocol.indices.view import View
+    from headrace.protocol.target import Target
+    from headrace.server.components import Components
+    from headrace.server.fast_path import InlinePipelines
+    from headrace.server.request import RequestContext
+    from headrace.server.router import Match
+    from headrace.upstream.client import Answer
+    from headrace.upstream.pending import PendingResponse
+    from headrace.upstream.response import BufferedResponse
+    from headrace_pipelines import Run, Snapshot
+    from headrace_pipelines.http1 import RequestHead
+    from headrace_pipelines.registry import Pipeline
+
+DEFAULT = Slot(PipelineType.DOCUMENT)
+PARAMETERS = frozenset({"refresh", "timeout", "wait_for_active_shards"})
+"""URL parameters that neither choose pipelines nor shape the answer."""
+
+
+def may_run(snapshot: Snapshot, target: Target) -> bool:
+    """Whether writes may run their default pipelines here, as far as the registry and the target say."""
+    return (
+        not snapshot.protects
+        and DOCUMENT_FINAL not in snapshot.bound
+        and not snapshot.has_dead_letters
+        and not snapshot.has_rollouts
+        and target.values.keys() <= PARAMETERS
+    )
+
+
+@dataclass
+class WriteRun:
+    """A bulk whose pipelines have run (`server.fast_path.InlineRun`); a single document is a bulk of one."""
+
+    components: Components
+    parsed: Bulk
+    body: bytes | None = None
+    plain: bool = False
+    single: bytes | None = None
+    """The answer to a single document that was dropped."""
+    pipelines: str = ""
+    runs: list[Run] = field(default_factory=list)
+    skipped: list[tuple[Pipeline, int]] = field(default_factory=list)
+    """Pipelines whose conditions no document meets, each with their number."""
+    started: float = field(default_factory=time.monotonic)
+
+    def settle(self, *, sent: bool) -> None:
+        """Counts the runs if the request has left."""
+        for run in self.runs:
+            if sent:
+                run.count()
+            else:
+                run.forget()
+        for pipeline, documents in self.skipped if sent else ():
+            record_skipped(pipeline, documents)
+
+    def answer(self, response: BufferedResponse | None) -> WholeAnswer | None:
+        """The cluster's answer, or its items and ours. Raises UpstreamError."""
+        if response is None:
+            return WholeAnswer(200, self.single if self.single is not None else self._merged(None), self.pipelines)
+        body = None
+        if self.plain and 200 <= response.status < 300 and response.is_json:
+            body = self._merged(response.body)
+        return WholeAnswer(response.status, body, self.pipelines)
+
+    def _merged(self, items: bytes | None) -> bytes:
+        try:
+            merged = self.parsed.merge(items, int((time.monotonic() - self.started) * 1000))
+        except BulkError as error:
+            raise UpstreamError(str(error)) from None
+        return self.components.registry.catalog.secrets.hidden_in(merged) if b'"error"' in merged else merged
+
+    async def resume(self, context: RequestContext, sent: PendingResponse) -> web.StreamResponse:
+        """Answers once the response is here whole."""
+        if self.pipelines:
+            context.response_headers["X-Pipeline"] = self.pipelines
+        if not self.plain:
+            return await context.resume_forwarded(sent)
+        answer: Answer = await context.read_forwarded(sent)
+        merged = self._merged(answer.body) if answer.ok and answer.json else None
+        return await reply_answer(context, answer, merged)
+
+
+class InlineWrites:
+    """Runs the default pipelines of writes, by one snapshot and one view of the cluster's names."""
+
+    def __init__(self, components: Components, snapshot: Snapshot, view: View) -> None:
+        self._components = components
+        self._snapshot = snapshot
+        self._view = view
+        self._registry = components.settings.registry_index
+
+    def groups(self, parsed: Bulk) -> dict[str, document_run.Group] | None:
+        """The pipelines of a bulk's targets; `None` where the view or the body does not tell them."""
+        found: dict[str, document_run.Group] = {}
+        for key, (index, name, writes) in enumerate(parsed.targets()):
+            if name is not None or index is None or registry_guard.names_registry(index, self._registry):
+                return None
+            if not writes:
+                continue
+            written = self._view.written_by(index)
+            if written is None:
+                return None
+            association = self._snapshot.associations.find(DEFAULT, written)
+            if association is not None:
+                pipeline = self._snapshot.attached(PipelineType.DOCUMENT, association.name)
+                if pipeline.fitters:
+                    return None
+                found.setdefault(pipeline.label, (pipeline, []))[1].append(key)
+        return found
+
+    def over(self, parsed: Bulk) -> WriteRun | None:
+        """Runs the pipelines; `None` where they belong on a thread, or sent a document where it may not go."""
+        groups = self.groups(parsed)
+        if groups is None:
+            return None
+        work = WriteRun(self._components, parsed)
+        executions: list[Execution] = []
+        try:
+            done = all(self._ran(work, pipeline, keys, executions) for pipeline, keys in groups.values())
+        except EngineError:
+            done = False
+        if not done or (work.runs and self._is_astray(parsed)):
+            work.settle(sent=False)
+            return None
+        if executions:
+            work.pipelines = choice.header([(DEFAULT, execution) for execution in executions])
+        return work
+
+    def _ran(self, work: WriteRun, pipeline: Pipeline, keys: list[int], executions: list[Execution]) -> bool:
+        """Runs one pipeline over its documents; false where it belongs on a thread."""
+        parsed = work.parsed
+        if pipeline.conditions and (idle := parsed.ruled_out(keys, pipeline.conditions)) is not None:
+            if idle:
+                work.skipped.append((pipeline, idle))
+                executions.append(Execution(pipeline.label))
+            return True
+        batch = parsed.batch(keys)
+        if not len(batch):
+            return True
+        run = self._components.runner.attempt(pipeline, batch)
+        if run is None:
+            return False
+        work.runs.append(run)
+        executions.append(run.execution)
+        parsed.absorb(batch)
+        return True
+
+    def _is_astray(self, parsed: Bulk) -> bool:
+        """Whether a stage has sent a document to the registry, or to date math: then more has to be said."""
+        moved = parsed.indexes(moved=True)
+        return any(index and (dated(index) or registry_guard.names_registry(index, self._registry)) for index in moved)
+
+
+def route(
+    components: Components, snapshot: Snapshot, view: View, match: Match, target: Target
+) -> InlinePipelines | None:
+    """The pipelines of writes with this target, where they may run on the event loop."""
+    if not may_run(snapshot, target):
+        return None
+    index = match.params.get("index")
+    if match.route.bulk:
+        return InlineBulk(components, snapshot, view, index)
+    if match.route.handler is not document.document or index is None:
+        return None
+    creates, by_id = "_create" in target.segments, "id" in match.params
+    return InlineDocument(components, snapshot, view, index, creates=creates, by_id=by_id)
+
+
+class InlineBulk(InlineWrites):
+    """The pipelines of bulks with one target (`server.fast_path.InlinePipelines`)."""
+
+    def __init__(self, components: Components, snapshot: Snapshot, view: View, index: str | None) -> None:
+        super().__init__(components, snapshot, view)
+        self._index = index
+
+    def run(self, head: RequestHead, text: bytes) -> WriteRun | None:
+        """Runs the pipelines of a bulk; `None` for one that is not plain."""
+        try:
+            parsed = Bulk(text, index=self._index)
+        except BulkError:
+            return None
+        if not len(parsed):
+            return None
+        work = self.over(parsed)
+        if work is None:
+            return None
+        rendered = parsed.render()
+        if rendered is None or (not work.pipelines and not parsed.counts()[2]):
+            # The cluster's items are the answer.
+            work.body = text if rendered is None else bytes(rendered)
+        elif rendered:
+            work.body, work.plain = bytes(rendered), True
+        return work
+
+
+class InlineDocument(InlineWrites):
+    """The pipelines of single documents with one target, or with targets that differ in their plain id."""
+
+    def __init__(
+        self, components: Components, snapshot: Snapshot, view: View, index: str, *, creates: bool, by_id: bool
+    ) -> None:
+        super().__init__(components, snapshot, view)
+        self._index = index
+        self._op = "create" if creates else "index"
+        self._by_id = by_id
+
+    def run(self, head: RequestHead, text: bytes) -> WriteRun | None:
+        """Runs the pipelines of a document; `None` for one that is not plain, or fails."""
+        id_ = head.target.partition("?")[0].rpartition("/")[2] if self._by_id else None
+        body = document.plain(text)
+        action = document.action_line(self._op, self._index, id_)
+        try:
+            parsed = Bulk(b"%b\n%b\n" % (action, as_single_line(body)))
+        except BulkError:
+            return None
+        work = self.over(parsed)
+        if work is None:
+            return None
+        state, _ = parsed.outcome(0)
+        if state == "dropped":
+            work.single = msgspec.json.encode(document.noop(self._index, id_, creates=self._op == "create"))
+        elif state == "here":
+            made = parsed.document(0)
+            work.body = body if made is None else made
+        else:
+            work.settle(sent=False)
+            return None
+        return work
