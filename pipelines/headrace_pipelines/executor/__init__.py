@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING
 from headrace_pipelines.definition import FailurePolicy, PipelineType
 from headrace_pipelines.engine import PanicException
 from headrace_pipelines.errors import EngineError
-from headrace_pipelines.executor.report import Execution, RunOptions, count_retries, count_skips, count_stage
+from headrace_pipelines.executor.report import (
+    Execution,
+    RunOptions,
+    count_group,
+    count_retries,
+    count_skips,
+    count_stage,
+)
 from headrace_pipelines.stages import Composite, FusedGroup, StageContext, group_stages
 
 if TYPE_CHECKING:
@@ -213,11 +220,8 @@ class Run:
         if start:
             ran_stages = [(stage, ran) for stage, (*_, ran) in zip(unit.nodes, counts, strict=True) if ran is not None]
             self.execution.time_group(ran_stages, start)
+        self.notes.append(partial(count_group, self.pipeline, unit, counts, options=self.options))
         for stage, (reached, asked, ran) in zip(unit.nodes, counts, strict=True):
-            if asked is not None:
-                self._condition_run(stage, asked)
-            if ran is not None:
-                self.notes.append(partial(count_stage, self.pipeline, stage, ran, options=self.options))
             failures = (ran.failures if ran is not None else 0) or (asked.failures if asked is not None else 0)
             if failures and not stage.policy.aborts(self.closed):
                 self.execution.tolerated += failures

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from headrace_pipelines.engine import Batch, StageRun
     from headrace_pipelines.registry import Pipeline
-    from headrace_pipelines.stages import StageNode
+    from headrace_pipelines.stages import FusedGroup, StageNode
+
+    Counts = Sequence[tuple[int, StageRun | None, StageRun | None]]
 
 udf_log = logging.getLogger("headrace.udf")
 LEVELS = {0: logging.DEBUG, 1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
@@ -149,3 +151,15 @@ def count_stage(pipeline: Pipeline, stage: StageNode, run: StageRun, options: Ru
     stage.runner.keep_lines(pipeline.label, stage.label, run.logs)
     for at, level, text in run.logs:
         udf_log.log(LEVELS.get(level, logging.INFO), "%s/%s [%d] %s", pipeline.label, stage.label, at, text)
+
+
+def count_group(pipeline: Pipeline, group: FusedGroup, counts: Counts, options: RunOptions) -> None:
+    """Counts a run of stages in one pass: for each how many documents came, what its condition said, what it did."""
+    for stage, (_, asked, ran) in zip(group.nodes, counts, strict=True):
+        if asked is not None:
+            if asked.skipped:
+                pipeline.stats.stage(stage.label).skip(asked.skipped)
+            if asked.failures:
+                pipeline.stats.errors(stage.label, asked)
+        if ran is not None:
+            count_stage(pipeline, stage, ran, options)

@@ -134,8 +134,8 @@ class BypassDecisions:
         view = self._components.resolver.fresh
         if view is None:
             return _Decision(None, _STALE)
-        facts = (self._components, snapshot, view, match, target)
-        pipelines = inline_writes.route(*facts) or inline_searches.route(*facts)
+        pipelines = inline_writes.route(self._components, snapshot, view, match, target)
+        pipelines = pipelines or inline_searches.route(self._components, snapshot, match, target)
         if pipelines is None:
             return _Decision(None, view)
         return _Decision(BypassRoute(match.route.surface, None, match.route.idempotent, pipelines=pipelines), view)

@@ -20,21 +20,25 @@ from tests.conftest import Http, native
 FAIL = native("f", "fail", message="no") | {"if": "has(doc.bad)", "on_failure": "continue"}
 
 
-async def write(through: Http, name: str, over: asyncio.Event) -> None:
-    """Writes until the event: one document of two fails in the second stage."""
+async def write(through: Http, name: str, begun: asyncio.Event, over: asyncio.Event) -> None:
+    """Writes until the event `over`: one document of two fails in the second stage."""
     count = 0
     while not over.is_set():
         count += 1
         made = await through.put(f"/{name}/_doc/1?pipeline={name}", {"bad": 1} if count % 2 else {})
         assert made.status in (200, 201), made.body
+        if count > 1:
+            # The index is there now: the next ones are quick.
+            begun.set()
 
 
 @contextlib.asynccontextmanager
 async def traffic(through: Http, name: str):
     await through.pipeline(name, "document", native("s", "set", field="x", value=1), FAIL)
-    over = asyncio.Event()
-    writing = asyncio.create_task(write(through, name, over))
+    begun, over = asyncio.Event(), asyncio.Event()
+    writing = asyncio.create_task(write(through, name, begun, over))
     try:
+        await asyncio.wait([asyncio.create_task(begun.wait()), writing], return_when=asyncio.FIRST_COMPLETED)
         yield
     finally:
         over.set()

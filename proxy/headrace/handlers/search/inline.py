@@ -1,7 +1,8 @@
 """Searches whose default pipelines run on the event loop.
 
-Query pipelines run before the request is sent, result pipelines on its answer. Whatever needs more (finals and masks, rollouts, cursors, names in the request, parts over some indexes only) is left to
-the handlers, and so is an answer that is long or takes long.
+Query pipelines run before the request is sent, result pipelines on its answer. Whatever needs more (finals and masks,
+rollouts, cursors, names in the request, parts over some indexes only) is left to the handlers, and so is an answer that
+is long or takes long.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from headrace_pipelines.registry.association import Slot
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from headrace.protocol.indices.view import View
     from headrace.protocol.target import Target
     from headrace.server.components import Components
     from headrace.server.fast_path import InlinePipelines
@@ -56,9 +56,7 @@ _MARKER = b"search_pipeline"
 """A body that contains it may name a pipeline."""
 
 
-def route(
-    components: Components, snapshot: Snapshot, view: View, match: Match, target: Target
-) -> InlinePipelines | None:
+def route(components: Components, snapshot: Snapshot, match: Match, target: Target) -> InlinePipelines | None:
     """The pipelines of searches with this target, where they may run on the event loop."""
     expression = match.params.get("index")
     plain = target.values.keys() <= PARAMETERS and not snapshot.protects and not snapshot.has_rollouts
@@ -113,7 +111,7 @@ class InlineSearchRun:
     """A search whose query pipeline has run (`server.fast_path.InlineRun`)."""
 
     search: InlineSearch
-    body: bytes
+    body: bytes | None
     plain: bool = False
     ctx: bytes | None = None
     runs: list[tuple[Slot, Execution]] = field(default_factory=list)
@@ -170,7 +168,7 @@ class InlineSearchRun:
             context.response_headers["X-Pipeline"] = choice.header(self.runs)
             return await context.resume_forwarded(sent)
         answer = self._answer or await context.read_forwarded(sent)
-        work = SearchRun(context, self.search.expression, self.body, changed=True, ctx=self.ctx)
+        work = SearchRun(context, self.search.expression, self.body or b"", changed=True, ctx=self.ctx)
         work.runs = self.runs
         results = DEFAULTS[RESULT]
         return await search.answered(work, [(results, ScopedPipeline(self.search.found[results]))], answer)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import msgspec
 
@@ -235,7 +236,7 @@ class InlineDocument(InlineWrites):
 
     def run(self, head: RequestHead, text: bytes) -> WriteRun | None:
         """Runs the pipelines of a document; `None` for one that is not plain, or fails."""
-        id_ = head.target.partition("?")[0].rpartition("/")[2] if self._by_id else None
+        id_ = unquote(head.target.partition("?")[0].rpartition("/")[2]) if self._by_id else None
         body = document.plain(text)
         action = document.action_line(self._op, self._index, id_)
         try:

@@ -1,0 +1,332 @@
+"""Small requests whose pipelines run before they are sent: the same answers and effects as by their handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from headrace.ops import runner
+from headrace.protocol.indices import resolver
+from tests.conftest import Http, native, ndjson, wasm, watch_fast_path
+from tests.support import wat
+
+if TYPE_CHECKING:
+    from headrace.settings import Settings
+    from tests.conftest import Answer
+
+BY_HANDLER = {"Accept": "application/json;q=1.0"}
+"""Has a handler serve the request, and changes nothing else."""
+SHAPE = (
+    native("d", "drop") | {"if": "has(doc.drop)"},
+    native("f", "fail", message="no") | {"if": "has(doc.fail)"},
+    native("s", "set", field="env", value="prod"),
+    native("l", "lowercase", field="level", ignore_missing=True),
+)
+OWN = ("content-length", "location")
+"""Headers that differ with the names and ids."""
+SPINS = wat.field_udf(
+    """(local $n i32) (local.set $n (i32.const 30000000))
+    (loop $l (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if $l (local.get $n))) (i32.const 1)"""
+)
+"""Lets documents pass after some ten milliseconds."""
+VARIES = re.compile(rb'"(took|_seq_no|_primary_term|max_score|_score|_version)":[-\d.]+')
+
+
+def shown(answer: Answer, index: str) -> Any:
+    """What an answer says, but for what each has of its own."""
+    body = gzip.decompress(answer.body) if answer.headers.get("Content-Encoding") == "gzip" else answer.body
+    body = VARIES.sub(rb'"\1":0', body.replace(index.encode(), b"INDEX"))
+    body = re.sub(rb'"_id":"[A-Za-z0-9_-]{20}"', b'"_id":"auto"', body)
+    body = re.sub(rb'"index_uuid":"[^"]*"', b"", body)
+    heads = {name.lower(): value for name, value in answer.headers.items() if name.lower() not in OWN}
+    return answer.status, {name: value.replace(index, "INDEX") for name, value in heads.items()}, body
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    found: list[str] = []
+    watch_fast_path(monkeypatch, lambda _path, target: found.append(target))
+    return found
+
+
+class Pair:
+    """Two indexes with the same pipelines: what one gets on the fast path, the other gets by handlers."""
+
+    def __init__(self, through: Http, direct: Http, name: str, taken: list[str]) -> None:
+        self.through, self.direct, self.taken = through, direct, taken
+        self.fast, self.slow = f"{name}-a", f"{name}-b"
+
+    async def make(self, **pipelines: str) -> None:
+        for index in (self.fast, self.slow):
+            await self.through.index(index, **pipelines)
+            # Handlers read the names of the cluster.
+            await self.through.post(f"/{index}/_doc/warm?refresh=true", {"level": "W"})
+
+    async def same(
+        self, method: str, target: str, body: Any, headers: dict[str, str] | None = None, *, inline: bool = True
+    ) -> Answer:
+        """Sends both; their answers are the same but for the names."""
+        text = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.taken.clear()
+        sent = {"Content-Type": "application/json", **(headers or {})}
+        # The handler's turn is first: it has names read anew that are too old for the fast path.
+        slow, fast = [
+            await self.through(
+                method, target.replace("INDEX", index), text.replace(b"INDEX", index.encode()), headers=more
+            )
+            for index, more in ((self.slow, sent | BY_HANDLER), (self.fast, sent))
+        ]
+        assert shown(fast, self.fast) == shown(slow, self.slow)
+        assert len(self.taken) == inline, (self.taken, fast.body)
+        return fast
+
+    async def stored(self) -> list[Any]:
+        found = []
+        for index in (self.fast, self.slow):
+            await self.direct.post(f"/{index}/_refresh")
+            hits = (await self.direct.get(f"/{index}/_search?size=100&sort=_seq_no")).json["hits"]["hits"]
+            found.append([(each["_id"] if len(each["_id"]) < 20 else "auto", each["_source"]) for each in hits])
+        return found
+
+
+@pytest.fixture
+async def pair(through: Http, direct: Http, name: str, taken: list[str], monkeypatch: pytest.MonkeyPatch) -> Pair:
+    # However busy the machine is, what is short runs on the loop.
+    monkeypatch.setattr(runner, "INLINE_SECONDS", 10.0)
+    monkeypatch.setattr(resolver, "FRESH_SECONDS", 60.0)
+    return Pair(through, direct, name, taken)
+
+
+INDEX = {"index": {"_index": "INDEX", "_id": "1"}}
+BULKS = {
+    "changed": ndjson(INDEX, {"level": "A"}, {"create": {"_index": "INDEX", "_id": "2"}}, {"level": "B"}),
+    "all dropped": ndjson(INDEX, {"drop": 1}, INDEX, {"drop": 2}),
+    "some dropped": ndjson(INDEX, {"drop": 1}, INDEX, {"level": "X"}, {"delete": {"_index": "INDEX", "_id": "9"}}),
+    "some failed": ndjson(INDEX, {"fail": 1}, INDEX, {"level": "X"}, INDEX, {"level": 5}),
+    "not JSON": ndjson(INDEX, "{", INDEX, {"level": "X"}),
+    "refused by the cluster": ndjson({"create": {"_index": "INDEX", "_id": "warm"}}, {"level": "X"}),
+    "without ids": ndjson({"index": {"_index": "INDEX"}}, {"level": "X", "text": "é\u2028"}),
+    "updates": ndjson(
+        {"update": {"_index": "INDEX", "_id": "warm"}},
+        {"doc": {"level": "U"}},
+        {"update": {"_index": "INDEX", "_id": "n"}},
+        {"doc": {"level": "U"}, "doc_as_upsert": True},
+        {"update": {"_index": "INDEX", "_id": "m"}},
+        {"script": "ctx._source.n = 1", "upsert": {"level": "V"}},
+    ),
+    "deletes only": ndjson({"delete": {"_index": "INDEX", "_id": "warm"}}),
+}
+LEFT_TO_HANDLERS = {
+    "a name": ndjson({"index": {"_index": "INDEX", "pipeline": "_none"}}, {"level": "A"}),
+    "malformed": b'{"index":{"_index":"INDEX"}}\n',
+    "no action": ndjson({"a": {"_index": "INDEX"}}, {}),
+}
+
+
+@pytest.mark.parametrize("body", [*BULKS.values(), *LEFT_TO_HANDLERS.values()], ids=[*BULKS, *LEFT_TO_HANDLERS])
+async def test_bulks(pair: Pair, name: str, through: Http, body: bytes):
+    await through.pipeline(name, "document", *SHAPE)
+    await pair.make(document=name)
+    inline = body in BULKS.values()
+    for target in ("/_bulk", "/INDEX/_bulk?refresh=true"):
+        for kind in ("application/x-ndjson", "application/json"):
+            await pair.same("POST", target, body, {"Content-Type": kind}, inline=inline)
+    fast, slow = await pair.stored()
+    assert fast == slow
+
+
+async def test_statistics_and_logs_are_the_same(pair: Pair, name: str, through: Http):
+    for each in ("a", "b"):
+        await through.pipeline(f"{name}-{each}", "document", *SHAPE)
+        await through.index(f"{name}-{each}", document=f"{name}-{each}")
+        await through.post(f"/{name}-{each}/_doc/warm", {})
+    for body in BULKS.values():
+        for target in ("/_bulk", "/INDEX/_bulk"):
+            for index, more in ((pair.fast, {}), (pair.slow, BY_HANDLER)):
+                text = body.replace(b"INDEX", index.encode())
+                await through.post(
+                    target.replace("INDEX", index), text, headers={"Content-Type": "application/x-ndjson", **more}
+                )
+    counts = [(await through.get(f"/_pipeline/{name}-{each}/_stats")).json for each in ("a", "b")]
+    texts = [
+        re.sub(
+            r'"(?:[a-z0-9_]*duration_ms|last_executed|time)":("[^"]*"|[-\d.e]+)',
+            "",
+            json.dumps(each, separators=(",", ":")),
+        )
+        for each in counts
+    ]
+    assert texts[0].replace(f"{name}-a", "") == texts[1].replace(f"{name}-b", "")
+    assert '"current":0' in texts[0]
+
+
+DOCUMENTS = {
+    "changed": {"level": "A"},
+    "dropped": {"drop": 1},
+    "spread over lines": b'{\n  "level": "A",\n  "text": "x"\n}\n',
+    "with a comment": b'{"level": "A" /* b */}',
+}
+
+
+@pytest.mark.parametrize("body", DOCUMENTS.values(), ids=list(DOCUMENTS))
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("POST", "/INDEX/_doc"),
+        ("PUT", "/INDEX/_doc/x"),
+        ("POST", "/INDEX/_create/y?refresh=true"),
+        ("PUT", "/INDEX/_doc/%C3%A9"),
+    ],
+)
+async def test_documents(pair: Pair, name: str, through: Http, body: Any, method: str, target: str):
+    await through.pipeline(name, "document", *SHAPE)
+    await pair.make(document=name)
+    for _ in range(2):
+        await pair.same(method, target, body)
+    fast, slow = await pair.stored()
+    assert fast == slow
+
+
+@pytest.mark.parametrize("body", [{"fail": 1}, {"level": 5}, b"{", b'{"level":"A"}{}'])
+async def test_documents_that_fail_are_answered_by_the_handler(pair: Pair, name: str, through: Http, body: Any):
+    await through.pipeline(name, "document", *SHAPE)
+    await pair.make(document=name)
+    answer = await pair.same("PUT", "/INDEX/_doc/x", body, inline=False)
+    assert answer.status == 400
+    stats = (await through.get(f"/_pipeline/{name}/_stats")).body.decode()
+    # The attempt of the fast path is not counted.
+    assert '"total_executions":4' in stats.replace(" ", ""), stats
+
+
+async def test_a_document_that_is_sent_elsewhere(pair: Pair, name: str, through: Http):
+    await through.pipeline(name, "document", native("s", "set", field="_index", value=f"{name}-elsewhere"))
+    await pair.make(document=name)
+    pair.taken.clear()
+    for method, target, body in (
+        ("PUT", f"/{pair.fast}/_doc/x", {"a": 1}),
+        ("POST", f"/{pair.fast}/_bulk", ndjson({"index": {"_id": "y"}}, {})),
+    ):
+        answer = await through(method, target, body)
+        assert (answer.status in (200, 201), f"{name}-elsewhere" in answer.body.decode()) == (True, True)
+    assert pair.taken == [f"/{pair.fast}/_bulk"]
+
+
+@pytest.mark.parametrize("target", ["<{now/d}>", ".headrace-forbidden"])
+async def test_a_document_is_not_sent_where_it_may_not_go(
+    pair: Pair, name: str, through: Http, target: str, settings: Settings
+):
+    target = settings.registry_index if target.startswith(".") else f"<{name}-{target[1:]}"
+    await through.pipeline(name, "document", native("s", "set", field="_index", value=target))
+    await pair.make()
+    for index in (pair.fast, pair.slow):
+        await through.put(f"/{index}/_settings", {"index.document.default_pipeline": name})
+    pair.taken.clear()
+    answer = await through.post(f"/{pair.fast}/_bulk", ndjson({"index": {"_id": "y"}}, {"a": 1}))
+    assert pair.taken == []
+    assert ("security_exception" in answer.body.decode()) == target.startswith(".")
+
+
+SEARCHES = [
+    {"query": {"match_all": {}}},
+    {"query": {"match": {"level": "w"}}, "size": 1, "_source": False},
+    {"query": {"match_all": {}}, "from": 0, "size": 0, "aggs": {"n": {"terms": {"field": "level.keyword"}}}},
+    {"query": {"unknown": {}}},
+    {},
+]
+
+
+@pytest.mark.parametrize("kinds", [("query",), ("result",), ("query", "result")])
+async def test_searches(pair: Pair, name: str, through: Http, kinds: tuple[str, ...]):
+    await through.udf(f"{name}-u", wat.ECHO)
+    for kind, stages in (
+        ("query", [wasm("w", f"{name}-u")]),
+        ("result", [native("t", "rename_field", field="level", target_field="grade")]),
+    ):
+        await through.pipeline(f"{name}-{kind}", kind, *stages)
+    await pair.make(**{kind: f"{name}-{kind}" for kind in kinds})
+    for body in SEARCHES:
+        for parameters in ("", "?preference=_local", "?ignore_unavailable=true&typed_keys=true"):
+            answer = await pair.same("POST", f"/INDEX/_search{parameters}", body)
+            assert answer.headers.get("X-Pipeline", "").partition(";")[0].count("=") == (
+                len(kinds) if answer.status == 200 else "query" in kinds
+            )
+    for target in (
+        "?size=1",
+        "?q=level:w",
+        "?scroll=1m",
+        "?filter_path=hits",
+        "?pretty=true",
+        "?search_pipeline=_none",
+    ):
+        await pair.same(
+            "POST", f"/INDEX/_search{target}", {"query": {"match_all": {}}}, inline=False
+        ) if "scroll" not in target else None
+    await pair.same("POST", "/INDEX/_search", {"search_pipeline": "_none"}, inline=False)
+
+
+@pytest.mark.parametrize("kind", ["query", "result"])
+async def test_a_search_whose_pipeline_ends_it(pair: Pair, name: str, through: Http, kind: str):
+    await through.pipeline(name, kind, native("f", "fail", message="no way"), on_failure="abort")
+    await pair.make(**{kind: name})
+    answer = await pair.same("POST", "/INDEX/_search", {}, inline=kind == "result")
+    assert (answer.status, "no way" in answer.body.decode()) == (400, True)
+
+
+async def test_long_and_compressed_answers(pair: Pair, name: str, through: Http):
+    await through.pipeline(name, "result", native("t", "rename_field", field="level", target_field="grade"))
+    await through.pipeline(f"{name}-d", "document", *SHAPE)
+    await pair.make(result=name, document=f"{name}-d")
+    lines = [
+        line
+        for n in range(60)
+        for line in ({"index": {"_index": "INDEX", "_id": f"{n}"}}, {"level": "A", "n": n, "text": "x" * 900})
+    ]
+    for accepted in ({}, {"Accept-Encoding": "gzip"}):
+        await pair.same("POST", "/_bulk?refresh=true", ndjson(*lines, INDEX, {"drop": 1}), accepted)
+        short = await pair.same("POST", "/INDEX/_search", {"size": 5, "sort": "n"}, accepted)
+        text = gzip.decompress(short.body) if accepted else short.body
+        assert b'"grade"' in text
+    for index in (pair.fast, pair.slow):
+        for first in range(0, 600, 50):
+            more = [
+                line
+                for n in range(first, first + 50)
+                for line in ({"index": {"_index": index}}, {"level": "A", "n": 60 + n, "text": "x" * 1100})
+            ]
+            await through.post("/_bulk?refresh=true", ndjson(*more), headers={"Content-Type": "application/x-ndjson"})
+    # More than the fast path reads whole: the handler goes on.
+    long = await pair.same("POST", "/INDEX/_search", {"size": 600, "sort": "n"})
+    assert len(long.body) > 600_000
+    assert '"level"' not in long.body.decode()
+
+
+async def test_a_pipeline_that_takes_long_runs_on_a_thread(
+    pair: Pair, name: str, through: Http, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(runner, "INLINE_SECONDS", 0.005)
+    await through.udf(f"{name}-u", SPINS)
+    await through.pipeline(name, "document", wasm("w", f"{name}-u"))
+    await pair.make(document=name)
+    for _ in range(3):
+        await pair.same("PUT", "/INDEX/_doc/x", {"a": 1}, inline=False)
+
+
+async def test_clients_that_hang_up(pair: Pair, name: str, through: Http):
+    await through.pipeline(name, "document", *SHAPE)
+    await pair.make(document=name)
+    host, port = through.base.removeprefix("http://").split(":")
+    for body in BULKS.values():
+        text = body.replace(b"INDEX", pair.fast.encode())
+        _, writer = await asyncio.open_connection(host, int(port))
+        head = f"POST /_bulk HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
+        writer.write(head.encode() + text)
+        await writer.drain()
+        writer.close()
+    async with asyncio.timeout(10):
+        while '"current":0' not in (await through.get(f"/_pipeline/{name}/_stats")).body.decode().replace(" ", ""):
+            await asyncio.sleep(0.05)
