@@ -240,7 +240,7 @@ class ForwardedRequest:
         if pending is not None:
             pending.listen(self._progress)
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Answers a request that does not go to the cluster."""
         if self.pending is None:
             self._answer(None)

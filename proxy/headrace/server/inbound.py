@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Forwarded(Protocol):
     """A request that has been sent to a node, or needs none."""
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Answers it, if it needs none."""
         ...
 

@@ -108,15 +108,10 @@ class ConnectionPool:
         connection = found.acquire()
         if connection is None:
             return None
-        if isinstance(body, RequestBody):
-            if not splice.possible(body.transport, connection.transport):
-                found.release(connection)
-                return None
-            text, length = None, body.length
-        elif body is not None and len(body) > MAX_JOINED_BYTES:
-            text, length = None, len(body)
-        else:
-            text, length = body, None
+        if isinstance(body, RequestBody) and not splice.possible(body.transport, connection.transport):
+            found.release(connection)
+            return None
+        text, length = _joined(body)
         sending: Sending | None = None
         try:
             transport = connection.start_exchange(head.method)
@@ -160,6 +155,15 @@ class ConnectionPool:
         if sending is None:
             connection.expect()
         return PendingResponse(node, body, connection, head, sending)
+
+
+def _joined(body: bytes | RequestBody | None) -> tuple[bytes | None, int | None]:
+    """The body that is sent with its head, or the length of one that follows."""
+    if isinstance(body, RequestBody):
+        return None, body.length
+    if body is not None and len(body) > MAX_JOINED_BYTES:
+        return None, len(body)
+    return body, None
 
 
 class _Node:

@@ -96,13 +96,13 @@ class InlineSearch:
         if DEFAULTS[QUERY] not in self.found:
             return work
         try:
-            made = work.through(QUERY, text.strip())
+            body = work.through(QUERY, text.strip())
         except (EngineError, StageError):
-            made = None
-        if made is None:
+            body = None
+        if body is None:
             work.settle(sent=False)
             return None
-        work.body = made
+        work.body = body
         return work
 
 

@@ -250,8 +250,8 @@ class InlineDocument(InlineWrites):
         if state == "dropped":
             work.single = msgspec.json.encode(document.noop(self._index, id_, creates=self._op == "create"))
         elif state == "here":
-            made = parsed.document(0)
-            work.body = body if made is None else made
+            changed = parsed.document(0)
+            work.body = body if changed is None else changed
         else:
             work.settle(sent=False)
             return None

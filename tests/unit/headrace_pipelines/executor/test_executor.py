@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from headrace_pipelines import Batch, Bulk, Deadline, RunOptions, Snapshot, execute, attempt
+from headrace_pipelines import Batch, Bulk, Deadline, RunOptions, Snapshot, attempt, execute
 from headrace_pipelines.registry import compile_pipeline
 from headrace_pipelines.stats import shown
 from headrace_pipelines.udf.catalog import Catalog
