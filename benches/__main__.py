@@ -132,8 +132,14 @@ async def load(port: int, case: Case) -> None:
         await asyncio.gather(*(worker() for _ in range(CONNECTIONS)))
 
 
+class Contenders(dict[str, Contender]):
+    """Contenders by their names; `stub`: the port of the cluster behind them."""
+
+    stub = 0
+
+
 @contextlib.contextmanager
-def contenders() -> Iterator[dict[str, Contender]]:
+def contenders() -> Iterator[Contenders]:
     """The stub cluster and every proxy in front of it."""
     stub, started = free_port(), []
     upstream = f"http://127.0.0.1:{stub}"
@@ -165,7 +171,9 @@ def contenders() -> Iterator[dict[str, Contender]]:
 
         started.append(subprocess.Popen([sys.executable, "-m", "benches.load.stub", str(stub)], cwd=ROOT))
         try:
-            found = {
+            found = Contenders()
+            found.stub = stub
+            found |= {
                 "headrace": headrace("headrace"),
                 "headrace+pipelines": headrace("headrace+pipelines"),
                 "headrace, 2 workers": headrace("headrace, 2 workers", "--workers", "2"),

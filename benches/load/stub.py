@@ -16,7 +16,11 @@ SEARCH = json.dumps(
     {"took": 1, "timed_out": False, "hits": {"total": {"value": 10, "relation": "eq"}, "hits": [HIT] * 10}}
 ).encode()
 DOCUMENT = json.dumps({"_index": "i", "_id": "%s", "_version": 1, "found": True, "_source": HIT["_source"]})
-NAMES = ["i", *(f"{pipeline}-{n}" for pipeline in (*PIPELINES, "masked") for n in range(INDEXES))]
+GROWN = "grown-%d-%d"
+"""The names of further indexes, if there are any: with their number twice."""
+MORE = int(sys.argv[2]) if len(sys.argv) > 2 and __name__ == "__main__" else 0
+NAMES = [GROWN % (n, n) for n in range(MORE)]
+NAMES += ["i", *(f"{pipeline}-{n}" for pipeline in (*PIPELINES, "masked") for n in range(INDEXES))]
 ALIASES = json.dumps({name: {"aliases": {}} for name in NAMES}).encode()
 RESOLVED = json.dumps(
     {"indices": [{"name": n, "attributes": ["open"]} for n in NAMES], "aliases": [], "data_streams": []}
@@ -100,6 +104,9 @@ class Stub(asyncio.Protocol):
         id_ = unquote(path.rpartition("/")[2])
         if method == "GET":
             return (200, json.dumps(documents[id_]).encode()) if id_ in documents else (404, b'{"found":false}')
+        if method == "DELETE":
+            documents.pop(id_, None)
+            return 200, b'{"result":"deleted"}'
         documents[id_] = {"_id": id_, "_seq_no": len(documents), "_primary_term": 1, "_source": json.loads(body)}
         documents[id_]["sort"] = [len(documents)]
         return 201, b"{}"
