@@ -138,11 +138,8 @@ class InlineWrites:
                 found.setdefault(pipeline.label, (pipeline, []))[1].append(key)
         return found
 
-    def over(self, parsed: Bulk) -> WriteRun | None:
+    def over(self, parsed: Bulk, groups: dict[str, document_run.Group]) -> WriteRun | None:
         """Runs the pipelines; `None` where they belong on a thread, or sent a document where it may not go."""
-        groups = self.groups(parsed)
-        if groups is None:
-            return None
         work = WriteRun(self._components, parsed)
         executions: list[Execution] = []
         try:
@@ -209,9 +206,8 @@ class InlineBulk(InlineWrites):
             parsed = Bulk(text, index=self._index)
         except BulkError:
             return None
-        if not len(parsed):
-            return None
-        work = self.over(parsed)
+        groups = self.groups(parsed) if len(parsed) else None
+        work = self.over(parsed, groups) if groups is not None else None
         if work is None:
             return None
         rendered = parsed.render()
@@ -233,6 +229,7 @@ class InlineDocument(InlineWrites):
         self._index = index
         self._op = "create" if creates else "index"
         self._by_id = by_id
+        self._groups: dict[str, document_run.Group] | None = None
 
     def run(self, head: RequestHead, text: bytes) -> WriteRun | None:
         """Runs the pipelines of a document; `None` for one that is not plain, or fails."""
@@ -243,7 +240,8 @@ class InlineDocument(InlineWrites):
             parsed = Bulk(b"%b\n%b\n" % (action, as_single_line(body)))
         except BulkError:
             return None
-        work = self.over(parsed)
+        groups = self._groups = self._groups or self.groups(parsed)
+        work = self.over(parsed, groups) if groups is not None else None
         if work is None:
             return None
         state, _ = parsed.outcome(0)
