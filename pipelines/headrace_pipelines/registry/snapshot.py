@@ -148,6 +148,11 @@ class Snapshot:
         """Whether a rollout is in force: a request asks for nothing else where there is none."""
         return bool(self.rollouts)
 
+    def names_with_rollouts(self, kind: PipelineType) -> frozenset[str]:
+        """The names of pipelines of a type of which a rollout is in force."""
+        running = (each.record for each in self.rollouts.values())
+        return frozenset(record.name for record in running if record.type is kind)
+
     def rollout(self, kind: PipelineType, name: str) -> Rollout | None:
         """The newest rollout of a pipeline, in force or ended."""
         return self.rollout_of(key(kind, name))

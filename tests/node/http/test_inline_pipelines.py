@@ -13,6 +13,7 @@ import pytest
 from headrace.ops import runner
 from headrace.protocol.indices import resolver
 from tests.conftest import Http, native, ndjson, wasm, watch_fast_path
+from tests.node.rollouts.shadows import begin, two_versions
 from tests.support import wat
 
 if TYPE_CHECKING:
@@ -330,3 +331,23 @@ async def test_clients_that_hang_up(pair: Pair, name: str, through: Http):
     async with asyncio.timeout(10):
         while '"current":0' not in (await through.get(f"/_pipeline/{name}/_stats")).body.decode().replace(" ", ""):
             await asyncio.sleep(0.05)
+
+
+async def test_a_pipeline_with_a_rollout_is_left_to_its_handler(pair: Pair, name: str, through: Http):
+    await two_versions(through, name, "document", SHAPE, SHAPE[2:])
+    await through.pipeline(f"{name}-other", "document", *SHAPE)
+    await pair.make(document=name)
+    await pair.same("PUT", "/INDEX/_doc/x", {"level": "A"})
+    await begin(through, name)
+    await pair.same("PUT", "/INDEX/_doc/x", {"level": "A"}, inline=False)
+    for index in (pair.fast, pair.slow):
+        await through.put(f"/{index}/_settings", {"index.document.default_pipeline": f"{name}-other"})
+    await pair.same("PUT", "/INDEX/_doc/x", {"level": "A"})
+
+
+async def test_a_pipeline_that_is_disabled(pair: Pair, name: str, through: Http):
+    await through.pipeline(name, "document", *SHAPE, enabled=False)
+    await pair.make(document=name)
+    answer = await pair.same("POST", "/_bulk", ndjson(INDEX, {"level": "A"}))
+    assert answer.headers["X-Pipeline"].endswith(f"skipped={name}")
+    await pair.same("PUT", "/INDEX/_doc/x", {"level": "A"})

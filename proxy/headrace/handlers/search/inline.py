@@ -59,7 +59,7 @@ _MARKER = b"search_pipeline"
 def route(components: Components, snapshot: Snapshot, match: Match, target: Target) -> InlinePipelines | None:
     """The pipelines of searches with this target, where they may run on the event loop."""
     expression = match.params.get("index")
-    plain = target.values.keys() <= PARAMETERS and not snapshot.protects and not snapshot.has_rollouts
+    plain = target.values.keys() <= PARAMETERS and not snapshot.protects
     if match.route.handler is not search.search or expression is None or not plain:
         return None
     options = expansion(target.values)
@@ -71,7 +71,8 @@ def route(components: Components, snapshot: Snapshot, match: Match, target: Targ
         return None
     found: dict[Slot, Pipeline] = {}
     for each in choice.assignments(snapshot, reading.targets, DEFAULTS.values()):
-        if each.mixed or len(each.names) > 1:
+        released = snapshot.names_with_rollouts(each.slot.kind)
+        if each.mixed or not released.isdisjoint(each.names):
             return None
         if each.names:
             found[each.slot] = snapshot.attached(each.slot.kind, each.names[0])

@@ -52,7 +52,6 @@ def may_run(snapshot: Snapshot, target: Target) -> bool:
         not snapshot.protects
         and DOCUMENT_FINAL not in snapshot.bound
         and not snapshot.has_dead_letters
-        and not snapshot.has_rollouts
         and target.values.keys() <= PARAMETERS
     )
 
@@ -118,6 +117,7 @@ class InlineWrites:
         self._snapshot = snapshot
         self._view = view
         self._registry = components.settings.registry_index
+        self._released = snapshot.names_with_rollouts(PipelineType.DOCUMENT)
 
     def groups(self, parsed: Bulk) -> dict[str, document_run.Group] | None:
         """The pipelines of a bulk's targets; `None` where the view or the body does not tell them."""
@@ -133,7 +133,7 @@ class InlineWrites:
             association = self._snapshot.associations.find(DEFAULT, written)
             if association is not None:
                 pipeline = self._snapshot.attached(PipelineType.DOCUMENT, association.name)
-                if pipeline.fitters:
+                if pipeline.fitters or association.name in self._released:
                     return None
                 found.setdefault(pipeline.label, (pipeline, []))[1].append(key)
         return found
