@@ -22,6 +22,7 @@ from devnode.node import free_port
 from headrace_pipelines import _wasm
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
 
     from benches.load.traffic import Case
@@ -112,12 +113,12 @@ def _cpu_ns(pid: int) -> int:
     return time.clock_gettime_ns(~pid << 3 | 2)
 
 
-async def load(port: int, case: Case) -> None:
+async def load(port: int, case: Case, tls: ssl.SSLContext | None = None) -> None:
     """Sends the case's requests over several connections and reads every answer whole."""
     left = iter(range(case.weight))
 
     async def worker() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24, ssl=tls)
         for number in left:
             writer.write(case.sent(number))
             head = await reader.readuntil(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""The partner of `benches.source_udfs`: the same UDF in a native interpreter, between msgspec's decode and encode.
+"""The partner of `benches.udfs.sources`: the same UDF in a native interpreter, between msgspec's decode and encode.
 
 Reads `count name` lines, answers nanoseconds of CPU per document. It runs in the interpreter under comparison, which
 needs msgspec and nothing else of ours.

@@ -1,4 +1,4 @@
-// The partner of source_udfs.py: UDFs in Node.js. First line of input: document and UDFs; then a line a round.
+// The partner of sources.py: UDFs in Node.js. First line of input: document and UDFs; then a line a round.
 const readline = require("node:readline");
 
 const functions = {};

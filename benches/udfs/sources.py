@@ -1,6 +1,6 @@
 """What UDFs in Python and JavaScript cost beside the same code outside: CPU per document, rounds interleaved, medians.
 
-`python -m benches.source_udfs [--python INTERPRETER] [--node NODE]`: the interpreter (3.13 for a fair comparison) needs
+`python -m benches.udfs.sources [--python INTERPRETER] [--node NODE]`: the interpreter (3.13 for a fair comparison) needs
 msgspec; with `--node` JavaScript is measured, beside Node.js.
 """
 
@@ -108,7 +108,7 @@ class Native:
 
 def main() -> None:
     """Runs the table and prints it."""
-    parser = argparse.ArgumentParser(prog="python -m benches.source_udfs", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benches.udfs.sources", description=__doc__)
     parser.add_argument("--python", default=sys.executable, help="the native interpreter")
     parser.add_argument("--node", help="measure JavaScript too, beside this Node.js")
     parser.add_argument("--rounds", type=int, default=9)

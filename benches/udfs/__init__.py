@@ -1,0 +1,1 @@
+"""Measurements of UDFs: calls, and source languages beside their native interpreters."""
