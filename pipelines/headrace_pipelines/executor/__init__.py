@@ -132,7 +132,10 @@ class Run:
             self.batch.check(self.label)
             self._refuse(400, self.pipeline.fault.type, f"cannot run: {self.pipeline.fault.reason}")
             return
-        if self.pipeline.definition.type is not PipelineType.RESULT:
+        group = self.pipeline.only_group if self.execution.trace is None and not self.deadline.over else None
+        if group is not None:
+            self._run_fused(self.batch, group, None)
+        elif self.pipeline.definition.type is not PipelineType.RESULT:
             self._run_all()
         elif self._sift():
             self._run_all()

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from headrace_pipelines.definition import PipelineType
 from headrace_pipelines.registry.cost import CostEstimate
-from headrace_pipelines.stages import CompiledStage, Composite, ExecutionUnit, StageNode, group_stages
+from headrace_pipelines.stages import CompiledStage, Composite, ExecutionUnit, FusedGroup, StageNode, group_stages
 from headrace_pipelines.stages.native import FIT_MAPPING, NativeRunner
 from headrace_pipelines.stats import PipelineStats
 
@@ -52,6 +53,13 @@ class Pipeline:
     def units(self) -> tuple[ExecutionUnit, ...]:
         """Its stages as execution units: neighbours that can be fused form one unit."""
         return group_stages(self.stages)
+
+    @cached_property
+    def only_group(self) -> FusedGroup | None:
+        """Its stages, where they run in one pass over documents, without a time limit or handlers of the pipeline."""
+        bare = self.definition.type is PipelineType.DOCUMENT and self.timeout is None and not self.handlers
+        group = self.units[0] if bare and len(self.units) == 1 else None
+        return group if isinstance(group, FusedGroup) else None
 
     @cached_property
     def nodes(self) -> list[StageNode]:
