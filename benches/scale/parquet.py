@@ -4,19 +4,37 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from benches.scale.measuring import BUNDLE, cpu_of_tree
 from headrace.backfill import columns
+from headrace.backfill.engine import LocalEngine
+from headrace.backfill.spec import JobSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 CODE = columns.Code("p@1", BUNDLE)
 GROUP = 50_000
 """Rows of a row group: a part for one worker."""
+WORKERS = 2
+WARM = 100_000
+"""Rows of the first run, in which processes start and code is compiled."""
+
+
+class Used(NamedTuple):
+    """Seconds on the clock, and of the processor in all processes."""
+
+    seconds: float
+    cpu: float
+
+    @property
+    def text(self) -> str:
+        """Both."""
+        return f"{self.seconds:.1f} s ({self.cpu:.1f} s of CPU)"
 
 
 def written(folder: Path, rows: int) -> Path:
@@ -59,47 +77,70 @@ def _part(path: str, group: int) -> tuple[int, int]:
     return rows, size
 
 
-def local(path: Path, workers: int) -> tuple[float, float]:
-    """Seconds, and CPU seconds of all processes, of processes of this machine."""
+def frames(path: Path, session: Any) -> tuple[Used, dict[str, Used]]:
+    """Results as columns: by processes of this machine, which discard them, and by data frames that Spark discards.
+
+    `files`: workers read the files; `frame`: Spark reads them, and hands rows over.
+    """
     import pyarrow.parquet
 
+    from headrace.spark import apply, apply_files
+
     groups = pyarrow.parquet.ParquetFile(path).num_row_groups
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        pool.starmap(_part, [(str(path), 0)] * workers)
-        return _timed(lambda: pool.starmap(_part, [(str(path), group) for group in range(groups)], chunksize=1))
+    with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
+        pool.starmap(_part, [(str(path), 0)] * WORKERS)
+        local = _timed(lambda: pool.starmap(_part, [(str(path), group) for group in range(groups)], chunksize=1))
+    files = apply_files(session, str(path), "p@1", bundle=BUNDLE)
+    frame = apply(session.read.parquet(str(path)), "p@1", bundle=BUNDLE)
+    return local, {
+        name: _timed(lambda each=each: _discarded(each)) for name, each in (("files", files), ("frame", frame))
+    }
 
 
-def spark(path: Path, session: Any) -> tuple[float, float]:
-    """The same by a data frame whose result Spark throws away."""
-    from headrace.spark import apply
-
-    def run() -> None:
-        frame = session.read.parquet(str(path))
-        apply(frame, "p@1", bundle=BUNDLE).write.format("noop").mode("overwrite").save()
-
-    return _timed(run)
+def _discarded(frame: Any) -> None:
+    frame.write.format("noop").mode("overwrite").save()
 
 
-def _timed(work: Any) -> tuple[float, float]:
+def jobs(path: Path, session: Any) -> tuple[Used, dict[str, Used]]:
+    """`headrace backfill --diff` over the file: the engine of this machine, and Spark."""
+    from headrace.spark import SparkEngine
+
+    job = JobSpec(job="parquet", source=str(path), target="logs", pipeline="p@1", bundle=BUNDLE, diff=True)
+    items = columns.file_items(str(path))
+    with LocalEngine(WORKERS) as engine:
+        engine.run(job, items[:WORKERS])
+        local = _timed(lambda: engine.run(job, items))
+    return local, {"job": _timed(lambda: SparkEngine(session).run(job, items))}
+
+
+def _timed(work: Callable[[], object]) -> Used:
     began, cpu = time.monotonic(), cpu_of_tree()
     work()
-    return time.monotonic() - began, cpu_of_tree() - cpu
+    return Used(time.monotonic() - began, cpu_of_tree() - cpu)
 
 
 def measure(folder: Path, rows: int, rounds: int) -> None:
-    """Prints seconds and CPU seconds of both, round by round."""
+    """Prints seconds and CPU seconds of all processes, the JVM too, round by round; starts are shown for themselves."""
     from headrace import spark as headrace_spark
 
     path = written(folder, rows)
-    began = time.monotonic()
-    with headrace_spark.running("local[2]") as session:
+    began, cpu = time.monotonic(), cpu_of_tree()
+    with headrace_spark.running(f"local[{WORKERS}]") as session:
         session.sparkContext.setLogLevel("ERROR")
-        print(f"{path.stat().st_size / 1e6:.0f} MB of Parquet; Spark starts in {time.monotonic() - began:.1f} s")
-        spark(path, session)
+        started = Used(time.monotonic() - began, cpu_of_tree() - cpu)
+        print(f"{path.stat().st_size / 1e6:.0f} MB of Parquet; the start of Spark: {started.text}")
+        small = written(folder, WARM)
+        for measured in (jobs, frames):
+            print(f"first run of {measured.__name__}, of {WARM} rows: {_shown(*measured(small, session))}")
         for number in range(rounds):
-            ours, theirs = local(path, 2), spark(path, session)
-            print(
-                f"round {number}: {rows} rows: local {ours[0]:.1f} s ({ours[1]:.1f} s of CPU), Spark {theirs[0]:.1f} s "
-                f"({theirs[1]:.1f} s of CPU): {100 * (theirs[0] / ours[0] - 1):+.0f} % and "
-                f"{100 * (theirs[1] / ours[1] - 1):+.0f} % of CPU"
-            )
+            for measured in (jobs, frames):
+                print(f"round {number}, {rows} rows: {_shown(*measured(path, session))}", flush=True)
+
+
+def _shown(local: Used, spark: dict[str, Used]) -> str:
+    parts = [
+        f"{name} on Spark {used.text}: {100 * (used.seconds / local.seconds - 1):+.0f} % and "
+        f"{100 * (used.cpu / local.cpu - 1):+.0f} % of CPU"
+        for name, used in spark.items()
+    ]
+    return f"local {local.text}; " + "; ".join(parts)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from headrace.cli.errors import ExitCode
 from headrace_pipelines import Pipelines
 from tests.conftest import Http
 from tests.node.backfill import corpus
@@ -60,6 +61,6 @@ async def test_a_job_survives_killed_workers(ray_here, backfill, through: Http, 
     killer = asyncio.create_task(killed(ray_workers, 2, has_documents(direct, target)))
     job = ["--source", source, "--target", target, "--pipeline", name, "--dead-letters", f"{name}-dead"]
     code, _, err = await backfill(*job, "--engine", "ray", "--rate", "4000", "--json")
-    assert code == 0, err
+    assert code == ExitCode.DIFFERENCES, err
     assert await killer == 2
     assert await contents(direct, target) == await expected(direct, pipelines, name, source)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from headrace.cli.errors import ExitCode
 from headrace_pipelines import Pipelines
 from tests.conftest import Http, native
 from tests.node.backfill import corpus
@@ -109,7 +110,7 @@ async def test_a_job_survives_killed_workers(spark, backfill, through: Http, dir
     async with Writers(direct, source, 12000) as writers:
         job = ["--source", source, "--target", target, "--pipeline", name, "--dead-letters", f"{name}-dead"]
         code, _, err = await backfill(*job, "--engine", "spark", "--rate", "6000", "--swap-alias", name, "--json")
-    assert code == 0, err
+    assert code == ExitCode.DIFFERENCES, err
     assert writers.refused
     assert writers.written > 0
     assert await killer == 2

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.backfill import bundles, items
+from headrace.backfill import bundles, files, items
 from headrace.backfill.cluster import reading
 from headrace.backfill.cluster.dead import PERMANENT, keep, letter
 from headrace.backfill.cluster.link import Link
@@ -136,6 +136,23 @@ def run(code: Code, batches: Iterable[Any], *, keep_before: bool = False) -> Ite
         if keep_before:
             columns[BEFORE] = result.column(BEFORE).cast(pyarrow.string())
         yield pyarrow.RecordBatch.from_pydict(columns)
+
+
+def run_files(code: Code, work: Iterable[WorkItem], *, id_field: str = "", keep_before: bool = False) -> Iterator[Any]:
+    """What a pipeline makes of parts of files, which this process reads: `_id`, `_routing` and what a run adds.
+
+    Raises BackfillError for a file that cannot be read, and what the data plane raises.
+    """
+    job = JobSpec(job="", source="", target="", pipeline="", bundle=Bundle(()), id_field=id_field)
+    for item in work:
+        yield from run(code, files.tables(job, item), keep_before=keep_before)
+
+
+def file_items(source: str) -> list[WorkItem]:
+    """The parts of files, as of a job. Raises BackfillError where there are none."""
+    if not files.are_files(source):
+        raise BackfillError("must end in .parquet, .ndjson or .jsonl", "path")
+    return items.items_of(Pass(number=1, high=files.marks_of(source), files=True), source, frozenset())
 
 
 def kept_columns(names: Iterable[str], *, keep_before: bool) -> list[str]:
