@@ -35,6 +35,8 @@ RESULTS = (OUTCOME, REASON, SOURCE)
 """What a run adds to the columns of its input, in place of their `_source`."""
 OPTIONS = frozenset({"url", "target", "file", "index", "query", "workers", "slices", "dead_letters", "pipeline"})
 """Options of the format `headrace`; credentials are none of them."""
+FRAME_BYTES = 8 << 20
+"""Bytes of documents in a record batch of a file: each costs an engine something, and none of them is a bulk."""
 _WORKERS = 8
 """Workers that a plan is made for where nobody says how many there are."""
 
@@ -126,16 +128,31 @@ def run(code: Code, batches: Iterable[Any], *, keep_before: bool = False) -> Ite
 
     pipelines = Pipelines.shared(code.bundle)
     for batch in batches:
-        taken = [name for name in (SOURCE, ID, INDEX, ROUTING) if name in batch.schema.names]
+        # A column without values costs as much as one with them.
+        taken = [
+            name
+            for name in (SOURCE, ID, INDEX, ROUTING)
+            if name in batch.schema.names and batch.column(name).null_count < batch.num_rows
+        ]
+        taken = taken if SOURCE in taken else [SOURCE, *taken]
         result = pipelines.run_record_batch(
             code.label, batch.select(taken), timeout=RUN_SECONDS, keep_before=keep_before
         )
         columns = {name: batch.column(name) for name in kept_columns(batch.schema.names, keep_before=keep_before)}
-        columns |= {OUTCOME: result.column(OUTCOME), REASON: result.column(REASON)}
+        columns |= {OUTCOME: result.column(OUTCOME), REASON: _reasons(result)}
         columns[SOURCE] = result.column(SOURCE).cast(pyarrow.string())
         if keep_before:
             columns[BEFORE] = result.column(BEFORE).cast(pyarrow.string())
         yield pyarrow.RecordBatch.from_pydict(columns)
+
+
+def _reasons(result: Any) -> Any:
+    """Why documents failed, and why those that the pipeline moves are not written."""
+    import pyarrow
+    from pyarrow import compute
+
+    moved = compute.equal(result.column(OUTCOME), "moved")
+    return compute.if_else(moved, pyarrow.scalar(MOVED), result.column(REASON))
 
 
 def run_files(code: Code, work: Iterable[WorkItem], *, id_field: str = "", keep_before: bool = False) -> Iterator[Any]:
@@ -144,6 +161,7 @@ def run_files(code: Code, work: Iterable[WorkItem], *, id_field: str = "", keep_
     Raises BackfillError for a file that cannot be read, and what the data plane raises.
     """
     job = JobSpec(job="", source="", target="", pipeline="", bundle=Bundle(()), id_field=id_field)
+    job = msgspec.structs.replace(job, page_bytes=FRAME_BYTES)
     for item in work:
         yield from run(code, files.tables(job, item), keep_before=keep_before)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from headrace.backfill.cluster.reading import Hit, Page
-from headrace.backfill.spec import BackfillError
+from headrace.backfill.spec import PAGE_BYTES, BackfillError
 from headrace.protocol.indices.dead_letter_record import fields_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ SPLIT = 64 << 20
 MAX_LINE = 100 << 20
 """Bytes of a line: what the cluster takes as one request at most."""
 MAX_ROWS = 5000
-"""Rows of a page."""
+"""Rows of a page of that many bytes."""
 _SOURCE, _ID, _ROUTING = "_source", "_id", "_routing"
 """Columns of Parquet with a whole document as JSON, its id and its routing; without the first, a row is a document."""
 
@@ -75,11 +75,17 @@ def _arrow() -> Any:
 
 @contextmanager
 def _opened(path: str) -> Iterator[Any]:
-    """A file of Parquet. Raises BackfillError for one that cannot be read, or whose values JSON has no form for."""
+    """A file of Parquet. Raises BackfillError for one that cannot be read."""
+    with _readable(path), _arrow().parquet.ParquetFile(path) as file:
+        yield file
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Raises BackfillError for a file that cannot be read, or has values that JSON has no form for."""
     pyarrow = _arrow()
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            yield file
+        yield
     except (pyarrow.ArrowException, OSError, TypeError, ValueError, OverflowError) as error:
         raise BackfillError(f"[{path}] cannot be read as Parquet: {str(error)[:500]}", "source") from None
 
@@ -147,8 +153,7 @@ def _lines(item: WorkItem) -> Iterator[Row]:
 
 def _rows(job: JobSpec, item: WorkItem) -> Iterator[Row]:
     for batch, position in _batches(job, item):
-        for order, row in enumerate(_documents(batch)):
-            yield Row(*row, position + order)
+        yield from _documents(item.index, batch, position)
 
 
 def _batches(job: JobSpec, item: WorkItem) -> Iterator[tuple[Any, int]]:
@@ -161,7 +166,7 @@ def _batches(job: JobSpec, item: WorkItem) -> Iterator[tuple[Any, int]]:
         groups = list(range(item.low, item.high))
         rows = sum(file.metadata.row_group(each).num_rows for each in groups)
         size = sum(file.metadata.row_group(each).total_byte_size for each in groups)
-        count = max(1, min(MAX_ROWS, job.page_bytes * rows // max(1, size)))
+        count = max(1, min(MAX_ROWS * max(1, job.page_bytes // PAGE_BYTES), job.page_bytes * rows // max(1, size)))
         names = file.schema_arrow.names
         wanted = [name for name in (_SOURCE, _ID, _ROUTING) if name in names] if _SOURCE in names else None
         for batch in file.iter_batches(batch_size=count, row_groups=groups, columns=wanted):
@@ -183,8 +188,7 @@ def tables(job: JobSpec, item: WorkItem) -> Iterator[Any]:
             columns = {_ID: batch.column(_ID), _ROUTING: routing, _SOURCE: batch.column(_SOURCE)}
             yield pyarrow.RecordBatch.from_pydict({name: column.cast(text) for name, column in columns.items()})
             continue
-        rows = [Row(*row, position + order) for order, row in enumerate(_documents(batch))]
-        yield _table([_hit(job, item.index, row) for row in rows])
+        yield _table([_hit(job, item.index, row) for row in _documents(item.index, batch, position)])
     for page in pages(job, item) if not item.index.endswith(PARQUET) else ():
         yield _table(page.hits)
 
@@ -201,18 +205,20 @@ def _table(hits: Sequence[Hit]) -> Any:
     )
 
 
-def _documents(batch: Any) -> Iterator[tuple[bytes, str | None, str | None]]:
-    """Text, id and routing of each row. Raises ValueError for a whole document that is null."""
+def _documents(path: str, batch: Any, position: int) -> list[Row]:
+    """The rows of a batch. Raises BackfillError for a whole document that is null, and for values without a form."""
     names = batch.schema.names
-    ids, routings = (_texts(batch, name) for name in (_ID, _ROUTING))
-    if _SOURCE in names:
-        sources = batch.column(_SOURCE).to_pylist()
-        if None in sources:
-            raise ValueError(f"a row has no {_SOURCE}")
-        yield from zip(map(_single_line, sources), ids, routings, strict=True)
-        return
-    rows = batch.drop_columns([name for name in (_ID, _ROUTING) if name in names]).to_pylist()
-    yield from zip(map(msgspec.json.encode, rows), ids, routings, strict=True)
+    with _readable(path):
+        ids, routings = (_texts(batch, name) for name in (_ID, _ROUTING))
+        if _SOURCE in names:
+            sources = batch.column(_SOURCE).to_pylist()
+            if None in sources:
+                raise ValueError(f"a row has no {_SOURCE}")
+            texts = list(map(_single_line, sources))
+        else:
+            rows = batch.drop_columns([name for name in (_ID, _ROUTING) if name in names]).to_pylist()
+            texts = list(map(msgspec.json.encode, rows))
+    return list(map(Row, texts, ids, routings, range(position, position + len(texts))))
 
 
 def _texts(batch: Any, name: str) -> list[str | None]:
