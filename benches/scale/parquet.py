@@ -11,6 +11,9 @@ import msgspec
 from benches.scale.measuring import BUNDLE, cpu_of_tree
 from headrace.backfill import columns
 from headrace.backfill.engine import LocalEngine
+from headrace.backfill.files import marks_of
+from headrace.backfill.items import items_of
+from headrace.backfill.jobs import Pass
 from headrace.backfill.spec import JobSpec
 
 if TYPE_CHECKING:
@@ -77,40 +80,34 @@ def _part(path: str, group: int) -> tuple[int, int]:
     return rows, size
 
 
-def frames(path: Path, session: Any) -> tuple[Used, dict[str, Used]]:
-    """Results as columns: by processes of this machine, which discard them, and by data frames that Spark discards.
+def frames(path: Path, session: Any) -> tuple[Used, Used]:
+    """Results as columns: by processes of this machine, which discard them, and by a data frame that Spark discards.
 
-    `files`: workers read the files; `frame`: Spark reads them, and hands rows over.
+    Spark reads the file, and hands rows over and takes them back by Arrow.
     """
     import pyarrow.parquet
 
-    from headrace.spark import apply, apply_files
+    from headrace.spark import apply
 
     groups = pyarrow.parquet.ParquetFile(path).num_row_groups
     with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
         pool.starmap(_part, [(str(path), 0)] * WORKERS)
         local = _timed(lambda: pool.starmap(_part, [(str(path), group) for group in range(groups)], chunksize=1))
-    files = apply_files(session, str(path), "p@1", bundle=BUNDLE)
     frame = apply(session.read.parquet(str(path)), "p@1", bundle=BUNDLE)
-    return local, {
-        name: _timed(lambda each=each: _discarded(each)) for name, each in (("files", files), ("frame", frame))
-    }
+    return local, _timed(lambda: frame.write.format("noop").mode("overwrite").save())
 
 
-def _discarded(frame: Any) -> None:
-    frame.write.format("noop").mode("overwrite").save()
-
-
-def jobs(path: Path, session: Any) -> tuple[Used, dict[str, Used]]:
+def jobs(path: Path, session: Any) -> tuple[Used, Used]:
     """`headrace backfill --diff` over the file: the engine of this machine, and Spark."""
     from headrace.spark import SparkEngine
 
     job = JobSpec(job="parquet", source=str(path), target="logs", pipeline="p@1", bundle=BUNDLE, diff=True)
-    items = columns.file_items(str(path))
+    planned = Pass(number=1, high=marks_of(str(path)), files=True)
+    items = items_of(planned, str(path), frozenset())
     with LocalEngine(WORKERS) as engine:
         engine.run(job, items[:WORKERS])
         local = _timed(lambda: engine.run(job, items))
-    return local, {"job": _timed(lambda: SparkEngine(session).run(job, items))}
+    return local, _timed(lambda: SparkEngine(session).run(job, items))
 
 
 def _timed(work: Callable[[], object]) -> Used:
@@ -134,13 +131,11 @@ def measure(folder: Path, rows: int, rounds: int) -> None:
             print(f"first run of {measured.__name__}, of {WARM} rows: {_shown(*measured(small, session))}")
         for number in range(rounds):
             for measured in (jobs, frames):
-                print(f"round {number}, {rows} rows: {_shown(*measured(path, session))}", flush=True)
+                print(
+                    f"round {number}, {measured.__name__}, {rows} rows: {_shown(*measured(path, session))}", flush=True
+                )
 
 
-def _shown(local: Used, spark: dict[str, Used]) -> str:
-    parts = [
-        f"{name} on Spark {used.text}: {100 * (used.seconds / local.seconds - 1):+.0f} % and "
-        f"{100 * (used.cpu / local.cpu - 1):+.0f} % of CPU"
-        for name, used in spark.items()
-    ]
-    return f"local {local.text}; " + "; ".join(parts)
+def _shown(local: Used, spark: Used) -> str:
+    more = [100 * (theirs / ours - 1) for ours, theirs in zip(local, spark, strict=True)]
+    return f"local {local.text}; on Spark {spark.text}: {more[0]:+.0f} % and {more[1]:+.0f} % of CPU"

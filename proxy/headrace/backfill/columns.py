@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.backfill import bundles, files, items
+from headrace.backfill import bundles, items
 from headrace.backfill.cluster import reading
 from headrace.backfill.cluster.dead import PERMANENT, keep, letter
 from headrace.backfill.cluster.link import Link
@@ -35,8 +35,6 @@ RESULTS = (OUTCOME, REASON, SOURCE)
 """What a run adds to the columns of its input, in place of their `_source`."""
 OPTIONS = frozenset({"url", "target", "file", "index", "query", "workers", "slices", "dead_letters", "pipeline"})
 """Options of the format `headrace`; credentials are none of them."""
-FRAME_BYTES = 8 << 20
-"""Bytes of documents in a record batch of a file: each costs an engine something, and none of them is a bulk."""
 _WORKERS = 8
 """Workers that a plan is made for where nobody says how many there are."""
 
@@ -153,24 +151,6 @@ def _reasons(result: Any) -> Any:
 
     moved = compute.equal(result.column(OUTCOME), "moved")
     return compute.if_else(moved, pyarrow.scalar(MOVED), result.column(REASON))
-
-
-def run_files(code: Code, work: Iterable[WorkItem], *, id_field: str = "", keep_before: bool = False) -> Iterator[Any]:
-    """What a pipeline makes of parts of files, which this process reads: `_id`, `_routing` and what a run adds.
-
-    Raises BackfillError for a file that cannot be read, and what the data plane raises.
-    """
-    job = JobSpec(job="", source="", target="", pipeline="", bundle=Bundle(()), id_field=id_field)
-    job = msgspec.structs.replace(job, page_bytes=FRAME_BYTES)
-    for item in work:
-        yield from run(code, files.tables(job, item), keep_before=keep_before)
-
-
-def file_items(source: str) -> list[WorkItem]:
-    """The parts of files, as of a job. Raises BackfillError where there are none."""
-    if not files.are_files(source):
-        raise BackfillError("must end in .parquet, .ndjson or .jsonl", "path")
-    return items.items_of(Pass(number=1, high=files.marks_of(source), files=True), source, frozenset())
 
 
 def kept_columns(names: Iterable[str], *, keep_before: bool) -> list[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from headrace.backfill.cluster.reading import Hit, Page
-from headrace.backfill.spec import PAGE_BYTES, BackfillError
+from headrace.backfill.spec import BackfillError
 from headrace.protocol.indices.dead_letter_record import fields_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ SPLIT = 64 << 20
 MAX_LINE = 100 << 20
 """Bytes of a line: what the cluster takes as one request at most."""
 MAX_ROWS = 5000
-"""Rows of a page of that many bytes."""
+"""Rows of a page."""
 _SOURCE, _ID, _ROUTING = "_source", "_id", "_routing"
 """Columns of Parquet with a whole document as JSON, its id and its routing; without the first, a row is a document."""
 
@@ -166,43 +166,12 @@ def _batches(job: JobSpec, item: WorkItem) -> Iterator[tuple[Any, int]]:
         groups = list(range(item.low, item.high))
         rows = sum(file.metadata.row_group(each).num_rows for each in groups)
         size = sum(file.metadata.row_group(each).total_byte_size for each in groups)
-        count = max(1, min(MAX_ROWS * max(1, job.page_bytes // PAGE_BYTES), job.page_bytes * rows // max(1, size)))
+        count = max(1, min(MAX_ROWS, job.page_bytes * rows // max(1, size)))
         names = file.schema_arrow.names
         wanted = [name for name in (_SOURCE, _ID, _ROUTING) if name in names] if _SOURCE in names else None
         for batch in file.iter_batches(batch_size=count, row_groups=groups, columns=wanted):
             yield batch, position
             position += batch.num_rows
-
-
-def tables(job: JobSpec, item: WorkItem) -> Iterator[Any]:
-    """The documents of a part of a file as record batches: `_id`, `_routing` (`null`: none), `_source`.
-
-    Whole documents with ids of their own stay columns from the file on. Raises BackfillError, OSError.
-    """
-    pyarrow = _arrow()
-    text = pyarrow.string()
-    for batch, position in _batches(job, item) if item.index.endswith(PARQUET) else ():
-        names = batch.schema.names
-        if {_ID, _SOURCE} <= set(names) and not batch.column(_ID).null_count and not batch.column(_SOURCE).null_count:
-            routing = batch.column(_ROUTING) if _ROUTING in names else pyarrow.nulls(batch.num_rows)
-            columns = {_ID: batch.column(_ID), _ROUTING: routing, _SOURCE: batch.column(_SOURCE)}
-            yield pyarrow.RecordBatch.from_pydict({name: column.cast(text) for name, column in columns.items()})
-            continue
-        yield _table([_hit(job, item.index, row) for row in _documents(item.index, batch, position)])
-    for page in pages(job, item) if not item.index.endswith(PARQUET) else ():
-        yield _table(page.hits)
-
-
-def _table(hits: Sequence[Hit]) -> Any:
-    pyarrow = _arrow()
-    text = pyarrow.string()
-    return pyarrow.RecordBatch.from_pydict(
-        {
-            _ID: pyarrow.array([hit.name for hit in hits], text),
-            _ROUTING: pyarrow.array([hit.copy[1] or None for hit in hits], text),
-            _SOURCE: pyarrow.array([bytes(hit.source) for hit in hits], pyarrow.binary()).cast(text),
-        }
-    )
 
 
 def _documents(path: str, batch: Any, position: int) -> list[Row]:

@@ -49,7 +49,7 @@ MAPPING = {
 }
 
 MAX_JOBS = 1000
-"""Jobs with one target that are looked at, the latest ones."""
+"""Jobs with one source and target that are looked at, the latest ones."""
 
 Marks = dict[str, dict[str, int]]
 """A sequence number for each shard, by index and number of the shard."""
@@ -178,9 +178,9 @@ def check_off(link: Link, job: JobSpec, item: WorkItem, result: ItemResult) -> N
     link.json("PUT", _path(job.job_index, "_doc", f"{job.job}/{item.key}"), None, record)
 
 
-def earlier(link: Link, target: str, index: str = JOB_INDEX) -> dict[str, str]:
-    """The pipelines of jobs that have written to a target, by the digest of their code. Raises ClientError."""
-    filters = [{"term": {"kind": "job"}}, {"term": {"target": target}}]
+def earlier(link: Link, source: str, target: str, index: str = JOB_INDEX) -> dict[str, str]:
+    """The pipelines of jobs from a source to a target, by the digest of their code. Raises ClientError."""
+    filters = [{"term": {"kind": "job"}}, {"term": {"source": source}}, {"term": {"target": target}}]
     body = {
         "size": MAX_JOBS,
         "query": {"bool": {"filter": filters}},

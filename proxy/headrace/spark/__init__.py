@@ -10,17 +10,7 @@ except ImportError as error:
     raise ImportError("headrace.spark needs PySpark: pip install headrace[spark]") from error
 
 from headrace.spark.engine import SparkEngine, backfill, running, session
-from headrace.spark.frames import apply, apply_files, documents, summary
+from headrace.spark.frames import apply, documents, summary
 from headrace.spark.source import OpenSearch
 
-__all__ = [
-    "OpenSearch",
-    "SparkEngine",
-    "apply",
-    "apply_files",
-    "backfill",
-    "documents",
-    "running",
-    "session",
-    "summary",
-]
+__all__ = ["OpenSearch", "SparkEngine", "apply", "backfill", "documents", "running", "session", "summary"]

@@ -8,12 +8,11 @@ from pyspark.sql import functions
 from pyspark.sql.types import StringType, StructField, StructType
 
 from headrace.backfill import columns
-from headrace.backfill.items import ITEMS_PER_WORKER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
     from headrace.backfill.spec import Connection
     from headrace_pipelines import Bundle
@@ -46,37 +45,6 @@ def apply(
         return columns.run(code, batches, keep_before=keep_before)
 
     return df.mapInArrow(run, schema)
-
-
-def apply_files(
-    spark: SparkSession,
-    path: str,
-    pipeline: str,
-    *,
-    bundle: Bundle | None = None,
-    connection: Connection | None = None,
-    keep_before: bool = False,
-    id_field: str = "",
-) -> DataFrame:
-    """What a document pipeline makes of Parquet or NDJSON files (a path, with `*`), which the workers read themselves.
-
-    The JVM hands out parts of files and gets results alone, so this costs less than `apply` over `spark.read`. The path
-    must be the same storage for each worker. Columns: `_id` (see `headrace backfill`), `_routing`, and what `apply`
-    adds. Raises ClientError, MissingError, and BackfillError where there are no files.
-    """
-    code = columns.Code.of(pipeline, bundle, connection)
-    items = columns.file_items(path)
-    names = (columns.ID, columns.ROUTING, *columns.RESULTS, *((columns.BEFORE,) if keep_before else ()))
-    schema = StructType([StructField(name, StringType()) for name in names])
-
-    def run(batches: Iterator[Any]) -> Iterator[Any]:
-        for batch in batches:
-            work = [items[row] for row in batch.column(0).to_pylist()]
-            yield from columns.run_files(code, work, id_field=id_field, keep_before=keep_before)
-
-    # A task costs some milliseconds, and a row group may be small.
-    tasks = min(len(items), ITEMS_PER_WORKER * spark.sparkContext.defaultParallelism)
-    return spark.range(0, len(items), 1, tasks).mapInArrow(run, schema)
 
 
 def documents(df: DataFrame, id_column: str | None = None) -> DataFrame:

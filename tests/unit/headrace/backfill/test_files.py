@@ -91,31 +91,6 @@ def test_equal_documents_are_documents_of_their_own(tmp_path: Path):
     assert not set(ids(lines, 0, lines.stat().st_size)) & set(ids(table, 0, 3))
 
 
-def test_tables_have_what_pages_have(tmp_path: Path):
-    """Whole documents stay columns; what has no id of its own, and lines, become some."""
-    whole = {"_id": ["a", "b"], "_routing": [None, "r"], "_source": ['{"n":1}', '{"n":2}'], "more": [1, 2]}
-    found = {
-        "whole.parquet": pyarrow.table(whole),
-        "unnamed.parquet": pyarrow.table({"_id": pyarrow.array(["a", None]), "_source": whole["_source"]}),
-        "rows.parquet": pyarrow.table({"n": [1, 2]}),
-    }
-    for name, table in found.items():
-        pyarrow.parquet.write_table(table, tmp_path / name)
-    (tmp_path / "lines.ndjson").write_text('{"n":1}\n{"n":2}\n')
-    for name in (*found, "lines.ndjson"):
-        item = WorkItem(index=str(tmp_path / name), shard=0, high=1 if name in found else 16, file=True)
-        hits = [hit for page in files.pages(job(), item) for hit in page.hits]
-        rows = [row for table in files.tables(job(), item) for row in table.to_pylist()]
-        wanted = [{"_id": hit.name, "_routing": hit.copy[1] or None, "_source": hit.text.decode()} for hit in hits]
-        assert rows == wanted, name
-    assert [
-        row["_routing"]
-        for row in files.tables(job(), WorkItem(index=str(tmp_path / "whole.parquet"), shard=0, high=1, file=True))
-        .__next__()
-        .to_pylist()
-    ] == [None, "r"]
-
-
 def test_files_that_cannot_be_read_are_an_error(tmp_path: Path):
     with pytest.raises(BackfillError, match="there are no files"):
         files.marks_of(str(tmp_path / "*.ndjson"))

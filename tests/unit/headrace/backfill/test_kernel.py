@@ -228,7 +228,7 @@ def test_a_job_has_no_credentials(cluster: Cluster, monkeypatch: pytest.MonkeyPa
 
 def test_a_rate_holds(cluster: Cluster):
     started = time.monotonic()
-    result = run_item(job_of(cluster, rate=5000.0), ITEM)
+    result = run_item(job_of(cluster, rate=2000.0), ITEM)
     assert time.monotonic() - started >= 0.2
     assert result.counts.throttled > 0
 

@@ -102,8 +102,8 @@ def test_the_rate_holds_for_deletions_too(cluster: Cluster):
 
     cluster.answer = answer  # type: ignore[method-assign]
     started = time.monotonic()
-    spec = msgspec.structs.replace(job(cluster), rate=5000.0)
+    spec = msgspec.structs.replace(job(cluster), rate=2000.0)
     result = run_item(spec, WorkItem(index="t", shard=0, low=0, high=1000, compare=True))
-    assert time.monotonic() - started >= 0.2
+    assert time.monotonic() - started >= 0.5
     assert result.counts.deleted == 0
     assert result.counts.throttled > 0

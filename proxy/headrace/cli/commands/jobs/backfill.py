@@ -53,6 +53,7 @@ headrace backfill --resume 5a1f0c2e9d3b
 @click.option("--dead-letters", metavar="STREAM|DIR", help="Where failed documents go; DIR/ for Parquet files.")
 @click.option("--report", metavar="FILE", type=click.Path(dir_okay=False), help="Write the result as Parquet or JSON.")
 @click.option("--dir", "folder", metavar="DIR", help="Use the pipeline of a project directory.")
+@click.option("--state", metavar="DIR", help="Use the pipeline of a proxy's state folder, without the proxy.")
 @click.option("--proxy", metavar="NAME", default="", help="A target of headrace.toml.", shell_complete=target_names)
 @URL
 @click.option(

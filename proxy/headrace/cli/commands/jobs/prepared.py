@@ -58,6 +58,7 @@ class Options(NamedTuple):
     id_field: str | None
     dead_letters: str | None
     folder: str | None
+    state: str | None
     proxy: str
     url: str
     cluster: str | None
@@ -218,11 +219,14 @@ def _waits(seconds: float) -> None:
 
 
 def _refuse_filled(link: Link, job: JobSpec) -> None:
-    """Raises Failure where jobs with other code have filled the target: equal versions would hide the difference."""
-    others = {label for digest, label in jobs.earlier(link, job.target).items() if digest != job.bundle.digest}
+    """Raises Failure where jobs with other code have copied the source there: equal versions hide the difference."""
+    others = {
+        label for digest, label in jobs.earlier(link, job.source, job.target).items() if digest != job.bundle.digest
+    }
     if others:
         raise Failure(
-            f"[{job.target}] has documents of other code than that of [{job.pipeline}]: of {', '.join(sorted(others))}",
+            f"[{job.target}] has documents of [{job.source}] by other code than [{job.pipeline}] is now: by "
+            f"{', '.join(sorted(others))}",
             "target",
             "name a new target, or --replace to write every document again",
             ExitCode.CONFLICT,
@@ -300,6 +304,8 @@ def _check(options: Options) -> None:
         refuse("--in-place has no target: leave --target, --swap-alias and --mirror out", "in_place")
     if options.same_index and options.replace:
         refuse("belongs to --target: in place every document that changes is written", "replace")
+    if options.folder and options.state:
+        refuse("the pipeline comes from one of --dir and --state", "state")
     if options.delete_dropped and not options.same_index:
         refuse("belongs to --in-place: a target never gets what the pipeline drops", "delete_dropped")
     if options.source and files.are_files(options.source) and (options.same_index or options.query or options.mirror):
@@ -316,8 +322,12 @@ def _connection(options: Options) -> tuple[Connection, dict[str, str]]:
 
 
 def _chosen(options: Options) -> Chosen:
-    """The pipeline with its code, from the directory or the proxy."""
+    """The pipeline with its code, from a directory or the proxy."""
     name = str(options.pipeline)
+    if options.state:
+        from headrace.cli.commands.jobs.state import StateFolder
+
+        return bundles.bundle_of(StateFolder(Path(options.state)), name)
     if options.folder:
         from headrace.cli.project_target import project_of
 
