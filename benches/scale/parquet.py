@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from benches.scale.measuring import BUNDLE, cpu_of_tree
+from benches.scale.measuring import BUNDLE, Beside, cpu_of_tree
 from headrace.backfill import columns
 from headrace.backfill.engine import LocalEngine
 from headrace.backfill.files import marks_of
@@ -116,26 +116,25 @@ def _timed(work: Callable[[], object]) -> Used:
     return Used(time.monotonic() - began, cpu_of_tree() - cpu)
 
 
-def measure(folder: Path, rows: int, rounds: int) -> None:
-    """Prints seconds and CPU seconds of all processes, the JVM too, round by round; starts are shown for themselves."""
+def measure(folder: Path, rows: int, rounds: int) -> list[Beside]:
+    """Seconds and CPU seconds of all processes, the JVM too, round by round; the start of Spark is printed alone.
+
+    What runs first compiles code in the JVM, for about ten seconds of CPU: it is over a smaller file, and not counted.
+    """
     from headrace import spark as headrace_spark
 
-    path = written(folder, rows)
+    path, small = written(folder, rows), written(folder, WARM)
     began, cpu = time.monotonic(), cpu_of_tree()
+    found: list[Beside] = []
     with headrace_spark.running(f"local[{WORKERS}]") as session:
         session.sparkContext.setLogLevel("ERROR")
         started = Used(time.monotonic() - began, cpu_of_tree() - cpu)
         print(f"{path.stat().st_size / 1e6:.0f} MB of Parquet; the start of Spark: {started.text}")
-        small = written(folder, WARM)
-        for measured in (jobs, frames):
-            print(f"first run of {measured.__name__}, of {WARM} rows: {_shown(*measured(small, session))}")
-        for number in range(rounds):
+        for number in range(-1, rounds):
             for measured in (jobs, frames):
-                print(
-                    f"round {number}, {measured.__name__}, {rows} rows: {_shown(*measured(path, session))}", flush=True
-                )
-
-
-def _shown(local: Used, spark: Used) -> str:
-    more = [100 * (theirs / ours - 1) for ours, theirs in zip(local, spark, strict=True)]
-    return f"local {local.text}; on Spark {spark.text}: {more[0]:+.0f} % and {more[1]:+.0f} % of CPU"
+                local, spark = measured(path if number >= 0 else small, session)
+                shown = f"local {local.text}; on Spark {spark.text}: {100 * (spark.cpu / local.cpu - 1):+.0f} % of CPU"
+                print(f"round {number}, {measured.__name__}: {shown}", flush=True)
+                if number >= 0:
+                    found.append(Beside(what=measured.__name__, rows=rows, local=local, spark=spark))
+    return found

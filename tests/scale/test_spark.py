@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headrace.cli.errors import ExitCode
 from headrace_pipelines import Pipelines
 from tests.conftest import Http, native
 from tests.node.backfill import corpus
-from tests.node.backfill.corpus import Writers, contents, expected, filled, pipeline
-from tests.scale.conftest import bundle, has_documents, killed, spark_workers, versions
+from tests.node.backfill.corpus import contents, expected, filled, pipeline
+from tests.scale.conftest import JOB_SECONDS, bundle, spark_workers, survived, versions
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
 STAGES = (
@@ -98,24 +96,10 @@ async def test_an_older_copy_never_replaces_a_newer_document(spark, node: str, d
     assert letter[0]["id"] == "e"
 
 
+@pytest.mark.timeout(JOB_SECONDS)
 async def test_a_job_survives_killed_workers(spark, backfill, through: Http, direct: Http, name: str):
     """`headrace backfill --engine spark`, with live writes and workers that end in the middle of their items."""
-    source, target = f"{name}-1", f"{name}-2"
-    await filled(direct, source, 12000)
-    await corpus.created(direct, target, shards=2)
-    pipelines = await pipeline(through, name)
-
-    killer = asyncio.create_task(killed(spark_workers, 2, has_documents(direct, target)))
-    await direct.post("/_aliases", {"actions": [{"add": {"index": source, "alias": name, "is_write_index": True}}]})
-    async with Writers(direct, source, 12000) as writers:
-        job = ["--source", source, "--target", target, "--pipeline", name, "--dead-letters", f"{name}-dead"]
-        code, _, err = await backfill(*job, "--engine", "spark", "--rate", "6000", "--swap-alias", name, "--json")
-    assert code == ExitCode.DIFFERENCES, err
-    assert writers.refused
-    assert writers.written > 0
-    assert await killer == 2
-    assert await contents(direct, target) == await expected(direct, pipelines, name, source)
-    assert {document["seen"] for document, _ in (await contents(direct, target)).values()} == {1}
+    await survived(backfill, through, direct, name, spark_workers, "spark")
 
 
 async def test_parquet_in_and_out(spark, tmp_path: Path):

@@ -1,6 +1,6 @@
 """A job over what is indexed: the target is the function applied once to each document, whatever happens meanwhile.
 
-`HEADRACE_BACKFILL_DOCS=1000000` runs the first test in its long form.
+`HEADRACE_BACKFILL_DOCS=1000000` runs the first test in its long form (CONTRIBUTING.md).
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ async def test_zero_downtime_with_live_writes_and_killed_workers(backfill, throu
     pipelines = await pipeline(through, name)
     job = ["--source", source, "--target", target, "--pipeline", name, "--swap-alias", name, "--json"]
     job += ["--dead-letters", f"{name}-dead"]
-    killer = asyncio.create_task(killed_workers(3, 0.8))
+    kills = 3 if DOCUMENTS <= 20_000 else 12
+    killer = asyncio.create_task(killed_workers(kills, 0.8 if kills == 3 else 4.0))
     async with Writers(direct, source, DOCUMENTS) as writers:
         code, out, err = await backfill(*job, workers=2)
         killer.cancel()
