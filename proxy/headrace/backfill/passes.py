@@ -77,7 +77,7 @@ class Passes:
             if self._job.same_index or self._files:
                 self._run()
             else:
-                with remembered_deletes(self._link, self._job.target, self._journal):
+                with remembered_deletes(self._link, self._job.target, self._record.gc_deletes, self._keep_setting):
                     self._run()
         except BaseException as error:
             self._record.state, self._record.reason = "failed", str(error)[:500] or type(error).__name__
@@ -89,6 +89,10 @@ class Passes:
         self._record.state, self._record.seconds = "done", time.monotonic() - started
         self._journal.save()
         return self._record
+
+    def _keep_setting(self, before: str) -> None:
+        self._record.gc_deletes = before
+        self._journal.save()
 
     def _run(self) -> None:
         if self._record.passes and not self._record.passes[-1].done:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from headrace.backfill.cluster.link import Link
-    from headrace.backfill.jobs import Journal
 
 SETTING = "index.gc_deletes"
 SECONDS = 1200
@@ -29,21 +28,21 @@ def _seconds(text: str) -> float:
 
 
 @contextmanager
-def remembered_deletes(link: Link, target: str, journal: Journal) -> Iterator[None]:
+def remembered_deletes(link: Link, target: str, before: str | None, keep: Callable[[str], None]) -> Iterator[None]:
     """The target remembers deletions for longer within the block, and as before once it has ended well.
 
-    A job that ends early leaves the setting for the one that goes on. Raises ClientError, UnreachableError.
+    `before`: the setting (empty: none) before a job that goes on; `keep` is told that before a job that begins. A job
+    that ends early leaves the setting for the one that goes on. Raises ClientError, UnreachableError.
     """
     path = f"/{quote(target, safe='')}/_settings"
-    record = journal.record
-    if record.gc_deletes is None:
+    if before is None:
         answer: dict[str, Any] = link.json("GET", f"{path}/{SETTING}", {"flat_settings": "true"})
         found = [about.get("settings", {}).get(SETTING, "") for about in answer.values()]
-        record.gc_deletes = str(found[0]) if found else ""
-        journal.save()
-    shorter = (_seconds(record.gc_deletes) if record.gc_deletes else _DEFAULT) < SECONDS
+        before = str(found[0]) if found else ""
+        keep(before)
+    shorter = (_seconds(before) if before else _DEFAULT) < SECONDS
     if shorter:
         link.json("PUT", path, None, {SETTING: f"{SECONDS}s"})
     yield
     if shorter:
-        link.json("PUT", path, None, {SETTING: record.gc_deletes or None})
+        link.json("PUT", path, None, {SETTING: before or None})
