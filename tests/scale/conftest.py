@@ -149,7 +149,7 @@ async def survived(
     assert len(ended) >= 2
     # Some documents fail, and are dead letters.
     assert code == ExitCode.DIFFERENCES, err
-    print({key: json.loads(out)[key] for key in ("documents_per_second", "cpu_us_per_document", "passes", "seconds")})
+    print(out)
     assert writers.refused
     assert writers.written > 0
     found = await contents(direct, target)
