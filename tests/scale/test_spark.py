@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from headrace.backfill.engine import Progress
 from headrace_pipelines import Pipelines
 from tests.conftest import Http, native
 from tests.node.backfill import corpus
@@ -128,6 +131,32 @@ async def test_parquet_in_and_out(spark, tmp_path: Path):
     assert shown["outcome", "dropped"] == 286
     assert shown["path", "~ level"] == shown["outcome", "changed"] == len(kept)
     assert {row._id: json.loads(row._source) for row in kept}["1"] == {"n": 1, "level": "warn", "host": {"i": 1}}
+
+
+async def test_progress_counts_documents_and_an_interrupted_job_ends_its_items(spark, tmp_path: Path):
+    """Items tell their counts when they are done; a job that is over waits for those at work."""
+    from headrace.backfill import JobSpec, WorkItem
+    from headrace.spark import SparkEngine
+
+    lines = b'{"n":1,"level":"A"}\n' * 3000
+    (tmp_path / "a.ndjson").write_bytes(lines)
+    job = JobSpec(job="j", source="f", target="t", pipeline="p@1", bundle=bundle(*STAGES), diff=True, page_bytes=20_000)
+    edges = range(0, len(lines) + 1, len(lines) // 3)
+    items = [
+        WorkItem(index=str(tmp_path / "a.ndjson"), shard=0, low=low, high=high, file=True)
+        for low, high in itertools.pairwise(edges)
+    ]
+    told: list[Progress] = []
+    assert SparkEngine(spark).run(job, items, told.append).counts.read == 3000
+    assert (told[-1].counts.read, told[-1].done) == (3000, 3)
+
+    def interrupted(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        SparkEngine(spark).run(msgspec.structs.replace(job, rate=100.0), items, interrupted)
+    active = spark.sparkContext.statusTracker().getActiveJobsIds()
+    assert list(active) == []
 
 
 async def test_a_job_that_fails_says_why(spark, backfill, through: Http, direct: Http, name: str):

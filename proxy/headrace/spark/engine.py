@@ -107,8 +107,10 @@ class _Stage:
         thread = InheritableThread(target=self._collect, name="headrace-spark")
         thread.start()
         try:
-            while thread.is_alive():
+            running = True
+            while running:
                 thread.join(TICK_SECONDS)
+                running = thread.is_alive()
                 if watch is not None:
                     watch(Progress(self._counted.value, self._done(), self._count, 0))
         except BaseException:
