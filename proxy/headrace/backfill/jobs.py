@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
@@ -275,9 +276,13 @@ class Journal:
                 return stored, record
 
     def beat(self) -> None:
-        """Stores the record where that was a while ago. Raises what [`save`] raises."""
+        """Stores the record where that was a while ago. Raises ConflictError where another process has the job now.
+
+        A cluster that is away is no reason to end: workers have more patience, and no other process can have the job.
+        """
         if time.monotonic() - self._saved > BEAT_SECONDS:
-            self.save()
+            with suppress(ClientError, UnreachableError):
+                self.save()
 
     def held(self) -> bool:
         """Whether this process has the job; what cannot be asked is not another process."""

@@ -145,6 +145,12 @@ def test_a_job_at_work_changes_its_record(cluster: Cluster, link: Link, monkeypa
     monkeypatch.setattr(stored_jobs, "BEAT_SECONDS", -1.0)
     journal.beat()
     assert len(cluster.requests) == 1
+    # A cluster that is away for a while ends no job; another process does.
+    cluster.script = {"j": [(503, {"error": "away"})] * 20}
+    journal.beat()
+    cluster.script = {"j": [(409, {"error": "conflict"}), stored(3, record(driver="theirs"))]}
+    with pytest.raises(ConflictError):
+        journal.beat()
 
 
 def test_a_block_that_another_process_has_by_now_stays(cluster: Cluster, link: Link):

@@ -95,6 +95,8 @@ class Prepared(NamedTuple):
         )
         try:
             return run.run()
+        except ConflictError:
+            raise
         except BaseException:
             note(f"the job can go on: headrace backfill --resume {self.job.job}")
             raise
