@@ -109,6 +109,16 @@ def cpu_of_tree() -> float:
     return total
 
 
+def cpu_by_process() -> dict[tuple[int, str], float]:
+    """Seconds of CPU of this process and each below it, by its id and the time of its start."""
+    found = {}
+    for pid in [os.getpid(), *children(os.getpid())]:
+        with suppress(OSError):
+            start = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+            found[pid, start] = cpu_of(pid)
+    return found
+
+
 def cpu_of_machine() -> float:
     """Seconds of CPU that all processes have used."""
     fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]

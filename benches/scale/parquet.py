@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from benches.scale.measuring import BUNDLE, Beside, cpu_of_tree
+from benches.scale.measuring import BUNDLE, Beside, cpu_by_process
 from headrace.backfill import columns
 from headrace.backfill.engine import LocalEngine
 from headrace.backfill.files import marks_of
@@ -24,6 +25,8 @@ CODE = columns.Code("p@1", BUNDLE)
 GROUP = 50_000
 """Rows of a row group: a part for one worker."""
 WORKERS = 2
+SAMPLE_SECONDS = 1.0
+"""Seconds between two looks at the processes."""
 WARM = 100_000
 """Rows of the first run, in which processes start and code is compiled."""
 
@@ -111,9 +114,23 @@ def jobs(path: Path, session: Any) -> tuple[Used, Used]:
 
 
 def _timed(work: Callable[[], object]) -> Used:
-    began, cpu = time.monotonic(), cpu_of_tree()
+    """What a function uses in all processes, also in those that end before it does."""
+    before, after = cpu_by_process(), dict[tuple[int, str], float]()
+    over = threading.Event()
+
+    def sample() -> None:
+        while not over.wait(SAMPLE_SECONDS):
+            after.update(cpu_by_process())
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    began = time.monotonic()
     work()
-    return Used(time.monotonic() - began, cpu_of_tree() - cpu)
+    seconds = time.monotonic() - began
+    over.set()
+    thread.join()
+    after.update(cpu_by_process())
+    return Used(seconds, sum(used - before.get(process, 0.0) for process, used in after.items()))
 
 
 def measure(folder: Path, rows: int, rounds: int) -> list[Beside]:
@@ -124,11 +141,11 @@ def measure(folder: Path, rows: int, rounds: int) -> list[Beside]:
     from headrace import spark as headrace_spark
 
     path, small = written(folder, rows), written(folder, WARM)
-    began, cpu = time.monotonic(), cpu_of_tree()
+    began = time.monotonic()
     found: list[Beside] = []
     with headrace_spark.running(f"local[{WORKERS}]") as session:
         session.sparkContext.setLogLevel("ERROR")
-        started = Used(time.monotonic() - began, cpu_of_tree() - cpu)
+        started = Used(time.monotonic() - began, sum(cpu_by_process().values()))
         print(f"{path.stat().st_size / 1e6:.0f} MB of Parquet; the start of Spark: {started.text}")
         for number in range(-1, rounds):
             for measured in (jobs, frames):

@@ -111,7 +111,7 @@ async def kill(workers: Callable[[], list[int]], ready: Callable[[], Any], ended
                 pid = rng.choice(found)
                 os.kill(pid, signal.SIGKILL)
                 ended.append(pid)
-                await asyncio.sleep(0.5 if DOCUMENTS == SAMPLE else rng.uniform(2.0, 10.0))
+                await asyncio.sleep(0.5 if DOCUMENTS == SAMPLE else rng.uniform(5.0, 15.0))
 
 
 def bundle(*stages: dict[str, Any], name: str = "p") -> Bundle:
