@@ -5,7 +5,7 @@ with a run folder of its own for each start, so that any number of nodes share o
 names a running one instead.
 """
 
-from devnode.node import Node, running_node, stop_on_sigterm
+from devnode.node import Node, running_cluster, running_node, stop_on_sigterm
 from headrace.cli.demo.errors import NodeError
 
-__all__ = ["Node", "NodeError", "running_node", "stop_on_sigterm"]
+__all__ = ["Node", "NodeError", "running_cluster", "running_node", "stop_on_sigterm"]

@@ -7,7 +7,7 @@ import signal
 import sys
 
 from devnode import fetch
-from devnode.node import Node, stop_on_sigterm
+from devnode.node import running_cluster, stop_on_sigterm
 from headrace.cli.demo import java
 from headrace.cli.demo.errors import NodeError
 
@@ -20,6 +20,7 @@ def main() -> int:
     commands.add_parser("fetch", help="bring the server into the cache folder")
     run = commands.add_parser("run", help="run a node in the foreground")
     run.add_argument("--port", type=int, default=9200)
+    run.add_argument("--nodes", type=int, default=1, help="nodes of the cluster; all but the first have free ports")
     run.add_argument("--full", action="store_true", help="all compiler tiers: for measuring, not for tests")
     options = parser.parse_args()
     if options.command == "java":
@@ -29,18 +30,15 @@ def main() -> int:
     if options.command == "fetch":
         return _fetched()
     stop_on_sigterm()
-    node = Node(options.port, fast=not options.full)
     try:
-        node.start()
-        print(node.url, flush=True)
-        signal.pause()
+        with running_cluster(options.nodes, options.port, fast=not options.full) as urls:
+            print("\n".join(urls), flush=True)
+            signal.pause()
     except KeyboardInterrupt:
         return 0
     except NodeError as error:
         print(error, file=sys.stderr)
         return 1
-    finally:
-        node.stop()
     return 0
 
 

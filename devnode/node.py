@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Node", "free_port", "running_node", "stop_on_sigterm"]
+__all__ = ["Node", "free_port", "running_cluster", "running_node", "stop_on_sigterm"]
 
 
 class Node(node.Node):
@@ -38,6 +38,18 @@ def running_node(**options: bool | str) -> Iterator[str]:
         yield node.url
     finally:
         node.stop()
+
+
+@contextlib.contextmanager
+def running_cluster(count: int, port: int | None = None, **options: bool | str) -> Iterator[list[str]]:
+    """The URLs of the nodes of one cluster of this machine; `port`: of the first one, others have free ones."""
+    with contextlib.ExitStack() as stack:
+        first = Node(port, joinable=count > 1, **options)  # type: ignore[arg-type]
+        nodes = [first, *(Node(joins=first, **options) for _ in range(count - 1))]  # type: ignore[arg-type]
+        for node in nodes:
+            stack.callback(node.stop)
+            node.start()
+        yield [node.url for node in nodes]
 
 
 def stop_on_sigterm() -> None:

@@ -78,16 +78,18 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path(), help="where files of Parquet are")
+    parser.add_argument("--record", action="store_true", help="keep the result in recorded.json, which pages quote")
     given = parser.parse_args()
-    if given.what == "parquet":
-        parquet.measure(given.folder, given.rows, given.rounds)
-        return
-    if given.what == "measure":
-        recorded = measure(given.node, given.pid, given.documents, given.engines)
-        RECORDED.write_bytes(msgspec.json.format(msgspec.json.encode(recorded), indent=2) + b"\n")
     recorded = msgspec.json.decode(RECORDED.read_bytes(), type=Recorded)
-    print("\n".join(model.compared(recorded)))
-    print("\n".join(model.extrapolated(recorded)))
+    if given.what == "parquet":
+        recorded.parquet = parquet.measure(given.folder, given.rows, given.rounds)
+    if given.what == "measure":
+        new = measure(given.node, given.pid, given.documents, given.engines)
+        recorded = msgspec.structs.replace(new, parquet=recorded.parquet)
+    if given.what != "table" and given.record:
+        RECORDED.write_bytes(msgspec.json.format(msgspec.json.encode(recorded), indent=2) + b"\n")
+    for table in (model.bounds, model.costs_table, model.compared, model.beside, model.extrapolated):
+        print("\n".join(table(recorded)), end="\n\n")
 
 
 if __name__ == "__main__":

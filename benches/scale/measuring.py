@@ -15,7 +15,7 @@ import msgspec
 
 from headrace.backfill.cluster import reading
 from headrace.backfill.cluster.link import Link
-from headrace.backfill.cluster.writing import copies
+from headrace.backfill.cluster.writing import copies, send
 from headrace.backfill.engine import LocalEngine
 from headrace.backfill.items import item_size, items_of, survey
 from headrace.backfill.jobs import Pass
@@ -65,8 +65,17 @@ class Run(msgspec.Struct, kw_only=True):
     engine_cpu: float = 0.0
 
 
+class Beside(msgspec.Struct, kw_only=True):
+    """Work over rows of Parquet by two processes of this machine, and on Spark: seconds, and CPU seconds in all."""
+
+    what: str
+    rows: int
+    local: tuple[float, float]
+    spark: tuple[float, float]
+
+
 class Recorded(msgspec.Struct, kw_only=True):
-    """Costs and runs of one session on one machine."""
+    """Costs and runs of one session on one machine; `parquet`: of another one, round by round."""
 
     machine: str
     cores: int
@@ -75,6 +84,7 @@ class Recorded(msgspec.Struct, kw_only=True):
     shards: int
     costs: dict[str, float]
     runs: list[Run]
+    parquet: list[Beside] = []
 
 
 def machine() -> str:
@@ -97,6 +107,16 @@ def cpu_of_tree() -> float:
         with suppress(OSError):
             total += cpu_of(pid, ended=True)
     return total
+
+
+def cpu_by_process() -> dict[tuple[int, str], float]:
+    """Seconds of CPU of this process and each below it, by its id and the time of its start."""
+    found = {}
+    for pid in [os.getpid(), *children(os.getpid())]:
+        with suppress(OSError):
+            start = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+            found[pid, start] = cpu_of(pid)
+    return found
 
 
 def cpu_of_machine() -> float:
@@ -154,7 +174,9 @@ class Bench:
                 self.length += len(text)
                 lines += (b'{"index":{"_id":"d%d"}}' % n, text)
             body = b"\n".join([*lines, b""])
-            self.link.call("POST", f"/{SOURCE}/_bulk", None, body, media_type="application/x-ndjson")
+            sent = send(self.link, SOURCE, body, len(lines) // 2, {})
+            if sent.refused:
+                raise RuntimeError(f"the node refuses documents: {next(iter(sent.refused.values()))}")
         self.link.json("POST", f"/{SOURCE}/_forcemerge", {"max_num_segments": "2"})
 
     def fresh(self, index: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import TYPE_CHECKING
 
 from benches.scale.simulation import Costs, Setup, bound, simulate
@@ -79,6 +80,40 @@ CLUSTERS = {
     ),
 }
 """Clusters that nobody has measured here."""
+
+
+def bounds(recorded: Recorded) -> list[str]:
+    """The constants of the formula, in microseconds for a document."""
+    costs = recorded.costs
+    worker, node = (sum(value for name, value in costs.items() if name.startswith(part)) for part in ("worker", "node"))
+    return [
+        f"| `c_w` | {worker * 1e6:.1f} | reading, the pipeline, the bulk |",
+        f"| `c_n` | {node * 1e6:.1f} | {costs['node_read'] * 1e6:.1f} for searching, the rest for indexing |",
+    ]
+
+
+def costs_table(recorded: Recorded) -> list[str]:
+    """The same by part."""
+    cost = {name: value * 1e6 for name, value in recorded.costs.items()}
+    worker = [cost["worker_read"], cost["worker_pipeline"], cost["worker_write"]]
+    node = [cost["node_read"], cost["node_write"]]
+    return [
+        f"| worker | {' | '.join(f'{each:.1f}' for each in worker)} | {sum(worker):.1f} |",
+        f"| node | {node[0]:.1f} | - | {node[1]:.1f} | {sum(node):.1f} |",
+    ]
+
+
+def beside(recorded: Recorded) -> list[str]:
+    """CPU of work over Parquet: medians of the rounds, in microseconds for a row."""
+    lines = []
+    for what, name in (("jobs", "`backfill --diff`"), ("frames", "`apply` on a data frame")):
+        rounds = [each for each in recorded.parquet if each.what == what]
+        if rounds:
+            local, spark = (median(side) for side in zip(*((r.local[1], r.spark[1]) for r in rounds), strict=True))
+            local, spark = local / rounds[0].rows * 1e6, spark / rounds[0].rows * 1e6
+            more = 100 * (spark / local - 1)
+            lines.append(f"| {name} | {rounds[0].rows:.0e} | {local:.1f} | {spark:.1f} | {more:+.0f} % |")
+    return lines
 
 
 def extrapolated(recorded: Recorded) -> list[str]:

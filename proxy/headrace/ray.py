@@ -18,7 +18,7 @@ except ImportError as error:
 import msgspec
 
 from headrace.backfill import columns
-from headrace.backfill.engine import TICK_SECONDS, Progress
+from headrace.backfill.engine import CANCEL_SECONDS, MAX_ATTEMPTS, TICK_SECONDS, Progress
 from headrace.backfill.messages import attempt, result_of
 from headrace.backfill.spec import BackfillError, Counts, ItemResult
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from headrace.backfill.spec import Connection, JobSpec, WorkItem
     from headrace_pipelines import Bundle
 
-RETRIES = 4
-"""Workers that an item may end before the job does."""
 AT_ONCE = 1000
 """Tasks that wait in the cluster at most: the others stay in this process."""
 
@@ -117,7 +115,7 @@ class RayEngine:
     ) -> ItemResult:
         """See [`headrace.backfill.engine.Engine`]. Raises BackfillError where Ray ends a task for good."""
         total = ItemResult()
-        task = ray.remote(max_retries=RETRIES)(attempt)
+        task = ray.remote(max_retries=MAX_ATTEMPTS - 1)(attempt)
         shared = ray.put(job)
         waiting = list(reversed(items))
         running: list[Any] = []
@@ -137,6 +135,9 @@ class RayEngine:
         finally:
             for reference in running:
                 ray.cancel(reference)
+            if running:
+                # An item that still writes must not outlive the job.
+                ray.wait(running, num_returns=len(running), timeout=CANCEL_SECONDS)
         return total
 
 

@@ -17,6 +17,7 @@ from tests.docs.pages import name_of, objects_of, pages, prefix
 Serve = Callable[..., tuple[ProxyProcess, Http]]
 NOT_RUN = {
     ("CONTRIBUTING.md", "takes 20 minutes"),
+    ("CONTRIBUTING.md", "takes up to an hour"),
     ("README.md", "the test has a node and a proxy"),
     ("README.md", "the test has built the environment"),
     ("README.md", "the test has it installed"),

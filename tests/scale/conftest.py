@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
+import random
 import signal
 import sys
 from pathlib import Path
@@ -13,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headrace.cli import main
+from headrace.cli.errors import ExitCode
 from headrace_pipelines import Bundle
+from tests.node.backfill.corpus import Writers, contents, created, expected, filled, pipeline
+
+SAMPLE = 12_000
+DOCUMENTS = int(os.environ.get("HEADRACE_BACKFILL_DOCS", str(SAMPLE)))
+"""Documents of jobs whose workers are killed; CONTRIBUTING.md has the long form."""
+KILLS = 2 if DOCUMENTS == SAMPLE else 8
+JOB_SECONDS = 300 if DOCUMENTS == SAMPLE else 3600
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -90,24 +100,22 @@ def ray_workers() -> list[int]:
     return [pid for pid, (_, text) in descendants(os.getpid()).items() if text.startswith("ray::attempt")]
 
 
-async def killed(workers: Callable[[], list[int]], count: int, ready: Callable[[], Any]) -> int:
-    """Kills workers, one at a time, as soon as `ready` says that they write."""
-    done = 0
-    while done < count:
+async def kill(workers: Callable[[], list[int]], ready: Callable[[], Any], ended: list[int]) -> None:
+    """Kills workers at random, one at a time, as soon as `ready` says that they write; in the long form to the end."""
+    rng = random.Random(7)
+    while len(ended) < KILLS:
         await asyncio.sleep(0.1)
         found = workers()
-        if found and await ready():
+        if found and (ended or await ready()):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(found[-1], signal.SIGKILL)
-                done += 1
-                await asyncio.sleep(0.5)
-    return done
+                pid = rng.choice(found)
+                os.kill(pid, signal.SIGKILL)
+                ended.append(pid)
+                await asyncio.sleep(0.5 if DOCUMENTS == SAMPLE else rng.uniform(5.0, 15.0))
 
 
 def bundle(*stages: dict[str, Any], name: str = "p") -> Bundle:
     """A bundle of one pipeline."""
-    import json
-
     return Bundle(((name, json.dumps({"type": "document", "version": "1", "stages": stages}).encode()),))
 
 
@@ -120,3 +128,30 @@ async def versions(direct: Http, index: str) -> dict[str, tuple[int, int]]:
     body = {"size": 10000, "version": True, "seq_no_primary_term": True, "_source": False}
     hits = (await direct.post(f"/{index}/_search", body)).json["hits"]["hits"]
     return {hit["_id"]: (hit["_version"], hit["_seq_no"]) for hit in hits}
+
+
+async def survived(
+    backfill: Any, through: Http, direct: Http, name: str, workers: Callable[[], list[int]], engine: str
+) -> None:
+    """A job with live writes whose workers are killed: the target is the pipeline applied once to each document."""
+    source, target = f"{name}-1", f"{name}-2"
+    await filled(direct, source, DOCUMENTS)
+    await created(direct, target, shards=2)
+    await direct.post("/_aliases", {"actions": [{"add": {"index": source, "alias": name, "is_write_index": True}}]})
+    pipelines = await pipeline(through, name)
+    ended: list[int] = []
+    killer = asyncio.create_task(kill(workers, has_documents(direct, target), ended))
+    job = ["--source", source, "--target", target, "--pipeline", name, "--dead-letters", f"{name}-dead"]
+    pace = ["--rate", "5000"] if DOCUMENTS == SAMPLE else []
+    async with Writers(direct, source, DOCUMENTS) as writers:
+        code, out, err = await backfill(*job, "--engine", engine, *pace, "--swap-alias", name, "--json")
+    killer.cancel()
+    assert len(ended) >= 2
+    # Some documents fail, and are dead letters.
+    assert code == ExitCode.DIFFERENCES, err
+    print(out)
+    assert writers.refused
+    assert writers.written > 0
+    found = await contents(direct, target)
+    assert found == await expected(direct, pipelines, name, source)
+    assert {document["seen"] for document, _ in found.values()} == {1}

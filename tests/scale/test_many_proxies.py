@@ -1,6 +1,6 @@
 """Three proxies with two workers each behind nginx, restarted in turn while pipelines change: nothing fails.
 
-`HEADRACE_SOAK_SECONDS=600` runs it for ten minutes.
+`HEADRACE_SOAK_SECONDS=600 HEADRACE_SOAK_NODES=2` runs it for ten minutes over a cluster of two nodes of its own.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from devnode.node import free_port
+from devnode.node import free_port, running_cluster
 from tests.conftest import NDJSON, Http, ProxyProcess, native, ndjson
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 SECONDS = float(os.environ.get("HEADRACE_SOAK_SECONDS", "25"))
+NODES = int(os.environ.get("HEADRACE_SOAK_NODES", "1"))
 DRAIN = "2s"
 """Longer than the pause between two requests on a connection of nginx: all of them end while the proxy still serves."""
 NGINX = """
@@ -49,7 +50,7 @@ http {{
 
 
 class Fleet:
-    """Proxies in front of one node, and nginx in front of them."""
+    """Proxies in front of a cluster, and nginx in front of them."""
 
     def __init__(self, node: str, registry: str, folder: Path) -> None:
         self._node, self._registry, self._folder = node, registry, folder
@@ -92,11 +93,27 @@ class Fleet:
             proxy.end()
 
 
+@pytest.fixture(scope="session")
+def nodes(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+    """The nodes of the cluster: that of all tests, unless there are to be several."""
+    if NODES == 1:
+        yield [request.getfixturevalue("node")]
+        return
+    with running_cluster(NODES) as urls:
+        yield urls
+
+
 @pytest.fixture
-async def fleet(node: str, direct: Http, name: str, tmp_path: Path) -> AsyncIterator[Fleet]:
+async def direct(nodes: list[str], session: aiohttp.ClientSession) -> Http:
+    """The first node."""
+    return Http(nodes[0], session)
+
+
+@pytest.fixture
+async def fleet(nodes: list[str], direct: Http, name: str, tmp_path: Path) -> AsyncIterator[Fleet]:
     if shutil.which("nginx") is None:
         pytest.skip("nginx is not installed; the gate installs it")
-    found = Fleet(node, f".headrace-test-{name}", tmp_path)
+    found = Fleet(",".join(nodes), f".headrace-test-{name}", tmp_path)
     yield found
     found.end()
     await direct.delete(f"/.headrace-test-{name}")
@@ -114,7 +131,7 @@ async def test_no_request_fails_and_no_bulk_is_mixed_while_proxies_restart_and_p
     for n in range(3):
         await fleet.ready(session, n)
     front = Http(fleet.url, session)
-    await direct.put(f"/{name}", {"settings": {"number_of_shards": 1, "number_of_replicas": 0}})
+    await direct.put(f"/{name}", {"settings": {"number_of_shards": NODES, "number_of_replicas": NODES - 1}})
     assert (await front.put(f"/_pipeline/{name}", pipeline(0))).status == 201
     # Other proxies have a change after their next poll.
     await asyncio.sleep(2)

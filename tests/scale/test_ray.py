@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,8 +9,8 @@ import pytest
 from headrace_pipelines import Pipelines
 from tests.conftest import Http
 from tests.node.backfill import corpus
-from tests.node.backfill.corpus import contents, expected, filled, pipeline
-from tests.scale.conftest import bundle, has_documents, killed, ray_workers
+from tests.node.backfill.corpus import contents, expected, filled
+from tests.scale.conftest import JOB_SECONDS, bundle, ray_workers, survived
 from tests.scale.test_spark import STAGES
 
 if TYPE_CHECKING:
@@ -51,15 +50,7 @@ async def test_an_index_through_datasets(ray_here, node: str, direct: Http, name
     assert await contents(direct, target) == await expected(direct, Pipelines.of(made), "p", source)
 
 
+@pytest.mark.timeout(JOB_SECONDS)
 async def test_a_job_survives_killed_workers(ray_here, backfill, through: Http, direct: Http, name: str):
-    source, target = f"{name}-1", f"{name}-2"
-    await filled(direct, source, 12000)
-    await corpus.created(direct, target, shards=2)
-    pipelines = await pipeline(through, name)
-
-    killer = asyncio.create_task(killed(ray_workers, 2, has_documents(direct, target)))
-    job = ["--source", source, "--target", target, "--pipeline", name, "--dead-letters", f"{name}-dead"]
-    code, _, err = await backfill(*job, "--engine", "ray", "--rate", "4000", "--json")
-    assert code == 0, err
-    assert await killer == 2
-    assert await contents(direct, target) == await expected(direct, pipelines, name, source)
+    """`headrace backfill --engine ray`, with live writes and workers that end in the middle of their items."""
+    await survived(backfill, through, direct, name, ray_workers, "ray")

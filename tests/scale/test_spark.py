@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from headrace.backfill.engine import Progress
 from headrace_pipelines import Pipelines
 from tests.conftest import Http, native
 from tests.node.backfill import corpus
-from tests.node.backfill.corpus import Writers, contents, expected, filled, pipeline
-from tests.scale.conftest import bundle, has_documents, killed, spark_workers, versions
+from tests.node.backfill.corpus import contents, expected, filled, pipeline
+from tests.scale.conftest import JOB_SECONDS, bundle, spark_workers, survived, versions
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
 STAGES = (
@@ -97,24 +99,10 @@ async def test_an_older_copy_never_replaces_a_newer_document(spark, node: str, d
     assert letter[0]["id"] == "e"
 
 
+@pytest.mark.timeout(JOB_SECONDS)
 async def test_a_job_survives_killed_workers(spark, backfill, through: Http, direct: Http, name: str):
     """`headrace backfill --engine spark`, with live writes and workers that end in the middle of their items."""
-    source, target = f"{name}-1", f"{name}-2"
-    await filled(direct, source, 12000)
-    await corpus.created(direct, target, shards=2)
-    pipelines = await pipeline(through, name)
-
-    killer = asyncio.create_task(killed(spark_workers, 2, has_documents(direct, target)))
-    await direct.post("/_aliases", {"actions": [{"add": {"index": source, "alias": name, "is_write_index": True}}]})
-    async with Writers(direct, source, 12000) as writers:
-        job = ["--source", source, "--target", target, "--pipeline", name, "--dead-letters", f"{name}-dead"]
-        code, _, err = await backfill(*job, "--engine", "spark", "--rate", "6000", "--swap-alias", name, "--json")
-    assert code == 0, err
-    assert writers.refused
-    assert writers.written > 0
-    assert await killer == 2
-    assert await contents(direct, target) == await expected(direct, pipelines, name, source)
-    assert {document["seen"] for document, _ in (await contents(direct, target)).values()} == {1}
+    await survived(backfill, through, direct, name, spark_workers, "spark")
 
 
 async def test_parquet_in_and_out(spark, tmp_path: Path):
@@ -143,6 +131,32 @@ async def test_parquet_in_and_out(spark, tmp_path: Path):
     assert shown["outcome", "dropped"] == 286
     assert shown["path", "~ level"] == shown["outcome", "changed"] == len(kept)
     assert {row._id: json.loads(row._source) for row in kept}["1"] == {"n": 1, "level": "warn", "host": {"i": 1}}
+
+
+async def test_progress_counts_documents_and_an_interrupted_job_ends_its_items(spark, tmp_path: Path):
+    """Items tell their counts when they are done; a job that is over waits for those at work."""
+    from headrace.backfill import JobSpec, WorkItem
+    from headrace.spark import SparkEngine
+
+    lines = b'{"n":1,"level":"A"}\n' * 3000
+    (tmp_path / "a.ndjson").write_bytes(lines)
+    job = JobSpec(job="j", source="f", target="t", pipeline="p@1", bundle=bundle(*STAGES), diff=True, page_bytes=20_000)
+    edges = range(0, len(lines) + 1, len(lines) // 3)
+    items = [
+        WorkItem(index=str(tmp_path / "a.ndjson"), shard=0, low=low, high=high, file=True)
+        for low, high in itertools.pairwise(edges)
+    ]
+    told: list[Progress] = []
+    assert SparkEngine(spark).run(job, items, told.append).counts.read == 3000
+    assert (told[-1].counts.read, told[-1].done) == (3000, 3)
+
+    def interrupted(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        SparkEngine(spark).run(msgspec.structs.replace(job, rate=100.0), items, interrupted)
+    active = spark.sparkContext.statusTracker().getActiveJobsIds()
+    assert list(active) == []
 
 
 async def test_a_job_that_fails_says_why(spark, backfill, through: Http, direct: Http, name: str):

@@ -197,6 +197,7 @@ EVERYDAY_WORDS = frozenset(
 """Words that say nothing about what a thing is: the name of a thing is the term of its field (CONTRIBUTING.md)."""
 ALLOWED_NAMES = {
     "put": "the HTTP method, and the handler of it",
+    "addInPlace": "a method of pyspark.AccumulatorParam",
     "connection_made": "a callback of asyncio.BaseProtocol",
 }
 

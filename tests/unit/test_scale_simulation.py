@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 import pytest
 
 from benches.scale.__main__ import RECORDED
 from benches.scale.measuring import Recorded
-from benches.scale.model import TOLERANCE, compared, costs_of, extrapolated, setup_of
+from benches.scale.model import (
+    TOLERANCE,
+    beside,
+    bounds,
+    compared,
+    costs_of,
+    costs_table,
+    extrapolated,
+    setup_of,
+)
 from benches.scale.simulation import Costs, Setup, bound, simulate
 from tests.conftest import ROOT
 
@@ -28,10 +39,16 @@ def test_recorded_runs_are_reproduced(recorded: Recorded):
     assert {name: difference for name, difference in off.items() if abs(difference) > TOLERANCE} == {}
 
 
-def test_the_page_has_the_tables_of_the_recorded_runs(recorded: Recorded):
+def test_the_pages_have_the_tables_of_the_recorded_runs(recorded: Recorded):
+    """Each number is in one file; pages quote it."""
     page = (ROOT / "docs/explanation/scale-out.md").read_text()
-    for line in (*compared(recorded), *extrapolated(recorded)):
+    tables = [costs_table(recorded), compared(recorded), beside(recorded), extrapolated(recorded)]
+    assert all(tables)
+    for line in itertools.chain(*tables):
         assert line in page
+    costs = (ROOT / "docs/explanation/cost-of-backfills.md").read_text()
+    for line in bounds(recorded):
+        assert line in costs
 
 
 def test_no_schedule_beats_the_bound_and_a_loss_repeats_pages():

@@ -114,11 +114,11 @@ class Proxy:
         number = msgspec.json.decode(fields["version"], type=str)
         code = self._members(f"{path}/_source", number, format="json")
         body = {key: value for key, value in fields.items() if key in MANIFEST}
-        body |= {key: code[key] for key in ("source", "wasm") if key in code}
+        body |= {key: code[key] for key in ("source", "wasm", "packages") if key in code}
         text = msgspec.json.encode(body)
         if digest_of(manifests.parse(text, name)[1]) != msgspec.json.decode(fields["digest"]):
             raise BackfillError(
-                f"the API does not show the packages of the UDF [{name}@{number}]: name its directory with --dir",
+                f"the API does not show the UDF [{name}@{number}] as it was uploaded: name its directory with --dir",
                 "pipeline",
             )
         return number, text

@@ -126,16 +126,31 @@ def run(code: Code, batches: Iterable[Any], *, keep_before: bool = False) -> Ite
 
     pipelines = Pipelines.shared(code.bundle)
     for batch in batches:
-        taken = [name for name in (SOURCE, ID, INDEX, ROUTING) if name in batch.schema.names]
+        # A column without values costs as much as one with them.
+        taken = [
+            name
+            for name in (SOURCE, ID, INDEX, ROUTING)
+            if name in batch.schema.names and batch.column(name).null_count < batch.num_rows
+        ]
+        taken = taken if SOURCE in taken else [SOURCE, *taken]
         result = pipelines.run_record_batch(
             code.label, batch.select(taken), timeout=RUN_SECONDS, keep_before=keep_before
         )
         columns = {name: batch.column(name) for name in kept_columns(batch.schema.names, keep_before=keep_before)}
-        columns |= {OUTCOME: result.column(OUTCOME), REASON: result.column(REASON)}
+        columns |= {OUTCOME: result.column(OUTCOME), REASON: _reasons(result)}
         columns[SOURCE] = result.column(SOURCE).cast(pyarrow.string())
         if keep_before:
             columns[BEFORE] = result.column(BEFORE).cast(pyarrow.string())
         yield pyarrow.RecordBatch.from_pydict(columns)
+
+
+def _reasons(result: Any) -> Any:
+    """Why documents failed, and why those that the pipeline moves are not written."""
+    import pyarrow
+    from pyarrow import compute
+
+    moved = compute.equal(result.column(OUTCOME), "moved")
+    return compute.if_else(moved, pyarrow.scalar(MOVED), result.column(REASON))
 
 
 def kept_columns(names: Iterable[str], *, keep_before: bool) -> list[str]:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from headrace.backfill.spec import ItemResult, Sample, count_bounded
+from headrace.protocol.media.differences import differences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from headrace.backfill.cluster.reading import Hit
     from headrace.protocol.indices.dead_letter_record import Fault
     from headrace_pipelines.local.outcomes import ActionState
 
-MAX_DIFFERENCES = 100
-"""Paths of one document that are counted."""
-MAX_PATH = 256
-"""Characters of a path: names of members may be data."""
+_SIGNS = {"added": "+", "removed": "-", "changed": "~", "type": "~"}
 MAX_TEXT = 2000
 """Characters of a document in a sample."""
 
@@ -56,42 +52,6 @@ def _shown(text: bytes) -> str:
 def changed_paths(before: bytes, after: bytes) -> list[str]:
     """The differences of two texts, such as `+ level` (added), `- host.ip` (removed), `~ tags[]` (changed).
 
-    The order of members says nothing. An integer and a number with a fraction differ, as in mappings.
+    They are those of [`differences`], which shadows of versions count, too.
     """
-    try:
-        old, new = msgspec.json.decode(before), msgspec.json.decode(after)
-    except (msgspec.DecodeError, RecursionError):
-        return ["~ "]
-    found: dict[str, None] = {}
-    for difference in _differences(old, new):
-        found[difference] = None
-        if len(found) == MAX_DIFFERENCES:
-            break
-    return list(found)
-
-
-def _differences(before: Any, after: Any) -> Iterator[str]:
-    waiting: list[tuple[Any, Any, str]] = [(before, after, "")]
-    while waiting:
-        old, new, path = waiting.pop()
-        if type(old) is not type(new):
-            yield f"~ {path}"
-        elif isinstance(old, dict):
-            for name in old.keys() - new.keys():
-                yield f"- {_below(path, name)}"
-            for name, value in new.items():
-                if name in old:
-                    waiting.append((old[name], value, _below(path, name)))
-                else:
-                    yield f"+ {_below(path, name)}"
-        elif isinstance(old, list):
-            inner = f"{path}[]"[:MAX_PATH]
-            waiting += [(left, right, inner) for left, right in zip(old, new, strict=False)]
-            if len(old) != len(new):
-                yield f"{'-' if len(old) > len(new) else '+'} {inner}"
-        elif old != new:
-            yield f"~ {path}"
-
-
-def _below(path: str, name: str) -> str:
-    return (f"{path}.{name}" if path else name)[:MAX_PATH]
+    return [f"{_SIGNS[each.kind]} {each.path}" for each in differences(before, after)]

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 
     from headrace.backfill.spec import JobSpec, WorkItem
 
-MAX_ATTEMPTS = 5
-"""Workers that an item may end before the job does: a document that kills each of them must not go on for ever."""
+MAX_ATTEMPTS = 4
+"""Workers that an item may end before the job does, on each engine: a document that kills each must not go on for ever.
+The default of Spark."""
 TICK_SECONDS = 0.5
 """Seconds between two reports where nothing else happens."""
 STOP_SECONDS = 5.0
 """Seconds in which an idle worker ends by itself."""
+CANCEL_SECONDS = 30.0
+"""Seconds in which a cluster ends the items of a job that is over: no write of them comes after its last word."""
 REPORT_SECONDS = 0.2
 """Seconds between two reports of a worker within an item."""
 

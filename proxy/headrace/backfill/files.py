@@ -1,14 +1,16 @@
 """Files of a data lake: NDJSON and Parquet in by splits; dead letters and reports out as Parquet.
 
-A document of a file has no version: it is created where its id is free, so a second run finds it done.
+A document of a file has no version: it is created where its id is free, so a second run finds it done. Its id, where it
+has none of its own, is made of the path, the position and the text: equal lines are documents of their own.
 """
 
 from __future__ import annotations
 
 import glob
 import hashlib
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -51,7 +53,7 @@ def marks_of(source: str) -> Marks:
 
 def _extent(path: str) -> int:
     if path.endswith(PARQUET):
-        with _arrow().parquet.ParquetFile(path) as file:
+        with _opened(path) as file:
             return int(file.num_row_groups)
     return Path(path).stat().st_size
 
@@ -71,14 +73,40 @@ def _arrow() -> Any:
     return pyarrow
 
 
+@contextmanager
+def _opened(path: str) -> Iterator[Any]:
+    """A file of Parquet. Raises BackfillError for one that cannot be read."""
+    with _readable(path), _arrow().parquet.ParquetFile(path) as file:
+        yield file
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Raises BackfillError for a file that cannot be read, or has values that JSON has no form for."""
+    pyarrow = _arrow()
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError, TypeError, ValueError, OverflowError) as error:
+        raise BackfillError(f"[{path}] cannot be read as Parquet: {str(error)[:500]}", "source") from None
+
+
+class Row(NamedTuple):
+    """A document of a file: its text, its own id and routing if it has some, and where it is: a byte or a row."""
+
+    text: bytes
+    id: str | None
+    routing: str | None
+    position: int
+
+
 def pages(job: JobSpec, item: WorkItem) -> Iterator[Page]:
     """The documents of a part of a file, in pages of bounded bytes. Raises BackfillError, OSError."""
     found = _rows(job, item) if item.index.endswith(PARQUET) else _lines(item)
     hits: list[Hit] = []
     size = 0
-    for text, id_, routing in found:
-        hits.append(_hit(job, text, id_, routing))
-        size += len(text)
+    for row in found:
+        hits.append(_hit(job, item.index, row))
+        size += len(row.text)
         if size >= job.page_bytes or len(hits) >= MAX_ROWS:
             yield Page(hits, size)
             hits, size = [], 0
@@ -86,14 +114,15 @@ def pages(job: JobSpec, item: WorkItem) -> Iterator[Page]:
         yield Page(hits, size)
 
 
-def _hit(job: JobSpec, text: bytes, id_: str | None, routing: str | None) -> Hit:
+def _hit(job: JobSpec, path: str, row: Row) -> Hit:
+    id_ = row.id
     if id_ is None and job.id_field:
-        id_ = _field(text, job.id_field)
+        id_ = _field(row.text, job.id_field)
     if id_ is None:
-        id_ = hashlib.sha256(text).hexdigest()[:40]
-    hit = Hit(msgspec.Raw(msgspec.json.encode(id_)), msgspec.Raw(text))
-    if routing is not None:
-        hit.routing = msgspec.Raw(msgspec.json.encode(routing))
+        id_ = hashlib.sha256(b"%b\0%d\0%b" % (path.encode(), row.position, row.text)).hexdigest()[:40]
+    hit = Hit(msgspec.Raw(msgspec.json.encode(id_)), msgspec.Raw(row.text))
+    if row.routing is not None:
+        hit.routing = msgspec.Raw(msgspec.json.encode(row.routing))
     return hit
 
 
@@ -108,35 +137,67 @@ def _field(text: bytes, path: str) -> str | None:
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 
-def _lines(item: WorkItem) -> Iterator[tuple[bytes, None, None]]:
+def _lines(item: WorkItem) -> Iterator[Row]:
     """The lines that begin in the part; the last one may end behind it."""
     with Path(item.index).open("rb") as file:
         if item.low:
             file.seek(item.low - 1)
             file.readline(MAX_LINE)
-        while file.tell() < item.high:
+        while (position := file.tell()) < item.high:
             line = file.readline(MAX_LINE)
             if len(line) == MAX_LINE:
                 raise BackfillError(f"a line of [{item.index}] is longer than {MAX_LINE} bytes", "source")
             if text := line.strip():
-                yield text, None, None
+                yield Row(text, None, None, position)
 
 
-def _rows(job: JobSpec, item: WorkItem) -> Iterator[tuple[bytes, str | None, str | None]]:
-    with _arrow().parquet.ParquetFile(item.index) as file:
+def _rows(job: JobSpec, item: WorkItem) -> Iterator[Row]:
+    for batch, position in _batches(job, item):
+        yield from _documents(item.index, batch, position)
+
+
+def _batches(job: JobSpec, item: WorkItem) -> Iterator[tuple[Any, int]]:
+    """The rows of an item as record batches of about a page, each with the position of its first row in the file.
+
+    Of whole documents no other columns than theirs.
+    """
+    with _opened(item.index) as file:
+        position = sum(file.metadata.row_group(each).num_rows for each in range(item.low))
         groups = list(range(item.low, item.high))
         rows = sum(file.metadata.row_group(each).num_rows for each in groups)
         size = sum(file.metadata.row_group(each).total_byte_size for each in groups)
         count = max(1, min(MAX_ROWS, job.page_bytes * rows // max(1, size)))
-        for batch in file.iter_batches(batch_size=count, row_groups=groups):
-            for row in batch.to_pylist():
-                id_, routing, source = row.pop(_ID, None), row.pop(_ROUTING, None), row.pop(_SOURCE, None)
-                text = msgspec.json.encode(row) if source is None else _single_line(source)
-                yield text, None if id_ is None else str(id_), None if routing is None else str(routing)
+        names = file.schema_arrow.names
+        wanted = [name for name in (_SOURCE, _ID, _ROUTING) if name in names] if _SOURCE in names else None
+        for batch in file.iter_batches(batch_size=count, row_groups=groups, columns=wanted):
+            yield batch, position
+            position += batch.num_rows
+
+
+def _documents(path: str, batch: Any, position: int) -> list[Row]:
+    """The rows of a batch. Raises BackfillError for a whole document that is null, and for values without a form."""
+    names = batch.schema.names
+    with _readable(path):
+        ids, routings = (_texts(batch, name) for name in (_ID, _ROUTING))
+        if _SOURCE in names:
+            sources = batch.column(_SOURCE).to_pylist()
+            if None in sources:
+                raise ValueError(f"a row has no {_SOURCE}")
+            texts = list(map(_single_line, sources))
+        else:
+            rows = batch.drop_columns([name for name in (_ID, _ROUTING) if name in names]).to_pylist()
+            texts = list(map(msgspec.json.encode, rows))
+    return list(map(Row, texts, ids, routings, range(position, position + len(texts))))
+
+
+def _texts(batch: Any, name: str) -> list[str | None]:
+    if name not in batch.schema.names:
+        return [None] * int(batch.num_rows)
+    return [None if value is None else str(value) for value in batch.column(name).to_pylist()]
 
 
 def _single_line(source: str | bytes) -> bytes:
-    text = source.encode() if isinstance(source, str) else source
+    text = source.encode() if isinstance(source, str) else bytes(source)
     return msgspec.json.format(text, indent=-1) if b"\n" in text or b"\r" in text else text
 
 

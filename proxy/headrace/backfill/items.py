@@ -196,6 +196,13 @@ def concrete(link: Link, name: str, field: str) -> str:
     return index
 
 
+def streams_of(link: Link, source: str) -> list[str]:
+    """The data streams that a source names, or whose indexes it names. Raises ClientError."""
+    params = {"expand_wildcards": "all", "filter_path": "*.data_stream"}
+    found: dict[str, Any] = link.json("GET", path_of(source), params)
+    return sorted({about["data_stream"] for about in found.values()})
+
+
 def indexes_of(link: Link, source: str) -> frozenset[str]:
     """The indexes behind a source. Raises BackfillError for an alias with a filter: items read the indexes behind it.
 

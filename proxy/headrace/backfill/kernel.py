@@ -9,6 +9,7 @@ from headrace.backfill import files, jobs
 from headrace.backfill.cluster import reading
 from headrace.backfill.cluster.dead import PERMANENT, keep, letter
 from headrace.backfill.cluster.link import Backoff, Link
+from headrace.backfill.cluster.pace import Pace
 from headrace.backfill.cluster.writing import Refusal, changes, copies, deletion, send
 from headrace.backfill.diff import compare
 from headrace.backfill.spec import BackfillError, ItemResult, count_bounded
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
     from headrace.backfill.spec import Counts, JobSpec, WorkItem
     from headrace.protocol.indices.dead_letter_record import DeadLetter
     from headrace_pipelines import BulkOutcome
-    from headrace_pipelines.local.outcomes import ActionState
 
 KEPT = frozenset({"same", "changed"})
 """States of documents that a bulk writes."""
 RUN_SECONDS = 600.0
 """Seconds for a page in the pipeline: a bound for code that hangs; stages have limits of their own."""
-MOVED = "the pipeline changes the _id or the _index of the document: a job writes each document to its own"
+MOVED = (
+    "the pipeline changes the _id, the _index or the _routing of the document, or makes several of it: "
+    "what an earlier pass wrote would stay, so a job writes each document under its own"
+)
 
 
 def run_item(job: JobSpec, item: WorkItem, *, progress: Callable[[Counts], None] | None = None) -> ItemResult:
@@ -41,18 +44,21 @@ def run_item(job: JobSpec, item: WorkItem, *, progress: Callable[[Counts], None]
     if job.job_index and (earlier := jobs.result_of(link, job, item)) is not None:
         return earlier
     backoff = Backoff(job.patience)
+    first = reading.FIRST_DOCUMENTS
     while True:
         run = _Run(job, item, link)
         try:
-            for page in files.pages(job, item) if item.file else reading.pages(link, job, item):
+            for page in files.pages(job, item) if item.file else reading.pages(link, job, item, first=first):
                 run.page(page)
                 if progress is not None:
                     progress(run.result.counts)
             break
-        except reading.LostPageError:
+        except reading.LostPageError as error:
             # In place, documents that are written already would go through the pipeline again.
             if job.same_index or not backoff.wait():
                 raise
+            if isinstance(error, reading.LongPageError):
+                first = max(1, first // 8)
     run.settle()
     if job.job_index:
         jobs.check_off(link, job, item, run.result)
@@ -68,38 +74,32 @@ class _Run:
         self._pipelines = Pipelines.shared(job.bundle)
         folder = files.is_folder(job.stream) and not job.diff
         self._dead = files.DeadLetterFiles(job.stream, job, item) if folder else None
-        self._started = time.monotonic()
         self._cpu = time.thread_time()
         self._throttled = link.throttled
-        self._slept = 0.0
+        self._pace = Pace(job, link, job.target if item.file or item.compare else job.source)
 
     def page(self, page: Page) -> None:
         """Runs and writes the documents of a page."""
         counts = self.result.counts
         if self.item.compare:
             self._mirrored(page.hits)
-            self.settle()
-            return
-        counts.read += len(page.hits)
-        counts.bytes += page.bytes
-        if self.job.diff:
-            self._compared(page.hits)
-        elif self.job.same_index:
-            self._changed(page.hits)
         else:
-            self._copied(page.hits)
+            counts.read += len(page.hits)
+            counts.bytes += page.bytes
+            if self.job.diff:
+                self._compared(page.hits)
+            elif self.job.same_index:
+                self._changed(page.hits)
+            else:
+                self._copied(page.hits)
+        self._pace.after(len(page.hits))
         self.settle()
-        if self.job.rate:
-            ahead = counts.read / self.job.rate - (time.monotonic() - self._started)
-            if ahead > 0:
-                time.sleep(ahead)
-                self._slept += ahead
 
     def settle(self) -> None:
         """Adds what time the item has cost so far."""
         counts = self.result.counts
         counts.cpu = time.thread_time() - self._cpu
-        counts.throttled = self.link.throttled - self._throttled + self._slept
+        counts.throttled = self.link.throttled - self._throttled + self._pace.slept
 
     def _ran(self, hits: Sequence[Hit], body: bytes, index: str) -> tuple[BulkOutcome, dict[int, Fault]]:
         """What the pipeline makes of a bulk, and the faults of documents that cannot be written, by position."""
@@ -118,12 +118,13 @@ class _Run:
         return outcome, faults
 
     def _copied(self, hits: Sequence[Hit]) -> None:
-        outcome, faults = self._ran(hits, copies(hits), self.job.target)
+        replace = self.job.replace
+        outcome, faults = self._ran(hits, copies(hits, replace=replace), self.job.target)
         body, positions = bytes(outcome.body), [i for i, state in enumerate(outcome.states) if state in KEPT]
         if "moved" in outcome.states:
             body = b"".join(pair for pair, kept in _pairs(outcome) if kept)
         gone = [i for i, state in enumerate(outcome.states) if state not in KEPT] if self._cleans else []
-        body += b"".join(deletion(hits[i], same_index=False) + b"\n" for i in gone)
+        body += b"".join(deletion(hits[i], same_index=False, replace=replace) + b"\n" for i in gone)
         refused = self._sent(body, positions, gone, self.job.target)
         letters = [letter(self.job, hits[i], fault) for i, fault in faults.items()]
         letters += self._rejected(hits, refused)
@@ -218,7 +219,8 @@ class _Run:
         """The dead letters of documents that the cluster refuses for good. Their earlier states leave the target."""
         found = {i: refusal for i, refusal in refused.items() if refusal.status in PERMANENT}
         if found and self._cleans and not self.job.same_index:
-            lines = b"".join(deletion(hits[i], same_index=False) + b"\n" for i in found)
+            replace = self.job.replace
+            lines = b"".join(deletion(hits[i], same_index=False, replace=replace) + b"\n" for i in found)
             self._sent(lines, [], list(found), self.job.target)
         letters = []
         for i, refusal in found.items():
@@ -232,7 +234,7 @@ class _Run:
     def _mirrored(self, hits: Sequence[Hit]) -> None:
         """Deletes documents of the target that the source lacks, as long as they are as they were read."""
         present = reading.present(self.link, self.job, hits)
-        gone = [i for i, hit in enumerate(hits) if hit.name not in present]
+        gone = [i for i, hit in enumerate(hits) if hit.copy not in present]
         body = b"".join(deletion(hits[i], same_index=True) + b"\n" for i in gone)
         self._sent(body, [], gone, self.item.index)
 
@@ -248,7 +250,14 @@ class _Run:
 
 
 def _pairs(outcome: BulkOutcome) -> list[tuple[bytes, bool]]:
-    """The actions of what is left of a bulk, each with its line ends, and whether it goes where it was to go."""
-    left: list[ActionState] = [state for state in outcome.states if state in KEPT or state == "moved"]
+    """The actions of what is left of a bulk, each with its line ends, and whether it goes where it was to go.
+
+    Of a document that has become several, the first.
+    """
     lines = bytes(outcome.body).split(b"\n")
-    return [(b"%b\n%b\n" % (lines[2 * order], lines[2 * order + 1]), state in KEPT) for order, state in enumerate(left)]
+    pairs, at = [], 0
+    for state, count in zip(outcome.states, outcome.forwarded, strict=True):
+        if count:
+            pairs.append((b"%b\n%b\n" % (lines[at], lines[at + 1]), state in KEPT))
+        at += 2 * count
+    return pairs

@@ -11,7 +11,9 @@ from headrace.backfill.kernel import run_item
 from headrace.backfill.spec import ItemResult
 
 if TYPE_CHECKING:
-    from headrace.backfill.spec import JobSpec, WorkItem
+    from collections.abc import Callable
+
+    from headrace.backfill.spec import Counts, JobSpec, WorkItem
 
 
 class _Message(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -19,13 +21,17 @@ class _Message(msgspec.Struct, kw_only=True, omit_defaults=True):
     error: tuple[str, int, str, str] = ("", 0, "", "")
 
 
-def attempt(job: JobSpec, item: WorkItem) -> bytes:
+def attempt(job: JobSpec, item: WorkItem, told: Callable[[Counts], None] | None = None) -> bytes:
     """Does an item. An error is a message, too: an engine repeats the items of workers that end, not those that fail.
 
-    A call that the cluster does not answer has been repeated for `patience` seconds when it is an error.
+    A call that the cluster does not answer has been repeated for `patience` seconds when it is an error. `told`: is
+    told the counts of an item that is done.
     """
     try:
-        return msgspec.json.encode(_Message(result=run_item(job, item)))
+        result = run_item(job, item)
+        if told is not None:
+            told(result.counts)
+        return msgspec.json.encode(_Message(result=result))
     except Exception as error:  # noqa: BLE001 - the driver decides what an error means
         return msgspec.json.encode(_Message(error=described(error)))
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.backfill import files, items
+from headrace.backfill.cluster.retention import remembered_deletes
 from headrace.backfill.jobs import Pass
-from headrace.backfill.spec import BackfillError, ItemResult
+from headrace.backfill.spec import BackfillError, ConflictError, ItemResult
 from headrace.client.errors import ClientError, UnreachableError
 
 if TYPE_CHECKING:
@@ -73,7 +74,11 @@ class Passes:
         """Runs or resumes the job. Raises ClientError, UnreachableError, BackfillError; the record says so."""
         started = time.monotonic() - self._record.seconds
         try:
-            self._run()
+            if self._job.same_index or self._files:
+                self._run()
+            else:
+                with remembered_deletes(self._link, self._job.target, self._record.gc_deletes, self._keep_setting):
+                    self._run()
         except BaseException as error:
             self._record.state, self._record.reason = "failed", str(error)[:500] or type(error).__name__
             self._record.seconds = time.monotonic() - started
@@ -84,6 +89,10 @@ class Passes:
         self._record.state, self._record.seconds = "done", time.monotonic() - started
         self._journal.save()
         return self._record
+
+    def _keep_setting(self, before: str) -> None:
+        self._record.gc_deletes = before
+        self._journal.save()
 
     def _run(self) -> None:
         if self._record.passes and not self._record.passes[-1].done:
@@ -136,9 +145,13 @@ class Passes:
         index = self._job.target if planned.compare else self._job.source
         work = items.items_of(planned, index, frozenset(planned.high) if self._job.preference else frozenset())
         watch = self._watch
-        result = self._engine.run(
-            self._job, work, (lambda progress: watch(planned, progress)) if watch is not None else None
-        )
+
+        def told(progress: Progress) -> None:
+            self._journal.beat()
+            if watch is not None:
+                watch(planned, progress)
+
+        result = self._engine.run(self._job, work, told)
         self._record.result.add(result)
         planned.done = True
         self._journal.save()
@@ -158,7 +171,8 @@ class Passes:
     def _blocked(self) -> Iterator[None]:
         """Writes to the source are refused; they stay refused when the alias has another index.
 
-        Raises BackfillError where a write may still be under way, or where writes stay refused after an error.
+        Raises BackfillError where a write may still be under way, or where writes stay refused after an error. Where
+        another process has the job by now, the block is its own.
         """
         # An alias may name the target at the end.
         indexes = ",".join(sorted(items.indexes_of(self._link, self._job.source))) or self._job.source
@@ -169,6 +183,8 @@ class Passes:
                 raise BackfillError(f"not every shard of [{indexes}] refuses writes", "source")
             yield
         except BaseException as error:
+            if isinstance(error, ConflictError) or not self._journal.held():
+                raise
             try:
                 settings = {"index.blocks.write": None}
                 self._link.json("PUT", items.path_of(indexes, "_settings"), None, settings)
@@ -194,6 +210,8 @@ class Passes:
             if self._mirror and (compared is None or result.counts.read != survey.operations - before):
                 self._compare()
         self._link.json("POST", items.path_of(self._job.target, "_refresh"))
+        # Whoever has the job switches the alias.
+        self._journal.save()
         self._switch_alias()
 
     def _switch_alias(self) -> None:

@@ -39,6 +39,10 @@ class BackfillError(Exception):
         return type(self), (self.reason, self.field)
 
 
+class ConflictError(BackfillError):
+    """Another process has the job."""
+
+
 class Connection(msgspec.Struct, frozen=True):
     """How a worker finds the cluster: a target of `headrace.toml`, an address, or both; without any the environment."""
 
@@ -57,10 +61,12 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     `pipeline`: `name@version`, a document pipeline of `bundle`. `query`: JSON text; empty: all documents. `rate`:
     documents a second of one worker; 0: as many as the cluster takes. `page_bytes`: bytes of documents of a page.
+    `latency`: milliseconds of the cluster's searches (99th percentile) above which a worker slows down; 0: any.
+    `replace`: documents whose version is equal are written again, for what another pipeline has made of them.
     `patience`: seconds for which a call that is not taken is repeated. `stream`: of dead letters. `params`: of every
     bulk. `same_index`: documents are changed where they are. `job_index`: where items are checked off; empty: nowhere.
     `tombstones`: whether the target may have older copies of documents that the pipeline now drops. `id_field`: of
-    documents of files, with dots; empty: their ids are made of their text.
+    documents of files, with dots; empty: their ids are made of where they are, and their text.
     """
 
     job: str
@@ -75,6 +81,8 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     tombstones: bool = False
     query: str = ""
     rate: float = 0.0
+    latency: float = 0.0
+    replace: bool = False
     page_bytes: int = PAGE_BYTES
     patience: float = PATIENCE_SECONDS
     stream: str = DEAD_LETTERS

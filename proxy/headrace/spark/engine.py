@@ -8,11 +8,11 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pyspark import InheritableThread
+from pyspark import AccumulatorParam, InheritableThread
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from headrace.backfill.engine import TICK_SECONDS, Progress
+from headrace.backfill.engine import CANCEL_SECONDS, MAX_ATTEMPTS, TICK_SECONDS, Progress
 from headrace.backfill.messages import attempt, result_of
 from headrace.backfill.spec import BackfillError, Counts, ItemResult
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from headrace.backfill.spec import JobSpec, WorkItem
-
-FAILURES = 4
-"""Workers that an item may end before the job does: the default of Spark, which local masters do not have."""
 
 
 def session(master: str = "", name: str = "headrace") -> SparkSession:
@@ -35,7 +32,7 @@ def session(master: str = "", name: str = "headrace") -> SparkSession:
         # Workers of this machine have the modules of this process, whatever `python3` is.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         cores = master[len("local") :].strip("[]") or "1"
-        master = f"local[{cores}]" if "," in cores else f"local[{cores},{FAILURES}]"
+        master = f"local[{cores}]" if "," in cores else f"local[{cores},{MAX_ATTEMPTS}]"
     return (builder.master(master) if master else builder).getOrCreate()
 
 
@@ -73,6 +70,17 @@ class SparkEngine:
         return total
 
 
+class _Sum(AccumulatorParam[Counts]):
+    """The counts of items that are done."""
+
+    def zero(self, value: Counts) -> Counts:
+        return Counts()
+
+    def addInPlace(self, value1: Counts, value2: Counts) -> Counts:  # noqa: N802 - a name of Spark
+        value1.add(value2)
+        return value1
+
+
 class _Stage:
     """The items of a pass as one stage of Spark."""
 
@@ -82,12 +90,13 @@ class _Stage:
         self._count = len(items)
         self._rows: list[Any] = []
         self._error: Exception | None = None
+        counted = self._counted = spark.sparkContext.accumulator(Counts(), _Sum())
 
         def work(batches: Iterator[Any]) -> Iterator[Any]:
             import pyarrow
 
             for batch in batches:
-                done = [attempt(job, items[row]) for row in batch.column(0).to_pylist()]
+                done = [attempt(job, items[row], counted.add) for row in batch.column(0).to_pylist()]
                 yield pyarrow.RecordBatch.from_pydict({"message": pyarrow.array(done, pyarrow.binary())})
 
         # A range needs no worker of its own: the tasks are of one stage, with one row each.
@@ -98,12 +107,16 @@ class _Stage:
         thread = InheritableThread(target=self._collect, name="headrace-spark")
         thread.start()
         try:
-            while thread.is_alive():
+            running = True
+            while running:
                 thread.join(TICK_SECONDS)
+                running = thread.is_alive()
                 if watch is not None:
-                    watch(Progress(Counts(), self._done(), self._count, 0))
+                    watch(Progress(self._counted.value, self._done(), self._count, 0))
         except BaseException:
             self._spark.sparkContext.cancelJobGroup(self._group)
+            # An item that still writes must not outlive the job.
+            thread.join(CANCEL_SECONDS)
             raise
         if self._error is not None:
             raise BackfillError(f"Spark ends the job: {_reason(self._error)}") from self._error

@@ -11,10 +11,12 @@ import pytest
 from headrace.backfill.bundles import Proxy, bundle_of
 from headrace.cli.errors import ExitCode
 from headrace.client.target import Target
+from headrace.settings import Settings
 from headrace_pipelines import Pipelines
-from tests.conftest import Http, native
+from tests.conftest import SECRET, Http, native
 from tests.node.backfill import corpus
 from tests.node.backfill.corpus import contents, expected, filled, pipeline
+from tests.node.stages.test_python_numbers import wheel
 
 
 async def test_through_a_proxy_no_other_pipeline_runs(
@@ -30,7 +32,7 @@ async def test_through_a_proxy_no_other_pipeline_runs(
     arguments = ["--source", source, "--target", target, "--pipeline", name, "--dead-letters", f"{name}-dead"]
     for more in ((), ("--slices", "3")):
         code, _, err = await backfill(*arguments, *more)
-        assert code == 0, err
+        assert code == ExitCode.DIFFERENCES, err
         assert await contents(direct, target) == await expected(direct, pipelines, name, source)
         await direct.delete(f"/{target}")
         await corpus.created(direct, target)
@@ -50,7 +52,7 @@ async def test_files_are_indexed_once(backfill, through: Http, direct: Http, nam
     counts = []
     for _ in range(2):
         code, out, err = await backfill(*arguments)
-        assert code == 0, err
+        assert code == ExitCode.DIFFERENCES, err
         counts.append(json.loads(out)["counts"])
     good = {str(n) for n in range(700) if n % 7 != 3 and n % 500 != 5}
     assert set(await contents(direct, name)) == good
@@ -99,6 +101,104 @@ async def test_a_pipeline_of_a_directory(backfill, direct: Http, name: str, tmp_
     assert (code, "no document pipeline [nothing]" in err) == (ExitCode.FAILED, True)
 
 
+async def test_packages_of_a_udf_come_by_the_api(through: Http, name: str):
+    """They are part of its code, so a job has them, too."""
+    source = "import shapes\ndef process(doc):\n    return {'n': shapes.LARGE}\n"
+    packages = [wheel({"shapes/__init__.py": "from .sizes import LARGE\n", "shapes/sizes.py": "LARGE = 7\n"})]
+    udf = {"language": "python", "source": source, "packages": packages}
+    assert (await through.put(f"/_udf/{name}", udf)).status == 201
+    await through.pipeline(name, "document", {"name": "u", "type": "python", "config": {"udf_name": name}})
+
+    def chosen():
+        origin = Proxy(Target(url=through.base))
+        try:
+            return bundle_of(origin, name)
+        finally:
+            origin.close()
+
+    found = await asyncio.to_thread(chosen)
+    assert Pipelines.of(found.bundle).run(found.label, [{}]).documents == [{"n": 7}]
+
+
+async def test_a_pipeline_of_a_state_folder(
+    backfill, settings: Settings, through: Http, direct: Http, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    """The proxy need not be there: its copy of the registry has definitions and code, signed by its key."""
+    await filled(direct, name, 30, shards=1)
+    await pipeline(through, name)
+    monkeypatch.setenv("HEADRACE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("HEADRACE_REGISTRY_SECRET", SECRET)
+    folder = settings.state_folder
+    arguments = ["--source", name, "--pipeline", f"{name}@1", "--diff", "--state"]
+    code, out, err = await backfill(*arguments, str(folder), "--json")
+    assert (code, json.loads(out)["counts"]["changed"]) == (ExitCode.DIFFERENCES, 25), err
+    code, _, err = await backfill(*arguments, str(folder / "udf"))
+    assert (code, "is no state folder" in err) == (ExitCode.FAILED, True)
+    monkeypatch.setenv("HEADRACE_REGISTRY_SECRET", "another secret of thirty-two bytes")
+    code, _, err = await backfill(*arguments, str(folder))
+    assert (code, "not of this secret" in err) == (ExitCode.FAILED, True)
+
+
+async def test_what_a_job_cannot_keep_right_is_refused(
+    backfill, through: Http, direct: Http, name: str, tmp_path: Path
+):
+    source, target = f"{name}-1", f"{name}-2"
+    await filled(direct, source, 30, shards=1)
+    await corpus.created(direct, target)
+    await direct.put(f"/{target}/_settings", {"index.gc_deletes": "45s"})
+    stages = [native("s", "set", field="state", value="one")]
+    await pipeline(through, name, stages)
+    arguments = ["--source", source, "--target", target, "--pipeline", name]
+    assert (await backfill(*arguments))[0] == 0
+    settings = (await direct.get(f"/{target}/_settings?flat_settings=true")).json[target]["settings"]
+    assert settings["index.gc_deletes"] == "45s"
+
+    # Another version of the pipeline has equal versions of the documents, and drops one of them.
+    stages = [native("s", "set", field="state", value="two"), native("d", "drop") | {"if": "doc.n == 3"}]
+    await pipeline(through, name, stages)
+    code, _, err = await backfill(*arguments)
+    assert (code, f"{name}@1" in err, "--replace" in err) == (ExitCode.CONFLICT, True, True), err
+    assert (await backfill(*arguments, "--replace"))[0] == 0
+    found = await contents(direct, target)
+    assert {document["state"] for document, _ in found.values()} == {"two"}
+    assert set(found) == {f"d{n}" for n in range(30) if n != 3}
+
+    code, _, err = await backfill("--source", source, "--in-place", "--pipeline", name, "--slices", "2")
+    assert (code, "through the pipeline twice" in err) == (ExitCode.FAILED, True), err
+    broken = tmp_path / "a.parquet"
+    broken.write_bytes(b"no parquet")
+    code, _, err = await backfill("--source", str(broken), "--target", target, "--pipeline", name)
+    assert (code, "cannot be read as Parquet" in err) == (ExitCode.FAILED, True), err
+
+
+async def test_a_broken_line_is_a_dead_letter(backfill, through: Http, direct: Http, name: str, tmp_path: Path):
+    await corpus.created(direct, name, shards=1)
+    await pipeline(through, name, [native("s", "set", field="state", value="one")])
+    (tmp_path / "a.ndjson").write_text('{"n": 1}\n{"n": \nnothing\n{"n": 1}\n')
+    arguments = ["--source", f"{tmp_path}/a.ndjson", "--target", name, "--pipeline", name, "--json"]
+    code, out, err = await backfill(*arguments, "--dead-letters", f"{name}-dead")
+    assert code == ExitCode.DIFFERENCES, err
+    assert {"written": 2, "failed": 2}.items() <= json.loads(out)["counts"].items()
+    assert len(await contents(direct, name)) == 2
+
+
+async def test_a_data_stream_is_refused_before_the_job(backfill, through: Http, direct: Http, name: str):
+    """Its newest index takes writes whatever a block says: the job would fail at its end."""
+    template = {"index_patterns": [f"{name}-*"], "data_stream": {}, "priority": 900}
+    await direct.put(f"/_index_template/{name}", template)
+    try:
+        await direct.post(f"/{name}-logs/_doc?refresh=true", {"@timestamp": "2026-01-01T00:00:00Z", "n": 1})
+        await corpus.created(direct, f"t{name}")
+        await pipeline(through, name, [native("s", "set", field="state", value="one")])
+        arguments = ["--source", f"{name}-logs", "--target", f"t{name}", "--pipeline", name]
+        code, _, err = await backfill(*arguments, "--swap-alias", f"{name}x")
+        assert (code, "is of the data stream" in err) == (ExitCode.FAILED, True), err
+        assert (await backfill(*arguments))[0] == 0
+    finally:
+        await direct.delete(f"/_data_stream/{name}-logs")
+        await direct.delete(f"/_index_template/{name}")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -107,6 +207,9 @@ async def test_a_pipeline_of_a_directory(backfill, direct: Http, name: str, tmp_
         (["--source", "a", "--pipeline", "p", "--in-place", "--target", "b"], "--in-place has no target"),
         (["--source", "a", "--pipeline", "p", "--target", "b", "--delete-dropped"], "belongs to --in-place"),
         (["--source", "a", "--pipeline", "p", "--diff", "--resume", "x"], "--diff writes nothing"),
+        (["--source", "a", "--pipeline", "p", "--in-place", "--replace"], "belongs to --target"),
+        (["--source", "a", "--pipeline", "p", "--target", "b", "--take-over"], "belongs to --resume"),
+        (["--source", "a", "--pipeline", "p", "--diff", "--dir", ".", "--state", "."], "one of --dir and --state"),
         (["--source", "a.ndjson", "--pipeline", "p", "--in-place"], "files are read whole"),
         (["--source", "a", "--pipeline", "p", "--diff", "--query", "{no"], "is no JSON"),
     ],

@@ -10,7 +10,7 @@ import pytest
 from headrace.backfill import Connection, ItemResult, JobSpec, WorkItem, items, jobs
 from headrace.backfill.cluster.link import Link
 from headrace.backfill.jobs import Journal, Pass
-from headrace.backfill.spec import BackfillError, Counts
+from headrace.backfill.spec import ConflictError, Counts
 from headrace_pipelines import Bundle
 from tests.conftest import Http
 from tests.node.backfill.corpus import filled
@@ -26,9 +26,10 @@ async def test_one_process_at_a_time_has_a_job(node: str, direct: Http, name: st
             first = Journal.start(link, record(name), f"{name}-jobs")
             first.record.passes.append(Pass(number=1, high={"s": {"0": 7}}, size=3))
             first.save()
-            second = Journal.load(link, name, f"{name}-jobs")
+            second = Journal.load(link, name, f"{name}-jobs", seize=True)
             assert second.record.passes == first.record.passes
-            with pytest.raises(BackfillError, match="another process"):
+            second.save()
+            with pytest.raises(ConflictError, match="another process"):
                 first.save()
             second.save()
             # An acknowledgement that was lost: the record is stored already.

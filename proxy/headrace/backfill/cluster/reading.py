@@ -38,6 +38,10 @@ class LostPageError(BackfillError):
     """A page of a scroll is lost: its slice has to be read from its beginning."""
 
 
+class LongPageError(LostPageError):
+    """A page of a scroll has too many bytes: its slice has to be read in shorter pages."""
+
+
 class Hit(msgspec.Struct, gc=False):
     """A document: JSON texts of its id, its routing (empty: none) and its source; `found` in an answer by id."""
 
@@ -63,6 +67,11 @@ class Hit(msgspec.Struct, gc=False):
     def name(self) -> str:
         """The id."""
         return msgspec.json.decode(self.id, type=str)
+
+    @property
+    def copy(self) -> tuple[str, str]:
+        """The id and the routing (empty: none): shards may have documents of one id with different routings."""
+        return self.name, msgspec.json.decode(self.routing, type=str) if self.routing else ""
 
     @property
     def text(self) -> bytes:
@@ -112,8 +121,8 @@ class Page(msgspec.Struct):
 class _Window:
     """How many documents a page asks for, by the bytes of the pages before it."""
 
-    def __init__(self, page_bytes: int) -> None:
-        self.size = FIRST_DOCUMENTS
+    def __init__(self, page_bytes: int, first: int) -> None:
+        self.size = first
         self._bytes = page_bytes
 
     @property
@@ -132,10 +141,16 @@ class _Window:
         self.size = max(1, self.size // 8)
 
 
-def pages(link: Link, job: JobSpec, item: WorkItem) -> Iterator[Page]:
-    """The documents of an item. Raises ClientError, UnreachableError, and BackfillError for what is no document."""
-    window = _Window(job.page_bytes)
-    found = _slice(link, job, item, window) if item.slices else _range(link, job, item, window)
+def pages(
+    link: Link, job: JobSpec, item: WorkItem, *, first: int = FIRST_DOCUMENTS, once: bool = False
+) -> Iterator[Page]:
+    """The documents of an item. `first`: how many the first page asks for.
+
+    `once`: nobody can begin a slice again, so its later pages may have more bytes.
+    Raises ClientError, UnreachableError, LostPageError, and BackfillError for what is no document.
+    """
+    window = _Window(job.page_bytes, first)
+    found = _slice(link, job, item, window, once=once) if item.slices else _range(link, job, item, window)
     for page in found:
         window.adapt(page)
         if not item.compare and any(not hit.source for hit in page.hits):
@@ -164,9 +179,7 @@ def _range(link: Link, job: JobSpec, item: WorkItem, window: _Window) -> Iterato
         try:
             page, _ = _searched(link, path, params, body, window.limit)
         except TooLongError:
-            if asked == 1:
-                raise BackfillError(f"a document of [{item.index}] is longer than a job reads") from None
-            window.shrink()
+            _shrink(window, item)
             continue
         if page.hits:
             low = page.hits[-1].seq_no + 1
@@ -175,11 +188,37 @@ def _range(link: Link, job: JobSpec, item: WorkItem, window: _Window) -> Iterato
             return
 
 
-def _slice(link: Link, job: JobSpec, item: WorkItem, window: _Window) -> Iterator[Page]:
+def _shrink(window: _Window, item: WorkItem) -> None:
+    """Has the next page ask for fewer documents. Raises BackfillError where it asked for one."""
+    if window.size == 1:
+        raise BackfillError(f"a document of [{item.index}] is longer than a job reads")
+    window.shrink()
+
+
+def _slice(link: Link, job: JobSpec, item: WorkItem, window: _Window, *, once: bool) -> Iterator[Page]:
     """The documents of a slice. The length of its pages is that of the first one: a scroll has one size.
 
     Raises LostPageError where the answer of a later page is lost: the cluster may have gone on to the next one.
     """
+    while True:
+        try:
+            page, scroll = _first_of(link, job, item, window)
+            break
+        except TooLongError:
+            _shrink(window, item)
+    limit = MAX_ANSWER * SURPLUS if once else window.limit
+    try:
+        while page.hits:
+            yield page
+            page, scroll = _scrolled(link, {"scroll": KEEP_ALIVE, "scroll_id": scroll}, limit)
+    finally:
+        # It ends by itself where the cluster is away.
+        with suppress(UnreachableError):
+            link.once("DELETE", "/_search/scroll", msgspec.json.encode({"scroll_id": scroll}))
+
+
+def _first_of(link: Link, job: JobSpec, item: WorkItem, window: _Window) -> tuple[Page, str]:
+    """The first page of a scroll. Raises TooLongError; such a scroll ends by itself."""
     body: dict[str, Any] = {
         "size": window.size,
         "query": {"bool": {"filter": _filters(job)}},
@@ -190,16 +229,7 @@ def _slice(link: Link, job: JobSpec, item: WorkItem, window: _Window) -> Iterato
     if item.slices > 1:
         body["slice"] = {"id": item.shard, "max": item.slices}
     params = {"scroll": KEEP_ALIVE, "allow_partial_search_results": "false"}
-    page, scroll = _searched(link, f"/{quote(item.index, safe='')}/_search", params, body, MAX_ANSWER * SURPLUS)
-    try:
-        while page.hits:
-            yield page
-            body = {"scroll": KEEP_ALIVE, "scroll_id": scroll}
-            page, scroll = _scrolled(link, body)
-    finally:
-        # It ends by itself where the cluster is away.
-        with suppress(UnreachableError):
-            link.once("DELETE", "/_search/scroll", msgspec.json.encode({"scroll_id": scroll}))
+    return _searched(link, f"/{quote(item.index, safe='')}/_search", params, body, window.limit)
 
 
 def _filters(job: JobSpec) -> list[Any]:
@@ -211,10 +241,12 @@ def _searched(link: Link, path: str, params: dict[str, str], body: Any, limit: i
     return _page(link.call("POST", path, params, msgspec.json.encode(body), limit=limit))
 
 
-def _scrolled(link: Link, body: Any) -> tuple[Page, str]:
+def _scrolled(link: Link, body: Any, limit: int) -> tuple[Page, str]:
     """The next page of a scroll. The call is not repeated: a repeated one would skip the page that was lost."""
     try:
-        answer = link.once("POST", "/_search/scroll", msgspec.json.encode(body), limit=MAX_ANSWER * SURPLUS)
+        answer = link.once("POST", "/_search/scroll", msgspec.json.encode(body), limit=limit)
+    except TooLongError:
+        raise LongPageError("a page of a scroll is too long: its slice has to be read again") from None
     except UnreachableError as error:
         raise LostPageError(f"a page of a scroll is lost: its slice has to be read again: {error}") from None
     if answer.status in BUSY:
@@ -258,25 +290,24 @@ def again(link: Link, hits: Sequence[Hit], index: str) -> list[Hit]:
     return _joined_lines([*docs], answer.body)
 
 
-def present(link: Link, job: JobSpec, hits: Sequence[Hit]) -> set[str]:
-    """The ids among those of `hits` that the source of a job has, however they are routed."""
-    found: set[str] = set()
-    ids = [hit.name for hit in hits]
-    while ids:
-        body = {
-            "size": MAX_DOCUMENTS,
-            "query": {"bool": {"filter": [{"ids": {"values": ids}}, *_filters(job)]}},
-            "_source": False,
-            "track_total_hits": False,
-        }
-        params = {"allow_partial_search_results": "false"}
-        if job.preference:
-            params["preference"] = job.preference
-        page, _ = _searched(link, f"/{quote(job.source, safe='*,-_.')}/_search", params, body, MAX_ANSWER)
-        named = {hit.name for hit in page.hits}
-        found |= named
-        if len(page.hits) < MAX_DOCUMENTS:
-            break
-        # Documents of several indexes with one id have filled the answer: the rest is asked for again.
-        ids = [each for each in ids if each not in named]
-    return found
+def present(link: Link, job: JobSpec, hits: Sequence[Hit]) -> set[tuple[str, str]]:
+    """The documents among `hits` that the source of a job has, by id and routing (see [`Hit.copy`])."""
+    return _copies(link, job, sorted({hit.name for hit in hits}))
+
+
+def _copies(link: Link, job: JobSpec, ids: list[str]) -> set[tuple[str, str]]:
+    body = {
+        "size": MAX_DOCUMENTS,
+        "query": {"bool": {"filter": [{"ids": {"values": ids}}, *_filters(job)]}},
+        "_source": False,
+        "track_total_hits": False,
+    }
+    params = {"allow_partial_search_results": "false"}
+    if job.preference:
+        params["preference"] = job.preference
+    page, _ = _searched(link, f"/{quote(job.source, safe='*,-_.')}/_search", params, body, MAX_ANSWER)
+    if len(page.hits) == MAX_DOCUMENTS and len(ids) > 1:
+        # Documents of several shards or indexes with one id have filled the answer.
+        half = len(ids) // 2
+        return _copies(link, job, ids[:half]) | _copies(link, job, ids[half:])
+    return {hit.copy for hit in page.hits}

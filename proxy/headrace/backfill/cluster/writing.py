@@ -51,19 +51,19 @@ class _Answer(msgspec.Struct):
 _ANSWER = msgspec.json.Decoder(_Answer)
 
 
-def copies(hits: Sequence[Hit]) -> bytes:
-    """The bulk that writes documents to another index, each with its external version; without one it creates them."""
+def copies(hits: Sequence[Hit], *, replace: bool = False) -> bytes:
+    """The bulk that writes documents to another index, each with its external version; without one it creates them.
+
+    `replace`: also over documents of the same version, and over those of the same id that have none.
+    """
     lines: list[bytes | msgspec.Raw] = []
+    kind, creates = _kind(replace=replace), b"index" if replace else b"create"
     for hit in hits:
-        if not hit.external:
-            routing = b',"routing":%b' % hit.routing if hit.routing else b""
-            head = b'{"create":{"_id":%b%b}}' % (hit.id, routing)
-        elif hit.routing:
-            head = b'{"index":{"_id":%b,"routing":%b,"version":%d,"version_type":"external"}}' % (
-                hit.id, hit.routing, hit.external,
-            )  # fmt: skip
+        routing = b',"routing":%b' % hit.routing if hit.routing else b""
+        if hit.external:
+            head = b'{"index":{"_id":%b%b,"version":%d,"version_type":"%b"}}' % (hit.id, routing, hit.external, kind)
         else:
-            head = b'{"index":{"_id":%b,"version":%d,"version_type":"external"}}' % (hit.id, hit.external)
+            head = b'{"%b":{"_id":%b%b}}' % (creates, hit.id, routing)
         lines += (head, hit.source)
     lines.append(b"")
     return b"\n".join(lines)
@@ -78,12 +78,17 @@ def changes(hits: Sequence[Hit]) -> bytes:
     return b"\n".join(lines)
 
 
-def deletion(hit: Hit, *, same_index: bool) -> bytes:
-    """The line that deletes a document: in place as it was read, elsewhere what is older than it."""
+def _kind(*, replace: bool) -> bytes:
+    return b"external_gte" if replace else b"external"
+
+
+def deletion(hit: Hit, *, same_index: bool, replace: bool = False) -> bytes:
+    """The line that deletes a document: in place as it was read, elsewhere what is older than it, or as old."""
     if same_index:
         return b'{"delete":{%b}}' % _as_read(hit)
     routing = b'"routing":%b,' % hit.routing if hit.routing else b""
-    return b'{"delete":{"_id":%b,%b"version":%d,"version_type":"external"}}' % (hit.id, routing, hit.external)
+    kind = _kind(replace=replace)
+    return b'{"delete":{"_id":%b,%b"version":%d,"version_type":"%b"}}' % (hit.id, routing, hit.external, kind)
 
 
 def _as_read(hit: Hit) -> bytes:

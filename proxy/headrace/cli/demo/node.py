@@ -14,16 +14,20 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headrace.cli.demo import download, java
 from headrace.cli.demo.errors import NodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 START_SECONDS = 180
 STOP_SECONDS = 20
 
 CONFIG = """\
 cluster.name: headrace-devnode
-discovery.type: single-node
+{discovery}
 network.host: 127.0.0.1
 http.port: {port}
 transport.port: {transport}
@@ -56,9 +60,22 @@ FULL = ["-XX:+UseG1GC"]
 class Node:
     """One node. `start` returns when it answers; `stop` ends only the process that it started."""
 
-    def __init__(self, port: int | None = None, *, fast: bool = True, heap: str = "1g") -> None:
-        """A node on `port` of loopback, or on a free one. `fast` starts it with one compiler tier; `heap` is Java's."""
+    def __init__(
+        self,
+        port: int | None = None,
+        *,
+        fast: bool = True,
+        heap: str = "1g",
+        joinable: bool = False,
+        joins: Node | None = None,
+    ) -> None:
+        """A node on `port` of loopback, or on a free one; alone, or one that others may join, or that joins one.
+
+        `fast` starts it with one compiler tier; `heap` is Java's.
+        """
         self.port = port or free_port()
+        self.transport = free_port()
+        self._first = joins or (self if joinable else None)
         self.fast = fast
         self.heap = heap
         self._process: subprocess.Popen[bytes] | None = None
@@ -78,7 +95,7 @@ class Node:
         require_free(f"127.0.0.1:{self.port}")
         runtime = java.require()
         home = self.home()
-        self._run = _run_folder(home, self.port, trimmed=runtime.trimmed)
+        self._run = _run_folder(home, self.port, self._config, trimmed=runtime.trimmed)
         download.say(f"starting OpenSearch {download.VERSION} on port {self.port} (Java {runtime.version})")
         command = [*_as_user(), *self._command(runtime, home, self._run)]
         log = (self._run / "console.log").open("wb")
@@ -92,6 +109,17 @@ class Node:
                 start_new_session=True,
             )
         self._wait()
+
+    def _config(self, run: Path) -> str:
+        """The settings of the node. One that others may join elects itself."""
+        lines = ["discovery.type: single-node"]
+        if self._first is not None:
+            lines = [
+                f"node.name: node-{self.transport}",
+                f'discovery.seed_hosts: ["127.0.0.1:{self._first.transport}"]',
+                f'cluster.initial_cluster_manager_nodes: ["node-{self._first.transport}"]',
+            ]
+        return CONFIG.format(port=self.port, transport=self.transport, run=run, discovery="\n".join(lines))
 
     def _command(self, runtime: java.Java, home: Path, run: Path) -> list[str]:
         vector = [] if runtime.trimmed or self.fast else ["--add-modules=jdk.incubator.vector"]
@@ -171,15 +199,14 @@ def free_port() -> int:
         return port
 
 
-def _run_folder(home: Path, port: int, *, trimmed: bool) -> Path:
+def _run_folder(home: Path, port: int, config: Callable[[Path], str], *, trimmed: bool) -> Path:
     runs = download.cache_folder() / "run"
     runs.mkdir(parents=True, exist_ok=True)
     run = Path(tempfile.mkdtemp(prefix=f"node-{port}-", dir=runs))
     for name in ("config", "data/repo", "logs", "tmp"):
         (run / name).mkdir(parents=True)
     shutil.copy(home / "config" / "log4j2.properties", run / "config")
-    transport = free_port()
-    (run / "config" / "opensearch.yml").write_text(CONFIG.format(port=port, transport=transport, run=run))
+    (run / "config" / "opensearch.yml").write_text(config(run))
     if not trimmed:
         (run / "modules").symlink_to(home / "modules")
         return run

@@ -206,13 +206,16 @@ async def source(context: RequestContext) -> web.StreamResponse:
     if code is None:
         raise RegistryError(f"the code of UDF [{record.manifest.label}] is not at hand")
     kind = "application/wasm" if code[:4] == b"\0asm" else _SOURCE_TYPES.get(record.manifest.language, "text/plain")
+    packages = ""
     if record.manifest.language == manifests.PYTHON:
-        code = archives.unpacked(code)[0].encode()
+        text, packages = archives.unpacked(code)
+        code = text.encode()
     if context.target.get("format") == "json":
         binary = kind == "application/wasm"
-        text = {"wasm": base64.b64encode(code).decode()} if binary else {"source": code.decode()}
+        coded = {"wasm": base64.b64encode(code).decode()} if binary else {"source": code.decode()}
+        more = {"packages": [packages]} if packages else {}
         head = {"name": record.manifest.name, "version": record.manifest.version, "language": record.manifest.language}
-        return await reply_json(context, 200, {**head, "digest": record.digest, **text})
+        return await reply_json(context, 200, {**head, "digest": record.digest, **coded, **more})
     headers = CIMultiDict({hdrs.CONTENT_TYPE: kind, "ETag": f'"{record.digest}"'})
     return await send_whole(context.request, 200, "", headers, code)
 

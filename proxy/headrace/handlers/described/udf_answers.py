@@ -69,7 +69,7 @@ class UdfVersions(Answer, kw_only=True):
 
 
 class UdfSource(Answer, kw_only=True):
-    """The code of a UDF: `source` is a text, `wasm` a module in base64."""
+    """The code of a UDF: `source` is a text, `wasm` a module in base64, `packages` a zip of all packages in base64."""
 
     name: str
     version: str
@@ -77,6 +77,7 @@ class UdfSource(Answer, kw_only=True):
     digest: str
     source: str | UnsetType = UNSET
     wasm: str | UnsetType = UNSET
+    packages: list[str] | UnsetType = UNSET
 
 
 class UdfVersionStatistics(Counted, kw_only=True):

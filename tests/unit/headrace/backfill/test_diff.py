@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.backfill.diff import MAX_DIFFERENCES, changed_paths
+from headrace.backfill.diff import changed_paths
 from headrace.backfill.spec import MAX_PATHS, ItemResult, Sample, count_bounded
+from headrace.protocol.media.differences import MAX_DIFFERENCES
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),

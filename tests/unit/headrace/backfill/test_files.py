@@ -71,9 +71,42 @@ def test_a_column_of_json_texts_is_the_documents(tmp_path: Path):
     assert texts(path, [(0, 1)]) == [b'{"n":1.50}', b'{"n":2}']
 
 
-def test_no_files_are_an_error(tmp_path: Path):
+def test_equal_documents_are_documents_of_their_own(tmp_path: Path):
+    """Their ids say where they are, however the file is split: a second run finds them done."""
+    lines = tmp_path / "a.ndjson"
+    lines.write_text('{"n": 1}\n' * 50)
+    table = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"n": [1] * 50}), table, row_group_size=20)
+
+    def ids(path: Path, *edges: int) -> list[str]:
+        items = [
+            WorkItem(index=str(path), shard=0, low=low, high=high, file=True) for low, high in itertools.pairwise(edges)
+        ]
+        return [hit.name for item in items for page in files.pages(job(), item) for hit in page.hits]
+
+    for path, edges in ((lines, (0, lines.stat().st_size)), (table, (0, 3))):
+        whole = ids(path, *edges)
+        assert len(set(whole)) == 50
+        assert ids(path, edges[0], 1, 2, edges[1]) == whole
+    assert not set(ids(lines, 0, lines.stat().st_size)) & set(ids(table, 0, 3))
+
+
+def test_files_that_cannot_be_read_are_an_error(tmp_path: Path):
     with pytest.raises(BackfillError, match="there are no files"):
         files.marks_of(str(tmp_path / "*.ndjson"))
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"no parquet at all")
+    with pytest.raises(BackfillError, match=r"\[.*broken.parquet\] cannot be read as Parquet"):
+        files.marks_of(str(broken))
+    pyarrow.parquet.write_table(pyarrow.table({"_source": ["{}"] * 5000}), broken)
+    whole = bytearray(broken.read_bytes())
+    whole[4:40] = b"\0" * 36
+    broken.write_bytes(whole)
+    with pytest.raises(BackfillError, match="cannot be read as Parquet"):
+        texts(broken, [(0, 1)])
+    pyarrow.parquet.write_table(pyarrow.table({"_source": ["{}", None]}), broken)
+    with pytest.raises(BackfillError, match="a row has no _source"):
+        texts(broken, [(0, 1)])
 
 
 def test_dead_letters_as_parquet_are_those_of_the_last_run(tmp_path: Path):

@@ -228,6 +228,83 @@ def test_a_job_has_no_credentials(cluster: Cluster, monkeypatch: pytest.MonkeyPa
 
 def test_a_rate_holds(cluster: Cluster):
     started = time.monotonic()
-    result = run_item(job_of(cluster, rate=5000.0), ITEM)
+    result = run_item(job_of(cluster, rate=2000.0), ITEM)
     assert time.monotonic() - started >= 0.2
     assert result.counts.throttled > 0
+
+
+def test_a_changed_routing_is_refused(cluster: Cluster):
+    """What an earlier pass wrote under the old routing would stay; a document that becomes several is refused, too."""
+    stages = [native("r", "set", field="_routing", value="else") | {"if": "doc.n == 4"}]
+    result = run_item(job_of(cluster, stages), ITEM)
+    assert (result.counts.written, result.counts.failed) == (999, 1)
+    (letter,) = cluster.dead
+    assert (letter["id"], "_routing" in letter["error"]["reason"]) == ("d4", True)
+    assert "d4" not in cluster.indexed
+
+
+def test_documents_around_one_that_moves_keep_their_texts(cluster: Cluster):
+    cluster.documents = documents(6)
+    stages = [*STAGES, native("m", "set", field="_index", value="away") | {"if": "doc.n == 1"}]
+    result = run_item(job_of(cluster, stages, diff=True), ITEM)
+    assert (result.counts.changed, result.counts.dropped, result.counts.failed) == (4, 1, 1)
+    assert {sample.id: json.loads(sample.after)["n"] for sample in result.samples if sample.outcome == "changed"} == {
+        "d0": 0, "d2": 2, "d4": 4, "d5": 5,
+    }  # fmt: skip
+
+
+def test_a_copy_under_another_routing_is_deleted(cluster: Cluster):
+    """The source has a document of that id, but not there."""
+    cluster.documents = [each | {"_routing": "old"} for each in documents(2)]
+    answer = cluster.answer
+
+    def answered(path: str, body: bytes) -> tuple[int, Any]:
+        if b'"ids"' in body:
+            hits = [{"_id": "d0", "_routing": "new"}, {"_id": "d1", "_routing": "old"}]
+            return 200, {"_shards": {"failed": 0}, "hits": {"hits": hits}}
+        return answer(path, body)
+
+    cluster.answer = answered  # type: ignore[method-assign]
+    result = run_item(job_of(cluster), WorkItem(index="t", shard=0, low=0, high=10, compare=True))
+    assert result.counts.deleted == 1
+    bulk = next(body for _, path, body in cluster.requests if path.startswith("/t/_bulk"))
+    assert json.loads(bulk)["delete"] == {"_id": "d0", "routing": "old", "if_seq_no": 0, "if_primary_term": 1}
+
+
+def test_what_another_pipeline_wrote_is_replaced_where_the_job_says_so(cluster: Cluster):
+    run_item(job_of(cluster, replace=True, tombstones=True), ITEM)
+    bulk = next(body for _, path, body in cluster.requests if path.startswith("/t/_bulk"))
+    actions = [json.loads(line) for line in bulk.split(b"\n") if b'"_id"' in line]
+    assert {about["version_type"] for action in actions for about in action.values()} == {"external_gte"}
+
+
+def test_pages_of_a_scroll_have_bounded_bytes(cluster: Cluster):
+    """Short documents come first; then a page is too long, and the slice is read again in shorter ones."""
+    cluster.documents = documents(300) + [
+        each | {"_id": f"l{n}", "_source": {"n": 9, "text": "y" * 9000}} for n, each in enumerate(documents(300))
+    ]
+    at, sizes = {"first": 0, "size": 0}, []
+
+    def page() -> dict[str, Any]:
+        hits = cluster.documents[at["first"] : at["first"] + at["size"]]
+        return {"_scroll_id": "c", "timed_out": False, "_shards": {"failed": 0}, "hits": {"hits": hits}}
+
+    def answer(path: str, body: bytes) -> tuple[int, Any]:
+        if path == "/s/_search":
+            at.update(first=0, size=json.loads(body)["size"])
+            sizes.append(at["size"])
+            return 200, page()
+        if path == "/_search/scroll" and json.loads(body).get("scroll"):
+            at["first"] += at["size"]
+            return 200, page()
+        return Cluster.answer(cluster, path, body)
+
+    cluster.answer = answer  # type: ignore[method-assign]
+    job = job_of(cluster, page_bytes=100_000)
+    result = run_item(job, msgspec.structs.replace(ITEM, slices=1))
+    assert sizes == [reading.FIRST_DOCUMENTS, reading.FIRST_DOCUMENTS // 8]
+    assert result.counts.read == 600
+    assert len(cluster.indexed) == 599
+    link = links.Link.shared(job.cluster, job.patience)
+    whole = reading.pages(link, job, msgspec.structs.replace(ITEM, slices=1), once=True)
+    assert sum(len(each.hits) for each in whole) == 600

@@ -6,14 +6,17 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from headrace.backfill import Connection, JobSpec, items
+from headrace.backfill import jobs as stored_jobs
 from headrace.backfill.cluster import link as links
 from headrace.backfill.cluster.link import Link
+from headrace.backfill.cluster.retention import SECONDS, remembered_deletes
 from headrace.backfill.jobs import JobRecord, Journal
 from headrace.backfill.passes import Passes, switch_alias
-from headrace.backfill.spec import BackfillError, Counts, ItemResult
+from headrace.backfill.spec import BackfillError, ConflictError, Counts, ItemResult
 from headrace.client.errors import ClientError
 from headrace_pipelines import Bundle
 from tests.unit.headrace.backfill.fake import Cluster
@@ -86,7 +89,10 @@ def test_a_block_that_fails_is_lifted(cluster: Cluster, link: Link, block: Any, 
     passes = Passes(job, Journal(link, record, "jobs", None), link, None, workers=1)  # type: ignore[arg-type]
     with pytest.raises((BackfillError, ClientError), match=words), passes._blocked():
         raise AssertionError
-    assert [path for method, path, _ in cluster.requests if method == "PUT"] == ["/a/_block/write", "/a/_settings"]
+    assert [path for method, path, _ in cluster.requests if method == "PUT" and "_doc" not in path] == [
+        "/a/_block/write",
+        "/a/_settings",
+    ]
 
 
 def test_the_record_of_a_job_quotes_no_document(cluster: Cluster, link: Link):
@@ -98,3 +104,81 @@ def test_the_record_of_a_job_quotes_no_document(cluster: Cluster, link: Link):
     assert b"hushed" not in body
     assert json.loads(body)["result"]["counts"]["read"] == 3
     assert record.result.reasons
+
+
+def record(**changes: Any) -> JobRecord:
+    return JobRecord(job="j", source="a", target="b", pipeline="p@1", digest="", created="", **changes)
+
+
+def stored(number: int, about: JobRecord) -> tuple[int, Any]:
+    fields = {"found": True, "_seq_no": number, "_primary_term": 1, "_source": json.loads(msgspec.json.encode(about))}
+    return 200, fields
+
+
+@pytest.fixture
+def lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored_jobs, "LEASE_SECONDS", 0.05)
+
+
+def test_a_job_that_runs_is_not_resumed(cluster: Cluster, link: Link, lease: None):
+    told: list[float] = []
+    cluster.script = {"j": [stored(7, record()), stored(8, record())]}
+    with pytest.raises(ConflictError, match="another process is at work"):
+        Journal.load(link, "j", "jobs", waits=told.append)
+    assert told == [0.05]
+    # Nobody has changed the record: the process is gone.
+    cluster.script = {"j": [stored(7, record())] * 20}
+    assert Journal.load(link, "j", "jobs").record.driver
+    # One that failed waits for nobody, and one that is taken over neither.
+    cluster.script = {"j": [stored(7, record(state="failed"))]}
+    assert Journal.load(link, "j", "jobs").record.state == "running"
+    cluster.script = {"j": [stored(7, record())]}
+    assert Journal.load(link, "j", "jobs", seize=True, waits=told.append).record.driver
+    assert told == [0.05]
+
+
+def test_a_job_at_work_changes_its_record(cluster: Cluster, link: Link, monkeypatch: pytest.MonkeyPatch):
+    journal = Journal(link, record(), "jobs", None)
+    cluster.script = {"j": [(201, {"_seq_no": 0, "_primary_term": 1})]}
+    journal.beat()
+    assert cluster.requests == []
+    monkeypatch.setattr(stored_jobs, "BEAT_SECONDS", -1.0)
+    journal.beat()
+    assert len(cluster.requests) == 1
+    # A cluster that is away for a while ends no job; another process does.
+    cluster.script = {"j": [(503, {"error": "away"})] * 20}
+    journal.beat()
+    cluster.script = {"j": [(409, {"error": "conflict"}), stored(3, record(driver="theirs"))]}
+    with pytest.raises(ConflictError):
+        journal.beat()
+
+
+def test_a_block_that_another_process_has_by_now_stays(cluster: Cluster, link: Link):
+    """Its own job goes on within the block; an error of the first process must not lift it."""
+    cluster.script = {"index.replication.type": [(200, {})], "_alias": [holders("a")]}
+    cluster.script |= {"write": [(200, {"acknowledged": True})]}
+    cluster.script |= {"j": [(409, {"error": "conflict"}), stored(3, record(driver="theirs"))]}
+    job = JobSpec(job="j", source="a", target="b", pipeline="p@1", bundle=Bundle(()))
+    passes = Passes(job, Journal(link, record(driver="ours"), "jobs", (1, 1)), link, None, workers=1)  # type: ignore[arg-type]
+    with pytest.raises(OSError, match="away"), passes._blocked():
+        raise OSError("away")
+    assert not any(path.endswith("_settings") for _, path, _ in cluster.requests)
+
+
+@pytest.mark.parametrize(
+    ("before", "puts"),
+    [("", [f"{SECONDS}s", None]), ("30s", [f"{SECONDS}s", "30s"]), ("2h", []), ("1200000ms", [])],
+)
+def test_deletions_are_remembered_while_a_job_runs(cluster: Cluster, link: Link, before: str, puts: list[Any]):
+    shown = {"b": {"settings": {"index.gc_deletes": before} if before else {}}}
+    cluster.script = {"index.gc_deletes": [(200, shown)], "_settings": [(200, {})] * 2}
+    kept: list[str] = []
+    with remembered_deletes(link, "b", None, kept.append):
+        assert kept == [before]
+    sent = [json.loads(body) for method, path, body in cluster.requests if (method, path) == ("PUT", "/b/_settings")]
+    assert [each["index.gc_deletes"] for each in sent] == puts
+    # A job that goes on does not take its own setting for that of the index.
+    cluster.script["_settings"] = [(200, {})] * 2
+    with remembered_deletes(link, "b", before, kept.append):
+        pass
+    assert kept == [before]

@@ -13,7 +13,7 @@ import msgspec
 
 from headrace.backfill import bundles, files, items, jobs, passes
 from headrace.backfill.cluster.link import Link
-from headrace.backfill.spec import BackfillError, Connection, ItemResult, JobSpec
+from headrace.backfill.spec import BackfillError, ConflictError, Connection, ItemResult, JobSpec
 from headrace.cli.commands.jobs import engines
 from headrace.cli.errors import ExitCode, Failure
 from headrace.cli.output import note
@@ -47,7 +47,10 @@ class Options(NamedTuple):
     mirror: bool | None
     delete_dropped: bool
     resume: str | None
+    seize: bool
+    replace: bool
     rate: int | None
+    latency: int | None
     workers: int | None
     engine: str
     master: str | None
@@ -55,6 +58,7 @@ class Options(NamedTuple):
     id_field: str | None
     dead_letters: str | None
     folder: str | None
+    state: str | None
     proxy: str
     url: str
     cluster: str | None
@@ -91,6 +95,8 @@ class Prepared(NamedTuple):
         )
         try:
             return run.run()
+        except ConflictError:
+            raise
         except BaseException:
             note(f"the job can go on: headrace backfill --resume {self.job.job}")
             raise
@@ -122,14 +128,19 @@ def prepare(options: Options) -> Iterator[Prepared]:
         with ended_in_order(), closing(Link(connection, CALL_SECONDS)) as link, opened as (engine, workers):
             yield _prepared(options._replace(workers=workers), engine, link, connection, params)
     except BackfillError as error:
-        conflict = "another process" in error.reason
-        raise Failure(error.reason, error.field, code=ExitCode.CONFLICT if conflict else ExitCode.FAILED) from None
+        code, hint = ExitCode.FAILED, ""
+        if isinstance(error, ConflictError):
+            code, hint = ExitCode.CONFLICT, "end that process, or name --take-over: it stops then"
+        raise Failure(error.reason, error.field, hint, code) from None
 
 
 def _prepared(options: Options, engine: Engine, link: Link, connection: Connection, params: dict[str, str]) -> Prepared:
     if options.diff and (options.resume or options.alias):
         raise Failure("--diff writes nothing: leave --resume and --swap-alias out", "diff", code=ExitCode.USAGE)
-    journal = jobs.Journal.load(link, options.resume) if options.resume else None
+    if options.seize and not options.resume:
+        raise Failure("belongs to --resume", "take_over", code=ExitCode.USAGE)
+    resumed = options.resume
+    journal = jobs.Journal.load(link, resumed, seize=options.seize, waits=_waits) if resumed else None
     if journal is not None:
         options = _resumed(options, journal.record)
     _check(options)
@@ -151,6 +162,8 @@ def _prepared(options: Options, engine: Engine, link: Link, connection: Connecti
         delete_dropped=options.delete_dropped,
         query=_query(options.query),
         rate=options.rate / options.at_once if options.rate else 0.0,
+        latency=float(options.latency or 0),
+        replace=options.replace,
         stream=options.dead_letters or chosen.stream or DEAD_LETTERS,
         params=params,
         job_index="" if options.diff else jobs.JOB_INDEX,
@@ -169,6 +182,12 @@ def _planned(options: Options, engine: Engine, link: Link, job: JobSpec, journal
     if not from_files and not slices and not items.readable(link, job.source):
         slices = max(8, 2 * options.at_once)
         note(f"[{job.source}] does not show its sequence numbers: it is read by a scroll")
+    if job.same_index and slices and not options.diff:
+        raise Failure(
+            "a part that is repeated would go through the pipeline twice: a scroll finds what the first attempt wrote",
+            "in_place",
+            "read by sequence numbers: leave --slices out, and name a node with --cluster",
+        )
     tombstones = journal.record.tombstones if journal is not None else False
     if not options.diff and journal is None and not job.same_index:
         job = msgspec.structs.replace(job, target=items.concrete(link, job.target, "target"))
@@ -180,16 +199,55 @@ def _planned(options: Options, engine: Engine, link: Link, job: JobSpec, journal
         link.json("POST", items.path_of(job.target, "_refresh"))
         tombstones = items.survey(link, job.target).documents > 0
     job = msgspec.structs.replace(job, tombstones=tombstones)
+    if journal is None and tombstones and not job.replace:
+        _refuse_filled(link, job)
     mirror = not tombstones and not from_files if options.mirror is None else options.mirror
     if tombstones and options.mirror is None and not job.same_index and not from_files:
         note("the target is not empty: documents that the source lacks stay (--mirror deletes them)")
-        note("documents that another version of the pipeline has written stay, too: that needs a new target")
+        if not job.replace:
+            note("documents of the same version that something else has written stay (--replace writes them again)")
     if options.alias:
-        passes.check_alias(link, options.alias)
+        _check_alias(link, options.alias, "" if from_files else job.source)
     if not options.diff and journal is None:
         journal = jobs.Journal.start(link, _record(options, job))
         note(f"job {job.job}")
+    elif journal is not None:
+        journal.save()
     return Prepared(job, link, engine, options.at_once, slices, mirror, journal)
+
+
+def _waits(seconds: float) -> None:
+    note(f"the record says that the job runs: for {seconds:.0f} s it is watched for a sign of its process")
+
+
+def _refuse_filled(link: Link, job: JobSpec) -> None:
+    """Raises Failure where jobs with other code have copied the source there: equal versions hide the difference."""
+    others = {
+        label for digest, label in jobs.earlier(link, job.source, job.target).items() if digest != job.bundle.digest
+    }
+    if others:
+        raise Failure(
+            f"[{job.target}] has documents of [{job.source}] by other code than [{job.pipeline}] is now: by "
+            f"{', '.join(sorted(others))}",
+            "target",
+            "name a new target, or --replace to write every document again",
+            ExitCode.CONFLICT,
+        )
+
+
+def _check_alias(link: Link, alias: str, source: str) -> None:
+    """Raises Failure for a source whose last index takes writes whatever its settings say; BackfillError for no alias.
+
+    `source`: empty for files, to which nobody writes.
+    """
+    passes.check_alias(link, alias)
+    streams = items.streams_of(link, source) if source else []
+    if streams:
+        raise Failure(
+            f"[{source}] is of the data stream [{', '.join(streams)}], whose newest index cannot refuse writes",
+            "swap_alias",
+            "leave --swap-alias out, and switch the alias while nobody writes",
+        )
 
 
 def _record(options: Options, job: JobSpec) -> JobRecord:
@@ -203,6 +261,7 @@ def _record(options: Options, job: JobSpec) -> JobRecord:
         same_index=job.same_index,
         delete_dropped=job.delete_dropped,
         tombstones=job.tombstones,
+        replace=job.replace,
         query=job.query,
         alias=options.alias or "",
         mirror=options.mirror,
@@ -229,7 +288,8 @@ def _resumed(options: Options, record: JobRecord) -> Options:
         asked = getattr(options, name)
         if asked not in (None, value):
             raise Failure(f"the job has [{value}], not [{asked}]", name, "leave it out", ExitCode.USAGE)
-    return options._replace(**stored, same_index=record.same_index, delete_dropped=record.delete_dropped)
+    stored |= {"same_index": record.same_index, "delete_dropped": record.delete_dropped, "replace": record.replace}
+    return options._replace(**stored)
 
 
 def _check(options: Options) -> None:
@@ -244,6 +304,10 @@ def _check(options: Options) -> None:
         refuse("--target is required, or --in-place, or --diff")
     if options.same_index and (options.target or options.alias or options.mirror):
         refuse("--in-place has no target: leave --target, --swap-alias and --mirror out", "in_place")
+    if options.same_index and options.replace:
+        refuse("belongs to --target: in place every document that changes is written", "replace")
+    if options.folder and options.state:
+        refuse("the pipeline comes from one of --dir and --state", "state")
     if options.delete_dropped and not options.same_index:
         refuse("belongs to --in-place: a target never gets what the pipeline drops", "delete_dropped")
     if options.source and files.are_files(options.source) and (options.same_index or options.query or options.mirror):
@@ -260,8 +324,12 @@ def _connection(options: Options) -> tuple[Connection, dict[str, str]]:
 
 
 def _chosen(options: Options) -> Chosen:
-    """The pipeline with its code, from the directory or the proxy."""
+    """The pipeline with its code, from a directory or the proxy."""
     name = str(options.pipeline)
+    if options.state:
+        from headrace.cli.commands.jobs.state import StateFolder
+
+        return bundles.bundle_of(StateFolder(Path(options.state)), name)
     if options.folder:
         from headrace.cli.project_target import project_of
 

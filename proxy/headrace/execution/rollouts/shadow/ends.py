@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from headrace.execution.rollouts.shadow.compare import (
+from headrace.execution.rollouts.shadow.hits import response_differences
+from headrace.protocol.media.differences import (
     Difference,
     Ignored,
     differences,
     found_in,
 )
-from headrace.execution.rollouts.shadow.hits import response_differences
 from headrace_pipelines import PipelineType
 
 if TYPE_CHECKING:

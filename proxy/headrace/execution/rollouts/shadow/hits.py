@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from headrace.execution.rollouts.shadow.compare import (
+from headrace.protocol.media.differences import (
     UNREADABLE,
     Difference,
     Ignored,

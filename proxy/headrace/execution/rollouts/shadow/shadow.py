@@ -6,11 +6,11 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headrace.execution.rollouts.shadow.compare import Ignored
 from headrace.execution.taps.bounds import Bucket
 from headrace.execution.taps.selection import Selection
 from headrace.execution.taps.watching import Choice
 from headrace.ops.metrics.shadows import ALIKE, ShadowCounts
+from headrace.protocol.media.differences import Ignored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

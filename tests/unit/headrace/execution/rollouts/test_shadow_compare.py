@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from headrace.execution.rollouts.shadow.compare import MAX_DIFFERENCES, MAX_PATH, Ignored, differences
 from headrace.execution.rollouts.shadow.comparing import without
 from headrace.execution.rollouts.shadow.ends import Comparison, Difference, End, compared
 from headrace.execution.rollouts.shadow.hits import response_differences
 from headrace.execution.rollouts.shadow.rankings import overlap, rank_biased_overlap
 from headrace.execution.rollouts.shadow.searches import measured
 from headrace.ops.metrics.shadows import MAX_PATHS, SearchCounts, ShadowCounts
+from headrace.protocol.media.differences import MAX_DIFFERENCES, MAX_PATH, Ignored, differences
 from headrace_pipelines import PipelineType
 
 DOCUMENT, RESULT = PipelineType.DOCUMENT, PipelineType.RESULT
