@@ -145,7 +145,7 @@ def dead_letter_rate(settings: Settings) -> float:
 
 
 def forwarder_of(components: Components) -> FastForwarder | None:
-    """The forwarder of requests that no pipeline can concern; `None` with `elasticsearch_compat`."""
+    """The forwarder of requests that need no handler; `None` with `elasticsearch_compat`."""
     bypass = BypassDecisions.of(components)
     if bypass is None:
         return None

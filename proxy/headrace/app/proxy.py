@@ -225,17 +225,17 @@ class Proxy:
         if components.settings.elasticsearch_compat:
             context.response_headers.add(*plain.PRODUCT)
             request[VENDOR_MEDIA] = plain.vendor_media(request.headers.get(hdrs.ACCEPT, ""))
+        forwarded, inbound.forwarded, started = inbound.forwarded, None, components.metrics.start_request()
+        if isinstance(forwarded, ForwardedRequest):
+            context.surface, context.reads, started = forwarded.route.surface, forwarded.route.reads, forwarded.started
+            context.admission = forwarded.admission
+            return await self._handle_counted(context, forwarded, started)
         watch = components.taps.watch(context) if components.taps.open else None
         if watch is not None:
             context.observers += (watch,)
         shadow = components.shadows.watch(context)
         if shadow is not None:
             context.observers += (shadow,)
-        forwarded, inbound.forwarded, started = inbound.forwarded, None, components.metrics.start_request()
-        if isinstance(forwarded, ForwardedRequest):
-            context.surface, context.reads, started = forwarded.route.surface, forwarded.route.reads, forwarded.started
-            context.admission = forwarded.admission
-            return await self._handle_counted(context, forwarded, started)
         whole = self._handle_counted(context, None, started)
         self._observe(context)
         for each in (watch, shadow):

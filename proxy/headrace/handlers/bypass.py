@@ -1,4 +1,6 @@
-"""The decision which requests no pipeline can concern, valid for one snapshot and one view of the cluster's names.
+"""The decision which requests need no handler, valid for one snapshot and one view of the cluster's names.
+
+No pipeline can concern them, or those that do are known and run on the event loop (`inline` of `write` and `search`).
 
 The decision is made once for a method and a target, or for all targets that differ only in a plain document id, so that
 it does not cost more for a client that never asks for the same twice.
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import hdrs
 
-from headrace.execution.document_run import SHOWS
+from headrace.execution.document_run import DEFAULT, SHOWS
 from headrace.execution.expressions import forwardable
 from headrace.execution.protection.lookups import SIGNS
 from headrace.handlers.routes import ROUTER, SEARCHES, UNREAD, is_ours
@@ -66,7 +68,7 @@ class BypassDecisions:
         return None if components.settings.elasticsearch_compat else cls(components)
 
     def decide(self, method: str, target: str) -> BypassRoute | None:
-        """The route of a request that only passes; `None` for one that its handler has to see."""
+        """The route of a request without a handler; `None` for one that its handler has to see."""
         try:
             snapshot = self._components.registry.snapshot
         except RegistryError:
@@ -131,6 +133,8 @@ class BypassDecisions:
 
     def _with_pipelines(self, snapshot: Snapshot, match: Match, target: Target) -> _Decision:
         """The route of a request whose pipelines run on the event loop, if they may, by the view at hand."""
+        if match.route.bulk and DEFAULT not in snapshot.bound:
+            return _NONE
         view = self._components.resolver.fresh
         if view is None:
             return _Decision(None, _STALE)

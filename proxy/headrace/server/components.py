@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from headrace_pipelines.errors import StageError
+
 if TYPE_CHECKING:
     from headrace.mappings.keeper import MappingKeeper
     from headrace.ops.body_budget import BodyBudget
@@ -59,3 +61,12 @@ class Components:
     request_log: RequestLog
     tracer: Tracer | None
     """`None`: no request is traced."""
+
+    def stage_error(self, status: int, kind: str, reason: str, pipeline: str, stage: str) -> StageError:
+        """The error of a run, without secrets; the arguments are those of a failure of a batch."""
+        secrets = self.registry.catalog.secrets
+        return StageError(status, secrets.hidden(kind), secrets.hidden(reason), pipeline, stage)
+
+    def without_secrets(self, items: bytes) -> bytes:
+        """The answer to a bulk, whose errors quote no secret of a stage."""
+        return self.registry.catalog.secrets.hidden_in(items) if b'"error"' in items else items

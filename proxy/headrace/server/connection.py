@@ -230,7 +230,6 @@ class ClientConnection(asyncio.BufferedProtocol):
             request.forwarded = forwarder.forward(request, self)
             if request.forwarded is not None:
                 self._on(Event.FORWARD)
-                request.forwarded.start()
                 return
             if self._state is State.READING_HEAD and not request.complete and self._awaits(head, forwarder):
                 self._on(Event.AWAIT_BODY)

@@ -9,6 +9,8 @@ sent twice and every error has one shape.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from headrace.ops.logs.lines import CURRENT, RequestIds
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from headrace.upstream.response import BufferedResponse
     from headrace_pipelines.http1 import RequestHead
 
+log = logging.getLogger("headrace.proxy")
 MAX_BODY = 256 << 10
 """Bytes of the longest body that is sent from here whole."""
 _ACCEPTED = (None, b"*/*", b"application/json", b"application/json, */*", b"application/json, text/plain, */*")
@@ -42,12 +45,13 @@ CLIENT_GONE = 499
 class InlineRun(Protocol):
     """A request whose pipelines have run on the event loop.
 
-    `body`: what they made of the request's; `None` where nothing goes to the cluster. `plain`: the response is worked
-    on, so that it is asked for without a content coding.
+    `body`: what they made of the request's; `None` where nothing goes to the cluster. `reads_answer`: the response is
+    worked on, so that it is asked for without a content coding. `pipelines`: as `X-Pipeline` says them.
     """
 
     body: bytes | None
-    plain: bool
+    reads_answer: bool
+    pipelines: str
 
     def settle(self, *, sent: bool) -> None:
         """Counts the runs if the request has left; else the handler runs them again."""
@@ -162,21 +166,37 @@ class FastForwarder:
             text = request.body.arrived(self._max_run) if request.body.complete else None
         if not text:
             return None
-        run = None
-        if len(text) <= self._max_run and self._may_run(head) and self._upstream.is_ready:
-            run = pipelines.run(head, text)
-        if run is None:
+        forwarded = None
+        if len(text) <= self._max_run and self._may_run(head) and self._upstream.is_ready(head, client.remote):
+            # Lines that UDFs log belong to the request.
+            before = CURRENT.set(RequestIds(head))
+            try:
+                forwarded = self._sent(head, text, route, pipelines, client)
+            except Exception:
+                log.exception("an unexpected error in %s %s", head.method, head.target.partition("?")[0])
+            finally:
+                CURRENT.reset(before)
+        if forwarded is None:
             _restore(request, text)
+        return forwarded
+
+    def _sent(
+        self, head: RequestHead, text: bytes, route: BypassRoute, pipelines: InlinePipelines, client: ClientConnection
+    ) -> ForwardedRequest | None:
+        """The request with this body after its pipelines, on its way; `None` where that cannot be."""
+        run = pipelines.run(head, text)
+        if run is None:
             return None
-        pending = None
-        if run.body is not None:
-            pending = self._upstream.try_forward(head, route.target, client.remote, run.body, plain=run.plain)
-            if pending is None:
-                run.settle(sent=False)
-                _restore(request, text)
-                return None
-        run.settle(sent=True)
-        return ForwardedRequest(self, head, pending, route, client, run=run)
+        pending, is_sent = None, False
+        try:
+            if run.body is not None:
+                pending = self._upstream.try_forward(
+                    head, route.target, client.remote, run.body, plain=run.reads_answer
+                )
+            is_sent = run.body is None or pending is not None
+        finally:
+            run.settle(sent=is_sent)
+        return ForwardedRequest(self, head, pending, route, client, run=run) if is_sent else None
 
     def _may_run(self, head: RequestHead) -> bool:
         """Whether nothing observes or counts the runs of a request, and it is about plain JSON both ways."""
@@ -239,11 +259,9 @@ class ForwardedRequest:
         self._in_flight = True
         if pending is not None:
             pending.listen(self._progress)
-
-    def start(self) -> None:
-        """Answers a request that does not go to the cluster."""
-        if self.pending is None:
-            self._answer(None)
+        else:
+            # Not at once: answers that follow each other would nest.
+            asyncio.get_running_loop().call_soon(self._answer, None)
 
     def _progress(self) -> None:
         """Answers the client if the response is here; hands over if it will not come whole."""
@@ -264,33 +282,49 @@ class ForwardedRequest:
             write_buffered(transport, response)
             self._finish(response.status)
         elif run is not None:
+            # The callback runs in the context of whoever opened the connection to the node.
+            before = CURRENT.set(RequestIds(self._head))
             try:
-                answer = run.answer(response)
-            except HeadraceError as error:
-                self._forwarder.metrics.refused(error, administers=False)
-                answer = written_error(error)
+                answer = self._answered(run, response)
+            finally:
+                CURRENT.reset(before)
             if answer is None:
                 self._hand_over()
                 return
             write_answer(transport, response, answer, self._head.header(b"accept-encoding"))
             self._finish(answer.status, answer.pipelines)
 
+    def _answered(self, run: InlineRun, response: BufferedResponse | None) -> WholeAnswer | None:
+        """What a run makes of a response, or the error that it ends with; `None` where its handler has to go on."""
+        try:
+            return run.answer(response)
+        except HeadraceError as error:
+            self._forwarder.metrics.refused(error, administers=False)
+            return written_error(error, run.pipelines)
+        except Exception:
+            log.exception("an unexpected error in %s %s", self._head.method, self._head.target.partition("?")[0])
+            return written_error(HeadraceError("an unexpected error in the proxy; its log has the details"), "")
+
     def _finish(self, status: int, pipelines: str = "") -> None:
         """Counts the request, whose answer has been written, and has the connection go on."""
         self._end()
+        self._count(status, pipelines, gone=False)
+        self._client.answered()
+
+    def _count(self, status: int, pipelines: str, *, gone: bool) -> None:
+        """Puts the request into quotas, metrics and the access log."""
         forwarder, surface = self._forwarder, self.route.surface
         if self.admission is not None:
             self.admission.end(status)
         forwarder.metrics.count(surface, status, self.started)
         if forwarder.log.enabled:
-            request = FinishedRequest(self._head, status, surface, self.started, self._client.remote, pipelines)
+            request = FinishedRequest(self._head, status, surface, self.started, self._client.remote, pipelines, gone)
             # The callback runs in the context of whoever opened the connection to the node.
             before = CURRENT.set(RequestIds(self._head))
             try:
                 forwarder.log.finish(request)
             finally:
                 CURRENT.reset(before)
-        self._client.answered()
 
     async def resume(self, context: RequestContext) -> web.StreamResponse:
         """Answers the request in its handler, once its response is there."""
@@ -308,8 +342,10 @@ class ForwardedRequest:
 
     def abandon(self) -> None:
         """The client is gone: so is the exchange."""
-        self._end()
-        if self.admission is not None:
+        if self._in_flight:
+            self._end()
+            self._count(CLIENT_GONE, self._run.pipelines if self._run is not None else "", gone=True)
+        elif self.admission is not None:
             self.admission.end(CLIENT_GONE)
         if self.pending is not None:
             self.pending.close()

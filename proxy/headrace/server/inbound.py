@@ -13,10 +13,6 @@ if TYPE_CHECKING:
 class Forwarded(Protocol):
     """A request that has been sent to a node, or needs none."""
 
-    def start(self) -> None:
-        """Answers it, if it needs none."""
-        ...
-
     def abandon(self) -> None:
         """Ends its exchange: the client is gone."""
         ...

@@ -147,7 +147,7 @@ class RequestContext(ReceivedRequest):
 
     def stage_error(self, status: int, kind: str, reason: str, pipeline: str, stage: str) -> StageError:
         """The error of a run; the arguments are those of a failure of a batch."""
-        return StageError(status, self.secrets.hidden(kind), self.secrets.hidden(reason), pipeline, stage)
+        return self.components.stage_error(status, kind, reason, pipeline, stage)
 
     @property
     def headers(self) -> CIMultiDict[str]:

@@ -135,12 +135,13 @@ class WholeAnswer(NamedTuple):
     pipelines: str = ""
     more: bytes = b""
     """Further header lines, each with its end."""
+    is_error: bool = False
 
 
-def written_error(error: HeadraceError) -> WholeAnswer:
+def written_error(error: HeadraceError, pipelines: str) -> WholeAnswer:
     """The answer that says an error, in OpenSearch's shape."""
     retry = b"Retry-After: %d\r\n" % getattr(error, "retry_after", 1) if error.status in (429, 503) else b""
-    return WholeAnswer(error.status, error_body(error), more=retry)
+    return WholeAnswer(error.status, error_body(error), pipelines, retry, is_error=True)
 
 
 def write_answer(
@@ -148,7 +149,7 @@ def write_answer(
 ) -> None:
     """Writes an answer to a client that speaks HTTP/1.1 and stays.
 
-    Its head is that of `response`, where that has the same status; else it is ours.
+    Its head is that of `response`, unless there is none or it is an error of ours.
     """
     lines = b"X-Pipeline: %b\r\n" % answer.pipelines.encode() if answer.pipelines else b""
     lines += answer.more
@@ -156,9 +157,10 @@ def write_answer(
         body = response.body
     else:
         body = answer.body or b""
-        if len(body) >= COMPRESSED and accept_encoding and accepts_gzip(accept_encoding.decode("latin-1")):
+        may_compress = not answer.is_error and len(body) >= COMPRESSED
+        if may_compress and accept_encoding and accepts_gzip(accept_encoding.decode("latin-1")):
             body, lines = deflate(body), lines + b"Content-Encoding: gzip\r\n"
-    if response is not None and response.status == answer.status:
+    if response is not None and not answer.is_error:
         parts = (response.head.client_head(len(body), lines), body)
     else:
         parts = (_JSON_HEAD % (answer.status, responses.get(answer.status, "").encode(), lines, len(body)), body)

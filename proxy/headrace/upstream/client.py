@@ -146,9 +146,10 @@ class Upstream:
                 self._nodes.answered(node)
                 return response
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether [`try_forward`] finds an open connection to the node that it would pick."""
+    def is_ready(self, head: RequestHead, remote: str | None) -> bool:
+        """Whether [`try_forward`] would send a request with this head: a connection to the next node is open."""
+        if head.size > SAFE - ADDED and not self._fits(head, None, remote):
+            return False
         node = self._nodes.pick()
         self._nodes.restore()
         return not node.failures and self._pool.has_idle(node.url)

@@ -198,10 +198,13 @@ class _Node:
     @property
     def has_idle(self) -> bool:
         """Whether [`acquire`] gives a connection."""
-        connection = self.acquire()
-        if connection is not None:
-            self.release(connection)
-        return connection is not None
+        while self._waiting:
+            connection, since = self._waiting[-1]
+            if self._loop.time() - since < IDLE_SECONDS and connection.is_usable:
+                return True
+            self._waiting.pop()
+            connection.close()
+        return False
 
     def release(self, connection: NodeConnection) -> None:
         """Takes back a connection."""

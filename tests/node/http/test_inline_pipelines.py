@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gzip
+import io
 import json
+import logging
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from headrace.ops import runner
+from headrace.ops.logs.lines import JsonLines
 from headrace.protocol.indices import resolver
-from tests.conftest import Http, native, ndjson, wasm, watch_fast_path
+from tests.conftest import Http, native, ndjson, running_proxy, wasm, watch_fast_path
 from tests.node.rollouts.shadows import begin, two_versions
 from tests.support import wat
 
@@ -35,6 +39,12 @@ SPINS = wat.field_udf(
     (loop $l (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if $l (local.get $n))) (i32.const 1)"""
 )
 """Lets documents pass after some ten milliseconds."""
+LOGS = wat.field_udf(
+    "(call $log (i32.const 3) (i32.const 0) (i32.const 5)) (i32.const 1)",
+    imports='(import "env" "log" (func $log (param i32 i32 i32)))',
+    data='(data (i32.const 0) "hello")',
+)
+"""Logs a line for every document."""
 VARIES = re.compile(rb'"(took|_seq_no|_primary_term|max_score|_score|_version)":[-\d.]+')
 
 
@@ -194,13 +204,12 @@ async def test_documents(pair: Pair, name: str, through: Http, body: Any, method
 
 
 @pytest.mark.parametrize("body", [{"fail": 1}, {"level": 5}, b"{", b'{"level":"A"}{}'])
-async def test_documents_that_fail_are_answered_by_the_handler(pair: Pair, name: str, through: Http, body: Any):
+async def test_documents_that_fail(pair: Pair, name: str, through: Http, body: Any):
     await through.pipeline(name, "document", *SHAPE)
     await pair.make(document=name)
-    answer = await pair.same("PUT", "/INDEX/_doc/x", body, inline=False)
+    answer = await pair.same("PUT", "/INDEX/_doc/x", body)
     assert answer.status == 400
     stats = (await through.get(f"/_pipeline/{name}/_stats")).body.decode()
-    # The attempt of the fast path is not counted.
     assert '"total_executions":4' in stats.replace(" ", ""), stats
 
 
@@ -274,7 +283,7 @@ async def test_searches(pair: Pair, name: str, through: Http, kinds: tuple[str, 
 async def test_a_search_whose_pipeline_ends_it(pair: Pair, name: str, through: Http, kind: str):
     await through.pipeline(name, kind, native("f", "fail", message="no way"), on_failure="abort")
     await pair.make(**{kind: name})
-    answer = await pair.same("POST", "/INDEX/_search", {}, inline=kind == "result")
+    answer = await pair.same("POST", "/INDEX/_search", {})
     assert (answer.status, "no way" in answer.body.decode()) == (400, True)
 
 
@@ -351,3 +360,75 @@ async def test_a_pipeline_that_is_disabled(pair: Pair, name: str, through: Http)
     answer = await pair.same("POST", "/_bulk", ndjson(INDEX, {"level": "A"}))
     assert answer.headers["X-Pipeline"].endswith(f"skipped={name}")
     await pair.same("PUT", "/INDEX/_doc/x", {"level": "A"})
+
+
+async def test_a_wrong_option_of_a_search_is_answered(pair: Pair, name: str, through: Http):
+    await through.pipeline(name, "result", native("t", "rename_field", field="level", target_field="grade"))
+    await pair.make(result=name)
+    for option in ("expand_wildcards=bogus", "ignore_unavailable=maybe"):
+        assert (await pair.same("POST", f"/INDEX/_search?{option}", {}, inline=False)).status == 400
+
+
+async def test_many_requests_behind_one_another_that_need_no_cluster(pair: Pair, name: str, through: Http):
+    await through.pipeline(name, "document", *SHAPE)
+    await pair.make(document=name)
+    host, port = through.base.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    body = ndjson({"index": {"_index": pair.fast}}, {"drop": 1})
+    head = (
+        f"POST /_bulk HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    writer.write((head.encode() + body) * 500)
+    for _ in range(500):
+        answer = await reader.readuntil(b"\r\n\r\n")
+        length = int(answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        assert b'"result":"noop"' in await reader.readexactly(length)
+    writer.close()
+
+
+async def test_the_context_of_a_long_answer_has_the_index(pair: Pair, name: str, through: Http):
+    stage = native("t", "rename_field", field="level", target_field="grade") | {"if": "ctx.index != ''"}
+    await through.pipeline(name, "result", stage)
+    await pair.make(result=name)
+    for index in (pair.fast, pair.slow):
+        lines = [
+            part
+            for n in range(400)
+            for part in ({"index": {"_index": index}}, {"level": "A", "n": n, "text": "x" * 1100})
+        ]
+        await through.post("/_bulk?refresh=true", ndjson(*lines), headers={"Content-Type": "application/x-ndjson"})
+    for size in (2, 400):
+        answer = await pair.same(
+            "POST", "/INDEX/_search", {"size": size, "sort": "n", "query": {"exists": {"field": "n"}}}
+        )
+        assert b'"level"' not in answer.body
+
+
+async def test_a_bulk_that_grows_too_long_is_refused(session: Any, settings: Settings, name: str, monkeypatch: Any):
+    monkeypatch.setattr(resolver, "FRESH_SECONDS", 60.0)
+    async with running_proxy(dataclasses.replace(settings, max_body="100kb"), session) as http:
+        await http.pipeline(name, "document", native("s", "set", field="text", value="x" * 2000))
+        await http.index(name, document=name)
+        lines = [part for _ in range(100) for part in ({"index": {"_index": name}}, {})]
+        for _ in range(2):
+            answer = await http.post("/_bulk", ndjson(*lines), headers={"Content-Type": "application/x-ndjson"})
+            assert answer.status == 413
+
+
+async def test_lines_of_udfs_have_the_ids_of_the_request(pair: Pair, name: str, through: Http):
+    await through.udf(f"{name}-u", LOGS)
+    for kind in ("document", "query", "result"):
+        await through.pipeline(f"{name}-{kind}", kind, wasm("w", f"{name}-u"))
+    await pair.make(**{kind: f"{name}-{kind}" for kind in ("document", "query", "result")})
+    lines = io.StringIO()
+    handler = logging.StreamHandler(lines)
+    handler.setFormatter(JsonLines())
+    logger = logging.getLogger("headrace.udf")
+    logger.addHandler(handler)
+    try:
+        await pair.same("PUT", "/INDEX/_doc/x", {}, {"X-Opaque-Id": "mine"})
+        await pair.same("POST", "/INDEX/_search", {}, {"X-Opaque-Id": "mine"})
+    finally:
+        logger.removeHandler(handler)
+    found = [json.loads(line)["x_opaque_id"] for line in lines.getvalue().splitlines()]
+    assert (set(found), len(found) >= 6) == ({"mine"}, True)

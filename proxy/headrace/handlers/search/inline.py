@@ -17,7 +17,7 @@ from headrace.handlers.search import search
 from headrace.protocol.indices.options import expansion
 from headrace.server.response import WholeAnswer
 from headrace.upstream.client import Answer
-from headrace_pipelines import Batch, RunOptions
+from headrace_pipelines import Batch
 from headrace_pipelines.errors import EngineError, HeadraceError, StageError
 from headrace_pipelines.registry.association import Slot
 
@@ -62,9 +62,8 @@ def route(components: Components, snapshot: Snapshot, match: Match, target: Targ
     plain = target.values.keys() <= PARAMETERS and not snapshot.protects
     if match.route.handler is not search.search or expression is None or not plain:
         return None
-    options = expansion(target.values)
     try:
-        reading = components.resolver.current(expression, options)
+        reading = components.resolver.current(expression, expansion(target.values))
     except HeadraceError:
         return None
     if reading is None or reading.registry or reading.remote:
@@ -76,7 +75,7 @@ def route(components: Components, snapshot: Snapshot, match: Match, target: Targ
             return None
         if each.names:
             found[each.slot] = snapshot.attached(each.slot.kind, each.names[0])
-    return InlineSearch(components, expression, match.params["index"], found) if found else None
+    return InlineSearch(components, expression, found) if found else None
 
 
 @dataclass
@@ -84,8 +83,8 @@ class InlineSearch:
     """The pipelines of searches with one target (`server.fast_path.InlinePipelines`)."""
 
     components: Components
-    expression: str
     index: str
+    """The index or expression of the path."""
     found: dict[Slot, Pipeline]
 
     def run(self, head: RequestHead, text: bytes) -> InlineSearchRun | None:
@@ -93,18 +92,14 @@ class InlineSearch:
         if _MARKER in text or not text.lstrip().startswith(b"{"):
             return None
         work = InlineSearchRun(self, text)
-        work.plain = DEFAULTS[RESULT] in self.found
+        work.reads_answer = DEFAULTS[RESULT] in self.found
         if DEFAULTS[QUERY] not in self.found:
             return work
         try:
-            body = work.through(QUERY, text.strip())
-        except (EngineError, StageError):
-            body = None
-        if body is None:
-            work.settle(sent=False)
-            return None
-        work.body = body
-        return work
+            work.body = work.through(QUERY, text.strip())
+        except (EngineError, StageError) as error:
+            work.body, work.error = None, error
+        return work if work.body is not None or work.error is not None else None
 
 
 @dataclass
@@ -113,26 +108,27 @@ class InlineSearchRun:
 
     search: InlineSearch
     body: bytes | None
-    plain: bool = False
+    reads_answer: bool = False
+    pipelines: str = ""
+    error: HeadraceError | None = None
+    """The error that its query pipeline ends it with."""
     ctx: bytes | None = None
     runs: list[tuple[Slot, Execution]] = field(default_factory=list)
     _uncounted: list[Run] = field(default_factory=list)
-    _answer: Answer | None = None
+    _response: Answer | None = None
     """The cluster's answer, where its pipeline takes longer than the event loop can wait."""
 
     def through(self, kind: PipelineType, text: bytes) -> bytes | None:
         """`text` after the pipeline of a type; `None` where that belongs on a thread. Raises StageError."""
         slot = DEFAULTS[kind]
         batch = Batch.of(kind.value, text, index=self.search.index, ctx=self.ctx)
-        run = self.search.components.runner.attempt(self.search.found[slot], batch, RunOptions())
+        run = self.search.components.runner.attempt(self.search.found[slot], batch)
         if run is None:
             return None
         self._uncounted.append(run)
         _, failure = batch.outcome(0)
         if failure is not None:
-            secrets = self.search.components.registry.catalog.secrets
-            status, name, reason, pipeline, stage = failure
-            raise StageError(status, secrets.hidden(name), secrets.hidden(reason), pipeline, stage)
+            raise self.search.components.stage_error(*failure)
         self.runs.append((slot, run.execution))
         self.ctx = batch.context(0)
         return batch.document(0)
@@ -148,9 +144,9 @@ class InlineSearchRun:
 
     def answer(self, response: BufferedResponse | None) -> WholeAnswer | None:
         """The answer after the result pipeline; one that is no success as it is. Raises StageError, MediaTypeError."""
-        if response is None:
-            raise RuntimeError("a search goes to the cluster")
-        if not self.plain or not 200 <= response.status < 300:
+        if self.error is not None or response is None:
+            raise self.error or RuntimeError("a search goes to the cluster")
+        if not self.reads_answer or not 200 <= response.status < 300:
             return WholeAnswer(response.status, None, choice.header(self.runs))
         if not response.is_json:
             _whole(response).require_json()
@@ -159,17 +155,18 @@ class InlineSearchRun:
         finally:
             self.settle(sent=True)
         if body is None:
-            self._answer = _whole(response)
+            self._response = _whole(response)
             return None
         return WholeAnswer(response.status, body, choice.header(self.runs))
 
     async def resume(self, context: RequestContext, sent: PendingResponse) -> web.StreamResponse:
         """Goes on as a search of its handler."""
-        if not self.plain:
+        if not self.reads_answer:
             context.response_headers["X-Pipeline"] = choice.header(self.runs)
             return await context.resume_forwarded(sent)
-        answer = self._answer or await context.read_forwarded(sent)
-        work = SearchRun(context, self.search.expression, self.body or b"", changed=True, ctx=self.ctx)
+        answer = self._response or await context.read_forwarded(sent)
+        context.params = {"index": self.search.index}
+        work = SearchRun(context, self.search.index, self.body or b"", changed=True, ctx=self.ctx)
         work.runs = self.runs
         results = DEFAULTS[RESULT]
         return await search.answered(work, [(results, ScopedPipeline(self.search.found[results]))], answer)

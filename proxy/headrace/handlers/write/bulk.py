@@ -278,7 +278,7 @@ async def _forward(
         return int((time.monotonic() - started) * 1000)
 
     if not body:
-        ours = _without_secrets(context, parsed.merge(None, took()))
+        ours = context.components.without_secrets(parsed.merge(None, took()))
         return await reply(context, 200, ours if finish is None else await finish(ours))
     limit = context.components.max_body
     if len(body) > limit:
@@ -294,10 +294,5 @@ async def _forward(
         merged = parsed.merge(answer.body if second is None else second, took())
     except BulkError as error:
         raise UpstreamError(str(error)) from None
-    merged = _without_secrets(context, merged)
+    merged = context.components.without_secrets(merged)
     return await reply_answer(context, answer, merged if finish is None else await finish(merged))
-
-
-def _without_secrets(context: RequestContext, merged: bytes) -> bytes:
-    """An answer whose errors quote no secret of a stage."""
-    return context.secrets.hidden_in(merged) if b'"error"' in merged else merged

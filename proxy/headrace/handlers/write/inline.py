@@ -23,7 +23,7 @@ from headrace.server.reply import reply_answer
 from headrace.server.response import WholeAnswer
 from headrace_pipelines import Bulk, BulkError, Execution, PipelineType, record_skipped
 from headrace_pipelines.errors import EngineError, UpstreamError
-from headrace_pipelines.registry.association import DOCUMENT_FINAL, Slot
+from headrace_pipelines.registry.association import DOCUMENT_FINAL
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from headrace.upstream.pending import PendingResponse
     from headrace.upstream.response import BufferedResponse
     from headrace_pipelines import Run, Snapshot
+    from headrace_pipelines.errors import HeadraceError
     from headrace_pipelines.http1 import RequestHead
     from headrace_pipelines.registry import Pipeline
 
-DEFAULT = Slot(PipelineType.DOCUMENT)
 PARAMETERS = frozenset({"refresh", "timeout", "wait_for_active_shards"})
 """URL parameters that neither choose pipelines nor shape the answer."""
 
@@ -63,10 +63,12 @@ class WriteRun:
     components: Components
     parsed: Bulk
     body: bytes | None = None
-    plain: bool = False
-    single: bytes | None = None
-    """The answer to a single document that was dropped."""
+    reads_answer: bool = False
     pipelines: str = ""
+    noop: bytes | None = None
+    """The answer to a single document that was dropped."""
+    error: HeadraceError | None = None
+    """The error that answers the request."""
     runs: list[Run] = field(default_factory=list)
     skipped: list[tuple[Pipeline, int]] = field(default_factory=list)
     """Pipelines whose conditions no document meets, each with their number."""
@@ -83,11 +85,13 @@ class WriteRun:
             record_skipped(pipeline, documents)
 
     def answer(self, response: BufferedResponse | None) -> WholeAnswer | None:
-        """The cluster's answer, or its items and ours. Raises UpstreamError."""
+        """The cluster's answer, or its items and ours. Raises UpstreamError, and the error of the request."""
+        if self.error is not None:
+            raise self.error
         if response is None:
-            return WholeAnswer(200, self.single if self.single is not None else self._merged(None), self.pipelines)
+            return WholeAnswer(200, self.noop if self.noop is not None else self._merged(None), self.pipelines)
         body = None
-        if self.plain and 200 <= response.status < 300 and response.is_json:
+        if self.reads_answer and 200 <= response.status < 300 and response.is_json:
             body = self._merged(response.body)
         return WholeAnswer(response.status, body, self.pipelines)
 
@@ -96,13 +100,13 @@ class WriteRun:
             merged = self.parsed.merge(items, int((time.monotonic() - self.started) * 1000))
         except BulkError as error:
             raise UpstreamError(str(error)) from None
-        return self.components.registry.catalog.secrets.hidden_in(merged) if b'"error"' in merged else merged
+        return self.components.without_secrets(merged)
 
     async def resume(self, context: RequestContext, sent: PendingResponse) -> web.StreamResponse:
         """Answers once the response is here whole."""
         if self.pipelines:
             context.response_headers["X-Pipeline"] = self.pipelines
-        if not self.plain:
+        if not self.reads_answer:
             return await context.resume_forwarded(sent)
         answer: Answer = await context.read_forwarded(sent)
         merged = self._merged(answer.body) if answer.ok and answer.json else None
@@ -130,7 +134,7 @@ class InlineWrites:
             written = self._view.written_by(index)
             if written is None:
                 return None
-            association = self._snapshot.associations.find(DEFAULT, written)
+            association = self._snapshot.associations.find(document_run.DEFAULT, written)
             if association is not None:
                 pipeline = self._snapshot.attached(PipelineType.DOCUMENT, association.name)
                 if pipeline.fitters or association.name in self._released:
@@ -142,15 +146,19 @@ class InlineWrites:
         """Runs the pipelines; `None` where they belong on a thread, or sent a document where it may not go."""
         work = WriteRun(self._components, parsed)
         executions: list[Execution] = []
+        done = False
         try:
             done = all(self._ran(work, pipeline, keys, executions) for pipeline, keys in groups.values())
-        except EngineError:
-            done = False
-        if not done or (work.runs and self._is_astray(parsed)):
-            work.settle(sent=False)
+            done = done and not (work.runs and self._is_astray(parsed))
+        except EngineError as error:
+            work.error, done = error, True
+        finally:
+            if not done:
+                work.settle(sent=False)
+        if not done:
             return None
         if executions:
-            work.pipelines = choice.header([(DEFAULT, execution) for execution in executions])
+            work.pipelines = choice.header([(document_run.DEFAULT, execution) for execution in executions])
         return work
 
     def _ran(self, work: WriteRun, pipeline: Pipeline, keys: list[int], executions: list[Execution]) -> bool:
@@ -210,12 +218,18 @@ class InlineBulk(InlineWrites):
         work = self.over(parsed, groups) if groups is not None else None
         if work is None:
             return None
+        if work.error is not None:
+            return work
         rendered = parsed.render()
+        if rendered is not None and len(rendered) > self._components.max_body:
+            work.settle(sent=False)
+            return None
+        parsed.let_go()
         if rendered is None or (not work.pipelines and not parsed.counts()[2]):
             # The cluster's items are the answer.
             work.body = text if rendered is None else bytes(rendered)
         elif rendered:
-            work.body, work.plain = bytes(rendered), True
+            work.body, work.reads_answer = bytes(rendered), True
         return work
 
 
@@ -244,9 +258,13 @@ class InlineDocument(InlineWrites):
         work = self.over(parsed, groups) if groups is not None else None
         if work is None:
             return None
-        state, _ = parsed.outcome(0)
+        state, failure = parsed.outcome(0)
+        if failure is not None:
+            work.error = work.error or self._components.stage_error(*failure)
+        if work.error is not None:
+            return work
         if state == "dropped":
-            work.single = msgspec.json.encode(document.noop(self._index, id_, creates=self._op == "create"))
+            work.noop = msgspec.json.encode(document.noop(self._index, id_, creates=self._op == "create"))
         elif state == "here":
             changed = parsed.document(0)
             work.body = body if changed is None else changed
