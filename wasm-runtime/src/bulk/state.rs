@@ -19,8 +19,6 @@ pub(crate) struct Bulk {
     pub(crate) targets: Vec<Target>,
     /// See [`ParsedBulk::plain_documents`](crate::bulk::parser::ParsedBulk::plain_documents).
     pub(crate) plain_documents: bool,
-    /// See [`ParsedBulk::has_unicode_escapes`](crate::bulk::parser::ParsedBulk::has_unicode_escapes).
-    pub(crate) has_unicode_escapes: Option<bool>,
     /// Per target: whether the `pipeline` in its action lines is ours and must not reach the cluster.
     pub(crate) strip: Vec<bool>,
     /// The indexes whose documents `batch_at` gave out; other documents of the same action stay as they are.
@@ -33,14 +31,13 @@ pub(crate) struct Bulk {
 
 impl Bulk {
     pub(super) fn parse(body: PyBackedBytes, index: Option<&str>) -> Result<Self, String> {
-        let ParsedBulk { actions, targets, plain_documents, has_unicode_escapes } = parse(&body, index)?;
+        let ParsedBulk { actions, targets, plain_documents } = parse(&body, index)?;
         Ok(Self {
             body: Arc::new(body),
             strip: vec![false; targets.len()],
             actions,
             targets,
             plain_documents,
-            has_unicode_escapes,
             given_out: None,
             of_target: Vec::new(),
             output: Arc::default(),

@@ -21,6 +21,7 @@ mod lookup;
 pub(crate) mod media;
 pub(crate) mod scan;
 pub(crate) mod strict;
+mod structure;
 pub(crate) mod validate;
 
 pub(crate) use self::change::{

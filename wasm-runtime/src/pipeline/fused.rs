@@ -11,6 +11,8 @@ use crate::engine::clock::{self, now_ns};
 use crate::engine::deadline::within;
 use crate::json::index::template::TemplateSet;
 use crate::native::fit_mapping::Fitting;
+use crate::pipeline::condition::needle::Haystack;
+use crate::pipeline::condition::simple::like_object;
 use crate::pipeline::stage::{Counts, StageState};
 use crate::stats::StageRun;
 
@@ -61,7 +63,7 @@ pub(super) fn run_partition(
             doc.own_text(&buffer.output);
             if !doc.checked {
                 let text = text_of(run.body, &doc.text);
-                if conditional && stages.iter().all(|stage| stage.rules_out(text)) {
+                if conditional && ruled_out(&stages, text) {
                     stages.iter_mut().for_each(StageState::record_skipped);
                     continue;
                 }
@@ -85,6 +87,12 @@ pub(super) fn run_partition(
         *output = buffer.output;
     }
     PartitionResult { expanded, counts: counts_of(stages, now_ns() - start) }
+}
+
+/// Whether the bytes of a document show that it meets no condition of the stages, each of which has one.
+fn ruled_out(stages: &[StageState<'_>], text: &[u8]) -> bool {
+    let haystack = Haystack::new(text);
+    like_object(text) && stages.iter().all(|stage| stage.rules_out(&haystack))
 }
 
 /// The counts of stages that took `elapsed` nanoseconds together, each with its estimated share of them.
