@@ -9,7 +9,7 @@ use crate::document::effect::ErrorContext;
 use crate::document::{Doc, Kind, OutputBuffer, State, text_of};
 use crate::engine::clock::{self, now_ns};
 use crate::engine::deadline::within;
-use crate::json::index::template::TemplateSet;
+use crate::json::validate;
 use crate::native::fit_mapping::Fitting;
 use crate::pipeline::condition::needle::Haystack;
 use crate::pipeline::condition::simple::like_object;
@@ -55,7 +55,6 @@ pub(super) fn run_partition(
     } else {
         OutputBuffer::new(run.body)
     };
-    let mut templates = TemplateSet::new(run.body, docs.len());
     let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
     let conditional = stages.iter().all(|stage| stage.condition.is_some());
     let mut work = || {
@@ -68,7 +67,7 @@ pub(super) fn run_partition(
                     continue;
                 }
                 let members = std::mem::take(&mut buffer.members);
-                match templates.validate_and_index(doc.text.shared(), text, members) {
+                match validate::validate_and_index(text, members) {
                     Ok(index) => (doc.checked, doc.index) = (true, index),
                     Err(why) => {
                         doc.state = run.check.failed(run.kind.parse_error(&why));

@@ -23,8 +23,9 @@ pub(super) struct Structure<'t, 'm> {
     /// One bit for each open level, the innermost lowest: 1 for an object.
     levels: u128,
     depth: usize,
-    /// Whether the innermost level is an object.
-    object: bool,
+    /// All ones where the innermost level is an object, and where that is at the top.
+    object: u64,
+    top: u64,
     /// All ones where the next separator of an object is a comma.
     comma: u64,
     /// The last bracket; `None` while a level is open.
@@ -78,7 +79,8 @@ impl<'t, 'm> Structure<'t, 'm> {
             not_ascii: 0,
             levels: 0,
             depth: 0,
-            object: false,
+            object: 0,
+            top: 0,
             comma: 0,
             end: None,
             separator: 0,
@@ -88,7 +90,10 @@ impl<'t, 'm> Structure<'t, 'm> {
 
     /// The outline of the text, all of whose blocks have been read.
     pub(super) fn finish(self) -> Option<Outline> {
-        let end = self.end.filter(|_| !self.strings.is_open())?;
+        let end = self.end.filter(|_| self.depth == 0 && !self.strings.is_open())?;
+        if let Some(member) = self.members.last_mut() {
+            member.value_end = trimmed(self.text, end) as u32;
+        }
         Some(Outline { end, escaped_keys: self.escaped_keys, ascii: self.not_ascii == 0 })
     }
 
@@ -137,112 +142,110 @@ impl<'t, 'm> Structure<'t, 'm> {
         Tokens { at, open, close, commas, colons, backslashes, opened, parity: L::parity(separators) }
     }
 
-    /// Opens and closes the levels of a block, and checks the separators between.
+    /// Opens and closes the levels of a block, and checks the separators between: colons and commas in turn in an object, no colons
+    /// elsewhere.
     #[inline(always)]
     fn nesting<const INDEXED: bool>(&mut self, tokens: &Tokens, bytes: &[u8; 64]) -> Option<()> {
+        let separators = tokens.commas | tokens.colons;
         let mut brackets = tokens.open | tokens.close;
-        let mut left = !0;
-        // With it the parity says of each separator whether it is the colon of its member.
-        let mut flip = self.comma;
+        // With `flip` the parity says of each separator whether it is the colon of its member.
+        let (mut left, mut flip, mut top, mut wrong) = (!0, self.comma, 0, 0);
         while brackets != 0 {
             let place = brackets.trailing_zeros() as usize;
             let (bit, below) = (brackets & brackets.wrapping_neg(), brackets ^ (brackets - 1));
             brackets &= brackets - 1;
-            self.between::<INDEXED>(tokens, left & below & !bit, flip)?;
+            let (part, in_member) = (left & below, tokens.parity ^ flip);
             left = !below;
-            let in_member = (tokens.parity ^ flip) & bit != 0;
+            top |= part & self.top;
+            wrong |= (in_member & separators & self.object ^ tokens.colons) & part;
             let parity = 0u64.wrapping_sub(tokens.parity >> place & 1);
             let byte = bytes[place & 63];
             if tokens.open & bit != 0 {
-                self.open(tokens.at + place, byte == b'{', in_member)?;
+                wrong |= self.object & !in_member & bit;
+                self.open(tokens.at + place, byte == b'{')?;
                 flip = parity;
             } else {
-                self.close::<INDEXED>(tokens.at + place, byte == b'}', in_member || tokens.opened & bit != 0)?;
+                let object = 0u64.wrapping_sub(u64::from(byte == b'}'));
+                wrong |= (self.object ^ object | object & !(in_member | tokens.opened)) & bit;
+                self.close(tokens.at + place)?;
                 flip = !parity;
             }
         }
-        self.between::<INDEXED>(tokens, left, flip)?;
-        self.comma = 0u64.wrapping_sub((tokens.parity ^ flip) >> 63);
-        Some(())
-    }
-
-    /// Checks the separators in a part of the block without brackets: colons and commas in turn in an object, no colons elsewhere.
-    #[inline(always)]
-    fn between<const INDEXED: bool>(&mut self, tokens: &Tokens, part: u64, flip: u64) -> Option<()> {
-        let separators = (tokens.commas | tokens.colons) & part;
-        let wrong = if self.object {
-            ((tokens.parity ^ flip) & separators) ^ (tokens.colons & part)
-        } else if self.depth == 0 {
-            separators
-        } else {
-            tokens.colons & part
-        };
-        if INDEXED && self.depth == 1 && self.object && wrong == 0 {
-            self.note(tokens, separators);
+        let in_member = tokens.parity ^ flip;
+        wrong |= (in_member & separators & self.object ^ tokens.colons) & left;
+        if self.depth == 0 {
+            wrong |= separators & left;
+        }
+        self.comma = 0u64.wrapping_sub(in_member >> 63);
+        if INDEXED {
+            self.note(tokens, separators & (top | left & self.top));
         }
         (wrong == 0).then_some(())
     }
 
     #[inline(always)]
-    fn open(&mut self, at: usize, object: bool, in_member: bool) -> Option<()> {
-        if self.depth == MAX_DEPTH || self.depth == 0 && self.end.is_some() || self.object && !in_member {
+    fn open(&mut self, at: usize, object: bool) -> Option<()> {
+        if self.depth == MAX_DEPTH {
             return None;
         }
         if self.depth == 0 {
+            if self.end.is_some() {
+                return None;
+            }
             self.separator = at;
         }
-        self.end = None;
         self.levels = self.levels << 1 | u128::from(object);
         self.depth += 1;
-        self.object = object;
+        self.leveled();
         Some(())
     }
 
-    /// `complete`: the last member of an object has a value, or there is none.
     #[inline(always)]
-    fn close<const INDEXED: bool>(&mut self, at: usize, object: bool, complete: bool) -> Option<()> {
-        if self.depth == 0 || self.object != object || object && !complete {
-            return None;
-        }
-        self.depth -= 1;
+    fn close(&mut self, at: usize) -> Option<()> {
+        self.depth = self.depth.checked_sub(1)?;
         self.levels >>= 1;
-        self.object = self.levels & 1 == 1;
         if self.depth == 0 {
             self.end = Some(at);
-            if INDEXED && let Some(member) = self.members.last_mut() {
-                member.value_end = trimmed(self.text, at) as u32;
-            }
         }
+        self.leveled();
         Some(())
     }
 
-    /// Notes the members at the top of which these are separators.
+    #[inline(always)]
+    fn leveled(&mut self) {
+        self.object = 0u64.wrapping_sub(self.levels as u64 & 1);
+        self.top = self.object & 0u64.wrapping_sub(u64::from(self.depth == 1));
+    }
+
+    /// Notes the members at the top of which these are separators: colons and commas in turn.
     #[inline(always)]
     fn note(&mut self, tokens: &Tokens, mut separators: u64) {
-        let text = self.text;
+        let mut comma = separators & separators.wrapping_neg() & tokens.commas != 0;
         while separators != 0 {
             let place = separators.trailing_zeros() as usize;
             separators &= separators - 1;
-            let at = tokens.at + place;
-            if tokens.colons >> place & 1 == 0 {
-                self.separator = at;
+            if comma {
+                self.separator = tokens.at + place;
                 if let Some(member) = self.members.last_mut() {
-                    member.value_end = trimmed(text, at) as u32;
+                    member.value_end = trimmed(self.text, self.separator) as u32;
                 }
-                continue;
+            } else {
+                self.note_key(tokens, place);
             }
-            let (key, key_end) = (past_space(text, self.separator + 1) + 1, trimmed(text, at) - 1);
-            let value = past_space(text, at + 1);
-            self.escaped_keys |= match key.checked_sub(tokens.at) {
-                Some(from) => (tokens.backslashes & ((1 << place) - 1)) >> from != 0,
-                None => text[key..key_end].contains(&b'\\'),
-            };
-            self.members.push(MemberSpan {
-                key: key as u32,
-                key_end: key_end as u32,
-                value: value as u32,
-                value_end: 0,
-            });
+            comma = !comma;
         }
+    }
+
+    /// Notes the member whose colon is at this place of the block.
+    #[inline(always)]
+    fn note_key(&mut self, tokens: &Tokens, place: usize) {
+        let (text, at) = (self.text, tokens.at + place);
+        let (key, key_end) = (past_space(text, self.separator + 1) + 1, trimmed(text, at) - 1);
+        self.escaped_keys |= match key.checked_sub(tokens.at) {
+            Some(from) => (tokens.backslashes & ((1 << place) - 1)) >> (from & 63) != 0,
+            None => text[key..key_end].contains(&b'\\'),
+        };
+        let value = past_space(text, at + 1) as u32;
+        self.members.push(MemberSpan { key: key as u32, key_end: key_end as u32, value, value_end: value });
     }
 }
