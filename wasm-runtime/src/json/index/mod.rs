@@ -32,14 +32,26 @@ impl MemberSpan {
     /// Whether the key is `name`; most that are not differ in their length or first byte.
     #[inline]
     fn is(&self, text: &[u8], name: &[u8]) -> bool {
-        (self.key_end - self.key) as usize == name.len() && {
-            let key = self.key(text);
-            key.first() == name.first() && key == name
-        }
+        (self.key_end - self.key) as usize == name.len() && same(self.key(text), name)
     }
 
     fn escaped(&self, text: &[u8]) -> bool {
         self.key(text).contains(&b'\\')
+    }
+}
+
+/// Whether two texts of one length are the same; without a call for what is short.
+#[inline(always)]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    #[inline(always)]
+    fn ends<const N: usize>(a: &[u8], b: &[u8]) -> bool {
+        a.first_chunk::<N>() == b.first_chunk::<N>() && a.last_chunk::<N>() == b.last_chunk::<N>()
+    }
+    match a.len() {
+        0..4 => a.iter().zip(b).all(|(a, b)| a == b),
+        4..8 => ends::<4>(a, b),
+        8..=16 => ends::<8>(a, b),
+        _ => a == b,
     }
 }
 

@@ -41,8 +41,8 @@ impl Scalars {
         let numbers = runs & runs.wrapping_add(words).wrapping_add(goes_on & self.read);
         let plain = self.are_plain(block, numbers, starts, digits, minus);
         let unread = self.going_on & !self.read != 0;
-        let valid = each(text, at, words)
-            && (plain || (!unread || is_scalar(text, self.start)) && each(text, at, starts & numbers));
+        let valid = each(text, at, words, is_word)
+            && (plain || (!unread || is_number(text, self.start)) && each(text, at, starts & numbers, is_number));
         let last = 63 - (starts | 1).leading_zeros();
         let goes_on_whole = goes_on & u64::from(starts == 0);
         self.going_on = runs >> 63;
@@ -75,33 +75,33 @@ impl Scalars {
     }
 }
 
-/// Whether each scalar at one of these places is a number or a word.
+/// Whether each scalar at one of these places is of a kind.
 #[inline(always)]
-fn each(text: &[u8], at: usize, mut starts: u64) -> bool {
+fn each(text: &[u8], at: usize, mut starts: u64, kind: fn(&[u8], usize) -> bool) -> bool {
     let mut valid = true;
     while starts != 0 {
-        valid &= is_scalar(text, at + starts.trailing_zeros() as usize);
+        valid &= kind(text, at + starts.trailing_zeros() as usize);
         starts &= starts - 1;
     }
     valid
 }
 
-/// Whether a number or a word is at `at`, and then a separator, white space or the end.
+/// Whether a word is at `at`, and then what ends it.
 #[inline(always)]
-fn is_scalar(text: &[u8], at: usize) -> bool {
-    let Some(text) = text.get(at..) else { return false };
-    let end = match text.first_chunk() {
-        Some(b"true" | b"null") => 4,
-        Some(b"fals") if text.get(4) == Some(&b'e') => 5,
-        _ => match number_at(text) {
-            Some(end) => end,
-            None => return false,
-        },
-    };
-    matches!(text.get(end), None | Some(b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r'))
+fn is_word(text: &[u8], at: usize) -> bool {
+    let Some(first) = text.get(at..).and_then(<[u8]>::first_chunk::<4>) else { return false };
+    let long = first == b"fals";
+    let whole = first == b"true" || first == b"null" || long && text.get(at + 4) == Some(&b'e');
+    whole && is_ended(text, at + 4 + usize::from(long))
 }
 
-#[inline(never)]
-fn number_at(text: &[u8]) -> Option<usize> {
-    matches!(text.first(), Some(b'-' | b'0'..=b'9')).then(|| number(text, 0))?
+/// Whether a number is at `at`, and then what ends it.
+fn is_number(text: &[u8], at: usize) -> bool {
+    matches!(text.get(at), Some(b'-' | b'0'..=b'9')) && number(text, at).is_some_and(|end| is_ended(text, end))
+}
+
+/// Whether a separator, white space or the end is at `at`.
+#[inline(always)]
+fn is_ended(text: &[u8], at: usize) -> bool {
+    matches!(text.get(at), None | Some(b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r'))
 }
