@@ -1,9 +1,10 @@
 //! Loops over blocks of bytes: ends of texts and numbers, sixteen bytes at a time.
 //!
-//! `structural` finds quotes, brackets, colons and commas outside of strings, 64 bytes at a time; `array` splits an array by them. On
-//! x86-64 the loops use SSE2, which every such processor has; elsewhere they read one byte at a time.
+//! `structural` finds quotes, brackets, colons and commas outside of strings, 64 bytes at a time; `array` splits an array by them, and
+//! `scalar` finds the ends of texts, numbers and words. On x86-64 the loops use SSE2, which every such processor has; elsewhere they read one byte at a time.
 
 pub(crate) mod array;
+pub(crate) mod scalar;
 pub(crate) mod structural;
 
 #[cfg(target_arch = "x86_64")]

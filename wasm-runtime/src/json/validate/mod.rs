@@ -3,16 +3,14 @@
 //! Every text that it accepts `serde_json` accepts, too (tested). A text that it refuses goes to `serde_json` for the
 //! error message.
 
-mod scalar;
+mod structure;
 
-pub(crate) use self::scalar::{number, past_space, scalar};
+pub(crate) use self::structure::MAX_DEPTH;
+use self::structure::{Outline, outline};
 use crate::json::index::{MemberSpan, ObjectIndex};
 use crate::json::lex::{skip_string, skip_ws};
 use crate::json::scan;
-use crate::json::structure::{Outline, outline};
-
-/// Deepest nesting of arrays and objects that a pipeline accepts (docs/reference/udf-abi.md, "Limits").
-pub(crate) const MAX_DEPTH: usize = 128;
+use crate::json::scan::scalar::{past_space, scalar};
 
 /// Why a text is not a document we work on.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -51,7 +51,7 @@ pub(super) struct Avx2([std::arch::x86_64::__m256i; 2]);
 mod avx2 {
     use std::arch::x86_64::*;
 
-    use super::{Avx2, Lanes};
+    use crate::json::validate::structure::lanes::{Avx2, Lanes};
 
     #[inline(always)]
     fn bits(of: [__m256i; 2]) -> u64 {
@@ -138,7 +138,7 @@ pub(super) struct Sse2([std::arch::x86_64::__m128i; 4]);
 mod sse2 {
     use std::arch::x86_64::*;
 
-    use super::{Lanes, Sse2};
+    use crate::json::validate::structure::lanes::{Lanes, Sse2};
 
     #[inline(always)]
     fn bits(of: [__m128i; 4]) -> u64 {
@@ -198,7 +198,7 @@ pub(super) struct Neon([std::arch::aarch64::uint8x16_t; 4]);
 mod neon {
     use std::arch::aarch64::*;
 
-    use super::{Lanes, Neon};
+    use crate::json::validate::structure::lanes::{Lanes, Neon};
 
     /// One bit for each byte, of bytes that are all ones or all zeros.
     #[inline(always)]

@@ -3,7 +3,6 @@ use std::collections::BTreeMap;
 use super::lanes::{Lanes, Portable};
 use super::*;
 use crate::json::index::ObjectIndex;
-use crate::json::validate::MAX_DEPTH;
 
 type Found = Option<(Outline, Vec<MemberSpan>)>;
 

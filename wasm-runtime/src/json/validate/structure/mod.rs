@@ -11,23 +11,13 @@ mod scalars;
 mod strings;
 
 use self::grammar::Structure;
+pub(crate) use self::grammar::{MAX_DEPTH, Outline};
 use self::lanes::Lanes;
 use crate::json::index::MemberSpan;
 
-/// The result of one pass over a text that is one array or object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Outline {
-    /// Where the last bracket is.
-    pub(crate) end: usize,
-    /// Whether a key at the top has an escape.
-    pub(crate) escaped_keys: bool,
-    /// Whether all of it is ASCII; UTF-8 is not checked here.
-    pub(crate) ascii: bool,
-}
-
 /// The outline of `text`, of which all from `start` on is one array or object, and white space; with `INDEXED` the members of an object
 /// there go into `members`. `None` for any other text, or one that is nested deeper than
-/// [`MAX_DEPTH`](crate::json::validate::MAX_DEPTH).
+/// [`MAX_DEPTH`].
 #[inline]
 pub(crate) fn outline<const INDEXED: bool>(
     text: &[u8],

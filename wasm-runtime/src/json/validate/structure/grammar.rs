@@ -1,12 +1,25 @@
 //! Which tokens follow each other, and where the members of the object at the top are.
 
-use super::Outline;
 use super::lanes::Lanes;
 use super::scalars::Scalars;
 use super::strings::{Quoted, Strings};
 use crate::json::index::MemberSpan;
 use crate::json::lex::trimmed;
-use crate::json::validate::{MAX_DEPTH, past_space};
+use crate::json::scan::scalar::past_space;
+
+/// Deepest nesting of arrays and objects that a pipeline accepts (docs/reference/udf-abi.md, "Limits"): a level is a bit of a `u128`.
+pub(crate) const MAX_DEPTH: usize = 128;
+
+/// The result of one pass over a text that is one array or object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Outline {
+    /// Where the last bracket is.
+    pub(crate) end: usize,
+    /// Whether a key at the top has an escape.
+    pub(crate) escaped_keys: bool,
+    /// Whether all of it is ASCII; UTF-8 is not checked here.
+    pub(crate) ascii: bool,
+}
 
 /// A text in work, block by block.
 pub(super) struct Structure<'t, 'm> {
@@ -52,17 +65,17 @@ struct Tokens {
 /// The places where the tokens are that follow tokens at these places; `carry`: whether the first token does, of this block and of the
 /// next.
 #[inline(always)]
-fn next(places: u64, white: u64, carry: &mut u64) -> u64 {
-    behind(places << 1 | *carry, places >> 63, white, carry)
+fn next(positions: u64, white: u64, carry: &mut u64) -> u64 {
+    behind(positions << 1 | *carry, positions >> 63, white, carry)
 }
 
 /// The places of the tokens at or behind these places; `carried`: of the next block, too.
 #[inline(always)]
-fn behind(places: u64, carried: u64, white: u64, carry: &mut u64) -> u64 {
+fn behind(positions: u64, carried: u64, white: u64, carry: &mut u64) -> u64 {
     // A sum carries a bit to the end of the white space that it is at the beginning of.
-    let (sum, over) = (places & white).overflowing_add(white);
+    let (sum, over) = (positions & white).overflowing_add(white);
     *carry = carried | u64::from(over);
-    (sum | places) & !white
+    (sum | positions) & !white
 }
 
 impl<'t, 'm> Structure<'t, 'm> {
@@ -151,23 +164,23 @@ impl<'t, 'm> Structure<'t, 'm> {
         // With `flip` the parity says of each separator whether it is the colon of its member.
         let (mut left, mut flip, mut top, mut wrong) = (!0, self.comma, 0, 0);
         while brackets != 0 {
-            let place = brackets.trailing_zeros() as usize;
+            let offset = brackets.trailing_zeros() as usize;
             let (bit, below) = (brackets & brackets.wrapping_neg(), brackets ^ (brackets - 1));
             brackets &= brackets - 1;
             let (part, in_member) = (left & below, tokens.parity ^ flip);
             left = !below;
             top |= part & self.top;
             wrong |= (in_member & separators & self.object ^ tokens.colons) & part;
-            let parity = 0u64.wrapping_sub(tokens.parity >> place & 1);
-            let byte = bytes[place & 63];
+            let parity = 0u64.wrapping_sub(tokens.parity >> offset & 1);
+            let byte = bytes[offset & 63];
             if tokens.open & bit != 0 {
                 wrong |= self.object & !in_member & bit;
-                self.open(tokens.at + place, byte == b'{')?;
+                self.open(tokens.at + offset, byte == b'{')?;
                 flip = parity;
             } else {
                 let object = 0u64.wrapping_sub(u64::from(byte == b'}'));
                 wrong |= (self.object ^ object | object & !(in_member | tokens.opened)) & bit;
-                self.close(tokens.at + place)?;
+                self.close(tokens.at + offset)?;
                 flip = !parity;
             }
         }
@@ -222,15 +235,15 @@ impl<'t, 'm> Structure<'t, 'm> {
     fn note(&mut self, tokens: &Tokens, mut separators: u64) {
         let mut comma = separators & separators.wrapping_neg() & tokens.commas != 0;
         while separators != 0 {
-            let place = separators.trailing_zeros() as usize;
+            let offset = separators.trailing_zeros() as usize;
             separators &= separators - 1;
             if comma {
-                self.separator = tokens.at + place;
+                self.separator = tokens.at + offset;
                 if let Some(member) = self.members.last_mut() {
                     member.value_end = trimmed(self.text, self.separator) as u32;
                 }
             } else {
-                self.note_key(tokens, place);
+                self.note_key(tokens, offset);
             }
             comma = !comma;
         }
@@ -238,11 +251,11 @@ impl<'t, 'm> Structure<'t, 'm> {
 
     /// Notes the member whose colon is at this place of the block.
     #[inline(always)]
-    fn note_key(&mut self, tokens: &Tokens, place: usize) {
-        let (text, at) = (self.text, tokens.at + place);
+    fn note_key(&mut self, tokens: &Tokens, offset: usize) {
+        let (text, at) = (self.text, tokens.at + offset);
         let (key, key_end) = (past_space(text, self.separator + 1) + 1, trimmed(text, at) - 1);
         self.escaped_keys |= match key.checked_sub(tokens.at) {
-            Some(from) => (tokens.backslashes & ((1 << place) - 1)) >> (from & 63) != 0,
+            Some(from) => (tokens.backslashes & ((1 << offset) - 1)) >> (from & 63) != 0,
             None => text[key..key_end].contains(&b'\\'),
         };
         let value = past_space(text, at + 1) as u32;

@@ -1,7 +1,7 @@
 //! Numbers and words: the numbers of a block are checked together, words and numbers with exponents one by one.
 
 use super::lanes::Lanes;
-use crate::json::validate::number;
+use crate::json::scan::scalar::number;
 
 /// What the scalar at the end of a block says about the next block.
 #[derive(Default)]
