@@ -192,7 +192,6 @@ LONGER_FUNCTIONS = {
     "engine::metering::parse_function_body": "one arm for each kind of operator",
     "json::change::set_members": "one pass over the text",
     "json::filter_path::filter_value": "one arm for each kind of value",
-    "json::validate::parse": "the loop of the validator: measured as one function",
     "native::fit_mapping::leaf::check_own": "one arm for each type of field",
     "native::fingerprint::apply": "the digest over the fields in their order",
     "native::foreach::apply": "the loop over elements, with the state before and after",

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace_pipelines.errors import InvalidError
-from headrace_pipelines.local.outcomes import state_of
 
 if TYPE_CHECKING:
     from headrace_pipelines.engine import Bulk
@@ -65,8 +64,9 @@ def columns_of(bulk: Bulk, sources: list[bytes], failures: dict[int, Failure], *
     """
     pyarrow = pyarrow_or_raise()
     ids, outcomes, reasons, texts = [], [], [], []
-    for position, source in enumerate(sources):
-        state, text = state_of(bulk, position), bulk.document(position)
+    states, _ = bulk.states()
+    for position, (source, state) in enumerate(zip(sources, states, strict=False)):
+        text = bulk.document(position)
         ids.append(bulk.source(position)[3])
         failure = failures.get(position)
         reasons.append(failure and f"{failure.type}: {failure.reason}")

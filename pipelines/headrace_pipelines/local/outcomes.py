@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from headrace_pipelines.errors import HeadraceError
-
-if TYPE_CHECKING:
-    from headrace_pipelines.engine import Bulk
 
 ActionState = Literal["same", "changed", "moved", "dropped", "failed"]
 """The fate of an action. `same`: its text is as it came; `moved`: to another index or id, or it became several."""
@@ -76,14 +73,3 @@ def failure_of(position: int, failure: tuple[int, str, str, str, str]) -> Failur
     """A failure out of the engine's (status, type, reason, pipeline, stage)."""
     status, kind, reason, _, stage = failure
     return Failure(position, status, kind, reason, stage)
-
-
-def state_of(bulk: Bulk, i: int) -> ActionState:
-    """The fate of action `i`."""
-    state, _ = bulk.outcome(i)
-    if state == "elsewhere":
-        return "moved"
-    if state != "here":
-        return state
-    text = bulk.document(i)
-    return "same" if text is None or text == bulk.source(i)[5] else "changed"

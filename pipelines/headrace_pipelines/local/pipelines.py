@@ -22,7 +22,7 @@ from headrace_pipelines.errors import InvalidError
 from headrace_pipelines.executor import execute
 from headrace_pipelines.executor.report import RunOptions
 from headrace_pipelines.local.arrow import bulk_of, columns_of, pyarrow_or_raise
-from headrace_pipelines.local.outcomes import BulkOutcome, Outcome, PipelineFailedError, failure_of, state_of
+from headrace_pipelines.local.outcomes import BulkOutcome, Outcome, PipelineFailedError, failure_of
 from headrace_pipelines.registry import PipelineRecord, Records, Snapshot, build, key, udf_record
 from headrace_pipelines.udf import manifest as manifests
 from headrace_pipelines.udf.catalog import Catalog
@@ -116,8 +116,7 @@ class Pipelines:
         """
         bulk = Bulk(body, index=index)
         failures = self._run_bulk(name, bulk, timeout, final=final)
-        states = [state_of(bulk, i) for i in range(len(bulk))]
-        forwarded = [bulk.forwarded(i) for i in range(len(bulk))]
+        states, forwarded = bulk.states()
         rendered = bulk.render()
         return BulkOutcome(body if rendered is None else rendered, states, forwarded, list(failures.values()))
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::bulk::line_cache::VariableSpans;
+use crate::bulk::line_cache::{Variable, VariableSpans};
 use crate::document::Meta;
 use crate::json;
 use crate::json::DocView;
@@ -134,7 +134,7 @@ pub(crate) struct Named {
     pub(crate) target: Target,
     pub(crate) id: Option<String>,
     pub(crate) routing: Option<String>,
-    /// Where the last two are.
+    /// Where these two and the index are.
     pub(crate) texts: VariableSpans,
     pub(crate) versioned: bool,
 }
@@ -143,6 +143,16 @@ pub(crate) struct Named {
 fn plain(line: &[u8], range: Range<usize>) -> Option<Range<usize>> {
     let inside = range.start + 1..range.end - 1;
     (line[range.start] == b'"' && !line[inside.clone()].contains(&b'\\')).then_some(inside)
+}
+
+/// The parameter as one whose text differs from line to line.
+fn variable(key: &str) -> Option<Variable> {
+    match key {
+        "_index" => Some(Variable::Index),
+        "_id" => Some(Variable::Id),
+        "routing" | "_routing" => Some(Variable::Routing),
+        _ => None,
+    }
 }
 
 /// Reads an action line; `index` is the URL's.
@@ -189,12 +199,17 @@ pub(crate) fn parse_action(line: &[u8], number: usize, index: Option<&Arc<str>>)
         };
         match key.as_ref() {
             "_index" => target.index = text().map(Arc::from).or(target.index),
-            "_id" => (id, texts.id) = (text(), plain(line, field.value.clone())),
+            "_id" => id = text(),
             "pipeline" => target.pipeline = text(),
-            "routing" | "_routing" => (routing, texts.routing) = (text(), plain(line, field.value.clone())),
+            "routing" | "_routing" => routing = text(),
             "version" | "_version" | "if_seq_no" | "if_primary_term" => versioned = true,
             "op_type" if op == Op::Index && text().as_deref() == Some("create") => op = Op::Create,
             _ => {}
+        }
+        if let Some(variable) = variable(&key) {
+            // Of two names of the same thing the last one counts.
+            texts.retain(|(earlier, _)| *earlier != variable);
+            texts.extend(plain(line, field.value).map(|span| (variable, span)));
         }
     }
     Ok(Named { op, target, id, routing, texts, versioned })

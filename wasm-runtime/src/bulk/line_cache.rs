@@ -1,4 +1,4 @@
-//! Action lines that say what a line before them said, but for `_id` and `routing`: most lines of a bulk do.
+//! Action lines that say what a line before them said, but for `_index`, `_id` and `routing`: most lines of a bulk do.
 
 use std::ops::Range;
 
@@ -7,20 +7,33 @@ use crate::json::scan;
 /// Maximum number of cached lines: actions of a few indexes take turns.
 const REMEMBERED: usize = 4;
 
-/// Where the texts in an action line are that differ from one line to the next: inside their quotes, without escapes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct VariableSpans {
-    pub(crate) id: Option<Range<usize>>,
-    pub(crate) routing: Option<Range<usize>>,
+/// A member of an action line whose text differs from one line to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Variable {
+    Index,
+    Id,
+    Routing,
 }
+
+/// Where the texts in an action line are that differ from one line to the next, in the order of the line: inside their quotes,
+/// without escapes.
+pub(crate) type VariableSpans = Vec<(Variable, Range<usize>)>;
 
 /// A line that says the same as the one of `action`, but for these: `None` where they are the same, too.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LineMatch<'b> {
     /// Position of the action.
     pub(crate) action: usize,
+    pub(crate) index: Option<&'b str>,
     pub(crate) id: Option<&'b str>,
     pub(crate) routing: Option<&'b str>,
+}
+
+impl LineMatch<'_> {
+    /// One that says all that the line of `action` says.
+    fn same(action: usize) -> Self {
+        Self { action, index: None, id: None, routing: None }
+    }
 }
 
 #[derive(Debug)]
@@ -40,7 +53,7 @@ impl<'b> ActionLineCache<'b> {
     /// The match of `line`; `None` if it has to be parsed.
     pub(crate) fn find(&mut self, line: &'b [u8]) -> Option<LineMatch<'b>> {
         if let Some(cached) = self.cached.first().filter(|cached| cached.line == line) {
-            return Some(LineMatch { action: cached.action, id: None, routing: None });
+            return Some(LineMatch::same(cached.action));
         }
         let (position, line_match) =
             self.cached.iter().enumerate().find_map(|(n, cached)| Some((n, cached.line_match(line)?)))?;
@@ -58,7 +71,7 @@ impl<'b> ActionLineCache<'b> {
             let hit = rest.iter_mut().find(|cached| cached.begins(text))?;
             std::mem::swap(first, hit);
         }
-        Some((first.line.len(), LineMatch { action: first.action, id: None, routing: None }))
+        Some((first.line.len(), LineMatch::same(first.action)))
     }
 
     /// Remembers a line that has been read: it says what `action` does, with these `texts`.
@@ -78,27 +91,24 @@ impl<'b> CachedLine<'b> {
     }
 
     fn line_match(&self, line: &'b [u8]) -> Option<LineMatch<'b>> {
-        let Self { line: cached, texts: VariableSpans { id, routing }, action } = self;
-        let mut line_match = LineMatch { action: *action, id: None, routing: None };
+        let Self { line: cached, texts, action } = self;
+        let mut line_match = LineMatch::same(*action);
         // What both have is compared, what is theirs is skipped, in the order of the line.
         let (mut at, mut from) = (0, 0);
-        let mut skip = |text: &Option<Range<usize>>| -> Option<Option<&'b str>> {
-            let Some(text) = text else { return Some(None) };
-            let start = at + text.start - from;
-            if line.get(at..start)? != &cached[from..text.start] {
+        for (variable, span) in texts {
+            let start = at + span.start - from;
+            if line.get(at..start)? != &cached[from..span.start] {
                 return None;
             }
             let end = scan::special(line, start).filter(|end| line[*end] == b'"')?;
-            (at, from) = (end, text.end);
-            std::str::from_utf8(&line[start..end]).ok().map(Some)
-        };
-        let routed_first = matches!((id, routing), (Some(id), Some(routing)) if routing.start < id.start);
-        if routed_first {
-            line_match.routing = skip(routing)?;
-        }
-        line_match.id = skip(id)?;
-        if !routed_first {
-            line_match.routing = skip(routing)?;
+            (at, from) = (end, span.end);
+            let text = &line[start..end];
+            match variable {
+                Variable::Index if *text == cached[span.clone()] => {}
+                Variable::Index => line_match.index = Some(std::str::from_utf8(text).ok()?),
+                Variable::Id => line_match.id = Some(std::str::from_utf8(text).ok()?),
+                Variable::Routing => line_match.routing = Some(std::str::from_utf8(text).ok()?),
+            }
         }
         (line[at..] == cached[from..]).then_some(line_match)
     }
@@ -107,19 +117,26 @@ impl<'b> CachedLine<'b> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bulk::action::parse_action;
+    use std::sync::Arc;
+
+    use crate::bulk::action::{Target, parse_action};
 
     /// Whatever is found says what reading the line says.
     #[test]
     fn what_is_like_another_says_what_reading_it_says() {
         let first = [
             r#"{"index":{"_index":"i"}}"#,
+            r#"{"index":{"_index":"j","_id":"a"}}"#,
             r#"{"index":{"_index":"i","_id":"a"}}"#,
+            r#"{"create":{"_id":"b","_index":"é","pipeline":"p"}}"#,
+            r#"{"create":{"_index":null,"_id":"b"}}"#,
             r#"{"index":{"_id":"a","routing":"r","_index":"i"}}"#,
             r#"{"index":{"routing":"r","_id":"a"}}"#,
             r#"{"index":{"_routing":"é","_id":"a\"b"}}"#,
             r#"{"create":{"_id":7,"routing":null,"pipeline":"p"}}"#,
             r#"{"delete":{"_id":"x","routing":"y","version":3}}"#,
+            r#"{"index":{"_routing":"x","routing":"y"}}"#,
+            r#"{"index":{"_routing":"x","routing":null}}"#,
         ];
         let pieces = ["\"", "\\", ",", "}", "7", "a", "é", "\\\"", "\",\"routing\":\"", "\u{1}", " ", "null"];
         let (mut alike, mut read) = (0, 0);
@@ -136,7 +153,9 @@ mod tests {
                 let reread = parse_action(line, 1, None).unwrap();
                 assert_eq!(line_match.id.or(named.id.as_deref()), reread.id.as_deref());
                 assert_eq!(line_match.routing.or(named.routing.as_deref()), reread.routing.as_deref());
-                assert_eq!((named.op, &named.target, named.versioned), (reread.op, &reread.target, reread.versioned));
+                let index = line_match.index.map(Arc::from).or(named.target.index.clone());
+                let target = Target { index, ..named.target.clone() };
+                assert_eq!((named.op, &target, named.versioned), (reread.op, &reread.target, reread.versioned));
             };
             compare(cached);
             for from in 0..=cached.len() {
@@ -163,7 +182,7 @@ mod tests {
         }
         for _ in 0..3 {
             for (action, line) in texts.into_iter().enumerate().skip(1) {
-                assert_eq!(lines.find(line), Some(LineMatch { action, id: None, routing: None }));
+                assert_eq!(lines.find(line), Some(LineMatch::same(action)));
             }
         }
         assert_eq!(lines.find(texts[0]), None, "the oldest is forgotten");

@@ -28,11 +28,11 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyList, PyString};
 
 pub(crate) use self::state::Bulk;
 use crate::bulk::action::Op;
-use crate::bulk::outcome::{ActionOutcome, Indexes};
+use crate::bulk::outcome::{ActionOutcome, ActionState, Indexes};
 use crate::bulk::request::{Piece, joined};
 use crate::document::Kind;
 use crate::error::{BulkError, Fault};
@@ -216,6 +216,15 @@ impl Bulk {
             ActionOutcome::Dropped => ("dropped", None),
             ActionOutcome::Failed(failure) => ("failed", Some(failure.shown())),
         })
+    }
+
+    /// Per action: its state ("same", "changed", "moved", "dropped" or "failed"), and how many actions it has become.
+    fn states<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, Vec<usize>)> {
+        let names = ActionState::ALL.map(|state| PyString::intern(py, state.name()));
+        let all = self.actions.with_outcomes();
+        let states: Vec<_> = all.map(|(n, ..)| names[self.state(n) as usize].clone()).collect();
+        let forwarded = self.actions.with_outcomes().map(|(.., outcome)| outcome.forwarded()).collect();
+        Ok((PyList::new(py, states)?, forwarded))
     }
 
     /// Action `i` as it came: (name, position of its target, index, id, routing, source line).

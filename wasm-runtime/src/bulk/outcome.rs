@@ -59,3 +59,27 @@ impl ActionOutcome {
         }
     }
 }
+
+/// What has become of an action, for who sees no texts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ActionState {
+    Same,
+    Changed,
+    Moved,
+    Dropped,
+    Failed,
+}
+
+impl ActionState {
+    pub(crate) const ALL: [Self; 5] = [Self::Same, Self::Changed, Self::Moved, Self::Dropped, Self::Failed];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Changed => "changed",
+            Self::Moved => "moved",
+            Self::Dropped => "dropped",
+            Self::Failed => "failed",
+        }
+    }
+}

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
+use rustc_hash::FxHashMap;
 
 use crate::bulk::action::{Named, Op, Target, parse_action};
 use crate::bulk::line_cache::ActionLineCache;
@@ -124,9 +125,6 @@ impl Actions {
 
 /// Maximum number of actions that memory is reserved for before they are parsed: the first line may be a lie.
 const MOST_EXPECTED: usize = 1 << 14;
-/// Maximum number of backslashes in a body that the search for `\u` stops at: each stop costs a restart of the
-/// search.
-const MOST_BACKSLASHES: u32 = 64;
 
 /// The actions and targets of a body.
 #[derive(Debug)]
@@ -135,8 +133,6 @@ pub(crate) struct ParsedBulk {
     pub(crate) targets: Vec<Target>,
     /// Whether each source is of an action that [`Action::shows_itself`].
     pub(crate) plain_documents: bool,
-    /// Whether a source has a `\u`, which can spell what its bytes do not show; `None` where not all have been searched for it.
-    pub(crate) has_unicode_escapes: Option<bool>,
 }
 
 /// Frames a body; `index` is the URL's.
@@ -148,10 +144,8 @@ pub(crate) fn parse(text: &[u8], index: Option<&str>) -> Result<ParsedBulk, Stri
         return Err("The bulk request must be terminated by a newline [\\n]".to_owned());
     }
     let index: Option<Arc<str>> = index.map(Arc::from);
-    let (mut keys, mut lines): (HashMap<Target, usize>, _) = (HashMap::new(), ActionLineCache::default());
-    let (mut actions, mut targets) = (Actions::default(), Vec::new());
-    let (mut sources, mut plain_documents) =
-        (Sources { text, has_unicode_escapes: Some(false), left: MOST_BACKSLASHES }, true);
+    let (mut targets, mut lines) = (Targets::default(), ActionLineCache::default());
+    let (mut actions, mut plain_documents) = (Actions::default(), true);
     let (mut at, mut number) = (0, 0);
     while at < text.len() {
         let repeated = lines.repeated(&text[at..]);
@@ -167,7 +161,8 @@ pub(crate) fn parse(text: &[u8], index: Option<&str>) -> Result<ParsedBulk, Stri
         let (mut action, names, read) = match line_match {
             Some(line_match) => {
                 let cached = &actions.list[line_match.action];
-                let action = Action { line: line.clone(), source: next..next, ..*cached };
+                let key = line_match.index.map_or(cached.key, |index| targets.elsewhere(cached.key, index));
+                let action = Action { line: line.clone(), source: next..next, key, ..*cached };
                 (action, actions.names(line_match.action).with(line_match.id, line_match.routing), None)
             }
             None => {
@@ -183,17 +178,11 @@ pub(crate) fn parse(text: &[u8], index: Option<&str>) -> Result<ParsedBulk, Stri
                 break;
             }
             number += 1;
-            (action.source, at) = sources.line_at(next);
+            (action.source, at) = line_at(text, next);
             plain_documents &= action.shows_itself(text);
         }
         if let Some((target, texts)) = read {
-            let last = actions.list.last().map(|last| last.key);
-            action.key = last.filter(|key| targets[*key] == target).unwrap_or_else(|| {
-                *keys.entry(target).or_insert_with_key(|target| {
-                    targets.push(target.clone());
-                    targets.len() - 1
-                })
-            });
+            action.key = targets.key(target);
             lines.remember(&text[line], texts, actions.list.len());
         }
         if actions.list.is_empty() {
@@ -202,49 +191,44 @@ pub(crate) fn parse(text: &[u8], index: Option<&str>) -> Result<ParsedBulk, Stri
         }
         actions.push(action, names);
     }
-    Ok(ParsedBulk { actions, targets, plain_documents, has_unicode_escapes: sources.has_unicode_escapes })
+    Ok(ParsedBulk { actions, targets: targets.list, plain_documents })
+}
+
+/// The distinct targets of a body, each by its position.
+#[derive(Default)]
+struct Targets<'b> {
+    list: Vec<Target>,
+    keys: HashMap<Target, usize>,
+    /// The target that is another one but for its index: by that one and the index.
+    elsewhere: FxHashMap<(usize, &'b str), usize>,
+}
+
+impl<'b> Targets<'b> {
+    /// The position of a target.
+    fn key(&mut self, target: Target) -> usize {
+        let Self { list, keys, .. } = self;
+        *keys.entry(target).or_insert_with_key(|target| {
+            list.push(target.clone());
+            list.len() - 1
+        })
+    }
+
+    /// The position of the target that has this index, and all else as the one at `key`.
+    fn elsewhere(&mut self, key: usize, index: &'b str) -> usize {
+        if let Some(found) = self.elsewhere.get(&(key, index)) {
+            return *found;
+        }
+        let found = self.key(Target { index: Some(Arc::from(index)), ..self.list[key].clone() });
+        self.elsewhere.insert((key, index), found);
+        found
+    }
 }
 
 /// The line that begins at `at`, and where the next one does.
 fn line_at(text: &[u8], at: usize) -> (Range<usize>, usize) {
     let end = memchr(b'\n', &text[at..]).map_or(text.len(), |n| at + n);
-    line_to(text, at, end)
-}
-
-/// The line from `at` to its line feed.
-fn line_to(text: &[u8], at: usize, end: usize) -> (Range<usize>, usize) {
     let text_end = if end > at && text[end - 1] == b'\r' { end - 1 } else { end };
     (at..text_end, (end + 1).min(text.len()))
-}
-
-/// The source lines of a body, searched for `\u` by the way.
-struct Sources<'b> {
-    text: &'b [u8],
-    has_unicode_escapes: Option<bool>,
-    /// Backslashes that are still worth a stop.
-    left: u32,
-}
-
-impl Sources<'_> {
-    fn line_at(&mut self, at: usize) -> (Range<usize>, usize) {
-        let text = self.text;
-        let mut from = at;
-        while self.has_unicode_escapes == Some(false) {
-            let Some(n) = memchr2(b'\n', b'\\', &text[from..]).map(|n| from + n) else { break };
-            if text[n] == b'\n' {
-                return line_to(text, at, n);
-            }
-            from = n + 1;
-            self.left -= 1;
-            if text.get(from) == Some(&b'u') {
-                self.has_unicode_escapes = Some(true);
-            } else if self.left == 0 {
-                self.has_unicode_escapes = None;
-            }
-        }
-        let end = memchr(b'\n', &text[from..]).map_or(text.len(), |n| from + n);
-        line_to(text, at, end)
-    }
 }
 
 #[cfg(test)]
@@ -340,25 +324,8 @@ mod tests {
                 sources().all(|(op, text)| op != Op::Update && like_object(text)),
                 "{body}"
             );
-            assert_eq!(
-                read.has_unicode_escapes,
-                Some(sources().any(|(_, text)| text.windows(2).any(|two| two == b"\\u"))),
-                "{body}"
-            );
         }
         assert!(actions > 5000 && refused > 100, "{actions} {refused}");
-    }
-
-    #[test]
-    fn many_backslashes_are_not_looked_at() {
-        let source = |count: usize, end: &str| format!("{{\"index\":{{}}}}\n{}{end}\n", "\\n".repeat(count));
-        let has_unicode_escapes = |body: String| parse(body.as_bytes(), None).unwrap().has_unicode_escapes;
-        let most = MOST_BACKSLASHES as usize;
-        assert_eq!(has_unicode_escapes(source(most - 1, "")), Some(false));
-        assert_eq!(has_unicode_escapes(source(most - 1, "\\u")), Some(true));
-        assert_eq!(has_unicode_escapes(source(most, "")), None);
-        assert_eq!(has_unicode_escapes(source(most, "\\u") + &source(0, "\\u")), None);
-        assert_eq!(parse(source(most, "").as_bytes(), None).unwrap().actions.list.len(), 1);
     }
 
     #[test]

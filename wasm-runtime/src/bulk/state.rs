@@ -1,5 +1,6 @@
 //! A bulk in work: its body, its actions, and the texts that stages made.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use pyo3::exceptions::PyIndexError;
@@ -7,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 
 use crate::bulk::action::Target;
-use crate::bulk::outcome::Indexes;
+use crate::bulk::outcome::{ActionOutcome, ActionState, Indexes};
 use crate::bulk::parser::{Action, Actions, Names, ParsedBulk, parse};
 use crate::document::Meta;
 
@@ -19,8 +20,6 @@ pub(crate) struct Bulk {
     pub(crate) targets: Vec<Target>,
     /// See [`ParsedBulk::plain_documents`](crate::bulk::parser::ParsedBulk::plain_documents).
     pub(crate) plain_documents: bool,
-    /// See [`ParsedBulk::has_unicode_escapes`](crate::bulk::parser::ParsedBulk::has_unicode_escapes).
-    pub(crate) has_unicode_escapes: Option<bool>,
     /// Per target: whether the `pipeline` in its action lines is ours and must not reach the cluster.
     pub(crate) strip: Vec<bool>,
     /// The indexes whose documents `batch_at` gave out; other documents of the same action stay as they are.
@@ -33,14 +32,13 @@ pub(crate) struct Bulk {
 
 impl Bulk {
     pub(super) fn parse(body: PyBackedBytes, index: Option<&str>) -> Result<Self, String> {
-        let ParsedBulk { actions, targets, plain_documents, has_unicode_escapes } = parse(&body, index)?;
+        let ParsedBulk { actions, targets, plain_documents } = parse(&body, index)?;
         Ok(Self {
             body: Arc::new(body),
             strip: vec![false; targets.len()],
             actions,
             targets,
             plain_documents,
-            has_unicode_escapes,
             given_out: None,
             of_target: Vec::new(),
             output: Arc::default(),
@@ -49,6 +47,27 @@ impl Bulk {
 
     pub(super) fn action(&self, i: usize) -> PyResult<&Action> {
         self.actions.list.get(i).ok_or_else(|| PyIndexError::new_err(format!("no action {i}")))
+    }
+
+    /// The state of action `n`, which exists.
+    pub(super) fn state(&self, n: usize) -> ActionState {
+        let action = &self.actions.list[n];
+        let compared = |text: &Option<Range<usize>>| match text {
+            Some(text) if self.output[text.clone()] != self.body[action.source.clone()] => ActionState::Changed,
+            _ => ActionState::Same,
+        };
+        match self.actions.outcome(n) {
+            ActionOutcome::Untouched | ActionOutcome::Updated { .. } => ActionState::Same,
+            ActionOutcome::Changed { text, .. } => compared(&Some(text.clone())),
+            ActionOutcome::Written(parts) => match &parts[..] {
+                [part] if self.targets[action.key].same_destination(self.actions.names(n), &part.meta) => {
+                    compared(&part.text)
+                }
+                _ => ActionState::Moved,
+            },
+            ActionOutcome::Dropped => ActionState::Dropped,
+            ActionOutcome::Failed(_) => ActionState::Failed,
+        }
     }
 
     /// For each target, whether it is among these.

@@ -51,13 +51,6 @@ pub(crate) enum Text {
     Output(Range<usize>),
 }
 
-impl Text {
-    /// Where in the body it is, if it is a part of that.
-    pub(crate) fn shared(&self) -> Option<&Range<usize>> {
-        if let Self::Shared(range) = self { Some(range) } else { None }
-    }
-}
-
 /// Where and why a document failed; `run` counts the batch's stage runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {

@@ -43,9 +43,8 @@ fn change_in(doc: DocView<'_>, path: &str, value: &[u8]) -> Result<Edit, PathErr
         return Err(format!("path [{path}] is not valid"));
     }
     let here = skip_ws(text, 0);
-    let located = doc.recall(path);
-    if located.is_some() || is_plain(path) && text.get(here) == Some(&b'{') {
-        return Ok(match located.unwrap_or_else(|| locate(doc, here, path)) {
+    if is_plain(path) && text.get(here) == Some(&b'{') {
+        return Ok(match locate(doc, here, path) {
             (Some(entry), _) => Edit::new(entry.value, value),
             (None, end) => insertion(text, here, end, path, value),
         });

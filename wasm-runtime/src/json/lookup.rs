@@ -37,9 +37,6 @@ pub(crate) fn find<'d>(doc: impl Into<DocView<'d>>, path: &str) -> Option<Range<
 }
 
 fn find_in(doc: DocView<'_>, path: &str) -> Option<Range<usize>> {
-    if let Some((found, _)) = doc.recall(path) {
-        return found.map(|entry| entry.value);
-    }
     let start = skip_ws(doc.text(), 0);
     if is_plain(path) {
         return step(doc, start, path);

@@ -4,8 +4,8 @@
 //! (number text, escapes, order of keys). So nothing here builds a tree: values are byte ranges of the text. Of duplicate keys the last
 //! one counts, as in Jackson.
 //!
-//! `validate` checks a document when it enters a pipeline, and every answer of a UDF; all else trusts its input to be one valid JSON
-//! value. `lex` finds the ends of strings and values, `lookup` finds values by key and path, `change` makes an `edit` of a text. The
+//! `validate` checks a document when it enters a pipeline, and every answer of a UDF, by one pass over its structure; all else trusts
+//! its input to be one valid JSON value. `lex` finds the ends of strings and values, `lookup` finds values by key and path, `change` makes an `edit` of a text. The
 //! `index` of a document holds the ranges of its members, found in one pass and asked by every stage. `scan` has the loops over blocks
 //! of bytes. `strict` reads JSON as the cluster's reader does and refuses what two readers may take differently. `media` converts the
 //! cluster's other media types, `java` prints values as Java does, and `filter_path` reduces answers.

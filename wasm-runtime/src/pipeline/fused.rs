@@ -9,8 +9,10 @@ use crate::document::effect::ErrorContext;
 use crate::document::{Doc, Kind, OutputBuffer, State, text_of};
 use crate::engine::clock::{self, now_ns};
 use crate::engine::deadline::within;
-use crate::json::index::template::TemplateSet;
+use crate::json::validate;
 use crate::native::fit_mapping::Fitting;
+use crate::pipeline::condition::needle::Haystack;
+use crate::pipeline::condition::simple::like_object;
 use crate::pipeline::stage::{Counts, StageState};
 use crate::stats::StageRun;
 
@@ -53,7 +55,6 @@ pub(super) fn run_partition(
     } else {
         OutputBuffer::new(run.body)
     };
-    let mut templates = TemplateSet::new(run.body, docs.len());
     let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
     let conditional = stages.iter().all(|stage| stage.condition.is_some());
     let mut work = || {
@@ -61,12 +62,12 @@ pub(super) fn run_partition(
             doc.own_text(&buffer.output);
             if !doc.checked {
                 let text = text_of(run.body, &doc.text);
-                if conditional && stages.iter().all(|stage| stage.rules_out(text)) {
+                if conditional && ruled_out(&stages, text) {
                     stages.iter_mut().for_each(StageState::record_skipped);
                     continue;
                 }
                 let members = std::mem::take(&mut buffer.members);
-                match templates.validate_and_index(doc.text.shared(), text, members) {
+                match validate::validate_and_index(text, members) {
                     Ok(index) => (doc.checked, doc.index) = (true, index),
                     Err(why) => {
                         doc.state = run.check.failed(run.kind.parse_error(&why));
@@ -85,6 +86,12 @@ pub(super) fn run_partition(
         *output = buffer.output;
     }
     PartitionResult { expanded, counts: counts_of(stages, now_ns() - start) }
+}
+
+/// Whether the bytes of a document show that it meets no condition of the stages, each of which has one.
+fn ruled_out(stages: &[StageState<'_>], text: &[u8]) -> bool {
+    let haystack = Haystack::new(text);
+    like_object(text) && stages.iter().all(|stage| stage.rules_out(&haystack))
 }
 
 /// The counts of stages that took `elapsed` nanoseconds together, each with its estimated share of them.

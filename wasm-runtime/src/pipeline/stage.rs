@@ -11,6 +11,7 @@ use crate::json::{DocView, with_view};
 use crate::native::Native;
 use crate::pipeline::apply::StageWriter;
 use crate::pipeline::condition::Condition;
+use crate::pipeline::condition::needle::Haystack;
 use crate::pipeline::condition_state::ConditionState;
 use crate::stats::StageRun;
 use crate::udf::invoke::{CallLimits, Invoker};
@@ -150,9 +151,9 @@ impl<'s> StageState<'s> {
         writer.apply(buffer, doc, at, effect)
     }
 
-    /// Whether the document surely does not meet the stage's condition, by its bytes alone.
-    pub(super) fn rules_out(&self, text: &[u8]) -> bool {
-        self.condition.as_ref().is_some_and(|condition| condition.condition.excludes(text))
+    /// Whether a document that is like an object surely does not meet the stage's condition, by its bytes alone.
+    pub(super) fn rules_out<'t>(&'t self, text: &Haystack<'t>) -> bool {
+        self.condition.as_ref().is_some_and(|condition| condition.condition.lacks_needle(text))
     }
 
     pub(super) fn record_skipped(&mut self) {

@@ -3,20 +3,13 @@
 //! Each stage that reads or writes a field would otherwise walk the whole document, since of equal keys the last one counts. An
 //! `ObjectIndex` holds the ranges of the members of the outermost object, and follows edits of the text. A `DocView` (`view`)
 //! carries it with the text to all that look members up.
-//!
-//! `template` compares a document with earlier ones, and reads only the values that differ: most documents of a batch have the same
-//! keys. `shape` remembers at which position a name was found in objects with the same keys in the same order.
 
-pub(crate) mod shape;
-pub(crate) mod template;
 pub(crate) mod view;
 
 use crate::json::lex::{self, trimmed};
-use std::cell::RefCell;
 use std::ops::Range;
 
 use crate::json::edit::Edit;
-use crate::json::index::shape::{Shape, Shapes};
 use crate::json::lex::{Entry, skip_ws};
 use crate::json::scan::common_prefix;
 use crate::json::scan::structural::StructuralScanner;
@@ -39,34 +32,37 @@ impl MemberSpan {
     /// Whether the key is `name`; most that are not differ in their length or first byte.
     #[inline]
     fn is(&self, text: &[u8], name: &[u8]) -> bool {
-        (self.key_end - self.key) as usize == name.len() && {
-            let key = self.key(text);
-            key.first() == name.first() && key == name
-        }
+        (self.key_end - self.key) as usize == name.len() && same(self.key(text), name)
     }
 
     fn escaped(&self, text: &[u8]) -> bool {
         self.key(text).contains(&b'\\')
     }
+}
 
-    /// The same so many bytes further on; backwards where the sum wraps.
-    #[inline]
-    pub(crate) fn moved(&self, shift: u32) -> Self {
-        let [key, key_end, value, value_end] =
-            [self.key, self.key_end, self.value, self.value_end].map(|position| position.wrapping_add(shift));
-        Self { key, key_end, value, value_end }
+/// Whether two texts of one length are the same; without a call for what is short.
+#[inline(always)]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    #[inline(always)]
+    fn ends<const N: usize>(a: &[u8], b: &[u8]) -> bool {
+        a.first_chunk::<N>() == b.first_chunk::<N>() && a.last_chunk::<N>() == b.last_chunk::<N>()
+    }
+    match a.len() {
+        0..4 => a.iter().zip(b).all(|(a, b)| a == b),
+        4..8 => ends::<4>(a, b),
+        8..=16 => ends::<8>(a, b),
+        _ => a == b,
     }
 }
 
 /// The members of an object at the top of a text.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ObjectIndex {
     start: u32,
     /// Where its closing brace is.
     end: u32,
     /// Whether a key has an escape.
     escapes: bool,
-    shape: Shape,
     members: Vec<MemberSpan>,
 }
 
@@ -87,17 +83,7 @@ impl ObjectIndex {
     /// The index of a text whose object begins at `start`, has its closing brace at `end`, and these members; `escapes`:
     /// whether a key has one.
     pub(crate) fn with(start: u32, end: u32, escapes: bool, members: Vec<MemberSpan>) -> Self {
-        Self { start, end, escapes, shape: Shape::UNKNOWN, members }
-    }
-
-    /// Gives it a shape of its own: others that are [`Self::like`] it have the same.
-    pub(crate) fn shape(&mut self) {
-        self.shape = Shape::new();
-    }
-
-    /// That of a text with the same keys, whose closing brace is so many bytes further on, and whose members these are.
-    pub(crate) fn like(&self, shift: u32, members: Vec<MemberSpan>) -> Self {
-        Self { start: self.start, end: self.end.wrapping_add(shift), escapes: self.escapes, shape: self.shape, members }
+        Self { start, end, escapes, members }
     }
 
     /// The members, in the order of the text.
@@ -116,25 +102,14 @@ impl ObjectIndex {
     }
 
     /// The last member of this name.
+    #[inline]
     pub(crate) fn get(&self, text: &[u8], name: &str) -> Option<Entry> {
-        self.position(text, name).and_then(|position| self.entry(position))
-    }
-
-    /// Which member that is.
-    fn position(&self, text: &[u8], name: &str) -> Option<u32> {
         let mut members = self.members.iter();
         let found = if self.escapes {
-            members.rposition(|m| lex::key_is(m.key(text), name))?
+            members.rfind(|m| lex::key_is(m.key(text), name))?
         } else {
-            members.rposition(|m| m.is(text, name.as_bytes()))?
+            members.rfind(|m| m.is(text, name.as_bytes()))?
         };
-        Some(found as u32)
-    }
-
-    /// The member at this place.
-    #[inline(always)]
-    fn entry(&self, position: u32) -> Option<Entry> {
-        let found = self.members.get(position as usize)?;
         Some(Entry {
             key: found.key as usize..found.key_end as usize,
             value: found.value as usize..found.value_end as usize,
@@ -185,7 +160,6 @@ impl ObjectIndex {
         let before = if count == 0 { self.start } else { self.end };
         self.end = members_of(new, before as usize, &mut self.members)? as u32;
         self.escapes |= self.members[count..].iter().any(|member| member.escaped(new));
-        self.shape = Shape::UNKNOWN;
         Some(())
     }
 
@@ -196,7 +170,6 @@ impl ObjectIndex {
         self.end = position(edit.with.len())?;
         let name = &edit.with[key.clone()];
         self.escapes |= name.contains(&b'\\');
-        self.shape = SHAPES.with_borrow_mut(|shapes| shapes.grown(self.shape, name));
         self.members.push(MemberSpan { key: key_from, key_end, value: position(key.end + 2)?, value_end: self.end });
         Some(())
     }
@@ -271,10 +244,6 @@ fn members_of(text: &[u8], start: usize, members: &mut Vec<MemberSpan>) -> Optio
     None
 }
 
-thread_local! {
-    static SHAPES: RefCell<Shapes> = const { RefCell::new(Shapes::new()) };
-}
-
 /// A member, if it is there, and where the closing brace of its object is.
 pub(crate) type Located = (Option<Entry>, usize);
 
@@ -284,27 +253,7 @@ impl ObjectIndex {
         if self.start as usize != start {
             return None;
         }
-        let position = self.position(text, name);
-        if !name.contains('.') {
-            SHAPES.with_borrow_mut(|shapes| shapes.remember_position(self.shape, name.as_bytes(), position));
-        }
-        Some((position.and_then(|position| self.entry(position)), self.end as usize))
-    }
-
-    /// The member that a path of one part names, at once, if it was looked up in a document of the same shape.
-    #[inline(always)]
-    pub(crate) fn recall(&self, path: &str) -> Option<Located> {
-        let position = SHAPES.with_borrow(|shapes| shapes.position(self.shape, path.as_bytes()))?;
-        Some((position.and_then(|position| self.entry(position)), self.end as usize))
-    }
-}
-
-/// Whatever is known of others like it.
-#[cfg(test)]
-impl PartialEq for ObjectIndex {
-    fn eq(&self, rhs: &Self) -> bool {
-        let all = |index: &Self| (index.start, index.end, index.escapes, index.members.clone());
-        all(self) == all(rhs)
+        Some((self.get(text, name), self.end as usize))
     }
 }
 

@@ -67,12 +67,6 @@ impl<'d> DocView<'d> {
         };
         index?.locate(self.text, start, name)
     }
-
-    /// See [`ObjectIndex::recall`].
-    #[inline(always)]
-    pub(crate) fn recall(self, path: &str) -> Option<Located> {
-        self.index()?.recall(path)
-    }
 }
 
 impl<'d> From<&'d [u8]> for DocView<'d> {

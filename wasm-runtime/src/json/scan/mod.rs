@@ -1,9 +1,10 @@
 //! Loops over blocks of bytes: ends of texts and numbers, sixteen bytes at a time.
 //!
-//! `structural` finds quotes, brackets, colons and commas outside of strings, 64 bytes at a time; `array` splits an array by them. On
-//! x86-64 the loops use SSE2, which every such processor has; elsewhere they read one byte at a time.
+//! `structural` finds quotes, brackets, colons and commas outside of strings, 64 bytes at a time; `array` splits an array by them, and
+//! `scalar` finds the ends of texts, numbers and words. On x86-64 the loops use SSE2, which every such processor has; elsewhere they read one byte at a time.
 
 pub(crate) mod array;
+pub(crate) mod scalar;
 pub(crate) mod structural;
 
 #[cfg(target_arch = "x86_64")]
@@ -109,31 +110,6 @@ pub(crate) fn short_number(b: &[u8], at: usize) -> Option<usize> {
         return plain.then_some(at + end);
     }
     None
-}
-
-/// Whether `len` bytes at `in_a` of one text and at `in_b` of another are the same; false where a text is shorter.
-#[inline(always)]
-pub(crate) fn same(a: &[u8], in_a: usize, b: &[u8], in_b: usize, len: usize) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let whole = (len + 15) & !15;
-        if in_a + whole <= a.len() && in_b + whole <= b.len() {
-            let mut at = 0;
-            loop {
-                // SAFETY: both texts have the blocks in which these bytes are.
-                let differ = unsafe { differing(a, b, in_a + at, in_b + at) };
-                let left = len - at;
-                if left <= 16 {
-                    return differ & ((1 << left) - 1) == 0;
-                }
-                if differ != 0 {
-                    return false;
-                }
-                at += 16;
-            }
-        }
-    }
-    matches!((a.get(in_a..in_a + len), b.get(in_b..in_b + len)), (Some(a), Some(b)) if a == b)
 }
 
 /// How many bytes two texts have in common before they differ.
@@ -290,24 +266,6 @@ mod tests {
                 let mut second = text[..len].to_vec();
                 second[at] ^= 1;
                 assert_eq!((common_prefix(&text, &second), common_prefix(&second, &text[..len])), (at, at));
-            }
-        }
-    }
-
-    /// Parts of two texts of which one byte differs, or none, of all lengths up to the ends.
-    #[test]
-    fn parts_are_the_same_if_all_of_their_bytes_are() {
-        let text: Vec<u8> = (0..50).collect();
-        for odd in 0..=50 {
-            let mut second: Vec<u8> = [&b"more"[..], &text].concat();
-            if let Some(byte) = second.get_mut(4 + odd) {
-                *byte ^= 0x80;
-            }
-            for at in 0..=50 {
-                for len in 0..60 {
-                    let wanted = at + len <= 50 && !(at..at + len).contains(&odd);
-                    assert_eq!(same(&text, at, &second, 4 + at, len), wanted, "{odd} {at} {len}");
-                }
             }
         }
     }

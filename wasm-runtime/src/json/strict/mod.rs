@@ -13,8 +13,8 @@ use pyo3::types::PyBytes;
 
 use self::keys::{Key, shown, twice};
 use crate::json::lex::skip_ws;
+use crate::json::scan::scalar::number;
 use crate::json::scan::special;
-use crate::json::validate;
 
 /// Digits of the longest number that the cluster reads (Jackson's limit, like the next two).
 const MAX_DIGITS: usize = 1_000;
@@ -344,7 +344,7 @@ impl Reader<'_> {
     #[inline(always)]
     fn number(&mut self) -> Taken<()> {
         let at = self.at;
-        let Some(end) = validate::number(self.text, at) else { return refuse(at, "not a JSON number") };
+        let Some(end) = number(self.text, at) else { return refuse(at, "not a JSON number") };
         if self.text.get(end).is_some_and(u8::is_ascii_digit) {
             return refuse(at, "a number with leading zeros");
         }

@@ -1,18 +1,16 @@
-//! Whether a text is one JSON value, fast: one pass, no recursion, strings sixteen bytes at a time.
+//! Whether a text is one JSON value: `structure` looks at it 64 bytes at a time, and UTF-8 is checked where a byte is not ASCII.
 //!
 //! Every text that it accepts `serde_json` accepts, too (tested). A text that it refuses goes to `serde_json` for the
 //! error message.
 
-mod scalar;
+mod structure;
 
-pub(crate) use self::scalar::{number, scalar};
-use self::scalar::{past_space, string, word};
+pub(crate) use self::structure::MAX_DEPTH;
+use self::structure::{Outline, outline};
 use crate::json::index::{MemberSpan, ObjectIndex};
 use crate::json::lex::{skip_string, skip_ws};
 use crate::json::scan;
-
-/// Deepest nesting of arrays and objects that a pipeline accepts (docs/reference/udf-abi.md, "Limits").
-pub(crate) const MAX_DEPTH: usize = 128;
+use crate::json::scan::scalar::{past_space, scalar};
 
 /// Why a text is not a document we work on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,10 +21,10 @@ pub(crate) struct Invalid(pub String);
 /// # Errors
 /// [`Invalid`] with a reason and the place, fit for an item error.
 pub(crate) fn check(text: &[u8]) -> Result<(), Invalid> {
-    check_utf8(text)?;
-    if validate_fast(text) {
+    if is_valid(text) {
         return Ok(());
     }
+    simdutf8::compat::from_utf8(text).map_err(|e| Invalid(format!("invalid UTF-8 at byte {}", e.valid_up_to())))?;
     if let Some(at) = too_deep(text) {
         return Err(Invalid(format!("nested deeper than {MAX_DEPTH} levels at byte {at}")));
     }
@@ -35,12 +33,20 @@ pub(crate) fn check(text: &[u8]) -> Result<(), Invalid> {
         .map_err(|e| Invalid(format!("not valid JSON: {e}")))
 }
 
-fn check_utf8(text: &[u8]) -> Result<(), Invalid> {
-    if text.is_ascii() {
-        return Ok(());
+/// Whether `text` is surely one JSON value in UTF-8, nested no deeper than [`MAX_DEPTH`].
+pub(crate) fn is_valid(text: &[u8]) -> bool {
+    let start = skip_ws(text, 0);
+    match text.get(start) {
+        Some(b'{' | b'[') => outline_in_utf8::<false>(text, start, &mut Vec::new()).is_some(),
+        Some(_) => scalar(text, start).is_some_and(|end| skip_ws(text, end) == text.len()),
+        None => false,
     }
-    let wrong = |e: simdutf8::compat::Utf8Error| Invalid(format!("invalid UTF-8 at byte {}", e.valid_up_to()));
-    simdutf8::compat::from_utf8(text).map(|_| ()).map_err(wrong)
+}
+
+/// The outline of a text that is in UTF-8.
+#[inline]
+fn outline_in_utf8<const INDEXED: bool>(text: &[u8], start: usize, members: &mut Vec<MemberSpan>) -> Option<Outline> {
+    outline::<INDEXED>(text, start, members).filter(|outline| outline.ascii || simdutf8::basic::from_utf8(text).is_ok())
 }
 
 /// [`check`], and the value must be an object.
@@ -57,16 +63,13 @@ pub(crate) fn check_object(text: &[u8]) -> Result<(), Invalid> {
 /// # Errors
 /// As [`check`].
 pub(crate) fn validate_and_index(text: &[u8], mut members: Vec<MemberSpan>) -> Result<Option<ObjectIndex>, Invalid> {
-    check_utf8(text)?;
     members.clear();
-    let mut escapes = false;
     let start = skip_ws(text, 0);
     if text.get(start) == Some(&b'{')
         && let (Ok(from), Ok(_)) = (u32::try_from(start), u32::try_from(text.len()))
-        && let Some(end) = parse::<true>(text, &mut members, &mut escapes)
-        && skip_ws(text, end) == text.len()
+        && let Some(outline) = outline_in_utf8::<true>(text, start, &mut members)
     {
-        return Ok(Some(ObjectIndex::with(from, end as u32 - 1, escapes, members)));
+        return Ok(Some(ObjectIndex::with(from, outline.end as u32, outline.escaped_keys, members)));
     }
     check_object(text)?;
     Ok(ObjectIndex::of(text))
@@ -140,100 +143,6 @@ fn too_deep(text: &[u8]) -> Option<usize> {
         at += 1;
     }
     None
-}
-
-/// Whether `text` (UTF-8) is surely one JSON value, nested no deeper than [`MAX_DEPTH`].
-pub(crate) fn validate_fast(text: &[u8]) -> bool {
-    parse::<false>(text, &mut Vec::new(), &mut false).is_some_and(|end| skip_ws(text, end) == text.len())
-}
-
-/// Index behind the value at the beginning of `b`; with `INDEXED` the members of an object there go into `members`, and
-/// `escapes` becomes true if the key of one has an escape.
-fn parse<const INDEXED: bool>(b: &[u8], members: &mut Vec<MemberSpan>, escapes: &mut bool) -> Option<usize> {
-    const { assert!(MAX_DEPTH == 128, "a level is a bit of a u128") };
-    // One bit for each open level, the innermost lowest: 1 for an object.
-    let (mut levels, mut depth) = (0u128, 0usize);
-    let mut at = past_space(b, 0);
-    loop {
-        // A value begins at `at`.
-        at = match *b.get(at)? {
-            b'"' => string(b, at + 1, &mut false)?,
-            open @ (b'{' | b'[') => {
-                if depth == MAX_DEPTH {
-                    return None;
-                }
-                let object = open == b'{';
-                let inner = past_space(b, at + 1);
-                let close = if object { b'}' } else { b']' };
-                if *b.get(inner)? == close {
-                    inner + 1
-                } else {
-                    depth += 1;
-                    levels = levels << 1 | u128::from(object);
-                    at = if object { key::<INDEXED>(b, inner, depth, members, escapes)? } else { inner };
-                    continue;
-                }
-            }
-            b'-' | b'0'..=b'9' => number(b, at)?,
-            b't' => word(b, at, b"true")?,
-            b'f' => word(b, at, b"false")?,
-            b'n' => word(b, at, b"null")?,
-            _ => return None,
-        };
-        // A value ended before `at`: close what ends with it, or go on to the next.
-        loop {
-            if depth == 0 {
-                return Some(at);
-            }
-            let object = levels & 1 == 1;
-            if INDEXED
-                && depth == 1
-                && object
-                && let Some(member) = members.last_mut()
-            {
-                member.value_end = at as u32;
-            }
-            at = past_space(b, at);
-            match *b.get(at)? {
-                b',' => {
-                    at = past_space(b, at + 1);
-                    if object {
-                        at = key::<INDEXED>(b, at, depth, members, escapes)?;
-                    }
-                    break;
-                }
-                b'}' if object => {}
-                b']' if !object => {}
-                _ => return None,
-            }
-            at += 1;
-            depth -= 1;
-            levels >>= 1;
-        }
-    }
-}
-
-/// Where the value of the member whose key is at `at` begins; a member of the outermost object goes into `members`.
-#[inline(always)]
-fn key<const INDEXED: bool>(
-    b: &[u8],
-    at: usize,
-    depth: usize,
-    members: &mut Vec<MemberSpan>,
-    escapes: &mut bool,
-) -> Option<usize> {
-    if *b.get(at)? != b'"' {
-        return None;
-    }
-    let mut own = false;
-    let end = string(b, at + 1, &mut own)?;
-    let colon = past_space(b, end);
-    let value = (*b.get(colon)? == b':').then(|| past_space(b, colon + 1))?;
-    if INDEXED && depth == 1 {
-        *escapes |= own;
-        members.push(MemberSpan { key: at as u32 + 1, key_end: end as u32 - 1, value: value as u32, value_end: 0 });
-    }
-    Some(value)
 }
 
 #[cfg(test)]

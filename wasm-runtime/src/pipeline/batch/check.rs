@@ -7,7 +7,6 @@ use crate::document::effect::ErrorContext;
 use crate::document::response::unreadable;
 use crate::document::{Doc, State, Text, text_of};
 use crate::json::index::ObjectIndex;
-use crate::json::index::template::TemplateSet;
 use crate::json::{media, validate};
 
 impl Batch {
@@ -16,14 +15,10 @@ impl Batch {
         let mut bad = 0;
         let context = ErrorContext::of_check(pipeline);
         let (body, kind) = (Arc::clone(&self.body), self.kind);
-        let (mut templates, mut members) = (TemplateSet::new(&body, self.docs.len()), Vec::new());
+        let mut members = Vec::new();
         for doc in self.docs.iter_mut().filter(|d| d.active() && !d.checked) {
             doc.own_text(&self.output);
-            let found = templates.validate_and_index(
-                doc.text.shared(),
-                text_of(&body, &doc.text),
-                std::mem::take(&mut members),
-            );
+            let found = validate::validate_and_index(text_of(&body, &doc.text), std::mem::take(&mut members));
             match found.or_else(|why| without_comments(doc, &body).ok_or(why)) {
                 Ok(index) => {
                     doc.checked = true;

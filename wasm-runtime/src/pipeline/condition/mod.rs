@@ -4,6 +4,7 @@
 //! A field that is not there is `null`, as in OpenSearch's own conditions; only where the expression asks for a name with
 //! `has()` is a missing field of that name an error elsewhere in it, as CEL has it.
 
+pub(crate) mod needle;
 pub(crate) mod simple;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::engine::deadline::guarded;
 use crate::engine::offload::offloaded;
 use crate::error::Fault;
 use crate::json::DocView;
+use crate::pipeline::condition::needle::Haystack;
 use crate::pipeline::condition::simple::SimpleCondition;
 
 mod costs;
@@ -118,14 +120,10 @@ impl Condition {
         self.slow
     }
 
-    /// Whether the bytes of a document that nobody has checked show that it does not meet the condition.
-    pub(crate) fn excludes(&self, text: &[u8]) -> bool {
-        self.simple.as_ref().is_some_and(|simple| simple.excludes(text))
-    }
-
-    /// [`Self::excludes`] of each document in `text`, if each is [`crate::pipeline::condition::simple::like_object`].
-    pub(crate) fn lacks_needle(&self, text: &[u8], has_unicode_escapes: Option<bool>) -> bool {
-        self.simple.as_ref().is_some_and(|simple| simple.lacks_needle(text, has_unicode_escapes))
+    /// Whether the bytes of each document in a text show that it does not meet the condition, if each is
+    /// [`crate::pipeline::condition::simple::like_object`].
+    pub(crate) fn lacks_needle<'t>(&'t self, text: &Haystack<'t>) -> bool {
+        self.simple.as_ref().is_some_and(|simple| simple.lacks_needle(text))
     }
 
     /// The value of the expression as text; `None` where it has none, or none that names something.

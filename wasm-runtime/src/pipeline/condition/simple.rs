@@ -3,11 +3,9 @@
 //! Most conditions are `doc.level == 'DEBUG'`, joined by `&&`, `||` and `!`. What is not surely the same as in CEL (a value
 //! of another type, an escape, a field that is not there deeper down) is left to CEL.
 
-use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
-use memchr::memchr_iter;
-use memchr::memmem::Finder;
-
 use crate::json::{self, DocView};
+use crate::pipeline::condition::needle::{Haystack, Needle};
+use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
 
 /// A condition, or a part of one.
 #[derive(Debug)]
@@ -18,11 +16,11 @@ pub(crate) enum SimpleCondition {
         text: String,
         absent: Option<bool>,
         negated: bool,
-        needle: Option<Finder<'static>>,
+        needle: Option<Needle>,
     },
     Has {
         name: String,
-        needle: Option<Finder<'static>>,
+        needle: Option<Needle>,
     },
     All(Vec<SimpleCondition>),
     Any(Vec<SimpleCondition>),
@@ -34,7 +32,7 @@ impl SimpleCondition {
     pub(crate) fn of(expr: &IdedExpr, names: &[String], tested: &[String]) -> Option<Self> {
         match &expr.expr {
             Expr::Select(select) if select.test && is_document(&select.operand, names) => {
-                Some(Self::Has { name: select.field.clone(), needle: needle(&select.field) })
+                Some(Self::Has { name: select.field.clone(), needle: Needle::of(&select.field) })
             }
             Expr::Call(call) if call.target.is_none() => {
                 let parts = || call.args.iter().map(|part| Self::of(part, names, tested)).collect::<Option<Vec<_>>>();
@@ -55,7 +53,7 @@ impl SimpleCondition {
                         // One that `has()` asks for, or whose parent is absent, is CEL's to judge.
                         let absent = (!path.contains('.') && !tested.contains(&path)).then_some(negated);
                         let text = text.inner().to_owned();
-                        Some(Self::Equal { path, needle: needle(&text), text, absent, negated })
+                        Some(Self::Equal { path, needle: Needle::of(&text), text, absent, negated })
                     }
                     _ => None,
                 }
@@ -89,25 +87,17 @@ impl SimpleCondition {
 }
 
 impl SimpleCondition {
-    /// Whether the bytes of `text`, which nobody has checked, show that it does not meet the condition, however a cluster reads
-    /// it: a word that would have to be there is not, nor an escape that could spell it.
+    /// Whether the bytes of each document in the text, which nobody has checked, show that it does not meet the condition, however a
+    /// cluster reads it: a word that would have to be there is not.
     ///
-    /// Only for a text that is [`like_object`].
-    pub(crate) fn excludes(&self, text: &[u8]) -> bool {
-        like_object(text) && self.lacks_needle(text, None)
-    }
-
-    /// [`Self::excludes`] of each document in `text`, if each is [`like_object`]; `has_unicode_escapes`: whether one has a `\u`, if that is known.
-    pub(crate) fn lacks_needle(&self, text: &[u8], has_unicode_escapes: Option<bool>) -> bool {
+    /// Only for documents that are [`like_object`].
+    pub(crate) fn lacks_needle<'t>(&'t self, text: &Haystack<'t>) -> bool {
         match self {
             Self::Has { needle, .. } | Self::Equal { absent: Some(false), negated: false, needle, .. } => {
-                let escapes = || memchr_iter(b'\\', text).any(|at| text.get(at + 1) == Some(&b'u'));
-                has_unicode_escapes != Some(true)
-                    && needle.as_ref().is_some_and(|word| word.find(text).is_none())
-                    && !has_unicode_escapes.unwrap_or_else(escapes)
+                needle.as_ref().is_some_and(|needle| needle.is_absent(text))
             }
-            Self::All(parts) => parts.iter().any(|part| part.lacks_needle(text, has_unicode_escapes)),
-            Self::Any(parts) => parts.iter().all(|part| part.lacks_needle(text, has_unicode_escapes)),
+            Self::All(parts) => parts.iter().any(|part| part.lacks_needle(text)),
+            Self::Any(parts) => parts.iter().all(|part| part.lacks_needle(text)),
             Self::Equal { .. } | Self::Not(_) => false,
         }
     }
@@ -116,13 +106,6 @@ impl SimpleCondition {
 /// Whether a text begins like an object in UTF-8: a cluster takes other encodings, too.
 pub(crate) fn like_object(text: &[u8]) -> bool {
     matches!(text, [b'{', second, ..] if *second != 0)
-}
-
-/// The bytes that every document with this text contains; `None` for a text that can be written with other escapes
-/// than `\u`.
-fn needle(text: &str) -> Option<Finder<'static>> {
-    let plain = !text.is_empty() && !text.contains(|c: char| c.is_control() || matches!(c, '"' | '\\' | '/'));
-    plain.then(|| Finder::new(text.as_bytes()).into_owned())
 }
 
 fn is_document(expr: &IdedExpr, names: &[String]) -> bool {

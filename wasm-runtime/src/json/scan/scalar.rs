@@ -38,7 +38,7 @@ fn number_or_word(b: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-pub(super) fn word(b: &[u8], at: usize, word: &[u8]) -> Option<usize> {
+fn word(b: &[u8], at: usize, word: &[u8]) -> Option<usize> {
     b.get(at..)?.starts_with(word).then_some(at + word.len())
 }
 
@@ -75,18 +75,7 @@ fn long_number(b: &[u8], mut at: usize) -> Option<usize> {
     Some(at)
 }
 
-/// Index behind the string whose first character is at `at`; `escapes` becomes true if it has one.
-#[inline(always)]
-pub(super) fn string(b: &[u8], at: usize, escapes: &mut bool) -> Option<usize> {
-    let at = special(b, at)?;
-    if b[at] == b'"' {
-        return Some(at + 1);
-    }
-    *escapes = true;
-    escaped(b, at)
-}
-
-/// The same from the first character that is not plain.
+/// Index behind the text whose first character that is not plain is at `at`.
 fn escaped(b: &[u8], mut at: usize) -> Option<usize> {
     loop {
         match b[at] {
@@ -104,7 +93,7 @@ fn escaped(b: &[u8], mut at: usize) -> Option<usize> {
 
 /// [`skip_ws`] for what is mostly none, or one space.
 #[inline(always)]
-pub(super) fn past_space(b: &[u8], at: usize) -> usize {
+pub(crate) fn past_space(b: &[u8], at: usize) -> usize {
     match b.get(at) {
         Some(c) if *c > b' ' => at,
         Some(b' ') if b.get(at + 1).is_some_and(|c| *c > b' ') => at + 1,
