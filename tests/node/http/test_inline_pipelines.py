@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import gzip
 import io
 import json
@@ -11,6 +10,7 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from headrace.ops import runner
@@ -406,7 +406,7 @@ async def test_the_context_of_a_long_answer_has_the_index(pair: Pair, name: str,
 
 async def test_a_bulk_that_grows_too_long_is_refused(session: Any, settings: Settings, name: str, monkeypatch: Any):
     monkeypatch.setattr(resolver, "FRESH_SECONDS", 60.0)
-    async with running_proxy(dataclasses.replace(settings, max_body="100kb"), session) as http:
+    async with running_proxy(msgspec.structs.replace(settings, max_body="100kb"), session) as http:
         await http.pipeline(name, "document", native("s", "set", field="text", value="x" * 2000))
         await http.index(name, document=name)
         lines = [part for _ in range(100) for part in ({"index": {"_index": name}}, {})]
