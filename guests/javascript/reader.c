@@ -179,7 +179,7 @@ static JSAtom key(Reader *r) {
         return atom_of(r, from, close, seen);
     }
     uint32_t hash = key_hash(from, close), slot = hash % KEYS;
-    if (keys[slot].key != JS_ATOM_NULL && keys[slot].hash == hash && keys[slot].len == len && memcmp(keys[slot].text, from, len) == 0) {
+    if (keys[slot].key != JS_ATOM_NULL && keys[slot].hash == hash && keys[slot].len == len && same_bytes((const uint8_t *)keys[slot].text, from, len)) {
         return JS_DupAtom(r->context, keys[slot].key);
     }
     JSAtom found = atom_of(r, from, close, seen);

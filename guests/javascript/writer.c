@@ -161,17 +161,17 @@ static void close_parts(Writer *w, const Node *was, const Node *last, int none, 
 }
 
 /* What stands there is no text: forget it. */
-static void take_back(Answer *to, size_t len, size_t piece, uint32_t end) {
-    to->len = len;
-    to->piece = piece;
-    answer_patch(to, piece + 4, end);
+static void take_back(Answer *to, const Answer *before) {
+    to->len = before->len;
+    to->piece = before->piece;
+    to->from = before->from;
+    to->to = before->to;
 }
 
 /* A member, its key and what is before it; 0 if it is left out. */
 static int write_member(Writer *w, JSValueConst item, JSAtom key, const Node *was, const Node *last, const Node *node, int first) {
     Answer *to = w->to;
-    size_t len = to->len, piece = to->piece;
-    uint32_t end = to->failed ? 0 : answer_read(to, piece + 4);
+    const Answer before = *to;
     separate(w, was, last, node, first, '{');
     if (node) {
         piece_copy(to, node->key_at, node->from);
@@ -181,7 +181,7 @@ static int write_member(Writer *w, JSValueConst item, JSAtom key, const Node *wa
     w->key = key;
     int written = write_value(w, item, node);
     if (written == 0) {
-        take_back(to, len, piece, end);
+        take_back(to, &before);
     }
     return written;
 }

@@ -31,7 +31,7 @@ typedef struct {
 
 static int value(Reader *r);
 
-static Node *new_node(Reader *r) {
+static inline Node *new_node(Reader *r) {
     Record *record = r->record;
     if (record->count == record->room) {
         size_t room = record->room ? record->room * 2 : 256;
@@ -44,11 +44,13 @@ static Node *new_node(Reader *r) {
         record->room = room;
     }
     Node *node = &record->nodes[record->count++];
-    *node = (Node){.key_at = (uint32_t)(r->at - r->text), .from = (uint32_t)(r->at - r->text)};
+    node->key = node->value = NULL;
+    node->key_at = node->from = (uint32_t)(r->at - r->text);
+    node->flags = SCALAR;
     return node;
 }
 
-static int push(PyObject *object) {
+static inline int push(PyObject *object) {
     if (stack_len == stack_room) {
         size_t room = stack_room ? stack_room * 2 : 256;
         PyObject **grown = realloc(stack, room * sizeof *stack);
@@ -103,6 +105,31 @@ static PyObject *wide_string(const uint8_t *at, const uint8_t *end) {
     return made;
 }
 
+static inline PyObject *ascii_string(const uint8_t *from, size_t len) {
+    if (len < 2) {
+        return _PyUnicode_FromASCII((const char *)from, (Py_ssize_t)len);
+    }
+    PyObject *made = PyUnicode_New((Py_ssize_t)len, 0x7f);
+    if (made != NULL) {
+        uint8_t *to = PyUnicode_1BYTE_DATA(made);
+        uint64_t v;
+        size_t n = 0;
+        /* A call of memcpy leaves the sandbox. */
+        for (; len <= 64 && n + 8 <= len; n += 8) {
+            memcpy(&v, from + n, 8);
+            memcpy(to + n, &v, 8);
+        }
+        if (len > 64) {
+            memcpy(to, from, len);
+        } else {
+            for (; n < len; n++) {
+                to[n] = from[n];
+            }
+        }
+    }
+    return made;
+}
+
 /* A string whose opening quote `at` is behind. */
 static PyObject *text_value(Reader *r) {
     const uint8_t *from = r->at;
@@ -115,7 +142,7 @@ static PyObject *text_value(Reader *r) {
     if (seen) {
         return wide_string(from, close);
     }
-    return _PyUnicode_FromASCII((const char *)from, close - from);
+    return ascii_string(from, (size_t)(close - from));
 }
 
 static PyObject *new_key(PyObject *made, uint32_t slot, uint32_t hash, uint32_t len) {
@@ -148,7 +175,7 @@ static PyObject *key(Reader *r) {
     }
     uint32_t hash = key_hash(from, close), slot = hash % KEYS;
     PyObject *found = keys[slot].key;
-    if (found != NULL && keys[slot].hash == hash && keys[slot].len == len && memcmp(PyUnicode_1BYTE_DATA(found), from, len) == 0) {
+    if (found != NULL && keys[slot].hash == hash && keys[slot].len == len && same_bytes(PyUnicode_1BYTE_DATA(found), from, len)) {
         return Py_NewRef(found);
     }
     return new_key(_PyUnicode_FromASCII((const char *)from, close - from), slot, hash, (uint32_t)len);
@@ -224,7 +251,7 @@ static int element(Reader *r) {
 }
 
 /* Members or elements up to the closing bracket, onto the stack. */
-static int parts(Reader *r, int (*part)(Reader *), uint8_t close) {
+static inline __attribute__((always_inline)) int parts(Reader *r, int (*part)(Reader *), uint8_t close) {
     r->at = skip_space(r->at + 1, r->end);
     if (r->at < r->end && *r->at == close) {
         r->at++;
@@ -263,11 +290,12 @@ static PyObject *container(Reader *r, size_t node, int object) {
     }
     size_t base = stack_len;
     PyObject *made = NULL;
-    if (parts(r, object ? member : element, object ? '}' : ']') == 0) {
+    if ((object ? parts(r, member, '}') : parts(r, element, ']')) == 0) {
         PyObject **items = stack + base;
         size_t count = stack_len - base;
         made = object ? _PyDict_FromItems(items, 2, items + 1, 2, (Py_ssize_t)count / 2) : list_of(items, count);
-        r->record->nodes[node].twice = object && made && PyDict_GET_SIZE(made) != (Py_ssize_t)count / 2;
+        int twice = object && made && PyDict_GET_SIZE(made) != (Py_ssize_t)count / 2;
+        r->record->nodes[node].flags = twice ? TWICE : 0;
     }
     stack_len = base;
     Py_LeaveRecursiveCall();

@@ -23,9 +23,11 @@ typedef struct {
     uint32_t key_at, from, to;
     /* The node behind those of its members. */
     uint32_t after;
-    /* Whether a key stands twice in it: it is written as what it became. */
-    uint32_t twice;
+    uint32_t flags;
 } Node;
+
+/* What a node is: not an object or list; an object in which a key stands twice, which is written as what it became. */
+enum { SCALAR = 1, TWICE = 2 };
 
 typedef struct {
     Node *nodes;

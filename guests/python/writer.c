@@ -75,55 +75,63 @@ static uint8_t *put_ascii(uint8_t *out, const uint8_t *at, const uint8_t *end) {
     }
 }
 
+static uint8_t *put_char(uint8_t *out, Py_UCS4 c) {
+    if (c < 0x800) {
+        *out++ = (uint8_t)(0xc0 | c >> 6);
+    } else {
+        if (c < 0x10000) {
+            *out++ = (uint8_t)(0xe0 | c >> 12);
+        } else {
+            *out++ = (uint8_t)(0xf0 | c >> 18);
+            *out++ = (uint8_t)(0x80 | (c >> 12 & 63));
+        }
+        *out++ = (uint8_t)(0x80 | (c >> 6 & 63));
+    }
+    *out++ = (uint8_t)(0x80 | (c & 63));
+    return out;
+}
+
 /* NULL for half a pair of surrogates. */
-static uint8_t *put_wide(uint8_t *out, int kind, const void *data, Py_ssize_t len) {
-    for (Py_ssize_t i = 0; i < len; i++) {
-        Py_UCS4 c = PyUnicode_READ(kind, data, i);
+static uint8_t *put_wide(uint8_t *out, int kind, const void *data, Py_ssize_t at, Py_ssize_t end) {
+    for (; at < end; at++) {
+        Py_UCS4 c = PyUnicode_READ(kind, data, at);
         char escape = c < 0x80 ? escape_of(c) : 0;
         if (escape) {
             out = put_escape(out, c, escape);
         } else if (c < 0x80) {
             *out++ = (uint8_t)c;
-        } else if (c < 0x800) {
-            *out++ = (uint8_t)(0xc0 | c >> 6);
-            *out++ = (uint8_t)(0x80 | (c & 63));
-        } else if (c < 0x10000) {
-            if (c >= 0xd800 && c < 0xe000) {
-                return NULL;
-            }
-            *out++ = (uint8_t)(0xe0 | c >> 12);
-            *out++ = (uint8_t)(0x80 | (c >> 6 & 63));
-            *out++ = (uint8_t)(0x80 | (c & 63));
+        } else if (c >= 0xd800 && c < 0xe000) {
+            return NULL;
         } else {
-            *out++ = (uint8_t)(0xf0 | c >> 18);
-            *out++ = (uint8_t)(0x80 | (c >> 12 & 63));
-            *out++ = (uint8_t)(0x80 | (c >> 6 & 63));
-            *out++ = (uint8_t)(0x80 | (c & 63));
+            out = put_char(out, c);
         }
     }
     return out;
 }
 
+/* Characters of a string that are written at a time: each may become six bytes. */
+#define AT_ONCE 4096
+
 static int write_string(Writer *w, PyObject *value) {
-    Py_ssize_t len = PyUnicode_GET_LENGTH(value);
-    /* A character becomes six bytes at most. */
-    if (len > (1 << 28) || !answer_room(w->to, (size_t)len * 6 + 2)) {
-        PyErr_NoMemory();
-        return -1;
+    Py_ssize_t len = PyUnicode_GET_LENGTH(value), end;
+    int ascii = PyUnicode_IS_ASCII(value), kind = PyUnicode_KIND(value);
+    const void *data = PyUnicode_DATA(value);
+    size_t start = w->to->len;
+    answer_byte(w->to, '"');
+    for (Py_ssize_t at = 0; at < len; at = end) {
+        end = len - at < AT_ONCE ? len : at + AT_ONCE;
+        if (!answer_room(w->to, (size_t)(end - at) * 6)) {
+            return 0;
+        }
+        uint8_t *out = w->to->bytes + w->to->len, *from = out;
+        out = ascii ? put_ascii(out, (const uint8_t *)data + at, (const uint8_t *)data + end) : put_wide(out, kind, data, at, end);
+        if (out == NULL) {
+            w->to->len = start;
+            return write_by_encoder(w, value);
+        }
+        w->to->len += (size_t)(out - from);
     }
-    uint8_t *start = w->to->bytes + w->to->len, *out = start;
-    *out++ = '"';
-    if (PyUnicode_IS_ASCII(value)) {
-        const uint8_t *data = PyUnicode_1BYTE_DATA(value);
-        out = put_ascii(out, data, data + len);
-    } else {
-        out = put_wide(out, PyUnicode_KIND(value), PyUnicode_DATA(value), len);
-    }
-    if (out == NULL) {
-        return write_by_encoder(w, value);
-    }
-    *out++ = '"';
-    w->to->len += (size_t)(out - start);
+    answer_byte(w->to, '"');
     return 0;
 }
 
@@ -215,32 +223,45 @@ static void close_parts(Writer *w, const Node *was, const Node *last, int none) 
     }
 }
 
+/* A member that is new, has changed, or may have. */
+static int write_member(Writer *w, PyObject *key, PyObject *item, const Node *node) {
+    Py_INCREF(key);
+    Py_INCREF(item);
+    int failed;
+    if (node) {
+        piece_copy(w->to, node->key_at, node->from);
+        failed = write_value(w, item, node);
+    } else {
+        failed = write_key(w, key);
+        answer_byte(w->to, ':');
+        failed = failed || write_value(w, item, NULL);
+    }
+    Py_DECREF(key);
+    Py_DECREF(item);
+    return failed;
+}
+
 /* An object beside the one that stood in its place. */
 static int write_paired(Writer *w, PyObject *value, const Node *was) {
-    const Node *next = was + 1, *last = NULL;
+    const Node *nodes = w->record->nodes, *next = was + 1, *end = nodes + was->after, *last = NULL;
     PyObject *key, *item;
     Py_ssize_t at = 0;
     int first = 1;
     while (PyDict_Next(value, &at, &key, &item)) {
+        /* Most members are as they were, and where they were. */
+        if (next < end && next->key == key && next->value == item && next->flags & SCALAR &&
+            (last ? nodes + last->after == next : first && next == was + 1)) {
+            piece_copy(w->to, last ? last->to : was->from, next->to);
+            last = next++;
+            first = 0;
+            continue;
+        }
         const Node *node = member_of(w, was, next, key);
         separate(w, was, last, node, first);
-        Py_INCREF(key);
-        Py_INCREF(item);
-        int failed;
-        if (node) {
-            piece_copy(w->to, node->key_at, node->from);
-            failed = write_value(w, item, node);
-            next = w->record->nodes + node->after;
-        } else {
-            failed = write_key(w, key);
-            answer_byte(w->to, ':');
-            failed = failed || write_value(w, item, NULL);
-        }
-        Py_DECREF(key);
-        Py_DECREF(item);
-        if (failed) {
+        if (write_member(w, key, item, node)) {
             return -1;
         }
+        next = node ? nodes + node->after : next;
         last = node;
         first = 0;
     }
@@ -273,10 +294,29 @@ static int write_object(Writer *w, PyObject *value) {
     return 0;
 }
 
+/* The elements from the first one on that are as they were, up to one that may have changed: how many. */
+static Py_ssize_t write_same(Writer *w, PyObject *value, const Node *was) {
+    const Node *node = was + 1, *end = w->record->nodes + was->after;
+    PyObject **items = PyList_Check(value) ? ((PyListObject *)value)->ob_item : ((PyTupleObject *)value)->ob_item;
+    Py_ssize_t n = 0, count = Py_SIZE(value);
+    while (n < count && node < end && node->value == items[n] && node->flags & SCALAR) {
+        node++;
+        n++;
+    }
+    if (n > 0) {
+        piece_copy(w->to, was->from, was[n].to);
+    }
+    return n;
+}
+
 /* A list or tuple, beside the list that stood in its place if there was one. `each`: what stood in the place of each. */
 static int write_list(Writer *w, PyObject *value, const Node *was, const Node *each) {
     const Node *nodes = w->record->nodes, *next = was ? was + 1 : NULL, *last = NULL;
-    Py_ssize_t n = 0;
+    Py_ssize_t n = was ? write_same(w, value, was) : 0;
+    if (n > 0) {
+        last = was + n;
+        next = last + 1;
+    }
     for (; n < Py_SIZE(value); n++) {
         const Node *node = was && next < nodes + was->after ? next : NULL;
         if (was) {
@@ -307,7 +347,7 @@ static int write_container(Writer *w, PyObject *value, const Node *was) {
     }
     int failed;
     if (PyDict_CheckExact(value)) {
-        int paired = was && PyDict_CheckExact(was->value) && !was->twice;
+        int paired = was && PyDict_CheckExact(was->value) && !(was->flags & TWICE);
         failed = paired ? write_paired(w, value, was) : write_object(w, value);
     } else {
         failed = write_list(w, value, was && PyList_CheckExact(was->value) ? was : NULL, NULL);

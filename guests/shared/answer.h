@@ -26,8 +26,9 @@ enum { STOPPED = 1, SPENT = 2 };
 typedef struct {
     uint8_t *bytes;
     size_t len, room;
-    /* Where the piece in work begins, and where its text ends that is written. */
+    /* Where the text of the piece in work begins, and the range before it. */
     size_t piece;
+    uint32_t from, to;
     /* Set when there was no memory; what is written then goes nowhere. */
     int failed;
 } Answer;
@@ -82,33 +83,36 @@ static inline void answer_patch(Answer *to, size_t at, uint32_t number) {
     }
 }
 
-static inline uint32_t answer_read(const Answer *to, size_t at) {
-    uint32_t number;
-    memcpy(&number, to->bytes + at, 4);
-    return number;
-}
-
+/* Writes the numbers before the text of the piece in work. */
 static inline void piece_end(Answer *to) {
-    answer_patch(to, to->piece + 8, (uint32_t)(to->len - to->piece - PIECE));
+    answer_patch(to, to->piece - PIECE, to->from);
+    answer_patch(to, to->piece - PIECE + 4, to->to);
+    answer_patch(to, to->piece - PIECE + 8, (uint32_t)(to->len - to->piece));
 }
 
 static inline void piece_start(Answer *to, uint32_t from, uint32_t end) {
+    if (answer_room(to, PIECE)) {
+        to->len += PIECE;
+    }
     to->piece = to->len;
-    uint32_t head[3] = {from, end, 0};
-    answer_put(to, head, sizeof head);
+    to->from = from;
+    to->to = end;
+}
+
+static __attribute__((noinline)) void piece_next(Answer *to, uint32_t from, uint32_t end) {
+    if (!to->failed) {
+        piece_end(to);
+        piece_start(to, from, end);
+    }
 }
 
 /* Copies a range of the document. Ranges that follow upon each other become one. */
 static inline void piece_copy(Answer *to, uint32_t from, uint32_t end) {
-    if (to->failed) {
-        return;
+    if (__builtin_expect(to->len == to->piece && to->to == from, 1)) {
+        to->to = end;
+    } else {
+        piece_next(to, from, end);
     }
-    if (to->len == to->piece + PIECE && answer_read(to, to->piece + 4) == from) {
-        answer_patch(to, to->piece + 4, end);
-        return;
-    }
-    piece_end(to);
-    piece_start(to, from, end);
 }
 
 /* Begins a result in pieces; gives where it begins, for `result_end` and for taking it back. */

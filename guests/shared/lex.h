@@ -160,13 +160,47 @@ typedef struct {
     int negative;
 } Number;
 
+/* Whether eight bytes are digits, and what they count: Lemire's way (fast_float, `is_made_of_eight_digits_fast`). */
+static inline int eight_digits(uint64_t v) {
+    return ((v & 0xf0f0f0f0f0f0f0f0) | (((v + 0x0606060606060606) & 0xf0f0f0f0f0f0f0f0) >> 4)) == 0x3333333333333333;
+}
+
+static inline uint32_t eight_value(uint64_t v) {
+    v -= 0x3030303030303030;
+    v = v * 10 + (v >> 8);
+    return (uint32_t)(((v & 0x000000ff000000ff) * 0x000f424000000064 + (v >> 16 & 0x000000ff000000ff) * 0x0000271000000001) >> 32);
+}
+
 static inline const uint8_t *digits(const uint8_t *at, const uint8_t *end, uint64_t *mantissa) {
-    uint64_t m = *mantissa;
+    uint64_t m = *mantissa, v;
+    for (; end - at >= 8; at += 8) {
+        memcpy(&v, at, 8);
+        if (!eight_digits(v)) {
+            break;
+        }
+        m = m * 100000000 + eight_value(v);
+    }
     while (at < end && (uint8_t)(*at - '0') < 10) {
         m = m * 10 + (uint8_t)(*at++ - '0');
     }
     *mantissa = m;
     return at;
+}
+
+/* Whether two keys of the same length are the same; most are short. */
+static inline int same_bytes(const uint8_t *left, const uint8_t *right, size_t len) {
+    uint64_t a, b;
+    for (; len >= 8; len -= 8, left += 8, right += 8) {
+        memcpy(&a, left, 8);
+        memcpy(&b, right, 8);
+        if (a != b) {
+            return 0;
+        }
+    }
+    while (len > 0 && *left == *right) {
+        len--, left++, right++;
+    }
+    return len == 0;
 }
 
 /* `m` times ten to the power of `exponent`; 0 where that wants another way. */
