@@ -77,7 +77,7 @@ fn read_parts(answer: &[u8], docs: &[(&[u8], &Meta)], contexts: bool, limits: &L
         results.push(match kind {
             NOTHING => context(ctx).map(|ctx| UdfResult { output: Answer::Json(None), ctx }),
             PIECES => match assembled(body, document, limits)? {
-                Ok(text) => context(ctx).map(|ctx| UdfResult { output: Answer::Json(Some(text)), ctx }),
+                Ok(text) => context(ctx).map(|ctx| UdfResult { output: Answer::Json(text), ctx }),
                 Err(fault) => Err(fault),
             },
             FAILED => Err(exception(body)),
@@ -88,12 +88,16 @@ fn read_parts(answer: &[u8], docs: &[(&[u8], &Meta)], contexts: bool, limits: &L
     rest.0.is_empty().then_some(Answered { results, interrupted, spent: state & SPENT != 0 })
 }
 
-/// The text of a result in pieces, or that it is too long.
-fn assembled(pieces: &[u8], document: &[u8], limits: &Limits) -> Option<Result<Vec<u8>, Fault>> {
-    let (mut rest, mut len) = (Reader(pieces), 0usize);
+/// The text of a result in pieces, `None` if it is the document as it was; or that it is too long.
+fn assembled(pieces: &[u8], document: &[u8], limits: &Limits) -> Option<Result<Option<Vec<u8>>, Fault>> {
+    let (mut rest, mut len, mut longest) = (Reader(pieces), 0usize, 0);
     while !rest.0.is_empty() {
         let (kept, new) = rest.piece(document)?;
         len = len.checked_add(kept.len() + new.len())?;
+        longest = kept.len().max(longest);
+    }
+    if len == longest && len == document.trim_ascii().len() && document.first() == Some(&b'{') {
+        return Some(Ok(None));
     }
     if let Err(fault) = limits.check_output(len) {
         return Some(Err(fault));
@@ -104,7 +108,7 @@ fn assembled(pieces: &[u8], document: &[u8], limits: &Limits) -> Option<Result<V
         text.extend_from_slice(kept);
         text.extend_from_slice(new);
     }
-    Some(Ok(text))
+    Some(Ok(Some(text)))
 }
 
 /// The context that the UDF left, if there is one.
@@ -140,4 +144,66 @@ pub(crate) fn exception(error: &[u8]) -> Fault {
     let reason = format!("{kind}: {}{}", text("reason"), location(error));
     let memory = kind == "MemoryError" || (kind == "InternalError" && text("reason").starts_with("out of memory"));
     if memory { Fault::memory(reason) } else { Fault::new(400, "udf_exception", reason) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+    use crate::document::Meta;
+    use crate::engine::limits::Limits;
+    use crate::udf::sandbox::Answer;
+
+    const DOCUMENT: &[u8] = br#"{"a":1,"b":[2]}"#;
+
+    fn words(numbers: &[u32]) -> Vec<u8> {
+        numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+    }
+
+    /// An answer of one result in pieces: ranges, and the texts behind them.
+    fn answer(pieces: &[(u32, u32, &str)]) -> Vec<u8> {
+        let mut body = Vec::new();
+        for (from, to, text) in pieces {
+            body.extend(words(&[*from, *to, text.len() as u32]));
+            body.extend_from_slice(text.as_bytes());
+        }
+        [words(&[1, 0, 2, body.len() as u32]), body].concat()
+    }
+
+    /// The text that an answer of one result says; `None` for one that is refused, or too long.
+    fn text_of(answer: &[u8], contexts: bool) -> Option<Option<String>> {
+        let (meta, limits) = (Meta::default(), Limits { output: 100, ..Limits::default() });
+        let answered = read(answer, &[(DOCUMENT, &meta)], contexts, &limits).ok()?;
+        match answered.results.into_iter().next()?.ok()?.output {
+            Answer::Json(text) => Some(text.map(|text| String::from_utf8(text).unwrap())),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn pieces_are_ranges_of_the_document_and_what_is_new() {
+        let text = |pieces: &[_]| text_of(&answer(pieces), false).unwrap().unwrap();
+        assert_eq!(text(&[(0, 5, "2"), (6, 14, r#","c":3"#), (14, 15, "")]), r#"{"a":2,"b":[2],"c":3}"#);
+        assert_eq!(text(&[(0, 0, "[]")]), "[]");
+        assert_eq!(text(&[]), "");
+        assert_eq!(text(&[(1, 15, "")]), r#""a":1,"b":[2]}"#);
+        assert_eq!(text(&[(0, 7, ""), (0, 8, "")]), r#"{"a":1,{"a":1,""#);
+        assert_eq!(text_of(&answer(&[(0, 0, ""), (0, 15, "")]), false), Some(None));
+    }
+
+    #[test]
+    fn answers_that_are_not_what_they_should_be_are_refused() {
+        for pieces in [(0, 16, ""), (5, 4, ""), (u32::MAX, 3, ""), (16, 16, "x")] {
+            assert_eq!(text_of(&answer(&[pieces]), false), None, "{pieces:?}");
+        }
+        let whole = answer(&[(0, 5, "2"), (6, 15, "")]);
+        for len in 0..whole.len() {
+            assert_eq!(text_of(&whole[..len], false), None, "{len}");
+        }
+        assert_eq!(text_of(&[whole.clone(), vec![0]].concat(), false), None, "more behind it");
+        assert_eq!(text_of(&whole, true), None, "no context");
+        for head in [[0, 0, 2, 0], [2, 0, 0, 0], [1, 1, 0, 0], [1, 0, 3, 0], [1, 0, 2, u32::MAX]] {
+            assert_eq!(text_of(&words(&head), false), None, "{head:?}");
+        }
+        assert_eq!(text_of(&answer(&[(0, 15, &"x".repeat(90))]), false), None, "over the limit of an output");
+    }
 }
