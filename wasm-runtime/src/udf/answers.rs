@@ -52,12 +52,7 @@ impl<'a> Reader<'a> {
 ///
 /// # Errors
 /// For an answer that is not what it should be.
-pub(crate) fn read(
-    answer: &[u8],
-    docs: &[(&[u8], &Meta)],
-    contexts: bool,
-    limits: &Limits,
-) -> Result<Answered, Fault> {
+pub(crate) fn read(answer: &[u8], docs: &[(&[u8], &Meta)], contexts: bool, limits: &Limits) -> Result<Answered, Fault> {
     read_parts(answer, docs, contexts, limits)
         .ok_or_else(|| Fault::result("the guest's answer is not what it should be"))
 }
@@ -155,6 +150,10 @@ mod tests {
 
     const DOCUMENT: &[u8] = br#"{"a":1,"b":[2]}"#;
 
+    fn limits() -> Limits {
+        Limits { timeout_ns: 0, fuel: None, memory_pages: 0, output: 100, log: 0, stack: 0 }
+    }
+
     fn words(numbers: &[u32]) -> Vec<u8> {
         numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
     }
@@ -171,7 +170,7 @@ mod tests {
 
     /// The text that an answer of one result says; `None` for one that is refused, or too long.
     fn text_of(answer: &[u8], contexts: bool) -> Option<Option<String>> {
-        let (meta, limits) = (Meta::default(), Limits { output: 100, ..Limits::default() });
+        let (meta, limits) = (Meta::default(), limits());
         let answered = read(answer, &[(DOCUMENT, &meta)], contexts, &limits).ok()?;
         match answered.results.into_iter().next()?.ok()?.output {
             Answer::Json(text) => Some(text.map(|text| String::from_utf8(text).unwrap())),
