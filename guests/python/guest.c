@@ -168,10 +168,10 @@ static PyObject *failure(int *stopped) {
         *stopped |= PyErr_GivenExceptionMatches(error, interrupted);
         PyObject *text = PyObject_CallOneArg(failure_function, error);
         Py_DECREF(error);
-        if (text != NULL) {
+        if (text != NULL && PyBytes_CheckExact(text)) {
             return text;
         }
-        if (!PyErr_ExceptionMatches(interrupted)) {
+        if (text != NULL || !PyErr_ExceptionMatches(interrupted)) {
             __builtin_trap();
         }
     }
