@@ -117,6 +117,10 @@ static int write_string(Writer *w, PyObject *value) {
     int ascii = PyUnicode_IS_ASCII(value), kind = PyUnicode_KIND(value);
     const void *data = PyUnicode_DATA(value);
     size_t start = w->to->len;
+    /* Of a long string in one step, but for escapes and characters of more bytes. */
+    if (!answer_room(w->to, (size_t)len + 2)) {
+        return 0;
+    }
     answer_byte(w->to, '"');
     for (Py_ssize_t at = 0; at < len; at = end) {
         end = len - at < AT_ONCE ? len : at + AT_ONCE;

@@ -34,7 +34,7 @@ typedef struct {
 } Answer;
 
 static __attribute__((noinline)) int answer_grow(Answer *to, size_t more) {
-    size_t room = (to->len + more) * 2 + 4096;
+    size_t need = to->len + more, room = need + (need < (1u << 20) ? need : need / 4) + 4096;
     uint8_t *grown = to->failed ? NULL : realloc(to->bytes, room);
     if (grown == NULL) {
         to->failed = 1;

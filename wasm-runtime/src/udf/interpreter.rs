@@ -159,14 +159,14 @@ impl Sandbox {
 fn payload(docs: &[(&[u8], &Meta)], pipeline: Option<&str>) -> Vec<u8> {
     let size: usize = docs.iter().map(|(text, _)| text.len() + PREFIX).sum();
     let mut out = Vec::with_capacity(size);
-    let mut put = |text: &[u8]| {
+    let mut append = |text: &[u8]| {
         out.extend_from_slice(&(text.len() as u32).to_le_bytes());
         out.extend_from_slice(text);
     };
     for (text, meta) in docs {
-        put(text);
+        append(text);
         if let Some(pipeline) = pipeline {
-            put(&meta.full_ctx(pipeline));
+            append(&meta.full_ctx(pipeline));
         }
     }
     out
