@@ -17,7 +17,8 @@ QUICKJS = "0.17.0.2"
 QUICKJS_SHA256 = "43d2e48272208721a7aaea8e3f02d4b9318f12ef20cc4f5421b59d9a470706ef"
 SOURCES = ("quickjs", "libregexp", "libunicode", "dtoa")
 CFLAGS = [
-    "-O3", "-msimd128", "-fno-sanitize=all", "-w", "-D_GNU_SOURCE", "-D_WASI_EMULATED_SIGNAL", "-D_WASI_EMULATED_PROCESS_CLOCKS",
+    "-O3", "-msimd128", "-fno-sanitize=all", "-w", "-D_GNU_SOURCE", "-D_WASI_EMULATED_SIGNAL",
+    "-D_WASI_EMULATED_PROCESS_CLOCKS",
 ]  # fmt: skip
 PARTS = ("guest", "reader", "writer")
 """Our own files in C."""
@@ -28,7 +29,12 @@ STACK = 2 << 20
 def build() -> None:
     """Makes the guest if it is not there. Raises BuildError."""
     announce = "JavaScript guest: QuickJS for WebAssembly (the first time half a minute, kept in your cache folder)"
-    kit.install("javascript", [HERE / "build.py", HERE / "record.h", *(HERE / f"{part}.c" for part in PARTS), *kit.SHARED], make, announce)
+    kit.install(
+        "javascript",
+        [HERE / "build.py", HERE / "record.h", *(HERE / f"{part}.c" for part in PARTS), *kit.SHARED],
+        make,
+        announce,
+    )
 
 
 def make(guest: Path) -> str:

@@ -1,7 +1,7 @@
 """Inside the guest: imports from memory, the UDF's own module, and its calls.
 
-`load` takes the configuration of a stage as JSON and compiles its code; it lets no exception out: what goes wrong is its
-answer. guest.c calls the function that it gives.
+`load` takes the configuration of a stage as JSON and compiles its code; it lets no exception out: what goes wrong is
+its answer. guest.c calls the function that it gives.
 """
 
 import marshal

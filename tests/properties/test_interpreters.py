@@ -145,7 +145,22 @@ function process(doc) {
 }
 """
 SAME = {"python": "def process(doc):\n    return doc\n", "javascript": "function process(doc) { return doc }"}
-STRINGS = ("", "a", "plain text", "é", "naïve", "東京", "\U0001f642", 'q"', "\\", "/", "\n\t\b\f\r", "\u0001", "\u2028", "x" * 300)
+STRINGS = (
+    "",
+    "a",
+    "plain text",
+    "é",
+    "naïve",
+    "東京",
+    "\U0001f642",
+    'q"',
+    "\\",
+    "/",
+    "\n\t\b\f\r",
+    "\u0001",
+    "\u2028",
+    "x" * 300,
+)
 NUMBERS = (
     "0", "-0", "1", "-1", "255", "2147483648", "9007199254740993", "-9223372036854775808", "18446744073709551615", "1.0",
     "1.50", "1e2", "1E-7", "-0.0", "0.1", "123.4567890123456789", "5e-324", "1e400", "-1E999", "0.30000000000000004",
@@ -179,7 +194,7 @@ class Documents:
 
     def object(self, depth: int, first: str = "") -> str:
         """Sometimes with a key twice, or spelled with an escape."""
-        keys = ['"k%d"' % self.random.randrange(12) for _ in range(self.random.choice([0, 1, 3, 6, 40]))]
+        keys = [f'"k{self.random.randrange(12)}"' for _ in range(self.random.choice([0, 1, 3, 6, 40]))]
         keys = [key if self.random.random() < 0.9 else key.replace("k", "\\u006b") for key in keys]
         members = [f"{key}{self.space()}:{self.space()}{self.value(depth)}" for key in keys]
         members += [first] if first else []
